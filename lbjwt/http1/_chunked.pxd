@@ -1,0 +1,14 @@
+from libc.stdint cimport int64_t, uint64_t
+
+
+cdef class ChunkedDecoder:
+    """RFC 9112 section 7.1, strict. Extensions are counted and dropped, trailer fields are counted, checked and dropped."""
+    cdef readonly bint done                      # the last CRLF of the trailer section was read
+    cdef readonly str problem                    # set once feed returned -1
+    cdef readonly uint64_t body_bytes            # decoded so far
+    cdef readonly Py_ssize_t body_at             # after feed: where decoded bytes of this call start in data …
+    cdef readonly Py_ssize_t body_size           # … and how many they are (several chunks are moved together in place)
+
+    cdef void start(self, int64_t max_body) noexcept
+    # data is changed in place: decoded bytes are moved together. Returns bytes consumed (all of size unless done), or -1.
+    cdef Py_ssize_t feed(self, char *data, Py_ssize_t size) noexcept

@@ -1,0 +1,75 @@
+from libc.stdint cimport int64_t, uint32_t
+
+from lbjwt.http1._buffer cimport Buffer, Slice
+
+
+cpdef enum Parse:
+    NEED_MORE = 0
+    COMPLETE = 1
+    REFUSED = 2
+
+
+cpdef enum Method:
+    # Those whose meaning matters to the proxy; every other token httptools knows is OTHER.
+    OTHER = 0
+    GET = 1
+    HEAD = 2
+    POST = 3
+    PUT = 4
+    DELETE = 5
+    OPTIONS = 6
+    PATCH = 7
+    TRACE = 8
+    CONNECT = 9
+
+
+cdef struct Field:
+    Slice name
+    Slice value          # without the white space around it
+    uint32_t kind        # what the field is to the proxy; 0 is "just forward"
+
+
+cdef class RequestPolicy:
+    """What the listener's configuration says about request heads; compiled once, shared by all connections."""
+    cdef readonly Py_ssize_t max_request_line    # bytes
+    cdef readonly Py_ssize_t max_head            # bytes, request line included
+    cdef readonly Py_ssize_t max_fields
+    cdef readonly int header_names               # 0 drop, 1 reject, 2 allow
+    cdef readonly bint forward_token
+    cdef readonly bint allow_websocket
+    cdef readonly bint https                     # the scheme the client used
+    cdef tuple _identity_names                   # folded names of identity headers
+    # (private lookup tables as the implementation needs)
+
+
+cdef class RequestHead:
+    """One parsed request head. Slices borrow the bytes given to `parse` and die with them."""
+    cdef readonly Py_ssize_t size                # bytes of the head, once COMPLETE
+    cdef readonly int status                     # once REFUSED: 400, 405, 414, 417, 431, 501 or 505
+    cdef readonly str problem                    # once REFUSED: a stable short code ("two-hosts"), for log and counter only
+    cdef readonly Method method
+    cdef Slice method_name
+    cdef Slice target                            # as forwarded: origin-form, or "*" for OPTIONS
+    cdef Slice host                              # the authority the request is for
+    cdef readonly bint http10                    # HTTP/1.0 client
+    cdef readonly bint keep_alive                # the client's wish, by version and Connection
+    cdef readonly int64_t content_length         # -1: none given
+    cdef readonly bint chunked
+    cdef readonly bint expect_continue
+    cdef readonly bint websocket                 # a well-formed RFC 6455 upgrade request on a listener that allows it
+    cdef readonly Py_ssize_t authorization_count
+    cdef Slice authorization                     # the value of the one Authorization field; at is NULL when none
+    cdef readonly Py_ssize_t dropped_names       # fields dropped for a name outside [A-Za-z0-9-]
+    cdef Field *_fields
+    cdef Py_ssize_t _count
+    cdef Py_ssize_t _capacity
+
+    # data/size: all bytes of the connection not yet consumed, from the start of the message. seen: bytes of them already
+    # searched by an earlier call that answered NEED_MORE (0 at first), so that a dripped head costs linear time.
+    # Returns a Parse. On COMPLETE, exactly self.size bytes are the head and all fields of this object are set.
+    cdef Parse parse(self, const char *data, Py_ssize_t size, Py_ssize_t seen, RequestPolicy policy)
+
+    # Append the head for the endpoint: our own serialisation, never client lines. peer: the client's address as text.
+    # trusted: the peer is in trusted_proxies (its X-Forwarded-* and X-Request-Id are kept and appended to).
+    # identity: ready-made lines of the Grant. request_id: used when the client's own is absent or not trusted.
+    cdef int write(self, Buffer out, RequestPolicy policy, Slice peer, bint trusted, bytes identity, Slice request_id) except -1

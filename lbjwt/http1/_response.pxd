@@ -1,0 +1,35 @@
+from libc.stdint cimport int64_t
+
+from lbjwt.http1._buffer cimport Buffer, Slice
+from lbjwt.http1._request cimport Field, Method, Parse
+
+
+cpdef enum Body:
+    # RFC 9112 section 6.3, decided from request method, status and fields
+    NO_BODY = 0
+    LENGTH = 1
+    CHUNKED = 2
+    UNTIL_CLOSE = 3
+
+
+cdef class ResponseHead:
+    """One parsed response head. Slices borrow the bytes given to `parse` and die with them."""
+    cdef readonly Py_ssize_t size
+    cdef readonly str problem                    # once REFUSED: a stable short code; the answer is 502
+    cdef readonly int status                     # 100..599 of the endpoint
+    cdef Slice reason
+    cdef readonly Body body
+    cdef readonly int64_t content_length         # of the body to relay when body is LENGTH
+    cdef readonly bint keep_alive                # the endpoint lets the connection be reused (framing permitting)
+    cdef readonly bint websocket                 # 101 with Upgrade: websocket
+    cdef Field *_fields
+    cdef Py_ssize_t _count
+    cdef Py_ssize_t _capacity
+
+    # method: of the request answered. upgrade_asked: 101 is refused unless True. Limits: max_head bytes, max_fields.
+    cdef Parse parse(self, const char *data, Py_ssize_t size, Py_ssize_t seen, Method method, bint upgrade_asked,
+                     Py_ssize_t max_head, Py_ssize_t max_fields)
+
+    # Append the head for the client. http10: no chunked to it (the body then ends with the connection). keep_alive: what we
+    # tell the client; "Connection: close" is written when False (and "keep-alive" to an HTTP/1.0 client when True).
+    cdef int write(self, Buffer out, bint http10, bint keep_alive) except -1
