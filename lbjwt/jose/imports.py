@@ -18,7 +18,7 @@ from lbjwt._compact import parse_base64url
 from lbjwt.errors import KeyFormatError
 from lbjwt.jose.algorithms import ALGORITHMS
 from lbjwt.jose.keys import VerificationKey, public_key
-from lbjwt.jose.weak import MAX_RSA_BITS
+from lbjwt.jose.weak import MAX_RSA_BITS, rsa_weakness
 
 __all__ = ["import_jwk", "import_pem", "is_usable_key_id"]
 
@@ -64,7 +64,7 @@ def import_jwk(jwk: Mapping[str, Any], *, allowed: Iterable[str] | None = None) 
     members = {name: value for name in names if isinstance(value := jwk.get(name), str)}
     if len(members) < len(names):
         raise KeyFormatError(f"a key without {' and '.join(names)} as text")
-    _check_sizes(members)
+    _check_numbers(members)
     try:
         imported = JWKRegistry.import_key({"kty": str(kty), **members})
         raw = getattr(imported, "public_key", None)
@@ -95,9 +95,10 @@ def _check_purpose(jwk: Mapping[str, Any]) -> None:
         raise KeyFormatError("a key whose key_ops do not include verify")
 
 
-def _check_sizes(members: Mapping[str, str]) -> None:
-    """Strict base64url and the exact or bounded length of each number, before any arithmetic is done with it."""
+def _check_numbers(members: Mapping[str, str]) -> None:
+    """Strict base64url, the exact or bounded length of each number before any arithmetic, and a sound RSA pair."""
     curve = members.get("crv")
+    numbers: dict[str, int] = {}
     if curve is not None and curve not in _COORDINATE_BYTES:
         raise KeyFormatError("a curve other than P-256, P-384, P-521, Ed25519 and Ed448")
     for name, text in members.items():
@@ -110,6 +111,9 @@ def _check_sizes(members: Mapping[str, str]) -> None:
             raise KeyFormatError(f"{name} has not the length of its curve")
         if curve is None and len(value) > MAX_RSA_BITS // 8 + 1:
             raise KeyFormatError(f"{name} is longer than {MAX_RSA_BITS} bits")
+        numbers[name] = int.from_bytes(value, "big")
+    if curve is None and (weakness := rsa_weakness(numbers["n"], numbers["e"])):
+        raise KeyFormatError(weakness)
 
 
 def import_pem(text: bytes | str, *, kid: str = "", allowed: Iterable[str] | None = None) -> VerificationKey:
