@@ -6,7 +6,7 @@ halves the spread of latencies and saves about a microsecond a message. TLS alwa
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.errno cimport EAGAIN, EINTR, EWOULDBLOCK, errno
+from libc.errno cimport EAGAIN, EINTR, errno
 from libc.string cimport memset, strlen
 
 
@@ -139,7 +139,7 @@ cdef class Wire:
                 if taken == <ssize_t>total:
                     return WHOLE
                 if taken < 0:
-                    if errno != EAGAIN and errno != EWOULDBLOCK and errno != EINTR:
+                    if errno != EAGAIN and errno != EINTR:
                         return FAILED
                     taken = 0
                 self.corked = True
@@ -168,7 +168,7 @@ cdef class Wire:
             return True
         if self.fd < 0:
             return False
-        return not (c_recv(self.fd, &probe, 1, MSG_PEEK | MSG_DONTWAIT) < 0 and (errno == EAGAIN or errno == EWOULDBLOCK))
+        return not (c_recv(self.fd, &probe, 1, MSG_PEEK | MSG_DONTWAIT) < 0 and errno == EAGAIN)
 
     cdef bint drained(self):
         return self.transport is None or self.transport.get_write_buffer_size() == 0

@@ -1,4 +1,4 @@
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t
 
 from lbjwt._fastverify cimport DenyReason, Grant
 from lbjwt.http1._buffer cimport Buffer, Slice
@@ -66,7 +66,7 @@ cdef class Exchange:
     cdef bint client_ended                       # of a tunnel
     cdef bint endpoint_ended
     cdef int retries                             # times it was sent again
-    cdef uint64_t tried                          # endpoints not to be picked again, by bit
+    cdef set tried                               # endpoints not to be picked again; None: no endpoint failed
     cdef int status                              # of the final response; 0: none yet
     cdef DenyReason reason
     cdef int64_t request_bytes
@@ -86,6 +86,7 @@ cdef class Exchange:
     cdef Sent _transmit(self, Upstream upstream)
     cdef void _drop_upstream(self)
     cdef void _charge(self, Endpoint endpoint)
+    cdef void _shut_out(self, Endpoint endpoint)
     cdef void _discharge(self)
     cdef void _try_elsewhere(self)
     cdef void _log(self, bint complete)

@@ -89,7 +89,7 @@ cdef Exchange new_exchange(Traffic traffic, Downstream downstream):
     exchange.downstream = downstream
     exchange.state = IDLE
     exchange.retries = 0
-    exchange.tried = 0
+    exchange.tried = None
     exchange.fresh = False
     exchange.status = 0
     exchange.reason = NONE
@@ -177,7 +177,7 @@ cdef class Exchange:
             upstream = None if self.fresh else self._take_idle(endpoint)
             if upstream is None:
                 if endpoint.open >= self.traffic.cluster.max_connections:
-                    self.tried |= <uint64_t>1 << endpoint.index
+                    self._shut_out(endpoint)
                     continue
                 break
             self._charge(endpoint)
@@ -222,6 +222,11 @@ cdef class Exchange:
         self.endpoint = endpoint
         endpoint.counters.in_flight += 1
 
+    cdef void _shut_out(self, Endpoint endpoint):
+        if self.tried is None:
+            self.tried = set()
+        self.tried.add(endpoint)
+
     cdef void _discharge(self):
         if self.endpoint is not None:
             self.endpoint.counters.in_flight -= 1
@@ -236,19 +241,19 @@ cdef class Exchange:
     cdef void connect_failed(self):
         self.endpoint.counters.failures += 1
         self.endpoint.shunned_until = coarse_monotonic() + SHUNNED
-        self.tried |= <uint64_t>1 << self.endpoint.index
+        self._shut_out(self.endpoint)
         self._drop_upstream()
         self._discharge()
         self.dispatch()
 
     cdef void _try_elsewhere(self):
         """Send again, to another endpoint if there is one, on a connection nobody used before."""
-        cdef uint64_t before = self.tried
-        self.tried |= <uint64_t>1 << self.endpoint.index
+        cdef Endpoint endpoint = self.endpoint
+        self._shut_out(endpoint)
         self._drop_upstream()
         self._discharge()
         if self.traffic.cluster.pick(self.tried, coarse_monotonic()) is None:
-            self.tried = before
+            self.tried.discard(endpoint)
         self.fresh = True
         self.retries += 1
         self.traffic.board.mine.retries += 1

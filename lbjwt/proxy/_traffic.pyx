@@ -60,7 +60,8 @@ cdef class Traffic:
         self.spare = []
         self._refusals = tuple(refusals)
         self._answers = {status: _plain(status) for status in OWN_STATUSES}
-        memcpy(self._id_prefix, <char *>(os.urandom(8).hex().encode()), 16)
+        cdef bytes prefix = os.urandom(8).hex().encode()
+        memcpy(self._id_prefix, <char *>prefix, 16)
         self.sweep()
 
     cdef Answer refusal(self, DenyReason reason):

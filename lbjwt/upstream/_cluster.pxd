@@ -1,5 +1,3 @@
-from libc.stdint cimport uint64_t
-
 from lbjwt.balance._least_request cimport Candidate
 from lbjwt.observe._board cimport Board, EndpointCounters
 
@@ -33,5 +31,6 @@ cdef class Cluster:
     cdef Py_ssize_t _count
     cdef Py_ssize_t _turn
 
-    # tried: bit i set means endpoint i was tried for this request already. None when there is no endpoint left.
-    cdef Endpoint pick(self, uint64_t tried, double now)
+    # tried: endpoints that must not be picked again for this request, or None. The answer is None when there is no endpoint left.
+    cdef Endpoint pick(self, set tried, double now)
+    cdef bint _consider(self, set tried, double now)

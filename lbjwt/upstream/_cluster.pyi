@@ -4,8 +4,6 @@ from collections.abc import Iterable
 
 from lbjwt.observe._board import Board
 
-MAX_ENDPOINTS: int
-
 class Endpoint:
     """One backend address with its counters and idle connections.
 
@@ -33,7 +31,7 @@ class Cluster:
     """The endpoints requests are balanced over, by least requests in flight over all workers.
 
     Args:
-        endpoints: 1 to `MAX_ENDPOINTS` of them, in the order of the board.
+        endpoints: At least one, in the order of the board.
         board: The shared counters; in flight is read from all workers' slots.
         connect_timeout: Seconds for a new connection.
         response_timeout: Seconds to the first byte of a response.
@@ -43,7 +41,7 @@ class Cluster:
         retries: How often a request may be sent again when that is safe (RFC 9110 section 9.2.2).
 
     Raises:
-        ValueError: No endpoint, or too many.
+        ValueError: No endpoint.
     """
 
     endpoints: tuple[Endpoint, ...]

@@ -9,8 +9,6 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 
 from lbjwt.balance._least_request cimport least_request
 
-MAX_ENDPOINTS = 64      # the requests tried on an endpoint are kept as bits of one word
-
 
 cdef class Endpoint:
 
@@ -36,8 +34,8 @@ cdef class Cluster:
         cdef Py_ssize_t at
         self.endpoints = tuple(endpoints)
         self._count = len(self.endpoints)
-        if not 1 <= self._count <= MAX_ENDPOINTS:
-            raise ValueError(f"a cluster has 1 to {MAX_ENDPOINTS} endpoints, not {self._count}")
+        if self._count == 0:
+            raise ValueError("a cluster needs an endpoint")
         self.connect_timeout = connect_timeout
         self.response_timeout = response_timeout
         self.idle_timeout = idle_timeout
@@ -56,32 +54,30 @@ cdef class Cluster:
     def __dealloc__(self):
         PyMem_Free(self._candidates)
 
-    cdef Endpoint pick(self, uint64_t tried, double now):
-        cdef Endpoint endpoint
-        cdef Candidate *candidate
-        cdef Py_ssize_t at, usable = 0, shunned = 0
-        for at in range(self._count):
-            endpoint = <Endpoint>self.endpoints[at]
-            candidate = &self._candidates[at]
-            candidate.usable = False
-            if tried >> at & 1 or (endpoint.open >= self.max_connections and not endpoint.idle):
-                continue
-            if endpoint.shunned_until > now:
-                shunned += 1
-                continue
-            candidate.usable = True
-            candidate.in_flight = self._board.in_flight(at)
-            usable += 1
-        if usable == 0:
-            if shunned == 0:
-                return None
-            for at in range(self._count):
-                endpoint = <Endpoint>self.endpoints[at]
-                candidate = &self._candidates[at]
-                candidate.usable = not (tried >> at & 1) and (endpoint.open < self.max_connections or len(endpoint.idle) > 0)
-                candidate.in_flight = self._board.in_flight(at)
+    cdef Endpoint pick(self, set tried, double now):
+        cdef Py_ssize_t at
+        if not self._consider(tried, now) and not self._consider(tried, 1e300):
+            return None
         at = least_request(self._candidates, self._count, self._turn)
         self._turn += 1
         if self._turn >= self._count:
             self._turn = 0
-        return None if at < 0 else <Endpoint>self.endpoints[at]
+        return <Endpoint>self.endpoints[at]
+
+    cdef bint _consider(self, set tried, double now):
+        """Mark who is usable at this time; False when nobody is."""
+        cdef Endpoint endpoint
+        cdef Candidate *candidate
+        cdef Py_ssize_t at
+        cdef bint any_usable = False
+        for at in range(self._count):
+            endpoint = <Endpoint>self.endpoints[at]
+            candidate = &self._candidates[at]
+            candidate.usable = (
+                endpoint.shunned_until <= now
+                and (endpoint.open < self.max_connections or len(endpoint.idle) > 0)
+                and (tried is None or endpoint not in tried))
+            if candidate.usable:
+                candidate.in_flight = self._board.in_flight(at)
+                any_usable = True
+        return any_usable
