@@ -42,7 +42,11 @@ setup(
     cmdclass={"build_ext": BuildExtensions},
     options={"build_ext": {"parallel": JOBS}},
     ext_modules=[
-        Extension(".".join(source.with_suffix("").parts), [source.as_posix()], extra_compile_args=["-O2", "-fno-strict-aliasing"])
+        Extension(
+            ".".join(source.with_suffix("").parts),
+            [source.as_posix()],
+            extra_compile_args=["-O2", "-fno-strict-aliasing"],
+        )
         for source in sorted(Path("lbjwt").rglob("*.pyx"))
     ],
 )
