@@ -43,7 +43,10 @@ class Tally:
             self.refused[str(reason)] += 1
         endpoint = str(record.get("endpoint", ""))
         outcome = f"refused: {reason}" if reason else self._names.get(endpoint, endpoint) or "answered by the balancer"
-        words = f"{record['status']}  {record.get('method', '')} {record.get('path', '')}  {outcome}  {record.get('duration_ms', 0):.1f} ms"
+        said = f"{record['status']}  {record.get('method', '')} {record.get('path', '')}  {outcome}"
+        # a client's control bytes come back out of the JSON: they must not reach the terminal
+        words = "".join(letter if letter.isprintable() else "?" for letter in said)
+        words += f"  {record.get('duration_ms', 0):.1f} ms"
         self.recent.append(words)
         return words
 

@@ -97,6 +97,12 @@ def test_tally_reads_the_access_log():
     assert tally.refused == {"expired": 1}
 
 
+def test_tally_keeps_control_bytes_off_the_terminal():
+    """A path with an escape sequence, undone by reading the JSON, does not move the visitor's cursor."""
+    record = {"method": "GET", "path": "/\x1b[2J\r\n", "status": 401, "reason": "missing"}
+    assert Tally({}).take(json.dumps(record).encode()) == "401  GET /?[2J??  refused: missing  0.0 ms"
+
+
 def test_plain_lines_do_not_flood(capsys):
     """Under load the plain screen counts what it does not print."""
     Lines().show([f"line {number}" for number in range(LINES_AT_ONCE + 7)])
