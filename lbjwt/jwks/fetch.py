@@ -10,6 +10,7 @@ codings are refused so that 256 KiB on the wire stay 256 KiB in memory.
 import asyncio
 import contextlib
 import ipaddress
+import socket
 import ssl
 from typing import Final
 from urllib.parse import urlsplit
@@ -17,6 +18,8 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
+
+from lbjwt.errors import LbjwtError
 
 __all__ = ["MAX_BYTES", "TIMEOUT", "JWKSFetchError", "fetch"]
 
@@ -27,7 +30,7 @@ MAX_BYTES: Final = 256 * 1024
 """A JWK Set of 100 RSA keys has about 64 KiB; certificates chains (``x5c``) make it longer."""
 
 
-class JWKSFetchError(Exception):
+class JWKSFetchError(LbjwtError):
     """No document: the message is one sentence without the URL's query, which may hold a secret."""
 
 
@@ -82,7 +85,11 @@ async def fetch(
 
 async def _get(uri: str, place: str, guard: "_Guard", max_bytes: int, ssl_context: ssl.SSLContext | None) -> bytes:
     connector = aiohttp.TCPConnector(resolver=guard, force_close=True, use_dns_cache=False, ssl=ssl_context or True)
-    headers = {"Accept": "application/jwk-set+json, application/json", "Accept-Encoding": "identity", "User-Agent": "lbjwt"}
+    headers = {
+        "Accept": "application/jwk-set+json, application/json",
+        "Accept-Encoding": "identity",
+        "User-Agent": "lbjwt",
+    }
     async with (
         aiohttp.ClientSession(
             connector=connector,
@@ -129,9 +136,13 @@ class _Guard(AbstractResolver):
         if address.is_link_local:
             raise JWKSFetchError(f"{host} is a link-local address, which is never fetched from")
         if self._loopback_only and not address.is_loopback:
-            raise JWKSFetchError(f"{host} would be fetched over plain http, which is allowed to loopback only (or with allow_http)")
+            raise JWKSFetchError(
+                f"{host} would be fetched over plain http, which is allowed to loopback only (or with allow_http)"
+            )
 
-    async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:  # type: ignore[override]
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
         """Resolve with the system's resolver, in a thread."""
         self._resolver = self._resolver or ThreadedResolver()
         found = await self._resolver.resolve(host, port, family)

@@ -3,7 +3,7 @@ Where an issuer's keys come from, and how they stay current: the thin I/O around
 
 A source reads bytes, has them built into a key ring, and publishes the ring when the bytes changed. Nothing that goes wrong after the first
 success takes a key away: the last good ring stays in force through every failure (CVE-2026-48524, envoyproxy/envoy issue 13705), and there is
-no fallback to keys from anywhere else (CVE-2026-31837). What a document means is not known here.
+no fallback to keys from anywhere else (CVE-2026-31837). What a document means is the business of `lbjwt.jose.keyring`.
 """
 
 import asyncio
@@ -15,12 +15,15 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Generic, TypeVar
+from typing import Final
 
+from lbjwt.config.model import Issuer
+from lbjwt.errors import LbjwtError
+from lbjwt.jose.keyring import KeyRing
 from lbjwt.jwks.refresh import RefreshSchedule
 from lbjwt.observe._board import Board
 
-__all__ = ["FileKeySource", "KeySource", "KeySourceError", "RemoteKeySource"]
+__all__ = ["FileKeySource", "KeySource", "KeySourceError", "RemoteKeySource", "key_source"]
 
 FILE_CHECK: Final = 2.0
 """Seconds between two looks at a key file's inode and modification time: one stat(2) each."""
@@ -28,24 +31,24 @@ FILE_CHECK: Final = 2.0
 MAX_FILE_BYTES: Final = 1024 * 1024
 """Longest key file that is read; 1 MiB is a thousand keys with certificate chains."""
 
-Ring = TypeVar("Ring")
-
 _chance = random.SystemRandom()  # workers forked at one moment must not draw alike
+
+MAX_FILE_KEYS: Final = 1000
 
 log = logging.getLogger("lbjwt.jwks")
 
 
-class KeySourceError(Exception):
+class KeySourceError(LbjwtError):
     """A key source that cannot work; the message is a sentence with the place and the cause, and holds no key."""
 
 
-class KeySource(ABC, Generic[Ring]):
+class KeySource(ABC):
     """
     Keys of one issuer, kept current in the background.
 
     Args:
         place: What messages call the source: a file name, or a URL without its query.
-        build: Bytes of the source to a key ring; whatever it raises means "not usable". Its `len` is the number of keys.
+        build: Bytes of the source to a key ring; whatever it raises means "not usable".
         publish: Called with every new ring, in the loop's thread.
         board: Where key count, age, fetches and failures are told.
         schedule: When to read again.
@@ -55,8 +58,8 @@ class KeySource(ABC, Generic[Ring]):
         self,
         place: str,
         *,
-        build: Callable[[bytes], tuple[Ring, int]],
-        publish: Callable[[Ring], None],
+        build: Callable[[bytes], KeyRing],
+        publish: Callable[[KeyRing], None],
         board: Board,
         schedule: RefreshSchedule,
     ) -> None:
@@ -113,9 +116,11 @@ class KeySource(ABC, Generic[Ring]):
         try:
             document = await self._read()
             if document is not None and document != self._document:
-                ring, self._keys = self._build(document)
+                ring = self._build(document)
                 self._publish(ring)
-                self._document = document
+                self._document, self._keys = document, len(ring)
+                for warning in ring.warnings:
+                    log.warning("keys from %s: %s", self.place, warning)
         except Exception as error:  # a hostile document must not end the task that keeps the keys current
             self._schedule.failed(time.monotonic(), _chance.random())
             self._board.add("key_fetches")
@@ -139,7 +144,7 @@ class KeySource(ABC, Generic[Ring]):
         return sentence
 
 
-class RemoteKeySource(KeySource[Ring]):
+class RemoteKeySource(KeySource):
     """Keys of a JWKS URL."""
 
     def __init__(
@@ -149,8 +154,8 @@ class RemoteKeySource(KeySource[Ring]):
         timeout: float,
         max_bytes: int,
         allow_http: bool,
-        build: Callable[[bytes], tuple[Ring, int]],
-        publish: Callable[[Ring], None],
+        build: Callable[[bytes], KeyRing],
+        publish: Callable[[KeyRing], None],
         board: Board,
         schedule: RefreshSchedule,
     ) -> None:
@@ -166,15 +171,15 @@ class RemoteKeySource(KeySource[Ring]):
         return await fetch(self._uri, timeout=self._timeout, max_bytes=self._max_bytes, allow_http=self._allow_http)
 
 
-class FileKeySource(KeySource[Ring]):
+class FileKeySource(KeySource):
     """Keys of a file, read again when another file stands under its name or it was written to."""
 
     def __init__(
         self,
         path: Path,
         *,
-        build: Callable[[bytes], tuple[Ring, int]],
-        publish: Callable[[Ring], None],
+        build: Callable[[bytes], KeyRing],
+        publish: Callable[[KeyRing], None],
         board: Board,
         check: float = FILE_CHECK,
     ) -> None:
@@ -193,11 +198,60 @@ class FileKeySource(KeySource[Ring]):
         if signature == self._signature and self.loaded and not self._complaint:
             return None
         with self._path.open("rb") as file:
-            self._signature = _signature(os.fstat(file.fileno()))  # before reading: a write meanwhile is seen at the next look
+            self._signature = _signature(
+                os.fstat(file.fileno())
+            )  # before reading: a write meanwhile is seen at the next look
             document = file.read(MAX_FILE_BYTES + 1)
         if len(document) > MAX_FILE_BYTES:
             raise KeySourceError(f"the file is longer than {MAX_FILE_BYTES} bytes")
         return document
+
+
+def key_source(issuer: Issuer, *, publish: Callable[[KeyRing], None], board: Board) -> KeySource:
+    """
+    Return the source the issuer's configuration names.
+
+    Args:
+        publish: Called with every new ring, in the loop's thread.
+        board: Where key count, age, fetches and failures are told.
+    """
+    algorithms = issuer.algorithms
+    if (remote := issuer.remote_jwks) is not None:
+        max_bytes, max_keys = remote.max_bytes, remote.max_keys
+        return RemoteKeySource(
+            remote.uri,
+            timeout=remote.timeout,
+            max_bytes=max_bytes,
+            allow_http=remote.allow_http,
+            build=lambda document: KeyRing.from_jwks(
+                document, algorithms=algorithms, max_bytes=max_bytes, max_keys=max_keys
+            ),
+            publish=publish,
+            board=board,
+            schedule=RefreshSchedule(remote.refresh_interval),
+        )
+    if issuer.secret_file is not None:
+        path, names = issuer.secret_file, algorithms or ()
+        return FileKeySource(
+            path, build=lambda secret: KeyRing.from_secret(secret, algorithms=names), publish=publish, board=board
+        )
+    if issuer.pem_file is not None:
+        return FileKeySource(
+            issuer.pem_file,
+            build=lambda text: KeyRing.from_pem(text, algorithms=algorithms),
+            publish=publish,
+            board=board,
+        )
+    if issuer.jwks_file is None:
+        raise KeySourceError("the issuer names no key source")
+    return FileKeySource(
+        issuer.jwks_file,
+        build=lambda document: KeyRing.from_jwks(
+            document, algorithms=algorithms, max_bytes=MAX_FILE_BYTES, max_keys=MAX_FILE_KEYS
+        ),
+        publish=publish,
+        board=board,
+    )
 
 
 def _signature(status: os.stat_result) -> tuple[int, ...]:
@@ -208,6 +262,6 @@ def _sentence(error: Exception) -> str:
     """Only errors made for people are quoted: the text of another might hold a piece of the document."""
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
-    if type(error).__module__.startswith("lbjwt."):
+    if isinstance(error, LbjwtError):
         return str(error)
     return f"the document cannot be used ({type(error).__name__})"

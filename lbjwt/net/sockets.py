@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from lbjwt.config.address import Address
+from lbjwt.errors import LbjwtError
 
 __all__ = ["BindError", "backlog", "bind", "close", "stop_listening"]
 
@@ -26,7 +27,7 @@ Place = tuple[int, str]
 """Address family and numeric host."""
 
 
-class BindError(Exception):
+class BindError(LbjwtError):
     """An address that cannot be listened on; the message names the configuration key, the address and the cause."""
 
 
@@ -104,7 +105,9 @@ def _places(address: Address, key: str) -> list[Place]:
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
-        raise BindError(f"{key}: cannot listen on {address}: the host name does not resolve ({error.strerror})") from None
+        raise BindError(
+            f"{key}: cannot listen on {address}: the host name does not resolve ({error.strerror})"
+        ) from None
     return list(dict.fromkeys((int(family), str(sockaddr[0])) for family, _, _, _, sockaddr in found))
 
 

@@ -9,6 +9,8 @@ import ssl
 from pathlib import Path
 from typing import Final, NoReturn
 
+from lbjwt.errors import LbjwtError
+
 __all__ = ["TLSError", "server_context"]
 
 CIPHERS: Final = (
@@ -18,7 +20,7 @@ CIPHERS: Final = (
 """For TLS 1.2; the suites of TLS 1.3 are all good and stay at OpenSSL's choice."""
 
 
-class TLSError(Exception):
+class TLSError(LbjwtError):
     """A certificate or private key that cannot be used; the message names the configuration key, the file and the cause."""
 
 
@@ -41,7 +43,9 @@ def server_context(certificate: Path, private_key: Path, *, key: str) -> ssl.SSL
     context.set_alpn_protocols(["http/1.1"])
 
     def encrypted() -> NoReturn:
-        raise TLSError(f"{key}.private_key: {private_key} is encrypted; lbjwt starts without a person to ask, so write the key unencrypted, mode 0600")
+        raise TLSError(
+            f"{key}.private_key: {private_key} is encrypted; lbjwt starts without a person to ask, so write the key unencrypted, mode 0600"
+        )
 
     for path, name in ((certificate, "certificate"), (private_key, "private_key")):
         try:

@@ -37,7 +37,9 @@ class BoardCollector(Collector):
         clock: Seconds since the epoch.
     """
 
-    def __init__(self, board: Board, endpoints: Sequence[str], version: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, board: Board, endpoints: Sequence[str], version: str, clock: Callable[[], float] = time.time
+    ) -> None:
         self._board = board
         self._endpoints = endpoints
         self._version = version
@@ -53,14 +55,32 @@ class BoardCollector(Collector):
 
     def _requests(self) -> Iterator[Metric]:
         totals = self._board.totals()
-        yield _counter("requests", "Requests answered, by class of the response status.", "status_class", zip(STATUS_CLASSES, totals["requests"], strict=True))
+        yield _counter(
+            "requests",
+            "Requests answered, by class of the response status.",
+            "status_class",
+            zip(STATUS_CLASSES, totals["requests"], strict=True),
+        )
         refusals = totals["refusals"]
-        yield _counter("refusals", "Requests refused at the gate, by reason.", "reason", ((name, refusals[index]) for name, index in REASONS.items()))
-        yield _counter("bad_requests", "Requests refused before the gate: framing or limits.", value=totals["bad_requests"])
+        yield _counter(
+            "refusals",
+            "Requests refused at the gate, by reason.",
+            "reason",
+            ((name, refusals[index]) for name, index in REASONS.items()),
+        )
+        yield _counter(
+            "bad_requests", "Requests refused before the gate: framing or limits.", value=totals["bad_requests"]
+        )
         yield _counter("connections_accepted", "Client connections accepted.", value=totals["connections_total"])
         yield _counter("retries", "Requests sent to a further endpoint.", value=totals["retries"])
-        yield _counter("dropped_header_names", "Request fields dropped for their name.", value=totals["dropped_header_names"])
-        yield _counter("access_log_dropped", "Access log records dropped because the log was not written out in time.", value=totals["access_log_dropped"])
+        yield _counter(
+            "dropped_header_names", "Request fields dropped for their name.", value=totals["dropped_header_names"]
+        )
+        yield _counter(
+            "access_log_dropped",
+            "Access log records dropped because the log was not written out in time.",
+            value=totals["access_log_dropped"],
+        )
         yield _gauge("connections", "Client connections open.", value=totals["connections"])
         yield _gauge("requests_in_flight", "Requests begun and not finished.", value=totals["in_flight"])
 
@@ -76,7 +96,10 @@ class BoardCollector(Collector):
         totals = self._board.totals()
         fetched_at = totals["keys_fetched_at"]
         yield _gauge("keys", "Verification keys in force; the least of all workers.", value=totals["keys"])
-        age = GaugeMetricFamily("lbjwt_keys_age_seconds", "Seconds since the keys were last read well, the oldest of all workers; absent when never.")
+        age = GaugeMetricFamily(
+            "lbjwt_keys_age_seconds",
+            "Seconds since the keys were last read well, the oldest of all workers; absent when never.",
+        )
         if fetched_at > 0:
             age.add_metric([], max(0.0, self._clock() - fetched_at))
         yield age
@@ -87,11 +110,20 @@ class BoardCollector(Collector):
     def _processes(self) -> Iterator[Metric]:
         board = self._board
         states = [board.state(slot) for slot in range(board.workers)]
-        yield _gauge("workers", "Worker processes by state.", "state", ((name, states.count(state)) for state, name in enumerate(STATE_NAMES)))
+        yield _gauge(
+            "workers",
+            "Worker processes by state.",
+            "state",
+            ((name, states.count(state)) for state, name in enumerate(STATE_NAMES)),
+        )
         yield _counter("worker_restarts", "Workers that died and were replaced.", value=board.restarts)
         yield _gauge("ready", "1 when requests with a good token are let through, 0 otherwise.", value=int(board.ready))
-        yield _gauge("start_time_seconds", "When the service started, in seconds since the epoch.", value=board.started_at)
-        build = GaugeMetricFamily("lbjwt_build_info", "Versions; the value is always 1.", labels=["version", "python_version"])
+        yield _gauge(
+            "start_time_seconds", "When the service started, in seconds since the epoch.", value=board.started_at
+        )
+        build = GaugeMetricFamily(
+            "lbjwt_build_info", "Versions; the value is always 1.", labels=["version", "python_version"]
+        )
         build.add_metric([self._version, platform.python_version()], 1)
         yield build
 
@@ -102,12 +134,25 @@ class BoardCollector(Collector):
         def each(field: str) -> Iterator[tuple[str, float]]:
             return ((name, endpoint[field]) for name, endpoint in zip(names, totals, strict=True))
 
-        yield _gauge("endpoint_requests_in_flight", "Requests in flight to the endpoint.", "endpoint", each("in_flight"))
-        yield _gauge("endpoint_idle_connections", "Pooled connections to the endpoint.", "endpoint", each("idle_connections"))
+        yield _gauge(
+            "endpoint_requests_in_flight", "Requests in flight to the endpoint.", "endpoint", each("in_flight")
+        )
+        yield _gauge(
+            "endpoint_idle_connections", "Pooled connections to the endpoint.", "endpoint", each("idle_connections")
+        )
         yield _counter("endpoint_requests", "Requests sent to the endpoint.", "endpoint", each("requests"))
         yield _counter("endpoint_connects", "Connections opened to the endpoint.", "endpoint", each("connects"))
-        yield _counter("endpoint_failures", "Connects that failed and responses that never came or broke.", "endpoint", each("failures"))
-        responses = CounterMetricFamily("lbjwt_endpoint_responses", "Responses of the endpoint, by class of status.", labels=["endpoint", "status_class"])
+        yield _counter(
+            "endpoint_failures",
+            "Connects that failed and responses that never came or broke.",
+            "endpoint",
+            each("failures"),
+        )
+        responses = CounterMetricFamily(
+            "lbjwt_endpoint_responses",
+            "Responses of the endpoint, by class of status.",
+            labels=["endpoint", "status_class"],
+        )
         for name, endpoint in zip(names, totals, strict=True):
             for status_class, count in list(zip(STATUS_CLASSES, endpoint["responses"], strict=True))[1:]:
                 responses.add_metric([name, status_class], count)

@@ -41,7 +41,9 @@ class Bindings:
         bindings = cls([[] for _ in range(count)], [])
         try:
             for index, listener in enumerate(configuration.listeners):
-                for slot, found in zip(bindings.slots, bind(listener.address, key=f"listeners[{index}].address", copies=count), strict=True):
+                for slot, found in zip(
+                    bindings.slots, bind(listener.address, key=f"listeners[{index}].address", copies=count), strict=True
+                ):
                     slot.append(found)
             if configuration.admin is not None:
                 bindings.admin = bind(configuration.admin.address, key="admin.address")[0]

@@ -13,9 +13,9 @@ FORMAT: Final = "%(asctime)s.%(msecs)03dZ %(levelname)s lbjwt[{who}]: %(message)
 class _OneLine(logging.Formatter):
     """Control characters of a message become visible: one record is one line, except for a traceback of our own."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name of logging
+    def formatMessage(self, record: logging.LogRecord) -> str:
         """Return the line."""
         return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in super().formatMessage(record))
 

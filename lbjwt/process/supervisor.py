@@ -65,13 +65,17 @@ def run(configuration: Configuration, *, worker: Worker | None = None) -> int:
         log.error("PYTHONHASHSEED=0 switches hash randomisation off; unset it")
         return WRONG_CONFIGURATION
     if worker is None:
-        from lbjwt.process.worker import main as worker  # imported before the fork, so that workers share its memory and start fast
+        from lbjwt.process import worker as real  # before the fork, so that workers share its memory and start fast
+
+        worker = real.main
     try:
         bindings = Bindings.bind(configuration)
     except BindError as error:
         log.error("%s", error)
         return FAILED
-    board = Board(worker_count(configuration), sum(len(cluster.endpoints) for cluster in configuration.clusters.values()))
+    board = Board(
+        worker_count(configuration), sum(len(cluster.endpoints) for cluster in configuration.clusters.values())
+    )
     _raise_file_limit()
     with _SignalPipe() as pipe:
         try:
@@ -93,7 +97,9 @@ class _Slot:
 
 
 class _Supervisor:
-    def __init__(self, configuration: Configuration, bindings: Bindings, board: Board, worker: Worker, pipe: "_SignalPipe") -> None:
+    def __init__(
+        self, configuration: Configuration, bindings: Bindings, board: Board, worker: Worker, pipe: "_SignalPipe"
+    ) -> None:
         self._configuration = configuration
         self._bindings = bindings
         self._board = board
@@ -142,7 +148,9 @@ class _Supervisor:
         gc.collect()
         gc.freeze()  # what exists now is shared with the child: its collector must not write into it
         parent = os.getpid()
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # a signal before the child has left our pipe would be read by us
+        blocked = signal.pthread_sigmask(
+            signal.SIG_BLOCK, SIGNALS
+        )  # a signal before the child has left our pipe would be read by us
         try:
             pid = os.fork()
             if pid == 0:
@@ -203,7 +211,14 @@ class _Supervisor:
                 if all(other.announced for other in self._slots) and not self._stops:
                     count = len(self._slots)
                     what = "ready" if not self._served else "all workers are ready again"
-                    log.info("%s: %d worker%s, %d endpoint%s", what, count, "s"[: count != 1], self._board.endpoints, "s"[: self._board.endpoints != 1])
+                    log.info(
+                        "%s: %d worker%s, %d endpoint%s",
+                        what,
+                        count,
+                        "s"[: count != 1],
+                        self._board.endpoints,
+                        "s"[: self._board.endpoints != 1],
+                    )
                     self._served = True
 
     def _reap(self) -> None:
@@ -232,7 +247,13 @@ class _Supervisor:
         if slot.schedule.failures > 1 and any(other.announced and other.pid for other in self._slots):
             # Two starts failed: stop queueing clients here while others can serve them.
             stop_listening(self._bindings.of(slot.index))
-        log.error("worker %d (process %d) %s; the next one starts in %.1f s", slot.index, pid, cause, max(0.0, slot.schedule.due - now))
+        log.error(
+            "worker %d (process %d) %s; the next one starts in %.1f s",
+            slot.index,
+            pid,
+            cause,
+            max(0.0, slot.schedule.due - now),
+        )
 
 
 class _SignalPipe:
