@@ -6,16 +6,14 @@ Knows every room below and how they fit. Knows nothing of processes, signals or 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import socket
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from lbjwt.assembly import gate_board, key_source, new_cluster, new_verifier
+from lbjwt.assembly import forwarding_trust, key_source, new_cluster, new_policy, new_verifier
 from lbjwt.config.model import Configuration, Listener
-from lbjwt.http1._request import RequestPolicy, request_policy
 from lbjwt.net.sockets import backlog, bind
 from lbjwt.net.tls import server_context
 from lbjwt.observe._access_log import AccessLog
@@ -62,7 +60,7 @@ class LoadBalancer:
         access_log: AccessLog | None = None,
     ) -> None:
         self.configuration = configuration
-        (self._label, self._issuer), = configuration.issuers.items()
+        (self._issuer,) = configuration.issuers.values()
         (self._cluster_configuration,) = configuration.clusters.values()
         self.board = board if board is not None else Board(1, len(self._cluster_configuration.endpoints))
         self.verifier = new_verifier(configuration)
@@ -73,6 +71,7 @@ class LoadBalancer:
         self._connector: Connector | None = None
         self._traffic: Traffic | None = None
         self._sweep: asyncio.TimerHandle | None = None
+        self._published = {"hits": 0, "misses": 0, "evictions": 0}
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -107,7 +106,7 @@ class LoadBalancer:
             board=self.board,
             access_log=self._access_log,
             open_connection=self._connector,
-            trusts=_truster(configuration),
+            trusts=forwarding_trust(configuration),
             refusals=refusal_answers(configuration.realm, self._issuer.required_scopes),
             limits=configuration.limits,
             timeouts=configuration.timeouts,
@@ -120,7 +119,7 @@ class LoadBalancer:
 
     async def _listen(self, loop: asyncio.AbstractEventLoop, listener: Listener, context: object, sock: socket.socket) -> asyncio.Server:
         traffic = self._traffic
-        policy = _policy(self.configuration, https=context is not None)
+        policy = new_policy(self.configuration, https=context is not None)
         options = {"ssl": context, "ssl_handshake_timeout": self.configuration.timeouts.tls_handshake} if context else {}
         return await loop.create_server(lambda: ClientSide(traffic, policy), sock=sock, backlog=backlog(), **options)  # type: ignore[arg-type,call-overload,no-any-return]
 
@@ -128,9 +127,17 @@ class LoadBalancer:
         assert self._traffic is not None
         self._sweep = asyncio.get_running_loop().call_later(SWEEP, self._tick)
         self._traffic.sweep()
-        gate_board(self.verifier, self.board)
+        self._publish_cache()
         if self._access_log is not None:
             self._access_log.flush()
+
+    def _publish_cache(self) -> None:
+        cache = self.verifier.gate.cache
+        self.board.set_cache(len(cache), cache.bytes_used)
+        for name in self._published:
+            count = getattr(cache, name)
+            self.board.add(f"cache_{name}", count - self._published[name])
+            self._published[name] = count
 
     async def drain(self) -> None:
         """Accept no more, answer what is under way, and return when all clients are gone or `timeouts.drain` has passed."""
@@ -157,7 +164,7 @@ class LoadBalancer:
         if self._traffic is not None:
             self._traffic.close()
             await asyncio.sleep(0)
-            gate_board(self.verifier, self.board)
+            self._publish_cache()
         await self._keys.stop()
         if self._access_log is not None:
             self._access_log.flush()
@@ -173,32 +180,3 @@ class LoadBalancer:
         finally:
             await self.stop()
 
-
-def _policy(configuration: Configuration, *, https: bool) -> RequestPolicy:
-    limits = configuration.limits
-    return request_policy(
-        max_request_line=limits.max_request_line,
-        max_head=limits.max_request_head,
-        max_fields=limits.max_request_fields,
-        header_names=configuration.header_names,
-        forward_token=configuration.forward_token,
-        allow_websocket=configuration.allow_websocket,
-        https=https,
-        identity_headers=[pair.header for pair in configuration.claim_to_headers],
-    )
-
-
-def _truster(configuration: Configuration):  # type: ignore[no-untyped-def]
-    """Whether a peer address is in one of the trusted networks; None when there are none."""
-    networks = [ipaddress.ip_network(str(network)) for network in configuration.trusted_proxies]
-    if not networks:
-        return None
-
-    def trusts(peer: str) -> bool:
-        try:
-            address = ipaddress.ip_address(peer)
-        except ValueError:
-            return False
-        return any(address.version == network.version and address in network for network in networks)
-
-    return trusts
