@@ -12,6 +12,7 @@ import hashlib
 import itertools
 import os
 import random
+import select
 import socket
 import struct
 import threading
@@ -23,7 +24,7 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 from tests.harness.record import MemoryRecorder, Seen
-from tests.harness.script import PATTERN, Close, Drip, Hang, Idle, Reset, Script, Send, Stream, Tunnel, Wait
+from tests.harness.script import PATTERN, Close, Drip, Hang, Idle, Reset, Script, Send, Stray, Stream, Tunnel, Wait
 from tests.harness.tokens import ShadowVerifier
 from tests.harness.wire import DATA, END, HEAD, Head, RequestReader, WireError
 
@@ -64,6 +65,7 @@ class Connection(asyncio.Protocol):
         self.waiting: deque[tuple[Seen, bytes | Script]] = deque()
         self.player: asyncio.Task[None] | None = None
         self.digest: Any = None
+        self.crossed = False
         self.tunnel = False
         self.writable = asyncio.Event()
         self.writable.set()
@@ -125,6 +127,7 @@ class Connection(asyncio.Protocol):
             head.target.decode("latin-1"), verified, (head.get(b"x-request-id") or b"").decode("latin-1"),
             head=head.raw if site.keep_heads else b"",
         )
+        record.crossed, self.crossed = self.crossed, False
         self.current = record
         self.digest = None
         site.recorder.add(record)
@@ -195,6 +198,15 @@ class Connection(asyncio.Protocol):
         await asyncio.sleep(seconds)
         return self.ordinal != ordinal or self.current is not None
 
+    def _stray(self, data: bytes) -> None:
+        """Straight to the kernel, with a look before and after: only so is it known which came first."""
+        descriptor = self.transport.get_extra_info("socket").fileno()
+        if self.transport.is_closing() or select.select([descriptor], [], [], 0)[0]:
+            return
+        with suppress(OSError):
+            os.write(descriptor, data)
+            self.crossed = bool(select.select([descriptor], [], [], 0)[0])
+
     async def _step(self, step: object) -> None:
         transport = self.transport
         if isinstance(step, Send):
@@ -215,6 +227,8 @@ class Connection(asyncio.Protocol):
                 transport.write(b"0\r\n\r\n")
         elif isinstance(step, Wait):
             await asyncio.sleep(step.seconds)
+        elif isinstance(step, Stray):
+            self._stray(step.data)
         elif isinstance(step, Close):
             transport.close()
         elif isinstance(step, Reset):

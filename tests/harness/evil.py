@@ -12,7 +12,7 @@ from collections.abc import Callable
 from tests.harness.behaviour import ordinary, tags
 from tests.harness.corpus import MALFORMED_RESPONSES
 from tests.harness.record import Seen
-from tests.harness.script import Close, Drip, Hang, Idle, Reset, Script, Send, Step, Tunnel, Wait, pattern
+from tests.harness.script import Close, Drip, Hang, Idle, Reset, Script, Send, Step, Stray, Tunnel, Wait, pattern
 from tests.harness.wire import chunk
 
 Query = dict[str, str]
@@ -21,7 +21,8 @@ Query = dict[str, str]
 def stray(seen: Seen) -> bytes:
     """A complete response that belongs to nobody."""
     body = b"stray of " + seen.id.encode("latin-1")
-    return b"HTTP/1.1 200 OK\r\nX-Stray: 1\r\nX-Echo-Id: stray\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    victim = b"X-Echo-Conn: %b\r\nX-Echo-Ordinal: %d\r\n" % (seen.conn.encode("latin-1"), seen.ordinal + 1)      # who would get it
+    return b"HTTP/1.1 200 OK\r\nX-Stray: 1\r\nX-Echo-Id: stray\r\n%bContent-Length: %d\r\n\r\n%b" % (victim, len(body), body)
 
 
 def _truncate(seen: Seen, query: Query) -> Script:
@@ -49,7 +50,7 @@ def _surplus(seen: Seen, query: Query) -> Script:
         return Script((Send(answer + extra),))
     if when == "soon":
         return Script((Send(answer), Send(extra)))
-    return Script((Send(answer), Idle(int(query.get("ms", "5")) / 1000), Send(extra)))
+    return Script((Send(answer), Idle(float(query.get("ms", "5")) / 1000), Stray(extra)))
 
 
 def _split(seen: Seen, query: Query) -> Script:

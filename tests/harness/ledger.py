@@ -73,6 +73,8 @@ def _judge(sample: Sample, records: list[Seen], by_exchange: dict[tuple[str, int
         add("duplication", f"{sample.method} reached backends {len(records)} times: {[record.conn for record in records]}")
     if sample.outcome is Outcome.GARBAGE:
         add("garbage", sample.problem)
+    if sample.stray and (victim := by_exchange.get((sample.echo_conn, sample.echo_ordinal))) is not None and victim.crossed:
+        return found
     if sample.stray or (sample.echo_id and sample.echo_id != sample.id):
         add("cross-delivery", f"got the response to {sample.echo_id!r}{' (stray)' if sample.stray else ''}")
         return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,11 @@ class Seen:
     finished: bool = False   # the request arrived whole
     whole: bool = True       # the response was meant to be complete and correct
     sent: bool = False       # the response was handed to the kernel
+    crossed: bool = False    # stray bytes were on their way when it came: nobody could tell them from its response
     head: bytes = b""        # exact bytes; not written to files
+
+
+FIELDS = [name for name in Seen.__dataclass_fields__ if name != "head"]
 
 
 class MemoryRecorder:
@@ -56,27 +60,29 @@ class FileRecorder:
 
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._lines: list[Seen] = []
+        self._lines: list[tuple[Seen, bool]] = []
 
     def add(self, record: Seen) -> None:
         """A request head arrived."""
-        self._lines.append(record)
+        self._lines.append((record, False))
 
     def update(self, record: Seen) -> None:
         """Something about a request became known."""
-        if not self._lines or self._lines[-1] is not record:
-            self._lines.append(record)
+        if not self._lines or self._lines[-1][0] is not record:
+            self._lines.append((record, True))
 
     def flush(self) -> None:
         """Write what was gathered, in one write."""
         if self._lines:
-            os.write(self._fd, b"".join(orjson.dumps(_plain(record)) + b"\n" for record in self._lines))
+            os.write(self._fd, b"".join(orjson.dumps(_plain(record, more)) + b"\n" for record, more in self._lines))
             self._lines.clear()
 
 
-def _plain(record: Seen) -> dict[str, Any]:
-    fields = asdict(record)
-    del fields["head"]
+def _plain(record: Seen, more: bool) -> dict[str, Any]:
+    """Everything but the head. `more`: a later line about a request that has one."""
+    fields: dict[str, Any] = {name: getattr(record, name) for name in FIELDS}
+    if more:
+        fields["more"] = True
     return fields
 
 
@@ -91,6 +97,9 @@ def read_records(path: Path, offset: int = 0) -> tuple[list[Seen], int]:
     end = data.rfind(b"\n") + 1
     found: dict[tuple[str, int], Seen] = {}
     for line in data[:end].splitlines():
-        record = Seen(**orjson.loads(line))
-        found[record.conn, record.ordinal] = record
+        fields = orjson.loads(line)
+        more = fields.pop("more", False)
+        record = Seen(**fields)
+        if not more or (record.conn, record.ordinal) in found:     # else: its first line was read by an earlier call
+            found[record.conn, record.ordinal] = record
     return list(found.values()), offset + end

@@ -48,6 +48,17 @@ class Idle:
 
 
 @dataclass(frozen=True, slots=True)
+class Stray:
+    """
+    Write bytes on the idle connection, unless a request is already waiting to be read.
+
+    A request that crosses them on the wire cannot be told from one they answer, by any proxy: it is recorded as `crossed`.
+    """
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """Close the connection in the ordinary way."""
 
@@ -67,7 +78,7 @@ class Hang:
     """Never answer; the connection stays open until the peer ends it."""
 
 
-Step = Send | Drip | Stream | Wait | Idle | Close | Reset | Tunnel | Hang
+Step = Send | Drip | Stream | Wait | Idle | Stray | Close | Reset | Tunnel | Hang
 
 
 @dataclass(frozen=True, slots=True)
