@@ -31,7 +31,7 @@ FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 NEIGHBOURS_MAY_TALK = {1, 7, 9}  # words, the assembly of the service, and doors
 
 IO = {"asyncio", "socket", "select", "selectors", "ssl", "uvloop", "aiohttp", "subprocess", "multiprocessing", "threading", "signal",
-      "concurrent", "http", "urllib.request", "posix", "<sys/socket.h>", "<unistd.h>"}  # fmt: skip
+      "concurrent", "http.client", "http.server", "urllib.request", "posix", "<sys/socket.h>", "<unistd.h>"}  # fmt: skip
 CLOCK = {"time", "libc.time", "<time.h>", "posix.time"}
 KNOWS_NO = {
     1: IO,
