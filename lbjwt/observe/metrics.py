@@ -171,7 +171,7 @@ def exposition(collector: Collector, accept: str = "") -> tuple[bytes, str]:
     return encode(registry), content_type
 
 
-Samples = Iterator[tuple[str, float]] | Sequence[tuple[str, float]] | zip[tuple[str, float]]
+Samples = Iterator[tuple[str, float]] | Sequence[tuple[str, float]]
 
 
 def _counter(name: str, text: str, label: str = "", samples: Samples = (), value: float | None = None) -> Metric:
