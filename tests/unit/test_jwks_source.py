@@ -8,12 +8,12 @@ import os
 
 import pytest
 
-from lbjwt.config.issuer import Issuer, RemoteJwks
 from lbjwt.errors import LbjwtError
+from lbjwt.jose.keyring import KeyRing
 from lbjwt.jwks import fetch, source
 from lbjwt.jwks.fetch import JWKSFetchError
 from lbjwt.jwks.refresh import RefreshSchedule
-from lbjwt.jwks.source import FileKeySource, KeySourceError, RemoteKeySource, key_source
+from lbjwt.jwks.source import FileKeySource, KeySourceError, RemoteKeySource
 from lbjwt.observe._board import READY, Board
 
 
@@ -293,38 +293,23 @@ def test_stopping_ends_a_fetch_under_way(stage, monkeypatch):
     asyncio.run(scenario())
 
 
-COMMON = {"any_issuer": True, "any_audience": True}
-
-
-def test_the_configuration_chooses_the_source(tmp_path):
-    """Each of the four keys of an issuer gives its kind of source."""
-    board = Board(1, 0)
-    made = [
-        key_source(Issuer(**COMMON, **given), publish=lambda ring: None, board=board)
-        for given in (
-            {"jwks_file": tmp_path / "a"},
-            {"pem_file": tmp_path / "b"},
-            {"secret_file": tmp_path / "c", "algorithms": ("HS256",)},
-            {"remote_jwks": RemoteJwks(uri="https://issuer.example/jwks")},
-        )
-    ]
-    assert [type(one) for one in made] == [FileKeySource, FileKeySource, FileKeySource, RemoteKeySource]
-    assert [one.place for one in made] == [
-        str(tmp_path / "a"),
-        str(tmp_path / "b"),
-        str(tmp_path / "c"),
-        "https://issuer.example/jwks",
-    ]
-
-
 def test_a_secret_file_gives_one_key(tmp_path):
     """The bytes of a secret file, all of them, are the HMAC key; a short one is refused without being shown."""
     rings = []
-    (tmp_path / "secret").write_bytes(b"k" * 32)
-    issuer = Issuer(**COMMON, secret_file=tmp_path / "secret", algorithms=("HS256",))
-    asyncio.run(key_source(issuer, publish=rings.append, board=Board(1, 0)).load())
+    path = tmp_path / "secret"
+
+    def secret():
+        return FileKeySource(
+            path,
+            build=lambda secret: KeyRing.from_secret(secret, algorithms=("HS256",)),
+            publish=rings.append,
+            board=Board(1, 0),
+        )
+
+    path.write_bytes(b"k" * 32)
+    asyncio.run(secret().load())
     assert len(rings[0]) == 1
-    (tmp_path / "secret").write_bytes(b"hush-hush")
+    path.write_bytes(b"hush-hush")
     with pytest.raises(KeySourceError, match="32") as caught:
-        asyncio.run(key_source(issuer, publish=rings.append, board=Board(1, 0)).load())
+        asyncio.run(secret().load())
     assert "hush" not in str(caught.value)
