@@ -8,16 +8,20 @@ flags, only the names of files that hold them: every user of a machine can read 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
 from lbjwt.config.check import check
 from lbjwt.config.fields import Source
+from lbjwt.config.issuer import Issuer
 from lbjwt.config.model import Configuration
 from lbjwt.config.problems import ConfigurationError, KeyPath, Problem, describe
+from lbjwt.config.section import Section
 
-__all__ = ["Flags", "configuration_from_flags", "problems_under_flags"]
+__all__ = ["Flags", "configuration_from_flags", "issuer_from_flags", "problems_under_flags"]
+
+S = TypeVar("S", bound=Section)
 
 LABEL: Final = "main"
 """The label of the one issuer and the one cluster that flags can describe."""
@@ -46,7 +50,11 @@ class Flags:
 
     def given(self) -> list[str]:
         """Return the flags that were used, as they are written."""
-        return [f"--{field.name.replace('_', '-')}" for field in fields(self) if getattr(self, field.name) not in (None, (), False)]
+        return [
+            f"--{field.name.replace('_', '-')}"
+            for field in fields(self)
+            if getattr(self, field.name) not in (None, (), False)
+        ]
 
 
 def configuration_from_flags(flags: Flags, directory: Path) -> Configuration:
@@ -56,18 +64,37 @@ def configuration_from_flags(flags: Flags, directory: Path) -> Configuration:
     Raises:
         ConfigurationError: With every problem, each under the flag it is about.
     """
-    problems = _incomplete(flags)
-    try:
-        configuration = Configuration.model_validate(_document(flags), context=Source(directory))
-    except ValidationError as error:
-        found = [_under_flag(problem) for problem in describe(error, Configuration)]
-        # A flag that is missing was reported above, in words that name it.
-        problems += [problem for problem in found if problem.code != "missing" and problem.path]
-        raise ConfigurationError(problems or describe(error, Configuration)) from None
-    problems += [_under_flag(problem) for problem in check(configuration) if problem.level == "error"]
-    if problems:
-        raise ConfigurationError(problems)
+    configuration = _validated(
+        Configuration, _document(flags), (), [*_incomplete(flags), *_incomplete_issuer(flags)], directory
+    )
+    errors = [problem for problem in check(configuration) if problem.level == "error"]
+    if errors:
+        raise ConfigurationError(problems_under_flags(errors))
     return configuration
+
+
+def issuer_from_flags(flags: Flags, directory: Path) -> Issuer:
+    """
+    Build only the issuer that the flags describe.
+
+    Raises:
+        ConfigurationError: With every problem, each under the flag it is about.
+    """
+    return _validated(Issuer, _issuer(flags), ("issuers", LABEL), _incomplete_issuer(flags), directory)
+
+
+def _validated(model: type[S], document: dict[str, Any], at: KeyPath, incomplete: list[Problem], directory: Path) -> S:
+    """Return the section, or raise what is incomplete about the flags together with what is wrong with their values."""
+    try:
+        section = model.model_validate(document, context=Source(directory))
+    except ValidationError as error:
+        found = problems_under_flags(replace(problem, path=(*at, *problem.path)) for problem in describe(error, model))
+        # What is missing was found already, and is told in words of flags; what belongs to no single flag is what is missing.
+        wrong = [problem for problem in found if problem.code != "missing" and problem.path]
+        raise ConfigurationError([*incomplete, *wrong] or found) from None
+    if incomplete:
+        raise ConfigurationError(incomplete)
+    return section
 
 
 def problems_under_flags(problems: Iterable[Problem]) -> list[Problem]:
@@ -76,28 +103,62 @@ def problems_under_flags(problems: Iterable[Problem]) -> list[Problem]:
 
 
 def _incomplete(flags: Flags) -> list[Problem]:
-    """What is missing or said twice among the flags."""
-    sources = [name for name, value in (("--jwks", flags.jwks), ("--pem", flags.pem), ("--secret-file", flags.secret_file)) if value is not None]
+    """What is missing among the flags that describe everything but the issuer."""
     rules = (
         (not flags.listen, "--listen", "is required: where clients connect, such as 127.0.0.1:8080"),
         (not flags.backend, "--backend", "is required: where requests go, such as 127.0.0.1:9001"),
-        (not sources, "--jwks", "is required: a file or an https URL with the keys (or --pem, or --secret-file)"),
-        (len(sources) > 1, sources[-1] if sources else "", f"keys come from one source, but {' and '.join(sources)} are given"),
-        (flags.issuer is None and not flags.any_issuer, "--issuer", "is required: the exact iss claim (or say --any-issuer)"),
-        (flags.issuer is not None and flags.any_issuer, "--any-issuer", "contradicts --issuer; keep one"),
-        (not flags.audience and not flags.any_audience, "--audience", "is required: an accepted aud claim (or say --any-audience)"),
-        (bool(flags.audience) and flags.any_audience, "--any-audience", "contradicts --audience; keep one"),
-        (flags.secret_file is not None and not flags.algorithm, "--algorithm", "is required with --secret-file, such as HS256"),
         (flags.tls_cert is not None and flags.tls_key is None, "--tls-key", "is required with --tls-cert"),
         (flags.tls_key is not None and flags.tls_cert is None, "--tls-cert", "is required with --tls-key"),
-        *((claim.count("=") != 1, "--claim-header", "is written CLAIM=Header-Name, such as sub=X-Jwt-Sub") for claim in flags.claim_header),
+        *(
+            (claim.count("=") != 1, "--claim-header", "is written CLAIM=Header-Name, such as sub=X-Jwt-Sub")
+            for claim in flags.claim_header
+        ),
+    )
+    return [Problem((flag,), message) for wrong, flag, message in rules if wrong]
+
+
+def _incomplete_issuer(flags: Flags) -> list[Problem]:
+    """What is missing or said twice among the flags that describe the issuer."""
+    sources = [
+        name
+        for name, value in (("--jwks", flags.jwks), ("--pem", flags.pem), ("--secret-file", flags.secret_file))
+        if value is not None
+    ]
+    rules = (
+        (not sources, "--jwks", "is required: a file or an https URL with the keys (or --pem, or --secret-file)"),
+        (
+            len(sources) > 1,
+            sources[-1] if sources else "",
+            f"keys come from one source, but {' and '.join(sources)} are given",
+        ),
+        (
+            flags.issuer is None and not flags.any_issuer,
+            "--issuer",
+            "is required: the exact iss claim (or say --any-issuer)",
+        ),
+        (flags.issuer is not None and flags.any_issuer, "--any-issuer", "contradicts --issuer; keep one"),
+        (
+            not flags.audience and not flags.any_audience,
+            "--audience",
+            "is required: an accepted aud claim (or say --any-audience)",
+        ),
+        (bool(flags.audience) and flags.any_audience, "--any-audience", "contradicts --audience; keep one"),
+        (
+            flags.secret_file is not None and not flags.algorithm,
+            "--algorithm",
+            "is required with --secret-file, such as HS256",
+        ),
     )
     return [Problem((flag,), message) for wrong, flag, message in rules if wrong]
 
 
 def _document(flags: Flags) -> dict[str, Any]:
     """Return the document that a file with the same meaning would hold; keys that were not said are not in it."""
-    tls = {"tls": {"certificate": flags.tls_cert, "private_key": flags.tls_key}} if flags.tls_cert and flags.tls_key else {}
+    tls = (
+        {"tls": {"certificate": flags.tls_cert, "private_key": flags.tls_key}}
+        if flags.tls_cert and flags.tls_key
+        else {}
+    )
     pairs = [claim.split("=") for claim in flags.claim_header if claim.count("=") == 1]
     workers = flags.workers
     said = {

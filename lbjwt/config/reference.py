@@ -21,7 +21,14 @@ __all__ = ["BEGIN", "END", "render", "rewrite"]
 
 BEGIN: Final = "<!-- reference: begin (made by python -m lbjwt.config.reference) -->"
 END: Final = "<!-- reference: end -->"
-_NAMES: Final = {"File": "file", "Path": "file", "Address": "address", "str": "text", "int": "number", "bool": "true or false"}
+_NAMES: Final = {
+    "File": "file",
+    "Path": "file",
+    "Address": "address",
+    "str": "text",
+    "int": "number",
+    "bool": "true or false",
+}
 
 
 def render() -> str:
@@ -98,7 +105,13 @@ def _default(field: FieldInfo) -> str:
     kind = _value(field)
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
-    text = format_duration(value) if kind.startswith("duration") else format_size(value) if kind.startswith("size") else str(value)
+    text = (
+        format_duration(value)
+        if kind.startswith("duration")
+        else format_size(value)
+        if kind.startswith("size")
+        else str(value)
+    )
     return f"`{text}`"
 
 
