@@ -33,7 +33,7 @@ def _names(known: Sequence[str], text: str | None, what: str) -> list[str]:
     return wanted
 
 
-def _turned(peers: tuple[str, ...], number: int) -> tuple[str, ...]:
+def turned(peers: tuple[str, ...], number: int) -> tuple[str, ...]:
     """The peers in another order each round, so that none always follows the same neighbour or comes first."""
     turn = number % len(peers)
     return peers[turn:] + peers[:turn]
@@ -46,10 +46,8 @@ def _plan(cases: list[str], peers: list[str]) -> list[Case]:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--cases", help="Comma-separated; all by default.")
-@click.option(
-    "--peers", help="Comma-separated; all by default. A name also takes its variants with it: haproxy, haproxy-jwt."
-)
+@click.option("--cases", help="Comma-separated; all by default. Names: --list.")
+@click.option("--peers", help="Comma-separated; all by default. Names: --list.")
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(1))
 @click.option(
     "--seconds",
@@ -96,7 +94,7 @@ def _measure_all(plan: list[Case], absent: list[str], results: report.Results, c
     cores = own_cores()
     for number in range(results.rounds):
         for case in plan:
-            for name in _turned(case.peers, number):
+            for name in turned(case.peers, number):
                 if name in absent:
                     continue
                 label = f"round {number + 1}  {case.name:15} {name:18}"

@@ -64,6 +64,26 @@ def answered_by_backend(backend_port: int) -> int:
         connection.close()
 
 
+def cache_hits(admin_port: int) -> int:
+    """
+    How many requests lbjwt has answered from its cache of verified tokens.
+
+    Raises:
+        BenchError: Its metrics do not tell.
+    """
+    connection = _connection(admin_port, tls=False)
+    try:
+        connection.request("GET", "/metrics")
+        for line in connection.getresponse().read().decode().splitlines():
+            if line.startswith("lbjwt_cache_hits_total "):
+                return int(float(line.split()[1]))
+    except (OSError, http.client.HTTPException) as error:
+        raise BenchError(f"no answer from the admin door: {type(error).__name__}: {error}") from error
+    finally:
+        connection.close()
+    raise BenchError("lbjwt_cache_hits_total is not among the metrics")
+
+
 def tampered(token: str) -> str:
     """The token with one character in the middle of its signature changed."""
     head, _, signature = token.rpartition(".")

@@ -21,7 +21,7 @@ from bench.layout import Layout
 from bench.peers import Peer, Setup
 
 WARM_SECONDS = 1.0
-SETTLE_SECONDS = 0.1  # after the warm-up: what wrk left in flight must not reach the backend during the measurement
+SETTLE_SECONDS = 0.1  # after each load: what wrk left in flight must arrive before anything is counted
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ def measure(case: Case, peer: Peer, number: int, *, cores: Layout, seconds: floa
         backend_port, port = child.free_port(), child.free_port()
         backend = [str(native.built("backend")), str(backend_port)]
         stack.enter_context(child.running("backend", backend, port=backend_port, cores=cores.load, directory=directory))
-        setup = Setup(port, backend_port, directory, material, self_signed(directory) if case.tls else None)
+        certificate = self_signed(directory) if case.tls else None
+        setup = Setup(port, backend_port, directory, material, certificate, admin_port=child.free_port())
         command = peer.command(setup)
         root = stack.enter_context(child.running(peer.name, command, port=port, cores=cores.proxy, directory=directory))
         client.prove(port, material, verifies=peer.verifies, tls=case.tls)
@@ -94,6 +95,7 @@ def _loaded(case: Case, peer: Peer, number: int, setup: Setup, root: int, cores:
     pids = procfs.tree(root)
     memory: list[int] = []
     answered = client.answered_by_backend(setup.backend_port)
+    hits = None if peer.remembers is None else client.cache_hits(setup.admin_port)
     started, busy, cpu = time.monotonic(), procfs.core_busy_seconds(cores.proxy), procfs.cpu_seconds(pids)
     load = wrk.run(
         url,
@@ -107,7 +109,10 @@ def _loaded(case: Case, peer: Peer, number: int, setup: Setup, root: int, cores:
     busy = procfs.core_busy_seconds(cores.proxy) - busy
     elapsed = time.monotonic() - started
     wrk.judge(load, refusals=case.refused, least_bytes=case.least_bytes)
-    _agree(case, load.requests, client.answered_by_backend(setup.backend_port) - answered)
+    time.sleep(SETTLE_SECONDS)
+    agree(case, load.requests, client.answered_by_backend(setup.backend_port) - answered)
+    if hits is not None and not case.refused:
+        remembered(bool(peer.remembers), load.requests, client.cache_hits(setup.admin_port) - hits)
     return Figures(
         case.name,
         peer.name,
@@ -132,7 +137,7 @@ def _warm(url: str, arguments: tuple[str, ...], cores: Layout, threads: int, lea
         load = wrk.run(url, arguments, seconds=seconds, cores=cores.load, threads=threads)
 
 
-def _agree(case: Case, asked: int, answered: int) -> None:
+def agree(case: Case, asked: int, answered: int) -> None:
     """
     Compare wrk's count with the backend's. Requests in flight when wrk stops are answered but not counted by it.
 
@@ -144,3 +149,16 @@ def _agree(case: Case, asked: int, answered: int) -> None:
             raise child.BenchError(f"{answered} refused requests reached the backend")
     elif not asked <= answered <= asked + wrk.CONNECTIONS:
         raise child.BenchError(f"wrk counts {asked} answers, the backend {answered}")
+
+
+def remembered(expected: bool, requests: int, hits: int) -> None:
+    """
+    Show that a cache that is measured was used, and one that is switched off was not.
+
+    Raises:
+        BenchError: Hits where there must be none, or too few of them.
+    """
+    if not expected and hits:
+        raise child.BenchError(f"{hits} tokens were found in a cache that is switched off")
+    if expected and hits < 0.99 * requests:
+        raise child.BenchError(f"only {hits} of {requests} tokens were found in the cache")

@@ -20,6 +20,7 @@ class Setup:
     directory: Path  # for its configuration; its own, empty
     material: Material
     tls: Certificate | None = None
+    admin_port: int = 0  # where a proxy that can be asked tells about its cache
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Peer:
     version: Callable[[], str]
     install: str
     verifies: bool = False
+    remembers: bool | None = None  # whether verified tokens are; None where the proxy cannot be asked
 
 
 def first_line_of(*command: str) -> str:

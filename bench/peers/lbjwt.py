@@ -16,7 +16,7 @@ def _program() -> str | None:
     return sys.executable if find_spec("lbjwt") and find_spec("lbjwt.__main__") else None
 
 
-def _start(setup: Setup, *, cached: bool = True, workers: int = 1) -> list[str]:
+def _start(setup: Setup, *, cached: bool, workers: int) -> list[str]:
     listener: dict[str, Any] = {"address": f"127.0.0.1:{setup.port}"}
     if setup.tls is not None:
         listener["tls"] = {"certificate": str(setup.tls.certificate), "private_key": str(setup.tls.private_key)}
@@ -31,6 +31,7 @@ def _start(setup: Setup, *, cached: bool = True, workers: int = 1) -> list[str]:
         "token_cache": {"max_bytes": "256MiB"} if cached else {"max_entries": 0},
         "timeouts": {"keep_alive": "600s", "drain": "1s"},
         "workers": workers,
+        "admin": {"address": f"127.0.0.1:{setup.admin_port}"},
     }
     path = setup.directory / "lbjwt.yaml"
     path.write_text(json.dumps(configuration, indent=1))  # JSON is YAML
@@ -41,8 +42,9 @@ def _version() -> str:
     return first_line_of(sys.executable, "-m", "lbjwt", "--version")
 
 
-def _variant(name: str, about: str, **options: Any) -> Peer:
-    return Peer(name, about, partial(_start, **options), _program, _version, "make build", verifies=True)
+def _variant(name: str, about: str, *, cached: bool = True, workers: int = 1) -> Peer:
+    command = partial(_start, cached=cached, workers=workers)
+    return Peer(name, about, command, _program, _version, "make build", verifies=True, remembers=cached)
 
 
 PEERS = (

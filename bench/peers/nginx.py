@@ -18,6 +18,7 @@ http {{
     keepalive_requests 1000000000;
     client_max_body_size 0;
     proxy_max_temp_file_size 0;
+    ssl_protocols TLSv1.2 TLSv1.3;
     client_body_temp_path {directory}/body;
     proxy_temp_path {directory}/proxy;
     fastcgi_temp_path {directory}/fastcgi;
