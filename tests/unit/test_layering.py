@@ -23,7 +23,7 @@ FLOORS = {
     4: {"net", "observe"},
     5: {"jwks", "upstream"},
     6: {"proxy", "admin"},
-    7: {"service"},
+    7: {"service", "assembly"},
     8: {"process", "demo"},
     9: {"cli", "__main__", ""},  # "": lbjwt itself, its lazy re-exports
 }
