@@ -53,8 +53,17 @@ def key_source(configuration: model.Configuration, verifier: Verifier, board: Bo
 
     def from_jwks(document: bytes) -> KeyRing:
         remote = issuer.remote_jwks
+<<<<<<< HEAD
         limits = {"max_keys": remote.max_keys, "max_bytes": remote.max_bytes} if remote else {}
         return KeyRing.from_jwks(document, algorithms=algorithms, **limits)
+=======
+        ring = KeyRing.from_jwks(
+            document,
+            algorithms=algorithms,
+            **({"max_keys": remote.max_keys, "max_bytes": remote.max_bytes} if remote else {}),
+        )
+        return ring, len(ring)
+>>>>>>> wt-shell
 
     def from_pem(document: bytes) -> KeyRing:
         return KeyRing.from_pem(document, algorithms=algorithms)
@@ -83,7 +92,14 @@ def key_source(configuration: model.Configuration, verifier: Verifier, board: Bo
 def new_cluster(cluster: model.Cluster, board: Board) -> Cluster:
     """The endpoints to balance over."""
     endpoints = [
-        Endpoint(at, str(endpoint.address), endpoint.address.host, endpoint.address.port, endpoint.address.path or "", endpoint.weight)
+        Endpoint(
+            at,
+            str(endpoint.address),
+            endpoint.address.host,
+            endpoint.address.port,
+            endpoint.address.path or "",
+            endpoint.weight,
+        )
         for at, endpoint in enumerate(cluster.endpoints)
     ]
     return Cluster(

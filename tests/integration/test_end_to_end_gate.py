@@ -18,7 +18,10 @@ from tests.harness.stage import Stage, curl
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """One honest backend behind a balancer with the default policy."""
-    with Stage(tmp_path_factory.mktemp("gate"), claim_to_headers=[{"claim": "sub", "header": "X-Jwt-Sub"}, {"claim": "role", "header": "X-User-Role"}]) as stage:
+    with Stage(
+        tmp_path_factory.mktemp("gate"),
+        claim_to_headers=[{"claim": "sub", "header": "X-Jwt-Sub"}, {"claim": "role", "header": "X-User-Role"}],
+    ) as stage:
         yield stage
 
 
@@ -65,10 +68,16 @@ def bad_tokens(stage: Stage) -> dict[str, str]:
         "changed payload": f"{header}.{payload[:-2]}AA.{signature}",
         "no signature": f"{header}.{payload}.",
         "alg none": f"{none_header}.{payload}.",
-        "public key as secret": jwt.encode({"iss": tokens.issuer, "aud": tokens.audience, "sub": "eve", "exp": int(time.time()) + 600}, public, "HS256",
-                                           headers={"kid": "RS256"}),
+        "public key as secret": jwt.encode(
+            {"iss": tokens.issuer, "aud": tokens.audience, "sub": "eve", "exp": int(time.time()) + 600},
+            public,
+            "HS256",
+            headers={"kid": "RS256"},
+        ),
         "unknown kid": jwt.encode({"iss": tokens.issuer}, other.keys["RS256"], "RS256", headers={"kid": "nobody"}),
-        "two dots": "..", "one part": "abc", "not base64": "!!.!!.!!",
+        "two dots": "..",
+        "one part": "abc",
+        "not base64": "!!.!!.!!",
     }
 
 
@@ -85,13 +94,35 @@ def test_bad_tokens_are_401_invalid_token(stage: Stage) -> None:
 def test_two_tokens_are_400(stage: Stage) -> None:
     """Two Authorization fields are ambiguous (THREATS P5), whichever of them is good."""
     for first, second in ((stage.token, stage.token), (stage.token, "x"), ("x", stage.token)):
-        answer = curl(stage, "/r/x", "-H", "X-Test-Id: two", "-H", f"Authorization: Bearer {first}", "-H", f"authorization: Bearer {second}")
+        answer = curl(
+            stage,
+            "/r/x",
+            "-H",
+            "X-Test-Id: two",
+            "-H",
+            f"Authorization: Bearer {first}",
+            "-H",
+            f"authorization: Bearer {second}",
+        )
         assert answer.status == 400
         assert 'error="invalid_request"' in answer.field("WWW-Authenticate")
     assert not reached(stage, "two")
 
 
-@pytest.mark.parametrize("value", ["Basic YTpi", "Bearer", "Bearer  {t}", "Bearer\t{t}", "Bearer {t} x", "Bearer {t},{t}", "{t}", "Token {t}", "BearerX {t}"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Basic YTpi",
+        "Bearer",
+        "Bearer  {t}",
+        "Bearer\t{t}",
+        "Bearer {t} x",
+        "Bearer {t},{t}",
+        "{t}",
+        "Token {t}",
+        "BearerX {t}",
+    ],
+)
 def test_odd_credentials_never_pass(stage: Stage, value: str) -> None:
     """Only `Bearer SP token` is a bearer token (RFC 6750 section 2.1)."""
     answer = curl(stage, "/r/x", "-H", "X-Test-Id: odd", "-H", "Authorization: " + value.replace("{t}", stage.token))
@@ -124,7 +155,11 @@ def spoofs(name: str) -> set[str]:
 
 def folded(name: bytes) -> bytes:
     """As CGI-like backends fold header names."""
-    return bytes(byte if byte in b"abcdefghijklmnopqrstuvwxyz0123456789" else 0x5F for byte in name.lower()).strip(b"_").replace(b"__", b"_")
+    return (
+        bytes(byte if byte in b"abcdefghijklmnopqrstuvwxyz0123456789" else 0x5F for byte in name.lower())
+        .strip(b"_")
+        .replace(b"__", b"_")
+    )
 
 
 @pytest.mark.parametrize("header", ["X-Jwt-Sub", "X-User-Role"])
