@@ -53,17 +53,8 @@ def key_source(configuration: model.Configuration, verifier: Verifier, board: Bo
 
     def from_jwks(document: bytes) -> KeyRing:
         remote = issuer.remote_jwks
-<<<<<<< HEAD
         limits = {"max_keys": remote.max_keys, "max_bytes": remote.max_bytes} if remote else {}
         return KeyRing.from_jwks(document, algorithms=algorithms, **limits)
-=======
-        ring = KeyRing.from_jwks(
-            document,
-            algorithms=algorithms,
-            **({"max_keys": remote.max_keys, "max_bytes": remote.max_bytes} if remote else {}),
-        )
-        return ring, len(ring)
->>>>>>> wt-shell
 
     def from_pem(document: bytes) -> KeyRing:
         return KeyRing.from_pem(document, algorithms=algorithms)
