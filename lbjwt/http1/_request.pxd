@@ -1,4 +1,4 @@
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from lbjwt.http1._buffer cimport Buffer, Slice
 
@@ -39,7 +39,13 @@ cdef class RequestPolicy:
     cdef readonly bint allow_websocket
     cdef readonly bint https                     # the scheme the client used
     cdef tuple _identity_names                   # folded names of identity headers
-    # (private lookup tables as the implementation needs)
+    cdef Slice *_identity                        # the same, for C
+    cdef Py_ssize_t _identity_count
+    cdef uint64_t _identity_sizes                # bit n: some identity name has n bytes (bit 63: 63 or more)
+    cdef Py_ssize_t _max_line                    # max_request_line, kept below max_head
+
+    cdef bint is_identity(self, Slice name) noexcept
+    cdef uint32_t _kind_of(self, Slice name, bint odd) noexcept
 
 
 cdef class RequestHead:
@@ -60,9 +66,18 @@ cdef class RequestHead:
     cdef readonly Py_ssize_t authorization_count
     cdef Slice authorization                     # the value of the one Authorization field; at is NULL when none
     cdef readonly Py_ssize_t dropped_names       # fields dropped for a name outside [A-Za-z0-9-]
+    cdef Slice request_id                        # the client's own X-Request-Id when one and valid; else at is NULL
     cdef Field *_fields
     cdef Py_ssize_t _count
     cdef Py_ssize_t _capacity
+    cdef Slice _special[22]                      # the value of the field of each kind; valid where _known has its bit
+    cdef uint32_t _known                         # bit per kind: it came
+    cdef uint32_t _repeated                      # bit per kind: it came more than once
+    cdef bint _connection_upgrade                # Connection names upgrade …
+    cdef bint _close_said                        # … or close …
+    cdef bint _keep_alive_said                   # … or keep-alive
+    cdef Buffer _rewritten                       # holds a target that is not a slice of the client's bytes
+    cdef object _borrowed                        # test door: keeps parsed bytes alive
 
     # data/size: all bytes of the connection not yet consumed, from the start of the message. seen: bytes of them already
     # searched by an earlier call that answered NEED_MORE (0 at first), so that a dripped head costs linear time.
@@ -73,3 +88,13 @@ cdef class RequestHead:
     # trusted: the peer is in trusted_proxies (its X-Forwarded-* and X-Request-Id are kept and appended to).
     # identity: ready-made lines of the Grant. request_id: used when the client's own is absent or not trusted.
     cdef int write(self, Buffer out, RequestPolicy policy, Slice peer, bint trusted, bytes identity, Slice request_id) except -1
+
+    cdef Slice _lone(self, uint32_t kind) noexcept
+    cdef Parse _refuse(self, int status, str problem)
+    cdef bint _take_request_line(self, Slice line)
+    cdef bint _take_fields(self, RequestPolicy policy)
+    cdef bint _take_connection(self, Slice value, RequestPolicy policy, Py_ssize_t *nominations)
+    cdef bint _take_host_and_target(self)
+    cdef bint _take_framing(self)
+    cdef bint _take_intents(self, RequestPolicy policy)
+    cdef char *_write_forwarded(self, char *at, RequestPolicy policy, Slice peer, bint trusted) noexcept

@@ -1,4 +1,4 @@
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t
 
 from lbjwt.http1._buffer cimport Buffer, Slice
 from lbjwt.http1._request cimport Field, Method, Parse
@@ -25,6 +25,13 @@ cdef class ResponseHead:
     cdef Field *_fields
     cdef Py_ssize_t _count
     cdef Py_ssize_t _capacity
+    cdef bint _http10                            # the endpoint's version
+    cdef bint _close                             # Connection says close
+    cdef bint _upgrade                           # Connection says upgrade
+    cdef int64_t _declared                       # Content-Length as sent, -1: none
+    cdef bint _chunked                           # Transfer-Encoding: chunked was sent
+    cdef bint _websocket_named                   # Upgrade: websocket was sent
+    cdef object _borrowed                        # test door: keeps parsed bytes alive
 
     # method: of the request answered. upgrade_asked: 101 is refused unless True. Limits: max_head bytes, max_fields.
     cdef Parse parse(self, const char *data, Py_ssize_t size, Py_ssize_t seen, Method method, bint upgrade_asked,
@@ -33,3 +40,9 @@ cdef class ResponseHead:
     # Append the head for the client. http10: no chunked to it (the body then ends with the connection). keep_alive: what we
     # tell the client; "Connection: close" is written when False (and "keep-alive" to an HTTP/1.0 client when True).
     cdef int write(self, Buffer out, bint http10, bint keep_alive) except -1
+
+    cdef Parse _refuse(self, str problem)
+    cdef bint _take_status_line(self, Slice line)
+    cdef bint _take_fields(self)
+    cdef bint _take_connection(self, Slice value)
+    cdef bint _take_body(self, Method method, bint upgrade_asked)

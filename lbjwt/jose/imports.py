@@ -22,7 +22,7 @@ from lbjwt.jose.weak import MAX_RSA_BITS, rsa_weakness
 
 __all__ = ["import_jwk", "import_pem", "is_usable_key_id"]
 
-MAX_KEY_ID = 256                 # characters
+MAX_KEY_ID = 256  # characters
 
 # The public members of each type; everything else of a JWK is either a label or private.
 _PUBLIC_MEMBERS = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
@@ -35,7 +35,9 @@ def is_usable_key_id(kid: object) -> bool:
     return isinstance(kid, str) and 0 < len(kid) <= MAX_KEY_ID and kid.isprintable()
 
 
-def import_jwk(jwk: Mapping[str, Any], *, allowed: Iterable[str] | None = None) -> tuple[VerificationKey, tuple[str, ...]]:
+def import_jwk(
+    jwk: Mapping[str, Any], *, allowed: Iterable[str] | None = None
+) -> tuple[VerificationKey, tuple[str, ...]]:
     """
     Import one public JWK.
 
@@ -68,7 +70,7 @@ def import_jwk(jwk: Mapping[str, Any], *, allowed: Iterable[str] | None = None) 
     try:
         imported = JWKRegistry.import_key({"kty": str(kty), **members})
         raw = getattr(imported, "public_key", None)
-    except Exception as problem:     # joserfc lets ValueError, KeyError and TypeError through, depending on the type
+    except Exception as problem:  # joserfc lets ValueError, KeyError and TypeError through, depending on the type
         raise KeyFormatError("key material that is no valid public key") from problem
     warnings = ("private members were ignored",) if _PRIVATE_MEMBERS & jwk.keys() else ()
     return public_key(raw, kid=kid, allowed=chosen), warnings
@@ -129,7 +131,9 @@ def import_pem(text: bytes | str, *, kid: str = "", allowed: Iterable[str] | Non
     if b"PRIVATE KEY-----" in data:
         raise KeyFormatError("this is a private key; the balancer needs the public key only")
     try:
-        raw = load_pem_x509_certificate(data).public_key() if b"BEGIN CERTIFICATE" in data else load_pem_public_key(data)
-    except Exception as problem:     # ValueError, UnsupportedAlgorithm, and what the ASN.1 parser finds
+        raw = (
+            load_pem_x509_certificate(data).public_key() if b"BEGIN CERTIFICATE" in data else load_pem_public_key(data)
+        )
+    except Exception as problem:  # ValueError, UnsupportedAlgorithm, and what the ASN.1 parser finds
         raise KeyFormatError("the PEM block is neither a public key nor a certificate we can use") from problem
     return public_key(raw, kid=kid, allowed=allowed)

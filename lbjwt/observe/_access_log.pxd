@@ -2,6 +2,7 @@ from libc.stdint cimport int64_t
 
 from lbjwt._fastverify cimport DenyReason
 from lbjwt.http1._buffer cimport Buffer, Slice
+from lbjwt.observe._board cimport Board
 
 
 cdef struct AccessRecord:
@@ -25,5 +26,14 @@ cdef class AccessLog:
     """JSON lines, one a request, gathered in memory and written by `flush` (once a second, or past 64 KiB)."""
     cdef Buffer _buffer
     cdef int _fd
+    cdef readonly str path
+    cdef Board _board
+    cdef bint _regular                           # a file: one write of any size is one append
+    cdef bint _gate                              # ask poll(2) first: a write could block
+    cdef int64_t _second                         # that _date spells
+    cdef char[20] _date                          # YYYY-MM-DDTHH:MM:SS
 
     cdef void record(self, AccessRecord *record) noexcept
+    cdef int open(self) except -1
+    cdef const char *date(self, int64_t second) noexcept
+    cdef Py_ssize_t write_out(self) noexcept

@@ -1,5 +1,7 @@
 from libc.stdint cimport int64_t, uint64_t
 
+cimport cython
+
 cdef enum:
     REASONS = 32                                 # room for DenyReason
     STATUS_CLASSES = 6                           # index 0: ended without a response; 1..5: 1xx..5xx
@@ -40,16 +42,30 @@ cdef struct EndpointCounters:
     uint64_t responses[STATUS_CLASSES]
 
 
+cdef struct Header:
+    int64_t draining                             # the whole service is on its way out
+    uint64_t restarts                            # workers replaced
+    double started_at                            # seconds since the epoch
+
+
+@cython.final
 cdef class Board:
     """Counters of all workers in one shared anonymous mapping. Each worker writes its own slot and reads all."""
     cdef readonly Py_ssize_t workers
     cdef readonly Py_ssize_t endpoints
     cdef readonly Py_ssize_t slot                # of this process
-    cdef object _memory                          # mmap
     cdef char *_base
-    cdef WorkerCounters *mine
+    cdef size_t _size
+    cdef size_t _stride                          # bytes from one slot to the next
+    cdef WorkerCounters *mine                    # of slot 0 until `attach`
 
     cdef WorkerCounters *worker(self, Py_ssize_t slot) noexcept
     cdef EndpointCounters *endpoint(self, Py_ssize_t slot, Py_ssize_t index) noexcept
     # requests in flight to an endpoint over all workers
     cdef int64_t in_flight(self, Py_ssize_t index) noexcept
+
+    cdef Header *header(self) noexcept
+    cdef int64_t _sum(self, size_t offset) noexcept
+    cdef int check_slot(self, Py_ssize_t slot) except -1
+    cdef int check_endpoint(self, Py_ssize_t index) except -1
+    cdef object words(self, size_t base, tuple where)

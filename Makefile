@@ -1,0 +1,100 @@
+# Every target sets up what it needs; the second time is quick. Another interpreter: make PYTHON=/path/to/python3.12 build
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
+	$$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint requirements-dev.lock
+
+SOURCES := $(shell find lbjwt -name '*.pyx' -o -name '*.pxd')
+PACKAGING := setup.py pyproject.toml requirements-dev.lock
+
+RATE_SECONDS ?= 10
+CONNECTIONS ?= 64
+URL ?= http://127.0.0.1:8080/
+ISSUER ?= http://127.0.0.1:8081
+
+.PHONY: help demo test check format lint types layering wheel bench proof load build lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: build ## issuer, three backends and the balancer in front, on loopback; Ctrl-C ends it
+	@$(BIN)/python -m lbjwt demo
+
+test: $(VENV)/dev build ## all tests; ARGS="-k word" picks some
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: lint types layering ## what CI runs: format, lint, types, layering, tests, the built wheel away from the source
+	@$(MAKE) test
+	@$(MAKE) wheel
+
+format: $(VENV)/dev ## put the Python files into shape
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format --quiet .
+
+lint: $(VENV)/dev
+	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run make format"; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint lbjwt
+
+types: $(VENV)/dev build
+	@$(BIN)/mypy
+	@$(BIN)/python -m mypy.stubtest lbjwt --allowlist .ci/stubtest-allowlist --ignore-unused-allowlist
+
+layering: $(VENV)/dev build
+	@$(BIN)/python -m pytest -q tests/unit/test_layering.py
+
+wheel: $(VENV)/dev
+	@$(BIN)/python .ci/check_wheel.py
+
+bench: $(VENV)/bench build ## CPU per request against nginx, HAProxy and Envoy; ratios in one run
+	@$(BIN)/python -m bench $(ARGS)
+
+proof: $(VENV)/dev build ## the reliability bars, one after another, each with its N and figure
+	@$(BIN)/python -m bench.proof $(ARGS)
+
+load: ## wrk against the running demo
+	@command -v wrk >/dev/null || { echo "make load needs wrk (Debian: apt-get install wrk)"; exit 1; }
+	@token=$$(curl --fail --silent $(ISSUER)/token) || { echo "no demo at $(ISSUER): start make demo in another terminal"; exit 1; }; \
+	wrk --threads 1 --connections $(CONNECTIONS) --duration $(RATE_SECONDS)s --latency --header "Authorization: Bearer $$token" $(URL)
+
+build: $(VENV)/built ## .venv, the dependencies, the compiled extension modules
+
+lock: $(VENV)/dev ## write the versions now in .venv into requirements-dev.lock
+	@{ head -n 1 requirements-dev.lock; $(BIN)/python -m pip freeze --all --exclude-editable --exclude pip; } > $(VENV)/lock
+	@mv $(VENV)/lock requirements-dev.lock
+
+clean: ## remove all that was built, the .venv too
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find lbjwt -name '*.so' -delete
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps. Runtime dependencies and the compiler's needs come first, so that a demo waits for nothing else.
+
+$(VENV)/installed: $(PACKAGING)
+	@[ -n "$(PYTHON)" ] || { echo "lbjwt needs Python 3.11 or newer: make PYTHON=/path/to/python3"; exit 1; }
+	@command -v cc >/dev/null || { echo "lbjwt needs a C compiler (Debian: apt-get install build-essential python3-dev)"; exit 1; }
+	@[ -x $(BIN)/python ] || { echo "creating $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing the dependencies and compiling"
+	@$(PIP) Cython setuptools wheel
+	@$(PIP) --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/built: $(VENV)/installed $(SOURCES)
+	@$(BIN)/python setup.py --quiet build_ext --inplace
+	@touch $@
+
+$(VENV)/dev: $(VENV)/installed
+	@echo "installing the development tools"
+	@$(PIP) --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+$(VENV)/bench: $(VENV)/installed
+	@$(PIP) --no-build-isolation --editable '.[bench]'
+	@touch $@

@@ -1,0 +1,111 @@
+"""
+Addresses: ``HOST:PORT``, ``[v6]:PORT``, ``:PORT`` (all addresses) and ``unix:PATH``.
+
+Knows the spelling only: no name is resolved and no socket is opened here. ``parse`` returns an ``Address`` or raises ``AddressError``
+with a sentence for the person who wrote it.
+"""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Final, Self
+
+__all__ = ["Address", "AddressError"]
+
+# A DNS name, relative or absolute, as far as its characters and label lengths go (RFC 1123 §2.1; the underscore is met in container networks).
+_NAME: Final = re.compile(
+    r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?"
+)
+_PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
+# sizeof(sockaddr_un.sun_path) is 108 on Linux, one byte of it for the terminating NUL.
+_LONGEST_UNIX_PATH: Final = 107
+
+
+class AddressError(ValueError):
+    """An address that cannot be read; the message is for the person who wrote it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """
+    Where to listen or to connect.
+
+    ``host`` is a name or an IP address without brackets, ``""`` for all addresses; ``port`` is 0 when the kernel shall choose.
+    A Unix socket has ``path`` and neither host nor port.
+    """
+
+    host: str = ""
+    port: int = 0
+    path: str | None = None
+
+    @property
+    def is_unix(self) -> bool:
+        """True for ``unix:PATH``."""
+        return self.path is not None
+
+    @property
+    def is_loopback(self) -> bool:
+        """True when only this machine can reach it: a loopback address, ``localhost``, or a Unix socket."""
+        if self.path is not None:
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host.lower().rstrip(".") == "localhost"
+
+    def __str__(self) -> str:
+        if self.path is not None:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """
+        Read one address.
+
+        Raises:
+            AddressError: Neither ``HOST:PORT``, ``[v6]:PORT``, ``:PORT`` nor ``unix:PATH``.
+        """
+        if text.startswith("unix:"):
+            return cls(path=_unix_path(text[5:]))
+        host, colon, port = text.rpartition(":")
+        if not colon:
+            hint = f'; did you mean ":{text}"?' if _PORT.fullmatch(text) else ""
+            raise AddressError(f"an address is HOST:PORT, [IPV6]:PORT, :PORT or unix:PATH{hint}")
+        if not _PORT.fullmatch(port) or int(port) > 65535:
+            raise AddressError("the port after the last colon is a number from 0 to 65535")
+        return cls(_host(host), int(port))
+
+
+def _host(host: str) -> str:
+    """Return the host without brackets; a literal address comes back in its canonical form, so that equal addresses compare equal."""
+    if host == "":
+        return ""
+    if host.startswith("[") and host.endswith("]"):
+        try:
+            return str(ipaddress.IPv6Address(host[1:-1]))
+        except ValueError:
+            raise AddressError("between the brackets stands an IPv6 address") from None
+    if ":" in host:
+        raise AddressError("an IPv6 address stands in brackets, such as [::1]:8080")
+    try:
+        return str(ipaddress.IPv4Address(host))
+    except ValueError:
+        pass
+    if host == "*":
+        raise AddressError('all addresses are written ":PORT"')
+    if host.rstrip(".").rpartition(".")[2].isdigit():
+        raise AddressError("the host looks like an IPv4 address but is none")
+    if "/" in host or not _NAME.fullmatch(host):
+        raise AddressError("the host before the port is a name or an IP address, without a scheme or a path")
+    return host
+
+
+def _unix_path(path: str) -> str:
+    if not path:
+        raise AddressError("unix: needs the path of a socket")
+    if "\0" in path:
+        raise AddressError("the path of a Unix socket holds no NUL")
+    if len(path.encode("utf-8", "surrogateescape")) > _LONGEST_UNIX_PATH:
+        raise AddressError(f"the path of a Unix socket has at most {_LONGEST_UNIX_PATH} bytes")
+    return path

@@ -1,0 +1,272 @@
+"""
+The annotated types of configuration values: durations, sizes, addresses, files, names.
+
+Knows how one value is read, bounded, written back and described to a JSON Schema; knows no key of the configuration. A value that came from text
+(a file or flags: validation has a ``Source`` as context) must carry its unit and has its relative file names resolved; a value that came from
+Python may be a plain number of seconds or bytes. A bad value raises ``ValueError`` with a sentence for the person who wrote it.
+"""
+
+import ipaddress
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import (
+    BeforeValidator,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from lbjwt.config.address import Address
+from lbjwt.units import DURATION_PATTERN, SIZE_PATTERN, format_duration, format_size, parse_duration, parse_size
+
+__all__ = [
+    "ALGORITHMS", "Algorithm", "Bytes", "ClaimName", "EndpointAddress", "File", "HeaderName", "Label", "ListenAddress", "LogPath", "Network",
+    "Realm", "ScopeToken", "Seconds", "Source", "Spelling", "Text", "Workers", "fold_header_name", "is_hmac",
+]  # fmt: skip
+
+Algorithm = Literal[
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519", "Ed448", "HS256", "HS384", "HS512"
+]  # fmt: skip
+"""Signature algorithms: RFC 7518 §3.1, RFC 8037 §3.1 and RFC 9864 §2. "none" is not among them and cannot be."""
+ALGORITHMS: Final[tuple[str, ...]] = Algorithm.__args__  # type: ignore[attr-defined]
+
+
+def is_hmac(algorithm: str) -> bool:
+    """True for the algorithms whose verifier holds the signer's secret."""
+    return algorithm.startswith("HS")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where text values come from: relative file names are relative to ``directory``."""
+
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """A duration in seconds within bounds, written with a unit. Use as ``Annotated[float, Seconds(0, 300)]``."""
+
+    least: float
+    most: float
+
+    def _read(self, value: Any, info: ValidationInfo) -> float:
+        if isinstance(value, str):
+            seconds = parse_duration(value)
+        elif isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError("a duration is text such as 10s")
+        elif info.context is not None:
+            raise ValueError(f'a duration needs a unit (ms, s, m, h, d); did you mean "{value}s"?')
+        else:
+            format_duration(value)  # refuses what could not be written back
+            seconds = float(value)
+        if not self.least <= seconds <= self.most:
+            raise ValueError(f"must be from {format_duration(self.least)} to {format_duration(self.most)}")
+        return seconds
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        writer = core_schema.plain_serializer_function_ser_schema(
+            format_duration, when_used="json", return_schema=core_schema.str_schema()
+        )
+        return core_schema.with_info_plain_validator_function(self._read, serialization=writer)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"type": "string", "pattern": DURATION_PATTERN}
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """A size in bytes within bounds, written plain or with KiB, MiB, GiB. Use as ``Annotated[int, Bytes(1024, 65536)]``."""
+
+    least: int
+    most: int
+
+    def _read(self, value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            raise ValueError("a size is a number of bytes or text such as 64KiB")
+        size = parse_size(value) if isinstance(value, str) else value
+        if not self.least <= size <= self.most:
+            raise ValueError(f"must be from {format_size(self.least)} to {format_size(self.most)}")
+        return size
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        writer = core_schema.plain_serializer_function_ser_schema(
+            format_size, when_used="json", return_schema=core_schema.str_schema()
+        )
+        return core_schema.no_info_plain_validator_function(self._read, serialization=writer)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        number = {"type": "integer", "minimum": self.least, "maximum": self.most}
+        return {"anyOf": [{"type": "string", "pattern": SIZE_PATTERN}, number]}
+
+
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{what} is text")
+    return value
+
+
+def _path(value: Any, info: ValidationInfo) -> Path:
+    """Resolve a relative name against the source's directory without touching the file system: symbolic links stay what they are."""
+    if isinstance(value, str):
+        if not value or "\0" in value:
+            raise ValueError("a file name is not empty and holds no NUL")
+        value = Path(value)
+    if not isinstance(value, Path):
+        raise ValueError("a file name is text")
+    return Path(os.path.normpath(info.context.directory / value)) if isinstance(info.context, Source) else value
+
+
+def _log_path(value: Any, info: ValidationInfo) -> str:
+    return "-" if value == "-" else str(_path(value, info))
+
+
+def _any_address(value: Any, info: ValidationInfo) -> Address:
+    if isinstance(value, Address):
+        return value
+    address = Address.parse(_text(value, "an address"))
+    if address.path is not None and isinstance(info.context, Source):
+        return Address.parse("unix:" + os.path.normpath(info.context.directory / address.path))
+    return address
+
+
+def _listen_address(value: Any, info: ValidationInfo) -> Address:
+    address = _any_address(value, info)
+    if address.is_unix:
+        raise ValueError("listening on a Unix socket is not offered; write HOST:PORT, [IPV6]:PORT or :PORT")
+    return address
+
+
+def _endpoint_address(value: Any, info: ValidationInfo) -> Address:
+    address = _any_address(value, info)
+    if not address.is_unix and (not address.host or address.port == 0):
+        raise ValueError("an endpoint needs a host and a port from 1 to 65535")
+    if address.host in ("0.0.0.0", "::"):
+        raise ValueError("the unspecified address is nowhere to connect to; write the host's own address")
+    return address
+
+
+def _network(value: Any) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    if isinstance(value, ipaddress.IPv4Network | ipaddress.IPv6Network):
+        return value
+    text = _text(value, "a network")
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        pass
+    try:
+        likely = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError("a network is an address with a prefix length, such as 10.0.0.0/8 or fd00::/8") from None
+    raise ValueError(f'the address has bits set beyond its prefix; did you mean "{likely}"?')
+
+
+_HEADER_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}", re.ASCII)
+# Names whose meaning is fixed between the two ends: framing, routing, hop-by-hop (RFC 9110 §7.6.1), credentials,
+# and what lbjwt itself sets or removes.
+_RESERVED_NAMES: Final = frozenset({
+    "accept", "accept-charset", "accept-encoding", "accept-language", "age", "allow", "authorization", "cache-control", "connection",
+    "cookie", "date", "expect", "forwarded", "from", "host", "if-match", "if-modified-since", "if-none-match", "if-range",
+    "if-unmodified-since", "keep-alive", "location", "max-forwards", "origin", "pragma", "priority", "proxy", "proxy-authenticate",
+    "proxy-authentication-info", "proxy-authorization", "proxy-connection", "range", "referer", "retry-after", "server", "set-cookie", "te",
+    "trailer", "transfer-encoding", "upgrade", "user-agent", "vary", "via", "warning", "www-authenticate", "x-http-method",
+    "x-http-method-override", "x-method-override", "x-original-url", "x-real-ip", "x-request-id", "x-rewrite-url",
+})  # fmt: skip
+_RESERVED_PREFIXES: Final = ("content-", "sec-", "x-forwarded-")
+
+
+def fold_header_name(name: str) -> str:
+    """Return the form under which backends may take two names for one: lower case, every other character than a letter or digit as ``-``."""
+    return re.sub(r"[^a-z0-9]", "-", name.lower())
+
+
+def _header_name(value: Any) -> str:
+    name = _text(value, "a header name")
+    if not _HEADER_NAME.fullmatch(name):
+        raise ValueError(
+            "a header name starts with a letter and has letters, digits and hyphens only, at most 64 of them"
+        )
+    folded = name.lower()
+    if folded in _RESERVED_NAMES or folded.startswith(_RESERVED_PREFIXES):
+        raise ValueError(
+            f"{name} has a fixed meaning in HTTP or is set by the balancer; choose a name of your own, such as X-Jwt-Sub"
+        )
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """Text that matches a pattern as a whole, with a sentence for the one that does not. Use as ``Annotated[str, Spelling(...)]``."""
+
+    pattern: str
+    sentence: str
+
+    def _check(self, value: str) -> str:
+        if not re.fullmatch(self.pattern, value):
+            raise ValueError(self.sentence)
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {**handler(schema), "pattern": f"^{self.pattern}$"}
+
+
+def _workers(value: Any) -> Any:
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1024):
+        return value
+    raise ValueError("is a whole number from 1 to 1024, or auto")
+
+
+_NETWORK_SCHEMA: Final = {"type": "string", "examples": ["10.0.0.0/8", "fd00::/8"]}
+_FILE_SCHEMA: Final = {"type": "string", "minLength": 1}
+
+File = Annotated[Path, BeforeValidator(_path), WithJsonSchema(_FILE_SCHEMA)]
+LogPath = Annotated[str, BeforeValidator(_log_path), WithJsonSchema(_FILE_SCHEMA)]
+_ADDRESS_WRITER: Final = PlainSerializer(str, when_used="json", return_type=str)
+ListenAddress = Annotated[
+    Address, BeforeValidator(_listen_address), _ADDRESS_WRITER, WithJsonSchema({"type": "string", "pattern": "^[^ /]*:[0-9]{1,5}$"})
+]  # fmt: skip
+EndpointAddress = Annotated[
+    Address, BeforeValidator(_endpoint_address), _ADDRESS_WRITER, WithJsonSchema({"type": "string", "pattern": "^(unix:.+|[^ /]+:[0-9]{1,5})$"})
+]  # fmt: skip
+Network = Annotated[
+    ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network), PlainSerializer(str, return_type=str, when_used="json"),
+    WithJsonSchema(_NETWORK_SCHEMA),
+]  # fmt: skip
+HeaderName = Annotated[
+    str, BeforeValidator(_header_name), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9-]{0,63}$"})
+]
+Label = Annotated[
+    str, Spelling("[A-Za-z0-9][A-Za-z0-9_-]{0,62}", "a label starts with a letter or digit and has letters, digits, _ and - only, at most 63 of them")
+]  # fmt: skip
+Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+ClaimName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+# RFC 6749 §3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ).
+ScopeToken = Annotated[
+    str,
+    Spelling(
+        r"[\x21\x23-\x5B\x5D-\x7E]{1,128}",
+        "a scope is visible ASCII without spaces, quotes and backslashes; one list item each",
+    ),
+]
+# What may stand in a quoted-string without escapes: RFC 9110 §5.6.4.
+Realm = Annotated[
+    str,
+    Spelling(
+        r"[\x20\x21\x23-\x5B\x5D-\x7E]{1,128}",
+        "a realm is printable ASCII without quotes and backslashes, 1 to 128 characters",
+    ),
+]
+_WORKERS_SCHEMA: Final = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 1024}, {"const": "auto"}]}
+Workers = Annotated[int | Literal["auto"], BeforeValidator(_workers), WithJsonSchema(_WORKERS_SCHEMA)]

@@ -1,0 +1,118 @@
+"""
+From a YAML text to the configuration, or to every problem of the text with its place.
+
+Knows documents, the model and the checks, and ties each problem to the line and column that it is about. Reads the one file it is asked to read;
+files named inside it are not opened here.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from lbjwt.config import document
+from lbjwt.config.check import check
+from lbjwt.config.fields import Source
+from lbjwt.config.model import Configuration
+from lbjwt.config.problems import ConfigurationError, KeyPath, Problem, describe
+
+__all__ = ["Examination", "examine_file", "examine_text", "load_file", "load_text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What came of reading a configuration: the object, None when an error prevents it, and every problem in the order of the lines."""
+
+    configuration: Configuration | None
+    problems: tuple[Problem, ...]
+    source: str
+    root: document.Node | None = None
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """The problems that prevent the use of the configuration."""
+        return tuple(problem for problem in self.problems if problem.level == "error")
+
+    def placed(self, problems: list[Problem]) -> list[Problem]:
+        """Return problems found elsewhere with their places in this text."""
+        return problems if self.root is None else [_placed(problem, self.root) for problem in problems]
+
+
+def load_file(path: Path) -> Configuration:
+    """
+    Read a configuration file; relative file names in it are relative to its directory.
+
+    Raises:
+        ConfigurationError: The file cannot be read or has errors. Warnings alone do not raise.
+    """
+    return _usable(examine_file(path))
+
+
+def load_text(text: str, directory: Path, source: str = "configuration") -> Configuration:
+    """
+    Read a configuration from text; relative file names in it are relative to ``directory``.
+
+    Raises:
+        ConfigurationError: The text has errors. Warnings alone do not raise.
+    """
+    return _usable(examine_text(text, directory, source))
+
+
+def examine_file(path: Path) -> Examination:
+    """Read a configuration file and return what came of it. Does not raise: a file that cannot be read is a problem too."""
+    source = str(path)
+    try:
+        with path.open("rb") as file:
+            content = file.read(document.MAX_BYTES + 1)
+    except OSError as error:
+        return Examination(
+            None, (Problem((), f"cannot be read: {error.strerror or 'unknown reason'}", code="unreadable"),), source
+        )
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start].decode("utf-8", "replace")
+        line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+        return Examination(None, (Problem((), "not UTF-8", code="not-utf-8", line=line, column=column),), source)
+    return examine_text(text, path.absolute().parent, source)
+
+
+def examine_text(text: str, directory: Path, source: str = "configuration") -> Examination:
+    """Read a configuration from text and return what came of it. Does not raise."""
+    try:
+        root = document.read(text)
+    except document.DocumentError as error:
+        faults = [
+            Problem(fault.path, fault.message, code="yaml", line=fault.line, column=fault.column)
+            for fault in error.faults
+        ]
+        return Examination(None, tuple(faults), source)
+    try:
+        configuration = Configuration.model_validate(root.data, context=Source(directory))
+    except ValidationError as error:
+        return Examination(None, _in_order(describe(error, Configuration), root), source, root)
+    return Examination(configuration, _in_order(check(configuration), root), source, root)
+
+
+def _usable(examination: Examination) -> Configuration:
+    if examination.configuration is None or examination.errors:
+        raise ConfigurationError(examination.errors, examination.source)
+    return examination.configuration
+
+
+def _in_order(problems: list[Problem], root: document.Node) -> tuple[Problem, ...]:
+    return tuple(
+        sorted(
+            (_placed(problem, root) for problem in problems),
+            key=lambda problem: (problem.line or 0, problem.column or 0),
+        )
+    )
+
+
+def _placed(problem: Problem, root: document.Node) -> Problem:
+    """Tie a problem to the place of its key or value; what the text does not have is shown where it is missing."""
+    path: KeyPath = problem.path
+    if path and problem.code == "missing":
+        path = path[:-1]
+    line, column = root.place(path, key=problem.at_key)
+    return replace(problem, line=line, column=column)

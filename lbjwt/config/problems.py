@@ -1,0 +1,213 @@
+"""
+Problems of a configuration: what is wrong where, in words for the person who wrote it.
+
+Knows how to turn pydantic's errors into problems with a key path, a sentence and a suggestion. Knows nothing of files: places come from ``load``.
+A sentence repeats names of keys and enumerated words, never other values of the file, which may be secrets in the wrong place.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Literal, get_args, get_origin
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from lbjwt.config.section import ACROSS, Section
+
+__all__ = ["ConfigurationError", "KeyPath", "Problem", "describe", "key_path_text"]
+
+KeyPath = tuple[str | int, ...]
+
+# What people call things in other programs, and what they are called here.
+_OTHER_WORDS: Final = {
+    "address": "uri", "audience": "audiences", "backend": "clusters", "backends": "endpoints", "bind": "listeners", "cache": "token_cache",
+    "cert": "certificate", "certificate_file": "certificate", "cluster": "clusters", "forward": "forward_token", "frontends": "listeners",
+    "host": "address", "iss": "issuer", "jwks": "jwks_file", "jwks_uri": "remote_jwks", "jwks_url": "remote_jwks", "key": "private_key",
+    "key_file": "private_key", "leeway": "clock_skew", "listen": "listeners", "listener": "listeners", "local_jwks": "jwks_file",
+    "name": "header", "providers": "issuers", "public_key": "pem_file", "scopes": "required_scopes", "secret": "secret_file",
+    "servers": "endpoints", "ssl": "tls", "upstreams": "clusters", "url": "uri",
+}  # fmt: skip
+
+_SENTENCES: Final = {
+    "missing": "is required and not there",
+    "extra_forbidden": "unknown key",
+    "string_type": "must be text",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "int_parsing_size": "is too large",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "model_type": "must be a mapping of keys to values",
+    "model_attributes_type": "must be a mapping of keys to values",
+    "dict_type": "must be a mapping of labels to values",
+    "tuple_type": "must be a list",
+    "too_short": "must have at least {min_length} in the list",
+    "too_long": "must have at most {max_length} in the list",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_unicode": "must be Unicode text",
+    ACROSS: "{sentence}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """
+    One thing wrong (``error``) or unwise (``warning``) in a configuration.
+
+    ``code`` is a stable word for machines; ``line`` and ``column`` count from 1 and are None when the configuration came from no file.
+    ``at_key`` tells that the key and not its value is meant.
+    """
+
+    path: KeyPath
+    message: str
+    level: Literal["error", "warning"] = "error"
+    code: str = "invalid"
+    suggestion: str | None = None
+    at_key: bool = False
+    line: int | None = None
+    column: int | None = None
+
+    def render(self, source: str = "") -> str:
+        """Return ``source:line:column: key.path: sentence; did you mean "x"?``; a warning says so and names its code."""
+        place = f"{source}:{self.line}:{self.column}: " if self.line is not None else f"{source}: " if source else ""
+        warning = "warning: " if self.level == "warning" else ""
+        path = f"{key_path_text(self.path)}: " if self.path else ""
+        suggestion = f'; did you mean "{_printable(self.suggestion)}"?' if self.suggestion is not None else ""
+        code = f" [{self.code}]" if self.level == "warning" else ""
+        return f"{place}{warning}{path}{_printable(self.message)}{suggestion}{code}"
+
+
+class ConfigurationError(Exception):
+    """A configuration that cannot be used, with every problem that was found; its text has one line for each."""
+
+    def __init__(self, problems: Iterable[Problem], source: str = "") -> None:
+        self.problems = tuple(problems)
+        self.source = source
+        super().__init__("\n".join(problem.render(source) for problem in self.problems))
+
+
+def key_path_text(path: KeyPath) -> str:
+    """Write a path of keys and list indices the way people do: ``issuers.main.algorithms[1]``."""
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return _printable(text.removeprefix("."))
+
+
+def describe(error: ValidationError, model: type[Section]) -> list[Problem]:
+    """Turn everything pydantic found into problems, in pydantic's order."""
+    return [_problem(details, model) for details in error.errors(include_url=False) if not _is_echo(details)]
+
+
+def _is_echo(details: ErrorDetails) -> bool:
+    """True for "too short" about a list that is long enough: pydantic does not count items that have problems of their own."""
+    given = details["input"]
+    return (
+        details["type"] == "too_short" and isinstance(given, list) and len(given) >= int(details["ctx"]["min_length"])
+    )
+
+
+def _problem(details: ErrorDetails, model: type[Section]) -> Problem:
+    path: KeyPath = tuple(details["loc"])
+    kind, given = details["type"], details["input"]
+    context: dict[str, Any] = details.get("ctx", {})
+    if path and path[-1] == "[key]":
+        return Problem(path[:-1], _sentence(details), at_key=True)
+    if kind == ACROSS:
+        key = context["key"]
+        return Problem((*path[:-1], key) if key else path[:-1], _sentence(details), at_key=not key)
+    if kind == "missing":
+        return Problem(path, _sentence(details), code="missing", at_key=True)
+    if kind == "extra_forbidden":
+        return _unknown_key(path, model)
+    if kind == "literal_error":
+        return _unknown_word(path, given, re.findall(r"'([^']*)'", context["expected"]))
+    if given is None and kind != "value_error":
+        return Problem(path, "has no value; give it one or remove the key", at_key=True)
+    message, suggestion = _sentence(details), None
+    if kind == "string_type" and isinstance(given, int | float):
+        message += "; put it in quotes"
+    if kind == "tuple_type" and isinstance(given, str | int | float | dict):
+        message += "; begin each item with a dash, or put it in [ ]"
+    if kind == "bool_type" and isinstance(given, str):
+        suggestion = {"yes": "true", "on": "true", "no": "false", "off": "false", "true": "true", "false": "false"}.get(
+            given.lower()
+        )
+    if kind == "int_type" and isinstance(given, str) and re.fullmatch("[0-9]{1,9}", given):
+        message += ", without quotes"
+    return Problem(path, message, suggestion=suggestion)
+
+
+def _sentence(details: ErrorDetails) -> str:
+    context: dict[str, Any] = details.get("ctx", {})
+    if details["type"] == "value_error":
+        return str(context["error"])
+    template = _SENTENCES.get(details["type"])
+    return template.format(**context) if template is not None else details["msg"]
+
+
+def _unknown_key(path: KeyPath, model: type[Section]) -> Problem:
+    """An unknown key, with the one that was likely meant, or the place where such a key belongs."""
+    key = str(path[-1])
+    section = _section_at(model, path[:-1])
+    known = list(section.model_fields) if section is not None else []
+    likely = difflib.get_close_matches(key.lower().replace("-", "_"), known, 1, 0.7)
+    other = _OTHER_WORDS.get(key.lower().replace("-", "_"))
+    if not likely and other in known:
+        likely = [other]
+    if likely:
+        return Problem(path, "unknown key", code="unknown-key", suggestion=likely[0], at_key=True)
+    home = next((f"{where}.{name}" for where, name in _all_keys(model) if name in (key, other)), None)
+    message = "unknown key" if home is None else f"unknown key here; the place for it is {home.removeprefix('.')}"
+    return Problem(path, message, code="unknown-key", at_key=True)
+
+
+def _unknown_word(path: KeyPath, given: Any, words: list[str]) -> Problem:
+    if isinstance(given, str) and given.lower() == "none" and "RS256" in words:
+        return Problem(path, '"none" is never accepted', code="algorithm-none")
+    by_fold = {word.lower(): word for word in words}
+    likely = difflib.get_close_matches(str(given).lower(), by_fold, 1, 0.6)
+    return Problem(path, f"must be one of {', '.join(words)}", suggestion=by_fold[likely[0]] if likely else None)
+
+
+def _section_in(annotation: Any) -> type[Section] | None:
+    """The section inside an annotation such as ``Annotated[tuple[Listener, ...], ...]`` or ``Tls | None``."""
+    if isinstance(annotation, type) and get_origin(annotation) is None:
+        return annotation if issubclass(annotation, Section) else None
+    return next((section for part in get_args(annotation) if (section := _section_in(part)) is not None), None)
+
+
+def _section_at(model: type[Section], path: KeyPath) -> type[Section] | None:
+    """The section whose keys stand at a path of the document."""
+    section: type[Section] | None = model
+    label_due = False
+    for step in path:
+        if isinstance(step, int) or label_due or section is None:
+            label_due = False
+            continue
+        field = section.model_fields.get(step)
+        if field is None:
+            return None
+        label_due = get_origin(field.annotation) is dict
+        section = _section_in(field.annotation)
+    return section
+
+
+def _all_keys(model: type[Section], where: str = "") -> Iterator[tuple[str, str]]:
+    """Every key of the model with the place it belongs to, the outer ones first."""
+    yield from ((where, name) for name in model.model_fields)
+    for name, field in model.model_fields.items():
+        section = _section_in(field.annotation)
+        if section is not None:
+            label = ".<label>" if get_origin(field.annotation) is dict else ""
+            yield from _all_keys(section, f"{where}.{name}{label}".removeprefix("."))
+
+
+def _printable(text: str) -> str:
+    """Escape what could drive a terminal: keys and words come from a file."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )

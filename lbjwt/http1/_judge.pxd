@@ -1,0 +1,7 @@
+# httptools (llhttp in its strict mode) as the judge of a head's grammar. True: it accepts exactly these bytes as one whole
+# head with the body we read from it. body: -1 none, -2 chunked, -3 until the connection closes or not told, else its length.
+
+from libc.stdint cimport int64_t
+
+cdef bint request_head_stands(const char *head, Py_ssize_t size, int64_t body, bint keep_alive) noexcept
+cdef bint response_head_stands(const char *head, Py_ssize_t size, int64_t body, bint keep_alive) noexcept

@@ -1,0 +1,246 @@
+"""
+The response head: parsed strictly, its body's length decided by RFC 9112 section 6.3, written anew from its parts.
+
+An endpoint is not believed to be honest: what is ambiguous is refused, and the proxy answers 502 and drops the connection.
+Pure rules on data: no I/O, no clock. Nothing here raises but MemoryError.
+"""
+
+from libc.stdint cimport int64_t, uint32_t
+from libc.stdlib cimport free
+from libc.string cimport memcmp
+
+from lbjwt.http1._buffer cimport Buffer, Slice
+from lbjwt.http1._judge cimport response_head_stands
+from lbjwt.http1._names cimport CONNECTION, CONTENT_LENGTH, DROPPED, FORWARD, TRANSFER_ENCODING, UPGRADE, response_kind
+from lbjwt.http1._request cimport Field, Method, Parse
+from lbjwt.http1._scan cimport (
+    DIGIT,
+    TOKEN,
+    all_of,
+    equals,
+    next_element,
+    parse_length,
+    scan_head,
+    scan_problem,
+    split_field,
+)
+from lbjwt.http1._writing cimport put_content_length, put_field, put_line_end, put_number, put_slice, put_text
+
+cdef extern from "Python.h":
+    Py_buffer *PyMemoryView_GET_BUFFER(object view)
+
+
+cdef class ResponseHead:
+
+    def __dealloc__(self):
+        free(self._fields)
+
+    cdef Parse _refuse(self, str problem):
+        self.problem = problem
+        return Parse.REFUSED
+
+    cdef Parse parse(self, const char *data, Py_ssize_t size, Py_ssize_t seen, Method method, bint upgrade_asked,
+                     Py_ssize_t max_head, Py_ssize_t max_fields):
+        cdef Slice line
+        cdef Py_ssize_t found
+        cdef int64_t judged
+        self.problem = None
+        if size == 0:
+            return Parse.NEED_MORE
+        if data[0] != c'H':                      # empty lines before a status line are no one's right
+            return self._refuse("status-line")
+        found = scan_head(data, size, 0, seen, max_head - 3, max_head, max_fields, &line, &self._fields, &self._count,
+                          &self._capacity)
+        if found <= 0:
+            return Parse.NEED_MORE if found == 0 else self._refuse(scan_problem(found))
+        self.size = found
+        if self._count > max_fields:
+            self._count = 0
+            return self._refuse("too-many-fields")
+        if not (self._take_status_line(line) and self._take_fields() and self._take_body(method, upgrade_asked)):
+            return Parse.REFUSED
+        # httptools is not told the request's method, so it is asked about the body that the head alone announces
+        if self.status < 200 or self.status == 204 or self.status == 304:
+            judged = -1
+        else:
+            judged = -2 if self._chunked else self._declared if self._declared >= 0 else -3
+        if not response_head_stands(data, found, judged, self.keep_alive):
+            return self._refuse("grammar")
+        return Parse.COMPLETE
+
+    cdef bint _take_status_line(self, Slice line):
+        """HTTP-version SP 3DIGIT SP [reason] (RFC 9112 section 4); the space before an absent reason may be missing."""
+        cdef const char *at = line.at
+        if (line.size < 12 or memcmp(at, b"HTTP/1.", 7) != 0 or not (at[7] == c'0' or at[7] == c'1') or at[8] != c' '
+                or not all_of(at + 9, 3, DIGIT) or (line.size > 12 and at[12] != c' ')):
+            self._refuse("status-line")
+            return False
+        self._http10 = at[7] == c'0'
+        self.status = (at[9] - c'0') * 100 + (at[10] - c'0') * 10 + at[11] - c'0'
+        if self.status < 100 or self.status > 599:
+            self._refuse("status")
+            return False
+        self.reason.at = at + (13 if line.size > 12 else 12)
+        self.reason.size = line.size - (13 if line.size > 12 else 12)
+        return True
+
+    cdef bint _take_fields(self):
+        cdef Field *field = self._fields
+        cdef Field *end = self._fields + self._count
+        cdef bint odd = False
+        cdef bint connection = False
+        cdef uint32_t kind
+        self._declared = -1
+        self._chunked = self._websocket_named = self._close = self._upgrade = False
+        self.keep_alive = not self._http10
+        while field < end:
+            if split_field(field, &odd) < 0:
+                self._refuse("field-line")
+                return False
+            kind = field.kind = response_kind(field.name.at, field.name.size)
+            if kind == CONTENT_LENGTH:
+                if self._declared >= 0:
+                    self._refuse("duplicate-length")
+                    return False
+                self._declared = parse_length(field.value)
+                if self._declared < 0:
+                    self._refuse("content-length")
+                    return False
+            elif kind == TRANSFER_ENCODING:
+                if self._chunked or self._http10 or not equals(field.value, b"chunked", 7):
+                    self._refuse("transfer-encoding")
+                    return False
+                self._chunked = True
+            elif kind == UPGRADE:
+                self._websocket_named = equals(field.value, b"websocket", 9)
+            elif kind == CONNECTION:
+                connection = True
+            field += 1
+        if self._chunked and self._declared >= 0:
+            self._refuse("length-and-encoding")
+            return False
+        if connection:
+            field = self._fields
+            while field < end:
+                if field.kind == CONNECTION and not self._take_connection(field.value):
+                    return False
+                field += 1
+        if self._close:
+            self.keep_alive = False
+        return True
+
+    cdef bint _take_connection(self, Slice value):
+        """Connection options; a field that is named here ends here (RFC 9110 section 7.6.1)."""
+        cdef Slice rest = value
+        cdef Slice name
+        cdef Field *field
+        cdef Field *end = self._fields + self._count
+        while next_element(&rest, &name):
+            if equals(name, b"keep-alive", 10):
+                self.keep_alive = True
+            elif equals(name, b"close", 5):
+                self._close = True
+            elif equals(name, b"upgrade", 7):
+                self._upgrade = True
+            elif not all_of(name.at, name.size, TOKEN):
+                self._refuse("connection-option")
+                return False
+            else:
+                field = self._fields
+                while field < end:
+                    if field.kind == FORWARD and field.name.size == name.size and _same_name(field.name, name):
+                        field.kind = DROPPED
+                    field += 1
+        return True
+
+    cdef bint _take_body(self, Method method, bint upgrade_asked):
+        """RFC 9112 section 6.3, rules 1 to 8, from the request's method, the status and the fields."""
+        self.content_length = -1
+        self.body = Body.NO_BODY
+        self.websocket = False
+        if self.status == 101:
+            if not upgrade_asked:
+                self._refuse("unasked-upgrade")
+                return False
+            if not (self._upgrade and self._websocket_named) or self._http10:
+                self._refuse("bad-upgrade")
+                return False
+            self.websocket = True
+            self.keep_alive = False
+        if self.status < 200 or self.status == 204:
+            # RFC 9110 section 8.6 forbids a length here. It is dropped, and who sent one with bytes behind it is not asked again.
+            if self._chunked or self._declared > 0:
+                self.keep_alive = False
+            return True
+        if method == Method.HEAD or self.status == 304:
+            self.content_length = self._declared # of the body that a GET would have had: kept as a field
+            return True
+        if self._chunked:
+            self.body = Body.CHUNKED
+        elif self._declared >= 0:
+            self.body = Body.LENGTH
+            self.content_length = self._declared
+        else:
+            self.body = Body.UNTIL_CLOSE
+            self.keep_alive = False
+        return True
+
+    cdef int write(self, Buffer out, bint http10, bint keep_alive) except -1:
+        cdef Field *field = self._fields
+        cdef Field *end = self._fields + self._count
+        cdef char *at
+        out.reserve(self.size + self._count + 256)
+        at = put_text(out.data + out.size, b"HTTP/1.1 ", 9)
+        at = put_number(at, self.status)
+        at[0] = c' '
+        at = put_line_end(put_slice(at + 1, self.reason))
+        while field < end:
+            if field.kind == FORWARD:
+                at = put_field(at, field.name, field.value)
+            field += 1
+        if self.content_length >= 0:
+            at = put_content_length(at, self.content_length)
+        elif self.body == Body.CHUNKED or self.body == Body.UNTIL_CLOSE:
+            if http10:
+                keep_alive = False               # the end of the connection is the end of the body
+            else:
+                at = put_text(at, b"Transfer-Encoding: chunked\r\n", 28)
+        if self.websocket:
+            at = put_text(at, b"Connection: Upgrade\r\nUpgrade: websocket\r\n", 41)
+        elif self.status >= 200:
+            if not keep_alive:
+                at = put_text(at, b"Connection: close\r\n", 19)
+            elif http10:
+                at = put_text(at, b"Connection: keep-alive\r\n", 24)
+        at = put_line_end(at)
+        out.size = at - out.data
+        return 0
+
+    def parse_bytes(self, data, Method method, *, bint upgrade_asked=False, Py_ssize_t max_head=65536,
+                    Py_ssize_t max_fields=200, Py_ssize_t seen=0):
+        cdef Py_buffer *view
+        self._borrowed = memoryview(data)
+        view = PyMemoryView_GET_BUFFER(self._borrowed)
+        return self.parse(<const char *> view.buf, view.len, seen, method, upgrade_asked, max_head, max_fields)
+
+    def reason_value(self):
+        return self.reason.at[:self.reason.size] if self.reason.size else b""
+
+    def fields(self):
+        cdef Py_ssize_t i
+        return [(self._fields[i].name.at[:self._fields[i].name.size], self._fields[i].value.at[:self._fields[i].value.size])
+                for i in range(self._count)]
+
+    def write_bytes(self, *, bint http10=False, bint keep_alive=True):
+        cdef Buffer out = Buffer()
+        self.write(out, http10, keep_alive)
+        return out.data[:out.size]
+
+
+cdef bint _same_name(Slice one, Slice other) noexcept:
+    """Field names equal but for the case of letters; both have one size and consist of token characters."""
+    cdef Py_ssize_t i
+    for i in range(one.size):
+        if (one.at[i] | 0x20) != (other.at[i] | 0x20):
+            return False
+    return True

@@ -1,0 +1,4 @@
+"""Sending on an asyncio transport without its detour: see the comments of the Cython source."""
+
+class Wire:
+    """One TCP, TLS or Unix connection seen from its protocol. Everything it does is called from Cython only."""

@@ -1,0 +1,56 @@
+from lbjwt._fastverify import DenyReason
+from lbjwt.observe._board import Board
+
+class AccessLog:
+    """
+    JSON lines, one a request, gathered in memory and written by `flush` (once a second by the owner, or by itself past 64 KiB).
+
+    Keys in this order: `time` (RFC 3339, UTC, milliseconds), `duration_ms`, `client`, `method`, `path` (without the query), `host`,
+    `status` (0: ended without a response), `reason` (only when refused), `request_bytes` and `response_bytes` (bodies), `endpoint`
+    (only when one was picked), `request_id`, `complete` (the response was relayed whole), `retries`.
+    """
+
+    path: str
+
+    def __init__(self, path: str, board: Board) -> None:
+        """
+        Args:
+            path: File to append to (made with mode 0640 when absent), or "-" for standard output.
+            board: Where dropped records are counted.
+
+        Raises:
+            OSError: The file cannot be opened.
+        """
+    @property
+    def pending(self) -> int:
+        """Bytes gathered and not written yet; never much over 1 MiB."""
+    def append(
+        self,
+        *,
+        started_at: float,
+        duration: float,
+        client: bytes,
+        method: bytes,
+        path: bytes,
+        host: bytes,
+        request_id: bytes,
+        endpoint: bytes | None = None,
+        status: int = 0,
+        reason: DenyReason | int = 0,
+        request_bytes: int = 0,
+        response_bytes: int = 0,
+        complete: bool = True,
+        retries: int = 0,
+    ) -> None:
+        """One record from Python. The proxy hands its own to the C method `record`. Times in seconds, sizes in bytes."""
+    def flush(self) -> int:
+        """Write what can be written without waiting and return the bytes that stay. Never raises: a full disk costs log lines only."""
+    def reopen(self) -> None:
+        """
+        Write what is pending to the old file and open the path anew, for log rotation.
+
+        Raises:
+            OSError: The path cannot be opened; the old file stays in use.
+        """
+    def close(self) -> None:
+        """Write what is pending and close. Records that come later are dropped."""

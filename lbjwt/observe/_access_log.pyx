@@ -1,0 +1,290 @@
+"""
+The access log: one JSON line a request, built in C, gathered in memory, written in whole lines.
+
+The file is opened with O_APPEND and every write ends at a line's end, so several workers share one file and no line is torn.
+Lines are plain ASCII: control bytes, DEL and every byte over 0x7E leave as \\u00XX, so no client can forge a line, move a
+terminal's cursor or break the encoding (CVE-2024-45808, CVE-2020-7694). No header value is ever written, hence no token.
+A reader that does not keep up costs log lines, never requests: past `MAX_PENDING` bytes records are dropped and counted.
+"""
+
+import os
+import stat
+
+from libc.string cimport memcpy, memmove, memrchr
+from libc.time cimport gmtime_r, time_t, tm
+from posix.unistd cimport write
+
+import lbjwt._fastverify as fastverify
+
+
+cdef extern from "<poll.h>" nogil:
+    struct pollfd:
+        int fd
+        short events
+        short revents
+    enum:
+        POLLOUT
+    int poll(pollfd *fds, unsigned long count, int timeout)
+
+
+cdef Py_ssize_t FLUSH_AT = 64 * 1024             # bytes gathered before a flush is forced: one system call for some 200 records
+cdef Py_ssize_t MAX_PENDING = 1024 * 1024        # bytes kept for a reader that does not keep up
+cdef Py_ssize_t PIPE_BUF = 4096                  # Linux: a pipe write up to this size is never torn (pipe(7))
+cdef const char *HEX = "0123456789abcdef"
+
+# Indexed by DenyReason; what the log calls a reason is what the metrics call it.
+cdef list REASON_NAMES = [b""] * (max(int(reason) for reason in fastverify.DenyReason.__members__.values()) + 1)
+for reason_name, reason_number in fastverify.DenyReason.__members__.items():
+    REASON_NAMES[int(reason_number)] = reason_name.lower().encode("ascii")
+
+
+cdef inline char *put_text(char *out, const char *text, Py_ssize_t size) noexcept:
+    memcpy(out, text, <size_t>size)
+    return out + size
+
+
+cdef inline char *put_number(char *out, int64_t number) noexcept:
+    cdef char[20] digits
+    cdef int count = 0
+    cdef int64_t rest = number if number > 0 else 0
+    while True:
+        digits[count] = <char>(48 + rest % 10)
+        count += 1
+        rest //= 10
+        if rest == 0:
+            break
+    while count > 0:
+        count -= 1
+        out[0] = digits[count]
+        out += 1
+    return out
+
+
+cdef inline char *put_three(char *out, int64_t number) noexcept:
+    """Three digits with leading zeros, for thousandths."""
+    out[0] = <char>(48 + number // 100 % 10)
+    out[1] = <char>(48 + number // 10 % 10)
+    out[2] = <char>(48 + number % 10)
+    return out + 3
+
+
+cdef inline char *put_escaped(char *out, Slice text) noexcept:
+    """The inside of a JSON string (RFC 8259 section 7); at most six bytes for one."""
+    cdef Py_ssize_t index
+    cdef unsigned char byte
+    for index in range(text.size):
+        byte = <unsigned char>text.at[index]
+        if byte == 0x22 or byte == 0x5C:
+            out[0] = 0x5C
+            out[1] = <char>byte
+            out += 2
+        elif 0x20 <= byte < 0x7F:
+            out[0] = <char>byte
+            out += 1
+        else:
+            out = put_text(out, b"\\u00", 4)
+            out[0] = HEX[byte >> 4]
+            out[1] = HEX[byte & 15]
+            out += 2
+    return out
+
+
+cdef class AccessLog:
+
+    def __cinit__(self, str path not None, Board board not None):
+        self._fd = -1
+        self.path = path
+        self._board = board
+        self._buffer = Buffer()
+        self._buffer.reserve(2 * FLUSH_AT)
+        self._second = -1
+        self.open()
+
+    def __dealloc__(self):
+        if self._fd >= 0:
+            os.close(self._fd)
+
+    cdef int open(self) except -1:
+        cdef int flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+        cdef int fd
+        if self.path == "-":
+            fd = os.dup(1)
+            if stat.S_ISFIFO(os.fstat(fd).st_mode):
+                os.close(fd)
+                # A description of our own: O_NONBLOCK on an inherited one would change it for everybody who shares it.
+                fd = os.open("/proc/self/fd/1", flags | os.O_NONBLOCK)
+        else:
+            fd = os.open(self.path, flags | os.O_CREAT | os.O_NONBLOCK, 0o640)
+        cdef object mode = os.fstat(fd).st_mode
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = fd
+        self._regular = stat.S_ISREG(mode)
+        self._gate = not self._regular
+        return 0
+
+    @property
+    def pending(self):
+        return self._buffer.size
+
+    cdef void record(self, AccessRecord *record) noexcept:
+        cdef Buffer buffer = self._buffer
+        cdef char *out
+        cdef int64_t milliseconds, microseconds
+        cdef bytes reason
+        cdef Py_ssize_t need = 512 + 6 * (
+            record.peer.size + record.method.size + record.path.size + record.host.size + record.request_id.size + record.endpoint.size
+        )
+        if buffer.size >= MAX_PENDING or self._fd < 0:
+            self._board.mine.access_log_dropped += 1
+            return
+        try:
+            buffer.reserve(need)
+        except MemoryError:
+            self._board.mine.access_log_dropped += 1
+            return
+        out = buffer.data + buffer.size
+        milliseconds = <int64_t>(record.started_at * 1000)
+        microseconds = <int64_t>(record.duration * 1e6 + 0.5) if record.duration > 0 else 0
+        out = put_text(out, b'{"time":"', 9)
+        out = put_text(out, self.date(milliseconds // 1000), 19)
+        out = put_text(out, b".", 1)
+        out = put_three(out, milliseconds % 1000)
+        out = put_text(out, b'Z","duration_ms":', 17)
+        out = put_number(out, microseconds // 1000)
+        out = put_text(out, b".", 1)
+        out = put_three(out, microseconds % 1000)
+        out = put_text(out, b',"client":"', 11)
+        out = put_escaped(out, record.peer)
+        out = put_text(out, b'","method":"', 12)
+        out = put_escaped(out, record.method)
+        out = put_text(out, b'","path":"', 10)
+        out = put_escaped(out, record.path)
+        out = put_text(out, b'","host":"', 10)
+        out = put_escaped(out, record.host)
+        out = put_text(out, b'","status":', 11)
+        out = put_number(out, record.status)
+        if record.reason != DenyReason.NONE and record.reason < len(REASON_NAMES):
+            reason = <bytes>REASON_NAMES[record.reason]
+            out = put_text(out, b',"reason":"', 11)
+            out = put_text(out, reason, len(reason))
+            out = put_text(out, b'"', 1)
+        out = put_text(out, b',"request_bytes":', 17)
+        out = put_number(out, record.request_bytes)
+        out = put_text(out, b',"response_bytes":', 18)
+        out = put_number(out, record.response_bytes)
+        if record.endpoint.at != NULL:
+            out = put_text(out, b',"endpoint":"', 13)
+            out = put_escaped(out, record.endpoint)
+            out = put_text(out, b'"', 1)
+        out = put_text(out, b',"request_id":"', 15)
+        out = put_escaped(out, record.request_id)
+        if record.complete:
+            out = put_text(out, b'","complete":true,"retries":', 28)
+        else:
+            out = put_text(out, b'","complete":false,"retries":', 29)
+        out = put_number(out, record.retries)
+        out = put_text(out, b"}\n", 2)
+        buffer.size = out - buffer.data
+        if buffer.size >= FLUSH_AT:
+            self.write_out()
+
+    cdef const char *date(self, int64_t second) noexcept:
+        """YYYY-MM-DDTHH:MM:SS in UTC (RFC 3339), spelled anew once a second."""
+        cdef tm parts
+        cdef time_t moment = <time_t>second
+        cdef char *out = self._date
+        if second != self._second:
+            gmtime_r(&moment, &parts)
+            put_three(out + 1, parts.tm_year + 1900)
+            out[0] = <char>(48 + (parts.tm_year + 1900) // 1000 % 10)
+            put_pair(out + 4, b"-", parts.tm_mon + 1)
+            put_pair(out + 7, b"-", parts.tm_mday)
+            put_pair(out + 10, b"T", parts.tm_hour)
+            put_pair(out + 13, b":", parts.tm_min)
+            put_pair(out + 16, b":", parts.tm_sec)
+            self._second = second
+        return self._date
+
+    cdef Py_ssize_t write_out(self) noexcept:
+        """Write what can be written without waiting; returns the bytes that stay."""
+        cdef Buffer buffer = self._buffer
+        cdef Py_ssize_t done = 0
+        cdef Py_ssize_t size, sent
+        cdef pollfd ask
+        while done < buffer.size:
+            if self._gate:
+                ask.fd = self._fd
+                ask.events = POLLOUT
+                ask.revents = 0
+                if poll(&ask, 1, 0) <= 0 or not ask.revents & POLLOUT:
+                    break
+            size = buffer.size - done
+            if not self._regular and size > PIPE_BUF:
+                size = whole_lines(buffer.data + done, PIPE_BUF)
+            sent = write(self._fd, buffer.data + done, <size_t>size)
+            if sent <= 0:                        # full, gone or interrupted: the next flush tries again
+                break
+            done += sent
+        if done > 0:
+            buffer.size -= done
+            memmove(buffer.data, buffer.data + done, <size_t>buffer.size)
+        return buffer.size
+
+    def append(
+        self, *, double started_at, double duration, bytes client, bytes method, bytes path, bytes host, bytes request_id,
+        bytes endpoint=None, int status=0, DenyReason reason=DenyReason.NONE, int64_t request_bytes=0, int64_t response_bytes=0,
+        bint complete=True, int retries=0,
+    ):
+        cdef AccessRecord record
+        record.started_at = started_at
+        record.duration = duration
+        record.peer = slice_of(client)
+        record.method = slice_of(method)
+        record.path = slice_of(path)
+        record.host = slice_of(host)
+        record.request_id = slice_of(request_id)
+        record.endpoint = slice_of(endpoint)
+        record.status = status
+        record.reason = reason
+        record.request_bytes = request_bytes
+        record.response_bytes = response_bytes
+        record.complete = complete
+        record.retries = retries
+        self.record(&record)
+
+    def flush(self):
+        return self.write_out()
+
+    def reopen(self):
+        self.write_out()
+        if self.path != "-":
+            self.open()
+
+    def close(self):
+        if self._fd >= 0:
+            self.write_out()
+            os.close(self._fd)
+            self._fd = -1
+
+
+cdef Slice slice_of(bytes text):
+    cdef Slice result
+    result.at = NULL
+    result.size = 0
+    if text is not None:
+        result.at = text
+        result.size = len(text)
+    return result
+
+
+cdef inline void put_pair(char *out, const char *mark, int number) noexcept:
+    out[0] = mark[0]
+    out[1] = <char>(48 + number // 10 % 10)
+    out[2] = <char>(48 + number % 10)
+
+
+cdef inline Py_ssize_t whole_lines(const char *data, Py_ssize_t limit) noexcept:
+    """As many whole lines as fit into `limit` bytes, or `limit` when the first one is longer."""
+    cdef const char *end = <const char *>memrchr(data, c"\n", <size_t>limit)
+    return limit if end == NULL else end - data + 1

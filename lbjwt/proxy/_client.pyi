@@ -1,0 +1,23 @@
+"""The client side of HTTP/1."""
+
+from asyncio import BaseTransport
+
+from lbjwt.http1._request import RequestPolicy
+from lbjwt.proxy._exchange import Downstream
+from lbjwt.proxy._traffic import Traffic
+
+class ClientSide(Downstream):
+    """The asyncio protocol of one client connection.
+
+    Args:
+        traffic: What the worker's connections share.
+        policy: What the listener says about request heads.
+    """
+
+    def __init__(self, traffic: Traffic, policy: RequestPolicy) -> None: ...
+    def connection_made(self, transport: BaseTransport) -> None: ...
+    def connection_lost(self, exc: Exception | None) -> None: ...
+    def data_received(self, data: bytes) -> None: ...
+    def eof_received(self) -> bool: ...
+    def pause_writing(self) -> None: ...
+    def resume_writing(self) -> None: ...

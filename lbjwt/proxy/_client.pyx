@@ -1,0 +1,428 @@
+"""The client side of HTTP/1: bytes of one client connection in, one exchange after another.
+
+Knows where a request begins and ends, when the connection may be used for the next one, and how to write a response to this client. Knows nothing of
+tokens or endpoints. Requests are taken strictly in turn: what a pipelining client sent ahead is held, and reading stops past `HELD_INPUT`.
+"""
+
+from libc.stdio cimport snprintf
+from libc.string cimport strlen
+
+from lbjwt._fastverify cimport NONE
+from lbjwt.http1._request cimport COMPLETE, HEAD as METHOD_HEAD, NEED_MORE, Parse, RequestHead
+from lbjwt.http1._response cimport CHUNKED, ResponseHead, UNTIL_CLOSE
+from lbjwt.net._wire cimport FAILED, Sent, coarse_monotonic, iovec, peer_address, wall_clock
+from lbjwt.observe._access_log cimport AccessRecord
+from lbjwt.proxy._exchange cimport REQUEST_ID_SIZE, new_exchange
+
+cdef enum:
+    HELD_INPUT = 65536           # bytes of pipelined requests held before reading stops
+    SKIPPED_BODY = 65536         # bytes of a refused request's body read to keep the connection; more is not worth it
+    COPIED_BODY = 16384          # bytes up to which a body is copied behind its head; beyond, two pieces are sent in one call
+
+cdef double LINGER = 5.0         # seconds
+
+
+cdef class ClientSide(Downstream):
+
+    def __init__(self, Traffic traffic, RequestPolicy policy):
+        self.traffic = traffic
+        self.policy = policy
+        self.phase = GONE
+
+    # --- asyncio ---------------------------------------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport):
+        cdef Traffic traffic = self.traffic
+        self.attach(transport)
+        traffic.wires.add(self)
+        traffic.clients += 1
+        traffic.board.mine.connections += 1
+        traffic.board.mine.connections_total += 1
+        self.phase = HEAD
+        self._learn_peer(transport)
+        self._set_deadline(traffic.head_timeout)
+        if traffic.clients > traffic.max_clients:
+            self._refuse_head(503)
+
+    def connection_lost(self, exc):
+        cdef Exchange exchange = self.exchange
+        cdef Traffic traffic = self.traffic
+        self.phase = GONE
+        traffic.wires.discard(self)
+        traffic.clients -= 1
+        traffic.board.mine.connections -= 1
+        if exchange is not None:
+            exchange.downstream_lost()
+        self.held = None
+        self.last_grant = None
+        self.detach()
+
+    def data_received(self, bytes data):
+        if self.held is not None:
+            data = self.held + data
+            self.held = None
+        self._consume(data)
+
+    def eof_received(self):
+        """True keeps our half open: a client may end its side and still wait for the answer."""
+        if self.phase == WAITING:
+            self.keep_alive = False
+            return self.can_half_close()
+        if self.phase == TUNNELING:
+            self.exchange.tunnel_ended(True)
+            return self.can_half_close()
+        return False
+
+    def pause_writing(self):
+        self.write_paused = True
+        self._set_deadline(self.traffic.stream_idle_timeout)
+        if self.exchange is not None and self.exchange.upstream is not None:
+            self.exchange.upstream.pause()
+
+    def resume_writing(self):
+        self.write_paused = False
+        if self.phase == WAITING or self.phase == TUNNELING:
+            self.deadline = 0.0
+        if self.exchange is not None and self.exchange.upstream is not None:
+            self.exchange.upstream.resume()
+
+    # --- requests --------------------------------------------------------------------------------------------------------------------------------
+
+    cdef void _learn_peer(self, object transport):
+        cdef bytes text
+        self.peer_size = peer_address(self.fd, self.peer_text, PEER_SIZE)
+        if self.peer_size == 0:
+            address = transport.get_extra_info("peername")
+            text = address[0].encode() if isinstance(address, tuple) else b"unix"
+            self.peer_size = min(len(text), PEER_SIZE)
+            for at in range(self.peer_size):
+                self.peer_text[at] = text[at]
+        self.trusted = self.traffic.trusts is not None and self.traffic.trusts(self.peer_text[:self.peer_size].decode())
+
+    cdef Slice peer(self):
+        cdef Slice text
+        text.at = self.peer_text
+        text.size = self.peer_size
+        return text
+
+    cdef void _consume(self, bytes data):
+        cdef const char *at = data
+        cdef Py_ssize_t size = len(data)
+        cdef Py_ssize_t used
+        self.consuming = True
+        while size > 0:
+            if self.phase == HEAD:
+                used = self._take_head(at, size)
+            elif self.phase == BODY:
+                used = self._take_body(at, size)
+            elif self.phase == TUNNELING:
+                used = self._take_tunnel(at, size)
+            elif self.phase == DISCARDING:
+                used = self._discard(size)
+            elif self.phase == WAITING:
+                if size > HELD_INPUT:
+                    self.pause()
+                used = 0
+            else:
+                used = size
+            if used == 0:
+                break
+            at += used
+            size -= used
+        self.consuming = False
+        if size > 0:
+            self.held = data if size == len(data) else at[:size]
+
+    cdef Py_ssize_t _take_head(self, const char *at, Py_ssize_t size):
+        """Bytes taken; 0 when the head is not whole yet."""
+        cdef Traffic traffic = self.traffic
+        cdef RequestHead head = traffic.request_head
+        cdef Exchange exchange
+        cdef Py_ssize_t part = 0
+        cdef Parse parsed = head.parse(at, size, self.seen, self.policy)
+        if parsed == NEED_MORE:
+            self.seen = size
+            if not self.head_begun:
+                self.head_begun = True
+                self._set_deadline(traffic.head_timeout)
+            return 0
+        self.seen = 0
+        self.head_begun = False
+        if parsed != COMPLETE:
+            self._refuse_head(head.status)
+            return size
+        self.served += 1
+        self.http10 = head.http10
+        self.bodiless = head.method == METHOD_HEAD
+        self.expecting = head.expect_continue
+        self.keep_alive = head.keep_alive and not traffic.draining and (traffic.max_requests == 0 or self.served < <uint64_t>traffic.max_requests)
+        if head.content_length > 0:
+            if 0 <= traffic.max_request_body < head.content_length:
+                self._refuse_head(413)
+                return size
+            part = min(size - head.size, head.content_length)
+            self.body_left = head.content_length - part
+            self.phase = BODY if self.body_left else WAITING
+        elif head.chunked:
+            if self.decoder is None:
+                self.decoder = ChunkedDecoder.__new__(ChunkedDecoder)
+            self.decoder.start(traffic.max_request_body)
+            self.body_left = -1
+            self.phase = BODY
+        else:
+            self.phase = WAITING
+        if self.phase == BODY:
+            self._set_deadline(traffic.stream_idle_timeout)
+        else:
+            self.deadline = 0.0
+        exchange = new_exchange(traffic, self)
+        self.exchange = exchange
+        size = head.size + part
+        exchange.begin(head, self.policy, self.peer(), self.trusted, at + head.size, part, self.phase == WAITING)
+        return size
+
+    cdef Py_ssize_t _take_body(self, const char *at, Py_ssize_t size):
+        cdef Exchange exchange = self.exchange
+        if not exchange.wants_body():
+            self.pause()
+            return 0
+        self._set_deadline(self.traffic.stream_idle_timeout)
+        if self.body_left < 0:
+            return self._take_chunks(at, size)
+        size = min(size, self.body_left)
+        self.body_left -= size
+        if self.body_left == 0:
+            self.phase = WAITING
+            self.deadline = 0.0
+        exchange.request_body(at, size, self.body_left == 0)
+        return size
+
+    cdef Py_ssize_t _take_chunks(self, const char *at, Py_ssize_t size):
+        cdef Exchange exchange = self.exchange
+        cdef ChunkedDecoder decoder = self.decoder
+        cdef Buffer scratch = self.traffic.out
+        cdef Py_ssize_t used
+        scratch.clear()
+        scratch.put(at, size)
+        used = decoder.feed(scratch.data, size)
+        if used < 0:
+            self.keep_alive = False
+            exchange.request_broken(413 if decoder.problem == "body-too-large" else 400)
+            return size
+        if decoder.done:
+            self.phase = WAITING
+            self.deadline = 0.0
+        if decoder.body_size or decoder.done:
+            exchange.request_body(scratch.data + decoder.body_at, decoder.body_size, decoder.done)
+        return used
+
+    cdef Py_ssize_t _discard(self, Py_ssize_t size):
+        size = min(size, self.body_left)
+        self.body_left -= size
+        if self.body_left == 0:
+            self._next_request()
+        return size
+
+    cdef Py_ssize_t _take_tunnel(self, const char *at, Py_ssize_t size):
+        if not self.exchange.wants_body():
+            self.pause()
+            return 0
+        self.exchange.tunnel_up(at, size)
+        return size
+
+    cdef void request_wanted(self):
+        cdef bytes data = self.held
+        self.resume()
+        if data is not None and not self.consuming:
+            self.held = None
+            self._consume(data)
+
+    # --- responses -------------------------------------------------------------------------------------------------------------------------------
+
+    cdef void interim(self, ResponseHead head):
+        cdef Buffer out = self.traffic.out
+        out.clear()
+        head.write(out, self.http10, True)
+        if self.send(out.data, out.size) == FAILED:
+            self.broken = True
+
+    cdef void respond(self, ResponseHead head, const char *body, Py_ssize_t size, bint end):
+        cdef Buffer out = self.traffic.out
+        cdef bint unmeasured = head.body == CHUNKED or head.body == UNTIL_CLOSE
+        # A response that overtakes its request leaves the rest of that request on the wire: such a connection ends with it.
+        self.keep_alive = self.keep_alive and self.phase == WAITING and not self.traffic.draining and not (unmeasured and self.http10)
+        self.out_chunked = unmeasured and not self.http10
+        out.clear()
+        head.write(out, self.http10, self.keep_alive)
+        self._send_body(out, body, size, end)
+
+    cdef void relay(self, const char *body, Py_ssize_t size, bint end):
+        cdef Buffer out = self.traffic.out
+        if not self.out_chunked:
+            if size and self.send(body, size) == FAILED:
+                self.broken = True
+            return
+        out.clear()
+        self._send_body(out, body, size, end)
+
+    cdef void _send_body(self, Buffer out, const char *body, Py_ssize_t size, bint end):
+        """Send what `out` holds, then the body: as a chunk where the client gets chunks."""
+        cdef iovec parts[3]
+        cdef char line[20]
+        cdef const char *tail = b""
+        cdef Sent sent
+        if self.out_chunked:
+            if size:
+                out.put(line, snprintf(line, sizeof(line), "%zx\r\n", size))
+                tail = b"\r\n0\r\n\r\n" if end else b"\r\n"
+            elif end:
+                tail = b"0\r\n\r\n"
+        if size <= COPIED_BODY:
+            if size:
+                out.put(body, size)
+            out.put(tail, strlen(tail))
+            if out.size == 0:
+                return
+            sent = self.send(out.data, out.size)
+        else:
+            parts[0].iov_base = out.data
+            parts[0].iov_len = out.size
+            parts[1].iov_base = <void *>body
+            parts[1].iov_len = size
+            parts[2].iov_base = <void *>tail
+            parts[2].iov_len = strlen(tail)
+            sent = self.send_parts(parts, 3)
+        if sent == FAILED:
+            self.broken = True
+
+    cdef void switch(self, ResponseHead head):
+        cdef Buffer out = self.traffic.out
+        cdef bytes data = self.held
+        out.clear()
+        head.write(out, self.http10, True)
+        if self.send(out.data, out.size) == FAILED:
+            self.broken = True
+        self.phase = TUNNELING
+        self.keep_alive = False
+        self.deadline = 0.0
+        self.held = None
+        self.resume()
+        if data is not None:
+            self._consume(data)
+
+    cdef void answer(self, Answer answer, const char *request_id):
+        if self.phase == BODY:
+            # The client may or may not send a body it was not asked to continue: there is no telling where its next request begins.
+            if self.keep_alive and not self.expecting and 0 <= self.body_left <= SKIPPED_BODY and not self.traffic.draining:
+                self.phase = DISCARDING
+                self.resume()
+            else:
+                self.keep_alive = False
+        if self.traffic.draining:
+            self.keep_alive = False
+        self._send_answer(answer, request_id, self.keep_alive)
+
+    cdef void _send_answer(self, Answer answer, const char *request_id, bint keep_alive):
+        cdef Buffer out = self.traffic.out
+        out.clear()
+        out.put(answer.head, len(answer.head))
+        out.put(self.traffic.date, len(self.traffic.date))
+        out.put(b"X-Request-Id: ", 14)
+        out.put(request_id, REQUEST_ID_SIZE)
+        if not keep_alive:
+            out.put(b"\r\nConnection: close\r\n\r\n", 23)
+        elif self.http10:
+            out.put(b"\r\nConnection: keep-alive\r\n\r\n", 28)
+        else:
+            out.put(b"\r\n\r\n", 4)
+        if not self.bodiless:
+            out.put(answer.body, len(answer.body))
+        if self.send(out.data, out.size) == FAILED:
+            self.broken = True
+
+    cdef void _refuse_head(self, int status):
+        """Answer what never became an exchange, and end the connection: where the next request begins is not known."""
+        cdef Traffic traffic = self.traffic
+        cdef char request_id[REQUEST_ID_SIZE]
+        cdef AccessRecord record
+        cdef Answer answer = traffic.answer(status)
+        traffic.next_request_id(request_id)
+        traffic.board.mine.bad_requests += 1
+        traffic.board.mine.requests[status // 100] += 1
+        self.bodiless = False
+        self._send_answer(answer, request_id, False)
+        if traffic.access_log is not None:
+            record.started_at = wall_clock()
+            record.duration = 0.0
+            record.peer = self.peer()
+            record.method.size = record.path.size = record.host.size = record.endpoint.size = 0
+            record.method.at = record.path.at = record.host.at = record.endpoint.at = NULL
+            record.request_id.at = request_id
+            record.request_id.size = REQUEST_ID_SIZE
+            record.status = status
+            record.reason = NONE
+            record.request_bytes = 0
+            record.response_bytes = len(answer.body)
+            record.complete = True
+            record.retries = 0
+            traffic.access_log.record(&record)
+        self._linger()
+
+    cdef void cut(self):
+        self.keep_alive = False
+        self.phase = GONE
+        self.reset()
+
+    cdef void released(self):
+        self.exchange = None
+        if self.phase == WAITING:
+            if self.keep_alive and not self.broken:
+                self._next_request()
+            elif self.held is None and not self.consuming:
+                self.phase = GONE
+                self.close()
+            else:
+                self._linger()
+        elif self.phase == BODY:
+            self._linger()
+        elif self.phase == TUNNELING:
+            self.phase = GONE
+            self.close()
+
+    cdef void _next_request(self):
+        cdef bytes data = self.held
+        self.phase = HEAD
+        self._set_deadline(self.traffic.keep_alive_timeout)
+        self.resume()
+        if data is not None and not self.consuming:
+            self.held = None
+            self._consume(data)
+
+    # --- ends ------------------------------------------------------------------------------------------------------------------------------------
+
+    cdef void _linger(self):
+        self.phase = LINGERING
+        self.held = None
+        self._set_deadline(LINGER)
+        self.resume()
+        self.shutdown()
+
+    cdef void _set_deadline(self, double seconds) noexcept:
+        self.deadline = coarse_monotonic() + seconds
+
+    cdef void expired(self):
+        self.deadline = 0.0
+        if self.phase == HEAD and self.head_begun:
+            self._refuse_head(408)
+        elif self.phase == HEAD:
+            self.phase = GONE
+            self.close()
+        elif self.phase == BODY and not self.write_paused:
+            self.keep_alive = False
+            self.exchange.request_broken(408)
+        else:
+            self.reset()
+
+    cdef void drain(self, double soon):
+        if self.phase == HEAD and not self.head_begun and self.deadline > soon:
+            self.deadline = soon

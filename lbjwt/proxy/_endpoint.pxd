@@ -1,0 +1,36 @@
+from libc.stdint cimport int64_t
+
+from lbjwt.http1._buffer cimport Buffer
+from lbjwt.http1._chunked cimport ChunkedDecoder
+from lbjwt.http1._response cimport Body
+from lbjwt.proxy._exchange cimport Upstream
+from lbjwt.proxy._traffic cimport Traffic
+
+
+cdef enum EndpointPhase:
+    CONNECTING = 0
+    POOLED = 1                   # no request is under way: any input means doubt
+    HEAD = 2                     # a request was sent, its final response head is not whole
+    BODY = 3
+    DONE = 4                     # the response was read to its end
+    TUNNELING = 5
+    GONE = 6
+
+
+cdef class EndpointSide(Upstream):
+    """One HTTP/1.1 connection to an endpoint."""
+    cdef Traffic traffic
+    cdef EndpointPhase phase
+    cdef Buffer partial          # a response head that came in pieces
+    cdef Py_ssize_t seen         # bytes of it the parser has searched
+    cdef Body body
+    cdef int64_t left            # bytes of a body with a length
+    cdef ChunkedDecoder decoder
+    cdef int interims
+    cdef bint keep_alive         # the endpoint lets the connection be used again
+    cdef bint doubt              # something came that no response accounts for
+
+    cdef void _leave_pool(self)
+    cdef void _take_head(self, char *at, Py_ssize_t size)
+    cdef void _take_body(self, char *at, Py_ssize_t size, bint with_head)
+    cdef void _broken(self)

@@ -1,0 +1,26 @@
+"""The endpoint side of HTTP/1.1."""
+
+from asyncio import BaseTransport
+
+from lbjwt.proxy._exchange import Upstream
+from lbjwt.proxy._traffic import Traffic
+from lbjwt.upstream._cluster import Endpoint
+
+class EndpointSide(Upstream):
+    """The asyncio protocol of one connection to an endpoint.
+
+    Args:
+        traffic: What the worker's connections share.
+        endpoint: Where the connection goes.
+    """
+
+    def __init__(self, traffic: Traffic, endpoint: Endpoint) -> None: ...
+    def connection_made(self, transport: BaseTransport) -> None: ...
+    def connect_failed(self) -> None:
+        """No connection could be had: refused, unreachable or not in time."""
+    def connection_lost(self, exc: Exception | None) -> None: ...
+    def get_buffer(self, hint: int) -> bytearray: ...
+    def buffer_updated(self, size: int) -> None: ...
+    def eof_received(self) -> bool: ...
+    def pause_writing(self) -> None: ...
+    def resume_writing(self) -> None: ...

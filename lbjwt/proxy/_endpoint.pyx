@@ -1,0 +1,275 @@
+"""The endpoint side of HTTP/1.1: one request out, one response in, and the question whether the connection may be used again.
+
+Knows where a response begins and ends (RFC 9112 section 6.3) and whether anything about it is in doubt: a byte too many, a request not sent to its end, an
+endpoint that wants to close. Only a connection without any doubt returns to its pool. Knows nothing of clients.
+
+Input is read into one buffer that all endpoint connections of the worker share, and is worked off before the call returns.
+"""
+
+from libc.stdio cimport snprintf
+
+from lbjwt.http1._request cimport COMPLETE, NEED_MORE, Parse
+from lbjwt.http1._response cimport CHUNKED, LENGTH, NO_BODY, ResponseHead, UNTIL_CLOSE
+from lbjwt.net._wire cimport FAILED, Sent, coarse_monotonic, iovec
+from lbjwt.proxy._exchange cimport Exchange
+from lbjwt.upstream._cluster cimport Endpoint
+
+cdef enum:
+    MAX_INTERIMS = 8             # 1xx responses before the final one
+
+
+cdef class EndpointSide(Upstream):
+
+    def __init__(self, Traffic traffic, Endpoint endpoint):
+        self.traffic = traffic
+        self.endpoint = endpoint
+        self.phase = CONNECTING
+        endpoint.open += 1
+
+    # --- asyncio ---------------------------------------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport):
+        self.attach(transport)
+        self.traffic.wires.add(self)
+        self.endpoint.counters.connects += 1
+        self.phase = DONE
+        self.keep_alive = True
+        if self.exchange is None:
+            self.release(True)
+        else:
+            self.exchange.connected()
+
+    def connect_failed(self):
+        """No connection could be had: refused, unreachable or not in time."""
+        cdef Exchange exchange = self.exchange
+        if self.phase != CONNECTING:
+            return
+        self.phase = GONE
+        self.endpoint.open -= 1
+        if exchange is not None:
+            exchange.connect_failed()
+
+    def connection_lost(self, exc):
+        cdef Exchange exchange = self.exchange
+        self._leave_pool()
+        self.endpoint.open -= 1
+        self.traffic.wires.discard(self)
+        self.detach()
+        if exchange is None:
+            self.phase = GONE
+        elif self.phase == BODY and self.body == UNTIL_CLOSE and exc is None:
+            self.phase = DONE
+            exchange.response_body(NULL, 0, True)
+        elif self.phase == TUNNELING and exc is None:
+            self.phase = GONE
+            exchange.finish(True)
+        else:
+            self.phase = GONE
+            exchange.upstream_lost()
+
+    def get_buffer(self, hint):
+        return self.traffic.receive
+
+    def buffer_updated(self, Py_ssize_t size):
+        cdef char *at = self.traffic.receive_at
+        cdef Buffer partial
+        if self.phase == BODY:
+            self._take_body(at, size, False)
+        elif self.phase == HEAD:
+            partial = self.partial
+            if partial is None:
+                self._take_head(at, size)
+            else:
+                partial.put(at, size)
+                self._take_head(partial.data, partial.size)
+        elif self.phase == TUNNELING:
+            self.exchange.tunnel_down(at, size)
+        elif self.phase == POOLED:
+            self._leave_pool()
+            self.reset()
+        else:
+            self.doubt = True
+
+    def eof_received(self):
+        cdef Exchange exchange = self.exchange
+        if self.phase == TUNNELING:
+            exchange.tunnel_ended(False)
+            return self.can_half_close()
+        self._leave_pool()
+        if self.phase == BODY and self.body == UNTIL_CLOSE:
+            self.phase = DONE
+            self.keep_alive = False
+            exchange.response_body(NULL, 0, True)
+        elif exchange is not None:
+            self.phase = GONE if self.phase == HEAD else self.phase
+            exchange.upstream_lost()
+        return False
+
+    def pause_writing(self):
+        self.write_paused = True
+
+    def resume_writing(self):
+        self.write_paused = False
+        if self.exchange is not None:
+            self.exchange.downstream.request_wanted()
+
+    # --- request ---------------------------------------------------------------------------------------------------------------------------------
+
+    cdef Sent transmit(self, Exchange exchange):
+        self.exchange = exchange
+        self.phase = HEAD
+        self.doubt = False
+        self.interims = 0
+        self.seen = 0
+        self.deadline = coarse_monotonic() + (
+            self.traffic.cluster.response_timeout if exchange.request_complete else self.traffic.stream_idle_timeout)
+        return self.send(exchange.request.data, exchange.request.size)
+
+    cdef void request_body(self, const char *body, Py_ssize_t size, bint end):
+        cdef iovec parts[3]
+        cdef char line[20]
+        if self.phase == HEAD:
+            self.deadline = coarse_monotonic() + (self.traffic.cluster.response_timeout if end else self.traffic.stream_idle_timeout)
+        if not self.exchange.chunked:
+            self.send(body, size)
+            return
+        if size == 0:
+            if end:
+                self.send(b"0\r\n\r\n", 5)
+            return
+        parts[0].iov_base = line
+        parts[0].iov_len = snprintf(line, sizeof(line), "%zx\r\n", size)
+        parts[1].iov_base = <void *>body
+        parts[1].iov_len = size
+        parts[2].iov_base = <char *>b"\r\n0\r\n\r\n"
+        parts[2].iov_len = 7 if end else 2
+        self.send_parts(parts, 3)
+
+    # --- response --------------------------------------------------------------------------------------------------------------------------------
+
+    cdef void _take_head(self, char *at, Py_ssize_t size):
+        cdef ResponseHead head = self.traffic.response_head
+        cdef Exchange exchange = self.exchange
+        cdef Buffer held = self.partial      # keeps the bytes `at` points into
+        cdef Parse parsed
+        while True:
+            parsed = head.parse(at, size, self.seen, exchange.method, exchange.websocket, self.traffic.max_response_head, self.traffic.max_response_fields)
+            if parsed == NEED_MORE:
+                self.seen = size
+                exchange.replayable = False      # the endpoint has begun to answer
+                if self.partial is None or self.partial.data != at:
+                    self.partial = Buffer.__new__(Buffer)
+                    self.partial.put(at, size)
+                return
+            self.seen = 0
+            if parsed != COMPLETE:
+                self._broken()
+                return
+            if head.status >= 200 or head.websocket:
+                break
+            self.interims += 1
+            if self.interims > MAX_INTERIMS:
+                self._broken()
+                return
+            exchange.interim(head)
+            at += head.size
+            size -= head.size
+            if size == 0:
+                self.partial = None
+                return
+        self.partial = None
+        if head.websocket:
+            self.phase = TUNNELING
+            self.deadline = coarse_monotonic() + self.traffic.stream_idle_timeout
+            exchange.response(head, NULL, 0, False)
+            if size > head.size and self.exchange is exchange:
+                exchange.tunnel_down(at + head.size, size - head.size)
+            return
+        self.body = head.body
+        self.keep_alive = head.keep_alive
+        self.left = head.content_length
+        if self.body == CHUNKED:
+            if self.decoder is None:
+                self.decoder = ChunkedDecoder.__new__(ChunkedDecoder)
+            self.decoder.start(-1)
+        self._take_body(at + head.size, size - head.size, True)
+
+    cdef void _take_body(self, char *at, Py_ssize_t size, bint with_head):
+        """Relay what came of the body; with_head: together with the head that was just parsed."""
+        cdef Exchange exchange = self.exchange
+        cdef Py_ssize_t used = size
+        cdef bint end = False
+        if self.body == LENGTH:
+            if size >= self.left:
+                end = True
+                used = self.left
+            self.left -= used
+            self.doubt = size > used
+            size = used
+        elif self.body == CHUNKED:
+            used = self.decoder.feed(at, size)
+            if used < 0:
+                self._broken()
+                return
+            end = self.decoder.done
+            self.doubt = size > used
+            at += self.decoder.body_at
+            size = self.decoder.body_size
+        elif self.body == NO_BODY:
+            end = True
+            self.doubt = size > 0
+            size = 0
+        if end:
+            self.phase = DONE
+            self.deadline = 0.0
+        else:
+            self.phase = BODY
+            self.deadline = coarse_monotonic() + self.traffic.stream_idle_timeout
+        if with_head:
+            exchange.response(self.traffic.response_head, at, size, end)
+        else:
+            exchange.response_body(at, size, end)
+
+    cdef void _broken(self):
+        """The endpoint broke the protocol: no more is read from it."""
+        cdef Exchange exchange = self.exchange
+        self.keep_alive = False
+        exchange.upstream_failed(502)
+
+    # --- reuse -----------------------------------------------------------------------------------------------------------------------------------
+
+    cdef void release(self, bint whole):
+        cdef Endpoint endpoint = self.endpoint
+        if self.phase == CONNECTING:
+            return
+        if (whole and self.phase == DONE and self.keep_alive and not self.doubt and not self.traffic.draining and self.drained()
+                and not self.transport.is_closing() and len(endpoint.idle) < self.traffic.cluster.max_idle):
+            self.phase = POOLED
+            self.reused = True
+            self.deadline = coarse_monotonic() + self.traffic.cluster.idle_timeout
+            endpoint.idle.append(self)
+            endpoint.counters.idle_connections += 1
+            self.resume()
+            return
+        if whole and (self.phase == DONE or self.phase == TUNNELING):
+            self.close()
+        else:
+            self.reset()
+        self.phase = GONE
+
+    cdef void _leave_pool(self):
+        if self.phase == POOLED:
+            self.phase = GONE
+            if self in self.endpoint.idle:
+                self.endpoint.idle.remove(self)
+                self.endpoint.counters.idle_connections -= 1
+
+    cdef void expired(self):
+        self.deadline = 0.0
+        if self.phase == POOLED:
+            self._leave_pool()
+            self.close()
+        elif self.exchange is not None:
+            self.exchange.upstream_failed(504)
+        else:
+            self.reset()

@@ -1,0 +1,114 @@
+from libc.stdint cimport int64_t
+
+from lbjwt._fastverify cimport DenyReason, Grant
+from lbjwt.http1._buffer cimport Buffer, Slice
+from lbjwt.http1._request cimport Method, RequestHead, RequestPolicy
+from lbjwt.http1._response cimport ResponseHead
+from lbjwt.net._wire cimport Sent, Wire
+from lbjwt.proxy._traffic cimport Answer, Traffic
+from lbjwt.upstream._cluster cimport Endpoint
+
+cdef enum:
+    REQUEST_ID_SIZE = 32
+
+
+cdef enum State:
+    # See the table in the docstring of the module.
+    IDLE = 0
+    CONNECTING = 1
+    AWAITING = 2
+    RESPONDING = 3
+    TUNNEL = 4
+
+
+cdef class Downstream(Wire):
+    """The client side as an exchange sees it: one request came from here, one response goes there."""
+    cdef Grant last_grant
+    cdef bint broken                             # something for the client could not be sent
+
+    cdef void interim(self, ResponseHead head)
+    cdef void respond(self, ResponseHead head, const char *body, Py_ssize_t size, bint end)
+    cdef void relay(self, const char *body, Py_ssize_t size, bint end)
+    cdef void switch(self, ResponseHead head)
+    cdef void answer(self, Answer answer, const char *request_id)
+    cdef void cut(self)
+    cdef void request_wanted(self)
+    cdef void released(self)
+    cdef Slice peer(self)                        # the client's address as text
+
+
+cdef class Upstream(Wire):
+    """The endpoint side as an exchange sees it."""
+    cdef Endpoint endpoint
+    cdef Exchange exchange
+    cdef bint reused                             # it has answered a request before
+
+    cdef Sent transmit(self, Exchange exchange)
+    cdef void request_body(self, const char *body, Py_ssize_t size, bint end)
+    cdef void release(self, bint whole)
+
+
+cdef class Exchange:
+    """One request and its response."""
+    cdef Traffic traffic
+    cdef Downstream downstream
+    cdef Upstream upstream
+    cdef Endpoint endpoint
+    cdef Buffer request                          # the head, and what of the body was there with it
+    cdef State state
+    cdef Method method
+    cdef bint http10
+    cdef bint websocket
+    cdef bint chunked                            # the request body goes out chunked
+    cdef bint request_complete                   # the whole request was read from the client
+    cdef bint replayable                         # `request` is all that was sent, and it may be sent again (RFC 9110 section 9.2.2)
+    cdef bint fresh                              # use no pooled connection
+    cdef bint client_ended                       # of a tunnel
+    cdef bint endpoint_ended
+    cdef int retries                             # times it was sent again
+    cdef set tried                               # endpoints not to be picked again; None: no endpoint failed
+    cdef int status                              # of the final response; 0: none yet
+    cdef DenyReason reason
+    cdef int64_t request_bytes
+    cdef int64_t response_bytes
+    cdef char request_id[REQUEST_ID_SIZE]
+    # kept for the access log only
+    cdef double started_at
+    cdef double started
+    cdef bytes log_method
+    cdef bytes log_path
+    cdef bytes log_host
+
+    cdef void _remember(self, RequestHead head, double now)
+    cdef void _refuse(self, DenyReason reason)
+    cdef void _answer(self, Answer answer)
+    cdef Upstream _take_idle(self, Endpoint endpoint)
+    cdef Sent _transmit(self, Upstream upstream)
+    cdef void _drop_upstream(self)
+    cdef void _charge(self, Endpoint endpoint)
+    cdef void _shut_out(self, Endpoint endpoint)
+    cdef void _discharge(self)
+    cdef void _try_elsewhere(self)
+    cdef void _log(self, bint complete)
+
+    cdef void begin(self, RequestHead head, RequestPolicy policy, Slice peer, bint trusted, const char *body, Py_ssize_t size, bint end)
+    cdef void dispatch(self)
+    cdef void connected(self)
+    cdef void connect_failed(self)
+    cdef bint wants_body(self) noexcept
+    cdef void request_body(self, const char *body, Py_ssize_t size, bint end)
+    cdef void interim(self, ResponseHead head)
+    cdef void response(self, ResponseHead head, const char *body, Py_ssize_t size, bint end)
+    cdef void response_body(self, const char *body, Py_ssize_t size, bint end)
+    cdef void tunnel_up(self, const char *data, Py_ssize_t size)
+    cdef void tunnel_down(self, const char *data, Py_ssize_t size)
+    cdef void tunnel_ended(self, bint by_client)
+    cdef void upstream_lost(self)
+    cdef void upstream_failed(self, int status)
+    cdef void request_broken(self, int status)
+    cdef void downstream_lost(self)
+    cdef void fail(self, int status)
+    cdef void finish(self, bint whole)
+
+
+cdef Exchange new_exchange(Traffic traffic, Downstream downstream)

@@ -1,0 +1,412 @@
+"""One request and its response, from the admitted head to the last byte.
+
+Knows who decides (gate, cluster), what was sent where, and when sending again is safe. Knows nothing of how either side frames its bytes: a client side
+is a `Downstream`, an endpoint side an `Upstream`, and nothing here assumes that a connection carries one exchange at a time.
+
+| state      | event                          | next                                                                                     |
+| ---------- | ------------------------------ | ---------------------------------------------------------------------------------------- |
+| IDLE       | begin: refused                 | IDLE, answered by us                                                                     |
+| IDLE       | begin: a pooled connection     | AWAITING                                                                                 |
+| IDLE       | begin: none                    | CONNECTING                                                                               |
+| CONNECTING | connected                      | AWAITING                                                                                 |
+| CONNECTING | connect failed                 | CONNECTING or AWAITING on the next endpoint; 503 when none is left                       |
+| AWAITING   | interim response               | AWAITING                                                                                 |
+| AWAITING   | response head                  | RESPONDING; TUNNEL after 101; IDLE when the response is whole                            |
+| AWAITING   | connection lost                | sent again when RFC 9110 section 9.2.2 allows and no response byte came; else 502        |
+| AWAITING   | deadline                       | 504                                                                                      |
+| RESPONDING | end of the response            | IDLE; the connection goes back to its pool if nothing is in doubt                        |
+| RESPONDING | connection lost, broken body   | IDLE; the client's connection is cut so that the response cannot look complete           |
+| TUNNEL     | either side ends               | IDLE once both have                                                                      |
+| any        | client lost                    | IDLE; the endpoint's connection is closed                                                |
+"""
+
+from lbjwt._fastverify cimport INTERNAL, MULTIPLE_TOKENS, NONE
+from lbjwt.http1._request cimport DELETE, GET, HEAD, OPTIONS, PUT
+from lbjwt.net._wire cimport FAILED, coarse_monotonic, monotonic, wall_clock
+from lbjwt.observe._access_log cimport AccessRecord
+
+cdef enum:
+    SPARE_EXCHANGES = 256        # kept to be used again, with their buffers
+    SPARE_BUFFER = 65536         # bytes; a larger buffer is not kept
+    HELD_BODY = 65536            # bytes of a request body kept for sending it again
+
+cdef double SHUNNED = 1.0        # seconds an endpoint is passed over after a failed connect
+
+
+cdef class Downstream(Wire):
+
+    cdef void interim(self, ResponseHead head):
+        pass
+
+    cdef void respond(self, ResponseHead head, const char *body, Py_ssize_t size, bint end):
+        pass
+
+    cdef void relay(self, const char *body, Py_ssize_t size, bint end):
+        pass
+
+    cdef void switch(self, ResponseHead head):
+        pass
+
+    cdef void answer(self, Answer answer, const char *request_id):
+        pass
+
+    cdef void cut(self):
+        pass
+
+    cdef void request_wanted(self):
+        pass
+
+    cdef void released(self):
+        pass
+
+    cdef Slice peer(self):
+        cdef Slice nobody
+        nobody.at = NULL
+        nobody.size = 0
+        return nobody
+
+
+cdef class Upstream(Wire):
+
+    cdef Sent transmit(self, Exchange exchange):
+        return FAILED
+
+    cdef void request_body(self, const char *body, Py_ssize_t size, bint end):
+        pass
+
+    cdef void release(self, bint whole):
+        pass
+
+
+cdef Exchange new_exchange(Traffic traffic, Downstream downstream):
+    cdef Exchange exchange
+    if traffic.spare:
+        exchange = <Exchange>traffic.spare.pop()
+    else:
+        exchange = Exchange.__new__(Exchange)
+        exchange.request = Buffer.__new__(Buffer)
+    exchange.traffic = traffic
+    exchange.downstream = downstream
+    exchange.state = IDLE
+    exchange.retries = 0
+    exchange.tried = None
+    exchange.fresh = False
+    exchange.status = 0
+    exchange.reason = NONE
+    exchange.request_bytes = 0
+    exchange.response_bytes = 0
+    exchange.client_ended = False
+    exchange.endpoint_ended = False
+    traffic.board.mine.in_flight += 1
+    return exchange
+
+
+cdef class Exchange:
+
+    # --- request ---------------------------------------------------------------------------------------------------------------------------------
+
+    cdef void begin(self, RequestHead head, RequestPolicy policy, Slice peer, bint trusted, const char *body, Py_ssize_t size, bint end):
+        """Judge and forward. body: what of it came with the head; end: that is all of it."""
+        cdef Traffic traffic = self.traffic
+        cdef Grant grant = None
+        cdef DenyReason reason = NONE
+        cdef Slice identifier
+        cdef double now = wall_clock()
+        self.method = head.method
+        self.http10 = head.http10
+        self.websocket = head.websocket
+        self.chunked = head.chunked
+        self.request_complete = end
+        self.request_bytes = size
+        traffic.next_request_id(self.request_id)
+        if traffic.access_log is not None:
+            self._remember(head, now)
+        if head.dropped_names:
+            traffic.board.mine.dropped_header_names += head.dropped_names
+        if head.authorization_count > 1:
+            reason = MULTIPLE_TOKENS
+        else:
+            grant = traffic.gate.admit(head.authorization.at, head.authorization.size, self.downstream.last_grant, now, &reason)
+        if grant is None:
+            self._refuse(reason if reason != NONE else INTERNAL)
+            return
+        if self.downstream.last_grant is not grant:
+            self.downstream.last_grant = grant
+        identifier.at = self.request_id
+        identifier.size = REQUEST_ID_SIZE
+        self.request.clear()
+        head.write(self.request, policy, peer, trusted, grant.identity_headers, identifier)
+        if size:
+            self.request.put(body, size)
+        self.replayable = end and size <= HELD_BODY and (
+            self.method == GET or self.method == HEAD or self.method == PUT or self.method == DELETE or self.method == OPTIONS)
+        self.dispatch()
+
+    cdef void _remember(self, RequestHead head, double now):
+        cdef Py_ssize_t size = 0
+        self.started_at = now
+        self.started = monotonic()
+        self.log_method = head.method_name.at[:head.method_name.size]
+        # Without the query: it may carry secrets.
+        while size < head.target.size and head.target.at[size] != b"?":
+            size += 1
+        self.log_path = head.target.at[:size]
+        self.log_host = head.host.at[:head.host.size]
+
+    cdef void _refuse(self, DenyReason reason):
+        cdef Answer answer = self.traffic.refusal(reason)
+        self.reason = reason
+        self.traffic.board.mine.refusals[<int>reason] += 1
+        self._answer(answer)
+
+    cdef void _answer(self, Answer answer):
+        self.status = answer.status
+        self.response_bytes = len(answer.body)
+        self.downstream.answer(answer, self.request_id)
+        self.finish(True)
+
+    cdef void dispatch(self):
+        """Send the request to the best endpoint that was not tried: on a pooled connection, or on a new one."""
+        cdef Endpoint endpoint
+        cdef Upstream upstream
+        while True:
+            endpoint = self.traffic.cluster.pick(self.tried, coarse_monotonic())
+            if endpoint is None:
+                self.fail(503)
+                return
+            upstream = None if self.fresh else self._take_idle(endpoint)
+            if upstream is None:
+                if endpoint.open >= self.traffic.cluster.max_connections:
+                    self._shut_out(endpoint)
+                    continue
+                break
+            self._charge(endpoint)
+            if self._transmit(upstream) != FAILED:
+                return
+            self._discharge()
+        self._charge(endpoint)
+        self.state = CONNECTING
+        upstream = <Upstream?>self.traffic.open_connection(endpoint)
+        upstream.exchange = self
+        self.upstream = upstream
+
+    cdef Upstream _take_idle(self, Endpoint endpoint):
+        cdef Upstream upstream
+        while endpoint.idle:
+            upstream = <Upstream>endpoint.idle.pop()
+            endpoint.counters.idle_connections -= 1
+            if not upstream.has_input():
+                return upstream
+            upstream.close()
+        return None
+
+    cdef Sent _transmit(self, Upstream upstream):
+        """FAILED: not one byte was sent, so that any request may go elsewhere."""
+        cdef Sent sent
+        self.upstream = upstream
+        self.state = AWAITING
+        sent = upstream.transmit(self)
+        if sent == FAILED:
+            self._drop_upstream()
+        return sent
+
+    cdef void _drop_upstream(self):
+        cdef Upstream upstream = self.upstream
+        self.upstream = None
+        self.state = IDLE
+        if upstream is not None:
+            upstream.exchange = None
+            upstream.release(False)
+
+    cdef void _charge(self, Endpoint endpoint):
+        self.endpoint = endpoint
+        endpoint.counters.in_flight += 1
+
+    cdef void _shut_out(self, Endpoint endpoint):
+        if self.tried is None:
+            self.tried = set()
+        self.tried.add(endpoint)
+
+    cdef void _discharge(self):
+        if self.endpoint is not None:
+            self.endpoint.counters.in_flight -= 1
+            self.endpoint = None
+
+    cdef void connected(self):
+        if self._transmit(self.upstream) == FAILED:
+            self.connect_failed()
+        elif not self.request_complete:
+            self.downstream.request_wanted()
+
+    cdef void connect_failed(self):
+        self.endpoint.counters.failures += 1
+        self.endpoint.shunned_until = coarse_monotonic() + SHUNNED
+        self._shut_out(self.endpoint)
+        self._drop_upstream()
+        self._discharge()
+        self.dispatch()
+
+    cdef void _try_elsewhere(self):
+        """Send again, to another endpoint if there is one, on a connection nobody used before."""
+        cdef Endpoint endpoint = self.endpoint
+        self._shut_out(endpoint)
+        self._drop_upstream()
+        self._discharge()
+        if self.traffic.cluster.pick(self.tried, coarse_monotonic()) is None:
+            self.tried.discard(endpoint)
+        self.fresh = True
+        self.retries += 1
+        self.traffic.board.mine.retries += 1
+        self.dispatch()
+
+    cdef bint wants_body(self) noexcept:
+        return self.state != CONNECTING and (self.upstream is None or not self.upstream.write_paused)
+
+    cdef void request_body(self, const char *body, Py_ssize_t size, bint end):
+        self.request_bytes += size
+        self.request_complete = end
+        self.replayable = False
+        if self.upstream is not None:
+            self.upstream.request_body(body, size, end)
+
+    # --- response --------------------------------------------------------------------------------------------------------------------------------
+
+    cdef void interim(self, ResponseHead head):
+        self.replayable = False
+        if not self.http10:
+            self.downstream.interim(head)
+
+    cdef void response(self, ResponseHead head, const char *body, Py_ssize_t size, bint end):
+        self.status = head.status
+        self.response_bytes = size
+        self.endpoint.counters.responses[head.status // 100] += 1
+        if head.websocket:
+            self.state = TUNNEL
+            self.downstream.switch(head)
+            return
+        self.state = RESPONDING
+        self.downstream.respond(head, body, size, end)
+        if end:
+            self.finish(True)
+
+    cdef void response_body(self, const char *body, Py_ssize_t size, bint end):
+        self.response_bytes += size
+        self.downstream.relay(body, size, end)
+        if end:
+            self.finish(True)
+
+    # --- tunnel ----------------------------------------------------------------------------------------------------------------------------------
+
+    cdef void tunnel_up(self, const char *data, Py_ssize_t size):
+        self.request_bytes += size
+        self.upstream.deadline = coarse_monotonic() + self.traffic.stream_idle_timeout
+        self.upstream.send(data, size)
+
+    cdef void tunnel_down(self, const char *data, Py_ssize_t size):
+        self.response_bytes += size
+        self.upstream.deadline = coarse_monotonic() + self.traffic.stream_idle_timeout
+        self.downstream.send(data, size)
+
+    cdef void tunnel_ended(self, bint by_client):
+        """One side will send no more; the tunnel is over when both have said so."""
+        if by_client:
+            self.client_ended = True
+            self.upstream.shutdown()
+        else:
+            self.endpoint_ended = True
+            self.downstream.shutdown()
+        if self.client_ended and self.endpoint_ended:
+            self.finish(True)
+
+    # --- ends ------------------------------------------------------------------------------------------------------------------------------------
+
+    cdef void upstream_lost(self):
+        """The endpoint's connection ended before the response was whole."""
+        if self.state == AWAITING and self.replayable and self.retries < self.traffic.cluster.retries:
+            self.endpoint.counters.failures += 1
+            self._try_elsewhere()
+        else:
+            self.upstream_failed(502)
+
+    cdef void upstream_failed(self, int status):
+        """The endpoint broke its word: no, no proper, or no whole response."""
+        self.endpoint.counters.failures += 1
+        if self.state == RESPONDING:
+            self.downstream.cut()
+            self.finish(False)
+        elif self.state == TUNNEL:
+            self.downstream.close()
+            self.finish(True)
+        else:
+            self.fail(status)
+
+    cdef void request_broken(self, int status):
+        """The rest of the request will not come: its framing is broken, it is too large, or it stalled."""
+        if self.state == RESPONDING:
+            self.downstream.cut()
+            self.finish(False)
+        else:
+            self.fail(status)
+
+    cdef void downstream_lost(self):
+        self.downstream.broken = True
+        self.finish(False)
+
+    cdef void fail(self, int status):
+        """Answer in the endpoint's place. No byte of a final response has gone to the client yet."""
+        self._drop_upstream()
+        self._answer(self.traffic.answer(status))
+
+    cdef void finish(self, bint whole):
+        """Count, log, give back what was borrowed, and let the client side go on. Nothing may touch this exchange afterwards: it is used again.
+
+        whole: the response was had from the endpoint to its end (or is our own).
+        """
+        cdef Traffic traffic = self.traffic
+        cdef Downstream downstream = self.downstream
+        cdef Upstream upstream = self.upstream
+        traffic.board.mine.in_flight -= 1
+        traffic.board.mine.requests[self.status // 100] += 1
+        if self.endpoint is not None:
+            self.endpoint.counters.requests += 1
+        if traffic.access_log is not None:
+            self._log(whole and not downstream.broken)
+        self.state = IDLE
+        self.upstream = None
+        self.downstream = None
+        if upstream is not None:
+            upstream.exchange = None
+            upstream.release(whole and self.request_complete)
+        self._discharge()
+        if self.request.capacity > SPARE_BUFFER:
+            self.request = Buffer.__new__(Buffer)
+        if len(traffic.spare) < SPARE_EXCHANGES:
+            traffic.spare.append(self)
+        downstream.released()
+
+    cdef void _log(self, bint complete):
+        cdef AccessRecord record
+        cdef Slice peer = self.downstream.peer()
+        record.started_at = self.started_at
+        record.duration = monotonic() - self.started
+        record.peer = peer
+        record.method.at = self.log_method
+        record.method.size = len(self.log_method)
+        record.path.at = self.log_path
+        record.path.size = len(self.log_path)
+        record.host.at = self.log_host
+        record.host.size = len(self.log_host)
+        record.request_id.at = self.request_id
+        record.request_id.size = REQUEST_ID_SIZE
+        record.endpoint.at = NULL
+        record.endpoint.size = 0
+        if self.endpoint is not None:
+            record.endpoint.at = self.endpoint.label
+            record.endpoint.size = len(self.endpoint.label)
+        record.status = self.status
+        record.reason = self.reason
+        record.request_bytes = self.request_bytes
+        record.response_bytes = self.response_bytes
+        record.complete = complete
+        record.retries = self.retries
+        self.traffic.access_log.record(&record)

@@ -1,0 +1,56 @@
+from libc.stdint cimport int64_t, uint64_t
+
+from lbjwt._fastverify cimport DenyReason, Gate
+from lbjwt.http1._buffer cimport Buffer
+from lbjwt.http1._request cimport RequestHead
+from lbjwt.http1._response cimport ResponseHead
+from lbjwt.observe._access_log cimport AccessLog
+from lbjwt.observe._board cimport Board
+from lbjwt.upstream._cluster cimport Cluster
+
+
+cdef class Answer:
+    """An answer of our own, ready but for date, request id and connection fields."""
+    cdef readonly int status
+    cdef readonly bytes head         # status line and fields, each line with its CRLF
+    cdef readonly bytes body
+
+
+cdef class Traffic:
+    """What all connections of one worker share: who decides, who counts, the limits, and scratch space for the buffer at hand."""
+    cdef readonly Gate gate
+    cdef readonly Cluster cluster
+    cdef readonly Board board
+    cdef readonly AccessLog access_log           # None: no log is kept
+    cdef readonly set wires                      # every open connection, for the sweep
+    cdef readonly Py_ssize_t clients             # open client connections
+    cdef public bint draining                    # every answer ends its connection
+    cdef object open_connection                  # (endpoint side) -> None: starts connecting; its connection_made or connect_failed follows
+    cdef object trusts                           # (peer: str) -> bool, or None when nobody is trusted
+
+    cdef readonly int64_t max_request_body       # bytes; -1: no limit
+    cdef readonly Py_ssize_t max_response_head   # bytes
+    cdef readonly Py_ssize_t max_response_fields
+    cdef readonly Py_ssize_t max_clients
+    cdef readonly Py_ssize_t max_requests        # per client connection; 0: no limit
+    cdef readonly double head_timeout            # seconds
+    cdef readonly double keep_alive_timeout      # seconds
+    cdef readonly double stream_idle_timeout     # seconds
+
+    # Scratch: valid while one buffer is worked on, never across a return to the loop.
+    cdef RequestHead request_head
+    cdef ResponseHead response_head
+    cdef Buffer out
+    cdef bytearray receive
+    cdef char *receive_at
+    cdef list spare                              # exchanges to use again
+
+    cdef tuple _refusals                         # Answer by DenyReason
+    cdef dict _answers                           # Answer by status
+    cdef bytes date                              # "Date: …\r\n", of this second
+    cdef char _id_prefix[16]
+    cdef uint64_t _id_counter
+
+    cdef Answer refusal(self, DenyReason reason)
+    cdef Answer answer(self, int status)
+    cdef void next_request_id(self, char *out) noexcept

@@ -1,0 +1,80 @@
+"""What all connections of one worker share."""
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from lbjwt._fastverify import Gate
+from lbjwt.observe._access_log import AccessLog
+from lbjwt.observe._board import Board
+from lbjwt.upstream._cluster import Cluster, Endpoint
+
+RECEIVE_SIZE: int
+OWN_STATUSES: tuple[int, ...]
+
+class _Limits(Protocol):
+    max_request_body: int | None
+    max_response_head: int
+    max_response_fields: int
+    max_connections: int
+    max_requests_per_connection: int
+
+class _Timeouts(Protocol):
+    request_head: float
+    keep_alive: float
+    stream_idle: float
+
+class Answer:
+    """An answer of our own, ready but for date, request id and connection fields.
+
+    Args:
+        status: An HTTP status code.
+        fields: Whole header lines, each with its CRLF, Content-Length among them.
+        body: Short, and without detail.
+    """
+
+    status: int
+    head: bytes
+    body: bytes
+    def __init__(self, status: int, fields: bytes, body: bytes) -> None: ...
+
+class Traffic:
+    """What all connections of one worker share: who decides, who counts, and the limits.
+
+    Args:
+        gate: Admits or refuses each request.
+        cluster: Picks the endpoint.
+        board: Counters; its slot is this worker's.
+        access_log: Gets a record for each request, or None.
+        open_connection: Starts a connection to an endpoint and returns its protocol at once.
+        trusts: Tells whether the forwarding fields of a peer address (text) are believed; None when nobody's are.
+        refusals: One answer for each `DenyReason`, in its order.
+        limits: Sizes in bytes and counts; see the configuration reference.
+        timeouts: Seconds; see the configuration reference.
+    """
+
+    gate: Gate
+    cluster: Cluster
+    board: Board
+    access_log: AccessLog | None
+    wires: set[object]
+    clients: int
+    draining: bool
+    def __init__(
+        self,
+        *,
+        gate: Gate,
+        cluster: Cluster,
+        board: Board,
+        access_log: AccessLog | None,
+        open_connection: Callable[[Endpoint], object],
+        trusts: Callable[[str], bool] | None,
+        refusals: Iterable[Answer],
+        limits: _Limits,
+        timeouts: _Timeouts,
+    ) -> None: ...
+    def sweep(self) -> None:
+        """End the connections whose deadline has passed and set the date; called once a second."""
+    def drain(self, grace: float) -> None:
+        """End idle client connections after `grace` seconds, and every other one with its answer."""
+    def close(self) -> None:
+        """Reset every connection that is left."""

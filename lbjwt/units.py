@@ -1,0 +1,143 @@
+"""
+Durations and sizes as people write them: ``250ms``, ``10s``, ``5m``, ``1h``, ``1d``; ``512``, ``64KiB``, ``1MiB``, ``1GiB``.
+
+Knows the spelling of one value and nothing of where it came from. A duration is a whole number with a unit and becomes ``float`` seconds;
+a size is a whole number of bytes, or of binary multiples, and becomes ``int`` bytes. Every function returns a value that its counterpart
+reads back exactly, or raises ``UnitError`` with a sentence for the person who wrote the value. Durations finer than a millisecond do not exist here:
+no timer of a load balancer is that exact, and whole milliseconds make the way back to text exact.
+"""
+
+import re
+from typing import Final
+
+__all__ = [
+    "DURATION_PATTERN",
+    "SIZE_PATTERN",
+    "UnitError",
+    "format_duration",
+    "format_size",
+    "parse_duration",
+    "parse_size",
+]
+
+_MILLISECONDS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_BYTES: Final = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+
+# The grammar, also published in the JSON Schema. Twelve digits are over 30 years in milliseconds: longer numbers are typing errors.
+DURATION_PATTERN: Final = r"^[0-9]{1,12}(ms|s|m|h|d)$"
+SIZE_PATTERN: Final = r"^[0-9]{1,15}(KiB|MiB|GiB|TiB)?$"
+
+_DURATION: Final = re.compile(r"([0-9]{1,12})(ms|s|m|h|d)", re.ASCII)
+_SIZE: Final = re.compile(r"([0-9]{1,15})(KiB|MiB|GiB|TiB)?", re.ASCII)
+_LOOSE: Final = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,3}))?\s*([A-Za-z]*)", re.ASCII)
+_DECIMAL_WORDS: Final = {
+    "b": "",
+    "k": "KiB",
+    "kb": "KiB",
+    "m": "MiB",
+    "mb": "MiB",
+    "g": "GiB",
+    "gb": "GiB",
+    "t": "TiB",
+    "tb": "TiB",
+}
+_TIME_WORDS: Final = {
+    "": "s", "sec": "s", "secs": "s", "second": "s", "seconds": "s", "min": "m", "mins": "m", "minute": "m", "minutes": "m",
+    "hr": "h", "hour": "h", "hours": "h", "day": "d", "days": "d", "msec": "ms", "millis": "ms", "milliseconds": "ms",
+}  # fmt: skip
+
+
+class UnitError(ValueError):
+    """A duration or a size that cannot be read; the message is for the person who wrote it."""
+
+
+def parse_duration(text: str) -> float:
+    """
+    Read a duration such as ``250ms`` and return it in seconds.
+
+    Raises:
+        UnitError: Not one whole number with one of the units ms, s, m, h, d.
+    """
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise UnitError(
+            "a duration is a whole number with a unit (ms, s, m, h, d), such as 10s" + _hint(_likely_duration(text))
+        )
+    return int(match[1]) * _MILLISECONDS[match[2]] / 1_000
+
+
+def format_duration(seconds: float) -> str:
+    """
+    Write seconds in the largest unit that holds them as a whole number: 90.0 is ``90s``, 3600.0 is ``1h``.
+
+    Raises:
+        UnitError: Negative, not finite, or not a whole number of milliseconds.
+    """
+    if not 0 <= seconds < 1e12:
+        raise UnitError("a duration is finite and not negative")
+    milliseconds = round(seconds * 1_000)
+    if milliseconds / 1_000 != seconds:
+        raise UnitError("a duration is a whole number of milliseconds")
+    if milliseconds == 0:
+        return "0s"
+    unit = next(unit for unit in ("d", "h", "m", "s", "ms") if milliseconds % _MILLISECONDS[unit] == 0)
+    return f"{milliseconds // _MILLISECONDS[unit]}{unit}"
+
+
+def parse_size(text: str) -> int:
+    """
+    Read a size such as ``64KiB`` or ``4096`` and return it in bytes.
+
+    Raises:
+        UnitError: Not one whole number, alone or with KiB, MiB, GiB or TiB.
+    """
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise UnitError(
+            "a size is a whole number of bytes, or one with KiB, MiB, GiB or TiB, such as 64KiB"
+            + _hint(_likely_size(text))
+        )
+    return int(match[1]) * _BYTES[match[2] or ""]
+
+
+def format_size(size: int) -> str:
+    """
+    Write bytes in the largest binary multiple that holds them as a whole number: 65536 is ``64KiB``, 1000 is ``1000``.
+
+    Raises:
+        UnitError: Negative.
+    """
+    if size < 0:
+        raise UnitError("a size is not negative")
+    if size == 0:
+        return "0"
+    unit = next(unit for unit in ("TiB", "GiB", "MiB", "KiB", "") if size % _BYTES[unit] == 0)
+    return f"{size // _BYTES[unit]}{unit}"
+
+
+def _hint(likely: str | None) -> str:
+    return f'; did you mean "{likely}"?' if likely else ""
+
+
+def _likely_duration(text: str) -> str | None:
+    """What the writer of a malformed duration most likely meant, when that is a valid duration."""
+    match = _LOOSE.fullmatch(text.strip())
+    if match is None:
+        return None
+    number, fraction, word = match[1], match[2], match[3].lower()
+    unit = word if word in _MILLISECONDS else _TIME_WORDS.get(word)
+    if unit is None:
+        return None
+    thousandths = int(number) * 1_000 + int((fraction or "0").ljust(3, "0"))
+    milliseconds, rest = divmod(thousandths * _MILLISECONDS[unit], 1_000)
+    return None if rest else format_duration(milliseconds / 1_000)
+
+
+def _likely_size(text: str) -> str | None:
+    """What the writer of a malformed size most likely meant; decimal multiples are not offered, they are not what memory is counted in."""
+    match = _LOOSE.fullmatch(text.strip())
+    if match is None or match[2]:
+        return None
+    word = match[3].lower()
+    unit = next((unit for unit in _BYTES if unit.lower() == word), _DECIMAL_WORDS.get(word))
+    return None if unit is None else f"{int(match[1])}{unit}"

@@ -1,0 +1,83 @@
+"""A cluster: which endpoint gets the next request.
+
+Knows endpoints, their counters on the board and the balancing rule. Opens no connection. An endpoint is usable while it was not tried for the same
+request and has room for a connection; one whose connect failed within the last second is used only when no other is left, so that a dead backend does
+not cost every request a failed connect.
+"""
+
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+
+from lbjwt.balance._least_request cimport least_request
+
+
+cdef class Endpoint:
+
+    def __init__(self, Py_ssize_t index, str address, str host, int port, str path, long weight):
+        self.index = index
+        self.address = address
+        self.label = address.encode()
+        self.host = host
+        self.port = port
+        self.path = path
+        self.weight = weight
+        self.idle = []
+
+
+cdef class Cluster:
+
+    def __cinit__(self):
+        self._candidates = NULL
+
+    def __init__(self, endpoints, Board board, *, double connect_timeout, double response_timeout, double idle_timeout,
+                 Py_ssize_t max_idle, Py_ssize_t max_connections, int retries):
+        cdef Endpoint endpoint
+        cdef Py_ssize_t at
+        self.endpoints = tuple(endpoints)
+        self._count = len(self.endpoints)
+        if self._count == 0:
+            raise ValueError("a cluster needs an endpoint")
+        self.connect_timeout = connect_timeout
+        self.response_timeout = response_timeout
+        self.idle_timeout = idle_timeout
+        self.max_idle = max_idle
+        self.max_connections = max_connections
+        self.retries = retries
+        self._board = board
+        self._candidates = <Candidate *>PyMem_Malloc(self._count * sizeof(Candidate))
+        if self._candidates is NULL:
+            raise MemoryError
+        for at in range(self._count):
+            endpoint = self.endpoints[at]
+            endpoint.counters = board.endpoint(board.slot, at)
+            self._candidates[at].weight = endpoint.weight
+
+    def __dealloc__(self):
+        PyMem_Free(self._candidates)
+
+    cdef Endpoint pick(self, set tried, double now):
+        cdef Py_ssize_t at
+        if not self._consider(tried, now) and not self._consider(tried, 1e300):
+            return None
+        at = least_request(self._candidates, self._count, self._turn)
+        self._turn += 1
+        if self._turn >= self._count:
+            self._turn = 0
+        return <Endpoint>self.endpoints[at]
+
+    cdef bint _consider(self, set tried, double now):
+        """Mark who is usable at this time; False when nobody is."""
+        cdef Endpoint endpoint
+        cdef Candidate *candidate
+        cdef Py_ssize_t at
+        cdef bint any_usable = False
+        for at in range(self._count):
+            endpoint = <Endpoint>self.endpoints[at]
+            candidate = &self._candidates[at]
+            candidate.usable = (
+                endpoint.shunned_until <= now
+                and (endpoint.open < self.max_connections or len(endpoint.idle) > 0)
+                and (tried is None or endpoint not in tried))
+            if candidate.usable:
+                candidate.in_flight = self._board.in_flight(at)
+                any_usable = True
+        return any_usable

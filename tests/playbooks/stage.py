@@ -1,0 +1,230 @@
+"""A stage for protocol playbooks: real client and endpoint protocols over in-memory transports, a real verifier, no sockets, no loop.
+
+A playbook reads as traffic: what the client sends, what the endpoint must see, what it answers, what the client must see. `Stage(pieces=1)` delivers
+every byte by itself, so that each playbook runs whole and byte by byte.
+"""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import jwt
+
+from lbjwt.auth.verifier import Verifier
+from lbjwt.http1._request import request_policy
+from lbjwt.observe._board import Board
+from lbjwt.proxy._client import ClientSide
+from lbjwt.proxy._endpoint import EndpointSide
+from lbjwt.proxy._traffic import Traffic
+from lbjwt.proxy.answers import refusal_answers
+from lbjwt.upstream._cluster import Cluster, Endpoint
+
+SECRET = b"a secret of thirty-two bytes ...."
+VERIFIER = Verifier.from_secret(
+    SECRET,
+    issuer="https://issuer.test",
+    audiences=["api"],
+    algorithms=["HS256"],
+    identity_headers=[("sub", "X-Jwt-Sub")],
+)
+TOKEN = jwt.encode(
+    {"iss": "https://issuer.test", "aud": "api", "sub": "alice", "exp": int(time.time()) + 3600},
+    SECRET,
+    algorithm="HS256",
+).encode()
+AUTH = b"Authorization: Bearer " + TOKEN + b"\r\n"
+
+
+class MemoryTransport:
+    """What a protocol wrote, and what it did with its connection."""
+
+    def __init__(self, capacity: int | None = None) -> None:
+        self.sent = bytearray()
+        self.capacity = capacity
+        self.closed = self.aborted = self.ended = self.paused = False
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return ("192.0.2.7", 4711) if name == "peername" else default
+
+    def write(self, data: bytes) -> None:
+        assert not self.ended, "bytes after the end of the stream"
+        if not self.closed:
+            self.sent += data
+
+    def write_eof(self) -> None:
+        self.ended = True
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def pause_reading(self) -> None:
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        self.paused = False
+
+    def close(self) -> None:
+        self.closed = True
+
+    def abort(self) -> None:
+        self.closed = self.aborted = True
+
+
+class Peer:
+    """The far end of one of the proxy's connections."""
+
+    def __init__(self, stage: Stage, side: Any) -> None:
+        self.stage = stage
+        self.side = side
+        self.transport = MemoryTransport()
+        self.told_lost = False
+
+    def take(self) -> bytes:
+        """What the proxy sent since the last look."""
+        sent = bytes(self.transport.sent)
+        self.transport.sent.clear()
+        return sent
+
+    def lose(self, error: Exception | None = None) -> None:
+        """The connection is gone, by whoever."""
+        if not self.told_lost:
+            self.told_lost = True
+            self.transport.closed = True
+            self.side.connection_lost(error)
+
+    def _pieces(self, data: bytes) -> list[bytes]:
+        size = self.stage.pieces or max(len(data), 1)
+        return [data[at : at + size] for at in range(0, len(data), size)]
+
+    @property
+    def gone(self) -> bool:
+        return self.transport.closed
+
+
+class Client(Peer):
+    def sends(self, data: bytes) -> None:
+        for piece in self._pieces(data):
+            if self.transport.closed:
+                break
+            self.side.data_received(bytes(bytearray(piece)))
+
+    def ends(self) -> None:
+        if not self.side.eof_received():
+            self.transport.close()
+
+
+class Server(Peer):
+    """The far end of a connection to an endpoint."""
+
+    def connects(self) -> Server:
+        self.side.connection_made(self.transport)
+        return self
+
+    def refuses(self) -> None:
+        self.side.connect_failed()
+
+    def sends(self, data: bytes) -> None:
+        for piece in self._pieces(data):
+            if self.transport.closed:
+                break
+            buffer = self.side.get_buffer(-1)
+            for at in range(0, len(piece), len(buffer)):
+                part = piece[at : at + len(buffer)]
+                buffer[: len(part)] = part
+                self.side.buffer_updated(len(part))
+
+    def ends(self) -> None:
+        if not self.side.eof_received():
+            self.transport.close()
+        self.lose()
+
+
+class Stage:
+    """One worker's traffic with `endpoints` backends, ready for clients."""
+
+    def __init__(
+        self,
+        pieces: int | None = None,
+        endpoints: int = 1,
+        *,
+        retries: int = 1,
+        max_request_body: int | None = None,
+        **policy: Any,
+    ) -> None:
+        self.pieces = pieces
+        self.board = Board(1, endpoints)
+        self.board.attach(0)
+        self.opened: list[Server] = []
+        self.connects_at_once = True
+        self.endpoints = [Endpoint(at, f"10.0.0.{at}:80", f"10.0.0.{at}", 80, "", 1) for at in range(endpoints)]
+        cluster = Cluster(
+            self.endpoints,
+            self.board,
+            connect_timeout=2.0,
+            response_timeout=15.0,
+            idle_timeout=30.0,
+            max_idle=8,
+            max_connections=16,
+            retries=retries,
+        )
+        self.traffic = Traffic(
+            gate=VERIFIER.gate,
+            cluster=cluster,
+            board=self.board,
+            access_log=None,
+            open_connection=self._open,
+            trusts=None,
+            refusals=refusal_answers("lbjwt", ()),
+            limits=SimpleNamespace(
+                max_request_body=max_request_body,
+                max_response_head=65536,
+                max_response_fields=200,
+                max_connections=100,
+                max_requests_per_connection=0,
+            ),
+            timeouts=SimpleNamespace(request_head=10.0, keep_alive=60.0, stream_idle=300.0),
+        )
+        self.policy = request_policy(identity_headers=["X-Jwt-Sub"], **policy)
+
+    def _open(self, endpoint: Endpoint) -> EndpointSide:
+        side = EndpointSide(self.traffic, endpoint)
+        self.opened.append(Server(self, side))
+        return side
+
+    def client(self) -> Client:
+        client = Client(self, ClientSide(self.traffic, self.policy))
+        client.side.connection_made(client.transport)
+        return client
+
+    def server(self, number: int = -1) -> Server:
+        """The connection opened last (or the one of that number), connected if it was not yet."""
+        server = self.opened[number]
+        if server.side is not None and not getattr(server, "is_connected", False):
+            server.is_connected = True  # type: ignore[attr-defined]
+            server.connects()
+        return server
+
+    @property
+    def totals(self) -> dict[str, Any]:
+        return self.board.totals()
+
+
+def request(
+    method: str = "GET", target: str = "/", *fields: str, body: bytes = b"", auth: bytes = AUTH, version: str = "1.1"
+) -> bytes:
+    """A request head with Host and token, and its body."""
+    lines = "".join(f"{field}\r\n" for field in fields).encode()
+    return f"{method} {target} HTTP/{version}\r\nHost: api.test\r\n".encode() + auth + lines + b"\r\n" + body
+
+
+def response(status: str = "200 OK", *fields: str, body: bytes = b"") -> bytes:
+    """A response head and its body; Content-Length is given by the caller where it is wanted."""
+    return f"HTTP/1.1 {status}\r\n".encode() + "".join(f"{field}\r\n" for field in fields).encode() + b"\r\n" + body

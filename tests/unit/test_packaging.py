@@ -1,0 +1,76 @@
+"""What the installed package promises: cheap to import, typed, complete. Runs in the source tree and against the installed wheel."""
+
+import importlib
+import importlib.metadata
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import lbjwt
+
+PACKAGE = Path(lbjwt.__file__).parent
+
+
+def run(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_import_is_cheap():
+    """Importing lbjwt loads neither the event loop, nor the parser, nor any third-party library."""
+    heavy = [
+        "uvloop",
+        "httptools",
+        "asyncio",
+        "aiohttp",
+        "cryptography",
+        "joserfc",
+        "pydantic",
+        "click",
+        "rich",
+        "ruamel",
+        "prometheus_client",
+    ]
+    assert run(f"import sys, lbjwt; print([name for name in {heavy} if name in sys.modules])") == "[]"
+
+
+def test_version_is_that_of_the_distribution():
+    """`lbjwt.__version__` is what pip shows."""
+    assert lbjwt.__version__ == importlib.metadata.version("lbjwt")
+
+
+def test_public_names_are_there():
+    """Every name that lbjwt announces can be had, and dir() shows it."""
+    assert {"LoadBalancer", "Verifier"} <= set(lbjwt.__all__)
+    for name in lbjwt.__all__:
+        assert getattr(lbjwt, name) is not None
+        assert name in dir(lbjwt)
+
+
+def test_types_are_shipped():
+    """The package is marked as typed, and every compiled module carries its contract and its shape."""
+    assert (PACKAGE / "py.typed").is_file()
+    compiled = list(PACKAGE.rglob("*.so"))
+    assert compiled, "no compiled module found"
+    for module in compiled:
+        stem = module.name.split(".")[0]
+        assert module.with_name(f"{stem}.pyi").is_file(), f"{stem} has no .pyi"
+        assert module.with_name(f"{stem}.pxd").is_file(), f"{stem} has no .pxd"
+
+
+def test_compiled_modules_load():
+    """Every compiled module that was installed can be imported by its name."""
+    for module in PACKAGE.rglob("*.so"):
+        parts = [*module.relative_to(PACKAGE.parent).parts[:-1], module.name.split(".")[0]]
+        name = ".".join(parts)
+        assert importlib.import_module(name).__name__ == name
+
+
+def test_the_command_is_installed():
+    """The command `lbjwt` leads to the same door as `python -m lbjwt`."""
+    (script,) = importlib.metadata.entry_points(group="console_scripts", name="lbjwt")
+    assert callable(script.load())
+    version = subprocess.run(
+        [sys.executable, "-m", "lbjwt", "--version"], capture_output=True, text=True, check=True
+    ).stdout
+    assert re.search(rf"\b{re.escape(lbjwt.__version__)}\b", version)
