@@ -1,0 +1,74 @@
+"""
+The TLS side of a listener: one `ssl.SSLContext` per listener, with the profile of RFC 9325.
+
+TLS 1.2 and 1.3 only; for 1.2 only forward-secret AEAD suites (RFC 9325 section 4.2); no compression (section 3.3, CRIME), no renegotiation
+(section 3.5). Each context has session-ticket keys of its own, so a ticket of one listener opens no session on another (CVE-2025-23419).
+"""
+
+import ssl
+from pathlib import Path
+from typing import Final, NoReturn
+
+from lbjwt.errors import LbjwtError
+
+__all__ = ["TLSError", "server_context"]
+
+CIPHERS: Final = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+    "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+)
+"""For TLS 1.2; the suites of TLS 1.3 are all good and stay at OpenSSL's choice."""
+
+
+class TLSError(LbjwtError):
+    """A certificate or private key that cannot be used; the message names the configuration key, the file and the cause."""
+
+
+def server_context(certificate: Path, private_key: Path, *, key: str) -> ssl.SSLContext:
+    """
+    Return the context of a listener.
+
+    Args:
+        certificate: PEM file, the certificate first, then its chain.
+        private_key: PEM file, not encrypted.
+        key: Configuration key of the TLS section, for the error message.
+
+    Raises:
+        TLSError: A file is missing, unreadable, not PEM, encrypted, too weak, or the two do not belong together.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(CIPHERS)
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.set_alpn_protocols(["http/1.1"])
+
+    def encrypted() -> NoReturn:
+        raise TLSError(
+            f"{key}.private_key: {private_key} is encrypted; lbjwt starts without a person to ask, so write the key unencrypted, mode 0600"
+        )
+
+    for path, name in ((certificate, "certificate"), (private_key, "private_key")):
+        try:
+            with path.open("rb") as file:
+                if b"-----BEGIN " not in file.read(1 << 20):
+                    raise TLSError(f"{key}.{name}: {path} is not a PEM file")
+        except OSError as error:
+            raise TLSError(f"{key}.{name}: cannot read {path}: {error.strerror}") from None
+    try:
+        context.load_cert_chain(certificate, private_key, password=encrypted)
+    except (ssl.SSLError, OSError) as error:
+        raise TLSError(_explain(error, certificate, private_key, key)) from None
+    return context
+
+
+def _explain(error: OSError, certificate: Path, private_key: Path, key: str) -> str:
+    match getattr(error, "reason", None):
+        case "KEY_VALUES_MISMATCH" | "KEY_TYPE_MISMATCH" | "NO_CERTIFICATE_ASSIGNED":
+            return f"{key}: the private key {private_key} does not belong to the certificate {certificate}"
+        case "EE_KEY_TOO_SMALL" | "CA_KEY_TOO_SMALL":
+            return f"{key}.certificate: the key of {certificate} is too small"
+        case "CA_MD_TOO_WEAK":
+            return f"{key}.certificate: the signature of {certificate} uses a digest that is too weak"
+        case str(reason):
+            return f"{key}: {certificate} and {private_key} cannot be used ({reason.replace('_', ' ').lower()})"
+    return f"{key}: {certificate} and {private_key} hold no certificate and private key that can be read"

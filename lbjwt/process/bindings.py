@@ -1,0 +1,80 @@
+"""
+All bound sockets of the service, by worker slot. Made once by the supervisor, inherited by every worker.
+"""
+
+import itertools
+import os
+import socket
+from dataclasses import dataclass
+from typing import Self
+
+from lbjwt.config.model import Configuration
+from lbjwt.net import sockets
+from lbjwt.net.sockets import BindError, backlog, bind
+
+__all__ = ["Bindings", "worker_count"]
+
+
+def worker_count(configuration: Configuration) -> int:
+    """Return the number of worker slots; ``auto`` is one for each processor this process may use."""
+    return len(os.sched_getaffinity(0)) if configuration.workers == "auto" else configuration.workers
+
+
+@dataclass(slots=True)
+class Bindings:
+    """Bound sockets; `admin` listens already, the others listen when their worker says so."""
+
+    slots: list[list[list[socket.socket]]]
+    """slots[worker][listener]: one socket for each IP address of the listener, in the order of ``configuration.listeners``."""
+    admin: list[socket.socket]
+    """Shared by all workers."""
+
+    @classmethod
+    def bind(cls, configuration: Configuration) -> Self:
+        """
+        Bind everything the configuration asks for.
+
+        Raises:
+            BindError: One address cannot be had; the others are given back.
+        """
+        count = worker_count(configuration)
+        bindings = cls([[] for _ in range(count)], [])
+        try:
+            for index, listener in enumerate(configuration.listeners):
+                for slot, found in zip(
+                    bindings.slots, bind(listener.address, key=f"listeners[{index}].address", copies=count), strict=True
+                ):
+                    slot.append(found)
+            if configuration.admin is not None:
+                bindings.admin = bind(configuration.admin.address, key="admin.address")[0]
+                for sock in bindings.admin:
+                    sock.listen(backlog())
+        except BindError:
+            bindings.close()
+            raise
+        return bindings
+
+    def of(self, slot: int) -> list[socket.socket]:
+        """All listener sockets of one worker."""
+        return list(itertools.chain.from_iterable(self.slots[slot]))
+
+    def keep(self, slot: int) -> None:
+        """In a worker: close the sockets of the other slots, or a queue would outlive the worker that serves it."""
+        for other, found in enumerate(self.slots):
+            if other != slot:
+                sockets.close(itertools.chain.from_iterable(found))
+
+    def close(self) -> None:
+        """Close everything in this process."""
+        sockets.close(itertools.chain.from_iterable(self.of(slot) for slot in range(len(self.slots))))
+        sockets.close(self.admin)
+
+    def describe(self) -> list[tuple[str, str]]:
+        """What is open where, as the kernel knows it: ("listeners[0]", "127.0.0.1:8080")."""
+        found = [(f"listeners[{index}]", sock) for index, bound in enumerate(self.slots[0]) for sock in bound]
+        found += [("admin", sock) for sock in self.admin]
+        return [(name, _spelled(sock.getsockname())) for name, sock in found]
+
+
+def _spelled(name: tuple[str, int]) -> str:
+    return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"

@@ -1,0 +1,54 @@
+"""
+The first steps of a forked worker: leave everything of the supervisor behind, and die when it dies.
+"""
+
+import contextlib
+import ctypes
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Final, NoReturn
+
+from lbjwt.process.exits import FAILED
+
+__all__ = ["become"]
+
+PR_SET_PDEATHSIG: Final = 1  # <linux/prctl.h>
+
+# SIGINT: Ctrl-C reaches the whole foreground group, and the supervisor decides what it means. SIGUSR1, SIGHUP: harmless until a handler is there.
+IGNORED: Final = (signal.SIGINT, signal.SIGUSR1, signal.SIGHUP, signal.SIGPIPE)
+DEFAULT: Final = (signal.SIGTERM, signal.SIGCHLD)
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)  # before the fork: loading takes locks
+
+
+def become(live: Callable[[], int], parent: int, mask: set[signal.Signals] | set[int]) -> NoReturn:
+    """
+    Run `live` in this freshly forked process and end the process with what it returns.
+
+    Args:
+        live: The worker's life; returns the exit code.
+        parent: Process id of the supervisor.
+        mask: Signal mask to set once the supervisor's handlers are gone.
+    """
+    code = FAILED
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in IGNORED:
+            signal.signal(number, signal.SIG_IGN)
+        for number in DEFAULT:
+            signal.signal(number, signal.SIG_DFL)
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        if os.getppid() == parent:  # else it died before the line above
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            code = live()
+    except BaseException:
+        logging.getLogger("lbjwt.worker").exception("the worker failed")
+    finally:
+        # Not sys.exit: the supervisor's frames, context managers and exit handlers are on this stack too.
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        os._exit(code)

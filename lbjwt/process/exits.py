@@ -1,0 +1,14 @@
+"""Exit codes of ``lbjwt serve`` and of its workers."""
+
+from typing import Final
+
+__all__ = ["FAILED", "OK", "WRONG_CONFIGURATION"]
+
+OK: Final = 0
+"""Stopped as asked; whatever was cut at the end of the drain was cut by configuration."""
+
+FAILED: Final = 1
+"""Could not start (a port in use), or a worker had to be killed."""
+
+WRONG_CONFIGURATION: Final = 2
+"""A configuration, key or certificate file is wrong: starting again changes nothing."""
