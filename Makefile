@@ -41,7 +41,7 @@ format: $(VENV)/dev ## put the Python files into shape
 lint: $(VENV)/dev
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run make format"; exit 1; }
 	@$(BIN)/ruff check --quiet .
-	@$(BIN)/cython-lint lbjwt
+	@PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint lbjwt
 
 types: $(VENV)/dev build
 	@$(BIN)/mypy

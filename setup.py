@@ -45,7 +45,7 @@ setup(
         Extension(
             ".".join(source.with_suffix("").parts),
             [source.as_posix()],
-            extra_compile_args=["-O2", "-fno-strict-aliasing"],
+            extra_compile_args=["-O2", "-g0", "-fno-strict-aliasing"],
         )
         for source in sorted(Path("lbjwt").rglob("*.pyx"))
     ],

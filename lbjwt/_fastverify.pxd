@@ -1,4 +1,4 @@
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport uint64_t
 
 
 cpdef enum DenyReason:
@@ -26,10 +26,9 @@ cpdef enum DenyReason:
 
 
 cdef class Grant:
-    """A verified token. Immutable after construction."""
+    """A verified token. Immutable after construction. Its claims are read from the token anew each time they are asked for."""
     cdef readonly bytes token              # the whole compact token: the cache key
-    cdef readonly object claims            # Mapping, read-only
-    cdef readonly str issuer
+    cdef readonly str issuer               # "" when it has none
     cdef readonly str key_id               # of the key that signed ("" when it has none)
     cdef readonly str algorithm
     cdef readonly double valid_from        # seconds since the epoch, clock skew taken into account
@@ -37,10 +36,10 @@ cdef class Grant:
     cdef readonly uint64_t epoch           # of the verifier that granted it: a grant of another epoch is dead
     cdef readonly bytes identity_headers   # ready-made "Name: value\r\n" lines for the backend
     cdef readonly object key               # the verification key (identity): dies with it
-    cdef bint alive                        # False once withdrawn from the cache for cause
-    # intrusive list of GrantCache
-    cdef Grant _newer
-    cdef Grant _older
+    cdef bint alive                        # True exactly while its cache holds it: one that left is no hint any more
+    # intrusive list of GrantCache; borrowed, since the dictionary of the cache owns its grants
+    cdef void *_newer
+    cdef void *_older
     cdef bint _visited
     cdef size_t _cost
 
@@ -48,9 +47,10 @@ cdef class Grant:
 cdef class GrantCache:
     """Verified tokens by whole token, bounded in bytes and entries; second chance for what was used."""
     cdef dict _entries
-    cdef Grant _newest
-    cdef Grant _oldest
-    cdef Grant _hand
+    cdef void *_newest
+    cdef void *_oldest
+    cdef void *_hand
+    cdef size_t _table_bytes               # of the dictionary itself; part of bytes_used
     cdef readonly size_t max_bytes
     cdef readonly size_t max_entries
     cdef readonly size_t bytes_used
@@ -58,15 +58,59 @@ cdef class GrantCache:
     cdef readonly uint64_t misses
     cdef readonly uint64_t evictions
 
+    cpdef Grant lookup(self, bytes token, double now, uint64_t epoch)
+    cpdef bint insert(self, Grant grant) except -1
+    cdef int _remove(self, Grant grant) except -1
+    cdef int _evict(self) except -1
+    cdef int _weigh_table(self) except -1
+
+
+cdef class SignatureCheck:
+    """One key with one of its algorithms, ready to judge signatures."""
+    cdef readonly object key
+    cdef readonly str key_id
+    cdef readonly str algorithm
+    cdef readonly Py_ssize_t signature_size      # bytes of every signature it can accept
+    cdef Py_ssize_t _encoded_size                # the same in base64url characters
+    cdef object _verify
+    cdef tuple _arguments
+    cdef bint _raw_ecdsa
+
+    cdef bint passes(self, bytes signature, bytes signed) except -1
+
+
+cdef class ClaimRules:
+    """What a policy asks of the claims. Abstract: `auth` compiles one per policy."""
+    # Sets issuer, valid_from and valid_until of the grant. Returns a DenyReason (NONE: the rules are met).
+    cdef int judge(self, dict claims, double now, Grant grant) except -1
+
+
+cdef class Verification:
+    """Keys and rules of one issuer, fixed for life: other keys are another Verification."""
+    cdef object _resolve                   # (header: dict) -> SignatureCheck | DenyReason; None: no keys at all
+    cdef ClaimRules _rules
+    cdef object _identity                  # (claims: dict) -> bytes | None; None here: no identity headers
+    cdef bint _allow_padding
+    cdef dict _known_headers               # header segment -> SignatureCheck, of tokens whose signature passed
+
+    cdef Grant run(self, bytes token, double now, DenyReason *reason)
+    cdef object _check_of(self, bytes segment)
+
 
 cdef class Gate:
     """The admission of one route: header value in, Grant or reason out."""
     cdef readonly GrantCache cache
     cdef readonly uint64_t epoch           # grants of another epoch are dead
-    cdef object _verify                    # (token: bytes, now: float) -> Grant; raises TokenRefused
+    cdef readonly Py_ssize_t max_token     # bytes
+    cdef readonly uint64_t faults          # of ours, each refused as INTERNAL
+    cdef readonly str last_fault           # class name of the last one
+    cdef Verification _verification
+    cdef bint _allow_padding
 
     # value/size: the one Authorization field value (NULL, 0 when none came).
     # hint: the Grant this connection used last, or None: a keep-alive client sends the same token again, and one memcmp
     #       then replaces hashing and lookup. It is trusted no further than a cache entry: alive, epoch and times are checked.
     # now: seconds since the epoch. reason: set to NONE or the DenyReason. Never raises: a fault of ours is INTERNAL.
     cdef Grant admit(self, const char *value, Py_ssize_t size, Grant hint, double now, DenyReason *reason)
+    cdef Py_ssize_t _unpadded(self, const char *token, Py_ssize_t size) noexcept
+    cdef Grant _judge(self, const char *token, Py_ssize_t size, double now, DenyReason outside_alphabet, DenyReason *reason)

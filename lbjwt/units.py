@@ -10,7 +10,15 @@ no timer of a load balancer is that exact, and whole milliseconds make the way b
 import re
 from typing import Final
 
-__all__ = ["DURATION_PATTERN", "SIZE_PATTERN", "UnitError", "format_duration", "format_size", "parse_duration", "parse_size"]
+__all__ = [
+    "DURATION_PATTERN",
+    "SIZE_PATTERN",
+    "UnitError",
+    "format_duration",
+    "format_size",
+    "parse_duration",
+    "parse_size",
+]
 
 _MILLISECONDS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _BYTES: Final = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
@@ -22,7 +30,17 @@ SIZE_PATTERN: Final = r"^[0-9]{1,15}(KiB|MiB|GiB|TiB)?$"
 _DURATION: Final = re.compile(r"([0-9]{1,12})(ms|s|m|h|d)", re.ASCII)
 _SIZE: Final = re.compile(r"([0-9]{1,15})(KiB|MiB|GiB|TiB)?", re.ASCII)
 _LOOSE: Final = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,3}))?\s*([A-Za-z]*)", re.ASCII)
-_DECIMAL_WORDS: Final = {"b": "", "k": "KiB", "kb": "KiB", "m": "MiB", "mb": "MiB", "g": "GiB", "gb": "GiB", "t": "TiB", "tb": "TiB"}
+_DECIMAL_WORDS: Final = {
+    "b": "",
+    "k": "KiB",
+    "kb": "KiB",
+    "m": "MiB",
+    "mb": "MiB",
+    "g": "GiB",
+    "gb": "GiB",
+    "t": "TiB",
+    "tb": "TiB",
+}
 _TIME_WORDS: Final = {
     "": "s", "sec": "s", "secs": "s", "second": "s", "seconds": "s", "min": "m", "mins": "m", "minute": "m", "minutes": "m",
     "hr": "h", "hour": "h", "hours": "h", "day": "d", "days": "d", "msec": "ms", "millis": "ms", "milliseconds": "ms",
@@ -42,7 +60,9 @@ def parse_duration(text: str) -> float:
     """
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise UnitError("a duration is a whole number with a unit (ms, s, m, h, d), such as 10s" + _hint(_likely_duration(text)))
+        raise UnitError(
+            "a duration is a whole number with a unit (ms, s, m, h, d), such as 10s" + _hint(_likely_duration(text))
+        )
     return int(match[1]) * _MILLISECONDS[match[2]] / 1_000
 
 
@@ -73,7 +93,10 @@ def parse_size(text: str) -> int:
     """
     match = _SIZE.fullmatch(text)
     if match is None:
-        raise UnitError("a size is a whole number of bytes, or one with KiB, MiB, GiB or TiB, such as 64KiB" + _hint(_likely_size(text)))
+        raise UnitError(
+            "a size is a whole number of bytes, or one with KiB, MiB, GiB or TiB, such as 64KiB"
+            + _hint(_likely_size(text))
+        )
     return int(match[1]) * _BYTES[match[2] or ""]
 
 

@@ -13,7 +13,9 @@ from typing import Final, Self
 __all__ = ["Address", "AddressError"]
 
 # A DNS name, relative or absolute, as far as its characters and label lengths go (RFC 1123 §2.1; the underscore is met in container networks).
-_NAME: Final = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?")
+_NAME: Final = re.compile(
+    r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?"
+)
 _PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
 # sizeof(sockaddr_un.sun_path) is 108 on Linux, one byte of it for the terminating NUL.
 _LONGEST_UNIX_PATH: Final = 107

@@ -117,8 +117,8 @@ def read(text: str) -> Node:
     return builder.root or Node({}, 1, 1)
 
 
-class _StopReading(Exception):  # noqa: N818 - control flow, no error
-    """A limit was passed: what follows is not read."""
+class _StopReading(Exception):
+    """What follows is not read; not an error by itself, the fault is noted."""
 
 
 @dataclass(slots=True)
@@ -197,7 +197,9 @@ class _Builder:
             key = f"<< {self._unnamed}"
         elif key in top.node.children:
             first = top.node.key_places[key][0]
-            self.faults.append(Fault(*_place(event), (*top.path, key), f"the key stands here a second time, first on line {first}"))
+            self.faults.append(
+                Fault(*_place(event), (*top.path, key), f"the key stands here a second time, first on line {first}")
+            )
             self._unnamed += 1
             key = f"{key} (again {self._unnamed})"
         top.node.key_places[key] = _place(event)
@@ -291,7 +293,9 @@ def _syntax_fault(error: MarkedYAMLError, text: str) -> Fault:
     elif _BARE_IPV6.search(here):
         problem = 'an IPv6 address in brackets needs quotes, such as "[::1]:8080"'
     elif "mapping values are not allowed" in problem:
-        problem = 'a second "key:" on one line, or a line indented too far; a value with a colon and a space needs quotes'
+        problem = (
+            'a second "key:" on one line, or a line indented too far; a value with a colon and a space needs quotes'
+        )
     elif error.context:
         problem = f"{error.context}, {problem}"
     return Fault(line, column, (), f"not YAML: {problem}")

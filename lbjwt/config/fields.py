@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, PlainSerializer, StringConstraints, ValidationInfo, WithJsonSchema
+from pydantic import (
+    BeforeValidator,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
@@ -66,7 +74,9 @@ class Seconds:
         return seconds
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        writer = core_schema.plain_serializer_function_ser_schema(format_duration, when_used="json", return_schema=core_schema.str_schema())
+        writer = core_schema.plain_serializer_function_ser_schema(
+            format_duration, when_used="json", return_schema=core_schema.str_schema()
+        )
         return core_schema.with_info_plain_validator_function(self._read, serialization=writer)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -89,7 +99,9 @@ class Bytes:
         return size
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        writer = core_schema.plain_serializer_function_ser_schema(format_size, when_used="json", return_schema=core_schema.str_schema())
+        writer = core_schema.plain_serializer_function_ser_schema(
+            format_size, when_used="json", return_schema=core_schema.str_schema()
+        )
         return core_schema.no_info_plain_validator_function(self._read, serialization=writer)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -138,7 +150,7 @@ def _endpoint_address(value: Any, info: ValidationInfo) -> Address:
     address = _any_address(value, info)
     if not address.is_unix and (not address.host or address.port == 0):
         raise ValueError("an endpoint needs a host and a port from 1 to 65535")
-    if address.host in ("0.0.0.0", "::"):  # noqa: S104 - refused, not bound
+    if address.host in ("0.0.0.0", "::"):
         raise ValueError("the unspecified address is nowhere to connect to; write the host's own address")
     return address
 
@@ -161,15 +173,14 @@ def _network(value: Any) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
 _HEADER_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}", re.ASCII)
 # Names whose meaning is fixed between the two ends: framing, routing, hop-by-hop (RFC 9110 §7.6.1), credentials,
 # and what lbjwt itself sets or removes.
-_RESERVED_NAMES: Final = frozenset(
-    """
-    accept accept-charset accept-encoding accept-language age allow authorization cache-control connection cookie date expect forwarded from host
-    if-match if-modified-since if-none-match if-range if-unmodified-since keep-alive location max-forwards origin pragma priority
-    proxy proxy-authenticate proxy-authorization proxy-authentication-info proxy-connection range referer retry-after server set-cookie te trailer
-    transfer-encoding upgrade user-agent vary via warning www-authenticate x-http-method x-http-method-override x-method-override x-original-url
-    x-real-ip x-request-id x-rewrite-url
-    """.split()
-)
+_RESERVED_NAMES: Final = frozenset({
+    "accept", "accept-charset", "accept-encoding", "accept-language", "age", "allow", "authorization", "cache-control", "connection",
+    "cookie", "date", "expect", "forwarded", "from", "host", "if-match", "if-modified-since", "if-none-match", "if-range",
+    "if-unmodified-since", "keep-alive", "location", "max-forwards", "origin", "pragma", "priority", "proxy", "proxy-authenticate",
+    "proxy-authentication-info", "proxy-authorization", "proxy-connection", "range", "referer", "retry-after", "server", "set-cookie", "te",
+    "trailer", "transfer-encoding", "upgrade", "user-agent", "vary", "via", "warning", "www-authenticate", "x-http-method",
+    "x-http-method-override", "x-method-override", "x-original-url", "x-real-ip", "x-request-id", "x-rewrite-url",
+})  # fmt: skip
 _RESERVED_PREFIXES: Final = ("content-", "sec-", "x-forwarded-")
 
 
@@ -181,10 +192,14 @@ def fold_header_name(name: str) -> str:
 def _header_name(value: Any) -> str:
     name = _text(value, "a header name")
     if not _HEADER_NAME.fullmatch(name):
-        raise ValueError("a header name starts with a letter and has letters, digits and hyphens only, at most 64 of them")
+        raise ValueError(
+            "a header name starts with a letter and has letters, digits and hyphens only, at most 64 of them"
+        )
     folded = name.lower()
     if folded in _RESERVED_NAMES or folded.startswith(_RESERVED_PREFIXES):
-        raise ValueError(f"{name} has a fixed meaning in HTTP or is set by the balancer; choose a name of your own, such as X-Jwt-Sub")
+        raise ValueError(
+            f"{name} has a fixed meaning in HTTP or is set by the balancer; choose a name of your own, such as X-Jwt-Sub"
+        )
     return name
 
 
@@ -229,7 +244,9 @@ Network = Annotated[
     ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network), PlainSerializer(str, return_type=str, when_used="json"),
     WithJsonSchema(_NETWORK_SCHEMA),
 ]  # fmt: skip
-HeaderName = Annotated[str, BeforeValidator(_header_name), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9-]{0,63}$"})]
+HeaderName = Annotated[
+    str, BeforeValidator(_header_name), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9-]{0,63}$"})
+]
 Label = Annotated[
     str, Spelling("[A-Za-z0-9][A-Za-z0-9_-]{0,62}", "a label starts with a letter or digit and has letters, digits, _ and - only, at most 63 of them")
 ]  # fmt: skip
@@ -237,11 +254,19 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 ClaimName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 # RFC 6749 §3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ).
 ScopeToken = Annotated[
-    str, Spelling(r"[\x21\x23-\x5B\x5D-\x7E]{1,128}", "a scope is visible ASCII without spaces, quotes and backslashes; one list item each")
+    str,
+    Spelling(
+        r"[\x21\x23-\x5B\x5D-\x7E]{1,128}",
+        "a scope is visible ASCII without spaces, quotes and backslashes; one list item each",
+    ),
 ]
 # What may stand in a quoted-string without escapes: RFC 9110 §5.6.4.
 Realm = Annotated[
-    str, Spelling(r"[\x20\x21\x23-\x5B\x5D-\x7E]{1,128}", "a realm is printable ASCII without quotes and backslashes, 1 to 128 characters")
+    str,
+    Spelling(
+        r"[\x20\x21\x23-\x5B\x5D-\x7E]{1,128}",
+        "a realm is printable ASCII without quotes and backslashes, 1 to 128 characters",
+    ),
 ]
 _WORKERS_SCHEMA: Final = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 1024}, {"const": "auto"}]}
 Workers = Annotated[int | Literal["auto"], BeforeValidator(_workers), WithJsonSchema(_WORKERS_SCHEMA)]

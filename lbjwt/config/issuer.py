@@ -42,15 +42,25 @@ def is_loopback_url(uri: str) -> bool:
 class RemoteJwks(Section):
     """A JWK Set that is fetched."""
 
-    uri: Text = Field(description="The `https` URL of the JWK Set. Plain `http` only to loopback, or with `allow_http`.")
+    uri: Text = Field(
+        description="The `https` URL of the JWK Set. Plain `http` only to loopback, or with `allow_http`."
+    )
     refresh_interval: Annotated[float, Seconds(1, 86_400)] = Field(
         default=300.0, description="Time between two fetches. A key the issuer withdrew is believed this long at most."
     )
-    timeout: Annotated[float, Seconds(0.1, 60)] = Field(default=5.0, description="Whole time of one fetch, from the connection to the last byte.")
+    timeout: Annotated[float, Seconds(0.1, 60)] = Field(
+        default=5.0, description="Whole time of one fetch, from the connection to the last byte."
+    )
     max_bytes: Annotated[int, Bytes(1 << 10, 16 << 20)] = Field(
         default=262_144, description="Largest document accepted; a JWK Set of 100 RSA keys has about 64 KiB."
     )
-    max_keys: int = Field(default=100, ge=1, le=1000, strict=True, description="Most keys taken from the document; what follows is ignored.")
+    max_keys: int = Field(
+        default=100,
+        ge=1,
+        le=1000,
+        strict=True,
+        description="Most keys taken from the document; what follows is ignored.",
+    )
     allow_http: StrictBool = Field(
         default=False,
         validate_default=True,
@@ -87,15 +97,23 @@ class RemoteJwks(Section):
     def _plain_http(cls, allowed: bool, info: ValidationInfo) -> bool:
         uri = info.data.get("uri")
         if uri is not None and uri.startswith("http:") and not allowed and not is_loopback_url(uri):
-            raise across("plain http lets whoever is on the way choose the keys; use https (or say allow_http: true)", "uri")
+            raise across(
+                "plain http lets whoever is on the way choose the keys; use https (or say allow_http: true)", "uri"
+            )
         return allowed
 
 
 class Issuer(Section):
     """One issuer of tokens."""
 
-    issuer: Text | None = Field(default=None, description="The exact `iss` claim. Compared byte by byte: a trailing slash counts.")
-    any_issuer: StrictBool = Field(default=False, validate_default=True, description="Accept any `iss`, or none. Said out loud instead of `issuer`.")
+    issuer: Text | None = Field(
+        default=None, description="The exact `iss` claim. Compared byte by byte: a trailing slash counts."
+    )
+    any_issuer: StrictBool = Field(
+        default=False,
+        validate_default=True,
+        description="Accept any `iss`, or none. Said out loud instead of `issuer`.",
+    )
     audiences: Annotated[tuple[Text, ...], Field(max_length=100)] = Field(
         default=(), description="Accepted audiences: the `aud` claim must hold one of them."
     )
@@ -105,11 +123,16 @@ class Issuer(Section):
         description="Accept any `aud`, or none: a token made for another service opens this one. Said out loud instead of `audiences`.",
     )
     algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1)] | None = Field(
-        default=None, description="Accepted signature algorithms. Default: what the keys say. Each key is used with one algorithm only."
+        default=None,
+        description="Accepted signature algorithms. Default: what the keys say. Each key is used with one algorithm only.",
     )
     jwks_file: File | None = Field(default=None, description="A file with a JWK Set. One of four key sources.")
-    remote_jwks: RemoteJwks | None = Field(default=None, description="A JWK Set that is fetched and kept fresh. One of four key sources.")
-    pem_file: File | None = Field(default=None, description="A file with a public key or certificate in PEM. One of four key sources.")
+    remote_jwks: RemoteJwks | None = Field(
+        default=None, description="A JWK Set that is fetched and kept fresh. One of four key sources."
+    )
+    pem_file: File | None = Field(
+        default=None, description="A file with a public key or certificate in PEM. One of four key sources."
+    )
     secret_file: File | None = Field(
         default=None,
         validate_default=True,
@@ -118,17 +141,23 @@ class Issuer(Section):
     clock_skew: Annotated[float, Seconds(0, 300)] = Field(
         default=60.0, description="How far the issuer's clock may be off, for `exp`, `nbf` and `iat`."
     )
-    require_expiration: StrictBool = Field(default=True, description="Refuse tokens without `exp`: they would be good forever.")
-    required_claims: tuple[ClaimName, ...] = Field(default=(), description="Claims a token must have, whatever their value.")
-    max_lifetime: Annotated[float, Seconds(1, 3_153_600_000)] | None = Field(
-        default=None, description="Longest accepted `exp - iat`, such as `24h`; both claims are then required. Default: no limit."
+    require_expiration: StrictBool = Field(
+        default=True, description="Refuse tokens without `exp`: they would be good forever."
     )
-    typ: Text | None = Field(default=None, description="Required `typ` header, such as `at+jwt` (RFC 9068 §2.1). Default: not looked at.")
+    required_claims: tuple[ClaimName, ...] = Field(default=(), description="Claims a token must have, and not null.")
+    max_lifetime: Annotated[float, Seconds(1, 3_153_600_000)] | None = Field(
+        default=None,
+        description="Longest accepted `exp - iat`, such as `24h`; both claims are then required. Default: no limit.",
+    )
+    typ: Text | None = Field(
+        default=None, description="Required `typ` header, such as `at+jwt` (RFC 9068 §2.1). Default: not looked at."
+    )
     required_scopes: tuple[ScopeToken, ...] = Field(
         default=(), description="Scopes a token must all have; without one the answer is 403 `insufficient_scope`."
     )
     allow_padding: StrictBool = Field(
-        default=False, description="Accept `=` at the end of a token's parts, as some load balancers in the cloud write it."
+        default=False,
+        description="Accept `=` at the end of a token's parts, as some load balancers in the cloud write it.",
     )
 
     _no_repeats = field_validator("audiences", "algorithms", "required_claims", "required_scopes")(_distinct)
@@ -137,14 +166,22 @@ class Issuer(Section):
     @classmethod
     def _issuer_said(cls, anyone: bool, info: ValidationInfo) -> bool:
         if given(info, "issuer") == anyone:
-            raise across("any_issuer: true contradicts issuer; keep one" if anyone else "give issuer, the exact iss claim (or say any_issuer: true)")
+            raise across(
+                "any_issuer: true contradicts issuer; keep one"
+                if anyone
+                else "give issuer, the exact iss claim (or say any_issuer: true)"
+            )
         return anyone
 
     @field_validator("any_audience")
     @classmethod
     def _audience_said(cls, anyone: bool, info: ValidationInfo) -> bool:
         if (info.data.get("audiences", ...) != ()) == anyone:
-            raise across("any_audience: true contradicts audiences; keep one" if anyone else "give audiences (or say any_audience: true)")
+            raise across(
+                "any_audience: true contradicts audiences; keep one"
+                if anyone
+                else "give audiences (or say any_audience: true)"
+            )
         return anyone
 
     @field_validator("secret_file")
@@ -162,6 +199,8 @@ class Issuer(Section):
             raise across("secret_file needs algorithms, such as [HS256]: a secret does not say what it is for")
         if secret is not None and not all(map(is_hmac, algorithms)):
             raise across("with secret_file every algorithm is one of HS256, HS384, HS512", "algorithms")
-        if secret is None and sources != ["jwks_file"] and any(map(is_hmac, algorithms or ())):
-            raise across(f"HS algorithms need a secret, which {sources[0]} cannot give; use secret_file", "algorithms")
+        if secret is None and algorithms and all(map(is_hmac, algorithms)):
+            raise across(
+                f"HS algorithms need a secret, which {sources[0]} does not give; use secret_file", "algorithms"
+            )
         return secret

@@ -65,7 +65,9 @@ def examine_file(path: Path) -> Examination:
         with path.open("rb") as file:
             content = file.read(document.MAX_BYTES + 1)
     except OSError as error:
-        return Examination(None, (Problem((), f"cannot be read: {error.strerror or 'unknown reason'}", code="unreadable"),), source)
+        return Examination(
+            None, (Problem((), f"cannot be read: {error.strerror or 'unknown reason'}", code="unreadable"),), source
+        )
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -80,7 +82,10 @@ def examine_text(text: str, directory: Path, source: str = "configuration") -> E
     try:
         root = document.read(text)
     except document.DocumentError as error:
-        faults = [Problem(fault.path, fault.message, code="yaml", line=fault.line, column=fault.column) for fault in error.faults]
+        faults = [
+            Problem(fault.path, fault.message, code="yaml", line=fault.line, column=fault.column)
+            for fault in error.faults
+        ]
         return Examination(None, tuple(faults), source)
     try:
         configuration = Configuration.model_validate(root.data, context=Source(directory))
@@ -96,7 +101,12 @@ def _usable(examination: Examination) -> Configuration:
 
 
 def _in_order(problems: list[Problem], root: document.Node) -> tuple[Problem, ...]:
-    return tuple(sorted((_placed(problem, root) for problem in problems), key=lambda problem: (problem.line or 0, problem.column or 0)))
+    return tuple(
+        sorted(
+            (_placed(problem, root) for problem in problems),
+            key=lambda problem: (problem.line or 0, problem.column or 0),
+        )
+    )
 
 
 def _placed(problem: Problem, root: document.Node) -> Problem:

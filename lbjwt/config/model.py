@@ -50,7 +50,9 @@ class Tls(Section):
 class Listener(Section):
     """Where clients connect."""
 
-    address: ListenAddress = Field(description="`HOST:PORT`, `[IPV6]:PORT`, or `:PORT` for all addresses. Port 0 lets the kernel choose.")
+    address: ListenAddress = Field(
+        description="`HOST:PORT`, `[IPV6]:PORT`, or `:PORT` for all addresses. Port 0 lets the kernel choose."
+    )
     tls: Tls | None = Field(default=None, description="Speak TLS. Without it tokens travel in the clear.")
 
 
@@ -59,15 +61,23 @@ class Endpoint(Section):
 
     address: EndpointAddress = Field(description="`HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`.")
     weight: int = Field(
-        default=1, ge=1, le=1000, strict=True, description="Share of the requests in flight: weight 2 holds twice as many as weight 1."
+        default=1,
+        ge=1,
+        le=1000,
+        strict=True,
+        description="Share of the requests in flight: weight 2 holds twice as many as weight 1.",
     )
 
 
 class Cluster(Section):
     """Endpoints that answer alike; each request goes to the one with the fewest requests in flight per weight."""
 
-    endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1, max_length=1000)] = Field(description="The backend servers, at least one.")
-    connect_timeout: Annotated[float, Seconds(0.01, 60)] = Field(default=2.0, description="Time to connect; then the next endpoint is tried.")
+    endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1, max_length=1000)] = Field(
+        description="The backend servers, at least one."
+    )
+    connect_timeout: Annotated[float, Seconds(0.01, 60)] = Field(
+        default=2.0, description="Time to connect; then the next endpoint is tried."
+    )
     response_timeout: Annotated[float, Seconds(0.01, 3_600)] = Field(
         default=15.0, description="Time from the end of the request to the first byte of the response head; then 504."
     )
@@ -75,10 +85,18 @@ class Cluster(Section):
         default=30.0,
         description="How long an unused connection is kept. Keep it below the endpoint's own limit, or requests meet closed connections.",
     )
-    max_idle_connections: int = Field(default=256, ge=0, le=65_536, strict=True, description="Unused connections kept, per endpoint and worker.")
-    max_connections: int = Field(default=1024, ge=1, le=65_536, strict=True, description="Connections at once, per endpoint and worker.")
+    max_idle_connections: int = Field(
+        default=256, ge=0, le=65_536, strict=True, description="Unused connections kept, per endpoint and worker."
+    )
+    max_connections: int = Field(
+        default=1024, ge=1, le=65_536, strict=True, description="Connections at once, per endpoint and worker."
+    )
     retries: int = Field(
-        default=1, ge=0, le=5, strict=True, description="Further endpoints tried when a request provably did no work at the first (RFC 9110 §9.2.2)."
+        default=1,
+        ge=0,
+        le=5,
+        strict=True,
+        description="Further endpoints tried when a request provably did no work at the first (RFC 9110 §9.2.2).",
     )
 
     @field_validator("endpoints")
@@ -87,7 +105,9 @@ class Cluster(Section):
         seen: set[Address] = set()
         for endpoint in endpoints:
             if endpoint.address in seen:
-                raise ValueError(f"the endpoint {endpoint.address} stands here twice; to send it more, raise its weight")
+                raise ValueError(
+                    f"the endpoint {endpoint.address} stands here twice; to send it more, raise its weight"
+                )
             seen.add(endpoint.address)
         return endpoints
 
@@ -99,7 +119,11 @@ class TokenCache(Section):
         default=64 * _MIB, description="Memory for verified tokens, per worker. 0 switches the cache off."
     )
     max_entries: int = Field(
-        default=1_000_000, ge=0, le=100_000_000, strict=True, description="Most verified tokens, per worker. 0 switches the cache off."
+        default=1_000_000,
+        ge=0,
+        le=100_000_000,
+        strict=True,
+        description="Most verified tokens, per worker. 0 switches the cache off.",
     )
 
 
@@ -119,18 +143,24 @@ class Limits(Section):
     max_request_head: Annotated[int, Bytes(1 * _KIB, 256 * _KIB)] = Field(
         default=32 * _KIB, description="Bytes of request line and fields; more is 431."
     )
-    max_request_fields: int = Field(default=100, ge=1, le=1000, strict=True, description="Fields of a request; more is 431.")
+    max_request_fields: int = Field(
+        default=100, ge=1, le=1000, strict=True, description="Fields of a request; more is 431."
+    )
     max_request_body: Annotated[int, Bytes(0, 1 << 50)] | None = Field(
         default=None, description="Bytes of a request body; more is 413. Default: no limit, bodies stream."
     )
     max_response_head: Annotated[int, Bytes(1 * _KIB, 1 * _MIB)] = Field(
         default=64 * _KIB, description="Bytes of status line and fields; more is 502."
     )
-    max_response_fields: int = Field(default=200, ge=1, le=2000, strict=True, description="Fields of a response; more is 502.")
+    max_response_fields: int = Field(
+        default=200, ge=1, le=2000, strict=True, description="Fields of a response; more is 502."
+    )
     max_token: Annotated[int, Bytes(256, 64 * _KIB)] = Field(
         default=8 * _KIB, description="Bytes of a token, checked before anything of it is decoded."
     )
-    max_connections: int = Field(default=16_384, ge=1, le=1_000_000, strict=True, description="Client connections, per worker.")
+    max_connections: int = Field(
+        default=16_384, ge=1, le=1_000_000, strict=True, description="Client connections, per worker."
+    )
     max_requests_per_connection: int = Field(
         default=0, ge=0, le=1_000_000_000, strict=True, description="Requests on one client connection; 0 is no limit."
     )
@@ -151,7 +181,9 @@ class Timeouts(Section):
         default=10.0,
         description="Absolute time from the first byte (or the connection) to the end of the head; then 408. Ends slow drips as well as silence.",
     )
-    keep_alive: Annotated[float, Seconds(0, 3_600)] = Field(default=60.0, description="How long a client connection may wait for its next request.")
+    keep_alive: Annotated[float, Seconds(0, 3_600)] = Field(
+        default=60.0, description="How long a client connection may wait for its next request."
+    )
     stream_idle: Annotated[float, Seconds(0.1, 86_400)] = Field(
         default=300.0, description="Longest time without a byte either way during an exchange or a tunnel."
     )
@@ -176,27 +208,42 @@ class AccessLog(Section):
 class Configuration(Section):
     """Everything that one balancer needs to know."""
 
-    listeners: Annotated[tuple[Listener, ...], Field(min_length=1, max_length=100)] = Field(description="Where clients connect, at least one.")
-    issuers: dict[Label, Issuer] = Field(description="Who is believed. Exactly one for now; the key is its label in logs and metrics.")
-    clusters: dict[Label, Cluster] = Field(description="Where requests go. Exactly one for now; the key is its label in logs and metrics.")
+    listeners: Annotated[tuple[Listener, ...], Field(min_length=1, max_length=100)] = Field(
+        description="Where clients connect, at least one."
+    )
+    issuers: dict[Label, Issuer] = Field(
+        description="Who is believed. Exactly one for now; the key is its label in logs and metrics."
+    )
+    clusters: dict[Label, Cluster] = Field(
+        description="Where requests go. Exactly one for now; the key is its label in logs and metrics."
+    )
     token_cache: TokenCache = Field(default=TokenCache(), description="Verified tokens that are remembered.")
     claim_to_headers: Annotated[tuple[ClaimHeader, ...], Field(max_length=64)] = Field(
         default=(), description="Claims that endpoints receive as headers."
     )
-    forward_token: StrictBool = Field(default=True, description="Pass the `Authorization` header on to endpoints; false strips it.")
-    realm: Realm = Field(default="lbjwt", description="The realm named in `WWW-Authenticate` of refusals (RFC 6750 §3).")
+    forward_token: StrictBool = Field(
+        default=True, description="Pass the `Authorization` header on to endpoints; false strips it."
+    )
+    realm: Realm = Field(
+        default="lbjwt", description="The realm named in `WWW-Authenticate` of refusals (RFC 6750 §3)."
+    )
     trusted_proxies: Annotated[tuple[Network, ...], Field(max_length=1000)] = Field(
-        default=(), description="Networks whose `X-Forwarded-*` and `X-Request-Id` are believed; from others they are replaced."
+        default=(),
+        description="Networks whose `X-Forwarded-*` and `X-Request-Id` are believed; from others they are replaced.",
     )
     header_names: Literal["drop", "reject", "allow"] = Field(
         default="drop",
         description="What happens to request fields with a name outside `[A-Za-z0-9-]`, which some backends take for another name: "
         "`drop` the field, `reject` the request with 400, or `allow`.",
     )
-    allow_websocket: StrictBool = Field(default=True, description="Let `Upgrade: websocket` through as a tunnel; false answers 403.")
+    allow_websocket: StrictBool = Field(
+        default=True, description="Let `Upgrade: websocket` through as a tunnel; false answers 403."
+    )
     limits: Limits = Field(default=Limits(), description="Bounds on what clients and endpoints may send.")
     timeouts: Timeouts = Field(default=Timeouts(), description="Times after which a silent peer is given up.")
-    workers: Workers = Field(default=1, description="Worker processes, 1 to 1024; `auto` is one for each processor the process may use.")
+    workers: Workers = Field(
+        default=1, description="Worker processes, 1 to 1024; `auto` is one for each processor the process may use."
+    )
     admin: Admin | None = Field(default=None, description="Open the admin door. Default: closed.")
     access_log: AccessLog | None = Field(default=None, description="Write an access log. Default: none.")
 
@@ -235,6 +282,10 @@ class Configuration(Section):
     @field_validator("admin")
     @classmethod
     def _admin_stands_alone(cls, admin: Admin | None, info: ValidationInfo) -> Admin | None:
-        if admin is not None and admin.address.port and any(admin.address == listener.address for listener in info.data.get("listeners", ())):
+        if (
+            admin is not None
+            and admin.address.port
+            and any(admin.address == listener.address for listener in info.data.get("listeners", ()))
+        ):
             raise across(f"{admin.address} is a listener already", "admin")
         return admin

@@ -104,7 +104,9 @@ def describe(error: ValidationError, model: type[Section]) -> list[Problem]:
 def _is_echo(details: ErrorDetails) -> bool:
     """True for "too short" about a list that is long enough: pydantic does not count items that have problems of their own."""
     given = details["input"]
-    return details["type"] == "too_short" and isinstance(given, list) and len(given) >= int(details["ctx"]["min_length"])
+    return (
+        details["type"] == "too_short" and isinstance(given, list) and len(given) >= int(details["ctx"]["min_length"])
+    )
 
 
 def _problem(details: ErrorDetails, model: type[Section]) -> Problem:
@@ -130,7 +132,9 @@ def _problem(details: ErrorDetails, model: type[Section]) -> Problem:
     if kind == "tuple_type" and isinstance(given, str | int | float | dict):
         message += "; begin each item with a dash, or put it in [ ]"
     if kind == "bool_type" and isinstance(given, str):
-        suggestion = {"yes": "true", "on": "true", "no": "false", "off": "false", "true": "true", "false": "false"}.get(given.lower())
+        suggestion = {"yes": "true", "on": "true", "no": "false", "off": "false", "true": "true", "false": "false"}.get(
+            given.lower()
+        )
     if kind == "int_type" and isinstance(given, str) and re.fullmatch("[0-9]{1,9}", given):
         message += ", without quotes"
     return Problem(path, message, suggestion=suggestion)
@@ -203,4 +207,7 @@ def _all_keys(model: type[Section], where: str = "") -> Iterator[tuple[str, str]
 
 def _printable(text: str) -> str:
     """Escape what could drive a terminal: keys and words come from a file."""
-    return "".join(character if character.isprintable() else character.encode("unicode_escape").decode("ascii") for character in text)
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )

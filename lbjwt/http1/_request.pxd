@@ -73,7 +73,9 @@ cdef class RequestHead:
     cdef Slice _special[22]                      # the value of the field of each kind; valid where _known has its bit
     cdef uint32_t _known                         # bit per kind: it came
     cdef uint32_t _repeated                      # bit per kind: it came more than once
-    cdef bint _connection_upgrade                # Connection names upgrade
+    cdef bint _connection_upgrade                # Connection names upgrade …
+    cdef bint _close_said                        # … or close …
+    cdef bint _keep_alive_said                   # … or keep-alive
     cdef Buffer _rewritten                       # holds a target that is not a slice of the client's bytes
     cdef object _borrowed                        # test door: keeps parsed bytes alive
 
@@ -88,7 +90,6 @@ cdef class RequestHead:
     cdef int write(self, Buffer out, RequestPolicy policy, Slice peer, bint trusted, bytes identity, Slice request_id) except -1
 
     cdef Slice _lone(self, uint32_t kind) noexcept
-    cdef bint _special_close(self) noexcept
     cdef Parse _refuse(self, int status, str problem)
     cdef bint _take_request_line(self, Slice line)
     cdef bint _take_fields(self, RequestPolicy policy)

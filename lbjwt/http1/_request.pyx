@@ -235,8 +235,7 @@ cdef class RequestHead:
         cdef Py_ssize_t nominations = 0
         self._known = self._repeated = 0
         self.dropped_names = self.authorization_count = 0
-        self.keep_alive = not self.http10
-        self._connection_upgrade = False
+        self._connection_upgrade = self._close_said = self._keep_alive_said = False
         while field < end:
             if split_field(field, &odd) < 0:
                 self._refuse(400, "field-line")
@@ -267,6 +266,7 @@ cdef class RequestHead:
                 if field.kind == CONNECTION and not self._take_connection(field.value, policy, &nominations):
                     return False
                 field += 1
+        self.keep_alive = not self._close_said and (self._keep_alive_said or not self.http10)     # RFC 9112 section 9.3
         return True
 
     cdef inline Slice _lone(self, uint32_t kind) noexcept:
@@ -289,12 +289,10 @@ cdef class RequestHead:
         cdef bint odd
         while next_element(&rest, &name):
             if equals(name, b"keep-alive", 10):
-                if self.http10 and not self._special_close():
-                    self.keep_alive = True
+                self._keep_alive_said = True
                 continue
             if equals(name, b"close", 5):
-                self._known |= 1                 # FORWARD's bit is free: "close was said", whatever follows
-                self.keep_alive = False
+                self._close_said = True
                 continue
             if equals(name, b"upgrade", 7):
                 self._connection_upgrade = True
@@ -315,9 +313,6 @@ cdef class RequestHead:
                     field.kind = DROPPED
                 field += 1
         return True
-
-    cdef inline bint _special_close(self) noexcept:
-        return self._known & 1
 
     cdef bint _take_host_and_target(self):
         """Exactly one valid Host (RFC 9112 section 3.2); the target as an origin server is asked (sections 3.2.1 to 3.2.4)."""

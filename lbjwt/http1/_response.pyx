@@ -5,7 +5,7 @@ An endpoint is not believed to be honest: what is ambiguous is refused, and the 
 Pure rules on data: no I/O, no clock. Nothing here raises but MemoryError.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free
 from libc.string cimport memcmp
 
@@ -20,7 +20,6 @@ from lbjwt.http1._scan cimport (
     equals,
     next_element,
     parse_length,
-    same,
     scan_head,
     scan_problem,
     split_field,
@@ -90,7 +89,6 @@ cdef class ResponseHead:
         cdef Field *end = self._fields + self._count
         cdef bint odd = False
         cdef bint connection = False
-        cdef bint keep_alive_said
         cdef uint32_t kind
         self._declared = -1
         self._chunked = self._websocket_named = self._close = self._upgrade = False

@@ -28,7 +28,7 @@ class Answer:
 
     Args:
         status: An HTTP status code.
-        fields: Whole header lines, each with its CRLF.
+        fields: Whole header lines, each with its CRLF, Content-Length among them.
         body: Short, and without detail.
     """
 

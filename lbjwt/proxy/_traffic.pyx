@@ -22,16 +22,18 @@ cdef class Answer:
 
     def __init__(self, int status, bytes fields, bytes body):
         self.status = status
-        self.head = b"HTTP/1.1 %d %b\r\nServer: lbjwt\r\n%bContent-Length: %d\r\n" % (
-            status, HTTPStatus(status).phrase.encode(), fields, len(body))
+        self.head = b"HTTP/1.1 %d %b\r\nServer: lbjwt\r\n%b" % (status, HTTPStatus(status).phrase.encode(), fields)
         self.body = body
 
 
 cdef Answer _plain(int status):
-    cdef bytes fields = b"Content-Type: text/plain; charset=utf-8\r\n"
-    if status == 503:
+    cdef bytes body = HTTPStatus(status).phrase.lower().encode() + b"\n"
+    cdef bytes fields = b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n" % len(body)
+    if status == 405:
+        fields += b"Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n"
+    elif status == 503:
         fields += b"Retry-After: 1\r\n"
-    return Answer(status, fields, b"%d %b\n" % (status, HTTPStatus(status).phrase.encode()))
+    return Answer(status, fields, body)
 
 
 cdef class Traffic:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
-from lbjwt._fastverify import DenyReason
-from lbjwt.auth.refusals import refusal
+from lbjwt.auth.refusals import compile_refusals
 from lbjwt.proxy._traffic import Answer
 
 
-def refusal_answers(realm: str, required_scopes: Sequence[str]) -> list[Answer]:
+def refusal_answers(realm: str, required_scopes: Iterable[str]) -> list[Answer]:
     """One answer for each `DenyReason`, in the order of their numbers.
 
     Args:
         realm: The protection space named in the challenge (RFC 9110 section 11.5).
         required_scopes: Named in the challenge of 403 ``insufficient_scope`` (RFC 6750 section 3).
     """
-    answers = []
-    for reason in DenyReason:
-        made = refusal(DenyReason.INTERNAL if reason == DenyReason.NONE else reason, realm=realm, required_scopes=required_scopes)
-        answers.append(Answer(made.status, made.fields, made.body))
-    return answers
+    return [Answer(refusal.status, refusal.fields, refusal.body) for refusal in compile_refusals(realm, required_scopes=required_scopes)]

@@ -17,21 +17,21 @@ import lbjwt
 PACKAGE = Path(lbjwt.__file__).parent
 
 FLOORS = {
-    1: {"errors", "units", "_fastverify"},
+    1: {"errors", "units", "_fastverify", "_compact"},
     2: {"config", "jose", "http1", "balance"},
     3: {"auth"},
     4: {"net", "observe"},
     5: {"jwks", "upstream"},
     6: {"proxy", "admin"},
-    7: {"service"},
+    7: {"service", "assembly"},
     8: {"process", "demo"},
     9: {"cli", "__main__", ""},  # "": lbjwt itself, its lazy re-exports
 }
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
-NEIGHBOURS_MAY_TALK = {1, 9}  # words and doors
+NEIGHBOURS_MAY_TALK = {1, 7, 9}  # words, the assembly of the service, and doors
 
 IO = {"asyncio", "socket", "select", "selectors", "ssl", "uvloop", "aiohttp", "subprocess", "multiprocessing", "threading", "signal",
-      "concurrent", "http", "urllib.request", "posix", "<sys/socket.h>", "<unistd.h>"}  # fmt: skip
+      "concurrent", "http.client", "http.server", "urllib.request", "posix", "<sys/socket.h>", "<unistd.h>"}  # fmt: skip
 CLOCK = {"time", "libc.time", "<time.h>", "posix.time"}
 KNOWS_NO = {
     1: IO,

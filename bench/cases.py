@@ -1,0 +1,78 @@
+"""What is measured: the kinds of load, and which proxies meet on each. A case is data; ``measure.py`` carries it out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ROUND_THE_TABLE = ("floor", "nginx", "haproxy", "envoy-jwt", "lbjwt")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kind of load. Every request carries a good token, whether its proxy looks at it or not, unless ``refused``."""
+
+    name: str
+    about: str
+    peers: tuple[str, ...]
+    algorithm: str = "RS256"
+    path: str = "/"
+    script: tuple[str, ...] = ()  # arguments of load/load.lua beside the token
+    least_bytes: int = 12  # of an answer
+    rotates: bool = False  # 30,000 tokens in turn instead of one
+    tls: bool = False
+    refused: bool = False  # no token; every answer must be a refusal
+    idle: bool = False  # not load but 5,000 waiting connections
+    workers: bool = False  # one worker against two
+
+
+_CASES = (
+    Case(
+        "hot",
+        "one RS256 token",
+        (
+            "floor",
+            "nginx",
+            "haproxy",
+            "haproxy-jwt",
+            "haproxy-jwt-full",
+            "envoy",
+            "envoy-jwt",
+            "envoy-jwt-nocache",
+            "lbjwt",
+        ),
+    ),
+    Case(
+        "hot-es256",
+        "one ES256 token",
+        ("haproxy", "haproxy-jwt", "envoy-jwt", "envoy-jwt-nocache", "lbjwt"),
+        algorithm="ES256",
+    ),
+    Case("rotation", "30,000 RS256 tokens in turn", ("haproxy", "haproxy-jwt", "envoy-jwt", "lbjwt"), rotates=True),
+    Case(
+        "rotation-es256",
+        "30,000 ES256 tokens in turn",
+        ("haproxy", "haproxy-jwt", "envoy-jwt", "lbjwt"),
+        algorithm="ES256",
+        rotates=True,
+    ),
+    Case("new", "every token new, RS256", ("haproxy-jwt", "envoy-jwt-nocache", "lbjwt-nocache"), rotates=True),
+    Case(
+        "new-es256",
+        "every token new, ES256",
+        ("haproxy-jwt", "envoy-jwt-nocache", "lbjwt-nocache"),
+        algorithm="ES256",
+        rotates=True,
+    ),
+    Case("headers", "browser request of 15 header lines", ROUND_THE_TABLE, script=("browser=1",)),
+    Case("body-10k", "10 KiB response", ROUND_THE_TABLE, path="/10k", least_bytes=10 << 10),
+    Case("body-100k", "100 KiB response", ROUND_THE_TABLE, path="/100k", least_bytes=100 << 10),
+    Case("body-1m", "1 MiB response", ROUND_THE_TABLE, path="/1m", least_bytes=1 << 20),
+    Case("upload-100k", "100 KiB request body", ROUND_THE_TABLE, script=(f"upload={100 << 10}",)),
+    Case("connect", "one connection per request", ROUND_THE_TABLE, script=("close=1",)),
+    Case("tls", "TLS to the client, keep-alive", ("nginx", "haproxy", "envoy-jwt", "lbjwt"), tls=True),
+    Case("refusal", "no token: refused", ("haproxy-jwt", "envoy-jwt", "lbjwt"), refused=True, least_bytes=0),
+    Case("workers", "one worker against two", ("lbjwt", "lbjwt-2w"), workers=True),
+    Case("idle", "5,000 idle keep-alive connections", ROUND_THE_TABLE, idle=True),
+)
+
+CASES: dict[str, Case] = {case.name: case for case in _CASES}

@@ -1,0 +1,114 @@
+"""Single requests of the benchmark's own: they prove that a proxy does what it is measured for, before and after."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+
+from bench.child import BenchError
+from bench.tokens import Material
+
+_TIMEOUT = 10.0  # seconds
+
+
+def _unverified_tls() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # the certificate is ours, made a minute ago, on loopback
+    return context
+
+
+def _connection(port: int, tls: bool) -> http.client.HTTPConnection:
+    if tls:
+        return http.client.HTTPSConnection("127.0.0.1", port, timeout=_TIMEOUT, context=_unverified_tls())
+    return http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT)
+
+
+def status(port: int, path: str, token: str | None, *, tls: bool = False) -> int:
+    """
+    Status of one GET.
+
+    Raises:
+        BenchError: No answer came.
+    """
+    connection = _connection(port, tls)
+    try:
+        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
+        response = connection.getresponse()
+        response.read()
+        return response.status
+    except (OSError, http.client.HTTPException) as error:
+        raise BenchError(f"no answer to a single request: {type(error).__name__}: {error}") from error
+    finally:
+        connection.close()
+
+
+def tls_version(port: int) -> str:
+    """Protocol and cipher a client of today agrees on with this proxy."""
+    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=_TIMEOUT, context=_unverified_tls())
+    try:
+        connection.connect()
+        cipher = connection.sock.cipher()
+        return f"{cipher[1]} {cipher[0]}" if cipher else "unknown"
+    finally:
+        connection.close()
+
+
+def answered_by_backend(backend_port: int) -> int:
+    """How many requests the backend has answered since it started, these questions aside."""
+    connection = _connection(backend_port, tls=False)
+    try:
+        connection.request("GET", "/-/count")
+        return int(connection.getresponse().read())
+    finally:
+        connection.close()
+
+
+def cache_hits(admin_port: int) -> int:
+    """
+    How many requests lbjwt has answered from its cache of verified tokens.
+
+    Raises:
+        BenchError: Its metrics do not tell.
+    """
+    connection = _connection(admin_port, tls=False)
+    try:
+        connection.request("GET", "/metrics")
+        for line in connection.getresponse().read().decode().splitlines():
+            if line.startswith("lbjwt_cache_hits_total "):
+                return int(float(line.split()[1]))
+    except (OSError, http.client.HTTPException) as error:
+        raise BenchError(f"no answer from the admin door: {type(error).__name__}: {error}") from error
+    finally:
+        connection.close()
+    raise BenchError("lbjwt_cache_hits_total is not among the metrics")
+
+
+def tampered(token: str) -> str:
+    """The token with one character in the middle of its signature changed."""
+    head, _, signature = token.rpartition(".")
+    middle = len(signature) // 2
+    other = "A" if signature[middle] != "A" else "B"
+    return f"{head}.{signature[:middle]}{other}{signature[middle + 1 :]}"
+
+
+def prove(port: int, material: Material, *, verifies: bool, tls: bool) -> None:
+    """
+    Show that a proxy lets good tokens pass and, when it is said to verify, refuses bad ones.
+
+    Raises:
+        BenchError: It does not; its figures would say nothing.
+    """
+    expected: dict[str, tuple[str | None, int]] = {"a good token": (material.token, 200)}
+    if verifies:
+        expected |= {
+            "no token": (None, 401),
+            "a tampered token": (tampered(material.token), 401),
+            "a token of another key": (material.forged, 401),
+            "an expired token": (material.expired, 401),
+            "a good token, again": (material.token, 200),
+        }
+    for what, (token, wanted) in expected.items():
+        got = status(port, "/", token, tls=tls)
+        if got != wanted:
+            raise BenchError(f"{what} was answered with {got} instead of {wanted}")

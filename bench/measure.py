@@ -1,0 +1,164 @@
+"""
+One measurement: start a backend and a proxy, prove that it does its work, warm it, load it, read what it cost.
+
+CPU is user and system time of the proxy's whole process tree, after minus before, over the requests answered in between.
+A run counts only when wrk saw nothing but the answers asked for and the backend counted as many requests as wrk did.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench import child, client, idle, native, procfs, tokens, wrk
+from bench.cases import Case
+from bench.certificate import self_signed
+from bench.layout import Layout
+from bench.peers import Peer, Setup
+
+WARM_SECONDS = 1.0
+SETTLE_SECONDS = 0.1  # after each load: what wrk left in flight must arrive before anything is counted
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one proxy cost in one round of one case. Idle cases have only memory."""
+
+    case: str
+    peer: str
+    round: int
+    memory_bytes: int  # proportional set size of the tree; under load, or with all connections open
+    cpu_us: float | None = None  # per request
+    per_second: float | None = None
+    p50_us: float | None = None
+    p99_us: float | None = None
+    requests: int | None = None
+    foreign: float | None = None  # share of the proxy's cores somebody else used meanwhile: a disturbed run shows here
+    connection_bytes: float | None = None  # memory each idle connection added
+    tls: str | None = None
+
+
+def measure(case: Case, peer: Peer, number: int, *, cores: Layout, seconds: float) -> Figures:
+    """
+    Measure one proxy once.
+
+    Raises:
+        BenchError: It could not be started, does not do its work, or the run does not count.
+    """
+    material = tokens.material(native.BUILD / "tokens", case.algorithm)
+    with TemporaryDirectory(prefix="bench-") as name, ExitStack() as stack:
+        directory = Path(name)
+        directory.chmod(0o755)  # nginx's workers give up root
+        backend_port, port = child.free_port(), child.free_port()
+        backend = [str(native.built("backend")), str(backend_port)]
+        stack.enter_context(child.running("backend", backend, port=backend_port, cores=cores.load, directory=directory))
+        certificate = self_signed(directory) if case.tls else None
+        setup = Setup(port, backend_port, directory, material, certificate, admin_port=child.free_port())
+        command = peer.command(setup)
+        root = stack.enter_context(child.running(peer.name, command, port=port, cores=cores.proxy, directory=directory))
+        client.prove(port, material, verifies=peer.verifies, tls=case.tls)
+        if case.idle:
+            return _idle(case, peer, number, setup, root)
+        return _loaded(case, peer, number, setup, root, cores, seconds)
+
+
+def _idle(case: Case, peer: Peer, number: int, setup: Setup, root: int) -> Figures:
+    token = setup.material.token
+    with ExitStack() as first:  # what the first connections cost once must not be counted as theirs
+        idle.hold(first, setup.port, token, 100)
+    time.sleep(idle.SETTLE)
+    before = procfs.memory_bytes(procfs.tree(root))
+    with ExitStack() as held:
+        idle.hold(held, setup.port, token, idle.CONNECTIONS)
+        after = procfs.memory_bytes(procfs.tree(root))
+    return Figures(
+        case.name, peer.name, number, memory_bytes=after, connection_bytes=(after - before) / idle.CONNECTIONS
+    )
+
+
+def _loaded(case: Case, peer: Peer, number: int, setup: Setup, root: int, cores: Layout, seconds: float) -> Figures:
+    url = f"{'https' if case.tls else 'http'}://127.0.0.1:{setup.port}{case.path}"
+    arguments = case.script
+    if case.rotates:
+        arguments += (f"tokens={setup.material.rotation.resolve()}",)
+    elif not case.refused:
+        arguments += (f"token={setup.material.hot.resolve()}",)
+    threads = 2 if case.workers and cores.scales else 1
+    least = tokens.ROTATION if case.rotates else 0
+    _warm(url, arguments, cores, threads, least)
+
+    time.sleep(SETTLE_SECONDS)
+    pids = procfs.tree(root)
+    memory: list[int] = []
+    answered = client.answered_by_backend(setup.backend_port)
+    hits = None if peer.remembers is None else client.cache_hits(setup.admin_port)
+    started, busy, cpu = time.monotonic(), procfs.core_busy_seconds(cores.proxy), procfs.cpu_seconds(pids)
+    load = wrk.run(
+        url,
+        arguments,
+        seconds=seconds,
+        cores=cores.load,
+        threads=threads,
+        midway=lambda: memory.append(procfs.memory_bytes(pids)),
+    )
+    cpu = procfs.cpu_seconds(pids) - cpu
+    busy = procfs.core_busy_seconds(cores.proxy) - busy
+    elapsed = time.monotonic() - started
+    wrk.judge(load, refusals=case.refused, least_bytes=case.least_bytes)
+    time.sleep(SETTLE_SECONDS)
+    agree(case, load.requests, client.answered_by_backend(setup.backend_port) - answered)
+    if hits is not None and not case.refused:
+        remembered(bool(peer.remembers), load.requests, client.cache_hits(setup.admin_port) - hits)
+    return Figures(
+        case.name,
+        peer.name,
+        number,
+        memory_bytes=memory[0],
+        cpu_us=cpu / load.requests * 1e6,
+        per_second=load.per_second,
+        p50_us=load.p50_us,
+        p99_us=load.p99_us,
+        requests=load.requests,
+        foreign=max(0.0, busy - cpu) / (elapsed * len(cores.proxy)),
+        tls=client.tls_version(setup.port) if case.tls else None,
+    )
+
+
+def _warm(url: str, arguments: tuple[str, ...], cores: Layout, threads: int, least: int) -> None:
+    """Load before the figures; when tokens rotate, until one run has sent each of them once (wrk starts at the first every time)."""
+    seconds = WARM_SECONDS
+    load = wrk.run(url, arguments, seconds=seconds, cores=cores.load, threads=threads)
+    while 0 < load.requests < least:
+        seconds = math.ceil(seconds * least / load.requests * 1.1)
+        load = wrk.run(url, arguments, seconds=seconds, cores=cores.load, threads=threads)
+
+
+def agree(case: Case, asked: int, answered: int) -> None:
+    """
+    Compare wrk's count with the backend's. Requests in flight when wrk stops are answered but not counted by it.
+
+    Raises:
+        BenchError: They differ by more, or a refused request reached the backend.
+    """
+    if case.refused:
+        if answered:
+            raise child.BenchError(f"{answered} refused requests reached the backend")
+    elif not asked <= answered <= asked + wrk.CONNECTIONS:
+        raise child.BenchError(f"wrk counts {asked} answers, the backend {answered}")
+
+
+def remembered(expected: bool, requests: int, hits: int) -> None:
+    """
+    Show that a cache that is measured was used, and one that is switched off was not.
+
+    Raises:
+        BenchError: Hits where there must be none, or too few of them.
+    """
+    if not expected and hits:
+        raise child.BenchError(f"{hits} tokens were found in a cache that is switched off")
+    if expected and hits < 0.99 * requests:
+        raise child.BenchError(f"only {hits} of {requests} tokens were found in the cache")

@@ -1,0 +1,49 @@
+"""What the benchmark needs to know about a proxy."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.certificate import Certificate
+from bench.tokens import Material
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One start of a proxy: where it listens, what it forwards to, whose tokens it believes."""
+
+    port: int
+    backend_port: int
+    directory: Path  # for its configuration; its own, empty
+    material: Material
+    tls: Certificate | None = None
+    admin_port: int = 0  # where a proxy that can be asked tells about its cache
+
+
+@dataclass(frozen=True)
+class Peer:
+    """
+    A proxy in one configuration.
+
+    ``command`` writes the configuration and returns the command line of a process that stays in the foreground.
+    ``program`` is None when it is not installed; ``install`` then tells how.
+    """
+
+    name: str
+    about: str
+    command: Callable[[Setup], list[str]]
+    program: Callable[[], str | None]
+    version: Callable[[], str]
+    install: str
+    verifies: bool = False
+    remembers: bool | None = None  # whether verified tokens are; None where the proxy cannot be asked
+
+
+def first_line_of(*command: str) -> str:
+    """The first line a program prints, on either output: how most of them tell their version."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    return lines[0] if lines else "unknown"

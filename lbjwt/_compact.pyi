@@ -1,0 +1,24 @@
+"""The text of a compact JWS: base64url and JSON, strict, without repair. Importers in Cython find the rest in the .pxd."""
+
+from typing import Any
+
+def parse_base64url(text: bytes) -> bytes | None:
+    """
+    Decode strict, unpadded, canonical base64url.
+
+    Returns None for a byte outside the alphabet, padding, white space, an impossible length, or left-over bits that are not zero:
+    every value has exactly one spelling.
+
+    Source: RFC 7515 section 2, RFC 4648 section 3.5.
+    """
+
+def parse_object(text: bytes) -> dict[str, Any] | None:
+    """
+    Read one JSON object.
+
+    Returns None when the text is not RFC 8259 in UTF-8 (a byte order mark, a lone surrogate and text after the value included), is
+    not an object, nests deeper than 32 levels, holds a number over 40 characters or with an exponent over 3 digits, or names a member
+    twice in one object, escaped or not.
+
+    Source: RFC 7515 section 4, RFC 8259 sections 4 and 8, RFC 8725 section 3.7.
+    """

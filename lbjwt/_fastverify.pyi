@@ -1,0 +1,227 @@
+"""The gate, at the speed of requests. Callers in Cython use the shapes of the .pxd; this is what Python sees of them."""
+
+from collections.abc import Callable, Mapping
+from enum import IntEnum
+from typing import Any, final
+
+class DenyReason(IntEnum):
+    """Why a token was refused: one closed list for log, counter and answer. The numbers never change."""
+
+    NONE = 0
+    MISSING = 1
+    MULTIPLE_TOKENS = 2
+    MALFORMED_CREDENTIALS = 3
+    MALFORMED = 4
+    ALGORITHM_REFUSED = 5
+    UNKNOWN_KEY = 6
+    BAD_SIGNATURE = 7
+    EXPIRED = 8
+    NOT_YET_VALID = 9
+    ISSUED_IN_FUTURE = 10
+    WRONG_ISSUER = 11
+    WRONG_AUDIENCE = 12
+    MISSING_CLAIM = 13
+    INVALID_CLAIM = 14
+    LIFETIME_TOO_LONG = 15
+    INSUFFICIENT_SCOPE = 16
+    KEYS_UNAVAILABLE = 17
+    UNREPRESENTABLE_CLAIM = 18
+    INTERNAL = 19
+
+def hash_is_randomised() -> bool:
+    """
+    True when this process hashes bytes with a key of its own.
+
+    With a known key (PYTHONHASHSEED set to a number) anyone can make tokens that collide in the cache's table; a server must not start.
+    """
+
+class Grant:
+    """
+    A verified token, immutable. `repr` shows no part of the token.
+
+    Attributes:
+        token: The whole compact token.
+        issuer: Its `iss`, "" when it has none.
+        key_id: Of the key that signed, "" when it has none.
+        algorithm: The JWS algorithm.
+        valid_from: Seconds since the epoch, clock skew taken into account; inclusive.
+        valid_until: Seconds since the epoch, clock skew taken into account; exclusive.
+        epoch: Of the gate that granted it.
+        identity_headers: Ready-made header lines for the backend.
+        key: The verification key.
+    """
+
+    @property
+    def token(self) -> bytes: ...
+    @property
+    def claims(self) -> Mapping[str, Any]:
+        """The claims, read from the token at each access: what is done to a result reaches no other."""
+
+    @property
+    def issuer(self) -> str: ...
+    @property
+    def key_id(self) -> str: ...
+    @property
+    def algorithm(self) -> str: ...
+    @property
+    def valid_from(self) -> float: ...
+    @property
+    def valid_until(self) -> float: ...
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def identity_headers(self) -> bytes: ...
+    @property
+    def key(self) -> Any: ...
+    def __init__(
+        self,
+        token: bytes,
+        *,
+        valid_from: float = 0.0,
+        valid_until: float = ...,
+        epoch: int = 0,
+        identity_headers: bytes = b"",
+        issuer: str = "",
+        key_id: str = "",
+        algorithm: str = "",
+        key: object = None,
+    ) -> None:
+        """A grant of the caller's own making; the gate never builds on one it did not grant itself."""
+
+class GrantCache:
+    """
+    Verified tokens by whole token: no hash collision can turn one token into another.
+
+    Bounded in bytes (token, header lines, record and the table itself) and entries. Eviction is SIEVE: tokens seen once leave before
+    tokens in use.
+
+    Attributes:
+        bytes_used: Estimate of the memory in use.
+        hits: Lookups answered, hint hits of the gate included.
+        misses: Lookups that found nothing, or something dead.
+        evictions: Entries that left for want of room.
+    """
+
+    @property
+    def max_bytes(self) -> int: ...
+    @property
+    def max_entries(self) -> int: ...
+    @property
+    def bytes_used(self) -> int: ...
+    @property
+    def hits(self) -> int: ...
+    @property
+    def misses(self) -> int: ...
+    @property
+    def evictions(self) -> int: ...
+    def __init__(self, *, max_bytes: int = ..., max_entries: int = 1_000_000) -> None: ...
+    def __len__(self) -> int: ...
+    def __contains__(self, token: bytes) -> bool: ...
+    def lookup(self, token: bytes, now: float, epoch: int) -> Grant | None:
+        """The entry, or None when absent. One that is out of its time or of another epoch is dropped on sight."""
+
+    def insert(self, grant: Grant) -> bool:
+        """Keep a grant, in place of one with the same token. False when it does not fit at all."""
+
+    def discard_key(self, key: object) -> int:
+        """Drop all grants of this very key object; returns how many. They are no hints any more either."""
+
+    def discard(self, doomed: Callable[[Grant], bool]) -> int:
+        """Drop all grants for which doomed is true; returns how many."""
+
+    def clear(self) -> None:
+        """Drop all grants."""
+
+class SignatureCheck:
+    """
+    One key with one of its algorithms.
+
+    Attributes:
+        key: The verification key.
+        key_id: Of that key.
+        algorithm: The JWS algorithm.
+        signature_size: Bytes of every signature it can accept.
+    """
+
+    @property
+    def key(self) -> Any: ...
+    @property
+    def key_id(self) -> str: ...
+    @property
+    def algorithm(self) -> str: ...
+    @property
+    def signature_size(self) -> int: ...
+    def __init__(
+        self,
+        *,
+        key: object,
+        key_id: str,
+        algorithm: str,
+        signature_size: int,
+        verify: Callable[..., None],
+        arguments: tuple[object, ...] = (),
+        raw_ecdsa: bool = False,
+    ) -> None:
+        """
+        Args:
+            verify: Called with signature, signed bytes and arguments; raises cryptography's InvalidSignature, or returns.
+            raw_ecdsa: Signatures come as r || s and are turned into DER first.
+        """
+
+    def verify(self, signature: bytes, signed: bytes) -> bool:
+        """True when the signature is one of these bytes by this key."""
+
+class ClaimRules:
+    """What a policy asks of the claims. Abstract; subclassed in Cython."""
+
+@final
+class Verification:
+    """Keys and rules of one issuer, fixed for life."""
+
+    def __init__(
+        self,
+        *,
+        resolve: Callable[[dict[str, Any]], SignatureCheck | DenyReason] | None,
+        rules: ClaimRules,
+        identity: Callable[[Mapping[str, Any]], bytes | None] | None = None,
+        allow_padding: bool = False,
+    ) -> None:
+        """
+        Args:
+            resolve: The check a header asks for; None while there are no keys.
+            identity: Header lines for the backend, or None when a claim cannot be one; None for no header lines.
+        """
+
+class Gate:
+    """
+    The admission of one route: credentials in, Grant or reason out. Never raises for what a client sends.
+
+    Attributes:
+        cache: Of verified tokens.
+        epoch: Of this gate alone.
+        max_token: Greatest token in bytes.
+        faults: Faults of ours, each refused as INTERNAL.
+        last_fault: Class name of the last one, "" when there was none.
+    """
+
+    @property
+    def cache(self) -> GrantCache: ...
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def max_token(self) -> int: ...
+    @property
+    def faults(self) -> int: ...
+    @property
+    def last_fault(self) -> str: ...
+    def __init__(
+        self, *, cache: GrantCache, verification: Verification, max_token: int = 8192, allow_padding: bool = False
+    ) -> None: ...
+    def replace(self, verification: Verification) -> None:
+        """Judge unknown tokens by this from now on. Known ones stay known: dropping those is the caller's part."""
+
+    def authorize(self, value: bytes | None, now: float, hint: Grant | None = None) -> tuple[Grant | None, DenyReason]:
+        """Judge an Authorization value (None: there was none) at a time in seconds since the epoch."""
+
+    def verify(self, token: bytes, now: float) -> tuple[Grant | None, DenyReason]:
+        """Judge a bare token at a time in seconds since the epoch."""

@@ -1,0 +1,14 @@
+"""The rules on claims (RFC 7519 section 4.1), compiled from an IssuerPolicy."""
+
+from lbjwt._fastverify import ClaimRules
+from lbjwt.auth.policy import IssuerPolicy
+
+class PolicyRules(ClaimRules):
+    """
+    What one policy asks of the claims of a token.
+
+    Types first (INVALID_CLAIM), then issuer, audience, times, lifetime, required claims and scopes. A token is valid when
+    `nbf - skew <= now < exp + skew`, and its `iat` is no later than `now + skew`.
+    """
+
+    def __init__(self, policy: IssuerPolicy) -> None: ...

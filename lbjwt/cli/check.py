@@ -1,0 +1,32 @@
+"""``lbjwt check``: every problem of a configuration file in one run."""
+
+from pathlib import Path
+
+import click
+
+from lbjwt.cli.report import print_problems, stop_for
+from lbjwt.config.load import examine_file
+
+__all__ = ["check"]
+
+
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--strict", is_flag=True, help="Treat warnings as errors.")
+def check(config: Path, strict: bool) -> None:
+    """Print every problem of a configuration file, with its place and a suggestion.
+
+    The files it names are looked into as well: keys must load, a certificate must match its private key.
+    Exit code 0: no errors (with --strict: and no warnings); 2: problems.
+    """
+    examination = examine_file(config)
+    problems = list(examination.problems)
+    if examination.configuration is not None:
+        from lbjwt.cli.files import file_problems
+
+        problems += examination.placed(file_problems(examination.configuration))
+        problems.sort(key=lambda problem: (problem.line or 0, problem.column or 0))
+    print_problems(problems, examination.source)
+    stop_for(problems, strict=strict)
+    warnings = f", {len(problems)} warning{'s' if len(problems) > 1 else ''}" if problems else ""
+    click.echo(f"{config}: good{warnings}")

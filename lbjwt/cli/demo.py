@@ -1,0 +1,26 @@
+"""``lbjwt demo``: the whole thing on loopback, to look at and to play with."""
+
+import sys
+
+import click
+
+__all__ = ["demo"]
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Run every printed line once and end.")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=8080,
+    show_default=True,
+    help="Where the balancer listens, when the port is free.",
+)
+def demo(once: bool, port: int) -> None:
+    """Run an issuer, three backends and the balancer on loopback until Ctrl-C.
+
+    Prints lines to copy, with real tokens: a valid one, an expired one, one for another audience, and none.
+    """
+    from lbjwt.demo import run
+
+    sys.exit(run(once=once, port=port))

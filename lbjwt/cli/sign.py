@@ -1,0 +1,85 @@
+"""Sign a token with a key from a file: for tests and demonstrations, an issuer has better means. No message holds a key."""
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any, Final
+
+from joserfc import jwt
+from joserfc.errors import JoseError, SecurityWarning
+from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey, import_key
+
+from lbjwt.config.fields import is_hmac
+
+__all__ = ["SigningError", "sign"]
+
+_OF_CURVE: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA", "Ed448": "EdDSA"}
+_LONGEST: Final = 1 << 16  # bytes of a key file
+_HASH_BYTES: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
+
+
+class SigningError(Exception):
+    """The key cannot be read or cannot sign this."""
+
+
+def sign(path: Path, claims: dict[str, Any], *, algorithm: str | None, kid: str | None, typ: str) -> str:
+    """
+    Return a compact JWS.
+
+    Args:
+        path: A private JWK, a private key in PEM, or, when the algorithm is an HMAC, any bytes.
+        algorithm: None for what the key says: its ``alg``, else RS256, the algorithm of its curve, or EdDSA.
+        kid: Key id for the header; None for the key's own, if it has one.
+
+    Raises:
+        SigningError: Anything else.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LONGEST + 1)
+    except OSError as error:
+        raise SigningError(f"cannot read {path}: {error.strerror}") from None
+    if len(content) > _LONGEST:
+        raise SigningError(f"{path} is too long for a key")
+    key = _secret(path, content, algorithm) if algorithm is not None and is_hmac(algorithm) else _private(path, content)
+    chosen = algorithm or _algorithm(key)
+    header = {"typ": typ, "alg": chosen}
+    if kid is not None or key.kid:
+        header["kid"] = kid if kid is not None else str(key.kid)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SecurityWarning)  # EdDSA is an old name, not a weak algorithm (RFC 9864)
+            return jwt.encode(header, claims, key, algorithms=[chosen])
+    except (JoseError, ValueError, TypeError, KeyError):
+        raise SigningError(f"the key in {path} cannot sign with {chosen}") from None
+
+
+def _secret(path: Path, content: bytes, algorithm: str) -> OctKey:
+    if content.lstrip()[:1] == b"{" or b"-----BEGIN" in content:
+        raise SigningError(f"{path} holds a JWK or PEM, whose text is no secret for {algorithm}")
+    if len(content) < _HASH_BYTES[algorithm]:
+        raise SigningError(
+            f"the secret in {path} is shorter than the {_HASH_BYTES[algorithm]} bytes that {algorithm} needs (RFC 7518 section 3.2)"
+        )
+    return OctKey.import_key(content)
+
+
+def _private(path: Path, content: bytes) -> RSAKey | ECKey | OKPKey:
+    """Import the private key of a file; its text decides what it is, because the user of a command line knows where the file came from."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SecurityWarning)
+            key = import_key(content if b"-----BEGIN" in content else json.loads(content))
+    except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        key = None
+    if isinstance(key, RSAKey | ECKey | OKPKey) and key.is_private:
+        return key
+    raise SigningError(
+        f"{path} holds no private JWK and no unencrypted private key in PEM; for a secret, say --algorithm HS256"
+    )
+
+
+def _algorithm(key: RSAKey | ECKey | OKPKey | OctKey) -> str:
+    if key.alg:
+        return str(key.alg)
+    return _OF_CURVE.get(key.curve_name, "ES256") if isinstance(key, ECKey | OKPKey) else "RS256"

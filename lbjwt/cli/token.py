@@ -1,0 +1,165 @@
+"""
+``lbjwt token``: mint, inspect and verify tokens by hand.
+
+A token on the command line can be read by every user of the machine while the command runs, and stays in the shell's history; ``-``
+(the default) reads it from standard input.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from lbjwt.cli.compact import NotCompact, decode, describe_times
+from lbjwt.cli.report import EXIT_CONFIGURATION, print_problems
+from lbjwt.cli.sign import SigningError, sign
+from lbjwt.config.fields import ALGORITHMS
+from lbjwt.config.flags import Flags, issuer_from_flags
+from lbjwt.config.problems import ConfigurationError
+from lbjwt.units import UnitError, parse_duration
+
+__all__ = ["token"]
+
+_LONGEST: Final = 1 << 20  # bytes read from standard input: no token is longer
+
+
+@click.group()
+def token() -> None:
+    """Mint, inspect and verify tokens.
+
+    Give tokens on standard input: what stands on a command line can be read by every user of the machine.
+    """
+
+
+@token.command()
+@click.option(
+    "--key",
+    "key_file",
+    required=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Private JWK or PEM, or a secret.",
+)
+@click.option("--algorithm", type=click.Choice(ALGORITHMS), help="Default: what the key says; needed for a secret.")
+@click.option("--kid", help="Key id for the header.  [default: the key's own]")
+@click.option("--typ", default="JWT", show_default=True, help="The typ header, such as at+jwt.")
+@click.option(
+    "--claim",
+    "claims",
+    multiple=True,
+    metavar="NAME=TEXT|NAME:=JSON",
+    help="A claim: sub=alice, or admin:=true. Repeatable.",
+)
+@click.option(
+    "--expires-in", default="5m", show_default=True, metavar="DURATION", help="Sets exp, from now on; iat is now."
+)
+def mint(
+    key_file: Path, algorithm: str | None, kid: str | None, typ: str, claims: tuple[str, ...], expires_in: str
+) -> None:
+    """Sign a token and print it.
+
+    Claims named with --claim win over those set by themselves:
+
+        lbjwt token mint --key private.jwk --claim iss=https://issuer.example --claim aud=api --claim sub=alice
+    """
+    try:
+        lifetime = parse_duration(expires_in)
+    except UnitError as error:
+        raise click.BadParameter(str(error), param_hint="--expires-in") from None
+    now = int(time.time())
+    content: dict[str, Any] = {"iat": now, "exp": now + int(lifetime)}
+    for claim in claims:
+        name, value = _claim(claim)
+        content[name] = value
+    try:
+        click.echo(sign(key_file, content, algorithm=algorithm, kid=kid, typ=typ))
+    except SigningError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _claim(text: str) -> tuple[str, Any]:
+    name, separator, value = text.partition("=")
+    if not separator or name in ("", ":"):
+        raise click.BadParameter("a claim is NAME=TEXT or NAME:=JSON", param_hint="--claim")
+    if not name.endswith(":"):
+        return name, value
+    try:
+        return name[:-1], json.loads(value)
+    except ValueError:
+        raise click.BadParameter(f"what follows {name}= is not JSON", param_hint="--claim") from None
+
+
+@token.command()
+@click.argument("text", metavar="[TOKEN]", default="-")
+def inspect(text: str) -> None:
+    """Print what a token says, WITHOUT VERIFYING it.
+
+    TOKEN is - (the default) for standard input. Anybody can write a token that says anything: trust nothing of it.
+    """
+    try:
+        header, claims = decode(_given(text))
+    except NotCompact as error:
+        raise click.ClickException(str(error)) from None
+    click.echo("NOT VERIFIED: anybody could have written this.", err=True)
+    click.echo(json.dumps({"header": header, "claims": claims}, indent=2))
+    for line in describe_times(claims, time.time()):
+        click.echo(line, err=True)
+
+
+@token.command()
+@click.option("--jwks", metavar="FILE", help="A file with a JWK Set.")
+@click.option("--pem", metavar="FILE", help="A file with a public key or certificate in PEM.")
+@click.option("--secret-file", metavar="FILE", help="A file whose bytes are the HMAC secret.")
+@click.option("--issuer", metavar="TEXT", help="The exact iss claim.")
+@click.option("--any-issuer", is_flag=True, help="Accept any issuer.")
+@click.option("--audience", multiple=True, metavar="TEXT", help="An accepted aud claim. Repeatable.")
+@click.option("--any-audience", is_flag=True, help="Accept any audience.")
+@click.option("--algorithm", multiple=True, metavar="NAME", help="An accepted signature algorithm. Repeatable.")
+@click.argument("text", metavar="[TOKEN]", default="-")
+def verify(text: str, **said: Any) -> None:
+    """Verify a token the way `lbjwt serve` would, and tell why not.
+
+    TOKEN is - (the default) for standard input. Exit code 0: accepted, the claims are printed; 1: refused; 2: a problem with the flags or the keys.
+    """
+    flags = Flags(**said)
+    if flags.jwks is not None and "://" in flags.jwks:
+        raise click.UsageError("the keys come from a file here; fetch the JWK Set first.")
+    try:
+        issuer = issuer_from_flags(flags, Path.cwd())
+    except ConfigurationError as error:
+        print_problems(error.problems, "")
+        sys.exit(EXIT_CONFIGURATION)
+    from lbjwt.auth.policy import IssuerPolicy
+    from lbjwt.auth.verifier import Verifier
+    from lbjwt.cli.files import ring_of_file
+    from lbjwt.errors import KeyFormatError
+
+    try:
+        ring = ring_of_file(issuer)
+    except (OSError, KeyFormatError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        click.echo(f"Error: the keys cannot be used: {reason}", err=True)
+        sys.exit(EXIT_CONFIGURATION)
+    policy = IssuerPolicy(issuer=issuer.issuer, audiences=issuer.audiences or None, algorithms=issuer.algorithms)
+    verdict = Verifier(ring, policy).verify(_given(text))
+    grant = verdict.grant
+    if grant is None:
+        click.echo(f"refused: {verdict.reason.name.lower().replace('_', ' ')}", err=True)
+        sys.exit(1)
+    click.echo(json.dumps(dict(grant.claims), indent=2))
+    click.echo(f"accepted: {grant.algorithm}{f', key {grant.key_id}' if grant.key_id else ''}", err=True)
+
+
+def _given(text: str) -> str:
+    """Return the token without what people copy along with it: white space around it, and the word Bearer."""
+    if text == "-":
+        text = sys.stdin.buffer.read(_LONGEST).decode("utf-8", "replace")
+    else:
+        click.echo(
+            "note: every user of this machine can read a command line; prefer standard input for tokens", err=True
+        )
+    text = text.strip()
+    return text[7:].strip() if text[:7].lower() == "bearer " else text

@@ -1,0 +1,26 @@
+"""
+The configuration as YAML that reads back as the same configuration.
+
+Writes what was given, with readable units, and leaves out what was left to its default. File names come out resolved, so that the
+text can be saved anywhere.
+"""
+
+import io
+
+from ruamel.yaml import YAML
+
+from lbjwt.config.model import Configuration
+
+__all__ = ["dump"]
+
+
+def dump(configuration: Configuration) -> str:
+    """Return the YAML text of a configuration. It holds no secret: keys and secrets stand in files of their own."""
+    writer = YAML(typ="rt", pure=True)
+    writer.default_flow_style = False
+    writer.allow_unicode = True
+    writer.width = 4096  # never fold a value: a folded name is hard to read and easy to break by editing
+    writer.indent(mapping=2, sequence=4, offset=2)
+    text = io.StringIO()
+    writer.dump(configuration.model_dump(mode="json", exclude_unset=True), text)
+    return text.getvalue()

@@ -1,0 +1,130 @@
+"""
+The reference part of ``docs/configuration.md``, made from the model so that it cannot say anything else.
+
+``python -m lbjwt.config.reference docs/configuration.md`` rewrites the part between the two markers of that page; a test tells when it is due.
+"""
+
+import sys
+import types
+from pathlib import Path
+from typing import Any, Final, Literal, Union, get_args, get_origin
+
+import annotated_types
+from pydantic.fields import FieldInfo
+
+from lbjwt.config.fields import Bytes, Seconds, Workers
+from lbjwt.config.model import Configuration
+from lbjwt.config.section import Section
+from lbjwt.units import format_duration, format_size
+
+__all__ = ["BEGIN", "END", "render", "rewrite"]
+
+BEGIN: Final = "<!-- reference: begin (made by python -m lbjwt.config.reference) -->"
+END: Final = "<!-- reference: end -->"
+_NAMES: Final = {
+    "File": "file",
+    "Path": "file",
+    "Address": "address",
+    "str": "text",
+    "int": "number",
+    "bool": "true or false",
+}
+
+
+def render() -> str:
+    """Return the reference: one table for each section of the file, in the order of the file."""
+    return "\n\n".join(_section(Configuration, "", "The whole file"))
+
+
+def rewrite(page: str) -> str:
+    """
+    Return the page with the part between its markers made anew.
+
+    Raises:
+        ValueError: The page lacks a marker.
+    """
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError("the page has no place for the reference")
+    return f"{before}{BEGIN}\n\n{render()}\n\n{END}{after}"
+
+
+def _section(section: type[Section], where: str, title: str) -> list[str]:
+    rows = ["| key | value | default | meaning |", "| --- | --- | --- | --- |"]
+    inner: list[str] = []
+    for name, field in section.model_fields.items():
+        rows.append(f"| `{name}` | {_value(field)} | {_default(field)} | {field.description} |")
+        child = _child(field.annotation)
+        if child is not None:
+            step = {dict: ".<label>", tuple: "[]"}.get(_container(field.annotation), "")
+            path = f"{where}.{name}{step}".removeprefix(".")
+            inner += _section(child, path, f"`{path}`")
+    return [f"### {title}\n\n{(section.__doc__ or '').strip()}\n\n" + "\n".join(rows), *inner]
+
+
+def _value(field: FieldInfo) -> str:
+    """The kind of value and its bounds, in words."""
+    if field.annotation == Workers or field.annotation == (int | Literal["auto"]):
+        return "number, 1 to 1024, or `auto`"
+    return _kind(field.annotation, field.metadata)
+
+
+def _kind(annotation: Any, metadata: list[Any]) -> str:
+    for mark in metadata:
+        if isinstance(mark, Seconds):
+            return f"duration, {format_duration(mark.least)} to {format_duration(mark.most)}"
+        if isinstance(mark, Bytes):
+            return f"size, {format_size(mark.least)} to {format_size(mark.most)}"
+    arguments = [argument for argument in get_args(annotation) if argument is not type(None) and argument is not ...]
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return ", ".join(f"`{word}`" for word in arguments)
+    if origin is tuple:
+        return f"list of {_kind(arguments[0], [])}"
+    if origin is dict:
+        return f"label: {_kind(arguments[1], [])}"
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return "mapping"
+    if hasattr(annotation, "__metadata__"):
+        return _kind(annotation.__origin__, list(annotation.__metadata__))
+    if origin in (Union, types.UnionType):
+        return "network" if len(arguments) > 1 else _kind(arguments[0], metadata)
+    low = next((mark.ge for mark in metadata if isinstance(mark, annotated_types.Ge)), None)
+    high = next((mark.le for mark in metadata if isinstance(mark, annotated_types.Le)), None)
+    name = _NAMES.get(getattr(annotation, "__name__", ""), "text")
+    return f"{name}, {low} to {high}" if low is not None and high is not None else name
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if value is None or value == () or isinstance(value, Section):
+        return "–"
+    kind = _value(field)
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    text = (
+        format_duration(value)
+        if kind.startswith("duration")
+        else format_size(value)
+        if kind.startswith("size")
+        else str(value)
+    )
+    return f"`{text}`"
+
+
+def _container(annotation: Any) -> Any:
+    return _container(annotation.__origin__) if hasattr(annotation, "__metadata__") else get_origin(annotation)
+
+
+def _child(annotation: Any) -> type[Section] | None:
+    if isinstance(annotation, type) and get_origin(annotation) is None:
+        return annotation if issubclass(annotation, Section) else None
+    return next((child for part in get_args(annotation) if (child := _child(part)) is not None), None)
+
+
+if __name__ == "__main__":
+    page = Path(sys.argv[1])
+    page.write_text(rewrite(page.read_text("utf-8")), "utf-8")

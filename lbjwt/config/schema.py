@@ -1,0 +1,46 @@
+"""
+The JSON Schema (draft 2020-12) of the configuration file, for editors that complete and check while one types.
+
+A schema knows less than the model: rules between keys are told only where it can say them. ``lbjwt check`` is the judge.
+"""
+
+from typing import Any, Final
+
+from pydantic.json_schema import GenerateJsonSchema
+
+from lbjwt.config.model import Configuration
+from lbjwt.units import DURATION_PATTERN, SIZE_PATTERN, format_duration, format_size
+
+__all__ = ["json_schema"]
+
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+
+class _Generator(GenerateJsonSchema):
+    """Without a title for every field: a title that repeats the key helps nobody."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the schema as a JSON object."""
+    schema = Configuration.model_json_schema(schema_generator=_Generator)
+    for section in (schema, *schema["$defs"].values()):
+        for key, rule in section["properties"].items():
+            _write_default(rule)
+            if section is schema and key in ("issuers", "clusters"):
+                rule.update(minProperties=1, maxProperties=1)
+    return {"$schema": DIALECT, **schema, "title": "lbjwt configuration"}
+
+
+def _write_default(rule: dict[str, Any]) -> None:
+    """Write the default of a duration or a size the way the file does, and drop those that an editor has no use for."""
+    default = rule.get("default")
+    patterns = {part.get("pattern") for part in (rule, *rule.get("anyOf", ()))}
+    if isinstance(default, dict) or ("default" in rule and default is None):
+        del rule["default"]
+    elif DURATION_PATTERN in patterns and isinstance(default, int | float):
+        rule["default"] = format_duration(default)
+    elif SIZE_PATTERN in patterns and isinstance(default, int):
+        rule["default"] = format_size(default)

@@ -1,0 +1,34 @@
+"""
+The exceptions of lbjwt, all under one roof.
+
+    LbjwtError
+    ├── ConfigurationError     what was asked for cannot be (also a ValueError)
+    ├── KeyFormatError         a key or key set that cannot be used (also a ValueError)
+    └── TokenRefused           a token that was not accepted; carries its DenyReason
+
+No message holds a token, a key or a secret, or a part of one.
+"""
+
+from lbjwt._fastverify import DenyReason
+
+__all__ = ["ConfigurationError", "KeyFormatError", "LbjwtError", "TokenRefused"]
+
+
+class LbjwtError(Exception):
+    """Base of everything lbjwt raises on purpose."""
+
+
+class ConfigurationError(LbjwtError, ValueError):
+    """What was asked for cannot be: the message says what, in the words of the configuration."""
+
+
+class KeyFormatError(LbjwtError, ValueError):
+    """A key or key set that cannot be used: wrong form, too weak, or not meant for checking signatures."""
+
+
+class TokenRefused(LbjwtError):
+    """A token was not accepted."""
+
+    def __init__(self, reason: DenyReason) -> None:
+        super().__init__(f"token refused: {reason.name}")
+        self.reason = reason

@@ -1,0 +1,101 @@
+"""
+The signature algorithms lbjwt knows, as one closed table. `none` is not among them and cannot be added (RFC 8725 section 3.2).
+
+Knows names, key types and sizes; no keys. An algorithm that is not in the table does not exist for any other module.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+
+from lbjwt.errors import ConfigurationError
+
+__all__ = ["ALGORITHMS", "Algorithm", "Family", "algorithms_for", "known_algorithms"]
+
+
+class Family(Enum):
+    """How a signature is made; decides the primitive and its padding."""
+
+    RSA_PKCS1 = "RSASSA-PKCS1-v1_5"
+    RSA_PSS = "RSASSA-PSS"
+    ECDSA = "ECDSA"
+    EDDSA = "EdDSA"
+    HMAC = "HMAC"
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """
+    One row of the table.
+
+    Attributes:
+        name: The JWS `alg` value, exact spelling.
+        kty: The JWK key type it needs.
+        crv: The JWK curve it needs; "" where the key type has none.
+        hash_name: As hashlib spells it; "" where the primitive brings its own.
+        digest_size: Bytes of the hash; the least size of an HMAC secret (RFC 7518 section 3.2).
+        signature_size: Bytes of every signature; 0 for RSA, where it is the size of the modulus.
+    """
+
+    name: str
+    family: Family
+    kty: str
+    crv: str = ""
+    hash_name: str = ""
+    digest_size: int = 0
+    signature_size: int = 0
+
+    @property
+    def symmetric(self) -> bool:
+        """True for HMAC, where the key that checks also signs."""
+        return self.family is Family.HMAC
+
+
+def _table() -> Iterable[Algorithm]:
+    # RFC 7518 section 3.1
+    for bits, size in ((256, 32), (384, 48), (512, 64)):
+        yield Algorithm(f"RS{bits}", Family.RSA_PKCS1, "RSA", "", f"sha{bits}", size)
+        yield Algorithm(f"PS{bits}", Family.RSA_PSS, "RSA", "", f"sha{bits}", size)
+        yield Algorithm(f"HS{bits}", Family.HMAC, "oct", "", f"sha{bits}", size, size)
+    yield Algorithm("ES256", Family.ECDSA, "EC", "P-256", "sha256", 32, 64)
+    yield Algorithm("ES384", Family.ECDSA, "EC", "P-384", "sha384", 48, 96)
+    yield Algorithm("ES512", Family.ECDSA, "EC", "P-521", "sha512", 64, 132)
+    # RFC 9864: one name, one curve. `EdDSA` (RFC 8037) stands for either curve and gets its size from the key.
+    yield Algorithm("Ed25519", Family.EDDSA, "OKP", "Ed25519", signature_size=64)
+    yield Algorithm("Ed448", Family.EDDSA, "OKP", "Ed448", signature_size=114)
+    yield Algorithm("EdDSA", Family.EDDSA, "OKP")
+
+
+ALGORITHMS: MappingProxyType[str, Algorithm] = MappingProxyType({row.name: row for row in _table()})
+
+
+def algorithms_for(kty: str, crv: str = "", secret_size: int = 0) -> frozenset[str]:
+    """
+    The names of all algorithms a key of this type could serve; empty for a type or curve we do not use.
+
+    Args:
+        secret_size: Bytes of an `oct` secret; algorithms with a longer hash are left out (RFC 7518 section 3.2).
+    """
+    if kty == "OKP":
+        return frozenset({"EdDSA", crv}) if crv in ("Ed25519", "Ed448") else frozenset()
+    return frozenset(
+        row.name for row in ALGORITHMS.values() if row.kty == kty and row.crv == crv and (kty != "oct" or row.digest_size <= secret_size)
+    )
+
+
+def known_algorithms(names: Iterable[str]) -> tuple[str, ...]:
+    """
+    The names as given, once each one is known.
+
+    Raises:
+        ConfigurationError: A name that is not in the table, or no name at all.
+    """
+    chosen = tuple(names)
+    if not chosen:
+        raise ConfigurationError("the list of algorithms is empty")
+    for name in chosen:
+        if name not in ALGORITHMS:
+            hint = " (it is never accepted)" if name.lower() == "none" else f"; known are {', '.join(sorted(ALGORITHMS))}"
+            raise ConfigurationError(f"unknown algorithm {name!r}{hint}")
+    return chosen

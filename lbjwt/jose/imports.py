@@ -1,0 +1,131 @@
+"""
+Ways to a verification key: one JWK, or one PEM text (public key or certificate). Secrets go to `keys.secret_key` directly.
+
+Text in, VerificationKey or KeyFormatError out. Closes what the JWK import of joserfc leaves open: private members, sizes, exponents,
+curves, encodings, and the meaning of `use`, `key_ops` and `alg`.
+
+Source: RFC 7517 section 4, RFC 7518 section 6, RFC 8037 section 2.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.x509 import load_pem_x509_certificate
+from joserfc.jwk import JWKRegistry
+
+from lbjwt._compact import parse_base64url
+from lbjwt.errors import KeyFormatError
+from lbjwt.jose.algorithms import ALGORITHMS
+from lbjwt.jose.keys import VerificationKey, public_key
+from lbjwt.jose.weak import MAX_RSA_BITS
+
+__all__ = ["import_jwk", "import_pem", "is_usable_key_id"]
+
+MAX_KEY_ID = 256                 # characters
+
+# The public members of each type; everything else of a JWK is either a label or private.
+_PUBLIC_MEMBERS = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
+_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth"})
+_COORDINATE_BYTES = {"P-256": 32, "P-384": 48, "P-521": 66, "Ed25519": 32, "Ed448": 57}
+
+
+def is_usable_key_id(kid: object) -> bool:
+    """True for a string of 1 to 256 printable characters (THREATS A8). Others match no key."""
+    return isinstance(kid, str) and 0 < len(kid) <= MAX_KEY_ID and kid.isprintable()
+
+
+def import_jwk(jwk: Mapping[str, Any], *, allowed: Iterable[str] | None = None) -> tuple[VerificationKey, tuple[str, ...]]:
+    """
+    Import one public JWK.
+
+    Private members are dropped unread, with a warning: the public half alone decides (THREATS B13, B14).
+
+    Args:
+        allowed: Algorithms the key may check at most; None for all that fit. A JWK with `alg` serves that one only.
+
+    Returns:
+        The key, and warnings about it.
+
+    Raises:
+        KeyFormatError: Symmetric, unknown, weak, malformed, or not meant for checking signatures.
+    """
+    kty = jwk.get("kty")
+    if kty == "oct":
+        raise KeyFormatError("a symmetric key has no place in a key set; use a secret file")
+    names = _PUBLIC_MEMBERS.get(kty) if isinstance(kty, str) else None
+    if names is None:
+        raise KeyFormatError("an unknown key type")
+    kid = jwk.get("kid", "")
+    if kid != "" and not is_usable_key_id(kid):
+        raise KeyFormatError(f"a key id that is not 1 to {MAX_KEY_ID} printable characters")
+    chosen = _algorithms_of(jwk, allowed)
+    _check_purpose(jwk)
+    members = {name: value for name in names if isinstance(value := jwk.get(name), str)}
+    if len(members) < len(names):
+        raise KeyFormatError(f"a key without {' and '.join(names)} as text")
+    _check_sizes(members)
+    try:
+        imported = JWKRegistry.import_key({"kty": str(kty), **members})
+        raw = getattr(imported, "public_key", None)
+    except Exception as problem:     # joserfc lets ValueError, KeyError and TypeError through, depending on the type
+        raise KeyFormatError("key material that is no valid public key") from problem
+    warnings = ("private members were ignored",) if _PRIVATE_MEMBERS & jwk.keys() else ()
+    return public_key(raw, kid=kid, allowed=chosen), warnings
+
+
+def _algorithms_of(jwk: Mapping[str, Any], allowed: Iterable[str] | None) -> frozenset[str] | None:
+    """What `alg` and the configuration leave; RFC 7517 section 4.4, RFC 8725 section 3.1."""
+    named = jwk.get("alg")
+    if named is None:
+        return None if allowed is None else frozenset(allowed)
+    if not isinstance(named, str) or named not in ALGORITHMS:
+        raise KeyFormatError("an algorithm that is not used for signatures here")
+    if allowed is not None and named not in frozenset(allowed):
+        raise KeyFormatError(f"its algorithm {named} is not among the configured ones")
+    return frozenset({named})
+
+
+def _check_purpose(jwk: Mapping[str, Any]) -> None:
+    """RFC 7517 sections 4.2 and 4.3: a key meant for something else checks nothing."""
+    if jwk.get("use", "sig") != "sig":
+        raise KeyFormatError("a key whose use is not sig")
+    operations = jwk.get("key_ops", ["verify"])
+    if not isinstance(operations, list) or "verify" not in operations:
+        raise KeyFormatError("a key whose key_ops do not include verify")
+
+
+def _check_sizes(members: Mapping[str, str]) -> None:
+    """Strict base64url and the exact or bounded length of each number, before any arithmetic is done with it."""
+    curve = members.get("crv")
+    if curve is not None and curve not in _COORDINATE_BYTES:
+        raise KeyFormatError("a curve other than P-256, P-384, P-521, Ed25519 and Ed448")
+    for name, text in members.items():
+        if name == "crv":
+            continue
+        value = parse_base64url(text.encode("utf-8", "replace"))
+        if not value:
+            raise KeyFormatError(f"{name} is not base64url")
+        if curve is not None and len(value) != _COORDINATE_BYTES[curve]:
+            raise KeyFormatError(f"{name} has not the length of its curve")
+        if curve is None and len(value) > MAX_RSA_BITS // 8 + 1:
+            raise KeyFormatError(f"{name} is longer than {MAX_RSA_BITS} bits")
+
+
+def import_pem(text: bytes | str, *, kid: str = "", allowed: Iterable[str] | None = None) -> VerificationKey:
+    """
+    Import one PEM public key (SubjectPublicKeyInfo or PKCS#1) or certificate. Of a certificate only the key counts, not its dates.
+
+    Raises:
+        KeyFormatError: A private key, several PEM blocks, another format, or a weak key.
+    """
+    data = text.encode("utf-8", "replace") if isinstance(text, str) else text
+    if data.count(b"-----BEGIN") != 1:
+        raise KeyFormatError("the file must hold exactly one PEM block: a public key or a certificate")
+    if b"PRIVATE KEY-----" in data:
+        raise KeyFormatError("this is a private key; the balancer needs the public key only")
+    try:
+        raw = load_pem_x509_certificate(data).public_key() if b"BEGIN CERTIFICATE" in data else load_pem_public_key(data)
+    except Exception as problem:     # ValueError, UnsupportedAlgorithm, and what the ASN.1 parser finds
+        raise KeyFormatError("the PEM block is neither a public key nor a certificate we can use") from problem
+    return public_key(raw, kid=kid, allowed=allowed)

@@ -1,0 +1,198 @@
+"""
+A verification key: public material (or an HMAC secret), and the closed set of algorithms it may check.
+
+Every way to a key (JWK, PEM, certificate, secret) ends in `public_key` or `secret_key`, so the rules on sizes, curves and exponents
+stand in one place. Nothing here prints key material.
+
+Source: RFC 7518 sections 3 and 6, RFC 8037, RFC 8725 sections 3.1 to 3.5.
+"""
+
+from collections.abc import Callable, Iterable
+from hashlib import sha256
+from hmac import compare_digest, digest
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+from cryptography.x509 import load_der_x509_certificate
+
+from lbjwt._fastverify import SignatureCheck
+from lbjwt.errors import KeyFormatError
+from lbjwt.jose.algorithms import ALGORITHMS, Algorithm, Family, algorithms_for
+from lbjwt.jose.weak import edwards_weakness, rsa_weakness
+
+__all__ = ["VerificationKey", "public_key", "secret_key"]
+
+MAX_SECRET = 8192                # bytes; more is a mistake, such as a whole file
+
+_HASHES: dict[str, hashes.HashAlgorithm] = {"sha256": hashes.SHA256(), "sha384": hashes.SHA384(), "sha512": hashes.SHA512()}
+_CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
+# What a public key or certificate looks like as text (THREATS A2: the key everybody has must never become the secret nobody has).
+_KEY_TEXT = (b"-----BEGIN", b"ssh-rsa", b"ssh-ed25519", b"ecdsa-sha2-", b'"kty"')
+
+
+class VerificationKey:
+    """
+    One key of an issuer, immutable. Two objects are equal only when they are the same: a Grant dies with its very key.
+
+    Attributes:
+        kid: The key id; "" when it has none.
+        kty: "RSA", "EC", "OKP" or "oct".
+        crv: The curve; "" where the type has none.
+        bits: Size of modulus, field or secret.
+        algorithms: All algorithms this key may check; never a symmetric one beside an asymmetric one.
+    """
+
+    __slots__ = ("_checks", "_thumbprint", "algorithms", "bits", "crv", "kid", "kty")
+
+    def __init__(
+        self,
+        *,
+        kid: str,
+        kty: str,
+        crv: str = "",
+        bits: int,
+        material: bytes,
+        allowed: Iterable[str] | None,
+        make_check: Callable[["VerificationKey", Algorithm], SignatureCheck],
+    ) -> None:
+        fitting = algorithms_for(kty, crv, bits // 8 if kty == "oct" else 0)
+        chosen = fitting if allowed is None else fitting & frozenset(allowed)
+        if not chosen:
+            wanted = "" if allowed is None else f" of {', '.join(sorted(allowed))}"
+            raise KeyFormatError(f"a key of type {kty}{f' {crv}' if crv else ''} with {bits} bits can serve none{wanted}")
+        self.kid = kid
+        self.kty = kty
+        self.crv = crv
+        self.bits = bits
+        self.algorithms = chosen
+        self._thumbprint = sha256(material).digest()
+        self._checks = {name: make_check(self, ALGORITHMS[name]) for name in chosen}
+
+    def check_for(self, algorithm: str) -> SignatureCheck | None:
+        """The check of one algorithm, or None when this key must not be used with it."""
+        return self._checks.get(algorithm)
+
+    def same_as(self, other: "VerificationKey") -> bool:
+        """True when the other key has the same material, key id and algorithms: what this one signed, that one would accept."""
+        return self.kid == other.kid and self.algorithms == other.algorithms and self._thumbprint == other._thumbprint
+
+    def __repr__(self) -> str:
+        return f"<VerificationKey {self.kid!r} {self.kty}{f' {self.crv}' if self.crv else ''} {self.bits} bits>"
+
+
+def public_key(key: object, *, kid: str = "", allowed: Iterable[str] | None = None) -> VerificationKey:
+    """
+    Make a verification key of a public key of the cryptography package.
+
+    Args:
+        allowed: Algorithms it may check at most; None for all that fit its type and curve.
+
+    Raises:
+        KeyFormatError: Another type or curve, a weak key, or no allowed algorithm fits.
+    """
+    kty, crv, bits = _describe(key)
+    assert isinstance(key, RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey)
+
+    def make_check(owner: VerificationKey, algorithm: Algorithm) -> SignatureCheck:
+        arguments: tuple[object, ...] = ()
+        size = algorithm.signature_size
+        if algorithm.family is Family.EDDSA:
+            size = ALGORITHMS[crv].signature_size
+        else:
+            hash_algorithm = _HASHES[algorithm.hash_name]
+            if algorithm.family is Family.ECDSA:
+                arguments = (ECDSA(hash_algorithm),)
+            else:
+                size = (bits + 7) // 8
+                # RFC 7518 section 3.5: the salt is as long as the hash, no other length (THREATS A12)
+                pss = algorithm.family is Family.RSA_PSS
+                arguments = (PSS(MGF1(hash_algorithm), algorithm.digest_size) if pss else PKCS1v15(), hash_algorithm)
+        return SignatureCheck(
+            key=owner,
+            key_id=owner.kid,
+            algorithm=algorithm.name,
+            signature_size=size,
+            verify=key.verify,
+            arguments=arguments,
+            raw_ecdsa=algorithm.family is Family.ECDSA,
+        )
+
+    material = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return VerificationKey(kid=kid, kty=kty, crv=crv, bits=bits, material=material, allowed=allowed, make_check=make_check)
+
+
+def _describe(key: object) -> tuple[str, str, int]:
+    """kty, crv and bits of a public key that is good enough to be used."""
+    if isinstance(key, RSAPublicKey):
+        numbers = key.public_numbers()
+        if weakness := rsa_weakness(numbers.n, numbers.e):
+            raise KeyFormatError(weakness)
+        return "RSA", "", numbers.n.bit_length()
+    if isinstance(key, EllipticCurvePublicKey):
+        curve = _CURVES.get(key.curve.name)
+        if curve is None:
+            raise KeyFormatError("an elliptic curve other than P-256, P-384 and P-521")
+        return "EC", curve, key.curve.key_size
+    if isinstance(key, Ed25519PublicKey | Ed448PublicKey):
+        curve, bits = ("Ed25519", 256) if isinstance(key, Ed25519PublicKey) else ("Ed448", 456)
+        if weakness := edwards_weakness(curve, key.public_bytes_raw()):
+            raise KeyFormatError(weakness)
+        return "OKP", curve, bits
+    raise KeyFormatError("a type of key that is not used for signatures here")
+
+
+def secret_key(secret: bytes, *, kid: str = "", allowed: Iterable[str]) -> VerificationKey:
+    """
+    Make a verification key of an HMAC secret.
+
+    Args:
+        allowed: The HS algorithms it may check; each needs a secret at least as long as its hash (RFC 7518 section 3.2).
+
+    Raises:
+        KeyFormatError: Too short for one of them, too long, or the text of a public key, certificate or JWK.
+    """
+    wanted = frozenset(allowed)
+    for name in sorted(wanted):
+        if name not in ALGORITHMS or not ALGORITHMS[name].symmetric:
+            raise KeyFormatError(f"a secret cannot check {name}: it takes HS256, HS384 or HS512")
+        if len(secret) < ALGORITHMS[name].digest_size:
+            raise KeyFormatError(f"a secret of {len(secret)} bytes; {name} needs at least {ALGORITHMS[name].digest_size}")
+    if len(secret) > MAX_SECRET:
+        raise KeyFormatError(f"a secret of {len(secret)} bytes; at most {MAX_SECRET} are accepted")
+    if _is_public_text(secret):
+        raise KeyFormatError("this is a public key or a key set: it cannot be a secret")
+
+    def make_check(owner: VerificationKey, algorithm: Algorithm) -> SignatureCheck:
+        def verify(signature: bytes, signed: bytes) -> None:
+            if not compare_digest(digest(secret, signed, algorithm.hash_name), signature):
+                raise InvalidSignature
+
+        return SignatureCheck(
+            key=owner, key_id=owner.kid, algorithm=algorithm.name, signature_size=algorithm.digest_size, verify=verify
+        )
+
+    return VerificationKey(
+        kid=kid, kty="oct", bits=len(secret) * 8, material=b"oct:" + secret, allowed=wanted, make_check=make_check
+    )
+
+
+def _is_public_text(secret: bytes) -> bool:
+    """True for PEM, SSH and JWK text anywhere inside, and for DER of a public key or certificate."""
+    if any(mark in secret for mark in _KEY_TEXT):
+        return True
+    if not secret.startswith(b"\x30"):
+        return False
+    for load in (load_der_public_key, load_der_x509_certificate):
+        for text in (secret, secret.rstrip(b"\r\n")):
+            try:
+                load(text)
+            except Exception:        # whatever a parser says of bytes that are not its format
+                continue
+            return True
+    return False

@@ -1,0 +1,182 @@
+"""One balancer in one event loop: everything a configuration asks for, put together, started, drained and stopped.
+
+Knows every room below and how they fit. Knows nothing of processes, signals or global logging: those belong to whoever runs the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from lbjwt.assembly import forwarding_trust, key_source, new_cluster, new_policy, new_verifier
+from lbjwt.config.model import Configuration, Listener
+from lbjwt.net.sockets import backlog, bind
+from lbjwt.net.tls import server_context
+from lbjwt.observe._access_log import AccessLog
+from lbjwt.observe._board import DRAINING, READY, STOPPED, Board
+from lbjwt.proxy._client import ClientSide
+from lbjwt.proxy._traffic import Traffic
+from lbjwt.proxy.answers import refusal_answers
+from lbjwt.proxy.connect import Connector
+
+__all__ = ["LoadBalancer"]
+
+SWEEP = 1.0
+"""Seconds between two walks over the open connections: the grain of every timeout."""
+
+IDLE_GRACE = 1.0
+"""Seconds an idle client connection lives on after a drain began, for the request that may be on its way."""
+
+log = logging.getLogger("lbjwt.service")
+
+
+class LoadBalancer:
+    """
+    A load balancer inside the running event loop, uvloop or asyncio's own.
+
+    Args:
+        configuration: What to do.
+        sockets: For each listener, the bound sockets to accept on; None binds the configured addresses.
+        board: Counters to write to, its slot set; None makes one of its own.
+        access_log: Where requests are logged; None logs none, whatever the configuration says.
+
+    ```python
+    async with LoadBalancer(configuration) as balancer:
+        print(balancer.addresses)
+        await asyncio.Event().wait()
+    ```
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        sockets: Sequence[Sequence[socket.socket]] | None = None,
+        board: Board | None = None,
+        access_log: AccessLog | None = None,
+    ) -> None:
+        self.configuration = configuration
+        (self._issuer,) = configuration.issuers.values()
+        (self._cluster_configuration,) = configuration.clusters.values()
+        self.board = board if board is not None else Board(1, len(self._cluster_configuration.endpoints))
+        self.verifier = new_verifier(configuration)
+        self._sockets = sockets
+        self._access_log = access_log
+        self._keys = key_source(configuration, self.verifier, self.board)
+        self._servers: list[asyncio.Server] = []
+        self._connector: Connector | None = None
+        self._traffic: Traffic | None = None
+        self._sweep: asyncio.TimerHandle | None = None
+        self._published = {"hits": 0, "misses": 0, "evictions": 0}
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Host and port of every socket it accepts on."""
+        return [sock.getsockname()[:2] for server in self._servers for sock in server.sockets]
+
+    async def start(self) -> None:
+        """
+        Get the keys, then open the listeners.
+
+        Raises:
+            KeySourceError: A key file cannot be read or used.
+            BindError: An address cannot be listened on.
+            TLSError: A certificate or its key cannot be used.
+        """
+        configuration = self.configuration
+        loop = asyncio.get_running_loop()
+        contexts = [
+            server_context(listener.tls.certificate, listener.tls.private_key, key=f"listeners[{at}].tls") if listener.tls else None
+            for at, listener in enumerate(configuration.listeners)
+        ]
+        sockets = self._sockets
+        if sockets is None:
+            sockets = [bind(listener.address, key=f"listeners[{at}].address")[0] for at, listener in enumerate(configuration.listeners)]
+        await self._keys.load()
+        self._keys.start()
+        cluster = self._cluster_configuration
+        self._connector = Connector(loop, cluster.connect_timeout)
+        self._traffic = self._connector.traffic = Traffic(
+            gate=self.verifier.gate,
+            cluster=new_cluster(cluster, self.board),
+            board=self.board,
+            access_log=self._access_log,
+            open_connection=self._connector,
+            trusts=forwarding_trust(configuration),
+            refusals=refusal_answers(configuration.realm, self._issuer.required_scopes),
+            limits=configuration.limits,
+            timeouts=configuration.timeouts,
+        )
+        for listener, context, bound in zip(configuration.listeners, contexts, sockets, strict=True):
+            for sock in bound:
+                self._servers.append(await self._listen(loop, listener, context, sock))
+        self._sweep = loop.call_later(SWEEP, self._tick)
+        self.board.set_state(READY)
+
+    async def _listen(self, loop: asyncio.AbstractEventLoop, listener: Listener, context: object, sock: socket.socket) -> asyncio.Server:
+        traffic = self._traffic
+        policy = new_policy(self.configuration, https=context is not None)
+        options = {"ssl": context, "ssl_handshake_timeout": self.configuration.timeouts.tls_handshake} if context else {}
+        return await loop.create_server(lambda: ClientSide(traffic, policy), sock=sock, backlog=backlog(), **options)  # type: ignore[arg-type,call-overload,no-any-return]
+
+    def _tick(self) -> None:
+        assert self._traffic is not None
+        self._sweep = asyncio.get_running_loop().call_later(SWEEP, self._tick)
+        self._traffic.sweep()
+        self._publish_cache()
+        if self._access_log is not None:
+            self._access_log.flush()
+
+    def _publish_cache(self) -> None:
+        cache = self.verifier.gate.cache
+        self.board.set_cache(len(cache), cache.bytes_used)
+        for name in self._published:
+            count = getattr(cache, name)
+            self.board.add(f"cache_{name}", count - self._published[name])
+            self._published[name] = count
+
+    async def drain(self) -> None:
+        """Accept no more, answer what is under way, and return when all clients are gone or `timeouts.drain` has passed."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.configuration.timeouts.drain
+        self.board.set_state(DRAINING)
+        for server in self._servers:
+            server.close()
+        if self._traffic is None:
+            return
+        self._traffic.drain(IDLE_GRACE)
+        while self._traffic.clients and loop.time() < deadline:
+            await asyncio.sleep(0.02)
+
+    async def stop(self) -> None:
+        """End everything now."""
+        self.board.set_state(STOPPED)
+        if self._sweep is not None:
+            self._sweep.cancel()
+        for server in self._servers:
+            server.close()
+        if self._connector is not None:
+            await self._connector.close()
+        if self._traffic is not None:
+            self._traffic.close()
+            await asyncio.sleep(0)
+            self._publish_cache()
+        await self._keys.stop()
+        if self._access_log is not None:
+            self._access_log.flush()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                await self.drain()
+        finally:
+            await self.stop()
+

@@ -1,0 +1,194 @@
+"""
+The balancer under test as a process: `lbjwt serve` on free ports, ready when its admin door says so, stopped by its pid.
+
+`configuration` builds the YAML object of docs/design/house.md; JSON is YAML 1.2, so that is how it is written. `Balancer(command=…)` starts
+another program in its place (a peer, or a toy with a planted fault).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.harness.procfs import Usage, children, is_alive, usage
+from tests.harness.processes import PR_SET_PDEATHSIG, free_port, wait_for_port
+from tests.harness.tokens import TokenFactory
+
+READY_TIMEOUT = 15.0         # seconds
+LIBC = ctypes.CDLL(None)
+
+
+def configuration(directory: Path, tokens: TokenFactory, backends: Sequence[str], *, port: int, admin: int, **changes: Any) -> dict[str, Any]:
+    """
+    A complete configuration with one listener, one issuer and one cluster.
+
+    Args:
+        directory: Where the key set and the access log go.
+        backends: Endpoint addresses, `HOST:PORT` or `unix:PATH`.
+        changes: Merged over the result; dictionaries are merged at every depth.
+    """
+    document: dict[str, Any] = {
+        "listeners": [{"address": f"127.0.0.1:{port}"}],
+        "issuers": {"main": {
+            "issuer": tokens.issuer, "audiences": [tokens.audience], "jwks_file": str(tokens.write_jwks(directory / "jwks.json"))}},
+        "clusters": {"main": {"endpoints": [{"address": address} for address in backends]}},
+        "claim_to_headers": [{"claim": "sub", "header": "X-Jwt-Sub"}],
+        # The harness's own ids are believed, so that the access log can be joined with the other two ledgers.
+        "trusted_proxies": ["127.0.0.0/8"],
+        "admin": {"address": f"127.0.0.1:{admin}"},
+        "access_log": {"path": str(directory / "access.log")},
+    }
+    return _merge(document, changes)
+
+
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        merged[key] = _merge(merged[key], value) if isinstance(value, dict) and isinstance(merged.get(key), dict) else value
+    return {key: value for key, value in merged.items() if value is not ...}
+
+
+class Balancer:
+    """`with Balancer(directory, tokens, [backend.address]) as balancer: balancer.port`."""
+
+    def __init__(self, directory: Path, tokens: TokenFactory, backends: Sequence[str], *, flags: Callable[[int, int], list[str]] | None = None,
+                 command: list[str] | None = None, wait_ready: bool = True, **changes: Any) -> None:
+        """
+        Args:
+            flags: Given port and admin port, the command line after `lbjwt serve` instead of a file.
+            command: A whole command line instead of lbjwt; `{port}` in it is replaced. Such a program has no admin door.
+            wait_ready: Enter only once /readyz answers 200.
+            changes: Over the configuration, see `configuration`.
+        """
+        self.directory = directory
+        self.port = free_port()
+        self.admin = free_port()
+        self.access_log_path = directory / "access.log"
+        self.stderr_path = directory / "balancer.stderr"
+        self.config_path = directory / "lbjwt.yaml"
+        self._wait_ready = wait_ready
+        self._has_admin = command is None
+        if command is not None:
+            self._command = [part.replace("{port}", str(self.port)) for part in command]
+        elif flags is not None:
+            self._command = [sys.executable, "-m", "lbjwt", "serve", *flags(self.port, self.admin)]
+        else:
+            document = configuration(directory, tokens, backends, port=self.port, admin=self.admin, **changes)
+            self.config_path.write_text(json.dumps(document, indent=2), encoding="utf-8")
+            self._command = [sys.executable, "-m", "lbjwt", "serve", str(self.config_path)]
+        self._process: subprocess.Popen[bytes] | None = None
+        self.exit_code: int | None = None
+
+    @property
+    def pid(self) -> int:
+        """Of the process that was started (with workers: the supervisor)."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def workers(self) -> list[int]:
+        """Pids of the workers; the process itself when it has no children."""
+        return children(self.pid) or [self.pid]
+
+    @property
+    def stderr(self) -> str:
+        """What it has written to standard error so far."""
+        return self.stderr_path.read_text("utf-8", "replace")
+
+    def start(self) -> None:
+        """Start and wait until ready. Raises RuntimeError with the standard error of a process that is not."""
+        with self.stderr_path.open("wb") as stderr:
+            self._process = subprocess.Popen(
+                self._command, stdout=stderr, stderr=stderr,
+                # The kernel ends it should we be killed: nothing started by a test outlives the test.
+                preexec_fn=lambda: LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM))
+        if not self._has_admin:
+            wait_for_port(self.port)
+            return
+        end = time.monotonic() + READY_TIMEOUT
+        while self._wait_ready and self.admin_status("/readyz") != 200:
+            if self._process.poll() is not None or time.monotonic() > end:
+                code = self._process.poll()
+                self.stop()
+                raise RuntimeError(f"the balancer is not ready (exit code {code}):\n{self.stderr[-4000:]}")
+            time.sleep(0.02)
+
+    def admin_get(self, path: str) -> tuple[int, bytes]:
+        """Status and body from the admin door; (0, b"") when it does not answer."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}{path}", timeout=2.0) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as answer:
+            return answer.code, answer.read()
+        except OSError:
+            return 0, b""
+
+    def admin_status(self, path: str) -> int:
+        """Status from the admin door; 0 when it does not answer."""
+        return self.admin_get(path)[0]
+
+    def access_log(self) -> list[dict[str, Any]]:
+        """The records written so far (the balancer flushes about once a second)."""
+        if not self.access_log_path.exists():
+            return []
+        return [json.loads(line) for line in self.access_log_path.read_bytes().splitlines() if line.strip()]
+
+    def settled_access_log(self, count: int, timeout: float = 4.0) -> list[dict[str, Any]]:
+        """The access log once it has at least `count` records, or as it is after `timeout` seconds."""
+        end = time.monotonic() + timeout
+        while len(log := self.access_log()) < count and time.monotonic() < end:
+            time.sleep(0.1)
+        return log
+
+    def usage(self) -> Usage:
+        """Memory, processor time and files of the whole tree."""
+        return usage(self.pid)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process that was started."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def wait(self, timeout: float) -> int:
+        """Wait for its end; returns the exit code. Raises subprocess.TimeoutExpired."""
+        assert self._process is not None
+        self.exit_code = self._process.wait(timeout)
+        return self.exit_code
+
+    def stop(self, timeout: float = 8.0) -> None:
+        """SIGTERM, then SIGKILL of the whole tree when it has not ended."""
+        process = self._process
+        if process is None:
+            return
+        pids = [process.pid, *children(process.pid)]
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                for pid in pids:
+                    if is_alive(pid):
+                        subprocess.run(["kill", "-9", str(pid)], check=False)
+                process.wait(timeout)
+        self.exit_code = process.returncode
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()

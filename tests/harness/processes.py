@@ -1,0 +1,128 @@
+"""
+Backends in processes of their own: to be killed, frozen and restarted, and to leave the test's interpreter to the client.
+
+`python -m tests.harness.processes NAME PORT RECORDS [JSON]` is the child; `BackendProcess` starts it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import gc
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.harness.backend import Site, listen
+from tests.harness.behaviour import good, slowed
+from tests.harness.record import FileRecorder, Seen, read_records
+from tests.harness.tokens import TokenFactory, ShadowVerifier
+
+PR_SET_PDEATHSIG = 1
+
+
+def free_port() -> int:
+    """A port on loopback that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for_port(port: int, timeout: float = 5.0) -> None:
+    """Return once something accepts on the port. Raises TimeoutError."""
+    end = time.monotonic() + timeout
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1.0).close()
+            return
+        except OSError:
+            if time.monotonic() > end:
+                raise TimeoutError(f"nothing accepts on port {port}") from None
+            time.sleep(0.01)
+
+
+class BackendProcess:
+    """A recording backend as a process: `kill` is SIGKILL, `start` brings it back on the same port with the same records."""
+
+    def __init__(self, name: str, directory: Path, tokens: TokenFactory | None, *, idle_close: tuple[float, float] | None = None, slow: int = 0) -> None:
+        self.name = name
+        self.port = free_port()
+        self.records = directory / f"{name}.records"
+        self._options = {
+            "jwks": tokens.jwks() if tokens else None, "issuer": tokens.issuer if tokens else "", "audience": tokens.audience if tokens else "",
+            "idle_close": idle_close, "slow": slow,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+        self._offset = 0
+
+    @property
+    def address(self) -> str:
+        """As the balancer's configuration wants it."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """Of the running child."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start the child and wait until it accepts."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.harness.processes", self.name, str(self.port), str(self.records), json.dumps(self._options)])
+        wait_for_port(self.port)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait for the end."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def take(self) -> list[Seen]:
+        """Records since the last call."""
+        records, self._offset = read_records(self.records, self._offset)
+        return records
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.kill()
+
+
+def main(name: str, port: str, records: str, options: str = "{}") -> None:
+    """The child: serve until killed, or until the parent is gone."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() == 1:
+        return
+    settings: dict[str, Any] = json.loads(options)
+    shadow = ShadowVerifier(settings["jwks"], settings["issuer"], settings["audience"]) if settings.get("jwks") else None
+    idle_close = settings.get("idle_close")
+    behaviour = slowed(settings["slow"]) if settings.get("slow") else good
+    site = Site(name, FileRecorder(Path(records)), behaviour, shadow, tuple(idle_close) if idle_close else None, keep_heads=True)
+    gc.freeze()
+
+    async def serve() -> None:
+        await listen(site, int(port), None)
+        await asyncio.Event().wait()
+
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(serve())
+    else:
+        uvloop.run(serve())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

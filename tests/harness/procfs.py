@@ -1,0 +1,80 @@
+"""What a process tree costs, read from /proc: resident memory, processor time, open files."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Sums over a process tree."""
+
+    rss: int        # bytes, proportional share of what is shared (Pss)
+    cpu: float      # seconds, user + system
+    fds: int
+    processes: int
+
+
+def children(pid: int) -> list[int]:
+    """Direct children of a process; empty when it is gone."""
+    found: list[int] = []
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += [int(child) for child in (task / "children").read_text().split()]
+    except OSError:
+        pass
+    return found
+
+
+def tree(pid: int) -> list[int]:
+    """The process and everything below it."""
+    found = [pid]
+    for member in found:
+        found += children(member)
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    """True while the process exists and is not a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of one process so far; 0 when it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def memory(pid: int) -> int:
+    """Proportional resident memory in bytes (Pss); 0 when the process is gone."""
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 0
+
+
+def fd_count(pid: int) -> int:
+    """Open file descriptors; 0 when the process is gone."""
+    try:
+        return len(os.listdir(f"/proc/{pid}/fd"))
+    except OSError:
+        return 0
+
+
+def usage(pid: int) -> Usage:
+    """Sums over the process and everything below it."""
+    pids = tree(pid)
+    return Usage(sum(map(memory, pids)), sum(map(cpu_seconds, pids)), sum(map(fd_count, pids)), len(pids))

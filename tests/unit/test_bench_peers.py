@@ -1,0 +1,122 @@
+"""Configurations of the measured proxies, the order they take, the cores they get, the tokens they are shown."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import jwt
+import pytest
+from ruamel.yaml import YAML
+
+from bench import tokens
+from bench.__main__ import turned
+from bench.cases import CASES
+from bench.child import BenchError, free_port
+from bench.client import prove, tampered
+from bench.layout import Layout, layout
+from bench.measure import agree, remembered
+from bench.peers import PEERS, Setup
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory):
+    """A handful of ES256 tokens."""
+    return tokens.material(tmp_path_factory.mktemp("tokens"), "ES256", count=3)
+
+
+def test_tokens_are_different_and_valid(material):
+    """Every token of the rotation passes an independent check with the published key, and no two are alike."""
+    key = jwt.PyJWK(json.loads(material.jwks.read_text())["keys"][0])
+    lines = material.rotation.read_text().split()
+    subjects = {jwt.decode(line, key, issuer=tokens.ISSUER, audience=tokens.AUDIENCE)["sub"] for line in lines}
+    assert len(subjects) == len(lines) == 3
+
+
+def test_bad_tokens_are_bad_for_the_reason_they_say(material):
+    """The expired one is only expired, the forged and the tampered one only wrongly signed."""
+    key = jwt.PyJWK(json.loads(material.jwks.read_text())["keys"][0])
+    checks = {"issuer": tokens.ISSUER, "audience": tokens.AUDIENCE}
+    with pytest.raises(jwt.ExpiredSignatureError):
+        jwt.decode(material.expired, key, **checks)
+    for token in (material.forged, tampered(material.token)):
+        with pytest.raises(jwt.InvalidSignatureError):
+            jwt.decode(token, key, **checks)
+
+
+def test_stored_tokens_are_used_again_until_they_grow_old(tmp_path):
+    """A set is kept while it outlives a run, and made anew after that."""
+    first = tokens.material(tmp_path, "ES256", count=1).token
+    assert tokens.material(tmp_path, "ES256", count=1).token == first
+    notes = next(tmp_path.rglob("notes.json"))
+    notes.write_text(json.dumps({**json.loads(notes.read_text()), "expires": time.time() + 60}))
+    assert tokens.material(tmp_path, "ES256", count=1).token != first
+
+
+def test_no_private_key_is_stored(material):
+    """Neither the JWKS nor any other file beside it holds a private part."""
+    assert "d" not in json.loads(material.jwks.read_text())["keys"][0]
+    assert not any(b"PRIVATE" in path.read_bytes() for path in material.jwks.parent.iterdir())
+
+
+@pytest.mark.parametrize(
+    "name", ["nginx", "haproxy", "haproxy-jwt", "haproxy-jwt-full", "envoy", "envoy-jwt", "lbjwt", "lbjwt-nocache"]
+)
+def test_a_configuration_names_its_ports_and_key(name, material, tmp_path):
+    """Each proxy is told where to listen, whom to forward to and, when it verifies, which key to believe."""
+    PEERS[name].command(Setup(18001, 18002, tmp_path, material))
+    text = "".join(path.read_text() for path in tmp_path.iterdir())
+    assert "18001" in text
+    assert "18002" in text
+    key_is_named = str(material.jwks) in text or str(material.pem) in text
+    assert key_is_named == PEERS[name].verifies
+
+
+def test_the_configuration_of_lbjwt_is_yaml(material, tmp_path):
+    """The cache is off where every token must be new, and on otherwise."""
+    for name, entries in (("lbjwt", None), ("lbjwt-nocache", 0)):
+        PEERS[name].command(Setup(18001, 18002, tmp_path, material))
+        configuration = YAML(typ="safe").load((tmp_path / "lbjwt.yaml").read_text())
+        assert configuration["token_cache"].get("max_entries") == entries
+
+
+def test_each_peer_comes_first_in_some_round():
+    """The order turns, so that no proxy always has the same neighbour before it."""
+    orders = [turned(("a", "b", "c"), number) for number in range(4)]
+    assert orders == [("a", "b", "c"), ("b", "c", "a"), ("c", "a", "b"), ("a", "b", "c")]
+
+
+def test_proxy_and_load_never_share_a_core():
+    """The proxy has its core alone; two workers get two where there are four."""
+    assert layout([0, 1]) == Layout((0,), (1,), scales=False)
+    assert layout([0, 1], workers=True) == Layout((0,), (1,), scales=False)
+    assert layout([0, 1, 2, 3]) == Layout((0,), (2, 3), scales=True)
+    assert layout([0, 1, 2, 3], workers=True) == Layout((0, 1), (2, 3), scales=True)
+    with pytest.raises(BenchError, match="two cores"):
+        layout([0])
+
+
+def test_a_proxy_that_does_not_answer_proves_nothing(material):
+    """A port nobody listens on is an error with a sentence, not a figure."""
+    with pytest.raises(BenchError, match="no answer"):
+        prove(free_port(), material, verifies=True, tls=False)
+
+
+def test_a_cache_must_have_been_what_it_is_said_to_be():
+    """A single hit spoils a run without a cache; many misses spoil a run with one."""
+    remembered(True, 1000, 1000)
+    remembered(False, 1000, 0)
+    with pytest.raises(BenchError, match="1 tokens were found in a cache that is switched off"):
+        remembered(False, 1000, 1)
+    with pytest.raises(BenchError, match="only 980 of 1000"):
+        remembered(True, 1000, 980)
+
+
+def test_the_backend_must_have_counted_what_wrk_counted():
+    """Answers the backend never gave spoil a run; what was in flight when wrk stopped does not."""
+    hot, refusal = CASES["hot"], CASES["refusal"]
+    agree(hot, 1000, 1064)
+    agree(refusal, 1000, 0)
+    for case, asked, answered in ((hot, 1000, 999), (hot, 1000, 1065), (refusal, 1000, 1)):
+        with pytest.raises(BenchError):
+            agree(case, asked, answered)
