@@ -65,8 +65,9 @@ def run(configuration: Configuration, *, worker: Worker | None = None) -> int:
         log.error("PYTHONHASHSEED=0 switches hash randomisation off; unset it")
         return WRONG_CONFIGURATION
     if worker is None:
-        from lbjwt.process import worker as real  # before the fork, so that workers share its memory and start fast
+        from lbjwt.process import worker as real
 
+        real.preload(configuration)
         worker = real.main
     try:
         bindings = Bindings.bind(configuration)
