@@ -6,51 +6,23 @@ refused, not repaired; after a refusal the connection has to be closed, for noth
 Pure rules on data: no I/O, no clock. Nothing here raises but MemoryError, and ValueError for a policy that makes no sense.
 """
 
+cimport cython
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcmp
+from libc.string cimport memcmp, strncmp
 
-from lbjwt.http1._authority cimport is_authority
 from lbjwt.http1._buffer cimport Buffer, Slice
+from lbjwt.http1._field cimport Field
+from lbjwt.http1._forwarded cimport put_forwarded_for, put_forwarded_host, put_forwarded_proto
+from lbjwt.http1._grammar cimport is_authority, is_request_id, same_text
 from lbjwt.http1._judge cimport request_head_stands
 from lbjwt.http1._names cimport (
-    AUTHORIZATION,
-    CONDITION,
-    CONNECTION,
-    CONTENT_LENGTH,
-    DROPPED,
-    EXPECT,
-    FORWARD,
-    FORWARDED_FOR,
-    FORWARDED_HOST,
-    FORWARDED_OTHER,
-    FORWARDED_PROTO,
-    HOST,
-    REQUEST_ID,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    WEBSOCKET_KEY,
-    WEBSOCKET_VERSION,
-    request_kind,
+    AUTHORIZATION, CONDITION, CONNECTION, CONTENT_LENGTH, DROPPED, EXPECT, FORWARD, FORWARDED_FOR, FORWARDED_HOST, FORWARDED_OTHER,
+    FORWARDED_PROTO, HOST, REQUEST_ID, TRANSFER_ENCODING, UPGRADE, WEBSOCKET_KEY, WEBSOCKET_VERSION, request_kind,
 )
 from lbjwt.http1._scan cimport (
-    ALNUM,
-    DIGIT,
-    PLAIN,
-    SCAN_HEAD_TOO_LONG,
-    SCAN_LINE_TOO_LONG,
-    TARGET,
-    TOKEN,
-    all_of,
-    byte_class,
-    equals,
-    fold,
-    next_element,
-    parse_length,
-    same,
-    scan_head,
-    scan_problem,
-    split_field,
+    DIGIT, PLAIN, SCAN_HEAD_TOO_LONG, SCAN_LINE_TOO_LONG, TARGET, TOKEN, all_of, byte_class, equals, fold, is_stacked_coding,
+    next_element, parse_length, same, scan_head, scan_problem, split_field,
 )
 from lbjwt.http1._writing cimport put_content_length, put_field, put_line_end, put_slice, put_text
 
@@ -60,15 +32,15 @@ cdef extern from "Python.h":
 cdef enum:
     EMPTY_LINES = 2          # before the request line; RFC 9112 section 2.2 asks for at least one to be ignored
     NOMINATIONS = 32         # names in Connection; each is looked for among all fields
-    FORWARDED_ENTRIES = 30   # of X-Forwarded-For as sent on, ours included
     DROP_NAMES = 0
     REJECT_NAMES = 1
     # kinds that may come once; the list of nginx, less Authorization: the gate answers for that one
     ONCE = (1 << HOST | 1 << CONTENT_LENGTH | 1 << TRANSFER_ENCODING | 1 << EXPECT | 0x3f << CONDITION)
 
-NAME_POLICIES = ("drop", "reject", "allow")
+_NAME_POLICIES = ("drop", "reject", "allow")
 
 
+@cython.final
 cdef class RequestPolicy:
 
     def __cinit__(self, *, Py_ssize_t max_request_line=8192, Py_ssize_t max_head=32768, Py_ssize_t max_fields=100,
@@ -78,13 +50,13 @@ cdef class RequestPolicy:
         cdef bytes name
         if max_request_line < 16 or max_head < 32 or max_fields < 1:
             raise ValueError("a request limit is too small for any request")
-        if header_names not in NAME_POLICIES:
-            raise ValueError(f"header_names must be one of {', '.join(NAME_POLICIES)}")
+        if header_names not in _NAME_POLICIES:
+            raise ValueError(f"header_names must be one of {', '.join(_NAME_POLICIES)}")
         self.max_request_line = max_request_line
         self.max_head = max_head
         self.max_fields = max_fields
         self._max_line = min(max_request_line, max_head - 3)
-        self.header_names = NAME_POLICIES.index(header_names)
+        self.header_names = _NAME_POLICIES.index(header_names)
         self.forward_token = forward_token
         self.allow_websocket = allow_websocket
         self.https = https
@@ -150,6 +122,7 @@ cdef bytes _folded_identity(str header):
     return bytes([<uint8_t> fold(character) for character in folded])
 
 
+@cython.final
 cdef class RequestHead:
 
     def __dealloc__(self):
@@ -309,7 +282,7 @@ cdef class RequestHead:
             nominations[0] += 1
             field = self._fields
             while field < end:
-                if field.name.size == name.size and _same_name(field.name, name):
+                if same_text(field.name, name):
                     field.kind = DROPPED
                 field += 1
         return True
@@ -347,7 +320,7 @@ cdef class RequestHead:
             return False
         if self.host.at == NULL:
             self.host = authority
-        elif self.host.size != authority.size or not _same_name(self.host, authority):
+        elif not same_text(self.host, authority):
             self._refuse(400, "target-not-host")
             return False
         if at < end and at[0] == c'/':
@@ -379,7 +352,7 @@ cdef class RequestHead:
                 self._refuse(400, "http10-encoding")
                 return False
             if not equals(self._special[TRANSFER_ENCODING], b"chunked", 7):
-                self._refuse(501 if _is_stacked_coding(self._special[TRANSFER_ENCODING]) else 400, "transfer-encoding")
+                self._refuse(501 if is_stacked_coding(self._special[TRANSFER_ENCODING]) else 400, "transfer-encoding")
                 return False
             self.chunked = True
             return True
@@ -416,7 +389,7 @@ cdef class RequestHead:
                 and equals(self._lone(UPGRADE), b"websocket", 9) and equals(self._lone(WEBSOCKET_VERSION), b"13", 2)
                 and key.size == 24 and key.at[22] == c'=' and key.at[23] == c'=')
         self.request_id = self._lone(REQUEST_ID)
-        if not _is_request_id(self.request_id):
+        if not is_request_id(self.request_id):
             self.request_id = Slice(NULL, 0)
         return True
 
@@ -450,7 +423,9 @@ cdef class RequestHead:
             at = put_text(at, b"Expect: 100-continue\r\n", 22)
         if self.websocket:
             at = put_text(at, b"Connection: Upgrade\r\nUpgrade: websocket\r\n", 41)
-        at = self._write_forwarded(at, policy, peer, trusted)
+        at = put_forwarded_for(at, peer, self._fields if trusted and self._known & (1 << FORWARDED_FOR) else NULL, end)
+        at = put_forwarded_proto(at, self._lone(FORWARDED_PROTO), trusted, policy.https)
+        at = put_forwarded_host(at, self._lone(FORWARDED_HOST), trusted, self.host)
         if trusted and self.request_id.at != NULL:
             request_id = self.request_id
         if request_id.size:
@@ -460,43 +435,6 @@ cdef class RequestHead:
         at = put_line_end(at)
         out.size = at - out.data
         return 0
-
-    cdef char *_write_forwarded(self, char *at, RequestPolicy policy, Slice peer, bint trusted) noexcept:
-        """X-Forwarded-For, -Proto and -Host: ours, behind or instead of the client's (P12)."""
-        cdef Field *field
-        cdef Field *end = self._fields + self._count
-        cdef Slice rest, element, proto, host
-        cdef Py_ssize_t entries = 0
-        cdef Py_ssize_t turn
-        if peer.size:
-            at = put_text(at, b"X-Forwarded-For: ", 17)
-            if trusted and self._known & (1 << FORWARDED_FOR):
-                for turn in range(2):            # first count them, then write the newest
-                    field = self._fields
-                    while field < end:
-                        if field.kind == FORWARDED_FOR:
-                            rest = field.value
-                            while next_element(&rest, &element):
-                                if turn == 0:
-                                    entries += 1
-                                    continue
-                                entries -= 1
-                                if entries < FORWARDED_ENTRIES - 1:
-                                    at = put_text(put_slice(at, element), b", ", 2)
-                        field += 1
-            at = put_line_end(put_slice(at, peer))
-        proto = self._lone(FORWARDED_PROTO)
-        if not (trusted and (equals(proto, b"http", 4) or equals(proto, b"https", 5))):
-            proto = Slice(b"https", 5) if policy.https else Slice(b"http", 4)
-        at = put_text(at, b"X-Forwarded-Proto: ", 19)
-        at = put_line_end(put_slice(at, proto))
-        host = self._lone(FORWARDED_HOST)
-        if not (trusted and host.at != NULL and is_authority(host)):
-            host = self.host
-        if host.size:
-            at = put_text(at, b"X-Forwarded-Host: ", 18)
-            at = put_line_end(put_slice(at, host))
-        return at
 
     def parse_bytes(self, data, RequestPolicy policy not None, Py_ssize_t seen=0):
         cdef Py_buffer *view
@@ -523,66 +461,14 @@ cdef class RequestHead:
         return out.data[:out.size]
 
 
+cdef const char *_METHODS[10]
+_METHODS[:] = [b"", b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE", b"CONNECT"]
+
+
 cdef Method _method_of(Slice name) noexcept:
-    cdef const char *at = name.at
-    if name.size == 3:
-        if memcmp(at, b"GET", 3) == 0:
-            return Method.GET
-        if memcmp(at, b"PUT", 3) == 0:
-            return Method.PUT
-    elif name.size == 4:
-        if memcmp(at, b"POST", 4) == 0:
-            return Method.POST
-        if memcmp(at, b"HEAD", 4) == 0:
-            return Method.HEAD
-    elif name.size == 5:
-        if memcmp(at, b"PATCH", 5) == 0:
-            return Method.PATCH
-        if memcmp(at, b"TRACE", 5) == 0:
-            return Method.TRACE
-    elif name.size == 6 and memcmp(at, b"DELETE", 6) == 0:
-        return Method.DELETE
-    elif name.size == 7:
-        if memcmp(at, b"OPTIONS", 7) == 0:
-            return Method.OPTIONS
-        if memcmp(at, b"CONNECT", 7) == 0:
-            return Method.CONNECT
+    """The method of this name, which is case-sensitive (RFC 9110 section 9.1)."""
+    cdef int number
+    for number in range(1, 10):
+        if strncmp(_METHODS[number], name.at, name.size) == 0 and _METHODS[number][name.size] == 0:
+            return <Method> number
     return Method.OTHER
-
-
-cdef inline char _lower(char c) noexcept:
-    return <char> (c | 0x20) if c'A' <= c <= c'Z' else c
-
-
-cdef bint _same_name(Slice one, Slice other) noexcept:
-    """Equal but for the case of letters; both have one size."""
-    cdef Py_ssize_t i
-    for i in range(one.size):
-        if _lower(one.at[i]) != _lower(other.at[i]):
-            return False
-    return True
-
-
-cdef bint _is_stacked_coding(Slice value) noexcept:
-    """True for a list of coding names that ends in chunked and has it nowhere else: understood, but not offered (501)."""
-    cdef Slice rest = value
-    cdef Slice coding
-    cdef bint last_is_chunked = False
-    if value.size and (value.at[0] == c',' or value.at[value.size - 1] == c','):
-        return False
-    while next_element(&rest, &coding):
-        if last_is_chunked or not all_of(coding.at, coding.size, TOKEN):
-            return False
-        last_is_chunked = equals(coding, b"chunked", 7)
-    return last_is_chunked
-
-
-cdef bint _is_request_id(Slice text) noexcept:
-    """1 to 128 of [A-Za-z0-9._-]: safe in a header, a log line and a shell."""
-    cdef Py_ssize_t i
-    if text.size < 1 or text.size > 128:
-        return False
-    for i in range(text.size):
-        if not (byte_class[<uint8_t> text.at[i]] & ALNUM or text.at[i] in (c'.', c'_', c'-')):
-            return False
-    return True

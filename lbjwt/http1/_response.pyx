@@ -5,31 +5,25 @@ An endpoint is not believed to be honest: what is ambiguous is refused, and the 
 Pure rules on data: no I/O, no clock. Nothing here raises but MemoryError.
 """
 
+cimport cython
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free
 from libc.string cimport memcmp
 
 from lbjwt.http1._buffer cimport Buffer, Slice
+from lbjwt.http1._field cimport Field
+from lbjwt.http1._grammar cimport same_text
 from lbjwt.http1._judge cimport response_head_stands
 from lbjwt.http1._names cimport CONNECTION, CONTENT_LENGTH, DROPPED, FORWARD, TRANSFER_ENCODING, UPGRADE, response_kind
-from lbjwt.http1._request cimport Field, Method, Parse
-from lbjwt.http1._scan cimport (
-    DIGIT,
-    TOKEN,
-    all_of,
-    equals,
-    next_element,
-    parse_length,
-    scan_head,
-    scan_problem,
-    split_field,
-)
+from lbjwt.http1._request cimport Method, Parse
+from lbjwt.http1._scan cimport DIGIT, TOKEN, all_of, equals, next_element, parse_length, scan_head, scan_problem, split_field
 from lbjwt.http1._writing cimport put_content_length, put_field, put_line_end, put_number, put_slice, put_text
 
 cdef extern from "Python.h":
     Py_buffer *PyMemoryView_GET_BUFFER(object view)
 
 
+@cython.final
 cdef class ResponseHead:
 
     def __dealloc__(self):
@@ -148,7 +142,7 @@ cdef class ResponseHead:
             else:
                 field = self._fields
                 while field < end:
-                    if field.kind == FORWARD and field.name.size == name.size and _same_name(field.name, name):
+                    if field.kind == FORWARD and same_text(field.name, name):
                         field.kind = DROPPED
                     field += 1
         return True
@@ -235,12 +229,3 @@ cdef class ResponseHead:
         cdef Buffer out = Buffer()
         self.write(out, http10, keep_alive)
         return out.data[:out.size]
-
-
-cdef bint _same_name(Slice one, Slice other) noexcept:
-    """Field names equal but for the case of letters; both have one size and consist of token characters."""
-    cdef Py_ssize_t i
-    for i in range(one.size):
-        if (one.at[i] | 0x20) != (other.at[i] | 0x20):
-            return False
-    return True
