@@ -88,7 +88,7 @@ cdef class RequestHead:
     cdef int write(self, Buffer out, RequestPolicy policy, Slice peer, bint trusted, bytes identity, Slice request_id) except -1
 
     cdef Slice _lone(self, uint32_t kind) noexcept
-    cdef Parse _refuse(self, int status, str problem)
+    cdef bint _refuse(self, int status, str problem)
     cdef bint _take_request_line(self, Slice line)
     cdef bint _take_fields(self, RequestPolicy policy)
     cdef bint _take_connection(self, Slice value, RequestPolicy policy, Py_ssize_t *nominations)

@@ -44,7 +44,7 @@ cdef class ResponseHead:
     # tell the client; "Connection: close" is written when False (and "keep-alive" to an HTTP/1.0 client when True).
     cdef int write(self, Buffer out, bint http10, bint keep_alive) except -1
 
-    cdef Parse _refuse(self, str problem)
+    cdef bint _refuse(self, str problem)
     cdef bint _take_status_line(self, Slice line)
     cdef bint _take_fields(self)
     cdef bint _take_connection(self, Slice value)

@@ -165,6 +165,14 @@ def test_the_verdict_does_not_depend_on_the_heads_before():
             assert (answer, head.status, head.problem) == expected(case), case.name
 
 
+def test_a_refusal_leaves_nothing_of_the_head_before():
+    """After a refusal no slice of an earlier head is left to be logged: its bytes may be gone."""
+    head = RequestHead()
+    assert head.parse_bytes(get(b"Authorization: Bearer a"), POLICY) == Parse.COMPLETE
+    assert head.parse_bytes(b"GET /" + b"a" * 9000, POLICY) == Parse.REFUSED
+    assert (head.parts(), head.method, head.size, head.authorization_value()) == ((b"", b"", b""), Method.OTHER, 0, None)
+
+
 def test_no_byte_behind_the_data_is_read():
     """Each case parsed right before an unreadable page: one byte of over-read would end the process."""
     libc = ctypes.CDLL(None, use_errno=True)
