@@ -294,5 +294,5 @@ def test_chunks_with_and_without_extensions_are_one_body(stage: Stage) -> None:
     """A 1 MB chunked upload in odd pieces is re-framed without loss."""
     body = pattern(1_000_000)
     with stage.client() as client:
-        client.send(request("/upload", method="POST", token=stage.token, fields=["Transfer-Encoding: chunked"]) + chunk(body, 777))
+        client.send(request("/upload", method="POST", token=stage.token, id="re", fields=["Transfer-Encoding: chunked"]) + chunk(body, 777))
         assert client.response().body.split()[3:] == [b"1000000", hashlib.sha256(body).hexdigest().encode()]
