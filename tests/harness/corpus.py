@@ -68,7 +68,7 @@ def _malformed_responses() -> Iterator[Case]:
     }
     for name, body in bodies.items():
         yield f"chunk: {name}", chunked + body
-    endings = {"bare LF": b"\n", "bare CR": b"\r", "CR CR LF": b"\r\r\n", "LF CR": b"\n\r", "NEL": b"\x85", "VT": b"\x0b"}
+    endings = {"bare LF": b"\n", "bare CR": b"\r", "CR CR LF": b"\r\r\n", "LF CR": b"\n\r", "FF": b"\x0c", "VT": b"\x0b"}
     for name, ending in endings.items():
         yield f"line end: {name} after status", b"HTTP/1.1 200 OK" + ending + length + b"\r\nok"
         yield f"line end: {name} after field", ok + b"X-A: b" + ending + length + b"\r\nok"
