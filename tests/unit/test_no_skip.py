@@ -31,7 +31,7 @@ def run(directory: Path, text: str, no_skip: str) -> subprocess.CompletedProcess
 def test_a_planted_skip_fails_the_run(tmp_path, planted):
     """A skipped test, a skipped module and an expected failure each end a CI run as failed, by name."""
     finished = run(tmp_path, f"def test_good(): pass\n{planted}", "1")
-    assert finished.returncode == 1, finished.stdout
+    assert finished.returncode != 0, finished.stdout
     assert "NOT RUN, counted as failed" in finished.stdout
 
 

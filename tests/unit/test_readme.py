@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
+
 from lbjwt.cli.serve import serve
 from lbjwt.config.load import examine_text
 from lbjwt.config.model import Cluster, Configuration, Issuer, RemoteJwks
