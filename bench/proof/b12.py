@@ -27,7 +27,7 @@ def run(n: int, directory: Path) -> Result:
         samples = drive(stage.port, work, connections=16)
         records = taken(stage)
         survived = stage.balancer.workers == workers
-    last = {}
+    last: dict[str, int] = {}
     for record in records:
         last[record.conn] = max(last.get(record.conn, 0), record.ordinal)
     reused = [record for record in records if not record.whole and last[record.conn] > record.ordinal]

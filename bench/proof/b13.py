@@ -47,7 +47,7 @@ def run(n: int, directory: Path) -> Result:
                     still_open += 1
         records = taken(stage)
     ghosts = sum(record.id in ("hidden", "") for record in records)
-    last = {}
+    last: dict[str, int] = {}
     for record in records:
         last[record.conn] = max(last.get(record.conn, 0), record.ordinal)
     reused = sum(last[record.conn] > record.ordinal for record in records)

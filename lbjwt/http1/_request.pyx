@@ -568,7 +568,7 @@ cdef bint _is_stacked_coding(Slice value) noexcept:
     cdef Slice rest = value
     cdef Slice coding
     cdef bint last_is_chunked = False
-    if value.size and value.at[0] == c',':
+    if value.size and (value.at[0] == c',' or value.at[value.size - 1] == c','):
         return False
     while next_element(&rest, &coding):
         if last_is_chunked or not all_of(coding.at, coding.size, TOKEN):

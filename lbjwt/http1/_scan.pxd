@@ -27,7 +27,7 @@ cdef extern from *:
     #define LBJ_T (LBJ_TOKEN | LBJ_TARGET)
     #define LBJ_A (LBJ_T | LBJ_PLAIN | LBJ_HOST | LBJ_ALNUM)
     static const uint8_t lbj_class[256] = {
-        ['!'] = LBJ_T, ['"'] = LBJ_TARGET, ['$' ... '\\''] = LBJ_T, ['(' ... ')'] = LBJ_TARGET, ['*' ... '+'] = LBJ_T,
+        ['!'] = LBJ_T, ['"'] = LBJ_TARGET, ['#'] = LBJ_TOKEN, ['$' ... '\\''] = LBJ_T, ['(' ... ')'] = LBJ_TARGET, ['*' ... '+'] = LBJ_T,
         [','] = LBJ_TARGET, ['-'] = LBJ_T | LBJ_PLAIN | LBJ_HOST, ['.'] = LBJ_T | LBJ_HOST, ['/'] = LBJ_TARGET,
         ['0' ... '9'] = LBJ_A | LBJ_DIGIT | LBJ_HEX, [':' ... '@'] = LBJ_TARGET, ['A' ... 'F'] = LBJ_A | LBJ_HEX,
         ['G' ... 'Z'] = LBJ_A, ['[' ... ']'] = LBJ_TARGET, ['^'] = LBJ_T, ['_'] = LBJ_T | LBJ_HOST, ['`'] = LBJ_T,

@@ -304,7 +304,11 @@ class Backend:
 
     def drop_connections(self) -> None:
         """Close every connection the proxy holds."""
-        self.call_soon(lambda: [connection.transport.close() for connection in list(self.site.connections)])
+        def drop() -> None:
+            for connection in list(self.site.connections):
+                connection.transport.close()
+
+        self.call_soon(drop)
 
     def __enter__(self) -> Self:
         self._thread.start()

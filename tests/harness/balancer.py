@@ -20,8 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.harness.procfs import Usage, children, is_alive, usage
 from tests.harness.processes import PR_SET_PDEATHSIG, free_port, wait_for_port
+from tests.harness.procfs import Usage, children, is_alive, usage
 from tests.harness.tokens import TokenFactory
 
 READY_TIMEOUT = 15.0  # seconds

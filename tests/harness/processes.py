@@ -23,7 +23,7 @@ from typing import Any, Self
 from tests.harness.backend import Site, listen
 from tests.harness.behaviour import good, slowed
 from tests.harness.record import FileRecorder, Seen, read_records
-from tests.harness.tokens import TokenFactory, ShadowVerifier
+from tests.harness.tokens import ShadowVerifier, TokenFactory
 
 PR_SET_PDEATHSIG = 1
 

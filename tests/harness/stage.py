@@ -97,9 +97,10 @@ class Stage:
 
     def __enter__(self) -> Self:
         try:
-            for backend in [*self.backends, *self.processes]:
+            everyone: list[Backend | BackendProcess] = [*self.backends, *self.processes]
+            for backend in everyone:
                 self._stack.enter_context(backend)
-            addresses = [*self._endpoints, *(backend.address for backend in [*self.backends, *self.processes])]
+            addresses = [*self._endpoints, *(backend.address for backend in everyone)]
             self.balancer = self._stack.enter_context(Balancer(self.directory, self.tokens, addresses, **self._changes))
         except BaseException:
             self._stack.close()

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 from tests.harness.tokens import ShadowVerifier
-from tests.harness.wire import DATA, END, HEAD, Head, RequestReader, ResponseReader, WireError
+from tests.harness.wire import END, HEAD, Head, RequestReader, ResponseReader, WireError
 
 UNAUTHORIZED = b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer\r\nContent-Length: 0\r\n\r\n"
 
