@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from lbjwt import errors
 from lbjwt.config.section import ACROSS, Section
 
 __all__ = ["ConfigurationError", "KeyPath", "Problem", "describe", "key_path_text"]
@@ -81,7 +82,7 @@ class Problem:
         return f"{place}{warning}{path}{_printable(self.message)}{suggestion}{code}"
 
 
-class ConfigurationError(Exception):
+class ConfigurationError(errors.ConfigurationError):
     """A configuration that cannot be used, with every problem that was found; its text has one line for each."""
 
     def __init__(self, problems: Iterable[Problem], source: str = "") -> None:

@@ -64,7 +64,7 @@ def test_ipv6_addresses_have_one_form():
 )
 def test_bad_addresses_are_refused(text: str, part: str):
     """The sentence tells what an address is like."""
-    with pytest.raises(AddressError, match=".") as caught:
+    with pytest.raises(AddressError) as caught:
         Address.parse(text)
     assert part in str(caught.value)
 

@@ -29,6 +29,7 @@ def configuration(
 
 
 def remote(**changes: Any) -> dict[str, Any]:
+    """An issuer whose keys are fetched."""
     return {"jwks_file": ..., "remote_jwks": {"uri": "https://issuer.example/jwks", **changes}}
 
 
@@ -127,8 +128,8 @@ def test_sound_configurations_earn_no_warning(changes: dict[str, Any]):
 def test_an_endpoint_that_is_the_balancer_itself_is_an_error(listener: str, endpoint: str, loop: bool):
     """Requests would go round until every connection is used up."""
     tls = {"certificate": "c", "private_key": "k"}
-    changes = {"listeners": [{"address": listener, "tls": tls}], "cluster": {"endpoints": [{"address": endpoint}]}}
-    assert [problem.code for problem in check(configuration(**changes))] == ["proxy-loop"] * loop
+    made = configuration(cluster={"endpoints": [{"address": endpoint}]}, listeners=[{"address": listener, "tls": tls}])
+    assert [problem.code for problem in check(made)] == ["proxy-loop"] * loop
 
 
 def test_the_access_log_must_not_be_a_key_file():

@@ -21,6 +21,7 @@ def duration(least: int, most: int) -> st.SearchStrategy[str]:
 
 
 def size(least: int, most: int) -> st.SearchStrategy[int | str]:
+    """Bytes within bounds, as a number or as text."""
     return st.integers(least, most).flatmap(lambda count: st.sampled_from([count, format_size(count)]))
 
 
@@ -61,7 +62,7 @@ listeners = st.lists(
     ),
     min_size=1,
     max_size=3,
-    unique_by=lambda listener: listener["address"],
+    unique_by=lambda listener: str(listener["address"]),
 )
 who = st.fixed_dictionaries({"issuer": texts}) | st.just({"any_issuer": True})
 whom = st.fixed_dictionaries({"audiences": st.lists(texts, min_size=1, max_size=3, unique=True)}) | st.just(

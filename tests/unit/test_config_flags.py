@@ -54,6 +54,7 @@ access_log: {path: "-"}
 
 
 def problems(flags: Flags) -> list[str]:
+    """The lines a person would read."""
     with pytest.raises(ConfigurationError) as caught:
         configuration_from_flags(flags, HERE)
     return [problem.render() for problem in caught.value.problems]
