@@ -83,7 +83,14 @@ def key_source(configuration: model.Configuration, verifier: Verifier, board: Bo
 def new_cluster(cluster: model.Cluster, board: Board) -> Cluster:
     """The endpoints to balance over."""
     endpoints = [
-        Endpoint(at, str(endpoint.address), endpoint.address.host, endpoint.address.port, endpoint.address.path or "", endpoint.weight)
+        Endpoint(
+            at,
+            str(endpoint.address),
+            endpoint.address.host,
+            endpoint.address.port,
+            endpoint.address.path or "",
+            endpoint.weight,
+        )
         for at, endpoint in enumerate(cluster.endpoints)
     ]
     return Cluster(

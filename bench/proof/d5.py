@@ -10,9 +10,9 @@ from bench.proof.registry import Bar, Result
 from bench.proof.scene import cpu_nanoseconds, scene, settle
 from tests.harness.client import Client, request
 
-CPU = 5.0                # milliseconds each
-GROWTH = 1 << 20         # bytes
-MOST = 12 << 20          # bytes sent at most: a bomb that is taken whole is taken
+CPU = 5.0  # milliseconds each
+GROWTH = 1 << 20  # bytes
+MOST = 12 << 20  # bytes sent at most: a bomb that is taken whole is taken
 
 
 def bombs(token: str) -> dict[str, Callable[[], Iterator[bytes]]]:
@@ -24,13 +24,19 @@ def bombs(token: str) -> dict[str, Callable[[], Iterator[bytes]]]:
         def pieces() -> Iterator[bytes]:
             yield first
             yield from repeat(rest, MOST // len(rest))
+
         return pieces
 
     return {
-        "1 MiB line": then(start + b"X-Long: ", b"l" * 65536), "100k fields": then(start, b"X-A: b\r\n" * 8192), "10 MiB URL": then(b"GET /", b"u" * 65536),
-        "CRLF flood": then(b"\r\n", b"\r\n" * 32768), "chunk extension": then(chunked + b"5;", b"e" * 65536),
-        "endless trailers": then(chunked + b"5\r\nhello\r\n0\r\n", b"X-T: t\r\n" * 8192), "method without end": then(b"G", b"E" * 65536),
-        "spaces in value": then(start + b"X-Space:", b" " * 65536), "chunks of one byte with extensions": then(chunked, b"1;abcdefgh\r\nx\r\n" * 4096),
+        "1 MiB line": then(start + b"X-Long: ", b"l" * 65536),
+        "100k fields": then(start, b"X-A: b\r\n" * 8192),
+        "10 MiB URL": then(b"GET /", b"u" * 65536),
+        "CRLF flood": then(b"\r\n", b"\r\n" * 32768),
+        "chunk extension": then(chunked + b"5;", b"e" * 65536),
+        "endless trailers": then(chunked + b"5\r\nhello\r\n0\r\n", b"X-T: t\r\n" * 8192),
+        "method without end": then(b"G", b"E" * 65536),
+        "spaces in value": then(start + b"X-Space:", b" " * 65536),
+        "chunks of one byte with extensions": then(chunked, b"1;abcdefgh\r\nx\r\n" * 4096),
     }
 
 
@@ -79,4 +85,10 @@ def run(n: int, directory: Path) -> Result:
     return Result(n, figure, passed, note="\n".join(sorted(set(wrong))[:6]))
 
 
-BAR = Bar("D-5", "header, chunk and trailer bombs: refused, at most 5 ms of processor each, memory grows by at most 1 MiB", 27, 450, run)
+BAR = Bar(
+    "D-5",
+    "header, chunk and trailer bombs: refused, at most 5 ms of processor each, memory grows by at most 1 MiB",
+    27,
+    450,
+    run,
+)
