@@ -11,22 +11,26 @@ from lbjwt.admin.server import AdminServer
 from lbjwt.config.model import Configuration
 from lbjwt.observe._board import DRAINING, READY, Board
 
-CONFIGURATION = Configuration.model_validate(dict(
-    listeners=[
-        {"address": "127.0.0.1:8080"},
-        {"address": ":8443", "tls": {"certificate": "/c.pem", "private_key": "/hush.pem"}},
-    ],
-    issuers={
-        "main": {
-            "issuer": "https://issuer.example",
-            "audiences": ["api"],
-            "remote_jwks": {"uri": "https://issuer.example/jwks?key=hush"},
-        }
-    },
-    clusters={"shop": {"endpoints": [{"address": "127.0.0.1:9001", "weight": 2}, {"address": "unix:/run/app.sock"}]}},
-    workers=2,
-    admin={"address": "127.0.0.1:0"},
-))
+CONFIGURATION = Configuration.model_validate(
+    {
+        "listeners": [
+            {"address": "127.0.0.1:8080"},
+            {"address": ":8443", "tls": {"certificate": "/c.pem", "private_key": "/hush.pem"}},
+        ],
+        "issuers": {
+            "main": {
+                "issuer": "https://issuer.example",
+                "audiences": ["api"],
+                "remote_jwks": {"uri": "https://issuer.example/jwks?key=hush"},
+            }
+        },
+        "clusters": {
+            "shop": {"endpoints": [{"address": "127.0.0.1:9001", "weight": 2}, {"address": "unix:/run/app.sock"}]}
+        },
+        "workers": 2,
+        "admin": {"address": "127.0.0.1:0"},
+    }
+)
 
 
 @pytest.fixture
