@@ -19,13 +19,13 @@ import os
 import resource
 import select
 import signal
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Final
 
+from lbjwt._fastverify import hash_is_randomised
 from lbjwt.config.model import Configuration
 from lbjwt.net.sockets import BindError, stop_listening
 from lbjwt.observe._board import DRAINING, READY, STARTING, Board
@@ -60,9 +60,9 @@ def run(configuration: Configuration, *, worker: Worker | None = None) -> int:
         worker: What runs in the worker processes; `lbjwt.process.worker.main` by default.
     """
     logs.set_up("supervisor")
-    if not sys.flags.hash_randomization:
+    if not hash_is_randomised():
         # Tokens and header values are dictionary keys: with a known seed a client could make them collide.
-        log.error("PYTHONHASHSEED=0 switches hash randomisation off; unset it")
+        log.error("PYTHONHASHSEED makes hashes predictable; unset it")
         return WRONG_CONFIGURATION
     if worker is None:
         from lbjwt.process import worker as real

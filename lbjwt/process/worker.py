@@ -128,7 +128,7 @@ class _Worker:
             log.error("the access log cannot be reopened, the old file stays in use: %s", error.strerror)
 
     async def _watch_parent(self, parent: int) -> None:
-        while os.getppid() == parent:  # noqa: ASYNC110 - no event tells it
+        while os.getppid() == parent:
             await asyncio.sleep(PARENT_CHECK)
         log.error("the supervisor is gone: draining")
         self._stop.set()

@@ -11,18 +11,25 @@ from lbjwt.admin.server import AdminServer
 from lbjwt.config.model import Configuration
 from lbjwt.observe._board import DRAINING, READY, Board
 
-CONFIGURATION = Configuration(
-    listeners=[{"address": "127.0.0.1:8080"}, {"address": ":8443", "tls": {"certificate": "/c.pem", "private_key": "/hush.pem"}}],
-    issuers={
-        "main": {
-            "issuer": "https://issuer.example",
-            "audiences": ["api"],
-            "remote_jwks": {"uri": "https://issuer.example/jwks?key=hush"},
-        }
-    },
-    clusters={"shop": {"endpoints": [{"address": "127.0.0.1:9001", "weight": 2}, {"address": "unix:/run/app.sock"}]}},
-    workers=2,
-    admin={"address": "127.0.0.1:0"},
+CONFIGURATION = Configuration.model_validate(
+    {
+        "listeners": [
+            {"address": "127.0.0.1:8080"},
+            {"address": ":8443", "tls": {"certificate": "/c.pem", "private_key": "/hush.pem"}},
+        ],
+        "issuers": {
+            "main": {
+                "issuer": "https://issuer.example",
+                "audiences": ["api"],
+                "remote_jwks": {"uri": "https://issuer.example/jwks?key=hush"},
+            }
+        },
+        "clusters": {
+            "shop": {"endpoints": [{"address": "127.0.0.1:9001", "weight": 2}, {"address": "unix:/run/app.sock"}]}
+        },
+        "workers": 2,
+        "admin": {"address": "127.0.0.1:0"},
+    }
 )
 
 
@@ -213,7 +220,9 @@ def test_several_workers_share_one_socket(board):
             await first.stop()
             async with aiohttp.ClientSession() as session:
                 for _ in range(5):
-                    async with session.get(f"http://127.0.0.1:{port}/livez", headers={"Connection": "close"}) as response:
+                    async with session.get(
+                        f"http://127.0.0.1:{port}/livez", headers={"Connection": "close"}
+                    ) as response:
                         assert response.status == 200
             await second.stop()
             twin.close()

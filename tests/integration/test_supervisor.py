@@ -1,6 +1,7 @@
 """The supervisor with a toy worker: who is replaced, what survives a kill, and how it ends."""
 
 import contextlib
+import itertools
 import os
 import re
 import signal
@@ -16,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 # A worker without a loop: answers each line with its process id; lines that are commands make it misbehave.
-TOY = '''
+TOY = """
 import os, select, signal, sys, time
 from lbjwt.config.model import Configuration
 from lbjwt.observe._board import DRAINING, READY
@@ -74,7 +75,7 @@ configuration = Configuration(
     workers=workers,
 )
 sys.exit(run(configuration, worker=worker))
-'''
+"""
 
 
 class Supervisor:
@@ -134,7 +135,10 @@ class Supervisor:
 
     def starts(self):
         """Slot, process id and time of every worker that was forked."""
-        return [(int(slot), int(pid), float(at)) for slot, pid, at in map(str.split, (self.folder / "starts").read_text().splitlines())]
+        return [
+            (int(slot), int(pid), float(at))
+            for slot, pid, at in map(str.split, (self.folder / "starts").read_text().splitlines())
+        ]
 
     def send(self, number):
         self.process.send_signal(number)
@@ -179,7 +183,7 @@ def test_a_killed_worker_is_replaced_within_a_second(supervise):
     """SIGKILL of a worker: another one serves a second later, counters stay, the restart is counted and logged."""
     supervisor = supervise().up()
     first = int(supervisor.ask())
-    time.sleep(1.0)                              # two forks of a slot are a second apart
+    time.sleep(1.0)  # two forks of a slot are a second apart
     killed = time.monotonic()
     os.kill(first, signal.SIGKILL)
     second = int(supervisor.ask_until_answered())
@@ -301,7 +305,7 @@ def test_a_slot_that_dies_at_start_is_no_fork_bomb_and_disturbs_nobody(supervise
         time.sleep(0.05)
     forks = [at for slot, _, at in supervisor.starts() if slot == 1]
     assert 2 <= len(forks) <= 3
-    assert all(later - earlier > 0.95 for earlier, later in zip(forks, forks[1:], strict=False))
+    assert all(later - earlier > 0.95 for earlier, later in itertools.pairwise(forks))
     assert "worker 1" in supervisor.log
     supervisor.send(signal.SIGTERM)
     assert supervisor.end() == 0
@@ -344,7 +348,9 @@ def test_the_file_limit_is_raised_and_slots_hold_only_their_own_sockets(supervis
     """Soft and hard limit of open files agree in a worker, and of two slots' sockets each worker keeps one."""
     supervisor = supervise(workers=2).up()
     for _, pid, _ in supervisor.starts():
-        limits = next(line for line in Path(f"/proc/{pid}/limits").read_text().splitlines() if line.startswith("Max open files")).split()
+        limits = next(
+            line for line in Path(f"/proc/{pid}/limits").read_text().splitlines() if line.startswith("Max open files")
+        ).split()
         assert limits[3] == limits[4]
         descriptors = [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
         assert sum(name.startswith("socket:") for name in descriptors) == 1

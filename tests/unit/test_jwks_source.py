@@ -65,7 +65,7 @@ def stage():
 async def until(condition):
     """Wait for a condition, two seconds at most."""
     async with asyncio.timeout(2.0):
-        while not condition():  # noqa: ASYNC110
+        while not condition():
             await asyncio.sleep(0.005)
 
 

@@ -1,5 +1,8 @@
 """What Prometheus sees of the board."""
 
+import re
+from pathlib import Path
+
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -95,3 +98,12 @@ def test_a_clock_that_stepped_back_gives_no_negative_age():
     """The key age is never below zero."""
     body, _ = exposition(BoardCollector(filled(), ENDPOINTS, "1", clock=lambda: 900.0))
     assert b"lbjwt_keys_age_seconds 0.0" in body
+
+
+def test_every_metric_and_reason_stands_in_the_manual():
+    """docs/operations.md names each metric and each reason, and no metric that does not exist."""
+    manual = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    named = set(re.findall(r"^\| `(lbjwt_\w+)`", manual, re.MULTILINE))
+    assert named == {name for name, *_ in samples(filled())}
+    for reason in DenyReason.__members__:
+        assert reason == "NONE" or f"`{reason.lower()}`" in manual
