@@ -201,7 +201,12 @@ class Connection(asyncio.Protocol):
     def _idle(self) -> None:
         if self.site.idle_close is not None and not self.waiting and self.current is None:
             delay = random.uniform(*self.site.idle_close)
-            self.idle_timer = asyncio.get_running_loop().call_later(delay, self.transport.close)
+            self.idle_timer = asyncio.get_running_loop().call_later(delay, self._close_idle)
+
+    def _close_idle(self) -> None:
+        """As a server does that reads before it looks at the clock: not with a request waiting to be read."""
+        if not select.select([self.transport.get_extra_info("socket").fileno()], [], [], 0)[0]:
+            self.transport.close()
 
     async def _play(self, record: Seen, script: Script) -> None:
         for step in script.steps:
