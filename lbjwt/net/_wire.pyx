@@ -95,9 +95,9 @@ cdef class Wire:
     def __cinit__(self):
         self.fd = -1
 
-    cdef void attach(self, object transport):
+    cdef void attach(self, object transport, bint direct):
         self.transport = transport
-        if transport.get_extra_info("sslcontext") is None:
+        if direct:
             connection = transport.get_extra_info("socket")
             if connection is not None:
                 self.fd = connection.fileno()

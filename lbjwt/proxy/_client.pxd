@@ -55,3 +55,7 @@ cdef class ClientSide(Downstream):
     cdef void _next_request(self)
     cdef void _linger(self)
     cdef void _set_deadline(self, double seconds) noexcept
+
+
+cdef class TlsClientSide(ClientSide):
+    """A client connection under TLS."""

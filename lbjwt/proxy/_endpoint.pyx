@@ -7,6 +7,7 @@ Input is read into one buffer that all endpoint connections of the worker share,
 """
 
 from libc.stdio cimport snprintf
+from libc.string cimport memcpy
 
 from lbjwt.http1._request cimport COMPLETE, NEED_MORE, Parse
 from lbjwt.http1._response cimport CHUNKED, LENGTH, NO_BODY, ResponseHead, UNTIL_CLOSE
@@ -29,7 +30,7 @@ cdef class EndpointSide(Upstream):
     # --- asyncio ---------------------------------------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport):
-        self.attach(transport)
+        self.attach(transport, True)
         self.traffic.wires.add(self)
         self.endpoint.counters.connects += 1
         self.phase = DONE
@@ -89,6 +90,15 @@ cdef class EndpointSide(Upstream):
             self.reset()
         else:
             self.doubt = True
+
+    def data_received(self, bytes data):
+        """For loops that know a buffered protocol by its base class (asyncio's own): the same by way of the same buffer."""
+        cdef Py_ssize_t at = 0, size
+        while at < len(data) and self.phase != GONE:
+            size = min(len(data) - at, <Py_ssize_t>len(self.traffic.receive))
+            memcpy(self.traffic.receive_at, <const char *>data + at, size)
+            at += size
+            self.buffer_updated(size)
 
     def eof_received(self):
         cdef Exchange exchange = self.exchange

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from auth_tokens import ISSUER, NOW, claims, reason, token
+from tests.unit.auth_tokens import ISSUER, NOW, claims, reason, token
 
 from lbjwt.auth.policy import IssuerPolicy
 from lbjwt.auth.verifier import Verifier

@@ -4,7 +4,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from auth_tokens import NOW, claims, judged, token, verifier
+from tests.unit.auth_tokens import NOW, claims, judged, token, verifier
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import jwt as pyjwt
 import pytest
-from auth_tokens import (
+from tests.unit.auth_tokens import (
     ALGORITHMS,
     CURVES,
     ISSUER,

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 import pytest
-from auth_tokens import ISSUER, NOW, SECRET, claims, jwk_of, judged, public_pem, rsa_key, token, verifier
+from tests.unit.auth_tokens import ISSUER, NOW, SECRET, claims, jwk_of, judged, public_pem, rsa_key, token, verifier
 from hypothesis import given
 from hypothesis import strategies as st
 

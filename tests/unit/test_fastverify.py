@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from auth_tokens import NOW, claims, judged, jwk_of, private_key, reason, token, verifier
+from tests.unit.auth_tokens import NOW, claims, judged, jwk_of, private_key, reason, token, verifier
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from auth_tokens import ISSUER, NOW, SECRET, claims, judged, jwk_of, private_key, public_pem, rsa_key, token
+from tests.unit.auth_tokens import ISSUER, NOW, SECRET, claims, judged, jwk_of, private_key, public_pem, rsa_key, token
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -4,7 +4,7 @@ import random
 from typing import Any
 
 import pytest
-from auth_tokens import ALGORITHMS, b64, jwk_of, number, private_key, public_pem, rsa_key, sign
+from tests.unit.auth_tokens import ALGORITHMS, b64, jwk_of, number, private_key, public_pem, rsa_key, sign
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa

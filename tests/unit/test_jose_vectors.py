@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from auth_tokens import unb64
+from tests.unit.auth_tokens import unb64
 
 from lbjwt.auth.verifier import Verifier
 from lbjwt.jose.imports import import_jwk
