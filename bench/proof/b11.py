@@ -21,7 +21,7 @@ def work(number: int, count: int, token: str) -> Iterator[Job]:
     honest = jobs(count, token, prefix=f"ok{number}")
     for index in range(count):
         kind = chance.randrange(8)
-        framing = chance.choice(["cl", "chunked", "none"])
+        framing = chance.choice(["cl", "chunked", "none"]) + chance.choice(["", "&when=soon"])
         if kind == 0:
             yield from jobs(
                 1,

@@ -98,7 +98,10 @@ def key_path_text(path: KeyPath) -> str:
 
 def describe(error: ValidationError, model: type[Section]) -> list[Problem]:
     """Turn everything pydantic found into problems, in pydantic's order."""
-    return [_problem(details, model) for details in error.errors(include_url=False) if not _is_echo(details)]
+    problems = [_problem(details, model) for details in error.errors(include_url=False) if not _is_echo(details)]
+    # A key that stands there misspelt is not told a second time as missing.
+    misspelt = {(*problem.path[:-1], problem.suggestion) for problem in problems if problem.code == "unknown-key"}
+    return [problem for problem in problems if problem.code != "missing" or problem.path not in misspelt]
 
 
 def _is_echo(details: ErrorDetails) -> bool:

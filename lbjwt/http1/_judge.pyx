@@ -7,15 +7,11 @@ to 64 KiB; past that the parser is dropped), or the last chunk. That also shows 
 A reused parser can only say yes: when it refuses, a new one is asked, so no message can spoil the verdict on the next.
 """
 
+from cpython.buffer cimport PyBUF_READ
+from cpython.memoryview cimport PyMemoryView_FromMemory, PyMemoryView_GET_BUFFER
 from libc.stdint cimport int64_t
 
 from httptools import HttpParserUpgrade, HttpRequestParser, HttpResponseParser
-
-
-cdef extern from "Python.h":
-    object PyMemoryView_FromMemory(char *at, Py_ssize_t size, int flags)
-    Py_buffer *PyMemoryView_GET_BUFFER(object view)
-    int PyBUF_READ
 
 
 cdef enum:

@@ -5,7 +5,7 @@
 from libc.stdint cimport int64_t, uint8_t
 
 from lbjwt.http1._buffer cimport Slice
-from lbjwt.http1._request cimport Field
+from lbjwt.http1._field cimport Field
 
 cdef extern from *:
     """
@@ -143,3 +143,4 @@ cdef int split_field(Field *field, bint *odd) noexcept
 cdef str scan_problem(Py_ssize_t found)
 cdef bint next_element(Slice *rest, Slice *element) noexcept
 cdef int64_t parse_length(Slice digits) noexcept
+cdef bint is_stacked_coding(Slice value) noexcept

@@ -81,10 +81,14 @@ COMPLIANT: Final = {
     "9110-7.6.1 Connection twice": get(b"Connection: keep-alive", b"Connection: X-Hop", b"X-Hop: 1"),
     "9110-5.6.1 Connection with empty elements": get(b"Connection: , ,keep-alive,,"),
     "9110-7.6.1 TE": get(b"TE: trailers, deflate;q=0.5", b"Connection: TE"),
-    "9110-7.8 h2c upgrade is not passed on": get(b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABk"),
+    "9110-7.8 h2c upgrade is not passed on": get(
+        b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABk"
+    ),
     "9110-7.8 Upgrade without Connection": get(b"Upgrade: websocket"),
     "6455-4.1 websocket": get(*WEBSOCKET),
-    "6455-4.1 websocket with more options": get(b"Connection: keep-alive, Upgrade", *WEBSOCKET[1:], b"Sec-WebSocket-Protocol: chat"),
+    "6455-4.1 websocket with more options": get(
+        b"Connection: keep-alive, Upgrade", *WEBSOCKET[1:], b"Sec-WebSocket-Protocol: chat"
+    ),
     "6750-2.1 bearer": get(b"Authorization: Bearer abc.def.ghi"),
     "9112-2.3 HTTP/1.0 without host": b"GET / HTTP/1.0\r\n\r\n",
     "9112-2.3 HTTP/1.0 with host": get(start=b"GET / HTTP/1.0"),
@@ -98,7 +102,9 @@ COMPLIANT: Final = {
     "5789 PATCH": get(b"Content-Length: 1", start=b"PATCH / HTTP/1.1"),
     "4918 PROPFIND": get(start=b"PROPFIND /a HTTP/1.1"),
     "3253 REPORT": get(start=b"REPORT /a HTTP/1.1"),
-    "9110-13 each precondition once": get(b'If-Match: "a"', b'If-None-Match: "b"', b"If-Modified-Since: x", b"If-Unmodified-Since: y"),
+    "9110-13 each precondition once": get(
+        b'If-Match: "a"', b'If-None-Match: "b"', b"If-Modified-Since: x", b"If-Unmodified-Since: y"
+    ),
     "S5 as many fields as allowed": get(*[b"A: b"] * 99),
     "S5 a head as large as allowed": get(b"A: " + b"b" * (32768 - len(get()) - 5)),
 }
@@ -109,7 +115,9 @@ ACCEPTABLE: Final = {
     "P2 identity header, dots": get(b"x.jwt.sub: root"),
     "p15 underscore in a name": get(b"A_b: c"),
     "p15 every other token character in a name": get(b"!#$%&'*+-.^_`|~: c"),
-    "P5 two Authorization fields are for the gate to answer": get(b"Authorization: Bearer a", b"Authorization: Bearer b"),
+    "P5 two Authorization fields are for the gate to answer": get(
+        b"Authorization: Bearer a", b"Authorization: Bearer b"
+    ),
     "P12 forwarded fields of the client": get(b"X-Forwarded-For: 1.2.3.4", b"Forwarded: for=1.2.3.4"),
     "P15 httpoxy": get(b"Proxy: http://evil.example"),
     "P16 method override": get(b"X-HTTP-Method-Override: DELETE"),
@@ -208,7 +216,10 @@ AMBIGUOUS: Final = {
     "P5 If-Match twice": (get(b"If-Match: a", b"If-Match: b"), (400, "duplicate-field")),
     "P5 If-None-Match twice": (get(b"If-None-Match: a", b"if-none-match: b"), (400, "duplicate-field")),
     "P5 If-Modified-Since twice": (get(b"If-Modified-Since: a", b"If-Modified-Since: a"), (400, "duplicate-field")),
-    "P5 If-Unmodified-Since twice": (get(b"If-Unmodified-Since: a", b"If-Unmodified-Since: a"), (400, "duplicate-field")),
+    "P5 If-Unmodified-Since twice": (
+        get(b"If-Unmodified-Since: a", b"If-Unmodified-Since: a"),
+        (400, "duplicate-field"),
+    ),
     "P5 If-Range twice": (get(b"If-Range: a", b"If-Range: a"), (400, "duplicate-field")),
     "P5 Content-Range twice": (get(b"Content-Range: a", b"Content-Range: a"), (400, "duplicate-field")),
     "p8 request line too long": (get(start=b"GET /" + b"a" * (8193 - 14) + b" HTTP/1.1"), (414, "line-too-long")),
@@ -225,7 +236,10 @@ SEVERE: Final = {
     "H1 CL before TE": (post(b"Content-Length: 5", b"Transfer-Encoding: chunked"), (400, "length-and-encoding")),
     "H1 TE before CL": (post(b"Transfer-Encoding: chunked", b"Content-Length: 5"), (400, "length-and-encoding")),
     "H1 CL zero and TE": (post(b"Content-Length: 0", b"Transfer-Encoding: chunked"), (400, "length-and-encoding")),
-    "H1 CL and TE by HTTP/1.0": (post(b"Content-Length: 5", b"Transfer-Encoding: chunked", version=b"1.0"), (400, "length-and-encoding")),
+    "H1 CL and TE by HTTP/1.0": (
+        post(b"Content-Length: 5", b"Transfer-Encoding: chunked", version=b"1.0"),
+        (400, "length-and-encoding"),
+    ),
     "H1 CL and odd TE": (post(b"Content-Length: 5", b"Transfer-Encoding: x"), (400, "length-and-encoding")),
     "H2 CL twice, equal": (post(b"Content-Length: 5", b"Content-Length: 5"), (400, "duplicate-field")),
     "H2 CL twice, different": (post(b"Content-Length: 5", b"Content-Length: 6"), (400, "duplicate-field")),
@@ -254,7 +268,10 @@ SEVERE: Final = {
     "H3 empty element first (p2)": (post(b"Transfer-Encoding: ,chunked"), (400, "transfer-encoding")),
     "H3 empty element last": (post(b"Transfer-Encoding: chunked,"), (400, "transfer-encoding")),
     "H3 two lines (p2)": (post(b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked"), (400, "duplicate-field")),
-    "H3 two lines, gzip first (p2)": (post(b"Transfer-Encoding: gzip", b"Transfer-Encoding: chunked"), (400, "duplicate-field")),
+    "H3 two lines, gzip first (p2)": (
+        post(b"Transfer-Encoding: gzip", b"Transfer-Encoding: chunked"),
+        (400, "duplicate-field"),
+    ),
     "H3 parameter": (post(b"Transfer-Encoding: chunked;q=1"), (400, "transfer-encoding")),
     "H3 quoted": (post(b'Transfer-Encoding: "chunked"'), (400, "transfer-encoding")),
     "H3 identity": (post(b"Transfer-Encoding: identity"), (400, "transfer-encoding")),
@@ -297,8 +314,14 @@ SEVERE: Final = {
     "H7 separator in a name": (get(b"A(b): c"), (400, "field-line")),
     "H7 quoted name": (get(b'"A": c'), (400, "field-line")),
     "H7 slash in a name": (get(b"A/b: c"), (400, "field-line")),
-    "p12 upgrade with a length (H11)": (post(b"Connection: upgrade", b"Upgrade: h2c", b"Content-Length: 5"), (400, "upgrade-with-body")),
-    "p12 upgrade with chunked": (post(b"Connection: upgrade", b"Upgrade: h2c", b"Transfer-Encoding: chunked"), (400, "upgrade-with-body")),
+    "p12 upgrade with a length (H11)": (
+        post(b"Connection: upgrade", b"Upgrade: h2c", b"Content-Length: 5"),
+        (400, "upgrade-with-body"),
+    ),
+    "p12 upgrade with chunked": (
+        post(b"Connection: upgrade", b"Upgrade: h2c", b"Transfer-Encoding: chunked"),
+        (400, "upgrade-with-body"),
+    ),
     "p12 websocket with a body": (get(*WEBSOCKET, b"Content-Length: 1"), (400, "upgrade-with-body")),
     "p12 upgrade not named in Connection": (post(b"Upgrade: h2c", b"Content-Length: 5"), (400, "upgrade-with-body")),
     "H14 HTTP/1.0 GET with a body": (get(b"Content-Length: 5", start=b"GET / HTTP/1.0"), (400, "http10-body")),
@@ -316,7 +339,10 @@ SEVERE: Final = {
     "9112-3 DEL in the target": (get(start=b"GET /\x7f HTTP/1.1"), (400, "control-character")),
     "P3 nominates Host": (get(b"Connection: host"), (400, "connection-nominates")),
     "P3 nominates Authorization": (get(b"Connection: close, AUTHORIZATION"), (400, "connection-nominates")),
-    "P3 nominates Content-Length": (post(b"Connection: content-length", b"Content-Length: 5"), (400, "connection-nominates")),
+    "P3 nominates Content-Length": (
+        post(b"Connection: content-length", b"Content-Length: 5"),
+        (400, "connection-nominates"),
+    ),
     "P3 nominates Content-Type": (post(b"Connection: Content-Type"), (400, "connection-nominates")),
     "P3 nominates Transfer-Encoding": (post(b"Connection: transfer-encoding"), (400, "connection-nominates")),
     "P3 nominates X-Forwarded-For": (get(b"Connection: x-forwarded-for"), (400, "connection-nominates")),

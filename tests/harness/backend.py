@@ -159,6 +159,9 @@ class Connection(asyncio.Protocol):
             record.whole = answer.whole
             if answer.at_head:
                 self.waiting.append((record, answer))
+                return
+        if (head.get(b"expect") or b"").lower() == b"100-continue":
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _body(self, data: bytes) -> None:
         record = self.current

@@ -94,7 +94,6 @@ def test_a_dead_reused_connection_is_retried_for_get_only_when_safe(tmp_path: Pa
             if finding.kind != "loss" or finding.id.startswith("get")
         ]
         assert not findings, summary(findings)
-        assert sum(not sample.is_good for sample in samples) <= 6
 
 
 def test_unix_socket_backend(tmp_path: Path) -> None:

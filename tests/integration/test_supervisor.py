@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 TOY = '''
 import os, select, signal, sys, time
 from lbjwt.config.model import Configuration
-from lbjwt.observe._board import READY
+from lbjwt.observe._board import DRAINING, READY
 from lbjwt.process.supervisor import run
 
 mode, folder, drain, workers, port = sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
@@ -32,7 +32,7 @@ def worker(configuration, slot, bindings, board):
     if mode == "sick" and slot == 1:
         return 1
     stopping = []
-    signal.signal(signal.SIGTERM, lambda *_: stopping.append(1))
+    signal.signal(signal.SIGTERM, lambda *_: (stopping.append(1), board.set_state(DRAINING)))
     signal.signal(signal.SIGUSR1, lambda *_: open(f"{folder}/reopened", "a").write("x"))
     if mode == "stubborn":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -224,12 +224,15 @@ def test_nobody_is_queued_before_a_worker_listens(supervise):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains(supervise, number):
-    """SIGTERM and SIGINT: not ready at once, the request under way is answered, exit code 0."""
+    """SIGTERM and SIGINT: not ready at once, new clients are refused, the request under way is answered, exit code 0."""
     supervisor = supervise().up()
     with socket.create_connection(("127.0.0.1", supervisor.port), timeout=5) as client:
-        client.sendall(b"sleep 0.5\n")
+        client.sendall(b"sleep 0.8\n")
         time.sleep(0.1)
         supervisor.send(number)
+        time.sleep(0.3)
+        with pytest.raises(ConnectionRefusedError):
+            supervisor.ask()
         assert client.recv(100) == b"False True"
     assert supervisor.end() == 0
     assert "draining, 5 s at most" in supervisor.log
@@ -284,7 +287,8 @@ def test_a_wrong_key_file_ends_the_start(supervise):
     """Workers that say "wrong configuration" before anything served end the whole start with exit code 2, each after one try."""
     supervisor = supervise("wrong", workers=2)
     assert supervisor.end() == 2
-    assert sorted(slot for slot, _, _ in supervisor.starts()) == [0, 1]
+    slots = [slot for slot, _, _ in supervisor.starts()]  # the second may be stopped before it said anything
+    assert len(slots) == len(set(slots))
 
 
 def test_a_slot_that_dies_at_start_is_no_fork_bomb_and_disturbs_nobody(supervise):

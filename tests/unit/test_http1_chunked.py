@@ -140,7 +140,13 @@ def test_the_limit_is_exact():
 def test_a_decoder_is_used_again():
     """After a body, or a refusal, the next message starts afresh."""
     decoder = ChunkedDecoder()
-    for wire in (b"5\r\nhello\r\n0\r\nA: b\r\n\r\n", b"zz", b"3\r\nabc\r\n0\r\n\r\n", b"2\r\nab", b"1\r\nx\r\n0\r\n\r\n"):
+    for wire in (
+        b"5\r\nhello\r\n0\r\nA: b\r\n\r\n",
+        b"zz",
+        b"3\r\nabc\r\n0\r\n\r\n",
+        b"2\r\nab",
+        b"1\r\nx\r\n0\r\n\r\n",
+    ):
         decoder.begin()
         consumed, body = decoder.take(bytearray(wire))
     assert (consumed, body, decoder.done, decoder.body_bytes) == (len(wire), b"x", True, 1)
@@ -176,15 +182,27 @@ def model(wire: bytes) -> tuple[bytes, int] | None:
     return (body, trailer.end()) if trailer else None
 
 
-CHUNKS = st.lists(st.tuples(st.binary(min_size=1, max_size=40), st.sampled_from([b"", b";a", b';b="c"', b";"])), max_size=6)
+CHUNKS = st.lists(
+    st.tuples(st.binary(min_size=1, max_size=40), st.sampled_from([b"", b";a", b';b="c"', b";"])), max_size=6
+)
 
 
 def encode(chunks: list[tuple[bytes, bytes]], trailer: bytes) -> bytes:
-    return b"".join(b"%x%s\r\n%s\r\n" % (len(data), extension, data) for data, extension in chunks) + b"0\r\n" + trailer + b"\r\n"
+    return (
+        b"".join(b"%x%s\r\n%s\r\n" % (len(data), extension, data) for data, extension in chunks)
+        + b"0\r\n"
+        + trailer
+        + b"\r\n"
+    )
 
 
 @settings(max_examples=400, deadline=None)
-@given(CHUNKS, st.sampled_from([b"", b"A: b\r\n", b"A: b\r\nC:\r\n"]), st.binary(max_size=20), st.lists(st.integers(1, 30), max_size=30))
+@given(
+    CHUNKS,
+    st.sampled_from([b"", b"A: b\r\n", b"A: b\r\nC:\r\n"]),
+    st.binary(max_size=20),
+    st.lists(st.integers(1, 30), max_size=30),
+)
 def test_any_body_in_any_pieces(chunks, trailer, rest, sizes):
     """Any body, in any pieces, with anything behind it, is decoded whole and ends where it ends."""
     wire = encode(chunks, trailer)
@@ -198,7 +216,13 @@ def test_any_body_in_any_pieces(chunks, trailer, rest, sizes):
 
 
 @settings(max_examples=600, deadline=None)
-@given(CHUNKS, st.sampled_from([b"", b"A: b\r\n"]), st.integers(0, 200), st.sampled_from(b"\r\n 0;:aF\x00\xff\x7f"), st.booleans())
+@given(
+    CHUNKS,
+    st.sampled_from([b"", b"A: b\r\n"]),
+    st.integers(0, 200),
+    st.sampled_from(b"\r\n 0;:aF\x00\xff\x7f"),
+    st.booleans(),
+)
 def test_a_mutated_body_agrees_with_the_model(chunks, trailer, at, byte, insert):
     """With one byte changed or put in anywhere, the decoder accepts exactly what the model accepts."""
     wire = encode(chunks, trailer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 
@@ -70,10 +71,8 @@ def read_by_httptools(wire: bytes) -> tuple[int, bytes, Fields]:
 
     sink = Sink()
     parser = httptools.HttpResponseParser(sink)
-    try:
+    with contextlib.suppress(httptools.HttpParserUpgrade):
         parser.feed_data(wire)
-    except httptools.HttpParserUpgrade as upgrade:
-        assert upgrade.args == (len(wire),)
     return parser.get_status_code(), sink.reason, sink.fields
 
 
@@ -137,7 +136,9 @@ def test_the_reading_does_not_depend_on_the_heads_before():
             assert reading(response, feed(response, case.wire, case.request)) == case.reading, case.name
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if not isinstance(case.reading, str)], ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if not isinstance(case.reading, str)], ids=lambda case: case.name
+)
 @pytest.mark.parametrize("keep_alive", [False, True])
 def test_what_is_written_reads_the_same_everywhere(case: Case, keep_alive: bool):
     """h11 and httptools read the written head alike, and none of the endpoint's hop-by-hop fields is in it."""
@@ -159,7 +160,13 @@ def test_what_is_written_reads_the_same_everywhere(case: Case, keep_alive: bool)
         (head(), "GET", False, True, [(b"transfer-encoding", b"chunked")]),
         (head(), "GET", True, True, [(b"connection", b"close")]),
         (head(b"Content-Length: 9", start=b"HTTP/1.1 204 No Content"), "GET", False, True, []),
-        (head(b"Content-Length: 9", start=b"HTTP/1.1 304 Not Modified"), "GET", False, True, [(b"content-length", b"9")]),
+        (
+            head(b"Content-Length: 9", start=b"HTTP/1.1 304 Not Modified"),
+            "GET",
+            False,
+            True,
+            [(b"content-length", b"9")],
+        ),
         (head(b"Content-Length: 9", start=b"HTTP/1.1 100 Continue"), "POST", False, False, []),
         (SWITCH, "GET+upgrade", False, False, [(b"connection", b"Upgrade"), (b"upgrade", b"websocket")]),
     ],
@@ -173,8 +180,23 @@ def test_framing_is_written_for_the_client(wire, request_, http10, keep_alive, f
 def test_fields_keep_their_order_and_values():
     """End-to-end fields come out in order and untouched; hop-by-hop and nominated ones are gone (RFC 9110 section 7.6.1)."""
     wire = head(
-        *(b"Server: x", b"Set-Cookie: a=b", b"connection: X-Hop, close", b"x-hop: 1", b"Set-Cookie: \xe9", b"Keep-Alive: timeout=5"),
-        *(b"Proxy-Authenticate: Basic", b"Trailer: a", b"TE: b", b"Proxy-Connection: c", b"Upgrade: h2c", b"A_b:", b"Content-Length: 1"),
+        *(
+            b"Server: x",
+            b"Set-Cookie: a=b",
+            b"connection: X-Hop, close",
+            b"x-hop: 1",
+            b"Set-Cookie: \xe9",
+            b"Keep-Alive: timeout=5",
+        ),
+        *(
+            b"Proxy-Authenticate: Basic",
+            b"Trailer: a",
+            b"TE: b",
+            b"Proxy-Connection: c",
+            b"Upgrade: h2c",
+            b"A_b:",
+            b"Content-Length: 1",
+        ),
         start=b"HTTP/1.0 404 Nicht  da",
     )
     assert parse(wire).write_bytes() == (
@@ -194,7 +216,11 @@ def test_facts_of_a_head():
 def test_limits_are_the_callers():
     """Each limit holds at its own value and not one byte or line before."""
     wire = head(b"A: b", b"C: d")
-    for max_head, max_fields, problem in ((len(wire), 2, None), (len(wire) - 1, 2, "head-too-large"), (len(wire), 1, "too-many-fields")):
+    for max_head, max_fields, problem in (
+        (len(wire), 2, None),
+        (len(wire) - 1, 2, "head-too-large"),
+        (len(wire), 1, "too-many-fields"),
+    ):
         response = ResponseHead()
         response.parse_bytes(wire, Method.GET, max_head=max_head, max_fields=max_fields)
         assert response.problem == problem
@@ -202,7 +228,12 @@ def test_limits_are_the_callers():
 
 TOKENS = st.text("abcXYZ019-_.!", min_size=1, max_size=10).map(str.encode)
 SPECIAL = sorted(NEVER_SENT_ON | FRAMING | {b"set-cookie", b"x-hop", b"server"})
-NAMES = st.one_of(TOKENS, st.sampled_from(SPECIAL), st.sampled_from(SPECIAL).map(bytes.title), st.sampled_from(SPECIAL).map(bytes.upper))
+NAMES = st.one_of(
+    TOKENS,
+    st.sampled_from(SPECIAL),
+    st.sampled_from(SPECIAL).map(bytes.title),
+    st.sampled_from(SPECIAL).map(bytes.upper),
+)
 VALUES = st.one_of(
     st.binary(max_size=30).map(lambda raw: bytes(byte for byte in raw if byte >= 0x20 and byte != 0x7F)),
     st.sampled_from([b"chunked", b"5", b"0", b"close", b"keep-alive, x-hop", b"upgrade", b"websocket"]),
@@ -233,9 +264,16 @@ def test_any_accepted_head_is_rewritten_cleanly(status, version, lines, request_
     assert all(names.count(name) <= 1 for name in FRAMING)
     assert not (b"content-length" in names and b"transfer-encoding" in names)
     nominated = {
-        option.strip(b" \t").lower() for name, value in response.fields() if name.lower() == b"connection" for option in value.split(b",")
+        option.strip(b" \t").lower()
+        for name, value in response.fields()
+        if name.lower() == b"connection"
+        for option in value.split(b",")
     } - {b"close", b"keep-alive", b"upgrade"}
-    plain = [(name.lower(), value) for name, value in response.fields() if name.lower() not in NEVER_SENT_ON | FRAMING | nominated]
+    plain = [
+        (name.lower(), value)
+        for name, value in response.fields()
+        if name.lower() not in NEVER_SENT_ON | FRAMING | nominated
+    ]
     assert [pair for pair in fields if pair[0] not in FRAMING | NEVER_SENT_ON] == plain
 
 

@@ -7,16 +7,17 @@ from pathlib import Path
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
+
 from lbjwt.cli.serve import serve
 from lbjwt.config.load import examine_text
-from lbjwt.config.model import Cluster, Configuration, Issuer, RemoteJwks
+from lbjwt.config.model import Cluster, Issuer, Limits, RemoteJwks, Timeouts, TokenCache
 from lbjwt.units import parse_duration, parse_size
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 SECTIONS = {
-    "limits": Configuration.model_fields["limits"].annotation,
-    "timeouts": Configuration.model_fields["timeouts"].annotation,
-    "token_cache": Configuration.model_fields["token_cache"].annotation,
+    "limits": Limits,
+    "timeouts": Timeouts,
+    "token_cache": TokenCache,
     "clusters.*": Cluster,
     "issuers.*": Issuer,
     "issuers.*.remote_jwks": RemoteJwks,
