@@ -23,7 +23,13 @@ class CacheMachine(RuleBasedStateMachine):
         self.now = 100.0
         self.hits = self.misses = 0
 
-    @rule(token=st.sampled_from(TOKENS), key=st.sampled_from(KEYS), start=st.integers(90, 110), life=st.integers(0, 20), epoch=st.integers(1, 2))
+    @rule(
+        token=st.sampled_from(TOKENS),
+        key=st.sampled_from(KEYS),
+        start=st.integers(90, 110),
+        life=st.integers(0, 20),
+        epoch=st.integers(1, 2),
+    )
     def insert(self, token: bytes, key: object, start: int, life: int, epoch: int) -> None:
         grant = Grant(bytes(bytearray(token)), valid_from=start, valid_until=start + life, epoch=epoch, key=key)
         assert self.cache.insert(grant)
@@ -121,7 +127,8 @@ def test_the_newest_entry_can_be_inserted_when_all_others_were_used():
     for token in TOKENS[:4]:
         cache.lookup(token, 0.0, 0)
     assert cache.insert(Grant(TOKENS[4]))
-    assert TOKENS[4] in cache and len(cache) == 4
+    assert TOKENS[4] in cache
+    assert len(cache) == 4
 
 
 def test_a_cache_without_room_remembers_nothing():
