@@ -29,21 +29,28 @@ from tests.harness.tokens import ShadowVerifier
 from tests.harness.wire import DATA, END, HEAD, Head, RequestReader, WireError
 
 Behaviour = Callable[[Seen], "bytes | Script"]
-Recorder = Any           # MemoryRecorder or FileRecorder
+Recorder = Any  # MemoryRecorder or FileRecorder
 
 
 class Site:
     """What all connections of one backend share."""
 
-    def __init__(self, name: str, recorder: Recorder, behaviour: Behaviour, shadow: ShadowVerifier | None,
-                 idle_close: tuple[float, float] | None = None, keep_heads: bool = True) -> None:
+    def __init__(
+        self,
+        name: str,
+        recorder: Recorder,
+        behaviour: Behaviour,
+        shadow: ShadowVerifier | None,
+        idle_close: tuple[float, float] | None = None,
+        keep_heads: bool = True,
+    ) -> None:
         self.name = name
         self.recorder = recorder
         self.behaviour = behaviour
         self.shadow = shadow
-        self.idle_close = idle_close             # close an idle connection after a random time in this range, seconds
+        self.idle_close = idle_close  # close an idle connection after a random time in this range, seconds
         self.keep_heads = keep_heads
-        self.faults: list[str] = []              # bytes from the proxy that are not HTTP
+        self.faults: list[str] = []  # bytes from the proxy that are not HTTP
         self.connections: set[Connection] = set()
         self._numbers = itertools.count(1)
 
@@ -60,8 +67,8 @@ class Connection(asyncio.Protocol):
         self.name = site.connection_name()
         self.reader = RequestReader()
         self.ordinal = 0
-        self.current: Seen | None = None         # the request being read
-        self.answer: bytes | Script = b""        # to it
+        self.current: Seen | None = None  # the request being read
+        self.answer: bytes | Script = b""  # to it
         self.waiting: deque[tuple[Seen, bytes | Script]] = deque()
         self.player: asyncio.Task[None] | None = None
         self.digest: Any = None
@@ -73,7 +80,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio."""
-        self.transport = cast(asyncio.Transport, transport)      # uvloop's is no subclass of it
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
         self.site.connections.add(self)
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family != socket.AF_UNIX:
@@ -112,7 +119,17 @@ class Connection(asyncio.Protocol):
                     self._end()
         except WireError as problem:
             self.site.faults.append(f"{self.name}: {problem}")
-            record = Seen(self.site.name, self.name, self.ordinal + 1, "", "", f"not HTTP: {problem}", "unreadable", "", whole=False)
+            record = Seen(
+                self.site.name,
+                self.name,
+                self.ordinal + 1,
+                "",
+                "",
+                f"not HTTP: {problem}",
+                "unreadable",
+                "",
+                whole=False,
+            )
             self.site.recorder.add(record)
             self.transport.abort()
         self.site.recorder.flush()
@@ -123,8 +140,14 @@ class Connection(asyncio.Protocol):
         self.ordinal += 1
         verified = "off" if site.shadow is None else site.shadow.judge(head.get_all(b"authorization"))
         record = Seen(
-            site.name, self.name, self.ordinal, (head.get(b"x-test-id") or b"").decode("latin-1"), head.method.decode("latin-1"),
-            head.target.decode("latin-1"), verified, (head.get(b"x-request-id") or b"").decode("latin-1"),
+            site.name,
+            self.name,
+            self.ordinal,
+            (head.get(b"x-test-id") or b"").decode("latin-1"),
+            head.method.decode("latin-1"),
+            head.target.decode("latin-1"),
+            verified,
+            (head.get(b"x-request-id") or b"").decode("latin-1"),
             head=head.raw if site.keep_heads else b"",
         )
         record.crossed, self.crossed = self.crossed, False
@@ -136,6 +159,9 @@ class Connection(asyncio.Protocol):
             record.whole = answer.whole
             if answer.at_head:
                 self.waiting.append((record, answer))
+                return
+        if (head.get(b"expect") or b"").lower() == b"100-continue":
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _body(self, data: bytes) -> None:
         record = self.current
@@ -154,9 +180,9 @@ class Connection(asyncio.Protocol):
         self.current = None
         answer = self.answer
         if record.body_size and not (isinstance(answer, Script) and answer.at_head):
-            answer = self.site.behaviour(record)     # now that size and digest are known
+            answer = self.site.behaviour(record)  # now that size and digest are known
         if not isinstance(answer, Script):
-            record.sent = True       # nothing can come between, so one line in the file is enough
+            record.sent = True  # nothing can come between, so one line in the file is enough
             self.waiting.append((record, answer))
         elif not answer.at_head:
             self.waiting.append((record, answer))
@@ -175,7 +201,12 @@ class Connection(asyncio.Protocol):
     def _idle(self) -> None:
         if self.site.idle_close is not None and not self.waiting and self.current is None:
             delay = random.uniform(*self.site.idle_close)
-            self.idle_timer = asyncio.get_running_loop().call_later(delay, self.transport.close)
+            self.idle_timer = asyncio.get_running_loop().call_later(delay, self._close_idle)
+
+    def _close_idle(self) -> None:
+        """As a server does that reads before it looks at the clock: not with a request waiting to be read."""
+        if not select.select([self.transport.get_extra_info("socket").fileno()], [], [], 0)[0]:
+            self.transport.close()
 
     async def _play(self, record: Seen, script: Script) -> None:
         for step in script.steps:
@@ -214,7 +245,7 @@ class Connection(asyncio.Protocol):
             await self.writable.wait()
         elif isinstance(step, Drip):
             for at in range(0, len(step.data), step.size):
-                transport.write(step.data[at:at + step.size])
+                transport.write(step.data[at : at + step.size])
                 await asyncio.sleep(step.gap)
         elif isinstance(step, Stream):
             left = step.size
@@ -247,8 +278,16 @@ class Connection(asyncio.Protocol):
 class Backend:
     """A recording backend in a thread of this process: `with Backend(...) as backend: backend.port, backend.seen`."""
 
-    def __init__(self, behaviour: Behaviour, *, name: str = "b", shadow: ShadowVerifier | None = None, port: int = 0, path: Path | None = None,
-                 idle_close: tuple[float, float] | None = None) -> None:
+    def __init__(
+        self,
+        behaviour: Behaviour,
+        *,
+        name: str = "b",
+        shadow: ShadowVerifier | None = None,
+        port: int = 0,
+        path: Path | None = None,
+        idle_close: tuple[float, float] | None = None,
+    ) -> None:
         self.recorder = MemoryRecorder()
         self.site = Site(name, self.recorder, behaviour, shadow, idle_close)
         self.path = path
@@ -273,7 +312,11 @@ class Backend:
 
     def drop_connections(self) -> None:
         """Close every connection the proxy holds."""
-        self.call_soon(lambda: [connection.transport.close() for connection in list(self.site.connections)])
+        def drop() -> None:
+            for connection in list(self.site.connections):
+                connection.transport.close()
+
+        self.call_soon(drop)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -281,7 +324,9 @@ class Backend:
             raise RuntimeError("the backend did not start")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5.0)
 

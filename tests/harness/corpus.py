@@ -68,7 +68,7 @@ def _malformed_responses() -> Iterator[Case]:
     }
     for name, body in bodies.items():
         yield f"chunk: {name}", chunked + body
-    endings = {"bare LF": b"\n", "bare CR": b"\r", "CR CR LF": b"\r\r\n", "LF CR": b"\n\r", "NEL": b"\x85", "VT": b"\x0b"}
+    endings = {"bare LF": b"\n", "bare CR": b"\r", "CR CR LF": b"\r\r\n", "LF CR": b"\n\r", "FF": b"\x0c", "VT": b"\x0b"}
     for name, ending in endings.items():
         yield f"line end: {name} after status", b"HTTP/1.1 200 OK" + ending + length + b"\r\nok"
         yield f"line end: {name} after field", ok + b"X-A: b" + ending + length + b"\r\nok"
@@ -78,8 +78,8 @@ def _malformed_responses() -> Iterator[Case]:
     yield "1 MiB status line", b"HTTP/1.1 200 " + b"O" * (1 << 20) + b"\r\n" + length + b"\r\nok"
     for size in (1, 5, 8, 9, 12, 13, 15, 16, 17, 20, 30, 36):
         yield f"head cut at {size}", (ok + length + b"\r\nok")[:size]
-    for body in (0, 1):
-        yield f"body cut at {body}", (ok + length + b"\r\nok")[: -2 + body]
+    for kept in (0, 1):
+        yield f"body cut at {kept}", (ok + length + b"\r\nok")[: -2 + kept]
     for code in (100, 102, 103, 199):
         yield f"interim {code} only", b"HTTP/1.1 %d Interim\r\n\r\n" % code
         yield f"interim {code} then garbage", b"HTTP/1.1 %d Interim\r\n\r\ngarbage\r\n\r\n" % code

@@ -49,7 +49,7 @@ def _surplus(seen: Seen, query: Query) -> Script:
     if when == "same":
         return Script((Send(answer + extra),))
     if when == "soon":
-        return Script((Send(answer), Send(extra)))
+        return Script((Send(answer), Stray(extra)))
     return Script((Send(answer), Idle(float(query.get("ms", "5")) / 1000), Stray(extra)))
 
 
@@ -79,11 +79,13 @@ def _switch(seen: Seen, query: Query) -> Script:
 
 
 def _bodied(seen: Seen, query: Query) -> Script:
-    """A body where none may be: on a response to HEAD, or with status 204 or 304. `framing` is cl, chunked or none."""
+    """A body where none may be: on a response to HEAD, or with status 204 or 304. `framing` is cl, chunked or none; `when=soon`: in a write of its own."""
     status = query.get("status", "200").encode()
     body = stray(seen)
     framing = {"cl": b"Content-Length: %d\r\n" % len(body), "chunked": b"Transfer-Encoding: chunked\r\n", "none": b""}[query.get("framing", "cl")]
-    return Script((Send(b"HTTP/1.1 %b Bodied\r\n%b%b\r\n" % (status, tags(seen), framing)), Send(chunk(body) if framing[:1] == b"T" else body)))
+    head = b"HTTP/1.1 %b Bodied\r\n%b%b\r\n" % (status, tags(seen), framing)
+    body = chunk(body) if framing.startswith(b"T") else body
+    return Script((Send(head), Stray(body)) if query.get("when") == "soon" else (Send(head + body),))
 
 
 def _malformed(seen: Seen, query: Query) -> Script:

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 from tests.harness.tokens import ShadowVerifier
-from tests.harness.wire import DATA, END, HEAD, Head, RequestReader, ResponseReader, WireError
+from tests.harness.wire import END, HEAD, Head, RequestReader, ResponseReader, WireError
 
 UNAUTHORIZED = b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer\r\nContent-Length: 0\r\n\r\n"
 
@@ -80,8 +80,13 @@ class ToyProxy:
             answer = answer.replace(b"Content-Length: 1000", b"Content-Length: 0")
         status = int(answer[9:12])
         if fault != "forget":
-            record = {"request_id": (head.get(b"x-request-id") or b"").decode(), "path": head.target.decode(), "endpoint": endpoint,
-                      "status": 204 if fault == "lie" else status, "complete": whole}
+            record = {
+                "request_id": (head.get(b"x-request-id") or b"").decode(),
+                "path": head.target.decode(),
+                "endpoint": endpoint,
+                "status": 204 if fault == "lie" else status,
+                "complete": whole,
+            }
             self.access_log.write(json.dumps(record).encode() + b"\n")
         writer.write(answer * 2 if fault == "double" else answer)
         if not whole:
@@ -127,7 +132,9 @@ class ToyProxy:
         return answer or b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", not answer
 
 
-async def main(port: str, backend_port: str, fault: str, access_log: str, jwks: str, issuer: str, audience: str) -> None:
+async def main(
+    port: str, backend_port: str, fault: str, access_log: str, jwks: str, issuer: str, audience: str
+) -> None:
     """Serve until killed."""
     shadow = ShadowVerifier(json.loads(Path(jwks).read_text()), issuer, audience)
     proxy = ToyProxy(int(backend_port), fault, Path(access_log), shadow)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
-import json
+import hmac
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.harness.client import request
 from tests.harness.stage import Stage, curl
@@ -45,13 +46,19 @@ def test_no_token_is_401_with_a_plain_challenge(stage: Stage) -> None:
     assert not reached(stage, "none")
 
 
+def encode(data: bytes) -> str:
+    """Base64url without padding (RFC 7515 section 2)."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
 def bad_tokens(stage: Stage) -> dict[str, str]:
     """Tokens that must not pass, by what is wrong with them."""
     tokens, other = stage.tokens, type(stage.tokens)()
     good = tokens.mint()
     header, payload, signature = good.split(".")
-    public = json.dumps(tokens.jwks()["keys"][0])
-    none_header = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT"}').rstrip(b"=").decode()
+    public = tokens.keys["RS256"].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    none_header = encode(b'{"alg":"none","typ":"JWT"}')
+    signed = encode(b'{"alg":"HS256","kid":"RS256"}') + "." + payload
     return {
         "expired": tokens.mint(lifetime=-120),
         "wrong audience": tokens.mint(aud="other"),
@@ -65,8 +72,7 @@ def bad_tokens(stage: Stage) -> dict[str, str]:
         "changed payload": f"{header}.{payload[:-2]}AA.{signature}",
         "no signature": f"{header}.{payload}.",
         "alg none": f"{none_header}.{payload}.",
-        "public key as secret": jwt.encode({"iss": tokens.issuer, "aud": tokens.audience, "sub": "eve", "exp": int(time.time()) + 600}, public, "HS256",
-                                           headers={"kid": "RS256"}),
+        "public key as secret": f"{signed}.{encode(hmac.digest(public, signed.encode(), 'sha256'))}",
         "unknown kid": jwt.encode({"iss": tokens.issuer}, other.keys["RS256"], "RS256", headers={"kid": "nobody"}),
         "two dots": "..", "one part": "abc", "not base64": "!!.!!.!!",
     }
@@ -76,7 +82,7 @@ def test_bad_tokens_are_401_invalid_token(stage: Stage) -> None:
     """Every bad token gets the same answer without detail, and no backend hears of it."""
     for name, token in bad_tokens(stage).items():
         answer = curl(stage, "/r/x", "-H", f"X-Test-Id: bad {name}", token=token)
-        assert answer.status in (401, 400) and (answer.status == 401 or "base64" in name), (name, answer.status)
+        assert answer.status in (401, 400), (name, answer.status)
         assert 'error="invalid_' in answer.field("WWW-Authenticate"), (name, answer.head)
         assert len(answer.body) < 200 and token.encode() not in answer.body
         assert not reached(stage, f"bad {name}"), name
@@ -91,17 +97,18 @@ def test_two_tokens_are_400(stage: Stage) -> None:
     assert not reached(stage, "two")
 
 
-@pytest.mark.parametrize("value", ["Basic YTpi", "Bearer", "Bearer  {t}", "Bearer\t{t}", "Bearer {t} x", "Bearer {t},{t}", "{t}", "Token {t}", "BearerX {t}"])
+@pytest.mark.parametrize("value", ["Basic YTpi", "Bearer", "Bearer\t{t}", "Bearer {t} x", "Bearer {t},{t}", "{t}", "Token {t}", "BearerX {t}"])
 def test_odd_credentials_never_pass(stage: Stage, value: str) -> None:
     """Only `Bearer SP token` is a bearer token (RFC 6750 section 2.1)."""
-    answer = curl(stage, "/r/x", "-H", "X-Test-Id: odd", "-H", "Authorization: " + value.replace("{t}", stage.token))
+    answer = curl(stage, "/r/x", "-H", f"X-Test-Id: odd {value}", "-H", "Authorization: " + value.replace("{t}", stage.token))
     assert answer.status in (400, 401), (value, answer.status)
-    assert not reached(stage, "odd")
+    assert not reached(stage, f"odd {value}".strip())
 
 
 @pytest.mark.parametrize("scheme", ["bearer", "BEARER", "BeArEr"])
 def test_the_scheme_has_no_case(stage: Stage, scheme: str) -> None:
-    """Authentication schemes are case-insensitive (RFC 9110 section 11.1)."""
+    """Authentication schemes are case-insensitive (RFC 9110 section 11.1), and one space or more follows (RFC 6750 section 2.1)."""
+    assert curl(stage, "/r/x", "-H", f"Authorization: {scheme}   {stage.token}").status == 200
     assert curl(stage, "/r/x", "-H", f"Authorization: {scheme} {stage.token}").status == 200
 
 
@@ -124,19 +131,18 @@ def spoofs(name: str) -> set[str]:
 
 def folded(name: bytes) -> bytes:
     """As CGI-like backends fold header names."""
-    return bytes(byte if byte in b"abcdefghijklmnopqrstuvwxyz0123456789" else 0x5F for byte in name.lower()).strip(b"_").replace(b"__", b"_")
+    return bytes(byte if byte in b"abcdefghijklmnopqrstuvwxyz0123456789" else 0x5F for byte in name.lower())
 
 
 @pytest.mark.parametrize("header", ["X-Jwt-Sub", "X-User-Role"])
 def test_identity_headers_cannot_be_spoofed(stage: Stage, header: str) -> None:
     """Whatever spelling the client uses, the backend sees at most our own header with the token's own claim."""
-    with stage.client() as client:
-        for spelling in sorted(spoofs(header)):
-            for nominate in ((), (f"Connection: {spelling}",)):
+    for spelling in sorted(spoofs(header)):
+        for nominate in ((), (f"Connection: {spelling}",)):
+            with stage.client() as client:
                 answer = client.ask("/head", token=stage.token, fields=[f"{spelling}: root", *nominate])
                 if answer.status == 400:
                     assert client.is_closed()
-                    client = stage.client()
                     continue
                 assert answer.status == 200
                 fields = [line.partition(b":") for line in answer.body.split(b"\r\n")[1:] if line]

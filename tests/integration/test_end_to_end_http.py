@@ -149,7 +149,7 @@ def test_expect_continue_with_curl(stage: Stage, tmp_path: Path) -> None:
     """curl sends its body after our 100, without waiting out its own second."""
     body = tmp_path / "body"
     body.write_bytes(pattern(100_000))
-    answer = curl(stage, "/upload", "--data-binary", f"@{body}", "-H", "Expect: 100-continue", "--expect100-timeout", "15", token=stage.token)
+    answer = curl(stage, "/upload", "--data-binary", f"@{body}", "-H", "Expect: 100-continue", "--expect100-timeout", "15", "-H", "X-Test-Id: e", token=stage.token)
     assert answer.status == 200
     assert answer.head.startswith("HTTP/1.1 100")
     assert answer.body.split()[3] == b"100000"
@@ -294,5 +294,5 @@ def test_chunks_with_and_without_extensions_are_one_body(stage: Stage) -> None:
     """A 1 MB chunked upload in odd pieces is re-framed without loss."""
     body = pattern(1_000_000)
     with stage.client() as client:
-        client.send(request("/upload", method="POST", token=stage.token, fields=["Transfer-Encoding: chunked"]) + chunk(body, 777))
+        client.send(request("/upload", method="POST", token=stage.token, id="re", fields=["Transfer-Encoding: chunked"]) + chunk(body, 777))
         assert client.response().body.split()[3:] == [b"1000000", hashlib.sha256(body).hexdigest().encode()]
