@@ -23,13 +23,15 @@ def judge(bar: Bar, n: int) -> Result:
     with tempfile.TemporaryDirectory(prefix=f"proof-{bar.id}-") as directory:
         try:
             return bar.run(n, Path(directory))
-        except Exception as problem:             # the registry goes on with the next bar, and the record says why
+        except Exception as problem:  # the registry goes on with the next bar, and the record says why
             return Result(n, "broke off", False, note=f"{type(problem).__name__}: {problem}")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run, print, record. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m bench.proof", description="Run the reliability bars of lbjwt one after another.")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.proof", description="Run the reliability bars of lbjwt one after another."
+    )
     parser.add_argument("--quick", action="store_true", help="the small N that make test uses")
     parser.add_argument("--list", action="store_true", help="print the bars and their N, run nothing")
     parser.add_argument("ids", nargs="*", metavar="ID", help="only these bars")
@@ -50,7 +52,10 @@ def main(arguments: list[str] | None = None) -> int:
         seconds = time.monotonic() - begin
         verdict = "pass" if result.passed else "FALLS SHORT"
         bound = f"; {result.bound}" if result.bound else ""
-        print(f"{bar.id:<5} {verdict:<11} N {result.n:>9,}  {result.figure}{bound}  [{seconds:.1f} s]\n      bar: {bar.sentence}", flush=True)
+        print(
+            f"{bar.id:<5} {verdict:<11} N {result.n:>9,}  {result.figure}{bound}  [{seconds:.1f} s]\n      bar: {bar.sentence}",
+            flush=True,
+        )
         if result.note:
             print("      " + result.note.replace("\n", "\n      "), flush=True)
         record.append({"id": bar.id, "bar": bar.sentence, **asdict(result), "seconds": round(seconds, 1)})
@@ -58,8 +63,15 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{len(record) - len(short)} of {len(record)} bars pass" + (f"; short: {', '.join(short)}" if short else ""))
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"proof-{time.strftime('%Y%m%dT%H%M%S', time.gmtime(started))}.json"
-    machine = {"machine": platform.machine(), "kernel": platform.release(), "python": platform.python_version(), "cores": os.cpu_count()}
-    path.write_text(json.dumps({"quick": options.quick, "started": started, **machine, "bars": record}, indent=2), encoding="utf-8")
+    machine = {
+        "machine": platform.machine(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+    }
+    path.write_text(
+        json.dumps({"quick": options.quick, "started": started, **machine, "bars": record}, indent=2), encoding="utf-8"
+    )
     print(f"recorded in {path}")
     return 1 if short else 0
 

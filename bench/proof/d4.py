@@ -10,9 +10,9 @@ from bench.proof.registry import Bar, Result
 from bench.proof.scene import cpu_nanoseconds, scene, settle
 from tests.harness.client import Client
 
-EACH = 4 << 10           # bytes
-CPU = 0.01               # share of one core
-WATCHED = 3.0            # seconds
+EACH = 4 << 10  # bytes
+CPU = 0.01  # share of one core
+WATCHED = 3.0  # seconds
 
 
 def run(n: int, directory: Path) -> Result:
@@ -30,7 +30,11 @@ def run(n: int, directory: Path) -> Result:
         share = (cpu_nanoseconds(stage.balancer.pid) - started) / 1e9 / WATCHED
         again = sum(client.ask("/r/x", token=stage.token).status == 200 for client in idle[::10])
     passed = each <= EACH and share <= CPU and served == n and again == len(idle[::10])
-    return Result(n, f"{each / 1024:.2f} KiB each, {share * 100:.2f} % of a core, {again} of {len(idle[::10])} asked served again", passed)
+    return Result(
+        n,
+        f"{each / 1024:.2f} KiB each, {share * 100:.2f} % of a core, {again} of {len(idle[::10])} asked served again",
+        passed,
+    )
 
 
 BAR = Bar("D-4", "idle keep-alive connections: at most 4 KiB each and 1 % of a core", 1000, 10_000, run)

@@ -12,9 +12,9 @@ from bench.proof.scene import issuer
 from tests.harness.corpus import ACCEPTED_REQUESTS, REFUSED_REQUESTS
 from tests.harness.stage import Stage
 
-GAP = 0.002              # seconds between the segments: far more than a loop's turn
+GAP = 0.002  # seconds between the segments: far more than a loop's turn
 AT_ONCE = 24
-Case = tuple[str, bytes, int]        # name, message, place of the cut (0: whole, -1: byte by byte)
+Case = tuple[str, bytes, int]  # name, message, place of the cut (0: whole, -1: byte by byte)
 
 
 def with_token(data: bytes, token: str) -> bytes:
@@ -29,7 +29,13 @@ async def verdict(port: int, data: bytes, cut: int) -> str:
     """The status line's code, or how the connection ended."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        pieces = [data] if cut == 0 else [data[:cut], data[cut:]] if cut > 0 else [data[at:at + 1] for at in range(len(data))]
+        pieces = (
+            [data]
+            if cut == 0
+            else [data[:cut], data[cut:]]
+            if cut > 0
+            else [data[at : at + 1] for at in range(len(data))]
+        )
         for piece in pieces:
             writer.write(piece)
             if len(pieces) > 1:
@@ -61,16 +67,29 @@ def run(n: int, directory: Path) -> Result:
     messages = [(name, with_token(data, token)) for name, data in [*ACCEPTED_REQUESTS, *REFUSED_REQUESTS]]
     places = [(name, data, cut) for name, data in messages for cut in range(1, min(len(data), 1500))]
     step = max(1, len(places) // n)
-    cases = [(name, data, 0) for name, data in messages] + places[::step] + [(name, data, -1) for name, data in messages if len(data) < 1500]
+    cases = (
+        [(name, data, 0) for name, data in messages]
+        + places[::step]
+        + [(name, data, -1) for name, data in messages if len(data) < 1500]
+    )
     with Stage(directory, tokens=issuer(), access_log=..., shadow=True) as stage:
         verdicts = uvloop.run(all_verdicts(stage.port, cases))
     whole = {case[0]: answer for case, answer in zip(cases, verdicts, strict=True) if case[2] == 0}
-    wrong = [f"{name} cut at {cut}: {answer} instead of {whole[name]}"
-             for (name, _, cut), answer in zip(cases, verdicts, strict=True) if answer != whole[name]]
+    wrong = [
+        f"{name} cut at {cut}: {answer} instead of {whole[name]}"
+        for (name, _, cut), answer in zip(cases, verdicts, strict=True)
+        if answer != whole[name]
+    ]
     accepted = {name for name, _ in ACCEPTED_REQUESTS}
     wrong += [f"{name}: {answer}" for name, answer in whole.items() if (answer == "200") != (name in accepted)]
     figure = f"{len(wrong)} verdicts differ over {len(messages)} messages"
     return Result(len(cases), figure, not wrong, failures=len(wrong), note="\n".join(wrong[:8]))
 
 
-BAR = Bar("H-10", "segmentation invariance: every corpus message, at every split and byte by byte, gets the same verdict", 1500, 60_000, run)
+BAR = Bar(
+    "H-10",
+    "segmentation invariance: every corpus message, at every split and byte by byte, gets the same verdict",
+    1500,
+    60_000,
+    run,
+)

@@ -14,13 +14,15 @@ from tests.harness.stage import Stage
 from tests.harness.wire import parse_head
 
 SPACES = [": ", ":", ":\t", ":  ", ": \t "]
-VALUES = ["a", "", "a b", "a\tb", "(c) ;=,\"q\"", "x" * 300, "caf\xc3\xa9", "a: b", "HTTP/1.1", "\xff\xfe"]
+VALUES = ["a", "", "a b", "a\tb", '(c) ;=,"q"', "x" * 300, "caf\xc3\xa9", "a: b", "HTTP/1.1", "\xff\xfe"]
 
 
 def odd_fields(chance: random.Random) -> list[tuple[str, str, str]]:
     """Legal fields in unusual dress: (name, separator, value with white space behind it)."""
     names = [f"X-{chance.choice('AbCdEf')}{chance.randint(0, 99)}" for _ in range(chance.randint(0, 12))]
-    return [(name, chance.choice(SPACES), chance.choice(VALUES) + chance.choice(["", " ", "\t", "  "])) for name in names]
+    return [
+        (name, chance.choice(SPACES), chance.choice(VALUES) + chance.choice(["", " ", "\t", "  "])) for name in names
+    ]
 
 
 def by_h11(raw: bytes) -> tuple[str, str, list[tuple[str, str]]]:
@@ -29,7 +31,11 @@ def by_h11(raw: bytes) -> tuple[str, str, list[tuple[str, str]]]:
     connection.receive_data(raw)
     event = connection.next_event()
     assert isinstance(event, h11.Request)
-    return event.method.decode(), event.target.decode(), [(name.decode().lower(), value.decode("latin-1")) for name, value in event.headers]
+    return (
+        event.method.decode(),
+        event.target.decode(),
+        [(name.decode().lower(), value.decode("latin-1")) for name, value in event.headers],
+    )
 
 
 def by_email(raw: bytes) -> tuple[str, str, list[tuple[str, str]]]:
@@ -48,8 +54,13 @@ def run(n: int, directory: Path) -> Result:
         for number in range(n):
             fields = odd_fields(chance)
             lines = [name + separator + value for name, separator, value in fields]
-            answer = client.ask(f"/r/{number}?q={chance.randint(0, 9)}", token=stage.token, id=f"h-{number}", fields=lines,
-                                method=chance.choice(["GET", "DELETE", "OPTIONS"]))
+            answer = client.ask(
+                f"/r/{number}?q={chance.randint(0, 9)}",
+                token=stage.token,
+                id=f"h-{number}",
+                fields=lines,
+                method=chance.choice(["GET", "DELETE", "OPTIONS"]),
+            )
             if answer.status != 200:
                 wrong.append(f"h-{number}: status {answer.status} for {lines}")
                 client = stage.client()
@@ -60,7 +71,9 @@ def run(n: int, directory: Path) -> Result:
             same = (ours.method.decode(), ours.target.decode(), mine)
             if by_h11(raw) != same or by_email(raw) != same:
                 wrong.append(f"h-{number}: read differently: {raw!r}")
-            if any(line not in {name + b": " + value for name, value in ours.fields} for line in raw.split(b"\r\n")[1:-2]):
+            if any(
+                line not in {name + b": " + value for name, value in ours.fields} for line in raw.split(b"\r\n")[1:-2]
+            ):
                 wrong.append(f"h-{number}: not in our own form: {raw!r}")
             sent = [(name.lower(), value.strip(" \t")) for name, _, value in fields]
             if [pair for pair in mine if pair[0] in dict(sent) and pair[0] != "x-request-id"] != sent:
@@ -68,4 +81,10 @@ def run(n: int, directory: Path) -> Result:
     return Result(n, f"{len(wrong)} heads not canonical", not wrong, failures=len(wrong), note="\n".join(wrong[:4]))
 
 
-BAR = Bar("H-4", "forwarded heads are canonical: read alike by two other parsers, 0 raw client lines forwarded", 300, 20_000, run)
+BAR = Bar(
+    "H-4",
+    "forwarded heads are canonical: read alike by two other parsers, 0 raw client lines forwarded",
+    300,
+    20_000,
+    run,
+)

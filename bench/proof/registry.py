@@ -19,11 +19,11 @@ MODULES = ["w1", "b1", "b2", "b3", "b9", "b10", "b11", "b12", "b13", "h4", "h8",
 class Result:
     """What one run of a bar came to."""
 
-    n: int                       # how many things were judged
-    figure: str                  # what came out, in words and numbers
+    n: int  # how many things were judged
+    figure: str  # what came out, in words and numbers
     passed: bool
     failures: int | None = None  # for a bar of the form "0 of N"
-    note: str = ""               # what a reader should know besides; findings when it fell short
+    note: str = ""  # what a reader should know besides; findings when it fell short
 
     @property
     def bound(self) -> str:
@@ -37,9 +37,9 @@ class Bar:
 
     id: str
     sentence: str
-    quick: int                               # N inside make test
-    full: int                                # N of make proof
-    run: Callable[[int, Path], Result]       # (N, empty directory)
+    quick: int  # N inside make test
+    full: int  # N of make proof
+    run: Callable[[int, Path], Result]  # (N, empty directory)
 
 
 def bars(ids: list[str] | None = None) -> list[Bar]:

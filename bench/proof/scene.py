@@ -16,7 +16,7 @@ from tests.harness.record import Seen
 from tests.harness.stage import Stage
 from tests.harness.tokens import TokenFactory
 
-ROUND = 50_000           # requests judged at a time: a million records need not fit in memory
+ROUND = 50_000  # requests judged at a time: a million records need not fit in memory
 
 
 @cache
@@ -64,8 +64,16 @@ class Tally:
         return statuses + (f"\n{summary(self.first)}" if self.first else "")
 
 
-def in_rounds(stage: Stage, total: int, work: Callable[[int, int], Iterable[Job]], *, connections: int = 32, may_fail: bool = False,
-              after_round: Callable[[int], None] | None = None, timeout: float = 10.0) -> Tally:
+def in_rounds(
+    stage: Stage,
+    total: int,
+    work: Callable[[int, int], Iterable[Job]],
+    *,
+    connections: int = 32,
+    may_fail: bool = False,
+    after_round: Callable[[int], None] | None = None,
+    timeout: float = 10.0,
+) -> Tally:
     """
     `total` requests in rounds, closed loop, each round with its ledger.
 
@@ -77,7 +85,9 @@ def in_rounds(stage: Stage, total: int, work: Callable[[int, int], Iterable[Job]
     size = min(ROUND, max(1, total // 4))
     number = 0
     while tally.sent < total:
-        samples = drive(stage.port, work(number, min(size, total - tally.sent)), connections=connections, timeout=timeout)
+        samples = drive(
+            stage.port, work(number, min(size, total - tally.sent)), connections=connections, timeout=timeout
+        )
         records = taken(stage)
         tally.crossed += sum(record.crossed for record in records)
         tally.add(samples, compare(samples, records, may_fail=may_fail))

@@ -13,7 +13,7 @@ from bench.proof.scene import scene
 from tests.harness.client import Client, request
 from tests.harness.stage import Stage
 
-QUEUED = 400             # connections that arrive while one of four workers stands still
+QUEUED = 400  # connections that arrive while one of four workers stands still
 
 
 def sockets_of(pid: int) -> set[tuple[int, int]]:
@@ -50,7 +50,9 @@ def one_kill(stage: Stage, number: int) -> tuple[int, int, float]:
         os.kill(victim, signal.SIGKILL)
         lost = sum(client.response().echo_id != f"q{number}-{index}" for index, client in enumerate(queue))
         served = time.monotonic() - killed
-        others = sum(client.response().status != 200 for client in flying if client.socket.getsockname()[1] not in owned)
+        others = sum(
+            client.response().status != 200 for client in flying if client.socket.getsockname()[1] not in owned
+        )
         return lost, others, served
 
 
@@ -58,9 +60,19 @@ def run(n: int, directory: Path) -> Result:
     """One kill for every 400 connections."""
     with scene(directory, processes=1, workers=4, clusters={"main": {"max_connections": 4096}}) as stage:
         kills = [one_kill(stage, number) for number in range(n // QUEUED)]
-    lost, others, slowest = sum(kill[0] for kill in kills), sum(kill[1] for kill in kills), max(kill[2] for kill in kills)
+    lost, others, slowest = (
+        sum(kill[0] for kill in kills),
+        sum(kill[1] for kill in kills),
+        max(kill[2] for kill in kills),
+    )
     figure = f"{lost} queued connections lost in {len(kills)} kills, {others} of other workers' requests hurt, queue served within {slowest:.2f} s"
     return Result(n, figure, lost == 0 and others == 0 and slowest <= 1.0, failures=lost + others)
 
 
-BAR = Bar("W1", "kill -9 of one of 4 workers: only its requests in flight fail, 0 queued connections reset, replacement serving within 1 s", 400, 4000, run)
+BAR = Bar(
+    "W1",
+    "kill -9 of one of 4 workers: only its requests in flight fail, 0 queued connections reset, replacement serving within 1 s",
+    400,
+    4000,
+    run,
+)

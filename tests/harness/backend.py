@@ -29,23 +29,37 @@ from tests.harness.tokens import ShadowVerifier
 from tests.harness.wire import DATA, END, HEAD, Head, RequestReader, WireError
 
 Behaviour = Callable[[Seen], "bytes | Script"]
-Recorder = Any           # MemoryRecorder or FileRecorder
+Recorder = Any  # MemoryRecorder or FileRecorder
 
 
 class Site:
     """What all connections of one backend share."""
 
-    def __init__(self, name: str, recorder: Recorder, behaviour: Behaviour, shadow: ShadowVerifier | None,
-                 idle_close: tuple[float, float] | None = None, keep_heads: bool = True) -> None:
+    def __init__(
+        self,
+        name: str,
+        recorder: Recorder,
+        behaviour: Behaviour,
+        shadow: ShadowVerifier | None,
+        idle_close: tuple[float, float] | None = None,
+        keep_heads: bool = True,
+    ) -> None:
         self.name = name
         self.recorder = recorder
         self.behaviour = behaviour
         self.shadow = shadow
-        self.idle_close = idle_close             # close an idle connection after a random time in this range, seconds
+        self.idle_close = idle_close  # close an idle connection after a random time in this range, seconds
         self.keep_heads = keep_heads
-        self.faults: list[str] = []              # bytes from the proxy that are not HTTP
+        self.faults: list[str] = []  # bytes from the proxy that are not HTTP
         self.connections: set[Connection] = set()
         self._numbers = itertools.count(1)
+
+    def broken(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A fault of the backend itself must fail the run as well: it would prove nothing."""
+        problem = f"fault of the harness: {context.get('message')}: {context.get('exception')!r}"
+        self.faults.append(problem)
+        self.recorder.add(Seen(self.name, f"{self.name}.fault", len(self.faults), "", "", "", problem, ""))
+        self.recorder.flush()
 
     def connection_name(self) -> str:
         """Unique over backends, restarts included."""
@@ -60,8 +74,8 @@ class Connection(asyncio.Protocol):
         self.name = site.connection_name()
         self.reader = RequestReader()
         self.ordinal = 0
-        self.current: Seen | None = None         # the request being read
-        self.answer: bytes | Script = b""        # to it
+        self.current: Seen | None = None  # the request being read
+        self.answer: bytes | Script = b""  # to it
         self.waiting: deque[tuple[Seen, bytes | Script]] = deque()
         self.player: asyncio.Task[None] | None = None
         self.digest: Any = None
@@ -73,7 +87,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio."""
-        self.transport = cast(asyncio.Transport, transport)      # uvloop's is no subclass of it
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
         self.site.connections.add(self)
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family != socket.AF_UNIX:
@@ -112,7 +126,17 @@ class Connection(asyncio.Protocol):
                     self._end()
         except WireError as problem:
             self.site.faults.append(f"{self.name}: {problem}")
-            record = Seen(self.site.name, self.name, self.ordinal + 1, "", "", f"not HTTP: {problem}", "unreadable", "", whole=False)
+            record = Seen(
+                self.site.name,
+                self.name,
+                self.ordinal + 1,
+                "",
+                "",
+                f"not HTTP: {problem}",
+                "unreadable",
+                "",
+                whole=False,
+            )
             self.site.recorder.add(record)
             self.transport.abort()
         self.site.recorder.flush()
@@ -123,8 +147,14 @@ class Connection(asyncio.Protocol):
         self.ordinal += 1
         verified = "off" if site.shadow is None else site.shadow.judge(head.get_all(b"authorization"))
         record = Seen(
-            site.name, self.name, self.ordinal, (head.get(b"x-test-id") or b"").decode("latin-1"), head.method.decode("latin-1"),
-            head.target.decode("latin-1"), verified, (head.get(b"x-request-id") or b"").decode("latin-1"),
+            site.name,
+            self.name,
+            self.ordinal,
+            (head.get(b"x-test-id") or b"").decode("latin-1"),
+            head.method.decode("latin-1"),
+            head.target.decode("latin-1"),
+            verified,
+            (head.get(b"x-request-id") or b"").decode("latin-1"),
             head=head.raw if site.keep_heads else b"",
         )
         record.crossed, self.crossed = self.crossed, False
@@ -157,9 +187,9 @@ class Connection(asyncio.Protocol):
         self.current = None
         answer = self.answer
         if record.body_size and not (isinstance(answer, Script) and answer.at_head):
-            answer = self.site.behaviour(record)     # now that size and digest are known
+            answer = self.site.behaviour(record)  # now that size and digest are known
         if not isinstance(answer, Script):
-            record.sent = True       # nothing can come between, so one line in the file is enough
+            record.sent = True  # nothing can come between, so one line in the file is enough
             self.waiting.append((record, answer))
         elif not answer.at_head:
             self.waiting.append((record, answer))
@@ -182,7 +212,10 @@ class Connection(asyncio.Protocol):
 
     def _close_idle(self) -> None:
         """As a server does that reads before it looks at the clock: not with a request waiting to be read."""
-        if not select.select([self.transport.get_extra_info("socket").fileno()], [], [], 0)[0]:
+        descriptor = self.transport.get_extra_info("socket").fileno()
+        if not self.transport.is_closing() and not select.select([descriptor], [], [], 0)[0]:
+            with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as own:
+                own.shutdown(socket.SHUT_WR)  # at once: the transport's close waits for the loop's next turn
             self.transport.close()
 
     async def _play(self, record: Seen, script: Script) -> None:
@@ -222,7 +255,7 @@ class Connection(asyncio.Protocol):
             await self.writable.wait()
         elif isinstance(step, Drip):
             for at in range(0, len(step.data), step.size):
-                transport.write(step.data[at:at + step.size])
+                transport.write(step.data[at : at + step.size])
                 await asyncio.sleep(step.gap)
         elif isinstance(step, Stream):
             left = step.size
@@ -255,8 +288,16 @@ class Connection(asyncio.Protocol):
 class Backend:
     """A recording backend in a thread of this process: `with Backend(...) as backend: backend.port, backend.seen`."""
 
-    def __init__(self, behaviour: Behaviour, *, name: str = "b", shadow: ShadowVerifier | None = None, port: int = 0, path: Path | None = None,
-                 idle_close: tuple[float, float] | None = None) -> None:
+    def __init__(
+        self,
+        behaviour: Behaviour,
+        *,
+        name: str = "b",
+        shadow: ShadowVerifier | None = None,
+        port: int = 0,
+        path: Path | None = None,
+        idle_close: tuple[float, float] | None = None,
+    ) -> None:
         self.recorder = MemoryRecorder()
         self.site = Site(name, self.recorder, behaviour, shadow, idle_close)
         self.path = path
@@ -281,6 +322,7 @@ class Backend:
 
     def drop_connections(self) -> None:
         """Close every connection the proxy holds."""
+
         def drop() -> None:
             for connection in list(self.site.connections):
                 connection.transport.close()
@@ -293,7 +335,9 @@ class Backend:
             raise RuntimeError("the backend did not start")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5.0)
 
@@ -319,6 +363,7 @@ class Backend:
 async def listen(site: Site, port: int, path: Path | None) -> asyncio.Server:
     """Open the backend's door: a Unix path, or a port on loopback (0 for a free one)."""
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(site.broken)
     if path is not None:
         return await loop.create_unix_server(lambda: Connection(site), str(path), backlog=4096)
     return await loop.create_server(lambda: Connection(site), "127.0.0.1", port, backlog=4096, reuse_address=True)

@@ -24,11 +24,13 @@ from tests.harness.processes import PR_SET_PDEATHSIG, free_port, wait_for_port
 from tests.harness.procfs import Usage, children, is_alive, usage
 from tests.harness.tokens import TokenFactory
 
-READY_TIMEOUT = 15.0         # seconds
+READY_TIMEOUT = 15.0  # seconds
 LIBC = ctypes.CDLL(None)
 
 
-def configuration(directory: Path, tokens: TokenFactory, backends: Sequence[str], *, port: int, admin: int, **changes: Any) -> dict[str, Any]:
+def configuration(
+    directory: Path, tokens: TokenFactory, backends: Sequence[str], *, port: int, admin: int, **changes: Any
+) -> dict[str, Any]:
     """
     A complete configuration with one listener, one issuer and one cluster.
 
@@ -39,8 +41,13 @@ def configuration(directory: Path, tokens: TokenFactory, backends: Sequence[str]
     """
     document: dict[str, Any] = {
         "listeners": [{"address": f"127.0.0.1:{port}"}],
-        "issuers": {"main": {
-            "issuer": tokens.issuer, "audiences": [tokens.audience], "jwks_file": str(tokens.write_jwks(directory / "jwks.json"))}},
+        "issuers": {
+            "main": {
+                "issuer": tokens.issuer,
+                "audiences": [tokens.audience],
+                "jwks_file": str(tokens.write_jwks(directory / "jwks.json")),
+            }
+        },
         "clusters": {"main": {"endpoints": [{"address": address} for address in backends]}},
         "claim_to_headers": [{"claim": "sub", "header": "X-Jwt-Sub"}],
         # The harness's own ids are believed, so that the access log can be joined with the other two ledgers.
@@ -54,15 +61,26 @@ def configuration(directory: Path, tokens: TokenFactory, backends: Sequence[str]
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in changes.items():
-        merged[key] = _merge(merged[key], value) if isinstance(value, dict) and isinstance(merged.get(key), dict) else value
+        merged[key] = (
+            _merge(merged[key], value) if isinstance(value, dict) and isinstance(merged.get(key), dict) else value
+        )
     return {key: value for key, value in merged.items() if value is not ...}
 
 
 class Balancer:
     """`with Balancer(directory, tokens, [backend.address]) as balancer: balancer.port`."""
 
-    def __init__(self, directory: Path, tokens: TokenFactory, backends: Sequence[str], *, flags: Callable[[int, int], list[str]] | None = None,
-                 command: list[str] | None = None, wait_ready: bool = True, **changes: Any) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        tokens: TokenFactory,
+        backends: Sequence[str],
+        *,
+        flags: Callable[[int, int], list[str]] | None = None,
+        command: list[str] | None = None,
+        wait_ready: bool = True,
+        **changes: Any,
+    ) -> None:
         """
         Args:
             flags: Given port and admin port, the command line after `lbjwt serve` instead of a file.
@@ -109,9 +127,12 @@ class Balancer:
         """Start and wait until ready. Raises RuntimeError with the standard error of a process that is not."""
         with self.stderr_path.open("wb") as stderr:
             self._process = subprocess.Popen(
-                self._command, stdout=stderr, stderr=stderr,
+                self._command,
+                stdout=stderr,
+                stderr=stderr,
                 # The kernel ends it should we be killed: nothing started by a test outlives the test.
-                preexec_fn=lambda: LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM))
+                preexec_fn=lambda: LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM),
+            )
         if not self._has_admin:
             wait_for_port(self.port)
             return
@@ -190,5 +211,7 @@ class Balancer:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()

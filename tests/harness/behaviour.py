@@ -21,7 +21,10 @@ WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 def tags(seen: Seen) -> bytes:
     """The fields that say which request, on which connection, a response answers."""
     return b"X-Echo-Id: %b\r\nX-Echo-Conn: %b\r\nX-Echo-Ordinal: %d\r\n" % (
-        seen.id.encode("latin-1"), seen.conn.encode("latin-1"), seen.ordinal)
+        seen.id.encode("latin-1"),
+        seen.conn.encode("latin-1"),
+        seen.ordinal,
+    )
 
 
 def ordinary(seen: Seen, status: bytes = b"200 OK", extra: bytes = b"") -> bytes:
@@ -73,18 +76,34 @@ def _slow(seen: Seen, rest: list[str]) -> Script:
 
 
 def _head(seen: Seen, rest: list[str]) -> bytes:
-    return b"HTTP/1.1 200 OK\r\n%bContent-Type: message/http\r\nContent-Length: %d\r\n\r\n%b" % (tags(seen), len(seen.head), seen.head)
+    return b"HTTP/1.1 200 OK\r\n%bContent-Type: message/http\r\nContent-Length: %d\r\n\r\n%b" % (
+        tags(seen),
+        len(seen.head),
+        seen.head,
+    )
 
 
 def _interim(seen: Seen, rest: list[str]) -> Script:
-    return Script((Send(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n" * int(rest[0])), Send(ordinary(seen))))
+    return Script(
+        (
+            Send(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n" * int(rest[0])),
+            Send(ordinary(seen)),
+        )
+    )
 
 
 def _tunnel(seen: Seen, rest: list[str]) -> bytes | Script:
-    key = next((line.split(b":", 1)[1].strip() for line in seen.head.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key:")), None)
+    key = next(
+        (
+            line.split(b":", 1)[1].strip()
+            for line in seen.head.split(b"\r\n")
+            if line.lower().startswith(b"sec-websocket-key:")
+        ),
+        None,
+    )
     if key is None:
         return ordinary(seen, b"400 Bad Request")
-    accept = base64.b64encode(hashlib.sha1(key + WEBSOCKET_GUID).digest())
+    accept = base64.b64encode(hashlib.sha1(key + WEBSOCKET_GUID, usedforsecurity=False).digest())
     head = b"HTTP/1.1 101 Switching Protocols\r\n%bUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n\r\n"
     return Script((Send(head % (tags(seen), accept)), Tunnel()))
 
@@ -96,13 +115,22 @@ def _evil(seen: Seen, rest: list[str]) -> bytes | Script:
 
 
 HANDLERS: dict[str, Callable[[Seen, list[str]], bytes | Script]] = {
-    "bytes": _bytes, "chunked": _chunked, "eof": _eof, "status": _status, "slow": _slow, "head": _head, "interim": _interim,
-    "tunnel": _tunnel, "evil": _evil,
+    "bytes": _bytes,
+    "chunked": _chunked,
+    "eof": _eof,
+    "status": _status,
+    "slow": _slow,
+    "head": _head,
+    "interim": _interim,
+    "tunnel": _tunnel,
+    "evil": _evil,
 }
 
 
 def slowed(milliseconds: int) -> Callable[[Seen], bytes | Script]:
     """An honest backend that takes its time."""
+
     def behave(seen: Seen) -> bytes | Script:
         return Script((Wait(milliseconds / 1000), Send(ordinary(seen))))
+
     return behave

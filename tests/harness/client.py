@@ -61,8 +61,17 @@ class Response:
         return self.outcome is Outcome.COMPLETE
 
 
-def request(target: str = "/r/x", *, method: str = "GET", token: str | None = None, id: str = "", body: bytes | None = None,
-            fields: Iterable[str] = (), version: str = "1.1", host: str = "example.test") -> bytes:
+def request(
+    target: str = "/r/x",
+    *,
+    method: str = "GET",
+    token: str | None = None,
+    id: str = "",
+    body: bytes | None = None,
+    fields: Iterable[str] = (),
+    version: str = "1.1",
+    host: str = "example.test",
+) -> bytes:
     """One request as bytes. `body` is sent with Content-Length."""
     lines = [f"{method} {target} HTTP/{version}", f"Host: {host}"]
     if token is not None:
@@ -78,7 +87,15 @@ def request(target: str = "/r/x", *, method: str = "GET", token: str | None = No
 class Client:
     """One connection to the balancer."""
 
-    def __init__(self, port: int, *, timeout: float = 5.0, tls: ssl.SSLContext | None = None, receive_buffer: int = 0, source: str = "") -> None:
+    def __init__(
+        self,
+        port: int,
+        *,
+        timeout: float = 5.0,
+        tls: ssl.SSLContext | None = None,
+        receive_buffer: int = 0,
+        source: str = "",
+    ) -> None:
         raw = socket.socket()
         if receive_buffer:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -105,7 +122,7 @@ class Client:
         for method in [data.split(b" ", 1)[0].decode("latin-1").strip()] if methods is None else methods:
             self.reader.expect(method.encode())
         for at in range(0, len(data), size):
-            self.socket.sendall(data[at:at + size])
+            self.socket.sendall(data[at : at + size])
             if gap:
                 time.sleep(gap)
 
@@ -206,5 +223,7 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()

@@ -23,7 +23,7 @@ IDEMPOTENT = {"GET", "HEAD", "PUT", "DELETE", "OPTIONS"}
 class Finding:
     """One contradiction."""
 
-    kind: str        # loss, duplication, cross-delivery, unverified, ghost, leak, truncation, garbage, log
+    kind: str  # loss, duplication, cross-delivery, unverified, ghost, leak, truncation, garbage, log
     id: str
     text: str
 
@@ -31,8 +31,14 @@ class Finding:
         return f"{self.kind}: {self.id or '-'}: {self.text}"
 
 
-def compare(client: Iterable[Sample], backends: Iterable[Seen], access_log: Iterable[dict[str, Any]] | None = None, *, may_fail: bool = False,
-            retries: int = 1) -> list[Finding]:
+def compare(
+    client: Iterable[Sample],
+    backends: Iterable[Seen],
+    access_log: Iterable[dict[str, Any]] | None = None,
+    *,
+    may_fail: bool = False,
+    retries: int = 1,
+) -> list[Finding]:
     """
     Every contradiction between the ledgers.
 
@@ -51,9 +57,19 @@ def compare(client: Iterable[Sample], backends: Iterable[Seen], access_log: Iter
         seen[record.id].append(record)
         by_exchange[record.conn, record.ordinal] = record
         if record.verified not in ("ok", "off"):
-            findings.append(Finding("unverified", record.id, f"{record.backend} saw {record.method} {record.target}: {record.verified}"))
+            findings.append(
+                Finding(
+                    "unverified", record.id, f"{record.backend} saw {record.method} {record.target}: {record.verified}"
+                )
+            )
         if record.id not in samples:
-            findings.append(Finding("ghost", record.id, f"{record.backend} saw a request no client sent: {record.method} {record.target}"))
+            findings.append(
+                Finding(
+                    "ghost",
+                    record.id,
+                    f"{record.backend} saw a request no client sent: {record.method} {record.target}",
+                )
+            )
     for sample in samples.values():
         findings += _judge(sample, seen.get(sample.id, []), by_exchange, may_fail, retries)
     if access_log is not None:
@@ -61,7 +77,9 @@ def compare(client: Iterable[Sample], backends: Iterable[Seen], access_log: Iter
     return findings
 
 
-def _judge(sample: Sample, records: list[Seen], by_exchange: dict[tuple[str, int], Seen], may_fail: bool, retries: int) -> list[Finding]:
+def _judge(
+    sample: Sample, records: list[Seen], by_exchange: dict[tuple[str, int], Seen], may_fail: bool, retries: int
+) -> list[Finding]:
     """One request, as client and backends saw it."""
     found: list[Finding] = []
 
@@ -70,10 +88,17 @@ def _judge(sample: Sample, records: list[Seen], by_exchange: dict[tuple[str, int
 
     allowed = 1 + (retries if sample.method in IDEMPOTENT else 0)
     if len(records) > allowed:
-        add("duplication", f"{sample.method} reached backends {len(records)} times: {[record.conn for record in records]}")
+        add(
+            "duplication",
+            f"{sample.method} reached backends {len(records)} times: {[record.conn for record in records]}",
+        )
     if sample.outcome is Outcome.GARBAGE:
         add("garbage", sample.problem)
-    if sample.stray and (victim := by_exchange.get((sample.echo_conn, sample.echo_ordinal))) is not None and victim.crossed:
+    if (
+        sample.stray
+        and (victim := by_exchange.get((sample.echo_conn, sample.echo_ordinal))) is not None
+        and victim.crossed
+    ):
         return found
     if sample.stray or (sample.echo_id and sample.echo_id != sample.id):
         add("cross-delivery", f"got the response to {sample.echo_id!r}{' (stray)' if sample.stray else ''}")
@@ -85,9 +110,15 @@ def _judge(sample: Sample, records: list[Seen], by_exchange: dict[tuple[str, int
     if sample.echo_id:
         record = by_exchange.get((sample.echo_conn, sample.echo_ordinal))
         if record is None or record.id != sample.id:
-            add("cross-delivery", f"response of {sample.echo_conn}#{sample.echo_ordinal}, which served {record.id if record else 'nothing'!r}")
+            add(
+                "cross-delivery",
+                f"response of {sample.echo_conn}#{sample.echo_ordinal}, which served {record.id if record else 'nothing'!r}",
+            )
         elif not record.whole and sample.status < 500:
-            add("truncation", f"{record.backend} sent a broken response and the client saw a whole one of {sample.body_size} bytes")
+            add(
+                "truncation",
+                f"{record.backend} sent a broken response and the client saw a whole one of {sample.body_size} bytes",
+            )
     elif 200 <= sample.status < 300:
         add("loss", f"answered {sample.status} by nobody: no backend's tags")
     elif sample.status in (400, 401, 403) and records:
@@ -103,7 +134,9 @@ def log_id(record: dict[str, Any], known: dict[str, Sample]) -> str:
     return id if id in known else str(record.get("path") or "").rpartition("/")[2]
 
 
-def _judge_log(samples: dict[str, Sample], seen: dict[str, list[Seen]], access_log: Iterable[dict[str, Any]]) -> list[Finding]:
+def _judge_log(
+    samples: dict[str, Sample], seen: dict[str, list[Seen]], access_log: Iterable[dict[str, Any]]
+) -> list[Finding]:
     """The balancer's own records against what client and backends saw."""
     found: list[Finding] = []
     counts: Counter[str] = Counter()

@@ -27,7 +27,7 @@ class Job:
     id: str
     data: bytes
     method: str = "GET"
-    fresh: bool = False          # on a connection of its own
+    fresh: bool = False  # on a connection of its own
 
 
 @dataclass(slots=True)
@@ -43,23 +43,37 @@ class Sample:
     echo_ordinal: int = 0
     stray: bool = False
     body_size: int = 0
-    body_start: bytes = b""      # first 200 bytes
+    body_start: bytes = b""  # first 200 bytes
     interim: int = 0
-    at: float = 0.0              # intended start, seconds on the monotonic clock
-    latency: float = 0.0         # seconds from the intended start to the end of the response
+    at: float = 0.0  # intended start, seconds on the monotonic clock
+    latency: float = 0.0  # seconds from the intended start to the end of the response
     problem: str = ""
 
     @property
     def is_good(self) -> bool:
         """A whole 2xx response that answers this very request."""
-        return self.outcome is Outcome.COMPLETE and 200 <= self.status < 300 and self.echo_id == self.id and not self.stray
+        return (
+            self.outcome is Outcome.COMPLETE and 200 <= self.status < 300 and self.echo_id == self.id and not self.stray
+        )
 
 
-def jobs(count: int, token: str, *, prefix: str, target: str = "/r/{id}", method: str = "GET", body: bytes | None = None,
-         fields: Iterable[str] = (), fresh_every: int = 0, version: str = "1.1") -> Iterator[Job]:
+def jobs(
+    count: int,
+    token: str,
+    *,
+    prefix: str,
+    target: str = "/r/{id}",
+    method: str = "GET",
+    body: bytes | None = None,
+    fields: Iterable[str] = (),
+    fresh_every: int = 0,
+    version: str = "1.1",
+) -> Iterator[Job]:
     """`count` requests with ids `prefix-N`; `{id}` in the target is replaced; every `fresh_every`-th on a connection of its own."""
     marker = "0123456789abcdef-marker"
-    template = request(target.replace("{id}", marker), method=method, token=token, id=marker, body=body, fields=fields, version=version)
+    template = request(
+        target.replace("{id}", marker), method=method, token=token, id=marker, body=body, fields=fields, version=version
+    )
     parts = template.split(marker.encode())
     for number in range(count):
         id = f"{prefix}-{number}"
@@ -73,14 +87,14 @@ class _Connection(asyncio.Protocol):
         self.load = load
         self.reader = ResponseReader()
         self.sample: Sample | None = None
-        self.last: Sample | None = None          # the one before
+        self.last: Sample | None = None  # the one before
         self.job: Job | None = None
         self.closed = False
         self.reusable = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio."""
-        self.transport = cast(asyncio.Transport, transport)      # uvloop's is no subclass of it
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
         sock = transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -173,7 +187,9 @@ class _Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close with RST."""
         with contextlib.suppress(OSError):
-            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )
         self.transport.abort()
 
 
@@ -214,7 +230,9 @@ class _Load:
 
     async def _open(self, job: Job, sample: Sample) -> None:
         try:
-            _, connection = await asyncio.get_running_loop().create_connection(lambda: _Connection(self), "127.0.0.1", self.port)
+            _, connection = await asyncio.get_running_loop().create_connection(
+                lambda: _Connection(self), "127.0.0.1", self.port
+            )
         except OSError as problem:
             sample.outcome, sample.problem = Outcome.RESET, str(problem)
             self._next()
@@ -247,16 +265,18 @@ class _Load:
             connection.abort()
 
 
-async def run(port: int, work: Iterable[Job], *, rate: float | None, connections: int = 64, timeout: float = 10.0) -> list[Sample]:
+async def run(
+    port: int, work: Iterable[Job], *, rate: float | None, connections: int = 64, patience: float = 10.0
+) -> list[Sample]:
     """
     Send every job and return one sample for each, in order.
 
     Args:
         rate: Arrivals a second, evenly spaced whatever the balancer does; None for as fast as `connections` connections allow.
         connections: At most so many requests at once; later arrivals wait (and their latency counts the wait).
-        timeout: Seconds from the intended start until a request is given up.
+        patience: Seconds from the intended start until a request is given up.
     """
-    load = _Load(port, connections, timeout)
+    load = _Load(port, connections, patience)
     begin = time.monotonic()
     swept = begin
     for number, job in enumerate(work):
@@ -289,11 +309,13 @@ async def run(port: int, work: Iterable[Job], *, rate: float | None, connections
     return load.samples
 
 
-def drive(port: int, work: Iterable[Job], *, rate: float | None = None, connections: int = 64, timeout: float = 10.0) -> list[Sample]:
+def drive(
+    port: int, work: Iterable[Job], *, rate: float | None = None, connections: int = 64, timeout: float = 10.0
+) -> list[Sample]:
     """`run` from a program without a loop."""
     import uvloop
 
-    return uvloop.run(run(port, work, rate=rate, connections=connections, timeout=timeout))
+    return uvloop.run(run(port, work, rate=rate, connections=connections, patience=timeout))
 
 
 def quantile(values: Iterable[float], share: float) -> float:

@@ -52,13 +52,24 @@ def wait_for_port(port: int, timeout: float = 5.0) -> None:
 class BackendProcess:
     """A recording backend as a process: `kill` is SIGKILL, `start` brings it back on the same port with the same records."""
 
-    def __init__(self, name: str, directory: Path, tokens: TokenFactory | None, *, idle_close: tuple[float, float] | None = None, slow: int = 0) -> None:
+    def __init__(
+        self,
+        name: str,
+        directory: Path,
+        tokens: TokenFactory | None,
+        *,
+        idle_close: tuple[float, float] | None = None,
+        slow: int = 0,
+    ) -> None:
         self.name = name
         self.port = free_port()
         self.records = directory / f"{name}.records"
         self._options = {
-            "jwks": tokens.jwks() if tokens else None, "issuer": tokens.issuer if tokens else "", "audience": tokens.audience if tokens else "",
-            "idle_close": idle_close, "slow": slow,
+            "jwks": tokens.jwks() if tokens else None,
+            "issuer": tokens.issuer if tokens else "",
+            "audience": tokens.audience if tokens else "",
+            "idle_close": idle_close,
+            "slow": slow,
         }
         self._process: subprocess.Popen[bytes] | None = None
         self._offset = 0
@@ -77,7 +88,16 @@ class BackendProcess:
     def start(self) -> None:
         """Start the child and wait until it accepts."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.harness.processes", self.name, str(self.port), str(self.records), json.dumps(self._options)])
+            [
+                sys.executable,
+                "-m",
+                "tests.harness.processes",
+                self.name,
+                str(self.port),
+                str(self.records),
+                json.dumps(self._options),
+            ]
+        )
         wait_for_port(self.port)
 
     def kill(self) -> None:
@@ -96,7 +116,9 @@ class BackendProcess:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.kill()
 
 
@@ -106,10 +128,14 @@ def main(name: str, port: str, records: str, options: str = "{}") -> None:
     if os.getppid() == 1:
         return
     settings: dict[str, Any] = json.loads(options)
-    shadow = ShadowVerifier(settings["jwks"], settings["issuer"], settings["audience"]) if settings.get("jwks") else None
+    shadow = (
+        ShadowVerifier(settings["jwks"], settings["issuer"], settings["audience"]) if settings.get("jwks") else None
+    )
     idle_close = settings.get("idle_close")
     behaviour = slowed(settings["slow"]) if settings.get("slow") else good
-    site = Site(name, FileRecorder(Path(records)), behaviour, shadow, tuple(idle_close) if idle_close else None, keep_heads=True)
+    site = Site(
+        name, FileRecorder(Path(records)), behaviour, shadow, tuple(idle_close) if idle_close else None, keep_heads=True
+    )
     gc.freeze()
 
     async def serve() -> None:

@@ -13,8 +13,8 @@ TICK = os.sysconf("SC_CLK_TCK")
 class Usage:
     """Sums over a process tree."""
 
-    rss: int        # bytes, proportional share of what is shared (Pss)
-    cpu: float      # seconds, user + system
+    rss: int  # bytes, proportional share of what is shared (Pss)
+    cpu: float  # seconds, user + system
     fds: int
     processes: int
 

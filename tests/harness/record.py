@@ -14,21 +14,21 @@ import orjson
 class Seen:
     """One request as the backend saw it."""
 
-    backend: str             # the backend's name
-    conn: str                # unique over all backends and restarts
-    ordinal: int             # of the request on its connection, from 1
-    id: str                  # X-Test-Id, "" when it had none
+    backend: str  # the backend's name
+    conn: str  # unique over all backends and restarts
+    ordinal: int  # of the request on its connection, from 1
+    id: str  # X-Test-Id, "" when it had none
     method: str
     target: str
-    verified: str            # "ok", "off", or why the shadow verifier refuses
-    request_id: str          # X-Request-Id as forwarded
+    verified: str  # "ok", "off", or why the shadow verifier refuses
+    request_id: str  # X-Request-Id as forwarded
     body_size: int = 0
-    digest: str = ""         # SHA-256 of the body, hex; "" without a body
-    finished: bool = False   # the request arrived whole
-    whole: bool = True       # the response was meant to be complete and correct
-    sent: bool = False       # the response was handed to the kernel
-    crossed: bool = False    # stray bytes were on their way when it came: nobody could tell them from its response
-    head: bytes = b""        # exact bytes; not written to files
+    digest: str = ""  # SHA-256 of the body, hex; "" without a body
+    finished: bool = False  # the request arrived whole
+    whole: bool = True  # the response was meant to be complete and correct
+    sent: bool = False  # the response was handed to the kernel
+    crossed: bool = False  # stray bytes were on their way when it came: nobody could tell them from its response
+    head: bytes = b""  # exact bytes; not written to files
 
 
 FIELDS = [name for name in Seen.__dataclass_fields__ if name != "head"]
@@ -100,6 +100,6 @@ def read_records(path: Path, offset: int = 0) -> tuple[list[Seen], int]:
         fields = orjson.loads(line)
         more = fields.pop("more", False)
         record = Seen(**fields)
-        if not more or (record.conn, record.ordinal) in found:     # else: its first line was read by an earlier call
+        if not more or (record.conn, record.ordinal) in found:  # else: its first line was read by an earlier call
             found[record.conn, record.ordinal] = record
     return list(found.values()), offset + end

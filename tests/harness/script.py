@@ -86,11 +86,11 @@ class Script:
     """The behaviour of a backend towards one request."""
 
     steps: tuple[Step, ...] = field(default=())
-    at_head: bool = False        # start when the head is there, without waiting for the body
-    whole: bool = True           # what is sent is one complete, correct response
+    at_head: bool = False  # start when the head is there, without waiting for the body
+    whole: bool = True  # what is sent is one complete, correct response
 
 
-PATTERN = bytes(range(32, 127)) * 700            # 66,500 bytes that are no two neighbours alike
+PATTERN = bytes(range(32, 127)) * 700  # 66,500 bytes that are no two neighbours alike
 
 
 def pattern(size: int) -> bytes:

@@ -27,8 +27,19 @@ from tests.harness.tokens import ShadowVerifier, TokenFactory
 class Stage:
     """`with Stage(tmp_path) as stage: stage.client().ask("/r/x", token=stage.token)`."""
 
-    def __init__(self, directory: Path, *, behaviours: Sequence[Behaviour] = (good,), idle_close: tuple[float, float] | None = None, processes: int = 0,
-                 slow: Sequence[int] = (), tokens: TokenFactory | None = None, shadow: bool = True, endpoints: Sequence[str] = (), **changes: Any) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        behaviours: Sequence[Behaviour] = (good,),
+        idle_close: tuple[float, float] | None = None,
+        processes: int = 0,
+        slow: Sequence[int] = (),
+        tokens: TokenFactory | None = None,
+        shadow: bool = True,
+        endpoints: Sequence[str] = (),
+        **changes: Any,
+    ) -> None:
         """
         Args:
             behaviours: One backend in a thread for each.
@@ -45,10 +56,17 @@ class Stage:
         self.processes: list[BackendProcess] = []
         if processes:
             delays = [*slow, *[0] * processes]
-            self.processes = [BackendProcess(f"b{number}", directory, self.tokens if shadow else None, idle_close=idle_close, slow=delays[number])
-                              for number in range(processes)]
+            self.processes = [
+                BackendProcess(
+                    f"b{number}", directory, self.tokens if shadow else None, idle_close=idle_close, slow=delays[number]
+                )
+                for number in range(processes)
+            ]
         else:
-            self.backends = [Backend(behaviour, name=f"b{number}", shadow=judge, idle_close=idle_close) for number, behaviour in enumerate(behaviours)]
+            self.backends = [
+                Backend(behaviour, name=f"b{number}", shadow=judge, idle_close=idle_close)
+                for number, behaviour in enumerate(behaviours)
+            ]
         self._endpoints = list(endpoints)
         self._changes = changes
         self._stack = ExitStack()
@@ -70,7 +88,11 @@ class Stage:
 
     def violations(self) -> list[str]:
         """Requests without a good token, and bytes that are not HTTP, that reached a backend thread."""
-        bad = [f"{record.backend}: {record.method} {record.target}: {record.verified}" for record in self.seen if record.verified not in ("ok", "off")]
+        bad = [
+            f"{record.backend}: {record.method} {record.target}: {record.verified}"
+            for record in self.seen
+            if record.verified not in ("ok", "off")
+        ]
         return bad + [fault for backend in self.backends for fault in backend.site.faults]
 
     def __enter__(self) -> Self:
@@ -85,7 +107,9 @@ class Stage:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._stack.close()
         if error is None:
             assert not self.violations(), self.violations()[:10]
@@ -111,14 +135,32 @@ class CurlAnswer:
         return found
 
 
-def curl(stage: Stage, path: str = "/r/x", *arguments: str, token: str | None = None, scheme: str = "http") -> CurlAnswer:
+def curl(
+    stage: Stage, path: str = "/r/x", *arguments: str, token: str | None = None, scheme: str = "http"
+) -> CurlAnswer:
     """Real curl against the balancer, HTTP/1.1 unless the arguments say otherwise."""
     heads = stage.directory / "curl.heads"
     auth = ["-H", f"Authorization: Bearer {token}"] if token is not None else []
     done = subprocess.run(
-        ["curl", "-sS", "--http1.1", "--max-time", "20", "--noproxy", "*", "-D", str(heads), *auth, *arguments,
-         f"{scheme}://localhost:{stage.port}{path}" if scheme == "https" else f"{scheme}://127.0.0.1:{stage.port}{path}"],
-        capture_output=True, check=False)
+        [
+            "curl",
+            "-sS",
+            "--http1.1",
+            "--max-time",
+            "20",
+            "--noproxy",
+            "*",
+            "-D",
+            str(heads),
+            *auth,
+            *arguments,
+            f"{scheme}://localhost:{stage.port}{path}"
+            if scheme == "https"
+            else f"{scheme}://127.0.0.1:{stage.port}{path}",
+        ],
+        capture_output=True,
+        check=False,
+    )
     head = heads.read_text("latin-1") if heads.exists() else ""
     heads.unlink(missing_ok=True)
     blocks = [block for block in head.replace("\r", "").split("\n\n") if block.strip()]

@@ -15,7 +15,7 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 ISSUER = "https://issuer.test"
 AUDIENCE = "api"
-CLOCK_SKEW = 60.0        # seconds; lbjwt's default
+CLOCK_SKEW = 60.0  # seconds; lbjwt's default
 ALGORITHMS = ["RS256", "ES256", "EdDSA"]
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
@@ -45,7 +45,7 @@ class TokenFactory:
             else:
                 text = OKPAlgorithm.to_jwk(public)
             document = {**json.loads(text), "kid": name, "use": "sig", "alg": name}
-            document.pop("key_ops", None)    # RFC 7517 section 4.3: not together with use
+            document.pop("key_ops", None)  # RFC 7517 section 4.3: not together with use
             documents.append(document)
         return {"keys": documents}
 
@@ -54,7 +54,9 @@ class TokenFactory:
         path.write_text(json.dumps(self.jwks()), encoding="utf-8")
         return path
 
-    def mint(self, algorithm: str = "RS256", *, lifetime: float = 3600.0, key: PrivateKey | None = None, **claims: Any) -> str:
+    def mint(
+        self, algorithm: str = "RS256", *, lifetime: float = 3600.0, key: PrivateKey | None = None, **claims: Any
+    ) -> str:
         """
         A signed token. Registered claims have good values unless given; a claim given as None is left out.
 
@@ -64,7 +66,12 @@ class TokenFactory:
         """
         now = int(time.time())
         payload: dict[str, Any] = {
-            "iss": self.issuer, "aud": self.audience, "sub": "alice", "iat": now, "exp": int(now + lifetime), **claims,
+            "iss": self.issuer,
+            "aud": self.audience,
+            "sub": "alice",
+            "iat": now,
+            "exp": int(now + lifetime),
+            **claims,
         }
         payload = {name: value for name, value in payload.items() if value is not None}
         return jwt.encode(payload, key or self.keys[algorithm], algorithm, headers={"kid": algorithm})
@@ -86,7 +93,7 @@ class ShadowVerifier:
         self._good: dict[bytes, float] = {}
 
     def judge(self, values: list[bytes]) -> str:
-        """"ok", or why these Authorization values are not exactly one good bearer token."""
+        """ "ok", or why these Authorization values are not exactly one good bearer token."""
         if len(values) != 1:
             return "no token" if not values else "several tokens"
         value = values[0]
@@ -96,12 +103,17 @@ class ShadowVerifier:
         scheme, _, token = value.partition(b" ")
         if scheme.lower() != b"bearer":
             return "not a bearer token"
-        token = token.lstrip(b" ")           # RFC 6750 section 2.1: 1*SP
+        token = token.lstrip(b" ")  # RFC 6750 section 2.1: 1*SP
         try:
             kid = jwt.get_unverified_header(token)["kid"]
             claims = jwt.decode(
-                token, self._keys[kid].key, algorithms=ALGORITHMS, issuer=self._issuer, audience=self._audience,
-                leeway=self._skew + 0.5, options={"require": ["exp"]},
+                token,
+                self._keys[kid].key,
+                algorithms=ALGORITHMS,
+                issuer=self._issuer,
+                audience=self._audience,
+                leeway=self._skew + 0.5,
+                options={"require": ["exp"]},
             )
         except (jwt.PyJWTError, KeyError, ValueError) as problem:
             return type(problem).__name__

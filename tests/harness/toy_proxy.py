@@ -80,8 +80,13 @@ class ToyProxy:
             answer = answer.replace(b"Content-Length: 1000", b"Content-Length: 0")
         status = int(answer[9:12])
         if fault != "forget":
-            record = {"request_id": (head.get(b"x-request-id") or b"").decode(), "path": head.target.decode(), "endpoint": endpoint,
-                      "status": 204 if fault == "lie" else status, "complete": whole}
+            record = {
+                "request_id": (head.get(b"x-request-id") or b"").decode(),
+                "path": head.target.decode(),
+                "endpoint": endpoint,
+                "status": 204 if fault == "lie" else status,
+                "complete": whole,
+            }
             self.access_log.write(json.dumps(record).encode() + b"\n")
         writer.write(answer * 2 if fault == "double" else answer)
         if not whole:
@@ -127,9 +132,11 @@ class ToyProxy:
         return answer or b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", not answer
 
 
-async def main(port: str, backend_port: str, fault: str, access_log: str, jwks: str, issuer: str, audience: str) -> None:
+async def main(
+    port: str, backend_port: str, fault: str, access_log: str, jwks: str, issuer: str, audience: str
+) -> None:
     """Serve until killed."""
-    shadow = ShadowVerifier(json.loads(Path(jwks).read_text()), issuer, audience)
+    shadow = ShadowVerifier(json.loads(keys), issuer, audience)
     proxy = ToyProxy(int(backend_port), fault, Path(access_log), shadow)
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", int(port))
     await server.serve_forever()
@@ -138,4 +145,5 @@ async def main(port: str, backend_port: str, fault: str, access_log: str, jwks: 
 if __name__ == "__main__":
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
     if os.getppid() != 1:
-        asyncio.run(main(*sys.argv[1:]))
+        port, backend_port, fault, access_log, jwks, issuer, audience = sys.argv[1:]
+        asyncio.run(main(port, backend_port, fault, access_log, Path(jwks).read_text(), issuer, audience))

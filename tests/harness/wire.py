@@ -151,11 +151,11 @@ class MessageReader:
     def __init__(self, framing_of: Callable[[Head], tuple[Framing, int]]) -> None:
         self._framing_of = framing_of
         self.pending = b""
-        self.framing: Framing | None = None      # of the message whose body is being read; None between messages
-        self._left = 0                           # bytes left of the length or of the chunk
+        self.framing: Framing | None = None  # of the message whose body is being read; None between messages
+        self._left = 0  # bytes left of the length or of the chunk
         self._in_chunk = False
         self._in_trailer = False
-        self.paused = False                      # set by the consumer: keep what follows in pending
+        self.paused = False  # set by the consumer: keep what follows in pending
 
     @property
     def is_midway(self) -> bool:
@@ -175,7 +175,7 @@ class MessageReader:
                         raise WireError("head without end")
                     return
                 head = parse_head(self.pending[: end + 4])
-                self.pending = self.pending[end + 4:]
+                self.pending = self.pending[end + 4 :]
                 self.framing, self._left = self._framing_of(head)
                 yield HEAD, head
                 if self.framing is Framing.NONE:
@@ -185,7 +185,7 @@ class MessageReader:
                 piece, self.pending = self.pending, b""
                 yield DATA, piece
             elif self.framing is Framing.LENGTH:
-                piece, self.pending = self.pending[: self._left], self.pending[self._left:]
+                piece, self.pending = self.pending[: self._left], self.pending[self._left :]
                 self._left -= len(piece)
                 yield DATA, piece
                 if not self._left:
@@ -203,7 +203,7 @@ class MessageReader:
         """One step of a chunked body (RFC 9112 section 7.1); yields nothing when more bytes are needed."""
         if self._in_chunk:
             if self._left:
-                piece, self.pending = self.pending[: self._left], self.pending[self._left:]
+                piece, self.pending = self.pending[: self._left], self.pending[self._left :]
                 self._left -= len(piece)
                 yield DATA, piece
             elif len(self.pending) >= 2:
@@ -268,5 +268,5 @@ class ResponseReader(MessageReader):
 
 def chunk(data: bytes, piece: int = 4096, trailer: bytes = b"") -> bytes:
     """`data` in the chunked coding, `piece` bytes a chunk; `trailer` is ready-made field lines."""
-    parts = [b"%x\r\n%b\r\n" % (len(data[at:at + piece]), data[at:at + piece]) for at in range(0, len(data), piece)]
+    parts = [b"%x\r\n%b\r\n" % (len(data[at : at + piece]), data[at : at + piece]) for at in range(0, len(data), piece)]
     return b"".join(parts) + b"0\r\n" + trailer + b"\r\n"

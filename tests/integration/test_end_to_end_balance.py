@@ -36,9 +36,12 @@ def test_the_ledgers_agree(tmp_path: Path) -> None:
     with Stage(tmp_path, behaviours=[good] * 3) as stage:
         bad = stage.tokens.mint(lifetime=-600)
         work = [
-            *jobs(1500, stage.token, prefix="get"), *jobs(600, stage.token, prefix="post", method="POST", body=b"hello"),
-            *jobs(300, bad, prefix="bad"), *jobs(300, stage.token, prefix="fresh", fresh_every=1),
-            *jobs(200, stage.token, prefix="head", method="HEAD"), *jobs(100, stage.token, prefix="chunked", target="/chunked/5000/{id}"),
+            *jobs(1500, stage.token, prefix="get"),
+            *jobs(600, stage.token, prefix="post", method="POST", body=b"hello"),
+            *jobs(300, bad, prefix="bad"),
+            *jobs(300, stage.token, prefix="fresh", fresh_every=1),
+            *jobs(200, stage.token, prefix="head", method="HEAD"),
+            *jobs(100, stage.token, prefix="chunked", target="/chunked/5000/{id}"),
         ]
         samples = drive(stage.port, work, connections=16)
         log = stage.balancer.settled_access_log(len(work))
@@ -54,20 +57,28 @@ def test_least_connections_gives_a_slow_backend_less(tmp_path: Path) -> None:
     with Stage(tmp_path, behaviours=[slowed(100), slowed(5), slowed(5)]) as stage:
         drive(stage.port, jobs(900, stage.token, prefix="lc"), connections=12)
         shares = Counter(record.backend for record in stage.seen)
-        assert shares["b0"] < 150 and min(shares["b1"], shares["b2"]) > 300, shares
+        assert shares["b0"] < 150, shares
+        assert min(shares["b1"], shares["b2"]) > 300, shares
 
 
 def test_a_refused_connect_tries_the_next_endpoint(tmp_path: Path) -> None:
     """Dead endpoints in the list cost no request."""
     with Stage(tmp_path, endpoints=[f"127.0.0.1:{free_port()}"]) as stage:
-        samples = drive(stage.port, [*jobs(100, stage.token, prefix="get"), *jobs(100, stage.token, prefix="post", method="POST", body=b"x")], connections=4)
+        samples = drive(
+            stage.port,
+            [*jobs(100, stage.token, prefix="get"), *jobs(100, stage.token, prefix="post", method="POST", body=b"x")],
+            connections=4,
+        )
         findings = compare(samples, stage.seen, retries=0)
         assert not findings, summary(findings)
 
 
 def test_all_endpoints_dead_is_503_or_502(tmp_path: Path) -> None:
     """Nobody there: the answer is ours, and quick."""
-    with Balancer(tmp_path, tokens := TokenFactory(), [f"127.0.0.1:{free_port()}"]) as balancer, Client(balancer.port) as client:
+    with (
+        Balancer(tmp_path, tokens := TokenFactory(), [f"127.0.0.1:{free_port()}"]) as balancer,
+        Client(balancer.port) as client,
+    ):
         started = time.monotonic()
         assert client.ask("/r/x", token=tokens.mint()).status in (502, 503)
         assert time.monotonic() - started < 1.0
@@ -78,14 +89,22 @@ def test_a_dead_reused_connection_is_retried_for_get_only_when_safe(tmp_path: Pa
     with Stage(tmp_path, idle_close=(0.0, 0.01)) as stage:
         work = [*jobs(600, stage.token, prefix="get"), *jobs(600, stage.token, prefix="post", method="POST", body=b"x")]
         samples = drive(stage.port, work, rate=400, connections=4)
-        findings = [finding for finding in compare(samples, stage.seen) if finding.kind != "loss" or finding.id.startswith("get")]
+        findings = [
+            finding
+            for finding in compare(samples, stage.seen)
+            if finding.kind != "loss" or finding.id.startswith("get")
+        ]
         assert not findings, summary(findings)
 
 
 def test_unix_socket_backend(tmp_path: Path) -> None:
     """An endpoint may be a Unix socket."""
     tokens = TokenFactory()
-    with Backend(good, path=tmp_path / "app.sock") as backend, Balancer(tmp_path, tokens, [backend.address]) as balancer, Client(balancer.port) as client:
+    with (
+        Backend(good, path=tmp_path / "app.sock") as backend,
+        Balancer(tmp_path, tokens, [backend.address]) as balancer,
+        Client(balancer.port) as client,
+    ):
         assert [client.ask("/r/x", token=tokens.mint(), id=str(number)).echo_id for number in range(5)] == list("01234")
 
 
@@ -97,14 +116,22 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.datetime.now(datetime.UTC)
     built = (
-        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(now + datetime.timedelta(days=1))
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False)
-        .add_extension(x509.BasicConstraints(True, None), True).sign(key, hashes.SHA256())
+        .add_extension(x509.BasicConstraints(True, None), True)
+        .sign(key, hashes.SHA256())
     )
     cert_path, key_path = directory / "cert.pem", directory / "key.pem"
     cert_path.write_bytes(built.public_bytes(serialization.Encoding.PEM))
-    key_path.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    key_path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
     return cert_path, key_path
 
 
@@ -116,10 +143,25 @@ def test_tls_listener(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
     with Stage(tmp_path, listeners=listeners) as stage:
         stage.balancer.port = port
         head = curl(stage, "/head", "--cacert", str(cert), token=stage.token, scheme="https")
-        assert head.status == 200 and b"x-forwarded-proto: https" in head.body.lower()
+        assert head.status == 200
+        assert b"x-forwarded-proto: https" in head.body.lower()
         assert curl(stage, "/r/x", "--cacert", str(cert), scheme="https").status == 401
-        assert len(curl(stage, "/bytes/5000000", "--cacert", str(cert), token=stage.token, scheme="https").body) == 5_000_000
-        old = curl(stage, "/r/x", "--cacert", str(cert), "--tls-max", "1.1", "--ciphers", "DEFAULT:@SECLEVEL=0", token=stage.token, scheme="https")
+        assert (
+            len(curl(stage, "/bytes/5000000", "--cacert", str(cert), token=stage.token, scheme="https").body)
+            == 5_000_000
+        )
+        old = curl(
+            stage,
+            "/r/x",
+            "--cacert",
+            str(cert),
+            "--tls-max",
+            "1.1",
+            "--ciphers",
+            "DEFAULT:@SECLEVEL=0",
+            token=stage.token,
+            scheme="https",
+        )
         assert old.exit_code == 35, old
         context = ssl.create_default_context(cafile=str(cert))
         with Client(port, tls=context) as client:
@@ -133,10 +175,35 @@ def test_flags_and_no_file(tmp_path: Path) -> None:
     jwks = tokens.write_jwks(tmp_path / "jwks.json")
     log = tmp_path / "access.log"
     with Backend(good) as one, Backend(good, name="c") as two:
+
         def flags(port: int, admin: int) -> list[str]:
-            return ["--listen", f"127.0.0.1:{port}", "--backend", one.address, "--backend", two.address, "--jwks", str(jwks), "--issuer", tokens.issuer,
-                    "--audience", "first", "--audience", tokens.audience, "--algorithm", "RS256", "--claim-header", "sub=X-User", "--workers", "1",
-                    "--admin", f"127.0.0.1:{admin}", "--access-log", str(log)]
+            return [
+                "--listen",
+                f"127.0.0.1:{port}",
+                "--backend",
+                one.address,
+                "--backend",
+                two.address,
+                "--jwks",
+                str(jwks),
+                "--issuer",
+                tokens.issuer,
+                "--audience",
+                "first",
+                "--audience",
+                tokens.audience,
+                "--algorithm",
+                "RS256",
+                "--claim-header",
+                "sub=X-User",
+                "--workers",
+                "1",
+                "--admin",
+                f"127.0.0.1:{admin}",
+                "--access-log",
+                str(log),
+            ]
+
         with Balancer(tmp_path, tokens, [], flags=flags) as balancer, Client(balancer.port) as client:
             assert b"X-User: alice" in client.ask("/head", token=tokens.mint()).body
             assert client.ask("/r/x", token=tokens.mint("ES256")).status == 401
@@ -145,17 +212,38 @@ def test_flags_and_no_file(tmp_path: Path) -> None:
 
 def test_print_config_shows_what_flags_mean() -> None:
     """--print-config writes the configuration as YAML and serves nothing."""
-    arguments = ["--listen", "127.0.0.1:1", "--backend", "127.0.0.1:2", "--jwks", "keys.json", "--issuer", "me", "--audience", "you"]
-    done = subprocess.run([sys.executable, "-m", "lbjwt", "serve", "--print-config", *arguments], capture_output=True, text=True, timeout=20, check=False)
+    arguments = [
+        "--listen",
+        "127.0.0.1:1",
+        "--backend",
+        "127.0.0.1:2",
+        "--jwks",
+        "keys.json",
+        "--issuer",
+        "me",
+        "--audience",
+        "you",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "lbjwt", "serve", "--print-config", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
-    assert "127.0.0.1:1" in done.stdout and "issuer: me" in done.stdout
+    assert "127.0.0.1:1" in done.stdout
+    assert "issuer: me" in done.stdout
 
 
 def test_issuer_and_audience_are_needed() -> None:
     """Leaving out the audience is an error that names it; nothing starts."""
     arguments = ["--listen", "127.0.0.1:0", "--backend", "127.0.0.1:2", "--jwks", "keys.json", "--issuer", "me"]
-    done = subprocess.run([sys.executable, "-m", "lbjwt", "serve", *arguments], capture_output=True, text=True, timeout=20, check=False)
-    assert done.returncode == 2 and "audience" in done.stderr.lower()
+    done = subprocess.run(
+        [sys.executable, "-m", "lbjwt", "serve", *arguments], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert done.returncode == 2
+    assert "audience" in done.stderr.lower()
 
 
 def test_admin_door(tmp_path: Path) -> None:
@@ -167,11 +255,15 @@ def test_admin_door(tmp_path: Path) -> None:
         assert stage.balancer.admin_status("/livez") == 200
         assert stage.balancer.admin_status("/readyz") == 200
         status, metrics = stage.balancer.admin_get("/metrics")
-        assert status == 200 and b"lbjwt_" in metrics and b"# TYPE" in metrics
+        assert status == 200
+        assert b"lbjwt_" in metrics
+        assert b"# TYPE" in metrics
         status, document = stage.balancer.admin_get("/status")
-        assert status == 200 and document.startswith(b"{")
+        assert status == 200
+        assert document.startswith(b"{")
         secret = stage.token.rpartition(".")[2].encode()
-        assert secret not in metrics and secret not in document
+        assert secret not in metrics
+        assert secret not in document
         for path in ("/livez", "/readyz", "/metrics", "/status"):
             assert curl(stage, path).status == 401
 
@@ -201,7 +293,9 @@ def test_sigterm_drains_what_is_in_flight(tmp_path: Path) -> None:
 def test_second_sigterm_does_not_wait(tmp_path: Path) -> None:
     """A second SIGTERM ends the drain at once."""
     with Stage(tmp_path, behaviours=[slowed(20_000)], timeouts={"drain": "30s"}) as stage, stage.client() as client:
-        client.socket.sendall(b"GET /r/x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + stage.token.encode() + b"\r\n\r\n")
+        client.socket.sendall(
+            b"GET /r/x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + stage.token.encode() + b"\r\n\r\n"
+        )
         time.sleep(0.2)
         stage.balancer.signal(signal.SIGTERM)
         time.sleep(0.3)
@@ -218,7 +312,9 @@ def test_two_workers_share_the_work_and_the_counts(tmp_path: Path) -> None:
         findings = compare(samples, stage.seen, stage.balancer.settled_access_log(1000))
         assert not findings, summary(findings)
         metrics = stage.balancer.admin_get("/metrics")[1].decode()
-        total = sum(float(line.rpartition(" ")[2]) for line in metrics.splitlines() if line.startswith("lbjwt_requests_total{"))
+        total = sum(
+            float(line.rpartition(" ")[2]) for line in metrics.splitlines() if line.startswith("lbjwt_requests_total{")
+        )
         assert total == 1000
 
 
@@ -230,7 +326,8 @@ def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
         started = time.monotonic()
         while len(now := set(stage.balancer.workers) - {victim}) < 2 and time.monotonic() - started < 3.0:
             time.sleep(0.01)
-        assert len(now) == 2 and other in now
+        assert len(now) == 2
+        assert other in now
         samples = drive(stage.port, jobs(200, stage.token, prefix="after", fresh_every=1), connections=8)
         assert all(sample.is_good for sample in samples)
         assert time.monotonic() - started < 3.0
@@ -259,4 +356,15 @@ def test_no_secret_in_logs(tmp_path: Path) -> None:
         curl(stage, "/r/x", "-H", f"Authorization: Bearer {canary}x")
         stage.balancer.settled_access_log(2)
         text = stage.balancer.stderr + stage.balancer.access_log_path.read_text()
-        assert canary.rpartition(".")[2] not in text and canary.split(".")[1] not in text
+        assert canary.rpartition(".")[2] not in text
+        assert canary.split(".")[1] not in text
+
+
+@pytest.mark.parametrize("trusted", [["127.0.0.0/8"], []])
+def test_the_log_names_the_request_as_the_backend_knows_it(tmp_path: Path, trusted: list[str]) -> None:
+    """The request id in the access log is the X-Request-Id that was forwarded, the client's own only when it is trusted."""
+    with Stage(tmp_path, trusted_proxies=trusted) as stage:
+        curl(stage, "/r/x", "-H", "X-Request-Id: theirs", token=stage.token)
+        (record,) = stage.balancer.settled_access_log(1)
+        assert record["request_id"] == stage.seen[0].request_id
+        assert (record["request_id"] == "theirs") is bool(trusted)

@@ -16,7 +16,7 @@ from tests.harness.stage import Stage, curl
 
 MIB = 1 << 20
 LARGE = 64 * MIB
-GROWTH = 4 * MIB         # what a worker may grow by, whatever the body's size
+GROWTH = 4 * MIB  # what a worker may grow by, whatever the body's size
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,8 @@ def test_large_download_at_flat_memory(stage: Stage, kind: str) -> None:
     expected = hashlib.sha256()
     for at in range(0, LARGE, len(PATTERN)):
         expected.update(PATTERN[: min(len(PATTERN), LARGE - at)])
-    assert total == LARGE and digest.digest() == expected.digest()
+    assert total == LARGE
+    assert digest.digest() == expected.digest()
     assert peak - before < GROWTH, f"grew by {(peak - before) / MIB:.1f} MiB"
 
 
@@ -75,7 +76,16 @@ def test_large_upload_at_flat_memory(stage: Stage, chunked: bool, tmp_path: Path
     body = tmp_path / "body"
     body.write_bytes(pattern(LARGE))
     before = stage.balancer.usage().rss
-    answer = curl(stage, "/upload", "-X", "POST", "-T", str(body), *(["-H", "Transfer-Encoding: chunked"] if chunked else []), token=stage.token)
+    answer = curl(
+        stage,
+        "/upload",
+        "-X",
+        "POST",
+        "-T",
+        str(body),
+        *(["-H", "Transfer-Encoding: chunked"] if chunked else []),
+        token=stage.token,
+    )
     grown = stage.balancer.usage().rss - before
     assert answer.body.decode().split()[-1] == hashlib.sha256(body.read_bytes()).hexdigest()
     assert grown < GROWTH, f"grew by {grown / MIB:.1f} MiB"
@@ -89,14 +99,21 @@ def test_a_client_that_stops_reading_pauses_the_backend(stage: Stage) -> None:
         record = next(record for record in stage.seen if record.id == "stalled")
         assert not record.sent
         client.abort()
-    assert eventually(lambda: all(not connection.transport.get_write_buffer_size() for connection in list(stage.backends[0].site.connections)))
+    assert eventually(
+        lambda: all(
+            not connection.transport.get_write_buffer_size() for connection in list(stage.backends[0].site.connections)
+        )
+    )
 
 
 def test_client_abort_ends_the_backend_side(stage: Stage) -> None:
     """A reset in the middle of a download or upload closes the backend's connection, and the balancer goes on."""
-    for part in (request(f"/bytes/{LARGE}", token=stage.token, id="ab-1"),
-                 request("/upload", method="POST", token=stage.token, id="ab-2", fields=["Content-Length: 1000000"]) + b"x" * 1000,
-                 request("/slow/1500", token=stage.token, id="ab-3")):
+    for part in (
+        request(f"/bytes/{LARGE}", token=stage.token, id="ab-1"),
+        request("/upload", method="POST", token=stage.token, id="ab-2", fields=["Content-Length: 1000000"])
+        + b"x" * 1000,
+        request("/slow/1500", token=stage.token, id="ab-3"),
+    ):
         with stage.client() as client:
             client.send(part)
             time.sleep(0.15)
@@ -140,7 +157,9 @@ def test_limits_have_their_statuses(tmp_path: Path) -> None:
 
 def test_deadlines_have_their_statuses(tmp_path: Path) -> None:
     """A head that never ends is 408, a backend that never answers 504, an idle connection simply ends."""
-    with Stage(tmp_path, timeouts={"request_head": "1s", "keep_alive": "1s"}, clusters={"main": {"response_timeout": "1s"}}) as stage:
+    with Stage(
+        tmp_path, timeouts={"request_head": "1s", "keep_alive": "1s"}, clusters={"main": {"response_timeout": "1s"}}
+    ) as stage:
         with stage.client() as client:
             client.socket.sendall(b"GET /r/x HTTP/1.1\r\nHost: a\r\n")
             client.reader.expect(b"GET")
@@ -176,5 +195,9 @@ def test_backend_death_in_a_response_is_never_a_whole_response(stage: Stage) -> 
             for version in ("1.1", "1.0"):
                 for cut in (1, 2, 5, 7, 500, 1000):
                     with stage.client() as client:
-                        answer = client.ask(f"/evil/truncate?framing={framing}&by={by}&cut={cut}&size=1000", token=stage.token, version=version)
+                        answer = client.ask(
+                            f"/evil/truncate?framing={framing}&by={by}&cut={cut}&size=1000",
+                            token=stage.token,
+                            version=version,
+                        )
                     assert answer.outcome is not Outcome.COMPLETE or answer.status == 502, (framing, by, version, cut)

@@ -16,14 +16,32 @@ from tests.harness.load import Job, drive, jobs
 from tests.harness.tokens import ShadowVerifier, TokenFactory
 
 
-def run_toy(directory: Path, fault: str, work: list[Job], tokens: TokenFactory, *, connections: int = 4, may_fail: bool = False,
-            with_log: bool = True) -> list[Finding]:
+def run_toy(
+    directory: Path,
+    fault: str,
+    work: list[Job],
+    tokens: TokenFactory,
+    *,
+    connections: int = 4,
+    may_fail: bool = False,
+    with_log: bool = True,
+) -> list[Finding]:
     """Requests through a toy proxy with one fault; what the ledgers say about it."""
     shadow = ShadowVerifier(tokens.jwks(), tokens.issuer, tokens.audience)
     jwks = tokens.write_jwks(directory / "jwks.json")
     with Backend(good, shadow=shadow) as backend:
-        command = [sys.executable, "-m", "tests.harness.toy_proxy", "{port}", str(backend.port), fault, str(directory / "access.log"), str(jwks),
-                   tokens.issuer, tokens.audience]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.harness.toy_proxy",
+            "{port}",
+            str(backend.port),
+            fault,
+            str(directory / "access.log"),
+            str(jwks),
+            tokens.issuer,
+            tokens.audience,
+        ]
         with Balancer(directory, tokens, [], command=command) as toy:
             samples = drive(toy.port, work, connections=connections, timeout=3.0)
             return compare(samples, backend.seen, toy.access_log() if with_log else None, may_fail=may_fail)
@@ -51,10 +69,18 @@ def test_an_honest_proxy_has_no_findings(tmp_path: Path, tokens: TokenFactory) -
     assert run_toy(tmp_path, "none", mixed(tokens), tokens) == []
 
 
-@pytest.mark.parametrize(("fault", "kind"), [
-    ("swap", "cross-delivery"), ("duplicate", "duplication"), ("unverified", "unverified"), ("lose", "loss"), ("lie", "log"), ("forget", "log"),
-    ("double", "garbage"),
-])
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ("swap", "cross-delivery"),
+        ("duplicate", "duplication"),
+        ("unverified", "unverified"),
+        ("lose", "loss"),
+        ("lie", "log"),
+        ("forget", "log"),
+        ("double", "garbage"),
+    ],
+)
 def test_a_planted_fault_is_found(tmp_path: Path, tokens: TokenFactory, fault: str, kind: str) -> None:
     """Each fault of the toy shows up under its own name."""
     findings = run_toy(tmp_path, fault, mixed(tokens), tokens)
@@ -90,8 +116,18 @@ def test_a_request_the_proxy_should_have_refused_is_found(tmp_path: Path, tokens
     """Raw client lines with bare LF reach the backend's strict reader and become a finding."""
     with Backend(good) as backend:
         jwks = tokens.write_jwks(tmp_path / "jwks.json")
-        command = [sys.executable, "-m", "tests.harness.toy_proxy", "{port}", str(backend.port), "frame", str(tmp_path / "access.log"), str(jwks),
-                   tokens.issuer, tokens.audience]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.harness.toy_proxy",
+            "{port}",
+            str(backend.port),
+            "frame",
+            str(tmp_path / "access.log"),
+            str(jwks),
+            tokens.issuer,
+            tokens.audience,
+        ]
         with Balancer(tmp_path, tokens, [], command=command) as toy, Client(toy.port) as client:
             client.send(request(token=tokens.mint(), id="f-1").replace(b"\r\n\r\n", b"\r\nX-A: b\nX-C: d\r\n\r\n"))
             assert client.response().outcome is Outcome.COMPLETE
