@@ -71,7 +71,7 @@ def run(n: int, directory: Path) -> Result:
 BAR = Bar(
     "B-1",
     "0 failed idempotent requests while 1 of 3 backends is killed and restarted every second, at 1,000 requests/s",
-    4000,
+    2500,
     60_000,
     run,
 )

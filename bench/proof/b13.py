@@ -57,5 +57,5 @@ def run(n: int, directory: Path) -> Result:
 
 
 BAR = Bar(
-    "B-13", "early final response during an upload: delivered 100 %, both connections closed, 0 desync", 200, 5000, run
+    "B-13", "early final response during an upload: delivered 100 %, both connections closed, 0 desync", 120, 5000, run
 )

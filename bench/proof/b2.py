@@ -33,7 +33,7 @@ def run(n: int, directory: Path) -> Result:
 BAR = Bar(
     "B-2",
     "the same chaos with POST: 0 duplicates at backends, and only requests in flight on the dead backend fail",
-    4000,
+    2500,
     60_000,
     run,
 )

@@ -44,7 +44,7 @@ def run(n: int, directory: Path) -> Result:
 BAR = Bar(
     "B-3",
     "backends close idle connections at random 0–50 ms: 0 GET fail, POST fail ≤ 0.01 %, 0 duplicates",
-    4000,
+    2000,
     100_000,
     run,
 )

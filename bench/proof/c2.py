@@ -41,4 +41,4 @@ def run(n: int, directory: Path) -> Result:
     return Result(n, figure, accepted == 0 and early == 0 and in_time, failures=accepted + early, note=note)
 
 
-BAR = Bar("C-2", "a cached token is refused at most 100 ms after exp + clock skew", 500, 10_000, run)
+BAR = Bar("C-2", "a cached token is refused at most 100 ms after exp + clock skew", 300, 10_000, run)

@@ -11,8 +11,8 @@ from bench.proof.registry import Bar, Result
 from bench.proof.scene import cpu_nanoseconds, scene, settle
 from tests.harness.client import Client, Outcome, request
 
-CPU = 5.0                # milliseconds each
-GROWTH = 1 << 20         # bytes
+CPU = 5.0  # milliseconds each
+GROWTH = 1 << 20  # bytes
 MIB = 1 << 20
 
 
@@ -25,13 +25,19 @@ def bombs(token: str) -> dict[str, Callable[[], Iterator[bytes]]]:
         def pieces() -> Iterator[bytes]:
             yield first
             yield from repeat(rest, size // len(rest))
+
         return pieces
 
     return {
-        "1 MiB line": then(start + b"X-Long: ", b"l" * 65536), "100k fields": then(start, b"X-A: b\r\n" * 8192), "10 MiB URL": then(b"GET /", b"u" * 65536, 10 * MIB),
-        "CRLF flood": then(b"\r\n", b"\r\n" * 32768), "64 KiB chunk extension": then(chunked + b"5;", b"e" * 65536, 65536),
-        "endless trailers": then(chunked + b"5\r\nhello\r\n0\r\n", b"X-T: t\r\n" * 8192), "method without end": then(b"G", b"E" * 65536),
-        "spaces in value": then(start + b"X-Space:", b" " * 65536), "chunks of one byte with extensions": then(chunked, b"1;abcdefgh\r\nx\r\n" * 4096),
+        "1 MiB line": then(start + b"X-Long: ", b"l" * 65536),
+        "100k fields": then(start, b"X-A: b\r\n" * 8192),
+        "10 MiB URL": then(b"GET /", b"u" * 65536, 10 * MIB),
+        "CRLF flood": then(b"\r\n", b"\r\n" * 32768),
+        "64 KiB chunk extension": then(chunked + b"5;", b"e" * 65536, 65536),
+        "endless trailers": then(chunked + b"5\r\nhello\r\n0\r\n", b"X-T: t\r\n" * 8192),
+        "method without end": then(b"G", b"E" * 65536),
+        "spaces in value": then(start + b"X-Space:", b" " * 65536),
+        "chunks of one byte with extensions": then(chunked, b"1;abcdefgh\r\nx\r\n" * 4096),
     }
 
 

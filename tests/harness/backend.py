@@ -54,6 +54,13 @@ class Site:
         self.connections: set[Connection] = set()
         self._numbers = itertools.count(1)
 
+    def broken(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A fault of the backend itself must fail the run as well: it would prove nothing."""
+        problem = f"fault of the harness: {context.get('message')}: {context.get('exception')!r}"
+        self.faults.append(problem)
+        self.recorder.add(Seen(self.name, f"{self.name}.fault", len(self.faults), "", "", "", problem, ""))
+        self.recorder.flush()
+
     def connection_name(self) -> str:
         """Unique over backends, restarts included."""
         return f"{self.name}.{os.getpid()}.{next(self._numbers)}"
@@ -205,7 +212,10 @@ class Connection(asyncio.Protocol):
 
     def _close_idle(self) -> None:
         """As a server does that reads before it looks at the clock: not with a request waiting to be read."""
-        if not select.select([self.transport.get_extra_info("socket").fileno()], [], [], 0)[0]:
+        descriptor = self.transport.get_extra_info("socket").fileno()
+        if not self.transport.is_closing() and not select.select([descriptor], [], [], 0)[0]:
+            with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as own:
+                own.shutdown(socket.SHUT_WR)  # at once: the transport's close waits for the loop's next turn
             self.transport.close()
 
     async def _play(self, record: Seen, script: Script) -> None:
@@ -312,6 +322,7 @@ class Backend:
 
     def drop_connections(self) -> None:
         """Close every connection the proxy holds."""
+
         def drop() -> None:
             for connection in list(self.site.connections):
                 connection.transport.close()
@@ -352,6 +363,7 @@ class Backend:
 async def listen(site: Site, port: int, path: Path | None) -> asyncio.Server:
     """Open the backend's door: a Unix path, or a port on loopback (0 for a free one)."""
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(site.broken)
     if path is not None:
         return await loop.create_unix_server(lambda: Connection(site), str(path), backlog=4096)
     return await loop.create_server(lambda: Connection(site), "127.0.0.1", port, backlog=4096, reuse_address=True)

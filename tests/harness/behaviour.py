@@ -103,7 +103,7 @@ def _tunnel(seen: Seen, rest: list[str]) -> bytes | Script:
     )
     if key is None:
         return ordinary(seen, b"400 Bad Request")
-    accept = base64.b64encode(hashlib.sha1(key + WEBSOCKET_GUID).digest())
+    accept = base64.b64encode(hashlib.sha1(key + WEBSOCKET_GUID, usedforsecurity=False).digest())
     head = b"HTTP/1.1 101 Switching Protocols\r\n%bUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n\r\n"
     return Script((Send(head % (tags(seen), accept)), Tunnel()))
 

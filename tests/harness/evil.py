@@ -21,8 +21,15 @@ Query = dict[str, str]
 def stray(seen: Seen) -> bytes:
     """A complete response that belongs to nobody."""
     body = b"stray of " + seen.id.encode("latin-1")
-    victim = b"X-Echo-Conn: %b\r\nX-Echo-Ordinal: %d\r\n" % (seen.conn.encode("latin-1"), seen.ordinal + 1)      # who would get it
-    return b"HTTP/1.1 200 OK\r\nX-Stray: 1\r\nX-Echo-Id: stray\r\n%bContent-Length: %d\r\n\r\n%b" % (victim, len(body), body)
+    victim = b"X-Echo-Conn: %b\r\nX-Echo-Ordinal: %d\r\n" % (
+        seen.conn.encode("latin-1"),
+        seen.ordinal + 1,
+    )  # who would get it
+    return b"HTTP/1.1 200 OK\r\nX-Stray: 1\r\nX-Echo-Id: stray\r\n%bContent-Length: %d\r\n\r\n%b" % (
+        victim,
+        len(body),
+        body,
+    )
 
 
 def _truncate(seen: Seen, query: Query) -> Script:
@@ -62,7 +69,9 @@ def _split(seen: Seen, query: Query) -> Script:
 
 def _early(seen: Seen, query: Query) -> Script:
     """The final response while the upload still runs; then close, or (`stay=1`) leave the connection open."""
-    answer = ordinary(seen, query.get("status", "413").encode() + b" Early", b"" if query.get("stay") else b"Connection: close\r\n")
+    answer = ordinary(
+        seen, query.get("status", "413").encode() + b" Early", b"" if query.get("stay") else b"Connection: close\r\n"
+    )
     # Closing at once with unread upload bytes would be RST, which may destroy the response: linger as a good server does (RFC 9112 section 9.6).
     return Script((Send(answer),) if query.get("stay") else (Send(answer), Wait(0.5), Close()), at_head=True)
 
@@ -75,14 +84,24 @@ def _interim(seen: Seen, query: Query) -> Script:
 
 def _switch(seen: Seen, query: Query) -> Script:
     """101 that nobody asked for, and bytes behind it."""
-    return Script((Send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n" + stray(seen)), Tunnel()), whole=False)
+    return Script(
+        (
+            Send(
+                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n" + stray(seen)
+            ),
+            Tunnel(),
+        ),
+        whole=False,
+    )
 
 
 def _bodied(seen: Seen, query: Query) -> Script:
-    """A body where none may be: on a response to HEAD, or with status 204 or 304. `framing` is cl, chunked or none; `when=soon`: in a write of its own."""
+    """A body on a response to HEAD, or with status 204 or 304. `framing` is cl, chunked or none; `when=soon`: in a write of its own."""
     status = query.get("status", "200").encode()
     body = stray(seen)
-    framing = {"cl": b"Content-Length: %d\r\n" % len(body), "chunked": b"Transfer-Encoding: chunked\r\n", "none": b""}[query.get("framing", "cl")]
+    framing = {"cl": b"Content-Length: %d\r\n" % len(body), "chunked": b"Transfer-Encoding: chunked\r\n", "none": b""}[
+        query.get("framing", "cl")
+    ]
     head = b"HTTP/1.1 %b Bodied\r\n%b%b\r\n" % (status, tags(seen), framing)
     body = chunk(body) if framing.startswith(b"T") else body
     return Script((Send(head), Stray(body)) if query.get("when") == "soon" else (Send(head + body),))
@@ -90,7 +109,7 @@ def _bodied(seen: Seen, query: Query) -> Script:
 
 def _malformed(seen: Seen, query: Query) -> Script:
     """Case number `case` of the corpus of malformed responses. `stay=1` leaves the connection open."""
-    name, data = MALFORMED_RESPONSES[int(query["case"])]
+    _name, data = MALFORMED_RESPONSES[int(query["case"])]
     return Script((Send(data),) if query.get("stay") else (Send(data), Wait(0.05), Close()), whole=False)
 
 
@@ -126,8 +145,19 @@ def _linger(seen: Seen, query: Query) -> Script:
 
 
 MISBEHAVIOURS: dict[str, Callable[[Seen, Query], Script]] = {
-    "truncate": _truncate, "surplus": _surplus, "split": _split, "early": _early, "interim": _interim, "switch": _switch, "bodied": _bodied,
-    "malformed": _malformed, "bomb": _bomb, "reset": _reset, "close": _close, "hang": _hang, "linger": _linger,
+    "truncate": _truncate,
+    "surplus": _surplus,
+    "split": _split,
+    "early": _early,
+    "interim": _interim,
+    "switch": _switch,
+    "bodied": _bodied,
+    "malformed": _malformed,
+    "bomb": _bomb,
+    "reset": _reset,
+    "close": _close,
+    "hang": _hang,
+    "linger": _linger,
 }
 
 

@@ -266,7 +266,7 @@ class _Load:
 
 
 async def run(
-    port: int, work: Iterable[Job], *, rate: float | None, connections: int = 64, timeout: float = 10.0
+    port: int, work: Iterable[Job], *, rate: float | None, connections: int = 64, patience: float = 10.0
 ) -> list[Sample]:
     """
     Send every job and return one sample for each, in order.
@@ -274,9 +274,9 @@ async def run(
     Args:
         rate: Arrivals a second, evenly spaced whatever the balancer does; None for as fast as `connections` connections allow.
         connections: At most so many requests at once; later arrivals wait (and their latency counts the wait).
-        timeout: Seconds from the intended start until a request is given up.
+        patience: Seconds from the intended start until a request is given up.
     """
-    load = _Load(port, connections, timeout)
+    load = _Load(port, connections, patience)
     begin = time.monotonic()
     swept = begin
     for number, job in enumerate(work):
@@ -315,7 +315,7 @@ def drive(
     """`run` from a program without a loop."""
     import uvloop
 
-    return uvloop.run(run(port, work, rate=rate, connections=connections, timeout=timeout))
+    return uvloop.run(run(port, work, rate=rate, connections=connections, patience=timeout))
 
 
 def quantile(values: Iterable[float], share: float) -> float:

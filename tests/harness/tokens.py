@@ -103,7 +103,7 @@ class ShadowVerifier:
         scheme, _, token = value.partition(b" ")
         if scheme.lower() != b"bearer":
             return "not a bearer token"
-        token = token.lstrip(b" ")           # RFC 6750 section 2.1: 1*SP
+        token = token.lstrip(b" ")  # RFC 6750 section 2.1: 1*SP
         try:
             kid = jwt.get_unverified_header(token)["kid"]
             claims = jwt.decode(

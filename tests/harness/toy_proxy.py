@@ -136,7 +136,7 @@ async def main(
     port: str, backend_port: str, fault: str, access_log: str, jwks: str, issuer: str, audience: str
 ) -> None:
     """Serve until killed."""
-    shadow = ShadowVerifier(json.loads(Path(jwks).read_text()), issuer, audience)
+    shadow = ShadowVerifier(json.loads(keys), issuer, audience)
     proxy = ToyProxy(int(backend_port), fault, Path(access_log), shadow)
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", int(port))
     await server.serve_forever()
@@ -145,4 +145,5 @@ async def main(
 if __name__ == "__main__":
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
     if os.getppid() != 1:
-        asyncio.run(main(*sys.argv[1:]))
+        port, backend_port, fault, access_log, jwks, issuer, audience = sys.argv[1:]
+        asyncio.run(main(port, backend_port, fault, access_log, Path(jwks).read_text(), issuer, audience))

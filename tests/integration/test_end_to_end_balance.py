@@ -57,7 +57,8 @@ def test_least_connections_gives_a_slow_backend_less(tmp_path: Path) -> None:
     with Stage(tmp_path, behaviours=[slowed(100), slowed(5), slowed(5)]) as stage:
         drive(stage.port, jobs(900, stage.token, prefix="lc"), connections=12)
         shares = Counter(record.backend for record in stage.seen)
-        assert shares["b0"] < 150 and min(shares["b1"], shares["b2"]) > 300, shares
+        assert shares["b0"] < 150, shares
+        assert min(shares["b1"], shares["b2"]) > 300, shares
 
 
 def test_a_refused_connect_tries_the_next_endpoint(tmp_path: Path) -> None:
@@ -142,7 +143,8 @@ def test_tls_listener(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
     with Stage(tmp_path, listeners=listeners) as stage:
         stage.balancer.port = port
         head = curl(stage, "/head", "--cacert", str(cert), token=stage.token, scheme="https")
-        assert head.status == 200 and b"x-forwarded-proto: https" in head.body.lower()
+        assert head.status == 200
+        assert b"x-forwarded-proto: https" in head.body.lower()
         assert curl(stage, "/r/x", "--cacert", str(cert), scheme="https").status == 401
         assert (
             len(curl(stage, "/bytes/5000000", "--cacert", str(cert), token=stage.token, scheme="https").body)
@@ -230,7 +232,8 @@ def test_print_config_shows_what_flags_mean() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "127.0.0.1:1" in done.stdout and "issuer: me" in done.stdout
+    assert "127.0.0.1:1" in done.stdout
+    assert "issuer: me" in done.stdout
 
 
 def test_issuer_and_audience_are_needed() -> None:
@@ -239,7 +242,8 @@ def test_issuer_and_audience_are_needed() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "lbjwt", "serve", *arguments], capture_output=True, text=True, timeout=20, check=False
     )
-    assert done.returncode == 2 and "audience" in done.stderr.lower()
+    assert done.returncode == 2
+    assert "audience" in done.stderr.lower()
 
 
 def test_admin_door(tmp_path: Path) -> None:
@@ -251,11 +255,15 @@ def test_admin_door(tmp_path: Path) -> None:
         assert stage.balancer.admin_status("/livez") == 200
         assert stage.balancer.admin_status("/readyz") == 200
         status, metrics = stage.balancer.admin_get("/metrics")
-        assert status == 200 and b"lbjwt_" in metrics and b"# TYPE" in metrics
+        assert status == 200
+        assert b"lbjwt_" in metrics
+        assert b"# TYPE" in metrics
         status, document = stage.balancer.admin_get("/status")
-        assert status == 200 and document.startswith(b"{")
+        assert status == 200
+        assert document.startswith(b"{")
         secret = stage.token.rpartition(".")[2].encode()
-        assert secret not in metrics and secret not in document
+        assert secret not in metrics
+        assert secret not in document
         for path in ("/livez", "/readyz", "/metrics", "/status"):
             assert curl(stage, path).status == 401
 
@@ -318,7 +326,8 @@ def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
         started = time.monotonic()
         while len(now := set(stage.balancer.workers) - {victim}) < 2 and time.monotonic() - started < 3.0:
             time.sleep(0.01)
-        assert len(now) == 2 and other in now
+        assert len(now) == 2
+        assert other in now
         samples = drive(stage.port, jobs(200, stage.token, prefix="after", fresh_every=1), connections=8)
         assert all(sample.is_good for sample in samples)
         assert time.monotonic() - started < 3.0
@@ -347,4 +356,15 @@ def test_no_secret_in_logs(tmp_path: Path) -> None:
         curl(stage, "/r/x", "-H", f"Authorization: Bearer {canary}x")
         stage.balancer.settled_access_log(2)
         text = stage.balancer.stderr + stage.balancer.access_log_path.read_text()
-        assert canary.rpartition(".")[2] not in text and canary.split(".")[1] not in text
+        assert canary.rpartition(".")[2] not in text
+        assert canary.split(".")[1] not in text
+
+
+@pytest.mark.parametrize("trusted", [["127.0.0.0/8"], []])
+def test_the_log_names_the_request_as_the_backend_knows_it(tmp_path: Path, trusted: list[str]) -> None:
+    """The request id in the access log is the X-Request-Id that was forwarded, the client's own only when it is trusted."""
+    with Stage(tmp_path, trusted_proxies=trusted) as stage:
+        curl(stage, "/r/x", "-H", "X-Request-Id: theirs", token=stage.token)
+        (record,) = stage.balancer.settled_access_log(1)
+        assert record["request_id"] == stage.seen[0].request_id
+        assert (record["request_id"] == "theirs") is bool(trusted)

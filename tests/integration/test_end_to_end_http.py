@@ -59,7 +59,9 @@ def test_a_bad_request_ends_a_pipeline(stage: Stage) -> None:
     """What follows a malformed request is never served (THREATS H16)."""
     bad = b"GET /r/x HTTP/1.1\r\nHost: a b\r\n\r\n"
     with stage.client() as client:
-        client.send(request(token=stage.token, id="before") + bad + request(token=stage.token, id="after"), methods=["GET"] * 3)
+        client.send(
+            request(token=stage.token, id="before") + bad + request(token=stage.token, id="after"), methods=["GET"] * 3
+        )
         assert client.response().status == 200
         assert client.response().status == 400
         assert client.response().outcome in (Outcome.NONE, Outcome.RESET)
@@ -149,7 +151,19 @@ def test_expect_continue_with_curl(stage: Stage, tmp_path: Path) -> None:
     """curl sends its body after our 100, without waiting out its own second."""
     body = tmp_path / "body"
     body.write_bytes(pattern(100_000))
-    answer = curl(stage, "/upload", "--data-binary", f"@{body}", "-H", "Expect: 100-continue", "--expect100-timeout", "15", "-H", "X-Test-Id: e", token=stage.token)
+    answer = curl(
+        stage,
+        "/upload",
+        "--data-binary",
+        f"@{body}",
+        "-H",
+        "Expect: 100-continue",
+        "--expect100-timeout",
+        "15",
+        "-H",
+        "X-Test-Id: e",
+        token=stage.token,
+    )
     assert answer.status == 200
     assert answer.head.startswith("HTTP/1.1 100")
     assert answer.body.split()[3] == b"100000"
@@ -199,7 +213,12 @@ def test_half_closed_client_gets_its_response(stage: Stage) -> None:
 
 def test_websocket_tunnel_echoes(stage: Stage) -> None:
     """Upgrade: websocket becomes a tunnel in both directions, and closes with its backend side."""
-    fields = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]
+    fields = [
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ]
     with stage.client() as client:
         answer = client.ask("/tunnel", token=stage.token, fields=fields)
         assert (answer.status, answer.field("Sec-WebSocket-Accept")) == (101, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
@@ -213,16 +232,29 @@ def test_websocket_tunnel_echoes(stage: Stage) -> None:
 
 def test_websocket_without_token_is_refused(stage: Stage) -> None:
     """The handshake is a request like any other: no token, no tunnel."""
-    fields = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]
+    fields = [
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ]
     with stage.client() as client:
         assert client.ask("/tunnel", fields=fields).status == 401
 
 
 def test_bytes_behind_an_upgrade_wait_for_101(stage: Stage) -> None:
     """A request hidden behind an upgrade the backend refuses is not smuggled past the gate (THREATS H11)."""
-    fields = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]
+    fields = [
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ]
     with stage.client() as client:
-        client.send(request("/r/plain", token=stage.token, fields=fields) + request("/r/smuggled", id="smuggled"), methods=["GET", "GET"])
+        client.send(
+            request("/r/plain", token=stage.token, fields=fields) + request("/r/smuggled", id="smuggled"),
+            methods=["GET", "GET"],
+        )
         assert client.response().status == 200
         client.response(0.5)
     assert not any(record.id == "smuggled" for record in stage.seen)
@@ -230,25 +262,50 @@ def test_bytes_behind_an_upgrade_wait_for_101(stage: Stage) -> None:
 
 def test_forwarded_headers_replace_what_an_untrusted_client_says(tmp_path: Path) -> None:
     """X-Forwarded-* and X-Request-Id are ours unless the peer is trusted; httpoxy and override headers are gone."""
-    spoofed = ["X-Forwarded-For: 6.6.6.6", "X-Forwarded-Proto: https", "X-Forwarded-Host: evil.test", "X-Request-Id: evil", "Proxy: http://evil.test"]
+    spoofed = [
+        "X-Forwarded-For: 6.6.6.6",
+        "X-Forwarded-Proto: https",
+        "X-Forwarded-Host: evil.test",
+        "X-Request-Id: evil",
+        "Proxy: http://evil.test",
+    ]
     with Stage(tmp_path, trusted_proxies=[]) as stage, stage.client() as client:
         head = client.ask("/head", token=stage.token, fields=spoofed, host="www.example.test").body.lower()
-    assert b"x-forwarded-for: 127.0.0.1\r\n" in head and b"x-forwarded-proto: http\r\n" in head and b"x-forwarded-host: www.example.test\r\n" in head
-    assert b"\r\nx-request-id: " in head and b"\r\nhost: www.example.test\r\n" in head
-    assert b"evil" not in head and b"6.6.6.6" not in head
+    assert b"x-forwarded-for: 127.0.0.1\r\n" in head
+    assert b"x-forwarded-proto: http\r\n" in head
+    assert b"x-forwarded-host: www.example.test\r\n" in head
+    assert b"\r\nx-request-id: " in head
+    assert b"\r\nhost: www.example.test\r\n" in head
+    assert b"evil" not in head
+    assert b"6.6.6.6" not in head
 
 
 def test_forwarded_headers_of_a_trusted_peer_are_kept(stage: Stage) -> None:
     """A trusted proxy's chain is appended to, its request id kept."""
     with stage.client() as client:
-        head = client.ask("/head", token=stage.token, fields=["X-Forwarded-For: 9.9.9.9", "X-Request-Id: theirs", "X-Forwarded-Proto: https"]).body.lower()
-    assert b"x-forwarded-for: 9.9.9.9, 127.0.0.1\r\n" in head and b"x-request-id: theirs\r\n" in head and b"x-forwarded-proto: https\r\n" in head
+        head = client.ask(
+            "/head",
+            token=stage.token,
+            fields=["X-Forwarded-For: 9.9.9.9", "X-Request-Id: theirs", "X-Forwarded-Proto: https"],
+        ).body.lower()
+    assert b"x-forwarded-for: 9.9.9.9, 127.0.0.1\r\n" in head
+    assert b"x-request-id: theirs\r\n" in head
+    assert b"x-forwarded-proto: https\r\n" in head
 
 
 def test_hop_by_hop_fields_stay_on_their_hop(stage: Stage) -> None:
     """Connection, what it names, and the other hop-by-hop fields are not forwarded (RFC 9110 section 7.6.1)."""
-    fields = ["Connection: X-Once, keep-alive", "X-Once: 1", "Keep-Alive: timeout=5", "TE: trailers", "Proxy-Authorization: Basic eA==", "Proxy-Connection: x",
-              "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__", "X-Kept: yes"]
+    fields = [
+        "Connection: X-Once, keep-alive",
+        "X-Once: 1",
+        "Keep-Alive: timeout=5",
+        "TE: trailers",
+        "Proxy-Authorization: Basic eA==",
+        "Proxy-Connection: x",
+        "Upgrade: h2c",
+        "HTTP2-Settings: AAMAAABkAAQAAP__",
+        "X-Kept: yes",
+    ]
     with stage.client() as client:
         head = client.ask("/head", token=stage.token, fields=fields).body.lower()
     assert b"x-kept: yes" in head
@@ -259,7 +316,9 @@ def test_hop_by_hop_fields_stay_on_their_hop(stage: Stage) -> None:
 def test_duplicate_fields_keep_their_order(stage: Stage) -> None:
     """Repeated fields arrive as they were sent, in order."""
     with stage.client() as client:
-        head = client.ask("/head", token=stage.token, fields=["X-A: 1", "X-B: 2", "X-A: 3", "Cookie: a=b", "Cookie: c=d"]).body
+        head = client.ask(
+            "/head", token=stage.token, fields=["X-A: 1", "X-B: 2", "X-A: 3", "Cookie: a=b", "Cookie: c=d"]
+        ).body
     assert [line for line in head.split(b"\r\n") if line[:3] in (b"X-A", b"X-B")] == [b"X-A: 1", b"X-B: 2", b"X-A: 3"]
 
 
@@ -294,5 +353,8 @@ def test_chunks_with_and_without_extensions_are_one_body(stage: Stage) -> None:
     """A 1 MB chunked upload in odd pieces is re-framed without loss."""
     body = pattern(1_000_000)
     with stage.client() as client:
-        client.send(request("/upload", method="POST", token=stage.token, id="re", fields=["Transfer-Encoding: chunked"]) + chunk(body, 777))
+        client.send(
+            request("/upload", method="POST", token=stage.token, id="re", fields=["Transfer-Encoding: chunked"])
+            + chunk(body, 777)
+        )
         assert client.response().body.split()[3:] == [b"1000000", hashlib.sha256(body).hexdigest().encode()]

@@ -38,7 +38,10 @@ def test_surplus_never_reaches_the_next_request(stage: Stage, what: str, when: s
             follow = client.ask("/r/x", token=stage.token, id=f"fo-{number}")
             if follow.outcome is not Outcome.NONE and follow.echo_id != f"fo-{number}":
                 # Only a request that crossed the bytes on the wire may suffer from them.
-                assert [record.crossed for record in stage.seen if record.id == f"fo-{number}"][-1:] == [True], (number, follow)
+                assert [record.crossed for record in stage.seen if record.id == f"fo-{number}"][-1:] == [True], (
+                    number,
+                    follow,
+                )
     still_serves(stage)
 
 
@@ -73,7 +76,9 @@ def test_an_unasked_101_is_502(stage: Stage) -> None:
 def test_bodies_where_none_may_be(stage: Stage, method: str, status: int, framing: str) -> None:
     """The response ends with its head; the body behind it never becomes the next one."""
     with stage.client() as client:
-        answer = client.ask(f"/evil/bodied?status={status}&framing={framing}", method=method, token=stage.token, id="bodied")
+        answer = client.ask(
+            f"/evil/bodied?status={status}&framing={framing}", method=method, token=stage.token, id="bodied"
+        )
         assert answer.status in (status, 502)
         assert answer.body == b""
         follow = client.ask("/r/x", token=stage.token, id="follow")
@@ -86,7 +91,13 @@ def test_an_early_response_is_delivered(stage: Stage, stay: str) -> None:
     """413 while the upload runs: the client gets it, both connections end, nothing of the upload becomes a request."""
     for number in range(5):
         with stage.client() as client:
-            head = request(f"/evil/early?status=413{stay}", method="POST", token=stage.token, id=f"ea-{number}", fields=["Content-Length: 50000000"])
+            head = request(
+                f"/evil/early?status=413{stay}",
+                method="POST",
+                token=stage.token,
+                id=f"ea-{number}",
+                fields=["Content-Length: 50000000"],
+            )
             client.send(head + request("/r/hidden", token=stage.token, id="hidden") * 10)
             answer = client.response()
             assert (answer.status, answer.echo_id) == (413, f"ea-{number}")
@@ -136,8 +147,18 @@ def test_malformed_responses_are_502_or_an_abort(stage: Stage, number: int) -> N
 def test_a_crowd_of_misbehaviours_harms_nobody_else(stage: Stage) -> None:
     """Good and evil requests mixed over shared backend connections: every good one gets its own whole response."""
     names = [
-        "surplus?when=same", "surplus?when=idle&ms=2", "surplus?what=bytes&when=soon", "interim?n=50", "switch?", "bodied?status=204", "reset?",
-        "close?", "truncate?cut=10", "malformed?case=3", "split?size=5", "linger?ms=3",
+        "surplus?when=same",
+        "surplus?when=idle&ms=2",
+        "surplus?what=bytes&when=soon",
+        "interim?n=50",
+        "switch?",
+        "bodied?status=204",
+        "reset?",
+        "close?",
+        "truncate?cut=10",
+        "malformed?case=3",
+        "split?size=5",
+        "linger?ms=3",
     ]
     before = len(stage.seen)
     work: list[Job] = []

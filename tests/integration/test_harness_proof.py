@@ -1,0 +1,59 @@
+"""The proof registry: every bar at its quick size, and a registry that records and reports what falls short."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench.proof import __main__ as door
+from bench.proof.registry import Bar, Result, bars
+
+
+@pytest.mark.parametrize("bar", bars(), ids=[bar.id for bar in bars()])
+def test_bar_at_its_quick_size(bar: Bar, tmp_path: Path) -> None:
+    """The bar holds at the size registered for make test."""
+    result = bar.run(bar.quick, tmp_path)
+    assert result.passed, f"{bar.sentence}\n{result.figure}\n{result.note}"
+
+
+def test_what_falls_short_is_reported_and_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One bar that passes, one that does not, one that breaks off: exit code 1, all three on record, none run twice."""
+    runs: list[str] = []
+
+    def passes(n: int, directory: Path) -> Result:
+        runs.append("pass")
+        return Result(n, "fine", True, failures=0)
+
+    def falls_short(n: int, directory: Path) -> Result:
+        runs.append("short")
+        return Result(n, "2 lost", False, failures=2)
+
+    def breaks_off(n: int, directory: Path) -> Result:
+        runs.append("break")
+        raise OSError("no such thing")
+
+    made = [Bar("A", "a", 10, 300, passes), Bar("B", "b", 10, 300, falls_short), Bar("C", "c", 10, 300, breaks_off)]
+    monkeypatch.setattr(door, "bars", lambda ids: made)
+    monkeypatch.setattr(door, "RESULTS", tmp_path)
+    assert door.main([]) == 1
+    assert runs == ["pass", "short", "break"]
+    printed = capsys.readouterr().out
+    assert "1 of 3 bars pass; short: B, C" in printed
+    assert "true rate ≤ 1e+04 ppm" in printed
+    record = json.loads(next(tmp_path.glob("proof-*.json")).read_text())
+    assert [(bar["id"], bar["n"], bar["passed"]) for bar in record["bars"]] == [
+        ("A", 300, True),
+        ("B", 300, False),
+        ("C", 300, False),
+    ]
+
+
+def test_ids_are_those_of_the_scoreboard() -> None:
+    """The bars this release promises."""
+    expected = "W1 B-1 B-2 B-3 B-9 B-10 B-11 B-12 B-13 H-4 H-8 H-10 C-2 D-3 D-4 D-5 S-1"
+    assert [bar.id for bar in bars()] == expected.split()
+    assert [bar.id for bar in bars(["h-8", "W1"])] == ["H-8", "W1"]
