@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
 	$$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint requirements-dev.lock
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile --constraint requirements-dev.lock
 
 SOURCES := $(shell find lbjwt -name '*.pyx' -o -name '*.pxd')
 PACKAGING := setup.py pyproject.toml requirements-dev.lock

@@ -32,7 +32,9 @@ def free_port() -> int:
 
 
 def _tail(log: Path) -> str:
-    return log.read_text(errors="replace")[-800:].strip() or "it printed nothing"
+    """The last lines a program printed, as one."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return " | ".join(lines[-3:]) or "it printed nothing"
 
 
 def _wait_until_listening(program: subprocess.Popen[bytes], port: int, name: str, log: Path) -> None:

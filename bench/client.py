@@ -8,6 +8,7 @@ import ssl
 from bench.child import BenchError
 from bench.tokens import Material
 
+PROOF_TOKENS = 5  # at most so many different tokens prove() shows
 _TIMEOUT = 10.0  # seconds
 
 
@@ -64,24 +65,26 @@ def answered_by_backend(backend_port: int) -> int:
         connection.close()
 
 
-def cache_hits(admin_port: int) -> int:
+def cache_counts(admin_port: int) -> tuple[int, int]:
     """
-    How many requests lbjwt has answered from its cache of verified tokens.
+    Hits and misses of lbjwt's cache of verified tokens since it started, as its metrics tell (up to a second late).
 
     Raises:
-        BenchError: Its metrics do not tell.
+        BenchError: The metrics do not tell.
     """
     connection = _connection(admin_port, tls=False)
     try:
         connection.request("GET", "/metrics")
-        for line in connection.getresponse().read().decode().splitlines():
-            if line.startswith("lbjwt_cache_hits_total "):
-                return int(float(line.split()[1]))
+        lines = connection.getresponse().read().decode().splitlines()
     except (OSError, http.client.HTTPException) as error:
         raise BenchError(f"no answer from the admin door: {type(error).__name__}: {error}") from error
     finally:
         connection.close()
-    raise BenchError("lbjwt_cache_hits_total is not among the metrics")
+    found = dict(line.split() for line in lines if line.startswith("lbjwt_cache_") and line.count(" ") == 1)
+    try:
+        return int(float(found["lbjwt_cache_hits_total"])), int(float(found["lbjwt_cache_misses_total"]))
+    except KeyError as error:
+        raise BenchError(f"{error.args[0]} is not among the metrics") from error
 
 
 def tampered(token: str) -> str:

@@ -1,0 +1,56 @@
+"""
+A load balancer that lets a request through only with a valid JSON Web Token.
+
+Importing this package is cheap: each public name is loaded when it is first asked for, and neither uvloop nor httptools before it is needed.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lbjwt._fastverify import DenyReason
+    from lbjwt.auth.verifier import Verdict, Verifier
+    from lbjwt.config.model import Configuration
+    from lbjwt.errors import LbjwtError, TokenRefused
+    from lbjwt.service import LoadBalancer
+
+    __version__: str
+
+__all__ = [
+    "Configuration",
+    "DenyReason",
+    "LbjwtError",
+    "LoadBalancer",
+    "TokenRefused",
+    "Verdict",
+    "Verifier",
+    "__version__",
+]
+
+_HOMES = {
+    "Configuration": "lbjwt.config.model",
+    "DenyReason": "lbjwt._fastverify",
+    "LbjwtError": "lbjwt.errors",
+    "LoadBalancer": "lbjwt.service",
+    "TokenRefused": "lbjwt.errors",
+    "Verdict": "lbjwt.auth.verifier",
+    "Verifier": "lbjwt.auth.verifier",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("lbjwt")
+    elif name in _HOMES:
+        from importlib import import_module
+
+        value = getattr(import_module(_HOMES[name]), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value  # found without this function from now on
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

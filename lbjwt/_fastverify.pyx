@@ -183,13 +183,19 @@ cdef class GrantCache:
         return grant.alive
 
     def discard_key(self, object key):
-        return self.discard(lambda grant: grant.key is key)
+        cdef Grant grant
+        cdef Py_ssize_t count = 0
+        for grant in list(self._entries.values()):
+            if grant.key is key:
+                self._remove(grant)
+                count += 1
+        return count
 
     def discard(self, doomed):
         cdef Grant grant
         cdef Py_ssize_t count = 0
-        for grant in [one for one in self._entries.values() if doomed(one)]:
-            if grant.alive:
+        for grant in list(self._entries.values()):
+            if doomed(grant) and grant.alive:    # doomed may have dropped it itself
                 self._remove(grant)
                 count += 1
         return count

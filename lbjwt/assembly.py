@@ -51,16 +51,16 @@ def key_source(configuration: model.Configuration, verifier: Verifier, board: Bo
     (issuer,) = configuration.issuers.values()
     algorithms = issuer.algorithms
 
-    def from_jwks(document: bytes) -> tuple[KeyRing, int]:
+    def from_jwks(document: bytes) -> KeyRing:
         remote = issuer.remote_jwks
-        ring = KeyRing.from_jwks(document, algorithms=algorithms, **({"max_keys": remote.max_keys, "max_bytes": remote.max_bytes} if remote else {}))
-        return ring, len(ring)
+        limits = {"max_keys": remote.max_keys, "max_bytes": remote.max_bytes} if remote else {}
+        return KeyRing.from_jwks(document, algorithms=algorithms, **limits)
 
-    def from_pem(document: bytes) -> tuple[KeyRing, int]:
-        return KeyRing.from_pem(document, algorithms=algorithms), 1
+    def from_pem(document: bytes) -> KeyRing:
+        return KeyRing.from_pem(document, algorithms=algorithms)
 
-    def from_secret(document: bytes) -> tuple[KeyRing, int]:
-        return KeyRing.from_secret(document, algorithms=algorithms or ()), 1
+    def from_secret(document: bytes) -> KeyRing:
+        return KeyRing.from_secret(document, algorithms=algorithms or ())
 
     if issuer.remote_jwks is not None:
         remote = issuer.remote_jwks
@@ -83,7 +83,14 @@ def key_source(configuration: model.Configuration, verifier: Verifier, board: Bo
 def new_cluster(cluster: model.Cluster, board: Board) -> Cluster:
     """The endpoints to balance over."""
     endpoints = [
-        Endpoint(at, str(endpoint.address), endpoint.address.host, endpoint.address.port, endpoint.address.path or "", endpoint.weight)
+        Endpoint(
+            at,
+            str(endpoint.address),
+            endpoint.address.host,
+            endpoint.address.port,
+            endpoint.address.path or "",
+            endpoint.weight,
+        )
         for at, endpoint in enumerate(cluster.endpoints)
     ]
     return Cluster(

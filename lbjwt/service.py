@@ -90,12 +90,17 @@ class LoadBalancer:
         configuration = self.configuration
         loop = asyncio.get_running_loop()
         contexts = [
-            server_context(listener.tls.certificate, listener.tls.private_key, key=f"listeners[{at}].tls") if listener.tls else None
+            server_context(listener.tls.certificate, listener.tls.private_key, key=f"listeners[{at}].tls")
+            if listener.tls
+            else None
             for at, listener in enumerate(configuration.listeners)
         ]
         sockets = self._sockets
         if sockets is None:
-            sockets = [bind(listener.address, key=f"listeners[{at}].address")[0] for at, listener in enumerate(configuration.listeners)]
+            sockets = [
+                bind(listener.address, key=f"listeners[{at}].address")[0]
+                for at, listener in enumerate(configuration.listeners)
+            ]
         await self._keys.load()
         self._keys.start()
         cluster = self._cluster_configuration
@@ -117,10 +122,14 @@ class LoadBalancer:
         self._sweep = loop.call_later(SWEEP, self._tick)
         self.board.set_state(READY)
 
-    async def _listen(self, loop: asyncio.AbstractEventLoop, listener: Listener, context: object, sock: socket.socket) -> asyncio.Server:
+    async def _listen(
+        self, loop: asyncio.AbstractEventLoop, listener: Listener, context: object, sock: socket.socket
+    ) -> asyncio.Server:
         traffic = self._traffic
         policy = new_policy(self.configuration, https=context is not None)
-        options = {"ssl": context, "ssl_handshake_timeout": self.configuration.timeouts.tls_handshake} if context else {}
+        options = (
+            {"ssl": context, "ssl_handshake_timeout": self.configuration.timeouts.tls_handshake} if context else {}
+        )
         return await loop.create_server(lambda: ClientSide(traffic, policy), sock=sock, backlog=backlog(), **options)  # type: ignore[arg-type,call-overload,no-any-return]
 
     def _tick(self) -> None:
@@ -173,10 +182,11 @@ class LoadBalancer:
         await self.start()
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
             if kind is None:
                 await self.drain()
         finally:
             await self.stop()
-

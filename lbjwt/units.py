@@ -23,7 +23,9 @@ __all__ = [
 _MILLISECONDS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _BYTES: Final = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
-# The grammar, also published in the JSON Schema. Twelve digits are over 30 years in milliseconds: longer numbers are typing errors.
+_ENDLESS: Final = 10**12  # milliseconds, over 30 years: what is longer is a typing error
+
+# The grammar, also published in the JSON Schema.
 DURATION_PATTERN: Final = r"^[0-9]{1,12}(ms|s|m|h|d)$"
 SIZE_PATTERN: Final = r"^[0-9]{1,15}(KiB|MiB|GiB|TiB)?$"
 
@@ -63,7 +65,10 @@ def parse_duration(text: str) -> float:
         raise UnitError(
             "a duration is a whole number with a unit (ms, s, m, h, d), such as 10s" + _hint(_likely_duration(text))
         )
-    return int(match[1]) * _MILLISECONDS[match[2]] / 1_000
+    milliseconds = int(match[1]) * _MILLISECONDS[match[2]]
+    if milliseconds >= _ENDLESS:
+        raise UnitError("a duration is shorter than 30 years")
+    return milliseconds / 1_000
 
 
 def format_duration(seconds: float) -> str:
@@ -71,10 +76,10 @@ def format_duration(seconds: float) -> str:
     Write seconds in the largest unit that holds them as a whole number: 90.0 is ``90s``, 3600.0 is ``1h``.
 
     Raises:
-        UnitError: Negative, not finite, or not a whole number of milliseconds.
+        UnitError: Negative, 30 years or longer, not a number, or not a whole number of milliseconds.
     """
-    if not 0 <= seconds < 1e12:
-        raise UnitError("a duration is finite and not negative")
+    if not 0 <= seconds < _ENDLESS / 1_000:
+        raise UnitError("a duration is not negative, and shorter than 30 years")
     milliseconds = round(seconds * 1_000)
     if milliseconds / 1_000 != seconds:
         raise UnitError("a duration is a whole number of milliseconds")

@@ -39,6 +39,7 @@ class Peer:
     version: Callable[[], str]
     install: str
     verifies: bool = False
+    workers: int = 1
     remembers: bool | None = None  # whether verified tokens are; None where the proxy cannot be asked
 
 

@@ -44,7 +44,9 @@ def _version() -> str:
 
 def _variant(name: str, about: str, *, cached: bool = True, workers: int = 1) -> Peer:
     command = partial(_start, cached=cached, workers=workers)
-    return Peer(name, about, command, _program, _version, "make build", verifies=True, remembers=cached)
+    return Peer(
+        name, about, command, _program, _version, "make build", verifies=True, workers=workers, remembers=cached
+    )
 
 
 PEERS = (

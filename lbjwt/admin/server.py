@@ -5,10 +5,11 @@ It asks for no password, so it listens where the configuration says (loopback un
 no token, no file name, no URL. Every worker accepts on the one shared socket, and each can answer for all of them.
 """
 
+import asyncio
 import logging
 import socket
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Final
 
@@ -26,9 +27,12 @@ MAX_FIELD: Final = 4096
 KEEP_ALIVE: Final = 15.0
 """Seconds a scraper's connection is kept; Prometheus opens another for a longer interval."""
 
-METHODS: Final = ("GET", "HEAD")
+SHUTDOWN: Final = 1.0
+"""Seconds that answers under way get when the door closes."""
+DRESS: Final = {"Server": "lbjwt", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+"""Nobody caches an answer, no browser guesses its type, and nobody learns our versions."""
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+log = logging.getLogger("lbjwt.admin")
 
 
 def application(configuration: Configuration, board: Board) -> web.Application:
@@ -53,26 +57,58 @@ class AdminServer:
 
     def __init__(self, configuration: Configuration, board: Board, sockets: Sequence[socket.socket]) -> None:
         self._sockets = sockets
-        self._runner = web.AppRunner(
-            application(configuration, board),
-            access_log=None,
-            handle_signals=False,
-            keepalive_timeout=KEEP_ALIVE,
-            max_line_size=MAX_FIELD,
-            max_field_size=MAX_FIELD,
-            logger=logging.getLogger("lbjwt.admin"),
-            shutdown_timeout=1.0,
-        )
+        self._runner = web.AppRunner(application(configuration, board), handle_signals=False, shutdown_timeout=SHUTDOWN)
+        self._servers: list[asyncio.Server] = []
 
     async def start(self) -> None:
         """Answer from now on."""
         await self._runner.setup()
+        loop = asyncio.get_running_loop()
         for sock in self._sockets:
-            await web.SockSite(self._runner, sock).start()
+            self._servers.append(await loop.create_server(self._connection, sock=sock))
 
     async def stop(self) -> None:
         """Close the door."""
+        for server in self._servers:
+            server.close()
         await self._runner.cleanup()
+
+    def _connection(self) -> "_Connection":
+        server = self._runner.server
+        if server is None:
+            raise RuntimeError("a connection before the start or after the stop")
+        return _Connection(
+            server,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=KEEP_ALIVE,
+            max_line_size=MAX_FIELD,
+            max_field_size=MAX_FIELD,
+            logger=log,
+        )
+
+
+class _Connection(web.RequestHandler):
+    """Answers what is no proper request without an echo of it, without our versions, and without a traceback in the log for each."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Return the answer to a malformed request (4xx) or to one that a fault of ours ended (5xx)."""
+        if status >= 500:
+            self.log_exception("an admin request failed", exc_info=exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer was begun already")
+        response = web.Response(
+            status=status, text="bad request\n" if status < 500 else "internal error\n", headers=DRESS
+        )
+        response.force_close()
+        return response
 
 
 class _Pages:
@@ -163,10 +199,7 @@ class _Pages:
 
 
 async def _dress(request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """Nobody caches it, no browser guesses its type, and nobody learns our versions."""
-    response.headers["Server"] = "lbjwt"
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers.update(DRESS)
 
 
 def _version() -> str:

@@ -21,7 +21,9 @@ __all__ = ["compile_header_rules"]
 _REFUSED = frozenset({"crit", "b64", "enc", "zip"})
 
 
-def compile_header_rules(keys: KeyRing, policy: IssuerPolicy) -> Callable[[dict[str, Any]], SignatureCheck | DenyReason]:
+def compile_header_rules(
+    keys: KeyRing, policy: IssuerPolicy
+) -> Callable[[dict[str, Any]], SignatureCheck | DenyReason]:
     """
     Make the function that turns a parsed header into the one signature check it may have, or the reason for none.
 
@@ -38,7 +40,7 @@ def compile_header_rules(keys: KeyRing, policy: IssuerPolicy) -> Callable[[dict[
             if text is not None and not isinstance(text, str):
                 return DenyReason.MALFORMED
         if cty is not None and _media_type(cty) == "jwt":
-            return DenyReason.MALFORMED      # nested (THREATS A26)
+            return DenyReason.MALFORMED  # nested (THREATS A26)
         if wanted_type is not None and (typ is None or _media_type(typ) != wanted_type):
             return DenyReason.INVALID_CLAIM
         algorithm = header.get("alg")

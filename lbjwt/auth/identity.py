@@ -17,17 +17,37 @@ from lbjwt.errors import ConfigurationError
 
 __all__ = ["compile_identity_headers"]
 
-MAX_VALUE = 4096                 # bytes of one header value (THREATS P11): most servers take 8 KiB lines
-MAX_TOTAL = 8192                 # bytes of all lines together
+MAX_VALUE = 4096  # bytes of one header value (THREATS P11): most servers take 8 KiB lines
+MAX_TOTAL = 8192  # bytes of all lines together
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?")
-_PLAIN = "!\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~ "        # beside letters and digits: VCHAR without "%", and SP
+_PLAIN = "!\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~ "  # beside letters and digits: VCHAR without "%", and SP
 _PLAIN_IN_LIST = _PLAIN.replace(",", "")
 # Fields with a meaning of their own on the way to the backend; a claim must not speak in their name (THREATS P3, P12).
 _RESERVED = frozenset(
     {
-        *("authorization", "connection", "content-encoding", "content-length", "content-type", "cookie", "date", "expect", "forwarded"),
-        *("host", "keep-alive", "proxy", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"),
+        *(
+            "authorization",
+            "connection",
+            "content-encoding",
+            "content-length",
+            "content-type",
+            "cookie",
+            "date",
+            "expect",
+            "forwarded",
+        ),
+        *(
+            "host",
+            "keep-alive",
+            "proxy",
+            "proxy-authorization",
+            "proxy-connection",
+            "te",
+            "trailer",
+            "transfer-encoding",
+            "upgrade",
+        ),
         *("via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "x-request-id"),
     }
 )
@@ -110,14 +130,14 @@ def _scalar(value: object) -> str:
 
 
 def _text(value: str, plain: str) -> bytes:
-    if len(value) > MAX_VALUE:       # encoding only makes it longer
+    if len(value) > MAX_VALUE:  # encoding only makes it longer
         raise _Unrepresentable
     # The common case costs three looks at the string: an identifier, a name, an address.
     if value.isascii() and value.isprintable() and "%" not in value and (plain is _PLAIN or "," not in value):
         encoded = value
     else:
         encoded = quote(value, safe=plain)
-    if encoded.startswith(" ") or encoded.endswith(" "):     # a recipient strips outer spaces: keep them countable
+    if encoded.startswith(" ") or encoded.endswith(" "):  # a recipient strips outer spaces: keep them countable
         inner = encoded.strip(" ")
         at = encoded.index(inner) if inner else len(encoded)
         encoded = "%20" * at + inner + "%20" * (len(encoded) - at - len(inner))

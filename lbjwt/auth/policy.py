@@ -9,7 +9,7 @@ from lbjwt.jose.algorithms import known_algorithms
 
 __all__ = ["IssuerPolicy"]
 
-MAX_CLOCK_SKEW = 300.0           # seconds; more would quietly extend every token's life (THREATS C4)
+MAX_CLOCK_SKEW = 300.0  # seconds; more would quietly extend every token's life (THREATS C4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,9 @@ class IssuerPolicy:
         if self.issuer == "":
             raise ConfigurationError("the issuer is empty; say any_issuer when any will do")
         if self.audiences is not None and (not self.audiences or "" in self.audiences):
-            raise ConfigurationError("the list of audiences is empty or holds an empty one; say any_audience when any will do")
+            raise ConfigurationError(
+                "the list of audiences is empty or holds an empty one; say any_audience when any will do"
+            )
         if self.algorithms is not None:
             known_algorithms(self.algorithms)
         if not 0 <= self.clock_skew <= MAX_CLOCK_SKEW:

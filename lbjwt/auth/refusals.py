@@ -31,7 +31,9 @@ class Refusal:
     body: bytes
 
 
-def compile_refusals(realm: str = "lbjwt", *, required_scopes: Iterable[str] = (), retry_after: int = 5) -> tuple[Refusal, ...]:
+def compile_refusals(
+    realm: str = "lbjwt", *, required_scopes: Iterable[str] = (), retry_after: int = 5
+) -> tuple[Refusal, ...]:
     """
     All answers, to be indexed by DenyReason. At NONE stands what a fault of ours gets: nothing is ever refused for no reason.
 

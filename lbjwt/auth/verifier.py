@@ -194,7 +194,7 @@ class Verifier:
             now: Seconds since the epoch; None for the clock.
         """
         if isinstance(token, str):
-            token = token.encode("utf-8", "surrogatepass")   # what is not ASCII is refused as malformed
+            token = token.encode("utf-8", "surrogatepass")  # what is not ASCII is refused as malformed
         grant, reason = self._gate.verify(token, time.time() if now is None else now)
         return Verdict(reason, grant)
 
@@ -218,7 +218,7 @@ class Verifier:
         if keys is not None and previous is not None:
             keys = keys.adopt(previous)
         self._keys = keys
-        self._gate.replace(self._verification(keys))     # first, so that nothing new is granted by a key about to go
+        self._gate.replace(self._verification(keys))  # first, so that nothing new is granted by a key about to go
         for key in previous or ():
             if keys is None or key not in keys:
                 self._gate.cache.discard_key(key)

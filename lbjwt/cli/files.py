@@ -55,7 +55,7 @@ def _sources(issuer: Issuer) -> Iterator[tuple[str, Path, Callable[[bytes], KeyR
         yield (
             "jwks_file",
             issuer.jwks_file,
-            lambda text: KeyRing.from_jwks(text, algorithms=algorithms, max_bytes=MAX_BYTES, max_keys=1000),
+            lambda text: KeyRing.from_jwks(text, algorithms=algorithms),
         )
     if issuer.pem_file is not None:
         yield "pem_file", issuer.pem_file, lambda text: KeyRing.from_pem(text, algorithms=algorithms)

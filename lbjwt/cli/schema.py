@@ -15,6 +15,7 @@ def schema() -> None:
 
     Editors complete and check with it; for those with a YAML language server, save it and begin the file with:
 
+    \b
         # yaml-language-server: $schema=lbjwt.schema.json
     """
     click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))

@@ -57,8 +57,11 @@ def serve(config: Path | None, print_config: bool, **said: Any) -> None:
 
     Give a CONFIG file, or flags and no file: both make the same configuration. With --print-config the flags become a file:
 
+    \b
         lbjwt serve --listen :8080 --backend 127.0.0.1:9001 --jwks jwks.json \\
             --issuer https://issuer.example --audience api --print-config > lbjwt.yaml
+
+    Exit codes: 0 stopped as asked; 1 could not start, or a drain was cut; 2 a problem of flags, configuration, keys or certificate.
     """
     flags = Flags(**said)
     given = flags.given()

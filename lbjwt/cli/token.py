@@ -63,6 +63,7 @@ def mint(
 
     Claims named with --claim win over those set by themselves:
 
+    \b
         lbjwt token mint --key private.jwk --claim iss=https://issuer.example --claim aud=api --claim sub=alice
     """
     try:

@@ -196,12 +196,13 @@ def _resources(configuration: Configuration) -> Iterator[Problem]:
 
 
 def _doors(configuration: Configuration) -> Iterator[Problem]:
-    if configuration.admin is not None and not configuration.admin.address.is_loopback:
-        yield _warning(
-            ("admin", "address"),
-            "admin-exposed",
-            "the admin door asks for no password and is reachable from other machines",
-        )
+    admin = configuration.admin
+    if admin is not None:
+        if admin.address.port and any(admin.address == listener.address for listener in configuration.listeners):
+            yield Problem(("admin", "address"), f"{admin.address} is a listener already", code="address-twice")
+        if not admin.address.is_loopback:
+            message = "the admin door asks for no password and is reachable from other machines"
+            yield _warning(("admin", "address"), "admin-exposed", message)
     log = configuration.access_log
     if log is not None and log.path != "-" and log.path in _named_files(configuration):
         yield Problem(

@@ -29,7 +29,7 @@ from ruamel.yaml.events import (
 __all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "DocumentError", "Fault", "Node", "read"]
 
 MAX_BYTES: Final = 1 << 20  # a configuration of 1 MiB is a mistake, not a configuration
-MAX_NODES: Final = 20_000  # values after the expansion of aliases
+MAX_NODES: Final = 10_000  # values after the expansion of aliases
 MAX_DEPTH: Final = 32  # the deepest key of the model stands at depth 5
 
 # YAML 1.2.2 §10.3.2, the core schema. Integers and numbers are bounded in digits: nobody configures a value of a hundred digits.

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
@@ -112,6 +113,12 @@ class Bytes:
 def _text(value: Any, what: str) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{what} is text")
+    return value
+
+
+def _printable(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("has a character that cannot be seen")
     return value
 
 
@@ -250,8 +257,8 @@ HeaderName = Annotated[
 Label = Annotated[
     str, Spelling("[A-Za-z0-9][A-Za-z0-9_-]{0,62}", "a label starts with a letter or digit and has letters, digits, _ and - only, at most 63 of them")
 ]  # fmt: skip
-Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
-ClaimName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_printable)]
+ClaimName = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_printable)]
 # RFC 6749 §3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ).
 ScopeToken = Annotated[
     str,

@@ -90,7 +90,8 @@ def _validated(model: type[S], document: dict[str, Any], at: KeyPath, incomplete
     except ValidationError as error:
         found = problems_under_flags(replace(problem, path=(*at, *problem.path)) for problem in describe(error, model))
         # What is missing was found already, and is told in words of flags; what belongs to no single flag is what is missing.
-        wrong = [problem for problem in found if problem.code != "missing" and problem.path]
+        told = {(), *(problem.path for problem in incomplete)}
+        wrong = [problem for problem in found if problem.code != "missing" and problem.path not in told]
         raise ConfigurationError([*incomplete, *wrong] or found) from None
     if incomplete:
         raise ConfigurationError(incomplete)
@@ -166,7 +167,9 @@ def _document(flags: Flags) -> dict[str, Any]:
         "issuers": {LABEL: _issuer(flags)},
         "clusters": {LABEL: {"endpoints": [{"address": address} for address in flags.backend]}},
         "claim_to_headers": [{"claim": claim, "header": header} for claim, header in pairs],
-        "workers": int(workers) if workers is not None and workers.isdecimal() and len(workers) < 6 else workers,
+        "workers": int(workers)
+        if workers is not None and workers.isascii() and workers.isdigit() and len(workers) < 6
+        else workers,
         "admin": {"address": flags.admin} if flags.admin is not None else None,
         "access_log": {"path": flags.access_log} if flags.access_log is not None else None,
     }

@@ -145,7 +145,7 @@ class Issuer(Section):
         default=True, description="Refuse tokens without `exp`: they would be good forever."
     )
     required_claims: tuple[ClaimName, ...] = Field(default=(), description="Claims a token must have, and not null.")
-    max_lifetime: Annotated[float, Seconds(1, 3_153_600_000)] | None = Field(
+    max_lifetime: Annotated[float, Seconds(1, 315_360_000)] | None = Field(
         default=None,
         description="Longest accepted `exp - iat`, such as `24h`; both claims are then required. Default: no limit.",
     )

@@ -27,7 +27,7 @@ from lbjwt.config.fields import (
     fold_header_name,
 )  # fmt: skip
 from lbjwt.config.issuer import Issuer, RemoteJwks
-from lbjwt.config.section import Section, across
+from lbjwt.config.section import Section
 
 __all__ = [
     "AccessLog", "Address", "Admin", "ClaimHeader", "Cluster", "Configuration", "Endpoint", "Issuer", "Limits", "Listener", "RemoteJwks", "Timeouts",
@@ -278,14 +278,3 @@ class Configuration(Section):
                 raise ValueError(f"{pair.header} and {seen[folded]} are one header name to a backend")
             seen[folded] = pair.header
         return pairs
-
-    @field_validator("admin")
-    @classmethod
-    def _admin_stands_alone(cls, admin: Admin | None, info: ValidationInfo) -> Admin | None:
-        if (
-            admin is not None
-            and admin.address.port
-            and any(admin.address == listener.address for listener in info.data.get("listeners", ()))
-        ):
-            raise across(f"{admin.address} is a listener already", "admin")
-        return admin

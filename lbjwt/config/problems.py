@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from lbjwt import errors
 from lbjwt.config.section import ACROSS, Section
 
 __all__ = ["ConfigurationError", "KeyPath", "Problem", "describe", "key_path_text"]
@@ -81,7 +82,7 @@ class Problem:
         return f"{place}{warning}{path}{_printable(self.message)}{suggestion}{code}"
 
 
-class ConfigurationError(Exception):
+class ConfigurationError(errors.ConfigurationError):
     """A configuration that cannot be used, with every problem that was found; its text has one line for each."""
 
     def __init__(self, problems: Iterable[Problem], source: str = "") -> None:
@@ -98,7 +99,10 @@ def key_path_text(path: KeyPath) -> str:
 
 def describe(error: ValidationError, model: type[Section]) -> list[Problem]:
     """Turn everything pydantic found into problems, in pydantic's order."""
-    return [_problem(details, model) for details in error.errors(include_url=False) if not _is_echo(details)]
+    problems = [_problem(details, model) for details in error.errors(include_url=False) if not _is_echo(details)]
+    # A key that stands there misspelt is not told a second time as missing.
+    misspelt = {(*problem.path[:-1], problem.suggestion) for problem in problems if problem.code == "unknown-key"}
+    return [problem for problem in problems if problem.code != "missing" or problem.path not in misspelt]
 
 
 def _is_echo(details: ErrorDetails) -> bool:

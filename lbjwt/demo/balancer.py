@@ -67,7 +67,7 @@ class Balancer:
         Raises:
             BalancerError: The balancer ended.
         """
-        assert self._child.stdout is not None  # noqa: S101 - opened as a pipe above
+        assert self._child.stdout is not None  # opened as a pipe above
         async for line in self._child.stdout:
             yield line
         await self._child.wait()
@@ -98,7 +98,7 @@ class Balancer:
 
     async def _listen(self) -> None:
         """Keep the last lines of standard error: they tell why it ended."""
-        assert self._child.stderr is not None  # noqa: S101 - opened as a pipe above
+        assert self._child.stderr is not None  # opened as a pipe above
         async for line in self._child.stderr:
             self._said.append(line.decode("utf-8", "replace").rstrip())
 

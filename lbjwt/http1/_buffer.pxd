@@ -1,8 +1,12 @@
+cimport cython
+
+
 cdef struct Slice:
     const char *at       # borrowed: valid only as long as the bytes it points into
     Py_ssize_t size
 
 
+@cython.final
 cdef class Buffer:
     """A growable C buffer that is written once per head and reused for ever after."""
     cdef char *data

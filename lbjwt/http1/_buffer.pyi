@@ -1,3 +1,6 @@
+from typing import final
+
+@final
 class Buffer:
     """A growable C buffer that is written once per head and reused for ever after. Its methods here are the test door;
     per-request code uses `reserve`, `put` and `clear` of the .pxd."""

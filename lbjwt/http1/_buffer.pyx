@@ -1,9 +1,11 @@
 """A growable C buffer. Knows no meaning of the bytes it holds; raises MemoryError and nothing else."""
 
+cimport cython
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
 
+@cython.final
 cdef class Buffer:
 
     def __dealloc__(self):

@@ -1,6 +1,8 @@
+cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 
+@cython.final
 cdef class ChunkedDecoder:
     """RFC 9112 section 7.1, strict. Extensions are counted and dropped, trailer fields are counted, checked and dropped."""
     cdef readonly bint done                      # the last CRLF of the trailer section was read

@@ -1,3 +1,6 @@
+from typing import final
+
+@final
 class ChunkedDecoder:
     """RFC 9112 section 7.1, strict. Per-request code uses `start` and `feed` of the .pxd."""
 

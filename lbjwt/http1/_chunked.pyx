@@ -6,6 +6,7 @@ trailer fields are checked, bounded and dropped (H10). One refusal ends the mess
 Pure rules on data: no I/O, no clock; nothing raises.
 """
 
+cimport cython
 from libc.stdint cimport UINT64_MAX, int64_t, uint8_t, uint64_t
 from libc.string cimport memmove
 
@@ -32,6 +33,7 @@ cdef enum:
     LAST_LF = 10
 
 
+@cython.final
 cdef class ChunkedDecoder:
 
     cdef void start(self, int64_t max_body) noexcept:

@@ -2,20 +2,16 @@
 The second reader: httptools judges the same bytes that our scanner sliced, and both must agree, or the head is refused.
 
 A parser that has read a whole message on a connection that stays open is as good as new and is used again; making one
-costs about 0.25 µs. To bring it there after a head with a body, it is fed as many filler bytes as the head announced (up
-to 64 KiB; past that the parser is dropped), or the last chunk. That also shows that it read the same length as we did.
+costs about 0.25 µs. After a head with a body it is fed as many filler bytes as we read in the head (up to 64 KiB; past
+that the parser is dropped), or the last chunk: that brings it there, and shows that it read the same length as we did.
 A reused parser can only say yes: when it refuses, a new one is asked, so no message can spoil the verdict on the next.
 """
 
+from cpython.buffer cimport PyBUF_READ
+from cpython.memoryview cimport PyMemoryView_FromMemory, PyMemoryView_GET_BUFFER
 from libc.stdint cimport int64_t
 
 from httptools import HttpParserUpgrade, HttpRequestParser, HttpResponseParser
-
-
-cdef extern from "Python.h":
-    object PyMemoryView_FromMemory(char *at, Py_ssize_t size, int flags)
-    Py_buffer *PyMemoryView_GET_BUFFER(object view)
-    int PyBUF_READ
 
 
 cdef enum:
@@ -54,30 +50,24 @@ cdef int _feed(object feed, const char *at, Py_ssize_t size) except -1:
 
 
 cdef int _verdict(object feed, const char *head, Py_ssize_t size, int64_t body) noexcept:
-    """0: refused; 1: stands; 2: stands, and the parser thinks that another protocol follows."""
+    """0: refused; 1: stands, and the parser is between two messages; 2: stands, and the parser is of no more use."""
     global _heads, _messages
     _heads = _messages = 0
     try:
         _feed(feed, head, size)
-        return _heads == 1 and _messages == (1 if body == -1 or body == 0 else 0)
+        if _heads != 1 or _messages != (1 if body == -1 or body == 0 else 0):
+            return 0
+        if body == -2:
+            _feed(feed, b"0\r\n\r\n", 5)
+        elif 0 < body <= FILLER:
+            _feed(feed, _filler, <Py_ssize_t> body)
+        elif body != 0 and body != -1:
+            return 2
+        return _messages == 1
     except HttpParserUpgrade as upgrade:
         return 2 if _heads == 1 and upgrade.args[0] == size else 0
     except Exception:
         return 0
-
-
-cdef bint _reusable(object feed, int64_t body) noexcept:
-    """True when the parser is between two messages, after it was fed the body it waits for."""
-    try:
-        if body > 0:
-            if body > FILLER:
-                return False
-            _feed(feed, _filler, <Py_ssize_t> body)
-        elif body == -2:
-            _feed(feed, b"0\r\n\r\n", 5)
-        return _messages == 1
-    except Exception:
-        return False
 
 
 cdef bint request_head_stands(const char *head, Py_ssize_t size, int64_t body, bint keep_alive) noexcept:
@@ -90,7 +80,7 @@ cdef bint request_head_stands(const char *head, Py_ssize_t size, int64_t body, b
     if not verdict:
         feed = HttpRequestParser(_sink).feed_data
         verdict = _verdict(feed, head, size, body)
-    if verdict == 1 and keep_alive and _reusable(feed, body):
+    if verdict == 1 and keep_alive:
         _idle_request = feed
     return verdict != 0
 
@@ -105,6 +95,6 @@ cdef bint response_head_stands(const char *head, Py_ssize_t size, int64_t body, 
     if not verdict:
         feed = HttpResponseParser(_sink).feed_data
         verdict = _verdict(feed, head, size, body)
-    if verdict == 1 and keep_alive and _reusable(feed, body):
+    if verdict == 1 and keep_alive:
         _idle_response = feed
     return verdict != 0

@@ -1,6 +1,8 @@
+cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from lbjwt.http1._buffer cimport Buffer, Slice
+from lbjwt.http1._field cimport Field
 
 
 cpdef enum Parse:
@@ -23,12 +25,7 @@ cpdef enum Method:
     CONNECT = 9
 
 
-cdef struct Field:
-    Slice name
-    Slice value          # without the white space around it
-    uint32_t kind        # what the field is to the proxy; 0 is "just forward"
-
-
+@cython.final
 cdef class RequestPolicy:
     """What the listener's configuration says about request heads; compiled once, shared by all connections."""
     cdef readonly Py_ssize_t max_request_line    # bytes
@@ -48,6 +45,7 @@ cdef class RequestPolicy:
     cdef uint32_t _kind_of(self, Slice name, bint odd) noexcept
 
 
+@cython.final
 cdef class RequestHead:
     """One parsed request head. Slices borrow the bytes given to `parse` and die with them."""
     cdef readonly Py_ssize_t size                # bytes of the head, once COMPLETE
@@ -90,11 +88,10 @@ cdef class RequestHead:
     cdef int write(self, Buffer out, RequestPolicy policy, Slice peer, bint trusted, bytes identity, Slice request_id) except -1
 
     cdef Slice _lone(self, uint32_t kind) noexcept
-    cdef Parse _refuse(self, int status, str problem)
+    cdef bint _refuse(self, int status, str problem)
     cdef bint _take_request_line(self, Slice line)
     cdef bint _take_fields(self, RequestPolicy policy)
     cdef bint _take_connection(self, Slice value, RequestPolicy policy, Py_ssize_t *nominations)
     cdef bint _take_host_and_target(self)
     cdef bint _take_framing(self)
     cdef bint _take_intents(self, RequestPolicy policy)
-    cdef char *_write_forwarded(self, char *at, RequestPolicy policy, Slice peer, bint trusted) noexcept

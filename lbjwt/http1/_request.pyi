@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from enum import IntEnum
-from typing import Literal
+from typing import Literal, Self, final
 
 class Parse(IntEnum):
     """What a parser has to say about the bytes so far."""
@@ -25,6 +25,7 @@ class Method(IntEnum):
     TRACE = 8
     CONNECT = 9
 
+@final
 class RequestPolicy:
     """What the listener's configuration says about request heads; compiled once, shared by all connections. Immutable."""
 
@@ -43,8 +44,8 @@ class RequestPolicy:
     https: bool
     """The scheme the client used, for X-Forwarded-Proto."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         max_request_line: int = 8192,
         max_head: int = 32768,
@@ -54,7 +55,7 @@ class RequestPolicy:
         allow_websocket: bool = True,
         https: bool = False,
         identity_headers: Iterable[str] = (),
-    ) -> None:
+    ) -> Self:
         """
         Compile a policy.
 
@@ -80,6 +81,7 @@ def request_policy(
 ) -> RequestPolicy:
     """The policy of a listener; see `RequestPolicy`."""
 
+@final
 class RequestHead:
     """One parsed request head, used again for request after request of a connection (or of a worker: `parse` and `write`
     keep nothing between two heads that the caller does not pass in)."""

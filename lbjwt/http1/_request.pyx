@@ -6,69 +6,39 @@ refused, not repaired; after a refusal the connection has to be closed, for noth
 Pure rules on data: no I/O, no clock. Nothing here raises but MemoryError, and ValueError for a policy that makes no sense.
 """
 
+cimport cython
+from cpython.memoryview cimport PyMemoryView_GET_BUFFER
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcmp
+from libc.string cimport memcmp, strncmp
 
-from lbjwt.http1._authority cimport is_authority
 from lbjwt.http1._buffer cimport Buffer, Slice
+from lbjwt.http1._field cimport Field
+from lbjwt.http1._forwarded cimport put_forwarded_for, put_forwarded_host, put_forwarded_proto
+from lbjwt.http1._grammar cimport is_authority, is_request_id, same_text
 from lbjwt.http1._judge cimport request_head_stands
 from lbjwt.http1._names cimport (
-    AUTHORIZATION,
-    CONDITION,
-    CONNECTION,
-    CONTENT_LENGTH,
-    DROPPED,
-    EXPECT,
-    FORWARD,
-    FORWARDED_FOR,
-    FORWARDED_HOST,
-    FORWARDED_OTHER,
-    FORWARDED_PROTO,
-    HOST,
-    REQUEST_ID,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    WEBSOCKET_KEY,
-    WEBSOCKET_VERSION,
-    request_kind,
+    AUTHORIZATION, CONDITION, CONNECTION, CONTENT_LENGTH, DROPPED, EXPECT, FORWARD, FORWARDED_FOR, FORWARDED_HOST, FORWARDED_OTHER,
+    FORWARDED_PROTO, HOST, REQUEST_ID, TRANSFER_ENCODING, UPGRADE, WEBSOCKET_KEY, WEBSOCKET_VERSION, request_kind,
 )
 from lbjwt.http1._scan cimport (
-    ALNUM,
-    DIGIT,
-    PLAIN,
-    SCAN_HEAD_TOO_LONG,
-    SCAN_LINE_TOO_LONG,
-    TARGET,
-    TOKEN,
-    all_of,
-    byte_class,
-    equals,
-    fold,
-    next_element,
-    parse_length,
-    same,
-    scan_head,
-    scan_problem,
-    split_field,
+    DIGIT, PLAIN, SCAN_HEAD_TOO_LONG, SCAN_LINE_TOO_LONG, TARGET, TOKEN, all_of, byte_class, equals, fold, is_stacked_coding,
+    next_element, parse_length, same, scan_head, scan_problem, split_field,
 )
 from lbjwt.http1._writing cimport put_content_length, put_field, put_line_end, put_slice, put_text
-
-cdef extern from "Python.h":
-    Py_buffer *PyMemoryView_GET_BUFFER(object view)
 
 cdef enum:
     EMPTY_LINES = 2          # before the request line; RFC 9112 section 2.2 asks for at least one to be ignored
     NOMINATIONS = 32         # names in Connection; each is looked for among all fields
-    FORWARDED_ENTRIES = 30   # of X-Forwarded-For as sent on, ours included
     DROP_NAMES = 0
     REJECT_NAMES = 1
     # kinds that may come once; the list of nginx, less Authorization: the gate answers for that one
     ONCE = (1 << HOST | 1 << CONTENT_LENGTH | 1 << TRANSFER_ENCODING | 1 << EXPECT | 0x3f << CONDITION)
 
-NAME_POLICIES = ("drop", "reject", "allow")
+_NAME_POLICIES = ("drop", "reject", "allow")
 
 
+@cython.final
 cdef class RequestPolicy:
 
     def __cinit__(self, *, Py_ssize_t max_request_line=8192, Py_ssize_t max_head=32768, Py_ssize_t max_fields=100,
@@ -78,21 +48,19 @@ cdef class RequestPolicy:
         cdef bytes name
         if max_request_line < 16 or max_head < 32 or max_fields < 1:
             raise ValueError("a request limit is too small for any request")
-        if header_names not in NAME_POLICIES:
-            raise ValueError(f"header_names must be one of {', '.join(NAME_POLICIES)}")
+        if header_names not in _NAME_POLICIES:
+            raise ValueError(f"header_names must be one of {', '.join(_NAME_POLICIES)}")
         self.max_request_line = max_request_line
         self.max_head = max_head
         self.max_fields = max_fields
         self._max_line = min(max_request_line, max_head - 3)
-        self.header_names = NAME_POLICIES.index(header_names)
+        self.header_names = _NAME_POLICIES.index(header_names)
         self.forward_token = forward_token
         self.allow_websocket = allow_websocket
         self.https = https
         self._identity_names = tuple(sorted({_folded_identity(header) for header in identity_headers}))
         self._identity_count = len(self._identity_names)
-        if self._identity_count == 0:
-            return
-        self._identity = <Slice *> malloc(self._identity_count * sizeof(Slice))
+        self._identity = <Slice *> malloc((self._identity_count + 1) * sizeof(Slice))
         if self._identity == NULL:
             raise MemoryError()
         for i in range(self._identity_count):
@@ -147,18 +115,20 @@ cdef bytes _folded_identity(str header):
     folded = name.lower()
     if DROPPED <= request_kind(folded, len(folded)) <= EXPECT:
         raise ValueError(f"identity header {header!r} has a meaning of its own in HTTP")
-    return bytes([<uint8_t> fold(character) for character in folded])
+    return folded                                # letters, digits and hyphens fold to themselves
 
 
+@cython.final
 cdef class RequestHead:
 
     def __dealloc__(self):
         free(self._fields)
 
-    cdef Parse _refuse(self, int status, str problem):
+    cdef bint _refuse(self, int status, str problem):
+        """Say why; False, for the caller to hand on."""
         self.status = status
         self.problem = problem
-        return Parse.REFUSED
+        return False
 
     cdef Parse parse(self, const char *data, Py_ssize_t size, Py_ssize_t seen, RequestPolicy policy):
         cdef Py_ssize_t start = 0
@@ -166,36 +136,39 @@ cdef class RequestHead:
         cdef Slice line
         self.status = 0
         self.problem = None
+        self.method = Method.OTHER               # nothing of an earlier head is left to be read after a refusal
+        self.http10 = False
+        self.method_name = self.target = self.host = self.authorization = self.request_id = Slice(NULL, 0)
         while start < size and (data[start] == c'\r' or data[start] == c'\n'):
             if data[start] == c'\n':
-                return self._refuse(400, "bare-lf")
-            if start == 2 * EMPTY_LINES:
-                return self._refuse(400, "empty-lines")
-            if start + 1 == size:
+                self._refuse(400, "bare-lf")
+            elif start == 2 * EMPTY_LINES:
+                self._refuse(400, "empty-lines")
+            elif start + 1 == size:
                 return Parse.NEED_MORE
-            if data[start + 1] != c'\n':
-                return self._refuse(400, "bare-cr")
+            elif data[start + 1] != c'\n':
+                self._refuse(400, "bare-cr")
+            if self.status:
+                return Parse.REFUSED
             start += 2
         if start == size:
             return Parse.NEED_MORE
         found = scan_head(data, size, start, seen, policy._max_line, policy.max_head, policy.max_fields, &line,
                           &self._fields, &self._count, &self._capacity)
-        if found <= 0:
-            if found == 0:
-                return Parse.NEED_MORE
-            return self._refuse(414 if found == SCAN_LINE_TOO_LONG else 431 if found == SCAN_HEAD_TOO_LONG else 400,
-                                scan_problem(found))
-        self.size = found
-        if self._count > policy.max_fields:
+        if found == 0:
+            return Parse.NEED_MORE
+        self.size = max(found, 0)
+        if found < 0:
+            self._refuse(414 if found == SCAN_LINE_TOO_LONG else 431 if found == SCAN_HEAD_TOO_LONG else 400, scan_problem(found))
+        elif self._count > policy.max_fields:
             self._count = 0
-            return self._refuse(431, "too-many-fields")
-        if not (self._take_request_line(line) and self._take_fields(policy) and self._take_host_and_target()
+            self._refuse(431, "too-many-fields")
+        elif (self._take_request_line(line) and self._take_fields(policy) and self._take_host_and_target()
                 and self._take_framing() and self._take_intents(policy)):
-            return Parse.REFUSED
-        if not request_head_stands(data + start, found - start, -2 if self.chunked else self.content_length,
-                                   self.keep_alive):
-            return self._refuse(400, "grammar")
-        return Parse.COMPLETE
+            if request_head_stands(data + start, found - start, -2 if self.chunked else self.content_length, self.keep_alive):
+                return Parse.COMPLETE
+            self._refuse(400, "grammar")
+        return Parse.REFUSED
 
     cdef bint _take_request_line(self, Slice line):
         """method SP request-target SP HTTP-version (RFC 9112 section 3), one space each."""
@@ -207,23 +180,19 @@ cdef class RequestHead:
         if (at == line.at or at == end or at[0] != c' ' or version - at < 3 or (version - 1)[0] != c' '
                 or memcmp(version, b"HTTP/", 5) != 0 or version[6] != c'.'
                 or not (byte_class[<uint8_t> version[5]] & DIGIT and byte_class[<uint8_t> version[7]] & DIGIT)):
-            self._refuse(400, "request-line")
-            return False
+            return self._refuse(400, "request-line")
         self.method_name.at = line.at
         self.method_name.size = at - line.at
         self.method = _method_of(self.method_name)
         if version[5] != c'1' or version[7] > c'1':
-            self._refuse(505, "version")
-            return False
+            return self._refuse(505, "version")
         self.http10 = version[7] == c'0'
         if self.method == Method.CONNECT or self.method == Method.TRACE:
-            self._refuse(405, "method")
-            return False
+            return self._refuse(405, "method")
         self.target.at = at + 1
         self.target.size = version - 1 - self.target.at
         if not all_of(self.target.at, self.target.size, TARGET):
-            self._refuse(400, "target-character")
-            return False
+            return self._refuse(400, "target-character")
         return True
 
     cdef bint _take_fields(self, RequestPolicy policy):
@@ -238,21 +207,18 @@ cdef class RequestHead:
         self._connection_upgrade = self._close_said = self._keep_alive_said = False
         while field < end:
             if split_field(field, &odd) < 0:
-                self._refuse(400, "field-line")
-                return False
+                return self._refuse(400, "field-line")
             field.kind = policy._kind_of(field.name, odd)
             if odd:
                 if policy.header_names == REJECT_NAMES:
-                    self._refuse(400, "field-name")
-                    return False
+                    return self._refuse(400, "field-name")
                 if policy.header_names == DROP_NAMES or field.kind != FORWARD:
                     field.kind = DROPPED         # under "allow" too when it folds to a name that the proxy rules on
                     self.dropped_names += 1
             elif field.kind > DROPPED:
                 bit = (<uint32_t> 1) << field.kind
                 if self._known & bit & ONCE:
-                    self._refuse(400, "two-hosts" if field.kind == HOST else "duplicate-field")
-                    return False
+                    return self._refuse(400, "two-hosts" if field.kind == HOST else "duplicate-field")
                 self._repeated |= self._known & bit
                 self._known |= bit
                 self._special[field.kind] = field.value
@@ -286,32 +252,26 @@ cdef class RequestHead:
         cdef uint32_t kind
         cdef Field *field
         cdef Field *end = self._fields + self._count
-        cdef bint odd
         while next_element(&rest, &name):
             if equals(name, b"keep-alive", 10):
                 self._keep_alive_said = True
-                continue
-            if equals(name, b"close", 5):
+            elif equals(name, b"close", 5):
                 self._close_said = True
-                continue
-            if equals(name, b"upgrade", 7):
+            elif equals(name, b"upgrade", 7):
                 self._connection_upgrade = True
-                continue
-            if not all_of(name.at, name.size, TOKEN):
-                self._refuse(400, "connection-option")
-                return False
-            odd = not all_of(name.at, name.size, PLAIN)
-            kind = policy._kind_of(name, odd)
-            if (policy.is_identity(name) or HOST <= kind < CONDITION or nominations[0] == NOMINATIONS
-                    or (name.size > 8 and same(name.at, b"content-", 8))):
-                self._refuse(400, "connection-nominates")
-                return False
-            nominations[0] += 1
-            field = self._fields
-            while field < end:
-                if field.name.size == name.size and _same_name(field.name, name):
-                    field.kind = DROPPED
-                field += 1
+            elif not all_of(name.at, name.size, TOKEN):
+                return self._refuse(400, "connection-option")
+            else:
+                kind = policy._kind_of(name, not all_of(name.at, name.size, PLAIN))
+                if (policy.is_identity(name) or HOST <= kind < CONDITION or nominations[0] == NOMINATIONS
+                        or (name.size > 8 and same(name.at, b"content-", 8))):
+                    return self._refuse(400, "connection-nominates")
+                nominations[0] += 1
+                field = self._fields
+                while field < end:
+                    if same_text(field.name, name):
+                        field.kind = DROPPED
+                    field += 1
         return True
 
     cdef bint _take_host_and_target(self):
@@ -322,11 +282,9 @@ cdef class RequestHead:
         self.host = self._lone(HOST)
         if self.host.at == NULL:
             if not self.http10:
-                self._refuse(400, "no-host")
-                return False
+                return self._refuse(400, "no-host")
         elif not is_authority(self.host):
-            self._refuse(400, "host")
-            return False
+            return self._refuse(400, "host")
         if at[0] == c'/':
             return True
         if at[0] == c'*' and self.target.size == 1 and self.method == Method.OPTIONS:
@@ -336,20 +294,17 @@ cdef class RequestHead:
         elif self.target.size > 8 and same(at, b"https://", 8):
             at += 8
         else:
-            self._refuse(400, "target-form")
-            return False
+            return self._refuse(400, "target-form")
         authority.at = at
         while at < end and at[0] != c'/' and at[0] != c'?':
             at += 1
         authority.size = at - authority.at
         if not is_authority(authority):
-            self._refuse(400, "target-form")
-            return False
+            return self._refuse(400, "target-form")
         if self.host.at == NULL:
             self.host = authority
-        elif self.host.size != authority.size or not _same_name(self.host, authority):
-            self._refuse(400, "target-not-host")
-            return False
+        elif not same_text(self.host, authority):
+            return self._refuse(400, "target-not-host")
         if at < end and at[0] == c'/':
             self.target.at = at
             self.target.size = end - at
@@ -373,25 +328,20 @@ cdef class RequestHead:
         self.content_length = -1
         if self._known & (1 << TRANSFER_ENCODING):
             if self._known & (1 << CONTENT_LENGTH):
-                self._refuse(400, "length-and-encoding")
-                return False
+                return self._refuse(400, "length-and-encoding")
             if self.http10:
-                self._refuse(400, "http10-encoding")
-                return False
+                return self._refuse(400, "http10-encoding")
             if not equals(self._special[TRANSFER_ENCODING], b"chunked", 7):
-                self._refuse(501 if _is_stacked_coding(self._special[TRANSFER_ENCODING]) else 400, "transfer-encoding")
-                return False
+                return self._refuse(501 if is_stacked_coding(self._special[TRANSFER_ENCODING]) else 400, "transfer-encoding")
             self.chunked = True
             return True
         if self._known & (1 << CONTENT_LENGTH):
             self.content_length = parse_length(self._special[CONTENT_LENGTH])
             if self.content_length < 0:
-                self._refuse(400, "content-length")
-                return False
+                return self._refuse(400, "content-length")
             if (self.http10 and self.content_length > 0
                     and (self.method == Method.GET or self.method == Method.HEAD or self.method == Method.DELETE)):
-                self._refuse(400, "http10-body")
-                return False
+                return self._refuse(400, "http10-body")
         return True
 
     cdef bint _take_intents(self, RequestPolicy policy):
@@ -401,8 +351,7 @@ cdef class RequestHead:
         self.expect_continue = False
         if self._known & (1 << EXPECT):
             if not equals(self._special[EXPECT], b"100-continue", 12):
-                self._refuse(417, "expect")
-                return False
+                return self._refuse(417, "expect")
             self.expect_continue = has_body and not self.http10      # RFC 9110 section 10.1.1
         self.websocket = False
         if self._known & (1 << UPGRADE):
@@ -416,7 +365,7 @@ cdef class RequestHead:
                 and equals(self._lone(UPGRADE), b"websocket", 9) and equals(self._lone(WEBSOCKET_VERSION), b"13", 2)
                 and key.size == 24 and key.at[22] == c'=' and key.at[23] == c'=')
         self.request_id = self._lone(REQUEST_ID)
-        if not _is_request_id(self.request_id):
+        if not is_request_id(self.request_id):
             self.request_id = Slice(NULL, 0)
         return True
 
@@ -450,7 +399,9 @@ cdef class RequestHead:
             at = put_text(at, b"Expect: 100-continue\r\n", 22)
         if self.websocket:
             at = put_text(at, b"Connection: Upgrade\r\nUpgrade: websocket\r\n", 41)
-        at = self._write_forwarded(at, policy, peer, trusted)
+        at = put_forwarded_for(at, peer, self._fields if trusted and self._known & (1 << FORWARDED_FOR) else NULL, end)
+        at = put_forwarded_proto(at, self._lone(FORWARDED_PROTO), trusted, policy.https)
+        at = put_forwarded_host(at, self._lone(FORWARDED_HOST), trusted, self.host)
         if trusted and self.request_id.at != NULL:
             request_id = self.request_id
         if request_id.size:
@@ -460,43 +411,6 @@ cdef class RequestHead:
         at = put_line_end(at)
         out.size = at - out.data
         return 0
-
-    cdef char *_write_forwarded(self, char *at, RequestPolicy policy, Slice peer, bint trusted) noexcept:
-        """X-Forwarded-For, -Proto and -Host: ours, behind or instead of the client's (P12)."""
-        cdef Field *field
-        cdef Field *end = self._fields + self._count
-        cdef Slice rest, element, proto, host
-        cdef Py_ssize_t entries = 0
-        cdef Py_ssize_t turn
-        if peer.size:
-            at = put_text(at, b"X-Forwarded-For: ", 17)
-            if trusted and self._known & (1 << FORWARDED_FOR):
-                for turn in range(2):            # first count them, then write the newest
-                    field = self._fields
-                    while field < end:
-                        if field.kind == FORWARDED_FOR:
-                            rest = field.value
-                            while next_element(&rest, &element):
-                                if turn == 0:
-                                    entries += 1
-                                    continue
-                                entries -= 1
-                                if entries < FORWARDED_ENTRIES - 1:
-                                    at = put_text(put_slice(at, element), b", ", 2)
-                        field += 1
-            at = put_line_end(put_slice(at, peer))
-        proto = self._lone(FORWARDED_PROTO)
-        if not (trusted and (equals(proto, b"http", 4) or equals(proto, b"https", 5))):
-            proto = Slice(b"https", 5) if policy.https else Slice(b"http", 4)
-        at = put_text(at, b"X-Forwarded-Proto: ", 19)
-        at = put_line_end(put_slice(at, proto))
-        host = self._lone(FORWARDED_HOST)
-        if not (trusted and host.at != NULL and is_authority(host)):
-            host = self.host
-        if host.size:
-            at = put_text(at, b"X-Forwarded-Host: ", 18)
-            at = put_line_end(put_slice(at, host))
-        return at
 
     def parse_bytes(self, data, RequestPolicy policy not None, Py_ssize_t seen=0):
         cdef Py_buffer *view
@@ -523,66 +437,14 @@ cdef class RequestHead:
         return out.data[:out.size]
 
 
+cdef const char *_METHODS[10]
+_METHODS[:] = [b"", b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE", b"CONNECT"]
+
+
 cdef Method _method_of(Slice name) noexcept:
-    cdef const char *at = name.at
-    if name.size == 3:
-        if memcmp(at, b"GET", 3) == 0:
-            return Method.GET
-        if memcmp(at, b"PUT", 3) == 0:
-            return Method.PUT
-    elif name.size == 4:
-        if memcmp(at, b"POST", 4) == 0:
-            return Method.POST
-        if memcmp(at, b"HEAD", 4) == 0:
-            return Method.HEAD
-    elif name.size == 5:
-        if memcmp(at, b"PATCH", 5) == 0:
-            return Method.PATCH
-        if memcmp(at, b"TRACE", 5) == 0:
-            return Method.TRACE
-    elif name.size == 6 and memcmp(at, b"DELETE", 6) == 0:
-        return Method.DELETE
-    elif name.size == 7:
-        if memcmp(at, b"OPTIONS", 7) == 0:
-            return Method.OPTIONS
-        if memcmp(at, b"CONNECT", 7) == 0:
-            return Method.CONNECT
+    """The method of this name, which is case-sensitive (RFC 9110 section 9.1)."""
+    cdef int number
+    for number in range(1, 10):
+        if strncmp(_METHODS[number], name.at, name.size) == 0 and _METHODS[number][name.size] == 0:
+            return <Method> number
     return Method.OTHER
-
-
-cdef inline char _lower(char c) noexcept:
-    return <char> (c | 0x20) if c'A' <= c <= c'Z' else c
-
-
-cdef bint _same_name(Slice one, Slice other) noexcept:
-    """Equal but for the case of letters; both have one size."""
-    cdef Py_ssize_t i
-    for i in range(one.size):
-        if _lower(one.at[i]) != _lower(other.at[i]):
-            return False
-    return True
-
-
-cdef bint _is_stacked_coding(Slice value) noexcept:
-    """True for a list of coding names that ends in chunked and has it nowhere else: understood, but not offered (501)."""
-    cdef Slice rest = value
-    cdef Slice coding
-    cdef bint last_is_chunked = False
-    if value.size and value.at[0] == c',':
-        return False
-    while next_element(&rest, &coding):
-        if last_is_chunked or not all_of(coding.at, coding.size, TOKEN):
-            return False
-        last_is_chunked = equals(coding, b"chunked", 7)
-    return last_is_chunked
-
-
-cdef bint _is_request_id(Slice text) noexcept:
-    """1 to 128 of [A-Za-z0-9._-]: safe in a header, a log line and a shell."""
-    cdef Py_ssize_t i
-    if text.size < 1 or text.size > 128:
-        return False
-    for i in range(text.size):
-        if not (byte_class[<uint8_t> text.at[i]] & ALNUM or text.at[i] in (c'.', c'_', c'-')):
-            return False
-    return True

@@ -1,7 +1,9 @@
+cimport cython
 from libc.stdint cimport int64_t, uint32_t
 
 from lbjwt.http1._buffer cimport Buffer, Slice
-from lbjwt.http1._request cimport Field, Method, Parse
+from lbjwt.http1._field cimport Field
+from lbjwt.http1._request cimport Method, Parse
 
 
 cpdef enum Body:
@@ -12,6 +14,7 @@ cpdef enum Body:
     UNTIL_CLOSE = 3
 
 
+@cython.final
 cdef class ResponseHead:
     """One parsed response head. Slices borrow the bytes given to `parse` and die with them."""
     cdef readonly Py_ssize_t size
@@ -41,7 +44,7 @@ cdef class ResponseHead:
     # tell the client; "Connection: close" is written when False (and "keep-alive" to an HTTP/1.0 client when True).
     cdef int write(self, Buffer out, bint http10, bint keep_alive) except -1
 
-    cdef Parse _refuse(self, str problem)
+    cdef bint _refuse(self, str problem)
     cdef bint _take_status_line(self, Slice line)
     cdef bint _take_fields(self)
     cdef bint _take_connection(self, Slice value)

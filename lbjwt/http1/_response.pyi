@@ -1,6 +1,7 @@
 """Contracts of `_response.pyx`. What per-request code uses (slices, `parse`, `write`) stands in `_response.pxd`."""
 
 from enum import IntEnum
+from typing import final
 
 from lbjwt.http1._request import Method, Parse
 
@@ -12,6 +13,7 @@ class Body(IntEnum):
     CHUNKED = 2
     UNTIL_CLOSE = 3
 
+@final
 class ResponseHead:
     """One parsed response head, used again for response after response."""
 

@@ -5,39 +5,32 @@ An endpoint is not believed to be honest: what is ambiguous is refused, and the 
 Pure rules on data: no I/O, no clock. Nothing here raises but MemoryError.
 """
 
+cimport cython
+from cpython.memoryview cimport PyMemoryView_GET_BUFFER
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free
 from libc.string cimport memcmp
 
 from lbjwt.http1._buffer cimport Buffer, Slice
+from lbjwt.http1._field cimport Field
+from lbjwt.http1._grammar cimport same_text
 from lbjwt.http1._judge cimport response_head_stands
 from lbjwt.http1._names cimport CONNECTION, CONTENT_LENGTH, DROPPED, FORWARD, TRANSFER_ENCODING, UPGRADE, response_kind
-from lbjwt.http1._request cimport Field, Method, Parse
-from lbjwt.http1._scan cimport (
-    DIGIT,
-    TOKEN,
-    all_of,
-    equals,
-    next_element,
-    parse_length,
-    scan_head,
-    scan_problem,
-    split_field,
-)
+from lbjwt.http1._request cimport Method, Parse
+from lbjwt.http1._scan cimport DIGIT, TOKEN, all_of, equals, next_element, parse_length, scan_head, scan_problem, split_field
 from lbjwt.http1._writing cimport put_content_length, put_field, put_line_end, put_number, put_slice, put_text
 
-cdef extern from "Python.h":
-    Py_buffer *PyMemoryView_GET_BUFFER(object view)
 
-
+@cython.final
 cdef class ResponseHead:
 
     def __dealloc__(self):
         free(self._fields)
 
-    cdef Parse _refuse(self, str problem):
+    cdef bint _refuse(self, str problem):
+        """Say why; False, for the caller to hand on."""
         self.problem = problem
-        return Parse.REFUSED
+        return False
 
     cdef Parse parse(self, const char *data, Py_ssize_t size, Py_ssize_t seen, Method method, bint upgrade_asked,
                      Py_ssize_t max_head, Py_ssize_t max_fields):
@@ -45,41 +38,44 @@ cdef class ResponseHead:
         cdef Py_ssize_t found
         cdef int64_t judged
         self.problem = None
+        self.status = 0                          # nothing of an earlier head is left to be read after a refusal
+        self.reason = Slice(NULL, 0)
         if size == 0:
             return Parse.NEED_MORE
-        if data[0] != c'H':                      # empty lines before a status line are no one's right
-            return self._refuse("status-line")
+        if data[0] != c'H':                      # no empty line is allowed before a status line
+            self._refuse("status-line")
+            return Parse.REFUSED
         found = scan_head(data, size, 0, seen, max_head - 3, max_head, max_fields, &line, &self._fields, &self._count,
                           &self._capacity)
-        if found <= 0:
-            return Parse.NEED_MORE if found == 0 else self._refuse(scan_problem(found))
-        self.size = found
-        if self._count > max_fields:
+        if found == 0:
+            return Parse.NEED_MORE
+        self.size = max(found, 0)
+        if found < 0:
+            self._refuse(scan_problem(found))
+        elif self._count > max_fields:
             self._count = 0
-            return self._refuse("too-many-fields")
-        if not (self._take_status_line(line) and self._take_fields() and self._take_body(method, upgrade_asked)):
-            return Parse.REFUSED
-        # httptools is not told the request's method, so it is asked about the body that the head alone announces
-        if self.status < 200 or self.status == 204 or self.status == 304:
-            judged = -1
-        else:
-            judged = -2 if self._chunked else self._declared if self._declared >= 0 else -3
-        if not response_head_stands(data, found, judged, self.keep_alive):
-            return self._refuse("grammar")
-        return Parse.COMPLETE
+            self._refuse("too-many-fields")
+        elif self._take_status_line(line) and self._take_fields() and self._take_body(method, upgrade_asked):
+            # httptools is not told the request's method, so it is asked about the body that the head alone announces
+            if self.status < 200 or self.status == 204 or self.status == 304:
+                judged = -1
+            else:
+                judged = -2 if self._chunked else self._declared if self._declared >= 0 else -3
+            if response_head_stands(data, found, judged, self.keep_alive):
+                return Parse.COMPLETE
+            self._refuse("grammar")
+        return Parse.REFUSED
 
     cdef bint _take_status_line(self, Slice line):
         """HTTP-version SP 3DIGIT SP [reason] (RFC 9112 section 4); the space before an absent reason may be missing."""
         cdef const char *at = line.at
         if (line.size < 12 or memcmp(at, b"HTTP/1.", 7) != 0 or not (at[7] == c'0' or at[7] == c'1') or at[8] != c' '
                 or not all_of(at + 9, 3, DIGIT) or (line.size > 12 and at[12] != c' ')):
-            self._refuse("status-line")
-            return False
+            return self._refuse("status-line")
         self._http10 = at[7] == c'0'
         self.status = (at[9] - c'0') * 100 + (at[10] - c'0') * 10 + at[11] - c'0'
         if self.status < 100 or self.status > 599:
-            self._refuse("status")
-            return False
+            return self._refuse("status")
         self.reason.at = at + (13 if line.size > 12 else 12)
         self.reason.size = line.size - (13 if line.size > 12 else 12)
         return True
@@ -95,21 +91,17 @@ cdef class ResponseHead:
         self.keep_alive = not self._http10
         while field < end:
             if split_field(field, &odd) < 0:
-                self._refuse("field-line")
-                return False
+                return self._refuse("field-line")
             kind = field.kind = response_kind(field.name.at, field.name.size)
             if kind == CONTENT_LENGTH:
                 if self._declared >= 0:
-                    self._refuse("duplicate-length")
-                    return False
+                    return self._refuse("duplicate-length")
                 self._declared = parse_length(field.value)
                 if self._declared < 0:
-                    self._refuse("content-length")
-                    return False
+                    return self._refuse("content-length")
             elif kind == TRANSFER_ENCODING:
                 if self._chunked or self._http10 or not equals(field.value, b"chunked", 7):
-                    self._refuse("transfer-encoding")
-                    return False
+                    return self._refuse("transfer-encoding")
                 self._chunked = True
             elif kind == UPGRADE:
                 self._websocket_named = equals(field.value, b"websocket", 9)
@@ -117,8 +109,7 @@ cdef class ResponseHead:
                 connection = True
             field += 1
         if self._chunked and self._declared >= 0:
-            self._refuse("length-and-encoding")
-            return False
+            return self._refuse("length-and-encoding")
         if connection:
             field = self._fields
             while field < end:
@@ -143,12 +134,11 @@ cdef class ResponseHead:
             elif equals(name, b"upgrade", 7):
                 self._upgrade = True
             elif not all_of(name.at, name.size, TOKEN):
-                self._refuse("connection-option")
-                return False
+                return self._refuse("connection-option")
             else:
                 field = self._fields
                 while field < end:
-                    if field.kind == FORWARD and field.name.size == name.size and _same_name(field.name, name):
+                    if field.kind == FORWARD and same_text(field.name, name):
                         field.kind = DROPPED
                     field += 1
         return True
@@ -160,11 +150,9 @@ cdef class ResponseHead:
         self.websocket = False
         if self.status == 101:
             if not upgrade_asked:
-                self._refuse("unasked-upgrade")
-                return False
+                return self._refuse("unasked-upgrade")
             if not (self._upgrade and self._websocket_named) or self._http10:
-                self._refuse("bad-upgrade")
-                return False
+                return self._refuse("bad-upgrade")
             self.websocket = True
             self.keep_alive = False
         if self.status < 200 or self.status == 204:
@@ -235,12 +223,3 @@ cdef class ResponseHead:
         cdef Buffer out = Buffer()
         self.write(out, http10, keep_alive)
         return out.data[:out.size]
-
-
-cdef bint _same_name(Slice one, Slice other) noexcept:
-    """Field names equal but for the case of letters; both have one size and consist of token characters."""
-    cdef Py_ssize_t i
-    for i in range(one.size):
-        if (one.at[i] | 0x20) != (other.at[i] | 0x20):
-            return False
-    return True

@@ -5,7 +5,7 @@
 from libc.stdint cimport int64_t, uint8_t
 
 from lbjwt.http1._buffer cimport Slice
-from lbjwt.http1._request cimport Field
+from lbjwt.http1._field cimport Field
 
 cdef extern from *:
     """
@@ -27,7 +27,7 @@ cdef extern from *:
     #define LBJ_T (LBJ_TOKEN | LBJ_TARGET)
     #define LBJ_A (LBJ_T | LBJ_PLAIN | LBJ_HOST | LBJ_ALNUM)
     static const uint8_t lbj_class[256] = {
-        ['!'] = LBJ_T, ['"'] = LBJ_TARGET, ['$' ... '\\''] = LBJ_T, ['(' ... ')'] = LBJ_TARGET, ['*' ... '+'] = LBJ_T,
+        ['!'] = LBJ_T, ['"'] = LBJ_TARGET, ['#'] = LBJ_TOKEN, ['$' ... '\\''] = LBJ_T, ['(' ... ')'] = LBJ_TARGET, ['*' ... '+'] = LBJ_T,
         [','] = LBJ_TARGET, ['-'] = LBJ_T | LBJ_PLAIN | LBJ_HOST, ['.'] = LBJ_T | LBJ_HOST, ['/'] = LBJ_TARGET,
         ['0' ... '9'] = LBJ_A | LBJ_DIGIT | LBJ_HEX, [':' ... '@'] = LBJ_TARGET, ['A' ... 'F'] = LBJ_A | LBJ_HEX,
         ['G' ... 'Z'] = LBJ_A, ['[' ... ']'] = LBJ_TARGET, ['^'] = LBJ_T, ['_'] = LBJ_T | LBJ_HOST, ['`'] = LBJ_T,
@@ -143,3 +143,4 @@ cdef int split_field(Field *field, bint *odd) noexcept
 cdef str scan_problem(Py_ssize_t found)
 cdef bint next_element(Slice *rest, Slice *element) noexcept
 cdef int64_t parse_length(Slice digits) noexcept
+cdef bint is_stacked_coding(Slice value) noexcept

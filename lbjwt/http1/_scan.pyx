@@ -163,3 +163,17 @@ cdef int64_t parse_length(Slice digits) noexcept:
             return -1
         total = total * 10 + digit
     return total
+
+
+cdef bint is_stacked_coding(Slice value) noexcept:
+    """True for a list of coding names that ends in chunked and has it nowhere else: understood, but not offered (501)."""
+    cdef Slice rest = value
+    cdef Slice coding
+    cdef bint last_is_chunked = False
+    if value.size and (value.at[0] == c',' or value.at[value.size - 1] == c','):
+        return False
+    while next_element(&rest, &coding):
+        if last_is_chunked or not all_of(coding.at, coding.size, TOKEN):
+            return False
+        last_is_chunked = equals(coding, b"chunked", 7)
+    return last_is_chunked

@@ -80,7 +80,9 @@ def algorithms_for(kty: str, crv: str = "", secret_size: int = 0) -> frozenset[s
     if kty == "OKP":
         return frozenset({"EdDSA", crv}) if crv in ("Ed25519", "Ed448") else frozenset()
     return frozenset(
-        row.name for row in ALGORITHMS.values() if row.kty == kty and row.crv == crv and (kty != "oct" or row.digest_size <= secret_size)
+        row.name
+        for row in ALGORITHMS.values()
+        if row.kty == kty and row.crv == crv and (kty != "oct" or row.digest_size <= secret_size)
     )
 
 
@@ -96,6 +98,8 @@ def known_algorithms(names: Iterable[str]) -> tuple[str, ...]:
         raise ConfigurationError("the list of algorithms is empty")
     for name in chosen:
         if name not in ALGORITHMS:
-            hint = " (it is never accepted)" if name.lower() == "none" else f"; known are {', '.join(sorted(ALGORITHMS))}"
+            hint = (
+                " (it is never accepted)" if name.lower() == "none" else f"; known are {', '.join(sorted(ALGORITHMS))}"
+            )
             raise ConfigurationError(f"unknown algorithm {name!r}{hint}")
     return chosen

@@ -18,11 +18,11 @@ from lbjwt._compact import parse_base64url
 from lbjwt.errors import KeyFormatError
 from lbjwt.jose.algorithms import ALGORITHMS
 from lbjwt.jose.keys import VerificationKey, public_key
-from lbjwt.jose.weak import MAX_RSA_BITS
+from lbjwt.jose.weak import MAX_RSA_BITS, rsa_weakness
 
 __all__ = ["import_jwk", "import_pem", "is_usable_key_id"]
 
-MAX_KEY_ID = 256                 # characters
+MAX_KEY_ID = 256  # characters
 
 # The public members of each type; everything else of a JWK is either a label or private.
 _PUBLIC_MEMBERS = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
@@ -35,7 +35,9 @@ def is_usable_key_id(kid: object) -> bool:
     return isinstance(kid, str) and 0 < len(kid) <= MAX_KEY_ID and kid.isprintable()
 
 
-def import_jwk(jwk: Mapping[str, Any], *, allowed: Iterable[str] | None = None) -> tuple[VerificationKey, tuple[str, ...]]:
+def import_jwk(
+    jwk: Mapping[str, Any], *, allowed: Iterable[str] | None = None
+) -> tuple[VerificationKey, tuple[str, ...]]:
     """
     Import one public JWK.
 
@@ -64,11 +66,11 @@ def import_jwk(jwk: Mapping[str, Any], *, allowed: Iterable[str] | None = None) 
     members = {name: value for name in names if isinstance(value := jwk.get(name), str)}
     if len(members) < len(names):
         raise KeyFormatError(f"a key without {' and '.join(names)} as text")
-    _check_sizes(members)
+    _check_numbers(members)
     try:
         imported = JWKRegistry.import_key({"kty": str(kty), **members})
         raw = getattr(imported, "public_key", None)
-    except Exception as problem:     # joserfc lets ValueError, KeyError and TypeError through, depending on the type
+    except Exception as problem:  # joserfc lets ValueError, KeyError and TypeError through, depending on the type
         raise KeyFormatError("key material that is no valid public key") from problem
     warnings = ("private members were ignored",) if _PRIVATE_MEMBERS & jwk.keys() else ()
     return public_key(raw, kid=kid, allowed=chosen), warnings
@@ -95,9 +97,10 @@ def _check_purpose(jwk: Mapping[str, Any]) -> None:
         raise KeyFormatError("a key whose key_ops do not include verify")
 
 
-def _check_sizes(members: Mapping[str, str]) -> None:
-    """Strict base64url and the exact or bounded length of each number, before any arithmetic is done with it."""
+def _check_numbers(members: Mapping[str, str]) -> None:
+    """Strict base64url, the exact or bounded length of each number before any arithmetic, and a sound RSA pair."""
     curve = members.get("crv")
+    numbers: dict[str, int] = {}
     if curve is not None and curve not in _COORDINATE_BYTES:
         raise KeyFormatError("a curve other than P-256, P-384, P-521, Ed25519 and Ed448")
     for name, text in members.items():
@@ -110,6 +113,9 @@ def _check_sizes(members: Mapping[str, str]) -> None:
             raise KeyFormatError(f"{name} has not the length of its curve")
         if curve is None and len(value) > MAX_RSA_BITS // 8 + 1:
             raise KeyFormatError(f"{name} is longer than {MAX_RSA_BITS} bits")
+        numbers[name] = int.from_bytes(value, "big")
+    if curve is None and (weakness := rsa_weakness(numbers["n"], numbers["e"])):
+        raise KeyFormatError(weakness)
 
 
 def import_pem(text: bytes | str, *, kid: str = "", allowed: Iterable[str] | None = None) -> VerificationKey:
@@ -125,7 +131,9 @@ def import_pem(text: bytes | str, *, kid: str = "", allowed: Iterable[str] | Non
     if b"PRIVATE KEY-----" in data:
         raise KeyFormatError("this is a private key; the balancer needs the public key only")
     try:
-        raw = load_pem_x509_certificate(data).public_key() if b"BEGIN CERTIFICATE" in data else load_pem_public_key(data)
-    except Exception as problem:     # ValueError, UnsupportedAlgorithm, and what the ASN.1 parser finds
+        raw = (
+            load_pem_x509_certificate(data).public_key() if b"BEGIN CERTIFICATE" in data else load_pem_public_key(data)
+        )
+    except Exception as problem:  # ValueError, UnsupportedAlgorithm, and what the ASN.1 parser finds
         raise KeyFormatError("the PEM block is neither a public key nor a certificate we can use") from problem
     return public_key(raw, kid=kid, allowed=allowed)

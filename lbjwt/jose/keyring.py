@@ -20,7 +20,7 @@ from lbjwt.jose.keys import VerificationKey, secret_key
 
 __all__ = ["KeyRing"]
 
-MAX_BYTES = 256 * 1024           # of a JWK Set document
+MAX_BYTES = 256 * 1024  # of a JWK Set document
 MAX_KEYS = 100
 
 

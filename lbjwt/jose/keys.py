@@ -28,9 +28,13 @@ from lbjwt.jose.weak import edwards_weakness, rsa_weakness
 
 __all__ = ["VerificationKey", "public_key", "secret_key"]
 
-MAX_SECRET = 8192                # bytes; more is a mistake, such as a whole file
+MAX_SECRET = 8192  # bytes; more is a mistake, such as a whole file
 
-_HASHES: dict[str, hashes.HashAlgorithm] = {"sha256": hashes.SHA256(), "sha384": hashes.SHA384(), "sha512": hashes.SHA512()}
+_HASHES: dict[str, hashes.HashAlgorithm] = {
+    "sha256": hashes.SHA256(),
+    "sha384": hashes.SHA384(),
+    "sha512": hashes.SHA512(),
+}
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 # What a public key or certificate looks like as text (THREATS A2: the key everybody has must never become the secret nobody has).
 _KEY_TEXT = (b"-----BEGIN", b"ssh-rsa", b"ssh-ed25519", b"ecdsa-sha2-", b'"kty"')
@@ -65,7 +69,9 @@ class VerificationKey:
         chosen = fitting if allowed is None else fitting & frozenset(allowed)
         if not chosen:
             wanted = "" if allowed is None else f" of {', '.join(sorted(allowed))}"
-            raise KeyFormatError(f"a key of type {kty}{f' {crv}' if crv else ''} with {bits} bits can serve none{wanted}")
+            raise KeyFormatError(
+                f"a key of type {kty}{f' {crv}' if crv else ''} with {bits} bits can serve none{wanted}"
+            )
         self.kid = kid
         self.kty = kty
         self.crv = crv
@@ -124,7 +130,9 @@ def public_key(key: object, *, kid: str = "", allowed: Iterable[str] | None = No
         )
 
     material = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return VerificationKey(kid=kid, kty=kty, crv=crv, bits=bits, material=material, allowed=allowed, make_check=make_check)
+    return VerificationKey(
+        kid=kid, kty=kty, crv=crv, bits=bits, material=material, allowed=allowed, make_check=make_check
+    )
 
 
 def _describe(key: object) -> tuple[str, str, int]:
@@ -162,7 +170,9 @@ def secret_key(secret: bytes, *, kid: str = "", allowed: Iterable[str]) -> Verif
         if name not in ALGORITHMS or not ALGORITHMS[name].symmetric:
             raise KeyFormatError(f"a secret cannot check {name}: it takes HS256, HS384 or HS512")
         if len(secret) < ALGORITHMS[name].digest_size:
-            raise KeyFormatError(f"a secret of {len(secret)} bytes; {name} needs at least {ALGORITHMS[name].digest_size}")
+            raise KeyFormatError(
+                f"a secret of {len(secret)} bytes; {name} needs at least {ALGORITHMS[name].digest_size}"
+            )
     if len(secret) > MAX_SECRET:
         raise KeyFormatError(f"a secret of {len(secret)} bytes; at most {MAX_SECRET} are accepted")
     if _is_public_text(secret):
@@ -192,7 +202,7 @@ def _is_public_text(secret: bytes) -> bool:
         for text in (secret, secret.rstrip(b"\r\n")):
             try:
                 load(text)
-            except Exception:        # whatever a parser says of bytes that are not its format
+            except Exception:  # whatever a parser says of bytes that are not its format
                 continue
             return True
     return False

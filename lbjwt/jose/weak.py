@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 __all__ = ["edwards_weakness", "has_roca_fingerprint", "rsa_weakness"]
 
-MIN_RSA_BITS = 2048              # RFC 7518 section 3.3
-MAX_RSA_BITS = 8192              # above, one verification costs more than a client should be able to ask for
-MAX_RSA_EXPONENT = 1 << 32       # a 3,000-bit exponent makes a verification some 280 times dearer
+MIN_RSA_BITS = 2048  # RFC 7518 section 3.3
+MAX_RSA_BITS = 8192  # above, one verification costs more than a client should be able to ask for
+MAX_RSA_EXPONENT = 1 << 32  # a 3,000-bit exponent makes a verification some 280 times dearer
 
 _ROCA_PRIMES = tuple(n for n in range(3, 168, 2) if all(n % d for d in range(3, int(n**0.5) + 1, 2)))
 _ROCA_RESIDUES = {p: frozenset(pow(65537, power, p) for power in range(p)) for p in _ROCA_PRIMES}
@@ -21,8 +21,8 @@ class _Edwards:
     p: int
     a: int
     d: int
-    bits: int                    # of an encoded y coordinate
-    doublings: int               # log2 of the cofactor
+    bits: int  # of an encoded y coordinate
+    doublings: int  # log2 of the cofactor
 
 
 _CURVES = {
@@ -66,7 +66,7 @@ def edwards_weakness(curve: str, encoded: bytes) -> str:
     """
     e = _CURVES[curve]
     y = int.from_bytes(encoded, "little") & ((1 << e.bits) - 1)
-    x_squared = (1 - y * y) * pow(e.a - e.d * y * y, -1, e.p) % e.p    # d is no square, so the denominator is never 0
+    x_squared = (1 - y * y) * pow(e.a - e.d * y * y, -1, e.p) % e.p  # d is no square, so the denominator is never 0
     if y >= e.p or pow(x_squared, (e.p - 1) // 2, e.p) > 1:
         return f"bytes that are no point of {curve}"
     for _ in range(e.doublings):

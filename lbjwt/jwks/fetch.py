@@ -37,7 +37,7 @@ class JWKSFetchError(LbjwtError):
 async def fetch(
     uri: str,
     *,
-    timeout: float = TIMEOUT,  # noqa: ASYNC109 - one bound over several awaits, applied inside
+    timeout: float = TIMEOUT,
     max_bytes: int = MAX_BYTES,
     allow_http: bool = False,
     ssl_context: ssl.SSLContext | None = None,

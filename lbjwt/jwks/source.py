@@ -17,13 +17,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from lbjwt.config.model import Issuer
 from lbjwt.errors import LbjwtError
 from lbjwt.jose.keyring import KeyRing
 from lbjwt.jwks.refresh import RefreshSchedule
 from lbjwt.observe._board import Board
 
-__all__ = ["FileKeySource", "KeySource", "KeySourceError", "RemoteKeySource", "key_source"]
+__all__ = ["FileKeySource", "KeySource", "KeySourceError", "RemoteKeySource"]
 
 FILE_CHECK: Final = 2.0
 """Seconds between two looks at a key file's inode and modification time: one stat(2) each."""
@@ -32,8 +31,6 @@ MAX_FILE_BYTES: Final = 1024 * 1024
 """Longest key file that is read; 1 MiB is a thousand keys with certificate chains."""
 
 _chance = random.SystemRandom()  # workers forked at one moment must not draw alike
-
-MAX_FILE_KEYS: Final = 1000
 
 log = logging.getLogger("lbjwt.jwks")
 
@@ -205,53 +202,6 @@ class FileKeySource(KeySource):
         if len(document) > MAX_FILE_BYTES:
             raise KeySourceError(f"the file is longer than {MAX_FILE_BYTES} bytes")
         return document
-
-
-def key_source(issuer: Issuer, *, publish: Callable[[KeyRing], None], board: Board) -> KeySource:
-    """
-    Return the source the issuer's configuration names.
-
-    Args:
-        publish: Called with every new ring, in the loop's thread.
-        board: Where key count, age, fetches and failures are told.
-    """
-    algorithms = issuer.algorithms
-    if (remote := issuer.remote_jwks) is not None:
-        max_bytes, max_keys = remote.max_bytes, remote.max_keys
-        return RemoteKeySource(
-            remote.uri,
-            timeout=remote.timeout,
-            max_bytes=max_bytes,
-            allow_http=remote.allow_http,
-            build=lambda document: KeyRing.from_jwks(
-                document, algorithms=algorithms, max_bytes=max_bytes, max_keys=max_keys
-            ),
-            publish=publish,
-            board=board,
-            schedule=RefreshSchedule(remote.refresh_interval),
-        )
-    if issuer.secret_file is not None:
-        path, names = issuer.secret_file, algorithms or ()
-        return FileKeySource(
-            path, build=lambda secret: KeyRing.from_secret(secret, algorithms=names), publish=publish, board=board
-        )
-    if issuer.pem_file is not None:
-        return FileKeySource(
-            issuer.pem_file,
-            build=lambda text: KeyRing.from_pem(text, algorithms=algorithms),
-            publish=publish,
-            board=board,
-        )
-    if issuer.jwks_file is None:
-        raise KeySourceError("the issuer names no key source")
-    return FileKeySource(
-        issuer.jwks_file,
-        build=lambda document: KeyRing.from_jwks(
-            document, algorithms=algorithms, max_bytes=MAX_FILE_BYTES, max_keys=MAX_FILE_KEYS
-        ),
-        publish=publish,
-        board=board,
-    )
 
 
 def _signature(status: os.stat_result) -> tuple[int, ...]:

@@ -28,6 +28,7 @@ cdef class Wire:
     cdef bint has_input(self)
     cdef bint drained(self)
     cdef void shutdown(self)
+    cdef bint can_half_close(self)
     cdef void close(self)
     cdef void reset(self)
     cdef void expired(self)          # the deadline has passed

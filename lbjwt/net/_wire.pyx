@@ -177,10 +177,13 @@ cdef class Wire:
         """Send what is queued, then FIN; keep reading. Where that cannot be (TLS), close."""
         if self.transport is None or self.transport.is_closing():
             return
-        if self.fd >= 0 and self.transport.can_write_eof():
+        if self.transport.can_write_eof():
             self.transport.write_eof()
         else:
             self.transport.close()
+
+    cdef bint can_half_close(self):
+        return self.transport is not None and self.transport.can_write_eof()
 
     cdef void close(self):
         """Send what is queued, then close."""

@@ -56,29 +56,26 @@ def bind(address: Address, *, key: str, copies: int = 1) -> list[list[socket.soc
         BindError: The name does not resolve, or the address is in use, not local, or needs a privilege.
     """
     places = _places(address, key)
-    port = address.port
     sets: list[list[socket.socket]] = []
-    opened: list[socket.socket] = []
-    try:
-        if port:
-            for place in places:
-                _refuse_foreign_owner(place, port)
-        for _ in range(copies):
-            bound: list[socket.socket] = []
-            for place in places:
-                try:
-                    sock = _bind_one(place, port)
-                except OSError as error:
-                    if address.host == "" and place[0] == socket.AF_INET6 and error.errno in _WITHOUT_IPV6:
-                        continue
-                    raise
-                opened.append(sock)
-                bound.append(sock)
-                port = sock.getsockname()[1]
-            sets.append(bound)
-    except OSError as error:
-        close(opened)
-        raise BindError(f"{key}: cannot listen on {address}: {_explain(error)}") from None
+    with contextlib.ExitStack() as undo:
+        try:
+            port = address.port or _free_port(places[0], undo)
+            if address.port:
+                for place in places:
+                    _refuse_foreign_owner(place, port)
+            for _ in range(copies):
+                bound: list[socket.socket] = []
+                sets.append(bound)
+                for place in places:
+                    try:
+                        bound.append(_bind_one(place, port))
+                    except OSError as error:
+                        if address.host or place[0] != socket.AF_INET6 or error.errno not in _WITHOUT_IPV6:
+                            raise
+        except OSError as error:
+            for bound in sets:
+                close(bound)
+            raise BindError(f"{key}: cannot listen on {address}: {_explain(error)}") from None
     return sets
 
 
@@ -109,6 +106,16 @@ def _places(address: Address, key: str) -> list[Place]:
             f"{key}: cannot listen on {address}: the host name does not resolve ({error.strerror})"
         ) from None
     return list(dict.fromkeys((int(family), str(sockaddr[0])) for family, _, _, _, sockaddr in found))
+
+
+def _free_port(place: Place, undo: contextlib.ExitStack) -> int:
+    """
+    A port that the kernel chooses, held until `undo` is closed so that nobody else gets it meanwhile.
+
+    The real sockets ask for it by number: Linux takes a port that it chose itself away from a socket that stops listening.
+    """
+    sock = undo.enter_context(_bind_one(place, 0))
+    return int(sock.getsockname()[1])
 
 
 def _refuse_foreign_owner(place: Place, port: int) -> None:

@@ -63,7 +63,7 @@ def server_context(certificate: Path, private_key: Path, *, key: str) -> ssl.SSL
 
 def _explain(error: OSError, certificate: Path, private_key: Path, key: str) -> str:
     match getattr(error, "reason", None):
-        case "KEY_VALUES_MISMATCH" | "KEY_TYPE_MISMATCH":
+        case "KEY_VALUES_MISMATCH" | "KEY_TYPE_MISMATCH" | "NO_CERTIFICATE_ASSIGNED":
             return f"{key}: the private key {private_key} does not belong to the certificate {certificate}"
         case "EE_KEY_TOO_SMALL" | "CA_KEY_TOO_SMALL":
             return f"{key}.certificate: the key of {certificate} is too small"

@@ -1,5 +1,7 @@
 from libc.stdint cimport int64_t
 
+cimport cython
+
 from lbjwt._fastverify cimport DenyReason
 from lbjwt.http1._buffer cimport Buffer, Slice
 from lbjwt.observe._board cimport Board
@@ -22,6 +24,7 @@ cdef struct AccessRecord:
     int retries
 
 
+@cython.final
 cdef class AccessLog:
     """JSON lines, one a request, gathered in memory and written by `flush` (once a second, or past 64 KiB)."""
     cdef Buffer _buffer

@@ -1,6 +1,9 @@
+from typing import Self, final
+
 from lbjwt._fastverify import DenyReason
 from lbjwt.observe._board import Board
 
+@final
 class AccessLog:
     """
     JSON lines, one a request, gathered in memory and written by `flush` (once a second by the owner, or by itself past 64 KiB).
@@ -10,9 +13,7 @@ class AccessLog:
     (only when one was picked), `request_id`, `complete` (the response was relayed whole), `retries`.
     """
 
-    path: str
-
-    def __init__(self, path: str, board: Board) -> None:
+    def __new__(cls, path: str, board: Board) -> Self:
         """
         Args:
             path: File to append to (made with mode 0640 when absent), or "-" for standard output.
@@ -21,6 +22,9 @@ class AccessLog:
         Raises:
             OSError: The file cannot be opened.
         """
+    @property
+    def path(self) -> str:
+        """Where it writes."""
     @property
     def pending(self) -> int:
         """Bytes gathered and not written yet; never much over 1 MiB."""

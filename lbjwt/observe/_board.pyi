@@ -1,4 +1,4 @@
-from typing import Any, Final
+from typing import Any, Final, Self, final
 
 STARTING: Final = 0
 READY: Final = 1
@@ -6,6 +6,7 @@ DRAINING: Final = 2
 STOPPED: Final = 3
 STATE_NAMES: Final[tuple[str, ...]]
 
+@final
 class Board:
     """
     Counters of all workers in one shared anonymous mapping; made before fork, shared by every child.
@@ -14,17 +15,21 @@ class Board:
     lives in the slot and are zeroed by `reset_in_flight` when it died.
     """
 
-    workers: int
-    endpoints: int
-    slot: int
-    """Slot of this process; 0 until `attach`."""
-
-    def __init__(self, workers: int, endpoints: int) -> None:
+    def __new__(cls, workers: int, endpoints: int) -> Self:
         """
         Raises:
             ValueError: workers < 1 or endpoints < 0.
             MemoryError: The kernel gave no shared memory.
         """
+    @property
+    def workers(self) -> int:
+        """Slots."""
+    @property
+    def endpoints(self) -> int:
+        """Endpoints each slot counts for."""
+    @property
+    def slot(self) -> int:
+        """Slot of this process; 0 until `attach`."""
     def attach(self, slot: int) -> None:
         """Write to this slot from now on. Called by a worker, once, right after fork."""
     def add(self, name: str, amount: int = 1, index: int = 0) -> None:

@@ -97,8 +97,8 @@ cdef class Board:
     cdef int64_t in_flight(self, Py_ssize_t index) noexcept:
         cdef char *at = <char *>self.endpoint(0, index)
         cdef int64_t count = 0
-        cdef Py_ssize_t slot
-        for slot in range(self.workers):
+        cdef Py_ssize_t _slot
+        for _slot in range(self.workers):
             count += (<EndpointCounters *>at).in_flight
             at += self._stride
         return count
@@ -107,8 +107,8 @@ cdef class Board:
         """Over all slots, of the word at `offset` from the start of a slot."""
         cdef char *at = self._base + PAGE + offset
         cdef int64_t count = 0
-        cdef Py_ssize_t slot
-        for slot in range(self.workers):
+        cdef Py_ssize_t _slot
+        for _slot in range(self.workers):
             count += (<int64_t *>at)[0]
             at += self._stride
         return count

@@ -7,7 +7,7 @@ worker states, configured endpoints), so no client can make a time series. Sums 
 
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -171,7 +171,7 @@ def exposition(collector: Collector, accept: str = "") -> tuple[bytes, str]:
     return encode(registry), content_type
 
 
-Samples = Iterator[tuple[str, float]] | Sequence[tuple[str, float]] | zip[tuple[str, float]]
+Samples = Iterable[tuple[str, float]]
 
 
 def _counter(name: str, text: str, label: str = "", samples: Samples = (), value: float | None = None) -> Metric:

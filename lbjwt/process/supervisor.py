@@ -19,13 +19,13 @@ import os
 import resource
 import select
 import signal
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Final
 
+from lbjwt._fastverify import hash_is_randomised
 from lbjwt.config.model import Configuration
 from lbjwt.net.sockets import BindError, stop_listening
 from lbjwt.observe._board import DRAINING, READY, STARTING, Board
@@ -43,8 +43,8 @@ HURRY: Final = 0.5
 """Seconds from the second SIGTERM to SIGKILL."""
 GRACE: Final = 1.0
 """Seconds a worker gets beyond ``timeouts.drain`` before it is killed."""
-START_POLL: Final = 0.02
-"""Seconds between two looks at the board while a worker is starting; afterwards only signals wake the supervisor."""
+BOARD_POLL: Final = 0.02
+"""Seconds between two looks at the board while workers start or begin to drain; otherwise only signals wake the supervisor."""
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1, signal.SIGHUP)
 
@@ -60,13 +60,14 @@ def run(configuration: Configuration, *, worker: Worker | None = None) -> int:
         worker: What runs in the worker processes; `lbjwt.process.worker.main` by default.
     """
     logs.set_up("supervisor")
-    if not sys.flags.hash_randomization:
+    if not hash_is_randomised():
         # Tokens and header values are dictionary keys: with a known seed a client could make them collide.
-        log.error("PYTHONHASHSEED=0 switches hash randomisation off; unset it")
+        log.error("PYTHONHASHSEED makes hashes predictable; unset it")
         return WRONG_CONFIGURATION
     if worker is None:
-        from lbjwt.process import worker as real  # before the fork, so that workers share its memory and start fast
+        from lbjwt.process import worker as real
 
+        real.preload(configuration)
         worker = real.main
     try:
         bindings = Bindings.bind(configuration)
@@ -94,6 +95,8 @@ class _Slot:
     """Of the process that lives here; 0 when none does."""
     announced: bool = False
     """It was ready."""
+    closed: bool = False
+    """Its sockets stopped listening for good."""
 
 
 class _Supervisor:
@@ -124,6 +127,8 @@ class _Supervisor:
                 self._signalled(number)
             self._announce()
             self._reap()
+            if self._stops:
+                self._close_doors()
             if time.monotonic() >= self._deadline:
                 self._kill()
         log.info("stopped")
@@ -137,8 +142,11 @@ class _Supervisor:
         due = self._deadline
         if not self._stops:
             due = min([due, *(slot.schedule.due for slot in self._slots if not slot.pid)])
-            if any(slot.pid and not slot.announced for slot in self._slots):
-                due = min(due, now + START_POLL)
+            looking = any(slot.pid and not slot.announced for slot in self._slots)
+        else:
+            looking = not all(slot.closed for slot in self._slots)
+        if looking:
+            due = min(due, now + BOARD_POLL)
         return max(0.0, due - now)
 
     def _fork(self, slot: _Slot, now: float) -> None:
@@ -220,6 +228,17 @@ class _Supervisor:
                         "s"[: self._board.endpoints != 1],
                     )
                     self._served = True
+
+    def _close_doors(self) -> None:
+        """
+        Refuse new clients once a worker has stopped accepting: our copy of its socket would still queue them for nobody.
+
+        Not before that: the worker must not meet a listening socket that was shut down under its hands.
+        """
+        for slot in self._slots:
+            if not slot.closed and (not slot.pid or self._board.state(slot.index) not in (STARTING, READY)):
+                stop_listening(self._bindings.of(slot.index))
+                slot.closed = True
 
     def _reap(self) -> None:
         for slot in self._slots:

@@ -8,6 +8,7 @@ replace it or pass a signal on.
 import asyncio
 import contextlib
 import gc
+import importlib
 import logging
 import os
 import signal
@@ -24,7 +25,7 @@ from lbjwt.process.bindings import Bindings
 from lbjwt.process.exits import FAILED, OK, WRONG_CONFIGURATION
 from lbjwt.service import LoadBalancer
 
-__all__ = ["main"]
+__all__ = ["main", "preload"]
 
 PARENT_CHECK: Final = 0.5
 """Seconds between two looks whether the supervisor still lives; the kernel's signal normally tells at once."""
@@ -33,6 +34,14 @@ COLLECT_AFTER: Final = 50_000
 """New container objects before the collector looks for cycles. Connections break theirs when they close, so there is next to nothing to find."""
 
 log = logging.getLogger("lbjwt.worker")
+
+
+def preload(configuration: Configuration) -> None:
+    """Import what a worker of this configuration needs, in the supervisor: workers then share that memory and start in a fraction of the time."""
+    if configuration.admin is not None:
+        importlib.import_module("lbjwt.admin.server")
+    if any(issuer.remote_jwks is not None for issuer in configuration.issuers.values()):
+        importlib.import_module("lbjwt.jwks.fetch")
 
 
 def main(configuration: Configuration, slot: int, bindings: Bindings, board: Board) -> int:
@@ -119,7 +128,7 @@ class _Worker:
             log.error("the access log cannot be reopened, the old file stays in use: %s", error.strerror)
 
     async def _watch_parent(self, parent: int) -> None:
-        while os.getppid() == parent:  # noqa: ASYNC110 - no event tells it
+        while os.getppid() == parent:
             await asyncio.sleep(PARENT_CHECK)
         log.error("the supervisor is gone: draining")
         self._stop.set()

@@ -67,10 +67,10 @@ cdef class ClientSide(Downstream):
         """True keeps our half open: a client may end its side and still wait for the answer."""
         if self.phase == WAITING:
             self.keep_alive = False
-            return self.fd >= 0
+            return self.can_half_close()
         if self.phase == TUNNELING:
             self.exchange.tunnel_ended(True)
-            return self.fd >= 0
+            return self.can_half_close()
         return False
 
     def pause_writing(self):

@@ -94,7 +94,7 @@ cdef class EndpointSide(Upstream):
         cdef Exchange exchange = self.exchange
         if self.phase == TUNNELING:
             exchange.tunnel_ended(False)
-            return self.fd >= 0
+            return self.can_half_close()
         self._leave_pool()
         if self.phase == BODY and self.body == UNTIL_CLOSE:
             self.phase = DONE
@@ -156,6 +156,7 @@ cdef class EndpointSide(Upstream):
             parsed = head.parse(at, size, self.seen, exchange.method, exchange.websocket, self.traffic.max_response_head, self.traffic.max_response_fields)
             if parsed == NEED_MORE:
                 self.seen = size
+                exchange.replayable = False      # the endpoint has begun to answer
                 if self.partial is None or self.partial.data != at:
                     self.partial = Buffer.__new__(Buffer)
                     self.partial.put(at, size)

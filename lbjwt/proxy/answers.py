@@ -15,4 +15,7 @@ def refusal_answers(realm: str, required_scopes: Iterable[str]) -> list[Answer]:
         realm: The protection space named in the challenge (RFC 9110 section 11.5).
         required_scopes: Named in the challenge of 403 ``insufficient_scope`` (RFC 6750 section 3).
     """
-    return [Answer(refusal.status, refusal.fields, refusal.body) for refusal in compile_refusals(realm, required_scopes=required_scopes)]
+    return [
+        Answer(refusal.status, refusal.fields, refusal.body)
+        for refusal in compile_refusals(realm, required_scopes=required_scopes)
+    ]

@@ -22,8 +22,18 @@ from lbjwt.proxy.answers import refusal_answers
 from lbjwt.upstream._cluster import Cluster, Endpoint
 
 SECRET = b"a secret of thirty-two bytes ...."
-VERIFIER = Verifier.from_secret(SECRET, issuer="https://issuer.test", audiences=["api"], algorithms=["HS256"], identity_headers=[("sub", "X-Jwt-Sub")])
-TOKEN = jwt.encode({"iss": "https://issuer.test", "aud": "api", "sub": "alice", "exp": int(time.time()) + 3600}, SECRET, algorithm="HS256").encode()
+VERIFIER = Verifier.from_secret(
+    SECRET,
+    issuer="https://issuer.test",
+    audiences=["api"],
+    algorithms=["HS256"],
+    identity_headers=[("sub", "X-Jwt-Sub")],
+)
+TOKEN = jwt.encode(
+    {"iss": "https://issuer.test", "aud": "api", "sub": "alice", "exp": int(time.time()) + 3600},
+    SECRET,
+    algorithm="HS256",
+).encode()
 AUTH = b"Authorization: Bearer " + TOKEN + b"\r\n"
 
 
@@ -140,7 +150,15 @@ class Server(Peer):
 class Stage:
     """One worker's traffic with `endpoints` backends, ready for clients."""
 
-    def __init__(self, pieces: int | None = None, endpoints: int = 1, *, retries: int = 1, max_request_body: int | None = None, **policy: Any) -> None:
+    def __init__(
+        self,
+        pieces: int | None = None,
+        endpoints: int = 1,
+        *,
+        retries: int = 1,
+        max_request_body: int | None = None,
+        **policy: Any,
+    ) -> None:
         self.pieces = pieces
         self.board = Board(1, endpoints)
         self.board.attach(0)
@@ -148,7 +166,14 @@ class Stage:
         self.connects_at_once = True
         self.endpoints = [Endpoint(at, f"10.0.0.{at}:80", f"10.0.0.{at}", 80, "", 1) for at in range(endpoints)]
         cluster = Cluster(
-            self.endpoints, self.board, connect_timeout=2.0, response_timeout=15.0, idle_timeout=30.0, max_idle=8, max_connections=16, retries=retries
+            self.endpoints,
+            self.board,
+            connect_timeout=2.0,
+            response_timeout=15.0,
+            idle_timeout=30.0,
+            max_idle=8,
+            max_connections=16,
+            retries=retries,
         )
         self.traffic = Traffic(
             gate=VERIFIER.gate,
@@ -192,7 +217,9 @@ class Stage:
         return self.board.totals()
 
 
-def request(method: str = "GET", target: str = "/", *fields: str, body: bytes = b"", auth: bytes = AUTH, version: str = "1.1") -> bytes:
+def request(
+    method: str = "GET", target: str = "/", *fields: str, body: bytes = b"", auth: bytes = AUTH, version: str = "1.1"
+) -> bytes:
     """A request head with Host and token, and its body."""
     lines = "".join(f"{field}\r\n" for field in fields).encode()
     return f"{method} {target} HTTP/{version}\r\nHost: api.test\r\n".encode() + auth + lines + b"\r\n" + body

@@ -103,13 +103,15 @@ def test_a_proxy_that_does_not_answer_proves_nothing(material):
 
 
 def test_a_cache_must_have_been_what_it_is_said_to_be():
-    """A single hit spoils a run without a cache; many misses spoil a run with one."""
-    remembered(True, 1000, 1000)
-    remembered(False, 1000, 0)
+    """A single hit spoils a run without a cache; more misses than tokens, or counts that do not move, spoil any other."""
+    remembered(True, 1000, 1200, 6, most_misses=6)
+    remembered(False, 1000, 0, 1200, most_misses=6)
     with pytest.raises(BenchError, match="1 tokens were found in a cache that is switched off"):
-        remembered(False, 1000, 1)
-    with pytest.raises(BenchError, match="only 980 of 1000"):
-        remembered(True, 1000, 980)
+        remembered(False, 1000, 1, 1200, most_misses=6)
+    with pytest.raises(BenchError, match="7 tokens were not found in the cache"):
+        remembered(True, 1000, 1200, 7, most_misses=6)
+    with pytest.raises(BenchError, match="0 hits and 0 misses"):
+        remembered(False, 1000, 0, 0, most_misses=6)
 
 
 def test_the_backend_must_have_counted_what_wrk_counted():

@@ -1,0 +1,230 @@
+"""The admin door over real sockets: what each page says in each state, and what it keeps to itself."""
+
+import asyncio
+import json
+import socket
+
+import aiohttp
+import pytest
+
+from lbjwt.admin.server import AdminServer
+from lbjwt.config.model import Configuration
+from lbjwt.observe._board import DRAINING, READY, Board
+
+CONFIGURATION = Configuration.model_validate(
+    {
+        "listeners": [
+            {"address": "127.0.0.1:8080"},
+            {"address": ":8443", "tls": {"certificate": "/c.pem", "private_key": "/hush.pem"}},
+        ],
+        "issuers": {
+            "main": {
+                "issuer": "https://issuer.example",
+                "audiences": ["api"],
+                "remote_jwks": {"uri": "https://issuer.example/jwks?key=hush"},
+            }
+        },
+        "clusters": {
+            "shop": {"endpoints": [{"address": "127.0.0.1:9001", "weight": 2}, {"address": "unix:/run/app.sock"}]}
+        },
+        "workers": 2,
+        "admin": {"address": "127.0.0.1:0"},
+    }
+)
+
+
+@pytest.fixture
+def board():
+    return Board(2, 2)
+
+
+def serve(board, scenario):
+    """Run a scenario against the door; it gets the port."""
+
+    async def run():
+        with socket.create_server(("127.0.0.1", 0)) as sock:
+            server = AdminServer(CONFIGURATION, board, [sock])
+            await server.start()
+            try:
+                return await scenario(sock.getsockname()[1])
+            finally:
+                await server.stop()
+
+    return asyncio.run(run())
+
+
+def request(board, path, method="GET", **options):
+    """Status, fields and body of one request."""
+
+    async def scenario(port):
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(method, f"http://127.0.0.1:{port}{path}", **options) as response,
+        ):
+            return response.status, response.headers, await response.text()
+
+    return serve(board, scenario)
+
+
+def raw(board, data):
+    """Whatever comes back for these bytes until the door closes."""
+
+    async def scenario(port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(data)
+        answer = await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+        await writer.wait_closed()
+        return answer
+
+    return serve(board, scenario)
+
+
+def make_ready(board, slot=1):
+    board.attach(slot)
+    board.set_keys(3, 1000.0)
+    board.set_state(READY)
+
+
+def test_alive_from_the_start(board):
+    """A worker that answers is alive, ready or not."""
+    assert request(board, "/livez")[::2] == (200, "alive\n")
+
+
+def test_ready_follows_the_board(board):
+    """Starting, then without keys, then ready with one of two workers, then draining: 503, 503, 200, 503 at once."""
+    assert request(board, "/readyz")[::2] == (503, "starting\n")
+    board.set_state(READY)
+    status, fields, text = request(board, "/readyz")
+    assert (status, text) == (503, "no keys\n")
+    assert fields["Retry-After"] == "1"
+    make_ready(board)
+    assert request(board, "/readyz")[::2] == (200, "ready\n")
+    board.start_draining()
+    assert request(board, "/readyz")[::2] == (503, "draining\n")
+    board.set_state(DRAINING)
+    assert request(board, "/livez")[0] == 200
+
+
+def test_status_tells_the_state_of_everything_and_no_secret(board):
+    """Workers, listeners, endpoints and issuers with their numbers; no key file, no URL, no credential."""
+    make_ready(board)
+    board.add("requests", 5, 2)
+    board.add("refusals", 2, 8)
+    board.add_endpoint(1, "in_flight", 4)
+    board.add_endpoint(1, "requests", 9)
+    board.reset_in_flight(0)
+    status, fields, text = request(board, "/status")
+    found = json.loads(text)
+    assert status == 200
+    assert fields["Content-Type"].startswith("application/json")
+    assert fields["Cache-Control"] == "no-store"
+    assert found["ready"] is True
+    assert found["workers"] == [{"slot": 0, "state": "stopped"}, {"slot": 1, "state": "ready"}]
+    assert (found["requests"], found["refusals"]) == (5, 2)
+    assert found["listeners"] == [{"address": "127.0.0.1:8080", "tls": False}, {"address": ":8443", "tls": True}]
+    assert found["endpoints"][1] == {
+        "cluster": "shop",
+        "address": "unix:/run/app.sock",
+        "weight": 1,
+        "requests_in_flight": 4,
+        "idle_connections": 0,
+        "requests": 9,
+        "failures": 0,
+    }
+    (issuer,) = found["issuers"]
+    assert (issuer["label"], issuer["keys"]) == ("main", 3)
+    assert issuer["keys_age_seconds"] > 0
+    assert found["uptime_seconds"] >= 0
+    assert found["version"]
+    assert "hush" not in text
+
+
+def test_the_age_of_keys_never_read_is_null(board):
+    """No key ever: null, not a number."""
+    assert json.loads(request(board, "/status")[2])["issuers"][0]["keys_age_seconds"] is None
+
+
+def test_metrics_in_both_formats(board):
+    """The Prometheus text format for everybody, OpenMetrics for those who ask."""
+    make_ready(board)
+    status, fields, text = request(board, "/metrics")
+    assert status == 200
+    assert fields["Content-Type"].startswith("text/plain")
+    assert 'lbjwt_endpoint_requests_in_flight{endpoint="unix:/run/app.sock"} 0.0' in text
+    assert "lbjwt_keys 3.0" in text
+    _, fields, text = request(board, "/metrics", headers={"Accept": "application/openmetrics-text;version=1.0.0"})
+    assert fields["Content-Type"].startswith("application/openmetrics-text")
+    assert text.endswith("# EOF\n")
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/status"])
+def test_head_is_get_without_the_body(board, path):
+    """HEAD works everywhere and sends no body."""
+    make_ready(board)
+    status, _, text = request(board, path, "HEAD")
+    assert (status, text) == (200, "")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+def test_nothing_but_get_and_head(board, method):
+    """The door changes nothing: every other method is 405."""
+    assert request(board, "/status", method)[0] == 405
+
+
+@pytest.mark.parametrize("path", ["/", "/status/", "/livez/x", "/static/../status", "//livez"])
+def test_no_other_page(board, path):
+    """Unknown paths are 404."""
+
+    async def scenario(port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        line = await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+        return line
+
+    assert b" 404 " in serve(board, scenario)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"rubbish\r\n\r\n",
+        b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 10_000 + b"\r\n\r\n",
+    ],
+    ids=["page", "no page", "rubbish", "long line", "long field"],
+)
+def test_no_answer_tells_versions(board, data):
+    """Good and bad requests alike: no version of Python or aiohttp in the answer."""
+    answer = raw(board, data)
+    assert answer.startswith(b"HTTP/1.")
+    assert b"aiohttp" not in answer.lower()
+    assert b"python" not in answer.lower()
+    assert b"traceback" not in answer.lower()
+
+
+def test_several_workers_share_one_socket(board):
+    """Two servers accept on one socket; when one of them stops, the other answers every request."""
+
+    async def run():
+        with socket.create_server(("127.0.0.1", 0)) as sock:
+            twin = sock.dup()
+            first, second = AdminServer(CONFIGURATION, board, [sock]), AdminServer(CONFIGURATION, board, [twin])
+            await first.start()
+            await second.start()
+            port = sock.getsockname()[1]
+            await first.stop()
+            async with aiohttp.ClientSession() as session:
+                for _ in range(5):
+                    async with session.get(
+                        f"http://127.0.0.1:{port}/livez", headers={"Connection": "close"}
+                    ) as response:
+                        assert response.status == 200
+            await second.stop()
+            twin.close()
+
+    asyncio.run(run())

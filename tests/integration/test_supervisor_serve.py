@@ -1,0 +1,267 @@
+"""`lbjwt serve` with its real workers: the start with and without keys, the admin door, log rotation, a wrong certificate."""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from joserfc import jwt
+from joserfc.jwk import ECKey
+
+from tests.unit.test_net_tls import files as tls_files  # noqa: F401 - a fixture
+
+ROOT = Path(__file__).parents[2]
+KEY = ECKey.generate_key("P-256", {"kid": "k1"}, private=True)
+JWKS = json.dumps({"keys": [KEY.as_dict(private=False)]})
+
+
+def token():
+    return jwt.encode({"alg": "ES256", "kid": "k1"}, {"iss": "i", "aud": "a", "exp": int(time.time()) + 60}, KEY)
+
+
+@contextlib.contextmanager
+def http_server(port, body):
+    """A server that answers every GET with `body`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return sock.getsockname()[1]
+
+
+def get(url, *, bearer=None):
+    """Status, fields and body."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://").partition("/")[0], timeout=5)
+    with contextlib.closing(connection):
+        path = "/" + url.removeprefix("http://").partition("/")[2]
+        connection.request("GET", path, headers={"Authorization": f"Bearer {bearer}"} if bearer else {})
+        response = connection.getresponse()
+        return response.status, response.headers, response.read().decode()
+
+
+class Serve:
+    """`lbjwt serve` in a process of its own."""
+
+    def __init__(self, folder, configuration):
+        (folder / "lbjwt.json").write_text(json.dumps(configuration))  # JSON is YAML
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "lbjwt", "serve", str(folder / "lbjwt.json")],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+        self.log = ""
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self):
+        for line in self.process.stderr:
+            self.log += line
+
+    def wait_for(self, pattern, seconds=15.0):
+        deadline = time.monotonic() + seconds
+        while not (found := re.search(pattern, self.log)):
+            assert time.monotonic() < deadline, self.log
+            assert self._reader.is_alive(), self.log
+            time.sleep(0.01)
+        return found
+
+    def url(self, name="listeners[0]"):
+        return f"http://{self.wait_for(re.escape(name) + ' on ([0-9.:]+)')[1]}"
+
+    def end(self, seconds=10.0):
+        code = self.process.wait(seconds)
+        self._reader.join(seconds)
+        self.process.stderr.close()
+        return code
+
+
+@pytest.fixture
+def serve(tmp_path):
+    made = []
+
+    def make(**changes):
+        configuration = {
+            "listeners": [{"address": "127.0.0.1:0"}],
+            "issuers": {"main": {"issuer": "i", "audiences": ["a"], "jwks_file": "jwks.json"}},
+            "clusters": {"main": {"endpoints": [{"address": "127.0.0.1:9"}]}},
+            "admin": {"address": "127.0.0.1:0"},
+            "timeouts": {"drain": "3s"},
+            **changes,
+        }
+        (tmp_path / "jwks.json").write_text(JWKS)
+        made.append(Serve(tmp_path, configuration))
+        return made[-1]
+
+    yield make
+    for one in made:
+        if one.process.poll() is None:
+            one.process.send_signal(signal.SIGTERM)
+            try:
+                one.end()
+            except subprocess.TimeoutExpired:
+                one.process.kill()
+                one.end()
+
+
+def test_a_start_without_keys_recovers_by_itself(serve):
+    """The issuer is down at the start: alive, not ready, 503 with Retry-After for every token; two seconds after it is up, 200 (K5, B1)."""
+    issuer_port = free_port()
+    with http_server(0, b"hello") as backend:
+        process = serve(
+            issuers={
+                "main": {
+                    "issuer": "i",
+                    "audiences": ["a"],
+                    "remote_jwks": {"uri": f"http://127.0.0.1:{issuer_port}/jwks"},
+                }
+            },
+            clusters={"main": {"endpoints": [{"address": f"127.0.0.1:{backend}"}]}},
+        )
+        process.wait_for("ready: 1 worker")
+        admin = process.url("admin")
+        assert get(f"{admin}/livez")[0] == 200
+        status, _, text = get(f"{admin}/readyz")
+        assert (status, text) == (503, "no keys\n")
+        status, fields, _ = get(process.url(), bearer=token())
+        assert status == 503
+        assert fields["Retry-After"]
+        with http_server(issuer_port, JWKS.encode()):
+            deadline = time.monotonic() + 2.5
+            while get(f"{admin}/readyz")[0] != 200:
+                assert time.monotonic() < deadline, process.log
+                time.sleep(0.02)
+        assert get(process.url(), bearer=token())[::2] == (200, "hello")
+
+
+def test_rotation_restart_and_counters(serve, tmp_path):
+    """SIGUSR1 moves the access log to a new file, a killed worker is replaced, and totals only grow."""
+    with http_server(0, b"hello") as backend:
+        process = serve(
+            clusters={"main": {"endpoints": [{"address": f"127.0.0.1:{backend}"}]}},
+            access_log={"path": "access.log"},
+            workers=2,
+        )
+        process.wait_for("ready: 2 workers")
+        admin, url, bearer = process.url("admin"), process.url(), token()
+        assert get(url, bearer=bearer)[0] == 200
+        assert get(url)[0] == 401
+        (tmp_path / "access.log").rename(tmp_path / "access.1")
+        process.process.send_signal(signal.SIGUSR1)
+        deadline = time.monotonic() + 3.0
+        while not (tmp_path / "access.log").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        children = Path(f"/proc/{process.process.pid}/task/{process.process.pid}/children").read_text().split()
+        os.kill(int(children[0]), signal.SIGKILL)
+        process.wait_for("was killed by SIGKILL")
+        process.wait_for("all workers are ready again")
+        assert get(url, bearer=bearer)[0] == 200
+        found = json.loads(get(f"{admin}/status")[2])
+        assert found["worker_restarts"] == 1
+        assert (found["requests"], found["refusals"]) == (3, 1)
+        assert [worker["state"] for worker in found["workers"]] == ["ready", "ready"]
+        process.process.send_signal(signal.SIGTERM)
+        assert process.end() == 0
+    statuses = [
+        sorted(json.loads(line)["status"] for line in (tmp_path / name).read_text().splitlines())
+        for name in ("access.1", "access.log")
+    ]
+    assert statuses[0] in (
+        [200, 401],
+        [200],
+        [401],
+        [],
+    )  # what a worker had not written yet goes to the old file on SIGUSR1
+    assert sorted(statuses[0] + statuses[1]) == [200, 200, 401]
+
+
+def test_a_drain_answers_what_is_under_way(serve):
+    """SIGTERM during a slow response: the response comes whole, new clients are refused, and the exit code is 0."""
+    release = threading.Event()
+
+    class Slow(BaseHTTPRequestHandler):
+        def do_GET(self):
+            release.wait(5)
+            self.send_response(200)
+            self.send_header("Content-Length", "4")
+            self.end_headers()
+            self.wfile.write(b"done")
+
+        def log_message(self, *arguments):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as backend:
+        thread = threading.Thread(target=backend.serve_forever, args=(0.02,))
+        thread.start()
+        process = serve(clusters={"main": {"endpoints": [{"address": f"127.0.0.1:{backend.server_port}"}]}})
+        process.wait_for("ready: 1 worker")
+        admin, url = process.url("admin"), process.url()
+        answers = []
+        client = threading.Thread(target=lambda: answers.append(get(url, bearer=token())))
+        client.start()
+        while json.loads(get(f"{admin}/status")[2])["requests_in_flight"] == 0:
+            time.sleep(0.02)
+        process.process.send_signal(signal.SIGTERM)
+        process.wait_for("draining")
+        assert get(f"{admin}/readyz")[::2] == (503, "draining\n")
+        deadline = time.monotonic() + 2.0
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=1).close()
+            except ConnectionRefusedError:
+                break
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        release.set()
+        client.join()
+        assert answers[0][::2] == (200, "done")
+        assert process.end() == 0
+        backend.shutdown()
+        thread.join()
+
+
+def test_a_certificate_of_another_key_ends_the_start(serve, tls_files):  # noqa: F811
+    """Exit code 2 and one sentence with the configuration key; nothing ever listens."""
+    process = serve(
+        listeners=[
+            {
+                "address": "127.0.0.1:0",
+                "tls": {"certificate": str(tls_files / "cert.pem"), "private_key": str(tls_files / "other.pem")},
+            }
+        ]
+    )
+    assert process.end(15) == 2
+    assert "belong" in process.log, process.log
+    assert "Traceback" not in process.log

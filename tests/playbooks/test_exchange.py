@@ -1,0 +1,513 @@
+"""Traffic scripts for the exchange: what a client sends, what the endpoint must see, what comes back. Each runs whole and byte by byte."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.playbooks.stage import AUTH, Stage, request, response
+
+OK = response("200 OK", "Content-Length: 2", body=b"ok")
+
+
+@pytest.fixture(params=[None, 1], ids=["whole", "byte by byte"])
+def pieces(request: pytest.FixtureRequest) -> int | None:
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def stage(pieces: int | None) -> Iterator[Stage]:
+    stage = Stage(pieces)
+    yield stage
+    assert stage.totals["in_flight"] == 0, "an exchange was not finished"
+    for endpoint in range(len(stage.endpoints)):
+        assert stage.board.endpoint_totals(endpoint)["in_flight"] == 0, "an endpoint is charged for ever"
+
+
+def bodies(data: bytes) -> bytes:
+    """The body of a chunked message, its framing checked."""
+    body = b""
+    rest = data.partition(b"\r\n\r\n")[2]
+    while True:
+        line, _, rest = rest.partition(b"\r\n")
+        size = int(line, 16)
+        if size == 0:
+            assert rest == b"\r\n"
+            return body
+        body += rest[:size]
+        assert rest[size : size + 2] == b"\r\n"
+        rest = rest[size + 2 :]
+
+
+def test_a_good_request_is_forwarded_and_answered(stage: Stage) -> None:
+    """The endpoint sees the request with the identity header, the client the response."""
+    client = stage.client()
+    client.sends(request("GET", "/a?b=c", "Accept: */*"))
+    seen = stage.server().take()
+    assert seen.startswith(b"GET /a?b=c HTTP/1.1\r\nHost: api.test\r\n")
+    assert b"\r\nX-Jwt-Sub: alice\r\n" in seen and b"\r\nX-Forwarded-For: 192.0.2.7\r\n" in seen
+    stage.server().sends(OK)
+    assert client.take() == OK
+    assert not client.gone
+
+
+def test_a_request_without_token_reaches_nobody(stage: Stage) -> None:
+    """401 with a plain challenge, the connection stays, and no endpoint connection is opened."""
+    client = stage.client()
+    client.sends(request(auth=b""))
+    answer = client.take()
+    assert answer.startswith(b"HTTP/1.1 401 Unauthorized\r\n") and b'\r\nWWW-Authenticate: Bearer realm="lbjwt"\r\n' in answer
+    assert not client.gone and stage.opened == []
+
+
+def test_two_tokens_are_one_too_many(stage: Stage) -> None:
+    """Two Authorization fields get 400 invalid_request (RFC 6750 section 2), whatever they hold."""
+    client = stage.client()
+    client.sends(request(auth=AUTH + AUTH))
+    answer = client.take()
+    assert answer.startswith(b"HTTP/1.1 400 ") and b'error="invalid_request"' in answer
+    assert stage.opened == []
+
+
+def test_a_refused_body_is_skipped_and_the_connection_used_again(stage: Stage) -> None:
+    """A small body with a length behind a refused head is dropped; the next request on the connection is served."""
+    client = stage.client()
+    client.sends(request("POST", "/", "Content-Length: 11", body=b"hello world", auth=b""))
+    assert client.take().startswith(b"HTTP/1.1 401 ")
+    client.sends(request("GET", "/next"))
+    assert stage.server().take().startswith(b"GET /next ")
+    stage.server().sends(OK)
+    assert client.take() == OK
+
+
+def test_a_refused_body_of_unknown_length_ends_the_connection(stage: Stage) -> None:
+    """Behind a refused chunked request the connection ends, after the answer, and what follows is not taken for a request."""
+    client = stage.client()
+    client.sends(request("POST", "/", "Transfer-Encoding: chunked", body=b"5\r\nhello\r\n0\r\n\r\n" + request("GET", "/smuggled"), auth=b""))
+    answer = client.take()
+    assert answer.count(b"HTTP/1.1 ") == 1 and b"Connection: close" in answer
+    assert client.transport.ended and stage.opened == []
+    client.lose()
+
+
+def test_requests_on_one_connection_share_one_endpoint_connection(stage: Stage) -> None:
+    """Keep-alive on both sides: the second request goes out on the connection of the first."""
+    client = stage.client()
+    for _ in range(3):
+        client.sends(request())
+        stage.server().sends(OK)
+        assert client.take() == OK
+    assert len(stage.opened) == 1
+
+
+def test_pipelined_requests_are_answered_in_order(stage: Stage) -> None:
+    """The second request of a pipeline is sent to the endpoint only after the first was answered."""
+    client = stage.client()
+    client.sends(request("GET", "/1") + request("GET", "/2") + request("GET", "/3", auth=b""))
+    for number in (b"1", b"2"):
+        seen = stage.server().take()
+        assert seen.startswith(b"GET /" + number) and seen.count(b"GET ") == 1
+        stage.server().sends(response("200 OK", "Content-Length: 1", body=number))
+    got = client.take()
+    assert re.findall(rb"HTTP/1.1 (\d+)", got) == [b"200", b"200", b"401"]
+    assert got.index(b"\r\n\r\n1") < got.index(b"\r\n\r\n2")
+
+
+def test_a_body_with_a_length_is_streamed(stage: Stage) -> None:
+    """The endpoint gets the head, then the body as it comes, byte for byte."""
+    client = stage.client()
+    body = bytes(range(256)) * 8
+    client.sends(request("POST", "/up", f"Content-Length: {len(body)}", body=body[:100]))
+    stage.server()
+    client.sends(body[100:])
+    seen = stage.server().take()
+    assert f"\r\nContent-Length: {len(body)}\r\n".encode() in seen and seen.endswith(b"\r\n\r\n" + body)
+    stage.server().sends(OK)
+    assert client.take() == OK and not client.gone
+
+
+def test_a_chunked_body_is_streamed_chunked(stage: Stage) -> None:
+    """A chunked upload arrives as a chunked message with the same content; extensions and trailers stay behind."""
+    client = stage.client()
+    client.sends(request("POST", "/up", "Transfer-Encoding: chunked", body=b"5;x=y\r\nhello\r\n"))
+    stage.server()
+    client.sends(b"6\r\n world\r\n0\r\nAuthorization: Bearer x\r\n\r\n")
+    seen = stage.server().take()
+    assert b"\r\nTransfer-Encoding: chunked\r\n" in seen and bodies(seen) == b"hello world"
+    assert b"Bearer x" not in seen
+    stage.server().sends(OK)
+    assert client.take() == OK
+
+
+def test_broken_chunks_get_400_and_reach_nobody_whole(stage: Stage) -> None:
+    """An upload whose framing breaks is answered 400, and the endpoint's connection is reset."""
+    client = stage.client()
+    client.sends(request("POST", "/up", "Transfer-Encoding: chunked", body=b"5\r\nhello\r\n"))
+    stage.server()
+    client.sends(b"zz\r\n")
+    assert client.take().startswith(b"HTTP/1.1 400 ")
+    assert stage.server().transport.aborted and not stage.server().take().endswith(b"0\r\n\r\n")
+    client.lose()
+
+
+def test_a_body_over_the_limit_gets_413(pieces: int | None) -> None:
+    """A declared length over the limit is refused before a byte goes out, a chunked one when it passes the limit."""
+    stage = Stage(pieces, max_request_body=8)
+    client = stage.client()
+    client.sends(request("POST", "/", "Content-Length: 9", body=b"123456789"))
+    assert client.take().startswith(b"HTTP/1.1 413 ") and stage.opened == []
+    client.lose()
+    client = stage.client()
+    client.sends(request("POST", "/", "Transfer-Encoding: chunked", body=b"9\r\n123456789\r\n0\r\n\r\n"))
+    if stage.opened:
+        stage.server()
+    assert client.take().startswith(b"HTTP/1.1 413 ")
+    client.lose()
+    assert stage.totals["in_flight"] == 0
+
+
+def test_a_chunked_response_is_relayed_chunked(stage: Stage) -> None:
+    """The client gets the same content, chunk by chunk, and the connection stays."""
+    client = stage.client()
+    client.sends(request())
+    stage.server().sends(response("200 OK", "Transfer-Encoding: chunked", body=b"5\r\nhello\r\n6\r\n world\r\n0\r\nX-Trailer: 1\r\n\r\n"))
+    got = client.take()
+    assert bodies(got) == b"hello world" and not client.gone
+
+
+def test_a_response_that_ends_with_the_connection(stage: Stage) -> None:
+    """A close-delimited response reaches an HTTP/1.1 client chunked, so that its end shows."""
+    client = stage.client()
+    client.sends(request())
+    stage.server().sends(response("200 OK", body=b"hello"))
+    stage.server().sends(b" world")
+    stage.server().ends()
+    got = client.take()
+    assert b"\r\nTransfer-Encoding: chunked\r\n" in got and bodies(got) == b"hello world"
+
+
+def test_an_http10_client_gets_no_chunks(stage: Stage) -> None:
+    """To an HTTP/1.0 client a chunked response goes plain and ends with the connection."""
+    client = stage.client()
+    client.sends(request(version="1.0"))
+    stage.server().sends(response("200 OK", "Transfer-Encoding: chunked", body=b"5\r\nhello\r\n0\r\n\r\n"))
+    got = client.take()
+    assert b"chunked" not in got and got.endswith(b"\r\n\r\nhello") and client.gone and not client.transport.aborted
+
+
+@pytest.mark.parametrize("cut", ["Content-Length: 10", "Transfer-Encoding: chunked"])
+def test_a_truncated_response_never_looks_complete(stage: Stage, cut: str) -> None:
+    """When the endpoint's connection ends inside a body, the client's is reset without a last chunk."""
+    client = stage.client()
+    client.sends(request())
+    stage.server().sends(response("200 OK", cut, body=b"5\r\nhello\r\n"[:8]))
+    stage.server().ends()
+    got = client.take()
+    assert client.transport.aborted and not got.endswith(b"0\r\n\r\n")
+    client.lose()
+
+
+def test_surplus_bytes_reach_nobody_and_end_the_connection(stage: Stage) -> None:
+    """A byte behind a whole response is not forwarded and the connection is not used again (RFC 9112 section 6.3)."""
+    client = stage.client()
+    client.sends(request())
+    stage.server().sends(OK + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+    assert client.take() == OK
+    client.sends(request())
+    assert len(stage.opened) == 2
+    stage.server(1).sends(OK)
+    assert client.take() == OK
+    assert stage.server(0).gone
+
+
+def test_bytes_on_an_idle_connection_end_it(stage: Stage) -> None:
+    """An endpoint that speaks first loses its pooled connection; the next request goes out on a new one."""
+    client = stage.client()
+    client.sends(request())
+    stage.server().sends(OK)
+    stage.server(0).sends(b"H")
+    assert stage.server(0).gone
+    client.take()
+    client.sends(request())
+    assert len(stage.opened) == 2
+    stage.server(1).sends(OK)
+    assert client.take() == OK
+
+
+@pytest.mark.parametrize(("status", "fields"), [("204 No Content", ()), ("304 Not Modified", ("Content-Length: 5",))])
+def test_bodiless_statuses(stage: Stage, status: str, fields: tuple[str, ...]) -> None:
+    """204 and 304 end at their head; the connection goes on."""
+    client = stage.client()
+    client.sends(request())
+    stage.server().sends(response(status, *fields))
+    assert client.take().startswith(b"HTTP/1.1 " + status.encode())
+    client.sends(request())
+    stage.server().sends(OK)
+    assert client.take() == OK and len(stage.opened) == 1
+
+
+def test_head_has_no_body_whatever_the_length_says(stage: Stage) -> None:
+    """The response to HEAD keeps its Content-Length and has no body; a body all the same costs the endpoint its connection."""
+    client = stage.client()
+    client.sends(request("HEAD"))
+    stage.server().sends(response("200 OK", "Content-Length: 5"))
+    assert client.take() == response("200 OK", "Content-Length: 5")
+    client.sends(request("HEAD"))
+    stage.server().sends(response("200 OK", "Content-Length: 5", body=b"hello"))
+    assert client.take() == response("200 OK", "Content-Length: 5")
+    assert stage.server(0).gone
+
+
+def test_interim_responses_are_relayed(stage: Stage) -> None:
+    """100 and 103 go to the client before the final response."""
+    client = stage.client()
+    client.sends(request("POST", "/", "Expect: 100-continue", "Content-Length: 2"))
+    assert b"\r\nExpect: 100-continue\r\n" in stage.server().take()
+    stage.server().sends(response("100 Continue") + response("103 Early Hints", "Link: </a>"))
+    assert client.take() == response("100 Continue") + response("103 Early Hints", "Link: </a>")
+    client.sends(b"hi")
+    assert stage.server().take() == b"hi"
+    stage.server().sends(OK)
+    assert client.take() == OK
+
+
+def test_a_flood_of_interim_responses_is_502(stage: Stage) -> None:
+    """More than eight interim responses end the connection to the endpoint."""
+    client = stage.client()
+    client.sends(request())
+    stage.server().sends(response("100 Continue") * 9)
+    assert b"HTTP/1.1 502 " in client.take() and stage.server().transport.aborted
+
+
+def test_an_early_response_ends_both_connections(stage: Stage) -> None:
+    """A final response during an upload is delivered whole; then both connections end, for the rest of the upload stands between requests."""
+    client = stage.client()
+    client.sends(request("POST", "/", "Content-Length: 1000", body=b"begin"))
+    stage.server().take()
+    stage.server().sends(response("413 Content Too Large", "Content-Length: 3", body=b"no\n"))
+    got = client.take()
+    assert got.startswith(b"HTTP/1.1 413 ") and b"\r\nConnection: close\r\n" in got and got.endswith(b"no\n")
+    assert client.transport.ended and stage.server(0).gone
+    client.sends(b"more of the upload")
+    assert stage.server(0).take() == b""
+    client.lose()
+
+
+def test_expect_without_body_sent_closes_after_a_refusal(stage: Stage) -> None:
+    """A refused client that waits for 100 may or may not send its body: the connection ends."""
+    client = stage.client()
+    client.sends(request("POST", "/", "Expect: 100-continue", "Content-Length: 5", auth=b""))
+    got = client.take()
+    assert got.startswith(b"HTTP/1.1 401 ") and b"\r\nConnection: close\r\n" in got and client.transport.ended
+    client.lose()
+
+
+# --- endpoints that die ------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_connect_failure_tries_the_next_endpoint(pieces: int | None) -> None:
+    """A refused connection costs the client nothing while another endpoint is there."""
+    stage = Stage(pieces, endpoints=2)
+    client = stage.client()
+    client.sends(request())
+    stage.opened[0].refuses()
+    assert len(stage.opened) == 2
+    stage.server(1).sends(OK)
+    assert client.take() == OK
+
+
+def test_no_endpoint_left_is_503(pieces: int | None) -> None:
+    """When every endpoint refused, the client gets 503 with Retry-After, and the connection stays."""
+    stage = Stage(pieces, endpoints=2)
+    client = stage.client()
+    client.sends(request())
+    stage.opened[0].refuses()
+    stage.opened[1].refuses()
+    got = client.take()
+    assert got.startswith(b"HTTP/1.1 503 ") and b"\r\nRetry-After: 1\r\n" in got and not client.gone
+    assert stage.totals["in_flight"] == 0
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
+def test_an_idempotent_request_is_sent_again_when_its_connection_dies(stage: Stage, method: str) -> None:
+    """A reused connection that ends before the first response byte: the request goes out once more, on a new connection."""
+    client = stage.client()
+    client.sends(request())
+    stage.server(0).sends(OK)
+    client.take()
+    client.sends(request(method, "/again"))
+    stage.server(0).ends()
+    assert len(stage.opened) == 2
+    assert stage.server(1).take().startswith(f"{method} /again ".encode())
+    stage.server(1).sends(response("204 No Content"))
+    assert client.take().startswith(b"HTTP/1.1 204 ")
+
+
+def test_a_post_is_never_sent_twice(stage: Stage) -> None:
+    """RFC 9110 section 9.2.2: when a POST may have been received, the answer is 502."""
+    client = stage.client()
+    client.sends(request())
+    stage.server(0).sends(OK)
+    client.take()
+    client.sends(request("POST", "/", "Content-Length: 2", body=b"hi"))
+    stage.server(0).ends()
+    assert client.take().startswith(b"HTTP/1.1 502 ")
+    assert len(stage.opened) == 1
+
+
+def test_a_request_is_not_sent_a_third_time(stage: Stage) -> None:
+    """One retry by default; then 502."""
+    client = stage.client()
+    client.sends(request())
+    stage.server(0).ends()
+    stage.server(1).ends()
+    assert client.take().startswith(b"HTTP/1.1 502 ") and len(stage.opened) == 2
+
+
+def test_no_retry_once_a_response_byte_came(stage: Stage) -> None:
+    """An endpoint that dies inside its response head has answered: 502, and nothing is sent again."""
+    client = stage.client()
+    client.sends(request())
+    stage.server(0).sends(b"HTTP/1.1 200 OK\r\nContent-")
+    stage.server(0).ends()
+    assert client.take().startswith(b"HTTP/1.1 502 ") and len(stage.opened) == 1
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+        b"HTTP/2.0 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+        b"garbage\r\n\r\n",
+    ],
+)
+def test_a_malformed_response_is_502(pieces: int | None, broken: bytes) -> None:
+    """A response that breaks a MUST gives 502 (or a cut, where its head was good), and its connection is not used again."""
+    stage = Stage(pieces)
+    client = stage.client()
+    client.sends(request())
+    stage.server(0).sends(broken)
+    assert client.take().startswith(b"HTTP/1.1 502 ") or client.transport.aborted
+    assert stage.server(0).transport.aborted
+    client.lose()
+    assert stage.totals["in_flight"] == 0
+
+
+# --- clients that leave ------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_client_that_leaves_ends_its_exchange(stage: Stage) -> None:
+    """The endpoint's connection is reset, not returned to the pool."""
+    client = stage.client()
+    client.sends(request())
+    server = stage.server()
+    client.lose()
+    assert server.transport.aborted
+
+
+def test_a_client_that_leaves_during_connect_leaves_a_good_connection(stage: Stage) -> None:
+    """A connection that was being made for a client that left serves the next one."""
+    client = stage.client()
+    client.sends(request())
+    client.lose()
+    stage.server(0)
+    other = stage.client()
+    other.sends(request())
+    assert len(stage.opened) == 1
+    stage.server(0).sends(OK)
+    assert other.take() == OK
+
+
+def test_half_close_still_gets_the_answer(stage: Stage) -> None:
+    """A client that ends its side after the request gets the response, then the connection ends."""
+    client = stage.client()
+    client.sends(request())
+    client.ends()
+    assert not client.gone
+    stage.server().sends(OK)
+    assert b"\r\nConnection: close\r\n" in client.take() and client.gone
+
+
+# --- tunnels -----------------------------------------------------------------------------------------------------------------------------------------
+
+UPGRADE = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+SWITCH = response("101 Switching Protocols", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+
+
+def test_a_websocket_becomes_a_tunnel(stage: Stage) -> None:
+    """After 101, bytes pass both ways untouched; what the client sent before it is held until then."""
+    client = stage.client()
+    client.sends(request("GET", "/ws", *UPGRADE))
+    server = stage.server()
+    assert b"\r\nUpgrade: websocket\r\n" in server.take()
+    client.sends(b"early")
+    assert server.take() == b""
+    server.sends(SWITCH + b"hello")
+    got = client.take()
+    assert got.startswith(b"HTTP/1.1 101 ") and got.endswith(b"\r\n\r\nhello")
+    assert server.take() == b"early"
+    client.sends(b"\x81\x02hi")
+    assert server.take() == b"\x81\x02hi"
+    server.sends(b"\x81\x02yo")
+    assert client.take() == b"\x81\x02yo"
+    server.lose()
+    assert client.gone
+    client.lose()
+
+
+def test_a_refused_upgrade_is_an_ordinary_response(stage: Stage) -> None:
+    """An endpoint that answers 200 instead of 101 gets no tunnel; early client bytes are taken as the next request, not as its."""
+    client = stage.client()
+    client.sends(request("GET", "/ws", *UPGRADE))
+    client.sends(request("GET", "/after"))
+    stage.server().take()
+    stage.server().sends(OK)
+    assert client.take() == OK
+    assert stage.server().take().startswith(b"GET /after ")
+    stage.server().sends(OK)
+    assert client.take() == OK
+
+
+# --- back-pressure and time --------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_slow_client_stops_the_endpoint(stage: Stage) -> None:
+    """While the client's transport is full, nothing more is read from the endpoint."""
+    client = stage.client()
+    client.sends(request())
+    server = stage.server()
+    server.sends(response("200 OK", "Content-Length: 100", body=b"x" * 10))
+    client.side.pause_writing()
+    assert server.transport.paused
+    client.side.resume_writing()
+    assert not server.transport.paused
+    server.sends(b"x" * 90)
+    assert client.take().endswith(b"x" * 100)
+
+
+def test_a_slow_endpoint_stops_the_upload(stage: Stage) -> None:
+    """While the endpoint's transport is full, the client's bytes stay where they are; afterwards none is missing."""
+    client = stage.client()
+    client.sends(request("POST", "/", "Content-Length: 60", body=b"a" * 10))
+    server = stage.server()
+    server.side.pause_writing()
+    client.sends(b"b" * 20)
+    assert client.transport.paused and b"b" not in server.take().partition(b"\r\n\r\n")[2]
+    server.side.resume_writing()
+    assert not client.transport.paused
+    client.sends(b"c" * 30)
+    assert server.take() == b"b" * 20 + b"c" * 30
+    server.sends(OK)
+    assert client.take() == OK
+
+
+def test_draining_ends_connections_with_their_answer(stage: Stage) -> None:
+    """While the worker stops, each answer says Connection: close and the connection ends behind it."""
+    client = stage.client()
+    client.sends(request())
+    stage.traffic.drain(1.0)
+    stage.server().sends(OK)
+    assert b"\r\nConnection: close\r\n" in client.take() and client.gone

@@ -1,0 +1,71 @@
+"""The door itself: help, version, exit codes, and that looking costs little."""
+
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import lbjwt.cli
+from lbjwt.cli import main
+from lbjwt.cli.lazy import LazyGroup
+
+HEAVY = {"uvloop", "httptools", "cryptography", "joserfc", "aiohttp", "pydantic", "ruamel", "asyncio"}
+
+
+def test_help_lists_every_command():
+    """`lbjwt` and `lbjwt --help` say what there is."""
+    for arguments in ([], ["--help"], ["-h"]):
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == 0
+        for name in ("serve", "check", "schema", "demo", "keys", "token"):
+            assert f"\n  {name} " in result.stdout
+
+
+def test_the_listed_line_is_the_one_of_the_command():
+    """The help that is shown without importing a command agrees with the command itself."""
+    assert isinstance(main, LazyGroup)
+    context = click.Context(main)
+    for name in main.list_commands(context):
+        command = main.get_command(context, name)
+        assert command is not None
+        assert command.name == name
+        assert lbjwt.cli._COMMANDS[name][1]
+        result = CliRunner().invoke(main, [name, "--help"])
+        assert result.exit_code == 0
+
+
+def test_an_unknown_command_is_a_usage_error():
+    """Exit code 2, the message on standard error."""
+    result = CliRunner().invoke(main, ["server"])
+    assert result.exit_code == 2
+    assert "server" in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "banned"),
+    [
+        ("import lbjwt", HEAVY | {"click"}),
+        ("from lbjwt.cli import main; main(['--version'], standalone_mode=False)", HEAVY - {"asyncio"}),
+        ("from lbjwt.cli import main; main(['--help'], standalone_mode=False)", HEAVY - {"asyncio"}),
+        (
+            "from lbjwt.cli import main; main(['schema'], standalone_mode=False)",
+            {"uvloop", "httptools", "cryptography", "aiohttp"},
+        ),
+    ],
+)
+def test_looking_is_cheap(code: str, banned: set[str]):
+    """What was not asked for is not imported: a shell prompt or a container probe may call this every second."""
+    report = f"{code}\nimport sys\nprint(sorted({{name.partition('.')[0] for name in sys.modules}} & {banned!r}), file=sys.stderr)"
+    finished = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, timeout=60, check=True)
+    assert finished.stderr == "[]\n"
+
+
+def test_the_module_is_a_door_too():
+    """`python -m lbjwt` is the command under its own name."""
+    finished = subprocess.run(
+        [sys.executable, "-m", "lbjwt", "--version"], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert finished.stdout.startswith("lbjwt ")

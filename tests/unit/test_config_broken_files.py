@@ -1,0 +1,220 @@
+"""
+A corpus of broken files: one good file, and for each entry one change that breaks it.
+
+A change is (old text, new text); ``^`` in the new text marks where the problem must be reported, and is taken out before reading.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from lbjwt.config.load import examine_text
+from lbjwt.config.problems import key_path_text
+
+GOOD = """\
+listeners:
+  - address: 127.0.0.1:8080
+    tls: {certificate: cert.pem, private_key: key.pem}
+issuers:
+  main:
+    issuer: https://issuer.example
+    audiences: [api]
+    algorithms: [RS256, ES256]
+    jwks_file: jwks.json
+    clock_skew: 60s
+clusters:
+  main:
+    endpoints:
+      - {address: 127.0.0.1:9001, weight: 1}
+      - {address: "unix:/run/app.sock"}
+    connect_timeout: 2s
+token_cache: {max_bytes: 64MiB}
+claim_to_headers:
+  - {claim: sub, header: X-Jwt-Sub}
+forward_token: true
+realm: lbjwt
+trusted_proxies: [10.0.0.0/8]
+limits: {max_token: 8KiB}
+timeouts: {request_head: 10s}
+workers: 1
+admin: {address: 127.0.0.1:9900}
+access_log: {path: "-"}
+"""
+
+REMOTE = "remote_jwks: {uri: https://issuer.example/jwks}"
+
+CORPUS: list[tuple[str, str, str, str]] = [
+    # old text, new text with the place, key path, part of the sentence
+    # unknown and missing keys
+    ("realm:", "^raelm:", "raelm", 'unknown key; did you mean "realm"?'),
+    ("connect_timeout:", "^connect_timout:", "clusters.main.connect_timout", 'did you mean "connect_timeout"?'),
+    ("connect_timeout:", "^connect-timeout:", "clusters.main.connect-timeout", 'did you mean "connect_timeout"?'),
+    ("audiences: [api]", "audiences: [api]\n    ^scopes: [a]", "issuers.main.scopes", 'did you mean "required_scopes"?'),
+    ("clock_skew:", "^leeway:", "issuers.main.leeway", 'did you mean "clock_skew"?'),
+    ("max_token:", "^max_tokens:", "limits.max_tokens", 'did you mean "max_token"?'),
+    ("weight:", "^wieght:", "clusters.main.endpoints[0].wieght", 'did you mean "weight"?'),
+    ("certificate:", "^cert:", "listeners[0].tls.cert", 'did you mean "certificate"?'),
+    ("realm: lbjwt", "^jwks_file: x", "jwks_file", "the place for it is issuers.<label>.jwks_file"),
+    ("realm: lbjwt", "^leeway: 5s", "leeway", "the place for it is issuers.<label>.clock_skew"),
+    ("realm: lbjwt", "^zebra: 5s", "zebra", "unknown key"),
+    ("realm: lbjwt", "^5: 5s", "5", "unknown key"),
+    ("clock_skew: 60s", "^workers: 1", "issuers.main.workers", "the place for it is workers"),
+    ("{claim: sub, header: X-Jwt-Sub}", "^{claim: sub}", "claim_to_headers[0].header", "is required"),
+    ("certificate: cert.pem, ", "", "listeners[0].tls.certificate", "is required"),
+    ("  - address: 127.0.0.1:8080\n    tls:", "  - ^tls:", "listeners[0].address", "is required"),
+    ("realm:", "realm: again\n^realm:", "realm", "a second time"),
+    # wrong kinds
+    ("forward_token: true", "forward_token: ^yes", "forward_token", 'true or false; did you mean "true"?'),
+    ("forward_token: true", "forward_token: ^1", "forward_token", "true or false"),
+    ("forward_token: true", "^forward_token:", "forward_token", "has no value"),
+    ("limits: {max_token: 8KiB}", "^limits:", "limits", "has no value"),
+    ("limits: {max_token: 8KiB}", "limits: ^8KiB", "limits", "must be a mapping"),
+    ("realm: lbjwt", "realm: ^42", "realm", "must be text; put it in quotes"),
+    ("audiences: [api]", "audiences: ^api", "issuers.main.audiences", "must be a list"),
+    ("audiences: [api]", "audiences: [^42]", "issuers.main.audiences[0]", "must be text; put it in quotes"),
+    ("audiences: [api]", "audiences: [api, ^\"\"]", "issuers.main.audiences[1]", "must not be empty"),
+    ("audiences: [api]", "audiences: ^[api, api]", "issuers.main.audiences", "twice"),
+    ("weight: 1", "weight: ^heavy", "clusters.main.endpoints[0].weight", "whole number"),
+    ("weight: 1", 'weight: ^"1"', "clusters.main.endpoints[0].weight", "whole number, without quotes"),
+    ("weight: 1", "weight: ^1.5", "clusters.main.endpoints[0].weight", "whole number"),
+    ("weight: 1", "weight: ^0", "clusters.main.endpoints[0].weight", "at least 1"),
+    ("weight: 1", "weight: ^1001", "clusters.main.endpoints[0].weight", "at most 1000"),
+    ("weight: 1", "weight: ^true", "clusters.main.endpoints[0].weight", "whole number"),
+    ("issuers:\n  main:", "issuers:\n  ^- main:", "issuers", "must be a mapping"),
+    # durations and sizes
+    ("clock_skew: 60s", "clock_skew: ^60", "issuers.main.clock_skew", 'needs a unit (ms, s, m, h, d); did you mean "60s"?'),
+    ("clock_skew: 60s", "clock_skew: ^301s", "issuers.main.clock_skew", "from 0s to 5m"),
+    ("clock_skew: 60s", "clock_skew: ^1.5s", "issuers.main.clock_skew", 'did you mean "1500ms"?'),
+    ("connect_timeout: 2s", "connect_timeout: ^0s", "clusters.main.connect_timeout", "from 10ms to 1m"),
+    ("connect_timeout: 2s", "connect_timeout: ^.nan", "clusters.main.connect_timeout", "needs a unit"),
+    ("connect_timeout: 2s", "connect_timeout: ^[2s]", "clusters.main.connect_timeout", "a duration is text"),
+    ("max_token: 8KiB", "max_token: ^8KB", "limits.max_token", 'did you mean "8KiB"?'),
+    ("max_token: 8KiB", "max_token: ^1MiB", "limits.max_token", "from 256 to 64KiB"),
+    ("max_token: 8KiB", "max_token: ^-1", "limits.max_token", "from 256"),
+    ("max_token: 8KiB", "max_request_head: 4KiB, max_token: ^8KiB", "limits.max_token", "does not fit max_request_head"),
+    ("max_bytes: 64MiB", "max_bytes: ^64.5MiB", "token_cache.max_bytes", "a size is a whole number"),
+    # addresses
+    ("127.0.0.1:8080", "^127.0.0.1:80800", "listeners[0].address", "port"),
+    ("127.0.0.1:8080", "^8080", "listeners[0].address", "is text"),
+    ("127.0.0.1:8080", "^http://127.0.0.1:8080", "listeners[0].address", "brackets"),
+    ("127.0.0.1:8080", "^unix:/run/lb.sock", "listeners[0].address", "not offered"),
+    ("address: 127.0.0.1:9001", "address: ^127.0.0.1:0", "clusters.main.endpoints[0].address", "from 1 to 65535"),
+    ("address: 127.0.0.1:9001", 'address: ^":9001"', "clusters.main.endpoints[0].address", "needs a host"),
+    ("address: 127.0.0.1:9001", "address: ^0.0.0.0:9001", "clusters.main.endpoints[0].address", "nowhere to connect"),
+    ("address: 127.0.0.1:9001", "address: ^127.0.0.1:8080", "clusters.main.endpoints[0].address", "round in circles"),
+    ('"unix:/run/app.sock"', "127.0.0.1:9001", "clusters.main.endpoints", "stands here twice"),
+    ("{address: 127.0.0.1:9900}", "{address: ^127.0.0.1:8080}", "admin.address", "a listener already"),
+    # issuers and keys
+    ("    issuer: https://issuer.example\n", "", "issuers.main", "give issuer"),
+    ("issuer: https://issuer.example\n", "issuer: https://issuer.example\n    any_issuer: true\n", "issuers.main", "contradicts issuer"),
+    ("    audiences: [api]\n", "", "issuers.main", "give audiences"),
+    ("audiences: [api]", "audiences: [api]\n    any_audience: true", "issuers.main", "contradicts audiences"),
+    ("    jwks_file: jwks.json\n", "", "issuers.main", "give the keys"),
+    ("jwks_file: jwks.json", "jwks_file: jwks.json\n    pem_file: ^key.pem", "issuers.main.pem_file", "jwks_file and pem_file are given"),
+    ("jwks_file: jwks.json", "secret_file: s", "issuers.main.algorithms", "every algorithm is one of HS256"),
+    ("algorithms: [RS256, ES256]", "algorithms: [RS256, ^none]", "issuers.main.algorithms[1]", '"none" is never accepted'),
+    ("algorithms: [RS256, ES256]", "algorithms: [^NoNe]", "issuers.main.algorithms[0]", '"none" is never accepted'),
+    ("algorithms: [RS256, ES256]", "algorithms: [^rs256]", "issuers.main.algorithms[0]", 'did you mean "RS256"?'),
+    ("algorithms: [RS256, ES256]", "algorithms: ^[HS256]", "issuers.main.algorithms", "need a secret"),
+    ("algorithms: [RS256, ES256]", "algorithms: ^[]", "issuers.main.algorithms", "at least 1"),
+    ("  main:\n    issuer:", "  ^main issuer:\n    issuer:", "issuers.main issuer", "a label"),
+    ("jwks_file: jwks.json", 'jwks_file: ^""', "issuers.main.jwks_file", "not empty"),
+    ("jwks_file: jwks.json", REMOTE.replace("https:", "^http:"), "issuers.main.remote_jwks.uri", "plain http"),
+    ("jwks_file: jwks.json", REMOTE.replace("https:", "^file:"), "issuers.main.remote_jwks.uri", "must be an https URL"),
+    ("jwks_file: jwks.json", REMOTE.replace("https://", "^https://user:pass@"), "issuers.main.remote_jwks.uri", "password"),
+    ("jwks_file: jwks.json", REMOTE.replace("https://issuer.example", "^https://169.254.169.254"), "issuers.main.remote_jwks.uri", "link-local"),
+    ("jwks_file: jwks.json", REMOTE.replace("https://issuer.example/jwks", '^"https://x/#y"'), "issuers.main.remote_jwks.uri", "fragment"),
+    ("jwks_file: jwks.json", REMOTE.replace("https://issuer.example", "^https://x:99999"), "issuers.main.remote_jwks.uri", "not a URL"),
+    # headers, networks and the rest
+    ("header: X-Jwt-Sub", "header: ^Host", "claim_to_headers[0].header", "fixed meaning"),
+    ("header: X-Jwt-Sub", "header: ^content-length", "claim_to_headers[0].header", "fixed meaning"),
+    ("header: X-Jwt-Sub", "header: ^X-Forwarded-User", "claim_to_headers[0].header", "fixed meaning"),
+    ("header: X-Jwt-Sub", "header: ^X_Jwt_Sub", "claim_to_headers[0].header", "letters, digits and hyphens"),
+    ("header: X-Jwt-Sub", 'header: ^"X-Jwt\\r\\nEvil"', "claim_to_headers[0].header", "letters, digits and hyphens"),
+    ("X-Jwt-Sub}\n", "X-Jwt-Sub}\n  - {claim: name, header: x-jwt-sub}\n", "claim_to_headers", "one header name"),
+    ("claim: sub", 'claim: ^"a\\x1bb"', "claim_to_headers[0].claim", "cannot be seen"),
+    ("10.0.0.0/8", "^10.0.0.1/8", "trusted_proxies[0]", 'did you mean "10.0.0.0/8"?'),
+    ("10.0.0.0/8", "^ten", "trusted_proxies[0]", "prefix length"),
+    ("workers: 1", "workers: ^0", "workers", "from 1 to 1024, or auto"),
+    ("workers: 1", "workers: ^Auto", "workers", "from 1 to 1024, or auto"),
+    ("workers: 1", "workers: ^true", "workers", "from 1 to 1024, or auto"),
+    ("realm: lbjwt", "realm: ^'a \"b\"'", "realm", "without quotes"),
+    ("realm: lbjwt", "header_names: ^Dropp", "header_names", 'did you mean "drop"?'),
+    ('path: "-"', "path: ^jwks.json", "access_log.path", "the log would spoil"),
+    # not YAML
+    ("realm: lbjwt", "realm: lbjwt\n^\tfoo: 1", "", "a tab"),
+    ("realm: lbjwt", "realm: lbjwt^: x", "", "a second"),
+    ("realm: lbjwt", "realm: ^!env REALM", "realm", "tags"),
+    ("realm: lbjwt", "^<<: {realm: x}", "", "merge keys"),
+]  # fmt: skip
+
+
+def test_the_good_file_is_good():
+    """Every entry of the corpus breaks a file that has no problem itself."""
+    examination = examine_text(GOOD, Path("/etc/lbjwt"))
+    assert examination.problems == ()
+    assert examination.configuration is not None
+
+
+@pytest.mark.parametrize(("old", "new", "path", "part"), CORPUS)
+def test_each_broken_file_is_told_with_its_place(old: str, new: str, path: str, part: str):
+    """One change gives one error, at its line and column, under its key path, with its sentence."""
+    assert old in GOOD
+    text = GOOD.replace(old, new, 1)
+    mark = text.find("^") if "^" in new else -1
+    text = text.replace("^", "", 1) if mark >= 0 else text
+    examination = examine_text(text, Path("/etc/lbjwt"), "lbjwt.yaml")
+    errors = [problem for problem in examination.problems if problem.level == "error"]
+    rendered = "\n".join(problem.render("lbjwt.yaml") for problem in errors)
+    assert len(errors) == 1, rendered
+    assert key_path_text(errors[0].path) == path
+    assert part in rendered
+    if mark >= 0:
+        before = text[:mark]
+        place = (before.count("\n") + 1, mark - (before.rfind("\n") + 1) + 1)
+        assert (errors[0].line, errors[0].column) == place, rendered
+    assert errors[0].line is not None
+    assert rendered.startswith("lbjwt.yaml:")
+
+
+def test_all_problems_come_in_one_run_in_the_order_of_the_lines():
+    """A file with a problem in every section gets them all, top to bottom."""
+    text = GOOD
+    changes = [
+        ("127.0.0.1:8080", "127.0.0.1:x"),
+        ("    issuer: https://issuer.example\n", ""),
+        ("RS256,", "none,"),
+        ("weight: 1", "weight: 0"),
+    ]
+    changes += [
+        ("header: X-Jwt-Sub", "header: Host"),
+        ("realm: lbjwt", "realms: lbjwt"),
+        ("workers: 1", "workers: many"),
+        ("8KiB", "8KB"),
+    ]
+    for old, new in changes:
+        text = text.replace(old, new, 1)
+    problems = examine_text(text, Path("/")).problems
+    assert len(problems) == len(changes)
+    assert [problem.line for problem in problems] == sorted(problem.line or 0 for problem in problems)
+
+
+def test_no_sentence_repeats_a_value_that_could_be_a_secret():
+    """A secret pasted into the wrong place is not printed: logs of failed starts are kept and shared."""
+    canary = "S3cr3tCanary"
+    for old, key in (
+        ("realm: lbjwt", "realm"),
+        ("clock_skew: 60s", "clock_skew"),
+        ("workers: 1", "workers"),
+        ("max_bytes: 64MiB", "max_bytes"),
+    ):
+        text = GOOD.replace(old, f'{key}: "{canary}\\x00"', 1)
+        rendered = "\n".join(problem.render("f") for problem in examine_text(text, Path("/")).problems)
+        assert rendered
+        assert canary not in rendered
+
+
+def test_control_characters_of_a_file_do_not_reach_the_terminal():
+    """An escape sequence in a key is shown, not performed."""
+    problems = examine_text(GOOD + '"\\x1b[31mred": 1\n', Path("/")).problems
+    assert [problem.render("f") for problem in problems] == ["f:28:1: \\x1b[31mred: unknown key"]

@@ -1,0 +1,128 @@
+"""YAML documents: values, places, and the faults of hostile and of careless files."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lbjwt.config.document import MAX_BYTES, DocumentError, read
+
+
+def faults(text: str) -> list[tuple[int, int, str]]:
+    """Line, column and sentence of each fault."""
+    with pytest.raises(DocumentError) as caught:
+        read(text)
+    return [(fault.line, fault.column, fault.message) for fault in caught.value.faults]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1", 1), ("-3", -3), ("010", 10), ("0o17", 15), ("0x1F", 31), ("1.5", 1.5), ("1e3", 1000.0), (".5", 0.5), (".inf", float("inf")),
+        ("-.INF", float("-inf")), ("true", True), ("FALSE", False), ("null", None), ("~", None), ("", None), ("yes", "yes"), ("on", "on"),
+        ("1:30", "1:30"), ("1_000", "1_000"), ("2001-01-01", "2001-01-01"), ("'1'", "1"), ('"true"', "true"), (":8080", ":8080"),
+        ("unix:/run/a.sock", "unix:/run/a.sock"), ("[a, 1]", ["a", 1]), ("{a: {b: 1}}", {"a": {"b": 1}}), ("|\n    two\n    lines\n", "two\nlines\n"),
+        ("'!'", "!"),
+    ],
+)  # fmt: skip
+def test_values_follow_the_core_schema_of_yaml_1_2(text: str, value: object):
+    """Plain scalars are what YAML 1.2 says they are; the surprises of YAML 1.1 stay text."""
+    assert read(f"key: {text}").data == {"key": value}
+
+
+def test_an_empty_document_is_an_empty_mapping():
+    """Nothing but comments configures nothing, which the model then complains about."""
+    for text in ("", "# a comment\n", "---\n", "\n\n"):
+        assert read(text).data in ({}, None)
+
+
+def test_places_count_from_one():
+    """Keys and values, in block and flow style, know their line and column."""
+    root = read("a:\n  - b: 1\n    c: {d: 2, e: [3, 4]}\n")
+    assert root.place(("a",), key=True) == (1, 1)
+    assert root.place(("a", 0)) == (2, 5)
+    assert root.place(("a", 0, "b")) == (2, 8)
+    assert root.place(("a", 0, "c", "e", 1)) == (3, 22)
+    assert root.place(("a", 0, "c", "d"), key=True) == (3, 9)
+
+
+def test_what_is_not_there_is_shown_at_its_nearest_holder():
+    """A missing key is shown at the key of the mapping that lacks it."""
+    root = read("a:\n  b:\n    c: 1\n")
+    assert root.place(("a", "b", "x", "y")) == (2, 3)
+    assert root.place(("z",)) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "part"),
+    [
+        ("a: 1\nb: 2\na: 3\n", 3, 1, "second time, first on line 1"),
+        ("a: 1\n'a': 3\n", 2, 1, "second time"),
+        ("a: {b: 1, b: 2}\n", 1, 11, "second time"),
+        ("a:\n\tb: 1\n", 2, 1, "tab"),
+        ("a: b: c\n", 1, 5, "a second"),
+        ("a: [::1]:80\n", 1, 9, "quotes"),
+        ("a: 'x\n", 2, 1, "quoted scalar"),
+        ("a: [1, 2\n", 2, 1, "flow sequence"),
+        ("a: 1\n  b: 2\n", 2, 4, "indented too far"),
+        ("a: 1\n---\nb: 2\n", 2, 1, "second document"),
+        ("%YAML 1.1\n---\na: yes\n", 2, 1, "YAML 1.2"),
+        ("a: !!int '1'\n", 1, 4, "tags"),
+        ("a: !secret x\n", 1, 4, "tags"),
+        ("a: !!python/object/apply:os.system [x]\n", 1, 4, "tags"),
+        ("? [a]\n: b\n", 1, 3, "a key is text"),
+        ("? {a: 1}\n: b\n", 1, 3, "a key is text"),
+        ("a: &x 1\n? *x\n: b\n", 2, 3, "a key is text"),
+        ("<<: {a: 1}\n", 1, 1, "merge keys"),
+        ("a: *nowhere\n", 1, 4, "no anchor"),
+        ("a: &x [1, *x]\n", 1, 11, "no anchor"),
+        ("a: \x07\n", 1, 4, "U+0007"),
+        ("a: 1\nb: \x00\n", 2, 4, "U+0000"),
+        ("a: \ud800\n", 1, 4, "U+D800"),
+        ("[" * 100, 1, 33, "32 levels"),
+        ("x" * (MAX_BYTES + 1), 1, 1, "larger than 1 MiB"),
+        ("é" * (MAX_BYTES // 2 + 1), 1, 1, "larger than 1 MiB"),
+    ],
+)
+def test_faults_have_a_place_and_a_sentence(text: str, line: int, column: int, part: str):
+    """Each fault of syntax is told at the place where it is."""
+    found = faults(text)
+    assert found[0][:2] == (line, column)
+    assert part in found[0][2]
+
+
+def test_several_faults_are_told_in_one_run():
+    """A duplicate key does not hide the tag after it."""
+    assert [line for line, _, _ in faults("a: 1\na: 2\nb: !x 3\nc: 1\nc: 2\n")] == [2, 3, 5]
+
+
+def test_the_value_of_a_duplicate_key_is_not_taken_for_the_first():
+    """Between two values of one key none wins: the document is refused."""
+    assert len(faults("a: 1\na: 2\na: 3\n")) == 2
+
+
+def test_aliases_stand_for_their_anchor():
+    """An alias is the same value again."""
+    assert read("a: &x [1, 2]\nb: *x\nc: {d: *x}\n").data == {"a": [1, 2], "b": [1, 2], "c": {"d": [1, 2]}}
+
+
+def test_an_alias_bomb_is_refused_while_reading():
+    """Nine to the power of nine values cost no memory: expansion is counted before it happens."""
+    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 10)]
+    assert "aliases expanded" in faults("\n".join(lines))[0][2]
+
+
+def test_a_list_without_end_is_refused_while_reading():
+    """Reading stops at the limit, not at the end of the file."""
+    assert faults("- a\n" * 100_000) == [(10_000, 3, "more than 10000 values, aliases expanded")]
+
+
+@given(st.text(alphabet=st.sampled_from("ab:- \n[]{}&*!|>'\"#,?%@`<~0.\t\\"), max_size=60))
+def test_any_text_is_a_document_or_a_document_error(text: str):
+    """No text makes the reader fail in another way."""
+    found = []
+    try:
+        read(text)
+    except DocumentError as error:
+        found = error.faults
+    assert all(fault.line >= 1 and fault.column >= 1 and fault.message for fault in found)

@@ -1,0 +1,154 @@
+"""The TLS side of a listener: the profile, and what goes wrong with certificate files, in words."""
+
+import datetime
+import socket
+import ssl
+import threading
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from lbjwt.net.tls import TLSError, server_context
+
+PEM = serialization.Encoding.PEM
+PKCS8 = serialization.PrivateFormat.PKCS8
+PLAIN = serialization.NoEncryption()
+
+
+def certify(key):
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+        .public_bytes(PEM)
+    )
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A certificate with its key, and a key that belongs to another."""
+    folder = tmp_path_factory.mktemp("tls")
+    key = ec.generate_private_key(ec.SECP256R1())
+    other = ec.generate_private_key(ec.SECP256R1())
+    small = rsa.generate_private_key(65537, 1024)  # noqa: S505 - too small is what the test is about
+    (folder / "cert.pem").write_bytes(certify(key))
+    (folder / "key.pem").write_bytes(key.private_bytes(PEM, PKCS8, PLAIN))
+    (folder / "other.pem").write_bytes(other.private_bytes(PEM, PKCS8, PLAIN))
+    (folder / "small-cert.pem").write_bytes(certify(small))
+    (folder / "small.pem").write_bytes(small.private_bytes(PEM, PKCS8, PLAIN))
+    (folder / "locked.pem").write_bytes(key.private_bytes(PEM, PKCS8, serialization.BestAvailableEncryption(b"x")))
+    (folder / "noise.pem").write_bytes(b"not a key")
+    (folder / "half.pem").write_bytes(b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+    return folder
+
+
+def handshake(context, client):
+    """Version, suite and ALPN of a handshake over a socket pair."""
+    left, right = socket.socketpair()
+    left.settimeout(5)
+    right.settimeout(5)
+
+    def serve():
+        try:
+            with context.wrap_socket(left, server_side=True):
+                pass
+        except OSError:
+            pass
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        with client.wrap_socket(right, server_hostname="localhost") as tls:
+            return tls.version(), tls.cipher()[0], tls.selected_alpn_protocol()
+    finally:
+        right.close()
+        left.close()
+        thread.join()
+
+
+def client_context(files):
+    context = ssl.create_default_context(cafile=str(files / "cert.pem"))
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    return context
+
+
+def test_tls_13_by_default_and_12_when_asked(files):
+    """A modern client gets TLS 1.3, an older one TLS 1.2 with a forward-secret AEAD suite; ALPN is http/1.1."""
+    context = server_context(files / "cert.pem", files / "key.pem", key="listeners[0].tls")
+    client = client_context(files)
+    assert handshake(context, client)[::2] == ("TLSv1.3", "http/1.1")
+    client.maximum_version = ssl.TLSVersion.TLSv1_2
+    version, suite, _ = handshake(context, client)
+    assert version == "TLSv1.2"
+    assert suite.startswith("ECDHE-ECDSA-")
+
+
+def test_old_versions_and_weak_suites_are_refused(files):
+    """TLS 1.1 and a suite without forward secrecy end in a failed handshake (RFC 9325 sections 3.1.1 and 4.1)."""
+    context = server_context(files / "cert.pem", files / "key.pem", key="k")
+    assert {cipher["protocol"] for cipher in context.get_ciphers()} <= {"TLSv1.2", "TLSv1.3"}
+    for cipher in context.get_ciphers():
+        assert cipher["aead"], cipher["name"]
+    assert context.options & ssl.OP_NO_RENEGOTIATION
+    assert context.options & ssl.OP_NO_COMPRESSION
+    weak = client_context(files)
+    weak.maximum_version = ssl.TLSVersion.TLSv1_2
+    weak.set_ciphers("ECDHE-ECDSA-AES128-SHA:AES128-SHA:AES128-GCM-SHA256")
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        handshake(context, weak)
+
+
+@pytest.mark.parametrize(
+    ("certificate", "private_key", "sentence"),
+    [
+        ("missing.pem", "key.pem", r"listeners\[0\].tls.certificate: cannot read .*missing.pem: No such file"),
+        ("cert.pem", "missing.pem", r"tls.private_key: cannot read .*missing.pem: No such file"),
+        ("cert.pem", "other.pem", "other.pem does not belong to the certificate .*cert.pem"),
+        ("cert.pem", "small.pem", "small.pem does not belong to the certificate .*cert.pem"),
+        ("cert.pem", "locked.pem", r"tls.private_key: .*locked.pem is encrypted"),
+        ("cert.pem", "noise.pem", r"tls.private_key: .*noise.pem is not a PEM file"),
+        ("noise.pem", "key.pem", r"tls.certificate: .*noise.pem is not a PEM file"),
+        ("small-cert.pem", "small.pem", "small-cert.pem is too small"),
+        ("cert.pem", "half.pem", r"listeners\[0\].tls: "),
+        ("key.pem", "key.pem", r"listeners\[0\].tls: "),
+        (".", "key.pem", "Is a directory"),
+    ],
+)
+def test_what_is_wrong_with_the_files(files, certificate, private_key, sentence):
+    """Each mistake with the two files is a sentence with the configuration key and the file."""
+    with pytest.raises(TLSError, match=sentence):
+        server_context(files / certificate, files / private_key, key="listeners[0].tls")
+
+
+def test_a_session_of_one_listener_is_no_session_of_another(files):
+    """A ticket from one context is not accepted by a second one with the same certificate (CVE-2025-23419)."""
+    client = client_context(files)
+    client.maximum_version = ssl.TLSVersion.TLSv1_2
+    first = server_context(files / "cert.pem", files / "key.pem", key="k")
+    second = server_context(files / "cert.pem", files / "key.pem", key="k")
+
+    def resumed(context, session):
+        left, right = socket.socketpair()
+        left.settimeout(5)
+        right.settimeout(5)
+        thread = threading.Thread(target=lambda: context.wrap_socket(left, server_side=True).close())
+        thread.start()
+        with client.wrap_socket(right, server_hostname="localhost", session=session) as tls:
+            result = tls.session_reused, tls.session
+        thread.join()
+        left.close()
+        return result
+
+    _, session = resumed(first, None)
+    assert resumed(first, session)[0]
+    assert not resumed(second, session)[0]
