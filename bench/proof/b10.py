@@ -23,7 +23,8 @@ def run(n: int, directory: Path) -> Result:
             for index in range(count):
                 if chance.random() < EVIL_SHARE:
                     target = (
-                        f"/evil/surplus?what={chance.choice(['bytes', 'response', 'response', 'crlf'])}&when={chance.choice(['same', 'soon', 'idle'])}"
+                        f"/evil/surplus?what={chance.choice(['bytes', 'response', 'response', 'crlf'])}"
+                        f"&when={chance.choice(['same', 'soon', 'idle'])}"
                         f"&ms={chance.choice(['0', '0.5', '1', '3', '10'])}&id={{id}}"
                     )
                     yield from jobs(1, stage.token, prefix=f"e{number}-{index}", target=target)

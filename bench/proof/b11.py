@@ -81,7 +81,8 @@ def run(n: int, directory: Path) -> Result:
                 }[kind]
                 if not fine:
                     wrong.append(
-                        f"{sample.id}: {sample.outcome.value} {sample.status} after {sample.interim} interim, body {sample.body_size} {sample.problem}"
+                        f"{sample.id}: {sample.outcome.value} {sample.status} after {sample.interim} interim, "
+                        f"body {sample.body_size} {sample.problem}"
                     )
     bad = tally.count() + len(wrong)
     figure = f"{tally.count()} findings, {len(wrong)} wrong answers"

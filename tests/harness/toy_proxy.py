@@ -133,7 +133,7 @@ class ToyProxy:
 
 
 async def main(
-    port: str, backend_port: str, fault: str, access_log: str, jwks: str, issuer: str, audience: str
+    port: str, backend_port: str, fault: str, access_log: str, keys: str, issuer: str, audience: str
 ) -> None:
     """Serve until killed."""
     shadow = ShadowVerifier(json.loads(keys), issuer, audience)
