@@ -1,3 +1,4 @@
+cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
 from lbjwt.http1._buffer cimport Buffer, Slice
@@ -57,5 +58,6 @@ cdef class ClientSide(Downstream):
     cdef void _set_deadline(self, double seconds) noexcept
 
 
+@cython.final
 cdef class TlsClientSide(ClientSide):
     """A client connection under TLS."""

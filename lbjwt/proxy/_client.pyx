@@ -29,7 +29,7 @@ cdef class ClientSide(Downstream):
         self.policy = policy
         self.phase = GONE
 
-    # --- asyncio ---------------------------------------------------------------------------------------------------------------------------------
+    # --- asyncio ------------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport):
         cdef Traffic traffic = self.traffic
@@ -86,7 +86,7 @@ cdef class ClientSide(Downstream):
         if self.exchange is not None and self.exchange.upstream is not None:
             self.exchange.upstream.resume()
 
-    # --- requests --------------------------------------------------------------------------------------------------------------------------------
+    # --- requests -----------------------------------------------------------------------------------------------------
 
     cdef void _learn_peer(self, object transport):
         cdef bytes text
@@ -237,7 +237,7 @@ cdef class ClientSide(Downstream):
             self.held = None
             self._consume(data)
 
-    # --- responses -------------------------------------------------------------------------------------------------------------------------------
+    # --- responses ----------------------------------------------------------------------------------------------------
 
     cdef void interim(self, ResponseHead head):
         cdef Buffer out = self.traffic.out
@@ -398,7 +398,7 @@ cdef class ClientSide(Downstream):
             self.held = None
             self._consume(data)
 
-    # --- ends ------------------------------------------------------------------------------------------------------------------------------------
+    # --- ends ---------------------------------------------------------------------------------------------------------
 
     cdef void _linger(self):
         self.phase = LINGERING

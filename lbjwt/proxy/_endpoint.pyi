@@ -1,11 +1,13 @@
 """The endpoint side of HTTP/1.1."""
 
 from asyncio import BaseTransport
+from typing import final
 
 from lbjwt.proxy._exchange import Upstream
 from lbjwt.proxy._traffic import Traffic
 from lbjwt.upstream._cluster import Endpoint
 
+@final
 class EndpointSide(Upstream):
     """The asyncio protocol of one connection to an endpoint.
 

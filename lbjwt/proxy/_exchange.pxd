@@ -1,3 +1,4 @@
+cimport cython
 from libc.stdint cimport int64_t
 
 from lbjwt._fastverify cimport DenyReason, Grant
@@ -48,6 +49,7 @@ cdef class Upstream(Wire):
     cdef void release(self, bint whole)
 
 
+@cython.final
 cdef class Exchange:
     """One request and its response."""
     cdef Traffic traffic

@@ -1,7 +1,8 @@
 """One request and its response, from the admitted head to the last byte.
 
-Knows who decides (gate, cluster), what was sent where, and when sending again is safe. Knows nothing of how either side frames its bytes: a client side
-is a `Downstream`, an endpoint side an `Upstream`, and nothing here assumes that a connection carries one exchange at a time.
+Knows who decides (gate, cluster), what was sent where, and when sending again is safe. Knows nothing of how either side
+frames its bytes: a client side is a `Downstream`, an endpoint side an `Upstream`, and nothing here assumes that a
+connection carries one exchange at a time.
 
 | state      | event                          | next                                                                                     |
 | ---------- | ------------------------------ | ---------------------------------------------------------------------------------------- |
@@ -103,7 +104,7 @@ cdef Exchange new_exchange(Traffic traffic, Downstream downstream):
 
 cdef class Exchange:
 
-    # --- request ---------------------------------------------------------------------------------------------------------------------------------
+    # --- request ------------------------------------------------------------------------------------------------------
 
     cdef void begin(self, RequestHead head, RequestPolicy policy, Slice peer, bint trusted, const char *body, Py_ssize_t size, bint end):
         """Judge and forward. body: what of it came with the head; end: that is all of it."""
@@ -269,7 +270,7 @@ cdef class Exchange:
         if self.upstream is not None:
             self.upstream.request_body(body, size, end)
 
-    # --- response --------------------------------------------------------------------------------------------------------------------------------
+    # --- response -----------------------------------------------------------------------------------------------------
 
     cdef void interim(self, ResponseHead head):
         self.replayable = False
@@ -295,7 +296,7 @@ cdef class Exchange:
         if end:
             self.finish(True)
 
-    # --- tunnel ----------------------------------------------------------------------------------------------------------------------------------
+    # --- tunnel -------------------------------------------------------------------------------------------------------
 
     cdef void tunnel_up(self, const char *data, Py_ssize_t size):
         self.request_bytes += size
@@ -318,7 +319,7 @@ cdef class Exchange:
         if self.client_ended and self.endpoint_ended:
             self.finish(True)
 
-    # --- ends ------------------------------------------------------------------------------------------------------------------------------------
+    # --- ends ---------------------------------------------------------------------------------------------------------
 
     cdef void upstream_lost(self):
         """The endpoint's connection ended before the response was whole."""
