@@ -51,7 +51,7 @@ cdef class ClientSide(Downstream):
     cdef Py_ssize_t _discard(self, Py_ssize_t size)
     cdef Py_ssize_t _take_tunnel(self, const char *at, Py_ssize_t size)
     cdef void _refuse_head(self, int status)
-    cdef void _send_answer(self, Answer answer, const char *request_id, bint keep_alive)
+    cdef void _send_answer(self, Answer answer, Slice request_id, bint keep_alive)
     cdef void _send_body(self, Buffer out, const char *body, Py_ssize_t size, bint end)
     cdef void _next_request(self)
     cdef void _linger(self)

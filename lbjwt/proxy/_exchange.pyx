@@ -21,6 +21,8 @@ connection carries one exchange at a time.
 | any        | client lost                    | IDLE; the endpoint's connection is closed                                                |
 """
 
+from libc.string cimport memcpy
+
 from lbjwt._fastverify cimport INTERNAL, MULTIPLE_TOKENS, NONE
 from lbjwt.http1._request cimport DELETE, GET, HEAD, OPTIONS, PUT
 from lbjwt.net._wire cimport FAILED, coarse_monotonic, monotonic, wall_clock
@@ -48,7 +50,7 @@ cdef class Downstream(Wire):
     cdef void switch(self, ResponseHead head):
         pass
 
-    cdef void answer(self, Answer answer, const char *request_id):
+    cdef void answer(self, Answer answer, Slice request_id):
         pass
 
     cdef void cut(self):
@@ -111,7 +113,6 @@ cdef class Exchange:
         cdef Traffic traffic = self.traffic
         cdef Grant grant = None
         cdef DenyReason reason = NONE
-        cdef Slice identifier
         cdef double now = wall_clock()
         self.method = head.method
         self.http10 = head.http10
@@ -119,7 +120,12 @@ cdef class Exchange:
         self.chunked = head.chunked
         self.request_complete = end
         self.request_bytes = size
-        traffic.next_request_id(self.request_id)
+        if trusted and head.request_id.at != NULL:
+            self.request_id_size = head.request_id.size
+            memcpy(self.request_id, head.request_id.at, head.request_id.size)
+        else:
+            self.request_id_size = REQUEST_ID_SIZE
+            traffic.next_request_id(self.request_id)
         if traffic.access_log is not None:
             self._remember(head, now)
         if head.dropped_names:
@@ -133,10 +139,8 @@ cdef class Exchange:
             return
         if self.downstream.last_grant is not grant:
             self.downstream.last_grant = grant
-        identifier.at = self.request_id
-        identifier.size = REQUEST_ID_SIZE
         self.request.clear()
-        head.write(self.request, policy, peer, trusted, grant.identity_headers, identifier)
+        head.write(self.request, policy, peer, trusted, grant.identity_headers, self._identifier())
         if size:
             self.request.put(body, size)
         self.replayable = end and size <= HELD_BODY and (
@@ -154,6 +158,9 @@ cdef class Exchange:
         self.log_path = head.target.at[:size]
         self.log_host = head.host.at[:head.host.size]
 
+    cdef Slice _identifier(self) noexcept:
+        return Slice(&self.request_id[0], self.request_id_size)
+
     cdef void _refuse(self, DenyReason reason):
         cdef Answer answer = self.traffic.refusal(reason)
         self.reason = reason
@@ -163,7 +170,7 @@ cdef class Exchange:
     cdef void _answer(self, Answer answer):
         self.status = answer.status
         self.response_bytes = len(answer.body)
-        self.downstream.answer(answer, self.request_id)
+        self.downstream.answer(answer, self._identifier())
         self.finish(True)
 
     cdef void dispatch(self):
@@ -397,8 +404,7 @@ cdef class Exchange:
         record.path.size = len(self.log_path)
         record.host.at = self.log_host
         record.host.size = len(self.log_host)
-        record.request_id.at = self.request_id
-        record.request_id.size = REQUEST_ID_SIZE
+        record.request_id = self._identifier()
         record.endpoint.at = NULL
         record.endpoint.size = 0
         if self.endpoint is not None:
