@@ -31,6 +31,8 @@ from tests.harness.wire import DATA, END, HEAD, Head, RequestReader, WireError
 Behaviour = Callable[[Seen], "bytes | Script"]
 Recorder = Any  # MemoryRecorder or FileRecorder
 
+CROSSING = 0.001  # seconds
+
 
 class Site:
     """What all connections of one backend share."""
@@ -80,6 +82,7 @@ class Connection(asyncio.Protocol):
         self.player: asyncio.Task[None] | None = None
         self.digest: Any = None
         self.crossed = False
+        self.finished = False  # our direction is closed already
         self.tunnel = False
         self.writable = asyncio.Event()
         self.writable.set()
@@ -197,6 +200,8 @@ class Connection(asyncio.Protocol):
 
     def _answer(self) -> None:
         """Answer in order, one at a time."""
+        if self.finished:
+            self.transport.close()
         while self.waiting and self.player is None and not self.transport.is_closing():
             record, answer = self.waiting.popleft()
             if isinstance(answer, bytes):
@@ -211,11 +216,20 @@ class Connection(asyncio.Protocol):
             self.idle_timer = asyncio.get_running_loop().call_later(delay, self._close_idle)
 
     def _close_idle(self) -> None:
-        """As a server does that reads before it looks at the clock: not with a request waiting to be read."""
+        """
+        As a server does that reads before it looks at the clock: not with a request waiting to be read.
+
+        A request that came between that look and our FIN crossed it: it is read, recorded as such, and never answered.
+        """
         descriptor = self.transport.get_extra_info("socket").fileno()
-        if not self.transport.is_closing() and not select.select([descriptor], [], [], 0)[0]:
-            with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as own:
-                own.shutdown(socket.SHUT_WR)  # at once: the transport's close waits for the loop's next turn
+        if self.transport.is_closing() or select.select([descriptor], [], [], 0)[0]:
+            return
+        with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as own:
+            own.shutdown(socket.SHUT_WR)  # at once: the transport's close waits for the loop's next turn
+            self.crossed = bool(own.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        if self.crossed:
+            self.finished = True
+        else:
             self.transport.close()
 
     async def _play(self, record: Seen, script: Script) -> None:
@@ -240,13 +254,17 @@ class Connection(asyncio.Protocol):
         return self.ordinal != ordinal or self.current is not None
 
     def _stray(self, data: bytes) -> None:
-        """Straight to the kernel, with a look before and after: only so is it known which came first."""
+        """
+        Straight to the kernel, with a look before and for CROSSING seconds after: only so is it known which came first.
+
+        A proxy that looked at the connection just before our write may send its request just after it.
+        """
         descriptor = self.transport.get_extra_info("socket").fileno()
         if self.transport.is_closing() or select.select([descriptor], [], [], 0)[0]:
             return
         with suppress(OSError):
             os.write(descriptor, data)
-            self.crossed = bool(select.select([descriptor], [], [], 0)[0])
+            self.crossed = bool(select.select([descriptor], [], [], CROSSING)[0])
 
     async def _step(self, step: object) -> None:
         transport = self.transport

@@ -52,10 +52,13 @@ def compare(
     samples = {sample.id: sample for sample in client}
     seen: dict[str, list[Seen]] = defaultdict(list)
     by_exchange: dict[tuple[str, int], Seen] = {}
+    crossed: dict[str, int] = {}  # connection -> first request that stray bytes crossed
     findings: list[Finding] = []
     for record in backends:
         seen[record.id].append(record)
         by_exchange[record.conn, record.ordinal] = record
+        if record.crossed:
+            crossed[record.conn] = min(record.ordinal, crossed.get(record.conn, record.ordinal))
         if record.verified not in ("ok", "off"):
             findings.append(
                 Finding(
@@ -71,14 +74,19 @@ def compare(
                 )
             )
     for sample in samples.values():
-        findings += _judge(sample, seen.get(sample.id, []), by_exchange, may_fail, retries)
+        findings += _judge(sample, seen.get(sample.id, []), by_exchange, crossed, may_fail, retries)
     if access_log is not None:
         findings += _judge_log(samples, seen, access_log)
     return findings
 
 
 def _judge(
-    sample: Sample, records: list[Seen], by_exchange: dict[tuple[str, int], Seen], may_fail: bool, retries: int
+    sample: Sample,
+    records: list[Seen],
+    by_exchange: dict[tuple[str, int], Seen],
+    crossed: dict[str, int],
+    may_fail: bool,
+    retries: int,
 ) -> list[Finding]:
     """One request, as client and backends saw it."""
     found: list[Finding] = []
@@ -94,12 +102,8 @@ def _judge(
         )
     if sample.outcome is Outcome.GARBAGE:
         add("garbage", sample.problem)
-    if (
-        sample.stray
-        and (victim := by_exchange.get((sample.echo_conn, sample.echo_ordinal))) is not None
-        and victim.crossed
-    ):
-        return found
+    if sample.echo_id != sample.id and sample.echo_ordinal >= crossed.get(sample.echo_conn, sample.echo_ordinal + 1):
+        return found  # stray bytes that a request crossed, or the answer they pushed out of its place
     if sample.stray or (sample.echo_id and sample.echo_id != sample.id):
         add("cross-delivery", f"got the response to {sample.echo_id!r}{' (stray)' if sample.stray else ''}")
         return found

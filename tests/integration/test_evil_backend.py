@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -169,3 +172,40 @@ def test_a_crowd_of_misbehaviours_harms_nobody_else(stage: Stage) -> None:
     findings = compare(samples, stage.seen[before:], may_fail=True)
     assert not findings, summary(findings)
     assert all(sample.is_good for sample in samples if sample.id.startswith("good"))
+
+
+@pytest.mark.parametrize("request_first", [False, True])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("what", ["response", "end"])
+def test_what_came_while_the_balancer_stood_still_is_seen(
+    stage: Stage, what: str, method: str, request_first: bool
+) -> None:
+    """Bytes or a FIN on an idle connection are noticed before a request is sent on it, whichever event comes first."""
+    (worker,) = stage.balancer.workers
+    backend = stage.backends[0]
+    body = b"x" if method == "POST" else None
+
+    def misbehave() -> None:
+        for connection in list(backend.site.connections):
+            if what == "end":
+                connection.transport.close()
+            else:
+                os.write(
+                    connection.transport.get_extra_info("socket").fileno(),
+                    b"HTTP/1.1 200 OK\r\nX-Echo-Id: stray\r\nContent-Length: 0\r\n\r\n",
+                )
+
+    for number in range(5):
+        with stage.client() as client:
+            assert client.ask("/r/x", token=stage.token).status == 200
+            os.kill(worker, signal.SIGSTOP)
+            try:
+                for ask in (True, False) if request_first else (False, True):
+                    if ask:
+                        client.send(request("/r/x", method=method, token=stage.token, id=f"still-{number}", body=body))
+                    else:
+                        backend.call_soon(misbehave)
+                    time.sleep(0.02)
+            finally:
+                os.kill(worker, signal.SIGCONT)
+            assert client.response().echo_id == f"still-{number}"
