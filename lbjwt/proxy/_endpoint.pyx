@@ -258,7 +258,6 @@ cdef class EndpointSide(Upstream):
         if (whole and self.phase == DONE and self.keep_alive and not self.doubt and not self.traffic.draining and self.drained()
                 and not self.transport.is_closing() and len(endpoint.idle) < self.traffic.cluster.max_idle):
             self.phase = POOLED
-            self.reused = True
             self.deadline = coarse_monotonic() + self.traffic.cluster.idle_timeout
             endpoint.idle.append(self)
             endpoint.counters.idle_connections += 1

@@ -172,7 +172,6 @@ class Stage:
         cluster = Cluster(
             self.endpoints,
             self.board,
-            connect_timeout=2.0,
             response_timeout=15.0,
             idle_timeout=30.0,
             max_idle=8,
