@@ -44,12 +44,14 @@ class MemoryTransport:
         self.sent = bytearray()
         self.capacity = capacity
         self.closed = self.aborted = self.ended = self.paused = False
+        self.writes = 0
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return ("192.0.2.7", 4711) if name == "peername" else default
 
     def write(self, data: bytes) -> None:
         assert not self.ended, "bytes after the end of the stream"
+        self.writes += 1
         if not self.closed:
             self.sent += data
 
@@ -161,6 +163,7 @@ class Stage:
         *,
         retries: int = 1,
         max_request_body: int | None = None,
+        request_head: float = 10.0,
         **policy: Any,
     ) -> None:
         self.pieces = pieces
@@ -193,7 +196,7 @@ class Stage:
                 max_connections=100,
                 max_requests_per_connection=0,
             ),
-            timeouts=SimpleNamespace(request_head=10.0, keep_alive=60.0, stream_idle=300.0),
+            timeouts=SimpleNamespace(request_head=request_head, keep_alive=60.0, stream_idle=300.0),
         )
         self.policy = request_policy(identity_headers=["X-Jwt-Sub"], **policy)
 

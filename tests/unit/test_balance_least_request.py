@@ -43,7 +43,8 @@ def test_nobody_usable_is_nobody() -> None:
 def test_no_usable_candidate_is_less_loaded(candidates: list[tuple[int, int, bool]], data: st.DataObject) -> None:
     """Compared in exact fractions, nobody usable carries less than the one picked, and equals before it in turn there are none."""
     first = data.draw(st.integers(0, len(candidates) - 1))
-    at = pick(*(list(column) for column in zip(*candidates, strict=True)), first)
+    loads, weights, flags = (list(column) for column in zip(*candidates, strict=True))
+    at = pick(loads, weights, flags, first)
     order = [(first + step) % len(candidates) for step in range(len(candidates))]
     usable = [index for index in order if candidates[index][2]]
     expected = min(usable, key=lambda index: Fraction(candidates[index][0] + 1, candidates[index][1]), default=-1)
