@@ -12,6 +12,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; 
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile --constraint requirements-dev.lock
 
 SOURCES := $(shell find lbjwt -name '*.pyx' -o -name '*.pxd')
+STUBBED = $(subst /,.,$(basename $(shell find lbjwt -name '*.pyi')))
 PACKAGING := setup.py pyproject.toml requirements-dev.lock
 
 RATE_SECONDS ?= 10
@@ -45,7 +46,7 @@ lint: $(VENV)/dev
 
 types: $(VENV)/dev build
 	@$(BIN)/mypy
-	@$(BIN)/python -m mypy.stubtest lbjwt --allowlist .ci/stubtest-allowlist --ignore-unused-allowlist
+	@$(BIN)/python -m mypy.stubtest $(STUBBED) --allowlist .ci/stubtest-allowlist --ignore-unused-allowlist
 
 layering: $(VENV)/dev build
 	@$(BIN)/python -m pytest -q tests/unit/test_layering.py

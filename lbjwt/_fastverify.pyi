@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Any, final
 
+from typing_extensions import disjoint_base
+
 class DenyReason(IntEnum):
     """Why a token was refused: one closed list for log, counter and answer. The numbers never change."""
 
@@ -35,6 +37,7 @@ def hash_is_randomised() -> bool:
     With a known key (PYTHONHASHSEED set to a number) anyone can make tokens that collide in the cache's table; a server must not start.
     """
 
+@final
 class Grant:
     """
     A verified token, immutable. `repr` shows no part of the token.
@@ -88,6 +91,7 @@ class Grant:
     ) -> None:
         """A grant of the caller's own making; the gate never builds on one it did not grant itself."""
 
+@final
 class GrantCache:
     """
     Verified tokens by whole token: no hash collision can turn one token into another.
@@ -114,9 +118,9 @@ class GrantCache:
     def misses(self) -> int: ...
     @property
     def evictions(self) -> int: ...
-    def __init__(self, *, max_bytes: int = ..., max_entries: int = 1_000_000) -> None: ...
+    def __init__(self, max_bytes: int = ..., max_entries: int = 1_000_000) -> None: ...
     def __len__(self) -> int: ...
-    def __contains__(self, token: bytes) -> bool: ...
+    def __contains__(self, token: bytes, /) -> bool: ...
     def lookup(self, token: bytes, now: float, epoch: int) -> Grant | None:
         """The entry, or None when absent. One that is out of its time or of another epoch is dropped on sight."""
 
@@ -132,6 +136,7 @@ class GrantCache:
     def clear(self) -> None:
         """Drop all grants."""
 
+@final
 class SignatureCheck:
     """
     One key with one of its algorithms.
@@ -153,8 +158,8 @@ class SignatureCheck:
     def signature_size(self) -> int: ...
     def __init__(
         self,
-        *,
         key: object,
+        *,
         key_id: str,
         algorithm: str,
         signature_size: int,
@@ -171,6 +176,7 @@ class SignatureCheck:
     def verify(self, signature: bytes, signed: bytes) -> bool:
         """True when the signature is one of these bytes by this key."""
 
+@disjoint_base
 class ClaimRules:
     """What a policy asks of the claims. Abstract; subclassed in Cython."""
 
@@ -180,8 +186,8 @@ class Verification:
 
     def __init__(
         self,
-        *,
         resolve: Callable[[dict[str, Any]], SignatureCheck | DenyReason] | None,
+        *,
         rules: ClaimRules,
         identity: Callable[[Mapping[str, Any]], bytes | None] | None = None,
         allow_padding: bool = False,
@@ -192,6 +198,7 @@ class Verification:
             identity: Header lines for the backend, or None when a claim cannot be one; None for no header lines.
         """
 
+@final
 class Gate:
     """
     The admission of one route: credentials in, Grant or reason out. Never raises for what a client sends.
@@ -215,7 +222,7 @@ class Gate:
     @property
     def last_fault(self) -> str: ...
     def __init__(
-        self, *, cache: GrantCache, verification: Verification, max_token: int = 8192, allow_padding: bool = False
+        self, cache: GrantCache, *, verification: Verification, max_token: int = 8192, allow_padding: bool = False
     ) -> None: ...
     def replace(self, verification: Verification) -> None:
         """Judge unknown tokens by this from now on. Known ones stay known: dropping those is the caller's part."""

@@ -13,6 +13,9 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport uint64_t
 from libc.string cimport memcmp
 
+cdef extern from "<strings.h>" nogil:
+    int strncasecmp(const char *one, const char *other, size_t size)
+
 from lbjwt._compact cimport Parts, decoded, der_signature, object_of, split
 
 import os
@@ -57,12 +60,7 @@ cdef DenyReason _find_bearer(const char *value, Py_ssize_t size, const char **to
     cdef Py_ssize_t at = 6
     if value == NULL or size == 0:
         return DenyReason.MISSING
-    if size < 6 or (
-        (value[0] | 32) != c"b" or (value[1] | 32) != c"e" or (value[2] | 32) != c"a"
-        or (value[3] | 32) != c"r" or (value[4] | 32) != c"e" or (value[5] | 32) != c"r"
-    ):
-        return DenyReason.MISSING
-    if size > 6 and TCHAR[<unsigned char>value[6]]:
+    if size < 6 or strncasecmp(value, "bearer", 6) != 0 or (size > 6 and TCHAR[<unsigned char>value[6]]):
         return DenyReason.MISSING
     while at < size and value[at] == c" ":
         at += 1
@@ -90,6 +88,7 @@ cdef bint _is_token68(const char *token, Py_ssize_t size, bint allow_padding) no
 
 
 @cython.no_gc                    # refers to its token, some text and a key, and none of them to a grant: no cycle, no traversal
+@cython.final
 cdef class Grant:
     def __init__(self, bytes token not None, *, double valid_from=0.0, double valid_until=float("inf"), uint64_t epoch=0,
                  bytes identity_headers=b"", str issuer="", str key_id="", str algorithm="", object key=None):
@@ -125,11 +124,12 @@ cdef size_t _allocated(size_t size) noexcept:
 cdef size_t GRANT_BYTES = _allocated(Grant.__basicsize__)
 
 
+@cython.final
 cdef class GrantCache:
     # Eviction is SIEVE: a hand moves from the oldest entry to the newest, forgives each entry used since its last visit, and
     # takes the first that was not. One pass of tokens seen once cannot push out the tokens in use (THREATS D6).
 
-    def __init__(self, *, size_t max_bytes=64 << 20, size_t max_entries=1_000_000):
+    def __init__(self, size_t max_bytes=64 << 20, size_t max_entries=1_000_000):
         self.max_bytes = max_bytes
         self.max_entries = max_entries
         self._entries = {}
@@ -240,8 +240,9 @@ cdef class GrantCache:
         return 0
 
 
+@cython.final
 cdef class SignatureCheck:
-    def __init__(self, *, object key, str key_id not None, str algorithm not None, Py_ssize_t signature_size, object verify,
+    def __init__(self, object key, *, str key_id not None, str algorithm not None, Py_ssize_t signature_size, object verify,
                  tuple arguments=(), bint raw_ecdsa=False):
         if raw_ecdsa and not 0 < signature_size <= 132:
             raise ValueError("an ECDSA signature has at most 132 bytes")
@@ -278,16 +279,17 @@ cdef class ClaimRules:
         raise NotImplementedError
 
 
+@cython.final
 cdef class Verification:
-    def __init__(self, *, object resolve, ClaimRules rules not None, object identity=None, bint allow_padding=False):
+    def __init__(self, object resolve, *, ClaimRules rules not None, object identity=None, bint allow_padding=False):
         self._resolve = resolve
         self._rules = rules
         self._identity = identity
         self._allow_padding = allow_padding
         self._known_headers = {}
 
+    # Cheap before dear (THREATS S9): form, header, key, signature length; then the signature; then what it vouches for.
     cdef Grant run(self, bytes token, double now, DenyReason *reason):
-        # Cheap before dear (THREATS S9): form, header, key, signature length; then the signature; then what it vouches for.
         cdef const char *text = PyBytes_AS_STRING(token)
         cdef Parts parts
         cdef bytes segment, signature, payload
@@ -347,13 +349,12 @@ cdef class Verification:
         """The SignatureCheck a header asks for, or the DenyReason for which there is none."""
         cdef bytes text = decoded(PyBytes_AS_STRING(segment), PyBytes_GET_SIZE(segment), self._allow_padding)
         cdef dict header = object_of(text) if text is not None else None
-        if header is None:
-            return DenyReason.MALFORMED
-        return self._resolve(header)
+        return DenyReason.MALFORMED if header is None else self._resolve(header)
 
 
+@cython.final
 cdef class Gate:
-    def __init__(self, *, GrantCache cache not None, Verification verification not None, Py_ssize_t max_token=8192,
+    def __init__(self, GrantCache cache not None, *, Verification verification not None, Py_ssize_t max_token=8192,
                  bint allow_padding=False):
         global _epochs
         _epochs += 1             # no other gate's grants mean anything here, even as a hint

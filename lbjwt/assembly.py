@@ -46,7 +46,7 @@ def new_verifier(configuration: model.Configuration) -> Verifier:
     )
 
 
-def key_source(configuration: model.Configuration, verifier: Verifier, board: Board) -> KeySource[KeyRing]:
+def key_source(configuration: model.Configuration, verifier: Verifier, board: Board) -> KeySource:
     """Where the issuer's keys come from; what it reads is published to the verifier."""
     (issuer,) = configuration.issuers.values()
     algorithms = issuer.algorithms

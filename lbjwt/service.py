@@ -18,7 +18,7 @@ from lbjwt.net.sockets import backlog, bind
 from lbjwt.net.tls import server_context
 from lbjwt.observe._access_log import AccessLog
 from lbjwt.observe._board import DRAINING, READY, STOPPED, Board
-from lbjwt.proxy._client import ClientSide
+from lbjwt.proxy._client import ClientSide, TlsClientSide
 from lbjwt.proxy._traffic import Traffic
 from lbjwt.proxy.answers import refusal_answers
 from lbjwt.proxy.connect import Connector
@@ -130,7 +130,8 @@ class LoadBalancer:
         options = (
             {"ssl": context, "ssl_handshake_timeout": self.configuration.timeouts.tls_handshake} if context else {}
         )
-        return await loop.create_server(lambda: ClientSide(traffic, policy), sock=sock, backlog=backlog(), **options)  # type: ignore[arg-type,call-overload,no-any-return]
+        side = TlsClientSide if context else ClientSide
+        return await loop.create_server(lambda: side(traffic, policy), sock=sock, backlog=backlog(), **options)  # type: ignore[arg-type,call-overload,no-any-return]
 
     def _tick(self) -> None:
         assert self._traffic is not None

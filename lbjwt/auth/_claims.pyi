@@ -1,8 +1,11 @@
 """The rules on claims (RFC 7519 section 4.1), compiled from an IssuerPolicy."""
 
+from typing import final
+
 from lbjwt._fastverify import ClaimRules
 from lbjwt.auth.policy import IssuerPolicy
 
+@final
 class PolicyRules(ClaimRules):
     """
     What one policy asks of the claims of a token.

@@ -5,6 +5,8 @@ Knows claims, a policy's constants and the time it is told. What is not exactly 
 are numbers, nothing is converted.
 """
 
+cimport cython
+
 from lbjwt._fastverify cimport ClaimRules, DenyReason, Grant
 
 cdef double MAX_TIME = 9007199254740992.0    # 2^53: beyond, a double no longer counts seconds
@@ -61,6 +63,7 @@ cdef int _judge_scopes(dict claims, frozenset wanted) except -1:
     return DenyReason.NONE if wanted.issubset(granted) else DenyReason.INSUFFICIENT_SCOPE
 
 
+@cython.final
 cdef class PolicyRules(ClaimRules):
     def __init__(self, policy):
         self._issuer = policy.issuer

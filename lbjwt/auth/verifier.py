@@ -166,9 +166,9 @@ class Verifier:
             KeyFormatError: Too short for an algorithm, or a public key's text.
             ConfigurationError: No issuer or audience, or another value that cannot be.
         """
-        rules = _policy(issuer, audiences, any_issuer, any_audience, algorithms, policy)
-        assert rules.algorithms is not None
-        return cls(KeyRing.from_secret(secret, algorithms=rules.algorithms), rules, identity_headers=identity_headers)
+        names = tuple(algorithms)
+        rules = _policy(issuer, audiences, any_issuer, any_audience, names, policy)
+        return cls(KeyRing.from_secret(secret, algorithms=names), rules, identity_headers=identity_headers)
 
     @property
     def keys(self) -> KeyRing | None:

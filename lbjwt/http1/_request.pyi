@@ -87,7 +87,7 @@ class RequestHead:
     keep nothing between two heads that the caller does not pass in)."""
 
     size: int
-    """Bytes of the head, once COMPLETE; up to two empty lines before the request line included."""
+    """Bytes of the head, once COMPLETE; up to two empty lines before the request line included; of no use else."""
     status: int
     """Once REFUSED: 400, 405, 414, 417, 431, 501 or 505; else 0. The connection is to be closed after the answer."""
     problem: str | None

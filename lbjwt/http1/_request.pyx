@@ -134,7 +134,7 @@ cdef class RequestHead:
         cdef Py_ssize_t start = 0
         cdef Py_ssize_t found
         cdef Slice line
-        self.status = 0
+        self.size = self.status = 0
         self.problem = None
         self.method = Method.OTHER               # nothing of an earlier head is left to be read after a refusal
         self.http10 = False
@@ -157,7 +157,6 @@ cdef class RequestHead:
                           &self._fields, &self._count, &self._capacity)
         if found == 0:
             return Parse.NEED_MORE
-        self.size = max(found, 0)
         if found < 0:
             self._refuse(414 if found == SCAN_LINE_TOO_LONG else 431 if found == SCAN_HEAD_TOO_LONG else 400, scan_problem(found))
         elif self._count > policy.max_fields:
@@ -165,6 +164,7 @@ cdef class RequestHead:
             self._refuse(431, "too-many-fields")
         elif (self._take_request_line(line) and self._take_fields(policy) and self._take_host_and_target()
                 and self._take_framing() and self._take_intents(policy)):
+            self.size = found
             if request_head_stands(data + start, found - start, -2 if self.chunked else self.content_length, self.keep_alive):
                 return Parse.COMPLETE
             self._refuse(400, "grammar")

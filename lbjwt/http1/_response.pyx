@@ -38,7 +38,7 @@ cdef class ResponseHead:
         cdef Py_ssize_t found
         cdef int64_t judged
         self.problem = None
-        self.status = 0                          # nothing of an earlier head is left to be read after a refusal
+        self.size = self.status = 0                  # nothing of an earlier head is left to be read after a refusal
         self.reason = Slice(NULL, 0)
         if size == 0:
             return Parse.NEED_MORE
@@ -49,13 +49,13 @@ cdef class ResponseHead:
                           &self._capacity)
         if found == 0:
             return Parse.NEED_MORE
-        self.size = max(found, 0)
         if found < 0:
             self._refuse(scan_problem(found))
         elif self._count > max_fields:
             self._count = 0
             self._refuse("too-many-fields")
         elif self._take_status_line(line) and self._take_fields() and self._take_body(method, upgrade_asked):
+            self.size = found
             # httptools is not told the request's method, so it is asked about the body that the head alone announces
             if self.status < 200 or self.status == 204 or self.status == 304:
                 judged = -1

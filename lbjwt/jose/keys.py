@@ -8,6 +8,7 @@ Source: RFC 7518 sections 3 and 6, RFC 8037, RFC 8725 sections 3.1 to 3.5.
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from hashlib import sha256
 from hmac import compare_digest, digest
 
@@ -25,6 +26,8 @@ from lbjwt._fastverify import SignatureCheck
 from lbjwt.errors import KeyFormatError
 from lbjwt.jose.algorithms import ALGORITHMS, Algorithm, Family, algorithms_for
 from lbjwt.jose.weak import edwards_weakness, rsa_weakness
+
+PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey
 
 __all__ = ["VerificationKey", "public_key", "secret_key"]
 
@@ -102,8 +105,7 @@ def public_key(key: object, *, kid: str = "", allowed: Iterable[str] | None = No
     Raises:
         KeyFormatError: Another type or curve, a weak key, or no allowed algorithm fits.
     """
-    kty, crv, bits = _describe(key)
-    assert isinstance(key, RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey)
+    sound, kty, crv, bits = _describe(key)
 
     def make_check(owner: VerificationKey, algorithm: Algorithm) -> SignatureCheck:
         arguments: tuple[object, ...] = ()
@@ -124,34 +126,34 @@ def public_key(key: object, *, kid: str = "", allowed: Iterable[str] | None = No
             key_id=owner.kid,
             algorithm=algorithm.name,
             signature_size=size,
-            verify=key.verify,
+            verify=sound.verify,
             arguments=arguments,
             raw_ecdsa=algorithm.family is Family.ECDSA,
         )
 
-    material = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    material = sound.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return VerificationKey(
         kid=kid, kty=kty, crv=crv, bits=bits, material=material, allowed=allowed, make_check=make_check
     )
 
 
-def _describe(key: object) -> tuple[str, str, int]:
-    """kty, crv and bits of a public key that is good enough to be used."""
+def _describe(key: object) -> tuple[PublicKey, str, str, int]:
+    """A public key that is good enough to be used, with its kty, crv and bits."""
     if isinstance(key, RSAPublicKey):
         numbers = key.public_numbers()
         if weakness := rsa_weakness(numbers.n, numbers.e):
             raise KeyFormatError(weakness)
-        return "RSA", "", numbers.n.bit_length()
+        return key, "RSA", "", numbers.n.bit_length()
     if isinstance(key, EllipticCurvePublicKey):
         curve = _CURVES.get(key.curve.name)
         if curve is None:
             raise KeyFormatError("an elliptic curve other than P-256, P-384 and P-521")
-        return "EC", curve, key.curve.key_size
+        return key, "EC", curve, key.curve.key_size
     if isinstance(key, Ed25519PublicKey | Ed448PublicKey):
         curve, bits = ("Ed25519", 256) if isinstance(key, Ed25519PublicKey) else ("Ed448", 456)
         if weakness := edwards_weakness(curve, key.public_bytes_raw()):
             raise KeyFormatError(weakness)
-        return "OKP", curve, bits
+        return key, "OKP", curve, bits
     raise KeyFormatError("a type of key that is not used for signatures here")
 
 
@@ -200,9 +202,7 @@ def _is_public_text(secret: bytes) -> bool:
         return False
     for load in (load_der_public_key, load_der_x509_certificate):
         for text in (secret, secret.rstrip(b"\r\n")):
-            try:
+            with suppress(Exception):  # whatever a parser says of bytes that are not its format
                 load(text)
-            except Exception:  # whatever a parser says of bytes that are not its format
-                continue
-            return True
+                return True
     return False

@@ -19,7 +19,7 @@ cdef class Wire:
     cdef bint read_paused
     cdef double deadline             # seconds on the monotonic clock when the sweep acts; 0.0: never
 
-    cdef void attach(self, object transport)
+    cdef void attach(self, object transport, bint direct)   # direct: what is written is what goes over the wire (no TLS)
     cdef void detach(self) noexcept
     cdef Sent send(self, const char *data, Py_ssize_t size)
     cdef Sent send_parts(self, iovec *parts, int count)

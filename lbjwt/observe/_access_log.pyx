@@ -32,10 +32,13 @@ cdef Py_ssize_t MAX_PENDING = 1024 * 1024        # bytes kept for a reader that 
 cdef Py_ssize_t PIPE_BUF = 4096                  # Linux: a pipe write up to this size is never torn (pipe(7))
 cdef const char *HEX = "0123456789abcdef"
 
+cdef list reason_names():
+    cdef dict members = {int(number): name for name, number in fastverify.DenyReason.__members__.items()}
+    return [members.get(number, "").lower().encode("ascii") for number in range(max(members) + 1)]
+
+
 # Indexed by DenyReason; what the log calls a reason is what the metrics call it.
-cdef list REASON_NAMES = [b""] * (max(int(reason) for reason in fastverify.DenyReason.__members__.values()) + 1)
-for reason_name, reason_number in fastverify.DenyReason.__members__.items():
-    REASON_NAMES[int(reason_number)] = reason_name.lower().encode("ascii")
+cdef list REASON_NAMES = reason_names()
 
 
 cdef inline char *put_text(char *out, const char *text, Py_ssize_t size) noexcept:

@@ -1,3 +1,4 @@
+cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
 from lbjwt.http1._buffer cimport Buffer, Slice
@@ -50,8 +51,13 @@ cdef class ClientSide(Downstream):
     cdef Py_ssize_t _discard(self, Py_ssize_t size)
     cdef Py_ssize_t _take_tunnel(self, const char *at, Py_ssize_t size)
     cdef void _refuse_head(self, int status)
-    cdef void _send_answer(self, Answer answer, const char *request_id, bint keep_alive)
+    cdef void _send_answer(self, Answer answer, Slice request_id, bint keep_alive)
     cdef void _send_body(self, Buffer out, const char *body, Py_ssize_t size, bint end)
     cdef void _next_request(self)
     cdef void _linger(self)
     cdef void _set_deadline(self, double seconds) noexcept
+
+
+@cython.final
+cdef class TlsClientSide(ClientSide):
+    """A client connection under TLS."""

@@ -1,11 +1,15 @@
 """The client side of HTTP/1."""
 
 from asyncio import BaseTransport
+from typing import final
+
+from typing_extensions import disjoint_base
 
 from lbjwt.http1._request import RequestPolicy
 from lbjwt.proxy._exchange import Downstream
 from lbjwt.proxy._traffic import Traffic
 
+@disjoint_base
 class ClientSide(Downstream):
     """The asyncio protocol of one client connection.
 
@@ -21,3 +25,10 @@ class ClientSide(Downstream):
     def eof_received(self) -> bool: ...
     def pause_writing(self) -> None: ...
     def resume_writing(self) -> None: ...
+
+@final
+class TlsClientSide(ClientSide):
+    """The same under TLS: a policy with `https` goes with it."""
+
+    def get_buffer(self, hint: int) -> bytearray: ...
+    def buffer_updated(self, size: int) -> None: ...

@@ -29,11 +29,11 @@ cdef class ClientSide(Downstream):
         self.policy = policy
         self.phase = GONE
 
-    # --- asyncio ---------------------------------------------------------------------------------------------------------------------------------
+    # --- asyncio ------------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport):
         cdef Traffic traffic = self.traffic
-        self.attach(transport)
+        self.attach(transport, not self.policy.https)
         traffic.wires.add(self)
         traffic.clients += 1
         traffic.board.mine.connections += 1
@@ -86,7 +86,7 @@ cdef class ClientSide(Downstream):
         if self.exchange is not None and self.exchange.upstream is not None:
             self.exchange.upstream.resume()
 
-    # --- requests --------------------------------------------------------------------------------------------------------------------------------
+    # --- requests -----------------------------------------------------------------------------------------------------
 
     cdef void _learn_peer(self, object transport):
         cdef bytes text
@@ -237,7 +237,7 @@ cdef class ClientSide(Downstream):
             self.held = None
             self._consume(data)
 
-    # --- responses -------------------------------------------------------------------------------------------------------------------------------
+    # --- responses ----------------------------------------------------------------------------------------------------
 
     cdef void interim(self, ResponseHead head):
         cdef Buffer out = self.traffic.out
@@ -310,7 +310,7 @@ cdef class ClientSide(Downstream):
         if data is not None:
             self._consume(data)
 
-    cdef void answer(self, Answer answer, const char *request_id):
+    cdef void answer(self, Answer answer, Slice request_id):
         if self.phase == BODY:
             # The client may or may not send a body it was not asked to continue: there is no telling where its next request begins.
             if self.keep_alive and not self.expecting and 0 <= self.body_left <= SKIPPED_BODY and not self.traffic.draining:
@@ -322,13 +322,13 @@ cdef class ClientSide(Downstream):
             self.keep_alive = False
         self._send_answer(answer, request_id, self.keep_alive)
 
-    cdef void _send_answer(self, Answer answer, const char *request_id, bint keep_alive):
+    cdef void _send_answer(self, Answer answer, Slice request_id, bint keep_alive):
         cdef Buffer out = self.traffic.out
         out.clear()
         out.put(answer.head, len(answer.head))
         out.put(self.traffic.date, len(self.traffic.date))
         out.put(b"X-Request-Id: ", 14)
-        out.put(request_id, REQUEST_ID_SIZE)
+        out.put(request_id.at, request_id.size)
         if not keep_alive:
             out.put(b"\r\nConnection: close\r\n\r\n", 23)
         elif self.http10:
@@ -350,7 +350,7 @@ cdef class ClientSide(Downstream):
         traffic.board.mine.bad_requests += 1
         traffic.board.mine.requests[status // 100] += 1
         self.bodiless = False
-        self._send_answer(answer, request_id, False)
+        self._send_answer(answer, Slice(&request_id[0], REQUEST_ID_SIZE), False)
         if traffic.access_log is not None:
             record.started_at = wall_clock()
             record.duration = 0.0
@@ -398,7 +398,7 @@ cdef class ClientSide(Downstream):
             self.held = None
             self._consume(data)
 
-    # --- ends ------------------------------------------------------------------------------------------------------------------------------------
+    # --- ends ---------------------------------------------------------------------------------------------------------
 
     cdef void _linger(self):
         self.phase = LINGERING
@@ -426,3 +426,13 @@ cdef class ClientSide(Downstream):
     cdef void drain(self, double soon):
         if self.phase == HEAD and not self.head_begun and self.deadline > soon:
             self.deadline = soon
+
+
+cdef class TlsClientSide(ClientSide):
+    # uvloop's TLS reads a buffered protocol without the exception per read that it costs a streaming one.
+
+    def get_buffer(self, hint):
+        return self.traffic.receive
+
+    def buffer_updated(self, Py_ssize_t size):
+        self.data_received(self.traffic.receive_at[:size])

@@ -1,3 +1,4 @@
+cimport cython
 from libc.stdint cimport int64_t
 
 from lbjwt.http1._buffer cimport Buffer
@@ -17,6 +18,7 @@ cdef enum EndpointPhase:
     GONE = 6
 
 
+@cython.final
 cdef class EndpointSide(Upstream):
     """One HTTP/1.1 connection to an endpoint."""
     cdef Traffic traffic

@@ -1,11 +1,13 @@
 """The endpoint side of HTTP/1.1."""
 
 from asyncio import BaseTransport
+from typing import final
 
 from lbjwt.proxy._exchange import Upstream
 from lbjwt.proxy._traffic import Traffic
 from lbjwt.upstream._cluster import Endpoint
 
+@final
 class EndpointSide(Upstream):
     """The asyncio protocol of one connection to an endpoint.
 
@@ -19,6 +21,7 @@ class EndpointSide(Upstream):
     def connect_failed(self) -> None:
         """No connection could be had: refused, unreachable or not in time."""
     def connection_lost(self, exc: Exception | None) -> None: ...
+    def data_received(self, data: bytes) -> None: ...
     def get_buffer(self, hint: int) -> bytearray: ...
     def buffer_updated(self, size: int) -> None: ...
     def eof_received(self) -> bool: ...

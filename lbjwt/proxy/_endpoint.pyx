@@ -1,16 +1,19 @@
 """The endpoint side of HTTP/1.1: one request out, one response in, and the question whether the connection may be used again.
 
-Knows where a response begins and ends (RFC 9112 section 6.3) and whether anything about it is in doubt: a byte too many, a request not sent to its end, an
-endpoint that wants to close. Only a connection without any doubt returns to its pool. Knows nothing of clients.
+Knows where a response begins and ends (RFC 9112 section 6.3) and whether anything about it is in doubt: a byte too many,
+a request not sent to its end, an endpoint that wants to close. Only a connection without any doubt returns to its pool.
+Knows nothing of clients.
 
-Input is read into one buffer that all endpoint connections of the worker share, and is worked off before the call returns.
+Input is read into one buffer that all endpoint connections of the worker share, and is worked off before the call
+returns.
 """
 
 from libc.stdio cimport snprintf
+from libc.string cimport memcpy
 
 from lbjwt.http1._request cimport COMPLETE, NEED_MORE, Parse
 from lbjwt.http1._response cimport CHUNKED, LENGTH, NO_BODY, ResponseHead, UNTIL_CLOSE
-from lbjwt.net._wire cimport FAILED, Sent, coarse_monotonic, iovec
+from lbjwt.net._wire cimport Sent, coarse_monotonic, iovec
 from lbjwt.proxy._exchange cimport Exchange
 from lbjwt.upstream._cluster cimport Endpoint
 
@@ -26,10 +29,10 @@ cdef class EndpointSide(Upstream):
         self.phase = CONNECTING
         endpoint.open += 1
 
-    # --- asyncio ---------------------------------------------------------------------------------------------------------------------------------
+    # --- asyncio ------------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport):
-        self.attach(transport)
+        self.attach(transport, True)
         self.traffic.wires.add(self)
         self.endpoint.counters.connects += 1
         self.phase = DONE
@@ -90,6 +93,15 @@ cdef class EndpointSide(Upstream):
         else:
             self.doubt = True
 
+    def data_received(self, bytes data):
+        """For loops that know a buffered protocol by its base class (asyncio's own): the same by way of the same buffer."""
+        cdef Py_ssize_t at = 0, size
+        while at < len(data) and self.phase != GONE:
+            size = min(len(data) - at, <Py_ssize_t>len(self.traffic.receive))
+            memcpy(self.traffic.receive_at, <const char *>data + at, size)
+            at += size
+            self.buffer_updated(size)
+
     def eof_received(self):
         cdef Exchange exchange = self.exchange
         if self.phase == TUNNELING:
@@ -113,7 +125,7 @@ cdef class EndpointSide(Upstream):
         if self.exchange is not None:
             self.exchange.downstream.request_wanted()
 
-    # --- request ---------------------------------------------------------------------------------------------------------------------------------
+    # --- request ------------------------------------------------------------------------------------------------------
 
     cdef Sent transmit(self, Exchange exchange):
         self.exchange = exchange
@@ -145,15 +157,16 @@ cdef class EndpointSide(Upstream):
         parts[2].iov_len = 7 if end else 2
         self.send_parts(parts, 3)
 
-    # --- response --------------------------------------------------------------------------------------------------------------------------------
+    # --- response -----------------------------------------------------------------------------------------------------
 
     cdef void _take_head(self, char *at, Py_ssize_t size):
         cdef ResponseHead head = self.traffic.response_head
         cdef Exchange exchange = self.exchange
-        cdef Buffer held = self.partial      # keeps the bytes `at` points into
+        cdef Buffer _held = self.partial     # keeps the bytes `at` points into
         cdef Parse parsed
         while True:
-            parsed = head.parse(at, size, self.seen, exchange.method, exchange.websocket, self.traffic.max_response_head, self.traffic.max_response_fields)
+            parsed = head.parse(at, size, self.seen, exchange.method, exchange.websocket, self.traffic.max_response_head,
+                                self.traffic.max_response_fields)
             if parsed == NEED_MORE:
                 self.seen = size
                 exchange.replayable = False      # the endpoint has begun to answer
@@ -236,7 +249,7 @@ cdef class EndpointSide(Upstream):
         self.keep_alive = False
         exchange.upstream_failed(502)
 
-    # --- reuse -----------------------------------------------------------------------------------------------------------------------------------
+    # --- reuse --------------------------------------------------------------------------------------------------------
 
     cdef void release(self, bint whole):
         cdef Endpoint endpoint = self.endpoint

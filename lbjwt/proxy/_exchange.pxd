@@ -1,3 +1,4 @@
+cimport cython
 from libc.stdint cimport int64_t
 
 from lbjwt._fastverify cimport DenyReason, Grant
@@ -9,7 +10,8 @@ from lbjwt.proxy._traffic cimport Answer, Traffic
 from lbjwt.upstream._cluster cimport Endpoint
 
 cdef enum:
-    REQUEST_ID_SIZE = 32
+    REQUEST_ID_SIZE = 32         # bytes of an id of ours
+    MAX_REQUEST_ID = 128         # bytes of one that a trusted peer gave
 
 
 cdef enum State:
@@ -30,7 +32,7 @@ cdef class Downstream(Wire):
     cdef void respond(self, ResponseHead head, const char *body, Py_ssize_t size, bint end)
     cdef void relay(self, const char *body, Py_ssize_t size, bint end)
     cdef void switch(self, ResponseHead head)
-    cdef void answer(self, Answer answer, const char *request_id)
+    cdef void answer(self, Answer answer, Slice request_id)
     cdef void cut(self)
     cdef void request_wanted(self)
     cdef void released(self)
@@ -48,6 +50,7 @@ cdef class Upstream(Wire):
     cdef void release(self, bint whole)
 
 
+@cython.final
 cdef class Exchange:
     """One request and its response."""
     cdef Traffic traffic
@@ -71,7 +74,8 @@ cdef class Exchange:
     cdef DenyReason reason
     cdef int64_t request_bytes
     cdef int64_t response_bytes
-    cdef char request_id[REQUEST_ID_SIZE]
+    cdef char request_id[MAX_REQUEST_ID]
+    cdef Py_ssize_t request_id_size
     # kept for the access log only
     cdef double started_at
     cdef double started
@@ -80,6 +84,7 @@ cdef class Exchange:
     cdef bytes log_host
 
     cdef void _remember(self, RequestHead head, double now)
+    cdef Slice _identifier(self) noexcept
     cdef void _refuse(self, DenyReason reason)
     cdef void _answer(self, Answer answer)
     cdef Upstream _take_idle(self, Endpoint endpoint)

@@ -1,7 +1,8 @@
 """One request and its response, from the admitted head to the last byte.
 
-Knows who decides (gate, cluster), what was sent where, and when sending again is safe. Knows nothing of how either side frames its bytes: a client side
-is a `Downstream`, an endpoint side an `Upstream`, and nothing here assumes that a connection carries one exchange at a time.
+Knows who decides (gate, cluster), what was sent where, and when sending again is safe. Knows nothing of how either side
+frames its bytes: a client side is a `Downstream`, an endpoint side an `Upstream`, and nothing here assumes that a
+connection carries one exchange at a time.
 
 | state      | event                          | next                                                                                     |
 | ---------- | ------------------------------ | ---------------------------------------------------------------------------------------- |
@@ -19,6 +20,8 @@ is a `Downstream`, an endpoint side an `Upstream`, and nothing here assumes that
 | TUNNEL     | either side ends               | IDLE once both have                                                                      |
 | any        | client lost                    | IDLE; the endpoint's connection is closed                                                |
 """
+
+from libc.string cimport memcpy
 
 from lbjwt._fastverify cimport INTERNAL, MULTIPLE_TOKENS, NONE
 from lbjwt.http1._request cimport DELETE, GET, HEAD, OPTIONS, PUT
@@ -47,7 +50,7 @@ cdef class Downstream(Wire):
     cdef void switch(self, ResponseHead head):
         pass
 
-    cdef void answer(self, Answer answer, const char *request_id):
+    cdef void answer(self, Answer answer, Slice request_id):
         pass
 
     cdef void cut(self):
@@ -103,14 +106,13 @@ cdef Exchange new_exchange(Traffic traffic, Downstream downstream):
 
 cdef class Exchange:
 
-    # --- request ---------------------------------------------------------------------------------------------------------------------------------
+    # --- request ------------------------------------------------------------------------------------------------------
 
     cdef void begin(self, RequestHead head, RequestPolicy policy, Slice peer, bint trusted, const char *body, Py_ssize_t size, bint end):
         """Judge and forward. body: what of it came with the head; end: that is all of it."""
         cdef Traffic traffic = self.traffic
         cdef Grant grant = None
         cdef DenyReason reason = NONE
-        cdef Slice identifier
         cdef double now = wall_clock()
         self.method = head.method
         self.http10 = head.http10
@@ -118,7 +120,12 @@ cdef class Exchange:
         self.chunked = head.chunked
         self.request_complete = end
         self.request_bytes = size
-        traffic.next_request_id(self.request_id)
+        if trusted and head.request_id.at != NULL:
+            self.request_id_size = head.request_id.size
+            memcpy(self.request_id, head.request_id.at, head.request_id.size)
+        else:
+            self.request_id_size = REQUEST_ID_SIZE
+            traffic.next_request_id(self.request_id)
         if traffic.access_log is not None:
             self._remember(head, now)
         if head.dropped_names:
@@ -132,10 +139,8 @@ cdef class Exchange:
             return
         if self.downstream.last_grant is not grant:
             self.downstream.last_grant = grant
-        identifier.at = self.request_id
-        identifier.size = REQUEST_ID_SIZE
         self.request.clear()
-        head.write(self.request, policy, peer, trusted, grant.identity_headers, identifier)
+        head.write(self.request, policy, peer, trusted, grant.identity_headers, self._identifier())
         if size:
             self.request.put(body, size)
         self.replayable = end and size <= HELD_BODY and (
@@ -153,6 +158,9 @@ cdef class Exchange:
         self.log_path = head.target.at[:size]
         self.log_host = head.host.at[:head.host.size]
 
+    cdef Slice _identifier(self) noexcept:
+        return Slice(&self.request_id[0], self.request_id_size)
+
     cdef void _refuse(self, DenyReason reason):
         cdef Answer answer = self.traffic.refusal(reason)
         self.reason = reason
@@ -162,7 +170,7 @@ cdef class Exchange:
     cdef void _answer(self, Answer answer):
         self.status = answer.status
         self.response_bytes = len(answer.body)
-        self.downstream.answer(answer, self.request_id)
+        self.downstream.answer(answer, self._identifier())
         self.finish(True)
 
     cdef void dispatch(self):
@@ -269,7 +277,7 @@ cdef class Exchange:
         if self.upstream is not None:
             self.upstream.request_body(body, size, end)
 
-    # --- response --------------------------------------------------------------------------------------------------------------------------------
+    # --- response -----------------------------------------------------------------------------------------------------
 
     cdef void interim(self, ResponseHead head):
         self.replayable = False
@@ -295,7 +303,7 @@ cdef class Exchange:
         if end:
             self.finish(True)
 
-    # --- tunnel ----------------------------------------------------------------------------------------------------------------------------------
+    # --- tunnel -------------------------------------------------------------------------------------------------------
 
     cdef void tunnel_up(self, const char *data, Py_ssize_t size):
         self.request_bytes += size
@@ -318,7 +326,7 @@ cdef class Exchange:
         if self.client_ended and self.endpoint_ended:
             self.finish(True)
 
-    # --- ends ------------------------------------------------------------------------------------------------------------------------------------
+    # --- ends ---------------------------------------------------------------------------------------------------------
 
     cdef void upstream_lost(self):
         """The endpoint's connection ended before the response was whole."""
@@ -396,8 +404,7 @@ cdef class Exchange:
         record.path.size = len(self.log_path)
         record.host.at = self.log_host
         record.host.size = len(self.log_host)
-        record.request_id.at = self.request_id
-        record.request_id.size = REQUEST_ID_SIZE
+        record.request_id = self._identifier()
         record.endpoint.at = NULL
         record.endpoint.size = 0
         if self.endpoint is not None:

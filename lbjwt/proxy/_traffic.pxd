@@ -1,3 +1,4 @@
+cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
 from lbjwt._fastverify cimport DenyReason, Gate
@@ -9,6 +10,7 @@ from lbjwt.observe._board cimport Board
 from lbjwt.upstream._cluster cimport Cluster
 
 
+@cython.final
 cdef class Answer:
     """An answer of our own, ready but for date, request id and connection fields."""
     cdef readonly int status
@@ -16,26 +18,27 @@ cdef class Answer:
     cdef readonly bytes body
 
 
+@cython.final
 cdef class Traffic:
     """What all connections of one worker share: who decides, who counts, the limits, and scratch space for the buffer at hand."""
-    cdef readonly Gate gate
-    cdef readonly Cluster cluster
+    cdef Gate gate
+    cdef Cluster cluster
     cdef readonly Board board
-    cdef readonly AccessLog access_log           # None: no log is kept
+    cdef AccessLog access_log           # None: no log is kept
     cdef readonly set wires                      # every open connection, for the sweep
     cdef readonly Py_ssize_t clients             # open client connections
     cdef public bint draining                    # every answer ends its connection
     cdef object open_connection                  # (endpoint side) -> None: starts connecting; its connection_made or connect_failed follows
     cdef object trusts                           # (peer: str) -> bool, or None when nobody is trusted
 
-    cdef readonly int64_t max_request_body       # bytes; -1: no limit
-    cdef readonly Py_ssize_t max_response_head   # bytes
-    cdef readonly Py_ssize_t max_response_fields
-    cdef readonly Py_ssize_t max_clients
-    cdef readonly Py_ssize_t max_requests        # per client connection; 0: no limit
-    cdef readonly double head_timeout            # seconds
-    cdef readonly double keep_alive_timeout      # seconds
-    cdef readonly double stream_idle_timeout     # seconds
+    cdef int64_t max_request_body       # bytes; -1: no limit
+    cdef Py_ssize_t max_response_head   # bytes
+    cdef Py_ssize_t max_response_fields
+    cdef Py_ssize_t max_clients
+    cdef Py_ssize_t max_requests        # per client connection; 0: no limit
+    cdef double head_timeout            # seconds
+    cdef double keep_alive_timeout      # seconds
+    cdef double stream_idle_timeout     # seconds
 
     # Scratch: valid while one buffer is worked on, never across a return to the loop.
     cdef RequestHead request_head

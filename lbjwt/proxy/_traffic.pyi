@@ -1,7 +1,7 @@
 """What all connections of one worker share."""
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Protocol, final
 
 from lbjwt._fastverify import Gate
 from lbjwt.observe._access_log import AccessLog
@@ -23,6 +23,7 @@ class _Timeouts(Protocol):
     keep_alive: float
     stream_idle: float
 
+@final
 class Answer:
     """An answer of our own, ready but for date, request id and connection fields.
 
@@ -37,6 +38,7 @@ class Answer:
     body: bytes
     def __init__(self, status: int, fields: bytes, body: bytes) -> None: ...
 
+@final
 class Traffic:
     """What all connections of one worker share: who decides, who counts, and the limits.
 
@@ -52,10 +54,7 @@ class Traffic:
         timeouts: Seconds; see the configuration reference.
     """
 
-    gate: Gate
-    cluster: Cluster
     board: Board
-    access_log: AccessLog | None
     wires: set[object]
     clients: int
     draining: bool

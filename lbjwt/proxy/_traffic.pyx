@@ -1,7 +1,7 @@
 """What all connections of one worker share.
 
-Knows the gate, the cluster, the board, the limits, the answers of our own and the set of open connections, which `sweep` walks once a second: there are no
-timers per request. Knows nothing of a single connection or request.
+Knows the gate, the cluster, the board, the limits, the answers of our own and the set of open connections, which `sweep`
+walks once a second: there are no timers per request. Knows nothing of a single connection or request.
 """
 
 import os
@@ -38,7 +38,8 @@ cdef Answer _plain(int status):
 
 cdef class Traffic:
 
-    def __init__(self, *, Gate gate, Cluster cluster, Board board, AccessLog access_log, object open_connection, object trusts, refusals, limits, timeouts):
+    def __init__(self, *, Gate gate, Cluster cluster, Board board, AccessLog access_log, object open_connection,
+                 object trusts, refusals, limits, timeouts):
         self.gate = gate
         self.cluster = cluster
         self.board = board
@@ -101,4 +102,3 @@ cdef class Traffic:
         cdef Wire wire
         for wire in list(self.wires):
             wire.reset()
-

@@ -43,9 +43,9 @@ class Connector:
         try:
             async with asyncio.timeout(self._timeout):
                 if endpoint.path:
-                    await self._loop.create_unix_connection(lambda: side, endpoint.path)  # type: ignore[arg-type,return-value]
+                    await self._loop.create_unix_connection(lambda: side, endpoint.path)  # type: ignore[type-var]
                 else:
-                    await self._loop.create_connection(lambda: side, endpoint.host, endpoint.port)  # type: ignore[arg-type,return-value]
+                    await self._loop.create_connection(lambda: side, endpoint.host, endpoint.port)  # type: ignore[type-var]
         except (OSError, TimeoutError):
             side.connect_failed()
 

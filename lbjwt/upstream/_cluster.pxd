@@ -1,7 +1,10 @@
+cimport cython
+
 from lbjwt.balance._least_request cimport Candidate
 from lbjwt.observe._board cimport Board, EndpointCounters
 
 
+@cython.final
 cdef class Endpoint:
     """One backend address: its counters of this worker and its idle connections, newest last."""
     cdef readonly Py_ssize_t index           # in the cluster and on the board
@@ -17,6 +20,7 @@ cdef class Endpoint:
     cdef EndpointCounters *counters
 
 
+@cython.final
 cdef class Cluster:
     """The endpoints requests are balanced over."""
     cdef readonly tuple endpoints

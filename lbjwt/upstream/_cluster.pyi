@@ -1,9 +1,11 @@
 """A cluster: which endpoint gets the next request."""
 
 from collections.abc import Iterable
+from typing import final
 
 from lbjwt.observe._board import Board
 
+@final
 class Endpoint:
     """One backend address with its counters and idle connections.
 
@@ -27,6 +29,7 @@ class Endpoint:
     open: int
     def __init__(self, index: int, address: str, host: str, port: int, path: str, weight: int) -> None: ...
 
+@final
 class Cluster:
     """The endpoints requests are balanced over, by least requests in flight over all workers.
 

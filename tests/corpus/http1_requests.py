@@ -128,6 +128,7 @@ ACCEPTABLE: Final = {
     "9110-10.1.1 expectation of HTTP/1.0": post(b"Expect: 100-continue", b"Content-Length: 3", version=b"1.0"),
     "9110-7.6.1 Connection says close and keep-alive": get(b"Connection: keep-alive, close"),
     "9110-7.6.1 Proxy-Connection": get(b"Proxy-Connection: keep-alive"),
+    "9110-7.6.1 Proxy-Connection: close, which llhttp takes for Connection": get(b"Proxy-Connection: close"),
     "9110-7.8 upgrade to a list": get(b"Connection: upgrade", b"Upgrade: websocket, h2c"),
     "6455-4.1 websocket of another version": get(*WEBSOCKET[:2], b"Sec-WebSocket-Version: 8", WEBSOCKET[3]),
     "6455-4.1 websocket without key": get(*WEBSOCKET[:3]),

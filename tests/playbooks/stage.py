@@ -87,6 +87,10 @@ class Peer:
         self.transport = MemoryTransport()
         self.told_lost = False
 
+    def is_paused(self) -> bool:
+        """The proxy stopped reading from this peer."""
+        return self.transport.paused
+
     def take(self) -> bytes:
         """What the proxy sent since the last look."""
         sent = bytes(self.transport.sent)
@@ -104,8 +108,8 @@ class Peer:
         size = self.stage.pieces or max(len(data), 1)
         return [data[at : at + size] for at in range(0, len(data), size)]
 
-    @property
-    def gone(self) -> bool:
+    def is_gone(self) -> bool:
+        """The proxy closed this connection, or was told that it is lost."""
         return self.transport.closed
 
 

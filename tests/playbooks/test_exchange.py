@@ -12,7 +12,7 @@ OK = response("200 OK", "Content-Length: 2", body=b"ok")
 
 @pytest.fixture(params=[None, 1], ids=["whole", "byte by byte"])
 def pieces(request: pytest.FixtureRequest) -> int | None:
-    return request.param  # type: ignore[no-any-return]
+    return request.param
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_a_good_request_is_forwarded_and_answered(stage: Stage) -> None:
     assert b"\r\nX-Jwt-Sub: alice\r\n" in seen and b"\r\nX-Forwarded-For: 192.0.2.7\r\n" in seen
     stage.server().sends(OK)
     assert client.take() == OK
-    assert not client.gone
+    assert not client.is_gone()
 
 
 def test_a_request_without_token_reaches_nobody(stage: Stage) -> None:
@@ -56,8 +56,11 @@ def test_a_request_without_token_reaches_nobody(stage: Stage) -> None:
     client = stage.client()
     client.sends(request(auth=b""))
     answer = client.take()
-    assert answer.startswith(b"HTTP/1.1 401 Unauthorized\r\n") and b'\r\nWWW-Authenticate: Bearer realm="lbjwt"\r\n' in answer
-    assert not client.gone and stage.opened == []
+    assert (
+        answer.startswith(b"HTTP/1.1 401 Unauthorized\r\n")
+        and b'\r\nWWW-Authenticate: Bearer realm="lbjwt"\r\n' in answer
+    )
+    assert not client.is_gone() and stage.opened == []
 
 
 def test_two_tokens_are_one_too_many(stage: Stage) -> None:
@@ -83,7 +86,15 @@ def test_a_refused_body_is_skipped_and_the_connection_used_again(stage: Stage) -
 def test_a_refused_body_of_unknown_length_ends_the_connection(stage: Stage) -> None:
     """Behind a refused chunked request the connection ends, after the answer, and what follows is not taken for a request."""
     client = stage.client()
-    client.sends(request("POST", "/", "Transfer-Encoding: chunked", body=b"5\r\nhello\r\n0\r\n\r\n" + request("GET", "/smuggled"), auth=b""))
+    client.sends(
+        request(
+            "POST",
+            "/",
+            "Transfer-Encoding: chunked",
+            body=b"5\r\nhello\r\n0\r\n\r\n" + request("GET", "/smuggled"),
+            auth=b"",
+        )
+    )
     answer = client.take()
     assert answer.count(b"HTTP/1.1 ") == 1 and b"Connection: close" in answer
     assert client.transport.ended and stage.opened == []
@@ -123,7 +134,7 @@ def test_a_body_with_a_length_is_streamed(stage: Stage) -> None:
     seen = stage.server().take()
     assert f"\r\nContent-Length: {len(body)}\r\n".encode() in seen and seen.endswith(b"\r\n\r\n" + body)
     stage.server().sends(OK)
-    assert client.take() == OK and not client.gone
+    assert client.take() == OK and not client.is_gone()
 
 
 def test_a_chunked_body_is_streamed_chunked(stage: Stage) -> None:
@@ -170,9 +181,11 @@ def test_a_chunked_response_is_relayed_chunked(stage: Stage) -> None:
     """The client gets the same content, chunk by chunk, and the connection stays."""
     client = stage.client()
     client.sends(request())
-    stage.server().sends(response("200 OK", "Transfer-Encoding: chunked", body=b"5\r\nhello\r\n6\r\n world\r\n0\r\nX-Trailer: 1\r\n\r\n"))
+    stage.server().sends(
+        response("200 OK", "Transfer-Encoding: chunked", body=b"5\r\nhello\r\n6\r\n world\r\n0\r\nX-Trailer: 1\r\n\r\n")
+    )
     got = client.take()
-    assert bodies(got) == b"hello world" and not client.gone
+    assert bodies(got) == b"hello world" and not client.is_gone()
 
 
 def test_a_response_that_ends_with_the_connection(stage: Stage) -> None:
@@ -192,7 +205,9 @@ def test_an_http10_client_gets_no_chunks(stage: Stage) -> None:
     client.sends(request(version="1.0"))
     stage.server().sends(response("200 OK", "Transfer-Encoding: chunked", body=b"5\r\nhello\r\n0\r\n\r\n"))
     got = client.take()
-    assert b"chunked" not in got and got.endswith(b"\r\n\r\nhello") and client.gone and not client.transport.aborted
+    assert (
+        b"chunked" not in got and got.endswith(b"\r\n\r\nhello") and client.is_gone() and not client.transport.aborted
+    )
 
 
 @pytest.mark.parametrize("cut", ["Content-Length: 10", "Transfer-Encoding: chunked"])
@@ -217,7 +232,7 @@ def test_surplus_bytes_reach_nobody_and_end_the_connection(stage: Stage) -> None
     assert len(stage.opened) == 2
     stage.server(1).sends(OK)
     assert client.take() == OK
-    assert stage.server(0).gone
+    assert stage.server(0).is_gone()
 
 
 def test_bytes_on_an_idle_connection_end_it(stage: Stage) -> None:
@@ -226,7 +241,7 @@ def test_bytes_on_an_idle_connection_end_it(stage: Stage) -> None:
     client.sends(request())
     stage.server().sends(OK)
     stage.server(0).sends(b"H")
-    assert stage.server(0).gone
+    assert stage.server(0).is_gone()
     client.take()
     client.sends(request())
     assert len(stage.opened) == 2
@@ -255,7 +270,7 @@ def test_head_has_no_body_whatever_the_length_says(stage: Stage) -> None:
     client.sends(request("HEAD"))
     stage.server().sends(response("200 OK", "Content-Length: 5", body=b"hello"))
     assert client.take() == response("200 OK", "Content-Length: 5")
-    assert stage.server(0).gone
+    assert stage.server(0).is_gone()
 
 
 def test_interim_responses_are_relayed(stage: Stage) -> None:
@@ -287,7 +302,7 @@ def test_an_early_response_ends_both_connections(stage: Stage) -> None:
     stage.server().sends(response("413 Content Too Large", "Content-Length: 3", body=b"no\n"))
     got = client.take()
     assert got.startswith(b"HTTP/1.1 413 ") and b"\r\nConnection: close\r\n" in got and got.endswith(b"no\n")
-    assert client.transport.ended and stage.server(0).gone
+    assert client.transport.ended and stage.server(0).is_gone()
     client.sends(b"more of the upload")
     assert stage.server(0).take() == b""
     client.lose()
@@ -302,7 +317,7 @@ def test_expect_without_body_sent_closes_after_a_refusal(stage: Stage) -> None:
     client.lose()
 
 
-# --- endpoints that die ------------------------------------------------------------------------------------------------------------------------------
+# --- endpoints that die -----------------------------------------------------------------------------------------------
 
 
 def test_connect_failure_tries_the_next_endpoint(pieces: int | None) -> None:
@@ -324,7 +339,7 @@ def test_no_endpoint_left_is_503(pieces: int | None) -> None:
     stage.opened[0].refuses()
     stage.opened[1].refuses()
     got = client.take()
-    assert got.startswith(b"HTTP/1.1 503 ") and b"\r\nRetry-After: 1\r\n" in got and not client.gone
+    assert got.startswith(b"HTTP/1.1 503 ") and b"\r\nRetry-After: 1\r\n" in got and not client.is_gone()
     assert stage.totals["in_flight"] == 0
 
 
@@ -396,7 +411,7 @@ def test_a_malformed_response_is_502(pieces: int | None, broken: bytes) -> None:
     assert stage.totals["in_flight"] == 0
 
 
-# --- clients that leave ------------------------------------------------------------------------------------------------------------------------------
+# --- clients that leave -----------------------------------------------------------------------------------------------
 
 
 def test_a_client_that_leaves_ends_its_exchange(stage: Stage) -> None:
@@ -426,15 +441,25 @@ def test_half_close_still_gets_the_answer(stage: Stage) -> None:
     client = stage.client()
     client.sends(request())
     client.ends()
-    assert not client.gone
+    assert not client.is_gone()
     stage.server().sends(OK)
-    assert b"\r\nConnection: close\r\n" in client.take() and client.gone
+    assert b"\r\nConnection: close\r\n" in client.take() and client.is_gone()
 
 
-# --- tunnels -----------------------------------------------------------------------------------------------------------------------------------------
+# --- tunnels ----------------------------------------------------------------------------------------------------------
 
-UPGRADE = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
-SWITCH = response("101 Switching Protocols", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+UPGRADE = (
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)
+SWITCH = response(
+    "101 Switching Protocols",
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+)
 
 
 def test_a_websocket_becomes_a_tunnel(stage: Stage) -> None:
@@ -454,7 +479,7 @@ def test_a_websocket_becomes_a_tunnel(stage: Stage) -> None:
     server.sends(b"\x81\x02yo")
     assert client.take() == b"\x81\x02yo"
     server.lose()
-    assert client.gone
+    assert client.is_gone()
     client.lose()
 
 
@@ -471,7 +496,7 @@ def test_a_refused_upgrade_is_an_ordinary_response(stage: Stage) -> None:
     assert client.take() == OK
 
 
-# --- back-pressure and time --------------------------------------------------------------------------------------------------------------------------
+# --- back-pressure and time -------------------------------------------------------------------------------------------
 
 
 def test_a_slow_client_stops_the_endpoint(stage: Stage) -> None:
@@ -481,9 +506,9 @@ def test_a_slow_client_stops_the_endpoint(stage: Stage) -> None:
     server = stage.server()
     server.sends(response("200 OK", "Content-Length: 100", body=b"x" * 10))
     client.side.pause_writing()
-    assert server.transport.paused
+    assert server.is_paused()
     client.side.resume_writing()
-    assert not server.transport.paused
+    assert not server.is_paused()
     server.sends(b"x" * 90)
     assert client.take().endswith(b"x" * 100)
 
@@ -495,9 +520,9 @@ def test_a_slow_endpoint_stops_the_upload(stage: Stage) -> None:
     server = stage.server()
     server.side.pause_writing()
     client.sends(b"b" * 20)
-    assert client.transport.paused and b"b" not in server.take().partition(b"\r\n\r\n")[2]
+    assert client.is_paused() and b"b" not in server.take().partition(b"\r\n\r\n")[2]
     server.side.resume_writing()
-    assert not client.transport.paused
+    assert not client.is_paused()
     client.sends(b"c" * 30)
     assert server.take() == b"b" * 20 + b"c" * 30
     server.sends(OK)
@@ -510,4 +535,4 @@ def test_draining_ends_connections_with_their_answer(stage: Stage) -> None:
     client.sends(request())
     stage.traffic.drain(1.0)
     stage.server().sends(OK)
-    assert b"\r\nConnection: close\r\n" in client.take() and client.gone
+    assert b"\r\nConnection: close\r\n" in client.take() and client.is_gone()

@@ -75,7 +75,13 @@ def jwk_of(key: Any, **members: Any) -> dict[str, Any]:
     if isinstance(public, ec.EllipticCurvePublicKey):
         point = public.public_numbers()
         size = (public.key_size + 7) // 8
-        return {"kty": "EC", "crv": f"P-{public.key_size}", "x": number(point.x, size), "y": number(point.y, size), **members}
+        return {
+            "kty": "EC",
+            "crv": f"P-{public.key_size}",
+            "x": number(point.x, size),
+            "y": number(point.y, size),
+            **members,
+        }
     curve = "Ed25519" if isinstance(public, ed25519.Ed25519PublicKey) else "Ed448"
     return {"kty": "OKP", "crv": curve, "x": b64(public.public_bytes_raw()), **members}
 

@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from auth_tokens import ISSUER, NOW, claims, reason, token
 
 from lbjwt.auth.policy import IssuerPolicy
 from lbjwt.auth.verifier import Verifier
 from lbjwt.errors import ConfigurationError
+from tests.unit.auth_tokens import ISSUER, NOW, claims, reason, token
 
 T = int(NOW)
 
@@ -18,7 +18,10 @@ def test_c1_exp_is_required_unless_switched_off():
     assert reason(text) == "MISSING_CLAIM"
     assert reason(text, require_expiration=False) == "NONE"
     assert reason(text, require_expiration=False, now=4e9) == "NONE"
-    assert reason(token(b'{"iss":"https://issuer.example","aud":"api","exp":null}'), require_expiration=False) == "INVALID_CLAIM"
+    assert (
+        reason(token(b'{"iss":"https://issuer.example","aud":"api","exp":null}'), require_expiration=False)
+        == "INVALID_CLAIM"
+    )
 
 
 @pytest.mark.parametrize("claim", ["exp", "nbf", "iat"])
@@ -54,7 +57,7 @@ def test_c2_the_ends_of_the_range_are_times():
     assert reason(token(claims(exp=2**53))) == "NONE"
     assert reason(token(claims(exp=0))) == "EXPIRED"
     assert reason(token(claims(nbf=0, iat=0))) == "NONE"
-    assert reason(token(claims(exp=NOW + 0.5), ), clock_skew=0) == "NONE"
+    assert reason(token(claims(exp=NOW + 0.5)), clock_skew=0) == "NONE"
     assert reason(token(claims(exp=NOW + 0.5)), clock_skew=0, now=NOW + 0.5) == "EXPIRED"
 
 
@@ -62,9 +65,11 @@ def test_c2_the_ends_of_the_range_are_times():
 @pytest.mark.parametrize("offset", [-1, -0.001, 0, 0.001, 1])
 def test_c3_boundaries_are_exact(skew: int, offset: float):
     """Valid iff nbf <= now + skew, iat <= now + skew and now < exp + skew."""
-    times = {"exp": None, "nbf": None, "iat": None}
-    assert reason(token(claims(**times | {"exp": T})), now=T + skew + offset, clock_skew=skew) == ("NONE" if offset < 0 else "EXPIRED")
-    options = {"clock_skew": skew, "require_expiration": False, "now": T - skew + offset}
+    times: dict[str, Any] = {"exp": None, "nbf": None, "iat": None}
+    assert reason(token(claims(**times | {"exp": T})), now=T + skew + offset, clock_skew=skew) == (
+        "NONE" if offset < 0 else "EXPIRED"
+    )
+    options: dict[str, Any] = {"clock_skew": skew, "require_expiration": False, "now": T - skew + offset}
     assert reason(token(claims(**times | {"nbf": T})), **options) == ("NONE" if offset >= 0 else "NOT_YET_VALID")
     assert reason(token(claims(**times | {"iat": T})), **options) == ("NONE" if offset >= 0 else "ISSUED_IN_FUTURE")
 
@@ -97,7 +102,16 @@ def test_c5_lifetime_is_bounded_when_asked():
 
 
 @pytest.mark.parametrize(
-    "issuer", [ISSUER[:-1], ISSUER + "/", ISSUER.upper(), ISSUER + " ", "", "https://issuer.example.evil", ISSUER.replace("i", "\u0456", 1)]
+    "issuer",
+    [
+        ISSUER[:-1],
+        ISSUER + "/",
+        ISSUER.upper(),
+        ISSUER + " ",
+        "",
+        "https://issuer.example.evil",
+        ISSUER.replace("i", "\u0456", 1),
+    ],
 )
 def test_c7_issuer_is_compared_whole(issuer: str):
     """No prefix, no case folding, no slash to spare."""
@@ -116,7 +130,11 @@ def test_c7_issuer_types():
 
 def test_c8_a_bad_token_is_never_taken_for_none():
     """Unknown issuer, bad signature and garbage are refused as themselves, not as a missing token."""
-    for text, expected in ((token(claims(iss="x")), "WRONG_ISSUER"), (token(key=b"x" * 32), "BAD_SIGNATURE"), (b"garbage", "MALFORMED")):
+    for text, expected in (
+        (token(claims(iss="x")), "WRONG_ISSUER"),
+        (token(key=b"x" * 32), "BAD_SIGNATURE"),
+        (b"garbage", "MALFORMED"),
+    ):
         assert reason(text) == expected
 
 
@@ -146,7 +164,9 @@ def test_c8_a_bad_token_is_never_taken_for_none():
 def test_c9_audience_is_membership(audience: Any, expected: str):
     """A string or a list of strings, whole members compared; types count even when any audience will do."""
     assert reason(token(claims(aud=audience)), audiences=["api", "web"]) == expected
-    assert reason(token(claims(aud=audience)), any_audience=True) == ("INVALID_CLAIM" if expected == "INVALID_CLAIM" else "NONE")
+    assert reason(token(claims(aud=audience)), any_audience=True) == (
+        "INVALID_CLAIM" if expected == "INVALID_CLAIM" else "NONE"
+    )
     assert reason(token(b'{"iss":"https://issuer.example","exp":1800000600,"aud":null}')) == "INVALID_CLAIM"
 
 
@@ -183,7 +203,13 @@ def test_required_claims_are_there_and_not_null():
     for value in ("", 0, False, [], {}):
         assert reason(token(claims(tenant=value)), required_claims=("tenant",)) == "NONE"
     assert reason(token(), required_claims=("tenant",)) == "MISSING_CLAIM"
-    assert reason(token(b'{"iss":"https://issuer.example","aud":"api","exp":1800000600,"tenant":null}'), required_claims=("tenant",)) == "MISSING_CLAIM"
+    assert (
+        reason(
+            token(b'{"iss":"https://issuer.example","aud":"api","exp":1800000600,"tenant":null}'),
+            required_claims=("tenant",),
+        )
+        == "MISSING_CLAIM"
+    )
     assert reason(token(claims(sub=None)), required_claims=("sub",)) == "MISSING_CLAIM"
 
 

@@ -4,12 +4,12 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from auth_tokens import NOW, claims, judged, token, verifier
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lbjwt.auth.identity import compile_identity_headers
 from lbjwt.errors import ConfigurationError
+from tests.unit.auth_tokens import NOW, claims, judged, token, verifier
 
 
 def value_of(value: Any) -> bytes | None:
@@ -19,7 +19,9 @@ def value_of(value: Any) -> bytes | None:
     lines = build({"c": value})
     if lines is None:
         return None
-    assert lines.startswith(b"X-C: ") and lines.endswith(b"\r\n") and lines.count(b"\n") == 1
+    assert lines.startswith(b"X-C: ")
+    assert lines.endswith(b"\r\n")
+    assert lines.count(b"\n") == 1
     return lines[5:-2]
 
 
@@ -74,15 +76,19 @@ def test_p10_any_text_is_safe_and_comes_back(value: str):
 def test_p10_any_list_comes_back(value: list[str]):
     """Split at commas, decode each member: the list again."""
     encoded = value_of(value)
-    assert encoded is not None and all(0x20 <= byte <= 0x7E for byte in encoded)
+    assert encoded is not None
+    assert all(0x20 <= byte <= 0x7E for byte in encoded)
     assert [unquote(member, errors="strict") for member in encoded.decode().split(",")] == value
 
 
 def test_p11_sizes_are_exact():
     """4 KiB for one value after encoding, 8 KiB for all lines."""
-    assert value_of("x" * 4096) is not None and value_of("x" * 4097) is None
-    assert value_of("é" * 682) is not None and value_of("é" * 683) is None
-    assert value_of(["group"] * 682) is not None and value_of(["group"] * 683) is None
+    assert value_of("x" * 4096) is not None
+    assert value_of("x" * 4097) is None
+    assert value_of("é" * 682) is not None
+    assert value_of("é" * 683) is None
+    assert value_of(["group"] * 682) is not None
+    assert value_of(["group"] * 683) is None
     assert value_of("x" * 1_000_000) is None
     build = compile_identity_headers([("a", "A"), ("b", "B"), ("c", "C")])
     assert build is not None
@@ -129,9 +135,11 @@ def test_the_gate_puts_them_into_the_grant():
     """Ready-made bytes in the grant; a claim that cannot be a header refuses the token."""
     one = verifier(identity_headers=[("sub", "X-Jwt-Sub"), ("groups", "X-Jwt-Groups")])
     grant = one.verify(token(claims(groups=["a", "b"])), NOW).grant
-    assert grant is not None and grant.identity_headers == b"X-Jwt-Sub: user-1\r\nX-Jwt-Groups: a,b\r\n"
+    assert grant is not None
+    assert grant.identity_headers == b"X-Jwt-Sub: user-1\r\nX-Jwt-Groups: a,b\r\n"
     assert judged(one.verify(token(claims(groups={"a": 1})), NOW)) == "UNREPRESENTABLE_CLAIM"
     assert judged(one.verify(token(claims(sub="x" * 5000)), NOW)) == "UNREPRESENTABLE_CLAIM"
     assert len(one.gate.cache) == 1
     plain = verifier().verify(token(), NOW).grant
-    assert plain is not None and plain.identity_headers == b""
+    assert plain is not None
+    assert plain.identity_headers == b""

@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from auth_tokens import ISSUER, NOW, SECRET, claims, judged, jwk_of, private_key, public_pem, rsa_key, token
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from lbjwt.auth.verifier import Verifier
 from lbjwt.errors import KeyFormatError
 from lbjwt.jose.keyring import KeyRing
 from lbjwt.jose.keys import secret_key
+from tests.unit.auth_tokens import ISSUER, NOW, SECRET, claims, judged, jwk_of, private_key, public_pem, rsa_key, token
 
 GOOD = jwk_of(rsa_key(), kid="good")
 OTHER = jwk_of(rsa_key(1), kid="other")
@@ -51,7 +51,8 @@ def test_b10_bad_members_are_skipped_one_by_one():
 def test_b11_a_repeated_key_id_is_no_key_id():
     """Both keys are left out, whichever comes first; others stay."""
     keys = ring({**OTHER, "kid": "good"}, GOOD, jwk_of(private_key("ES256"), kid="third"))
-    assert kids(keys) == ["third"] and any("'good'" in warning for warning in keys.warnings)
+    assert kids(keys) == ["third"]
+    assert any("'good'" in warning for warning in keys.warnings)
     assert keys.find("good", "RS256") is DenyReason.UNKNOWN_KEY
     with pytest.raises(KeyFormatError):
         ring(GOOD, GOOD)
@@ -72,7 +73,8 @@ def test_b12_symmetric_keys_of_a_set_are_ignored():
 def test_b13_a_private_set_is_used_as_public_with_a_warning_without_its_members():
     """The warning names the key by its place only."""
     keys = ring({**GOOD, "d": "c2VjcmV0LWV4cG9uZW50", "kid": "good"})
-    assert len(keys) == 1 and len(keys.warnings) == 1
+    assert len(keys) == 1
+    assert len(keys.warnings) == 1
     assert "c2VjcmV0" not in keys.warnings[0] + repr(keys) + repr(keys.keys)
 
 
@@ -87,7 +89,20 @@ def test_b17_keys_of_another_issuer_do_not_matter():
 
 @pytest.mark.parametrize(
     "document",
-    [b"", b"[]", b"{}", b'{"keys":{}}', b'{"keys":null}', b'{"keys":[]}', b"<html>", b"\xff", '{"keys":[]}'.encode("utf-16"), "{", b'{"keys":[],"keys":[]}', "\ud800"],
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"keys":{}}',
+        b'{"keys":null}',
+        b'{"keys":[]}',
+        b"<html>",
+        b"\xff",
+        '{"keys":[]}'.encode("utf-16"),
+        "{",
+        b'{"keys":[],"keys":[]}',
+        "\ud800",
+    ],
 )
 def test_documents_that_are_no_key_set(document: bytes | str):
     """HTML, other JSON, other encodings and empty sets."""
@@ -115,7 +130,13 @@ def test_no_document_raises_anything_else(document: bytes):
         KeyRing.from_jwks(document)
 
 
-@given(st.dictionaries(st.sampled_from(["kty", "n", "e", "crv", "x", "y", "kid", "alg", "use", "key_ops"]), st.sampled_from(["RSA", "EC", "OKP", "AQAB", "Ed25519", "P-256", GOOD["n"], 5, None, [], {}, "RS256", "sig"]), max_size=8))
+@given(
+    st.dictionaries(
+        st.sampled_from(["kty", "n", "e", "crv", "x", "y", "kid", "alg", "use", "key_ops"]),
+        st.sampled_from(["RSA", "EC", "OKP", "AQAB", "Ed25519", "P-256", GOOD["n"], 5, None, [], {}, "RS256", "sig"]),
+        max_size=8,
+    )
+)
 def test_no_member_stops_the_others(member: dict[str, Any]):
     """Any odd member beside a good one leaves the good one."""
     assert "good" in kids(ring(member, GOOD))
@@ -125,7 +146,8 @@ def test_a_named_key_decides_alone():
     """The key with the token's id is used or refused; nothing is tried in turn."""
     keys = ring(GOOD, jwk_of(private_key("ES256"), kid="ec"))
     found = keys.find("good", "RS256")
-    assert isinstance(found, SignatureCheck) and found.key_id == "good"
+    assert isinstance(found, SignatureCheck)
+    assert found.key_id == "good"
     assert keys.find("ec", "RS256") is DenyReason.ALGORITHM_REFUSED
     assert keys.find("nobody", "RS256") is DenyReason.UNKNOWN_KEY
 
@@ -134,7 +156,8 @@ def test_without_a_key_id_exactly_one_key_must_fit():
     """One RSA key beside an EC key is meant by a token without kid; two RSA keys are not."""
     keys = ring(GOOD, jwk_of(private_key("ES256"), kid="ec"))
     found = keys.find(None, "RS256")
-    assert isinstance(found, SignatureCheck) and found.key_id == "good"
+    assert isinstance(found, SignatureCheck)
+    assert found.key_id == "good"
     assert ring(GOOD, OTHER).find(None, "RS256") is DenyReason.UNKNOWN_KEY
     assert keys.find(None, "HS256") is DenyReason.ALGORITHM_REFUSED
 
@@ -148,7 +171,8 @@ def test_a_key_without_id_serves_tokens_with_any_id():
     assert named.find("k2", "RS256") is DenyReason.UNKNOWN_KEY
     mixed = ring(GOOD, {name: value for name, value in OTHER.items() if name != "kid"})
     found = mixed.find("unknown", "RS256")
-    assert isinstance(found, SignatureCheck) and found.key_id == ""
+    assert isinstance(found, SignatureCheck)
+    assert found.key_id == ""
     assert mixed.find(None, "RS256") is DenyReason.UNKNOWN_KEY
 
 
@@ -156,12 +180,16 @@ def test_b18_d4_a_removed_key_takes_its_grants_along_and_only_its():
     """publish: grants of a key that stays survive, those of one that goes die at once, in cache and as hints."""
     policy = IssuerPolicy(issuer=ISSUER, audiences=("api",))
     one = Verifier(ring(GOOD, OTHER, generation=1), policy)
-    stays, goes = token(algorithm="RS256", key=rsa_key(), kid="good"), token(algorithm="RS256", key=rsa_key(1), kid="other")
+    stays, goes = (
+        token(algorithm="RS256", key=rsa_key(), kid="good"),
+        token(algorithm="RS256", key=rsa_key(1), kid="other"),
+    )
     held = {text: one.gate.authorize(b"Bearer " + text, NOW)[0] for text in (stays, goes)}
     assert all(held.values())
     for generation in (2, 3):
         one.publish(ring(jwk_of(private_key("ES256"), kid=f"new{generation}"), dict(GOOD), generation=generation))
-        assert one.keys is not None and one.keys.generation == generation
+        assert one.keys is not None
+        assert one.keys.generation == generation
         assert one.gate.authorize(b"Bearer " + stays, NOW, held[stays])[0] is held[stays]
         assert one.gate.verify(stays, NOW)[0] is held[stays]
         assert one.gate.authorize(b"Bearer " + goes, NOW, held[goes]) == (None, DenyReason.UNKNOWN_KEY)
@@ -188,7 +216,8 @@ def test_publish_none_withdraws_everything():
     one.publish(ring(GOOD))
     assert judged(one.verify(text, NOW)) == "NONE"
     one.publish(None)
-    assert one.keys is None and judged(one.verify(text, NOW)) == "KEYS_UNAVAILABLE"
+    assert one.keys is None
+    assert judged(one.verify(text, NOW)) == "KEYS_UNAVAILABLE"
     one.publish(ring(GOOD))
     assert judged(one.verify(text, NOW)) == "NONE"
 

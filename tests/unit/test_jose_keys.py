@@ -4,17 +4,23 @@ import random
 from typing import Any
 
 import pytest
-from auth_tokens import ALGORITHMS, b64, jwk_of, number, private_key, public_pem, rsa_key, sign
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 from cryptography.x509.oid import NameOID
 
 from lbjwt.errors import KeyFormatError, LbjwtError
 from lbjwt.jose.imports import import_jwk, import_pem
 from lbjwt.jose.keys import public_key, secret_key
 from lbjwt.jose.weak import edwards_weakness, has_roca_fingerprint, rsa_weakness
+from tests.unit.auth_tokens import ALGORITHMS, b64, jwk_of, number, private_key, public_pem, rsa_key, sign
 
 RSA_N = rsa_key().public_key().public_numbers().n
 
@@ -24,13 +30,17 @@ def test_a_jwk_and_a_pem_of_one_key_check_the_same(algorithm: str):
     """Both ways lead to keys with the same algorithms that accept the same signature and refuse a changed one."""
     from_jwk, warnings = import_jwk(jwk_of(private_key(algorithm)))
     from_pem = import_pem(public_pem(algorithm))
-    assert warnings == () and from_jwk.same_as(from_pem) and algorithm in from_jwk.algorithms
+    assert warnings == ()
+    assert from_jwk.same_as(from_pem)
+    assert algorithm in from_jwk.algorithms
     signature = sign(algorithm, b"text")
     for key in (from_jwk, from_pem):
         check = key.check_for(algorithm)
         assert check is not None
-        assert check.verify(signature, b"text") and not check.verify(signature, b"test")
-        assert key.check_for("HS256") is None and key.check_for("none") is None
+        assert check.verify(signature, b"text")
+        assert not check.verify(signature, b"test")
+        assert key.check_for("HS256") is None
+        assert key.check_for("none") is None
 
 
 def test_algorithms_follow_type_and_curve():
@@ -131,10 +141,15 @@ def test_b15_roca_moduli_are_refused():
     for p in (n for n in range(2, 168) if all(n % d for d in range(2, n))):
         primorial *= p
     source = random.Random(1)
-    halves = [primorial * (source.getrandbits(804) | 1 << 804) + pow(65537, source.getrandbits(60), primorial) for _ in range(2)]
+    halves = [
+        primorial * (source.getrandbits(804) | 1 << 804) + pow(65537, source.getrandbits(60), primorial)
+        for _ in range(2)
+    ]
     n = halves[0] * halves[1]
     assert 2048 <= n.bit_length() <= 2050
-    assert has_roca_fingerprint(n) and not has_roca_fingerprint(RSA_N) and not has_roca_fingerprint(n + 2)
+    assert has_roca_fingerprint(n)
+    assert not has_roca_fingerprint(RSA_N)
+    assert not has_roca_fingerprint(n + 2)
     assert "ROCA" in rsa_weakness(n, 65537)
 
 
@@ -156,7 +171,12 @@ def test_a11_points_off_the_curve_are_refused(crv: Any):
         with pytest.raises(KeyFormatError):
             import_jwk({**good, "crv": crv})
         return
-    for x, y in ((good["x"], good["x"]), (good["x"][:-1], good["y"]), (good["x"] + "AA", good["y"]), (b64(bytes(32)), b64(bytes(32)))):
+    for x, y in (
+        (good["x"], good["x"]),
+        (good["x"][:-1], good["y"]),
+        (good["x"] + "AA", good["y"]),
+        (b64(bytes(32)), b64(bytes(32))),
+    ):
         with pytest.raises(KeyFormatError):
             import_jwk({**good, "x": x, "y": y})
 
@@ -212,7 +232,17 @@ def test_a11_edwards_points_of_real_keys_are_fine_and_other_bytes_are_none():
         ({"key_ops": []}, False),
         ({"key_ops": "verify"}, False),
         ({"key_ops": None}, False),
-        ({"alg": "RS256", "use": "sig", "key_ops": ["verify"], "x5c": ["AA"], "x5u": "file:///etc/passwd", "other": {}}, True),
+        (
+            {
+                "alg": "RS256",
+                "use": "sig",
+                "key_ops": ["verify"],
+                "x5c": ["AA"],
+                "x5u": "file:///etc/passwd",
+                "other": {},
+            },
+            True,
+        ),
     ],
 )
 def test_b16_use_key_ops_and_alg_are_honoured(members: dict[str, Any], fine: bool):
@@ -227,11 +257,17 @@ def test_b16_use_key_ops_and_alg_are_honoured(members: dict[str, Any], fine: boo
 def test_b13_private_members_are_dropped_with_a_warning():
     """A private JWK is used as its public half; a wrong private part changes nothing (B14)."""
     plain, _ = import_jwk(jwk_of(rsa_key()))
-    for members in ({"d": "AAAA"}, {"d": 5, "p": None}, {"d": "x", "p": "x", "q": "x", "dp": "x", "dq": "x", "qi": "x", "oth": []}):
+    for members in (
+        {"d": "AAAA"},
+        {"d": 5, "p": None},
+        {"d": "x", "p": "x", "q": "x", "dp": "x", "dq": "x", "qi": "x", "oth": []},
+    ):
         key, warnings = import_jwk(jwk_of(rsa_key(), **members))
-        assert key.same_as(plain) and len(warnings) == 1
+        assert key.same_as(plain)
+        assert len(warnings) == 1
     okp, warnings = import_jwk(jwk_of(private_key("EdDSA"), d=b64(private_key("Ed448").private_bytes_raw()[:32])))
-    assert okp.same_as(import_jwk(jwk_of(private_key("EdDSA")))[0]) and warnings
+    assert okp.same_as(import_jwk(jwk_of(private_key("EdDSA")))[0])
+    assert warnings
 
 
 def certificate() -> bytes:
@@ -240,15 +276,25 @@ def certificate() -> bytes:
 
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "issuer")])
     day = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(rsa_key().public_key()).serial_number(1)
-    signed = builder.not_valid_before(day).not_valid_after(day + datetime.timedelta(days=1)).sign(rsa_key(), hashes.SHA256())
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(rsa_key().public_key())
+        .serial_number(1)
+    )
+    signed = (
+        builder.not_valid_before(day).not_valid_after(day + datetime.timedelta(days=1)).sign(rsa_key(), hashes.SHA256())
+    )
     return signed.public_bytes(Encoding.PEM)
 
 
 def test_pem_forms_of_one_key_are_one_key():
     """SubjectPublicKeyInfo, PKCS#1 and a certificate, as bytes or text."""
     public = rsa_key().public_key()
-    texts = [public.public_bytes(Encoding.PEM, form) for form in (PublicFormat.SubjectPublicKeyInfo, PublicFormat.PKCS1)] + [certificate()]
+    texts = [
+        public.public_bytes(Encoding.PEM, form) for form in (PublicFormat.SubjectPublicKeyInfo, PublicFormat.PKCS1)
+    ] + [certificate()]
     keys = [import_pem(text) for text in texts] + [import_pem(text.decode()) for text in texts]
     assert all(key.same_as(keys[0]) for key in keys)
 
@@ -261,7 +307,16 @@ def test_other_pem_texts_are_refused():
         for form in (PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL)
         for protection in (NoEncryption(), BestAvailableEncryption(b"x"))
     ]
-    for text in (*private, pem + pem, pem + private[0], b"", b"x", pem[:100], pem.replace(b"M", b"!", 3), certificate()[:-40]):
+    for text in (
+        *private,
+        pem + pem,
+        pem + private[0],
+        b"",
+        b"x",
+        pem[:100],
+        pem.replace(b"M", b"!", 3),
+        certificate()[:-40],
+    ):
         with pytest.raises(KeyFormatError):
             import_pem(text)
     with pytest.raises(KeyFormatError, match="none of"):
@@ -291,4 +346,5 @@ def test_secrets_are_long_enough_and_secret():
 
 def test_errors_are_of_one_family():
     """KeyFormatError is an LbjwtError and a ValueError."""
-    assert issubclass(KeyFormatError, LbjwtError) and issubclass(KeyFormatError, ValueError)
+    assert issubclass(KeyFormatError, LbjwtError)
+    assert issubclass(KeyFormatError, ValueError)

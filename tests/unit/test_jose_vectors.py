@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from auth_tokens import unb64
 
 from lbjwt.auth.verifier import Verifier
 from lbjwt.jose.imports import import_jwk
 from lbjwt.jose.keys import secret_key
+from tests.unit.auth_tokens import unb64
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 BEFORE_EXPIRY = 1_300_819_000.0
@@ -71,6 +71,7 @@ def test_rfc7515_a_1_fails_with_another_secret():
     good = secret_key(bytes(secret), allowed=["HS256"]).check_for("HS256")
     secret[0] ^= 1
     bad = secret_key(bytes(secret), allowed=["HS256"]).check_for("HS256")
-    assert good is not None and bad is not None
+    assert good is not None
+    assert bad is not None
     assert good.verify(unb64(signature), signed.encode())
     assert not bad.verify(unb64(signature), signed.encode())
