@@ -7,7 +7,7 @@ behind a pause stay encrypted until reading goes on.
 import asyncio
 from ssl import SSLError
 
-from lbjwt.net._wire cimport FAILED, WHOLE, Wire
+from lbjwt.net._wire cimport FAILED, Wire
 from lbjwt.proxy._client cimport GONE, LINGERING
 
 
