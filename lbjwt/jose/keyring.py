@@ -103,9 +103,7 @@ class KeyRing:
         return cls(keys, warnings=warnings)
 
     @classmethod
-    def from_pem(
-        cls, text: bytes | str, *, kid: str = "", algorithms: Iterable[str] | None = None
-    ) -> "KeyRing":
+    def from_pem(cls, text: bytes | str, *, kid: str = "", algorithms: Iterable[str] | None = None) -> "KeyRing":
         """
         A ring of the one public key or certificate of a PEM text.
 
