@@ -10,7 +10,7 @@ A reader that does not keep up costs log lines, never requests: past `MAX_PENDIN
 import os
 import stat
 
-from libc.string cimport memcpy, memmove, memrchr
+from libc.string cimport memmove, memrchr
 from libc.time cimport gmtime_r, time_t, tm
 from posix.unistd cimport write
 
