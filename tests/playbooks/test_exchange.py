@@ -370,6 +370,24 @@ def test_a_post_is_never_sent_twice(stage: Stage) -> None:
     assert len(stage.opened) == 1
 
 
+def test_a_request_is_sent_again_on_a_connection_nobody_used(stage: Stage) -> None:
+    """When a pooled connection dies, the others of the pool may be dead as well: the request goes out again on a new one."""
+    clients = [stage.client(), stage.client()]
+    for client in clients:
+        client.sends(request())
+        stage.server().take()
+    for number, client in enumerate(clients):
+        stage.server(number).sends(OK)
+        assert client.take() == OK
+    clients[0].sends(request("GET", "/again"))
+    assert stage.server(1).take().startswith(b"GET /again ")
+    stage.server(1).lose()
+    assert len(stage.opened) == 3 and stage.server(0).take() == b""
+    assert stage.server(2).take().startswith(b"GET /again ")
+    stage.server(2).sends(OK)
+    assert clients[0].take() == OK
+
+
 def test_a_request_is_not_sent_a_third_time(stage: Stage) -> None:
     """One retry by default; then 502."""
     client = stage.client()
