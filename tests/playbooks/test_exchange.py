@@ -199,6 +199,15 @@ def test_a_response_that_ends_with_the_connection(stage: Stage) -> None:
     assert b"\r\nTransfer-Encoding: chunked\r\n" in got and bodies(got) == b"hello world"
 
 
+def test_an_unmeasured_body_ends_with_the_connection_of_an_http10_client(stage: Stage) -> None:
+    """Keep-alive or not: without chunks and length, only the end of the connection tells an HTTP/1.0 client that it has all."""
+    client = stage.client()
+    client.sends(request("GET", "/", "Connection: keep-alive", version="1.0"))
+    stage.server().sends(response("200 OK", "Transfer-Encoding: chunked", body=b"2\r\nok\r\n0\r\n\r\n"))
+    answer = client.take()
+    assert answer.endswith(b"\r\n\r\nok") and b"\r\nConnection: close\r\n" in answer and client.is_gone()
+
+
 def test_an_http10_client_gets_no_chunks(stage: Stage) -> None:
     """To an HTTP/1.0 client a chunked response goes plain and ends with the connection."""
     client = stage.client()
