@@ -10,7 +10,7 @@ from libc.string cimport strlen
 from lbjwt._fastverify cimport NONE
 from lbjwt.http1._request cimport COMPLETE, HEAD as METHOD_HEAD, NEED_MORE, Parse, RequestHead
 from lbjwt.http1._response cimport CHUNKED, ResponseHead, UNTIL_CLOSE
-from lbjwt.net._wire cimport FAILED, Sent, coarse_monotonic, iovec, peer_address, wall_clock
+from lbjwt.net._wire cimport FAILED, Sent, Wire, coarse_monotonic, iovec, peer_address, wall_clock
 from lbjwt.observe._access_log cimport AccessRecord
 from lbjwt.proxy._exchange cimport REQUEST_ID_SIZE, new_exchange
 
@@ -41,7 +41,10 @@ cdef class ClientSide(Downstream):
         self.phase = HEAD
         self._learn_peer(transport)
         self._set_deadline(traffic.head_timeout)
-        if traffic.clients > traffic.max_clients:
+        if self.peer_size == 0:
+            self.phase = GONE                    # reset before it was accepted: nobody could tell whose request this was
+            self.reset()
+        elif traffic.clients > traffic.max_clients:
             self.turn_away()
 
     def connection_lost(self, exc):
@@ -83,12 +86,18 @@ cdef class ClientSide(Downstream):
         self.write_paused = False
         if self.phase == WAITING or self.phase == TUNNELING:
             self.deadline = 0.0
+        elif self.phase == HEAD:
+            self._next_request()
         if self.exchange is not None and self.exchange.upstream is not None:
             self.exchange.upstream.resume()
 
     cdef void turn_away(self):
-        """There is no room for another client."""
-        self._refuse_head(503)
+        """There is no room for another client. Saying so costs a moment of the same room, so a flood is told nothing."""
+        if self.traffic.clients > 2 * self.traffic.max_clients:
+            self.phase = GONE
+            self.reset()
+        else:
+            self._refuse_head(503)
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
@@ -97,7 +106,7 @@ cdef class ClientSide(Downstream):
         self.peer_size = peer_address(self.fd, self.peer_text, PEER_SIZE)
         if self.peer_size == 0:
             address = transport.get_extra_info("peername")
-            text = address[0].encode() if isinstance(address, tuple) else b"unix"
+            text = address[0].encode() if isinstance(address, tuple) else b"" if address is None else b"unix"
             self.peer_size = min(len(text), PEER_SIZE)
             for at in range(self.peer_size):
                 self.peer_text[at] = text[at]
@@ -116,7 +125,7 @@ cdef class ClientSide(Downstream):
         self.consuming = True
         while size > 0:
             if self.phase == HEAD:
-                used = self._take_head(at, size)
+                used = 0 if self.write_paused else self._take_head(at, size)
             elif self.phase == BODY:
                 used = self._take_body(at, size)
             elif self.phase == TUNNELING:
@@ -243,12 +252,23 @@ cdef class ClientSide(Downstream):
 
     # --- responses ----------------------------------------------------------------------------------------------------
 
+    cdef Sent send_parts(self, iovec *parts, int count):
+        cdef Sent sent = Wire.send_parts(self, parts, count)
+        if sent == FAILED:
+            self._unreachable()
+        return sent
+
+    cdef void _unreachable(self):
+        # While nothing is read from the client, after its FIN or in a pause, the loop does not notice an RST: nobody else would end this.
+        self.broken = True
+        if self.transport is not None and not self.transport.is_closing():
+            self.reset()
+
     cdef void interim(self, ResponseHead head):
         cdef Buffer out = self.traffic.out
         out.clear()
         head.write(out, self.http10, True)
-        if self.send(out.data, out.size) == FAILED:
-            self.broken = True
+        self.send(out.data, out.size)
 
     cdef void respond(self, ResponseHead head, const char *body, Py_ssize_t size, bint end):
         cdef Buffer out = self.traffic.out
@@ -263,8 +283,8 @@ cdef class ClientSide(Downstream):
     cdef void relay(self, const char *body, Py_ssize_t size, bint end):
         cdef Buffer out = self.traffic.out
         if not self.out_chunked:
-            if size and self.send(body, size) == FAILED:
-                self.broken = True
+            if size:
+                self.send(body, size)
             return
         out.clear()
         self._send_body(out, body, size, end)
@@ -274,7 +294,6 @@ cdef class ClientSide(Downstream):
         cdef iovec parts[3]
         cdef char line[20]
         cdef const char *tail = b""
-        cdef Sent sent
         if self.out_chunked:
             if size:
                 out.put(line, snprintf(line, sizeof(line), "%zx\r\n", size))
@@ -287,7 +306,7 @@ cdef class ClientSide(Downstream):
             out.put(tail, strlen(tail))
             if out.size == 0:
                 return
-            sent = self.send(out.data, out.size)
+            self.send(out.data, out.size)
         else:
             parts[0].iov_base = out.data
             parts[0].iov_len = out.size
@@ -295,17 +314,14 @@ cdef class ClientSide(Downstream):
             parts[1].iov_len = size
             parts[2].iov_base = <void *>tail
             parts[2].iov_len = strlen(tail)
-            sent = self.send_parts(parts, 3)
-        if sent == FAILED:
-            self.broken = True
+            self.send_parts(parts, 3)
 
     cdef void switch(self, ResponseHead head):
         cdef Buffer out = self.traffic.out
         cdef bytes data = self.held
         out.clear()
         head.write(out, self.http10, True)
-        if self.send(out.data, out.size) == FAILED:
-            self.broken = True
+        self.send(out.data, out.size)
         self.phase = TUNNELING
         self.keep_alive = False
         self.deadline = 0.0
@@ -341,8 +357,7 @@ cdef class ClientSide(Downstream):
             out.put(b"\r\n\r\n", 4)
         if not self.bodiless:
             out.put(answer.body, len(answer.body))
-        if self.send(out.data, out.size) == FAILED:
-            self.broken = True
+        self.send(out.data, out.size)
 
     cdef void _refuse_head(self, int status):
         """Answer what never became an exchange, and end the connection: where the next request begins is not known."""
@@ -383,19 +398,20 @@ cdef class ClientSide(Downstream):
             if self.keep_alive and not self.broken:
                 self._next_request()
             elif self.held is None and not self.consuming:
-                self.phase = GONE
-                self.close()
+                self._end()
             else:
                 self._linger()
         elif self.phase == BODY:
             self._linger()
         elif self.phase == TUNNELING:
-            self.phase = GONE
-            self.close()
+            self._end()
 
     cdef void _next_request(self):
         cdef bytes data = self.held
         self.phase = HEAD
+        if self.write_paused:
+            self.pause()                         # a client that does not read its answers gets no more of them
+            return
         self._set_deadline(self.traffic.keep_alive_timeout)
         self.resume()
         if data is not None and not self.consuming:
@@ -403,6 +419,12 @@ cdef class ClientSide(Downstream):
             self._consume(data)
 
     # --- ends ---------------------------------------------------------------------------------------------------------
+
+    cdef void _end(self):
+        """Close once what is queued was sent; a client that does not read it is waited for as long as any other."""
+        self.phase = GONE
+        self._set_deadline(self.traffic.stream_idle_timeout)
+        self.close()
 
     cdef void _linger(self):
         self.phase = LINGERING
@@ -418,9 +440,8 @@ cdef class ClientSide(Downstream):
         self.deadline = 0.0
         if self.phase == HEAD and self.head_begun:
             self._refuse_head(408)
-        elif self.phase == HEAD:
-            self.phase = GONE
-            self.close()
+        elif self.phase == HEAD and not self.write_paused:
+            self._end()
         elif self.phase == BODY and not self.write_paused:
             self.keep_alive = False
             self.exchange.request_broken(408)
@@ -428,5 +449,7 @@ cdef class ClientSide(Downstream):
             self.reset()
 
     cdef void drain(self, double soon):
-        if self.phase == HEAD and not self.head_begun and self.deadline > soon:
+        if self.phase == HEAD and self.write_paused:
+            self._end()
+        elif self.phase == HEAD and not self.head_begun and self.deadline > soon:
             self.deadline = soon

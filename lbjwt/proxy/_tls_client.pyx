@@ -73,16 +73,18 @@ cdef class TlsClientSide(ClientSide):
         cdef bytes output
         cdef int at
         if not self.tls.established or self.transport is None or self.transport.is_closing():
+            self._unreachable()
             return FAILED
         try:
             for at in range(count):
                 self.tls.encrypt(<const char *>parts[at].iov_base, parts[at].iov_len)
         except SSLError:
+            self._unreachable()
             return FAILED
         output = self.tls.output()
         whole.iov_base = <char *>output
         whole.iov_len = len(output)
-        return Wire.send_parts(self, &whole, 1)
+        return ClientSide.send_parts(self, &whole, 1)
 
     cdef void _flush(self):
         cdef bytes output = self.tls.output()
@@ -116,6 +118,7 @@ cdef class TlsClientSide(ClientSide):
         """The peer broke TLS, or cannot agree: send the alert and end."""
         self._flush()
         self.phase = GONE
+        self._set_deadline(self.handshake_timeout)
         Wire.close(self)
 
     cdef void expired(self):
