@@ -11,6 +11,8 @@ cdef class TlsClientSide(ClientSide):
     cdef TlsSession tls
     cdef double handshake_timeout        # seconds
     cdef bint continuing                 # `_read_on` is scheduled
+    cdef bint end_taken                  # the client's close_notify was acted upon
+    cdef bint said_goodbye               # our close_notify was sent
 
     cdef void _decrypt(self)
     cdef void _flush(self)
