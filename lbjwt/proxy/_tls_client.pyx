@@ -8,7 +8,7 @@ import asyncio
 from ssl import SSLError
 
 from lbjwt.net._tls cimport PLAINTEXT
-from lbjwt.net._wire cimport FAILED, WHOLE, Wire
+from lbjwt.net._wire cimport FAILED, QUEUED, WHOLE, Wire
 from lbjwt.proxy._client cimport GONE, LINGERING
 from lbjwt.proxy._exchange cimport Exchange
 
@@ -63,10 +63,19 @@ cdef class TlsClientSide(ClientSide):
                         self.close()
                 break
             ClientSide.data_received(self, self.traffic.receive_at[:size])
-        self._flush()                            # the answer to a key update
+        if self._flush() == QUEUED and self.write_paused and not self.read_paused:
+            # Answers to key updates: who does not read them cannot ask for more.
+            self.stalled = True
+            self.pause()
+
+    def resume_writing(self):
+        ClientSide.resume_writing(self)
+        if self.stalled:
+            self.resume()
 
     cdef void resume(self):
         cdef bint was_paused = self.read_paused
+        self.stalled = False
         Wire.resume(self)
         if was_paused and not self.read_paused and not self.continuing and self.tls.established and (self.tls.ended or self.tls.has_input()):
             # Not at once: whoever resumes may be in the middle of the bytes before.
@@ -113,13 +122,15 @@ cdef class TlsClientSide(ClientSide):
                 left -= size
         return Wire.send_parts(self, out, len(records)) if records else sent
 
-    cdef void _flush(self):
+    cdef Sent _flush(self):
+        """Send what TLS itself has to say."""
         cdef bytes output = self.tls.output()
         cdef iovec whole
-        if output:
-            whole.iov_base = <char *>output
-            whole.iov_len = len(output)
-            Wire.send_parts(self, &whole, 1)
+        if not output:
+            return WHOLE
+        whole.iov_base = <char *>output
+        whole.iov_len = len(output)
+        return Wire.send_parts(self, &whole, 1)
 
     # --- ends ---------------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import pytest
 from tests.playbooks import test_exchange as plain
 from tests.playbooks.stage import request, response
 from tests.playbooks.test_exchange import OK, SWITCH, UPGRADE
-from tests.playbooks.tls_stage import TlsStage, Turns
+from tests.playbooks.tls_stage import Forge, TlsStage, Turns
 from tests.unit.test_net_tls import files  # noqa: F401 - a fixture
 
 PLAYBOOKS = [
@@ -221,3 +221,49 @@ def test_garbage_for_a_hello(stage: TlsStage) -> None:
         fresh.lose()
         client.lose()
     assert stage.totals["connections"] == 0
+
+
+def test_key_updates_between_and_inside_requests(stage: TlsStage, tmp_path: Path) -> None:
+    """The client changes its keys and asks for new ones of ours, its message whole or cut; the answers go on (RFC 8446 section 4.6.3)."""
+    stage.client_side.keylog_filename = str(tmp_path / "keys")
+    client = stage.client()
+    forge = Forge(tmp_path / "keys")
+    for parts in ((), (slice(0, 1), slice(1, 4), slice(4, 5))):
+        head = request()
+        client.sends_raw(forge.record(23, head[:20]) + forge.new_keys(*parts) + forge.record(23, head[20:]))
+        stage.server().sends(OK)
+        client.sends_raw(forge.new_keys(*parts))
+        assert client.take() == OK
+    client.cuts()
+    client.lose()
+
+
+def test_key_updates_of_a_client_that_reads_nothing(stage: TlsStage, tmp_path: Path) -> None:
+    """Each asks for an answer: while the client does not read those, nothing more is read of it."""
+    stage.client_side.keylog_filename = str(tmp_path / "keys")
+    client = stage.client()
+    forge = Forge(tmp_path / "keys")
+    client.side.pause_writing()
+    client.sends_raw(forge.new_keys())
+    assert client.is_paused()
+    client.sends_raw(forge.new_keys() * 100)
+    assert len(client.transport.sent) < 100
+    client.side.resume_writing()
+    assert not client.is_paused()
+    client.lose()
+
+
+def test_refusals_nobody_reads(stage: TlsStage) -> None:
+    """A client that does not read its answers gets no further ones until it does; then all, in order."""
+    client = stage.client()
+    client.sends(request(auth=b""))
+    client.take()
+    client.side.pause_writing()
+    client.sends(request(auth=b"") + request("GET", "/last"))
+    assert client.is_paused() and client.take() == b""
+    client.side.resume_writing()
+    assert client.take().count(b"HTTP/1.1 401 ") == 1
+    assert stage.server().take().startswith(b"GET /last ")
+    stage.server().sends(OK)
+    assert client.take() == OK
+    client.lose()

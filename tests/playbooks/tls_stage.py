@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import ssl
+import struct
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA384
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from lbjwt.net.tls import server_context
 from lbjwt.proxy._tls_client import TlsClientSide
@@ -83,10 +89,8 @@ class TlsClient(Client):
 
     def says_goodbye(self) -> None:
         """close_notify, without the end of the stream."""
-        try:
+        with suppress(ssl.SSLWantReadError):
             self.tls.unwrap()
-        except ssl.SSLWantReadError:
-            pass
         super().sends(self.outgoing.read())
 
     def ends(self) -> None:
@@ -97,6 +101,44 @@ class TlsClient(Client):
         """The end of the stream, without a close_notify of its own."""
         if not self.transport.closed:
             super().ends()
+
+
+class Forge:
+    """
+    Writes the client's records of a TLS 1.3 connection in place of its `ssl` object, which cannot ask for new keys.
+
+    Args:
+        key_log: Of the client's context, with this one connection in it; its suite is TLS_AES_256_GCM_SHA384.
+    """
+
+    def __init__(self, key_log: Path) -> None:
+        lines = [line.split() for line in key_log.read_text().splitlines()]
+        self._use(bytes.fromhex(next(words[2] for words in lines if words[0] == "CLIENT_TRAFFIC_SECRET_0")))
+
+    def _expand(self, label: bytes, size: int) -> bytes:
+        """HKDF-Expand-Label without context (RFC 8446 section 7.1)."""
+        info = struct.pack("!HB", size, len(label) + 6) + b"tls13 " + label + b"\0"
+        return HKDFExpand(SHA384(), size, info).derive(self._secret)
+
+    def _use(self, secret: bytes) -> None:
+        self._secret = secret
+        self._cipher = AESGCM(self._expand(b"key", 32))
+        self._iv = int.from_bytes(self._expand(b"iv", 12), "big")
+        self._number = 0
+
+    def record(self, kind: int, content: bytes) -> bytes:
+        """One record; kind: 22 handshake, 23 application data."""
+        head = b"\x17\x03\x03" + struct.pack("!H", len(content) + 17)
+        nonce = (self._iv ^ self._number).to_bytes(12, "big")
+        self._number += 1
+        return head + self._cipher.encrypt(nonce, content + bytes([kind]), head)
+
+    def new_keys(self, *parts: slice) -> bytes:
+        """A KeyUpdate that asks for one in return, its message cut into these parts, one record each."""
+        message = b"\x18\x00\x00\x01\x01"
+        records = b"".join(self.record(22, message[part]) for part in parts or (slice(None),))
+        self._use(self._expand(b"traffic upd", 48))
+        return records
 
 
 class TlsStage(Stage):
