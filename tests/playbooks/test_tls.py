@@ -1,6 +1,7 @@
 """The playbooks once more under TLS: whole, byte by byte on the wire, and with every byte in a record of its own."""
 
 import asyncio
+import gc
 import inspect
 import ssl
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lbjwt.proxy._tls_client import TlsClientSide
 from tests.playbooks import test_exchange as plain
 from tests.playbooks.stage import request, response
 from tests.playbooks.test_exchange import OK, SWITCH, UPGRADE
@@ -47,7 +49,7 @@ def test_half_close_by_close_notify_then_fin_gets_the_answer(stage: TlsStage) ->
     client.cuts()
     assert not client.is_gone()
     stage.server().sends(OK)
-    assert b"\r\nConnection: close\r\n" in client.take() and client.is_gone() and client.ended
+    assert b"\r\nConnection: close\r\n" in client.take() and client.is_gone() and client.got_goodbye()
     client.lose()
 
 
@@ -102,7 +104,7 @@ def test_a_cut_response_carries_no_close_notify(stage: TlsStage) -> None:
         else:
             stage.server().ends()
         client.take()
-        assert client.transport.aborted and not client.ended
+        assert client.transport.aborted and not client.got_goodbye()
         client.lose()
 
 
@@ -112,7 +114,7 @@ def test_a_broken_record_ends_the_exchange(stage: TlsStage) -> None:
     client.sends(request("POST", "/", "Content-Length: 1000", body=b"begin"))
     server = stage.server()
     client.sends_raw(b"\x17\x03\x03\x00\x30" + b"x" * 48)
-    with pytest.raises(ssl.SSLError, match="(?i)bad.record.mac"):
+    with pytest.raises(ssl.SSLError, match=r"(?i)bad.record.mac"):
         client.take()
     assert client.transport.ended and not client.transport.closed
     assert server.transport.aborted and stage.totals["in_flight"] == 0
@@ -134,6 +136,23 @@ def test_a_broken_record_behind_a_pause(stage: TlsStage) -> None:
     stage.turns.turn()
     assert server.transport.aborted and client.transport.ended
     client.lose()
+
+
+def test_a_lost_connection_is_freed_at_once(stage: TlsStage) -> None:
+    """Reference counting alone frees the client side and its TLS, the loop of protocol and transport notwithstanding."""
+    gc.collect()
+    gc.disable()
+    try:
+        client = stage.client()
+        vars(client.transport)["protocol"] = client.side
+        client.sends(request())
+        stage.server().sends(OK)
+        client.take()
+        client.lose()
+        del client
+        assert not [found for found in gc.get_objects() if isinstance(found, TlsClientSide)]
+    finally:
+        gc.enable()
 
 
 def test_reading_on_after_the_connection_was_lost(stage: TlsStage) -> None:
@@ -181,7 +200,7 @@ def test_a_tunnel_whose_endpoint_ends_first(stage: TlsStage) -> None:
     client.sends(b"a")
     client.sends(b"behind the pause")
     assert server.side.eof_received()
-    assert client.take() == b"" and client.ended and client.transport.ended and not client.is_gone()
+    assert client.take() == b"" and client.got_goodbye() and client.transport.ended and not client.is_gone()
     server.side.resume_writing()
     stage.turns.turn()
     client.sends(b" and after")
@@ -199,14 +218,13 @@ def test_a_tunnel_whose_client_ends_first(stage: TlsStage) -> None:
     server = stage.server()
     server.sends(SWITCH)
     client.take()
-    client.says_goodbye()
-    client.cuts()
+    client.ends()
     assert server.transport.ended and not client.is_gone()
     server.sends(b"last words")
-    assert client.take() == b"last words" and not client.ended
+    assert client.take() == b"last words" and not client.got_goodbye()
     server.ends()
     client.take()
-    assert client.ended and client.is_gone()
+    assert client.got_goodbye() and client.is_gone()
     client.lose()
 
 
@@ -244,9 +262,9 @@ def test_key_updates_of_a_client_that_reads_nothing(stage: TlsStage, tmp_path: P
     client = stage.client()
     forge = Forge(tmp_path / "keys")
     client.side.pause_writing()
-    client.sends_raw(forge.new_keys())
+    client.sends_raw(forge.new_keys() + forge.new_keys())
     assert client.is_paused()
-    client.sends_raw(forge.new_keys() * 100)
+    client.sends_raw(b"".join(forge.new_keys() for _ in range(100)))
     assert len(client.transport.sent) < 100
     client.side.resume_writing()
     assert not client.is_paused()

@@ -33,7 +33,7 @@ class Turns:
 
 
 class TlsClient(Client):
-    """A client whose bytes are one record each call, or one a byte; `ended`: the proxy said close_notify."""
+    """A client whose bytes are one record each call, or one a byte."""
 
     def __init__(self, stage: TlsStage) -> None:
         super().__init__(stage, TlsClientSide(stage.traffic, stage.policy, stage.server_side, 10.0))
@@ -41,7 +41,7 @@ class TlsClient(Client):
         self.tls = stage.client_side.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
         self.turns = stage.turns
         self.small_records = stage.small_records
-        self.ended = False
+        self._ended = False
 
     def handshake(self) -> None:
         """The whole handshake, the session tickets of TLS 1.3 included."""
@@ -76,16 +76,20 @@ class TlsClient(Client):
         self.turns.turn()
         self.incoming.write(super().take())
         got = b""
-        while not self.ended:
+        while not self._ended:
             try:
                 piece = self.tls.read(65536)
             except ssl.SSLWantReadError:
                 break
             except ssl.SSLZeroReturnError:
                 piece = b""
-            self.ended = not piece
+            self._ended = not piece
             got += piece
         return got
+
+    def got_goodbye(self) -> bool:
+        """The proxy's close_notify was among what was taken."""
+        return self._ended
 
     def says_goodbye(self) -> None:
         """close_notify, without the end of the stream."""
