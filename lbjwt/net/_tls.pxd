@@ -1,6 +1,10 @@
 cimport cython
 
 
+cdef enum:
+    PLAINTEXT = 16384            # bytes of plaintext one record can hold (RFC 8446 section 5.1)
+
+
 @cython.final
 cdef class TlsSession:
     """The server's half of one TLS connection over memory: ciphertext in and out, plaintext out and in."""
@@ -9,14 +13,18 @@ cdef class TlsSession:
     cdef object _incoming                # ssl.MemoryBIO
     cdef object _outgoing
     cdef object _ssl                     # ssl.SSLObject
-    cdef bint _more                      # the last read filled its buffer
+    cdef bytes _rest                     # ciphertext that OpenSSL has not been given yet, from `_taken` on
+    cdef Py_ssize_t _taken
 
     # All of these may raise ssl.SSLError; what is to be sent because of it then waits in `output`.
     cdef int feed(self, bytes data) except -1
+    # Whether there is ciphertext to work on.
+    cdef bint has_input(self) except -1
     cdef bint handshake(self) except -1
-    # Plaintext into the front of buffer: its size, or 0 when no whole record is there (then see `ended`).
-    cdef Py_ssize_t decrypt(self, object buffer) except -1
-    cdef int encrypt(self, const char *data, Py_ssize_t size) except -1
+    # Plaintext of all whole records that fit into `room` (PLAINTEXT or more): its size, or 0 when there is none (then see `ended`).
+    cdef Py_ssize_t decrypt(self, char *out, Py_ssize_t room) except -1
+    # size: 1 to PLAINTEXT. What has to be sent, with whatever waited in `output`.
+    cdef bytes encrypt(self, const char *data, Py_ssize_t size)
     cdef int close_notify(self) except -1
     # Ciphertext that has to go out now; empty when there is none.
     cdef bytes output(self)

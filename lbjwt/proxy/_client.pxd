@@ -55,6 +55,7 @@ cdef class ClientSide(Downstream):
     cdef void _send_body(self, Buffer out, const char *body, Py_ssize_t size, bint end)
     cdef void _unreachable(self)
     cdef void _next_request(self)
+    cdef void _await_head(self) noexcept
     cdef void _end(self)
     cdef void _linger(self)
     cdef void _set_deadline(self, double seconds) noexcept

@@ -87,7 +87,8 @@ cdef class ClientSide(Downstream):
         if self.phase == WAITING or self.phase == TUNNELING:
             self.deadline = 0.0
         elif self.phase == HEAD:
-            self._next_request()
+            self._await_head()
+            self.request_wanted()
         if self.exchange is not None and self.exchange.upstream is not None:
             self.exchange.upstream.resume()
 
@@ -124,8 +125,11 @@ cdef class ClientSide(Downstream):
         cdef Py_ssize_t used
         self.consuming = True
         while size > 0:
-            if self.phase == HEAD:
-                used = 0 if self.write_paused else self._take_head(at, size)
+            if self.phase == HEAD and self.write_paused:
+                self.pause()             # who reads no answers gets no further ones
+                used = 0
+            elif self.phase == HEAD:
+                used = self._take_head(at, size)
             elif self.phase == BODY:
                 used = self._take_body(at, size)
             elif self.phase == TUNNELING:
@@ -409,14 +413,20 @@ cdef class ClientSide(Downstream):
     cdef void _next_request(self):
         cdef bytes data = self.held
         self.phase = HEAD
-        if self.write_paused:
-            self.pause()                         # a client that does not read its answers gets no more of them
-            return
-        self._set_deadline(self.traffic.keep_alive_timeout)
+        self._await_head()
         self.resume()
         if data is not None and not self.consuming:
             self.held = None
             self._consume(data)
+
+    cdef void _await_head(self) noexcept:
+        """Start the clock of the next request; while answers pile up, that of the client that does not read them."""
+        if self.write_paused:
+            self._set_deadline(self.traffic.stream_idle_timeout)
+        elif self.head_begun:
+            self._set_deadline(self.traffic.head_timeout)
+        else:
+            self._set_deadline(0.0 if self.traffic.draining else self.traffic.keep_alive_timeout)
 
     # --- ends ---------------------------------------------------------------------------------------------------------
 
@@ -438,11 +448,13 @@ cdef class ClientSide(Downstream):
 
     cdef void expired(self):
         self.deadline = 0.0
-        if self.phase == HEAD and self.head_begun:
+        if self.write_paused:
+            self.reset()
+        elif self.phase == HEAD and self.head_begun:
             self._refuse_head(408)
-        elif self.phase == HEAD and not self.write_paused:
+        elif self.phase == HEAD:
             self._end()
-        elif self.phase == BODY and not self.write_paused:
+        elif self.phase == BODY:
             self.keep_alive = False
             self.exchange.request_broken(408)
         else:

@@ -11,8 +11,11 @@ cdef class TlsClientSide(ClientSide):
     cdef TlsSession tls
     cdef double handshake_timeout        # seconds
     cdef bint continuing                 # `_read_on` is scheduled
+    cdef bint stalled                    # reading is paused because the client does not read
+    cdef bint end_taken                  # the client's close_notify was acted upon
+    cdef bint said_goodbye               # our close_notify was sent
 
     cdef void _decrypt(self)
-    cdef void _flush(self)
+    cdef Sent _flush(self)
     cdef void _say_goodbye(self)
     cdef void _fail(self)

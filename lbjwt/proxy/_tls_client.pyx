@@ -7,8 +7,13 @@ behind a pause stay encrypted until reading goes on.
 import asyncio
 from ssl import SSLError
 
-from lbjwt.net._wire cimport FAILED, Wire
+from lbjwt.net._tls cimport PLAINTEXT
+from lbjwt.net._wire cimport FAILED, QUEUED, WHOLE, Wire
 from lbjwt.proxy._client cimport GONE, LINGERING
+from lbjwt.proxy._exchange cimport Exchange
+
+cdef enum:
+    RECORDS = 8                  # sent in one call: 64 KiB of a body with its head and the chunk's end
 
 
 cdef class TlsClientSide(ClientSide):
@@ -18,13 +23,16 @@ cdef class TlsClientSide(ClientSide):
         self.tls = TlsSession(context)
         self.handshake_timeout = handshake_timeout
 
+    # --- asyncio ------------------------------------------------------------------------------------------------------
+
     def connection_made(self, transport):
         ClientSide.connection_made(self, transport)
         if self.phase != GONE:
             self._set_deadline(self.handshake_timeout)
 
     def data_received(self, bytes data):
-        if self.phase == GONE or self.phase == LINGERING:
+        # Nothing counts behind a close_notify (RFC 8446 section 6.1).
+        if self.phase == GONE or self.phase == LINGERING or self.tls.ended:
             return
         try:
             self.tls.feed(data)
@@ -39,8 +47,40 @@ cdef class TlsClientSide(ClientSide):
             self._fail()
 
     def eof_received(self):
-        # The end of the stream without a close_notify is a truncation (RFC 8446 section 6.1).
-        return False
+        # The end of the stream without a close_notify is a truncation (RFC 8446 section 6.1); behind one it says nothing new.
+        return self.tls.ended and self.phase != LINGERING and self.can_half_close()
+
+    # --- input --------------------------------------------------------------------------------------------------------
+
+    cdef void _decrypt(self):
+        cdef Py_ssize_t size
+        while not self.read_paused and self.phase != GONE and self.phase != LINGERING:
+            size = self.tls.decrypt(self.traffic.receive_at, len(self.traffic.receive))
+            if size == 0:
+                if self.tls.ended and not self.end_taken:
+                    self.end_taken = True
+                    if not ClientSide.eof_received(self):
+                        self.close()
+                break
+            ClientSide.data_received(self, self.traffic.receive_at[:size])
+        if self._flush() == QUEUED and self.write_paused and not self.read_paused:
+            # Answers to key updates: who does not read them cannot ask for more.
+            self.stalled = True
+            self.pause()
+
+    def resume_writing(self):
+        ClientSide.resume_writing(self)
+        if self.stalled:
+            self.resume()
+
+    cdef void resume(self):
+        cdef bint was_paused = self.read_paused
+        self.stalled = False
+        Wire.resume(self)
+        if was_paused and not self.read_paused and not self.continuing and self.tls.established and (self.tls.ended or self.tls.has_input()):
+            # Not at once: whoever resumes may be in the middle of the bytes before.
+            self.continuing = True
+            asyncio.get_running_loop().call_soon(self._read_on)
 
     def _read_on(self):
         self.continuing = False
@@ -49,55 +89,58 @@ cdef class TlsClientSide(ClientSide):
         except SSLError:
             self._fail()
 
-    cdef void _decrypt(self):
-        cdef Py_ssize_t size
-        while not self.read_paused and self.phase != GONE and self.phase != LINGERING:
-            size = self.tls.decrypt(self.traffic.receive)
-            if size == 0:
-                if self.tls.ended and not ClientSide.eof_received(self):
-                    self.close()
-                break
-            ClientSide.data_received(self, self.traffic.receive_at[:size])
-        self._flush()
-
-    cdef void resume(self):
-        cdef bint was_paused = self.read_paused
-        Wire.resume(self)
-        if was_paused and not self.continuing and self.tls.established:
-            # Not at once: whoever resumes may be in the middle of the bytes before.
-            self.continuing = True
-            asyncio.get_running_loop().call_soon(self._read_on)
+    # --- output -------------------------------------------------------------------------------------------------------
 
     cdef Sent send_parts(self, iovec *parts, int count):
-        cdef iovec whole
-        cdef bytes output
+        cdef iovec out[RECORDS]
+        cdef list records = []
+        cdef bytes record
+        cdef Sent sent = WHOLE
+        cdef const char *data
+        cdef size_t left, size
         cdef int at
         if not self.tls.established or self.transport is None or self.transport.is_closing():
             self._unreachable()
             return FAILED
-        try:
-            for at in range(count):
-                self.tls.encrypt(<const char *>parts[at].iov_base, parts[at].iov_len)
-        except SSLError:
-            self._unreachable()
-            return FAILED
-        output = self.tls.output()
-        whole.iov_base = <char *>output
-        whole.iov_len = len(output)
-        return ClientSide.send_parts(self, &whole, 1)
+        for at in range(count):
+            data = <const char *>parts[at].iov_base
+            left = parts[at].iov_len
+            while left:
+                if len(records) == RECORDS:
+                    sent = ClientSide.send_parts(self, out, RECORDS)
+                    records = []
+                size = min(left, <size_t>PLAINTEXT)
+                try:
+                    record = self.tls.encrypt(data, size)
+                except SSLError:
+                    # What could not be said must not be missing in the middle of what is said later.
+                    self._unreachable()
+                    return FAILED
+                out[len(records)].iov_base = <char *>record
+                out[len(records)].iov_len = len(record)
+                records.append(record)
+                data += size
+                left -= size
+        return ClientSide.send_parts(self, out, len(records)) if records else sent
 
-    cdef void _flush(self):
+    cdef Sent _flush(self):
+        """Send what TLS itself has to say."""
         cdef bytes output = self.tls.output()
         cdef iovec whole
-        if output:
-            whole.iov_base = <char *>output
-            whole.iov_len = len(output)
-            Wire.send_parts(self, &whole, 1)
+        if not output:
+            return WHOLE
+        whole.iov_base = <char *>output
+        whole.iov_len = len(output)
+        return Wire.send_parts(self, &whole, 1)
+
+    # --- ends ---------------------------------------------------------------------------------------------------------
 
     cdef void _say_goodbye(self):
+        if not self.tls.established or self.said_goodbye:
+            return
+        self.said_goodbye = True
         try:
-            if self.tls.established:
-                self.tls.close_notify()
+            self.tls.close_notify()
         except SSLError:
             pass
         self._flush()
@@ -115,11 +158,14 @@ cdef class TlsClientSide(ClientSide):
         self.reset()
 
     cdef void _fail(self):
-        """The peer broke TLS, or cannot agree: send the alert and end."""
+        """The client broke TLS, or there is no agreeing with it: send the alert and end, the exchange too."""
+        cdef Exchange exchange = self.exchange
         self._flush()
-        self.phase = GONE
-        self._set_deadline(self.handshake_timeout)
-        Wire.close(self)
+        self.said_goodbye = True                 # no close_notify behind an alert
+        self.phase = LINGERING
+        if exchange is not None:
+            exchange.downstream_lost()
+        self._linger()
 
     cdef void expired(self):
         if self.tls.established:

@@ -1,0 +1,168 @@
+"""The stage of the playbooks with a client that speaks TLS: an `ssl` client over memory wraps what it sends and takes."""
+
+from __future__ import annotations
+
+import ssl
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA384
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+from lbjwt.net.tls import server_context
+from lbjwt.proxy._tls_client import TlsClientSide
+from tests.playbooks.stage import Client, Server, Stage
+
+
+class Turns:
+    """In the loop's place: what was put off until its next turn."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Callable[[], Any]] = []
+
+    def call_soon(self, callback: Callable[[], Any]) -> None:
+        self._waiting.append(callback)
+
+    def turn(self) -> None:
+        while self._waiting:
+            self._waiting.pop(0)()
+
+
+class TlsClient(Client):
+    """A client whose bytes are one record each call, or one a byte."""
+
+    def __init__(self, stage: TlsStage) -> None:
+        super().__init__(stage, TlsClientSide(stage.traffic, stage.policy, stage.server_side, 10.0))
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = stage.client_side.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
+        self.turns = stage.turns
+        self.small_records = stage.small_records
+        self._ended = False
+
+    def handshake(self) -> None:
+        """The whole handshake, the session tickets of TLS 1.3 included."""
+        while True:
+            try:
+                self.tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                self._exchange()
+        self._exchange()
+        assert self.take() == b""
+
+    def _exchange(self) -> None:
+        super().sends(self.outgoing.read())
+        self.incoming.write(super().take())
+
+    def seal(self, data: bytes) -> bytes:
+        """The records that carry these bytes."""
+        for piece in [data[at : at + 1] for at in range(len(data))] if self.small_records else [data] if data else []:
+            self.tls.write(piece)
+        return self.outgoing.read()
+
+    def sends(self, data: bytes) -> None:
+        self.turns.turn()
+        super().sends(self.seal(data))
+
+    def sends_raw(self, data: bytes) -> None:
+        """Bytes as they stand on the wire."""
+        super().sends(data)
+
+    def take(self) -> bytes:
+        self.turns.turn()
+        self.incoming.write(super().take())
+        got = b""
+        while not self._ended:
+            try:
+                piece = self.tls.read(65536)
+            except ssl.SSLWantReadError:
+                break
+            except ssl.SSLZeroReturnError:
+                piece = b""
+            self._ended = not piece
+            got += piece
+        return got
+
+    def got_goodbye(self) -> bool:
+        """The proxy's close_notify was among what was taken."""
+        return self._ended
+
+    def says_goodbye(self) -> None:
+        """close_notify, without the end of the stream."""
+        with suppress(ssl.SSLWantReadError):
+            self.tls.unwrap()
+        super().sends(self.outgoing.read())
+
+    def ends(self) -> None:
+        self.says_goodbye()
+        self.cuts()
+
+    def cuts(self) -> None:
+        """The end of the stream, without a close_notify of its own."""
+        if not self.transport.closed:
+            super().ends()
+
+
+class Forge:
+    """
+    Writes the client's records of a TLS 1.3 connection in place of its `ssl` object, which cannot ask for new keys.
+
+    Args:
+        key_log: Of the client's context, with this one connection in it; its suite is TLS_AES_256_GCM_SHA384.
+    """
+
+    def __init__(self, key_log: Path) -> None:
+        lines = [line.split() for line in key_log.read_text().splitlines()]
+        self._use(bytes.fromhex(next(words[2] for words in lines if words[0] == "CLIENT_TRAFFIC_SECRET_0")))
+
+    def _expand(self, label: bytes, size: int) -> bytes:
+        """HKDF-Expand-Label without context (RFC 8446 section 7.1)."""
+        info = struct.pack("!HB", size, len(label) + 6) + b"tls13 " + label + b"\0"
+        return HKDFExpand(SHA384(), size, info).derive(self._secret)
+
+    def _use(self, secret: bytes) -> None:
+        self._secret = secret
+        self._cipher = AESGCM(self._expand(b"key", 32))
+        self._iv = int.from_bytes(self._expand(b"iv", 12), "big")
+        self._number = 0
+
+    def record(self, kind: int, content: bytes) -> bytes:
+        """One record; kind: 22 handshake, 23 application data."""
+        head = b"\x17\x03\x03" + struct.pack("!H", len(content) + 17)
+        nonce = (self._iv ^ self._number).to_bytes(12, "big")
+        self._number += 1
+        return head + self._cipher.encrypt(nonce, content + bytes([kind]), head)
+
+    def new_keys(self, *parts: slice) -> bytes:
+        """A KeyUpdate that asks for one in return, its message cut into these parts, one record each."""
+        message = b"\x18\x00\x00\x01\x01"
+        records = b"".join(self.record(22, message[part]) for part in parts or (slice(None),))
+        self._use(self._expand(b"traffic upd", 48))
+        return records
+
+
+class TlsStage(Stage):
+    """`Stage` with TLS clients. small_records: every byte of a client travels in a record of its own."""
+
+    def __init__(
+        self, turns: Turns, files: Path, pieces: int | None = None, *, small_records: bool = False, **options: Any
+    ) -> None:
+        super().__init__(pieces, **options)
+        self.turns = turns
+        self.small_records = small_records
+        self.server_side = server_context(files / "cert.pem", files / "key.pem", key="tls")
+        self.client_side = ssl.create_default_context(cafile=str(files / "cert.pem"))
+
+    def client(self) -> TlsClient:
+        client = TlsClient(self)
+        client.side.connection_made(client.transport)
+        client.handshake()
+        return client
+
+    def server(self, number: int = -1) -> Server:
+        self.turns.turn()
+        return super().server(number)
