@@ -12,7 +12,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-MODULES = ["w1", "b1", "b2", "b3", "b9", "b10", "b11", "b12", "b13", "h4", "h8", "h10", "c2", "d3", "d4", "d5", "s1"]
+MODULES = [
+    "w1",
+    "b1",
+    "b2",
+    "b3",
+    "b9",
+    "b10",
+    "b11",
+    "b12",
+    "b13",
+    "h4",
+    "h8",
+    "h10",
+    "c2",
+    "d3",
+    "d4",
+    "d5",
+    "gib",
+    "s1",
+]
 
 
 @dataclass(frozen=True, slots=True)
