@@ -39,9 +39,9 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import version
+        from lbjwt.version import package_version
 
-        value: Any = version("lbjwt")
+        value: Any = package_version()
     elif name in _HOMES:
         from importlib import import_module
 

@@ -96,7 +96,6 @@ def new_cluster(cluster: model.Cluster, board: Board) -> Cluster:
     return Cluster(
         endpoints,
         board,
-        connect_timeout=cluster.connect_timeout,
         response_timeout=cluster.response_timeout,
         idle_timeout=cluster.idle_timeout,
         max_idle=cluster.max_idle_connections,
@@ -122,7 +121,7 @@ def new_policy(configuration: model.Configuration, *, https: bool) -> RequestPol
 
 def forwarding_trust(configuration: model.Configuration) -> Callable[[str], bool] | None:
     """Whether the forwarding fields of a peer address are believed; None when nobody's are."""
-    networks = [ipaddress.ip_network(str(network)) for network in configuration.trusted_proxies]
+    networks = configuration.trusted_proxies
     if not networks:
         return None
 
@@ -131,6 +130,6 @@ def forwarding_trust(configuration: model.Configuration) -> Callable[[str], bool
             address = ipaddress.ip_address(peer)
         except ValueError:
             return False
-        return any(address.version == network.version and address in network for network in networks)
+        return any(address in network for network in networks)
 
     return trusts

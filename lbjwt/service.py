@@ -15,7 +15,7 @@ from typing import Self
 
 from lbjwt.assembly import forwarding_trust, key_source, new_cluster, new_policy, new_verifier
 from lbjwt.config.model import Configuration
-from lbjwt.net.sockets import backlog, bind
+from lbjwt.net.sockets import backlog, bind, close
 from lbjwt.net.tls import server_context
 from lbjwt.observe._access_log import AccessLog
 from lbjwt.observe._board import DRAINING, READY, STOPPED, Board
@@ -69,6 +69,7 @@ class LoadBalancer:
         self._sockets = sockets
         self._access_log = access_log
         self._keys = key_source(configuration, self.verifier, self.board)
+        self._bound: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
         self._connector: Connector | None = None
         self._traffic: Traffic | None = None
@@ -99,10 +100,10 @@ class LoadBalancer:
         ]
         sockets = self._sockets
         if sockets is None:
-            sockets = [
-                bind(listener.address, key=f"listeners[{at}].address")[0]
-                for at, listener in enumerate(configuration.listeners)
-            ]
+            sockets = []
+            for at, listener in enumerate(configuration.listeners):
+                sockets.append(bind(listener.address, key=f"listeners[{at}].address")[0])
+                self._bound += sockets[-1]
         await self._keys.load()
         self._keys.start()
         cluster = self._cluster_configuration
@@ -169,12 +170,13 @@ class LoadBalancer:
             await asyncio.sleep(0.02)
 
     async def stop(self) -> None:
-        """End everything now."""
+        """End everything now; also what a start that failed half-way left behind. Sockets that were handed in and never served stay open."""
         self.board.set_state(STOPPED)
         if self._sweep is not None:
             self._sweep.cancel()
         for server in self._servers:
             server.close()
+        close(self._bound)
         if self._connector is not None:
             await self._connector.close()
         if self._traffic is not None:
@@ -186,7 +188,11 @@ class LoadBalancer:
             self._access_log.flush()
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(

@@ -10,7 +10,6 @@ import logging
 import socket
 import time
 from collections.abc import Sequence
-from importlib import metadata
 from typing import Final
 
 import orjson
@@ -19,6 +18,7 @@ from aiohttp import web
 from lbjwt.config.model import Configuration
 from lbjwt.observe._board import STATE_NAMES, Board
 from lbjwt.observe.metrics import BoardCollector, exposition
+from lbjwt.version import package_version
 
 __all__ = ["AdminServer", "application"]
 
@@ -118,7 +118,7 @@ class _Pages:
         self._endpoints = [
             (label, endpoint) for label, cluster in configuration.clusters.items() for endpoint in cluster.endpoints
         ]
-        self._version = _version()
+        self._version = package_version()
         self._collector = BoardCollector(
             board, [str(endpoint.address) for _, endpoint in self._endpoints], self._version
         )
@@ -200,10 +200,3 @@ class _Pages:
 
 async def _dress(request: web.BaseRequest, response: web.StreamResponse) -> None:
     response.headers.update(DRESS)
-
-
-def _version() -> str:
-    try:
-        return metadata.version("lbjwt")
-    except metadata.PackageNotFoundError:
-        return "unknown"

@@ -7,7 +7,8 @@ to standard error. A command is imported when it is called, so that ``lbjwt --he
 
 import click
 
-from lbjwt.cli.lazy import LazyGroup, package_version
+from lbjwt.cli.lazy import LazyGroup
+from lbjwt.version import package_version
 
 __all__ = ["main"]
 

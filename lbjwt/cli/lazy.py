@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-__all__ = ["LazyGroup", "package_version"]
+__all__ = ["LazyGroup"]
 
 
 class LazyGroup(click.Group):
@@ -32,13 +32,3 @@ class LazyGroup(click.Group):
         """List the commands from their lines of help, without importing one."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in self._lazy.items()])
-
-
-def package_version() -> str:
-    """Return the version of the installed package, ``unknown`` when it runs from a source tree that was never installed."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("lbjwt")
-    except PackageNotFoundError:
-        return "unknown"

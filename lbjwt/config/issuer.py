@@ -46,7 +46,8 @@ class RemoteJwks(Section):
         description="The `https` URL of the JWK Set. Plain `http` only to loopback, or with `allow_http`."
     )
     refresh_interval: Annotated[float, Seconds(1, 86_400)] = Field(
-        default=300.0, description="Time between two fetches. A key the issuer withdrew is believed this long at most."
+        default=300.0,
+        description="Time between two fetches. A key the issuer withdrew is believed this long while fetches succeed.",
     )
     timeout: Annotated[float, Seconds(0.1, 60)] = Field(
         default=5.0, description="Whole time of one fetch, from the connection to the last byte."
@@ -59,7 +60,7 @@ class RemoteJwks(Section):
         ge=1,
         le=1000,
         strict=True,
-        description="Most keys taken from the document; what follows is ignored.",
+        description="Most keys a document may hold; one with more is refused, and the keys in force stay.",
     )
     allow_http: StrictBool = Field(
         default=False,

@@ -96,7 +96,7 @@ class Cluster(Section):
         ge=0,
         le=5,
         strict=True,
-        description="Further endpoints tried when a request provably did no work at the first (RFC 9110 §9.2.2).",
+        description="How often a request is sent again when its connection ended unanswered, if RFC 9110 §9.2.2 allows it.",
     )
 
     @field_validator("endpoints")
@@ -237,7 +237,7 @@ class Configuration(Section):
         "`drop` the field, `reject` the request with 400, or `allow`.",
     )
     allow_websocket: StrictBool = Field(
-        default=True, description="Let `Upgrade: websocket` through as a tunnel; false answers 403."
+        default=True, description="Let `Upgrade: websocket` through as a tunnel; false sends the request on without it."
     )
     limits: Limits = Field(default=Limits(), description="Bounds on what clients and endpoints may send.")
     timeouts: Timeouts = Field(default=Timeouts(), description="Times after which a silent peer is given up.")

@@ -31,12 +31,11 @@ class KeyRing:
     Attributes:
         keys: All usable keys, in the order of the document.
         warnings: One sentence per key that was left out or looked odd; no key material in it.
-        generation: A number the owner counts up with each ring, for status and logs.
     """
 
-    __slots__ = ("_by_id", "generation", "keys", "warnings")
+    __slots__ = ("_by_id", "keys", "warnings")
 
-    def __init__(self, keys: Iterable[VerificationKey], *, warnings: Iterable[str] = (), generation: int = 0) -> None:
+    def __init__(self, keys: Iterable[VerificationKey], *, warnings: Iterable[str] = ()) -> None:
         """
         Raises:
             KeyFormatError: No usable key is left, or symmetric and public keys are mixed.
@@ -49,7 +48,6 @@ class KeyRing:
                 notes.append(f"key id {kid!r} is used by {count} keys: none of them is used")
         self.keys = tuple(key for key in given if counts[key.kid] <= 1)
         self.warnings = tuple(notes)
-        self.generation = generation
         if len({key.kty == "oct" for key in self.keys}) > 1:
             raise KeyFormatError("a secret and public keys cannot serve one issuer")
         if not self.keys:
@@ -64,7 +62,6 @@ class KeyRing:
         algorithms: Iterable[str] | None = None,
         max_bytes: int = MAX_BYTES,
         max_keys: int = MAX_KEYS,
-        generation: int = 0,
     ) -> "KeyRing":
         """
         Read a JWK Set. A member that cannot be used is left out with a warning, and the others stay (RFC 7517 section 5).
@@ -103,29 +100,27 @@ class KeyRing:
             else:
                 keys.append(key)
                 warnings += [f"key {index}: {note}" for note in notes]
-        return cls(keys, warnings=warnings, generation=generation)
+        return cls(keys, warnings=warnings)
 
     @classmethod
-    def from_pem(
-        cls, text: bytes | str, *, kid: str = "", algorithms: Iterable[str] | None = None, generation: int = 0
-    ) -> "KeyRing":
+    def from_pem(cls, text: bytes | str, *, kid: str = "", algorithms: Iterable[str] | None = None) -> "KeyRing":
         """
         A ring of the one public key or certificate of a PEM text.
 
         Raises:
             KeyFormatError: See `import_pem`.
         """
-        return cls([import_pem(text, kid=kid, allowed=algorithms)], generation=generation)
+        return cls([import_pem(text, kid=kid, allowed=algorithms)])
 
     @classmethod
-    def from_secret(cls, secret: bytes, *, algorithms: Iterable[str], kid: str = "", generation: int = 0) -> "KeyRing":
+    def from_secret(cls, secret: bytes, *, algorithms: Iterable[str], kid: str = "") -> "KeyRing":
         """
         A ring of one HMAC secret. The algorithms are always named: nothing about a secret says which.
 
         Raises:
             KeyFormatError: See `secret_key`.
         """
-        return cls([secret_key(secret, kid=kid, allowed=algorithms)], generation=generation)
+        return cls([secret_key(secret, kid=kid, allowed=algorithms)])
 
     def find(self, kid: str | None, algorithm: str) -> SignatureCheck | DenyReason:
         """
@@ -152,7 +147,6 @@ class KeyRing:
         return KeyRing(
             [next((old for old in previous.keys if old.same_as(key)), key) for key in self.keys],
             warnings=self.warnings,
-            generation=self.generation,
         )
 
     def __len__(self) -> int:
@@ -165,4 +159,4 @@ class KeyRing:
         return any(key is own for own in self.keys)
 
     def __repr__(self) -> str:
-        return f"<KeyRing of {len(self.keys)} keys, generation {self.generation}>"
+        return f"<KeyRing of {len(self.keys)} keys>"

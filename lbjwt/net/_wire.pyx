@@ -7,7 +7,7 @@ latencies (docs/design/hot-path.md).
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.errno cimport EAGAIN, EINTR, errno
+from libc.errno cimport EAGAIN, EINTR, ENOBUFS, ENOMEM, errno
 from libc.string cimport memset, strlen
 
 
@@ -115,7 +115,7 @@ cdef class Wire:
         return self.send_parts(&part, 1)
 
     cdef Sent send_parts(self, iovec *parts, int count):
-        """Send the pieces as one. Never blocks; an error of the connection is FAILED here and reaches `connection_lost` by itself."""
+        """Send the pieces as one. Never blocks; an error of the connection is FAILED here, and reaches `connection_lost` while it is read from."""
         cdef ssize_t taken = 0
         cdef size_t total = 0
         cdef msghdr message
@@ -139,7 +139,8 @@ cdef class Wire:
                 if taken == <ssize_t>total:
                     return WHOLE
                 if taken < 0:
-                    if errno != EAGAIN and errno != EINTR:
+                    # Without memory the connection is as good as before: the transport tries again, for a gap would shift all that follows.
+                    if errno != EAGAIN and errno != EINTR and errno != ENOBUFS and errno != ENOMEM:
                         return FAILED
                     taken = 0
                 self.corked = True

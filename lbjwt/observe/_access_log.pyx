@@ -10,11 +10,12 @@ A reader that does not keep up costs log lines, never requests: past `MAX_PENDIN
 import os
 import stat
 
-from libc.string cimport memcpy, memmove, memrchr
+from libc.string cimport memmove, memrchr
 from libc.time cimport gmtime_r, time_t, tm
 from posix.unistd cimport write
 
 import lbjwt._fastverify as fastverify
+from lbjwt.http1._writing cimport put_number, put_text
 
 
 cdef extern from "<poll.h>" nogil:
@@ -39,28 +40,6 @@ cdef list reason_names():
 
 # Indexed by DenyReason; what the log calls a reason is what the metrics call it.
 cdef list REASON_NAMES = reason_names()
-
-
-cdef inline char *put_text(char *out, const char *text, Py_ssize_t size) noexcept:
-    memcpy(out, text, <size_t>size)
-    return out + size
-
-
-cdef inline char *put_number(char *out, int64_t number) noexcept:
-    cdef char[20] digits
-    cdef int count = 0
-    cdef int64_t rest = number if number > 0 else 0
-    while True:
-        digits[count] = <char>(48 + rest % 10)
-        count += 1
-        rest //= 10
-        if rest == 0:
-            break
-    while count > 0:
-        count -= 1
-        out[0] = digits[count]
-        out += 1
-    return out
 
 
 cdef inline char *put_three(char *out, int64_t number) noexcept:

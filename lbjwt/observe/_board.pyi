@@ -12,7 +12,7 @@ class Board:
     Counters of all workers in one shared anonymous mapping; made before fork, shared by every child.
 
     Counters only grow, also over the death of a worker. Gauges (in flight, connections, cache size, keys) belong to the process that
-    lives in the slot and are zeroed by `reset_in_flight` when it died.
+    lives in the slot and are zeroed by `clear_gauges` when it died.
     """
 
     def __new__(cls, workers: int, endpoints: int) -> Self:
@@ -44,7 +44,7 @@ class Board:
         """`STARTING`, `READY`, `DRAINING` or `STOPPED`, of the own slot or (by the supervisor) of another."""
     def start_draining(self) -> None:
         """The whole service is on its way out: `ready` is False from now on in every process."""
-    def reset_in_flight(self, slot: int) -> None:
+    def clear_gauges(self, slot: int) -> None:
         """The worker of the slot is dead: zero its gauges, keep its counters, set its state to `STOPPED`."""
     def count_restart(self) -> None:
         """A dead worker was replaced. Written by the supervisor only."""

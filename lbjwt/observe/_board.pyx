@@ -163,7 +163,7 @@ cdef class Board:
 
     # --- for the supervisor
 
-    def reset_in_flight(self, Py_ssize_t slot):
+    def clear_gauges(self, Py_ssize_t slot):
         self.check_slot(slot)
         cdef WorkerCounters *counters = self.worker(slot)
         cdef Py_ssize_t index

@@ -72,7 +72,9 @@ class BoardCollector(Collector):
             "bad_requests", "Requests refused before the gate: framing or limits.", value=totals["bad_requests"]
         )
         yield _counter("connections_accepted", "Client connections accepted.", value=totals["connections_total"])
-        yield _counter("retries", "Requests sent to a further endpoint.", value=totals["retries"])
+        yield _counter(
+            "retries", "Requests sent again after their connection ended unanswered.", value=totals["retries"]
+        )
         yield _counter(
             "dropped_header_names", "Request fields dropped for their name.", value=totals["dropped_header_names"]
         )

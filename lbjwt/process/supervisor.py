@@ -247,7 +247,7 @@ class _Supervisor:
             pid, status = os.waitpid(slot.pid, os.WNOHANG)
             if pid:
                 slot.pid = 0
-                self._board.reset_in_flight(slot.index)
+                self._board.clear_gauges(slot.index)
                 self._bury(slot, pid, os.waitstatus_to_exitcode(status))
 
     def _bury(self, slot: _Slot, pid: int, code: int) -> None:

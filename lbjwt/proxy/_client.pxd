@@ -53,7 +53,9 @@ cdef class ClientSide(Downstream):
     cdef void _refuse_head(self, int status)
     cdef void _send_answer(self, Answer answer, Slice request_id, bint keep_alive)
     cdef void _send_body(self, Buffer out, const char *body, Py_ssize_t size, bint end)
+    cdef void _unreachable(self)
     cdef void _next_request(self)
     cdef void _await_head(self) noexcept
+    cdef void _end(self)
     cdef void _linger(self)
     cdef void _set_deadline(self, double seconds) noexcept

@@ -10,7 +10,7 @@ from libc.string cimport strlen
 from lbjwt._fastverify cimport NONE
 from lbjwt.http1._request cimport COMPLETE, HEAD as METHOD_HEAD, NEED_MORE, Parse, RequestHead
 from lbjwt.http1._response cimport CHUNKED, ResponseHead, UNTIL_CLOSE
-from lbjwt.net._wire cimport FAILED, Sent, coarse_monotonic, iovec, peer_address, wall_clock
+from lbjwt.net._wire cimport FAILED, Sent, Wire, coarse_monotonic, iovec, peer_address, wall_clock
 from lbjwt.observe._access_log cimport AccessRecord
 from lbjwt.proxy._exchange cimport REQUEST_ID_SIZE, new_exchange
 
@@ -41,7 +41,10 @@ cdef class ClientSide(Downstream):
         self.phase = HEAD
         self._learn_peer(transport)
         self._set_deadline(traffic.head_timeout)
-        if traffic.clients > traffic.max_clients:
+        if self.peer_size == 0:
+            self.phase = GONE                    # reset before it was accepted: nobody could tell whose request this was
+            self.reset()
+        elif traffic.clients > traffic.max_clients:
             self.turn_away()
 
     def connection_lost(self, exc):
@@ -90,8 +93,12 @@ cdef class ClientSide(Downstream):
             self.exchange.upstream.resume()
 
     cdef void turn_away(self):
-        """There is no room for another client."""
-        self._refuse_head(503)
+        """There is no room for another client. Saying so costs a moment of the same room, so a flood is told nothing."""
+        if self.traffic.clients > 2 * self.traffic.max_clients:
+            self.phase = GONE
+            self.reset()
+        else:
+            self._refuse_head(503)
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
@@ -100,7 +107,7 @@ cdef class ClientSide(Downstream):
         self.peer_size = peer_address(self.fd, self.peer_text, PEER_SIZE)
         if self.peer_size == 0:
             address = transport.get_extra_info("peername")
-            text = address[0].encode() if isinstance(address, tuple) else b"unix"
+            text = address[0].encode() if isinstance(address, tuple) else b"" if address is None else b"unix"
             self.peer_size = min(len(text), PEER_SIZE)
             for at in range(self.peer_size):
                 self.peer_text[at] = text[at]
@@ -249,12 +256,23 @@ cdef class ClientSide(Downstream):
 
     # --- responses ----------------------------------------------------------------------------------------------------
 
+    cdef Sent send_parts(self, iovec *parts, int count):
+        cdef Sent sent = Wire.send_parts(self, parts, count)
+        if sent == FAILED:
+            self._unreachable()
+        return sent
+
+    cdef void _unreachable(self):
+        # While nothing is read from the client, after its FIN or in a pause, the loop does not notice an RST: nobody else would end this.
+        self.broken = True
+        if self.transport is not None and not self.transport.is_closing():
+            self.reset()
+
     cdef void interim(self, ResponseHead head):
         cdef Buffer out = self.traffic.out
         out.clear()
         head.write(out, self.http10, True)
-        if self.send(out.data, out.size) == FAILED:
-            self.broken = True
+        self.send(out.data, out.size)
 
     cdef void respond(self, ResponseHead head, const char *body, Py_ssize_t size, bint end):
         cdef Buffer out = self.traffic.out
@@ -269,8 +287,8 @@ cdef class ClientSide(Downstream):
     cdef void relay(self, const char *body, Py_ssize_t size, bint end):
         cdef Buffer out = self.traffic.out
         if not self.out_chunked:
-            if size and self.send(body, size) == FAILED:
-                self.broken = True
+            if size:
+                self.send(body, size)
             return
         out.clear()
         self._send_body(out, body, size, end)
@@ -280,7 +298,6 @@ cdef class ClientSide(Downstream):
         cdef iovec parts[3]
         cdef char line[20]
         cdef const char *tail = b""
-        cdef Sent sent
         if self.out_chunked:
             if size:
                 out.put(line, snprintf(line, sizeof(line), "%zx\r\n", size))
@@ -293,7 +310,7 @@ cdef class ClientSide(Downstream):
             out.put(tail, strlen(tail))
             if out.size == 0:
                 return
-            sent = self.send(out.data, out.size)
+            self.send(out.data, out.size)
         else:
             parts[0].iov_base = out.data
             parts[0].iov_len = out.size
@@ -301,17 +318,14 @@ cdef class ClientSide(Downstream):
             parts[1].iov_len = size
             parts[2].iov_base = <void *>tail
             parts[2].iov_len = strlen(tail)
-            sent = self.send_parts(parts, 3)
-        if sent == FAILED:
-            self.broken = True
+            self.send_parts(parts, 3)
 
     cdef void switch(self, ResponseHead head):
         cdef Buffer out = self.traffic.out
         cdef bytes data = self.held
         out.clear()
         head.write(out, self.http10, True)
-        if self.send(out.data, out.size) == FAILED:
-            self.broken = True
+        self.send(out.data, out.size)
         self.phase = TUNNELING
         self.keep_alive = False
         self.deadline = 0.0
@@ -347,8 +361,7 @@ cdef class ClientSide(Downstream):
             out.put(b"\r\n\r\n", 4)
         if not self.bodiless:
             out.put(answer.body, len(answer.body))
-        if self.send(out.data, out.size) == FAILED:
-            self.broken = True
+        self.send(out.data, out.size)
 
     cdef void _refuse_head(self, int status):
         """Answer what never became an exchange, and end the connection: where the next request begins is not known."""
@@ -389,15 +402,13 @@ cdef class ClientSide(Downstream):
             if self.keep_alive and not self.broken:
                 self._next_request()
             elif self.held is None and not self.consuming:
-                self.phase = GONE
-                self.close()
+                self._end()
             else:
                 self._linger()
         elif self.phase == BODY:
             self._linger()
         elif self.phase == TUNNELING:
-            self.phase = GONE
-            self.close()
+            self._end()
 
     cdef void _next_request(self):
         cdef bytes data = self.held
@@ -419,6 +430,12 @@ cdef class ClientSide(Downstream):
 
     # --- ends ---------------------------------------------------------------------------------------------------------
 
+    cdef void _end(self):
+        """Close once what is queued was sent; a client that does not read it is waited for as long as any other."""
+        self.phase = GONE
+        self._set_deadline(self.traffic.stream_idle_timeout)
+        self.close()
+
     cdef void _linger(self):
         self.phase = LINGERING
         self.held = None
@@ -436,8 +453,7 @@ cdef class ClientSide(Downstream):
         elif self.phase == HEAD and self.head_begun:
             self._refuse_head(408)
         elif self.phase == HEAD:
-            self.phase = GONE
-            self.close()
+            self._end()
         elif self.phase == BODY:
             self.keep_alive = False
             self.exchange.request_broken(408)
@@ -445,5 +461,7 @@ cdef class ClientSide(Downstream):
             self.reset()
 
     cdef void drain(self, double soon):
-        if self.phase == HEAD and not self.head_begun and not self.write_paused and self.deadline > soon:
+        if self.phase == HEAD and self.write_paused:
+            self._end()
+        elif self.phase == HEAD and not self.head_begun and self.deadline > soon:
             self.deadline = soon

@@ -32,6 +32,7 @@ cdef class EndpointSide(Upstream):
     cdef bint keep_alive         # the endpoint lets the connection be used again
     cdef bint doubt              # something came that no response accounts for
 
+    cdef void _take(self, char *at, Py_ssize_t size)
     cdef void _leave_pool(self)
     cdef void _take_head(self, char *at, Py_ssize_t size)
     cdef void _take_body(self, char *at, Py_ssize_t size, bint with_head)

@@ -9,7 +9,6 @@ returns.
 """
 
 from libc.stdio cimport snprintf
-from libc.string cimport memcpy
 
 from lbjwt.http1._request cimport COMPLETE, NEED_MORE, Parse
 from lbjwt.http1._response cimport CHUNKED, LENGTH, NO_BODY, ResponseHead, UNTIL_CLOSE
@@ -45,15 +44,19 @@ cdef class EndpointSide(Upstream):
     def connect_failed(self):
         """No connection could be had: refused, unreachable or not in time."""
         cdef Exchange exchange = self.exchange
-        if self.phase != CONNECTING:
-            return
-        self.phase = GONE
-        self.endpoint.open -= 1
-        if exchange is not None:
-            exchange.connect_failed()
+        if self.phase == CONNECTING:
+            self.phase = GONE
+            self.endpoint.open -= 1
+            if exchange is not None:
+                exchange.connect_failed()
+        else:
+            # Made and given up at the same moment: uvloop closes such a connection and tells nobody, asyncio tells a second time.
+            self.connection_lost(TimeoutError())
 
     def connection_lost(self, exc):
         cdef Exchange exchange = self.exchange
+        if self.transport is None:
+            return
         self._leave_pool()
         self.endpoint.open -= 1
         self.traffic.wires.discard(self)
@@ -74,7 +77,14 @@ cdef class EndpointSide(Upstream):
         return self.traffic.receive
 
     def buffer_updated(self, Py_ssize_t size):
-        cdef char *at = self.traffic.receive_at
+        self._take(self.traffic.receive_at, size)
+
+    def data_received(self, bytes data):
+        """For loops that know a buffered protocol by its base class (asyncio's own). In one piece: a byte too many must be seen as one."""
+        cdef bytearray own = bytearray(data)
+        self._take(own, len(own))
+
+    cdef void _take(self, char *at, Py_ssize_t size):
         cdef Buffer partial
         if self.phase == BODY:
             self._take_body(at, size, False)
@@ -92,15 +102,6 @@ cdef class EndpointSide(Upstream):
             self.reset()
         else:
             self.doubt = True
-
-    def data_received(self, bytes data):
-        """For loops that know a buffered protocol by its base class (asyncio's own): the same by way of the same buffer."""
-        cdef Py_ssize_t at = 0, size
-        while at < len(data) and self.phase != GONE:
-            size = min(len(data) - at, <Py_ssize_t>len(self.traffic.receive))
-            memcpy(self.traffic.receive_at, <const char *>data + at, size)
-            at += size
-            self.buffer_updated(size)
 
     def eof_received(self):
         cdef Exchange exchange = self.exchange
@@ -258,13 +259,12 @@ cdef class EndpointSide(Upstream):
         if (whole and self.phase == DONE and self.keep_alive and not self.doubt and not self.traffic.draining and self.drained()
                 and not self.transport.is_closing() and len(endpoint.idle) < self.traffic.cluster.max_idle):
             self.phase = POOLED
-            self.reused = True
             self.deadline = coarse_monotonic() + self.traffic.cluster.idle_timeout
             endpoint.idle.append(self)
             endpoint.counters.idle_connections += 1
             self.resume()
             return
-        if whole and (self.phase == DONE or self.phase == TUNNELING):
+        if whole and (self.phase == TUNNELING or (self.phase == DONE and self.drained())):
             self.close()
         else:
             self.reset()

@@ -43,7 +43,6 @@ cdef class Upstream(Wire):
     """The endpoint side as an exchange sees it."""
     cdef Endpoint endpoint
     cdef Exchange exchange
-    cdef bint reused                             # it has answered a request before
 
     cdef Sent transmit(self, Exchange exchange)
     cdef void request_body(self, const char *body, Py_ssize_t size, bint end)

@@ -216,6 +216,8 @@ cdef class Exchange:
         sent = upstream.transmit(self)
         if sent == FAILED:
             self._drop_upstream()
+        elif not self.request_complete:
+            self.downstream.request_wanted()
         return sent
 
     cdef void _drop_upstream(self):
@@ -243,8 +245,6 @@ cdef class Exchange:
     cdef void connected(self):
         if self._transmit(self.upstream) == FAILED:
             self.connect_failed()
-        elif not self.request_complete:
-            self.downstream.request_wanted()
 
     cdef void connect_failed(self):
         self.endpoint.counters.failures += 1
@@ -308,7 +308,8 @@ cdef class Exchange:
     cdef void tunnel_up(self, const char *data, Py_ssize_t size):
         self.request_bytes += size
         self.upstream.deadline = coarse_monotonic() + self.traffic.stream_idle_timeout
-        self.upstream.send(data, size)
+        if self.upstream.send(data, size) == FAILED:
+            self.upstream.reset()                # after its FIN nothing is read from the endpoint, so nobody else would notice
 
     cdef void tunnel_down(self, const char *data, Py_ssize_t size):
         self.response_bytes += size

@@ -100,27 +100,28 @@ cdef class TlsClientSide(ClientSide):
         cdef size_t left, size
         cdef int at
         if not self.tls.established or self.transport is None or self.transport.is_closing():
+            self._unreachable()
             return FAILED
         for at in range(count):
             data = <const char *>parts[at].iov_base
             left = parts[at].iov_len
             while left:
                 if len(records) == RECORDS:
-                    sent = Wire.send_parts(self, out, RECORDS)
+                    sent = ClientSide.send_parts(self, out, RECORDS)
                     records = []
                 size = min(left, <size_t>PLAINTEXT)
                 try:
                     record = self.tls.encrypt(data, size)
                 except SSLError:
                     # What could not be said must not be missing in the middle of what is said later.
-                    self.reset()
+                    self._unreachable()
                     return FAILED
                 out[len(records)].iov_base = <char *>record
                 out[len(records)].iov_len = len(record)
                 records.append(record)
                 data += size
                 left -= size
-        return Wire.send_parts(self, out, len(records)) if records else sent
+        return ClientSide.send_parts(self, out, len(records)) if records else sent
 
     cdef Sent _flush(self):
         """Send what TLS itself has to say."""

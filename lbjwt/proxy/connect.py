@@ -46,7 +46,7 @@ class Connector:
                     await self._loop.create_unix_connection(lambda: side, endpoint.path)  # type: ignore[type-var]
                 else:
                     await self._loop.create_connection(lambda: side, endpoint.host, endpoint.port)  # type: ignore[type-var]
-        except (OSError, TimeoutError):
+        except (OSError, ValueError):  # ValueError: a host name that IDNA cannot encode
             side.connect_failed()
 
     async def close(self) -> None:

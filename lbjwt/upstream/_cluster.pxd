@@ -24,7 +24,6 @@ cdef class Endpoint:
 cdef class Cluster:
     """The endpoints requests are balanced over."""
     cdef readonly tuple endpoints
-    cdef readonly double connect_timeout     # seconds
     cdef readonly double response_timeout    # seconds, to the first byte of the response
     cdef readonly double idle_timeout        # seconds, of pooled connections
     cdef readonly Py_ssize_t max_idle        # connections kept per endpoint

@@ -36,7 +36,6 @@ class Cluster:
     Args:
         endpoints: At least one, in the order of the board.
         board: The shared counters; in flight is read from all workers' slots.
-        connect_timeout: Seconds for a new connection.
         response_timeout: Seconds to the first byte of a response.
         idle_timeout: Seconds an unused connection is kept.
         max_idle: Idle connections kept per endpoint.
@@ -48,7 +47,6 @@ class Cluster:
     """
 
     endpoints: tuple[Endpoint, ...]
-    connect_timeout: float
     response_timeout: float
     idle_timeout: float
     max_idle: int
@@ -59,7 +57,6 @@ class Cluster:
         endpoints: Iterable[Endpoint],
         board: Board,
         *,
-        connect_timeout: float,
         response_timeout: float,
         idle_timeout: float,
         max_idle: int,

@@ -28,15 +28,14 @@ cdef class Cluster:
     def __cinit__(self):
         self._candidates = NULL
 
-    def __init__(self, endpoints, Board board, *, double connect_timeout, double response_timeout, double idle_timeout,
-                 Py_ssize_t max_idle, Py_ssize_t max_connections, int retries):
+    def __init__(self, endpoints, Board board, *, double response_timeout, double idle_timeout, Py_ssize_t max_idle,
+                 Py_ssize_t max_connections, int retries):
         cdef Endpoint endpoint
         cdef Py_ssize_t at
         self.endpoints = tuple(endpoints)
         self._count = len(self.endpoints)
         if self._count == 0:
             raise ValueError("a cluster needs an endpoint")
-        self.connect_timeout = connect_timeout
         self.response_timeout = response_timeout
         self.idle_timeout = idle_timeout
         self.max_idle = max_idle

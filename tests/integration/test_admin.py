@@ -113,7 +113,7 @@ def test_status_tells_the_state_of_everything_and_no_secret(board):
     board.add("refusals", 2, 8)
     board.add_endpoint(1, "in_flight", 4)
     board.add_endpoint(1, "requests", 9)
-    board.reset_in_flight(0)
+    board.clear_gauges(0)
     status, fields, text = request(board, "/status")
     found = json.loads(text)
     assert status == 200

@@ -42,7 +42,7 @@ def eventually(condition: object, timeout: float = 5.0) -> bool:
 
 @pytest.mark.parametrize("kind", ["bytes", "chunked", "eof"])
 def test_large_download_at_flat_memory(stage: Stage, kind: str) -> None:
-    """64 MiB to a client that reads slowly at first grows the balancer by less than 4 MiB."""
+    """64 MiB to a client that reads slowly at first grows the balancer by less than 4 MiB (THREATS Q12)."""
     before = stage.balancer.usage().rss
     peak, total = 0, 0
     with stage.client(receive_buffer=65536, timeout=20.0) as client:
@@ -92,7 +92,7 @@ def test_large_upload_at_flat_memory(stage: Stage, chunked: bool, tmp_path: Path
 
 
 def test_a_client_that_stops_reading_pauses_the_backend(stage: Stage) -> None:
-    """The backend of a stalled reader is paused long before the body's end."""
+    """The backend of a stalled reader is paused long before the body's end (THREATS Q12, S3)."""
     with stage.client(receive_buffer=16384) as client:
         client.send(request(f"/bytes/{LARGE}", token=stage.token, id="stalled"))
         time.sleep(0.7)
@@ -156,7 +156,7 @@ def test_limits_have_their_statuses(tmp_path: Path) -> None:
 
 
 def test_deadlines_have_their_statuses(tmp_path: Path) -> None:
-    """A head that never ends is 408, a backend that never answers 504, an idle connection simply ends."""
+    """A head that never ends is 408, a backend that never answers 504, an idle connection simply ends (THREATS S1, S2)."""
     with Stage(
         tmp_path, timeouts={"request_head": "1s", "keep_alive": "1s"}, clusters={"main": {"response_timeout": "1s"}}
     ) as stage:

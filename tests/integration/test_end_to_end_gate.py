@@ -117,7 +117,7 @@ def test_two_tokens_are_400(stage: Stage) -> None:
     ["Basic YTpi", "Bearer", "Bearer\t{t}", "Bearer {t} x", "Bearer {t},{t}", "{t}", "Token {t}", "BearerX {t}"],
 )
 def test_odd_credentials_never_pass(stage: Stage, value: str) -> None:
-    """Only `Bearer SP token` is a bearer token (RFC 6750 section 2.1)."""
+    """Only `Bearer SP token` is a bearer token (RFC 6750 section 2.1) (THREATS P7)."""
     answer = curl(
         stage, "/r/x", "-H", f"X-Test-Id: odd {value}", "-H", "Authorization: " + value.replace("{t}", stage.token)
     )
@@ -133,7 +133,7 @@ def test_the_scheme_has_no_case(stage: Stage, scheme: str) -> None:
 
 
 def test_token_in_query_or_cookie_is_no_token(stage: Stage) -> None:
-    """Only the Authorization field is looked at."""
+    """Only the Authorization field is looked at (THREATS P6, P8, P9)."""
     assert curl(stage, f"/r/x?access_token={stage.token}", "-b", f"token={stage.token}").status == 401
 
 
@@ -156,7 +156,7 @@ def folded(name: bytes) -> bytes:
 
 @pytest.mark.parametrize("header", ["X-Jwt-Sub", "X-User-Role"])
 def test_identity_headers_cannot_be_spoofed(stage: Stage, header: str) -> None:
-    """Whatever spelling the client uses, the backend sees at most our own header with the token's own claim."""
+    """Whatever spelling the client uses, the backend sees at most our own header with the token's own claim (THREATS P1, P2, P3)."""
     for spelling in sorted(spoofs(header)):
         for nominate in ((), (f"Connection: {spelling}",)):
             with stage.client() as client:
@@ -180,7 +180,7 @@ def test_a_refusal_leaves_the_connection_usable(stage: Stage) -> None:
 
 
 def test_the_body_of_a_refused_request_is_never_a_request(stage: Stage) -> None:
-    """A request hidden in a refused body is not served: swallowed or the connection closes."""
+    """A request hidden in a refused body is not served: swallowed or the connection closes (THREATS H16)."""
     hidden = request("/r/hidden", token=stage.token, id="hidden")
     with stage.client() as client:
         client.send(request("/r/outer", method="POST", body=hidden))

@@ -56,7 +56,7 @@ def test_pipelined_requests_are_answered_in_order(stage: Stage) -> None:
 
 
 def test_a_bad_request_ends_a_pipeline(stage: Stage) -> None:
-    """What follows a malformed request is never served (THREATS H16)."""
+    """What follows a malformed request is never served (THREATS H16) (THREATS H16)."""
     bad = b"GET /r/x HTTP/1.1\r\nHost: a b\r\n\r\n"
     with stage.client() as client:
         client.send(
@@ -243,7 +243,7 @@ def test_websocket_without_token_is_refused(stage: Stage) -> None:
 
 
 def test_bytes_behind_an_upgrade_wait_for_101(stage: Stage) -> None:
-    """A request hidden behind an upgrade the backend refuses is not smuggled past the gate (THREATS H11)."""
+    """A request hidden behind an upgrade the backend refuses is not smuggled past the gate (THREATS H11) (THREATS H11)."""
     fields = [
         "Connection: Upgrade",
         "Upgrade: websocket",
@@ -261,7 +261,7 @@ def test_bytes_behind_an_upgrade_wait_for_101(stage: Stage) -> None:
 
 
 def test_forwarded_headers_replace_what_an_untrusted_client_says(tmp_path: Path) -> None:
-    """X-Forwarded-* and X-Request-Id are ours unless the peer is trusted; httpoxy and override headers are gone."""
+    """X-Forwarded-* and X-Request-Id are ours unless the peer is trusted; httpoxy and override headers are gone (THREATS P12)."""
     spoofed = [
         "X-Forwarded-For: 6.6.6.6",
         "X-Forwarded-Proto: https",
@@ -294,7 +294,7 @@ def test_forwarded_headers_of_a_trusted_peer_are_kept(stage: Stage) -> None:
 
 
 def test_hop_by_hop_fields_stay_on_their_hop(stage: Stage) -> None:
-    """Connection, what it names, and the other hop-by-hop fields are not forwarded (RFC 9110 section 7.6.1)."""
+    """Connection, what it names, and the other hop-by-hop fields are not forwarded (RFC 9110 section 7.6.1) (THREATS Q8)."""
     fields = [
         "Connection: X-Once, keep-alive",
         "X-Once: 1",

@@ -3,18 +3,14 @@
 import contextlib
 import itertools
 import os
-import re
 import signal
 import socket
-import subprocess
-import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.integration.logged import LoggedProcess
 
 # A worker without a loop: answers each line with its process id; lines that are commands make it misbehave.
 TOY = """
@@ -78,38 +74,14 @@ sys.exit(run(configuration, worker=worker))
 """
 
 
-class Supervisor:
-    """A supervisor in a process of its own, with its log."""
+class Supervisor(LoggedProcess):
+    """A supervisor of toy workers."""
 
     def __init__(self, folder, mode="good", *, drain=5.0, workers=1, port="0", environment=None):
         self.folder = folder
         script = folder / "toy.py"
         script.write_text(TOY)
-        self.process = subprocess.Popen(
-            [sys.executable, str(script), mode, str(folder), str(drain), str(workers), port],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
-            stderr=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-            text=True,
-        )
-        self.log = ""
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self):
-        for line in self.process.stderr:
-            self.log += line
-
-    def wait_for(self, pattern, seconds=10.0):
-        """The first match in the log."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if found := re.search(pattern, self.log):
-                return found
-            assert self.process.poll() is None or self._reader.is_alive() or re.search(pattern, self.log), self.log
-            time.sleep(0.01)
-        raise AssertionError(f"no {pattern!r} in:\n{self.log}")
+        super().__init__([str(script), mode, str(folder), str(drain), str(workers), port], environment=environment)
 
     @property
     def port(self):
@@ -142,13 +114,6 @@ class Supervisor:
 
     def send(self, number):
         self.process.send_signal(number)
-
-    def end(self, seconds=10.0):
-        """The exit code, once it ended."""
-        code = self.process.wait(seconds)
-        self._reader.join(seconds)
-        self.process.stderr.close()
-        return code
 
 
 @pytest.fixture

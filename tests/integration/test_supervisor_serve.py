@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,9 +17,9 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
+from tests.integration.logged import LoggedProcess
 from tests.unit.test_net_tls import files as tls_files  # noqa: F401 - a fixture
 
-ROOT = Path(__file__).parents[2]
 KEY = ECKey.generate_key("P-256", {"kid": "k1"}, private=True)
 JWKS = json.dumps({"keys": [KEY.as_dict(private=False)]})
 
@@ -68,43 +67,15 @@ def get(url, *, bearer=None):
         return response.status, response.headers, response.read().decode()
 
 
-class Serve:
-    """`lbjwt serve` in a process of its own."""
+class Serve(LoggedProcess):
+    """`lbjwt serve` with a configuration."""
 
     def __init__(self, folder, configuration):
         (folder / "lbjwt.json").write_text(json.dumps(configuration))  # JSON is YAML
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "lbjwt", "serve", str(folder / "lbjwt.json")],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stderr=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-            text=True,
-        )
-        self.log = ""
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self):
-        for line in self.process.stderr:
-            self.log += line
-
-    def wait_for(self, pattern, seconds=15.0):
-        deadline = time.monotonic() + seconds
-        while not (found := re.search(pattern, self.log)):
-            assert time.monotonic() < deadline, self.log
-            assert self._reader.is_alive(), self.log
-            time.sleep(0.01)
-        return found
+        super().__init__(["-m", "lbjwt", "serve", str(folder / "lbjwt.json")], folder)
 
     def url(self, name="listeners[0]"):
         return f"http://{self.wait_for(re.escape(name) + ' on ([0-9.:]+)')[1]}"
-
-    def end(self, seconds=10.0):
-        code = self.process.wait(seconds)
-        self._reader.join(seconds)
-        self.process.stderr.close()
-        return code
 
 
 @pytest.fixture

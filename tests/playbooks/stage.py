@@ -44,12 +44,16 @@ class MemoryTransport:
         self.sent = bytearray()
         self.capacity = capacity
         self.closed = self.aborted = self.ended = self.paused = False
+        self.address: tuple[str, int] | None = ("192.0.2.7", 4711)
+        self.queued = 0  # bytes that the far end has not taken
+        self.writes = 0
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return ("192.0.2.7", 4711) if name == "peername" else default
+        return self.address if name == "peername" else default
 
     def write(self, data: bytes) -> None:
         assert not self.ended, "bytes after the end of the stream"
+        self.writes += 1
         if not self.closed:
             self.sent += data
 
@@ -63,7 +67,7 @@ class MemoryTransport:
         return self.closed
 
     def get_write_buffer_size(self) -> int:
-        return 0
+        return self.queued
 
     def pause_reading(self) -> None:
         self.paused = True
@@ -161,6 +165,8 @@ class Stage:
         *,
         retries: int = 1,
         max_request_body: int | None = None,
+        stream_idle: float = 300.0,
+        request_head: float = 10.0,
         **policy: Any,
     ) -> None:
         self.pieces = pieces
@@ -172,7 +178,6 @@ class Stage:
         cluster = Cluster(
             self.endpoints,
             self.board,
-            connect_timeout=2.0,
             response_timeout=15.0,
             idle_timeout=30.0,
             max_idle=8,
@@ -194,7 +199,7 @@ class Stage:
                 max_connections=100,
                 max_requests_per_connection=0,
             ),
-            timeouts=SimpleNamespace(request_head=10.0, keep_alive=60.0, stream_idle=300.0),
+            timeouts=SimpleNamespace(request_head=request_head, keep_alive=60.0, stream_idle=stream_idle),
         )
         self.policy = request_policy(identity_headers=["X-Jwt-Sub"], **policy)
 

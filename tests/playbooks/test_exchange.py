@@ -64,7 +64,7 @@ def test_a_request_without_token_reaches_nobody(stage: Stage) -> None:
 
 
 def test_two_tokens_are_one_too_many(stage: Stage) -> None:
-    """Two Authorization fields get 400 invalid_request (RFC 6750 section 2), whatever they hold."""
+    """Two Authorization fields get 400 invalid_request (RFC 6750 section 2), whatever they hold (THREATS P5)."""
     client = stage.client()
     client.sends(request(auth=AUTH + AUTH))
     answer = client.take()
@@ -84,7 +84,7 @@ def test_a_refused_body_is_skipped_and_the_connection_used_again(stage: Stage) -
 
 
 def test_a_refused_body_of_unknown_length_ends_the_connection(stage: Stage) -> None:
-    """Behind a refused chunked request the connection ends, after the answer, and what follows is not taken for a request."""
+    """Behind a refused chunked request the connection ends, after the answer, and what follows is not taken for a request (THREATS H16)."""
     client = stage.client()
     client.sends(
         request(
@@ -112,7 +112,7 @@ def test_requests_on_one_connection_share_one_endpoint_connection(stage: Stage) 
 
 
 def test_pipelined_requests_are_answered_in_order(stage: Stage) -> None:
-    """The second request of a pipeline is sent to the endpoint only after the first was answered."""
+    """The second request of a pipeline is sent to the endpoint only after the first was answered (THREATS H15)."""
     client = stage.client()
     client.sends(request("GET", "/1") + request("GET", "/2") + request("GET", "/3", auth=b""))
     for number in (b"1", b"2"):
@@ -199,6 +199,15 @@ def test_a_response_that_ends_with_the_connection(stage: Stage) -> None:
     assert b"\r\nTransfer-Encoding: chunked\r\n" in got and bodies(got) == b"hello world"
 
 
+def test_an_unmeasured_body_ends_with_the_connection_of_an_http10_client(stage: Stage) -> None:
+    """Keep-alive or not: without chunks and length, only the end of the connection tells an HTTP/1.0 client that it has all."""
+    client = stage.client()
+    client.sends(request("GET", "/", "Connection: keep-alive", version="1.0"))
+    stage.server().sends(response("200 OK", "Transfer-Encoding: chunked", body=b"2\r\nok\r\n0\r\n\r\n"))
+    answer = client.take()
+    assert answer.endswith(b"\r\n\r\nok") and b"\r\nConnection: close\r\n" in answer and client.is_gone()
+
+
 def test_an_http10_client_gets_no_chunks(stage: Stage) -> None:
     """To an HTTP/1.0 client a chunked response goes plain and ends with the connection."""
     client = stage.client()
@@ -212,7 +221,7 @@ def test_an_http10_client_gets_no_chunks(stage: Stage) -> None:
 
 @pytest.mark.parametrize("cut", ["Content-Length: 10", "Transfer-Encoding: chunked"])
 def test_a_truncated_response_never_looks_complete(stage: Stage, cut: str) -> None:
-    """When the endpoint's connection ends inside a body, the client's is reset without a last chunk."""
+    """When the endpoint's connection ends inside a body, the client's is reset without a last chunk (THREATS Q4)."""
     client = stage.client()
     client.sends(request())
     stage.server().sends(response("200 OK", cut, body=b"5\r\nhello\r\n"[:8]))
@@ -223,7 +232,7 @@ def test_a_truncated_response_never_looks_complete(stage: Stage, cut: str) -> No
 
 
 def test_surplus_bytes_reach_nobody_and_end_the_connection(stage: Stage) -> None:
-    """A byte behind a whole response is not forwarded and the connection is not used again (RFC 9112 section 6.3)."""
+    """A byte behind a whole response is not forwarded and the connection is not used again (RFC 9112 section 6.3) (THREATS Q1)."""
     client = stage.client()
     client.sends(request())
     stage.server().sends(OK + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
@@ -236,7 +245,7 @@ def test_surplus_bytes_reach_nobody_and_end_the_connection(stage: Stage) -> None
 
 
 def test_bytes_on_an_idle_connection_end_it(stage: Stage) -> None:
-    """An endpoint that speaks first loses its pooled connection; the next request goes out on a new one."""
+    """An endpoint that speaks first loses its pooled connection; the next request goes out on a new one (THREATS Q2)."""
     client = stage.client()
     client.sends(request())
     stage.server().sends(OK)
@@ -251,7 +260,7 @@ def test_bytes_on_an_idle_connection_end_it(stage: Stage) -> None:
 
 @pytest.mark.parametrize(("status", "fields"), [("204 No Content", ()), ("304 Not Modified", ("Content-Length: 5",))])
 def test_bodiless_statuses(stage: Stage, status: str, fields: tuple[str, ...]) -> None:
-    """204 and 304 end at their head; the connection goes on."""
+    """204 and 304 end at their head; the connection goes on (THREATS Q3)."""
     client = stage.client()
     client.sends(request())
     stage.server().sends(response(status, *fields))
@@ -287,7 +296,7 @@ def test_interim_responses_are_relayed(stage: Stage) -> None:
 
 
 def test_a_flood_of_interim_responses_is_502(stage: Stage) -> None:
-    """More than eight interim responses end the connection to the endpoint."""
+    """More than eight interim responses end the connection to the endpoint (THREATS Q3)."""
     client = stage.client()
     client.sends(request())
     stage.server().sends(response("100 Continue") * 9)
@@ -295,7 +304,7 @@ def test_a_flood_of_interim_responses_is_502(stage: Stage) -> None:
 
 
 def test_an_early_response_ends_both_connections(stage: Stage) -> None:
-    """A final response during an upload is delivered whole; then both connections end, for the rest of the upload stands between requests."""
+    """A final response during an upload is delivered whole; then both connections end, for the rest of the upload stands between (THREATS Q5)."""
     client = stage.client()
     client.sends(request("POST", "/", "Content-Length: 1000", body=b"begin"))
     stage.server().take()
@@ -309,7 +318,7 @@ def test_an_early_response_ends_both_connections(stage: Stage) -> None:
 
 
 def test_expect_without_body_sent_closes_after_a_refusal(stage: Stage) -> None:
-    """A refused client that waits for 100 may or may not send its body: the connection ends."""
+    """A refused client that waits for 100 may or may not send its body: the connection ends (THREATS H13)."""
     client = stage.client()
     client.sends(request("POST", "/", "Expect: 100-continue", "Content-Length: 5", auth=b""))
     got = client.take()
@@ -359,7 +368,7 @@ def test_an_idempotent_request_is_sent_again_when_its_connection_dies(stage: Sta
 
 
 def test_a_post_is_never_sent_twice(stage: Stage) -> None:
-    """RFC 9110 section 9.2.2: when a POST may have been received, the answer is 502."""
+    """RFC 9110 section 9.2.2: when a POST may have been received, the answer is 502 (THREATS Q9)."""
     client = stage.client()
     client.sends(request())
     stage.server(0).sends(OK)
@@ -368,6 +377,24 @@ def test_a_post_is_never_sent_twice(stage: Stage) -> None:
     stage.server(0).ends()
     assert client.take().startswith(b"HTTP/1.1 502 ")
     assert len(stage.opened) == 1
+
+
+def test_a_request_is_sent_again_on_a_connection_nobody_used(stage: Stage) -> None:
+    """When a pooled connection dies, the others of the pool may be dead as well: the request goes out again on a new one."""
+    clients = [stage.client(), stage.client()]
+    for client in clients:
+        client.sends(request())
+        stage.server().take()
+    for number, client in enumerate(clients):
+        stage.server(number).sends(OK)
+        assert client.take() == OK
+    clients[0].sends(request("GET", "/again"))
+    assert stage.server(1).take().startswith(b"GET /again ")
+    stage.server(1).lose()
+    assert len(stage.opened) == 3 and stage.server(0).take() == b""
+    assert stage.server(2).take().startswith(b"GET /again ")
+    stage.server(2).sends(OK)
+    assert clients[0].take() == OK
 
 
 def test_a_request_is_not_sent_a_third_time(stage: Stage) -> None:
@@ -400,7 +427,7 @@ def test_no_retry_once_a_response_byte_came(stage: Stage) -> None:
     ],
 )
 def test_a_malformed_response_is_502(pieces: int | None, broken: bytes) -> None:
-    """A response that breaks a MUST gives 502 (or a cut, where its head was good), and its connection is not used again."""
+    """A response that breaks a MUST gives 502 (or a cut, where its head was good), and its connection is not used again (THREATS Q6, Q7)."""
     stage = Stage(pieces)
     client = stage.client()
     client.sends(request())
@@ -500,7 +527,7 @@ def test_a_refused_upgrade_is_an_ordinary_response(stage: Stage) -> None:
 
 
 def test_a_slow_client_stops_the_endpoint(stage: Stage) -> None:
-    """While the client's transport is full, nothing more is read from the endpoint."""
+    """While the client's transport is full, nothing more is read from the endpoint (THREATS Q12)."""
     client = stage.client()
     client.sends(request())
     server = stage.server()

@@ -305,3 +305,36 @@ def test_no_secret_in_any_repr():
     assert text.decode().split(".")[1] not in shown
     assert "\\x01\\x02" not in shown
     assert "user-1" not in shown
+
+
+def test_s9_cheap_checks_come_before_dear_ones():
+    """Garbage costs no key look-up, a stranger's header no signature, and a signature of another length no cryptography (THREATS S9)."""
+    asked: list[str] = []
+    check = KeyRing.from_jwks({"keys": [jwk_of(private_key("ES256"), kid="k")]}).find("k", "ES256")
+    assert isinstance(check, SignatureCheck)
+
+    def verify(*arguments: object) -> None:
+        asked.append("signature")
+
+    counted = SignatureCheck(
+        check.key, key_id="k", algorithm="ES256", signature_size=check.signature_size, verify=verify, raw_ecdsa=True
+    )
+
+    def resolve(header: dict[str, Any]) -> SignatureCheck | DenyReason:
+        asked.append("key")
+        return counted if header.get("kid") == "k" else DenyReason.UNKNOWN_KEY
+
+    gate = gate_of(resolve)
+    good = token(algorithm="ES256", key=private_key("ES256"), kid="k")
+    header, payload, signature = good.split(b".")
+    for garbage in (b"x" * 9000, b"a b", b"a.b", b"a.b.c.d", b"a..b", b"!!.b.c", b"x" * 3000 + b".b.c", b"bm8.b.c"):
+        assert gate.verify(garbage, NOW)[0] is None and asked == []
+    assert (
+        gate.verify(b".".join((token(kid="other").split(b".")[0], payload, signature)), NOW)[1]
+        is DenyReason.UNKNOWN_KEY
+    )
+    assert asked == ["key"]
+    assert gate.verify(b".".join((header, payload, signature + b"AA")), NOW)[1] is DenyReason.BAD_SIGNATURE
+    assert asked == ["key", "key"]
+    assert gate.verify(good, NOW)[0] is not None and asked == ["key", "key", "key", "signature"]
+    assert gate.verify(good, NOW)[0] is not None and len(asked) == 4

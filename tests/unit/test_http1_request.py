@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import itertools
 import mmap
 import random
 
 import h11
-import httptools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lbjwt.http1._request import Method, Parse, RequestHead, RequestPolicy, request_policy
 from tests.corpus.http1_requests import CASES, WEBSOCKET, Case, get, post
+from tests.unit.http1_readers import Fields, request_by_httptools
 
 IDENTITY = ("X-Jwt-Sub", "X-User-1")
 POLICY = request_policy(identity_headers=IDENTITY)
@@ -50,8 +49,6 @@ REWRITTEN = {
     b"x-forwarded-host",
 }
 
-Fields = list[tuple[bytes, bytes]]
-
 
 def parse(wire: bytes, policy: RequestPolicy = POLICY) -> RequestHead:
     """The head of `wire`, which has to be acceptable."""
@@ -77,30 +74,11 @@ def read_by_h11(wire: bytes) -> tuple[bytes, bytes, Fields]:
     return event.method, event.target, list(event.headers)
 
 
-def read_by_httptools(wire: bytes) -> tuple[bytes, bytes, Fields]:
-    class Sink:
-        def __init__(self) -> None:
-            self.target = b""
-            self.fields: Fields = []
-
-        def on_url(self, piece: bytes) -> None:
-            self.target += piece
-
-        def on_header(self, name: bytes, value: bytes) -> None:
-            self.fields.append((name.lower(), value.rstrip(b" \t")))
-
-    sink = Sink()
-    parser = httptools.HttpRequestParser(sink)
-    with contextlib.suppress(httptools.HttpParserUpgrade):
-        parser.feed_data(wire)
-    return parser.get_method(), sink.target, sink.fields
-
-
 def sent_on(wire: bytes, policy: RequestPolicy = POLICY, **options) -> Fields:
     """The fields of the head written for `wire`; h11 and httptools have to read it alike."""
     written = parse(wire, policy).write_bytes(policy, **options)
     by_h11 = read_by_h11(written)
-    assert by_h11 == read_by_httptools(written)
+    assert by_h11 == request_by_httptools(written)
     return by_h11[2]
 
 
@@ -516,7 +494,7 @@ def test_any_accepted_head_is_rewritten_cleanly(start, lines, trusted, header_na
         return
     written = head.write_bytes(policy, trusted=trusted, identity=OURS, request_id=b"r1")
     method, target, fields = read_by_h11(written)
-    assert (method, target, fields) == read_by_httptools(written)
+    assert (method, target, fields) == request_by_httptools(written)
     assert (method, target) == head.parts()[:2]
     names = [name for name, _ in fields]
     assert not set(names) & (NEVER_SENT_ON - ({b"connection", b"upgrade"} if head.websocket else set()))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import random
 
 import h11
-import httptools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,13 +13,12 @@ from hypothesis import strategies as st
 from lbjwt.http1._request import Method, Parse
 from lbjwt.http1._response import Body, ResponseHead
 from tests.corpus.http1_responses import CASES, SWITCH, Case, head
+from tests.unit.http1_readers import Fields, response_by_httptools
 
 NEVER_SENT_ON = {
     *(b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"te", b"trailer", b"upgrade"),
 }
 FRAMING = {b"connection", b"content-length", b"transfer-encoding"}
-
-Fields = list[tuple[bytes, bytes]]
 
 
 def feed(response: ResponseHead, wire: bytes | memoryview, request: str, seen: int = 0) -> Parse:
@@ -57,30 +54,11 @@ def read_by_h11(wire: bytes, request: str) -> tuple[int, bytes, Fields]:
     return event.status_code, event.reason, list(event.headers)
 
 
-def read_by_httptools(wire: bytes) -> tuple[int, bytes, Fields]:
-    class Sink:
-        def __init__(self) -> None:
-            self.reason = b""
-            self.fields: Fields = []
-
-        def on_status(self, piece: bytes) -> None:
-            self.reason += piece
-
-        def on_header(self, name: bytes, value: bytes) -> None:
-            self.fields.append((name.lower(), value.rstrip(b" \t")))
-
-    sink = Sink()
-    parser = httptools.HttpResponseParser(sink)
-    with contextlib.suppress(httptools.HttpParserUpgrade):
-        parser.feed_data(wire)
-    return parser.get_status_code(), sink.reason, sink.fields
-
-
 def sent_on(wire: bytes, request: str = "GET", **options) -> Fields:
     """The fields of the head written for `wire`; h11 and httptools have to read it alike."""
     written = parse(wire, request).write_bytes(**options)
     by_h11 = read_by_h11(written, request)
-    assert by_h11 == read_by_httptools(written)
+    assert by_h11 == response_by_httptools(written)
     return by_h11[2]
 
 
@@ -183,7 +161,7 @@ def test_what_is_written_reads_the_same_everywhere(case: Case, keep_alive: bool)
 def test_framing_is_written_for_the_client(wire, request_, http10, keep_alive, framing):
     """Length, chunked and Connection are ours, by the client's version and what it may do next (RFC 9112 sections 6, 9)."""
     written = parse(wire, request_).write_bytes(http10=http10, keep_alive=keep_alive)
-    assert read_by_httptools(written)[2] == framing
+    assert response_by_httptools(written)[2] == framing
 
 
 def test_fields_keep_their_order_and_values():
@@ -266,7 +244,7 @@ def test_any_accepted_head_is_rewritten_cleanly(status, version, lines, request_
         return
     written = response.write_bytes(keep_alive=keep_alive)
     code, reason, fields = read_by_h11(written, request_)
-    assert (code, reason, fields) == read_by_httptools(written)
+    assert (code, reason, fields) == response_by_httptools(written)
     assert (code, reason) == (status, b"x")
     names = [name for name, _ in fields]
     assert not set(names) & (NEVER_SENT_ON - ({b"upgrade"} if response.websocket else set()))

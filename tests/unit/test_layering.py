@@ -17,7 +17,7 @@ import lbjwt
 PACKAGE = Path(lbjwt.__file__).parent
 
 FLOORS = {
-    1: {"errors", "units", "_fastverify", "_compact"},
+    1: {"errors", "units", "version", "_fastverify", "_compact"},
     2: {"config", "jose", "http1", "balance"},
     3: {"auth"},
     4: {"net", "observe"},

@@ -77,7 +77,7 @@ def test_a_child_process_counts_for_its_parent():
 
 
 def test_a_dead_worker_leaves_its_counters_and_takes_its_gauges():
-    """`reset_in_flight` zeroes what was open or held in the slot and keeps what was counted, so totals never go back."""
+    """`clear_gauges` zeroes what was open or held in the slot and keeps what was counted, so totals never go back."""
     board = Board(2, 1)
     for slot in (0, 1):
         board.attach(slot)
@@ -90,7 +90,7 @@ def test_a_dead_worker_leaves_its_counters_and_takes_its_gauges():
         board.add_endpoint(0, "in_flight", 2)
         board.add_endpoint(0, "idle_connections", 3)
         board.add_endpoint(0, "requests", 11)
-    board.reset_in_flight(0)
+    board.clear_gauges(0)
     totals = board.totals()
     assert totals["requests"][2] == 10
     assert (totals["in_flight"], totals["connections"], totals["cache_entries"], totals["cache_bytes"]) == (
@@ -147,7 +147,7 @@ def test_restarts_are_counted():
         lambda board: board.attach(2),
         lambda board: board.attach(-1),
         lambda board: board.state(2),
-        lambda board: board.reset_in_flight(2),
+        lambda board: board.clear_gauges(2),
         lambda board: board.set_state(READY, 2),
         lambda board: board.endpoint_totals(1),
         lambda board: board.add("requests", 1, 6),

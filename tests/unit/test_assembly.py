@@ -1,0 +1,124 @@
+"""From configuration to working parts: every key of the configuration arrives where it takes effect."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lbjwt import Configuration, DenyReason
+from lbjwt.assembly import forwarding_trust, key_source, new_cluster, new_policy, new_verifier
+from lbjwt.config.load import load_text
+from lbjwt.jose.keyring import KeyRing
+from lbjwt.jwks.source import FileKeySource, RemoteKeySource
+from lbjwt.observe._board import Board
+
+BASE = """
+listeners: [{address: "127.0.0.1:0"}]
+clusters:
+  main:
+    endpoints: [{address: "127.0.0.1:9001", weight: 3}, {address: "unix:/run/app.sock"}, {address: "[::1]:9002"}]
+    response_timeout: 7s
+    idle_timeout: 8s
+    max_idle_connections: 9
+    max_connections: 10
+    retries: 2
+"""
+
+
+def configuration(issuer: str = "jwks_file: jwks.json", rest: str = "", directory: Path = Path("/")) -> Configuration:
+    return load_text(f"{BASE}\nissuers: {{main: {{issuer: a, audiences: [b], {issuer}}}}}\n{rest}", directory)
+
+
+def test_the_policy_of_the_issuer_arrives_whole() -> None:
+    """Each rule of the issuer section and the two of the cache are those of the verifier; without keys it says so."""
+    made = configuration(
+        "jwks_file: j, algorithms: [ES256], clock_skew: 7s, require_expiration: false, required_claims: [x], max_lifetime: 1h, "
+        "typ: at+jwt, required_scopes: [s], allow_padding: true",
+        "limits: {max_token: 2KiB}\ntoken_cache: {max_bytes: 1MiB, max_entries: 5}\nclaim_to_headers: [{claim: sub, header: X-Sub}]",
+    )
+    verifier = new_verifier(made)
+    policy = verifier.policy
+    assert (policy.issuer, policy.audiences, policy.algorithms) == ("a", ("b",), ("ES256",))
+    assert (policy.clock_skew, policy.require_expiration, policy.required_claims) == (7.0, False, ("x",))
+    assert (policy.max_lifetime, policy.typ, policy.required_scopes) == (3600.0, "at+jwt", ("s",))
+    assert (policy.allow_padding, policy.max_token, verifier.gate.max_token) == (True, 2048, 2048)
+    assert (verifier.gate.cache.max_bytes, verifier.gate.cache.max_entries) == (1 << 20, 5)
+    assert verifier.verify("a.b.c").reason is DenyReason.KEYS_UNAVAILABLE
+
+
+def test_any_audience_and_any_issuer_are_none() -> None:
+    """What was waived aloud is no rule at all, not an empty one."""
+    text = BASE + "\nissuers: {main: {any_issuer: true, any_audience: true, jwks_file: j}}"
+    policy = new_verifier(load_text(text, Path("/"))).policy
+    assert policy.issuer is None and policy.audiences is None
+
+
+@pytest.mark.parametrize(
+    ("issuer", "kind"),
+    [
+        ("jwks_file: k", FileKeySource),
+        ("pem_file: k", FileKeySource),
+        ("secret_file: k, algorithms: [HS256]", FileKeySource),
+        ('remote_jwks: {uri: "https://issuer.example/jwks?secret=1"}', RemoteKeySource),
+    ],
+)
+def test_the_key_source_is_the_one_that_was_named(issuer: str, kind: type) -> None:
+    """One of four; messages call a URL by its name without the query."""
+    made = configuration(issuer)
+    source = key_source(made, new_verifier(made), Board(1, 3))
+    assert type(source) is kind and source.place == ("/k" if kind is FileKeySource else "https://issuer.example/jwks")
+
+
+def test_the_limits_of_a_remote_set_are_applied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """max_bytes and max_keys of remote_jwks bound what its document may be, and algorithms what its keys may do."""
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(KeyRing, "from_jwks", lambda document, **options: asked.update(options))
+    made = configuration('remote_jwks: {uri: "https://i.example/j", max_bytes: 1KiB, max_keys: 2}, algorithms: [RS256]')
+    key_source(made, new_verifier(made), Board(1, 3))._build(b"{}")
+    assert asked == {"algorithms": ("RS256",), "max_bytes": 1024, "max_keys": 2}
+
+
+def test_endpoints_keep_their_order_addresses_and_weights() -> None:
+    """The index of an endpoint is its place in the configuration and on the board."""
+    made = configuration()
+    cluster = new_cluster(made.clusters["main"], Board(1, 3))
+    assert [(one.index, one.host, one.port, one.path, one.weight) for one in cluster.endpoints] == [
+        (0, "127.0.0.1", 9001, "", 3),
+        (1, "", 0, "/run/app.sock", 1),
+        (2, "::1", 9002, "", 1),
+    ]
+    assert [one.address for one in cluster.endpoints] == ["127.0.0.1:9001", "unix:/run/app.sock", "[::1]:9002"]
+    assert (cluster.response_timeout, cluster.idle_timeout) == (7.0, 8.0)
+    assert (cluster.max_idle, cluster.max_connections, cluster.retries) == (9, 10, 2)
+
+
+def test_the_request_policy_is_that_of_the_file() -> None:
+    """Limits, odd names, token, websocket and the scheme of the listener."""
+    rest = "limits: {max_request_line: 1KiB, max_request_head: 16KiB, max_request_fields: 7}\nheader_names: reject\n"
+    made = configuration(rest=rest + "forward_token: false\nallow_websocket: false")
+    policy = new_policy(made, https=True)
+    assert (policy.max_request_line, policy.max_head, policy.max_fields) == (1024, 16384, 7)
+    assert (policy.header_names, policy.forward_token, policy.allow_websocket, policy.https) == (1, False, False, True)
+
+
+def test_p12_only_the_named_networks_are_trusted() -> None:
+    """An address is believed when a network holds it, of either family; a Unix peer and everybody else is not; without networks nobody."""
+    assert forwarding_trust(configuration()) is None
+    trusts = forwarding_trust(configuration(rest='trusted_proxies: [10.0.0.0/8, "fd00::/8"]'))
+    assert trusts is not None
+    believed = [
+        peer for peer in ("10.1.2.3", "fd00::7", "11.0.0.1", "::1", "unix", "", "::ffff:10.0.0.1") if trusts(peer)
+    ]
+    assert believed == ["10.1.2.3", "fd00::7"]
+
+
+def test_published_keys_reach_the_verifier(tmp_path: Path) -> None:
+    """What the source builds is published to this very verifier."""
+    (tmp_path / "secret").write_bytes(b"0123456789abcdef0123456789abcdef")
+    made = configuration("secret_file: secret, algorithms: [HS256]", directory=tmp_path)
+    verifier = new_verifier(made)
+    source = key_source(made, verifier, Board(1, 3))
+    source._publish(source._build((tmp_path / "secret").read_bytes()))
+    assert verifier.keys is not None and len(verifier.keys) == 1
+    assert verifier.verify("a.b.c", time.time()).reason is DenyReason.MALFORMED

@@ -1,0 +1,67 @@
+"""What the pages of docs/ say is there: links, the example of the house, its rooms, and the register of threats."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from lbjwt.config.load import examine_text
+from lbjwt.config.model import Limits, Timeouts, TokenCache
+from tests.unit.test_layering import FLOORS
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+HOUSE = (ROOT / "docs" / "design" / "house.md").read_text()
+REGISTER = set(
+    re.findall(r"^\| ([ABCDHPQSp]\d+) \|", (ROOT / "docs" / "design" / "threats.md").read_text(), re.MULTILINE)
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link of a page is a file of the project."""
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert "://" in target or (page.parent / target).exists(), target
+
+
+def test_the_example_of_the_house_is_the_configuration() -> None:
+    """It loads without any problem, and the limits, times and sizes in it are the defaults."""
+    (text,) = re.findall(r"```yaml\n(.*?)```", HOUSE, re.DOTALL)
+    examination = examine_text(text, Path("/"))
+    assert examination.problems == () and examination.configuration is not None
+    made = examination.configuration
+    assert (made.limits, made.timeouts, made.token_cache) == (Limits(), Timeouts(), TokenCache())
+
+
+def test_the_house_has_the_rooms_that_are_enforced() -> None:
+    """Each floor of the page names exactly the rooms that the layering test enforces."""
+    for floor, rooms in FLOORS.items():
+        (row,) = re.findall(rf"^\| {floor} [a-z ]+\| (.*?) \|", HOUSE, re.MULTILINE)
+        named = {name.rstrip("/") for name in re.findall(r"`(\w+/?)`", re.sub(r"\([^)]*\)", "", row))}
+        assert {"" if name == "__init__" else name for name in named} == rooms, f"floor {floor}"
+
+
+def test_the_register_and_the_tests_agree() -> None:
+    """Every threat that a comment or a test names is in the register, and every entry of the register is named by a test."""
+    named: set[str] = set()
+    cases: set[str] = set()
+    for path in [*(ROOT / "lbjwt").rglob("*.p*"), *(ROOT / "tests").rglob("*.py")]:
+        if path.suffix not in (".py", ".pyx", ".pxd"):
+            continue
+        text = path.read_text()
+        found = {
+            entry
+            for listed in re.findall(r"THREATS ((?:[A-Z]\d+(?:, | and )?)+)", text)
+            for entry in re.findall(r"[A-Z]\d+", listed)
+        }
+        found |= {
+            part.upper()
+            for run in re.findall(r"def test_((?:[abcdhpqs]\d+_)+)", text)
+            for part in run.split("_")
+            if part
+        }
+        named |= found
+        if "tests" in path.relative_to(ROOT).parts:
+            cases |= found | set(re.findall(r"\b([ABCDHPQSp]\d{1,2})\b", text))
+    assert named - REGISTER == set()
+    assert REGISTER - cases == set()
