@@ -540,6 +540,22 @@ def test_a_slow_client_stops_the_endpoint(stage: Stage) -> None:
     assert client.take().endswith(b"x" * 100)
 
 
+def test_refusals_nobody_reads(stage: Stage) -> None:
+    """A client that does not read its answers gets no further ones until it does; then all, in order."""
+    client = stage.client()
+    client.sends(request(auth=b""))
+    client.take()
+    client.side.pause_writing()
+    client.sends(request(auth=b"") + request("GET", "/last"))
+    assert client.is_paused() and client.take() == b""
+    client.side.resume_writing()
+    assert client.take().count(b"HTTP/1.1 401 ") == 1
+    assert stage.server().take().startswith(b"GET /last ")
+    stage.server().sends(OK)
+    assert client.take() == OK
+    client.lose()
+
+
 def test_a_slow_endpoint_stops_the_upload(stage: Stage) -> None:
     """While the endpoint's transport is full, the client's bytes stay where they are; afterwards none is missing."""
     client = stage.client()

@@ -269,19 +269,3 @@ def test_key_updates_of_a_client_that_reads_nothing(stage: TlsStage, tmp_path: P
     client.side.resume_writing()
     assert not client.is_paused()
     client.lose()
-
-
-def test_refusals_nobody_reads(stage: TlsStage) -> None:
-    """A client that does not read its answers gets no further ones until it does; then all, in order."""
-    client = stage.client()
-    client.sends(request(auth=b""))
-    client.take()
-    client.side.pause_writing()
-    client.sends(request(auth=b"") + request("GET", "/last"))
-    assert client.is_paused() and client.take() == b""
-    client.side.resume_writing()
-    assert client.take().count(b"HTTP/1.1 401 ") == 1
-    assert stage.server().take().startswith(b"GET /last ")
-    stage.server().sends(OK)
-    assert client.take() == OK
-    client.lose()
