@@ -8,17 +8,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 from lbjwt.assembly import forwarding_trust, key_source, new_cluster, new_policy, new_verifier
-from lbjwt.config.model import Configuration, Listener
+from lbjwt.config.model import Configuration
 from lbjwt.net.sockets import backlog, bind
 from lbjwt.net.tls import server_context
 from lbjwt.observe._access_log import AccessLog
 from lbjwt.observe._board import DRAINING, READY, STOPPED, Board
-from lbjwt.proxy._client import ClientSide, TlsClientSide
+from lbjwt.proxy._client import ClientSide
+from lbjwt.proxy._tls_client import TlsClientSide
 from lbjwt.proxy._traffic import Traffic
 from lbjwt.proxy.answers import refusal_answers
 from lbjwt.proxy.connect import Connector
@@ -116,22 +118,26 @@ class LoadBalancer:
             limits=configuration.limits,
             timeouts=configuration.timeouts,
         )
-        for listener, context, bound in zip(configuration.listeners, contexts, sockets, strict=True):
+        for context, bound in zip(contexts, sockets, strict=True):
             for sock in bound:
-                self._servers.append(await self._listen(loop, listener, context, sock))
+                self._servers.append(await self._listen(loop, context, sock))
         self._sweep = loop.call_later(SWEEP, self._tick)
         self.board.set_state(READY)
 
     async def _listen(
-        self, loop: asyncio.AbstractEventLoop, listener: Listener, context: object, sock: socket.socket
+        self, loop: asyncio.AbstractEventLoop, context: ssl.SSLContext | None, sock: socket.socket
     ) -> asyncio.Server:
         traffic = self._traffic
+        assert traffic is not None
         policy = new_policy(self.configuration, https=context is not None)
-        options = (
-            {"ssl": context, "ssl_handshake_timeout": self.configuration.timeouts.tls_handshake} if context else {}
-        )
-        side = TlsClientSide if context else ClientSide
-        return await loop.create_server(lambda: side(traffic, policy), sock=sock, backlog=backlog(), **options)  # type: ignore[arg-type,call-overload,no-any-return]
+        handshake = self.configuration.timeouts.tls_handshake
+
+        def client() -> ClientSide:
+            return (
+                ClientSide(traffic, policy) if context is None else TlsClientSide(traffic, policy, context, handshake)
+            )
+
+        return await loop.create_server(client, sock=sock, backlog=backlog())  # type: ignore[arg-type]
 
     def _tick(self) -> None:
         assert self._traffic is not None

@@ -25,9 +25,12 @@ def run(n: int, directory: Path) -> Result:
         readers = [stack.enter_context(Client(stage.port, receive_buffer=8192, timeout=15.0)) for _ in range(n)]
         for number, client in enumerate(readers):
             client.send(request(f"/bytes/{BODY}", token=stage.token, id=f"s{number}"))
-        time.sleep(1.0)
-        each = (settle(stage) - before) / n
         records = taken(stage)
+        deadline = time.monotonic() + 15.0
+        while len(records) < n and time.monotonic() < deadline:
+            time.sleep(0.1)
+            records += taken(stage)
+        each = (settle(stage, 1.0) - before) / n
         unpaused = sum(record.sent for record in records)
         stalled = readers[0].response(10.0)  # a reader that wakes up gets everything
         with Client(stage.port) as client:

@@ -11,15 +11,15 @@ cdef enum Sent:
 
 
 cdef class Wire:
-    """One TCP (or TLS, or Unix) connection seen from its protocol: sending, pausing, ending."""
+    """One TCP or Unix connection seen from its protocol: sending, pausing, ending."""
     cdef object transport            # None before connection_made and after connection_lost
-    cdef int fd                      # for direct send(2); -1 where bytes must pass through the transport (TLS)
+    cdef int fd                      # for direct send(2); -1 where all bytes pass through the transport
     cdef bint corked                 # the transport held unsent bytes when last asked
     cdef bint write_paused           # the transport is over its high-water mark
     cdef bint read_paused
     cdef double deadline             # seconds on the monotonic clock when the sweep acts; 0.0: never
 
-    cdef void attach(self, object transport, bint direct)   # direct: what is written is what goes over the wire (no TLS)
+    cdef void attach(self, object transport)
     cdef void detach(self) noexcept
     cdef Sent send(self, const char *data, Py_ssize_t size)
     cdef Sent send_parts(self, iovec *parts, int count)
@@ -38,5 +38,5 @@ cdef class Wire:
 cdef double monotonic() noexcept nogil
 cdef double coarse_monotonic() noexcept nogil
 cdef double wall_clock() noexcept nogil
-# The peer's address as text; 0 when the descriptor has none (TLS, Unix socket).
+# The peer's address as text; 0 when the descriptor has none (Unix socket).
 cdef Py_ssize_t peer_address(int fd, char *out, Py_ssize_t size) noexcept nogil

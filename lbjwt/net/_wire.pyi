@@ -4,4 +4,4 @@ from typing_extensions import disjoint_base
 
 @disjoint_base
 class Wire:
-    """One TCP, TLS or Unix connection seen from its protocol. Everything it does is called from Cython only."""
+    """One TCP or Unix connection seen from its protocol. Everything it does is called from Cython only."""

@@ -3,7 +3,7 @@
 Knows a transport, its descriptor and when bytes must not overtake each other. Knows nothing of HTTP. A write goes
 straight to send(2) while the transport's own buffer is empty, and only what the kernel did not take is handed to
 `transport.write`: against `transport.write` alone that saves one to two microseconds a message and most of the spread of
-latencies (docs/design/hot-path.md). TLS always passes through the transport.
+latencies (docs/design/hot-path.md).
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
@@ -96,12 +96,11 @@ cdef class Wire:
     def __cinit__(self):
         self.fd = -1
 
-    cdef void attach(self, object transport, bint direct):
+    cdef void attach(self, object transport):
         self.transport = transport
-        if direct:
-            connection = transport.get_extra_info("socket")
-            if connection is not None:
-                self.fd = connection.fileno()
+        connection = transport.get_extra_info("socket")
+        if connection is not None:
+            self.fd = connection.fileno()
 
     cdef void detach(self) noexcept:
         # Breaks protocol <-> transport, so that reference counting alone frees both.
@@ -175,7 +174,7 @@ cdef class Wire:
         return self.transport is None or self.transport.get_write_buffer_size() == 0
 
     cdef void shutdown(self):
-        """Send what is queued, then FIN; keep reading. Where that cannot be (TLS), close."""
+        """Send what is queued, then FIN; keep reading. Where that cannot be, close."""
         if self.transport is None or self.transport.is_closing():
             return
         if self.transport.can_write_eof():

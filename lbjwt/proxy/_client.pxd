@@ -1,4 +1,3 @@
-cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
 from lbjwt.http1._buffer cimport Buffer, Slice
@@ -43,6 +42,7 @@ cdef class ClientSide(Downstream):
     cdef char peer_text[PEER_SIZE]
     cdef Py_ssize_t peer_size
 
+    cdef void turn_away(self)
     cdef void _learn_peer(self, object transport)
     cdef void _consume(self, bytes data)
     cdef Py_ssize_t _take_head(self, const char *at, Py_ssize_t size)
@@ -56,8 +56,3 @@ cdef class ClientSide(Downstream):
     cdef void _next_request(self)
     cdef void _linger(self)
     cdef void _set_deadline(self, double seconds) noexcept
-
-
-@cython.final
-cdef class TlsClientSide(ClientSide):
-    """A client connection under TLS."""

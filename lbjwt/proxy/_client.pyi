@@ -1,7 +1,6 @@
 """The client side of HTTP/1."""
 
 from asyncio import BaseTransport
-from typing import final
 
 from typing_extensions import disjoint_base
 
@@ -25,10 +24,3 @@ class ClientSide(Downstream):
     def eof_received(self) -> bool: ...
     def pause_writing(self) -> None: ...
     def resume_writing(self) -> None: ...
-
-@final
-class TlsClientSide(ClientSide):
-    """The same under TLS: a policy with `https` goes with it."""
-
-    def get_buffer(self, hint: int) -> bytearray: ...
-    def buffer_updated(self, size: int) -> None: ...

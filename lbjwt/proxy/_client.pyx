@@ -33,7 +33,7 @@ cdef class ClientSide(Downstream):
 
     def connection_made(self, transport):
         cdef Traffic traffic = self.traffic
-        self.attach(transport, not self.policy.https)
+        self.attach(transport)
         traffic.wires.add(self)
         traffic.clients += 1
         traffic.board.mine.connections += 1
@@ -42,7 +42,7 @@ cdef class ClientSide(Downstream):
         self._learn_peer(transport)
         self._set_deadline(traffic.head_timeout)
         if traffic.clients > traffic.max_clients:
-            self._refuse_head(503)
+            self.turn_away()
 
     def connection_lost(self, exc):
         cdef Exchange exchange = self.exchange
@@ -85,6 +85,10 @@ cdef class ClientSide(Downstream):
             self.deadline = 0.0
         if self.exchange is not None and self.exchange.upstream is not None:
             self.exchange.upstream.resume()
+
+    cdef void turn_away(self):
+        """There is no room for another client."""
+        self._refuse_head(503)
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
@@ -426,13 +430,3 @@ cdef class ClientSide(Downstream):
     cdef void drain(self, double soon):
         if self.phase == HEAD and not self.head_begun and self.deadline > soon:
             self.deadline = soon
-
-
-cdef class TlsClientSide(ClientSide):
-    # uvloop's TLS reads a buffered protocol without the exception per read that it costs a streaming one.
-
-    def get_buffer(self, hint):
-        return self.traffic.receive
-
-    def buffer_updated(self, Py_ssize_t size):
-        self.data_received(self.traffic.receive_at[:size])

@@ -32,7 +32,7 @@ cdef class EndpointSide(Upstream):
     # --- asyncio ------------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport):
-        self.attach(transport, True)
+        self.attach(transport)
         self.traffic.wires.add(self)
         self.endpoint.counters.connects += 1
         self.phase = DONE

@@ -13,7 +13,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 class Usage:
     """Sums over a process tree."""
 
-    rss: int  # bytes, proportional share of what is shared (Pss)
+    rss: int  # bytes, see `memory`
     cpu: float  # seconds, user + system
     fds: int
     processes: int
@@ -56,14 +56,19 @@ def cpu_seconds(pid: int) -> float:
 
 
 def memory(pid: int) -> int:
-    """Proportional resident memory in bytes (Pss); 0 when the process is gone."""
+    """
+    Anonymous and shared memory of one process in bytes, its share where it is shared; 0 when the process is gone.
+
+    Pages of program files are left out: their share moves when an unrelated process of the same program starts or ends.
+    """
+    total = 0
     try:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
+            if line.startswith(("Pss_Anon:", "Pss_Shmem:")):
+                total += int(line.split()[1]) * 1024
     except OSError:
         pass
-    return 0
+    return total
 
 
 def fd_count(pid: int) -> int:
