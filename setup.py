@@ -28,7 +28,9 @@ class BuildExtensions(build_ext):
 
     def finalize_options(self) -> None:
         super().finalize_options()
-        if self.inplace:  # an editable install would compile in a directory that goes away: here the next build finds it
+        if (
+            self.inplace
+        ):  # an editable install would compile in a directory that goes away: here the next build finds it
             self.build_lib = self.build_temp = f"build/{sys.implementation.cache_tag}"
 
     def build_extensions(self) -> None:
