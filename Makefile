@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
-	$$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile --constraint requirements-dev.lock
 
 SOURCES := $(shell find lbjwt -name '*.pyx' -o -name '*.pxd')
@@ -19,6 +19,13 @@ RATE_SECONDS ?= 10
 CONNECTIONS ?= 64
 URL ?= http://127.0.0.1:8080/
 ISSUER ?= http://127.0.0.1:8081
+
+# An interpreter that was asked for is the one that runs, or make says why not.
+ifneq (,$(and $(filter command,$(firstword $(origin PYTHON))),$(wildcard $(BIN)/python),$(filter-out clean help format,$(MAKECMDGOALS))))
+ifneq ($(shell $(PYTHON) --version),$(shell $(BIN)/python --version))
+$(error $(VENV) was made with $(shell $(BIN)/python --version): make clean first)
+endif
+endif
 
 .PHONY: help demo test check format lint types layering wheel bench proof load build lock clean
 
@@ -79,9 +86,11 @@ clean: ## remove all that was built, the .venv too
 # The stamps. Runtime dependencies and the compiler's needs come first, so that a demo waits for nothing else.
 
 $(VENV)/installed: $(PACKAGING)
-	@[ -n "$(PYTHON)" ] || { echo "lbjwt needs Python 3.11 or newer: make PYTHON=/path/to/python3"; exit 1; }
-	@command -v cc >/dev/null || { echo "lbjwt needs a C compiler (Debian: apt-get install build-essential python3-dev)"; exit 1; }
-	@[ -x $(BIN)/python ] || { echo "creating $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
+	@[ -n "$(PYTHON)" ] || { echo "lbjwt needs Python 3.11 or newer with venv (Debian: apt-get install python3-venv): make PYTHON=/path/to/python3"; exit 1; }
+	@command -v cc >/dev/null || { echo "lbjwt needs a C compiler (Debian: apt-get install build-essential)"; exit 1; }
+	@$(PYTHON) -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' || \
+		{ echo "lbjwt needs the C headers of Python (Debian: apt-get install python3-dev)"; exit 1; }
+	@[ -x $(BIN)/python ] || { echo "creating $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }; }
 	@echo "installing the dependencies and compiling"
 	@$(PIP) Cython setuptools wheel
 	@$(PIP) --no-build-isolation --editable .

@@ -5,6 +5,7 @@ its sources is translated and compiled again, on all cores.
 """
 
 import os
+import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -24,6 +25,13 @@ DIRECTIVES = {
 
 class BuildExtensions(build_ext):
     """Translate the .pyx files first, in parallel; setuptools then compiles the C files, in parallel too."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        if (
+            self.inplace
+        ):  # an editable install would compile in a directory that goes away: here the next build finds it
+            self.build_lib = self.build_temp = f"build/{sys.implementation.cache_tag}"
 
     def build_extensions(self) -> None:
         from Cython.Build import cythonize

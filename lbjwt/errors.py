@@ -9,9 +9,11 @@ The exceptions of lbjwt, all under one roof.
 No message holds a token, a key or a secret, or a part of one.
 """
 
+import os
+
 from lbjwt._fastverify import DenyReason
 
-__all__ = ["ConfigurationError", "KeyFormatError", "LbjwtError", "TokenRefused"]
+__all__ = ["ConfigurationError", "KeyFormatError", "LbjwtError", "TokenRefused", "cause_of"]
 
 
 class LbjwtError(Exception):
@@ -32,3 +34,10 @@ class TokenRefused(LbjwtError):
     def __init__(self, reason: DenyReason) -> None:
         super().__init__(f"token refused: {reason.name}")
         self.reason = reason
+
+
+def cause_of(error: OSError) -> str:
+    """What the system says went wrong, in its own words: event loops put words of theirs in place of "Connection refused"."""
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or ("timed out" if isinstance(error, TimeoutError) else "no connection")

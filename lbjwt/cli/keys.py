@@ -50,7 +50,7 @@ def generate(algorithm: str, kid: str | None, form: str, out_dir: str) -> None:
     """Generate a signing key and the JWK Set to verify with.
 
     Writes private.jwk (or private.pem) with mode 0600, and jwks.json with the public key. For HS256, HS384 and HS512 it writes secret.bin,
-    which signs and verifies. Existing files are never overwritten.
+    which signs and verifies. Existing files are never overwritten; a missing directory is made.
     """
     if is_hmac(algorithm):
         if kid is not None or form != "jwk":
@@ -93,6 +93,7 @@ def _write(directory: Path, files: dict[str, tuple[bytes, int]]) -> None:
     for name, (content, mode) in files.items():
         path = directory / name
         try:
+            directory.mkdir(exist_ok=True)
             # Created with its mode, so that there is no moment at which others could open it.
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
                 file.write(content)

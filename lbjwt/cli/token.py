@@ -140,9 +140,11 @@ def verify(text: str, **said: Any) -> None:
 
     try:
         ring = ring_of_file(issuer)
-    except (OSError, KeyFormatError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        click.echo(f"Error: the keys cannot be used: {reason}", err=True)
+    except OSError as error:
+        click.echo(f"Error: cannot read {error.filename}: {error.strerror}", err=True)
+        sys.exit(EXIT_CONFIGURATION)
+    except KeyFormatError as error:
+        click.echo(f"Error: the keys cannot be used: {error}", err=True)
         sys.exit(EXIT_CONFIGURATION)
     policy = IssuerPolicy(issuer=issuer.issuer, audiences=issuer.audiences or None, algorithms=issuer.algorithms)
     verdict = Verifier(ring, policy).verify(_given(text))

@@ -197,6 +197,7 @@ def _issuer(flags: Flags) -> dict[str, Any]:
 _FLAGS: Final[tuple[tuple[KeyPath, str], ...]] = (
     (("listeners", "*", "tls", "certificate"), "--tls-cert"),
     (("listeners", "*", "tls", "private_key"), "--tls-key"),
+    (("listeners", "*", "tls"), "--tls-cert"),
     (("listeners",), "--listen"),
     (("issuers", "*", "issuer"), "--issuer"),
     (("issuers", "*", "any_issuer"), "--any-issuer"),

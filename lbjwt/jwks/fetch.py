@@ -19,7 +19,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
-from lbjwt.errors import LbjwtError
+from lbjwt.errors import LbjwtError, cause_of
 
 __all__ = ["MAX_BYTES", "TIMEOUT", "JWKSFetchError", "fetch"]
 
@@ -76,7 +76,7 @@ async def fetch(
     except aiohttp.ClientConnectorSSLError as error:
         raise JWKSFetchError(f"{place} failed the TLS handshake: {_tls_reason(error.os_error)}") from None
     except aiohttp.ClientConnectorError as error:
-        cause = _refusal(error) or error.strerror or "no connection"
+        cause = _refusal(error) or cause_of(error.os_error)
         raise JWKSFetchError(f"cannot connect to {place}: {cause}") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
         # ValueError: what aiohttp's parser may raise on a hostile answer

@@ -128,15 +128,20 @@ class KeySource(ABC):
         if document is not None:
             self._board.add("key_fetches")
             if self._complaint:
-                log.warning("the keys from %s can be read again", self.place)
+                log.info("the keys from %s can be read again", self.place)
         self._complaint = ""
         return ""
 
     def _complain(self, sentence: str) -> str:
         """Log a failure once, not once an attempt."""
         if sentence != self._complaint:
-            kept = "; the keys in force stay" if self.loaded else "; requests are refused with 503 until there are keys"
-            log.warning("no new keys from %s: %s%s", self.place, sentence, kept)
+            missing, meanwhile = (
+                ("no new keys", "the keys in force stay")
+                if self.loaded
+                else ("no keys", "requests are answered with 503 until there are some")
+            )
+            source = "" if self.place in sentence else f" from {self.place}"
+            log.warning("%s%s: %s; %s", missing, source, sentence, meanwhile)
             self._complaint = sentence
         return sentence
 

@@ -32,6 +32,7 @@ cdef class Wire:
     cdef void close(self)
     cdef void reset(self)
     cdef void expired(self)          # the deadline has passed
+    cdef void end(self)              # the worker ends now
     cdef void drain(self, double soon)   # the worker is stopping: end by `soon` (monotonic seconds) if nothing is under way
 
 

@@ -205,5 +205,8 @@ cdef class Wire:
     cdef void expired(self):
         self.reset()
 
+    cdef void end(self):
+        self.reset()
+
     cdef void drain(self, double soon):
         pass

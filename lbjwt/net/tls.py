@@ -50,10 +50,14 @@ def server_context(certificate: Path, private_key: Path, *, key: str) -> ssl.SSL
     for path, name in ((certificate, "certificate"), (private_key, "private_key")):
         try:
             with path.open("rb") as file:
-                if b"-----BEGIN " not in file.read(1 << 20):
-                    raise TLSError(f"{key}.{name}: {path} is not a PEM file")
+                content = file.read(1 << 20)
         except OSError as error:
             raise TLSError(f"{key}.{name}: cannot read {path}: {error.strerror}") from None
+        if b"-----BEGIN " not in content:
+            raise TLSError(f"{key}.{name}: {path} is not a PEM file")
+        words = name.replace("_", " ")
+        if words.upper().encode() + b"-----" not in content:
+            raise TLSError(f"{key}.{name}: {path} holds no {words}")
     try:
         context.load_cert_chain(certificate, private_key, password=encrypted)
     except (ssl.SSLError, OSError) as error:

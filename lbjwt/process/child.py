@@ -17,8 +17,8 @@ __all__ = ["become"]
 
 PR_SET_PDEATHSIG: Final = 1  # <linux/prctl.h>
 
-# SIGINT: Ctrl-C reaches the whole foreground group, and the supervisor decides what it means. SIGUSR1, SIGHUP: harmless until a handler is there.
-IGNORED: Final = (signal.SIGINT, signal.SIGUSR1, signal.SIGHUP, signal.SIGPIPE)
+# SIGINT: Ctrl-C reaches the whole foreground group, and the supervisor decides what it means. The others: harmless until a handler is there.
+IGNORED: Final = (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGPIPE)
 DEFAULT: Final = (signal.SIGTERM, signal.SIGCHLD)
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)  # before the fork: loading takes locks

@@ -41,6 +41,8 @@ Worker = Callable[[Configuration, int, Bindings, Board], int]
 
 HURRY: Final = 0.5
 """Seconds from the second SIGTERM to SIGKILL."""
+ECHO: Final = 0.1
+"""Seconds within which a second signal is the first one again: timeout(1) signals its child and then the group, other wrappers pass Ctrl-C on."""
 GRACE: Final = 1.0
 """Seconds a worker gets beyond ``timeouts.drain`` before it is killed."""
 BOARD_POLL: Final = 0.02
@@ -109,7 +111,8 @@ class _Supervisor:
         self._worker = worker
         self._pipe = pipe
         self._slots = [_Slot(index) for index in range(board.workers)]
-        self._stops = 0  # SIGTERM and SIGINT so far
+        self._stops = 0  # SIGTERM and SIGINT so far, without echoes
+        self._stopped_at = 0.0  # the first of them
         self._deadline = float("inf")  # then SIGKILL
         self._served = False  # a worker was ready at some time
         self._code = OK
@@ -188,16 +191,21 @@ class _Supervisor:
             log.warning("SIGHUP: the configuration cannot be reloaded yet; restart to change it")
 
     def _stop(self, name: str) -> None:
+        now = time.monotonic()
+        if self._stops and now - self._stopped_at < ECHO:
+            return
         self._stops += 1
         if self._stops == 1:
+            self._stopped_at = now
             self._board.start_draining()
             drain = self._configuration.timeouts.drain
-            self._deadline = time.monotonic() + drain + GRACE
+            self._deadline = now + drain + GRACE
             log.info("%s: draining, %g s at most; a second signal ends it now", name, drain)
+            self._send(signal.SIGTERM)
         else:
-            self._deadline = min(self._deadline, time.monotonic() + HURRY)
+            self._deadline = min(self._deadline, now + HURRY)
             log.info("%s again: ending now", name)
-        self._send(signal.SIGTERM)
+            self._send(signal.SIGUSR2)
 
     def _send(self, number: signal.Signals) -> None:
         for slot in self._slots:

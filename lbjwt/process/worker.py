@@ -1,8 +1,8 @@
 """
 One worker process: a uvloop loop with a `LoadBalancer` in it, the admin door, and the signals of the supervisor.
 
-SIGTERM drains, a second one ends at once, SIGUSR1 reopens the access log. When the supervisor dies, the worker drains too: nobody would
-replace it or pass a signal on.
+SIGTERM drains, however often it comes: an init system signals the whole group, and the supervisor passes the signal on. SIGUSR2 ends at once,
+SIGUSR1 reopens the access log. When the supervisor dies, the worker drains too: nobody would replace it or pass a signal on.
 """
 
 import asyncio
@@ -62,7 +62,8 @@ class _Worker:
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._terminate)
+        loop.add_signal_handler(signal.SIGTERM, self._stop.set)
+        loop.add_signal_handler(signal.SIGUSR2, self._end_now)
         loop.add_signal_handler(signal.SIGUSR1, self._reopen)
         watch = loop.create_task(self._watch_parent(os.getppid()))
         async with contextlib.AsyncExitStack() as stack:
@@ -116,8 +117,9 @@ class _Worker:
         task.result()
         return True
 
-    def _terminate(self) -> None:
-        (self._hurry if self._stop.is_set() else self._stop).set()
+    def _end_now(self) -> None:
+        self._stop.set()
+        self._hurry.set()
 
     def _reopen(self) -> None:
         if self._access_log is None:

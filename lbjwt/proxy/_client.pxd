@@ -29,6 +29,7 @@ cdef class ClientSide(Downstream):
     cdef bytes held              # input not yet taken
     cdef Py_ssize_t seen         # bytes of it the head parser has searched
     cdef int64_t body_left       # bytes; -1 in a chunked body
+    cdef int64_t droppable       # bytes a lingering client may still send; -1: as many as come
     cdef ChunkedDecoder decoder
     cdef uint64_t served
     cdef bint consuming

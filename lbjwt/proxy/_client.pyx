@@ -17,6 +17,7 @@ from lbjwt.proxy._exchange cimport REQUEST_ID_SIZE, new_exchange
 cdef enum:
     HELD_INPUT = 65536           # bytes of pipelined requests held before reading stops
     SKIPPED_BODY = 65536         # bytes of a refused request's body read to keep the connection; more is not worth it
+    DROPPED_HEAD = 1048576       # bytes dropped after a head that was refused, so that its sender gets the answer; a longer one is an attack
     COPIED_BODY = 16384          # bytes up to which a body is copied behind its head; beyond, two pieces are sent in one call
 
 cdef double LINGER = 5.0         # seconds
@@ -28,6 +29,7 @@ cdef class ClientSide(Downstream):
         self.traffic = traffic
         self.policy = policy
         self.phase = GONE
+        self.droppable = -1
 
     # --- asyncio ------------------------------------------------------------------------------------------------------
 
@@ -142,6 +144,10 @@ cdef class ClientSide(Downstream):
                 used = 0
             else:
                 used = size
+                if self.phase == LINGERING and self.droppable >= 0:
+                    self.droppable -= size
+                    if self.droppable < 0:
+                        self.cut()
             if used == 0:
                 break
             at += used
@@ -389,6 +395,7 @@ cdef class ClientSide(Downstream):
             record.complete = True
             record.retries = 0
             traffic.access_log.record(&record)
+        self.droppable = DROPPED_HEAD
         self._linger()
 
     cdef void cut(self):

@@ -277,11 +277,17 @@ cdef class EndpointSide(Upstream):
                 self.endpoint.idle.remove(self)
                 self.endpoint.counters.idle_connections -= 1
 
+    cdef void end(self):
+        if self.phase == POOLED:
+            self._leave_pool()
+            self.close()             # nothing is under way: an endpoint need not log a reset
+        else:
+            self.reset()
+
     cdef void expired(self):
         self.deadline = 0.0
         if self.phase == POOLED:
-            self._leave_pool()
-            self.close()
+            self.end()
         elif self.exchange is not None:
             self.exchange.upstream_failed(504)
         else:

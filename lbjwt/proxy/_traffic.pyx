@@ -101,4 +101,4 @@ cdef class Traffic:
     def close(self):
         cdef Wire wire
         for wire in list(self.wires):
-            wire.reset()
+            wire.end()

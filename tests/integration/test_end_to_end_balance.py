@@ -29,6 +29,7 @@ from tests.harness.processes import free_port
 from tests.harness.procfs import is_alive
 from tests.harness.stage import Stage, curl
 from tests.harness.tokens import TokenFactory
+from tests.harness.waiting import eventually
 
 
 def test_the_ledgers_agree(tmp_path: Path) -> None:
@@ -270,7 +271,7 @@ def test_admin_door(tmp_path: Path) -> None:
 
 def test_sigterm_drains_what_is_in_flight(tmp_path: Path) -> None:
     """Readiness goes, requests in flight end well, then the process ends with 0."""
-    with Stage(tmp_path, behaviours=[slowed(800)], timeouts={"drain": "5s"}) as stage:
+    with Stage(tmp_path, behaviours=[slowed(1500)], timeouts={"drain": "8s"}) as stage:
         statuses: list[int] = []
 
         def ask(number: int) -> None:
@@ -280,10 +281,9 @@ def test_sigterm_drains_what_is_in_flight(tmp_path: Path) -> None:
         threads = [threading.Thread(target=ask, args=(number,)) for number in range(10)]
         for thread in threads:
             thread.start()
-        time.sleep(0.3)
+        assert eventually(lambda: len(stage.seen) == 10)
         stage.balancer.signal(signal.SIGTERM)
-        time.sleep(0.15)
-        assert stage.balancer.admin_status("/readyz") != 200
+        assert eventually(lambda: stage.balancer.admin_status("/readyz") == 503, 1.0)
         for thread in threads:
             thread.join()
         assert statuses == [200] * 10
@@ -296,7 +296,7 @@ def test_second_sigterm_does_not_wait(tmp_path: Path) -> None:
         client.socket.sendall(
             b"GET /r/x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + stage.token.encode() + b"\r\n\r\n"
         )
-        time.sleep(0.2)
+        assert eventually(lambda: stage.seen)
         stage.balancer.signal(signal.SIGTERM)
         time.sleep(0.3)
         stage.balancer.signal(signal.SIGTERM)

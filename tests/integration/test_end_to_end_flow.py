@@ -6,6 +6,7 @@ import hashlib
 import socket
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from tests.harness.client import Outcome, request
 from tests.harness.script import PATTERN, pattern
 from tests.harness.stage import Stage, curl
+from tests.harness.waiting import eventually
 
 MIB = 1 << 20
 LARGE = 64 * MIB
@@ -27,17 +29,6 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             for _ in range(50):
                 client.ask("/bytes/200000", token=stage.token)
         yield stage
-
-
-def eventually(condition: object, timeout: float = 5.0) -> bool:
-    """Poll a callable until it is true."""
-    assert callable(condition)
-    end = time.monotonic() + timeout
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return bool(condition())
 
 
 @pytest.mark.parametrize("kind", ["bytes", "chunked", "eof"])
@@ -95,9 +86,9 @@ def test_a_client_that_stops_reading_pauses_the_backend(stage: Stage) -> None:
     """The backend of a stalled reader is paused long before the body's end (THREATS Q12, S3)."""
     with stage.client(receive_buffer=16384) as client:
         client.send(request(f"/bytes/{LARGE}", token=stage.token, id="stalled"))
-        time.sleep(0.7)
-        record = next(record for record in stage.seen if record.id == "stalled")
-        assert not record.sent
+        assert eventually(lambda: stage.seen and stage.seen[-1].id == "stalled")
+        time.sleep(0.5)
+        assert not stage.seen[-1].sent
         client.abort()
     assert eventually(
         lambda: all(
@@ -106,20 +97,32 @@ def test_a_client_that_stops_reading_pauses_the_backend(stage: Stage) -> None:
     )
 
 
+def has_seen(stage: Stage, id: str) -> bool:
+    """The request reached a backend."""
+    return any(record.id == id for record in stage.seen)
+
+
+def has_fewer_connections(stage: Stage, limit: int) -> bool:
+    """The balancer closed one of its connections to the backend."""
+    return len(stage.backends[0].site.connections) < limit
+
+
 def test_client_abort_ends_the_backend_side(stage: Stage) -> None:
     """A reset in the middle of a download or upload closes the backend's connection, and the balancer goes on."""
-    for part in (
-        request(f"/bytes/{LARGE}", token=stage.token, id="ab-1"),
-        request("/upload", method="POST", token=stage.token, id="ab-2", fields=["Content-Length: 1000000"])
-        + b"x" * 1000,
-        request("/slow/1500", token=stage.token, id="ab-3"),
+    for number, part in enumerate(
+        (
+            request(f"/bytes/{LARGE}", token=stage.token, id="ab-0"),
+            request("/upload", method="POST", token=stage.token, id="ab-1", fields=["Content-Length: 1000000"])
+            + b"x" * 1000,
+            request("/slow/20000", token=stage.token, id="ab-2"),
+        )
     ):
         with stage.client() as client:
             client.send(part)
-            time.sleep(0.15)
+            assert eventually(partial(has_seen, stage, f"ab-{number}"))
             open_before = len(stage.backends[0].site.connections)
             client.abort()
-        assert eventually(lambda limit=open_before: len(stage.backends[0].site.connections) < limit, 1.2), part[:40]
+        assert eventually(partial(has_fewer_connections, stage, open_before)), part[:40]
     assert curl(stage, "/r/x", token=stage.token).status == 200
 
 

@@ -171,7 +171,11 @@ def test_a_crowd_of_misbehaviours_harms_nobody_else(stage: Stage) -> None:
     samples = drive(stage.port, work, connections=8, timeout=10.0)
     findings = compare(samples, stage.seen[before:], may_fail=True)
     assert not findings, summary(findings)
-    assert all(sample.is_good for sample in samples if sample.id.startswith("good"))
+    crossed = {
+        record.id for record in stage.seen[before:] if record.crossed
+    }  # stray bytes or a FIN were on their way: nobody can know
+    bad = [sample for sample in samples if sample.id.startswith("good") and not sample.is_good]
+    assert not [sample for sample in bad if sample.id not in crossed], (bad, crossed)
 
 
 @pytest.mark.parametrize("request_first", [False, True])

@@ -19,6 +19,7 @@ from tests.harness.procfs import fd_count, is_alive, memory
 from tests.harness.record import Seen
 from tests.harness.script import Hang, Script, Send, Wait
 from tests.harness.tokens import ShadowVerifier, TokenFactory
+from tests.harness.waiting import eventually
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +176,7 @@ def test_the_backend_holds_back_for_a_slow_reader() -> None:
     """A stream under back-pressure is not buffered in the backend: it is not sent until it is read."""
     with Backend(good) as backend, Client(backend.port, receive_buffer=8192) as client:
         client.send(request("/bytes/50000000", id="big"))
+        assert eventually(lambda: backend.seen)
         time.sleep(0.3)
         assert not backend.seen[0].sent
         assert len(client.response().body) == 50_000_000

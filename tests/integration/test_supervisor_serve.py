@@ -17,6 +17,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
+from tests.harness.procfs import children
 from tests.integration.logged import LoggedProcess
 from tests.unit.test_net_tls import files as tls_files  # noqa: F401 - a fixture
 
@@ -178,8 +179,9 @@ def test_rotation_restart_and_counters(serve, tmp_path):
     assert sorted(statuses[0] + statuses[1]) == [200, 200, 401]
 
 
-def test_a_drain_answers_what_is_under_way(serve):
-    """SIGTERM during a slow response: the response comes whole, new clients are refused, and the exit code is 0."""
+@pytest.mark.parametrize("whole_group", [False, True], ids=["supervisor", "whole group, twice"])
+def test_a_drain_answers_what_is_under_way(serve, whole_group):
+    """SIGTERM during a slow response, as kill or as systemd and timeout send it: the response comes whole, new clients are refused, exit code 0."""
     release = threading.Event()
 
     class Slow(BaseHTTPRequestHandler):
@@ -204,6 +206,10 @@ def test_a_drain_answers_what_is_under_way(serve):
         client.start()
         while json.loads(get(f"{admin}/status")[2])["requests_in_flight"] == 0:
             time.sleep(0.02)
+        if whole_group:
+            process.process.send_signal(signal.SIGTERM)
+            for pid in children(process.process.pid):
+                os.kill(pid, signal.SIGTERM)
         process.process.send_signal(signal.SIGTERM)
         process.wait_for("draining")
         assert get(f"{admin}/readyz")[::2] == (503, "draining\n")

@@ -244,6 +244,33 @@ def test_surplus_bytes_reach_nobody_and_end_the_connection(stage: Stage) -> None
     assert stage.server(0).is_gone()
 
 
+def test_a_refused_head_may_go_on_for_a_mebibyte() -> None:
+    """What follows a refused head is dropped so that its sender gets the answer; after 1 MiB of it the connection is reset."""
+    client = Stage().client()
+    client.sends(b"GET /" + b"u" * 65531)
+    assert client.take().startswith(b"HTTP/1.1 414 ")
+    for _ in range(16):
+        client.sends(b"u" * 65536)
+    assert client.transport.ended and not client.is_gone()
+    client.sends(b"u")
+    assert client.transport.aborted
+    client.lose()
+
+
+def test_the_end_of_the_worker_closes_idle_connections_and_cuts_busy_ones(stage: Stage) -> None:
+    """At the end of the worker an idle endpoint connection is closed in the ordinary way, one with a response under way is reset."""
+    first, second = stage.client(), stage.client()
+    first.sends(request())
+    second.sends(request())
+    idle, busy = stage.server(0), stage.server(1)
+    idle.sends(OK)
+    stage.traffic.close()
+    assert idle.transport.closed and not idle.transport.aborted
+    assert busy.transport.aborted
+    for peer in (first, second, idle, busy):
+        peer.lose()
+
+
 def test_bytes_on_an_idle_connection_end_it(stage: Stage) -> None:
     """An endpoint that speaks first loses its pooled connection; the next request goes out on a new one (THREATS Q2)."""
     client = stage.client()

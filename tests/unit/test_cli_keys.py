@@ -83,6 +83,14 @@ def test_a_minus_prints_the_private_key_and_writes_nothing(tmp_path: Path, monke
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_missing_directory_is_made(tmp_path: Path):
+    """One level of it: a path with two missing levels is rather a slip of the hand."""
+    assert run("keys", "generate", "--out-dir", tmp_path / "new").exit_code == 0
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"private.jwk", "jwks.json"}
+    result = run("keys", "generate", "--out-dir", tmp_path / "other" / "new")
+    assert (result.exit_code, (tmp_path / "other").exists()) == (1, False)
+
+
 @pytest.mark.parametrize("name", ["private.jwk", "jwks.json"])
 def test_keys_are_never_overwritten(tmp_path: Path, name: str):
     """An existing file, even a dangling link, stops everything before anything is written."""
@@ -250,4 +258,8 @@ def test_verify_needs_to_be_told_whom_to_believe(tmp_path: Path):
     assert result.exit_code == 2
     assert [line.partition(":")[0] for line in result.stderr.splitlines()] == ["--jwks", "--issuer", "--audience"]
     assert run("token", "verify", "--jwks", "https://i/jwks", *FOR, given="x").exit_code == 2
-    assert run("token", "verify", "--jwks", tmp_path / "none", *FOR, given="x").exit_code == 2
+    missing = run("token", "verify", "--jwks", tmp_path / "none", *FOR, given="x")
+    assert (missing.exit_code, missing.stderr) == (
+        2,
+        f"Error: cannot read {tmp_path / 'none'}: No such file or directory\n",
+    )

@@ -182,7 +182,7 @@ def test_a_file_that_went_bad_keeps_the_last_good_keys(stage, tmp_path, caplog):
             path.write_text('["b"]')
             await until(lambda: len(stage.published) == 2)
 
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         asyncio.run(scenario())
     assert stage.published == [["a"], ["b"]]
     messages = [record.message for record in caplog.records]
