@@ -16,10 +16,14 @@ TESTS = ["conftest.py", "unit/test_packaging.py", "integration/test_demo.py"]  #
 
 
 def run(*command: str | Path, cwd: Path) -> None:
-    """Run a command away from the source tree; its failure ends the check."""
+    """Run a command away from the source tree; its failure ends the check, and only then is its output shown."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    finished = subprocess.run(list(map(str, command)), cwd=cwd, env=environment, stdin=subprocess.DEVNULL, check=False)
+    finished = subprocess.run(
+        list(map(str, command)), cwd=cwd, env=environment, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )  # fmt: skip
     if finished.returncode:
+        print(finished.stdout)
         sys.exit(f"check_wheel: {' '.join(map(str, command))} ended with {finished.returncode}")
 
 
