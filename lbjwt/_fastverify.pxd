@@ -23,6 +23,13 @@ cpdef enum DenyReason:
     KEYS_UNAVAILABLE = 17        # 503 with Retry-After: no key could ever be had
     UNREPRESENTABLE_CLAIM = 18   # a claim meant for a header that cannot be one: 401
     INTERNAL = 19                # a fault of ours: refused, never passed
+    REVOKED = 20                 # the token, its subject, its key or all older ones of its issuer
+    CLAIM_REFUSED = 21           # a claim rule of the route: 403
+    SUBJECT_REFUSED = 22         # a subject that is not among those named: 403
+    CLIENT_REFUSED = 23          # a client (azp, client_id) that is not among those named: 403
+    TOO_OLD = 24                 # issued longer ago than max_age
+    WRONG_TYPE = 25              # the typ header, or what a profile asks of it
+    RATE_LIMITED = 26            # too many failures from this address: 429, before any cryptography
 
 
 cdef class Grant:

@@ -29,6 +29,13 @@ class DenyReason(IntEnum):
     KEYS_UNAVAILABLE = 17
     UNREPRESENTABLE_CLAIM = 18
     INTERNAL = 19
+    REVOKED = 20
+    CLAIM_REFUSED = 21
+    SUBJECT_REFUSED = 22
+    CLIENT_REFUSED = 23
+    TOO_OLD = 24
+    WRONG_TYPE = 25
+    RATE_LIMITED = 26
 
 def hash_is_randomised() -> bool:
     """

@@ -53,13 +53,18 @@ def compile_refusals(
     missing = _refusal(401, "unauthorized", challenge)
     invalid_token = _refusal(401, "unauthorized", f'{challenge}, error="invalid_token"')
     invalid_request = _refusal(400, "bad request", f'{challenge}, error="invalid_request"')
+    forbidden = _refusal(
+        403, "forbidden", f'{challenge}, error="insufficient_scope"' + (f', scope="{scopes}"' if scopes else "")
+    )
     special = {
         DenyReason.MISSING: missing,
         DenyReason.MULTIPLE_TOKENS: invalid_request,
         DenyReason.MALFORMED_CREDENTIALS: invalid_request,
-        DenyReason.INSUFFICIENT_SCOPE: _refusal(
-            403, "forbidden", f'{challenge}, error="insufficient_scope"' + (f', scope="{scopes}"' if scopes else "")
-        ),
+        DenyReason.INSUFFICIENT_SCOPE: forbidden,
+        DenyReason.CLAIM_REFUSED: forbidden,
+        DenyReason.SUBJECT_REFUSED: forbidden,
+        DenyReason.CLIENT_REFUSED: forbidden,
+        DenyReason.RATE_LIMITED: _refusal(429, "too many requests", f"Retry-After: {retry_after}"),
         DenyReason.KEYS_UNAVAILABLE: _refusal(503, "service unavailable", f"Retry-After: {retry_after}"),
     }
     return tuple(special.get(DenyReason(number), invalid_token) for number in range(len(DenyReason)))
