@@ -6,14 +6,13 @@ Attribute names are the keys of the file. Every field's description carries its 
 ``lbjwt.config.check``, and whether its files exist, later.
 """
 
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, StrictBool, ValidationInfo, field_validator
 
 from lbjwt.config.address import Address
 from lbjwt.config.fields import (
     Bytes,
-    ClaimName,
     EndpointAddress,
     File,
     HeaderName,
@@ -27,14 +26,14 @@ from lbjwt.config.fields import (
     fold_header_name,
 )  # fmt: skip
 from lbjwt.config.issuer import Issuer, RemoteJwks
-from lbjwt.config.section import Section
+from lbjwt.config.route import Route
+from lbjwt.config.rule import ClaimPath
+from lbjwt.config.section import Section, across, given
 
 __all__ = [
-    "AccessLog", "Address", "Admin", "ClaimHeader", "Cluster", "Configuration", "Endpoint", "Issuer", "Limits", "Listener", "RemoteJwks", "Timeouts",
-    "Tls", "TokenCache",
+    "AccessLog", "Address", "Admin", "ClaimHeader", "Cluster", "Configuration", "Endpoint", "FailLimit", "Issuer", "Limits", "Listener", "RemoteJwks",
+    "Revocation", "Route", "Timeouts", "Tls", "TokenCache",
 ]  # fmt: skip
-
-T = TypeVar("T")
 
 _KIB: Final = 1 << 10
 _MIB: Final = 1 << 20
@@ -130,8 +129,60 @@ class TokenCache(Section):
 class ClaimHeader(Section):
     """A claim that endpoints receive as a header. What clients send under the name, in any spelling, is removed."""
 
-    claim: ClaimName = Field(description="Name of a top-level claim, such as `sub`. A dot is part of the name.")
+    claim: ClaimPath | None = Field(
+        default=None,
+        description="The claim: its exact name, such as `sub`, or a list of names from the outside in. A dot is part of a name.",
+    )
+    payload: StrictBool = Field(
+        default=False,
+        validate_default=True,
+        description="The whole payload, base64url without padding, in place of `claim`.",
+    )
     header: HeaderName = Field(description="Name of the request header, such as `X-Jwt-Sub`.")
+    style: Literal["auto", "comma", "json"] = Field(
+        default="auto",
+        description="`auto`: lists joined with commas, objects as JSON. `json`: lists as JSON too. `comma`: objects are refused.",
+    )
+    unrepresentable: Literal["encode", "refuse"] = Field(
+        default="encode",
+        description="What becomes of characters that a header cannot hold: percent-encoded, or the request is refused.",
+    )
+    issuer: Label | None = Field(default=None, description="Only from tokens of this issuer. Default: of every issuer.")
+
+    @field_validator("payload")
+    @classmethod
+    def _claim_or_payload(cls, payload: bool, info: ValidationInfo) -> bool:
+        if given(info, "claim") == payload:
+            raise across("give claim or payload: true, and not both")
+        return payload
+
+
+class Revocation(Section):
+    """Tokens that are refused before they expire."""
+
+    file: File | None = Field(
+        default=None,
+        description="A file of revocations, one JSON object a line, watched. For those made at run time none is needed.",
+    )
+    max_entries: int = Field(
+        default=1_000_000,
+        ge=1,
+        le=100_000_000,
+        strict=True,
+        description="Most revocations in force; a further one is refused, none is dropped.",
+    )
+
+
+class FailLimit(Section):
+    """A bound on refused requests of one client address (IPv6: of one /64)."""
+
+    failures: int = Field(
+        ge=1,
+        le=1_000_000,
+        strict=True,
+        description="Refusals within `window` after which the address gets 429 for tokens not known to be good.",
+    )
+    window: Annotated[float, Seconds(1, 3_600)] = Field(default=60.0, description="The time that is looked back.")
 
 
 class Limits(Section):
@@ -155,11 +206,25 @@ class Limits(Section):
     max_response_fields: int = Field(
         default=200, ge=1, le=2000, strict=True, description="Fields of a response; more is 502."
     )
+    max_identity_header: Annotated[int, Bytes(64, 64 * _KIB)] = Field(
+        default=4 * _KIB,
+        description="Bytes of one claim as a header; a longer one refuses the token. Most servers take 8 KiB lines.",
+    )
+    max_identity_headers: Annotated[int, Bytes(64, 256 * _KIB)] = Field(
+        default=8 * _KIB, description="Bytes of all claims as headers together."
+    )
     max_token: Annotated[int, Bytes(256, 64 * _KIB)] = Field(
         default=8 * _KIB, description="Bytes of a token, checked before anything of it is decoded."
     )
     max_connections: int = Field(
         default=16_384, ge=1, le=1_000_000, strict=True, description="Client connections, per worker."
+    )
+    max_waiting: int = Field(
+        default=100,
+        ge=0,
+        le=100_000,
+        strict=True,
+        description="Requests that wait for the keys of one issuer at once, per worker, while an unknown key id is looked up.",
     )
     max_requests_per_connection: int = Field(
         default=0, ge=0, le=1_000_000_000, strict=True, description="Requests on one client connection; 0 is no limit."
@@ -212,17 +277,33 @@ class Configuration(Section):
         description="Where clients connect, at least one."
     )
     issuers: dict[Label, Issuer] = Field(
-        description="Who is believed. Exactly one for now; the key is its label in logs and metrics."
+        description="Who is believed, at least one; the key is its label in logs and metrics."
     )
     clusters: dict[Label, Cluster] = Field(
         description="Where requests go. Exactly one for now; the key is its label in logs and metrics."
+    )
+    routes: Annotated[tuple[Route, ...], Field(max_length=1000)] = Field(
+        default=(),
+        description="Policies for parts of the service. Default: every request needs a token of any of the issuers.",
+    )
+    revocation: Revocation | None = Field(
+        default=None,
+        description="Refuse tokens before they expire. `{}` is enough for `lbjwt revoke` and the admin door.",
+    )
+    fail_limit: FailLimit | None = Field(
+        default=None, description="Answer 429 to addresses that fail too often. Default: no limit."
+    )
+    state_directory: File | None = Field(
+        default=None,
+        description="A directory of lbjwt's own (0700) for the last good keys and the revocations, so that they survive a restart. Default: none survive.",
     )
     token_cache: TokenCache = Field(default=TokenCache(), description="Verified tokens that are remembered.")
     claim_to_headers: Annotated[tuple[ClaimHeader, ...], Field(max_length=64)] = Field(
         default=(), description="Claims that endpoints receive as headers."
     )
     forward_token: StrictBool = Field(
-        default=True, description="Pass the `Authorization` header on to endpoints; false strips it."
+        default=True,
+        description="Pass request fields with a token, such as `Authorization`, on to endpoints; false strips them.",
     )
     realm: Realm = Field(
         default="lbjwt", description="The realm named in `WWW-Authenticate` of refusals (RFC 6750 §3)."
@@ -257,15 +338,48 @@ class Configuration(Section):
             seen.add(listener.address)
         return listeners
 
-    @field_validator("issuers", "clusters")
+    @field_validator("issuers")
     @classmethod
-    def _exactly_one(cls, entries: dict[str, T], info: ValidationInfo) -> dict[str, T]:
-        noun = (info.field_name or "")[:-1]
-        if not entries:
-            raise ValueError(f"needs one {noun}, under a label of your choice")
-        if len(entries) > 1:
-            raise ValueError(f"exactly one {noun} is supported for now, and here are {len(entries)}")
-        return entries
+    def _some_issuer(cls, issuers: dict[str, Issuer]) -> dict[str, Issuer]:
+        if not issuers:
+            raise ValueError("needs one issuer, under a label of your choice")
+        if len(issuers) > 100:
+            raise ValueError(f"at most 100 issuers, and here are {len(issuers)}")
+        seen: dict[str | None, str] = {}
+        for label, issuer in issuers.items():
+            if issuer.any_issuer and len(issuers) > 1:
+                raise ValueError(f"{label} says any_issuer, so no other issuer could ever be meant")
+            if issuer.issuer in seen:
+                raise ValueError(
+                    f"{label} and {seen[issuer.issuer]} have one issuer: a token would not say whose it is"
+                )
+            seen[issuer.issuer] = label
+        return issuers
+
+    @field_validator("clusters")
+    @classmethod
+    def _exactly_one(cls, clusters: dict[str, Cluster]) -> dict[str, Cluster]:
+        if not clusters:
+            raise ValueError("needs one cluster, under a label of your choice")
+        if len(clusters) > 1:
+            raise ValueError(f"exactly one cluster is supported for now, and here are {len(clusters)}")
+        return clusters
+
+    @field_validator("routes")
+    @classmethod
+    def _known_issuers(cls, routes: tuple[Route, ...], info: ValidationInfo) -> tuple[Route, ...]:
+        names: set[str] = set()
+        issuers = info.data.get("issuers")
+        for at, route in enumerate(routes):
+            if route.name in names:
+                raise ValueError(f"two routes are called {route.name}")
+            names.add(route.name)
+            for label in route.require.labels if route.require is not None else ():
+                if issuers is not None and label not in issuers:
+                    raise across(
+                        f"the route {route.name} requires the issuer {label}, which is not configured", f"routes.{at}"
+                    )
+        return routes
 
     @field_validator("claim_to_headers")
     @classmethod

@@ -1,0 +1,52 @@
+"""
+Where tokens stand in a request: the ``from_…`` keys of an issuer.
+"""
+
+from typing import Annotated
+
+from pydantic import Field, StrictBool
+
+from lbjwt.config.fields import Spelling
+from lbjwt.config.section import Section
+
+__all__ = ["FromCookie", "FromHeader", "FromParam"]
+
+FieldName = Annotated[
+    str,
+    Spelling("[A-Za-z][A-Za-z0-9-]{0,63}", "a field name starts with a letter and has letters, digits and hyphens only, at most 64 of them"),
+]  # fmt: skip
+Scheme = Annotated[str, Spelling("|[A-Za-z][A-Za-z0-9-]{0,31}", "a scheme is letters, digits and hyphens, or nothing")]
+CookieName = Annotated[
+    str, Spelling("[A-Za-z0-9_.-]{1,64}", "a cookie name is letters, digits, dots, hyphens and underscores here")
+]
+ParamName = Annotated[
+    str, Spelling("[A-Za-z0-9_.-]{1,64}", "a parameter name is letters, digits, dots, hyphens and underscores here")
+]
+
+
+class FromHeader(Section):
+    """A request field that may hold the token."""
+
+    name: FieldName = Field(description="Name of the field, such as `Authorization`.")
+    scheme: Scheme = Field(
+        default="Bearer", description="The word before the token, in any case; empty when the whole value is the token."
+    )
+    forward: StrictBool | None = Field(
+        default=None, description="Pass the field on to endpoints. Default: as `forward_token` says."
+    )
+
+
+class FromCookie(Section):
+    """A cookie that may hold the token."""
+
+    name: CookieName = Field(description="Name of the cookie, exact.")
+    forward: StrictBool = Field(default=False, description="Pass the cookie on to endpoints; else it alone is cut out.")
+
+
+class FromParam(Section):
+    """A query parameter that may hold the token. Queries end in logs and histories: prefer any other place (RFC 6750 §5.3)."""
+
+    name: ParamName = Field(description="Name of the parameter, such as `access_token`.")
+    forward: StrictBool = Field(
+        default=False, description="Pass the parameter on to endpoints; else it alone is cut out."
+    )
