@@ -6,7 +6,7 @@ when no time is given, since token times are wall-clock times.
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -18,7 +18,24 @@ from lbjwt.auth.policy import IssuerPolicy
 from lbjwt.errors import ConfigurationError, TokenRefused
 from lbjwt.jose.keyring import KeyRing
 
-__all__ = ["Verdict", "Verifier"]
+__all__ = ["TrustedIssuer", "Verdict", "Verifier"]
+
+Revoked = Callable[[int, str, Mapping[str, Any], float], bool]
+"""(issuer index, key id, claims, seconds since the epoch) -> whether such a token was revoked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedIssuer:
+    """
+    One issuer of a verifier.
+
+    Attributes:
+        policy: Its rules.
+        identity_headers: What of its claims endpoints receive; see `compile_identity_headers`.
+    """
+
+    policy: IssuerPolicy
+    identity_headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +76,34 @@ class Verdict:
         return self
 
 
+class _Issuer:
+    """One issuer with what is compiled of it, and its keys of the moment."""
+
+    __slots__ = ("identity", "index", "keys", "policy", "revoked", "rules")
+
+    def __init__(self, index: int, trusted: TrustedIssuer, keys: KeyRing | None, revoked: Revoked | None) -> None:
+        self.index = index
+        self.policy = trusted.policy
+        self.rules = PolicyRules(trusted.policy)
+        self.identity = compile_identity_headers(trusted.identity_headers)
+        self.keys = keys
+        self.revoked = revoked
+
+    def verification(self) -> Verification:
+        keys = self.keys
+        return Verification(
+            resolve=None if keys is None else compile_header_rules(keys, self.policy),
+            rules=self.rules,
+            keys=keys or (),
+            identity=self.identity,
+            revoked=self.revoked,
+            allow_padding=self.policy.allow_padding,
+            index=self.index,
+        )
+
+
 class Verifier:
-    """Verifies JSON Web Tokens of one issuer and remembers the ones that passed."""
+    """Verifies JSON Web Tokens of one issuer, or of several with `for_issuers`, and remembers the ones that passed."""
 
     def __init__(
         self,
@@ -81,17 +124,57 @@ class Verifier:
         Raises:
             ConfigurationError: An identity header that cannot be; a cache limit below 0.
         """
+        self._set_up(
+            [TrustedIssuer(policy=policy, identity_headers=tuple(identity_headers))],
+            [keys],
+            cache_bytes=cache_bytes,
+            cache_entries=cache_entries,
+        )
+
+    @classmethod
+    def for_issuers(
+        cls,
+        issuers: Sequence[TrustedIssuer],
+        *,
+        revoked: Revoked | None = None,
+        cache_bytes: int = 64 * 1024 * 1024,
+        cache_entries: int = 1_000_000,
+    ) -> Self:
+        """
+        A verifier of several issuers, without keys yet. A token's `iss` chooses the one issuer whose keys and rules may judge it (THREATS B17).
+
+        Args:
+            issuers: Their order gives the issuer indexes. Two must not share an `iss`.
+            revoked: Asked for every token that passed, and again for each remembered one after `renew`.
+
+        Raises:
+            ConfigurationError: No issuer, two with one name, any_issuer beside others, an identity header that cannot be.
+        """
+        made = cls.__new__(cls)
+        made._set_up(
+            issuers, [None] * len(issuers), revoked=revoked, cache_bytes=cache_bytes, cache_entries=cache_entries
+        )
+        return made
+
+    def _set_up(
+        self,
+        issuers: Sequence[TrustedIssuer],
+        keys: Sequence[KeyRing | None],
+        *,
+        revoked: Revoked | None = None,
+        cache_bytes: int,
+        cache_entries: int,
+    ) -> None:
         if cache_bytes < 0 or cache_entries < 0:
             raise ConfigurationError("a cache limit is below 0")
-        self._keys = keys
-        self._policy = policy
-        self._rules = PolicyRules(policy)
-        self._identity = compile_identity_headers(identity_headers)
+        if not issuers:
+            raise ConfigurationError("a verifier needs an issuer")
+        self._issuers = [_Issuer(index, issuer, keys[index], revoked) for index, issuer in enumerate(issuers)]
         self._gate = Gate(
             cache=GrantCache(max_bytes=cache_bytes, max_entries=cache_entries),
-            verification=self._verification(keys),
-            max_token=policy.max_token,
-            allow_padding=policy.allow_padding,
+            verifications=[issuer.verification() for issuer in self._issuers],
+            select=None if len(issuers) == 1 else _selection([issuer.policy for issuer in issuers]),
+            max_token=max(issuer.policy.max_token for issuer in issuers),
         )
 
     @classmethod
@@ -172,13 +255,17 @@ class Verifier:
 
     @property
     def keys(self) -> KeyRing | None:
-        """The keys in force; None when there are none."""
-        return self._keys
+        """The keys in force of the first issuer; None when there are none."""
+        return self._issuers[0].keys
 
     @property
     def policy(self) -> IssuerPolicy:
-        """The rules in force, for life: another policy is another verifier."""
-        return self._policy
+        """The rules of the first issuer, for life: another policy is another verifier."""
+        return self._issuers[0].policy
+
+    def keys_of(self, issuer: int) -> KeyRing | None:
+        """The keys in force of one issuer, by its index; None when there are none."""
+        return self._issuers[issuer].keys
 
     @property
     def gate(self) -> Gate:
@@ -207,29 +294,49 @@ class Verifier:
         grant, reason = self._gate.authorize(header_value, time.time() if now is None else now)
         return Verdict(reason, grant)
 
-    def publish(self, keys: KeyRing | None) -> None:
+    def publish(self, keys: KeyRing | None, issuer: int = 0) -> None:
         """
-        Replace the keys. Grants of a key that is still there (same material, id and algorithms) live on; all others die at once.
+        Replace the keys of one issuer. Grants of a key that is still there (same material, id and algorithms) live on; all others are dead at once.
 
         Args:
             keys: None when no key may be used any more.
+            issuer: Its index.
         """
-        previous = self._keys
+        owner = self._issuers[issuer]
+        previous = owner.keys
         if keys is not None and previous is not None:
             keys = keys.adopt(previous)
-        self._keys = keys
-        self._gate.replace(self._verification(keys))  # first, so that nothing new is granted by a key about to go
-        for key in previous or ():
-            if keys is None or key not in keys:
-                self._gate.cache.discard_key(key)
+        owner.keys = keys
+        self._gate.replace(owner.verification())
 
-    def _verification(self, keys: KeyRing | None) -> Verification:
-        return Verification(
-            resolve=None if keys is None else compile_header_rules(keys, self._policy),
-            rules=self._rules,
-            identity=self._identity,
-            allow_padding=self._policy.allow_padding,
-        )
+    def renew(self) -> None:
+        """Look again at every remembered token before its next use: what is revoked has changed."""
+        self._gate.renew()
+
+
+def _selection(policies: Sequence[IssuerPolicy]) -> Callable[[str], int]:
+    """The function that finds the issuer of an `iss`: exact names first, patterns in their order."""
+    exact: dict[str, int] = {}
+    patterns: list[tuple[Callable[[str], bool], int]] = []
+    for index, policy in enumerate(policies):
+        if policy.issuer is None:
+            raise ConfigurationError("any issuer beside others: a token would not say whose it is")
+        if isinstance(policy.issuer, str):
+            if policy.issuer in exact:
+                raise ConfigurationError(f"two issuers are called {policy.issuer}")
+            exact[policy.issuer] = index
+        else:
+            patterns.append((policy.issuer.matches, index))
+
+    def select(name: str) -> int:
+        index = exact.get(name, -1)
+        if index < 0:
+            for matches, candidate in patterns:
+                if matches(name):
+                    return candidate
+        return index
+
+    return select
 
 
 def _policy(

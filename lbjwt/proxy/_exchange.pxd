@@ -82,6 +82,7 @@ cdef class Exchange:
     cdef bytes log_path
     cdef bytes log_host
 
+    cdef Grant _admit(self, Slice value, double now, DenyReason *reason)
     cdef void _remember(self, RequestHead head, double now)
     cdef Slice _identifier(self) noexcept
     cdef void _refuse(self, DenyReason reason)

@@ -23,7 +23,7 @@ connection carries one exchange at a time.
 
 from libc.string cimport memcpy
 
-from lbjwt._fastverify cimport INTERNAL, MULTIPLE_TOKENS, NONE
+from lbjwt._fastverify cimport Gate, INTERNAL, MALFORMED, MALFORMED_CREDENTIALS, MULTIPLE_TOKENS, NONE, find_bearer
 from lbjwt.http1._request cimport DELETE, GET, HEAD, OPTIONS, PUT
 from lbjwt.net._wire cimport FAILED, coarse_monotonic, monotonic, wall_clock
 from lbjwt.observe._access_log cimport AccessRecord
@@ -133,7 +133,7 @@ cdef class Exchange:
         if head.authorization_count > 1:
             reason = MULTIPLE_TOKENS
         else:
-            grant = traffic.gate.admit(head.authorization.at, head.authorization.size, self.downstream.last_grant, now, &reason)
+            grant = self._admit(head.authorization, now, &reason)
         if grant is None:
             self._refuse(reason if reason != NONE else INTERNAL)
             return
@@ -146,6 +146,26 @@ cdef class Exchange:
         self.replayable = end and size <= HELD_BODY and (
             self.method == GET or self.method == HEAD or self.method == PUT or self.method == DELETE or self.method == OPTIONS)
         self.dispatch()
+
+    cdef Grant _admit(self, Slice value, double now, DenyReason *reason):
+        cdef Gate gate = self.traffic.gate
+        cdef Grant grant = self.downstream.last_grant
+        cdef Py_ssize_t issuer
+        cdef Slice token
+        cdef bytes text
+        reason[0] = find_bearer(value.at, value.size, &token.at, &token.size)
+        if reason[0] != NONE:
+            return None
+        if token.size > gate.max_token:
+            reason[0] = MALFORMED
+            return None
+        if gate.recognises(grant, token.at, token.size, now):
+            return grant
+        text = token.at[:token.size]
+        grant = gate.recall(text, now)
+        if grant is None:
+            grant = gate.judge(text, now, MALFORMED_CREDENTIALS, reason, &issuer)
+        return grant
 
     cdef void _remember(self, RequestHead head, double now):
         cdef Py_ssize_t size = 0
