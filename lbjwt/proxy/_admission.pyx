@@ -8,11 +8,8 @@ Answers nobody, counts nothing, waits for nothing: it only says that a moment's 
 from lbjwt._fastverify cimport (
     INTERNAL, MALFORMED, MALFORMED_CREDENTIALS, MISSING, NONE, RATE_LIMITED, REASON_BITS, REPORTED, UNKNOWN_KEY, WRONG_ISSUER,
 )
-
-cdef enum:
-    NO_ROUTE = -1
-    BAD_PATH = -2
-    DOCUMENT = -10               # and below: -10 - n is document n
+from lbjwt.net._wire cimport coarse_monotonic
+from lbjwt.routing._router cimport NO_ROUTE, OWN
 
 
 cdef class Admission:
@@ -62,8 +59,8 @@ cdef class Admission:
             index = self.router.match(head, self.path)
         if index >= 0:
             self.route = <Route>self.routes[index]
-        elif index <= DOCUMENT:
-            self.document = <Answer>self.documents[DOCUMENT - index]
+        elif index <= OWN:
+            self.document = <Answer>self.documents[OWN - index]
         else:
             self.status = 404 if index == NO_ROUTE else 400
 
@@ -111,7 +108,7 @@ cdef class Admission:
         grant = self.gate.recall(text, now)
         if grant is not None:
             return grant
-        if self.offenders is not None and self.offenders.over(peer.at, peer.size, now):
+        if self.offenders is not None and self.offenders.over(peer.at, peer.size, coarse_monotonic()):
             self.issuer = -1
             reason[0] = RATE_LIMITED                 # tokens known to be good still pass: others may share the address
             return None
@@ -126,3 +123,7 @@ cdef class Admission:
         self.identity = b""
         self.reason = self.reported = NONE
         self.issuer = self.waits_for = -1
+
+    def decide(self, RequestHead head not None, double now, bytes peer=b""):
+        self.judge(head, None, Slice(peer, len(peer)), now)
+        return self.route, self.reason, self.reported, self.grant, self.identity

@@ -8,6 +8,7 @@ from libc.stdio cimport snprintf
 from libc.string cimport strlen
 
 from lbjwt._fastverify cimport NONE
+from lbjwt.auth._places cimport fields_owed
 from lbjwt.http1._request cimport COMPLETE, HEAD as METHOD_HEAD, NEED_MORE, Parse, RequestHead
 from lbjwt.http1._response cimport CHUNKED, ResponseHead, UNTIL_CLOSE
 from lbjwt.net._wire cimport FAILED, Sent, Wire, coarse_monotonic, iovec, peer_address, wall_clock
@@ -314,17 +315,20 @@ cdef class ClientSide(Downstream):
     cdef void interim(self, ResponseHead head):
         cdef Buffer out = self.traffic.out
         out.clear()
-        head.write(out, self.http10, True)
+        head.write(out, self.http10, True, NULL, 0)
         self.send(out.data, out.size)
 
     cdef void respond(self, ResponseHead head, const char *body, Py_ssize_t size, bint end):
         cdef Buffer out = self.traffic.out
+        cdef Py_ssize_t owed
+        cdef const char *extra
         cdef bint unmeasured = head.body == CHUNKED or head.body == UNTIL_CLOSE
         # A response that overtakes its request leaves the rest of that request on the wire: such a connection ends with it.
         self.keep_alive = self.keep_alive and self.phase == WAITING and not self.traffic.draining and not (unmeasured and self.http10)
         self.out_chunked = unmeasured and not self.http10
+        extra = fields_owed(head, False, self.exchange.token_in_query, &owed)
         out.clear()
-        head.write(out, self.http10, self.keep_alive)
+        head.write(out, self.http10, self.keep_alive, extra, owed)
         self._send_body(out, body, size, end)
 
     cdef void relay(self, const char *body, Py_ssize_t size, bint end):
@@ -366,8 +370,10 @@ cdef class ClientSide(Downstream):
     cdef void switch(self, ResponseHead head):
         cdef Buffer out = self.traffic.out
         cdef bytes data = self.held
+        cdef Py_ssize_t owed
+        cdef const char *extra = fields_owed(head, self.exchange.subprotocol_answer, self.exchange.token_in_query, &owed)
         out.clear()
-        head.write(out, self.http10, True)
+        head.write(out, self.http10, True, extra, owed)
         self.send(out.data, out.size)
         self.phase = TUNNELING
         self.keep_alive = False

@@ -81,9 +81,8 @@ cdef class Exchange:
     cdef Py_ssize_t issuer                       # index, -1: none
     cdef Grant grant                             # of the first token; None: none was needed or accepted
     cdef list other_grants                       # of further tokens; None: there are none
-    cdef const char *extra                       # lines that the response gets beside its own
-    cdef Py_ssize_t extra_size
-    cdef bint answers_subprotocol                # a 101 without a subprotocol gets "bearer"
+    cdef bint token_in_query                     # the response is marked private
+    cdef bint subprotocol_answer                 # a 101 that names no subprotocol gets "bearer"
     cdef int64_t request_bytes
     cdef int64_t response_bytes
     cdef char request_id[MAX_REQUEST_ID]

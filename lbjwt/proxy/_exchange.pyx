@@ -33,9 +33,6 @@ cdef enum:
     SPARE_BUFFER = 65536         # bytes; a larger buffer is not kept
     HELD_BODY = 65536            # bytes of a request body kept for sending it again
 
-# RFC 6750 section 2.3: what was asked with a token in its URL is nobody else's
-cdef bytes PRIVATE = b"Cache-Control: private\r\n"
-
 cdef double SHUNNED = 1.0        # seconds an endpoint is passed over after a failed connect
 
 
@@ -109,7 +106,6 @@ cdef Exchange new_exchange(Traffic traffic, Downstream downstream):
     exchange.response_bytes = 0
     exchange.client_ended = False
     exchange.endpoint_ended = False
-    exchange.extra_size = 0
     traffic.board.mine.in_flight += 1
     return exchange
 
@@ -162,10 +158,8 @@ cdef class Exchange:
             traffic.board.my_issuers[self.issuer + 1].accepted += 1
             if self.downstream.last_grant is not grant:
                 self.downstream.last_grant = grant
-        self.answers_subprotocol = head.subprotocol_answer
-        if head.token_in_query:
-            self.extra = PRIVATE
-            self.extra_size = len(PRIVATE)
+        self.token_in_query = head.token_in_query
+        self.subprotocol_answer = head.subprotocol_answer
         self.request.clear()
         head.write(self.request, policy, peer, trusted, admission.identity, self._identifier())
         if size:
@@ -194,7 +188,7 @@ cdef class Exchange:
         cdef Answer answer
         traffic.board.my_issuers[self.issuer + 1].refusals[<int>self.reason] += 1
         if traffic.admission.offenders is not None and self.reason != KEYS_UNAVAILABLE and self.reason != RATE_LIMITED:
-            traffic.admission.offenders.blame(peer.at, peer.size, wall_clock())
+            traffic.admission.offenders.blame(peer.at, peer.size, coarse_monotonic())
         try:
             answer = self.route.refusal(self.reason, head, https)
         except BaseException as fault:

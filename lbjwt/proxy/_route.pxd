@@ -35,8 +35,8 @@ cdef class Route:
     cdef readonly bint report_only
     cdef readonly bint end_streams
     cdef readonly double stream_grace            # seconds
-    cdef tuple _refusals                         # Answer by DenyReason
-    cdef tuple _grpc_refusals                    # the same for gRPC callers
-    cdef object _redirect                        # (scheme, host, target) -> Location of a browser without a token; None: none
+    cdef tuple _plain                            # Answer by DenyReason
+    cdef tuple _grpc                             # the same for gRPC callers
+    cdef tuple _redirects                        # by DenyReason: the template of where a browser is sent, or None
 
     cdef Answer refusal(self, DenyReason reason, RequestHead head, bint https)

@@ -6,8 +6,12 @@ Knows the parts that decide and remembers their verdict with the Grant. Which re
 
 from libc.string cimport memcmp
 
-from lbjwt._fastverify cimport INTERNAL, JUDGED, MEMOS, MISSING, MULTIPLE_TOKENS, NONE, REASON_BITS, REPORTED
+from lbjwt._fastverify cimport INTERNAL, JUDGED, MEMOS, MISSING, MULTIPLE_TOKENS, NONE, REPORTED
 from lbjwt.auth._callers cimport is_browser, is_grpc
+
+from lbjwt.proxy.answers import redirect_answer
+
+cdef object _redirect_answer = redirect_answer
 
 cdef enum:
     MAX_PLACES = 32              # groups of places: one bit each
@@ -87,8 +91,8 @@ cdef class Demand:
 
 cdef class Route:
 
-    def __init__(self, demands=(), *, str name="", refusals, grpc_refusals=None, redirect=None, bint allow_missing=False,
-                 bint report_only=False, bint end_streams=True, double stream_grace=0.0):
+    def __init__(self, demands, answers, *, str name="", bint allow_missing=False, bint report_only=False, bint end_streams=True,
+                 double stream_grace=0.0):
         self.name = name
         self.label = name.encode()
         self.demands = tuple(demands)
@@ -96,16 +100,15 @@ cdef class Route:
         self.report_only = report_only
         self.end_streams = end_streams
         self.stream_grace = stream_grace
-        self._refusals = tuple(refusals)
-        self._grpc_refusals = self._refusals if grpc_refusals is None else tuple(grpc_refusals)
-        self._redirect = redirect
+        self._plain = answers.plain
+        self._grpc = answers.grpc
+        self._redirects = answers.redirects
 
     cdef Answer refusal(self, DenyReason reason, RequestHead head, bint https):
-        cdef bytes fields
         if is_grpc(head):
-            return <Answer>self._grpc_refusals[<int>reason]
-        if self._redirect is not None and reason == MISSING and is_browser(head):
-            fields = self._redirect(
-                b"https" if https else b"http", head.host.at[:head.host.size], head.target.at[:head.target.size])
-            return Answer(302, b"Location: %b\r\nCache-Control: no-store\r\nContent-Length: 0\r\n" % fields, b"")
-        return <Answer>self._refusals[<int>reason]
+            return <Answer>self._grpc[<int>reason]
+        template = self._redirects[<int>reason]
+        if template is not None and is_browser(head):
+            return <Answer?>_redirect_answer(
+                template, b"https" if https else b"http", head.host.at[:head.host.size], head.target.at[:head.target.size])
+        return <Answer>self._plain[<int>reason]
