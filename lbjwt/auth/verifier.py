@@ -13,7 +13,7 @@ from typing import Any, Self
 from lbjwt._fastverify import DenyReason, Gate, Grant, GrantCache, Verification
 from lbjwt.auth._claims import PolicyRules
 from lbjwt.auth.header import compile_header_rules
-from lbjwt.auth.identity import compile_identity_headers
+from lbjwt.auth.identity import IdentityHeader, compile_identity_headers
 from lbjwt.auth.policy import IssuerPolicy
 from lbjwt.errors import ConfigurationError, TokenRefused
 from lbjwt.jose.keyring import KeyRing
@@ -67,14 +67,14 @@ class Verifier:
         keys: KeyRing | None,
         policy: IssuerPolicy,
         *,
-        identity_headers: Iterable[tuple[str, str]] = (),
+        identity_headers: Iterable[IdentityHeader | tuple[str, str]] = (),
         cache_bytes: int = 64 * 1024 * 1024,
         cache_entries: int = 1_000_000,
     ) -> None:
         """
         Args:
             keys: None until there are any; every token is refused with KEYS_UNAVAILABLE until `publish`.
-            identity_headers: (claim, header name) pairs for `Grant.identity_headers`.
+            identity_headers: For `Grant.identity_headers`; a pair is (claim, header name).
             cache_bytes: Memory for verified tokens; 0 remembers none.
             cache_entries: Greatest number of verified tokens; 0 remembers none.
 
@@ -104,7 +104,7 @@ class Verifier:
         any_issuer: bool = False,
         any_audience: bool = False,
         algorithms: Iterable[str] | None = None,
-        identity_headers: Iterable[tuple[str, str]] = (),
+        identity_headers: Iterable[IdentityHeader | tuple[str, str]] = (),
         **policy: Any,
     ) -> Self:
         """
@@ -133,7 +133,7 @@ class Verifier:
         any_issuer: bool = False,
         any_audience: bool = False,
         algorithms: Iterable[str] | None = None,
-        identity_headers: Iterable[tuple[str, str]] = (),
+        identity_headers: Iterable[IdentityHeader | tuple[str, str]] = (),
         **policy: Any,
     ) -> Self:
         """
@@ -156,7 +156,7 @@ class Verifier:
         audiences: Iterable[str] | None = None,
         any_issuer: bool = False,
         any_audience: bool = False,
-        identity_headers: Iterable[tuple[str, str]] = (),
+        identity_headers: Iterable[IdentityHeader | tuple[str, str]] = (),
         **policy: Any,
     ) -> Self:
         """
