@@ -8,11 +8,11 @@ are numbers, nothing is converted. Remembers one thing, the tenants of an issuer
 cimport cython
 
 from lbjwt._fastverify cimport ClaimRules, DenyReason, Grant
-from lbjwt.auth._membership cimport granted_scopes, judge_audience, judge_scopes
+from lbjwt.auth._membership cimport judge_audience, judge_scopes
 
 from lbjwt._fastverify import DenyReason as ReasonNames
 from lbjwt.auth.issuer_pattern import IssuerPattern
-from lbjwt.auth.outcome import Outcome, shown
+from lbjwt.auth.outcome import Outcome, scopes_shown, shown
 from lbjwt.auth.policy import PROFILE_CLAIMS as _PROFILE_CLAIMS
 
 cdef enum Step:
@@ -272,7 +272,7 @@ cdef class PolicyRules(ClaimRules):
 
     def _issuer_text(self):
         if self._pattern is not None:
-            return f"{self._pattern.template}, up to {self._max_issuers} tenants of class {self._pattern.tenant_class}"
+            return f"{self._pattern.template}, tenant_class {self._pattern.tenant_class}, max_tenants {self._max_issuers}"
         return next(iter(self._issuers)) if len(self._issuers) == 1 else f"one of {len(self._issuers)} tenants"
 
     cdef str _found(self, int step, dict claims, const Times *times, double now):
@@ -305,7 +305,7 @@ cdef class PolicyRules(ClaimRules):
             return f"azp is {shown(claims.get('azp'))}, client_id is {shown(claims.get('client_id'))}"
         if step == BINDING:
             return "cnf is there" if "cnf" in claims else ""
-        return f"granted: {shown(granted_scopes(claims))}"
+        return scopes_shown(claims)
 
 
 cdef str _time_text(str name, double at, double now):

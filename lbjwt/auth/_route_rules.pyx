@@ -8,11 +8,11 @@ grant ends by itself, and what the clock could change is the issuer's policy.
 cimport cython
 
 from lbjwt._fastverify cimport DenyReason
-from lbjwt.auth._membership cimport granted_scopes, judge_audience, judge_scopes
+from lbjwt.auth._membership cimport judge_audience, judge_scopes
 from lbjwt.auth._rules cimport TRUE, UNKNOWN, Rule
 
 from lbjwt.auth._rules import compile_rule
-from lbjwt.auth.outcome import Outcome, shown
+from lbjwt.auth.outcome import Outcome, scopes_shown, shown
 
 cdef enum Step:
     ISSUER
@@ -28,6 +28,7 @@ cdef object _Outcome = Outcome
 cdef class RouteRules:
     def __init__(self, policy):
         self.policy = policy
+        self._reports_all = policy.report_only
         self._issuers = policy.issuers
         self._audiences = None if policy.audiences is None else frozenset(policy.audiences)
         self._scopes_all = frozenset(policy.scopes_all) or None
@@ -65,7 +66,7 @@ cdef class RouteRules:
         return DenyReason.NONE if (<Rule>self._rules[step - FIRST_RULE]).judge(claims) == TRUE else DenyReason.CLAIM_REFUSED
 
     cdef bint _only_reports(self, int step):
-        return self._report_only[step - FIRST_RULE] if step >= FIRST_RULE else self.policy.report_only
+        return self._report_only[step - FIRST_RULE] if step >= FIRST_RULE else self._reports_all
 
     def decide(self, dict claims not None, int issuer):
         cdef DenyReason reported = DenyReason.NONE
@@ -116,4 +117,4 @@ cdef class RouteRules:
             return f"iss is {shown(claims.get('iss'))}"
         if step == AUDIENCE:
             return f"aud is {shown(claims.get('aud'))}"
-        return f"granted: {shown(granted_scopes(claims))}"
+        return scopes_shown(claims)

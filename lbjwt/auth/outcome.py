@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["Outcome", "shown"]
+__all__ = ["Outcome", "scopes_shown", "shown"]
 
 MAX_SHOWN = 80  # characters of one quoted claim: a line of a terminal
 
@@ -37,3 +37,9 @@ def shown(value: Any) -> str:
         return "missing"
     text = json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f")
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+
+
+def scopes_shown(claims: dict[str, Any]) -> str:
+    """The claim that scopes are read from, for the eye."""
+    name = "scp" if claims.get("scope") is None and claims.get("scp") is not None else "scope"
+    return f"{name} is {shown(claims.get(name))}"

@@ -14,6 +14,7 @@ from lbjwt._fastverify import DenyReason, Gate, Grant, GrantCache, Verification
 from lbjwt.auth._claims import PolicyRules
 from lbjwt.auth.header import compile_header_rules
 from lbjwt.auth.identity import IdentityHeader, compile_identity_headers
+from lbjwt.auth.issuer_pattern import IssuerPattern
 from lbjwt.auth.policy import IssuerPolicy
 from lbjwt.errors import ConfigurationError, TokenRefused
 from lbjwt.jose.keyring import KeyRing
@@ -99,7 +100,7 @@ class Verifier:
         cls,
         document: bytes | str | Mapping[str, Any],
         *,
-        issuer: str | None = None,
+        issuer: str | IssuerPattern | None = None,
         audiences: Iterable[str] | None = None,
         any_issuer: bool = False,
         any_audience: bool = False,
@@ -111,7 +112,7 @@ class Verifier:
         A verifier with the keys of a JWK Set.
 
         Args:
-            issuer: The exact `iss`; needed unless any_issuer is said out loud.
+            issuer: The exact `iss`, or a pattern with a tenant in it; needed unless any_issuer is said out loud.
             audiences: Accepted members of `aud`; needed unless any_audience is said out loud.
             algorithms: None for what the keys say.
             policy: Further fields of IssuerPolicy.
@@ -128,7 +129,7 @@ class Verifier:
         cls,
         text: bytes | str,
         *,
-        issuer: str | None = None,
+        issuer: str | IssuerPattern | None = None,
         audiences: Iterable[str] | None = None,
         any_issuer: bool = False,
         any_audience: bool = False,
@@ -152,7 +153,7 @@ class Verifier:
         secret: bytes,
         *,
         algorithms: Iterable[str],
-        issuer: str | None = None,
+        issuer: str | IssuerPattern | None = None,
         audiences: Iterable[str] | None = None,
         any_issuer: bool = False,
         any_audience: bool = False,
@@ -233,7 +234,7 @@ class Verifier:
 
 
 def _policy(
-    issuer: str | None,
+    issuer: str | IssuerPattern | None,
     audiences: Iterable[str] | None,
     any_issuer: bool,
     any_audience: bool,
