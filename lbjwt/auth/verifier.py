@@ -13,7 +13,8 @@ from typing import Any, Self
 from lbjwt._fastverify import DenyReason, Gate, Grant, GrantCache, Verification
 from lbjwt.auth._claims import PolicyRules
 from lbjwt.auth.header import compile_header_rules
-from lbjwt.auth.identity import compile_identity_headers
+from lbjwt.auth.identity import IdentityHeader, compile_identity_headers
+from lbjwt.auth.issuer_pattern import IssuerPattern
 from lbjwt.auth.policy import IssuerPolicy
 from lbjwt.errors import ConfigurationError, TokenRefused
 from lbjwt.jose.keyring import KeyRing
@@ -110,14 +111,14 @@ class Verifier:
         keys: KeyRing | None,
         policy: IssuerPolicy,
         *,
-        identity_headers: Iterable[tuple[str, str]] = (),
+        identity_headers: Iterable[IdentityHeader | tuple[str, str]] = (),
         cache_bytes: int = 64 * 1024 * 1024,
         cache_entries: int = 1_000_000,
     ) -> None:
         """
         Args:
             keys: None until there are any; every token is refused with KEYS_UNAVAILABLE until `publish`.
-            identity_headers: (claim, header name) pairs for `Grant.identity_headers`.
+            identity_headers: For `Grant.identity_headers`; a pair is (claim, header name).
             cache_bytes: Memory for verified tokens; 0 remembers none.
             cache_entries: Greatest number of verified tokens; 0 remembers none.
 
@@ -182,19 +183,19 @@ class Verifier:
         cls,
         document: bytes | str | Mapping[str, Any],
         *,
-        issuer: str | None = None,
+        issuer: str | IssuerPattern | None = None,
         audiences: Iterable[str] | None = None,
         any_issuer: bool = False,
         any_audience: bool = False,
         algorithms: Iterable[str] | None = None,
-        identity_headers: Iterable[tuple[str, str]] = (),
+        identity_headers: Iterable[IdentityHeader | tuple[str, str]] = (),
         **policy: Any,
     ) -> Self:
         """
         A verifier with the keys of a JWK Set.
 
         Args:
-            issuer: The exact `iss`; needed unless any_issuer is said out loud.
+            issuer: The exact `iss`, or a pattern with a tenant in it; needed unless any_issuer is said out loud.
             audiences: Accepted members of `aud`; needed unless any_audience is said out loud.
             algorithms: None for what the keys say.
             policy: Further fields of IssuerPolicy.
@@ -211,12 +212,12 @@ class Verifier:
         cls,
         text: bytes | str,
         *,
-        issuer: str | None = None,
+        issuer: str | IssuerPattern | None = None,
         audiences: Iterable[str] | None = None,
         any_issuer: bool = False,
         any_audience: bool = False,
         algorithms: Iterable[str] | None = None,
-        identity_headers: Iterable[tuple[str, str]] = (),
+        identity_headers: Iterable[IdentityHeader | tuple[str, str]] = (),
         **policy: Any,
     ) -> Self:
         """
@@ -235,11 +236,11 @@ class Verifier:
         secret: bytes,
         *,
         algorithms: Iterable[str],
-        issuer: str | None = None,
+        issuer: str | IssuerPattern | None = None,
         audiences: Iterable[str] | None = None,
         any_issuer: bool = False,
         any_audience: bool = False,
-        identity_headers: Iterable[tuple[str, str]] = (),
+        identity_headers: Iterable[IdentityHeader | tuple[str, str]] = (),
         **policy: Any,
     ) -> Self:
         """
@@ -340,7 +341,7 @@ def _selection(policies: Sequence[IssuerPolicy]) -> Callable[[str], int]:
 
 
 def _policy(
-    issuer: str | None,
+    issuer: str | IssuerPattern | None,
     audiences: Iterable[str] | None,
     any_issuer: bool,
     any_audience: bool,
