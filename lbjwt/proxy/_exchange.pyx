@@ -164,7 +164,7 @@ cdef class Exchange:
     cdef void _refuse(self, DenyReason reason):
         cdef Answer answer = self.traffic.refusal(reason)
         self.reason = reason
-        self.traffic.board.mine.refusals[<int>reason] += 1
+        self.traffic.board.my_issuers[0].refusals[<int>reason] += 1
         self._answer(answer)
 
     cdef void _answer(self, Answer answer):
@@ -411,6 +411,9 @@ cdef class Exchange:
         if self.endpoint is not None:
             record.endpoint.at = self.endpoint.label
             record.endpoint.size = len(self.endpoint.label)
+        record.issuer.at = record.route.at = NULL
+        record.issuer.size = record.route.size = 0
+        record.would_refuse = NONE
         record.status = self.status
         record.reason = self.reason
         record.request_bytes = self.request_bytes
