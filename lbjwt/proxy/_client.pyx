@@ -429,10 +429,12 @@ cdef class ClientSide(Downstream):
             record.peer = self.peer()
             record.method.size = record.path.size = record.host.size = record.endpoint.size = 0
             record.method.at = record.path.at = record.host.at = record.endpoint.at = NULL
+            record.issuer.size = record.route.size = 0
+            record.issuer.at = record.route.at = NULL
             record.request_id.at = request_id
             record.request_id.size = REQUEST_ID_SIZE
             record.status = status
-            record.reason = NONE
+            record.reason = record.would_refuse = NONE
             record.request_bytes = 0
             record.response_bytes = len(answer.body)
             record.complete = True

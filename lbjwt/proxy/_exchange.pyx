@@ -457,6 +457,7 @@ cdef class Exchange:
 
     cdef void _log(self, bint complete):
         cdef AccessRecord record
+        cdef bytes label
         cdef Slice peer = self.downstream.peer()
         record.started_at = self.started_at
         record.duration = monotonic() - self.started
@@ -473,6 +474,16 @@ cdef class Exchange:
         if self.endpoint is not None:
             record.endpoint.at = self.endpoint.label
             record.endpoint.size = len(self.endpoint.label)
+        record.issuer.at = record.route.at = NULL
+        record.issuer.size = record.route.size = 0
+        if self.issuer >= 0:
+            label = <bytes>self.traffic.issuer_labels[self.issuer]
+            record.issuer.at = label
+            record.issuer.size = len(label)
+        if self.route is not None and self.route.name:
+            record.route.at = self.route.label
+            record.route.size = len(self.route.label)
+        record.would_refuse = self.reported
         record.status = self.status
         record.reason = self.reason
         record.request_bytes = self.request_bytes

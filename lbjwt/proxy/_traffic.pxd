@@ -21,6 +21,7 @@ cdef class Traffic:
     cdef readonly Waiting waiting                # None: keys are never waited for
     cdef Cluster cluster
     cdef readonly Board board
+    cdef tuple issuer_labels                     # bytes, by issuer index, for the access log
     cdef AccessLog access_log           # None: no log is kept
     cdef readonly set wires                      # every open connection, for the sweep
     cdef readonly Py_ssize_t clients             # open client connections

@@ -32,10 +32,11 @@ cdef Answer _plain(int status):
 cdef class Traffic:
 
     def __init__(self, *, Admission admission not None, Waiting waiting, Cluster cluster, Board board, AccessLog access_log,
-                 object open_connection, object trusts, limits, timeouts):
+                 object open_connection, object trusts, issuers, limits, timeouts):
         self.admission = admission
         self.waiting = waiting
         self.gate = admission.gate
+        self.issuer_labels = tuple([name.encode() for name in issuers])
         self.cluster = cluster
         self.board = board
         self.access_log = access_log
