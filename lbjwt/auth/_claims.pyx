@@ -65,17 +65,15 @@ cdef bint _is_text_or_absent(dict claims, str name) except -1:
 @cython.final
 cdef class PolicyRules(ClaimRules):
     def __init__(self, policy):
-        self._issuers = None
-        self._pattern = None
+        self._issuers = self._pattern = None
         self._max_issuers = 0
-        if type(policy.issuer) is str:
-            self._issuers = {policy.issuer: policy.issuer}
-        elif type(policy.issuer) is IssuerPattern and policy.issuer.tenants is not None:
-            self._issuers = {issuer: issuer for issuer in map(policy.issuer.issuer_of, policy.issuer.tenants)}
+        if isinstance(policy.issuer, IssuerPattern):
+            if policy.issuer.tenants is None:
+                self._pattern = policy.issuer
+                self._max_issuers = policy.issuer.max_tenants
+            self._issuers = {issuer: issuer for issuer in map(policy.issuer.issuer_of, policy.issuer.tenants or ())}
         elif policy.issuer is not None:
-            self._issuers = {}
-            self._pattern = policy.issuer
-            self._max_issuers = policy.issuer.max_tenants
+            self._issuers = {policy.issuer: policy.issuer}
         self._audiences = None if policy.audiences is None else frozenset(policy.audiences)
         self._required_claims = tuple(policy.required_claims)
         if policy.access_token_profile:

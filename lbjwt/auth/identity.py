@@ -225,9 +225,10 @@ def _payload(claims: Mapping[str, Any]) -> bytes:
 
 
 def _json(value: object) -> bytes:
-    # DEL and % stand only inside strings, where any character may be written as an escape
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return text.replace("\x7f", "\\u007f").replace("%", "\\u0025").encode("ascii")
+    return text.replace("%", "\\u0025").encode(
+        "ascii"
+    )  # % stands only inside strings, where any character may be an escape
 
 
 def _scalar(value: object) -> str:

@@ -35,7 +35,7 @@ def shown(value: Any) -> str:
     """A claim for the eye: JSON in visible ASCII, cut at 80 characters; `missing` for None."""
     if value is None:
         return "missing"
-    text = json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f")
+    text = json.dumps(value, ensure_ascii=True)
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 

@@ -59,6 +59,30 @@ def test_c7_listed_tenants_are_exact(issuer: Any, expected: str):
 
 
 @pytest.mark.parametrize(
+    "issuer",
+    [
+        "https://login.example/acme/v2.0/",
+        "https://login.example/acme/v1.0",
+        "https://login.example/acme/v2X0",
+        "https://login.example/acme/V2.0",
+        "https://login.example/acme",
+        "https://login.example/v2.0",
+        "https://login.evil.com/acme/v2.0",
+        "http://login.example/acme/v2.0",
+        "xhttps://login.example/acme/v2.0",
+        "https://login.example.evil/acme/v2.0",
+        "https://login.example/acme/acme/v2.0",
+        "",
+    ],
+)
+def test_c7_the_text_around_a_tenant_is_exact(issuer: str):
+    """A tenant of a class may vary, and not one character before or after it."""
+    one = verifier(tenant_class="name")
+    assert reason(one, issuer) == "WRONG_ISSUER"
+    assert reason(one, "https://login.example/acme/v2.0") == "NONE"
+
+
+@pytest.mark.parametrize(
     ("tenant_class", "good", "bad"),
     [
         ("digits", ["0", "42"], ["a", "4a", "-1", "４２", "٣"]),
