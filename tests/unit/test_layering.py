@@ -19,7 +19,7 @@ PACKAGE = Path(lbjwt.__file__).parent
 FLOORS = {
     1: {"errors", "units", "version", "_fastverify", "_compact"},
     2: {"config", "jose", "http1", "balance"},
-    3: {"auth"},
+    3: {"auth", "routing"},
     4: {"net", "observe"},
     5: {"jwks", "upstream"},
     6: {"proxy", "admin"},
