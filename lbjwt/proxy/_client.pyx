@@ -277,7 +277,7 @@ cdef class ClientSide(Downstream):
     cdef void interim(self, ResponseHead head):
         cdef Buffer out = self.traffic.out
         out.clear()
-        head.write(out, self.http10, True)
+        head.write(out, self.http10, True, NULL, 0)
         self.send(out.data, out.size)
 
     cdef void respond(self, ResponseHead head, const char *body, Py_ssize_t size, bint end):
@@ -287,7 +287,7 @@ cdef class ClientSide(Downstream):
         self.keep_alive = self.keep_alive and self.phase == WAITING and not self.traffic.draining and not (unmeasured and self.http10)
         self.out_chunked = unmeasured and not self.http10
         out.clear()
-        head.write(out, self.http10, self.keep_alive)
+        head.write(out, self.http10, self.keep_alive, NULL, 0)
         self._send_body(out, body, size, end)
 
     cdef void relay(self, const char *body, Py_ssize_t size, bint end):
@@ -330,7 +330,7 @@ cdef class ClientSide(Downstream):
         cdef Buffer out = self.traffic.out
         cdef bytes data = self.held
         out.clear()
-        head.write(out, self.http10, True)
+        head.write(out, self.http10, True, NULL, 0)
         self.send(out.data, out.size)
         self.phase = TUNNELING
         self.keep_alive = False
