@@ -37,7 +37,8 @@ MAX_LINE: Final = 16_384
 """Bytes of one entry: two texts of 1,024 characters, each escaped."""
 
 _NAMES: Final[tuple[Kind, ...]] = ("jti", "sub", "kid")
-_MEMBERS: Final = (*_NAMES, "issuer", "issued_before", "expires")
+_TEXTS: Final = (*_NAMES, "issuer")
+_MEMBERS: Final = (*_TEXTS, "issued_before", "expires")
 _RFC3339: Final = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d{1,9})?(?:[Zz]|([+-]\d\d:\d\d))", re.ASCII)
 
 
@@ -77,13 +78,12 @@ def read_entry(members: Mapping[str, Any], *, default_expires: float | None = No
     Raises:
         RevocationError: A member that is unknown, missing, of another type, or out of place with the others.
     """
-    for name in members:
+    for name, value in members.items():
         if name not in _MEMBERS:
             near = get_close_matches(name, _MEMBERS, 1)
             hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(_MEMBERS)}"
             raise RevocationError(f"{_quoted(name)} is no member of a revocation; {hint}")
-    for name in (*_NAMES, "issuer"):
-        if name in members and not isinstance(members[name], str):
+        if name in _TEXTS and not isinstance(value, str):
             raise RevocationError(f'"{name}" is text')
     named = [name for name in _NAMES if name in members]
     if len(named) > 1:

@@ -3,11 +3,13 @@ The operator's file of revocations: read whole when it changed, and taken as a w
 
 A file with one line that is no entry changes nothing: half of an edit, silently applied, would hide the mistake and leave a token good
 that somebody believes revoked. Files are edited in several ways (appended to, written anew in place, replaced by rename), so what looks like a
-loss, a shorter file or a broken line, counts only when nothing was written between two looks. Additions count at once.
+loss, a shorter file or a broken line, counts only when nothing was written between two looks. Additions count at once, and cost what they add:
+of a file that begins as before, only the rest is taken apart.
 """
 
 import os
 import stat
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +41,8 @@ class WatchedFile:
         self.entries = RevocationList(max_entries=max_entries)
         self._applied: tuple[int, ...] = ()
         self._applied_size = 0
+        self._applied_digest = b""  # of what was read; "" when its last line could still grow
+        self._applied_lines = 0
         self._seen: tuple[int, ...] = ()  # at the last look
         self._refused: tuple[tuple[int, ...], str] = ((), "")  # what was read and is no list, and why
 
@@ -98,11 +102,20 @@ class WatchedFile:
         finally:
             os.close(descriptor)
         try:
-            self.entries.replace(read_lines(text), now)
+            self._take(text, now)
         except RevocationError as error:
             if not steady:
                 return False
             self._refused = (signature, f"{self.path}: {error}")
             raise RevocationError(self._refused[1]) from None
-        self._applied, self._applied_size = signature, status.st_size
+        self._applied, self._applied_size = signature, len(text)
+        self._applied_digest = sha256(text).digest() if text.endswith(b"\n") else b""
+        self._applied_lines = text.count(b"\n")
         return True
+
+    def _take(self, text: bytes, now: float) -> None:
+        size = self._applied_size
+        if self._applied_digest and len(text) > size and sha256(text[:size]).digest() == self._applied_digest:
+            self.entries.add(read_lines(text[size:], first=self._applied_lines + 1), now)
+        else:
+            self.entries.replace(read_lines(text), now)

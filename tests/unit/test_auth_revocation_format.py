@@ -2,6 +2,8 @@
 
 import contextlib
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -217,3 +219,10 @@ def test_a_default_is_for_those_who_give_one():
         read_entry({"jti": "j"})
     with pytest.raises(RevocationError):
         read_entry({"jti": "j"}, default_expires=math.inf)
+
+
+def test_the_example_of_the_page_is_a_file():
+    """What docs/revocation.md shows is read as it stands there."""
+    page = (Path(__file__).parents[2] / "docs" / "revocation.md").read_text()
+    (example,) = re.findall(r"\n```\n(.*?)```", page, re.DOTALL)
+    assert [entry.kind for entry in read_lines(example.encode())] == ["jti", "sub"]

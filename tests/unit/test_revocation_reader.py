@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lbjwt.auth.revocation import Revocation, RevocationError
-from lbjwt.auth.revocation_format import line_of
+from lbjwt.auth.revocation_format import line_of, read_lines
 from lbjwt.revocation import reader as reader_module
 from lbjwt.revocation import store as store_module
 from lbjwt.revocation.append import append_entries
@@ -181,6 +181,40 @@ def test_a_file_is_taken_in_when_it_changed(file: Path):
     file.with_suffix(".new").rename(file)
     assert watched.look(NOW)
     assert names(watched) == {"a", "b", "c"}
+
+
+def test_an_addition_costs_what_it_adds(file: Path, monkeypatch: pytest.MonkeyPatch):
+    """A hundred thousand entries are not read again for one more, and the number of a bad line is still that of the file."""
+    watched = WatchedFile(file)
+    watched.load(NOW)
+    read: list[bytes] = []
+    real = read_lines
+
+    def reading(text: bytes, *, first: int = 1) -> Any:
+        read.append(text)
+        return real(text, first=first)
+
+    monkeypatch.setattr("lbjwt.revocation.watched.read_lines", reading)
+    append_entries(file, [entry("b")])
+    assert watched.look(NOW)
+    with file.open("ab") as other:
+        other.write(b"bad\n")
+    assert not watched.look(NOW)
+    with pytest.raises(RevocationError, match="line 3"):
+        watched.look(NOW)
+    assert read == [lines("b"), b"bad\n", b"bad\n"]
+    file.write_bytes(lines("c", "b") + lines("d"))  # longer, and another beginning
+    assert watched.look(NOW)
+    assert names(watched) == {"b", "c", "d"}
+    file.write_bytes(lines("c", "b", "d")[:-1])
+    watched.look(NOW)
+    assert watched.look(NOW)
+    with file.open("ab") as other:
+        other.write(b"x")  # the last line had no end, and is another line now
+    watched.look(NOW)
+    with pytest.raises(RevocationError, match="line 3"):
+        watched.look(NOW)
+    assert names(watched) == {"b", "c", "d"}
 
 
 def test_a_loss_is_believed_when_the_file_is_still(file: Path):
@@ -412,9 +446,14 @@ def test_a_broken_edit_is_told_once_and_costs_nothing(
 ):
     """The entries stay in force through it, however often it is looked at; when the file is good again, that is told too."""
     stage = Stage(file=file)
-    looks = []
+    looks: list[int] = []
     real = WatchedFile.waiting
-    monkeypatch.setattr(WatchedFile, "waiting", lambda self: looks.append(1) or real(self))
+
+    def waiting(self: WatchedFile) -> int:
+        looks.append(1)
+        return real(self)
+
+    monkeypatch.setattr(WatchedFile, "waiting", waiting)
     caplog.set_level(logging.INFO, "lbjwt.revocation")
 
     def told(part: str) -> list[str]:
