@@ -40,6 +40,7 @@ from tests.unit.auth_tokens import (
 ORDERS = {
     "ES256": 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551,
     "ES384": 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973,
+    "ES256K": 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141,
 }
 
 
@@ -60,7 +61,7 @@ def test_all_algorithms_round_trip(algorithm: str):
     assert verdict.grant.issuer == ISSUER
 
 
-@pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if not name.startswith("Ed")] + ["EdDSA"])
+@pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name[:2] not in ("Ed", "ML")] + ["EdDSA"])
 def test_tokens_of_pyjwt_are_accepted(algorithm: str):
     """What PyJWT signs, we accept."""
     text = pyjwt.encode(claims(), private_key(algorithm), algorithm, headers={"kid": "k1"})
@@ -68,7 +69,7 @@ def test_tokens_of_pyjwt_are_accepted(algorithm: str):
 
 
 @pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name[:2] != "ML"])
 def test_tokens_of_joserfc_are_accepted(algorithm: str):
     """What joserfc signs, we accept."""
     key = private_key(algorithm)
@@ -211,7 +212,7 @@ def test_a10_signature_length_is_exact(algorithm: str):
     text = token(algorithm=algorithm)
     signed, _, encoded = text.rpartition(b".")
     good = unb64(encoded)
-    one = verifier(algorithm)
+    one = verifier(algorithm, max_token=65536)
     for signature in (good[:-1], good + b"\x00", b"\x00" + good, good[: len(good) // 2], good * 2, b"x", b"x" * 5000):
         assert judged(one.verify(signed + b"." + b64(signature).encode(), NOW)) == "BAD_SIGNATURE"
     if algorithm in CURVES:
