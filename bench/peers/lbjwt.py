@@ -25,7 +25,9 @@ def _policy(setup: Setup) -> dict[str, Any]:
     """A route with scopes and three claim rules, four claims as headers, and a long list of revocations."""
     revoked = setup.directory / "revoked.jsonl"
     expires = int(time.time()) + 86_400
-    revoked.write_text("".join(f'{{"jti": "revoked-{number:08d}", "expires": {expires}}}\n' for number in range(REVOKED)))
+    revoked.write_text(
+        "".join(f'{{"jti": "revoked-{number:08d}", "expires": {expires}}}\n' for number in range(REVOKED))
+    )
     return {
         "routes": [
             {

@@ -83,6 +83,7 @@ def _trusted(configuration: model.Configuration, instance: IssuerInstance) -> Tr
         access_token_profile=issuer.access_token_profile,
         subjects=issuer.subjects or None,
         clients=issuer.clients or None,
+        refuse_sender_constrained=issuer.refuse_sender_constrained,
         required_scopes=issuer.required_scopes,
         allow_padding=issuer.allow_padding,
         max_token=configuration.limits.max_token,

@@ -111,9 +111,7 @@ class OwnKeys:
 class SharedKeys:
     """The key sources of a worker: files and texts of its own, remote ones as the keeper stored them."""
 
-    def __init__(
-        self, instances: list[IssuerInstance], verifier: Verifier, board: Board, link: KeeperLink
-    ) -> None:
+    def __init__(self, instances: list[IssuerInstance], verifier: Verifier, board: Board, link: KeeperLink) -> None:
         self.settled: Callable[[int], None] = lambda issuer: None
         self._board = board
         self._link = link
@@ -269,7 +267,9 @@ class KeeperKeys:
     def _settled(self, index: int) -> None:
         board, keys = self._board, self._keys[index]
         words = board.source_words(index)
-        board.add_source(index, "attempts", words["begun"] - words["attempts"])  # also one that a keeper before this one never ended
+        board.add_source(
+            index, "attempts", words["begun"] - words["attempts"]
+        )  # also one that a keeper before this one never ended
         board.add_source(index, "fetches")
         if keys.failed_last:
             board.add_source(index, "failures")

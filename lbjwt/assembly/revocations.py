@@ -37,7 +37,6 @@ def new_reader(
     )
 
 
-
 def revocation_check(reader: RevocationReader | None) -> Revoked | None:
     """What a verifier asks of every token; None when nothing can be revoked."""
     if reader is None:

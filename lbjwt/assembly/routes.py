@@ -10,7 +10,8 @@ from lbjwt.auth.refusals import RefusalStyle
 from lbjwt.auth.resource import ProtectedResource, metadata_document, metadata_path, metadata_url
 from lbjwt.auth.route_policy import RoutePolicy, RouteRule
 from lbjwt.auth.rules import OPERATORS, AllOf, AnyOf, ClaimRule, ClaimTest, Not
-from lbjwt.config.route import Refusals, Resource, Route as RouteConfiguration
+from lbjwt.config.route import Refusals, Resource
+from lbjwt.config.route import Route as RouteConfiguration
 from lbjwt.config.rule import Rule
 from lbjwt.proxy._admission import Admission
 from lbjwt.proxy._answer import Answer
@@ -98,7 +99,9 @@ class _Maker:
         for key in by_places:
             if key not in self._places:
                 headers, cookies, params, subprotocol = key
-                self._places[key] = TokenPlaces(headers=headers, cookies=cookies, params=params, subprotocol=subprotocol)
+                self._places[key] = TokenPlaces(
+                    headers=headers, cookies=cookies, params=params, subprotocol=subprotocol
+                )
             places.append(self._places[key])
         rules = None
         if route is not None:
@@ -125,7 +128,9 @@ class _Maker:
         return ProtectedResource(
             resource=resource.identifier,
             authorization_servers=resource.authorization_servers
-            or tuple(dict.fromkeys(one.of_tenant(one.issuer.issuer) for one in issuers if one.issuer.issuer is not None)),
+            or tuple(
+                dict.fromkeys(one.of_tenant(one.issuer.issuer) for one in issuers if one.issuer.issuer is not None)
+            ),
             scopes_supported=resource.scopes_supported or self.scopes(route),
             bearer_methods_supported=tuple(methods),
             resource_name=resource.name,
@@ -176,7 +181,9 @@ def claim_rule(rule: Rule) -> ClaimRule:
     return ClaimTest(rule.claim, operator, operand)
 
 
-def _style(route: RouteConfiguration, refusals: Refusals, scopes: tuple[str, ...], metadata: str | None) -> RefusalStyle:
+def _style(
+    route: RouteConfiguration, refusals: Refusals, scopes: tuple[str, ...], metadata: str | None
+) -> RefusalStyle:
     return RefusalStyle(
         json=refusals.format == "json",
         expose_reason=refusals.expose_reason,

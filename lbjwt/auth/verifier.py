@@ -13,7 +13,7 @@ from typing import Any, Self
 from lbjwt._fastverify import DenyReason, Gate, Grant, GrantCache, Verification
 from lbjwt.auth._claims import PolicyRules
 from lbjwt.auth.header import compile_header_rules
-from lbjwt.auth.identity import IdentityHeader, compile_identity_headers
+from lbjwt.auth.identity import MAX_TOTAL, MAX_VALUE, IdentityHeader, compile_identity_headers
 from lbjwt.auth.issuer_pattern import IssuerPattern
 from lbjwt.auth.policy import IssuerPolicy
 from lbjwt.errors import ConfigurationError, TokenRefused
@@ -33,10 +33,14 @@ class TrustedIssuer:
     Attributes:
         policy: Its rules.
         identity_headers: What of its claims endpoints receive; see `compile_identity_headers`.
+        max_identity_header: Bytes of one value.
+        max_identity_headers: Bytes of all lines together.
     """
 
     policy: IssuerPolicy
-    identity_headers: tuple[tuple[str, str], ...] = ()
+    identity_headers: tuple[IdentityHeader | tuple[str, str], ...] = ()
+    max_identity_header: int = MAX_VALUE
+    max_identity_headers: int = MAX_TOTAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,12 @@ class _Issuer:
         self.index = index
         self.policy = trusted.policy
         self.rules = PolicyRules(trusted.policy)
-        self.identity = compile_identity_headers(trusted.identity_headers)
+        self.identity = compile_identity_headers(
+            trusted.identity_headers,
+            issuer=index,
+            max_value=trusted.max_identity_header,
+            max_total=trusted.max_identity_headers,
+        )
         self.keys = keys
         self.revoked = revoked
 

@@ -31,5 +31,7 @@ class Admission:
         documents: Iterable[Answer] = (),
         offenders: Offenders | None = None,
     ) -> None: ...
-    def decide(self, head: RequestHead, now: float, peer: bytes = b"") -> tuple[Route | None, DenyReason, DenyReason, Grant | None, bytes]:
+    def decide(
+        self, head: RequestHead, now: float, peer: bytes = b""
+    ) -> tuple[Route | None, DenyReason, DenyReason, Grant | None, bytes]:
         """Door to `judge` for explanations: route, reason, what is only reported, the first token's grant and the identity header lines."""

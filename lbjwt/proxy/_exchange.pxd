@@ -94,7 +94,7 @@ cdef class Exchange:
     cdef bytes log_path
     cdef bytes log_host
 
-    cdef void _remember(self, RequestHead head, double now)
+    cdef void _remember(self, RequestHead head)
     cdef Slice _identifier(self) noexcept
     cdef void _refuse(self, RequestHead head, bint https)
     cdef bint _spent(self, Grant grant, double now, double grace)

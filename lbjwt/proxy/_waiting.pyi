@@ -19,6 +19,8 @@ class Waiting:
 
     most: int
     patience: float
-    def __init__(self, board: Board, issuers: int, ask: Callable[[int], bool], *, most: int, patience: float) -> None: ...
+    def __init__(
+        self, board: Board, issuers: int, ask: Callable[[int], bool], *, most: int, patience: float
+    ) -> None: ...
     def settled(self, issuer: int) -> None:
         """An attempt to fetch the keys of this issuer ended, whatever came of it: judge those who waited once more."""

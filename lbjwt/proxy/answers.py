@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lbjwt._fastverify import DenyReason
 from lbjwt.auth.redirect import redirect_location, redirect_template
 from lbjwt.auth.refusals import RETRY_AFTER, Refusal, RefusalStyle, compile_refusals, grpc_refusals, is_curable
-from lbjwt.proxy._traffic import Answer
+from lbjwt.proxy._answer import Answer
 
 METADATA_MAX_AGE = (
     300  # seconds; a document changes with the configuration, and no client should believe an old one for long
@@ -49,16 +48,6 @@ def route_answers(realm: str, style: RefusalStyle | None = None, *, retry_after:
         tuple(_answer(refusal) for refusal in grpc_refusals(style)),
         tuple(template if is_curable(DenyReason(number)) else None for number in range(len(DenyReason))),
     )
-
-
-def refusal_answers(realm: str, required_scopes: Iterable[str]) -> list[Answer]:
-    """One plain answer for each `DenyReason`, in the order of their numbers.
-
-    Args:
-        realm: The protection space named in the challenge (RFC 9110 section 11.5).
-        required_scopes: Named in the challenge of 403 ``insufficient_scope`` (RFC 6750 section 3).
-    """
-    return list(route_answers(realm, RefusalStyle(scopes=tuple(required_scopes))).plain)
 
 
 def redirect_answer(template: bytes, scheme: bytes, host: bytes, target: bytes) -> Answer:
