@@ -1,4 +1,4 @@
-"""From configuration to working parts: the verifier, where its keys come from, and the cluster. Opens nothing and starts nothing."""
+"""From configuration to the endpoints that are balanced over, and to what listeners accept. Opens nothing and starts nothing."""
 
 from __future__ import annotations
 
@@ -6,78 +6,14 @@ import ipaddress
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from lbjwt.auth.policy import IssuerPolicy
-from lbjwt.auth.verifier import Verifier
 from lbjwt.http1._request import RequestPolicy, request_policy
-from lbjwt.jose.keyring import KeyRing
-from lbjwt.jwks.refresh import RefreshSchedule
-from lbjwt.jwks.source import FileKeySource, KeySource, RemoteKeySource
 from lbjwt.upstream._cluster import Cluster, Endpoint
 
 if TYPE_CHECKING:
     from lbjwt.config import model
     from lbjwt.observe._board import Board
 
-__all__ = ["forwarding_trust", "key_source", "new_cluster", "new_policy", "new_verifier"]
-
-
-def new_verifier(configuration: model.Configuration) -> Verifier:
-    """The verifier of the one issuer, without keys yet."""
-    (issuer,) = configuration.issuers.values()
-    policy = IssuerPolicy(
-        issuer=issuer.issuer,
-        audiences=issuer.audiences or None,
-        algorithms=issuer.algorithms,
-        clock_skew=issuer.clock_skew,
-        require_expiration=issuer.require_expiration,
-        required_claims=issuer.required_claims,
-        max_lifetime=issuer.max_lifetime,
-        typ=issuer.typ,
-        required_scopes=issuer.required_scopes,
-        allow_padding=issuer.allow_padding,
-        max_token=configuration.limits.max_token,
-    )
-    return Verifier(
-        None,
-        policy,
-        identity_headers=[(pair.claim, pair.header) for pair in configuration.claim_to_headers],
-        cache_bytes=configuration.token_cache.max_bytes,
-        cache_entries=configuration.token_cache.max_entries,
-    )
-
-
-def key_source(configuration: model.Configuration, verifier: Verifier, board: Board) -> KeySource:
-    """Where the issuer's keys come from; what it reads is published to the verifier."""
-    (issuer,) = configuration.issuers.values()
-    algorithms = issuer.algorithms
-
-    def from_jwks(document: bytes) -> KeyRing:
-        remote = issuer.remote_jwks
-        limits = {"max_keys": remote.max_keys, "max_bytes": remote.max_bytes} if remote else {}
-        return KeyRing.from_jwks(document, algorithms=algorithms, **limits)
-
-    def from_pem(document: bytes) -> KeyRing:
-        return KeyRing.from_pem(document, algorithms=algorithms)
-
-    def from_secret(document: bytes) -> KeyRing:
-        return KeyRing.from_secret(document, algorithms=algorithms or ())
-
-    if issuer.remote_jwks is not None:
-        remote = issuer.remote_jwks
-        return RemoteKeySource(
-            remote.uri,
-            timeout=remote.timeout,
-            max_bytes=remote.max_bytes,
-            allow_http=remote.allow_http,
-            build=from_jwks,
-            publish=verifier.publish,
-            board=board,
-            schedule=RefreshSchedule(remote.refresh_interval),
-        )
-    for path, build in ((issuer.jwks_file, from_jwks), (issuer.pem_file, from_pem), (issuer.secret_file, from_secret)):
-        if path is not None:
-            return FileKeySource(path, build=build, publish=verifier.publish, board=board)
-    raise AssertionError("the configuration names exactly one key source")
+__all__ = ["forwarding_trust", "new_cluster", "new_policy"]
 
 
 def new_cluster(cluster: model.Cluster, board: Board) -> Cluster:

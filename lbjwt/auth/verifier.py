@@ -327,7 +327,7 @@ class Verifier:
 def _selection(policies: Sequence[IssuerPolicy]) -> Callable[[str], int]:
     """The function that finds the issuer of an `iss`: exact names first, patterns in their order."""
     exact: dict[str, int] = {}
-    patterns: list[tuple[Callable[[str], bool], int]] = []
+    patterns: list[tuple[IssuerPattern, int]] = []
     for index, policy in enumerate(policies):
         if policy.issuer is None:
             raise ConfigurationError("any issuer beside others: a token would not say whose it is")
@@ -336,13 +336,13 @@ def _selection(policies: Sequence[IssuerPolicy]) -> Callable[[str], int]:
                 raise ConfigurationError(f"two issuers are called {policy.issuer}")
             exact[policy.issuer] = index
         else:
-            patterns.append((policy.issuer.matches, index))
+            patterns.append((policy.issuer, index))
 
     def select(name: str) -> int:
         index = exact.get(name, -1)
         if index < 0:
-            for matches, candidate in patterns:
-                if matches(name):
+            for pattern, candidate in patterns:
+                if pattern.tenant_of(name) is not None:
                     return candidate
         return index
 
