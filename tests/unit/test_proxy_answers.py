@@ -7,8 +7,8 @@ import pytest
 from lbjwt._fastverify import DenyReason
 from lbjwt.auth.refusals import RefusalStyle, status_of
 from lbjwt.errors import ConfigurationError
-from lbjwt.proxy._traffic import Answer
-from lbjwt.proxy.answers import metadata_answer, redirect_answer, refusal_answers, route_answers
+from lbjwt.proxy._answer import Answer
+from lbjwt.proxy.answers import metadata_answer, redirect_answer, route_answers
 
 TEMPLATE = "https://login.example/?u={url}"
 STYLE = RefusalStyle(scopes=("orders:read", "orders:write"), redirect=TEMPLATE)
@@ -59,7 +59,7 @@ def test_the_challenge_names_realm_and_scopes() -> None:
 
 def test_the_answers_of_an_issuer_without_routes() -> None:
     """Text, standard statuses, and the scopes of the issuer."""
-    answers = refusal_answers("the realm", ["orders:read", "orders:write"])
+    answers = route_answers("the realm", RefusalStyle(scopes=("orders:read", "orders:write"))).plain
     assert [(answer.head, answer.body) for answer in answers[:16]] == [
         (answer.head, answer.body) for answer in ANSWERS[:16]
     ]
@@ -88,4 +88,4 @@ def test_metadata_documents_are_for_everybody() -> None:
 def test_a_realm_that_would_end_the_line_is_refused() -> None:
     """A line break in the realm is an error of the configuration and never a header."""
     with pytest.raises(ConfigurationError, match="realm"):
-        refusal_answers("a\r\nX-Evil: 1", ())
+        route_answers("a\r\nX-Evil: 1")
