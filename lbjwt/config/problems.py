@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from lbjwt import errors
-from lbjwt.config.section import ACROSS, Section
+from lbjwt.config.section import ACROSS, EMPTY, Section, keys_of
 
 __all__ = ["ConfigurationError", "KeyPath", "Problem", "describe", "key_path_text"]
 
@@ -50,7 +50,7 @@ _SENTENCES: Final = {
     "string_too_short": "must not be empty",
     "string_too_long": "must have at most {max_length} characters",
     "string_unicode": "must be Unicode text",
-    ACROSS: "{sentence}",
+    EMPTY: "{sentence}",
 }
 
 
@@ -99,7 +99,8 @@ def key_path_text(path: KeyPath) -> str:
 
 def describe(error: ValidationError, model: type[Section]) -> list[Problem]:
     """Turn everything pydantic found into problems, in pydantic's order."""
-    problems = [_problem(details, model) for details in error.errors(include_url=False) if not _is_echo(details)]
+    found = [details for details in error.errors(include_url=False) if not _is_echo(details)]
+    problems = [problem for details in found for problem in _problems(details, model)]
     # A key that stands there misspelt is not told a second time as missing.
     misspelt = {(*problem.path[:-1], problem.suggestion) for problem in problems if problem.code == "unknown-key"}
     return [problem for problem in problems if problem.code != "missing" or problem.path not in misspelt]
@@ -113,21 +114,29 @@ def _is_echo(details: ErrorDetails) -> bool:
     )
 
 
+def _problems(details: ErrorDetails, model: type[Section]) -> Iterator[Problem]:
+    if details["type"] != ACROSS:
+        yield _problem(details, model)
+        return
+    holder: KeyPath = tuple(details["loc"])[:-1]
+    for fault in details["ctx"]["faults"]:
+        yield Problem((*holder, *fault.place), fault.sentence, at_key=fault.at_key or not fault.place)
+
+
 def _problem(details: ErrorDetails, model: type[Section]) -> Problem:
     path: KeyPath = tuple(details["loc"])
     kind, given = details["type"], details["input"]
     context: dict[str, Any] = details.get("ctx", {})
     if path and path[-1] == "[key]":
         return Problem(path[:-1], _sentence(details), at_key=True)
-    if kind == ACROSS:
-        key = context["key"]
-        return Problem((*path[:-1], key) if key else path[:-1], _sentence(details), at_key=not key)
     if kind == "missing":
         return Problem(path, _sentence(details), code="missing", at_key=True)
     if kind == "extra_forbidden":
         return _unknown_key(path, model)
     if kind == "literal_error":
         return _unknown_word(path, given, re.findall(r"'([^']*)'", context["expected"]))
+    if kind == EMPTY:
+        return Problem(path, _sentence(details), at_key=True)
     if given is None and kind != "value_error":
         return Problem(path, "has no value; give it one or remove the key", at_key=True)
     message, suggestion = _sentence(details), None
@@ -156,7 +165,7 @@ def _unknown_key(path: KeyPath, model: type[Section]) -> Problem:
     """An unknown key, with the one that was likely meant, or the place where such a key belongs."""
     key = str(path[-1])
     section = _section_at(model, path[:-1])
-    known = list(section.model_fields) if section is not None else []
+    known = list(keys_of(section)) if section is not None else []
     likely = difflib.get_close_matches(key.lower().replace("-", "_"), known, 1, 0.7)
     other = _OTHER_WORDS.get(key.lower().replace("-", "_"))
     if not likely and other in known:
@@ -191,7 +200,7 @@ def _section_at(model: type[Section], path: KeyPath) -> type[Section] | None:
         if isinstance(step, int) or label_due or section is None:
             label_due = False
             continue
-        field = section.model_fields.get(step)
+        field = keys_of(section).get(step)
         if field is None:
             return None
         label_due = get_origin(field.annotation) is dict
@@ -199,14 +208,17 @@ def _section_at(model: type[Section], path: KeyPath) -> type[Section] | None:
     return section
 
 
-def _all_keys(model: type[Section], where: str = "") -> Iterator[tuple[str, str]]:
-    """Every key of the model with the place it belongs to, the outer ones first."""
-    yield from ((where, name) for name in model.model_fields)
-    for name, field in model.model_fields.items():
+def _all_keys(
+    model: type[Section], where: str = "", around: frozenset[type[Section]] = frozenset()
+) -> Iterator[tuple[str, str]]:
+    """Every key of the model with the place it belongs to, the outer ones first. A section inside itself, as rules are, is told once."""
+    keys = keys_of(model)
+    yield from ((where, name) for name in keys)
+    for name, field in keys.items():
         section = _section_in(field.annotation)
-        if section is not None:
+        if section is not None and section not in around:
             label = ".<label>" if get_origin(field.annotation) is dict else ""
-            yield from _all_keys(section, f"{where}.{name}{label}".removeprefix("."))
+            yield from _all_keys(section, f"{where}.{name}{label}".removeprefix("."), around | {section})
 
 
 def _printable(text: str) -> str:

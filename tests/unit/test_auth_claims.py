@@ -335,11 +335,13 @@ def test_c17_claims_are_read_only_when_the_token_is_good():
     assert one.keys is not None
     gate = Gate(
         GrantCache(),
-        verification=Verification(
-            compile_header_rules(one.keys, one.policy),
-            rules=PolicyRules(one.policy),
-            identity=lambda claims: seen.append(claims) or b"",
-        ),
+        verifications=[
+            Verification(
+                compile_header_rules(one.keys, one.policy),
+                rules=PolicyRules(one.policy),
+                identity=lambda claims: seen.append(claims) or b"",
+            )
+        ],
     )
     for text in (token(key=b"x" * 32), token(claims(exp=5)), token(claims(aud="web")), b"e30.e30.AAAA"):
         grant, why = gate.verify(text, NOW)

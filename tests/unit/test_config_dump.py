@@ -138,8 +138,8 @@ documents = st.fixed_dictionaries(
             {}, optional={"drain": duration(0, 3_600_000), "keep_alive": duration(0, 3_600_000)}
         ),
         "workers": st.just("auto") | st.integers(1, 1024),
-        "admin": st.none() | st.just({"address": "127.0.0.1:9900"}),
-        "access_log": st.none() | st.fixed_dictionaries({"path": st.just("-") | files}),
+        "admin": st.just({"address": "127.0.0.1:9900"}),
+        "access_log": st.fixed_dictionaries({"path": st.just("-") | files}),
     },
 )
 
