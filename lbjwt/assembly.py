@@ -10,8 +10,10 @@ from lbjwt.auth.policy import IssuerPolicy
 from lbjwt.auth.verifier import Verifier
 from lbjwt.http1._request import RequestPolicy, request_policy
 from lbjwt.jose.keyring import KeyRing
-from lbjwt.jwks.refresh import RefreshSchedule
-from lbjwt.jwks.source import FileKeySource, KeySource, RemoteKeySource
+from lbjwt.jwks.embedded import RemoteKeySource
+from lbjwt.jwks.lifecycle import MAX_STALE, KeyLifecycle
+from lbjwt.jwks.origin import KeyOrigin
+from lbjwt.jwks.source import FileKeySource, KeySource
 from lbjwt.upstream._cluster import Cluster, Endpoint
 
 if TYPE_CHECKING:
@@ -62,21 +64,25 @@ def key_source(configuration: model.Configuration, verifier: Verifier, board: Bo
     def from_secret(document: bytes) -> KeyRing:
         return KeyRing.from_secret(document, algorithms=algorithms or ())
 
+    def on_read(ok: bool) -> None:
+        board.add("key_fetches")
+        if not ok:
+            board.add("key_fetch_failures")
+
     if issuer.remote_jwks is not None:
         remote = issuer.remote_jwks
+        every = remote.refresh_interval
         return RemoteKeySource(
-            remote.uri,
-            timeout=remote.timeout,
-            max_bytes=remote.max_bytes,
-            allow_http=remote.allow_http,
+            KeyOrigin(uri=remote.uri, timeout=remote.timeout, max_bytes=remote.max_bytes, allow_http=remote.allow_http),
+            KeyLifecycle(interval=every, floor=every, ceiling=every, max_stale=max(MAX_STALE, 2 * every)),
             build=from_jwks,
             publish=verifier.publish,
-            board=board,
-            schedule=RefreshSchedule(remote.refresh_interval),
+            on_read=on_read,
+            on_keys=board.set_keys,
         )
     for path, build in ((issuer.jwks_file, from_jwks), (issuer.pem_file, from_pem), (issuer.secret_file, from_secret)):
         if path is not None:
-            return FileKeySource(path, build=build, publish=verifier.publish, board=board)
+            return FileKeySource(path, build=build, publish=verifier.publish, on_read=on_read, on_keys=board.set_keys)
     raise AssertionError("the configuration names exactly one key source")
 
 
