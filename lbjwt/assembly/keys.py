@@ -10,12 +10,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+import orjson
+
 from lbjwt.jose.keyring import KeyRing
+from lbjwt.jwks.embedded import RemoteKeySource
 from lbjwt.jwks.lifecycle import KeyLifecycle
-from lbjwt.jwks.remote import RemoteKeys, RemoteKeySource
+from lbjwt.jwks.origin import KeyOrigin
+from lbjwt.jwks.remote import RemoteKeys
 from lbjwt.jwks.source import FileKeySource, KeySource, StaticKeySource, StoredKeySource, secret_from_environment
 from lbjwt.jwks.store import Envelope
 from lbjwt.jwks.trust import ClientTls
@@ -75,11 +80,11 @@ class OwnKeys:
                 continue
             self._sources.append(
                 RemoteKeySource(
+                    parts.origin(),
                     _lifecycle(parts.remote),
                     path=stored_keys(directory, instance) if directory is not None else None,
-                    on_settled=lambda issuer=instance.index: self.settled(issuer),
+                    on_settled=partial(self._settled, instance.index),
                     **parts.callbacks,
-                    **parts.fetching,
                 )
             )
 
@@ -101,6 +106,9 @@ class OwnKeys:
         """End that; the keys in force stay."""
         for source in self._sources:
             await source.stop()
+
+    def _settled(self, issuer: int) -> None:
+        self.settled(issuer)
 
     def ask(self, issuer: int) -> bool:
         """A token named a key that is not there. True when the keys are being fetched now."""
@@ -203,22 +211,24 @@ class KeeperKeys:
         self._wanted: dict[int, int] = {}
         self._keys: dict[int, RemoteKeys] = {}
         self._names: dict[int, str] = {}
+        self._failures: dict[int, int] = {}
         for instance in instances:
             parts = _Parts(instance, None, board)
             if parts.remote is None:
                 continue
             index = instance.index
             self._names[index] = instance.name
+            self._failures[index] = 0
             self._wanted[index] = board.wanted(index)
             self._keys[index] = RemoteKeys(
+                parts.origin(),
                 _lifecycle(parts.remote),
                 check=parts.build,
                 path=stored_keys(directory, instance),
-                on_started=lambda index=index: self._started(index),
-                on_document=lambda envelope, index=index: self._stored(index, envelope),
-                on_withdrawn=self._tell,
-                on_settled=lambda index=index: self._settled(index),
-                **parts.fetching,
+                on_started=partial(self._started, index),
+                on_document=partial(self._stored, index),
+                on_withdrawn=tell,
+                on_settled=partial(self._settled, index),
             )
 
     async def start(self) -> None:
@@ -293,9 +303,8 @@ class _Parts:
         if verifier is not None:
             self.callbacks["publish"] = lambda ring: verifier.publish(ring, index)
 
-    @property
-    def fetching(self) -> dict[str, Any]:
-        """How a remote source fetches."""
+    def origin(self) -> KeyOrigin:
+        """Where a remote source is asked, and how."""
         remote = self.remote
         assert remote is not None
         tls = None
@@ -303,13 +312,13 @@ class _Parts:
             tls = ClientTls(
                 ca_file=remote.ca_file, certificate=remote.client_certificate, private_key=remote.client_key
             )
-        return {
+        return KeyOrigin(
             **_whose(self._instance),
-            "timeout": remote.timeout,
-            "max_bytes": remote.max_bytes,
-            "allow_http": remote.allow_http,
-            "tls": tls,
-        }
+            timeout=remote.timeout,
+            max_bytes=remote.max_bytes,
+            allow_http=remote.allow_http,
+            tls=tls,
+        )
 
     def local(self) -> KeySource:
         """A source that needs nobody else."""
@@ -324,7 +333,7 @@ class _Parts:
                 **self.callbacks,
             )
         if issuer.jwks is not None:
-            return StaticKeySource(f"issuers.{label}.jwks", _as_json(issuer.jwks), **self.callbacks)
+            return StaticKeySource(f"issuers.{label}.jwks", orjson.dumps(issuer.jwks), **self.callbacks)
         assert issuer.pem is not None, "the configuration names exactly one key source"
         return StaticKeySource(f"issuers.{label}.pem", issuer.pem.encode(), **self.callbacks)
 
@@ -389,9 +398,3 @@ def _count_read(board: Board, index: int, ok: bool) -> None:
     board.add("key_fetches", issuer=index)
     if not ok:
         board.add("key_fetch_failures", issuer=index)
-
-
-def _as_json(document: dict[str, Any]) -> bytes:
-    import orjson
-
-    return orjson.dumps(document)
