@@ -277,12 +277,11 @@ class KeeperKeys:
     def _settled(self, index: int) -> None:
         board, keys = self._board, self._keys[index]
         words = board.source_words(index)
-        board.add_source(
-            index, "attempts", words["begun"] - words["attempts"]
-        )  # also one that a keeper before this one never ended
+        # also what a keeper before this one began and never ended
+        board.add_source(index, "attempts", words["begun"] - words["attempts"])
         board.add_source(index, "fetches")
-        if keys.failed_last:
-            board.add_source(index, "failures")
+        board.add_source(index, "failures", keys.failures - self._failures[index])
+        self._failures[index] = keys.failures
         board.set_source_time(index, "not_before", keys.not_before)
         self._tell()
 
