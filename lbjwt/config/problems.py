@@ -23,12 +23,19 @@ KeyPath = tuple[str | int, ...]
 
 # What people call things in other programs, and what they are called here.
 _OTHER_WORDS: Final = {
-    "address": "uri", "audience": "audiences", "backend": "clusters", "backends": "endpoints", "bind": "listeners", "cache": "token_cache",
-    "cert": "certificate", "certificate_file": "certificate", "cluster": "clusters", "forward": "forward_token", "frontends": "listeners",
-    "host": "address", "iss": "issuer", "jwks": "jwks_file", "jwks_uri": "remote_jwks", "jwks_url": "remote_jwks", "key": "private_key",
-    "key_file": "private_key", "leeway": "clock_skew", "listen": "listeners", "listener": "listeners", "local_jwks": "jwks_file",
-    "name": "header", "providers": "issuers", "public_key": "pem_file", "scopes": "required_scopes", "secret": "secret_file",
-    "servers": "endpoints", "ssl": "tls", "upstreams": "clusters", "url": "uri",
+    "address": "uri", "allow_anonymous": "allow_missing", "allow_missing_or_failed": "allow_missing", "anonymous": "public",
+    "audience": "audiences", "backend": "clusters", "backends": "endpoints", "bind": "listeners", "blacklist": "revocation",
+    "blocklist": "revocation", "cache": "token_cache", "cert": "certificate", "certificate_file": "certificate",
+    "claims_to_headers": "claim_to_headers", "cluster": "clusters", "cookies": "from_cookies", "denylist": "revocation",
+    "discovery_url": "discovery", "dry_run": "report_only", "eq": "equals", "forward": "forward_token", "frontends": "listeners",
+    "gt": "more_than", "gte": "at_least", "headers": "from_headers", "host": "address", "includes": "contains", "iss": "issuer",
+    "jwks_uri": "remote_jwks", "jwks_url": "remote_jwks", "key": "private_key", "key_file": "private_key", "leeway": "clock_skew",
+    "listen": "listeners", "listener": "listeners", "local_jwks": "jwks_file", "lt": "less_than", "lte": "at_most", "name": "header",
+    "none": "not", "oidc": "discovery", "openid": "discovery", "optional": "allow_missing", "params": "from_params", "paths": "routes",
+    "policies": "routes", "providers": "issuers", "public_key": "pem_file", "query": "from_params", "rate_limit": "fail_limit",
+    "revocations": "revocation", "roles": "rules", "scope": "scopes", "scopes": "required_scopes", "secret": "secret_file",
+    "servers": "endpoints", "shadow": "report_only", "ssl": "tls", "starts_with": "prefix", "state_dir": "state_directory",
+    "upstreams": "clusters", "url": "uri", "well_known": "discovery",
 }  # fmt: skip
 
 _SENTENCES: Final = {
@@ -101,9 +108,20 @@ def describe(error: ValidationError, model: type[Section]) -> list[Problem]:
     """Turn everything pydantic found into problems, in pydantic's order."""
     found = [details for details in error.errors(include_url=False) if not _is_echo(details)]
     problems = [problem for details in found for problem in _problems(details, model)]
-    # A key that stands there misspelt is not told a second time as missing.
+    # A key that stands there misspelt is not told a second time as missing, be it by a rule between keys.
     misspelt = {(*problem.path[:-1], problem.suggestion) for problem in problems if problem.code == "unknown-key"}
-    return [problem for problem in problems if problem.code != "missing" or problem.path not in misspelt]
+    return [problem for problem in problems if not any(_is_missing(problem, path) for path in misspelt)]
+
+
+def _is_missing(problem: Problem, path: tuple[str | int | None, ...]) -> bool:
+    """True for a problem that says no more than that there is no key at the path."""
+    if problem.code == "missing":
+        return problem.path == path
+    return (
+        problem.code == "across"
+        and problem.path == path[:-1]
+        and re.search(rf"\b{path[-1]}\b", problem.message) is not None
+    )
 
 
 def _is_echo(details: ErrorDetails) -> bool:
@@ -120,7 +138,8 @@ def _problems(details: ErrorDetails, model: type[Section]) -> Iterator[Problem]:
         return
     holder: KeyPath = tuple(details["loc"])[:-1]
     for fault in details["ctx"]["faults"]:
-        yield Problem((*holder, *fault.place), fault.sentence, at_key=fault.at_key or not fault.place)
+        code = "invalid" if fault.place else "across"
+        yield Problem((*holder, *fault.place), fault.sentence, code=code, at_key=fault.at_key or not fault.place)
 
 
 def _problem(details: ErrorDetails, model: type[Section]) -> Problem:

@@ -1,7 +1,7 @@
 """
 A corpus of broken files: one good file, and for each entry one change that breaks it.
 
-A change is (old text, new text); ``^`` in the new text marks where the problem must be reported, and is taken out before reading.
+A change is (old text, new text); ``^`` in the new text marks where the problem must be reported.
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lbjwt.config.load import examine_text
-from lbjwt.config.problems import key_path_text
+from tests.unit.broken_files import assert_told
 
 GOOD = """\
 listeners:
@@ -159,22 +159,7 @@ def test_the_good_file_is_good():
 @pytest.mark.parametrize(("old", "new", "path", "part"), CORPUS)
 def test_each_broken_file_is_told_with_its_place(old: str, new: str, path: str, part: str):
     """One change gives one error, at its line and column, under its key path, with its sentence."""
-    assert old in GOOD
-    text = GOOD.replace(old, new, 1)
-    mark = text.find("^") if "^" in new else -1
-    text = text.replace("^", "", 1) if mark >= 0 else text
-    examination = examine_text(text, Path("/etc/lbjwt"), "lbjwt.yaml")
-    errors = [problem for problem in examination.problems if problem.level == "error"]
-    rendered = "\n".join(problem.render("lbjwt.yaml") for problem in errors)
-    assert len(errors) == 1, rendered
-    assert key_path_text(errors[0].path) == path
-    assert part in rendered
-    if mark >= 0:
-        before = text[:mark]
-        place = (before.count("\n") + 1, mark - (before.rfind("\n") + 1) + 1)
-        assert (errors[0].line, errors[0].column) == place, rendered
-    assert errors[0].line is not None
-    assert rendered.startswith("lbjwt.yaml:")
+    assert_told(GOOD, old, new, path, part)
 
 
 def test_all_problems_come_in_one_run_in_the_order_of_the_lines():
