@@ -1,8 +1,12 @@
 """The log of a key source: what goes wrong is said once, not once an attempt, and its end is said too."""
 
 import logging
+from typing import Final
 
 __all__ = ["Complaints"]
+
+MOST_WARNINGS: Final = 10
+"""Lines about one document: an issuer that publishes a hundred odd keys does not write our log."""
 
 log = logging.getLogger("lbjwt.jwks")
 
@@ -54,5 +58,7 @@ class Complaints:
 
     def warn(self, warnings: tuple[str, ...]) -> None:
         """Keys of a new document that were left out."""
-        for warning in warnings:
+        for warning in warnings[:MOST_WARNINGS]:
             log.warning("keys from %s: %s", self._place, warning)
+        if len(warnings) > MOST_WARNINGS:
+            log.warning("keys from %s: and %d more such", self._place, len(warnings) - MOST_WARNINGS)

@@ -51,7 +51,7 @@ class RemoteKeySource(KeySource):
         )
         self._ring: KeyRing | None = None
         self._told = on_settled
-        self._failures = 0
+        self._counted = (0, 0)
 
     @property
     def loaded(self) -> bool:
@@ -88,7 +88,8 @@ class RemoteKeySource(KeySource):
         self._on_keys(0, self.keys.last_success)
 
     def _settle(self) -> None:
-        failures, self._failures = self._failures, self.keys.failures
-        self._on_read(failures == self.keys.failures)
+        (attempts, failures), self._counted = self._counted, (self.keys.attempts, self.keys.failures)
+        if self.keys.attempts > attempts:  # not one that was given up
+            self._on_read(self.keys.failures == failures)
         if self._told is not None:
             self._told()

@@ -123,7 +123,7 @@ class KeyOrigin:
     async def _fetch_discovered(self, doubtful: bool) -> "Fetched":
         """Ask for the keys where they were the last time; for the metadata only when that is a day ago, or did not work."""
         before = self.uri
-        asked = time.monotonic() - self._discovered_at >= REDISCOVERY
+        asked = before is None or time.monotonic() - self._discovered_at >= REDISCOVERY
         if asked:
             try:
                 await self._discover()

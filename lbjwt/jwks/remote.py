@@ -20,7 +20,7 @@ from lbjwt.jwks.complaints import Complaints
 from lbjwt.jwks.errors import StoreError, sentence_of
 from lbjwt.jwks.lifecycle import KeyLifecycle
 from lbjwt.jwks.origin import KeyOrigin
-from lbjwt.jwks.store import Envelope
+from lbjwt.jwks.store import Envelope, room_for
 from lbjwt.jwks.uri import place_of
 
 if TYPE_CHECKING:
@@ -264,7 +264,7 @@ class RemoteKeys:
         try:
             await asyncio.shield(writing)
         except asyncio.CancelledError:
-            await asyncio.wait([writing])
+            await asyncio.gather(writing, return_exceptions=True)
             raise
         except StoreError as error:
             self.store_failures += 1
@@ -283,7 +283,7 @@ class RemoteKeys:
             return
         lifecycle = self.lifecycle
         try:
-            envelope = store.read(self._path, max_bytes=2 * self.origin.max_bytes + 4096)
+            envelope = store.read(self._path, max_bytes=room_for(self.origin.max_bytes))
             if envelope is None:
                 return
             if envelope.place != self.origin.identity:

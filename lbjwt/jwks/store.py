@@ -17,11 +17,11 @@ import orjson
 
 from lbjwt.jwks.errors import StoreError
 
-__all__ = ["MAX_BYTES", "Envelope", "read", "write"]
+__all__ = ["MAX_BYTES", "Envelope", "read", "room_for", "write"]
 
 FORMAT: Final = 1
 MAX_BYTES: Final = 1024 * 1024
-"""Longest file that is read; a JWK Set of 256 KiB has at most twice that as text in JSON."""
+"""Longest file that is read unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,11 @@ class Envelope:
     good_until: float
     document: str = field(repr=False)
     etag: str | None = None
+
+
+def room_for(document: int) -> int:
+    """Longest file in bytes for documents up to that length: JSON within JSON, where each character may need an escape, and what is around it."""
+    return 2 * document + 8192
 
 
 def write(path: Path, envelope: Envelope) -> None:

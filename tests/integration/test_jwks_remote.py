@@ -521,6 +521,23 @@ def test_an_attempt_has_a_deadline_however_many_documents_it_needs():
     assert "did not answer completely within" in asyncio.run(scenario())
 
 
+def test_a_discovery_that_was_given_up_is_done_again(run):
+    """Stopped while the metadata hangs, and started again: it is asked for again, not for keys at a place nobody knows."""
+
+    async def scenario():
+        async with Issuer() as issuer:
+            issuer.answers[OPENID] = silence
+            scene = discovered(issuer, timeout=5.0)
+            scene.source.start()
+            await until(lambda: issuer.requests)
+            await scene.source.stop()
+            issuer.answers |= {OPENID: metadata(issuer), "/jwks": http(KEYS)}
+            await scene.source.load()
+            assert scene.judge(GOOD_TOKEN) == "NONE"
+
+    run(scenario())
+
+
 def test_keys_that_moved_are_found_in_the_same_attempt(run):
     """The old place is gone and the metadata names another: no attempt fails."""
 

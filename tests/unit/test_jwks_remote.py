@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -14,7 +15,7 @@ import uvloop
 from lbjwt.errors import LbjwtError
 from lbjwt.jwks import remote, store
 from lbjwt.jwks.embedded import RemoteKeySource
-from lbjwt.jwks.errors import JWKSFetchError
+from lbjwt.jwks.errors import JWKSFetchError, StoreError
 from lbjwt.jwks.fetch import Fetched
 from lbjwt.jwks.lifecycle import KeyLifecycle
 from lbjwt.jwks.remote import RemoteKeys
@@ -625,6 +626,40 @@ def test_stopping_waits_for_the_disk(run, tmp_path, monkeypatch):
     assert stage.told == ["started", "settled"]
 
 
+def test_stopping_during_a_write_that_fails_is_quiet(run, tmp_path, monkeypatch, caplog):
+    """The failure of a copy that nobody needs any more is nobody's business."""
+    go, entered = threading.Event(), threading.Event()
+
+    def slow(path, envelope):
+        entered.set()
+        go.wait(5.0)
+        raise StoreError("full")
+
+    monkeypatch.setattr(store, "write", slow)
+    stage = Stage(b'["a"]', path=tmp_path / "main.json")
+
+    async def scenario():
+        stage.keys.start()
+        await until(entered.is_set)
+        asyncio.get_running_loop().call_later(0.02, go.set)
+        await stage.keys.stop()
+        gc.collect()
+
+    run(scenario())
+    assert caplog.records == []
+
+
+def test_a_hundred_odd_keys_are_a_few_lines(run, caplog):
+    """Warnings about one document are bounded; the rest is counted."""
+    stage = Stage(b'["a"]')
+    ring = Ring(b'["a"]')
+    ring.warnings = tuple(f"key {number} was left out" for number in range(100))
+    stage.keys._check = lambda document: ring
+    run(stage.keys.load())
+    assert len(caplog.records) == 11
+    assert caplog.records[-1].message == f"keys from {PLACE}: and 90 more such"
+
+
 # -- for people ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -702,6 +737,25 @@ def test_an_embedded_source_publishes_what_is_new(run):
     assert stage.reads[:3] == [True, True, False]
     assert stage.keys[:3] == [1, 1, 2]
     assert stage.settled >= 3
+
+
+def test_an_attempt_that_was_given_up_is_no_read(run):
+    """Stopped while the issuer hangs: who waits is told, and nothing is counted."""
+
+    async def hang():
+        await asyncio.sleep(3600)
+
+    stage = Embedded(b'["a"]', hang)
+
+    async def scenario():
+        await stage.source.load()
+        stage.source.start()
+        await until(lambda: stage.origin.running)
+        await stage.source.stop()
+
+    run(scenario())
+    assert stage.settled == 2
+    assert stage.reads == [True]
 
 
 def test_an_embedded_source_withdraws_and_fetches_for_unknown_key_ids(run):
