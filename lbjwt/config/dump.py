@@ -22,5 +22,5 @@ def dump(configuration: Configuration) -> str:
     writer.width = 4096  # never fold a value: a folded name is hard to read and easy to break by editing
     writer.indent(mapping=2, sequence=4, offset=2)
     text = io.StringIO()
-    writer.dump(configuration.model_dump(mode="json", exclude_unset=True), text)
+    writer.dump(configuration.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True), text)
     return text.getvalue()

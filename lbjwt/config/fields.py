@@ -11,7 +11,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -30,14 +30,18 @@ from lbjwt.config.address import Address
 from lbjwt.units import DURATION_PATTERN, SIZE_PATTERN, format_duration, format_size, parse_duration, parse_size
 
 __all__ = [
-    "ALGORITHMS", "Algorithm", "Bytes", "ClaimName", "EndpointAddress", "File", "HeaderName", "Label", "ListenAddress", "LogPath", "Network",
-    "Realm", "ScopeToken", "Seconds", "Source", "Spelling", "Text", "Workers", "fold_header_name", "is_hmac",
+    "ALGORITHMS", "Algorithm", "Bytes", "ClaimName", "Directory", "EndpointAddress", "File", "HeaderName", "Label", "ListenAddress", "LogPath",
+    "Network", "Realm", "ScopeToken", "Seconds", "Source", "Spelling", "Text", "TokenField", "Words", "Workers", "distinct", "fold_header_name",
+    "is_hmac",
 ]  # fmt: skip
 
+T = TypeVar("T")
+
 Algorithm = Literal[
-    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519", "Ed448", "HS256", "HS384", "HS512"
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "ES256K", "EdDSA", "Ed25519", "Ed448",
+    "ML-DSA-44", "ML-DSA-65", "ML-DSA-87", "HS256", "HS384", "HS512"
 ]  # fmt: skip
-"""Signature algorithms: RFC 7518 §3.1, RFC 8037 §3.1 and RFC 9864 §2. "none" is not among them and cannot be."""
+"""Signature algorithms: RFC 7518 §3.1, RFC 8037 §3.1, RFC 8812 §3.2, RFC 9864 §2 and RFC 9964. "none" is not among them and cannot be."""
 ALGORITHMS: Final[tuple[str, ...]] = Algorithm.__args__  # type: ignore[attr-defined]
 
 
@@ -51,6 +55,21 @@ class Source:
     """Where text values come from: relative file names are relative to ``directory``."""
 
     directory: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What the reference calls a kind of value whose type does not say it. Changes nothing about the value."""
+
+    text: str
+
+
+def distinct(values: tuple[T, ...] | None) -> tuple[T, ...] | None:
+    """Refuse a list in which something stands twice: one of the two was meant to be something else."""
+    for index, value in enumerate(values or ()):
+        if value in (values or ())[:index]:
+            raise ValueError(f'"{value}" stands in the list twice')
+    return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,12 +196,12 @@ def _network(value: Any) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     raise ValueError(f'the address has bits set beyond its prefix; did you mean "{likely}"?')
 
 
-_HEADER_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}", re.ASCII)
+_HEADER_NAME: Final = re.compile(r"[A-Za-z](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?", re.ASCII)
 # Names whose meaning is fixed between the two ends: framing, routing, hop-by-hop (RFC 9110 §7.6.1), credentials,
 # and what lbjwt itself sets or removes.
 _RESERVED_NAMES: Final = frozenset({
     "accept", "accept-charset", "accept-encoding", "accept-language", "age", "allow", "authorization", "cache-control", "connection",
-    "cookie", "date", "expect", "forwarded", "from", "host", "if-match", "if-modified-since", "if-none-match", "if-range",
+    "cookie", "date", "expect", "forwarded", "from", "host", "http2-settings", "if-match", "if-modified-since", "if-none-match", "if-range",
     "if-unmodified-since", "keep-alive", "location", "max-forwards", "origin", "pragma", "priority", "proxy", "proxy-authenticate",
     "proxy-authentication-info", "proxy-authorization", "proxy-connection", "range", "referer", "retry-after", "server", "set-cookie", "te",
     "trailer", "transfer-encoding", "upgrade", "user-agent", "vary", "via", "warning", "www-authenticate", "x-http-method",
@@ -200,7 +219,7 @@ def _header_name(value: Any) -> str:
     name = _text(value, "a header name")
     if not _HEADER_NAME.fullmatch(name):
         raise ValueError(
-            "a header name starts with a letter and has letters, digits and hyphens only, at most 64 of them"
+            "a header name starts with a letter and has letters, digits and inner hyphens only, at most 64 of them"
         )
     folded = name.lower()
     if folded in _RESERVED_NAMES or folded.startswith(_RESERVED_PREFIXES):
@@ -208,6 +227,14 @@ def _header_name(value: Any) -> str:
             f"{name} has a fixed meaning in HTTP or is set by the balancer; choose a name of your own, such as X-Jwt-Sub"
         )
     return name
+
+
+def _token_field(value: Any) -> str:
+    if isinstance(value, str) and value.lower() == "authorization":
+        return value
+    if isinstance(value, str) and value.lower() == "cookie":
+        raise ValueError("a token in a cookie goes under from_cookies, by the cookie's name")
+    return _header_name(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,8 +264,10 @@ def _workers(value: Any) -> Any:
 
 _NETWORK_SCHEMA: Final = {"type": "string", "examples": ["10.0.0.0/8", "fd00::/8"]}
 _FILE_SCHEMA: Final = {"type": "string", "minLength": 1}
+_HEADER_SCHEMA: Final = {"type": "string", "pattern": f"^{_HEADER_NAME.pattern}$"}
 
 File = Annotated[Path, BeforeValidator(_path), WithJsonSchema(_FILE_SCHEMA)]
+Directory = Annotated[Path, BeforeValidator(_path), WithJsonSchema(_FILE_SCHEMA), Words("directory")]
 LogPath = Annotated[str, BeforeValidator(_log_path), WithJsonSchema(_FILE_SCHEMA)]
 _ADDRESS_WRITER: Final = PlainSerializer(str, when_used="json", return_type=str)
 ListenAddress = Annotated[
@@ -249,11 +278,10 @@ EndpointAddress = Annotated[
 ]  # fmt: skip
 Network = Annotated[
     ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network), PlainSerializer(str, return_type=str, when_used="json"),
-    WithJsonSchema(_NETWORK_SCHEMA),
+    WithJsonSchema(_NETWORK_SCHEMA), Words("network"),
 ]  # fmt: skip
-HeaderName = Annotated[
-    str, BeforeValidator(_header_name), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9-]{0,63}$"})
-]
+HeaderName = Annotated[str, BeforeValidator(_header_name), WithJsonSchema(_HEADER_SCHEMA)]
+TokenField = Annotated[str, BeforeValidator(_token_field), WithJsonSchema(_HEADER_SCHEMA)]
 Label = Annotated[
     str, Spelling("[A-Za-z0-9][A-Za-z0-9_-]{0,62}", "a label starts with a letter or digit and has letters, digits, _ and - only, at most 63 of them")
 ]  # fmt: skip
@@ -276,4 +304,6 @@ Realm = Annotated[
     ),
 ]
 _WORKERS_SCHEMA: Final = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 1024}, {"const": "auto"}]}
-Workers = Annotated[int | Literal["auto"], BeforeValidator(_workers), WithJsonSchema(_WORKERS_SCHEMA)]
+Workers = Annotated[
+    int | Literal["auto"], BeforeValidator(_workers), WithJsonSchema(_WORKERS_SCHEMA), Words("number, 1 to 1024, or `auto`")
+]  # fmt: skip

@@ -4,63 +4,37 @@ Who is believed, with which keys, under which rules: the ``issuers`` section.
 Knows the shape of a policy; what a policy does to a token is the business of ``lbjwt.auth``.
 """
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import Field, StrictBool, StringConstraints, ValidationInfo, field_validator, model_validator
+from pydantic import Field, StrictBool, StringConstraints, ValidationInfo, field_validator
 
-from lbjwt.config.fields import Algorithm, ClaimName, File, ScopeToken, Seconds, Spelling, Text, is_hmac
-from lbjwt.config.places import FromCookie, FromHeader, FromParam
-from lbjwt.config.remote import Discovery, RemoteJwks, check_fetchable, is_loopback_url
-from lbjwt.config.section import Section, across, given
+from lbjwt.config.fields import (
+    Algorithm,
+    ClaimName,
+    File,
+    ScopeToken,
+    Seconds,
+    Spelling,
+    Text,
+    Words,
+    distinct,
+    is_hmac,
+)
+from lbjwt.config.places import FromCookie, FromHeader, FromParam, repeated
+from lbjwt.config.remote import PLAIN_HTTP, Discovery, KeyFetch, RemoteJwks
+from lbjwt.config.section import Fault, Section, across, given, several
+from lbjwt.config.tenants import Tenants
+from lbjwt.config.url import TENANT, check_fetchable, is_loopback_url
 
-__all__ = ["Issuer", "RemoteJwks", "Tenants", "is_loopback_url"]
+__all__ = ["KEY_SOURCES", "Issuer", "RemoteJwks", "Tenants", "is_loopback_url"]
 
 T = TypeVar("T")
 
-_KEY_SOURCES: Final = ("discovery", "jwks_file", "remote_jwks", "jwks", "pem_file", "pem", "secret_env", "secret_file")
-_SOURCES: Final = ", ".join(_KEY_SOURCES)
-_TENANT: Final = "{tenant}"
+KEY_SOURCES: Final = ("discovery", "jwks_file", "remote_jwks", "jwks", "pem_file", "pem", "secret_env", "secret_file")
+_SECRET_MEMBERS: Final = ("d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv")  # RFC 7518 §6, RFC 8037 §2, RFC 9964 §3
 
-Tenant = Annotated[str, Spelling("[A-Za-z0-9_.-]{1,128}", "a tenant is letters, digits, _ . and -")]
 EnvironmentName = Annotated[str, Spelling("[A-Za-z_][A-Za-z0-9_]{0,127}", "the name of an environment variable")]
-
-
-def _distinct(values: tuple[T, ...] | None) -> tuple[T, ...] | None:
-    for index, value in enumerate(values or ()):
-        if value in (values or ())[:index]:
-            raise ValueError(f'"{value}" stands in the list twice')
-    return values
-
-
-class Tenants(Section):
-    """What may stand for `{tenant}` in `issuer`: a list, or characters and a length. Closed on purpose: no patterns."""
-
-    names: Annotated[tuple[Tenant, ...], Field(min_length=1, max_length=1000)] | None = Field(
-        default=None, description="The tenants, each by its exact name."
-    )
-    characters: (
-        Annotated[
-            str, Spelling("[A-Za-z0-9_.-]{1,64}", "letters, digits, _ . and -, each listed, or ranges such as a-z")
-        ]
-        | None
-    ) = Field(
-        default=None,
-        description="Characters a tenant's name consists of, such as `0-9a-f-`: every such tenant is believed.",
-    )
-    max_length: int = Field(default=64, ge=1, le=128, strict=True, description="Longest name, with `characters`.")
-    max_tenants: int = Field(
-        default=1000,
-        ge=1,
-        le=100_000,
-        strict=True,
-        description="Most tenants seen, per worker, with `characters`; others are refused.",
-    )
-
-    @model_validator(mode="after")
-    def _one(self) -> "Tenants":
-        if (self.names is None) == (self.characters is None):
-            raise across("give names or characters")
-        return self
 
 
 class Issuer(Section):
@@ -92,13 +66,15 @@ class Issuer(Section):
     )
     discovery: Discovery | None = Field(
         default=None,
-        description="Find the keys by the issuer's name alone (OpenID Connect Discovery, RFC 8414). `{}` is enough. A key source: give exactly one.",
+        description="Find the keys by the issuer's name alone (OpenID Connect Discovery, RFC 8414). `{}` will do. A key source: give exactly one.",
     )
     jwks_file: File | None = Field(default=None, description="A file with a JWK Set, watched. A key source.")
     remote_jwks: RemoteJwks | None = Field(
         default=None, description="A JWK Set that is fetched and kept fresh. A key source."
     )
-    jwks: dict[str, Any] | None = Field(default=None, description="A JWK Set, written here. A key source.")
+    jwks: Annotated[dict[str, Any], Words("JWK Set")] | None = Field(
+        default=None, description="A JWK Set of public keys, written here. A key source."
+    )
     pem_file: File | None = Field(
         default=None, description="A file with a public key or certificate in PEM, watched. A key source."
     )
@@ -119,7 +95,9 @@ class Issuer(Section):
     require_expiration: StrictBool = Field(
         default=True, description="Refuse tokens without `exp`: they would be good forever."
     )
-    required_claims: tuple[ClaimName, ...] = Field(default=(), description="Claims a token must have, and not null.")
+    required_claims: Annotated[tuple[ClaimName, ...], Field(max_length=100)] = Field(
+        default=(), description="Claims a token must have, and not null."
+    )
     max_lifetime: Annotated[float, Seconds(1, 315_360_000)] | None = Field(
         default=None,
         description="Longest accepted `exp - iat`, such as `24h`; both claims are then required. Default: no limit.",
@@ -129,7 +107,8 @@ class Issuer(Section):
         description="Longest time since the user signed in (`auth_time`) or else the token was issued (`iat`). Default: no limit.",
     )
     typ: Text | None = Field(
-        default=None, description="Required `typ` header, such as `at+jwt` (RFC 9068 §2.1). Default: not looked at."
+        default=None,
+        description="Required `typ` header, such as `at+jwt` (RFC 9068 §2.1). Default: any but that of another kind of token, such as `logout+jwt`.",
     )
     access_token_profile: StrictBool = Field(
         default=False,
@@ -139,9 +118,13 @@ class Issuer(Section):
         default=(), description="Accepted `sub` claims. Default: every subject."
     )
     clients: Annotated[tuple[Text, ...], Field(max_length=10_000)] = Field(
-        default=(), description="Accepted clients, by `azp` or else `client_id`. Default: every client."
+        default=(), description="Accepted clients: `azp` and `client_id`, whichever are there. Default: every client."
     )
-    required_scopes: tuple[ScopeToken, ...] = Field(
+    refuse_sender_constrained: StrictBool = Field(
+        default=False,
+        description="Refuse tokens with `cnf`: they belong to the holder of a key, whose proof is not checked here (RFC 9449, RFC 8705).",
+    )
+    required_scopes: Annotated[tuple[ScopeToken, ...], Field(max_length=100)] = Field(
         default=(), description="Scopes a token must all have; without one the answer is 403 `insufficient_scope`."
     )
     allow_padding: StrictBool = Field(
@@ -161,28 +144,13 @@ class Issuer(Section):
     )
     from_subprotocol: StrictBool = Field(
         default=False,
+        validate_default=True,
         description="Take the token from `Sec-WebSocket-Protocol: bearer, <token>` or `base64url.bearer.…`, the one place a browser's WebSocket has.",
     )
 
     _no_repeats = field_validator(
-        "audiences",
-        "algorithms",
-        "required_claims",
-        "required_scopes",
-        "subjects",
-        "clients",
-        "from_headers",
-        "from_cookies",
-        "from_params",
-    )(_distinct)
-
-    @field_validator("tenants")
-    @classmethod
-    def _tenants_in_issuer(cls, tenants: Tenants | None, info: ValidationInfo) -> Tenants | None:
-        issuer = info.data.get("issuer")
-        if tenants is not None and (issuer is None or issuer.count(_TENANT) != 1):
-            raise across("tenants need {tenant} in issuer, once", "issuer")
-        return tenants
+        "audiences", "algorithms", "required_claims", "required_scopes", "subjects", "clients"
+    )(distinct)
 
     @field_validator("any_issuer")
     @classmethod
@@ -193,6 +161,18 @@ class Issuer(Section):
                 if anyone
                 else "give issuer, the exact iss claim (or say any_issuer: true)"
             )
+        issuer, tenants = info.data.get("issuer"), info.data.get("tenants", ...)
+        if issuer is None:
+            if isinstance(tenants, Tenants):
+                raise across(f"tenants need {TENANT} in issuer", "tenants", at_key=True)
+            return anyone
+        before, place, after = issuer.partition(TENANT)
+        if place and tenants is None:
+            raise across(f"{TENANT} in issuer needs tenants: which ones are there?", "issuer")
+        if not place and isinstance(tenants, Tenants):
+            raise across(f"tenants need {TENANT} in issuer", "issuer")
+        if place and (not before or set("{}") & set(before + after)):
+            raise across(f"{TENANT} stands in issuer once, behind something, and no other brace does", "issuer")
         return anyone
 
     @field_validator("any_audience")
@@ -206,12 +186,56 @@ class Issuer(Section):
             )
         return anyone
 
+    @field_validator("discovery")
+    @classmethod
+    def _where_to_look(cls, discovery: Discovery | None, info: ValidationInfo) -> Discovery | None:
+        issuer = info.data.get("issuer", ...)
+        if discovery is None or issuer is ...:
+            return discovery
+        if issuer is None:
+            raise across("discovery needs issuer: it is where the document is looked for", "discovery", at_key=True)
+        try:
+            check_fetchable(issuer)
+        except ValueError as error:
+            raise across(f"discovery starts from the issuer's name: {str(error).partition(';')[0]}", "issuer") from None
+        if "?" in issuer:
+            raise across("discovery starts from an issuer without a query (RFC 8414 §2)", "issuer")
+        if issuer.startswith("http:") and not discovery.allow_http and not is_loopback_url(issuer):
+            raise across(PLAIN_HTTP, "issuer")
+        _keys_by_name(info.data.get("tenants", ...))
+        return discovery
+
+    @field_validator("remote_jwks")
+    @classmethod
+    def _one_address_or_many(cls, remote: RemoteJwks | None, info: ValidationInfo) -> RemoteJwks | None:
+        if remote is not None and TENANT in remote.uri:
+            if info.data.get("tenants", ...) is None:
+                raise across(f"{TENANT} in the address of the keys needs tenants", "remote_jwks", "uri")
+            _keys_by_name(info.data.get("tenants", ...))
+        return remote
+
+    @field_validator("jwks")
+    @classmethod
+    def _public_keys(cls, jwks: dict[str, Any] | None) -> dict[str, Any] | None:
+        """What is written here is copied, printed and shared with the rest of the configuration."""
+        faults = list(_secrets_in(jwks or {}))
+        if faults:
+            raise several(faults)
+        return jwks
+
+    @field_validator("pem")
+    @classmethod
+    def _public_key(cls, pem: str | None) -> str | None:
+        if pem is not None and "PRIVATE KEY" in pem:
+            raise ValueError("is a private key; only the public one belongs here, and a secret nowhere into this file")
+        return pem
+
     @field_validator("secret_file")
     @classmethod
     def _one_key_source(cls, secret: T, info: ValidationInfo) -> T:
-        sources = [key for key in _KEY_SOURCES[:-1] if given(info, key)] + ["secret_file"] * (secret is not None)
+        sources = [key for key in KEY_SOURCES[:-1] if given(info, key)] + ["secret_file"] * (secret is not None)
         if not sources:
-            raise across(f"give the keys: one of {_SOURCES}")
+            raise across(f"give the keys: one of {', '.join(KEY_SOURCES)}")
         if len(sources) > 1:
             raise across(f"keys come from one source, but {' and '.join(sources)} are given", sources[-1])
         (source,) = sources
@@ -227,23 +251,39 @@ class Issuer(Section):
             raise across(f"HS algorithms need a secret, which {source} does not give; use secret_file", "algorithms")
         return secret
 
-    @model_validator(mode="after")
-    def _whole(self) -> "Issuer":
-        if self.discovery is not None:
-            if self.issuer is None:
-                raise across("discovery needs issuer: it is where the document is looked for", "discovery")
-            check_issuer_url(self.issuer, self.discovery.allow_http)
-        templated = self.remote_jwks is not None and _TENANT in self.remote_jwks.uri
-        by_name = self.tenants is not None and self.tenants.names is not None
-        if (templated or (self.discovery is not None and self.tenants is not None)) and not by_name:
-            raise across(
-                "keys for each tenant need tenants.names: an unknown tenant must not choose an address", "tenants"
+    @field_validator("access_token_profile")
+    @classmethod
+    def _whole_profile(cls, profile: bool, info: ValidationInfo) -> bool:
+        """RFC 9068 §4 leaves nothing of it to choice."""
+        switched = {"any_issuer": True, "any_audience": True, "require_expiration": False}
+        if profile:
+            faults = [
+                Fault((key,), f"access_token_profile checks what {key} gives up; keep one of the two")
+                for key, off in switched.items()
+                if info.data.get(key) is off
+            ]
+            faults += [Fault(("typ",), "access_token_profile says what typ must be")] * (
+                info.data.get("typ") is not None
             )
-        if self.issuer is not None and _TENANT in self.issuer and self.tenants is None:
-            raise across("{tenant} in issuer needs tenants", "issuer")
-        if self.access_token_profile and self.typ is not None:
-            raise across("access_token_profile says what typ must be", "typ")
-        return self
+            if faults:
+                raise several(faults)
+        return profile
+
+    @field_validator("from_headers", "from_cookies", "from_params")
+    @classmethod
+    def _places_differ(cls, places: Any, info: ValidationInfo) -> Any:
+        faults = list(repeated(str(info.field_name), places or ()))
+        if faults:
+            raise several(faults)
+        return places
+
+    @field_validator("from_subprotocol")
+    @classmethod
+    def _some_place(cls, subprotocol: bool, info: ValidationInfo) -> bool:
+        others = [info.data.get(key, ...) for key in ("from_cookies", "from_params")]
+        if info.data.get("from_headers", ...) == () and others == [(), ()] and not subprotocol:
+            raise across("no place is left where a token may be; remove from_headers for the usual one", "from_headers")
+        return subprotocol
 
     @property
     def headers(self) -> tuple[FromHeader, ...]:
@@ -253,16 +293,46 @@ class Issuer(Section):
         other = self.from_cookies or self.from_params or self.from_subprotocol
         return () if other else (FromHeader(name="Authorization"),)
 
+    @property
+    def places(self) -> frozenset[tuple[str, str]]:
+        """Where a token may stand, as pairs of kind and name; one request has at most one token in each."""
+        found = [("header", place.name.lower()) for place in self.headers]
+        found += [("cookie", place.name) for place in self.from_cookies]
+        found += [("parameter", place.name) for place in self.from_params]
+        return frozenset([*found, *[("subprotocol", "")] * self.from_subprotocol])
 
-def check_issuer_url(issuer: str, allow_http: bool) -> None:
-    """Raise when an issuer's name is not a URL that discovery may start from."""
-    try:
-        check_fetchable(issuer.replace(_TENANT, "tenant"))
-    except ValueError as error:
-        raise across(f"discovery starts from the issuer's name: {error}", "issuer") from None
-    if "?" in issuer:
-        raise across("discovery starts from an issuer without a query (RFC 8414 §2)", "issuer")
-    if issuer.startswith("http:") and not allow_http and not is_loopback_url(issuer):
+    @property
+    def key_source(self) -> str:
+        """The key that names where the keys come from."""
+        return next(key for key in KEY_SOURCES if getattr(self, key) is not None)
+
+    @property
+    def fetch(self) -> KeyFetch | None:
+        """How the keys are fetched; None when they are not."""
+        return self.discovery or self.remote_jwks
+
+    @property
+    def instances(self) -> int:
+        """How many issuers this one is to keys, counters and log: one, or one a tenant when each tenant has keys of its own."""
+        own_keys = self.discovery is not None or (self.remote_jwks is not None and TENANT in self.remote_jwks.uri)
+        names = self.tenants.names if self.tenants is not None else None
+        return len(names) if names is not None and own_keys else 1
+
+
+def _keys_by_name(tenants: Any) -> None:
+    """Raise when each tenant has an address of keys and the tenants are not known by name."""
+    if isinstance(tenants, Tenants) and tenants.names is None:
         raise across(
-            "plain http lets whoever is on the way choose the keys; use https (or say allow_http: true)", "issuer"
+            "keys of each tenant need tenants.names: a token must not choose the address of its keys",
+            "tenants",
+            at_key=True,
         )
+
+
+def _secrets_in(jwks: dict[str, Any]) -> Iterator[Fault]:
+    keys = jwks.get("keys")
+    for at, key in enumerate(keys if isinstance(keys, list) else ()):
+        for member in _SECRET_MEMBERS:
+            if isinstance(key, dict) and member in key:
+                sentence = "is the secret part of a key; only the public parts belong into this file"
+                yield Fault(("jwks", "keys", at, member), sentence, at_key=True)

@@ -11,11 +11,12 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, StrictBool, ValidationInfo, field_validator
 
 from lbjwt.config.address import Address
+from lbjwt.config.claim_header import ClaimHeader
 from lbjwt.config.fields import (
     Bytes,
+    Directory,
     EndpointAddress,
     File,
-    HeaderName,
     Label,
     ListenAddress,
     LogPath,
@@ -23,12 +24,12 @@ from lbjwt.config.fields import (
     Realm,
     Seconds,
     Workers,
-    fold_header_name,
 )  # fmt: skip
 from lbjwt.config.issuer import Issuer, RemoteJwks
+from lbjwt.config.relations import claim_header_faults, issuer_faults, route_faults
 from lbjwt.config.route import Route
-from lbjwt.config.rule import ClaimPath
-from lbjwt.config.section import Section, across, given
+from lbjwt.config.section import Section, across, several
+from lbjwt.units import format_size
 
 __all__ = [
     "AccessLog", "Address", "Admin", "ClaimHeader", "Cluster", "Configuration", "Endpoint", "FailLimit", "Issuer", "Limits", "Listener", "RemoteJwks",
@@ -126,37 +127,6 @@ class TokenCache(Section):
     )
 
 
-class ClaimHeader(Section):
-    """A claim that endpoints receive as a header. What clients send under the name, in any spelling, is removed."""
-
-    claim: ClaimPath | None = Field(
-        default=None,
-        description="The claim: its exact name, such as `sub`, or a list of names from the outside in. A dot is part of a name.",
-    )
-    payload: StrictBool = Field(
-        default=False,
-        validate_default=True,
-        description="The whole payload, base64url without padding, in place of `claim`.",
-    )
-    header: HeaderName = Field(description="Name of the request header, such as `X-Jwt-Sub`.")
-    style: Literal["auto", "comma", "json"] = Field(
-        default="auto",
-        description="`auto`: lists joined with commas, objects as JSON. `json`: lists as JSON too. `comma`: objects are refused.",
-    )
-    unrepresentable: Literal["encode", "refuse"] = Field(
-        default="encode",
-        description="What becomes of characters that a header cannot hold: percent-encoded, or the request is refused.",
-    )
-    issuer: Label | None = Field(default=None, description="Only from tokens of this issuer. Default: of every issuer.")
-
-    @field_validator("payload")
-    @classmethod
-    def _claim_or_payload(cls, payload: bool, info: ValidationInfo) -> bool:
-        if given(info, "claim") == payload:
-            raise across("give claim or payload: true, and not both")
-        return payload
-
-
 class Revocation(Section):
     """Tokens that are refused before they expire."""
 
@@ -211,7 +181,7 @@ class Limits(Section):
         description="Bytes of one claim as a header; a longer one refuses the token. Most servers take 8 KiB lines.",
     )
     max_identity_headers: Annotated[int, Bytes(64, 256 * _KIB)] = Field(
-        default=8 * _KIB, description="Bytes of all claims as headers together."
+        default=8 * _KIB, validate_default=True, description="Bytes of all claims as headers together."
     )
     max_token: Annotated[int, Bytes(256, 64 * _KIB)] = Field(
         default=8 * _KIB, description="Bytes of a token, checked before anything of it is decoded."
@@ -229,6 +199,17 @@ class Limits(Section):
     max_requests_per_connection: int = Field(
         default=0, ge=0, le=1_000_000_000, strict=True, description="Requests on one client connection; 0 is no limit."
     )
+
+    @field_validator("max_identity_headers")
+    @classmethod
+    def _one_fits_all(cls, size: int, info: ValidationInfo) -> int:
+        one = info.data.get("max_identity_header")
+        if one is not None and size < one:
+            raise across(
+                f"max_identity_header is larger than max_identity_headers, which is {format_size(size)}",
+                "max_identity_header",
+            )
+        return size
 
     @field_validator("max_token")
     @classmethod
@@ -259,7 +240,7 @@ class Timeouts(Section):
 
 
 class Admin(Section):
-    """The admin door: `/livez`, `/readyz`, `/metrics`, `/status`. It asks for no password."""
+    """The admin door: `/livez`, `/readyz`, `/metrics`, `/status`, and `/revocations` with `revocation`. It asks for no password."""
 
     address: ListenAddress = Field(description="`HOST:PORT`; keep it on loopback or a management network.")
 
@@ -293,9 +274,10 @@ class Configuration(Section):
     fail_limit: FailLimit | None = Field(
         default=None, description="Answer 429 to addresses that fail too often. Default: no limit."
     )
-    state_directory: File | None = Field(
+    state_directory: Directory | None = Field(
         default=None,
-        description="A directory of lbjwt's own (0700) for the last good keys and the revocations, so that they survive a restart. Default: none survive.",
+        description="A directory of lbjwt's own (0700) for the last good keys and the revocations made at run time, so that both survive a restart. "
+        "Default: none survive.",
     )
     token_cache: TokenCache = Field(default=TokenCache(), description="Verified tokens that are remembered.")
     claim_to_headers: Annotated[tuple[ClaimHeader, ...], Field(max_length=64)] = Field(
@@ -340,20 +322,10 @@ class Configuration(Section):
 
     @field_validator("issuers")
     @classmethod
-    def _some_issuer(cls, issuers: dict[str, Issuer]) -> dict[str, Issuer]:
-        if not issuers:
-            raise ValueError("needs one issuer, under a label of your choice")
-        if len(issuers) > 100:
-            raise ValueError(f"at most 100 issuers, and here are {len(issuers)}")
-        seen: dict[str | None, str] = {}
-        for label, issuer in issuers.items():
-            if issuer.any_issuer and len(issuers) > 1:
-                raise ValueError(f"{label} says any_issuer, so no other issuer could ever be meant")
-            if issuer.issuer in seen:
-                raise ValueError(
-                    f"{label} and {seen[issuer.issuer]} have one issuer: a token would not say whose it is"
-                )
-            seen[issuer.issuer] = label
+    def _who_is_who(cls, issuers: dict[str, Issuer]) -> dict[str, Issuer]:
+        faults = list(issuer_faults(issuers))
+        if faults:
+            raise several(faults)
         return issuers
 
     @field_validator("clusters")
@@ -367,28 +339,16 @@ class Configuration(Section):
 
     @field_validator("routes")
     @classmethod
-    def _known_issuers(cls, routes: tuple[Route, ...], info: ValidationInfo) -> tuple[Route, ...]:
-        names: set[str] = set()
-        issuers = info.data.get("issuers")
-        for at, route in enumerate(routes):
-            if route.name in names:
-                raise ValueError(f"two routes are called {route.name}")
-            names.add(route.name)
-            for label in route.require.labels if route.require is not None else ():
-                if issuers is not None and label not in issuers:
-                    raise across(
-                        f"the route {route.name} requires the issuer {label}, which is not configured", f"routes.{at}"
-                    )
+    def _tell_apart(cls, routes: tuple[Route, ...], info: ValidationInfo) -> tuple[Route, ...]:
+        faults = list(route_faults(routes, info.data.get("issuers")))
+        if faults:
+            raise several(faults)
         return routes
 
     @field_validator("claim_to_headers")
     @classmethod
-    def _distinct_headers(cls, pairs: tuple[ClaimHeader, ...]) -> tuple[ClaimHeader, ...]:
-        """Two names that fold to one would be one header to some backends (CVE-2025-64484)."""
-        seen: dict[str, str] = {}
-        for pair in pairs:
-            folded = fold_header_name(pair.header)
-            if folded in seen:
-                raise ValueError(f"{pair.header} and {seen[folded]} are one header name to a backend")
-            seen[folded] = pair.header
+    def _one_writer(cls, pairs: tuple[ClaimHeader, ...], info: ValidationInfo) -> tuple[ClaimHeader, ...]:
+        faults = list(claim_header_faults(pairs, info.data.get("issuers"), info.data.get("routes")))
+        if faults:
+            raise several(faults)
         return pairs

@@ -2,19 +2,16 @@
 Where tokens stand in a request: the ``from_…`` keys of an issuer.
 """
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field, StrictBool
 
-from lbjwt.config.fields import Spelling
-from lbjwt.config.section import Section
+from lbjwt.config.fields import Spelling, TokenField
+from lbjwt.config.section import Fault, Section
 
-__all__ = ["FromCookie", "FromHeader", "FromParam"]
+__all__ = ["FromCookie", "FromHeader", "FromParam", "repeated"]
 
-FieldName = Annotated[
-    str,
-    Spelling("[A-Za-z][A-Za-z0-9-]{0,63}", "a field name starts with a letter and has letters, digits and hyphens only, at most 64 of them"),
-]  # fmt: skip
 Scheme = Annotated[str, Spelling("|[A-Za-z][A-Za-z0-9-]{0,31}", "a scheme is letters, digits and hyphens, or nothing")]
 CookieName = Annotated[
     str, Spelling("[A-Za-z0-9_.-]{1,64}", "a cookie name is letters, digits, dots, hyphens and underscores here")
@@ -27,7 +24,7 @@ ParamName = Annotated[
 class FromHeader(Section):
     """A request field that may hold the token."""
 
-    name: FieldName = Field(description="Name of the field, such as `Authorization`.")
+    name: TokenField = Field(description="Name of the field, such as `Authorization`.")
     scheme: Scheme = Field(
         default="Bearer", description="The word before the token, in any case; empty when the whole value is the token."
     )
@@ -50,3 +47,18 @@ class FromParam(Section):
     forward: StrictBool = Field(
         default=False, description="Pass the parameter on to endpoints; else it alone is cut out."
     )
+
+
+def repeated(key: str, places: tuple[FromHeader | FromCookie | FromParam, ...]) -> Iterator[Fault]:
+    """What stands twice in a list of places: between the two, nothing would say which rule holds."""
+    seen: dict[str, set[str]] = {}
+    for at, place in enumerate(places):
+        header = isinstance(place, FromHeader)
+        name = place.name.lower() if header else place.name
+        scheme = place.scheme.lower() if isinstance(place, FromHeader) else ""
+        before = seen.setdefault(name, set())
+        if scheme in before:
+            yield Fault((key, at, "name"), f"{place.name} stands in the list twice")
+        elif before and "" in (scheme, *before):
+            yield Fault((key, at, "name"), f"{place.name} cannot hold a token both with a scheme and without one")
+        before.add(scheme)

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from lbjwt import errors
-from lbjwt.config.section import ACROSS, Section
+from lbjwt.config.section import ACROSS, EMPTY, Section, keys_of
 
 __all__ = ["ConfigurationError", "KeyPath", "Problem", "describe", "key_path_text"]
 
@@ -23,12 +23,19 @@ KeyPath = tuple[str | int, ...]
 
 # What people call things in other programs, and what they are called here.
 _OTHER_WORDS: Final = {
-    "address": "uri", "audience": "audiences", "backend": "clusters", "backends": "endpoints", "bind": "listeners", "cache": "token_cache",
-    "cert": "certificate", "certificate_file": "certificate", "cluster": "clusters", "forward": "forward_token", "frontends": "listeners",
-    "host": "address", "iss": "issuer", "jwks": "jwks_file", "jwks_uri": "remote_jwks", "jwks_url": "remote_jwks", "key": "private_key",
-    "key_file": "private_key", "leeway": "clock_skew", "listen": "listeners", "listener": "listeners", "local_jwks": "jwks_file",
-    "name": "header", "providers": "issuers", "public_key": "pem_file", "scopes": "required_scopes", "secret": "secret_file",
-    "servers": "endpoints", "ssl": "tls", "upstreams": "clusters", "url": "uri",
+    "address": "uri", "allow_anonymous": "allow_missing", "allow_missing_or_failed": "allow_missing", "anonymous": "public",
+    "audience": "audiences", "backend": "clusters", "backends": "endpoints", "bind": "listeners", "blacklist": "revocation",
+    "blocklist": "revocation", "cache": "token_cache", "cert": "certificate", "certificate_file": "certificate",
+    "claims_to_headers": "claim_to_headers", "cluster": "clusters", "cookies": "from_cookies", "denylist": "revocation",
+    "discovery_url": "discovery", "dry_run": "report_only", "eq": "equals", "forward": "forward_token", "frontends": "listeners",
+    "gt": "more_than", "gte": "at_least", "headers": "from_headers", "host": "address", "includes": "contains", "iss": "issuer",
+    "jwks_uri": "remote_jwks", "jwks_url": "remote_jwks", "key": "private_key", "key_file": "private_key", "leeway": "clock_skew",
+    "listen": "listeners", "listener": "listeners", "local_jwks": "jwks_file", "lt": "less_than", "lte": "at_most", "name": "header",
+    "none": "not", "oidc": "discovery", "openid": "discovery", "optional": "allow_missing", "params": "from_params", "paths": "routes",
+    "policies": "routes", "providers": "issuers", "public_key": "pem_file", "query": "from_params", "rate_limit": "fail_limit",
+    "revocations": "revocation", "roles": "rules", "scope": "scopes", "scopes": "required_scopes", "secret": "secret_file",
+    "servers": "endpoints", "shadow": "report_only", "ssl": "tls", "starts_with": "prefix", "state_dir": "state_directory",
+    "upstreams": "clusters", "url": "uri", "well_known": "discovery",
 }  # fmt: skip
 
 _SENTENCES: Final = {
@@ -50,7 +57,7 @@ _SENTENCES: Final = {
     "string_too_short": "must not be empty",
     "string_too_long": "must have at most {max_length} characters",
     "string_unicode": "must be Unicode text",
-    ACROSS: "{sentence}",
+    EMPTY: "{sentence}",
 }
 
 
@@ -99,10 +106,22 @@ def key_path_text(path: KeyPath) -> str:
 
 def describe(error: ValidationError, model: type[Section]) -> list[Problem]:
     """Turn everything pydantic found into problems, in pydantic's order."""
-    problems = [_problem(details, model) for details in error.errors(include_url=False) if not _is_echo(details)]
-    # A key that stands there misspelt is not told a second time as missing.
+    found = [details for details in error.errors(include_url=False) if not _is_echo(details)]
+    problems = [problem for details in found for problem in _problems(details, model)]
+    # A key that stands there misspelt is not told a second time as missing, be it by a rule between keys.
     misspelt = {(*problem.path[:-1], problem.suggestion) for problem in problems if problem.code == "unknown-key"}
-    return [problem for problem in problems if problem.code != "missing" or problem.path not in misspelt]
+    return [problem for problem in problems if not any(_is_missing(problem, path) for path in misspelt)]
+
+
+def _is_missing(problem: Problem, path: tuple[str | int | None, ...]) -> bool:
+    """True for a problem that says no more than that there is no key at the path."""
+    if problem.code == "missing":
+        return problem.path == path
+    return (
+        problem.code == "across"
+        and problem.path == path[:-1]
+        and re.search(rf"\b{path[-1]}\b", problem.message) is not None
+    )
 
 
 def _is_echo(details: ErrorDetails) -> bool:
@@ -113,21 +132,30 @@ def _is_echo(details: ErrorDetails) -> bool:
     )
 
 
+def _problems(details: ErrorDetails, model: type[Section]) -> Iterator[Problem]:
+    if details["type"] != ACROSS:
+        yield _problem(details, model)
+        return
+    holder: KeyPath = tuple(details["loc"])[:-1]
+    for fault in details["ctx"]["faults"]:
+        code = "invalid" if fault.place else "across"
+        yield Problem((*holder, *fault.place), fault.sentence, code=code, at_key=fault.at_key or not fault.place)
+
+
 def _problem(details: ErrorDetails, model: type[Section]) -> Problem:
     path: KeyPath = tuple(details["loc"])
     kind, given = details["type"], details["input"]
     context: dict[str, Any] = details.get("ctx", {})
     if path and path[-1] == "[key]":
         return Problem(path[:-1], _sentence(details), at_key=True)
-    if kind == ACROSS:
-        key = context["key"]
-        return Problem((*path[:-1], key) if key else path[:-1], _sentence(details), at_key=not key)
     if kind == "missing":
         return Problem(path, _sentence(details), code="missing", at_key=True)
     if kind == "extra_forbidden":
         return _unknown_key(path, model)
     if kind == "literal_error":
         return _unknown_word(path, given, re.findall(r"'([^']*)'", context["expected"]))
+    if kind == EMPTY:
+        return Problem(path, _sentence(details), at_key=True)
     if given is None and kind != "value_error":
         return Problem(path, "has no value; give it one or remove the key", at_key=True)
     message, suggestion = _sentence(details), None
@@ -156,7 +184,7 @@ def _unknown_key(path: KeyPath, model: type[Section]) -> Problem:
     """An unknown key, with the one that was likely meant, or the place where such a key belongs."""
     key = str(path[-1])
     section = _section_at(model, path[:-1])
-    known = list(section.model_fields) if section is not None else []
+    known = list(keys_of(section)) if section is not None else []
     likely = difflib.get_close_matches(key.lower().replace("-", "_"), known, 1, 0.7)
     other = _OTHER_WORDS.get(key.lower().replace("-", "_"))
     if not likely and other in known:
@@ -191,7 +219,7 @@ def _section_at(model: type[Section], path: KeyPath) -> type[Section] | None:
         if isinstance(step, int) or label_due or section is None:
             label_due = False
             continue
-        field = section.model_fields.get(step)
+        field = keys_of(section).get(step)
         if field is None:
             return None
         label_due = get_origin(field.annotation) is dict
@@ -199,14 +227,17 @@ def _section_at(model: type[Section], path: KeyPath) -> type[Section] | None:
     return section
 
 
-def _all_keys(model: type[Section], where: str = "") -> Iterator[tuple[str, str]]:
-    """Every key of the model with the place it belongs to, the outer ones first."""
-    yield from ((where, name) for name in model.model_fields)
-    for name, field in model.model_fields.items():
+def _all_keys(
+    model: type[Section], where: str = "", around: frozenset[type[Section]] = frozenset()
+) -> Iterator[tuple[str, str]]:
+    """Every key of the model with the place it belongs to, the outer ones first. A section inside itself, as rules are, is told once."""
+    keys = keys_of(model)
+    yield from ((where, name) for name in keys)
+    for name, field in keys.items():
         section = _section_in(field.annotation)
-        if section is not None:
+        if section is not None and section not in around:
             label = ".<label>" if get_origin(field.annotation) is dict else ""
-            yield from _all_keys(section, f"{where}.{name}{label}".removeprefix("."))
+            yield from _all_keys(section, f"{where}.{name}{label}".removeprefix("."), around | {section})
 
 
 def _printable(text: str) -> str:

@@ -12,9 +12,10 @@ from typing import Any, Final, Literal, Union, get_args, get_origin
 import annotated_types
 from pydantic.fields import FieldInfo
 
-from lbjwt.config.fields import Bytes, Seconds, Workers
+from lbjwt.config.fields import Bytes, Seconds, Words
 from lbjwt.config.model import Configuration
-from lbjwt.config.section import Section
+from lbjwt.config.rule import Rule
+from lbjwt.config.section import Section, keys_of
 from lbjwt.units import format_duration, format_size
 
 __all__ = ["BEGIN", "END", "render", "rewrite"]
@@ -53,10 +54,11 @@ def rewrite(page: str) -> str:
 def _section(section: type[Section], where: str, title: str) -> list[str]:
     rows = ["| key | value | default | meaning |", "| --- | --- | --- | --- |"]
     inner: list[str] = []
-    for name, field in section.model_fields.items():
+    # What must be given stands first: a section that shares keys with another has its own ones last.
+    for name, field in sorted(keys_of(section).items(), key=lambda item: not item[1].is_required()):
         rows.append(f"| `{name}` | {_value(field)} | {_default(field)} | {field.description} |")
         child = _child(field.annotation)
-        if child is not None:
+        if child is not None and not issubclass(section, child):
             step = {dict: ".<label>", tuple: "[]"}.get(_container(field.annotation), "")
             path = f"{where}.{name}{step}".removeprefix(".")
             inner += _section(child, path, f"`{path}`")
@@ -65,8 +67,6 @@ def _section(section: type[Section], where: str, title: str) -> list[str]:
 
 def _value(field: FieldInfo) -> str:
     """The kind of value and its bounds, in words."""
-    if field.annotation == Workers or field.annotation == (int | Literal["auto"]):
-        return "number, 1 to 1024, or `auto`"
     return _kind(field.annotation, field.metadata)
 
 
@@ -74,6 +74,8 @@ def _kind(annotation: Any, metadata: list[Any]) -> str:
     for mark in metadata:
         if isinstance(mark, Seconds):
             return f"duration, {format_duration(mark.least)} to {format_duration(mark.most)}"
+        if isinstance(mark, Words):
+            return mark.text
         if isinstance(mark, Bytes):
             return f"size, {format_size(mark.least)} to {format_size(mark.most)}"
     arguments = [argument for argument in get_args(annotation) if argument is not type(None) and argument is not ...]
@@ -85,11 +87,11 @@ def _kind(annotation: Any, metadata: list[Any]) -> str:
     if origin is dict:
         return f"label: {_kind(arguments[1], [])}"
     if isinstance(annotation, type) and issubclass(annotation, Section):
-        return "mapping"
+        return "rule" if issubclass(annotation, Rule) else "mapping"
     if hasattr(annotation, "__metadata__"):
         return _kind(annotation.__origin__, list(annotation.__metadata__))
     if origin in (Union, types.UnionType):
-        return "network" if len(arguments) > 1 else _kind(arguments[0], metadata)
+        return _kind(arguments[0], metadata)
     low = next((mark.ge for mark in metadata if isinstance(mark, annotated_types.Ge)), None)
     high = next((mark.le for mark in metadata if isinstance(mark, annotated_types.Le)), None)
     name = _NAMES.get(getattr(annotation, "__name__", ""), "text")
@@ -100,7 +102,7 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
-    if value is None or value == () or isinstance(value, Section):
+    if value is None or value in ((), {}) or isinstance(value, Section):
         return "–"
     kind = _value(field)
     if isinstance(value, bool):
@@ -116,7 +118,11 @@ def _default(field: FieldInfo) -> str:
 
 
 def _container(annotation: Any) -> Any:
-    return _container(annotation.__origin__) if hasattr(annotation, "__metadata__") else get_origin(annotation)
+    if hasattr(annotation, "__metadata__"):
+        return _container(annotation.__origin__)
+    if get_origin(annotation) in (Union, types.UnionType):
+        return _container(get_args(annotation)[0])
+    return get_origin(annotation)
 
 
 def _child(annotation: Any) -> type[Section] | None:

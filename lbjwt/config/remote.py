@@ -4,49 +4,20 @@ Keys that are fetched: from a JWKS URL, or by discovery from the issuer alone.
 Knows what a legal fetch is; when and how one happens is the business of ``lbjwt.jwks``.
 """
 
-import ipaddress
-from typing import Annotated
-from urllib.parse import urlsplit
+from typing import Annotated, Final
 
 from pydantic import Field, StrictBool, ValidationInfo, field_validator
 
 from lbjwt.config.fields import Bytes, File, Seconds, Text
 from lbjwt.config.section import Section, across, given
+from lbjwt.config.url import check_fetchable, is_loopback_url
 
-__all__ = ["Discovery", "KeyFetch", "RemoteJwks", "check_fetchable", "is_loopback_url"]
+__all__ = ["Discovery", "KeyFetch", "RemoteJwks"]
 
+PLAIN_HTTP: Final = "plain http lets whoever is on the way choose the keys; use https (or say allow_http: true)"
 
-def is_loopback_url(uri: str) -> bool:
-    """True when the URL's host is this machine."""
-    host = urlsplit(uri).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def check_fetchable(uri: str) -> str:
-    """Only http and https, no credentials in a file that people copy around, and not the metadata services of link-local addresses."""
-    try:
-        parts = urlsplit(uri)
-        parts.port  # noqa: B018 - raises for a bad port
-    except ValueError:
-        raise ValueError("not a URL") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be an https URL; a file goes under jwks_file")
-    if not uri.isascii() or not uri.isprintable() or " " in uri:
-        raise ValueError("a URL has visible ASCII characters only")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("must not hold a user name or a password")
-    if parts.fragment:
-        raise ValueError("must not have a fragment")
-    try:
-        link_local = ipaddress.ip_address(parts.hostname).is_link_local
-    except ValueError:
-        link_local = False
-    if link_local:
-        raise ValueError("link-local addresses are not fetched from: cloud metadata lives there")
-    return uri
+_FLOOR: Final = 60.0
+_CEILING: Final = 3_600.0
 
 
 class KeyFetch(Section):
@@ -69,7 +40,7 @@ class KeyFetch(Section):
         default=10.0,
         description="Least time between two fetches that unknown key ids cause, however many there are. A new key is accepted within it.",
     )
-    max_stale: Annotated[float, Seconds(0, 604_800)] = Field(
+    max_stale: Annotated[float, Seconds(1, 604_800)] = Field(
         default=86_400.0,
         description="How long keys are believed after the last good fetch, through every failure; then 503 with `Retry-After`.",
     )
@@ -98,23 +69,58 @@ class KeyFetch(Section):
     )
     allow_http: StrictBool = Field(
         default=False,
+        validate_default=True,
         description="Allow plain `http` off loopback. Whoever can change the answer on its way can sign any token.",
     )
 
+    @field_validator("min_refresh")
+    @classmethod
+    def _floor(cls, least: float | None, info: ValidationInfo) -> float | None:
+        interval = info.data.get("refresh_interval")
+        if least is not None and interval is not None and least > interval:
+            raise ValueError("is longer than refresh_interval, which would never be kept")
+        return least
+
     @field_validator("max_refresh")
     @classmethod
-    def _floor_below_ceiling(cls, most: float | None, info: ValidationInfo) -> float | None:
-        least = info.data.get("min_refresh")
-        if least is not None and most is not None and least > most:
-            raise across("min_refresh is longer than max_refresh", "min_refresh")
+    def _ceiling(cls, most: float | None, info: ValidationInfo) -> float | None:
+        interval = info.data.get("refresh_interval")
+        if most is not None and interval is not None and most < interval:
+            raise ValueError("is shorter than refresh_interval, which would never be reached")
         return most
 
     @field_validator("client_key")
     @classmethod
     def _certificate_with_key(cls, key: object, info: ValidationInfo) -> object:
         if given(info, "client_certificate") != (key is not None):
-            raise across("client_certificate and client_key go together")
+            raise across(
+                "client_certificate and client_key go together",
+                "client_key" if key is not None else "client_certificate",
+                at_key=True,
+            )
         return key
+
+    @field_validator("allow_http")
+    @classmethod
+    def _keys_outlast_a_fetch(cls, allow: bool, info: ValidationInfo) -> bool:
+        """A rule of two earlier keys; the last key of all reports it, because a duration's default is not validated."""
+        interval, stale = info.data.get("refresh_interval"), info.data.get("max_stale")
+        if interval is not None and stale is not None and stale < interval:
+            raise across(
+                "max_stale is shorter than refresh_interval: keys would be withdrawn between two good fetches",
+                "max_stale",
+            )
+        return allow
+
+    @property
+    def shortest_interval(self) -> float:
+        """Seconds between two fetches at least, whatever an answer says: ``min_refresh`` or its default."""
+        return min(_FLOOR, self.refresh_interval) if self.min_refresh is None else self.min_refresh
+
+    @property
+    def longest_interval(self) -> float:
+        """Seconds between two fetches at most, whatever an answer says: ``max_refresh`` or its default."""
+        return max(_CEILING, self.refresh_interval) if self.max_refresh is None else self.max_refresh
 
 
 class RemoteJwks(KeyFetch):
@@ -131,13 +137,9 @@ class RemoteJwks(KeyFetch):
     @classmethod
     def _plain_http(cls, uri: str, info: ValidationInfo) -> str:
         if uri.startswith("http:") and not info.data.get("allow_http", True) and not is_loopback_url(uri):
-            raise ValueError(
-                "plain http lets whoever is on the way choose the keys; use https (or say allow_http: true)"
-            )
+            raise ValueError(PLAIN_HTTP)
         return uri
 
 
 class Discovery(KeyFetch):
-    """
-    The JWKS URL is found by the issuer's name alone: OpenID Connect Discovery, then RFC 8414. The document's own `issuer` must be the configured one, exactly.
-    """
+    """Keys are found by the issuer's name alone: OpenID Connect Discovery, then RFC 8414. The document must name the very issuer."""

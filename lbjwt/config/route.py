@@ -5,29 +5,33 @@ Knows the shape. How a path is read is the business of ``lbjwt.routing``, what a
 """
 
 import re
-from typing import Annotated, Any, Final, Literal
+from http import HTTPStatus
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    StrictBool,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, ValidationInfo, field_validator
 
-from lbjwt.config.fields import Label, ScopeToken, Seconds, Text
-from lbjwt.config.remote import check_fetchable
+from lbjwt.config.fields import Label, ScopeToken, Seconds, Text, Words, distinct
 from lbjwt.config.rule import RouteRule
-from lbjwt.config.section import Section, across
+from lbjwt.config.section import Fault, Section, across, given, several
+from lbjwt.config.url import check_identifier, check_url
 
 __all__ = ["Refusals", "Require", "Resource", "Route", "Scopes"]
 
-_HOST: Final = re.compile(
-    r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*|\[[0-9a-f:.]+\]|[0-9.]+"
-)
-_PATH: Final = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/-]*")
-METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+T = TypeVar("T")
+
+_LABEL: Final = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST: Final = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*", re.ASCII)
+_PATH: Final = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,=:@/-]|%[0-9A-F]{2})*", re.ASCII)
+_UNRESERVED: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")  # RFC 3986 §2.3
+_AMBIGUOUS: Final = frozenset(b"/\\%;?#\x7f") | frozenset(range(32))
+_REDIRECT: Final = re.compile(r"/(?!/)[A-Za-z0-9._~:/?#@!$&'()*+,;=%\[\]-]*", re.ASCII)
+_URL_PLACE: Final = "{url}"
+_RULES: Final = 1000  # comparisons of one route: each costs every token
+
+REFUSED: Final = (400, 401, 403, 429, 503)
+"""The statuses of refusals, before ``statuses`` changes one."""
+# Their answers need a field that lbjwt would have to make up: Allow, Proxy-Authenticate, Upgrade (RFC 9110 §15.5).
+_STATUSES: Final = {status.value for status in HTTPStatus if status.value >= 400} - {405, 407, 426}
 
 
 def _host(value: Any) -> str:
@@ -35,28 +39,44 @@ def _host(value: Any) -> str:
         raise ValueError("a host is text")
     host = value.lower()
     if not _HOST.fullmatch(host) or len(host) > 255:
-        raise ValueError(
-            "a host is a name such as api.example, *.example for all below it, or an address, without a port"
-        )
+        raise ValueError("a host is a name such as api.example, or *.example for all below it, without a port")
     return host
 
 
 def _path(value: str) -> str:
+    """Only what a request's path can be once it is canonical; the rest would never match."""
     if not _PATH.fullmatch(value) or len(value) > 1024:
-        raise ValueError("a path begins with / and has no escapes, spaces, ? or #")
+        raise ValueError("a path begins with / and has no spaces, ?, # or ;, and escapes are %XX in capitals")
+    escaped = {int(byte, 16) for byte in re.findall("%(..)", value)}
+    if escaped & _UNRESERVED:
+        raise ValueError("requests are matched after letters, digits and - . _ ~ are unescaped: write them plain")
+    if escaped & _AMBIGUOUS:
+        raise ValueError(
+            "an escaped / ; ? # % backslash or control character is refused or read differently by different servers"
+        )
     if "//" in value or any(step in (".", "..") for step in value.split("/")):
         raise ValueError("requests are matched after //, . and .. are resolved, so this would never match")
+    if any(step.endswith((".", "%20")) for step in value.split("/")):
+        raise ValueError("a dot or a space at the end of a step is read differently by different servers")
+    return value
+
+
+def _prefix(value: str) -> str:
+    if len(value) > 1 and value.endswith("/"):
+        raise ValueError(f'a prefix is whole steps without a slash at its end; did you mean "{value.rstrip("/")}"?')
     return value
 
 
 Host = Annotated[str, BeforeValidator(_host)]
-Path = Annotated[str, AfterValidator(_path)]
-Status = Annotated[int, Field(ge=400, le=599, strict=True)]
+Path = Annotated[str, AfterValidator(_path), Words("text")]
 
 
-def _key(value: Any) -> Any:
+def _status_key(value: Any) -> Any:
     """The keys of a mapping are text in every document."""
     return int(value) if isinstance(value, str) and re.fullmatch("[0-9]{3}", value) else value
+
+
+StatusKey = Annotated[StrictInt, BeforeValidator(_status_key)]
 
 
 class Require(Section):
@@ -67,23 +87,33 @@ class Require(Section):
         default=None, description="Labels: a token of one of these issuers."
     )
     all_of: Annotated[tuple[Label, ...], Field(min_length=2, max_length=4)] | None = Field(
-        default=None, description="Labels: a token of each of these issuers, each in places of its own."
+        default=None,
+        validate_default=True,
+        description="Labels: a token of each of these issuers, each in places of its own.",
     )
 
-    @model_validator(mode="after")
-    def _one(self) -> "Require":
-        said = [key for key in ("issuer", "any_of", "all_of") if getattr(self, key) is not None]
+    _no_repeats = field_validator("any_of", "all_of")(distinct)
+
+    @field_validator("all_of")
+    @classmethod
+    def _one(cls, every: T, info: ValidationInfo) -> T:
+        said = [key for key in ("issuer", "any_of") if given(info, key)] + ["all_of"] * (every is not None)
         if len(said) != 1:
             raise across("give one of issuer, any_of, all_of")
-        labels = self.labels
-        if len(set(labels)) != len(labels):
-            raise across("an issuer stands here twice", said[0])
-        return self
+        return every
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels, whichever key holds them."""
         return (self.issuer,) if self.issuer is not None else self.any_of or self.all_of or ()
+
+    @property
+    def places(self) -> list[tuple[tuple[str | int, ...], str]]:
+        """Each label with the place where it stands."""
+        if self.issuer is not None:
+            return [(("issuer",), self.issuer)]
+        key = "any_of" if self.any_of is not None else "all_of"
+        return [((key, at), label) for at, label in enumerate(self.labels)]
 
 
 class Scopes(Section):
@@ -93,6 +123,8 @@ class Scopes(Section):
     any: Annotated[tuple[ScopeToken, ...], Field(max_length=100)] = Field(
         default=(), description="At least one of these."
     )
+
+    _no_repeats = field_validator("all", "any")(distinct)
 
 
 class Refusals(Section):
@@ -104,21 +136,48 @@ class Refusals(Section):
     expose_reason: StrictBool = Field(
         default=False, description="Tell the client the reason's name: a help to developers, and to attackers."
     )
-    statuses: dict[Annotated[Status, BeforeValidator(_key)], Status] = Field(
-        default={}, description="Other status codes: `{401: 404}` hides that there is anything here."
+    statuses: Annotated[dict[StatusKey, StrictInt], Words("status: status")] = Field(
+        default={},
+        description="Other status codes for 400, 401, 403, 429 and 503: `{401: 404}` hides that there is anything here.",
     )
     redirect: Text | None = Field(
         default=None,
-        description="Where browsers without a token are sent (302), such as `https://login.example/?return={url}`; `{url}` is the URL they asked for.",
+        description="Where browsers without a good token are sent (302): a URL or a path, such as `https://login.example/?return={url}`; "
+        "`{url}` is the URL they asked for.",
     )
+
+    @field_validator("statuses")
+    @classmethod
+    def _truthful(cls, statuses: dict[int, int]) -> dict[int, int]:
+        faults: list[Fault] = []
+        for told, status in statuses.items():
+            place = ("statuses", str(told))
+            if told not in REFUSED:
+                faults.append(
+                    Fault(place, "no refusal has this status; they have 400, 401, 403, 429 and 503", at_key=True)
+                )
+            elif status not in _STATUSES:
+                faults.append(
+                    Fault(place, "a refusal has a status that says who failed, 4xx or 5xx, and needs no further field")
+                )
+            elif (told == 503 and status < 500) or (told in (429, 503) and status == 401):
+                faults.append(Fault(place, f"{told} cannot become {status}: it would blame a token that nobody judged"))
+        if faults:
+            raise several(faults)
+        return statuses
 
     @field_validator("redirect")
     @classmethod
     def _safe(cls, template: str | None) -> str | None:
-        if template is not None:
-            check_fetchable(template.replace("{url}", ""))
-            if template.count("{") != template.count("{url}") or template.partition("?")[0].count("{url}"):
-                raise ValueError("only {url} is replaced, and only in the query")
+        if template is None:
+            return None
+        before, place, after = template.partition(_URL_PLACE)
+        if set("{}") & set(before + after):
+            raise ValueError("{url} is replaced, once, and no other brace is a part of a URL")
+        if place and "?" not in before and "#" not in before:
+            raise ValueError("{url} stands behind ? only, or the client would choose where the browser goes")
+        if not _REDIRECT.fullmatch(before + after):
+            check_url((before + after).partition("#")[0])
         return template
 
 
@@ -132,12 +191,30 @@ class Resource(Section):
         default=(), description="Issuers to get a token from. Default: the `issuer` of those the route requires."
     )
     scopes_supported: Annotated[tuple[ScopeToken, ...], Field(max_length=100)] = Field(
-        default=(), description="Scopes a client may ask for. Default: those of the route."
+        default=(), description="Scopes a client may ask for. Default: those of the route and of its issuers."
     )
     name: Text | None = Field(default=None, description="A name for people.")
-    documentation: Text | None = Field(default=None, description="A URL for developers.")
+    documentation: Text | None = Field(default=None, description="The `https` URL of a page for developers.")
 
-    _url = field_validator("identifier")(staticmethod(check_fetchable))
+    _no_repeats = field_validator("authorization_servers", "scopes_supported")(distinct)
+
+    @field_validator("identifier", "documentation")
+    @classmethod
+    def _url(cls, url: str | None) -> str | None:
+        return url if url is None else check_identifier(url)
+
+    @field_validator("authorization_servers")
+    @classmethod
+    def _urls(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        faults: list[Fault] = []
+        for at, url in enumerate(urls):
+            try:
+                check_identifier(url)
+            except ValueError as error:
+                faults.append(Fault(("authorization_servers", at), str(error)))
+        if faults:
+            raise several(faults)
+        return urls
 
 
 class Route(Section):
@@ -150,9 +227,9 @@ class Route(Section):
     path: Path | None = Field(
         default=None, description="The exact path. One of `path` and `prefix`; without either, every path."
     )
-    prefix: Path | None = Field(
+    prefix: Annotated[Path, AfterValidator(_prefix)] | None = Field(
         default=None,
-        description="The beginning of the path, whole segments: `/api` is `/api` and `/api/x`, not `/apix`.",
+        description="The beginning of the path, whole steps: `/api` is `/api`, `/api/` and `/api/x`, not `/apix`.",
     )
     methods: Annotated[
         tuple[Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"], ...], Field(max_length=7)
@@ -171,7 +248,7 @@ class Route(Section):
         default=(), description="The `aud` claim must hold one of these, beside what its issuer asks for."
     )
     scopes: Scopes = Field(default=Scopes(), description="Scopes that open the route.")
-    rules: Annotated[tuple[RouteRule, ...], Field(max_length=100)] = Field(
+    rules: Annotated[tuple[RouteRule, ...], Field(max_length=64)] = Field(
         default=(), description="Rules on claims; all of them must hold."
     )
     report_only: StrictBool = Field(
@@ -187,12 +264,58 @@ class Route(Section):
     refusals: Refusals = Field(default=Refusals(), description="What refused clients get.")
     resource: Resource | None = Field(default=None, description="Serve protected resource metadata (RFC 9728).")
 
-    @model_validator(mode="after")
-    def _consistent(self) -> "Route":
-        if self.path is not None and self.prefix is not None:
-            raise across("give path or prefix, not both", "prefix")
-        if self.public:
-            for key in ("require", "allow_missing", "audiences", "scopes", "rules", "report_only", "resource"):
-                if key in self.model_fields_set and getattr(self, key) not in (None, False, ()):
-                    raise across(f"a public route asks for no token: {key} would never be looked at", key)
-        return self
+    _no_repeats = field_validator("hosts", "methods", "audiences")(distinct)
+
+    @field_validator("prefix")
+    @classmethod
+    def _path_or_prefix(cls, prefix: str | None, info: ValidationInfo) -> str | None:
+        if prefix is not None and given(info, "path"):
+            raise across("give path or prefix, not both", "prefix", at_key=True)
+        return prefix
+
+    @field_validator("require", "allow_missing", "audiences", "scopes", "rules", "report_only", "resource")
+    @classmethod
+    def _not_public(cls, value: T, info: ValidationInfo) -> T:
+        if info.data.get("public") is True and value not in (None, False, (), Scopes()):
+            key = str(info.field_name)
+            raise across(f"a public route asks for no token: {key} would never be looked at", key, at_key=True)
+        return value
+
+    @field_validator("allow_missing")
+    @classmethod
+    def _missing_of_several(cls, missing: bool, info: ValidationInfo) -> bool:
+        require = info.data.get("require")
+        if missing and isinstance(require, Require) and require.all_of is not None:
+            raise across("with all_of nobody could tell which of the tokens may be missing", "allow_missing")
+        return missing
+
+    @field_validator("rules")
+    @classmethod
+    def _distinct_names(cls, rules: tuple[RouteRule, ...]) -> tuple[RouteRule, ...]:
+        seen: set[str] = set()
+        faults: list[Fault] = []
+        for at, rule in enumerate(rules):
+            if rule.name in seen:
+                faults.append(Fault(("rules", at, "name"), f"two rules of the route are called {rule.name}"))
+            seen |= {rule.name} if rule.name is not None else set()
+        if sum(rule.size for rule in rules) > _RULES:
+            faults.append(Fault(("rules",), f"more than {_RULES} comparisons in one route", at_key=True))
+        if faults:
+            raise several(faults)
+        return rules
+
+    @field_validator("stream_grace")
+    @classmethod
+    def _grace_of_an_end(cls, grace: float, info: ValidationInfo) -> float:
+        if grace and info.data.get("end_streams") is False:
+            raise across("with end_streams: false nothing ends, so there is no grace", "stream_grace", at_key=True)
+        return grace
+
+    @property
+    def place(self) -> tuple[str, bool]:
+        """The path it is for, and whether that is the whole path; ("/", False) is every path."""
+        return (self.path, True) if self.path is not None else (self.prefix or "/", False)
+
+    def covers(self, method: str) -> bool:
+        """True when requests of the method are among its own."""
+        return not self.methods or method in self.methods or (method == "HEAD" and "GET" in self.methods)

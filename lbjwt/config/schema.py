@@ -9,6 +9,7 @@ from typing import Any, Final
 from pydantic.json_schema import GenerateJsonSchema
 
 from lbjwt.config.model import Configuration
+from lbjwt.config.relations import MAX_ISSUERS
 from lbjwt.units import DURATION_PATTERN, SIZE_PATTERN, format_duration, format_size
 
 __all__ = ["json_schema"]
@@ -30,7 +31,7 @@ def json_schema() -> dict[str, Any]:
         for key, rule in section["properties"].items():
             _write_default(rule)
             if section is schema and key in ("issuers", "clusters"):
-                rule.update(minProperties=1, maxProperties=1)
+                rule.update(minProperties=1, maxProperties=MAX_ISSUERS if key == "issuers" else 1)
     return {"$schema": DIALECT, **schema, "title": "lbjwt configuration"}
 
 

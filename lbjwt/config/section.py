@@ -2,32 +2,83 @@
 The base of every mapping of the configuration: frozen, no unknown key, and rules between keys that point at a place.
 
 A rule between keys is written as the validator of the last key it needs, so that it runs even when another key of the same mapping is wrong
-and all problems come out in one run. ``across`` makes the error that belongs to the whole mapping, or to another of its keys, instead.
+and all problems come out in one run. ``across`` makes the error that belongs to the whole mapping, or to another of its keys, instead; ``several``
+makes one error of many, because a validator can raise only once.
 """
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-__all__ = ["ACROSS", "Section", "across", "given"]
+__all__ = ["ACROSS", "EMPTY", "Fault", "Section", "across", "given", "keys_of", "several"]
 
 ACROSS = "lbjwt_across"
-"""The error type of a rule between keys: its place is the mapping that holds the reporting key, followed by ``ctx["key"]`` when that is not empty."""
+"""The error type of a rule between keys: ``ctx["faults"]`` has the faults, placed from the mapping that holds the reporting key."""
+
+EMPTY = "lbjwt_empty"
+"""The error type of a key that is to hold a mapping and has no value."""
 
 
 class Section(BaseModel):
     """One mapping of the configuration file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # A validation error is printed by whoever embeds lbjwt; what was given may be a secret in the wrong place.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _something_below(cls, value: Any, info: ValidationInfo) -> Any:
+        """``tls:`` with nothing below it would be no TLS, and ``revocation:`` no revocation: in a text that is hardly what was meant."""
+        if (
+            value is None
+            and info.context is not None
+            and _holds_section(cls.model_fields[str(info.field_name)].annotation)
+        ):
+            raise PydanticCustomError(
+                EMPTY, "{sentence}", {"sentence": "has nothing below it; write {} for the defaults, or remove the key"}
+            )
+        return value
 
 
-def across(message: str, key: str = "") -> PydanticCustomError:
-    """Return the error of a rule between keys, to be raised; ``key`` is the key to point at, the whole mapping when empty."""
-    return PydanticCustomError(ACROSS, "{sentence}", {"sentence": message, "key": key})
+class Fault(NamedTuple):
+    """
+    What a rule between keys has found.
+
+    ``place`` leads from the mapping to the value that is wrong, () for the mapping itself; ``at_key`` tells that the key of that value is meant,
+    as it is when the value is a mapping.
+    """
+
+    place: tuple[str | int, ...]
+    sentence: str
+    at_key: bool = False
+
+
+def _holds_section(annotation: Any) -> bool:
+    return any(isinstance(part, type) and issubclass(part, Section) for part in get_args(annotation))
+
+
+def across(message: str, *place: str | int, at_key: bool = False) -> PydanticCustomError:
+    """Return the error of a rule between keys, to be raised by the validator of a key; see ``Fault``."""
+    return several([Fault(place, message, at_key)])
+
+
+def several(faults: Iterable[Fault]) -> PydanticCustomError:
+    """Return one error that tells all the faults, at least one."""
+    found = list(faults)
+    return PydanticCustomError(
+        ACROSS, "{sentence}", {"sentence": "; ".join(fault.sentence for fault in found), "faults": found}
+    )
 
 
 def given(info: ValidationInfo, key: str) -> bool:
     """True when an earlier key has a value other than None, be it a wrong one (whose own problem is reported separately)."""
     value: Any = info.data.get(key, ...)
     return value is not None
+
+
+def keys_of(section: type[Section]) -> dict[str, FieldInfo]:
+    """The keys of a mapping as the file writes them."""
+    return {field.alias or name: field for name, field in section.model_fields.items()}

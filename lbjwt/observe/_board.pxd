@@ -45,6 +45,7 @@ cdef struct IssuerCounters:
 cdef struct SourceWords:
     # Of one remote key source; its writer is the process that fetches: the keeper, or the embedded one. They outlive a keeper.
     uint64_t version                             # moves when the stored document changed
+    uint64_t begun                               # attempts that began
     uint64_t attempts                            # that ended, with whatever result
     double not_before                            # monotonic seconds before which no unknown key id starts a fetch
     double last_success                          # seconds since the epoch; 0: never

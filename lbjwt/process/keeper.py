@@ -13,62 +13,25 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import uvloop
 
-from lbjwt.config.model import Configuration
 from lbjwt.errors import LbjwtError
-from lbjwt.observe._board import READY, Board
+from lbjwt.observe._board import READY
 from lbjwt.process.exits import FAILED, OK, WRONG_CONFIGURATION
 from lbjwt.process.loop import freeze, parent_gone, unless_stopped
+from lbjwt.process.service import Service, Services
+from lbjwt.process.services import services
 from lbjwt.process.shared import Shared, issuer_names
-from lbjwt.process.wakeups import Wakeups
 
 if TYPE_CHECKING:
-    from aiohttp import web
-
     from lbjwt.admin.server import AdminServer
 
-__all__ = ["Service", "Services", "main", "services"]
+__all__ = ["main"]
 
 log = logging.getLogger("lbjwt.keeper")
-
-
-class Service:
-    """One thing the keeper does. A service overrides what it needs."""
-
-    async def start(self) -> None:
-        """
-        Begin. Returns soon: what waits for a network is a task of the service's own.
-
-        Raises:
-            LbjwtError: It can never work as it is; the message says why.
-        """
-
-    async def stop(self) -> None:
-        """End. Called once, in the opposite order of the starts, also after a start that failed; has a quarter of a second."""
-
-    def poked(self) -> None:
-        """Some worker poked the keeper: look at the board. May come without a cause."""
-
-    def extend(self, app: "web.Application") -> None:
-        """Add pages to the admin door. Called before `start`; the door opens after all starts. Not called without a door."""
-
-    def describe(self) -> Mapping[str, Mapping[str, object]]:
-        """What ``/status`` tells besides the board: issuer name -> names and values, none of them secret."""
-        return {}
-
-
-Services = Callable[[Configuration, Board, Wakeups, Path | None], Iterable[Service]]
-"""Makes the services: configuration, board, eventfds, state directory (None when nothing needs one). Starts nothing."""
-
-
-def services(configuration: Configuration, board: Board, wakeups: Wakeups, directory: Path | None) -> list[Service]:
-    """Return what this configuration needs."""
-    return []
 
 
 def main(shared: Shared, services: Services = services) -> int:

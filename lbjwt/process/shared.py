@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from lbjwt.assembly.issuers import issuer_instances
 from lbjwt.config.model import Configuration
 from lbjwt.observe._board import Board
 from lbjwt.observe._offenders import Offenders
@@ -46,20 +47,8 @@ def state_needed(configuration: Configuration) -> bool:
 
 
 def issuer_names(configuration: Configuration) -> tuple[str, ...]:
-    """
-    The name of every issuer index, in its order.
-
-    An issuer with a list of tenants and keys for each of them is one for each tenant, ``label/tenant``.
-    """
-    names: list[str] = []
-    for label, issuer in configuration.issuers.items():
-        remote = issuer.remote_jwks
-        apart = issuer.discovery is not None or (remote is not None and "{tenant}" in remote.uri)
-        if apart and issuer.tenants is not None and issuer.tenants.names:
-            names += [f"{label}/{tenant}" for tenant in issuer.tenants.names]
-        else:
-            names.append(label)
-    return tuple(names)
+    """The name of every issuer index, in its order."""
+    return tuple(instance.name for instance in issuer_instances(configuration))
 
 
 def new_offenders(configuration: Configuration, workers: int) -> Offenders | None:

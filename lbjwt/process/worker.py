@@ -16,6 +16,7 @@ import uvloop
 from lbjwt.errors import LbjwtError
 from lbjwt.observe._access_log import AccessLog
 from lbjwt.process.exits import FAILED, OK, WRONG_CONFIGURATION
+from lbjwt.process.link import WorkerLink
 from lbjwt.process.loop import freeze, parent_gone, unless_stopped
 from lbjwt.process.shared import Shared
 from lbjwt.service import LoadBalancer
@@ -52,11 +53,17 @@ class _Worker:
                 if configuration.access_log is not None:
                     self._access_log = AccessLog(configuration.access_log.path, self._shared.board)
                     stack.callback(self._access_log.close)
+                shared = self._shared
+                keeper = None
+                if shared.wakeups is not None and shared.directory is not None:
+                    keeper = WorkerLink(shared.wakeups, self._slot, shared.directory)
                 balancer = LoadBalancer(
                     configuration,
-                    sockets=self._shared.bindings.slots[self._slot],
-                    board=self._shared.board,
+                    sockets=shared.bindings.slots[self._slot],
+                    board=shared.board,
                     access_log=self._access_log,
+                    offenders=shared.offenders,
+                    keeper=keeper,
                 )
                 stack.push_async_callback(balancer.stop)
                 started = await unless_stopped(balancer.start(), self._stop)

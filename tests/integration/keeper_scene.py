@@ -18,6 +18,7 @@ from lbjwt.config.model import Configuration
 from lbjwt.errors import LbjwtError
 from lbjwt.observe._board import DRAINING, READY
 from lbjwt.process import keeper
+from lbjwt.process.service import Service
 from lbjwt.process.supervisor import run
 
 
@@ -72,10 +73,10 @@ class Scene:
 
     def services(self, configuration, board, wakeups, directory):
         self.note("keepers", os.getpid(), directory)
-        return [Broken(self), Fetcher(self, board, wakeups), keeper.Service()]
+        return [Broken(self), Fetcher(self, board, wakeups), Service()]
 
 
-class Broken(keeper.Service):
+class Broken(Service):
     """Fails whenever it is poked."""
 
     def __init__(self, scene):
@@ -88,7 +89,7 @@ class Broken(keeper.Service):
         raise RuntimeError("poked once too often")
 
 
-class Fetcher(keeper.Service):
+class Fetcher(Service):
     """Moves the version of source 0 once for all wishes that came since, also while there was no keeper."""
 
     def __init__(self, scene, board, wakeups):

@@ -10,7 +10,8 @@ from lbjwt import Configuration, DenyReason
 from lbjwt.assembly import forwarding_trust, key_source, new_cluster, new_policy, new_verifier
 from lbjwt.config.load import load_text
 from lbjwt.jose.keyring import KeyRing
-from lbjwt.jwks.source import FileKeySource, RemoteKeySource
+from lbjwt.jwks.embedded import RemoteKeySource
+from lbjwt.jwks.source import FileKeySource
 from lbjwt.observe._board import Board
 
 BASE = """

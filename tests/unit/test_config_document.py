@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbjwt.config.document import MAX_BYTES, DocumentError, read
+from lbjwt.config.document import MAX_BYTES, MAX_NODES, DocumentError, read
 
 
 def faults(text: str) -> list[tuple[int, int, str]]:
@@ -114,7 +114,7 @@ def test_an_alias_bomb_is_refused_while_reading():
 
 def test_a_list_without_end_is_refused_while_reading():
     """Reading stops at the limit, not at the end of the file."""
-    assert faults("- a\n" * 100_000) == [(10_000, 3, "more than 10000 values, aliases expanded")]
+    assert faults("- a\n" * (MAX_NODES + 1)) == [(MAX_NODES, 3, f"more than {MAX_NODES} values, aliases expanded")]
 
 
 @given(st.text(alphabet=st.sampled_from("ab:- \n[]{}&*!|>'\"#,?%@`<~0.\t\\"), max_size=60))

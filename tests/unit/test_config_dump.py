@@ -116,6 +116,44 @@ clusters = st.fixed_dictionaries(
     },
 )
 labels = st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9_-]{0,5}\Z")
+scalars = texts | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(-1e9, 1e9)
+paths = texts | st.lists(texts, min_size=1, max_size=8)
+tests = st.tuples(
+    paths,
+    st.tuples(st.sampled_from(["equals", "contains"]), scalars)
+    | st.tuples(
+        st.sampled_from(["one_of", "contains_any", "contains_all"]),
+        st.lists(texts, min_size=1, max_size=3, unique=True),
+    )
+    | st.tuples(
+        st.sampled_from(["less_than", "at_most", "more_than", "at_least"]), st.integers(-9, 9) | st.floats(-1, 1)
+    )
+    | st.tuples(st.just("prefix"), texts)
+    | st.tuples(st.just("exists"), st.booleans()),
+).map(lambda test: {"claim": test[0], test[1][0]: test[1][1]})
+some_rules = st.recursive(
+    tests,
+    lambda inner: (
+        st.lists(inner, min_size=1, max_size=3).map(lambda rules: {"all": rules})
+        | st.lists(inner, min_size=1, max_size=3).map(lambda rules: {"any": rules})
+        | inner.map(lambda rule: {"not": rule})
+    ),
+    max_leaves=5,
+)
+routes = st.fixed_dictionaries(
+    {"name": labels, "rules": st.lists(some_rules, max_size=3)},
+    optional={
+        "hosts": st.just(["api.example", "*.api.example"]),
+        "prefix": st.sampled_from(["/", "/api", "/a%20b/~x"]),
+        "methods": st.lists(st.sampled_from(["GET", "PUT"]), unique=True),
+        "allow_missing": st.booleans(),
+        "scopes": st.fixed_dictionaries({}, optional={"all": st.just(["1", "null"]), "any": st.just(["a:b"])}),
+        "stream_grace": duration(0, 86_400_000),
+        "refusals": st.fixed_dictionaries(
+            {}, optional={"statuses": st.just({"401": 404}), "redirect": st.just("/login?to={url}")}
+        ),
+    },
+)
 documents = st.fixed_dictionaries(
     {
         "listeners": listeners,
@@ -126,7 +164,8 @@ documents = st.fixed_dictionaries(
         "token_cache": st.fixed_dictionaries(
             {}, optional={"max_bytes": size(0, 1 << 40), "max_entries": st.integers(0, 100)}
         ),
-        "claim_to_headers": st.lists(st.fixed_dictionaries({"claim": texts, "header": st.just("X-Claim")}), max_size=1),
+        "claim_to_headers": st.lists(st.fixed_dictionaries({"claim": paths, "header": st.just("X-Claim")}), max_size=1),
+        "routes": st.lists(routes, max_size=1),
         "forward_token": st.booleans(),
         "realm": st.sampled_from(["lbjwt", "a b", "1", "#x", "yes: no"]),
         "trusted_proxies": st.lists(st.sampled_from(["10.0.0.0/8", "fd00::/8", "192.0.2.1"])),
@@ -138,8 +177,8 @@ documents = st.fixed_dictionaries(
             {}, optional={"drain": duration(0, 3_600_000), "keep_alive": duration(0, 3_600_000)}
         ),
         "workers": st.just("auto") | st.integers(1, 1024),
-        "admin": st.none() | st.just({"address": "127.0.0.1:9900"}),
-        "access_log": st.none() | st.fixed_dictionaries({"path": st.just("-") | files}),
+        "admin": st.just({"address": "127.0.0.1:9900"}),
+        "access_log": st.fixed_dictionaries({"path": st.just("-") | files}),
     },
 )
 

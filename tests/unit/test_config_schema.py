@@ -12,7 +12,15 @@ from lbjwt.config.schema import json_schema
 
 SCHEMA = json_schema()
 EXAMPLES = [Path("examples/minimal.yaml"), Path("examples/full.yaml")]
-TYPES = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool, "null": type(None)}
+TYPES = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "integer": int,
+    "boolean": bool,
+    "number": int | float,
+    "null": type(None),
+}
 
 
 def accepts(rule: dict[str, Any], value: Any) -> bool:
@@ -24,7 +32,9 @@ def accepts(rule: dict[str, Any], value: Any) -> bool:
             case "$schema" | "$defs" | "title" | "description" | "default" | "examples" | "additionalProperties":
                 good = True
             case "type":
-                good = isinstance(value, TYPES[operand]) and (operand != "integer" or not isinstance(value, bool))
+                good = isinstance(value, TYPES[operand]) and (
+                    operand not in ("integer", "number") or not isinstance(value, bool)
+                )
             case "anyOf":
                 good = any(accepts(part, value) for part in operand)
             case "const":

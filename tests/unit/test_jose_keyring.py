@@ -34,6 +34,7 @@ def test_b10_bad_members_are_skipped_one_by_one():
         {"kty": "RSA", "n": "AQAB", "e": "AQAB"},
         {"kty": "EC", "crv": "P-256", "x": "AAAA", "y": "AAAA"},
         {"kty": "EC", "crv": "secp256k1", "x": "AAAA", "y": "AAAA"},
+        {name: value for name, value in jwk_of(private_key("ES256K")).items() if name != "alg"},
         {"kty": "OKP", "crv": "X25519", "x": "AAAA"},
         {},
         None,
@@ -203,6 +204,8 @@ def test_d4_a_changed_key_is_another_key(change: dict[str, Any]):
     grant, _ = one.gate.verify(text, NOW)
     assert grant is not None
     one.publish(ring({**GOOD, **change}))
+    refused, _ = one.gate.authorize(b"Bearer " + text, NOW, grant)
+    assert refused is None
     assert len(one.gate.cache) == 0
     assert one.gate.authorize(b"Bearer " + text, NOW, grant)[0] is None
 

@@ -45,7 +45,7 @@ def test_no_field_shares_memory_with_another():
     single = [name for name, value in totals.items() if isinstance(value, int) and name not in rows | {"revocations"}]
     assert len(single) >= 15
     for source in range(3):
-        for at, name in enumerate(("version", "attempts", "fetches", "failures")):
+        for at, name in enumerate(("version", "begun", "attempts", "fetches", "failures")):
             board.add_source(source, name, 40 * source + at)
         board.set_source_time(source, "not_before", source + 0.25)
         board.set_source_time(source, "last_success", source + 0.5)
@@ -79,7 +79,7 @@ def test_no_field_shares_memory_with_another():
         assert row["refusals"] == [3 * (1000 * issuer + at) for at in range(32)]
         assert row["reported"] == [3 * (7000 * issuer + at) for at in range(32)]
         assert row["accepted"] == 3 * (issuer + 5)
-        fetched = (40 * issuer + 2, 40 * issuer + 3) if issuer >= 0 else (0, 0)
+        fetched = (40 * issuer + 3, 40 * issuer + 4) if issuer >= 0 else (0, 0)
         assert row["key_fetches"] == 3 * (issuer + 11) + fetched[0]
         assert row["key_fetch_failures"] == 3 * (issuer + 17) + fetched[1]
         assert (row["keys"], row["keys_fetched_at"]) == ((70, 1.5) if issuer == 2 else (0, 0.0))
@@ -87,11 +87,12 @@ def test_no_field_shares_memory_with_another():
         assert board.wanted(source) == 3 * source + 3
         assert board.source_words(source) == {
             "version": 40 * source,
-            "attempts": 40 * source + 1,
+            "begun": 40 * source + 1,
+            "attempts": 40 * source + 2,
             "not_before": source + 0.25,
             "last_success": source + 0.5,
-            "fetches": 40 * source + 2,
-            "failures": 40 * source + 3,
+            "fetches": 40 * source + 3,
+            "failures": 40 * source + 4,
         }
     for endpoint in (0, 1):
         found = board.endpoint_totals(endpoint)

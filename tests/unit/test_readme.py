@@ -9,8 +9,9 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from lbjwt.cli.serve import serve
+from lbjwt.config.issuer import Tenants
 from lbjwt.config.load import examine_text
-from lbjwt.config.model import Cluster, Issuer, Limits, RemoteJwks, Timeouts, TokenCache
+from lbjwt.config.model import Cluster, FailLimit, Issuer, Limits, RemoteJwks, Revocation, Timeouts, TokenCache
 from lbjwt.units import parse_duration, parse_size
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -21,6 +22,9 @@ SECTIONS = {
     "clusters.*": Cluster,
     "issuers.*": Issuer,
     "issuers.*.remote_jwks": RemoteJwks,
+    "issuers.*.tenants": Tenants,
+    "revocation": Revocation,
+    "fail_limit": FailLimit,
 }
 
 

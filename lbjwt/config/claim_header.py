@@ -1,0 +1,53 @@
+"""
+Claims that endpoints receive as headers: the ``claim_to_headers`` section.
+
+Knows the shape; how a value is written so that nothing in it ends a line is the business of ``lbjwt.auth``.
+"""
+
+from typing import Literal
+
+from pydantic import Field, StrictBool, ValidationInfo, field_validator
+
+from lbjwt.config.fields import HeaderName, Label
+from lbjwt.config.rule import ClaimPath
+from lbjwt.config.section import Section, across, given
+
+__all__ = ["ClaimHeader"]
+
+
+class ClaimHeader(Section):
+    """A claim that endpoints receive as a header. What clients send under the name, in any spelling, is removed."""
+
+    claim: ClaimPath | None = Field(
+        default=None,
+        description="The claim: its exact name, such as `sub`, or a list of names from the outside in. A dot is part of a name.",
+    )
+    payload: StrictBool = Field(
+        default=False,
+        validate_default=True,
+        description="The whole payload, base64url without padding, in place of `claim`.",
+    )
+    header: HeaderName = Field(description="Name of the request header, such as `X-Jwt-Sub`.")
+    style: Literal["auto", "comma", "json"] = Field(
+        default="auto",
+        description="`auto`: lists joined with commas, objects as JSON. `json`: lists as JSON too. `comma`: objects are refused.",
+    )
+    unrepresentable: Literal["encode", "refuse"] = Field(
+        default="encode",
+        description="What becomes of characters that a header cannot hold: percent-encoded, or the request is refused.",
+    )
+    issuer: Label | None = Field(default=None, description="Only from tokens of this issuer. Default: of every issuer.")
+
+    @field_validator("payload")
+    @classmethod
+    def _claim_or_payload(cls, payload: bool, info: ValidationInfo) -> bool:
+        if given(info, "claim") == payload:
+            raise across("give claim or payload: true, and not both")
+        return payload
+
+    @field_validator("style", "unrepresentable")
+    @classmethod
+    def _of_a_claim(cls, word: str, info: ValidationInfo) -> str:
+        if info.data.get("payload") is True:
+            raise ValueError("is about the value of a claim; the payload is always base64url")
+        return word
