@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.harness.processes import PR_SET_PDEATHSIG, free_port, wait_for_port
-from tests.harness.procfs import Usage, children, is_alive, usage
+from tests.harness.procfs import Usage, children, is_alive, name_of, usage
 from tests.harness.tokens import TokenFactory
 
 READY_TIMEOUT = 15.0  # seconds
@@ -116,7 +116,7 @@ class Balancer:
     @property
     def workers(self) -> list[int]:
         """Pids of the workers; the process itself when it has no children."""
-        return children(self.pid) or [self.pid]
+        return [pid for pid in children(self.pid) if name_of(pid) != "lbjwt-keeper"] or [self.pid]
 
     @property
     def stderr(self) -> str:
