@@ -145,7 +145,7 @@ cdef class Gate:
     cdef dict _claims_of(self, bytes token)
     cdef Py_ssize_t _issuer_of(self, dict claims) except -2
     cdef bytes _unpadded(self, bytes token)
-    cdef void _note(self, object fault)
+    cdef void note(self, object fault)
 
 
 cdef DenyReason find_bearer(const char *value, Py_ssize_t size, const char **token, Py_ssize_t *length) noexcept

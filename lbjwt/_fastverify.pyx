@@ -450,7 +450,7 @@ cdef class Gate:
             if self.stands(grant, now):
                 return False
         except BaseException as fault:
-            self._note(fault)
+            self.note(fault)
         if grant.alive:
             self.cache._remove(grant)
         return True
@@ -509,7 +509,7 @@ cdef class Gate:
                 self.cache.insert(grant)
             return grant
         except BaseException as fault:   # a panic in a Rust extension is no Exception
-            self._note(fault)
+            self.note(fault)
             reason[0] = DenyReason.INTERNAL
             return None
 
@@ -536,6 +536,6 @@ cdef class Gate:
             pads += 1
         return token[:size]
 
-    cdef void _note(self, object fault):
+    cdef void note(self, object fault):
         self.faults += 1
         self.last_fault = type(fault).__name__

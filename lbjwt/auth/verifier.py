@@ -13,7 +13,8 @@ from typing import Any, Self
 from lbjwt._fastverify import DenyReason, Gate, Grant, GrantCache, Verification
 from lbjwt.auth._claims import PolicyRules
 from lbjwt.auth.header import compile_header_rules
-from lbjwt.auth.identity import compile_identity_headers
+from lbjwt.auth.identity import MAX_TOTAL, MAX_VALUE, IdentityHeader, compile_identity_headers
+from lbjwt.auth.issuer_pattern import IssuerPattern
 from lbjwt.auth.policy import IssuerPolicy
 from lbjwt.errors import ConfigurationError, TokenRefused
 from lbjwt.jose.keyring import KeyRing
@@ -32,10 +33,14 @@ class TrustedIssuer:
     Attributes:
         policy: Its rules.
         identity_headers: What of its claims endpoints receive; see `compile_identity_headers`.
+        max_identity_header: Bytes of one value.
+        max_identity_headers: Bytes of all lines together.
     """
 
     policy: IssuerPolicy
-    identity_headers: tuple[tuple[str, str], ...] = ()
+    identity_headers: tuple[IdentityHeader | tuple[str, str], ...] = ()
+    max_identity_header: int = MAX_VALUE
+    max_identity_headers: int = MAX_TOTAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,12 @@ class _Issuer:
         self.index = index
         self.policy = trusted.policy
         self.rules = PolicyRules(trusted.policy)
-        self.identity = compile_identity_headers(trusted.identity_headers)
+        self.identity = compile_identity_headers(
+            trusted.identity_headers,
+            issuer=index,
+            max_value=trusted.max_identity_header,
+            max_total=trusted.max_identity_headers,
+        )
         self.keys = keys
         self.revoked = revoked
 
@@ -110,14 +120,14 @@ class Verifier:
         keys: KeyRing | None,
         policy: IssuerPolicy,
         *,
-        identity_headers: Iterable[tuple[str, str]] = (),
+        identity_headers: Iterable[IdentityHeader | tuple[str, str]] = (),
         cache_bytes: int = 64 * 1024 * 1024,
         cache_entries: int = 1_000_000,
     ) -> None:
         """
         Args:
             keys: None until there are any; every token is refused with KEYS_UNAVAILABLE until `publish`.
-            identity_headers: (claim, header name) pairs for `Grant.identity_headers`.
+            identity_headers: For `Grant.identity_headers`; a pair is (claim, header name).
             cache_bytes: Memory for verified tokens; 0 remembers none.
             cache_entries: Greatest number of verified tokens; 0 remembers none.
 
@@ -182,19 +192,19 @@ class Verifier:
         cls,
         document: bytes | str | Mapping[str, Any],
         *,
-        issuer: str | None = None,
+        issuer: str | IssuerPattern | None = None,
         audiences: Iterable[str] | None = None,
         any_issuer: bool = False,
         any_audience: bool = False,
         algorithms: Iterable[str] | None = None,
-        identity_headers: Iterable[tuple[str, str]] = (),
+        identity_headers: Iterable[IdentityHeader | tuple[str, str]] = (),
         **policy: Any,
     ) -> Self:
         """
         A verifier with the keys of a JWK Set.
 
         Args:
-            issuer: The exact `iss`; needed unless any_issuer is said out loud.
+            issuer: The exact `iss`, or a pattern with a tenant in it; needed unless any_issuer is said out loud.
             audiences: Accepted members of `aud`; needed unless any_audience is said out loud.
             algorithms: None for what the keys say.
             policy: Further fields of IssuerPolicy.
@@ -211,12 +221,12 @@ class Verifier:
         cls,
         text: bytes | str,
         *,
-        issuer: str | None = None,
+        issuer: str | IssuerPattern | None = None,
         audiences: Iterable[str] | None = None,
         any_issuer: bool = False,
         any_audience: bool = False,
         algorithms: Iterable[str] | None = None,
-        identity_headers: Iterable[tuple[str, str]] = (),
+        identity_headers: Iterable[IdentityHeader | tuple[str, str]] = (),
         **policy: Any,
     ) -> Self:
         """
@@ -235,11 +245,11 @@ class Verifier:
         secret: bytes,
         *,
         algorithms: Iterable[str],
-        issuer: str | None = None,
+        issuer: str | IssuerPattern | None = None,
         audiences: Iterable[str] | None = None,
         any_issuer: bool = False,
         any_audience: bool = False,
-        identity_headers: Iterable[tuple[str, str]] = (),
+        identity_headers: Iterable[IdentityHeader | tuple[str, str]] = (),
         **policy: Any,
     ) -> Self:
         """
@@ -317,7 +327,7 @@ class Verifier:
 def _selection(policies: Sequence[IssuerPolicy]) -> Callable[[str], int]:
     """The function that finds the issuer of an `iss`: exact names first, patterns in their order."""
     exact: dict[str, int] = {}
-    patterns: list[tuple[Callable[[str], bool], int]] = []
+    patterns: list[tuple[IssuerPattern, int]] = []
     for index, policy in enumerate(policies):
         if policy.issuer is None:
             raise ConfigurationError("any issuer beside others: a token would not say whose it is")
@@ -326,13 +336,13 @@ def _selection(policies: Sequence[IssuerPolicy]) -> Callable[[str], int]:
                 raise ConfigurationError(f"two issuers are called {policy.issuer}")
             exact[policy.issuer] = index
         else:
-            patterns.append((policy.issuer.matches, index))
+            patterns.append((policy.issuer, index))
 
     def select(name: str) -> int:
         index = exact.get(name, -1)
         if index < 0:
-            for matches, candidate in patterns:
-                if matches(name):
+            for pattern, candidate in patterns:
+                if pattern.tenant_of(name) is not None:
                     return candidate
         return index
 
@@ -340,7 +350,7 @@ def _selection(policies: Sequence[IssuerPolicy]) -> Callable[[str], int]:
 
 
 def _policy(
-    issuer: str | None,
+    issuer: str | IssuerPattern | None,
     audiences: Iterable[str] | None,
     any_issuer: bool,
     any_audience: bool,

@@ -14,9 +14,11 @@ from lbjwt.config.fields import ALGORITHMS, is_hmac
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey, OKPKey, RSAKey
 
+    from lbjwt.cli.mldsa import MLDSAKey
+
 __all__ = ["keys"]
 
-_CURVES: Final = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521", "Ed448": "Ed448"}
+_CURVES: Final = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521", "ES256K": "secp256k1"}
 _RSA_BITS: Final = 3072  # NIST SP 800-57 part 1, table 2: 128 bits of security, as the curves have at least
 _SECRET_BYTES: Final = 64  # at least the length of every hash (RFC 7518 section 3.2)
 
@@ -71,7 +73,15 @@ def generate(algorithm: str, kid: str | None, form: str, out_dir: str) -> None:
     _write(Path(out_dir), {f"private.{form}": (private, 0o600), "jwks.json": (public, 0o644)})
 
 
-def _generate(algorithm: str) -> "ECKey | OKPKey | RSAKey":
+def _generate(algorithm: str) -> "ECKey | OKPKey | RSAKey | MLDSAKey":
+    if algorithm.startswith("ML-DSA"):
+        from lbjwt.cli.mldsa import MLDSAKey
+        from lbjwt.errors import KeyFormatError
+
+        try:
+            return MLDSAKey.generate(algorithm)
+        except KeyFormatError as error:
+            raise click.ClickException(str(error)) from None
     from joserfc.jwk import ECKey, OKPKey, RSAKey
 
     if algorithm.startswith("ES"):

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,11 +10,15 @@ from joserfc import jwt
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey, import_key
 
+from lbjwt.cli.mldsa import MLDSAKey
 from lbjwt.config.fields import is_hmac
+from lbjwt.errors import KeyFormatError
 
 __all__ = ["SigningError", "sign"]
 
-_OF_CURVE: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA", "Ed448": "EdDSA"}
+_OF_CURVE: Final = {
+    "P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "secp256k1": "ES256K", "Ed25519": "EdDSA", "Ed448": "EdDSA",
+}  # fmt: skip
 _LONGEST: Final = 1 << 16  # bytes of a key file
 _HASH_BYTES: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
 
@@ -28,7 +33,7 @@ def sign(path: Path, claims: dict[str, Any], *, algorithm: str | None, kid: str 
 
     Args:
         path: A private JWK, a private key in PEM, or, when the algorithm is an HMAC, any bytes.
-        algorithm: None for what the key says: its ``alg``, else RS256, the algorithm of its curve, or EdDSA.
+        algorithm: None for what the key says: its ``alg`` or kind, else RS256, the algorithm of its curve, or EdDSA.
         kid: Key id for the header; None for the key's own, if it has one.
 
     Raises:
@@ -47,6 +52,8 @@ def sign(path: Path, claims: dict[str, Any], *, algorithm: str | None, kid: str 
     if kid is not None or key.kid:
         header["kid"] = kid if kid is not None else str(key.kid)
     try:
+        if isinstance(key, MLDSAKey):
+            return key.sign(header, claims)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SecurityWarning)  # EdDSA is an old name, not a weak algorithm (RFC 9864)
             return jwt.encode(header, claims, key, algorithms=[chosen])
@@ -64,22 +71,31 @@ def _secret(path: Path, content: bytes, algorithm: str) -> OctKey:
     return OctKey.import_key(content)
 
 
-def _private(path: Path, content: bytes) -> RSAKey | ECKey | OKPKey:
+def _private(path: Path, content: bytes) -> RSAKey | ECKey | OKPKey | MLDSAKey:
     """Import the private key of a file; its text decides what it is, because the user of a command line knows where the file came from."""
+    pem = b"-----BEGIN" in content
     try:
+        text = content if pem else json.loads(content)
+        if isinstance(text, dict) and text.get("kty") == "AKP":
+            return MLDSAKey.from_jwk(text)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SecurityWarning)
-            key = import_key(content if b"-----BEGIN" in content else json.loads(content))
+            key = import_key(text)
+    except KeyFormatError as error:
+        raise SigningError(f"{path}: {error}") from None
     except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         key = None
     if isinstance(key, RSAKey | ECKey | OKPKey) and key.is_private:
         return key
+    if pem:
+        with suppress(KeyFormatError):
+            return MLDSAKey.from_pem(content)
     raise SigningError(
         f"{path} holds no private JWK and no unencrypted private key in PEM; for a secret, say --algorithm HS256"
     )
 
 
-def _algorithm(key: RSAKey | ECKey | OKPKey | OctKey) -> str:
+def _algorithm(key: RSAKey | ECKey | OKPKey | MLDSAKey | OctKey) -> str:
     if key.alg:
         return str(key.alg)
     return _OF_CURVE.get(key.curve_name, "ES256") if isinstance(key, ECKey | OKPKey) else "RS256"

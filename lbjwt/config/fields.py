@@ -35,9 +35,10 @@ __all__ = [
 ]  # fmt: skip
 
 Algorithm = Literal[
-    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519", "Ed448", "HS256", "HS384", "HS512"
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "ES256K", "EdDSA", "Ed25519", "Ed448",
+    "ML-DSA-44", "ML-DSA-65", "ML-DSA-87", "HS256", "HS384", "HS512"
 ]  # fmt: skip
-"""Signature algorithms: RFC 7518 §3.1, RFC 8037 §3.1 and RFC 9864 §2. "none" is not among them and cannot be."""
+"""Signature algorithms: RFC 7518 §3.1, RFC 8037 §3.1, RFC 8812 §3.2, RFC 9864 §2 and RFC 9964. "none" is not among them and cannot be."""
 ALGORITHMS: Final[tuple[str, ...]] = Algorithm.__args__  # type: ignore[attr-defined]
 
 

@@ -4,7 +4,7 @@ Who is believed, with which keys, under which rules: the ``issuers`` section.
 Knows the shape of a policy; what a policy does to a token is the business of ``lbjwt.auth``.
 """
 
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import Field, StrictBool, StringConstraints, ValidationInfo, field_validator, model_validator
 
@@ -33,33 +33,28 @@ def _distinct(values: tuple[T, ...] | None) -> tuple[T, ...] | None:
 
 
 class Tenants(Section):
-    """What may stand for `{tenant}` in `issuer`: a list, or characters and a length. Closed on purpose: no patterns."""
+    """What may stand for `{tenant}` in `issuer`: a list, or a kind of name. Closed on purpose: no patterns."""
 
     names: Annotated[tuple[Tenant, ...], Field(min_length=1, max_length=1000)] | None = Field(
         default=None, description="The tenants, each by its exact name."
     )
-    characters: (
-        Annotated[
-            str, Spelling("[A-Za-z0-9_.-]{1,64}", "letters, digits, _ . and -, each listed, or ranges such as a-z")
-        ]
-        | None
-    ) = Field(
+    kind: Literal["digits", "hex", "uuid", "alphanumeric", "name"] | None = Field(
         default=None,
-        description="Characters a tenant's name consists of, such as `0-9a-f-`: every such tenant is believed.",
+        description="Every tenant whose name is of this kind: `digits`, `hex` and `uuid` (lower case), `alphanumeric`, or `name` (those, `-` and `_`).",
     )
-    max_length: int = Field(default=64, ge=1, le=128, strict=True, description="Longest name, with `characters`.")
+    max_length: int = Field(default=64, ge=1, le=255, strict=True, description="Longest name, with `kind`.")
     max_tenants: int = Field(
         default=1000,
         ge=1,
         le=100_000,
         strict=True,
-        description="Most tenants seen, per worker, with `characters`; others are refused.",
+        description="Most tenants seen, per worker, with `kind`; others are refused.",
     )
 
     @model_validator(mode="after")
     def _one(self) -> "Tenants":
-        if (self.names is None) == (self.characters is None):
-            raise across("give names or characters")
+        if (self.names is None) == (self.kind is None):
+            raise across("give names or kind")
         return self
 
 
@@ -140,6 +135,10 @@ class Issuer(Section):
     )
     clients: Annotated[tuple[Text, ...], Field(max_length=10_000)] = Field(
         default=(), description="Accepted clients, by `azp` or else `client_id`. Default: every client."
+    )
+    refuse_sender_constrained: StrictBool = Field(
+        default=False,
+        description="Refuse tokens with `cnf`: they belong to the holder of a key, and no proof of it is checked here (RFC 9449 §7.2, RFC 8705 §3).",
     )
     required_scopes: tuple[ScopeToken, ...] = Field(
         default=(), description="Scopes a token must all have; without one the answer is 403 `insufficient_scope`."

@@ -69,7 +69,7 @@ class KeyFetch(Section):
         default=10.0,
         description="Least time between two fetches that unknown key ids cause, however many there are. A new key is accepted within it.",
     )
-    max_stale: Annotated[float, Seconds(0, 604_800)] = Field(
+    max_stale: Annotated[float, Seconds(1, 604_800)] = Field(
         default=86_400.0,
         description="How long keys are believed after the last good fetch, through every failure; then 503 with `Retry-After`.",
     )

@@ -21,6 +21,7 @@ class Family(Enum):
     RSA_PSS = "RSASSA-PSS"
     ECDSA = "ECDSA"
     EDDSA = "EdDSA"
+    MLDSA = "ML-DSA"
     HMAC = "HMAC"
 
 
@@ -32,10 +33,12 @@ class Algorithm:
     Attributes:
         name: The JWS `alg` value, exact spelling.
         kty: The JWK key type it needs.
-        crv: The JWK curve it needs; "" where the key type has none.
+        crv: The JWK curve it needs; "" where the key type has none. An AKP key is made for one algorithm (RFC 9964), whose
+            name stands here as if it were a curve.
         hash_name: As hashlib spells it; "" where the primitive brings its own.
         digest_size: Bytes of the hash; the least size of an HMAC secret (RFC 7518 section 3.2).
         signature_size: Bytes of every signature; 0 for RSA, where it is the size of the modulus.
+        on_demand: Used only when the configuration lists it or the key's own `alg` names it; a fitting curve is not enough.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Algorithm:
     hash_name: str = ""
     digest_size: int = 0
     signature_size: int = 0
+    on_demand: bool = False
 
     @property
     def symmetric(self) -> bool:
@@ -61,10 +65,15 @@ def _table() -> Iterable[Algorithm]:
     yield Algorithm("ES256", Family.ECDSA, "EC", "P-256", "sha256", 32, 64)
     yield Algorithm("ES384", Family.ECDSA, "EC", "P-384", "sha384", 48, 96)
     yield Algorithm("ES512", Family.ECDSA, "EC", "P-521", "sha512", 64, 132)
+    # RFC 8812 section 3.2. Not among the curves of RFC 7518 and common in wallets only: nobody gets it by accident.
+    yield Algorithm("ES256K", Family.ECDSA, "EC", "secp256k1", "sha256", 32, 64, on_demand=True)
     # RFC 9864: one name, one curve. `EdDSA` (RFC 8037) stands for either curve and gets its size from the key.
     yield Algorithm("Ed25519", Family.EDDSA, "OKP", "Ed25519", signature_size=64)
     yield Algorithm("Ed448", Family.EDDSA, "OKP", "Ed448", signature_size=114)
     yield Algorithm("EdDSA", Family.EDDSA, "OKP")
+    # RFC 9964; sizes: FIPS 204 table 2
+    for name, size in (("ML-DSA-44", 2420), ("ML-DSA-65", 3309), ("ML-DSA-87", 4627)):
+        yield Algorithm(name, Family.MLDSA, "AKP", name, signature_size=size)
 
 
 ALGORITHMS: MappingProxyType[str, Algorithm] = MappingProxyType({row.name: row for row in _table()})
@@ -72,7 +81,7 @@ ALGORITHMS: MappingProxyType[str, Algorithm] = MappingProxyType({row.name: row f
 
 def algorithms_for(kty: str, crv: str = "", secret_size: int = 0) -> frozenset[str]:
     """
-    The names of all algorithms a key of this type could serve; empty for a type or curve we do not use.
+    The names of all algorithms a key of this type could serve, those on demand included; empty for a type or curve we do not use.
 
     Args:
         secret_size: Bytes of an `oct` secret; algorithms with a longer hash are left out (RFC 7518 section 3.2).

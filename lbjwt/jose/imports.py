@@ -4,7 +4,7 @@ Ways to a verification key: one JWK, or one PEM text (public key or certificate)
 Text in, VerificationKey or KeyFormatError out. Closes what the JWK import of joserfc leaves open: private members, sizes, exponents,
 curves, encodings, and the meaning of `use`, `key_ops` and `alg`.
 
-Source: RFC 7517 section 4, RFC 7518 section 6, RFC 8037 section 2.
+Source: RFC 7517 section 4, RFC 7518 section 6, RFC 8037 section 2, RFC 8812 section 3.1, RFC 9964.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,6 +18,7 @@ from lbjwt._compact import parse_base64url
 from lbjwt.errors import KeyFormatError
 from lbjwt.jose.algorithms import ALGORITHMS
 from lbjwt.jose.keys import VerificationKey, public_key
+from lbjwt.jose.mldsa import mldsa_key
 from lbjwt.jose.weak import MAX_RSA_BITS, rsa_weakness
 
 __all__ = ["import_jwk", "import_pem", "is_usable_key_id"]
@@ -25,9 +26,9 @@ __all__ = ["import_jwk", "import_pem", "is_usable_key_id"]
 MAX_KEY_ID = 256  # characters
 
 # The public members of each type; everything else of a JWK is either a label or private.
-_PUBLIC_MEMBERS = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
-_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth"})
-_COORDINATE_BYTES = {"P-256": 32, "P-384": 48, "P-521": 66, "Ed25519": 32, "Ed448": 57}
+_PUBLIC_MEMBERS = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x"), "AKP": ("alg", "pub")}
+_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "priv"})
+_COORDINATE_BYTES = {"P-256": 32, "P-384": 48, "P-521": 66, "secp256k1": 32, "Ed25519": 32, "Ed448": 57}
 
 
 def is_usable_key_id(kid: object) -> bool:
@@ -66,14 +67,26 @@ def import_jwk(
     members = {name: value for name in names if isinstance(value := jwk.get(name), str)}
     if len(members) < len(names):
         raise KeyFormatError(f"a key without {' and '.join(names)} as text")
-    _check_numbers(members)
-    try:
-        imported = JWKRegistry.import_key({"kty": str(kty), **members})
-        raw = getattr(imported, "public_key", None)
-    except Exception as problem:  # joserfc lets ValueError, KeyError and TypeError through, depending on the type
-        raise KeyFormatError("key material that is no valid public key") from problem
+    raw = _mldsa(members) if kty == "AKP" else _classic(str(kty), members)
     warnings = ("private members were ignored",) if _PRIVATE_MEMBERS & jwk.keys() else ()
     return public_key(raw, kid=kid, allowed=chosen), warnings
+
+
+def _classic(kty: str, members: Mapping[str, str]) -> object:
+    """The public key of RSA, EC or OKP members."""
+    _check_numbers(members)
+    try:
+        return getattr(JWKRegistry.import_key({"kty": kty, **members}), "public_key", None)
+    except Exception as problem:  # joserfc lets ValueError, KeyError and TypeError through, depending on the type
+        raise KeyFormatError("key material that is no valid public key") from problem
+
+
+def _mldsa(members: Mapping[str, str]) -> object:
+    """The public key of AKP members: RFC 9964 makes `alg` part of the key, and it alone says what `pub` means."""
+    encoded = parse_base64url(members["pub"].encode("utf-8", "replace"))
+    if not encoded:
+        raise KeyFormatError("pub is not base64url")
+    return mldsa_key(members["alg"], encoded)
 
 
 def _algorithms_of(jwk: Mapping[str, Any], allowed: Iterable[str] | None) -> frozenset[str] | None:
@@ -102,7 +115,7 @@ def _check_numbers(members: Mapping[str, str]) -> None:
     curve = members.get("crv")
     numbers: dict[str, int] = {}
     if curve is not None and curve not in _COORDINATE_BYTES:
-        raise KeyFormatError("a curve other than P-256, P-384, P-521, Ed25519 and Ed448")
+        raise KeyFormatError("a curve other than P-256, P-384, P-521, secp256k1, Ed25519 and Ed448")
     for name, text in members.items():
         if name == "crv":
             continue

@@ -4,13 +4,14 @@ A verification key: public material (or an HMAC secret), and the closed set of a
 Every way to a key (JWK, PEM, certificate, secret) ends in `public_key` or `secret_key`, so the rules on sizes, curves and exponents
 stand in one place. Nothing here prints key material.
 
-Source: RFC 7518 sections 3 and 6, RFC 8037, RFC 8725 sections 3.1 to 3.5.
+Source: RFC 7518 sections 3 and 6, RFC 8037, RFC 8725 sections 3.1 to 3.5, RFC 8812, RFC 9964.
 """
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from hashlib import sha256
 from hmac import compare_digest, digest
+from typing import Any, Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -25,9 +26,8 @@ from cryptography.x509 import load_der_x509_certificate
 from lbjwt._fastverify import SignatureCheck
 from lbjwt.errors import KeyFormatError
 from lbjwt.jose.algorithms import ALGORITHMS, Algorithm, Family, algorithms_for
+from lbjwt.jose.mldsa import mldsa_algorithm
 from lbjwt.jose.weak import edwards_weakness, rsa_weakness
-
-PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey
 
 __all__ = ["VerificationKey", "public_key", "secret_key"]
 
@@ -38,9 +38,17 @@ _HASHES: dict[str, hashes.HashAlgorithm] = {
     "sha384": hashes.SHA384(),
     "sha512": hashes.SHA512(),
 }
-_CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
+_CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521", "secp256k1": "secp256k1"}
 # What a public key or certificate looks like as text (THREATS A2: the key everybody has must never become the secret nobody has).
 _KEY_TEXT = (b"-----BEGIN", b"ssh-rsa", b"ssh-ed25519", b"ecdsa-sha2-", b'"kty"')
+
+
+class PublicKey(Protocol):
+    """What is asked of a public key of the cryptography package, whatever its type."""
+
+    @property
+    def verify(self) -> Callable[..., None]: ...
+    def public_bytes(self, encoding: Encoding, format: PublicFormat) -> bytes: ...
 
 
 class VerificationKey:
@@ -49,9 +57,9 @@ class VerificationKey:
 
     Attributes:
         kid: The key id; "" when it has none.
-        kty: "RSA", "EC", "OKP" or "oct".
-        crv: The curve; "" where the type has none.
-        bits: Size of modulus, field or secret.
+        kty: "RSA", "EC", "OKP", "AKP" or "oct".
+        crv: The curve; of an AKP key its algorithm; "" where the type has none.
+        bits: Size of modulus, field or secret; of an AKP key: of the public key.
         algorithms: All algorithms this key may check; never a symmetric one beside an asymmetric one.
     """
 
@@ -69,9 +77,12 @@ class VerificationKey:
         make_check: Callable[["VerificationKey", Algorithm], SignatureCheck],
     ) -> None:
         fitting = algorithms_for(kty, crv, bits // 8 if kty == "oct" else 0)
-        chosen = fitting if allowed is None else fitting & frozenset(allowed)
+        unasked = frozenset(name for name in fitting if not ALGORITHMS[name].on_demand)
+        chosen = unasked if allowed is None else fitting & frozenset(allowed)
         if not chosen:
-            wanted = "" if allowed is None else f" of {', '.join(sorted(allowed))}"
+            wanted = f" of {', '.join(sorted(allowed))}" if allowed is not None else ""
+            if allowed is None and fitting:
+                wanted = f" unless the algorithms list {', '.join(sorted(fitting))}, or the key names it"
             raise KeyFormatError(
                 f"a key of type {kty}{f' {crv}' if crv else ''} with {bits} bits can serve none{wanted}"
             )
@@ -112,7 +123,7 @@ def public_key(key: object, *, kid: str = "", allowed: Iterable[str] | None = No
         size = algorithm.signature_size
         if algorithm.family is Family.EDDSA:
             size = ALGORITHMS[crv].signature_size
-        else:
+        elif algorithm.family is not Family.MLDSA:  # which is pure ML-DSA with an empty context (RFC 9964)
             hash_algorithm = _HASHES[algorithm.hash_name]
             if algorithm.family is Family.ECDSA:
                 arguments = (ECDSA(hash_algorithm),)
@@ -137,7 +148,7 @@ def public_key(key: object, *, kid: str = "", allowed: Iterable[str] | None = No
     )
 
 
-def _describe(key: object) -> tuple[PublicKey, str, str, int]:
+def _describe(key: Any) -> tuple[PublicKey, str, str, int]:
     """A public key that is good enough to be used, with its kty, crv and bits."""
     if isinstance(key, RSAPublicKey):
         numbers = key.public_numbers()
@@ -147,13 +158,15 @@ def _describe(key: object) -> tuple[PublicKey, str, str, int]:
     if isinstance(key, EllipticCurvePublicKey):
         curve = _CURVES.get(key.curve.name)
         if curve is None:
-            raise KeyFormatError("an elliptic curve other than P-256, P-384 and P-521")
+            raise KeyFormatError("an elliptic curve other than P-256, P-384, P-521 and secp256k1")
         return key, "EC", curve, key.curve.key_size
     if isinstance(key, Ed25519PublicKey | Ed448PublicKey):
         curve, bits = ("Ed25519", 256) if isinstance(key, Ed25519PublicKey) else ("Ed448", 456)
         if weakness := edwards_weakness(curve, key.public_bytes_raw()):
             raise KeyFormatError(weakness)
         return key, "OKP", curve, bits
+    if name := mldsa_algorithm(key):
+        return key, "AKP", name, len(key.public_bytes_raw()) * 8
     raise KeyFormatError("a type of key that is not used for signatures here")
 
 

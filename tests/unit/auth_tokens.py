@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -17,11 +17,16 @@ NOW = 1_800_000_000.0
 ISSUER = "https://issuer.example"
 SECRET = bytes(range(64))
 HASHES = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
-CURVES = {"ES256": ec.SECP256R1(), "ES384": ec.SECP384R1(), "ES512": ec.SECP521R1()}
-NAMES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
+CURVES = {"ES256": ec.SECP256R1(), "ES384": ec.SECP384R1(), "ES512": ec.SECP521R1(), "ES256K": ec.SECP256K1()}
+NAMES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521", "ES256K": "secp256k1"}
+MLDSA: dict[str, Any] = {
+    "ML-DSA-44": mldsa.MLDSA44PrivateKey,
+    "ML-DSA-65": mldsa.MLDSA65PrivateKey,
+    "ML-DSA-87": mldsa.MLDSA87PrivateKey,
+}
 ALGORITHMS = [
-    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"),
-    *("EdDSA", "Ed25519", "Ed448", "HS256", "HS384", "HS512"),
+    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "ES256K"),
+    *("EdDSA", "Ed25519", "Ed448", "ML-DSA-44", "ML-DSA-65", "ML-DSA-87", "HS256", "HS384", "HS512"),
 ]
 
 
@@ -46,6 +51,8 @@ def private_key(algorithm: str) -> Any:
     """One private key per algorithm family member; RSA shares one."""
     if algorithm in CURVES:
         return ec.generate_private_key(CURVES[algorithm])
+    if algorithm in MLDSA:
+        return MLDSA[algorithm].generate()
     if algorithm == "Ed448":
         return ed448.Ed448PrivateKey.generate()
     if algorithm in ("EdDSA", "Ed25519"):
@@ -67,21 +74,23 @@ def public_pem(algorithm: str) -> bytes:
 
 
 def jwk_of(key: Any, **members: Any) -> dict[str, Any]:
-    """The public JWK of a private key of the cryptography package."""
+    """The public JWK of a private key of the cryptography package; it names its algorithm where it must to be used."""
     public = key.public_key()
+    for algorithm, kind in MLDSA.items():
+        if isinstance(key, kind):
+            return {"kty": "AKP", "alg": algorithm, "pub": b64(public.public_bytes_raw()), **members}
     if isinstance(public, rsa.RSAPublicKey):
         numbers = public.public_numbers()
         return {"kty": "RSA", "n": number(numbers.n), "e": number(numbers.e), **members}
     if isinstance(public, ec.EllipticCurvePublicKey):
         point = public.public_numbers()
         size = (public.key_size + 7) // 8
-        return {
-            "kty": "EC",
-            "crv": f"P-{public.key_size}",
-            "x": number(point.x, size),
-            "y": number(point.y, size),
-            **members,
-        }
+        named = (
+            {"crv": "secp256k1", "alg": "ES256K"}
+            if public.curve.name == "secp256k1"
+            else {"crv": f"P-{public.key_size}"}
+        )
+        return {"kty": "EC", **named, "x": number(point.x, size), "y": number(point.y, size), **members}
     curve = "Ed25519" if isinstance(public, ed25519.Ed25519PublicKey) else "Ed448"
     return {"kty": "OKP", "crv": curve, "x": b64(public.public_bytes_raw()), **members}
 
@@ -99,7 +108,7 @@ def sign(algorithm: str, signed: bytes, key: Any = None) -> bytes:
         digest = HASHES[algorithm[2:]]
         return key.sign(signed, padding.PSS(padding.MGF1(digest), digest.digest_size), digest)
     if algorithm in CURVES:
-        r, s = decode_dss_signature(key.sign(signed, ec.ECDSA(HASHES[algorithm[2:]])))
+        r, s = decode_dss_signature(key.sign(signed, ec.ECDSA(HASHES[algorithm[2:5]])))
         size = (key.key_size + 7) // 8
         return r.to_bytes(size, "big") + s.to_bytes(size, "big")
     return key.sign(signed)

@@ -29,7 +29,7 @@ RSA_N = rsa_key().public_key().public_numbers().n
 def test_a_jwk_and_a_pem_of_one_key_check_the_same(algorithm: str):
     """Both ways lead to keys with the same algorithms that accept the same signature and refuse a changed one."""
     from_jwk, warnings = import_jwk(jwk_of(private_key(algorithm)))
-    from_pem = import_pem(public_pem(algorithm))
+    from_pem = import_pem(public_pem(algorithm), allowed=["ES256K"] if algorithm == "ES256K" else None)
     assert warnings == ()
     assert from_jwk.same_as(from_pem)
     assert algorithm in from_jwk.algorithms
@@ -153,9 +153,9 @@ def test_b15_roca_moduli_are_refused():
     assert "ROCA" in rsa_weakness(n, 65537)
 
 
-@pytest.mark.parametrize("curve", [ec.SECP256K1(), ec.SECP224R1(), ec.SECP192R1(), ec.BrainpoolP256R1()])
+@pytest.mark.parametrize("curve", [ec.SECP224R1(), ec.SECP192R1(), ec.BrainpoolP256R1()])
 def test_a11_other_curves_are_refused(curve: ec.EllipticCurve):
-    """P-256, P-384 and P-521 are the curves there are."""
+    """P-256, P-384, P-521 and, when asked for, secp256k1 are the curves there are."""
     key = ec.generate_private_key(curve).public_key()
     with pytest.raises(KeyFormatError, match="curve"):
         public_key(key)
@@ -179,6 +179,52 @@ def test_a11_points_off_the_curve_are_refused(crv: Any):
     ):
         with pytest.raises(KeyFormatError):
             import_jwk({**good, "x": x, "y": y})
+
+
+@pytest.mark.parametrize("kid", [None, "k1"])
+def test_es256k_is_for_those_who_ask(kid: str | None):
+    """A secp256k1 key checks nothing by itself: its `alg` must name ES256K, or the configuration must list it."""
+    named = jwk_of(private_key("ES256K")) | ({} if kid is None else {"kid": kid})
+    silent = {name: value for name, value in named.items() if name != "alg"}
+    for build in (lambda: import_jwk(silent), lambda: import_pem(public_pem("ES256K"))):
+        with pytest.raises(KeyFormatError, match="unless the algorithms list ES256K"):
+            build()
+    keys = [
+        import_jwk(named)[0],
+        import_jwk(silent, allowed=["ES256", "ES256K"])[0],
+        import_jwk(named, allowed=["ES256K"])[0],
+    ]
+    assert all(key.algorithms == {"ES256K"} and key.same_as(keys[0]) for key in keys)
+    for jwk, allowed in ((silent, ["ES256"]), (named, ["ES256"]), ({**silent, "alg": "ES256"}, None)):
+        with pytest.raises(KeyFormatError):
+            import_jwk(jwk, allowed=allowed)
+
+
+def test_a11_a_secp256k1_point_is_on_its_curve_and_on_no_other():
+    """Coordinates off the curve, of a wrong length, or of P-256 under the other name are refused, as is the reverse."""
+    good, other = jwk_of(private_key("ES256K")), jwk_of(private_key("ES256"))
+    bad = [
+        {**good, "x": good["y"], "y": good["x"]},
+        {**good, "y": b64(bytes(32))},
+        {**good, "x": b64(bytes(31))},
+        {**good, "y": good["y"] + "AA"},
+        {**other, "crv": "secp256k1", "alg": "ES256K"},
+        {**good, "crv": "P-256", "alg": "ES256"},
+    ]
+    for jwk in bad:
+        with pytest.raises(KeyFormatError):
+            import_jwk(jwk, allowed=["ES256", "ES256K"])
+
+
+def test_d12_both_halves_of_s_are_the_same_signature_to_es256k():
+    """RFC 8812 asks for no low s, and neither do we: a token has two spellings, as under ES256, and its identity is its jti."""
+    order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+    check = import_jwk(jwk_of(private_key("ES256K")))[0].check_for("ES256K")
+    assert check is not None and check.signature_size == 64
+    signature = sign("ES256K", b"text")
+    twin = signature[:32] + (order - int.from_bytes(signature[32:], "big")).to_bytes(32, "big")
+    assert check.verify(signature, b"text") and check.verify(twin, b"text")
+    assert not check.verify(twin, b"test")
 
 
 SMALL_25519 = [

@@ -1,4 +1,4 @@
-"""The published examples of RFC 7515, RFC 7519 and RFC 8037."""
+"""The published examples of RFC 7515, RFC 7519, RFC 8037 and RFC 9964."""
 
 import json
 from pathlib import Path
@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from lbjwt.auth.verifier import Verifier
+from lbjwt.cli.mldsa import MLDSAKey
 from lbjwt.jose.imports import import_jwk
 from lbjwt.jose.keys import secret_key
-from tests.unit.auth_tokens import unb64
+from tests.unit.auth_tokens import MLDSA, jwk_of, unb64
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 BEFORE_EXPIRY = 1_300_819_000.0
@@ -75,3 +76,26 @@ def test_rfc7515_a_1_fails_with_another_secret():
     assert bad is not None
     assert good.verify(unb64(signature), signed.encode())
     assert not bad.verify(unb64(signature), signed.encode())
+
+
+@pytest.mark.parametrize("algorithm", ["ML-DSA-44", "ML-DSA-65", "ML-DSA-87"])
+def test_rfc9964_keys_of_zeros_have_the_published_thumbprints(algorithm: str):
+    """The seed of zeros expands to the public key whose RFC 7638 thumbprint is the kid of the example."""
+    example = vector("rfc9964", "keys")[algorithm]
+    seed = MLDSA[algorithm].from_seed_bytes(unb64(example["priv"]))
+    public = jwk_of(seed)["pub"]
+    key = MLDSAKey.from_jwk({"kty": "AKP", "alg": algorithm, "pub": public, "priv": example["priv"]})
+    assert key.thumbprint() == example["thumbprint"]
+    assert key.as_dict(private=True) == {"kty": "AKP", "alg": algorithm, "pub": public, "priv": example["priv"]}
+
+
+def test_rfc9964_ml_dsa_44_signature_verifies():
+    """The compact JWS of the RFC: its signature is good, its payload is no JSON."""
+    text = vector("rfc9964", "ML-DSA-44")["token"]
+    jwk = jwk_of(MLDSA["ML-DSA-44"].from_seed_bytes(bytes(32)), kid="T4xl70S7MT6Zeq6r9V9fPJGVn76wfnXJ21-gyo0Gu6o")
+    check = import_jwk(jwk)[0].check_for("ML-DSA-44")
+    assert check is not None
+    signed, _, signature = text.rpartition(".")
+    assert check.verify(unb64(signature), signed.encode())
+    assert not check.verify(unb64(signature), signed.encode() + b"x")
+    assert jws_verifier({"jwk": jwk}).verify(text, BEFORE_EXPIRY).reason.name == "MALFORMED"

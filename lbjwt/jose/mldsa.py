@@ -1,0 +1,67 @@
+"""
+ML-DSA public keys (FIPS 204), the one kind of key that the installed `cryptography` may not know: its wheels have it since version 48,
+other builds only with an OpenSSL of 3.5 or newer. Where it is missing everything else works, and a key of this kind says what it lacks.
+
+Bytes in, a key of the cryptography package or KeyFormatError out.
+
+Source: RFC 9964, FIPS 204.
+"""
+
+from typing import Any
+
+from cryptography.exceptions import UnsupportedAlgorithm
+
+from lbjwt.errors import KeyFormatError
+
+try:
+    from cryptography.hazmat.primitives.asymmetric import mldsa as _module
+except ImportError:  # cryptography < 47
+    _module = None  # type: ignore[assignment]
+
+mldsa: Any = _module
+
+__all__ = ["NOT_OFFERED", "mldsa", "mldsa_algorithm", "mldsa_key"]
+
+NOT_OFFERED = "is not offered by this version of cryptography (its wheels have it since 48.0)"
+
+# FIPS 204 table 2: bytes of an encoded public key. Every string of that length is a key (section 7.2), so length is all there is to check.
+_SIZES = {"ML-DSA-44": 1312, "ML-DSA-65": 1952, "ML-DSA-87": 2592}
+
+
+def mldsa_key(algorithm: str, encoded: bytes) -> Any:
+    """
+    The public key of an encoding.
+
+    Args:
+        algorithm: What the key is for; nothing in the encoding tells.
+
+    Raises:
+        KeyFormatError: No ML-DSA algorithm, another length than it has, or `cryptography` does not offer it.
+    """
+    size = _SIZES.get(algorithm)
+    if size is None:
+        raise KeyFormatError("an AKP key for something else than ML-DSA")
+    if len(encoded) != size:
+        raise KeyFormatError(f"pub has not the {size} bytes of {algorithm}")
+    missing = KeyFormatError(f"{algorithm} {NOT_OFFERED}")
+    if mldsa is None:
+        raise missing
+    try:
+        return _types()[algorithm].from_public_bytes(encoded)
+    except UnsupportedAlgorithm:
+        raise missing from None
+    except ValueError as problem:
+        raise KeyFormatError("key material that is no valid public key") from problem
+
+
+def mldsa_algorithm(key: object) -> str:
+    """The algorithm of a public key of the cryptography package; "" for a key of another kind."""
+    return "" if mldsa is None else next((name for name, kind in _types().items() if isinstance(key, kind)), "")
+
+
+def _types() -> dict[str, Any]:
+    return {
+        "ML-DSA-44": mldsa.MLDSA44PublicKey,
+        "ML-DSA-65": mldsa.MLDSA65PublicKey,
+        "ML-DSA-87": mldsa.MLDSA87PublicKey,
+    }
