@@ -18,9 +18,9 @@ from bench.proof.keyscene import (
     stepwise,
 )
 from bench.proof.registry import Bar, Result
-from tests.harness.issuer import Issuer
 from tests.harness.keyserver import KeyServer
 from tests.harness.load import Job, drive
+from tests.harness.publisher import Issuer
 from tests.harness.waiting import eventually
 
 FULL = 30_000

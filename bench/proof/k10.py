@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from bench.proof.keyscene import EveryWorker, ask, break_server, described, findings, key_scene, mend_server
 from bench.proof.registry import Bar, Result
-from tests.harness.issuer import Issuer
 from tests.harness.keys import SigningKey, b64, unb64
 from tests.harness.keyserver import KeyServer
 from tests.harness.load import Job, Sample, drive
 from tests.harness.processes import wait_for_port
+from tests.harness.publisher import Issuer
 
 VECTORS = Path(__file__).parents[2] / "tests" / "vectors"
 STATES = ("never had", "in force", "failing", "withdrawn", "back again")

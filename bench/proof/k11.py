@@ -7,10 +7,10 @@ from pathlib import Path
 
 from bench.proof.keyscene import ask, break_server, described, findings, key_scene
 from bench.proof.registry import Bar, Result
-from tests.harness.issuer import Issuer
 from tests.harness.keys import new_key
 from tests.harness.keyserver import KeyServer
 from tests.harness.load import Job, drive
+from tests.harness.publisher import Issuer
 
 
 def run(n: int, directory: Path) -> Result:

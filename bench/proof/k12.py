@@ -7,9 +7,9 @@ from pathlib import Path
 
 from bench.proof.keyscene import ask, described, findings, key_scene, refused
 from bench.proof.registry import Bar, Result
-from tests.harness.issuer import Issuer
 from tests.harness.keyserver import KeyServer
 from tests.harness.load import Job, drive
+from tests.harness.publisher import Issuer
 
 FULL = 100  # refreshes, one a second
 QUICK = 3

@@ -8,9 +8,9 @@ from pathlib import Path
 from bench.proof.keyscene import described, findings, key_scene, refused
 from bench.proof.registry import Bar, Result
 from tests.harness.flood import Flood
-from tests.harness.issuer import Issuer
 from tests.harness.keyserver import KeyServer
 from tests.harness.load import drive, jobs, quantile
+from tests.harness.publisher import Issuer
 
 FULL = 300_000  # worthless tokens: 5,000 a second for a minute
 QUICK = 6000  # 2,000 a second for 3 s

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from bench.proof.keyscene import ask, described, findings, key_scene, refused, stepwise
 from bench.proof.registry import Bar, Result
-from tests.harness.issuer import Issuer
 from tests.harness.keyserver import KeyServer
 from tests.harness.load import Job, drive
+from tests.harness.publisher import Issuer
 from tests.harness.stage import Stage
 
 FULL = 100_000  # 50 rotations, 1,000 requests a second

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from bench.proof.keyscene import EveryWorker, ask, described, key_scene, stepwise
 from bench.proof.registry import Bar, Result
-from tests.harness.issuer import Issuer
 from tests.harness.keyserver import KeyServer
 from tests.harness.load import Job, Sample, drive
+from tests.harness.publisher import Issuer
 from tests.harness.stage import Stage
 
 EACH = 1200  # requests around one withdrawal

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from bench.proof.keyscene import OUTAGES, EveryWorker, break_server, findings, key_scene, mend_server
 from bench.proof.registry import Bar, Result
-from tests.harness.issuer import Issuer
 from tests.harness.keys import new_key
 from tests.harness.keyserver import KeyServer
 from tests.harness.processes import wait_for_port
+from tests.harness.publisher import Issuer
 from tests.harness.waiting import eventually
 
 WORKERS = 2

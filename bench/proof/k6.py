@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from bench.proof.keyscene import findings, key_scene
 from bench.proof.registry import Bar, Result
 from bench.proof.scene import settle
-from tests.harness.issuer import Issuer
 from tests.harness.keys import SigningKey, b64, new_key, private_members
 from tests.harness.keyserver import Answer, Canary, KeyServer
+from tests.harness.publisher import Issuer
 from tests.harness.waiting import eventually
 
 GROWTH = 2 << 20  # bytes

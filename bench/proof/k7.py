@@ -11,10 +11,10 @@ from bench.proof.keyscene import ask, findings, refused
 from bench.proof.registry import Bar, Result
 from bench.proof.scene import scene
 from tests.harness.client import Client
-from tests.harness.issuer import Federation, Issuer
 from tests.harness.keyserver import Answer, Blackhole, KeyServer
 from tests.harness.load import Job, drive, quantile
 from tests.harness.processes import wait_for_port
+from tests.harness.publisher import Federation, Issuer
 from tests.harness.waiting import eventually
 
 FULL = 60_000

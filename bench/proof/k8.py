@@ -10,8 +10,8 @@ from pathlib import Path
 
 from bench.proof.keyscene import EveryWorker, key_scene
 from bench.proof.registry import Bar, Result
-from tests.harness.issuer import Issuer
 from tests.harness.keyserver import KeyServer
+from tests.harness.publisher import Issuer
 from tests.harness.stage import Stage
 from tests.harness.waiting import eventually
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from bench.proof.keyscene import ask, described, findings, key_scene
 from bench.proof.registry import Bar, Result
-from tests.harness.issuer import Issuer
 from tests.harness.keys import SigningKey, b64, new_key
 from tests.harness.keyserver import Canary, KeyServer
 from tests.harness.load import Job, drive
+from tests.harness.publisher import Issuer
 
 
 def lures(attacker: SigningKey, port: int) -> list[dict[str, Any]]:

@@ -12,11 +12,11 @@ from typing import Any
 from bench.proof.scene import taken
 from bench.proof.w1 import sockets_of
 from tests.harness.client import Client, request
-from tests.harness.issuer import Federation, Issuer
 from tests.harness.keyserver import Answer, KeyServer
 from tests.harness.ledger import compare
 from tests.harness.load import Job, Sample
 from tests.harness.procfs import children
+from tests.harness.publisher import Federation, Issuer
 from tests.harness.stage import Stage
 
 # Ways in which a key server is of no use, each a step that brings it about.

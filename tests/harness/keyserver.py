@@ -2,7 +2,7 @@
 The web server of issuers that can be told to misbehave: discovery documents and key sets on loopback, every fetch counted.
 
 Written on bare sockets, so that it can do what no web server offers: a byte a second, a length that is a lie, a reset in the middle.
-What it serves is made by `issuer.Issuer`.
+What it serves is made by `publisher.Issuer`.
 """
 
 from __future__ import annotations

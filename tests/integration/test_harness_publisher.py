@@ -13,9 +13,9 @@ import pytest
 
 from tests.harness import idp as provider
 from tests.harness.idp import IdentityProvider
-from tests.harness.issuer import Federation, Issuer
 from tests.harness.keys import ASYMMETRIC, ML_DSA, SYMMETRIC, new_key
 from tests.harness.keyserver import Answer, Blackhole, Canary, KeyServer
+from tests.harness.publisher import Federation, Issuer
 from tests.harness.tokens import ShadowVerifier
 from tests.harness.waiting import eventually
 

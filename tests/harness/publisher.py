@@ -10,11 +10,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from tests.harness.keys import SigningKey, new_key
+from tests.harness.keys import ASYMMETRIC, SYMMETRIC, SigningKey, new_key
 from tests.harness.keyserver import DISCOVERY, KeyServer
-from tests.harness.tokens import AUDIENCE, TokenSource
+from tests.harness.tokens import AUDIENCE, ISSUER, TokenSource
+
+
+def standard_claims(issuer: str, lifetime: float, claims: dict[str, Any]) -> dict[str, Any]:
+    """Good values for the registered claims under what is given; a claim given as None is left out."""
+    now = int(time.time())
+    payload = {"iss": issuer, "aud": AUDIENCE, "sub": "alice", "iat": now, "exp": int(now + lifetime), **claims}
+    return {name: value for name, value in payload.items() if value is not None}
 
 
 class Issuer(TokenSource):
@@ -84,16 +92,7 @@ class Issuer(TokenSource):
         **claims: Any,
     ) -> str:
         """A token by the signing key or another. Registered claims have good values unless given; None leaves one out."""
-        now = int(time.time())
-        payload = {
-            "iss": self.issuer,
-            "aud": self.audience,
-            "sub": "alice",
-            "iat": now,
-            "exp": int(now + lifetime),
-            **claims,
-        }
-        payload = {name: value for name, value in payload.items() if value is not None}
+        payload = standard_claims(self.issuer, lifetime, claims)
         return (key or self.signing).token(payload, **(header or {}))
 
     @property
@@ -130,3 +129,48 @@ class Federation(TokenSource):
     def mint(self, *arguments: Any, **options: Any) -> str:
         """A token of the first."""
         return self.issuers[0].mint(*arguments, **options)
+
+
+class Assortment(TokenSource):
+    """
+    A key of every algorithm: one issuer for the public keys, one for each kind of secret, since a secret has one use only.
+
+    Args:
+        directory: Where the secrets and the key set are written.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.issuer = ISSUER
+        self.audience = AUDIENCE
+        self.signers = {algorithm: new_key(algorithm) for algorithm in (*ASYMMETRIC, *SYMMETRIC)}
+        self.keys = {name: key.private for name, key in self.signers.items()}
+        self._directory = directory
+
+    def issuer_of(self, algorithm: str) -> str:
+        """The `iss` of tokens by this algorithm."""
+        return f"{self.issuer}/{algorithm}" if algorithm in SYMMETRIC else self.issuer
+
+    def jwks(self) -> dict[str, Any]:
+        """All keys, for the shadow verifier; the secrets too."""
+        return {"keys": [{**key.jwk(), "issuer": self.issuer_of(name)} for name, key in self.signers.items()]}
+
+    def mint(self, algorithm: str = "ES256", *, lifetime: float = 3600.0, **claims: Any) -> str:
+        """A token by the key of that algorithm."""
+        return self.signers[algorithm].token(standard_claims(self.issuer_of(algorithm), lifetime, claims))
+
+    def entries(self) -> dict[str, Any]:
+        """The `issuers` of a configuration."""
+        public = self._directory / "public.json"
+        public.write_text(json.dumps({"keys": [self.signers[name].jwk() for name in ASYMMETRIC]}), encoding="utf-8")
+        entries: dict[str, Any] = {"main": {"jwks_file": str(public)}}
+        for name in SYMMETRIC:
+            secret = self._directory / f"{name}.secret"
+            secret.write_bytes(self.signers[name].private)
+            secret.chmod(0o600)
+            entries[name.lower()] = {
+                "issuer": self.issuer_of(name),
+                "audiences": [AUDIENCE],
+                "secret_file": str(secret),
+                "algorithms": [name],
+            }
+        return entries
