@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.processes import free_port
 from tests.harness.procfs import children, is_alive, name_of
 from tests.harness.waiting import eventually
 from tests.integration.logged import LoggedProcess
@@ -276,21 +277,19 @@ def test_what_the_services_add_to_the_door(serve):
     assert service.finish() == 0
 
 
-def test_workers_are_free_of_the_door(serve, tmp_path):
-    """With an admin door configured, a real worker that served has imported neither aiohttp nor what writes metrics."""
+@pytest.mark.parametrize("source", ["file", "URL"])
+def test_workers_are_free_of_the_door_and_of_fetching(serve, tmp_path, source):
+    """With an admin door and with keys behind a URL, a real worker that served has imported neither aiohttp nor what writes metrics."""
     (tmp_path / "secret").write_bytes(b"s" * 32)
-    issuer = {
-        "any_issuer": True,
-        "any_audience": True,
-        "algorithms": ["HS256"],
-        "secret_file": str(tmp_path / "secret"),
-    }
-    service = serve(mode="real", issuers={"main": issuer}).up()
-    assert service.get("/readyz") == (200, "ready\n")
+    keys = (
+        {"algorithms": ["HS256"], "secret_file": str(tmp_path / "secret")}
+        if source == "file"
+        else {"remote_jwks": {"uri": f"http://127.0.0.1:{free_port()}/jwks"}}
+    )
+    service = serve(mode="real", issuers={"main": {"any_issuer": True, "any_audience": True, **keys}}).up()
+    assert service.get("/readyz") == ((200, "ready\n") if source == "file" else (503, "no keys\n"))
     assert service.finish() == 0
-    assert [(slot, aiohttp, metrics) for slot, aiohttp, metrics, _ in service.notes("modules")] == [
-        ("0", "False", "False")
-    ]
+    assert [names for _, *names, _ in service.notes("modules")] == [["False", "False"]]
 
 
 def test_no_keeper_without_a_need(serve):
