@@ -40,6 +40,7 @@ BARS = (
     Bar("hot RS256: CPU / C relay", "cpu_us", ("hot", "lbjwt"), ("hot", "floor"), 1.30),
     Bar("hot RS256: CPU / Envoy jwt_authn with cache", "cpu_us", ("hot", "lbjwt"), ("hot", "envoy-jwt"), 0.45),
     Bar("hot RS256: CPU / HAProxy jwt_verify", "cpu_us", ("hot", "lbjwt"), ("hot", "haproxy-jwt"), 0.40),
+    Bar("hot RS256 with a whole policy: CPU / without", "cpu_us", ("hot", "lbjwt-policy"), ("hot", "lbjwt"), 1.02),
     Bar("hot RS256: p99 / HAProxy without auth", "p99_us", ("hot", "lbjwt"), ("hot", "haproxy"), 1.3),
     Bar("30,000 RS256 tokens: CPU / the hot figure", "cpu_us", ("rotation", "lbjwt"), ("hot", "lbjwt"), 1.15),
     Bar(

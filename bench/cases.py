@@ -39,6 +39,7 @@ _CASES = (
             "envoy-jwt",
             "envoy-jwt-nocache",
             "lbjwt",
+            "lbjwt-policy",
         ),
     ),
     Case(

@@ -1,4 +1,10 @@
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
+
+cdef enum:
+    MEMOS = 8                    # routes whose verdict a Grant remembers; more are judged again when they come round
+    JUDGED = 0x80                # a verdict byte: always set, so that 0 is "not judged" …
+    REPORTED = 0x40              # … the reason in the low bits is only reported: the request passes …
+    REASON_BITS = 0x3f           # … and a DenyReason
 
 
 cpdef enum DenyReason:
@@ -40,10 +46,15 @@ cdef class Grant:
     cdef readonly str algorithm
     cdef readonly double valid_from        # seconds since the epoch, clock skew taken into account
     cdef readonly double valid_until       # seconds since the epoch, clock skew taken into account; exclusive
-    cdef readonly uint64_t epoch           # of the verifier that granted it: a grant of another epoch is dead
+    cdef readonly Py_ssize_t issuer_index  # of the gate's issuers
+    cdef readonly uint64_t epoch           # of the gate when it last looked: a grant of another epoch is looked at again
+    cdef uint64_t gate                     # number of the gate that granted it: to every other gate it is dead
     cdef readonly bytes identity_headers   # ready-made "Name: value\r\n" lines for the backend
     cdef readonly object key               # the verification key (identity): dies with it
     cdef bint alive                        # True exactly while its cache holds it: one that left is no hint any more
+    # What routes made of it: verdict bytes, each under the number of its rules. Numbers begin at 1; 0 is an empty place.
+    cdef uint16_t memo_rules[MEMOS]
+    cdef uint8_t memo_verdict[MEMOS]
     # intrusive list of GrantCache; borrowed, since the dictionary of the cache owns its grants
     cdef void *_newer
     cdef void *_older
@@ -65,7 +76,7 @@ cdef class GrantCache:
     cdef readonly uint64_t misses
     cdef readonly uint64_t evictions
 
-    cpdef Grant lookup(self, bytes token, double now, uint64_t epoch)
+    cpdef Grant lookup(self, bytes token, double now)
     cpdef bint insert(self, Grant grant) except -1
     cdef int _remove(self, Grant grant) except -1
     cdef int _evict(self) except -1
@@ -94,30 +105,47 @@ cdef class ClaimRules:
 
 cdef class Verification:
     """Keys and rules of one issuer, fixed for life: other keys are another Verification."""
+    cdef readonly Py_ssize_t index         # of the issuer
+    cdef frozenset _keys                   # in force, by identity
     cdef object _resolve                   # (header: dict) -> SignatureCheck | DenyReason; None: no keys at all
     cdef ClaimRules _rules
     cdef object _identity                  # (claims: dict) -> bytes | None; None here: no identity headers
+    cdef object _revoked                   # (issuer index: int, key id: str, claims, now: float) -> bool; None: nothing is revoked
     cdef bint _allow_padding
     cdef dict _known_headers               # header segment -> SignatureCheck, of tokens whose signature passed
 
-    cdef Grant run(self, bytes token, double now, DenyReason *reason)
+    # claims: those of the payload when they were read already, to find the issuer; trusted no more than the token is
+    cdef Grant run(self, bytes token, double now, dict claims, DenyReason *reason)
     cdef object _check_of(self, bytes segment)
 
 
 cdef class Gate:
-    """The admission of one route: header value in, Grant or reason out."""
+    """The admission of tokens of all issuers: token in, Grant or reason out. What a route asks beyond that is asked of the Grant."""
     cdef readonly GrantCache cache
-    cdef readonly uint64_t epoch           # grants of another epoch are dead
+    cdef readonly uint64_t epoch           # moves when a key or a token was withdrawn: every grant is then looked at once more
     cdef readonly Py_ssize_t max_token     # bytes
     cdef readonly uint64_t faults          # of ours, each refused as INTERNAL
     cdef readonly str last_fault           # class name of the last one
-    cdef Verification _verification
-    cdef bint _allow_padding
+    cdef uint64_t _number
+    cdef list _issuers                     # of Verification, by issuer index
+    cdef object _select                    # (iss: str) -> issuer index or -1; None: there is one issuer, and it judges every token
+    cdef bint _allow_padding               # of any issuer
 
-    # value/size: the one Authorization field value (NULL, 0 when none came).
-    # hint: the Grant this connection used last, or None: a keep-alive client sends the same token again, and one memcmp
-    #       then replaces hashing and lookup. It is trusted no further than a cache entry: alive, epoch and times are checked.
-    # now: seconds since the epoch. reason: set to NONE or the DenyReason. Never raises: a fault of ours is INTERNAL.
-    cdef Grant admit(self, const char *value, Py_ssize_t size, Grant hint, double now, DenyReason *reason)
-    cdef Py_ssize_t _unpadded(self, const char *token, Py_ssize_t size) noexcept
-    cdef Grant _judge(self, const char *token, Py_ssize_t size, double now, DenyReason outside_alphabet, DenyReason *reason)
+    # The Grant this connection used last, if this very token is it and it still stands: a keep-alive client sends the same token again, and
+    # one memcmp replaces hashing and lookup. A hint is trusted no further than a cache entry.
+    cdef bint recognises(self, Grant hint, const char *token, Py_ssize_t size, double now)
+    # token: within max_token. None when it has to be judged.
+    cdef Grant recall(self, bytes token, double now)
+    # issuer: set to the index of the issuer that the token named, -1 when it named none that is known. Never raises: a fault of ours is INTERNAL.
+    cdef Grant judge(self, bytes token, double now, DenyReason outside_alphabet, DenyReason *reason, Py_ssize_t *issuer)
+    # True while neither the key nor the token was withdrawn; its times are the caller's to compare.
+    cdef bint stands(self, Grant grant, double now) except? False
+    cdef object _admit(self, const char *token, Py_ssize_t size, double now, Grant hint, DenyReason outside_alphabet)
+    cdef bint _outdated(self, Grant grant, double now)
+    cdef dict _claims_of(self, bytes token)
+    cdef Py_ssize_t _issuer_of(self, dict claims) except -2
+    cdef bytes _unpadded(self, bytes token)
+    cdef void note(self, object fault)
+
+
+cdef DenyReason find_bearer(const char *value, Py_ssize_t size, const char **token, Py_ssize_t *length) noexcept

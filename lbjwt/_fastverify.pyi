@@ -1,6 +1,6 @@
 """The gate, at the speed of requests. Callers in Cython use the shapes of the .pxd; this is what Python sees of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum
 from typing import Any, final
 
@@ -70,6 +70,8 @@ class Grant:
     @property
     def issuer(self) -> str: ...
     @property
+    def issuer_index(self) -> int: ...
+    @property
     def key_id(self) -> str: ...
     @property
     def algorithm(self) -> str: ...
@@ -95,6 +97,7 @@ class Grant:
         key_id: str = "",
         algorithm: str = "",
         key: object = None,
+        issuer_index: int = 0,
     ) -> None:
         """A grant of the caller's own making; the gate never builds on one it did not grant itself."""
 
@@ -128,14 +131,11 @@ class GrantCache:
     def __init__(self, max_bytes: int = ..., max_entries: int = 1_000_000) -> None: ...
     def __len__(self) -> int: ...
     def __contains__(self, token: bytes, /) -> bool: ...
-    def lookup(self, token: bytes, now: float, epoch: int) -> Grant | None:
-        """The entry, or None when absent. One that is out of its time or of another epoch is dropped on sight."""
+    def lookup(self, token: bytes, now: float) -> Grant | None:
+        """The entry, or None when absent. One that is out of its time is dropped on sight."""
 
     def insert(self, grant: Grant) -> bool:
         """Keep a grant, in place of one with the same token. False when it does not fit at all."""
-
-    def discard_key(self, key: object) -> int:
-        """Drop all grants of this very key object; returns how many. They are no hints any more either."""
 
     def discard(self, doomed: Callable[[Grant], bool]) -> int:
         """Drop all grants for which doomed is true; returns how many."""
@@ -196,23 +196,32 @@ class Verification:
         resolve: Callable[[dict[str, Any]], SignatureCheck | DenyReason] | None,
         *,
         rules: ClaimRules,
+        keys: Iterable[object] = (),
         identity: Callable[[Mapping[str, Any]], bytes | None] | None = None,
+        revoked: Callable[[int, str, Mapping[str, Any], float], bool] | None = None,
         allow_padding: bool = False,
+        index: int = 0,
     ) -> None:
         """
         Args:
             resolve: The check a header asks for; None while there are no keys.
+            keys: Those in force: a grant lives no longer than its key is among them.
             identity: Header lines for the backend, or None when a claim cannot be one; None for no header lines.
+            revoked: (issuer index, key id, claims, seconds since the epoch) -> whether such a token was revoked; None: nothing ever is.
+            index: Of the issuer.
         """
+
+    @property
+    def index(self) -> int: ...
 
 @final
 class Gate:
     """
-    The admission of one route: credentials in, Grant or reason out. Never raises for what a client sends.
+    The admission of the tokens of all issuers: credentials in, Grant or reason out. Never raises for what a client sends.
 
     Attributes:
         cache: Of verified tokens.
-        epoch: Of this gate alone.
+        epoch: Moves when a key or a token was withdrawn; no two gates ever share one.
         max_token: Greatest token in bytes.
         faults: Faults of ours, each refused as INTERNAL.
         last_fault: Class name of the last one, "" when there was none.
@@ -229,10 +238,28 @@ class Gate:
     @property
     def last_fault(self) -> str: ...
     def __init__(
-        self, cache: GrantCache, *, verification: Verification, max_token: int = 8192, allow_padding: bool = False
-    ) -> None: ...
+        self,
+        cache: GrantCache,
+        *,
+        verifications: Iterable[Verification],
+        select: Callable[[str], int] | None = None,
+        max_token: int = 8192,
+    ) -> None:
+        """
+        Args:
+            verifications: One for each issuer, in the order of their indexes.
+            select: The issuer index of an `iss`, -1 for none; None when there is one issuer, which then judges every token.
+        """
+
     def replace(self, verification: Verification) -> None:
-        """Judge unknown tokens by this from now on. Known ones stay known: dropping those is the caller's part."""
+        """
+        Judge tokens of its issuer by this from now on.
+
+        When a key went, every known token is looked at once more before it is believed again, and those of that key are dead.
+        """
+
+    def renew(self) -> None:
+        """Look at every known token once more before it is believed again: what is revoked has changed."""
 
     def authorize(self, value: bytes | None, now: float, hint: Grant | None = None) -> tuple[Grant | None, DenyReason]:
         """Judge an Authorization value (None: there was none) at a time in seconds since the epoch."""

@@ -30,7 +30,7 @@ cdef enum:
     MAX_KNOWN_HEADERS = 256      # an issuer has a handful; the bound is for one that varies them
 
 cdef object _InvalidSignature = InvalidSignature
-cdef uint64_t _epochs = 0
+cdef uint64_t _numbers = 0
 cdef unsigned char TOKEN68[256]  # RFC 6750 section 2.1, b64token without its "="
 cdef unsigned char TCHAR[256]    # RFC 9110 section 5.6.2
 
@@ -51,7 +51,7 @@ def hash_is_randomised():
     )
 
 
-cdef DenyReason _find_bearer(const char *value, Py_ssize_t size, const char **token, Py_ssize_t *length) noexcept:
+cdef DenyReason find_bearer(const char *value, Py_ssize_t size, const char **token, Py_ssize_t *length) noexcept:
     """
     Cut the token out of an Authorization value: `Bearer` in any case, one or more spaces, the rest (THREATS P7).
 
@@ -91,13 +91,14 @@ cdef bint _is_token68(const char *token, Py_ssize_t size, bint allow_padding) no
 @cython.final
 cdef class Grant:
     def __init__(self, bytes token not None, *, double valid_from=0.0, double valid_until=float("inf"), uint64_t epoch=0,
-                 bytes identity_headers=b"", str issuer="", str key_id="", str algorithm="", object key=None):
+                 bytes identity_headers=b"", str issuer="", str key_id="", str algorithm="", object key=None, Py_ssize_t issuer_index=0):
         self.token = token
         self.valid_from = valid_from
         self.valid_until = valid_until
         self.epoch = epoch
         self.identity_headers = identity_headers
         self.issuer = issuer
+        self.issuer_index = issuer_index
         self.key_id = key_id
         self.algorithm = algorithm
         self.key = key
@@ -141,10 +142,10 @@ cdef class GrantCache:
     def __contains__(self, bytes token):
         return token in self._entries
 
-    cpdef Grant lookup(self, bytes token, double now, uint64_t epoch):
+    cpdef Grant lookup(self, bytes token, double now):
         found = self._entries.get(token)
         if found is not None:
-            if (<Grant>found).epoch == epoch and (<Grant>found).valid_from <= now < (<Grant>found).valid_until:
+            if (<Grant>found).valid_from <= now < (<Grant>found).valid_until:
                 (<Grant>found)._visited = True
                 self.hits += 1
                 return <Grant>found
@@ -181,15 +182,6 @@ cdef class GrantCache:
         while self.bytes_used > self.max_bytes and self._oldest != NULL:   # the table grew
             self._evict()
         return grant.alive
-
-    def discard_key(self, object key):
-        cdef Grant grant
-        cdef Py_ssize_t count = 0
-        for grant in list(self._entries.values()):
-            if grant.key is key:
-                self._remove(grant)
-                count += 1
-        return count
 
     def discard(self, doomed):
         cdef Grant grant
@@ -281,21 +273,24 @@ cdef class ClaimRules:
 
 @cython.final
 cdef class Verification:
-    def __init__(self, object resolve, *, ClaimRules rules not None, object identity=None, bint allow_padding=False):
+    def __init__(self, object resolve, *, ClaimRules rules not None, keys=(), object identity=None, object revoked=None,
+                 bint allow_padding=False, Py_ssize_t index=0):
         self._resolve = resolve
         self._rules = rules
+        self._keys = frozenset(keys)
         self._identity = identity
+        self._revoked = revoked
         self._allow_padding = allow_padding
         self._known_headers = {}
+        self.index = index
 
     # Cheap before dear (THREATS S9): form, header, key, signature length; then the signature; then what it vouches for.
-    cdef Grant run(self, bytes token, double now, DenyReason *reason):
+    cdef Grant run(self, bytes token, double now, dict claims, DenyReason *reason):
         cdef const char *text = PyBytes_AS_STRING(token)
         cdef Parts parts
         cdef bytes segment, signature, payload
         cdef SignatureCheck check
         cdef Grant grant
-        cdef dict claims
         cdef int verdict
         if self._resolve is None:
             reason[0] = DenyReason.KEYS_UNAVAILABLE
@@ -315,9 +310,14 @@ cdef class Verification:
             reason[0] = DenyReason.BAD_SIGNATURE
             return None
         signature = decoded(text + parts.signature_at, parts.signature_size, False)
-        payload = decoded(text + parts.payload_at, parts.payload_size, self._allow_padding)
-        if signature is None or payload is None:
+        if signature is None:
             return None
+        if claims is None:
+            payload = decoded(text + parts.payload_at, parts.payload_size, self._allow_padding)
+            if payload is None:
+                return None
+        elif not self._allow_padding and text[parts.payload_at + parts.payload_size - 1] == c"=":
+            return None                            # another issuer's opt-in let it be read
         if not check.passes(signature, PyBytes_FromStringAndSize(text, parts.signature_at - 1)):
             reason[0] = DenyReason.BAD_SIGNATURE
             return None
@@ -325,17 +325,21 @@ cdef class Verification:
             if len(self._known_headers) >= MAX_KNOWN_HEADERS:
                 self._known_headers.clear()
             self._known_headers[segment] = check
-        claims = object_of(payload)
         if claims is None:
-            return None
+            claims = object_of(payload)
+            if claims is None:
+                return None
         grant = Grant.__new__(Grant)
         grant.token = token
         grant.key = check.key
         grant.key_id = check.key_id
         grant.algorithm = check.algorithm
         grant.issuer = ""
+        grant.issuer_index = self.index
         grant.identity_headers = b""
         verdict = self._rules.judge(claims, now, grant)
+        if verdict == DenyReason.NONE and self._revoked is not None and self._revoked(self.index, check.key_id, claims, now):
+            verdict = DenyReason.REVOKED
         if verdict == DenyReason.NONE and self._identity is not None:
             headers = self._identity(claims)
             if headers is None:
@@ -352,99 +356,186 @@ cdef class Verification:
         return DenyReason.MALFORMED if header is None else self._resolve(header)
 
 
+cdef inline uint64_t _next_number() noexcept:
+    """Numbers of gates and of their epochs: no two are alike in one process."""
+    global _numbers
+    _numbers += 1
+    return _numbers
+
+
 @cython.final
 cdef class Gate:
-    def __init__(self, GrantCache cache not None, *, Verification verification not None, Py_ssize_t max_token=8192,
-                 bint allow_padding=False):
-        global _epochs
-        _epochs += 1             # no other gate's grants mean anything here, even as a hint
-        self.epoch = _epochs
+    def __init__(self, GrantCache cache not None, *, verifications, object select=None, Py_ssize_t max_token=8192):
+        cdef Verification verification
+        self._issuers = list(verifications)
+        if not self._issuers or (select is None and len(self._issuers) > 1):
+            raise ValueError("a gate has one issuer, or a way to choose among several")
+        for verification in self._issuers:
+            self._allow_padding = self._allow_padding or verification._allow_padding
+        self._number = self.epoch = _next_number()
         self.cache = cache
         self.max_token = max_token
         self.last_fault = ""
-        self._verification = verification
-        self._allow_padding = allow_padding
+        self._select = select
 
     def replace(self, Verification verification not None):
-        self._verification = verification
+        cdef Verification previous = self._issuers[verification.index]
+        self._issuers[verification.index] = verification     # first: nothing new is granted by a key about to go
+        if not previous._keys <= verification._keys:
+            self.renew()
+
+    def renew(self):
+        self.epoch = _next_number()
 
     def authorize(self, bytes value, double now, Grant hint=None):
-        cdef DenyReason reason = DenyReason.INTERNAL
-        cdef Grant grant
-        if value is None:
-            grant = self.admit(NULL, 0, hint, now, &reason)
-        else:
-            grant = self.admit(PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value), hint, now, &reason)
-        return grant, reason
+        cdef DenyReason reason
+        cdef const char *token = NULL
+        cdef Py_ssize_t size = 0
+        reason = find_bearer(NULL if value is None else PyBytes_AS_STRING(value), 0 if value is None else PyBytes_GET_SIZE(value), &token, &size)
+        if reason != DenyReason.NONE:
+            return None, reason
+        return self._admit(token, size, now, hint, DenyReason.MALFORMED_CREDENTIALS)
 
     def verify(self, bytes token not None, double now):
-        cdef DenyReason reason = DenyReason.INTERNAL
-        cdef const char *text = PyBytes_AS_STRING(token)
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(token)
-        cdef Grant grant
-        if size == 0:
+        if PyBytes_GET_SIZE(token) == 0:
             return None, DenyReason.MISSING
+        return self._admit(PyBytes_AS_STRING(token), PyBytes_GET_SIZE(token), now, None, DenyReason.MALFORMED)
+
+    cdef object _admit(self, const char *token, Py_ssize_t size, double now, Grant hint, DenyReason outside_alphabet):
+        """(Grant, NONE) or (None, reason): all that happens to a token, in its order."""
+        cdef DenyReason reason = DenyReason.NONE
+        cdef Py_ssize_t issuer
+        cdef Grant grant
         if size > self.max_token:
             return None, DenyReason.MALFORMED
-        grant = self._judge(text, self._unpadded(text, size), now, DenyReason.MALFORMED, &reason)
+        if self.recognises(hint, token, size, now):
+            return hint, reason
+        text = PyBytes_FromStringAndSize(token, size)
+        grant = self.recall(text, now)
+        if grant is None:
+            grant = self.judge(text, now, outside_alphabet, &reason, &issuer)
         return grant, reason
 
-    cdef Py_ssize_t _unpadded(self, const char *token, Py_ssize_t size) noexcept:
-        # The signature does not cover its own padding: drop it, so that a token has one spelling as a cache key.
-        cdef int pads = 0
-        if self._allow_padding:
-            while pads < 2 and size > 1 and token[size - 1] == c"=":
-                size -= 1
-                pads += 1
-        return size
-
-    cdef Grant admit(self, const char *value, Py_ssize_t size, Grant hint, double now, DenyReason *reason):
-        cdef const char *token = NULL
-        cdef Py_ssize_t length = 0
-        reason[0] = _find_bearer(value, size, &token, &length)
-        if reason[0] != DenyReason.NONE:
-            return None
-        if length > self.max_token:
-            reason[0] = DenyReason.MALFORMED
-            return None
-        length = self._unpadded(token, length)
+    cdef bint recognises(self, Grant hint, const char *token, Py_ssize_t size, double now):
         if (
             hint is not None
-            and PyBytes_GET_SIZE(hint.token) == length
-            and memcmp(PyBytes_AS_STRING(hint.token), token, length) == 0
+            and PyBytes_GET_SIZE(hint.token) == size
+            and memcmp(PyBytes_AS_STRING(hint.token), token, size) == 0
             and hint.alive
             and hint.epoch == self.epoch
             and hint.valid_from <= now < hint.valid_until
         ):
             hint._visited = True
             self.cache.hits += 1
-            return hint
-        return self._judge(token, length, now, DenyReason.MALFORMED_CREDENTIALS, reason)
+            return True
+        return False
 
-    cdef Grant _judge(self, const char *token, Py_ssize_t size, double now, DenyReason outside_alphabet, DenyReason *reason):
-        cdef Verification verification
+    cdef Grant recall(self, bytes token, double now):
         cdef Grant grant
-        cdef bytes key
+        if self._allow_padding and PyBytes_AS_STRING(token)[PyBytes_GET_SIZE(token) - 1] == c"=":
+            grant = self.cache.lookup(self._unpadded(token), now)
+            if grant is not None and not (<Verification>self._issuers[grant.issuer_index])._allow_padding:
+                return None                        # its issuer did not opt in: this spelling is not that token
+        else:
+            grant = self.cache.lookup(token, now)
+        if grant is None or grant.epoch == self.epoch or not self._outdated(grant, now):
+            return grant
+        self.cache.hits -= 1                       # it was there, and is as good as not
+        self.cache.misses += 1
+        return None
+
+    cdef bint _outdated(self, Grant grant, double now):
+        """Look again at a grant of an earlier epoch; True when it is dead, and then it is in no cache any more."""
         try:
-            key = PyBytes_FromStringAndSize(token, size)
-            grant = self.cache.lookup(key, now, self.epoch)
-            if grant is not None:
-                reason[0] = DenyReason.NONE
-                return grant
-            if not _is_token68(token, size, self._allow_padding):
+            if self.stands(grant, now):
+                return False
+        except BaseException as fault:
+            self.note(fault)
+        if grant.alive:
+            self.cache._remove(grant)
+        return True
+
+    cdef bint stands(self, Grant grant, double now) except? False:
+        cdef Verification verification
+        if grant.epoch == self.epoch:
+            return True
+        if grant.gate != self._number:
+            return False
+        verification = self._issuers[grant.issuer_index]
+        if grant.key not in verification._keys or (
+            verification._revoked is not None and verification._revoked(grant.issuer_index, grant.key_id, grant.claims, now)
+        ):
+            return False
+        grant.epoch = self.epoch
+        return True
+
+    cdef Grant judge(self, bytes token, double now, DenyReason outside_alphabet, DenyReason *reason, Py_ssize_t *issuer):
+        cdef Verification verification
+        cdef Grant grant = None
+        cdef dict claims
+        cdef uint64_t epoch
+        reason[0] = DenyReason.INTERNAL
+        issuer[0] = -1
+        try:
+            if not _is_token68(PyBytes_AS_STRING(token), PyBytes_GET_SIZE(token), self._allow_padding):
                 reason[0] = outside_alphabet
                 return None
+            bare = token
+            if self._allow_padding and PyBytes_AS_STRING(token)[PyBytes_GET_SIZE(token) - 1] == c"=":
+                bare = self._unpadded(token)       # the signature does not cover its own padding: a token has one spelling as a cache key
             while True:
-                verification = self._verification
-                grant = verification.run(key, now, reason)
-                if verification is self._verification:
-                    break        # else keys were replaced meanwhile by another thread: its verdict counts
+                epoch = self.epoch
+                claims = None
+                if self._select is None:
+                    issuer[0] = 0
+                else:
+                    claims = self._claims_of(token)
+                    issuer[0] = -1 if claims is None else self._issuer_of(claims)
+                    if issuer[0] < 0:
+                        reason[0] = (
+                            DenyReason.MALFORMED if claims is None
+                            else DenyReason.WRONG_ISSUER if type(claims.get("iss")) is str
+                            else DenyReason.INVALID_CLAIM if "iss" in claims
+                            else DenyReason.MISSING_CLAIM
+                        )
+                        return None
+                verification = <Verification>self._issuers[issuer[0]]
+                grant = verification.run(bare if verification._allow_padding else token, now, claims, reason)
+                if verification is self._issuers[issuer[0]] and epoch == self.epoch:
+                    break        # else keys or revocations changed meanwhile in another thread: the later verdict counts
             if grant is not None:
-                grant.epoch = self.epoch
+                grant.epoch = epoch
+                grant.gate = self._number
                 self.cache.insert(grant)
             return grant
         except BaseException as fault:   # a panic in a Rust extension is no Exception
-            self.faults += 1
-            self.last_fault = type(fault).__name__
+            self.note(fault)
             reason[0] = DenyReason.INTERNAL
             return None
+
+    cdef dict _claims_of(self, bytes token):
+        """The payload before anything vouches for it, for its issuer's name alone; None when it is no JSON object within the limits."""
+        cdef const char *text = PyBytes_AS_STRING(token)
+        cdef Parts parts
+        cdef bytes payload
+        if not split(text, PyBytes_GET_SIZE(token), &parts) or parts.header_size > MAX_HEADER:
+            return None
+        payload = decoded(text + parts.payload_at, parts.payload_size, self._allow_padding)
+        return None if payload is None else object_of(payload)
+
+    cdef Py_ssize_t _issuer_of(self, dict claims) except -2:
+        issuer = claims.get("iss")
+        return self._select(issuer) if type(issuer) is str else -1
+
+    cdef bytes _unpadded(self, bytes token):
+        """The token without the padding of its signature, which the signature does not cover."""
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(token)
+        cdef int pads = 0
+        while pads < 2 and size > 1 and PyBytes_AS_STRING(token)[size - 1] == c"=":
+            size -= 1
+            pads += 1
+        return token[:size]
+
+    cdef void note(self, object fault):
+        self.faults += 1
+        self.last_fault = type(fault).__name__

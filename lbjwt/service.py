@@ -13,16 +13,21 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from lbjwt.assembly import forwarding_trust, key_source, new_cluster, new_policy, new_verifier
+from lbjwt.assembly.cluster import forwarding_trust, new_cluster, new_policy
+from lbjwt.assembly.issuers import issuer_instances, new_verifier
+from lbjwt.assembly.keys import KeeperLink, OwnKeys, SharedKeys, wait_for_keys
+from lbjwt.assembly.revocations import new_reader, revocation_check
+from lbjwt.assembly.routes import new_admission
 from lbjwt.config.model import Configuration
 from lbjwt.net.sockets import backlog, bind, close
 from lbjwt.net.tls import server_context
 from lbjwt.observe._access_log import AccessLog
 from lbjwt.observe._board import DRAINING, READY, STOPPED, Board
+from lbjwt.observe._offenders import Offenders
 from lbjwt.proxy._client import ClientSide
 from lbjwt.proxy._tls_client import TlsClientSide
 from lbjwt.proxy._traffic import Traffic
-from lbjwt.proxy.answers import refusal_answers
+from lbjwt.proxy._waiting import Waiting
 from lbjwt.proxy.connect import Connector
 
 __all__ = ["LoadBalancer"]
@@ -45,6 +50,8 @@ class LoadBalancer:
         sockets: For each listener, the bound sockets to accept on; None binds the configured addresses.
         board: Counters to write to, its slot set; None makes one of its own.
         access_log: Where requests are logged; None logs none, whatever the configuration says.
+        offenders: Where refusals are counted by client address; None makes one of its own when the configuration limits them.
+        keeper: Who fetches remote keys and keeps the revocations; None: this balancer itself.
 
     ```python
     async with LoadBalancer(configuration) as balancer:
@@ -60,15 +67,30 @@ class LoadBalancer:
         sockets: Sequence[Sequence[socket.socket]] | None = None,
         board: Board | None = None,
         access_log: AccessLog | None = None,
+        offenders: Offenders | None = None,
+        keeper: KeeperLink | None = None,
     ) -> None:
         self.configuration = configuration
-        (self._issuer,) = configuration.issuers.values()
         (self._cluster_configuration,) = configuration.clusters.values()
-        self.board = board if board is not None else Board(1, len(self._cluster_configuration.endpoints))
-        self.verifier = new_verifier(configuration)
+        self._instances = issuer_instances(configuration)
+        self.board = (
+            board if board is not None else Board(1, len(self._cluster_configuration.endpoints), len(self._instances))
+        )
+        self._keeper = keeper
+        directory = configuration.state_directory if keeper is None else keeper.directory
+        self._revocations = new_reader(configuration, directory, self._revoked)
+        self.verifier = new_verifier(configuration, self._instances, revocation_check(self._revocations))
+        limit = configuration.fail_limit
+        if offenders is None and limit is not None:
+            offenders = Offenders(1, limit=limit.failures, window=limit.window)
+        self._admission = new_admission(configuration, self._instances, self.verifier.gate, offenders)
         self._sockets = sockets
         self._access_log = access_log
-        self._keys = key_source(configuration, self.verifier, self.board)
+        self._keys: OwnKeys | SharedKeys = (
+            OwnKeys(self._instances, self.verifier, self.board, directory)
+            if keeper is None
+            else SharedKeys(self._instances, self.verifier, self.board, keeper)
+        )
         self._bound: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
         self._connector: Connector | None = None
@@ -104,18 +126,32 @@ class LoadBalancer:
             for at, listener in enumerate(configuration.listeners):
                 sockets.append(bind(listener.address, key=f"listeners[{at}].address")[0])
                 self._bound += sockets[-1]
+        if self._revocations is not None:
+            await self._revocations.load()
+            self._revocations.start()
+        if self._keeper is not None:
+            self._keeper.listen(self._poked)
         await self._keys.load()
         self._keys.start()
         cluster = self._cluster_configuration
+        waiting = Waiting(
+            self.board,
+            len(self._instances),
+            self._keys.ask,
+            most=configuration.limits.max_waiting,
+            patience=wait_for_keys(self._instances),
+        )
+        self._keys.settled = waiting.settled
         self._connector = Connector(loop, cluster.connect_timeout)
         self._traffic = self._connector.traffic = Traffic(
-            gate=self.verifier.gate,
+            admission=self._admission,
+            waiting=waiting,
             cluster=new_cluster(cluster, self.board),
             board=self.board,
             access_log=self._access_log,
             open_connection=self._connector,
             trusts=forwarding_trust(configuration),
-            refusals=refusal_answers(configuration.realm, self._issuer.required_scopes),
+            issuers=[instance.name for instance in self._instances],
             limits=configuration.limits,
             timeouts=configuration.timeouts,
         )
@@ -147,6 +183,22 @@ class LoadBalancer:
         self._publish_cache()
         if self._access_log is not None:
             self._access_log.flush()
+
+    def _poked(self) -> None:
+        """The keeper has something new."""
+        assert isinstance(self._keys, SharedKeys)
+        self._keys.poked()
+        if self._revocations is not None:
+            self._revocations.poke()
+
+    def _revoked(self, more: bool) -> None:
+        """What is revoked has changed. When there is more of it, every known token is looked at once more, and streams under way now."""
+        assert self._revocations is not None
+        self.board.set_revocations(len(self._revocations))
+        if more:
+            self.verifier.renew()
+            if self._traffic is not None:
+                self._traffic.sweep()
 
     def _publish_cache(self) -> None:
         cache = self.verifier.gate.cache
@@ -183,7 +235,11 @@ class LoadBalancer:
             self._traffic.close()
             await asyncio.sleep(0)
             self._publish_cache()
+        if self._keeper is not None:
+            self._keeper.ignore()
         await self._keys.stop()
+        if self._revocations is not None:
+            await self._revocations.stop()
         if self._access_log is not None:
             self._access_log.flush()
 

@@ -1,23 +1,26 @@
 """
-The admin door: ``/livez``, ``/readyz``, ``/metrics``, ``/status``. Reads the board and the configuration, changes nothing.
+The admin door: ``/livez``, ``/readyz``, ``/metrics``, ``/status``. Reads the board and the configuration; pages that change something are
+handed in by whoever opens the door.
 
 It asks for no password, so it listens where the configuration says (loopback unless told otherwise) and holds nothing secret: no key,
-no token, no file name, no URL. Every worker accepts on the one shared socket, and each can answer for all of them.
+no token, no file name. One process answers for all workers; that it is alive says nothing of them, so readiness is read from the board.
 """
 
 import asyncio
 import logging
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import orjson
 from aiohttp import web
 
 from lbjwt.config.model import Configuration
+from lbjwt.net.sockets import backlog
 from lbjwt.observe._board import STATE_NAMES, Board
-from lbjwt.observe.metrics import BoardCollector, exposition
+from lbjwt.observe._offenders import Offenders
+from lbjwt.observe.metrics import REASONS, BoardCollector, exposition
 from lbjwt.version import package_version
 
 __all__ = ["AdminServer", "application"]
@@ -27,37 +30,67 @@ MAX_FIELD: Final = 4096
 KEEP_ALIVE: Final = 15.0
 """Seconds a scraper's connection is kept; Prometheus opens another for a longer interval."""
 
-SHUTDOWN: Final = 1.0
-"""Seconds that answers under way get when the door closes."""
+SHUTDOWN: Final = 0.1
+"""Seconds that answers under way get when the door closes (aiohttp waits twice). They come from memory, and a drain waits for its last process."""
+MAX_BODY: Final = 64 * 1024
+"""Bytes of a request body; the pages here read none, those handed in may."""
+SUSPICIOUS: Final = 20
+"""Addresses in the top list of `/status`."""
 DRESS: Final = {"Server": "lbjwt", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 """Nobody caches an answer, no browser guesses its type, and nobody learns our versions."""
 
 log = logging.getLogger("lbjwt.admin")
 
 
-def application(configuration: Configuration, board: Board) -> web.Application:
-    """Return the web application of the admin door."""
-    pages = _Pages(configuration, board)
-    app = web.Application(client_max_size=1024)
+Sources = Callable[[], Mapping[str, Mapping[str, object]]]
+"""What more is known of where keys come from: issuer label -> names and values for `/status`, none of them secret."""
+
+
+def application(
+    configuration: Configuration,
+    board: Board,
+    *,
+    issuers: Sequence[str] | None = None,
+    offenders: Offenders | None = None,
+    sources: Sources = dict,
+    extensions: Iterable[Callable[[web.Application], None]] = (),
+) -> web.Application:
+    """
+    Return the web application of the admin door.
+
+    Args:
+        configuration: What the service does.
+        board: Its counters.
+        issuers: Label of every issuer of the board, in its order; None: those of the configuration.
+        offenders: Failures by address; None when nobody counts them.
+        sources: More about the keys of an issuer.
+        extensions: Each adds pages of its own.
+    """
+    labels = tuple(configuration.issuers) if issuers is None else tuple(issuers)
+    pages = _Pages(configuration, board, labels, offenders, sources)
+    app = web.Application(client_max_size=MAX_BODY)
     app.router.add_get("/livez", pages.livez)
     app.router.add_get("/readyz", pages.readyz)
     app.router.add_get("/metrics", pages.metrics)
     app.router.add_get("/status", pages.status)
+    for extend in extensions:
+        extend(app)
     app.on_response_prepare.append(_dress)
     return app
 
 
 class AdminServer:
     """
-    Serves the admin application in the running loop.
+    Serves an admin application in the running loop.
 
     Args:
-        sockets: Bound and listening; shared with the other workers.
+        app: See `application`.
+        sockets: Bound and listening; they outlive this process when another holds them too.
     """
 
-    def __init__(self, configuration: Configuration, board: Board, sockets: Sequence[socket.socket]) -> None:
+    def __init__(self, app: web.Application, sockets: Sequence[socket.socket]) -> None:
         self._sockets = sockets
-        self._runner = web.AppRunner(application(configuration, board), handle_signals=False, shutdown_timeout=SHUTDOWN)
+        self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=SHUTDOWN)
         self._servers: list[asyncio.Server] = []
 
     async def start(self) -> None:
@@ -65,7 +98,7 @@ class AdminServer:
         await self._runner.setup()
         loop = asyncio.get_running_loop()
         for sock in self._sockets:
-            self._servers.append(await loop.create_server(self._connection, sock=sock))
+            self._servers.append(await loop.create_server(self._connection, sock=sock, backlog=backlog()))
 
     async def stop(self) -> None:
         """Close the door."""
@@ -112,19 +145,33 @@ class _Connection(web.RequestHandler):
 
 
 class _Pages:
-    def __init__(self, configuration: Configuration, board: Board) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        board: Board,
+        issuers: tuple[str, ...],
+        offenders: Offenders | None,
+        sources: Sources,
+    ) -> None:
         self._configuration = configuration
         self._board = board
+        self._issuers = issuers
+        self._offenders = offenders
+        self._sources = sources
         self._endpoints = [
             (label, endpoint) for label, cluster in configuration.clusters.items() for endpoint in cluster.endpoints
         ]
         self._version = package_version()
         self._collector = BoardCollector(
-            board, [str(endpoint.address) for _, endpoint in self._endpoints], self._version
+            board,
+            [str(endpoint.address) for _, endpoint in self._endpoints],
+            issuers,
+            self._version,
+            offenders=offenders,
         )
 
     async def livez(self, request: web.Request) -> web.Response:
-        """A worker is alive enough to answer."""
+        """Somebody is alive enough to answer."""
         return web.Response(text="alive\n")
 
     async def readyz(self, request: web.Request) -> web.Response:
@@ -154,34 +201,48 @@ class _Pages:
     def _status(self) -> dict[str, object]:
         board = self._board
         totals = board.totals()
-        fetched_at = totals["keys_fetched_at"]
-        now = time.time()
+        sources = self._sources()
         return {
             "version": self._version,
             "ready": board.ready,
             "draining": board.draining,
-            "uptime_seconds": round(now - board.started_at, 3),
+            "uptime_seconds": round(time.time() - board.started_at, 3),
             "workers": [{"slot": slot, "state": STATE_NAMES[board.state(slot)]} for slot in range(board.workers)],
             "worker_restarts": board.restarts,
+            "keeper_restarts": board.keeper_restarts,
             "connections": totals["connections"],
             "requests_in_flight": totals["in_flight"],
+            "requests_waiting": totals["waiting"],
             "requests": sum(totals["requests"]),
             "refusals": sum(totals["refusals"]),
+            "reported_refusals": sum(totals["reported"]),
+            "revocations": totals["revocations"],
+            "cache": {name: totals[f"cache_{name}"] for name in ("entries", "bytes", "hits", "misses", "evictions")},
             "listeners": [
                 {"address": str(listener.address), "tls": listener.tls is not None}
                 for listener in self._configuration.listeners
             ],
             "endpoints": [self._endpoint(index) for index in range(len(self._endpoints))],
             "issuers": [
-                {
-                    "label": label,
-                    "keys": totals["keys"],
-                    "keys_age_seconds": round(max(0.0, now - fetched_at), 3) if fetched_at > 0 else None,
-                    "key_fetches": totals["key_fetches"],
-                    "key_fetch_failures": totals["key_fetch_failures"],
-                }
-                for label in self._configuration.issuers
+                self._issuer(index, label) | ({"source": sources[label]} if label in sources else {})
+                for index, label in enumerate(self._issuers)
             ],
+            "unknown_issuer": _judgements(board.issuer_totals(-1)),
+            "suspicious_addresses": self._offenders.top(SUSPICIOUS, time.monotonic()) if self._offenders else [],
+        }
+
+    def _issuer(self, index: int, label: str) -> dict[str, object]:
+        totals = self._board.issuer_totals(index)
+        success = self._board.source_words(index)["last_success"] or totals["keys_fetched_at"]
+        return {
+            "label": label,
+            "accepted": totals["accepted"],
+            **_judgements(totals),
+            "keys": totals["keys"],
+            "keys_age_seconds": _age(totals["keys_fetched_at"]),
+            "last_success_seconds_ago": _age(success),
+            "key_fetches": totals["key_fetches"],
+            "key_fetch_failures": totals["key_fetch_failures"],
         }
 
     def _endpoint(self, index: int) -> dict[str, object]:
@@ -196,6 +257,19 @@ class _Pages:
             "requests": totals["requests"],
             "failures": totals["failures"],
         }
+
+
+def _judgements(totals: Mapping[str, Sequence[int]]) -> dict[str, object]:
+    """Refusals by reason, without those that never came."""
+    return {
+        name: {reason: totals[field][index] for reason, index in REASONS.items() if totals[field][index]}
+        for name, field in (("refusals", "refusals"), ("reported_refusals", "reported"))
+    }
+
+
+def _age(moment: float) -> float | None:
+    """Seconds since a moment of the epoch; None when it never was."""
+    return round(max(0.0, time.time() - moment), 3) if moment > 0 else None
 
 
 async def _dress(request: web.BaseRequest, response: web.StreamResponse) -> None:

@@ -1,24 +1,41 @@
 """
 Claims to request headers for the backend: ready-made bytes, built once per token.
 
-A value is written so that nothing in it can end the line, start another, or be read two ways (THREATS P10): visible ASCII and inner
-spaces stand as they are, every other byte of the UTF-8 text and every `%` is percent-encoded, so that a backend may always decode. A list
-becomes its members joined with commas, a comma inside a member encoded. A claim that is missing or null leaves its header out.
+A value is written so that nothing in it can end the line, start another, or be read two ways (THREATS P10):
 
-Source: RFC 9110 section 5.5, RFC 3986 section 2.1.
+- Text: visible ASCII and inner spaces stand as they are, every other byte of the UTF-8 text and every `%` is percent-encoded, so that a
+  backend may always decode. With `unrepresentable: refuse` nothing is ever encoded: text that would need it refuses the token.
+- Numbers and booleans stand as in JSON.
+- A list of those becomes its members joined with commas, a comma inside a member encoded like the rest.
+- An object, or anything in style `json`, becomes JSON in visible ASCII. `%` is escaped in it the way JSON escapes, so that a backend that
+  percent-decodes every field reads the same value.
+- The whole payload becomes unpadded base64url of compact JSON: the claims that were judged, written anew, not the bytes of the token. Both
+  say the same, since a payload with a name twice was refused.
+
+A claim that is missing or null, or whose path leads through something that is no object, leaves its header out (THREATS P4): the backend
+reads the absence of a field as the absence of the claim and never as a default. What a client sent under the name is removed in any case.
+
+Source: RFC 9110 section 5.5, RFC 3986 section 2.1, RFC 8259 section 7, RFC 4648 section 5.
 """
 
+import base64
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 from urllib.parse import quote
 
+import orjson
+
+from lbjwt.auth.rules import path_text
 from lbjwt.errors import ConfigurationError
 
-__all__ = ["compile_identity_headers"]
+__all__ = ["MAX_TOTAL", "MAX_VALUE", "IdentityHeader", "compile_identity_headers"]
 
 MAX_VALUE = 4096  # bytes of one header value (THREATS P11): most servers take 8 KiB lines
 MAX_TOTAL = 8192  # bytes of all lines together
+MOST_BYTES = 65536  # neither limit can be raised beyond: no server takes such a head
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?")
 _PLAIN = "!\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~ "  # beside letters and digits: VCHAR without "%", and SP
@@ -53,56 +70,114 @@ _RESERVED = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityHeader:
+    """
+    One header for the backend.
+
+    Attributes:
+        header: Its name: 1 to 64 letters, digits and inner hyphens, and none of those with a meaning of their own.
+        path: Names from the claims inward, every character of a name its own; () for the whole payload.
+        style: `auto` writes each type in its form, see above; `comma` a list, or one member alone, and refuses an object; `json` any value
+            as JSON; `payload` goes with the path () and only with it.
+        unrepresentable: What becomes of text that cannot stand as it is: `encode` or `refuse`, which refuses the token. A value of a form
+            that the style has no place for, and one over a limit, is always refused.
+        issuer: Index of the issuer whose tokens give this header; None for all.
+
+    Raises:
+        ConfigurationError: A header that cannot be.
+    """
+
+    header: str
+    path: tuple[str, ...]
+    style: Literal["auto", "json", "comma", "payload"] = "auto"
+    unrepresentable: Literal["encode", "refuse"] = "encode"
+    issuer: int | None = None
+
+    def __post_init__(self) -> None:
+        if not _HEADER_NAME.fullmatch(self.header):
+            raise ConfigurationError(
+                f"the header name {self.header!r} is not 1 to 64 letters, digits and inner hyphens"
+            )
+        if self.header.lower() in _RESERVED:
+            raise ConfigurationError(f"the header {self.header} has a meaning of its own and cannot carry a claim")
+        if not all(type(name) is str and name for name in self.path):
+            raise ConfigurationError(f"the header {self.header}: a claim name is empty")
+        if self.style not in ("auto", "json", "comma", "payload"):
+            raise ConfigurationError(f"the header {self.header}: {self.style!r} is no style")
+        if self.unrepresentable not in ("encode", "refuse"):
+            raise ConfigurationError(
+                f"the header {self.header}: text is encoded or refused, not {self.unrepresentable!r}"
+            )
+        if (self.style == "payload") is not (not self.path):
+            raise ConfigurationError(
+                f"the header {self.header}: the style payload has the empty path, and every other style a claim"
+            )
+
+    def __str__(self) -> str:
+        return f"{self.header} from {path_text(self.path) if self.path else 'the whole payload'}"
+
+
 class _Unrepresentable(Exception):
     """A claim that cannot be a header value."""
 
 
-def compile_identity_headers(pairs: Iterable[tuple[str, str]]) -> Callable[[Mapping[str, Any]], bytes | None] | None:
+def compile_identity_headers(
+    entries: Iterable[IdentityHeader | tuple[str, str]],
+    *,
+    issuer: int | None = None,
+    max_value: int = MAX_VALUE,
+    max_total: int = MAX_TOTAL,
+) -> Callable[[Mapping[str, Any]], bytes | None] | None:
     """
     Make the function that turns claims into header lines, each ended by CRLF.
 
     Args:
-        pairs: (claim, header name). A claim is the exact name of a top-level member; dots have no meaning.
+        entries: A pair is (claim, header name): the exact name of a top-level member, in style auto.
+        issuer: Index of the issuer whose tokens the function is for. Entries of another issuer are left out.
+        max_value: Greatest value in bytes, after encoding.
+        max_total: Greatest size of all lines in bytes.
 
     Returns:
-        None when there are no pairs. Else a function whose result is None when a claim cannot be a header: an object, a list with
-        anything but text, numbers and booleans, or over 4 KiB for one value or 8 KiB for all lines.
+        None when no entry is left. Else a function whose result is None when a claim cannot be a header or a limit is passed.
 
     Raises:
-        ConfigurationError: A header name outside letters, digits and hyphens, a reserved or a repeated one, or an empty claim name.
+        ConfigurationError: A header that cannot be, one that two entries give for one issuer, or a limit out of range.
     """
-    compiled: list[tuple[str, bytes]] = []
-    seen: set[str] = set()
-    for claim, header in pairs:
-        if not claim:
-            raise ConfigurationError("a claim name is empty")
-        if not _HEADER_NAME.fullmatch(header):
-            raise ConfigurationError(f"the header name {header!r} is not 1 to 64 letters, digits and inner hyphens")
-        if header.lower() in _RESERVED:
-            raise ConfigurationError(f"the header {header} has a meaning of its own and cannot carry a claim")
-        if header.lower() in seen:
-            raise ConfigurationError(f"the header {header} is given to two claims")
-        seen.add(header.lower())
-        compiled.append((claim, header.encode("ascii") + b": "))
+    for name, limit in (("max_value", max_value), ("max_total", max_total)):
+        if not 1 <= limit <= MOST_BYTES:
+            raise ConfigurationError(f"{name} is {limit} bytes; 1 to {MOST_BYTES} are accepted")
+    headers = [
+        entry if isinstance(entry, IdentityHeader) else IdentityHeader(header=entry[1], path=(entry[0],))
+        for entry in entries
+    ]
+    _refuse_repeated(headers)
+    compiled = [
+        (entry.path, entry.header.encode("ascii") + b": ", _writer(entry, max_value))
+        for entry in headers
+        if entry.issuer is None or entry.issuer == issuer
+    ]
     if not compiled:
         return None
 
     def identity_headers(claims: Mapping[str, Any]) -> bytes | None:
         lines: list[bytes] = []
         total = 0
-        for claim, start in compiled:
-            value = claims.get(claim)
+        for path, start, write in compiled:
+            value: Any = claims.get(path[0]) if path else claims
+            for name in path[1:]:
+                value = value.get(name) if type(value) is dict else None
             if value is None:
                 continue
             try:
-                encoded = _encoded(value)
+                encoded = write(value)
             except _Unrepresentable:
                 return None
-            if len(encoded) > MAX_VALUE:
+            if len(encoded) > max_value:
                 return None
             line = b"%b%b\r\n" % (start, encoded)
             total += len(line)
-            if total > MAX_TOTAL:
+            if total > max_total:
                 return None
             lines.append(line)
         return b"".join(lines)
@@ -110,13 +185,50 @@ def compile_identity_headers(pairs: Iterable[tuple[str, str]]) -> Callable[[Mapp
     return identity_headers
 
 
-def _encoded(value: object) -> bytes:
-    """One claim value as a field value."""
-    if type(value) is str:
-        return _text(value, _PLAIN)
-    if type(value) is list:
-        return b",".join(_text(_scalar(member), _PLAIN_IN_LIST) for member in value)
-    return _scalar(value).encode("ascii")
+def _refuse_repeated(headers: Iterable[IdentityHeader]) -> None:
+    """Two entries may share a header only when no token can give both."""
+    seen: dict[str, set[int | None]] = {}
+    for entry in headers:
+        owners = seen.setdefault(entry.header.lower(), set())
+        if entry.issuer in owners or None in owners or (entry.issuer is None and owners):
+            raise ConfigurationError(f"the header {entry.header} is given to two claims")
+        owners.add(entry.issuer)
+
+
+def _writer(entry: IdentityHeader, max_value: int) -> Callable[[Any], bytes]:
+    """The function that writes one entry's value. It raises _Unrepresentable for a form it has no place for."""
+    encode = entry.unrepresentable == "encode"
+
+    def text(value: str, plain: str = _PLAIN) -> bytes:
+        if len(value) > max_value:  # encoding only makes it longer
+            raise _Unrepresentable
+        return _text(value, plain, encode)
+
+    def members(value: Iterable[object]) -> bytes:
+        return b",".join(text(_scalar(member), _PLAIN_IN_LIST) for member in value)
+
+    def auto(value: object) -> bytes:
+        if type(value) is str:
+            return text(value)
+        if type(value) is list:
+            return members(value)
+        return _json(value) if type(value) is dict else _scalar(value).encode("ascii")
+
+    def comma(value: object) -> bytes:
+        return members(value if type(value) is list else (value,))
+
+    return {"auto": auto, "comma": comma, "json": _json, "payload": _payload}[entry.style]
+
+
+def _payload(claims: Mapping[str, Any]) -> bytes:
+    return base64.urlsafe_b64encode(orjson.dumps(dict(claims))).rstrip(b"=")
+
+
+def _json(value: object) -> bytes:
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("%", "\\u0025").encode(
+        "ascii"
+    )  # % stands only inside strings, where any character may be an escape
 
 
 def _scalar(value: object) -> str:
@@ -129,15 +241,22 @@ def _scalar(value: object) -> str:
     raise _Unrepresentable
 
 
-def _text(value: str, plain: str) -> bytes:
-    if len(value) > MAX_VALUE:  # encoding only makes it longer
-        raise _Unrepresentable
-    # The common case costs three looks at the string: an identifier, a name, an address.
-    if value.isascii() and value.isprintable() and "%" not in value and (plain is _PLAIN or "," not in value):
+def _text(value: str, plain: str, encode: bool) -> bytes:
+    # The common case costs a few looks at the string: an identifier, a name, an address.
+    if (
+        value.isascii()
+        and value.isprintable()
+        and (plain is _PLAIN or "," not in value)
+        and not (encode and "%" in value)
+    ):
         encoded = value
-    else:
+    elif encode:
         encoded = quote(value, safe=plain)
+    else:
+        raise _Unrepresentable
     if encoded.startswith(" ") or encoded.endswith(" "):  # a recipient strips outer spaces: keep them countable
+        if not encode:
+            raise _Unrepresentable
         inner = encoded.strip(" ")
         at = encoded.index(inner) if inner else len(encoded)
         encoded = "%20" * at + inner + "%20" * (len(encoded) - at - len(inner))

@@ -2,14 +2,18 @@
 What an issuer's tokens must say to be accepted, as one frozen value. Rules on data only: no keys, no clock, no tokens.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from lbjwt.auth.issuer_pattern import IssuerPattern
 from lbjwt.errors import ConfigurationError
 from lbjwt.jose.algorithms import known_algorithms
 
-__all__ = ["IssuerPolicy"]
+__all__ = ["PROFILE_CLAIMS", "PROFILE_TYPE", "IssuerPolicy", "check_audiences", "check_scopes", "media_type"]
 
 MAX_CLOCK_SKEW = 300.0  # seconds; more would quietly extend every token's life (THREATS C4)
+PROFILE_TYPE = "at+jwt"  # RFC 9068 section 2.1
+PROFILE_CLAIMS = ("iss", "exp", "aud", "sub", "client_id", "iat", "jti")  # RFC 9068 section 2.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,14 +22,22 @@ class IssuerPolicy:
     The rules for the tokens of one issuer.
 
     Attributes:
-        issuer: The exact `iss`; None for any issuer.
+        issuer: The exact `iss`; a pattern with a tenant in it; None for any issuer.
         audiences: At least one of them must be in `aud`; None for any audience.
         algorithms: The JWS algorithms that may be used; None for what the keys say. Names are exact: `EdDSA` and `Ed25519` are two.
         clock_skew: Seconds of difference between clocks that are forgiven, 0 to 300.
         require_expiration: Refuse tokens without `exp`.
         required_claims: Names of claims that must be there and not null.
         max_lifetime: Greatest `exp - iat` in seconds; None for no limit. Both claims are then required.
-        typ: The media type the `typ` header must name (RFC 8725 section 3.11), such as `at+jwt`; None for any.
+        max_age: Seconds after `auth_time`, or `iat` when there is none, at which a token is TOO_OLD whatever its `exp`; the clock skew is
+            added. None for no limit. One of the two claims is then required.
+        typ: The media type the `typ` header must name (RFC 8725 section 3.11), such as `at+jwt`; None for any but those that are
+            known to be something else than an access token.
+        subjects: The `sub` must be one of them; None for any or none.
+        clients: `azp` or `client_id` must be one of them, each of the two that is there; None for any or none.
+        access_token_profile: RFC 9068 as one switch: `typ` is `at+jwt`, and iss, exp, aud, sub, client_id, iat and jti are there.
+        refuse_sender_constrained: Refuse a token with `cnf`: it belongs to the holder of a key, whose proof is not checked here
+            (RFC 9449 section 7.2, RFC 8705 section 3).
         required_scopes: Scopes that must all be granted by `scope` or `scp`.
         allow_padding: Accept base64url with correct `=` padding, as some load balancers' issuers send it.
         max_token: Greatest token in bytes.
@@ -34,14 +46,19 @@ class IssuerPolicy:
         ConfigurationError: A value out of range.
     """
 
-    issuer: str | None
+    issuer: str | IssuerPattern | None
     audiences: tuple[str, ...] | None
     algorithms: tuple[str, ...] | None = None
     clock_skew: float = 60.0
     require_expiration: bool = True
     required_claims: tuple[str, ...] = ()
     max_lifetime: float | None = None
+    max_age: float | None = None
     typ: str | None = None
+    subjects: tuple[str, ...] | None = None
+    clients: tuple[str, ...] | None = None
+    access_token_profile: bool = False
+    refuse_sender_constrained: bool = False
     required_scopes: tuple[str, ...] = ()
     allow_padding: bool = False
     max_token: int = 8192
@@ -49,21 +66,51 @@ class IssuerPolicy:
     def __post_init__(self) -> None:
         if self.issuer == "":
             raise ConfigurationError("the issuer is empty; say any_issuer when any will do")
-        if self.audiences is not None and (not self.audiences or "" in self.audiences):
-            raise ConfigurationError(
-                "the list of audiences is empty or holds an empty one; say any_audience when any will do"
-            )
+        check_audiences(self.audiences)
         if self.algorithms is not None:
             known_algorithms(self.algorithms)
         if not 0 <= self.clock_skew <= MAX_CLOCK_SKEW:
             raise ConfigurationError(f"clock_skew is {self.clock_skew} s; 0 to {MAX_CLOCK_SKEW:.0f} s are accepted")
         if self.max_lifetime is not None and not self.max_lifetime > 0:
             raise ConfigurationError("max_lifetime must be more than 0 s")
+        if self.max_age is not None and not 0 < self.max_age < float("inf"):
+            raise ConfigurationError("max_age must be more than 0 s; leave it out when any age will do")
         if self.typ == "":
             raise ConfigurationError("typ is empty; leave it out when any type will do")
-        for scope in self.required_scopes:
-            # RFC 6750 section 3: what may stand in the challenge
-            if not scope or not all(c == "!" or "#" <= c <= "[" or "]" <= c <= "~" for c in scope):
-                raise ConfigurationError(f"the scope {scope!r} has a character that RFC 6750 does not allow")
+        if self.access_token_profile and self.typ is not None and media_type(self.typ) != PROFILE_TYPE:
+            raise ConfigurationError(f"access_token_profile asks for typ {PROFILE_TYPE}, and typ for another one")
+        for name, listed in (("subjects", self.subjects), ("clients", self.clients)):
+            if listed is not None and (not listed or "" in listed):
+                raise ConfigurationError(
+                    f"the list of {name} is empty or holds an empty one; leave it out when any will do"
+                )
+        check_scopes(self.required_scopes)
         if not 64 <= self.max_token <= 65536:
             raise ConfigurationError(f"max_token is {self.max_token} bytes; 64 to 65536 are accepted")
+
+
+def media_type(value: str) -> str:
+    """A media type for comparison: any case, `application/` left out (RFC 7515 section 4.1.9)."""
+    folded = value.lower()
+    return folded.removeprefix("application/") if folded.count("/") == 1 else folded
+
+
+def check_audiences(audiences: tuple[str, ...] | None) -> None:
+    """
+    Raises:
+        ConfigurationError: A list that is empty or holds an empty audience.
+    """
+    if audiences is not None and (not audiences or "" in audiences):
+        raise ConfigurationError(
+            "the list of audiences is empty or holds an empty one; say any_audience when any will do"
+        )
+
+
+def check_scopes(scopes: Iterable[str]) -> None:
+    """
+    Raises:
+        ConfigurationError: A scope that RFC 6750 section 3 does not allow in a challenge.
+    """
+    for scope in scopes:
+        if not scope or not all(c == "!" or "#" <= c <= "[" or "]" <= c <= "~" for c in scope):
+            raise ConfigurationError(f"the scope {scope!r} has a character that RFC 6750 does not allow")

@@ -1,18 +1,52 @@
 """
 What a refused client is told: DenyReason in, ready-to-send fields and body out.
 
-Four shapes only (THREATS A28): a reason beyond them would help whoever is guessing. The reason itself goes to log and counter.
+Of a token that was judged a client learns one of four things only (THREATS A28): none came, what came was no request for admission, the token is
+no good, or it is good and does not suffice. More would help whoever is guessing; the reason goes to log and counter. Two more answers are given
+while no token was judged, and tell nothing of it: too many failures from an address, and no keys to judge with. `expose_reason` gives this
+protection up, and says so by its name.
 
-Source: RFC 6750 section 3, RFC 9110 sections 10.2.3 and 11.6.1.
+Source: RFC 6750 section 3, RFC 9110 sections 10.2.3, 11.6.1 and 15.5.2, RFC 9457, RFC 9728 section 5.1, the gRPC protocol over HTTP.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
 
 from lbjwt._fastverify import DenyReason
+from lbjwt.auth.redirect import redirect_template
 from lbjwt.errors import ConfigurationError
 
-__all__ = ["Refusal", "compile_refusals"]
+__all__ = ["Refusal", "RefusalStyle", "compile_refusals", "grpc_refusals", "is_curable", "status_of"]
+
+RETRY_AFTER = 5  # seconds: longer than a failed fetch of keys waits before its next attempt
+
+# Reasons by what the client is told; every other one is a token that is no good: 401 invalid_token.
+_TOLD: dict[DenyReason, tuple[int, str | None]] = {
+    DenyReason.MISSING: (401, None),  # RFC 6750 section 3: no error code when no token came
+    DenyReason.MULTIPLE_TOKENS: (400, "invalid_request"),
+    DenyReason.MALFORMED_CREDENTIALS: (400, "invalid_request"),
+    DenyReason.INSUFFICIENT_SCOPE: (403, "insufficient_scope"),
+    DenyReason.CLAIM_REFUSED: (403, "insufficient_scope"),
+    DenyReason.SUBJECT_REFUSED: (403, "insufficient_scope"),
+    DenyReason.CLIENT_REFUSED: (403, "insufficient_scope"),
+    DenyReason.RATE_LIMITED: (429, None),
+    DenyReason.KEYS_UNAVAILABLE: (503, None),
+}
+_NO_GOOD = (401, "invalid_token")
+_UNJUDGED = frozenset({429, 503})
+
+# INVALID_ARGUMENT, UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE: the status codes of gRPC by ours.
+_GRPC = {400: 3, 401: 16, 403: 7, 429: 8, 503: 14}
+
+# Their answers need a field that we would have to make up: Allow, Proxy-Authenticate, Upgrade (RFC 9110 section 15.5).
+_INCOMPLETE = frozenset({405, 407, 426})
+_SCOPE = re.compile(r"[!#-\[\]-~]+")  # RFC 6749 section 3.3
+_URL = re.compile(
+    r"https?://[A-Za-z0-9._~:/?@!$&'()*+,;=%\[\]-]+"
+)  # no quote, no backslash: it stands in a quoted string
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +55,7 @@ class Refusal:
     One answer, without status line, Date and Connection, which belong to the connection.
 
     Attributes:
-        status: 400, 401, 403 or 503.
+        status: Of the response.
         fields: Complete header lines, each ended by CRLF, Content-Length included.
         body: As long as Content-Length says. To a HEAD request only the fields are sent.
     """
@@ -31,16 +65,73 @@ class Refusal:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusalStyle:
+    """
+    How a route puts its refusals.
+
+    Attributes:
+        json: A problem document (RFC 9457) instead of a line of text.
+        expose_reason: Name the reason: `error_description` in the challenge, `reason` in the problem document, `grpc-message`. Never
+            anything of the token.
+        statuses: Another status for 400, 401, 403, 429 or 503. A challenge goes along while the status stays as it is or is 401.
+        redirect: Where browsers without a good token are sent (`auth.redirect`); None: nowhere.
+        resource_metadata: The address of the metadata document, for the challenge (RFC 9728 section 5.1).
+        scopes: What the route asks for, named to a client whose token does not suffice (RFC 6750 section 3).
+
+    Raises:
+        ConfigurationError: A status, address or scope that cannot stand in an answer.
+    """
+
+    json: bool = False
+    expose_reason: bool = False
+    statuses: Mapping[int, int] = field(default_factory=dict)
+    redirect: str | None = None
+    resource_metadata: str | None = None
+    scopes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        known = {status.value for status in HTTPStatus if status >= 400} - _INCOMPLETE
+        for told, status in self.statuses.items():
+            if told not in _GRPC:
+                raise ConfigurationError(f"no refusal has the status {told}; they have 400, 401, 403, 429 and 503")
+            if status not in known:
+                raise ConfigurationError(
+                    f"a refusal cannot have the status {status}; it must say who failed: 4xx or 5xx"
+                )
+            if (told == 503 and status < 500) or (told in _UNJUDGED and status == 401):
+                raise ConfigurationError(f"{told} cannot become {status}: it would blame a token that nobody judged")
+        if self.redirect is not None:
+            redirect_template(self.redirect)
+        if self.resource_metadata is not None and not _URL.fullmatch(self.resource_metadata):
+            raise ConfigurationError(
+                f"the address of the metadata document {self.resource_metadata!r} is not an http(s) URL"
+            )
+        for scope in self.scopes:
+            if not _SCOPE.fullmatch(scope):
+                raise ConfigurationError(f"the scope {scope!r} has a character that no scope can have")
+
+
+def status_of(reason: DenyReason) -> int:
+    """The status of a refusal before a style changes it: 400, 401, 403, 429 or 503; what log and counters go by."""
+    return _TOLD.get(reason, _NO_GOOD)[0]
+
+
+def is_curable(reason: DenyReason) -> bool:
+    """True when another token would help, so that sending a browser to log in leads anywhere: not for 403, where it would go in circles."""
+    return status_of(reason) == 401
+
+
 def compile_refusals(
-    realm: str = "lbjwt", *, required_scopes: Iterable[str] = (), retry_after: int = 5
+    realm: str = "lbjwt", style: RefusalStyle | None = None, *, retry_after: int = RETRY_AFTER
 ) -> tuple[Refusal, ...]:
     """
     All answers, to be indexed by DenyReason. At NONE stands what a fault of ours gets: nothing is ever refused for no reason.
 
     Args:
         realm: Printable ASCII; quoted as needed.
-        required_scopes: Named to a client whose token lacks one.
-        retry_after: Seconds, for KEYS_UNAVAILABLE.
+        style: How the route puts its refusals; text and standard statuses when left out.
+        retry_after: Seconds, for KEYS_UNAVAILABLE and RATE_LIMITED.
 
     Raises:
         ConfigurationError: A realm that cannot stand in a header.
@@ -48,29 +139,70 @@ def compile_refusals(
     if not (realm.isascii() and realm.isprintable()):
         raise ConfigurationError("the realm has a character that cannot stand in a header")
     quoted = realm.replace("\\", "\\\\").replace('"', '\\"')
-    challenge = f'WWW-Authenticate: Bearer realm="{quoted}"'
-    scopes = " ".join(required_scopes)
-    missing = _refusal(401, "unauthorized", challenge)
-    invalid_token = _refusal(401, "unauthorized", f'{challenge}, error="invalid_token"')
-    invalid_request = _refusal(400, "bad request", f'{challenge}, error="invalid_request"')
-    forbidden = _refusal(
-        403, "forbidden", f'{challenge}, error="insufficient_scope"' + (f', scope="{scopes}"' if scopes else "")
-    )
-    special = {
-        DenyReason.MISSING: missing,
-        DenyReason.MULTIPLE_TOKENS: invalid_request,
-        DenyReason.MALFORMED_CREDENTIALS: invalid_request,
-        DenyReason.INSUFFICIENT_SCOPE: forbidden,
-        DenyReason.CLAIM_REFUSED: forbidden,
-        DenyReason.SUBJECT_REFUSED: forbidden,
-        DenyReason.CLIENT_REFUSED: forbidden,
-        DenyReason.RATE_LIMITED: _refusal(429, "too many requests", f"Retry-After: {retry_after}"),
-        DenyReason.KEYS_UNAVAILABLE: _refusal(503, "service unavailable", f"Retry-After: {retry_after}"),
-    }
-    return tuple(special.get(DenyReason(number), invalid_token) for number in range(len(DenyReason)))
+    style = style or RefusalStyle()
+
+    def refusal(reason: DenyReason) -> Refusal:
+        told, error = _TOLD.get(reason, _NO_GOOD)
+        status = style.statuses.get(told, told)
+        lines = []
+        if told in _UNJUDGED:
+            lines.append(f"Retry-After: {retry_after}")
+        elif status in (told, 401):
+            lines.append(f"WWW-Authenticate: {_challenge(quoted, error, reason, style)}")
+        return _refusal(status, lines, *_body(status, reason, style))
+
+    return _for_all(refusal)
 
 
-def _refusal(status: int, text: str, line: str) -> Refusal:
-    body = text.encode("ascii") + b"\n"
-    fields = f"{line}\r\nContent-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\nContent-Length: {len(body)}\r\n"
-    return Refusal(status, fields.encode("ascii"), body)
+def grpc_refusals(style: RefusalStyle | None = None) -> tuple[Refusal, ...]:
+    """
+    The same for gRPC callers: 200, and the status in the head of a response that has no body ("Trailers-Only"). By DenyReason.
+
+    Custom statuses have no meaning here.
+    """
+    exposes = style is not None and style.expose_reason
+
+    def refusal(reason: DenyReason) -> Refusal:
+        status = status_of(reason)
+        message = _name(reason) if exposes else HTTPStatus(status).phrase.lower()
+        return _refusal(200, [f"grpc-status: {_GRPC[status]}", f"grpc-message: {message}"], "application/grpc", b"")
+
+    return _for_all(refusal)
+
+
+def _for_all(refusal: Callable[[DenyReason], Refusal]) -> tuple[Refusal, ...]:
+    return tuple(refusal(DenyReason(number) or DenyReason.INTERNAL) for number in range(len(DenyReason)))
+
+
+def _challenge(realm: str, error: str | None, reason: DenyReason, style: RefusalStyle) -> str:
+    """The Bearer challenge; each parameter at most once (RFC 6750 section 3)."""
+    parameters = {"realm": realm}
+    if error is not None:
+        parameters["error"] = error
+        if style.expose_reason:
+            parameters["error_description"] = _name(reason)
+    if error == "insufficient_scope" and style.scopes:
+        parameters["scope"] = " ".join(style.scopes)
+    if style.resource_metadata is not None:
+        parameters["resource_metadata"] = style.resource_metadata
+    return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in parameters.items())
+
+
+def _body(status: int, reason: DenyReason, style: RefusalStyle) -> tuple[str, bytes]:
+    """Media type and body."""
+    phrase = HTTPStatus(status).phrase
+    if not style.json:
+        return "text/plain; charset=utf-8", phrase.lower().encode("ascii") + b"\n"
+    problem: dict[str, str | int] = {"type": "about:blank", "title": phrase, "status": status}
+    if style.expose_reason:
+        problem["reason"] = _name(reason)
+    return "application/problem+json", json.dumps(problem).encode("ascii") + b"\n"
+
+
+def _name(reason: DenyReason) -> str:
+    return reason.name.lower()
+
+
+def _refusal(status: int, lines: list[str], media_type: str, body: bytes) -> Refusal:
+    lines = [*lines, f"Content-Type: {media_type}", "Cache-Control: no-store", f"Content-Length: {len(body)}"]
+    return Refusal(status, "".join(f"{line}\r\n" for line in lines).encode("ascii"), body)

@@ -6,19 +6,41 @@ when no time is given, since token times are wall-clock times.
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 from lbjwt._fastverify import DenyReason, Gate, Grant, GrantCache, Verification
 from lbjwt.auth._claims import PolicyRules
 from lbjwt.auth.header import compile_header_rules
-from lbjwt.auth.identity import compile_identity_headers
+from lbjwt.auth.identity import MAX_TOTAL, MAX_VALUE, IdentityHeader, compile_identity_headers
+from lbjwt.auth.issuer_pattern import IssuerPattern
 from lbjwt.auth.policy import IssuerPolicy
 from lbjwt.errors import ConfigurationError, TokenRefused
 from lbjwt.jose.keyring import KeyRing
 
-__all__ = ["Verdict", "Verifier"]
+__all__ = ["TrustedIssuer", "Verdict", "Verifier"]
+
+Revoked = Callable[[int, str, Mapping[str, Any], float], bool]
+"""(issuer index, key id, claims, seconds since the epoch) -> whether such a token was revoked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedIssuer:
+    """
+    One issuer of a verifier.
+
+    Attributes:
+        policy: Its rules.
+        identity_headers: What of its claims endpoints receive; see `compile_identity_headers`.
+        max_identity_header: Bytes of one value.
+        max_identity_headers: Bytes of all lines together.
+    """
+
+    policy: IssuerPolicy
+    identity_headers: tuple[IdentityHeader | tuple[str, str], ...] = ()
+    max_identity_header: int = MAX_VALUE
+    max_identity_headers: int = MAX_TOTAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,39 +81,110 @@ class Verdict:
         return self
 
 
+class _Issuer:
+    """One issuer with what is compiled of it, and its keys of the moment."""
+
+    __slots__ = ("identity", "index", "keys", "policy", "revoked", "rules")
+
+    def __init__(self, index: int, trusted: TrustedIssuer, keys: KeyRing | None, revoked: Revoked | None) -> None:
+        self.index = index
+        self.policy = trusted.policy
+        self.rules = PolicyRules(trusted.policy)
+        self.identity = compile_identity_headers(
+            trusted.identity_headers,
+            issuer=index,
+            max_value=trusted.max_identity_header,
+            max_total=trusted.max_identity_headers,
+        )
+        self.keys = keys
+        self.revoked = revoked
+
+    def verification(self) -> Verification:
+        keys = self.keys
+        return Verification(
+            resolve=None if keys is None else compile_header_rules(keys, self.policy),
+            rules=self.rules,
+            keys=keys or (),
+            identity=self.identity,
+            revoked=self.revoked,
+            allow_padding=self.policy.allow_padding,
+            index=self.index,
+        )
+
+
 class Verifier:
-    """Verifies JSON Web Tokens of one issuer and remembers the ones that passed."""
+    """Verifies JSON Web Tokens of one issuer, or of several with `for_issuers`, and remembers the ones that passed."""
 
     def __init__(
         self,
         keys: KeyRing | None,
         policy: IssuerPolicy,
         *,
-        identity_headers: Iterable[tuple[str, str]] = (),
+        identity_headers: Iterable[IdentityHeader | tuple[str, str]] = (),
         cache_bytes: int = 64 * 1024 * 1024,
         cache_entries: int = 1_000_000,
     ) -> None:
         """
         Args:
             keys: None until there are any; every token is refused with KEYS_UNAVAILABLE until `publish`.
-            identity_headers: (claim, header name) pairs for `Grant.identity_headers`.
+            identity_headers: For `Grant.identity_headers`; a pair is (claim, header name).
             cache_bytes: Memory for verified tokens; 0 remembers none.
             cache_entries: Greatest number of verified tokens; 0 remembers none.
 
         Raises:
             ConfigurationError: An identity header that cannot be; a cache limit below 0.
         """
+        self._set_up(
+            [TrustedIssuer(policy=policy, identity_headers=tuple(identity_headers))],
+            [keys],
+            cache_bytes=cache_bytes,
+            cache_entries=cache_entries,
+        )
+
+    @classmethod
+    def for_issuers(
+        cls,
+        issuers: Sequence[TrustedIssuer],
+        *,
+        revoked: Revoked | None = None,
+        cache_bytes: int = 64 * 1024 * 1024,
+        cache_entries: int = 1_000_000,
+    ) -> Self:
+        """
+        A verifier of several issuers, without keys yet. A token's `iss` chooses the one issuer whose keys and rules may judge it (THREATS B17).
+
+        Args:
+            issuers: Their order gives the issuer indexes. Two must not share an `iss`.
+            revoked: Asked for every token that passed, and again for each remembered one after `renew`.
+
+        Raises:
+            ConfigurationError: No issuer, two with one name, any_issuer beside others, an identity header that cannot be.
+        """
+        made = cls.__new__(cls)
+        made._set_up(
+            issuers, [None] * len(issuers), revoked=revoked, cache_bytes=cache_bytes, cache_entries=cache_entries
+        )
+        return made
+
+    def _set_up(
+        self,
+        issuers: Sequence[TrustedIssuer],
+        keys: Sequence[KeyRing | None],
+        *,
+        revoked: Revoked | None = None,
+        cache_bytes: int,
+        cache_entries: int,
+    ) -> None:
         if cache_bytes < 0 or cache_entries < 0:
             raise ConfigurationError("a cache limit is below 0")
-        self._keys = keys
-        self._policy = policy
-        self._rules = PolicyRules(policy)
-        self._identity = compile_identity_headers(identity_headers)
+        if not issuers:
+            raise ConfigurationError("a verifier needs an issuer")
+        self._issuers = [_Issuer(index, issuer, keys[index], revoked) for index, issuer in enumerate(issuers)]
         self._gate = Gate(
             cache=GrantCache(max_bytes=cache_bytes, max_entries=cache_entries),
-            verification=self._verification(keys),
-            max_token=policy.max_token,
-            allow_padding=policy.allow_padding,
+            verifications=[issuer.verification() for issuer in self._issuers],
+            select=None if len(issuers) == 1 else _selection([issuer.policy for issuer in issuers]),
+            max_token=max(issuer.policy.max_token for issuer in issuers),
         )
 
     @classmethod
@@ -99,19 +192,19 @@ class Verifier:
         cls,
         document: bytes | str | Mapping[str, Any],
         *,
-        issuer: str | None = None,
+        issuer: str | IssuerPattern | None = None,
         audiences: Iterable[str] | None = None,
         any_issuer: bool = False,
         any_audience: bool = False,
         algorithms: Iterable[str] | None = None,
-        identity_headers: Iterable[tuple[str, str]] = (),
+        identity_headers: Iterable[IdentityHeader | tuple[str, str]] = (),
         **policy: Any,
     ) -> Self:
         """
         A verifier with the keys of a JWK Set.
 
         Args:
-            issuer: The exact `iss`; needed unless any_issuer is said out loud.
+            issuer: The exact `iss`, or a pattern with a tenant in it; needed unless any_issuer is said out loud.
             audiences: Accepted members of `aud`; needed unless any_audience is said out loud.
             algorithms: None for what the keys say.
             policy: Further fields of IssuerPolicy.
@@ -128,12 +221,12 @@ class Verifier:
         cls,
         text: bytes | str,
         *,
-        issuer: str | None = None,
+        issuer: str | IssuerPattern | None = None,
         audiences: Iterable[str] | None = None,
         any_issuer: bool = False,
         any_audience: bool = False,
         algorithms: Iterable[str] | None = None,
-        identity_headers: Iterable[tuple[str, str]] = (),
+        identity_headers: Iterable[IdentityHeader | tuple[str, str]] = (),
         **policy: Any,
     ) -> Self:
         """
@@ -152,11 +245,11 @@ class Verifier:
         secret: bytes,
         *,
         algorithms: Iterable[str],
-        issuer: str | None = None,
+        issuer: str | IssuerPattern | None = None,
         audiences: Iterable[str] | None = None,
         any_issuer: bool = False,
         any_audience: bool = False,
-        identity_headers: Iterable[tuple[str, str]] = (),
+        identity_headers: Iterable[IdentityHeader | tuple[str, str]] = (),
         **policy: Any,
     ) -> Self:
         """
@@ -172,13 +265,17 @@ class Verifier:
 
     @property
     def keys(self) -> KeyRing | None:
-        """The keys in force; None when there are none."""
-        return self._keys
+        """The keys in force of the first issuer; None when there are none."""
+        return self._issuers[0].keys
 
     @property
     def policy(self) -> IssuerPolicy:
-        """The rules in force, for life: another policy is another verifier."""
-        return self._policy
+        """The rules of the first issuer, for life: another policy is another verifier."""
+        return self._issuers[0].policy
+
+    def keys_of(self, issuer: int) -> KeyRing | None:
+        """The keys in force of one issuer, by its index; None when there are none."""
+        return self._issuers[issuer].keys
 
     @property
     def gate(self) -> Gate:
@@ -207,33 +304,53 @@ class Verifier:
         grant, reason = self._gate.authorize(header_value, time.time() if now is None else now)
         return Verdict(reason, grant)
 
-    def publish(self, keys: KeyRing | None) -> None:
+    def publish(self, keys: KeyRing | None, issuer: int = 0) -> None:
         """
-        Replace the keys. Grants of a key that is still there (same material, id and algorithms) live on; all others die at once.
+        Replace the keys of one issuer. Grants of a key that is still there (same material, id and algorithms) live on; all others are dead at once.
 
         Args:
             keys: None when no key may be used any more.
+            issuer: Its index.
         """
-        previous = self._keys
+        owner = self._issuers[issuer]
+        previous = owner.keys
         if keys is not None and previous is not None:
             keys = keys.adopt(previous)
-        self._keys = keys
-        self._gate.replace(self._verification(keys))  # first, so that nothing new is granted by a key about to go
-        for key in previous or ():
-            if keys is None or key not in keys:
-                self._gate.cache.discard_key(key)
+        owner.keys = keys
+        self._gate.replace(owner.verification())
 
-    def _verification(self, keys: KeyRing | None) -> Verification:
-        return Verification(
-            resolve=None if keys is None else compile_header_rules(keys, self._policy),
-            rules=self._rules,
-            identity=self._identity,
-            allow_padding=self._policy.allow_padding,
-        )
+    def renew(self) -> None:
+        """Look again at every remembered token before its next use: what is revoked has changed."""
+        self._gate.renew()
+
+
+def _selection(policies: Sequence[IssuerPolicy]) -> Callable[[str], int]:
+    """The function that finds the issuer of an `iss`: exact names first, patterns in their order."""
+    exact: dict[str, int] = {}
+    patterns: list[tuple[IssuerPattern, int]] = []
+    for index, policy in enumerate(policies):
+        if policy.issuer is None:
+            raise ConfigurationError("any issuer beside others: a token would not say whose it is")
+        if isinstance(policy.issuer, str):
+            if policy.issuer in exact:
+                raise ConfigurationError(f"two issuers are called {policy.issuer}")
+            exact[policy.issuer] = index
+        else:
+            patterns.append((policy.issuer, index))
+
+    def select(name: str) -> int:
+        index = exact.get(name, -1)
+        if index < 0:
+            for pattern, candidate in patterns:
+                if pattern.tenant_of(name) is not None:
+                    return candidate
+        return index
+
+    return select
 
 
 def _policy(
-    issuer: str | None,
+    issuer: str | IssuerPattern | None,
     audiences: Iterable[str] | None,
     any_issuer: bool,
     any_audience: bool,

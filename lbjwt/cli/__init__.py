@@ -1,5 +1,5 @@
 """
-The command line: ``lbjwt serve``, ``check``, ``schema``, ``demo``, ``keys``, ``token``.
+The command line: ``lbjwt serve``, ``check``, ``schema``, ``demo``, ``keys``, ``revoke``, ``token``.
 
 Exit codes: 0 is done, 1 is refused or failed, 2 is a problem of usage or configuration. What was asked for goes to standard output, everything else
 to standard error. A command is imported when it is called, so that ``lbjwt --help`` and ``lbjwt --version`` cost no more than click.
@@ -18,6 +18,7 @@ _COMMANDS = {
     "schema": ("lbjwt.cli.schema:schema", "Print the JSON Schema of the configuration file."),
     "demo": ("lbjwt.cli.demo:demo", "Run an issuer, backends and the balancer on loopback."),
     "keys": ("lbjwt.cli.keys:keys", "Generate keys."),
+    "revoke": ("lbjwt.cli.revoke:revoke", "Refuse tokens before their time."),
     "token": ("lbjwt.cli.token:token", "Mint, inspect and verify tokens."),
 }
 

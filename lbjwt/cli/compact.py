@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
-__all__ = ["NotCompact", "decode", "describe_times"]
+__all__ = ["NotCompact", "decode", "describe_times", "pasted"]
 
 _TIMES: Final = ("iat", "nbf", "exp", "auth_time")
 _LATEST: Final = 253_402_300_799  # the last second of the year 9999
@@ -15,6 +15,12 @@ _LATEST: Final = 253_402_300_799  # the last second of the year 9999
 
 class NotCompact(Exception):
     """Not three parts of base64url with JSON objects in the first two; the message holds nothing of it."""
+
+
+def pasted(text: str) -> str:
+    """Return the token without what people copy along with it: white space around it, and the word Bearer."""
+    text = text.strip()
+    return text[7:].strip() if text[:7].lower() == "bearer " else text
 
 
 def decode(token: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import click
 
-from lbjwt.cli.compact import NotCompact, decode, describe_times
+from lbjwt.cli.compact import NotCompact, decode, describe_times, pasted
 from lbjwt.cli.report import EXIT_CONFIGURATION, print_problems
 from lbjwt.cli.sign import SigningError, sign
 from lbjwt.config.fields import ALGORITHMS
@@ -157,12 +157,7 @@ def verify(text: str, **said: Any) -> None:
 
 
 def _given(text: str) -> str:
-    """Return the token without what people copy along with it: white space around it, and the word Bearer."""
     if text == "-":
-        text = sys.stdin.buffer.read(_LONGEST).decode("utf-8", "replace")
-    else:
-        click.echo(
-            "note: every user of this machine can read a command line; prefer standard input for tokens", err=True
-        )
-    text = text.strip()
-    return text[7:].strip() if text[:7].lower() == "bearer " else text
+        return pasted(sys.stdin.buffer.read(_LONGEST).decode("utf-8", "replace"))
+    click.echo("note: every user of this machine can read a command line; prefer standard input for tokens", err=True)
+    return pasted(text)

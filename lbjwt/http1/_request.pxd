@@ -65,6 +65,9 @@ cdef class RequestHead:
     cdef Slice authorization                     # the value of the one Authorization field; at is NULL when none
     cdef readonly Py_ssize_t dropped_names       # fields dropped for a name outside [A-Za-z0-9-]
     cdef Slice request_id                        # the client's own X-Request-Id when one and valid; else at is NULL
+    # What the search for a token left here for whoever keeps the exchange; False after `parse`.
+    cdef readonly bint token_in_query            # a token came in the target: the response is marked private
+    cdef readonly bint subprotocol_answer        # a token came behind the subprotocol "bearer", which the 101 then has to name
     cdef Field *_fields
     cdef Py_ssize_t _count
     cdef Py_ssize_t _capacity
@@ -75,6 +78,8 @@ cdef class RequestHead:
     cdef bint _close_said                        # … or close …
     cdef bint _keep_alive_said                   # … or keep-alive
     cdef Buffer _rewritten                       # holds a target that is not a slice of the client's bytes
+    cdef Buffer _edited                          # holds values that lost a part, see _editing.pxd …
+    cdef Py_ssize_t _owned                       # … in so many bytes
     cdef object _borrowed                        # test door: keeps parsed bytes alive
 
     # data/size: all bytes of the connection not yet consumed, from the start of the message. seen: bytes of them already

@@ -105,6 +105,10 @@ class RequestHead:
     authorization_count: int
     dropped_names: int
     """Fields dropped for a name outside [A-Za-z0-9-]."""
+    token_in_query: bool
+    """Set by the search for a token: one came in the target. False after `parse`."""
+    subprotocol_answer: bool
+    """Set by the search for a token: one came behind the subprotocol "bearer". False after `parse`."""
 
     def parse_bytes(self, data: bytes | bytearray | memoryview, policy: RequestPolicy, seen: int = 0) -> Parse:
         """Test door to `parse`; keeps `data` alive until the next call."""

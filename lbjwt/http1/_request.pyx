@@ -134,10 +134,10 @@ cdef class RequestHead:
         cdef Py_ssize_t start = 0
         cdef Py_ssize_t found
         cdef Slice line
-        self.size = self.status = 0
+        self.size = self.status = self._owned = 0
         self.problem = None
         self.method = Method.OTHER               # nothing of an earlier head is left to be read after a refusal
-        self.http10 = False
+        self.http10 = self.token_in_query = self.subprotocol_answer = False
         self.method_name = self.target = self.host = self.authorization = self.request_id = Slice(NULL, 0)
         while start < size and (data[start] == c'\r' or data[start] == c'\n'):
             if data[start] == c'\n':

@@ -42,7 +42,11 @@ cdef class ResponseHead:
 
     # Append the head for the client. http10: no chunked to it (the body then ends with the connection). keep_alive: what we
     # tell the client; "Connection: close" is written when False (and "keep-alive" to an HTTP/1.0 client when True).
-    cdef int write(self, Buffer out, bint http10, bint keep_alive) except -1
+    # extra: complete field lines of ours, each with its CRLF, written last; NULL and 0 when there are none.
+    cdef int write(self, Buffer out, bint http10, bint keep_alive, const char *extra, Py_ssize_t extra_size) except -1
+
+    # True when what is written has a Sec-WebSocket-Protocol field.
+    cpdef bint names_subprotocol(self) noexcept
 
     cdef bint _refuse(self, str problem)
     cdef bint _take_status_line(self, Slice line)

@@ -49,5 +49,8 @@ class ResponseHead:
     def fields(self) -> list[tuple[bytes, bytes]]:
         """Test door: name and value of every field of the head, those that `write` leaves out included. Only after COMPLETE."""
 
-    def write_bytes(self, *, http10: bool = False, keep_alive: bool = True) -> bytes:
+    def names_subprotocol(self) -> bool:
+        """Whether what is written has a Sec-WebSocket-Protocol field. Only after COMPLETE."""
+
+    def write_bytes(self, *, http10: bool = False, keep_alive: bool = True, extra: bytes = b"") -> bytes:
         """Test door to `write`. Only after COMPLETE."""

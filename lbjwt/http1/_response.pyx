@@ -173,11 +173,18 @@ cdef class ResponseHead:
             self.keep_alive = False
         return True
 
-    cdef int write(self, Buffer out, bint http10, bint keep_alive) except -1:
+    cpdef bint names_subprotocol(self) noexcept:
+        cdef Py_ssize_t i
+        for i in range(self._count):
+            if self._fields[i].kind == FORWARD and equals(self._fields[i].name, b"sec-websocket-protocol", 22):
+                return True
+        return False
+
+    cdef int write(self, Buffer out, bint http10, bint keep_alive, const char *extra, Py_ssize_t extra_size) except -1:
         cdef Field *field = self._fields
         cdef Field *end = self._fields + self._count
         cdef char *at
-        out.reserve(self.size + self._count + 256)
+        out.reserve(self.size + self._count + extra_size + 256)
         at = put_text(out.data + out.size, b"HTTP/1.1 ", 9)
         at = put_number(at, self.status)
         at[0] = c' '
@@ -200,6 +207,8 @@ cdef class ResponseHead:
                 at = put_text(at, b"Connection: close\r\n", 19)
             elif http10:
                 at = put_text(at, b"Connection: keep-alive\r\n", 24)
+        if extra_size:
+            at = put_text(at, extra, extra_size)
         at = put_line_end(at)
         out.size = at - out.data
         return 0
@@ -219,7 +228,7 @@ cdef class ResponseHead:
         return [(self._fields[i].name.at[:self._fields[i].name.size], self._fields[i].value.at[:self._fields[i].value.size])
                 for i in range(self._count)]
 
-    def write_bytes(self, *, bint http10=False, bint keep_alive=True):
+    def write_bytes(self, *, bint http10=False, bint keep_alive=True, bytes extra=b""):
         cdef Buffer out = Buffer()
-        self.write(out, http10, keep_alive)
+        self.write(out, http10, keep_alive, extra, len(extra))
         return out.data[:out.size]

@@ -1,10 +1,10 @@
 """
-Fetch one JWK Set document over HTTPS.
+Fetch one document over HTTPS.
 
-Bytes come out, or `JWKSFetchError`; what the bytes mean is asked elsewhere. The URL comes from the configuration, never from a token
-(no ``jku``, no ``x5u``). Every fetch has a connection of its own: a pooled one that the server closed meanwhile would fail once per interval
-(kgateway issue 4838). Redirects are not followed (CVE-2026-102267), proxies of the environment are not used, cookies are not kept, content
-codings are refused so that 256 KiB on the wire stay 256 KiB in memory.
+Bytes come out, or `JWKSFetchError`; what the bytes mean is asked elsewhere. The URL comes from the configuration or from the issuer's own
+metadata, never from a token (no ``jku``, no ``x5u``). Every fetch has a connection of its own: a pooled one that the server closed meanwhile would
+fail once per interval (THREATS B5). Redirects stay on the origin (THREATS B7), proxies of the environment are not used, cookies are not kept, content
+codings are refused so that 256 KiB on the wire stay 256 KiB in memory (THREATS B9).
 """
 
 import asyncio
@@ -12,26 +12,51 @@ import contextlib
 import ipaddress
 import socket
 import ssl
+import time
+from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
-from lbjwt.errors import LbjwtError, cause_of
+from lbjwt.errors import cause_of
+from lbjwt.jwks.errors import JWKSFetchError
+from lbjwt.jwks.freshness import freshness, parse_http_date
+from lbjwt.jwks.trust import ClientTls
+from lbjwt.jwks.uri import examine, place_of, redirected
 
-__all__ = ["MAX_BYTES", "TIMEOUT", "JWKSFetchError", "fetch"]
+__all__ = ["MAX_BYTES", "MAX_REDIRECTS", "TIMEOUT", "Fetched", "JWKSFetchError", "fetch"]
 
 TIMEOUT: Final = 5.0
-"""Seconds for the whole fetch, name resolution and last byte included."""
+"""Seconds for the whole fetch, name resolution, redirects and last byte included."""
 
 MAX_BYTES: Final = 256 * 1024
 """A JWK Set of 100 RSA keys has about 64 KiB; certificates chains (``x5c``) make it longer."""
 
+MAX_REDIRECTS: Final = 3
+"""Enough for a moved path with and without a slash and a version; a loop ends here."""
 
-class JWKSFetchError(LbjwtError):
-    """No document: the message is one sentence without the URL's query, which may hold a secret."""
+MAX_ETAG: Final = 256
+"""Characters of an entity tag that is kept and sent back; a longer one is forgotten."""
+
+JWKS_TYPES: Final = "application/jwk-set+json, application/json"
+
+_SYSTEM: Final = ClientTls()
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What a server answered."""
+
+    document: bytes | None = field(repr=False)
+    """The body; None when it is the one whose `etag` was sent (304)."""
+    etag: str | None = None
+    """Entity tag to send the next time."""
+    max_age: float | None = None
+    """Seconds for which the response is fresh; None when it does not say."""
+    date: float | None = None
+    """The server's clock, seconds since the epoch; None when it did not tell."""
 
 
 async def fetch(
@@ -41,38 +66,54 @@ async def fetch(
     max_bytes: int = MAX_BYTES,
     allow_http: bool = False,
     ssl_context: ssl.SSLContext | None = None,
-) -> bytes:
+    etag: str | None = None,
+    accept: str = JWKS_TYPES,
+) -> Fetched:
     """
-    Return the body of a 200 response.
+    Return the body of a 200 response, or word that it is the one we have.
 
     Args:
         uri: ``https``, or ``http`` to a loopback address.
         timeout: Seconds for everything.
         max_bytes: Longest body accepted, enforced while it is read.
         allow_http: Allow ``http`` to any address.
-        ssl_context: Trust anchors other than the system's.
+        ssl_context: Trust anchors other than the system's, and a client certificate.
+        etag: Of the body we have: the server may answer 304 without one. None asks for the body as it is now, past every cache.
+        accept: Media types asked for; the one that comes does not matter.
 
     Raises:
-        JWKSFetchError: Anything else than a 200 with a body within the limits, in time.
+        JWKSFetchError: Anything else than a 200 with a body within the limits, or the 304 that was asked for, in time.
 
-    Source: RFC 7517 section 5; RFC 8725 section 3.10.
+    Source: RFC 7517 section 5; RFC 8725 section 3.10; RFC 9110 section 13.1.2.
     """
-    parts = urlsplit(uri)
-    place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-    if parts.scheme not in ("https", "http") or not parts.hostname:
-        raise JWKSFetchError("the JWKS URL must be an https URL")
+    parts = examine(uri)
+    place = place_of(uri)
+    host = parts.hostname or ""
     guard = _Guard(loopback_only=parts.scheme == "http" and not allow_http)
     with contextlib.suppress(ValueError):  # a name: the guard sees its addresses when it is resolved
-        guard.check(ipaddress.ip_address(parts.hostname), place)
+        guard.check(ipaddress.ip_address(host), place)
+    headers = {"Accept": accept, "Accept-Encoding": "identity", "User-Agent": "lbjwt"}
+    headers |= {"If-None-Match": etag} if etag is not None else {"Cache-Control": "no-cache"}
+    connector = aiohttp.TCPConnector(
+        resolver=guard, force_close=True, use_dns_cache=False, ssl=ssl_context or _SYSTEM.context()
+    )
     try:
-        async with asyncio.timeout(timeout):
-            return await _get(uri, place, guard, max_bytes, ssl_context)
+        async with (
+            asyncio.timeout(timeout),
+            aiohttp.ClientSession(
+                connector=connector,
+                headers=headers,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                trust_env=False,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+            ) as session,
+        ):
+            return await _follow(session, uri, max_bytes, conditional=etag is not None)
     except TimeoutError:
         raise JWKSFetchError(f"{place} did not answer completely within {timeout:g} s") from None
-    except JWKSFetchError:
-        raise
-    except aiohttp.ClientConnectorCertificateError:
-        raise JWKSFetchError(f"{place} has a certificate for another name") from None
+    except aiohttp.ClientConnectorCertificateError as error:
+        raise JWKSFetchError(f"{place} has no good certificate: {_tls_reason(error.certificate_error)}") from None
     except aiohttp.ClientConnectorSSLError as error:
         raise JWKSFetchError(f"{place} failed the TLS handshake: {_tls_reason(error.os_error)}") from None
     except aiohttp.ClientConnectorError as error:
@@ -83,40 +124,58 @@ async def fetch(
         raise JWKSFetchError(f"{place} broke off or did not speak HTTP ({type(error).__name__})") from None
 
 
-async def _get(uri: str, place: str, guard: "_Guard", max_bytes: int, ssl_context: ssl.SSLContext | None) -> bytes:
-    connector = aiohttp.TCPConnector(resolver=guard, force_close=True, use_dns_cache=False, ssl=ssl_context or True)
-    headers = {
-        "Accept": "application/jwk-set+json, application/json",
-        "Accept-Encoding": "identity",
-        "User-Agent": "lbjwt",
-    }
-    async with (
-        aiohttp.ClientSession(
-            connector=connector,
-            headers=headers,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-        ) as session,
-        session.get(uri, allow_redirects=False) as response,
-    ):
-        if response.status in (301, 302, 303, 307, 308):
-            raise JWKSFetchError(f"{place} answered with a redirect, which is not followed; configure the final URL")
-        if response.status != 200:
-            raise JWKSFetchError(f"{place} answered with status {response.status}")
-        coding = response.headers.get("Content-Encoding", "identity").strip().lower()
-        if coding not in ("", "identity"):
-            raise JWKSFetchError(f"{place} sent a compressed body although none was asked for")
-        too_long = JWKSFetchError(f"{place} sent more than {max_bytes} bytes")
-        if response.content_length is not None and response.content_length > max_bytes:
+async def _follow(session: aiohttp.ClientSession, uri: str, max_bytes: int, *, conditional: bool) -> Fetched:
+    for _ in range(MAX_REDIRECTS + 1):
+        place = place_of(uri)
+        async with session.get(uri, allow_redirects=False) as response:
+            if response.status in (301, 302, 303, 307, 308):
+                location = response.headers.get("Location")
+                if location is None:
+                    raise JWKSFetchError(f"{place} answered with a redirect to nowhere")
+                uri = redirected(uri, location)
+                continue
+            if response.status == 304 and conditional:
+                return _fetched(response, None)
+            if response.status != 200:
+                raise JWKSFetchError(f"{place} answered with status {response.status}")
+            return _fetched(response, await _body(response, place, max_bytes))
+    raise JWKSFetchError(f"{place_of(uri)} is the end of more than {MAX_REDIRECTS} redirects")
+
+
+async def _body(response: aiohttp.ClientResponse, place: str, max_bytes: int) -> bytes:
+    coding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if coding not in ("", "identity"):
+        raise JWKSFetchError(f"{place} sent a compressed body although none was asked for")
+    too_long = JWKSFetchError(f"{place} sent more than {max_bytes} bytes")
+    if response.content_length is not None and response.content_length > max_bytes:
+        raise too_long
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > max_bytes:
             raise too_long
-        body = bytearray()
-        async for piece in response.content.iter_any():
-            body += piece
-            if len(body) > max_bytes:
-                raise too_long
-        return bytes(body)
+    return bytes(body)
+
+
+def _fetched(response: aiohttp.ClientResponse, document: bytes | None) -> Fetched:
+    fields = {name: response.headers.getall(name, []) for name in ("cache-control", "expires", "age", "date", "etag")}
+    (etag,) = fields["etag"] if len(fields["etag"]) == 1 else ("",)
+    return Fetched(
+        document,
+        etag=etag if _is_etag(etag) else None,
+        max_age=freshness(fields, now=time.time()),
+        date=next(map(parse_http_date, fields["date"]), None),
+    )
+
+
+def _is_etag(text: str) -> bool:
+    """RFC 9110 section 8.8.3, in visible ASCII: it goes into our next request."""
+    opaque = text.removeprefix("W/")
+    return (
+        2 <= len(opaque) <= MAX_ETAG
+        and opaque[0] == opaque[-1] == '"'
+        and all("!" <= character <= "~" and character != '"' for character in opaque[1:-1])
+    )
 
 
 class _Guard(AbstractResolver):
@@ -168,6 +227,6 @@ def _refusal(error: aiohttp.ClientConnectorError) -> str:
     return str(error.os_error.strerror) if isinstance(error.os_error, _Refused) else ""
 
 
-def _tls_reason(error: OSError) -> str:
+def _tls_reason(error: Exception) -> str:
     reason = getattr(error, "verify_message", None) or getattr(error, "reason", None)
     return str(reason).replace("_", " ").lower() if reason else "no common protocol"

@@ -1,42 +1,44 @@
 """
-Where an issuer's keys come from, and how they stay current: the thin I/O around `RefreshSchedule`.
+Where an issuer's keys come from, seen from the process that verifies with them: a file, the configuration itself, or what another process fetched.
 
 A source reads bytes, has them built into a key ring, and publishes the ring when the bytes changed. Nothing that goes wrong after the first
-success takes a key away: the last good ring stays in force through every failure (CVE-2026-48524, envoyproxy/envoy issue 13705), and there is
-no fallback to keys from anywhere else (CVE-2026-31837). What a document means is the business of `lbjwt.jose.keyring`.
+success takes a key away (THREATS B2), but the age of a fetched document does; there is no fallback to keys from anywhere else (THREATS B1).
+What a document means is the business of `lbjwt.jose.keyring`, fetching one that of `lbjwt.jwks.remote`.
 """
 
 import asyncio
 import contextlib
 import logging
 import os
-import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from lbjwt.errors import LbjwtError
 from lbjwt.jose.keyring import KeyRing
-from lbjwt.jwks.refresh import RefreshSchedule
-from lbjwt.observe._board import Board
-
-__all__ = ["FileKeySource", "KeySource", "KeySourceError", "RemoteKeySource"]
-
-FILE_CHECK: Final = 2.0
-"""Seconds between two looks at a key file's inode and modification time: one stat(2) each."""
-
-MAX_FILE_BYTES: Final = 1024 * 1024
-"""Longest key file that is read; 1 MiB is a thousand keys with certificate chains."""
-
-_chance = random.SystemRandom()  # workers forked at one moment must not draw alike
+from lbjwt.jwks import store
+from lbjwt.jwks.complaints import Complaints
+from lbjwt.jwks.errors import KeySourceError, sentence_of
+from lbjwt.jwks.lifecycle import MAX_STALE, ShelfLife
+from lbjwt.jwks.signature import signature_of
 
 log = logging.getLogger("lbjwt.jwks")
 
+__all__ = [
+    "FileKeySource",
+    "KeySource",
+    "KeySourceError",
+    "StaticKeySource",
+    "StoredKeySource",
+    "secret_from_environment",
+]
 
-class KeySourceError(LbjwtError):
-    """A key source that cannot work; the message is a sentence with the place and the cause, and holds no key."""
+FILE_CHECK: Final = 1.0
+"""Seconds between two looks at a file's inode and times: one stat(2) each."""
+
+MAX_FILE_BYTES: Final = 1024 * 1024
+"""Longest key file that is read; 1 MiB is a thousand keys with certificate chains."""
 
 
 class KeySource(ABC):
@@ -46,9 +48,9 @@ class KeySource(ABC):
     Args:
         place: What messages call the source: a file name, or a URL without its query.
         build: Bytes of the source to a key ring; whatever it raises means "not usable".
-        publish: Called with every new ring, in the loop's thread.
-        board: Where key count, age, fetches and failures are told.
-        schedule: When to read again.
+        publish: Called with every new ring, and with None when the keys may no longer be used, in the loop's thread.
+        on_read: Told of every document that was read, or could not be.
+        on_keys: Told the number of keys in force and when they were last known to be current, in seconds since the epoch.
     """
 
     def __init__(
@@ -56,167 +58,278 @@ class KeySource(ABC):
         place: str,
         *,
         build: Callable[[bytes], KeyRing],
-        publish: Callable[[KeyRing], None],
-        board: Board,
-        schedule: RefreshSchedule,
+        publish: Callable[[KeyRing | None], None],
+        on_read: Callable[[bool], None] | None = None,
+        on_keys: Callable[[int, float], None] | None = None,
     ) -> None:
         self.place = place
         self._build = build
         self._publish = publish
-        self._board = board
-        self._schedule = schedule
+        self._on_read = on_read or (lambda ok: None)
+        self._on_keys = on_keys or (lambda count, fetched_at: None)
         self._document: bytes | None = None  # that the ring in force was built from
         self._keys = 0
-        self._complaint = ""
-        self._task: asyncio.Task[None] | None = None
 
     @property
     def loaded(self) -> bool:
-        """A key ring was published; it stays in force."""
+        """A key ring is in force."""
         return self._document is not None
 
     @abstractmethod
-    async def _read(self) -> bytes | None:
-        """Return the document, or None when it is known to be the one in force. Raises any Exception when there is none."""
-
     async def load(self) -> None:
         """
         Read for the first time, before the listeners open.
 
         Raises:
-            KeySourceError: A file cannot be read or used: a mistake to mend now. An unreachable URL raises nothing: requests are answered
-                with 503 and Retry-After until it can be reached.
+            KeySourceError: A source that only a person can mend. Keys that are fetched raise nothing: requests are answered with 503 and
+                Retry-After until there are some.
         """
-        await self._attempt()
 
+    @abstractmethod
     def start(self) -> None:
         """Keep the keys current from now on."""
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run(), name=f"keys from {self.place}")
 
+    @abstractmethod
     async def stop(self) -> None:
         """Stop reading; the ring in force stays."""
+
+    def _take(self, document: bytes) -> KeyRing | None:
+        """Publish the ring of a document; None when it is the one in force. Raises what `build` and `publish` raise."""
+        if document == self._document:
+            return None
+        ring = self._build(document)
+        self._publish(ring)
+        self._document, self._keys = document, len(ring)
+        return ring
+
+
+class StaticKeySource(KeySource):
+    """Keys that stand in the configuration or the environment: read once, right or wrong."""
+
+    def __init__(
+        self,
+        place: str,
+        document: bytes,
+        *,
+        build: Callable[[bytes], KeyRing],
+        publish: Callable[[KeyRing | None], None],
+        on_read: Callable[[bool], None] | None = None,
+        on_keys: Callable[[int, float], None] | None = None,
+    ) -> None:
+        super().__init__(place, build=build, publish=publish, on_read=on_read, on_keys=on_keys)
+        self._given = document
+
+    async def load(self) -> None:
+        """As in the base class."""
+        try:
+            ring = self._take(self._given)
+        except Exception as error:
+            self._on_read(False)
+            raise KeySourceError(f"no keys from {self.place}: {sentence_of(error)}") from None
+        self._on_read(True)
+        self._on_keys(self._keys, time.time())
+        if ring is not None:
+            Complaints(self.place).warn(ring.warnings)
+
+    def start(self) -> None:
+        """Nothing changes."""
+
+    async def stop(self) -> None:
+        """Nothing runs."""
+
+
+class _WatchedSource(KeySource):
+    """A source that looks whether something changed, again and again."""
+
+    _task: asyncio.Task[None] | None = None
+    _check: float
+
+    @abstractmethod
+    def _look(self) -> None:
+        """Take what is new."""
+
+    def poke(self) -> None:
+        """Look now. Raises nothing: what goes wrong is logged, and tried again at the next look."""
+        try:
+            self._look()
+        except Exception as error:  # of a callback: whatever it is, the task that keeps the keys current must live
+            log.error("keys from %s: %s", self.place, sentence_of(error))
+
+    def _pause(self) -> float:
+        """Seconds until the next look."""
+        return self._check
+
+    def start(self) -> None:
+        """As in the base class."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._watch(), name=f"keys from {self.place}")
+
+    async def stop(self) -> None:
+        """As in the base class."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    async def _run(self) -> None:
+    async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(self._schedule.wait(time.monotonic()))
-            if self._schedule.wants_fetch(time.monotonic()):
-                await self._attempt()
-
-    async def _attempt(self) -> str:
-        """Read once and publish what is new. Returns "" or the sentence that tells what is wrong; raises nothing."""
-        try:
-            document = await self._read()
-            if document is not None and document != self._document:
-                ring = self._build(document)
-                self._publish(ring)
-                self._document, self._keys = document, len(ring)
-                for warning in ring.warnings:
-                    log.warning("keys from %s: %s", self.place, warning)
-        except Exception as error:  # a hostile document must not end the task that keeps the keys current
-            self._schedule.failed(time.monotonic(), _chance.random())
-            self._board.add("key_fetches")
-            self._board.add("key_fetch_failures")
-            return self._complain(_sentence(error))
-        self._schedule.succeeded(time.monotonic(), _chance.random())
-        self._board.set_keys(self._keys, time.time())
-        if document is not None:
-            self._board.add("key_fetches")
-            if self._complaint:
-                log.info("the keys from %s can be read again", self.place)
-        self._complaint = ""
-        return ""
-
-    def _complain(self, sentence: str) -> str:
-        """Log a failure once, not once an attempt."""
-        if sentence != self._complaint:
-            missing, meanwhile = (
-                ("no new keys", "the keys in force stay")
-                if self.loaded
-                else ("no keys", "requests are answered with 503 until there are some")
-            )
-            source = "" if self.place in sentence else f" from {self.place}"
-            log.warning("%s%s: %s; %s", missing, source, sentence, meanwhile)
-            self._complaint = sentence
-        return sentence
+            await asyncio.sleep(self._pause())
+            self.poke()
 
 
-class RemoteKeySource(KeySource):
-    """Keys of a JWKS URL."""
-
-    def __init__(
-        self,
-        uri: str,
-        *,
-        timeout: float,
-        max_bytes: int,
-        allow_http: bool,
-        build: Callable[[bytes], KeyRing],
-        publish: Callable[[KeyRing], None],
-        board: Board,
-        schedule: RefreshSchedule,
-    ) -> None:
-        super().__init__(uri.partition("?")[0], build=build, publish=publish, board=board, schedule=schedule)
-        self._uri = uri
-        self._timeout = timeout
-        self._max_bytes = max_bytes
-        self._allow_http = allow_http
-
-    async def _read(self) -> bytes:
-        from lbjwt.jwks.fetch import fetch  # aiohttp is imported only when a URL is configured
-
-        return await fetch(self._uri, timeout=self._timeout, max_bytes=self._max_bytes, allow_http=self._allow_http)
-
-
-class FileKeySource(KeySource):
-    """Keys of a file, read again when another file stands under its name or it was written to."""
+class FileKeySource(_WatchedSource):
+    """Keys of a file, read again when another file stands under its name or it was written to. They have no shelf life."""
 
     def __init__(
         self,
         path: Path,
         *,
         build: Callable[[bytes], KeyRing],
-        publish: Callable[[KeyRing], None],
-        board: Board,
+        publish: Callable[[KeyRing | None], None],
+        on_read: Callable[[bool], None] | None = None,
+        on_keys: Callable[[int, float], None] | None = None,
         check: float = FILE_CHECK,
     ) -> None:
-        super().__init__(str(path), build=build, publish=publish, board=board, schedule=RefreshSchedule(check))
+        super().__init__(str(path), build=build, publish=publish, on_read=on_read, on_keys=on_keys)
         self._path = path
+        self._check = check
+        self._complaints = Complaints(self.place)
         self._signature: tuple[int, ...] = ()
 
     async def load(self) -> None:
         """As in the base class."""
-        sentence = await self._attempt()
+        sentence = self._attempt()
         if sentence:
+            self._complaints.complain(sentence, in_force=self.loaded)
             raise KeySourceError(f"no keys from {self.place}: {sentence}")
 
-    async def _read(self) -> bytes | None:
-        signature = _signature(self._path.stat())
-        if signature == self._signature and self.loaded and not self._complaint:
+    def _look(self) -> None:
+        sentence = self._attempt()
+        if sentence:
+            self._complaints.complain(sentence, in_force=self.loaded)
+
+    def _attempt(self) -> str:
+        """Read if there is something new. Returns "" or the sentence that tells what is wrong; raises nothing."""
+        try:
+            document = self._read()
+            ring = None if document is None else self._take(document)
+        except Exception as error:  # a hostile document must not end the task that keeps the keys current
+            self._on_read(False)
+            return sentence_of(error)
+        self._on_keys(self._keys, time.time())
+        if document is not None:
+            self._on_read(True)
+            self._complaints.mended()
+        if ring is not None:
+            self._complaints.warn(ring.warnings)
+        return ""
+
+    def _read(self) -> bytes | None:
+        """Return the document, or None when it is known to be the one in force."""
+        signature = signature_of(self._path)
+        if signature == self._signature and self.loaded and not self._complaints.pending:
             return None
         with self._path.open("rb") as file:
-            self._signature = _signature(
-                os.fstat(file.fileno())
-            )  # before reading: a write meanwhile is seen at the next look
+            # before reading: a write meanwhile is seen at the next look
+            self._signature = signature_of(file.fileno())
             document = file.read(MAX_FILE_BYTES + 1)
         if len(document) > MAX_FILE_BYTES:
             raise KeySourceError(f"the file is longer than {MAX_FILE_BYTES} bytes")
         return document
 
 
-def _signature(status: os.stat_result) -> tuple[int, ...]:
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+class StoredKeySource(_WatchedSource):
+    """
+    Keys that another process fetches and stores: read again when poked, or when the stat of the file changed.
+
+    The process that fetches may die, hang or be slow: the ring in force stays until its document is too old, and is withdrawn then, by this
+    process alone.
+
+    Args:
+        path: The envelope file.
+        place: See `identity_of`: an envelope of another place is not used.
+        max_stale: Seconds for which a document is believed after it was fetched; the envelope may say less.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        place: str,
+        build: Callable[[bytes], KeyRing],
+        publish: Callable[[KeyRing | None], None],
+        on_read: Callable[[bool], None] | None = None,
+        on_keys: Callable[[int, float], None] | None = None,
+        max_stale: float = MAX_STALE,
+        max_bytes: int = store.MAX_BYTES,
+        check: float = FILE_CHECK,
+    ) -> None:
+        super().__init__(place.partition("?")[0], build=build, publish=publish, on_read=on_read, on_keys=on_keys)
+        self._path = path
+        self._identity = place
+        self._max_stale = max_stale
+        self._max_bytes = max_bytes
+        self._check = check
+        self._complaints = Complaints(self.place)
+        self._signature: tuple[int, ...] | None = None  # of the file the ring in force is from
+        self._shelf_life: ShelfLife | None = None
+
+    async def load(self) -> None:
+        """As in the base class: raises nothing."""
+        self.poke()
+
+    def _pause(self) -> float:
+        if self._shelf_life is None:
+            return self._check
+        return max(0.001, min(self._check, self._shelf_life.left(time.monotonic(), time.time())))
+
+    def _look(self) -> None:
+        try:
+            self._refresh()
+        except Exception as error:
+            self._signature = None  # what failed may not have been the file's fault
+            self._on_read(False)
+            self._complaints.complain(sentence_of(error), in_force=self.loaded)
+        life = self._shelf_life
+        if life is not None and life.left(time.monotonic(), time.time()) <= 0:
+            self._publish(None)
+            self._shelf_life, self._document, self._keys = None, None, 0
+            self._complaints.withdrawn(life.limit)
+            self._on_keys(0, life.fetched_at)
+
+    def _refresh(self) -> None:
+        try:
+            signature = signature_of(self._path)
+        except FileNotFoundError:
+            return  # not written yet
+        if signature == self._signature:
+            return
+        envelope = store.read(self._path, max_bytes=self._max_bytes)
+        if envelope is None:
+            return
+        if envelope.place != self._identity:
+            raise KeySourceError(f"{self._path} holds keys from another place")
+        limit = min(envelope.good_until - envelope.fetched_at, self._max_stale)
+        life = ShelfLife.of(time.monotonic(), time.time(), envelope.fetched_at, limit)
+        if life is None:
+            raise KeySourceError(f"the keys in {self._path} are too old, or from the future")
+        self._take(envelope.document.encode())  # whoever stored it has told of the keys that were left out
+        self._shelf_life = life
+        self._signature = signature
+        self._on_read(True)
+        self._on_keys(self._keys, envelope.fetched_at)
+        self._complaints.mended()
 
 
-def _sentence(error: Exception) -> str:
-    """Only errors made for people are quoted: the text of another might hold a piece of the document."""
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    if isinstance(error, LbjwtError):
-        return str(error)
-    return f"the document cannot be used ({type(error).__name__})"
+def secret_from_environment(variable: str) -> bytes:
+    """
+    Return the bytes of an environment variable, all of them.
+
+    Raises:
+        KeySourceError: It is not set, or empty (THREATS A5).
+    """
+    value = os.environb.get(os.fsencode(variable), b"")
+    if not value:
+        raise KeySourceError(f"no keys from the environment: {variable} is not set, or empty")
+    return value

@@ -16,8 +16,11 @@ cdef struct AccessRecord:
     Slice host
     Slice request_id
     Slice endpoint                               # address text; at is NULL when none was picked
+    Slice issuer                                 # label of the token's issuer; at is NULL when it is not known
+    Slice route                                  # name of the route; at is NULL when there is none
     int status                                   # 0: ended without a response
     DenyReason reason
+    DenyReason would_refuse                      # of report-only rules: let through, and this is why it would not have been
     int64_t request_bytes                        # body
     int64_t response_bytes                       # body
     bint complete                                # the response was relayed whole

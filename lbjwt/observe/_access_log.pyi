@@ -9,7 +9,8 @@ class AccessLog:
     JSON lines, one a request, gathered in memory and written by `flush` (once a second by the owner, or by itself past 64 KiB).
 
     Keys in this order: `time` (RFC 3339, UTC, milliseconds), `duration_ms`, `client`, `method`, `path` (without the query), `host`,
-    `status` (0: ended without a response), `reason` (only when refused), `request_bytes` and `response_bytes` (bodies), `endpoint`
+    `status` (0: ended without a response), `reason` (only when refused), `would_refuse` (only when a report-only rule let it through),
+    `issuer` and `route` (only when known), `request_bytes` and `response_bytes` (bodies), `endpoint`
     (only when one was picked), `request_id`, `complete` (the response was relayed whole), `retries`.
     """
 
@@ -41,6 +42,9 @@ class AccessLog:
         endpoint: bytes | None = None,
         status: int = 0,
         reason: DenyReason | int = 0,
+        would_refuse: DenyReason | int = 0,
+        issuer: bytes | None = None,
+        route: bytes | None = None,
         request_bytes: int = 0,
         response_bytes: int = 0,
         complete: bool = True,

@@ -71,6 +71,12 @@ cdef inline char *put_escaped(char *out, Slice text) noexcept:
     return out
 
 
+cdef inline char *put_reason(char *out, DenyReason reason) noexcept:
+    """The name of a reason and the closing quote; "internal" for a number that has no name."""
+    cdef bytes name = <bytes>REASON_NAMES[reason if 0 < <int>reason < len(REASON_NAMES) else DenyReason.INTERNAL]
+    return put_text(put_text(out, name, len(name)), b'"', 1)
+
+
 cdef class AccessLog:
 
     def __cinit__(self, str path not None, Board board not None):
@@ -113,9 +119,9 @@ cdef class AccessLog:
         cdef Buffer buffer = self._buffer
         cdef char *out
         cdef int64_t milliseconds, microseconds
-        cdef bytes reason
         cdef Py_ssize_t need = 512 + 6 * (
             record.peer.size + record.method.size + record.path.size + record.host.size + record.request_id.size + record.endpoint.size
+            + record.issuer.size + record.route.size
         )
         if buffer.size >= MAX_PENDING or self._fd < 0:
             self._board.mine.access_log_dropped += 1
@@ -146,10 +152,17 @@ cdef class AccessLog:
         out = put_escaped(out, record.host)
         out = put_text(out, b'","status":', 11)
         out = put_number(out, record.status)
-        if record.reason != DenyReason.NONE and record.reason < len(REASON_NAMES):
-            reason = <bytes>REASON_NAMES[record.reason]
-            out = put_text(out, b',"reason":"', 11)
-            out = put_text(out, reason, len(reason))
+        if record.reason != DenyReason.NONE:
+            out = put_reason(put_text(out, b',"reason":"', 11), record.reason)
+        if record.would_refuse != DenyReason.NONE:
+            out = put_reason(put_text(out, b',"would_refuse":"', 17), record.would_refuse)
+        if record.issuer.at != NULL:
+            out = put_text(out, b',"issuer":"', 11)
+            out = put_escaped(out, record.issuer)
+            out = put_text(out, b'"', 1)
+        if record.route.at != NULL:
+            out = put_text(out, b',"route":"', 10)
+            out = put_escaped(out, record.route)
             out = put_text(out, b'"', 1)
         out = put_text(out, b',"request_bytes":', 17)
         out = put_number(out, record.request_bytes)
@@ -215,8 +228,8 @@ cdef class AccessLog:
 
     def append(
         self, *, double started_at, double duration, bytes client, bytes method, bytes path, bytes host, bytes request_id,
-        bytes endpoint=None, int status=0, DenyReason reason=DenyReason.NONE, int64_t request_bytes=0, int64_t response_bytes=0,
-        bint complete=True, int retries=0,
+        bytes endpoint=None, int status=0, DenyReason reason=DenyReason.NONE, DenyReason would_refuse=DenyReason.NONE, bytes issuer=None,
+        bytes route=None, int64_t request_bytes=0, int64_t response_bytes=0, bint complete=True, int retries=0,
     ):
         cdef AccessRecord record
         record.started_at = started_at
@@ -227,8 +240,11 @@ cdef class AccessLog:
         record.host = slice_of(host)
         record.request_id = slice_of(request_id)
         record.endpoint = slice_of(endpoint)
+        record.issuer = slice_of(issuer)
+        record.route = slice_of(route)
         record.status = status
         record.reason = reason
+        record.would_refuse = would_refuse
         record.request_bytes = request_bytes
         record.response_bytes = response_bytes
         record.complete = complete

@@ -13,7 +13,6 @@ cdef enum:
 
 cdef struct WorkerCounters:
     uint64_t requests[STATUS_CLASSES]
-    uint64_t refusals[REASONS]                   # by DenyReason
     uint64_t bad_requests                        # refused before the gate: framing, limits
     uint64_t connections_total                   # client connections accepted
     int64_t connections                          # open now
@@ -26,11 +25,32 @@ cdef struct WorkerCounters:
     uint64_t cache_evictions
     int64_t cache_entries
     int64_t cache_bytes
+    int64_t revocations                          # entries in force
+    int64_t waiting                              # requests that wait for keys now
+    uint64_t waited                              # requests that ever waited for keys
+    uint64_t streams_ended                       # long responses and tunnels closed with their token
+    int64_t state                                # WORKER_*
+
+
+cdef struct IssuerCounters:
+    uint64_t accepted                            # requests let through
+    uint64_t refusals[REASONS]                   # by DenyReason
+    uint64_t reported[REASONS]                   # let through by report-only, by what would have refused them
     int64_t keys                                 # keys in the ring
     double keys_fetched_at                       # seconds since the epoch of the last good load; 0: never
-    uint64_t key_fetches
+    uint64_t key_fetches                         # reads by this very process: files. What the keeper fetches is in SourceWords
     uint64_t key_fetch_failures
-    int64_t state                                # WORKER_*
+
+
+cdef struct SourceWords:
+    # Of one remote key source; its writer is the process that fetches: the keeper, or the embedded one. They outlive a keeper.
+    uint64_t version                             # moves when the stored document changed
+    uint64_t begun                               # attempts that began
+    uint64_t attempts                            # that ended, with whatever result
+    double not_before                            # monotonic seconds before which no unknown key id starts a fetch
+    double last_success                          # seconds since the epoch; 0: never
+    uint64_t fetches
+    uint64_t failures                            # among the fetches
 
 
 cdef struct EndpointCounters:
@@ -46,26 +66,39 @@ cdef struct Header:
     int64_t draining                             # the whole service is on its way out
     uint64_t restarts                            # workers replaced
     double started_at                            # seconds since the epoch
+    uint64_t keeper_restarts
+    uint64_t revocation_version                  # moves when the revocations on disk changed
 
 
 @cython.final
 cdef class Board:
-    """Counters of all workers in one shared anonymous mapping. Each worker writes its own slot and reads all."""
-    cdef readonly Py_ssize_t workers
+    """Counters of all processes in one shared anonymous mapping. Each writes its own slot and reads all."""
+    cdef readonly Py_ssize_t workers             # slots 0 … workers-1; one more, `keeper`, is no worker
     cdef readonly Py_ssize_t endpoints
+    cdef readonly Py_ssize_t issuers
     cdef readonly Py_ssize_t slot                # of this process
     cdef char *_base
     cdef size_t _size
+    cdef size_t _slots                           # bytes from the base to the first slot
     cdef size_t _stride                          # bytes from one slot to the next
+    cdef size_t _issuer_rows                     # bytes from a slot's start to its IssuerCounters
+    cdef size_t _wishes                          # and to its wishes, one word a source
     cdef WorkerCounters *mine                    # of slot 0 until `attach`
+    cdef IssuerCounters *my_issuers              # row 0: no issuer known; row i + 1: issuer index i
+    cdef uint64_t *my_wishes                     # by source index: unknown key ids that came
 
     cdef WorkerCounters *worker(self, Py_ssize_t slot) noexcept
     cdef EndpointCounters *endpoint(self, Py_ssize_t slot, Py_ssize_t index) noexcept
+    cdef IssuerCounters *issuer_rows(self, Py_ssize_t slot) noexcept
+    cdef SourceWords *source(self, Py_ssize_t index) noexcept
     # requests in flight to an endpoint over all workers
     cdef int64_t in_flight(self, Py_ssize_t index) noexcept
 
     cdef Header *header(self) noexcept
     cdef int64_t _sum(self, size_t offset) noexcept
+    cdef bint _serves(self, Py_ssize_t slot) noexcept
     cdef int check_slot(self, Py_ssize_t slot) except -1
     cdef int check_endpoint(self, Py_ssize_t index) except -1
+    cdef int check_issuer(self, Py_ssize_t index) except -1
     cdef object words(self, size_t base, tuple where)
+    cdef char *_word(self, str name, Py_ssize_t index, Py_ssize_t issuer) except NULL

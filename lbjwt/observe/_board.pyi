@@ -13,41 +13,72 @@ class Board:
 
     Counters only grow, also over the death of a worker. Gauges (in flight, connections, cache size, keys) belong to the process that
     lives in the slot and are zeroed by `clear_gauges` when it died.
+
+    Issuers are named by their index, in the order of the configuration; -1 is "no issuer known". The key source of an issuer has its index.
     """
 
-    def __new__(cls, workers: int, endpoints: int) -> Self:
+    def __new__(cls, workers: int, endpoints: int, issuers: int = 1) -> Self:
         """
         Raises:
-            ValueError: workers < 1 or endpoints < 0.
+            ValueError: workers < 1, endpoints < 0 or issuers < 0.
             MemoryError: The kernel gave no shared memory.
         """
     @property
     def workers(self) -> int:
-        """Slots."""
+        """Slots of workers, from 0."""
+    @property
+    def keeper(self) -> int:
+        """The slot after those of the workers. It is no worker: neither readiness nor what is told of workers looks at it."""
     @property
     def endpoints(self) -> int:
         """Endpoints each slot counts for."""
     @property
+    def issuers(self) -> int:
+        """Issuers each slot counts for, besides "none known"."""
+    @property
     def slot(self) -> int:
         """Slot of this process; 0 until `attach`."""
     def attach(self, slot: int) -> None:
-        """Write to this slot from now on. Called by a worker, once, right after fork."""
-    def add(self, name: str, amount: int = 1, index: int = 0) -> None:
-        """Add to a counter of the own slot, by the name of its `WorkerCounters` field. For code that runs at most once a second."""
+        """Write to this slot from now on. Called by a worker or the keeper, once, right after fork."""
+    def add(self, name: str, amount: int = 1, index: int = 0, *, issuer: int = 0) -> None:
+        """
+        Add to a counter of the own slot, by the name of its field in `WorkerCounters` or, for that issuer, in `IssuerCounters`.
+
+        For code that runs at most once a second.
+        """
     def add_endpoint(self, endpoint: int, name: str, amount: int = 1, index: int = 0) -> None:
         """Add to a counter of one endpoint in the own slot, by the name of its `EndpointCounters` field."""
     def set_cache(self, entries: int, size: int) -> None:
         """What the token cache of this worker holds: entries and bytes."""
-    def set_keys(self, count: int, fetched_at: float) -> None:
+    def set_keys(self, count: int, fetched_at: float, *, issuer: int = 0) -> None:
         """Verification keys in force in this worker and when they were last read (seconds since the epoch; 0: never)."""
+    def set_revocations(self, count: int) -> None:
+        """Revocations in force in this worker."""
     def set_state(self, state: int, slot: int | None = None) -> None:
         """`STARTING`, `READY`, `DRAINING` or `STOPPED`, of the own slot or (by the supervisor) of another."""
     def start_draining(self) -> None:
         """The whole service is on its way out: `ready` is False from now on in every process."""
+    def want(self, source: int) -> None:
+        """A token with an unknown key id came: whoever fetches for this source should look. Wakes nobody."""
+    def wanted(self, source: int) -> int:
+        """How often `want` was called, in all slots since the start; also by workers that died."""
+    def add_source(self, source: int, name: str, amount: int = 1) -> None:
+        """Add to `version`, `begun`, `attempts`, `fetches` or `failures`. Only in the process that fetches: a new keeper goes on from there."""
+    def set_source_time(self, source: int, name: str, seconds: float) -> None:
+        """Set `not_before` (monotonic seconds) or `last_success` (seconds since the epoch). Only in the process that fetches."""
+    def source_words(self, source: int) -> dict[str, Any]:
+        """Every `SourceWords` field."""
+    def count_revocation_change(self) -> None:
+        """The revocations on disk changed. Only in the process that writes them."""
+    @property
+    def revocation_version(self) -> int:
+        """Moves with every `count_revocation_change`."""
     def clear_gauges(self, slot: int) -> None:
         """The worker of the slot is dead: zero its gauges, keep its counters, set its state to `STOPPED`."""
     def count_restart(self) -> None:
         """A dead worker was replaced. Written by the supervisor only."""
+    def count_keeper_restart(self) -> None:
+        """A dead keeper was replaced. Written by the supervisor only."""
     @property
     def draining(self) -> bool:
         """`start_draining` was called in any process."""
@@ -58,13 +89,23 @@ class Board:
     def restarts(self) -> int:
         """Workers replaced since the start."""
     @property
+    def keeper_restarts(self) -> int:
+        """Keepers replaced since the start."""
+    @property
     def ready(self) -> bool:
-        """At least one worker is `READY` with a key in force, and the service does not drain."""
+        """At least one worker is `READY` with a key of any issuer in force, and the service does not drain."""
     def state(self, slot: int) -> int:
-        """State of one worker."""
+        """State of one worker, or of the keeper."""
     def totals(self) -> dict[str, Any]:
         """
-        Every `WorkerCounters` field summed over the workers; lists for `requests` (by status class) and `refusals` (by reason).
+        Every `WorkerCounters` field summed over the slots, and the fields of `issuer_totals` summed over the issuers.
+
+        `requests` is a list by status class, `refusals` and `reported` by reason. `revocations` is no sum: each worker holds the same, and the
+        least is told. `keys_fetched_at` is the oldest of any issuer that has keys.
+        """
+    def issuer_totals(self, issuer: int) -> dict[str, Any]:
+        """
+        Every `IssuerCounters` field of one issuer (-1: none known) summed over the slots; fetches of the keeper are among `key_fetches`.
 
         `keys` and `keys_fetched_at` are not sums: each worker holds the same set, and the least and the oldest one is told.
         """

@@ -2,13 +2,14 @@
 The counters of the board in the words of Prometheus.
 
 Reads the board when somebody scrapes and holds no number of its own. Labels come from closed sets (status classes, deny reasons,
-worker states, configured endpoints), so no client can make a time series. Sums are over all workers: any worker may answer a scrape.
+worker states, configured endpoints and issuers), so no client can make a time series: no path, no subject, no key id, no address (THREATS S13).
+Sums are over all workers: any process that has the board may answer a scrape.
 """
 
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
@@ -16,14 +17,18 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from lbjwt._fastverify import DenyReason
 from lbjwt.observe._board import STATE_NAMES, Board
+from lbjwt.observe._offenders import Offenders
 
-__all__ = ["BoardCollector", "exposition"]
+__all__ = ["REASONS", "UNKNOWN_ISSUER", "BoardCollector", "exposition"]
 
 STATUS_CLASSES: Final = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
 """Labels in the order of the counters; "none" is a request that ended without a response."""
 
 REASONS: Final = {name.lower(): int(number) for name, number in DenyReason.__members__.items() if int(number)}
 """Every reason for a refusal by its name in logs and metrics."""
+
+UNKNOWN_ISSUER: Final = "unknown"
+"""The issuer label of what happened before an issuer was known: no token, no readable one, one of somebody else."""
 
 
 class BoardCollector(Collector):
@@ -33,21 +38,39 @@ class BoardCollector(Collector):
     Args:
         board: The counters.
         endpoints: Address text of every endpoint, in the order of the board.
+        issuers: Label of every issuer, in the order of the board. Issuers under one label are told as one: their counts
+            are added up, of their keys the least number and the greatest age is told.
         version: Of lbjwt, for the build information.
+        offenders: Failures by address; None when nobody counts them.
         clock: Seconds since the epoch.
+        monotonic: Seconds on the monotonic clock.
     """
 
     def __init__(
-        self, board: Board, endpoints: Sequence[str], version: str, clock: Callable[[], float] = time.time
+        self,
+        board: Board,
+        endpoints: Sequence[str],
+        issuers: Sequence[str],
+        version: str,
+        *,
+        offenders: Offenders | None = None,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._board = board
         self._endpoints = endpoints
+        self._labels: dict[str, list[int]] = {UNKNOWN_ISSUER: [-1]}
+        for index, label in enumerate(issuers):
+            self._labels.setdefault(label, []).append(index)
         self._version = version
+        self._offenders = offenders
         self._clock = clock
+        self._monotonic = monotonic
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric, also those that never moved: an alert on a counter that is absent would stay silent."""
         yield from self._requests()
+        yield from self._judgements()
         yield from self._cache()
         yield from self._keys()
         yield from self._processes()
@@ -60,13 +83,6 @@ class BoardCollector(Collector):
             "Requests answered, by class of the response status.",
             "status_class",
             zip(STATUS_CLASSES, totals["requests"], strict=True),
-        )
-        refusals = totals["refusals"]
-        yield _counter(
-            "refusals",
-            "Requests refused at the gate, by reason.",
-            "reason",
-            ((name, refusals[index]) for name, index in REASONS.items()),
         )
         yield _counter(
             "bad_requests", "Requests refused before the gate: framing or limits.", value=totals["bad_requests"]
@@ -85,6 +101,39 @@ class BoardCollector(Collector):
         )
         yield _gauge("connections", "Client connections open.", value=totals["connections"])
         yield _gauge("requests_in_flight", "Requests begun and not finished.", value=totals["in_flight"])
+        yield _gauge("requests_waiting", "Requests that wait for keys.", value=totals["waiting"])
+        yield _counter("requests_waited", "Requests that had to wait for keys.", value=totals["waited"])
+        yield _counter(
+            "streams_ended", "Long responses and tunnels closed with their token.", value=totals["streams_ended"]
+        )
+        yield _gauge("revocations", "Revocations in force; the least of all workers.", value=totals["revocations"])
+        failing = self._offenders.count(self._monotonic()) if self._offenders is not None else 0
+        yield _gauge("failing_addresses", "Client addresses with a refusal within the last window.", value=failing)
+
+    def _judgements(self) -> Iterator[Metric]:
+        rows = {label: self._issuers(indices) for label, indices in self._labels.items()}
+        accepted = CounterMetricFamily(
+            "lbjwt_requests_accepted", "Requests let through with a token, by its issuer.", labels=["issuer"]
+        )
+        for label, issuers in rows.items():
+            accepted.add_metric([label], sum(issuer["accepted"] for issuer in issuers))
+        yield accepted
+        for field, name, text in (
+            ("refusals", "refusals", "Requests refused at the gate, by issuer and reason."),
+            (
+                "reported",
+                "reported_refusals",
+                "Requests let through by report-only rules, by what would have refused them.",
+            ),
+        ):
+            counts = CounterMetricFamily(f"lbjwt_{name}", text, labels=["issuer", "reason"])
+            for label, issuers in rows.items():
+                for reason, index in REASONS.items():
+                    counts.add_metric([label, reason], sum(issuer[field][index] for issuer in issuers))
+            yield counts
+
+    def _issuers(self, indices: Iterable[int]) -> list[dict[str, Any]]:
+        return [self._board.issuer_totals(index) for index in indices]
 
     def _cache(self) -> Iterator[Metric]:
         totals = self._board.totals()
@@ -95,19 +144,43 @@ class BoardCollector(Collector):
         yield _gauge("cache_bytes", "Memory of the verified tokens, in bytes.", value=totals["cache_bytes"])
 
     def _keys(self) -> Iterator[Metric]:
-        totals = self._board.totals()
-        fetched_at = totals["keys_fetched_at"]
-        yield _gauge("keys", "Verification keys in force; the least of all workers.", value=totals["keys"])
+        keys = GaugeMetricFamily(
+            "lbjwt_keys", "Verification keys in force; the least of all workers.", labels=["issuer"]
+        )
         age = GaugeMetricFamily(
             "lbjwt_keys_age_seconds",
-            "Seconds since the keys were last read well, the oldest of all workers; absent when never.",
+            "Seconds since the keys were last confirmed, the oldest of all workers; absent when never.",
+            labels=["issuer"],
         )
-        if fetched_at > 0:
-            age.add_metric([], max(0.0, self._clock() - fetched_at))
-        yield age
-        failures = totals["key_fetch_failures"]
-        results = (("success", totals["key_fetches"] - failures), ("failure", failures))
-        yield _counter("key_fetches", "Reads of the key source, by result.", "result", results)
+        success = GaugeMetricFamily(
+            "lbjwt_keys_last_success_timestamp_seconds",
+            "When the keys were last fetched or read well, in seconds since the epoch; absent when never.",
+            labels=["issuer"],
+        )
+        fetches = CounterMetricFamily(
+            "lbjwt_key_fetches",
+            "Fetches of remote keys and reads of key files, by result.",
+            labels=["issuer", "result"],
+        )
+        for label, found in self._labels.items():
+            indices = [index for index in found if index >= 0]
+            if not indices:  # tokens of nobody have nobody's keys
+                continue
+            issuers = self._issuers(indices)
+            keys.add_metric([label], min(issuer["keys"] for issuer in issuers))
+            confirmed = [issuer["keys_fetched_at"] for issuer in issuers]
+            if min(confirmed) > 0:
+                age.add_metric([label], max(0.0, self._clock() - min(confirmed)))
+            successes = [
+                self._board.source_words(index)["last_success"] or at
+                for index, at in zip(indices, confirmed, strict=True)
+            ]
+            if min(successes) > 0:
+                success.add_metric([label], min(successes))
+            failures = sum(issuer["key_fetch_failures"] for issuer in issuers)
+            fetches.add_metric([label, "success"], sum(issuer["key_fetches"] for issuer in issuers) - failures)
+            fetches.add_metric([label, "failure"], failures)
+        yield from (keys, age, success, fetches)
 
     def _processes(self) -> Iterator[Metric]:
         board = self._board
@@ -119,6 +192,11 @@ class BoardCollector(Collector):
             ((name, states.count(state)) for state, name in enumerate(STATE_NAMES)),
         )
         yield _counter("worker_restarts", "Workers that died and were replaced.", value=board.restarts)
+        yield _counter(
+            "keeper_restarts",
+            "Processes that keep keys and the admin door that died and were replaced.",
+            value=board.keeper_restarts,
+        )
         yield _gauge("ready", "1 when requests with a good token are let through, 0 otherwise.", value=int(board.ready))
         yield _gauge(
             "start_time_seconds", "When the service started, in seconds since the epoch.", value=board.started_at

@@ -27,7 +27,7 @@ class Bindings:
     slots: list[list[list[socket.socket]]]
     """slots[worker][listener]: one socket for each IP address of the listener, in the order of ``configuration.listeners``."""
     admin: list[socket.socket]
-    """Shared by all workers."""
+    """Of the keeper; the supervisor's copies keep what is queued while a keeper is replaced."""
 
     @classmethod
     def bind(cls, configuration: Configuration) -> Self:
@@ -59,10 +59,16 @@ class Bindings:
         return list(itertools.chain.from_iterable(self.slots[slot]))
 
     def keep(self, slot: int) -> None:
-        """In a worker: close the sockets of the other slots, or a queue would outlive the worker that serves it."""
+        """In a worker: close all sockets but its own, or a queue would outlive the process that serves it."""
         for other, found in enumerate(self.slots):
             if other != slot:
                 sockets.close(itertools.chain.from_iterable(found))
+        sockets.close(self.admin)
+
+    def keep_admin(self) -> None:
+        """In the keeper: close all sockets but those of the admin door."""
+        for found in self.slots:
+            sockets.close(itertools.chain.from_iterable(found))
 
     def close(self) -> None:
         """Close everything in this process."""

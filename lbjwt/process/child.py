@@ -1,5 +1,5 @@
 """
-The first steps of a forked worker: leave everything of the supervisor behind, and die when it dies.
+The first steps of a forked process: leave everything of the supervisor behind, and die when it dies.
 """
 
 import contextlib
@@ -16,36 +16,54 @@ from lbjwt.process.exits import FAILED
 __all__ = ["become"]
 
 PR_SET_PDEATHSIG: Final = 1  # <linux/prctl.h>
+PR_SET_NAME: Final = 15
 
 # SIGINT: Ctrl-C reaches the whole foreground group, and the supervisor decides what it means. The others: harmless until a handler is there.
-IGNORED: Final = (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGPIPE)
-DEFAULT: Final = (signal.SIGTERM, signal.SIGCHLD)
+IGNORED: Final = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGHUP,
+    signal.SIGPIPE,
+)
+DEFAULT: Final = (signal.SIGCHLD,)
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)  # before the fork: loading takes locks
 
 
-def become(live: Callable[[], int], parent: int, mask: set[signal.Signals] | set[int]) -> NoReturn:
+def become(
+    live: Callable[[], int],
+    parent: int,
+    mask: set[signal.Signals] | set[int],
+    *,
+    name: str,
+    ends_on: signal.Signals = signal.SIGTERM,
+) -> NoReturn:
     """
     Run `live` in this freshly forked process and end the process with what it returns.
 
     Args:
-        live: The worker's life; returns the exit code.
+        live: The process' life; returns the exit code.
         parent: Process id of the supervisor.
         mask: Signal mask to set once the supervisor's handlers are gone.
+        name: Shown by ps(1), at most 15 characters.
+        ends_on: The signal that ends it: at once while it has no handler, and sent by the kernel when the supervisor dies.
     """
     code = FAILED
     try:
         signal.set_wakeup_fd(-1)
         for number in IGNORED:
             signal.signal(number, signal.SIG_IGN)
-        for number in DEFAULT:
+        for number in (*DEFAULT, ends_on):
             signal.signal(number, signal.SIG_DFL)
-        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        _libc.prctl(PR_SET_NAME, name.encode(), 0, 0, 0)
+        _libc.prctl(PR_SET_PDEATHSIG, ends_on, 0, 0, 0)
         if os.getppid() == parent:  # else it died before the line above
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             code = live()
     except BaseException:
-        logging.getLogger("lbjwt.worker").exception("the worker failed")
+        logging.getLogger("lbjwt.process").exception("the process failed")
     finally:
         # Not sys.exit: the supervisor's frames, context managers and exit handlers are on this stack too.
         for stream in (sys.stdout, sys.stderr):

@@ -1,28 +1,29 @@
 """
-The supervisor: owns the listening sockets and the board, keeps one worker in every slot, passes signals on. Serves nothing itself.
+The supervisor: owns the listening sockets and the board, keeps one worker in every slot and one keeper when there is something to keep, passes
+signals on. Serves nothing itself.
 
 Plain and synchronous: one poll(2) over a signal pipe, no thread, no event loop, so forking from it is safe at any time.
 
 | signal | while running | while draining |
 | --- | --- | --- |
-| SIGTERM, SIGINT | readiness false at once, workers drain | workers end now, killed after half a second |
+| SIGTERM, SIGINT | readiness false at once, workers drain, then the keeper ends | all end now, killed after half a second |
 | SIGUSR1 | workers reopen the access log | the same |
 | SIGHUP | one sentence in the log | ignored |
 
-Exit codes: 0 stopped as asked; 1 could not start, or a worker had to be killed; 2 configuration, key or certificate file is wrong.
-The whole of a drain never lasts longer than ``timeouts.drain`` and one second.
+Exit codes: 0 stopped as asked; 1 could not start, or a process had to be killed; 2 configuration, a file it names or state directory is wrong.
+The workers never take longer for a drain than ``timeouts.drain`` and one second, and the keeper one second more.
 """
 
+import contextlib
+import functools
 import gc
 import logging
 import os
 import resource
-import select
 import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import Final
 
 from lbjwt._fastverify import hash_is_randomised
@@ -33,18 +34,25 @@ from lbjwt.process import child, logs
 from lbjwt.process.bindings import Bindings, worker_count
 from lbjwt.process.exits import FAILED, OK, WRONG_CONFIGURATION
 from lbjwt.process.restart import RestartSchedule
+from lbjwt.process.shared import Shared, issuer_names, keeper_needed, new_offenders, state_needed
+from lbjwt.process.signals import SignalPipe
+from lbjwt.process.state import StateDirectory, StateDirectoryError
+from lbjwt.process.wakeups import Wakeups
 
 __all__ = ["run"]
 
-Worker = Callable[[Configuration, int, Bindings, Board], int]
-"""Lives in a process of its own: configuration, slot, its sockets, board; returns the exit code."""
+Worker = Callable[[Shared, int], int]
+"""Lives in a process of its own: what all share, its slot; returns the exit code."""
+
+Keeper = Callable[[Shared], int]
+"""Lives in a process of its own too; ends on SIGUSR2 and leaves SIGTERM alone."""
 
 HURRY: Final = 0.5
 """Seconds from the second SIGTERM to SIGKILL."""
 ECHO: Final = 0.1
 """Seconds within which a second signal is the first one again: timeout(1) signals its child and then the group, other wrappers pass Ctrl-C on."""
 GRACE: Final = 1.0
-"""Seconds a worker gets beyond ``timeouts.drain`` before it is killed."""
+"""Seconds a worker gets beyond ``timeouts.drain`` before it is killed, and the keeper beyond the last worker."""
 BOARD_POLL: Final = 0.02
 """Seconds between two looks at the board while workers start or begin to drain; otherwise only signals wake the supervisor."""
 
@@ -53,68 +61,110 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1,
 log = logging.getLogger("lbjwt.supervisor")
 
 
-def run(configuration: Configuration, *, worker: Worker | None = None) -> int:
+def run(configuration: Configuration, *, worker: Worker | None = None, keeper: Keeper | None = None) -> int:
     """
     Serve until told to stop; return the exit code.
 
     Args:
         configuration: Checked.
         worker: What runs in the worker processes; `lbjwt.process.worker.main` by default.
+        keeper: What runs in the keeper, when the configuration needs one; `lbjwt.process.keeper.main` by default.
     """
     logs.set_up("supervisor")
     if not hash_is_randomised():
         # Tokens and header values are dictionary keys: with a known seed a client could make them collide.
         log.error("PYTHONHASHSEED makes hashes predictable; unset it")
         return WRONG_CONFIGURATION
-    if worker is None:
-        from lbjwt.process import worker as real
-
-        real.preload(configuration)
-        worker = real.main
-    try:
-        bindings = Bindings.bind(configuration)
-    except BindError as error:
-        log.error("%s", error)
-        return FAILED
-    board = Board(
-        worker_count(configuration), sum(len(cluster.endpoints) for cluster in configuration.clusters.values())
-    )
-    _raise_file_limit()
-    with _SignalPipe() as pipe:
+    needs_keeper = keeper_needed(configuration)
+    worker = worker or _real_worker()
+    keeper = (keeper or _real_keeper()) if needs_keeper else None
+    with contextlib.ExitStack() as stack:
+        pipe = stack.enter_context(SignalPipe(SIGNALS))
+        state: StateDirectory | None = None
+        directory = wakeups = None
         try:
-            return _Supervisor(configuration, bindings, board, worker, pipe).run()
-        finally:
-            bindings.close()
+            bindings = Bindings.bind(configuration)
+            stack.callback(bindings.close)
+            if needs_keeper:
+                wakeups = Wakeups(worker_count(configuration))
+                stack.callback(wakeups.close)
+            if state_needed(configuration):
+                state = StateDirectory(configuration.state_directory)
+                directory = stack.enter_context(state)
+        except BindError as error:
+            log.error("%s", error)
+            return FAILED
+        except StateDirectoryError as error:
+            log.error("%s", error)
+            return WRONG_CONFIGURATION
+        board = Board(
+            worker_count(configuration),
+            sum(len(cluster.endpoints) for cluster in configuration.clusters.values()),
+            len(issuer_names(configuration)),
+        )
+        shared = Shared(configuration, bindings, board, new_offenders(configuration, board.workers), wakeups, directory)
+        _raise_file_limit()
+        return _Supervisor(shared, worker, keeper, pipe, state).run()
+
+
+# Imported in the supervisor: its children share that memory and start in a fraction of the time. Neither imports aiohttp.
+
+
+def _real_worker() -> Worker:
+    from lbjwt.process.worker import main
+
+    return main
+
+
+def _real_keeper() -> Keeper:
+    from lbjwt.process.keeper import main
+
+    return main
 
 
 @dataclass(slots=True)
 class _Slot:
-    """One place for a worker."""
+    """One place for a worker, or for the keeper."""
 
     index: int
+    name: str
+    live: Callable[[], int]
+    """The life of its process, in that process."""
+    ends_on: signal.Signals = signal.SIGTERM
     schedule: RestartSchedule = field(default_factory=RestartSchedule)
     pid: int = 0
     """Of the process that lives here; 0 when none does."""
     announced: bool = False
     """It was ready."""
     closed: bool = False
-    """Its sockets stopped listening for good."""
+    """Its sockets stopped listening for good. Of the keeper: it was told to end."""
 
 
 class _Supervisor:
     def __init__(
-        self, configuration: Configuration, bindings: Bindings, board: Board, worker: Worker, pipe: "_SignalPipe"
+        self, shared: Shared, worker: Worker, keeper: Keeper | None, pipe: SignalPipe, state: StateDirectory | None
     ) -> None:
-        self._configuration = configuration
-        self._bindings = bindings
-        self._board = board
+        self._shared = shared
+        self._configuration = shared.configuration
+        self._bindings = shared.bindings
+        self._board = shared.board
         self._worker = worker
         self._pipe = pipe
-        self._slots = [_Slot(index) for index in range(board.workers)]
+        self._state = state
+        self._workers = [
+            _Slot(index, f"worker {index}", functools.partial(self._live_as_worker, index))
+            for index in range(shared.board.workers)
+        ]
+        self._keeper: _Slot | None = None
+        if keeper is not None:
+            live = functools.partial(self._live_as_keeper, keeper)
+            self._keeper = _Slot(shared.board.keeper, "keeper", live, ends_on=signal.SIGUSR2)
+        self._slots = self._workers if self._keeper is None else [*self._workers, self._keeper]
         self._stops = 0  # SIGTERM and SIGINT so far, without echoes
         self._stopped_at = 0.0  # the first of them
         self._deadline = float("inf")  # then SIGKILL
-        self._served = False  # a worker was ready at some time
+        self._served = False  # all workers were ready at some time
+        self._kept = False  # a keeper was
         self._code = OK
 
     def run(self) -> int:
@@ -132,6 +182,7 @@ class _Supervisor:
             self._reap()
             if self._stops:
                 self._close_doors()
+                self._end_keeper()
             if time.monotonic() >= self._deadline:
                 self._kill()
         log.info("stopped")
@@ -147,7 +198,7 @@ class _Supervisor:
             due = min([due, *(slot.schedule.due for slot in self._slots if not slot.pid)])
             looking = any(slot.pid and not slot.announced for slot in self._slots)
         else:
-            looking = not all(slot.closed for slot in self._slots)
+            looking = not all(slot.closed for slot in self._workers)
         if looking:
             due = min(due, now + BOARD_POLL)
         return max(0.0, due - now)
@@ -165,21 +216,36 @@ class _Supervisor:
         try:
             pid = os.fork()
             if pid == 0:
-                child.become(lambda: self._live(slot.index), parent, blocked)
+                name = "lbjwt-keeper" if slot is self._keeper else "lbjwt-worker"
+                child.become(slot.live, parent, blocked, name=name, ends_on=slot.ends_on)
             slot.pid = pid
         except OSError as error:
-            log.error("cannot start worker %d: %s", slot.index, error.strerror)
+            log.error("cannot start the %s: %s", slot.name, error.strerror)
             slot.schedule.died(now, was_ready=False)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
-    def _live(self, index: int) -> int:
+    def _live_as_worker(self, index: int) -> int:
         """The life of a worker, in its own process."""
-        self._pipe.leave()
-        self._board.attach(index)
+        self._leave(index)
+        if self._shared.offenders is not None:
+            self._shared.offenders.attach(index)
         self._bindings.keep(index)
         logs.set_up(f"worker {index}")
-        return self._worker(self._configuration, index, self._bindings, self._board)
+        return self._worker(self._shared, index)
+
+    def _live_as_keeper(self, keeper: Keeper) -> int:
+        """The life of a keeper, in its own process."""
+        self._leave(self._board.keeper)
+        self._bindings.keep_admin()
+        logs.set_up("keeper")
+        return keeper(self._shared)
+
+    def _leave(self, index: int) -> None:
+        self._pipe.leave()
+        if self._state is not None:
+            self._state.leave()
+        self._board.attach(index)
 
     def _signalled(self, number: int) -> None:
         if number in (signal.SIGTERM, signal.SIGINT):
@@ -208,24 +274,42 @@ class _Supervisor:
             self._send(signal.SIGUSR2)
 
     def _send(self, number: signal.Signals) -> None:
-        for slot in self._slots:
+        """To the workers."""
+        for slot in self._workers:
             if slot.pid:
                 os.kill(slot.pid, number)  # not reaped yet, so the number is still its own
 
-    def _kill(self) -> None:
-        self._deadline = float("inf")
-        if any(slot.pid for slot in self._slots):
+    def _end_keeper(self) -> None:
+        """Tell the keeper to end once nobody needs it: the workers are gone, or a second signal came."""
+        keeper = self._keeper
+        if keeper is None or not keeper.pid or keeper.closed:
+            return
+        if self._stops > 1 or not any(slot.pid for slot in self._workers):
+            keeper.closed = True
             if self._stops == 1:
-                self._code = FAILED
-                log.error("workers did not end in time and are killed")
-            self._send(signal.SIGKILL)
+                self._deadline = time.monotonic() + GRACE
+            os.kill(keeper.pid, keeper.ends_on)
+
+    def _kill(self) -> None:
+        """Kill whoever is left. A keeper that was not told to end yet still is, when the workers are gone."""
+        self._deadline = float("inf")
+        late = [slot for slot in self._slots if slot.pid and (slot is not self._keeper or slot.closed)]
+        if late and self._stops == 1:
+            self._code = FAILED
+            log.error("not ended in time, and killed: %s", ", ".join(slot.name for slot in late))
+        for slot in late:
+            os.kill(slot.pid, signal.SIGKILL)
 
     def _announce(self) -> None:
         for slot in self._slots:
             if slot.pid and not slot.announced and self._board.state(slot.index) in (READY, DRAINING):
                 slot.announced = True
-                if all(other.announced for other in self._slots) and not self._stops:
-                    count = len(self._slots)
+                if slot is self._keeper:
+                    if self._kept:
+                        log.info("the keeper is ready again")
+                    self._kept = True
+                elif all(other.announced for other in self._workers) and not self._stops:
+                    count = len(self._workers)
                     what = "ready" if not self._served else "all workers are ready again"
                     log.info(
                         "%s: %d worker%s, %d endpoint%s",
@@ -243,7 +327,7 @@ class _Supervisor:
 
         Not before that: the worker must not meet a listening socket that was shut down under its hands.
         """
-        for slot in self._slots:
+        for slot in self._workers:
             if not slot.closed and (not slot.pid or self._board.state(slot.index) not in (STARTING, READY)):
                 stop_listening(self._bindings.of(slot.index))
                 slot.closed = True
@@ -259,68 +343,31 @@ class _Supervisor:
                 self._bury(slot, pid, os.waitstatus_to_exitcode(status))
 
     def _bury(self, slot: _Slot, pid: int, code: int) -> None:
-        """Tell what became of a worker and decide what follows."""
+        """Tell what became of a process and decide what follows."""
         if self._stops:
             return
         cause = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-        if code == WRONG_CONFIGURATION and not self._served:
-            # It said why. The other workers would say the same, and so would the next one.
+        if code == WRONG_CONFIGURATION and not (self._kept if slot is self._keeper else self._served):
+            # It said why. The others would say the same, and so would the next one.
             self._code = code
             self._stop("start failed")
             return
         now = time.monotonic()
         slot.schedule.died(now, was_ready=slot.announced)
-        self._board.count_restart()
-        if slot.schedule.failures > 1 and any(other.announced and other.pid for other in self._slots):
-            # Two starts failed: stop queueing clients here while others can serve them.
-            stop_listening(self._bindings.of(slot.index))
+        if slot is self._keeper:
+            self._board.count_keeper_restart()
+        else:
+            self._board.count_restart()
+            if slot.schedule.failures > 1 and any(other.announced and other.pid for other in self._workers):
+                # Two starts failed: stop queueing clients here while others can serve them.
+                stop_listening(self._bindings.of(slot.index))
         log.error(
-            "worker %d (process %d) %s; the next one starts in %.1f s",
-            slot.index,
+            "%s (process %d) %s; the next one starts in %.1f s",
+            slot.name,
             pid,
             cause,
             max(0.0, slot.schedule.due - now),
         )
-
-
-class _SignalPipe:
-    """Signals as bytes in a pipe, so that one poll waits for all of them. Python's handlers do nothing; the C level writes the number."""
-
-    def __init__(self) -> None:
-        self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._poll = select.poll()
-        self._poll.register(self._reader, select.POLLIN)
-        self._before: dict[signal.Signals, object] = {}
-
-    def __enter__(self) -> "_SignalPipe":
-        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        for number in SIGNALS:
-            self._before[number] = signal.signal(number, _nothing)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._restore()
-        self.leave()
-
-    def _restore(self) -> None:
-        signal.set_wakeup_fd(-1)
-        for number, handler in self._before.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)  # type: ignore[arg-type]
-
-    def wait(self, seconds: float) -> bytes:
-        """Return the numbers of the signals that came, at the latest after `seconds`."""
-        if self._poll.poll(None if seconds == float("inf") else int(seconds * 1000) + 1):
-            return os.read(self._reader, 4096)
-        return b""
-
-    def leave(self) -> None:
-        """Close the pipe; in a child, whose signals are its own."""
-        os.close(self._reader)
-        os.close(self._writer)
-
-
-def _nothing(number: int, frame: FrameType | None) -> None:
-    """The wakeup descriptor tells what came."""
 
 
 def _raise_file_limit() -> None:

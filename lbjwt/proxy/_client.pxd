@@ -4,7 +4,8 @@ from lbjwt.http1._buffer cimport Buffer, Slice
 from lbjwt.http1._chunked cimport ChunkedDecoder
 from lbjwt.http1._request cimport RequestPolicy
 from lbjwt.proxy._exchange cimport Downstream, Exchange
-from lbjwt.proxy._traffic cimport Answer, Traffic
+from lbjwt.proxy._answer cimport Answer
+from lbjwt.proxy._traffic cimport Traffic
 
 cdef enum:
     PEER_SIZE = 46               # INET6_ADDRSTRLEN
@@ -18,6 +19,7 @@ cdef enum ClientPhase:
     TUNNELING = 4
     LINGERING = 5                # answered for the last time: what still comes is dropped, so that no RST destroys the answer on its way
     GONE = 6
+    PARKED = 7                   # a head was read, and keys are being fetched that may be needed to judge it
 
 
 cdef class ClientSide(Downstream):
@@ -32,6 +34,9 @@ cdef class ClientSide(Downstream):
     cdef int64_t droppable       # bytes a lingering client may still send; -1: as many as come
     cdef ChunkedDecoder decoder
     cdef uint64_t served
+    cdef Py_ssize_t parked_for   # the issuer whose keys a PARKED request waits for
+    cdef bint judged_again       # the request at hand has waited already
+    cdef bint half_closed        # the client will send no more
     cdef bint consuming
     cdef bint head_begun
     cdef bint keep_alive
@@ -47,6 +52,8 @@ cdef class ClientSide(Downstream):
     cdef void _learn_peer(self, object transport)
     cdef void _consume(self, bytes data)
     cdef Py_ssize_t _take_head(self, const char *at, Py_ssize_t size)
+    cdef bint _park(self, Py_ssize_t issuer)
+    cdef void _unpark(self)
     cdef Py_ssize_t _take_body(self, const char *at, Py_ssize_t size)
     cdef Py_ssize_t _take_chunks(self, const char *at, Py_ssize_t size)
     cdef Py_ssize_t _discard(self, Py_ssize_t size)

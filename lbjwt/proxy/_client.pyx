@@ -8,10 +8,12 @@ from libc.stdio cimport snprintf
 from libc.string cimport strlen
 
 from lbjwt._fastverify cimport NONE
+from lbjwt.auth._places cimport fields_owed
 from lbjwt.http1._request cimport COMPLETE, HEAD as METHOD_HEAD, NEED_MORE, Parse, RequestHead
 from lbjwt.http1._response cimport CHUNKED, ResponseHead, UNTIL_CLOSE
 from lbjwt.net._wire cimport FAILED, Sent, Wire, coarse_monotonic, iovec, peer_address, wall_clock
 from lbjwt.observe._access_log cimport AccessRecord
+from lbjwt.proxy._admission cimport Admission
 from lbjwt.proxy._exchange cimport REQUEST_ID_SIZE, new_exchange
 
 cdef enum:
@@ -52,6 +54,7 @@ cdef class ClientSide(Downstream):
     def connection_lost(self, exc):
         cdef Exchange exchange = self.exchange
         cdef Traffic traffic = self.traffic
+        self._unpark()
         self.phase = GONE
         traffic.wires.discard(self)
         traffic.clients -= 1
@@ -70,7 +73,8 @@ cdef class ClientSide(Downstream):
 
     def eof_received(self):
         """True keeps our half open: a client may end its side and still wait for the answer."""
-        if self.phase == WAITING:
+        if self.phase == WAITING or self.phase == PARKED:
+            self.half_closed = True
             self.keep_alive = False
             return self.can_half_close()
         if self.phase == TUNNELING:
@@ -138,7 +142,7 @@ cdef class ClientSide(Downstream):
                 used = self._take_tunnel(at, size)
             elif self.phase == DISCARDING:
                 used = self._discard(size)
-            elif self.phase == WAITING:
+            elif self.phase == WAITING or self.phase == PARKED:
                 if size > HELD_INPUT:
                     self.pause()
                 used = 0
@@ -160,6 +164,7 @@ cdef class ClientSide(Downstream):
         """Bytes taken; 0 when the head is not whole yet."""
         cdef Traffic traffic = self.traffic
         cdef RequestHead head = traffic.request_head
+        cdef Admission admission = traffic.admission
         cdef Exchange exchange
         cdef Py_ssize_t part = 0
         cdef Parse parsed = head.parse(at, size, self.seen, self.policy)
@@ -170,15 +175,20 @@ cdef class ClientSide(Downstream):
                 self._set_deadline(traffic.head_timeout)
             return 0
         self.seen = 0
-        self.head_begun = False
         if parsed != COMPLETE:
+            self.head_begun = False
             self._refuse_head(head.status)
             return size
+        admission.judge(head, self.last_grant, self.peer(), wall_clock())
+        if admission.waits_for >= 0 and not self.judged_again and self._park(admission.waits_for):
+            return 0
+        self.head_begun = False
+        self.judged_again = False
         self.served += 1
         self.http10 = head.http10
         self.bodiless = head.method == METHOD_HEAD
         self.expecting = head.expect_continue
-        self.keep_alive = head.keep_alive and not traffic.draining and (traffic.max_requests == 0 or self.served < <uint64_t>traffic.max_requests)
+        self.keep_alive = head.keep_alive and not self.half_closed and not traffic.draining and (traffic.max_requests == 0 or self.served < <uint64_t>traffic.max_requests)
         if head.content_length > 0:
             if 0 <= traffic.max_request_body < head.content_length:
                 self._refuse_head(413)
@@ -201,8 +211,36 @@ cdef class ClientSide(Downstream):
         exchange = new_exchange(traffic, self)
         self.exchange = exchange
         size = head.size + part
-        exchange.begin(head, self.policy, self.peer(), self.trusted, at + head.size, part, self.phase == WAITING)
+        exchange.begin(head, self.policy, admission, self.peer(), self.trusted, at + head.size, part, self.phase == WAITING)
         return size
+
+    cdef bint _park(self, Py_ssize_t issuer):
+        """Keep the head, as bytes, until keys are there. False: there is nothing to wait for."""
+        if self.traffic.waiting is None or not self.traffic.waiting.enter(self, issuer):
+            return False
+        self.phase = PARKED
+        self.parked_for = issuer
+        self._set_deadline(self.traffic.waiting.patience)
+        return True
+
+    cdef void _unpark(self):
+        if self.phase == PARKED:
+            self.traffic.waiting.leave(self, self.parked_for)
+            self.phase = HEAD
+
+    cdef void judge_again(self):
+        cdef bytes data = self.held
+        if self.phase != PARKED:
+            return
+        self._unpark()
+        self.judged_again = True
+        self.held = None
+        self.resume()
+        if data is not None:
+            self._consume(data)
+
+    cdef Exchange under_way(self):
+        return self.exchange
 
     cdef Py_ssize_t _take_body(self, const char *at, Py_ssize_t size):
         cdef Exchange exchange = self.exchange
@@ -277,17 +315,20 @@ cdef class ClientSide(Downstream):
     cdef void interim(self, ResponseHead head):
         cdef Buffer out = self.traffic.out
         out.clear()
-        head.write(out, self.http10, True)
+        head.write(out, self.http10, True, NULL, 0)
         self.send(out.data, out.size)
 
     cdef void respond(self, ResponseHead head, const char *body, Py_ssize_t size, bint end):
         cdef Buffer out = self.traffic.out
+        cdef Py_ssize_t owed
+        cdef const char *extra
         cdef bint unmeasured = head.body == CHUNKED or head.body == UNTIL_CLOSE
         # A response that overtakes its request leaves the rest of that request on the wire: such a connection ends with it.
         self.keep_alive = self.keep_alive and self.phase == WAITING and not self.traffic.draining and not (unmeasured and self.http10)
         self.out_chunked = unmeasured and not self.http10
+        extra = fields_owed(head, False, self.exchange.token_in_query, &owed)
         out.clear()
-        head.write(out, self.http10, self.keep_alive)
+        head.write(out, self.http10, self.keep_alive, extra, owed)
         self._send_body(out, body, size, end)
 
     cdef void relay(self, const char *body, Py_ssize_t size, bint end):
@@ -329,8 +370,10 @@ cdef class ClientSide(Downstream):
     cdef void switch(self, ResponseHead head):
         cdef Buffer out = self.traffic.out
         cdef bytes data = self.held
+        cdef Py_ssize_t owed
+        cdef const char *extra = fields_owed(head, self.exchange.subprotocol_answer, self.exchange.token_in_query, &owed)
         out.clear()
-        head.write(out, self.http10, True)
+        head.write(out, self.http10, True, extra, owed)
         self.send(out.data, out.size)
         self.phase = TUNNELING
         self.keep_alive = False
@@ -386,10 +429,12 @@ cdef class ClientSide(Downstream):
             record.peer = self.peer()
             record.method.size = record.path.size = record.host.size = record.endpoint.size = 0
             record.method.at = record.path.at = record.host.at = record.endpoint.at = NULL
+            record.issuer.size = record.route.size = 0
+            record.issuer.at = record.route.at = NULL
             record.request_id.at = request_id
             record.request_id.size = REQUEST_ID_SIZE
             record.status = status
-            record.reason = NONE
+            record.reason = record.would_refuse = NONE
             record.request_bytes = 0
             record.response_bytes = len(answer.body)
             record.complete = True
@@ -457,6 +502,8 @@ cdef class ClientSide(Downstream):
         self.deadline = 0.0
         if self.write_paused:
             self.reset()
+        elif self.phase == PARKED:
+            self.judge_again()
         elif self.phase == HEAD and self.head_begun:
             self._refuse_head(408)
         elif self.phase == HEAD:

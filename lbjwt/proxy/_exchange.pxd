@@ -6,7 +6,10 @@ from lbjwt.http1._buffer cimport Buffer, Slice
 from lbjwt.http1._request cimport Method, RequestHead, RequestPolicy
 from lbjwt.http1._response cimport ResponseHead
 from lbjwt.net._wire cimport Sent, Wire
-from lbjwt.proxy._traffic cimport Answer, Traffic
+from lbjwt.proxy._admission cimport Admission
+from lbjwt.proxy._answer cimport Answer
+from lbjwt.proxy._route cimport Route
+from lbjwt.proxy._traffic cimport Traffic
 from lbjwt.upstream._cluster cimport Endpoint
 
 cdef enum:
@@ -37,6 +40,8 @@ cdef class Downstream(Wire):
     cdef void request_wanted(self)
     cdef void released(self)
     cdef Slice peer(self)                        # the client's address as text
+    cdef void judge_again(self)                  # the keys that its request waited for were fetched, or were not
+    cdef Exchange under_way(self)                # the exchange whose token may end it, or None
 
 
 cdef class Upstream(Wire):
@@ -71,6 +76,13 @@ cdef class Exchange:
     cdef set tried                               # endpoints not to be picked again; None: no endpoint failed
     cdef int status                              # of the final response; 0: none yet
     cdef DenyReason reason
+    cdef DenyReason reported                     # what would have refused it, were it not only reported
+    cdef Route route                             # None: there was none for it
+    cdef Py_ssize_t issuer                       # index, -1: none
+    cdef Grant grant                             # of the first token; None: none was needed or accepted
+    cdef list other_grants                       # of further tokens; None: there are none
+    cdef bint token_in_query                     # the response is marked private
+    cdef bint subprotocol_answer                 # a 101 that names no subprotocol gets "bearer"
     cdef int64_t request_bytes
     cdef int64_t response_bytes
     cdef char request_id[MAX_REQUEST_ID]
@@ -82,9 +94,10 @@ cdef class Exchange:
     cdef bytes log_path
     cdef bytes log_host
 
-    cdef void _remember(self, RequestHead head, double now)
+    cdef void _remember(self, RequestHead head)
     cdef Slice _identifier(self) noexcept
-    cdef void _refuse(self, DenyReason reason)
+    cdef void _refuse(self, RequestHead head, bint https)
+    cdef bint _spent(self, Grant grant, double now, double grace)
     cdef void _answer(self, Answer answer)
     cdef Upstream _take_idle(self, Endpoint endpoint)
     cdef Sent _transmit(self, Upstream upstream)
@@ -95,7 +108,9 @@ cdef class Exchange:
     cdef void _try_elsewhere(self)
     cdef void _log(self, bint complete)
 
-    cdef void begin(self, RequestHead head, RequestPolicy policy, Slice peer, bint trusted, const char *body, Py_ssize_t size, bint end)
+    cdef void begin(self, RequestHead head, RequestPolicy policy, Admission admission, Slice peer, bint trusted, const char *body,
+                    Py_ssize_t size, bint end)
+    cdef void outlive(self, double now)
     cdef void dispatch(self)
     cdef void connected(self)
     cdef void connect_failed(self)

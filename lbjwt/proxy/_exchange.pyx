@@ -23,7 +23,7 @@ connection carries one exchange at a time.
 
 from libc.string cimport memcpy
 
-from lbjwt._fastverify cimport INTERNAL, MULTIPLE_TOKENS, NONE
+from lbjwt._fastverify cimport KEYS_UNAVAILABLE, NONE, RATE_LIMITED
 from lbjwt.http1._request cimport DELETE, GET, HEAD, OPTIONS, PUT
 from lbjwt.net._wire cimport FAILED, coarse_monotonic, monotonic, wall_clock
 from lbjwt.observe._access_log cimport AccessRecord
@@ -61,6 +61,12 @@ cdef class Downstream(Wire):
 
     cdef void released(self):
         pass
+
+    cdef void judge_again(self):
+        pass
+
+    cdef Exchange under_way(self):
+        return None
 
     cdef Slice peer(self):
         cdef Slice nobody
@@ -108,12 +114,11 @@ cdef class Exchange:
 
     # --- request ------------------------------------------------------------------------------------------------------
 
-    cdef void begin(self, RequestHead head, RequestPolicy policy, Slice peer, bint trusted, const char *body, Py_ssize_t size, bint end):
-        """Judge and forward. body: what of it came with the head; end: that is all of it."""
+    cdef void begin(self, RequestHead head, RequestPolicy policy, Admission admission, Slice peer, bint trusted, const char *body,
+                    Py_ssize_t size, bint end):
+        """Forward what was judged, or answer it. body: what of it came with the head; end: that is all of it."""
         cdef Traffic traffic = self.traffic
-        cdef Grant grant = None
-        cdef DenyReason reason = NONE
-        cdef double now = wall_clock()
+        cdef Grant grant = admission.grant
         self.method = head.method
         self.http10 = head.http10
         self.websocket = head.websocket
@@ -127,29 +132,45 @@ cdef class Exchange:
             self.request_id_size = REQUEST_ID_SIZE
             traffic.next_request_id(self.request_id)
         if traffic.access_log is not None:
-            self._remember(head, now)
+            self._remember(head)
         if head.dropped_names:
             traffic.board.mine.dropped_header_names += head.dropped_names
-        if head.authorization_count > 1:
-            reason = MULTIPLE_TOKENS
-        else:
-            grant = traffic.gate.admit(head.authorization.at, head.authorization.size, self.downstream.last_grant, now, &reason)
-        if grant is None:
-            self._refuse(reason if reason != NONE else INTERNAL)
+        self.route = admission.route
+        self.issuer = admission.issuer
+        self.reason = admission.reason
+        self.reported = admission.reported
+        self.grant = grant
+        self.other_grants = admission.others
+        if admission.document is not None:
+            self._answer(admission.document)
             return
-        if self.downstream.last_grant is not grant:
-            self.downstream.last_grant = grant
+        if admission.route is None:
+            if admission.status == 400:
+                traffic.board.mine.bad_requests += 1
+            self._answer(traffic.answer(admission.status))
+            return
+        if self.reason != NONE:
+            self._refuse(head, policy.https)
+            return
+        if self.reported != NONE:
+            traffic.board.my_issuers[self.issuer + 1].reported[<int>self.reported] += 1
+        if grant is not None:
+            traffic.board.my_issuers[self.issuer + 1].accepted += 1
+            if self.downstream.last_grant is not grant:
+                self.downstream.last_grant = grant
+        self.token_in_query = head.token_in_query
+        self.subprotocol_answer = head.subprotocol_answer
         self.request.clear()
-        head.write(self.request, policy, peer, trusted, grant.identity_headers, self._identifier())
+        head.write(self.request, policy, peer, trusted, admission.identity, self._identifier())
         if size:
             self.request.put(body, size)
         self.replayable = end and size <= HELD_BODY and (
             self.method == GET or self.method == HEAD or self.method == PUT or self.method == DELETE or self.method == OPTIONS)
         self.dispatch()
 
-    cdef void _remember(self, RequestHead head, double now):
+    cdef void _remember(self, RequestHead head):
         cdef Py_ssize_t size = 0
-        self.started_at = now
+        self.started_at = wall_clock()
         self.started = monotonic()
         self.log_method = head.method_name.at[:head.method_name.size]
         # Without the query: it may carry secrets.
@@ -161,10 +182,18 @@ cdef class Exchange:
     cdef Slice _identifier(self) noexcept:
         return Slice(&self.request_id[0], self.request_id_size)
 
-    cdef void _refuse(self, DenyReason reason):
-        cdef Answer answer = self.traffic.refusal(reason)
-        self.reason = reason
-        self.traffic.board.mine.refusals[<int>reason] += 1
+    cdef void _refuse(self, RequestHead head, bint https):
+        cdef Traffic traffic = self.traffic
+        cdef Slice peer = self.downstream.peer()
+        cdef Answer answer
+        traffic.board.my_issuers[self.issuer + 1].refusals[<int>self.reason] += 1
+        if traffic.admission.offenders is not None and self.reason != KEYS_UNAVAILABLE and self.reason != RATE_LIMITED:
+            traffic.admission.offenders.blame(peer.at, peer.size, coarse_monotonic())
+        try:
+            answer = self.route.refusal(self.reason, head, https)
+        except BaseException as fault:
+            traffic.gate.note(fault)
+            answer = traffic.answer(400)
         self._answer(answer)
 
     cdef void _answer(self, Answer answer):
@@ -327,6 +356,36 @@ cdef class Exchange:
         if self.client_ended and self.endpoint_ended:
             self.finish(True)
 
+    # --- the token's end ----------------------------------------------------------------------------------------------
+
+    cdef void outlive(self, double now):
+        """End a response or tunnel under way whose token has expired or was withdrawn. now: seconds since the epoch."""
+        cdef double grace
+        cdef bint spent
+        if self.grant is None or not self.route.end_streams or (self.state != RESPONDING and self.state != TUNNEL):
+            return
+        grace = self.route.stream_grace
+        spent = self._spent(self.grant, now, grace)
+        if not spent and self.other_grants is not None:
+            for grant in self.other_grants:
+                spent = spent or self._spent(<Grant>grant, now, grace)
+        if not spent:
+            return
+        self.traffic.board.mine.streams_ended += 1
+        if self.state == TUNNEL:
+            self.downstream.close()
+            self.finish(False)
+        else:
+            self.downstream.cut()                # no last chunk, no quiet end: it must not look complete
+            self.finish(False)
+
+    cdef bint _spent(self, Grant grant, double now, double grace):
+        try:
+            return now >= grant.valid_until + grace or not self.traffic.gate.stands(grant, now)
+        except BaseException as fault:
+            self.traffic.gate.note(fault)
+            return True
+
     # --- ends ---------------------------------------------------------------------------------------------------------
 
     cdef void upstream_lost(self):
@@ -383,6 +442,9 @@ cdef class Exchange:
         self.state = IDLE
         self.upstream = None
         self.downstream = None
+        self.route = None
+        self.grant = None
+        self.other_grants = None
         if upstream is not None:
             upstream.exchange = None
             upstream.release(whole and self.request_complete)
@@ -395,6 +457,7 @@ cdef class Exchange:
 
     cdef void _log(self, bint complete):
         cdef AccessRecord record
+        cdef bytes label
         cdef Slice peer = self.downstream.peer()
         record.started_at = self.started_at
         record.duration = monotonic() - self.started
@@ -411,6 +474,16 @@ cdef class Exchange:
         if self.endpoint is not None:
             record.endpoint.at = self.endpoint.label
             record.endpoint.size = len(self.endpoint.label)
+        record.issuer.at = record.route.at = NULL
+        record.issuer.size = record.route.size = 0
+        if self.issuer >= 0:
+            label = <bytes>self.traffic.issuer_labels[self.issuer]
+            record.issuer.at = label
+            record.issuer.size = len(label)
+        if self.route is not None and self.route.name:
+            record.route.at = self.route.label
+            record.route.size = len(self.route.label)
+        record.would_refuse = self.reported
         record.status = self.status
         record.reason = self.reason
         record.request_bytes = self.request_bytes

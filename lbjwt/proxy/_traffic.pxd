@@ -1,29 +1,27 @@
 cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
-from lbjwt._fastverify cimport DenyReason, Gate
+from lbjwt._fastverify cimport Gate
 from lbjwt.http1._buffer cimport Buffer
 from lbjwt.http1._request cimport RequestHead
 from lbjwt.http1._response cimport ResponseHead
 from lbjwt.observe._access_log cimport AccessLog
 from lbjwt.observe._board cimport Board
+from lbjwt.proxy._admission cimport Admission
+from lbjwt.proxy._answer cimport Answer
+from lbjwt.proxy._waiting cimport Waiting
 from lbjwt.upstream._cluster cimport Cluster
-
-
-@cython.final
-cdef class Answer:
-    """An answer of our own, ready but for date, request id and connection fields."""
-    cdef readonly int status
-    cdef readonly bytes head         # status line and fields, each line with its CRLF
-    cdef readonly bytes body
 
 
 @cython.final
 cdef class Traffic:
     """What all connections of one worker share: who decides, who counts, the limits, and scratch space for the buffer at hand."""
     cdef Gate gate
+    cdef readonly Admission admission
+    cdef readonly Waiting waiting                # None: keys are never waited for
     cdef Cluster cluster
     cdef readonly Board board
+    cdef tuple issuer_labels                     # bytes, by issuer index, for the access log
     cdef AccessLog access_log           # None: no log is kept
     cdef readonly set wires                      # every open connection, for the sweep
     cdef readonly Py_ssize_t clients             # open client connections
@@ -48,12 +46,10 @@ cdef class Traffic:
     cdef char *receive_at
     cdef list spare                              # exchanges to use again
 
-    cdef tuple _refusals                         # Answer by DenyReason
     cdef dict _answers                           # Answer by status
     cdef bytes date                              # "Date: …\r\n", of this second
     cdef char _id_prefix[16]
     cdef uint64_t _id_counter
 
-    cdef Answer refusal(self, DenyReason reason)
     cdef Answer answer(self, int status)
     cdef void next_request_id(self, char *out) noexcept

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable
 from typing import Protocol, final
 
-from lbjwt._fastverify import Gate
 from lbjwt.observe._access_log import AccessLog
 from lbjwt.observe._board import Board
+from lbjwt.proxy._admission import Admission
+from lbjwt.proxy._waiting import Waiting
 from lbjwt.upstream._cluster import Cluster, Endpoint
 
 RECEIVE_SIZE: int
@@ -24,32 +25,18 @@ class _Timeouts(Protocol):
     stream_idle: float
 
 @final
-class Answer:
-    """An answer of our own, ready but for date, request id and connection fields.
-
-    Args:
-        status: An HTTP status code.
-        fields: Whole header lines, each with its CRLF, Content-Length among them.
-        body: Short, and without detail.
-    """
-
-    status: int
-    head: bytes
-    body: bytes
-    def __init__(self, status: int, fields: bytes, body: bytes) -> None: ...
-
-@final
 class Traffic:
     """What all connections of one worker share: who decides, who counts, and the limits.
 
     Args:
-        gate: Admits or refuses each request.
+        admission: Lets each request pass, or says why not.
+        waiting: Requests that wait for keys; None when none ever does.
         cluster: Picks the endpoint.
         board: Counters; its slot is this worker's.
         access_log: Gets a record for each request, or None.
         open_connection: Starts a connection to an endpoint and returns its protocol at once.
         trusts: Tells whether the forwarding fields of a peer address (text) are believed; None when nobody's are.
-        refusals: One answer for each `DenyReason`, in its order.
+        issuers: The name of each issuer index, for the access log.
         limits: Sizes in bytes and counts; see the configuration reference.
         timeouts: Seconds; see the configuration reference.
     """
@@ -61,13 +48,14 @@ class Traffic:
     def __init__(
         self,
         *,
-        gate: Gate,
+        admission: Admission,
+        waiting: Waiting | None,
         cluster: Cluster,
         board: Board,
         access_log: AccessLog | None,
         open_connection: Callable[[Endpoint], object],
         trusts: Callable[[str], bool] | None,
-        refusals: Iterable[Answer],
+        issuers: Iterable[str],
         limits: _Limits,
         timeouts: _Timeouts,
     ) -> None: ...

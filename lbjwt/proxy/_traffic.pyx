@@ -1,6 +1,6 @@
 """What all connections of one worker share.
 
-Knows the gate, the cluster, the board, the limits, the answers of our own and the set of open connections, which `sweep`
+Knows who admits, the cluster, the board, the limits, the answers of our own and the set of open connections, which `sweep`
 walks once a second: there are no timers per request. Knows nothing of a single connection or request.
 """
 
@@ -12,18 +12,11 @@ from http import HTTPStatus
 from libc.string cimport memcpy
 
 from lbjwt.net._wire cimport Wire, coarse_monotonic
+from lbjwt.proxy._exchange cimport Downstream, Exchange
 
 RECEIVE_SIZE = 65536          # bytes read from an endpoint at once: what a stalled client can make us hold, and large enough to amortise the calls
 cdef char *HEX = b"0123456789abcdef"
-OWN_STATUSES = (400, 405, 408, 413, 414, 417, 431, 501, 502, 503, 504, 505)
-
-
-cdef class Answer:
-
-    def __init__(self, int status, bytes fields, bytes body):
-        self.status = status
-        self.head = b"HTTP/1.1 %d %b\r\nServer: lbjwt\r\n%b" % (status, HTTPStatus(status).phrase.encode(), fields)
-        self.body = body
+OWN_STATUSES = (400, 404, 405, 408, 413, 414, 417, 431, 501, 502, 503, 504, 505)
 
 
 cdef Answer _plain(int status):
@@ -38,9 +31,12 @@ cdef Answer _plain(int status):
 
 cdef class Traffic:
 
-    def __init__(self, *, Gate gate, Cluster cluster, Board board, AccessLog access_log, object open_connection,
-                 object trusts, refusals, limits, timeouts):
-        self.gate = gate
+    def __init__(self, *, Admission admission not None, Waiting waiting, Cluster cluster, Board board, AccessLog access_log,
+                 object open_connection, object trusts, issuers, limits, timeouts):
+        self.admission = admission
+        self.waiting = waiting
+        self.gate = admission.gate
+        self.issuer_labels = tuple([name.encode() for name in issuers])
         self.cluster = cluster
         self.board = board
         self.access_log = access_log
@@ -61,14 +57,10 @@ cdef class Traffic:
         self.receive = bytearray(RECEIVE_SIZE)
         self.receive_at = self.receive
         self.spare = []
-        self._refusals = tuple(refusals)
         self._answers = {status: _plain(status) for status in OWN_STATUSES}
         cdef bytes prefix = os.urandom(8).hex().encode()
         memcpy(self._id_prefix, <char *>prefix, 16)
         self.sweep()
-
-    cdef Answer refusal(self, DenyReason reason):
-        return <Answer>self._refusals[<int>reason]
 
     cdef Answer answer(self, int status):
         return <Answer>self._answers[status]
@@ -85,11 +77,17 @@ cdef class Traffic:
 
     def sweep(self):
         cdef double now = coarse_monotonic()
+        cdef double today = time.time()
         cdef Wire wire
-        self.date = b"Date: %b\r\n" % formatdate(time.time(), usegmt=True).encode()
+        cdef Exchange exchange
+        self.date = b"Date: %b\r\n" % formatdate(today, usegmt=True).encode()
         for wire in list(self.wires):
             if wire.deadline != 0.0 and now >= wire.deadline:
                 wire.expired()
+            if isinstance(wire, Downstream):
+                exchange = (<Downstream>wire).under_way()
+                if exchange is not None:
+                    exchange.outlive(today)
 
     def drain(self, double grace):
         self.draining = True

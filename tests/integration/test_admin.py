@@ -3,13 +3,16 @@
 import asyncio
 import json
 import socket
+import time
 
 import aiohttp
+import aiohttp.web
 import pytest
 
-from lbjwt.admin.server import AdminServer
+from lbjwt.admin.server import AdminServer, application
 from lbjwt.config.model import Configuration
 from lbjwt.observe._board import DRAINING, READY, Board
+from lbjwt.observe._offenders import Offenders
 
 CONFIGURATION = Configuration.model_validate(
     {
@@ -38,12 +41,12 @@ def board():
     return Board(2, 2)
 
 
-def serve(board, scenario):
+def serve(board, scenario, **options):
     """Run a scenario against the door; it gets the port."""
 
     async def run():
         with socket.create_server(("127.0.0.1", 0)) as sock:
-            server = AdminServer(CONFIGURATION, board, [sock])
+            server = AdminServer(application(CONFIGURATION, board, **options), [sock])
             await server.start()
             try:
                 return await scenario(sock.getsockname()[1])
@@ -53,8 +56,8 @@ def serve(board, scenario):
     return asyncio.run(run())
 
 
-def request(board, path, method="GET", **options):
-    """Status, fields and body of one request."""
+def request(board, path, method="GET", door=None, **options):
+    """Status, fields and body of one request; `door`: what `application` gets."""
 
     async def scenario(port):
         async with (
@@ -63,7 +66,7 @@ def request(board, path, method="GET", **options):
         ):
             return response.status, response.headers, await response.text()
 
-    return serve(board, scenario)
+    return serve(board, scenario, **(door or {}))
 
 
 def raw(board, data):
@@ -87,7 +90,7 @@ def make_ready(board, slot=1):
 
 
 def test_alive_from_the_start(board):
-    """A worker that answers is alive, ready or not."""
+    """Who answers is alive, ready or not."""
     assert request(board, "/livez")[::2] == (200, "alive\n")
 
 
@@ -111,6 +114,13 @@ def test_status_tells_the_state_of_everything_and_no_secret(board):
     make_ready(board)
     board.add("requests", 5, 2)
     board.add("refusals", 2, 8)
+    board.add("refusals", 3, 1, issuer=-1)
+    board.add("reported", 1, 21)
+    board.add("accepted", 4)
+    board.set_revocations(6)
+    board.set_cache(10, 4096)
+    board.add_source(0, "fetches", 7)
+    board.set_source_time(0, "last_success", 2000.0)
     board.add_endpoint(1, "in_flight", 4)
     board.add_endpoint(1, "requests", 9)
     board.clear_gauges(0)
@@ -121,7 +131,10 @@ def test_status_tells_the_state_of_everything_and_no_secret(board):
     assert fields["Cache-Control"] == "no-store"
     assert found["ready"] is True
     assert found["workers"] == [{"slot": 0, "state": "stopped"}, {"slot": 1, "state": "ready"}]
-    assert (found["requests"], found["refusals"]) == (5, 2)
+    assert (found["requests"], found["refusals"], found["reported_refusals"]) == (5, 5, 1)
+    assert (found["revocations"], found["cache"]["bytes"]) == (6, 4096)
+    assert found["unknown_issuer"] == {"refusals": {"missing": 3}, "reported_refusals": {}}
+    assert found["suspicious_addresses"] == []
     assert found["listeners"] == [{"address": "127.0.0.1:8080", "tls": False}, {"address": ":8443", "tls": True}]
     assert found["endpoints"][1] == {
         "cluster": "shop",
@@ -134,7 +147,11 @@ def test_status_tells_the_state_of_everything_and_no_secret(board):
     }
     (issuer,) = found["issuers"]
     assert (issuer["label"], issuer["keys"]) == ("main", 3)
-    assert issuer["keys_age_seconds"] > 0
+    assert issuer["keys_age_seconds"] > issuer["last_success_seconds_ago"] > 0
+    assert (issuer["accepted"], issuer["key_fetches"], issuer["key_fetch_failures"]) == (4, 7, 0)
+    assert issuer["refusals"] == {"expired": 2}
+    assert issuer["reported_refusals"] == {"claim_refused": 1}
+    assert "source" not in issuer
     assert found["uptime_seconds"] >= 0
     assert found["version"]
     assert "hush" not in text
@@ -145,6 +162,44 @@ def test_the_age_of_keys_never_read_is_null(board):
     assert json.loads(request(board, "/status")[2])["issuers"][0]["keys_age_seconds"] is None
 
 
+def test_status_lists_the_worst_addresses_and_no_more_than_twenty():
+    """Failures by address, the worst first; a client cannot make the page long."""
+    table = Offenders(2)
+    now = time.monotonic()
+    for at in range(100):
+        for _ in range(1 + at):
+            table.add_failure(f"192.0.2.{at}", now)
+    found = json.loads(request(Board(2, 2), "/status", door={"offenders": table})[2])["suspicious_addresses"]
+    assert [(line["address"], line["failures"]) for line in found] == [
+        (f"192.0.2.{at}", at + 1) for at in range(99, 79, -1)
+    ]
+    assert 0 <= found[0]["last_seconds_ago"] < 60
+
+
+def test_what_services_tell_stands_with_their_issuer(board):
+    """Names are those of the board's issuers, also when there are more of them than labels, and each has what is known of its source."""
+    board = Board(2, 2, 2)
+    door = {"issuers": ["main/a", "main/b"], "sources": lambda: {"main/b": {"next_fetch_seconds": 5}}}
+    first, second = json.loads(request(board, "/status", door=door)[2])["issuers"]
+    assert (first["label"], second["label"]) == ("main/a", "main/b")
+    assert "source" not in first
+    assert second["source"] == {"next_fetch_seconds": 5}
+
+
+def test_pages_can_be_added(board):
+    """An extension has pages of its own in the same dress, and the others stay as they are."""
+
+    async def page(request):
+        return aiohttp.web.json_response({"size": len(await request.read())})
+
+    door = {"extensions": [lambda app: app.router.add_post("/more", page)]}
+    status, fields, text = request(board, "/more", "POST", door=door, data=b"x" * 60_000)
+    assert (status, json.loads(text)) == (200, {"size": 60_000})
+    assert fields["Server"] == "lbjwt"
+    assert request(board, "/more", "POST", door=door, data=b"x" * 70_000)[0] == 413
+    assert request(board, "/livez", door=door)[0] == 200
+
+
 def test_metrics_in_both_formats(board):
     """The Prometheus text format for everybody, OpenMetrics for those who ask."""
     make_ready(board)
@@ -152,7 +207,7 @@ def test_metrics_in_both_formats(board):
     assert status == 200
     assert fields["Content-Type"].startswith("text/plain")
     assert 'lbjwt_endpoint_requests_in_flight{endpoint="unix:/run/app.sock"} 0.0' in text
-    assert "lbjwt_keys 3.0" in text
+    assert 'lbjwt_keys{issuer="main"} 3.0' in text
     _, fields, text = request(board, "/metrics", headers={"Accept": "application/openmetrics-text;version=1.0.0"})
     assert fields["Content-Type"].startswith("application/openmetrics-text")
     assert text.endswith("# EOF\n")
@@ -207,13 +262,16 @@ def test_no_answer_tells_versions(board, data):
     assert b"traceback" not in answer.lower()
 
 
-def test_several_workers_share_one_socket(board):
+def test_several_processes_can_share_one_socket(board):
     """Two servers accept on one socket; when one of them stops, the other answers every request."""
 
     async def run():
         with socket.create_server(("127.0.0.1", 0)) as sock:
             twin = sock.dup()
-            first, second = AdminServer(CONFIGURATION, board, [sock]), AdminServer(CONFIGURATION, board, [twin])
+            first, second = (
+                AdminServer(application(CONFIGURATION, board), [sock]),
+                AdminServer(application(CONFIGURATION, board), [twin]),
+            )
             await first.start()
             await second.start()
             port = sock.getsockname()[1]

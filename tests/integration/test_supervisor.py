@@ -24,7 +24,8 @@ from lbjwt.process.supervisor import run
 
 mode, folder, drain, workers, port = sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
 
-def worker(configuration, slot, bindings, board):
+def worker(shared, slot):
+    bindings, board = shared.bindings, shared.board
     with open(f"{folder}/starts", "a") as file:
         file.write(f"{slot} {os.getpid()} {time.monotonic()}\\n")
     if mode == "wrong":

@@ -12,13 +12,16 @@ from typing import Any
 
 import jwt
 
+from lbjwt.auth._places import TokenPlaces
 from lbjwt.auth.verifier import Verifier
 from lbjwt.http1._request import request_policy
 from lbjwt.observe._board import Board
+from lbjwt.proxy._admission import Admission
 from lbjwt.proxy._client import ClientSide
 from lbjwt.proxy._endpoint import EndpointSide
+from lbjwt.proxy._route import Demand, Route
 from lbjwt.proxy._traffic import Traffic
-from lbjwt.proxy.answers import refusal_answers
+from lbjwt.proxy.answers import route_answers
 from lbjwt.upstream._cluster import Cluster, Endpoint
 
 SECRET = b"a secret of thirty-two bytes ...."
@@ -184,14 +187,17 @@ class Stage:
             max_connections=16,
             retries=retries,
         )
+        answers = route_answers("lbjwt")
+        route = Route([Demand([TokenPlaces(headers=[("Authorization", "Bearer", True)])], [None])], answers)
         self.traffic = Traffic(
-            gate=VERIFIER.gate,
+            admission=Admission(VERIFIER.gate, [route]),
+            waiting=None,
             cluster=cluster,
             board=self.board,
             access_log=None,
             open_connection=self._open,
             trusts=None,
-            refusals=refusal_answers("lbjwt", ()),
+            issuers=["main"],
             limits=SimpleNamespace(
                 max_request_body=max_request_body,
                 max_response_head=65536,

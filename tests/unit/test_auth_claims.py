@@ -1,13 +1,17 @@
-"""Claim rules: THREATS C1 to C9 and C11."""
+"""An issuer's rules on claims: THREATS C1 to C9, C11, C16 to C18."""
 
 from typing import Any
 
 import pytest
 
-from lbjwt.auth.policy import IssuerPolicy
+from lbjwt._fastverify import DenyReason, Gate, GrantCache, Verification
+from lbjwt.auth._claims import PolicyRules
+from lbjwt.auth.header import compile_header_rules
+from lbjwt.auth.outcome import Outcome
+from lbjwt.auth.policy import PROFILE_CLAIMS, IssuerPolicy
 from lbjwt.auth.verifier import Verifier
 from lbjwt.errors import ConfigurationError
-from tests.unit.auth_tokens import ISSUER, NOW, claims, reason, token
+from tests.unit.auth_tokens import ISSUER, NOW, claims, judged, reason, token, verifier
 
 T = int(NOW)
 
@@ -99,6 +103,46 @@ def test_c5_lifetime_is_bounded_when_asked():
     assert reason(token(claims(iat=None)), max_lifetime=day) == "MISSING_CLAIM"
     assert reason(token(claims(exp=None)), max_lifetime=day, require_expiration=False) == "MISSING_CLAIM"
     assert reason(token(claims(iat=T + 61))) == "ISSUED_IN_FUTURE"
+
+
+def test_c5_age_is_bounded_when_asked():
+    """A token is young for max_age seconds after the login, or after its issue when it tells of no login, whatever its exp."""
+    hour = 3600
+    text = token(claims(iat=T - hour + 1))
+    assert reason(text, max_age=hour, clock_skew=0) == "NONE"
+    assert reason(text, max_age=hour, clock_skew=0, now=NOW + 1) == "TOO_OLD"
+    assert reason(text, max_age=hour, clock_skew=60, now=NOW + 60.5) == "NONE"
+    assert reason(text, max_age=hour, clock_skew=60, now=NOW + 61) == "TOO_OLD"
+    assert reason(token(claims(iat=T, auth_time=T - hour)), max_age=hour, clock_skew=0) == "TOO_OLD", "the login counts"
+    assert reason(token(claims(iat=T - 2 * hour, auth_time=T)), max_age=hour) == "NONE"
+    assert reason(token(claims(iat=None)), max_age=hour) == "MISSING_CLAIM"
+    assert reason(token(claims(iat=None, auth_time=T)), max_age=hour) == "NONE"
+    assert reason(token(claims(auth_time=T + 61)), max_age=hour) == "ISSUED_IN_FUTURE", "or it would be young for long"
+    for wrong in ("5", True, -1, [T], 2**53 + 2):
+        assert reason(token(claims(auth_time=wrong)), max_age=hour) == "INVALID_CLAIM"
+        assert reason(token(claims(auth_time=wrong))) == "NONE", "nobody asked"
+
+
+def test_c6_a_remembered_token_grows_old_in_time():
+    """A cached token is TOO_OLD at the same second as a new one, and a clock that jumps back finds the grant's beginning."""
+    one = verifier(max_age=100, clock_skew=10)
+    text = token(claims(iat=T, exp=T + 5000))
+    for now, expected in (
+        (T, "NONE"),
+        (T + 109.9, "NONE"),
+        (T + 110, "TOO_OLD"),
+        (T + 50, "NONE"),
+        (T - 10, "NONE"),
+        (T - 10.5, "ISSUED_IN_FUTURE"),
+        (T + 3600, "TOO_OLD"),
+    ):
+        assert judged(one.verify(text, now)) == expected
+    grant = one.verify(text, NOW).grant
+    assert grant is not None
+    assert (grant.valid_from, grant.valid_until) == (T - 10, T + 110)
+    short = verifier(max_age=100, clock_skew=0).verify(token(claims(iat=T, exp=T + 50)), NOW).grant
+    assert short is not None
+    assert short.valid_until == T + 50, "whichever ends first"
 
 
 @pytest.mark.parametrize(
@@ -220,6 +264,147 @@ def test_registered_text_claims_are_text(claim: str):
         assert reason(token(claims(**{claim: value}))) == "INVALID_CLAIM"
 
 
+@pytest.mark.parametrize(
+    ("subject", "expected"),
+    [
+        ("a", "NONE"),
+        ("b", "NONE"),
+        ("", "SUBJECT_REFUSED"),
+        ("A", "SUBJECT_REFUSED"),
+        ("a ", "SUBJECT_REFUSED"),
+        ("ab", "SUBJECT_REFUSED"),
+        (None, "MISSING_CLAIM"),
+        (["a"], "INVALID_CLAIM"),
+    ],
+)
+def test_subjects_can_be_named(subject: Any, expected: str):
+    """One of the list, whole, or refused."""
+    assert reason(token(claims(sub=subject)), subjects=("a", "b")) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"azp": "app"}, "NONE"),
+        ({"client_id": "app"}, "NONE"),
+        ({"azp": "app", "client_id": "app"}, "NONE"),
+        ({"azp": "app", "client_id": "cli"}, "NONE"),
+        ({"azp": "evil"}, "CLIENT_REFUSED"),
+        ({"client_id": "evil"}, "CLIENT_REFUSED"),
+        ({"azp": "app", "client_id": "evil"}, "CLIENT_REFUSED"),
+        ({"azp": "evil", "client_id": "app"}, "CLIENT_REFUSED"),
+        ({"azp": ""}, "CLIENT_REFUSED"),
+        ({"azp": "APP"}, "CLIENT_REFUSED"),
+        ({"sub": "app"}, "MISSING_CLAIM"),
+        ({"azp": ["app"]}, "INVALID_CLAIM"),
+        ({"azp": "app", "client_id": 5}, "INVALID_CLAIM"),
+    ],
+)
+def test_clients_can_be_named(given: dict[str, Any], expected: str):
+    """azp and client_id, each that is there: no token is let in by the one that its other name would keep out."""
+    assert reason(token(claims(**given)), clients=("app", "cli")) == expected
+
+
+def test_a25_the_access_token_profile_asks_for_all_its_claims():
+    """RFC 9068 section 2.2: each is required, exp too where it is switched off, and client_id is text."""
+    header = {"alg": "HS256", "typ": "at+jwt"}
+    whole = claims(client_id="app", jti="1")
+    options: dict[str, Any] = {"access_token_profile": True, "require_expiration": False}
+    assert reason(token(whole, header=header), **options) == "NONE"
+    for name in PROFILE_CLAIMS:
+        assert reason(token(whole | {name: "x"} if name == "client_id" else whole, header=header), **options) == "NONE"
+        rest = {claim: value for claim, value in whole.items() if claim != name}
+        assert reason(token(rest, header=header), **options) == "MISSING_CLAIM"
+        assert reason(token(rest, header=header), any_issuer=True, any_audience=True, **options) == "MISSING_CLAIM"
+    assert reason(token(whole | {"client_id": 5}, header=header), **options) == "INVALID_CLAIM"
+
+
+@pytest.mark.parametrize("cnf", [{"jkt": "x"}, {"x5t#S256": "x"}, {"jwk": {}}, {}, "x", None])
+def test_c18_a_token_bound_to_a_key_can_be_refused(cnf: Any):
+    """Whoever shows it shows no proof here; what cnf holds does not matter, and without the switch it passes as before."""
+    text = token(claims() | {"cnf": cnf})
+    assert reason(text, refuse_sender_constrained=True) == "WRONG_TYPE"
+    assert reason(text) == "NONE"
+    assert reason(token(), refuse_sender_constrained=True) == "NONE"
+
+
+def test_c17_claims_are_read_only_when_the_token_is_good():
+    """What makes header lines of claims sees none of a forged token, an expired one, or one of another audience."""
+    seen = []
+    one = verifier()
+    assert one.keys is not None
+    gate = Gate(
+        GrantCache(),
+        verifications=[
+            Verification(
+                compile_header_rules(one.keys, one.policy),
+                rules=PolicyRules(one.policy),
+                identity=lambda claims: seen.append(claims) or b"",
+            )
+        ],
+    )
+    for text in (token(key=b"x" * 32), token(claims(exp=5)), token(claims(aud="web")), b"e30.e30.AAAA"):
+        grant, why = gate.verify(text, NOW)
+        assert grant is None
+        assert why is not DenyReason.NONE
+    assert seen == []
+    assert gate.verify(token(), NOW)[1] is DenyReason.NONE
+    assert len(seen) == 1
+
+
+def test_c16_the_explanation_of_a_policy():
+    """Every check in order, also after the first that refuses, each with what was asked and what was found."""
+    rules = PolicyRules(
+        IssuerPolicy(
+            issuer=ISSUER,
+            audiences=("api", "web"),
+            clock_skew=5,
+            required_claims=("tenant",),
+            max_lifetime=600,
+            max_age=60,
+            subjects=("user-2",),
+            clients=("app",),
+            refuse_sender_constrained=True,
+            required_scopes=("read", "write"),
+        )
+    )
+    said = claims(nbf=T + 5, azp="app", cnf={}, scope="read")
+    assert rules.explain(said, NOW) == [
+        Outcome(
+            "registered claims are of their types",
+            "met",
+            f'exp is {T + 600}, nbf is {T + 5}, iat is {T - 10}, iss is "{ISSUER}", sub is "user-1", azp is "app"',
+        ),
+        Outcome(f"issuer: {ISSUER}", "met", f'iss is "{ISSUER}"'),
+        Outcome("audience: one of api, web", "met", 'aud is "api"'),
+        Outcome("before exp, 5 s of clock skew", "met", f"exp is {T + 600}, 600 s ahead"),
+        Outcome("not before nbf, 5 s of clock skew", "met", f"nbf is {T + 5}, 5 s ahead"),
+        Outcome("not issued in the future, 5 s of clock skew", "met", f"iat is {T - 10}, 10 s ago"),
+        Outcome("lives at most 600 s", "refused", "lifetime too long: exp - iat is 610 s"),
+        Outcome("younger than 60 s, 5 s of clock skew", "met", f"iat is {T - 10}, 10 s ago"),
+        Outcome("required: tenant", "refused", "missing claim: without tenant"),
+        Outcome("one of the named subjects", "refused", 'subject refused: sub is "user-1"'),
+        Outcome("client: one of app", "met", 'azp is "app", client_id is missing'),
+        Outcome("not bound to a key", "refused", "wrong type: cnf is there"),
+        Outcome("scopes: all of read write", "refused", 'insufficient scope: scope is "read"'),
+    ]
+    assert rules.explain(said, NOW + 1000)[3] == Outcome(
+        "before exp, 5 s of clock skew", "refused", f"expired: exp is {T + 600}, 400 s ago"
+    )
+    broken = rules.explain(claims(exp="soon"), NOW)
+    assert broken[0].outcome == "refused"
+    assert broken[0].detail.startswith('invalid claim: exp is "soon", iat is')
+    assert {outcome.outcome for outcome in broken[1:]} == {"unknown"}
+    anybody = PolicyRules(IssuerPolicy(issuer=None, audiences=None, require_expiration=False))
+    assert [outcome.rule for outcome in anybody.explain({}, NOW)] == [
+        "registered claims are of their types",
+        "audience: any",
+        "before exp, when there is one, 60 s of clock skew",
+        "not before nbf, 60 s of clock skew",
+        "not issued in the future, 60 s of clock skew",
+    ]
+
+
 @pytest.mark.parametrize("payload", [b"[]", b'"x"', b"5", b"null", b"", b"{", b"x"])
 def test_a_payload_that_is_no_object_is_malformed(payload: bytes):
     """Claims are one JSON object (RFC 7519 section 7.2)."""
@@ -237,7 +422,16 @@ def test_a_payload_that_is_no_object_is_malformed(payload: bytes):
         {"max_lifetime": 0},
         {"max_lifetime": -5},
         {"max_lifetime": float("nan")},
+        {"max_age": 0},
+        {"max_age": -1},
+        {"max_age": float("nan")},
+        {"max_age": float("inf")},
         {"typ": ""},
+        {"typ": "JWT", "access_token_profile": True},
+        {"subjects": ()},
+        {"subjects": ("",)},
+        {"clients": ()},
+        {"clients": ("app", "")},
         {"required_scopes": ("a b",)},
         {"required_scopes": ('a"',)},
         {"required_scopes": ("a\n",)},

@@ -1,5 +1,7 @@
-"""Identity headers: THREATS P10 and P11."""
+"""Identity headers: THREATS P4, P10 and P11."""
 
+import base64
+import json
 from typing import Any
 from urllib.parse import unquote
 
@@ -7,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbjwt.auth.identity import compile_identity_headers
+from lbjwt.auth.identity import IdentityHeader, compile_identity_headers
 from lbjwt.errors import ConfigurationError
 from tests.unit.auth_tokens import NOW, claims, judged, token, verifier
 
 
-def value_of(value: Any) -> bytes | None:
+def value_of(value: Any, **entry: Any) -> bytes | None:
     """The field value one claim becomes; None when it cannot."""
-    build = compile_identity_headers([("c", "X-C")])
+    build = compile_identity_headers([IdentityHeader(header="X-C", path=("c",), **entry) if entry else ("c", "X-C")])
     assert build is not None
     lines = build({"c": value})
     if lines is None:
@@ -50,16 +52,112 @@ def value_of(value: Any) -> bytes | None:
         (["a,b", "c d", 1, True], b"a%2Cb,c d,1,true"),
         (["\r\n"], b"%0D%0A"),
         ([" a", "b "], b"%20a,b%20"),
-        ({}, None),
-        ({"a": 1}, None),
+        ({}, b"{}"),
+        ({"a": 1, "b": [None, True]}, b'{"a":1,"b":[null,true]}'),
+        ({"a": "\r\né%\x7f"}, b'{"a":"\\r\\n\\u00e9\\u0025\\u007f"}'),
         ([["a"]], None),
         ([None], None),
         ([{}], None),
     ],
 )
 def test_p10_claim_values(value: Any, expected: bytes | None):
-    """Text, numbers, booleans and lists of them; everything else cannot be a header."""
+    """Text, numbers, booleans, lists of them, and objects; a list of anything else cannot be a header."""
     assert value_of(value) == expected
+    assert value_of(value, style="auto") == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("a,b", b"a%2Cb"),
+        (["a,b", "c"], b"a%2Cb,c"),
+        ("x\ny", b"x%0Ay"),
+        (5, b"5"),
+        (True, b"true"),
+        ([], b""),
+        ({}, None),
+        ({"a": 1}, None),
+        ([["a"]], None),
+        ([None], None),
+    ],
+)
+def test_p10_a_comma_list_splits_the_same_way_for_one_and_for_many(value: Any, expected: bytes | None):
+    """In style comma a claim alone is a list of one, so that its commas are encoded too; an object is no list."""
+    assert value_of(value, style="comma") == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("user-1", b"user-1"),
+        ("Jane Doe", b"Jane Doe"),
+        ("100%", b"100%"),
+        ("a,b", b"a,b"),
+        (5, b"5"),
+        (["a", "b"], b"a,b"),
+        ("", b""),
+        (" a", None),
+        ("a ", None),
+        ("é", None),
+        ("a\r\nX-Admin: 1", None),
+        ("\x00", None),
+        ("\x7f", None),
+        ("\t", None),
+        (["a,b"], None),
+        (["a", " b"], None),
+        (["é"], None),
+        ({"a": "é"}, b'{"a":"\\u00e9"}'),
+    ],
+)
+def test_p10_refusing_what_cannot_stand_as_it_is(value: Any, expected: bytes | None):
+    """With unrepresentable: refuse nothing is encoded, so that a backend need not decode; what would need it refuses the token."""
+    assert value_of(value, unrepresentable="refuse") == expected
+
+
+JSON_VALUES = st.recursive(
+    st.one_of(
+        st.booleans(),
+        st.integers(-(2**53), 2**53),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.text(max_size=8),
+    ),
+    lambda inner: st.one_of(
+        st.lists(st.one_of(inner, st.none()), max_size=3),
+        st.dictionaries(st.text(max_size=4), st.one_of(inner, st.none()), max_size=3),
+    ),
+    max_leaves=6,
+)
+
+
+@given(JSON_VALUES)
+def test_p10_json_is_one_line_and_reads_the_same_decoded_or_not(value: Any):
+    """Any value in style json is visible ASCII, and percent-decoding it first changes nothing."""
+    encoded = value_of(value, style="json")
+    assert encoded is not None
+    assert all(0x20 <= byte <= 0x7E for byte in encoded)
+    assert encoded.strip(b" ") == encoded
+    assert json.loads(encoded) == value
+    assert json.loads(unquote(encoded.decode(), errors="strict")) == value
+
+
+@given(JSON_VALUES, st.sampled_from(["auto", "comma", "json"]), st.sampled_from(["encode", "refuse"]))
+def test_p10_no_value_in_no_style_breaks_out_of_its_line(value: Any, style: str, unrepresentable: str):
+    """Whatever a claim holds, its header is one line of visible ASCII without outer spaces, or the token is refused."""
+    encoded = value_of(value, style=style, unrepresentable=unrepresentable)
+    assert encoded is None or all(0x20 <= byte <= 0x7E for byte in encoded)
+    assert encoded is None or encoded.strip(b" ") == encoded
+
+
+@given(st.dictionaries(st.text(max_size=6), JSON_VALUES, max_size=4))
+def test_p10_the_whole_payload_is_base64url(claims: dict[str, Any]):
+    """Unpadded, and the very claims that were judged come out of it."""
+    build = compile_identity_headers([IdentityHeader(header="X-Payload", path=(), style="payload")])
+    assert build is not None
+    lines = build(claims)
+    assert lines is not None
+    value = lines[len(b"X-Payload: ") : -2]
+    assert set(value) <= set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+    assert json.loads(base64.urlsafe_b64decode(value + b"=" * (-len(value) % 4))) == claims
 
 
 @given(st.text(max_size=60))
@@ -94,6 +192,120 @@ def test_p11_sizes_are_exact():
     assert build is not None
     assert build({"a": "x" * 4000, "b": "x" * 4000, "c": "x" * (192 - 15)}) is not None
     assert build({"a": "x" * 4000, "b": "x" * 4000, "c": "x" * (192 - 14)}) is None
+
+
+def test_p11_limits_can_be_set():
+    """Both limits are exact in every style, and neither is without one."""
+    for style, value, size in (
+        ("auto", "x" * 100, 100),
+        ("auto", "é" * 10, 60),
+        ("auto", ["ab"] * 10, 29),
+        ("comma", "," * 10, 30),
+        ("json", "x" * 98, 100),
+        ("json", {"a": ["%"]}, 16),
+    ):
+        entry = IdentityHeader(header="X-C", path=("c",), style=style)
+        for limit, total, fits in (
+            (size, 8192, True),
+            (size - 1, 8192, False),
+            (8192, size + 7, True),
+            (8192, size + 6, False),
+        ):
+            build = compile_identity_headers([entry], max_value=limit, max_total=total)
+            assert build is not None
+            assert (build({"c": value}) is not None) == fits
+    payload = IdentityHeader(header="X-P", path=(), style="payload")
+    for limit, fits in ((14, True), (13, False)):
+        build = compile_identity_headers([payload], max_value=limit)
+        assert build is not None
+        assert (build({"a": "bc"}) is not None) == fits
+    big = compile_identity_headers([("a", "X-A")], max_value=65536, max_total=65536)
+    assert big is not None
+    assert big({"a": "x" * 60_000}) is not None
+    for limits in ({"max_value": 0}, {"max_total": 0}, {"max_value": 65537}, {"max_total": 65537}):
+        with pytest.raises(ConfigurationError):
+            compile_identity_headers([("a", "X-A")], **limits)
+
+
+def test_paths_lead_inward():
+    """Each name of a path is a whole name, dots and addresses included; only objects have members."""
+    build = compile_identity_headers(
+        [
+            IdentityHeader(header="X-Roles", path=("realm_access", "roles")),
+            IdentityHeader(header="X-Tenant", path=("https://x.example/claims", "tenant.id")),
+        ]
+    )
+    assert build is not None
+    assert build({"realm_access": {"roles": ["a", "b"]}, "https://x.example/claims": {"tenant.id": 5}}) == (
+        b"X-Roles: a,b\r\nX-Tenant: 5\r\n"
+    )
+    for other in (
+        {},
+        {"realm_access": None},
+        {"realm_access": ["roles"]},
+        {"realm_access": "roles"},
+        {"realm_access.roles": ["a"]},
+    ):
+        assert build(other) == b""
+
+
+def test_p4_a_missing_claim_leaves_its_header_out_in_every_style():
+    """No empty field stands for a claim that is not there: an empty value is the claim's own."""
+    for style in ("auto", "json", "comma"):
+        build = compile_identity_headers([IdentityHeader(header="X-C", path=("a", "c"), style=style)])
+        assert build is not None
+        for missing in ({}, {"a": {}}, {"a": {"c": None}}, {"a": None}, {"a": "c"}):
+            assert build(missing) == b""
+        assert build({"a": {"c": ""}}) == (b'X-C: ""\r\n' if style == "json" else b"X-C: \r\n")
+
+
+def test_entries_of_another_issuer_are_left_out():
+    """A header bound to an issuer comes from that issuer's tokens only; two issuers may give one header from different claims."""
+    entries = [
+        IdentityHeader(header="X-User", path=("sub",), issuer=0),
+        IdentityHeader(header="X-User", path=("email",), issuer=1),
+        ("tenant", "X-Tenant"),
+    ]
+    claims = {"sub": "s", "email": "e", "tenant": "t"}
+    for issuer, expected in (
+        (0, b"X-User: s\r\nX-Tenant: t\r\n"),
+        (1, b"X-User: e\r\nX-Tenant: t\r\n"),
+        (2, b"X-Tenant: t\r\n"),
+    ):
+        build = compile_identity_headers(entries, issuer=issuer)
+        assert build is not None
+        assert build(claims) == expected
+    build = compile_identity_headers(entries)
+    assert build is not None
+    assert build(claims) == b"X-Tenant: t\r\n", "without an issuer, only what is for all"
+    assert compile_identity_headers(entries[:2], issuer=2) is None
+    for one, other in ((0, 0), (None, 0), (0, None), (None, None)):
+        with pytest.raises(ConfigurationError):
+            compile_identity_headers(
+                [
+                    IdentityHeader(header="X-A", path=("a",), issuer=one),
+                    IdentityHeader(header="x-a", path=("b",), issuer=other),
+                ]
+            )
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"path": ()},
+        {"path": (), "style": "json"},
+        {"path": ("a",), "style": "payload"},
+        {"path": ("a", "")},
+        {"style": "xml"},
+        {"unrepresentable": "raw"},
+        {"header": "Cookie"},
+        {"header": "X_A"},
+    ],
+)
+def test_impossible_entries_cannot_be_made(entry: dict[str, Any]):
+    """The payload has the empty path, and everything else a claim and a way to write it."""
+    with pytest.raises(ConfigurationError):
+        IdentityHeader(**({"header": "X-A", "path": ("a",)} | entry))
 
 
 def test_missing_and_null_claims_leave_their_header_out():
@@ -137,7 +349,7 @@ def test_the_gate_puts_them_into_the_grant():
     grant = one.verify(token(claims(groups=["a", "b"])), NOW).grant
     assert grant is not None
     assert grant.identity_headers == b"X-Jwt-Sub: user-1\r\nX-Jwt-Groups: a,b\r\n"
-    assert judged(one.verify(token(claims(groups={"a": 1})), NOW)) == "UNREPRESENTABLE_CLAIM"
+    assert judged(one.verify(token(claims(groups=[{"a": 1}])), NOW)) == "UNREPRESENTABLE_CLAIM"
     assert judged(one.verify(token(claims(sub="x" * 5000)), NOW)) == "UNREPRESENTABLE_CLAIM"
     assert len(one.gate.cache) == 1
     plain = verifier().verify(token(), NOW).grant

@@ -276,3 +276,11 @@ def test_garbage_is_never_trouble(garbage, cut):
         assert read(wire, seen=half) == read(wire)
     else:
         assert reading(response, answer) == read(wire)
+
+
+def test_fields_of_ours_are_written_last():
+    """Lines handed to `write` stand behind all others, however many there are, and change nothing else."""
+    wire = head(b"A: b", b"Content-Length: 0")
+    plain = parse(wire).write_bytes()
+    for extra in (b"", b"X: y\r\n", b"X: y\r\n" * 2000):
+        assert parse(wire).write_bytes(extra=extra) == plain[:-2] + extra + b"\r\n"

@@ -204,6 +204,8 @@ def test_d4_a_changed_key_is_another_key(change: dict[str, Any]):
     grant, _ = one.gate.verify(text, NOW)
     assert grant is not None
     one.publish(ring({**GOOD, **change}))
+    refused, _ = one.gate.authorize(b"Bearer " + text, NOW, grant)
+    assert refused is None
     assert len(one.gate.cache) == 0
     assert one.gate.authorize(b"Bearer " + text, NOW, grant)[0] is None
 

@@ -19,9 +19,9 @@ PACKAGE = Path(lbjwt.__file__).parent
 FLOORS = {
     1: {"errors", "units", "version", "_fastverify", "_compact"},
     2: {"config", "jose", "http1", "balance"},
-    3: {"auth"},
+    3: {"auth", "routing"},
     4: {"net", "observe"},
-    5: {"jwks", "upstream"},
+    5: {"jwks", "revocation", "upstream"},
     6: {"proxy", "admin"},
     7: {"service", "assembly"},
     8: {"process", "demo"},

@@ -70,6 +70,27 @@ def test_reason_and_endpoint_stand_there_only_when_there_is_one(log, path):
     assert passed["endpoint"] == "e:1"
 
 
+def test_issuer_route_and_what_would_have_refused(log, path):
+    """Labels of issuer and route when they are known, the reason of a report-only rule beside a 200; in their documented place, and escaped."""
+    log.append(**RECORD, status=200, would_refuse=DenyReason.CLAIM_REFUSED, issuer=b"main", route=b"shop")
+    log.append(**RECORD, status=401, reason=DenyReason.EXPIRED, issuer=b'a"b', route=b"")
+    log.append(**RECORD, status=200)
+    log.flush()
+    first, second, third = path.read_bytes().splitlines()
+    assert b'"status":200,"would_refuse":"claim_refused","issuer":"main","route":"shop","request_bytes":0' in first
+    assert b'"status":401,"reason":"expired","issuer":"a\\"b","route":"","request_bytes":0' in second
+    assert not {"reason", "would_refuse", "issuer", "route"} & json.loads(third).keys()
+
+
+def test_labels_of_any_length_fit(log, path):
+    """A label or route name longer than the room a record begins with is written whole."""
+    log.append(**RECORD, issuer=b"\x01" * 100_000, route=b"\xff" * 100_000)
+    log.flush()
+    (record,) = read(path)
+    assert record["issuer"] == "\x01" * 100_000
+    assert record["route"] == "\xff" * 100_000
+
+
 def test_every_reason_has_its_name(log, path):
     """The log knows each DenyReason by its name in lower case."""
     reasons = [reason for reason in DenyReason.__members__.values() if reason]
@@ -77,7 +98,15 @@ def test_every_reason_has_its_name(log, path):
         log.append(**RECORD, reason=reason)
     log.flush()
     assert [record["reason"] for record in read(path)] == [reason.name.lower() for reason in reasons]
-    assert len(reasons) >= 19
+    assert len(reasons) >= 26
+
+
+def test_a_reason_without_a_name_is_a_fault_of_ours(log, path):
+    """A number outside the list is written as internal: a line is never broken."""
+    log.append(**RECORD, reason=31, would_refuse=500)
+    log.flush()
+    (record,) = read(path)
+    assert (record["reason"], record["would_refuse"]) == ("internal", "internal")
 
 
 def test_a_new_second_gets_a_new_date(log, path):

@@ -38,26 +38,83 @@ def test_each_worker_writes_its_own_slot_and_totals_are_sums():
 
 
 def test_no_field_shares_memory_with_another():
-    """Adding a different number to every field of every slot and endpoint gives every number back."""
-    board = Board(2, 2)
-    single = [name for name, value in board.totals().items() if isinstance(value, int) and name != "keys"]
-    for slot in (0, 1):
+    """A different number in every field of every slot, endpoint, issuer and source: every number is given back."""
+    board = Board(2, 2, 3)
+    rows = {"accepted", "keys", "key_fetches", "key_fetch_failures"}
+    totals = board.totals()
+    single = [name for name, value in totals.items() if isinstance(value, int) and name not in rows | {"revocations"}]
+    assert len(single) >= 15
+    for source in range(3):
+        for at, name in enumerate(("version", "begun", "attempts", "fetches", "failures")):
+            board.add_source(source, name, 40 * source + at)
+        board.set_source_time(source, "not_before", source + 0.25)
+        board.set_source_time(source, "last_success", source + 0.5)
+    for slot in (0, 1, 2):
         board.attach(slot)
+        board.set_keys(slot + 70, slot + 1.5, issuer=2)
+        board.set_revocations(slot + 90)
+        if slot < 2:
+            board.set_state(READY)
         for at, name in enumerate(single):
             board.add(name, 100 * slot + at)
-        for at in range(32):
-            board.add("refusals", 1000 + at, at)
+        for issuer in (-1, 0, 1, 2):
+            for at in range(32):
+                board.add("refusals", 1000 * issuer + at, at, issuer=issuer)
+                board.add("reported", 7000 * issuer + at, at, issuer=issuer)
+            board.add("accepted", issuer + 5, issuer=issuer)
+            board.add("key_fetches", issuer + 11, issuer=issuer)
+            board.add("key_fetch_failures", issuer + 17, issuer=issuer)
+        for source in range(3):
+            for _ in range(source + slot):
+                board.want(source)
         for endpoint in (0, 1):
             for at, name in enumerate(("in_flight", "idle_connections", "requests", "connects", "failures")):
                 board.add_endpoint(endpoint, name, 10 * endpoint + at)
     totals = board.totals()
-    assert [totals[name] for name in single] == [100 + 2 * at for at in range(len(single))]
-    assert totals["refusals"] == [2 * (1000 + at) for at in range(32)]
+    assert [totals[name] for name in single] == [300 + 3 * at for at in range(len(single))]
+    assert totals["revocations"] == 90
     assert totals["requests"] == [0] * 6
+    for issuer in (-1, 0, 1, 2):
+        row = board.issuer_totals(issuer)
+        assert row["refusals"] == [3 * (1000 * issuer + at) for at in range(32)]
+        assert row["reported"] == [3 * (7000 * issuer + at) for at in range(32)]
+        assert row["accepted"] == 3 * (issuer + 5)
+        fetched = (40 * issuer + 3, 40 * issuer + 4) if issuer >= 0 else (0, 0)
+        assert row["key_fetches"] == 3 * (issuer + 11) + fetched[0]
+        assert row["key_fetch_failures"] == 3 * (issuer + 17) + fetched[1]
+        assert (row["keys"], row["keys_fetched_at"]) == ((70, 1.5) if issuer == 2 else (0, 0.0))
+    for source in range(3):
+        assert board.wanted(source) == 3 * source + 3
+        assert board.source_words(source) == {
+            "version": 40 * source,
+            "begun": 40 * source + 1,
+            "attempts": 40 * source + 2,
+            "not_before": source + 0.25,
+            "last_success": source + 0.5,
+            "fetches": 40 * source + 3,
+            "failures": 40 * source + 4,
+        }
     for endpoint in (0, 1):
         found = board.endpoint_totals(endpoint)
-        assert list(found.values())[:5] == [2 * (10 * endpoint + at) for at in range(5)]
+        assert list(found.values())[:5] == [3 * (10 * endpoint + at) for at in range(5)]
         assert found["responses"] == [0] * 6
+
+
+def test_totals_are_over_all_issuers():
+    """Refusals, would-be refusals, accepted requests and keys of all issuers and of none; the age is that of the oldest set."""
+    board = Board(1, 0, 2)
+    board.set_state(READY)
+    board.add("refusals", 1, 6, issuer=-1)
+    board.add("refusals", 2, 6)
+    board.add("refusals", 4, 6, issuer=1)
+    board.add("reported", 8, 6, issuer=1)
+    board.add("accepted", 16, issuer=1)
+    board.set_keys(3, 200.0)
+    board.set_keys(2, 100.0, issuer=1)
+    board.add_source(1, "fetches", 5)
+    totals = board.totals()
+    assert (totals["refusals"][6], totals["reported"][6], totals["accepted"]) == (7, 8, 16)
+    assert (totals["keys"], totals["keys_fetched_at"], totals["key_fetches"]) == (5, 100.0, 5)
 
 
 def test_a_child_process_counts_for_its_parent():
@@ -69,9 +126,11 @@ def test_a_child_process_counts_for_its_parent():
         board.add("requests", 3, 2)
         board.set_state(READY)
         board.set_keys(2, 1000.0)
+        board.want(0)
         os._exit(0)
     os.waitpid(pid, 0)
     assert board.totals()["requests"][2] == 3
+    assert board.wanted(0) == 1
     assert board.state(1) == READY
     assert board.ready
 
@@ -86,6 +145,10 @@ def test_a_dead_worker_leaves_its_counters_and_takes_its_gauges():
         board.add("connections", 9)
         board.set_cache(100, 4096)
         board.set_keys(3, 50.0)
+        board.set_revocations(8)
+        board.add("waiting", 6)
+        board.add("waited", 7)
+        board.add("refusals", 2, 8, issuer=-1)
         board.set_state(READY)
         board.add_endpoint(0, "in_flight", 2)
         board.add_endpoint(0, "idle_connections", 3)
@@ -99,6 +162,11 @@ def test_a_dead_worker_leaves_its_counters_and_takes_its_gauges():
         100,
         4096,
     )
+    assert (totals["waiting"], totals["waited"], totals["refusals"][8]) == (6, 14, 4)
+    assert (totals["keys"], totals["keys_fetched_at"], totals["revocations"]) == (3, 50.0, 8)
+    board.set_state(READY, 0)  # its successor, before it has a key
+    assert (board.totals()["keys"], board.totals()["revocations"]) == (0, 0)
+    board.set_state(STOPPED, 0)
     endpoint = board.endpoint_totals(0)
     assert (endpoint["in_flight"], endpoint["idle_connections"], endpoint["requests"]) == (2, 3, 22)
     assert (board.state(0), board.state(1)) == (STOPPED, READY)
@@ -113,6 +181,67 @@ def test_keys_are_told_by_the_worker_that_is_behind():
         board.set_keys(keys, at)
         board.set_state((READY, DRAINING, STARTING)[slot])
     assert (board.totals()["keys"], board.totals()["keys_fetched_at"]) == (2, 100.0)
+
+
+def test_revocations_are_told_by_the_worker_that_is_behind():
+    """Of workers that serve, the one with the fewest revocations is told: what is not in force everywhere is not in force."""
+    board = Board(3, 0)
+    assert board.totals()["revocations"] == 0
+    for slot, count in enumerate((5, 4, 3)):
+        board.attach(slot)
+        board.set_revocations(count)
+        board.set_state((READY, DRAINING, STARTING)[slot])
+    assert board.totals()["revocations"] == 4
+
+
+def test_keys_of_any_issuer_make_ready():
+    """One issuer out of reach must not take the others down: a key of one is enough; without any issuer none is asked for."""
+    board = Board(1, 0, 2)
+    board.set_state(READY)
+    assert not board.ready
+    board.set_keys(1, 1.0, issuer=1)
+    assert board.ready
+    free = Board(1, 0, 0)
+    assert not free.ready
+    free.set_state(READY)
+    assert free.ready
+    assert free.totals()["keys"] == 0
+
+
+def test_the_keeper_is_no_worker():
+    """The keeper's slot counts, but its state makes nobody ready, it is told of no worker, and its death takes no gauge of a worker."""
+    board = Board(2, 1)
+    assert (board.workers, board.keeper) == (2, 2)
+    board.attach(board.keeper)
+    board.set_state(READY)
+    board.set_keys(5, 1.0)
+    board.add("access_log_dropped", 3)
+    assert not board.ready
+    assert board.totals()["keys"] == 0
+    assert board.totals()["access_log_dropped"] == 3
+    board.attach(0)
+    board.set_keys(1, 1.0)
+    board.set_state(READY)
+    board.clear_gauges(board.keeper)
+    assert board.state(board.keeper) == STOPPED
+    assert board.ready
+    board.count_keeper_restart()
+    assert (board.keeper_restarts, board.restarts) == (1, 0)
+
+
+def test_what_a_keeper_said_outlives_it():
+    """A keeper that dies leaves version, cool-down and counts of a source, so that its successor goes on and workers see no step back."""
+    board = Board(1, 0)
+    board.attach(board.keeper)
+    board.add_source(0, "version")
+    board.add_source(0, "attempts", 3)
+    board.set_source_time(0, "not_before", 77.5)
+    board.count_revocation_change()
+    before = board.source_words(0)
+    board.clear_gauges(board.keeper)
+    assert board.source_words(0) == before
+    assert before["version"] == 1
+    assert board.revocation_version == 1
 
 
 @pytest.mark.parametrize("state", [STARTING, DRAINING, STOPPED])
@@ -144,11 +273,22 @@ def test_restarts_are_counted():
 @pytest.mark.parametrize(
     "misuse",
     [
-        lambda board: board.attach(2),
+        lambda board: board.attach(3),
         lambda board: board.attach(-1),
-        lambda board: board.state(2),
-        lambda board: board.clear_gauges(2),
-        lambda board: board.set_state(READY, 2),
+        lambda board: board.state(3),
+        lambda board: board.clear_gauges(3),
+        lambda board: board.set_state(READY, 3),
+        lambda board: board.add("refusals", 1, 32),
+        lambda board: board.add("accepted", issuer=1),
+        lambda board: board.add("accepted", issuer=-2),
+        lambda board: board.set_keys(1, 1.0, issuer=-1),
+        lambda board: board.issuer_totals(1),
+        lambda board: board.issuer_totals(-2),
+        lambda board: board.want(1),
+        lambda board: board.wanted(-1),
+        lambda board: board.add_source(1, "version"),
+        lambda board: board.set_source_time(1, "not_before", 1.0),
+        lambda board: board.source_words(1),
         lambda board: board.endpoint_totals(1),
         lambda board: board.add("requests", 1, 6),
         lambda board: board.add("retries", 1, 1),
@@ -167,8 +307,13 @@ def test_senseless_boards_and_names_are_refused():
     """No workers, an unknown field and an unknown state are errors."""
     with pytest.raises(ValueError, match="at least one worker"):
         Board(0, 1)
+    with pytest.raises(ValueError, match="issuers"):
+        Board(1, 1, -1)
     board = Board(1, 0)
     with pytest.raises(KeyError):
         board.add("no_such_field")
+    for source, call in (("not_before", board.add_source), ("version", board.set_source_time)):
+        with pytest.raises(KeyError):
+            call(0, source, 1)
     with pytest.raises(ValueError, match="state"):
         board.set_state(4)

@@ -8,22 +8,43 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from lbjwt._fastverify import DenyReason
 from lbjwt.observe._board import READY, Board
+from lbjwt.observe._offenders import Offenders
 from lbjwt.observe.metrics import BoardCollector, exposition
 
 ENDPOINTS = ["127.0.0.1:9001", "unix:/run/app.sock"]
+ISSUERS = ["main", "partner"]
+
+
+def collector(board, *, issuers=ISSUERS, offenders=None, now=1030.5):
+    return BoardCollector(
+        board, ENDPOINTS, issuers, "9.8.7", offenders=offenders, clock=lambda: now, monotonic=lambda: 50.0
+    )
 
 
 def filled():
-    board = Board(2, 2)
+    board = Board(2, 2, 2)
     board.attach(1)
     board.add("requests", 4, 2)
     board.add("requests", 1, 0)
     board.add("refusals", 3, int(DenyReason.EXPIRED))
+    board.add("refusals", 4, int(DenyReason.EXPIRED), issuer=1)
+    board.add("refusals", 5, int(DenyReason.MISSING), issuer=-1)
+    board.add("reported", 6, int(DenyReason.CLAIM_REFUSED), issuer=1)
+    board.add("accepted", 8, issuer=1)
+    board.add("waiting", 1)
+    board.add("waited", 2)
+    board.add("streams_ended", 3)
+    board.set_revocations(11)
+    board.add_source(1, "fetches", 9)
+    board.add_source(1, "failures", 1)
+    board.set_source_time(1, "last_success", 1020.0)
+    board.count_keeper_restart()
     board.add("cache_hits", 7)
     board.add("in_flight", 2)
     board.add("key_fetches", 5)
     board.add("key_fetch_failures", 2)
     board.set_keys(3, 1000.0)
+    board.set_keys(2, 990.0, issuer=1)
     board.set_cache(10, 2048)
     board.set_state(READY)
     board.add_endpoint(1, "in_flight", 2)
@@ -31,8 +52,8 @@ def filled():
     return board
 
 
-def samples(board, accept=""):
-    body, _ = exposition(BoardCollector(board, ENDPOINTS, "9.8.7", clock=lambda: 1030.5), accept)
+def samples(board, accept="", **options):
+    body, _ = exposition(collector(board, **options), accept)
     return {
         (sample.name, *sorted(sample.labels.values())): sample.value
         for family in text_string_to_metric_families(body.decode())
@@ -45,14 +66,30 @@ def test_the_numbers_of_the_board_under_their_names():
     found = samples(filled())
     assert found["lbjwt_requests_total", "2xx"] == 4
     assert found["lbjwt_requests_total", "none"] == 1
-    assert found["lbjwt_refusals_total", "expired"] == 3
+    assert found["lbjwt_refusals_total", "expired", "main"] == 3
+    assert found["lbjwt_refusals_total", "expired", "partner"] == 4
+    assert found["lbjwt_refusals_total", "missing", "unknown"] == 5
+    assert found["lbjwt_refusals_total", "main", "missing"] == 0
+    assert found["lbjwt_reported_refusals_total", "claim_refused", "partner"] == 6
+    assert found["lbjwt_requests_accepted_total", "partner"] == 8
+    assert found["lbjwt_requests_waiting",] == 1
+    assert found["lbjwt_requests_waited_total",] == 2
+    assert found["lbjwt_streams_ended_total",] == 3
+    assert found["lbjwt_revocations",] == 11
+    assert found["lbjwt_keeper_restarts_total",] == 1
+    assert found["lbjwt_worker_restarts_total",] == 0
     assert found["lbjwt_cache_hits_total",] == 7
     assert found["lbjwt_cache_bytes",] == 2048
     assert found["lbjwt_requests_in_flight",] == 2
-    assert found["lbjwt_keys",] == 3
-    assert found["lbjwt_keys_age_seconds",] == 30.5
-    assert found["lbjwt_key_fetches_total", "success"] == 3
-    assert found["lbjwt_key_fetches_total", "failure"] == 2
+    assert found["lbjwt_keys", "main"] == 3
+    assert found["lbjwt_keys", "partner"] == 2
+    assert found["lbjwt_keys_age_seconds", "main"] == 30.5
+    assert found["lbjwt_keys_age_seconds", "partner"] == 40.5
+    assert found["lbjwt_keys_last_success_timestamp_seconds", "main"] == 1000
+    assert found["lbjwt_keys_last_success_timestamp_seconds", "partner"] == 1020
+    assert found["lbjwt_key_fetches_total", "main", "success"] == 3
+    assert found["lbjwt_key_fetches_total", "failure", "main"] == 2
+    assert found["lbjwt_key_fetches_total", "partner", "success"] == 8
     assert found["lbjwt_workers", "ready"] == 1
     assert found["lbjwt_workers", "starting"] == 1
     assert found["lbjwt_ready",] == 1
@@ -64,40 +101,69 @@ def test_the_numbers_of_the_board_under_their_names():
 
 def test_every_series_is_there_before_anything_happened():
     """A fresh board already has every reason, status class, state and endpoint at 0; only the age of keys never read is absent."""
-    found = samples(Board(1, 2))
-    for reason in DenyReason.__members__:
-        if reason != "NONE":
-            assert found["lbjwt_refusals_total", reason.lower()] == 0
-    assert ("lbjwt_refusals_total", "none") not in found
+    found = samples(Board(1, 2, 2))
+    for issuer in ("unknown", *ISSUERS):
+        assert found["lbjwt_requests_accepted_total", issuer] == 0
+        for reason in DenyReason.__members__:
+            for name in ("lbjwt_refusals_total", "lbjwt_reported_refusals_total"):
+                assert found.get((name, *sorted((reason.lower(), issuer)))) == (None if reason == "NONE" else 0)
     assert [found["lbjwt_requests_total", name] for name in ("none", "1xx", "2xx", "3xx", "4xx", "5xx")] == [0] * 6
     assert found["lbjwt_endpoint_failures_total", ENDPOINTS[0]] == 0
-    assert ("lbjwt_keys_age_seconds",) not in found
-    assert found["lbjwt_keys",] == 0
+    assert not [
+        key for key in found if key[0] in ("lbjwt_keys_age_seconds", "lbjwt_keys_last_success_timestamp_seconds")
+    ]
+    assert found["lbjwt_keys", "main"] == 0
 
 
-def test_series_do_not_multiply():
-    """Nothing a client does makes a new series: a busy board has the series of a fresh one and the key age."""
-    fresh = {key for key in samples(Board(2, 2)) if not key[0].endswith("_created")}
-    busy = {key for key in samples(filled()) if not key[0].endswith("_created")}
-    assert busy - fresh == {("lbjwt_keys_age_seconds",)}
+def test_s13_series_do_not_multiply():
+    """Nothing a client does makes a new series: a busy board has those of a fresh one and the key times (THREATS S13)."""
+    offenders = Offenders(2)
+    for at in range(300):
+        offenders.add_failure(f"192.0.2.{at % 256}", 50.0)
+    fresh = {key for key in samples(Board(2, 2, 2)) if not key[0].endswith("_created")}
+    found = samples(filled(), offenders=offenders)
+    busy = {key for key in found if not key[0].endswith("_created")}
+    times = ("lbjwt_keys_age_seconds", "lbjwt_keys_last_success_timestamp_seconds")
+    assert busy - fresh == {(name, issuer) for name in times for issuer in ISSUERS}
+    assert found["lbjwt_failing_addresses",] == 256
+
+
+def test_the_keeper_is_no_worker():
+    """Of two workers and a keeper two are counted."""
+    board = Board(2, 2, 2)
+    board.set_state(READY, board.keeper)
+    found = samples(board)
+    assert (found["lbjwt_workers", "ready"], found["lbjwt_workers", "starting"], found["lbjwt_ready",]) == (0, 2, 0)
+
+
+def test_issuers_under_one_label_are_one_series():
+    """Counts are added up, of the keys the least number and the greatest age are told; also when an issuer is called as nobody is."""
+    found = samples(filled(), issuers=["all", "all"])
+    assert found["lbjwt_refusals_total", "all", "expired"] == 7
+    assert found["lbjwt_keys", "all"] == 2
+    assert found["lbjwt_keys_age_seconds", "all"] == 40.5
+    assert found["lbjwt_keys_last_success_timestamp_seconds", "all"] == 1000
+    assert found["lbjwt_key_fetches_total", "all", "failure"] == 3
+    found = samples(filled(), issuers=["unknown", "partner"])
+    assert found["lbjwt_refusals_total", "missing", "unknown"] == 5
+    assert found["lbjwt_refusals_total", "expired", "unknown"] == 3
+    assert found["lbjwt_keys", "unknown"] == 3
 
 
 def test_openmetrics_when_asked_for():
     """An Accept field of a modern scraper gets valid OpenMetrics, everybody else the text format."""
-    collector = BoardCollector(filled(), ENDPOINTS, "1")
-    body, content_type = exposition(collector, "application/openmetrics-text; version=1.0.0,text/plain;q=0.5")
+    body, content_type = exposition(collector(filled()), "application/openmetrics-text; version=1.0.0,text/plain;q=0.5")
     assert content_type.startswith("application/openmetrics-text")
     assert body.endswith(b"# EOF\n")
     assert "lbjwt_requests" in {family.name for family in parse_openmetrics(body.decode())}
-    body, content_type = exposition(collector, "*/*")
+    body, content_type = exposition(collector(filled()), "*/*")
     assert content_type.startswith("text/plain")
     assert b"# TYPE lbjwt_requests_total counter" in body
 
 
 def test_a_clock_that_stepped_back_gives_no_negative_age():
     """The key age is never below zero."""
-    body, _ = exposition(BoardCollector(filled(), ENDPOINTS, "1", clock=lambda: 900.0))
-    assert b"lbjwt_keys_age_seconds 0.0" in body
+    assert samples(filled(), now=900.0)["lbjwt_keys_age_seconds", "main"] == 0
 
 
 def test_every_metric_and_reason_stands_in_the_manual():

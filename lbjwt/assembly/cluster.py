@@ -1,0 +1,71 @@
+"""From configuration to the endpoints that are balanced over, and to what listeners accept. Opens nothing and starts nothing."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from lbjwt.http1._request import RequestPolicy, request_policy
+from lbjwt.upstream._cluster import Cluster, Endpoint
+
+if TYPE_CHECKING:
+    from lbjwt.config import model
+    from lbjwt.observe._board import Board
+
+__all__ = ["forwarding_trust", "new_cluster", "new_policy"]
+
+
+def new_cluster(cluster: model.Cluster, board: Board) -> Cluster:
+    """The endpoints to balance over."""
+    endpoints = [
+        Endpoint(
+            at,
+            str(endpoint.address),
+            endpoint.address.host,
+            endpoint.address.port,
+            endpoint.address.path or "",
+            endpoint.weight,
+        )
+        for at, endpoint in enumerate(cluster.endpoints)
+    ]
+    return Cluster(
+        endpoints,
+        board,
+        response_timeout=cluster.response_timeout,
+        idle_timeout=cluster.idle_timeout,
+        max_idle=cluster.max_idle_connections,
+        max_connections=cluster.max_connections,
+        retries=cluster.retries,
+    )
+
+
+def new_policy(configuration: model.Configuration, *, https: bool) -> RequestPolicy:
+    """What a listener accepts as a request head and what becomes of it."""
+    limits = configuration.limits
+    return request_policy(
+        max_request_line=limits.max_request_line,
+        max_head=limits.max_request_head,
+        max_fields=limits.max_request_fields,
+        header_names=configuration.header_names,
+        forward_token=configuration.forward_token,
+        allow_websocket=configuration.allow_websocket,
+        https=https,
+        identity_headers=[pair.header for pair in configuration.claim_to_headers],
+    )
+
+
+def forwarding_trust(configuration: model.Configuration) -> Callable[[str], bool] | None:
+    """Whether the forwarding fields of a peer address are believed; None when nobody's are."""
+    networks = configuration.trusted_proxies
+    if not networks:
+        return None
+
+    def trusts(peer: str) -> bool:
+        try:
+            address = ipaddress.ip_address(peer)
+        except ValueError:
+            return False
+        return any(address in network for network in networks)
+
+    return trusts

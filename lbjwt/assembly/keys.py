@@ -1,0 +1,399 @@
+"""
+From configured key sources to working ones, and the wish for keys that are not there yet.
+
+A balancer that lives alone fetches its remote keys itself (`OwnKeys`). A worker of a service reads what the keeper stored (`SharedKeys`) and asks it
+for more through the board; `KeeperKeys` is the keeper's side of that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import orjson
+
+from lbjwt.jose.keyring import KeyRing
+from lbjwt.jwks.embedded import RemoteKeySource
+from lbjwt.jwks.lifecycle import KeyLifecycle
+from lbjwt.jwks.origin import KeyOrigin
+from lbjwt.jwks.remote import RemoteKeys
+from lbjwt.jwks.source import FileKeySource, KeySource, StaticKeySource, StoredKeySource, secret_from_environment
+from lbjwt.jwks.store import Envelope
+from lbjwt.jwks.trust import ClientTls
+from lbjwt.jwks.uri import identity_of
+
+if TYPE_CHECKING:
+    from lbjwt.assembly.issuers import IssuerInstance
+    from lbjwt.auth.verifier import Verifier
+    from lbjwt.config.remote import KeyFetch
+    from lbjwt.observe._board import Board
+
+__all__ = ["KeeperKeys", "KeeperLink", "OwnKeys", "SharedKeys", "key_ring_of", "stored_keys", "wait_for_keys"]
+
+FLOOR: Final = 60.0
+CEILING: Final = 3600.0
+KEYS: Final = "keys"
+"""The subdirectory of the state directory with one file for each remote source."""
+
+FIRST_KEYS: Final = 1.0
+"""Seconds a starting worker waits for the keeper beyond the timeout of a fetch."""
+
+
+class KeeperLink(Protocol):
+    """What a worker has of its keeper."""
+
+    directory: Path
+    """The state directory."""
+
+    def poke(self) -> None:
+        """Make the keeper look at the board."""
+
+    def listen(self, poked: Callable[[], None]) -> None:
+        """Call `poked` in the running loop whenever the keeper has something new."""
+
+    def ignore(self) -> None:
+        """End that."""
+
+
+class OwnKeys:
+    """
+    The key sources of a balancer that fetches for itself.
+
+    Args:
+        directory: Where the last good remote keys are kept for the next start; None keeps none.
+        settled: Called with an issuer index when an attempt to fetch its keys ended.
+    """
+
+    def __init__(
+        self, instances: list[IssuerInstance], verifier: Verifier, board: Board, directory: Path | None = None
+    ) -> None:
+        self.settled: Callable[[int], None] = lambda issuer: None
+        self._sources: list[KeySource] = []
+        for instance in instances:
+            parts = _Parts(instance, verifier, board)
+            if parts.remote is None:
+                self._sources.append(parts.local())
+                continue
+            self._sources.append(
+                RemoteKeySource(
+                    parts.origin(),
+                    _lifecycle(parts.remote),
+                    path=stored_keys(directory, instance) if directory is not None else None,
+                    on_settled=partial(self._settled, instance.index),
+                    **parts.callbacks,
+                )
+            )
+
+    async def load(self) -> None:
+        """
+        Read all for the first time.
+
+        Raises:
+            KeySourceError: A file or a text cannot be used: a mistake to mend now. A URL that cannot be reached raises nothing.
+        """
+        await _load(self._sources)
+
+    def start(self) -> None:
+        """Keep the keys current from now on."""
+        for source in self._sources:
+            source.start()
+
+    async def stop(self) -> None:
+        """End that; the keys in force stay."""
+        for source in self._sources:
+            await source.stop()
+
+    def _settled(self, issuer: int) -> None:
+        self.settled(issuer)
+
+    def ask(self, issuer: int) -> bool:
+        """A token named a key that is not there. True when the keys are being fetched now."""
+        source = self._sources[issuer]
+        return isinstance(source, RemoteKeySource) and source.unknown_kid()
+
+
+class SharedKeys:
+    """The key sources of a worker: files and texts of its own, remote ones as the keeper stored them."""
+
+    def __init__(self, instances: list[IssuerInstance], verifier: Verifier, board: Board, link: KeeperLink) -> None:
+        self.settled: Callable[[int], None] = lambda issuer: None
+        self._board = board
+        self._link = link
+        self._sources: list[KeySource] = []
+        self._attempts: dict[int, int] = {}
+        """By remote source: how many attempts the keeper had ended at the last look."""
+        self._patience = 0.0
+        self._news = asyncio.Event()
+        for instance in instances:
+            parts = _Parts(instance, verifier, board)
+            if parts.remote is None:
+                self._sources.append(parts.local())
+                continue
+            self._attempts[instance.index] = 0
+            self._patience = max(self._patience, 2 * parts.remote.timeout + FIRST_KEYS)
+            self._sources.append(
+                StoredKeySource(
+                    stored_keys(link.directory, instance),
+                    place=identity_of(**_whose(instance)),
+                    max_stale=parts.remote.max_stale,
+                    max_bytes=2 * parts.remote.max_bytes + 4096,
+                    **parts.callbacks,
+                )
+            )
+
+    async def load(self) -> None:
+        """As `OwnKeys.load`: waits until the keeper has tried once to get what is not stored yet, and not much longer."""
+        await _load(self._sources)
+        try:
+            async with asyncio.timeout(self._patience):
+                while any(
+                    not self._sources[index].loaded and not self._board.source_words(index)["attempts"]
+                    for index in self._attempts
+                ):
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            pass
+
+    def start(self) -> None:
+        """As `OwnKeys.start`."""
+        for source in self._sources:
+            source.start()
+
+    async def stop(self) -> None:
+        """As `OwnKeys.stop`."""
+        for source in self._sources:
+            await source.stop()
+
+    def poked(self) -> None:
+        """The keeper has something new: take the keys first, then judge those who waited for them."""
+        self._news.set()
+        for index, before in self._attempts.items():
+            source = self._sources[index]
+            assert isinstance(source, StoredKeySource)
+            source.poke()
+            attempts = self._board.source_words(index)["attempts"]
+            if attempts != before:
+                self._attempts[index] = attempts
+                self.settled(index)
+
+    def ask(self, issuer: int) -> bool:
+        """As `OwnKeys.ask`. During the cool-down the keeper is not even woken."""
+        if issuer not in self._attempts:
+            return False
+        words = self._board.source_words(issuer)
+        under_way = words["begun"] != words["attempts"]
+        if not under_way and time.monotonic() < words["not_before"]:
+            return False
+        if not under_way:
+            self._board.want(issuer)
+            self._link.poke()
+        return True
+
+
+class KeeperKeys:
+    """
+    The remote key sources of a whole service: fetched once, stored for all workers.
+
+    Args:
+        tell: Wakes the workers.
+    """
+
+    def __init__(
+        self, instances: list[IssuerInstance], board: Board, directory: Path, tell: Callable[[], None]
+    ) -> None:
+        self._board = board
+        self._tell = tell
+        self._wanted: dict[int, int] = {}
+        self._keys: dict[int, RemoteKeys] = {}
+        self._names: dict[int, str] = {}
+        self._failures: dict[int, int] = {}
+        for instance in instances:
+            parts = _Parts(instance, None, board)
+            if parts.remote is None:
+                continue
+            index = instance.index
+            self._names[index] = instance.name
+            self._failures[index] = 0
+            self._wanted[index] = board.wanted(index)
+            self._keys[index] = RemoteKeys(
+                parts.origin(),
+                _lifecycle(parts.remote),
+                check=parts.build,
+                path=stored_keys(directory, instance),
+                on_started=partial(self._started, index),
+                on_document=partial(self._stored, index),
+                on_withdrawn=tell,
+                on_settled=partial(self._settled, index),
+            )
+
+    async def start(self) -> None:
+        """Begin to fetch; returns at once."""
+        self._first = asyncio.get_running_loop().create_task(self._load())
+
+    async def _load(self) -> None:
+        await asyncio.gather(*(_begin(keys) for keys in self._keys.values()))
+
+    async def stop(self) -> None:
+        """End every attempt under way."""
+        self._first.cancel()
+        await asyncio.gather(self._first, return_exceptions=True)
+        for keys in self._keys.values():
+            await keys.stop()
+
+    def poked(self) -> None:
+        """Some worker wants keys that are not there."""
+        refused = False
+        for index, keys in self._keys.items():
+            wanted = self._board.wanted(index)
+            if wanted == self._wanted[index]:
+                continue
+            self._wanted[index] = wanted
+            if not keys.unknown_kid():  # in the cool-down after all: those who wait need not
+                self._board.add_source(index, "begun")
+                self._board.add_source(index, "attempts")
+                refused = True
+            self._board.set_source_time(index, "not_before", keys.not_before)
+        if refused:
+            self._tell()
+
+    def describe(self) -> dict[str, dict[str, Any]]:
+        """For the admin status, by the name of the issuer."""
+        return {self._names[index]: keys.describe() for index, keys in self._keys.items()}
+
+    def _started(self, index: int) -> None:
+        self._board.add_source(index, "begun")
+        self._board.set_source_time(index, "not_before", self._keys[index].not_before)
+
+    def _stored(self, index: int, envelope: Envelope) -> None:
+        self._board.add_source(index, "version")
+        self._board.set_source_time(index, "last_success", envelope.fetched_at)
+        self._tell()
+
+    def _settled(self, index: int) -> None:
+        board, keys = self._board, self._keys[index]
+        words = board.source_words(index)
+        # also what a keeper before this one began and never ended
+        board.add_source(index, "attempts", words["begun"] - words["attempts"])
+        board.add_source(index, "fetches")
+        board.add_source(index, "failures", keys.failures - self._failures[index])
+        self._failures[index] = keys.failures
+        board.set_source_time(index, "not_before", keys.not_before)
+        self._tell()
+
+
+class _Parts:
+    """What the sources of one issuer are made of."""
+
+    def __init__(self, instance: IssuerInstance, verifier: Verifier | None, board: Board) -> None:
+        self._instance = instance
+        issuer, index = instance.issuer, instance.index
+        self.remote: KeyFetch | None = issuer.remote_jwks or issuer.discovery
+        self.build = key_ring_of(instance)
+        self.callbacks: dict[str, Any] = {
+            "build": self.build,
+            "on_read": lambda ok: _count_read(board, index, ok),
+            "on_keys": lambda count, fetched_at: board.set_keys(count, fetched_at, issuer=index),
+        }
+        if verifier is not None:
+            self.callbacks["publish"] = lambda ring: verifier.publish(ring, index)
+
+    def origin(self) -> KeyOrigin:
+        """Where a remote source is asked, and how."""
+        remote = self.remote
+        assert remote is not None
+        tls = None
+        if remote.ca_file is not None or remote.client_certificate is not None:
+            tls = ClientTls(
+                ca_file=remote.ca_file, certificate=remote.client_certificate, private_key=remote.client_key
+            )
+        return KeyOrigin(
+            **_whose(self._instance),
+            timeout=remote.timeout,
+            max_bytes=remote.max_bytes,
+            allow_http=remote.allow_http,
+            tls=tls,
+        )
+
+    def local(self) -> KeySource:
+        """A source that needs nobody else."""
+        issuer, label = self._instance.issuer, self._instance.label
+        for path in (issuer.jwks_file, issuer.pem_file, issuer.secret_file):
+            if path is not None:
+                return FileKeySource(path, **self.callbacks)
+        if issuer.secret_env is not None:
+            return StaticKeySource(
+                f"the environment variable {issuer.secret_env}",
+                secret_from_environment(issuer.secret_env),
+                **self.callbacks,
+            )
+        if issuer.jwks is not None:
+            return StaticKeySource(f"issuers.{label}.jwks", orjson.dumps(issuer.jwks), **self.callbacks)
+        assert issuer.pem is not None, "the configuration names exactly one key source"
+        return StaticKeySource(f"issuers.{label}.pem", issuer.pem.encode(), **self.callbacks)
+
+
+def key_ring_of(instance: IssuerInstance) -> Callable[[bytes], KeyRing]:
+    """How a document of this issuer becomes a key ring; the function raises KeyFormatError for what is not usable."""
+    issuer = instance.issuer
+    algorithms = issuer.algorithms
+    if issuer.pem_file is not None or issuer.pem is not None:
+        return lambda document: KeyRing.from_pem(document, algorithms=algorithms)
+    if issuer.secret_file is not None or issuer.secret_env is not None:
+        return lambda document: KeyRing.from_secret(document, algorithms=algorithms or ())
+    remote = issuer.remote_jwks or issuer.discovery
+    limits = {"max_keys": remote.max_keys, "max_bytes": remote.max_bytes} if remote is not None else {}
+    return lambda document: KeyRing.from_jwks(document, algorithms=algorithms, **limits)
+
+
+def stored_keys(directory: Path, instance: IssuerInstance) -> Path:
+    """The file that keeps the last good keys of a remote source."""
+    return directory / KEYS / f"{instance.name.replace('/', '+')}.json"
+
+
+def wait_for_keys(instances: list[IssuerInstance]) -> float:
+    """Seconds a request waits at most for keys that a fetch may bring: that long a fetch can last."""
+    remotes = [remote for one in instances if (remote := one.issuer.remote_jwks or one.issuer.discovery) is not None]
+    return max((remote.timeout for remote in remotes), default=0.0)
+
+
+def _lifecycle(remote: KeyFetch) -> KeyLifecycle:
+    interval = remote.refresh_interval
+    return KeyLifecycle(
+        interval=interval,
+        floor=min(FLOOR, interval) if remote.min_refresh is None else min(remote.min_refresh, interval),
+        ceiling=max(CEILING, interval) if remote.max_refresh is None else max(remote.max_refresh, interval),
+        cooldown=remote.cooldown,
+        max_stale=remote.max_stale,
+    )
+
+
+def _whose(instance: IssuerInstance) -> dict[str, str]:
+    """Where the keys of a remote source are: `uri`, or the `issuer` that tells."""
+    issuer = instance.issuer
+    if issuer.remote_jwks is not None:
+        return {"uri": instance.of_tenant(issuer.remote_jwks.uri)}
+    assert issuer.issuer is not None
+    return {"issuer": instance.of_tenant(issuer.issuer)}
+
+
+async def _load(sources: list[KeySource]) -> None:
+    """All at once: one issuer that does not answer must not add its time to another's."""
+    for problem in await asyncio.gather(*(source.load() for source in sources), return_exceptions=True):
+        if problem is not None:
+            raise problem
+
+
+async def _begin(keys: RemoteKeys) -> None:
+    await keys.load()
+    keys.start()
+
+
+def _count_read(board: Board, index: int, ok: bool) -> None:
+    board.add("key_fetches", issuer=index)
+    if not ok:
+        board.add("key_fetch_failures", issuer=index)

@@ -1,0 +1,48 @@
+"""From the configured revocations to those in force in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lbjwt.revocation.reader import RevocationReader
+from lbjwt.revocation.store import LOG_NAME
+
+if TYPE_CHECKING:
+    from lbjwt.auth.verifier import Revoked
+    from lbjwt.config import model
+
+__all__ = ["new_reader", "revocation_check"]
+
+
+def new_reader(
+    configuration: model.Configuration, directory: Path | None, on_change: Callable[[bool], None]
+) -> RevocationReader | None:
+    """
+    What follows the log in the state directory and the operator's file; None when nothing can be revoked.
+
+    Args:
+        directory: Of state; None when there is none, and so no log.
+        on_change: See `RevocationReader`.
+    """
+    revocation = configuration.revocation
+    if revocation is None:
+        return None
+    return RevocationReader(
+        log=directory / LOG_NAME if directory is not None else None,
+        file=revocation.file,
+        on_change=on_change,
+        max_entries=revocation.max_entries,
+    )
+
+
+def revocation_check(reader: RevocationReader | None) -> Revoked | None:
+    """What a verifier asks of every token; None when nothing can be revoked."""
+    if reader is None:
+        return None
+
+    def revoked(issuer: int, kid: str, claims: Mapping[str, Any], now: float) -> bool:
+        return reader.revokes(claims.get("iss", ""), kid, claims, now)
+
+    return revoked

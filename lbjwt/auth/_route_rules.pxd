@@ -1,0 +1,20 @@
+from lbjwt._fastverify cimport DenyReason
+
+
+cdef class RouteRules:
+    """The rules of one RoutePolicy, compiled."""
+    cdef readonly object policy
+    cdef readonly bint asks_nothing        # every token passes: its claims need not be read
+    cdef frozenset _issuers                # None: all
+    cdef frozenset _audiences              # None: any
+    cdef frozenset _scopes_all             # None: none asked for
+    cdef frozenset _scopes_any             # None: none asked for
+    cdef tuple _rules                      # of Rule
+    cdef bint _reports_all                 # the whole route only reports
+    cdef tuple _report_only                # of bool, one a rule
+
+    # claims: of a verified token. issuer: its index, -1 when there is none. Returns the DenyReason (NONE: let through) and
+    # sets reported to the first reason that was only reported. At most one of the two is not NONE: who is refused is not reported too.
+    cdef int judge(self, dict claims, int issuer, DenyReason *reported) except -1
+    cdef int _check(self, int step, dict claims, int issuer) except -1
+    cdef bint _only_reports(self, int step)

@@ -1,0 +1,204 @@
+"""
+Claim rules, compiled: what `rules` describes, answered by comparing values that are of one kind.
+
+Three-valued logic after Kleene: a test on what is missing or of another kind is UNKNOWN, and no way of joining or denying makes TRUE out
+of that alone. So a rule that passes would pass whatever else the doubtful claims had said. Knows claims and operands; no time, no token.
+"""
+
+cimport cython
+
+from lbjwt.auth.outcome import Outcome, shown
+from lbjwt.auth.rules import AllOf, AnyOf, ClaimTest, Not, path_text
+from lbjwt.errors import ConfigurationError
+
+cdef enum:
+    MAX_DEPTH = 16               # levels of all, any and not: judged by recursion
+    MAX_TESTS = 256              # in one rule: a token is judged in microseconds, not milliseconds
+
+cdef enum Operator:
+    AMONG                        # equals, one_of
+    HOLDS_ANY                    # contains, contains_any
+    HOLDS_ALL                    # contains_all
+    LESS_THAN
+    AT_MOST
+    MORE_THAN
+    AT_LEAST
+    PREFIX
+    EXISTS
+
+cdef enum Kind:
+    NO_KIND                      # null, object, list, a number nobody can count with
+    TEXT
+    NUMBER
+    BOOLEAN
+
+cdef dict OPERATOR_OF = {
+    "equals": AMONG, "one_of": AMONG, "contains": HOLDS_ANY, "contains_any": HOLDS_ANY, "contains_all": HOLDS_ALL,
+    "less_than": LESS_THAN, "at_most": AT_MOST, "more_than": MORE_THAN, "at_least": AT_LEAST, "prefix": PREFIX, "exists": EXISTS,
+}
+cdef object MAX_NUMBER = 9007199254740992    # 2^53, as in rules
+cdef object BROKEN = object()
+cdef object _Outcome = Outcome
+
+
+cdef Kind _kind_of(object value) except *:
+    """Values of one kind can be compared: True and 1, which Python takes for equal, are of two (THREATS C12)."""
+    if type(value) is str:
+        return TEXT
+    if type(value) is bool:
+        return BOOLEAN
+    if (type(value) is int or type(value) is float) and -MAX_NUMBER <= value <= MAX_NUMBER:
+        return NUMBER
+    return NO_KIND
+
+
+cdef class Rule:
+    cpdef int judge(self, dict claims) except -2:
+        raise NotImplementedError
+
+    cdef int _explain(self, dict claims, list outcomes) except -1:
+        raise NotImplementedError
+
+    def explain(self, dict claims not None):
+        cdef list outcomes = []
+        self._explain(claims, outcomes)
+        return outcomes
+
+    def __str__(self):
+        if self._text is None:
+            self._text = str(self.source)
+        return self._text
+
+    def __repr__(self):
+        return f"<Rule {self}>"
+
+
+@cython.final
+cdef class _Test(Rule):
+    cdef tuple _path
+    cdef Operator _operator
+    cdef Kind _kind              # of the operand, and so of the claim or its members
+    cdef object _operand         # a number or a text to compare with
+    cdef frozenset _words        # AMONG, HOLDS_ANY, HOLDS_ALL: values of one kind, so that equal means equal
+
+    cdef object _find(self, dict claims):
+        """The value at the path; None when it is not there; BROKEN when something on the way to it is no object."""
+        cdef object value = claims
+        for name in self._path:
+            if type(value) is not dict:
+                return BROKEN
+            value = (<dict>value).get(name)
+            if value is None:
+                return None
+        return value
+
+    cpdef int judge(self, dict claims) except -2:
+        cdef object value = self._find(claims)
+        if value is BROKEN:
+            return UNKNOWN
+        if value is None:
+            return FALSE if self._operator == EXISTS else UNKNOWN
+        if self._operator == EXISTS:
+            return TRUE
+        if self._operator == HOLDS_ANY or self._operator == HOLDS_ALL:
+            if type(value) is not list:
+                return UNKNOWN
+            for member in <list>value:
+                if _kind_of(member) != self._kind:
+                    return UNKNOWN
+            return self._words.issubset(value) if self._operator == HOLDS_ALL else not self._words.isdisjoint(value)
+        if _kind_of(value) != self._kind:
+            return UNKNOWN
+        if self._operator == AMONG:
+            return value in self._words
+        if self._operator == LESS_THAN:
+            return value < self._operand
+        if self._operator == AT_MOST:
+            return value <= self._operand
+        if self._operator == MORE_THAN:
+            return value > self._operand
+        if self._operator == AT_LEAST:
+            return value >= self._operand
+        return (<str>value).startswith(self._operand)
+
+    cdef int _explain(self, dict claims, list outcomes) except -1:
+        cdef object value = self._find(claims)
+        cdef int verdict = self.judge(claims)
+        outcomes.append(_Outcome(
+            str(self), "met" if verdict == TRUE else "refused" if verdict == FALSE else "unknown",
+            f"{path_text(self._path)} is {'in no object' if value is BROKEN else shown(value)}",
+        ))
+        return 0
+
+
+@cython.final
+cdef class _Group(Rule):
+    cdef tuple _rules
+    cdef int _decides            # what one member says that settles it: FALSE for all, TRUE for any
+
+    cpdef int judge(self, dict claims) except -2:
+        cdef Rule rule
+        cdef int verdict
+        cdef int result = TRUE if self._decides == FALSE else FALSE
+        for rule in self._rules:
+            verdict = rule.judge(claims)
+            if verdict == self._decides:
+                return verdict
+            if verdict == UNKNOWN:
+                result = UNKNOWN
+        return result
+
+    cdef int _explain(self, dict claims, list outcomes) except -1:
+        cdef Rule rule
+        for rule in self._rules:
+            rule._explain(claims, outcomes)
+        return 0
+
+
+@cython.final
+cdef class _Denial(Rule):
+    cdef Rule _rule
+
+    cpdef int judge(self, dict claims) except -2:
+        cdef int verdict = self._rule.judge(claims)
+        return UNKNOWN if verdict == UNKNOWN else not verdict
+
+    cdef int _explain(self, dict claims, list outcomes) except -1:
+        return self._rule._explain(claims, outcomes)
+
+
+cdef Rule _compiled(object rule, int depth, list tests):
+    cdef _Test test
+    cdef _Group group
+    cdef _Denial denial
+    if depth > MAX_DEPTH:
+        raise ConfigurationError(f"a claim rule is nested deeper than {MAX_DEPTH} levels")
+    if type(rule) is ClaimTest:
+        tests.append(rule)
+        if len(tests) > MAX_TESTS:
+            raise ConfigurationError(f"a claim rule has more than {MAX_TESTS} tests")
+        test = _Test.__new__(_Test)
+        test.source = rule
+        test._path = rule.path
+        test._operator = <Operator><int>OPERATOR_OF[rule.operator]
+        values = rule.operand if type(rule.operand) is tuple else (rule.operand,)
+        test._operand = values[0]
+        test._kind = _kind_of(values[0])
+        test._words = frozenset(values)
+        return test
+    if type(rule) is AllOf or type(rule) is AnyOf:
+        group = _Group.__new__(_Group)
+        group.source = rule
+        group._rules = tuple([_compiled(member, depth + 1, tests) for member in rule.rules])
+        group._decides = FALSE if type(rule) is AllOf else TRUE
+        return group
+    if type(rule) is Not:
+        denial = _Denial.__new__(_Denial)
+        denial.source = rule
+        denial._rule = _compiled(rule.rule, depth + 1, tests)
+        return denial
+    raise ConfigurationError(f"a {type(rule).__name__} is no claim rule")
+
+
+def compile_rule(rule):
+    return _compiled(rule, 1, [])

@@ -1,0 +1,98 @@
+"""
+Issuers that differ in one word: `https://login.example/{tenant}/v2.0`. A closed pattern, no regular expression: the text around the tenant
+is compared exactly, and the tenant is one of a list, or a word of a named class, never longer than a limit.
+
+No class has `/`, `.`, `%`, `@` or `:` in it, so a word of a class cannot leave its place in an address (THREATS C7, C15).
+"""
+
+import re
+import string
+from dataclasses import dataclass
+
+from lbjwt.errors import ConfigurationError
+
+__all__ = ["TENANT_CLASSES", "IssuerPattern"]
+
+TENANT_CLASSES = {
+    "digits": frozenset(string.digits),
+    "hex": frozenset("0123456789abcdef"),
+    "uuid": frozenset("0123456789abcdef-"),  # and of its form, see below
+    "alphanumeric": frozenset(string.ascii_letters + string.digits),
+    "name": frozenset(string.ascii_letters + string.digits + "-_"),
+}
+MAX_LENGTH = 255  # characters of a tenant: a DNS name has no more
+MAX_TENANTS = 100_000  # of one pattern: each is remembered, and is a line in the counters of whoever counts by issuer
+
+_PLACE = "{tenant}"
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_LISTED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]*")  # may stand in the address of the keys, in one path segment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuerPattern:
+    """
+    The issuers of one template. Exactly one of `tenants` and `tenant_class` is given.
+
+    Attributes:
+        template: The issuer with `{tenant}` in place of the tenant, once, and something before it.
+        tenants: The tenants there are.
+        tenant_class: Of which characters a tenant is made: `digits`, `hex` (lower case), `uuid` (lower case, with its hyphens),
+            `alphanumeric`, or `name` (those, `-` and `_`).
+        max_length: Greatest length of a tenant of a class, in characters.
+        max_tenants: How many different tenants of a class are accepted by one process. Only a token that was accepted counts; a
+            further tenant is WRONG_ISSUER. The limit keeps memory and counters bounded should the issuer let anybody be a tenant.
+
+    Raises:
+        ConfigurationError: A value that cannot be.
+    """
+
+    template: str
+    tenants: tuple[str, ...] | None = None
+    tenant_class: str | None = None
+    max_length: int = 64
+    max_tenants: int = 1000
+
+    def __post_init__(self) -> None:
+        before, place, after = self.template.partition(_PLACE)
+        if not place or not before or set("{}") & set(before + after):
+            raise ConfigurationError(
+                f"the issuer {self.template!r} needs {_PLACE} once, no other brace, and something before it"
+            )
+        if (self.tenants is None) is (self.tenant_class is None):
+            raise ConfigurationError(
+                "an issuer with a tenant needs the list of tenants or a class of characters, and not both"
+            )
+        if self.tenants is not None:
+            if not self.tenants or len(self.tenants) > MAX_TENANTS:
+                raise ConfigurationError(f"1 to {MAX_TENANTS} tenants can be listed")
+            for tenant in self.tenants:
+                if not _LISTED.fullmatch(tenant) or len(tenant) > MAX_LENGTH:
+                    raise ConfigurationError(
+                        f"the tenant {tenant!r} is not up to {MAX_LENGTH} letters, digits, dots, hyphens, `_` and `~`"
+                    )
+            if len(set(self.tenants)) < len(self.tenants):
+                raise ConfigurationError("a tenant is listed twice")
+        elif self.tenant_class not in TENANT_CLASSES:
+            raise ConfigurationError(
+                f"{self.tenant_class!r} is no class of tenants; there are {', '.join(TENANT_CLASSES)}"
+            )
+        if not 1 <= self.max_length <= MAX_LENGTH:
+            raise ConfigurationError(f"max_length is {self.max_length} characters; 1 to {MAX_LENGTH} are accepted")
+        if not 1 <= self.max_tenants <= MAX_TENANTS:
+            raise ConfigurationError(f"max_tenants is {self.max_tenants}; 1 to {MAX_TENANTS} are accepted")
+
+    def issuer_of(self, tenant: str) -> str:
+        """The issuer of one tenant, without asking whether there is such a tenant."""
+        return self.template.replace(_PLACE, tenant)
+
+    def tenant_of(self, issuer: str) -> str | None:
+        """The tenant whose issuer this is; None when it is no issuer of the pattern."""
+        before, _, after = self.template.partition(_PLACE)
+        if len(issuer) <= len(before) + len(after) or not (issuer.startswith(before) and issuer.endswith(after)):
+            return None
+        tenant = issuer[len(before) : len(issuer) - len(after)]
+        if self.tenants is not None:
+            return tenant if tenant in self.tenants else None
+        if len(tenant) > self.max_length or not TENANT_CLASSES[self.tenant_class or ""].issuperset(tenant):
+            return None
+        return tenant if self.tenant_class != "uuid" or _UUID.fullmatch(tenant) else None

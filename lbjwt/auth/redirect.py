@@ -1,0 +1,60 @@
+"""
+Where a browser without a good token is sent: the login page that the configuration names, with the way back as a parameter.
+
+Only the template decides the host that is gone to. What the client sent (its Host, its path) ends up behind the "?" or "#" of the template and
+fully percent-encoded, so that it can neither end the header line nor become another parameter. The login page still has to look where it sends
+people afterwards: the way back names the host that the client named.
+
+Source: RFC 9110 section 10.2.2, RFC 3986 section 2.1.
+"""
+
+import re
+from urllib.parse import quote
+
+from lbjwt.errors import ConfigurationError
+
+__all__ = ["redirect_location", "redirect_template"]
+
+MAX_RETURN_URL = 4096  # bytes, once encoded: login pages and the proxies before them take lines of about 8 KiB
+
+_PLACE = "{url}"
+# An absolute http(s) URL, or a path on the same host: never "//host", and no backslash, which browsers take for a slash.
+_TEMPLATE = re.compile(r"(?:https?://[A-Za-z0-9._:\[\]-]+(?=[/?#]|\Z)|/(?!/))[A-Za-z0-9._~:/?#@!$&'()*+,;=%\[\]-]*")
+
+
+def redirect_template(text: str) -> bytes:
+    """
+    Check a template such as `https://login.example/start?return={url}`.
+
+    Raises:
+        ConfigurationError: Not an http(s) URL nor a path, `{url}` more than once or anywhere but behind a "?" or "#", or characters that cannot
+            stand in a URL.
+    """
+    before, place, after = text.partition(_PLACE)
+    if not _TEMPLATE.fullmatch(before + after):
+        raise ConfigurationError(
+            f"the redirect {text!r} is neither an http(s) URL nor a path, with at most one {_PLACE} in it"
+        )
+    if place and not ("?" in before or "#" in before):
+        raise ConfigurationError(f'in the redirect {text!r}, {_PLACE} may stand behind a "?" or "#" only')
+    return text.encode("ascii")
+
+
+def redirect_location(template: bytes, scheme: bytes, host: bytes, target: bytes) -> bytes:
+    """
+    The value of Location for one request.
+
+    Args:
+        template: As `redirect_template` returned it.
+        scheme: `http` or `https`: what the client used.
+        host: As in the Host field; empty when none came.
+        target: In origin-form, with the tokens cut out: what stands here ends up in the logs of the login page.
+
+    Returns:
+        The template with the URL of the request, fully percent-encoded. A URL over 4 KiB is cut down to the root of its host.
+    """
+    root = scheme + b"://" + host if host else b""
+    url = quote(root + target, safe="")
+    if len(url) > MAX_RETURN_URL:
+        url = quote(root + b"/", safe="")
+    return template.replace(_PLACE.encode("ascii"), url.encode("ascii"))

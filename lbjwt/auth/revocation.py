@@ -1,0 +1,283 @@
+"""
+Tokens that are refused before their time: what one revocation says, and the list of those in force.
+
+Pure: time comes in, nothing is read or written. A token is known by what it says (`jti`, `sub`, `iss`, `iat`) and by the key that signed
+it, never by its bytes: an ECDSA signature has two valid spellings (THREATS D12). Entries end by themselves.
+
+| an entry names | and revokes |
+| --- | --- |
+| `jti` | the one token of that id |
+| `sub` | all tokens of that subject; with `issued_before` those issued before that time |
+| `kid` | all tokens signed by the key of that id |
+| the issuer alone | with `issued_before`: all its tokens issued before that time |
+
+The first three may be narrowed to one issuer. When in doubt a token is refused: one without `iat` was issued before any time.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from math import inf
+from typing import Any, Literal
+
+from lbjwt.errors import LbjwtError
+
+__all__ = ["LATEST", "MAX_ENTRIES", "Revocation", "RevocationError", "RevocationList"]
+
+MAX_ENTRIES = 1_000_000  # entries; some 150 bytes each, and the lists of log and file are two
+MAX_TEXT = 1024  # characters of a jti, sub, kid or issuer: tokens of 8 KiB rarely have longer ones
+LATEST = (
+    253_402_300_799  # seconds since the epoch: the end of the year 9999. Milliseconds given for seconds are above it
+)
+
+Kind = Literal["jti", "sub", "kid", "issuer"]
+Marks = tuple[
+    tuple[float, float], ...
+]  # (issued before, expires) of all entries on one name, none of which says what another says too
+
+
+class RevocationError(LbjwtError, ValueError):
+    """A revocation that cannot be, or that cannot be kept; the message is for the person who made it and quotes no value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """
+    One entry, right in itself.
+
+    Attributes:
+        kind: What `value` is.
+        value: The jti, sub or kid, or the issuer of an entry on an issuer alone.
+        expires: Seconds since the epoch; in force until then. Let it outlive the tokens: there is no reason to keep it longer.
+        issuer: The exact `iss` the entry is narrowed to; None for any issuer.
+        issued_before: Seconds since the epoch; None for all tokens. For sub and issuer only, and needed for the latter.
+
+    Raises:
+        RevocationError: Something that cannot be.
+    """
+
+    kind: Kind
+    value: str
+    expires: float
+    issuer: str | None = None
+    issued_before: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_text(self.value, self.kind)
+        if self.issuer is not None:
+            _check_text(self.issuer, "issuer")
+        _check_time(self.expires, "expires")
+        if self.issued_before is not None:
+            _check_time(self.issued_before, "issued_before")
+        if self.kind == "issuer":
+            if self.issued_before is None:
+                raise RevocationError(
+                    'an issuer alone needs "issued_before"; to stop trusting it altogether, remove it from the configuration'
+                )
+            if self.issuer is not None:
+                raise RevocationError("an entry on an issuer cannot be narrowed to an issuer")
+        elif self.issued_before is not None and self.kind != "sub":
+            # whoever has the key can date a token as he likes, and a jti is one token
+            raise RevocationError(f'"issued_before" has no meaning for a {self.kind}')
+
+
+def _check_text(text: str, name: str) -> None:
+    if not 0 < len(text) <= MAX_TEXT:
+        raise RevocationError(f'"{name}" is text of 1 to {MAX_TEXT} characters')
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise RevocationError(f'"{name}" is no text: it holds half a character') from None
+    elif text.startswith("eyJ") and text.count(".") == 2:
+        raise RevocationError(f'"{name}" looks like a whole token, which is not kept; give the {name} it holds')
+
+
+def _check_time(time: float, name: str) -> None:
+    if not 0 < time <= LATEST:
+        raise RevocationError(f'"{name}" is a time in seconds since 1970, before the year 10000')
+
+
+# The tables, in this order: jti, kid, sub; each once by name and once by issuer and name as a pair (joining the two would make two
+# entries one, THREATS B17); and issuer. Those of jti and kid say when an entry ends, the others have Marks.
+Tables = tuple[dict[Any, Any], ...]
+_PLACES: dict[Kind, int] = {"jti": 0, "kid": 2, "sub": 4, "issuer": 6}
+_MARKED = 4  # the first table of Marks
+
+
+class RevocationList:
+    """
+    The entries in force, for one writer and any number of readers.
+
+    Every change builds new tables and puts them in place with one assignment, so a reader sees all of a change or nothing of it.
+    """
+
+    __slots__ = ("_count", "_first_end", "_tables", "max_entries")
+
+    def __init__(self, *, max_entries: int = MAX_ENTRIES) -> None:
+        """
+        Args:
+            max_entries: A full list refuses the next entry; it forgets none.
+        """
+        self.max_entries = max_entries
+        self._tables = _no_tables()
+        self._count = 0
+        self._first_end = inf  # no entry ends earlier
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Revocation]:
+        """All entries, those past their end that were not pruned yet included."""
+        tables = self._tables
+        for kind, first in _PLACES.items():
+            for place in (first, first + 1)[: len(tables) - first]:
+                for key, held in tables[place].items():
+                    issuer, value = key if place > first else (None, key)
+                    for before, expires in held if place >= _MARKED else ((inf, held),):
+                        yield Revocation(kind, value, expires, issuer, None if before == inf else before)
+
+    def revokes(self, issuer: str, kid: str, claims: Mapping[str, Any], now: float) -> bool:
+        """
+        True when a token is revoked at a time. Some dictionary lookups, whatever the length of the list.
+
+        Args:
+            issuer: Its exact `iss`; "" when it has none.
+            kid: The id of the key that signed it; "" when the key has none.
+            claims: Whose types were checked: `jti` and `sub` are text and `iat` is a number, where they are there.
+            now: Seconds since the epoch.
+        """
+        if not self._count:
+            return False
+        jtis, own_jtis, kids, own_kids, subs, own_subs, issuers = self._tables
+        if jtis or own_jtis:
+            jti = claims.get("jti")
+            if jti is not None and (jtis.get(jti, 0.0) > now or own_jtis.get((issuer, jti), 0.0) > now):
+                return True
+        if (kids or own_kids) and (kids.get(kid, 0.0) > now or own_kids.get((issuer, kid), 0.0) > now):
+            return True
+        if subs or own_subs or issuers:
+            sub = claims.get("sub")
+            for marks in (subs.get(sub), own_subs.get((issuer, sub)), issuers.get(issuer)):
+                if marks is not None:
+                    issued = claims.get("iat")
+                    for before, expires in marks:
+                        if expires > now and (issued is None or issued < before):
+                            return True
+        return False
+
+    def covers(self, entry: Revocation) -> bool:
+        """True when the list already revokes, for at least as long, all that an entry would."""
+        place, key = _place(entry)
+        held = self._tables[place].get(key)
+        return held is not None and (_says(held, *_mark(entry)) if place >= _MARKED else held >= entry.expires)
+
+    def require_room(self, more: int, now: float) -> None:
+        """
+        Raises:
+            RevocationError: So many further entries would not fit.
+        """
+        if self._count + more > self.max_entries:
+            self.prune(now)
+        if self._count + more > self.max_entries:
+            raise self._full()
+
+    def add(self, entries: Iterable[Revocation], now: float) -> int:
+        """
+        Put further entries in force, all of them or none. Those past their end are passed over.
+
+        Returns:
+            How many changed anything.
+
+        Raises:
+            RevocationError: The list would be longer than max_entries.
+        """
+        self.prune(now)
+        return self._take(entries, now, self._tables, self._count, self._first_end)
+
+    def replace(self, entries: Iterable[Revocation], now: float) -> int:
+        """
+        Put these entries in force in place of all others. As `add`.
+
+        Raises:
+            RevocationError: More entries than max_entries; those in force stay.
+        """
+        return self._take(entries, now, _no_tables(), 0, inf)
+
+    def prune(self, now: float) -> int:
+        """Drop the entries past their end; returns how many. Costs one comparison while there are none."""
+        if now < self._first_end:
+            return 0
+        tables: list[dict[Any, Any]] = []
+        count, first_end = 0, inf
+        for place, table in enumerate(self._tables):
+            if place < _MARKED:
+                kept = {key: end for key, end in table.items() if end > now}
+                count += len(kept)
+                first_end = min(first_end, min(kept.values(), default=inf))
+            else:
+                kept = {}
+                for key, held in table.items():
+                    if marks := tuple(mark for mark in held if mark[1] > now):
+                        kept[key] = marks
+                        count += len(marks)
+                        first_end = min(first_end, *(end for _, end in marks))
+            tables.append(kept)
+        dropped = self._count - count
+        self._publish(tuple(tables), count, first_end)
+        return dropped
+
+    def _take(self, entries: Iterable[Revocation], now: float, base: Tables, count: int, first_end: float) -> int:
+        tables = list(base)
+        changed = 0
+        for entry in entries:
+            if entry.expires <= now:
+                continue
+            place, key = _place(entry)
+            if tables[place] is base[place]:
+                tables[place] = dict(base[place])  # what a reader may be looking at is never touched
+            held = tables[place].get(key)
+            if place >= _MARKED:
+                mark = _mark(entry)
+                if held is not None and _says(held, *mark):
+                    continue
+                kept = tuple(old for old in held or () if not _says((mark,), *old))
+                tables[place][key] = (*kept, mark)
+                count += len(kept) + 1 - len(held or ())
+            else:
+                if held is not None and held >= entry.expires:
+                    continue
+                tables[place][key] = entry.expires
+                count += held is None
+            if count > self.max_entries:
+                raise self._full()
+            first_end = min(first_end, entry.expires)
+            changed += 1
+        self._publish(tuple(tables), count, first_end)
+        return changed
+
+    def _full(self) -> RevocationError:
+        return RevocationError(f"the list has room for {self.max_entries} entries, and none is dropped for a new one")
+
+    def _publish(self, tables: Tables, count: int, first_end: float) -> None:
+        self._tables = tables
+        self._count = count
+        self._first_end = first_end
+
+
+def _no_tables() -> Tables:
+    return tuple({} for _ in range(7))
+
+
+def _place(entry: Revocation) -> tuple[int, str | tuple[str, str]]:
+    """The table of an entry and its key there."""
+    place = _PLACES[entry.kind]
+    return (place, entry.value) if entry.issuer is None else (place + 1, (entry.issuer, entry.value))
+
+
+def _mark(entry: Revocation) -> tuple[float, float]:
+    return (inf if entry.issued_before is None else entry.issued_before), entry.expires
+
+
+def _says(marks: Marks, before: float, expires: float) -> bool:
+    """True when one of the marks revokes at least what (before, expires) would."""
+    return any(mark[0] >= before and mark[1] >= expires for mark in marks)

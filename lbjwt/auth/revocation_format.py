@@ -1,0 +1,174 @@
+"""
+Revocations as text: one JSON object each, in a file one to a line.
+
+    {"jti": "4f1c…", "issuer": "https://issuer.example", "expires": "2026-12-01T00:00:00Z"}
+    {"sub": "user-7", "issued_before": 1796083200, "expires": 1798675200}
+
+Text in, `Revocation` or `RevocationError` out. Strict: exactly one of `jti`, `sub` and `kid`, or `issuer` alone; no other member; what
+is not understood is refused, because an entry that was misread revokes nothing. Times are seconds since 1970 or RFC 3339 with a zone.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from typing import Any, Final
+
+import orjson
+
+from lbjwt._compact import parse_object
+from lbjwt.auth.revocation import Kind, Revocation, RevocationError
+
+__all__ = [
+    "DEFAULT_LIFETIME",
+    "MAX_LINE",
+    "line_of",
+    "parse_time",
+    "read_entry",
+    "read_lines",
+    "read_posted",
+    "text_of_time",
+]
+
+DEFAULT_LIFETIME: Final = 30 * 86_400.0
+"""Seconds an entry made by hand stays in force when nothing else is said: longer than access tokens live, and no list grows for ever."""
+
+MAX_LINE: Final = 16_384
+"""Bytes of one entry: two texts of 1,024 characters, each escaped."""
+
+_NAMES: Final[tuple[Kind, ...]] = ("jti", "sub", "kid")
+_TEXTS: Final = (*_NAMES, "issuer")
+_MEMBERS: Final = (*_TEXTS, "issued_before", "expires")
+_RFC3339: Final = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d{1,9})?(?:[Zz]|([+-]\d\d:\d\d))", re.ASCII)
+
+
+def parse_time(value: object, name: str) -> float:
+    """
+    Seconds since the epoch, from a number of them or an RFC 3339 text with its zone.
+
+    Raises:
+        RevocationError: Another type or spelling. The range is asked for by `Revocation`.
+
+    Source: RFC 3339 section 5.6. A leap second is no time here: no token is dated by one.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    match = _RFC3339.fullmatch(value) if isinstance(value, str) else None
+    if match is not None:
+        day, clock, fraction, zone = match.groups()
+        try:
+            return datetime.fromisoformat(f"{day}T{clock}{zone or '+00:00'}").timestamp() + float(fraction or 0)
+        except ValueError:  # the 30th of February
+            pass
+    raise RevocationError(f'"{name}" is a number of seconds since 1970, or text such as "2026-12-01T00:00:00Z"')
+
+
+def text_of_time(seconds: float) -> str:
+    """RFC 3339 in UTC, whole seconds; for people."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def read_entry(members: Mapping[str, Any], *, default_expires: float | None = None) -> Revocation:
+    """
+    One entry from the members of its JSON object.
+
+    Args:
+        default_expires: For an entry without `expires`, in seconds since the epoch; None when it must say so itself.
+
+    Raises:
+        RevocationError: A member that is unknown, missing, of another type, or out of place with the others.
+    """
+    for name, value in members.items():
+        if name not in _MEMBERS:
+            near = get_close_matches(name, _MEMBERS, 1)
+            hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(_MEMBERS)}"
+            raise RevocationError(f"{_quoted(name)} is no member of a revocation; {hint}")
+        if name in _TEXTS and not isinstance(value, str):
+            raise RevocationError(f'"{name}" is text')
+    named = [name for name in _NAMES if name in members]
+    if len(named) > 1:
+        raise RevocationError(f"{' and '.join(named)} together are two entries; write each for itself")
+    issuer = members.get("issuer")
+    if not named and issuer is None:
+        raise RevocationError("needs a jti, a sub, a kid or an issuer")
+    if "expires" not in members and default_expires is None:
+        raise RevocationError('needs "expires": an entry without an end would stay for ever')
+    expires = parse_time(members["expires"], "expires") if "expires" in members else default_expires
+    assert expires is not None
+    before = parse_time(members["issued_before"], "issued_before") if "issued_before" in members else None
+    if named:
+        return Revocation(named[0], members[named[0]], expires, issuer, before)
+    return Revocation("issuer", str(issuer), expires, None, before)
+
+
+def line_of(entry: Revocation) -> bytes:
+    """The entry as a line of a file, which `read_lines` reads back as the same entry."""
+    members: dict[str, Any] = {entry.kind: entry.value}
+    if entry.issuer is not None:
+        members["issuer"] = entry.issuer
+    if entry.issued_before is not None:
+        members["issued_before"] = _number(entry.issued_before)
+    members["expires"] = _number(entry.expires)
+    return orjson.dumps(members, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def read_lines(text: bytes, *, first: int = 1) -> Iterator[Revocation]:
+    """
+    The entries of a file, read as they are asked for. Empty lines and lines that begin with # say nothing.
+
+    Args:
+        first: The number of the first line, for messages.
+
+    Raises:
+        RevocationError: With the number of the line, at the first one that is no entry.
+    """
+    for number, line in enumerate(text.split(b"\n"), first):
+        stripped = line.strip()
+        if not stripped or stripped.startswith(b"#"):
+            continue
+        try:
+            if len(stripped) > MAX_LINE:
+                raise RevocationError(f"is longer than {MAX_LINE} bytes")
+            members = parse_object(stripped)
+            if members is None:
+                raise RevocationError("is no JSON object, or names a member twice")
+            entry = read_entry(members)
+        except RevocationError as error:
+            raise RevocationError(f"line {number}: {error}") from None
+        yield entry
+
+
+def read_posted(body: bytes, *, default_expires: float) -> list[Revocation]:
+    """
+    The entries of a request: one JSON object, or an array of them.
+
+    Raises:
+        RevocationError: With the number of the entry, when one of an array is wrong.
+    """
+    text = body.strip()
+    if not text.startswith(b"["):
+        members = parse_object(text)
+        if members is None:
+            raise RevocationError("the body is no JSON object, and no array of them")
+        return [read_entry(members, default_expires=default_expires)]
+    # as the only member of an object, so that an array is read by the same strict reader
+    parsed = parse_object(b'{"entries":' + text + b"}")
+    if parsed is None or len(parsed) != 1:
+        raise RevocationError("the body is no JSON array of objects")
+    entries = []
+    for number, members in enumerate(parsed["entries"], 1):
+        try:
+            if not isinstance(members, dict):
+                raise RevocationError("is no object")
+            entries.append(read_entry(members, default_expires=default_expires))
+        except RevocationError as error:
+            raise RevocationError(f"entry {number}: {error}") from None
+    return entries
+
+
+def _number(seconds: float) -> int | float:
+    return int(seconds) if seconds == int(seconds) else seconds
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"' if len(name) <= 32 and name.isprintable() else "a name"

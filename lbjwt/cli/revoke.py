@@ -1,0 +1,177 @@
+"""
+``lbjwt revoke``: refuse tokens before their time, by way of a running balancer or of the file it watches.
+
+The options become one entry; what an entry may be is decided where entries are read. A token is read from standard input only: it is good until
+it is revoked, and a command line can be read by every user of the machine.
+"""
+
+import http.client
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import click
+
+from lbjwt.auth.revocation import LATEST, Revocation, RevocationError
+from lbjwt.auth.revocation_format import DEFAULT_LIFETIME, line_of, parse_time, read_entry, text_of_time
+from lbjwt.cli.compact import NotCompact, decode, pasted
+from lbjwt.units import UnitError, parse_duration
+
+__all__ = ["revoke"]
+
+SKEW: Final = 300.0
+"""Seconds after its exp that a token may still be accepted: the most that a clock_skew can be."""
+
+TIMEOUT: Final = 10.0
+"""Seconds for connecting to the admin door, and for its answer."""
+
+_LONGEST: Final = 1 << 20  # bytes read from standard input, and of an answer
+
+
+@click.command()
+@click.option("--jti", metavar="TEXT", help="The one token of this id.")
+@click.option("--sub", metavar="TEXT", help="All tokens of this subject.")
+@click.option("--kid", metavar="TEXT", help="All tokens signed by the key of this id.")
+@click.option(
+    "--issuer", metavar="TEXT", help="Only tokens of this issuer; alone, with --issued-before: all its tokens."
+)
+@click.option(
+    "--issued-before", metavar="TIME", help="Only tokens issued before: now, 2026-12-01T00:00:00Z, or seconds."
+)
+@click.option("--for", "lifetime", metavar="DURATION", help="How long the entry stays in force.  [default: 30d]")
+@click.option("--until", metavar="TIME", help="Until when, in place of --for.")
+@click.option(
+    "--token", "given", metavar="-", help="Read a token from standard input and revoke its jti until it ends."
+)
+@click.option("--admin", metavar="URL", help="Tell a running balancer: its admin door, such as http://127.0.0.1:9900.")
+@click.option("--file", type=click.Path(path_type=Path), metavar="FILE", help="Add to the file that balancers watch.")
+def revoke(
+    given: str | None,
+    lifetime: str | None,
+    until: str | None,
+    admin: str | None,
+    file: Path | None,
+    **named: str | None,
+) -> None:
+    """Refuse tokens before their time, in all workers, within a second.
+
+    One of --jti, --sub, --kid, --token, or --issuer with --issued-before says which; --admin or --file says where.
+    Make the entry outlive the tokens; a balancer drops it by itself afterwards. Clocks differ: a token issued a moment ago by an issuer
+    whose clock is ahead is not issued before now.
+
+    \b
+        lbjwt revoke --sub user-7 --issued-before now --admin http://127.0.0.1:9900
+        lbjwt revoke --token - --file revocations.jsonl < token.txt
+
+    Exit code 0: the entry is in force, or about to be; 1: it is not; 2: a problem of usage.
+    """
+    members = {name: value for name, value in named.items() if value is not None}
+    if (admin is None) == (file is None):
+        raise click.UsageError("say where: --admin URL or --file FILE.")
+    if lifetime is not None and until is not None:
+        raise click.UsageError("--for and --until both say when the entry ends.")
+    if given is not None and (members or lifetime is not None or until is not None):
+        raise click.UsageError("with --token the token says everything; the other options cannot be given.")
+    if given is not None and given != "-":
+        raise click.UsageError("a token is read from standard input: --token -")
+    now = time.time()
+    try:
+        entry = _entry_of_token(now) if given is not None else _entry(members, lifetime, until, now)
+    except RevocationError as error:
+        raise click.UsageError(str(error)) from None
+    if entry.expires <= now:
+        click.echo(f"nothing to do: it would have ended at {text_of_time(entry.expires)}", err=True)
+        return
+    if file is not None:
+        from lbjwt.revocation.append import append_entries
+
+        try:
+            append_entries(file, [entry])
+        except RevocationError as error:
+            raise click.ClickException(str(error)) from None
+        click.echo(f"written, in force until {text_of_time(entry.expires)}", err=True)
+    elif admin is not None:
+        answer = _post(admin, entry)
+        new = "in force" if answer.get("revoked") else "was in force already"
+        click.echo(f"{new}, until {text_of_time(entry.expires)}; entries in force: {answer.get('in_force')}", err=True)
+
+
+def _entry(members: dict[str, Any], lifetime: str | None, until: str | None, now: float) -> Revocation:
+    if "issued_before" in members:
+        members["issued_before"] = _time(members["issued_before"], "issued_before", now)
+    expires = now + DEFAULT_LIFETIME
+    if until is not None:
+        expires = _time(until, "until", now)
+    elif lifetime is not None:
+        try:
+            expires = now + parse_duration(lifetime)
+        except UnitError as error:
+            raise click.BadParameter(str(error), param_hint="--for") from None
+    return read_entry({**members, "expires": float(int(expires))})
+
+
+def _time(text: str, name: str, now: float) -> float:
+    if text == "now":
+        return float(int(now) + 1)  # iat is often in whole seconds: a token of this very second is meant too
+    plain = text.replace(".", "", 1)
+    return parse_time(float(text) if plain.isascii() and plain.isdecimal() else text, name)
+
+
+def _entry_of_token(now: float) -> Revocation:
+    """
+    An entry on the jti of the token on standard input, narrowed to its issuer.
+
+    Nothing is verified: there may be no key at hand, and the worst that a forged token can do is to name the jti of another.
+    """
+    try:
+        _, claims = decode(pasted(sys.stdin.buffer.read(_LONGEST).decode("utf-8", "replace")))
+    except NotCompact as error:
+        raise click.ClickException(str(error)) from None
+    jti, issuer, exp = claims.get("jti"), claims.get("iss"), claims.get("exp")
+    if not isinstance(jti, str) or not jti:
+        raise click.ClickException(
+            "the token has no jti, so it cannot be told from others; revoke the tokens of its subject: --sub TEXT --issued-before now"
+        )
+    if exp is not None and (isinstance(exp, bool) or not isinstance(exp, int | float) or not 0 <= exp < LATEST - SKEW):
+        raise click.ClickException("the exp of the token is no time: no balancer accepts it")
+    click.echo("NOT VERIFIED: the token is taken at its word, anybody could have written it.", err=True)
+    expires = now + DEFAULT_LIFETIME if exp is None else exp + SKEW
+    return Revocation("jti", jti, float(int(expires)), issuer if isinstance(issuer, str) and issuer else None)
+
+
+def _post(admin: str, entry: Revocation) -> dict[str, Any]:
+    """Send the entry to an admin door and return its answer."""
+    parts = urlsplit(admin)
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == -1 or parts.path not in ("", "/"):
+        raise click.BadParameter("is a URL such as http://127.0.0.1:9900, without a path", param_hint="--admin")
+    # http.client asks no proxy of the environment: the door is on this machine or near it
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname, port, timeout=TIMEOUT)
+    try:
+        connection.request("POST", "/revocations", line_of(entry), {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        status, body = response.status, response.read(_LONGEST)
+    except (OSError, http.client.HTTPException) as error:
+        cause = getattr(error, "strerror", None) or type(error).__name__
+        raise click.ClickException(
+            f"{parts.hostname} did not answer ({cause}); whether the entry is in force is not known"
+        ) from None
+    finally:
+        connection.close()
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        answer = {"error": "it takes no revocations; does its configuration have them, and is this its admin door?"}
+    if status != 200:
+        sentence = "".join(c for c in str(answer.get("error")) if c.isprintable())  # it came from elsewhere
+        raise click.ClickException(f"refused with status {status}: {sentence}")
+    return answer

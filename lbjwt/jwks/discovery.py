@@ -1,0 +1,80 @@
+"""
+Where an issuer's keys are, from its metadata: OpenID Connect Discovery or RFC 8414, whichever it has.
+
+A document speaks for the issuer it names and no other: the `issuer` in it must be the configured one, character by character (THREATS B20). What
+it says about keys is judged by the rules of every URL that keys come from; nothing else of it is used.
+"""
+
+import ssl
+
+from lbjwt._compact import parse_object
+from lbjwt.jwks.errors import JWKSFetchError
+from lbjwt.jwks.fetch import MAX_BYTES, TIMEOUT, fetch
+from lbjwt.jwks.uri import discovery_uris, examine, is_secure_enough, place_of
+
+__all__ = ["discover", "jwks_uri_of"]
+
+
+async def discover(
+    issuer: str,
+    *,
+    timeout: float = TIMEOUT,
+    max_bytes: int = MAX_BYTES,
+    allow_http: bool = False,
+    ssl_context: ssl.SSLContext | None = None,
+) -> str:
+    """
+    Return the URL of the issuer's key set.
+
+    Args:
+        issuer: Exactly as it stands in tokens; ``https``, or ``http`` to a loopback address.
+        timeout: Seconds for each of the two documents that may be asked for.
+        max_bytes: Longest document accepted.
+        allow_http: Allow ``http`` to any address, for the metadata and for the keys.
+        ssl_context: As for `fetch`.
+
+    Raises:
+        JWKSFetchError: Neither place has a document that speaks for this issuer; the message tells what is wrong with each.
+
+    Source: OpenID Connect Discovery 1.0 section 4; RFC 8414 section 3.
+    """
+    wrong = []
+    for uri in discovery_uris(issuer):
+        try:
+            answer = await fetch(
+                uri,
+                timeout=timeout,
+                max_bytes=max_bytes,
+                allow_http=allow_http,
+                ssl_context=ssl_context,
+                accept="application/json",
+            )
+            return jwks_uri_of(answer.document or b"", issuer, place=place_of(uri), allow_http=allow_http)
+        except JWKSFetchError as error:
+            wrong.append(str(error))
+    raise JWKSFetchError("; ".join(wrong))
+
+
+def jwks_uri_of(document: bytes, issuer: str, *, place: str, allow_http: bool = False) -> str:
+    """
+    Read one metadata document.
+
+    Raises:
+        JWKSFetchError: Not JSON, of another issuer, or without a URL of keys that may be fetched from.
+
+    Source: OpenID Connect Discovery 1.0 section 4.3; RFC 8414 section 3.3; RFC 8725 section 3.8.
+    """
+    metadata = parse_object(document)
+    if metadata is None:
+        raise JWKSFetchError(f"{place} is no JSON object")
+    if metadata.get("issuer") != issuer:  # the other one is not repeated: it is anybody's text
+        raise JWKSFetchError(
+            f"{place} speaks for another issuer than the configured one, of which every character counts"
+        )
+    uri = metadata.get("jwks_uri")
+    if not isinstance(uri, str):
+        raise JWKSFetchError(f"{place} names no jwks_uri")
+    examine(uri, f"the jwks_uri in {place}")
+    if not is_secure_enough(uri, issuer, allow_http=allow_http):
+        raise JWKSFetchError(f"the jwks_uri in {place} is http although the issuer is https, which is not followed")
+    return uri

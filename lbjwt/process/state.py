@@ -1,0 +1,118 @@
+"""
+The state directory: where the keeper writes what has to outlive a process. Only the supervisor makes, locks and removes it.
+
+What lies here is believed at the next start: keys, and which tokens are revoked. So a directory that anybody else can write, or that is not
+ours, is refused, and two services never share one. Without a configured place it is a private temporary directory that ends with the service.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from lbjwt.errors import LbjwtError, cause_of
+
+__all__ = ["KEYS", "StateDirectory", "StateDirectoryError"]
+
+KEYS: Final = "keys"
+"""The subdirectory with one document for each remote key source."""
+
+
+class StateDirectoryError(LbjwtError):
+    """A state directory that cannot be used; the message names the directory, the cause and what mends it."""
+
+
+class StateDirectory:
+    """
+    A context manager around the directory; its value is the path.
+
+    Args:
+        configured: The place, made with mode 0700 when it is missing; None: a temporary directory, removed at the end.
+    """
+
+    def __init__(self, configured: Path | None) -> None:
+        self._configured = configured
+        self._owner = os.getpid()  # children inherit the object and must not clean up
+        self._temporary: Path | None = None
+        self._lock = -1
+
+    def __enter__(self) -> Path:
+        """
+        Make the directory ready.
+
+        Raises:
+            StateDirectoryError: It cannot be made or written, somebody else can write it, or another service uses it.
+        """
+        path = self._configured
+        try:
+            if path is None:
+                path = self._temporary = Path(tempfile.mkdtemp(prefix="lbjwt-"))  # mode 0700
+            for directory in (path, path / KEYS):
+                with contextlib.suppress(FileExistsError):
+                    directory.mkdir(mode=0o700)
+                _refuse_others(directory)
+            self._lock = _lock(path)
+        except OSError as error:
+            self._close()
+            raise StateDirectoryError(f"state_directory: {path} cannot be used: {cause_of(error)}") from None
+        except StateDirectoryError:
+            self._close()
+            raise
+        return path
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if os.getpid() == self._owner:
+            self._close()
+
+    def leave(self) -> None:
+        """In a child: give up the lock's descriptor, or the lock would outlive a supervisor that was killed. The lock stays with the supervisor."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _close(self) -> None:
+        self.leave()
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._temporary = None
+
+
+def _refuse_others(path: Path) -> None:
+    """Raise unless this is a directory of ours that nobody else can write, and nobody else chose it by a link."""
+    us = os.geteuid()
+    if path.lstat().st_uid not in (us, 0):
+        raise StateDirectoryError(f"state_directory: {path} belongs to another user")
+    status = path.stat()
+    if not stat.S_ISDIR(status.st_mode):
+        raise StateDirectoryError(f"state_directory: {path} is not a directory")
+    if status.st_uid != us:
+        raise StateDirectoryError(
+            f"state_directory: {path} belongs to another user; chown it to the user lbjwt runs as"
+        )
+    if status.st_mode & 0o022:
+        raise StateDirectoryError(
+            f"state_directory: {path} can be written by its group or by others, who could put keys of theirs there; chmod go-w it"
+        )
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        raise StateDirectoryError(f"state_directory: {path} cannot be read and written by its owner; chmod u+rwx it")
+
+
+def _lock(path: Path) -> int:
+    """A descriptor that holds the lock of the directory; the kernel lets it go with the last process that has it."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise StateDirectoryError(f"state_directory: {path} is in use by another lbjwt") from None
+    except OSError:
+        os.close(fd)
+        raise
+    return fd

@@ -1,0 +1,38 @@
+cimport cython
+
+from lbjwt._fastverify cimport DenyReason, Gate, Grant
+from lbjwt.http1._buffer cimport Buffer, Slice
+from lbjwt.http1._request cimport RequestHead
+from lbjwt.observe._offenders cimport Offenders
+from lbjwt.proxy._answer cimport Answer
+from lbjwt.proxy._route cimport Demand, Route
+from lbjwt.routing._router cimport Router
+
+
+@cython.final
+cdef class Admission:
+    """What was decided of one request head. One object serves all requests of a worker: it holds until the next head is judged."""
+    cdef Gate gate
+    cdef Router router                           # None: there is one route, and it is for every request
+    cdef tuple routes                            # of Route, by index
+    cdef tuple documents                         # of Answer: what is served without a token (RFC 9728), by index
+    cdef Offenders offenders                     # None: nobody counts failures
+    cdef Buffer path                             # of the canonical target
+
+    cdef Route route                             # None: no route is for the request
+    cdef Answer document                         # not None: this is the answer
+    cdef int status                              # 0, or why there is no route: 400, 404
+    cdef Grant grant                             # of the first demand; None without one
+    cdef list others                             # further grants; None: none
+    cdef bytes identity                          # header lines for the endpoint
+    cdef DenyReason reason                       # NONE: let through
+    cdef DenyReason reported                     # what would have refused it, were it not only reported
+    cdef Py_ssize_t issuer                       # the index of the issuer it is about; -1: none that is known
+    cdef Py_ssize_t waits_for                    # issuer whose keys might hold the answer in a moment; -1: decided
+
+    # hint: the Grant that its connection used last. now: seconds since the epoch.
+    cdef void judge(self, RequestHead head, Grant hint, Slice peer, double now)
+    cdef void _find_route(self, RequestHead head)
+    cdef DenyReason _meet(self, Demand demand, RequestHead head, Grant hint, Slice peer, double now)
+    cdef Grant _admit(self, const char *token, Py_ssize_t size, Grant hint, Slice peer, double now, DenyReason *reason)
+    cdef void _forget(self) noexcept

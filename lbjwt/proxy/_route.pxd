@@ -1,0 +1,42 @@
+cimport cython
+from libc.stdint cimport uint8_t, uint16_t
+
+from lbjwt._fastverify cimport DenyReason, Grant
+from lbjwt.auth._places cimport TokenPlaces
+from lbjwt.auth._route_rules cimport RouteRules
+from lbjwt.http1._request cimport RequestHead
+from lbjwt.proxy._answer cimport Answer
+
+
+@cython.final
+cdef class Demand:
+    """One token that a route asks for: where it may stand, and what is asked of it."""
+    cdef readonly tuple places                   # of TokenPlaces: issuers that are looked for in different places have one each
+    cdef readonly tuple issuers                  # beside each of them the issuer indexes it is for; None: every one
+    cdef TokenPlaces _only                       # the one there is, or None
+    cdef RouteRules _rules                       # None: nothing beyond what the issuer asks
+    cdef uint16_t _number                        # of the rules, under which a Grant remembers their verdict
+
+    # found: bit n is set when places n hold the token. A token in two places must be the same one.
+    cdef DenyReason find(self, RequestHead head, const char **token, Py_ssize_t *size, unsigned *found)
+    # True when a token of this issuer may stand where it was found
+    cdef bint may_stand(self, Grant grant, unsigned found)
+    cdef uint8_t verdict(self, Grant grant)
+    cdef int strip(self, RequestHead head) except -1
+
+
+@cython.final
+cdef class Route:
+    """What requests of one kind meet."""
+    cdef readonly str name                       # "" for the one route of a configuration without routes
+    cdef readonly bytes label                    # the same, for the access log
+    cdef readonly tuple demands                  # of Demand; empty: the route is public
+    cdef readonly bint allow_missing
+    cdef readonly bint report_only
+    cdef readonly bint end_streams
+    cdef readonly double stream_grace            # seconds
+    cdef tuple _plain                            # Answer by DenyReason
+    cdef tuple _grpc                             # the same for gRPC callers
+    cdef tuple _redirects                        # by DenyReason: the template of where a browser is sent, or None
+
+    cdef Answer refusal(self, DenyReason reason, RequestHead head, bint https)

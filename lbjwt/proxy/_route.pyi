@@ -1,0 +1,62 @@
+"""What requests of one kind meet. What per-request code uses stands in `_route.pxd`."""
+
+from collections.abc import Iterable, Sequence
+from typing import final
+
+from lbjwt.auth._places import TokenPlaces
+from lbjwt.auth._route_rules import RouteRules
+from lbjwt.proxy.answers import RouteAnswers
+
+@final
+class Demand:
+    """One token that a route asks for.
+
+    Args:
+        places: Where it may stand; issuers that are looked for in different places have a `TokenPlaces` each.
+        issuers: Beside each of them the issuer indexes whose tokens may stand there; None for all.
+        rules: What the route asks of it beyond what its issuer does; None for nothing.
+        number: Of the rules, 1 to 65535 and no other demand's; 0 without rules.
+    """
+
+    places: tuple[TokenPlaces, ...]
+    issuers: tuple[frozenset[int] | None, ...]
+    def __init__(
+        self,
+        places: Sequence[TokenPlaces],
+        issuers: Sequence[frozenset[int] | None],
+        rules: RouteRules | None = None,
+        number: int = 0,
+    ) -> None: ...
+
+@final
+class Route:
+    """What requests of one kind meet.
+
+    Args:
+        demands: The tokens it asks for, all of them; none make it public.
+        answers: What refused clients get.
+        name: In log and metrics.
+        allow_missing: Without a token a request passes; a bad one never does.
+        report_only: Everything passes, and what would have been refused is counted and logged.
+        end_streams: A response or tunnel under way ends with its token.
+        stream_grace: Seconds it may go on after that.
+    """
+
+    name: str
+    label: bytes
+    demands: tuple[Demand, ...]
+    allow_missing: bool
+    report_only: bool
+    end_streams: bool
+    stream_grace: float
+    def __init__(
+        self,
+        demands: Iterable[Demand],
+        answers: RouteAnswers,
+        *,
+        name: str = "",
+        allow_missing: bool = False,
+        report_only: bool = False,
+        end_streams: bool = True,
+        stream_grace: float = 0.0,
+    ) -> None: ...

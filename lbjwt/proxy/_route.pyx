@@ -1,0 +1,114 @@
+"""
+What requests of one kind meet: where their tokens stand, what is asked of them, and how a refusal is said.
+
+Knows the parts that decide and remembers their verdict with the Grant. Which request belongs to which route is the router's question.
+"""
+
+from libc.string cimport memcmp
+
+from lbjwt._fastverify cimport INTERNAL, JUDGED, MEMOS, MISSING, MULTIPLE_TOKENS, NONE, REPORTED
+from lbjwt.auth._callers cimport is_browser, is_grpc
+
+from lbjwt.proxy.answers import redirect_answer
+
+cdef object _redirect_answer = redirect_answer
+
+cdef enum:
+    MAX_PLACES = 32              # groups of places: one bit each
+
+
+cdef class Demand:
+
+    def __init__(self, places, issuers, RouteRules rules=None, int number=0):
+        self.places = tuple(places)
+        self.issuers = tuple(issuers)
+        if not 0 < len(self.places) <= MAX_PLACES or len(self.places) != len(self.issuers):
+            raise ValueError("a demand has 1 to 32 groups of places, each with its issuers")
+        if (rules is not None) is not (0 < number < 65536):
+            raise ValueError("rules have a number from 1 on")
+        self._only = self.places[0] if len(self.places) == 1 else None
+        self._rules = rules
+        self._number = <uint16_t>number
+
+    cdef DenyReason find(self, RequestHead head, const char **token, Py_ssize_t *size, unsigned *found):
+        cdef TokenPlaces places
+        cdef DenyReason reason
+        cdef const char *at
+        cdef Py_ssize_t length
+        cdef Py_ssize_t index
+        found[0] = 1
+        if self._only is not None:
+            return self._only.find(head, token, size)
+        found[0] = 0
+        for index in range(len(self.places)):
+            places = <TokenPlaces>self.places[index]
+            reason = places.find(head, &at, &length)
+            if reason == MISSING:
+                continue
+            if reason != NONE:
+                return reason
+            if found[0] and (length != size[0] or memcmp(at, token[0], length) != 0):
+                return MULTIPLE_TOKENS
+            token[0] = at
+            size[0] = length
+            found[0] |= 1 << index
+        return NONE if found[0] else MISSING
+
+    cdef bint may_stand(self, Grant grant, unsigned found):
+        cdef Py_ssize_t index
+        if self._only is not None:
+            return True
+        for index in range(len(self.places)):
+            if found >> index & 1 and (self.issuers[index] is None or grant.issuer_index in self.issuers[index]):
+                return True
+        return False
+
+    cdef uint8_t verdict(self, Grant grant):
+        cdef Py_ssize_t place
+        cdef DenyReason reported = NONE
+        cdef int reason
+        if self._rules is None:
+            return JUDGED
+        place = self._number % MEMOS
+        if grant.memo_rules[place] == self._number:
+            return grant.memo_verdict[place]
+        try:
+            reason = self._rules.judge(dict(grant.claims), <int>grant.issuer_index, &reported)
+        except BaseException:                    # a fault of ours passes nobody, and is not remembered
+            return JUDGED | INTERNAL
+        grant.memo_rules[place] = self._number
+        grant.memo_verdict[place] = <uint8_t>(JUDGED | reason if reason != NONE else JUDGED | REPORTED | reported if reported != NONE else JUDGED)
+        return grant.memo_verdict[place]
+
+    cdef int strip(self, RequestHead head) except -1:
+        cdef TokenPlaces places
+        if self._only is not None:
+            return self._only.strip(head)
+        for places in self.places:
+            places.strip(head)
+        return 0
+
+
+cdef class Route:
+
+    def __init__(self, demands, answers, *, str name="", bint allow_missing=False, bint report_only=False, bint end_streams=True,
+                 double stream_grace=0.0):
+        self.name = name
+        self.label = name.encode()
+        self.demands = tuple(demands)
+        self.allow_missing = allow_missing
+        self.report_only = report_only
+        self.end_streams = end_streams
+        self.stream_grace = stream_grace
+        self._plain = answers.plain
+        self._grpc = answers.grpc
+        self._redirects = answers.redirects
+
+    cdef Answer refusal(self, DenyReason reason, RequestHead head, bint https):
+        if is_grpc(head):
+            return <Answer>self._grpc[<int>reason]
+        template = self._redirects[<int>reason]
+        if template is not None and is_browser(head):
+            return <Answer?>_redirect_answer(
+                template, b"https" if https else b"http", head.host.at[:head.host.size], head.target.at[:head.target.size])
+        return <Answer>self._plain[<int>reason]

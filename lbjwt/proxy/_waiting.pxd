@@ -1,0 +1,18 @@
+cimport cython
+
+from lbjwt.observe._board cimport Board
+from lbjwt.proxy._exchange cimport Downstream
+
+
+@cython.final
+cdef class Waiting:
+    """Clients whose request waits for the keys of an issuer, because it names a key that is not there yet."""
+    cdef readonly Py_ssize_t most                # for one issuer at once
+    cdef readonly double patience                # seconds a request waits at most
+    cdef Board _board
+    cdef object _ask                             # (issuer index) -> True when its keys are being fetched now
+    cdef list _parked                            # of sets, by issuer
+
+    # False: there is nothing to wait for, or no room.
+    cdef bint enter(self, Downstream client, Py_ssize_t issuer)
+    cdef void leave(self, Downstream client, Py_ssize_t issuer)

@@ -1,0 +1,35 @@
+"""
+Requests that wait a moment for keys. A token with an unknown key id may be the first one of a new key: the keys are fetched once for all who
+wait, and then each is judged once more. Who may start a fetch, and how often, is not decided here; bounded in number and time, so that
+tokens with made-up ids hold no more than `most` requests for `patience` seconds.
+"""
+
+
+cdef class Waiting:
+
+    def __init__(self, Board board not None, Py_ssize_t issuers, ask, *, Py_ssize_t most, double patience):
+        self.most = most
+        self.patience = patience
+        self._board = board
+        self._ask = ask
+        self._parked = [set() for _ in range(issuers)]
+
+    cdef bint enter(self, Downstream client, Py_ssize_t issuer):
+        cdef set parked = self._parked[issuer]
+        if len(parked) >= self.most or not self._ask(issuer):
+            return False
+        parked.add(client)
+        self._board.mine.waiting += 1
+        self._board.mine.waited += 1
+        return True
+
+    cdef void leave(self, Downstream client, Py_ssize_t issuer):
+        cdef set parked = self._parked[issuer]
+        if client in parked:
+            parked.discard(client)
+            self._board.mine.waiting -= 1
+
+    def settled(self, Py_ssize_t issuer):
+        cdef Downstream client
+        for client in list(self._parked[issuer]):
+            client.judge_again()

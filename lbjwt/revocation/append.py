@@ -1,0 +1,68 @@
+"""
+Adding to the operator's file from another process, while balancers read it and others add to it.
+
+One write(2) with O_APPEND, so entries of several writers stand behind each other whole. The file is never made: a balancer that watches it
+has one, and a new file under a mistyped name would be watched by nobody.
+"""
+
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from lbjwt.auth.revocation import Revocation, RevocationError
+from lbjwt.auth.revocation_format import line_of, read_lines
+from lbjwt.revocation.watched import MAX_FILE
+
+__all__ = ["append_entries"]
+
+ATTEMPTS: Final = 5
+"""Tries when the file is replaced under us: an editor saves once, a fifth replacement in a row is a program gone wild."""
+
+
+def append_entries(path: Path, entries: Iterable[Revocation]) -> None:
+    """
+    Add entries to a file and return when they are on disk, in the file that stands under its name.
+
+    Raises:
+        RevocationError: There is no such file, it cannot be written, or it has a line because of which balancers take nothing new from it.
+    """
+    lines = b"".join(map(line_of, entries))
+    try:
+        for _ in range(ATTEMPTS):
+            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK)
+            try:
+                _append(path, descriptor, lines)
+                # an editor that saved by rename meanwhile has left us with the file it replaced
+                if os.path.samestat(path.stat(), os.fstat(descriptor)):
+                    return
+            finally:
+                os.close(descriptor)
+    except FileNotFoundError:
+        raise RevocationError(
+            f"there is no file {path}; a balancer that watches it needs one, make it empty at first"
+        ) from None
+    except OSError as error:
+        raise RevocationError(f"{path} cannot be written: {error.strerror}") from None
+    raise RevocationError(f"{path} is replaced again and again; nothing is known to be revoked")
+
+
+def _append(path: Path, descriptor: int, lines: bytes) -> None:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE:
+        raise RevocationError(f"{path} is no file of at most {MAX_FILE} bytes")
+    with open(descriptor, "rb", closefd=False) as file:
+        text = file.read(MAX_FILE + 1)
+    try:
+        for _ in read_lines(text):
+            pass
+    except RevocationError as error:
+        raise RevocationError(
+            f"{path}: {error}; balancers take nothing new from the file until that is mended, and nothing was added"
+        ) from None
+    if text and not text.endswith(b"\n"):  # edited by hand; an empty line too many says nothing
+        lines = b"\n" + lines
+    if os.write(descriptor, lines) != len(lines):
+        raise RevocationError(f"{path}: the disk is full; mend the last line of the file")
+    os.fsync(descriptor)

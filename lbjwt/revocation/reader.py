@@ -1,0 +1,156 @@
+"""
+The revocations in force in one process: those of the log and those of the operator's file, looked at several times a second.
+
+Whatever goes wrong after the start, no entry is lost by it: what was read stays in force, and the log of the process says once what is
+the matter. Long reading is done in a thread, so that requests do not wait for it.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from lbjwt.auth.revocation import MAX_ENTRIES, RevocationError
+from lbjwt.revocation.tail import LogTail
+from lbjwt.revocation.watched import WatchedFile
+
+__all__ = ["RevocationReader"]
+
+CHECK: Final = 0.25
+"""Seconds between two looks at log and file, one stat(2) each: an entry is in force everywhere well within a second."""
+
+PRUNE: Final = 60.0
+"""Seconds between two removals of entries past their end. They revoke nothing in the meantime, they only take room."""
+
+INLINE: Final = 65_536
+"""Bytes that are read in the loop, some 500 entries or 2 ms; more goes to a thread."""
+
+log = logging.getLogger("lbjwt.revocation")
+
+
+class RevocationReader:
+    """
+    Follows a log, a file, or both.
+
+    Attributes:
+        made: What the log says, made at run time; empty without one.
+        filed: What the file says; empty without one.
+    """
+
+    def __init__(
+        self,
+        *,
+        log: Path | None = None,
+        file: Path | None = None,
+        on_change: Callable[[bool], None],
+        max_entries: int = MAX_ENTRIES,
+        check: float = CHECK,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """
+        Args:
+            log: The log of a `RevocationStore`; it may come into being later.
+            file: The operator's file.
+            on_change: Called in the loop's thread after each change, also the first: with True when tokens that were good may be revoked
+                now, with False when entries only left.
+            max_entries: Of log and file, each.
+            check: Seconds between two looks.
+            clock: Seconds since the epoch.
+        """
+        self._tail = LogTail(log or Path(), max_entries=max_entries)
+        self._watched = WatchedFile(file or Path(), max_entries=max_entries)
+        self._parts: list[LogTail | WatchedFile] = []
+        if log is not None:
+            self._parts.append(self._tail)
+        if file is not None:
+            self._parts.append(self._watched)
+        self.made = self._tail.entries
+        self.filed = self._watched.entries
+        self._on_change = on_change
+        self._check = check
+        self._clock = clock
+        self._complaints: dict[Path, str] = {}
+        self._poked = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self.made) + len(self.filed)
+
+    def revokes(self, issuer: str, kid: str, claims: Mapping[str, Any], now: float) -> bool:
+        """As `RevocationList.revokes`, for both lists."""
+        return self.made.revokes(issuer, kid, claims, now) or self.filed.revokes(issuer, kid, claims, now)
+
+    async def load(self) -> None:
+        """
+        Read for the first time, before the listeners open.
+
+        Raises:
+            RevocationError: The file cannot be read or has a line that is no entry, or the log is none: a mistake to mend now.
+        """
+        for part in self._parts:
+            await asyncio.to_thread(part.load if isinstance(part, WatchedFile) else part.look, self._clock())
+            self._complain(part, "")
+        self._on_change(True)
+
+    def start(self) -> None:
+        """Keep up from now on."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="revocations")
+
+    async def stop(self) -> None:
+        """Stop looking; the entries stay in force."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    def poke(self) -> None:
+        """Look now: somebody said that there is something new."""
+        self._poked.set()
+
+    async def _run(self) -> None:
+        prune_at = time.monotonic() + PRUNE
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._poked.wait(), self._check)
+            self._poked.clear()
+            for part in self._parts:
+                try:
+                    await self._look(part)
+                except RevocationError as error:
+                    self._complain(part, str(error))
+                except Exception as error:  # what nobody foresaw must not end the task that keeps up
+                    self._complain(part, f"{part.path} cannot be read ({type(error).__name__})")
+            if time.monotonic() >= prune_at:
+                prune_at = time.monotonic() + PRUNE
+                if await asyncio.to_thread(self._prune):
+                    self._on_change(False)
+
+    async def _look(self, part: LogTail | WatchedFile) -> None:
+        size = part.waiting()
+        if size > INLINE:
+            changed = await asyncio.to_thread(part.look, self._clock())
+        else:
+            changed = size > 0 and part.look(self._clock())
+        if changed or not size:  # not a look that waits for another one
+            self._complain(part, "")
+        if changed:
+            self._on_change(True)
+
+    def _prune(self) -> int:
+        return sum([part.entries.prune(self._clock()) for part in self._parts])
+
+    def _complain(self, part: LogTail | WatchedFile, sentence: str) -> None:
+        """Say what is wrong once, not once a look; "" when all is well again."""
+        sentence = sentence or (part.complaint if isinstance(part, LogTail) else "")
+        if sentence == self._complaints.get(part.path, ""):
+            return
+        self._complaints[part.path] = sentence
+        if sentence:
+            log.error("revocations: %s; what is in force stays in force", sentence)
+        else:
+            log.info("revocations: %s can be used again", part.path)

@@ -1,0 +1,203 @@
+"""
+The log of revocations made at run time: appended to by one process, read by the workers (`tail`), and there again after a restart.
+
+A file of lines. The first names the log, so that a reader knows when it has another one before it (a log is compacted by putting a new file in
+its place); each further one is an entry. An entry is on disk before it is answered for. What a crash leaves of a last line is no entry, and
+is cut off before the next one is written; any other line that cannot be read is an error, for it may have been somebody's revocation.
+"""
+
+import contextlib
+import errno
+import logging
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from lbjwt.auth.revocation import MAX_ENTRIES, Revocation, RevocationError, RevocationList
+from lbjwt.auth.revocation_format import line_of, read_lines
+
+__all__ = ["HEADER_BYTES", "LOG_NAME", "RevocationStore", "is_header", "open_log"]
+
+LOG_NAME: Final = "revocations.jsonl"
+
+SLACK: Final = 1000
+"""Lines beyond twice the entries in force that a log may have before it is compacted; a short log is not worth the work."""
+
+HEADER_BYTES: Final = 54
+_HEADER: Final = re.compile(rb'\{"format":1,"log":"[0-9a-f]{32}"\}\n')
+
+log = logging.getLogger("lbjwt.revocation")
+
+
+def is_header(line: bytes) -> bool:
+    """True for a first line of a log."""
+    return _HEADER.fullmatch(line) is not None
+
+
+def open_log(path: Path, flags: int) -> int:
+    """
+    Open a log that only its owner can change, and return the descriptor.
+
+    Raises:
+        FileNotFoundError: There is none.
+        OSError: It cannot be opened, or is a symbolic link.
+        RevocationError: Somebody else may write it, or it is no file.
+    """
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o022:
+        os.close(descriptor)
+        raise RevocationError(f"{path} is no file that its owner alone can write, and is not used")
+    return descriptor
+
+
+class RevocationStore:
+    """
+    The only writer of a log.
+
+    Attributes:
+        path: Of the log.
+        entries: Those in force, by this log.
+    """
+
+    def __init__(self, directory: Path, *, max_entries: int = MAX_ENTRIES) -> None:
+        """
+        Args:
+            directory: Of state, for this balancer and its owner alone.
+        """
+        self.path = directory / LOG_NAME
+        self.entries = RevocationList(max_entries=max_entries)
+        self._descriptor = -1
+        self._end = 0  # of the last whole line, in bytes
+        self._lines = 0
+
+    def open(self, now: float) -> None:
+        """
+        Read the log, or begin one.
+
+        Raises:
+            RevocationError: It cannot be read or written, or holds a line that is no entry.
+        """
+        try:
+            if not self._read(now) or self._lines > 2 * len(self.entries) + SLACK:
+                self._rewrite(now)
+        except OSError as error:
+            raise RevocationError(f"the log {self.path} cannot be used: {error.strerror}") from None
+
+    def close(self) -> None:
+        """Give the file back. Everything in it is on disk."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def append(self, entries: Iterable[Revocation], now: float) -> int:
+        """
+        Put entries in force, on disk first: all of them or none. What is revoked already is not written again.
+
+        Returns:
+            How many were new.
+
+        Raises:
+            RevocationError: The list is full, or the disk did not take them.
+        """
+        fresh = [entry for entry in entries if entry.expires > now and not self.entries.covers(entry)]
+        if not fresh:
+            return 0
+        self.entries.require_room(len(fresh), now)
+        lines = b"".join(map(line_of, fresh))
+        try:
+            if not self._is_current():
+                # removed, or replaced by another process: what it holds now is kept as well, and so is what we know
+                self._read(now)
+                self._rewrite(now)
+            self._write(lines)
+        except RevocationError as error:
+            log.error("%s", error)  # names the file; who revokes is told without
+            raise RevocationError(
+                "the log was replaced by a file that cannot be used as one; nothing was revoked"
+            ) from None
+        except OSError as error:
+            raise RevocationError(f"the log cannot be written: {error.strerror}; nothing was revoked") from None
+        self._lines += len(fresh)
+        self.entries.add(fresh, now)
+        if self._lines > 2 * len(self.entries) + SLACK:
+            try:
+                self._rewrite(now)
+            except OSError as error:  # the long log is as good as a short one
+                log.warning("the log %s was not compacted: %s", self.path, error.strerror)
+        return len(fresh)
+
+    def _is_current(self) -> bool:
+        try:
+            return os.path.samestat(os.stat(self.path, follow_symlinks=False), os.fstat(self._descriptor))
+        except FileNotFoundError:
+            return False
+
+    def _read(self, now: float) -> bool:
+        """Open the log and take its entries in. False when there is none."""
+        self.close()
+        try:
+            descriptor = open_log(self.path, os.O_RDWR | os.O_APPEND)
+        except FileNotFoundError:
+            return False
+        try:
+            with open(descriptor, "rb", closefd=False) as file:
+                text = file.read()
+            if not is_header(text[:HEADER_BYTES]):
+                raise RevocationError(f"{self.path} is no log of revocations")
+            end = text.rfind(b"\n") + 1
+            try:
+                self.entries.add(read_lines(text[:end][HEADER_BYTES:], first=2), now)
+            except RevocationError as error:
+                raise RevocationError(f"{self.path}: {error}") from None
+            os.fchmod(descriptor, 0o600)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._descriptor, self._end = descriptor, end
+        self._lines = text.count(b"\n", 0, end) - 1
+        return True
+
+    def _write(self, lines: bytes) -> None:
+        """Append, and be sure of it. A failure leaves the log as it was."""
+        if os.fstat(self._descriptor).st_size != self._end:
+            os.ftruncate(self._descriptor, self._end)  # a torn last line, which no reader took for one
+        try:
+            if os.write(self._descriptor, lines) != len(lines):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(self._descriptor)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, self._end)
+            raise
+        self._end += len(lines)
+
+    def _rewrite(self, now: float) -> None:
+        """Put a log of the entries in force in place of this one. A crash leaves one or the other."""
+        self.entries.prune(now)
+        name = self.path.with_name(f"{LOG_NAME}.new")
+        with contextlib.suppress(FileNotFoundError):
+            name.unlink()
+        descriptor = os.open(name, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with open(descriptor, "ab", closefd=False) as file:
+                file.write(b'{"format":1,"log":"%s"}\n' % secrets.token_hex(16).encode())
+                file.writelines(map(line_of, self.entries))
+            os.fsync(descriptor)
+            os.rename(name, self.path)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self.close()
+        self._descriptor = descriptor
+        self._end = os.fstat(descriptor).st_size
+        self._lines = len(self.entries)
+        directory = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)  # the new name is on disk too
+        finally:
+            os.close(directory)

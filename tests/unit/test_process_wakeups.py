@@ -1,0 +1,87 @@
+"""Pokes between processes: none is lost, many are one, and nobody waits for anybody."""
+
+import asyncio
+import os
+
+import pytest
+import uvloop
+
+from lbjwt.process.wakeups import Wakeups
+
+
+@pytest.fixture
+def wakeups():
+    wakeups = Wakeups(3)
+    yield wakeups
+    wakeups.close()
+
+
+def test_a_poke_reaches_whom_it_is_for(wakeups):
+    """Each worker and the keeper has its own; a look takes all pokes that came before."""
+    everybody = [wakeups.keeper_fd, *map(wakeups.worker_fd, range(3))]
+    assert len(set(everybody)) == 4
+    assert not any(map(wakeups.take, everybody))
+    wakeups.poke_worker(1)
+    wakeups.poke_worker(1)
+    assert [wakeups.take(fd) for fd in everybody] == [False, False, True, False]
+    assert not wakeups.take(wakeups.worker_fd(1))
+    wakeups.poke_workers()
+    assert [wakeups.take(fd) for fd in everybody] == [False, True, True, True]
+    wakeups.poke_keeper()
+    assert [wakeups.take(fd) for fd in everybody] == [True, False, False, False]
+
+
+@pytest.mark.parametrize("slot", [3, 7])
+def test_no_worker_no_descriptor(wakeups, slot):
+    """A slot that does not exist is an IndexError, not the keeper."""
+    with pytest.raises(IndexError):
+        wakeups.worker_fd(slot)
+
+
+def test_a_poke_to_somebody_who_never_looks_does_not_block(wakeups):
+    """Even with the counter full, a poke returns and the wish is still there."""
+    os.eventfd_write(wakeups.keeper_fd, 2**64 - 2)
+    wakeups.poke_keeper()
+    assert wakeups.take(wakeups.keeper_fd)
+
+
+def test_a_poke_while_nobody_lives_there_is_found_by_the_next(wakeups):
+    """What another process poked before, and while a process was away, wakes whoever begins to listen."""
+    pid = os.fork()
+    if pid == 0:
+        wakeups.poke_keeper()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert wakeups.take(wakeups.keeper_fd)
+
+
+@pytest.mark.parametrize("factory", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_listening_in_a_loop(wakeups, factory):
+    """A poke from before and each later one calls back, many at once only once, until listening ends."""
+    calls = []
+
+    async def scene():
+        loop = asyncio.get_running_loop()
+        came = asyncio.Event()
+
+        def poked():
+            calls.append(1)
+            came.set()
+
+        async def until_called():
+            await asyncio.wait_for(came.wait(), 5)
+            came.clear()
+
+        wakeups.poke_worker(0)
+        wakeups.listen(loop, wakeups.worker_fd(0), poked)
+        await until_called()
+        for _ in range(10):
+            wakeups.poke_workers()
+        await until_called()
+        assert len(calls) == 2
+        loop.remove_reader(wakeups.worker_fd(0))
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(scene())
+    wakeups.poke_workers()
+    assert len(calls) == 2
