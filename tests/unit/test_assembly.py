@@ -7,11 +7,15 @@ from typing import Any
 import pytest
 
 from lbjwt import Configuration, DenyReason
-from lbjwt.assembly import forwarding_trust, key_source, new_cluster, new_policy, new_verifier
+from lbjwt.assembly.cluster import forwarding_trust, new_cluster, new_policy
+from lbjwt.assembly.issuers import issuer_instances
+from lbjwt.assembly.issuers import new_verifier as verifier_of
+from lbjwt.assembly.keys import OwnKeys
+from lbjwt.auth.verifier import Verifier
 from lbjwt.config.load import load_text
 from lbjwt.jose.keyring import KeyRing
 from lbjwt.jwks.embedded import RemoteKeySource
-from lbjwt.jwks.source import FileKeySource
+from lbjwt.jwks.source import FileKeySource, KeySource, StaticKeySource
 from lbjwt.observe._board import Board
 
 BASE = """
@@ -29,6 +33,16 @@ clusters:
 
 def configuration(issuer: str = "jwks_file: jwks.json", rest: str = "", directory: Path = Path("/")) -> Configuration:
     return load_text(f"{BASE}\nissuers: {{main: {{issuer: a, audiences: [b], {issuer}}}}}\n{rest}", directory)
+
+
+def new_verifier(made: Configuration) -> Verifier:
+    return verifier_of(made, issuer_instances(made))
+
+
+def key_source(made: Configuration, verifier: Verifier, board: Board) -> KeySource:
+    """The one source of a configuration with one issuer."""
+    (source,) = OwnKeys(issuer_instances(made), verifier, board)._sources
+    return source
 
 
 def test_the_policy_of_the_issuer_arrives_whole() -> None:
@@ -62,13 +76,15 @@ def test_any_audience_and_any_issuer_are_none() -> None:
         ("pem_file: k", FileKeySource),
         ("secret_file: k, algorithms: [HS256]", FileKeySource),
         ('remote_jwks: {uri: "https://issuer.example/jwks?secret=1"}', RemoteKeySource),
+        ("jwks: {keys: []}", StaticKeySource),
     ],
 )
 def test_the_key_source_is_the_one_that_was_named(issuer: str, kind: type) -> None:
-    """One of four; messages call a URL by its name without the query."""
+    """One of all there are; messages call a URL by its name without the query."""
     made = configuration(issuer)
     source = key_source(made, new_verifier(made), Board(1, 3))
-    assert type(source) is kind and source.place == ("/k" if kind is FileKeySource else "https://issuer.example/jwks")
+    places = {FileKeySource: "/k", StaticKeySource: "issuers.main.jwks", RemoteKeySource: "https://issuer.example/jwks"}
+    assert type(source) is kind and source.place == places[kind]
 
 
 def test_the_limits_of_a_remote_set_are_applied(monkeypatch: pytest.MonkeyPatch) -> None:
