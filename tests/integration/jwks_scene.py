@@ -14,7 +14,7 @@ from lbjwt.jwks.origin import KeyOrigin
 from tests.harness.issuer import http
 from tests.unit.auth_tokens import ISSUER, NOW, judged, jwk_of, rsa_key, token
 
-LOOPS = {"argvalues": [asyncio.new_event_loop, uvloop.new_event_loop], "ids": ["asyncio", "uvloop"]}
+LOOPS = [asyncio.new_event_loop, uvloop.new_event_loop]
 GOOD = jwk_of(rsa_key(), kid="good")
 NEW = jwk_of(rsa_key(1), kid="new")
 KEYS = {"keys": [GOOD]}

@@ -24,7 +24,7 @@ OPENID = "/.well-known/openid-configuration"
 OAUTH = "/.well-known/oauth-authorization-server"
 
 
-@pytest.fixture(params=LOOPS["argvalues"], ids=LOOPS["ids"])
+@pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
 def run(request):
     """Run a scenario in either loop."""
     return runner(request.param)

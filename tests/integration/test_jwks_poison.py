@@ -25,7 +25,7 @@ from tests.integration.jwks_scene import (
 from tests.unit.auth_tokens import b64, jwk_of, private_key
 
 
-@pytest.fixture(params=LOOPS["argvalues"], ids=LOOPS["ids"])
+@pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
 def run(request):
     """Run a scenario in either loop."""
     return runner(request.param)

@@ -12,7 +12,7 @@ from lbjwt.jwks.lifecycle import KeyLifecycle
 from lbjwt.jwks.remote import RemoteKeys
 
 PLACE = "https://issuer.example/jwks"
-LOOPS = {"argvalues": [asyncio.new_event_loop, uvloop.new_event_loop], "ids": ["asyncio", "uvloop"]}
+LOOPS = [asyncio.new_event_loop, uvloop.new_event_loop]
 
 
 def runner(new_loop):

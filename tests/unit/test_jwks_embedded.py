@@ -10,7 +10,7 @@ from lbjwt.jwks.lifecycle import KeyLifecycle
 from tests.unit.jwks_script import LOOPS, Origin, Ring, runner, until
 
 
-@pytest.fixture(params=LOOPS["argvalues"], ids=LOOPS["ids"])
+@pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
 def run(request):
     """Run a scenario in either loop."""
     return runner(request.param)

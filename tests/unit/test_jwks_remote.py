@@ -17,7 +17,7 @@ from tests.unit.jwks_script import LOOPS, PLACE, Origin, Ring, Stage, runner, tu
 HOUR = 3600.0
 
 
-@pytest.fixture(params=LOOPS["argvalues"], ids=LOOPS["ids"])
+@pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
 def run(request):
     """Run a scenario in either loop."""
     return runner(request.param)

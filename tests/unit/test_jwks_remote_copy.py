@@ -16,7 +16,7 @@ from lbjwt.jwks.store import Envelope
 from tests.unit.jwks_script import LOOPS, PLACE, Origin, Ring, Stage, runner, until
 
 
-@pytest.fixture(params=LOOPS["argvalues"], ids=LOOPS["ids"])
+@pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
 def run(request):
     """Run a scenario in either loop."""
     return runner(request.param)
