@@ -193,7 +193,11 @@ BROKEN_FILES: list[tuple[str, Spoil, str]] = [
     ("pem_file: private.jwk", lambda place: None, "issuers.main.pem_file: "),
     ("secret_file: jwks.json\n    algorithms: [HS256]", lambda place: None, "issuers.main.secret_file: "),
     ("secret_file: s\n    algorithms: [HS256]", lambda place: (place / "s").write_bytes(b"x" * 31), "31 bytes"),
-    ("secret_file: s\n    algorithms: [HS256]", lambda place: (place / "s").write_bytes(b"x" * 32), "[secret-open]"),
+    (
+        "secret_file: s\n    algorithms: [HS256]",
+        lambda place: (place / "s").write_bytes(bytes(range(32))),
+        "[secret-open]",
+    ),
 ]
 
 
