@@ -11,7 +11,10 @@ from lbjwt.config.model import Configuration
 from lbjwt.config.schema import json_schema
 
 SCHEMA = json_schema()
-EXAMPLES = [Path("examples/minimal.yaml"), Path("examples/full.yaml")]
+EXAMPLES = [
+    Path("examples/minimal.yaml"),
+    *sorted(set(Path("examples").glob("*.yaml")) - {Path("examples/minimal.yaml")}),
+]
 TYPES = {
     "object": dict,
     "array": list,
