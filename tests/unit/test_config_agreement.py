@@ -25,6 +25,7 @@ from lbjwt.config.places import FromCookie, FromHeader, FromParam
 from lbjwt.config.relations import WELL_KNOWN, route_faults
 from lbjwt.config.route import Refusals, Resource, Route
 from lbjwt.config.rule import Rule
+from lbjwt.config.section import Section
 from lbjwt.config.tenants import Tenants, may_be_one
 from lbjwt.config.url import check_fetchable
 from lbjwt.errors import ConfigurationError
@@ -38,7 +39,7 @@ from tests.unit.test_config_docs import BLOCKS, whole
 awkward = st.text(st.sampled_from("aA0-_.~*/%25;:@?#{}\\ é\t\"'"), min_size=1, max_size=12)
 
 
-def made(section: type, **keys: Any) -> Any:
+def made(section: type[Section], **keys: Any) -> Any:
     """A section, or None when the configuration refuses it."""
     try:
         return section.model_validate(keys)
@@ -139,7 +140,7 @@ def test_tenants(kind: str | None, tenant: str):
     assert may_be_one(issuer, None, template, tenants) is tenants.knows(tenant)
 
 
-scalars = st.sampled_from(
+scalars: st.SearchStrategy[Any] = st.sampled_from(
     ["a", "", 1, 1.0, -(2**53), 2**53 + 1, 1e300, True, False, None, "x" * 1025, float("nan"), [], {}]
 )
 
