@@ -16,7 +16,7 @@ from lbjwt.auth.issuer_pattern import TENANT_CLASSES, IssuerPattern
 from lbjwt.auth.refusals import RefusalStyle
 from lbjwt.auth.resource import ProtectedResource, metadata_path
 from lbjwt.auth.route_policy import MAX_RULES
-from lbjwt.config.checks.overlaps import winner
+from lbjwt.config.checks.overlaps import Table
 from lbjwt.config.claim_header import ClaimHeader
 from lbjwt.config.fields import ALGORITHMS
 from lbjwt.config.load import load_file, load_text
@@ -267,6 +267,6 @@ def test_r7_the_route_that_wins_is_the_one_the_warnings_are_about(
         return
     assert not tied
     found, _ = router.find(method.encode(), host.encode(), path.encode())
-    won = winner(routes, host, path, method)
+    won = Table(routes).winner(host, path, method)
     assert found in (routes.index(won) if won is not None else Found.NO_ROUTE, Found.BAD_TARGET)
     assert found != Found.BAD_TARGET or path.endswith("/")

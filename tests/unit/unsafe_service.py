@@ -262,9 +262,9 @@ CASES = [
         {"fail_limit": {"failures": 100}}, {"fail_limit": {"failures": 100}, "trusted_proxies": ["127.0.0.0/8"]},
     ),
     # --- left out or said twice ------------------------------------------------------------------------------------------------
-    Case("no audience", "across", "issuers.main", {"issuers.main.audiences": ...}, {}),
-    Case("no issuer", "across", "issuers.main", {"issuers.main.issuer": ...}, {}),
-    Case("no keys", "across", "issuers.main", {"issuers.main.jwks_file": ...}, {}),
+    Case("no audience", "inconsistent", "issuers.main", {"issuers.main.audiences": ...}, {}),
+    Case("no issuer", "inconsistent", "issuers.main", {"issuers.main.issuer": ...}, {}),
+    Case("no keys", "inconsistent", "issuers.main", {"issuers.main.jwks_file": ...}, {}),
     Case(
         "TLS with nothing below it", "invalid", "listeners[0].tls",
         {"listeners": [{"address": ":8443", "tls": None}]}, {"listeners": [{"address": ":8443", "tls": TLS}]},
