@@ -1,5 +1,6 @@
 """
-The program that the tests of the keeper run: a real supervisor and a real keeper, with made-up services and workers that only wait.
+The program that the tests of the keeper run: a real supervisor and a real keeper, with made-up services and workers that only wait. In the
+mode "real" all is real.
 
 `python -m tests.integration.keeper_scene FOLDER [JSON]`; the JSON object holds `mode` and changes of the configuration. What happens is told in
 files of the folder, one line each; files that a test makes there are orders.
@@ -148,11 +149,9 @@ def main(folder, text="{}"):
             **changes,
         }
     )
-    return run(
-        configuration,
-        worker=scene.real_worker if scene.mode == "real" else scene.worker,
-        keeper=functools.partial(keeper.main, services=scene.services),
-    )
+    if scene.mode == "real":
+        return run(configuration, worker=scene.real_worker)
+    return run(configuration, worker=scene.worker, keeper=functools.partial(keeper.main, services=scene.services))
 
 
 if __name__ == "__main__":
