@@ -26,9 +26,9 @@ def issuer() -> TokenFactory:
 
 
 def scene(directory: Path, processes: int = 2, **options: Any) -> Stage:
-    """Backends as processes, the balancer with one worker, no access log unless asked for."""
+    """Backends as processes, the balancer with one worker, no access log unless asked for, the issuer of all bars unless given."""
     options.setdefault("access_log", ...)
-    return Stage(directory, tokens=issuer(), processes=processes, **options)
+    return Stage(directory, tokens=options.pop("tokens", None) or issuer(), processes=processes, **options)
 
 
 def taken(stage: Stage) -> list[Seen]:

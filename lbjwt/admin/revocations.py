@@ -12,7 +12,7 @@ Every answer is JSON: ``{"revoked": …, "in_force": …}``, or ``{"error": "one
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, Final
 
 import orjson
@@ -106,8 +106,11 @@ class RevocationPages:
         now = self._clock()
         for entries in self._lists.values():
             entries.prune(now)
-        shown = chain.from_iterable(
-            ({**_described(entry), "from": source} for entry in entries) for source, entries in self._lists.items()
+        shown = (
+            {**_described(entry), "from": source}
+            for source, entries in self._lists.items()
+            for entry in entries
+            if entry.expires > now
         )
         total = sum(map(len, self._lists.values()))
         return _json(200, {"in_force": total, "entries": list(islice(shown, int(limit)))})

@@ -21,18 +21,16 @@ from typing import Any, Literal
 
 from lbjwt.errors import LbjwtError
 
-__all__ = ["LATEST", "MAX_ENTRIES", "Revocation", "RevocationError", "RevocationList"]
+__all__ = ["GRACE", "LATEST", "MAX_ENTRIES", "Revocation", "RevocationError", "RevocationList"]
 
-MAX_ENTRIES = 1_000_000  # entries; some 150 bytes each, and the lists of log and file are two
+MAX_ENTRIES = 1_000_000  # of one list; some 150 bytes each
 MAX_TEXT = 1024  # characters of a jti, sub, kid or issuer: tokens of 8 KiB rarely have longer ones
-LATEST = (
-    253_402_300_799  # seconds since the epoch: the end of the year 9999. Milliseconds given for seconds are above it
-)
+GRACE = 3600.0  # seconds an entry is kept past its end: a clock that ran ahead for a while must not have cost any (THREATS C6)
+LATEST = 253_402_300_799  # the last second of the year 9999, since the epoch; milliseconds given for seconds lie beyond
 
 Kind = Literal["jti", "sub", "kid", "issuer"]
-Marks = tuple[
-    tuple[float, float], ...
-]  # (issued before, expires) of all entries on one name, none of which says what another says too
+# (issued before, expires) of all entries on one name; none says what another says too
+Marks = tuple[tuple[float, float], ...]
 
 
 class RevocationError(LbjwtError, ValueError):
@@ -124,6 +122,7 @@ class RevocationList:
         self._first_end = inf  # no entry ends earlier
 
     def __len__(self) -> int:
+        """Entries held, those past their end that were not pruned yet included."""
         return self._count
 
     def __iter__(self) -> Iterator[Revocation]:
@@ -183,7 +182,7 @@ class RevocationList:
 
     def add(self, entries: Iterable[Revocation], now: float) -> int:
         """
-        Put further entries in force, all of them or none. Those past their end are passed over.
+        Put further entries in force, all of them or none. Those past their end and GRACE are passed over.
 
         Returns:
             How many changed anything.
@@ -204,7 +203,8 @@ class RevocationList:
         return self._take(entries, now, _no_tables(), 0, inf)
 
     def prune(self, now: float) -> int:
-        """Drop the entries past their end; returns how many. Costs one comparison while there are none."""
+        """Drop the entries past their end and GRACE; returns how many. Costs one comparison while there are none."""
+        now -= GRACE
         if now < self._first_end:
             return 0
         tables: list[dict[Any, Any]] = []
@@ -227,6 +227,7 @@ class RevocationList:
         return dropped
 
     def _take(self, entries: Iterable[Revocation], now: float, base: Tables, count: int, first_end: float) -> int:
+        now -= GRACE
         tables = list(base)
         changed = 0
         for entry in entries:

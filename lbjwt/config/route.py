@@ -138,7 +138,7 @@ class Refusals(Section):
     )
     statuses: Annotated[dict[StatusKey, StrictInt], Words("status: status")] = Field(
         default={},
-        description="Other status codes for 400, 401, 403, 429 and 503: `{401: 404}` hides that there is anything here.",
+        description="Other status codes for 400, 401, 403, 429 and 503: `{403: 404}` hides what a caller may not see.",
     )
     redirect: Text | None = Field(
         default=None,

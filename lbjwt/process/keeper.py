@@ -27,7 +27,7 @@ from lbjwt.process.services import services
 from lbjwt.process.shared import Shared, issuer_names
 
 if TYPE_CHECKING:
-    from aiohttp import web
+    from lbjwt.admin.server import AdminServer
 
 __all__ = ["main"]
 
@@ -41,19 +41,22 @@ def main(shared: Shared, services: Services = services) -> int:
 
 
 class _Keeper:
-    def __init__(self, shared: Shared, services: Services) -> None:
+    def __init__(self, shared: Shared, make: Services) -> None:
         self._shared = shared
-        self._make = services
+        self._make = make
         self._services: list[Service] = []
+        self._door: AdminServer | None = None
         self._stop = asyncio.Event()
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGUSR2, self._stop.set)
-        watch = loop.create_task(self._watch_parent(os.getppid()))
         async with contextlib.AsyncExitStack() as stack:
-            stack.callback(watch.cancel)
             try:
+                # Imports take their time. Nothing is open yet, so until there is a handler the signal may end the process at once.
+                self._prepare()
+                loop.add_signal_handler(signal.SIGUSR2, self._stop.set)
+                watch = loop.create_task(self._watch_parent(os.getppid()))
+                stack.callback(watch.cancel)
                 started = await unless_stopped(self._start(loop, stack), self._stop)
             except LbjwtError as error:
                 log.error("%s", error)
@@ -68,37 +71,37 @@ class _Keeper:
                 await self._stop.wait()
         return OK
 
-    async def _start(self, loop: asyncio.AbstractEventLoop, stack: contextlib.AsyncExitStack) -> None:
+    def _prepare(self) -> None:
+        """Make services and door."""
         shared = self._shared
         assert shared.wakeups is not None
         self._services = list(self._make(shared.configuration, shared.board, shared.wakeups, shared.directory))
-        door = self._door() if shared.configuration.admin is not None else None
+        if shared.configuration.admin is not None:
+            from lbjwt.admin.server import AdminServer, application
+
+            app = application(
+                shared.configuration,
+                shared.board,
+                issuers=issuer_names(shared.configuration),
+                offenders=shared.offenders,
+                sources=self._describe,
+                extensions=[service.extend for service in self._services],
+            )
+            self._door = AdminServer(app, shared.bindings.admin)
+
+    async def _start(self, loop: asyncio.AbstractEventLoop, stack: contextlib.AsyncExitStack) -> None:
+        wakeups = self._shared.wakeups
+        assert wakeups is not None
         for service in self._services:
             stack.push_async_callback(service.stop)
             await service.start()
         # Only now: a poke that came meanwhile, or while there was no keeper, is still there.
-        shared.wakeups.listen(loop, shared.wakeups.keeper_fd, self._poked)
-        stack.callback(loop.remove_reader, shared.wakeups.keeper_fd)
-        if door is not None:
-            from lbjwt.admin.server import AdminServer
-
-            server = AdminServer(door, shared.bindings.admin)
-            stack.push_async_callback(server.stop)
-            await server.start()
-        shared.board.set_state(READY)
-
-    def _door(self) -> "web.Application":
-        from lbjwt.admin.server import application
-
-        shared = self._shared
-        return application(
-            shared.configuration,
-            shared.board,
-            issuers=issuer_names(shared.configuration),
-            offenders=shared.offenders,
-            sources=self._describe,
-            extensions=[service.extend for service in self._services],
-        )
+        wakeups.listen(loop, wakeups.keeper_fd, self._poked)
+        stack.callback(loop.remove_reader, wakeups.keeper_fd)
+        if self._door is not None:
+            stack.push_async_callback(self._door.stop)
+            await self._door.start()
+        self._shared.board.set_state(READY)
 
     def _describe(self) -> dict[str, Mapping[str, object]]:
         return {name: words for service in self._services for name, words in service.describe().items()}

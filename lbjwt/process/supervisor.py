@@ -11,7 +11,7 @@ Plain and synchronous: one poll(2) over a signal pipe, no thread, no event loop,
 | SIGHUP | one sentence in the log | ignored |
 
 Exit codes: 0 stopped as asked; 1 could not start, or a process had to be killed; 2 configuration, a file it names or state directory is wrong.
-The workers never take longer for a drain than ``timeouts.drain`` and one second, and the keeper half a second more.
+The workers never take longer for a drain than ``timeouts.drain`` and one second, and the keeper one second more.
 """
 
 import contextlib
@@ -48,11 +48,11 @@ Keeper = Callable[[Shared], int]
 """Lives in a process of its own too; ends on SIGUSR2 and leaves SIGTERM alone."""
 
 HURRY: Final = 0.5
-"""Seconds from the second SIGTERM to SIGKILL, and from the keeper's SIGUSR2 to its SIGKILL."""
+"""Seconds from the second SIGTERM to SIGKILL."""
 ECHO: Final = 0.1
 """Seconds within which a second signal is the first one again: timeout(1) signals its child and then the group, other wrappers pass Ctrl-C on."""
 GRACE: Final = 1.0
-"""Seconds a worker gets beyond ``timeouts.drain`` before it is killed."""
+"""Seconds a worker gets beyond ``timeouts.drain`` before it is killed, and the keeper beyond the last worker."""
 BOARD_POLL: Final = 0.02
 """Seconds between two looks at the board while workers start or begin to drain; otherwise only signals wake the supervisor."""
 
@@ -287,7 +287,7 @@ class _Supervisor:
         if self._stops > 1 or not any(slot.pid for slot in self._workers):
             keeper.closed = True
             if self._stops == 1:
-                self._deadline = time.monotonic() + HURRY
+                self._deadline = time.monotonic() + GRACE
             os.kill(keeper.pid, keeper.ends_on)
 
     def _kill(self) -> None:

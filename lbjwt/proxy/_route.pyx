@@ -109,6 +109,8 @@ cdef class Route:
             return <Answer>self._grpc[<int>reason]
         template = self._redirects[<int>reason]
         if template is not None and is_browser(head):
+            for demand in self.demands:
+                (<Demand>demand).strip(head)     # a token in the query would end in the logs of the login page
             return <Answer?>_redirect_answer(
                 template, b"https" if https else b"http", head.host.at[:head.host.size], head.target.at[:head.target.size])
         return <Answer>self._plain[<int>reason]

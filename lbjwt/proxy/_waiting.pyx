@@ -16,7 +16,12 @@ cdef class Waiting:
 
     cdef bint enter(self, Downstream client, Py_ssize_t issuer):
         cdef set parked = self._parked[issuer]
-        if len(parked) >= self.most or not self._ask(issuer):
+        if len(parked) >= self.most:
+            return False
+        try:
+            if not self._ask(issuer):
+                return False
+        except Exception:                        # a fault of ours: nobody waits, and the token is refused
             return False
         parked.add(client)
         self._board.mine.waiting += 1

@@ -25,6 +25,9 @@ CHECK: Final = 0.25
 PRUNE: Final = 60.0
 """Seconds between two removals of entries past their end. They revoke nothing in the meantime, they only take room."""
 
+MANY: Final = 10_000
+"""Entries that are gone through in the loop, some 2 ms; more goes to a thread."""
+
 INLINE: Final = 65_536
 """Bytes that are read in the loop, some 500 entries or 2 ms; more goes to a thread."""
 
@@ -91,7 +94,8 @@ class RevocationReader:
             RevocationError: The file cannot be read or has a line that is no entry, or the log is none: a mistake to mend now.
         """
         for part in self._parts:
-            await asyncio.to_thread(part.load if isinstance(part, WatchedFile) else part.look, self._clock())
+            work = part.load if isinstance(part, WatchedFile) else part.look
+            await _apart(part.waiting() > INLINE, work, self._clock())
             self._complain(part, "")
         self._on_change(True)
 
@@ -127,22 +131,19 @@ class RevocationReader:
                     self._complain(part, f"{part.path} cannot be read ({type(error).__name__})")
             if time.monotonic() >= prune_at:
                 prune_at = time.monotonic() + PRUNE
-                if await asyncio.to_thread(self._prune):
+                if await _apart(len(self) > MANY, self._prune, self._clock()):
                     self._on_change(False)
 
     async def _look(self, part: LogTail | WatchedFile) -> None:
         size = part.waiting()
-        if size > INLINE:
-            changed = await asyncio.to_thread(part.look, self._clock())
-        else:
-            changed = size > 0 and part.look(self._clock())
+        changed = size > 0 and await _apart(size > INLINE, part.look, self._clock())
         if changed or not size:  # not a look that waits for another one
             self._complain(part, "")
         if changed:
             self._on_change(True)
 
-    def _prune(self) -> int:
-        return sum([part.entries.prune(self._clock()) for part in self._parts])
+    def _prune(self, now: float) -> int:
+        return sum([part.entries.prune(now) for part in self._parts])
 
     def _complain(self, part: LogTail | WatchedFile, sentence: str) -> None:
         """Say what is wrong once, not once a look; "" when all is well again."""
@@ -154,3 +155,8 @@ class RevocationReader:
             log.error("revocations: %s; what is in force stays in force", sentence)
         else:
             log.info("revocations: %s can be used again", part.path)
+
+
+async def _apart(long: bool, work: Callable[[float], Any], now: float) -> Any:
+    """Do the work, in a thread when it is long."""
+    return await asyncio.to_thread(work, now) if long else work(now)

@@ -182,12 +182,10 @@ cdef inline bint _is_under(Slice text, bint exact, Slice path) noexcept nogil:
 
 
 cdef inline bint _is_host(Rule *rule, Slice host) noexcept nogil:
-    """True when `host` is the rule's host, or ends with it and has a label in front (THREATS R4)."""
+    """True when `host` is the rule's host, or ends with it: the label in front is not empty, or `_take_name` had refused it (THREATS R4)."""
     cdef const char *at = host.at + host.size - rule.host.size
     cdef Py_ssize_t i
     if host.size != rule.host.size and (not rule.wildcard or host.size < rule.host.size):
-        return False
-    if host.size == rule.host.size and rule.wildcard:
         return False
     for i in range(rule.host.size):
         if lower(at[i]) != rule.host.at[i]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -21,15 +22,17 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.harness.processes import PR_SET_PDEATHSIG, free_port, wait_for_port
-from tests.harness.procfs import Usage, children, is_alive, usage
-from tests.harness.tokens import TokenFactory
+from tests.harness.procfs import Usage, children, is_alive, name_of, usage
+from tests.harness.tokens import TokenSource
 
 READY_TIMEOUT = 15.0  # seconds
+SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? ([^ ]+)")  # Prometheus text format
+LABEL = re.compile(r'(\w+)="([^"]*)"')
 LIBC = ctypes.CDLL(None)
 
 
 def configuration(
-    directory: Path, tokens: TokenFactory, backends: Sequence[str], *, port: int, admin: int, **changes: Any
+    directory: Path, tokens: TokenSource, backends: Sequence[str], *, port: int, admin: int, **changes: Any
 ) -> dict[str, Any]:
     """
     A complete configuration with one listener, one issuer and one cluster.
@@ -37,7 +40,7 @@ def configuration(
     Args:
         directory: Where the key set and the access log go.
         backends: Endpoint addresses, `HOST:PORT` or `unix:PATH`.
-        changes: Merged over the result; dictionaries are merged at every depth.
+        changes: Merged over the result; dictionaries are merged at every depth, and `...` takes a key away.
     """
     document: dict[str, Any] = {
         "listeners": [{"address": f"127.0.0.1:{port}"}],
@@ -61,9 +64,8 @@ def configuration(
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in changes.items():
-        merged[key] = (
-            _merge(merged[key], value) if isinstance(value, dict) and isinstance(merged.get(key), dict) else value
-        )
+        before = merged.get(key)
+        merged[key] = _merge(before if isinstance(before, dict) else {}, value) if isinstance(value, dict) else value
     return {key: value for key, value in merged.items() if value is not ...}
 
 
@@ -73,7 +75,7 @@ class Balancer:
     def __init__(
         self,
         directory: Path,
-        tokens: TokenFactory,
+        tokens: TokenSource,
         backends: Sequence[str],
         *,
         flags: Callable[[int, int], list[str]] | None = None,
@@ -116,7 +118,7 @@ class Balancer:
     @property
     def workers(self) -> list[int]:
         """Pids of the workers; the process itself when it has no children."""
-        return children(self.pid) or [self.pid]
+        return [pid for pid in children(self.pid) if name_of(pid) != "lbjwt-keeper"] or [self.pid]
 
     @property
     def stderr(self) -> str:
@@ -153,6 +155,41 @@ class Balancer:
             return answer.code, answer.read()
         except OSError:
             return 0, b""
+
+    def admin_post(self, path: str, document: object) -> tuple[int, bytes]:
+        """Status and body of the answer to a JSON document; (0, b"") when the admin door does not answer."""
+        post = urllib.request.Request(
+            f"http://127.0.0.1:{self.admin}{path}",
+            json.dumps(document).encode(),
+            {"Content-Type": "application/json"},
+            method="POST",
+        )
+        try:
+            with urllib.request.urlopen(post, timeout=2.0) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as answer:
+            return answer.code, answer.read()
+        except OSError:
+            return 0, b""
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric over all its series with these labels. Raises LookupError when there is none."""
+        found = [value for key, value in self.metrics() if key[0] == name and labels.items() <= dict(key[1]).items()]
+        if not found:
+            raise LookupError(f"no metric {name} with {labels}")
+        return sum(found)
+
+    def metrics(self) -> list[tuple[tuple[str, tuple[tuple[str, str], ...]], float]]:
+        """Every sample of the admin door's metrics: name, labels and value."""
+        status, body = self.admin_get("/metrics")
+        if status != 200:
+            raise RuntimeError(f"/metrics answers {status}")
+        found = []
+        for line in body.decode().splitlines():
+            match = SAMPLE.fullmatch(line)
+            if match:
+                found.append(((match[1], tuple(LABEL.findall(match[2] or ""))), float(match[3])))
+        return found
 
     def admin_status(self, path: str) -> int:
         """Status from the admin door; 0 when it does not answer."""

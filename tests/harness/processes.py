@@ -23,7 +23,7 @@ from typing import Any, Self
 from tests.harness.backend import Site, listen
 from tests.harness.behaviour import good, slowed
 from tests.harness.record import FileRecorder, Seen, read_records
-from tests.harness.tokens import ShadowVerifier, TokenFactory
+from tests.harness.tokens import ShadowVerifier, TokenSource
 
 PR_SET_PDEATHSIG = 1
 
@@ -56,7 +56,7 @@ class BackendProcess:
         self,
         name: str,
         directory: Path,
-        tokens: TokenFactory | None,
+        tokens: TokenSource | None,
         *,
         idle_close: tuple[float, float] | None = None,
         slow: int = 0,

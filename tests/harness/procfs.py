@@ -38,6 +38,14 @@ def tree(pid: int) -> list[int]:
     return found
 
 
+def name_of(pid: int) -> str:
+    """What ps(1) calls the process, at most 15 characters; "" when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().rstrip("\n")
+    except OSError:
+        return ""
+
+
 def is_alive(pid: int) -> bool:
     """True while the process exists and is not a zombie."""
     try:

@@ -21,7 +21,7 @@ from tests.harness.behaviour import good
 from tests.harness.client import Client
 from tests.harness.processes import BackendProcess
 from tests.harness.record import Seen
-from tests.harness.tokens import ShadowVerifier, TokenFactory
+from tests.harness.tokens import ShadowVerifier, TokenFactory, TokenSource
 
 
 class Stage:
@@ -35,7 +35,7 @@ class Stage:
         idle_close: tuple[float, float] | None = None,
         processes: int = 0,
         slow: Sequence[int] = (),
-        tokens: TokenFactory | None = None,
+        tokens: TokenSource | None = None,
         shadow: bool = True,
         endpoints: Sequence[str] = (),
         **changes: Any,
@@ -49,7 +49,7 @@ class Stage:
             changes: For the balancer (see `Balancer` and `configuration`).
         """
         self.directory = directory
-        self.tokens = tokens or TokenFactory()
+        self.tokens: TokenSource = tokens or TokenFactory()
         self.token = self.tokens.mint()
         judge = ShadowVerifier(self.tokens.jwks(), self.tokens.issuer, self.tokens.audience) if shadow else None
         self.backends: list[Backend] = []

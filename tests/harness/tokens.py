@@ -6,28 +6,56 @@ from __future__ import annotations
 
 import json
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
 import jwt
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+from jwt.algorithms import Algorithm, ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+from jwt.utils import base64url_decode
+
+try:
+    from cryptography.hazmat.primitives.asymmetric import mldsa
+except ImportError:  # before version 48
+    mldsa = None  # type: ignore[assignment]
 
 ISSUER = "https://issuer.test"
 AUDIENCE = "api"
 CLOCK_SKEW = 60.0  # seconds; lbjwt's default
-ALGORITHMS = ["RS256", "ES256", "EdDSA"]
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 
-class TokenFactory:
+class TokenSource(ABC):
+    """An issuer, or several that are judged as one."""
+
+    issuer: str
+    audience: str
+    keys: dict[str, Any]  # private keys by key id
+
+    @abstractmethod
+    def jwks(self) -> dict[str, Any]:
+        """The public keys as a JWK Set (RFC 7517), for the balancer's file and the shadow verifier."""
+
+    @abstractmethod
+    def mint(self, *arguments: Any, **claims: Any) -> str:
+        """A signed token. Registered claims have good values unless given; a claim given as None is left out."""
+
+    def write_jwks(self, path: Path) -> Path:
+        """Write the JWK Set to a file; returns the path."""
+        path.write_text(json.dumps(self.jwks()), encoding="utf-8")
+        return path
+
+
+class TokenFactory(TokenSource):
     """One issuer with a key for each of RS256, ES256 and EdDSA. Key ids are the algorithm names."""
 
     def __init__(self, issuer: str = ISSUER, audience: str = AUDIENCE) -> None:
         self.issuer = issuer
         self.audience = audience
-        self.keys: dict[str, PrivateKey] = {
+        self.keys = {
             "RS256": rsa.generate_private_key(public_exponent=65537, key_size=2048),
             "ES256": ec.generate_private_key(ec.SECP256R1()),
             "EdDSA": ed25519.Ed25519PrivateKey.generate(),
@@ -48,11 +76,6 @@ class TokenFactory:
             document.pop("key_ops", None)  # RFC 7517 section 4.3: not together with use
             documents.append(document)
         return {"keys": documents}
-
-    def write_jwks(self, path: Path) -> Path:
-        """Write the JWK Set to a file; returns the path."""
-        path.write_text(json.dumps(self.jwks()), encoding="utf-8")
-        return path
 
     def mint(
         self, algorithm: str = "RS256", *, lifetime: float = 3600.0, key: PrivateKey | None = None, **claims: Any
@@ -77,17 +100,50 @@ class TokenFactory:
         return jwt.encode(payload, key or self.keys[algorithm], algorithm, headers={"kid": algorithm})
 
 
+class _MlDsa(Algorithm):
+    """ML-DSA (RFC 9964), which PyJWT does not have."""
+
+    def prepare_key(self, key: Any) -> Any:
+        return key
+
+    def sign(self, msg: bytes, key: Any) -> bytes:
+        raise NotImplementedError
+
+    def verify(self, msg: bytes, key: Any, sig: bytes) -> bool:
+        try:
+            key.verify(sig, msg)
+        except InvalidSignature:
+            return False
+        return True
+
+    @staticmethod
+    def to_jwk(key_obj: Any, as_dict: bool = False) -> Any:
+        raise NotImplementedError
+
+    @staticmethod
+    def from_jwk(jwk: Any) -> Any:
+        return getattr(mldsa, jwk["alg"].replace("ML-DSA-", "MLDSA") + "PublicKey").from_public_bytes(
+            base64url_decode(jwk["pub"])
+        )
+
+
+# Names that PyJWT has not: of RFC 9864, whose curve the key tells it, and of RFC 9964.
+MORE_ALGORITHMS: dict[str, Algorithm] = {"Ed25519": OKPAlgorithm(), "Ed448": OKPAlgorithm()}
+MORE_ALGORITHMS |= {f"ML-DSA-{size}": _MlDsa() for size in (44, 65, 87)}
+for _name, _algorithm in MORE_ALGORITHMS.items():
+    jwt.register_algorithm(_name, _algorithm)
+
+
 class ShadowVerifier:
     """
     PyJWT's opinion of an Authorization value.
 
     A token that verified once is remembered by its whole text until its own `exp` plus skew, so that a backend can judge every request of a
-    million without being the slowest part.
+    million without being the slowest part. A key may say whose it is in a member `issuer`: it is then believed for that issuer only.
     """
 
     def __init__(self, jwks: dict[str, Any], issuer: str, audience: str, skew: float = CLOCK_SKEW) -> None:
-        self._keys = {key["kid"]: jwt.PyJWK(key) for key in jwks["keys"]}
-        self._issuer = issuer
+        self._keys = {key["kid"]: (_public(key), key["alg"], key.get("issuer", issuer)) for key in jwks["keys"]}
         self._audience = audience
         self._skew = skew
         self._good: dict[bytes, float] = {}
@@ -105,12 +161,12 @@ class ShadowVerifier:
             return "not a bearer token"
         token = token.lstrip(b" ")  # RFC 6750 section 2.1: 1*SP
         try:
-            kid = jwt.get_unverified_header(token)["kid"]
+            key, algorithm, issuer = self._keys[jwt.get_unverified_header(token)["kid"]]
             claims = jwt.decode(
                 token,
-                self._keys[kid].key,
-                algorithms=ALGORITHMS,
-                issuer=self._issuer,
+                key,
+                algorithms=[algorithm],
+                issuer=issuer,
                 audience=self._audience,
                 leeway=self._skew + 0.5,
                 options={"require": ["exp"]},
@@ -121,3 +177,9 @@ class ShadowVerifier:
             self._good.clear()
         self._good[value] = claims["exp"] + self._skew
         return "ok"
+
+
+def _public(key: dict[str, Any]) -> Any:
+    """The key object of a JWK."""
+    own = MORE_ALGORITHMS.get(key["alg"])
+    return own.from_jwk(key) if own is not None else jwt.PyJWK(key).key

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbjwt.auth.revocation import LATEST, Revocation, RevocationError, RevocationList
+from lbjwt.auth.revocation import GRACE, LATEST, Revocation, RevocationError, RevocationList
 from tests.unit.auth_tokens import ISSUER, NOW, b64, claims, private_key, token, unb64, verifier
 
 END = NOW + 1000
@@ -198,11 +198,12 @@ def test_a_full_list_refuses_and_forgets_nothing():
     with pytest.raises(RevocationError, match="has room for 2 entries"):
         made.require_room(1, NOW)
     assert made.add([Revocation("jti", "j1", END + 5)], NOW) == 1
+    late = NOW + GRACE + 2
     with pytest.raises(RevocationError):
-        made.add([Revocation("sub", "a", END), Revocation("kid", "k", END)], NOW + 2)
+        made.add([Revocation("sub", "a", END), Revocation("kid", "k", END)], late)
     assert {entry.value for entry in made} == {"j1"}
-    made.require_room(1, NOW + 2)
-    assert made.add([Revocation("jti", "j2", END)], NOW + 2) == 1
+    made.require_room(1, late)
+    assert made.add([Revocation("jti", "j2", END)], late) == 1
     with pytest.raises(RevocationError):
         made.replace([Revocation("jti", str(number), END) for number in range(3)], NOW)
     assert {entry.value for entry in made} == {"j1", "j2"}
@@ -218,15 +219,29 @@ def test_prune_drops_what_has_ended_and_nothing_else():
         Revocation("issuer", ISSUER, NOW + 2, issued_before=NOW),
         Revocation("kid", "k", END),
     ]
-    made = listed(*entries, Revocation("jti", "past", NOW))
+    made = listed(*entries, Revocation("jti", "past", NOW - GRACE))
     assert len(made) == 6
-    assert made.prune(NOW + 0.5) == 0
-    assert made.prune(NOW + 1) == 2
-    assert made.prune(NOW + 1) == 0
-    assert made.prune(NOW + 2) == 1
+    assert made.prune(NOW + GRACE + 0.5) == 0
+    assert made.prune(NOW + GRACE + 1) == 2
+    assert made.prune(NOW + GRACE + 1) == 0
+    assert made.prune(NOW + GRACE + 2) == 1
     assert set(made) == {entries[1], entries[3], entries[5]}
-    assert made.prune(END) == 3
+    assert made.prune(END + GRACE) == 3
     assert list(made) == [] and len(made) == 0
+
+
+@pytest.mark.parametrize("change", ["prune", "add", "replace"])
+def test_c6_a_clock_that_ran_ahead_costs_no_entry(change: str):
+    """Whatever is done while the clock is up to an hour ahead, the entries revoke again when it is set right."""
+    entry = Revocation("jti", "j1", END)
+    made = listed(entry)
+    ahead = END + GRACE - 1
+    assert not made.revokes(ISSUER, "k1", TOKEN, ahead)
+    if change == "prune":
+        made.prune(ahead)
+    else:
+        getattr(made, change)([entry], ahead)
+    assert made.revokes(ISSUER, "k1", TOKEN, NOW)
 
 
 class Peeking(list[Revocation]):
@@ -333,4 +348,4 @@ def test_the_tables_say_what_the_entries_say(changes: list[Any], asked: list[Any
         assert len(made) == len(list(made))
         again = RevocationList()
         again.replace(list(made), now)
-        assert len(again) == len([entry for entry in made if entry.expires > now])
+        assert len(again) == len(made)

@@ -224,5 +224,5 @@ def test_a_default_is_for_those_who_give_one():
 def test_the_example_of_the_page_is_a_file():
     """What docs/revocation.md shows is read as it stands there."""
     page = (Path(__file__).parents[2] / "docs" / "revocation.md").read_text()
-    (example,) = re.findall(r"\n\n```\n(.*?)```", page, re.DOTALL)
+    (example,) = re.findall(r"```jsonl\n(.*?)```", page, re.DOTALL)
     assert [entry.kind for entry in read_lines(example.encode())] == ["jti", "sub"]

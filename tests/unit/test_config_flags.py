@@ -120,7 +120,7 @@ def test_nothing_said_tells_all_that_is_needed():
         (replace(LEAST, workers="four"), "--workers: is a whole number"),
         (replace(LEAST, workers="٤"), "--workers: is a whole number"),
         (replace(LEAST, admin="127.0.0.1:8080"), "--admin: 127.0.0.1:8080 is a listener already"),
-        (replace(LEAST, access_log="/home/op/jwks.json"), "--access-log: is also the name of a key"),
+        (replace(LEAST, access_log="/home/op/jwks.json"), "--access-log: is also the name of a file"),
         (replace(LEAST, issuer=""), "--issuer: must not be empty"),
     ],
 )

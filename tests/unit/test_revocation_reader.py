@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lbjwt.auth.revocation import Revocation, RevocationError
+from lbjwt.auth.revocation import GRACE, Revocation, RevocationError
 from lbjwt.auth.revocation_format import line_of, read_lines
 from lbjwt.revocation import reader as reader_module
 from lbjwt.revocation import store as store_module
@@ -23,7 +23,7 @@ from lbjwt.revocation.tail import LogTail
 from lbjwt.revocation.watched import WatchedFile
 
 NOW = 1_800_000_000.0
-END = NOW + 1000
+END = NOW + 10_000
 
 
 def entry(name: str, end: float = END) -> Revocation:
@@ -36,6 +36,18 @@ def lines(*names: str) -> bytes:
 
 def names(part: LogTail | WatchedFile | RevocationStore) -> set[str]:
     return {one.value for one in part.entries}
+
+
+def record_reading(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """All that is taken apart from now on."""
+    read: list[bytes] = []
+
+    def reading(text: bytes, *, first: int = 1) -> Any:
+        read.append(text)
+        return read_lines(text, first=first)
+
+    monkeypatch.setattr("lbjwt.revocation.watched.read_lines", reading)
+    return read
 
 
 @pytest.fixture
@@ -187,14 +199,7 @@ def test_an_addition_costs_what_it_adds(file: Path, monkeypatch: pytest.MonkeyPa
     """A hundred thousand entries are not read again for one more, and the number of a bad line is still that of the file."""
     watched = WatchedFile(file)
     watched.load(NOW)
-    read: list[bytes] = []
-    real = read_lines
-
-    def reading(text: bytes, *, first: int = 1) -> Any:
-        read.append(text)
-        return real(text, first=first)
-
-    monkeypatch.setattr("lbjwt.revocation.watched.read_lines", reading)
+    read = record_reading(monkeypatch)
     append_entries(file, [entry("b")])
     assert watched.look(NOW)
     with file.open("ab") as other:
@@ -232,16 +237,18 @@ def test_a_loss_is_believed_when_the_file_is_still(file: Path):
     assert names(watched) == {"b"}
 
 
-def test_one_bad_line_changes_nothing(file: Path):
+def test_one_bad_line_changes_nothing(file: Path, monkeypatch: pytest.MonkeyPatch):
     """Not the entries before it and not those after it; it is told when the file is still, and again without being read again."""
     watched = WatchedFile(file)
     watched.load(NOW)
+    read = record_reading(monkeypatch)
     file.write_bytes(lines("b", "c") + b'{"jtis":"d","expires":1}\n' + lines("e"))
     assert not watched.look(NOW)
     for _ in range(3):
         with pytest.raises(RevocationError, match=r"revoked\.jsonl: line 3: .*did you mean"):
             watched.look(NOW)
         assert watched.waiting() == 1
+    assert len(read) == 2
     assert names(watched) == {"a"}
     file.write_bytes(lines("b", "c", "d", "e"))
     assert watched.look(NOW)
@@ -535,7 +542,7 @@ def test_entries_past_their_end_are_pruned(store: RevocationStore, monkeypatch: 
     async def scenario() -> None:
         async with running(stage):
             assert len(stage.reader) == 2
-            stage.now = NOW + 1
+            stage.now = NOW + GRACE + 1
             await until(lambda: len(stage.reader) == 1)
             await until(lambda: False in stage.told)
 

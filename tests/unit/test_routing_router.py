@@ -179,6 +179,20 @@ def test_r7_several_hosts_of_one_route_are_as_specific_as_each_is() -> None:
         assert find(routes, b"/", host=host)[0] == index
 
 
+def test_r7_routes_that_differ_in_spelling_only_are_kept_apart() -> None:
+    """Who writes both says that his back end tells them apart: each gets its own; a third spelling, which is neither, is refused."""
+    for one, other, third in (
+        ("/users", "/Users", b"/USERS"),
+        ("/x:y", "/x%3Ay", b"/X:y"),
+        ("/x%2By", "/x+y", b"/x+y;v"),
+    ):
+        routes = [RouteMatch(), RouteMatch(prefix=one), RouteMatch(prefix=other)]
+        assert [find(routes, target.encode() + b"/1")[0] for target in (one, other)] == [1, 2]
+        assert find(routes, third + b"/1") == BAD_TARGET
+    routes = [RouteMatch(), RouteMatch(path="/a"), RouteMatch(path="/a/"), RouteMatch(path="/b")]
+    assert [find(routes, target)[0] for target in (b"/a", b"/a/", b"/b", b"/b/")] == [1, 2, 3, Found.BAD_TARGET]
+
+
 def test_r8_no_route_is_the_default() -> None:
     """What no route names is matched by none: no table, another path, another host, a server-wide OPTIONS."""
     assert find([], b"/") == NO_ROUTE
