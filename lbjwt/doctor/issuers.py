@@ -33,6 +33,7 @@ CLOCK_WARNING: Final = 5.0
 _MAX_SECRET: Final = 1 << 20
 
 _REMEDIES: Final = (
+    ("names no jwks_uri", "configure remote_jwks with the address of the keys"),
     ("speaks for another issuer", "write the issuer exactly as its metadata does, the slash at the end included"),
     (
         "no good certificate",
@@ -44,7 +45,6 @@ _REMEDIES: Final = (
     ("redirect", "configure the address that it leads to"),
     ("status", "see whether the address is right: curl it from this machine"),
     ("more than", "raise max_bytes, if the document is really this long"),
-    ("names no jwks_uri", "configure remote_jwks with the address of the keys"),
 )
 _OTHERWISE: Final = "curl it from this machine and look at what comes"
 

@@ -8,6 +8,7 @@ that nobody waits for at the end.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ async def in_thread(function: Callable[[], T]) -> T:
             result = function()
         except Exception as error:
             fault = error
-        if not loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: all was given up
             loop.call_soon_threadsafe(settle, result, fault)
 
     threading.Thread(target=work, daemon=True, name="lbjwt-doctor").start()
@@ -78,5 +79,5 @@ async def _guarded(look: Look) -> list[Finding]:
     except TimeoutError:
         sentence = f"no end within {look.limit:g} s; something it waits for hangs"
     except Exception as error:  # whatever one look meets, the others go on
-        sentence = f"could not be looked at ({type(error).__name__}: {error})"
+        sentence = f"could not be looked at ({type(error).__name__}), which is a fault of lbjwt worth reporting"
     return [Finding(look.subject, look.check, "problem", sentence)]
