@@ -56,13 +56,22 @@ def test_c16_the_route_is_named_with_its_reasons_and_rivals():
     assert story.route is not None
     assert story.route.why == "the host is below api.example; the path is /only; GET is among GET"
     assert routed("/only", host="x.api.example", method="HEAD").route.why.endswith("HEAD follows GET")  # type: ignore[union-attr]
-    both = (
-        CONFIGURATIONS["one"].replace("JWKS", json.dumps(jwks()))
-        + "routes: [{name: all}, {name: a, prefix: /a}, {name: ab, path: /a/b}]"
-    )
-    scene = asyncio.run(set_scene(load_text(both, Path("/")), Asked(minted(), path="/a/b"), offline=True, now=NOW))
-    seen = explain(scene, NOW).route
+    seen = nested("/a/b").route
     assert seen is not None and (seen.name, seen.over) == ("ab", ("all", "a"))
+
+
+def test_r2_a_path_that_backends_read_in_two_ways():
+    """Why it is refused although a route would be for it."""
+    story = nested("/A/b")
+    assert story.reply == Reply(400, ())
+    assert "some backend reads this path as that of a more specific route" in detail(story, "route")
+
+
+def nested(path: str) -> Explanation:
+    """A request to three routes, one in the other."""
+    text = CONFIGURATIONS["one"].replace("JWKS", json.dumps(jwks()))
+    made = load_text(text + "routes: [{name: all}, {name: a, prefix: /a}, {name: ab, path: /a/b}]", Path("/"))
+    return explain(asyncio.run(set_scene(made, Asked(minted(), path=path), offline=True, now=NOW)), NOW)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +81,6 @@ def test_c16_the_route_is_named_with_its_reasons_and_rivals():
         ("/only", {"host": "other.example"}, 404, "get is for the host *.api.example"),
         ("/nowhere", {}, 404, "none"),
         ("/%2f", {}, 400, "the path is refused (path-encoded-slash)"),
-        ("/MINE", {}, 400, "some backend reads this path as that of a more specific route"),
     ],
 )
 def test_no_route_and_why(path: str, asked: dict[str, Any], status: int, words: str):
