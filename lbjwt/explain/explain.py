@@ -69,7 +69,7 @@ def explain(scene: Scene, now: float) -> Explanation:
         reported=decision.reported,
         steps=tuple(_marked(decision.route, steps)),
         tokens=tuple(readings),
-        backend=_backend(scene, decision, head, tokens) if decision.reason == DenyReason.NONE else None,
+        backend=_backend(scene, decision, head) if decision.reason == DenyReason.NONE else None,
         reply=_refusal(scene, decision, head, tokens) if decision.reason != DenyReason.NONE else None,
         notes=tuple(_notes(scene, decision, (explained, reported))),
     )
@@ -138,7 +138,7 @@ def _verdict(decision: Decision) -> Verdict:
     return "allowed" if decision.reason == DenyReason.NONE else "refused"
 
 
-def _backend(scene: Scene, decision: Decision, head: RequestHead, tokens: Sequence[bytes]) -> Backend:
+def _backend(scene: Scene, decision: Decision, head: RequestHead) -> Backend:
     """What would be sent, read from the very bytes."""
     written = head.write_bytes(scene.policy, identity=decision.identity, peer=b"192.0.2.1", request_id=b"0")
     _, target, _ = head.parts()
@@ -148,7 +148,7 @@ def _backend(scene: Scene, decision: Decision, head: RequestHead, tokens: Sequen
     before = scene.parsed()
     places = []
     for place in places_of(one.issuer for one in scene.instances):
-        if before is not None and place.look(before)[1] in tokens:
+        if before is not None and place.look(before)[0] != DenyReason.MISSING:
             places.append((str(place), not readable or place.look(sent)[0] != DenyReason.MISSING))
     return Backend(
         target.decode("latin-1").partition("?")[0],

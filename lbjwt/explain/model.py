@@ -171,7 +171,7 @@ class Backend:
         path: Of the request, canonical, without its query.
         identity: Headers that lbjwt writes from claims.
         fields: Names of all header lines, in their order.
-        tokens: Places of tokens, and whether the token is still there.
+        tokens: Places where something stood, also on a route that does not look there, and whether it still does.
     """
 
     path: str

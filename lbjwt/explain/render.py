@@ -208,7 +208,7 @@ def _outcome_lines(backend: Backend | None, reply: Reply | None) -> Iterator[Lin
     for name, value in backend.identity:
         yield Line("plain", _printable(f"  {name}: {value}"))
     for place, forwarded in backend.tokens:
-        yield Line("plain", f"  the token in {place} {'goes along' if forwarded else 'is taken out'}")
+        yield Line("plain", f"  what stands in {place} {'goes along' if forwarded else 'is taken out'}")
 
 
 def _date(seconds: float) -> str:

@@ -18,7 +18,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from lbjwt.cli import main
+from lbjwt.config.load import load_file
 from lbjwt.doctor.issuers import clock_finding
+from lbjwt.doctor.runner import look_at_all
+from lbjwt.doctor.sockets import port_looks
 from tests.harness.balancer import Balancer
 from tests.harness.keyserver import DISCOVERY, Answer, Blackhole, KeyServer
 from tests.harness.processes import free_port
@@ -370,6 +373,15 @@ def test_a_running_lbjwt_is_no_problem(tmp_path: Path, backend: str):
     assert of(found, "port")[1].endswith("is in use by a running lbjwt, whose admin door answers")
     found = findings(running.config_path, 0)
     assert [outcome for _, check, outcome, _ in found if check in ("port", "state-directory")] == ["ok", "ok", "ok"]
+
+
+def test_a_running_lbjwt_excuses_no_other_problem(tmp_path: Path, backend: str):
+    """An address that this machine does not have is one all the same."""
+    made = load_file(
+        written(tmp_path, backend, {"issuer": "i", "jwks": json.loads(JWKS)}, listeners=[{"address": "192.0.2.1:80"}])
+    )
+    report = asyncio.run(look_at_all(list(port_looks(made, running=True))))
+    assert [finding.outcome for finding in report.findings] == ["problem"]
 
 
 def test_a_listener_with_a_certificate_that_has_ended(tmp_path: Path, backend: str):

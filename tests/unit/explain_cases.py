@@ -179,12 +179,16 @@ EXTRA: list[tuple[tuple[str, str], ...]] = [
 ]  # fmt: skip
 
 
-def spoilt(text: bytes, chance: random.Random) -> str:
-    """The token, mostly as it is."""
+SPOILS = 17  # ways to spoil a token
+
+
+def spoilt(text: bytes, way: int) -> str:
+    """The token, spoilt in one of the ways; as it is for every other number."""
     header, payload, signature = text.split(b".")
+    padded = payload + b"=" * (-len(payload) % 4)
     made = {
         0: text + b"=",
-        1: header + b"=." + payload + b"==." + signature + b"==",
+        1: header + b"=." + padded + b"." + signature + b"==",
         2: text + b"." + header,
         3: header + b"." + payload,
         4: text[:-4] + (b"AAAA" if not text.endswith(b"AAAA") else b"BBBB"),
@@ -199,7 +203,8 @@ def spoilt(text: bytes, chance: random.Random) -> str:
         13: header + b".." + signature,
         14: header + b"." + payload + b"." + signature[:-1] + b"_",
         15: b"e30.e30.",
-    }.get(chance.randrange(80), text)
+        16: header + b"." + padded + b"." + signature,
+    }.get(way, text)
     return made.decode()
 
 
@@ -214,6 +219,34 @@ def one_at_a_time() -> Iterator[Case]:
             said = claims(**GOOD.get(name, {})) | change
             text = token(_without_none(said), algorithm="ES256", header=_header(name, "k1"))
             yield Case(name, Asked(text.decode(), path="/ruled/a" if name == "routes" else "/", host="x.example"))
+
+
+def spoilt_ones() -> Iterator[Case]:
+    """A token of every issuer, spoilt in every way, for every configuration."""
+    for name in CONFIGURATIONS:
+        for issuer in (ISSUER, OTHER, "https://login.example/a/v2"):
+            text = token(claims(**GOOD.get(name, {}), iss=issuer), algorithm="ES256", header=_header(name, "k1"))
+            for way in range(SPOILS):
+                yield Case(name, Asked(spoilt(text, way), path="/mine" if name == "routes" else "/"))
+
+
+def elsewhere() -> Iterator[Case]:
+    """Tokens of both issuers in every place of both, wherever they are looked for or not."""
+    for issuer in (ISSUER, OTHER):
+        text = token(claims(iss=issuer), algorithm="ES256", kid="k1").decode()
+        for path in ("/maybe", "/mine", "/both", "/trial"):
+            places = [
+                ("Authorization", f"Bearer {text}"),
+                ("X-Token", text),
+                ("X-Other", f"Token {text}"),
+                ("Cookie", f"session={text}"),
+                ("Sec-WebSocket-Protocol", f"bearer, {text}"),
+            ]
+            for place in places:
+                yield Case("routes", Asked("", path=path, headers=(place,)))
+            yield Case("routes", Asked("", path=f"{path}?access_token={text}"))
+            yield Case("routes", Asked(text, path=path, headers=(places[0], places[1])))
+            yield Case("routes", Asked(text, path=path, headers=(places[1], places[3])))
 
 
 def at_random(count: int, seed: int) -> Iterator[Case]:
@@ -231,7 +264,7 @@ def at_random(count: int, seed: int) -> Iterator[Case]:
             said |= chance.choice(CHANGES)
         text = token(_without_none(said), algorithm=ALGORITHM[kid], header=_without_none(header))
         asked = Asked(
-            "" if chance.random() < 0.04 else spoilt(text, chance),
+            "" if chance.random() < 0.04 else spoilt(text, chance.randrange(80)),
             chance.choice(["GET", "GET", "GET", "POST"]),
             chance.choice(PATHS) if name == "routes" else "/",
             chance.choice(["api.example", "x.api.example:80", "localhost"]),

@@ -81,6 +81,6 @@ print(asyncio.run(look_at_all([Look("s", "c", look, 0.05)])).worst)
 def test_the_worst_outcome_counts():
     """Of none it is ok."""
     assert Report(()).worst == "ok"
-    findings = [Finding("s", "c", outcome, "") for outcome in ("note", "warning", "ok", "note")]  # type: ignore[arg-type]
+    findings = [Finding("s", "c", outcome, "") for outcome in ("note", "warning", "ok", "note")]
     report = Report(tuple(findings))
     assert (report.worst, report.count("note"), report.count("problem")) == ("warning", 2, 0)

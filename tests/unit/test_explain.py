@@ -55,7 +55,8 @@ def test_c16_the_route_is_named_with_its_reasons_and_rivals():
     story = routed("/only", host="X.api.example.:8080")
     assert story.route is not None
     assert story.route.why == "the host is below api.example; the path is /only; GET is among GET"
-    assert routed("/only", host="x.api.example", method="HEAD").route.why.endswith("HEAD follows GET")  # type: ignore[union-attr]
+    story = routed("/only", host="x.api.example", method="HEAD")
+    assert story.route is not None and story.route.why.endswith("HEAD follows GET")
     seen = nested("/a/b").route
     assert seen is not None and (seen.name, seen.over) == ("ab", ("all", "a"))
 
@@ -91,9 +92,10 @@ def test_no_route_and_why(path: str, asked: dict[str, Any], status: int, words: 
 
 
 def test_a_public_route_and_a_document_of_our_own():
-    """No token is looked for."""
-    story = routed("/public", "broken")
+    """No token is looked for; what must not be forwarded is taken out all the same."""
+    story = routed("/public", "broken", headers=(("X-Token", "x"),))
     assert (story.verdict, story.tokens) == ("allowed", ()) and "public" in detail(story, "place")
+    assert story.backend is not None and story.backend.tokens == (("Authorization: Bearer", False), ("X-Token", False))
     story = routed("/.well-known/oauth-protected-resource/meta")
     assert story.verdict == "allowed" and story.reply is not None and story.reply.status == 200
 
@@ -138,7 +140,7 @@ def test_a_token_is_put_where_the_route_looks_first():
     assert routed("/both", minted(iss=OTHER)).reason == DenyReason.MISSING
     story = told(Case("one", Asked(minted())))
     assert story.backend is not None and story.backend.tokens == (("Authorization: Bearer", True),)
-    assert "the token in Authorization: Bearer goes along" in text_of(story)
+    assert "what stands in Authorization: Bearer goes along" in text_of(story)
 
 
 def test_two_tokens_of_one_request():
@@ -205,6 +207,7 @@ def test_a_wrong_signature_is_told_and_the_rest_too():
     assert "anybody could have written what follows" in text_of(story)
     later = [step for step in story.steps if step.later and step.reason]
     assert [step.reason.name for step in later] == ["WRONG_AUDIENCE"]
+    assert [step["later"] for step in as_json(story)["steps"]] == [step.later for step in story.steps]
 
 
 def test_what_a_header_holds_is_told_by_name_only():
@@ -272,6 +275,26 @@ def test_the_answer_is_the_one_of_the_route():
     story = routed(f"/page?x=1&access_token={text}", "", headers=(("Accept", "text/html"),))
     assert story.reply is not None and story.reply.status == 302
     assert text not in text_of(story) and "https://login.example/?back=" in dict(story.reply.fields)["Location"]
+
+
+def test_p8_a_token_that_stays_in_the_target_is_cut_out_of_what_is_told():
+    """A redirect brings back the target, and a parameter that is forwarded with it; as the client gets it, but for the token."""
+    text = (
+        CONFIGURATIONS["one"]
+        .replace("JWKS}}", "JWKS, from_params: [{name: t, forward: true}]}}")
+        .replace("JWKS", json.dumps(jwks()))
+    )
+    made = load_text(
+        text + 'routes: [{name: all, refusals: {redirect: "https://login.example/?back={url}"}}]', Path("/")
+    )
+    old = minted(exp=T - 500)
+    asked = Asked(old, path="/x", headers=(("Accept", "text/html"),))
+    story = explain(asyncio.run(set_scene(made, asked, offline=True, now=NOW)), NOW)
+    assert story.reply is not None and story.reply.status == 302
+    assert (
+        dict(story.reply.fields)["Location"] == "https://login.example/?back=http%3A%2F%2Flocalhost%2Fx%3Ft%3D<token>"
+    )
+    assert old not in json.dumps(as_json(story)) + text_of(story)
 
 
 def test_report_only_lets_through_and_says_so():
@@ -407,7 +430,7 @@ def test_revocations_that_cannot_be_read_are_a_problem(file: Path):
     assert (result.exit_code, result.stdout) == (2, "") and "none.jsonl" in result.stderr
 
 
-JSON = {
+JSON: dict[str, Any] = {
     "verdict": "refused", "reason": "expired", "would_refuse": None, "problem": None, "at": NOW,
     "request": {"method": "GET", "host": "h", "path": "/"},
     "route": {"name": None, "why": "there are no routes: every request needs a token", "over": [], "public": False, "report_only": False,

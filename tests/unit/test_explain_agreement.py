@@ -13,7 +13,7 @@ from lbjwt.explain.explain import explain
 from lbjwt.explain.model import Explanation
 from lbjwt.explain.render import as_json, as_lines
 from lbjwt.explain.scene import set_scene
-from tests.unit.explain_cases import Case, at_random, configuration, one_at_a_time, told
+from tests.unit.explain_cases import Case, at_random, configuration, elsewhere, one_at_a_time, spoilt_ones, told
 
 REVOKED = b'{"jti":"gone","expires":4000000000}\n{"sub":"revoked","expires":4000000000,"issued_before":3900000000}\n'
 OUT_OF_REACH = {DenyReason.RATE_LIMITED, DenyReason.INTERNAL}
@@ -24,7 +24,10 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Case, Explan
     """All cases with their explanations."""
     directory = tmp_path_factory.mktemp("explain")
     (directory / "revoked.jsonl").write_bytes(REVOKED)
-    return [(case, told(case, directory)) for case in [*one_at_a_time(), *at_random(600, seed=7)]]
+    return [
+        (case, told(case, directory))
+        for case in [*one_at_a_time(), *spoilt_ones(), *elsewhere(), *at_random(500, seed=7)]
+    ]
 
 
 def test_the_first_refusal_of_the_story_is_the_reason(stories: list[tuple[Case, Explanation]]):
