@@ -32,7 +32,17 @@ if TYPE_CHECKING:
     from lbjwt.config.remote import KeyFetch
     from lbjwt.observe._board import Board
 
-__all__ = ["KeeperKeys", "KeeperLink", "OwnKeys", "SharedKeys", "key_ring_of", "stored_keys", "wait_for_keys"]
+__all__ = [
+    "KeeperKeys",
+    "KeeperLink",
+    "OwnKeys",
+    "SharedKeys",
+    "key_origin",
+    "key_ring_of",
+    "local_source",
+    "stored_keys",
+    "wait_for_keys",
+]
 
 FLOOR: Final = 60.0
 CEILING: Final = 3600.0
@@ -304,37 +314,51 @@ class _Parts:
 
     def origin(self) -> KeyOrigin:
         """Where a remote source is asked, and how."""
-        remote = self.remote
-        assert remote is not None
-        tls = None
-        if remote.ca_file is not None or remote.client_certificate is not None:
-            tls = ClientTls(
-                ca_file=remote.ca_file, certificate=remote.client_certificate, private_key=remote.client_key
-            )
-        return KeyOrigin(
-            **_whose(self._instance),
-            timeout=remote.timeout,
-            max_bytes=remote.max_bytes,
-            allow_http=remote.allow_http,
-            tls=tls,
-        )
+        return key_origin(self._instance)
 
     def local(self) -> KeySource:
         """A source that needs nobody else."""
-        issuer, label = self._instance.issuer, self._instance.label
-        for path in (issuer.jwks_file, issuer.pem_file, issuer.secret_file):
-            if path is not None:
-                return FileKeySource(path, **self.callbacks)
-        if issuer.secret_env is not None:
-            return StaticKeySource(
-                f"the environment variable {issuer.secret_env}",
-                secret_from_environment(issuer.secret_env),
-                **self.callbacks,
-            )
-        if issuer.jwks is not None:
-            return StaticKeySource(f"issuers.{label}.jwks", orjson.dumps(issuer.jwks), **self.callbacks)
-        assert issuer.pem is not None, "the configuration names exactly one key source"
-        return StaticKeySource(f"issuers.{label}.pem", issuer.pem.encode(), **self.callbacks)
+        return local_source(self._instance, **self.callbacks)
+
+
+def key_origin(instance: IssuerInstance) -> KeyOrigin:
+    """Where a remote source is asked, and how."""
+    remote = instance.issuer.fetch
+    assert remote is not None
+    tls = None
+    if remote.ca_file is not None or remote.client_certificate is not None:
+        tls = ClientTls(ca_file=remote.ca_file, certificate=remote.client_certificate, private_key=remote.client_key)
+    return KeyOrigin(
+        **_whose(instance),
+        timeout=remote.timeout,
+        max_bytes=remote.max_bytes,
+        allow_http=remote.allow_http,
+        tls=tls,
+    )
+
+
+def local_source(instance: IssuerInstance, **callbacks: Any) -> KeySource:
+    """
+    A source that needs nobody else.
+
+    Args:
+        callbacks: See `KeySource`.
+
+    Raises:
+        KeySourceError: The environment does not hold the secret.
+    """
+    issuer, label = instance.issuer, instance.label
+    for path in (issuer.jwks_file, issuer.pem_file, issuer.secret_file):
+        if path is not None:
+            return FileKeySource(path, **callbacks)
+    if issuer.secret_env is not None:
+        return StaticKeySource(
+            f"the environment variable {issuer.secret_env}", secret_from_environment(issuer.secret_env), **callbacks
+        )
+    if issuer.jwks is not None:
+        return StaticKeySource(f"issuers.{label}.jwks", orjson.dumps(issuer.jwks), **callbacks)
+    assert issuer.pem is not None, "the configuration names exactly one key source"
+    return StaticKeySource(f"issuers.{label}.pem", issuer.pem.encode(), **callbacks)
 
 
 def key_ring_of(instance: IssuerInstance) -> Callable[[bytes], KeyRing]:
