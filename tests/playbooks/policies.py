@@ -57,7 +57,9 @@ class Policies:
         text = "\n".join(line for line in BASE.splitlines() if line.partition(":")[0] not in _sections(rest))
         for label, members in issuers.items():
             head = "issuers:\n" if label == next(iter(issuers)) else ""
-            text += f"\n{head}  {label}: {{issuer: {self.issuer(label)}, audiences: [api], jwks: {{keys: []}}, {members}}}"
+            text += (
+                f"\n{head}  {label}: {{issuer: {self.issuer(label)}, audiences: [api], jwks: {{keys: []}}, {members}}}"
+            )
         text += f"\n{rest}\n" + (f"routes:\n{routes}" if routes else "")
         self.configuration = load_text(text, Path("/"))
         self.instances = issuer_instances(self.configuration)

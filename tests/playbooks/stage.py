@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import jwt
+import orjson
 
 from lbjwt.auth._places import TokenPlaces
 from lbjwt.auth.verifier import Verifier
@@ -213,7 +214,7 @@ class Stage:
             places = TokenPlaces(headers=[("Authorization", "Bearer", True)])
             admission = Admission(VERIFIER.gate, [Route([Demand([places], [None])], route_answers("lbjwt"))])
         self.waiting = ask and Waiting(self.board, len(issuers), ask, most=most, patience=patience)
-        self.access_log = log and AccessLog(str(log), self.board)
+        self.access_log = None if log is None else AccessLog(str(log), self.board)
         self.traffic = Traffic(
             admission=admission,
             waiting=self.waiting,
@@ -251,6 +252,12 @@ class Stage:
             server.is_connected = True  # type: ignore[attr-defined]
             server.connects()
         return server
+
+    def records(self) -> list[dict[str, Any]]:
+        """What the access log says so far."""
+        assert self.access_log is not None
+        self.access_log.flush()
+        return [orjson.loads(line) for line in Path(self.access_log.path).read_bytes().splitlines()]
 
     @property
     def totals(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What refused clients get, and what is answered without a token: in every form, and with the connection usable afterwards. Whole and byte by byte."""
+"""What refused clients get, and what is answered without a token: in every form, the connection usable afterwards. Whole and byte by byte."""
 
 import json
 import re
@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from urllib.parse import unquote
 
-import orjson
 import pytest
 
 from lbjwt._fastverify import DenyReason
@@ -113,7 +112,7 @@ def test_r8_what_no_route_is_for_is_404_and_a_bad_path_400_and_the_connection_go
     pieces: int | None,  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    """No endpoint hears of either, with a good token or none; bodies are skipped, pipelined requests served; only the 400 is a bad request (THREATS R8)."""
+    """No endpoint hears of either, whatever the token; bodies are skipped, pipelined requests served; only 400 is a bad request (THREATS R8)."""
     stage = Stage(pieces, **Policies(SOME).options(log=tmp_path / "log"))
     client, auth = stage.client(), bearer(token())
     for target, status in (
@@ -134,8 +133,7 @@ def test_r8_what_no_route_is_for_is_404_and_a_bad_path_400_and_the_connection_go
     assert stage.server().take().startswith(b"GET /api/x ")
     stage.server().sends(OK)
     assert re.findall(rb"HTTP/1.1 (\d+)", client.take()) == [b"404", b"200", b"400"]
-    stage.access_log.flush()
-    lines = [orjson.loads(line) for line in (tmp_path / "log").read_bytes().splitlines()]
+    lines = stage.records()
     assert {(line["status"], line.get("reason"), line.get("route")) for line in lines} == {
         (404, None, None),
         (400, None, None),
@@ -258,10 +256,9 @@ def test_the_log_names_route_issuer_and_reason_and_never_a_token_or_query(
     asks(f"/try/1?t={bad}")
     asks("/x", auth=bearer(good))
     asks("/x?canary=2", auth=b"Authorization: Bearer canary canary\r\n")
-    stage.access_log.flush()
+    lines = stage.records()
     text = (tmp_path / "log").read_bytes()
     assert b"canary" not in text and not any(part.encode() in text for word in (good, bad) for part in word.split("."))
-    lines = [orjson.loads(line) for line in text.splitlines()]
     assert [tuple(line.get(key) for key in ("path", "status", "route", "issuer", "reason", "would_refuse")) for line in lines] == [
         ("/x", 200, "rest", "a", None, None),
         ("/x", 401, "rest", "a", "expired", None),

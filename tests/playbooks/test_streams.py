@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 
 from lbjwt.auth.verifier import Revoked
@@ -83,7 +82,9 @@ def scene(request: pytest.FixtureRequest, files: Path, monkeypatch: pytest.Monke
     assert scene.stage.board.endpoint_totals(0)["in_flight"] == 0, "an endpoint is charged for ever"
 
 
-def begins(scene: Scene, kind: str, *fields: str, auth: bytes | None = None, target: str = "/") -> tuple[Client, Server]:
+def begins(
+    scene: Scene, kind: str, *fields: str, auth: bytes | None = None, target: str = "/"
+) -> tuple[Client, Server]:
     """A response or tunnel of that kind is under way, its first bytes have arrived."""
     client = scene.stage.client()
     auth = bearer(scene.token()) if auth is None else auth
@@ -131,9 +132,7 @@ def test_a_stream_ends_with_the_time_of_its_token(scene: Scene, kind: str, tmp_p
     scene.sweeps_at(LIFE + SKEW + 1)
     is_cut(scene, kind, client, server)
     assert scene.ended == 1
-    assert scene.stage.access_log is not None
-    scene.stage.access_log.flush()
-    (line,) = [orjson.loads(line) for line in (tmp_path / "log").read_bytes().splitlines()]
+    (line,) = scene.stage.records()
     assert (line["status"], line["complete"], line["issuer"]) == (101 if kind == "tunnel" else 200, False, "a")
     scene.sweeps_at(LIFE + SKEW + 2)
     assert scene.ended == 1
