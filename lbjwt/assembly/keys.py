@@ -8,6 +8,7 @@ for more through the board; `KeeperKeys` is the keeper's side of that.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from functools import partial
@@ -82,6 +83,7 @@ class OwnKeys:
         self, instances: list[IssuerInstance], verifier: Verifier, board: Board, directory: Path | None = None
     ) -> None:
         self.settled: Callable[[int], None] = lambda issuer: None
+        self._directory = directory
         self._sources: list[KeySource] = []
         for instance in instances:
             parts = _Parts(instance, verifier, board)
@@ -105,6 +107,10 @@ class OwnKeys:
         Raises:
             KeySourceError: A file or a text cannot be used: a mistake to mend now. A URL that cannot be reached raises nothing.
         """
+        if self._directory is not None:
+            with contextlib.suppress(OSError):  # whoever writes there will say what is wrong
+                for directory in (self._directory, self._directory / KEYS):
+                    directory.mkdir(mode=0o700, exist_ok=True)
         await _load(self._sources)
 
     def start(self) -> None:
@@ -143,7 +149,7 @@ class SharedKeys:
             if parts.remote is None:
                 self._sources.append(parts.local())
                 continue
-            self._attempts[instance.index] = 0
+            self._attempts[instance.index] = board.source_words(instance.index)["attempts"]
             self._patience = max(self._patience, 2 * parts.remote.timeout + FIRST_KEYS)
             self._sources.append(
                 StoredKeySource(
@@ -196,6 +202,8 @@ class SharedKeys:
         if issuer not in self._attempts:
             return False
         words = self._board.source_words(issuer)
+        if words["attempts"] != self._attempts[issuer]:
+            return True  # an attempt ended a moment ago, and what it brought is not looked at yet: `poked` follows
         under_way = words["begun"] != words["attempts"]
         if not under_way and time.monotonic() < words["not_before"]:
             return False
@@ -380,9 +388,11 @@ def stored_keys(directory: Path, instance: IssuerInstance) -> Path:
 
 
 def wait_for_keys(instances: list[IssuerInstance]) -> float:
-    """Seconds a request waits at most for keys that a fetch may bring: that long a fetch can last."""
-    remotes = [remote for one in instances if (remote := one.issuer.remote_jwks or one.issuer.discovery) is not None]
-    return max((remote.timeout for remote in remotes), default=0.0)
+    """Seconds a request waits at most for keys that a fetch may bring: that long a fetch can last, and twice as long with discovery."""
+    issuers = [one.issuer for one in instances]
+    fetches = [issuer.remote_jwks.timeout for issuer in issuers if issuer.remote_jwks is not None]
+    fetches += [2 * issuer.discovery.timeout for issuer in issuers if issuer.discovery is not None]
+    return max(fetches, default=0.0)
 
 
 def _lifecycle(remote: KeyFetch) -> KeyLifecycle:
