@@ -87,7 +87,9 @@ def test_the_first_command_is_the_file():
         issuer=given.pop("issuer")[0],
     )
     assert given == {}
-    assert configuration_from_flags(flags, Path("/")) == examine_text(block("yaml", "listeners"), Path("/")).configuration
+    assert (
+        configuration_from_flags(flags, Path("/")) == examine_text(block("yaml", "listeners"), Path("/")).configuration
+    )
 
 
 @pytest.mark.parametrize("row", table("Limits"), ids=lambda row: row[0])
