@@ -45,7 +45,7 @@ def new_admission(
     if not configuration.routes:
         scopes = tuple({scope: None for issuer in configuration.issuers.values() for scope in issuer.required_scopes})
         answers = route_answers(configuration.realm, RefusalStyle(scopes=scopes))
-        return Admission(gate, [Route([maker.demand(instances)], answers)], offenders=offenders)
+        return Admission(gate, [Route([maker.demand(instances)], answers, strips=maker.places)], offenders=offenders)
     routes: list[Route] = []
     documents: dict[bytes, int] = {}
     served: list[Answer] = []
@@ -62,6 +62,7 @@ def new_admission(
             Route(
                 maker.demands(route),
                 route_answers(configuration.realm, style),
+                strips=maker.places,
                 name=route.name,
                 allow_missing=route.allow_missing,
                 report_only=route.report_only,
@@ -82,7 +83,18 @@ class _Maker:
         self._configuration = configuration
         self._instances = instances
         self._places: dict[tuple[Any, ...], TokenPlaces] = {}
+        for instance in instances:
+            headers, cookies, params, subprotocol = key = self._places_of(instance.issuer)
+            if key not in self._places:
+                self._places[key] = TokenPlaces(
+                    headers=headers, cookies=cookies, params=params, subprotocol=subprotocol
+                )
         self._rules = 0
+
+    @property
+    def places(self) -> list[TokenPlaces]:
+        """All of them, of every issuer."""
+        return list(self._places.values())
 
     def demands(self, route: RouteConfiguration) -> list[Demand]:
         if route.public:
@@ -111,7 +123,12 @@ class _Maker:
                 rules = None
         if rules is not None:
             self._rules += 1
-        return Demand(places, [frozenset(found) for found in by_places.values()], rules, self._rules if rules else 0)
+        return Demand(
+            [self._places[key] for key in by_places],
+            [frozenset(found) for found in by_places.values()],
+            rules,
+            self._rules if rules else 0,
+        )
 
     def scopes(self, route: RouteConfiguration) -> tuple[str, ...]:
         """What a client is told to ask for: the scopes of the route, and of the issuers that may open it."""

@@ -62,7 +62,8 @@ cdef inline Slice query_of(Slice target) noexcept nogil:
 
 cdef inline Match match_credentials(Slice value, Slice scheme, Slice *token) noexcept nogil:
     """
-    auth-scheme 1*SP token (RFC 9110 section 11.4), the scheme in any case (THREATS P7). DOUBTFUL: the scheme, and no spaces or no token.
+    auth-scheme 1*SP token (RFC 9110 section 11.4), the scheme in any case (THREATS P7). DOUBTFUL: the scheme and anything but spaces, or
+    nothing: a field value has no white space at its end.
     """
     cdef Py_ssize_t at = scheme.size
     if not begins_with(value, scheme.at, scheme.size):
@@ -72,7 +73,7 @@ cdef inline Match match_credentials(Slice value, Slice scheme, Slice *token) noe
             return Match.ANOTHER
         while at < value.size and value.at[at] == c" ":
             at += 1
-        if at == scheme.size or at == value.size:
+        if at == scheme.size:
             return Match.DOUBTFUL
     token.at = value.at + at
     token.size = value.size - at

@@ -131,7 +131,7 @@ cdef class TokenPlaces:
         else:
             try:
                 reason = self._search(head, &found)
-            except MemoryError:
+            except BaseException:
                 return DenyReason.INTERNAL
         if reason != DenyReason.NONE:
             return <DenyReason> reason

@@ -40,8 +40,7 @@ cdef class Admission:
             if reason == UNKNOWN_KEY:
                 self.waits_for = self.issuer
             if reason == NONE or self.route.report_only:
-                for demand in self.route.demands:
-                    demand.strip(head)
+                self.route.strip(head)
         except BaseException as fault:
             reason = INTERNAL
             self.gate.note(fault)

@@ -22,7 +22,6 @@ cdef class Demand:
     # True when a token of this issuer may stand where it was found
     cdef bint may_stand(self, Grant grant, unsigned found)
     cdef uint8_t verdict(self, Grant grant)
-    cdef int strip(self, RequestHead head) except -1
 
 
 @cython.final
@@ -31,6 +30,7 @@ cdef class Route:
     cdef readonly str name                       # "" for the one route of a configuration without routes
     cdef readonly bytes label                    # the same, for the access log
     cdef readonly tuple demands                  # of Demand; empty: the route is public
+    cdef readonly tuple strips                   # of TokenPlaces, also of issuers that the route does not ask
     cdef readonly bint allow_missing
     cdef readonly bint report_only
     cdef readonly bint end_streams
@@ -39,4 +39,6 @@ cdef class Route:
     cdef tuple _grpc                             # the same for gRPC callers
     cdef tuple _redirects                        # by DenyReason: the template of where a browser is sent, or None
 
+    # Take tokens out of what is forwarded, wherever the configuration says so: on every route, public ones too.
+    cdef int strip(self, RequestHead head) except -1
     cdef Answer refusal(self, DenyReason reason, RequestHead head, bint https)

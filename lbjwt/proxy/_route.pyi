@@ -35,6 +35,7 @@ class Route:
     Args:
         demands: The tokens it asks for, all of them; none make it public.
         answers: What refused clients get.
+        strips: Every place of the configuration: what stands there and is not forwarded is taken out on every route.
         name: In log and metrics.
         allow_missing: Without a token a request passes; a bad one never does.
         report_only: Everything passes, and what would have been refused is counted and logged.
@@ -45,6 +46,7 @@ class Route:
     name: str
     label: bytes
     demands: tuple[Demand, ...]
+    strips: tuple[TokenPlaces, ...]
     allow_missing: bool
     report_only: bool
     end_streams: bool
@@ -54,6 +56,7 @@ class Route:
         demands: Iterable[Demand],
         answers: RouteAnswers,
         *,
+        strips: Iterable[TokenPlaces] = (),
         name: str = "",
         allow_missing: bool = False,
         report_only: bool = False,

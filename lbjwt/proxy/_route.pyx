@@ -80,22 +80,15 @@ cdef class Demand:
         grant.memo_verdict[place] = <uint8_t>(JUDGED | reason if reason != NONE else JUDGED | REPORTED | reported if reported != NONE else JUDGED)
         return grant.memo_verdict[place]
 
-    cdef int strip(self, RequestHead head) except -1:
-        cdef TokenPlaces places
-        if self._only is not None:
-            return self._only.strip(head)
-        for places in self.places:
-            places.strip(head)
-        return 0
-
 
 cdef class Route:
 
-    def __init__(self, demands, answers, *, str name="", bint allow_missing=False, bint report_only=False, bint end_streams=True,
+    def __init__(self, demands, answers, *, strips=(), str name="", bint allow_missing=False, bint report_only=False, bint end_streams=True,
                  double stream_grace=0.0):
         self.name = name
         self.label = name.encode()
         self.demands = tuple(demands)
+        self.strips = tuple(strips)
         self.allow_missing = allow_missing
         self.report_only = report_only
         self.end_streams = end_streams
@@ -104,13 +97,18 @@ cdef class Route:
         self._grpc = answers.grpc
         self._redirects = answers.redirects
 
+    cdef int strip(self, RequestHead head) except -1:
+        cdef TokenPlaces places
+        for places in self.strips:
+            places.strip(head)
+        return 0
+
     cdef Answer refusal(self, DenyReason reason, RequestHead head, bint https):
         if is_grpc(head):
             return <Answer>self._grpc[<int>reason]
         template = self._redirects[<int>reason]
         if template is not None and is_browser(head):
-            for demand in self.demands:
-                (<Demand>demand).strip(head)     # a token in the query would end in the logs of the login page
+            self.strip(head)                     # a token in the query would end in the logs of the login page
             return <Answer?>_redirect_answer(
                 template, b"https" if https else b"http", head.host.at[:head.host.size], head.target.at[:head.target.size])
         return <Answer>self._plain[<int>reason]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import ctypes
 import itertools
 import mmap
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -15,147 +13,34 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lbjwt._fastverify import DenyReason
-from lbjwt.auth._places import TokenPlaces, fields_owed_by
+from lbjwt.auth._places import TokenPlaces
 from lbjwt.errors import ConfigurationError
-from lbjwt.http1._request import Method, Parse, RequestHead, RequestPolicy, request_policy
-from lbjwt.http1._response import ResponseHead
-from tests.corpus.http1_requests import CASES, WEBSOCKET
-from tests.unit.http1_readers import request_by_httptools
-
-TOKEN = b"eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl-_w"
-OTHER = b"eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJiIn0.c2lnbmF0dXJl-_w"
-PREFIXES = (b"base64url.bearer.authorization.k8s.io.", b"base64url.bearer.")
-POLICY = request_policy()
-ALLOWING = request_policy(header_names="allow")
-MISSING, MULTIPLE, MALFORMED = DenyReason.MISSING, DenyReason.MULTIPLE_TOKENS, DenyReason.MALFORMED_CREDENTIALS
-
-
-def encoded(token: bytes, prefix: bytes = PREFIXES[0]) -> bytes:
-    return prefix + base64.urlsafe_b64encode(token).rstrip(b"=")
-
-
-@dataclass
-class Request:
-    """A request by its lists; a list that is empty leaves its field or query out."""
-
-    params: list[bytes] = field(default_factory=list)
-    lines: list[bytes] = field(default_factory=list)
-    cookies: list[bytes] = field(default_factory=list)
-    subprotocols: list[bytes] = field(default_factory=list)
-
-    def wire(self) -> bytes:
-        target = b"/a/b" + (b"?" + b"&".join(self.params) if self.params else b"")
-        lines = [b"GET " + target + b" HTTP/1.1", b"Host: example.com", *WEBSOCKET, *self.lines]
-        if self.cookies:
-            lines.append(b"Cookie: " + b"; ".join(self.cookies))
-        if self.subprotocols:
-            lines.append(b"Sec-WebSocket-Protocol: " + b", ".join(self.subprotocols))
-        return b"\r\n".join([*lines, b"Accept: */*", b"", b""])
-
-    def having(self, place: Carrier, token: bytes, at: int = 0) -> Request:
-        """The same with the token in a place, before the `at`-th of the others."""
-        pieces = list(getattr(self, place.where))
-        pieces[at:at] = place.pieces(token)
-        return replace(self, **{place.where: pieces})
-
-
-@dataclass(frozen=True)
-class Carrier:
-    """One place, by how it is configured and how a client fills it."""
-
-    name: str
-    kind: str  # header, cookie, param or subprotocol
-    where: str  # the list of Request
-    texts: tuple[bytes, ...]  # what a client writes; {} is the token
-
-    def pieces(self, token: bytes) -> list[bytes]:
-        sent = encoded(token) if self.name == "encoded" else token
-        return [text.replace(b"{}", sent) for text in self.texts]
-
-    def options(self, forward: bool = False) -> dict[str, Any]:
-        return {
-            "bearer": {"headers": [("Authorization", "Bearer", forward)]},
-            "scheme": {"headers": [("X-Auth", "Token", forward)]},
-            "whole": {"headers": [("X-Api-Token", "", forward)]},
-            "cookie": {"cookies": [("__Host-jwt", forward)]},
-            "second cookie": {"cookies": [("session", forward)]},
-            "param": {"params": [("access_token", forward)]},
-            "second param": {"params": [("jwt", forward)]},
-            "subprotocol": {"subprotocol": True},
-            "encoded": {"subprotocol": True},
-        }[self.name]
-
-
-CARRIERS = (
-    Carrier("bearer", "header", "lines", (b"Authorization: Bearer {}",)),
-    Carrier("scheme", "header", "lines", (b"x-auth: token  {}",)),
-    Carrier("whole", "header", "lines", (b"x-API-token:{}",)),
-    Carrier("cookie", "cookie", "cookies", (b"__Host-jwt={}",)),
-    Carrier("second cookie", "cookie", "cookies", (b"session={}",)),
-    Carrier("param", "param", "params", (b"access_token={}",)),
-    Carrier("second param", "param", "params", (b"jwt={}",)),
-    Carrier("subprotocol", "subprotocol", "subprotocols", (b"bearer", b"{}")),
-    Carrier("encoded", "subprotocol", "subprotocols", (b"{}",)),
+from lbjwt.http1._request import Parse, RequestHead
+from tests.corpus.http1_requests import CASES
+from tests.unit.token_places import (
+    BY_NAME,
+    CARRIERS,
+    EVERYWHERE,
+    FORWARDABLE,
+    MALFORMED,
+    MISSING,
+    MULTIPLE,
+    OTHER,
+    OTHERS,
+    POLICY,
+    TOKEN,
+    Carrier,
+    Request,
+    as_it_came,
+    encoded,
+    find,
+    found,
+    get,
+    name_of,
+    parse,
+    places,
+    stripped,
 )
-BY_NAME = {carrier.name: carrier for carrier in CARRIERS}
-FORWARDABLE = [carrier for carrier in CARRIERS if carrier.kind != "subprotocol"]
-OTHERS = Request(
-    params=[b"a=1", b"", b"access_token2=x", b"Access_Token=y", b"b=%20"],
-    lines=[b"X-Other: 1", b"Referer: https://example.com/x?y"],
-    cookies=[b"a=1", b"JWT=no", b"session2=x", b'q="1"'],
-    subprotocols=[b"chat", b"superchat"],
-)
-
-
-def name_of(carrier: object) -> str | None:
-    """For the names of parametrized tests."""
-    return carrier.name if isinstance(carrier, Carrier) else None
-
-
-def places(*carriers: Carrier, forward: bool = False) -> TokenPlaces:
-    options: dict[str, Any] = {}
-    for carrier in carriers:
-        for key, value in carrier.options(forward).items():
-            options[key] = value if key == "subprotocol" else [*options.get(key, []), *value]
-    return TokenPlaces(**options)
-
-
-EVERYWHERE = places(*CARRIERS)
-
-
-def parse(wire: bytes, policy: RequestPolicy = POLICY) -> RequestHead:
-    head = RequestHead()
-    assert head.parse_bytes(wire, policy) == Parse.COMPLETE, head.problem
-    return head
-
-
-def find(where: TokenPlaces, wire: bytes, policy: RequestPolicy = POLICY) -> tuple[DenyReason, bytes | None]:
-    return where.find_in(parse(wire, policy))
-
-
-def found(where: TokenPlaces, wire: bytes, policy: RequestPolicy = POLICY) -> DenyReason:
-    return find(where, wire, policy)[0]
-
-
-def as_it_came(wire: bytes, policy: RequestPolicy = POLICY) -> bytes:
-    """What goes on of a head that nothing was taken out of."""
-    return parse(wire, policy).write_bytes(policy)
-
-
-def stripped(where: TokenPlaces, wire: bytes, policy: RequestPolicy = POLICY) -> bytes:
-    """What goes on of a head once the places were emptied; the client's bytes have to be what they were."""
-    kept = bytes(bytearray(wire))
-    head = parse(wire, policy)
-    where.strip_from(head)
-    assert wire == kept
-    written = head.write_bytes(policy)
-    assert request_by_httptools(written)[0] == b"GET"
-    return written
-
-
-def get(*lines: bytes, target: bytes = b"/") -> bytes:
-    return b"\r\n".join([b"GET " + target + b" HTTP/1.1", b"Host: example.com", *lines, b"", b""])
-
 
 # --- one place --------------------------------------------------------------------------------------------------------
 
@@ -305,11 +190,15 @@ def test_p6_a_third_place_is_compared_as_well():
     assert found(EVERYWHERE, two.having(BY_NAME["param"], OTHER).wire()) == MULTIPLE
 
 
-def test_p6_only_one_of_two_equal_tokens_may_go_on():
-    """Where the header is forwarded and the cookie is not, the header goes on and the cookie does not."""
-    where = TokenPlaces(headers=[("Authorization", "Bearer", True)], cookies=[("session", False)])
-    bearer = OTHERS.having(BY_NAME["bearer"], TOKEN)
-    assert stripped(where, bearer.having(BY_NAME["second cookie"], TOKEN).wire()) == as_it_came(bearer.wire())
+@pytest.mark.parametrize("pair", list(itertools.permutations(FORWARDABLE, 2)), ids=kinds)
+def test_p6_one_of_two_equal_tokens_may_go_on(pair: tuple[Carrier, Carrier]):
+    """Where the first place is forwarded and the second is not, the first goes on and the second does not."""
+    one, other = pair
+    options: dict[str, Any] = dict(one.options(forward=True))
+    for key, value in other.options().items():
+        options[key] = [*options.get(key, []), *value]
+    request = OTHERS.having(one, TOKEN)
+    assert stripped(TokenPlaces(**options), request.having(other, TOKEN).wire()) == as_it_came(request.wire())
 
 
 TWICE = [(carrier, second) for carrier in CARRIERS for second in (TOKEN, OTHER)]
@@ -345,312 +234,6 @@ def test_one_header_may_come_with_several_schemes():
         assert find(where, get(line)) == (DenyReason.NONE, TOKEN)
         assert (TOKEN in stripped(where, get(line))) is goes_on
     assert found(where, get(b"X-Auth: Bearer " + TOKEN, b"X-Auth: Token " + TOKEN)) == MULTIPLE
-
-
-# --- headers --------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside a cookie"])
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (b"Bearer " + TOKEN, TOKEN),
-        (b"bEARER " + TOKEN, TOKEN),
-        (b"Bearer    " + TOKEN, TOKEN),
-        (b"Bearer " + TOKEN + b"  ", TOKEN),  # white space around a field value is no part of it
-        (b"Bearer a b", b"a b"),  # for the gate to refuse: no b64token
-        (b"Bearer a,b", b"a,b"),
-        (b"Bearer \tx", b"\tx"),
-        (b"Bearer", MALFORMED),
-        (b"Bearer  ", MALFORMED),
-        (b"Bearer\tx", MALFORMED),
-        (b"Bearer=x", MALFORMED),
-        (b"Bearer,x", MALFORMED),
-        (b'Bearer"x"', MALFORMED),
-        (b"BearerX " + TOKEN, MISSING),
-        (b"Bearer-x " + TOKEN, MISSING),
-        (b"Bearer" + TOKEN, MISSING),
-        (b"Beare " + TOKEN, MISSING),
-        (b"Basic x, Bearer " + TOKEN, MISSING),
-        (TOKEN, MISSING),
-        (b"", MISSING),
-    ],
-)
-def test_p7_the_grammar_of_credentials(value: bytes, expected: bytes | DenyReason, beside: bool):
-    """The scheme in any case, one space or more, the rest; another scheme is no token, a scheme alone is malformed (THREATS P7)."""
-    where = places(BY_NAME["bearer"], *([BY_NAME["cookie"]] if beside else []))
-    wanted = (DenyReason.NONE, expected) if isinstance(expected, bytes) else (expected, None)
-    assert find(where, get(b"Authorization: " + value)) == wanted
-    goes_on = b"authorization" in dict(request_by_httptools(stripped(where, get(b"Authorization: " + value)))[2])
-    assert goes_on is (expected == MISSING)
-
-
-def test_a_header_without_a_scheme_is_a_token_whole():
-    """Everything between the white space is the token, whatever it looks like."""
-    where = places(BY_NAME["whole"])
-    for value in (TOKEN, b"Bearer " + TOKEN, b"x"):
-        assert find(where, get(b"X-Api-Token: \t" + value + b" ")) == (DenyReason.NONE, value)
-
-
-@pytest.mark.parametrize("policy", [POLICY, ALLOWING], ids=["drop", "allow"])
-def test_p2_another_spelling_of_a_place_is_no_place_and_does_not_go_on(policy: RequestPolicy):
-    """`x_api_token` holds no token, and never reaches a backend that might take it for the header (THREATS P2)."""
-    where = TokenPlaces(headers=[("X-Api-Token", "", True)], subprotocol=True)
-    for name in (b"x_api_token", b"X_Api-Token", b"x.api.token", b"x~api-token", b"Sec_WebSocket_Protocol"):
-        value = b"bearer, " + OTHER if name[:1] == b"S" else OTHER
-        alone = get(name + b": " + value, b"A: b")
-        assert found(where, alone, policy) == MISSING
-        assert stripped(where, alone, policy) == as_it_came(get(b"A: b"), policy)
-        beside = get(b"X-Api-Token: " + TOKEN, name + b": " + value, b"A: b")
-        assert find(where, beside, policy) == (DenyReason.NONE, TOKEN)
-        assert stripped(where, beside, policy) == as_it_came(get(b"X-Api-Token: " + TOKEN, b"A: b"), policy)
-
-
-@pytest.mark.parametrize(
-    ("nominated", "carrier"),
-    [
-        (b"x-API-token", "whole"),
-        (b"X-Auth", "scheme"),
-        (b"Cookie", "cookie"),
-        (b"Sec-WebSocket-Protocol", "subprotocol"),
-    ],
-)
-def test_p3_a_place_that_connection_takes_away_is_refused(nominated: bytes, carrier: str):
-    """A token the backend would not see although it is forwarded is no token; without one the field just ends here (THREATS P3)."""
-    where = places(BY_NAME[carrier], forward=True)
-    bare = replace(OTHERS, lines=[])
-
-    def nominating(request: Request) -> bytes:
-        return request.wire().replace(b"Connection: Upgrade", b"Connection: Upgrade, " + nominated)
-
-    assert find(where, bare.having(BY_NAME[carrier], TOKEN).wire()) == (DenyReason.NONE, TOKEN)
-    assert found(where, nominating(bare.having(BY_NAME[carrier], TOKEN))) == MALFORMED
-    assert TOKEN not in stripped(where, nominating(bare.having(BY_NAME[carrier], TOKEN)))
-    assert found(where, nominating(bare)) == MISSING
-
-
-# --- cookies --------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (b"__Host-jwt={}", TOKEN),
-        (b"a=1;__Host-jwt={};b=2", TOKEN),
-        (b"a=1;\t \t__Host-jwt={}", TOKEN),
-        (b"a=__Host-jwt; __Host-jwt={}", TOKEN),
-        (b"=__Host-jwt=x; __Host-jwt={}", TOKEN),
-        (b"__Host-jwt={}=", TOKEN + b"="),
-        (b"__Host-jwt={} ; a=1", TOKEN + b" "),  # for the gate to refuse: no b64token
-        (b'__Host-jwt="{}"', MALFORMED),
-        (b'__Host-jwt={}"', MALFORMED),
-        (b'a="x; __Host-jwt={}"', MALFORMED),
-        (b'__Host-jwt=""', MALFORMED),
-        (b"__Host-jwt ={}", MALFORMED),
-        (b"__Host-jwt\t ={}", MALFORMED),
-        (b"__Host-jwt={}; __Host-jwt={}", MULTIPLE),
-        (b"__Host-jwt={}; __Host-jwt=x", MULTIPLE),
-        (b"__Host-jwt={}; __Host-jwt=", MULTIPLE),
-        (b"__host-jwt={}", MISSING),
-        (b"__Host-JWT={}", MISSING),
-        (b"__Host-jwt2={}", MISSING),
-        (b"_Host-jwt={}", MISSING),
-        (b"a=__Host-jwt={}", MISSING),
-        (b"a=1, __Host-jwt={}", MISSING),
-        (b"__Host-jwt x={}", MISSING),
-        (b"__Host-jwt", MISSING),
-        (b"__Host-jwt ", MISSING),
-    ],
-)
-def test_p9_the_grammar_of_a_token_cookie(value: bytes, expected: bytes | DenyReason):
-    """The exact name, once, unquoted: `__Host-` cookies work, what readers differ on is refused (THREATS P9)."""
-    where = places(BY_NAME["cookie"])
-    wire = get(b"Cookie: " + value.replace(b"{}", TOKEN))
-    wanted = (DenyReason.NONE, expected) if isinstance(expected, bytes) else (expected, None)
-    assert find(where, wire) == wanted
-    assert (stripped(where, wire) == as_it_came(wire)) is (expected == MISSING)
-
-
-def test_p9_several_cookie_lines_are_one_list():
-    """The cookie is found in any of them, twice in two lines is twice, and each line is cut on its own (THREATS P9)."""
-    where = places(BY_NAME["cookie"])
-    mine = b"__Host-jwt=" + TOKEN
-    for position in range(3):
-        lines = [b"Cookie: a=1", b"cookie: b=2; c=3", b"COOKIE: d=4"]
-        lines[position] += b"; " + mine
-        assert find(where, get(*lines)) == (DenyReason.NONE, TOKEN)
-        assert stripped(where, get(*lines)) == as_it_came(get(b"Cookie: a=1", b"cookie: b=2; c=3", b"COOKIE: d=4"))
-    assert found(where, get(b"Cookie: " + mine, b"Cookie: a=1; " + mine)) == MULTIPLE
-    assert stripped(where, get(b"Cookie: " + mine, b"A: b", b"Cookie: a=1; " + mine)) == as_it_came(
-        get(b"A: b", b"Cookie: a=1")
-    )
-
-
-def test_cookies_are_cut_with_one_separator():
-    """What is left is what was there, in its order and with its own white space."""
-    where = TokenPlaces(cookies=[("t", False)])
-    for before, after in (
-        (b"t=x; a=1", b"a=1"),
-        (b"a=1; t=x", b"a=1"),
-        (b"a=1;t=x;b=2", b"a=1;b=2"),
-        (b"a=1;  t=x; b=2", b"a=1; b=2"),
-        (b"a=1 ;t=x", b"a=1"),
-        (b"a=1; t=x;", b"a=1;"),
-        (b";t=x;a=1", b";a=1"),
-        (b"t=x;;a=1", b";a=1"),
-        (b"a=1; t=x; b; t=y;c=3; t=z", b"a=1; b;c=3"),
-        (b"t=x;t=y", None),
-        (b"t=x;", None),
-        (b"; t=x", None),
-    ):
-        expected = get(b"A: b") if after is None else get(b"A: b", b"Cookie: " + after)
-        assert stripped(where, get(b"A: b", b"Cookie: " + before)) == as_it_came(expected), before
-
-
-# --- parameters -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("query", "expected", "left"),
-    [
-        (b"access_token={}", TOKEN, b""),
-        (b"a=1&access_token={}", TOKEN, b"?a=1"),
-        (b"access_token={}&a=1", TOKEN, b"?a=1"),
-        (b"a=1&access_token={}&b=%20&&c", TOKEN, b"?a=1&b=%20&&c"),
-        (b"&access_token={}&", TOKEN, b"?&"),
-        (b"?access_token=x&access_token={}", TOKEN, b"??access_token=x"),
-        (b"access_token={}=x", TOKEN + b"=x", b""),  # for the gate to refuse
-        (b"access_token={};a=1", TOKEN + b";a=1", b""),
-        (b"access_token=x&access_token={}", MULTIPLE, b""),
-        (b"access_token&a=1&access_token={}", MULTIPLE, b"?a=1"),
-        (b"access_token={}&a=1&access_token={}", MULTIPLE, b"?a=1"),
-        (b"access_token=%41{}&a", MALFORMED, b"?a"),
-        (b"access_token={}%", MALFORMED, b""),
-        (b"access%5Ftoken={}&a", MALFORMED, b"?a"),
-        (b"access%5ftoken={}", MALFORMED, b""),
-        (b"%61%63%63%65%73%73%5f%74%6F%6b%65%6E={}", MALFORMED, b""),
-        (b"access_toke%6e", MALFORMED, b""),
-        (b"a&access_token={}&access%5Ftoken=x", MALFORMED, b"?a"),
-        (b"access%255Ftoken={}", MISSING, None),
-        (b"access_token%3d={}", MISSING, None),
-        (b"access_token%00={}", MISSING, None),
-        (b"access%5token={}", MISSING, None),
-        (b"access_token2={}", MISSING, None),
-        (b"ACCESS_TOKEN={}", MISSING, None),
-        (b"a=1;access_token={}", MISSING, None),
-        (b"a=access_token={}", MISSING, None),
-        (b"=access_token={}", MISSING, None),
-        (b"", MISSING, None),
-    ],
-)
-def test_p8_the_grammar_of_a_token_parameter(query: bytes, expected: bytes | DenyReason, left: bytes | None):
-    """The exact name, once, nothing escaped; what is left is the query without it (THREATS P8)."""
-    where = places(BY_NAME["param"])
-    head = parse(get(target=b"/p?" + query.replace(b"{}", TOKEN)))
-    wanted = (DenyReason.NONE, expected) if isinstance(expected, bytes) else (expected, None)
-    assert where.find_in(head) == wanted
-    assert head.token_in_query is (expected != MISSING)
-    where.strip_from(head)
-    assert head.parts()[1] == b"/p" + (b"?" + query.replace(b"{}", TOKEN) if left is None else left)
-
-
-def test_p8_a_response_to_a_token_in_the_query_is_private():
-    """Its address is a secret, so no shared cache may keep it (RFC 6750 section 2.3, THREATS P8)."""
-    for status, expected in ((200, True), (404, True), (304, True), (103, False), (100, False)):
-        response = ResponseHead()
-        response.parse_bytes(b"HTTP/1.1 %d X\r\nA: b\r\nContent-Length: 0\r\n\r\n" % status, Method.GET)
-        owed = fields_owed_by(response, token_in_query=True)
-        assert owed == (b"Cache-Control: private\r\n" if expected else b"")
-        assert fields_owed_by(response, subprotocol_answer=True) == b""
-    assert response.write_bytes(extra=b"Cache-Control: private\r\n").endswith(b"\r\nCache-Control: private\r\n\r\n")
-
-
-def test_p8_the_flag_is_right_whatever_else_is_wrong():
-    """A token in the query is told of also when another place makes the request a refused one."""
-    head = parse(OTHERS.having(BY_NAME["param"], TOKEN).having(BY_NAME["cookie"], OTHER).wire())
-    assert EVERYWHERE.find_in(head) == (MULTIPLE, None)
-    assert head.token_in_query
-
-
-# --- subprotocols ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("offered", "expected", "left", "answer"),
-    [
-        (b"bearer, {}", TOKEN, None, True),
-        (b"bearer,{}", TOKEN, None, True),
-        (b"bearer, {}, chat", TOKEN, b"chat", True),
-        (b"chat,bearer , {} ,superchat", TOKEN, b"chat,superchat", True),
-        (b", bearer,, {},,chat", TOKEN, b",,,chat", True),
-        (b"bearer, {}, {}", TOKEN, b"{}", True),  # nothing says that the second is one
-        (b"bearer", MALFORMED, None, False),
-        (b"chat, bearer", MALFORMED, b"chat", False),
-        (b"bearer, bearer, {}", MALFORMED, None, False),
-        (b"Bearer, {}", MALFORMED, None, False),
-        (b"bearer, {}, BEARER, x", MALFORMED, None, True),
-        (b"bearer, {}, bearer, {}", MULTIPLE, None, True),
-        (b"bearer, {}, b64:{}, chat", MULTIPLE, b"chat", True),
-        (b"b64:{}, chat", TOKEN, b"chat", False),
-        (b"chat, short:{}", TOKEN, b"chat", False),
-        (b"b64:{}", MALFORMED, None, False),
-        (b"b64:{},,", MALFORMED, b",", False),
-        (b"b64:{}, b64:{}, chat", MULTIPLE, b"chat", False),
-        (b"b64:{}=, chat", MALFORMED, b"chat", False),
-        (b"b64:, chat", MALFORMED, b"chat", False),
-        (b"short:, chat", MALFORMED, b"chat", False),
-        (b"b64:a, chat", MALFORMED, b"chat", False),
-        (b"b64:YR, chat", MALFORMED, b"chat", False),  # left-over bits that are not zero
-        (b"short:x.YQ, chat", MALFORMED, b"chat", False),
-        (b"Base64url.bearer.YQ, chat", MALFORMED, b"chat", False),
-        (b"base64url.bearer, chat", MISSING, b"base64url.bearer, chat", False),
-        (b"chat, bearers, {}", MISSING, b"chat, bearers, {}", False),
-        (b"", MISSING, b"", False),
-    ],
-)
-def test_tokens_in_subprotocols(offered: bytes, expected: bytes | DenyReason, left: bytes | None, answer: bool):
-    """`bearer` and the token behind it, or the token in base64url beside another offer; both are taken out."""
-    where = places(BY_NAME["subprotocol"])
-    for mark, prefix in zip((b"b64:", b"short:"), PREFIXES, strict=True):
-        offered = offered.replace(mark + b"{}", encoded(TOKEN, prefix)).replace(mark, prefix)
-    wire = get(*WEBSOCKET, b"Sec-WebSocket-Protocol: " + offered.replace(b"{}", TOKEN))
-    head = parse(wire)
-    wanted = (DenyReason.NONE, expected) if isinstance(expected, bytes) else (expected, None)
-    assert where.find_in(head) == wanted
-    assert head.subprotocol_answer is answer
-    lines = [] if left is None else [b"Sec-WebSocket-Protocol: " + left.replace(b"{}", TOKEN)]
-    assert stripped(where, wire) == as_it_came(get(*WEBSOCKET, *lines))
-
-
-def test_several_lines_of_subprotocols_are_one_list():
-    """The token may stand in the line behind that of `bearer` (RFC 6455 section 11.3.4); other offers count from any line."""
-    where = places(BY_NAME["subprotocol"])
-    name = b"Sec-WebSocket-Protocol: "
-    split = get(name + b"chat, bearer", b"A: b", name + TOKEN + b", superchat")
-    assert find(where, split) == (DenyReason.NONE, TOKEN)
-    assert stripped(where, split) == as_it_came(get(name + b"chat", b"A: b", name + b"superchat"))
-    assert find(where, get(name + encoded(TOKEN), name + b"chat")) == (DenyReason.NONE, TOKEN)
-    assert found(where, get(name + b"bearer, " + TOKEN, name + b"bearer, " + TOKEN)) == MULTIPLE
-
-
-def test_the_handshake_is_answered_with_a_subprotocol_the_browser_offered():
-    """A 101 that goes on without one gets `bearer`, one that names another is left as it is (RFC 6455 section 4.1)."""
-    bearer = b"Sec-WebSocket-Protocol: bearer\r\n"
-    for options, line, owed in (
-        (b"", b"", bearer),
-        (b"", b"Sec-WebSocket-Accept: x\r\n", bearer),
-        (b", sec-websocket-protocol", b"Sec-WebSocket-Protocol: chat\r\n", bearer),
-        (b"", b"sec-websocket-protocol: chat\r\n", b""),
-        (b"", b"Sec-WebSocket-Protocol:\r\n", b""),
-    ):
-        response = ResponseHead()
-        wire = b"HTTP/1.1 101 X\r\nConnection: Upgrade" + options + b"\r\nUpgrade: websocket\r\n" + line + b"\r\n"
-        assert response.parse_bytes(wire, Method.GET, upgrade_asked=True) == Parse.COMPLETE
-        assert fields_owed_by(response, subprotocol_answer=True) == owed
-        assert fields_owed_by(response, token_in_query=True) == fields_owed_by(response) == b""
-        written = response.write_bytes(extra=owed)
-        assert written.lower().count(b"sec-websocket-protocol: ") == 1
-        assert written.endswith(b"\r\n" + (owed or b"Upgrade: websocket\r\n") + b"\r\n")
 
 
 # --- memory and reuse -----------------------------------------------------------------------------------------------------
