@@ -16,8 +16,8 @@ from tests.harness.waiting import eventually
 FULL = 300_000  # worthless tokens: 5,000 a second for a minute, a third of the time each kind
 QUICK = 6000  # 2,000 a second for 3 s
 GOOD = 200.0  # requests a second with a good token
-TOKENS = 400  # good ones in use, in a memory with little room beyond them
-ROOM = "1MiB"
+TOKENS = 200  # good ones in use, in a memory with little room beyond them
+ROOM = "512KiB"
 POINTS = 1.0  # percent
 GROWTH = 256 << 10  # bytes; a few pages that the allocator gave no one yet
 
@@ -50,7 +50,7 @@ def run(n: int, directory: Path) -> Result:
         with Flood(stage.port, "garbage", rate, 1.0, tokens[0]):
             pass
         quiet, samples = rate_of(stage, tokens, "quiet", TOKENS)
-        before = settle(stage, 1.5)
+        before = settle(stage, 1.0)
         rates: dict[str, float] = {}
         answers: dict[str, dict[str, int]] = {}
         samples = [*warm, *samples]
@@ -59,7 +59,7 @@ def run(n: int, directory: Path) -> Result:
                 rates[kind], more = rate_of(stage, tokens, kind, int(GOOD * seconds))
             answers[kind] = flood.result["statuses"]
             samples += more
-        grown = settle(stage, 1.5) - before
+        grown = settle(stage, 1.0) - before
         evicted = stage.balancer.metric("lbjwt_cache_evictions_total")
         found = findings(stage, samples)
     worst = quiet - min(rates.values())
