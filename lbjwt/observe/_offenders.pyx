@@ -16,6 +16,7 @@ another address.
 
 import os
 import socket
+from operator import itemgetter
 
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -210,7 +211,7 @@ cdef class Offenders:
         return self._failures(key_of(text, len(text)), now)
 
     def top(self, Py_ssize_t most, double now):
-        cdef list found = sorted(self._all(now).items(), key=by_failures, reverse=True)
+        cdef list found = sorted(self._all(now).items(), key=itemgetter(1), reverse=True)
         return [
             {"address": text_of(key), "failures": failures, "last_seconds_ago": round(max(0.0, now - last_at), 3)}
             for key, (failures, last_at) in found[:max(0, most)]
@@ -247,7 +248,3 @@ cdef class Offenders:
                         last_at = max(last_at, <double>found[key][1])
                     found[key] = (failures, last_at)
         return found
-
-
-def by_failures(tuple item):
-    return item[1]
