@@ -12,15 +12,16 @@ from bench.proof.scene import scene
 from tests.harness.client import request
 from tests.harness.load import Job, drive
 
-ROUTES = [
-    {"name": "read", "prefix": "/r/read", "scopes": {"all": ["read"]}},
-    {"name": "write", "prefix": "/r/write", "scopes": {"all": ["write"]}},
-    {"name": "a", "prefix": "/r/a", "audiences": ["a"]},
-    {"name": "b", "prefix": "/r/b", "audiences": ["b"]},
-    {"name": "admin", "prefix": "/r/admin", "rules": [{"claim": ["realm", "roles"], "contains": "admin"}]},
-    {"name": "any", "prefix": "/r/any"},
-]
+RULES: dict[str, dict[str, object]] = {
+    "read": {"scopes": {"all": ["read"]}},
+    "write": {"scopes": {"all": ["write"]}},
+    "a": {"audiences": ["a"]},
+    "b": {"audiences": ["b"]},
+    "admin": {"rules": [{"claim": ["realm", "roles"], "contains": "admin"}]},
+    "any": {},
+}
 REFUSED = {"read": 403, "write": 403, "admin": 403, "a": 401, "b": 401}
+ALIKE = 5  # routes with the same rules: more in all than a token can have verdicts remembered, so that these push each other out
 ROUND = 20_000  # requests judged at a time
 TOKENS: dict[str, tuple[dict[str, object], set[str]]] = {  # claims, routes that they open
     "reader": ({"scope": "read"}, {"read", "any"}),
@@ -40,9 +41,14 @@ def run(n: int, directory: Path) -> Result:
     wrong: list[str] = []
     found: list[str] = []
     leaks = sent = 0
-    with scene(directory, routes=ROUTES, workers=2) as stage:
+    routes = [
+        {"name": f"{name}-{number}", "prefix": f"/r/{name}-{number}", **rules}
+        for number in range(ALIKE)
+        for name, rules in RULES.items()
+    ]
+    with scene(directory, routes=routes, workers=2) as stage:
         minted = {name: stage.tokens.mint("ES256", **claims) for name, (claims, _) in TOKENS.items()}
-        names, routes = list(minted), [str(route["name"]) for route in ROUTES]
+        names, rules = list(minted), list(RULES)
         may: dict[str, tuple[bool, str]] = {}
 
         def work(count: int) -> Iterator[Job]:
@@ -50,10 +56,10 @@ def run(n: int, directory: Path) -> Result:
             for number in range(sent, sent + count):
                 if number % 50 == 0:
                     name = chance.choice(names)  # the same token for a while
-                route = chance.choice(routes)
+                rule = chance.choice(rules)
                 id = f"c3-{number}"
-                may[id] = (route in TOKENS[name][1], f"{name} on {route}")
-                yield Job(id, request(f"/r/{route}/{id}", token=minted[name], id=id))
+                may[id] = (rule in TOKENS[name][1], f"{name} on {rule}")
+                yield Job(id, request(f"/r/{rule}-{chance.randrange(ALIKE)}/{id}", token=minted[name], id=id))
 
         while sent < n:
             may.clear()
