@@ -15,6 +15,7 @@ from tests.harness.stage import Stage
 
 FULL = 100_000  # 50 rotations, 1,000 requests a second
 QUICK = 900  # 3 rotations, 200 a second
+EACH = 2000  # requests around one rotation at full size
 COOLDOWN = 1.0  # seconds; the least the configuration allows
 OUTSIDE = 1.0  # seconds after which a new key must be usable outside the cool-down
 
@@ -33,8 +34,8 @@ def inside_cooldown(stage: Stage, issuer: Issuer) -> float:
 
 def run(n: int, directory: Path) -> Result:
     """New tokens are in use from the instant on in which their key is published; the old key goes when its tokens are used no more."""
-    full = n >= FULL
-    rotations, rate, trials = (50, 1000.0, 5) if full else (3, 200.0, 1)
+    rotations = max(3, n // EACH)
+    rate, trials = (1000.0 if n >= 3 * EACH else 200.0), max(1, rotations // 10)
     each = n // rotations
     with KeyServer() as server:
         issuer = Issuer(server, algorithms=["ES256"] * (1 + rotations + 2 * trials))

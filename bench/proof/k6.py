@@ -180,7 +180,7 @@ def run(n: int, directory: Path) -> Result:
 BAR = Bar(
     "K6",
     f"{len(POISONS)} poisoned key sets: the last good keys stay, 0 forgeries, memory grows by at most 2 MiB, 0 exceptions escape",
-    len(POISONS),
+    2 * len(POISONS),
     30 * len(POISONS),
     run,
 )

@@ -146,15 +146,19 @@ async def _body(response: aiohttp.ClientResponse, place: str, max_bytes: int) ->
     coding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if coding not in ("", "identity"):
         raise JWKSFetchError(f"{place} sent a compressed body although none was asked for")
-    too_long = JWKSFetchError(f"{place} sent more than {max_bytes} bytes")
     if response.content_length is not None and response.content_length > max_bytes:
-        raise too_long
+        raise _too_long(place, max_bytes)
     body = bytearray()
     async for piece in response.content.iter_any():
         body += piece
         if len(body) > max_bytes:
-            raise too_long
+            raise _too_long(place, max_bytes)
     return bytes(body)
+
+
+def _too_long(place: str, max_bytes: int) -> JWKSFetchError:
+    """Made where it is raised: an error kept in a variable of the frame it leaves would keep the frame, and the body, alive."""
+    return JWKSFetchError(f"{place} sent more than {max_bytes} bytes")
 
 
 def _fetched(response: aiohttp.ClientResponse, document: bytes | None) -> Fetched:

@@ -8,7 +8,7 @@ Two facts make the state: whether there are keys, and whether an attempt is unde
 | `begin` (it is due) | attempt | error | attempt | error |
 | `unknown_kid` | attempt, unless cooling down | that one will tell | attempt, unless cooling down | that one will tell |
 | `succeeded` | error | keys; due in a period | error | due in a period |
-| `failed` | error | due in 0.5 … 1 s, for ever | error | due in 1, 2, 4 … s, at most the interval |
+| `failed` | error | due in 0.4 … 0.8 s, for ever | error | due in 1, 2, 4 … s, at most the interval |
 | `abandoned` | error | idle, due as before | error | idle, due as before |
 | `restored` (disk copy) | keys; due as before: at once | error | error | error |
 | `withdraw` (past `max_stale`) | nothing | nothing | no keys; due at once | no keys |
@@ -51,6 +51,9 @@ MAX_STALE: Final = 86_400.0
 """Seconds for which keys are believed after the last success: an outage of a day logs nobody out, a lost issuer does not rule for ever."""
 
 JITTER: Final = 0.1
+FIRST_KEYS: Final = 0.8
+"""Most seconds from a failure to the next attempt while there are no keys: serving begins within 1 s of the issuer's return, the fetch included."""
+
 FIRST_RETRY: Final = 1.0
 """Seconds from the first failure to the next attempt; doubled with every further failure."""
 
@@ -196,7 +199,7 @@ class KeyLifecycle:
         self._end(now)
         self.failures += 1
         if self.shelf_life is None:
-            self.due = now + FIRST_RETRY * (0.5 + draw / 2)
+            self.due = now + FIRST_KEYS * (0.5 + draw / 2)
             return
         delay = FIRST_RETRY * 2.0 ** min(self.failures - 1, 16)
         self.due = now + min(delay, self.interval, self._period) * _jittered(draw)

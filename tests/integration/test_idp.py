@@ -80,7 +80,7 @@ def test_a_real_provider_rotates_its_keys_and_nobody_is_refused(idp: IdentityPro
         "jwks_file": ...,
         "access_token_profile": True,
         "required_scopes": ["read"],
-        "discovery": {"refresh_interval": f"{REFRESH}s", "cooldown": "1s"},
+        "discovery": {"refresh_interval": f"{REFRESH:g}s", "cooldown": "1s"},
     }
     with Stage(tmp_path, workers=2, issuers={"main": issuer}, shadow=False) as stage:
         old = [idp.token(algorithm) for algorithm in ALGORITHMS]
@@ -128,6 +128,7 @@ def test_a_provider_that_rotates_without_warning_costs_one_fetch_and_no_refusal(
     }
     with Stage(tmp_path, workers=2, issuers={"main": issuer}, shadow=False) as stage:
         assert status(stage, idp.token("ES256")) == 200
+        time.sleep(1.0)  # the cool-down that follows every fetch, the first one too
         idp.publish()
         idp.switch()
         idp.drop()
