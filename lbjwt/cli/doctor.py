@@ -29,7 +29,8 @@ def doctor(config: Path, as_json: bool) -> None:
 
     The configuration and its files; the issuers, their metadata, keys and clocks; certificates and their dates; free ports, endpoints that accept a
     connection, the state directory, the revocations and the limit of open files. Run it as the user, and on the machine, that lbjwt runs as.
-    Nothing is changed; with a running lbjwt it can be used at any time. It takes some seconds at most, whatever hangs.
+    Nothing is changed; with a running lbjwt it can be used at any time. Whatever hangs, it ends: each look has its time, that of the configuration
+    or 5 s.
 
     Exit code 0: no problem, perhaps warnings; 1: problems; 2: the configuration cannot be used.
     """

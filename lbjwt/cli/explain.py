@@ -124,6 +124,8 @@ def _given(text: str) -> str:
         )
         token = pasted(text)
     else:
+        if sys.stdin.isatty():
+            click.echo("paste the token, then Ctrl-D:", err=True)
         token = pasted(sys.stdin.buffer.read(_LONGEST).decode("utf-8", "surrogateescape"))
     if re.search(r"[\r\n\0]", token):
         raise click.UsageError("a token is one line.")

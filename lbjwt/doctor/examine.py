@@ -7,8 +7,9 @@ whether it runs.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lbjwt.assembly.issuers import issuer_instances
 from lbjwt.doctor.certificates import certificate_looks
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["examine"]
 
+MOST_TENANTS: Final = 20
+"""Of one issuer whose tenants have keys of their own: all are behind one address, and a thousand questions at once would be an attack."""
+
 
 async def examine(configuration: Configuration, known: Iterable[Finding] = ()) -> Report:
     """
@@ -33,11 +37,21 @@ async def examine(configuration: Configuration, known: Iterable[Finding] = ()) -
     """
     running = await is_running(configuration)
     looks: list[Look] = []
+    tenants: Counter[str] = Counter()
     for instance in issuer_instances(configuration):
-        looks += issuer_looks(instance, configuration.state_directory)
+        tenants[instance.label] += 1
+        if tenants[instance.label] <= MOST_TENANTS:
+            looks += issuer_looks(instance, configuration.state_directory)
+    left_out = [
+        Finding(
+            f"issuers.{label}", "keys", "note", f"{count - MOST_TENANTS} further tenants were not asked for their keys"
+        )
+        for label, count in tenants.items()
+        if count > MOST_TENANTS
+    ]
     looks += certificate_looks(configuration)
     looks += port_looks(configuration, running=running)
     looks += [cluster_look(label, cluster) for label, cluster in configuration.clusters.items()]
     looks += state_looks(configuration)
     report = await look_at_all(looks)
-    return Report((*known, *report.findings))
+    return Report((*known, *left_out, *report.findings))

@@ -198,5 +198,8 @@ def _notes(scene: Scene, decision: Decision, summary: tuple[DenyReason, DenyReas
             yield f"{name}: {warning}"
     if scene.configuration.revocation is not None and scene.configuration.state_directory is None:
         yield "without state_directory, what was revoked at run time cannot be seen here"
+    issuer = scene.instances[decision.issuer].issuer if decision.issuer >= 0 else None
+    if issuer is not None and issuer.tenants is not None and issuer.tenants.kind is not None:
+        yield f"whether {issuer.tenants.max_tenants} other tenants came before (max_tenants), only the running lbjwt knows"
     if scene.configuration.fail_limit is not None:
         yield "whether the client's address is past fail_limit, only the running lbjwt knows"

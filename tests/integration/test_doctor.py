@@ -192,6 +192,20 @@ def test_each_way_an_issuer_fails_is_told_with_what_to_do(
     assert of(found, "endpoint")[0] == of(found, "port")[0] == "ok"
 
 
+def test_of_many_tenants_some_are_asked(tmp_path: Path, server: KeyServer, backend: str):
+    """Each has keys of its own; twenty tell enough, and the rest are named by their number."""
+    names = [f"t{number}" for number in range(23)]
+    server.documents |= {f"/{name}/jwks": lambda: JWKS for name in names}
+    issuer = {
+        "issuer": "https://issuer.example/{tenant}",
+        "tenants": {"names": names},
+        "remote_jwks": {"uri": f"{server.url}/{{tenant}}/jwks"},
+    }
+    found = findings(written(tmp_path, backend, issuer), 0)
+    assert len([one for one in found if one[1] == "reachable"]) == server.count() == 20
+    assert of(found, "keys") == ("note", "3 further tenants were not asked for their keys")
+
+
 def test_an_issuer_that_is_not_there(tmp_path: Path, backend: str):
     """Refused or swallowed connections are told within the timeout; the query of a URL is not."""
     with Blackhole() as hole:

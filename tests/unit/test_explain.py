@@ -309,7 +309,9 @@ def test_report_only_lets_through_and_says_so():
 
 
 def test_a_limit_that_only_the_running_one_knows_is_a_note():
-    """fail_limit, and revocations made at run time without a directory."""
+    """fail_limit, the tenants seen so far, and revocations made at run time without a directory."""
+    tenant = told(Case("tenants", Asked(minted(iss="https://hex.example/af"))))
+    assert tenant.verdict == "allowed" and [note for note in tenant.notes if "max_tenants" in note]
     assert [note for note in told(Case("anybody", Asked(minted()))).notes if "fail_limit" in note]
     made = load_text(CONFIGURATIONS["one"].replace("JWKS", json.dumps(jwks())) + "revocation: {}", Path("/"))
     story = explain(asyncio.run(set_scene(made, Asked(minted()), offline=True, now=NOW)), NOW)
