@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lbjwt._fastverify import DenyReason
-    from lbjwt.auth.verifier import Verdict, Verifier
+    from lbjwt.auth.policy import IssuerPolicy
+    from lbjwt.auth.verifier import TrustedIssuer, Verdict, Verifier
     from lbjwt.config.model import Configuration
     from lbjwt.errors import LbjwtError, TokenRefused
+    from lbjwt.jose.keyring import KeyRing
     from lbjwt.service import LoadBalancer
 
     __version__: str
@@ -18,9 +20,12 @@ if TYPE_CHECKING:
 __all__ = [
     "Configuration",
     "DenyReason",
+    "IssuerPolicy",
+    "KeyRing",
     "LbjwtError",
     "LoadBalancer",
     "TokenRefused",
+    "TrustedIssuer",
     "Verdict",
     "Verifier",
     "__version__",
@@ -29,9 +34,12 @@ __all__ = [
 _HOMES = {
     "Configuration": "lbjwt.config.model",
     "DenyReason": "lbjwt._fastverify",
+    "IssuerPolicy": "lbjwt.auth.policy",
+    "KeyRing": "lbjwt.jose.keyring",
     "LbjwtError": "lbjwt.errors",
     "LoadBalancer": "lbjwt.service",
     "TokenRefused": "lbjwt.errors",
+    "TrustedIssuer": "lbjwt.auth.verifier",
     "Verdict": "lbjwt.auth.verifier",
     "Verifier": "lbjwt.auth.verifier",
 }

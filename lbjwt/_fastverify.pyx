@@ -457,7 +457,8 @@ cdef class Gate:
 
     cdef bint stands(self, Grant grant, double now) except? False:
         cdef Verification verification
-        if grant.epoch == self.epoch:
+        cdef uint64_t epoch = self.epoch           # read first: what changes from now on, in another thread, is looked at next time
+        if grant.epoch == epoch:
             return True
         if grant.gate != self._number:
             return False
@@ -466,7 +467,7 @@ cdef class Gate:
             verification._revoked is not None and verification._revoked(grant.issuer_index, grant.key_id, grant.claims, now)
         ):
             return False
-        grant.epoch = self.epoch
+        grant.epoch = epoch
         return True
 
     cdef Grant judge(self, bytes token, double now, DenyReason outside_alphabet, DenyReason *reason, Py_ssize_t *issuer):

@@ -48,7 +48,13 @@ def new_policy(configuration: model.Configuration, *, https: bool) -> RequestPol
         max_head=limits.max_request_head,
         max_fields=limits.max_request_fields,
         header_names=configuration.header_names,
-        forward_token=configuration.forward_token,
+        # what a place says of itself is over the default; the places then take away what is not forwarded
+        forward_token=configuration.forward_token
+        or any(
+            place.forward and place.name.lower() == "authorization"
+            for issuer in configuration.issuers.values()
+            for place in issuer.headers
+        ),
         allow_websocket=configuration.allow_websocket,
         https=https,
         identity_headers=[pair.header for pair in configuration.claim_to_headers],

@@ -8,6 +8,7 @@ for more through the board; `KeeperKeys` is the keeper's side of that.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from functools import partial
@@ -32,7 +33,17 @@ if TYPE_CHECKING:
     from lbjwt.config.remote import KeyFetch
     from lbjwt.observe._board import Board
 
-__all__ = ["KeeperKeys", "KeeperLink", "OwnKeys", "SharedKeys", "key_ring_of", "stored_keys", "wait_for_keys"]
+__all__ = [
+    "KeeperKeys",
+    "KeeperLink",
+    "OwnKeys",
+    "SharedKeys",
+    "key_origin",
+    "key_ring_of",
+    "local_source",
+    "stored_keys",
+    "wait_for_keys",
+]
 
 FLOOR: Final = 60.0
 CEILING: Final = 3600.0
@@ -72,6 +83,7 @@ class OwnKeys:
         self, instances: list[IssuerInstance], verifier: Verifier, board: Board, directory: Path | None = None
     ) -> None:
         self.settled: Callable[[int], None] = lambda issuer: None
+        self._directory = directory
         self._sources: list[KeySource] = []
         for instance in instances:
             parts = _Parts(instance, verifier, board)
@@ -95,6 +107,10 @@ class OwnKeys:
         Raises:
             KeySourceError: A file or a text cannot be used: a mistake to mend now. A URL that cannot be reached raises nothing.
         """
+        if self._directory is not None:
+            with contextlib.suppress(OSError):  # whoever writes there will say what is wrong
+                for directory in (self._directory, self._directory / KEYS):
+                    directory.mkdir(mode=0o700, exist_ok=True)
         await _load(self._sources)
 
     def start(self) -> None:
@@ -133,7 +149,7 @@ class SharedKeys:
             if parts.remote is None:
                 self._sources.append(parts.local())
                 continue
-            self._attempts[instance.index] = 0
+            self._attempts[instance.index] = board.source_words(instance.index)["attempts"]
             self._patience = max(self._patience, 2 * parts.remote.timeout + FIRST_KEYS)
             self._sources.append(
                 StoredKeySource(
@@ -186,6 +202,8 @@ class SharedKeys:
         if issuer not in self._attempts:
             return False
         words = self._board.source_words(issuer)
+        if words["attempts"] != self._attempts[issuer]:
+            return True  # an attempt ended a moment ago, and what it brought is not looked at yet: `poked` follows
         under_way = words["begun"] != words["attempts"]
         if not under_way and time.monotonic() < words["not_before"]:
             return False
@@ -304,37 +322,51 @@ class _Parts:
 
     def origin(self) -> KeyOrigin:
         """Where a remote source is asked, and how."""
-        remote = self.remote
-        assert remote is not None
-        tls = None
-        if remote.ca_file is not None or remote.client_certificate is not None:
-            tls = ClientTls(
-                ca_file=remote.ca_file, certificate=remote.client_certificate, private_key=remote.client_key
-            )
-        return KeyOrigin(
-            **_whose(self._instance),
-            timeout=remote.timeout,
-            max_bytes=remote.max_bytes,
-            allow_http=remote.allow_http,
-            tls=tls,
-        )
+        return key_origin(self._instance)
 
     def local(self) -> KeySource:
         """A source that needs nobody else."""
-        issuer, label = self._instance.issuer, self._instance.label
-        for path in (issuer.jwks_file, issuer.pem_file, issuer.secret_file):
-            if path is not None:
-                return FileKeySource(path, **self.callbacks)
-        if issuer.secret_env is not None:
-            return StaticKeySource(
-                f"the environment variable {issuer.secret_env}",
-                secret_from_environment(issuer.secret_env),
-                **self.callbacks,
-            )
-        if issuer.jwks is not None:
-            return StaticKeySource(f"issuers.{label}.jwks", orjson.dumps(issuer.jwks), **self.callbacks)
-        assert issuer.pem is not None, "the configuration names exactly one key source"
-        return StaticKeySource(f"issuers.{label}.pem", issuer.pem.encode(), **self.callbacks)
+        return local_source(self._instance, **self.callbacks)
+
+
+def key_origin(instance: IssuerInstance) -> KeyOrigin:
+    """Where a remote source is asked, and how."""
+    remote = instance.issuer.fetch
+    assert remote is not None
+    tls = None
+    if remote.ca_file is not None or remote.client_certificate is not None:
+        tls = ClientTls(ca_file=remote.ca_file, certificate=remote.client_certificate, private_key=remote.client_key)
+    return KeyOrigin(
+        **_whose(instance),
+        timeout=remote.timeout,
+        max_bytes=remote.max_bytes,
+        allow_http=remote.allow_http,
+        tls=tls,
+    )
+
+
+def local_source(instance: IssuerInstance, **callbacks: Any) -> KeySource:
+    """
+    A source that needs nobody else.
+
+    Args:
+        callbacks: See `KeySource`.
+
+    Raises:
+        KeySourceError: The environment does not hold the secret.
+    """
+    issuer, label = instance.issuer, instance.label
+    for path in (issuer.jwks_file, issuer.pem_file, issuer.secret_file):
+        if path is not None:
+            return FileKeySource(path, **callbacks)
+    if issuer.secret_env is not None:
+        return StaticKeySource(
+            f"the environment variable {issuer.secret_env}", secret_from_environment(issuer.secret_env), **callbacks
+        )
+    if issuer.jwks is not None:
+        return StaticKeySource(f"issuers.{label}.jwks", orjson.dumps(issuer.jwks), **callbacks)
+    assert issuer.pem is not None, "the configuration names exactly one key source"
+    return StaticKeySource(f"issuers.{label}.pem", issuer.pem.encode(), **callbacks)
 
 
 def key_ring_of(instance: IssuerInstance) -> Callable[[bytes], KeyRing]:
@@ -356,9 +388,11 @@ def stored_keys(directory: Path, instance: IssuerInstance) -> Path:
 
 
 def wait_for_keys(instances: list[IssuerInstance]) -> float:
-    """Seconds a request waits at most for keys that a fetch may bring: that long a fetch can last."""
-    remotes = [remote for one in instances if (remote := one.issuer.remote_jwks or one.issuer.discovery) is not None]
-    return max((remote.timeout for remote in remotes), default=0.0)
+    """Seconds a request waits at most for keys that a fetch may bring: that long a fetch can last, and twice as long with discovery."""
+    issuers = [one.issuer for one in instances]
+    fetches = [issuer.remote_jwks.timeout for issuer in issuers if issuer.remote_jwks is not None]
+    fetches += [2 * issuer.discovery.timeout for issuer in issuers if issuer.discovery is not None]
+    return max(fetches, default=0.0)
 
 
 def _lifecycle(remote: KeyFetch) -> KeyLifecycle:

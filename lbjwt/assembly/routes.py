@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from lbjwt.auth._places import TokenPlaces
 from lbjwt.auth._route_rules import RouteRules
@@ -13,6 +13,7 @@ from lbjwt.auth.rules import OPERATORS, AllOf, AnyOf, ClaimRule, ClaimTest, Not
 from lbjwt.config.route import Refusals, Resource
 from lbjwt.config.route import Route as RouteConfiguration
 from lbjwt.config.rule import Rule
+from lbjwt.errors import ConfigurationError
 from lbjwt.proxy._admission import Admission
 from lbjwt.proxy._answer import Answer
 from lbjwt.proxy._route import Demand, Route
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from lbjwt.observe._offenders import Offenders
 
 __all__ = ["claim_rule", "new_admission", "route_policy"]
+
+MAX_PLACES: Final = 32
+"""Groups of places one token is looked for in; issuers with equal places share a group."""
 
 
 def new_admission(
@@ -115,6 +119,11 @@ class _Maker:
                     headers=headers, cookies=cookies, params=params, subprotocol=subprotocol
                 )
             places.append(self._places[key])
+        if len(places) > MAX_PLACES:
+            where = "together the issuers" if route is None else f"the route {route.name}"
+            raise ConfigurationError(
+                f"{where} would look for tokens in more than {MAX_PLACES} different groups of places"
+            )
         rules = None
         if route is not None:
             every = len(issuers) == len(self._instances)

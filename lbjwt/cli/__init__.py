@@ -1,5 +1,5 @@
 """
-The command line: ``lbjwt serve``, ``check``, ``schema``, ``demo``, ``keys``, ``revoke``, ``token``.
+The command line: ``lbjwt serve``, ``check``, ``doctor``, ``explain``, ``schema``, ``demo``, ``keys``, ``revoke``, ``token``.
 
 Exit codes: 0 is done, 1 is refused or failed, 2 is a problem of usage or configuration. What was asked for goes to standard output, everything else
 to standard error. A command is imported when it is called, so that ``lbjwt --help`` and ``lbjwt --version`` cost no more than click.
@@ -15,6 +15,8 @@ __all__ = ["main"]
 _COMMANDS = {
     "serve": ("lbjwt.cli.serve:serve", "Verify tokens and balance requests."),
     "check": ("lbjwt.cli.check:check", "Print every problem of a configuration file."),
+    "doctor": ("lbjwt.cli.doctor:doctor", "Look whether everything a configuration needs is there."),
+    "explain": ("lbjwt.cli.explain:explain", "Tell what would happen to a request, and why."),
     "schema": ("lbjwt.cli.schema:schema", "Print the JSON Schema of the configuration file."),
     "demo": ("lbjwt.cli.demo:demo", "Run an issuer, backends and the balancer on loopback."),
     "keys": ("lbjwt.cli.keys:keys", "Generate keys."),

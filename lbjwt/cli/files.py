@@ -1,26 +1,26 @@
 """
-Do the files that a configuration names exist, and do they hold what they must?
+Do the files, directories and environment variables that a configuration names exist, and do they hold what they must?
 
 Opens files and looks at nothing else: no address is bound, no URL is fetched. Returns problems without places; what is wrong with a key is told
 in the words of the room that reads keys, and never shows a key.
 """
 
+import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
-from lbjwt.config.issuer import Issuer
+from lbjwt.cli.keyfiles import key_problems, ring_of_file, secrecy, unreadable
 from lbjwt.config.model import Configuration, Listener
 from lbjwt.config.problems import KeyPath, Problem
-from lbjwt.errors import KeyFormatError
-from lbjwt.jose.keyring import KeyRing
+from lbjwt.config.remote import KeyFetch
+from lbjwt.jwks.errors import KeySourceError
+from lbjwt.jwks.trust import ClientTls
 from lbjwt.net.tls import TLSError, server_context
 
 __all__ = ["file_problems", "ring_of_file"]
 
-MAX_BYTES: Final = 1 << 20
-"""Longest key file that is read."""
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def file_problems(configuration: Configuration) -> list[Problem]:
@@ -29,59 +29,14 @@ def file_problems(configuration: Configuration) -> list[Problem]:
     for index, listener in enumerate(configuration.listeners):
         problems += _tls(("listeners", index, "tls"), listener)
     for label, issuer in configuration.issuers.items():
-        problems += _keys(("issuers", label), issuer)
+        path: KeyPath = ("issuers", label)
+        problems += key_problems(path, issuer)
+        if issuer.fetch is not None:
+            problems += _fetch((*path, issuer.key_source), issuer.fetch)
+    problems += _revocation(configuration)
+    problems += _state(configuration)
     problems += _access_log(configuration)
     return problems
-
-
-def ring_of_file(issuer: Issuer) -> KeyRing:
-    """
-    Return the keys of an issuer whose keys stand in a file.
-
-    Raises:
-        OSError: The file cannot be read.
-        KeyFormatError: It holds no usable key.
-        ValueError: The keys of the issuer are fetched.
-    """
-    for _, path, build in _sources(issuer):
-        return build(_read(path))
-    raise ValueError("the keys of this issuer are fetched")
-
-
-def _sources(issuer: Issuer) -> Iterator[tuple[str, Path, Callable[[bytes], KeyRing]]]:
-    """The key file of an issuer, none when its keys are fetched: the configuration key, the path and how its bytes are read."""
-    algorithms = issuer.algorithms
-    if issuer.jwks_file is not None:
-        yield (
-            "jwks_file",
-            issuer.jwks_file,
-            lambda text: KeyRing.from_jwks(text, algorithms=algorithms),
-        )
-    if issuer.pem_file is not None:
-        yield "pem_file", issuer.pem_file, lambda text: KeyRing.from_pem(text, algorithms=algorithms)
-    if issuer.secret_file is not None:
-        yield "secret_file", issuer.secret_file, lambda secret: KeyRing.from_secret(secret, algorithms=algorithms or ())
-
-
-def _keys(path: KeyPath, issuer: Issuer) -> Iterator[Problem]:
-    for key, file, build in _sources(issuer):
-        place = (*path, key)
-        try:
-            ring = build(_read(file))
-        except OSError as error:
-            yield _unreadable(place, file, error)
-            continue
-        except KeyFormatError as error:
-            yield Problem(place, f"{file} cannot be used: {error}", code="key-file")
-            continue
-        for note in ring.warnings:
-            yield Problem(place, f"{file}: {note}", "warning", "key-left-out")
-        if key == "secret_file":
-            yield from _secrecy(place, file)
-        elif file.stat().st_mode & stat.S_IWOTH:
-            yield Problem(
-                place, f"everybody may write {file}, and thereby choose the keys", "warning", "key-file-writable"
-            )
 
 
 def _tls(path: KeyPath, listener: Listener) -> Iterator[Problem]:
@@ -94,14 +49,75 @@ def _tls(path: KeyPath, listener: Listener) -> Iterator[Problem]:
         key, _, sentence = str(error).partition(": ")
         yield Problem((*path, *key.split(".")[1:]), sentence, code="tls-files")
         return
-    yield from _secrecy((*path, "private_key"), tls.private_key)
+    yield from secrecy((*path, "private_key"), tls.private_key)
 
 
-def _secrecy(path: KeyPath, file: Path) -> Iterator[Problem]:
-    if file.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
-        yield Problem(
-            path, f"everybody on this machine may read or write {file}; chmod 600 it", "warning", "secret-open"
-        )
+def _fetch(path: KeyPath, fetch: KeyFetch) -> Iterator[Problem]:
+    """The TLS side of a fetch: each file by itself, so that each has its own place."""
+    if fetch.ca_file is not None:
+        try:
+            ClientTls(ca_file=fetch.ca_file).context()
+        except KeySourceError as error:
+            yield Problem((*path, "ca_file"), str(error), code="tls-files")
+        else:
+            if fetch.ca_file.stat().st_mode & stat.S_IWOTH:
+                message = f"everybody may write {fetch.ca_file}, and thereby choose whose keys are believed"
+                yield Problem((*path, "ca_file"), message, "warning", "key-file-writable")
+    if fetch.client_certificate is not None and fetch.client_key is not None:
+        for key, file in (("client_certificate", fetch.client_certificate), ("client_key", fetch.client_key)):
+            if not os.access(file, os.R_OK):
+                yield Problem((*path, key), f"cannot read {file}", code="unreadable")
+                return
+        try:
+            ClientTls(certificate=fetch.client_certificate, private_key=fetch.client_key).context()
+        except KeySourceError as error:
+            yield Problem((*path, "client_key"), str(error), code="tls-files")
+            return
+        yield from secrecy((*path, "client_key"), fetch.client_key)
+
+
+def _revocation(configuration: Configuration) -> Iterator[Problem]:
+    """That the file can be read; what its lines say is asked by whoever reads them."""
+    file = configuration.revocation.file if configuration.revocation is not None else None
+    if file is None:
+        return
+    place = ("revocation", "file")
+    try:
+        with file.open("rb"):
+            status = file.stat()
+    except OSError as error:
+        yield unreadable(place, file, error)
+        return
+    if not stat.S_ISREG(status.st_mode):
+        yield Problem(place, f"{file} is no file", code="unreadable")
+    elif status.st_mode & stat.S_IWOTH:
+        message = f"everybody may write {file}: to revoke the tokens of all, or to let a revoked one in again"
+        yield Problem(place, message, "warning", "revocation-file-writable")
+
+
+def _state(configuration: Configuration) -> Iterator[Problem]:
+    """That the directory is ours alone, or can be made: what lies there is believed at the next start."""
+    directory = configuration.state_directory
+    if directory is None:
+        return
+    place = ("state_directory",)
+    try:
+        status = directory.stat()
+    except FileNotFoundError:
+        if not directory.parent.is_dir():
+            yield Problem(place, f"there is no directory {directory.parent} to make it in", code="state-directory")
+        return
+    except OSError as error:
+        yield unreadable(place, directory, error)
+        return
+    if not stat.S_ISDIR(status.st_mode):
+        yield Problem(place, f"{directory} is no directory", code="state-directory")
+    elif status.st_mode & _OTHERS_WRITE:
+        message = f"others may write into {directory}, and thereby choose the keys; chmod 700 it"
+        yield Problem(place, message, code="state-directory")
+    elif status.st_mode & (stat.S_IROTH | stat.S_IXOTH):
+        message = f"everybody on this machine may read in {directory} whose tokens were revoked; chmod 700 it"
+        yield Problem(place, message, "warning", "state-directory-open")
 
 
 def _access_log(configuration: Configuration) -> Iterator[Problem]:
@@ -113,13 +129,3 @@ def _access_log(configuration: Configuration) -> Iterator[Problem]:
         yield Problem(("access_log", "path"), f"{path} is a directory", code="access-log")
     elif not path.parent.is_dir():
         yield Problem(("access_log", "path"), f"there is no directory {path.parent}", code="access-log")
-
-
-def _read(path: Path) -> bytes:
-    """Read a key file; one that is longer than any key file is refused by whoever reads its keys, for its length."""
-    with path.open("rb") as file:
-        return file.read(MAX_BYTES + 1)
-
-
-def _unreadable(path: KeyPath, file: Path, error: OSError) -> Problem:
-    return Problem(path, f"cannot read {file}: {error.strerror or 'unknown reason'}", code="unreadable")

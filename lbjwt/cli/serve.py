@@ -25,12 +25,20 @@ __all__ = ["serve"]
     "--listen", multiple=True, metavar="HOST:PORT", help="Where clients connect; :PORT is all addresses. Repeatable."
 )
 @click.option("--backend", multiple=True, metavar="HOST:PORT", help="Where requests go; also unix:PATH. Repeatable.")
-@click.option("--jwks", metavar="FILE-or-URL", help="The keys: a JWK Set in a file or behind an https URL.")
+@click.option(
+    "--jwks",
+    metavar="FILE-or-URL",
+    help="The keys: a JWK Set in a file or behind an https URL.  [default: found by --issuer]",
+)
 @click.option("--pem", metavar="FILE", help="The key: a public key or certificate in PEM, in place of --jwks.")
 @click.option(
     "--secret-file", metavar="FILE", help="The key: a file whose bytes are the HMAC secret, in place of --jwks."
 )
-@click.option("--issuer", metavar="TEXT", help="The exact iss claim of tokens.")
+@click.option(
+    "--issuer",
+    metavar="TEXT",
+    help="The exact iss claim of tokens. An https URL without --jwks, --pem and --secret-file: its keys are found by discovery.",
+)
 @click.option("--any-issuer", is_flag=True, help="Accept tokens of any issuer.")
 @click.option("--audience", multiple=True, metavar="TEXT", help="An accepted aud claim. Repeatable.")
 @click.option("--any-audience", is_flag=True, help="Accept tokens for any audience.")
@@ -51,6 +59,11 @@ __all__ = ["serve"]
 @click.option("--workers", metavar="N|auto", help="Worker processes; auto is one for each processor.  [default: 1]")
 @click.option("--admin", metavar="HOST:PORT", help="Open the admin door: /livez, /readyz, /metrics, /status.")
 @click.option("--access-log", metavar="FILE|-", help="Write one JSON line for each request; - is standard output.")
+@click.option(
+    "--state-directory",
+    metavar="DIR",
+    help="Keep the last good keys and revocations there, so that they survive a restart.",
+)
 @click.option("--print-config", is_flag=True, help="Print the configuration as YAML and stop.")
 def serve(config: Path | None, print_config: bool, **said: Any) -> None:
     """Verify tokens and balance requests.
@@ -58,7 +71,7 @@ def serve(config: Path | None, print_config: bool, **said: Any) -> None:
     Give a CONFIG file, or flags and no file: both make the same configuration. With --print-config the flags become a file:
 
     \b
-        lbjwt serve --listen :8080 --backend 127.0.0.1:9001 --jwks jwks.json \\
+        lbjwt serve --listen :8080 --backend 127.0.0.1:9001 \\
             --issuer https://issuer.example --audience api --print-config > lbjwt.yaml
 
     Exit codes: 0 stopped as asked; 1 could not start, or a drain was cut; 2 a problem of flags, configuration, keys or certificate.
@@ -68,9 +81,7 @@ def serve(config: Path | None, print_config: bool, **said: Any) -> None:
     if config is not None and given:
         raise click.UsageError(f"with a CONFIG file, {', '.join(given)} cannot be given: write it into the file.")
     if config is None and not given:
-        raise click.UsageError(
-            "give a CONFIG file, or flags: at least --listen, --backend, --jwks, --issuer and --audience."
-        )
+        raise click.UsageError("give a CONFIG file, or flags: at least --listen, --backend, --issuer and --audience.")
     try:
         made = _from_file(config) if config is not None else _from_flags(flags)
     except ConfigurationError as error:

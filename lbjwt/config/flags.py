@@ -47,6 +47,7 @@ class Flags:
     workers: str | None = None
     admin: str | None = None
     access_log: str | None = None
+    state_directory: str | None = None
 
     def given(self) -> list[str]:
         """Return the flags that were used, as they are written."""
@@ -65,7 +66,7 @@ def configuration_from_flags(flags: Flags, directory: Path) -> Configuration:
         ConfigurationError: With every problem, each under the flag it is about.
     """
     configuration = _validated(
-        Configuration, _document(flags), (), [*_incomplete(flags), *_incomplete_issuer(flags)], directory
+        Configuration, _document(flags), (), [*_incomplete(flags), *_incomplete_issuer(flags, discover=True)], directory
     )
     errors = [problem for problem in check(configuration) if problem.level == "error"]
     if errors:
@@ -75,12 +76,13 @@ def configuration_from_flags(flags: Flags, directory: Path) -> Configuration:
 
 def issuer_from_flags(flags: Flags, directory: Path) -> Issuer:
     """
-    Build only the issuer that the flags describe.
+    Build only the issuer that the flags describe, with keys that are given and not looked for.
 
     Raises:
         ConfigurationError: With every problem, each under the flag it is about.
     """
-    return _validated(Issuer, _issuer(flags), ("issuers", LABEL), _incomplete_issuer(flags), directory)
+    incomplete = _incomplete_issuer(flags, discover=False)
+    return _validated(Issuer, _issuer(flags, discover=False), ("issuers", LABEL), incomplete, directory)
 
 
 def _validated(model: type[S], document: dict[str, Any], at: KeyPath, incomplete: list[Problem], directory: Path) -> S:
@@ -118,15 +120,29 @@ def _incomplete(flags: Flags) -> list[Problem]:
     return [Problem((flag,), message) for wrong, flag, message in rules if wrong]
 
 
-def _incomplete_issuer(flags: Flags) -> list[Problem]:
+def _sources(flags: Flags) -> list[str]:
+    """The flags that give keys."""
+    sources = (("--jwks", flags.jwks), ("--pem", flags.pem), ("--secret-file", flags.secret_file))
+    return [name for name, value in sources if value is not None]
+
+
+def _is_found(flags: Flags) -> bool:
+    """True when nothing but the issuer's own URL tells where its keys are."""
+    return not _sources(flags) and flags.issuer is not None and flags.issuer.startswith(("https://", "http://"))
+
+
+def _incomplete_issuer(flags: Flags, *, discover: bool) -> list[Problem]:
     """What is missing or said twice among the flags that describe the issuer."""
-    sources = [
-        name
-        for name, value in (("--jwks", flags.jwks), ("--pem", flags.pem), ("--secret-file", flags.secret_file))
-        if value is not None
-    ]
+    sources = _sources(flags)
+    # Without an issuer only the issuer is asked for: its URL may be all that is needed.
+    found = discover and (_is_found(flags) or (flags.issuer is None and not flags.any_issuer))
     rules = (
-        (not sources, "--jwks", "is required: a file or an https URL with the keys (or --pem, or --secret-file)"),
+        (
+            not sources and not found,
+            "--jwks",
+            "is required: a file or an https URL with the keys (or --pem, or --secret-file)"
+            + (", because --issuer is no URL to find them by" if discover and flags.issuer is not None else ""),
+        ),
         (
             len(sources) > 1,
             sources[-1] if sources else "",
@@ -164,7 +180,7 @@ def _document(flags: Flags) -> dict[str, Any]:
     workers = flags.workers
     said = {
         "listeners": [{"address": address, **tls} for address in flags.listen],
-        "issuers": {LABEL: _issuer(flags)},
+        "issuers": {LABEL: _issuer(flags, discover=True)},
         "clusters": {LABEL: {"endpoints": [{"address": address} for address in flags.backend]}},
         "claim_to_headers": [{"claim": claim, "header": header} for claim, header in pairs],
         "workers": int(workers)
@@ -172,11 +188,12 @@ def _document(flags: Flags) -> dict[str, Any]:
         else workers,
         "admin": {"address": flags.admin} if flags.admin is not None else None,
         "access_log": {"path": flags.access_log} if flags.access_log is not None else None,
+        "state_directory": flags.state_directory,
     }
     return {key: value for key, value in said.items() if value not in (None, [])}
 
 
-def _issuer(flags: Flags) -> dict[str, Any]:
+def _issuer(flags: Flags, *, discover: bool) -> dict[str, Any]:
     jwks = flags.jwks
     remote = jwks is not None and "://" in jwks
     said = {
@@ -187,6 +204,7 @@ def _issuer(flags: Flags) -> dict[str, Any]:
         "algorithms": list(flags.algorithm),
         "jwks_file": None if remote else jwks,
         "remote_jwks": {"uri": jwks} if remote else None,
+        "discovery": {} if discover and _is_found(flags) else None,
         "pem_file": flags.pem,
         "secret_file": flags.secret_file,
     }
@@ -206,6 +224,7 @@ _FLAGS: Final[tuple[tuple[KeyPath, str], ...]] = (
     (("issuers", "*", "algorithms"), "--algorithm"),
     (("issuers", "*", "jwks_file"), "--jwks"),
     (("issuers", "*", "remote_jwks"), "--jwks"),
+    (("issuers", "*", "discovery"), "--issuer"),
     (("issuers", "*", "pem_file"), "--pem"),
     (("issuers", "*", "secret_file"), "--secret-file"),
     (("clusters",), "--backend"),
@@ -213,6 +232,7 @@ _FLAGS: Final[tuple[tuple[KeyPath, str], ...]] = (
     (("workers",), "--workers"),
     (("admin",), "--admin"),
     (("access_log",), "--access-log"),
+    (("state_directory",), "--state-directory"),
 )
 
 

@@ -115,4 +115,7 @@ def _placed(problem: Problem, root: document.Node) -> Problem:
     if path and problem.code == "missing":
         path = path[:-1]
     line, column = root.place(path, key=problem.at_key)
+    key = root.place(path, key=True)
+    if line != key[0] and isinstance(getattr(root.find(path), "data", None), dict | list):
+        line, column = key  # what begins on the line after its key is looked for at its key
     return replace(problem, line=line, column=column)

@@ -118,7 +118,7 @@ def _is_missing(problem: Problem, path: tuple[str | int | None, ...]) -> bool:
     if problem.code == "missing":
         return problem.path == path
     return (
-        problem.code == "across"
+        problem.code == "inconsistent"
         and problem.path == path[:-1]
         and re.search(rf"\b{path[-1]}\b", problem.message) is not None
     )
@@ -138,7 +138,7 @@ def _problems(details: ErrorDetails, model: type[Section]) -> Iterator[Problem]:
         return
     holder: KeyPath = tuple(details["loc"])[:-1]
     for fault in details["ctx"]["faults"]:
-        code = "invalid" if fault.place else "across"
+        code = "invalid" if fault.place else "inconsistent"
         yield Problem((*holder, *fault.place), fault.sentence, code=code, at_key=fault.at_key or not fault.place)
 
 

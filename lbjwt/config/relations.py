@@ -10,13 +10,15 @@ from typing import Final
 from lbjwt.config.claim_header import ClaimHeader
 from lbjwt.config.fields import fold_header_name
 from lbjwt.config.issuer import Issuer
-from lbjwt.config.route import Route
+from lbjwt.config.route import Resource, Route
 from lbjwt.config.section import Fault
 from lbjwt.config.tenants import may_be_one
 from lbjwt.config.url import TENANT, check_identifier
 
 __all__ = ["MAX_INSTANCES", "MAX_ISSUERS", "claim_header_faults", "issuer_faults", "route_faults"]
 
+WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
+"""Where the metadata of a resource stands, before the path of the resource."""
 MAX_ISSUERS: Final = 100
 MAX_INSTANCES: Final = 1000
 """Issuers and tenants with keys of their own, together: each has its counters in shared memory and its fetches."""
@@ -110,7 +112,7 @@ def _ties(routes: Sequence[Route]) -> Iterator[Fault]:
 
 
 def _resources(routes: Sequence[Route], issuers: Mapping[str, Issuer]) -> Iterator[Fault]:
-    """One document stands at one path, whatever the host (RFC 9728 §3.1)."""
+    """One document stands at one path, whatever the host (RFC 9728 §3.1), and nothing else does."""
     documents: dict[str, tuple[str, object]] = {}
     for at, route in enumerate(routes):
         resource = route.resource
@@ -119,30 +121,40 @@ def _resources(routes: Sequence[Route], issuers: Mapping[str, Issuer]) -> Iterat
         labels = route.require.labels if route.require is not None else tuple(issuers)
         required = [issuers[label] for label in labels if label in issuers]
         here = ("routes", at, "resource")
-        if not resource.authorization_servers and not all(_is_server(issuer) for issuer in required):
-            yield Fault(
-                here,
-                "give authorization_servers: the issuer's name is not a URL that tells where to get a token",
-                at_key=True,
-            )
-        scopes = [
-            *route.scopes.all,
-            *route.scopes.any,
-            *(scope for issuer in required for scope in issuer.required_scopes),
-        ]
-        servers = resource.authorization_servers or tuple(labels)
-        document = (
-            resource.identifier,
-            servers,
-            resource.scopes_supported or tuple(dict.fromkeys(scopes)),
-            resource.name,
-            resource.documentation,
-        )
-        path = "/" + resource.identifier.split("://", 1)[1].partition("/")[2]
-        name, other = documents.setdefault(path, (route.name, document))
+        if not resource.authorization_servers and not all(map(_is_server, required)):
+            sentence = "give authorization_servers: the issuer's name is not a URL that tells where to get a token"
+            yield Fault(here, sentence, at_key=True)
+        document = _document(route, resource, labels, required)
+        name, other = documents.setdefault(_well_known(resource), (route.name, document))
         if other != document:
-            sentence = f"{name} has another document at the same path of /.well-known/oauth-protected-resource; give both the same words"
+            sentence = f"{name} has another document at the same path of {WELL_KNOWN}; give both the same words"
             yield Fault((*here, "identifier"), sentence)
+    for at, route in enumerate(routes):
+        if route.path in documents and route.covers("HEAD"):
+            yield Fault(
+                ("routes", at, "path"), f"is answered by lbjwt itself, with the metadata of {documents[route.path][0]}"
+            )
+
+
+def _document(
+    route: Route, resource: Resource, labels: Sequence[str], required: Sequence[Issuer]
+) -> tuple[object, ...]:
+    """All that the metadata of a route is made of."""
+    own = (*route.scopes.all, *route.scopes.any, *(scope for issuer in required for scope in issuer.required_scopes))
+    return (
+        resource.identifier,
+        resource.authorization_servers or tuple(labels),
+        resource.scopes_supported or tuple(dict.fromkeys(own)),
+        resource.name,
+        resource.documentation,
+        any(issuer.headers for issuer in required),
+        any(issuer.from_params for issuer in required),
+    )
+
+
+def _well_known(resource: Resource) -> str:
+    path = resource.identifier.split("://", 1)[1].partition("/")[2]
+    return f"{WELL_KNOWN}/{path}" if path else WELL_KNOWN
 
 
 def _is_server(issuer: Issuer) -> bool:

@@ -7,6 +7,7 @@ Knows the shape. How a path is read is the business of ``lbjwt.routing``, what a
 import re
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal, TypeVar
+from urllib.parse import unquote_to_bytes
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, ValidationInfo, field_validator
 
@@ -54,6 +55,10 @@ def _path(value: str) -> str:
         raise ValueError(
             "an escaped / ; ? # % backslash or control character is refused or read differently by different servers"
         )
+    try:
+        unquote_to_bytes(value).decode()
+    except UnicodeDecodeError:
+        raise ValueError("what is escaped in a path is UTF-8") from None
     if "//" in value or any(step in (".", "..") for step in value.split("/")):
         raise ValueError("requests are matched after //, . and .. are resolved, so this would never match")
     if any(step.endswith((".", "%20")) for step in value.split("/")):

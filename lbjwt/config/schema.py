@@ -30,9 +30,17 @@ def json_schema() -> dict[str, Any]:
     for section in (schema, *schema["$defs"].values()):
         for key, rule in section["properties"].items():
             _write_default(rule)
+            _ask_for_content(rule)
             if section is schema and key in ("issuers", "clusters"):
                 rule.update(minProperties=1, maxProperties=MAX_ISSUERS if key == "issuers" else 1)
     return {"$schema": DIALECT, **schema, "title": "lbjwt configuration"}
+
+
+def _ask_for_content(rule: dict[str, Any]) -> None:
+    """A key that holds a mapping is left out or has one below it: the model refuses a bare one, which could be read as off."""
+    parts = rule.get("anyOf", ())
+    if len(parts) == 2 and parts[1] == {"type": "null"} and "$ref" in parts[0]:
+        rule.update(rule.pop("anyOf")[0])
 
 
 def _write_default(rule: dict[str, Any]) -> None:

@@ -15,8 +15,7 @@ __all__ = ["TENANT", "check_fetchable", "check_identifier", "check_url", "is_loo
 TENANT: Final = "{tenant}"
 """What stands for the name of a tenant in an issuer and in the address of its keys."""
 
-_TEXT: Final = re.compile(r"[!-\[\]-~]+", re.ASCII)
-"""Visible ASCII but for the backslash, which browsers take for a slash."""
+_TEXT: Final = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+", re.ASCII)  # RFC 3986 §2
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", re.ASCII)
 _NUMBER: Final = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*", re.ASCII)
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
@@ -37,10 +36,12 @@ def check_url(text: str) -> SplitResult:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be an https URL")
     if not _TEXT.fullmatch(text):
-        raise ValueError("a URL has visible ASCII characters only, and no backslash")
+        raise ValueError(
+            "a URL has ASCII letters, digits and some signs only; a backslash, a quote or a space is none of them"
+        )
     if parts.username is not None or parts.password is not None:
         raise ValueError("must not hold a user name or a password")
-    host = parts.netloc.rpartition(":")[0] if parts.port is not None else parts.netloc.removesuffix(":")
+    host = parts.netloc.rpartition(":")[0] if parts.port is not None else parts.netloc
     if not _HOST.fullmatch(host):
         raise ValueError("the host of a URL is a name or an address")
     if parts.fragment or text.endswith("#"):
@@ -51,6 +52,8 @@ def check_url(text: str) -> SplitResult:
 def check_identifier(text: str) -> str:
     """A URL that is compared to the letter and told to clients: https, or http to this machine; no query (RFC 8414 §2, RFC 9728 §1.2)."""
     parts = check_url(text)
+    if set("[]") & set(parts.path):
+        raise ValueError("must not have brackets in its path")
     if parts.query or "?" in text:
         raise ValueError("must not have a query")
     if parts.scheme == "http" and parts.hostname not in _LOOPBACK:

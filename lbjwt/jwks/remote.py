@@ -93,7 +93,6 @@ class RemoteKeys:
         self._last_failure: tuple[str, float] | None = None
         self._unsaved: tuple[Envelope, float] | None = None  # and when to write it again
         self._store_complaint = ""
-        self._doubtful = False  # a token named a key that the document does not have
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -142,7 +141,6 @@ class RemoteKeys:
             An attempt is under way, so `on_settled` will be called. False means that waiting is of no use.
         """
         if self._task is not None and self.lifecycle.unknown_kid(time.monotonic()):
-            self._doubtful = True
             self._wake.set()
         return self.lifecycle.under_way
 
@@ -192,9 +190,8 @@ class RemoteKeys:
             self.withdrawals += 1
             self._complaints.withdrawn(self.lifecycle.max_stale)
             self._tell(self._on_withdrawn)
-        if self.lifecycle.under_way:
-            doubtful, self._doubtful = self._doubtful, False
-            await self._attempt(doubtful=doubtful)
+        if self.lifecycle.under_way:  # for a key that the document does not have, whatever its entity tag says
+            await self._attempt(doubtful=True)
         elif self.lifecycle.wants_fetch(now):
             self.lifecycle.begin()
             await self._attempt(doubtful=False)

@@ -288,7 +288,6 @@ class StoredKeySource(_WatchedSource):
         try:
             self._refresh()
         except Exception as error:
-            self._signature = None  # what failed may not have been the file's fault
             self._on_read(False)
             self._complaints.complain(sentence_of(error), in_force=self.loaded)
         life = self._shelf_life

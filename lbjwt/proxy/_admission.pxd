@@ -27,7 +27,8 @@ cdef class Admission:
     cdef bytes identity                          # header lines for the endpoint
     cdef DenyReason reason                       # NONE: let through
     cdef DenyReason reported                     # what would have refused it, were it not only reported
-    cdef Py_ssize_t issuer                       # the index of the issuer it is about; -1: none that is known
+    cdef Py_ssize_t issuer                       # the index of the issuer it is about (let through: of `grant`); -1: none that is known
+    cdef Py_ssize_t reported_issuer              # … and of the one that `reported` is about
     cdef Py_ssize_t waits_for                    # issuer whose keys might hold the answer in a moment; -1: decided
 
     # hint: the Grant that its connection used last. now: seconds since the epoch.

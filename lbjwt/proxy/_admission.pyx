@@ -44,12 +44,19 @@ cdef class Admission:
         except BaseException as fault:
             reason = INTERNAL
             self.gate.note(fault)
-        if reason != NONE and self.route is not None and self.route.report_only and reason != INTERNAL:
-            self.reported = reason
-            reason = NONE
+            if self.route is None:
+                self.status = 503                    # which route it was for is not known
+        if reason != NONE:
             self.grant = None                        # nobody vouches for it: the endpoint gets no identity
             self.others = None
             self.identity = b""
+            self.reported = NONE                     # a rule that only reports has let nobody through
+            if self.route is not None and self.route.report_only and reason != INTERNAL:
+                self.reported = reason
+                self.reported_issuer = self.issuer
+                reason = NONE
+        elif self.grant is not None:
+            self.issuer = self.grant.issuer_index
         self.reason = reason
 
     cdef void _find_route(self, RequestHead head):
@@ -87,6 +94,7 @@ cdef class Admission:
         if verdict & REPORTED:
             if self.reported == NONE:
                 self.reported = reason
+                self.reported_issuer = self.issuer
         elif reason != NONE:
             return reason
         if self.grant is None:
@@ -121,7 +129,7 @@ cdef class Admission:
         self.others = None
         self.identity = b""
         self.reason = self.reported = NONE
-        self.issuer = self.waits_for = -1
+        self.issuer = self.reported_issuer = self.waits_for = -1
 
     def decide(self, RequestHead head not None, double now, bytes peer=b""):
         self.judge(head, None, Slice(peer, len(peer)), now)

@@ -84,7 +84,8 @@ cdef class ClientSide(Downstream):
 
     def pause_writing(self):
         self.write_paused = True
-        self._set_deadline(self.traffic.stream_idle_timeout)
+        if self.phase != PARKED:                 # who waits for keys waits no longer for not reading
+            self._set_deadline(self.traffic.stream_idle_timeout)
         if self.exchange is not None and self.exchange.upstream is not None:
             self.exchange.upstream.pause()
 
@@ -159,6 +160,8 @@ cdef class ClientSide(Downstream):
         self.consuming = False
         if size > 0:
             self.held = data if size == len(data) else at[:size]
+        elif self.half_closed and self.phase == BODY:
+            self.close()                         # it ended its side while it waited for keys: the rest of this body will not come
 
     cdef Py_ssize_t _take_head(self, const char *at, Py_ssize_t size):
         """Bytes taken; 0 when the head is not whole yet."""
@@ -235,6 +238,8 @@ cdef class ClientSide(Downstream):
         self._unpark()
         self.judged_again = True
         self.held = None
+        if self.write_paused:
+            self._await_head()
         self.resume()
         if data is not None:
             self._consume(data)
@@ -500,10 +505,10 @@ cdef class ClientSide(Downstream):
 
     cdef void expired(self):
         self.deadline = 0.0
-        if self.write_paused:
-            self.reset()
-        elif self.phase == PARKED:
+        if self.phase == PARKED:
             self.judge_again()
+        elif self.write_paused:
+            self.reset()
         elif self.phase == HEAD and self.head_begun:
             self._refuse_head(408)
         elif self.phase == HEAD:

@@ -23,7 +23,7 @@ connection carries one exchange at a time.
 
 from libc.string cimport memcpy
 
-from lbjwt._fastverify cimport KEYS_UNAVAILABLE, NONE, RATE_LIMITED
+from lbjwt._fastverify cimport INTERNAL, KEYS_UNAVAILABLE, NONE, RATE_LIMITED
 from lbjwt.http1._request cimport DELETE, GET, HEAD, OPTIONS, PUT
 from lbjwt.net._wire cimport FAILED, coarse_monotonic, monotonic, wall_clock
 from lbjwt.observe._access_log cimport AccessRecord
@@ -153,7 +153,7 @@ cdef class Exchange:
             self._refuse(head, policy.https)
             return
         if self.reported != NONE:
-            traffic.board.my_issuers[self.issuer + 1].reported[<int>self.reported] += 1
+            traffic.board.my_issuers[admission.reported_issuer + 1].reported[<int>self.reported] += 1
         if grant is not None:
             traffic.board.my_issuers[self.issuer + 1].accepted += 1
             if self.downstream.last_grant is not grant:
@@ -187,7 +187,8 @@ cdef class Exchange:
         cdef Slice peer = self.downstream.peer()
         cdef Answer answer
         traffic.board.my_issuers[self.issuer + 1].refusals[<int>self.reason] += 1
-        if traffic.admission.offenders is not None and self.reason != KEYS_UNAVAILABLE and self.reason != RATE_LIMITED:
+        if (traffic.admission.offenders is not None
+                and self.reason != KEYS_UNAVAILABLE and self.reason != RATE_LIMITED and self.reason != INTERNAL):
             traffic.admission.offenders.blame(peer.at, peer.size, coarse_monotonic())
         try:
             answer = self.route.refusal(self.reason, head, https)

@@ -17,6 +17,16 @@ cdef enum:
     MAX_PLACES = 32              # groups of places: one bit each
 
 
+cdef inline DenyReason _search(TokenPlaces places, RequestHead head, const char **token, Py_ssize_t *size) noexcept:
+    """As `TokenPlaces.find`, which tells of its own places only: what an earlier search of this head came upon stays true."""
+    cdef bint in_query = head.token_in_query
+    cdef bint subprotocol = head.subprotocol_answer
+    cdef DenyReason reason = places.find(head, token, size)
+    head.token_in_query = head.token_in_query or in_query
+    head.subprotocol_answer = head.subprotocol_answer or subprotocol
+    return reason
+
+
 cdef class Demand:
 
     def __init__(self, places, issuers, RouteRules rules=None, int number=0):
@@ -38,11 +48,11 @@ cdef class Demand:
         cdef Py_ssize_t index
         found[0] = 1
         if self._only is not None:
-            return self._only.find(head, token, size)
+            return _search(self._only, head, token, size)
         found[0] = 0
         for index in range(len(self.places)):
             places = <TokenPlaces>self.places[index]
-            reason = places.find(head, &at, &length)
+            reason = _search(places, head, &at, &length)
             if reason == MISSING:
                 continue
             if reason != NONE:
@@ -99,8 +109,11 @@ cdef class Route:
 
     cdef int strip(self, RequestHead head) except -1:
         cdef TokenPlaces places
+        cdef Py_ssize_t size = head.target.size
         for places in self.strips:
             places.strip(head)
+        if head.target.size != size:
+            head.token_in_query = True           # also where something else had ended the search before it came there
         return 0
 
     cdef Answer refusal(self, DenyReason reason, RequestHead head, bint https):

@@ -41,6 +41,8 @@ class Traffic:
         timeouts: Seconds; see the configuration reference.
     """
 
+    admission: Admission
+    waiting: Waiting | None
     board: Board
     wires: set[object]
     clients: int

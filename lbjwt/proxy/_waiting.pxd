@@ -11,7 +11,7 @@ cdef class Waiting:
     cdef readonly double patience                # seconds a request waits at most
     cdef Board _board
     cdef object _ask                             # (issuer index) -> True when its keys are being fetched now
-    cdef list _parked                            # of sets, by issuer
+    cdef list _parked                            # by issuer: its clients as keys, who came first first
 
     # False: there is nothing to wait for, or no room.
     cdef bint enter(self, Downstream client, Py_ssize_t issuer)

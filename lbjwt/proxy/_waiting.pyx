@@ -12,10 +12,10 @@ cdef class Waiting:
         self.patience = patience
         self._board = board
         self._ask = ask
-        self._parked = [set() for _ in range(issuers)]
+        self._parked = [{} for _ in range(issuers)]
 
     cdef bint enter(self, Downstream client, Py_ssize_t issuer):
-        cdef set parked = self._parked[issuer]
+        cdef dict parked = self._parked[issuer]
         if len(parked) >= self.most:
             return False
         try:
@@ -23,15 +23,15 @@ cdef class Waiting:
                 return False
         except Exception:                        # a fault of ours: nobody waits, and the token is refused
             return False
-        parked.add(client)
+        parked[client] = None
         self._board.mine.waiting += 1
         self._board.mine.waited += 1
         return True
 
     cdef void leave(self, Downstream client, Py_ssize_t issuer):
-        cdef set parked = self._parked[issuer]
+        cdef dict parked = self._parked[issuer]
         if client in parked:
-            parked.discard(client)
+            del parked[client]
             self._board.mine.waiting -= 1
 
     def settled(self, Py_ssize_t issuer):

@@ -119,6 +119,7 @@ def test_a_redirect_on_the_same_origin_is_followed(status):
     answer, requests = fetched(chain("/other?v=1", status=status), etag='"a"')
     assert answer.document == DOCUMENT
     assert [str(request.rel_url) for request in requests] == ["/jwks", "/other?v=1"]
+    assert {request.headers["Connection"] for request in requests} == {"close"}
     assert {request.method for request in requests} == {"GET"}
     assert {request.headers["If-None-Match"] for request in requests} == {'"a"'}
 

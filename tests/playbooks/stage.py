@@ -7,20 +7,25 @@ every byte by itself, so that each playbook runs whole and byte by byte.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import jwt
+import orjson
 
 from lbjwt.auth._places import TokenPlaces
 from lbjwt.auth.verifier import Verifier
-from lbjwt.http1._request import request_policy
+from lbjwt.http1._request import RequestPolicy, request_policy
+from lbjwt.observe._access_log import AccessLog
 from lbjwt.observe._board import Board
 from lbjwt.proxy._admission import Admission
 from lbjwt.proxy._client import ClientSide
 from lbjwt.proxy._endpoint import EndpointSide
 from lbjwt.proxy._route import Demand, Route
 from lbjwt.proxy._traffic import Traffic
+from lbjwt.proxy._waiting import Waiting
 from lbjwt.proxy.answers import route_answers
 from lbjwt.upstream._cluster import Cluster, Endpoint
 
@@ -159,7 +164,18 @@ class Server(Peer):
 
 
 class Stage:
-    """One worker's traffic with `endpoints` backends, ready for clients."""
+    """
+    One worker's traffic with `endpoints` backends, ready for clients.
+
+    Args:
+        admission: Lets requests pass; None: every one with a token of `VERIFIER`.
+        issuers: Their names, by index.
+        ask: As for `Waiting`; None: nobody ever waits for keys.
+        most: Requests that wait for one issuer at once.
+        patience: Seconds a request waits; with 0 the next sweep ends it.
+        heads: What is accepted as a head; None: made of `policy`.
+        log: File of the access log; None: there is none.
+    """
 
     def __init__(
         self,
@@ -170,10 +186,17 @@ class Stage:
         max_request_body: int | None = None,
         stream_idle: float = 300.0,
         request_head: float = 10.0,
+        admission: Admission | None = None,
+        issuers: Sequence[str] = ("main",),
+        ask: Callable[[int], bool] | None = None,
+        most: int = 100,
+        patience: float = 60.0,
+        heads: RequestPolicy | None = None,
+        log: Path | None = None,
         **policy: Any,
     ) -> None:
         self.pieces = pieces
-        self.board = Board(1, endpoints)
+        self.board = Board(1, endpoints, len(issuers))
         self.board.attach(0)
         self.opened: list[Server] = []
         self.connects_at_once = True
@@ -187,17 +210,20 @@ class Stage:
             max_connections=16,
             retries=retries,
         )
-        answers = route_answers("lbjwt")
-        route = Route([Demand([TokenPlaces(headers=[("Authorization", "Bearer", True)])], [None])], answers)
+        if admission is None:
+            places = TokenPlaces(headers=[("Authorization", "Bearer", True)])
+            admission = Admission(VERIFIER.gate, [Route([Demand([places], [None])], route_answers("lbjwt"))])
+        self.waiting = ask and Waiting(self.board, len(issuers), ask, most=most, patience=patience)
+        self.access_log = None if log is None else AccessLog(str(log), self.board)
         self.traffic = Traffic(
-            admission=Admission(VERIFIER.gate, [route]),
-            waiting=None,
+            admission=admission,
+            waiting=self.waiting,
             cluster=cluster,
             board=self.board,
-            access_log=None,
+            access_log=self.access_log,
             open_connection=self._open,
             trusts=None,
-            issuers=["main"],
+            issuers=issuers,
             limits=SimpleNamespace(
                 max_request_body=max_request_body,
                 max_response_head=65536,
@@ -207,7 +233,7 @@ class Stage:
             ),
             timeouts=SimpleNamespace(request_head=request_head, keep_alive=60.0, stream_idle=stream_idle),
         )
-        self.policy = request_policy(identity_headers=["X-Jwt-Sub"], **policy)
+        self.policy = heads or request_policy(identity_headers=["X-Jwt-Sub"], **policy)
 
     def _open(self, endpoint: Endpoint) -> EndpointSide:
         side = EndpointSide(self.traffic, endpoint)
@@ -226,6 +252,12 @@ class Stage:
             server.is_connected = True  # type: ignore[attr-defined]
             server.connects()
         return server
+
+    def records(self) -> list[dict[str, Any]]:
+        """What the access log says so far."""
+        assert self.access_log is not None
+        self.access_log.flush()
+        return [orjson.loads(line) for line in Path(self.access_log.path).read_bytes().splitlines()]
 
     @property
     def totals(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def test_help_lists_every_command():
     for arguments in ([], ["--help"], ["-h"]):
         result = CliRunner().invoke(main, arguments)
         assert result.exit_code == 0
-        for name in ("serve", "check", "schema", "demo", "keys", "revoke", "token"):
+        for name in ("serve", "check", "doctor", "explain", "schema", "demo", "keys", "revoke", "token"):
             assert f"\n  {name} " in result.stdout
 
 

@@ -95,6 +95,29 @@ def test_a_file_and_flags_serve_the_same(place: Path, served: list[Configuration
     assert served[0] == served[1] == load_file(place / "lbjwt.yaml")
 
 
+def test_the_issuer_alone_tells_where_the_keys_are(served: list[Configuration]):
+    """Four flags are a whole balancer: the keys are found by discovery. Any other key source, and nothing is looked for."""
+    least = ["--listen", "127.0.0.1:8080", "--backend", "127.0.0.1:9001", "--audience", "api"]
+    assert run("serve", *least, "--issuer", "https://issuer.example").exit_code == 7
+    assert served[0].issuers["main"].key_source == "discovery"
+    assert run("serve", *least, "--issuer", "https://issuer.example", "--jwks", "https://keys.example").exit_code == 7
+    assert served[1].issuers["main"].key_source == "remote_jwks"
+    result = run("serve", *least, "--issuer", "main")
+    assert (result.exit_code, len(served)) == (2, 2)
+    assert result.stderr.startswith("--jwks: is required")
+
+
+def test_a_state_directory_must_be_ours(place: Path, served: list[Configuration]):
+    """One that others write is refused before anything starts; one that is not there is made later."""
+    (place / "state").mkdir()
+    (place / "state").chmod(0o777)
+    result = run("serve", *flags(place), "--state-directory", place / "state")
+    assert (result.exit_code, served) == (2, [])
+    assert "--state-directory: others may write into" in result.stderr
+    assert run("serve", *flags(place), "--state-directory", place / "new").exit_code == 7
+    assert served[0].state_directory == place / "new"
+
+
 def test_print_config_serves_nothing(place: Path, served: list[Configuration]):
     """The printed text alone is on standard output, and reads back as the same configuration."""
     result = run("serve", *flags(place), "--print-config")
@@ -193,7 +216,11 @@ BROKEN_FILES: list[tuple[str, Spoil, str]] = [
     ("pem_file: private.jwk", lambda place: None, "issuers.main.pem_file: "),
     ("secret_file: jwks.json\n    algorithms: [HS256]", lambda place: None, "issuers.main.secret_file: "),
     ("secret_file: s\n    algorithms: [HS256]", lambda place: (place / "s").write_bytes(b"x" * 31), "31 bytes"),
-    ("secret_file: s\n    algorithms: [HS256]", lambda place: (place / "s").write_bytes(b"x" * 32), "[secret-open]"),
+    (
+        "secret_file: s\n    algorithms: [HS256]",
+        lambda place: (place / "s").write_bytes(bytes(range(32))),
+        "[secret-open]",
+    ),
 ]
 
 

@@ -80,7 +80,7 @@ CORPUS: list[tuple[str, str, str, str]] = [
     ("weight: 1", "weight: ^0", "clusters.main.endpoints[0].weight", "at least 1"),
     ("weight: 1", "weight: ^1001", "clusters.main.endpoints[0].weight", "at most 1000"),
     ("weight: 1", "weight: ^true", "clusters.main.endpoints[0].weight", "whole number"),
-    ("issuers:\n  main:", "issuers:\n  ^- main:", "issuers", "must be a mapping"),
+    ("issuers:\n  main:", "^issuers:\n  - main:", "issuers", "must be a mapping"),
     # durations and sizes
     ("clock_skew: 60s", "clock_skew: ^60", "issuers.main.clock_skew", 'needs a unit (ms, s, m, h, d); did you mean "60s"?'),
     ("clock_skew: 60s", "clock_skew: ^301s", "issuers.main.clock_skew", "from 0s to 5m"),

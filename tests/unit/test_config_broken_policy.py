@@ -210,6 +210,12 @@ CORPUS: list[tuple[str, str, str, str]] = [
         "orders has another document",
     ),
     ("prefix: /both", "prefix: /orders\n    hosts: [API.example]\n    methods: [HEAD]", "routes[2]", "both and orders are for the same requests"),
+    (
+        "path: /healthz",
+        "path: ^/.well-known/oauth-protected-resource/orders",
+        "routes[0].path",
+        "answered by lbjwt itself, with the metadata of orders",
+    ),
     ("prefix: /both", "path: /healthz", "routes[2]", "both and health are for the same requests"),
     # claims to headers
     ("header: X-Sub, issuer: users", "header: X-Sub, issuer: ^user", "claim_to_headers[0].issuer", "there is no issuer user"),

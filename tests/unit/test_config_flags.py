@@ -10,6 +10,7 @@ from lbjwt.config.dump import dump
 from lbjwt.config.flags import Flags, configuration_from_flags, issuer_from_flags, problems_under_flags
 from lbjwt.config.load import load_text
 from lbjwt.config.problems import ConfigurationError
+from lbjwt.config.remote import Discovery
 
 HERE = Path("/home/op")
 LEAST = Flags(
@@ -28,6 +29,7 @@ ALL = Flags(
     workers="4",
     admin="127.0.0.1:9900",
     access_log="-",
+    state_directory="state",
 )
 SAME = """
 listeners:
@@ -50,6 +52,7 @@ claim_to_headers:
 workers: 4
 admin: {address: 127.0.0.1:9900}
 access_log: {path: "-"}
+state_directory: /home/op/state
 """
 
 
@@ -73,6 +76,7 @@ def test_flags_and_file_make_the_same_configuration():
         replace(LEAST, jwks=None, pem="key.pem", workers="auto", access_log="a.log"),
         replace(LEAST, jwks=None, secret_file="secret.bin", algorithm=("HS256",)),
         replace(LEAST, issuer=None, any_issuer=True, audience=(), any_audience=True),
+        replace(LEAST, jwks=None, issuer="https://issuer.example"),
     ],
 )
 def test_printed_flags_load_back_as_equal(flags: Flags):
@@ -86,7 +90,6 @@ def test_nothing_said_tells_all_that_is_needed():
     assert [line.partition(":")[0] for line in problems(Flags(workers="1"))] == [
         "--listen",
         "--backend",
-        "--jwks",
         "--issuer",
         "--audience",
     ]
@@ -122,6 +125,19 @@ def test_nothing_said_tells_all_that_is_needed():
         (replace(LEAST, admin="127.0.0.1:8080"), "--admin: 127.0.0.1:8080 is a listener already"),
         (replace(LEAST, access_log="/home/op/jwks.json"), "--access-log: is also the name of a file"),
         (replace(LEAST, issuer=""), "--issuer: must not be empty"),
+        (replace(LEAST, jwks=None, issuer="main"), "--jwks: is required: a file or an https URL with the keys"),
+        (replace(LEAST, jwks=None, issuer="main"), "because --issuer is no URL to find them by"),
+        (replace(LEAST, jwks=None, issuer=None, any_issuer=True), "--jwks: is required: a file or an https URL"),
+        (replace(LEAST, jwks=None, issuer="http://issuer.example"), "--issuer: plain http lets whoever is on the way"),
+        (
+            replace(LEAST, jwks=None, issuer="https://issuer.example?a"),
+            "--issuer: discovery starts from an issuer without",
+        ),
+        (
+            replace(LEAST, jwks=None, issuer="https://169.254.169.254"),
+            "--issuer: discovery starts from the issuer's name",
+        ),
+        (replace(LEAST, state_directory=""), "--state-directory: a file name is not empty"),
     ],
 )
 def test_problems_name_the_flag(flags: Flags, expected: str):
@@ -164,3 +180,17 @@ def test_an_issuer_alone():
     assert (issuer.jwks_file, issuer.any_audience) == (HERE / "a.json", True)
     with pytest.raises(ConfigurationError, match="--issuer: is required"):
         issuer_from_flags(Flags(jwks="a.json", any_audience=True), HERE)
+
+
+def test_an_issuer_alone_finds_no_keys():
+    """Where nothing is fetched, keys must be given: an https issuer does not stand in for them."""
+    with pytest.raises(ConfigurationError) as caught:
+        issuer_from_flags(Flags(issuer="https://issuer.example", any_audience=True), HERE)
+    assert [problem.path for problem in caught.value.problems] == [("--jwks",)]
+
+
+def test_an_issuer_is_enough_to_find_its_keys():
+    """Without --jwks, --pem and --secret-file the keys are found by the issuer's URL."""
+    made = configuration_from_flags(replace(LEAST, jwks=None, issuer="https://issuer.example"), HERE)
+    assert made.issuers["main"].discovery == Discovery()
+    assert configuration_from_flags(LEAST, HERE).issuers["main"].discovery is None

@@ -11,7 +11,10 @@ from lbjwt.config.model import Configuration
 from lbjwt.config.schema import json_schema
 
 SCHEMA = json_schema()
-EXAMPLES = [Path("examples/minimal.yaml"), Path("examples/full.yaml")]
+EXAMPLES = [
+    Path("examples/minimal.yaml"),
+    *sorted(set(Path("examples").glob("*.yaml")) - {Path("examples/minimal.yaml")}),
+]
 TYPES = {
     "object": dict,
     "array": list,
@@ -54,7 +57,9 @@ def accepts(rule: dict[str, Any], value: Any) -> bool:
             case "items":
                 good = all(accepts(operand, item) for item in value)
             case "required":
-                good = set(operand) <= value.keys()
+                good = not isinstance(value, dict) or set(operand) <= value.keys()
+            case "properties" if not isinstance(value, dict):
+                good = True  # that it is none is for `type` to say
             case "properties":
                 closed = rule.get("additionalProperties") is not False or value.keys() <= operand.keys()
                 good = closed and all(accepts(operand[key], item) for key, item in value.items() if key in operand)
@@ -86,6 +91,10 @@ def test_the_schema_accepts_the_examples(example: Path):
         ("clusters:", "workers: 0\nclusters:"),
         ("clusters:", "header_names: maybe\nclusters:"),
         ("clusters:", "backends:"),
+        ("clusters:", "revocation:\nclusters:"),
+        ("127.0.0.1:8080", "127.0.0.1:8080\n    tls:"),
+        ("clusters:", "routes: [{name: a, rules: [{not: {claim: a, equals: 1, is: 2}}]}]\nclusters:"),
+        ("clusters:", "routes: [{name: a, rules: [{claim: a, less_than: '1'}]}]\nclusters:"),
     ],
 )
 def test_the_schema_refuses_what_the_model_refuses(old: str, new: str):

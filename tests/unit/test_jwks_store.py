@@ -118,6 +118,16 @@ def test_what_a_crash_left_behind_does_not_matter(path):
     assert read(path) == KEPT
 
 
+def test_a_file_that_appears_in_between_is_not_written_to(path, monkeypatch):
+    """Somebody puts one there after the old was thrown away: a StoreError, and his file stays his."""
+    fresh = path.with_name(".main.json.new")
+    fresh.write_text("his")
+    monkeypatch.setattr("pathlib.Path.unlink", lambda path, missing_ok=False: None)
+    with pytest.raises(StoreError, match="File exists"):
+        write(path, KEPT)
+    assert fresh.read_text() == "his"
+
+
 def test_without_a_directory_there_is_a_sentence(tmp_path):
     """The directory is the supervisor's to make."""
     with pytest.raises(StoreError, match="No such file"):

@@ -41,10 +41,22 @@ def test_version_is_that_of_the_distribution():
 
 def test_public_names_are_there():
     """Every name that lbjwt announces can be had, and dir() shows it."""
-    assert {"LoadBalancer", "Verifier"} <= set(lbjwt.__all__)
+    assert {"LoadBalancer", "Verifier", "TrustedIssuer", "IssuerPolicy", "KeyRing"} <= set(lbjwt.__all__)
     for name in lbjwt.__all__:
         assert getattr(lbjwt, name) is not None
         assert name in dir(lbjwt)
+
+
+def test_several_issuers_are_within_reach():
+    """A verifier of several issuers needs nothing but what lbjwt announces, and loads neither event loop nor configuration."""
+    code = (
+        "import sys; from lbjwt import IssuerPolicy, KeyRing, TrustedIssuer, Verifier; "
+        "rules = [IssuerPolicy(issuer=name, audiences=('api',)) for name in ('a', 'b')]; "
+        "verifier = Verifier.for_issuers([TrustedIssuer(policy=one) for one in rules]); "
+        "verifier.publish(KeyRing.from_secret(bytes(32), algorithms=('HS256',)), 1); "
+        "print(verifier.keys_of(0), len(verifier.keys_of(1)), [n for n in ('asyncio', 'pydantic') if n in sys.modules])"
+    )
+    assert run(code) == "None 1 []"
 
 
 def test_types_are_shipped():

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from lbjwt.cli.serve import serve
+from lbjwt.config.flags import Flags, configuration_from_flags
 from lbjwt.config.issuer import Tenants
 from lbjwt.config.load import examine_text
 from lbjwt.config.model import Cluster, FailLimit, Issuer, Limits, RemoteJwks, Revocation, Timeouts, TokenCache
@@ -64,6 +66,32 @@ def test_the_file_loads():
     assert examination.problems == ()
 
 
+def test_the_parts_fit_the_file():
+    """What the README shows of policies goes behind its file as it stands; the one warning is that report-only protects nothing."""
+    whole = block("yaml", "listeners") + block("yaml", "routes:") + block("yaml", "claim_to_headers:")
+    examination = examine_text(whole.replace("discovery: {}", "discovery: {}\n    max_lifetime: 1d"), Path("/"))
+    assert {problem.code for problem in examination.problems} == {"report-only"}
+
+
+def test_the_first_command_is_the_file():
+    """The command on the first screen and the file say the same: four flags, and the keys are found by discovery."""
+    (command,) = re.findall(r"^lbjwt serve (--(?:[^\\\n]|\\\n)*)$", README, re.MULTILINE)
+    given = {}
+    words = iter(shlex.split(command.replace("\\\n", " ")))
+    for flag in words:
+        given.setdefault(flag.removeprefix("--"), []).append(next(words))
+    flags = Flags(
+        listen=tuple(given.pop("listen")),
+        backend=tuple(given.pop("backend")),
+        audience=tuple(given.pop("audience")),
+        issuer=given.pop("issuer")[0],
+    )
+    assert given == {}
+    assert (
+        configuration_from_flags(flags, Path("/")) == examine_text(block("yaml", "listeners"), Path("/")).configuration
+    )
+
+
 @pytest.mark.parametrize("row", table("Limits"), ids=lambda row: row[0])
 def test_a_limit_is_the_default(row):
     """Each default in the table of limits is the one of the configuration model."""
@@ -94,7 +122,7 @@ def test_the_verifier_example_runs(tmp_path, monkeypatch, capsys):
     (tmp_path / "jwks.json").write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
     monkeypatch.chdir(tmp_path)
     names = {}
-    exec(compile(block("python", "Verifier"), "README.md", "exec"), names)  # noqa: S102 - our own text
+    exec(compile(block("python", "Verifier.from_jwks"), "README.md", "exec"), names)  # noqa: S102 - our own text
     claims = {"iss": "https://issuer.example", "aud": "api", "sub": "alice", "exp": 4102444800}
     token = jwt.encode({"alg": "ES256", "kid": "1"}, claims, key)
     assert names["who"](b"Bearer " + token.encode()) == "alice"
@@ -102,6 +130,24 @@ def test_the_verifier_example_runs(tmp_path, monkeypatch, capsys):
         names["who"](b"Bearer " + jwt.encode({"alg": "ES256", "kid": "1"}, claims | {"aud": "b"}, key).encode()) is None
     )
     assert capsys.readouterr().out == "refused: WRONG_AUDIENCE\n"
+
+
+def test_the_example_of_several_issuers_runs(tmp_path, monkeypatch):
+    """Each issuer's tokens pass by its own keys, and none by another's."""
+    keys = {file: ECKey.generate_key("P-256", {"kid": "1"}) for file in ("jwks.json", "partner.json")}
+    for file, key in keys.items():
+        (tmp_path / file).write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(compile(block("python", "for_issuers"), "README.md", "exec"), names)  # noqa: S102 - our own text
+    verdicts = {
+        (issuer, file): names["verifier"].verify(
+            jwt.encode({"alg": "ES256", "kid": "1"}, {"iss": issuer, "aud": "api", "exp": 4102444800}, key)
+        )
+        for issuer in ("https://issuer.example", "https://partner.example")
+        for file, key in keys.items()
+    }
+    assert [bool(verdict) for verdict in verdicts.values()] == [True, False, False, True]
 
 
 def test_the_balancer_example_is_python():

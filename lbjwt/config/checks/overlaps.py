@@ -13,7 +13,7 @@ from lbjwt.config.model import Configuration
 from lbjwt.config.problems import Problem
 from lbjwt.config.route import Route
 
-__all__ = ["check_overlaps", "winner"]
+__all__ = ["Table", "check_overlaps"]
 
 _METHODS: Final = (
     "GET",
@@ -30,57 +30,53 @@ _NO_HOST: Final = "host.invalid"  # RFC 6761 §6.4: what no route names
 
 def check_overlaps(configuration: Configuration) -> Iterator[Problem]:
     """Open routes that take requests from protected ones."""
-    routes = configuration.routes
-    opened = [(at, route) for at, route in enumerate(routes) if route.public]
-    guarded = [(at, route) for at, route in enumerate(routes) if not route.public]
-    for at, route in opened:
-        for _, other in guarded:
-            if _is_inside(route, other) and other.place != ("/", False) and _methods(route, other):
-                yield warning(
-                    ("routes", at),
-                    "public-inside-protected",
-                    f"it is open, and lies inside {other.name}, which asks for a token",
-                    at_key=True,
-                )
-            host = _taken_by_host(routes, route, other)
-            if host is not None:
-                yield warning(
-                    ("routes", at),
-                    "public-over-protected",
-                    f"a host counts more than a path: for {host} it wins over {other.name}, which asks for a token, and opens its requests",
-                    at_key=True,
-                )
-    for at, route in guarded:
-        if route.methods:
-            yield from _left_methods(routes, at, route)
-
-
-def winner(routes: Sequence[Route], host: str, path: str, method: str) -> Route | None:
-    """The route for a request whose path is canonical; None when there is none."""
-    found: list[tuple[tuple[int, int, bool, int, bool], Route]] = []
-    for route in routes:
-        own, exact = route.place
-        if not route.covers(method) or not (path == own if exact else _below(path, own)):
+    table = Table(configuration.routes)
+    for at, route in enumerate(configuration.routes):
+        if route.public:
+            yield from _inside(table, at, route)
             continue
-        found += [
-            (
-                (
-                    1 + (not pattern.startswith("*")) if pattern else 0,
-                    len(pattern),
-                    exact,
-                    len(own),
-                    bool(route.methods),
-                ),
-                route,
-            )
-            for pattern in route.hosts or ("",)
-            if _host_inside(host, pattern)
-        ]
-    return max(found, key=lambda entry: entry[0])[1] if found else None
+        yield from _taken_by_host(table, route)
+        if route.methods:
+            yield from _left_methods(table, at, route)
 
 
-def _below(path: str, prefix: str) -> bool:
-    return prefix == "/" or path == prefix or path.startswith(f"{prefix}/")
+class Table:
+    """
+    Routes by their place, so that a request looks at those around its path and not at all.
+
+    The rules of precedence are those of ``lbjwt.routing``, told once more here because this floor knows no other; a test holds the two together.
+    """
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self.numbers = {route.name: at for at, route in enumerate(routes)}
+        self._places: dict[tuple[str, bool], list[Route]] = {}
+        for route in routes:
+            self._places.setdefault(route.place, []).append(route)
+
+    def around(self, path: str, *, exact: bool) -> Iterator[Route]:
+        """The routes that a path is under; with ``exact`` also those for it alone."""
+        if exact:
+            yield from self._places.get((path, True), ())
+        steps = path.rstrip("/").split("/")
+        for count in range(len(steps), 0, -1):
+            yield from self._places.get(("/".join(steps[:count]) or "/", False), ())
+
+    def winner(self, host: str, path: str, method: str) -> Route | None:
+        """The route for a request whose path is canonical; None when there is none."""
+        found: list[tuple[tuple[int, int, bool, int, bool], Route]] = []
+        for route in self.around(path, exact=True):
+            if route.covers(method):
+                own, exact = route.place
+                found += [
+                    ((_kind(pattern), len(pattern), exact, len(own), bool(route.methods)), route)
+                    for pattern in route.hosts or ("",)
+                    if _host_inside(host, pattern)
+                ]
+        return max(found, key=lambda entry: entry[0])[1] if found else None
+
+
+def _kind(pattern: str) -> int:
+    return 0 if not pattern else 1 if pattern.startswith("*") else 2
 
 
 def _host_inside(host: str, pattern: str) -> bool:
@@ -92,51 +88,48 @@ def _host_inside(host: str, pattern: str) -> bool:
     )
 
 
-def _methods(one: Route, other: Route) -> list[str]:
-    return [method for method in _METHODS if one.covers(method) and other.covers(method)]
+def _inside(table: Table, at: int, route: Route) -> Iterator[Problem]:
+    """A protected area with an open spot; that everything is protected but for some paths is how routes are meant to be written."""
+    path, exact = route.place
+    for other in table.around(path, exact=False):
+        around = other.place[0]
+        if other.public or around == "/" or (around == path and not exact):
+            continue
+        hosts = any(_host_inside(host, pattern) for host in route.hosts or ("",) for pattern in other.hosts or ("",))
+        if hosts and any(route.covers(method) and other.covers(method) for method in _METHODS):
+            message = f"it is open, and lies inside {other.name}, which asks for a token"
+            yield warning(("routes", at), "public-inside-protected", message, at_key=True)
 
 
-def _path_inside(one: Route, other: Route) -> bool:
-    """True when every path of one is a path of the other, and not the other way round."""
-    (path, exact), (around, whole) = one.place, other.place
-    return not whole and _below(path, around) and (path != around or exact)
+def _taken_by_host(table: Table, route: Route) -> Iterator[Problem]:
+    """An open route that wins by its host over a protected one for a smaller part of the paths."""
+    path, exact = route.place
+    for other in table.around(path, exact=False):
+        if not other.public or not other.hosts or (other.place[0] == path and not exact):
+            continue
+        for host in other.hosts:
+            broader = any(_host_inside(host, pattern) and host != pattern for pattern in route.hosts or ("",))
+            methods = [method for method in _METHODS if route.covers(method) and other.covers(method)]
+            if broader and any(table.winner(_one_host(host), _one_path(route), method) is other for method in methods):
+                message = f"a host counts more than a path: for {host} it wins over {route.name}, which asks for a token, and opens its requests"
+                yield warning(("routes", table.numbers[other.name]), "public-over-protected", message, at_key=True)
+                break
 
 
-def _is_inside(one: Route, other: Route) -> bool:
-    return _path_inside(one, other) and any(
-        _host_inside(host, pattern) for host in one.hosts or ("",) for pattern in other.hosts or ("",)
-    )
-
-
-def _taken_by_host(routes: Sequence[Route], opened: Route, guarded: Route) -> str | None:
-    """A host where an open route wins over a protected one for a smaller part of the paths."""
-    if not opened.hosts or not _path_inside(guarded, opened):
-        return None
-    for host in opened.hosts:
-        for pattern in guarded.hosts or ("",):
-            if _host_inside(host, pattern) and host != pattern:
-                requests = [(_one_host(host), _one_path(guarded), method) for method in _methods(opened, guarded)]
-                if any(winner(routes, *request) is opened for request in requests):
-                    return host
-    return None
-
-
-def _left_methods(routes: Sequence[Route], at: int, route: Route) -> Iterator[Problem]:
+def _left_methods(table: Table, at: int, route: Route) -> Iterator[Problem]:
     told: set[str] = set()
     for host in route.hosts or ("",):
         for method in _METHODS:
             if route.covers(method):
                 continue
-            other = winner(routes, _one_host(host), _one_path(route), method)
-            if other is None or not other.public or (other.place == route.place and other.methods):
-                continue  # the last: a route that names its methods for the very same paths was meant so
-            if other.name not in told:
-                told.add(other.name)
-                yield warning(
-                    ("routes", at, "methods"),
-                    "methods-left-open",
-                    f"the same paths with other methods, such as {method}, fall to {other.name}, which is open",
-                )
+            other = table.winner(_one_host(host), _one_path(route), method)
+            if other is None or not other.public or other.name in told:
+                continue
+            if other.place == route.place and other.methods:
+                continue  # a route that names its methods for the very same paths was meant so
+            told.add(other.name)
+            message = f"the same paths with other methods, such as {method}, fall to {other.name}, which is open"
+            yield warning(("routes", at, "methods"), "methods-left-open", message)
 
 
 def _one_host(pattern: str) -> str:

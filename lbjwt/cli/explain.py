@@ -1,0 +1,155 @@
+"""``lbjwt explain``: what would happen to a request with this token, and why."""
+
+import asyncio
+import json
+import logging
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+import click
+
+from lbjwt.cli.compact import pasted
+from lbjwt.cli.report import EXIT_CONFIGURATION, print_lines, print_problems
+
+__all__ = ["explain"]
+
+_LONGEST: Final = 1 << 20  # bytes read from standard input: no token is longer
+_FIELD: Final = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)")
+_EXIT: Final = {"allowed": 0, "refused": 1, "unknown": 2}
+
+
+@click.command()
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="The configuration file; may also come first, as for serve."
+)
+@click.option("--method", default="GET", show_default=True, metavar="M", help="Of the request.")
+@click.option(
+    "--path", default="/", show_default=True, metavar="P", help="Of the request, with its query if it has one."
+)
+@click.option("--host", metavar="H", help="Of the request.  [default: the first listener]")
+@click.option(
+    "--header", "headers", multiple=True, metavar="NAME: VALUE", help="A further field of the request. Repeatable."
+)
+@click.option(
+    "--at", "at", metavar="TIME", help="Judge for another time: 2026-12-01T00:00:00Z, or seconds.  [default: now]"
+)
+@click.option("--offline", is_flag=True, help="Fetch no keys: take those in the state directory.")
+@click.option("--json", "as_json", is_flag=True, help="For programs, with stable names.")
+@click.argument("arguments", nargs=-1, metavar="[CONFIG] [TOKEN]")
+def explain(
+    config: Path | None,
+    method: str,
+    path: str,
+    host: str | None,
+    headers: tuple[str, ...],
+    at: str | None,
+    offline: bool,
+    as_json: bool,
+    arguments: tuple[str, ...],
+) -> None:
+    """Tell what would happen to a request with this token, and why.
+
+    The route, the issuer and the key, every rule with its outcome, what the backend and the client would get. The verdict is that of the very parts
+    that `lbjwt serve` is made of; keys are read, and fetched unless --offline. Nothing is changed, and no running lbjwt is asked.
+
+    TOKEN is - (the default) for standard input, which is where a token belongs: what stands on a command line can be read by every user of the
+    machine. Empty input is a request without a token. The token is put where the route looks for it first; one that --header brings stays there.
+
+    Claims are printed: it is your own token. The token itself, its signature, keys and secrets are not.
+
+    \b
+        lbjwt explain --config lbjwt.yaml --path /orders < token.txt
+
+    Exit code 0: allowed; 1: refused; 2: a problem, or keys that could not be had.
+    """
+    file, text = _sort(config, arguments)
+    now = _time(at)
+    fields = tuple(map(_field, headers))
+    if not re.fullmatch(r"[A-Za-z-]{1,32}", method):
+        raise click.BadParameter("is a name such as GET", param_hint="--method")
+    if not re.fullmatch(r"[/*][^\s\0-\x1f]*", path):
+        raise click.BadParameter("begins with / and has no spaces", param_hint="--path")
+    from lbjwt.config.load import load_file
+    from lbjwt.config.problems import ConfigurationError as ProblemsFound
+
+    try:
+        configuration = load_file(file)
+    except ProblemsFound as error:
+        print_problems(error.problems, error.source)
+        sys.exit(EXIT_CONFIGURATION)
+    if host is None:
+        host = str(configuration.listeners[0].address).removeprefix(":") or "localhost"
+        host = f"localhost:{host}" if host.isdigit() else host
+    elif not re.fullmatch(r"[^\s\0-\x1f]*", host):
+        raise click.BadParameter("has no spaces", param_hint="--host")
+    from lbjwt.errors import LbjwtError
+    from lbjwt.explain import render
+    from lbjwt.explain.explain import explain as told
+    from lbjwt.explain.scene import Asked, set_scene
+
+    logging.getLogger("lbjwt").addHandler(logging.NullHandler())  # what goes wrong is in the explanation
+    try:
+        asked = Asked(_given(text), method, path, host, fields)
+        scene = asyncio.run(set_scene(configuration, asked, offline=offline, now=now))
+    except LbjwtError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(EXIT_CONFIGURATION)
+    explanation = told(scene, now)
+    if as_json:
+        click.echo(json.dumps(render.as_json(explanation), indent=2))
+    else:
+        print_lines(render.as_lines(explanation))
+    sys.exit(_EXIT[explanation.verdict])
+
+
+def _sort(config: Path | None, arguments: tuple[str, ...]) -> tuple[Path, str]:
+    """Which argument is the file and which the token: the file comes first when --config does not name it."""
+    rest = list(arguments)
+    if config is None:
+        if not rest:
+            raise click.UsageError("give a configuration: --config FILE.")
+        config = Path(rest.pop(0))
+    if len(rest) > 1:
+        raise click.UsageError("give one token.")
+    return config, rest[0] if rest else "-"
+
+
+def _given(text: str) -> str:
+    if text != "-":
+        click.echo(
+            "note: every user of this machine can read a command line; prefer standard input for tokens", err=True
+        )
+        token = pasted(text)
+    else:
+        token = pasted(sys.stdin.buffer.read(_LONGEST).decode("utf-8", "surrogateescape"))
+    if re.search(r"[\r\n\0]", token):
+        raise click.UsageError("a token is one line.")
+    return token
+
+
+def _field(text: str) -> tuple[str, str]:
+    match = _FIELD.fullmatch(text)
+    if match is None:
+        raise click.BadParameter('is written "Name: value"', param_hint="--header")
+    return match[1], match[2]
+
+
+def _time(text: str | None) -> float:
+    if text is None:
+        return time.time()
+    from lbjwt.auth.revocation import LATEST, RevocationError
+    from lbjwt.auth.revocation_format import parse_time
+
+    plain = text.replace(".", "", 1)
+    try:
+        seconds = parse_time(float(text) if plain.isascii() and plain.isdecimal() else text, "at")
+    except RevocationError:
+        seconds = -1.0
+    if not 0 <= seconds <= LATEST:
+        raise click.BadParameter(
+            "is a number of seconds since 1970, or a time such as 2026-12-01T00:00:00Z", param_hint="--at"
+        )
+    return seconds

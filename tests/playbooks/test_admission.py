@@ -1,0 +1,343 @@
+"""What routes do to traffic: who must show a token, what a bad one does where none is needed, what is only reported. Whole and byte by byte."""
+
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lbjwt._fastverify import DenyReason
+from tests.playbooks.policies import Policies, bearer, field_of, status_of, token
+from tests.playbooks.stage import Client, Stage, request
+from tests.playbooks.test_exchange import OK
+
+REASONS = [reason for reason in DenyReason if reason is not DenyReason.NONE]
+
+
+@pytest.fixture(params=[None, 1], ids=["whole", "byte by byte"])
+def pieces(request: pytest.FixtureRequest) -> int | None:
+    return request.param
+
+
+def passes(stage: Stage, client: Client, data: bytes, *, private: bool = False) -> bytes:
+    """A request that reaches an endpoint and is answered, whether marked private or not; returns what the endpoint saw."""
+    client.sends(data)
+    assert stage.opened, client.take()
+    seen = stage.server().take()
+    stage.server().sends(OK)
+    answer = client.take()
+    assert status_of(answer) == 200 and field_of(answer, "Cache-Control") == ("private" if private else "")
+    assert seen, "no endpoint saw the request"
+    return seen
+
+
+def is_refused(stage: Stage, client: Client, data: bytes) -> bytes:
+    """A request that we answer ourselves; returns the answer."""
+    before = len(stage.opened)
+    client.sends(data)
+    answer = client.take()
+    assert status_of(answer) >= 300 or field_of(answer, "grpc-status"), answer
+    assert len(stage.opened) == before
+    assert all(server.take() == b"" for server in stage.opened)
+    return answer
+
+
+def counts(stage: Stage, issuer: int) -> dict[str, dict[str, int]]:
+    """The refusals and reports of an issuer by reason, without the zeros."""
+    totals = stage.board.issuer_totals(issuer)
+    return {
+        kind: {DenyReason(at).name: count for at, count in enumerate(totals[kind]) if count}
+        for kind in ("refusals", "reported")
+    }
+
+
+def test_a_public_route_looks_at_no_token(pieces: int | None) -> None:
+    """Without, with a good and with a bad token a request passes as it is, as nobody; what clients say of themselves does not."""
+    policies = Policies("  - {name: open, prefix: /open, public: true}\n  - {name: rest, prefix: /}")
+    stage = Stage(pieces, **policies.options())
+    client = stage.client()
+    for auth in (b"", bearer(token()), b"Authorization: Bearer rubbish\r\n"):
+        seen = passes(stage, client, request("GET", "/open/x", "X-Jwt-Sub: root", auth=auth))
+        assert auth in seen and b"X-Jwt-Sub" not in seen
+    assert stage.totals["accepted"] == 0 and sum(stage.totals["refusals"]) == 0
+    assert status_of(is_refused(stage, client, request("GET", "/closed", auth=b""))) == 401
+
+
+def test_c8_absence_passes_where_a_token_may_be_missing_and_a_bad_token_never(pieces: int | None) -> None:
+    """No token passes as nobody, a good one as its subject; expired, forged, of an unknown issuer or badly put: refused (THREATS C8)."""
+    policies = Policies("  - {name: maybe, prefix: /maybe, allow_missing: true}\n  - {name: rest, prefix: /}")
+    stage = Stage(pieces, **policies.options())
+    client = stage.client()
+    assert b"X-Jwt-Sub" not in passes(stage, client, request("GET", "/maybe", "X-Jwt-Sub: root", auth=b""))
+    assert b"\r\nX-Jwt-Sub: user-of-a\r\n" in passes(stage, client, request("GET", "/maybe", auth=bearer(token())))
+    assert b"X-Jwt-Sub" not in passes(stage, client, request("GET", "/maybe", auth=b"Authorization: Basic eA==\r\n"))
+    for bad, status in {
+        bearer(token(exp=int(time.time()) - 3600)): 401,
+        bearer(token(iss="https://stranger.test")): 401,
+        bearer(token("b", iss=Policies.issuer("a"))): 401,
+        bearer(token(iss=None)): 401,
+        bearer("x.y.z"): 401,
+        bearer(token())[:-2] + b" x\r\n": 400,
+        b"Authorization: Bearer\r\n": 400,
+        bearer(token()) * 2: 400,
+    }.items():
+        assert status_of(is_refused(stage, client, request("GET", "/maybe", auth=bad))) == status, bad
+    assert status_of(is_refused(stage, client, request("GET", "/closed", auth=b""))) == 401
+
+
+# --- every reason, refused and only reported --------------------------------------------------------------------------
+
+STRICT = (
+    "algorithms: [EdDSA], clock_skew: 0s, max_lifetime: 2h, max_age: 3h, typ: at+jwt, subjects: [alice, mallory, nobody], clients: [app], "
+    "required_scopes: [read], required_claims: [jti]"
+)
+RULES = "rules: [{claim: level, equals: 3}]"
+RATE = "fail_limit: {failures: 1}"
+NAMED = "claim_to_headers: [{claim: sub, header: X-Jwt-Sub}, {claim: name, header: X-Name, unrepresentable: refuse}]"
+
+
+def strict(kid: str = "k1", header: dict[str, Any] | None = None, **claims: Any) -> str:
+    """A token that meets all that `STRICT` and `RULES` ask."""
+    good = {"sub": "alice", "azp": "app", "scope": "read", "jti": "1", "level": 3, **claims}
+    return token("a", kid, header={"typ": "at+jwt", **(header or {})}, **good)
+
+
+def bad_requests() -> dict[DenyReason, bytes]:
+    """One request for each reason, by what stands in its Authorization fields."""
+    now = int(time.time())
+    head, payload, signature = strict().split(".")
+    return {
+        DenyReason.MISSING: b"",
+        DenyReason.MULTIPLE_TOKENS: bearer(strict()) * 2,
+        DenyReason.MALFORMED_CREDENTIALS: b"Authorization: Bearer\r\n",
+        DenyReason.MALFORMED: bearer("a.b.c"),
+        DenyReason.ALGORITHM_REFUSED: bearer(strict(header={"alg": "RS256"})),
+        DenyReason.UNKNOWN_KEY: bearer(strict("k2")),
+        DenyReason.BAD_SIGNATURE: bearer(f"{head}.{payload}.{'A' * len(signature)}"),
+        DenyReason.EXPIRED: bearer(strict(iat=now - 100, exp=now - 1)),
+        DenyReason.NOT_YET_VALID: bearer(strict(nbf=now + 600)),
+        DenyReason.ISSUED_IN_FUTURE: bearer(strict(iat=now + 600)),
+        DenyReason.WRONG_ISSUER: bearer(strict(iss="https://stranger.test")),
+        DenyReason.WRONG_AUDIENCE: bearer(strict(aud="other")),
+        DenyReason.MISSING_CLAIM: bearer(strict(jti=None)),
+        DenyReason.INVALID_CLAIM: bearer(strict(exp="soon")),
+        DenyReason.LIFETIME_TOO_LONG: bearer(strict(exp=now + 9000)),
+        DenyReason.INSUFFICIENT_SCOPE: bearer(strict(scope="write")),
+        DenyReason.KEYS_UNAVAILABLE: bearer(token("b")),
+        DenyReason.UNREPRESENTABLE_CLAIM: bearer(strict(name="Zoë")),
+        DenyReason.REVOKED: bearer(strict(sub="mallory")),
+        DenyReason.CLAIM_REFUSED: bearer(strict(level=2)),
+        DenyReason.SUBJECT_REFUSED: bearer(strict(sub="bob")),
+        DenyReason.CLIENT_REFUSED: bearer(strict(azp="tool")),
+        DenyReason.TOO_OLD: bearer(strict(auth_time=now - 4 * 3600)),
+        DenyReason.WRONG_TYPE: bearer(strict(header={"typ": "JWT"})),
+        DenyReason.RATE_LIMITED: bearer(strict(jti="over the limit")),
+        DenyReason.INTERNAL: bearer(strict(sub="nobody")),
+    }
+
+
+def revoked(issuer: int, kid: str, claims: Any, now: float) -> bool:
+    """Mallory is, and to ask about nobody is a fault of ours."""
+    if claims["sub"] == "nobody":
+        raise RuntimeError("no table")
+    return claims["sub"] == "mallory"
+
+
+def strict_stage(pieces: int | None, route: str, reason: DenyReason) -> Stage:
+    """One route with every rule there is; somebody failed once before where that is the matter."""
+    rest = NAMED + (f"\n{RATE}" if reason is DenyReason.RATE_LIMITED else "")
+    policies = Policies(f"  - {{name: only, {RULES}, {route}}}", {"a": STRICT, "b": ""}, rest, revoked)
+    policies.publish("b")
+    stage = Stage(pieces, **policies.options())
+    if policies.offenders is not None:
+        policies.offenders.add_failure("192.0.2.7", time.monotonic())
+    return stage
+
+
+ABOUT_A = set(REASONS) - {
+    *(DenyReason.MISSING, DenyReason.MULTIPLE_TOKENS, DenyReason.MALFORMED_CREDENTIALS, DenyReason.MALFORMED),
+    *(DenyReason.WRONG_ISSUER, DenyReason.KEYS_UNAVAILABLE, DenyReason.RATE_LIMITED),
+}
+
+
+def issuer_of(reason: DenyReason) -> int:
+    """Under which issuer it is counted."""
+    return 0 if reason in ABOUT_A else 1 if reason is DenyReason.KEYS_UNAVAILABLE else -1
+
+
+@pytest.mark.parametrize("reason", REASONS, ids=lambda reason: reason.name)
+def test_every_reason_refuses_and_is_counted_under_its_issuer(pieces: int | None, reason: DenyReason) -> None:
+    """Each reason there is has a request that meets it, a 4xx or 503, and one count; no endpoint hears of it."""
+    stage = strict_stage(pieces, "prefix: /", reason)
+    answer = is_refused(stage, stage.client(), request(auth=bad_requests()[reason]))
+    assert status_of(answer) in (400, 401, 403, 429, 503)
+    assert counts(stage, issuer_of(reason)) == {"refusals": {reason.name: 1}, "reported": {}}
+    assert stage.totals["accepted"] == 0 and sum(stage.totals["refusals"]) == 1
+
+
+@pytest.mark.parametrize("reason", REASONS, ids=lambda reason: reason.name)
+def test_what_is_only_reported_passes_as_nobody(pieces: int | None, reason: DenyReason) -> None:
+    """The same requests reach the endpoint without identity, and count as reported, not as refused or accepted. A fault of ours refuses."""
+    stage = strict_stage(pieces, "prefix: /, report_only: true", reason)
+    client, data = stage.client(), request("GET", "/", "X-Jwt-Sub: root", auth=bad_requests()[reason])
+    if reason is DenyReason.INTERNAL:
+        assert status_of(is_refused(stage, client, data)) == 401
+        assert counts(stage, 0) == {"refusals": {"INTERNAL": 1}, "reported": {}}
+        return
+    seen = passes(stage, client, data)
+    assert b"X-Jwt-Sub" not in seen and b"X-Name" not in seen
+    assert counts(stage, issuer_of(reason)) == {"refusals": {}, "reported": {reason.name: 1}}
+    assert stage.totals["accepted"] == 0 and sum(stage.totals["reported"]) == 1
+    if reason is DenyReason.RATE_LIMITED:
+        return  # the address goes on being one that nobody listens to
+    assert b"\r\nX-Jwt-Sub: alice\r\n" in passes(stage, client, request(auth=bearer(strict())))
+    assert stage.totals["accepted"] == 1 and sum(stage.totals["reported"]) == 1
+
+
+def test_a_rule_that_only_reports_lets_the_token_keep_its_identity(pieces: int | None, tmp_path: Path) -> None:
+    """The request counts as accepted and as reported; where another rule refuses, nothing is reported, in the log neither."""
+    policies = Policies(
+        "  - {name: only, prefix: /, rules: [{claim: level, at_least: 3, report_only: true}, {claim: ok, equals: true}]}"
+    )
+    stage = Stage(pieces, **policies.options(log=tmp_path / "log"))
+    client = stage.client()
+    for _ in range(2):  # judged, then remembered
+        assert b"\r\nX-Jwt-Sub: user-of-a\r\n" in passes(
+            stage, client, request(auth=bearer(token(ok=True, level=2, exp=2_000_000_000)))
+        )
+    assert counts(stage, 0) == {"refusals": {}, "reported": {"CLAIM_REFUSED": 2}}
+    assert stage.totals["accepted"] == 2
+    assert status_of(is_refused(stage, client, request(auth=bearer(token(ok=False, level=2))))) == 403
+    assert counts(stage, 0) == {"refusals": {"CLAIM_REFUSED": 1}, "reported": {"CLAIM_REFUSED": 2}}
+    lines = stage.records()
+    assert [(line.get("reason"), line.get("would_refuse"), line["route"], line["issuer"]) for line in lines] == [
+        *[(None, "claim_refused", "only", "a")] * 2,
+        ("claim_refused", None, "only", "a"),
+    ]
+
+
+# --- one token, many routes -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", ["alternating", "at random"])
+def test_d2_a_verdict_of_one_route_is_none_of_another(order: str) -> None:
+    """One connection, cached tokens, two routes with audiences and scopes of their own, 2000 requests (THREATS D2, C10, SCOREBOARD C-3)."""
+    policies = Policies(
+        "  - {name: red, prefix: /red, audiences: [red], scopes: {all: [r]}}\n"
+        "  - {name: blue, prefix: /blue, audiences: [blue], scopes: {any: [b]}}\n"
+    )
+    stage = Stage(None, **policies.options())
+    client, chance = stage.client(), random.Random(7)
+    tokens = {
+        bearer(token(aud=["api", *audiences], scope=scope)): ("red" in audiences and "r" in scope, "blue" in audiences and "b" in scope)
+        for audiences in ((), ("red",), ("blue",), ("red", "blue"))
+        for scope in ("", "r", "b", "r b")
+    }  # fmt: skip
+    texts = list(tokens)
+    for number in range(2000):
+        if order == "alternating":
+            auth, blue = texts[number // 8 % len(texts)], number % 2
+        else:
+            auth, blue = chance.choice(texts), chance.randrange(2)
+        data = request("GET", ("/red", "/blue")[blue], auth=auth)
+        if tokens[auth][blue]:
+            passes(stage, client, data)
+        else:
+            assert status_of(is_refused(stage, client, data)) in (401, 403)
+    assert policies.verifier.gate.cache.misses == len(texts), "each token was verified once"
+
+
+def test_verdicts_are_remembered_right_with_more_routes_than_there_is_room_for() -> None:
+    """Twenty routes share eight places in each grant: every verdict is that of its own route, whatever was judged before it (THREATS D2)."""
+    routes = [
+        f"  - {{name: r{number}, path: /{number}, rules: [{{claim: at, contains: {number}}}]}}" for number in range(20)
+    ]
+    policies = Policies("\n".join(routes))
+    stage = Stage(None, **policies.options())
+    client, chance = stage.client(), random.Random(11)
+    open_to = [{n for n in range(20) if chance.random() < 0.5} for _ in range(3)]
+    texts = [bearer(token(at=sorted(numbers))) for numbers in open_to]
+    for _ in range(3000):
+        which, number = chance.randrange(3), chance.randrange(20)
+        data = request("GET", f"/{number}", auth=texts[which])
+        if number in open_to[which]:
+            passes(stage, client, data)
+        else:
+            assert status_of(is_refused(stage, client, data)) == 403
+
+
+# --- too many failures ------------------------------------------------------------------------------------------------
+
+
+def limited(pieces: int | None, revoked: Callable[..., bool] | None = None) -> tuple[Policies, Stage]:
+    policies = Policies("", {"a": "", "b": ""}, "fail_limit: {failures: 3}", revoked)
+    return policies, Stage(pieces, **policies.options())
+
+
+def test_s9_an_address_that_fails_too_often_gets_429_without_cryptography(pieces: int | None) -> None:
+    """From the third refusal on unknown tokens are not looked at; a token known to be good passes, so does another address (THREATS S9)."""
+    policies, stage = limited(pieces)
+    client, known = stage.client(), bearer(token())
+    passes(stage, client, request(auth=known))
+    for bad in (b"", bearer("x.y.z"), bearer(token("b", "k2"))):
+        assert status_of(is_refused(stage, client, request(auth=bad))) == 401
+    misses = policies.verifier.gate.cache.misses
+    for _ in range(5):
+        answer = is_refused(stage, client, request(auth=bearer(token(jti="fresh"))))
+        assert status_of(answer) == 429 and int(field_of(answer, "Retry-After")) > 0
+    assert len(policies.verifier.gate.cache) == 1 and policies.verifier.gate.cache.misses == misses + 5
+    passes(stage, client, request(auth=known))
+    passes(stage, stage.client(), request(auth=known))  # not by the hint of its connection either
+    assert counts(stage, -1)["refusals"]["RATE_LIMITED"] == 5
+    other = Client(stage, type(client.side)(stage.traffic, stage.policy))
+    other.transport.address = ("192.0.2.8", 1)
+    other.side.connection_made(other.transport)
+    passes(stage, other, request(auth=bearer(token(jti="another address"))))
+
+
+def test_only_what_a_client_did_is_held_against_its_address(pieces: int | None) -> None:
+    """No keys, a fault of ours and the 429 itself do not count; a 403 does."""
+
+    def faulty(issuer: int, kid: str, claims: Any, now: float) -> bool:
+        raise RuntimeError("no table")
+
+    policies, stage = limited(pieces, faulty)
+    client, now = stage.client(), time.monotonic
+    policies.publish("b")
+    assert policies.offenders is not None
+    for _ in range(4):
+        assert status_of(is_refused(stage, client, request(auth=bearer(token("b"))))) == 503
+        assert status_of(is_refused(stage, client, request(auth=bearer(token())))) == 401
+    assert counts(stage, 0)["refusals"] == {"INTERNAL": 4}
+    assert policies.offenders.failures("192.0.2.7", now()) == 0
+    for expected in (401, 401, 401, 429, 429):
+        data = request(auth=bearer(token(exp=1))) if expected == 401 else request(auth=bearer(token()))
+        assert status_of(is_refused(stage, client, data)) == expected
+    assert policies.offenders.failures("192.0.2.7", now()) == 3
+
+
+def test_a_403_counts_against_the_address(pieces: int | None) -> None:
+    """Whoever tries doors with a good token is known all the same."""
+    policies = Policies("  - {name: only, prefix: /, scopes: {all: [s]}}", rest="fail_limit: {failures: 2}")
+    stage = Stage(pieces, **policies.options())
+    client = stage.client()
+    for _ in range(2):
+        assert status_of(is_refused(stage, client, request(auth=bearer(token())))) == 403
+    assert status_of(is_refused(stage, client, request(auth=bearer(token(scope="s"))))) == 429
+
+
+def test_a_response_of_another_route_is_not_marked(pieces: int | None) -> None:
+    """What one request left in the shared admission is gone with the next: grant, identity, reason and report."""
+    policies = Policies(
+        "  - {name: open, prefix: /open, public: true}\n  - {name: try, prefix: /try, report_only: true}\n  - {name: rest, prefix: /}"
+    )
+    stage = Stage(pieces, **policies.options())
+    one, two = stage.client(), stage.client()
+    assert b"X-Jwt-Sub: user-of-a" in passes(stage, one, request("GET", "/x", auth=bearer(token())))
+    assert b"X-Jwt-Sub" not in passes(stage, two, request("GET", "/open", auth=b""))
+    assert b"X-Jwt-Sub" not in passes(stage, one, request("GET", "/try", auth=b""))
+    assert status_of(is_refused(stage, two, request("GET", "/nowhere", auth=b""))) == 401
+    assert b"X-Jwt-Sub" not in passes(stage, one, request("GET", "/open", auth=b""))
+    assert (stage.totals["accepted"], sum(stage.totals["refusals"]), sum(stage.totals["reported"])) == (1, 1, 1)

@@ -1,0 +1,463 @@
+"""What an explanation tells beside the verdict: route, place, key, backend, answer, notes; and the command around it."""
+
+import asyncio
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from lbjwt._fastverify import DenyReason
+from lbjwt.auth.revocation import Revocation
+from lbjwt.cli import main
+from lbjwt.config.load import load_text
+from lbjwt.explain.explain import explain
+from lbjwt.explain.model import Explanation, Reply
+from lbjwt.explain.render import as_json, as_lines
+from lbjwt.explain.scene import Asked, set_scene
+from lbjwt.revocation.store import RevocationStore
+from tests.unit.auth_tokens import ISSUER, NOW, claims, token
+from tests.unit.explain_cases import CONFIGURATIONS, OTHER, Case, jwks, told
+
+T = int(NOW)
+
+
+def minted(kid: str = "k1", **changes: Any) -> str:
+    """A good ES256 token with these claims changed."""
+    return token(claims(**changes), algorithm="ES256", kid=kid).decode()
+
+
+def routed(path: str, text: str | None = None, **asked: Any) -> Explanation:
+    """One request to the configuration with routes."""
+    return told(Case("routes", Asked(minted() if text is None else text, path=path, **asked)))
+
+
+def text_of(story: Explanation) -> str:
+    """As people read it."""
+    return "\n".join(line.text for line in as_lines(story))
+
+
+def detail(story: Explanation, stage: str, rule: str = "") -> str:
+    """Of the first step of a stage whose rule begins like this."""
+    return next(step.detail for step in story.steps if step.stage == stage and step.rule.startswith(rule))
+
+
+# --- route -------------------------------------------------------------------------------------------------------------------
+
+
+def test_c16_the_route_is_named_with_its_reasons_and_rivals():
+    """Host, path and method that made it this one; a less specific one that would have done is named."""
+    story = routed("/mine/x", host="x.api.example")
+    assert story.route is not None
+    assert (story.route.name, story.route.why) == ("mine", "any host; the path begins with /mine; any method")
+    story = routed("/only", host="X.api.example.:8080")
+    assert story.route is not None
+    assert story.route.why == "the host is below api.example; the path is /only; GET is among GET"
+    story = routed("/only", host="x.api.example", method="HEAD")
+    assert story.route is not None and story.route.why.endswith("HEAD follows GET")
+    seen = nested("/a/b").route
+    assert seen is not None and (seen.name, seen.over) == ("ab", ("all", "a"))
+
+
+def test_r2_a_path_that_backends_read_in_two_ways():
+    """Why it is refused although a route would be for it."""
+    story = nested("/A/b")
+    assert story.reply == Reply(400, ())
+    assert "some backend reads this path as that of a more specific route" in detail(story, "route")
+
+
+def nested(path: str) -> Explanation:
+    """A request to three routes, one in the other."""
+    text = CONFIGURATIONS["one"].replace("JWKS", json.dumps(jwks()))
+    made = load_text(text + "routes: [{name: all}, {name: a, prefix: /a}, {name: ab, path: /a/b}]", Path("/"))
+    return explain(asyncio.run(set_scene(made, Asked(minted(), path=path), offline=True, now=NOW)), NOW)
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "status", "words"),
+    [
+        ("/only", {"host": "x.api.example", "method": "POST"}, 404, "get is for GET there"),
+        ("/only", {"host": "other.example"}, 404, "get is for the host *.api.example"),
+        ("/nowhere", {}, 404, "none"),
+        ("/%2f", {}, 400, "the path is refused (path-encoded-slash)"),
+    ],
+)
+def test_no_route_and_why(path: str, asked: dict[str, Any], status: int, words: str):
+    """What the request misses by method or host alone, and what is wrong with a path."""
+    story = routed(path, **asked)
+    assert (story.verdict, story.route, story.reply) == ("refused", None, Reply(status, ()))
+    assert words in detail(story, "route")
+
+
+def test_a_public_route_and_a_document_of_our_own():
+    """No token is looked for; what must not be forwarded is taken out all the same."""
+    story = routed("/public", "broken", headers=(("X-Token", "x"),))
+    assert (story.verdict, story.tokens) == ("allowed", ()) and "public" in detail(story, "place")
+    assert story.backend is not None and story.backend.tokens == (("Authorization: Bearer", False), ("X-Token", False))
+    story = routed("/.well-known/oauth-protected-resource/meta")
+    assert story.verdict == "allowed" and story.reply is not None and story.reply.status == 200
+
+
+def test_a_request_that_is_none():
+    """What is wrong with the head itself comes before everything, with its status."""
+    story = told(Case("one", Asked(minted(), headers=(("Host", "b"),))))
+    assert (story.verdict, story.problem, story.reply) == ("refused", "two-hosts", Reply(400, ()))
+    assert text_of(story).startswith("refused: two-hosts")
+
+
+# --- places ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "path", "place", "forwarded"),
+    [
+        ((("X-Token", "TOKEN"),), "/maybe", "X-Token", False),
+        ((("X-Other", "token TOKEN"),), "/maybe", "X-Other: Token", False),
+        ((("Cookie", "a=b; session=TOKEN"),), "/maybe", "the cookie session", False),
+        ((), "/maybe?x=1&access_token=TOKEN", "the parameter access_token", False),
+        ((("Sec-WebSocket-Protocol", "bearer, TOKEN, chat"),), "/maybe", "the subprotocol bearer", False),
+    ],
+)
+def test_where_a_token_was_found_and_whether_the_backend_gets_it(
+    headers: tuple[tuple[str, str], ...], path: str, place: str, forwarded: bool
+):
+    """Each place by its name; what is taken out is read from the very bytes for the backend."""
+    text = minted(iss=OTHER)
+    given = tuple((name, value.replace("TOKEN", text)) for name, value in headers)
+    story = routed(path.replace("TOKEN", text), "", headers=given)
+    assert story.verdict == "allowed"
+    assert story.tokens[0].places == (place,) and story.backend is not None
+    assert story.backend.tokens == ((place, forwarded),)
+    assert text not in text_of(story) and text not in json.dumps(as_json(story))
+
+
+def test_a_token_is_put_where_the_route_looks_first():
+    """By the issuer it names; what stays in the request is told."""
+    assert routed("/maybe", minted(iss=OTHER)).tokens[0].places == ("X-Token",)
+    assert routed("/maybe", minted()).tokens[0].places == ("Authorization: Bearer",)
+    assert routed("/both", minted(iss=OTHER)).reason == DenyReason.MISSING
+    story = told(Case("one", Asked(minted())))
+    assert story.backend is not None and story.backend.tokens == (("Authorization: Bearer", True),)
+    assert "what stands in Authorization: Bearer goes along" in text_of(story)
+
+
+def test_two_tokens_of_one_request():
+    """Each is told with its own issuer and key, and both give headers."""
+    story = routed(
+        "/both", minted(deep={"er": 5}, level=1), headers=(("X-Token", minted(iss=OTHER, sub="bob", level=2)),)
+    )
+    assert story.verdict == "allowed" and story.backend is not None
+    assert [seen.issuer for seen in story.tokens] == ["main", "other"]
+    assert story.backend.identity == (("X-Deep", "5"), ("X-Sub", "bob"))
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason", "words"),
+    [
+        ((("Authorization", "Bearer other"),), "MULTIPLE_TOKENS", "more than one in Authorization: Bearer"),
+        ((("X-Token", "other"),), "MULTIPLE_TOKENS", "Authorization: Bearer and X-Token hold different ones"),
+        ((("Cookie", "session=a; session=b"),), "MULTIPLE_TOKENS", "more than one in the cookie session"),
+        (
+            (("Sec-WebSocket-Protocol", "bearer"),),
+            "MALFORMED_CREDENTIALS",
+            "what stands in the subprotocol bearer is no token",
+        ),
+    ],
+)
+def test_what_is_wrong_with_the_places(headers: tuple[tuple[str, str], ...], reason: str, words: str):
+    """The place is named, what stands there is not."""
+    story = routed("/maybe", headers=headers)
+    assert story.reason.name == reason and words in detail(story, "place")
+
+
+# --- key and claims ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("header", "reason", "words"),
+    [
+        ({"kid": "gone"}, "UNKNOWN_KEY", 'no key has the id "gone"; there are "k1" (EC P-256, 256 bits), "r1" (RSA, 2048 bits)'),
+        ({"kid": "r1"}, "ALGORITHM_REFUSED", '"r1" (RSA, 2048 bits) is for RS256, not for "ES256"'),
+        ({}, "NONE", '"k1" (EC P-256, 256 bits) with ES256'),
+        ({"alg": "EdDSA"}, "ALGORITHM_REFUSED", '"k1" (EC P-256, 256 bits) is for ES256, not for "EdDSA"'),
+        ({"kid": None, "alg": "HS256"}, "ALGORITHM_REFUSED", 'the token names no key, and no key is for "HS256"'),
+    ],
+)  # fmt: skip
+def test_which_key_or_why_none(header: dict[str, Any], reason: str, words: str):
+    """The keys there are, by id, type and size, and nothing of them."""
+    members = {"alg": "ES256", "kid": "k1"} | header
+    text = token(
+        algorithm="ES256", header={name: value for name, value in members.items() if value is not None}
+    ).decode()
+    story = told(Case("one", Asked(text)))
+    assert story.reason.name == reason and detail(story, "header", "a key of the issuer").startswith(words)
+    seen = story.tokens[0]
+    assert (seen.key is not None) is (seen.signature == "good") is (reason == "NONE")
+    assert seen.keys_from == "issuers.main.jwks"
+    for key in jwks()["keys"]:
+        assert key.get("x", key.get("n")) not in text_of(story)
+
+
+def test_a_wrong_signature_is_told_and_the_rest_too():
+    """The claims are shown as what anybody could have written, and judged further on."""
+    story = told(Case("one", Asked(minted(aud="web")[:-4] + "AAAA")))
+    assert (story.reason.name, story.tokens[0].signature) == ("BAD_SIGNATURE", "wrong")
+    assert "anybody could have written what follows" in text_of(story)
+    later = [step for step in story.steps if step.later and step.reason]
+    assert [step.reason.name for step in later] == ["WRONG_AUDIENCE"]
+    assert [step["later"] for step in as_json(story)["steps"]] == [step.later for step in story.steps]
+
+
+def test_what_a_header_holds_is_told_by_name_only():
+    """A key that somebody put into the token is not repeated."""
+    header = {"alg": "ES256", "kid": "k1", "jwk": {"kty": "EC", "x": "c2VjcmV0"}, "x5c": ["MII"]}
+    story = told(Case("one", Asked(token(algorithm="ES256", header=header).decode())))
+    assert story.tokens[0].header == {"alg": "ES256", "kid": "k1", "jwk": None, "x5c": None}
+    assert "c2VjcmV0" not in text_of(story) + json.dumps(as_json(story))
+
+
+def test_which_claim_cannot_be_a_header():
+    """By the header it was for."""
+    assert detail(told(Case("one", Asked(minted(sub="é")))), "identity") == "not X-Sub from sub"
+    assert detail(told(Case("one", Asked(minted(groups={"a": 1})))), "identity") == "not X-Groups from groups"
+    assert "X-Sub: user-1" in detail(told(Case("one", Asked(minted()))), "identity")
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        (Revocation("jti", "gone", 4e9), 'by its jti "gone", by an entry'),
+        (Revocation("sub", "user-1", 4e9, ISSUER, NOW), 'by its sub "user-1", by an entry'),
+        (Revocation("kid", "k1", 4e9), 'with all tokens of the key "k1", by an entry'),
+        (Revocation("issuer", ISSUER, 4e9, None, NOW), "with all older tokens of its issuer, by an entry"),
+    ],
+)
+@pytest.mark.parametrize("place", ["of the file", "made at run time"])
+def test_which_revocation_it_is(tmp_path: Path, entry: Revocation, words: str, place: str):
+    """By what it names, and whether the file or the log has it."""
+    from lbjwt.auth.revocation_format import line_of
+
+    file, state = tmp_path / "revoked.jsonl", tmp_path / "state"
+    state.mkdir(mode=0o700)
+    file.write_bytes(line_of(entry) if place == "of the file" else b"")
+    if place != "of the file":
+        store = RevocationStore(state)
+        store.open(NOW)
+        store.append([entry], NOW)
+        store.close()
+    text = CONFIGURATIONS["one"].replace("JWKS", json.dumps(jwks()))
+    made = load_text(f"{text}revocation: {{file: {file}}}\nstate_directory: {state}", tmp_path)
+    scene = asyncio.run(set_scene(made, Asked(minted(jti="gone")), offline=True, now=NOW))
+    story = explain(scene, NOW)
+    assert (story.reason.name, detail(story, "revocation")) == ("REVOKED", f"{words} {place}")
+    story = explain(asyncio.run(set_scene(made, Asked(minted("e1", sub="x", iat=T + 5)), offline=True, now=NOW)), NOW)
+    assert detail(story, "revocation") == "1 revocations in force"
+
+
+# --- what client and backend get ---------------------------------------------------------------------------------------------
+
+
+def test_the_answer_is_the_one_of_the_route():
+    """Challenge, custom status, the form for gRPC, and a redirect without the token that the target held."""
+    story = routed("/ruled/x", minted(aud=["b", "api"]))
+    assert story.reply is not None and story.reply.status == 403
+    assert (
+        "WWW-Authenticate",
+        'Bearer realm="lbjwt", error="insufficient_scope", scope="read write admin"',
+    ) in story.reply.fields
+    story = routed("/meta", minted(exp=T - 500), host="api.example")
+    assert story.reply is not None and "resource_metadata=" in dict(story.reply.fields)["WWW-Authenticate"]
+    story = routed("/ruled/x", minted(aud=["b", "api"]), headers=(("Content-Type", "application/grpc"),))
+    assert story.reply is not None and ("grpc-status", "7") in story.reply.fields
+    text = minted(iss=OTHER, exp=T - 500)
+    story = routed(f"/page?x=1&access_token={text}", "", headers=(("Accept", "text/html"),))
+    assert story.reply is not None and story.reply.status == 302
+    assert text not in text_of(story) and "https://login.example/?back=" in dict(story.reply.fields)["Location"]
+
+
+def test_p8_a_token_that_stays_in_the_target_is_cut_out_of_what_is_told():
+    """A redirect brings back the target, and a parameter that is forwarded with it; as the client gets it, but for the token."""
+    text = (
+        CONFIGURATIONS["one"]
+        .replace("JWKS}}", "JWKS, from_params: [{name: t, forward: true}]}}")
+        .replace("JWKS", json.dumps(jwks()))
+    )
+    made = load_text(
+        text + 'routes: [{name: all, refusals: {redirect: "https://login.example/?back={url}"}}]', Path("/")
+    )
+    old = minted(exp=T - 500)
+    asked = Asked(old, path="/x", headers=(("Accept", "text/html"),))
+    story = explain(asyncio.run(set_scene(made, asked, offline=True, now=NOW)), NOW)
+    assert story.reply is not None and story.reply.status == 302
+    assert (
+        dict(story.reply.fields)["Location"] == "https://login.example/?back=http%3A%2F%2Flocalhost%2Fx%3Ft%3D<token>"
+    )
+    assert old not in json.dumps(as_json(story)) + text_of(story)
+
+
+def test_report_only_lets_through_and_says_so():
+    """The backend gets the request without identity, and the reason is told."""
+    story = routed("/trial", minted(exp=T - 500))
+    assert (story.verdict, story.reason.name, story.reported.name) == ("allowed", "NONE", "EXPIRED")
+    assert story.backend is not None and story.backend.identity == ()
+    assert text_of(story).startswith("allowed, but only since it is report-only: expired\n")
+    assert as_json(story)["would_refuse"] == "expired"
+    rule = routed("/ruled/x", minted(aud=["b", "api"], scope="read write", level=5, team="z", blocked=False))
+    assert (rule.verdict, rule.reported.name) == ("allowed", "CLAIM_REFUSED")
+
+
+def test_a_limit_that_only_the_running_one_knows_is_a_note():
+    """fail_limit, and revocations made at run time without a directory."""
+    assert [note for note in told(Case("anybody", Asked(minted()))).notes if "fail_limit" in note]
+    made = load_text(CONFIGURATIONS["one"].replace("JWKS", json.dumps(jwks())) + "revocation: {}", Path("/"))
+    story = explain(asyncio.run(set_scene(made, Asked(minted()), offline=True, now=NOW)), NOW)
+    assert [note for note in story.notes if "state_directory" in note]
+
+
+def test_keys_that_cannot_be_had_make_the_verdict_unknown():
+    """A running lbjwt may have them; what can be told without is told."""
+    story = told(Case("far", Asked(minted(aud="web"))))
+    assert (story.verdict, story.reason.name) == ("unknown", "KEYS_UNAVAILABLE")
+    assert "nothing is fetched offline; there is no state_directory" in detail(story, "issuer", "keys of main")
+    assert [step.reason.name for step in story.steps if step.later and step.reason] == ["WRONG_AUDIENCE"]
+    assert told(Case("far", Asked("a.b"))).verdict == "unknown"  # lbjwt without keys does not look further either
+    assert told(Case("far", Asked("é"))).verdict == "refused"
+
+
+def test_nothing_drives_the_terminal():
+    """Control characters of a request, a key id and a claim come out escaped."""
+    header = {"alg": "ES256", "kid": "\u009b31mred"}
+    story = told(
+        Case("one", Asked(token(claims(sub="\x1b[31m", jti="\u202e"), algorithm="ES256", header=header).decode()))
+    )
+    story = replace(story, host="a\x1b[2J", notes=("a\rb",))
+    assert all(line.text.isprintable() for line in as_lines(story))
+
+
+# --- the command -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A configuration file."""
+    path = tmp_path / "lbjwt.yaml"
+    path.write_text(CONFIGURATIONS["one"].replace("JWKS", json.dumps(jwks())))
+    return path
+
+
+def run(*arguments: str | Path, given: str = "") -> Result:
+    """One call of the command, with this on standard input."""
+    return CliRunner().invoke(main, ["explain", *map(str, arguments)], input=given)
+
+
+AT = ("--at", str(T))
+
+
+def test_the_exit_code_is_the_verdict(file: Path, tmp_path: Path):
+    """0 allowed, 1 refused, 2 not known; the configuration by flag or first, the token on standard input, with or without the dash."""
+    good = minted()
+    for arguments in (("--config", file), (file,), (file, "-"), ("--config", file, "-")):
+        result = run(*arguments, *AT, given=f"Bearer {good}\n")
+        assert (result.exit_code, result.stdout.splitlines()[0], result.stderr) == (0, "allowed", "")
+    result = run("--config", file, *AT)
+    assert (result.exit_code, result.stdout.splitlines()[0]) == (1, "refused: missing")
+    assert run(file, "--at", "2029-01-01T00:00:00Z", given=good).stdout.startswith("refused: expired\n")
+    far = tmp_path / "far.yaml"
+    far.write_text(CONFIGURATIONS["far"])
+    assert run(far, *AT, "--offline", given=good).exit_code == 2
+
+
+def test_a_token_on_the_command_line_is_warned_of(file: Path):
+    """It works, and standard error says what is wrong with it, without repeating it."""
+    good = minted()
+    result = run("--config", file, *AT, good)
+    assert result.exit_code == 0 and "every user of this machine" in result.stderr and good not in result.output
+    assert run(file, good, *AT).exit_code == 0
+
+
+def test_the_request_comes_from_the_options(tmp_path: Path):
+    """Method, path, host and further fields."""
+    path = tmp_path / "lbjwt.yaml"
+    path.write_text(CONFIGURATIONS["routes"].replace("JWKS", json.dumps(jwks())))
+    options = [
+        "--method",
+        "HEAD",
+        "--host",
+        "x.api.example",
+        "--path",
+        "/only?q=1",
+        "--header",
+        "X-Token:  abc",
+        "--json",
+    ]
+    story = json.loads(run(path, *AT, *options, given=minted()).stdout)
+    assert story["request"] == {"method": "HEAD", "host": "x.api.example", "path": "/only"}
+    assert (story["route"]["name"], story["reason"]) == ("get", "multiple_tokens")
+    assert json.loads(run(path, *AT, "--json", given="").stdout)["request"]["host"] == "127.0.0.1:8080"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "part"),
+    [
+        ([], "", "give a configuration"),
+        (["FILE", "a", "b"], "", "give one token"),
+        (["FILE"], "a\nb", "a token is one line"),
+        (["FILE", "--header", "no colon"], "", "Name: value"),
+        (["FILE", "--header", "A: b\nC: d"], "", "Name: value"),
+        (["FILE", "--path", "orders"], "", "begins with /"),
+        (["FILE", "--path", "/a b"], "", "begins with /"),
+        (["FILE", "--method", "GET /"], "", "a name such as GET"),
+        (["FILE", "--host", "a b"], "", "has no spaces"),
+        (["FILE", "--at", "noon"], "", "2026-12-01T00:00:00Z"),
+        (["FILE", "--at", "1e400"], "", "2026-12-01T00:00:00Z"),
+        (["none.yaml"], "", "cannot be read"),
+    ],
+)
+def test_a_problem_of_usage_is_exit_code_2(file: Path, arguments: list[str], given: str, part: str):
+    """Before anything is read or fetched, and without a traceback."""
+    result = run(*[str(file) if one == "FILE" else one for one in arguments], given=given)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert part in result.stderr.replace("\n", " ")
+
+
+def test_revocations_that_cannot_be_read_are_a_problem(file: Path):
+    """Nobody is told "allowed" who may be revoked."""
+    with file.open("a") as out:
+        out.write("revocation: {file: none.jsonl}\n")
+    result = run(file, *AT, given=minted())
+    assert (result.exit_code, result.stdout) == (2, "") and "none.jsonl" in result.stderr
+
+
+JSON: dict[str, Any] = {
+    "verdict": "refused", "reason": "expired", "would_refuse": None, "problem": None, "at": NOW,
+    "request": {"method": "GET", "host": "h", "path": "/"},
+    "route": {"name": None, "why": "there are no routes: every request needs a token", "over": [], "public": False, "report_only": False,
+              "allow_missing": False},
+    "tokens": [{
+        "places": ["Authorization: Bearer"], "issuer": "main", "why": "the only issuer there is", "keys_from": "issuers.main.jwks",
+        "header": {"alg": "ES256", "typ": "JWT", "kid": "k1"},
+        "claims": {"iss": ISSUER, "aud": "api", "sub": "user-1", "exp": T - 60, "iat": T - 10},
+        "key": {"kid": "k1", "type": "EC", "curve": "P-256", "bits": 256, "algorithm": "ES256"}, "signature": "good",
+    }],
+    "backend": None,
+    "answer": {"status": 401, "fields": [
+        ["Server", "lbjwt"], ["WWW-Authenticate", 'Bearer realm="lbjwt", error="invalid_token"'],
+        ["Content-Type", "text/plain; charset=utf-8"], ["Cache-Control", "no-store"], ["Content-Length", "13"],
+    ]},
+    "notes": [],
+}  # fmt: skip
+
+
+def test_the_json_has_stable_names(file: Path):
+    """The whole document but for the words of the steps."""
+    story = json.loads(run(file, *AT, "--host", "h", "--json", given=minted(exp=T - 60)).stdout)
+    steps = story.pop("steps")
+    assert story == JSON
+    assert {frozenset(step) for step in steps} == {frozenset({"stage", "rule", "outcome", "detail", "reason", "later"})}
+    decisive = [step for step in steps if step["reason"]]
+    assert decisive == [
+        {"stage": "claims", "rule": "before exp, 60 s of clock skew", "outcome": "refused", "detail": f"exp is {T - 60}, 60 s ago",
+         "reason": "expired", "later": False},
+    ]  # fmt: skip

@@ -1,0 +1,215 @@
+"""Unsafe configurations of issuers: who is believed, for how long, with which keys, and where tokens are found."""
+
+from tests.unit.unsafe_cases import Case, remote
+
+__all__ = ["CASES"]
+
+SECRET = {"issuers.main.jwks_file": ..., "issuers.main.algorithms": ["HS256"]}
+OTHER = {"issuer": "https://other.example", "audiences": ["api"], "remote_jwks": {"uri": "https://other.example/jwks"}}
+
+CASES = [
+    # --- who is believed, and for what -------------------------------------------------------------------------------------
+    Case("any issuer", "any-issuer", "issuers.main.any_issuer", {"issuers.main.issuer": ..., "issuers.main.any_issuer": True}, {}),
+    Case(
+        "any audience", "any-audience", "issuers.main.any_audience",
+        {"issuers.main.audiences": ..., "issuers.main.any_audience": True}, {}, {"forward-any-audience"},
+    ),
+    Case(
+        "tokens for others go on to endpoints", "forward-any-audience", "forward_token",
+        {"issuers.main.audiences": ..., "issuers.main.any_audience": True}, {}, {"any-audience"},
+    ),
+    Case(
+        "a route without audience, of an issuer without", "route-any-audience", "routes[1]",
+        {"issuers.main.audiences": ..., "issuers.main.any_audience": True, "forward_token": False, "routes": [{"name": "a", "prefix": "/a",
+         "audiences": ["a"]}, {"name": "b", "prefix": "/b"}]},
+        {"issuers.main.audiences": ..., "issuers.main.any_audience": True, "forward_token": True, "routes": [{"name": "a", "prefix": "/a",
+         "audiences": ["a"]}, {"name": "b", "prefix": "/b", "audiences": ["b"]}]},
+    ),
+    Case("the issuer is named with http", "issuer-plain-http", "issuers.main.issuer", {"issuers.main.issuer": "http://issuer.example"}, {}),
+    Case("a space behind the issuer", "name-with-spaces", "issuers.main.issuer", {"issuers.main.issuer": "https://issuer.example "}, {}),
+    Case(
+        "a space before a client", "name-with-spaces", "issuers.main.clients[1]",
+        {"issuers.main.clients": ["web", " app"]}, {"issuers.main.clients": ["web"]},
+    ),
+    Case("a star as an audience", "name-with-star", "issuers.main.audiences[0]", {"issuers.main.audiences": ["*"]}, {}),
+    Case(
+        "a star in a subject", "name-with-star", "issuers.main.subjects[0]",
+        {"issuers.main.subjects": ["admin*"]}, {"issuers.main.subjects": ["admin"]},
+    ),
+    Case(
+        "every tenant, every audience", "tenants-any-audience", "issuers.main.tenants.kind",
+        {"issuers.main.issuer": "https://a.example/{tenant}", "issuers.main.tenants": {"kind": "uuid"}, "issuers.main.audiences": ...,
+         "issuers.main.any_audience": True},
+        {"issuers.main.issuer": "https://a.example/{tenant}", "issuers.main.tenants": {"kind": "uuid"}},
+        {"any-audience", "forward-any-audience"},
+    ),
+    Case(
+        "tenants without number", "tenants-many", "issuers.main.tenants.max_tenants",
+        {"issuers.main.issuer": "https://a.example/{tenant}", "issuers.main.tenants": {"kind": "hex", "max_tenants": 100_000}},
+        {"issuers.main.issuer": "https://a.example/{tenant}", "issuers.main.tenants": {"kind": "hex", "max_tenants": 10_000}},
+    ),
+    Case(
+        "two issuers, one key set", "keys-shared", "issuers.other.remote_jwks",
+        {**remote(), "issuers.other": {**OTHER, "remote_jwks": {"uri": "https://issuer.example/jwks"}}}, {**remote(), "issuers.other": OTHER},
+    ),
+    # --- how long tokens are good --------------------------------------------------------------------------------------------
+    Case(
+        "leeway of minutes", "clock-skew-large", "issuers.main.clock_skew",
+        {"issuers.main.clock_skew": "300s"}, {"issuers.main.clock_skew": "30s"},
+    ),
+    Case("leeway over the bound", "invalid", "issuers.main.clock_skew", {"issuers.main.clock_skew": "301s"}, {"issuers.main.clock_skew": "60s"}),
+    Case(
+        "leeway as long as the life", "clock-skew-over-lifetime", "issuers.main.max_lifetime",
+        {"issuers.main.clock_skew": "60s", "issuers.main.max_lifetime": "60s"},
+        {"issuers.main.clock_skew": "5s", "issuers.main.max_lifetime": "60s"},
+    ),
+    Case("tokens without end", "expiration-optional", "issuers.main.require_expiration", {"issuers.main.require_expiration": False}, {}),
+    Case(
+        "tokens of years", "lifetime-long", "issuers.main.max_lifetime",
+        {"issuers.main.max_lifetime": "31d"}, {"issuers.main.max_lifetime": "1d"},
+    ),
+    Case("logins of years", "age-long", "issuers.main.max_age", {"issuers.main.max_age": "365d"}, {"issuers.main.max_age": "30d"}),
+    # --- algorithms and keys -------------------------------------------------------------------------------------------------
+    Case(
+        "HS and RS", "hmac-and-public-keys", "issuers.main.algorithms",
+        {"issuers.main.algorithms": ["HS256", "ES256"]}, {"issuers.main.algorithms": ["ES256"]},
+    ),
+    Case("none", "algorithm-none", "issuers.main.algorithms[0]", {"issuers.main.algorithms": ["none"]}, {"issuers.main.algorithms": ["ES256"]}),
+    Case(
+        "a curve of ledgers", "algorithm-rare", "issuers.main.algorithms[1]",
+        {"issuers.main.algorithms": ["ES256", "ES256K"]}, {"issuers.main.algorithms": ["ES256"]},
+    ),
+    Case(
+        "signatures longer than tokens", "token-limit-signature", "limits.max_token",
+        {"issuers.main.algorithms": ["ES256", "ML-DSA-65"], "limits": {"max_token": "4KiB"}}, {"issuers.main.algorithms": ["ES256", "ML-DSA-87"]},
+    ),
+    Case(
+        "a weak RSA key", "key-file", "issuers.main.pem_file",
+        {"issuers.main.jwks_file": ..., "issuers.main.pem_file": "weak.pem"},
+        {"issuers.main.jwks_file": ..., "issuers.main.pem_file": "public.pem"},
+    ),
+    Case("a weak key among good ones", "key-left-out", "issuers.main.jwks_file", {"issuers.main.jwks_file": "mixed.json"}, {}),
+    Case("keys that everybody may write", "key-file-writable", "issuers.main.jwks_file", {"issuers.main.jwks_file": "writable.json"}, {}),
+    Case(
+        "a weak key written here", "key-left-out", "issuers.main.jwks.keys[1]",
+        {"issuers.main.jwks_file": ..., "issuers.main.jwks": "MIXED"}, {"issuers.main.jwks_file": ..., "issuers.main.jwks": "GOOD"},
+    ),
+    Case(
+        "only a weak key written here", "key-inline", "issuers.main.jwks",
+        {"issuers.main.jwks_file": ..., "issuers.main.jwks": "WEAK"}, {"issuers.main.jwks_file": ..., "issuers.main.jwks": "GOOD"},
+    ),
+    Case(
+        "a private key written here", "invalid", "issuers.main.jwks.keys[0].d",
+        {"issuers.main.jwks_file": ..., "issuers.main.jwks": "PRIVATE"}, {"issuers.main.jwks_file": ..., "issuers.main.jwks": "GOOD"},
+    ),
+    Case(
+        "a secret that everybody may read", "secret-open", "issuers.main.secret_file",
+        {**SECRET, "issuers.main.secret_file": "open.bin"}, {**SECRET, "issuers.main.secret_file": "secret.bin"},
+    ),
+    Case(
+        "a secret that is too short", "key-file", "issuers.main.secret_file",
+        {**SECRET, "issuers.main.secret_file": "short.bin"}, {**SECRET, "issuers.main.secret_file": "secret.bin"},
+    ),
+    Case(
+        "a secret that was typed", "secret-guessable", "issuers.main.secret_file",
+        {**SECRET, "issuers.main.secret_file": "typed.bin"}, {**SECRET, "issuers.main.secret_file": "secret.bin"},
+    ),
+    Case(
+        "a secret with a line break", "secret-line-break", "issuers.main.secret_file",
+        {**SECRET, "issuers.main.secret_file": "line.bin"}, {**SECRET, "issuers.main.secret_file": "secret.bin"},
+    ),
+    Case(
+        "a secret in the environment", "secret-in-environment", "issuers.main.secret_env",
+        {**SECRET, "issuers.main.secret_env": "LBJWT_TEST_SECRET"}, {**SECRET, "issuers.main.secret_file": "secret.bin"},
+    ),
+    Case(
+        "no secret in the environment", "secret-env", "issuers.main.secret_env",
+        {**SECRET, "issuers.main.secret_env": "LBJWT_TEST_NOTHING"},
+        {**SECRET, "issuers.main.secret_file": "secret.bin"},
+        {"secret-in-environment"},
+    ),
+    Case(
+        "a short secret in the environment", "secret-env", "issuers.main.secret_env",
+        {**SECRET, "issuers.main.secret_env": "LBJWT_TEST_SHORT"},
+        {**SECRET, "issuers.main.secret_file": "secret.bin"},
+        {"secret-in-environment"},
+    ),
+    # --- fetching keys ---------------------------------------------------------------------------------------------------------
+    Case(
+        "keys over http", "jwks-plain-http", "issuers.main.remote_jwks.uri",
+        remote(uri="http://issuer.example/jwks", allow_http=True), remote(),
+    ),
+    Case("keys over http without a word", "invalid", "issuers.main.remote_jwks.uri", remote(uri="http://issuer.example/jwks"), remote()),
+    Case("keys from the metadata of a cloud", "invalid", "issuers.main.remote_jwks.uri", remote(uri="https://169.254.169.254/jwks"), remote()),
+    Case(
+        "discovery over http", "jwks-plain-http", "issuers.main.discovery.allow_http",
+        {"issuers.main.jwks_file": ..., "issuers.main.issuer": "http://issuer.example", "issuers.main.discovery": {"allow_http": True}},
+        {"issuers.main.jwks_file": ..., "issuers.main.discovery": {}},
+        {"issuer-plain-http"},
+    ),
+    Case(
+        "an authority for plain http", "jwks-tls-unused", "issuers.main.remote_jwks.ca_file",
+        remote(uri="http://127.0.0.1:1/jwks", ca_file="cert.pem"), remote(ca_file="cert.pem"),
+    ),
+    Case(
+        "an authority that everybody may write", "key-file-writable", "issuers.main.remote_jwks.ca_file",
+        remote(ca_file="writable.pem"), remote(ca_file="cert.pem"),
+    ),
+    Case("an authority that is none", "tls-files", "issuers.main.remote_jwks.ca_file", remote(ca_file="jwks.json"), remote(ca_file="cert.pem")),
+    Case(
+        "a client key that everybody may read", "secret-open", "issuers.main.remote_jwks.client_key",
+        remote(client_certificate="cert.pem", client_key="open.pem"), remote(client_certificate="cert.pem", client_key="key.pem"),
+    ),
+    Case("documents of any size", "jwks-size-large", "issuers.main.remote_jwks.max_bytes", remote(max_bytes="16MiB"), remote(max_bytes="1MiB")),
+    Case(
+        "keys fetched every two hours", "jwks-refresh-slow", "issuers.main.remote_jwks.refresh_interval",
+        remote(refresh_interval="2h"), remote(),
+    ),
+    Case(
+        "keys as old as an answer likes", "jwks-refresh-slow", "issuers.main.remote_jwks.max_refresh",
+        remote(max_refresh="1d"), remote(max_refresh="30m"),
+    ),
+    Case("keys fetched all the time", "jwks-refresh-fast", "issuers.main.remote_jwks.refresh_interval", remote(refresh_interval="9s"), remote()),
+    Case(
+        "keys fetched as often as an answer likes", "jwks-refresh-fast", "issuers.main.remote_jwks.min_refresh",
+        remote(min_refresh="1s"), remote(),
+    ),
+    Case(
+        "a fetch longer than the interval", "jwks-timeout-long", "issuers.main.remote_jwks.timeout",
+        remote(refresh_interval="20s", timeout="20s"), remote(),
+    ),
+    Case("a new key waits for minutes", "jwks-cooldown-long", "issuers.main.remote_jwks.cooldown", remote(cooldown="5m"), remote(cooldown="30s")),
+    Case(
+        "made-up key ids cause fetches", "jwks-cooldown-short", "issuers.main.remote_jwks.cooldown",
+        remote(cooldown="1s"), remote(cooldown="5s"),
+    ),
+    Case("old keys for a week", "jwks-stale-long", "issuers.main.remote_jwks.max_stale", remote(max_stale="7d"), remote(max_stale="12h")),
+    Case(
+        "keys lapse between fetches", "jwks-stale-short", "issuers.main.remote_jwks.max_stale",
+        remote(max_stale="10m"), remote(max_stale="10m", max_refresh="10m"),
+    ),
+    # --- where tokens are found ------------------------------------------------------------------------------------------------
+    Case(
+        "a cookie of any host", "cookie-without-prefix", "issuers.main.from_cookies[0].name",
+        {"issuers.main.from_cookies": [{"name": "token"}]}, {"issuers.main.from_cookies": [{"name": "__Host-token"}]},
+    ),
+    Case("a token in the URL", "query-token", "issuers.main.from_params[0]", {"issuers.main.from_params": [{"name": "access_token"}]}, {}),
+    Case(
+        "a token in the URL of endpoints", "query-token-forwarded", "issuers.main.from_params[0].forward",
+        {"issuers.main.from_params": [{"name": "access_token", "forward": True}]}, {}, {"query-token"},
+    ),
+    Case(
+        "passwords read as tokens", "authorization-without-scheme", "issuers.main.from_headers[0].scheme",
+        {"issuers.main.from_headers": [{"name": "Authorization", "scheme": ""}]},
+        {"issuers.main.from_headers": [{"name": "X-Token", "scheme": ""}]},
+    ),
+    Case(
+        "a cookie that goes on all the same", "token-forwarded-anyway", "issuers.main.from_cookies[0].forward",
+        {"forward_token": False, "issuers.main.from_cookies": [{"name": "__Host-a", "forward": True}]},
+        {"forward_token": False, "issuers.main.from_cookies": [{"name": "__Host-a"}]},
+    ),
+    Case(
+        "a handshake that never comes", "subprotocol-without-websocket", "issuers.main.from_subprotocol",
+        {"allow_websocket": False, "issuers.main.from_subprotocol": True}, {"issuers.main.from_subprotocol": True},
+    ),
+]  # fmt: skip
