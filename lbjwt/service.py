@@ -83,7 +83,9 @@ class LoadBalancer:
         limit = configuration.fail_limit
         if offenders is None and limit is not None:
             offenders = Offenders(1, limit=limit.failures, window=limit.window)
-        self._admission = new_admission(configuration, self._instances, self.verifier.gate, offenders)
+        self._admission = new_admission(
+            configuration, self._instances, self.verifier.gate, offenders, forwarding_trust(configuration)
+        )
         self._sockets = sockets
         self._access_log = access_log
         self._keys: OwnKeys | SharedKeys = (

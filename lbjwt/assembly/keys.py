@@ -23,7 +23,7 @@ from lbjwt.jwks.lifecycle import KeyLifecycle
 from lbjwt.jwks.origin import KeyOrigin
 from lbjwt.jwks.remote import RemoteKeys
 from lbjwt.jwks.source import FileKeySource, KeySource, StaticKeySource, StoredKeySource, secret_from_environment
-from lbjwt.jwks.store import Envelope
+from lbjwt.jwks.store import Envelope, room_for
 from lbjwt.jwks.trust import ClientTls
 from lbjwt.jwks.uri import identity_of
 
@@ -156,8 +156,8 @@ class SharedKeys:
                     stored_keys(link.directory, instance),
                     place=identity_of(**_whose(instance)),
                     max_stale=parts.remote.max_stale,
-                    max_bytes=2 * parts.remote.max_bytes + 4096,
-                    **parts.callbacks,
+                    max_bytes=room_for(parts.remote.max_bytes),
+                    **parts.callbacks | {"on_read": None},  # the keeper counts what it fetches
                 )
             )
 

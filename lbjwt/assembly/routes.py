@@ -38,6 +38,7 @@ def new_admission(
     instances: list[IssuerInstance],
     gate: Gate,
     offenders: Offenders | None = None,
+    trusts: Callable[[str], bool] | None = None,
 ) -> Admission:
     """
     What every request of the configuration meets.
@@ -49,7 +50,9 @@ def new_admission(
     if not configuration.routes:
         scopes = tuple({scope: None for issuer in configuration.issuers.values() for scope in issuer.required_scopes})
         answers = route_answers(configuration.realm, RefusalStyle(scopes=scopes))
-        return Admission(gate, [Route([maker.demand(instances)], answers, strips=maker.places)], offenders=offenders)
+        return Admission(
+            gate, [Route([maker.demand(instances)], answers, strips=maker.places)], offenders=offenders, trusts=trusts
+        )
     routes: list[Route] = []
     documents: dict[bytes, int] = {}
     served: list[Answer] = []
@@ -77,7 +80,7 @@ def new_admission(
     router = Router(
         [RouteMatch(route.hosts, route.path, route.prefix, route.methods) for route in configuration.routes], documents
     )
-    return Admission(gate, routes, router=router, documents=served, offenders=offenders)
+    return Admission(gate, routes, router=router, documents=served, offenders=offenders, trusts=trusts)
 
 
 class _Maker:

@@ -264,7 +264,7 @@ class Route(Section):
         default=True, description="End responses and WebSockets under way when their token expires or is revoked."
     )
     stream_grace: Annotated[float, Seconds(0, 86_400)] = Field(
-        default=0.0, description="How long they may go on after that."
+        default=0.0, description="How long they may go on after their token expired; a revoked one ends them at once."
     )
     refusals: Refusals = Field(default=Refusals(), description="What refused clients get.")
     resource: Resource | None = Field(default=None, description="Serve protected resource metadata (RFC 9728).")

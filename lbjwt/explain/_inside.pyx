@@ -23,7 +23,7 @@ cdef object _Judge = Judge
 
 def decide(Admission admission not None, RequestHead head not None, double now):
     cdef Slice nobody = Slice(NULL, 0)
-    admission.judge(head, None, nobody, now)
+    admission.judge(head, None, nobody, False, now)
     return _Decision(
         route=admission.route, document=admission.document, status=admission.status, reason=Reasons(<int>admission.reason),
         reported=Reasons(<int>admission.reported), issuer=admission.issuer, identity=admission.identity,

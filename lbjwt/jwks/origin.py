@@ -77,6 +77,7 @@ class KeyOrigin:
         self._allow_http = allow_http
         self._tls = tls
         self._discovered_at = -math.inf
+        self._said = ""  # of the last metadata that could not be had: told once
         self._tag: tuple[str, str] | None = None  # of the document in force: the URL it came from, and its entity tag
 
     async def ask(self, *, doubtful: bool = False) -> "Fetched":
@@ -130,7 +131,9 @@ class KeyOrigin:
             except JWKSFetchError as error:
                 if before is None:
                     raise
-                log.warning("%s is asked for its keys where they were before: %s", self.place, error)
+                if str(error) != self._said:
+                    self._said = str(error)
+                    log.warning("%s is asked for its keys where they were before: %s", self.place, error)
         try:
             return await self._fetch(doubtful)
         except JWKSFetchError:
@@ -155,6 +158,7 @@ class KeyOrigin:
             allow_http=self._allow_http,
             ssl_context=self._tls.context() if self._tls is not None else None,
         )
+        self._said = ""
 
     async def _fetch(self, doubtful: bool) -> "Fetched":
         from lbjwt.jwks.fetch import fetch  # aiohttp is imported only where something is fetched

@@ -17,6 +17,9 @@ cdef class Admission:
     cdef tuple routes                            # of Route, by index
     cdef tuple documents                         # of Answer: what is served without a token (RFC 9728), by index
     cdef Offenders offenders                     # None: nobody counts failures
+    cdef object trusts                           # (address: str) -> bool: a proxy of ours; None when there is none
+    cdef Slice _peer
+    cdef bint _trusted
     cdef Buffer path                             # of the canonical target
 
     cdef Route route                             # None: no route is for the request
@@ -32,8 +35,11 @@ cdef class Admission:
     cdef Py_ssize_t waits_for                    # issuer whose keys might hold the answer in a moment; -1: decided
 
     # hint: the Grant that its connection used last. now: seconds since the epoch.
-    cdef void judge(self, RequestHead head, Grant hint, Slice peer, double now)
+    # peer: the client's address as text; trusted: it is a proxy of ours.
+    cdef void judge(self, RequestHead head, Grant hint, Slice peer, bint trusted, double now)
+    # The address failures of the request judged last are counted under: behind proxies of ours, the client's own as they tell it.
+    cdef Slice source(self, RequestHead head)
     cdef void _find_route(self, RequestHead head)
-    cdef DenyReason _meet(self, Demand demand, RequestHead head, Grant hint, Slice peer, double now)
-    cdef Grant _admit(self, const char *token, Py_ssize_t size, Grant hint, Slice peer, double now, DenyReason *reason)
+    cdef DenyReason _meet(self, Demand demand, RequestHead head, Grant hint, double now)
+    cdef Grant _admit(self, RequestHead head, const char *token, Py_ssize_t size, Grant hint, double now, DenyReason *reason)
     cdef void _forget(self) noexcept

@@ -8,32 +8,43 @@ Answers nobody, counts nothing, waits for nothing: it only says that a moment's 
 from lbjwt._fastverify cimport (
     INTERNAL, MALFORMED, MALFORMED_CREDENTIALS, MISSING, NONE, RATE_LIMITED, REASON_BITS, REPORTED, UNKNOWN_KEY, WRONG_ISSUER,
 )
+from lbjwt.http1._field cimport Field
+from lbjwt.http1._names cimport FORWARDED_FOR
+from lbjwt.http1._scan cimport next_element
 from lbjwt.net._wire cimport coarse_monotonic
 from lbjwt.routing._router cimport NO_ROUTE, OWN
+
+cdef enum:
+    FORWARDED = 8                # newest entries of X-Forwarded-For that are looked at: more proxies of one's own nobody has in a row
+    ADDRESS = 64                 # characters; no address is longer
 
 
 cdef class Admission:
 
-    def __init__(self, Gate gate not None, routes, *, Router router=None, documents=(), Offenders offenders=None):
+    def __init__(self, Gate gate not None, routes, *, Router router=None, documents=(), Offenders offenders=None,
+                 trusts=None):
         self.gate = gate
         self.router = router
         self.routes = tuple(routes)
         self.documents = tuple(documents)
         self.offenders = offenders
+        self.trusts = trusts
         self.path = Buffer.__new__(Buffer)
         if not self.routes or (router is None and len(self.routes) > 1):
             raise ValueError("there is one route, or a router to choose among several")
 
-    cdef void judge(self, RequestHead head, Grant hint, Slice peer, double now):
+    cdef void judge(self, RequestHead head, Grant hint, Slice peer, bint trusted, double now):
         cdef Demand demand
         cdef DenyReason reason = NONE
         self._forget()
+        self._peer = peer
+        self._trusted = trusted
         try:
             self._find_route(head)
             if self.route is None:
                 return
             for demand in self.route.demands:
-                reason = self._meet(demand, head, hint, peer, now)
+                reason = self._meet(demand, head, hint, now)
                 if reason != NONE:
                     break
                 hint = None                          # it is of the first demand
@@ -70,7 +81,7 @@ cdef class Admission:
         else:
             self.status = 404 if index == NO_ROUTE else 400
 
-    cdef DenyReason _meet(self, Demand demand, RequestHead head, Grant hint, Slice peer, double now):
+    cdef DenyReason _meet(self, Demand demand, RequestHead head, Grant hint, double now):
         cdef const char *token = NULL
         cdef Py_ssize_t size = 0
         cdef unsigned found = 0
@@ -83,7 +94,7 @@ cdef class Admission:
         if size > self.gate.max_token:
             self.issuer = -1
             return MALFORMED
-        grant = self._admit(token, size, hint, peer, now, &reason)
+        grant = self._admit(head, token, size, hint, now, &reason)
         if grant is None:
             return reason if reason != NONE else INTERNAL
         self.issuer = grant.issuer_index
@@ -105,8 +116,9 @@ cdef class Admission:
             self.identity = self.identity + grant.identity_headers
         return NONE
 
-    cdef Grant _admit(self, const char *token, Py_ssize_t size, Grant hint, Slice peer, double now, DenyReason *reason):
+    cdef Grant _admit(self, RequestHead head, const char *token, Py_ssize_t size, Grant hint, double now, DenyReason *reason):
         cdef Grant grant
+        cdef Slice source
         cdef bytes text
         reason[0] = NONE
         if self.gate.recognises(hint, token, size, now):
@@ -115,11 +127,36 @@ cdef class Admission:
         grant = self.gate.recall(text, now)
         if grant is not None:
             return grant
-        if self.offenders is not None and self.offenders.over(peer.at, peer.size, coarse_monotonic()):
-            self.issuer = -1
-            reason[0] = RATE_LIMITED                 # tokens known to be good still pass: others may share the address
-            return None
+        if self.offenders is not None:
+            source = self.source(head)
+            if self.offenders.over(source.at, source.size, coarse_monotonic()):
+                self.issuer = -1
+                reason[0] = RATE_LIMITED             # tokens known to be good still pass: others may share the address
+                return None
         return self.gate.judge(text, now, MALFORMED_CREDENTIALS, reason, &self.issuer)
+
+    cdef Slice source(self, RequestHead head):
+        cdef Slice entries[FORWARDED]
+        cdef Slice rest, element
+        cdef Field *field = head._fields
+        cdef Field *end = field + head._count
+        cdef Py_ssize_t count = 0
+        cdef int looked
+        if not self._trusted or self.trusts is None:
+            return self._peer
+        while field < end:
+            if field.kind == FORWARDED_FOR:
+                rest = field.value
+                while next_element(&rest, &element):
+                    entries[count % FORWARDED] = element
+                    count += 1
+            field += 1
+        for looked in range(<int>min(count, <Py_ssize_t>FORWARDED)):
+            count -= 1
+            element = entries[count % FORWARDED]
+            if element.size > ADDRESS or not self.trusts(element.at[:element.size].decode("latin-1")):
+                return element                       # the last one that no proxy of ours could have been
+        return self._peer
 
     cdef void _forget(self) noexcept:
         self.route = None
@@ -130,7 +167,3 @@ cdef class Admission:
         self.identity = b""
         self.reason = self.reported = NONE
         self.issuer = self.reported_issuer = self.waits_for = -1
-
-    def decide(self, RequestHead head not None, double now, bytes peer=b""):
-        self.judge(head, None, Slice(peer, len(peer)), now)
-        return self.route, self.reason, self.reported, self.grant, self.identity

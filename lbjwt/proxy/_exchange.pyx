@@ -185,12 +185,13 @@ cdef class Exchange:
 
     cdef void _refuse(self, RequestHead head, bint https):
         cdef Traffic traffic = self.traffic
-        cdef Slice peer = self.downstream.peer()
+        cdef Slice source
         cdef Answer answer
         traffic.board.my_issuers[self.issuer + 1].refusals[<int>self.reason] += 1
         if (traffic.admission.offenders is not None
                 and self.reason != KEYS_UNAVAILABLE and self.reason != RATE_LIMITED and self.reason != INTERNAL):
-            traffic.admission.offenders.blame(peer.at, peer.size, coarse_monotonic())
+            source = traffic.admission.source(head)
+            traffic.admission.offenders.blame(source.at, source.size, coarse_monotonic())
         try:
             answer = self.route.refusal(self.reason, head, https)
         except BaseException as fault:

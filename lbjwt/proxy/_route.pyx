@@ -117,11 +117,17 @@ cdef class Route:
         return 0
 
     cdef Answer refusal(self, DenyReason reason, RequestHead head, bint https):
+        cdef Py_ssize_t size
         if is_grpc(head):
             return <Answer>self._grpc[<int>reason]
         template = self._redirects[<int>reason]
         if template is not None and is_browser(head):
-            self.strip(head)                     # a token in the query would end in the logs of the login page
+            self.strip(head)
+            size = head.target.size
+            if head.token_in_query:              # whatever is forwarded: a token would end in the logs of the login page
+                size = 0
+                while size < head.target.size and head.target.at[size] != c"?":
+                    size += 1
             return <Answer?>_redirect_answer(
-                template, b"https" if https else b"http", head.host.at[:head.host.size], head.target.at[:head.target.size])
+                template, b"https" if https else b"http", head.host.at[:head.host.size], head.target.at[:size])
         return <Answer>self._plain[<int>reason]

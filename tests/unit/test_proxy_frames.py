@@ -13,7 +13,11 @@ def frame(size: int, opcode: int = 2, length: int | None = None) -> bytes:
     """An unmasked frame; `length`: bytes of the extended length, 0, 2 or 8."""
     form = length if length is not None else 0 if size < 126 else 2 if size < 65536 else 8
     head = bytes([0x80 | opcode, size if form == 0 else 126 if form == 2 else 127])
-    return head + (struct.pack(">H", size) if form == 2 else struct.pack(">Q", size) if form == 8 else b"") + b"\xff" * size
+    return (
+        head
+        + (struct.pack(">H", size) if form == 2 else struct.pack(">Q", size) if form == 8 else b"")
+        + b"\xff" * size
+    )
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 128, 65535, 65536, 70000])
@@ -26,7 +30,9 @@ def test_a_frame_ends_with_its_last_byte(size: int) -> None:
     assert tracker.is_between(data[-1:])
 
 
-@given(st.lists(st.tuples(st.integers(0, 300), st.sampled_from([2, 8, None])), max_size=6), st.lists(st.integers(1, 90)))
+@given(
+    st.lists(st.tuples(st.integers(0, 300), st.sampled_from([2, 8, None])), max_size=6), st.lists(st.integers(1, 90))
+)
 def test_pieces_do_not_matter(frames: list[tuple[int, int | None]], cuts: list[int]) -> None:
     """However the stream is cut, the places between frames are the same."""
     ends, data = {0}, b""

@@ -80,7 +80,7 @@ def _streams(path: KeyPath, route: Route) -> Iterator[Problem]:
             "a WebSocket or a long response goes on for as long as its peers like, revoked or not",
         )
     if route.stream_grace > _LONG_GRACE:
-        yield warning((*path, "stream_grace"), "stream-grace-long", "a revoked token keeps its streams for minutes")
+        yield warning((*path, "stream_grace"), "stream-grace-long", "an expired token keeps its streams for minutes")
 
 
 def _refusals(path: KeyPath, route: Route, refusals: Refusals) -> Iterator[Problem]:
