@@ -8,6 +8,7 @@ from lbjwt.http1._response cimport ResponseHead
 from lbjwt.net._wire cimport Sent, Wire
 from lbjwt.proxy._admission cimport Admission
 from lbjwt.proxy._answer cimport Answer
+from lbjwt.proxy._frames cimport FrameTracker
 from lbjwt.proxy._route cimport Route
 from lbjwt.proxy._traffic cimport Traffic
 from lbjwt.upstream._cluster cimport Endpoint
@@ -81,6 +82,7 @@ cdef class Exchange:
     cdef Py_ssize_t issuer                       # index, -1: none
     cdef Grant grant                             # of the first token; None: none was needed or accepted
     cdef list other_grants                       # of further tokens; None: there are none
+    cdef FrameTracker frames                     # of a WebSocket, from the endpoint to the client
     cdef bint token_in_query                     # the response is marked private
     cdef bint subprotocol_answer                 # a 101 that names no subprotocol gets "bearer"
     cdef int64_t request_bytes

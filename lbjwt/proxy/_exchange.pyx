@@ -27,6 +27,7 @@ from lbjwt._fastverify cimport INTERNAL, KEYS_UNAVAILABLE, NONE, RATE_LIMITED
 from lbjwt.http1._request cimport DELETE, GET, HEAD, OPTIONS, PUT
 from lbjwt.net._wire cimport FAILED, coarse_monotonic, monotonic, wall_clock
 from lbjwt.observe._access_log cimport AccessRecord
+from lbjwt.proxy._frames cimport GOODBYE, GOODBYE_SIZE, FrameTracker
 
 cdef enum:
     SPARE_EXCHANGES = 256        # kept to be used again, with their buffers
@@ -320,6 +321,7 @@ cdef class Exchange:
         self.endpoint.counters.responses[head.status // 100] += 1
         if head.websocket:
             self.state = TUNNEL
+            self.frames = FrameTracker.__new__(FrameTracker)
             self.downstream.switch(head)
             return
         self.state = RESPONDING
@@ -344,6 +346,7 @@ cdef class Exchange:
     cdef void tunnel_down(self, const char *data, Py_ssize_t size):
         self.response_bytes += size
         self.upstream.deadline = coarse_monotonic() + self.traffic.stream_idle_timeout
+        self.frames.feed(data, size)
         self.downstream.send(data, size)
 
     cdef void tunnel_ended(self, bint by_client):
@@ -374,6 +377,8 @@ cdef class Exchange:
             return
         self.traffic.board.mine.streams_ended += 1
         if self.state == TUNNEL:
+            if self.frames.between():
+                self.downstream.send(GOODBYE, GOODBYE_SIZE)
             self.downstream.close()
             self.finish(False)
         else:
@@ -445,6 +450,7 @@ cdef class Exchange:
         self.downstream = None
         self.route = None
         self.grant = None
+        self.frames = None
         self.other_grants = None
         if upstream is not None:
             upstream.exchange = None
