@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from types import TracebackType
 from typing import Self
 
@@ -70,6 +71,7 @@ class KeyServer:
         self.fetches: list[Fetch] = []
         self.connections = 0
         self.idle_close = idle_close
+        self.clock: float | None = None  # seconds by which its Date is off; None: it sends none
         self._loop = asyncio.new_event_loop()
         self._open: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
@@ -185,6 +187,8 @@ class KeyServer:
         await asyncio.sleep(answer.wait)
         document = self.documents.get(fetch.path)
         status, fields = answer.status, list(answer.fields)
+        if self.clock is not None:
+            fields.append(f"Date: {formatdate(time.time() + self.clock, usegmt=True)}")
         if answer.body is None and document is None and status == 200:
             status = 404
         body = answer.body if answer.body is not None else document() if document is not None else b""

@@ -38,7 +38,7 @@ def server() -> Iterator[KeyServer]:
     with KeyServer() as server:
         metadata = json.dumps({"issuer": server.url, "jwks_uri": f"{server.url}/jwks"}).encode()
         server.documents |= {DISCOVERY: lambda: metadata, "/jwks": lambda: JWKS}
-        server.answers["/jwks"] = dated(0)
+        server.clock = 0.0
         yield server
 
 
@@ -47,11 +47,6 @@ def backend() -> Iterator[str]:
     """An address that accepts connections."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         yield f"127.0.0.1:{listener.getsockname()[1]}"
-
-
-def dated(offset: float, **more: Any) -> Answer:
-    """A good answer of a server whose clock is off by so many seconds."""
-    return Answer(fields=(f"Date: {formatdate(time.time() + offset, usegmt=True)}",), **more)
 
 
 def written(directory: Path, backend: str, issuer: dict[str, Any], **changes: Any) -> Path:
@@ -291,7 +286,7 @@ def test_the_issuers_clock(
     tmp_path: Path, server: KeyServer, backend: str, offset: float, code: int, outcome: str, words: str
 ):
     """Seconds are a warning, more than clock_skew forgives is a problem, in either direction."""
-    server.answers["/jwks"] = dated(offset)
+    server.clock = offset
     found = findings(written(tmp_path, backend, discovered(server)), code)
     said = of(found, "clock")
     assert said[0] == outcome and words in said[1] and "NTP" in said[1]

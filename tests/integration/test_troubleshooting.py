@@ -3,8 +3,6 @@
 import json
 import re
 import socket
-import time
-from email.utils import formatdate
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,7 @@ from click.testing import CliRunner
 from lbjwt._fastverify import DenyReason
 from lbjwt.cli import main
 from tests.harness.balancer import Balancer
-from tests.harness.keyserver import Answer, KeyServer
+from tests.harness.keyserver import KeyServer
 from tests.harness.tokens import TokenFactory
 from tests.unit.auth_tokens import jwk_of, private_key, token
 
@@ -63,7 +61,7 @@ def test_the_report_is_the_one_of_the_page(place: Path):
         issuer = {"issuer": "https://issuer.example", "jwks_file": ..., "remote_jwks": {"uri": f"{server.url}/jwks"}}
         address = f"127.0.0.1:{ports['9001']}"
         with Balancer(place, TokenFactory(), [address], issuers={"main": issuer}, trusted_proxies=...) as running:
-            server.answers["/jwks"] = Answer(fields=(f"Date: {formatdate(time.time() + 95.5, usegmt=True)}",))
+            server.clock = 95.0
             result = CliRunner().invoke(main, ["doctor", str(running.config_path)])
     ports |= {"8080": str(running.port), "9900": str(running.admin)}
     text = result.stdout.replace(str(running.config_path), "lbjwt.yaml")
@@ -76,7 +74,7 @@ def test_the_report_is_the_one_of_the_page(place: Path):
 def numbers_out(text: str) -> str:
     """Without sizes, times and limits of a machine."""
     text = re.sub(r"gave \d+ bytes in \d+ ms", "gave N bytes in N ms", text)
-    text = re.sub(r"clock is 9[4-6] s", "clock is N s", text)
+    text = re.sub(r"clock is 9\d s", "clock is N s", text)
     return re.sub(r"open (\d+|any number of) files", "open N files", text)
 
 
