@@ -38,5 +38,6 @@ cdef class Route:
     cdef tuple _plain                            # Answer by DenyReason
     cdef tuple _grpc                             # the same for gRPC callers
     cdef tuple _redirects                        # by DenyReason: the template of where a browser is sent, or None
+    cdef tuple _secret_places                    # of TokenPlaces: what stands there goes along to no other site
 
     cdef Answer refusal(self, DenyReason reason, RequestHead head, bint https)

@@ -106,7 +106,7 @@ cdef class Demand:
 cdef class Route:
 
     def __init__(self, demands, answers, *, str name="", bint allow_missing=False, bint report_only=False, bint end_streams=True,
-                 double stream_grace=0.0):
+                 double stream_grace=0.0, secret_places=()):
         self.name = name
         self.label = name.encode()
         self.demands = tuple(demands)
@@ -117,14 +117,15 @@ cdef class Route:
         self._plain = answers.plain
         self._grpc = answers.grpc
         self._redirects = answers.redirects
+        self._secret_places = tuple(secret_places)
 
     cdef Answer refusal(self, DenyReason reason, RequestHead head, bint https):
         if is_grpc(head):
             return <Answer>self._grpc[<int>reason]
         template = self._redirects[<int>reason]
         if template is not None and is_browser(head):
-            for demand in self.demands:
-                (<Demand>demand).strip(head)     # a token in the query would end in the logs of the login page
+            for places in self._secret_places:
+                (<TokenPlaces>places).strip(head)    # a token in the query would end in the logs of the login page
             return <Answer?>_redirect_answer(
                 template, b"https" if https else b"http", head.host.at[:head.host.size], head.target.at[:head.target.size])
         return <Answer>self._plain[<int>reason]
