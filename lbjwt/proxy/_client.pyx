@@ -191,7 +191,8 @@ cdef class ClientSide(Downstream):
         self.http10 = head.http10
         self.bodiless = head.method == METHOD_HEAD
         self.expecting = head.expect_continue
-        self.keep_alive = head.keep_alive and not self.half_closed and not traffic.draining and (traffic.max_requests == 0 or self.served < <uint64_t>traffic.max_requests)
+        self.keep_alive = (head.keep_alive and not self.half_closed and not traffic.draining
+                           and (traffic.max_requests == 0 or self.served < <uint64_t>traffic.max_requests))
         if head.content_length > 0:
             if 0 <= traffic.max_request_body < head.content_length:
                 self._refuse_head(413)
