@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from lbjwt.auth._places import TokenPlaces
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["claim_rule", "new_admission", "route_policy"]
 
 MAX_PLACES: Final = 32
-"""Groups of places one token is looked for in; issuers with equal places share a group."""
+"""Groups of places one token is looked for in, and places in a group; issuers with equal places share a group."""
 
 
 def new_admission(
@@ -75,6 +76,7 @@ def new_admission(
                 report_only=route.report_only,
                 end_streams=route.end_streams,
                 stream_grace=route.stream_grace,
+                secret_places=maker.secret_places() if route.refusals.redirect is not None else (),
             )
         )
     router = Router(
@@ -109,6 +111,12 @@ class _Maker:
         if route.require is not None and route.require.all_of is not None:
             return [self.demand(self._of([label]), route) for label in route.require.all_of]
         return [self.demand(self._required(route), route)]
+
+    def secret_places(self) -> list[TokenPlaces]:
+        """Wherever any issuer's token may stand and is looked for in the target; a forwarded one is no less secret to strangers."""
+        params = list({place.name: None for instance in self._instances for place in instance.issuer.from_params})
+        groups = [params[at : at + MAX_PLACES] for at in range(0, len(params), MAX_PLACES)]
+        return [TokenPlaces(params=[(name, False) for name in group]) for group in groups]
 
     def demand(self, issuers: list[IssuerInstance], route: RouteConfiguration | None = None) -> Demand:
         by_places: dict[tuple[Any, ...], set[int]] = {}

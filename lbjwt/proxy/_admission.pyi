@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import final
 
-from lbjwt._fastverify import Gate
+from lbjwt._fastverify import DenyReason, Gate, Grant
+from lbjwt.http1._request import RequestHead
 from lbjwt.observe._offenders import Offenders
 from lbjwt.proxy._answer import Answer
 from lbjwt.proxy._route import Route
@@ -32,3 +33,7 @@ class Admission:
         offenders: Offenders | None = None,
         trusts: Callable[[str], bool] | None = None,
     ) -> None: ...
+    def decide(
+        self, head: RequestHead, now: float, peer: bytes = b""
+    ) -> tuple[Route | None, DenyReason, DenyReason, Grant | None, bytes]:
+        """Test door to `judge`: route, reason, what is only reported, the first token's grant and the identity header lines."""

@@ -167,3 +167,7 @@ cdef class Admission:
         self.identity = b""
         self.reason = self.reported = NONE
         self.issuer = self.reported_issuer = self.waits_for = -1
+
+    def decide(self, RequestHead head not None, double now, bytes peer=b""):
+        self.judge(head, None, Slice(peer, len(peer)), False, now)
+        return self.route, self.reason, self.reported, self.grant, self.identity

@@ -38,6 +38,7 @@ cdef class Route:
     cdef tuple _plain                            # Answer by DenyReason
     cdef tuple _grpc                             # the same for gRPC callers
     cdef tuple _redirects                        # by DenyReason: the template of where a browser is sent, or None
+    cdef tuple _secret_places                    # of TokenPlaces: what stands there goes along to no other site
 
     # Take tokens out of what is forwarded, wherever the configuration says so: on every route, public ones too.
     cdef int strip(self, RequestHead head) except -1

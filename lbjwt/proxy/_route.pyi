@@ -41,6 +41,7 @@ class Route:
         report_only: Everything passes, and what would have been refused is counted and logged.
         end_streams: A response or tunnel under way ends with its token.
         stream_grace: Seconds it may go on after that.
+        secret_places: Where tokens may stand, also those that this route does not ask for: none goes along when a browser is sent to log in.
     """
 
     name: str
@@ -62,4 +63,5 @@ class Route:
         report_only: bool = False,
         end_streams: bool = True,
         stream_grace: float = 0.0,
+        secret_places: Iterable[TokenPlaces] = (),
     ) -> None: ...

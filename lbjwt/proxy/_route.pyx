@@ -93,8 +93,8 @@ cdef class Demand:
 
 cdef class Route:
 
-    def __init__(self, demands, answers, *, strips=(), str name="", bint allow_missing=False, bint report_only=False, bint end_streams=True,
-                 double stream_grace=0.0):
+    def __init__(self, demands, answers, *, strips=(), secret_places=(), str name="", bint allow_missing=False, bint report_only=False,
+                 bint end_streams=True, double stream_grace=0.0):
         self.name = name
         self.label = name.encode()
         self.demands = tuple(demands)
@@ -106,6 +106,7 @@ cdef class Route:
         self._plain = answers.plain
         self._grpc = answers.grpc
         self._redirects = answers.redirects
+        self._secret_places = tuple(secret_places)
 
     cdef int strip(self, RequestHead head) except -1:
         cdef TokenPlaces places
@@ -117,17 +118,12 @@ cdef class Route:
         return 0
 
     cdef Answer refusal(self, DenyReason reason, RequestHead head, bint https):
-        cdef Py_ssize_t size
         if is_grpc(head):
             return <Answer>self._grpc[<int>reason]
         template = self._redirects[<int>reason]
         if template is not None and is_browser(head):
-            self.strip(head)
-            size = head.target.size
-            if head.token_in_query:              # whatever is forwarded: a token would end in the logs of the login page
-                size = 0
-                while size < head.target.size and head.target.at[size] != c"?":
-                    size += 1
+            for places in self._secret_places:
+                (<TokenPlaces>places).strip(head)    # a token in the query would end in the logs of the login page
             return <Answer?>_redirect_answer(
-                template, b"https" if https else b"http", head.host.at[:head.host.size], head.target.at[:size])
+                template, b"https" if https else b"http", head.host.at[:head.host.size], head.target.at[:head.target.size])
         return <Answer>self._plain[<int>reason]

@@ -192,7 +192,7 @@ def test_routes_and_rules_hold_in_every_worker(service: Service) -> None:
 
 def test_claims_arrive_as_headers_of_their_issuer(service: Service) -> None:
     """Lists and names with dots and slashes; what a client says of itself does not arrive, and one issuer speaks for no other."""
-    rich = {"realm": {"roles": ["clerk", "a,b"]}, "https://example/tenant": "t1"}
+    rich: dict[str, Any] = {"realm": {"roles": ["clerk", "a,b"]}, "https://example/tenant": "t1"}
     for number, client in enumerate(service.everywhere()):
         for name, issuer, present, absent in (
             ("main", service.main, b"\r\nX-Roles: clerk,a%2Cb\r\n", b"x-tenant"),

@@ -41,7 +41,7 @@ class Policies:
 
     Args:
         routes: The `routes` section, YAML.
-        issuers: By label, a or b or c: further members of the section, YAML without braces.
+        issuers: By label: further members of the section, YAML without braces. Who is not in `KEYS` has no keys.
         rest: Further sections; one that `BASE` has takes its place.
         revoked: As for a verifier.
     """
@@ -67,7 +67,7 @@ class Policies:
         limit = self.configuration.fail_limit
         self.offenders = Offenders(1, limit=limit.failures, window=limit.window) if limit else None
         self.admission = new_admission(self.configuration, self.instances, self.verifier.gate, self.offenders)
-        for label in issuers:
+        for label in issuers.keys() & KEYS.keys():
             self.publish(label, *PUBLISHED)
 
     @staticmethod

@@ -81,6 +81,30 @@ def test_p8_a_browser_is_sent_to_log_in_without_its_bad_token(pieces: int | None
     assert stage.totals["refusals"][DenyReason.MISSING] == 4
 
 
+@pytest.mark.parametrize("forward", ["", ", forward: true"])
+def test_p8_no_token_of_another_issuer_goes_along_either(pieces: int | None, forward: str) -> None:  # noqa: F811
+    """The page takes tokens of one issuer, the browser brings one of another, in the place of that: to a login page both are secret (THREATS P8)."""
+    policies = Policies(
+        "  - {name: page, prefix: /, require: {issuer: a}, refusals: {redirect: 'https://login.test/?back={url}'}}",
+        {"a": "", "b": f"from_params: [{{name: t{forward}}}]"},
+    )
+    stage = Stage(pieces, **policies.options())
+    answer = is_refused(stage, stage.client(), request("GET", f"/x?t={token('b')}&q=1", PAGE, auth=b""))
+    assert way_back(answer) == "http://api.test/x?q=1"
+
+
+def test_p8_however_many_places_there_are(pieces: int | None) -> None:  # noqa: F811
+    """Forty parameters of five issuers, more than one search takes: none of them is in the address (THREATS P8)."""
+    issuers = {
+        label: f"from_params: [{', '.join(f'{{name: {label}{number}}}' for number in range(8))}]" for label in "abcde"
+    }
+    policies = Policies("  - {name: page, refusals: {redirect: 'https://login.test/?back={url}'}}", issuers)
+    stage = Stage(pieces, **policies.options())
+    for name in ("a0", "d7", "e0", "e7"):
+        answer = is_refused(stage, stage.client(), request("GET", f"/?{name}={token('a', exp=1)}&q", PAGE, auth=b""))
+        assert way_back(answer) == "http://api.test/?q"
+
+
 def test_who_is_no_browser_or_would_not_be_helped_is_not_sent_anywhere(pieces: int | None) -> None:  # noqa: F811
     """Programs, forms, gRPC callers, tokens that do not suffice and requests that make no sense get their plain answer; so do other routes."""
     stage = Stage(pieces, **Policies(LOGIN, PLACES).options())

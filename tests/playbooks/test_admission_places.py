@@ -223,6 +223,18 @@ def test_what_is_only_reported_is_stripped_too(pieces: int | None) -> None:  # n
         assert seen.startswith(b"GET /?k=1 ") and b"\r\nCookie: k=1\r\n" in seen
 
 
+@pytest.mark.parametrize("other", ["X-Second: x.y.z", "X-Second: a\r\nX-Second: b", "X-None: x"])
+def test_p8_what_is_only_reported_is_private_wherever_the_search_ended(pieces: int | None, other: str) -> None:  # noqa: F811
+    """The first of two tokens is no good, so nobody looked for the second: it is taken out, and the response is private (THREATS P8)."""
+    policies = Policies(
+        "  - {name: try, prefix: /, require: {all_of: [b, a]}, report_only: true}",
+        {"a": "from_params: [{name: t}]", "b": SPLIT["b"]},
+    )
+    stage = Stage(pieces, **policies.options())
+    seen = passes(stage, stage.client(), request("GET", f"/?t={token('a')}", other, auth=b""), private=True)
+    assert seen.startswith(b"GET / HTTP/1.1\r\n")
+
+
 # --- WebSocket --------------------------------------------------------------------------------------------------------
 
 SUBPROTOCOL = {"a": "from_subprotocol: true", "b": "from_params: [{name: t}]"}
