@@ -47,8 +47,9 @@ def run(n: int, directory: Path) -> Result:
     with scene(directory, processes=1, token_cache={"max_bytes": ROOM}) as stage:
         tokens = [stage.tokens.mint("ES256", sub=f"user-{number}") for number in range(TOKENS)]
         warm = drive(stage.port, (ask(f"warm-{number}", token) for number, token in enumerate(tokens)), connections=8)
-        with Flood(stage.port, "garbage", rate, 1.0, tokens[0]):
-            pass
+        for kind in KINDS:
+            with Flood(stage.port, kind, rate, 0.3, tokens[0]):
+                pass
         quiet, samples = rate_of(stage, tokens, "quiet", TOKENS)
         before = settle(stage, 1.0)
         rates: dict[str, float] = {}
