@@ -57,8 +57,9 @@ FIRST_KEYS: Final = 0.8
 FIRST_RETRY: Final = 1.0
 """Seconds from the first failure to the next attempt; doubled with every further failure."""
 
-CLOCK_STEP: Final = 7200.0
-"""Seconds by which the wall clock may be set while a document is held (daylight-saving mistakes are one hour) without making it older."""
+CLOCK_STEP: Final = 7260.0
+"""Seconds by which the wall clock may be set while a document is held without making it older: from an hour behind to an hour ahead
+(daylight-saving mistakes are one hour), and a minute, so that the very step is within it."""
 
 
 class KeyState(enum.StrEnum):

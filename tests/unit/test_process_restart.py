@@ -59,5 +59,5 @@ def test_no_history_makes_a_fork_bomb_or_an_empty_slot_for_ever(history):
         before = now
         died = now + life
         schedule.died(died, was_ready=was_ready)
-        assert schedule.due - died <= MOST
+        assert schedule.due - died <= MOST + 1e-6  # the difference of two rounded times
         now = max(died, schedule.due) + late
