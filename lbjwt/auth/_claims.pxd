@@ -1,4 +1,5 @@
-from lbjwt._fastverify cimport ClaimRules, Grant
+from lbjwt._fastverify cimport ClaimRules
+from lbjwt._grants cimport Grant
 
 
 cdef struct Times:

@@ -7,7 +7,8 @@ are numbers, nothing is converted. Remembers one thing, the tenants of an issuer
 
 cimport cython
 
-from lbjwt._fastverify cimport ClaimRules, DenyReason, Grant
+from lbjwt._fastverify cimport ClaimRules, DenyReason
+from lbjwt._grants cimport Grant
 from lbjwt.auth._membership cimport judge_audience, judge_scopes
 
 from lbjwt._fastverify import DenyReason as ReasonNames

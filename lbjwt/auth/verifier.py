@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from lbjwt._fastverify import DenyReason, Gate, Grant, GrantCache, Verification
+from lbjwt._fastverify import DenyReason, Gate, Verification
+from lbjwt._grants import Grant, GrantCache
 from lbjwt.auth._claims import PolicyRules
 from lbjwt.auth.header import compile_header_rules
 from lbjwt.auth.identity import MAX_TOTAL, MAX_VALUE, IdentityHeader, compile_identity_headers

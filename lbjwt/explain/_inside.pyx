@@ -6,7 +6,8 @@ explained by the very rules that requests meet, not by a copy of them.
 """
 
 from lbjwt._compact cimport Parts, decoded, split
-from lbjwt._fastverify cimport DenyReason, Gate, Grant, Verification
+from lbjwt._fastverify cimport DenyReason, Gate, Verification
+from lbjwt._grants cimport Grant
 from lbjwt.http1._buffer cimport Slice
 from lbjwt.http1._request cimport RequestHead
 from lbjwt.proxy._admission cimport Admission

@@ -1,6 +1,7 @@
 cimport cython
 
-from lbjwt._fastverify cimport DenyReason, Gate, Grant
+from lbjwt._fastverify cimport DenyReason, Gate
+from lbjwt._grants cimport Grant
 from lbjwt.http1._buffer cimport Buffer, Slice
 from lbjwt.http1._request cimport RequestHead
 from lbjwt.observe._offenders cimport Offenders

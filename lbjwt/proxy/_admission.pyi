@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import final
 
-from lbjwt._fastverify import DenyReason, Gate, Grant
+from lbjwt._fastverify import DenyReason, Gate
+from lbjwt._grants import Grant
 from lbjwt.http1._request import RequestHead
 from lbjwt.observe._offenders import Offenders
 from lbjwt.proxy._answer import Answer

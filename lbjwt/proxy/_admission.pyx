@@ -5,9 +5,8 @@ Knows the order of decisions. Changes nothing but the head: what is let through 
 Answers nobody, counts nothing, waits for nothing: it only says that a moment's waiting for keys could help.
 """
 
-from lbjwt._fastverify cimport (
-    INTERNAL, MALFORMED, MALFORMED_CREDENTIALS, MISSING, NONE, RATE_LIMITED, REASON_BITS, REPORTED, UNKNOWN_KEY, WRONG_ISSUER,
-)
+from lbjwt._fastverify cimport INTERNAL, MALFORMED, MALFORMED_CREDENTIALS, MISSING, NONE, RATE_LIMITED, UNKNOWN_KEY, WRONG_ISSUER
+from lbjwt._grants cimport REASON_BITS, REPORTED
 from lbjwt.http1._field cimport Field
 from lbjwt.http1._names cimport FORWARDED_FOR
 from lbjwt.http1._scan cimport next_element
@@ -141,7 +140,7 @@ cdef class Admission:
         cdef Field *field = head._fields
         cdef Field *end = field + head._count
         cdef Py_ssize_t count = 0
-        cdef int looked
+        cdef int _looked
         if not self._trusted or self.trusts is None:
             return self._peer
         while field < end:
@@ -151,7 +150,7 @@ cdef class Admission:
                     entries[count % FORWARDED] = element
                     count += 1
             field += 1
-        for looked in range(<int>min(count, <Py_ssize_t>FORWARDED)):
+        for _looked in range(<int>min(count, <Py_ssize_t>FORWARDED)):
             count -= 1
             element = entries[count % FORWARDED]
             if element.size > ADDRESS or not self.trusts(element.at[:element.size].decode("latin-1")):

@@ -5,11 +5,11 @@ from asyncio import BaseTransport
 from typing_extensions import disjoint_base
 
 from lbjwt.http1._request import RequestPolicy
-from lbjwt.proxy._exchange import Downstream
+from lbjwt.proxy._client_writer import ClientWriter
 from lbjwt.proxy._traffic import Traffic
 
 @disjoint_base
-class ClientSide(Downstream):
+class ClientSide(ClientWriter):
     """The asyncio protocol of one client connection.
 
     Args:

@@ -1,31 +1,29 @@
 """The client side of HTTP/1: bytes of one client connection in, one exchange after another.
 
-Knows where a request begins and ends, when the connection may be used for the next one, and how to write a response to this client. Knows nothing of
-tokens or endpoints. Requests are taken strictly in turn: what a pipelining client sent ahead is held, and reading stops past `HELD_INPUT`.
+Knows where a request begins and ends, and when the connection may be used for the next one. Knows nothing of tokens or endpoints.
+Requests are taken strictly in turn: what a pipelining client sent ahead is held, and reading stops past `HELD_INPUT`.
 """
 
-from libc.stdio cimport snprintf
-from libc.string cimport strlen
-
 from lbjwt._fastverify cimport NONE
-from lbjwt.auth._places cimport fields_owed
+from lbjwt.http1._buffer cimport Buffer
 from lbjwt.http1._request cimport COMPLETE, HEAD as METHOD_HEAD, NEED_MORE, Parse, RequestHead
-from lbjwt.http1._response cimport CHUNKED, ResponseHead, UNTIL_CLOSE
+from lbjwt.http1._response cimport ResponseHead
 from lbjwt.net._wire cimport FAILED, Sent, Wire, coarse_monotonic, iovec, peer_address, wall_clock
 from lbjwt.observe._access_log cimport AccessRecord
 from lbjwt.proxy._admission cimport Admission
+from lbjwt.proxy._answer cimport Answer
+from lbjwt.proxy._client_writer cimport BODY, DISCARDING, GONE, HEAD, LINGERING, PARKED, TUNNELING, WAITING
 from lbjwt.proxy._exchange cimport REQUEST_ID_SIZE, new_exchange
 
 cdef enum:
     HELD_INPUT = 65536           # bytes of pipelined requests held before reading stops
     SKIPPED_BODY = 65536         # bytes of a refused request's body read to keep the connection; more is not worth it
     DROPPED_HEAD = 1048576       # bytes dropped after a head that was refused, so that its sender gets the answer; a longer one is an attack
-    COPIED_BODY = 16384          # bytes up to which a body is copied behind its head; beyond, two pieces are sent in one call
 
 cdef double LINGER = 5.0         # seconds
 
 
-cdef class ClientSide(Downstream):
+cdef class ClientSide(ClientWriter):
 
     def __init__(self, Traffic traffic, RequestPolicy policy):
         self.traffic = traffic
@@ -245,8 +243,9 @@ cdef class ClientSide(Downstream):
         if data is not None:
             self._consume(data)
 
-    cdef Exchange under_way(self):
-        return self.exchange
+    cdef void outlive(self, double now):
+        if self.exchange is not None:
+            self.exchange.outlive(now)
 
     cdef Py_ssize_t _take_body(self, const char *at, Py_ssize_t size):
         cdef Exchange exchange = self.exchange
@@ -318,69 +317,9 @@ cdef class ClientSide(Downstream):
         if self.transport is not None and not self.transport.is_closing():
             self.reset()
 
-    cdef void interim(self, ResponseHead head):
-        cdef Buffer out = self.traffic.out
-        out.clear()
-        head.write(out, self.http10, True, NULL, 0)
-        self.send(out.data, out.size)
-
-    cdef void respond(self, ResponseHead head, const char *body, Py_ssize_t size, bint end):
-        cdef Buffer out = self.traffic.out
-        cdef Py_ssize_t owed
-        cdef const char *extra
-        cdef bint unmeasured = head.body == CHUNKED or head.body == UNTIL_CLOSE
-        # A response that overtakes its request leaves the rest of that request on the wire: such a connection ends with it.
-        self.keep_alive = self.keep_alive and self.phase == WAITING and not self.traffic.draining and not (unmeasured and self.http10)
-        self.out_chunked = unmeasured and not self.http10
-        extra = fields_owed(head, False, self.exchange.token_in_query, &owed)
-        out.clear()
-        head.write(out, self.http10, self.keep_alive, extra, owed)
-        self._send_body(out, body, size, end)
-
-    cdef void relay(self, const char *body, Py_ssize_t size, bint end):
-        cdef Buffer out = self.traffic.out
-        if not self.out_chunked:
-            if size:
-                self.send(body, size)
-            return
-        out.clear()
-        self._send_body(out, body, size, end)
-
-    cdef void _send_body(self, Buffer out, const char *body, Py_ssize_t size, bint end):
-        """Send what `out` holds, then the body: as a chunk where the client gets chunks."""
-        cdef iovec parts[3]
-        cdef char line[20]
-        cdef const char *tail = b""
-        if self.out_chunked:
-            if size:
-                out.put(line, snprintf(line, sizeof(line), "%zx\r\n", size))
-                tail = b"\r\n0\r\n\r\n" if end else b"\r\n"
-            elif end:
-                tail = b"0\r\n\r\n"
-        if size <= COPIED_BODY:
-            if size:
-                out.put(body, size)
-            out.put(tail, strlen(tail))
-            if out.size == 0:
-                return
-            self.send(out.data, out.size)
-        else:
-            parts[0].iov_base = out.data
-            parts[0].iov_len = out.size
-            parts[1].iov_base = <void *>body
-            parts[1].iov_len = size
-            parts[2].iov_base = <void *>tail
-            parts[2].iov_len = strlen(tail)
-            self.send_parts(parts, 3)
-
     cdef void switch(self, ResponseHead head):
-        cdef Buffer out = self.traffic.out
         cdef bytes data = self.held
-        cdef Py_ssize_t owed
-        cdef const char *extra = fields_owed(head, self.exchange.subprotocol_answer, self.exchange.token_in_query, &owed)
-        out.clear()
-        head.write(out, self.http10, True, extra, owed)
-        self.send(out.data, out.size)
+        self.write_switch(head)
         self.phase = TUNNELING
         self.keep_alive = False
         self.deadline = 0.0
@@ -400,23 +339,6 @@ cdef class ClientSide(Downstream):
         if self.traffic.draining:
             self.keep_alive = False
         self._send_answer(answer, request_id, self.keep_alive)
-
-    cdef void _send_answer(self, Answer answer, Slice request_id, bint keep_alive):
-        cdef Buffer out = self.traffic.out
-        out.clear()
-        out.put(answer.head, len(answer.head))
-        out.put(self.traffic.date, len(self.traffic.date))
-        out.put(b"X-Request-Id: ", 14)
-        out.put(request_id.at, request_id.size)
-        if not keep_alive:
-            out.put(b"\r\nConnection: close\r\n\r\n", 23)
-        elif self.http10:
-            out.put(b"\r\nConnection: keep-alive\r\n\r\n", 28)
-        else:
-            out.put(b"\r\n\r\n", 4)
-        if not self.bodiless:
-            out.put(answer.body, len(answer.body))
-        self.send(out.data, out.size)
 
     cdef void _refuse_head(self, int status):
         """Answer what never became an exchange, and end the connection: where the next request begins is not known."""

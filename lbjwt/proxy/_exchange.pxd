@@ -1,13 +1,15 @@
 cimport cython
 from libc.stdint cimport int64_t
 
-from lbjwt._fastverify cimport DenyReason, Grant
+from lbjwt._fastverify cimport DenyReason
+from lbjwt._grants cimport Grant
 from lbjwt.http1._buffer cimport Buffer, Slice
 from lbjwt.http1._request cimport Method, RequestHead, RequestPolicy
 from lbjwt.http1._response cimport ResponseHead
 from lbjwt.net._wire cimport Sent, Wire
 from lbjwt.proxy._admission cimport Admission
 from lbjwt.proxy._answer cimport Answer
+from lbjwt.proxy._downstream cimport Downstream
 from lbjwt.proxy._frames cimport FrameTracker
 from lbjwt.proxy._route cimport Route
 from lbjwt.proxy._traffic cimport Traffic
@@ -25,24 +27,6 @@ cdef enum State:
     AWAITING = 2
     RESPONDING = 3
     TUNNEL = 4
-
-
-cdef class Downstream(Wire):
-    """The client side as an exchange sees it: one request came from here, one response goes there."""
-    cdef Grant last_grant
-    cdef bint broken                             # something for the client could not be sent
-
-    cdef void interim(self, ResponseHead head)
-    cdef void respond(self, ResponseHead head, const char *body, Py_ssize_t size, bint end)
-    cdef void relay(self, const char *body, Py_ssize_t size, bint end)
-    cdef void switch(self, ResponseHead head)
-    cdef void answer(self, Answer answer, Slice request_id)
-    cdef void cut(self)
-    cdef void request_wanted(self)
-    cdef void released(self)
-    cdef Slice peer(self)                        # the client's address as text
-    cdef void judge_again(self)                  # the keys that its request waited for were fetched, or were not
-    cdef Exchange under_way(self)                # the exchange whose token may end it, or None
 
 
 cdef class Upstream(Wire):

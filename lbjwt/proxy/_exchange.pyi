@@ -7,10 +7,6 @@ from typing_extensions import disjoint_base
 from lbjwt.net._wire import Wire
 
 @disjoint_base
-class Downstream(Wire):
-    """The client side as an exchange sees it."""
-
-@disjoint_base
 class Upstream(Wire):
     """The endpoint side as an exchange sees it."""
 

@@ -37,45 +37,6 @@ cdef enum:
 cdef double SHUNNED = 1.0        # seconds an endpoint is passed over after a failed connect
 
 
-cdef class Downstream(Wire):
-
-    cdef void interim(self, ResponseHead head):
-        pass
-
-    cdef void respond(self, ResponseHead head, const char *body, Py_ssize_t size, bint end):
-        pass
-
-    cdef void relay(self, const char *body, Py_ssize_t size, bint end):
-        pass
-
-    cdef void switch(self, ResponseHead head):
-        pass
-
-    cdef void answer(self, Answer answer, Slice request_id):
-        pass
-
-    cdef void cut(self):
-        pass
-
-    cdef void request_wanted(self):
-        pass
-
-    cdef void released(self):
-        pass
-
-    cdef void judge_again(self):
-        pass
-
-    cdef Exchange under_way(self):
-        return None
-
-    cdef Slice peer(self):
-        cdef Slice nobody
-        nobody.at = NULL
-        nobody.size = 0
-        return nobody
-
-
 cdef class Upstream(Wire):
 
     cdef Sent transmit(self, Exchange exchange):

@@ -1,8 +1,8 @@
 """
 Where the frames of a WebSocket begin, in the direction from the endpoint to the client: counted, not read.
 
-A tunnel that ends with its token is ended with a Close frame, code 1008 (policy violation), so that a client knows it from a broken network. Such a frame
-may stand between two frames only; in the middle of one it would be part of its payload.
+A tunnel that ends with its token is ended with a Close frame, code 1008 (policy violation), so that a client knows it from a broken
+network. Such a frame may stand between two frames only; in the middle of one it would be part of its payload.
 
 Source: RFC 6455 sections 5.2, 5.5.1 and 7.4.1.
 """

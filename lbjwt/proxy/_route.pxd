@@ -1,7 +1,8 @@
 cimport cython
 from libc.stdint cimport uint8_t, uint16_t
 
-from lbjwt._fastverify cimport DenyReason, Grant
+from lbjwt._fastverify cimport DenyReason
+from lbjwt._grants cimport Grant
 from lbjwt.auth._places cimport TokenPlaces
 from lbjwt.auth._route_rules cimport RouteRules
 from lbjwt.http1._request cimport RequestHead

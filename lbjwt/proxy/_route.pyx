@@ -6,7 +6,8 @@ Knows the parts that decide and remembers their verdict with the Grant. Which re
 
 from libc.string cimport memcmp
 
-from lbjwt._fastverify cimport INTERNAL, JUDGED, MEMOS, MISSING, MULTIPLE_TOKENS, NONE, REPORTED
+from lbjwt._fastverify cimport INTERNAL, MISSING, MULTIPLE_TOKENS, NONE
+from lbjwt._grants cimport JUDGED, MEMOS, REPORTED
 from lbjwt.auth._callers cimport is_browser, is_grpc
 
 from lbjwt.proxy.answers import redirect_answer

@@ -9,7 +9,7 @@ from ssl import SSLError
 
 from lbjwt.net._tls cimport PLAINTEXT
 from lbjwt.net._wire cimport FAILED, QUEUED, WHOLE, Wire
-from lbjwt.proxy._client cimport GONE, LINGERING
+from lbjwt.proxy._client_writer cimport GONE, LINGERING
 from lbjwt.proxy._exchange cimport Exchange
 
 cdef enum:

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from libc.string cimport memcpy
 
 from lbjwt.net._wire cimport Wire, coarse_monotonic
-from lbjwt.proxy._exchange cimport Downstream, Exchange
+from lbjwt.proxy._downstream cimport Downstream
 
 RECEIVE_SIZE = 65536          # bytes read from an endpoint at once: what a stalled client can make us hold, and large enough to amortise the calls
 cdef char *HEX = b"0123456789abcdef"
@@ -79,15 +79,12 @@ cdef class Traffic:
         cdef double now = coarse_monotonic()
         cdef double today = time.time()
         cdef Wire wire
-        cdef Exchange exchange
         self.date = b"Date: %b\r\n" % formatdate(today, usegmt=True).encode()
         for wire in list(self.wires):
             if wire.deadline != 0.0 and now >= wire.deadline:
                 wire.expired()
             if isinstance(wire, Downstream):
-                exchange = (<Downstream>wire).under_way()
-                if exchange is not None:
-                    exchange.outlive(today)
+                (<Downstream>wire).outlive(today)
 
     def drain(self, double grace):
         self.draining = True

@@ -1,7 +1,7 @@
 cimport cython
 
 from lbjwt.observe._board cimport Board
-from lbjwt.proxy._exchange cimport Downstream
+from lbjwt.proxy._downstream cimport Downstream
 
 
 @cython.final

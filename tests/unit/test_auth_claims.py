@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from lbjwt._fastverify import DenyReason, Gate, GrantCache, Verification
+from lbjwt._fastverify import DenyReason, Gate, Verification
+from lbjwt._grants import GrantCache
 from lbjwt.auth._claims import PolicyRules
 from lbjwt.auth.header import compile_header_rules
 from lbjwt.auth.outcome import Outcome

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbjwt._fastverify import DenyReason, Gate, Grant, GrantCache, SignatureCheck, Verification
+from lbjwt._fastverify import DenyReason, Gate, SignatureCheck, Verification
+from lbjwt._grants import Grant, GrantCache
 from lbjwt.auth._claims import PolicyRules
 from lbjwt.auth.policy import IssuerPolicy
 from lbjwt.jose.keyring import KeyRing

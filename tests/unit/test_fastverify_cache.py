@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from lbjwt._fastverify import Grant, GrantCache
+from lbjwt._grants import Grant, GrantCache
 
 TOKENS = [b"token-%d" % number for number in range(8)]
 KEYS = [object(), object()]
@@ -140,7 +140,7 @@ def test_a_cache_without_room_remembers_nothing():
 
 
 MEASURE = """
-from lbjwt._fastverify import Grant, GrantCache
+from lbjwt._grants import Grant, GrantCache
 
 def resident():
     with open("/proc/self/statm") as file:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from lbjwt._fastverify import DenyReason, Grant, GrantCache
+from lbjwt._fastverify import DenyReason
+from lbjwt._grants import Grant, GrantCache
 from lbjwt.auth.issuer_pattern import IssuerPattern
 from lbjwt.auth.policy import IssuerPolicy
 from lbjwt.auth.verifier import TrustedIssuer, Verifier

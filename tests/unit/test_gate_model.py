@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from lbjwt._fastverify import Grant
+from lbjwt._grants import Grant
 from tests.unit.auth_tokens import NOW, claims
 from tests.unit.test_gate_issuers import KEYS, LABELS, Bench, issuer, ring, token
 

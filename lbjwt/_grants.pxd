@@ -1,0 +1,52 @@
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
+
+cdef enum:
+    MEMOS = 8                    # routes whose verdict a Grant remembers; more are judged again when they come round
+    JUDGED = 0x80                # a verdict byte: always set, so that 0 is "not judged" …
+    REPORTED = 0x40              # … the reason in the low bits is only reported: the request passes …
+    REASON_BITS = 0x3f           # … and a DenyReason
+
+
+cdef class Grant:
+    """A verified token. Immutable after construction. Its claims are read from the token anew each time they are asked for."""
+    cdef readonly bytes token              # the whole compact token: the cache key
+    cdef readonly str issuer               # "" when it has none
+    cdef readonly str key_id               # of the key that signed ("" when it has none)
+    cdef readonly str algorithm
+    cdef readonly double valid_from        # seconds since the epoch, clock skew taken into account
+    cdef readonly double valid_until       # seconds since the epoch, clock skew taken into account; exclusive
+    cdef readonly Py_ssize_t issuer_index  # of the gate's issuers
+    cdef readonly uint64_t epoch           # of the gate when it last looked: a grant of another epoch is looked at again
+    cdef uint64_t gate                     # number of the gate that granted it: to every other gate it is dead
+    cdef readonly bytes identity_headers   # ready-made "Name: value\r\n" lines for the backend
+    cdef readonly object key               # the verification key (identity): dies with it
+    cdef bint alive                        # True exactly while its cache holds it: one that left is no hint any more
+    # What routes made of it: verdict bytes, each under the number of its rules. Numbers begin at 1; 0 is an empty place.
+    cdef uint16_t memo_rules[MEMOS]
+    cdef uint8_t memo_verdict[MEMOS]
+    # intrusive list of GrantCache; borrowed, since the dictionary of the cache owns its grants
+    cdef void *_newer
+    cdef void *_older
+    cdef bint _visited
+    cdef size_t _cost
+
+
+cdef class GrantCache:
+    """Verified tokens by whole token, bounded in bytes and entries; second chance for what was used."""
+    cdef dict _entries
+    cdef void *_newest
+    cdef void *_oldest
+    cdef void *_hand
+    cdef size_t _table_bytes               # of the dictionary itself; part of bytes_used
+    cdef readonly size_t max_bytes
+    cdef readonly size_t max_entries
+    cdef readonly size_t bytes_used
+    cdef readonly uint64_t hits
+    cdef readonly uint64_t misses
+    cdef readonly uint64_t evictions
+
+    cpdef Grant lookup(self, bytes token, double now)
+    cpdef bint insert(self, Grant grant) except -1
+    cdef int _remove(self, Grant grant) except -1
+    cdef int _evict(self) except -1
+    cdef int _weigh_table(self) except -1

@@ -1,0 +1,103 @@
+"""Verified tokens and what is remembered of them. What per-request code uses stands in `_grants.pxd`."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, final
+
+@final
+class Grant:
+    """
+    A verified token, immutable. `repr` shows no part of the token.
+
+    Attributes:
+        token: The whole compact token.
+        issuer: Its `iss`, "" when it has none.
+        key_id: Of the key that signed, "" when it has none.
+        algorithm: The JWS algorithm.
+        valid_from: Seconds since the epoch, clock skew taken into account; inclusive.
+        valid_until: Seconds since the epoch, clock skew taken into account; exclusive.
+        epoch: Of the gate that granted it.
+        identity_headers: Ready-made header lines for the backend.
+        key: The verification key.
+    """
+
+    @property
+    def token(self) -> bytes: ...
+    @property
+    def claims(self) -> Mapping[str, Any]:
+        """The claims, read from the token at each access: what is done to a result reaches no other."""
+
+    @property
+    def issuer(self) -> str: ...
+    @property
+    def issuer_index(self) -> int: ...
+    @property
+    def key_id(self) -> str: ...
+    @property
+    def algorithm(self) -> str: ...
+    @property
+    def valid_from(self) -> float: ...
+    @property
+    def valid_until(self) -> float: ...
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def identity_headers(self) -> bytes: ...
+    @property
+    def key(self) -> Any: ...
+    def __init__(
+        self,
+        token: bytes,
+        *,
+        valid_from: float = 0.0,
+        valid_until: float = ...,
+        epoch: int = 0,
+        identity_headers: bytes = b"",
+        issuer: str = "",
+        key_id: str = "",
+        algorithm: str = "",
+        key: object = None,
+        issuer_index: int = 0,
+    ) -> None:
+        """A grant of the caller's own making; the gate never builds on one it did not grant itself."""
+
+@final
+class GrantCache:
+    """
+    Verified tokens by whole token: no hash collision can turn one token into another.
+
+    Bounded in bytes (token, header lines, record and the table itself) and entries. Eviction is SIEVE: tokens seen once leave before
+    tokens in use.
+
+    Attributes:
+        bytes_used: Estimate of the memory in use.
+        hits: Lookups answered, hint hits of the gate included.
+        misses: Lookups that found nothing, or something dead.
+        evictions: Entries that left for want of room.
+    """
+
+    @property
+    def max_bytes(self) -> int: ...
+    @property
+    def max_entries(self) -> int: ...
+    @property
+    def bytes_used(self) -> int: ...
+    @property
+    def hits(self) -> int: ...
+    @property
+    def misses(self) -> int: ...
+    @property
+    def evictions(self) -> int: ...
+    def __init__(self, max_bytes: int = ..., max_entries: int = 1_000_000) -> None: ...
+    def __len__(self) -> int: ...
+    def __contains__(self, token: bytes, /) -> bool: ...
+    def lookup(self, token: bytes, now: float) -> Grant | None:
+        """The entry, or None when absent. One that is out of its time is dropped on sight."""
+
+    def insert(self, grant: Grant) -> bool:
+        """Keep a grant, in place of one with the same token. False when it does not fit at all."""
+
+    def discard(self, doomed: Callable[[Grant], bool]) -> int:
+        """Drop all grants for which doomed is true; returns how many."""
+
+    def clear(self) -> None:
+        """Drop all grants."""

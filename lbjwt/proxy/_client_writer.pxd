@@ -1,0 +1,32 @@
+from lbjwt.http1._buffer cimport Buffer, Slice
+from lbjwt.http1._response cimport ResponseHead
+from lbjwt.proxy._answer cimport Answer
+from lbjwt.proxy._downstream cimport Downstream
+from lbjwt.proxy._exchange cimport Exchange
+from lbjwt.proxy._traffic cimport Traffic
+
+
+cdef enum ClientPhase:
+    HEAD = 0                     # between requests, or inside a head
+    BODY = 1                     # inside a body that goes to the endpoint
+    WAITING = 2                  # the request was read whole, its response is not yet
+    DISCARDING = 3               # inside the body of a request that was answered by us
+    TUNNELING = 4
+    LINGERING = 5                # answered for the last time: what still comes is dropped, so that no RST destroys the answer on its way
+    GONE = 6
+    PARKED = 7                   # a head was read, and keys are being fetched that may be needed to judge it
+
+
+cdef class ClientWriter(Downstream):
+    """What an HTTP/1 client is sent: the half of its connection that has no idea where a request begins."""
+    cdef Traffic traffic
+    cdef Exchange exchange
+    cdef ClientPhase phase
+    cdef bint keep_alive
+    cdef bint http10
+    cdef bint bodiless           # the request was HEAD: our own answers to it carry no body
+    cdef bint out_chunked
+
+    cdef void write_switch(self, ResponseHead head)
+    cdef void _send_answer(self, Answer answer, Slice request_id, bint keep_alive)
+    cdef void _send_body(self, Buffer out, const char *body, Py_ssize_t size, bint end)

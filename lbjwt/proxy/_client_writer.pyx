@@ -1,0 +1,100 @@
+"""
+What an HTTP/1 client is sent: responses as they come from the endpoint, and answers of our own.
+
+Knows how a body is framed for this client and what a response owes to the request it answers. Knows nothing of input: where a request begins, and
+whether the connection may be used for the next one, is the business of the client side.
+"""
+
+from libc.stdio cimport snprintf
+from libc.string cimport strlen
+
+from lbjwt.auth._places cimport fields_owed
+from lbjwt.http1._response cimport CHUNKED, ResponseHead, UNTIL_CLOSE
+from lbjwt.net._wire cimport iovec
+
+cdef enum:
+    COPIED_BODY = 16384          # bytes up to which a body is copied behind its head; beyond, two pieces are sent in one call
+
+
+cdef class ClientWriter(Downstream):
+
+    cdef void interim(self, ResponseHead head):
+        cdef Buffer out = self.traffic.out
+        out.clear()
+        head.write(out, self.http10, True, NULL, 0)
+        self.send(out.data, out.size)
+
+    cdef void respond(self, ResponseHead head, const char *body, Py_ssize_t size, bint end):
+        cdef Buffer out = self.traffic.out
+        cdef Py_ssize_t owed
+        cdef const char *extra
+        cdef bint unmeasured = head.body == CHUNKED or head.body == UNTIL_CLOSE
+        # A response that overtakes its request leaves the rest of that request on the wire: such a connection ends with it.
+        self.keep_alive = self.keep_alive and self.phase == WAITING and not self.traffic.draining and not (unmeasured and self.http10)
+        self.out_chunked = unmeasured and not self.http10
+        extra = fields_owed(head, False, self.exchange.token_in_query, &owed)
+        out.clear()
+        head.write(out, self.http10, self.keep_alive, extra, owed)
+        self._send_body(out, body, size, end)
+
+    cdef void relay(self, const char *body, Py_ssize_t size, bint end):
+        cdef Buffer out = self.traffic.out
+        if not self.out_chunked:
+            if size:
+                self.send(body, size)
+            return
+        out.clear()
+        self._send_body(out, body, size, end)
+
+    cdef void _send_body(self, Buffer out, const char *body, Py_ssize_t size, bint end):
+        """Send what `out` holds, then the body: as a chunk where the client gets chunks."""
+        cdef iovec parts[3]
+        cdef char line[20]
+        cdef const char *tail = b""
+        if self.out_chunked:
+            if size:
+                out.put(line, snprintf(line, sizeof(line), "%zx\r\n", size))
+                tail = b"\r\n0\r\n\r\n" if end else b"\r\n"
+            elif end:
+                tail = b"0\r\n\r\n"
+        if size <= COPIED_BODY:
+            if size:
+                out.put(body, size)
+            out.put(tail, strlen(tail))
+            if out.size == 0:
+                return
+            self.send(out.data, out.size)
+        else:
+            parts[0].iov_base = out.data
+            parts[0].iov_len = out.size
+            parts[1].iov_base = <void *>body
+            parts[1].iov_len = size
+            parts[2].iov_base = <void *>tail
+            parts[2].iov_len = strlen(tail)
+            self.send_parts(parts, 3)
+
+    cdef void write_switch(self, ResponseHead head):
+        """The 101 after which the connection is a tunnel."""
+        cdef Buffer out = self.traffic.out
+        cdef Py_ssize_t owed
+        cdef const char *extra = fields_owed(head, self.exchange.subprotocol_answer, self.exchange.token_in_query, &owed)
+        out.clear()
+        head.write(out, self.http10, True, extra, owed)
+        self.send(out.data, out.size)
+
+    cdef void _send_answer(self, Answer answer, Slice request_id, bint keep_alive):
+        cdef Buffer out = self.traffic.out
+        out.clear()
+        out.put(answer.head, len(answer.head))
+        out.put(self.traffic.date, len(self.traffic.date))
+        out.put(b"X-Request-Id: ", 14)
+        out.put(request_id.at, request_id.size)
+        if not keep_alive:
+            out.put(b"\r\nConnection: close\r\n\r\n", 23)
+        elif self.http10:
+            out.put(b"\r\nConnection: keep-alive\r\n\r\n", 28)
+        else:
+            out.put(b"\r\n\r\n", 4)
+        if not self.bodiless:
+            out.put(answer.body, len(answer.body))
+        self.send(out.data, out.size)
