@@ -106,8 +106,5 @@ def test_a_resource_tells_where_to_get_a_token(issuer: dict[str, Any], servers: 
     made = {"main": {**issuer, "audiences": ["a"], "jwks_file": "k"}}
     resource = {"identifier": "https://api.example", "authorization_servers": servers}
     problems = found(issuers=made, routes=[{"name": "a", "resource": resource}])
-    assert (
-        [problem.partition(",")[0] for problem in problems] == []
-        if good
-        else ["routes[0].resource: give authorization_servers"]
-    )
+    assert len(problems) == (0 if good else 1)
+    assert good or problems[0].startswith("routes[0].resource: give authorization_servers: ")

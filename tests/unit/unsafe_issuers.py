@@ -139,6 +139,17 @@ CASES = [
         "keys over http", "jwks-plain-http", "issuers.main.remote_jwks.uri",
         remote(uri="http://issuer.example/jwks", allow_http=True), remote(),
     ),
+    Case(
+        "an address of keys that a token fills in", "invalid", "issuers.main.remote_jwks.uri",
+        remote(uri="https://issuer.example/{tenant}/jwks"),
+        {**remote(uri="https://issuer.example/{tenant}/jwks"), "issuers.main.issuer": "https://issuer.example/{tenant}",
+         "issuers.main.tenants": {"names": ["a", "b"]}},
+    ),
+    Case(
+        "keys of nobody in particular", "invalid", "issuers.main.discovery",
+        {"issuers.main.jwks_file": ..., "issuers.main.issuer": ..., "issuers.main.any_issuer": True, "issuers.main.discovery": {}},
+        {"issuers.main.jwks_file": ..., "issuers.main.discovery": {}},
+    ),
     Case("keys over http without a word", "invalid", "issuers.main.remote_jwks.uri", remote(uri="http://issuer.example/jwks"), remote()),
     Case("keys from the metadata of a cloud", "invalid", "issuers.main.remote_jwks.uri", remote(uri="https://169.254.169.254/jwks"), remote()),
     Case(

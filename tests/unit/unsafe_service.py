@@ -231,6 +231,11 @@ CASES = [
         "a log that goes nowhere", "access-log", "access_log.path",
         {"access_log": {"path": "nowhere/access.log"}}, {"access_log": {"path": "-"}},
     ),
+    Case("state in a file", "state-directory", "state_directory", {"state_directory": "jwks.json"}, {"state_directory": "state"}),
+    Case(
+        "revocations from a device", "unreadable", "revocation.file",
+        {"issuers.main.max_lifetime": "1h", "revocation": {"file": "/dev/zero"}}, REVOCATION,
+    ),
     Case("state that passes", "state-directory-passing", "state_directory", {"state_directory": "/dev/shm/lbjwt"}, {"state_directory": "state"}),
     Case("state that others write", "state-directory", "state_directory", {"state_directory": "shared"}, {"state_directory": "state"}),
     Case("state that others read", "state-directory-open", "state_directory", {"state_directory": "readable"}, {"state_directory": "state"}),
