@@ -31,13 +31,15 @@ LIBC = ctypes.CDLL(None)
 
 
 def missing() -> str:
-    """Why it cannot run on this machine; "" when it can. Modules that are not installed are no such reason: make installs them."""
+    """Why it cannot run on this machine; "" when it can. The modules are installed by make, where npm and its registry can be reached."""
     node = shutil.which("node")
     if node is None:
         return "node is not installed"
     version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout.strip()
     if tuple(map(int, version.removeprefix("v").split(".")[:2])) < OLDEST_NODE:
         return f"node {version} is older than {'.'.join(map(str, OLDEST_NODE))}"
+    if not (MODULES / "node_modules" / "oidc-provider").is_dir():
+        return "oidc-provider is not installed: make test does it, with npm"
     return ""
 
 
@@ -86,8 +88,6 @@ class IdentityProvider:
             return state
 
     def __enter__(self) -> Self:
-        if not (MODULES / "node_modules" / "oidc-provider").is_dir():
-            raise RuntimeError(f"oidc-provider is not installed in {MODULES}: run make test")
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 ["node", str(SERVER), str(MODULES)],
