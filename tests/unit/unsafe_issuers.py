@@ -171,6 +171,14 @@ CASES = [
         "a client key that everybody may read", "secret-open", "issuers.main.remote_jwks.client_key",
         remote(client_certificate="cert.pem", client_key="open.pem"), remote(client_certificate="cert.pem", client_key="key.pem"),
     ),
+    Case(
+        "a client key that is not there", "unreadable", "issuers.main.remote_jwks.client_key",
+        remote(client_certificate="cert.pem", client_key="none.pem"), remote(client_certificate="cert.pem", client_key="key.pem"),
+    ),
+    Case(
+        "a client key of another certificate", "tls-files", "issuers.main.remote_jwks.client_key",
+        remote(client_certificate="cert.pem", client_key="weak.key"), remote(client_certificate="cert.pem", client_key="key.pem"),
+    ),
     Case("documents of any size", "jwks-size-large", "issuers.main.remote_jwks.max_bytes", remote(max_bytes="16MiB"), remote(max_bytes="1MiB")),
     Case(
         "keys fetched every two hours", "jwks-refresh-slow", "issuers.main.remote_jwks.refresh_interval",

@@ -231,6 +231,7 @@ CASES = [
         "a log that goes nowhere", "access-log", "access_log.path",
         {"access_log": {"path": "nowhere/access.log"}}, {"access_log": {"path": "-"}},
     ),
+    Case("state below a file", "unreadable", "state_directory", {"state_directory": "jwks.json/state"}, {"state_directory": "state"}),
     Case("state in a file", "state-directory", "state_directory", {"state_directory": "jwks.json"}, {"state_directory": "state"}),
     Case(
         "revocations from a device", "unreadable", "revocation.file",

@@ -1,0 +1,68 @@
+"""The keys of an issuer that are not fetched: the same ring wherever they stand, and no ring of fetched ones."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from lbjwt.cli import main
+from lbjwt.cli.keyfiles import key_problems, ring_of_file
+from lbjwt.config.issuer import Issuer
+
+
+def issuer(**keys: Any) -> Issuer:
+    """An issuer with some keys."""
+    return Issuer(issuer="https://issuer.example", audiences=("api",), **keys)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A directory with a new key pair."""
+    (tmp_path / "pem").mkdir()
+    for form, directory in (("jwk", tmp_path), ("pem", tmp_path / "pem")):
+        assert (
+            CliRunner().invoke(main, ["keys", "generate", "--out-dir", str(directory), "--format", form]).exit_code == 0
+        )
+    return tmp_path
+
+
+def test_a_set_in_a_file_and_one_in_the_configuration_are_one(place: Path):
+    """The same members give the same keys."""
+    document = json.loads((place / "jwks.json").read_text())
+    rings = [ring_of_file(issuer(jwks_file=place / "jwks.json")), ring_of_file(issuer(jwks=document))]
+    assert [key.kid for key in rings[0]] == [key.kid for key in rings[1]] == [document["keys"][0]["kid"]]
+
+
+def test_a_secret_in_a_file_and_one_in_the_environment_are_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The bytes count, all of them, whatever they mean as text."""
+    secret = bytes(range(1, 65))
+    (tmp_path / "secret.bin").write_bytes(secret)
+    monkeypatch.setenv("LBJWT_SECRET", secret.decode())
+    held = [
+        issuer(secret_file=tmp_path / "secret.bin", algorithms=("HS512",)),
+        issuer(secret_env="LBJWT_SECRET", algorithms=("HS512",)),
+    ]
+    first, second = ([*ring_of_file(one)] for one in held)
+    assert first[0].same_as(second[0])
+
+
+def test_fetched_keys_are_not_here():
+    """Nothing is fetched by a look at files."""
+    for keys in ({"discovery": {}}, {"remote_jwks": {"uri": "https://issuer.example/jwks"}}):
+        assert [*key_problems(("issuers", "main"), issuer(**keys))] == []
+        with pytest.raises(ValueError, match="fetched"):
+            ring_of_file(issuer(**keys))
+
+
+def test_no_problem_shows_a_key(place: Path, monkeypatch: pytest.MonkeyPatch):
+    """A secret that cannot be used, and a private key where a public one belongs, are told without a byte of them."""
+    monkeypatch.setenv("LBJWT_SECRET", "S3cr3tCanary")
+    private = (place / "pem" / "private.pem").read_text()
+    found = [*key_problems(("issuers", "main"), issuer(secret_env="LBJWT_SECRET", algorithms=("HS256",)))]
+    found += key_problems(("issuers", "main"), issuer(pem_file=place / "pem" / "private.pem"))
+    assert len(found) == 2
+    text = "\n".join(problem.render() for problem in found)
+    assert "S3cr3tCanary" not in text
+    assert all(line not in text for line in private.splitlines()[1:-1])
