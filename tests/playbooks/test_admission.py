@@ -218,6 +218,18 @@ def test_a_rule_that_only_reports_lets_the_token_keep_its_identity(pieces: int |
     ]
 
 
+def test_a22_a_token_over_the_limit_is_not_looked_at(pieces: int | None) -> None:
+    """max_token bounds what is decoded, however good the token is; within it passes (THREATS A22)."""
+    policies = Policies(rest="limits: {max_token: 512}")
+    stage = Stage(pieces, **policies.options())
+    client = stage.client()
+    short, long = token(), token(pad="x" * 400)
+    assert len(short) <= 512 < len(long)
+    passes(stage, client, request(auth=bearer(short)))
+    assert status_of(is_refused(stage, client, request(auth=bearer(long)))) == 401
+    assert counts(stage, -1)["refusals"] == {"MALFORMED": 1} and policies.verifier.gate.cache.misses == 1
+
+
 # --- one token, many routes -------------------------------------------------------------------------------------------
 
 

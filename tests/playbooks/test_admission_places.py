@@ -88,6 +88,16 @@ def test_a_rule_that_only_reports_of_two_tokens(pieces: int | None, tmp_path: Pa
     assert (last["reason"], last.get("would_refuse"), last["issuer"]) == ("expired", None, "b")
 
 
+def test_one_good_token_of_two_speaks_for_nobody(pieces: int | None) -> None:  # noqa: F811
+    """report_only: where the other one is no good the request passes without the identity of the first, and ends with no token."""
+    policies = Policies(BOTH.replace("prefix: /", "prefix: /, report_only: true"), SPLIT)
+    stage = Stage(pieces, **policies.options())
+    client = stage.client()
+    for fields in ((), (second(token("b", exp=1)),), (second(token("a")),)):
+        assert b"X-Jwt-Sub" not in passes(stage, client, request("GET", "/", *fields, auth=bearer(token("a"))))
+    assert stage.totals["accepted"] == 0 and sum(stage.totals["reported"]) == 3
+
+
 def test_p6_issuers_in_different_places_of_one_route(pieces: int | None) -> None:  # noqa: F811
     """A token of one in the place of the other is refused, though its signature is good; two that differ are one too many (THREATS P6, B17)."""
     policies = Policies("", {"a": "", "b": "from_cookies: [{name: session}]"})
@@ -173,6 +183,18 @@ def test_p8_a_token_in_the_query_stays_here_and_the_response_is_private(
         client.sends(request("GET", "/x", cookie, auth=b""))
         stage.server().sends(OK)
         assert client.take() == OK
+
+
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_p8_a_forwarded_query_token_makes_the_response_private_too(pieces: int | None, first: str) -> None:  # noqa: F811
+    """It is not cut out, and whichever group of places is searched last does not make it forgotten (THREATS P8)."""
+    other = "from_cookies: [{name: s}], from_params: [{name: u}]"
+    issuers = {"a": "from_params: [{name: t, forward: true}]", "b": other}
+    policies = Policies("", {label: issuers[label] for label in (first, *({"a", "b"} - {first}))})
+    stage = Stage(pieces, **policies.options())
+    target = f"/?t={token('a')}"
+    seen = passes(stage, stage.client(), request("GET", target, auth=b""), private=True)
+    assert seen.startswith(f"GET {target} ".encode())
 
 
 def test_a_place_may_say_that_its_token_goes_on(pieces: int | None) -> None:  # noqa: F811

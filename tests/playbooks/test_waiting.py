@@ -394,7 +394,7 @@ def test_whoever_waits_is_no_offender_yet(scene: Scene) -> None:
 
 def test_a_client_that_reads_nothing_while_it_waits(scene: Scene) -> None:
     """It waits no longer for that; judged, it is like every client that reads nothing: not served before it reads, given up in the end."""
-    stage = scene.open(patience=0.0, stream_idle=0.0)
+    stage = scene.open(patience=0.0)
     client = parks(scene)
     client.side.pause_writing()
     stage.traffic.sweep()

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -92,6 +93,18 @@ def test_the_limit_of_entries_arrives(tmp_path: Path) -> None:
         else:
             with pytest.raises(RevocationError):
                 asyncio.run(reader.load())
+
+
+def test_c20_what_more_is_revoked_reaches_grants_and_streams_at_once() -> None:
+    """Every known token is looked at once more and streams now, not at the next sweep; entries that ended disturb nobody (THREATS C20)."""
+    balancer = LoadBalancer(made("revocation: {}"))
+    swept: list[int] = []
+    balancer._traffic = SimpleNamespace(sweep=lambda: swept.append(balancer.verifier.gate.epoch))  # type: ignore[assignment]
+    before = balancer.verifier.gate.epoch
+    balancer._revoked(False)
+    assert balancer.verifier.gate.epoch == before and swept == []
+    balancer._revoked(True)
+    assert balancer.verifier.gate.epoch != before and swept == [balancer.verifier.gate.epoch]
 
 
 def test_a_balancer_by_itself_reads_the_log_of_its_directory(tmp_path: Path) -> None:

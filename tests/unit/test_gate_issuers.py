@@ -149,7 +149,8 @@ def test_c7_whoever_does_not_name_an_issuer_exactly_has_none(bench: Bench, iss: 
     payload = claims() | ({} if iss is ... else {"iss": iss})
     if iss is ...:
         del payload["iss"]
-    assert bench.judge(KEYS["a"]["k1"].token(payload)) == reason
+    for label in LABELS:
+        assert bench.judge(KEYS[label]["k1"].token(payload)) == reason
     assert bench.asked == [] and bench.cached == 0
 
 
@@ -394,6 +395,22 @@ def test_a_grant_of_another_gate_is_dead(bench: Bench) -> None:
     )
     assert bench.judge(theirs.token) == "WRONG_AUDIENCE"
     assert theirs.token not in bench.verifier.gate.cache
+
+
+def test_d2_a_cache_that_was_handed_over_brings_no_verdicts() -> None:
+    """A grant of another policy with the very same key, put into the cache of this gate: it is judged anew (THREATS D2)."""
+    keys = ring("a", "k1")
+    strict, lax = (
+        Verifier(keys, IssuerPolicy(issuer=issuer("a"), audiences=audiences, clock_skew=0.0))
+        for audiences in (("strict",), None)
+    )
+    text = token("a", aud="lax")
+    grant = lax.verify(text, NOW).grant
+    assert grant is not None and grant.key in keys
+    lax.gate.cache.clear()
+    assert strict.gate.cache.insert(grant) and text.encode() in strict.gate.cache
+    assert judged(strict.verify(text, NOW)) == "WRONG_AUDIENCE"
+    assert text.encode() not in strict.gate.cache
 
 
 def test_a_grant_made_elsewhere_is_no_grant(bench: Bench) -> None:
