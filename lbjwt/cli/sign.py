@@ -62,13 +62,21 @@ def sign(path: Path, claims: dict[str, Any], *, algorithm: str | None, kid: str 
 
 
 def _secret(path: Path, content: bytes, algorithm: str) -> OctKey:
-    if content.lstrip()[:1] == b"{" or b"-----BEGIN" in content:
+    if _is_object(content) or b"-----BEGIN" in content:
         raise SigningError(f"{path} holds a JWK or PEM, whose text is no secret for {algorithm}")
     if len(content) < _HASH_BYTES[algorithm]:
         raise SigningError(
             f"the secret in {path} is shorter than the {_HASH_BYTES[algorithm]} bytes that {algorithm} needs (RFC 7518 section 3.2)"
         )
     return OctKey.import_key(content)
+
+
+def _is_object(content: bytes) -> bool:
+    """True for the text of a JSON object; a random secret may begin like one."""
+    try:
+        return isinstance(json.loads(content), dict)
+    except ValueError:
+        return False
 
 
 def _private(path: Path, content: bytes) -> RSAKey | ECKey | OKPKey | MLDSAKey:
