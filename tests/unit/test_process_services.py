@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import time
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -106,8 +107,13 @@ def test_a_link_wakes_its_own_worker(tmp_path: Path) -> None:
         called: list[int] = []
         heard = asyncio.Event()
         links = [WorkerLink(scene.wakeups, slot, tmp_path) for slot in range(WORKERS)]
+
+        def hear(slot: int) -> None:
+            called.append(slot)
+            heard.set()
+
         for slot, link in enumerate(links):
-            link.listen(lambda slot=slot: (called.append(slot), heard.set()))  # type: ignore[misc]
+            link.listen(partial(hear, slot))
         scene.wakeups.poke_worker(1)
         await asyncio.wait_for(heard.wait(), 5.0)
         for link in links:
