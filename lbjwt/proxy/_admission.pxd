@@ -18,6 +18,7 @@ cdef class Admission:
     cdef tuple documents                         # of Answer: what is served without a token (RFC 9728), by index
     cdef Offenders offenders                     # None: nobody counts failures
     cdef Buffer path                             # of the canonical target
+    cdef Slice client                            # the address that failures are held against; borrowed from whoever called `judge`
 
     cdef Route route                             # None: no route is for the request
     cdef Answer document                         # not None: this is the answer
@@ -31,9 +32,9 @@ cdef class Admission:
     cdef Py_ssize_t reported_issuer              # … and of the one that `reported` is about
     cdef Py_ssize_t waits_for                    # issuer whose keys might hold the answer in a moment; -1: decided
 
-    # hint: the Grant that its connection used last. now: seconds since the epoch.
-    cdef void judge(self, RequestHead head, Grant hint, Slice peer, double now)
+    # hint: the Grant that its connection used last. client: see above. now: seconds since the epoch.
+    cdef void judge(self, RequestHead head, Grant hint, Slice client, double now)
     cdef void _find_route(self, RequestHead head)
-    cdef DenyReason _meet(self, Demand demand, RequestHead head, Grant hint, Slice peer, double now)
-    cdef Grant _admit(self, const char *token, Py_ssize_t size, Grant hint, Slice peer, double now, DenyReason *reason)
+    cdef DenyReason _meet(self, Demand demand, RequestHead head, Grant hint, double now)
+    cdef Grant _admit(self, const char *token, Py_ssize_t size, Grant hint, double now, DenyReason *reason)
     cdef void _forget(self) noexcept

@@ -24,16 +24,17 @@ cdef class Admission:
         if not self.routes or (router is None and len(self.routes) > 1):
             raise ValueError("there is one route, or a router to choose among several")
 
-    cdef void judge(self, RequestHead head, Grant hint, Slice peer, double now):
+    cdef void judge(self, RequestHead head, Grant hint, Slice client, double now):
         cdef Demand demand
         cdef DenyReason reason = NONE
         self._forget()
+        self.client = client
         try:
             self._find_route(head)
             if self.route is None:
                 return
             for demand in self.route.demands:
-                reason = self._meet(demand, head, hint, peer, now)
+                reason = self._meet(demand, head, hint, now)
                 if reason != NONE:
                     break
                 hint = None                          # it is of the first demand
@@ -71,7 +72,7 @@ cdef class Admission:
         else:
             self.status = 404 if index == NO_ROUTE else 400
 
-    cdef DenyReason _meet(self, Demand demand, RequestHead head, Grant hint, Slice peer, double now):
+    cdef DenyReason _meet(self, Demand demand, RequestHead head, Grant hint, double now):
         cdef const char *token = NULL
         cdef Py_ssize_t size = 0
         cdef unsigned found = 0
@@ -84,7 +85,7 @@ cdef class Admission:
         if size > self.gate.max_token:
             self.issuer = -1
             return MALFORMED
-        grant = self._admit(token, size, hint, peer, now, &reason)
+        grant = self._admit(token, size, hint, now, &reason)
         if grant is None:
             return reason if reason != NONE else INTERNAL
         self.issuer = grant.issuer_index
@@ -106,7 +107,7 @@ cdef class Admission:
             self.identity = self.identity + grant.identity_headers
         return NONE
 
-    cdef Grant _admit(self, const char *token, Py_ssize_t size, Grant hint, Slice peer, double now, DenyReason *reason):
+    cdef Grant _admit(self, const char *token, Py_ssize_t size, Grant hint, double now, DenyReason *reason):
         cdef Grant grant
         cdef bytes text
         reason[0] = NONE
@@ -116,7 +117,7 @@ cdef class Admission:
         grant = self.gate.recall(text, now)
         if grant is not None:
             return grant
-        if self.offenders is not None and self.offenders.over(peer.at, peer.size, coarse_monotonic()):
+        if self.offenders is not None and self.offenders.over(self.client.at, self.client.size, coarse_monotonic()):
             self.issuer = -1
             reason[0] = RATE_LIMITED                 # tokens known to be good still pass: others may share the address
             return None

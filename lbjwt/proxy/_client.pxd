@@ -2,7 +2,7 @@ from libc.stdint cimport int64_t, uint64_t
 
 from lbjwt.http1._buffer cimport Buffer, Slice
 from lbjwt.http1._chunked cimport ChunkedDecoder
-from lbjwt.http1._request cimport RequestPolicy
+from lbjwt.http1._request cimport RequestHead, RequestPolicy
 from lbjwt.proxy._exchange cimport Downstream, Exchange
 from lbjwt.proxy._answer cimport Answer
 from lbjwt.proxy._traffic cimport Traffic
@@ -50,6 +50,7 @@ cdef class ClientSide(Downstream):
 
     cdef void turn_away(self)
     cdef void _learn_peer(self, object transport)
+    cdef Slice _origin(self, RequestHead head)
     cdef void _consume(self, bytes data)
     cdef Py_ssize_t _take_head(self, const char *at, Py_ssize_t size)
     cdef bint _park(self, Py_ssize_t issuer)

@@ -8,7 +8,10 @@ from libc.stdio cimport snprintf
 from libc.string cimport strlen
 
 from lbjwt._fastverify cimport NONE
+from lbjwt.auth._place_grammar cimport trimmed
 from lbjwt.auth._places cimport fields_owed
+from lbjwt.http1._field cimport Field
+from lbjwt.http1._names cimport FORWARDED_FOR
 from lbjwt.http1._request cimport COMPLETE, HEAD as METHOD_HEAD, NEED_MORE, Parse, RequestHead
 from lbjwt.http1._response cimport CHUNKED, ResponseHead, UNTIL_CLOSE
 from lbjwt.net._wire cimport FAILED, Sent, Wire, coarse_monotonic, iovec, peer_address, wall_clock
@@ -20,6 +23,7 @@ cdef enum:
     HELD_INPUT = 65536           # bytes of pipelined requests held before reading stops
     SKIPPED_BODY = 65536         # bytes of a refused request's body read to keep the connection; more is not worth it
     DROPPED_HEAD = 1048576       # bytes dropped after a head that was refused, so that its sender gets the answer; a longer one is an attack
+    MAX_HOPS = 8                 # trusted proxies in a row; each costs a look at the list of networks
     COPIED_BODY = 16384          # bytes up to which a body is copied behind its head; beyond, two pieces are sent in one call
 
 cdef double LINGER = 5.0         # seconds
@@ -126,6 +130,32 @@ cdef class ClientSide(Downstream):
         text.size = self.peer_size
         return text
 
+    cdef Slice _origin(self, RequestHead head):
+        """Whose failures these are: the peer's, or behind a trusted proxy those of the nearest address that it names and that is none of ours."""
+        cdef Slice peer = self.peer()
+        cdef Slice value, entry
+        cdef Py_ssize_t start
+        cdef Field *field = head._fields + head._count
+        cdef int hops = 0
+        if not self.trusted or self.traffic.admission.offenders is None:
+            return peer
+        while field > head._fields:
+            field -= 1
+            if field.kind != FORWARDED_FOR:
+                continue
+            value = field.value
+            while value.size > 0 and hops < MAX_HOPS:
+                start = value.size
+                while start > 0 and value.at[start - 1] != c",":
+                    start -= 1
+                entry = trimmed(Slice(value.at + start, value.size - start))
+                value.size = max(start - 1, 0)
+                if entry.size:
+                    hops += 1
+                    if not self.traffic.trusts(entry.at[:entry.size].decode("latin-1")):
+                        return entry
+        return peer
+
     cdef void _consume(self, bytes data):
         cdef const char *at = data
         cdef Py_ssize_t size = len(data)
@@ -182,7 +212,7 @@ cdef class ClientSide(Downstream):
             self.head_begun = False
             self._refuse_head(head.status)
             return size
-        admission.judge(head, self.last_grant, self.peer(), wall_clock())
+        admission.judge(head, self.last_grant, self._origin(head), wall_clock())
         if admission.waits_for >= 0 and not self.judged_again and self._park(admission.waits_for):
             return 0
         self.head_begun = False

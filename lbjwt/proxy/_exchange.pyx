@@ -184,12 +184,12 @@ cdef class Exchange:
 
     cdef void _refuse(self, RequestHead head, bint https):
         cdef Traffic traffic = self.traffic
-        cdef Slice peer = self.downstream.peer()
+        cdef Slice client = traffic.admission.client
         cdef Answer answer
         traffic.board.my_issuers[self.issuer + 1].refusals[<int>self.reason] += 1
         if (traffic.admission.offenders is not None
                 and self.reason != KEYS_UNAVAILABLE and self.reason != RATE_LIMITED and self.reason != INTERNAL):
-            traffic.admission.offenders.blame(peer.at, peer.size, coarse_monotonic())
+            traffic.admission.offenders.blame(client.at, client.size, coarse_monotonic())
         try:
             answer = self.route.refusal(self.reason, head, https)
         except BaseException as fault:

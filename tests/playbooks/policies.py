@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lbjwt.assembly.cluster import new_policy
+from lbjwt.assembly.cluster import forwarding_trust, new_policy
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
 from lbjwt.assembly.routes import new_admission
 from lbjwt.auth.verifier import Revoked
@@ -90,6 +90,7 @@ class Policies:
             "admission": self.admission,
             "issuers": [one.name for one in self.instances],
             "heads": new_policy(self.configuration, https=False),
+            "trusts": forwarding_trust(self.configuration),
             "ask": ask,
             **more,
         }

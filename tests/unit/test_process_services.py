@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import time
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -89,7 +90,12 @@ def test_keys_are_told_to_every_worker_and_wishes_reach_them(tmp_path: Path) -> 
     keys._settled(0)
     assert scene.woken() == [True, True]
     asked: list[int] = []
-    keys._keys[0].unknown_kid = lambda: bool(asked.append(1)) or True  # type: ignore[method-assign, func-returns-value]
+
+    def unknown_kid() -> bool:
+        asked.append(1)
+        return True
+
+    keys._keys[0].unknown_kid = unknown_kid  # type: ignore[method-assign]
     link = WorkerLink(scene.wakeups, 1, tmp_path)
     scene.board.want(0)
     link.poke()
@@ -106,8 +112,13 @@ def test_a_link_wakes_its_own_worker(tmp_path: Path) -> None:
         called: list[int] = []
         heard = asyncio.Event()
         links = [WorkerLink(scene.wakeups, slot, tmp_path) for slot in range(WORKERS)]
+
+        def hear(slot: int) -> None:
+            called.append(slot)
+            heard.set()
+
         for slot, link in enumerate(links):
-            link.listen(lambda slot=slot: (called.append(slot), heard.set()))  # type: ignore[misc]
+            link.listen(partial(hear, slot))
         scene.wakeups.poke_worker(1)
         await asyncio.wait_for(heard.wait(), 5.0)
         for link in links:
