@@ -410,10 +410,7 @@ cdef class Exchange:
         self.state = IDLE
         self.upstream = None
         self.downstream = None
-        self.route = None
-        self.grant = None
-        self.frames = None
-        self.other_grants = None
+        self.route = self.grant = self.other_grants = self.frames = None
         if upstream is not None:
             upstream.exchange = None
             upstream.release(whole and self.request_complete)
@@ -431,27 +428,18 @@ cdef class Exchange:
         record.started_at = self.started_at
         record.duration = monotonic() - self.started
         record.peer = peer
-        record.method.at = self.log_method
-        record.method.size = len(self.log_method)
-        record.path.at = self.log_path
-        record.path.size = len(self.log_path)
-        record.host.at = self.log_host
-        record.host.size = len(self.log_host)
+        record.method = Slice(self.log_method, len(self.log_method))
+        record.path = Slice(self.log_path, len(self.log_path))
+        record.host = Slice(self.log_host, len(self.log_host))
         record.request_id = self._identifier()
-        record.endpoint.at = NULL
-        record.endpoint.size = 0
+        record.endpoint = record.issuer = record.route = Slice(NULL, 0)
         if self.endpoint is not None:
-            record.endpoint.at = self.endpoint.label
-            record.endpoint.size = len(self.endpoint.label)
-        record.issuer.at = record.route.at = NULL
-        record.issuer.size = record.route.size = 0
+            record.endpoint = Slice(self.endpoint.label, len(self.endpoint.label))
         if self.issuer >= 0:
             label = <bytes>self.traffic.issuer_labels[self.issuer]
-            record.issuer.at = label
-            record.issuer.size = len(label)
+            record.issuer = Slice(label, len(label))
         if self.route is not None and self.route.name:
-            record.route.at = self.route.label
-            record.route.size = len(self.route.label)
+            record.route = Slice(self.route.label, len(self.route.label))
         record.would_refuse = self.reported
         record.status = self.status
         record.reason = self.reason

@@ -348,6 +348,32 @@ def test_a_stream_ends_with_its_token(tmp_path: Path, server: KeyServer) -> None
             assert expires <= time.time() < expires + 3
 
 
+def test_b18_a_key_that_its_issuer_withdrew_is_dead_in_every_worker(tmp_path: Path, server: KeyServer) -> None:
+    """After the next refresh its tokens are refused, remembered or not, and its streams end; those of the other key go on (THREATS B18, D4)."""
+    federation = Federation([Issuer(server, "withdrawing"), Issuer(server, "constant")])
+    main, second = federation.issuers
+    old, new = main.pool[0], main.publish_next()
+    issuers = {"main": main.remote(refresh_interval="1s"), "second": second.remote()}
+    with Service(tmp_path, server, federation, issuers=issuers) as service:
+        going, staying = main.mint(old), main.mint(new)
+        clients = service.everywhere()
+        for client in clients:
+            for token in (going, staying, second.mint()):
+                assert client.ask("/partners/x", token=token).status == 200
+        tunnels = [begins_tunnel(client, going) for client in service.everywhere()]
+        kept = [begins_tunnel(client, staying) for client in service.everywhere()]
+        main.withdraw(old)
+        fetched = main.fetches
+        assert eventually(lambda: main.fetches > fetched, 10.0)
+        refused_within(clients, going)
+        assert all(client.is_closed(2 * WITHIN) for client in tunnels)
+        for client in (*clients, *service.everywhere()):
+            assert client.ask("/partners/x", token=staying).status == 200
+            assert client.ask("/partners/x", token=going).status == 401
+        for client in kept:
+            echoes(client)
+
+
 def test_what_was_revoked_is_revoked_after_a_restart(tmp_path: Path) -> None:
     """With a state directory the revocations and the last good keys are there at once, also while nobody answers for the keys."""
     state = str(tmp_path / "state")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lbjwt.assembly.cluster import new_policy
+from lbjwt.assembly.cluster import forwarding_trust, new_policy
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
 from lbjwt.assembly.routes import new_admission
 from lbjwt.auth.verifier import Revoked
@@ -66,7 +66,13 @@ class Policies:
         self.verifier = new_verifier(self.configuration, self.instances, revoked)
         limit = self.configuration.fail_limit
         self.offenders = Offenders(1, limit=limit.failures, window=limit.window) if limit else None
-        self.admission = new_admission(self.configuration, self.instances, self.verifier.gate, self.offenders)
+        self.admission = new_admission(
+            self.configuration,
+            self.instances,
+            self.verifier.gate,
+            self.offenders,
+            trusts=forwarding_trust(self.configuration),
+        )
         for label in issuers.keys() & KEYS.keys():
             self.publish(label, *PUBLISHED)
 
@@ -90,6 +96,7 @@ class Policies:
             "admission": self.admission,
             "issuers": [one.name for one in self.instances],
             "heads": new_policy(self.configuration, https=False),
+            "trusts": forwarding_trust(self.configuration),
             "ask": ask,
             **more,
         }

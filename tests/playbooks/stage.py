@@ -175,6 +175,7 @@ class Stage:
         patience: Seconds a request waits; with 0 the next sweep ends it.
         heads: What is accepted as a head; None: made of `policy`.
         log: File of the access log; None: there is none.
+        trusts: As for `Traffic`.
     """
 
     def __init__(
@@ -193,6 +194,7 @@ class Stage:
         patience: float = 60.0,
         heads: RequestPolicy | None = None,
         log: Path | None = None,
+        trusts: Callable[[str], bool] | None = None,
         **policy: Any,
     ) -> None:
         self.pieces = pieces
@@ -222,7 +224,7 @@ class Stage:
             board=self.board,
             access_log=self.access_log,
             open_connection=self._open,
-            trusts=None,
+            trusts=trusts,
             issuers=issuers,
             limits=SimpleNamespace(
                 max_request_body=max_request_body,

@@ -340,6 +340,55 @@ def test_a_403_counts_against_the_address(pieces: int | None) -> None:
     assert status_of(is_refused(stage, client, request(auth=bearer(token(scope="s"))))) == 429
 
 
+@pytest.mark.parametrize(
+    ("fields", "blamed"),
+    [
+        (("X-Forwarded-For: 203.0.113.9",), "203.0.113.9"),
+        (("X-Forwarded-For: 198.51.100.1, 203.0.113.9",), "203.0.113.9"),
+        (("X-Forwarded-For: 198.51.100.1, 203.0.113.9, 192.0.2.44 ,192.0.2.8",), "203.0.113.9"),
+        (("X-Forwarded-For: 203.0.113.9", "X-Forwarded-For: 192.0.2.44"), "203.0.113.9"),
+        (("X-Forwarded-For: 203.0.113.9", "X-Forwarded-For: , "), "203.0.113.9"),
+        (("X-Forwarded-For: 2001:db8::1",), "2001:db8::1"),
+        ((), "192.0.2.7"),
+        (("X-Forwarded-For: 192.0.2.44, 192.0.2.8",), "192.0.2.7"),
+        (("X-Forwarded-For: " + "203.0.113.9, " * 50 + "192.0.2.8, " * 8,), "192.0.2.7"),
+        (("X-Forwarded-For: 203.0.113.9, unknown",), None),
+    ],
+)
+def test_p12_behind_a_trusted_proxy_the_client_is_blamed_and_nobody_else(
+    pieces: int | None, fields: tuple[str, ...], blamed: str | None
+) -> None:
+    """The nearest address that the proxies name and that is none of theirs; a proxy itself only when it names nobody (THREATS P12)."""
+    policies = Policies(rest="fail_limit: {failures: 2}\ntrusted_proxies: [192.0.2.0/24]")
+    stage = Stage(pieces, **policies.options())
+    client = stage.client()
+    assert policies.offenders is not None
+    for _ in range(2):
+        assert status_of(is_refused(stage, client, request("GET", "/", *fields, auth=b""))) == 401
+    for address in {"192.0.2.7", "198.51.100.1", "203.0.113.9", "2001:db8::1"}:
+        assert policies.offenders.failures(address, time.monotonic()) == (2 if address == blamed else 0)
+    fresh = request("GET", "/", *fields, auth=bearer(token(jti="fresh")))
+    if blamed is None:
+        passes(stage, client, fresh)
+    else:
+        assert status_of(is_refused(stage, client, fresh)) == 429
+        others = () if fields else ("X-Forwarded-For: 203.0.113.77",)
+        if blamed != "192.0.2.7" or not fields:
+            passes(stage, client, request("GET", "/", *others, auth=bearer(token(jti="another client"))))
+
+
+def test_p12_what_an_untrusted_client_says_of_itself_changes_nothing(pieces: int | None) -> None:
+    """Its own address is blamed, whatever it forwards (THREATS P12)."""
+    policies = Policies(rest="fail_limit: {failures: 2}\ntrusted_proxies: [10.0.0.0/8]")
+    stage = Stage(pieces, **policies.options())
+    client = stage.client()
+    assert policies.offenders is not None
+    for number in range(2):
+        is_refused(stage, client, request("GET", "/", f"X-Forwarded-For: 203.0.113.{number}", auth=b""))
+    assert policies.offenders.failures("192.0.2.7", time.monotonic()) == 2
+    assert status_of(is_refused(stage, client, request(auth=bearer(token())))) == 429
+
+
 def test_a_response_of_another_route_is_not_marked(pieces: int | None) -> None:
     """What one request left in the shared admission is gone with the next: grant, identity, reason and report."""
     policies = Policies(

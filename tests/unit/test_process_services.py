@@ -90,7 +90,12 @@ def test_keys_are_told_to_every_worker_and_wishes_reach_them(tmp_path: Path) -> 
     keys._settled(0)
     assert scene.woken() == [True, True]
     asked: list[int] = []
-    keys._keys[0].unknown_kid = lambda: bool(asked.append(1)) or True  # type: ignore[method-assign, func-returns-value]
+
+    def unknown_kid() -> bool:
+        asked.append(1)
+        return True
+
+    keys._keys[0].unknown_kid = unknown_kid  # type: ignore[method-assign]
     link = WorkerLink(scene.wakeups, 1, tmp_path)
     scene.board.want(0)
     link.poke()
