@@ -1,0 +1,66 @@
+"""What the hostile tester found in revocation files and at the admin door. Strict: mending one ends its mark."""
+
+import asyncio
+import logging
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from lbjwt.admin.server import AdminServer
+from lbjwt.revocation import watched as module
+from lbjwt.revocation.watched import WatchedFile
+
+NOW = 1_800_000_000.0
+LINE = b'{"jti":"%d","expires":1900000000}\n'
+
+
+@pytest.mark.xfail(strict=True, reason="finding H1: a file that grows while it is read is never taken in")
+def test_a_file_that_is_added_to_while_it_is_read_is_taken_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    file = tmp_path / "revoked.jsonl"
+    file.write_bytes(LINE % 0)
+    watched = WatchedFile(file)
+    watched.load(NOW)
+    with file.open("ab") as stream:
+        stream.write(LINE % 1)
+
+    read = module.os.fstat
+    calls = 0
+
+    def busy(descriptor: int) -> os.stat_result:
+        nonlocal calls
+        calls += 1
+        if calls % 2 == 0:  # the look after reading: another writer was there meanwhile
+            with file.open("ab") as stream:
+                stream.write(LINE % (1 + calls))
+        return read(descriptor)
+
+    monkeypatch.setattr(module.os, "fstat", busy)
+    for _ in range(8):  # two seconds of looks
+        watched.look(NOW)
+    assert watched.entries.revokes("", "", {"jti": "1"}, NOW)
+
+
+@pytest.mark.xfail(strict=True, reason="finding H4: a traceback in the log for each broken body")
+def test_o4_a_broken_body_at_the_admin_door_is_no_traceback(caplog: pytest.LogCaptureFixture):
+    async def livez(request: web.Request) -> web.Response:
+        return web.Response(text="alive\n")
+
+    async def scenario() -> None:
+        application = web.Application()
+        application.router.add_get("/livez", livez)
+        with socket.create_server(("127.0.0.1", 0)) as sock:
+            door = AdminServer(application, [sock])
+            await door.start()
+            reader, writer = await asyncio.open_connection(*sock.getsockname())
+            writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc")
+            await reader.read(64)
+            await asyncio.sleep(0.2)
+            writer.close()
+            await door.stop()
+
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(scenario())
+    assert not [record for record in caplog.records if record.exc_info]
