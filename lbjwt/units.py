@@ -27,10 +27,10 @@ _ENDLESS: Final = 10**12  # milliseconds, over 30 years: what is longer is a typ
 
 # The grammar, also published in the JSON Schema.
 DURATION_PATTERN: Final = r"^[0-9]{1,12}(ms|s|m|h|d)$"
-SIZE_PATTERN: Final = r"^[0-9]{1,15}(KiB|MiB|GiB|TiB)?$"
+SIZE_PATTERN: Final = r"^[0-9]{1,19}(KiB|MiB|GiB|TiB)?$"
 
 _DURATION: Final = re.compile(r"([0-9]{1,12})(ms|s|m|h|d)", re.ASCII)
-_SIZE: Final = re.compile(r"([0-9]{1,15})(KiB|MiB|GiB|TiB)?", re.ASCII)
+_SIZE: Final = re.compile(r"([0-9]{1,19})(KiB|MiB|GiB|TiB)?", re.ASCII)
 _LOOSE: Final = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,3}))?\s*([A-Za-z]*)", re.ASCII)
 _DECIMAL_WORDS: Final = {
     "b": "",

@@ -11,8 +11,9 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
+import aiohttp
 import orjson
 from aiohttp import web
 
@@ -29,6 +30,9 @@ MAX_FIELD: Final = 4096
 """Bytes of a request line or field."""
 KEEP_ALIVE: Final = 15.0
 """Seconds a scraper's connection is kept; Prometheus opens another for a longer interval."""
+
+MAX_CONNECTIONS: Final = 100
+"""Open at once; scrapers and people need a handful, and each is a descriptor of the process that fetches keys."""
 
 SHUTDOWN: Final = 0.1
 """Seconds that answers under way get when the door closes (aiohttp waits twice). They come from memory, and a drain waits for its last process."""
@@ -92,6 +96,7 @@ class AdminServer:
         self._sockets = sockets
         self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=SHUTDOWN)
         self._servers: list[asyncio.Server] = []
+        self._open: set[_Connection] = set()
 
     async def start(self) -> None:
         """Answer from now on."""
@@ -111,6 +116,7 @@ class AdminServer:
         if server is None:
             raise RuntimeError("a connection before the start or after the stop")
         return _Connection(
+            self._open,
             server,
             loop=asyncio.get_running_loop(),
             keepalive_timeout=KEEP_ALIVE,
@@ -123,7 +129,39 @@ class AdminServer:
 class _Connection(web.RequestHandler):
     """Answers what is no proper request without an echo of it, without our versions, and without a traceback in the log for each."""
 
-    __slots__ = ()
+    __slots__ = ("_others",)
+
+    def __init__(self, others: "set[_Connection]", *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._others = others
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """As in the base class; one too many is closed at once, or whoever reaches the door could take every descriptor of the keeper."""
+        super().connection_made(transport)
+        if len(self._others) >= MAX_CONNECTIONS:
+            self.force_close()
+            return
+        self._others.add(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """As in the base class."""
+        self._others.discard(self)
+        super().connection_lost(exc)
+
+    def log_exception(self, *arguments: Any, **options: Any) -> None:
+        """One line for what a client broke, such as a body that is not what its fields say; the traceback for what we did."""
+        error = options.get("exc_info")
+        if isinstance(
+            error,
+            web.RequestPayloadError
+            | web.PayloadAccessError
+            | aiohttp.ClientError
+            | OSError
+            | aiohttp.http_exceptions.HttpProcessingError,
+        ):
+            log.warning("an admin request broke off (%s)", type(error).__name__)
+        else:
+            super().log_exception(*arguments, **options)
 
     def handle_error(
         self,

@@ -144,13 +144,13 @@ class Revocation(Section):
 
 
 class FailLimit(Section):
-    """A bound on refused requests of one client address (IPv6: of one /64)."""
+    """A bound on bad tokens of one client address (IPv6: of one /64)."""
 
     failures: int = Field(
         ge=1,
         le=1_000_000,
         strict=True,
-        description="Refusals within `window` after which the address gets 429 for tokens not known to be good.",
+        description="Bad tokens within `window` after which the address gets 429 for tokens not known to be good.",
     )
     window: Annotated[float, Seconds(1, 3_600)] = Field(default=60.0, description="The time that is looked back.")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from lbjwt.jose.keyring import KeyRing
-from lbjwt.jwks import store
+from lbjwt.jwks import spare, store
 from lbjwt.jwks.complaints import Complaints
 from lbjwt.jwks.errors import StoreError, sentence_of
 from lbjwt.jwks.lifecycle import KeyLifecycle
@@ -269,7 +269,10 @@ class RemoteKeys:
             if str(error) != self._store_complaint:
                 self._store_complaint = str(error)
                 log.warning("the keys from %s are not stored: %s", self.origin.place, error)
+            with contextlib.suppress(StoreError):  # those who read the file must learn of it all the same
+                spare.put(self._path, envelope)
             return False
+        spare.withdraw(self._path)
         self._unsaved = None
         self._store_complaint = ""
         return True

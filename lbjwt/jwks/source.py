@@ -22,6 +22,7 @@ from lbjwt.jwks.complaints import Complaints
 from lbjwt.jwks.errors import KeySourceError, sentence_of
 from lbjwt.jwks.lifecycle import MAX_STALE, ShelfLife
 from lbjwt.jwks.signature import signature_of
+from lbjwt.jwks.spare import newest, spare_of
 
 log = logging.getLogger("lbjwt.jwks")
 
@@ -298,13 +299,13 @@ class StoredKeySource(_WatchedSource):
             self._on_keys(0, life.fetched_at)
 
     def _refresh(self) -> None:
-        try:
-            signature = signature_of(self._path)
-        except FileNotFoundError:
-            return  # not written yet
-        if signature == self._signature:
-            return
-        envelope = store.read(self._path, max_bytes=self._max_bytes)
+        signature: tuple[int, ...] = ()
+        for path in (self._path, spare_of(self._path)):
+            with contextlib.suppress(FileNotFoundError):
+                signature += signature_of(path)
+        if not signature or signature == self._signature:
+            return  # not written yet, or known
+        envelope = newest(self._path, max_bytes=self._max_bytes)
         if envelope is None:
             return
         if envelope.place != self._identity:

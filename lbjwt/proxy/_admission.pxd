@@ -44,3 +44,8 @@ cdef class Admission:
     cdef DenyReason _meet(self, Demand demand, RequestHead head, Grant hint, double now)
     cdef Grant _admit(self, RequestHead head, const char *token, Py_ssize_t size, Grant hint, double now, DenyReason *reason)
     cdef void _forget(self) noexcept
+
+
+# True when a refusal says something about who sent the token: not when there was none, as any page can make a browser ask without, not when the
+# token was good and did not suffice, and not when it was not judged.
+cdef bint is_suspicious(DenyReason reason) noexcept

@@ -5,7 +5,10 @@ Knows the order of decisions. Changes nothing but the head: what is let through 
 Answers nobody, counts nothing, waits for nothing: it only says that a moment's waiting for keys could help.
 """
 
-from lbjwt._fastverify cimport INTERNAL, MALFORMED, MALFORMED_CREDENTIALS, MISSING, NONE, RATE_LIMITED, UNKNOWN_KEY, WRONG_ISSUER
+from lbjwt._fastverify cimport (
+    CLAIM_REFUSED, CLIENT_REFUSED, INSUFFICIENT_SCOPE, INTERNAL, KEYS_UNAVAILABLE, MALFORMED, MALFORMED_CREDENTIALS, MISSING, NONE, RATE_LIMITED,
+    SUBJECT_REFUSED, UNKNOWN_KEY, WRONG_ISSUER,
+)
 from lbjwt._grants cimport REASON_BITS, REPORTED
 from lbjwt.http1._field cimport Field
 from lbjwt.http1._names cimport FORWARDED_FOR
@@ -16,6 +19,27 @@ from lbjwt.routing._router cimport NO_ROUTE, OWN
 cdef enum:
     FORWARDED = 8                # newest entries of X-Forwarded-For that are looked at: more proxies of one's own nobody has in a row
     ADDRESS = 64                 # characters; no address is longer
+
+
+cdef bint is_suspicious(DenyReason reason) noexcept:
+    return reason not in (MISSING, INSUFFICIENT_SCOPE, CLAIM_REFUSED, SUBJECT_REFUSED, CLIENT_REFUSED, KEYS_UNAVAILABLE, RATE_LIMITED, INTERNAL)
+
+
+cdef Slice bare_address(Slice entry) noexcept:
+    """An entry of X-Forwarded-For without the port that some proxies write: `192.0.2.1:4711`, `[2001:db8::1]:443`, `[2001:db8::1]`."""
+    cdef Py_ssize_t at = 0
+    cdef Py_ssize_t colons = 0
+    cdef Py_ssize_t first = 0
+    if entry.size > 1 and entry.at[0] == c"[":
+        while at < entry.size and entry.at[at] != c"]":
+            at += 1
+        return Slice(entry.at + 1, at - 1)
+    for at in range(entry.size):
+        if entry.at[at] == c":":
+            colons += 1
+            if colons == 1:
+                first = at
+    return Slice(entry.at, first) if colons == 1 else entry
 
 
 cdef class Admission:
@@ -152,7 +176,7 @@ cdef class Admission:
             field += 1
         for _looked in range(<int>min(count, <Py_ssize_t>FORWARDED)):
             count -= 1
-            element = entries[count % FORWARDED]
+            element = bare_address(entries[count % FORWARDED])
             if element.size > ADDRESS or not self.trusts(element.at[:element.size].decode("latin-1")):
                 return element                       # the last one that no proxy of ours could have been
         return self._peer

@@ -23,10 +23,11 @@ connection carries one exchange at a time.
 
 from libc.string cimport memcpy
 
-from lbjwt._fastverify cimport INTERNAL, KEYS_UNAVAILABLE, NONE, RATE_LIMITED
+from lbjwt._fastverify cimport NONE
 from lbjwt.http1._request cimport DELETE, GET, HEAD, OPTIONS, PUT
 from lbjwt.net._wire cimport FAILED, coarse_monotonic, monotonic, wall_clock
 from lbjwt.observe._access_log cimport AccessRecord
+from lbjwt.proxy._admission cimport is_suspicious
 from lbjwt.proxy._frames cimport GOODBYE, GOODBYE_SIZE, FrameTracker
 
 cdef enum:
@@ -149,8 +150,7 @@ cdef class Exchange:
         cdef Slice source
         cdef Answer answer
         traffic.board.my_issuers[self.issuer + 1].refusals[<int>self.reason] += 1
-        if (traffic.admission.offenders is not None
-                and self.reason != KEYS_UNAVAILABLE and self.reason != RATE_LIMITED and self.reason != INTERNAL):
+        if traffic.admission.offenders is not None and is_suspicious(self.reason):
             source = traffic.admission.source(head)
             traffic.admission.offenders.blame(source.at, source.size, coarse_monotonic())
         try:

@@ -96,9 +96,16 @@ class WatchedFile:
             if status.st_size < self._applied_size and not steady:
                 return False
             with open(descriptor, "rb", closefd=False) as file:
-                text = file.read(MAX_FILE + 1)
-            if signature_of(os.fstat(descriptor)) != signature:
-                return False
+                text = file.read(status.st_size)
+            after = os.fstat(descriptor)
+            if signature_of(after) != signature:
+                # Written to meanwhile. When it grew, what stood there stands there still: whole lines of it count at once, or a busy
+                # writer would hold all entries back; the next look goes on behind them.
+                if after.st_size <= status.st_size or len(text) != status.st_size:
+                    return False
+                text = text[: text.rfind(b"\n") + 1]
+                if len(text) < self._applied_size:
+                    return False
         finally:
             os.close(descriptor)
         try:

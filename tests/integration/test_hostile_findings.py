@@ -3,8 +3,6 @@
 import time
 from pathlib import Path
 
-import pytest
-
 from tests.harness.backend import Backend
 from tests.harness.balancer import Balancer
 from tests.harness.behaviour import good
@@ -18,7 +16,6 @@ def ask(port: int, token: str) -> int:
         return client.ask(token=token).status
 
 
-@pytest.mark.xfail(strict=True, reason="finding H2: workers learn of keys through the disk alone")
 def test_a_withdrawn_key_is_dead_also_when_the_disk_takes_nothing(tmp_path: Path):
     with KeyServer() as server, Backend(good) as backend:
         issuer = Issuer(server)

@@ -110,7 +110,7 @@ def test_sizes_are_read(text: str, size: int):
         ("0x10", None),
         ("1_000", None),
         ("1PiB", None),
-        ("9" * 16, None),
+        ("9" * 20, None),
     ],
 )
 def test_bad_sizes_are_refused_with_advice(text: str, advice: str | None):
