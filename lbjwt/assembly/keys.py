@@ -76,6 +76,8 @@ class OwnKeys:
 
     Args:
         directory: Where the last good remote keys are kept for the next start; None keeps none.
+
+    Attributes:
         settled: Called with an issuer index when an attempt to fetch its keys ended.
     """
 
@@ -310,7 +312,7 @@ class _Parts:
     def __init__(self, instance: IssuerInstance, verifier: Verifier | None, board: Board) -> None:
         self._instance = instance
         issuer, index = instance.issuer, instance.index
-        self.remote: KeyFetch | None = issuer.remote_jwks or issuer.discovery
+        self.remote: KeyFetch | None = issuer.fetch
         self.build = key_ring_of(instance)
         self.callbacks: dict[str, Any] = {
             "build": self.build,
@@ -377,7 +379,7 @@ def key_ring_of(instance: IssuerInstance) -> Callable[[bytes], KeyRing]:
         return lambda document: KeyRing.from_pem(document, algorithms=algorithms)
     if issuer.secret_file is not None or issuer.secret_env is not None:
         return lambda document: KeyRing.from_secret(document, algorithms=algorithms or ())
-    remote = issuer.remote_jwks or issuer.discovery
+    remote = issuer.fetch
     limits = {"max_keys": remote.max_keys, "max_bytes": remote.max_bytes} if remote is not None else {}
     return lambda document: KeyRing.from_jwks(document, algorithms=algorithms, **limits)
 
