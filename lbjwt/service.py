@@ -83,9 +83,8 @@ class LoadBalancer:
         limit = configuration.fail_limit
         if offenders is None and limit is not None:
             offenders = Offenders(1, limit=limit.failures, window=limit.window)
-        self._admission = new_admission(
-            configuration, self._instances, self.verifier.gate, offenders, forwarding_trust(configuration)
-        )
+        self._trusts = forwarding_trust(configuration)
+        self._admission = new_admission(configuration, self._instances, self.verifier.gate, offenders, self._trusts)
         self._sockets = sockets
         self._access_log = access_log
         self._keys: OwnKeys | SharedKeys = (
@@ -152,7 +151,7 @@ class LoadBalancer:
             board=self.board,
             access_log=self._access_log,
             open_connection=self._connector,
-            trusts=forwarding_trust(configuration),
+            trusts=self._trusts,
             issuers=[instance.name for instance in self._instances],
             limits=configuration.limits,
             timeouts=configuration.timeouts,
