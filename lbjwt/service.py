@@ -98,6 +98,7 @@ class LoadBalancer:
         self._traffic: Traffic | None = None
         self._sweep: asyncio.TimerHandle | None = None
         self._published = {"hits": 0, "misses": 0, "evictions": 0}
+        self._faults = 0
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -182,6 +183,7 @@ class LoadBalancer:
         self._sweep = asyncio.get_running_loop().call_later(SWEEP, self._tick)
         self._traffic.sweep()
         self._publish_cache()
+        self._tell_faults()
         if self._access_log is not None:
             self._access_log.flush()
 
@@ -208,6 +210,17 @@ class LoadBalancer:
             count = getattr(cache, name)
             self.board.add(f"cache_{name}", count - self._published[name])
             self._published[name] = count
+
+    def _tell_faults(self) -> None:
+        """Refusals that were our own fault: a report needs more than their number. Its class alone, for the text may hold a piece of a token."""
+        gate = self.verifier.gate
+        if gate.faults != self._faults:
+            log.error(
+                "%d faults of lbjwt, the last one a %s: what met them was refused",
+                gate.faults - self._faults,
+                gate.last_fault,
+            )
+            self._faults = gate.faults
 
     async def drain(self) -> None:
         """Accept no more, answer what is under way, and return when all clients are gone or `timeouts.drain` has passed."""
