@@ -290,7 +290,6 @@ class KeeperKeys:
         self._board.set_source_time(index, "not_before", self._keys[index].not_before)
 
     def _stored(self, index: int, envelope: Envelope) -> None:
-        self._board.add_source(index, "version")
         self._board.set_source_time(index, "last_success", envelope.fetched_at)
         self._tell()
 
