@@ -45,8 +45,6 @@ __all__ = [
     "wait_for_keys",
 ]
 
-FLOOR: Final = 60.0
-CEILING: Final = 3600.0
 KEYS: Final = "keys"
 """The subdirectory of the state directory with one file for each remote source."""
 
@@ -397,11 +395,10 @@ def wait_for_keys(instances: list[IssuerInstance]) -> float:
 
 
 def _lifecycle(remote: KeyFetch) -> KeyLifecycle:
-    interval = remote.refresh_interval
     return KeyLifecycle(
-        interval=interval,
-        floor=min(FLOOR, interval) if remote.min_refresh is None else min(remote.min_refresh, interval),
-        ceiling=max(CEILING, interval) if remote.max_refresh is None else max(remote.max_refresh, interval),
+        interval=remote.refresh_interval,
+        floor=remote.shortest_interval,
+        ceiling=remote.longest_interval,
         cooldown=remote.cooldown,
         max_stale=remote.max_stale,
     )
