@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from lbjwt.auth.identity import IdentityHeader
 from lbjwt.auth.issuer_pattern import IssuerPattern
 from lbjwt.auth.policy import IssuerPolicy
 from lbjwt.auth.verifier import Revoked, TrustedIssuer, Verifier
+from lbjwt.config.url import TENANT
 
 if TYPE_CHECKING:
     from lbjwt.config import model
 
 __all__ = ["IssuerInstance", "issuer_instances", "new_verifier"]
-
-TENANT: Final = "{tenant}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +48,7 @@ def issuer_instances(configuration: model.Configuration) -> list[IssuerInstance]
     """All issuers, in the order of the configuration."""
     found: list[IssuerInstance] = []
     for label, issuer in configuration.issuers.items():
-        names = issuer.tenants.names if issuer.tenants is not None else None
-        own_keys = issuer.discovery is not None or (issuer.remote_jwks is not None and TENANT in issuer.remote_jwks.uri)
-        for tenant in names if names is not None and own_keys else ("",):
+        for tenant in issuer.instances:
             found.append(IssuerInstance(len(found), f"{label}/{tenant}" if tenant else label, label, issuer, tenant))
     return found
 

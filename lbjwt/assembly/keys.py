@@ -74,6 +74,8 @@ class OwnKeys:
 
     Args:
         directory: Where the last good remote keys are kept for the next start; None keeps none.
+
+    Attributes:
         settled: Called with an issuer index when an attempt to fetch its keys ended.
     """
 
@@ -286,7 +288,6 @@ class KeeperKeys:
         self._board.set_source_time(index, "not_before", self._keys[index].not_before)
 
     def _stored(self, index: int, envelope: Envelope) -> None:
-        self._board.add_source(index, "version")
         self._board.set_source_time(index, "last_success", envelope.fetched_at)
         self._tell()
 
@@ -308,7 +309,7 @@ class _Parts:
     def __init__(self, instance: IssuerInstance, verifier: Verifier | None, board: Board) -> None:
         self._instance = instance
         issuer, index = instance.issuer, instance.index
-        self.remote: KeyFetch | None = issuer.remote_jwks or issuer.discovery
+        self.remote: KeyFetch | None = issuer.fetch
         self.build = key_ring_of(instance)
         self.callbacks: dict[str, Any] = {
             "build": self.build,
@@ -375,7 +376,7 @@ def key_ring_of(instance: IssuerInstance) -> Callable[[bytes], KeyRing]:
         return lambda document: KeyRing.from_pem(document, algorithms=algorithms)
     if issuer.secret_file is not None or issuer.secret_env is not None:
         return lambda document: KeyRing.from_secret(document, algorithms=algorithms or ())
-    remote = issuer.remote_jwks or issuer.discovery
+    remote = issuer.fetch
     limits = {"max_keys": remote.max_keys, "max_bytes": remote.max_bytes} if remote is not None else {}
     return lambda document: KeyRing.from_jwks(document, algorithms=algorithms, **limits)
 

@@ -88,7 +88,7 @@ def _stored(instance: IssuerInstance, origin: KeyOrigin, directory: Path, proble
     remote = instance.issuer.fetch
     assert remote is not None
     try:
-        envelope = store.read(path, max_bytes=2 * remote.max_bytes + 4096)
+        envelope = store.read(path, max_bytes=store.room_for(remote.max_bytes))
         if envelope is None:
             return PresentKeys(None, origin.place, f"{problem}; no keys are stored in {path}")
         limit = min(envelope.good_until - envelope.fetched_at, remote.max_stale)

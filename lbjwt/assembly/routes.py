@@ -92,12 +92,10 @@ class _Maker:
         self._configuration = configuration
         self._instances = instances
         self._places: dict[tuple[Any, ...], TokenPlaces] = {}
-        for instance in instances:
-            headers, cookies, params, subprotocol = key = self._places_of(instance.issuer)
-            if key not in self._places:
-                self._places[key] = TokenPlaces(
-                    headers=headers, cookies=cookies, params=params, subprotocol=subprotocol
-                )
+        for headers, cookies, params, subprotocol in dict.fromkeys(self._places_of(one.issuer) for one in instances):
+            self._places[headers, cookies, params, subprotocol] = TokenPlaces(
+                headers=headers, cookies=cookies, params=params, subprotocol=subprotocol
+            )
         self._rules = 0
 
     @property
@@ -122,15 +120,7 @@ class _Maker:
         by_places: dict[tuple[Any, ...], set[int]] = {}
         for instance in issuers:
             by_places.setdefault(self._places_of(instance.issuer), set()).add(instance.index)
-        places = []
-        for key in by_places:
-            if key not in self._places:
-                headers, cookies, params, subprotocol = key
-                self._places[key] = TokenPlaces(
-                    headers=headers, cookies=cookies, params=params, subprotocol=subprotocol
-                )
-            places.append(self._places[key])
-        if len(places) > MAX_PLACES:
+        if len(by_places) > MAX_PLACES:
             where = "together the issuers" if route is None else f"the route {route.name}"
             raise ConfigurationError(
                 f"{where} would look for tokens in more than {MAX_PLACES} different groups of places"

@@ -10,7 +10,6 @@ cdef class RouteRules:
     cdef frozenset _scopes_all             # None: none asked for
     cdef frozenset _scopes_any             # None: none asked for
     cdef tuple _rules                      # of Rule
-    cdef bint _reports_all                 # the whole route only reports
     cdef tuple _report_only                # of bool, one a rule
 
     # claims: of a verified token. issuer: its index, -1 when there is none. Returns the DenyReason (NONE: let through) and

@@ -28,13 +28,12 @@ cdef object _Outcome = Outcome
 cdef class RouteRules:
     def __init__(self, policy):
         self.policy = policy
-        self._reports_all = policy.report_only
         self._issuers = policy.issuers
         self._audiences = None if policy.audiences is None else frozenset(policy.audiences)
         self._scopes_all = frozenset(policy.scopes_all) or None
         self._scopes_any = frozenset(policy.scopes_any) or None
         self._rules = tuple([compile_rule(entry.rule) for entry in policy.rules])
-        self._report_only = tuple([bool(policy.report_only or entry.report_only) for entry in policy.rules])
+        self._report_only = tuple([bool(entry.report_only) for entry in policy.rules])
         self.asks_nothing = (self._issuers is None and self._audiences is None and self._scopes_all is None
                              and self._scopes_any is None and not self._rules)
 
@@ -66,7 +65,7 @@ cdef class RouteRules:
         return DenyReason.NONE if (<Rule>self._rules[step - FIRST_RULE]).judge(claims) == TRUE else DenyReason.CLAIM_REFUSED
 
     cdef bint _only_reports(self, int step):
-        return self._report_only[step - FIRST_RULE] if step >= FIRST_RULE else self._reports_all
+        return step >= FIRST_RULE and self._report_only[step - FIRST_RULE]
 
     def decide(self, dict claims not None, int issuer):
         cdef DenyReason reported = DenyReason.NONE

@@ -82,7 +82,6 @@ class IdentityHeader:
             as JSON; `payload` goes with the path () and only with it.
         unrepresentable: What becomes of text that cannot stand as it is: `encode` or `refuse`, which refuses the token. A value of a form
             that the style has no place for, and one over a limit, is always refused.
-        issuer: Index of the issuer whose tokens give this header; None for all.
 
     Raises:
         ConfigurationError: A header that cannot be.
@@ -92,7 +91,6 @@ class IdentityHeader:
     path: tuple[str, ...]
     style: Literal["auto", "json", "comma", "payload"] = "auto"
     unrepresentable: Literal["encode", "refuse"] = "encode"
-    issuer: int | None = None
 
     def __post_init__(self) -> None:
         if not _HEADER_NAME.fullmatch(self.header):
@@ -125,7 +123,6 @@ class _Unrepresentable(Exception):
 def compile_identity_headers(
     entries: Iterable[IdentityHeader | tuple[str, str]],
     *,
-    issuer: int | None = None,
     max_value: int = MAX_VALUE,
     max_total: int = MAX_TOTAL,
 ) -> Callable[[Mapping[str, Any]], bytes | None] | None:
@@ -134,15 +131,14 @@ def compile_identity_headers(
 
     Args:
         entries: A pair is (claim, header name): the exact name of a top-level member, in style auto.
-        issuer: Index of the issuer whose tokens the function is for. Entries of another issuer are left out.
         max_value: Greatest value in bytes, after encoding.
         max_total: Greatest size of all lines in bytes.
 
     Returns:
-        None when no entry is left. Else a function whose result is None when a claim cannot be a header or a limit is passed.
+        None when there is no entry. Else a function whose result is None when a claim cannot be a header or a limit is passed.
 
     Raises:
-        ConfigurationError: A header that cannot be, one that two entries give for one issuer, or a limit out of range.
+        ConfigurationError: A header that cannot be, one that two entries give, or a limit out of range.
     """
     for name, limit in (("max_value", max_value), ("max_total", max_total)):
         if not 1 <= limit <= MOST_BYTES:
@@ -152,11 +148,7 @@ def compile_identity_headers(
         for entry in entries
     ]
     _refuse_repeated(headers)
-    compiled = [
-        (entry.path, entry.header.encode("ascii") + b": ", _writer(entry, max_value))
-        for entry in headers
-        if entry.issuer is None or entry.issuer == issuer
-    ]
+    compiled = [(entry.path, entry.header.encode("ascii") + b": ", _writer(entry, max_value)) for entry in headers]
     if not compiled:
         return None
 
@@ -186,13 +178,11 @@ def compile_identity_headers(
 
 
 def _refuse_repeated(headers: Iterable[IdentityHeader]) -> None:
-    """Two entries may share a header only when no token can give both."""
-    seen: dict[str, set[int | None]] = {}
+    seen: set[str] = set()
     for entry in headers:
-        owners = seen.setdefault(entry.header.lower(), set())
-        if entry.issuer in owners or None in owners or (entry.issuer is None and owners):
+        if entry.header.lower() in seen:
             raise ConfigurationError(f"the header {entry.header} is given to two claims")
-        owners.add(entry.issuer)
+        seen.add(entry.header.lower())
 
 
 def _writer(entry: IdentityHeader, max_value: int) -> Callable[[Any], bytes]:

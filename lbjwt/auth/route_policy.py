@@ -1,7 +1,7 @@
 """
 What one route asks of a token that its issuer's policy has accepted, as one frozen value. `_route_rules` compiles it.
 
-Whether a token must be there at all is not said here: that is the route's requirement, decided before there are claims.
+Whether a token must be there at all, and whether the whole route is report-only, is not said here: both are the admission's business.
 """
 
 from dataclasses import dataclass
@@ -43,7 +43,6 @@ class RoutePolicy:
         scopes_all: All of them must be granted.
         scopes_any: One of them must be granted; empty for none.
         rules: All of them must be true, else CLAIM_REFUSED.
-        report_only: Everything here is only reported, as if each rule said so.
 
     Raises:
         ConfigurationError: A value that nothing could meet, or that cannot be.
@@ -55,7 +54,6 @@ class RoutePolicy:
     scopes_all: tuple[str, ...] = ()
     scopes_any: tuple[str, ...] = ()
     rules: tuple[RouteRule, ...] = ()
-    report_only: bool = False
 
     def __post_init__(self) -> None:
         if not self.name:

@@ -93,7 +93,6 @@ class _Issuer:
         self.rules = PolicyRules(trusted.policy)
         self.identity = compile_identity_headers(
             trusted.identity_headers,
-            issuer=index,
             max_value=trusted.max_identity_header,
             max_total=trusted.max_identity_headers,
         )

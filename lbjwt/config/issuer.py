@@ -312,11 +312,11 @@ class Issuer(Section):
         return self.discovery or self.remote_jwks
 
     @property
-    def instances(self) -> int:
-        """How many issuers this one is to keys, counters and log: one, or one a tenant when each tenant has keys of its own."""
+    def instances(self) -> tuple[str, ...]:
+        """Which issuers this one is to keys, counters and log: each tenant by itself when each has keys of its own, else one called ""."""
         own_keys = self.discovery is not None or (self.remote_jwks is not None and TENANT in self.remote_jwks.uri)
         names = self.tenants.names if self.tenants is not None else None
-        return len(names) if names is not None and own_keys else 1
+        return names if names is not None and own_keys else ("",)
 
 
 def _keys_by_name(tenants: Any) -> None:

@@ -180,7 +180,7 @@ class Limits(Section):
         default=4 * _KIB,
         description="Bytes of one claim as a header; a longer one refuses the token. Most servers take 8 KiB lines.",
     )
-    max_identity_headers: Annotated[int, Bytes(64, 256 * _KIB)] = Field(
+    max_identity_headers: Annotated[int, Bytes(64, 64 * _KIB)] = Field(
         default=8 * _KIB, validate_default=True, description="Bytes of all claims as headers together."
     )
     max_token: Annotated[int, Bytes(256, 64 * _KIB)] = Field(

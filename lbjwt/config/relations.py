@@ -30,7 +30,7 @@ def issuer_faults(issuers: Mapping[str, Issuer]) -> Iterator[Fault]:
         yield Fault(("issuers",), "needs one issuer, under a label of your choice")
     if len(issuers) > MAX_ISSUERS:
         yield Fault(("issuers",), f"at most {MAX_ISSUERS} issuers, and here are {len(issuers)}", at_key=True)
-    elif (count := sum(issuer.instances for issuer in issuers.values())) > MAX_INSTANCES:
+    elif (count := sum(len(issuer.instances) for issuer in issuers.values())) > MAX_INSTANCES:
         yield Fault(
             ("issuers",),
             f"at most {MAX_INSTANCES} issuers and tenants with keys of their own, and here are {count}",
@@ -158,7 +158,7 @@ def _well_known(resource: Resource) -> str:
 
 
 def _is_server(issuer: Issuer) -> bool:
-    if issuer.issuer is None or (TENANT in issuer.issuer and issuer.instances == 1):
+    if issuer.issuer is None or (TENANT in issuer.issuer and issuer.instances == ("",)):
         return False
     try:
         check_identifier(issuer.issuer.replace(TENANT, "tenant"))

@@ -38,7 +38,7 @@ __all__ = [
 INTERVAL: Final = 300.0
 """Seconds between two fetches when the response does not say how long it is fresh."""
 
-FLOOR: Final = 30.0
+FLOOR: Final = 60.0
 """Least seconds between two, whatever the response says: `max-age=0` must not make a flood."""
 
 CEILING: Final = 3600.0

@@ -44,7 +44,6 @@ cdef struct IssuerCounters:
 
 cdef struct SourceWords:
     # Of one remote key source; its writer is the process that fetches: the keeper, or the embedded one. They outlive a keeper.
-    uint64_t version                             # moves when the stored document changed
     uint64_t begun                               # attempts that began
     uint64_t attempts                            # that ended, with whatever result
     double not_before                            # monotonic seconds before which no unknown key id starts a fetch
@@ -67,7 +66,6 @@ cdef struct Header:
     uint64_t restarts                            # workers replaced
     double started_at                            # seconds since the epoch
     uint64_t keeper_restarts
-    uint64_t revocation_version                  # moves when the revocations on disk changed
 
 
 @cython.final

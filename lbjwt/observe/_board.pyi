@@ -63,16 +63,11 @@ class Board:
     def wanted(self, source: int) -> int:
         """How often `want` was called, in all slots since the start; also by workers that died."""
     def add_source(self, source: int, name: str, amount: int = 1) -> None:
-        """Add to `version`, `begun`, `attempts`, `fetches` or `failures`. Only in the process that fetches: a new keeper goes on from there."""
+        """Add to `begun`, `attempts`, `fetches` or `failures`. Only in the process that fetches: a new keeper goes on from there."""
     def set_source_time(self, source: int, name: str, seconds: float) -> None:
         """Set `not_before` (monotonic seconds) or `last_success` (seconds since the epoch). Only in the process that fetches."""
     def source_words(self, source: int) -> dict[str, Any]:
         """Every `SourceWords` field."""
-    def count_revocation_change(self) -> None:
-        """The revocations on disk changed. Only in the process that writes them."""
-    @property
-    def revocation_version(self) -> int:
-        """Moves with every `count_revocation_change`."""
     def clear_gauges(self, slot: int) -> None:
         """The worker of the slot is dead: zero its gauges, keep its counters, set its state to `STOPPED`."""
     def count_restart(self) -> None:

@@ -38,7 +38,7 @@ cdef tuple ISSUER_FIELDS = (
     ("accepted", 1), ("refusals", REASONS), ("reported", REASONS), ("keys", 1), ("keys_fetched_at", 1), ("key_fetches", 1),
     ("key_fetch_failures", 1),
 )
-cdef tuple SOURCE_FIELDS = (("version", 1), ("begun", 1), ("attempts", 1), ("not_before", 1), ("last_success", 1), ("fetches", 1), ("failures", 1))
+cdef tuple SOURCE_FIELDS = (("begun", 1), ("attempts", 1), ("not_before", 1), ("last_success", 1), ("fetches", 1), ("failures", 1))
 cdef tuple SOURCE_TIMES = ("not_before", "last_success")
 # What a slot does not hand on when its worker dies: what was open, held or in force in that process.
 cdef tuple WORKER_GAUGES = ("connections", "in_flight", "cache_entries", "cache_bytes", "revocations", "waiting")
@@ -231,13 +231,6 @@ cdef class Board:
     def source_words(self, Py_ssize_t source):
         self.check_issuer(source)
         return self.source(source)[0]
-
-    def count_revocation_change(self):
-        self.header().revocation_version += 1
-
-    @property
-    def revocation_version(self):
-        return self.header().revocation_version
 
     # --- for the supervisor
 

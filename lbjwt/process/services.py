@@ -29,7 +29,7 @@ def services(configuration: Configuration, board: Board, wakeups: Wakeups, direc
         return []
     found: list[Service] = [_Keys(configuration, board, wakeups, directory)]
     if configuration.revocation is not None:
-        found.append(_Revocations(configuration, board, wakeups, directory))
+        found.append(_Revocations(configuration, wakeups, directory))
     return found
 
 
@@ -59,10 +59,9 @@ class _Keys(Service):
 class _Revocations(Service):
     """Writes what is revoked over the admin door into the log that all workers read."""
 
-    def __init__(self, configuration: Configuration, board: Board, wakeups: Wakeups, directory: Path) -> None:
+    def __init__(self, configuration: Configuration, wakeups: Wakeups, directory: Path) -> None:
         assert configuration.revocation is not None
         self._store = RevocationStore(directory, max_entries=configuration.revocation.max_entries)
-        self._board = board
         self._wakeups = wakeups
 
     async def start(self) -> None:
@@ -77,8 +76,4 @@ class _Revocations(Service):
         """As in the base class."""
         from lbjwt.admin.revocations import RevocationPages
 
-        RevocationPages(self._store, on_revoked=self._tell).add_to(app)
-
-    def _tell(self) -> None:
-        self._board.count_revocation_change()
-        self._wakeups.poke_workers()
+        RevocationPages(self._store, on_revoked=self._wakeups.poke_workers).add_to(app)

@@ -42,7 +42,7 @@ def keeper_needed(configuration: Configuration) -> bool:
 def state_needed(configuration: Configuration) -> bool:
     """True when there is something to write: keys that are fetched, revocations made at run time."""
     return configuration.revocation is not None or any(
-        issuer.remote_jwks is not None or issuer.discovery is not None for issuer in configuration.issuers.values()
+        issuer.fetch is not None for issuer in configuration.issuers.values()
     )
 
 

@@ -1,7 +1,7 @@
 """
 How processes wake each other: one eventfd(2) for each worker and one for the keeper, made before the fork.
 
-A poke says "look", never what at: who is woken looks at the versions on the board and reads again what moved. Pokes that come before somebody
+A poke says "look", never what at: who is woken looks at its files and at the board, and reads again what moved. Pokes that come before somebody
 looks are one poke, none is lost while a process is being replaced, and one to a process that does not look blocks nobody.
 """
 

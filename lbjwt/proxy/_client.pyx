@@ -180,6 +180,10 @@ cdef class ClientSide(ClientWriter):
             self.head_begun = False
             self._refuse_head(head.status)
             return size
+        if 0 <= traffic.max_request_body < head.content_length:
+            self.head_begun = False              # before its token is looked at: who is told 413 has tried none
+            self._refuse_head(413)
+            return size
         admission.judge(head, self.last_grant, self.peer(), self.trusted, wall_clock())
         if admission.waits_for >= 0 and not self.judged_again and self._park(admission.waits_for):
             return 0
@@ -192,9 +196,6 @@ cdef class ClientSide(ClientWriter):
         self.keep_alive = (head.keep_alive and not self.half_closed and not traffic.draining
                            and (traffic.max_requests == 0 or self.served < <uint64_t>traffic.max_requests))
         if head.content_length > 0:
-            if 0 <= traffic.max_request_body < head.content_length:
-                self._refuse_head(413)
-                return size
             part = min(size - head.size, head.content_length)
             self.body_left = head.content_length - part
             self.phase = BODY if self.body_left else WAITING

@@ -22,7 +22,8 @@ cdef class Demand:
     cdef DenyReason find(self, RequestHead head, const char **token, Py_ssize_t *size, unsigned *found)
     # True when a token of this issuer may stand where it was found
     cdef bint may_stand(self, Grant grant, unsigned found)
-    cdef uint8_t verdict(self, Grant grant)
+    # Raises for a fault of ours, which is not remembered.
+    cdef uint8_t verdict(self, Grant grant) except 0
 
 
 @cython.final

@@ -6,7 +6,7 @@ Knows the parts that decide and remembers their verdict with the Grant. Which re
 
 from libc.string cimport memcmp
 
-from lbjwt._fastverify cimport INTERNAL, MISSING, MULTIPLE_TOKENS, NONE
+from lbjwt._fastverify cimport MISSING, MULTIPLE_TOKENS, NONE
 from lbjwt._grants cimport JUDGED, MEMOS, REPORTED
 from lbjwt.auth._callers cimport is_browser, is_grpc
 
@@ -74,7 +74,7 @@ cdef class Demand:
                 return True
         return False
 
-    cdef uint8_t verdict(self, Grant grant):
+    cdef uint8_t verdict(self, Grant grant) except 0:
         cdef Py_ssize_t place
         cdef DenyReason reported = NONE
         cdef int reason
@@ -83,10 +83,7 @@ cdef class Demand:
         place = self._number % MEMOS
         if grant.memo_rules[place] == self._number:
             return grant.memo_verdict[place]
-        try:
-            reason = self._rules.judge(dict(grant.claims), <int>grant.issuer_index, &reported)
-        except BaseException:                    # a fault of ours passes nobody, and is not remembered
-            return JUDGED | INTERNAL
+        reason = self._rules.judge(dict(grant.claims), <int>grant.issuer_index, &reported)
         grant.memo_rules[place] = self._number
         grant.memo_verdict[place] = <uint8_t>(JUDGED | reason if reason != NONE else JUDGED | REPORTED | reported if reported != NONE else JUDGED)
         return grant.memo_verdict[place]

@@ -57,7 +57,7 @@ class Scene:
                 board.want(0)
                 wakeups.poke_keeper()
             if wakeups is not None and wakeups.take(wakeups.worker_fd(slot)):
-                self.note("woken", slot, board.source_words(0)["version"])
+                self.note("woken", slot, board.source_words(0)["fetches"])
             time.sleep(0.01)
         self.note("ended", slot)
         return 0
@@ -91,7 +91,7 @@ class Broken(Service):
 
 
 class Fetcher(Service):
-    """Moves the version of source 0 once for all wishes that came since, also while there was no keeper."""
+    """Counts a fetch of source 0 once for all wishes that came since, also while there was no keeper."""
 
     def __init__(self, scene, board, wakeups):
         self._scene = scene
@@ -113,8 +113,8 @@ class Fetcher(Service):
             await asyncio.sleep(60)
 
     def poked(self):
-        if self._board.wanted(0) > self._board.source_words(0)["version"]:
-            self._board.add_source(0, "version")
+        if self._board.wanted(0) > self._board.source_words(0)["fetches"]:
+            self._board.add_source(0, "fetches")
             self._wakeups.poke_workers()
 
     def extend(self, app):

@@ -245,18 +245,18 @@ def test_a_start_that_takes_its_time_can_be_given_up(serve):
 
 
 def test_a_wish_reaches_the_keeper_and_its_answer_every_worker(serve):
-    """A worker wants, the keeper moves the version and pokes, all workers see it; a service that fails on the way disturbs no other."""
+    """A worker wants, the keeper counts a fetch and pokes, all workers see it; a service that fails on the way disturbs no other."""
     service = serve(workers=2).up()
     service.order("want1")
     assert eventually(
-        lambda: {(slot, version) for slot, version, _ in service.notes("woken")} == {("0", "1"), ("1", "1")}
+        lambda: {(slot, fetches) for slot, fetches, _ in service.notes("woken")} == {("0", "1"), ("1", "1")}
     )
     assert "a service failed when it was poked" in service.log
     assert service.finish() == 0
 
 
 def test_a_wish_during_the_keepers_absence_is_found_by_the_next(serve):
-    """What a worker wanted while the keeper stood still and died is fetched by its successor, from the version that was reached."""
+    """What a worker wanted while the keeper stood still and died is fetched by its successor, from the count that was reached."""
     service = serve().up()
     service.order("want0")
     assert eventually(lambda: service.notes("woken"))
@@ -265,7 +265,7 @@ def test_a_wish_during_the_keepers_absence_is_found_by_the_next(serve):
     service.order("want0")
     assert eventually(lambda: not (service.folder / "want0").exists())
     os.kill(keeper, signal.SIGKILL)
-    assert eventually(lambda: [version for _, version, _ in service.notes("woken")] == ["1", "2"], 15)
+    assert eventually(lambda: [fetches for _, fetches, _ in service.notes("woken")] == ["1", "2"], 15)
     assert service.finish() == 0
 
 

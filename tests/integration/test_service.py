@@ -12,6 +12,7 @@ import uvloop
 
 from lbjwt import Configuration, LbjwtError, LoadBalancer
 from lbjwt.config.load import load_text
+from lbjwt.config.model import Revocation
 from tests.harness.tokens import TokenFactory
 
 TOKENS = TokenFactory()
@@ -128,6 +129,30 @@ def test_leaving_answers_what_is_under_way(play: Scene, tmp_path: Path) -> None:
                 await asyncio.open_connection(*address)
 
     play(scene())
+
+
+def test_a_fault_of_ours_is_told_by_its_kind(play: Scene, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A counter alone helps nobody to mend it; what is logged is the kind, once for all since the last look, and nothing that a token said."""
+
+    async def scene() -> None:
+        async with backend() as (seen, port):
+            whole = configuration(tmp_path, port).model_copy(update={"revocation": Revocation()})
+            async with LoadBalancer(whole) as balancer:
+                reader: Any = balancer._revocations
+
+                def revokes(*arguments: object) -> bool:
+                    raise KeyError(*arguments)
+
+                reader.revokes = revokes
+                for _ in range(2):
+                    head, _ = await ask(balancer.addresses[0], request(b"", TOKENS.mint(sub="alice")))
+                    assert head.startswith(b"HTTP/1.1 401 ") and seen.seen == []
+                for _ in range(2):
+                    balancer._tick()
+
+    with caplog.at_level("ERROR", "lbjwt.service"):
+        play(scene())
+    assert caplog.messages == ["2 faults of lbjwt, the last one a KeyError: what met them was refused"]
 
 
 def test_a_start_that_fails_leaves_nothing_behind(play: Scene, tmp_path: Path) -> None:

@@ -9,6 +9,12 @@ from typing import Any
 import pytest
 
 from lbjwt._fastverify import DenyReason
+from lbjwt.auth._places import TokenPlaces
+from lbjwt.auth._route_rules import RouteRules
+from lbjwt.auth.route_policy import RoutePolicy
+from lbjwt.proxy._admission import Admission
+from lbjwt.proxy._route import Demand, Route
+from lbjwt.proxy.answers import route_answers
 from tests.playbooks.policies import Policies, bearer, field_of, status_of, token
 from tests.playbooks.stage import Client, Stage, request
 from tests.playbooks.test_exchange import OK
@@ -330,6 +336,17 @@ def test_only_what_a_client_did_is_held_against_its_address(pieces: int | None) 
     assert policies.offenders.failures("192.0.2.7", now()) == 3
 
 
+def test_a_body_over_the_limit_is_refused_before_its_token_is_looked_at(pieces: int | None) -> None:
+    """413 says nothing about a token, so none is tried with it: else an address could guess without ever being counted (THREATS S9)."""
+    policies, _ = limited(pieces)
+    stage = Stage(pieces, **policies.options(max_request_body=8))
+    cache = policies.verifier.gate.cache
+    for auth in (bearer(token()), bearer(token("b", "k2")), b""):
+        answer = is_refused(stage, stage.client(), request("POST", "/", "Content-Length: 9", auth=auth))
+        assert status_of(answer) == 413
+    assert (len(cache), cache.misses, sum(stage.totals["refusals"])) == (0, 0, 0)
+
+
 def test_no_token_and_a_403_are_not_held_against_the_address(pieces: int | None) -> None:
     """Any page can make a browser ask without a token, and a good one that does not suffice is no forgery: neither shuts out its address."""
     policies = Policies("  - {name: only, prefix: /, scopes: {all: [s]}}", rest="fail_limit: {failures: 2}")
@@ -391,6 +408,34 @@ def test_p12_what_an_untrusted_client_says_of_itself_changes_nothing(pieces: int
         is_refused(stage, client, request("GET", "/", f"X-Forwarded-For: 203.0.113.{number}", auth=bearer("z")))
     assert policies.offenders.failures("192.0.2.7", time.monotonic()) == 2
     assert status_of(is_refused(stage, client, request(auth=bearer(token())))) == 429
+
+
+def test_a_fault_in_the_rules_of_a_route_refuses_and_is_noted(pieces: int | None) -> None:
+    """Nobody passes by a rule that cannot be judged, not even where all is only reported; the fault is counted, and forgotten once it is gone."""
+    broken = True
+
+    class Audience(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            if broken and other:
+                raise RuntimeError("no comparison")
+            return str.__eq__(self, other)
+
+    policies = Policies()
+    rules = RouteRules(RoutePolicy(name="only", audiences=(Audience("api"),)))
+    places = TokenPlaces(headers=[("Authorization", "Bearer", True)])
+    route = Route([Demand([places], [None], rules, 1)], route_answers("lbjwt"), report_only=True)
+    stage = Stage(pieces, **policies.options(admission=Admission(policies.verifier.gate, [route])))
+    data = request(auth=bearer(token()))
+    for faults in (1, 2):
+        assert status_of(is_refused(stage, stage.client(), data)) == 401
+        assert policies.verifier.gate.faults == faults
+    assert policies.verifier.gate.last_fault == "RuntimeError"
+    assert counts(stage, 0) == {"refusals": {"INTERNAL": 2}, "reported": {}}
+    broken = False
+    passes(stage, stage.client(), data)
 
 
 def test_a_response_of_another_route_is_not_marked(pieces: int | None) -> None:

@@ -160,7 +160,7 @@ def test_the_number_of_instances_is_the_one_that_the_configuration_counts() -> N
         ("remote_jwks: {uri: 'https://login.test/keys'}, tenants: {kind: digits}", TEMPLATE),
     ):
         made = configuration(f"  main: {{{issuer}, {members}}}")
-        assert len(issuer_instances(made)) == sum(issuer.instances for issuer in made.issuers.values())
+        assert len(issuer_instances(made)) == sum(len(issuer.instances) for issuer in made.issuers.values())
 
 
 # --- identity headers -------------------------------------------------------------------------------------------------

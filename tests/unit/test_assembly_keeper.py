@@ -47,7 +47,6 @@ class Worker:
         now = time.time()
         place = "https://k.test/"
         write(stored_keys(self.link.directory, self.instances[1]), Envelope(place, now, now + 3600, text))
-        self.board.add_source(1, "version")
 
     def begins(self) -> None:
         self.board.add_source(1, "begun")

@@ -111,7 +111,7 @@ def test_the_policy_of_a_route_arrives_whole() -> None:
         frozenset({1}),
     )
     assert (made.name, made.issuers, made.audiences) == ("r", frozenset({1}), ("x", "y"))
-    assert (made.scopes_all, made.scopes_any, made.report_only) == (("r",), ("s", "t"), False)
+    assert (made.scopes_all, made.scopes_any) == (("r",), ("s", "t"))
     assert [(entry.name, entry.report_only) for entry in made.rules] == [("first", False), ("", True)]
     assert made.rules[1].rule == ClaimTest(("b",), "equals", 2)
     assert route_policy(route_of("prefix: /"), None) == RoutePolicy(name="r")

@@ -259,36 +259,6 @@ def test_p4_a_missing_claim_leaves_its_header_out_in_every_style():
         assert build({"a": {"c": ""}}) == (b'X-C: ""\r\n' if style == "json" else b"X-C: \r\n")
 
 
-def test_entries_of_another_issuer_are_left_out():
-    """A header bound to an issuer comes from that issuer's tokens only; two issuers may give one header from different claims."""
-    entries = [
-        IdentityHeader(header="X-User", path=("sub",), issuer=0),
-        IdentityHeader(header="X-User", path=("email",), issuer=1),
-        ("tenant", "X-Tenant"),
-    ]
-    claims = {"sub": "s", "email": "e", "tenant": "t"}
-    for issuer, expected in (
-        (0, b"X-User: s\r\nX-Tenant: t\r\n"),
-        (1, b"X-User: e\r\nX-Tenant: t\r\n"),
-        (2, b"X-Tenant: t\r\n"),
-    ):
-        build = compile_identity_headers(entries, issuer=issuer)
-        assert build is not None
-        assert build(claims) == expected
-    build = compile_identity_headers(entries)
-    assert build is not None
-    assert build(claims) == b"X-Tenant: t\r\n", "without an issuer, only what is for all"
-    assert compile_identity_headers(entries[:2], issuer=2) is None
-    for one, other in ((0, 0), (None, 0), (0, None), (None, None)):
-        with pytest.raises(ConfigurationError):
-            compile_identity_headers(
-                [
-                    IdentityHeader(header="X-A", path=("a",), issuer=one),
-                    IdentityHeader(header="x-a", path=("b",), issuer=other),
-                ]
-            )
-
-
 @pytest.mark.parametrize(
     "entry",
     [

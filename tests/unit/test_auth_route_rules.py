@@ -19,19 +19,12 @@ GOOD: dict[str, Any] = {"aud": ["api", "web"], "scope": "read write", "roles": [
 
 
 def decided(claims: dict[str, Any], issuer: int = 0, **policy: Any) -> tuple[str, str]:
-    """The names of both reasons. At most one is not NONE, and a route that only reports says the same without refusing."""
+    """The names of both reasons. At most one is not NONE."""
     policy["rules"] = tuple(
         rule if isinstance(rule, RouteRule) else RouteRule(rule) for rule in policy.get("rules", ())
     )
     reason, reported = RouteRules(RoutePolicy(name="r", **policy)).decide(claims, issuer)
     assert DenyReason.NONE in (reason, reported)
-    if "report_only" not in policy:
-        first = reason or reported
-        assert (
-            RouteRules(RoutePolicy(name="r", report_only=True, **policy)).decide(claims, issuer)[0] == DenyReason.NONE
-        )
-        if reason and all(not rule.report_only for rule in policy["rules"]):
-            assert RouteRules(RoutePolicy(name="r", report_only=True, **policy)).decide(claims, issuer)[1] == first
     return reason.name, reported.name
 
 
@@ -135,16 +128,6 @@ def test_a_rule_that_only_reports_lets_through():
     assert decided({}, rules=(shadow,)) == ("NONE", "CLAIM_REFUSED"), "what cannot be judged would have been refused"
 
 
-def test_a_route_that_only_reports_lets_through():
-    """Issuer set, audience, scopes and rules are told and refuse nobody; the first of them is the one told."""
-    policy: dict[str, Any] = {"audiences": ("x",), "scopes_all": ("x",), "rules": (ADMIN,), "report_only": True}
-    assert decided(GOOD, issuers=frozenset({1}), **policy) == ("NONE", "WRONG_ISSUER")
-    assert decided(GOOD, **policy) == ("NONE", "WRONG_AUDIENCE")
-    assert decided({"aud": "x"}, **policy) == ("NONE", "INSUFFICIENT_SCOPE")
-    assert decided({"aud": "x", "scope": "x"}, **policy) == ("NONE", "CLAIM_REFUSED")
-    assert decided({"aud": "x", "scope": "x", "roles": ["admin"]}, **policy) == ("NONE", "NONE")
-
-
 def test_a_route_that_asks_nothing_says_so():
     """Its tokens need not be read again; any single wish is something."""
     assert RouteRules(RoutePolicy(name="r")).asks_nothing
@@ -227,7 +210,6 @@ POLICIES = st.builds(
     rules=st.lists(
         st.builds(RouteRule, st.sampled_from([ADMIN, PAID, Not(ADMIN)]), report_only=st.booleans()), max_size=3
     ).map(tuple),
-    report_only=st.booleans(),
 )
 
 
@@ -242,8 +224,6 @@ def test_verdict_and_explanation_are_one_logic(policy: RoutePolicy, claims: dict
         assert (reported is not DenyReason.NONE) == ("reported" in outcomes)
     else:
         assert reported is DenyReason.NONE
-    if policy.report_only:
-        assert verdict is DenyReason.NONE
 
 
 @pytest.mark.parametrize(

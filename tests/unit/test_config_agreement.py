@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
 from lbjwt.assembly.routes import claim_rule, new_admission
 from lbjwt.auth._places import TokenPlaces
-from lbjwt.auth.identity import IdentityHeader
+from lbjwt.auth.identity import MOST_BYTES, IdentityHeader, compile_identity_headers
 from lbjwt.auth.issuer_pattern import TENANT_CLASSES, IssuerPattern
 from lbjwt.auth.refusals import RefusalStyle
 from lbjwt.auth.resource import ProtectedResource, metadata_path
@@ -20,7 +20,7 @@ from lbjwt.config.checks.overlaps import Table
 from lbjwt.config.claim_header import ClaimHeader
 from lbjwt.config.fields import ALGORITHMS
 from lbjwt.config.load import load_file, load_text
-from lbjwt.config.model import Configuration
+from lbjwt.config.model import Configuration, Limits
 from lbjwt.config.places import FromCookie, FromHeader, FromParam
 from lbjwt.config.relations import WELL_KNOWN, route_faults
 from lbjwt.config.route import Refusals, Resource, Route
@@ -106,6 +106,20 @@ def test_header_names(name: str):
         place = made(FromHeader, name=name, scheme=scheme)
         if place is not None:
             TokenPlaces(headers=[(place.name, place.scheme, True)])
+
+
+@given(st.integers(1, 2 * MOST_BYTES))
+@example(MOST_BYTES)
+@example(MOST_BYTES + 1)
+def test_limits_of_identity_headers(size: int):
+    """A limit on headers for endpoints that the configuration takes is one that they can be made with."""
+    for keys in ({"max_identity_header": size, "max_identity_headers": MOST_BYTES}, {"max_identity_headers": size}):
+        limits = made(Limits, **keys)
+        if limits is not None:
+            compile_identity_headers(
+                [("sub", "X-Sub")], max_value=limits.max_identity_header, max_total=limits.max_identity_headers
+            )
+    assert made(Limits, max_identity_headers=MOST_BYTES) is not None
 
 
 @given(awkward)

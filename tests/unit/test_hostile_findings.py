@@ -10,7 +10,6 @@ import pytest
 from aiohttp import web
 
 from lbjwt.admin.server import AdminServer
-from lbjwt.revocation import watched as module
 from lbjwt.revocation.watched import WatchedFile
 
 NOW = 1_800_000_000.0
@@ -25,7 +24,7 @@ def test_a_file_that_is_added_to_while_it_is_read_is_taken_in(tmp_path: Path, mo
     with file.open("ab") as stream:
         stream.write(LINE % 1)
 
-    read = module.os.fstat
+    read = os.fstat
     calls = 0
 
     def busy(descriptor: int) -> os.stat_result:
@@ -36,7 +35,7 @@ def test_a_file_that_is_added_to_while_it_is_read_is_taken_in(tmp_path: Path, mo
                 stream.write(LINE % (1 + calls))
         return read(descriptor)
 
-    monkeypatch.setattr(module.os, "fstat", busy)
+    monkeypatch.setattr(os, "fstat", busy)
     for _ in range(8):  # two seconds of looks
         watched.look(NOW)
     assert watched.entries.revokes("", "", {"jti": "1"}, NOW)

@@ -45,7 +45,7 @@ def test_no_field_shares_memory_with_another():
     single = [name for name, value in totals.items() if isinstance(value, int) and name not in rows | {"revocations"}]
     assert len(single) >= 15
     for source in range(3):
-        for at, name in enumerate(("version", "begun", "attempts", "fetches", "failures")):
+        for at, name in enumerate(("begun", "attempts", "fetches", "failures"), 1):
             board.add_source(source, name, 40 * source + at)
         board.set_source_time(source, "not_before", source + 0.25)
         board.set_source_time(source, "last_success", source + 0.5)
@@ -86,7 +86,6 @@ def test_no_field_shares_memory_with_another():
     for source in range(3):
         assert board.wanted(source) == 3 * source + 3
         assert board.source_words(source) == {
-            "version": 40 * source,
             "begun": 40 * source + 1,
             "attempts": 40 * source + 2,
             "not_before": source + 0.25,
@@ -230,18 +229,15 @@ def test_the_keeper_is_no_worker():
 
 
 def test_what_a_keeper_said_outlives_it():
-    """A keeper that dies leaves version, cool-down and counts of a source, so that its successor goes on and workers see no step back."""
+    """A keeper that dies leaves cool-down and counts of a source, so that its successor goes on and workers see no step back."""
     board = Board(1, 0)
     board.attach(board.keeper)
-    board.add_source(0, "version")
     board.add_source(0, "attempts", 3)
     board.set_source_time(0, "not_before", 77.5)
-    board.count_revocation_change()
     before = board.source_words(0)
     board.clear_gauges(board.keeper)
     assert board.source_words(0) == before
-    assert before["version"] == 1
-    assert board.revocation_version == 1
+    assert before["attempts"] == 3
 
 
 @pytest.mark.parametrize("state", [STARTING, DRAINING, STOPPED])
@@ -286,7 +282,7 @@ def test_restarts_are_counted():
         lambda board: board.issuer_totals(-2),
         lambda board: board.want(1),
         lambda board: board.wanted(-1),
-        lambda board: board.add_source(1, "version"),
+        lambda board: board.add_source(1, "fetches"),
         lambda board: board.set_source_time(1, "not_before", 1.0),
         lambda board: board.source_words(1),
         lambda board: board.endpoint_totals(1),
@@ -312,7 +308,7 @@ def test_senseless_boards_and_names_are_refused():
     board = Board(1, 0)
     with pytest.raises(KeyError):
         board.add("no_such_field")
-    for source, call in (("not_before", board.add_source), ("version", board.set_source_time)):
+    for source, call in (("not_before", board.add_source), ("fetches", board.set_source_time)):
         with pytest.raises(KeyError):
             call(0, source, 1)
     with pytest.raises(ValueError, match="state"):
