@@ -25,8 +25,8 @@ def envelope(document: str, fetched_at: float) -> store.Envelope:
     return store.Envelope(place="main", fetched_at=fetched_at, good_until=fetched_at + 60, document=document)
 
 
-def test_k3_the_newest_of_both_is_believed(stored: Path):
-    """Neither, one, the newer of two in either order, and the stored one again once the spare is withdrawn (THREATS K3)."""
+def test_the_newest_of_both_is_believed(stored: Path):
+    """Neither, one, the newer of two in either order, and the stored one again once the spare is withdrawn."""
     assert spare.newest(stored, max_bytes=ROOM) is None
     store.write(stored, envelope("old", 1.0))
     spare.put(stored, envelope("new", 2.0))
