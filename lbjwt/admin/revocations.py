@@ -18,7 +18,7 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from lbjwt.auth.revocation import Revocation, RevocationError, RevocationList
+from lbjwt.auth.revocation import Revocation, RevocationError
 from lbjwt.auth.revocation_format import DEFAULT_LIFETIME, read_posted, text_of_time
 from lbjwt.revocation.store import RevocationStore
 
@@ -47,19 +47,16 @@ class RevocationPages:
         store: RevocationStore,
         *,
         on_revoked: Callable[[], None],
-        filed: RevocationList | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """
         Args:
             store: Open.
             on_revoked: Called when new entries are on disk: time to wake the readers.
-            filed: The entries of the operator's file, to be counted and shown too.
             clock: Seconds since the epoch.
         """
         self._store = store
         self._on_revoked = on_revoked
-        self._lists = {"made": store.entries} | ({} if filed is None else {"file": filed})
         self._clock = clock
 
     def add_to(self, application: web.Application) -> None:
@@ -94,7 +91,7 @@ class RevocationPages:
             return _error(507, str(error))
         if revoked:
             self._on_revoked()
-        return _json(200, {"revoked": revoked, "in_force": sum(map(len, self._lists.values()))})
+        return _json(200, {"revoked": revoked, "in_force": len(self._store.entries)})
 
     async def get(self, request: web.Request) -> web.Response:
         """Count the entries in force and show the first ``limit`` of them."""
@@ -104,16 +101,10 @@ class RevocationPages:
         if not (limit.isascii() and limit.isdecimal() and len(limit) <= 4 and int(limit) <= MOST_SHOWN):
             return _error(400, f"limit is a number from 0 to {MOST_SHOWN}")
         now = self._clock()
-        for entries in self._lists.values():
-            entries.prune(now)
-        shown = (
-            {**_described(entry), "from": source}
-            for source, entries in self._lists.items()
-            for entry in entries
-            if entry.expires > now
-        )
-        total = sum(map(len, self._lists.values()))
-        return _json(200, {"in_force": total, "entries": list(islice(shown, int(limit)))})
+        entries = self._store.entries
+        entries.prune(now)
+        shown = (_described(entry) for entry in entries if entry.expires > now)
+        return _json(200, {"in_force": len(entries), "entries": list(islice(shown, int(limit)))})
 
 
 def _is_browser(request: web.Request) -> bool:

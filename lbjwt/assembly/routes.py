@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["claim_rule", "new_admission", "route_policy"]
 
-MAX_PLACES: Final = 32
+MAX_GROUPS: Final = 32
 """Groups of places one token is looked for in, and places in a group; issuers with equal places share a group."""
 
 
@@ -113,17 +113,17 @@ class _Maker:
     def secret_places(self) -> list[TokenPlaces]:
         """Wherever any issuer's token may stand and is looked for in the target; a forwarded one is no less secret to strangers."""
         params = list({place.name: None for instance in self._instances for place in instance.issuer.from_params})
-        groups = [params[at : at + MAX_PLACES] for at in range(0, len(params), MAX_PLACES)]
+        groups = [params[at : at + MAX_GROUPS] for at in range(0, len(params), MAX_GROUPS)]
         return [TokenPlaces(params=[(name, False) for name in group]) for group in groups]
 
     def demand(self, issuers: list[IssuerInstance], route: RouteConfiguration | None = None) -> Demand:
         by_places: dict[tuple[Any, ...], set[int]] = {}
         for instance in issuers:
             by_places.setdefault(self._places_of(instance.issuer), set()).add(instance.index)
-        if len(by_places) > MAX_PLACES:
+        if len(by_places) > MAX_GROUPS:
             where = "together the issuers" if route is None else f"the route {route.name}"
             raise ConfigurationError(
-                f"{where} would look for tokens in more than {MAX_PLACES} different groups of places"
+                f"{where} would look for tokens in more than {MAX_GROUPS} different groups of places"
             )
         rules = None
         if route is not None:

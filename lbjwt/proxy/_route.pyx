@@ -15,7 +15,7 @@ from lbjwt.proxy.answers import redirect_answer
 cdef object _redirect_answer = redirect_answer
 
 cdef enum:
-    MAX_PLACES = 32              # groups of places: one bit each
+    MAX_GROUPS = 32              # groups of places: one bit each
 
 
 cdef inline DenyReason _search(TokenPlaces places, RequestHead head, const char **token, Py_ssize_t *size) noexcept:
@@ -33,7 +33,7 @@ cdef class Demand:
     def __init__(self, places, issuers, RouteRules rules=None, int number=0):
         self.places = tuple(places)
         self.issuers = tuple(issuers)
-        if not 0 < len(self.places) <= MAX_PLACES or len(self.places) != len(self.issuers):
+        if not 0 < len(self.places) <= MAX_GROUPS or len(self.places) != len(self.issuers):
             raise ValueError("a demand has 1 to 32 groups of places, each with its issuers")
         if (rules is not None) is not (0 < number < 65536):
             raise ValueError("rules have a number from 1 on")

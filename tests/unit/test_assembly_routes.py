@@ -10,7 +10,7 @@ import pytest
 from lbjwt._fastverify import DenyReason
 from lbjwt.assembly.cluster import new_policy
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
-from lbjwt.assembly.routes import MAX_PLACES, claim_rule, new_admission, route_policy
+from lbjwt.assembly.routes import MAX_GROUPS, claim_rule, new_admission, route_policy
 from lbjwt.auth.route_policy import RoutePolicy
 from lbjwt.auth.rules import OPERATORS, AllOf, AnyOf, ClaimTest, Not
 from lbjwt.config.load import load_text
@@ -278,9 +278,9 @@ def test_more_groups_of_places_than_can_be_told_apart_are_a_mistake() -> None:
         return new_admission(configuration, instances, new_verifier(configuration, instances).gate)
 
     for routes, where in (("", "together the issuers"), ("routes: [{name: r}]", "the route r")):
-        assert made(MAX_PLACES, routes) is not None
+        assert made(MAX_GROUPS, routes) is not None
         with pytest.raises(ConfigurationError, match=f"{where} would look for tokens in more than 32"):
-            made(MAX_PLACES + 1, routes)
+            made(MAX_GROUPS + 1, routes)
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------
