@@ -15,7 +15,6 @@ from lbjwt.assembly.keys import key_origin, key_ring_of, local_source, stored_ke
 from lbjwt.errors import LbjwtError
 from lbjwt.jwks import store
 from lbjwt.jwks.errors import KeySourceError, sentence_of
-from lbjwt.jwks.lifecycle import ShelfLife
 from lbjwt.jwks.uri import place_of
 
 if TYPE_CHECKING:
@@ -91,11 +90,7 @@ def _stored(instance: IssuerInstance, origin: KeyOrigin, directory: Path, proble
         envelope = store.read(path, max_bytes=store.room_for(remote.max_bytes))
         if envelope is None:
             return PresentKeys(None, origin.place, f"{problem}; no keys are stored in {path}")
-        limit = min(envelope.good_until - envelope.fetched_at, remote.max_stale)
-        if envelope.place != origin.identity:
-            raise KeySourceError(f"{path} holds keys from another place")
-        if ShelfLife.of(0.0, now, envelope.fetched_at, limit) is None:
-            raise KeySourceError(f"the keys in {path} are too old, or from the future")
+        store.believed(path, envelope, place=origin.identity, max_stale=remote.max_stale, now=0.0, wall=now)
         ring = key_ring_of(instance)(envelope.document.encode())
     except LbjwtError as error:
         return PresentKeys(None, origin.place, f"{problem}; {sentence_of(error)}")

@@ -147,11 +147,6 @@ class _Maker:
 
     def resource(self, route: RouteConfiguration, resource: Resource) -> ProtectedResource:
         issuers = self._required(route)
-        methods = []
-        if any(instance.issuer.headers for instance in issuers):
-            methods.append("header")
-        if any(instance.issuer.from_params for instance in issuers):
-            methods.append("query")
         return ProtectedResource(
             resource=resource.identifier,
             authorization_servers=resource.authorization_servers
@@ -159,7 +154,9 @@ class _Maker:
                 dict.fromkeys(one.of_tenant(one.issuer.issuer) for one in issuers if one.issuer.issuer is not None)
             ),
             scopes_supported=resource.scopes_supported or self.scopes(route),
-            bearer_methods_supported=tuple(methods),
+            bearer_methods_supported=tuple(
+                sorted(frozenset[str]().union(*(one.issuer.bearer_methods for one in issuers)))
+            ),
             resource_name=resource.name,
             resource_documentation=resource.documentation,
         )

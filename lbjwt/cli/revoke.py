@@ -101,10 +101,10 @@ def revoke(
 
 def _entry(members: dict[str, Any], lifetime: str | None, until: str | None, now: float) -> Revocation:
     if "issued_before" in members:
-        members["issued_before"] = _time(members["issued_before"], "issued_before", now)
+        members["issued_before"] = _time(members["issued_before"], "--issued-before", now)
     expires = now + DEFAULT_LIFETIME
     if until is not None:
-        expires = _time(until, "until", now)
+        expires = _time(until, "--until", now)
     elif lifetime is not None:
         try:
             expires = now + parse_duration(lifetime)
@@ -161,7 +161,7 @@ def _post(admin: str, entry: Revocation) -> dict[str, Any]:
     except (OSError, http.client.HTTPException) as error:
         cause = getattr(error, "strerror", None) or type(error).__name__
         raise click.ClickException(
-            f"{parts.hostname} did not answer ({cause}); whether the entry is in force is not known"
+            f"{parts.netloc.rpartition('@')[2]} did not answer ({cause}); whether the entry is in force is not known"
         ) from None
     finally:
         connection.close()

@@ -294,6 +294,15 @@ class Issuer(Section):
         return () if other else (FromHeader(name="Authorization"),)
 
     @property
+    def bearer_methods(self) -> frozenset[str]:
+        """The ways of RFC 6750 sections 2.1 and 2.3 among the places; one's own field or parameter is none of them."""
+        header = any(
+            place.name.lower() == "authorization" and place.scheme.lower() == "bearer" for place in self.headers
+        )
+        query = any(place.name == "access_token" for place in self.from_params)
+        return frozenset(["header"] * header + ["query"] * query)
+
+    @property
     def places(self) -> frozenset[tuple[str, str]]:
         """Where a token may stand, as pairs of kind and name; one request has at most one token in each."""
         found = [("header", place.name.lower()) for place in self.headers]

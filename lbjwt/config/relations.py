@@ -147,8 +147,7 @@ def _document(
         resource.scopes_supported or tuple(dict.fromkeys(own)),
         resource.name,
         resource.documentation,
-        any(issuer.headers for issuer in required),
-        any(issuer.from_params for issuer in required),
+        frozenset[str]().union(*(issuer.bearer_methods for issuer in required)),
     )
 
 

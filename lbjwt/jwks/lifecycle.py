@@ -209,9 +209,9 @@ class KeyLifecycle:
         """The attempt was given up before it could succeed or fail."""
         self._end(now)
 
-    def restored(self, now: float, wall: float, *, fetched_at: float, good_until: float) -> bool:
+    def restored(self, shelf_life: ShelfLife) -> None:
         """
-        A copy on disk holds keys that were fetched then. True when they are in force now.
+        Keys of a copy on disk are in force.
 
         Raises:
             RuntimeError: There are keys already: a copy never replaces what was fetched.
@@ -219,8 +219,7 @@ class KeyLifecycle:
         self._expect(under_way=False)
         if self.shelf_life is not None:
             raise RuntimeError("there are keys already")
-        self.shelf_life = ShelfLife.of(now, wall, fetched_at, min(good_until - fetched_at, self.max_stale))
-        return self.shelf_life is not None
+        self.shelf_life = shelf_life
 
     def withdraw(self, now: float, wall: float) -> bool:
         """True, once, when the keys are too old to be believed and are out of force from now on."""

@@ -97,11 +97,6 @@ class RemoteKeys:
         self._task: asyncio.Task[None] | None = None
 
     @property
-    def fetches(self) -> int:
-        """Requests for key documents; the ones for metadata are not among them."""
-        return self.origin.fetches
-
-    @property
     def not_before(self) -> float:
         """The monotonic time before which an unknown key id is not worth waiting for."""
         return self.lifecycle.not_before(time.monotonic())
@@ -286,20 +281,24 @@ class RemoteKeys:
             envelope = store.read(self._path, max_bytes=room_for(self.origin.max_bytes))
             if envelope is None:
                 return
-            if envelope.place != self.origin.identity:
-                raise StoreError(f"{self._path} is not used: it holds keys from another place")
+            shelf_life = store.believed(
+                self._path,
+                envelope,
+                place=self.origin.identity,
+                max_stale=lifecycle.max_stale,
+                now=time.monotonic(),
+                wall=time.time(),
+            )
             document = envelope.document.encode()
             ring = self._check(document)
-            now, wall = time.monotonic(), time.time()
-            if not lifecycle.restored(now, wall, fetched_at=envelope.fetched_at, good_until=envelope.good_until):
-                raise StoreError(f"{self._path} is not used: it is too old, or from the future")
+            lifecycle.restored(shelf_life)
         except Exception as error:
             log.warning("no stored keys for %s: %s", self.origin.place, sentence_of(error))
             return
         self._document, self.ring = document, ring
         self.origin.restored(envelope.etag)
         self.last_success = envelope.fetched_at
-        self._good_until = min(envelope.good_until, envelope.fetched_at + lifecycle.max_stale)
+        self._good_until = shelf_life.fetched_at + shelf_life.limit
         log.info("the keys from %s are those stored before, until it is asked again", self.origin.place)
         self._complaints.warn(ring.warnings)
         self._tell(self._on_document, envelope)

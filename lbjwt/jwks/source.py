@@ -268,6 +268,8 @@ class StoredKeySource(_WatchedSource):
     ) -> None:
         super().__init__(place.partition("?")[0], build=build, publish=publish, on_read=on_read, on_keys=on_keys)
         self._path = path
+        # once: the names of a path made anew at every look would be work, and memory, for each source and second
+        self._paths = (path, spare_of(path))
         self._identity = place
         self._max_stale = max_stale
         self._max_bytes = max_bytes
@@ -300,20 +302,22 @@ class StoredKeySource(_WatchedSource):
 
     def _refresh(self) -> None:
         signature: tuple[int, ...] = ()
-        for path in (self._path, spare_of(self._path)):
+        for path in self._paths:
             with contextlib.suppress(FileNotFoundError):
                 signature += signature_of(path)
         if not signature or signature == self._signature:
             return  # not written yet, or known
-        envelope = newest(self._path, max_bytes=self._max_bytes)
+        envelope = newest(self._paths, max_bytes=self._max_bytes)
         if envelope is None:
             return
-        if envelope.place != self._identity:
-            raise KeySourceError(f"{self._path} holds keys from another place")
-        limit = min(envelope.good_until - envelope.fetched_at, self._max_stale)
-        life = ShelfLife.of(time.monotonic(), time.time(), envelope.fetched_at, limit)
-        if life is None:
-            raise KeySourceError(f"the keys in {self._path} are too old, or from the future")
+        life = store.believed(
+            self._path,
+            envelope,
+            place=self._identity,
+            max_stale=self._max_stale,
+            now=time.monotonic(),
+            wall=time.time(),
+        )
         self._take(envelope.document.encode())  # whoever stored it has told of the keys that were left out
         self._shelf_life = life
         self._signature = signature

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -53,7 +54,7 @@ def withdraw(path: Path) -> None:
         spare_of(path).unlink()
 
 
-def newest(path: Path, *, max_bytes: int) -> Envelope | None:
+def newest(paths: Iterable[Path], *, max_bytes: int) -> Envelope | None:
     """
     The document that was fetched last, stored or spare; None when there is neither.
 
@@ -62,9 +63,9 @@ def newest(path: Path, *, max_bytes: int) -> Envelope | None:
     """
     found: list[Envelope] = []
     problems: list[StoreError] = []
-    for place in (path, spare_of(path)):
+    for path in paths:
         try:
-            envelope = store.read(place, max_bytes=max_bytes)
+            envelope = store.read(path, max_bytes=max_bytes)
         except StoreError as error:
             problems.append(error)
         else:

@@ -2,7 +2,7 @@
 The last good document of a remote source as a file: the copy for cold starts, and the way from the process that fetches to those that verify.
 
 A file is replaced as a whole or not at all, and believed only when nobody else could have written it: what stands in it decides who may sign
-tokens. Reading it says what was fetched, from where and until when it is good; whether that is believed is asked of `ShelfLife`.
+tokens. `read` says what was fetched, from where and until when it is good, `believed` whether that may be used.
 """
 
 import contextlib
@@ -16,8 +16,9 @@ from typing import Any, Final
 import orjson
 
 from lbjwt.jwks.errors import StoreError
+from lbjwt.jwks.lifecycle import ShelfLife
 
-__all__ = ["MAX_BYTES", "Envelope", "read", "room_for", "write"]
+__all__ = ["MAX_BYTES", "Envelope", "believed", "read", "room_for", "write"]
 
 FORMAT: Final = 1
 MAX_BYTES: Final = 1024 * 1024
@@ -96,7 +97,8 @@ def read(path: Path, *, max_bytes: int = MAX_BYTES) -> Envelope | None:
                 raise StoreError(f"{path} is not used: it belongs to another user")
             if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
                 raise StoreError(f"{path} is not used: others than its owner may write it")
-            text = file.read(max_bytes + 1)
+            # what stands there: the limit would be allocated each time, for a file of a few hundred bytes
+            text = file.read(min(status.st_size, max_bytes) + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -107,6 +109,28 @@ def read(path: Path, *, max_bytes: int = MAX_BYTES) -> Envelope | None:
     if envelope is None:
         raise StoreError(f"{path} is not used: it is damaged")
     return envelope
+
+
+def believed(path: Path, envelope: Envelope, *, place: str, max_stale: float, now: float, wall: float) -> ShelfLife:
+    """
+    How long the keys of a file may be used.
+
+    Args:
+        place: The source they have to be of.
+        max_stale: Seconds for which a document is good after it was fetched; the envelope may say less.
+        now: Monotonic time.
+        wall: Seconds since the epoch.
+
+    Raises:
+        StoreError: Not at all: they are of another source, too old, or from the future.
+    """
+    if envelope.place != place:
+        raise StoreError(f"{path} is not used: it holds keys from another place")
+    limit = min(envelope.good_until - envelope.fetched_at, max_stale)
+    shelf_life = ShelfLife.of(now, wall, envelope.fetched_at, limit)
+    if shelf_life is None:
+        raise StoreError(f"{path} is not used: its keys are too old, or from the future")
+    return shelf_life
 
 
 def _envelope(text: bytes) -> Envelope | None:

@@ -40,10 +40,6 @@ class Wakeups:
         """Make the keeper look at the board."""
         _poke(self._fds[-1])
 
-    def poke_worker(self, slot: int) -> None:
-        """Make one worker look at the board."""
-        _poke(self.worker_fd(slot))
-
     def poke_workers(self) -> None:
         """Make all workers look at the board."""
         for fd in self._fds[:-1]:

@@ -219,7 +219,11 @@ cdef class ClientSide(ClientWriter):
 
     cdef bint _park(self, Py_ssize_t issuer):
         """Keep the head, as bytes, until keys are there. False: there is nothing to wait for."""
-        if self.traffic.waiting is None or not self.traffic.waiting.enter(self, issuer):
+        try:
+            if not self.traffic.waiting.enter(self, issuer):
+                return False
+        except Exception as fault:               # nobody waits, and the token is refused
+            self.traffic.gate.note(fault)
             return False
         self.phase = PARKED
         self.parked_for = issuer

@@ -18,7 +18,7 @@ cdef class Traffic:
     """What all connections of one worker share: who decides, who counts, the limits, and scratch space for the buffer at hand."""
     cdef Gate gate
     cdef readonly Admission admission
-    cdef readonly Waiting waiting                # None: keys are never waited for
+    cdef readonly Waiting waiting
     cdef Cluster cluster
     cdef readonly Board board
     cdef tuple issuer_labels                     # bytes, by issuer index, for the access log

@@ -30,7 +30,7 @@ class Traffic:
 
     Args:
         admission: Lets each request pass, or says why not.
-        waiting: Requests that wait for keys; None when none ever does.
+        waiting: Requests that wait for keys.
         cluster: Picks the endpoint.
         board: Counters; its slot is this worker's.
         access_log: Gets a record for each request, or None.
@@ -42,7 +42,7 @@ class Traffic:
     """
 
     admission: Admission
-    waiting: Waiting | None
+    waiting: Waiting
     board: Board
     wires: set[object]
     clients: int
@@ -51,7 +51,7 @@ class Traffic:
         self,
         *,
         admission: Admission,
-        waiting: Waiting | None,
+        waiting: Waiting,
         cluster: Cluster,
         board: Board,
         access_log: AccessLog | None,

@@ -31,7 +31,7 @@ cdef Answer _plain(int status):
 
 cdef class Traffic:
 
-    def __init__(self, *, Admission admission not None, Waiting waiting, Cluster cluster, Board board, AccessLog access_log,
+    def __init__(self, *, Admission admission not None, Waiting waiting not None, Cluster cluster, Board board, AccessLog access_log,
                  object open_connection, object trusts, issuers, limits, timeouts):
         self.admission = admission
         self.waiting = waiting

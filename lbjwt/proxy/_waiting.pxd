@@ -13,6 +13,6 @@ cdef class Waiting:
     cdef object _ask                             # (issuer index) -> True when its keys are being fetched now
     cdef list _parked                            # by issuer: its clients as keys, who came first first
 
-    # False: there is nothing to wait for, or no room.
+    # False: there is nothing to wait for, or no room. Raises for a fault of ours.
     cdef bint enter(self, Downstream client, Py_ssize_t issuer)
     cdef void leave(self, Downstream client, Py_ssize_t issuer)

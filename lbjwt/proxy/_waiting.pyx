@@ -16,12 +16,7 @@ cdef class Waiting:
 
     cdef bint enter(self, Downstream client, Py_ssize_t issuer):
         cdef dict parked = self._parked[issuer]
-        if len(parked) >= self.most:
-            return False
-        try:
-            if not self._ask(issuer):
-                return False
-        except Exception:                        # a fault of ours: nobody waits, and the token is refused
+        if len(parked) >= self.most or not self._ask(issuer):
             return False
         parked[client] = None
         self._board.mine.waiting += 1

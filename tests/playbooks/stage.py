@@ -215,7 +215,7 @@ class Stage:
         if admission is None:
             places = TokenPlaces(headers=[("Authorization", "Bearer", True)])
             admission = Admission(VERIFIER.gate, [Route([Demand([places], [None])], route_answers("lbjwt"))])
-        self.waiting = ask and Waiting(self.board, len(issuers), ask, most=most, patience=patience)
+        self.waiting = Waiting(self.board, len(issuers), ask or (lambda issuer: False), most=most, patience=patience)
         self.access_log = None if log is None else AccessLog(str(log), self.board)
         self.traffic = Traffic(
             admission=admission,

@@ -30,6 +30,7 @@ class Scene:
         self._make = make
         self.asked: list[int] = []
         self.answer = True
+        self.fault: Exception | None = None
 
     def open(self, policies: Policies | None = None, **options: Any) -> Stage:
         self.policies = policies or Policies()
@@ -38,13 +39,14 @@ class Scene:
 
     def ask(self, issuer: int) -> bool:
         self.asked.append(issuer)
+        if self.fault is not None:
+            raise self.fault
         return self.answer
 
     def settles(self, label: str = "a", *kids: str) -> None:
         """The attempt that was asked for ends; kids: what the issuer has now, if that is known."""
         if kids:
             self.policies.publish(label, *kids)
-        assert self.stage.waiting is not None
         self.stage.waiting.settled(self.policies.index(label))
 
     @property
@@ -98,6 +100,22 @@ def test_the_first_token_of_a_new_key_waits_and_passes(scene: Scene) -> None:
     passes(stage, client, request(auth=bearer(token("a", NEW))))
     assert (stage.totals["accepted"], sum(stage.totals["refusals"]), stage.totals["waited"]) == (2, 0, 1)
     assert scene.asked == [0]
+
+
+def test_a_fault_of_the_question_refuses_and_is_counted(scene: Scene) -> None:
+    """Nobody waits for an answer that cannot come; the connection and the next request go on as if it had been no."""
+    stage = scene.open()
+    scene.fault = RuntimeError("the board is gone")
+    client = stage.client()
+    client.sends(request(auth=bearer(token("a", NEW))))
+    assert status_of(client.take()) == 401 and not client.is_gone()
+    gate = scene.policies.verifier.gate
+    assert (gate.faults, gate.last_fault) == (1, "RuntimeError")
+    assert counts(stage, 0)["refusals"] == {"UNKNOWN_KEY": 1} and stage.totals["waited"] == 0
+    scene.fault = None
+    client = parks(scene)
+    scene.settles("a", "k1", NEW)
+    is_served(scene, client)
 
 
 def test_an_attempt_that_brings_nothing_refuses_at_once(scene: Scene) -> None:

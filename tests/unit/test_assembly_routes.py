@@ -354,7 +354,10 @@ def test_a_resource_arrives_whole() -> None:
     found, _ = document(
         "identifier: https://api.test/r",
         "require: {issuer: b}, scopes: {any: [y]},",
-        {"a": "", "b": "required_scopes: [i], from_params: [{name: t}], from_headers: [{name: Authorization}]"},
+        {
+            "a": "",
+            "b": "required_scopes: [i], from_params: [{name: access_token}], from_headers: [{name: Authorization}]",
+        },
     )
     assert found == {
         "resource": "https://api.test/r",
@@ -362,10 +365,13 @@ def test_a_resource_arrives_whole() -> None:
         "scopes_supported": ["y", "i"],
         "bearer_methods_supported": ["header", "query"],
     }
-    only, _ = document(
-        "identifier: https://api.test/r", "require: {issuer: b},", {"a": "", "b": "from_cookies: [{name: t}]"}
-    )
-    assert only["bearer_methods_supported"] == []
+    for places in (
+        "from_cookies: [{name: t}]",
+        "from_headers: [{name: X-Token, scheme: ''}], from_params: [{name: t}]",
+        "from_headers: [{name: Authorization, scheme: Token}]",
+    ):
+        only, _ = document("identifier: https://api.test/r", "require: {issuer: b},", {"a": "", "b": places})
+        assert only["bearer_methods_supported"] == [], places
 
 
 def test_two_routes_of_one_resource_have_one_document() -> None:

@@ -137,9 +137,9 @@ def test_a_token_that_names_nothing_is_told(file: Path, text: str, part: str):
         (["--jti", ""], "text of 1 to 1024"),
         (["--jti", "\udcff"], "half a character"),
         (["--jti", "eyJhbGciOiJub25lIn0.eyJqdGkiOiJ4In0.AAAA"], "looks like a whole token"),
-        (["--sub", "a", "--issued-before", "yesterday"], '"issued_before" is a number'),
+        (["--sub", "a", "--issued-before", "yesterday"], '"--issued-before" is a number'),
         (["--sub", "a", "--issued-before", "1800000000000"], '"issued_before" is a time'),
-        (["--sub", "a", "--until", "2027-01-15"], '"until" is a number'),
+        (["--sub", "a", "--until", "2027-01-15"], '"--until" is a number'),
         (["--sub", "a", "--for", "30"], 'did you mean "30s"'),
         (["--sub", "a", "--for", "1d", "--until", "4000000000"], "both say when"),
         (["--token", "-", "--jti", "a"], "the token says everything"),
@@ -195,4 +195,4 @@ def test_a_door_that_is_closed_is_told():
     """Exit code 1; whether anything was revoked is not known when an answer was missed."""
     result = revoke("--jti", "a", "--admin", "http://127.0.0.1:1")
     assert result.exit_code == 1
-    assert "127.0.0.1 did not answer (Connection refused)" in result.stderr
+    assert "127.0.0.1:1 did not answer (Connection refused)" in result.stderr

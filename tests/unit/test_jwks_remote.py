@@ -30,7 +30,7 @@ def test_loading_is_one_attempt(run):
     assert stage.told == ["started", ["a"], "settled"]
     assert stage.lifecycle.has_keys
     assert stage.keys.ring.names == ["a"]
-    assert (stage.keys.attempts, stage.keys.failures, stage.keys.fetches, stage.keys.documents) == (1, 0, 1, 1)
+    assert (stage.keys.attempts, stage.keys.failures, stage.origin.fetches, stage.keys.documents) == (1, 0, 1, 1)
     stage = Stage(JWKSFetchError("nobody there"))
     run(stage.keys.load())
     assert stage.told == ["started", "settled"]

@@ -25,15 +25,19 @@ def envelope(document: str, fetched_at: float) -> store.Envelope:
     return store.Envelope(place="main", fetched_at=fetched_at, good_until=fetched_at + 60, document=document)
 
 
+def newest(stored: Path) -> store.Envelope | None:
+    return spare.newest((stored, spare.spare_of(stored)), max_bytes=ROOM)
+
+
 def test_the_newest_of_both_is_believed(stored: Path):
     """Neither, one, the newer of two in either order, and the stored one again once the spare is withdrawn."""
-    assert spare.newest(stored, max_bytes=ROOM) is None
+    assert newest(stored) is None
     store.write(stored, envelope("old", 1.0))
     spare.put(stored, envelope("new", 2.0))
-    found = spare.newest(stored, max_bytes=ROOM)
+    found = newest(stored)
     assert found is not None and found.document == "new"
     store.write(stored, envelope("newest", 3.0))
-    found = spare.newest(stored, max_bytes=ROOM)
+    found = newest(stored)
     assert found is not None and found.document == "newest"
     spare.withdraw(stored)
     assert not spare.spare_of(stored).exists()
@@ -57,9 +61,9 @@ def test_one_that_cannot_be_read_does_not_hide_the_other(stored: Path):
     """A broken file beside a good one is passed over; alone it is an error, not an absence."""
     stored.write_text("{")
     with pytest.raises(StoreError):
-        spare.newest(stored, max_bytes=ROOM)
+        newest(stored)
     spare.put(stored, envelope("good", 1.0))
-    found = spare.newest(stored, max_bytes=ROOM)
+    found = newest(stored)
     assert found is not None and found.document == "good"
 
 

@@ -1,8 +1,10 @@
 """The stored copy: whole or not at all, ours or not believed."""
 
 import json
+import math
 import os
 import stat
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,8 +12,11 @@ from hypothesis import strategies as st
 
 from lbjwt.jwks import store
 from lbjwt.jwks.errors import StoreError
-from lbjwt.jwks.store import Envelope, read, write
+from lbjwt.jwks.lifecycle import CLOCK_STEP
+from lbjwt.jwks.store import Envelope, believed, read, write
 
+NOW, WALL = 5000.0, 1.8e9
+DAY = 86_400.0
 KEPT = Envelope("https://issuer.example/jwks", 1.8e9, 1.8e9 + 86_400, '{"keys": [1]}', 'W/"a"')
 
 
@@ -237,6 +242,43 @@ def test_no_bytes_raise_anything_else(tmp_path_factory, text):
     path.chmod(0o600)
     with pytest.raises(StoreError):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("fetched_at", "good_until"),
+    [
+        (WALL - DAY, WALL + DAY),
+        (WALL - 10 * DAY, WALL + 10 * DAY),
+        (WALL - 100, WALL - 1),
+        (WALL - 100, WALL),
+        (WALL + CLOCK_STEP + 1, WALL + 2 * DAY),
+        (math.nan, WALL + DAY),
+        (WALL - 100, math.nan),
+        (WALL - 100, -math.inf),
+        (math.inf, math.inf),
+    ],
+)
+def test_b1_a_copy_that_is_too_old_or_from_the_future_is_not_believed(path, fetched_at, good_until):
+    """When its time is over by either measure, or cannot be told."""
+    kept = replace(KEPT, fetched_at=fetched_at, good_until=good_until)
+    with pytest.raises(StoreError, match="too old, or from the future"):
+        believed(path, kept, place=KEPT.place, max_stale=DAY, now=NOW, wall=WALL)
+
+
+@pytest.mark.parametrize(
+    ("age", "good_for", "left"), [(100.0, 10 * DAY, DAY - 100), (100.0, 300.0, 200.0), (-5.0, DAY, DAY)]
+)
+def test_a_copy_is_believed_until_the_sooner_of_two_ends(path, age, good_for, left):
+    """Its own, and ours. One that is younger than now by a small step of a clock is new."""
+    kept = replace(KEPT, fetched_at=WALL - age, good_until=WALL - age + good_for)
+    life = believed(path, kept, place=KEPT.place, max_stale=DAY, now=NOW, wall=WALL)
+    assert life.left(NOW, WALL) == pytest.approx(left)
+
+
+def test_b17_a_copy_of_another_source_is_not_believed(path):
+    """However new it is."""
+    with pytest.raises(StoreError, match="from another place"):
+        believed(path, replace(KEPT, fetched_at=WALL), place=KEPT.place + "/", max_stale=DAY, now=NOW, wall=WALL)
 
 
 def test_an_envelope_shows_no_document():

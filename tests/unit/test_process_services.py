@@ -1,6 +1,7 @@
 """What a keeper does is what the configuration needs, and what changes there is told to every worker."""
 
 import asyncio
+import os
 import socket
 import time
 from functools import partial
@@ -119,7 +120,7 @@ def test_a_link_wakes_its_own_worker(tmp_path: Path) -> None:
 
         for slot, link in enumerate(links):
             link.listen(partial(hear, slot))
-        scene.wakeups.poke_worker(1)
+        os.eventfd_write(scene.wakeups.worker_fd(1), 1)
         await asyncio.wait_for(heard.wait(), 5.0)
         for link in links:
             link.ignore()
