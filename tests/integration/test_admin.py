@@ -233,7 +233,7 @@ def test_no_other_page(board, path):
 
     async def scenario(port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         line = await reader.readline()
         writer.close()
         await writer.wait_closed()
@@ -245,11 +245,11 @@ def test_no_other_page(board, path):
 @pytest.mark.parametrize(
     "data",
     [
-        b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-        b"GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
         b"rubbish\r\n\r\n",
-        b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 10_000 + b"\r\n\r\n",
+        b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nA: " + b"a" * 10_000 + b"\r\n\r\n",
     ],
     ids=["page", "no page", "rubbish", "long line", "long field"],
 )
@@ -286,3 +286,31 @@ def test_several_processes_can_share_one_socket(board):
             twin.close()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:9900", "LOCALHOST", "127.0.0.1", "127.9.9.9:1", "[::1]:9900"])
+def test_over_loopback_its_names_are_answered(board, host):
+    """With any port: a tunnel or a published port may have another one."""
+    assert request(board, "/livez", headers={"Host": host})[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/status", "/revocations", "/nothing"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:9900",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "10.0.0.1",
+        "[::2]",
+        "[",
+        "a b",
+        "@127.0.0.1",
+    ],
+)
+def test_a_name_that_was_pointed_at_loopback_reads_nothing(board, path, host):
+    """A page at that name is of one origin with the door, so no browser would keep the answer from it."""
+    status, fields, text = request(board, path, headers={"Host": host})
+    assert (status, text) in ((421, "this door answers for localhost\n"), (400, "bad request\n"))
+    assert fields["Cache-Control"] == "no-store"

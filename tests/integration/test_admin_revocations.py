@@ -200,7 +200,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(door: Door, monkeypatch: py
     async def scenario(port: int) -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(
-            b"POST /revocations HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
+            b"POST /revocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
         )
         answer = await asyncio.wait_for(reader.readuntil(b"}\n"), 10)
         writer.close()
