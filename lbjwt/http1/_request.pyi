@@ -110,7 +110,9 @@ class RequestHead:
     subprotocol_answer: bool
     """Set by the search for a token: one came behind the subprotocol "bearer". False after `parse`."""
 
-    def parse_bytes(self, data: bytes | bytearray | memoryview, policy: RequestPolicy, seen: int = 0) -> Parse:
+    def parse_bytes(
+        self, data: bytes | bytearray | memoryview, policy: RequestPolicy, seen: int = 0, known: bytes = b""
+    ) -> Parse:
         """Test door to `parse`; keeps `data` alive until the next call."""
 
     def parts(self) -> tuple[bytes, bytes, bytes]:

@@ -184,6 +184,53 @@ def test_a_refusal_leaves_nothing_of_the_head_before():
     )
 
 
+TOKEN = b"eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0." + b"c2lnbmF0dXJl-_" * 6
+
+
+def read_with(wire: bytes, known: bytes, policy: RequestPolicy = POLICY) -> tuple[object, ...]:
+    """Everything that a head says when a token of it is known."""
+    head = RequestHead()
+    parsed = Parse(int(head.parse_bytes(wire, policy, 0, known)))
+    if parsed != Parse.COMPLETE:
+        return parsed, head.status, head.problem
+    return (head.size, *head.parts(), head.fields(), head.content_length, head.chunked, head.write_bytes(policy))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_known_token_changes_no_verdict(case: Case):
+    """Httptools reads its ends only; all else of the head it reads as ever, so what it alone refuses stays refused, wherever the token stands."""
+    head, end, rest = case.wire.partition(b"\r\n\r\n")
+    lines = head.split(b"\r\n")
+    for scheme, at in itertools.product((b"Bearer ", b"", b"\x00"), {0, 1, len(lines)}):
+        wire = b"\r\n".join([*lines[:at], b"Authorization: " + scheme + TOKEN, *lines[at:]]) + end + rest
+        assert read_with(wire, TOKEN) == read_with(wire, b"") == read_with(wire, TOKEN[1:])
+
+
+def test_no_byte_changed_anywhere_passes_by_a_known_token():
+    """Each byte of a head in turn is each other byte: what is read, and what is refused, is the same."""
+    wire = post(b"Authorization: Bearer " + TOKEN, b"Content-Length: 3") + b"abc"
+    assert read_with(wire, TOKEN)[0] == len(wire) - 3
+    refused = 0
+    for at, byte in itertools.product(range(len(wire) - 3), range(256)):
+        changed = wire[:at] + bytes([byte]) + wire[at + 1 :]
+        read = read_with(changed, TOKEN)
+        assert read == read_with(changed, b""), changed
+        refused += read[0] == Parse.REFUSED
+    assert refused > 10_000
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 63, 64, 65, 4000, 8000])
+@pytest.mark.parametrize("more", [0, 100, 7500, 8100, 20_000])
+def test_a_known_token_of_any_length_in_a_head_of_any_length(size: int, more: int):
+    """Short tokens and long heads are read whole; the parser that is kept is good for the next head all the same."""
+    token = (TOKEN * (size // len(TOKEN) + 1))[:size]
+    for _ in range(2):
+        for line in (b"A: " + b"b" * more, b"A: \x7f" + b"b" * more, b"Content-Length: 1, 2"):
+            wire = get(line, b"Authorization: Bearer " + token, b"Connection: keep-alive")
+            assert read_with(wire, token) == read_with(wire, b"")
+        assert verdict(get())[0] == Parse.COMPLETE
+
+
 def test_no_byte_behind_the_data_is_read():
     """Each case parsed right before an unreadable page: one byte of over-read would end the process."""
     libc = ctypes.CDLL(None, use_errno=True)
