@@ -10,6 +10,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -158,5 +159,16 @@ class RevocationReader:
 
 
 async def _apart(long: bool, work: Callable[[float], Any], now: float) -> Any:
-    """Do the work, in a thread when it is long."""
-    return await asyncio.to_thread(work, now) if long else work(now)
+    """
+    Do the work, in a thread when it is long.
+
+    The thread ends with the work. One that waits for more, as those of `asyncio.to_thread` do, would make every system call of the process
+    dearer: with two threads the kernel counts each use of a descriptor.
+    """
+    if not long:
+        return work(now)
+    executor = ThreadPoolExecutor(1, "revocations")
+    try:
+        return await asyncio.get_running_loop().run_in_executor(executor, work, now)
+    finally:
+        executor.shutdown(wait=False)
