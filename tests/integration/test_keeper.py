@@ -112,7 +112,7 @@ def test_a_killed_keeper_is_replaced_and_nobody_at_the_door_is_lost(serve):
     clients = []
     for _ in range(20):
         client = socket.create_connection(("127.0.0.1", service.admin), timeout=15)
-        client.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        client.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         clients.append(client)
     os.kill(first, signal.SIGKILL)
     for client in clients:
@@ -182,8 +182,8 @@ def test_a_client_at_the_door_does_not_hold_up_the_end(serve):
         socket.create_connection(("127.0.0.1", service.admin)) as slow,
         socket.create_connection(("127.0.0.1", service.admin)) as idle,
     ):
-        slow.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
-        idle.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        slow.sendall(b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        idle.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert idle.recv(100)
         assert eventually(lambda: service.notes("asked"))
         assert service.finish() == 0
