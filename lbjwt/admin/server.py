@@ -12,7 +12,6 @@ import re
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from ipaddress import ip_address
 from typing import Any, Final
 
 import aiohttp
@@ -42,7 +41,7 @@ MAX_BODY: Final = 64 * 1024
 """Bytes of a request body; the pages here read none, those handed in may."""
 SUSPICIOUS: Final = 20
 """Addresses in the top list of `/status`."""
-LOOPBACK: Final = re.compile(r"(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]*)?", re.IGNORECASE)
+LOOPBACK: Final = re.compile(r"(localhost\.?|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]*)?", re.IGNORECASE)
 """The Host of somebody who asked for this machine, on whatever port: a tunnel may have another."""
 DRESS: Final = {"Server": "lbjwt", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 """Nobody caches an answer, no browser guesses its type, and nobody learns our versions."""
@@ -76,7 +75,10 @@ def application(
     """
     labels = tuple(configuration.issuers) if issuers is None else tuple(issuers)
     pages = _Pages(configuration, board, labels, offenders, sources)
-    app = web.Application(client_max_size=MAX_BODY, middlewares=[_by_its_own_name])
+    admin = configuration.admin
+    # elsewhere, also where it listens on all addresses, any name may be a right one
+    guarded = admin is not None and admin.address.is_loopback
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[_by_its_own_name] if guarded else [])
     app.router.add_get("/livez", pages.livez)
     app.router.add_get("/readyz", pages.readyz)
     app.router.add_get("/metrics", pages.metrics)
@@ -319,18 +321,13 @@ async def _by_its_own_name(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     """
-    Over loopback, answer only who asks for loopback: a page whose host name was pointed at this machine (DNS rebinding) is of one origin with
-    the door, and could read it. Elsewhere any name may be a right one.
+    Answer only who asks for loopback: a page whose host name was pointed at this machine (DNS rebinding) is of one origin with the door, and
+    could read it.
     """
     asked = request.headers.get("Host")  # a browser always sends one
-    if asked and not LOOPBACK.fullmatch(asked) and _is_loopback(request.get_extra_info("sockname")):
-        return web.Response(status=421, text="this door answers for localhost\n")
+    if asked and not LOOPBACK.fullmatch(asked):
+        return web.json_response({"error": "this door answers for localhost"}, status=421)
     return await handler(request)
-
-
-def _is_loopback(address: Any) -> bool:
-    """Of a socket; a Unix socket has none that a browser could reach."""
-    return isinstance(address, tuple) and ip_address(address[0]).is_loopback
 
 
 async def _dress(request: web.BaseRequest, response: web.StreamResponse) -> None:

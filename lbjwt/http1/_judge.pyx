@@ -7,8 +7,8 @@ that the parser is dropped), or the last chunk: that brings it there, and shows 
 A reused parser can only say yes: when it refuses, a new one is asked, so no message can spoil the verdict on the next.
 
 Of a token that was accepted before it reads the first and the last character. llhttp takes 7.5 instructions for each byte of a value, most of what it
-costs on a hot request, and what lies between are the very bytes that were judged when the token was new: base64url and dots, of which none can
-end a value or mean anything in one.
+costs on a hot request, and what lies between are, one by one, the characters of a token that the gate accepted: base64url, dots and, where padding
+is allowed, "=", of which none can end a value or mean anything in one.
 """
 
 from cpython.buffer cimport PyBUF_READ

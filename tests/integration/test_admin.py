@@ -10,7 +10,7 @@ import aiohttp.web
 import pytest
 
 from lbjwt.admin.server import AdminServer, application
-from lbjwt.config.model import Configuration
+from lbjwt.config.model import Admin, Configuration
 from lbjwt.observe._board import DRAINING, READY, Board
 from lbjwt.observe._offenders import Offenders
 
@@ -288,7 +288,9 @@ def test_several_processes_can_share_one_socket(board):
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("host", ["localhost", "localhost:9900", "LOCALHOST", "127.0.0.1", "127.9.9.9:1", "[::1]:9900"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "localhost:9900", "localhost.:9900", "LOCALHOST", "127.0.0.1", "127.9.9.9:1", "[::1]:9900"]
+)
 def test_over_loopback_its_names_are_answered(board, host):
     """With any port: a tunnel or a published port may have another one."""
     assert request(board, "/livez", headers={"Host": host})[0] == 200
@@ -312,5 +314,16 @@ def test_over_loopback_its_names_are_answered(board, host):
 def test_a_name_that_was_pointed_at_loopback_reads_nothing(board, path, host):
     """A page at that name is of one origin with the door, so no browser would keep the answer from it."""
     status, fields, text = request(board, path, headers={"Host": host})
-    assert (status, text) in ((421, "this door answers for localhost\n"), (400, "bad request\n"))
+    assert (status, text) in (
+        (421, '{"error": "this door answers for localhost"}'),
+        (400, "bad request\n"),
+    )
     assert fields["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:0", ":0", "192.0.2.1:0"])
+def test_off_loopback_any_name_is_answered(board, monkeypatch, address):
+    """Also to who comes over loopback: a machine's own name often means 127.0.1.1."""
+    given = CONFIGURATION.model_copy(update={"admin": Admin.model_validate({"address": address})})
+    monkeypatch.setattr("tests.integration.test_admin.CONFIGURATION", given)
+    assert request(board, "/livez", headers={"Host": "box.example:9900"})[0] == 200
