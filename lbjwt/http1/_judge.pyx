@@ -12,9 +12,10 @@ is allowed, "=", of which none can end a value or mean anything in one.
 """
 
 from cpython.buffer cimport PyBUF_READ
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.memoryview cimport PyMemoryView_FromMemory, PyMemoryView_GET_BUFFER
 from libc.stdint cimport int64_t
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 from httptools import HttpParserUpgrade, HttpRequestParser, HttpResponseParser
 
@@ -24,7 +25,7 @@ from lbjwt.http1._buffer cimport Slice
 cdef enum:
     FILLER = 65536
     SHORT = 8192             # of the longest head that is copied to leave out a token
-    WORTH_IT = 64            # of the shortest token that is left out
+    WORTH_IT = 64            # of the shortest inside of a token that is left out
 
 cdef char _filler[FILLER]
 cdef char _short[SHORT]
@@ -80,19 +81,21 @@ cdef int _verdict(object feed, const char *head, Py_ssize_t size, int64_t body) 
         return 0
 
 
-cdef bint request_head_stands(const char *head, Py_ssize_t size, Slice known, int64_t body, bint keep_alive) noexcept:
+cdef bint request_head_stands(const char *head, Py_ssize_t size, Slice credentials, bytes known, int64_t body, bint keep_alive) noexcept:
     global _idle_request
     cdef object feed = _idle_request
     cdef const char *last
+    cdef Py_ssize_t inside = 0 if known is None else PyBytes_GET_SIZE(known) - 2
     cdef Py_ssize_t before
     cdef int verdict = 0
-    if known.size >= WORTH_IT and size - known.size + 2 <= SHORT:
-        before = known.at + 1 - head
-        last = known.at + known.size - 1
+    if (WORTH_IT <= inside <= credentials.size - 2 and size - inside <= SHORT
+            and memcmp(credentials.at + credentials.size - inside - 2, PyBytes_AS_STRING(known), inside + 2) == 0):
+        last = credentials.at + credentials.size - 1
+        before = last - inside - head
         memcpy(_short, head, before)
-        memcpy(_short + before, last, head + size - last)
+        memcpy(_short + before, last, size - inside - before)
         head = _short
-        size -= known.size - 2
+        size -= inside
     if feed is not None:
         _idle_request = None
         verdict = _verdict(feed, head, size, body)

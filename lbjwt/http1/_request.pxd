@@ -84,16 +84,15 @@ cdef class RequestHead:
 
     # data/size: all bytes of the connection not yet consumed, from the start of the message. seen: bytes of them already
     # searched by an earlier call that answered NEED_MORE (0 at first), so that a dripped head costs linear time.
-    # known: the token that this connection sent last, if it was accepted, see `_judge.pyx`; size 0 when there is none.
+    # known: the token that this connection sent last, if it was accepted, else None; see `_judge.pyx`.
     # Returns a Parse. On COMPLETE, exactly self.size bytes are the head and all fields of this object are set.
-    cdef Parse parse(self, const char *data, Py_ssize_t size, Py_ssize_t seen, RequestPolicy policy, Slice known)
+    cdef Parse parse(self, const char *data, Py_ssize_t size, Py_ssize_t seen, RequestPolicy policy, bytes known)
 
     # Append the head for the endpoint: our own serialisation, never client lines. peer: the client's address as text.
     # trusted: the peer is in trusted_proxies (its X-Forwarded-* and X-Request-Id are kept and appended to).
     # identity: ready-made lines of the Grant. request_id: used when the client's own is absent or not trusted.
     cdef int write(self, Buffer out, RequestPolicy policy, Slice peer, bint trusted, bytes identity, Slice request_id) except -1
 
-    cdef Slice _recognised(self, Slice known) noexcept
     cdef Slice _lone(self, uint32_t kind) noexcept
     cdef bint _refuse(self, int status, str problem)
     cdef bint _take_request_line(self, Slice line)

@@ -111,7 +111,7 @@ class RequestHead:
     """Set by the search for a token: one came behind the subprotocol "bearer". False after `parse`."""
 
     def parse_bytes(
-        self, data: bytes | bytearray | memoryview, policy: RequestPolicy, seen: int = 0, known: bytes = b""
+        self, data: bytes | bytearray | memoryview, policy: RequestPolicy, seen: int = 0, known: bytes | None = None
     ) -> Parse:
         """Test door to `parse`; keeps `data` alive until the next call."""
 

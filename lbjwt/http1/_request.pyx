@@ -130,7 +130,7 @@ cdef class RequestHead:
         self.problem = problem
         return False
 
-    cdef Parse parse(self, const char *data, Py_ssize_t size, Py_ssize_t seen, RequestPolicy policy, Slice known):
+    cdef Parse parse(self, const char *data, Py_ssize_t size, Py_ssize_t seen, RequestPolicy policy, bytes known):
         cdef Py_ssize_t start = 0
         cdef Py_ssize_t found
         cdef Slice line
@@ -165,7 +165,7 @@ cdef class RequestHead:
         elif (self._take_request_line(line) and self._take_fields(policy) and self._take_host_and_target()
                 and self._take_framing() and self._take_intents(policy)):
             self.size = found
-            if request_head_stands(data + start, found - start, self._recognised(known),
+            if request_head_stands(data + start, found - start, self.authorization, known,
                                    -2 if self.chunked else self.content_length, self.keep_alive):
                 return Parse.COMPLETE
             self._refuse(400, "grammar")
@@ -413,18 +413,11 @@ cdef class RequestHead:
         out.size = at - out.data
         return 0
 
-    cdef Slice _recognised(self, Slice known) noexcept:
-        """Where the known token ends the one Authorization value; of size 0 when it does not."""
-        cdef Py_ssize_t before = self.authorization.size - known.size
-        if known.size == 0 or before < 0 or memcmp(self.authorization.at + before, known.at, known.size) != 0:
-            return Slice(NULL, 0)
-        return Slice(self.authorization.at + before, known.size)
-
-    def parse_bytes(self, data, RequestPolicy policy not None, Py_ssize_t seen=0, bytes known not None=b""):
+    def parse_bytes(self, data, RequestPolicy policy not None, Py_ssize_t seen=0, bytes known=None):
         cdef Py_buffer *view
         self._borrowed = memoryview(data)
         view = PyMemoryView_GET_BUFFER(self._borrowed)
-        return self.parse(<const char *> view.buf, view.len, seen, policy, Slice(<const char *> known, len(known)))
+        return self.parse(<const char *> view.buf, view.len, seen, policy, known)
 
     def parts(self):
         return (self.method_name.at[:self.method_name.size], self.target.at[:self.target.size],

@@ -168,9 +168,7 @@ cdef class ClientSide(ClientWriter):
         cdef Admission admission = traffic.admission
         cdef Exchange exchange
         cdef Py_ssize_t part = 0
-        cdef bytes known = None if self.last_grant is None else self.last_grant.token
-        cdef Parse parsed = head.parse(at, size, self.seen, self.policy,
-                                       Slice(NULL, 0) if known is None else Slice(<const char *>known, len(known)))
+        cdef Parse parsed = head.parse(at, size, self.seen, self.policy, None if self.last_grant is None else self.last_grant.token)
         if parsed == NEED_MORE:
             self.seen = size
             if not self.head_begun:

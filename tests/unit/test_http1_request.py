@@ -187,7 +187,7 @@ def test_a_refusal_leaves_nothing_of_the_head_before():
 TOKEN = b"eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0." + b"c2lnbmF0dXJl-_" * 6
 
 
-def read_with(wire: bytes, known: bytes, policy: RequestPolicy = POLICY) -> tuple[object, ...]:
+def read_with(wire: bytes, known: bytes | None, policy: RequestPolicy = POLICY) -> tuple[object, ...]:
     """Everything that a head says when a token of it is known."""
     head = RequestHead()
     parsed = Parse(int(head.parse_bytes(wire, policy, 0, known)))
@@ -203,7 +203,7 @@ def test_a_known_token_changes_no_verdict(case: Case):
     lines = head.split(b"\r\n")
     for scheme, at in itertools.product((b"Bearer ", b"", b"\x00"), {0, 1, len(lines)}):
         wire = b"\r\n".join([*lines[:at], b"Authorization: " + scheme + TOKEN, *lines[at:]]) + end + rest
-        assert read_with(wire, TOKEN) == read_with(wire, b"") == read_with(wire, TOKEN[1:])
+        assert read_with(wire, TOKEN) == read_with(wire, None) == read_with(wire, TOKEN[1:])
 
 
 def test_no_byte_changed_anywhere_passes_by_a_known_token():
@@ -214,12 +214,12 @@ def test_no_byte_changed_anywhere_passes_by_a_known_token():
     for at, byte in itertools.product(range(len(wire) - 3), range(256)):
         changed = wire[:at] + bytes([byte]) + wire[at + 1 :]
         read = read_with(changed, TOKEN)
-        assert read == read_with(changed, b""), changed
+        assert read == read_with(changed, None), changed
         refused += read[0] == Parse.REFUSED
     assert refused > 10_000
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 63, 64, 65, 4000, 8000])
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 65, 66, 67, 4000, 8000])
 @pytest.mark.parametrize("more", [0, 100, 7500, 8100, 20_000])
 def test_a_known_token_of_any_length_in_a_head_of_any_length(size: int, more: int):
     """Short tokens and long heads are read whole; the parser that is kept is good for the next head all the same."""
@@ -227,7 +227,7 @@ def test_a_known_token_of_any_length_in_a_head_of_any_length(size: int, more: in
     for _ in range(2):
         for line in (b"A: " + b"b" * more, b"A: \x7f" + b"b" * more, b"Content-Length: 1, 2"):
             wire = get(line, b"Authorization: Bearer " + token, b"Connection: keep-alive")
-            assert read_with(wire, token) == read_with(wire, b"")
+            assert read_with(wire, token) == read_with(wire, None)
         assert verdict(get())[0] == Parse.COMPLETE
 
 
