@@ -29,11 +29,16 @@ from lbjwt.proxy._tls_client import TlsClientSide
 from lbjwt.proxy._traffic import Traffic
 from lbjwt.proxy._waiting import Waiting
 from lbjwt.proxy.connect import Connector
+from lbjwt.upstream._pending import PendingQueue
 
 __all__ = ["LoadBalancer"]
 
 SWEEP = 1.0
-"""Seconds between two walks over the open connections: the grain of every timeout."""
+"""Seconds between two looks at streams that have outlived their token, and between two writes of logs and numbers."""
+
+EXPIRY = (0.05, 0.25)
+"""Seconds between two walks over the deadlines of all connections, at least and at most: a timeout is late by no more, and a client that goes away
+while nothing is read from it is noticed by then."""
 
 IDLE_GRACE = 1.0
 """Seconds an idle client connection lives on after a drain began, for the request that may be on its way."""
@@ -97,6 +102,8 @@ class LoadBalancer:
         self._connector: Connector | None = None
         self._traffic: Traffic | None = None
         self._sweep: asyncio.TimerHandle | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        self._expiry_interval = _expiry_interval(configuration)
         self._published = {"hits": 0, "misses": 0, "evictions": 0}
         self._faults = 0
 
@@ -149,6 +156,9 @@ class LoadBalancer:
             admission=self._admission,
             waiting=waiting,
             cluster=new_cluster(cluster, self.board),
+            pending=PendingQueue(
+                self.board, loop.call_soon, max_pending=cluster.max_pending, timeout=cluster.pending_timeout
+            ),
             board=self.board,
             access_log=self._access_log,
             open_connection=self._connector,
@@ -156,11 +166,13 @@ class LoadBalancer:
             issuers=[instance.name for instance in self._instances],
             limits=configuration.limits,
             timeouts=configuration.timeouts,
+            allow_half_close=configuration.allow_half_close,
         )
         for context, bound in zip(contexts, sockets, strict=True):
             for sock in bound:
                 self._servers.append(await self._listen(loop, context, sock))
         self._sweep = loop.call_later(SWEEP, self._tick)
+        self._expire()
         self.board.set_state(READY)
 
     async def _listen(
@@ -177,6 +189,11 @@ class LoadBalancer:
             )
 
         return await loop.create_server(client, sock=sock, backlog=backlog())  # type: ignore[arg-type]
+
+    def _expire(self) -> None:
+        assert self._traffic is not None
+        self._expiry = asyncio.get_running_loop().call_later(self._expiry_interval, self._expire)
+        self._traffic.expire()
 
     def _tick(self) -> None:
         assert self._traffic is not None
@@ -238,8 +255,9 @@ class LoadBalancer:
     async def stop(self) -> None:
         """End everything now; also what a start that failed half-way left behind. Sockets that were handed in and never served stay open."""
         self.board.set_state(STOPPED)
-        if self._sweep is not None:
-            self._sweep.cancel()
+        for timer in (self._sweep, self._expiry):
+            if timer is not None:
+                timer.cancel()
         for server in self._servers:
             server.close()
         close(self._bound)
@@ -273,3 +291,17 @@ class LoadBalancer:
                 await self.drain()
         finally:
             await self.stop()
+
+
+def _expiry_interval(configuration: Configuration) -> float:
+    """Seconds between two walks over the deadlines, so that every timeout holds to 100 ms or a tenth of it, whichever is larger."""
+    timeouts = configuration.timeouts
+    least, most = EXPIRY
+    shortest = min(
+        min(timeouts.request_head, timeouts.keep_alive, timeouts.stream_idle, timeouts.tls_handshake),
+        *(
+            min(cluster.response_timeout, cluster.idle_timeout, cluster.pending_timeout)
+            for cluster in configuration.clusters.values()
+        ),
+    )
+    return min(most, max(least, shortest / 20))

@@ -34,7 +34,7 @@ def new_cluster(cluster: model.Cluster, board: Board) -> Cluster:
         board,
         response_timeout=cluster.response_timeout,
         idle_timeout=cluster.idle_timeout,
-        max_idle=cluster.max_idle_connections,
+        max_idle=cluster.max_connections if cluster.max_idle_connections is None else cluster.max_idle_connections,
         max_connections=cluster.max_connections,
         retries=cluster.retries,
     )

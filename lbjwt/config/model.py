@@ -85,11 +85,22 @@ class Cluster(Section):
         default=30.0,
         description="How long an unused connection is kept. Keep it below the endpoint's own limit, or requests meet closed connections.",
     )
-    max_idle_connections: int = Field(
-        default=256, ge=0, le=65_536, strict=True, description="Unused connections kept, per endpoint and worker."
+    max_idle_connections: Annotated[int, Field(ge=0, le=65_536, strict=True)] | None = Field(
+        default=None,
+        description="Unused connections kept, per endpoint and worker. Default: as many as `max_connections`; `idle_timeout` ends those the load no longer uses.",
     )
     max_connections: int = Field(
         default=1024, ge=1, le=65_536, strict=True, description="Connections at once, per endpoint and worker."
+    )
+    max_pending: int = Field(
+        default=1024,
+        ge=0,
+        le=65_536,
+        strict=True,
+        description="Requests that wait, per worker, while every endpoint has `max_connections`; more is 503. 0: none waits.",
+    )
+    pending_timeout: Annotated[float, Seconds(0.01, 300)] = Field(
+        default=5.0, description="How long such a request waits; then 503."
     )
     retries: int = Field(
         default=1,
@@ -298,6 +309,10 @@ class Configuration(Section):
         default="drop",
         description="What happens to request fields with a name outside `[A-Za-z0-9-]`, which some backends take for another name: "
         "`drop` the field, `reject` the request with 400, or `allow`.",
+    )
+    allow_half_close: StrictBool = Field(
+        default=False,
+        description="Serve a client that ends its side of the connection before it has its response; false ends its request at the endpoint.",
     )
     allow_websocket: StrictBool = Field(
         default=True, description="Let `Upgrade: websocket` through as a tunnel; false sends the request on without it."

@@ -17,7 +17,7 @@ cdef class Wire:
     cdef bint corked                 # the transport held unsent bytes when last asked
     cdef bint write_paused           # the transport is over its high-water mark
     cdef bint read_paused
-    cdef double deadline             # seconds on the monotonic clock when the sweep acts; 0.0: never
+    cdef double deadline             # seconds on the monotonic clock when `Traffic.expire` acts; 0.0: never
 
     cdef void attach(self, object transport)
     cdef void detach(self) noexcept
@@ -26,6 +26,8 @@ cdef class Wire:
     cdef void pause(self)
     cdef void resume(self)
     cdef bint has_input(self)
+    cdef bint has_ended(self, bint both)  # the peer closed or reset the connection, even behind unread input; both: in both directions
+    cdef void check_peer(self)       # nothing is read from this peer now: is it still there?
     cdef bint drained(self)
     cdef void shutdown(self)
     cdef bint can_half_close(self)

@@ -38,6 +38,24 @@ cdef extern from "<sys/socket.h>" nogil:
     int SO_LINGER
 
 
+cdef extern from "<poll.h>" nogil:
+    struct pollfd:
+        int fd
+        short events
+        short revents
+    int poll(pollfd *descriptors, unsigned long count, int timeout)
+    int POLLERR
+    int POLLHUP
+
+cdef extern from *:
+    """
+    #ifndef POLLRDHUP
+    #define POLLRDHUP 0x2000     /* poll.h names it under _GNU_SOURCE only */
+    #endif
+    """
+    int POLLRDHUP
+
+
 cdef extern from "<netinet/in.h>" nogil:
     struct sockaddr:
         unsigned short sa_family
@@ -83,7 +101,7 @@ cdef double monotonic() noexcept nogil:
 
 
 cdef double coarse_monotonic() noexcept nogil:
-    # A few milliseconds of grain at a quarter of the price: for deadlines, which the sweep looks at once a second.
+    # A few milliseconds of grain at a quarter of the price: for deadlines.
     return _read_clock(CLOCK_MONOTONIC_COARSE)
 
 
@@ -170,6 +188,18 @@ cdef class Wire:
         if self.fd < 0:
             return False
         return not (c_recv(self.fd, &probe, 1, MSG_PEEK | MSG_DONTWAIT) < 0 and errno == EAGAIN)
+
+    cdef bint has_ended(self, bint both):
+        cdef pollfd probe
+        if self.fd < 0 or self.transport is None or self.transport.is_closing():
+            return False
+        probe.fd = self.fd
+        probe.events = POLLRDHUP
+        probe.revents = 0
+        return poll(&probe, 1, 0) > 0 and (probe.revents & (POLLERR | POLLHUP | (0 if both else POLLRDHUP))) != 0
+
+    cdef void check_peer(self):
+        pass
 
     cdef bint drained(self):
         return self.transport is None or self.transport.get_write_buffer_size() == 0

@@ -26,6 +26,8 @@ cdef struct WorkerCounters:
     int64_t cache_entries
     int64_t cache_bytes
     int64_t revocations                          # entries in force
+    int64_t pending                              # requests that wait for an endpoint with room now
+    uint64_t endpoints_full                      # requests that found every endpoint full: they waited, or were refused
     int64_t waiting                              # requests that wait for keys now
     uint64_t waited                              # requests that ever waited for keys
     uint64_t streams_ended                       # long responses and tunnels closed with their token
@@ -54,6 +56,7 @@ cdef struct SourceWords:
 
 cdef struct EndpointCounters:
     int64_t in_flight                            # of one worker
+    int64_t connections                          # being opened, in use or idle
     int64_t idle_connections
     uint64_t requests
     uint64_t connects

@@ -29,10 +29,11 @@ STATE_NAMES = ("starting", "ready", "draining", "stopped")
 cdef tuple WORKER_FIELDS = (
     ("requests", STATUS_CLASSES), ("bad_requests", 1), ("connections_total", 1), ("connections", 1), ("in_flight", 1), ("retries", 1),
     ("dropped_header_names", 1), ("access_log_dropped", 1), ("cache_hits", 1), ("cache_misses", 1), ("cache_evictions", 1),
-    ("cache_entries", 1), ("cache_bytes", 1), ("revocations", 1), ("waiting", 1), ("waited", 1), ("streams_ended", 1), ("state", 1),
+    ("cache_entries", 1), ("cache_bytes", 1), ("revocations", 1), ("pending", 1), ("endpoints_full", 1), ("waiting", 1),
+    ("waited", 1), ("streams_ended", 1), ("state", 1),
 )
 cdef tuple ENDPOINT_FIELDS = (
-    ("in_flight", 1), ("idle_connections", 1), ("requests", 1), ("connects", 1), ("failures", 1), ("responses", STATUS_CLASSES),
+    ("in_flight", 1), ("connections", 1), ("idle_connections", 1), ("requests", 1), ("connects", 1), ("failures", 1), ("responses", STATUS_CLASSES),
 )
 cdef tuple ISSUER_FIELDS = (
     ("accepted", 1), ("refusals", REASONS), ("reported", REASONS), ("keys", 1), ("keys_fetched_at", 1), ("key_fetches", 1),
@@ -41,7 +42,7 @@ cdef tuple ISSUER_FIELDS = (
 cdef tuple SOURCE_FIELDS = (("begun", 1), ("attempts", 1), ("not_before", 1), ("last_success", 1), ("fetches", 1), ("failures", 1))
 cdef tuple SOURCE_TIMES = ("not_before", "last_success")
 # What a slot does not hand on when its worker dies: what was open, held or in force in that process.
-cdef tuple WORKER_GAUGES = ("connections", "in_flight", "cache_entries", "cache_bytes", "revocations", "waiting")
+cdef tuple WORKER_GAUGES = ("connections", "in_flight", "cache_entries", "cache_bytes", "revocations", "pending", "waiting")
 # Every worker holds the same: the one that is behind is told, not a sum.
 cdef tuple NOT_SUMMED = ("revocations", "keys", "keys_fetched_at", "state")
 

@@ -101,6 +101,14 @@ class BoardCollector(Collector):
         )
         yield _gauge("connections", "Client connections open.", value=totals["connections"])
         yield _gauge("requests_in_flight", "Requests begun and not finished.", value=totals["in_flight"])
+        yield _gauge(
+            "requests_pending", "Requests that wait for an endpoint with room.", value=totals["pending"]
+        )
+        yield _counter(
+            "endpoints_full",
+            "Requests that found every endpoint full: they waited, or were refused.",
+            value=totals["endpoints_full"],
+        )
         yield _gauge("requests_waiting", "Requests that wait for keys.", value=totals["waiting"])
         yield _counter("requests_waited", "Requests that had to wait for keys.", value=totals["waited"])
         yield _counter(
@@ -216,6 +224,12 @@ class BoardCollector(Collector):
 
         yield _gauge(
             "endpoint_requests_in_flight", "Requests in flight to the endpoint.", "endpoint", each("in_flight")
+        )
+        yield _gauge(
+            "endpoint_connections",
+            "Connections to the endpoint, being opened, in use or idle.",
+            "endpoint",
+            each("connections"),
         )
         yield _gauge(
             "endpoint_idle_connections", "Pooled connections to the endpoint.", "endpoint", each("idle_connections")

@@ -42,6 +42,7 @@ cdef class ClientSide(ClientWriter):
     cdef Py_ssize_t _take_tunnel(self, const char *at, Py_ssize_t size)
     cdef void _refuse_head(self, int status)
     cdef void _unreachable(self)
+    cdef void _client_closed(self)
     cdef void _next_request(self)
     cdef void _await_head(self) noexcept
     cdef void _end(self)

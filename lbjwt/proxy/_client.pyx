@@ -70,15 +70,27 @@ cdef class ClientSide(ClientWriter):
         self._consume(data)
 
     def eof_received(self):
-        """True keeps our half open: a client may end its side and still wait for the answer."""
-        if self.phase == WAITING or self.phase == PARKED:
-            self.half_closed = True
-            self.keep_alive = False
-            return self.can_half_close()
+        """True keeps our half open: the client may still wait for its answer."""
         if self.phase == TUNNELING:
             self.exchange.tunnel_ended(True)
             return self.can_half_close()
+        if self.traffic.allow_half_close and (self.phase == WAITING or self.phase == PARKED):
+            self.half_closed = True
+            self.keep_alive = False
+            return self.can_half_close()
+        self._client_closed()
         return False
+
+    cdef void _client_closed(self):
+        """Nobody waits for the response any more: end the request at its endpoint now, not when what is queued for the client was sent."""
+        if self.exchange is not None:
+            self.phase = GONE
+            self.exchange.downstream_lost()
+            self.reset()
+
+    cdef void check_peer(self):
+        if self.exchange is not None and self.has_ended(self.traffic.allow_half_close or self.phase == TUNNELING):
+            self._client_closed()
 
     def pause_writing(self):
         self.write_paused = True

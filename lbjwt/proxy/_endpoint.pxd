@@ -31,9 +31,11 @@ cdef class EndpointSide(Upstream):
     cdef int interims
     cdef bint keep_alive         # the endpoint lets the connection be used again
     cdef bint doubt              # something came that no response accounts for
+    cdef bint counted            # among the open connections of the endpoint
 
     cdef void _take(self, char *at, Py_ssize_t size)
     cdef void _leave_pool(self)
+    cdef void _give_up_room(self)
     cdef void _take_head(self, char *at, Py_ssize_t size)
     cdef void _take_body(self, char *at, Py_ssize_t size, bint with_head)
     cdef void _broken(self)

@@ -12,7 +12,7 @@ from libc.stdio cimport snprintf
 
 from lbjwt.http1._request cimport COMPLETE, NEED_MORE, Parse
 from lbjwt.http1._response cimport CHUNKED, LENGTH, NO_BODY, ResponseHead, UNTIL_CLOSE
-from lbjwt.net._wire cimport Sent, coarse_monotonic, iovec
+from lbjwt.net._wire cimport Sent, Wire, coarse_monotonic, iovec
 from lbjwt.proxy._exchange cimport Exchange
 from lbjwt.upstream._cluster cimport Endpoint
 
@@ -26,7 +26,9 @@ cdef class EndpointSide(Upstream):
         self.traffic = traffic
         self.endpoint = endpoint
         self.phase = CONNECTING
+        self.counted = True
         endpoint.open += 1
+        endpoint.counters.connections += 1
 
     # --- asyncio ------------------------------------------------------------------------------------------------------
 
@@ -46,7 +48,7 @@ cdef class EndpointSide(Upstream):
         cdef Exchange exchange = self.exchange
         if self.phase == CONNECTING:
             self.phase = GONE
-            self.endpoint.open -= 1
+            self._give_up_room()
             if exchange is not None:
                 exchange.connect_failed()
         else:
@@ -58,7 +60,7 @@ cdef class EndpointSide(Upstream):
         if self.transport is None:
             return
         self._leave_pool()
-        self.endpoint.open -= 1
+        self._give_up_room()
         self.traffic.wires.discard(self)
         self.detach()
         if exchange is None:
@@ -263,6 +265,7 @@ cdef class EndpointSide(Upstream):
             endpoint.idle.append(self)
             endpoint.counters.idle_connections += 1
             self.resume()
+            self.traffic.pending.wake()
             return
         if whole and (self.phase == TUNNELING or (self.phase == DONE and self.drained())):
             self.close()
@@ -276,6 +279,22 @@ cdef class EndpointSide(Upstream):
             if self in self.endpoint.idle:
                 self.endpoint.idle.remove(self)
                 self.endpoint.counters.idle_connections -= 1
+
+    cdef void _give_up_room(self):
+        """What is on its way out takes no room any more: another connection may be opened."""
+        if self.counted:
+            self.counted = False
+            self.endpoint.open -= 1
+            self.endpoint.counters.connections -= 1
+            self.traffic.pending.wake()
+
+    cdef void close(self):
+        self._give_up_room()
+        Wire.close(self)
+
+    cdef void reset(self):
+        self._give_up_room()
+        Wire.reset(self)
 
     cdef void end(self):
         if self.phase == POOLED:

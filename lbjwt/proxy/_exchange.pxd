@@ -14,6 +14,7 @@ from lbjwt.proxy._frames cimport FrameTracker
 from lbjwt.proxy._route cimport Route
 from lbjwt.proxy._traffic cimport Traffic
 from lbjwt.upstream._cluster cimport Endpoint
+from lbjwt.upstream._pending cimport PendingRequest
 
 cdef enum:
     REQUEST_ID_SIZE = 32         # bytes of an id of ours
@@ -27,6 +28,7 @@ cdef enum State:
     AWAITING = 2
     RESPONDING = 3
     TUNNEL = 4
+    PENDING = 5
 
 
 cdef class Upstream(Wire):
@@ -40,7 +42,7 @@ cdef class Upstream(Wire):
 
 
 @cython.final
-cdef class Exchange:
+cdef class Exchange(PendingRequest):
     """One request and its response."""
     cdef Traffic traffic
     cdef Downstream downstream
@@ -90,6 +92,8 @@ cdef class Exchange:
     cdef void _drop_upstream(self)
     cdef void _charge(self, Endpoint endpoint)
     cdef void _shut_out(self, Endpoint endpoint)
+    cdef void _wait_or_refuse(self)
+    cdef void _leave_queue(self)
     cdef void _discharge(self)
     cdef void _try_elsewhere(self)
     cdef void _log(self, bint complete)
@@ -97,7 +101,6 @@ cdef class Exchange:
     cdef void begin(self, RequestHead head, RequestPolicy policy, Admission admission, Slice peer, bint trusted, const char *body,
                     Py_ssize_t size, bint end)
     cdef void outlive(self, double now)
-    cdef void dispatch(self)
     cdef void connected(self)
     cdef void connect_failed(self)
     cdef bint wants_body(self) noexcept

@@ -9,8 +9,11 @@ connection carries one exchange at a time.
 | IDLE       | begin: refused                 | IDLE, answered by us                                                                     |
 | IDLE       | begin: a pooled connection     | AWAITING                                                                                 |
 | IDLE       | begin: none                    | CONNECTING                                                                               |
+| IDLE       | begin: every endpoint is full  | PENDING; 503 when the queue is full too                                                  |
+| PENDING    | an endpoint has room           | CONNECTING or AWAITING                                                                   |
+| PENDING    | waited too long                | 503                                                                                      |
 | CONNECTING | connected                      | AWAITING                                                                                 |
-| CONNECTING | connect failed                 | CONNECTING or AWAITING on the next endpoint; 503 when none is left                       |
+| CONNECTING | connect failed                 | CONNECTING or AWAITING on the next endpoint, PENDING; 503 when none is left              |
 | AWAITING   | interim response               | AWAITING                                                                                 |
 | AWAITING   | response head                  | RESPONDING; TUNNEL after 101; IDLE when the response is whole                            |
 | AWAITING   | connection lost                | sent again when RFC 9110 section 9.2.2 allows and no response byte came; else 502        |
@@ -73,7 +76,7 @@ cdef Exchange new_exchange(Traffic traffic, Downstream downstream):
     return exchange
 
 
-cdef class Exchange:
+cdef class Exchange(PendingRequest):
 
     # --- request ------------------------------------------------------------------------------------------------------
 
@@ -167,19 +170,21 @@ cdef class Exchange:
         self.finish(True)
 
     cdef void dispatch(self):
-        """Send the request to the best endpoint that was not tried: on a pooled connection, or on a new one."""
+        """Send the request to the best endpoint that was not tried: on a pooled connection, or on a new one. When all are full, wait in line."""
         cdef Endpoint endpoint
         cdef Upstream upstream
         while True:
-            endpoint = self.traffic.cluster.pick(self.tried, coarse_monotonic())
+            # A new request goes behind those that wait already; one that was sent off before does not.
+            endpoint = None
+            if self.state == PENDING or self.tried is not None or self.traffic.pending.is_empty():
+                endpoint = self.traffic.cluster.pick(self.tried, coarse_monotonic())
             if endpoint is None:
-                self.fail(503)
+                self._wait_or_refuse()
                 return
-            upstream = None if self.fresh else self._take_idle(endpoint)
+            self._leave_queue()
+            self.traffic.cluster.take(endpoint)
+            upstream = self._take_idle(endpoint)
             if upstream is None:
-                if endpoint.open >= self.traffic.cluster.max_connections:
-                    self._shut_out(endpoint)
-                    continue
                 break
             self._charge(endpoint)
             if self._transmit(upstream) != FAILED:
@@ -192,14 +197,36 @@ cdef class Exchange:
         self.upstream = upstream
 
     cdef Upstream _take_idle(self, Endpoint endpoint):
+        """A pooled connection, the one used last, or None: then there is room for a new one."""
         cdef Upstream upstream
-        while endpoint.idle:
+        while endpoint.idle and not (self.fresh and endpoint.open < self.traffic.cluster.max_connections):
             upstream = <Upstream>endpoint.idle.pop()
             endpoint.counters.idle_connections -= 1
-            if not upstream.has_input():
+            if not self.fresh and not upstream.has_input():
                 return upstream
             upstream.close()
         return None
+
+    cdef void _wait_or_refuse(self):
+        """No endpoint can take this request now."""
+        cdef Traffic traffic = self.traffic
+        cdef double now = coarse_monotonic()
+        if self.state == PENDING:
+            return
+        if (self.tried is None and not traffic.pending.is_empty()) or traffic.cluster.is_full(self.tried, now + SHUNNED):
+            traffic.board.mine.endpoints_full += 1
+            if traffic.pending.enter(self, now):
+                self.state = PENDING
+                return
+        self.fail(503)
+
+    cdef void _leave_queue(self):
+        if self.state == PENDING:
+            self.traffic.pending.leave(self)
+            self.state = IDLE
+
+    cdef void pending_timed_out(self):
+        self.fail(503)
 
     cdef Sent _transmit(self, Upstream upstream):
         """FAILED: not one byte was sent, so that any request may go elsewhere."""
@@ -215,6 +242,7 @@ cdef class Exchange:
 
     cdef void _drop_upstream(self):
         cdef Upstream upstream = self.upstream
+        self._leave_queue()
         self.upstream = None
         self.state = IDLE
         if upstream is not None:
@@ -254,14 +282,14 @@ cdef class Exchange:
         self._drop_upstream()
         self._discharge()
         if self.traffic.cluster.pick(self.tried, coarse_monotonic()) is None:
-            self.tried.discard(endpoint)
+            self.tried.discard(endpoint)         # to the same one, rather than to nobody
         self.fresh = True
         self.retries += 1
         self.traffic.board.mine.retries += 1
         self.dispatch()
 
     cdef bint wants_body(self) noexcept:
-        return self.state != CONNECTING and (self.upstream is None or not self.upstream.write_paused)
+        return self.state != CONNECTING and self.state != PENDING and (self.upstream is None or not self.upstream.write_paused)
 
     cdef void request_body(self, const char *body, Py_ssize_t size, bint end):
         self.request_bytes += size
@@ -401,6 +429,7 @@ cdef class Exchange:
         cdef Traffic traffic = self.traffic
         cdef Downstream downstream = self.downstream
         cdef Upstream upstream = self.upstream
+        self._leave_queue()
         traffic.board.mine.in_flight -= 1
         traffic.board.mine.requests[self.status // 100] += 1
         if self.endpoint is not None:

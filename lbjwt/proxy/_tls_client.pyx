@@ -48,6 +48,8 @@ cdef class TlsClientSide(ClientSide):
 
     def eof_received(self):
         # The end of the stream without a close_notify is a truncation (RFC 8446 section 6.1); behind one it says nothing new.
+        if not self.tls.ended:
+            self._client_closed()
         return self.tls.ended and self.phase != LINGERING and self.can_half_close()
 
     # --- input --------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from lbjwt.proxy._admission cimport Admission
 from lbjwt.proxy._answer cimport Answer
 from lbjwt.proxy._waiting cimport Waiting
 from lbjwt.upstream._cluster cimport Cluster
+from lbjwt.upstream._pending cimport PendingQueue
 
 
 @cython.final
@@ -20,6 +21,7 @@ cdef class Traffic:
     cdef readonly Admission admission
     cdef readonly Waiting waiting
     cdef Cluster cluster
+    cdef readonly PendingQueue pending
     cdef readonly Board board
     cdef tuple issuer_labels                     # bytes, by issuer index, for the access log
     cdef AccessLog access_log           # None: no log is kept
@@ -37,6 +39,7 @@ cdef class Traffic:
     cdef double head_timeout            # seconds
     cdef double keep_alive_timeout      # seconds
     cdef double stream_idle_timeout     # seconds
+    cdef public bint allow_half_close   # a client that ends its side may still read its response
 
     # Scratch: valid while one buffer is worked on, never across a return to the loop.
     cdef RequestHead request_head

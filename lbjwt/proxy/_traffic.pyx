@@ -1,7 +1,7 @@
 """What all connections of one worker share.
 
-Knows who admits, the cluster, the board, the limits, the answers of our own and the set of open connections, which `sweep`
-walks once a second: there are no timers per request. Knows nothing of a single connection or request.
+Knows who admits, the cluster, the board, the limits, the answers of our own and the set of open connections, which `expire` and `sweep`
+walk now and then: there are no timers per request. Knows nothing of a single connection or request.
 """
 
 import os
@@ -31,13 +31,14 @@ cdef Answer _plain(int status):
 
 cdef class Traffic:
 
-    def __init__(self, *, Admission admission not None, Waiting waiting not None, Cluster cluster, Board board, AccessLog access_log,
-                 object open_connection, object trusts, issuers, limits, timeouts):
+    def __init__(self, *, Admission admission not None, Waiting waiting not None, Cluster cluster, PendingQueue pending not None, Board board, AccessLog access_log,
+                 object open_connection, object trusts, issuers, limits, timeouts, bint allow_half_close=False):
         self.admission = admission
         self.waiting = waiting
         self.gate = admission.gate
         self.issuer_labels = tuple([name.encode() for name in issuers])
         self.cluster = cluster
+        self.pending = pending
         self.board = board
         self.access_log = access_log
         self.open_connection = open_connection
@@ -51,6 +52,7 @@ cdef class Traffic:
         self.head_timeout = timeouts.request_head
         self.keep_alive_timeout = timeouts.keep_alive
         self.stream_idle_timeout = timeouts.stream_idle
+        self.allow_half_close = allow_half_close
         self.request_head = RequestHead.__new__(RequestHead)
         self.response_head = ResponseHead.__new__(ResponseHead)
         self.out = Buffer.__new__(Buffer)
@@ -75,14 +77,21 @@ cdef class Traffic:
             out[at] = HEX[number & 15]
             number >>= 4
 
-    def sweep(self):
+    def expire(self):
         cdef double now = coarse_monotonic()
+        cdef Wire wire
+        for wire in list(self.wires):
+            if wire.deadline != 0.0 and now >= wire.deadline:
+                wire.expired()
+            elif wire.read_paused:
+                wire.check_peer()
+        self.pending.expire(now)
+
+    def sweep(self):
         cdef double today = time.time()
         cdef Wire wire
         self.date = b"Date: %b\r\n" % formatdate(today, usegmt=True).encode()
         for wire in list(self.wires):
-            if wire.deadline != 0.0 and now >= wire.deadline:
-                wire.expired()
             if isinstance(wire, Downstream):
                 (<Downstream>wire).outlive(today)
 

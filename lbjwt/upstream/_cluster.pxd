@@ -14,9 +14,10 @@ cdef class Endpoint:
     cdef readonly int port
     cdef readonly str path                   # of a Unix socket, else ""
     cdef readonly long weight
-    cdef readonly list idle                  # of connections nothing is in doubt about
-    cdef readonly Py_ssize_t open            # connections open or being opened, idle ones included
+    cdef readonly list idle                  # connections nothing is in doubt about, the last used one last
+    cdef readonly Py_ssize_t open            # connections that take room: being opened, in use or idle; none that is on its way out
     cdef double shunned_until                # seconds on the monotonic clock: a connect failed a moment ago
+    cdef bint failing                        # its failure was logged, its recovery was not
     cdef EndpointCounters *counters
 
 
@@ -32,8 +33,13 @@ cdef class Cluster:
     cdef Board _board
     cdef Candidate *_candidates
     cdef Py_ssize_t _count
-    cdef Py_ssize_t _turn
+    cdef double _clock                       # of turns among equally loaded endpoints
 
-    # tried: endpoints that must not be picked again for this request, or None. The answer is None when there is no endpoint left.
+    # tried: endpoints that must not be picked again for this request, or None. The answer is None when no endpoint is left, or when those that are left
+    # have no room. A question: `take` says that the request went there.
     cdef Endpoint pick(self, set tried, double now)
+    cdef void take(self, Endpoint endpoint)
+    # An endpoint that was not tried has no room now: waiting may help.
+    cdef bint is_full(self, set tried, double now)
+    cdef bint _has_room(self, Endpoint endpoint)
     cdef bint _consider(self, set tried, double now)

@@ -1,13 +1,15 @@
 """A cluster: which endpoint gets the next request.
 
 Knows endpoints, their counters on the board and the balancing rule. Opens no connection. An endpoint is usable while it was not tried for the same
-request and has room for a connection; one whose connect failed within the last second is used only when no other is left, so that a dead backend does
-not cost every request a failed connect.
+request and has room for a connection. One whose connect failed within the last second is used only when no other is left, not even a full one, so that a
+dead backend does not cost every request a failed connect.
 """
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 
-from lbjwt.balance._least_request cimport least_request
+from lbjwt.balance._least_request cimport least_request, take_turn
+
+cdef double EVER = 1e300         # a time when nobody is shunned any more
 
 
 cdef class Endpoint:
@@ -49,19 +51,28 @@ cdef class Cluster:
             endpoint = self.endpoints[at]
             endpoint.counters = board.endpoint(board.slot, at)
             self._candidates[at].weight = endpoint.weight
+            self._candidates[at].turn = 0.0
 
     def __dealloc__(self):
         PyMem_Free(self._candidates)
 
     cdef Endpoint pick(self, set tried, double now):
-        cdef Py_ssize_t at
-        if not self._consider(tried, now) and not self._consider(tried, 1e300):
+        if not self._consider(tried, now) and (self.is_full(tried, now) or not self._consider(tried, EVER)):
             return None
-        at = least_request(self._candidates, self._count, self._turn)
-        self._turn += 1
-        if self._turn >= self._count:
-            self._turn = 0
-        return <Endpoint>self.endpoints[at]
+        return <Endpoint>self.endpoints[least_request(self._candidates, self._count, self._clock)]
+
+    cdef void take(self, Endpoint endpoint):
+        self._clock = take_turn(&self._candidates[endpoint.index], self._clock)
+
+    cdef bint is_full(self, set tried, double now):
+        cdef Endpoint endpoint
+        for endpoint in self.endpoints:
+            if endpoint.shunned_until <= now and (tried is None or endpoint not in tried) and not self._has_room(endpoint):
+                return True
+        return False
+
+    cdef bint _has_room(self, Endpoint endpoint):
+        return endpoint.open < self.max_connections or len(endpoint.idle) > 0
 
     cdef bint _consider(self, set tried, double now):
         """Mark who is usable at this time; False when nobody is."""
@@ -72,10 +83,7 @@ cdef class Cluster:
         for at in range(self._count):
             endpoint = <Endpoint>self.endpoints[at]
             candidate = &self._candidates[at]
-            candidate.usable = (
-                endpoint.shunned_until <= now
-                and (endpoint.open < self.max_connections or len(endpoint.idle) > 0)
-                and (tried is None or endpoint not in tried))
+            candidate.usable = endpoint.shunned_until <= now and self._has_room(endpoint) and (tried is None or endpoint not in tried)
             if candidate.usable:
                 candidate.in_flight = self._board.in_flight(at)
                 any_usable = True

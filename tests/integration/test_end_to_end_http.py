@@ -203,12 +203,18 @@ def test_connection_close_is_honoured(stage: Stage) -> None:
         assert client.is_closed()
 
 
-def test_half_closed_client_gets_its_response(stage: Stage) -> None:
-    """A client that ends its direction after the request still reads the whole response."""
-    with stage.client() as client:
-        client.send(request("/slow/100", token=stage.token, id="half"))
-        client.half_close()
-        assert client.response().echo_id == "half"
+def test_half_closed_client_gets_its_response(tmp_path: Path) -> None:
+    """With allow_half_close a client that ends its direction after the request still reads the whole response; else it gets none."""
+    for allowed in (True, False):
+        directory = tmp_path / str(allowed)
+        directory.mkdir()
+        with Stage(directory, allow_half_close=allowed) as stage, stage.client() as client:
+            client.send(request("/slow/100", token=stage.token, id="half"))
+            client.half_close()
+            if allowed:
+                assert client.response().echo_id == "half"
+            else:
+                assert client.is_closed()
 
 
 def test_websocket_tunnel_echoes(stage: Stage) -> None:

@@ -28,6 +28,7 @@ from lbjwt.proxy._traffic import Traffic
 from lbjwt.proxy._waiting import Waiting
 from lbjwt.proxy.answers import route_answers
 from lbjwt.upstream._cluster import Cluster, Endpoint
+from lbjwt.upstream._pending import PendingQueue
 
 SECRET = b"a secret of thirty-two bytes ...."
 VERIFIER = Verifier.from_secret(
@@ -168,6 +169,12 @@ class Stage:
     One worker's traffic with `endpoints` backends, ready for clients.
 
     Args:
+        weights: Of the endpoints; None: all 1.
+        max_idle: Idle connections kept, per endpoint.
+        max_connections: Per endpoint.
+        max_pending: Requests that wait for an endpoint with room.
+        pending_timeout: Seconds they wait; with 0 the next walk over the deadlines ends it.
+        allow_half_close: As for `Traffic`.
         admission: Lets requests pass; None: every one with a token of `VERIFIER`.
         issuers: Their names, by index.
         ask: As for `Waiting`; None: nobody ever waits for keys.
@@ -184,6 +191,12 @@ class Stage:
         endpoints: int = 1,
         *,
         retries: int = 1,
+        weights: Sequence[int] | None = None,
+        max_idle: int = 8,
+        max_connections: int = 16,
+        max_pending: int = 4,
+        pending_timeout: float = 60.0,
+        allow_half_close: bool = False,
         max_request_body: int | None = None,
         stream_idle: float = 300.0,
         request_head: float = 10.0,
@@ -202,15 +215,19 @@ class Stage:
         self.board.attach(0)
         self.opened: list[Server] = []
         self.connects_at_once = True
-        self.endpoints = [Endpoint(at, f"10.0.0.{at}:80", f"10.0.0.{at}", 80, "", 1) for at in range(endpoints)]
+        self.endpoints = [Endpoint(at, f"10.0.0.{at}:80", f"10.0.0.{at}", 80, "", (weights or [1] * endpoints)[at]) for at in range(endpoints)]
         cluster = Cluster(
             self.endpoints,
             self.board,
             response_timeout=15.0,
             idle_timeout=30.0,
-            max_idle=8,
-            max_connections=16,
+            max_idle=max_idle,
+            max_connections=max_connections,
             retries=retries,
+        )
+        self.callbacks: list[Callable[[], None]] = []
+        self.pending = PendingQueue(
+            self.board, self.callbacks.append, max_pending=max_pending, timeout=pending_timeout
         )
         if admission is None:
             places = TokenPlaces(headers=[("Authorization", "Bearer", True)])
@@ -221,6 +238,7 @@ class Stage:
             admission=admission,
             waiting=self.waiting,
             cluster=cluster,
+            pending=self.pending,
             board=self.board,
             access_log=self.access_log,
             open_connection=self._open,
@@ -234,8 +252,15 @@ class Stage:
                 max_requests_per_connection=0,
             ),
             timeouts=SimpleNamespace(request_head=request_head, keep_alive=60.0, stream_idle=stream_idle),
+            allow_half_close=allow_half_close,
         )
         self.policy = heads or request_policy(identity_headers=["X-Jwt-Sub"], **policy)
+
+    def turn(self) -> None:
+        """One turn of the event loop: what was put off to it runs."""
+        callbacks, self.callbacks[:] = list(self.callbacks), []
+        for callback in callbacks:
+            callback()
 
     def _open(self, endpoint: Endpoint) -> EndpointSide:
         side = EndpointSide(self.traffic, endpoint)

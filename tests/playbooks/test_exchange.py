@@ -490,8 +490,32 @@ def test_a_client_that_leaves_during_connect_leaves_a_good_connection(stage: Sta
     assert other.take() == OK
 
 
+def test_a_client_that_closes_ends_its_request(stage: Stage) -> None:
+    """The endpoint's connection is closed at once, whether it has begun to answer or not, and even if the response so far was not read."""
+    for begun in (b"", response("200 OK", "Content-Length: 100", body=b"begin")):
+        client = stage.client()
+        client.transport.queued = 1000
+        client.sends(request())
+        stage.server().sends(begun)
+        client.ends()
+        assert stage.opened[-1].transport.aborted and stage.totals["in_flight"] == 0
+        assert client.transport.aborted
+        client.lose()
+
+
+def test_a_client_that_closes_in_the_middle_of_its_body_ends_its_request(stage: Stage) -> None:
+    """No endpoint waits for a body that will not come."""
+    client = stage.client()
+    client.sends(request("POST", "/", "Content-Length: 10", body=b"begin"))
+    server = stage.server()
+    client.ends()
+    assert server.transport.aborted and stage.totals["in_flight"] == 0
+    client.lose()
+
+
 def test_half_close_still_gets_the_answer(stage: Stage) -> None:
-    """A client that ends its side after the request gets the response, then the connection ends."""
+    """With allow_half_close a client that ends its side after the request gets the response, then the connection ends."""
+    stage.traffic.allow_half_close = True
     client = stage.client()
     client.sends(request())
     client.ends()

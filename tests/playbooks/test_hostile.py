@@ -105,7 +105,7 @@ def test_a_response_that_ends_over_the_mark_holds_back_the_next_request(stage: S
     assert server.take().startswith(b"GET /2 ")
     client.side.pause_writing()
     server.sends(OK)
-    stage.traffic.sweep()
+    stage.traffic.expire()
     assert client.transport.aborted
 
 
@@ -115,7 +115,7 @@ def test_a_closing_client_that_does_not_read_is_not_waited_for_without_end(stage
     client.sends(request("GET", "/", "Connection: close"))
     stage.server().sends(OK)
     assert client.is_gone() and not client.transport.aborted
-    stage.traffic.sweep()
+    stage.traffic.expire()
     assert client.transport.aborted
 
 

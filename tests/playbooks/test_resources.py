@@ -14,7 +14,7 @@ def test_s1_a_dripped_head_does_not_move_its_deadline() -> None:
     client.sends(b"GET / HT")
     time.sleep(0.03)
     client.sends(b"TP/1.1\r\nHost:")
-    stage.traffic.sweep()
+    stage.traffic.expire()
     assert client.take().startswith(b"HTTP/1.1 408 ") and client.transport.ended
     client.lose()
 
@@ -24,7 +24,7 @@ def test_s1_nor_does_silence_after_the_connection() -> None:
     stage = Stage(request_head=0.02)
     client = stage.client()
     time.sleep(0.03)
-    stage.traffic.sweep()
+    stage.traffic.expire()
     assert client.take() == b"" and client.is_gone()
 
 
@@ -66,8 +66,8 @@ def test_s8_a_pipeline_is_held_only_so_far() -> None:
 
 
 def test_s12_connections_to_an_endpoint_are_bounded() -> None:
-    """When every endpoint has all the connections it may have, the answer is 503 with Retry-After, and none is opened (THREATS S12)."""
-    stage = Stage()
+    """When every endpoint has all the connections it may have, and as many wait as may, the answer is 503 with Retry-After (THREATS S12)."""
+    stage = Stage(max_pending=0)
     clients = [stage.client() for _ in range(17)]
     for client in clients:
         client.sends(request())

@@ -43,6 +43,7 @@ def test_the_plain_playbook(stage: TlsStage, playbook: Callable[[TlsStage], None
 
 def test_half_close_by_close_notify_then_fin_gets_the_answer(stage: TlsStage) -> None:
     """A FIN behind a close_notify tells nothing new: the exchange goes on, and the answer ends with our close_notify."""
+    stage.traffic.allow_half_close = True
     client = stage.client()
     client.sends(request())
     client.says_goodbye()
@@ -55,6 +56,7 @@ def test_half_close_by_close_notify_then_fin_gets_the_answer(stage: TlsStage) ->
 
 def test_nothing_counts_behind_a_close_notify(stage: TlsStage) -> None:
     """Bytes behind the client's close_notify are dropped, however many, and disturb nothing."""
+    stage.traffic.allow_half_close = True
     client = stage.client()
     client.sends(request())
     client.says_goodbye()
@@ -62,6 +64,16 @@ def test_nothing_counts_behind_a_close_notify(stage: TlsStage) -> None:
     assert not client.is_gone()
     stage.server().sends(OK)
     assert client.take().endswith(b"\r\n\r\nok")
+    client.lose()
+
+
+def test_a_close_notify_ends_the_request(stage: TlsStage) -> None:
+    """Without allow_half_close a client that says it will send no more has given up: its endpoint connection is closed at once."""
+    client = stage.client()
+    client.sends(request())
+    server = stage.server()
+    client.says_goodbye()
+    assert server.transport.aborted and stage.totals["in_flight"] == 0
     client.lose()
 
 
@@ -78,6 +90,7 @@ def test_a_fin_without_close_notify_is_a_truncation(stage: TlsStage) -> None:
 
 def test_an_upload_that_ends_with_its_close_notify_while_reading_is_paused(stage: TlsStage) -> None:
     """The close_notify waits behind the body it follows."""
+    stage.traffic.allow_half_close = True
     client = stage.client()
     client.sends(request("POST", "/", "Content-Length: 30", body=b"a" * 10))
     server = stage.server()

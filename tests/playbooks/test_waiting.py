@@ -135,14 +135,14 @@ def test_a_fetch_that_never_ends_is_not_waited_for(scene: Scene) -> None:
     """After its time the request is judged with the keys there are: 401; before, nothing happens to it."""
     stage = scene.open(patience=0.0)
     client = parks(scene)
-    stage.traffic.sweep()
+    stage.traffic.expire()
     assert status_of(client.take()) == 401 and scene.waiting == 0 and not client.is_gone()
     scene.settles("a", NEW)  # too late for that one, and nobody is disturbed
     assert client.take() == b""
     client.lose()
     stage = scene.open(patience=60.0)
     client = parks(scene)
-    stage.traffic.sweep()
+    stage.traffic.expire()
     assert scene.waiting == 1 and client.take() == b""
     scene.settles()
     assert status_of(client.take()) == 401
@@ -221,8 +221,8 @@ def test_a_client_that_goes_away_leaves_nothing_behind(scene: Scene) -> None:
 
 
 def test_a_client_that_ends_its_side_still_gets_its_answer(scene: Scene) -> None:
-    """Half-closed while it waits: forwarded or refused as any, then the connection ends."""
-    scene.open()
+    """With allow_half_close, half-closed while it waits: forwarded or refused as any, then the connection ends."""
+    scene.open(allow_half_close=True)
     client = parks(scene)
     client.ends()
     assert scene.waiting == 1 and not client.is_gone()
@@ -335,7 +335,7 @@ def test_a_drain_lets_those_who_wait_have_their_answer(scene: Scene) -> None:
     stage = scene.open()
     passing, failing = parks(scene), parks(scene, request(auth=bearer(token("b", NEW))))
     stage.traffic.drain(0.0)
-    stage.traffic.sweep()
+    stage.traffic.expire()
     assert scene.waiting == 2
     scene.settles("a", NEW)
     stage.server().sends(OK)
@@ -415,15 +415,15 @@ def test_a_client_that_reads_nothing_while_it_waits(scene: Scene) -> None:
     stage = scene.open(patience=0.0)
     client = parks(scene)
     client.side.pause_writing()
-    stage.traffic.sweep()
+    stage.traffic.expire()
     assert scene.waiting == 0 and not client.is_gone() and stage.opened == []
     client.side.resume_writing()
     assert status_of(client.take()) == 401
     stage = scene.open(patience=0.0, stream_idle=0.0)
     client = parks(scene)
     client.side.pause_writing()
-    stage.traffic.sweep()
+    stage.traffic.expire()
     assert scene.waiting == 0
-    stage.traffic.sweep()
+    stage.traffic.expire()
     assert client.transport.aborted
     client.lose()

@@ -42,7 +42,7 @@ def test_the_minimal_example_has_the_defaults_of_the_house():
         False,
     )
     assert (cluster.connect_timeout, cluster.response_timeout, cluster.idle_timeout) == (2.0, 15.0, 30.0)
-    assert (cluster.max_idle_connections, cluster.max_connections, cluster.retries) == (256, 1024, 1)
+    assert (cluster.max_idle_connections, cluster.max_connections, cluster.retries) == (None, 1024, 1)
     assert cluster.endpoints[0] == Endpoint(address=Address("127.0.0.1", 9001), weight=1)
     assert configuration.token_cache == TokenCache(max_bytes=64 * MIB, max_entries=1_000_000)
     assert configuration.limits == Limits(

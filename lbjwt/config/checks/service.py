@@ -25,7 +25,7 @@ def check_service(configuration: Configuration) -> Iterator[Problem]:
     for label, cluster in configuration.clusters.items():
         path: KeyPath = ("clusters", label)
         yield from _loops(path, cluster, configuration)
-        if cluster.max_idle_connections > cluster.max_connections:
+        if cluster.max_idle_connections is not None and cluster.max_idle_connections > cluster.max_connections:
             yield warning(
                 (*path, "max_idle_connections"),
                 "idle-over-total",

@@ -1,0 +1,31 @@
+cimport cython
+
+from lbjwt.observe._board cimport Board
+
+
+cdef class PendingRequest:
+    """A request as the queue sees it."""
+    cdef double pending_until                    # seconds on the monotonic clock
+
+    # Go to an endpoint with room, or keep the place in the queue.
+    cdef void dispatch(self)
+    cdef void pending_timed_out(self)
+
+
+@cython.final
+cdef class PendingQueue:
+    """Requests that found every endpoint full, first in, first out."""
+    cdef readonly Py_ssize_t max_pending
+    cdef readonly double timeout                 # seconds
+    cdef Board _board
+    cdef object _call_soon                       # (callback) -> None: runs it in the next turn of the event loop
+    cdef dict _queue                             # requests as keys, the oldest first
+    cdef bint _scheduled
+
+    # False: the queue is full.
+    cdef bint enter(self, PendingRequest request, double now)
+    cdef void leave(self, PendingRequest request)
+    # An endpoint may have room again.
+    cdef void wake(self)
+    cdef void expire(self, double now)
+    cdef bint is_empty(self) noexcept

@@ -1,0 +1,67 @@
+"""
+Requests that wait for an endpoint with room, first in, first out. Bounded in number and time: a queue that nobody bounds answers everybody late
+when the endpoints are slower than their load, where some refusals at once would let the others through in time.
+
+Waking up is put off to the next turn of the event loop: room appears in the middle of another request's end, and sending there would nest one request
+in the next.
+"""
+
+
+cdef class PendingRequest:
+
+    cdef void dispatch(self):
+        pass
+
+    cdef void pending_timed_out(self):
+        pass
+
+
+cdef class PendingQueue:
+
+    def __init__(self, Board board not None, call_soon, *, Py_ssize_t max_pending, double timeout):
+        self.max_pending = max_pending
+        self.timeout = timeout
+        self._board = board
+        self._call_soon = call_soon
+        self._queue = {}
+
+    def __len__(self):
+        return len(self._queue)
+
+    cdef bint is_empty(self) noexcept:
+        return len(self._queue) == 0
+
+    cdef bint enter(self, PendingRequest request, double now):
+        if len(self._queue) >= self.max_pending:
+            return False
+        request.pending_until = now + self.timeout
+        self._queue[request] = None
+        self._board.mine.pending += 1
+        return True
+
+    cdef void leave(self, PendingRequest request):
+        if request in self._queue:
+            del self._queue[request]
+            self._board.mine.pending -= 1
+
+    cdef void wake(self):
+        if self._queue and not self._scheduled:
+            self._scheduled = True
+            self._call_soon(self.serve)
+
+    def serve(self):
+        cdef PendingRequest request
+        self._scheduled = False
+        while self._queue:
+            request = next(iter(self._queue))
+            request.dispatch()
+            if self._queue and next(iter(self._queue)) is request:
+                break                            # there is no room left
+
+    cdef void expire(self, double now):
+        cdef PendingRequest request
+        while self._queue:
+            request = next(iter(self._queue))
+            if request.pending_until > now:
+                break
+            request.pending_timed_out()

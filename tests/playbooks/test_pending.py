@@ -1,0 +1,148 @@
+"""Requests that find every endpoint full: who waits, who goes next, who is refused. Whole and byte by byte."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.playbooks.stage import Client, Stage, request, response
+
+OK = response("200 OK", "Content-Length: 2", body=b"ok")
+
+
+@pytest.fixture(params=[None, 1], ids=["whole", "byte by byte"])
+def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """One connection to the one endpoint, and room for two that wait."""
+    stage = Stage(request.param, max_connections=1, max_pending=2)
+    yield stage
+    assert (stage.totals["in_flight"], stage.totals["pending"], len(stage.pending)) == (0, 0, 0)
+    assert stage.board.endpoint_totals(0)["in_flight"] == 0
+
+
+def asks(stage: Stage, target: str, method: str = "GET", body: bytes = b"") -> Client:
+    """A client whose request is on its way."""
+    client = stage.client()
+    client.sends(request(method, target, f"Content-Length: {len(body)}", body=body))
+    return client
+
+
+def serves(stage: Stage, target: bytes, client: Client) -> None:
+    """The endpoint got this request and answers it, and the client has the response."""
+    assert stage.server().take().startswith(b"GET " + target + b" ")
+    stage.server().sends(OK)
+    assert client.take() == OK
+    stage.turn()
+
+
+def test_who_finds_every_endpoint_full_waits_in_line(stage: Stage) -> None:
+    """Requests over max_connections wait, go out on the connection that gets free in the order they came, and none opens another one."""
+    clients = [asks(stage, f"/{number}") for number in range(3)]
+    assert (stage.totals["pending"], stage.totals["endpoints_full"]) == (2, 2)
+    for number, client in enumerate(clients):
+        assert client.take() == b""
+        serves(stage, b"/%d" % number, client)
+    assert len(stage.opened) == 1 and stage.totals["requests"][2] == 3
+
+
+def test_a_newcomer_does_not_overtake_those_that_wait(stage: Stage) -> None:
+    """Between the connection's return and the turn of the loop in which the first of the queue gets it, a new request goes behind the queue."""
+    first, second = asks(stage, "/1"), asks(stage, "/2")
+    stage.server().sends(OK)
+    assert first.take() == OK
+    third = asks(stage, "/3")
+    stage.server().take()
+    stage.turn()
+    serves(stage, b"/2", second)
+    serves(stage, b"/3", third)
+
+
+def test_over_max_pending_is_refused_at_once(stage: Stage) -> None:
+    """503 with Retry-After for the one too many, and nothing for the others."""
+    clients = [asks(stage, f"/{number}") for number in range(4)]
+    answer = clients[3].take()
+    assert answer.startswith(b"HTTP/1.1 503 ") and b"\r\nRetry-After: " in answer
+    assert stage.totals["endpoints_full"] == 3
+    for number in range(3):
+        serves(stage, b"/%d" % number, clients[number])
+
+
+def test_after_pending_timeout_it_is_refused() -> None:
+    """503 with Retry-After, and the connection goes on."""
+    stage = Stage(max_connections=1, pending_timeout=0.0)
+    first, second = asks(stage, "/1"), asks(stage, "/2")
+    stage.traffic.expire()
+    answer = second.take()
+    assert answer.startswith(b"HTTP/1.1 503 ") and b"\r\nRetry-After: " in answer and not second.is_gone()
+    serves(stage, b"/1", first)
+    second.sends(request("GET", "/3"))
+    serves(stage, b"/3", second)
+    assert stage.totals["pending"] == 0
+
+
+def test_a_client_that_goes_away_leaves_the_queue(stage: Stage) -> None:
+    """Its place is free at once, and no endpoint ever sees its request."""
+    first, second, third = (asks(stage, f"/{number}") for number in range(3))
+    second.ends()
+    second.lose()
+    assert stage.totals["pending"] == 1
+    serves(stage, b"/0", first)
+    serves(stage, b"/2", third)
+
+
+def test_a_connection_on_its_way_out_takes_no_room(stage: Stage) -> None:
+    """An endpoint that ends its connections makes room for the next one before the last byte of the old one was sent."""
+    first, second = asks(stage, "/1"), asks(stage, "/2")
+    stage.server().take()
+    stage.server().sends(response("200 OK", "Connection: close", "Content-Length: 2", body=b"ok"))
+    assert first.take().endswith(b"ok")
+    stage.turn()  # the old connection is not lost yet: nobody told its protocol so
+    assert len(stage.opened) == 2 and stage.board.endpoint_totals(0)["connections"] == 1
+    serves(stage, b"/2", second)
+
+
+def test_a_connect_that_fails_wakes_the_queue(stage: Stage) -> None:
+    """When the only endpoint cannot be reached, the first one is told so and the next one tries."""
+    first, second = asks(stage, "/1"), asks(stage, "/2")
+    stage.opened[0].refuses()
+    assert first.take().startswith(b"HTTP/1.1 503 ")
+    stage.turn()
+    serves(stage, b"/2", second)
+
+
+def test_a_body_waits_with_its_request(stage: Stage) -> None:
+    """Nothing of a body that comes while its request waits is read past a bound, and all of it arrives."""
+    first = asks(stage, "/1")
+    second = stage.client()
+    second.sends(request("POST", "/2", "Content-Length: 200000"))
+    second.sends(b"b" * 100_000)
+    assert second.is_paused()
+    serves(stage, b"/1", first)
+    second.sends(b"b" * 100_000)
+    assert stage.server().take().endswith(b"b" * 100_000)
+    stage.server().sends(OK)
+    assert second.take() == OK
+
+
+def test_a_full_endpoint_is_waited_for_rather_than_a_dead_one() -> None:
+    """While one endpoint is full and the other could not be reached a moment ago, a request waits for the full one."""
+    stage = Stage(endpoints=2, max_connections=1)
+    first = asks(stage, "/1")
+    stage.opened[0].refuses()  # goes on to the other one
+    second = asks(stage, "/2")
+    assert len(stage.opened) == 2 and stage.totals["pending"] == 1
+    serves(stage, b"/1", first)
+    serves(stage, b"/2", second)
+    assert len(stage.opened) == 2
+
+
+def test_the_pool_keeps_what_the_load_used() -> None:
+    """Connections that were used at once are all kept for the next wave: none is closed for being one too many."""
+    stage = Stage(max_connections=100, max_idle=100)
+    for _ in range(2):
+        clients = [asks(stage, "/") for _ in range(100)]
+        for number in range(100):
+            stage.server(number).sends(OK)
+        assert all(client.take() == OK for client in clients)
+        for client in clients:
+            client.lose()
+    assert len(stage.opened) == 100
+    assert stage.board.endpoint_totals(0)["idle_connections"] == 100
