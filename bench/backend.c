@@ -9,7 +9,7 @@
  *   /-/count  how many other requests were answered so far: the second witness of every measurement
  *   anything else is answered like /
  *
- * usage: backend PORT
+ * usage: backend PORT [COUNT]: on the addresses 127.0.0.1 to 127.0.0.COUNT, which a proxy takes for so many endpoints
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -25,7 +25,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { HEAD_LIMIT = 65536, EVENTS = 512 };
+enum { HEAD_LIMIT = 65536, EVENTS = 512, MAX_ADDRESSES = 64 };
 
 struct answer {
     char *bytes; /* head and body in one piece */
@@ -46,7 +46,7 @@ struct connection {
 
 static struct answer small[2], ten[2], hundred[2], mega[2]; /* [1] also says Connection: close */
 static uint64_t answered;
-static int loop;
+static int loop, listeners[MAX_ADDRESSES];
 
 static void die(const char *what) {
     perror(what);
@@ -209,8 +209,8 @@ static void accept_all(int listener) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 2) {
-        fprintf(stderr, "usage: backend PORT\n");
+    if (argc < 2 || argc > 3) {
+        fprintf(stderr, "usage: backend PORT [COUNT]\n");
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
@@ -220,20 +220,30 @@ int main(int argc, char **argv) {
         hundred[closes] = prepare(100 * 1024, NULL, closes);
         mega[closes] = prepare(1024 * 1024, NULL, closes);
     }
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[1])), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (bind(listener, (struct sockaddr *)&address, sizeof address) < 0) die("bind");
-    if (listen(listener, 4096) < 0) die("listen");
+    int count = argc > 2 ? atoi(argv[2]) : 1, one = 1;
+    if (count < 1 || count > MAX_ADDRESSES) {
+        fprintf(stderr, "1 to %d addresses\n", MAX_ADDRESSES);
+        return 2;
+    }
     loop = epoll_create1(EPOLL_CLOEXEC);
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL}, ready[EVENTS];
-    if (epoll_ctl(loop, EPOLL_CTL_ADD, listener, &event) < 0) die("epoll_ctl");
+    for (int i = 0; i < count; i++) {
+        int listener = listeners[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        struct sockaddr_in address = {
+            .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[1])), .sin_addr.s_addr = htonl(INADDR_LOOPBACK + (uint32_t)i)};
+        setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+        if (bind(listener, (struct sockaddr *)&address, sizeof address) < 0) die("bind");
+        if (listen(listener, 4096) < 0) die("listen");
+        struct epoll_event event = {.events = EPOLLIN, .data.ptr = &listeners[i]};
+        if (epoll_ctl(loop, EPOLL_CTL_ADD, listener, &event) < 0) die("epoll_ctl");
+    }
+    struct epoll_event ready[EVENTS];
     for (;;) {
         int n = epoll_wait(loop, ready, EVENTS, -1);
         if (n < 0 && errno != EINTR) die("epoll_wait");
         for (int i = 0; i < n; i++) {
             struct connection *c = ready[i].data.ptr;
-            if (c == NULL) accept_all(listener);
+            int *listener = ready[i].data.ptr;
+            if (listener >= listeners && listener < listeners + count) accept_all(*listener);
             else if (c->out != NULL && c->discard == 0) {
                 if (flush_out(c) == 1) serve(c);
             } else readable(c);

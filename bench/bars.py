@@ -67,6 +67,16 @@ BARS = (
     _plain("body-1m", "1 MiB response"),
     _plain("connect", "connection per request"),
     _plain("tls", "TLS"),
+    _plain("connections-1000", "1,000 connections"),
+    _plain("connections-2900", "2,900 connections"),
+    Bar(
+        "2,900 connections: p99 / HAProxy without auth",
+        "p99_us",
+        ("connections-2900", "lbjwt"),
+        ("connections-2900", "haproxy"),
+        1.00,
+    ),
+    _plain("tls-connect", "TLS connection per request"),
     Bar("refusal without a token: CPU / HAProxy's", "cpu_us", ("refusal", "lbjwt"), ("refusal", "haproxy-jwt"), 1.3),
     Bar(
         "two workers: requests/s / one worker",

@@ -21,6 +21,8 @@ class Case:
     rotates: bool = False  # 30,000 tokens in turn instead of one
     tls: bool = False
     refused: bool = False  # no token; every answer must be a refusal
+    connections: int = 64  # of clients at once
+    endpoints: int = 1
     idle: bool = False  # not load but 5,000 waiting connections
     workers: bool = False  # one worker against two
 
@@ -70,6 +72,9 @@ _CASES = (
     Case("body-1m", "1 MiB response", ROUND_THE_TABLE, path="/1m", least_bytes=1 << 20),
     Case("upload-100k", "100 KiB request body", ROUND_THE_TABLE, script=(f"upload={100 << 10}",)),
     Case("connect", "one connection per request", ROUND_THE_TABLE, script=("close=1",)),
+    Case("connections-1000", "1,000 connections, 3 endpoints", ("haproxy", "lbjwt"), connections=1000, endpoints=3),
+    Case("connections-2900", "2,900 connections, 3 endpoints", ("haproxy", "lbjwt"), connections=2900, endpoints=3),
+    Case("tls-connect", "one TLS connection per request", ("nginx", "haproxy", "envoy-jwt", "lbjwt"), tls=True, script=("close=1",)),
     Case("tls", "TLS to the client, keep-alive", ("nginx", "haproxy", "envoy-jwt", "lbjwt"), tls=True),
     Case("refusal", "no token: refused", ("haproxy-jwt", "envoy-jwt", "lbjwt"), refused=True, least_bytes=0),
     Case("workers", "one worker against two", ("lbjwt", "lbjwt-2w"), workers=True),

@@ -54,10 +54,10 @@ def measure(case: Case, peer: Peer, number: int, *, cores: Layout, seconds: floa
         directory = Path(name)
         directory.chmod(0o755)  # nginx's workers give up root
         backend_port, port = child.free_port(), child.free_port()
-        backend = [str(native.built("backend")), str(backend_port)]
+        backend = [str(native.built("backend")), str(backend_port), str(case.endpoints)]
         stack.enter_context(child.running("backend", backend, port=backend_port, cores=cores.load, directory=directory))
         certificate = self_signed(directory) if case.tls else None
-        setup = Setup(port, backend_port, directory, material, certificate, admin_port=child.free_port())
+        setup = Setup(port, backend_port, directory, material, certificate, child.free_port(), case.endpoints)
         command = peer.command(setup)
         root = stack.enter_context(child.running(peer.name, command, port=port, cores=cores.proxy, directory=directory))
         client.prove(port, material, verifies=peer.verifies, tls=case.tls)
@@ -89,7 +89,7 @@ def _loaded(case: Case, peer: Peer, number: int, setup: Setup, root: int, cores:
         arguments += (f"token={setup.material.hot.resolve()}",)
     threads = 2 if case.workers and cores.scales else 1
     least = tokens.ROTATION if case.rotates else 0
-    _warm(url, arguments, cores, threads, least)
+    _warm(url, arguments, cores, case.connections, threads, least)
 
     time.sleep(SETTLE_SECONDS)
     pids = procfs.tree(root)
@@ -101,6 +101,7 @@ def _loaded(case: Case, peer: Peer, number: int, setup: Setup, root: int, cores:
         arguments,
         seconds=seconds,
         cores=cores.load,
+        connections=case.connections,
         threads=threads,
         midway=lambda: memory.append(procfs.memory_bytes(pids)),
     )
@@ -129,13 +130,13 @@ def _loaded(case: Case, peer: Peer, number: int, setup: Setup, root: int, cores:
     )
 
 
-def _warm(url: str, arguments: tuple[str, ...], cores: Layout, threads: int, least: int) -> None:
+def _warm(url: str, arguments: tuple[str, ...], cores: Layout, connections: int, threads: int, least: int) -> None:
     """Load before the figures; when tokens rotate, until one run has sent each of them once (wrk starts at the first every time)."""
     seconds = WARM_SECONDS
-    load = wrk.run(url, arguments, seconds=seconds, cores=cores.load, threads=threads)
+    load = wrk.run(url, arguments, seconds=seconds, cores=cores.load, connections=connections, threads=threads)
     while 0 < load.requests < least:
         seconds = math.ceil(seconds * least / load.requests * 1.1)
-        load = wrk.run(url, arguments, seconds=seconds, cores=cores.load, threads=threads)
+        load = wrk.run(url, arguments, seconds=seconds, cores=cores.load, connections=connections, threads=threads)
 
 
 def agree(case: Case, asked: int, answered: int) -> None:
@@ -148,7 +149,7 @@ def agree(case: Case, asked: int, answered: int) -> None:
     if case.refused:
         if answered:
             raise child.BenchError(f"{answered} refused requests reached the backend")
-    elif not asked <= answered <= asked + wrk.CONNECTIONS:
+    elif not asked <= answered <= asked + case.connections:
         raise child.BenchError(f"wrk counts {asked} answers, the backend {answered}")
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from bench.child import BenchError
 
 SCRIPT = Path(__file__).parent / "load" / "load.lua"
-CONNECTIONS = 64
 _MARK = "measured "
 
 
@@ -91,6 +90,7 @@ def run(
     *,
     seconds: float,
     cores: tuple[int, ...],
+    connections: int,
     threads: int = 1,
     midway: Callable[[], None] | None = None,
 ) -> Load:
@@ -106,7 +106,7 @@ def run(
     command = [
         program,
         f"-t{threads}",
-        f"-c{CONNECTIONS}",
+        f"-c{connections}",
         f"-d{max(1, round(seconds))}s",
         "-s",
         str(SCRIPT),

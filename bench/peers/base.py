@@ -21,6 +21,11 @@ class Setup:
     material: Material
     tls: Certificate | None = None
     admin_port: int = 0  # where a proxy that can be asked tells about its cache
+    endpoints: int = 1  # addresses of the backend, from 127.0.0.1 on
+
+    def addresses(self) -> list[str]:
+        """HOST:PORT of every endpoint."""
+        return [f"127.0.0.{number + 1}:{self.backend_port}" for number in range(self.endpoints)]
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,8 @@ frontend edge
 {rules}
     default_backend backend
 backend backend
-    server one 127.0.0.1:{backend_port}
+    balance leastconn
+{servers}
 """
 
 _PLAIN_401 = "deny deny_status 401 hdr WWW-Authenticate 'Bearer realm=\"bench\"'"
@@ -68,7 +69,8 @@ def _program() -> str | None:
 def _start(setup: Setup, rules: str) -> list[str]:
     path = setup.directory / "haproxy.cfg"
     ssl = f" ssl crt {setup.tls.both}" if setup.tls else ""
-    path.write_text(CONFIGURATION.format(port=setup.port, backend_port=setup.backend_port, ssl=ssl, rules=rules))
+    servers = "\n".join(f"    server s{number} {address}" for number, address in enumerate(setup.addresses()))
+    path.write_text(CONFIGURATION.format(port=setup.port, servers=servers, ssl=ssl, rules=rules))
     return [_program() or "haproxy", "-db", "-f", str(path)]
 
 

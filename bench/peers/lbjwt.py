@@ -59,7 +59,7 @@ def _start(setup: Setup, *, cached: bool, workers: int, policy: bool) -> list[st
         "issuers": {
             "main": {"issuer": ISSUER, "audiences": [AUDIENCE], "jwks_file": str(setup.material.jwks.resolve())}
         },
-        "clusters": {"main": {"endpoints": [{"address": f"127.0.0.1:{setup.backend_port}"}]}},
+        "clusters": {"main": {"endpoints": [{"address": address} for address in setup.addresses()]}},
         "claim_to_headers": [{"claim": "sub", "header": "X-Jwt-Sub"}],
         # the default of 64 MiB may not hold the whole rotation, and then it would measure eviction
         "token_cache": {"max_bytes": "256MiB"} if cached else {"max_entries": 0},

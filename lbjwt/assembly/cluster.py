@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lbjwt.http1._request import RequestPolicy, request_policy
 from lbjwt.upstream._cluster import Cluster, Endpoint
+from lbjwt.upstream.endpoint_log import EndpointLog
 
 if TYPE_CHECKING:
     from lbjwt.config import model
@@ -37,6 +38,7 @@ def new_cluster(cluster: model.Cluster, board: Board) -> Cluster:
         max_idle=cluster.max_connections if cluster.max_idle_connections is None else cluster.max_idle_connections,
         max_connections=cluster.max_connections,
         retries=cluster.retries,
+        log=EndpointLog(),
     )
 
 

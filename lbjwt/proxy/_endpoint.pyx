@@ -43,9 +43,10 @@ cdef class EndpointSide(Upstream):
         else:
             self.exchange.connected()
 
-    def connect_failed(self):
+    def connect_failed(self, str cause):
         """No connection could be had: refused, unreachable or not in time."""
         cdef Exchange exchange = self.exchange
+        self.traffic.cluster.log.failed(self.endpoint, cause)
         if self.phase == CONNECTING:
             self.phase = GONE
             self._give_up_room()

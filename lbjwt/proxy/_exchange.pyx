@@ -309,6 +309,8 @@ cdef class Exchange(PendingRequest):
         self.status = head.status
         self.response_bytes = size
         self.endpoint.counters.responses[head.status // 100] += 1
+        if self.endpoint.failing:
+            self.traffic.cluster.log.recovered(self.endpoint)
         if head.websocket:
             self.state = TUNNEL
             self.frames = FrameTracker.__new__(FrameTracker)
@@ -395,6 +397,7 @@ cdef class Exchange(PendingRequest):
     cdef void upstream_failed(self, int status):
         """The endpoint broke its word: no, no proper, or no whole response."""
         self.endpoint.counters.failures += 1
+        self.traffic.cluster.log.failed(self.endpoint, "no response in time" if status == 504 else "no whole and proper response")
         if self.state == RESPONDING:
             self.downstream.cut()
             self.finish(False)

@@ -1,14 +1,13 @@
 """Opening connections to endpoints: connection set-up speed, so plain asyncio.
 
 Knows how to reach an endpoint and how long that may take. What becomes of the connection is the endpoint side's business: it is told either by
-`connection_made` or by `connect_failed`, once. That an endpoint cannot be reached is logged when it begins and when it ends, not once a request.
+`connection_made` or by `connect_failed`, once.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from lbjwt.errors import cause_of
 from lbjwt.proxy._endpoint import EndpointSide
@@ -16,11 +15,6 @@ from lbjwt.proxy._endpoint import EndpointSide
 if TYPE_CHECKING:
     from lbjwt.proxy._traffic import Traffic
     from lbjwt.upstream._cluster import Endpoint
-
-QUIET: Final = 10.0
-"""Seconds between two complaints about one endpoint: one that comes and goes must not fill the log."""
-
-log = logging.getLogger("lbjwt.endpoints")
 
 
 class Connector:
@@ -35,8 +29,6 @@ class Connector:
         self._loop = loop
         self._timeout = timeout
         self._under_way: set[asyncio.Task[None]] = set()
-        self._unreachable: set[int] = set()  # indexes of endpoints that were complained about
-        self._quiet_until: dict[int, float] = {}  # index -> time of the loop
         self.traffic: Traffic | None = None
 
     def __call__(self, endpoint: Endpoint) -> EndpointSide:
@@ -56,24 +48,12 @@ class Connector:
                 else:
                     await self._loop.create_connection(lambda: side, endpoint.host, endpoint.port)  # type: ignore[type-var]
         except (OSError, ValueError) as error:  # ValueError: a host name that IDNA cannot encode
-            self._complain(endpoint, self._cause(error))
-            side.connect_failed()
-        else:
-            if endpoint.index in self._unreachable:
-                self._unreachable.discard(endpoint.index)
-                log.info("endpoint %s can be reached again", endpoint.address)
+            side.connect_failed(f"cannot be reached: {self._cause(error)}")
 
     def _cause(self, error: OSError | ValueError) -> str:
         if isinstance(error, TimeoutError):
             return f"no connection within {self._timeout:g} s"
         return cause_of(error) if isinstance(error, OSError) else "the host name cannot be encoded"
-
-    def _complain(self, endpoint: Endpoint, cause: str) -> None:
-        now = self._loop.time()
-        if endpoint.index not in self._unreachable and now >= self._quiet_until.get(endpoint.index, 0.0):
-            self._unreachable.add(endpoint.index)
-            self._quiet_until[endpoint.index] = now + QUIET
-            log.warning("endpoint %s cannot be reached: %s", endpoint.address, cause)
 
     async def close(self) -> None:
         """Give up what is under way."""

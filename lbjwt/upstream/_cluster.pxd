@@ -17,7 +17,7 @@ cdef class Endpoint:
     cdef readonly list idle                  # connections nothing is in doubt about, the last used one last
     cdef readonly Py_ssize_t open            # connections that take room: being opened, in use or idle; none that is on its way out
     cdef double shunned_until                # seconds on the monotonic clock: a connect failed a moment ago
-    cdef bint failing                        # its failure was logged, its recovery was not
+    cdef public bint failing                 # its failure was logged, its recovery was not
     cdef EndpointCounters *counters
 
 
@@ -30,6 +30,7 @@ cdef class Cluster:
     cdef readonly Py_ssize_t max_idle        # connections kept per endpoint
     cdef readonly Py_ssize_t max_connections # per endpoint
     cdef readonly int retries
+    cdef readonly object log                 # EndpointLog
     cdef Board _board
     cdef Candidate *_candidates
     cdef Py_ssize_t _count

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import final
 
 from lbjwt.observe._board import Board
+from lbjwt.upstream.endpoint_log import EndpointLog
 
 @final
 class Endpoint:
@@ -27,6 +28,7 @@ class Endpoint:
     weight: int
     idle: list[object]
     open: int
+    failing: bool
     def __init__(self, index: int, address: str, host: str, port: int, path: str, weight: int) -> None: ...
 
 @final
@@ -41,6 +43,7 @@ class Cluster:
         max_idle: Idle connections kept per endpoint.
         max_connections: Connections per endpoint, in use or idle.
         retries: How often a request may be sent again when that is safe (RFC 9110 section 9.2.2).
+        log: Is told when an endpoint begins to fail and when it answers again.
 
     Raises:
         ValueError: No endpoint.
@@ -52,6 +55,7 @@ class Cluster:
     max_idle: int
     max_connections: int
     retries: int
+    log: EndpointLog
     def __init__(
         self,
         endpoints: Iterable[Endpoint],
@@ -62,4 +66,5 @@ class Cluster:
         max_idle: int,
         max_connections: int,
         retries: int,
+        log: EndpointLog,
     ) -> None: ...

@@ -31,7 +31,7 @@ cdef class Cluster:
         self._candidates = NULL
 
     def __init__(self, endpoints, Board board, *, double response_timeout, double idle_timeout, Py_ssize_t max_idle,
-                 Py_ssize_t max_connections, int retries):
+                 Py_ssize_t max_connections, int retries, log):
         cdef Endpoint endpoint
         cdef Py_ssize_t at
         self.endpoints = tuple(endpoints)
@@ -43,6 +43,7 @@ cdef class Cluster:
         self.max_idle = max_idle
         self.max_connections = max_connections
         self.retries = retries
+        self.log = log
         self._board = board
         self._candidates = <Candidate *>PyMem_Malloc(self._count * sizeof(Candidate))
         if self._candidates is NULL:

@@ -428,16 +428,26 @@ def test_a_tunnel_under_pressure(stage: Stage, files: Path) -> None:  # noqa: F8
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=str)
-def test_a_goodbye_behind_the_request(stage: Stage, files: Path, version: ssl.TLSVersion) -> None:  # noqa: F811
-    """close_notify, with and without FIN, behind the last request: the answer comes whole, then our close_notify."""
-    for fin in (False, True):
-        with TlsWire(stage.port, trust(files, version)) as client:
-            client.send(request("/slow/100", token=stage.token))
-            client.goodbye()
-            if fin:
-                client.half_close()
-            # Python's client takes nothing more once it has said close_notify, but what is on the wire can be counted.
-            assert len(client.raw_end()) > 150
+def test_a_goodbye_behind_the_request(tmp_path: Path, files: Path, version: ssl.TLSVersion) -> None:  # noqa: F811
+    """With allow_half_close, close_notify behind the last request, with and without FIN: the answer comes whole, then our close_notify."""
+    with tls_stage(tmp_path, files, allow_half_close=True) as stage:
+        for fin in (False, True):
+            with TlsWire(stage.port, trust(files, version)) as client:
+                client.send(request("/slow/100", token=stage.token))
+                client.goodbye()
+                if fin:
+                    client.half_close()
+                # Python's client takes nothing more once it has said close_notify, but what is on the wire can be counted.
+                assert len(client.raw_end()) > 150
+
+
+def test_a_goodbye_gives_the_request_up(stage: Stage, files: Path) -> None:  # noqa: F811
+    """Without allow_half_close the backend's connection ends at once, long before its answer."""
+    with TlsWire(stage.port, trust(files)) as client:
+        client.send(request("/slow/60000", token=stage.token, id="given-up"))
+        assert eventually(lambda: status(stage.balancer)["requests_in_flight"] == 1)
+        client.goodbye()
+        assert eventually(lambda: is_idle(stage.balancer), 1.0)
 
 
 def test_a_goodbye_between_requests_is_returned(stage: Stage, files: Path) -> None:  # noqa: F811
@@ -623,6 +633,7 @@ def test_in_asyncios_own_loop(tmp_path: Path, files: Path) -> None:  # noqa: F81
     with Backend(good) as backend:
         document = configuration(tmp_path, tokens, [backend.address], port=0, admin=0, listeners=[listener(files)])
         document.pop("admin")
+        document["allow_half_close"] = True
 
         async def serve() -> None:
             asyncio.get_running_loop().set_exception_handler(lambda loop, trouble: troubles.append(trouble))

@@ -29,6 +29,7 @@ from lbjwt.proxy._waiting import Waiting
 from lbjwt.proxy.answers import route_answers
 from lbjwt.upstream._cluster import Cluster, Endpoint
 from lbjwt.upstream._pending import PendingQueue
+from lbjwt.upstream.endpoint_log import EndpointLog
 
 SECRET = b"a secret of thirty-two bytes ...."
 VERIFIER = Verifier.from_secret(
@@ -146,7 +147,7 @@ class Server(Peer):
         return self
 
     def refuses(self) -> None:
-        self.side.connect_failed()
+        self.side.connect_failed("cannot be reached: Connection refused")
 
     def sends(self, data: bytes) -> None:
         for piece in self._pieces(data):
@@ -174,6 +175,7 @@ class Stage:
         max_connections: Per endpoint.
         max_pending: Requests that wait for an endpoint with room.
         pending_timeout: Seconds they wait; with 0 the next walk over the deadlines ends it.
+        response_timeout: Seconds an endpoint has; with 0 likewise.
         allow_half_close: As for `Traffic`.
         admission: Lets requests pass; None: every one with a token of `VERIFIER`.
         issuers: Their names, by index.
@@ -196,6 +198,7 @@ class Stage:
         max_connections: int = 16,
         max_pending: int = 4,
         pending_timeout: float = 60.0,
+        response_timeout: float = 15.0,
         allow_half_close: bool = False,
         max_request_body: int | None = None,
         stream_idle: float = 300.0,
@@ -219,11 +222,12 @@ class Stage:
         cluster = Cluster(
             self.endpoints,
             self.board,
-            response_timeout=15.0,
+            response_timeout=response_timeout,
             idle_timeout=30.0,
             max_idle=max_idle,
             max_connections=max_connections,
             retries=retries,
+            log=EndpointLog(),
         )
         self.callbacks: list[Callable[[], None]] = []
         self.pending = PendingQueue(
