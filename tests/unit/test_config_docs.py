@@ -46,6 +46,7 @@ def test_every_section_of_the_file_is_shown():
         "token_cache",
         "realm",
         "header_names",
+        "allow_half_close",
         "allow_websocket",
         "timeouts",
         "workers",
