@@ -19,6 +19,7 @@ from lbjwt.assembly.keys import KeeperLink, OwnKeys, SharedKeys, wait_for_keys
 from lbjwt.assembly.revocations import new_reader, revocation_check
 from lbjwt.assembly.routes import new_admission
 from lbjwt.config.model import Configuration
+from lbjwt.net.adopt import accept_waiting
 from lbjwt.net.sockets import backlog, bind, close
 from lbjwt.net.tls import server_context
 from lbjwt.observe._access_log import AccessLog
@@ -39,6 +40,9 @@ SWEEP = 1.0
 EXPIRY = (0.05, 0.25)
 """Seconds between two walks over the deadlines of all connections, at least and at most: a timeout is late by no more, and a client that goes away
 while nothing is read from it is noticed by then."""
+
+MANY_CLIENTS = 256
+"""Client connections from which the queue of the listener is emptied in bursts: the loop accepts one each time it has polled all others."""
 
 IDLE_GRACE = 1.0
 """Seconds an idle client connection lives on after a drain began, for the request that may be on its way."""
@@ -188,7 +192,12 @@ class LoadBalancer:
                 ClientSide(traffic, policy) if context is None else TlsClientSide(traffic, policy, context, handshake)
             )
 
-        return await loop.create_server(client, sock=sock, backlog=backlog())  # type: ignore[arg-type]
+        def accepted() -> ClientSide:
+            if traffic.clients >= MANY_CLIENTS:
+                accept_waiting(loop, sock, client)
+            return client()
+
+        return await loop.create_server(accepted, sock=sock, backlog=backlog())  # type: ignore[arg-type]
 
     def _expire(self) -> None:
         assert self._traffic is not None

@@ -36,6 +36,7 @@ cdef class EndpointSide(Upstream):
         self.attach(transport)
         self.traffic.wires.add(self)
         self.endpoint.counters.connects += 1
+        self.endpoint.connecting.pop(self, None)
         self.phase = DONE
         self.keep_alive = True
         if self.exchange is None:
@@ -46,8 +47,10 @@ cdef class EndpointSide(Upstream):
     def connect_failed(self, str cause):
         """No connection could be had: refused, unreachable or not in time."""
         cdef Exchange exchange = self.exchange
-        self.traffic.cluster.log.failed(self.endpoint, cause)
         if self.phase == CONNECTING:
+            self.endpoint.connecting.pop(self, None)
+            self.endpoint.mark_unreachable(coarse_monotonic())
+            self.traffic.cluster.log.failed(self.endpoint, cause)
             self.phase = GONE
             self._give_up_room()
             if exchange is not None:
@@ -257,15 +260,25 @@ cdef class EndpointSide(Upstream):
 
     cdef void release(self, bint whole):
         cdef Endpoint endpoint = self.endpoint
+        cdef EndpointSide opening
+        cdef Exchange exchange
         if self.phase == CONNECTING:
+            endpoint.connecting.pop(self, None)
             return
         if (whole and self.phase == DONE and self.keep_alive and not self.doubt and not self.traffic.draining and self.drained()
                 and not self.transport.is_closing() and len(endpoint.idle) < self.traffic.cluster.max_idle):
+            self.resume()
+            if endpoint.connecting and not self.has_input():
+                # Whichever is there first serves the oldest request that waits for a connection: this one, or the one being opened for it.
+                opening = <EndpointSide>next(iter(endpoint.connecting))
+                del endpoint.connecting[opening]
+                exchange = opening.exchange
+                exchange.use(self)
+                return
             self.phase = POOLED
             self.deadline = coarse_monotonic() + self.traffic.cluster.idle_timeout
             endpoint.idle.append(self)
             endpoint.counters.idle_connections += 1
-            self.resume()
             self.traffic.pending.wake()
             return
         if whole and (self.phase == TUNNELING or (self.phase == DONE and self.drained())):

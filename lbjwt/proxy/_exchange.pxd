@@ -103,6 +103,7 @@ cdef class Exchange(PendingRequest):
     cdef void outlive(self, double now)
     cdef void connected(self)
     cdef void connect_failed(self)
+    cdef void use(self, Upstream upstream)
     cdef bint wants_body(self) noexcept
     cdef void request_body(self, const char *body, Py_ssize_t size, bint end)
     cdef void interim(self, ResponseHead head)

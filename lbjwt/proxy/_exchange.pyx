@@ -38,8 +38,6 @@ cdef enum:
     SPARE_BUFFER = 65536         # bytes; a larger buffer is not kept
     HELD_BODY = 65536            # bytes of a request body kept for sending it again
 
-cdef double SHUNNED = 1.0        # seconds an endpoint is passed over after a failed connect
-
 
 cdef class Upstream(Wire):
 
@@ -195,6 +193,8 @@ cdef class Exchange(PendingRequest):
         upstream = <Upstream?>self.traffic.open_connection(endpoint)
         upstream.exchange = self
         self.upstream = upstream
+        if self.request_complete and not self.fresh:
+            endpoint.connecting[upstream] = None
 
     cdef Upstream _take_idle(self, Endpoint endpoint):
         """A pooled connection, the one used last, or None: then there is room for a new one."""
@@ -213,7 +213,7 @@ cdef class Exchange(PendingRequest):
         cdef double now = coarse_monotonic()
         if self.state == PENDING:
             return
-        if (self.tried is None and not traffic.pending.is_empty()) or traffic.cluster.is_full(self.tried, now + SHUNNED):
+        if (self.tried is None and not traffic.pending.is_empty()) or traffic.cluster.may_get_room(self.tried):
             traffic.board.mine.endpoints_full += 1
             if traffic.pending.enter(self, now):
                 self.state = PENDING
@@ -265,11 +265,17 @@ cdef class Exchange(PendingRequest):
 
     cdef void connected(self):
         if self._transmit(self.upstream) == FAILED:
+            self.endpoint.mark_unreachable(coarse_monotonic())
             self.connect_failed()
 
+    cdef void use(self, Upstream upstream):
+        """Another connection got free before the one that is being opened for this request; that one goes to the pool."""
+        self.upstream.exchange = None
+        if self._transmit(upstream) == FAILED:
+            self._discharge()
+            self.dispatch()
+
     cdef void connect_failed(self):
-        self.endpoint.counters.failures += 1
-        self.endpoint.shunned_until = coarse_monotonic() + SHUNNED
         self._shut_out(self.endpoint)
         self._drop_upstream()
         self._discharge()

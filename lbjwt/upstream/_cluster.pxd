@@ -15,10 +15,13 @@ cdef class Endpoint:
     cdef readonly str path                   # of a Unix socket, else ""
     cdef readonly long weight
     cdef readonly list idle                  # connections nothing is in doubt about, the last used one last
+    cdef readonly dict connecting            # connections being opened for a request that any connection would serve, as keys, the oldest first
     cdef readonly Py_ssize_t open            # connections that take room: being opened, in use or idle; none that is on its way out
     cdef double shunned_until                # seconds on the monotonic clock: a connect failed a moment ago
     cdef public bint failing                 # its failure was logged, its recovery was not
     cdef EndpointCounters *counters
+
+    cdef void mark_unreachable(self, double now)
 
 
 @cython.final
@@ -41,6 +44,7 @@ cdef class Cluster:
     cdef Endpoint pick(self, set tried, double now)
     cdef void take(self, Endpoint endpoint)
     # An endpoint that was not tried has no room now: waiting may help.
-    cdef bint is_full(self, set tried, double now)
+    cdef bint may_get_room(self, set tried)
+    cdef bint _is_full(self, set tried, double now)
     cdef bint _has_room(self, Endpoint endpoint)
     cdef bint _consider(self, set tried, double now)

@@ -27,6 +27,7 @@ class Endpoint:
     path: str
     weight: int
     idle: list[object]
+    connecting: dict[object, None]
     open: int
     failing: bool
     def __init__(self, index: int, address: str, host: str, port: int, path: str, weight: int) -> None: ...

@@ -9,7 +9,8 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 
 from lbjwt.balance._least_request cimport least_request, take_turn
 
-cdef double EVER = 1e300         # a time when nobody is shunned any more
+cdef double SHUNNED = 1.0        # seconds an endpoint is passed over after a failed connect
+cdef double EVER = 1e300         # a time when none is passed over any more
 
 
 cdef class Endpoint:
@@ -23,6 +24,11 @@ cdef class Endpoint:
         self.path = path
         self.weight = weight
         self.idle = []
+        self.connecting = {}
+
+    cdef void mark_unreachable(self, double now):
+        self.counters.failures += 1
+        self.shunned_until = now + SHUNNED
 
 
 cdef class Cluster:
@@ -58,14 +64,17 @@ cdef class Cluster:
         PyMem_Free(self._candidates)
 
     cdef Endpoint pick(self, set tried, double now):
-        if not self._consider(tried, now) and (self.is_full(tried, now) or not self._consider(tried, EVER)):
+        if not self._consider(tried, now) and (self._is_full(tried, now) or not self._consider(tried, EVER)):
             return None
         return <Endpoint>self.endpoints[least_request(self._candidates, self._count, self._clock)]
 
     cdef void take(self, Endpoint endpoint):
         self._clock = take_turn(&self._candidates[endpoint.index], self._clock)
 
-    cdef bint is_full(self, set tried, double now):
+    cdef bint may_get_room(self, set tried):
+        return self._is_full(tried, EVER)
+
+    cdef bint _is_full(self, set tried, double now):
         cdef Endpoint endpoint
         for endpoint in self.endpoints:
             if endpoint.shunned_until <= now and (tried is None or endpoint not in tried) and not self._has_room(endpoint):

@@ -138,7 +138,7 @@ def test_a_connection_made_and_given_up_at_once_is_told_once(stage: Stage) -> No
     client = stage.client()
     client.sends(request())
     server = stage.server()
-    server.side.connect_failed()
+    server.side.connect_failed("cannot be reached: no connection within 2 s")
     assert len(stage.opened) == 2
     server.side.connection_lost(None)  # asyncio's own loop tells as well
     assert stage.endpoints[0].open == 1

@@ -146,3 +146,41 @@ def test_the_pool_keeps_what_the_load_used() -> None:
             client.lose()
     assert len(stage.opened) == 100
     assert stage.board.endpoint_totals(0)["idle_connections"] == 100
+
+
+def test_a_connection_that_gets_free_serves_the_request_another_one_is_opened_for(stage: Stage) -> None:
+    """A request never waits for a new connection while one that is open could serve it; the new one goes to the pool."""
+    stage = Stage(stage.pieces)
+    first = asks(stage, "/1")
+    stage.server(0).take()
+    second = asks(stage, "/2")
+    assert len(stage.opened) == 2
+    stage.server(0).sends(OK)
+    assert first.take() == OK
+    assert stage.server(0).take().startswith(b"GET /2 ")
+    stage.server(0).sends(OK)
+    assert second.take() == OK
+    stage.opened[1].connects()
+    assert stage.board.endpoint_totals(0)["idle_connections"] == 2 and stage.totals["in_flight"] == 0
+
+
+def test_a_new_connection_that_nobody_waits_for_any_more_may_fail(stage: Stage) -> None:
+    """Its request was served by another one: the failure is the endpoint's, not the request's."""
+    stage = Stage(stage.pieces)
+    first = asks(stage, "/1")
+    second = asks(stage, "/2")
+    stage.server(0).sends(OK)
+    stage.opened[1].refuses()
+    assert first.take() == OK and stage.board.endpoint_totals(0)["failures"] == 1
+    stage.server(0).sends(OK)
+    assert second.take() == OK
+
+
+def test_a_request_that_left_is_not_served_by_the_connection_that_gets_free(stage: Stage) -> None:
+    """The connection goes to the pool instead."""
+    stage = Stage(stage.pieces)
+    first, second = asks(stage, "/1"), asks(stage, "/2")
+    second.ends()
+    second.lose()
+    stage.server(0).sends(OK)
+    assert first.take() == OK and stage.board.endpoint_totals(0)["idle_connections"] == 1

@@ -1,7 +1,10 @@
 """What is logged about endpoints that fail: one line when it begins, one when it ends."""
 
 import asyncio
+import contextlib
 import logging
+import socket
+from pathlib import Path
 
 import pytest
 
@@ -65,37 +68,70 @@ def test_an_outage_is_two_lines(caplog: pytest.LogCaptureFixture, failure: str) 
     assert first.startswith("endpoint 10.0.0.0:80 fails: ") and last == "endpoint 10.0.0.0:80 answers again"
 
 
-class Loop:
-    """A loop whose connection attempts end with this error."""
+def tried(endpoint: Endpoint, timeout: float, *, loop_error: Exception | None = None) -> None:
+    """One connection to this endpoint, to its end; loop_error: what the loop says of a name instead of asking for it."""
+    stage = Stage()
 
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        if loop_error is not None:
+            loop.create_connection = raising(loop_error)  # type: ignore[method-assign]
+        connector = Connector(loop, timeout)
+        connector.traffic = stage.traffic
+        connector(endpoint)
+        while not endpoint.failing:
+            await asyncio.sleep(0.01)
+        await connector.close()
 
-    def create_task(self, work):
-        return asyncio.get_running_loop().create_task(work)
+    asyncio.run(run())
 
-    async def create_connection(self, factory, host, port):
-        raise self.error
+
+def raising(error: Exception):
+    async def create_connection(*_arguments, **_options):
+        raise error
+
+    return create_connection
+
+
+def test_a_refused_connection_is_told_in_the_system_s_words(caplog: pytest.LogCaptureFixture) -> None:
+    """A port on which nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        tried(Endpoint(0, f"127.0.0.1:{port}", "127.0.0.1", port, "", 1), 2.0)
+    assert caplog.messages == [f"endpoint 127.0.0.1:{port} fails: cannot be reached: Connection refused"]
+
+
+def test_a_missing_unix_socket_is_told_in_the_system_s_words(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    """A path at which there is none."""
+    tried(Endpoint(0, "unix:app.sock", "", 0, str(tmp_path / "app.sock"), 1), 2.0)
+    assert caplog.messages == ["endpoint unix:app.sock fails: cannot be reached: No such file or directory"]
+
+
+def test_a_connection_that_takes_too_long_is_told_with_its_time(caplog: pytest.LogCaptureFixture) -> None:
+    """A listener whose queue is full answers no SYN."""
+    with socket.socket() as full, contextlib.ExitStack() as waiting:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        address = full.getsockname()
+        for _ in range(3):
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(address)
+        tried(Endpoint(0, "full", "127.0.0.1", address[1], "", 1), 0.2)
+    assert caplog.messages == ["endpoint full fails: cannot be reached: no connection within 0.2 s"]
 
 
 @pytest.mark.parametrize(
     ("error", "cause"),
     [
-        (ConnectionRefusedError(111, "Connect call failed ('10.0.0.0', 80)"), "Connection refused"),
+        (ConnectionRefusedError(111, "Connect call failed ('192.0.2.1', 80)"), "Connection refused"),
         (TimeoutError(), "no connection within 2 s"),
         (UnicodeError("label too long"), "the host name cannot be encoded"),
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_the_cause_is_in_the_system_s_words(caplog: pytest.LogCaptureFixture, error: Exception, cause: str) -> None:
-    """A connection that cannot be had is told with the error of the system, or with the time it had."""
-    stage = Stage()
-
-    async def run() -> None:
-        connector = Connector(Loop(error), 2.0)  # type: ignore[arg-type]
-        connector.traffic = stage.traffic
-        connector(stage.endpoints[0])
-        await asyncio.gather(*connector._under_way)
-
-    asyncio.run(run())
-    assert caplog.messages == [f"endpoint 10.0.0.0:80 fails: cannot be reached: {cause}"]
+def test_a_name_that_leads_nowhere_is_told(caplog: pytest.LogCaptureFixture, error: Exception, cause: str) -> None:
+    """An endpoint given by name goes through the loop's resolver; what goes wrong is told the same way."""
+    tried(Endpoint(0, "app:80", "app.example", 80, "", 1), 2.0, loop_error=error)
+    assert caplog.messages == [f"endpoint app:80 fails: cannot be reached: {cause}"]
