@@ -46,7 +46,9 @@ def run(n: int, directory: Path) -> Result:
             now = state()
             busy = sum(endpoint["requests_in_flight"] for endpoint in now["endpoints"])
             if busy or now["requests_in_flight"] or now["connections"]:
-                late.append(f"clients from {start}: {now['requests_in_flight']} requests, {busy} at backends, {now['connections']} connections")
+                late.append(
+                    f"clients from {start}: {now['requests_in_flight']} requests, {busy} at backends, {now['connections']} connections"
+                )
         lines = stage.balancer.settled_access_log(n)
     told = sum(line["reason"] == "client_closed" and line["status"] == 499 and not line["complete"] for line in lines)
     figure = f"{len(late)} of {-(-n // WAVE)} waves left something after {NOTICE:g} s; the log tells {told} of {n}"

@@ -41,7 +41,9 @@ def take_over(coroutine: Coroutine[Any, Any, Any], done: Callable[[OSError | Non
     go_on(None)
 
 
-def accept_waiting(loop: asyncio.AbstractEventLoop, listener: socket.socket, protocol: Callable[[], asyncio.BaseProtocol]) -> None:
+def accept_waiting(
+    loop: asyncio.AbstractEventLoop, listener: socket.socket, protocol: Callable[[], asyncio.BaseProtocol]
+) -> None:
     """Accept the connections that wait at a non-blocking listener, beside the one that the loop accepts itself."""
     for _ in range(BURST):
         try:

@@ -101,9 +101,7 @@ class BoardCollector(Collector):
         )
         yield _gauge("connections", "Client connections open.", value=totals["connections"])
         yield _gauge("requests_in_flight", "Requests begun and not finished.", value=totals["in_flight"])
-        yield _gauge(
-            "requests_pending", "Requests that wait for an endpoint with room.", value=totals["pending"]
-        )
+        yield _gauge("requests_pending", "Requests that wait for an endpoint with room.", value=totals["pending"])
         yield _counter(
             "endpoints_full",
             "Requests that found every endpoint full: they waited, or were refused.",

@@ -75,7 +75,9 @@ class Connector:
 class _Attempt:
     """One connection that is being made to an address."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, side: EndpointSide, timeout: float, ended: Callable[[_Attempt], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, side: EndpointSide, timeout: float, ended: Callable[[_Attempt], None]
+    ) -> None:
         self._loop = loop
         self._side = side
         self._timeout = timeout

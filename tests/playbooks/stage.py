@@ -218,7 +218,10 @@ class Stage:
         self.board.attach(0)
         self.opened: list[Server] = []
         self.connects_at_once = True
-        self.endpoints = [Endpoint(at, f"10.0.0.{at}:80", f"10.0.0.{at}", 80, "", (weights or [1] * endpoints)[at]) for at in range(endpoints)]
+        self.endpoints = [
+            Endpoint(at, f"10.0.0.{at}:80", f"10.0.0.{at}", 80, "", (weights or [1] * endpoints)[at])
+            for at in range(endpoints)
+        ]
         cluster = Cluster(
             self.endpoints,
             self.board,
@@ -230,9 +233,7 @@ class Stage:
             log=EndpointLog(),
         )
         self.callbacks: list[Callable[[], None]] = []
-        self.pending = PendingQueue(
-            self.board, self.callbacks.append, max_pending=max_pending, timeout=pending_timeout
-        )
+        self.pending = PendingQueue(self.board, self.callbacks.append, max_pending=max_pending, timeout=pending_timeout)
         if admission is None:
             places = TokenPlaces(headers=[("Authorization", "Bearer", True)])
             admission = Admission(VERIFIER.gate, [Route([Demand([places], [None])], route_answers("lbjwt"))])

@@ -42,7 +42,13 @@ def test_the_least_loaded_for_its_weight_is_picked(loads: list[int], weights: li
         pytest.param([1, 1, 1], [True] * 3, 60, [20, 20, 20], id="equal weights"),
         pytest.param([4, 1, 1], [True] * 3, 60, [40, 10, 10], id="weights 4, 1, 1"),
         pytest.param([1, 1, 1], [True, False, True], 60, [30, 0, 30], id="one of three is dead"),
-        pytest.param([5, 3, 2, 2], [True, True, False, True], 100, [50, 30, 0, 20], id="the dead one's share goes to all by weight"),
+        pytest.param(
+            [5, 3, 2, 2],
+            [True, True, False, True],
+            100,
+            [50, 30, 0, 20],
+            id="the dead one's share goes to all by weight",
+        ),
     ],
 )
 def test_requests_one_after_another_are_shared_by_weight(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lbjwt.proxy.connect import Connector
-from lbjwt.upstream._cluster import Endpoint
+from lbjwt.upstream._cluster import Cluster, Endpoint
 from lbjwt.upstream.endpoint_log import QUIET, EndpointLog
 from tests.playbooks.stage import Stage, request, response
 
@@ -71,6 +71,16 @@ def test_an_outage_is_two_lines(caplog: pytest.LogCaptureFixture, failure: str) 
 def tried(endpoint: Endpoint, timeout: float, *, loop_error: Exception | None = None) -> None:
     """One connection to this endpoint, to its end; loop_error: what the loop says of a name instead of asking for it."""
     stage = Stage()
+    Cluster(
+        [endpoint],
+        stage.board,
+        response_timeout=1,
+        idle_timeout=1,
+        max_idle=1,
+        max_connections=1,
+        retries=0,
+        log=EndpointLog(),
+    )
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
