@@ -87,7 +87,7 @@ class Cluster(Section):
     )
     max_idle_connections: Annotated[int, Field(ge=0, le=65_536, strict=True)] | None = Field(
         default=None,
-        description="Unused connections kept, per endpoint and worker. Default: as many as `max_connections`; `idle_timeout` ends those the load no longer uses.",
+        description="Unused connections kept, per endpoint and worker. Default: `max_connections`; `idle_timeout` ends what the load no longer uses.",
     )
     max_connections: int = Field(
         default=1024, ge=1, le=65_536, strict=True, description="Connections at once, per endpoint and worker."

@@ -139,8 +139,9 @@ def test_the_pool_keeps_what_the_load_used() -> None:
     stage = Stage(max_connections=100, max_idle=100)
     for _ in range(2):
         clients = [asks(stage, "/") for _ in range(100)]
-        for number in range(100):
-            stage.server(number).sends(OK)
+        servers = [stage.server(number) for number in range(100)]
+        for server in servers:
+            server.sends(OK)
         assert all(client.take() == OK for client in clients)
         for client in clients:
             client.lose()

@@ -74,6 +74,8 @@ def test_s12_connections_to_an_endpoint_are_bounded() -> None:
     assert len(stage.opened) == 16
     answer = clients[-1].take()
     assert answer.startswith(b"HTTP/1.1 503 ") and b"\r\nRetry-After: " in answer
+    for number in range(16):
+        stage.server(number)
     stage.server(0).sends(OK)
     clients[-1].sends(request())
     stage.server(0).sends(OK)

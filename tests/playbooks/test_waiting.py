@@ -163,8 +163,9 @@ def test_b4_so_many_wait_and_no_more(scene: Scene) -> None:
     assert scene.waiting == 3
     scene.settles("a", NEW)
     assert scene.waiting == 1, "who waits for another issuer waits on"
-    for client in (clients[1], late):
-        stage.server(-1 if client is late else 0).sends(OK)
+    servers = [stage.server(0), stage.server(1)]
+    for client, server in zip((clients[1], late), servers, strict=True):
+        server.sends(OK)
         assert status_of(client.take()) == 200
     scene.settles("b")
     assert status_of(other.take()) == 401
