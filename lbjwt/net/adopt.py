@@ -3,8 +3,8 @@ Open sockets that the loop takes over at once.
 
 libuv runs what was put off (tasks, callbacks, timers) only after it has polled up to 48 times for 1,024 events each, and it accepts one connection
 each time it polls. With some thousand busy connections such a turn takes half a second and more: a task that connects needs four turns, and
-clients are accepted at some 20 a second. Here a coroutine of the loop that takes over a socket is driven by hand: it waits for one future, and one turn is
-enough.
+clients are accepted at some 20 a second. A coroutine of the loop that takes over a socket is therefore driven by hand here: it waits for one
+future, and one turn is enough.
 """
 
 from __future__ import annotations
