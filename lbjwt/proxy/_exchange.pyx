@@ -23,6 +23,7 @@ connection carries one exchange at a time.
 
 from libc.string cimport memcpy
 
+from lbjwt._error_reason cimport ErrorReason
 from lbjwt._fastverify cimport NONE
 from lbjwt.http1._request cimport DELETE, GET, HEAD, OPTIONS, PUT
 from lbjwt.net._wire cimport FAILED, coarse_monotonic, monotonic, wall_clock
@@ -65,6 +66,8 @@ cdef Exchange new_exchange(Traffic traffic, Downstream downstream):
     exchange.fresh = False
     exchange.status = 0
     exchange.reason = NONE
+    exchange.error = ErrorReason.NO_ERROR
+    exchange.no_endpoint = ErrorReason.ENDPOINTS_FULL
     exchange.request_bytes = 0
     exchange.response_bytes = 0
     exchange.client_ended = False
@@ -95,7 +98,7 @@ cdef class Exchange:
             self.request_id_size = REQUEST_ID_SIZE
             traffic.next_request_id(self.request_id)
         if traffic.access_log is not None:
-            self._remember(head)
+            self._remember(head, admission, peer, trusted)
         if head.dropped_names:
             traffic.board.mine.dropped_header_names += head.dropped_names
         self.route = admission.route
@@ -108,12 +111,12 @@ cdef class Exchange:
             self._answer(admission.document)
             return
         if admission.route is None:
-            if admission.status == 400:
+            if admission.error == ErrorReason.AMBIGUOUS_PATH:
                 traffic.board.mine.bad_requests += 1
-            self._answer(traffic.answer(admission.status))
+            self.fail(admission.error)
             return
         if self.reason != NONE:
-            self._refuse(head, policy.https)
+            self._refuse(head, policy.https, peer, trusted)
             return
         if self.reported != NONE:
             traffic.board.my_issuers[admission.reported_issuer + 1].reported[<int>self.reported] += 1
@@ -131,8 +134,14 @@ cdef class Exchange:
             self.method == GET or self.method == HEAD or self.method == PUT or self.method == DELETE or self.method == OPTIONS)
         self.dispatch()
 
-    cdef void _remember(self, RequestHead head):
+    cdef void _remember(self, RequestHead head, Admission admission, Slice peer, bint trusted):
         cdef Py_ssize_t size = 0
+        cdef Slice client
+        self.log_client = None
+        if trusted:
+            client = admission.source(head, peer, trusted)
+            if client.at != peer.at:
+                self.log_client = client.at[:client.size]
         self.started_at = wall_clock()
         self.started = monotonic()
         self.log_method = head.method_name.at[:head.method_name.size]
@@ -145,19 +154,19 @@ cdef class Exchange:
     cdef Slice _identifier(self) noexcept:
         return Slice(&self.request_id[0], self.request_id_size)
 
-    cdef void _refuse(self, RequestHead head, bint https):
+    cdef void _refuse(self, RequestHead head, bint https, Slice peer, bint trusted):
         cdef Traffic traffic = self.traffic
         cdef Slice source
         cdef Answer answer
         traffic.board.my_issuers[self.issuer + 1].refusals[<int>self.reason] += 1
         if traffic.admission.offenders is not None and is_suspicious(self.reason):
-            source = traffic.admission.source(head)
+            source = traffic.admission.source(head, peer, trusted)
             traffic.admission.offenders.blame(source.at, source.size, coarse_monotonic())
         try:
             answer = self.route.refusal(self.reason, head, https)
         except BaseException as fault:
             traffic.gate.note(fault)
-            answer = traffic.answer(400)
+            answer = traffic.answer(ErrorReason.INTERNAL_ERROR, False)
         self._answer(answer)
 
     cdef void _answer(self, Answer answer):
@@ -173,7 +182,7 @@ cdef class Exchange:
         while True:
             endpoint = self.traffic.cluster.pick(self.tried, coarse_monotonic())
             if endpoint is None:
-                self.fail(503)
+                self.fail(self.no_endpoint)
                 return
             upstream = None if self.fresh else self._take_idle(endpoint)
             if upstream is None:
@@ -240,6 +249,7 @@ cdef class Exchange:
             self.connect_failed()
 
     cdef void connect_failed(self):
+        self.no_endpoint = ErrorReason.CONNECT_FAILED
         self.endpoint.counters.failures += 1
         self.endpoint.shunned_until = coarse_monotonic() + SHUNNED
         self._shut_out(self.endpoint)
@@ -337,6 +347,7 @@ cdef class Exchange:
                 spent = spent or self._spent(<Grant>grant, now, grace)
         if not spent:
             return
+        self.note(ErrorReason.TOKEN_ENDED)
         self.traffic.board.mine.streams_ended += 1
         if self.state == TUNNEL:
             if self.frames.between():
@@ -356,17 +367,18 @@ cdef class Exchange:
 
     # --- ends ---------------------------------------------------------------------------------------------------------
 
-    cdef void upstream_lost(self):
-        """The endpoint's connection ended before the response was whole."""
+    cdef void upstream_lost(self, bint begun):
+        """The endpoint's connection ended before the response was whole. begun: a part of its head came."""
         if self.state == AWAITING and self.replayable and self.retries < self.traffic.cluster.retries:
             self.endpoint.counters.failures += 1
             self._try_elsewhere()
         else:
-            self.upstream_failed(502)
+            self.upstream_failed(ErrorReason.RESPONSE_INCOMPLETE if begun or self.state != AWAITING else ErrorReason.NO_RESPONSE)
 
-    cdef void upstream_failed(self, int status):
+    cdef void upstream_failed(self, ErrorReason reason):
         """The endpoint broke its word: no, no proper, or no whole response."""
         self.endpoint.counters.failures += 1
+        self.note(reason)
         if self.state == RESPONDING:
             self.downstream.cut()
             self.finish(False)
@@ -374,24 +386,32 @@ cdef class Exchange:
             self.downstream.close()
             self.finish(True)
         else:
-            self.fail(status)
+            self.fail(reason)
 
-    cdef void request_broken(self, int status):
+    cdef void request_broken(self, ErrorReason reason):
         """The rest of the request will not come: its framing is broken, it is too large, or it stalled."""
+        self.note(reason)
         if self.state == RESPONDING:
             self.downstream.cut()
             self.finish(False)
         else:
-            self.fail(status)
+            self.fail(reason)
 
     cdef void downstream_lost(self):
+        self.note(ErrorReason.CLIENT_CLOSED)
         self.downstream.broken = True
         self.finish(False)
 
-    cdef void fail(self, int status):
+    cdef void note(self, ErrorReason reason) noexcept:
+        """What went wrong, for log and metrics. The first thing that does is the cause of all others."""
+        if self.error == ErrorReason.NO_ERROR:
+            self.error = reason
+
+    cdef void fail(self, ErrorReason reason):
         """Answer in the endpoint's place. No byte of a final response has gone to the client yet."""
+        self.note(reason)
         self._drop_upstream()
-        self._answer(self.traffic.answer(status))
+        self._answer(self.traffic.answer(reason, self.route is not None and self.route.expose_reason))
 
     cdef void finish(self, bint whole):
         """Count, log, give back what was borrowed, and let the client side go on. Nothing may touch this exchange afterwards: it is used again.
@@ -403,6 +423,8 @@ cdef class Exchange:
         cdef Upstream upstream = self.upstream
         traffic.board.mine.in_flight -= 1
         traffic.board.mine.requests[self.status // 100] += 1
+        if self.error != ErrorReason.NO_ERROR:
+            traffic.board.mine.errors[<int>self.error] += 1
         if self.endpoint is not None:
             self.endpoint.counters.requests += 1
         if traffic.access_log is not None:
@@ -427,7 +449,9 @@ cdef class Exchange:
         cdef Slice peer = self.downstream.peer()
         record.started_at = self.started_at
         record.duration = monotonic() - self.started
-        record.peer = peer
+        record.client = record.peer = peer
+        if self.log_client is not None:
+            record.client = Slice(self.log_client, len(self.log_client))
         record.method = Slice(self.log_method, len(self.log_method))
         record.path = Slice(self.log_path, len(self.log_path))
         record.host = Slice(self.log_host, len(self.log_host))
@@ -443,6 +467,7 @@ cdef class Exchange:
         record.would_refuse = self.reported
         record.status = self.status
         record.reason = self.reason
+        record.error = self.error
         record.request_bytes = self.request_bytes
         record.response_bytes = self.response_bytes
         record.complete = complete

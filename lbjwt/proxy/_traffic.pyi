@@ -10,7 +10,6 @@ from lbjwt.proxy._waiting import Waiting
 from lbjwt.upstream._cluster import Cluster, Endpoint
 
 RECEIVE_SIZE: int
-OWN_STATUSES: tuple[int, ...]
 
 class _Limits(Protocol):
     max_request_body: int | None

@@ -187,6 +187,7 @@ class Stage:
         max_request_body: int | None = None,
         stream_idle: float = 300.0,
         request_head: float = 10.0,
+        response_timeout: float = 15.0,
         admission: Admission | None = None,
         issuers: Sequence[str] = ("main",),
         ask: Callable[[int], bool] | None = None,
@@ -206,7 +207,7 @@ class Stage:
         cluster = Cluster(
             self.endpoints,
             self.board,
-            response_timeout=15.0,
+            response_timeout=response_timeout,
             idle_timeout=30.0,
             max_idle=8,
             max_connections=16,
