@@ -76,6 +76,7 @@ def new_admission(
                 report_only=route.report_only,
                 end_streams=route.end_streams,
                 stream_grace=route.stream_grace,
+                expose_reason=route.refusals.expose_reason,
                 secret_places=maker.secret_places() if route.refusals.redirect is not None else (),
             )
         )

@@ -6,6 +6,7 @@ explained by the very rules that requests meet, not by a copy of them.
 """
 
 from lbjwt._compact cimport Parts, decoded, split
+from lbjwt._error_reason cimport error_status
 from lbjwt._fastverify cimport DenyReason, Gate, Verification
 from lbjwt._grants cimport Grant
 from lbjwt.http1._buffer cimport Slice
@@ -26,7 +27,7 @@ def decide(Admission admission not None, RequestHead head not None, double now):
     cdef Slice nobody = Slice(NULL, 0)
     admission.judge(head, None, nobody, False, now)
     return _Decision(
-        route=admission.route, document=admission.document, status=admission.status, reason=Reasons(<int>admission.reason),
+        route=admission.route, document=admission.document, status=error_status(admission.error), reason=Reasons(<int>admission.reason),
         reported=Reasons(<int>admission.reported), issuer=admission.issuer, identity=admission.identity,
     )
 

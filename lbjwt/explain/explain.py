@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from lbjwt._error_reason import error_status
 from lbjwt._fastverify import DenyReason
 from lbjwt.explain import _inside
 from lbjwt.explain.model import Backend, Decision, Explanation, Reply, Step, TokenSeen, Verdict
@@ -44,9 +45,9 @@ def explain(scene: Scene, now: float) -> Explanation:
     )
     head = RequestHead()
     if head.parse_bytes(scene.head, scene.policy) != Parse.COMPLETE:
-        problem = head.problem or "incomplete"
+        problem = head.problem.name.lower() if head.problem else "incomplete"
         step = Step("request", "a request that can be read in one way", "note", f"refused: {problem}")
-        return replace(base, steps=(step,), problem=problem, reply=Reply(head.status or 400, ()))
+        return replace(base, steps=(step,), problem=problem, reply=Reply(error_status(head.problem) or 400, ()))
     decision = _inside.decide(scene.admission, head, now)
     seen = route_seen(scene)
     steps = [route_step(scene, seen)]

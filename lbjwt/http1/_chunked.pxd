@@ -1,12 +1,14 @@
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
+from lbjwt._error_reason cimport ErrorReason
+
 
 @cython.final
 cdef class ChunkedDecoder:
     """RFC 9112 section 7.1, strict. Extensions are counted and dropped, trailer fields are counted, checked and dropped."""
     cdef readonly bint done                      # the last CRLF of the trailer section was read
-    cdef readonly str problem                    # set once feed returned -1
+    cdef readonly ErrorReason problem                    # set once feed returned -1
     cdef readonly uint64_t body_bytes            # decoded so far
     cdef readonly Py_ssize_t body_at             # after feed: where decoded bytes of this call start in data …
     cdef readonly Py_ssize_t body_size           # … and how many they are (several chunks are moved together in place)
@@ -23,5 +25,5 @@ cdef class ChunkedDecoder:
     cdef void start(self, int64_t max_body) noexcept
     # data is changed in place: decoded bytes are moved together. Returns bytes consumed (all of size unless done), or -1.
     cdef Py_ssize_t feed(self, char *data, Py_ssize_t size) noexcept
-    cdef Py_ssize_t _refuse(self, str problem) noexcept
+    cdef Py_ssize_t _refuse(self, ErrorReason problem) noexcept
     cdef bint _take_trailer(self, uint8_t c) noexcept

@@ -1,13 +1,15 @@
 from typing import final
 
+from lbjwt._error_reason import ErrorReason
+
 @final
 class ChunkedDecoder:
     """RFC 9112 section 7.1, strict. Per-request code uses `start` and `feed` of the .pxd."""
 
     done: bool
     """The last CRLF of the trailer section was read; what follows belongs to the next message."""
-    problem: str | None
-    """Set once `feed` returned -1: a stable short code. "body-too-large" is 413, all others 400 (502 from an endpoint)."""
+    problem: ErrorReason
+    """Why `feed` returned -1, in the words for a request; else NO_ERROR."""
     body_bytes: int
     """Decoded so far."""
     body_at: int

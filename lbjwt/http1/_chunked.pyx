@@ -10,6 +10,7 @@ cimport cython
 from libc.stdint cimport UINT64_MAX, int64_t, uint8_t, uint64_t
 from libc.string cimport memmove
 
+from lbjwt._error_reason cimport ErrorReason
 from lbjwt.http1._scan cimport DIGIT, HEX, TOKEN, byte_class
 
 cdef enum:
@@ -38,7 +39,7 @@ cdef class ChunkedDecoder:
 
     cdef void start(self, int64_t max_body) noexcept:
         self.done = False
-        self.problem = None
+        self.problem = ErrorReason.NO_ERROR
         self.body_bytes = 0
         self.body_at = self.body_size = 0
         self._state = SIZE
@@ -47,7 +48,7 @@ cdef class ChunkedDecoder:
         self._max_body = UINT64_MAX if max_body < 0 else <uint64_t> max_body
         self._extension = self._extensions = self._trailer = self._trailer_fields = 0
 
-    cdef Py_ssize_t _refuse(self, str problem) noexcept:
+    cdef Py_ssize_t _refuse(self, ErrorReason problem) noexcept:
         self.problem = problem
         return -1
 
@@ -77,48 +78,48 @@ cdef class ChunkedDecoder:
             if self._state == SIZE:
                 if byte_class[c] & HEX:
                     if self._digits == MAX_DIGITS:
-                        return self._refuse("chunk-size")
+                        return self._refuse(ErrorReason.CHUNK_SIZE)
                     self._digits += 1
                     self._left = self._left * 16 + (c - c'0' if byte_class[c] & DIGIT else (c | 0x20) - c'a' + 10)
                 elif self._digits == 0:
-                    return self._refuse("chunk-size")
+                    return self._refuse(ErrorReason.CHUNK_SIZE)
                 elif c == c'\r':
                     self._state = SIZE_LF
                 elif c == c';':
                     self._extension = 1
                     self._state = EXTENSION
                 else:
-                    return self._refuse("chunk-size")
+                    return self._refuse(ErrorReason.CHUNK_SIZE)
             elif self._state == EXTENSION:
                 if c == c'\r':
                     self._extensions += self._extension
                     self._state = SIZE_LF
                 elif c == 0x7f or (c < 0x20 and c != c'\t'):
-                    return self._refuse("chunk-extension")
+                    return self._refuse(ErrorReason.CHUNK_EXTENSION)
                 else:
                     self._extension += 1
                 if self._extension > MAX_EXTENSION or self._extensions > MAX_EXTENSIONS:
-                    return self._refuse("chunk-extension-too-large")
+                    return self._refuse(ErrorReason.CHUNK_EXTENSION_TOO_LARGE)
             elif self._state == SIZE_LF:
                 if c != c'\n':
-                    return self._refuse("chunk-line-end")
+                    return self._refuse(ErrorReason.CHUNK_LINE_END)
                 if self._left > self._max_body - self.body_bytes:
-                    return self._refuse("body-too-large")
+                    return self._refuse(ErrorReason.BODY_TOO_LARGE)
                 self._state = DATA if self._left else TRAILER_LINE
                 self._digits = 0
                 self._extension = 0
             elif self._state == DATA_CR:
                 if c != c'\r':
-                    return self._refuse("chunk-data-end")
+                    return self._refuse(ErrorReason.CHUNK_DATA_END)
                 self._state = DATA_LF
             elif self._state == DATA_LF:
                 if c != c'\n':
-                    return self._refuse("chunk-data-end")
+                    return self._refuse(ErrorReason.CHUNK_DATA_END)
                 self._state = SIZE
             else:
                 self._trailer += 1
                 if self._trailer > MAX_TRAILER:
-                    return self._refuse("trailer-too-large")
+                    return self._refuse(ErrorReason.TRAILER_TOO_LARGE)
                 if not self._take_trailer(c):
                     return -1
         return at
@@ -131,27 +132,27 @@ cdef class ChunkedDecoder:
                 return True
             self._trailer_fields += 1
             if not byte_class[c] & TOKEN:
-                self.problem = "trailer"
+                self.problem = ErrorReason.TRAILER
             elif self._trailer_fields > MAX_TRAILER_FIELDS:
-                self.problem = "trailer-too-large"
+                self.problem = ErrorReason.TRAILER_TOO_LARGE
             self._state = TRAILER_NAME
         elif self._state == TRAILER_NAME:
             if c == c':':
                 self._state = TRAILER_VALUE
             elif not byte_class[c] & TOKEN:
-                self.problem = "trailer"
+                self.problem = ErrorReason.TRAILER
         elif self._state == TRAILER_VALUE:
             if c == c'\r':
                 self._state = TRAILER_LF
             elif c == 0x7f or (c < 0x20 and c != c'\t'):
-                self.problem = "trailer"
+                self.problem = ErrorReason.TRAILER
         elif c != c'\n':
-            self.problem = "trailer"
+            self.problem = ErrorReason.TRAILER
         elif self._state == TRAILER_LF:
             self._state = TRAILER_LINE
         else:
             self.done = True
-        return self.problem is None
+        return self.problem == ErrorReason.NO_ERROR
 
     def begin(self, int64_t max_body=-1):
         self.start(max_body)

@@ -1,6 +1,7 @@
 cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from lbjwt._error_reason cimport ErrorReason
 from lbjwt.http1._buffer cimport Buffer, Slice
 from lbjwt.http1._field cimport Field
 
@@ -49,8 +50,7 @@ cdef class RequestPolicy:
 cdef class RequestHead:
     """One parsed request head. Slices borrow the bytes given to `parse` and die with them."""
     cdef readonly Py_ssize_t size                # bytes of the head, once COMPLETE
-    cdef readonly int status                     # once REFUSED: 400, 405, 414, 417, 431, 501 or 505
-    cdef readonly str problem                    # once REFUSED: a stable short code ("two-hosts"), for log and counter only
+    cdef readonly ErrorReason problem            # once REFUSED
     cdef readonly Method method
     cdef Slice method_name
     cdef Slice target                            # as forwarded: origin-form, or "*" for OPTIONS
@@ -94,7 +94,7 @@ cdef class RequestHead:
     cdef int write(self, Buffer out, RequestPolicy policy, Slice peer, bint trusted, bytes identity, Slice request_id) except -1
 
     cdef Slice _lone(self, uint32_t kind) noexcept
-    cdef bint _refuse(self, int status, str problem)
+    cdef bint _refuse(self, ErrorReason problem)
     cdef bint _take_request_line(self, Slice line)
     cdef bint _take_fields(self, RequestPolicy policy)
     cdef bint _take_connection(self, Slice value, RequestPolicy policy, Py_ssize_t *nominations)

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from enum import IntEnum
 from typing import Literal, Self, final
 
+from lbjwt._error_reason import ErrorReason
+
 class Parse(IntEnum):
     """What a parser has to say about the bytes so far."""
 
@@ -88,10 +90,8 @@ class RequestHead:
 
     size: int
     """Bytes of the head, once COMPLETE; up to two empty lines before the request line included; of no use else."""
-    status: int
-    """Once REFUSED: 400, 405, 414, 417, 431, 501 or 505; else 0. The connection is to be closed after the answer."""
-    problem: str | None
-    """Once REFUSED: a stable short code, for log and counter only; else None."""
+    problem: ErrorReason
+    """Once REFUSED: why, else NO_ERROR. The connection is to be closed after the answer."""
     method: Method
     http10: bool
     keep_alive: bool

@@ -12,6 +12,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, strncmp
 
+from lbjwt._error_reason cimport ErrorReason
 from lbjwt.http1._buffer cimport Buffer, Slice
 from lbjwt.http1._field cimport Field
 from lbjwt.http1._forwarded cimport put_forwarded_for, put_forwarded_host, put_forwarded_proto
@@ -22,7 +23,7 @@ from lbjwt.http1._names cimport (
     FORWARDED_PROTO, HOST, REQUEST_ID, TRANSFER_ENCODING, UPGRADE, WEBSOCKET_KEY, WEBSOCKET_VERSION, request_kind,
 )
 from lbjwt.http1._scan cimport (
-    DIGIT, PLAIN, SCAN_HEAD_TOO_LONG, SCAN_LINE_TOO_LONG, TARGET, TOKEN, all_of, byte_class, equals, fold, is_stacked_coding,
+    DIGIT, PLAIN, TARGET, TOKEN, all_of, byte_class, equals, fold, is_stacked_coding,
     next_element, parse_length, same, scan_head, scan_problem, split_field,
 )
 from lbjwt.http1._writing cimport put_content_length, put_field, put_line_end, put_slice, put_text
@@ -124,9 +125,8 @@ cdef class RequestHead:
     def __dealloc__(self):
         free(self._fields)
 
-    cdef bint _refuse(self, int status, str problem):
+    cdef bint _refuse(self, ErrorReason problem):
         """Say why; False, for the caller to hand on."""
-        self.status = status
         self.problem = problem
         return False
 
@@ -134,21 +134,21 @@ cdef class RequestHead:
         cdef Py_ssize_t start = 0
         cdef Py_ssize_t found
         cdef Slice line
-        self.size = self.status = self._owned = 0
-        self.problem = None
+        self.size = self._owned = 0
+        self.problem = ErrorReason.NO_ERROR
         self.method = Method.OTHER               # nothing of an earlier head is left to be read after a refusal
         self.http10 = self.token_in_query = self.subprotocol_answer = False
         self.method_name = self.target = self.host = self.authorization = self.request_id = Slice(NULL, 0)
         while start < size and (data[start] == c'\r' or data[start] == c'\n'):
             if data[start] == c'\n':
-                self._refuse(400, "bare-lf")
+                self._refuse(ErrorReason.BARE_LF)
             elif start == 2 * EMPTY_LINES:
-                self._refuse(400, "empty-lines")
+                self._refuse(ErrorReason.EMPTY_LINES)
             elif start + 1 == size:
                 return Parse.NEED_MORE
             elif data[start + 1] != c'\n':
-                self._refuse(400, "bare-cr")
-            if self.status:
+                self._refuse(ErrorReason.BARE_CR)
+            if self.problem:
                 return Parse.REFUSED
             start += 2
         if start == size:
@@ -158,17 +158,17 @@ cdef class RequestHead:
         if found == 0:
             return Parse.NEED_MORE
         if found < 0:
-            self._refuse(414 if found == SCAN_LINE_TOO_LONG else 431 if found == SCAN_HEAD_TOO_LONG else 400, scan_problem(found))
+            self._refuse(scan_problem(found))
         elif self._count > policy.max_fields:
             self._count = 0
-            self._refuse(431, "too-many-fields")
+            self._refuse(ErrorReason.TOO_MANY_FIELDS)
         elif (self._take_request_line(line) and self._take_fields(policy) and self._take_host_and_target()
                 and self._take_framing() and self._take_intents(policy)):
             self.size = found
             if request_head_stands(data + start, found - start, self.authorization, known,
                                    -2 if self.chunked else self.content_length, self.keep_alive):
                 return Parse.COMPLETE
-            self._refuse(400, "grammar")
+            self._refuse(ErrorReason.GRAMMAR)
         return Parse.REFUSED
 
     cdef bint _take_request_line(self, Slice line):
@@ -181,19 +181,19 @@ cdef class RequestHead:
         if (at == line.at or at == end or at[0] != c' ' or version - at < 3 or (version - 1)[0] != c' '
                 or memcmp(version, b"HTTP/", 5) != 0 or version[6] != c'.'
                 or not (byte_class[<uint8_t> version[5]] & DIGIT and byte_class[<uint8_t> version[7]] & DIGIT)):
-            return self._refuse(400, "request-line")
+            return self._refuse(ErrorReason.REQUEST_LINE)
         self.method_name.at = line.at
         self.method_name.size = at - line.at
         self.method = _method_of(self.method_name)
         if version[5] != c'1' or version[7] > c'1':
-            return self._refuse(505, "version")
+            return self._refuse(ErrorReason.HTTP_VERSION)
         self.http10 = version[7] == c'0'
         if self.method == Method.CONNECT or self.method == Method.TRACE:
-            return self._refuse(405, "method")
+            return self._refuse(ErrorReason.METHOD_NOT_ALLOWED)
         self.target.at = at + 1
         self.target.size = version - 1 - self.target.at
         if not all_of(self.target.at, self.target.size, TARGET):
-            return self._refuse(400, "target-character")
+            return self._refuse(ErrorReason.TARGET_CHARACTER)
         return True
 
     cdef bint _take_fields(self, RequestPolicy policy):
@@ -208,18 +208,18 @@ cdef class RequestHead:
         self._connection_upgrade = self._close_said = self._keep_alive_said = False
         while field < end:
             if split_field(field, &odd) < 0:
-                return self._refuse(400, "field-line")
+                return self._refuse(ErrorReason.FIELD_LINE)
             field.kind = policy._kind_of(field.name, odd)
             if odd:
                 if policy.header_names == REJECT_NAMES:
-                    return self._refuse(400, "field-name")
+                    return self._refuse(ErrorReason.FIELD_NAME)
                 if policy.header_names == DROP_NAMES or field.kind != FORWARD:
                     field.kind = DROPPED         # under "allow" too when it folds to a name that the proxy rules on
                     self.dropped_names += 1
             elif field.kind > DROPPED:
                 bit = (<uint32_t> 1) << field.kind
                 if self._known & bit & ONCE:
-                    return self._refuse(400, "two-hosts" if field.kind == HOST else "duplicate-field")
+                    return self._refuse(ErrorReason.TWO_HOSTS if field.kind == HOST else ErrorReason.DUPLICATE_FIELD)
                 self._repeated |= self._known & bit
                 self._known |= bit
                 self._special[field.kind] = field.value
@@ -261,12 +261,12 @@ cdef class RequestHead:
             elif equals(name, b"upgrade", 7):
                 self._connection_upgrade = True
             elif not all_of(name.at, name.size, TOKEN):
-                return self._refuse(400, "connection-option")
+                return self._refuse(ErrorReason.CONNECTION_OPTION)
             else:
                 kind = policy._kind_of(name, not all_of(name.at, name.size, PLAIN))
                 if (policy.is_identity(name) or HOST <= kind < CONDITION or nominations[0] == NOMINATIONS
                         or (name.size > 8 and same(name.at, b"content-", 8))):
-                    return self._refuse(400, "connection-nominates")
+                    return self._refuse(ErrorReason.CONNECTION_NOMINATES)
                 nominations[0] += 1
                 field = self._fields
                 while field < end:
@@ -283,9 +283,9 @@ cdef class RequestHead:
         self.host = self._lone(HOST)
         if self.host.at == NULL:
             if not self.http10:
-                return self._refuse(400, "no-host")
+                return self._refuse(ErrorReason.MISSING_HOST)
         elif not is_authority(self.host):
-            return self._refuse(400, "host")
+            return self._refuse(ErrorReason.INVALID_HOST)
         if at[0] == c'/':
             return True
         if at[0] == c'*' and self.target.size == 1 and self.method == Method.OPTIONS:
@@ -295,17 +295,17 @@ cdef class RequestHead:
         elif self.target.size > 8 and same(at, b"https://", 8):
             at += 8
         else:
-            return self._refuse(400, "target-form")
+            return self._refuse(ErrorReason.TARGET_FORM)
         authority.at = at
         while at < end and at[0] != c'/' and at[0] != c'?':
             at += 1
         authority.size = at - authority.at
         if not is_authority(authority):
-            return self._refuse(400, "target-form")
+            return self._refuse(ErrorReason.TARGET_FORM)
         if self.host.at == NULL:
             self.host = authority
         elif not same_text(self.host, authority):
-            return self._refuse(400, "target-not-host")
+            return self._refuse(ErrorReason.TARGET_NOT_HOST)
         if at < end and at[0] == c'/':
             self.target.at = at
             self.target.size = end - at
@@ -329,20 +329,21 @@ cdef class RequestHead:
         self.content_length = -1
         if self._known & (1 << TRANSFER_ENCODING):
             if self._known & (1 << CONTENT_LENGTH):
-                return self._refuse(400, "length-and-encoding")
+                return self._refuse(ErrorReason.LENGTH_AND_ENCODING)
             if self.http10:
-                return self._refuse(400, "http10-encoding")
+                return self._refuse(ErrorReason.HTTP10_ENCODING)
             if not equals(self._special[TRANSFER_ENCODING], b"chunked", 7):
-                return self._refuse(501 if is_stacked_coding(self._special[TRANSFER_ENCODING]) else 400, "transfer-encoding")
+                return self._refuse(ErrorReason.UNSUPPORTED_CODING if is_stacked_coding(self._special[TRANSFER_ENCODING])
+                                    else ErrorReason.TRANSFER_ENCODING)
             self.chunked = True
             return True
         if self._known & (1 << CONTENT_LENGTH):
             self.content_length = parse_length(self._special[CONTENT_LENGTH])
             if self.content_length < 0:
-                return self._refuse(400, "content-length")
+                return self._refuse(ErrorReason.CONTENT_LENGTH)
             if (self.http10 and self.content_length > 0
                     and (self.method == Method.GET or self.method == Method.HEAD or self.method == Method.DELETE)):
-                return self._refuse(400, "http10-body")
+                return self._refuse(ErrorReason.HTTP10_BODY)
         return True
 
     cdef bint _take_intents(self, RequestPolicy policy):
@@ -352,12 +353,12 @@ cdef class RequestHead:
         self.expect_continue = False
         if self._known & (1 << EXPECT):
             if not equals(self._special[EXPECT], b"100-continue", 12):
-                return self._refuse(417, "expect")
+                return self._refuse(ErrorReason.UNKNOWN_EXPECTATION)
             self.expect_continue = has_body and not self.http10      # RFC 9110 section 10.1.1
         self.websocket = False
         if self._known & (1 << UPGRADE):
             if has_body:
-                self._refuse(400, "upgrade-with-body")               # p12: parsers differ on where the body goes
+                self._refuse(ErrorReason.UPGRADE_WITH_BODY)               # p12: parsers differ on where the body goes
                 return False
             key = self._lone(WEBSOCKET_KEY)
             # RFC 6455 section 4.1. Any other upgrade is not passed on, and the request goes its way without it.

@@ -1,6 +1,7 @@
 cimport cython
 from libc.stdint cimport int64_t, uint32_t
 
+from lbjwt._error_reason cimport ErrorReason
 from lbjwt.http1._buffer cimport Buffer, Slice
 from lbjwt.http1._field cimport Field
 from lbjwt.http1._request cimport Method, Parse
@@ -18,7 +19,7 @@ cpdef enum Body:
 cdef class ResponseHead:
     """One parsed response head. Slices borrow the bytes given to `parse` and die with them."""
     cdef readonly Py_ssize_t size
-    cdef readonly str problem                    # once REFUSED: a stable short code; the answer is 502
+    cdef readonly ErrorReason problem            # once REFUSED; the answer is 502
     cdef readonly int status                     # 100..599 of the endpoint
     cdef Slice reason
     cdef readonly Body body
@@ -48,7 +49,7 @@ cdef class ResponseHead:
     # True when what is written has a Sec-WebSocket-Protocol field.
     cpdef bint names_subprotocol(self) noexcept
 
-    cdef bint _refuse(self, str problem)
+    cdef bint _refuse(self, ErrorReason problem)
     cdef bint _take_status_line(self, Slice line)
     cdef bint _take_fields(self)
     cdef bint _take_connection(self, Slice value)

@@ -3,6 +3,7 @@
 from enum import IntEnum
 from typing import final
 
+from lbjwt._error_reason import ErrorReason
 from lbjwt.http1._request import Method, Parse
 
 class Body(IntEnum):
@@ -19,8 +20,8 @@ class ResponseHead:
 
     size: int
     """Bytes of the head, once COMPLETE."""
-    problem: str | None
-    """Once REFUSED: a stable short code; the answer is 502 and the endpoint's connection is closed. Else None."""
+    problem: ErrorReason
+    """Once REFUSED: why, else NO_ERROR. The answer is 502 and the endpoint's connection is closed."""
     status: int
     body: Body
     """UNTIL_CLOSE is written to an HTTP/1.1 client as chunked, so that a truncated body can be told from a whole one."""

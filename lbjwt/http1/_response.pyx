@@ -11,6 +11,7 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free
 from libc.string cimport memcmp
 
+from lbjwt._error_reason cimport ErrorReason, in_response
 from lbjwt.http1._buffer cimport Buffer, Slice
 from lbjwt.http1._field cimport Field
 from lbjwt.http1._grammar cimport same_text
@@ -27,7 +28,7 @@ cdef class ResponseHead:
     def __dealloc__(self):
         free(self._fields)
 
-    cdef bint _refuse(self, str problem):
+    cdef bint _refuse(self, ErrorReason problem):
         """Say why; False, for the caller to hand on."""
         self.problem = problem
         return False
@@ -37,23 +38,23 @@ cdef class ResponseHead:
         cdef Slice line
         cdef Py_ssize_t found
         cdef int64_t judged
-        self.problem = None
+        self.problem = ErrorReason.NO_ERROR
         self.size = self.status = 0                  # nothing of an earlier head is left to be read after a refusal
         self.reason = Slice(NULL, 0)
         if size == 0:
             return Parse.NEED_MORE
         if data[0] != c'H':                      # no empty line is allowed before a status line
-            self._refuse("status-line")
+            self._refuse(ErrorReason.RESPONSE_STATUS_LINE)
             return Parse.REFUSED
         found = scan_head(data, size, 0, seen, max_head - 3, max_head, max_fields, &line, &self._fields, &self._count,
                           &self._capacity)
         if found == 0:
             return Parse.NEED_MORE
         if found < 0:
-            self._refuse(scan_problem(found))
+            self._refuse(in_response(scan_problem(found)))
         elif self._count > max_fields:
             self._count = 0
-            self._refuse("too-many-fields")
+            self._refuse(ErrorReason.RESPONSE_TOO_MANY_FIELDS)
         elif self._take_status_line(line) and self._take_fields() and self._take_body(method, upgrade_asked):
             self.size = found
             # httptools is not told the request's method, so it is asked about the body that the head alone announces
@@ -63,7 +64,7 @@ cdef class ResponseHead:
                 judged = -2 if self._chunked else self._declared if self._declared >= 0 else -3
             if response_head_stands(data, found, judged, self.keep_alive):
                 return Parse.COMPLETE
-            self._refuse("grammar")
+            self._refuse(ErrorReason.RESPONSE_GRAMMAR)
         return Parse.REFUSED
 
     cdef bint _take_status_line(self, Slice line):
@@ -71,11 +72,11 @@ cdef class ResponseHead:
         cdef const char *at = line.at
         if (line.size < 12 or memcmp(at, b"HTTP/1.", 7) != 0 or not (at[7] == c'0' or at[7] == c'1') or at[8] != c' '
                 or not all_of(at + 9, 3, DIGIT) or (line.size > 12 and at[12] != c' ')):
-            return self._refuse("status-line")
+            return self._refuse(ErrorReason.RESPONSE_STATUS_LINE)
         self._http10 = at[7] == c'0'
         self.status = (at[9] - c'0') * 100 + (at[10] - c'0') * 10 + at[11] - c'0'
         if self.status < 100 or self.status > 599:
-            return self._refuse("status")
+            return self._refuse(ErrorReason.RESPONSE_STATUS)
         self.reason.at = at + (13 if line.size > 12 else 12)
         self.reason.size = line.size - (13 if line.size > 12 else 12)
         return True
@@ -91,17 +92,17 @@ cdef class ResponseHead:
         self.keep_alive = not self._http10
         while field < end:
             if split_field(field, &odd) < 0:
-                return self._refuse("field-line")
+                return self._refuse(ErrorReason.RESPONSE_FIELD_LINE)
             kind = field.kind = response_kind(field.name.at, field.name.size)
             if kind == CONTENT_LENGTH:
                 if self._declared >= 0:
-                    return self._refuse("duplicate-length")
+                    return self._refuse(ErrorReason.RESPONSE_DUPLICATE_LENGTH)
                 self._declared = parse_length(field.value)
                 if self._declared < 0:
-                    return self._refuse("content-length")
+                    return self._refuse(ErrorReason.RESPONSE_CONTENT_LENGTH)
             elif kind == TRANSFER_ENCODING:
                 if self._chunked or self._http10 or not equals(field.value, b"chunked", 7):
-                    return self._refuse("transfer-encoding")
+                    return self._refuse(ErrorReason.RESPONSE_TRANSFER_ENCODING)
                 self._chunked = True
             elif kind == UPGRADE:
                 self._websocket_named = equals(field.value, b"websocket", 9)
@@ -109,7 +110,7 @@ cdef class ResponseHead:
                 connection = True
             field += 1
         if self._chunked and self._declared >= 0:
-            return self._refuse("length-and-encoding")
+            return self._refuse(ErrorReason.RESPONSE_LENGTH_AND_ENCODING)
         if connection:
             field = self._fields
             while field < end:
@@ -134,7 +135,7 @@ cdef class ResponseHead:
             elif equals(name, b"upgrade", 7):
                 self._upgrade = True
             elif not all_of(name.at, name.size, TOKEN):
-                return self._refuse("connection-option")
+                return self._refuse(ErrorReason.RESPONSE_CONNECTION_OPTION)
             else:
                 field = self._fields
                 while field < end:
@@ -150,9 +151,9 @@ cdef class ResponseHead:
         self.websocket = False
         if self.status == 101:
             if not upgrade_asked:
-                return self._refuse("unasked-upgrade")
+                return self._refuse(ErrorReason.RESPONSE_UNASKED_UPGRADE)
             if not (self._upgrade and self._websocket_named) or self._http10:
-                return self._refuse("bad-upgrade")
+                return self._refuse(ErrorReason.RESPONSE_BAD_UPGRADE)
             self.websocket = True
             self.keep_alive = False
         if self.status < 200 or self.status == 204:

@@ -4,6 +4,7 @@
 
 from libc.stdint cimport int64_t, uint8_t
 
+from lbjwt._error_reason cimport ErrorReason
 from lbjwt.http1._buffer cimport Slice
 from lbjwt.http1._field cimport Field
 
@@ -140,7 +141,7 @@ cdef Py_ssize_t scan_head(const char *data, Py_ssize_t size, Py_ssize_t start, P
                           Py_ssize_t max_head, Py_ssize_t max_fields, Slice *first, Field **fields, Py_ssize_t *count,
                           Py_ssize_t *capacity) noexcept
 cdef int split_field(Field *field, bint *odd) noexcept
-cdef str scan_problem(Py_ssize_t found)
+cdef ErrorReason scan_problem(Py_ssize_t found) noexcept
 cdef bint next_element(Slice *rest, Slice *element) noexcept
 cdef int64_t parse_length(Slice digits) noexcept
 cdef bint is_stacked_coding(Slice value) noexcept

@@ -9,6 +9,8 @@ from libc.stdint cimport INT64_MAX, int64_t, uint8_t
 from libc.stdlib cimport realloc
 from libc.string cimport memchr
 
+from lbjwt._error_reason cimport ErrorReason
+
 
 cdef Py_ssize_t scan_head(const char *data, Py_ssize_t size, Py_ssize_t start, Py_ssize_t seen, Py_ssize_t max_line,
                           Py_ssize_t max_head, Py_ssize_t max_fields, Slice *first, Field **fields, Py_ssize_t *count,
@@ -82,19 +84,17 @@ cdef bint _grow(Field **fields, Py_ssize_t *capacity) noexcept:
     return True
 
 
-cdef str scan_problem(Py_ssize_t found):
-    """The problem code of a negative scan_head answer."""
+cdef ErrorReason scan_problem(Py_ssize_t found) noexcept:
+    """What a negative scan_head answer says of a request head."""
     if found == SCAN_LINE_TOO_LONG:
-        return "line-too-long"
+        return ErrorReason.LINE_TOO_LONG
     if found == SCAN_HEAD_TOO_LONG:
-        return "head-too-large"
+        return ErrorReason.HEAD_TOO_LARGE
     if found == SCAN_BARE_CR:
-        return "bare-cr"
+        return ErrorReason.BARE_CR
     if found == SCAN_BARE_LF:
-        return "bare-lf"
-    if found == SCAN_NO_MEMORY:
-        return "no-memory"
-    return "control-character"
+        return ErrorReason.BARE_LF
+    return ErrorReason.INTERNAL_ERROR if found == SCAN_NO_MEMORY else ErrorReason.CONTROL_CHARACTER
 
 
 cdef int split_field(Field *field, bint *odd) noexcept:

@@ -2,6 +2,7 @@ from libc.stdint cimport int64_t
 
 cimport cython
 
+from lbjwt._error_reason cimport ErrorReason
 from lbjwt._fastverify cimport DenyReason
 from lbjwt.http1._buffer cimport Buffer, Slice
 from lbjwt.observe._board cimport Board
@@ -10,7 +11,8 @@ from lbjwt.observe._board cimport Board
 cdef struct AccessRecord:
     double started_at                            # seconds since the epoch
     double duration                              # seconds
-    Slice peer
+    Slice client                                 # whom proxies of ours name as the client, else the peer
+    Slice peer                                   # of the connection; written when it is another one
     Slice method
     Slice path                                   # without query: a query may carry secrets
     Slice host
@@ -20,6 +22,7 @@ cdef struct AccessRecord:
     Slice route                                  # name of the route; at is NULL when there is none
     int status                                   # 0: ended without a response
     DenyReason reason
+    ErrorReason error                            # told as the reason when there is no other
     DenyReason would_refuse                      # of report-only rules: let through, and this is why it would not have been
     int64_t request_bytes                        # body
     int64_t response_bytes                       # body

@@ -1,5 +1,6 @@
 from typing import Self, final
 
+from lbjwt._error_reason import ErrorReason
 from lbjwt._fastverify import DenyReason
 from lbjwt.observe._board import Board
 
@@ -8,8 +9,9 @@ class AccessLog:
     """
     JSON lines, one a request, gathered in memory and written by `flush` (once a second by the owner, or by itself past 64 KiB).
 
-    Keys in this order: `time` (RFC 3339, UTC, milliseconds), `duration_ms`, `client`, `method`, `path` (without the query), `host`,
-    `status` (0: ended without a response), `reason` (only when refused), `would_refuse` (only when a report-only rule let it through),
+    Keys in this order: `time` (RFC 3339, UTC, milliseconds), `duration_ms`, `client`, `peer` (the address of the connection, only when it
+    is not the client's), `method`, `path` (without the query), `host`,
+    `status` (0: ended without a response), `reason` (only when refused or failed), `would_refuse` (only when a report-only rule let it through),
     `issuer` and `route` (only when known), `request_bytes` and `response_bytes` (bodies), `endpoint`
     (only when one was picked), `request_id`, `complete` (the response was relayed whole), `retries`.
     """
@@ -39,10 +41,12 @@ class AccessLog:
         path: bytes,
         host: bytes,
         request_id: bytes,
+        peer: bytes | None = None,
         endpoint: bytes | None = None,
         status: int = 0,
         reason: DenyReason | int = 0,
         would_refuse: DenyReason | int = 0,
+        error: ErrorReason | int = 0,
         issuer: bytes | None = None,
         route: bytes | None = None,
         request_bytes: int = 0,

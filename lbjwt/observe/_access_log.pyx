@@ -10,10 +10,11 @@ A reader that does not keep up costs log lines, never requests: past `MAX_PENDIN
 import os
 import stat
 
-from libc.string cimport memmove, memrchr
+from libc.string cimport memcmp, memmove, memrchr
 from libc.time cimport gmtime_r, time_t, tm
 from posix.unistd cimport write
 
+import lbjwt._error_reason as error_reason
 import lbjwt._fastverify as fastverify
 from lbjwt.http1._writing cimport put_number, put_text
 
@@ -33,13 +34,14 @@ cdef Py_ssize_t MAX_PENDING = 1024 * 1024        # bytes kept for a reader that 
 cdef Py_ssize_t PIPE_BUF = 4096                  # Linux: a pipe write up to this size is never torn (pipe(7))
 cdef const char *HEX = "0123456789abcdef"
 
-cdef list reason_names():
-    cdef dict members = {int(number): name for name, number in fastverify.DenyReason.__members__.items()}
+cdef list names_of(object reasons):
+    cdef dict members = {int(number): name for name, number in reasons.__members__.items()}
     return [members.get(number, "").lower().encode("ascii") for number in range(max(members) + 1)]
 
 
-# Indexed by DenyReason; what the log calls a reason is what the metrics call it.
-cdef list REASON_NAMES = reason_names()
+# Indexed by the enum; what the log calls a reason is what the metrics call it.
+cdef list REASON_NAMES = names_of(fastverify.DenyReason)
+cdef list ERROR_NAMES = names_of(error_reason.ErrorReason)
 
 
 cdef inline char *put_three(char *out, int64_t number) noexcept:
@@ -74,6 +76,11 @@ cdef inline char *put_escaped(char *out, Slice text) noexcept:
 cdef inline char *put_reason(char *out, DenyReason reason) noexcept:
     """The name of a reason and the closing quote; "internal" for a number that has no name."""
     cdef bytes name = <bytes>REASON_NAMES[reason if 0 < <int>reason < len(REASON_NAMES) else DenyReason.INTERNAL]
+    return put_text(put_text(out, name, len(name)), b'"', 1)
+
+
+cdef inline char *put_error(char *out, ErrorReason error) noexcept:
+    cdef bytes name = <bytes>ERROR_NAMES[<int>error if 0 < <int>error < len(ERROR_NAMES) else <int>ErrorReason.INTERNAL_ERROR]
     return put_text(put_text(out, name, len(name)), b'"', 1)
 
 
@@ -119,9 +126,9 @@ cdef class AccessLog:
         cdef Buffer buffer = self._buffer
         cdef char *out
         cdef int64_t milliseconds, microseconds
-        cdef Py_ssize_t need = 512 + 6 * (
-            record.peer.size + record.method.size + record.path.size + record.host.size + record.request_id.size + record.endpoint.size
-            + record.issuer.size + record.route.size
+        cdef Py_ssize_t need = 640 + 6 * (
+            record.client.size + record.peer.size + record.method.size + record.path.size + record.host.size + record.request_id.size
+            + record.endpoint.size + record.issuer.size + record.route.size
         )
         if buffer.size >= MAX_PENDING or self._fd < 0:
             self._board.mine.access_log_dropped += 1
@@ -143,7 +150,9 @@ cdef class AccessLog:
         out = put_text(out, b".", 1)
         out = put_three(out, microseconds % 1000)
         out = put_text(out, b',"client":"', 11)
-        out = put_escaped(out, record.peer)
+        out = put_escaped(out, record.client)
+        if record.peer.size != record.client.size or memcmp(record.peer.at, record.client.at, <size_t>record.peer.size) != 0:
+            out = put_escaped(put_text(out, b'","peer":"', 10), record.peer)
         out = put_text(out, b'","method":"', 12)
         out = put_escaped(out, record.method)
         out = put_text(out, b'","path":"', 10)
@@ -154,6 +163,8 @@ cdef class AccessLog:
         out = put_number(out, record.status)
         if record.reason != DenyReason.NONE:
             out = put_reason(put_text(out, b',"reason":"', 11), record.reason)
+        elif record.error != ErrorReason.NO_ERROR:
+            out = put_error(put_text(out, b',"reason":"', 11), record.error)
         if record.would_refuse != DenyReason.NONE:
             out = put_reason(put_text(out, b',"would_refuse":"', 17), record.would_refuse)
         if record.issuer.at != NULL:
@@ -228,13 +239,15 @@ cdef class AccessLog:
 
     def append(
         self, *, double started_at, double duration, bytes client, bytes method, bytes path, bytes host, bytes request_id,
-        bytes endpoint=None, int status=0, DenyReason reason=DenyReason.NONE, DenyReason would_refuse=DenyReason.NONE, bytes issuer=None,
-        bytes route=None, int64_t request_bytes=0, int64_t response_bytes=0, bint complete=True, int retries=0,
+        bytes peer=None, bytes endpoint=None, int status=0, DenyReason reason=DenyReason.NONE, DenyReason would_refuse=DenyReason.NONE,
+        ErrorReason error=ErrorReason.NO_ERROR, bytes issuer=None, bytes route=None, int64_t request_bytes=0, int64_t response_bytes=0,
+        bint complete=True, int retries=0,
     ):
         cdef AccessRecord record
         record.started_at = started_at
         record.duration = duration
-        record.peer = slice_of(client)
+        record.client = slice_of(client)
+        record.peer = record.client if peer is None else slice_of(peer)
         record.method = slice_of(method)
         record.path = slice_of(path)
         record.host = slice_of(host)
@@ -244,6 +257,7 @@ cdef class AccessLog:
         record.route = slice_of(route)
         record.status = status
         record.reason = reason
+        record.error = error
         record.would_refuse = would_refuse
         record.request_bytes = request_bytes
         record.response_bytes = response_bytes

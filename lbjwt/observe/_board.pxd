@@ -2,6 +2,8 @@ from libc.stdint cimport int64_t, uint64_t
 
 cimport cython
 
+from lbjwt._error_reason cimport ERROR_REASONS
+
 cdef enum:
     REASONS = 32                                 # room for DenyReason
     STATUS_CLASSES = 6                           # index 0: ended without a response; 1..5: 1xx..5xx
@@ -14,6 +16,7 @@ cdef enum:
 cdef struct WorkerCounters:
     uint64_t requests[STATUS_CLASSES]
     uint64_t bad_requests                        # refused before the gate: framing, limits
+    uint64_t errors[ERROR_REASONS]               # by ErrorReason
     uint64_t connections_total                   # client connections accepted
     int64_t connections                          # open now
     int64_t in_flight

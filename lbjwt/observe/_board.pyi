@@ -95,8 +95,8 @@ class Board:
         """
         Every `WorkerCounters` field summed over the slots, and the fields of `issuer_totals` summed over the issuers.
 
-        `requests` is a list by status class, `refusals` and `reported` by reason. `revocations` is no sum: each worker holds the same, and the
-        least is told. `keys_fetched_at` is the oldest of any issuer that has keys.
+        `requests` is a list by status class, `errors`, `refusals` and `reported` by reason. `revocations` is no sum: each worker
+        holds the same, and the least is told. `keys_fetched_at` is the oldest of any issuer that has keys.
         """
     def issuer_totals(self, issuer: int) -> dict[str, Any]:
         """

@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from lbjwt._error_reason import ErrorReason, error_status
 from lbjwt._fastverify import DenyReason
 from lbjwt.observe._board import STATE_NAMES, Board
 from lbjwt.observe._offenders import Offenders
@@ -87,6 +88,15 @@ class BoardCollector(Collector):
         yield _counter(
             "bad_requests", "Requests refused before the gate: framing or limits.", value=totals["bad_requests"]
         )
+        errors = CounterMetricFamily(
+            "lbjwt_errors",
+            "Requests refused or failed for another reason than their token, by reason and its status.",
+            labels=["reason", "status"],
+        )
+        for reason in ErrorReason:
+            if reason:
+                errors.add_metric([reason.name.lower(), str(error_status(reason))], totals["errors"][reason])
+        yield errors
         yield _counter("connections_accepted", "Client connections accepted.", value=totals["connections_total"])
         yield _counter(
             "retries", "Requests sent again after their connection ended unanswered.", value=totals["retries"]

@@ -1,5 +1,6 @@
 cimport cython
 
+from lbjwt._error_reason cimport ErrorReason
 from lbjwt._fastverify cimport DenyReason, Gate
 from lbjwt._grants cimport Grant
 from lbjwt.http1._buffer cimport Buffer, Slice
@@ -25,7 +26,7 @@ cdef class Admission:
 
     cdef Route route                             # None: no route is for the request
     cdef Answer document                         # not None: this is the answer
-    cdef int status                              # 0, or why there is no route: 400, 404
+    cdef ErrorReason error                       # why there is no route
     cdef Grant grant                             # of the first demand; None without one
     cdef list others                             # further grants; None: none
     cdef bytes identity                          # header lines for the endpoint
@@ -38,8 +39,8 @@ cdef class Admission:
     # hint: the Grant that its connection used last. now: seconds since the epoch.
     # peer: the client's address as text; trusted: it is a proxy of ours.
     cdef void judge(self, RequestHead head, Grant hint, Slice peer, bint trusted, double now)
-    # The address failures of the request judged last are counted under: behind proxies of ours, the client's own as they tell it.
-    cdef Slice source(self, RequestHead head)
+    # The client's address: behind proxies of ours, the one that they name, else `peer`. Failures are counted under it and the log names it.
+    cdef Slice source(self, RequestHead head, Slice peer, bint trusted)
     cdef void _find_route(self, RequestHead head)
     cdef DenyReason _meet(self, Demand demand, RequestHead head, Grant hint, double now)
     cdef Grant _admit(self, RequestHead head, const char *token, Py_ssize_t size, Grant hint, double now, DenyReason *reason)

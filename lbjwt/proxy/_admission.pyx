@@ -5,6 +5,7 @@ Knows the order of decisions. Changes nothing but the head: what is let through 
 Answers nobody, counts nothing, waits for nothing: it only says that a moment's waiting for keys could help.
 """
 
+from lbjwt._error_reason cimport ErrorReason
 from lbjwt._fastverify cimport (
     CLAIM_REFUSED, CLIENT_REFUSED, INSUFFICIENT_SCOPE, INTERNAL, KEYS_UNAVAILABLE, MALFORMED, MALFORMED_CREDENTIALS, MISSING, NONE, RATE_LIMITED,
     SUBJECT_REFUSED, UNKNOWN_KEY, WRONG_ISSUER,
@@ -79,7 +80,7 @@ cdef class Admission:
             reason = INTERNAL
             self.gate.note(fault)
             if self.route is None:
-                self.status = 503                    # which route it was for is not known
+                self.error = ErrorReason.INTERNAL_ERROR      # which route it was for is not known
         if reason != NONE:
             self.grant = None                        # nobody vouches for it: the endpoint gets no identity
             self.others = None
@@ -102,7 +103,7 @@ cdef class Admission:
         elif index <= OWN:
             self.document = <Answer>self.documents[OWN - index]
         else:
-            self.status = 404 if index == NO_ROUTE else 400
+            self.error = ErrorReason.NO_ROUTE if index == NO_ROUTE else ErrorReason.AMBIGUOUS_PATH
 
     cdef DenyReason _meet(self, Demand demand, RequestHead head, Grant hint, double now):
         cdef const char *token = NULL
@@ -151,22 +152,22 @@ cdef class Admission:
         if grant is not None:
             return grant
         if self.offenders is not None:
-            source = self.source(head)
+            source = self.source(head, self._peer, self._trusted)
             if self.offenders.over(source.at, source.size, coarse_monotonic()):
                 self.issuer = -1
                 reason[0] = RATE_LIMITED             # tokens known to be good still pass: others may share the address
                 return None
         return self.gate.judge(text, now, MALFORMED_CREDENTIALS, reason, &self.issuer)
 
-    cdef Slice source(self, RequestHead head):
+    cdef Slice source(self, RequestHead head, Slice peer, bint trusted):
         cdef Slice entries[FORWARDED]
         cdef Slice rest, element
         cdef Field *field = head._fields
         cdef Field *end = field + head._count
         cdef Py_ssize_t count = 0
         cdef int _looked
-        if not self._trusted or self.trusts is None:
-            return self._peer
+        if not trusted or self.trusts is None:
+            return peer
         while field < end:
             if field.kind == FORWARDED_FOR:
                 rest = field.value
@@ -179,12 +180,12 @@ cdef class Admission:
             element = bare_address(entries[count % FORWARDED])
             if element.size > ADDRESS or not self.trusts(element.at[:element.size].decode("latin-1")):
                 return element                       # the last one that no proxy of ours could have been
-        return self._peer
+        return peer
 
     cdef void _forget(self) noexcept:
         self.route = None
         self.document = None
-        self.status = 0
+        self.error = ErrorReason.NO_ERROR
         self.grant = None
         self.others = None
         self.identity = b""

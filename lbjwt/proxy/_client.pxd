@@ -1,5 +1,6 @@
 from libc.stdint cimport int64_t, uint64_t
 
+from lbjwt._error_reason cimport ErrorReason
 from lbjwt.http1._buffer cimport Slice
 from lbjwt.http1._chunked cimport ChunkedDecoder
 from lbjwt.http1._request cimport RequestPolicy
@@ -40,7 +41,8 @@ cdef class ClientSide(ClientWriter):
     cdef Py_ssize_t _take_chunks(self, const char *at, Py_ssize_t size)
     cdef Py_ssize_t _discard(self, Py_ssize_t size)
     cdef Py_ssize_t _take_tunnel(self, const char *at, Py_ssize_t size)
-    cdef void _refuse_head(self, int status)
+    # at, size: what was read of it; NULL and 0: nothing
+    cdef void _refuse_head(self, ErrorReason reason, const char *at, Py_ssize_t size)
     cdef void _unreachable(self)
     cdef void _client_closed(self)
     cdef void _next_request(self)

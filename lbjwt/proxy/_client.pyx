@@ -4,8 +4,10 @@ Knows where a request begins and ends, and when the connection may be used for t
 Requests are taken strictly in turn: what a pipelining client sent ahead is held, and reading stops past `HELD_INPUT`.
 """
 
+from lbjwt._error_reason cimport ErrorReason
 from lbjwt._fastverify cimport NONE
 from lbjwt.http1._buffer cimport Buffer
+from lbjwt.http1._remains cimport read_remains
 from lbjwt.http1._request cimport COMPLETE, HEAD as METHOD_HEAD, NEED_MORE, Parse, RequestHead
 from lbjwt.http1._response cimport ResponseHead
 from lbjwt.net._wire cimport FAILED, Sent, Wire, coarse_monotonic, iovec, peer_address, wall_clock
@@ -112,10 +114,11 @@ cdef class ClientSide(ClientWriter):
     cdef void turn_away(self):
         """There is no room for another client. Saying so costs a moment of the same room, so a flood is told nothing."""
         if self.traffic.clients > 2 * self.traffic.max_clients:
+            self.traffic.board.mine.errors[<int>ErrorReason.TOO_MANY_CONNECTIONS] += 1
             self.phase = GONE
             self.reset()
         else:
-            self._refuse_head(503)
+            self._refuse_head(ErrorReason.TOO_MANY_CONNECTIONS, NULL, 0)
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
@@ -190,11 +193,11 @@ cdef class ClientSide(ClientWriter):
         self.seen = 0
         if parsed != COMPLETE:
             self.head_begun = False
-            self._refuse_head(head.status)
+            self._refuse_head(head.problem, at, size)
             return size
         if 0 <= traffic.max_request_body < head.content_length:
             self.head_begun = False              # before its token is looked at: who is told 413 has tried none
-            self._refuse_head(413)
+            self._refuse_head(ErrorReason.BODY_TOO_LARGE, at, size)
             return size
         admission.judge(head, self.last_grant, self.peer(), self.trusted, wall_clock())
         if admission.waits_for >= 0 and not self.judged_again and self._park(admission.waits_for):
@@ -290,7 +293,7 @@ cdef class ClientSide(ClientWriter):
         used = decoder.feed(scratch.data, size)
         if used < 0:
             self.keep_alive = False
-            exchange.request_broken(413 if decoder.problem == "body-too-large" else 400)
+            exchange.request_broken(decoder.problem)
             return size
         if decoder.done:
             self.phase = WAITING
@@ -357,29 +360,34 @@ cdef class ClientSide(ClientWriter):
             self.keep_alive = False
         self._send_answer(answer, request_id, self.keep_alive)
 
-    cdef void _refuse_head(self, int status):
+    cdef void _refuse_head(self, ErrorReason reason, const char *at, Py_ssize_t size):
         """Answer what never became an exchange, and end the connection: where the next request begins is not known."""
         cdef Traffic traffic = self.traffic
         cdef char request_id[REQUEST_ID_SIZE]
         cdef AccessRecord record
-        cdef Answer answer = traffic.answer(status)
+        cdef RequestHead head = traffic.request_head
+        cdef Answer answer = traffic.answer(reason, False)
         traffic.next_request_id(request_id)
         traffic.board.mine.bad_requests += 1
-        traffic.board.mine.requests[status // 100] += 1
+        traffic.board.mine.requests[answer.status // 100] += 1
+        traffic.board.mine.errors[<int>reason] += 1
         self.bodiless = False
         self._send_answer(answer, Slice(&request_id[0], REQUEST_ID_SIZE), False)
         if traffic.access_log is not None:
             record.started_at = wall_clock()
             record.duration = 0.0
+            read_remains(head, at, size, self.policy)
             record.peer = self.peer()
-            record.method.size = record.path.size = record.host.size = record.endpoint.size = 0
-            record.method.at = record.path.at = record.host.at = record.endpoint.at = NULL
-            record.issuer.size = record.route.size = 0
-            record.issuer.at = record.route.at = NULL
+            record.client = traffic.admission.source(head, record.peer, self.trusted)
+            record.method = head.method_name
+            record.path = head.target
+            record.host = head.host
+            record.endpoint = record.issuer = record.route = Slice(NULL, 0)
             record.request_id.at = request_id
             record.request_id.size = REQUEST_ID_SIZE
-            record.status = status
+            record.status = answer.status
             record.reason = record.would_refuse = NONE
+            record.error = reason
             record.request_bytes = 0
             record.response_bytes = len(answer.body)
             record.complete = True
@@ -444,20 +452,28 @@ cdef class ClientSide(ClientWriter):
         self.deadline = coarse_monotonic() + seconds
 
     cdef void expired(self):
+        cdef bytes data = self.held
         self.deadline = 0.0
         if self.phase == PARKED:
             self.judge_again()
         elif self.write_paused:
+            if self.exchange is not None:
+                self.exchange.note(ErrorReason.CLIENT_STALLED)
             self.reset()
         elif self.phase == HEAD and self.head_begun:
-            self._refuse_head(408)
+            self._refuse_head(ErrorReason.HEAD_TIMEOUT, <const char *>data if data is not None else NULL, len(data) if data is not None else 0)
         elif self.phase == HEAD:
             self._end()
         elif self.phase == BODY:
             self.keep_alive = False
-            self.exchange.request_broken(408)
+            self.exchange.request_broken(ErrorReason.BODY_TIMEOUT)
         else:
             self.reset()
+
+    cdef void end(self):
+        if self.exchange is not None:
+            self.exchange.note(ErrorReason.SHUTDOWN)
+        self.reset()
 
     cdef void drain(self, double soon):
         if self.phase == HEAD and self.write_paused:

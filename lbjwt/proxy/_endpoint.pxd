@@ -1,6 +1,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 
+from lbjwt._error_reason cimport ErrorReason
 from lbjwt.http1._buffer cimport Buffer
 from lbjwt.http1._chunked cimport ChunkedDecoder
 from lbjwt.http1._response cimport Body
@@ -38,4 +39,4 @@ cdef class EndpointSide(Upstream):
     cdef void _give_up_room(self)
     cdef void _take_head(self, char *at, Py_ssize_t size)
     cdef void _take_body(self, char *at, Py_ssize_t size, bint with_head)
-    cdef void _broken(self)
+    cdef void _broken(self, ErrorReason reason)

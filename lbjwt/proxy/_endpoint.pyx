@@ -10,6 +10,7 @@ returns.
 
 from libc.stdio cimport snprintf
 
+from lbjwt._error_reason cimport ErrorReason, in_response
 from lbjwt.http1._request cimport COMPLETE, NEED_MORE, Parse
 from lbjwt.http1._response cimport CHUNKED, LENGTH, NO_BODY, ResponseHead, UNTIL_CLOSE
 from lbjwt.net._wire cimport Sent, Wire, coarse_monotonic, iovec
@@ -77,7 +78,7 @@ cdef class EndpointSide(Upstream):
             exchange.finish(True)
         else:
             self.phase = GONE
-            exchange.upstream_lost()
+            exchange.upstream_lost(self.partial is not None)
 
     def get_buffer(self, hint):
         return self.traffic.receive
@@ -121,7 +122,7 @@ cdef class EndpointSide(Upstream):
             exchange.response_body(NULL, 0, True)
         elif exchange is not None:
             self.phase = GONE if self.phase == HEAD else self.phase
-            exchange.upstream_lost()
+            exchange.upstream_lost(self.partial is not None)
         return False
 
     def pause_writing(self):
@@ -183,13 +184,13 @@ cdef class EndpointSide(Upstream):
                 return
             self.seen = 0
             if parsed != COMPLETE:
-                self._broken()
+                self._broken(head.problem)
                 return
             if head.status >= 200 or head.websocket:
                 break
             self.interims += 1
             if self.interims > MAX_INTERIMS:
-                self._broken()
+                self._broken(ErrorReason.RESPONSE_TOO_MANY_INTERIMS)
                 return
             exchange.interim(head)
             at += head.size
@@ -229,7 +230,7 @@ cdef class EndpointSide(Upstream):
         elif self.body == CHUNKED:
             used = self.decoder.feed(at, size)
             if used < 0:
-                self._broken()
+                self._broken(in_response(self.decoder.problem))
                 return
             end = self.decoder.done
             self.doubt = size > used
@@ -250,11 +251,11 @@ cdef class EndpointSide(Upstream):
         else:
             exchange.response_body(at, size, end)
 
-    cdef void _broken(self):
+    cdef void _broken(self, ErrorReason reason):
         """The endpoint broke the protocol: no more is read from it."""
         cdef Exchange exchange = self.exchange
         self.keep_alive = False
-        exchange.upstream_failed(502)
+        exchange.upstream_failed(reason)
 
     # --- reuse --------------------------------------------------------------------------------------------------------
 
@@ -322,6 +323,7 @@ cdef class EndpointSide(Upstream):
         if self.phase == POOLED:
             self.end()
         elif self.exchange is not None:
-            self.exchange.upstream_failed(504)
+            self.exchange.upstream_failed(
+                ErrorReason.RESPONSE_TIMEOUT if self.phase == HEAD and self.exchange.request_complete else ErrorReason.STREAM_IDLE)
         else:
             self.reset()

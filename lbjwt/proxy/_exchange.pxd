@@ -1,6 +1,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 
+from lbjwt._error_reason cimport ErrorReason
 from lbjwt._fastverify cimport DenyReason
 from lbjwt._grants cimport Grant
 from lbjwt.http1._buffer cimport Buffer, Slice
@@ -56,6 +57,7 @@ cdef class Exchange(PendingRequest):
     cdef bint chunked                            # the request body goes out chunked
     cdef bint request_complete                   # the whole request was read from the client
     cdef bint replayable                         # `request` is all that was sent, and it may be sent again (RFC 9110 section 9.2.2)
+    cdef ErrorReason no_endpoint                 # why nobody takes it, once nobody is left
     cdef bint fresh                              # use no pooled connection
     cdef bint client_ended                       # of a tunnel
     cdef bint endpoint_ended
@@ -63,6 +65,7 @@ cdef class Exchange(PendingRequest):
     cdef set tried                               # endpoints not to be picked again; None: no endpoint failed
     cdef int status                              # of the final response; 0: none yet
     cdef DenyReason reason
+    cdef ErrorReason error                       # what went wrong beside its token; the first such thing stays
     cdef DenyReason reported                     # what would have refused it, were it not only reported
     cdef Route route                             # None: there was none for it
     cdef Py_ssize_t issuer                       # index, -1: none
@@ -81,10 +84,11 @@ cdef class Exchange(PendingRequest):
     cdef bytes log_method
     cdef bytes log_path
     cdef bytes log_host
+    cdef bytes log_client                        # whom proxies of ours name as the client; None: the peer
 
-    cdef void _remember(self, RequestHead head)
+    cdef void _remember(self, RequestHead head, Admission admission, Slice peer, bint trusted)
     cdef Slice _identifier(self) noexcept
-    cdef void _refuse(self, RequestHead head, bint https)
+    cdef void _refuse(self, RequestHead head, bint https, Slice peer, bint trusted)
     cdef bint _spent(self, Grant grant, double now, double grace)
     cdef void _answer(self, Answer answer)
     cdef Upstream _take_idle(self, Endpoint endpoint)
@@ -112,11 +116,12 @@ cdef class Exchange(PendingRequest):
     cdef void tunnel_up(self, const char *data, Py_ssize_t size)
     cdef void tunnel_down(self, const char *data, Py_ssize_t size)
     cdef void tunnel_ended(self, bint by_client)
-    cdef void upstream_lost(self)
-    cdef void upstream_failed(self, int status)
-    cdef void request_broken(self, int status)
+    cdef void upstream_lost(self, bint begun)
+    cdef void upstream_failed(self, ErrorReason reason)
+    cdef void request_broken(self, ErrorReason reason)
     cdef void downstream_lost(self)
-    cdef void fail(self, int status)
+    cdef void note(self, ErrorReason reason) noexcept
+    cdef void fail(self, ErrorReason reason)
     cdef void finish(self, bint whole)
 
 

@@ -26,6 +26,7 @@ connection carries one exchange at a time.
 
 from libc.string cimport memcpy
 
+from lbjwt._error_reason cimport ErrorReason
 from lbjwt._fastverify cimport NONE
 from lbjwt.http1._request cimport DELETE, GET, HEAD, OPTIONS, PUT
 from lbjwt.net._wire cimport FAILED, coarse_monotonic, monotonic, wall_clock
@@ -66,6 +67,8 @@ cdef Exchange new_exchange(Traffic traffic, Downstream downstream):
     exchange.fresh = False
     exchange.status = 0
     exchange.reason = NONE
+    exchange.error = ErrorReason.NO_ERROR
+    exchange.no_endpoint = ErrorReason.CONNECT_FAILED
     exchange.request_bytes = 0
     exchange.response_bytes = 0
     exchange.client_ended = False
@@ -96,7 +99,7 @@ cdef class Exchange(PendingRequest):
             self.request_id_size = REQUEST_ID_SIZE
             traffic.next_request_id(self.request_id)
         if traffic.access_log is not None:
-            self._remember(head)
+            self._remember(head, admission, peer, trusted)
         if head.dropped_names:
             traffic.board.mine.dropped_header_names += head.dropped_names
         self.route = admission.route
@@ -109,12 +112,12 @@ cdef class Exchange(PendingRequest):
             self._answer(admission.document)
             return
         if admission.route is None:
-            if admission.status == 400:
+            if admission.error == ErrorReason.AMBIGUOUS_PATH:
                 traffic.board.mine.bad_requests += 1
-            self._answer(traffic.answer(admission.status))
+            self.fail(admission.error)
             return
         if self.reason != NONE:
-            self._refuse(head, policy.https)
+            self._refuse(head, policy.https, peer, trusted)
             return
         if self.reported != NONE:
             traffic.board.my_issuers[admission.reported_issuer + 1].reported[<int>self.reported] += 1
@@ -132,8 +135,14 @@ cdef class Exchange(PendingRequest):
             self.method == GET or self.method == HEAD or self.method == PUT or self.method == DELETE or self.method == OPTIONS)
         self.dispatch()
 
-    cdef void _remember(self, RequestHead head):
+    cdef void _remember(self, RequestHead head, Admission admission, Slice peer, bint trusted):
         cdef Py_ssize_t size = 0
+        cdef Slice client
+        self.log_client = None
+        if trusted:
+            client = admission.source(head, peer, trusted)
+            if client.at != peer.at:
+                self.log_client = client.at[:client.size]
         self.started_at = wall_clock()
         self.started = monotonic()
         self.log_method = head.method_name.at[:head.method_name.size]
@@ -146,19 +155,19 @@ cdef class Exchange(PendingRequest):
     cdef Slice _identifier(self) noexcept:
         return Slice(&self.request_id[0], self.request_id_size)
 
-    cdef void _refuse(self, RequestHead head, bint https):
+    cdef void _refuse(self, RequestHead head, bint https, Slice peer, bint trusted):
         cdef Traffic traffic = self.traffic
         cdef Slice source
         cdef Answer answer
         traffic.board.my_issuers[self.issuer + 1].refusals[<int>self.reason] += 1
         if traffic.admission.offenders is not None and is_suspicious(self.reason):
-            source = traffic.admission.source(head)
+            source = traffic.admission.source(head, peer, trusted)
             traffic.admission.offenders.blame(source.at, source.size, coarse_monotonic())
         try:
             answer = self.route.refusal(self.reason, head, https)
         except BaseException as fault:
             traffic.gate.note(fault)
-            answer = traffic.answer(400)
+            answer = traffic.answer(ErrorReason.INTERNAL_ERROR, False)
         self._answer(answer)
 
     cdef void _answer(self, Answer answer):
@@ -188,6 +197,8 @@ cdef class Exchange(PendingRequest):
             if self._transmit(upstream) != FAILED:
                 return
             self._discharge()
+        if self.tried is None and endpoint.shunned_until > coarse_monotonic():
+            self.no_endpoint = ErrorReason.ENDPOINTS_DOWN    # every one failed a moment ago: this is the last resort
         self._charge(endpoint)
         self.state = CONNECTING
         upstream = <Upstream?>self.traffic.open_connection(endpoint)
@@ -218,7 +229,9 @@ cdef class Exchange(PendingRequest):
             if traffic.pending.enter(self, now):
                 self.state = PENDING
                 return
-        self.fail(503)
+            self.fail(ErrorReason.PENDING_OVERFLOW if traffic.pending.max_pending else ErrorReason.ENDPOINTS_FULL)
+            return
+        self.fail(self.no_endpoint)
 
     cdef void _leave_queue(self):
         if self.state == PENDING:
@@ -226,7 +239,7 @@ cdef class Exchange(PendingRequest):
             self.state = IDLE
 
     cdef void pending_timed_out(self):
-        self.fail(503)
+        self.fail(ErrorReason.PENDING_TIMEOUT)
 
     cdef Sent _transmit(self, Upstream upstream):
         """FAILED: not one byte was sent, so that any request may go elsewhere."""
@@ -373,6 +386,7 @@ cdef class Exchange(PendingRequest):
                 spent = spent or self._spent(<Grant>grant, now, grace)
         if not spent:
             return
+        self.note(ErrorReason.TOKEN_ENDED)
         self.traffic.board.mine.streams_ended += 1
         if self.state == TUNNEL:
             if self.frames.between():
@@ -392,18 +406,19 @@ cdef class Exchange(PendingRequest):
 
     # --- ends ---------------------------------------------------------------------------------------------------------
 
-    cdef void upstream_lost(self):
-        """The endpoint's connection ended before the response was whole."""
+    cdef void upstream_lost(self, bint begun):
+        """The endpoint's connection ended before the response was whole. begun: a part of its head came."""
         if self.state == AWAITING and self.replayable and self.retries < self.traffic.cluster.retries:
             self.endpoint.counters.failures += 1
             self._try_elsewhere()
         else:
-            self.upstream_failed(502)
+            self.upstream_failed(ErrorReason.RESPONSE_INCOMPLETE if begun or self.state != AWAITING else ErrorReason.NO_RESPONSE)
 
-    cdef void upstream_failed(self, int status):
+    cdef void upstream_failed(self, ErrorReason reason):
         """The endpoint broke its word: no, no proper, or no whole response."""
         self.endpoint.counters.failures += 1
-        self.traffic.cluster.log.failed(self.endpoint, "no response in time" if status == 504 else "no whole and proper response")
+        self.note(reason)
+        self.traffic.cluster.log.failed(self.endpoint, ERROR_NAMES[<int>reason])
         if self.state == RESPONDING:
             self.downstream.cut()
             self.finish(False)
@@ -411,24 +426,32 @@ cdef class Exchange(PendingRequest):
             self.downstream.close()
             self.finish(True)
         else:
-            self.fail(status)
+            self.fail(reason)
 
-    cdef void request_broken(self, int status):
+    cdef void request_broken(self, ErrorReason reason):
         """The rest of the request will not come: its framing is broken, it is too large, or it stalled."""
+        self.note(reason)
         if self.state == RESPONDING:
             self.downstream.cut()
             self.finish(False)
         else:
-            self.fail(status)
+            self.fail(reason)
 
     cdef void downstream_lost(self):
+        self.note(ErrorReason.CLIENT_CLOSED)
         self.downstream.broken = True
         self.finish(False)
 
-    cdef void fail(self, int status):
+    cdef void note(self, ErrorReason reason) noexcept:
+        """What went wrong, for log and metrics. The first thing that does is the cause of all others."""
+        if self.error == ErrorReason.NO_ERROR:
+            self.error = reason
+
+    cdef void fail(self, ErrorReason reason):
         """Answer in the endpoint's place. No byte of a final response has gone to the client yet."""
+        self.note(reason)
         self._drop_upstream()
-        self._answer(self.traffic.answer(status))
+        self._answer(self.traffic.answer(reason, self.route is not None and self.route.expose_reason))
 
     cdef void finish(self, bint whole):
         """Count, log, give back what was borrowed, and let the client side go on. Nothing may touch this exchange afterwards: it is used again.
@@ -441,6 +464,8 @@ cdef class Exchange(PendingRequest):
         self._leave_queue()
         traffic.board.mine.in_flight -= 1
         traffic.board.mine.requests[self.status // 100] += 1
+        if self.error != ErrorReason.NO_ERROR:
+            traffic.board.mine.errors[<int>self.error] += 1
         if self.endpoint is not None:
             self.endpoint.counters.requests += 1
         if traffic.access_log is not None:
@@ -465,7 +490,9 @@ cdef class Exchange(PendingRequest):
         cdef Slice peer = self.downstream.peer()
         record.started_at = self.started_at
         record.duration = monotonic() - self.started
-        record.peer = peer
+        record.client = record.peer = peer
+        if self.log_client is not None:
+            record.client = Slice(self.log_client, len(self.log_client))
         record.method = Slice(self.log_method, len(self.log_method))
         record.path = Slice(self.log_path, len(self.log_path))
         record.host = Slice(self.log_host, len(self.log_host))
@@ -481,6 +508,7 @@ cdef class Exchange(PendingRequest):
         record.would_refuse = self.reported
         record.status = self.status
         record.reason = self.reason
+        record.error = self.error
         record.request_bytes = self.request_bytes
         record.response_bytes = self.response_bytes
         record.complete = complete

@@ -37,6 +37,7 @@ cdef class Route:
     cdef readonly bint report_only
     cdef readonly bint end_streams
     cdef readonly double stream_grace            # seconds
+    cdef readonly bint expose_reason             # of errors too: refusals are ready-made
     cdef tuple _plain                            # Answer by DenyReason
     cdef tuple _grpc                             # the same for gRPC callers
     cdef tuple _redirects                        # by DenyReason: the template of where a browser is sent, or None

@@ -41,6 +41,7 @@ class Route:
         report_only: Everything passes, and what would have been refused is counted and logged.
         end_streams: A response or tunnel under way ends with its token.
         stream_grace: Seconds it may go on after that.
+        expose_reason: Answers to requests that failed beside their token name the reason.
         secret_places: Where tokens may stand, also those that this route does not ask for: none goes along when a browser is sent to log in.
     """
 
@@ -52,6 +53,7 @@ class Route:
     report_only: bool
     end_streams: bool
     stream_grace: float
+    expose_reason: bool
     def __init__(
         self,
         demands: Iterable[Demand],
@@ -63,5 +65,6 @@ class Route:
         report_only: bool = False,
         end_streams: bool = True,
         stream_grace: float = 0.0,
+        expose_reason: bool = False,
         secret_places: Iterable[TokenPlaces] = (),
     ) -> None: ...

@@ -92,7 +92,7 @@ cdef class Demand:
 cdef class Route:
 
     def __init__(self, demands, answers, *, strips=(), secret_places=(), str name="", bint allow_missing=False, bint report_only=False,
-                 bint end_streams=True, double stream_grace=0.0):
+                 bint end_streams=True, double stream_grace=0.0, bint expose_reason=False):
         self.name = name
         self.label = name.encode()
         self.demands = tuple(demands)
@@ -101,6 +101,7 @@ cdef class Route:
         self.report_only = report_only
         self.end_streams = end_streams
         self.stream_grace = stream_grace
+        self.expose_reason = expose_reason
         self._plain = answers.plain
         self._grpc = answers.grpc
         self._redirects = answers.redirects

@@ -7,6 +7,7 @@ behind a pause stay encrypted until reading goes on.
 import asyncio
 from ssl import SSLError
 
+from lbjwt._error_reason cimport ErrorReason
 from lbjwt.net._tls cimport PLAINTEXT
 from lbjwt.net._wire cimport FAILED, QUEUED, WHOLE, Wire
 from lbjwt.proxy._client_writer cimport GONE, LINGERING
@@ -156,6 +157,7 @@ cdef class TlsClientSide(ClientSide):
         Wire.close(self)
 
     cdef void turn_away(self):
+        self.traffic.board.mine.errors[<int>ErrorReason.TOO_MANY_CONNECTIONS] += 1
         self.phase = GONE
         self.reset()
 

@@ -1,6 +1,7 @@
 cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
+from lbjwt._error_reason cimport ErrorReason
 from lbjwt._fastverify cimport Gate
 from lbjwt.http1._buffer cimport Buffer
 from lbjwt.http1._request cimport RequestHead
@@ -49,10 +50,11 @@ cdef class Traffic:
     cdef char *receive_at
     cdef list spare                              # exchanges to use again
 
-    cdef dict _answers                           # Answer by status
+    cdef dict _answers                           # Answer by status, and by the negative ErrorReason that it names
     cdef bytes date                              # "Date: …\r\n", of this second
     cdef char _id_prefix[16]
     cdef uint64_t _id_counter
 
-    cdef Answer answer(self, int status)
+    # named: the answer tells the reason
+    cdef Answer answer(self, ErrorReason reason, bint named)
     cdef void next_request_id(self, char *out) noexcept

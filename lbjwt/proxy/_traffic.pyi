@@ -11,7 +11,6 @@ from lbjwt.upstream._cluster import Cluster, Endpoint
 from lbjwt.upstream._pending import PendingQueue
 
 RECEIVE_SIZE: int
-OWN_STATUSES: tuple[int, ...]
 
 class _Limits(Protocol):
     max_request_body: int | None

@@ -9,18 +9,22 @@ import time
 from email.utils import formatdate
 from http import HTTPStatus
 
+from lbjwt._error_reason import ErrorReason as _ErrorReason
+
 from libc.string cimport memcpy
 
+from lbjwt._error_reason cimport ErrorReason, error_status
 from lbjwt.net._wire cimport Wire, coarse_monotonic
 from lbjwt.proxy._downstream cimport Downstream
 
 RECEIVE_SIZE = 65536          # bytes read from an endpoint at once: what a stalled client can make us hold, and large enough to amortise the calls
 cdef char *HEX = b"0123456789abcdef"
-OWN_STATUSES = (400, 404, 405, 408, 413, 414, 417, 431, 501, 502, 503, 504, 505)
+cdef dict REASON_NAMES = {int(reason): reason.name.lower() for reason in _ErrorReason}
 
 
-cdef Answer _plain(int status):
-    cdef bytes body = HTTPStatus(status).phrase.lower().encode() + b"\n"
+cdef Answer _plain(int status, str reason):
+    cdef str phrase = HTTPStatus(status).phrase.lower()
+    cdef bytes body = (f"{phrase}: {reason}\n" if reason else f"{phrase}\n").encode()
     cdef bytes fields = b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n" % len(body)
     if status == 405:
         fields += b"Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n"
@@ -59,13 +63,18 @@ cdef class Traffic:
         self.receive = bytearray(RECEIVE_SIZE)
         self.receive_at = self.receive
         self.spare = []
-        self._answers = {status: _plain(status) for status in OWN_STATUSES}
+        self._answers = {}
         cdef bytes prefix = os.urandom(8).hex().encode()
         memcpy(self._id_prefix, <char *>prefix, 16)
         self.sweep()
 
-    cdef Answer answer(self, int status):
-        return <Answer>self._answers[status]
+    cdef Answer answer(self, ErrorReason reason, bint named):
+        cdef int status = error_status(reason)
+        cdef int key = -<int>reason if named else status
+        answer = self._answers.get(key)
+        if answer is None:
+            answer = self._answers[key] = _plain(status, REASON_NAMES[<int>reason] if named else "")
+        return <Answer>answer
 
     cdef void next_request_id(self, char *out) noexcept:
         # Unique, not secret: 64 random bits of this process, then a counter.

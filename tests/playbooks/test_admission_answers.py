@@ -159,8 +159,8 @@ def test_r8_what_no_route_is_for_is_404_and_a_bad_path_400_and_the_connection_go
     assert re.findall(rb"HTTP/1.1 (\d+)", client.take()) == [b"404", b"200", b"400"]
     lines = stage.records()
     assert {(line["status"], line.get("reason"), line.get("route")) for line in lines} == {
-        (404, None, None),
-        (400, None, None),
+        (404, "no_route", None),
+        (400, "ambiguous_path", None),
         (200, None, "api"),
     }
 

@@ -5,7 +5,14 @@ from typing import Any
 
 import httptools
 
+from lbjwt._error_reason import ErrorReason
+
 Fields = list[tuple[bytes, bytes]]
+
+
+def named(problem: ErrorReason) -> str | None:
+    """A problem as log and metrics call it; None when there is none."""
+    return problem.name.lower() if problem else None
 
 
 class Sink:

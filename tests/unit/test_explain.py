@@ -101,8 +101,8 @@ def test_a_public_route_and_a_document_of_our_own():
 def test_a_request_that_is_none():
     """What is wrong with the head itself comes before everything, with its status."""
     story = told(Case("one", Asked(minted(), headers=(("Host", "b"),))))
-    assert (story.verdict, story.problem, story.reply) == ("refused", "two-hosts", Reply(400, ()))
-    assert text_of(story).startswith("refused: two-hosts")
+    assert (story.verdict, story.problem, story.reply) == ("refused", "two_hosts", Reply(400, ()))
+    assert text_of(story).startswith("refused: two_hosts")
 
 
 # --- places ------------------------------------------------------------------------------------------------------------------

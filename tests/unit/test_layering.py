@@ -17,7 +17,7 @@ import lbjwt
 PACKAGE = Path(lbjwt.__file__).parent
 
 FLOORS = {
-    1: {"errors", "units", "version", "_fastverify", "_grants", "_compact"},
+    1: {"errors", "units", "version", "_error_reason", "_fastverify", "_grants", "_compact"},
     2: {"config", "jose", "http1", "balance"},
     3: {"auth", "routing"},
     4: {"net", "observe"},

@@ -6,6 +6,7 @@ from pathlib import Path
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
+from lbjwt._error_reason import ErrorReason
 from lbjwt._fastverify import DenyReason
 from lbjwt.observe._board import READY, Board
 from lbjwt.observe._offenders import Offenders
@@ -171,5 +172,5 @@ def test_every_metric_and_reason_stands_in_the_manual():
     manual = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
     named = set(re.findall(r"^\| `(lbjwt_\w+)`", manual, re.MULTILINE))
     assert named == {name for name, *_ in samples(filled())}
-    for reason in DenyReason.__members__:
-        assert reason == "NONE" or f"`{reason.lower()}`" in manual
+    for reason in [*DenyReason.__members__, *ErrorReason.__members__]:
+        assert reason in ("NONE", "NO_ERROR") or f"`{reason.lower()}`" in manual
