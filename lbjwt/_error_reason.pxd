@@ -35,35 +35,36 @@ cpdef enum ErrorReason:
     TRAILER = 29
     TRAILER_TOO_LARGE = 30
     AMBIGUOUS_PATH = 31                  # servers would read it differently
-    PLAIN_HTTP = 32                      # on a TLS listener
-    NO_ROUTE = 33                        # 404
-    METHOD_NOT_ALLOWED = 34              # 405: CONNECT, TRACE
-    HEAD_TIMEOUT = 35                    # 408: timeouts.request_head
-    BODY_TIMEOUT = 36                    # 408: timeouts.stream_idle
-    BODY_TOO_LARGE = 37                  # 413
-    LINE_TOO_LONG = 38                   # 414
-    UNKNOWN_EXPECTATION = 39             # 417
-    HEAD_TOO_LARGE = 40                  # 431
-    TOO_MANY_FIELDS = 41                 # 431
-    UNSUPPORTED_CODING = 42              # 501: a transfer coding beside chunked
-    HTTP_VERSION = 43                    # 505
+    HTTP_ON_TLS_PORT = 32
+    TLS_ON_HTTP_PORT = 33
+    NO_ROUTE = 34                        # 404
+    METHOD_NOT_ALLOWED = 35              # 405: CONNECT, TRACE
+    HEAD_TIMEOUT = 36                    # 408: timeouts.request_head
+    BODY_TIMEOUT = 37                    # 408: timeouts.stream_idle
+    BODY_TOO_LARGE = 38                  # 413
+    LINE_TOO_LONG = 39                   # 414
+    UNKNOWN_EXPECTATION = 40             # 417
+    HEAD_TOO_LARGE = 41                  # 431
+    TOO_MANY_FIELDS = 42                 # 431
+    UNSUPPORTED_CODING = 43              # 501: a transfer coding beside chunked
+    HTTP_VERSION = 44                    # 505
 
     # No endpoint took the request, or none answered in time: 503, 504.
-    ENDPOINTS_DOWN = 44                  # 503: every one is out of service
-    ENDPOINTS_FULL = 45                  # 503: every one has max_connections
-    CONNECT_FAILED = 46                  # 503: no connection could be had
-    PENDING_OVERFLOW = 47                # 503: the queue of requests that wait for an endpoint is full
-    PENDING_TIMEOUT = 48                 # 503: waited in that queue for too long
-    RESPONSE_TIMEOUT = 49                # 504: no response head within response_timeout
-    STREAM_IDLE = 50                     # 504: nothing came from the endpoint within timeouts.stream_idle
-    TOO_MANY_CONNECTIONS = 51            # 503: limits.max_connections
-    INTERNAL_ERROR = 52                  # 503: a fault of ours
+    ENDPOINTS_DOWN = 45                  # 503: every one is out of service
+    ENDPOINTS_FULL = 46                  # 503: every one has max_connections
+    CONNECT_FAILED = 47                  # 503: no connection could be had
+    PENDING_OVERFLOW = 48                # 503: the queue of requests that wait for an endpoint is full
+    PENDING_TIMEOUT = 49                 # 503: waited in that queue for too long
+    RESPONSE_TIMEOUT = 50                # 504: no response head within response_timeout
+    STREAM_IDLE = 51                     # 504: nothing came from the endpoint within timeouts.stream_idle
+    TOO_MANY_CONNECTIONS = 52            # 503: limits.max_connections
+    INTERNAL_ERROR = 53                  # 503: a fault of ours
 
     # Ended without an answer of ours: status 0.
-    CLIENT_CLOSED = 53                   # the client went away before its response ended
-    CLIENT_STALLED = 54                  # the client did not read its response for timeouts.stream_idle
-    TOKEN_ENDED = 55                     # the token expired or was revoked while the response ran
-    SHUTDOWN = 56                        # the worker ended
+    CLIENT_CLOSED = 54                   # the client went away before its response ended
+    CLIENT_STALLED = 55                  # the client did not read its response for timeouts.stream_idle
+    TOKEN_ENDED = 56                     # the token expired or was revoked while the response ran
+    SHUTDOWN = 57                        # the worker ended
 
     # The response: 502. Those that a request can have too stand 64 above it.
     RESPONSE_BARE_LF = 64 + 1
@@ -82,9 +83,9 @@ cpdef enum ErrorReason:
     RESPONSE_CHUNK_DATA_END = 64 + 28
     RESPONSE_TRAILER = 64 + 29
     RESPONSE_TRAILER_TOO_LARGE = 64 + 30
-    RESPONSE_LINE_TOO_LONG = 64 + 38
-    RESPONSE_HEAD_TOO_LARGE = 64 + 40
-    RESPONSE_TOO_MANY_FIELDS = 64 + 41
+    RESPONSE_LINE_TOO_LONG = 64 + 39
+    RESPONSE_HEAD_TOO_LARGE = 64 + 41
+    RESPONSE_TOO_MANY_FIELDS = 64 + 42
     RESPONSE_STATUS_LINE = 108
     RESPONSE_STATUS = 109
     RESPONSE_DUPLICATE_LENGTH = 110

@@ -6,7 +6,7 @@ from lbjwt._error_reason cimport ErrorReason
 
 @cython.final
 cdef class ChunkedDecoder:
-    """RFC 9112 section 7.1, strict. Extensions are counted and dropped, trailer fields are counted, checked and dropped."""
+    """RFC 9112 section 7.1, strict. Extensions are checked, counted and dropped, trailer fields are counted, checked and dropped."""
     cdef readonly bint done                      # the last CRLF of the trailer section was read
     cdef readonly ErrorReason problem                    # set once feed returned -1
     cdef readonly uint64_t body_bytes            # decoded so far
@@ -26,4 +26,5 @@ cdef class ChunkedDecoder:
     # data is changed in place: decoded bytes are moved together. Returns bytes consumed (all of size unless done), or -1.
     cdef Py_ssize_t feed(self, char *data, Py_ssize_t size) noexcept
     cdef Py_ssize_t _refuse(self, ErrorReason problem) noexcept
+    cdef bint _take_extension(self, uint8_t c) noexcept
     cdef bint _take_trailer(self, uint8_t c) noexcept

@@ -1,7 +1,7 @@
 """
 Decoding a chunked body (RFC 9112 section 7.1), strict, in place, from any segmentation.
 
-Sizes are 1 to 15 hexadecimal digits with nothing around them; line ends are CRLF; extensions are bounded and dropped (H9);
+Sizes are 1 to 15 hexadecimal digits with nothing around them; line ends are CRLF; extensions are checked, bounded and dropped (H9);
 trailer fields are checked, bounded and dropped (H10). One refusal ends the message: the decoder is then not to be fed again.
 Pure rules on data: no I/O, no clock; nothing raises.
 """
@@ -22,7 +22,6 @@ cdef enum:
 
 cdef enum:
     SIZE = 0                     # in the digits of a chunk size
-    EXTENSION = 1
     SIZE_LF = 2
     DATA = 3
     DATA_CR = 4
@@ -32,6 +31,16 @@ cdef enum:
     TRAILER_VALUE = 8
     TRAILER_LF = 9
     LAST_LF = 10
+    # In an extension: 11 and up.
+    EXTENSION = 11               # behind its semicolon, before its name
+    EXTENSION_NAME = 12
+    NAME_END = 13                # in white space behind the name
+    EQUALS = 14                  # behind the equals sign, before a value
+    EXTENSION_VALUE = 15         # in a token
+    QUOTED = 16
+    ESCAPED = 17                 # behind a backslash
+    VALUE_END = 18               # behind a quoted string, or in white space behind a value
+    BLANKS = 19                  # in white space where the next semicolon must come
 
 
 @cython.final
@@ -90,12 +99,11 @@ cdef class ChunkedDecoder:
                     self._state = EXTENSION
                 else:
                     return self._refuse(ErrorReason.CHUNK_SIZE)
-            elif self._state == EXTENSION:
-                if c == c'\r':
-                    self._extensions += self._extension
-                    self._state = SIZE_LF
-                elif c == 0x7f or (c < 0x20 and c != c'\t'):
+            elif self._state >= EXTENSION:
+                if not self._take_extension(c):
                     return self._refuse(ErrorReason.CHUNK_EXTENSION)
+                if self._state == SIZE_LF:
+                    self._extensions += self._extension
                 else:
                     self._extension += 1
                 if self._extension > MAX_EXTENSION or self._extensions > MAX_EXTENSIONS:
@@ -123,6 +131,33 @@ cdef class ChunkedDecoder:
                 if not self._take_trailer(c):
                     return -1
         return at
+
+    cdef bint _take_extension(self, uint8_t c) noexcept:
+        """One byte of *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] ), RFC 9112 section 7.1.1; no BWS before the first ";"."""
+        cdef bint blank = c == c' ' or c == c'\t'
+        cdef bint token = byte_class[c] & TOKEN
+        cdef int state = self._state
+        if state == QUOTED or state == ESCAPED:
+            if c == 0x7f or (c < 0x20 and c != c'\t'):
+                return False
+            self._state = (QUOTED if state == ESCAPED else VALUE_END if c == c'"' else ESCAPED if c == c'\\' else QUOTED)
+        elif token and (state == EXTENSION or state == EXTENSION_NAME):
+            self._state = EXTENSION_NAME
+        elif token and (state == EQUALS or state == EXTENSION_VALUE):
+            self._state = EXTENSION_VALUE
+        elif blank and state != EXTENSION and state != EQUALS:
+            self._state = NAME_END if state == EXTENSION_NAME or state == NAME_END else BLANKS
+        elif c == c'"' and state == EQUALS:
+            self._state = QUOTED
+        elif c == c'=' and (state == EXTENSION_NAME or state == NAME_END):
+            self._state = EQUALS
+        elif c == c';' and state != EXTENSION and state != EQUALS:
+            self._state = EXTENSION
+        elif c == c'\r' and (state == EXTENSION_NAME or state == EXTENSION_VALUE or state == VALUE_END):
+            self._state = SIZE_LF
+        else:
+            return blank and (state == EXTENSION or state == EQUALS)
+        return True
 
     cdef bint _take_trailer(self, uint8_t c) noexcept:
         """One byte of the trailer section: *( field-line CRLF ) CRLF."""

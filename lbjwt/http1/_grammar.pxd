@@ -1,6 +1,7 @@
 # The small grammars of a head's parts: authority, request id, names compared without regard to case.
 
 from libc.stdint cimport uint8_t
+from libc.string cimport memcmp
 
 from lbjwt.http1._buffer cimport Slice
 from lbjwt.http1._scan cimport ALNUM, DIGIT, HEX, HOST_CHARACTER, all_of, byte_class
@@ -28,6 +29,22 @@ cdef inline bint is_authority(Slice text) noexcept nogil:
     if at[0] != c':' or end - at > 6:
         return False
     return all_of(at + 1, end - at - 1, DIGIT)
+
+
+cdef inline Slice without_default_port(Slice authority, bint https) noexcept nogil:
+    """
+    An authority, of which `is_authority` is true, without a port that is empty or the scheme's own.
+
+    RFC 9110 section 4.2.3: with and without it names the same origin, so no two servers can take the two for different hosts.
+    """
+    cdef Py_ssize_t end = authority.size
+    if https and end > 4 and memcmp(authority.at + end - 4, b":443", 4) == 0:
+        end -= 4
+    elif not https and end > 3 and memcmp(authority.at + end - 3, b":80", 3) == 0:
+        end -= 3
+    elif authority.at[end - 1] == c':':
+        end -= 1
+    return Slice(authority.at, end)
 
 
 cdef inline char lower(char c) noexcept nogil:

@@ -69,13 +69,15 @@ cdef int _verdict(object feed, const char *head, Py_ssize_t size, int64_t body) 
         if _heads != 1 or _messages != (1 if body == -1 or body == 0 else 0):
             return 0
         if body == -2:
-            _feed(feed, b"0\r\n\r\n", 5)
+            size = 5
+            _feed(feed, b"0\r\n\r\n", size)
         elif 0 < body <= FILLER:
-            _feed(feed, _filler, <Py_ssize_t> body)
+            size = <Py_ssize_t> body
+            _feed(feed, _filler, size)
         elif body != 0 and body != -1:
             return 2
         return _messages == 1
-    except HttpParserUpgrade as upgrade:
+    except HttpParserUpgrade as upgrade:         # raised at the end of the message: behind its body, if it has one
         return 2 if _heads == 1 and upgrade.args[0] == size else 0
     except Exception:
         return 0

@@ -24,6 +24,7 @@ cdef enum:
     WEBSOCKET_VERSION = 15
     CONDITION = 16           # 16..21: may come once (the list of nginx); told apart only to count them
     KINDS = 22
+    DATE = 22                # of a response
 
 
 cdef inline uint32_t request_kind(const char *at, Py_ssize_t size) noexcept nogil:
@@ -111,6 +112,8 @@ cdef inline uint32_t response_kind(const char *at, Py_ssize_t size) noexcept nog
     cdef int first = at[0] | 0x20
     if size == 2:
         return DROPPED if same(at, b"te", 2) else FORWARD
+    elif size == 4:
+        return DATE if first == c'd' and same(at, b"date", 4) else FORWARD
     elif size == 7:
         if first == c'u' and same(at, b"upgrade", 7):
             return UPGRADE
@@ -119,6 +122,8 @@ cdef inline uint32_t response_kind(const char *at, Py_ssize_t size) noexcept nog
         if first == c'c' and same(at, b"connection", 10):
             return CONNECTION
         return DROPPED if first == c'k' and same(at, b"keep-alive", 10) else FORWARD
+    elif size == 12:
+        return DROPPED if first == c'x' and same(at, b"x-request-id", 12) else FORWARD   # ours takes its place
     elif size == 14:
         return CONTENT_LENGTH if first == c'c' and same(at, b"content-length", 14) else FORWARD
     elif size == 16:

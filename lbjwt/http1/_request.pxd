@@ -101,3 +101,4 @@ cdef class RequestHead:
     cdef bint _take_host_and_target(self)
     cdef bint _take_framing(self)
     cdef bint _take_intents(self, RequestPolicy policy)
+    cdef bint _names_websocket(self) noexcept

@@ -16,7 +16,7 @@ from lbjwt._error_reason cimport ErrorReason
 from lbjwt.http1._buffer cimport Buffer, Slice
 from lbjwt.http1._field cimport Field
 from lbjwt.http1._forwarded cimport put_forwarded_for, put_forwarded_host, put_forwarded_proto
-from lbjwt.http1._grammar cimport is_authority, is_request_id, same_text
+from lbjwt.http1._grammar cimport is_authority, is_request_id, same_text, without_default_port
 from lbjwt.http1._judge cimport request_head_stands
 from lbjwt.http1._names cimport (
     AUTHORIZATION, CONDITION, CONNECTION, CONTENT_LENGTH, DROPPED, EXPECT, FORWARD, FORWARDED_FOR, FORWARDED_HOST, FORWARDED_OTHER,
@@ -280,6 +280,7 @@ cdef class RequestHead:
         cdef const char *at = self.target.at
         cdef const char *end = at + self.target.size
         cdef Slice authority
+        cdef bint https = False
         self.host = self._lone(HOST)
         if self.host.at == NULL:
             if not self.http10:
@@ -294,6 +295,7 @@ cdef class RequestHead:
             at += 7
         elif self.target.size > 8 and same(at, b"https://", 8):
             at += 8
+            https = True
         else:
             return self._refuse(ErrorReason.TARGET_FORM)
         authority.at = at
@@ -304,7 +306,7 @@ cdef class RequestHead:
             return self._refuse(ErrorReason.TARGET_FORM)
         if self.host.at == NULL:
             self.host = authority
-        elif not same_text(self.host, authority):
+        elif not same_text(without_default_port(self.host, https), without_default_port(authority, https)):
             return self._refuse(ErrorReason.TARGET_NOT_HOST)
         if at < end and at[0] == c'/':
             self.target.at = at
@@ -357,11 +359,11 @@ cdef class RequestHead:
             self.expect_continue = has_body and not self.http10      # RFC 9110 section 10.1.1
         self.websocket = False
         if self._known & (1 << UPGRADE):
-            if has_body:
-                self._refuse(ErrorReason.UPGRADE_WITH_BODY)               # p12: parsers differ on where the body goes
-                return False
+            # A server may ignore an Upgrade field (RFC 9110 section 7.8). Any but a handshake of RFC 6455 section 4.1 is not passed on, whatever
+            # it names, and the request goes its way without it: the endpoint has nothing to switch to, and a 101 of its own is refused.
+            if has_body and self._names_websocket():
+                return self._refuse(ErrorReason.UPGRADE_WITH_BODY)   # p12: parsers differ on where the body goes
             key = self._lone(WEBSOCKET_KEY)
-            # RFC 6455 section 4.1. Any other upgrade is not passed on, and the request goes its way without it.
             self.websocket = (
                 policy.allow_websocket and self._connection_upgrade and self.method == Method.GET and not self.http10
                 and equals(self._lone(UPGRADE), b"websocket", 9) and equals(self._lone(WEBSOCKET_VERSION), b"13", 2)
@@ -370,6 +372,19 @@ cdef class RequestHead:
         if not is_request_id(self.request_id):
             self.request_id = Slice(NULL, 0)
         return True
+
+    cdef bint _names_websocket(self) noexcept:
+        """Some Upgrade field names websocket, with or without a version."""
+        cdef Field *field = self._fields
+        cdef Field *end = self._fields + self._count
+        cdef Slice rest, name
+        while field < end:
+            rest = field.value
+            while field.kind == UPGRADE and next_element(&rest, &name):
+                if name.size >= 9 and same(name.at, b"websocket", 9):
+                    return True
+            field += 1
+        return False
 
     cdef int write(self, Buffer out, RequestPolicy policy, Slice peer, bint trusted, bytes identity,
                    Slice request_id) except -1:

@@ -33,6 +33,7 @@ cdef class ResponseHead:
     cdef bint _close                             # Connection says close
     cdef bint _upgrade                           # Connection says upgrade
     cdef int64_t _declared                       # Content-Length as sent, -1: none
+    cdef bint _dated                             # a Date field is written
     cdef bint _chunked                           # Transfer-Encoding: chunked was sent
     cdef bint _websocket_named                   # Upgrade: websocket was sent
     cdef object _borrowed                        # test door: keeps parsed bytes alive
@@ -43,8 +44,10 @@ cdef class ResponseHead:
 
     # Append the head for the client. http10: no chunked to it (the body then ends with the connection). keep_alive: what we
     # tell the client; "Connection: close" is written when False (and "keep-alive" to an HTTP/1.0 client when True).
+    # request_id: of the exchange; size 0 for an interim response, which gets neither. date: a Date line, for a response without one.
     # extra: complete field lines of ours, each with its CRLF, written last; NULL and 0 when there are none.
-    cdef int write(self, Buffer out, bint http10, bint keep_alive, const char *extra, Py_ssize_t extra_size) except -1
+    cdef int write(self, Buffer out, bint http10, bint keep_alive, Slice request_id, bytes date, const char *extra,
+                   Py_ssize_t extra_size) except -1
 
     # True when what is written has a Sec-WebSocket-Protocol field.
     cpdef bint names_subprotocol(self) noexcept

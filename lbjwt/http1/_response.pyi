@@ -53,5 +53,13 @@ class ResponseHead:
     def names_subprotocol(self) -> bool:
         """Whether what is written has a Sec-WebSocket-Protocol field. Only after COMPLETE."""
 
-    def write_bytes(self, *, http10: bool = False, keep_alive: bool = True, extra: bytes = b"") -> bytes:
+    def write_bytes(
+        self,
+        *,
+        http10: bool = False,
+        keep_alive: bool = True,
+        request_id: bytes = b"",
+        date: bytes = b"",
+        extra: bytes = b"",
+    ) -> bytes:
         """Test door to `write`. Only after COMPLETE."""

@@ -16,7 +16,7 @@ from lbjwt.http1._buffer cimport Buffer, Slice
 from lbjwt.http1._field cimport Field
 from lbjwt.http1._grammar cimport same_text
 from lbjwt.http1._judge cimport response_head_stands
-from lbjwt.http1._names cimport CONNECTION, CONTENT_LENGTH, DROPPED, FORWARD, TRANSFER_ENCODING, UPGRADE, response_kind
+from lbjwt.http1._names cimport CONNECTION, CONTENT_LENGTH, DATE, DROPPED, FORWARD, TRANSFER_ENCODING, UPGRADE, response_kind
 from lbjwt.http1._request cimport Method, Parse
 from lbjwt.http1._scan cimport DIGIT, TOKEN, all_of, equals, next_element, parse_length, scan_head, scan_problem, split_field
 from lbjwt.http1._writing cimport put_content_length, put_field, put_line_end, put_number, put_slice, put_text
@@ -88,7 +88,7 @@ cdef class ResponseHead:
         cdef bint connection = False
         cdef uint32_t kind
         self._declared = -1
-        self._chunked = self._websocket_named = self._close = self._upgrade = False
+        self._chunked = self._websocket_named = self._close = self._upgrade = self._dated = False
         self.keep_alive = not self._http10
         while field < end:
             if split_field(field, &odd) < 0:
@@ -104,6 +104,9 @@ cdef class ResponseHead:
                 if self._chunked or self._http10 or not equals(field.value, b"chunked", 7):
                     return self._refuse(ErrorReason.RESPONSE_TRANSFER_ENCODING)
                 self._chunked = True
+            elif kind == DATE:
+                self._dated = True
+                field.kind = FORWARD
             elif kind == UPGRADE:
                 self._websocket_named = equals(field.value, b"websocket", 9)
             elif kind == CONNECTION:
@@ -138,6 +141,7 @@ cdef class ResponseHead:
                 return self._refuse(ErrorReason.RESPONSE_CONNECTION_OPTION)
             else:
                 field = self._fields
+                self._dated = self._dated and not equals(name, b"date", 4)
                 while field < end:
                     if field.kind == FORWARD and same_text(field.name, name):
                         field.kind = DROPPED
@@ -181,11 +185,12 @@ cdef class ResponseHead:
                 return True
         return False
 
-    cdef int write(self, Buffer out, bint http10, bint keep_alive, const char *extra, Py_ssize_t extra_size) except -1:
+    cdef int write(self, Buffer out, bint http10, bint keep_alive, Slice request_id, bytes date, const char *extra,
+                   Py_ssize_t extra_size) except -1:
         cdef Field *field = self._fields
         cdef Field *end = self._fields + self._count
         cdef char *at
-        out.reserve(self.size + self._count + extra_size + 256)
+        out.reserve(self.size + self._count + request_id.size + len(date) + extra_size + 256)
         at = put_text(out.data + out.size, b"HTTP/1.1 ", 9)
         at = put_number(at, self.status)
         at[0] = c' '
@@ -208,6 +213,10 @@ cdef class ResponseHead:
                 at = put_text(at, b"Connection: close\r\n", 19)
             elif http10:
                 at = put_text(at, b"Connection: keep-alive\r\n", 24)
+        if request_id.size:
+            if not self._dated:                  # RFC 9110 section 6.6.1
+                at = put_text(at, date, len(date))
+            at = put_line_end(put_slice(put_text(at, b"X-Request-Id: ", 14), request_id))
         if extra_size:
             at = put_text(at, extra, extra_size)
         at = put_line_end(at)
@@ -229,7 +238,7 @@ cdef class ResponseHead:
         return [(self._fields[i].name.at[:self._fields[i].name.size], self._fields[i].value.at[:self._fields[i].value.size])
                 for i in range(self._count)]
 
-    def write_bytes(self, *, bint http10=False, bint keep_alive=True, bytes extra=b""):
+    def write_bytes(self, *, bint http10=False, bint keep_alive=True, bytes request_id=b"", bytes date=b"", bytes extra=b""):
         cdef Buffer out = Buffer()
-        self.write(out, http10, keep_alive, extra, len(extra))
+        self.write(out, http10, keep_alive, Slice(request_id, len(request_id)), date, extra, len(extra))
         return out.data[:out.size]

@@ -366,7 +366,10 @@ cdef class ClientSide(ClientWriter):
         cdef char request_id[REQUEST_ID_SIZE]
         cdef AccessRecord record
         cdef RequestHead head = traffic.request_head
-        cdef Answer answer = traffic.answer(reason, False)
+        cdef Answer answer
+        if size > 1 and at[0] == 0x16 and at[1] == 0x03:     # a handshake record of TLS (RFC 8446 section 5.1)
+            reason = ErrorReason.TLS_ON_HTTP_PORT
+        answer = traffic.answer(reason, False)
         traffic.next_request_id(request_id)
         traffic.board.mine.bad_requests += 1
         traffic.board.mine.requests[answer.status // 100] += 1

@@ -21,7 +21,7 @@ cdef class ClientWriter(Downstream):
     cdef void interim(self, ResponseHead head):
         cdef Buffer out = self.traffic.out
         out.clear()
-        head.write(out, self.http10, True, NULL, 0)
+        head.write(out, self.http10, True, Slice(NULL, 0), b"", NULL, 0)
         self.send(out.data, out.size)
 
     cdef void respond(self, ResponseHead head, const char *body, Py_ssize_t size, bint end):
@@ -34,7 +34,7 @@ cdef class ClientWriter(Downstream):
         self.out_chunked = unmeasured and not self.http10
         extra = fields_owed(head, False, self.exchange.token_in_query, &owed)
         out.clear()
-        head.write(out, self.http10, self.keep_alive, extra, owed)
+        head.write(out, self.http10, self.keep_alive, self.exchange._identifier(), self.traffic.date, extra, owed)
         self._send_body(out, body, size, end)
 
     cdef void relay(self, const char *body, Py_ssize_t size, bint end):
@@ -79,7 +79,7 @@ cdef class ClientWriter(Downstream):
         cdef Py_ssize_t owed
         cdef const char *extra = fields_owed(head, self.exchange.subprotocol_answer, self.exchange.token_in_query, &owed)
         out.clear()
-        head.write(out, self.http10, True, extra, owed)
+        head.write(out, self.http10, True, self.exchange._identifier(), self.traffic.date, extra, owed)
         self.send(out.data, out.size)
 
     cdef void _send_answer(self, Answer answer, Slice request_id, bint keep_alive):

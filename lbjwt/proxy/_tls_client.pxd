@@ -13,6 +13,8 @@ cdef class TlsClientSide(ClientSide):
     cdef bint continuing                 # `_read_on` is scheduled
     cdef bint stalled                    # reading is paused because the client does not read
     cdef bint end_taken                  # the client's close_notify was acted upon
+    cdef bint greeted                    # its first bytes came
+    cdef bint plain                      # it speaks plain HTTP, and is told so in the same
     cdef bint said_goodbye               # our close_notify was sent
 
     cdef void _decrypt(self)

@@ -35,6 +35,12 @@ cdef class TlsClientSide(ClientSide):
         # Nothing counts behind a close_notify (RFC 8446 section 6.1).
         if self.phase == GONE or self.phase == LINGERING or self.tls.ended:
             return
+        if not self.tls.established and not self.greeted:
+            self.greeted = True
+            if b"A" <= data[:1] <= b"Z":             # a method; a record of TLS begins with a byte below 0x18 (RFC 8446 section 5.1)
+                self.plain = True
+                self._refuse_head(ErrorReason.HTTP_ON_TLS_PORT, data, len(data))
+                return
         try:
             self.tls.feed(data)
             if not self.tls.established:
@@ -102,6 +108,8 @@ cdef class TlsClientSide(ClientSide):
         cdef const char *data
         cdef size_t left, size
         cdef int at
+        if self.plain:
+            return ClientSide.send_parts(self, parts, count)
         if not self.tls.established or self.transport is None or self.transport.is_closing():
             self._unreachable()
             return FAILED

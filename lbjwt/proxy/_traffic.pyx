@@ -22,9 +22,9 @@ cdef char *HEX = b"0123456789abcdef"
 cdef dict REASON_NAMES = {int(reason): reason.name.lower() for reason in _ErrorReason}
 
 
-cdef Answer _plain(int status, str reason):
+cdef Answer _plain(int status, str detail):
     cdef str phrase = HTTPStatus(status).phrase.lower()
-    cdef bytes body = (f"{phrase}: {reason}\n" if reason else f"{phrase}\n").encode()
+    cdef bytes body = (f"{phrase}: {detail}\n" if detail else f"{phrase}\n").encode()
     cdef bytes fields = b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n" % len(body)
     if status == 405:
         fields += b"Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n"
@@ -70,10 +70,15 @@ cdef class Traffic:
 
     cdef Answer answer(self, ErrorReason reason, bint named):
         cdef int status = error_status(reason)
-        cdef int key = -<int>reason if named else status
+        cdef int key = -<int>reason if named or reason == ErrorReason.HTTP_ON_TLS_PORT else status
+        cdef str detail = ""
         answer = self._answers.get(key)
         if answer is None:
-            answer = self._answers[key] = _plain(status, REASON_NAMES[<int>reason] if named else "")
+            if reason == ErrorReason.HTTP_ON_TLS_PORT:       # no secret, and all that its sender needs to know
+                detail = "plain HTTP was sent to an HTTPS port"
+            elif named:
+                detail = REASON_NAMES[<int>reason]
+            answer = self._answers[key] = _plain(status, detail)
         return <Answer>answer
 
     cdef void next_request_id(self, char *out) noexcept:

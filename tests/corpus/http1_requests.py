@@ -38,6 +38,9 @@ WEBSOCKET: Final = (
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
 )
 
+H2C: Final = (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAEAAEAAAAIAAAAA")
+"""What the HTTP client of Java 11 and later sends with its first request to a server."""
+
 COMPLIANT: Final = {
     "9112-2.1 the smallest request": get(),
     "9112-2.2 one empty line before": b"\r\n" + get(),
@@ -53,6 +56,18 @@ COMPLIANT: Final = {
     "9112-3.2.2 absolute-form without path": get(start=b"GET http://example.com HTTP/1.1"),
     "9112-3.2.2 absolute-form with query only": get(start=b"GET http://example.com?a=b HTTP/1.1"),
     "9112-3.2.2 absolute-form, scheme and host in capitals": get(start=b"GET HTTP://EXAMPLE.COM/ HTTP/1.1"),
+    "9110-4.2.3 absolute-form with the default port": get(start=b"GET http://example.com:80/a HTTP/1.1"),
+    "9110-4.2.3 absolute-form with an empty port": get(start=b"GET http://example.com:/a HTTP/1.1"),
+    "9110-4.2.3 absolute-form, default port in Host": get(
+        start=b"GET http://example.com/a HTTP/1.1", host=b"Host: example.com:80\r\n"
+    ),
+    "9110-4.2.3 absolute-form, empty port in Host": get(
+        start=b"GET http://example.com:80/a HTTP/1.1", host=b"Host: example.com:\r\n"
+    ),
+    "9110-4.2.3 absolute-form, https, default port": get(start=b"GET https://example.com:443 HTTP/1.1"),
+    "9110-4.2.3 absolute-form, IPv6, default port": get(
+        start=b"GET http://[::1]:80/ HTTP/1.1", host=b"Host: [::1]\r\n"
+    ),
     "9112-3.2.2 absolute-form, https": get(start=b"GET https://example.com/ HTTP/1.1"),
     "9112-3.2.4 asterisk-form": get(start=b"OPTIONS * HTTP/1.1"),
     "9112-3.2.4 OPTIONS of absolute-form without path": get(start=b"OPTIONS http://example.com HTTP/1.1"),
@@ -83,6 +98,14 @@ COMPLIANT: Final = {
     "9110-7.6.1 TE": get(b"TE: trailers, deflate;q=0.5", b"Connection: TE"),
     "9110-7.8 h2c upgrade is not passed on": get(
         b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABk"
+    ),
+    "9110-7.8 h2c upgrade with a length": post(*H2C, b"Content-Length: 5"),
+    "9110-7.8 h2c upgrade with chunked": post(*H2C, b"Transfer-Encoding: chunked"),
+    "9110-7.8 h2c upgrade with a length past the filler": post(*H2C, b"Content-Length: 70000"),
+    "9110-7.8 h2c upgrade by HTTP/1.0 with a body": post(*H2C, b"Content-Length: 5", version=b"1.0"),
+    "9110-7.8 TLS upgrade with a body, not named in Connection": post(b"Upgrade: TLS/1.2", b"Content-Length: 5"),
+    "9110-7.8 two other upgrades with a body": post(
+        b"Connection: upgrade", b"Upgrade: a/1, b", b"Upgrade: c", b"Content-Length: 5"
     ),
     "9110-7.8 Upgrade without Connection": get(b"Upgrade: websocket"),
     "6455-4.1 websocket": get(*WEBSOCKET),
@@ -315,16 +338,23 @@ SEVERE: Final = {
     "H7 separator in a name": (get(b"A(b): c"), (400, "field_line")),
     "H7 quoted name": (get(b'"A": c'), (400, "field_line")),
     "H7 slash in a name": (get(b"A/b: c"), (400, "field_line")),
-    "p12 upgrade with a length (H11)": (
-        post(b"Connection: upgrade", b"Upgrade: h2c", b"Content-Length: 5"),
+    "p12 websocket with a body (H11)": (get(*WEBSOCKET, b"Content-Length: 1"), (400, "upgrade_with_body")),
+    "p12 websocket with a chunked body": (
+        post(b"Connection: upgrade", b"Upgrade: WebSocket", b"Transfer-Encoding: chunked"),
         (400, "upgrade_with_body"),
     ),
-    "p12 upgrade with chunked": (
-        post(b"Connection: upgrade", b"Upgrade: h2c", b"Transfer-Encoding: chunked"),
+    "p12 websocket among others with a body": (
+        post(b"Connection: upgrade", b"Upgrade: h2c, websocket/13", b"Content-Length: 5"),
         (400, "upgrade_with_body"),
     ),
-    "p12 websocket with a body": (get(*WEBSOCKET, b"Content-Length: 1"), (400, "upgrade_with_body")),
-    "p12 upgrade not named in Connection": (post(b"Upgrade: h2c", b"Content-Length: 5"), (400, "upgrade_with_body")),
+    "p12 websocket in a second field with a body": (
+        post(b"Connection: upgrade", b"Upgrade: websocket", b"Upgrade: h2c", b"Content-Length: 5"),
+        (400, "upgrade_with_body"),
+    ),
+    "p12 websocket not named in Connection, with a body": (
+        post(b"Upgrade: websocket", b"Content-Length: 5"),
+        (400, "upgrade_with_body"),
+    ),
     "H14 HTTP/1.0 GET with a body": (get(b"Content-Length: 5", start=b"GET / HTTP/1.0"), (400, "http10_body")),
     "H14 HTTP/1.0 HEAD with a body": (get(b"Content-Length: 5", start=b"HEAD / HTTP/1.0"), (400, "http10_body")),
     "H14 HTTP/1.0 DELETE with a body": (get(b"Content-Length: 5", start=b"DELETE / HTTP/1.0"), (400, "http10_body")),
@@ -333,6 +363,22 @@ SEVERE: Final = {
     "H17 two Hosts by HTTP/1.0": (get(b"Host: b", start=b"GET / HTTP/1.0"), (400, "two_hosts")),
     "H17 absolute-form of another host": (get(start=b"GET http://b.example/ HTTP/1.1"), (400, "target_not_host")),
     "H17 absolute-form of another port": (get(start=b"GET http://example.com:81/ HTTP/1.1"), (400, "target_not_host")),
+    "H17 absolute-form with the default port of the other scheme": (
+        get(start=b"GET https://example.com:80/ HTTP/1.1"),
+        (400, "target_not_host"),
+    ),
+    "H17 absolute-form, port of the other scheme in Host": (
+        get(start=b"GET http://example.com/ HTTP/1.1", host=b"Host: example.com:443\r\n"),
+        (400, "target_not_host"),
+    ),
+    "H17 absolute-form, a port that ends like the default one": (
+        get(start=b"GET http://example.com:8080/ HTTP/1.1"),
+        (400, "target_not_host"),
+    ),
+    "H17 absolute-form, empty port of another host": (
+        get(start=b"GET http://b.example:/ HTTP/1.1"),
+        (400, "target_not_host"),
+    ),
     "H17 absolute-form without Host": (get(start=b"GET http://example.com/ HTTP/1.1", host=b""), (400, "missing_host")),
     "H18 what a TLS client says first": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", (400, "control_character")),
     "9112-3 NUL in the target": (get(start=b"GET /\x00 HTTP/1.1"), (400, "control_character")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -246,6 +247,34 @@ def test_websocket_without_token_is_refused(stage: Stage) -> None:
     ]
     with stage.client() as client:
         assert client.ask("/tunnel", fields=fields).status == 401
+
+
+@pytest.mark.parametrize("body", [(), ("-d", "hello")], ids=["GET", "POST"])
+def test_a_client_that_offers_h2c_is_served_over_http_1(stage: Stage, body: tuple[str, ...]) -> None:
+    """curl --http2 asks for h2c on a plain connection, with a body too; it gets its answer in HTTP/1.1 (RFC 9110 section 7.8)."""
+    answer = curl(stage, "/head" if not body else "/r/x", "--http2", *body, token=stage.token)
+    assert answer.status == 200 and answer.head.startswith("HTTP/1.1 200")
+    assert b"h2c" not in answer.body
+
+
+@pytest.mark.parametrize("authority", ["a.test:80", "a.test:", "A.test"])
+def test_an_absolute_target_for_the_same_authority_is_served(stage: Stage, authority: str) -> None:
+    """A default port, or an empty one, names the same origin as none (RFC 9110 section 4.2.3)."""
+    with stage.client() as client:
+        assert client.ask(f"http://{authority}/r/x", token=stage.token, host="a.test").status == 200
+        assert client.ask(f"http://{authority}1/r/x", token=stage.token, host="a.test").status == 400
+
+
+def test_the_request_id_of_the_log_comes_back_with_every_response(stage: Stage) -> None:
+    """Backends' responses have it as ours do; it is the id of the log line and the one that the backend saw."""
+    with stage.client() as client:
+        ids = [client.ask(target, token=stage.token).field("X-Request-Id") for target in ("/r/x", "/status/404")]
+        ids.append(client.ask("/r/x").field("X-Request-Id"))
+    assert all(ids) and len(set(ids)) == 3
+    end = time.monotonic() + 5
+    while set(ids) - {line["request_id"] for line in stage.balancer.access_log()}:
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_bytes_behind_an_upgrade_wait_for_101(stage: Stage) -> None:

@@ -483,10 +483,20 @@ def test_a_cut_response_is_an_error_to_the_client(stage: Stage, files: Path, fra
                 assert client.read_all().startswith(b"HTTP/1.1 502 ")
 
 
-def test_garbage_and_plain_http(stage: Stage, files: Path) -> None:  # noqa: F811
+def test_plain_http_on_a_tls_port_is_told_so(stage: Stage, files: Path) -> None:  # noqa: F811
+    """400 in plain HTTP that names the mistake, as nginx gives; the log has the reason and the request, and nothing is begun."""
+    answer = curl(stage, "/typo?secret", scheme="http")
+    assert (answer.status, answer.body) == (400, b"bad request: plain HTTP was sent to an HTTPS port\n")
+    end = time.monotonic() + 5
+    while not (lines := [line for line in stage.balancer.access_log() if line["path"] == "/typo"]):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert (lines[0]["method"], lines[0]["status"], lines[0]["reason"]) == ("GET", 400, "http_on_tls_port")
+
+
+def test_garbage_for_a_handshake(stage: Stage, files: Path) -> None:  # noqa: F811
     """What is no ClientHello, or breaks off, ends the connection without a request, an alert first where there is one to give."""
     for noise in (
-        request("/r/x", token=stage.token),
         b"\x16\x03\x01\x00\x05hello",
         b"\x00" * 300,
         b"\x80\x2e\x01\x03\x01" * 50,

@@ -6,6 +6,7 @@ every byte by itself, so that each playbook runs whole and byte by byte.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -128,6 +129,14 @@ class Peer:
 
 
 class Client(Peer):
+    def take(self) -> bytes:
+        """What the proxy sent since the last look, without the Date and X-Request-Id that it adds to every response."""
+        return re.sub(rb"(Date: [^\r]*\r\n)?X-Request-Id: [^\r]*\r\n", b"", self.take_raw())
+
+    def take_raw(self) -> bytes:
+        """What the proxy sent since the last look."""
+        return super().take()
+
     def sends(self, data: bytes) -> None:
         for piece in self._pieces(data):
             if self.transport.closed:

@@ -250,3 +250,11 @@ def test_p12_the_log_names_the_client_that_trusted_proxies_name(
             stage.server().sends(OK)
         (record,) = stage.records()
         assert (record["client"], record.get("peer"), record.get("reason")) == (client_address, peer, reason)
+
+
+def test_tls_on_a_plain_port_says_so(tmp_path: Path) -> None:
+    """The log names the mistake instead of a control character, which a handshake begins with."""
+    stage = Stage(log=tmp_path / "log")
+    client = stage.client()
+    client.sends(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+    assert told(stage, client, "tls_on_http_port")["status"] == 400

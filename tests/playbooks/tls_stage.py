@@ -52,11 +52,11 @@ class TlsClient(Client):
             except ssl.SSLWantReadError:
                 self._exchange()
         self._exchange()
-        assert self.take() == b""
+        assert self.take_raw() == b""
 
     def _exchange(self) -> None:
         super().sends(self.outgoing.read())
-        self.incoming.write(super().take())
+        self.incoming.write(super().take_raw())
 
     def seal(self, data: bytes) -> bytes:
         """The records that carry these bytes."""
@@ -72,9 +72,9 @@ class TlsClient(Client):
         """Bytes as they stand on the wire."""
         super().sends(data)
 
-    def take(self) -> bytes:
+    def take_raw(self) -> bytes:
         self.turns.turn()
-        self.incoming.write(super().take())
+        self.incoming.write(super().take_raw())
         got = b""
         while not self._ended:
             try:
