@@ -50,6 +50,7 @@ def new_policy(configuration: model.Configuration, *, https: bool) -> RequestPol
         max_head=limits.max_request_head,
         max_fields=limits.max_request_fields,
         header_names=configuration.header_names,
+        forwarded_headers=configuration.forwarded_headers,
         # what a place says of itself is over the default; the places then take away what is not forwarded
         forward_token=configuration.forward_token
         or any(

@@ -303,7 +303,13 @@ class Configuration(Section):
     )
     trusted_proxies: Annotated[tuple[Network, ...], Field(max_length=1000)] = Field(
         default=(),
-        description="Networks whose `X-Forwarded-*` and `X-Request-Id` are believed; from others they are replaced.",
+        description="Networks whose `X-Forwarded-*`, `Forwarded`, `X-Real-IP` and `X-Request-Id` are believed; "
+        "from others they are replaced or dropped.",
+    )
+    forwarded_headers: Literal["x-forwarded", "forwarded", "both"] = Field(
+        default="x-forwarded",
+        description="How endpoints are told of the client's address, scheme and host: `X-Forwarded-For`, `-Proto` and `-Host`, "
+        "`Forwarded` (RFC 7239), or both.",
     )
     header_names: Literal["drop", "reject", "allow"] = Field(
         default="drop",

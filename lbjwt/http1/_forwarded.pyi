@@ -1,1 +1,1 @@
-"""X-Forwarded-* of a head. Nothing here is for Python: the functions stand in `_forwarded.pxd`."""
+"""X-Forwarded-* and Forwarded of a head. Nothing here is for Python: the functions stand in `_forwarded.pxd`."""

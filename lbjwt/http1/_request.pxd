@@ -33,6 +33,8 @@ cdef class RequestPolicy:
     cdef readonly Py_ssize_t max_head            # bytes, request line included
     cdef readonly Py_ssize_t max_fields
     cdef readonly int header_names               # 0 drop, 1 reject, 2 allow
+    cdef readonly bint x_forwarded               # X-Forwarded-* are written …
+    cdef readonly bint forwarded                 # … and Forwarded
     cdef readonly bint forward_token
     cdef readonly bint allow_websocket
     cdef readonly bint https                     # the scheme the client used

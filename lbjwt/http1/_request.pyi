@@ -39,6 +39,10 @@ class RequestPolicy:
     """Field lines; past it 431."""
     header_names: int
     """What becomes of field names outside [A-Za-z0-9-]: 0 dropped and counted, 1 the request is refused, 2 forwarded."""
+    x_forwarded: bool
+    """X-Forwarded-For, -Proto and -Host are written."""
+    forwarded: bool
+    """Forwarded (RFC 7239) is written."""
     forward_token: bool
     """Authorization goes on to the endpoint."""
     allow_websocket: bool
@@ -53,6 +57,7 @@ class RequestPolicy:
         max_head: int = 32768,
         max_fields: int = 100,
         header_names: Literal["drop", "reject", "allow"] = "drop",
+        forwarded_headers: Literal["x-forwarded", "forwarded", "both"] = "x-forwarded",
         forward_token: bool = True,
         allow_websocket: bool = True,
         https: bool = False,
@@ -66,7 +71,7 @@ class RequestPolicy:
                 them (letters lower, everything but letters and digits one symbol) is removed, under every `header_names`.
 
         Raises:
-            ValueError: A limit too small for any request, an unknown `header_names`, or an identity header that is not
+            ValueError: A limit too small for any request, an unknown `header_names` or `forwarded_headers`, or an identity header that is not
                 letters, digits and hyphens, or whose name means something else to HTTP (Host, Authorization, Connection …).
         """
 
@@ -76,6 +81,7 @@ def request_policy(
     max_head: int = 32768,
     max_fields: int = 100,
     header_names: Literal["drop", "reject", "allow"] = "drop",
+    forwarded_headers: Literal["x-forwarded", "forwarded", "both"] = "x-forwarded",
     forward_token: bool = True,
     allow_websocket: bool = True,
     https: bool = False,

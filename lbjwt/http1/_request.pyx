@@ -15,7 +15,7 @@ from libc.string cimport memcmp, strncmp
 from lbjwt._error_reason cimport ErrorReason
 from lbjwt.http1._buffer cimport Buffer, Slice
 from lbjwt.http1._field cimport Field
-from lbjwt.http1._forwarded cimport put_forwarded_for, put_forwarded_host, put_forwarded_proto
+from lbjwt.http1._forwarded cimport is_forwarded, put_forwarded, put_forwarded_for, put_forwarded_host, put_forwarded_proto
 from lbjwt.http1._grammar cimport is_authority, is_request_id, same_text, without_default_port
 from lbjwt.http1._judge cimport request_head_stands
 from lbjwt.http1._names cimport (
@@ -43,7 +43,7 @@ _NAME_POLICIES = ("drop", "reject", "allow")
 cdef class RequestPolicy:
 
     def __cinit__(self, *, Py_ssize_t max_request_line=8192, Py_ssize_t max_head=32768, Py_ssize_t max_fields=100,
-                  str header_names="drop", bint forward_token=True, bint allow_websocket=True, bint https=False,
+                  str header_names="drop", str forwarded_headers="x-forwarded", bint forward_token=True, bint allow_websocket=True, bint https=False,
                   identity_headers=()):
         cdef Py_ssize_t i
         cdef bytes name
@@ -55,6 +55,10 @@ cdef class RequestPolicy:
         self.max_head = max_head
         self.max_fields = max_fields
         self._max_line = min(max_request_line, max_head - 3)
+        if forwarded_headers not in ("x-forwarded", "forwarded", "both"):
+            raise ValueError("forwarded_headers must be one of x-forwarded, forwarded, both")
+        self.x_forwarded = forwarded_headers != "forwarded"
+        self.forwarded = forwarded_headers != "x-forwarded"
         self.header_names = _NAME_POLICIES.index(header_names)
         self.forward_token = forward_token
         self.allow_websocket = allow_websocket
@@ -392,8 +396,8 @@ cdef class RequestHead:
         cdef Field *end = self._fields + self._count
         cdef uint32_t kind
         cdef char *at
-        # every client byte at most twice (Host comes back in X-Forwarded-Host), one space per field, and what we add
-        out.reserve(2 * self.size + self._count + peer.size + len(identity) + request_id.size + 512)
+        # every client byte at most three times (Host comes back in X-Forwarded-Host and Forwarded), one space per field, and what we add
+        out.reserve(3 * self.size + self._count + 2 * peer.size + len(identity) + request_id.size + 1024)
         at = out.data + out.size
         at = put_slice(at, self.method_name)
         at[0] = c' '
@@ -404,7 +408,8 @@ cdef class RequestHead:
         at = put_line_end(at)
         while field < end:
             kind = field.kind
-            if (kind == FORWARD or kind >= WEBSOCKET_KEY or (kind == FORWARDED_OTHER and trusted)
+            if (kind == FORWARD or kind >= WEBSOCKET_KEY
+                    or (kind == FORWARDED_OTHER and trusted and not (policy.forwarded and is_forwarded(field)))
                     or (kind == AUTHORIZATION and policy.forward_token and self.authorization_count == 1)):
                 at = put_field(at, field.name, field.value)
             field += 1
@@ -416,9 +421,13 @@ cdef class RequestHead:
             at = put_text(at, b"Expect: 100-continue\r\n", 22)
         if self.websocket:
             at = put_text(at, b"Connection: Upgrade\r\nUpgrade: websocket\r\n", 41)
-        at = put_forwarded_for(at, peer, self._fields if trusted and self._known & (1 << FORWARDED_FOR) else NULL, end)
-        at = put_forwarded_proto(at, self._lone(FORWARDED_PROTO), trusted, policy.https)
-        at = put_forwarded_host(at, self._lone(FORWARDED_HOST), trusted, self.host)
+        if policy.x_forwarded:
+            at = put_forwarded_for(at, peer, self._fields if trusted and self._known & (1 << FORWARDED_FOR) else NULL, end)
+            at = put_forwarded_proto(at, self._lone(FORWARDED_PROTO), trusted, policy.https)
+            at = put_forwarded_host(at, self._lone(FORWARDED_HOST), trusted, self.host)
+        if policy.forwarded:
+            at = put_forwarded(at, peer, policy.https, self.host, self._fields if trusted else NULL, end, self._lone(FORWARDED_PROTO),
+                               self._lone(FORWARDED_HOST))
         if trusted and self.request_id.at != NULL:
             request_id = self.request_id
         if request_id.size:

@@ -21,8 +21,10 @@ connection carries one exchange at a time.
 | RESPONDING | end of the response            | IDLE; the connection goes back to its pool if nothing is in doubt                        |
 | RESPONDING | connection lost, broken body   | IDLE; the client's connection is cut so that the response cannot look complete           |
 | TUNNEL     | either side ends               | IDLE once both have                                                                      |
-| any        | client lost                    | IDLE; the endpoint's connection is closed                                                |
+| any        | client lost                    | IDLE; the endpoint's connection is closed, the place in the queue is given up            |
 """
+
+from lbjwt._error_reason import ErrorReason as ErrorNames
 
 from libc.string cimport memcpy
 
@@ -38,6 +40,7 @@ cdef enum:
     SPARE_EXCHANGES = 256        # kept to be used again, with their buffers
     SPARE_BUFFER = 65536         # bytes; a larger buffer is not kept
     HELD_BODY = 65536            # bytes of a request body kept for sending it again
+    CLIENT_CLOSED_STATUS = 499   # in the access log, as in that of nginx: the client went away before its response began
 
 
 cdef class Upstream(Wire):
@@ -418,7 +421,7 @@ cdef class Exchange(PendingRequest):
         """The endpoint broke its word: no, no proper, or no whole response."""
         self.endpoint.counters.failures += 1
         self.note(reason)
-        self.traffic.cluster.log.failed(self.endpoint, ERROR_NAMES[<int>reason])
+        self.traffic.cluster.log.failed(self.endpoint, ErrorNames(<int>reason).name.lower().replace("_", " "))
         if self.state == RESPONDING:
             self.downstream.cut()
             self.finish(False)
@@ -506,7 +509,7 @@ cdef class Exchange(PendingRequest):
         if self.route is not None and self.route.name:
             record.route = Slice(self.route.label, len(self.route.label))
         record.would_refuse = self.reported
-        record.status = self.status
+        record.status = CLIENT_CLOSED_STATUS if self.status == 0 and self.error == ErrorReason.CLIENT_CLOSED else self.status
         record.reason = self.reason
         record.error = self.error
         record.request_bytes = self.request_bytes

@@ -212,7 +212,6 @@ class Stage:
         max_request_body: int | None = None,
         stream_idle: float = 300.0,
         request_head: float = 10.0,
-        response_timeout: float = 15.0,
         admission: Admission | None = None,
         issuers: Sequence[str] = ("main",),
         ask: Callable[[int], bool] | None = None,

@@ -98,7 +98,7 @@ def test_a_request_that_does_not_come_whole_says_why(
     client.sends(wire)
     if b"chunked" in wire:
         stage.server()
-    stage.traffic.sweep()
+    stage.traffic.expire()
     record = told(stage, client, reason)
     assert (record["method"], record["path"], record["host"]) == shown
     assert record["status"] == error_status(ErrorReason[reason.upper()])
@@ -150,7 +150,7 @@ def test_a_response_that_is_cut_says_why(tmp_path: Path, head: str, body: bytes,
     client.sends(request())
     stage.server().sends(response("200 OK", head, body=body))
     if reason == "stream_idle":
-        stage.traffic.sweep()
+        stage.traffic.expire()
     elif reason == "response_incomplete":
         stage.server().ends()
     record = told(stage, client, reason)
@@ -158,20 +158,26 @@ def test_a_response_that_is_cut_says_why(tmp_path: Path, head: str, body: bytes,
 
 
 def test_a_503_says_why_no_endpoint_took_it(tmp_path: Path) -> None:
-    """None could be connected to, or each has all the connections it may have."""
+    """None could be connected to, also a moment ago, or each has all the connections it may have and the queue is off, full or too slow."""
     stage = Stage(None, 2, log=tmp_path / "log")
     client = stage.client()
     client.sends(request())
     stage.opened[-1].refuses()
     stage.opened[-1].refuses()
     assert told(stage, client, "connect_failed")["status"] == 503
-
-    stage = Stage(None, log=tmp_path / "log2")
-    for _ in range(16):
-        stage.client().sends(request())
-    client = stage.client()
     client.sends(request())
-    assert told(stage, client, "endpoints_full")["status"] == 503
+    stage.opened[-1].refuses()
+    stage.opened[-1].refuses()
+    assert stage.records()[-1]["reason"] == "endpoints_down"
+
+    for reason, room, number in (("endpoints_full", 0, 2), ("pending_overflow", 1, 3), ("pending_timeout", 1, 2)):
+        timeout = 0.0 if reason == "pending_timeout" else 60.0
+        stage = Stage(log=tmp_path / reason, max_connections=1, max_pending=room, pending_timeout=timeout)
+        clients = [stage.client() for _ in range(number)]
+        for client in clients:
+            client.sends(request())
+        stage.traffic.expire()
+        assert told(stage, clients[-1], reason)["status"] == 503
 
 
 def test_a_504_says_which_timeout(tmp_path: Path) -> None:
@@ -180,7 +186,7 @@ def test_a_504_says_which_timeout(tmp_path: Path) -> None:
     client = stage.client()
     client.sends(request())
     stage.server()
-    stage.traffic.sweep()
+    stage.traffic.expire()
     record = told(stage, client, "response_timeout")
     assert (record["status"], record["endpoint"]) == (504, "10.0.0.0:80")
 
@@ -194,12 +200,12 @@ def test_a_request_that_its_client_ends_says_so(tmp_path: Path) -> None:
         stage.server()
         if ending == "stall":
             client.side.pause_writing()
-            stage.traffic.sweep()
+            stage.traffic.expire()
         elif ending == "end":
             stage.traffic.close()
         client.lose()
         record = told(stage, client, reason)
-        assert (record["status"], record["complete"]) == (0, False)
+        assert (record["status"], record["complete"]) == (499 if ending == "lose" else 0, False)
 
 
 def test_a_connection_over_the_limit_is_counted_and_logged(tmp_path: Path) -> None:

@@ -112,10 +112,11 @@ def test_endpoints_keep_their_order_addresses_and_weights() -> None:
 
 def test_the_request_policy_is_that_of_the_file() -> None:
     """Limits, odd names, token, websocket and the scheme of the listener."""
-    rest = "limits: {max_request_line: 1KiB, max_request_head: 16KiB, max_request_fields: 7}\nheader_names: reject\n"
+    rest = "limits: {max_request_line: 1KiB, max_request_head: 16KiB, max_request_fields: 7}\nheader_names: reject\nforwarded_headers: both\n"
     made = configuration(rest=rest + "forward_token: false\nallow_websocket: false")
     policy = new_policy(made, https=True)
     assert (policy.max_request_line, policy.max_head, policy.max_fields) == (1024, 16384, 7)
+    assert policy.x_forwarded and policy.forwarded
     assert (policy.header_names, policy.forward_token, policy.allow_websocket, policy.https) == (1, False, False, True)
 
 

@@ -68,7 +68,9 @@ def test_no_field_shares_memory_with_another():
             for _ in range(source + slot):
                 board.want(source)
         for endpoint in (0, 1):
-            for at, name in enumerate(("in_flight", "idle_connections", "requests", "connects", "failures")):
+            for at, name in enumerate(
+                ("in_flight", "connections", "idle_connections", "requests", "connects", "failures")
+            ):
                 board.add_endpoint(endpoint, name, 10 * endpoint + at)
     totals = board.totals()
     assert [totals[name] for name in single] == [300 + 3 * at for at in range(len(single))]
@@ -95,7 +97,7 @@ def test_no_field_shares_memory_with_another():
         }
     for endpoint in (0, 1):
         found = board.endpoint_totals(endpoint)
-        assert list(found.values())[:5] == [3 * (10 * endpoint + at) for at in range(5)]
+        assert list(found.values())[:6] == [3 * (10 * endpoint + at) for at in range(6)]
         assert found["responses"] == [0] * 6
 
 
