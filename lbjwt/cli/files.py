@@ -17,6 +17,7 @@ from lbjwt.config.remote import KeyFetch
 from lbjwt.jwks.errors import KeySourceError
 from lbjwt.jwks.trust import ClientTls
 from lbjwt.net.tls import TLSError, server_context
+from lbjwt.observe.log_file import log_fault
 
 __all__ = ["file_problems", "ring_of_file"]
 
@@ -122,10 +123,8 @@ def _state(configuration: Configuration) -> Iterator[Problem]:
 
 def _access_log(configuration: Configuration) -> Iterator[Problem]:
     log = configuration.access_log
-    if log is None or log.path == "-":
+    if log is None:
         return
-    path = Path(log.path)
-    if path.is_dir():
-        yield Problem(("access_log", "path"), f"{path} is a directory", code="access-log")
-    elif not path.parent.is_dir():
-        yield Problem(("access_log", "path"), f"there is no directory {path.parent}", code="access-log")
+    fault = log_fault(log.path)
+    if fault:
+        yield Problem(("access_log", "path"), fault, code="access-log")

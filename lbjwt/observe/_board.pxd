@@ -27,6 +27,7 @@ cdef struct WorkerCounters:
     int64_t cache_bytes
     int64_t revocations                          # entries in force
     int64_t waiting                              # requests that wait for keys now
+    int64_t no_descriptors                       # 1 while no file descriptor is left for another client
     uint64_t waited                              # requests that ever waited for keys
     uint64_t streams_ended                       # long responses and tunnels closed with their token
     int64_t state                                # WORKER_*

@@ -46,6 +46,8 @@ class Traffic:
     board: Board
     wires: set[object]
     clients: int
+    max_clients: int
+    max_answered: int
     draining: bool
     def __init__(
         self,
@@ -63,6 +65,8 @@ class Traffic:
     ) -> None: ...
     def sweep(self) -> None:
         """End the connections whose deadline has passed and set the date; called once a second."""
+    def close_unused(self) -> None:
+        """Close the pooled connections to endpoints, for their file descriptors."""
     def drain(self, grace: float) -> None:
         """End idle client connections after `grace` seconds, and every other one with its answer."""
     def close(self) -> None:

@@ -11,6 +11,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from lbjwt.errors import cause_of
+from lbjwt.net.descriptors import EXHAUSTED
 from lbjwt.proxy._endpoint import EndpointSide
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 QUIET: Final = 10.0
 """Seconds between two complaints about one endpoint: one that comes and goes must not fill the log."""
+
+DESCRIPTOR_WAIT: Final = 0.01
+"""Seconds until a connection for which no file descriptor was left is tried again."""
 
 log = logging.getLogger("lbjwt.endpoints")
 
@@ -51,10 +55,8 @@ class Connector:
     async def _connect(self, side: EndpointSide, endpoint: Endpoint) -> None:
         try:
             async with asyncio.timeout(self._timeout):
-                if endpoint.path:
-                    await self._loop.create_unix_connection(lambda: side, endpoint.path)  # type: ignore[type-var]
-                else:
-                    await self._loop.create_connection(lambda: side, endpoint.host, endpoint.port)  # type: ignore[type-var]
+                while not await self._connected(side, endpoint):
+                    await asyncio.sleep(DESCRIPTOR_WAIT)
         except (OSError, ValueError) as error:  # ValueError: a host name that IDNA cannot encode
             self._complain(endpoint, self._cause(error))
             side.connect_failed()
@@ -62,6 +64,21 @@ class Connector:
             if endpoint.index in self._unreachable:
                 self._unreachable.discard(endpoint.index)
                 log.info("endpoint %s can be reached again", endpoint.address)
+
+    async def _connected(self, side: EndpointSide, endpoint: Endpoint) -> bool:
+        """False: there was no file descriptor for it. Pooled connections, to whichever endpoint, give theirs back."""
+        try:
+            if endpoint.path:
+                await self._loop.create_unix_connection(lambda: side, endpoint.path)  # type: ignore[type-var]
+            else:
+                await self._loop.create_connection(lambda: side, endpoint.host, endpoint.port)  # type: ignore[type-var]
+        except OSError as error:
+            if error.errno not in EXHAUSTED:
+                raise
+            assert self.traffic is not None
+            self.traffic.close_unused()
+            return False
+        return True
 
     def _cause(self, error: OSError | ValueError) -> str:
         if isinstance(error, TimeoutError):
