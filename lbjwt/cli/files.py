@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from lbjwt.assembly.directories import shared_directory
 from lbjwt.cli.keyfiles import key_problems, ring_of_file, secrecy, unreadable
 from lbjwt.config.model import Configuration, Listener
 from lbjwt.config.problems import KeyPath, Problem
@@ -114,8 +115,7 @@ def _state(configuration: Configuration) -> Iterator[Problem]:
     if not stat.S_ISDIR(status.st_mode):
         yield Problem(place, f"{directory} is no directory", code="state-directory")
     elif status.st_mode & _OTHERS_WRITE:
-        message = f"others may write into {directory}, and thereby choose the keys; chmod 700 it"
-        yield Problem(place, message, code="state-directory")
+        yield Problem(place, shared_directory(directory, status), code="state-directory")
     elif status.st_mode & (stat.S_IROTH | stat.S_IXOTH):
         message = f"everybody on this machine may read in {directory} whose tokens were revoked; chmod 700 it"
         yield Problem(place, message, "warning", "state-directory-open")

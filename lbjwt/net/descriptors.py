@@ -55,15 +55,15 @@ def needed(configuration: Configuration) -> int:
 
 def shortage(configuration: Configuration, limit: int) -> str:
     """
-    Return what a limit of open files is too low for, with all numbers; "" when it is high enough.
+    Return what a limit of open files is too low for, with all numbers; "" when no client has to give way.
 
     Args:
         limit: -1 when there is none.
     """
-    if limit == resource.RLIM_INFINITY or limit >= needed(configuration):
-        return ""
     clients, pools = configuration.limits.max_connections, _pools(configuration)
     room = _shares(clients, pools, limit - SPARE).clients
+    if limit == resource.RLIM_INFINITY or room == clients:
+        return ""
     return (
         f"a worker may open {limit} files and may need {needed(configuration)}: limits.max_connections is {clients}, connections to "
         f"endpoints {pools}, {SPARE} for the rest. It serves {max(room, 0)} clients at once. "

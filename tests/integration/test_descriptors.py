@@ -223,6 +223,7 @@ async def scene():
             if found["ready again"]:
                 break
             await asyncio.sleep(0.01)
+        client.close()
         print(json.dumps(found))
 
 uvloop.run(scene())
