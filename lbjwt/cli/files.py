@@ -15,6 +15,7 @@ from lbjwt.cli.keyfiles import key_problems, ring_of_file, secrecy, unreadable
 from lbjwt.config.model import Configuration, Listener
 from lbjwt.config.problems import KeyPath, Problem
 from lbjwt.config.remote import KeyFetch
+from lbjwt.doctor.certificates import listener_findings
 from lbjwt.jwks.errors import KeySourceError
 from lbjwt.jwks.trust import ClientTls
 from lbjwt.net.tls import TLSError, server_context
@@ -52,6 +53,10 @@ def _tls(path: KeyPath, listener: Listener) -> Iterator[Problem]:
         yield Problem((*path, *key.split(".")[1:]), sentence, code="tls-files")
         return
     yield from secrecy((*path, "private_key"), tls.private_key)
+    place = (*path, "certificate")
+    for finding in listener_findings("tls", tls.certificate):
+        if finding.outcome == "problem" or finding.check == "chain":
+            yield Problem(place, finding.sentence, "warning", "tls-certificate")
 
 
 def _fetch(path: KeyPath, fetch: KeyFetch) -> Iterator[Problem]:

@@ -45,11 +45,11 @@ clusters: {main: {endpoints: [{address: "127.0.0.1:9"}, {address: "127.0.0.1:10"
 @pytest.mark.parametrize(
     ("start", "end", "outcome", "part"),
     [
-        (-DAY, 15 * DAY, "ok", "ends on 2026-06-16, in 15 days"),
+        (-DAY, 15 * DAY, "ok", "expires on 2026-06-16, in 15 days"),
         (-DAY, 14 * DAY, "ok", "in 14 days"),
         (-DAY, 14 * DAY - datetime.timedelta(seconds=1), "warning", "in 13 days; renew it now"),
-        (-DAY, datetime.timedelta(), "problem", "ended on 2026-06-01"),
-        (-2 * DAY, -DAY, "problem", "ended on 2026-05-31; put a new one there"),
+        (-DAY, datetime.timedelta(), "problem", "expired on 2026-06-01"),
+        (-2 * DAY, -DAY, "problem", "expired on 2026-05-31; put a new one there"),
         (DAY, 30 * DAY, "problem", "is not valid before 2026-06-02 12:00Z"),
     ],
 )
