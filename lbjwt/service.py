@@ -164,9 +164,7 @@ class LoadBalancer:
         )
         room = shares(configuration)
         self._traffic.max_clients, self._traffic.max_answered = room.clients, room.answered
-        self._listening = [
-            (context, sock) for context, bound in zip(contexts, sockets, strict=True) for sock in bound
-        ]
+        self._listening = [(context, sock) for context, bound in zip(contexts, sockets, strict=True) for sock in bound]
         await self._accept()
         self._sweep = loop.call_later(SWEEP, self._tick)
         self.board.set_state(READY)
@@ -218,7 +216,9 @@ class LoadBalancer:
         cut = traffic.max_clients < self.configuration.limits.max_connections
         self.board.set_no_descriptors(not free or (cut and traffic.clients >= traffic.max_clients))
         if not free and self._servers and not isinstance(loop, asyncio.BaseEventLoop):
-            log.error("no file descriptor is left: new clients wait until there are some; raise the limit of open files")
+            log.error(
+                "no file descriptor is left: new clients wait until there are some; raise the limit of open files"
+            )
             self._stop_accepting()
         elif free and len(self._servers) < len(self._listening) and (self._accepting is None or self._accepting.done()):
             self._accepting = loop.create_task(self._accept_again())

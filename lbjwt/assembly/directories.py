@@ -10,7 +10,7 @@ def shared_directory(path: Path, status: os.stat_result) -> str:
     """
     Return what is wrong with a directory that others own or can write, and the way out.
 
-    A volume of Kubernetes comes with the mode 0777 or 2777 or belongs to root, and cannot be changed by the pod; a directory in it can be lbjwt's own.
+    A volume of Kubernetes comes with the mode 0777 or 2777 or belongs to root, and cannot be changed by the pod; one in it can be lbjwt's own.
     """
     if status.st_mode & 0o022:
         fault, remedy = "can be written by its group or by others, who could put keys of theirs there", "chmod go-w it"

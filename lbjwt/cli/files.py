@@ -8,7 +8,6 @@ in the words of the room that reads keys, and never shows a key.
 import os
 import stat
 from collections.abc import Iterator
-from pathlib import Path
 
 from lbjwt.assembly.directories import shared_directory
 from lbjwt.cli.keyfiles import key_problems, ring_of_file, secrecy, unreadable
@@ -16,6 +15,7 @@ from lbjwt.config.model import Configuration, Listener
 from lbjwt.config.problems import KeyPath, Problem
 from lbjwt.config.remote import KeyFetch
 from lbjwt.doctor.certificates import listener_findings
+from lbjwt.jwks.egress import Egress
 from lbjwt.jwks.errors import KeySourceError
 from lbjwt.jwks.trust import ClientTls
 from lbjwt.net.tls import TLSError, server_context
@@ -60,7 +60,7 @@ def _tls(path: KeyPath, listener: Listener) -> Iterator[Problem]:
 
 
 def _fetch(path: KeyPath, fetch: KeyFetch) -> Iterator[Problem]:
-    """The TLS side of a fetch: each file by itself, so that each has its own place."""
+    """The files of a fetch: each file by itself, so that each has its own place."""
     if fetch.ca_file is not None:
         try:
             ClientTls(ca_file=fetch.ca_file).context()
@@ -70,6 +70,14 @@ def _fetch(path: KeyPath, fetch: KeyFetch) -> Iterator[Problem]:
             if fetch.ca_file.stat().st_mode & stat.S_IWOTH:
                 message = f"everybody may write {fetch.ca_file}, and thereby choose whose keys are believed"
                 yield Problem((*path, "ca_file"), message, "warning", "key-file-writable")
+    if fetch.bearer_token_file is not None:
+        place = (*path, "bearer_token_file")
+        try:
+            Egress(bearer_token_file=fetch.bearer_token_file).authorization()
+        except KeySourceError as error:
+            yield Problem(place, str(error), code="bearer-token")
+        else:
+            yield from secrecy(place, fetch.bearer_token_file)
     if fetch.client_certificate is not None and fetch.client_key is not None:
         for key, file in (("client_certificate", fetch.client_certificate), ("client_key", fetch.client_key)):
             if not os.access(file, os.R_OK):

@@ -110,7 +110,9 @@ class _Made:
         """Return what is unwise in it, and what is wrong with the files it names."""
         from lbjwt.cli.files import file_problems
 
-        files = [one for one in file_problems(self.configuration) if one.code != "access-log"]  # told by whoever opens it
+        files = [
+            one for one in file_problems(self.configuration) if one.code != "access-log"
+        ]  # told by whoever opens it
         return self.told([*check(self.configuration), *files])
 
 

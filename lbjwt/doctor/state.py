@@ -146,4 +146,6 @@ def descriptor_finding(configuration: Configuration, most: int) -> Finding:
     if told:
         return Finding("limits", "open-files", "warning", told)
     room = "any number of" if most == resource.RLIM_INFINITY else str(most)
-    return Finding("limits", "open-files", "ok", f"a worker may open {room} files, and needs {needed(configuration)} at most")
+    return Finding(
+        "limits", "open-files", "ok", f"a worker may open {room} files, and needs {needed(configuration)} at most"
+    )

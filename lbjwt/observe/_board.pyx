@@ -29,7 +29,8 @@ STATE_NAMES = ("starting", "ready", "draining", "stopped")
 cdef tuple WORKER_FIELDS = (
     ("requests", STATUS_CLASSES), ("bad_requests", 1), ("connections_total", 1), ("connections", 1), ("in_flight", 1), ("retries", 1),
     ("dropped_header_names", 1), ("access_log_dropped", 1), ("cache_hits", 1), ("cache_misses", 1), ("cache_evictions", 1),
-    ("cache_entries", 1), ("cache_bytes", 1), ("revocations", 1), ("waiting", 1), ("no_descriptors", 1), ("waited", 1), ("streams_ended", 1), ("state", 1),
+    ("cache_entries", 1), ("cache_bytes", 1), ("revocations", 1), ("waiting", 1), ("no_descriptors", 1), ("waited", 1), ("streams_ended", 1),
+    ("state", 1),
 )
 cdef tuple ENDPOINT_FIELDS = (
     ("in_flight", 1), ("idle_connections", 1), ("requests", 1), ("connects", 1), ("failures", 1), ("responses", STATUS_CLASSES),

@@ -77,7 +77,7 @@ def _show_as(title: bytes) -> None:
     """
     Write a title over the arguments that the kernel shows of this process (``ps aux``, ``ps -ef``), which are those of the supervisor until then.
 
-    They lie where proc_pid_stat(5) says (arg_start, arg_end); Python made copies of its own long ago. Where that cannot be known they stay as they are.
+    They lie where proc_pid_stat(5) says (arg_start, arg_end); Python made copies of its own long ago. Where that is not known they stay.
     """
     with contextlib.suppress(OSError, ValueError, IndexError):
         with open("/proc/self/stat", encoding="ascii", errors="replace") as file:

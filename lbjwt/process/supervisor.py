@@ -184,7 +184,7 @@ class _Supervisor:
             now = time.monotonic()
             if not self._stops:
                 for slot in self._empty():
-                    if not self._stops and slot.schedule.wants_fork(now):
+                    if slot.schedule.wants_fork(now):
                         self._fork(slot, now)
             for number in self._pipe.wait(self._patience(time.monotonic())):
                 self._signalled(number)
@@ -222,6 +222,8 @@ class _Supervisor:
         return max(0.0, due - now)
 
     def _fork(self, slot: _Slot, now: float) -> None:
+        if self._stops:  # a fork before this one failed, and was the last hope
+            return
         slot.schedule.forked(now)
         slot.announced = False
         self._board.set_state(STARTING, slot.index)

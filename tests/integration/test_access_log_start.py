@@ -46,7 +46,7 @@ def told(path: Path) -> str:
         ("socket", "is a socket"),
     ],
 )
-def test_check_and_serve_say_what_is_wrong(serve, tmp_path: Path, path: str, sentence: str) -> None:  # type: ignore[no-untyped-def]  # noqa: F811
+def test_check_and_serve_say_what_is_wrong(serve, tmp_path: Path, path: str, sentence: str) -> None:  # noqa: F811
     """Each fault is a sentence; `serve` ends with exit code 1 before a worker is made, and `check` finds a problem."""
     (tmp_path / "link").symlink_to(tmp_path / "nowhere" / "log")
     with socket.socket(socket.AF_UNIX) as peer:
@@ -85,7 +85,9 @@ def test_asking_makes_and_writes_nothing(tmp_path: Path) -> None:
 def test_a_full_file_system_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For a log that is there and for one that is to be made."""
     system = os.statvfs(tmp_path)
-    monkeypatch.setattr(os, "statvfs", lambda where: type("Full", (), {"f_blocks": system.f_blocks, "f_bfree": 0, "f_bavail": 0}))
+    monkeypatch.setattr(
+        os, "statvfs", lambda where: type("Full", (), {"f_blocks": system.f_blocks, "f_bfree": 0, "f_bavail": 0})
+    )
     assert "is full; make room" in log_fault(str(tmp_path / "access.log"))
     (tmp_path / "access.log").touch()
     assert "is full; make room" in log_fault(str(tmp_path / "access.log"))
@@ -94,7 +96,7 @@ def test_a_full_file_system_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("path", "kind"), [("/dev/stdout", "socket"), ("-", "socket"), ("/dev/stdout", "pipe"), ("/dev/fd/1", "file")]
 )
-def test_standard_output_is_written_whatever_it_is(serve, tmp_path: Path, monkeypatch, kind: str, path: str) -> None:  # type: ignore[no-untyped-def]  # noqa: F811
+def test_standard_output_is_written_whatever_it_is(serve, tmp_path: Path, monkeypatch, kind: str, path: str) -> None:  # noqa: F811
     """Also as a socket, which the journal of systemd is and which cannot be opened by a name: the open descriptor is written to."""
     ours, theirs = socket.socketpair()
     reader, writer = os.pipe()
@@ -108,7 +110,11 @@ def test_standard_output_is_written_whatever_it_is(serve, tmp_path: Path, monkey
     assert get(process.url())[0] == 401
     process.process.terminate()
     assert process.end() == 0
-    text = {"socket": lambda: ours.recv(4096), "pipe": lambda: os.read(reader, 4096), "file": lambda: os.pread(file, 4096, 0)}[kind]()
+    text = {
+        "socket": lambda: ours.recv(4096),
+        "pipe": lambda: os.read(reader, 4096),
+        "file": lambda: os.pread(file, 4096, 0),
+    }[kind]()
     assert json.loads(text)["status"] == 401
     ours.close()
     theirs.close()
@@ -123,7 +129,7 @@ def test_a_pipe_of_another_user_behind_standard_output(monkeypatch: pytest.Monke
     os.dup2(writer, 1)
     real = os.open
 
-    def refuse(path, *arguments, **options):  # type: ignore[no-untyped-def]
+    def refuse(path, *arguments, **options):
         if str(path) in ("/dev/stdout", "/proc/self/fd/1"):
             raise PermissionError(13, "Permission denied")
         return real(path, *arguments, **options)

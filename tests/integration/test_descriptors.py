@@ -18,10 +18,14 @@ from tests.integration.test_supervisor_serve import get, serve, token  # noqa: F
 from tests.playbooks.stage import MemoryTransport, Stage
 
 ROOT = Path(__file__).parents[2]
-LIMITED = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, ({0}, {0})); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+LIMITED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, ({0}, {0}))
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
 
 
-def configuration(clients: int, per_endpoint: int, endpoints: int = 3) -> Configuration:
+def configuration(clients, per_endpoint, endpoints=3):
     return Configuration(
         listeners=[{"address": "127.0.0.1:0"}],
         issuers={"main": {"any_issuer": True, "any_audience": True, "jwks_file": "unused.json"}},
@@ -80,13 +84,13 @@ class _Short:
     def __init__(self, *errors: int) -> None:
         self.errors = list(errors)
 
-    def create_task(self, work):  # type: ignore[no-untyped-def]
+    def create_task(self, work):
         return asyncio.get_running_loop().create_task(work)
 
     def time(self) -> float:
         return 0.0
 
-    async def create_connection(self, factory, host, port):  # type: ignore[no-untyped-def]
+    async def create_connection(self, factory, host, port):
         if self.errors:
             raise OSError(self.errors.pop(0), "no")
         factory().connection_made(MemoryTransport())
@@ -133,12 +137,12 @@ class Slow:
             writer.close()
 
 
-def test_every_client_that_is_let_in_reaches_its_endpoint(serve, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]  # noqa: F811
+def test_every_client_that_is_let_in_reaches_its_endpoint(serve, tmp_path: Path, monkeypatch) -> None:  # noqa: F811
     """300 clients where 256 files may be open: each is answered 200 by an endpoint or turned away at once, none is let in and then fails."""
     wrapped = LIMITED.format(256)
     original = subprocess.Popen
 
-    def limited(command, **options):  # type: ignore[no-untyped-def]
+    def limited(command, **options):
         return original([command[0], "-c", wrapped, *command[1:]], **options)
 
     async def ask(port: int) -> int:
@@ -239,4 +243,3 @@ def test_accepting_pauses_when_no_descriptor_can_be_had(tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     assert found["burnt"] < 0.5
     assert (found["ready"], found["answer"], found["ready again"]) == (False, "HTTP/1.1 401", True)
-

@@ -230,7 +230,7 @@ def test_a_drain_answers_what_is_under_way(serve, whole_group):
 
 
 def test_ps_shows_what_each_process_is(serve):
-    """Both as the command (`ps -e`, `top`) and with its arguments (`ps aux`): workers and keeper have names of their own, the supervisor its command line."""
+    """As the command (`ps -e`, `top`) and with arguments (`ps aux`): workers and keeper have names, the supervisor its command line."""
     process = serve(workers=2)
     process.wait_for("ready: 2 workers")
     shown = []

@@ -100,7 +100,11 @@ def test_a_state_directory_of_somebody_else(tmp_path: Path, monkeypatch: pytest.
     """Told with what to do about it, whoever runs the doctor."""
     monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
     outcome, sentence = found(tmp_path)
-    assert outcome == "problem" and "belongs to another user" in sentence and f"name a directory in it, such as {tmp_path}" in sentence
+    assert (
+        outcome == "problem"
+        and "belongs to another user" in sentence
+        and f"name a directory in it, such as {tmp_path}" in sentence
+    )
 
 
 def test_a_state_directory_in_use_is_a_note(tmp_path: Path):

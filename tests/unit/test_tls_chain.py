@@ -3,6 +3,7 @@
 import datetime
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -17,7 +18,7 @@ from lbjwt.net.tls import TLSError, server_context
 from tests.unit.test_doctor_files import DAY, configured
 
 NOW = datetime.datetime.now(datetime.UTC)
-KEYS = {
+KEYS: dict[str, Any] = {
     "leaf": ec.generate_private_key(ec.SECP256R1()),
     "middle": rsa.generate_private_key(65537, 2048),
     "root": ec.generate_private_key(ec.SECP256R1()),
@@ -46,13 +47,21 @@ def files(tmp_path: Path) -> Path:
 def test_a_chain_that_begins_at_the_top_is_told_as_that(files: Path, chain: list[str]) -> None:
     """Not "does not belong to": the certificate of the key is there, only not first, whatever kind of key the first one has."""
     (files / "chain.pem").write_text("".join(chain))
-    with pytest.raises(TLSError, match=rf"in the wrong order: that of the private key is number {len(chain)}\. Put it first"):
+    with pytest.raises(
+        TLSError, match=rf"in the wrong order: that of the private key is number {len(chain)}\. Put it first"
+    ):
         server_context(files / "chain.pem", files / "key.pem", key="listeners[0].tls")
 
 
 @pytest.mark.parametrize(
     ("chain", "bad"),
-    [([LEAF], False), ([LEAF, MIDDLE], False), ([LEAF, MIDDLE, ROOT], False), ([LEAF, ROOT, MIDDLE], True), ([LEAF, ROOT], True)],
+    [
+        ([LEAF], False),
+        ([LEAF, MIDDLE], False),
+        ([LEAF, MIDDLE, ROOT], False),
+        ([LEAF, ROOT, MIDDLE], True),
+        ([LEAF, ROOT], True),
+    ],
 )
 def test_a_chain_behind_the_first_certificate_has_an_order_too(files: Path, chain: list[str], bad: bool) -> None:
     """Such a file can be served, and is a warning with the numbers of the two that do not follow each other."""
@@ -82,6 +91,12 @@ def test_check_warns_of_a_certificate_that_clients_refuse(files: Path, chain: li
         "listeners": [{"address": "127.0.0.1:0", "tls": {"certificate": "chain.pem", "private_key": "key.pem"}}]
     }
     (files / "lbjwt.json").write_text(json.dumps(document))
-    told = [line for line in CliRunner().invoke(check, [str(files / "lbjwt.json")]).stderr.splitlines() if "chain.pem" in line]
+    told = [
+        line
+        for line in CliRunner().invoke(check, [str(files / "lbjwt.json")]).stderr.splitlines()
+        if "chain.pem" in line
+    ]
     assert len(told) == bool(part)
-    assert not part or (part in told[0] and "warning: listeners[0].tls.certificate: " in told[0] and "[tls-certificate]" in told[0])
+    assert not part or (
+        part in told[0] and "warning: listeners[0].tls.certificate: " in told[0] and "[tls-certificate]" in told[0]
+    )
