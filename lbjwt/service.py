@@ -6,6 +6,7 @@ Knows every room below and how they fit. Knows nothing of processes, signals or 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import ssl
@@ -20,6 +21,7 @@ from lbjwt.assembly.revocations import new_reader, revocation_check
 from lbjwt.assembly.routes import new_admission
 from lbjwt.config.model import Configuration
 from lbjwt.net.adopt import accept_waiting
+from lbjwt.net.descriptors import available, shares
 from lbjwt.net.sockets import backlog, bind, close
 from lbjwt.net.tls import server_context
 from lbjwt.observe._access_log import AccessLog
@@ -102,7 +104,9 @@ class LoadBalancer:
             else SharedKeys(self._instances, self.verifier, self.board, keeper)
         )
         self._bound: list[socket.socket] = []
-        self._servers: list[asyncio.Server] = []
+        self._listening: list[tuple[ssl.SSLContext | None, socket.socket]] = []
+        self._servers: list[asyncio.Server] = []  # on copies of those: closing one stops accepting, and the queue stays
+        self._accepting: asyncio.Task[None] | None = None  # begins to accept again
         self._connector: Connector | None = None
         self._traffic: Traffic | None = None
         self._sweep: asyncio.TimerHandle | None = None
@@ -124,6 +128,7 @@ class LoadBalancer:
             KeySourceError: A key file cannot be read or used.
             BindError: An address cannot be listened on.
             TLSError: A certificate or its key cannot be used.
+            TooFewDescriptors: The limit of open files leaves none for clients.
         """
         configuration = self.configuration
         loop = asyncio.get_running_loop()
@@ -172,12 +177,23 @@ class LoadBalancer:
             timeouts=configuration.timeouts,
             allow_half_close=configuration.allow_half_close,
         )
-        for context, bound in zip(contexts, sockets, strict=True):
-            for sock in bound:
-                self._servers.append(await self._listen(loop, context, sock))
+        room = shares(configuration)
+        self._traffic.max_clients, self._traffic.max_answered = room.clients, room.answered
+        self._listening = [(context, sock) for context, bound in zip(contexts, sockets, strict=True) for sock in bound]
+        await self._accept()
         self._sweep = loop.call_later(SWEEP, self._tick)
         self._expire()
         self.board.set_state(READY)
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        for context, sock in self._listening[len(self._servers) :]:
+            copy = sock.dup()
+            try:
+                self._servers.append(await self._listen(loop, context, copy))
+            except BaseException:
+                copy.close()
+                raise
 
     async def _listen(
         self, loop: asyncio.AbstractEventLoop, context: ssl.SSLContext | None, sock: socket.socket
@@ -208,10 +224,47 @@ class LoadBalancer:
         assert self._traffic is not None
         self._sweep = asyncio.get_running_loop().call_later(SWEEP, self._tick)
         self._traffic.sweep()
+        self._mind_descriptors(self._traffic)
         self._publish_cache()
         self._tell_faults()
         if self._access_log is not None:
             self._access_log.flush()
+
+    def _mind_descriptors(self, traffic: Traffic) -> None:
+        """
+        Stop accepting while no descriptor can be had, and say so at ``/readyz``. Clients wait in the kernel's queue meanwhile.
+
+        uvloop accepts and drops them all when this process has none left, and calls accept(2) without a pause when the machine has none. The loop of
+        asyncio pauses by itself.
+        """
+        loop = asyncio.get_running_loop()
+        free = available()
+        cut = traffic.max_clients < self.configuration.limits.max_connections
+        self.board.set_no_descriptors(not free or (cut and traffic.clients >= traffic.max_clients))
+        if not free and self._servers and not isinstance(loop, asyncio.BaseEventLoop):
+            log.error(
+                "no file descriptor is left: new clients wait until there are some; raise the limit of open files"
+            )
+            self._stop_accepting()
+        elif free and len(self._servers) < len(self._listening) and (self._accepting is None or self._accepting.done()):
+            self._accepting = loop.create_task(self._accept_again())
+
+    async def _accept_again(self) -> None:
+        with contextlib.suppress(OSError):  # there are none after all: the next look tries again
+            await self._accept()
+            log.info("there are file descriptors again: new clients are accepted")
+
+    def _stop_accepting(self) -> None:
+        if self._accepting is not None:
+            self._accepting.cancel()
+        for server in self._servers:
+            server.close()
+        self._servers = []
+
+    def _stop_listening(self) -> None:
+        self._stop_accepting()
+        close(sock for _, sock in self._listening)
+        self._listening = []
 
     def _poked(self) -> None:
         """The keeper has something new."""
@@ -253,8 +306,7 @@ class LoadBalancer:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.configuration.timeouts.drain
         self.board.set_state(DRAINING)
-        for server in self._servers:
-            server.close()
+        self._stop_listening()
         if self._traffic is None:
             return
         self._traffic.drain(IDLE_GRACE)
@@ -267,8 +319,7 @@ class LoadBalancer:
         for timer in (self._sweep, self._expiry):
             if timer is not None:
                 timer.cancel()
-        for server in self._servers:
-            server.close()
+        self._stop_listening()
         close(self._bound)
         if self._connector is not None:
             await self._connector.close()

@@ -219,11 +219,16 @@ class _Pages:
         return web.Response(text="alive\n")
 
     async def readyz(self, request: web.Request) -> web.Response:
-        """200 when at least one worker serves with keys and the service does not drain, else 503 with the cause."""
+        """200 when at least one worker serves, has keys and room for a client, and the service does not drain; else 503 with the cause."""
         board = self._board
         if board.ready:
             return web.Response(text="ready\n")
-        cause = "draining" if board.draining else "no keys" if self._serving() else "starting"
+        if board.draining:
+            cause = "draining"
+        elif not self._serving():
+            cause = "starting"
+        else:
+            cause = "no file descriptors" if board.totals()["no_descriptors"] else "no keys"
         return web.Response(status=503, text=f"{cause}\n", headers={"Retry-After": "1"})
 
     async def metrics(self, request: web.Request) -> web.Response:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import orjson
 
 from lbjwt.jose.keyring import KeyRing
+from lbjwt.jwks.egress import Egress
 from lbjwt.jwks.embedded import RemoteKeySource
 from lbjwt.jwks.lifecycle import KeyLifecycle
 from lbjwt.jwks.origin import KeyOrigin
@@ -341,6 +342,7 @@ def key_origin(instance: IssuerInstance) -> KeyOrigin:
         max_bytes=remote.max_bytes,
         allow_http=remote.allow_http,
         tls=tls,
+        egress=Egress(remote.proxy, remote.proxy_from_environment, remote.bearer_token_file),
     )
 
 

@@ -8,15 +8,18 @@ in the words of the room that reads keys, and never shows a key.
 import os
 import stat
 from collections.abc import Iterator
-from pathlib import Path
 
+from lbjwt.assembly.directories import shared_directory
 from lbjwt.cli.keyfiles import key_problems, ring_of_file, secrecy, unreadable
 from lbjwt.config.model import Configuration, Listener
 from lbjwt.config.problems import KeyPath, Problem
 from lbjwt.config.remote import KeyFetch
+from lbjwt.doctor.certificates import listener_findings
+from lbjwt.jwks.egress import Egress
 from lbjwt.jwks.errors import KeySourceError
 from lbjwt.jwks.trust import ClientTls
 from lbjwt.net.tls import TLSError, server_context
+from lbjwt.observe.log_file import log_fault
 
 __all__ = ["file_problems", "ring_of_file"]
 
@@ -50,10 +53,14 @@ def _tls(path: KeyPath, listener: Listener) -> Iterator[Problem]:
         yield Problem((*path, *key.split(".")[1:]), sentence, code="tls-files")
         return
     yield from secrecy((*path, "private_key"), tls.private_key)
+    place = (*path, "certificate")
+    for finding in listener_findings("tls", tls.certificate):
+        if finding.outcome == "problem" or finding.check == "chain":
+            yield Problem(place, finding.sentence, "warning", "tls-certificate")
 
 
 def _fetch(path: KeyPath, fetch: KeyFetch) -> Iterator[Problem]:
-    """The TLS side of a fetch: each file by itself, so that each has its own place."""
+    """The files of a fetch: each file by itself, so that each has its own place."""
     if fetch.ca_file is not None:
         try:
             ClientTls(ca_file=fetch.ca_file).context()
@@ -63,6 +70,14 @@ def _fetch(path: KeyPath, fetch: KeyFetch) -> Iterator[Problem]:
             if fetch.ca_file.stat().st_mode & stat.S_IWOTH:
                 message = f"everybody may write {fetch.ca_file}, and thereby choose whose keys are believed"
                 yield Problem((*path, "ca_file"), message, "warning", "key-file-writable")
+    if fetch.bearer_token_file is not None:
+        place = (*path, "bearer_token_file")
+        try:
+            Egress(bearer_token_file=fetch.bearer_token_file).authorization()
+        except KeySourceError as error:
+            yield Problem(place, str(error), code="bearer-token")
+        else:
+            yield from secrecy(place, fetch.bearer_token_file)
     if fetch.client_certificate is not None and fetch.client_key is not None:
         for key, file in (("client_certificate", fetch.client_certificate), ("client_key", fetch.client_key)):
             if not os.access(file, os.R_OK):
@@ -113,8 +128,7 @@ def _state(configuration: Configuration) -> Iterator[Problem]:
     if not stat.S_ISDIR(status.st_mode):
         yield Problem(place, f"{directory} is no directory", code="state-directory")
     elif status.st_mode & _OTHERS_WRITE:
-        message = f"others may write into {directory}, and thereby choose the keys; chmod 700 it"
-        yield Problem(place, message, code="state-directory")
+        yield Problem(place, shared_directory(directory, status), code="state-directory")
     elif status.st_mode & (stat.S_IROTH | stat.S_IXOTH):
         message = f"everybody on this machine may read in {directory} whose tokens were revoked; chmod 700 it"
         yield Problem(place, message, "warning", "state-directory-open")
@@ -122,10 +136,8 @@ def _state(configuration: Configuration) -> Iterator[Problem]:
 
 def _access_log(configuration: Configuration) -> Iterator[Problem]:
     log = configuration.access_log
-    if log is None or log.path == "-":
+    if log is None:
         return
-    path = Path(log.path)
-    if path.is_dir():
-        yield Problem(("access_log", "path"), f"{path} is a directory", code="access-log")
-    elif not path.parent.is_dir():
-        yield Problem(("access_log", "path"), f"there is no directory {path.parent}", code="access-log")
+    fault = log_fault(log.path)
+    if fault:
+        yield Problem(("access_log", "path"), fault, code="access-log")

@@ -10,7 +10,7 @@ from pydantic import Field, StrictBool, ValidationInfo, field_validator
 
 from lbjwt.config.fields import Bytes, File, Seconds, Text
 from lbjwt.config.section import Section, across, given
-from lbjwt.config.url import check_fetchable, is_loopback_url
+from lbjwt.config.url import check_fetchable, check_proxy, is_loopback_url
 
 __all__ = ["Discovery", "KeyFetch", "RemoteJwks"]
 
@@ -67,6 +67,19 @@ class KeyFetch(Section):
     client_key: File | None = Field(
         default=None, validate_default=True, description="PEM file with the private key of `client_certificate`."
     )
+    bearer_token_file: File | None = Field(
+        default=None,
+        description="A file with a token that is sent as `Authorization: Bearer`, as Kubernetes wants it; read anew for each fetch. "
+        "It goes to the configured server only, not to where an issuer's metadata leads.",
+    )
+    proxy: Text | None = Field(
+        default=None,
+        description="`http://HOST:PORT` of an HTTP proxy on the way to the server. It is never used for loopback. Default: none.",
+    )
+    proxy_from_environment: StrictBool = Field(
+        default=False,
+        description="Use the proxy that `HTTPS_PROXY`, `http_proxy`, `ALL_PROXY` and `NO_PROXY` name. It may have a user and a password.",
+    )
     allow_http: StrictBool = Field(
         default=False,
         validate_default=True,
@@ -99,6 +112,15 @@ class KeyFetch(Section):
                 at_key=True,
             )
         return key
+
+    _usable_proxy = field_validator("proxy")(staticmethod(check_proxy))
+
+    @field_validator("proxy_from_environment")
+    @classmethod
+    def _one_proxy(cls, environment: bool, info: ValidationInfo) -> bool:
+        if environment and given(info, "proxy"):
+            raise across("proxy_from_environment: true contradicts proxy; keep one", "proxy_from_environment")
+        return environment
 
     @field_validator("allow_http")
     @classmethod

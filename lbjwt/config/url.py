@@ -10,7 +10,7 @@ import re
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-__all__ = ["TENANT", "check_fetchable", "check_identifier", "check_url", "is_loopback_url"]
+__all__ = ["TENANT", "check_fetchable", "check_identifier", "check_proxy", "check_url", "is_loopback_url"]
 
 TENANT: Final = "{tenant}"
 """What stands for the name of a tenant in an issuer and in the address of its keys."""
@@ -84,6 +84,16 @@ def check_fetchable(uri: str) -> str:
         raise ValueError("link-local addresses are not fetched from: cloud metadata lives there")
     if address is not None and (address.is_unspecified or address.is_multicast):
         raise ValueError("the host is no address of one machine")
+    return uri
+
+
+def check_proxy(uri: str | None) -> str | None:
+    """The URL of an HTTP proxy: a host and a port, in plain http, for what goes through it is a tunnel."""
+    if uri is None:
+        return None
+    parts = check_url(uri)
+    if parts.scheme != "http" or parts.path not in ("", "/") or "?" in uri:
+        raise ValueError("a proxy is http://HOST:PORT")
     return uri
 
 

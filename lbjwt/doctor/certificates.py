@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cryptography.x509 import Certificate, load_pem_x509_certificates
+from cryptography.x509 import Certificate, Name, load_pem_x509_certificates
 
 from lbjwt.doctor.model import Finding
 from lbjwt.doctor.runner import Look, in_thread
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from lbjwt.config.model import Configuration
     from lbjwt.config.remote import KeyFetch
 
-__all__ = ["certificate_looks", "date_finding"]
+__all__ = ["certificate_looks", "date_finding", "listener_findings"]
 
 SOON: Final = datetime.timedelta(days=14)
 """Time to get a new certificate by hand, a holiday included."""
@@ -30,7 +31,7 @@ def certificate_looks(configuration: Configuration) -> Iterator[Look]:
     """One for each file; whether certificate and key of a listener belong together is asked elsewhere."""
     for index, listener in enumerate(configuration.listeners):
         if listener.tls is not None:
-            yield _file_look(f"listeners[{index}]", "certificate", listener.tls.certificate)
+            yield _listener_look(f"listeners[{index}]", listener.tls.certificate)
     for label, issuer in configuration.issuers.items():
         remote = issuer.fetch
         if remote is None:
@@ -65,29 +66,53 @@ def date_finding(
             subject,
             check,
             "problem",
-            f"{path}: {name} ended on {soonest.not_valid_after_utc:%Y-%m-%d}; put a new one there and restart",
+            f"{path}: {name} expired on {soonest.not_valid_after_utc:%Y-%m-%d}; put a new one there and restart",
         )
-    until = f"{name} ends on {soonest.not_valid_after_utc:%Y-%m-%d}, in {left.days} days"
+    until = f"{name} expires on {soonest.not_valid_after_utc:%Y-%m-%d}, in {left.days} days"
     if left < SOON:
         return Finding(subject, check, "warning", f"{path}: {until}; renew it now")
     return Finding(subject, check, "ok", f"{path}: {until}")
 
 
-def _file_look(subject: str, check: str, path: Path) -> Look:
-    def read() -> list[Finding]:
-        try:
-            with path.open("rb") as file:
-                found = load_pem_x509_certificates(file.read(_MAX_BYTES))
-        except OSError as error:
-            return [
-                Finding(subject, check, "problem", f"cannot read {path}: {error.strerror}; see its name and its mode")
-            ]
-        except ValueError:
-            return [Finding(subject, check, "problem", f"{path} holds no certificate in PEM that can be read")]
-        return [date_finding(subject, check, path, found, datetime.datetime.now(datetime.UTC))]
+def listener_findings(subject: str, path: Path) -> list[Finding]:
+    """The dates of a listener's certificates, and whether they stand in the order that clients expect."""
+    return _file_findings(subject, "certificate", path, ordered=True)
 
+
+def _order_findings(subject: str, path: Path, chain: list[Certificate]) -> Iterator[Finding]:
+    """Each certificate is that of the signer of the one before it (RFC 8446 section 4.4.2); many clients take no other order."""
+    for number, (lower, upper) in enumerate(itertools.pairwise(chain), 1):
+        if lower.issuer != upper.subject:
+            sentence = (
+                f"{path}: the certificates are in the wrong order, or one is missing: number {number} is signed by {_printable(lower.issuer)}, and "
+                f"number {number + 1} is that of {_name(upper)}. The server's own comes first, then that of its signer, and so on"
+            )
+            yield Finding(subject, "chain", "warning", sentence)
+            return
+
+
+def _file_findings(subject: str, check: str, path: Path, *, ordered: bool = False) -> list[Finding]:
+    try:
+        with path.open("rb") as file:
+            found = load_pem_x509_certificates(file.read(_MAX_BYTES))
+    except OSError as error:
+        return [Finding(subject, check, "problem", f"cannot read {path}: {error.strerror}; see its name and its mode")]
+    except ValueError:
+        return [Finding(subject, check, "problem", f"{path} holds no certificate in PEM that can be read")]
+    dates = date_finding(subject, check, path, found, datetime.datetime.now(datetime.UTC))
+    return [dates, *(_order_findings(subject, path, found) if ordered else ())]
+
+
+def _listener_look(subject: str, path: Path) -> Look:
     async def look() -> list[Finding]:
-        return await in_thread(read)
+        return await in_thread(lambda: listener_findings(subject, path))
+
+    return Look(subject, "certificate", look)
+
+
+def _file_look(subject: str, check: str, path: Path) -> Look:
+    async def look() -> list[Finding]:
+        return await in_thread(lambda: _file_findings(subject, check, path))
 
     return Look(subject, check, look)
 
@@ -110,5 +135,9 @@ def _pair_look(subject: str, remote: KeyFetch) -> Look:
 
 
 def _name(certificate: Certificate) -> str:
-    text = certificate.subject.rfc4514_string() or "a certificate without a name"
+    return _printable(certificate.subject)
+
+
+def _printable(name: Name) -> str:
+    text = name.rfc4514_string() or "a certificate without a name"
     return "".join(character if character.isprintable() else "?" for character in text)

@@ -6,6 +6,7 @@ Asked by the same parts that fetch for serving, with the same limits. Knows how 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from lbjwt.jwks.uri import place_of
 
 if TYPE_CHECKING:
     from lbjwt.assembly.issuers import IssuerInstance
+    from lbjwt.config.remote import KeyFetch
     from lbjwt.jwks.fetch import Fetched
 
 __all__ = ["clock_finding", "issuer_looks"]
@@ -41,9 +43,14 @@ _REMEDIES: Final = (
         "name the issuer's private authority in ca_file if it has one; else its certificate is wrong",
     ),
     ("TLS handshake", "see whether a proxy on the way speaks TLS, and whether the issuer wants a client certificate"),
+    (
+        "the proxy",
+        "see whether the proxy runs, lets lbjwt through and may reach the issuer (407: it wants a user and a password)",
+    ),
     ("cannot connect", "see whether this machine may reach it: name resolution, routes, firewall"),
     ("did not answer completely", "see what is slow between here and the issuer, or raise timeout"),
     ("redirect", "configure the address that it leads to"),
+    ("status 401", "it may want a token: bearer_token_file"),
     ("status", "see whether the address is right: curl it from this machine"),
     ("more than", "raise max_bytes, if the document is really this long"),
 )
@@ -108,7 +115,7 @@ async def _remote(subject: str, instance: IssuerInstance) -> list[Finding]:
     try:
         fetched = await origin.ask(doubtful=True)
     except (LbjwtError, OSError) as error:
-        failure = f"{sentence_of(error)}; {_remedy(error)}"
+        failure = f"{sentence_of(error)}; {_remedy(error, issuer.fetch)}"
     answered = time.time()
     if issuer.discovery is not None:
         if origin.uri is None:
@@ -171,10 +178,16 @@ async def _stored(subject: str, instance: IssuerInstance, directory: Path) -> Fi
     return Finding(subject, "stored-keys", "ok", sentence)
 
 
-def _remedy(error: BaseException) -> str:
+def _remedy(error: BaseException, remote: KeyFetch | None) -> str:
     if not isinstance(error, JWKSFetchError):
         return "mend the file it names"
-    return next((remedy for words, remedy in _REMEDIES if words in str(error)), _OTHERWISE)
+    remedy = next((remedy for words, remedy in _REMEDIES if words in str(error)), _OTHERWISE)
+    if remote is None or remote.proxy is not None or remote.proxy_from_environment:
+        return remedy
+    names = [name for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy") if os.environ.get(name)]
+    if not names:
+        return remedy
+    return f"{remedy}. {names[0]} is set here, and not used: say proxy_from_environment: true, or proxy, if it is the way to the issuer"
 
 
 def _keys(count: int) -> str:

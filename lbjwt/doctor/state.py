@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from lbjwt.assembly.directories import shared_directory
 from lbjwt.assembly.revocations import new_reader
 from lbjwt.auth.revocation import RevocationError
 from lbjwt.doctor.model import Finding
 from lbjwt.doctor.runner import Look, in_thread
+from lbjwt.net.descriptors import needed, shortage
 
 if TYPE_CHECKING:
     from lbjwt.config.model import Configuration
@@ -21,9 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["descriptor_finding", "directory_findings", "state_looks"]
 
 SUBJECT: Final = "state_directory"
-SPARE: Final = 64
-"""File descriptors beside connections: listeners, event loop, logs, key files."""
-
 REVOCATIONS: Final = 30.0
 """Seconds for a list of revocations of the greatest size."""
 
@@ -90,12 +89,10 @@ def directory_findings(path: Path) -> Iterator[Finding]:
         return
     if not stat.S_ISDIR(status.st_mode):
         yield finding("problem", f"{path} is not a directory; name another place")
-    elif owner not in (us, 0) or status.st_uid != us:
-        yield finding(
-            "problem", f"{path} belongs to another user; chown it, or run this as the user that lbjwt runs as"
-        )
-    elif status.st_mode & 0o022:
-        yield finding("problem", f"group or others can write {path} and put keys of theirs there; chmod 700 it")
+    elif owner not in (us, 0):
+        yield finding("problem", f"{path} is a link of another user; name another place")
+    elif status.st_uid != us or status.st_mode & 0o022:
+        yield finding("problem", f"{shared_directory(path, status)}; or run this as the user that lbjwt runs as")
     elif not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         yield finding("problem", f"{path} cannot be read and written by its owner; chmod 700 it")
     elif _is_locked(path):
@@ -145,25 +142,10 @@ def descriptor_finding(configuration: Configuration, most: int) -> Finding:
     Args:
         most: The hard limit of open files, which `lbjwt serve` raises the soft one to.
     """
-    clients = configuration.limits.max_connections
-    endpoints = sum(len(cluster.endpoints) * cluster.max_connections for cluster in configuration.clusters.values())
-    needed = clients + SPARE
-    if most == resource.RLIM_INFINITY or most >= needed + endpoints:
-        return Finding(
-            "limits",
-            "open-files",
-            "ok",
-            f"a worker may open {'any number of' if most < 0 else most} files, and needs {needed + endpoints} at most",
-        )
-    if most >= needed:
-        sentence = f"a worker may open {most} files: enough for {clients} clients, not for all connections to endpoints too ({needed + endpoints})"
-        return Finding(
-            "limits", "open-files", "note", f"{sentence}; raise LimitNOFILE or ulimit -Hn when it gets there"
-        )
-    sentence = f"a worker may open {most} files, and limits.max_connections promises {clients} clients"
+    told = shortage(configuration, most)
+    if told:
+        return Finding("limits", "open-files", "warning", told)
+    room = "any number of" if most == resource.RLIM_INFINITY else str(most)
     return Finding(
-        "limits",
-        "open-files",
-        "warning",
-        f"{sentence}; raise the limit (LimitNOFILE, ulimit -Hn), or lower max_connections",
+        "limits", "open-files", "ok", f"a worker may open {room} files, and needs {needed(configuration)} at most"
     )

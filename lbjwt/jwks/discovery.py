@@ -8,6 +8,7 @@ it says about keys is judged by the rules of every URL that keys come from; noth
 import ssl
 
 from lbjwt._compact import parse_object
+from lbjwt.jwks.egress import Egress
 from lbjwt.jwks.errors import JWKSFetchError
 from lbjwt.jwks.fetch import MAX_BYTES, TIMEOUT, fetch
 from lbjwt.jwks.uri import discovery_uris, examine, is_secure_enough, place_of
@@ -22,6 +23,7 @@ async def discover(
     max_bytes: int = MAX_BYTES,
     allow_http: bool = False,
     ssl_context: ssl.SSLContext | None = None,
+    egress: Egress = Egress(),  # noqa: B008 - immutable
 ) -> str:
     """
     Return the URL of the issuer's key set.
@@ -31,7 +33,7 @@ async def discover(
         timeout: Seconds for each of the two documents that may be asked for.
         max_bytes: Longest document accepted.
         allow_http: Allow ``http`` to any address, for the metadata and for the keys.
-        ssl_context: As for `fetch`.
+        ssl_context, egress: As for `fetch`.
 
     Raises:
         JWKSFetchError: Neither place has a document that speaks for this issuer; the message tells what is wrong with each.
@@ -47,6 +49,7 @@ async def discover(
                 max_bytes=max_bytes,
                 allow_http=allow_http,
                 ssl_context=ssl_context,
+                egress=egress,
                 accept="application/json",
             )
             return jwks_uri_of(answer.document or b"", issuer, place=place_of(uri), allow_http=allow_http)

@@ -3,7 +3,7 @@ Fetch one document over HTTPS.
 
 Bytes come out, or `JWKSFetchError`; what the bytes mean is asked elsewhere. The URL comes from the configuration or from the issuer's own
 metadata, never from a token (no ``jku``, no ``x5u``). Every fetch has a connection of its own: a pooled one that the server closed meanwhile would
-fail once per interval (THREATS B5). Redirects stay on the origin (THREATS B7), proxies of the environment are not used, cookies are not kept, content
+fail once per interval (THREATS B5). Redirects stay on the origin (THREATS B7), a proxy is used only when asked for, cookies are not kept, content
 codings are refused so that 256 KiB on the wire stay 256 KiB in memory (THREATS B9).
 """
 
@@ -14,13 +14,14 @@ import socket
 import ssl
 import time
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
 from lbjwt.errors import cause_of
+from lbjwt.jwks.egress import Egress, Proxy
 from lbjwt.jwks.errors import JWKSFetchError
 from lbjwt.jwks.freshness import freshness, parse_http_date
 from lbjwt.jwks.trust import ClientTls
@@ -66,6 +67,7 @@ async def fetch(
     max_bytes: int = MAX_BYTES,
     allow_http: bool = False,
     ssl_context: ssl.SSLContext | None = None,
+    egress: Egress = Egress(),  # noqa: B008 - immutable
     etag: str | None = None,
     accept: str = JWKS_TYPES,
 ) -> Fetched:
@@ -78,11 +80,13 @@ async def fetch(
         max_bytes: Longest body accepted, enforced while it is read.
         allow_http: Allow ``http`` to any address.
         ssl_context: Trust anchors other than the system's, and a client certificate.
+        egress: Proxy, and bearer token for the origin of `uri`. Behind a proxy names are resolved there, so plain ``http`` needs `allow_http`.
         etag: Of the body we have: the server may answer 304 without one. None asks for the body as it is now, past every cache.
         accept: Media types asked for; the one that comes does not matter.
 
     Raises:
         JWKSFetchError: Anything else than a 200 with a body within the limits, or the 304 that was asked for, in time.
+        KeySourceError: The bearer token cannot be read.
 
     Source: RFC 7517 section 5; RFC 8725 section 3.10; RFC 9110 section 13.1.2.
     """
@@ -92,30 +96,46 @@ async def fetch(
     guard = _Guard(loopback_only=parts.scheme == "http" and not allow_http)
     with contextlib.suppress(ValueError):  # a name: the guard sees its addresses when it is resolved
         guard.check(ipaddress.ip_address(host), place)
+    proxy = egress.proxy_for(uri)
+    if proxy is not None and guard.loopback_only:  # what is resolved elsewhere cannot be seen to be loopback
+        raise JWKSFetchError(f"{place} would be fetched over plain http through a proxy, which needs allow_http")
     headers = {"Accept": accept, "Accept-Encoding": "identity", "User-Agent": "lbjwt"}
     headers |= {"If-None-Match": etag} if etag is not None else {"Cache-Control": "no-cache"}
+    authorization = egress.authorization()
+    if authorization is not None:
+        headers["Authorization"] = authorization
     connector = aiohttp.TCPConnector(
-        resolver=guard, force_close=True, use_dns_cache=False, ssl=ssl_context or _SYSTEM.context()
+        resolver=guard if proxy is None else ThreadedResolver(),
+        force_close=True,
+        use_dns_cache=False,
+        ssl=ssl_context or _SYSTEM.context(),
     )
     try:
         async with (
             asyncio.timeout(timeout),
             aiohttp.ClientSession(
                 connector=connector,
-                headers=headers,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 trust_env=False,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             ) as session,
         ):
-            return await _follow(session, uri, max_bytes, conditional=etag is not None)
+            return await _follow(session, uri, headers, proxy, max_bytes, conditional=etag is not None)
     except TimeoutError:
         raise JWKSFetchError(f"{place} did not answer completely within {timeout:g} s") from None
     except aiohttp.ClientConnectorCertificateError as error:
         raise JWKSFetchError(f"{place} has no good certificate: {_tls_reason(error.certificate_error)}") from None
     except aiohttp.ClientConnectorSSLError as error:
         raise JWKSFetchError(f"{place} failed the TLS handshake: {_tls_reason(error.os_error)}") from None
+    except aiohttp.ClientProxyConnectionError as error:
+        raise JWKSFetchError(
+            f"cannot connect to the proxy {_place(proxy)} on the way to {place}: {cause_of(error.os_error)}"
+        ) from None
+    except aiohttp.ClientHttpProxyError as error:
+        raise JWKSFetchError(
+            f"the proxy {_place(proxy)} refused the way to {place} with status {error.status}"
+        ) from None
     except aiohttp.ClientConnectorError as error:
         cause = _refusal(error) or cause_of(error.os_error)
         raise JWKSFetchError(f"cannot connect to {place}: {cause}") from None
@@ -124,10 +144,26 @@ async def fetch(
         raise JWKSFetchError(f"{place} broke off or did not speak HTTP ({type(error).__name__})") from None
 
 
-async def _follow(session: aiohttp.ClientSession, uri: str, max_bytes: int, *, conditional: bool) -> Fetched:
+async def _follow(
+    session: aiohttp.ClientSession,
+    uri: str,
+    headers: dict[str, str],
+    proxy: Proxy | None,
+    max_bytes: int,
+    *,
+    conditional: bool,
+) -> Fetched:
+    # With each request, for those of a session are sent to the proxy, too: it would learn the bearer token.
+    options: dict[str, Any] = {"headers": headers}
+    if proxy is not None:
+        options["proxy"] = proxy.url
+        if proxy.authorization is not None:
+            # a tunnel has fields of its own; without one the proxy reads, and takes away, those of the request
+            own = {"Proxy-Authorization": proxy.authorization}
+            options |= {"proxy_headers": own} if uri.startswith("https:") else {"headers": headers | own}
     for _ in range(MAX_REDIRECTS + 1):
         place = place_of(uri)
-        async with session.get(uri, allow_redirects=False) as response:
+        async with session.get(uri, allow_redirects=False, **options) as response:
             if response.status in (301, 302, 303, 307, 308):
                 location = response.headers.get("Location")
                 if location is None:
@@ -190,7 +226,7 @@ class _Guard(AbstractResolver):
 
     def __init__(self, *, loopback_only: bool) -> None:
         self._resolver: ThreadedResolver | None = None
-        self._loopback_only = loopback_only
+        self.loopback_only = loopback_only
 
     def check(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address, host: str) -> None:
         """Raise `JWKSFetchError` when `address` must not be connected to."""
@@ -198,7 +234,7 @@ class _Guard(AbstractResolver):
         address = mapped if mapped is not None else address
         if address.is_link_local:
             raise JWKSFetchError(f"{host} is a link-local address, which is never fetched from")
-        if self._loopback_only and not address.is_loopback:
+        if self.loopback_only and not address.is_loopback:
             raise JWKSFetchError(
                 f"{host} would be fetched over plain http, which is allowed to loopback only (or with allow_http)"
             )
@@ -225,6 +261,10 @@ class _Refused(OSError):
 
     def __init__(self, sentence: str) -> None:
         super().__init__(0, sentence)
+
+
+def _place(proxy: Proxy | None) -> str:
+    return proxy.url if proxy is not None else ""
 
 
 def _refusal(error: aiohttp.ClientConnectorError) -> str:

@@ -11,9 +11,10 @@ import math
 import time
 from typing import TYPE_CHECKING, Final
 
+from lbjwt.jwks.egress import Egress
 from lbjwt.jwks.errors import JWKSFetchError
 from lbjwt.jwks.trust import ClientTls
-from lbjwt.jwks.uri import identity_of, place_of
+from lbjwt.jwks.uri import identity_of, place_of, same_origin
 
 if TYPE_CHECKING:
     from lbjwt.jwks.fetch import Fetched
@@ -43,6 +44,7 @@ class KeyOrigin:
         max_bytes: Longest document accepted.
         allow_http: Allow plain ``http`` to other than loopback addresses.
         tls: Private authority and client certificate.
+        egress: Proxy and bearer token. The token goes to the origin of `uri` or of `issuer` only, not to where an issuer's metadata leads.
 
     Attributes:
         uri: Where the keys are; None while an issuer has not told.
@@ -64,6 +66,7 @@ class KeyOrigin:
         max_bytes: int = MAX_BYTES,
         allow_http: bool = False,
         tls: ClientTls | None = None,
+        egress: Egress = Egress(),  # noqa: B008 - immutable
     ) -> None:
         if (uri is None) is (issuer is None):
             raise ValueError("either the URL of the keys or the issuer must be given")
@@ -76,6 +79,7 @@ class KeyOrigin:
         self._timeout = timeout
         self._allow_http = allow_http
         self._tls = tls
+        self._egress = egress
         self._discovered_at = -math.inf
         self._said = ""  # of the last metadata that could not be had: told once
         self._tag: tuple[str, str] | None = None  # of the document in force: the URL it came from, and its entity tag
@@ -89,7 +93,7 @@ class KeyOrigin:
 
         Raises:
             JWKSFetchError: There is no document.
-            KeySourceError: The TLS files cannot be used.
+            KeySourceError: The TLS files or the bearer token cannot be used.
         """
         if self._issuer is None:
             return await self._fetch(doubtful)
@@ -157,6 +161,7 @@ class KeyOrigin:
             max_bytes=self.max_bytes,
             allow_http=self._allow_http,
             ssl_context=self._tls.context() if self._tls is not None else None,
+            egress=self._egress,
         )
         self._said = ""
 
@@ -165,11 +170,13 @@ class KeyOrigin:
 
         assert self.uri is not None
         self.fetches += 1
+        ours = self._issuer is None or same_origin(self.uri, self._issuer)
         return await fetch(
             self.uri,
             timeout=self._timeout,
             max_bytes=self.max_bytes,
             allow_http=self._allow_http,
             ssl_context=self._tls.context() if self._tls is not None else None,
+            egress=self._egress if ours else self._egress.without_token(),
             etag=None if doubtful or self._tag is None or self._tag[0] != self.uri else self._tag[1],
         )

@@ -12,7 +12,16 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 from lbjwt.jwks.errors import JWKSFetchError
 
-__all__ = ["MAX_URI", "discovery_uris", "examine", "identity_of", "is_secure_enough", "place_of", "redirected"]
+__all__ = [
+    "MAX_URI",
+    "discovery_uris",
+    "examine",
+    "identity_of",
+    "is_secure_enough",
+    "place_of",
+    "redirected",
+    "same_origin",
+]
 
 MAX_URI: Final = 2048
 """Characters; longer ones are an attack or a mistake, and none is needed."""
@@ -125,6 +134,11 @@ def discovery_uris(issuer: str) -> tuple[str, str]:
         f"{origin}{path}/.well-known/openid-configuration",
         f"{origin}/.well-known/oauth-authorization-server{path}",
     )
+
+
+def same_origin(one: str, other: str) -> bool:
+    """Whether two URLs that `examine` takes have scheme, host and port in common (RFC 6454 section 4)."""
+    return _origin(urlsplit(one)) == _origin(urlsplit(other))
 
 
 def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:

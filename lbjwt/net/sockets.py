@@ -21,7 +21,8 @@ from lbjwt.errors import LbjwtError
 
 __all__ = ["BindError", "backlog", "bind", "close", "stop_listening"]
 
-_WITHOUT_IPV6: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
+_NOT_HERE: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
+"""This machine lacks the address, or its whole family (IPv6 switched off)."""
 
 Place = tuple[int, str]
 """Address family and numeric host."""
@@ -42,10 +43,11 @@ def backlog() -> int:
 
 def bind(address: Address, *, key: str, copies: int = 1) -> list[list[socket.socket]]:
     """
-    Bind `copies` sets of non-blocking sockets to one address; a set has one socket for each IP address the host stands for.
+    Bind `copies` sets of non-blocking sockets to one address; a set has one socket for each IP address the host stands for and this machine has.
 
-    An empty host is every IPv4 and, where the machine has it, every IPv6 address, in two sockets: with one dual-stack socket IPv4 peers would
-    show up as ``::ffff:192.0.2.1``, and rules on addresses would miss them. Port 0: the kernel chooses, and all sets share the port.
+    A name may stand for addresses that are not here: ``localhost`` is ``::1`` too on a machine without IPv6. Those are left out; one of them at
+    least must be here. An empty host is every IPv4 and every IPv6 address, in two sockets: with one dual-stack socket IPv4 peers would show up
+    as ``::ffff:192.0.2.1``, and rules on addresses would miss them. Port 0: the kernel chooses, and all sets share the port.
 
     Args:
         address: Where to listen.
@@ -55,10 +57,10 @@ def bind(address: Address, *, key: str, copies: int = 1) -> list[list[socket.soc
     Raises:
         BindError: The name does not resolve, or the address is in use, not local, or needs a privilege.
     """
-    places = _places(address, key)
     sets: list[list[socket.socket]] = []
     with contextlib.ExitStack() as undo:
         try:
+            places = _here(_places(address, key))
             port = address.port or _free_port(places[0], undo)
             if address.port:
                 for place in places:
@@ -67,11 +69,7 @@ def bind(address: Address, *, key: str, copies: int = 1) -> list[list[socket.soc
                 bound: list[socket.socket] = []
                 sets.append(bound)
                 for place in places:
-                    try:
-                        bound.append(_bind_one(place, port))
-                    except OSError as error:
-                        if address.host or place[0] != socket.AF_INET6 or error.errno not in _WITHOUT_IPV6:
-                            raise
+                    bound.append(_bind_one(place, port))
         except OSError as error:
             for bound in sets:
                 close(bound)
@@ -106,6 +104,25 @@ def _places(address: Address, key: str) -> list[Place]:
             f"{key}: cannot listen on {address}: the host name does not resolve ({error.strerror})"
         ) from None
     return list(dict.fromkeys((int(family), str(sockaddr[0])) for family, _, _, _, sockaddr in found))
+
+
+def _here(places: list[Place]) -> list[Place]:
+    """The places that this machine has; raises the OSError of the first one when it has none."""
+    found: list[Place] = []
+    missing: list[OSError] = []
+    for place in places:
+        try:
+            with _new(place) as probe:
+                probe.bind((place[1], 0))
+        except OSError as error:
+            if error.errno not in _NOT_HERE:
+                raise
+            missing.append(error)
+        else:
+            found.append(place)
+    if not found:
+        raise missing[0]
+    return found
 
 
 def _free_port(place: Place, undo: contextlib.ExitStack) -> int:

@@ -68,6 +68,11 @@ def server_context(certificate: Path, private_key: Path, *, key: str) -> ssl.SSL
 def _explain(error: OSError, certificate: Path, private_key: Path, key: str) -> str:
     match getattr(error, "reason", None):
         case "KEY_VALUES_MISMATCH" | "KEY_TYPE_MISMATCH" | "NO_CERTIFICATE_ASSIGNED":
+            if number := _whose_certificate(certificate, private_key):
+                return (
+                    f"{key}.certificate: the certificates in {certificate} are in the wrong order: that of the private key is number {number}. "
+                    "Put it first, then the one that signed it, and so on"
+                )
             return f"{key}: the private key {private_key} does not belong to the certificate {certificate}"
         case "EE_KEY_TOO_SMALL" | "CA_KEY_TOO_SMALL":
             return f"{key}.certificate: the key of {certificate} is too small"
@@ -76,3 +81,17 @@ def _explain(error: OSError, certificate: Path, private_key: Path, key: str) -> 
         case str(reason):
             return f"{key}: {certificate} and {private_key} cannot be used ({reason.replace('_', ' ').lower()})"
     return f"{key}: {certificate} and {private_key} hold no certificate and private key that can be read"
+
+
+def _whose_certificate(certificate: Path, private_key: Path) -> int:
+    """The number in its file, from 1, of the certificate that belongs to a private key; 0 for none."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    from cryptography.x509 import load_pem_x509_certificates
+
+    try:
+        public = load_pem_private_key(private_key.read_bytes(), None).public_key()
+        chain = load_pem_x509_certificates(certificate.read_bytes())
+        return next((number for number, one in enumerate(chain, 1) if one.public_key() == public), 0)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return 0

@@ -17,6 +17,7 @@ from posix.unistd cimport write
 import lbjwt._error_reason as error_reason
 import lbjwt._fastverify as fastverify
 from lbjwt.http1._writing cimport put_number, put_text
+from lbjwt.observe.log_file import open_log
 
 
 cdef extern from "<poll.h>" nogil:
@@ -100,16 +101,7 @@ cdef class AccessLog:
             os.close(self._fd)
 
     cdef int open(self) except -1:
-        cdef int flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
-        cdef int fd
-        if self.path == "-":
-            fd = os.dup(1)
-            if stat.S_ISFIFO(os.fstat(fd).st_mode):
-                os.close(fd)
-                # A description of our own: O_NONBLOCK on an inherited one would change it for everybody who shares it.
-                fd = os.open("/proc/self/fd/1", flags | os.O_NONBLOCK)
-        else:
-            fd = os.open(self.path, flags | os.O_CREAT | os.O_NONBLOCK, 0o640)
+        cdef int fd = open_log(self.path)
         cdef object mode = os.fstat(fd).st_mode
         if self._fd >= 0:
             os.close(self._fd)

@@ -32,6 +32,7 @@ cdef struct WorkerCounters:
     int64_t pending                              # requests that wait for an endpoint with room now
     uint64_t endpoints_full                      # requests that found every endpoint full: they waited, or were refused
     int64_t waiting                              # requests that wait for keys now
+    int64_t no_descriptors                       # 1 while no file descriptor is left for another client
     uint64_t waited                              # requests that ever waited for keys
     uint64_t streams_ended                       # long responses and tunnels closed with their token
     int64_t state                                # WORKER_*

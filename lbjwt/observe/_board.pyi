@@ -54,6 +54,8 @@ class Board:
         """Verification keys in force in this worker and when they were last read (seconds since the epoch; 0: never)."""
     def set_revocations(self, count: int) -> None:
         """Revocations in force in this worker."""
+    def set_no_descriptors(self, short: bool) -> None:
+        """Whether this worker lacks the file descriptor for another client."""
     def set_state(self, state: int, slot: int | None = None) -> None:
         """`STARTING`, `READY`, `DRAINING` or `STOPPED`, of the own slot or (by the supervisor) of another."""
     def start_draining(self) -> None:
@@ -88,7 +90,7 @@ class Board:
         """Keepers replaced since the start."""
     @property
     def ready(self) -> bool:
-        """At least one worker is `READY` with a key of any issuer in force, and the service does not drain."""
+        """At least one worker is `READY` with a key of any issuer in force and room for a client, and the service does not drain."""
     def state(self, slot: int) -> int:
         """State of one worker, or of the keeper."""
     def totals(self) -> dict[str, Any]:

@@ -30,7 +30,7 @@ cdef tuple WORKER_FIELDS = (
     ("requests", STATUS_CLASSES), ("bad_requests", 1), ("errors", ERROR_REASONS), ("connections_total", 1), ("connections", 1),
     ("in_flight", 1), ("retries", 1), ("dropped_header_names", 1), ("access_log_dropped", 1), ("cache_hits", 1), ("cache_misses", 1),
     ("cache_evictions", 1), ("cache_entries", 1), ("cache_bytes", 1), ("revocations", 1), ("pending", 1),
-    ("endpoints_full", 1), ("waiting", 1), ("waited", 1), ("streams_ended", 1), ("state", 1),
+    ("endpoints_full", 1), ("waiting", 1), ("no_descriptors", 1), ("waited", 1), ("streams_ended", 1), ("state", 1),
 )
 cdef tuple ENDPOINT_FIELDS = (
     ("in_flight", 1), ("connections", 1), ("idle_connections", 1), ("requests", 1), ("connects", 1), ("failures", 1), ("responses", STATUS_CLASSES),
@@ -42,7 +42,7 @@ cdef tuple ISSUER_FIELDS = (
 cdef tuple SOURCE_FIELDS = (("begun", 1), ("attempts", 1), ("not_before", 1), ("last_success", 1), ("fetches", 1), ("failures", 1))
 cdef tuple SOURCE_TIMES = ("not_before", "last_success")
 # What a slot does not hand on when its worker dies: what was open, held or in force in that process.
-cdef tuple WORKER_GAUGES = ("connections", "in_flight", "cache_entries", "cache_bytes", "revocations", "pending", "waiting")
+cdef tuple WORKER_GAUGES = ("connections", "in_flight", "cache_entries", "cache_bytes", "revocations", "pending", "waiting", "no_descriptors")
 # Every worker holds the same: the one that is behind is told, not a sum.
 cdef tuple NOT_SUMMED = ("revocations", "keys", "keys_fetched_at", "state")
 
@@ -197,6 +197,9 @@ cdef class Board:
     def set_revocations(self, int64_t count):
         self.mine.revocations = count
 
+    def set_no_descriptors(self, bint short):
+        self.mine.no_descriptors = short
+
     def set_state(self, int64_t state, slot=None):
         if not WORKER_STARTING <= state <= WORKER_STOPPED:
             raise ValueError(f"no worker state {state}")
@@ -280,7 +283,7 @@ cdef class Board:
         if self.header().draining:
             return False
         for slot in range(self.workers):
-            if self.worker(slot).state == WORKER_READY:
+            if self.worker(slot).state == WORKER_READY and not self.worker(slot).no_descriptors:
                 if self.issuers == 0:
                     return True
                 for index in range(self.issuers):

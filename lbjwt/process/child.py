@@ -47,7 +47,7 @@ def become(
         live: The process' life; returns the exit code.
         parent: Process id of the supervisor.
         mask: Signal mask to set once the supervisor's handlers are gone.
-        name: Shown by ps(1), at most 15 characters.
+        name: Shown by ps(1), as the command and as its arguments; at most 15 characters.
         ends_on: The signal that ends it: at once while it has no handler, and sent by the kernel when the supervisor dies.
     """
     code = FAILED
@@ -58,6 +58,7 @@ def become(
         for number in (*DEFAULT, ends_on):
             signal.signal(number, signal.SIG_DFL)
         _libc.prctl(PR_SET_NAME, name.encode(), 0, 0, 0)
+        _show_as(name.encode())
         _libc.prctl(PR_SET_PDEATHSIG, ends_on, 0, 0, 0)
         if os.getppid() == parent:  # else it died before the line above
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -70,3 +71,19 @@ def become(
             with contextlib.suppress(Exception):
                 stream.flush()
         os._exit(code)
+
+
+def _show_as(title: bytes) -> None:
+    """
+    Write a title over the arguments that the kernel shows of this process (``ps aux``, ``ps -ef``), which are those of the supervisor until then.
+
+    They lie where proc_pid_stat(5) says (arg_start, arg_end); Python made copies of its own long ago. Where that is not known they stay.
+    """
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        with open("/proc/self/stat", encoding="ascii", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+        begin, end = int(fields[45]), int(fields[46])  # fields 48 and 49 of the page, counted from the third
+        with open("/proc/self/cmdline", "rb") as file:
+            shown = file.read()
+        if begin and end - begin == len(shown):
+            ctypes.memmove(begin, title[: len(shown) - 1].ljust(len(shown), b"\0"), len(shown))

@@ -2,7 +2,8 @@
 The state directory: where the keeper writes what has to outlive a process. Only the supervisor makes, locks and removes it.
 
 What lies here is believed at the next start: keys, and which tokens are revoked. So a directory that anybody else can write, or that is not
-ours, is refused, and two services never share one. Without a configured place it is a private temporary directory that ends with the service.
+ours, is refused, and two services never share one. Without a configured place it is a private temporary directory that ends with the service, in
+memory (``/dev/shm``) where the file system cannot be written.
 """
 
 import contextlib
@@ -15,12 +16,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from lbjwt.assembly.directories import shared_directory
 from lbjwt.errors import LbjwtError, cause_of
 
 __all__ = ["KEYS", "StateDirectory", "StateDirectoryError"]
 
 KEYS: Final = "keys"
 """The subdirectory with one document for each remote key source."""
+
+MEMORY: Final = Path("/dev/shm")  # noqa: S108 - the directory below it is ours alone
+"""Writable also in a container with a read-only root."""
 
 
 class StateDirectoryError(LbjwtError):
@@ -51,7 +56,7 @@ class StateDirectory:
         path = self._configured
         try:
             if path is None:
-                path = self._temporary = Path(tempfile.mkdtemp(prefix="lbjwt-"))  # mode 0700
+                path = self._temporary = _temporary()
             for directory in (path, path / KEYS):
                 with contextlib.suppress(FileExistsError):
                     directory.mkdir(mode=0o700)
@@ -84,6 +89,17 @@ class StateDirectory:
             self._temporary = None
 
 
+def _temporary() -> Path:
+    """Make a directory with mode 0700, on a disk or else in memory."""
+    for parent in (None, MEMORY):
+        with contextlib.suppress(OSError):
+            return Path(tempfile.mkdtemp(prefix="lbjwt-", dir=parent))
+    raise StateDirectoryError(
+        f"state_directory: none is given, and no temporary one can be made, neither in TMPDIR, /tmp and /var/tmp nor in {MEMORY}; "
+        "set TMPDIR to a directory that can be written, or give a state_directory"
+    )
+
+
 def _refuse_others(path: Path) -> None:
     """Raise unless this is a directory of ours that nobody else can write, and nobody else chose it by a link."""
     us = os.geteuid()
@@ -92,14 +108,8 @@ def _refuse_others(path: Path) -> None:
     status = path.stat()
     if not stat.S_ISDIR(status.st_mode):
         raise StateDirectoryError(f"state_directory: {path} is not a directory")
-    if status.st_uid != us:
-        raise StateDirectoryError(
-            f"state_directory: {path} belongs to another user; chown it to the user lbjwt runs as"
-        )
-    if status.st_mode & 0o022:
-        raise StateDirectoryError(
-            f"state_directory: {path} can be written by its group or by others, who could put keys of theirs there; chmod go-w it"
-        )
+    if status.st_uid != us or status.st_mode & 0o022:
+        raise StateDirectoryError(f"state_directory: {shared_directory(path, status)}")
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         raise StateDirectoryError(f"state_directory: {path} cannot be read and written by its owner; chmod u+rwx it")
 

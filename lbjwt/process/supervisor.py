@@ -19,7 +19,6 @@ import functools
 import gc
 import logging
 import os
-import resource
 import signal
 import time
 from collections.abc import Callable
@@ -28,8 +27,10 @@ from typing import Final
 
 from lbjwt._fastverify import hash_is_randomised
 from lbjwt.config.model import Configuration
+from lbjwt.net.descriptors import raise_limit, shortage
 from lbjwt.net.sockets import BindError, stop_listening
 from lbjwt.observe._board import DRAINING, READY, STARTING, Board
+from lbjwt.observe.log_file import AccessLogError, try_log
 from lbjwt.process import child, logs
 from lbjwt.process.bindings import Bindings, worker_count
 from lbjwt.process.exits import FAILED, OK, WRONG_CONFIGURATION
@@ -83,6 +84,16 @@ def run(configuration: Configuration, *, worker: Worker | None = None, keeper: K
         state: StateDirectory | None = None
         directory = wakeups = None
         try:
+            too_few = shortage(configuration, raise_limit())
+            if too_few:
+                log.warning("%s", too_few)
+            board = Board(
+                worker_count(configuration),
+                sum(len(cluster.endpoints) for cluster in configuration.clusters.values()),
+                len(issuer_names(configuration)),
+            )
+            if configuration.access_log is not None:
+                try_log(configuration.access_log.path)
             bindings = Bindings.bind(configuration)
             stack.callback(bindings.close)
             if needs_keeper:
@@ -91,19 +102,17 @@ def run(configuration: Configuration, *, worker: Worker | None = None, keeper: K
             if state_needed(configuration):
                 state = StateDirectory(configuration.state_directory)
                 directory = stack.enter_context(state)
-        except BindError as error:
+            offenders = new_offenders(configuration, board.workers)
+            shared = Shared(configuration, bindings, board, offenders, wakeups, directory)
+        except (BindError, AccessLogError, MemoryError) as error:
             log.error("%s", error)
+            return FAILED
+        except OSError as error:
+            log.error("cannot start: %s", error.strerror)
             return FAILED
         except StateDirectoryError as error:
             log.error("%s", error)
             return WRONG_CONFIGURATION
-        board = Board(
-            worker_count(configuration),
-            sum(len(cluster.endpoints) for cluster in configuration.clusters.values()),
-            len(issuer_names(configuration)),
-        )
-        shared = Shared(configuration, bindings, board, new_offenders(configuration, board.workers), wakeups, directory)
-        _raise_file_limit()
         return _Supervisor(shared, worker, keeper, pipe, state).run()
 
 
@@ -164,6 +173,7 @@ class _Supervisor:
         self._stopped_at = 0.0  # the first of them
         self._deadline = float("inf")  # then SIGKILL
         self._served = False  # all workers were ready at some time
+        self._up = False  # a worker was
         self._kept = False  # a keeper was
         self._code = OK
 
@@ -173,8 +183,8 @@ class _Supervisor:
         while not self._done():
             now = time.monotonic()
             if not self._stops:
-                for slot in self._slots:
-                    if not slot.pid and slot.schedule.wants_fork(now):
+                for slot in self._empty():
+                    if slot.schedule.wants_fork(now):
                         self._fork(slot, now)
             for number in self._pipe.wait(self._patience(time.monotonic())):
                 self._signalled(number)
@@ -191,11 +201,19 @@ class _Supervisor:
     def _done(self) -> bool:
         return bool(self._stops) and not any(slot.pid for slot in self._slots)
 
+    def _empty(self) -> list[_Slot]:
+        """The slots to fork into. While no worker has ever been ready, one that failed gets no second try: only the others can still serve."""
+        return [
+            slot
+            for slot in self._slots
+            if not slot.pid and (self._up or slot is self._keeper or not slot.schedule.failures)
+        ]
+
     def _patience(self, now: float) -> float:
         """Seconds until something is due without a signal."""
         due = self._deadline
         if not self._stops:
-            due = min([due, *(slot.schedule.due for slot in self._slots if not slot.pid)])
+            due = min([due, *(slot.schedule.due for slot in self._empty())])
             looking = any(slot.pid and not slot.announced for slot in self._slots)
         else:
             looking = not all(slot.closed for slot in self._workers)
@@ -204,6 +222,8 @@ class _Supervisor:
         return max(0.0, due - now)
 
     def _fork(self, slot: _Slot, now: float) -> None:
+        if self._stops:  # a fork before this one failed, and was the last hope
+            return
         slot.schedule.forked(now)
         slot.announced = False
         self._board.set_state(STARTING, slot.index)
@@ -220,8 +240,7 @@ class _Supervisor:
                 child.become(slot.live, parent, blocked, name=name, ends_on=slot.ends_on)
             slot.pid = pid
         except OSError as error:
-            log.error("cannot start the %s: %s", slot.name, error.strerror)
-            slot.schedule.died(now, was_ready=False)
+            self._failed(slot, now, FAILED, f"cannot start the {slot.name}: {error.strerror}")
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
@@ -273,6 +292,15 @@ class _Supervisor:
             log.info("%s again: ending now", name)
             self._send(signal.SIGUSR2)
 
+    def _give_up(self, code: int, why: str) -> None:
+        """End a service that never served."""
+        log.error("%s: the service ends with exit code %d", why, code)
+        self._code = code
+        self._stops, self._stopped_at = 1, time.monotonic()
+        self._board.start_draining()
+        self._deadline = self._stopped_at + GRACE
+        self._send(signal.SIGTERM)
+
     def _send(self, number: signal.Signals) -> None:
         """To the workers."""
         for slot in self._workers:
@@ -304,6 +332,7 @@ class _Supervisor:
         for slot in self._slots:
             if slot.pid and not slot.announced and self._board.state(slot.index) in (READY, DRAINING):
                 slot.announced = True
+                self._up = self._up or slot is not self._keeper
                 if slot is self._keeper:
                     if self._kept:
                         log.info("the keeper is ready again")
@@ -349,11 +378,17 @@ class _Supervisor:
         cause = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         if code == WRONG_CONFIGURATION and not (self._kept if slot is self._keeper else self._served):
             # It said why. The others would say the same, and so would the next one.
-            self._code = code
-            self._stop("start failed")
+            self._give_up(code, f"{slot.name} cannot start")
             return
-        now = time.monotonic()
+        self._failed(slot, time.monotonic(), code, f"{slot.name} (process {pid}) {cause}")
+
+    def _failed(self, slot: _Slot, now: float, code: int, what: str) -> None:
+        """Nobody lives in a slot although somebody should: another one follows, or the start has failed."""
         slot.schedule.died(now, was_ready=slot.announced)
+        others = [other for other in self._workers if other.pid or other in self._empty()]
+        if not self._up and not others and slot is not self._keeper:
+            self._give_up(code if code > 0 else FAILED, f"{what}; no worker could start")
+            return
         if slot is self._keeper:
             self._board.count_keeper_restart()
         else:
@@ -361,17 +396,4 @@ class _Supervisor:
             if slot.schedule.failures > 1 and any(other.announced and other.pid for other in self._workers):
                 # Two starts failed: stop queueing clients here while others can serve them.
                 stop_listening(self._bindings.of(slot.index))
-        log.error(
-            "%s (process %d) %s; the next one starts in %.1f s",
-            slot.name,
-            pid,
-            cause,
-            max(0.0, slot.schedule.due - now),
-        )
-
-
-def _raise_file_limit() -> None:
-    """Every connection is a descriptor, and the soft limit of 1024 is made for select(2), which nobody uses here."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        log.error("%s; the next one starts in %.1f s", what, max(0.0, slot.schedule.due - now))

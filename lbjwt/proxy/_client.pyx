@@ -112,8 +112,8 @@ cdef class ClientSide(ClientWriter):
             self.exchange.upstream.resume()
 
     cdef void turn_away(self):
-        """There is no room for another client. Saying so costs a moment of the same room, so a flood is told nothing."""
-        if self.traffic.clients > 2 * self.traffic.max_clients:
+        """There is no room for another client. A 503 takes a descriptor for a moment, so beyond `max_answered` there is none."""
+        if self.traffic.clients > self.traffic.max_answered:
             self.traffic.board.mine.errors[<int>ErrorReason.TOO_MANY_CONNECTIONS] += 1
             self.phase = GONE
             self.reset()

@@ -35,7 +35,8 @@ cdef class Traffic:
     cdef int64_t max_request_body       # bytes; -1: no limit
     cdef Py_ssize_t max_response_head   # bytes
     cdef Py_ssize_t max_response_fields
-    cdef Py_ssize_t max_clients
+    cdef public Py_ssize_t max_clients
+    cdef public Py_ssize_t max_answered # clients up to which one too many is told 503; beyond, it is reset
     cdef Py_ssize_t max_requests        # per client connection; 0: no limit
     cdef double head_timeout            # seconds
     cdef double keep_alive_timeout      # seconds

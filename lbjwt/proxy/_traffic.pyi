@@ -49,6 +49,8 @@ class Traffic:
     board: Board
     wires: set[object]
     clients: int
+    max_clients: int
+    max_answered: int
     draining: bool
     allow_half_close: bool
     def __init__(
@@ -71,6 +73,8 @@ class Traffic:
         """End the connections whose deadline has passed, and those whose client is gone; as often as the timeouts shall be exact."""
     def sweep(self) -> None:
         """End the streams that have outlived their token and set the date; called once a second."""
+    def close_unused(self) -> None:
+        """Close the pooled connections to endpoints, for their file descriptors."""
     def drain(self, grace: float) -> None:
         """End idle client connections after `grace` seconds, and every other one with its answer."""
     def close(self) -> None:

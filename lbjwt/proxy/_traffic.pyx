@@ -16,6 +16,7 @@ from libc.string cimport memcpy
 from lbjwt._error_reason cimport ErrorReason, error_status
 from lbjwt.net._wire cimport Wire, coarse_monotonic
 from lbjwt.proxy._downstream cimport Downstream
+from lbjwt.upstream._cluster cimport Endpoint
 
 RECEIVE_SIZE = 65536          # bytes read from an endpoint at once: what a stalled client can make us hold, and large enough to amortise the calls
 cdef char *HEX = b"0123456789abcdef"
@@ -52,6 +53,7 @@ cdef class Traffic:
         self.max_response_head = limits.max_response_head
         self.max_response_fields = limits.max_response_fields
         self.max_clients = limits.max_connections
+        self.max_answered = 2 * self.max_clients
         self.max_requests = limits.max_requests_per_connection
         self.head_timeout = timeouts.request_head
         self.keep_alive_timeout = timeouts.keep_alive
@@ -108,6 +110,13 @@ cdef class Traffic:
         for wire in list(self.wires):
             if isinstance(wire, Downstream):
                 (<Downstream>wire).outlive(today)
+
+    def close_unused(self):
+        cdef Endpoint endpoint
+        cdef Wire wire
+        for endpoint in self.cluster.endpoints:
+            for wire in list(endpoint.idle):
+                wire.end()
 
     def drain(self, double grace):
         self.draining = True

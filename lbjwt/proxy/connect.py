@@ -11,17 +11,19 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from lbjwt.errors import cause_of
 from lbjwt.net.adopt import take_over
+from lbjwt.net.descriptors import EXHAUSTED
 from lbjwt.proxy._endpoint import EndpointSide
 
 if TYPE_CHECKING:
     from lbjwt.proxy._traffic import Traffic
     from lbjwt.upstream._cluster import Endpoint
+
+DESCRIPTOR_WAIT: Final = 0.01
+"""Seconds until a connection for which no file descriptor was left is tried again."""
 
 
 class Connector:
@@ -33,11 +35,11 @@ class Connector:
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
-        self._loop = loop
-        self._timeout = timeout
+        self.loop = loop
+        self.timeout = timeout
+        self.traffic: Traffic | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._attempts: set[_Attempt] = set()
-        self.traffic: Traffic | None = None
 
     def __call__(self, endpoint: Endpoint) -> EndpointSide:
         """Start a connection and return its protocol at once; what becomes of it is told in a later turn of the loop."""
@@ -45,21 +47,52 @@ class Connector:
         side = EndpointSide(self.traffic, endpoint)
         address = _address(endpoint)
         if address is None:
-            task = self._loop.create_task(self._resolve_and_connect(side, endpoint))
+            task = self.loop.create_task(self._resolve_and_connect(side, endpoint))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         else:
-            attempt = _Attempt(self._loop, side, self._timeout, self._attempts.discard)
+            attempt = _Attempt(self, side, address)
             self._attempts.add(attempt)
-            attempt.start(*address)
+            attempt.start()
         return side
 
     async def _resolve_and_connect(self, side: EndpointSide, endpoint: Endpoint) -> None:
         try:
-            async with asyncio.timeout(self._timeout):
-                await self._loop.create_connection(lambda: side, endpoint.host, endpoint.port)  # type: ignore[type-var]
+            async with asyncio.timeout(self.timeout):
+                while not await self._connected(side, endpoint):
+                    await asyncio.sleep(DESCRIPTOR_WAIT)
         except (OSError, ValueError) as error:  # ValueError: a host name that IDNA cannot encode
-            side.connect_failed(_cause(error, self._timeout))
+            side.connect_failed(self.cause(error))
+
+    async def _connected(self, side: EndpointSide, endpoint: Endpoint) -> bool:
+        """False: there was no file descriptor for it."""
+        try:
+            await self.loop.create_connection(lambda: side, endpoint.host, endpoint.port)  # type: ignore[type-var]
+        except OSError as error:
+            if not self.frees_descriptors(error):
+                raise
+            return False
+        return True
+
+    def frees_descriptors(self, error: OSError) -> bool:
+        """False: the error is another one. When there was no file descriptor, unused connections, to whichever endpoint, give theirs back."""
+        if error.errno not in EXHAUSTED:
+            return False
+        assert self.traffic is not None
+        self.traffic.close_unused()
+        return True
+
+    def cause(self, error: OSError | ValueError) -> str:
+        """What is logged of an endpoint that could not be connected to."""
+        if isinstance(error, TimeoutError) and error.errno is None:
+            return f"cannot be reached: no connection within {self.timeout:g} s"
+        if not isinstance(error, OSError):
+            return "cannot be reached: the host name cannot be encoded"
+        return f"cannot be reached: {cause_of(error)}"
+
+    def ended(self, attempt: _Attempt) -> None:
+        """This attempt came to something, or was given up."""
+        self._attempts.discard(attempt)
 
     async def close(self) -> None:
         """Give up what is under way."""
@@ -73,31 +106,38 @@ class Connector:
 
 
 class _Attempt:
-    """One connection that is being made to an address."""
+    """One connection that is being made to an address (family, and what `socket.connect` takes)."""
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, side: EndpointSide, timeout: float, ended: Callable[[_Attempt], None]
-    ) -> None:
-        self._loop = loop
+    def __init__(self, connector: Connector, side: EndpointSide, address: tuple[int, Any]) -> None:
+        self._connector = connector
+        self._loop = connector.loop
         self._side = side
-        self._timeout = timeout
-        self._ended = ended
+        self._family, self._address = address
         self._socket: socket.socket | None = None
         self._timer: asyncio.Handle | None = None
+        self._next: asyncio.Handle | None = None
         self._handed_over = False
 
-    def start(self, family: int, address: Any) -> None:
+    def start(self) -> None:
+        self._timer = self._loop.call_later(self._connector.timeout, self._fail, TimeoutError())
+        self._open()
+
+    def _open(self) -> None:
         try:
-            self._socket = opened = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            self._socket = opened = socket.socket(self._family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         except OSError as error:
-            self._loop.call_soon(self._fail, error)
+            if self._connector.frees_descriptors(error):
+                self._next = self._loop.call_later(DESCRIPTOR_WAIT, self._open)
+            else:
+                self._next = self._loop.call_soon(self._fail, error)
             return
-        code = opened.connect_ex(address)
+        code = opened.connect_ex(self._address)
         if code == errno.EINPROGRESS:
-            self._timer = self._loop.call_later(self._timeout, self._fail, TimeoutError())
             self._loop.add_writer(opened.fileno(), self._decided)
+        elif code:
+            self._next = self._loop.call_soon(self._fail, OSError(code, ""))
         else:
-            self._timer = self._loop.call_soon(self._connected if code == 0 else partial(self._fail, OSError(code, "")))
+            self._next = self._loop.call_soon(self._connected)
 
     def _decided(self) -> None:
         assert self._socket is not None
@@ -110,37 +150,36 @@ class _Attempt:
 
     def _connected(self) -> None:
         """Hand the open socket to the loop, which tells the protocol in its next turn."""
-        assert self._socket is not None
-        self._stop_timer()
+        self._cancel_timers()
         self._handed_over = True
         take_over(self._loop.create_connection(lambda: self._side, sock=self._socket), self._made)  # type: ignore[type-var]
 
     def _made(self, error: OSError | None) -> None:
         self._handed_over = False
         if error is None:
-            self._ended(self)
+            self._connector.ended(self)
         else:
             self._fail(error)
 
     def _fail(self, error: OSError) -> None:
         self.give_up()
-        self._side.connect_failed(_cause(error, self._timeout))
+        self._side.connect_failed(self._connector.cause(error))
 
     def give_up(self) -> None:
         """End it without a word to the protocol, unless the loop has the socket already."""
-        self._stop_timer()
+        self._cancel_timers()
         if self._handed_over:
             return
         if self._socket is not None:
             self._loop.remove_writer(self._socket.fileno())
             self._socket.close()
             self._socket = None
-        self._ended(self)
+        self._connector.ended(self)
 
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _cancel_timers(self) -> None:
+        for timer in (self._timer, self._next):
+            if timer is not None:
+                timer.cancel()
 
 
 def _address(endpoint: Endpoint) -> tuple[int, Any] | None:
@@ -154,11 +193,3 @@ def _address(endpoint: Endpoint) -> tuple[int, Any] | None:
             continue
         return family, (endpoint.host, endpoint.port)
     return None
-
-
-def _cause(error: OSError | ValueError, timeout: float) -> str:
-    if isinstance(error, TimeoutError) and error.errno is None:
-        return f"cannot be reached: no connection within {timeout:g} s"
-    if not isinstance(error, OSError):
-        return "cannot be reached: the host name cannot be encoded"
-    return f"cannot be reached: {cause_of(error)}"

@@ -265,7 +265,7 @@ def test_a_client_certificate_and_its_dates(tmp_path: Path, server: KeyServer, b
     fetch = {"uri": f"{server.url}/jwks", "client_certificate": str(certificate), "client_key": str(key)}
     found = findings(written(tmp_path, backend, {"issuer": "i", "remote_jwks": fetch}), 1)
     outcome, said = of(found, "client-certificate")
-    assert outcome == "problem" and "CN=client ended on" in said
+    assert outcome == "problem" and "CN=client expired on" in said
     assert of(found, "tls-files")[0] == "ok"
     fetch |= {"client_certificate": str(other[0])}
     found = findings(written(tmp_path, backend, {"issuer": "i", "remote_jwks": fetch}), 1)
@@ -400,7 +400,7 @@ def test_a_listener_with_a_certificate_that_has_ended(tmp_path: Path, backend: s
     listener = {"address": "127.0.0.1:0", "tls": {"certificate": str(certificate), "private_key": str(key)}}
     path = written(tmp_path, backend, {"issuer": "i", "jwks": json.loads(JWKS)}, listeners=[listener])
     outcome, said = of(findings(path, 1), "certificate")
-    assert outcome == "problem" and "CN=front ended on" in said
+    assert outcome == "problem" and "CN=front expired on" in said
 
 
 def test_a_configuration_that_cannot_be_used(tmp_path: Path, backend: str):

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import re
 import signal
 import socket
 import time
@@ -30,7 +31,11 @@ def worker(shared, slot):
         file.write(f"{slot} {os.getpid()} {time.monotonic()}\\n")
     if mode == "wrong":
         return 2
-    if mode == "sick" and slot == 1:
+    if mode == "sick" and slot == 1 or mode == "dead":
+        return 1
+    if mode == "shot":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if mode == "later" and os.path.exists(f"{folder}/broken"):
         return 1
     stopping = []
     signal.signal(signal.SIGTERM, lambda *_: (stopping.append(1), board.set_state(DRAINING)))
@@ -67,6 +72,11 @@ def worker(shared, slot):
                 client.sendall(b"%d" % os.getpid())
             client.close()
     return 0
+
+if mode == "unforkable":
+    def fork():
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    os.fork = fork
 
 configuration = Configuration(
     listeners=[{"address": f"127.0.0.1:{port}"}],
@@ -270,6 +280,35 @@ def test_a_wrong_key_file_ends_the_start(supervise):
     assert supervisor.end() == 2
     slots = [slot for slot, _, _ in supervisor.starts()]  # the second may be stopped before it said anything
     assert len(slots) == len(set(slots))
+
+
+@pytest.mark.parametrize(
+    ("mode", "cause"), [("dead", "ended with code 1"), ("shot", "was killed by SIGKILL")], ids=["failed", "killed"]
+)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_first_start_that_no_worker_survives_ends(supervise, mode, cause, workers):
+    """Whatever ended them: every worker has one try, then the service ends with exit code 1 and the cause."""
+    supervisor = supervise(mode, workers=workers)
+    assert supervisor.end(5) == 1
+    assert sorted(slot for slot, _, _ in supervisor.starts()) == list(range(workers))
+    assert re.search(rf"{cause}; no worker could start: the service ends with exit code 1", supervisor.log)
+
+
+def test_a_first_start_without_a_process_to_be_had_ends(supervise):
+    """No fork (a limit of processes, no memory): the cause and exit code 1."""
+    supervisor = supervise("unforkable")
+    assert supervisor.end(5) == 1
+    assert "cannot start the worker 0: Resource temporarily unavailable; no worker could start" in supervisor.log
+
+
+def test_a_worker_that_dies_later_is_replaced_until_it_can_start_again(supervise, tmp_path):
+    """Once a worker was ready, failing starts end nothing: it is tried again until the cause is mended."""
+    supervisor = supervise("later").up()
+    (tmp_path / "broken").touch()
+    os.kill(int(supervisor.ask()), signal.SIGKILL)
+    supervisor.wait_for("ended with code 1; the next one starts")
+    (tmp_path / "broken").unlink()
+    assert supervisor.ask_until_answered(5.0)
 
 
 def test_a_slot_that_dies_at_start_is_no_fork_bomb_and_disturbs_nobody(supervise):

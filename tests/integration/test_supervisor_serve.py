@@ -229,6 +229,19 @@ def test_a_drain_answers_what_is_under_way(serve, whole_group):
         thread.join()
 
 
+def test_ps_shows_what_each_process_is(serve):
+    """As the command (`ps -e`, `top`) and with arguments (`ps aux`): workers and keeper have names, the supervisor its command line."""
+    process = serve(workers=2)
+    process.wait_for("ready: 2 workers")
+    shown = []
+    for pid in children(process.process.pid):
+        command = Path(f"/proc/{pid}/comm").read_text().strip()
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode()
+        shown.append((command, arguments))
+    assert sorted(shown) == [("lbjwt-keeper", "lbjwt-keeper")] + 2 * [("lbjwt-worker", "lbjwt-worker")]
+    assert b"serve" in Path(f"/proc/{process.process.pid}/cmdline").read_bytes().split(b"\0")
+
+
 def test_a_certificate_of_another_key_ends_the_start(serve, tls_files):  # noqa: F811
     """Exit code 2 and one sentence with the configuration key; nothing ever listens."""
     process = serve(

@@ -14,6 +14,7 @@ from lbjwt.assembly.issuers import IssuerInstance, issuer_instances, new_verifie
 from lbjwt.assembly.keys import KeeperKeys, OwnKeys, SharedKeys, key_ring_of, stored_keys, wait_for_keys
 from lbjwt.config.model import Configuration
 from lbjwt.config.remote import Discovery, KeyFetch, RemoteJwks
+from lbjwt.jwks.egress import Egress
 from lbjwt.jwks.embedded import RemoteKeySource
 from lbjwt.jwks.remote import RemoteKeys
 from lbjwt.jwks.source import FileKeySource, KeySourceError, StaticKeySource, StoredKeySource
@@ -112,6 +113,9 @@ def test_where_and_how_to_ask_arrives(tmp_path: Path) -> None:
     assert [tls._ca_file, tls._certificate, tls._private_key] == [tmp_path / name for name in ("ca", "cert", "key")]
     plain = fetched(remote(source="discovery")).origin
     assert (plain.uri, plain._issuer, plain._allow_http, plain._tls) == (None, "https://a.test", False, None)
+    options = f"proxy: 'http://proxy.test:3128', bearer_token_file: {tmp_path}/token"
+    assert fetched(remote(options)).origin._egress == Egress("http://proxy.test:3128", False, tmp_path / "token")
+    assert fetched(remote("proxy_from_environment: true")).origin._egress == Egress(None, True, None)
     only_ca = fetched(remote(f"ca_file: {tmp_path}/ca")).origin._tls
     assert only_ca is not None and only_ca._certificate is None
 
@@ -121,6 +125,7 @@ def test_no_key_of_a_fetch_is_left_out() -> None:
     tried = {
         *SCHEDULE,
         *("timeout", "max_bytes", "max_keys", "ca_file", "client_certificate", "client_key", "allow_http"),
+        *("bearer_token_file", "proxy", "proxy_from_environment"),
     }
     assert set(KeyFetch.model_fields) == set(Discovery.model_fields) == tried
     assert set(RemoteJwks.model_fields) == tried | {"uri"}

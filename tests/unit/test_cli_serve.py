@@ -113,7 +113,7 @@ def test_a_state_directory_must_be_ours(place: Path, served: list[Configuration]
     (place / "state").chmod(0o777)
     result = run("serve", *flags(place), "--state-directory", place / "state")
     assert (result.exit_code, served) == (2, [])
-    assert "--state-directory: others may write into" in result.stderr
+    assert f"name a directory in it, such as {place / 'state' / 'lbjwt'}" in result.stderr
     assert run("serve", *flags(place), "--state-directory", place / "new").exit_code == 7
     assert served[0].state_directory == place / "new"
 

@@ -132,6 +132,30 @@ def test_all_addresses_on_a_machine_without_ipv6(opened, monkeypatch):
     assert [[sock.family for sock in one] for one in sets] == [[socket.AF_INET], [socket.AF_INET]]
 
 
+@pytest.mark.parametrize("missing", ["192.0.2.1", "::1"], ids=["an address of another machine", "no IPv6"])
+@pytest.mark.parametrize("order", [1, -1], ids=["first", "last"])
+def test_a_name_is_bound_where_this_machine_has_it(opened, monkeypatch, missing, order):
+    """Of the addresses of a name, such as ::1 of localhost, those that are not here are left out; when none is here, that is an error."""
+    here, new = "127.0.0.1", sockets._new
+    resolved = [(socket.AF_INET6 if ":" in host else socket.AF_INET, 1, 6, "", (host, 0)) for host in (missing, here)][
+        ::order
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments, **options: resolved)
+
+    def without_ipv6(place):
+        if place[0] == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        return new(place)
+
+    monkeypatch.setattr(sockets, "_new", without_ipv6)
+    sets = bind(Address("localhost", 0), key="k", copies=2)
+    opened += [sock for one in sets for sock in one]
+    assert [[sock.getsockname()[0] for sock in one] for one in sets] == [[here], [here]]
+    resolved.remove(next(one for one in resolved if one[4][0] == here))
+    with pytest.raises(BindError, match="k: cannot listen on localhost:0: "):
+        bind(Address("localhost", 0), key="k")
+
+
 def test_a_failure_gives_back_what_was_bound_already(monkeypatch):
     """When the second copy fails, the first one and the placeholder are closed: the port is free again."""
     made = []

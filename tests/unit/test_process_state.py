@@ -6,7 +6,7 @@ import tempfile
 
 import pytest
 
-from lbjwt.process.state import KEYS, StateDirectory, StateDirectoryError
+from lbjwt.process.state import KEYS, MEMORY, StateDirectory, StateDirectoryError
 
 
 def mode(path):
@@ -61,6 +61,45 @@ def test_without_a_place_it_is_temporary_and_private(temporary):
         assert mode(path) == 0o700
         (path / KEYS / "main.json").write_text("{}")
     assert not path.exists()
+
+
+def read_only(monkeypatch, *writable):
+    """Directories can be made in the given places only, as below a root file system that is read-only."""
+    make = tempfile.mkdtemp
+
+    def mkdtemp(prefix, dir):
+        if dir not in writable:
+            raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp', '/var/tmp']")
+        return make(prefix=prefix, dir=dir)
+
+    monkeypatch.setattr(tempfile, "mkdtemp", mkdtemp)
+
+
+def test_below_a_read_only_root_it_is_in_memory(monkeypatch):
+    """Where no temporary directory can be made on a disk, one in memory serves: private, and gone at the end."""
+    read_only(monkeypatch, MEMORY)
+    with StateDirectory(None) as path:
+        assert path.parent == MEMORY
+        assert (mode(path), mode(path / KEYS)) == (0o700, 0o700)
+    assert not path.exists()
+
+
+def test_where_nothing_can_be_written_the_ways_out_are_named(monkeypatch):
+    """TMPDIR and state_directory, and never "None"."""
+    read_only(monkeypatch)
+    sentence = refusal(None)
+    assert "set TMPDIR" in sentence and "give a state_directory" in sentence and "None" not in sentence
+
+
+@pytest.mark.parametrize("bits", [0o777, 0o2777, 0o2770])
+def test_a_volume_that_cannot_be_changed_has_a_way_out(place, bits):
+    """The mode of a Kubernetes volume is refused with the name of a directory in it, and that one is used."""
+    place.mkdir()
+    place.chmod(bits)
+    inner = place / "lbjwt"
+    assert f"name a directory in it, such as {inner}," in refusal(place)
+    with StateDirectory(inner):
+        assert mode(inner) & 0o777 == 0o700
 
 
 def test_a_child_removes_nothing(temporary):

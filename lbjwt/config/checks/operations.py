@@ -53,7 +53,11 @@ def _named_files(configuration: Configuration) -> set[str]:
         for file in (issuer.jwks_file, issuer.pem_file, issuer.secret_file)
     ]
     fetches = [issuer.fetch for issuer in configuration.issuers.values() if issuer.fetch is not None]
-    named += [file for fetch in fetches for file in (fetch.ca_file, fetch.client_certificate, fetch.client_key)]
+    named += [
+        file
+        for fetch in fetches
+        for file in (fetch.ca_file, fetch.client_certificate, fetch.client_key, fetch.bearer_token_file)
+    ]
     sections = [listener.tls for listener in configuration.listeners if listener.tls is not None]
     named += [file for tls in sections for file in (tls.certificate, tls.private_key)]
     named += [configuration.revocation.file] if configuration.revocation is not None else []

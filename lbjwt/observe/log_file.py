@@ -1,0 +1,137 @@
+"""
+Where the access log goes: from its name to a descriptor, and what is wrong with a name before anything is written.
+
+``/dev/stdout`` opens the file behind descriptor 1 anew, and that fails where nothing is wrong with writing to it: a socket (the journal of
+systemd) cannot be opened at all (ENXIO), and a pipe or terminal of another user cannot be opened by us (EACCES). Then the open descriptor is used.
+"""
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+from lbjwt.errors import LbjwtError
+
+__all__ = ["AccessLogError", "log_fault", "open_log", "try_log"]
+
+_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+class AccessLogError(LbjwtError):
+    """An access log that cannot be written; the message names the configuration key, the place and what mends it."""
+
+
+def open_log(path: str) -> int:
+    """
+    Return a new descriptor for a log.
+
+    A pipe is opened anew also for ``-``: O_NONBLOCK on an inherited description would change it for everybody who shares it.
+
+    Args:
+        path: A file, made with mode 0640 when it is missing, or ``-`` for standard output.
+
+    Raises:
+        OSError: It cannot be opened.
+    """
+    if path == "-" and not stat.S_ISFIFO(os.fstat(1).st_mode):
+        return os.dup(1)
+    try:
+        return os.open("/proc/self/fd/1" if path == "-" else path, _FLAGS | os.O_CREAT, 0o640)
+    except OSError:
+        inherited = 1 if path == "-" else _inherited(path)
+        if inherited is None:
+            raise
+        return os.dup(inherited)
+
+
+def log_fault(path: str) -> str:
+    """Return why a log could not be written there now, and what mends it; "" when it could. Makes and writes nothing."""
+    try:
+        descriptor = open_log(path) if path == "-" else _open_existing(path)
+        try:
+            os.write(descriptor, b"")  # /dev/full and closed peers tell at once; a log gets not a byte more
+            full = _is_full(descriptor)
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError:
+        return _cannot_be_made(Path(path))
+    except OSError as error:
+        return _explain(path, error)
+    return _explain(path, OSError(errno.ENOSPC, "")) if full else ""
+
+
+def try_log(path: str) -> None:
+    """
+    Open a log and close it again, before anything is forked: what every worker would say is said once, and ends the start.
+
+    Raises:
+        AccessLogError: It cannot be written.
+    """
+    fault = log_fault(path)
+    if not fault:
+        try:
+            os.close(open_log(path))
+        except OSError as error:
+            fault = _explain(path, error)
+    if fault:
+        raise AccessLogError(f"access_log.path: {fault}")
+
+
+def _open_existing(path: str) -> int:
+    try:
+        return os.open(path, _FLAGS)
+    except OSError:
+        inherited = _inherited(path)
+        if inherited is None:
+            raise
+        return os.dup(inherited)
+
+
+def _inherited(path: str) -> int | None:
+    """Standard output or standard error, when the path is another name of it."""
+    for descriptor in (1, 2):
+        try:
+            if os.path.samestat(os.stat(path), os.fstat(descriptor)):
+                return descriptor
+        except OSError:
+            continue
+    return None
+
+
+def _cannot_be_made(path: Path) -> str:
+    if path.is_symlink():
+        return f"{path} is a link to a file that is not there"
+    if not path.parent.is_dir():
+        return f"there is no directory {path.parent}; make it, for the user that lbjwt runs as"
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        return f"{path} is not there, and this user (uid {os.geteuid()}) may not make it in {path.parent}; chown one of the two"
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return _explain(str(path), OSError(errno.ENOSPC, "")) if _is_full(directory) else ""
+    finally:
+        os.close(directory)
+
+
+def _is_full(descriptor: int) -> bool:
+    """Whether a file system, if it counts its blocks at all, has none left for this user."""
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        return False
+    system = os.statvfs(descriptor)
+    return system.f_blocks > 0 and (system.f_bfree if os.geteuid() == 0 else system.f_bavail) == 0
+
+
+def _explain(path: str, error: OSError) -> str:
+    match error.errno:
+        case errno.EISDIR:
+            return f"{path} is a directory; name a file in it"
+        case errno.ENXIO:
+            return f"{path} is a socket, or a pipe that nobody reads; for standard output write -"
+        case errno.ENOSPC:
+            return f"the device of {path} is full; make room, or name another place"
+        case errno.EACCES | errno.EPERM:
+            return f"this user (uid {os.geteuid()}) may not write {path}; chown it to the user that lbjwt runs as"
+        case errno.EROFS:
+            return f"{path} is on a read-only file system; name another place, or - for standard output"
+    return f"{path}: {os.strerror(error.errno) if error.errno else error}"
