@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from lbjwt.http1._request import RequestPolicy, request_policy
@@ -70,6 +71,7 @@ def forwarding_trust(configuration: model.Configuration) -> Callable[[str], bool
     if not networks:
         return None
 
+    @lru_cache(maxsize=4096)  # asked for each request of a proxy when there is an access log
     def trusts(peer: str) -> bool:
         try:
             address = ipaddress.ip_address(peer)

@@ -20,6 +20,7 @@ from lbjwt.upstream._pending cimport PendingRequest
 cdef enum:
     REQUEST_ID_SIZE = 32         # bytes of an id of ours
     MAX_REQUEST_ID = 128         # bytes of one that a trusted peer gave
+    MAX_ADDRESS = 64             # bytes of an address that a trusted peer gave
 
 
 cdef enum State:
@@ -84,7 +85,8 @@ cdef class Exchange(PendingRequest):
     cdef bytes log_method
     cdef bytes log_path
     cdef bytes log_host
-    cdef bytes log_client                        # whom proxies of ours name as the client; None: the peer
+    cdef char log_client[MAX_ADDRESS]            # whom proxies of ours name as the client
+    cdef Py_ssize_t log_client_size              # 0: nobody but the peer
 
     cdef void _remember(self, RequestHead head, Admission admission, Slice peer, bint trusted)
     cdef Slice _identifier(self) noexcept

@@ -141,11 +141,12 @@ cdef class Exchange(PendingRequest):
     cdef void _remember(self, RequestHead head, Admission admission, Slice peer, bint trusted):
         cdef Py_ssize_t size = 0
         cdef Slice client
-        self.log_client = None
+        self.log_client_size = 0
         if trusted:
             client = admission.source(head, peer, trusted)
             if client.at != peer.at:
-                self.log_client = client.at[:client.size]
+                self.log_client_size = min(client.size, <Py_ssize_t>MAX_ADDRESS)
+                memcpy(self.log_client, client.at, self.log_client_size)
         self.started_at = wall_clock()
         self.started = monotonic()
         self.log_method = head.method_name.at[:head.method_name.size]
@@ -494,8 +495,8 @@ cdef class Exchange(PendingRequest):
         record.started_at = self.started_at
         record.duration = monotonic() - self.started
         record.client = record.peer = peer
-        if self.log_client is not None:
-            record.client = Slice(self.log_client, len(self.log_client))
+        if self.log_client_size:
+            record.client = Slice(&self.log_client[0], self.log_client_size)
         record.method = Slice(self.log_method, len(self.log_method))
         record.path = Slice(self.log_path, len(self.log_path))
         record.host = Slice(self.log_host, len(self.log_host))

@@ -4,18 +4,22 @@ import asyncio
 import json
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lbjwt.config.model import Configuration
 from lbjwt.net.descriptors import SPARE, TooFewDescriptors, needed, raise_limit, shares, shortage
 from lbjwt.proxy.connect import Connector
+from lbjwt.upstream._cluster import Cluster, Endpoint
+from lbjwt.upstream.endpoint_log import EndpointLog
 from tests.integration.test_supervisor_serve import get, serve, token  # noqa: F401 - a fixture
-from tests.playbooks.stage import MemoryTransport, Stage
+from tests.playbooks.stage import Stage
 
 ROOT = Path(__file__).parents[2]
 LIMITED = """
@@ -78,40 +82,62 @@ def test_a_soft_limit_is_raised_and_a_failure_to_do_so_is_none(monkeypatch: pyte
     assert raise_limit() == 1024
 
 
-class _Short:
-    """A loop that has no descriptor for the first connections."""
-
-    def __init__(self, *errors: int) -> None:
-        self.errors = list(errors)
-
-    def create_task(self, work):
-        return asyncio.get_running_loop().create_task(work)
-
-    def time(self) -> float:
-        return 0.0
-
-    async def create_connection(self, factory, host, port):
-        if self.errors:
-            raise OSError(self.errors.pop(0), "no")
-        factory().connection_made(MemoryTransport())
-
-
 @pytest.mark.parametrize("error", [23, 24], ids=["ENFILE", "EMFILE"])
-def test_a_request_gets_the_descriptor_of_an_unused_connection(error: int, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"], ids=["address", "name"])
+def test_a_request_gets_the_descriptor_of_an_unused_connection(
+    error: int, host: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """When no descriptor is left to connect with, pooled connections are closed and it is tried again; the endpoint is not blamed."""
-    stage = Stage(endpoints=2)
+    stage = Stage()
+
+    async def idle(endpoint: Endpoint, count: int) -> None:
+        async with asyncio.timeout(5.0):
+            while stage.board.endpoint_totals(endpoint.index)["idle_connections"] != count:
+                await asyncio.sleep(0.01)
 
     async def run() -> None:
-        connector = Connector(_Short(), 2.0)  # type: ignore[arg-type]
-        connector.traffic = stage.traffic
-        connector(stage.endpoints[0])
-        await asyncio.gather(*connector._under_way)
-        assert stage.board.endpoint_totals(0)["idle_connections"] == 1
-        connector._loop = _Short(error, error)  # type: ignore[assignment]
-        connector(stage.endpoints[1])
-        await asyncio.gather(*connector._under_way)
-        assert stage.board.endpoint_totals(0)["idle_connections"] == 0
-        assert stage.board.endpoint_totals(1)["idle_connections"] == 1
+        loop = asyncio.get_running_loop()
+        async with await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            endpoint = Endpoint(0, "one", host, port, "", 1)
+            Cluster(
+                [endpoint],
+                stage.board,
+                response_timeout=1,
+                idle_timeout=1,
+                max_idle=4,
+                max_connections=4,
+                retries=0,
+                log=EndpointLog(),
+            )
+            connector = Connector(loop, 2.0)
+            connector.traffic = stage.traffic
+            connector(endpoint)
+            await idle(endpoint, 1)
+            shortages = [OSError(error, "no"), OSError(error, "no")]
+            original, connect = socket.socket, loop.create_connection
+
+            def short(*arguments: Any, **options: Any) -> socket.socket:
+                if shortages:
+                    raise shortages.pop()
+                return original(*arguments, **options)
+
+            async def connect_short(*arguments: Any, **options: Any) -> Any:
+                if shortages and "sock" not in options:
+                    raise shortages.pop()
+                return await connect(*arguments, **options)
+
+            if host == "localhost":
+                monkeypatch.setattr(loop, "create_connection", connect_short)
+            else:
+                monkeypatch.setattr("lbjwt.proxy.connect.socket.socket", short)
+            connector(endpoint)
+            await idle(endpoint, 0)
+            await idle(endpoint, 1)
+            assert not shortages
+            await connector.close()
+            stage.traffic.close()
+            await asyncio.sleep(0)
 
     asyncio.run(run())
     assert caplog.messages == []
