@@ -76,14 +76,14 @@ class HeaderRules:
         if not readable or not isinstance(algorithm, str):
             outcomes.append(Outcome(asked, "unknown", "not looked for"))
             return outcomes
-        found = self._keys.find(_key_id_of(header), algorithm, thumbprints_named(header))
-        if isinstance(found, SignatureCheck):
-            outcomes.append(Outcome(asked, "met", f"{key_shown(found.key)} with {algorithm}"))
-        elif isinstance(found, tuple):
-            several = ", ".join(key_shown(check.key) for check in found)
-            outcomes.append(Outcome(asked, "met", f"{len(found)} keys, tried in turn with {algorithm}: {several}"))
+        meant = self._keys.find(_key_id_of(header), algorithm, thumbprints_named(header))
+        if isinstance(meant, SignatureCheck):
+            outcomes.append(Outcome(asked, "met", f"{key_shown(meant.key)} with {algorithm}"))
+        elif isinstance(meant, tuple):
+            several = ", ".join(key_shown(check.key) for check in meant)
+            outcomes.append(Outcome(asked, "met", f"{len(meant)} keys, tried in turn with {algorithm}: {several}"))
         else:
-            outcomes.append(_outcome(asked, found, self._why_none(header, algorithm)))
+            outcomes.append(_outcome(asked, meant, self._why_none(header, algorithm)))
         return outcomes
 
     # In the order in which a header is judged; every rule after _texts relies on that one.

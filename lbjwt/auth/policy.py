@@ -90,7 +90,9 @@ class IssuerPolicy:
         if not 64 <= self.max_token <= 65536:
             raise ConfigurationError(f"max_token is {self.max_token} bytes; 64 to 65536 are accepted")
         if self.max_token_header is not None and not 64 <= self.max_token_header <= 65536:
-            raise ConfigurationError(f"max_token_header is {self.max_token_header} characters; 64 to 65536 are accepted")
+            raise ConfigurationError(
+                f"max_token_header is {self.max_token_header} characters; 64 to 65536 are accepted"
+            )
 
 
 def media_type(value: str) -> str:

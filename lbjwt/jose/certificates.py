@@ -49,10 +49,10 @@ def signers(certificates: Sequence[Certificate]) -> list[Certificate]:
     So a chain gives its leaf, which stands first in it, and several certificates that did not issue each other (a rotation) give one each.
     A certificate that was renewed with the same key has not issued the older one, though it looks as if it had.
     """
-    keyed = [(one, one.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)) for one in certificates]
-    return [
-        one for one, key in keyed if not any(_issued(one, other) for other, others in keyed if others != key)
+    keyed = [
+        (one, one.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)) for one in certificates
     ]
+    return [one for one, key in keyed if not any(_issued(one, other) for other, others in keyed if others != key)]
 
 
 def _issued(authority: Certificate, subject: Certificate) -> bool:

@@ -131,7 +131,13 @@ class KeyRing:
             KeyFormatError: See `secret_key`.
         """
         names = tuple(algorithms)
-        return cls([secret_key(secret, kid=kid, allowed=names) for secret in secrets])
+        keys = []
+        for number, secret in enumerate(secrets, 1):
+            try:
+                keys.append(secret_key(secret, kid=kid, allowed=names))
+            except KeyFormatError as problem:
+                raise KeyFormatError(f"secret {number}: {problem}" if len(secrets) > 1 else str(problem)) from None
+        return cls(keys)
 
     def candidates(self, kid: str | None, thumbprints: Iterable[str] = ()) -> list[VerificationKey]:
         """

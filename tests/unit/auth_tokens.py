@@ -82,7 +82,8 @@ def certificate(
     """A certificate of an RSA key, expired long ago; self-signed, unless another issuer and the key it signs with are given."""
     key = rsa_key() if key is None else key
     names = [
-        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)]) for text in (name, name if issuer is None else issuer)
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+        for text in (name, name if issuer is None else issuer)
     ]
     day = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC)
     builder = x509.CertificateBuilder().subject_name(names[0]).issuer_name(names[1]).public_key(key.public_key())

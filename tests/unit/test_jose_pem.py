@@ -54,15 +54,26 @@ def test_pem_forms_of_one_key_are_one_key() -> None:
     texts = [
         public.public_bytes(Encoding.PEM, form) for form in (PublicFormat.SubjectPublicKeyInfo, PublicFormat.PKCS1)
     ]
-    texts += [pem(certificate()), b"subject=CN = issuer\n\n" + texts[0] + b"\n-- end --\n", texts[0].replace(b"\n", b"\r\n")]
+    texts += [
+        pem(certificate()),
+        b"subject=CN = issuer\n\n" + texts[0] + b"\n-- end --\n",
+        texts[0].replace(b"\n", b"\r\n"),
+    ]
     keys = [import_pem(text)[0] for text in texts] + [import_pem(text.decode())[0] for text in texts]
     assert len({key.digest for key in keys}) == 1
 
 
 def test_a_pem_file_with_several_keys_is_a_rotation() -> None:
     """Each public key and each self-signed certificate is a key, in the order of the file, whatever their types and names."""
-    keys = import_pem(pem(rsa_key(0)) + pem(certificate(rsa_key(1))) + public_pem("ES256") + pem(certificate(rsa_key(2))))
-    assert materials(keys)[:2] == [material(0), material(1)] and [key.kty for key in keys] == ["RSA", "RSA", "EC", "RSA"]
+    keys = import_pem(
+        pem(rsa_key(0)) + pem(certificate(rsa_key(1))) + public_pem("ES256") + pem(certificate(rsa_key(2)))
+    )
+    assert materials(keys)[:2] == [material(0), material(1)] and [key.kty for key in keys] == [
+        "RSA",
+        "RSA",
+        "EC",
+        "RSA",
+    ]
     assert len(KeyRing.from_pem(pem(rsa_key(0)) + pem(rsa_key(0)) + pem(rsa_key(1)))) == 2, "one key twice is one key"
 
 
@@ -98,7 +109,9 @@ def test_a_certificate_renewed_with_its_key_is_one_key_with_two_names() -> None:
         (PrivateFormat.TraditionalOpenSSL, BestAvailableEncryption(b"password")),
     ],
 )
-@pytest.mark.parametrize("around", [lambda text: text, lambda text: pem(rsa_key(1)) + text, lambda text: text + chain()[0]])
+@pytest.mark.parametrize(
+    "around", [lambda text: text, lambda text: pem(rsa_key(1)) + text, lambda text: text + chain()[0]]
+)
 def test_a_private_key_in_a_pem_file_is_an_error_that_says_so(
     form: PrivateFormat, protection: Any, around: Callable[[bytes], bytes]
 ) -> None:
@@ -135,6 +148,6 @@ def test_one_bad_key_of_a_pem_file_is_named_by_its_place() -> None:
     """A key that fits no configured algorithm, behind one that does."""
     with pytest.raises(KeyFormatError, match=r"^PEM block 2: a key of type EC P-256 .* none of RS256"):
         import_pem(pem(rsa_key()) + public_pem("ES256"), allowed=["RS256"])
-    with pytest.raises(KeyFormatError, match="^a key of type RSA"):
+    with pytest.raises(KeyFormatError, match=r"^a key of type RSA"):
         import_pem(pem(rsa_key()), allowed=["ES256"])
     assert len(import_pem(pem(private_key("EdDSA")), allowed=iter(["EdDSA"]))) == 1

@@ -77,7 +77,14 @@ def test_b11_several_keys_of_one_type_and_algorithm_under_one_id_are_tried() -> 
     """Tokens of each pass, those of anybody else do not, whatever order they come in; the set says that it is odd."""
     one = Verifier(ring(rsa(0, kid="k1"), rsa(1, kid="k1"), rsa(2, kid="k2")), POLICY)
     assert one.keys is not None and [note for note in one.keys.warnings if "'k1' is used by 2 keys for RS256" in note]
-    for which, expected in ((0, "NONE"), (1, "NONE"), (FORGER, "BAD_SIGNATURE"), (1, "NONE"), (2, "BAD_SIGNATURE"), (0, "NONE")):
+    for which, expected in (
+        (0, "NONE"),
+        (1, "NONE"),
+        (FORGER, "BAD_SIGNATURE"),
+        (1, "NONE"),
+        (2, "BAD_SIGNATURE"),
+        (0, "NONE"),
+    ):
         text = signed(which, kid="k1", n=which)
         assert judged(one.verify(text, NOW)) == judged(one.verify(text, NOW)) == expected
 
@@ -180,7 +187,11 @@ def test_a_token_that_names_its_certificate_and_no_key_finds_the_key(name: str, 
     """RFC 7515 section 4.1.7, as ADFS writes it: one key is meant, and no other is tried."""
     keys = ring(*(named_by_certificate(which, *members) for which in range(3)))
     for which in range(3):
-        header = {name: named_by_certificate(which, name)[name] if name == "x5t#S256" else named_by_certificate(which, "x5t")["x5t"]}
+        header = {
+            name: named_by_certificate(which, name)[name]
+            if name == "x5t#S256"
+            else named_by_certificate(which, "x5t")["x5t"]
+        }
         for spelled in (header, {name: header[name] + "="}, {**header, "kid": ""}):
             assert judge(keys, signed(which, **spelled)) == "NONE"
         found = keys.find(None, "RS256", [header[name]])
@@ -236,7 +247,8 @@ def test_null_for_an_optional_member_of_a_key_is_its_absence(member: str) -> Non
 @pytest.mark.parametrize("member", ["kid", "typ", "cty", "x5t", "x5t#S256", "x5c", "x5u", "jku", "jwk"])
 def test_null_for_an_optional_member_of_a_token_header_is_its_absence(member: str) -> None:
     """Another thing are `crit` and its like, whose mere presence refuses a token (THREATS A13)."""
-    assert judge(ring(rsa(0)), signed(**{member: None})) == "NONE"
+    header: dict[str, Any] = {member: None}
+    assert judge(ring(rsa(0)), signed(**header)) == "NONE"
 
 
 def padded(text: str) -> str:
@@ -248,8 +260,8 @@ def test_allow_padding_covers_keys(algorithm: str) -> None:
     """Correct padding where the issuer opted in, and the key is the same one; without the opt-in, or with other padding, it is left out."""
     jwk = jwk_of(private_key(algorithm), kid="k1")
     names = [name for name in ("n", "e", "x", "y", "pub") if name in jwk]
-    other = {**jwk, **{name: padded(jwk[name]) for name in names}}
-    spoilt = {**jwk, names[0]: padded(jwk[names[0]]) + "="}
+    other = jwk | {name: padded(jwk[name]) for name in names}
+    spoilt = jwk | {names[0]: padded(jwk[names[0]]) + "="}
     assert any(other[name] != jwk[name] for name in names)
     with pytest.raises(KeyFormatError, match="not base64url"):
         ring(other)
@@ -280,14 +292,18 @@ def test_several_secrets_of_one_issuer_are_a_rotation() -> None:
     texts = [token(key=secret(number), kid=kid) for number in (1, 2, 3) for kid in (None, "k")]
     assert [judged(one.verify(text, NOW)) for text in texts] == ["NONE"] * 4 + ["BAD_SIGNATURE"] * 2
     one.publish(KeyRing.from_secret(secret(2), algorithms=["HS256"]))
-    assert [judged(one.verify(text, NOW)) for text in texts] == ["BAD_SIGNATURE"] * 2 + ["NONE"] * 2 + ["BAD_SIGNATURE"] * 2
+    assert [judged(one.verify(text, NOW)) for text in texts] == ["BAD_SIGNATURE"] * 2 + ["NONE"] * 2 + [
+        "BAD_SIGNATURE"
+    ] * 2
 
 
 def test_oct_keys_are_read_where_they_may_be() -> None:
     """By id, several under one id, padded; a public key beside them is left out, and no set has both (RFC 8725 section 3.1)."""
     members = [oct_key(1, kid="a"), oct_key(2, kid="b", alg="HS384"), oct_key(3, kid="b"), rsa(0, kid="r")]
     keys = ring(*members, symmetric=True, algorithms=["HS256", "HS384"], allow_padding=True)
-    assert [key.kid for key in keys] == ["a", "b", "b"] and [note for note in keys.warnings if "key 3 was left out" in note]
+    assert [key.kid for key in keys] == ["a", "b", "b"] and [
+        note for note in keys.warnings if "key 3 was left out" in note
+    ]
     for number, kid, algorithm, expected in (
         (1, "a", "HS256", "NONE"), (1, "b", "HS256", "BAD_SIGNATURE"), (2, "b", "HS256", "BAD_SIGNATURE"),
         (3, "b", "HS256", "NONE"), (2, "b", "HS384", "NONE"), (3, "b", "HS384", "NONE"), (1, "a", "HS512", "ALGORITHM_REFUSED"),
