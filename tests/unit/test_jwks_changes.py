@@ -11,10 +11,13 @@ import pytest
 
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
 from lbjwt.assembly.keys import OwnKeys
+from lbjwt.assembly.revocations import RevokedKeys
+from lbjwt.auth.revocation import Revocation
 from lbjwt.jose.keyring import KeyRing
 from lbjwt.jwks.changes import MOST_LINES, log_key_changes
 from lbjwt.jwks.source import FileKeySource
 from lbjwt.observe._board import Board
+from lbjwt.revocation.reader import RevocationReader
 from tests.unit.auth_tokens import jwk_of, private_key, rsa_key
 from tests.unit.test_assembly_issuers import configuration
 
@@ -31,7 +34,7 @@ def said(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     caplog.set_level(logging.INFO, "lbjwt.jwks")
 
     def take() -> list[str]:
-        lines = [message for message in caplog.messages if " key" in message and message.startswith("issuer ")]
+        lines = [message for message in caplog.messages if ": key " in message or "changes of keys" in message]
         caplog.clear()
         return lines
 
@@ -67,7 +70,7 @@ def test_a_huge_rotation_does_not_fill_the_log(said: Callable[[], list[str]]) ->
     log_key_changes("main", *many, source="x")
     lines = said()
     assert len(lines) == MOST_LINES + 1
-    assert lines[-1] == "issuer main: and 100 more keys added or removed"
+    assert lines[-1] == "and 100 more changes of keys"
 
 
 @pytest.mark.parametrize("slot", [0, 1])
@@ -94,3 +97,25 @@ def test_one_of_the_workers_tells_of_the_keys_of_a_file(
         f"issuer main: key removed: id 'old', ES256, no longer in {path}",
     ]
     assert first + said() == (lines if slot == 0 else [])
+
+
+def test_a_key_that_is_revoked_by_its_id_is_told_once(said: Callable[[], list[str]]) -> None:
+    """Of the issuer that is meant, however often the revocations change, and again when the revocation is gone."""
+    made = configuration(
+        "".join(f"  {name}: {{issuer: https://{name}, audiences: [api], jwks_file: /none}}\n" for name in "ab")
+    )
+    instances = issuer_instances(made)
+    verifier = new_verifier(made, instances)
+    for at in range(2):
+        verifier.publish(ring(jwk_of(rsa_key(at), **RSA), jwk_of(private_key("EdDSA"))), at)
+    reader = RevocationReader(log=None, file=None, on_change=lambda more: None, max_entries=10)
+    keys = RevokedKeys(instances, verifier, reader)
+    keys.look()
+    later = 4_000_000_000.0
+    reader.filed.add([Revocation("kid", "k1", later, issuer="https://b"), Revocation("jti", "k1", later)], 1.0)
+    for _ in range(2):
+        keys.look()
+    assert said() == ["issuer b: key revoked by its id: id 'k1', RS256"]
+    reader.filed.replace([], 1.0)
+    keys.look()
+    assert said() == ["issuer b: key no longer revoked by its id: id 'k1', RS256"]
