@@ -2,11 +2,11 @@
 
 from typing import Any
 
-def parse_base64url(text: bytes) -> bytes | None:
+def parse_base64url(text: bytes, padding: bool = False) -> bytes | None:
     """
-    Decode strict, unpadded, canonical base64url.
+    Decode strict, canonical base64url, unpadded or (with `padding`) also with the one correct padding.
 
-    Returns None for a byte outside the alphabet, padding, white space, an impossible length, or left-over bits that are not zero:
+    Returns None for a byte outside the alphabet, other padding, white space, an impossible length, or left-over bits that are not zero:
     every value has exactly one spelling.
 
     Source: RFC 7515 section 2, RFC 4648 section 3.5.

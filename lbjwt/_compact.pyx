@@ -233,8 +233,8 @@ cdef Py_ssize_t der_signature(const unsigned char *raw, Py_ssize_t size, unsigne
     return head + length
 
 
-def parse_base64url(bytes text not None):
-    return decoded(PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text), False)
+def parse_base64url(bytes text not None, bint padding=False):
+    return decoded(PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text), padding)
 
 
 def parse_object(bytes text not None):

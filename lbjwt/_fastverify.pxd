@@ -58,12 +58,13 @@ cdef class Verification:
     """Keys and rules of one issuer, fixed for life: other keys are another Verification."""
     cdef readonly Py_ssize_t index         # of the issuer
     cdef frozenset _keys                   # in force, by identity
-    cdef object _resolve                   # (header: dict) -> SignatureCheck | DenyReason; None: no keys at all
+    cdef object _resolve                   # (header: dict) -> SignatureCheck | tuple of them | DenyReason; None: no keys at all
     cdef ClaimRules _rules
     cdef object _identity                  # (claims: dict) -> bytes | None; None here: no identity headers
     cdef object _revoked                   # (issuer index: int, key id: str, claims, now: float) -> bool; None: nothing is revoked
     cdef bint _allow_padding
-    cdef dict _known_headers               # header segment -> SignatureCheck, of tokens whose signature passed
+    cdef Py_ssize_t _max_header            # characters of the encoded JOSE header
+    cdef dict _known_headers               # header segment -> SignatureCheck or tuple of them, of tokens whose signature passed
 
     # claims: those of the payload when they were read already, to find the issuer; trusted no more than the token is
     cdef Grant run(self, bytes token, double now, dict claims, DenyReason *reason)
@@ -75,6 +76,7 @@ cdef class Gate:
     cdef readonly GrantCache cache
     cdef readonly uint64_t epoch           # moves when a key or a token was withdrawn: every grant is then looked at once more
     cdef readonly Py_ssize_t max_token     # bytes
+    cdef readonly Py_ssize_t max_header    # characters of an encoded JOSE header, for any issuer
     cdef readonly uint64_t faults          # of ours, each refused as INTERNAL
     cdef readonly str last_fault           # class name of the last one
     cdef uint64_t _number

@@ -96,21 +96,23 @@ class Verification:
 
     def __init__(
         self,
-        resolve: Callable[[dict[str, Any]], SignatureCheck | DenyReason] | None,
+        resolve: Callable[[dict[str, Any]], SignatureCheck | tuple[SignatureCheck, ...] | DenyReason] | None,
         *,
         rules: ClaimRules,
         keys: Iterable[object] = (),
         identity: Callable[[Mapping[str, Any]], bytes | None] | None = None,
         revoked: Callable[[int, str, Mapping[str, Any], float], bool] | None = None,
         allow_padding: bool = False,
+        max_header: int = 8192,
         index: int = 0,
     ) -> None:
         """
         Args:
-            resolve: The check a header asks for; None while there are no keys.
+            resolve: The check a header asks for, or all that it may mean, which are tried in turn; None while there are no keys.
             keys: Those in force: a grant lives no longer than its key is among them.
             identity: Header lines for the backend, or None when a claim cannot be one; None for no header lines.
             revoked: (issuer index, key id, claims, seconds since the epoch) -> whether such a token was revoked; None: nothing ever is.
+            max_header: Greatest encoded JOSE header in characters.
             index: Of the issuer.
         """
 
@@ -126,6 +128,7 @@ class Gate:
         cache: Of verified tokens.
         epoch: Moves when a key or a token was withdrawn; no two gates ever share one.
         max_token: Greatest token in bytes.
+        max_header: Greatest encoded JOSE header in characters, of any issuer.
         faults: Faults of ours, each refused as INTERNAL.
         last_fault: Class name of the last one, "" when there was none.
     """
@@ -136,6 +139,8 @@ class Gate:
     def epoch(self) -> int: ...
     @property
     def max_token(self) -> int: ...
+    @property
+    def max_header(self) -> int: ...
     @property
     def faults(self) -> int: ...
     @property

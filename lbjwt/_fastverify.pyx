@@ -25,8 +25,7 @@ import sys
 from cryptography.exceptions import InvalidSignature
 
 cdef enum:
-    MAX_HEADER = 2048            # characters of the encoded JOSE header: room for x5c-free headers with a long kid
-    MAX_KNOWN_HEADERS = 256      # an issuer has a handful; the bound is for one that varies them
+    MAX_KNOWN_HEADERS = 256      # an issuer has a handful; the bound is for one that varies them. Each is at most max_header long
 
 cdef object _InvalidSignature = InvalidSignature
 cdef uint64_t _numbers = 0
@@ -120,6 +119,28 @@ cdef class SignatureCheck:
         return self.passes(signature, signed)
 
 
+cdef bint _has_length(object found, Py_ssize_t encoded_size) except -1:
+    """True when a signature of so many characters can be good: for the one check, or for any of several."""
+    cdef SignatureCheck check
+    if type(found) is SignatureCheck:
+        return encoded_size == (<SignatureCheck>found)._encoded_size
+    for check in <tuple>found:
+        if encoded_size == check._encoded_size:
+            return True
+    return False
+
+
+cdef SignatureCheck _passed(object found, bytes signature, bytes signed):
+    """The check that the signature passes: the one there is, or the first of several. None when it passes none."""
+    cdef SignatureCheck check
+    if type(found) is SignatureCheck:
+        return <SignatureCheck>found if (<SignatureCheck>found).passes(signature, signed) else None
+    for check in <tuple>found:
+        if check.passes(signature, signed):
+            return check
+    return None
+
+
 cdef class ClaimRules:
     cdef int judge(self, dict claims, double now, Grant grant) except -1:
         raise NotImplementedError
@@ -128,13 +149,14 @@ cdef class ClaimRules:
 @cython.final
 cdef class Verification:
     def __init__(self, object resolve, *, ClaimRules rules not None, keys=(), object identity=None, object revoked=None,
-                 bint allow_padding=False, Py_ssize_t index=0):
+                 bint allow_padding=False, Py_ssize_t max_header=8192, Py_ssize_t index=0):
         self._resolve = resolve
         self._rules = rules
         self._keys = frozenset(keys)
         self._identity = identity
         self._revoked = revoked
         self._allow_padding = allow_padding
+        self._max_header = max_header
         self._known_headers = {}
         self.index = index
 
@@ -150,17 +172,16 @@ cdef class Verification:
             reason[0] = DenyReason.KEYS_UNAVAILABLE
             return None
         reason[0] = DenyReason.MALFORMED
-        if not split(text, PyBytes_GET_SIZE(token), &parts) or parts.header_size > MAX_HEADER:
+        if not split(text, PyBytes_GET_SIZE(token), &parts) or parts.header_size > self._max_header:
             return None
         segment = PyBytes_FromStringAndSize(text, parts.header_size)
         found = self._known_headers.get(segment)
         if found is None:
             found = self._check_of(segment)
-            if type(found) is not SignatureCheck:
+            if type(found) is not SignatureCheck and type(found) is not tuple:
                 reason[0] = <DenyReason><int>found
                 return None
-        check = <SignatureCheck>found
-        if parts.signature_size != check._encoded_size:
+        if not _has_length(found, parts.signature_size):
             reason[0] = DenyReason.BAD_SIGNATURE
             return None
         signature = decoded(text + parts.signature_at, parts.signature_size, False)
@@ -172,20 +193,21 @@ cdef class Verification:
                 return None
         elif not self._allow_padding and text[parts.payload_at + parts.payload_size - 1] == c"=":
             return None                            # another issuer's opt-in let it be read
-        if not check.passes(signature, PyBytes_FromStringAndSize(text, parts.signature_at - 1)):
+        check = _passed(found, signature, PyBytes_FromStringAndSize(text, parts.signature_at - 1))
+        if check is None:
             reason[0] = DenyReason.BAD_SIGNATURE
             return None
         if segment not in self._known_headers:     # only now: without a key nobody can crowd this memo
             if len(self._known_headers) >= MAX_KNOWN_HEADERS:
                 self._known_headers.clear()
-            self._known_headers[segment] = check
+            self._known_headers[segment] = found     # all that it may mean: the next token may be signed by another of several keys
         if claims is None:
             claims = object_of(payload)
             if claims is None:
                 return None
         grant = Grant.__new__(Grant)
         grant.token = token
-        grant.key = check.key
+        grant.key = check.key                        # the key that did verify it, which is withdrawn or revoked with it
         grant.key_id = check.key_id
         grant.algorithm = check.algorithm
         grant.issuer = ""
@@ -204,7 +226,7 @@ cdef class Verification:
         return grant if verdict == DenyReason.NONE else None
 
     cdef object _check_of(self, bytes segment):
-        """The SignatureCheck a header asks for, or the DenyReason for which there is none."""
+        """The SignatureCheck a header asks for, a tuple of those it may mean, or the DenyReason for which there is none."""
         cdef bytes text = decoded(PyBytes_AS_STRING(segment), PyBytes_GET_SIZE(segment), self._allow_padding)
         cdef dict header = object_of(text) if text is not None else None
         return DenyReason.MALFORMED if header is None else self._resolve(header)
@@ -226,6 +248,7 @@ cdef class Gate:
             raise ValueError("a gate has one issuer, or a way to choose among several")
         for verification in self._issuers:
             self._allow_padding = self._allow_padding or verification._allow_padding
+            self.max_header = max(self.max_header, verification._max_header)
         self._number = self.epoch = _next_number()
         self.cache = cache
         self.max_token = max_token
@@ -373,7 +396,7 @@ cdef class Gate:
         cdef const char *text = PyBytes_AS_STRING(token)
         cdef Parts parts
         cdef bytes payload
-        if not split(text, PyBytes_GET_SIZE(token), &parts) or parts.header_size > MAX_HEADER:
+        if not split(text, PyBytes_GET_SIZE(token), &parts) or parts.header_size > self.max_header:
             return None
         payload = decoded(text + parts.payload_at, parts.payload_size, self._allow_padding)
         return None if payload is None else object_of(payload)

@@ -17,7 +17,7 @@ from typing import Self
 from lbjwt.assembly.cluster import forwarding_trust, new_cluster, new_policy
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
 from lbjwt.assembly.keys import KeeperLink, OwnKeys, SharedKeys, wait_for_keys
-from lbjwt.assembly.revocations import new_reader, revocation_check
+from lbjwt.assembly.revocations import RevokedKeys, new_reader, revocation_check
 from lbjwt.assembly.routes import new_admission
 from lbjwt.config.model import Configuration
 from lbjwt.net.adopt import accept_waiting
@@ -91,6 +91,12 @@ class LoadBalancer:
         directory = configuration.state_directory if keeper is None else keeper.directory
         self._revocations = new_reader(configuration, directory, self._revoked)
         self.verifier = new_verifier(configuration, self._instances, revocation_check(self._revocations))
+        # every worker reads the same revocations: one of them tells
+        self._revoked_keys = (
+            RevokedKeys(self._instances, self.verifier, self._revocations)
+            if self._revocations is not None and self.board.slot == 0
+            else None
+        )
         limit = configuration.fail_limit
         if offenders is None and limit is not None:
             offenders = Offenders(1, limit=limit.failures, window=limit.window)
@@ -151,6 +157,8 @@ class LoadBalancer:
             self._keeper.listen(self._poked)
         await self._keys.load()
         self._keys.start()
+        if self._revoked_keys is not None:
+            self._revoked_keys.look()
         cluster = self._cluster_configuration
         waiting = Waiting(
             self.board,
@@ -281,6 +289,8 @@ class LoadBalancer:
             self.verifier.renew()
             if self._traffic is not None:
                 self._traffic.sweep()
+        if self._revoked_keys is not None:
+            self._revoked_keys.look()
 
     def _publish_cache(self) -> None:
         cache = self.verifier.gate.cache

@@ -84,6 +84,7 @@ def _trusted(configuration: model.Configuration, instance: IssuerInstance) -> Tr
         required_scopes=issuer.required_scopes,
         allow_padding=issuer.allow_padding,
         max_token=configuration.limits.max_token,
+        max_token_header=configuration.limits.max_token_header,
     )
     return TrustedIssuer(
         policy=policy,

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import orjson
 
-from lbjwt.jose.keyring import KeyRing
+from lbjwt.assembly.rings import key_ring_of
+from lbjwt.jwks.changes import log_key_changes
 from lbjwt.jwks.egress import Egress
 from lbjwt.jwks.embedded import RemoteKeySource
 from lbjwt.jwks.lifecycle import KeyLifecycle
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from lbjwt.assembly.issuers import IssuerInstance
     from lbjwt.auth.verifier import Verifier
     from lbjwt.config.remote import KeyFetch
+    from lbjwt.jose.keyring import KeyRing
     from lbjwt.observe._board import Board
 
 __all__ = [
@@ -40,7 +42,6 @@ __all__ = [
     "OwnKeys",
     "SharedKeys",
     "key_origin",
-    "key_ring_of",
     "local_source",
     "stored_keys",
     "wait_for_keys",
@@ -158,7 +159,8 @@ class SharedKeys:
                     place=identity_of(**_whose(instance)),
                     max_stale=parts.remote.max_stale,
                     max_bytes=room_for(parts.remote.max_bytes),
-                    **parts.callbacks | {"on_read": None},  # the keeper counts what it fetches
+                    # the keeper counts what it fetches, and logs the keys that come and go
+                    **parts.callbacks | {"on_read": None, "publish": partial(verifier.publish, issuer=instance.index)},
                 )
             )
 
@@ -230,6 +232,8 @@ class KeeperKeys:
         self._wanted: dict[int, int] = {}
         self._keys: dict[int, RemoteKeys] = {}
         self._names: dict[int, str] = {}
+        self._rings: dict[int, KeyRing | None] = {}
+        self._origins: dict[int, str] = {}
         self._failures: dict[int, int] = {}
         for instance in instances:
             parts = _Parts(instance, None, board)
@@ -237,6 +241,8 @@ class KeeperKeys:
                 continue
             index = instance.index
             self._names[index] = instance.name
+            self._rings[index] = None
+            self._origins[index] = parts.place
             self._failures[index] = 0
             self._wanted[index] = board.wanted(index)
             self._keys[index] = RemoteKeys(
@@ -246,7 +252,7 @@ class KeeperKeys:
                 path=stored_keys(directory, instance),
                 on_started=partial(self._started, index),
                 on_document=partial(self._stored, index),
-                on_withdrawn=tell,
+                on_withdrawn=partial(self._withdrawn, index),
                 on_settled=partial(self._settled, index),
             )
 
@@ -289,8 +295,17 @@ class KeeperKeys:
         self._board.set_source_time(index, "not_before", self._keys[index].not_before)
 
     def _stored(self, index: int, envelope: Envelope) -> None:
+        self._log_changes(index, self._keys[index].ring)
         self._board.set_source_time(index, "last_success", envelope.fetched_at)
         self._tell()
+
+    def _withdrawn(self, index: int) -> None:
+        self._log_changes(index, None)
+        self._tell()
+
+    def _log_changes(self, index: int, ring: KeyRing | None) -> None:
+        log_key_changes(self._names[index], self._rings[index], ring, source=self._origins[index])
+        self._rings[index] = ring
 
     def _settled(self, index: int) -> None:
         board, keys = self._board, self._keys[index]
@@ -311,14 +326,22 @@ class _Parts:
         self._instance = instance
         issuer, index = instance.issuer, instance.index
         self.remote: KeyFetch | None = issuer.fetch
-        self.build = key_ring_of(instance)
+        self.build = key_ring_of(issuer)
+        self.place = _place_of(instance)
         self.callbacks: dict[str, Any] = {
             "build": self.build,
             "on_read": lambda ok: _count_read(board, index, ok),
             "on_keys": lambda count, fetched_at: board.set_keys(count, fetched_at, issuer=index),
         }
         if verifier is not None:
-            self.callbacks["publish"] = lambda ring: verifier.publish(ring, index)
+            self.callbacks["publish"] = partial(self._publish, verifier, board)
+
+    def _publish(self, verifier: Verifier, board: Board, ring: KeyRing | None) -> None:
+        index = self._instance.index
+        before = verifier.keys_of(index)
+        verifier.publish(ring, index)
+        if board.slot == 0:  # every worker reads the same files: one of them tells
+            log_key_changes(self._instance.name, before, ring, source=self.place)
 
     def origin(self) -> KeyOrigin:
         """Where a remote source is asked, and how."""
@@ -356,31 +379,27 @@ def local_source(instance: IssuerInstance, **callbacks: Any) -> KeySource:
     Raises:
         KeySourceError: The environment does not hold the secret.
     """
-    issuer, label = instance.issuer, instance.label
-    for path in (issuer.jwks_file, issuer.pem_file, issuer.secret_file):
-        if path is not None:
-            return FileKeySource(path, **callbacks)
+    issuer, place = instance.issuer, _place_of(instance)
+    if issuer.key_files:
+        return FileKeySource(*issuer.key_files, **callbacks)
     if issuer.secret_env is not None:
-        return StaticKeySource(
-            f"the environment variable {issuer.secret_env}", secret_from_environment(issuer.secret_env), **callbacks
-        )
+        return StaticKeySource(place, secret_from_environment(issuer.secret_env), **callbacks)
     if issuer.jwks is not None:
-        return StaticKeySource(f"issuers.{label}.jwks", orjson.dumps(issuer.jwks), **callbacks)
+        return StaticKeySource(place, orjson.dumps(issuer.jwks), **callbacks)
     assert issuer.pem is not None, "the configuration names exactly one key source"
-    return StaticKeySource(f"issuers.{label}.pem", issuer.pem.encode(), **callbacks)
+    return StaticKeySource(place, issuer.pem.encode(), **callbacks)
 
 
-def key_ring_of(instance: IssuerInstance) -> Callable[[bytes], KeyRing]:
-    """How a document of this issuer becomes a key ring; the function raises KeyFormatError for what is not usable."""
+def _place_of(instance: IssuerInstance) -> str:
+    """Where the keys come from, for people: without the query of a URL, which may hold a secret."""
     issuer = instance.issuer
-    algorithms = issuer.algorithms
-    if issuer.pem_file is not None or issuer.pem is not None:
-        return lambda document: KeyRing.from_pem(document, algorithms=algorithms)
-    if issuer.secret_file is not None or issuer.secret_env is not None:
-        return lambda document: KeyRing.from_secret(document, algorithms=algorithms or ())
-    remote = issuer.fetch
-    limits = {"max_keys": remote.max_keys, "max_bytes": remote.max_bytes} if remote is not None else {}
-    return lambda document: KeyRing.from_jwks(document, algorithms=algorithms, **limits)
+    if issuer.fetch is not None:
+        return identity_of(**_whose(instance)).partition("?")[0]
+    if issuer.key_files:
+        return ", ".join(map(str, issuer.key_files))
+    if issuer.secret_env is not None:
+        return f"the environment variable {issuer.secret_env}"
+    return f"issuers.{instance.label}.{issuer.key_source}"
 
 
 def stored_keys(directory: Path, instance: IssuerInstance) -> Path:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lbjwt.assembly.keys import key_origin, key_ring_of, local_source, stored_keys
+from lbjwt.assembly.keys import key_origin, local_source, stored_keys
+from lbjwt.assembly.rings import key_ring_of
 from lbjwt.errors import LbjwtError
 from lbjwt.jwks import store
 from lbjwt.jwks.errors import KeySourceError, sentence_of
@@ -61,7 +62,7 @@ async def present_keys(
     if not offline:
         try:
             fetched = await origin.ask(doubtful=True)
-            ring = key_ring_of(instance)(fetched.document or b"")
+            ring = key_ring_of(instance.issuer)(fetched.document or b"")
             return PresentKeys(ring, place_of(origin.uri) if origin.uri else origin.place)
         except (LbjwtError, OSError) as error:
             problem = sentence_of(error)
@@ -75,7 +76,7 @@ async def _local(instance: IssuerInstance) -> PresentKeys:
     issuer = instance.issuer
     place = f"issuers.{instance.label}.{issuer.key_source}"
     try:
-        source = local_source(instance, build=key_ring_of(instance), publish=rings.append)
+        source = local_source(instance, build=key_ring_of(issuer), publish=rings.append)
         await source.load()
     except KeySourceError as error:
         return PresentKeys(None, place, str(error))
@@ -91,7 +92,7 @@ def _stored(instance: IssuerInstance, origin: KeyOrigin, directory: Path, proble
         if envelope is None:
             return PresentKeys(None, origin.place, f"{problem}; no keys are stored in {path}")
         store.believed(path, envelope, place=origin.identity, max_stale=remote.max_stale, now=0.0, wall=now)
-        ring = key_ring_of(instance)(envelope.document.encode())
+        ring = key_ring_of(instance.issuer)(envelope.document.encode())
     except LbjwtError as error:
         return PresentKeys(None, origin.place, f"{problem}; {sentence_of(error)}")
     return PresentKeys(ring, str(path), problem, envelope.fetched_at)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lbjwt.jwks.changes import log_revoked_keys
 from lbjwt.revocation.reader import RevocationReader
 from lbjwt.revocation.store import LOG_NAME
 
 if TYPE_CHECKING:
-    from lbjwt.auth.verifier import Revoked
+    from lbjwt.assembly.issuers import IssuerInstance
+    from lbjwt.auth.verifier import Revoked, Verifier
     from lbjwt.config import model
+    from lbjwt.jose.keys import VerificationKey
 
-__all__ = ["new_reader", "revocation_check"]
+__all__ = ["RevokedKeys", "new_reader", "revocation_check"]
 
 
 def new_reader(
@@ -46,3 +51,31 @@ def revocation_check(reader: RevocationReader | None) -> Revoked | None:
         return reader.revokes(claims.get("iss", ""), kid, claims, now)
 
     return revoked
+
+
+class RevokedKeys:
+    """
+    The keys in force that are revoked by their id, for the log.
+
+    A key that is revoked for one of the tenants that share it is not among them.
+    """
+
+    def __init__(self, instances: list[IssuerInstance], verifier: Verifier, reader: RevocationReader) -> None:
+        self._instances = instances
+        self._verifier = verifier
+        self._reader = reader
+        self._told: frozenset[tuple[str, VerificationKey]] = frozenset()
+
+    def look(self) -> None:
+        """Tell of those that were not when it was called before, and of those that no longer are."""
+        now = time.time()
+        found = frozenset(
+            (instance.name, key)
+            for instance in self._instances
+            for key in self._verifier.keys_of(instance.index) or ()
+            # a token without a name that was issued at no time: only the key can be what is revoked
+            if key.kid
+            and self._reader.revokes(instance.of_tenant(instance.issuer.issuer or ""), key.kid, {"iat": inf}, now)
+        )
+        log_revoked_keys(self._told, found)
+        self._told = found

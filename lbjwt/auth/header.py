@@ -12,6 +12,7 @@ from typing import Any
 from lbjwt._fastverify import DenyReason, SignatureCheck
 from lbjwt.auth.outcome import Outcome, shown
 from lbjwt.auth.policy import PROFILE_TYPE, IssuerPolicy, media_type
+from lbjwt.jose.certificates import thumbprints_named
 from lbjwt.jose.imports import is_usable_key_id
 from lbjwt.jose.keyring import KeyRing
 from lbjwt.jose.keys import VerificationKey
@@ -20,6 +21,8 @@ __all__ = ["HeaderRules", "compile_header_rules", "key_shown"]
 
 # crit: we understand no extension, so whatever it names is not understood (RFC 7515 section 4.1.11; an empty one is forbidden).
 # b64: must not be used with JWTs (RFC 7797 section 7). enc, zip: the mark of a JWE (RFC 7516 section 9).
+# Elsewhere null is the absence of a member; these four are refused with any value, null too, since a reader that takes null for a value
+# would read another token.
 _REFUSED = frozenset({"crit", "b64", "enc", "zip"})
 # Tokens that issuers or clients sign for another purpose and say so. Where no type is configured, none of them is an access token (RFC 8725
 # section 3.12, THREATS A25): OIDC Back-Channel Logout section 2.4, RFC 8417 section 2.3, RFC 9449 section 4.2, RFC 9101,
@@ -33,9 +36,10 @@ _MOST_NAMED = 10  # keys in one explanation
 
 class HeaderRules:
     """
-    Turns a parsed header into the one signature check it may have, or the reason for none.
+    Turns a parsed header into the signature check it may have, or several that are tried in turn, or the reason for none.
 
-    jku, x5u, jwk, x5c and x5t are never looked at: keys come from the ring alone (THREATS A6, A7).
+    jku, x5u, jwk and x5c are never looked at: keys come from the ring alone (THREATS A6, A7). x5t and x5t#S256 choose among the keys of the ring
+    when there is no key id; one that no key has is as good as none (RFC 7515 section 4.1.7), so made-up ones cause no fetch.
     """
 
     __slots__ = ("_allowed", "_keys", "_wanted_type")
@@ -47,11 +51,11 @@ class HeaderRules:
         if policy.access_token_profile:
             self._wanted_type = PROFILE_TYPE
 
-    def __call__(self, header: dict[str, Any]) -> SignatureCheck | DenyReason:
+    def __call__(self, header: dict[str, Any]) -> SignatureCheck | tuple[SignatureCheck, ...] | DenyReason:
         for rule in _RULES:
             if (reason := rule(self, header)) != DenyReason.NONE:
                 return reason
-        return self._keys.find(header.get("kid"), header["alg"])
+        return self._keys.find(_key_id_of(header), header["alg"], thumbprints_named(header))
 
     def explain(self, header: dict[str, Any]) -> list[Outcome]:
         """
@@ -72,12 +76,14 @@ class HeaderRules:
         if not readable or not isinstance(algorithm, str):
             outcomes.append(Outcome(asked, "unknown", "not looked for"))
             return outcomes
-        kid = header.get("kid")
-        check = self._keys.find(kid, algorithm)
-        if isinstance(check, SignatureCheck):
-            outcomes.append(Outcome(asked, "met", f"{key_shown(check.key)} with {check.algorithm}"))
+        meant = self._keys.find(_key_id_of(header), algorithm, thumbprints_named(header))
+        if isinstance(meant, SignatureCheck):
+            outcomes.append(Outcome(asked, "met", f"{key_shown(meant.key)} with {algorithm}"))
+        elif isinstance(meant, tuple):
+            several = ", ".join(key_shown(check.key) for check in meant)
+            outcomes.append(Outcome(asked, "met", f"{len(meant)} keys, tried in turn with {algorithm}: {several}"))
         else:
-            outcomes.append(_outcome(asked, check, self._why_none(kid, algorithm)))
+            outcomes.append(_outcome(asked, meant, self._why_none(header, algorithm)))
         return outcomes
 
     # In the order in which a header is judged; every rule after _texts relies on that one.
@@ -109,7 +115,7 @@ class HeaderRules:
         return DenyReason.NONE
 
     def _key_id(self, header: dict[str, Any]) -> DenyReason:
-        kid = header.get("kid")
+        kid = _key_id_of(header)
         return DenyReason.NONE if kid is None or is_usable_key_id(kid) else DenyReason.UNKNOWN_KEY
 
     def _words(self, header: dict[str, Any]) -> list[tuple[str, str]]:
@@ -127,17 +133,21 @@ class HeaderRules:
             ("a key id of 1 to 256 printable characters, or none", f"kid is {shown(header.get('kid'))}"),
         ]
 
-    def _why_none(self, kid: str | None, algorithm: str) -> str:
-        """Why no single key is meant."""
-        keys = list(self._keys)
-        named = [key for key in keys if kid is not None and key.kid == kid]
-        if named:
-            return f"{key_shown(named[0])} is for {', '.join(sorted(named[0].algorithms))}, not for {shown(algorithm)}"
-        there = ", ".join(map(key_shown, keys[:_MOST_NAMED])) + (", …" if len(keys) > _MOST_NAMED else "")
-        fitting = sum(key.check_for(algorithm) is not None for key in keys if kid is None or not key.kid)
+    def _why_none(self, header: dict[str, Any], algorithm: str) -> str:
+        """Why no key is meant."""
+        kid, thumbprints = _key_id_of(header), thumbprints_named(header)
+        meant = [
+            key
+            for key in self._keys.candidates(kid, thumbprints)
+            if (key.kid == kid if kid is not None else not key.certificates.isdisjoint(thumbprints))
+        ]
+        if meant:
+            served = sorted(frozenset[str]().union(*(key.algorithms for key in meant)))
+            verb = "is" if len(meant) == 1 else "are"
+            return f"{_shown_together(meant)} {verb} for {', '.join(served)}, not for {shown(algorithm)}"
+        there = _shown_together(list(self._keys))
         if kid is None:
-            which = f"{fitting} keys are" if fitting else "no key is"
-            return f"the token names no key, and {which} for {shown(algorithm)}; there are {there}"
+            return f"the token names no key, and no key is for {shown(algorithm)}; there are {there}"
         return f"no key has the id {shown(kid)}; there are {there}"
 
 
@@ -149,6 +159,15 @@ _RULES = (
     HeaderRules._algorithm,
     HeaderRules._key_id,
 )
+
+
+def _key_id_of(header: dict[str, Any]) -> str | None:
+    """The key that a header names. An empty id names none: RFC 7515 section 4.1.4 gives an id no form, and no key is ever called ""."""
+    return header.get("kid") or None
+
+
+def _shown_together(keys: list[VerificationKey]) -> str:
+    return ", ".join(map(key_shown, keys[:_MOST_NAMED])) + (", …" if len(keys) > _MOST_NAMED else "")
 
 
 def compile_header_rules(keys: KeyRing, policy: IssuerPolicy) -> HeaderRules:

@@ -39,8 +39,9 @@ class IssuerPolicy:
         refuse_sender_constrained: Refuse a token with `cnf`: it belongs to the holder of a key, whose proof is not checked here
             (RFC 9449 section 7.2, RFC 8705 section 3).
         required_scopes: Scopes that must all be granted by `scope` or `scp`.
-        allow_padding: Accept base64url with correct `=` padding, as some load balancers' issuers send it.
+        allow_padding: Accept base64url with correct `=` padding, in tokens and keys, as some load balancers' issuers send it.
         max_token: Greatest token in bytes.
+        max_token_header: Greatest first part of a token in characters; None for as many as max_token leaves.
 
     Raises:
         ConfigurationError: A value out of range.
@@ -62,6 +63,7 @@ class IssuerPolicy:
     required_scopes: tuple[str, ...] = ()
     allow_padding: bool = False
     max_token: int = 8192
+    max_token_header: int | None = None
 
     def __post_init__(self) -> None:
         if self.issuer == "":
@@ -87,6 +89,10 @@ class IssuerPolicy:
         check_scopes(self.required_scopes)
         if not 64 <= self.max_token <= 65536:
             raise ConfigurationError(f"max_token is {self.max_token} bytes; 64 to 65536 are accepted")
+        if self.max_token_header is not None and not 64 <= self.max_token_header <= 65536:
+            raise ConfigurationError(
+                f"max_token_header is {self.max_token_header} characters; 64 to 65536 are accepted"
+            )
 
 
 def media_type(value: str) -> str:

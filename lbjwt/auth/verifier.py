@@ -108,6 +108,7 @@ class _Issuer:
             identity=self.identity,
             revoked=self.revoked,
             allow_padding=self.policy.allow_padding,
+            max_header=self.policy.max_token_header or self.policy.max_token,
             index=self.index,
         )
 
@@ -214,7 +215,8 @@ class Verifier:
             ConfigurationError: No issuer or audience, or another value that cannot be.
         """
         rules = _policy(issuer, audiences, any_issuer, any_audience, algorithms, policy)
-        return cls(KeyRing.from_jwks(document, algorithms=rules.algorithms), rules, identity_headers=identity_headers)
+        keys = KeyRing.from_jwks(document, algorithms=rules.algorithms, allow_padding=rules.allow_padding)
+        return cls(keys, rules, identity_headers=identity_headers)
 
     @classmethod
     def from_pem(
@@ -230,10 +232,10 @@ class Verifier:
         **policy: Any,
     ) -> Self:
         """
-        A verifier with one PEM public key or certificate. Arguments as for `from_jwks`.
+        A verifier with the public keys and certificates of a PEM text. Arguments as for `from_jwks`.
 
         Raises:
-            KeyFormatError: Not a usable public key or certificate.
+            KeyFormatError: Not usable public keys or certificates.
             ConfigurationError: No issuer or audience, or another value that cannot be.
         """
         rules = _policy(issuer, audiences, any_issuer, any_audience, algorithms, policy)

@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import orjson
+
+from lbjwt.assembly.rings import key_ring_of, secrets_of
 from lbjwt.config.issuer import Issuer
 from lbjwt.config.problems import KeyPath, Problem
 from lbjwt.errors import KeyFormatError
@@ -37,7 +40,7 @@ def ring_of_file(issuer: Issuer) -> KeyRing:
     """
     if issuer.fetch is not None:
         raise ValueError("the keys of this issuer are fetched")
-    return _ring(issuer, _document(issuer))
+    return key_ring_of(issuer)(*_documents(issuer))
 
 
 def key_problems(path: KeyPath, issuer: Issuer) -> Iterator[Problem]:
@@ -45,33 +48,41 @@ def key_problems(path: KeyPath, issuer: Issuer) -> Iterator[Problem]:
     if issuer.fetch is not None:
         return
     key = issuer.key_source
-    place = (*path, key)
-    file = _file(issuer)
-    try:
-        document = _document(issuer)
-    except OSError as error:
-        yield unreadable(place, file or Path(), error)
-        return
-    if issuer.secret_env is not None and not document:
+    files = [((*path, key, *([at] if key == "secret_files" else [])), file) for at, file in enumerate(issuer.key_files)]
+    place = files[0][0] if len(files) == 1 else (*path, key)
+    documents: list[bytes] = []
+    for at, file in files:
+        try:
+            documents.append(_read(file))
+        except OSError as error:
+            yield unreadable(at, file, error)
+            return
+    documents = documents or _documents(issuer)
+    if issuer.secret_env is not None and not documents[0]:
         message = f"the environment variable {issuer.secret_env} is not set, or empty"
         yield Problem(place, message, code="secret-env")
         return
-    name = (
-        str(file) if file is not None else f"the text of {issuer.secret_env}" if issuer.secret_env is not None else "it"
-    )
+    names = [str(file) for _, file in files] or [
+        f"the text of {issuer.secret_env}" if issuer.secret_env is not None else "it"
+    ]
     try:
-        ring = _ring(issuer, document)
+        ring = key_ring_of(issuer)(*documents)
     except KeyFormatError as error:
-        code = "key-file" if file is not None else "secret-env" if issuer.secret_env is not None else "key-inline"
-        yield Problem(place, f"{name} cannot be used: {error}", code=code, at_key=file is None)
+        code = "key-file" if files else "secret-env" if issuer.secret_env is not None else "key-inline"
+        yield Problem(place, f"{', '.join(names)} cannot be used: {error}", code=code, at_key=not files)
         return
-    yield from _left_out(place, issuer, name, ring)
-    if key in ("secret_file", "secret_env"):
-        yield from _strength(place, name, document)
-    if key == "secret_file":
-        yield from secrecy(place, file or Path())
-    elif file is not None and file.stat().st_mode & stat.S_IWOTH:
-        yield Problem(place, f"everybody may write {file}, and thereby choose the keys", "warning", "key-file-writable")
+    yield from _left_out(place, issuer, ", ".join(names), ring)
+    for number, secret in enumerate(secrets_of(issuer, documents)):
+        of_a_set = key == "jwks_file"
+        at = place if of_a_set or not files else files[number][0]
+        yield from _strength(at, f"a key of {names[0]}" if of_a_set else names[number], secret)
+    for at, file in files:
+        if issuer.symmetric:
+            yield from secrecy(at, file)
+        elif file.stat().st_mode & stat.S_IWOTH:
+            yield Problem(
+                at, f"everybody may write {file}, and thereby choose the keys", "warning", "key-file-writable"
+            )
 
 
 def secrecy(path: KeyPath, file: Path) -> Iterator[Problem]:
@@ -87,31 +98,19 @@ def unreadable(path: KeyPath, file: Path, error: OSError) -> Problem:
     return Problem(path, f"cannot read {file}: {error.strerror or 'unknown reason'}", code="unreadable")
 
 
-def _file(issuer: Issuer) -> Path | None:
-    return issuer.jwks_file or issuer.pem_file or issuer.secret_file
-
-
-def _document(issuer: Issuer) -> bytes:
-    """What the keys are read from; a file longer than any key file is refused by whoever reads its keys, for its length."""
-    file = _file(issuer)
-    if file is not None:
-        with file.open("rb") as opened:
-            return opened.read(MAX_BYTES + 1)
+def _documents(issuer: Issuer) -> list[bytes]:
+    """What the keys are read from."""
+    if issuer.key_files:
+        return [_read(file) for file in issuer.key_files]
     if issuer.secret_env is not None:
-        return os.environb.get(os.fsencode(issuer.secret_env), b"")
-    return (issuer.pem or "").encode()
+        return [os.environb.get(os.fsencode(issuer.secret_env), b"")]
+    return [orjson.dumps(issuer.jwks) if issuer.jwks is not None else (issuer.pem or "").encode()]
 
 
-def _ring(issuer: Issuer, document: bytes) -> KeyRing:
-    algorithms = issuer.algorithms
-    match issuer.key_source:
-        case "jwks":
-            return KeyRing.from_jwks(issuer.jwks or {}, algorithms=algorithms)
-        case "jwks_file":
-            return KeyRing.from_jwks(document, algorithms=algorithms)
-        case "pem" | "pem_file":
-            return KeyRing.from_pem(document, algorithms=algorithms)
-    return KeyRing.from_secret(document, algorithms=algorithms or ())
+def _read(file: Path) -> bytes:
+    """A file longer than any key file is refused by whoever reads its keys, for its length."""
+    with file.open("rb") as opened:
+        return opened.read(MAX_BYTES + 1)
 
 
 def _left_out(place: KeyPath, issuer: Issuer, name: str, ring: KeyRing) -> Iterator[Problem]:

@@ -5,6 +5,7 @@ Knows the shape of a policy; what a policy does to a token is the business of ``
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import Field, StrictBool, StringConstraints, ValidationInfo, field_validator
@@ -31,7 +32,9 @@ __all__ = ["KEY_SOURCES", "Issuer", "RemoteJwks", "Tenants", "is_loopback_url"]
 
 T = TypeVar("T")
 
-KEY_SOURCES: Final = ("discovery", "jwks_file", "remote_jwks", "jwks", "pem_file", "pem", "secret_env", "secret_file")
+KEY_SOURCES: Final = (
+    *("discovery", "jwks_file", "remote_jwks", "jwks", "pem_file", "pem", "secret_env", "secret_files", "secret_file"),
+)
 _SECRET_MEMBERS: Final = ("d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv")  # RFC 7518 §6, RFC 8037 §2, RFC 9964 §3
 
 EnvironmentName = Annotated[str, Spelling("[A-Za-z_][A-Za-z0-9_]{0,127}", "the name of an environment variable")]
@@ -68,7 +71,10 @@ class Issuer(Section):
         default=None,
         description="Find the keys by the issuer's name alone (OpenID Connect Discovery, RFC 8414). `{}` will do. A key source: give exactly one.",
     )
-    jwks_file: File | None = Field(default=None, description="A file with a JWK Set, watched. A key source.")
+    jwks_file: File | None = Field(
+        default=None,
+        description="A file with a JWK Set, watched. With HS algorithms alone its `oct` keys are used, and it is kept as a secret. A key source.",
+    )
     remote_jwks: RemoteJwks | None = Field(
         default=None, description="A JWK Set that is fetched and kept fresh. A key source."
     )
@@ -76,13 +82,18 @@ class Issuer(Section):
         default=None, description="A JWK Set of public keys, written here. A key source."
     )
     pem_file: File | None = Field(
-        default=None, description="A file with a public key or certificate in PEM, watched. A key source."
+        default=None,
+        description="A file with public keys or certificates in PEM, watched; of a chain the first certificate counts. A key source.",
     )
     pem: Annotated[str, StringConstraints(max_length=65_536)] | None = Field(
-        default=None, description="A public key or certificate in PEM, written here. A key source."
+        default=None, description="Public keys or certificates in PEM, written here. A key source."
     )
     secret_env: EnvironmentName | None = Field(
         default=None, description="An environment variable whose text is the HMAC secret. A key source."
+    )
+    secret_files: Annotated[tuple[File, ...], Field(min_length=1, max_length=8)] | None = Field(
+        default=None,
+        description="Files as `secret_file`, whose secrets are all good, while one replaces another. A key source.",
     )
     secret_file: File | None = Field(
         default=None,
@@ -149,7 +160,7 @@ class Issuer(Section):
     )
 
     _no_repeats = field_validator(
-        "audiences", "algorithms", "required_claims", "required_scopes", "subjects", "clients"
+        "audiences", "algorithms", "required_claims", "required_scopes", "subjects", "clients", "secret_files"
     )(distinct)
 
     @field_validator("any_issuer")
@@ -247,7 +258,7 @@ class Issuer(Section):
             raise across(f"{source} needs algorithms, such as [HS256]: a secret does not say what it is for")
         if is_secret and not all(map(is_hmac, algorithms)):
             raise across(f"with {source} every algorithm is one of HS256, HS384, HS512", "algorithms")
-        if not is_secret and algorithms and all(map(is_hmac, algorithms)):
+        if not is_secret and source != "jwks_file" and algorithms and all(map(is_hmac, algorithms)):
             raise across(f"HS algorithms need a secret, which {source} does not give; use secret_file", "algorithms")
         return secret
 
@@ -316,6 +327,18 @@ class Issuer(Section):
         return next(key for key in KEY_SOURCES if getattr(self, key) is not None)
 
     @property
+    def key_files(self) -> tuple[Path, ...]:
+        """The files that hold its keys, in their order; none when they are elsewhere."""
+        named = (self.jwks_file, self.pem_file, self.secret_file, *(self.secret_files or ()))
+        return tuple(file for file in named if file is not None)
+
+    @property
+    def symmetric(self) -> bool:
+        """Its keys are secrets: said by the configuration, never by what a key set holds (RFC 8725 §3.1)."""
+        source = self.key_source
+        return source.startswith("secret_") or (source == "jwks_file" and all(map(is_hmac, self.algorithms or [""])))
+
+    @property
     def fetch(self) -> KeyFetch | None:
         """How the keys are fetched; None when they are not."""
         return self.discovery or self.remote_jwks
@@ -342,6 +365,6 @@ def _secrets_in(jwks: dict[str, Any]) -> Iterator[Fault]:
     keys = jwks.get("keys")
     for at, key in enumerate(keys if isinstance(keys, list) else ()):
         for member in _SECRET_MEMBERS:
-            if isinstance(key, dict) and member in key:
+            if isinstance(key, dict) and key.get(member) is not None:
                 sentence = "is the secret part of a key; only the public parts belong into this file"
                 yield Fault(("jwks", "keys", at, member), sentence, at_key=True)

@@ -197,6 +197,10 @@ class Limits(Section):
     max_token: Annotated[int, Bytes(256, 64 * _KIB)] = Field(
         default=8 * _KIB, description="Bytes of a token, checked before anything of it is decoded."
     )
+    max_token_header: Annotated[int, Bytes(256, 64 * _KIB)] | None = Field(
+        default=None,
+        description="Bytes of a token's first part as it is sent; a certificate chain in it (`x5c`) may need 8 KiB. Default: as `max_token`.",
+    )
     max_connections: int = Field(
         default=16_384, ge=1, le=1_000_000, strict=True, description="Client connections, per worker."
     )

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from lbjwt.assembly.keys import key_origin, key_ring_of
+from lbjwt.assembly.keys import key_origin
 from lbjwt.assembly.present import present_keys
+from lbjwt.assembly.rings import key_ring_of, secrets_of
 from lbjwt.doctor.keys import ring_findings, secret_finding
 from lbjwt.doctor.model import Finding
 from lbjwt.doctor.runner import LIMIT, Look, in_thread
@@ -92,15 +93,15 @@ async def _local(subject: str, instance: IssuerInstance) -> list[Finding]:
     if keys.ring is None:
         return [Finding(subject, "keys", "problem", f"{keys.problem}; lbjwt does not start without them")]
     found = [Finding(subject, "keys", "ok", f"{_keys(len(keys.ring))} from {keys.source}")]
-    if issuer.secret_file is not None or issuer.secret_env is not None:
-        path, name = issuer.secret_file, issuer.secret_env
-        secret = secret_from_environment(name) if name is not None else await in_thread(lambda: _read(path))
-        return [*found, secret_finding(subject, secret)]
+    if issuer.secret_env is not None:
+        return [*found, secret_finding(subject, secret_from_environment(issuer.secret_env))]
+    if issuer.symmetric:
+        documents = await in_thread(lambda: [_read(path) for path in issuer.key_files])
+        return [*found, *(secret_finding(subject, secret) for secret in secrets_of(issuer, documents))]
     return [*found, *ring_findings(subject, keys.ring)]
 
 
-def _read(path: Path | None) -> bytes:
-    assert path is not None
+def _read(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(_MAX_SECRET)
 
@@ -126,7 +127,7 @@ async def _remote(subject: str, instance: IssuerInstance) -> list[Finding]:
     took = f"{len(fetched.document)} bytes in {1000 * (answered - asked):.0f} ms"
     found.append(Finding(subject, "reachable", "ok", f"{place_of(origin.uri or '')} gave {took}"))
     try:
-        ring = key_ring_of(instance)(fetched.document)
+        ring = key_ring_of(issuer)(fetched.document)
     except LbjwtError as error:
         sentence = f"{error}; no token of this issuer can be verified with it"
         found.append(Finding(subject, "keys", "problem", sentence))

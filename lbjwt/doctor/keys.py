@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from lbjwt.auth.header import key_shown
 from lbjwt.doctor.model import Finding
+from lbjwt.jose.keyring import MAX_TRIED
 
 if TYPE_CHECKING:
     from lbjwt.jose.keyring import KeyRing
@@ -98,6 +99,6 @@ def _key_finding(subject: str, key: VerificationKey, *, alone: bool) -> Finding:
             subject,
             "key",
             "warning",
-            f"{what}: beside others it serves only tokens that name no key, or one that nobody has; give it a kid",
+            f"{what}: beside others it is one of up to {MAX_TRIED} that are tried in turn, which costs time; give it a kid",
         )
     return Finding(subject, "key", "ok", what)

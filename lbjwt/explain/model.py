@@ -128,7 +128,7 @@ class TokenSeen:
         issuer: Name of its issuer; None when none is known.
         why: Why this issuer, or none.
         keys_from: Where the issuer's keys come from; "" when they were not looked for.
-        header: Of the token: `alg`, `kid`, `typ`, `cty` as they are, of everything else the name with the value None.
+        header: Of the token: `alg`, `kid`, `x5t`, `x5t#S256`, `typ`, `cty` as they are, of everything else the name with the value None.
         claims: None when they cannot be read.
         signature: `good` when it is by the key, `wrong` when not, `unchecked` when there was no key.
     """

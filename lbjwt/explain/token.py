@@ -32,10 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["TokenReading"]
 
-MAX_HEADER: Final = 2048  # as `_fastverify` has it
 _TOKEN: Final = re.compile(rb"[A-Za-z0-9._~+/-]*=*")  # RFC 6750 section 2.1, b64token; never empty here
 _PADDED: Final = re.compile(rb"[A-Za-z0-9_~+/-]*=*(?:\.[A-Za-z0-9_~+/-]*=*)*")  # allow_padding: each part may end in =
-_SHOWN: Final = ("alg", "kid", "typ", "cty")
+_SHOWN: Final = ("alg", "kid", "x5t", "x5t#S256", "typ", "cty")
 _WORDS: Final = {reason.name.lower().replace("_", " "): reason for reason in DenyReason}
 
 
@@ -93,8 +92,7 @@ class TokenReading:
         if token.endswith(b"=") and judge.allow_padding:
             token = token[: len(token) - min(2, len(token) - len(token.rstrip(b"=")))]
         self._keys(instance, judge)
-        check = self._header(token, judge)
-        self._signature(token, judge, check)
+        check = self._signature(token, judge, self._header(token, judge))
         claims = self._claims
         if claims is None:
             return
@@ -123,7 +121,8 @@ class TokenReading:
             self._payload(_inside.decode(segments[1], padding))
 
     def _compact(self, segments: tuple[bytes, bytes, bytes] | None) -> None:
-        asked = f"three parts with dots between them, the first of at most {MAX_HEADER} characters"
+        limit = self._scene.verifier.gate.max_header
+        asked = f"three parts with dots between them, the first of at most {limit} characters"
         if segments is None:
             self._step("token", asked, False, f"{self._token.count(b'.')} dots", DenyReason.MALFORMED)
             return
@@ -131,7 +130,7 @@ class TokenReading:
         self._step(
             "token",
             asked,
-            len(segments[0]) <= MAX_HEADER,
+            len(segments[0]) <= limit,
             f"{sizes} characters before the signature",
             DenyReason.MALFORMED,
         )
@@ -174,49 +173,56 @@ class TokenReading:
         )
         self._step("issuer", f"keys of {instance.name}", judge.resolve is not None, detail, DenyReason.KEYS_UNAVAILABLE)
 
-    def _header(self, token: bytes, judge: Judge) -> SignatureCheck | None:
+    def _header(self, token: bytes, judge: Judge) -> tuple[SignatureCheck, ...]:
+        """The checks that the header may mean; none when it is refused."""
         segments = _inside.segments_of(token)
         if not any(step.rule.startswith("three parts") for step in self.steps):
             self._compact(segments)
         if segments is None:
-            return None
+            return ()
         header = _object(_inside.decode(segments[0], judge.allow_padding))
         asked = "base64url of one JSON object that can be read in one way"
         self._step("header", asked, header is not None, "", DenyReason.MALFORMED)
         if header is None or judge.resolve is None:
-            return None
+            return ()
         for outcome in judge.resolve.explain(header):
             self._outcome("header", outcome)
-        check = judge.resolve(header)
-        if not isinstance(check, SignatureCheck):
-            return None
-        key = check.key
-        self._see(key=KeySeen(key.kid, key.kty, key.crv, key.bits, check.algorithm))
-        return check
+        found = judge.resolve(header)
+        return found if isinstance(found, tuple) else (found,) if isinstance(found, SignatureCheck) else ()
 
-    def _signature(self, token: bytes, judge: Judge, check: SignatureCheck | None) -> None:
+    def _signature(self, token: bytes, judge: Judge, checks: tuple[SignatureCheck, ...]) -> SignatureCheck | None:
+        """The check of the key that signed; when none of them did, the only one there is."""
         segments = _inside.segments_of(token)
         if segments is None:
-            return
+            return None
         header, payload, encoded = segments
         signature = None
-        if check is not None:
-            size, want = len(encoded), (check.signature_size * 4 + 2) // 3
-            asked = f"as long as one with {check.algorithm}"
-            self._step("signature", asked, size == want, f"{size} characters of {want}", DenyReason.BAD_SIGNATURE)
+        check = checks[0] if len(checks) == 1 else None
+        if checks:
+            size, wanted = len(encoded), sorted({(one.signature_size * 4 + 2) // 3 for one in checks})
+            asked = f"as long as one with {checks[0].algorithm}"
+            found = f"{size} characters of {' or '.join(map(str, wanted))}"
+            self._step("signature", asked, size in wanted, found, DenyReason.BAD_SIGNATURE)
             signature = _inside.decode(encoded, False)
             self._step("signature", "base64url", signature is not None, "", DenyReason.MALFORMED)
         text = _inside.decode(payload, judge.allow_padding)
         if text is None:
             self._payload(None)
-        if check is not None and signature is not None:
-            good = check.verify(signature, header + b"." + payload)
-            self._see(signature="good" if good else "wrong")
-            self._step("signature", f"by {key_shown(check.key)}", good, "", DenyReason.BAD_SIGNATURE)
-        elif check is None:
+        if signature is not None:
+            signed = header + b"." + payload
+            passed = next((one for one in checks if one.verify(signature, signed)), None)
+            check = passed or check
+            by = key_shown(check.key) if check is not None else f"one of {len(checks)} keys"
+            self._see(signature="good" if passed is not None else "wrong")
+            self._step("signature", f"by {by}", passed is not None, "", DenyReason.BAD_SIGNATURE)
+        elif not checks:
             self.steps.append(Step("signature", "by the key", "unknown", "not checked, since there is no key"))
         if text is not None and not any(step.rule.startswith("the payload") for step in self.steps):
             self._payload(text)
+        if check is not None:
+            key = check.key
+            self._see(key=KeySeen(key.kid, key.kty, key.crv, key.bits, check.algorithm))
+        return check
 
     # --- what it says ---------------------------------------------------------------------------------------------------
 

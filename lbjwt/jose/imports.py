@@ -1,7 +1,7 @@
 """
-Ways to a verification key: one JWK, or one PEM text (public key or certificate). Secrets go to `keys.secret_key` directly.
+The way from one JWK to a verification key. PEM text has its own (`pem`), and secrets in files go to `keys.secret_key` directly.
 
-Text in, VerificationKey or KeyFormatError out. Closes what the JWK import of joserfc leaves open: private members, sizes, exponents,
+JSON object in, VerificationKey or KeyFormatError out. Closes what the JWK import of joserfc leaves open: private members, sizes, exponents,
 curves, encodings, and the meaning of `use`, `key_ops` and `alg`.
 
 Source: RFC 7517 section 4, RFC 7518 section 6, RFC 8037 section 2, RFC 8812 section 3.1, RFC 9964.
@@ -10,18 +10,17 @@ Source: RFC 7517 section 4, RFC 7518 section 6, RFC 8037 section 2, RFC 8812 sec
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from cryptography.x509 import load_pem_x509_certificate
 from joserfc.jwk import JWKRegistry
 
 from lbjwt._compact import parse_base64url
 from lbjwt.errors import KeyFormatError
 from lbjwt.jose.algorithms import ALGORITHMS
-from lbjwt.jose.keys import VerificationKey, public_key
+from lbjwt.jose.certificates import thumbprints
+from lbjwt.jose.keys import VerificationKey, public_key, secret_key
 from lbjwt.jose.mldsa import mldsa_key
 from lbjwt.jose.weak import MAX_RSA_BITS, rsa_weakness
 
-__all__ = ["import_jwk", "import_pem", "is_usable_key_id"]
+__all__ = ["import_jwk", "is_usable_key_id"]
 
 MAX_KEY_ID = 256  # characters
 
@@ -37,15 +36,22 @@ def is_usable_key_id(kid: object) -> bool:
 
 
 def import_jwk(
-    jwk: Mapping[str, Any], *, allowed: Iterable[str] | None = None
+    jwk: Mapping[str, Any],
+    *,
+    allowed: Iterable[str] | None = None,
+    allow_padding: bool = False,
+    symmetric: bool = False,
 ) -> tuple[VerificationKey, tuple[str, ...]]:
     """
-    Import one public JWK.
+    Import one JWK.
 
-    Private members are dropped unread, with a warning: the public half alone decides (THREATS B13, B14).
+    Private members are dropped unread, with a warning: the public half alone decides (THREATS B13, B14). An optional member that is null
+    is not there: many serialisers write null for what has no value, and no member of RFC 7517 has it as a value.
 
     Args:
         allowed: Algorithms the key may check at most; None for all that fit. A JWK with `alg` serves that one only.
+        allow_padding: Accept base64url with correct `=` padding.
+        symmetric: Import secrets (`oct`), and nothing else. Only for a document that no network brought (THREATS B12).
 
     Returns:
         The key, and warnings about it.
@@ -53,10 +59,15 @@ def import_jwk(
     Raises:
         KeyFormatError: Symmetric, unknown, weak, malformed, or not meant for checking signatures.
     """
+    jwk = {name: value for name, value in jwk.items() if value is not None}
     kty = jwk.get("kty")
-    if kty == "oct":
-        raise KeyFormatError("a symmetric key has no place in a key set; use a secret file")
-    names = _PUBLIC_MEMBERS.get(kty) if isinstance(kty, str) else None
+    if (kty == "oct") != symmetric:
+        raise KeyFormatError(
+            "a public key, which cannot serve an issuer with HS algorithms"
+            if symmetric
+            else "a symmetric key, which is used only from a jwks_file, for an issuer that lists HS algorithms alone"
+        )
+    names = ("k",) if symmetric else _PUBLIC_MEMBERS.get(kty) if isinstance(kty, str) else None
     if names is None:
         raise KeyFormatError("an unknown key type")
     kid = jwk.get("kid", "")
@@ -67,9 +78,13 @@ def import_jwk(
     members = {name: value for name in names if isinstance(value := jwk.get(name), str)}
     if len(members) < len(names):
         raise KeyFormatError(f"a key without {' and '.join(names)} as text")
+    if allow_padding:
+        members = {name: value if name in ("crv", "alg") else _unpadded(name, value) for name, value in members.items()}
+    if symmetric:
+        return secret_key(_bytes_of("k", members["k"]), kid=kid, allowed=chosen or ()), ()
     raw = _mldsa(members) if kty == "AKP" else _classic(str(kty), members)
     warnings = ("private members were ignored",) if _PRIVATE_MEMBERS & jwk.keys() else ()
-    return public_key(raw, kid=kid, allowed=chosen), warnings
+    return public_key(raw, kid=kid, allowed=chosen, certificates=thumbprints(jwk)), warnings
 
 
 def _classic(kty: str, members: Mapping[str, str]) -> object:
@@ -83,10 +98,7 @@ def _classic(kty: str, members: Mapping[str, str]) -> object:
 
 def _mldsa(members: Mapping[str, str]) -> object:
     """The public key of AKP members: RFC 9964 makes `alg` part of the key, and it alone says what `pub` means."""
-    encoded = parse_base64url(members["pub"].encode("utf-8", "replace"))
-    if not encoded:
-        raise KeyFormatError("pub is not base64url")
-    return mldsa_key(members["alg"], encoded)
+    return mldsa_key(members["alg"], _bytes_of("pub", members["pub"]))
 
 
 def _algorithms_of(jwk: Mapping[str, Any], allowed: Iterable[str] | None) -> frozenset[str] | None:
@@ -105,6 +117,8 @@ def _check_purpose(jwk: Mapping[str, Any]) -> None:
     """RFC 7517 sections 4.2 and 4.3: a key meant for something else checks nothing."""
     if jwk.get("use", "sig") != "sig":
         raise KeyFormatError("a key whose use is not sig")
+    # An empty list is a list without "verify": it names what the key is for, and that is nothing. Web Cryptography writes one for a public
+    # key that only takes part in a key agreement (ECDH), which no signature may be checked with.
     operations = jwk.get("key_ops", ["verify"])
     if not isinstance(operations, list) or "verify" not in operations:
         raise KeyFormatError("a key whose key_ops do not include verify")
@@ -119,9 +133,7 @@ def _check_numbers(members: Mapping[str, str]) -> None:
     for name, text in members.items():
         if name == "crv":
             continue
-        value = parse_base64url(text.encode("utf-8", "replace"))
-        if not value:
-            raise KeyFormatError(f"{name} is not base64url")
+        value = _bytes_of(name, text)
         if curve is not None and len(value) != _COORDINATE_BYTES[curve]:
             raise KeyFormatError(f"{name} has not the length of its curve")
         if curve is None and len(value) > MAX_RSA_BITS // 8 + 1:
@@ -131,22 +143,15 @@ def _check_numbers(members: Mapping[str, str]) -> None:
         raise KeyFormatError(weakness)
 
 
-def import_pem(text: bytes | str, *, kid: str = "", allowed: Iterable[str] | None = None) -> VerificationKey:
-    """
-    Import one PEM public key (SubjectPublicKeyInfo or PKCS#1) or certificate. Of a certificate only the key counts, not its dates.
+def _bytes_of(name: str, text: str, padding: bool = False) -> bytes:
+    """What a member holds in base64url."""
+    value = parse_base64url(text.encode("utf-8", "replace"), padding)
+    if not value:
+        raise KeyFormatError(f"{name} is not base64url")
+    return value
 
-    Raises:
-        KeyFormatError: A private key, several PEM blocks, another format, or a weak key.
-    """
-    data = text.encode("utf-8", "replace") if isinstance(text, str) else text
-    if data.count(b"-----BEGIN") != 1:
-        raise KeyFormatError("the file must hold exactly one PEM block: a public key or a certificate")
-    if b"PRIVATE KEY-----" in data:
-        raise KeyFormatError("this is a private key; the balancer needs the public key only")
-    try:
-        raw = (
-            load_pem_x509_certificate(data).public_key() if b"BEGIN CERTIFICATE" in data else load_pem_public_key(data)
-        )
-    except Exception as problem:  # ValueError, UnsupportedAlgorithm, and what the ASN.1 parser finds
-        raise KeyFormatError("the PEM block is neither a public key nor a certificate we can use") from problem
-    return public_key(raw, kid=kid, allowed=allowed)
+
+def _unpadded(name: str, text: str) -> str:
+    """A member without its padding, if that is the correct one."""
+    _bytes_of(name, text, padding=True)
+    return text.rstrip("=")

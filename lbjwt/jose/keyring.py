@@ -1,12 +1,11 @@
 """
-The keys of one issuer at one moment: an immutable set, looked up by key id.
+The keys of one issuer at one moment: an immutable set, looked up by key id or by the thumbprint of a certificate.
 
-Knows how a JWK Set is read and which key a token header means. Does not fetch, does not know the time, holds no policy.
+Knows how a JWK Set is read and which keys a token header may mean. Does not fetch, does not know the time, holds no policy.
 
-Source: RFC 7517 section 5, RFC 7515 sections 4.1.4 and 6, RFC 8725 section 3.10.
+Source: RFC 7517 sections 4.5 and 5, RFC 7515 sections 4.1.4, 4.1.7, 6 and appendix D, RFC 8725 section 3.10.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -15,13 +14,15 @@ import orjson
 from lbjwt._compact import parse_object
 from lbjwt._fastverify import DenyReason, SignatureCheck
 from lbjwt.errors import KeyFormatError
-from lbjwt.jose.imports import import_jwk, import_pem
+from lbjwt.jose.imports import import_jwk
 from lbjwt.jose.keys import VerificationKey, secret_key
+from lbjwt.jose.pem import import_pem
 
-__all__ = ["KeyRing"]
+__all__ = ["MAX_TRIED", "KeyRing"]
 
 MAX_BYTES = 256 * 1024  # of a JWK Set document
 MAX_KEYS = 100
+MAX_TRIED = 8  # keys for one token: signatures that one request can make us check
 
 
 class KeyRing:
@@ -29,30 +30,35 @@ class KeyRing:
     Immutable. Symmetric keys and public keys never share a ring (RFC 8725 section 3.1).
 
     Attributes:
-        keys: All usable keys, in the order of the document.
+        keys: All usable keys, in the order of the document; the same key given twice is one.
         warnings: One sentence per key that was left out or looked odd; no key material in it.
     """
 
-    __slots__ = ("_by_id", "keys", "warnings")
+    __slots__ = ("_by_certificate", "_by_id", "keys", "warnings")
 
     def __init__(self, keys: Iterable[VerificationKey], *, warnings: Iterable[str] = ()) -> None:
         """
         Raises:
             KeyFormatError: No usable key is left, or symmetric and public keys are mixed.
         """
-        given = tuple(keys)
         notes = list(warnings)
-        counts = Counter(key.kid for key in given if key.kid)
-        for kid, count in counts.items():
-            if count > 1:
-                notes.append(f"key id {kid!r} is used by {count} keys: none of them is used")
-        self.keys = tuple(key for key in given if counts[key.kid] <= 1)
-        self.warnings = tuple(notes)
+        different: list[VerificationKey] = []
+        self._by_id: dict[str, list[VerificationKey]] = {}
+        self._by_certificate: dict[str, list[VerificationKey]] = {}
+        for key in keys:
+            namesakes = self._by_id.setdefault(key.kid, [])
+            if any(key.same_as(other) for other in namesakes):
+                continue
+            different.append(key)
+            namesakes.append(key)
+            for thumbprint in key.certificates:
+                self._by_certificate.setdefault(thumbprint, []).append(key)
+        self.keys = tuple(different)
         if len({key.kty == "oct" for key in self.keys}) > 1:
             raise KeyFormatError("a secret and public keys cannot serve one issuer")
         if not self.keys:
             raise KeyFormatError("no usable key" + (f" ({notes[0]})" if notes else ""))
-        self._by_id = {key.kid: key for key in self.keys if key.kid}
+        self.warnings = tuple(dict.fromkeys((*notes, *_ambiguities(self._by_id))))
 
     @classmethod
     def from_jwks(
@@ -60,6 +66,8 @@ class KeyRing:
         document: bytes | str | Mapping[str, Any],
         *,
         algorithms: Iterable[str] | None = None,
+        allow_padding: bool = False,
+        symmetric: bool = False,
         max_bytes: int = MAX_BYTES,
         max_keys: int = MAX_KEYS,
     ) -> "KeyRing":
@@ -68,6 +76,8 @@ class KeyRing:
 
         Args:
             algorithms: The configured algorithms; None for all that the keys themselves allow.
+            allow_padding: Accept base64url with correct `=` padding.
+            symmetric: Read secrets (`oct`) instead of public keys. Only for a document that no network brought.
 
         Raises:
             KeyFormatError: Over a limit, not a JWK Set, or without one usable key.
@@ -94,7 +104,7 @@ class KeyRing:
             try:
                 if not isinstance(member, dict):
                     raise KeyFormatError("not an object")
-                key, notes = import_jwk(member, allowed=allowed)
+                key, notes = import_jwk(member, allowed=allowed, allow_padding=allow_padding, symmetric=symmetric)
             except KeyFormatError as problem:
                 warnings.append(f"key {index} was left out: {problem}")
             else:
@@ -105,42 +115,71 @@ class KeyRing:
     @classmethod
     def from_pem(cls, text: bytes | str, *, kid: str = "", algorithms: Iterable[str] | None = None) -> "KeyRing":
         """
-        A ring of the one public key or certificate of a PEM text.
+        A ring of the public keys and certificates of a PEM text; a chain of certificates is one key.
 
         Raises:
             KeyFormatError: See `import_pem`.
         """
-        return cls([import_pem(text, kid=kid, allowed=algorithms)])
+        return cls(import_pem(text, kid=kid, allowed=algorithms))
 
     @classmethod
-    def from_secret(cls, secret: bytes, *, algorithms: Iterable[str], kid: str = "") -> "KeyRing":
+    def from_secret(cls, *secrets: bytes, algorithms: Iterable[str], kid: str = "") -> "KeyRing":
         """
-        A ring of one HMAC secret. The algorithms are always named: nothing about a secret says which.
+        A ring of one HMAC secret, or of several while one replaces another. The algorithms are always named: nothing about a secret says which.
 
         Raises:
             KeyFormatError: See `secret_key`.
         """
-        return cls([secret_key(secret, kid=kid, allowed=algorithms)])
+        names = tuple(algorithms)
+        keys = []
+        for number, secret in enumerate(secrets, 1):
+            try:
+                keys.append(secret_key(secret, kid=kid, allowed=names))
+            except KeyFormatError as problem:
+                raise KeyFormatError(f"secret {number}: {problem}" if len(secrets) > 1 else str(problem)) from None
+        return cls(keys)
 
-    def find(self, kid: str | None, algorithm: str) -> SignatureCheck | DenyReason:
+    def candidates(self, kid: str | None, thumbprints: Iterable[str] = ()) -> list[VerificationKey]:
         """
-        The one check a token with this key id and algorithm asks for.
+        The keys that a token may mean, whatever its algorithm.
 
-        A key with that very id decides alone. Else the keys that fit the algorithm and are not named otherwise are candidates (all
-        keys when the token names none), and one is used only when it is the only one: nothing is tried in turn.
+        Those with its key id, if there are any; else those without an id, which its issuer may call anything. A token without a key id means
+        the keys of the certificate it names (RFC 7515 section 4.1.7), or, when it names none that is known, any key: those without an id first.
 
-        Returns:
-            ALGORITHM_REFUSED when the named key must not be used with the algorithm, UNKNOWN_KEY when no single key is meant.
+        Args:
+            kid: None when the token names none.
+            thumbprints: Of the certificate it names, most telling first.
         """
         if kid is not None:
-            named = self._by_id.get(kid)
-            if named is not None:
-                return named.check_for(algorithm) or DenyReason.ALGORITHM_REFUSED
-        candidates = [key for key in self.keys if kid is None or not key.kid]
-        checks = [check for key in candidates if (check := key.check_for(algorithm)) is not None]
-        if len(checks) == 1:
-            return checks[0]
-        return DenyReason.ALGORITHM_REFUSED if candidates and not checks else DenyReason.UNKNOWN_KEY
+            return self._by_id.get(kid) or self._by_id.get("", [])
+        for thumbprint in thumbprints:
+            if thumbprint in self._by_certificate:
+                return self._by_certificate[thumbprint]
+        return sorted(self.keys, key=lambda key: bool(key.kid))
+
+    def find(
+        self, kid: str | None, algorithm: str, thumbprints: Iterable[str] = ()
+    ) -> SignatureCheck | tuple[SignatureCheck, ...] | DenyReason:
+        """
+        What may check a token with this key id and algorithm: the one check, or those of up to MAX_TRIED keys, which are tried in turn.
+
+        All of them are keys of the issuer that the token claims, with the algorithm that the token names and the key allows, so trying lets in
+        nothing that this issuer did not sign (THREATS B11). Every token has the same right to be tried; what the trying may cost is bounded.
+
+        Args:
+            kid: None when the token names none.
+            thumbprints: Of the certificate it names.
+
+        Returns:
+            ALGORITHM_REFUSED when none of the keys it may mean must be used with the algorithm, UNKNOWN_KEY when it names a key and may mean none.
+        """
+        candidates = self.candidates(kid, thumbprints)
+        # One material is tried once. Given with and without an id it is the one with the id, so that a revocation of that id ends its tokens.
+        checks = {key.digest: check for key in candidates if (check := key.check_for(algorithm)) is not None}
+        if not checks:
+            return DenyReason.ALGORITHM_REFUSED if candidates else DenyReason.UNKNOWN_KEY
+        found = tuple(checks.values())[:MAX_TRIED]
+        return found[0] if len(found) == 1 else found
 
     def adopt(self, previous: "KeyRing") -> "KeyRing":
         """This ring, with each key that the previous one already had replaced by that very object, so that its grants live on."""
@@ -160,3 +199,16 @@ class KeyRing:
 
     def __repr__(self) -> str:
         return f"<KeyRing of {len(self.keys)} keys>"
+
+
+def _ambiguities(by_id: Mapping[str, list[VerificationKey]]) -> Iterator[str]:
+    """What is odd about keys with one name: that several are tried, or that some of those without a name are not."""
+    for kid, keys in by_id.items():
+        if len(keys) == 1:
+            continue
+        for algorithm in sorted(frozenset().union(*(key.algorithms for key in keys))):
+            count = len({key.digest for key in keys if key.check_for(algorithm) is not None})
+            if kid and count > 1:
+                yield f"key id {kid!r} is used by {count} keys for {algorithm}: up to {MAX_TRIED} are tried"
+            elif count > MAX_TRIED:
+                yield f"{count} keys for {algorithm} have no key id: the first {MAX_TRIED} are tried"

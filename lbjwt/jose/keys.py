@@ -61,9 +61,11 @@ class VerificationKey:
         crv: The curve; of an AKP key its algorithm; "" where the type has none.
         bits: Size of modulus, field or secret; of an AKP key: of the public key.
         algorithms: All algorithms this key may check; never a symmetric one beside an asymmetric one.
+        certificates: What a token header may give as `x5t` or `x5t#S256` to mean this key.
+        digest: SHA-256 of the material, to compare keys by; not for any log.
     """
 
-    __slots__ = ("_checks", "_thumbprint", "algorithms", "bits", "crv", "kid", "kty")
+    __slots__ = ("_checks", "algorithms", "bits", "certificates", "crv", "digest", "kid", "kty")
 
     def __init__(
         self,
@@ -75,6 +77,7 @@ class VerificationKey:
         material: bytes,
         allowed: Iterable[str] | None,
         make_check: Callable[["VerificationKey", Algorithm], SignatureCheck],
+        certificates: frozenset[str] = frozenset(),
     ) -> None:
         fitting = algorithms_for(kty, crv, bits // 8 if kty == "oct" else 0)
         unasked = frozenset(name for name in fitting if not ALGORITHMS[name].on_demand)
@@ -91,7 +94,8 @@ class VerificationKey:
         self.crv = crv
         self.bits = bits
         self.algorithms = chosen
-        self._thumbprint = sha256(material).digest()
+        self.certificates = certificates
+        self.digest = sha256(material).digest()
         self._checks = {name: make_check(self, ALGORITHMS[name]) for name in chosen}
 
     def check_for(self, algorithm: str) -> SignatureCheck | None:
@@ -99,19 +103,27 @@ class VerificationKey:
         return self._checks.get(algorithm)
 
     def same_as(self, other: "VerificationKey") -> bool:
-        """True when the other key has the same material, key id and algorithms: what this one signed, that one would accept."""
-        return self.kid == other.kid and self.algorithms == other.algorithms and self._thumbprint == other._thumbprint
+        """True when the other key has the same material, names and algorithms: what this one signed, that one would accept."""
+        return (
+            self.kid == other.kid
+            and self.algorithms == other.algorithms
+            and self.digest == other.digest
+            and self.certificates == other.certificates
+        )
 
     def __repr__(self) -> str:
         return f"<VerificationKey {self.kid!r} {self.kty}{f' {self.crv}' if self.crv else ''} {self.bits} bits>"
 
 
-def public_key(key: object, *, kid: str = "", allowed: Iterable[str] | None = None) -> VerificationKey:
+def public_key(
+    key: object, *, kid: str = "", allowed: Iterable[str] | None = None, certificates: frozenset[str] = frozenset()
+) -> VerificationKey:
     """
     Make a verification key of a public key of the cryptography package.
 
     Args:
         allowed: Algorithms it may check at most; None for all that fit its type and curve.
+        certificates: Thumbprints of its certificate.
 
     Raises:
         KeyFormatError: Another type or curve, a weak key, or no allowed algorithm fits.
@@ -144,7 +156,14 @@ def public_key(key: object, *, kid: str = "", allowed: Iterable[str] | None = No
 
     material = sound.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return VerificationKey(
-        kid=kid, kty=kty, crv=crv, bits=bits, material=material, allowed=allowed, make_check=make_check
+        kid=kid,
+        kty=kty,
+        crv=crv,
+        bits=bits,
+        material=material,
+        allowed=allowed,
+        make_check=make_check,
+        certificates=certificates,
     )
 
 

@@ -48,7 +48,7 @@ class KeySource(ABC):
 
     Args:
         place: What messages call the source: a file name, or a URL without its query.
-        build: Bytes of the source to a key ring; whatever it raises means "not usable".
+        build: Bytes of the source (of each file, where there are several) to a key ring; whatever it raises means "not usable".
         publish: Called with every new ring, and with None when the keys may no longer be used, in the loop's thread.
         on_read: Told of every document that was read, or could not be.
         on_keys: Told the number of keys in force and when they were last known to be current, in seconds since the epoch.
@@ -58,7 +58,7 @@ class KeySource(ABC):
         self,
         place: str,
         *,
-        build: Callable[[bytes], KeyRing],
+        build: Callable[..., KeyRing],
         publish: Callable[[KeyRing | None], None],
         on_read: Callable[[bool], None] | None = None,
         on_keys: Callable[[int, float], None] | None = None,
@@ -68,13 +68,13 @@ class KeySource(ABC):
         self._publish = publish
         self._on_read = on_read or (lambda ok: None)
         self._on_keys = on_keys or (lambda count, fetched_at: None)
-        self._document: bytes | None = None  # that the ring in force was built from
+        self._documents: tuple[bytes, ...] = ()  # that the ring in force was built from
         self._keys = 0
 
     @property
     def loaded(self) -> bool:
         """A key ring is in force."""
-        return self._document is not None
+        return bool(self._documents)
 
     @abstractmethod
     async def load(self) -> None:
@@ -94,13 +94,13 @@ class KeySource(ABC):
     async def stop(self) -> None:
         """Stop reading; the ring in force stays."""
 
-    def _take(self, document: bytes) -> KeyRing | None:
-        """Publish the ring of a document; None when it is the one in force. Raises what `build` and `publish` raise."""
-        if document == self._document:
+    def _take(self, *documents: bytes) -> KeyRing | None:
+        """Publish the ring of the documents; None when it is the one in force. Raises what `build` and `publish` raise."""
+        if documents == self._documents:
             return None
-        ring = self._build(document)
+        ring = self._build(*documents)
         self._publish(ring)
-        self._document, self._keys = document, len(ring)
+        self._documents, self._keys = documents, len(ring)
         return ring
 
 
@@ -112,7 +112,7 @@ class StaticKeySource(KeySource):
         place: str,
         document: bytes,
         *,
-        build: Callable[[bytes], KeyRing],
+        build: Callable[..., KeyRing],
         publish: Callable[[KeyRing | None], None],
         on_read: Callable[[bool], None] | None = None,
         on_keys: Callable[[int, float], None] | None = None,
@@ -180,23 +180,26 @@ class _WatchedSource(KeySource):
 
 
 class FileKeySource(_WatchedSource):
-    """Keys of a file, read again when another file stands under its name or it was written to. They have no shelf life."""
+    """
+    Keys of a file, or of several together, read again when another file stands under a name or one was written to. They have no shelf life.
+
+    All files are needed: one that cannot be read leaves the keys in force as they are, those that it held included.
+    """
 
     def __init__(
         self,
-        path: Path,
-        *,
-        build: Callable[[bytes], KeyRing],
+        *paths: Path,
+        build: Callable[..., KeyRing],
         publish: Callable[[KeyRing | None], None],
         on_read: Callable[[bool], None] | None = None,
         on_keys: Callable[[int, float], None] | None = None,
         check: float = FILE_CHECK,
     ) -> None:
-        super().__init__(str(path), build=build, publish=publish, on_read=on_read, on_keys=on_keys)
-        self._path = path
+        super().__init__(", ".join(map(str, paths)), build=build, publish=publish, on_read=on_read, on_keys=on_keys)
+        self._paths = paths
         self._check = check
         self._complaints = Complaints(self.place)
-        self._signature: tuple[int, ...] = ()
+        self._signatures: list[tuple[int, ...]] = []
 
     async def load(self) -> None:
         """As in the base class."""
@@ -213,31 +216,38 @@ class FileKeySource(_WatchedSource):
     def _attempt(self) -> str:
         """Read if there is something new. Returns "" or the sentence that tells what is wrong; raises nothing."""
         try:
-            document = self._read()
-            ring = None if document is None else self._take(document)
+            documents = self._read()
+            ring = self._take(*documents) if documents else None
         except Exception as error:  # a hostile document must not end the task that keeps the keys current
             self._on_read(False)
             return sentence_of(error)
         self._on_keys(self._keys, time.time())
-        if document is not None:
+        if documents:
             self._on_read(True)
             self._complaints.mended()
         if ring is not None:
             self._complaints.warn(ring.warnings)
         return ""
 
-    def _read(self) -> bytes | None:
-        """Return the document, or None when it is known to be the one in force."""
-        signature = signature_of(self._path)
-        if signature == self._signature and self.loaded and not self._complaints.pending:
-            return None
-        with self._path.open("rb") as file:
-            # before reading: a write meanwhile is seen at the next look
-            self._signature = signature_of(file.fileno())
-            document = file.read(MAX_FILE_BYTES + 1)
-        if len(document) > MAX_FILE_BYTES:
+    def _read(self) -> list[bytes]:
+        """Return what the files hold; nothing when it is known to be what is in force."""
+        try:
+            if self.loaded and not self._complaints.pending and self._signatures == [*map(signature_of, self._paths)]:
+                return []
+            documents: list[bytes] = []
+            self._signatures = []
+            for path in self._paths:
+                with path.open("rb") as file:
+                    # before reading: a write meanwhile is seen at the next look
+                    self._signatures.append(signature_of(file.fileno()))
+                    documents.append(file.read(MAX_FILE_BYTES + 1))
+        except OSError as error:
+            if len(self._paths) == 1:
+                raise
+            raise KeySourceError(f"{error.filename}: {sentence_of(error)}") from None
+        if max(map(len, documents)) > MAX_FILE_BYTES:
             raise KeySourceError(f"the file is longer than {MAX_FILE_BYTES} bytes")
-        return document
+        return documents
 
 
 class StoredKeySource(_WatchedSource):
@@ -258,7 +268,7 @@ class StoredKeySource(_WatchedSource):
         path: Path,
         *,
         place: str,
-        build: Callable[[bytes], KeyRing],
+        build: Callable[..., KeyRing],
         publish: Callable[[KeyRing | None], None],
         on_read: Callable[[bool], None] | None = None,
         on_keys: Callable[[int, float], None] | None = None,
@@ -296,7 +306,7 @@ class StoredKeySource(_WatchedSource):
         life = self._shelf_life
         if life is not None and life.left(time.monotonic(), time.time()) <= 0:
             self._publish(None)
-            self._shelf_life, self._document, self._keys = None, None, 0
+            self._shelf_life, self._documents, self._keys = None, (), 0
             self._complaints.withdrawn(life.limit)
             self._on_keys(0, life.fetched_at)
 

@@ -188,7 +188,7 @@ def headers(house: House) -> Iterator[Denial]:
         "x" * 200,
     ):
         yield header(f"kid {kid[:30]!r}", "unknown_key", kid=kid)
-    for kid in ("", "\0", "ES256\0", "ES256\n", "\u202e", "x" * 300):
+    for kid in ("\0", "ES256\0", "ES256\n", "\u202e", "x" * 300):
         yield header(f"kid {kid[:10]!r} that cannot be one", "unknown_key", kid=kid)
     attacker = new_key("ES256", "ES256")
     for name, lure in (

@@ -1,15 +1,18 @@
 """Keys, tokens and verifiers for the tests of the gate. Tokens are made by hand here, so that they can be wrong in every way."""
 
 import base64
+import datetime
 import json
 from functools import cache
 from typing import Any
 
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import NameOID
 
 from lbjwt.auth.verifier import Verdict, Verifier
 
@@ -71,6 +74,21 @@ def rsa_key(which: int = 0) -> rsa.RSAPrivateKey:
 def public_pem(algorithm: str) -> bytes:
     """The public half as PEM."""
     return private_key(algorithm).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def certificate(
+    key: Any = None, *, name: str = "issuer", issuer: str | None = None, by: Any = None, serial: int = 1
+) -> x509.Certificate:
+    """A certificate of an RSA key, expired long ago; self-signed, unless another issuer and the key it signs with are given."""
+    key = rsa_key() if key is None else key
+    names = [
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+        for text in (name, name if issuer is None else issuer)
+    ]
+    day = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC)
+    builder = x509.CertificateBuilder().subject_name(names[0]).issuer_name(names[1]).public_key(key.public_key())
+    builder = builder.serial_number(serial).not_valid_before(day).not_valid_after(day + datetime.timedelta(days=1))
+    return builder.sign(key if by is None else by, hashes.SHA256())
 
 
 def jwk_of(key: Any, **members: Any) -> dict[str, Any]:

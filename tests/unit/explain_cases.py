@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from lbjwt.config.load import load_text
 from lbjwt.config.model import Configuration
 from lbjwt.explain.explain import explain
@@ -32,6 +34,20 @@ def jwks() -> dict[str, Any]:
     }
 
 
+@cache
+def several() -> dict[str, Any]:
+    """Keys that share an id, have none, or have a certificate as a name; those that sign stand behind others."""
+    return {
+        "keys": [
+            jwk_of(ec.generate_private_key(ec.SECP256R1()), kid="k1"),
+            jwk_of(private_key("ES256"), kid="k1"),
+            jwk_of(rsa_key(1)),
+            jwk_of(rsa_key()),
+            jwk_of(private_key("EdDSA"), x5t="named"),
+        ]
+    }
+
+
 BASE = """
 listeners: [{address: "127.0.0.1:8080"}]
 clusters: {main: {endpoints: [{address: "127.0.0.1:9001"}]}}
@@ -41,7 +57,7 @@ CONFIGURATIONS = {
     "one": f"""{BASE}
 issuers: {{main: {{issuer: "{ISSUER}", audiences: [api], jwks: JWKS}}}}
 claim_to_headers: [{{claim: sub, header: X-Sub, unrepresentable: refuse}}, {{claim: groups, header: X-Groups, style: comma}}]
-limits: {{max_token: 4KiB}}
+limits: {{max_token: 4KiB, max_token_header: 2KiB}}
 """,
     "strict": f"""{BASE}
 issuers:
@@ -73,6 +89,9 @@ issuers:
   main: {{issuer: "https://login.example/{{tenant}}/v2", tenants: {{names: [a, b]}}, audiences: [api], jwks: JWKS}}
   hex: {{issuer: "https://hex.example/{{tenant}}", tenants: {{kind: hex, max_tenants: 1}}, audiences: [api], jwks: JWKS}}
   plain: {{issuer: "{ISSUER}", audiences: [api], jwks: JWKS, allow_padding: true}}
+""",
+    "several": f"""{BASE}
+issuers: {{main: {{issuer: "{ISSUER}", audiences: [api], jwks: SEVERAL}}}}
 """,
     "far": f"""{BASE}
 issuers: {{main: {{issuer: "{ISSUER}", audiences: [api], remote_jwks: {{uri: "https://issuer.example/jwks"}}}}}}
@@ -118,7 +137,8 @@ routes:
 @cache
 def configuration(name: str) -> Configuration:
     """One of the configurations, with inline keys."""
-    return load_text(CONFIGURATIONS[name].replace("JWKS", json.dumps(jwks())), Path("/nowhere"))
+    text = CONFIGURATIONS[name].replace("JWKS", json.dumps(jwks())).replace("SEVERAL", json.dumps(several()))
+    return load_text(text, Path("/nowhere"))
 
 
 @dataclass(frozen=True)
@@ -163,7 +183,8 @@ CHANGES: list[dict[str, Any]] = [
 ]  # fmt: skip
 HEADERS: list[dict[str, Any]] = [
     *[{}] * 20, {"typ": "at+jwt"}, {"typ": "at+jwt"}, {"typ": "application/AT+JWT"},
-    {"typ": "logout+jwt"}, {"typ": 5}, {"kid": "nobody"}, {"kid": None}, {"kid": 5}, {"kid": "a\n"}, {"kid": "x" * 300}, {"alg": "none"},
+    {"typ": "logout+jwt"}, {"typ": 5}, {"kid": "nobody"}, {"kid": None}, {"kid": ""}, {"kid": None, "x5t": "named"},
+    {"kid": 5}, {"kid": "a\n"}, {"kid": "x" * 300}, {"alg": "none"},
     {"alg": "HS256"}, {"alg": None}, {"alg": "RS512"}, {"crit": ["x"]}, {"b64": False}, {"cty": "JWT"}, {"enc": "A128GCM"}, {"jwk": {"kty": "oct"}},
     {"big": "x" * 2000},
 ]  # fmt: skip

@@ -93,7 +93,8 @@ def test_the_limits_of_a_remote_set_are_applied(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(KeyRing, "from_jwks", lambda document, **options: asked.update(options))
     made = configuration('remote_jwks: {uri: "https://i.example/j", max_bytes: 1KiB, max_keys: 2}, algorithms: [RS256]')
     key_source(made, new_verifier(made), Board(1, 3))._build(b"{}")
-    assert asked == {"algorithms": ("RS256",), "max_bytes": 1024, "max_keys": 2}
+    limits = {"max_bytes": 1024, "max_keys": 2}
+    assert asked == {"algorithms": ("RS256",), "allow_padding": False, "symmetric": False, **limits}
 
 
 def test_endpoints_keep_their_order_addresses_and_weights() -> None:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbjwt.assembly.issuers import IssuerInstance, issuer_instances, new_verifier
-from lbjwt.assembly.keys import KeeperKeys, OwnKeys, SharedKeys, key_ring_of, stored_keys, wait_for_keys
+from lbjwt.assembly.keys import KeeperKeys, OwnKeys, SharedKeys, stored_keys, wait_for_keys
+from lbjwt.assembly.rings import key_ring_of
 from lbjwt.config.model import Configuration
 from lbjwt.config.remote import Discovery, KeyFetch, RemoteJwks
 from lbjwt.jwks.egress import Egress
@@ -143,7 +144,7 @@ def test_no_key_of_a_fetch_is_left_out() -> None:
 def test_b9_limits_of_a_document_are_those_of_its_ring(members: str, asked: str) -> None:
     """A document over max_keys or max_bytes makes no ring; one within does (THREATS B9)."""
     made = configuration(f"  main: {{issuer: https://a.test, audiences: [api], {members}}}")
-    build = key_ring_of(issuer_instances(made)[0])
+    build = key_ring_of(issuer_instances(made)[0].issuer)
     two = orjson.dumps({"keys": [key.jwk() for key in KEYS]})
     one = orjson.dumps({"keys": [KEYS[0].jwk()]})
     assert len(build(one)) == 1

@@ -118,7 +118,7 @@ def test_nothing_said_tells_all_that_is_needed():
         (replace(LEAST, jwks="file:///jwks.json"), "--jwks: must be an https URL"),
         (replace(LEAST, algorithm=("none",)), '--algorithm: "none" is never accepted'),
         (replace(LEAST, algorithm=("RS256", "rs512")), '"RS512"?'),
-        (replace(LEAST, algorithm=("HS256",)), "--algorithm: HS algorithms need a secret"),
+        (replace(LEAST, jwks=None, pem="a.pem", algorithm=("HS256",)), "--algorithm: HS algorithms need a secret"),
         (replace(LEAST, workers="0"), "--workers: is a whole number from 1 to 1024, or auto"),
         (replace(LEAST, workers="four"), "--workers: is a whole number"),
         (replace(LEAST, workers="٤"), "--workers: is a whole number"),

@@ -83,7 +83,16 @@ def test_the_full_example_sets_every_key():
     said[Rule] |= said[RouteRule]
     said[RouteRule] |= said[Rule]
     exclusive = {
-        Issuer: {"jwks_file", "pem_file", "pem", "secret_file", "secret_env", "any_issuer", "any_audience"},
+        Issuer: {
+            "jwks_file",
+            "pem_file",
+            "pem",
+            "secret_file",
+            "secret_files",
+            "secret_env",
+            "any_issuer",
+            "any_audience",
+        },
         Require: {"issuer"},
     }
     for section, keys in said.items():

@@ -5,6 +5,7 @@ The bar O-4 asks for sixty. A case changes a sound configuration: keys are paths
 codes that the unsafe change earns as well. THREATS C4 (leeway), R5 and R7 (overlaps) and O12 (unsafe and silent) have cases here.
 """
 
+import base64
 import copy
 import io
 import json
@@ -57,19 +58,30 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "short.bin": "abcdefghijklmnop",
         "typed.bin": "secret" * 6,
         "line.bin": "".join(map(chr, range(40, 80))) + "\n",
+        "oct.json": key_set_of("".join(map(chr, range(40, 80)))),
+        "open.json": key_set_of("".join(map(chr, range(40, 80)))),
+        "typed.json": key_set_of("secret" * 6),
         "revoked.jsonl": "",
         "writable.jsonl": "",
     }
     for name, text in files.items():
         (directory / name).write_text(text)
-    modes = dict.fromkeys(("key.pem", "secret.bin", "short.bin", "typed.bin", "line.bin"), 0o600)
-    modes |= {name: 0o666 for name in files if name.startswith("writable")} | {"open.bin": 0o644, "open.pem": 0o644}
+    secret = ("key.pem", "secret.bin", "short.bin", "typed.bin", "line.bin", "oct.json", "typed.json")
+    modes = dict.fromkeys(secret, 0o600) | dict.fromkeys(("open.bin", "open.pem", "open.json"), 0o644)
+    modes |= {name: 0o666 for name in files if name.startswith("writable")}
     for name, mode in modes.items():
         (directory / name).chmod(mode)
     for name, mode in {"state": 0o700, "readable": 0o755, "shared": 0o777}.items():
         (directory / name).mkdir()
         (directory / name).chmod(mode)
     return directory
+
+
+def key_set_of(secret: str) -> str:
+    """A JWK Set with one secret in it."""
+    return json.dumps(
+        {"keys": [{"kty": "oct", "kid": "s", "k": base64.urlsafe_b64encode(secret.encode()).decode().rstrip("=")}]}
+    )
 
 
 def mixed(directory: Path) -> dict[str, Any]:

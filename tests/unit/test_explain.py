@@ -16,7 +16,7 @@ from lbjwt.explain.model import Explanation, Reply
 from lbjwt.explain.render import as_json, as_lines
 from lbjwt.explain.scene import Asked, set_scene
 from lbjwt.revocation.store import RevocationStore
-from tests.unit.auth_tokens import ISSUER, NOW, claims, token
+from tests.unit.auth_tokens import ISSUER, NOW, claims, private_key, token
 from tests.unit.explain_cases import CONFIGURATIONS, OTHER, Case, jwks, told
 
 T = int(NOW)
@@ -196,6 +196,22 @@ def test_which_key_or_why_none(header: dict[str, Any], reason: str, words: str):
     assert seen.keys_from == "issuers.main.jwks"
     for key in jwks()["keys"]:
         assert key.get("x", key.get("n")) not in text_of(story)
+
+
+def test_several_keys_are_told_and_the_one_that_signed_is_named():
+    """Which were tried and which it was, also when it was not the first; when none of them signed, none is named."""
+    story = told(Case("several", Asked(minted())))
+    assert story.reason.name == "NONE"
+    assert detail(story, "header", "a key of the issuer").startswith("2 keys, tried in turn with ES256: ")
+    by = next(step.rule for step in story.steps if step.stage == "signature" and step.rule.startswith("by "))
+    assert by == 'by "k1" (EC P-256, 256 bits)' and story.tokens[0].key is not None
+    forged = told(Case("several", Asked(token(algorithm="ES256", key=private_key("ES256K"), kid="k1").decode())))
+    assert (forged.reason.name, forged.tokens[0].key, forged.tokens[0].signature) == ("BAD_SIGNATURE", None, "wrong")
+    assert "by one of 2 keys" in text_of(forged)
+    named = token(algorithm="EdDSA", header={"alg": "EdDSA", "x5t": "named"}).decode()
+    story = told(Case("several", Asked(named)))
+    assert story.reason.name == "NONE" and story.tokens[0].header == {"alg": "EdDSA", "x5t": "named"}
+    assert detail(story, "header", "a key of the issuer") == "one without id (OKP Ed25519, 256 bits) with EdDSA"
 
 
 def test_a_wrong_signature_is_told_and_the_rest_too():

@@ -4,23 +4,15 @@ import random
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from lbjwt.errors import KeyFormatError, LbjwtError
-from lbjwt.jose.imports import import_jwk, import_pem
+from lbjwt.jose.imports import import_jwk
 from lbjwt.jose.keys import public_key, secret_key
+from lbjwt.jose.pem import import_pem
 from lbjwt.jose.weak import edwards_weakness, has_roca_fingerprint, rsa_weakness
-from tests.unit.auth_tokens import ALGORITHMS, b64, jwk_of, number, private_key, public_pem, rsa_key, sign
+from tests.unit.auth_tokens import ALGORITHMS, b64, certificate, jwk_of, number, private_key, public_pem, rsa_key, sign
 
 RSA_N = rsa_key().public_key().public_numbers().n
 
@@ -29,7 +21,7 @@ RSA_N = rsa_key().public_key().public_numbers().n
 def test_a_jwk_and_a_pem_of_one_key_check_the_same(algorithm: str):
     """Both ways lead to keys with the same algorithms that accept the same signature and refuse a changed one."""
     from_jwk, warnings = import_jwk(jwk_of(private_key(algorithm)))
-    from_pem = import_pem(public_pem(algorithm), allowed=["ES256K"] if algorithm == "ES256K" else None)
+    (from_pem,) = import_pem(public_pem(algorithm), allowed=["ES256K"] if algorithm == "ES256K" else None)
     assert warnings == ()
     assert from_jwk.same_as(from_pem)
     assert algorithm in from_jwk.algorithms
@@ -79,7 +71,6 @@ def test_algorithms_follow_type_and_curve():
         {"alg": 5},
         {"alg": ["RS256"]},
         {"kid": 5},
-        {"kid": None},
         {"kid": "k" * 257},
         {"kid": "a\nb"},
         {"kid": "a\x00"},
@@ -271,13 +262,13 @@ def test_a11_edwards_points_of_real_keys_are_fine_and_other_bytes_are_none():
         ({"use": "enc"}, False),
         ({"use": "SIG"}, False),
         ({"use": 5}, False),
-        ({"use": None}, False),
+        ({"use": None}, True),
         ({"key_ops": ["verify"]}, True),
         ({"key_ops": ["sign", "verify"]}, True),
         ({"key_ops": ["sign"]}, False),
         ({"key_ops": []}, False),
         ({"key_ops": "verify"}, False),
-        ({"key_ops": None}, False),
+        ({"key_ops": None}, True),
         (
             {
                 "alg": "RS256",
@@ -292,7 +283,7 @@ def test_a11_edwards_points_of_real_keys_are_fine_and_other_bytes_are_none():
     ],
 )
 def test_b16_use_key_ops_and_alg_are_honoured(members: dict[str, Any], fine: bool):
-    """RFC 7517 sections 4.2 to 4.4."""
+    """RFC 7517 sections 4.2 to 4.4: null is no member at all, while an empty list of operations has no "verify" in it."""
     if fine:
         assert import_jwk(jwk_of(rsa_key(), **members))[0].bits == 2048
     else:
@@ -316,59 +307,6 @@ def test_b13_private_members_are_dropped_with_a_warning():
     assert warnings
 
 
-def certificate() -> bytes:
-    """A self-signed certificate of the test's RSA key."""
-    import datetime
-
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "issuer")])
-    day = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(rsa_key().public_key())
-        .serial_number(1)
-    )
-    signed = (
-        builder.not_valid_before(day).not_valid_after(day + datetime.timedelta(days=1)).sign(rsa_key(), hashes.SHA256())
-    )
-    return signed.public_bytes(Encoding.PEM)
-
-
-def test_pem_forms_of_one_key_are_one_key():
-    """SubjectPublicKeyInfo, PKCS#1 and a certificate, as bytes or text."""
-    public = rsa_key().public_key()
-    texts = [
-        public.public_bytes(Encoding.PEM, form) for form in (PublicFormat.SubjectPublicKeyInfo, PublicFormat.PKCS1)
-    ] + [certificate()]
-    keys = [import_pem(text) for text in texts] + [import_pem(text.decode()) for text in texts]
-    assert all(key.same_as(keys[0]) for key in keys)
-
-
-def test_other_pem_texts_are_refused():
-    """Private keys, several blocks, none, broken ones and parameters."""
-    pem = public_pem("RS256")
-    private = [
-        rsa_key().private_bytes(Encoding.PEM, form, protection)
-        for form in (PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL)
-        for protection in (NoEncryption(), BestAvailableEncryption(b"x"))
-    ]
-    for text in (
-        *private,
-        pem + pem,
-        pem + private[0],
-        b"",
-        b"x",
-        pem[:100],
-        pem.replace(b"M", b"!", 3),
-        certificate()[:-40],
-    ):
-        with pytest.raises(KeyFormatError):
-            import_pem(text)
-    with pytest.raises(KeyFormatError, match="none of"):
-        import_pem(pem, allowed=["ES256"])
-
-
 def test_secrets_are_long_enough_and_secret():
     """Length limits, asymmetric names and public texts."""
     assert secret_key(bytes(32), allowed=["HS256"]).algorithms == {"HS256"}
@@ -383,8 +321,8 @@ def test_secrets_are_long_enough_and_secret():
         (bytes(64), []),
         (public_pem("RS256"), ["HS256"]),
         (b"prefix " + public_pem("RS256"), ["HS256"]),
-        (certificate(), ["HS256"]),
-        (x509.load_pem_x509_certificate(certificate()).public_bytes(Encoding.DER), ["HS256"]),
+        (certificate().public_bytes(Encoding.PEM), ["HS256"]),
+        (certificate().public_bytes(Encoding.DER), ["HS256"]),
     ):
         with pytest.raises(KeyFormatError):
             secret_key(secret, allowed=allowed)

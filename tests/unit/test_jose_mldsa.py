@@ -10,9 +10,10 @@ from lbjwt.auth.policy import IssuerPolicy
 from lbjwt.auth.verifier import Verifier
 from lbjwt.errors import KeyFormatError
 from lbjwt.jose import mldsa
-from lbjwt.jose.imports import import_jwk, import_pem
+from lbjwt.jose.imports import import_jwk
 from lbjwt.jose.keyring import KeyRing
 from lbjwt.jose.keys import public_key, secret_key
+from lbjwt.jose.pem import import_pem
 from tests.unit.auth_tokens import (
     ISSUER,
     MLDSA,

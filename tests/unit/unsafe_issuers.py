@@ -119,6 +119,31 @@ CASES = [
         {**SECRET, "issuers.main.secret_file": "line.bin"}, {**SECRET, "issuers.main.secret_file": "secret.bin"},
     ),
     Case(
+        "an old secret that everybody may read", "secret-open", "issuers.main.secret_files[1]",
+        {**SECRET, "issuers.main.secret_files": ["secret.bin", "open.bin"]}, {**SECRET, "issuers.main.secret_files": ["secret.bin"]},
+    ),
+    Case(
+        "a new secret that was typed", "secret-guessable", "issuers.main.secret_files[0]",
+        {**SECRET, "issuers.main.secret_files": ["typed.bin", "secret.bin"]}, {**SECRET, "issuers.main.secret_files": ["secret.bin"]},
+    ),
+    Case(
+        "a set of secrets that everybody may read", "secret-open", "issuers.main.jwks_file",
+        {**SECRET, "issuers.main.jwks_file": "open.json"}, {**SECRET, "issuers.main.jwks_file": "oct.json"},
+    ),
+    Case(
+        "a set with a secret that was typed", "secret-guessable", "issuers.main.jwks_file",
+        {**SECRET, "issuers.main.jwks_file": "typed.json"}, {**SECRET, "issuers.main.jwks_file": "oct.json"},
+    ),
+    Case(
+        "secrets that are asked for by no algorithm", "key-file", "issuers.main.jwks_file",
+        {"issuers.main.jwks_file": "oct.json"}, {**SECRET, "issuers.main.jwks_file": "oct.json"},
+    ),
+    Case(
+        "a private key where public ones belong", "key-file", "issuers.main.pem_file",
+        {"issuers.main.jwks_file": ..., "issuers.main.pem_file": "key.pem"},
+        {"issuers.main.jwks_file": ..., "issuers.main.pem_file": "public.pem"},
+    ),
+    Case(
         "a secret in the environment", "secret-in-environment", "issuers.main.secret_env",
         {**SECRET, "issuers.main.secret_env": "LBJWT_TEST_SECRET"}, {**SECRET, "issuers.main.secret_file": "secret.bin"},
     ),

@@ -2,7 +2,7 @@
 
 import ipaddress
 from collections.abc import Iterator
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Final
 
 from lbjwt.config.address import Address
@@ -47,11 +47,7 @@ def _doors(configuration: Configuration) -> Iterator[Problem]:
 
 def _named_files(configuration: Configuration) -> set[str]:
     """The files that are only read."""
-    named = [
-        file
-        for issuer in configuration.issuers.values()
-        for file in (issuer.jwks_file, issuer.pem_file, issuer.secret_file)
-    ]
+    named: list[Path | None] = [file for issuer in configuration.issuers.values() for file in issuer.key_files]
     fetches = [issuer.fetch for issuer in configuration.issuers.values() if issuer.fetch is not None]
     named += [
         file
