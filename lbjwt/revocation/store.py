@@ -2,8 +2,9 @@
 The log of revocations made at run time: appended to by one process, read by the workers (`tail`), and there again after a restart.
 
 A file of lines. The first names the log, so that a reader knows when it has another one before it (a log is compacted by putting a new file in
-its place); each further one is an entry. An entry is on disk before it is answered for. What a crash leaves of a last line is no entry, and
-is cut off before the next one is written; any other line that cannot be read is an error, for it may have been somebody's revocation.
+its place); each further one is an entry, or takes earlier ones back. It is on disk before it is answered for. What a crash leaves of a last
+line is no entry, and is cut off before the next one is written; any other line that cannot be read is an error, for it may have been somebody's
+revocation.
 """
 
 import contextlib
@@ -13,11 +14,11 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from lbjwt.auth.revocation import MAX_ENTRIES, Revocation, RevocationError, RevocationList
+from lbjwt.auth.revocation import MAX_ENTRIES, Change, Revocation, RevocationError, RevocationList, Undo
 from lbjwt.auth.revocation_format import line_of, read_lines
 
 __all__ = ["HEADER_BYTES", "LOG_NAME", "RevocationStore", "is_header", "open_log"]
@@ -108,7 +109,27 @@ class RevocationStore:
         if not fresh:
             return 0
         self.entries.require_room(len(fresh), now)
-        lines = b"".join(map(line_of, fresh))
+        self._commit(fresh, now)
+        return len(fresh)
+
+    def undo(self, undone: Iterable[Undo], now: float) -> int:
+        """
+        Take entries back, on disk first: all that are named, or none. What is not in force is not written.
+
+        Returns:
+            How many entries were taken back.
+
+        Raises:
+            RevocationError: The disk did not take it.
+        """
+        held = {undo: count for undo in undone if (count := self.entries.named_by(undo))}
+        if held:
+            self._commit(list(held), now)
+        return sum(held.values())
+
+    def _commit(self, changes: Sequence[Change], now: float) -> None:
+        """Changes to disk, then in force."""
+        lines = b"".join(map(line_of, changes))
         try:
             if not self._is_current():
                 # removed, or replaced by another process: what it holds now is kept as well, and so is what we know
@@ -118,18 +139,17 @@ class RevocationStore:
         except RevocationError as error:
             log.error("%s", error)  # names the file; who revokes is told without
             raise RevocationError(
-                "the log was replaced by a file that cannot be used as one; nothing was revoked"
+                "the log was replaced by a file that cannot be used as one; nothing was changed"
             ) from None
         except OSError as error:
-            raise RevocationError(f"the log cannot be written: {error.strerror}; nothing was revoked") from None
-        self._lines += len(fresh)
-        self.entries.add(fresh, now)
+            raise RevocationError(f"the log cannot be written: {error.strerror}; nothing was changed") from None
+        self._lines += len(changes)
+        self.entries.add(changes, now)
         if self._lines > 2 * len(self.entries) + SLACK:
             try:
                 self._rewrite(now)
             except OSError as error:  # the long log is as good as a short one
                 log.warning("the log %s was not compacted: %s", self.path, error.strerror)
-        return len(fresh)
 
     def _is_current(self) -> bool:
         try:
