@@ -30,7 +30,7 @@ from lbjwt.auth.revocation_format import (
     read_undo,
     text_of_time,
 )
-from lbjwt.revocation.store import RevocationStore
+from lbjwt.revocation.store import RevocationMemory
 
 __all__ = ["PATH", "RevocationPages"]
 
@@ -61,7 +61,7 @@ class RevocationPages:
 
     def __init__(
         self,
-        store: RevocationStore,
+        store: RevocationMemory,
         *,
         on_change: Callable[[], None],
         clock: Callable[[], float] = time.time,

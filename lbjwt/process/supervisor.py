@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from lbjwt._fastverify import hash_is_randomised
+from lbjwt.assembly.cluster import new_offenders
 from lbjwt.config.model import Configuration
 from lbjwt.net.sockets import BindError, stop_listening
 from lbjwt.observe._board import DRAINING, READY, STARTING, Board
@@ -34,7 +35,7 @@ from lbjwt.process import child, logs
 from lbjwt.process.bindings import Bindings, worker_count
 from lbjwt.process.exits import FAILED, OK, WRONG_CONFIGURATION
 from lbjwt.process.restart import RestartSchedule
-from lbjwt.process.shared import Shared, issuer_names, keeper_needed, new_offenders, state_needed
+from lbjwt.process.shared import Shared, issuer_names, keeper_needed, state_needed
 from lbjwt.process.signals import SignalPipe
 from lbjwt.process.state import StateDirectory, StateDirectoryError
 from lbjwt.process.wakeups import Wakeups

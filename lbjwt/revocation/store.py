@@ -21,7 +21,7 @@ from typing import Final
 from lbjwt.auth.revocation import MAX_ENTRIES, Change, Revocation, RevocationError, RevocationList, Undo
 from lbjwt.auth.revocation_format import line_of, read_lines
 
-__all__ = ["HEADER_BYTES", "LOG_NAME", "RevocationStore", "is_header", "open_log"]
+__all__ = ["HEADER_BYTES", "LOG_NAME", "RevocationMemory", "RevocationStore", "is_header", "open_log"]
 
 LOG_NAME: Final = "revocations.jsonl"
 
@@ -56,13 +56,64 @@ def open_log(path: Path, flags: int) -> int:
     return descriptor
 
 
-class RevocationStore:
+class RevocationMemory:
     """
-    The only writer of a log.
+    Revocations of one process that end with it.
+
+    Attributes:
+        entries: Those in force.
+    """
+
+    def __init__(self, *, max_entries: int = MAX_ENTRIES) -> None:
+        self.entries = RevocationList(max_entries=max_entries)
+
+    def open(self, now: float) -> None:
+        """Nothing is to be read."""
+
+    def close(self) -> None:
+        """Nothing is to be given back."""
+
+    def append(self, entries: Iterable[Revocation], now: float) -> int:
+        """
+        Put entries in force: all of them or none. What is revoked already is not new.
+
+        Returns:
+            How many were new.
+
+        Raises:
+            RevocationError: The list is full, or the disk did not take them.
+        """
+        fresh = [entry for entry in entries if entry.expires > now and not self.entries.covers(entry)]
+        if fresh:
+            self.entries.require_room(len(fresh), now)
+            self._commit(fresh, now)
+        return len(fresh)
+
+    def undo(self, undone: Iterable[Undo], now: float) -> int:
+        """
+        Take entries back: all that are named, or none.
+
+        Returns:
+            How many entries were taken back.
+
+        Raises:
+            RevocationError: The disk did not take it.
+        """
+        held = {undo: count for undo in undone if (count := self.entries.named_by(undo))}
+        if held:
+            self._commit(list(held), now)
+        return sum(held.values())
+
+    def _commit(self, changes: Sequence[Change], now: float) -> None:
+        self.entries.add(changes, now)
+
+
+class RevocationStore(RevocationMemory):
+    """
+    The only writer of a log: changes are on disk before they are in force.
 
     Attributes:
         path: Of the log.
-        entries: Those in force, by this log.
     """
 
     def __init__(self, directory: Path, *, max_entries: int = MAX_ENTRIES) -> None:
@@ -70,8 +121,8 @@ class RevocationStore:
         Args:
             directory: Of state, for this balancer and its owner alone.
         """
+        super().__init__(max_entries=max_entries)
         self.path = directory / LOG_NAME
-        self.entries = RevocationList(max_entries=max_entries)
         self._descriptor = -1
         self._end = 0  # of the last whole line, in bytes
         self._lines = 0
@@ -84,6 +135,7 @@ class RevocationStore:
             RevocationError: It cannot be read or written, or holds a line that is no entry.
         """
         try:
+            self.path.parent.mkdir(mode=0o700, exist_ok=True)
             if not self._read(now) or self._lines > 2 * len(self.entries) + SLACK:
                 self._rewrite(now)
         except OSError as error:
@@ -94,38 +146,6 @@ class RevocationStore:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-
-    def append(self, entries: Iterable[Revocation], now: float) -> int:
-        """
-        Put entries in force, on disk first: all of them or none. What is revoked already is not written again.
-
-        Returns:
-            How many were new.
-
-        Raises:
-            RevocationError: The list is full, or the disk did not take them.
-        """
-        fresh = [entry for entry in entries if entry.expires > now and not self.entries.covers(entry)]
-        if not fresh:
-            return 0
-        self.entries.require_room(len(fresh), now)
-        self._commit(fresh, now)
-        return len(fresh)
-
-    def undo(self, undone: Iterable[Undo], now: float) -> int:
-        """
-        Take entries back, on disk first: all that are named, or none. What is not in force is not written.
-
-        Returns:
-            How many entries were taken back.
-
-        Raises:
-            RevocationError: The disk did not take it.
-        """
-        held = {undo: count for undo in undone if (count := self.entries.named_by(undo))}
-        if held:
-            self._commit(list(held), now)
-        return sum(held.values())
 
     def _commit(self, changes: Sequence[Change], now: float) -> None:
         """Changes to disk, then in force."""
