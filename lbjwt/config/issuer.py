@@ -316,6 +316,11 @@ class Issuer(Section):
         return next(key for key in KEY_SOURCES if getattr(self, key) is not None)
 
     @property
+    def has_keys(self) -> bool:
+        """True for every issuer of a configuration without errors."""
+        return any(getattr(self, key) is not None for key in KEY_SOURCES)
+
+    @property
     def fetch(self) -> KeyFetch | None:
         """How the keys are fetched; None when they are not."""
         return self.discovery or self.remote_jwks
