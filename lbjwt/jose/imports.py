@@ -18,6 +18,7 @@ from lbjwt._compact import parse_base64url
 from lbjwt.errors import KeyFormatError
 from lbjwt.jose.algorithms import ALGORITHMS
 from lbjwt.jose.keys import VerificationKey, public_key
+from lbjwt.jose.mistaken import instead_of_pem
 from lbjwt.jose.mldsa import mldsa_key
 from lbjwt.jose.weak import MAX_RSA_BITS, rsa_weakness
 
@@ -68,7 +69,11 @@ def import_jwk(
     if len(members) < len(names):
         raise KeyFormatError(f"a key without {' and '.join(names)} as text")
     raw = _mldsa(members) if kty == "AKP" else _classic(str(kty), members)
-    warnings = ("private members were ignored",) if _PRIVATE_MEMBERS & jwk.keys() else ()
+    warnings = (
+        ("private members were ignored; take them out, for whoever reads them can sign tokens",)
+        if _PRIVATE_MEMBERS & jwk.keys()
+        else ()
+    )
     return public_key(raw, kid=kid, allowed=chosen), warnings
 
 
@@ -139,6 +144,8 @@ def import_pem(text: bytes | str, *, kid: str = "", allowed: Iterable[str] | Non
         KeyFormatError: A private key, several PEM blocks, another format, or a weak key.
     """
     data = text.encode("utf-8", "replace") if isinstance(text, str) else text
+    if mistaken := instead_of_pem(data):
+        raise KeyFormatError(f"not PEM: {mistaken}")
     if data.count(b"-----BEGIN") != 1:
         raise KeyFormatError("the file must hold exactly one PEM block: a public key or a certificate")
     if b"PRIVATE KEY-----" in data:
