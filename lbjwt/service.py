@@ -88,7 +88,9 @@ class LoadBalancer:
         (self._cluster_configuration,) = configuration.clusters.values()
         self._instances = issuer_instances(configuration)
         self.board = (
-            board if board is not None else Board(1, len(self._cluster_configuration.endpoints), len(self._instances))
+            board
+            if board is not None
+            else Board(1, len(self._cluster_configuration.endpoints), len(self._instances), len(configuration.routes))
         )
         self._keeper = keeper
         directory = configuration.state_directory if keeper is None else keeper.directory

@@ -102,6 +102,7 @@ def run(configuration: Configuration, *, worker: Worker | None = None, keeper: K
             worker_count(configuration),
             sum(len(cluster.endpoints) for cluster in configuration.clusters.values()),
             len(issuer_names(configuration)),
+            len(configuration.routes),
         )
         shared = Shared(configuration, bindings, board, new_offenders(configuration, board.workers), wakeups, directory)
         _raise_file_limit()

@@ -403,6 +403,8 @@ cdef class Exchange:
         cdef Upstream upstream = self.upstream
         traffic.board.mine.in_flight -= 1
         traffic.board.mine.requests[self.status // 100] += 1
+        if self.route is not None and self.route.index >= 0:
+            traffic.board.my_routes[self.route.index].requests[self.status // 100] += 1
         if self.endpoint is not None:
             self.endpoint.counters.requests += 1
         if traffic.access_log is not None:

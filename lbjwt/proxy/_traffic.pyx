@@ -33,6 +33,8 @@ cdef class Traffic:
 
     def __init__(self, *, Admission admission not None, Waiting waiting not None, Cluster cluster, Board board, AccessLog access_log,
                  object open_connection, object trusts, issuers, limits, timeouts):
+        if max([route.index for route in admission.routes]) >= board.routes:
+            raise ValueError("the board has no room for the counters of a route")
         self.admission = admission
         self.waiting = waiting
         self.gate = admission.gate

@@ -320,3 +320,33 @@ asyncio.run(main())
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+def test_metrics_name_routes_and_the_cluster(play: Scene, tmp_path: Path) -> None:
+    """Each request counts for the route that was found, refused ones too; one without a route for none; endpoints are told with their cluster."""
+    more = """
+admin: {address: "127.0.0.1:0"}
+routes:
+  - {name: orders, path: /}
+  - {name: open, prefix: /open, public: true}
+"""
+
+    async def scene() -> None:
+        async with backend() as (_, port), LoadBalancer(configuration(tmp_path, port, more=more)) as balancer:
+            (address,) = balancer.addresses
+            for target in (b"/", b"/open", b"/nowhere"):
+                await ask(address, request().replace(b"POST / ", b"POST %b " % target))
+            for _ in range(2):
+                await ask(address, request(token=TOKENS.mint()))
+            text = (await ask_admin(balancer, "GET", "/metrics"))[1].decode()
+            counted = sorted(
+                line for line in text.splitlines() if "lbjwt_route_requests_total{" in line and "} 0.0" not in line
+            )
+            assert counted == [
+                'lbjwt_route_requests_total{route="open",status_class="2xx"} 1.0',
+                'lbjwt_route_requests_total{route="orders",status_class="2xx"} 2.0',
+                'lbjwt_route_requests_total{route="orders",status_class="4xx"} 1.0',
+            ]
+            assert f'lbjwt_endpoint_requests_total{{cluster="main",endpoint="127.0.0.1:{port}"}} 3.0' in text
+
+    play(scene())
