@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lbjwt._fastverify import DenyReason
     from lbjwt.auth.policy import IssuerPolicy
-    from lbjwt.auth.verifier import TrustedIssuer, Verdict, Verifier
+    from lbjwt.auth.verdict import Accepted, Refused, Verdict
+    from lbjwt.auth.verifier import TrustedIssuer, Verifier
     from lbjwt.config.model import Configuration
     from lbjwt.errors import LbjwtError, TokenRefused
     from lbjwt.jose.keyring import KeyRing
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Accepted",
     "Configuration",
     "DenyReason",
     "IssuerPolicy",
     "KeyRing",
     "LbjwtError",
     "LoadBalancer",
+    "Refused",
     "TokenRefused",
     "TrustedIssuer",
     "Verdict",
@@ -32,15 +35,17 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Accepted": "lbjwt.auth.verdict",
     "Configuration": "lbjwt.config.model",
     "DenyReason": "lbjwt._fastverify",
     "IssuerPolicy": "lbjwt.auth.policy",
     "KeyRing": "lbjwt.jose.keyring",
     "LbjwtError": "lbjwt.errors",
     "LoadBalancer": "lbjwt.service",
+    "Refused": "lbjwt.auth.verdict",
     "TokenRefused": "lbjwt.errors",
     "TrustedIssuer": "lbjwt.auth.verifier",
-    "Verdict": "lbjwt.auth.verifier",
+    "Verdict": "lbjwt.auth.verdict",
     "Verifier": "lbjwt.auth.verifier",
 }
 

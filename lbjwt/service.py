@@ -10,16 +10,18 @@ import contextlib
 import logging
 import socket
 import ssl
+import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from lbjwt.assembly.cluster import forwarding_trust, new_cluster, new_policy
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
 from lbjwt.assembly.keys import KeeperLink, OwnKeys, SharedKeys, wait_for_keys
-from lbjwt.assembly.revocations import RevokedKeys, new_reader, revocation_check
+from lbjwt.assembly.revocations import RevokedKeys, new_reader, new_store, revocation_check
 from lbjwt.assembly.routes import new_admission
 from lbjwt.config.model import Configuration
+from lbjwt.errors import ConfigurationError, cause_of
 from lbjwt.net.adopt import accept_waiting
 from lbjwt.net.descriptors import available, shares
 from lbjwt.net.sockets import backlog, bind, close
@@ -33,6 +35,9 @@ from lbjwt.proxy._traffic import Traffic
 from lbjwt.proxy._waiting import Waiting
 from lbjwt.proxy.connect import Connector
 from lbjwt.upstream._pending import PendingQueue
+
+if TYPE_CHECKING:
+    from lbjwt.admin.server import AdminServer
 
 __all__ = ["LoadBalancer"]
 
@@ -59,10 +64,14 @@ class LoadBalancer:
     Args:
         configuration: What to do.
         sockets: For each listener, the bound sockets to accept on; None binds the configured addresses.
-        board: Counters to write to, its slot set; None makes one of its own.
-        access_log: Where requests are logged; None logs none, whatever the configuration says.
-        offenders: Where refusals are counted by client address; None makes one of its own when the configuration limits them.
+        board: Counters to write to, its slot set. None: this balancer is a service by itself, with counters of its own, and also opens the access
+            log and the admin API of the configuration. With a board it is a worker of a service that has these.
+        access_log: Where requests are logged; None: as the configuration says, when this balancer is a service by itself.
+        offenders: Where refusals are counted by client address; None makes one of its own when somebody asks for them.
         keeper: Who fetches remote keys and keeps the revocations; None: this balancer itself.
+
+    Raises:
+        ConfigurationError: `workers` asks for more than one by itself: processes are started by `lbjwt serve` alone.
 
     ```python
     async with LoadBalancer(configuration) as balancer:
@@ -81,15 +90,23 @@ class LoadBalancer:
         offenders: Offenders | None = None,
         keeper: KeeperLink | None = None,
     ) -> None:
+        if board is None and configuration.workers != 1:
+            raise ConfigurationError(
+                "workers: a LoadBalancer is one worker, in your process; write 1 or remove the key, or use lbjwt serve"
+            )
         self.configuration = configuration
+        self._whole = board is None
         (self._cluster_configuration,) = configuration.clusters.values()
         self._instances = issuer_instances(configuration)
         self.board = (
-            board if board is not None else Board(1, len(self._cluster_configuration.endpoints), len(self._instances))
+            board
+            if board is not None
+            else Board(1, len(self._cluster_configuration.endpoints), len(self._instances), len(configuration.routes))
         )
         self._keeper = keeper
         directory = configuration.state_directory if keeper is None else keeper.directory
-        self._revocations = new_reader(configuration, directory, self._revoked)
+        self._store = new_store(configuration, directory) if self._whole else None
+        self._revocations = new_reader(configuration, directory, self._revoked, self._store)
         self.verifier = new_verifier(configuration, self._instances, revocation_check(self._revocations))
         # every worker reads the same revocations: one of them tells
         self._revoked_keys = (
@@ -97,13 +114,13 @@ class LoadBalancer:
             if self._revocations is not None and self.board.slot == 0
             else None
         )
-        limit = configuration.fail_limit
-        if offenders is None and limit is not None:
-            offenders = Offenders(1, limit=limit.failures, window=limit.window)
         self._trusts = forwarding_trust(configuration)
         self._admission = new_admission(configuration, self._instances, self.verifier.gate, offenders, self._trusts)
         self._sockets = sockets
         self._access_log = access_log
+        self._own_log: AccessLog | None = None
+        self._admin: AdminServer | None = None
+        self._admin_sockets: list[socket.socket] = []
         self._keys: OwnKeys | SharedKeys = (
             OwnKeys(self._instances, self.verifier, self.board, directory)
             if keeper is None
@@ -126,11 +143,18 @@ class LoadBalancer:
         """Host and port of every socket it accepts on."""
         return [sock.getsockname()[:2] for server in self._servers for sock in server.sockets]
 
+    @property
+    def admin_addresses(self) -> list[tuple[str, int]]:
+        """Host and port of every socket of the admin API; empty when it is not open here."""
+        return [sock.getsockname()[:2] for sock in self._admin_sockets]
+
     async def start(self) -> None:
         """
         Get the keys, then open the listeners.
 
         Raises:
+            ConfigurationError: The access log cannot be opened.
+            RevocationError: The log or file of revocations cannot be used.
             KeySourceError: A key file cannot be read or used.
             BindError: An address cannot be listened on.
             TLSError: A certificate or its key cannot be used.
@@ -150,6 +174,8 @@ class LoadBalancer:
             for at, listener in enumerate(configuration.listeners):
                 sockets.append(bind(listener.address, key=f"listeners[{at}].address")[0])
                 self._bound += sockets[-1]
+        if self._whole:
+            await self._open_service()
         if self._revocations is not None:
             await self._revocations.load()
             self._revocations.start()
@@ -202,6 +228,36 @@ class LoadBalancer:
             except BaseException:
                 copy.close()
                 raise
+
+    async def _open_service(self) -> None:
+        """What a service has once: the access log, and the admin API with the revocations made there."""
+        configuration = self.configuration
+        if self._access_log is None and configuration.access_log is not None:
+            path = configuration.access_log.path
+            try:
+                self._access_log = self._own_log = AccessLog(path, self.board)
+            except OSError as error:
+                raise ConfigurationError(f"access_log.path: cannot open {path}: {cause_of(error)}") from None
+        if self._store is not None:
+            self._store.open(time.time())
+        if configuration.admin is None:
+            return
+        from lbjwt.admin.revocations import RevocationPages  # imports aiohttp, which is not needed without
+        from lbjwt.admin.server import AdminServer, application
+
+        pages = [RevocationPages(self._store, on_change=lambda: self._revoked(True)).add_to] if self._store else []
+        assert isinstance(self._keys, OwnKeys)
+        app = application(
+            configuration,
+            self.board,
+            issuers=[instance.name for instance in self._instances],
+            offenders=self._offenders,
+            sources=self._keys.describe,
+            extensions=pages,
+        )
+        self._admin_sockets = bind(configuration.admin.address, key="admin.address")[0]
+        self._admin = AdminServer(app, self._admin_sockets)
+        await self._admin.start()
 
     async def _listen(
         self, loop: asyncio.AbstractEventLoop, context: ssl.SSLContext | None, sock: socket.socket
@@ -316,6 +372,8 @@ class LoadBalancer:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.configuration.timeouts.drain
         self.board.set_state(DRAINING)
+        if self._whole:
+            self.board.start_draining()
         self._stop_listening()
         if self._traffic is None:
             return
@@ -344,6 +402,13 @@ class LoadBalancer:
             await self._revocations.stop()
         if self._access_log is not None:
             self._access_log.flush()
+        if self._own_log is not None:
+            self._own_log.close()
+        if self._admin is not None:
+            await self._admin.stop()
+        close(self._admin_sockets)
+        if self._store is not None:
+            self._store.close()
 
     async def __aenter__(self) -> Self:
         try:

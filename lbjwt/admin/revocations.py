@@ -1,26 +1,36 @@
 """
-``/revocations`` of the admin door: POST takes an entry or an array of them, GET tells how many are in force and shows the first.
+``/revocations`` of the admin API: POST takes an entry or an array of them, DELETE takes entries back, GET tells how many are in force and shows
+the first. DELETE has a body like POST (RFC 9110 section 9.3.5 leaves its meaning to the server): an identifier may be too long for a URL.
 
 The door asks for no password, so whoever reaches its address may revoke, as an operator would. A web page open in the operator's browser
 reaches that address too, and must not: a browser sends a body of JSON to another origin only after asking with OPTIONS, which is not
-answered here, and it puts ``Origin`` on every POST of a script, also on one whose host name was pointed at this machine (DNS rebinding).
+answered here, and it puts ``Origin`` on every POST and DELETE of a script, also on one whose host name was pointed at this machine (DNS rebinding).
 So the content type must be JSON, and what bears a browser's marks is refused. Programs send neither.
 
-Every answer is JSON: ``{"revoked": …, "in_force": …}``, or ``{"error": "one sentence"}``.
+Every answer is JSON: ``{"revoked": …, "in_force": …}``, ``{"undone": …, "in_force": …}``, or ``{"error": "one sentence"}``. Each change is one line
+in the log of the process: who asked, and for what.
 """
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 from aiohttp import web
 
-from lbjwt.auth.revocation import Revocation, RevocationError
-from lbjwt.auth.revocation_format import DEFAULT_LIFETIME, read_posted, text_of_time
-from lbjwt.revocation.store import RevocationStore
+from lbjwt.auth.revocation import Revocation, RevocationError, Undo
+from lbjwt.auth.revocation_format import (
+    DEFAULT_LIFETIME,
+    line_of,
+    read_entry,
+    read_posted,
+    read_undo,
+    text_of_time,
+)
+from lbjwt.revocation.store import RevocationMemory
 
 __all__ = ["PATH", "RevocationPages"]
 
@@ -38,34 +48,62 @@ SHOWN: Final = 100
 MOST_SHOWN: Final = 1000
 """Entries that GET shows at most: an answer of some 200 KiB, made in a few milliseconds."""
 
+LOGGED: Final = 20
+"""Changes of one request that the log of the process spells out; of the others it has the number."""
+
+T = TypeVar("T", Revocation, Undo)
+
+log = logging.getLogger("lbjwt.admin")
+
 
 class RevocationPages:
     """The handlers, for whoever owns the store: they run in its loop and write with it."""
 
     def __init__(
         self,
-        store: RevocationStore,
+        store: RevocationMemory,
         *,
-        on_revoked: Callable[[], None],
+        on_change: Callable[[], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
         """
         Args:
             store: Open.
-            on_revoked: Called when new entries are on disk: time to wake the readers.
+            on_change: Called when a change is on disk: time to wake the readers.
             clock: Seconds since the epoch.
         """
         self._store = store
-        self._on_revoked = on_revoked
+        self._on_change = on_change
         self._clock = clock
 
     def add_to(self, application: web.Application) -> None:
-        """Give the application its two routes."""
+        """Give the application its routes."""
         application.router.add_post(PATH, self.post)
+        application.router.add_delete(PATH, self.delete)
         application.router.add_get(PATH, self.get, allow_head=False)
 
     async def post(self, request: web.Request) -> web.Response:
         """Revoke: all entries of the body, or none."""
+
+        def read(members: Mapping[str, Any]) -> Revocation:
+            entry = read_entry(members, default_expires=self._clock() + DEFAULT_LIFETIME)
+            if entry.expires <= self._clock():
+                raise RevocationError('"expires" has passed already')
+            return entry
+
+        return await self._change(request, read, self._store.append, "revoked")
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """Take entries back: all that the body names, or none. What is not in force is no error."""
+        return await self._change(request, read_undo, self._store.undo, "undone")
+
+    async def _change(
+        self,
+        request: web.Request,
+        read: Callable[[Mapping[str, Any]], T],
+        commit: Callable[[Sequence[T], float], int],
+        verb: str,
+    ) -> web.Response:
         if _is_browser(request):
             return _error(403, "a browser may not do this; use lbjwt revoke or another program")
         if request.content_type != "application/json" or "Content-Encoding" in request.headers:
@@ -77,21 +115,20 @@ class RevocationPages:
             return _error(408, f"the body did not arrive within {BODY_TIMEOUT:g} s")
         if body is None:
             return _error(413, f"at most {MAX_BODY} bytes are accepted at once")
-        now = self._clock()
         try:
-            entries = read_posted(body, default_expires=now + DEFAULT_LIFETIME)
-            for number, entry in enumerate(entries, 1):
-                if entry.expires <= now:
-                    raise RevocationError(f'entry {number}: "expires" has passed already')
+            changes = read_posted(body, read)
         except RevocationError as error:
             return _error(400, str(error))
         try:
-            revoked = self._store.append(entries, now)
+            count = commit(changes, self._clock())
         except RevocationError as error:  # no room in the list or on the disk: nothing of it is in force
             return _error(507, str(error))
-        if revoked:
-            self._on_revoked()
-        return _json(200, {"revoked": revoked, "in_force": len(self._store.entries)})
+        if count:
+            self._on_change()
+            told = b", ".join(line_of(change).strip() for change in changes[:LOGGED]).decode()
+            more = f" and {len(changes) - LOGGED} more" if len(changes) > LOGGED else ""
+            log.info("%s by %s over the admin API: %s%s", verb, request.remote, told, more)
+        return _json(200, {verb: count, "in_force": len(self._store.entries)})
 
     async def get(self, request: web.Request) -> web.Response:
         """Count the entries in force and show the first ``limit`` of them."""

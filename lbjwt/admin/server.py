@@ -208,9 +208,10 @@ class _Pages:
         self._version = package_version()
         self._collector = BoardCollector(
             board,
-            [str(endpoint.address) for _, endpoint in self._endpoints],
+            [(label, str(endpoint.address)) for label, endpoint in self._endpoints],
             issuers,
             self._version,
+            routes=[route.name for route in configuration.routes],
             offenders=offenders,
         )
 

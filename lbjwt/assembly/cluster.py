@@ -5,9 +5,10 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lbjwt.http1._request import RequestPolicy, request_policy
+from lbjwt.observe._offenders import Offenders
 from lbjwt.upstream._cluster import Cluster, Endpoint
 from lbjwt.upstream.endpoint_log import EndpointLog
 
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
     from lbjwt.config import model
     from lbjwt.observe._board import Board
 
-__all__ = ["forwarding_trust", "new_cluster", "new_policy"]
+__all__ = ["forwarding_trust", "new_cluster", "new_offenders", "new_policy"]
+
+FAILURE_WINDOW: Final = 60.0
+"""Seconds that are looked back for suspicious addresses, unless `fail_limit` says otherwise."""
 
 
 def new_cluster(cluster: model.Cluster, board: Board) -> Cluster:
@@ -80,3 +84,11 @@ def forwarding_trust(configuration: model.Configuration) -> Callable[[str], bool
         return any(address in network for network in networks)
 
     return trusts
+
+
+def new_offenders(configuration: model.Configuration, workers: int) -> Offenders | None:
+    """Failures by address, when there is a limit on them or an admin API to show them at."""
+    limit = configuration.fail_limit
+    if limit is not None:
+        return Offenders(workers, limit=limit.failures, window=limit.window)
+    return Offenders(workers, window=FAILURE_WINDOW) if configuration.admin is not None else None

@@ -86,6 +86,7 @@ class OwnKeys:
     ) -> None:
         self.settled: Callable[[int], None] = lambda issuer: None
         self._directory = directory
+        self._names = [instance.name for instance in instances]
         self._sources: list[KeySource] = []
         for instance in instances:
             parts = _Parts(instance, verifier, board)
@@ -127,6 +128,14 @@ class OwnKeys:
 
     def _settled(self, issuer: int) -> None:
         self.settled(issuer)
+
+    def describe(self) -> dict[str, dict[str, Any]]:
+        """For the admin status, by the name of the issuer."""
+        return {
+            name: source.keys.describe()
+            for name, source in zip(self._names, self._sources, strict=True)
+            if isinstance(source, RemoteKeySource)
+        }
 
     def ask(self, issuer: int) -> bool:
         """A token named a key that is not there. True when the keys are being fetched now."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lbjwt.jwks.changes import log_revoked_keys
 from lbjwt.revocation.reader import RevocationReader
-from lbjwt.revocation.store import LOG_NAME
+from lbjwt.revocation.store import LOG_NAME, RevocationMemory, RevocationStore
 
 if TYPE_CHECKING:
     from lbjwt.assembly.issuers import IssuerInstance
@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from lbjwt.config import model
     from lbjwt.jose.keys import VerificationKey
 
-__all__ = ["RevokedKeys", "new_reader", "revocation_check"]
+__all__ = ["RevokedKeys", "new_reader", "new_store", "revocation_check"]
 
 
 def new_reader(
-    configuration: model.Configuration, directory: Path | None, on_change: Callable[[bool], None]
+    configuration: model.Configuration,
+    directory: Path | None,
+    on_change: Callable[[bool], None],
+    store: RevocationMemory | None = None,
 ) -> RevocationReader | None:
     """
     What follows the log in the state directory and the operator's file; None when nothing can be revoked.
@@ -30,16 +33,33 @@ def new_reader(
     Args:
         directory: Of state; None when there is none, and so no log.
         on_change: See `RevocationReader`.
+        store: Where this very process writes; None: another one does.
     """
     revocation = configuration.revocation
     if revocation is None:
         return None
     return RevocationReader(
-        log=directory / LOG_NAME if directory is not None else None,
+        log=directory / LOG_NAME if directory is not None and store is None else None,
         file=revocation.file,
+        made=store.entries if store is not None else None,
         on_change=on_change,
         max_entries=revocation.max_entries,
     )
+
+
+def new_store(configuration: model.Configuration, directory: Path | None) -> RevocationMemory | None:
+    """
+    Where revocations over the admin API are kept; None when there is no such thing.
+
+    Args:
+        directory: Of state; None: they end with the process.
+    """
+    revocation = configuration.revocation
+    if revocation is None or configuration.admin is None:
+        return None
+    if directory is None:
+        return RevocationMemory(max_entries=revocation.max_entries)
+    return RevocationStore(directory, max_entries=revocation.max_entries)
 
 
 def revocation_check(reader: RevocationReader | None) -> Revoked | None:

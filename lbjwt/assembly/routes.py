@@ -57,7 +57,7 @@ def new_admission(
     routes: list[Route] = []
     documents: dict[bytes, int] = {}
     served: list[Answer] = []
-    for route in configuration.routes:
+    for at, route in enumerate(configuration.routes):
         metadata: str | None = None
         if route.resource is not None:
             path = metadata_path(route.resource.identifier).encode("ascii")
@@ -72,6 +72,7 @@ def new_admission(
                 route_answers(configuration.realm, style),
                 strips=maker.places,
                 name=route.name,
+                index=at,
                 allow_missing=route.allow_missing,
                 report_only=route.report_only,
                 end_streams=route.end_streams,

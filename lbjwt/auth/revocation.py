@@ -12,6 +12,7 @@ it, never by its bytes: an ECDSA signature has two valid spellings (THREATS D12)
 | the issuer alone | with `issued_before`: all its tokens issued before that time |
 
 The first three may be narrowed to one issuer. When in doubt a token is refused: one without `iat` was issued before any time.
+An `Undo` takes entries back; the order of changes counts.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,7 +22,7 @@ from typing import Any, Literal
 
 from lbjwt.errors import LbjwtError
 
-__all__ = ["GRACE", "LATEST", "MAX_ENTRIES", "Revocation", "RevocationError", "RevocationList"]
+__all__ = ["GRACE", "LATEST", "MAX_ENTRIES", "Change", "Revocation", "RevocationError", "RevocationList", "Undo"]
 
 MAX_ENTRIES = 1_000_000  # of one list; some 150 bytes each
 MAX_TEXT = 1024  # characters of a jti, sub, kid or issuer: tokens of 8 KiB rarely have longer ones
@@ -76,6 +77,36 @@ class Revocation:
         elif self.issued_before is not None and self.kind != "sub":
             # whoever has the key can date a token as he likes, and a jti is one token
             raise RevocationError(f'"issued_before" has no meaning for a {self.kind}')
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """
+    Takes back every earlier entry that names exactly this: the same kind, value and issuer, whatever its times.
+
+    Entries on the same name that are narrowed to an issuer, or to another one, are other entries and stay.
+
+    Attributes:
+        kind: What `value` is.
+        value: As in `Revocation`.
+        issuer: The issuer the entries are narrowed to; None for those that are not.
+
+    Raises:
+        RevocationError: Something that no entry can be.
+    """
+
+    kind: Kind
+    value: str
+    issuer: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_text(self.value, self.kind)
+        if self.issuer is not None:
+            _check_text(self.issuer, "issuer")
+
+
+Change = Revocation | Undo
+"""One line of a log or file, in the order they were made."""
 
 
 def _check_text(text: str, name: str) -> None:
@@ -170,6 +201,12 @@ class RevocationList:
         held = self._tables[place].get(key)
         return held is not None and (_says(held, *_mark(entry)) if place >= _MARKED else held >= entry.expires)
 
+    def named_by(self, undo: Undo) -> int:
+        """How many entries an undo would take back."""
+        place, key = _place(undo)
+        held = self._tables[place].get(key)
+        return 0 if held is None else len(held) if place >= _MARKED else 1
+
     def require_room(self, more: int, now: float) -> None:
         """
         Raises:
@@ -180,9 +217,9 @@ class RevocationList:
         if self._count + more > self.max_entries:
             raise self._full()
 
-    def add(self, entries: Iterable[Revocation], now: float) -> int:
+    def add(self, changes: Iterable[Change], now: float) -> int:
         """
-        Put further entries in force, all of them or none. Those past their end and GRACE are passed over.
+        Make further changes in their order, all of them or none. Entries past their end and GRACE are passed over.
 
         Returns:
             How many changed anything.
@@ -191,16 +228,16 @@ class RevocationList:
             RevocationError: The list would be longer than max_entries.
         """
         self.prune(now)
-        return self._take(entries, now, self._tables, self._count, self._first_end)
+        return self._take(changes, now, self._tables, self._count, self._first_end)
 
-    def replace(self, entries: Iterable[Revocation], now: float) -> int:
+    def replace(self, changes: Iterable[Change], now: float) -> int:
         """
-        Put these entries in force in place of all others. As `add`.
+        Make these changes to an empty list and put it in place of this one. As `add`.
 
         Raises:
             RevocationError: More entries than max_entries; those in force stay.
         """
-        return self._take(entries, now, _no_tables(), 0, inf)
+        return self._take(changes, now, _no_tables(), 0, inf)
 
     def prune(self, now: float) -> int:
         """Drop the entries past their end and GRACE; returns how many. Costs one comparison while there are none."""
@@ -226,17 +263,22 @@ class RevocationList:
         self._publish(tuple(tables), count, first_end)
         return dropped
 
-    def _take(self, entries: Iterable[Revocation], now: float, base: Tables, count: int, first_end: float) -> int:
+    def _take(self, changes: Iterable[Change], now: float, base: Tables, count: int, first_end: float) -> int:
         now -= GRACE
         tables = list(base)
         changed = 0
-        for entry in entries:
-            if entry.expires <= now:
-                continue
+        for entry in changes:
             place, key = _place(entry)
+            held = tables[place].get(key)
+            if (held is None) if isinstance(entry, Undo) else (entry.expires <= now):
+                continue
             if tables[place] is base[place]:
                 tables[place] = dict(base[place])  # what a reader may be looking at is never touched
-            held = tables[place].get(key)
+            if isinstance(entry, Undo):
+                gone = tables[place].pop(key)
+                count -= len(gone) if place >= _MARKED else 1
+                changed += 1
+                continue
             if place >= _MARKED:
                 mark = _mark(entry)
                 if held is not None and _says(held, *mark):
@@ -269,7 +311,7 @@ def _no_tables() -> Tables:
     return tuple({} for _ in range(7))
 
 
-def _place(entry: Revocation) -> tuple[int, str | tuple[str, str]]:
+def _place(entry: Change) -> tuple[int, str | tuple[str, str]]:
     """The table of an entry and its key there."""
     place = _PLACES[entry.kind]
     return (place, entry.value) if entry.issuer is None else (place + 1, (entry.issuer, entry.value))

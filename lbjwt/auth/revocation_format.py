@@ -3,21 +3,23 @@ Revocations as text: one JSON object each, in a file one to a line.
 
     {"jti": "4f1c…", "issuer": "https://issuer.example", "expires": "2026-12-01T00:00:00Z"}
     {"sub": "user-7", "issued_before": 1796083200, "expires": 1798675200}
+    {"undo": true, "jti": "4f1c…", "issuer": "https://issuer.example"}
 
-Text in, `Revocation` or `RevocationError` out. Strict: exactly one of `jti`, `sub` and `kid`, or `issuer` alone; no other member; what
-is not understood is refused, because an entry that was misread revokes nothing. Times are seconds since 1970 or RFC 3339 with a zone.
+The last one takes back the first. Text in, `Revocation` (or `Undo`) or `RevocationError` out. Strict: exactly one of `jti`, `sub` and `kid`,
+or `issuer` alone; no other member; what is not understood is refused, because an entry that was misread revokes nothing. Times are seconds
+since 1970 or RFC 3339 with a zone.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from difflib import get_close_matches
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 
 from lbjwt._compact import parse_object
-from lbjwt.auth.revocation import Kind, Revocation, RevocationError
+from lbjwt.auth.revocation import Change, Kind, Revocation, RevocationError, Undo
 
 __all__ = [
     "DEFAULT_LIFETIME",
@@ -27,8 +29,11 @@ __all__ = [
     "read_entry",
     "read_lines",
     "read_posted",
+    "read_undo",
     "text_of_time",
 ]
+
+T = TypeVar("T")
 
 DEFAULT_LIFETIME: Final = 30 * 86_400.0
 """Seconds an entry made by hand stays in force when nothing else is said: longer than access tokens live, and no list grows for ever."""
@@ -39,6 +44,7 @@ MAX_LINE: Final = 16_384
 _NAMES: Final[tuple[Kind, ...]] = ("jti", "sub", "kid")
 _TEXTS: Final = (*_NAMES, "issuer")
 _MEMBERS: Final = (*_TEXTS, "issued_before", "expires")
+_UNDO: Final = "undo"
 _RFC3339: Final = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d{1,9})?(?:[Zz]|([+-]\d\d:\d\d))", re.ASCII)
 
 
@@ -78,6 +84,31 @@ def read_entry(members: Mapping[str, Any], *, default_expires: float | None = No
     Raises:
         RevocationError: A member that is unknown, missing, of another type, or out of place with the others.
     """
+    kind, value, issuer = _named(members)
+    if "expires" not in members and default_expires is None:
+        raise RevocationError('needs "expires": an entry without an end would stay for ever')
+    expires = parse_time(members["expires"], "expires") if "expires" in members else default_expires
+    assert expires is not None
+    before = parse_time(members["issued_before"], "issued_before") if "issued_before" in members else None
+    return Revocation(kind, value, expires, issuer, before)
+
+
+def read_undo(members: Mapping[str, Any]) -> Undo:
+    """
+    An undo from the members that name the entries: those of `read_entry` without the times.
+
+    Raises:
+        RevocationError: As `read_entry`; also for a time, since all entries on the name are taken back.
+    """
+    undo = Undo(*_named(members))
+    for name in ("issued_before", "expires"):
+        if name in members:
+            raise RevocationError(f'"{name}" has no meaning here: an undo takes back all entries on that name')
+    return undo
+
+
+def _named(members: Mapping[str, Any]) -> tuple[Kind, str, str | None]:
+    """What the members name: kind, value and the issuer they narrow it to."""
     for name, value in members.items():
         if name not in _MEMBERS:
             near = get_close_matches(name, _MEMBERS, 1)
@@ -89,32 +120,29 @@ def read_entry(members: Mapping[str, Any], *, default_expires: float | None = No
     if len(named) > 1:
         raise RevocationError(f"{' and '.join(named)} together are two entries; write each for itself")
     issuer = members.get("issuer")
-    if not named and issuer is None:
-        raise RevocationError("needs a jti, a sub, a kid or an issuer")
-    if "expires" not in members and default_expires is None:
-        raise RevocationError('needs "expires": an entry without an end would stay for ever')
-    expires = parse_time(members["expires"], "expires") if "expires" in members else default_expires
-    assert expires is not None
-    before = parse_time(members["issued_before"], "issued_before") if "issued_before" in members else None
     if named:
-        return Revocation(named[0], members[named[0]], expires, issuer, before)
-    return Revocation("issuer", str(issuer), expires, None, before)
+        return named[0], members[named[0]], issuer
+    if issuer is None:
+        raise RevocationError("needs a jti, a sub, a kid or an issuer")
+    return "issuer", issuer, None
 
 
-def line_of(entry: Revocation) -> bytes:
-    """The entry as a line of a file, which `read_lines` reads back as the same entry."""
+def line_of(entry: Change) -> bytes:
+    """The change as a line of a file, which `read_lines` reads back as the same change."""
     members: dict[str, Any] = {entry.kind: entry.value}
     if entry.issuer is not None:
         members["issuer"] = entry.issuer
+    if isinstance(entry, Undo):
+        return orjson.dumps({_UNDO: True, **members}, option=orjson.OPT_APPEND_NEWLINE)
     if entry.issued_before is not None:
         members["issued_before"] = _number(entry.issued_before)
     members["expires"] = _number(entry.expires)
     return orjson.dumps(members, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def read_lines(text: bytes, *, first: int = 1) -> Iterator[Revocation]:
+def read_lines(text: bytes, *, first: int = 1) -> Iterator[Change]:
     """
-    The entries of a file, read as they are asked for. Empty lines and lines that begin with # say nothing.
+    The changes of a file, read as they are asked for. Empty lines and lines that begin with # say nothing.
 
     Args:
         first: The number of the first line, for messages.
@@ -132,15 +160,18 @@ def read_lines(text: bytes, *, first: int = 1) -> Iterator[Revocation]:
             members = parse_object(stripped)
             if members is None:
                 raise RevocationError("is no JSON object, or names a member twice")
-            entry = read_entry(members)
+            undo = members.pop(_UNDO, None)
+            if undo is not None and undo is not True:
+                raise RevocationError('"undo" is true, or not there')
+            entry: Change = read_entry(members) if undo is None else read_undo(members)
         except RevocationError as error:
             raise RevocationError(f"line {number}: {error}") from None
         yield entry
 
 
-def read_posted(body: bytes, *, default_expires: float) -> list[Revocation]:
+def read_posted(body: bytes, read: Callable[[Mapping[str, Any]], T]) -> list[T]:
     """
-    The entries of a request: one JSON object, or an array of them.
+    What `read` makes of the objects of a request: one JSON object, or an array of them.
 
     Raises:
         RevocationError: With the number of the entry, when one of an array is wrong.
@@ -150,7 +181,7 @@ def read_posted(body: bytes, *, default_expires: float) -> list[Revocation]:
         members = parse_object(text)
         if members is None:
             raise RevocationError("the body is no JSON object, and no array of them")
-        return [read_entry(members, default_expires=default_expires)]
+        return [read(members)]
     # as the only member of an object, so that an array is read by the same strict reader
     parsed = parse_object(b'{"entries":' + text + b"}")
     if parsed is None or len(parsed) != 1:
@@ -160,7 +191,7 @@ def read_posted(body: bytes, *, default_expires: float) -> list[Revocation]:
         try:
             if not isinstance(members, dict):
                 raise RevocationError("is no object")
-            entries.append(read_entry(members, default_expires=default_expires))
+            entries.append(read(members))
         except RevocationError as error:
             raise RevocationError(f"entry {number}: {error}") from None
     return entries

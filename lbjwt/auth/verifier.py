@@ -10,17 +10,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from lbjwt._fastverify import DenyReason, Gate, Verification
-from lbjwt._grants import Grant, GrantCache
+from lbjwt._fastverify import Gate, Verification
+from lbjwt._grants import GrantCache
 from lbjwt.auth._claims import PolicyRules
 from lbjwt.auth.header import compile_header_rules
 from lbjwt.auth.identity import MAX_TOTAL, MAX_VALUE, IdentityHeader, compile_identity_headers
 from lbjwt.auth.issuer_pattern import IssuerPattern
 from lbjwt.auth.policy import IssuerPolicy
-from lbjwt.errors import ConfigurationError, TokenRefused
+from lbjwt.auth.verdict import Verdict, verdict_of
+from lbjwt.errors import ConfigurationError
 from lbjwt.jose.keyring import KeyRing
 
-__all__ = ["TrustedIssuer", "Verdict", "Verifier"]
+__all__ = ["TrustedIssuer", "Verifier"]
 
 Revoked = Callable[[int, str, Mapping[str, Any], float], bool]
 """(issuer index, key id, claims, seconds since the epoch) -> whether such a token was revoked."""
@@ -42,44 +43,6 @@ class TrustedIssuer:
     identity_headers: tuple[IdentityHeader | tuple[str, str], ...] = ()
     max_identity_header: int = MAX_VALUE
     max_identity_headers: int = MAX_TOTAL
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """
-    What a verifier says of one token. True in a condition exactly when the token is accepted.
-
-    Attributes:
-        reason: NONE when accepted.
-        grant: The verified token; None when refused.
-    """
-
-    reason: DenyReason
-    grant: Grant | None = None
-
-    @property
-    def allowed(self) -> bool:
-        """True when the token was accepted."""
-        return self.grant is not None
-
-    @property
-    def claims(self) -> Mapping[str, Any] | None:
-        """The claims of an accepted token, read anew at each access: changing a nested value changes nothing else."""
-        return None if self.grant is None else self.grant.claims
-
-    def __bool__(self) -> bool:
-        return self.allowed
-
-    def raise_if_refused(self) -> Self:
-        """
-        This verdict, for those who prefer exceptions.
-
-        Raises:
-            TokenRefused: The token was not accepted.
-        """
-        if self.grant is None:
-            raise TokenRefused(self.reason)
-        return self
 
 
 class _Issuer:
@@ -294,8 +257,7 @@ class Verifier:
         """
         if isinstance(token, str):
             token = token.encode("utf-8", "surrogatepass")  # what is not ASCII is refused as malformed
-        grant, reason = self._gate.verify(token, time.time() if now is None else now)
-        return Verdict(reason, grant)
+        return verdict_of(*self._gate.verify(token, time.time() if now is None else now))
 
     def authorize(self, header_value: bytes | None, now: float | None = None) -> Verdict:
         """
@@ -303,8 +265,7 @@ class Verifier:
 
         Several Authorization fields are the caller's to refuse (MULTIPLE_TOKENS): they must not be joined.
         """
-        grant, reason = self._gate.authorize(header_value, time.time() if now is None else now)
-        return Verdict(reason, grant)
+        return verdict_of(*self._gate.authorize(header_value, time.time() if now is None else now))
 
     def publish(self, keys: KeyRing | None, issuer: int = 0) -> None:
         """

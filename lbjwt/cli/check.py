@@ -16,16 +16,14 @@ __all__ = ["check"]
 def check(config: Path, strict: bool) -> None:
     """Print every problem of a configuration file, with its place and a suggestion.
 
-    The files it names are looked into as well: keys must load, a certificate must match its private key.
+    The files it names are looked into in the same run: keys must load, a certificate must match its private key. Warnings come when no key or
+    value is wrong any more.
     Exit code 0: no errors (with --strict: and no warnings); 2: problems.
     """
-    examination = examine_file(config)
-    problems = list(examination.problems)
-    if examination.configuration is not None:
-        from lbjwt.cli.files import file_problems
+    from lbjwt.cli.files import every_problem
 
-        problems += examination.placed(file_problems(examination.configuration))
-        problems.sort(key=lambda problem: (problem.line or 0, problem.column or 0))
+    examination = examine_file(config)
+    problems = every_problem(examination)
     print_problems(problems, examination.source)
     stop_for(problems, strict=strict)
     warnings = f", {len(problems)} warning{'s' if len(problems) > 1 else ''}" if problems else ""

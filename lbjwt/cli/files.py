@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from lbjwt.assembly.directories import shared_directory
 from lbjwt.cli.keyfiles import key_problems, ring_of_file, secrecy, unreadable
+from lbjwt.config.load import Examination
 from lbjwt.config.model import Configuration, Listener
 from lbjwt.config.problems import KeyPath, Problem
 from lbjwt.config.remote import KeyFetch
@@ -21,18 +22,31 @@ from lbjwt.jwks.trust import ClientTls
 from lbjwt.net.tls import TLSError, server_context
 from lbjwt.observe.log_file import log_fault
 
-__all__ = ["file_problems", "ring_of_file"]
+__all__ = ["every_problem", "file_problems", "ring_of_file"]
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
+def every_problem(examination: Examination) -> list[Problem]:
+    """The problems of a text and those of the files it names, in the order of the lines; what is wrong in the text does not hide the files."""
+    problems = list(examination.problems)
+    if examination.readable is not None:
+        found = examination.placed(file_problems(examination.readable))
+        wrong = [problem.path for problem in problems if problem.level == "error"]
+        # a value that is wrong in itself is told once
+        problems += [one for one in found if not any(path[: len(one.path)] == one.path for path in wrong)]
+    return sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0))
+
+
 def file_problems(configuration: Configuration) -> list[Problem]:
-    """Return what is wrong with the files, as errors, and what is unwise about them, as warnings."""
+    """Return what is wrong with the files, as errors, and what is unwise about them, as warnings; also of a `partial` configuration."""
     problems: list[Problem] = []
     for index, listener in enumerate(configuration.listeners):
         problems += _tls(("listeners", index, "tls"), listener)
     for label, issuer in configuration.issuers.items():
         path: KeyPath = ("issuers", label)
+        if not issuer.has_keys or (issuer.key_source.startswith("secret_") and not issuer.algorithms):
+            continue  # of a partial configuration: told already
         problems += key_problems(path, issuer)
         if issuer.fetch is not None:
             problems += _fetch((*path, issuer.key_source), issuer.fetch)

@@ -1,5 +1,5 @@
 """
-``lbjwt revoke``: refuse tokens before their time, by way of a running balancer or of the file it watches.
+``lbjwt revoke``: refuse tokens before their time, or take that back, by way of a running balancer or of the file it watches.
 
 The options become one entry; what an entry may be is decided where entries are read. A token is read from standard input only: it is good until
 it is revoked, and a command line can be read by every user of the machine.
@@ -15,8 +15,15 @@ from urllib.parse import urlsplit
 
 import click
 
-from lbjwt.auth.revocation import LATEST, Revocation, RevocationError
-from lbjwt.auth.revocation_format import DEFAULT_LIFETIME, line_of, parse_time, read_entry, text_of_time
+from lbjwt.auth.revocation import LATEST, Change, Revocation, RevocationError, Undo
+from lbjwt.auth.revocation_format import (
+    DEFAULT_LIFETIME,
+    line_of,
+    parse_time,
+    read_entry,
+    read_undo,
+    text_of_time,
+)
 from lbjwt.cli.compact import NotCompact, decode, pasted
 from lbjwt.units import UnitError, parse_duration
 
@@ -46,12 +53,14 @@ _LONGEST: Final = 1 << 20  # bytes read from standard input, and of an answer
 @click.option(
     "--token", "given", metavar="-", help="Read a token from standard input and revoke its jti until it ends."
 )
+@click.option("--undo", is_flag=True, help="Take back the entries that name exactly this.")
 @click.option("--admin", metavar="URL", help="Tell a running balancer: its admin door, such as http://127.0.0.1:9900.")
 @click.option("--file", type=click.Path(path_type=Path), metavar="FILE", help="Add to the file that balancers watch.")
 def revoke(
     given: str | None,
     lifetime: str | None,
     until: str | None,
+    undo: bool,
     admin: str | None,
     file: Path | None,
     **named: str | None,
@@ -65,8 +74,12 @@ def revoke(
     \b
         lbjwt revoke --sub user-7 --issued-before now --admin http://127.0.0.1:9900
         lbjwt revoke --token - --file revocations.jsonl < token.txt
+        lbjwt revoke --undo --sub user-7 --admin http://127.0.0.1:9900
 
-    Exit code 0: the entry is in force, or about to be; 1: it is not; 2: a problem of usage.
+    With --undo, name what the entry names, --issuer included, without times: every entry that names exactly this is taken back. An entry stands
+    where it was made: undo one of the file in the file, one of the admin API there.
+
+    Exit code 0: done, or about to be; 1: it is not; 2: a problem of usage.
     """
     members = {name: value for name, value in named.items() if value is not None}
     if (admin is None) == (file is None):
@@ -77,26 +90,49 @@ def revoke(
         raise click.UsageError("with --token the token says everything; the other options cannot be given.")
     if given is not None and given != "-":
         raise click.UsageError("a token is read from standard input: --token -")
+    if undo and (lifetime is not None or until is not None):
+        raise click.UsageError("--undo takes back all entries on that name; --for and --until have no meaning.")
     now = time.time()
     try:
-        entry = _entry_of_token(now) if given is not None else _entry(members, lifetime, until, now)
+        entry = _entry_of_token(now) if given is not None else None
+        if undo:
+            _undo(read_undo(members) if entry is None else Undo(entry.kind, entry.value, entry.issuer), admin, file)
+            return
+        entry = entry or _entry(members, lifetime, until, now)
     except RevocationError as error:
         raise click.UsageError(str(error)) from None
     if entry.expires <= now:
         click.echo(f"nothing to do: it would have ended at {text_of_time(entry.expires)}", err=True)
         return
     if file is not None:
-        from lbjwt.revocation.append import append_entries
-
-        try:
-            append_entries(file, [entry])
-        except RevocationError as error:
-            raise click.ClickException(str(error)) from None
+        _write(file, entry)
         click.echo(f"written, in force until {text_of_time(entry.expires)}", err=True)
     elif admin is not None:
-        answer = _post(admin, entry)
+        answer = _ask(admin, "POST", line_of(entry))
         new = "in force" if answer.get("revoked") else "was in force already"
         click.echo(f"{new}, until {text_of_time(entry.expires)}; entries in force: {answer.get('in_force')}", err=True)
+
+
+def _undo(undo: Undo, admin: str | None, file: Path | None) -> None:
+    if file is not None:
+        done = _write(file, undo)
+    else:
+        assert admin is not None
+        answer = _ask(
+            admin, "DELETE", json.dumps({undo.kind: undo.value} | ({"issuer": undo.issuer} if undo.issuer else {}))
+        )
+        done = bool(answer.get("undone"))
+    sentence = "taken back" if done else "nothing to take back: no entry in force here names exactly this"
+    click.echo(sentence, err=True)
+
+
+def _write(file: Path, change: Change) -> bool:
+    from lbjwt.revocation.append import append_entries
+
+    try:
+        return append_entries(file, [change])
+    except RevocationError as error:
+        raise click.ClickException(str(error)) from None
 
 
 def _entry(members: dict[str, Any], lifetime: str | None, until: str | None, now: float) -> Revocation:
@@ -142,8 +178,8 @@ def _entry_of_token(now: float) -> Revocation:
     return Revocation("jti", jti, float(int(expires)), issuer if isinstance(issuer, str) and issuer else None)
 
 
-def _post(admin: str, entry: Revocation) -> dict[str, Any]:
-    """Send the entry to an admin door and return its answer."""
+def _ask(admin: str, method: str, body: bytes | str) -> dict[str, Any]:
+    """Ask an admin door for a change and return its answer."""
     parts = urlsplit(admin)
     try:
         port = parts.port
@@ -155,13 +191,13 @@ def _post(admin: str, entry: Revocation) -> dict[str, Any]:
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname, port, timeout=TIMEOUT)
     try:
-        connection.request("POST", "/revocations", line_of(entry), {"Content-Type": "application/json"})
+        connection.request(method, "/revocations", body, {"Content-Type": "application/json"})
         response = connection.getresponse()
         status, body = response.status, response.read(_LONGEST)
     except (OSError, http.client.HTTPException) as error:
         cause = getattr(error, "strerror", None) or type(error).__name__
         raise click.ClickException(
-            f"{parts.netloc.rpartition('@')[2]} did not answer ({cause}); whether the entry is in force is not known"
+            f"{parts.netloc.rpartition('@')[2]} did not answer ({cause}); whether the change was made is not known"
         ) from None
     finally:
         connection.close()

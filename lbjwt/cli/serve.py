@@ -119,7 +119,9 @@ class _Made:
 def _from_file(config: Path) -> _Made:
     examination = examine_file(config)
     if examination.configuration is None or examination.errors:
-        raise ConfigurationError(examination.problems, examination.source)
+        from lbjwt.cli.files import every_problem
+
+        raise ConfigurationError(every_problem(examination), examination.source)
     return _Made(examination.configuration, examination.source, examination.placed)
 
 

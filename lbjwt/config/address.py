@@ -68,6 +68,8 @@ class Address:
         """
         if text.startswith("unix:"):
             return cls(path=_unix_path(text[5:]))
+        if "://" in text:
+            raise AddressError(f"an address has no scheme and no path: HOST:PORT{_likely(text)}")
         host, colon, port = text.rpartition(":")
         if not colon:
             hint = f'; did you mean ":{text}"?' if _PORT.fullmatch(text) else ""
@@ -75,6 +77,17 @@ class Address:
         if not _PORT.fullmatch(port) or int(port) > 65535:
             raise AddressError("the port after the last colon is a number from 0 to 65535")
         return cls(_host(host), int(port))
+
+
+def _likely(url: str) -> str:
+    """What the writer of an http URL meant, when that is an address."""
+    match = re.fullmatch(r"http://([^/?#@]+?)(:[0-9]{1,5})?/?", url, re.IGNORECASE)
+    if match is None:
+        return ""
+    try:
+        return f'; did you mean "{Address.parse(match[1] + (match[2] or ":80"))}"?'
+    except AddressError:
+        return ""
 
 
 def _host(host: str) -> str:

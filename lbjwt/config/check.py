@@ -11,6 +11,7 @@ from typing import Final
 from lbjwt.config.checks.headers import check_headers
 from lbjwt.config.checks.issuers import check_issuers
 from lbjwt.config.checks.keys import check_keys
+from lbjwt.config.checks.literals import check_literals
 from lbjwt.config.checks.operations import check_operations
 from lbjwt.config.checks.overlaps import check_overlaps
 from lbjwt.config.checks.places import check_places
@@ -24,7 +25,8 @@ from lbjwt.config.problems import Problem
 __all__ = ["check"]
 
 _CHECKS: Final[tuple[Check, ...]] = (
-    check_service, check_issuers, check_keys, check_places, check_routes, check_overlaps, check_rules, check_headers, check_operations,
+    check_service, check_issuers, check_keys, check_places, check_routes, check_overlaps, check_rules, check_literals, check_headers,
+    check_operations,
 )  # fmt: skip
 
 

@@ -26,7 +26,9 @@ from ruamel.yaml.events import (
     SequenceStartEvent,
 )
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "DocumentError", "Fault", "Node", "read"]
+from lbjwt.config.syntax import Fault, character_fault, curly_quotes, syntax_fault
+
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "DocumentError", "Node", "read"]
 
 MAX_BYTES: Final = 1 << 20  # a configuration of 1 MiB is a mistake, not a configuration
 MAX_NODES: Final = 50_000  # values after the expansion of aliases: room for a thousand routes, read in seconds
@@ -40,25 +42,21 @@ _INTEGER: Final = re.compile(r"[-+]?[0-9]{1,30}", re.ASCII)
 _BASED: Final = re.compile(r"0o[0-7]{1,30}|0x[0-9a-fA-F]{1,30}", re.ASCII)
 _NUMBER: Final = re.compile(r"[-+]?(?:\.[0-9]{1,30}|[0-9]{1,30}(?:\.[0-9]{0,30})?)(?:[eE][-+]?[0-9]{1,3})?", re.ASCII)
 _NOT_FINITE: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
-_BARE_IPV6: Final = re.compile(r"(?:^|[\s,{])\[[0-9a-fA-F:.]*:[0-9a-fA-F:.]*\]:[0-9]")
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing wrong with the document; line and column count from 1."""
-
-    line: int
-    column: int
-    path: tuple[str | int, ...]
-    message: str
 
 
 class DocumentError(Exception):
-    """The text is not one acceptable YAML document."""
+    """
+    The text is not one acceptable YAML document.
 
-    def __init__(self, faults: list[Fault]) -> None:
+    Attributes:
+        faults: At least one.
+        root: What could be read all the same; None when reading stopped.
+    """
+
+    def __init__(self, faults: list[Fault], root: "Node | None" = None) -> None:
         super().__init__(faults[0].message)
         self.faults = faults
+        self.root = root
 
 
 @dataclass(slots=True)
@@ -107,14 +105,15 @@ def read(text: str) -> Node:
         for event in YAML(typ="rt", pure=True).parse(text):
             builder.feed(event)
     except MarkedYAMLError as error:
-        raise DocumentError([*builder.faults, _syntax_fault(error, text)]) from None
+        raise DocumentError([*builder.faults, syntax_fault(error, text, builder.last)]) from None
     except YAMLError as error:
-        raise DocumentError([*builder.faults, _character_fault(error, text)]) from None
+        raise DocumentError([*builder.faults, character_fault(error, text)]) from None
     except _StopReading:
-        pass
+        raise DocumentError(builder.faults) from None
+    root = builder.root or Node({}, 1, 1)
     if builder.faults:
-        raise DocumentError(builder.faults)
-    return builder.root or Node({}, 1, 1)
+        raise DocumentError(builder.faults, root)
+    return root
 
 
 class _StopReading(Exception):
@@ -131,6 +130,8 @@ class _Open:
     is_mapping: bool
     key: str | None = None
     key_due: bool = True
+    left_out: bool = False
+    """Its value does not count: the key stands there a second time."""
 
 
 class _Builder:
@@ -139,6 +140,7 @@ class _Builder:
     def __init__(self) -> None:
         self.root: Node | None = None
         self.faults: list[Fault] = []
+        self.last: ScalarEvent | None = None
         self._open: list[_Open] = []
         self._anchors: dict[str, Node] = {}
         self._documents = 0
@@ -155,6 +157,7 @@ class _Builder:
                 if event.version not in (None, (1, 2)):
                     self._fault(event, "the file is read as YAML 1.2; remove the %YAML line")
             case ScalarEvent():
+                self.last = event
                 self._scalar(event)
             case AliasEvent():
                 self._alias(event)
@@ -179,6 +182,8 @@ class _Builder:
         top = self._open[-1] if self._open else None
         line, column = _place(event)
         plain = event.style is None or event.style == ""
+        if plain and (curly := curly_quotes(str(event.value))):
+            self._fault(event, curly)
         if top is not None and top.is_mapping and top.key_due:
             self._key(top, event, plain)
             return
@@ -189,8 +194,9 @@ class _Builder:
         self._attach(node)
 
     def _key(self, top: _Open, event: ScalarEvent, plain: bool) -> None:
-        """Take the key of a mapping. A duplicate is reported and kept under another name, so that its value is not taken for the first one's."""
+        """Take the key of a mapping. Of a second one and of a merge the place is kept, under another name, and the value is left out of the data."""
         key = str(event.value)
+        top.left_out = True
         if plain and key == "<<":
             self._fault(event, "merge keys (<<) are not part of YAML 1.2; write the values out")
             self._unnamed += 1
@@ -202,6 +208,8 @@ class _Builder:
             )
             self._unnamed += 1
             key = f"{key} (again {self._unnamed})"
+        else:
+            top.left_out = False
         top.node.key_places[key] = _place(event)
         top.key, top.key_due = key, False
 
@@ -238,7 +246,8 @@ class _Builder:
             top.node.data.append(node.data)
         elif top.key is not None:
             top.node.children[top.key] = node
-            top.node.data[top.key] = node.data
+            if not top.left_out:
+                top.node.data[top.key] = node.data
             top.key, top.key_due = None, True
 
     def _too_large(self, node: Node) -> _StopReading:
@@ -279,33 +288,3 @@ class _Builder:
 
 def _place(event: Event) -> tuple[int, int]:
     return event.start_mark.line + 1, event.start_mark.column + 1
-
-
-def _syntax_fault(error: MarkedYAMLError, text: str) -> Fault:
-    """One sentence from the parser's words, with advice where the cause is a well-known one."""
-    mark = error.problem_mark or error.context_mark
-    line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
-    problem = str(error.problem or error.context or "not YAML")
-    lines = text.splitlines()
-    here = lines[line - 1] if line <= len(lines) else ""
-    if "\t" in problem or r"'\t'" in problem:
-        problem = "a tab cannot indent YAML; use spaces"
-    elif _BARE_IPV6.search(here):
-        problem = 'an IPv6 address in brackets needs quotes, such as "[::1]:8080"'
-    elif "mapping values are not allowed" in problem:
-        problem = (
-            'a second "key:" on one line, or a line indented too far; a value with a colon and a space needs quotes'
-        )
-    elif error.context:
-        problem = f"{error.context}, {problem}"
-    return Fault(line, column, (), f"not YAML: {problem}")
-
-
-def _character_fault(error: YAMLError, text: str) -> Fault:
-    """A character that YAML forbids (§5.1); its place is counted here because the reader knows only the offset."""
-    position = getattr(error, "position", 0)
-    position = position if isinstance(position, int) else 0
-    before = text[:position]
-    line = before.count("\n") + 1
-    code = f" U+{ord(text[position]):04X}" if position < len(text) else ""
-    return Fault(line, len(before) - (before.rfind("\n") + 1) + 1, (), f"not YAML: the character{code} is not allowed")

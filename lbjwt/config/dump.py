@@ -6,10 +6,13 @@ text can be saved anywhere.
 """
 
 import io
+from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from lbjwt.config.model import Configuration
+from lbjwt.config.syntax import curly_quotes
 
 __all__ = ["dump"]
 
@@ -22,5 +25,16 @@ def dump(configuration: Configuration) -> str:
     writer.width = 4096  # never fold a value: a folded name is hard to read and easy to break by editing
     writer.indent(mapping=2, sequence=4, offset=2)
     text = io.StringIO()
-    writer.dump(configuration.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True), text)
+    writer.dump(
+        _quoted(configuration.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)), text
+    )
     return text.getvalue()
+
+
+def _quoted(value: Any) -> Any:
+    """The value with quotes around what would be read as a mistake without."""
+    if isinstance(value, dict):
+        return {key: _quoted(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_quoted(inner) for inner in value]
+    return DoubleQuotedScalarString(value) if isinstance(value, str) and curly_quotes(value) else value

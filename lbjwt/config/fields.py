@@ -30,9 +30,32 @@ from lbjwt.config.address import Address
 from lbjwt.units import DURATION_PATTERN, SIZE_PATTERN, format_duration, format_size, parse_duration, parse_size
 
 __all__ = [
-    "ALGORITHMS", "Algorithm", "Bytes", "ClaimName", "Directory", "EndpointAddress", "File", "HeaderName", "Label", "ListenAddress", "LogPath",
-    "Network", "Realm", "ScopeToken", "Seconds", "Source", "Spelling", "Text", "TokenField", "Words", "Workers", "distinct", "fold_header_name",
+    "ALGORITHMS",
+    "NOT_REPLACED",
+    "Algorithm",
+    "Bytes",
+    "ClaimName",
+    "Directory",
+    "EndpointAddress",
+    "File",
+    "HeaderName",
+    "Label",
+    "ListenAddress",
+    "LogPath",
+    "Network",
+    "Realm",
+    "ScopeToken",
+    "Seconds",
+    "Source",
+    "Spelling",
+    "Text",
+    "TokenField",
+    "Words",
+    "Workers",
+    "distinct",
+    "fold_header_name",
     "is_hmac",
+    "is_variable",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -43,6 +66,17 @@ Algorithm = Literal[
 ]  # fmt: skip
 """Signature algorithms: RFC 7518 §3.1, RFC 8037 §3.1, RFC 8812 §3.2, RFC 9864 §2 and RFC 9964. "none" is not among them and cannot be."""
 ALGORITHMS: Final[tuple[str, ...]] = Algorithm.__args__  # type: ignore[attr-defined]
+
+
+NOT_REPLACED: Final = (
+    "lbjwt puts no variables in place of ${…}, $(…) or {{…}}: have the file made, for instance by envsubst"
+)
+_VARIABLE: Final = re.compile(r"\$\{[^{}]+\}|\$\([A-Za-z_][A-Za-z0-9_.]*\)|\{\{.+\}\}|^\$[A-Z_][A-Z0-9_]*$")
+
+
+def is_variable(text: str) -> bool:
+    """True for a text that other programs would replace, in whole or in part, by the value of a variable."""
+    return _VARIABLE.search(text) is not None
 
 
 def is_hmac(algorithm: str) -> bool:
@@ -173,6 +207,10 @@ def _listen_address(value: Any, info: ValidationInfo) -> Address:
 
 
 def _endpoint_address(value: Any, info: ValidationInfo) -> Address:
+    if isinstance(value, str) and value.lower().startswith("https://"):
+        raise ValueError(
+            "TLS to endpoints is not there yet: requests go to them as plain HTTP; write HOST:PORT of a plain listener"
+        )
     address = _any_address(value, info)
     if not address.is_unix and (not address.host or address.port == 0):
         raise ValueError("an endpoint needs a host and a port from 1 to 65535")
@@ -259,7 +297,8 @@ class Spelling:
 def _workers(value: Any) -> Any:
     if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1024):
         return value
-    raise ValueError("is a whole number from 1 to 1024, or auto")
+    quoted = ", without quotes" if isinstance(value, str) and value.isdecimal() else ""
+    raise ValueError(f"is a whole number from 1 to 1024{quoted}, or auto")
 
 
 _NETWORK_SCHEMA: Final = {"type": "string", "examples": ["10.0.0.0/8", "fd00::/8"]}

@@ -14,6 +14,7 @@ from lbjwt.config import document
 from lbjwt.config.check import check
 from lbjwt.config.fields import Source
 from lbjwt.config.model import Configuration
+from lbjwt.config.partial import partial
 from lbjwt.config.problems import ConfigurationError, KeyPath, Problem, describe
 
 __all__ = ["Examination", "examine_file", "examine_text", "load_file", "load_text"]
@@ -21,12 +22,22 @@ __all__ = ["Examination", "examine_file", "examine_text", "load_file", "load_tex
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What came of reading a configuration: the object, None when an error prevents it, and every problem in the order of the lines."""
+    """
+    What came of reading a configuration.
+
+    Attributes:
+        configuration: None when an error prevents it.
+        problems: Every problem of the text, in the order of the lines.
+        source: The name of the text.
+        root: Where everything stands; None when the text is no YAML.
+        readable: The configuration, or what is right of it value by value; for a look into the files it names.
+    """
 
     configuration: Configuration | None
     problems: tuple[Problem, ...]
     source: str
     root: document.Node | None = None
+    readable: Configuration | None = None
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -81,17 +92,27 @@ def examine_text(text: str, directory: Path, source: str = "configuration") -> E
     """Read a configuration from text and return what came of it. Does not raise."""
     try:
         root = document.read(text)
+        faults: list[Problem] = []
     except document.DocumentError as error:
         faults = [
             Problem(fault.path, fault.message, code="yaml", line=fault.line, column=fault.column)
             for fault in error.faults
         ]
-        return Examination(None, tuple(faults), source)
+        if error.root is None:
+            return Examination(None, tuple(faults), source)
+        root = error.root
+    context = Source(directory)
     try:
-        configuration = Configuration.model_validate(root.data, context=Source(directory))
+        configuration = Configuration.model_validate(root.data, context=context)
+        if not faults:
+            return Examination(configuration, _in_order(check(configuration), root), source, root, configuration)
+        problems = []
     except ValidationError as error:
-        return Examination(None, _in_order(describe(error, Configuration), root), source, root)
-    return Examination(configuration, _in_order(check(configuration), root), source, root)
+        problems = describe(error, Configuration)
+    told = {fault.path for fault in faults}
+    found = [*faults, *_in_order([problem for problem in problems if problem.path not in told], root)]
+    found.sort(key=lambda problem: (problem.line or 0, problem.column or 0))
+    return Examination(None, tuple(found), source, root, partial(root.data, context))
 
 
 def _usable(examination: Examination) -> Configuration:

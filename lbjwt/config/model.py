@@ -276,7 +276,7 @@ class Configuration(Section):
         description="Who is believed, at least one; the key is its label in logs and metrics."
     )
     clusters: dict[Label, Cluster] = Field(
-        description="Where requests go. Exactly one for now; the key is its label in logs and metrics."
+        description="Where requests go. Exactly one for now; the key is its label in metrics and `/status`."
     )
     routes: Annotated[tuple[Route, ...], Field(max_length=1000)] = Field(
         default=(),

@@ -15,6 +15,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from lbjwt import errors
+from lbjwt.config.examples import EXAMPLES
+from lbjwt.config.fields import NOT_REPLACED, is_variable
 from lbjwt.config.section import ACROSS, EMPTY, Section, keys_of
 
 __all__ = ["ConfigurationError", "KeyPath", "Problem", "describe", "key_path_text"]
@@ -167,9 +169,23 @@ def _problem(details: ErrorDetails, model: type[Section]) -> Problem:
         suggestion = {"yes": "true", "on": "true", "no": "false", "off": "false", "true": "true", "false": "false"}.get(
             given.lower()
         )
-    if kind == "int_type" and isinstance(given, str) and re.fullmatch("[0-9]{1,9}", given):
+    if kind == "int_type" and isinstance(given, str) and re.fullmatch(r"[-+]?[0-9]{1,9}(\.[0-9]{1,9})?", given):
         message += ", without quotes"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        message += _example(path, model)
+    if isinstance(given, str) and is_variable(given):
+        message += f"; {NOT_REPLACED}"
     return Problem(path, message, suggestion=suggestion)
+
+
+def _example(path: KeyPath, model: type[Section]) -> str:
+    """`, such as {…}` for a path where a mapping belongs."""
+    section = _section_at(model, path)
+    example = EXAMPLES.get(section.__name__) if section is not None else None
+    if example is None:
+        return ""
+    label_due = isinstance(path[-1], str) and path[-1] in ("issuers", "clusters")
+    return f", such as {{main: {example}}}" if label_due else f", such as {example}"
 
 
 def _sentence(details: ErrorDetails) -> str:

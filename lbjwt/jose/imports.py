@@ -83,7 +83,11 @@ def import_jwk(
     if symmetric:
         return secret_key(_bytes_of("k", members["k"]), kid=kid, allowed=chosen or ()), ()
     raw = _mldsa(members) if kty == "AKP" else _classic(str(kty), members)
-    warnings = ("private members were ignored",) if _PRIVATE_MEMBERS & jwk.keys() else ()
+    warnings = (
+        ("private members were ignored; take them out, for whoever reads them can sign tokens",)
+        if _PRIVATE_MEMBERS & jwk.keys()
+        else ()
+    )
     return public_key(raw, kid=kid, allowed=chosen, certificates=thumbprints(jwk)), warnings
 
 

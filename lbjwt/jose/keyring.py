@@ -16,6 +16,7 @@ from lbjwt._fastverify import DenyReason, SignatureCheck
 from lbjwt.errors import KeyFormatError
 from lbjwt.jose.imports import import_jwk
 from lbjwt.jose.keys import VerificationKey, secret_key
+from lbjwt.jose.mistaken import instead_of_jwks
 from lbjwt.jose.pem import import_pem
 
 __all__ = ["MAX_TRIED", "KeyRing"]
@@ -94,7 +95,9 @@ class KeyRing:
         parsed = parse_object(bytes(text))
         members = parsed.get("keys") if parsed is not None else None
         if not isinstance(members, list):
-            raise KeyFormatError("not a JWK Set: a JSON object with a list of keys is needed")
+            raise KeyFormatError(
+                f"not a JWK Set: {instead_of_jwks(bytes(text)) or 'a JSON object with a list of keys is needed'}"
+            )
         if len(members) > max_keys:
             raise KeyFormatError(f"the key set has {len(members)} keys; at most {max_keys} are accepted")
         allowed = None if algorithms is None else frozenset(algorithms)

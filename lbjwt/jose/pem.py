@@ -13,6 +13,7 @@ from cryptography.x509 import Certificate, load_pem_x509_certificate
 from lbjwt.errors import KeyFormatError
 from lbjwt.jose.certificates import signers, thumbprints_of
 from lbjwt.jose.keys import VerificationKey, public_key
+from lbjwt.jose.mistaken import instead_of_pem
 
 __all__ = ["import_pem"]
 
@@ -44,6 +45,8 @@ def import_pem(
     if b"PRIVATE KEY-----" in data:
         which = "this" if data.count(_BEGIN) == 1 else "one of the PEM blocks"
         raise KeyFormatError(f"{which} is a private key; the balancer needs public keys only")
+    if mistaken := instead_of_pem(data):
+        raise KeyFormatError(f"not PEM: {mistaken}")
     if not blocks or data.count(_BEGIN) != len(blocks):
         raise KeyFormatError("no whole PEM block" if not blocks else "a PEM block that is not whole")
     if len(blocks) > MAX_BLOCKS:

@@ -68,6 +68,10 @@ cdef struct EndpointCounters:
     uint64_t responses[STATUS_CLASSES]
 
 
+cdef struct RouteCounters:
+    uint64_t requests[STATUS_CLASSES]
+
+
 cdef struct Header:
     int64_t draining                             # the whole service is on its way out
     uint64_t restarts                            # workers replaced
@@ -81,6 +85,7 @@ cdef class Board:
     cdef readonly Py_ssize_t workers             # slots 0 … workers-1; one more, `keeper`, is no worker
     cdef readonly Py_ssize_t endpoints
     cdef readonly Py_ssize_t issuers
+    cdef readonly Py_ssize_t routes
     cdef readonly Py_ssize_t slot                # of this process
     cdef char *_base
     cdef size_t _size
@@ -88,9 +93,11 @@ cdef class Board:
     cdef size_t _stride                          # bytes from one slot to the next
     cdef size_t _issuer_rows                     # bytes from a slot's start to its IssuerCounters
     cdef size_t _wishes                          # and to its wishes, one word a source
+    cdef size_t _route_rows                      # and to its RouteCounters
     cdef WorkerCounters *mine                    # of slot 0 until `attach`
     cdef IssuerCounters *my_issuers              # row 0: no issuer known; row i + 1: issuer index i
     cdef uint64_t *my_wishes                     # by source index: unknown key ids that came
+    cdef RouteCounters *my_routes                # by route index
 
     cdef WorkerCounters *worker(self, Py_ssize_t slot) noexcept
     cdef EndpointCounters *endpoint(self, Py_ssize_t slot, Py_ssize_t index) noexcept
@@ -105,5 +112,6 @@ cdef class Board:
     cdef int check_slot(self, Py_ssize_t slot) except -1
     cdef int check_endpoint(self, Py_ssize_t index) except -1
     cdef int check_issuer(self, Py_ssize_t index) except -1
+    cdef int check_route(self, Py_ssize_t index) except -1
     cdef object words(self, size_t base, tuple where)
     cdef char *_word(self, str name, Py_ssize_t index, Py_ssize_t issuer) except NULL

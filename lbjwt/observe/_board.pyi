@@ -17,10 +17,10 @@ class Board:
     Issuers are named by their index, in the order of the configuration; -1 is "no issuer known". The key source of an issuer has its index.
     """
 
-    def __new__(cls, workers: int, endpoints: int, issuers: int = 1) -> Self:
+    def __new__(cls, workers: int, endpoints: int, issuers: int = 1, routes: int = 0) -> Self:
         """
         Raises:
-            ValueError: workers < 1, endpoints < 0 or issuers < 0.
+            ValueError: workers < 1, endpoints < 0, issuers < 0 or routes < 0.
             MemoryError: The kernel gave no shared memory.
         """
     @property
@@ -36,6 +36,9 @@ class Board:
     def issuers(self) -> int:
         """Issuers each slot counts for, besides "none known"."""
     @property
+    def routes(self) -> int:
+        """Routes each slot counts for."""
+    @property
     def slot(self) -> int:
         """Slot of this process; 0 until `attach`."""
     def attach(self, slot: int) -> None:
@@ -48,6 +51,8 @@ class Board:
         """
     def add_endpoint(self, endpoint: int, name: str, amount: int = 1, index: int = 0) -> None:
         """Add to a counter of one endpoint in the own slot, by the name of its `EndpointCounters` field."""
+    def add_route(self, route: int, status_class: int, amount: int = 1) -> None:
+        """Add to the requests of a route in the own slot, by the class of the status."""
     def set_cache(self, entries: int, size: int) -> None:
         """What the token cache of this worker holds: entries and bytes."""
     def set_keys(self, count: int, fetched_at: float, *, issuer: int = 0) -> None:
@@ -106,5 +111,7 @@ class Board:
 
         `keys` and `keys_fetched_at` are not sums: each worker holds the same set, and the least and the oldest one is told.
         """
+    def route_totals(self, index: int) -> list[int]:
+        """Requests of one route by status class, summed over the slots."""
     def endpoint_totals(self, index: int) -> dict[str, Any]:
         """Every `EndpointCounters` field of one endpoint summed over the workers; `responses` is a list by status class."""

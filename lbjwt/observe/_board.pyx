@@ -77,15 +77,17 @@ cdef inline size_t pages(size_t size) noexcept:
 
 cdef class Board:
 
-    def __cinit__(self, Py_ssize_t workers, Py_ssize_t endpoints, Py_ssize_t issuers=1):
-        if workers < 1 or endpoints < 0 or issuers < 0:
-            raise ValueError("a board has at least one worker and no negative number of endpoints or issuers")
+    def __cinit__(self, Py_ssize_t workers, Py_ssize_t endpoints, Py_ssize_t issuers=1, Py_ssize_t routes=0):
+        if workers < 1 or endpoints < 0 or issuers < 0 or routes < 0:
+            raise ValueError("a board has at least one worker and no negative number of endpoints, issuers or routes")
         self.workers = workers
         self.endpoints = endpoints
         self.issuers = issuers
+        self.routes = routes
         self._issuer_rows = WORKER_STRIDE + <size_t>endpoints * ENDPOINT_STRIDE
         self._wishes = self._issuer_rows + <size_t>(issuers + 1) * sizeof(IssuerCounters)
-        self._stride = pages(self._wishes + <size_t>issuers * sizeof(uint64_t))
+        self._route_rows = self._wishes + <size_t>issuers * sizeof(uint64_t)
+        self._stride = pages(self._route_rows + <size_t>routes * sizeof(RouteCounters))
         self._slots = PAGE + pages(<size_t>issuers * SOURCE_STRIDE)
         self._size = self._slots + <size_t>(workers + 1) * self._stride
         cdef void *memory = mmap(NULL, self._size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
@@ -155,6 +157,11 @@ cdef class Board:
             raise IndexError(f"no issuer {index}")
         return 0
 
+    cdef int check_route(self, Py_ssize_t index) except -1:
+        if not 0 <= index < self.routes:
+            raise IndexError(f"no route {index}")
+        return 0
+
     cdef object words(self, size_t base, tuple where):
         offset, count = where
         if count == 1:
@@ -177,6 +184,7 @@ cdef class Board:
         self.mine = self.worker(slot)
         self.my_issuers = self.issuer_rows(slot)
         self.my_wishes = <uint64_t *>(<char *>self.mine + self._wishes)
+        self.my_routes = <RouteCounters *>(<char *>self.mine + self._route_rows)
 
     def add(self, str name, int64_t amount=1, Py_ssize_t index=0, *, Py_ssize_t issuer=0):
         (<int64_t *>self._word(name, index, issuer))[0] += amount
@@ -184,6 +192,12 @@ cdef class Board:
     def add_endpoint(self, Py_ssize_t endpoint, str name, int64_t amount=1, Py_ssize_t index=0):
         self.check_endpoint(endpoint)
         (<int64_t *>(<char *>self.endpoint(self.slot, endpoint) + place(ENDPOINT_PLACES, name, index)))[0] += amount
+
+    def add_route(self, Py_ssize_t route, Py_ssize_t status_class, int64_t amount=1):
+        self.check_route(route)
+        if not 0 <= status_class < STATUS_CLASSES:
+            raise IndexError(f"no status class {status_class}")
+        self.my_routes[route].requests[status_class] += amount
 
     def set_cache(self, int64_t entries, int64_t size):
         self.mine.cache_entries = entries
@@ -337,6 +351,10 @@ cdef class Board:
             totals["key_fetches"] += self.source(issuer).fetches
             totals["key_fetch_failures"] += self.source(issuer).failures
         return totals
+
+    def route_totals(self, Py_ssize_t index):
+        self.check_route(index)
+        return self.words(self._route_rows + <size_t>index * sizeof(RouteCounters), (0, STATUS_CLASSES))
 
     def endpoint_totals(self, Py_ssize_t index):
         self.check_endpoint(index)

@@ -1,9 +1,9 @@
 """
 The counters of the board in the words of Prometheus.
 
-Reads the board when somebody scrapes and holds no number of its own. Labels come from closed sets (status classes, deny reasons,
-worker states, configured endpoints and issuers), so no client can make a time series: no path, no subject, no key id, no address (THREATS S13).
-Sums are over all workers: any process that has the board may answer a scrape.
+Reads the board when somebody scrapes and holds no number of its own. Labels come from closed sets (status classes, deny reasons, worker states,
+and what is configured: routes, clusters, endpoints, issuers), so no client can make a time series: no path, no subject, no key id, no address
+(THREATS S13). Sums are over all workers: any process that has the board may answer a scrape.
 """
 
 import platform
@@ -38,10 +38,11 @@ class BoardCollector(Collector):
 
     Args:
         board: The counters.
-        endpoints: Address text of every endpoint, in the order of the board.
+        endpoints: Label of the cluster and address text of every endpoint, in the order of the board.
         issuers: Label of every issuer, in the order of the board. Issuers under one label are told as one: their counts
             are added up, of their keys the least number and the greatest age is told.
         version: Of lbjwt, for the build information.
+        routes: Name of every route, in the order of the board.
         offenders: Failures by address; None when nobody counts them.
         clock: Seconds since the epoch.
         monotonic: Seconds on the monotonic clock.
@@ -50,10 +51,11 @@ class BoardCollector(Collector):
     def __init__(
         self,
         board: Board,
-        endpoints: Sequence[str],
+        endpoints: Sequence[tuple[str, str]],
         issuers: Sequence[str],
         version: str,
         *,
+        routes: Sequence[str] = (),
         offenders: Offenders | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -64,6 +66,7 @@ class BoardCollector(Collector):
         for index, label in enumerate(issuers):
             self._labels.setdefault(label, []).append(index)
         self._version = version
+        self._routes = routes
         self._offenders = offenders
         self._clock = clock
         self._monotonic = monotonic
@@ -85,6 +88,15 @@ class BoardCollector(Collector):
             "status_class",
             zip(STATUS_CLASSES, totals["requests"], strict=True),
         )
+        by_route = CounterMetricFamily(
+            "lbjwt_route_requests",
+            "Requests answered, by route and class of the response status.",
+            labels=["route", "status_class"],
+        )
+        for at, route in enumerate(self._routes):
+            for status_class, count in zip(STATUS_CLASSES, self._board.route_totals(at), strict=True):
+                by_route.add_metric([route, status_class], count)
+        yield by_route
         yield _counter(
             "bad_requests", "Requests refused before the gate: framing or limits.", value=totals["bad_requests"]
         )
@@ -227,7 +239,7 @@ class BoardCollector(Collector):
         names = self._endpoints
         totals = [self._board.endpoint_totals(index) for index in range(len(names))]
 
-        def each(field: str) -> Iterator[tuple[str, float]]:
+        def each(field: str) -> Iterator[tuple[tuple[str, str], float]]:
             return ((name, endpoint[field]) for name, endpoint in zip(names, totals, strict=True))
 
         yield _gauge(
@@ -253,11 +265,11 @@ class BoardCollector(Collector):
         responses = CounterMetricFamily(
             "lbjwt_endpoint_responses",
             "Responses of the endpoint, by class of status.",
-            labels=["endpoint", "status_class"],
+            labels=[*LABELS["endpoint"], "status_class"],
         )
         for name, endpoint in zip(names, totals, strict=True):
             for status_class, count in list(zip(STATUS_CLASSES, endpoint["responses"], strict=True))[1:]:
-                responses.add_metric([name, status_class], count)
+                responses.add_metric([*name, status_class], count)
         yield responses
 
 
@@ -273,20 +285,23 @@ def exposition(collector: Collector, accept: str = "") -> tuple[bytes, str]:
     return encode(registry), content_type
 
 
-Samples = Iterable[tuple[str, float]]
+Samples = Iterable[tuple[str | tuple[str, ...], float]]
+
+LABELS: Final[dict[str, tuple[str, ...]]] = {"": (), "endpoint": ("cluster", "endpoint")}
+"""What a label stands for; others stand for themselves."""
 
 
 def _counter(name: str, text: str, label: str = "", samples: Samples = (), value: float | None = None) -> Metric:
-    return _fill(CounterMetricFamily(f"lbjwt_{name}", text, labels=[label] if label else []), samples, value)
+    return _fill(CounterMetricFamily(f"lbjwt_{name}", text, labels=LABELS.get(label, (label,))), samples, value)
 
 
 def _gauge(name: str, text: str, label: str = "", samples: Samples = (), value: float | None = None) -> Metric:
-    return _fill(GaugeMetricFamily(f"lbjwt_{name}", text, labels=[label] if label else []), samples, value)
+    return _fill(GaugeMetricFamily(f"lbjwt_{name}", text, labels=LABELS.get(label, (label,))), samples, value)
 
 
 def _fill(family: CounterMetricFamily | GaugeMetricFamily, samples: Samples, value: float | None) -> Metric:
     if value is not None:
         family.add_metric([], value)
     for name, number in samples:
-        family.add_metric([name], number)
+        family.add_metric([name] if isinstance(name, str) else name, number)
     return family

@@ -76,4 +76,4 @@ class _Revocations(Service):
         """As in the base class."""
         from lbjwt.admin.revocations import RevocationPages
 
-        RevocationPages(self._store, on_revoked=self._wakeups.poke_workers).add_to(app)
+        RevocationPages(self._store, on_change=self._wakeups.poke_workers).add_to(app)

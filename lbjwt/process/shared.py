@@ -4,7 +4,6 @@ What the supervisor makes before it forks, and every process of the service has:
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from lbjwt.assembly.issuers import issuer_instances
 from lbjwt.config.model import Configuration
@@ -13,10 +12,7 @@ from lbjwt.observe._offenders import Offenders
 from lbjwt.process.bindings import Bindings
 from lbjwt.process.wakeups import Wakeups
 
-__all__ = ["FAILURE_WINDOW", "Shared", "issuer_names", "keeper_needed", "new_offenders", "state_needed"]
-
-FAILURE_WINDOW: Final = 60.0
-"""Seconds that are looked back for suspicious addresses, unless `fail_limit` says otherwise."""
+__all__ = ["Shared", "issuer_names", "keeper_needed", "state_needed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +45,3 @@ def state_needed(configuration: Configuration) -> bool:
 def issuer_names(configuration: Configuration) -> tuple[str, ...]:
     """The name of every issuer index, in its order."""
     return tuple(instance.name for instance in issuer_instances(configuration))
-
-
-def new_offenders(configuration: Configuration, workers: int) -> Offenders | None:
-    """Failures by address, when there is a limit on them or a door to show them at."""
-    limit = configuration.fail_limit
-    if limit is not None:
-        return Offenders(workers, limit=limit.failures, window=limit.window)
-    return Offenders(workers, window=FAILURE_WINDOW) if configuration.admin is not None else None

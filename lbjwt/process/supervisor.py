@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from lbjwt._fastverify import hash_is_randomised
+from lbjwt.assembly.cluster import new_offenders
 from lbjwt.config.model import Configuration
 from lbjwt.net.descriptors import raise_limit, shortage
 from lbjwt.net.sockets import BindError, stop_listening
@@ -35,7 +36,7 @@ from lbjwt.process import child, logs
 from lbjwt.process.bindings import Bindings, worker_count
 from lbjwt.process.exits import FAILED, OK, WRONG_CONFIGURATION
 from lbjwt.process.restart import RestartSchedule
-from lbjwt.process.shared import Shared, issuer_names, keeper_needed, new_offenders, state_needed
+from lbjwt.process.shared import Shared, issuer_names, keeper_needed, state_needed
 from lbjwt.process.signals import SignalPipe
 from lbjwt.process.state import StateDirectory, StateDirectoryError
 from lbjwt.process.wakeups import Wakeups
@@ -91,6 +92,7 @@ def run(configuration: Configuration, *, worker: Worker | None = None, keeper: K
                 worker_count(configuration),
                 sum(len(cluster.endpoints) for cluster in configuration.clusters.values()),
                 len(issuer_names(configuration)),
+                len(configuration.routes),
             )
             if configuration.access_log is not None:
                 try_log(configuration.access_log.path)

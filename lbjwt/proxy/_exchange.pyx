@@ -470,6 +470,8 @@ cdef class Exchange(PendingRequest):
         traffic.board.mine.requests[self.status // 100] += 1
         if self.error != ErrorReason.NO_ERROR:
             traffic.board.mine.errors[<int>self.error] += 1
+        if self.route is not None and self.route.index >= 0:
+            traffic.board.my_routes[self.route.index].requests[self.status // 100] += 1
         if self.endpoint is not None:
             self.endpoint.counters.requests += 1
         if traffic.access_log is not None:

@@ -31,6 +31,7 @@ cdef class Route:
     """What requests of one kind meet."""
     cdef readonly str name                       # "" for the one route of a configuration without routes
     cdef readonly bytes label                    # the same, for the access log
+    cdef readonly Py_ssize_t index               # where the board counts it; -1: nowhere
     cdef readonly tuple demands                  # of Demand; empty: the route is public
     cdef readonly tuple strips                   # of TokenPlaces, also of issuers that the route does not ask
     cdef readonly bint allow_missing

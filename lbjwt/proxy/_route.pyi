@@ -37,6 +37,7 @@ class Route:
         answers: What refused clients get.
         strips: Every place of the configuration: what stands there and is not forwarded is taken out on every route.
         name: In log and metrics.
+        index: Where the board counts its requests; -1: nowhere.
         allow_missing: Without a token a request passes; a bad one never does.
         report_only: Everything passes, and what would have been refused is counted and logged.
         end_streams: A response or tunnel under way ends with its token.
@@ -46,6 +47,7 @@ class Route:
     """
 
     name: str
+    index: int
     label: bytes
     demands: tuple[Demand, ...]
     strips: tuple[TokenPlaces, ...]
@@ -66,5 +68,6 @@ class Route:
         end_streams: bool = True,
         stream_grace: float = 0.0,
         expose_reason: bool = False,
+        index: int = -1,
         secret_places: Iterable[TokenPlaces] = (),
     ) -> None: ...

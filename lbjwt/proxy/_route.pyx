@@ -92,8 +92,10 @@ cdef class Demand:
 cdef class Route:
 
     def __init__(self, demands, answers, *, strips=(), secret_places=(), str name="", bint allow_missing=False, bint report_only=False,
-                 bint end_streams=True, double stream_grace=0.0, bint expose_reason=False):
+                 bint end_streams=True, double stream_grace=0.0, bint expose_reason=False,
+                 Py_ssize_t index=-1):
         self.name = name
+        self.index = index
         self.label = name.encode()
         self.demands = tuple(demands)
         self.strips = tuple(strips)

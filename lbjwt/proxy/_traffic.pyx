@@ -36,8 +36,10 @@ cdef Answer _plain(int status, str detail):
 
 cdef class Traffic:
 
-    def __init__(self, *, Admission admission not None, Waiting waiting not None, Cluster cluster, PendingQueue pending not None, Board board, AccessLog access_log,
-                 object open_connection, object trusts, issuers, limits, timeouts, bint allow_half_close=False):
+    def __init__(self, *, Admission admission not None, Waiting waiting not None, Cluster cluster, PendingQueue pending not None, Board board,
+                 AccessLog access_log, object open_connection, object trusts, issuers, limits, timeouts, bint allow_half_close=False):
+        if max([route.index for route in admission.routes]) >= board.routes:
+            raise ValueError("the board has no room for the counters of a route")
         self.admission = admission
         self.waiting = waiting
         self.gate = admission.gate

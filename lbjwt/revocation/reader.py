@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
-from lbjwt.auth.revocation import MAX_ENTRIES, RevocationError
+from lbjwt.auth.revocation import MAX_ENTRIES, RevocationError, RevocationList
 from lbjwt.revocation.tail import LogTail
 from lbjwt.revocation.watched import WatchedFile
 
@@ -40,7 +40,7 @@ class RevocationReader:
     Follows a log, a file, or both.
 
     Attributes:
-        made: What the log says, made at run time; empty without one.
+        made: What was revoked at run time, by the log; empty without one.
         filed: What the file says; empty without one.
     """
 
@@ -49,6 +49,7 @@ class RevocationReader:
         *,
         log: Path | None = None,
         file: Path | None = None,
+        made: RevocationList | None = None,
         on_change: Callable[[bool], None],
         max_entries: int = MAX_ENTRIES,
         check: float = CHECK,
@@ -58,6 +59,7 @@ class RevocationReader:
         Args:
             log: The log of a `RevocationStore`; it may come into being later.
             file: The operator's file.
+            made: In place of a log, entries that this very process makes; it calls `on_change` itself.
             on_change: Called in the loop's thread after each change, also the first: with True when tokens that were good may be revoked
                 now, with False when entries only left.
             max_entries: Of log and file, each.
@@ -71,7 +73,7 @@ class RevocationReader:
             self._parts.append(self._tail)
         if file is not None:
             self._parts.append(self._watched)
-        self.made = self._tail.entries
+        self.made = self._tail.entries if made is None else made
         self.filed = self._watched.entries
         self._on_change = on_change
         self._check = check
@@ -144,7 +146,7 @@ class RevocationReader:
             self._on_change(True)
 
     def _prune(self, now: float) -> int:
-        return sum([part.entries.prune(now) for part in self._parts])
+        return self.made.prune(now) + self.filed.prune(now)
 
     def _complain(self, part: LogTail | WatchedFile, sentence: str) -> None:
         """Say what is wrong once, not once a look; "" when all is well again."""

@@ -2,8 +2,9 @@
 The log of revocations made at run time: appended to by one process, read by the workers (`tail`), and there again after a restart.
 
 A file of lines. The first names the log, so that a reader knows when it has another one before it (a log is compacted by putting a new file in
-its place); each further one is an entry. An entry is on disk before it is answered for. What a crash leaves of a last line is no entry, and
-is cut off before the next one is written; any other line that cannot be read is an error, for it may have been somebody's revocation.
+its place); each further one is an entry, or takes earlier ones back. It is on disk before it is answered for. What a crash leaves of a last
+line is no entry, and is cut off before the next one is written; any other line that cannot be read is an error, for it may have been somebody's
+revocation.
 """
 
 import contextlib
@@ -13,14 +14,14 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from lbjwt.auth.revocation import MAX_ENTRIES, Revocation, RevocationError, RevocationList
+from lbjwt.auth.revocation import MAX_ENTRIES, Change, Revocation, RevocationError, RevocationList, Undo
 from lbjwt.auth.revocation_format import line_of, read_lines
 
-__all__ = ["HEADER_BYTES", "LOG_NAME", "RevocationStore", "is_header", "open_log"]
+__all__ = ["HEADER_BYTES", "LOG_NAME", "RevocationMemory", "RevocationStore", "is_header", "open_log"]
 
 LOG_NAME: Final = "revocations.jsonl"
 
@@ -55,13 +56,64 @@ def open_log(path: Path, flags: int) -> int:
     return descriptor
 
 
-class RevocationStore:
+class RevocationMemory:
     """
-    The only writer of a log.
+    Revocations of one process that end with it.
+
+    Attributes:
+        entries: Those in force.
+    """
+
+    def __init__(self, *, max_entries: int = MAX_ENTRIES) -> None:
+        self.entries = RevocationList(max_entries=max_entries)
+
+    def open(self, now: float) -> None:
+        """Nothing is to be read."""
+
+    def close(self) -> None:
+        """Nothing is to be given back."""
+
+    def append(self, entries: Iterable[Revocation], now: float) -> int:
+        """
+        Put entries in force: all of them or none. What is revoked already is not new.
+
+        Returns:
+            How many were new.
+
+        Raises:
+            RevocationError: The list is full, or the disk did not take them.
+        """
+        fresh = [entry for entry in entries if entry.expires > now and not self.entries.covers(entry)]
+        if fresh:
+            self.entries.require_room(len(fresh), now)
+            self._commit(fresh, now)
+        return len(fresh)
+
+    def undo(self, undone: Iterable[Undo], now: float) -> int:
+        """
+        Take entries back: all that are named, or none.
+
+        Returns:
+            How many entries were taken back.
+
+        Raises:
+            RevocationError: The disk did not take it.
+        """
+        held = {undo: count for undo in undone if (count := self.entries.named_by(undo))}
+        if held:
+            self._commit(list(held), now)
+        return sum(held.values())
+
+    def _commit(self, changes: Sequence[Change], now: float) -> None:
+        self.entries.add(changes, now)
+
+
+class RevocationStore(RevocationMemory):
+    """
+    The only writer of a log: changes are on disk before they are in force.
 
     Attributes:
         path: Of the log.
-        entries: Those in force, by this log.
     """
 
     def __init__(self, directory: Path, *, max_entries: int = MAX_ENTRIES) -> None:
@@ -69,8 +121,8 @@ class RevocationStore:
         Args:
             directory: Of state, for this balancer and its owner alone.
         """
+        super().__init__(max_entries=max_entries)
         self.path = directory / LOG_NAME
-        self.entries = RevocationList(max_entries=max_entries)
         self._descriptor = -1
         self._end = 0  # of the last whole line, in bytes
         self._lines = 0
@@ -83,6 +135,7 @@ class RevocationStore:
             RevocationError: It cannot be read or written, or holds a line that is no entry.
         """
         try:
+            self.path.parent.mkdir(mode=0o700, exist_ok=True)
             if not self._read(now) or self._lines > 2 * len(self.entries) + SLACK:
                 self._rewrite(now)
         except OSError as error:
@@ -94,21 +147,9 @@ class RevocationStore:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def append(self, entries: Iterable[Revocation], now: float) -> int:
-        """
-        Put entries in force, on disk first: all of them or none. What is revoked already is not written again.
-
-        Returns:
-            How many were new.
-
-        Raises:
-            RevocationError: The list is full, or the disk did not take them.
-        """
-        fresh = [entry for entry in entries if entry.expires > now and not self.entries.covers(entry)]
-        if not fresh:
-            return 0
-        self.entries.require_room(len(fresh), now)
-        lines = b"".join(map(line_of, fresh))
+    def _commit(self, changes: Sequence[Change], now: float) -> None:
+        """Changes to disk, then in force."""
+        lines = b"".join(map(line_of, changes))
         try:
             if not self._is_current():
                 # removed, or replaced by another process: what it holds now is kept as well, and so is what we know
@@ -118,18 +159,17 @@ class RevocationStore:
         except RevocationError as error:
             log.error("%s", error)  # names the file; who revokes is told without
             raise RevocationError(
-                "the log was replaced by a file that cannot be used as one; nothing was revoked"
+                "the log was replaced by a file that cannot be used as one; nothing was changed"
             ) from None
         except OSError as error:
-            raise RevocationError(f"the log cannot be written: {error.strerror}; nothing was revoked") from None
-        self._lines += len(fresh)
-        self.entries.add(fresh, now)
+            raise RevocationError(f"the log cannot be written: {error.strerror}; nothing was changed") from None
+        self._lines += len(changes)
+        self.entries.add(changes, now)
         if self._lines > 2 * len(self.entries) + SLACK:
             try:
                 self._rewrite(now)
             except OSError as error:  # the long log is as good as a short one
                 log.warning("the log %s was not compacted: %s", self.path, error.strerror)
-        return len(fresh)
 
     def _is_current(self) -> bool:
         try:

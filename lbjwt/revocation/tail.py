@@ -7,7 +7,7 @@ Never writes. A line without its end is not there yet. A line that is no entry i
 import os
 from pathlib import Path
 
-from lbjwt.auth.revocation import MAX_ENTRIES, Revocation, RevocationError, RevocationList
+from lbjwt.auth.revocation import MAX_ENTRIES, Change, RevocationError, RevocationList
 from lbjwt.auth.revocation_format import read_lines
 from lbjwt.revocation.store import HEADER_BYTES, is_header, open_log
 from lbjwt.revocation.watched import signature_of
@@ -70,7 +70,7 @@ class LogTail:
         finally:
             os.close(descriptor)
         end = text.rfind(b"\n") + 1
-        entries: list[Revocation] = []
+        entries: list[Change] = []
         complaint = "" if again else self.complaint
         for line in text[:end].splitlines():
             lines += 1

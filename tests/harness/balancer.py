@@ -156,13 +156,13 @@ class Balancer:
         except OSError:
             return 0, b""
 
-    def admin_post(self, path: str, document: object) -> tuple[int, bytes]:
+    def admin_post(self, path: str, document: object, *, method: str = "POST") -> tuple[int, bytes]:
         """Status and body of the answer to a JSON document; (0, b"") when the admin door does not answer."""
         post = urllib.request.Request(
             f"http://127.0.0.1:{self.admin}{path}",
             json.dumps(document).encode(),
             {"Content-Type": "application/json"},
-            method="POST",
+            method=method,
         )
         try:
             with urllib.request.urlopen(post, timeout=2.0) as answer:

@@ -206,7 +206,7 @@ def test_metrics_in_both_formats(board):
     status, fields, text = request(board, "/metrics")
     assert status == 200
     assert fields["Content-Type"].startswith("text/plain")
-    assert 'lbjwt_endpoint_requests_in_flight{endpoint="unix:/run/app.sock"} 0.0' in text
+    assert 'lbjwt_endpoint_requests_in_flight{cluster="shop",endpoint="unix:/run/app.sock"} 0.0' in text
     assert 'lbjwt_keys{issuer="main"} 3.0' in text
     _, fields, text = request(board, "/metrics", headers={"Accept": "application/openmetrics-text;version=1.0.0"})
     assert fields["Content-Type"].startswith("application/openmetrics-text")

@@ -1,6 +1,7 @@
 """``/revocations`` over real sockets: what a program may do there, what a browser may not, and `lbjwt revoke` against it. THREATS C20."""
 
 import asyncio
+import base64
 import io
 import json
 import socket
@@ -35,7 +36,7 @@ class Door:
         self.store = RevocationStore(directory, **options)
         self.store.open(NOW)
         self.woken = 0
-        self.pages = RevocationPages(self.store, on_revoked=self._wake, clock=lambda: self.clock())
+        self.pages = RevocationPages(self.store, on_change=self._wake, clock=lambda: self.clock())
         self.add_to = self.pages.add_to
 
     def _wake(self) -> None:
@@ -166,7 +167,7 @@ def test_a_coded_body_is_refused(door: Door):
         (b"jti=j1", "no JSON object"),
         (b'{"jtis":"x"}', 'did you mean "jti"'),
         (b'[{"jti":"a"},{"jti":""}]', 'entry 2: "jti" is text'),
-        (b'{"jti":"a","expires":1799999999}', 'entry 1: "expires" has passed already'),
+        (b'{"jti":"a","expires":1799999999}', '"expires" has passed already'),
         (b'[{"jti":"a"},{"jti":"b","expires":1800000000}]', 'entry 2: "expires" has passed already'),
     ],
 )
@@ -223,7 +224,7 @@ def test_a_full_list_or_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     )
     status, answer = door.ask(json={"jti": "a"})
     assert status == 507
-    assert answer["error"] == "the log cannot be written: No space left on device; nothing was revoked"
+    assert answer["error"] == "the log cannot be written: No space left on device; nothing was changed"
     assert len(door.store.entries) == door.woken == 0
     door.store.close()
 
@@ -305,3 +306,64 @@ def test_the_command_tells_what_the_door_refuses(tmp_path: Path):
     door.add_to = lambda application: application.router.add_post("/revocations", hostile)
     assert "refused with status 400: [31mred\n" in revoke(door, "--jti", "x").stderr
     door.store.close()
+
+
+# taking back
+
+
+def test_c20_what_is_deleted_is_taken_back_on_disk(door: Door, caplog: pytest.LogCaptureFixture):
+    """The body names what the entry names; the readers are woken, the log of the process says who asked for what, and nothing is in force."""
+    door.ask(json=[{"jti": "j1", "issuer": "https://i"}, {"sub": "s", "issued_before": NOW}, {"kid": "k"}])
+    with caplog.at_level("INFO", "lbjwt.admin"):
+        assert door.ask("DELETE", json={"jti": "j1", "issuer": "https://i"}) == (200, {"undone": 1, "in_force": 2})
+    (message,) = caplog.messages
+    assert message == 'undone by 127.0.0.1 over the admin API: {"undo":true,"jti":"j1","issuer":"https://i"}'
+    assert door.ask("DELETE", json=[{"sub": "s"}, {"kid": "k"}]) == (200, {"undone": 2, "in_force": 0})
+    assert door.woken == 3
+    tail = LogTail(door.store.path)
+    tail.look(NOW)
+    assert len(tail.entries) == 0
+
+
+def test_taking_back_twice_is_no_error(door: Door, caplog: pytest.LogCaptureFixture):
+    """Nothing changes, nobody is woken, nothing is logged; another issuer's entry is another one."""
+    door.ask(json={"sub": "s", "issuer": "https://i"})
+    with caplog.at_level("INFO", "lbjwt.admin"):
+        for other in ({"sub": "s"}, {"sub": "s", "issuer": "https://other"}, {"jti": "s"}):
+            assert door.ask("DELETE", json=other) == (200, {"undone": 0, "in_force": 1})
+    assert (door.woken, caplog.messages) == (1, [])
+
+
+@pytest.mark.parametrize("fields", [{"Origin": "http://127.0.0.1:9900"}, {"Sec-Fetch-Site": "same-origin"}])
+def test_a_browser_may_not_take_back(door: Door, fields: dict[str, str]):
+    """The same guard as for POST; so for the type and the limits of the body."""
+    door.ask(json={"jti": "j1"})
+    assert door.ask("DELETE", data=b'{"jti":"j1"}', headers=JSON | fields)[0] == 403
+    assert door.ask("DELETE", data=b'{"jti":"j1"}', headers={"Content-Type": "text/plain"})[0] == 415
+    assert door.ask("DELETE", data=io.BytesIO(b" " * (MAX_BODY + 1)), headers=JSON)[0] == 413
+    assert door.ask("DELETE", json={"sub": "s", "issued_before": NOW})[0] == 400
+    assert door.ask("DELETE", json=[{"jti": "j1"}, {"jti": 5}])[0] == 400
+    assert len(door.store.entries) == 1
+
+
+def test_the_log_of_the_process_says_who_revoked(door: Door, caplog: pytest.LogCaptureFixture):
+    """One line a request; of a long one the first entries and how many more."""
+    with caplog.at_level("INFO", "lbjwt.admin"):
+        door.ask(json=[{"jti": f"j{number}"} for number in range(25)])
+    (message,) = caplog.messages
+    assert message.startswith('revoked by 127.0.0.1 over the admin API: {"jti":"j0",') and message.endswith(
+        " and 5 more"
+    )
+    assert "j19" in message and "j20" not in message
+
+
+def test_the_command_takes_back_by_the_door(door: Door):
+    """By name, or by the token on standard input; the second time there is nothing to take back, which is no error."""
+    text = "e30." + base64.urlsafe_b64encode(b'{"jti":"j1","iss":"https://i"}').rstrip(b"=").decode() + ".AAAA"
+    door.ask(json=[{"sub": "s"}, {"jti": "j1", "issuer": "https://i"}])
+    for arguments, given in ((["--sub", "s"], None), (["--token", "-"], text)):
+        result = revoke(door, "--undo", *arguments, given=given)
+        assert (result.exit_code, result.stderr.splitlines()[-1]) == (0, "taken back")
+        result = revoke(door, "--undo", *arguments, given=given)
+        assert result.exit_code == 0 and "nothing to take back" in result.stderr
+    assert len(door.store.entries) == 0

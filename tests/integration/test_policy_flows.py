@@ -126,7 +126,7 @@ class Service:
             f"http://127.0.0.1:{self.stage.balancer.admin}",
         ]
         done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=20, check=False)
-        assert done.returncode == 0 and "in force" in done.stderr, done.stderr
+        assert done.returncode == 0 and ("in force" in done.stderr or done.stderr == "taken back\n"), done.stderr
 
     def seen(self, id: str) -> Seen:
         """What the backend saw of a request."""
@@ -285,6 +285,27 @@ def test_c20_a_revocation_is_in_force_in_all_workers_within_a_second(service: Se
     assert eventually(lambda: balancer.metric("lbjwt_refusals_total", issuer=label, reason="revoked") >= len(clients))
 
 
+@pytest.mark.parametrize("by", ["command", "request"])
+def test_c20_an_undo_is_in_force_in_all_workers_within_a_second(service: Service, by: str) -> None:
+    """A token that was revoked passes in every worker again; one with a signature of nobody stays what it was (THREATS C20)."""
+    sub = f"back by {by}"
+    token = service.main.mint(sub=sub)
+    clients = service.everywhere(2)
+    service.revoke("--sub", sub)
+    refused_within(clients, token)
+    if by == "command":
+        service.revoke("--undo", "--sub", sub)
+    else:
+        answer = service.stage.balancer.admin_post("/revocations", {"sub": sub}, method="DELETE")
+        assert answer[0] == 200 and json.loads(answer[1])["undone"] == 1
+    end = time.monotonic() + WITHIN
+    for client in clients:
+        while client.ask("/partners/x", token=token).status != 200:
+            assert time.monotonic() < end, "taken back, and still refused"
+        forged = token[: token.rindex(".") + 1] + "A" * len(token[token.rindex(".") + 1 :])
+        assert client.ask("/partners/x", token=forged).status == 401
+
+
 def begins_stream(client: Client, token: str) -> Client:
     """Events are on their way."""
     client.socket.sendall(request("/sse", token=token))
@@ -392,6 +413,8 @@ def test_what_was_revoked_is_revoked_after_a_restart(tmp_path: Path) -> None:
                 if start == 1:
                     service.revoke("--sub", "gone", "--for", "1h")
                     refused_within(service.everywhere(), token)
+                    service.revoke("--sub", "here", "--for", "1h")
+                    service.revoke("--undo", "--sub", "here")
                 else:
                     found = json.loads(service.stage.balancer.admin_get("/revocations")[1])
                     assert found["in_force"] == 1

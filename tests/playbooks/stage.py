@@ -223,7 +223,7 @@ class Stage:
         **policy: Any,
     ) -> None:
         self.pieces = pieces
-        self.board = Board(1, endpoints, len(issuers))
+        self.board = Board(1, endpoints, len(issuers), 1000)
         self.board.attach(0)
         self.opened: list[Server] = []
         self.connects_at_once = True

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
-from lbjwt.auth.verifier import Verdict, Verifier
+from lbjwt.auth.verdict import Verdict
+from lbjwt.auth.verifier import Verifier
 
 NOW = 1_800_000_000.0
 ISSUER = "https://issuer.example"

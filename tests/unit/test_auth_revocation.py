@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbjwt.auth.revocation import GRACE, LATEST, Revocation, RevocationError, RevocationList
-from tests.unit.auth_tokens import ISSUER, NOW, b64, claims, private_key, token, unb64, verifier
+from lbjwt.auth.policy import IssuerPolicy
+from lbjwt.auth.revocation import GRACE, LATEST, Revocation, RevocationError, RevocationList, Undo
+from lbjwt.auth.verifier import TrustedIssuer, Verifier
+from lbjwt.jose.keyring import KeyRing
+from tests.unit.auth_tokens import ISSUER, NOW, SECRET, b64, claims, private_key, token, unb64, verifier
 
 END = NOW + 1000
 OTHER = "https://other.example"
@@ -20,6 +23,16 @@ def listed(*entries: Revocation, now: float = NOW, **options: Any) -> Revocation
     made = RevocationList(**options)
     made.add(entries, now)
     return made
+
+
+def verifier_that_asks(made: RevocationList) -> Verifier:
+    """A verifier of HS256 tokens that asks a list."""
+    judge = Verifier.for_issuers(
+        [TrustedIssuer(policy=IssuerPolicy(issuer=ISSUER, audiences=("api",), algorithms=("HS256",)))],
+        revoked=lambda index, kid, said, now: made.revokes(said["iss"], kid, said, now),
+    )
+    judge.publish(KeyRing.from_secret(SECRET, algorithms=["HS256"]))
+    return judge
 
 
 def revoked(entry: Revocation, *, issuer: str = ISSUER, kid: str = "k1", now: float = NOW, **changes: Any) -> bool:
@@ -309,9 +322,60 @@ def test_only_the_claims_that_matter_are_asked_for():
         assert said.asked == asked
 
 
+def test_c20_an_undo_takes_back_what_names_exactly_this():
+    """Every entry of the kind, value and issuer, whatever its times; another issuer's and the one without an issuer stay."""
+    whole, narrow = Revocation("sub", "alice", END), Revocation("sub", "alice", END, issuer=ISSUER)
+    marks = [Revocation("sub", "alice", END + at, issuer=OTHER, issued_before=NOW - at) for at in (1, 2, 3)]
+    made = listed(whole, narrow, *marks, Revocation("jti", "alice", END))
+    assert [made.named_by(Undo("sub", "alice", issuer)) for issuer in (None, ISSUER, OTHER, "https://x")] == [
+        1,
+        1,
+        3,
+        0,
+    ]
+    assert made.add([Undo("sub", "alice", OTHER)], NOW) == 1
+    assert set(made) == {whole, narrow, Revocation("jti", "alice", END)} and len(made) == 3
+    assert made.add([Undo("sub", "alice"), Undo("sub", "alice"), Undo("kid", "alice")], NOW) == 1
+    assert set(made) == {narrow, Revocation("jti", "alice", END)} and len(made) == 2
+
+
+def test_c20_changes_count_in_their_order():
+    """What is revoked again after an undo is revoked, in one batch as in several."""
+    entry, undo = Revocation("jti", "j1", END), Undo("jti", "j1")
+    for changes, expected in (([entry, undo], False), ([undo, entry], True), ([entry, undo, entry], True)):
+        at_once, one_by_one = RevocationList(), RevocationList()
+        at_once.replace(changes, NOW)
+        for change in changes:
+            one_by_one.add([change], NOW)
+        assert at_once.revokes(ISSUER, "k1", TOKEN, NOW) == one_by_one.revokes(ISSUER, "k1", TOKEN, NOW) == expected
+        assert len(at_once) == len(one_by_one) == expected
+
+
+def test_c20_a_token_of_an_undone_entry_passes_by_the_normal_checks_only():
+    """Remembered or not, what comes back after an undo is inside its times and signed by a key that is still there; else it is refused."""
+    made = RevocationList()
+    judge = verifier_that_asks(made)
+    text = token(claims(jti="j1", exp=int(NOW) + 500))
+    assert judge.verify(text, NOW)
+    made.add([Revocation("jti", "j1", END)], NOW)
+    judge.renew()
+    assert judge.verify(text, NOW).reason.name == "REVOKED"
+    misses = judge.gate.cache.misses
+    made.add([Undo("jti", "j1")], NOW)
+    assert judge.verify(text, NOW)
+    assert judge.gate.cache.misses == misses + 1, "it was forgotten, and is verified anew"
+    made.add([Revocation("jti", "j1", END), Undo("jti", "j1")], NOW)
+    judge.renew()
+    assert judge.verify(text, NOW + 1000).reason.name == "EXPIRED"
+    judge.publish(None)
+    assert not judge.verify(text, NOW)
+
+
 names = st.sampled_from(["a", "b"])
 times = st.integers(1, 6).map(float)
 some_entries = st.one_of(
+    st.builds(Undo, st.sampled_from(["jti", "kid", "sub"]), names, st.none() | names),
+    st.builds(Undo, st.just("issuer"), names),
     st.builds(Revocation, st.sampled_from(["jti", "kid"]), names, times, st.none() | names),
     st.builds(Revocation, st.just("sub"), names, times, st.none() | names, st.none() | times),
     st.builds(Revocation, st.just("issuer"), names, times, st.none(), times),
@@ -332,7 +396,13 @@ def test_the_tables_say_what_the_entries_say(changes: list[Any], asked: list[Any
             made.prune(now)
         else:
             getattr(made, change)(entries, now)
-            plain = [*(plain if change == "add" else ()), *entries]
+            plain = plain if change == "add" else []
+            for entry in entries:
+                if isinstance(entry, Undo):
+                    named = (entry.kind, entry.value, entry.issuer)
+                    plain = [old for old in plain if (old.kind, old.value, old.issuer) != named]
+                else:
+                    plain.append(entry)
         for later in range(now, 8):
             for issuer, kid, said, iat in asked:
                 said = said if iat is None else {**said, "iat": iat}

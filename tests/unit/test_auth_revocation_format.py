@@ -3,6 +3,7 @@
 import contextlib
 import math
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbjwt.auth.revocation import LATEST, MAX_TEXT, Revocation, RevocationError
+from lbjwt.auth.revocation import LATEST, MAX_TEXT, Revocation, RevocationError, Undo
 from lbjwt.auth.revocation_format import (
     MAX_LINE,
     line_of,
@@ -19,10 +20,15 @@ from lbjwt.auth.revocation_format import (
     read_entry,
     read_lines,
     read_posted,
+    read_undo,
     text_of_time,
 )
 
 END = 1_800_000_000.0
+
+
+def posted(body: bytes) -> list[Revocation]:
+    return read_posted(body, partial(read_entry, default_expires=END))
 
 
 @pytest.mark.parametrize(
@@ -171,7 +177,7 @@ def test_what_is_written_reads_back(made: list[Revocation]):
 @given(st.binary(max_size=80))
 def test_other_bytes_raise_nothing_else(text: bytes):
     """Random lines and bodies are a RevocationError or entries."""
-    for read in (lambda: list(read_lines(text)), lambda: read_posted(text, default_expires=END)):
+    for read in (lambda: list(read_lines(text)), lambda: posted(text)):
         with contextlib.suppress(RevocationError):
             read()
 
@@ -179,10 +185,10 @@ def test_other_bytes_raise_nothing_else(text: bytes):
 def test_a_body_is_one_entry_or_an_array():
     """An entry without an end gets the default; an empty array revokes nothing."""
     one = {"jti": "j"}
-    assert read_posted(orjson.dumps(one), default_expires=END) == [Revocation("jti", "j", END)]
-    assert read_posted(b" [] \n", default_expires=END) == []
+    assert posted(orjson.dumps(one)) == [Revocation("jti", "j", END)]
+    assert posted(b" [] \n") == []
     two = [{"jti": "j", "expires": 5}, {"sub": "s", "issued_before": 7}]
-    assert read_posted(orjson.dumps(two), default_expires=END) == [
+    assert posted(orjson.dumps(two)) == [
         Revocation("jti", "j", 5.0),
         Revocation("sub", "s", END, None, 7.0),
     ]
@@ -209,7 +215,7 @@ def test_a_body_is_one_entry_or_an_array():
 def test_other_bodies_are_refused(body: bytes, part: str):
     """A form, a broken array, a smuggled second member; an array tells which entry is wrong."""
     with pytest.raises(RevocationError, match=part):
-        read_posted(body, default_expires=END)
+        posted(body)
 
 
 def test_a_default_is_for_those_who_give_one():
@@ -225,4 +231,47 @@ def test_the_example_of_the_page_is_a_file():
     """What docs/revocation.md shows is read as it stands there."""
     page = (Path(__file__).parents[2] / "docs" / "revocation.md").read_text()
     (example,) = re.findall(r"```jsonl\n(.*?)```", page, re.DOTALL)
-    assert [entry.kind for entry in read_lines(example.encode())] == ["jti", "sub"]
+    assert [(type(entry), entry.kind) for entry in read_lines(example.encode())] == [
+        (Revocation, "jti"),
+        (Revocation, "sub"),
+        (Undo, "jti"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("members", "undo"),
+    [
+        ({"jti": "j"}, Undo("jti", "j")),
+        ({"sub": "s", "issuer": "https://i"}, Undo("sub", "s", "https://i")),
+        ({"issuer": "https://i"}, Undo("issuer", "https://i")),
+    ],
+)
+def test_an_undo_names_what_the_entry_names(members: dict[str, Any], undo: Undo):
+    """The same members without the times; as a line it says that it is one, and reads back."""
+    assert read_undo(members) == undo
+    assert orjson.loads(line_of(undo)) == {"undo": True, **members}
+    assert list(read_lines(line_of(undo))) == [undo]
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        (b'{"undo":false,"jti":"j","expires":1800000000}', '"undo" is true, or not there'),
+        (b'{"undo":1,"jti":"j"}', '"undo" is true, or not there'),
+        (b'{"undo":true}', "needs a jti"),
+        (b'{"undo":true,"jti":"j","expires":1800000000}', '"expires" has no meaning here'),
+        (b'{"undo":true,"sub":"s","issued_before":5}', '"issued_before" has no meaning here'),
+        (b'{"undo":true,"sub":"s","jti":"j"}', "two entries"),
+        (b'{"undo":true,"sub":"s","x":1}', "no member"),
+    ],
+)
+def test_an_undo_that_is_not_understood_is_refused(line: bytes, part: str):
+    """What was misread would let a token in again that somebody believes revoked."""
+    with pytest.raises(RevocationError, match=part):
+        list(read_lines(line))
+
+
+def test_a_body_that_revokes_undoes_nothing():
+    """What undoes is the method, not a member that a client can slip in."""
+    with pytest.raises(RevocationError, match="no member"):
+        posted(b'{"undo":true,"jti":"j"}')

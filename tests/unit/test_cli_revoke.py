@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from lbjwt.auth.revocation import LATEST, Revocation
+from lbjwt.auth.revocation import LATEST, Revocation, Undo
 from lbjwt.auth.revocation_format import read_lines
 from lbjwt.cli import main
 
@@ -28,7 +28,7 @@ def revoke(*arguments: str | Path, given: str | None = None) -> Result:
     return CliRunner().invoke(main, ["revoke", *map(str, arguments)], input=given)
 
 
-def entries(file: Path) -> list[Revocation]:
+def entries(file: Path) -> list[Any]:
     return list(read_lines(file.read_bytes()))
 
 
@@ -145,6 +145,9 @@ def test_a_token_that_names_nothing_is_told(file: Path, text: str, part: str):
         (["--token", "-", "--jti", "a"], "the token says everything"),
         (["--token", "-", "--for", "1d"], "the token says everything"),
         (["--token", "eyJhbGci.x.y"], "read from standard input"),
+        (["--undo"], "needs a jti, a sub, a kid or an issuer"),
+        (["--undo", "--jti", "a", "--for", "1d"], "--for and --until have no meaning"),
+        (["--undo", "--sub", "a", "--issued-before", "now"], '"issued_before" has no meaning here'),
     ],
 )
 def test_a_problem_of_usage_is_exit_code_2(file: Path, options: list[str], part: str):
@@ -196,3 +199,14 @@ def test_a_door_that_is_closed_is_told():
     result = revoke("--jti", "a", "--admin", "http://127.0.0.1:1")
     assert result.exit_code == 1
     assert "127.0.0.1:1 did not answer (Connection refused)" in result.stderr
+
+
+def test_an_undo_is_a_line_of_the_file(file: Path):
+    """Behind the entry that it takes back; a second one writes nothing."""
+    assert revoke("--jti", "j", "--issuer", "i", "--file", file).exit_code == 0
+    result = revoke("--undo", "--jti", "j", "--issuer", "i", "--file", file)
+    assert (result.exit_code, result.stderr) == (0, "taken back\n")
+    assert entries(file)[1:] == [Undo("jti", "j", "i")]
+    result = revoke("--undo", "--jti", "j", "--issuer", "i", "--file", file)
+    assert result.exit_code == 0 and "nothing to take back" in result.stderr
+    assert len(entries(file)) == 2

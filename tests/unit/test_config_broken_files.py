@@ -4,11 +4,20 @@ A corpus of broken files: one good file, and for each entry one change that brea
 A change is (old text, new text); ``^`` in the new text marks where the problem must be reported.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from ruamel.yaml import YAML
 
-from lbjwt.config.load import examine_text
+from lbjwt.cli import main
+from lbjwt.cli.files import every_problem
+from lbjwt.config.examples import EXAMPLES
+from lbjwt.config.fields import Source
+from lbjwt.config.load import examine_file, examine_text
+from lbjwt.config.problems import key_path_text
+from lbjwt.config.section import Section
 from tests.unit.broken_files import assert_told
 
 GOOD = """\
@@ -81,7 +90,15 @@ CORPUS: list[tuple[str, str, str, str]] = [
     ("weight: 1", "weight: ^1001", "clusters.main.endpoints[0].weight", "at most 1000"),
     ("weight: 1", "weight: ^true", "clusters.main.endpoints[0].weight", "whole number"),
     ("issuers:\n  main:", "^issuers:\n  - main:", "issuers", "must be a mapping"),
+    ("weight: 1", 'weight: ^"1.5"', "clusters.main.endpoints[0].weight", "whole number, without quotes"),
+    ("workers: 1", 'workers: ^"2"', "workers", "from 1 to 1024, without quotes, or auto"),
+    ("limits: {max_token: 8KiB}", "limits: ^8KiB", "limits", "must be a mapping of keys to values, such as {max_token: 8KiB}"),
+    ("issuers:\n  main:", "^issuers:\n  - main:", "issuers", "to values, such as {main: {issuer: "),
+    ("{address: 127.0.0.1:9001, weight: 1}", "^127.0.0.1:9001", "clusters.main.endpoints[0]", 'such as {address: "127.0.0.1:9001"}'),
+    ("    tls: {certificate: cert.pem, private_key: key.pem}", "    tls: ^true", "listeners[0].tls", "such as {certificate: cert.pem"),
+    ("realm: lbjwt", "revocation: ^true", "revocation", "such as {}"),
     # durations and sizes
+    ("clock_skew: 60s", 'clock_skew: ^"60"', "issuers.main.clock_skew", 'did you mean "1m"?'),
     ("clock_skew: 60s", "clock_skew: ^60", "issuers.main.clock_skew", 'needs a unit (ms, s, m, h, d); did you mean "60s"?'),
     ("clock_skew: 60s", "clock_skew: ^301s", "issuers.main.clock_skew", "from 0s to 5m"),
     ("clock_skew: 60s", "clock_skew: ^1.5s", "issuers.main.clock_skew", 'did you mean "1500ms"?'),
@@ -96,7 +113,13 @@ CORPUS: list[tuple[str, str, str, str]] = [
     # addresses
     ("127.0.0.1:8080", "^127.0.0.1:80800", "listeners[0].address", "port"),
     ("127.0.0.1:8080", "^8080", "listeners[0].address", "is text"),
-    ("127.0.0.1:8080", "^http://127.0.0.1:8080", "listeners[0].address", "brackets"),
+    ("127.0.0.1:8080", "^http://127.0.0.1:8080", "listeners[0].address", 'no scheme and no path: HOST:PORT; did you mean "127.0.0.1:8080"?'),
+    ("address: 127.0.0.1:9001", "address: ^http://backend:9001/", "clusters.main.endpoints[0].address", 'did you mean "backend:9001"?'),
+    ("address: 127.0.0.1:9001", 'address: ^"http://[::1]"', "clusters.main.endpoints[0].address", 'did you mean "[::1]:80"?'),
+    ("address: 127.0.0.1:9001", "address: ^http://u:p@backend/x", "clusters.main.endpoints[0].address", "no scheme and no path: HOST:PORT"),
+    ("address: 127.0.0.1:9001", "address: ^https://backend:9001", "clusters.main.endpoints[0].address", "TLS to endpoints is not there yet"),
+    ("address: 127.0.0.1:9001", 'address: ^"${BACKEND}:9001"', "clusters.main.endpoints[0].address", "puts no variables in place"),
+    ("workers: 1", 'workers: ^"${WORKERS}"', "workers", "puts no variables in place"),
     ("127.0.0.1:8080", "^unix:/run/lb.sock", "listeners[0].address", "not offered"),
     ("address: 127.0.0.1:9001", "address: ^127.0.0.1:0", "clusters.main.endpoints[0].address", "from 1 to 65535"),
     ("address: 127.0.0.1:9001", 'address: ^":9001"', "clusters.main.endpoints[0].address", "needs a host"),
@@ -209,3 +232,86 @@ def test_control_characters_of_a_file_do_not_reach_the_terminal():
     """An escape sequence in a key is shown, not performed."""
     problems = examine_text(GOOD + '"\\x1b[31mred": 1\n', Path("/")).problems
     assert [problem.render("f") for problem in problems] == ["f:28:1: \\x1b[31mred: unknown key"]
+
+
+def test_a_fault_of_the_document_does_not_hide_the_values():
+    """A key that stands there twice, a tag, curly quotes and wrong values come in one run; the second value of a key is not judged."""
+    text = GOOD.replace("realm: lbjwt", "realm: !env REALM\nrealm: 5").replace("workers: 1", "workers: many")
+    text = text.replace("audiences: [api]", "audiences: [\u201capi\u201d]").replace("weight: 1", "weight: heavy")
+    told = [(key_path_text(problem.path), problem.line) for problem in examine_text(text, Path("/")).problems]
+    assert told == [
+        ("issuers.main.audiences[0]", 7),
+        ("clusters.main.endpoints[0].weight", 14),
+        ("realm", 21),
+        ("realm", 22),
+        ("workers", 26),
+    ]
+
+
+def test_wrong_values_do_not_hide_what_is_wrong_with_the_files(tmp_path: Path):
+    """Keys, certificates, directories and logs are looked into in the same run, each at its place in a file that is wrong everywhere else."""
+    (tmp_path / "jwks.json").write_text("{}")
+    (tmp_path / "short").write_text("short")
+    text = """\
+listeners:
+  - {address: 127.0.0.1:x, tls: {certificate: absent.pem, private_key: absent.key}}
+  - {address: 127.0.0.1:1, tls: {certificate: absent.pem}}
+issuers:
+  main: {issuer: 5, audiences: [api], jwks_file: jwks.json, clock_skew: 5}
+  other: {audiences: [api], algorithms: [HS256], secret_file: short}
+  third: {issuer: x, audiences: [api], pem_file: absent.pem, pem: x, raelm: 1}
+  fourth: {issuer: y, audiences: [api], remote_jwks: {uri: "https://a.example", ca_file: absent.pem, timeout: 5}}
+  fifth: {issuer: z, audiences: [api], algorithms: [none], secret_file: short}
+clusters: {main: {endpoints: []}}
+revocation: {file: absent.jsonl, max_entries: many}
+state_directory: absent/state
+access_log: {path: absent/log, more: 1}
+"""
+    file = tmp_path / "lbjwt.yaml"
+    file.write_text(text)
+    problems = every_problem(examine_file(file))
+    told = {(key_path_text(problem.path), problem.code) for problem in problems}
+    files = {
+        ("listeners[0].tls.certificate", "tls-files"),
+        ("issuers.main.jwks_file", "key-file"),
+        ("issuers.other.secret_file", "key-file"),
+        ("issuers.third.pem_file", "unreadable"),
+        ("issuers.fourth.remote_jwks.ca_file", "tls-files"),
+        ("revocation.file", "unreadable"),
+        ("state_directory", "state-directory"),
+        ("access_log.path", "access-log"),
+    }
+    assert files <= told, "\n".join(problem.render() for problem in problems)
+    values = {
+        "listeners[0].address", "listeners[1].tls.private_key", "issuers.main.issuer", "issuers.main.clock_skew", "issuers.other",
+        "issuers.third.raelm", "issuers.fourth.remote_jwks.timeout", "issuers.fifth.algorithms[0]", "clusters.main.endpoints",
+        "revocation.max_entries", "access_log.more",
+    }  # fmt: skip
+    assert values <= {path for path, _ in told}
+    assert [problem.line for problem in problems] == sorted(problem.line or 0 for problem in problems)
+    for command in ("check", "serve"):
+        done = CliRunner().invoke(main, [command, str(file)])
+        assert done.exit_code == 2
+        assert all(f" {path}: " in done.stderr + done.stdout for path, _ in told)
+
+
+def test_a_value_that_is_wrong_in_itself_is_told_once(tmp_path: Path):
+    """A private key in the text has one error, not a second one from the look at what it holds."""
+    text = GOOD.replace("jwks_file: jwks.json", "pem: '-----BEGIN PRIVATE KEY-----'").replace("tls: {", "# {")
+    file = tmp_path / "lbjwt.yaml"
+    file.write_text(text)
+    assert [key_path_text(problem.path) for problem in every_problem(examine_file(file))] == ["issuers.main.pem"]
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_an_example_of_a_mapping_is_one(name: str):
+    """What is shown to somebody who wrote no mapping is read as the section it is for."""
+    sections = {section.__name__: section for section in every_section(Section)}
+    document = YAML(typ="safe").load(EXAMPLES[name])
+    sections[name].model_validate(document, context=Source(Path("/")))
+
+
+def every_section(section: type[Section]) -> Iterator[type[Section]]:
+    for below in section.__subclasses__():
+        yield below
+        yield from every_section(below)

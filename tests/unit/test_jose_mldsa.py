@@ -105,7 +105,7 @@ def test_b13_the_seed_in_a_public_set_is_dropped_with_a_warning():
     """`priv` is a private member like `d`."""
     key, warnings = import_jwk({**GOOD, "priv": b64(private_key("ML-DSA-44").private_bytes_raw())})
     assert key.same_as(import_jwk(GOOD)[0])
-    assert warnings == ("private members were ignored",)
+    assert "private members were ignored" in warnings[0]
 
 
 @pytest.mark.parametrize("algorithm", NAMES)

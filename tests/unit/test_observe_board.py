@@ -315,3 +315,19 @@ def test_senseless_boards_and_names_are_refused():
             call(0, source, 1)
     with pytest.raises(ValueError, match="state"):
         board.set_state(4)
+
+
+def test_routes_are_summed_over_the_slots():
+    """Each slot counts by route and status class; what is no route or class is an error, and rows do not touch each other."""
+    board = Board(2, 1, 3, 2)
+    for slot in (0, 1):
+        board.attach(slot)
+        board.add_route(0, 2, 5)
+        board.add_route(1, 5)
+    assert (board.route_totals(0), board.route_totals(1)) == ([0, 0, 10, 0, 0, 0], [0, 0, 0, 0, 0, 2])
+    assert board.wanted(2) == 0 and board.totals()["requests"] == [0] * 6
+    for wrong in (lambda: board.add_route(2, 0), lambda: board.add_route(0, 6), lambda: board.route_totals(-1)):
+        with pytest.raises(IndexError):
+            wrong()
+    with pytest.raises(ValueError, match="routes"):
+        Board(1, 1, 1, -1)

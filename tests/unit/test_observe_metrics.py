@@ -12,18 +12,26 @@ from lbjwt.observe._board import READY, Board
 from lbjwt.observe._offenders import Offenders
 from lbjwt.observe.metrics import BoardCollector, exposition
 
-ENDPOINTS = ["127.0.0.1:9001", "unix:/run/app.sock"]
+ENDPOINTS = [("api", "127.0.0.1:9001"), ("api", "unix:/run/app.sock")]
+ROUTES = ["orders", "everything-else"]
 ISSUERS = ["main", "partner"]
 
 
 def collector(board, *, issuers=ISSUERS, offenders=None, now=1030.5):
     return BoardCollector(
-        board, ENDPOINTS, issuers, "9.8.7", offenders=offenders, clock=lambda: now, monotonic=lambda: 50.0
+        board,
+        ENDPOINTS,
+        issuers,
+        "9.8.7",
+        routes=ROUTES,
+        offenders=offenders,
+        clock=lambda: now,
+        monotonic=lambda: 50.0,
     )
 
 
 def filled():
-    board = Board(2, 2, 2)
+    board = Board(2, 2, 2, 2)
     board.attach(1)
     board.add("requests", 4, 2)
     board.add("requests", 1, 0)
@@ -50,6 +58,8 @@ def filled():
     board.set_state(READY)
     board.add_endpoint(1, "in_flight", 2)
     board.add_endpoint(1, "responses", 6, 5)
+    board.add_route(1, 2, 3)
+    board.add_route(1, 4)
     return board
 
 
@@ -94,22 +104,27 @@ def test_the_numbers_of_the_board_under_their_names():
     assert found["lbjwt_workers", "ready"] == 1
     assert found["lbjwt_workers", "starting"] == 1
     assert found["lbjwt_ready",] == 1
-    assert found["lbjwt_endpoint_requests_in_flight", "unix:/run/app.sock"] == 2
-    assert found["lbjwt_endpoint_requests_in_flight", "127.0.0.1:9001"] == 0
-    assert found["lbjwt_endpoint_responses_total", "5xx", "unix:/run/app.sock"] == 6
+    assert found["lbjwt_endpoint_requests_in_flight", "api", "unix:/run/app.sock"] == 2
+    assert found["lbjwt_endpoint_requests_in_flight", "127.0.0.1:9001", "api"] == 0
+    assert found["lbjwt_endpoint_responses_total", "5xx", "api", "unix:/run/app.sock"] == 6
+    assert found["lbjwt_route_requests_total", "2xx", "everything-else"] == 3
+    assert found["lbjwt_route_requests_total", "4xx", "everything-else"] == 1
     assert any(name == "lbjwt_build_info" and "9.8.7" in labels for name, *labels in found)
 
 
 def test_every_series_is_there_before_anything_happened():
     """A fresh board already has every reason, status class, state and endpoint at 0; only the age of keys never read is absent."""
-    found = samples(Board(1, 2, 2))
+    found = samples(Board(1, 2, 2, 2))
     for issuer in ("unknown", *ISSUERS):
         assert found["lbjwt_requests_accepted_total", issuer] == 0
         for reason in DenyReason.__members__:
             for name in ("lbjwt_refusals_total", "lbjwt_reported_refusals_total"):
                 assert found.get((name, *sorted((reason.lower(), issuer)))) == (None if reason == "NONE" else 0)
     assert [found["lbjwt_requests_total", name] for name in ("none", "1xx", "2xx", "3xx", "4xx", "5xx")] == [0] * 6
-    assert found["lbjwt_endpoint_failures_total", ENDPOINTS[0]] == 0
+    assert found["lbjwt_endpoint_failures_total", "127.0.0.1:9001", "api"] == 0
+    for route in ROUTES:
+        classes = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
+        assert [found["lbjwt_route_requests_total", *sorted((name, route))] for name in classes] == [0] * 6
     assert not [
         key for key in found if key[0] in ("lbjwt_keys_age_seconds", "lbjwt_keys_last_success_timestamp_seconds")
     ]
@@ -121,7 +136,7 @@ def test_s13_series_do_not_multiply():
     offenders = Offenders(2)
     for at in range(300):
         offenders.add_failure(f"192.0.2.{at % 256}", 50.0)
-    fresh = {key for key in samples(Board(2, 2, 2)) if not key[0].endswith("_created")}
+    fresh = {key for key in samples(Board(2, 2, 2, 2)) if not key[0].endswith("_created")}
     found = samples(filled(), offenders=offenders)
     busy = {key for key in found if not key[0].endswith("_created")}
     times = ("lbjwt_keys_age_seconds", "lbjwt_keys_last_success_timestamp_seconds")
@@ -131,7 +146,7 @@ def test_s13_series_do_not_multiply():
 
 def test_the_keeper_is_no_worker():
     """Of two workers and a keeper two are counted."""
-    board = Board(2, 2, 2)
+    board = Board(2, 2, 2, 2)
     board.set_state(READY, board.keeper)
     found = samples(board)
     assert (found["lbjwt_workers", "ready"], found["lbjwt_workers", "starting"], found["lbjwt_ready",]) == (0, 2, 0)

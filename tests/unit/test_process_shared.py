@@ -2,8 +2,9 @@
 
 import pytest
 
+from lbjwt.assembly.cluster import new_offenders
 from lbjwt.config.model import Configuration
-from lbjwt.process.shared import issuer_names, keeper_needed, new_offenders, state_needed
+from lbjwt.process.shared import issuer_names, keeper_needed, state_needed
 
 NAMED = {"issuer": "https://a.example", "any_audience": True}
 FILE = {"jwks_file": "jwks.json"}

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lbjwt.auth.revocation import GRACE, Revocation, RevocationError
+from lbjwt.auth.revocation import GRACE, Revocation, RevocationError, Undo
 from lbjwt.auth.revocation_format import line_of, read_lines
 from lbjwt.revocation import reader as reader_module
 from lbjwt.revocation import store as store_module
@@ -563,3 +563,33 @@ def test_without_log_and_file_nothing_is_revoked():
             assert not stage.revokes("a")
 
     asyncio.run(scenario())
+
+
+def test_c20_a_tail_follows_an_undo(store: RevocationStore, monkeypatch: pytest.MonkeyPatch):
+    """As it is appended, read from the start, and after a compaction that left nothing of it."""
+    tail = LogTail(store.path)
+    store.append([entry("a"), entry("b")], NOW)
+    assert tail.look(NOW) and names(tail) == {"a", "b"}
+    store.undo([Undo("jti", "a")], NOW)
+    assert tail.look(NOW) and names(tail) == {"b"}
+    late = LogTail(store.path)
+    assert late.look(NOW) and names(late) == {"b"}
+    store._rewrite(NOW)
+    assert tail.look(NOW) and names(tail) == {"b"}
+
+
+def test_c20_a_file_can_take_a_line_back(file: Path):
+    """The undo is added behind the entry, comments stay, and it counts at once; what the file does not say is not undone."""
+    watched = WatchedFile(file)
+    watched.load(NOW)
+    with file.open("ab") as opened:
+        opened.write(b"# ticket 4711\n")
+    append_entries(file, [entry("b")])
+    assert append_entries(file, [Undo("jti", "a")])
+    assert watched.look(NOW) and names(watched) == {"b"}
+    before = file.read_bytes()
+    assert b"# ticket 4711" in before
+    assert not append_entries(file, [Undo("jti", "a"), Undo("sub", "b"), Undo("jti", "b", "https://i")])
+    assert file.read_bytes() == before
+    append_entries(file, [entry("a")])
+    assert watched.look(NOW) and names(watched) == {"a", "b"}

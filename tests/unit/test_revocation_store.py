@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lbjwt.auth.revocation import GRACE, Revocation, RevocationError
+from lbjwt.auth.revocation import GRACE, Revocation, RevocationError, Undo
 from lbjwt.revocation import store as module
 from lbjwt.revocation.store import HEADER_BYTES, LOG_NAME, SLACK, RevocationStore, is_header
 from lbjwt.revocation.tail import LogTail
@@ -187,7 +187,7 @@ def test_a_disk_that_fails_revokes_nothing_and_leaves_the_log_whole(
             patched.setattr(os, "fsync", fsync)
         else:
             patched.setattr(os, "write", write)
-        with pytest.raises(RevocationError, match=r"the log cannot be written: .*; nothing was revoked"):
+        with pytest.raises(RevocationError, match=r"the log cannot be written: .*; nothing was changed"):
             store.append([entry("b")], NOW)
     assert store.path.read_bytes() == before
     assert names(store) == {"a"}
@@ -287,7 +287,7 @@ def test_a_log_taken_away_under_us_comes_back_with_everything(opened: Opened, tm
 
 
 def test_a_log_replaced_by_something_else_is_told_without_its_name(opened: Opened, caplog: pytest.LogCaptureFixture):
-    """Whoever revokes hears that nothing was revoked; the log of the process names the file."""
+    """Whoever revokes hears that nothing was changed; the log of the process names the file."""
     store = opened()
     store.append([entry("a")], NOW)
     store.path.unlink()
@@ -295,10 +295,58 @@ def test_a_log_replaced_by_something_else_is_told_without_its_name(opened: Opene
     store.path.chmod(0o600)
     with pytest.raises(RevocationError) as caught:
         store.append([entry("b")], NOW)
-    assert "nothing was revoked" in str(caught.value)
+    assert "nothing was changed" in str(caught.value)
     assert LOG_NAME not in str(caught.value)
     assert LOG_NAME in caplog.text
     assert names(store) == {"a"}
     store.path.unlink()
     assert store.append([entry("b")], NOW) == 1
     assert names(opened()) == {"a", "b"}
+
+
+def test_c20_an_undo_survives_a_restart(opened: Opened):
+    """It is a line behind the entry; what was revoked once more behind it is revoked."""
+    store = opened()
+    store.append([entry("a"), entry("b")], NOW)
+    size = store.path.stat().st_size
+    assert store.undo([Undo("jti", "a"), Undo("jti", "b"), Undo("jti", "a")], NOW) == 2
+    assert store.path.stat().st_size > size, "nothing of the log is taken away"
+    store.append([entry("b")], NOW)
+    assert names(store) == {"b"}
+    assert names(opened()) == {"b"}
+
+
+def test_an_undo_of_nothing_writes_nothing(opened: Opened):
+    """A second undo finds nothing to take back."""
+    store = opened()
+    store.append([entry("a")], NOW)
+    assert store.undo([Undo("jti", "a")], NOW) == 1
+    size = store.path.stat().st_size
+    assert store.undo([Undo("jti", "a"), Undo("sub", "a")], NOW) == store.undo([], NOW) == 0
+    assert store.path.stat().st_size == size
+
+
+def test_an_undo_that_the_disk_does_not_take_takes_nothing_back(opened: Opened, monkeypatch: pytest.MonkeyPatch):
+    """The entry stays in force, now and after a restart."""
+    store = opened()
+    store.append([entry("a")], NOW)
+
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(RevocationError, match="nothing was changed"):
+            store.undo([Undo("jti", "a")], NOW)
+    assert names(store) == names(opened()) == {"a"}
+
+
+def test_lines_of_undos_leave_a_long_log(opened: Opened, monkeypatch: pytest.MonkeyPatch):
+    """Revoking and undoing for ever does not make the log grow for ever."""
+    monkeypatch.setattr(module, "SLACK", 10)
+    store = opened()
+    for _ in range(50):
+        store.append([entry("a")], NOW)
+        store.undo([Undo("jti", "a")], NOW)
+    assert store.path.read_bytes().count(b"\n") < 20
+    assert names(opened()) == set()

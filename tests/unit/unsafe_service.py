@@ -48,6 +48,41 @@ CASES = [
         opened({"prefix": "/a", "methods": ["GET", "DELETE"]}, {"name": "b", "prefix": "/a/b", "methods": ["GET", "POST"]}),
         opened({"prefix": "/a", "methods": ["GET", "DELETE"]}, {"name": "b", "prefix": "/a/b"}),
     ),
+    # --- what is compared as it stands -------------------------------------------------------------------------------------------
+    Case(
+        "a star at the end of a path", "path-with-star", "routes[0].path",
+        route(path="/api/*"), route(prefix="/api"),
+    ),
+    Case("two stars behind a prefix", "path-with-star", "routes[0].prefix", route(prefix="/api/**"), route(prefix="/api")),
+    Case("a star in a path", "path-with-star", "routes[0].path", route(path="/users/*/orders"), route(prefix="/users")),
+    Case("a parameter in a path", "path-with-star", "routes[0].path", route(path="/users/:id"), route(path="/v1/things:batch")),
+    Case(
+        "a claim in a claim as one name", "claim-with-dots", "routes[0].rules[0].claim",
+        rules({"claim": "realm_access.roles", "contains": "clerk"}), rules({"claim": ["realm_access", "roles"], "contains": "clerk"}),
+    ),
+    Case(
+        "a claim in a claim as one name, inside", "claim-with-dots", "routes[0].rules[0].any[1].not.claim",
+        rules({"any": [{"claim": "a", "equals": 1}, {"not": {"claim": "address.country", "equals": "XX"}}]}),
+        rules({"any": [{"claim": "https://a.example/roles", "contains": "x"}, {"not": {"claim": "kubernetes.io", "exists": True}}]}),
+    ),
+    Case(
+        "a claim in a claim as one name, as a header", "claim-with-dots", "claim_to_headers[0].claim",
+        {"claim_to_headers": [{"claim": "address.country", "header": "X-Country"}]},
+        {"claim_to_headers": [{"claim": "com.example.country", "header": "X-Country"}, {"claim": "urn:a.b", "header": "X-B"}]},
+    ),
+    Case(
+        "a claim in a claim is required", "claim-with-dots", "issuers.main.required_claims[0]",
+        {"issuers.main.required_claims": ["realm_access.roles"]}, {"issuers.main.required_claims": ["realm_access"]},
+    ),
+    Case("a variable in a realm", "variable-as-text", "realm", {"realm": "${REALM}"}, {"realm": "$5 {a}"}),
+    Case(
+        "a variable in an audience", "variable-as-text", "issuers.main.audiences[0]",
+        {"issuers.main.audiences": ["api-${STAGE:-dev}"]}, {"issuers.main.audiences": ["$api"]},
+    ),
+    Case(
+        "a template in a rule", "variable-as-text", "routes[0].rules[0].equals",
+        rules({"claim": "role", "equals": "{{ role }}"}), rules({"claim": "role", "equals": "{role}"}),
+    ),
     # --- what routes let through -------------------------------------------------------------------------------------------------
     Case("only reported", "report-only", "routes[0].report_only", route(report_only=True), route(report_only=False)),
     Case(

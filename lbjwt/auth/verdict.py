@@ -1,0 +1,98 @@
+"""
+What a verifier says of one token: `Accepted` or `Refused`.
+
+Two classes, so that a type checker knows after `if not verdict: return` that there are claims (mypy and pyright read the literal results of
+`__bool__`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn, Self
+
+from lbjwt._fastverify import DenyReason
+from lbjwt._grants import Grant
+from lbjwt.errors import TokenRefused
+
+__all__ = ["Accepted", "Refused", "Verdict", "verdict_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """
+    An accepted token. True in a condition.
+
+    Attributes:
+        grant: The verified token.
+    """
+
+    grant: Grant
+
+    @property
+    def reason(self) -> DenyReason:
+        """NONE."""
+        return DenyReason.NONE
+
+    @property
+    def allowed(self) -> Literal[True]:
+        """True."""
+        return True
+
+    @property
+    def claims(self) -> Mapping[str, Any]:
+        """The claims, read anew at each access: changing a nested value changes nothing else."""
+        return self.grant.claims
+
+    def __bool__(self) -> Literal[True]:
+        return True
+
+    def raise_if_refused(self) -> Self:
+        """This verdict."""
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """
+    A refused token. False in a condition.
+
+    Attributes:
+        reason: Why; one of a closed list.
+    """
+
+    reason: DenyReason
+
+    @property
+    def grant(self) -> None:
+        """None."""
+        return None
+
+    @property
+    def allowed(self) -> Literal[False]:
+        """False."""
+        return False
+
+    @property
+    def claims(self) -> None:
+        """None: what a refused token says is nobody's business."""
+        return None
+
+    def __bool__(self) -> Literal[False]:
+        return False
+
+    def raise_if_refused(self) -> NoReturn:
+        """
+        For those who prefer exceptions.
+
+        Raises:
+            TokenRefused: Always.
+        """
+        raise TokenRefused(self.reason)
+
+
+Verdict = Accepted | Refused
+"""What `Verifier` returns; also for `isinstance`."""
+
+
+def verdict_of(grant: Grant | None, reason: DenyReason) -> Verdict:
+    """The verdict of a gate's answer."""
+    return Refused(reason) if grant is None else Accepted(grant)

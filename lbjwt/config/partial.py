@@ -1,0 +1,62 @@
+"""
+What is right of a configuration that has errors: each value by itself, so that the files it names can be looked into in the same run.
+
+What comes out is no configuration to serve with: values that are wrong or missing are not there, and no rule between keys was asked.
+"""
+
+from types import UnionType
+from typing import Annotated, Any, Final, Union, get_args, get_origin
+
+from pydantic import TypeAdapter, ValidationError
+
+from lbjwt.config.fields import Source
+from lbjwt.config.model import Configuration
+from lbjwt.config.section import Section, keys_of
+
+__all__ = ["partial"]
+
+_NOTHING: Final = object()
+
+
+def partial(document: Any, source: Source) -> Configuration:
+    """The configuration of a document as far as its values are right by themselves; sections in lists and under labels keep their places."""
+    made = _section(Configuration, document, source)
+    assert isinstance(made, Configuration)
+    return made
+
+
+def _section(kind: type[Section], given: Any, source: Source) -> Section:
+    known: dict[str, Any] = {}
+    names = {field.alias or name: name for name, field in kind.model_fields.items()}
+    for key, field in keys_of(kind).items():
+        if isinstance(given, dict) and key in given:
+            annotation = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+            value = _value(annotation, given[key], source)
+            if value is not _NOTHING:
+                known[names[key]] = value
+    return kind.model_construct(None, **known)
+
+
+def _value(annotation: Any, given: Any, source: Source) -> Any:
+    """The value, with what is right of the sections in it; nothing when it is wrong."""
+    try:
+        return TypeAdapter(annotation).validate_python(given, context=source)
+    except ValidationError:
+        pass
+    inner = annotation
+    while get_origin(inner) in (Annotated, Union, UnionType):
+        inner = next((part for part in get_args(inner) if part is not type(None)), None)
+    if isinstance(inner, type) and issubclass(inner, Section):
+        section = _section(inner, given, source)
+        whole = all(
+            name in section.model_fields_set for name, field in inner.model_fields.items() if field.is_required()
+        )
+        return section if whole else _NOTHING
+    kind = get_args(inner)[-1 if get_origin(inner) is dict else 0] if get_args(inner) else None
+    if not (isinstance(kind, type) and issubclass(kind, Section)):
+        return _NOTHING
+    if get_origin(inner) is dict and isinstance(given, dict):
+        return {label: _section(kind, one, source) for label, one in given.items()}
+    if get_origin(inner) is tuple and isinstance(given, list):
+        return tuple(_section(kind, one, source) for one in given)
+    return _NOTHING

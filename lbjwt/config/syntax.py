@@ -1,0 +1,135 @@
+"""
+What is wrong with a text that is no YAML, in words for the person who wrote it, at the place where the mistake began.
+
+A parser tells where it noticed; of a quote or a bracket that was never closed that is the end of the file.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import ScalarEvent
+
+__all__ = ["Fault", "character_fault", "curly_quotes", "syntax_fault"]
+
+_BARE_IPV6: Final = re.compile(r"(?:^|[\s,{])\[[0-9a-fA-F:.]*:[0-9a-fA-F:.]*\]:[0-9]")
+_ODD_SPACE: Final = re.compile("[\u00a0\u2000-\u200b\u202f\u2060\u3000\ufeff]")
+_CURLY: Final = "\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\u00ab\u00bb"
+_CURLY_QUOTES: Final = "curly quotes are no quotes in YAML but a part of the value; write \" or '"
+_FOUND: Final = re.compile(r"(?:found|got) '(.*)'$")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with the document; line and column count from 1."""
+
+    line: int
+    column: int
+    path: tuple[str | int, ...]
+    message: str
+
+
+def curly_quotes(text: str) -> str | None:
+    """A sentence for a plain scalar that somebody meant to put in quotes; None for any other."""
+    return _CURLY_QUOTES if text and (text[0] in _CURLY or text[-1] in _CURLY) else None
+
+
+def syntax_fault(error: MarkedYAMLError, text: str, last: ScalarEvent | None) -> Fault:
+    """
+    The fault behind what the parser says.
+
+    Args:
+        last: The scalar it read last: a quote that lacks its end takes the next one for it, lines below.
+    """
+    mark = error.problem_mark or error.context_mark
+    line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
+    began = error.context_mark
+    start = (began.line + 1, began.column + 1) if began is not None else (line, column)
+    problem, context = str(error.problem or ""), str(error.context or "")
+    lines = text.splitlines()
+    if "mapping values" in problem and (above := _without_colon(lines, line)):
+        line, column = above
+        problem, context = "", "simple key"
+        start = above
+    here = lines[line - 1] if line <= len(lines) else ""
+    found = _FOUND.search(problem)
+    got = found[1] if found else ""
+    place = (line, column)
+    sentence = _sentence(problem, context, got)
+    if "\t" in problem or r"'\t'" in problem:
+        sentence = "a tab cannot indent YAML; use spaces"
+    elif _BARE_IPV6.search(here):
+        sentence = 'an IPv6 address in brackets needs quotes, such as "[::1]:8080"'
+    elif odd := _ODD_SPACE.search(here):
+        place, sentence = (line, odd.start() + 1), f"a space of another kind (U+{ord(odd[0]):04X}); write a plain one"
+    elif "quoted scalar" in context and "unexpected" in problem:
+        place, sentence = start, "the quote that begins here is never closed"
+    elif got == "<scalar>" and last is not None and last.style in ("'", '"'):
+        first, end = last.start_mark, last.end_mark
+        if end.line > first.line:
+            place = (first.line + 1, first.column + 1)
+            sentence = f"the quote that begins here is closed on line {end.line + 1} only, and more follows there"
+        elif end.line + 1 == line:
+            sentence = "text behind the closing quote; put all of it in quotes, and write a ' inside '…' twice"
+    elif "parsing a flow" in context and (line > start[0] or got == "<stream end>"):
+        bracket, end_bracket = "[]" if "sequence" in context else "{}"
+        place = start
+        sentence = f"the {bracket} that begins here is not closed: a {end_bracket} or a comma is missing"
+        if got != "<stream end>":
+            sentence += f" before line {line}"
+    elif "simple key" in context:
+        place = start
+    elif quote := next((at for at, character in enumerate(here) if character in _CURLY), None):
+        place, sentence = (line, quote + 1), _CURLY_QUOTES
+    return Fault(*place, (), f"not YAML: {sentence}")
+
+
+def _without_colon(lines: list[str], line: int) -> tuple[int, int] | None:
+    """Where a line above the one at fault is no key, and made the two one: a colon is missing there, or the space behind it."""
+    above = next((at for at in range(line - 1, 0, -1) if lines[at - 1].strip()), 0)
+    if not above or not re.match(r"\s*[\w-]+:(\s|$)", lines[line - 1]):
+        return None
+    text = lines[above - 1]
+    if re.search(r":(\s|$)", text, re.ASCII) or text.lstrip().startswith(("-", "#")):
+        return None
+    return above, len(text) - len(text.lstrip()) + 1
+
+
+def _sentence(problem: str, context: str, got: str) -> str:
+    """What the words of the parser mean, at the place where it noticed."""
+    if "mapping values are not allowed" in problem:
+        return 'a second "key:" on one line, or a line indented too far; a value with a colon and a space needs quotes'
+    if "sequence entries are not allowed" in problem:
+        return "a list does not begin on the line of its key; put the - on the next line, or the items in [ ]"
+    if "parsing a flow" in context:
+        return "a comma is missing before this, or a value with a colon and a space needs quotes"
+    if "simple key" in context:
+        return "a line without a colon and a space behind it, or text that is indented less than the text it belongs to"
+    if "scanning an a" in context:  # an anchor, an alias
+        return "& and * at the beginning of a value have a meaning in YAML; put it in quotes"
+    if "block scalar" in context:
+        return "behind | and > the line ends; the text begins on the next one"
+    if "cannot start any token" in problem:
+        return "a value that begins with a character like this needs quotes"
+    if "escape character" in problem:
+        return r"a backslash in double quotes begins an escape, and this is none; write \\ or use single quotes"
+    if got in ("]", "}"):
+        return f"a {got} that closes nothing"
+    if got == "-":
+        return "an item of a list among the keys of a mapping; indent it below its key"
+    if got == "?":
+        return "a key among the items of a list; give it a dash, or indent it below one"
+    if got == "<block mapping start>":
+        return "indented like no key above it; bring it in line with the keys it belongs to"
+    return f"{context}, {problem}" if context and problem else context or problem or "not readable"
+
+
+def character_fault(error: YAMLError, text: str) -> Fault:
+    """A character that YAML forbids (§5.1); its place is counted here because the reader knows only the offset."""
+    position = getattr(error, "position", 0)
+    position = position if isinstance(position, int) else 0
+    before = text[:position]
+    line = before.count("\n") + 1
+    code = f" U+{ord(text[position]):04X}" if position < len(text) else ""
+    return Fault(line, len(before) - (before.rfind("\n") + 1) + 1, (), f"not YAML: the character{code} is not allowed")

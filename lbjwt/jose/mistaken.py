@@ -1,0 +1,41 @@
+"""
+What a text is that was given in place of a JWK Set or of PEM, and where it belongs. Nothing of the text is in what is said.
+"""
+
+from lbjwt._compact import parse_object
+
+__all__ = ["instead_of_jwks", "instead_of_pem"]
+
+_SECRET = ("d", "k", "priv")  # RFC 7518 section 6, RFC 9964 section 3: without one of these no private or secret JWK
+
+
+def instead_of_jwks(text: bytes) -> str:
+    """A sentence about a text that is no JWK Set; "" when it is nothing that is known."""
+    if b"-----BEGIN" in text:
+        if b"PRIVATE KEY-----" in text:
+            return "it is a private key in PEM; the public key or certificate belongs here, under pem_file, and the private one stays with the issuer"
+        return "it is a public key or certificate in PEM; name it under pem_file (--pem)"
+    members = parse_object(text)
+    if members is None:
+        if text.lstrip()[:1] == b"<":
+            return "it is a web page or XML; is the address right?"
+        return "it is a token; the keys are needed" if text.startswith(b"eyJ") else ""
+    if "kty" in members:
+        if any(name in members for name in _SECRET):
+            return 'it is one private or secret key (JWK); a set of public keys belongs here: {"keys": [ … ]} without its private members'
+        return 'it is one key (JWK); a set has it in a list: {"keys": [ … ]}'
+    return "it is a discovery document; name the issuer under discovery" if "jwks_uri" in members else ""
+
+
+def instead_of_pem(text: bytes) -> str:
+    """A sentence about a text that is no PEM; "" when it is nothing that is known."""
+    members = parse_object(text)
+    if members is not None and ("keys" in members or "kty" in members):
+        return "it is a JWK or a JWK Set; name a set under jwks_file (--jwks)"
+    if text.startswith(b"\x30"):
+        return "it is DER; PEM is its text form (openssl x509 -inform der, openssl pkey -pubin -inform der)"
+    return (
+        "it is an SSH key; ssh-keygen -e -m PKCS8 writes it as PEM"
+        if text.startswith((b"ssh-", b"ecdsa-sha2-"))
+        else ""
+    )
