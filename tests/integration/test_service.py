@@ -198,11 +198,13 @@ def test_it_can_be_started_again_as_another(play: Scene, tmp_path: Path) -> None
     play(scene())
 
 
-async def ask_admin(balancer: LoadBalancer, method: str, path: str, document: object = None) -> tuple[int, bytes]:
+async def ask_admin(
+    balancer: LoadBalancer, method: str, path: str, document: object = None, host: str = "localhost"
+) -> tuple[int, bytes]:
     """Status and body of an answer of the admin API."""
     body = b"" if document is None else json.dumps(document).encode()
     fields = "" if document is None else "Content-Type: application/json\r\n"
-    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{fields}Content-Length: {len(body)}\r\n\r\n".encode()
+    head = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n{fields}Content-Length: {len(body)}\r\n\r\n".encode()
     answer, got = await ask(balancer.admin_addresses[0], head + body)
     return int(answer.split()[1]), got
 
@@ -240,6 +242,19 @@ def test_log_and_admin_api_work_embedded(play: Scene, tmp_path: Path, state: str
             async with LoadBalancer(configuration(tmp_path, port, more=more)) as balancer:
                 head, _ = await ask(balancer.addresses[0], request(token=token))
                 assert int(head.split()[1]) == (401 if state else 200), "what is on disk outlives the process"
+
+    play(scene())
+
+
+def test_a_page_under_a_rebound_name_takes_no_revocation_back(play: Scene, tmp_path: Path) -> None:
+    """A DELETE under another name than this machine's is 421, and the entry stays in force."""
+
+    async def scene() -> None:
+        more = 'admin: {address: "127.0.0.1:0"}\nrevocation: {}'
+        async with LoadBalancer(configuration(tmp_path, 1, more=more)) as balancer:
+            await ask_admin(balancer, "POST", "/revocations", {"sub": "alice"})
+            assert (await ask_admin(balancer, "DELETE", "/revocations", {"sub": "alice"}, "evil.example"))[0] == 421
+            assert json.loads((await ask_admin(balancer, "GET", "/revocations"))[1])["in_force"] == 1
 
     play(scene())
 
