@@ -44,6 +44,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert CliRunner().invoke(main, ["keys", "generate", "--out-dir", str(directory)]).exit_code == 0
     openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "key.pem")
     openssl("req", "-x509", "-new", "-key", "key.pem", "-days", "2", "-subj", "/CN=a", "-out", "cert.pem")
+    openssl("req", "-x509", "-new", "-key", "key.pem", "-days", "2", "-subj", "/CN=b", "-out", "other.pem")
     openssl("pkey", "-in", "key.pem", "-pubout", "-out", "public.pem")
     openssl("genrsa", "-out", "weak.key", "1024")
     openssl("rsa", "-in", "weak.key", "-pubout", "-out", "weak.pem")
@@ -51,12 +52,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "mixed.json": json.dumps(mixed(directory)),
         "writable.json": (directory / "jwks.json").read_text(),
         "writable.pem": (directory / "cert.pem").read_text(),
+        "chain.pem": (directory / "cert.pem").read_text() + (directory / "other.pem").read_text(),
         "open.pem": (directory / "key.pem").read_text(),
         "open.bin": "".join(map(chr, range(40, 80))),
         "secret.bin": "".join(map(chr, range(40, 80))),
         "short.bin": "abcdefghijklmnop",
         "typed.bin": "secret" * 6,
         "line.bin": "".join(map(chr, range(40, 80))) + "\n",
+        "token": "a.b.c",
         "revoked.jsonl": "",
         "writable.jsonl": "",
     }
