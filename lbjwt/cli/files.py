@@ -90,8 +90,6 @@ def _fetch(path: KeyPath, fetch: KeyFetch) -> Iterator[Problem]:
             Egress(bearer_token_file=fetch.bearer_token_file).authorization()
         except KeySourceError as error:
             yield Problem(place, str(error), code="bearer-token")
-        else:
-            yield from secrecy(place, fetch.bearer_token_file)
     if fetch.client_certificate is not None and fetch.client_key is not None:
         for key, file in (("client_certificate", fetch.client_certificate), ("client_key", fetch.client_key)):
             if not os.access(file, os.R_OK):

@@ -45,6 +45,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert CliRunner().invoke(main, ["keys", "generate", "--out-dir", str(directory)]).exit_code == 0
     openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "key.pem")
     openssl("req", "-x509", "-new", "-key", "key.pem", "-days", "2", "-subj", "/CN=a", "-out", "cert.pem")
+    openssl("req", "-x509", "-new", "-key", "key.pem", "-days", "2", "-subj", "/CN=b", "-out", "other.pem")
     openssl("pkey", "-in", "key.pem", "-pubout", "-out", "public.pem")
     openssl("genrsa", "-out", "weak.key", "1024")
     openssl("rsa", "-in", "weak.key", "-pubout", "-out", "weak.pem")
@@ -52,6 +53,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "mixed.json": json.dumps(mixed(directory)),
         "writable.json": (directory / "jwks.json").read_text(),
         "writable.pem": (directory / "cert.pem").read_text(),
+        "chain.pem": (directory / "cert.pem").read_text() + (directory / "other.pem").read_text(),
         "open.pem": (directory / "key.pem").read_text(),
         "open.bin": "".join(map(chr, range(40, 80))),
         "secret.bin": "".join(map(chr, range(40, 80))),
@@ -61,6 +63,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "oct.json": key_set_of("".join(map(chr, range(40, 80)))),
         "open.json": key_set_of("".join(map(chr, range(40, 80)))),
         "typed.json": key_set_of("secret" * 6),
+        "token": "a.b.c",
         "revoked.jsonl": "",
         "writable.jsonl": "",
     }

@@ -204,6 +204,10 @@ CASES = [
         "a client key of another certificate", "tls-files", "issuers.main.remote_jwks.client_key",
         remote(client_certificate="cert.pem", client_key="weak.key"), remote(client_certificate="cert.pem", client_key="key.pem"),
     ),
+    Case(
+        "a bearer token that is none", "bearer-token", "issuers.main.remote_jwks.bearer_token_file",
+        remote(bearer_token_file="jwks.json"), remote(bearer_token_file="token"),
+    ),
     Case("documents of any size", "jwks-size-large", "issuers.main.remote_jwks.max_bytes", remote(max_bytes="16MiB"), remote(max_bytes="1MiB")),
     Case(
         "keys fetched every two hours", "jwks-refresh-slow", "issuers.main.remote_jwks.refresh_interval",

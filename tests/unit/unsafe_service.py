@@ -215,6 +215,11 @@ CASES = [
         {"listeners": [{"address": ":8443", "tls": TLS}]},
     ),
     Case(
+        "a chain in no order", "tls-certificate", "listeners[0].tls.certificate",
+        {"listeners": [{"address": ":8443", "tls": {"certificate": "chain.pem", "private_key": "key.pem"}}]},
+        {"listeners": [{"address": ":8443", "tls": TLS}]},
+    ),
+    Case(
         "round in circles", "proxy-loop", "clusters.main.endpoints[0].address",
         {"clusters.main.endpoints": [{"address": "127.0.0.1:8080"}]}, {},
     ),
