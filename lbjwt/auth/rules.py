@@ -43,8 +43,9 @@ class ClaimTest:
         path: Names from the claims inward. Every character of a name is the name's own, dots included (THREATS C13).
         operator: `equals` and `one_of` compare text, a number or a boolean; `contains`, `contains_any` and `contains_all` ask for members
             of a list; `contains_word`, `contains_any_word` and `contains_all_words` for words of a text with spaces between, as RFC 6749
-            §3.3 and RFC 8693 §4.2 write scopes: the space alone parts words, and they are compared whole; `less_than`, `at_most`, `more_than` and `at_least` compare numbers; `prefix` compares the beginning of a text;
-            `exists` asks whether the claim is there and not null, and is the one test that a missing claim makes false.
+            section 3.3 and RFC 8693 section 4.2 write scopes: the space alone parts words, compared whole; `less_than`, `at_most`, `more_than`
+            and `at_least` compare numbers; `prefix` compares the beginning of a text; `exists` asks whether the claim is there and not null,
+            and is the one test that a missing claim makes false.
         operand: Text, a number or a boolean; a tuple of one kind of them for one_of and what contains any or all; None for exists.
 
     Raises:

@@ -288,7 +288,8 @@ class Configuration(Section):
         description="Pass request fields with a token, such as `Authorization`, on to endpoints; false strips them.",
     )
     realm: Realm = Field(
-        default="lbjwt", description="The realm named in `WWW-Authenticate` of refusals (RFC 6750 §3)."
+        default="lbjwt",
+        description="The realm named in `WWW-Authenticate` of refusals (RFC 6750 §3); a route may have its own.",
     )
     trusted_proxies: Annotated[tuple[Network, ...], Field(max_length=1000)] = Field(
         default=(),
