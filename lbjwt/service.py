@@ -18,13 +18,14 @@ from lbjwt.assembly.issuers import issuer_instances, new_verifier
 from lbjwt.assembly.keys import KeeperLink, OwnKeys, SharedKeys, wait_for_keys
 from lbjwt.assembly.revocations import new_reader, revocation_check
 from lbjwt.assembly.routes import new_admission
-from lbjwt.config.model import Configuration
+from lbjwt.config.model import Configuration, Listener
 from lbjwt.net.sockets import backlog, bind, close
 from lbjwt.net.tls import server_context
 from lbjwt.observe._access_log import AccessLog
 from lbjwt.observe._board import DRAINING, READY, STOPPED, Board
 from lbjwt.observe._offenders import Offenders
 from lbjwt.proxy._client import ClientSide
+from lbjwt.proxy._health import Health
 from lbjwt.proxy._tls_client import TlsClientSide
 from lbjwt.proxy._traffic import Traffic
 from lbjwt.proxy._waiting import Waiting
@@ -157,23 +158,26 @@ class LoadBalancer:
             limits=configuration.limits,
             timeouts=configuration.timeouts,
         )
-        for context, bound in zip(contexts, sockets, strict=True):
+        for listener, context, bound in zip(configuration.listeners, contexts, sockets, strict=True):
             for sock in bound:
-                self._servers.append(await self._listen(loop, context, sock))
+                self._servers.append(await self._listen(loop, listener, context, sock))
         self._sweep = loop.call_later(SWEEP, self._tick)
         self.board.set_state(READY)
 
     async def _listen(
-        self, loop: asyncio.AbstractEventLoop, context: ssl.SSLContext | None, sock: socket.socket
+        self, loop: asyncio.AbstractEventLoop, listener: Listener, context: ssl.SSLContext | None, sock: socket.socket
     ) -> asyncio.Server:
         traffic = self._traffic
         assert traffic is not None
         policy = new_policy(self.configuration, https=context is not None)
         handshake = self.configuration.timeouts.tls_handshake
+        health = None if listener.health is None else Health(listener.health.path)
 
         def client() -> ClientSide:
             return (
-                ClientSide(traffic, policy) if context is None else TlsClientSide(traffic, policy, context, handshake)
+                ClientSide(traffic, policy, health)
+                if context is None
+                else TlsClientSide(traffic, policy, context, handshake, health)
             )
 
         return await loop.create_server(client, sock=sock, backlog=backlog())  # type: ignore[arg-type]

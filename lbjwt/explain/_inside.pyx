@@ -8,10 +8,11 @@ explained by the very rules that requests meet, not by a copy of them.
 from lbjwt._compact cimport Parts, decoded, split
 from lbjwt._fastverify cimport DenyReason, Gate, Verification
 from lbjwt._grants cimport Grant
-from lbjwt.http1._buffer cimport Slice
+from lbjwt.http1._buffer cimport Buffer, Slice
 from lbjwt.http1._request cimport RequestHead
 from lbjwt.proxy._admission cimport Admission
 from lbjwt.proxy._answer cimport Answer
+from lbjwt.proxy._health cimport Health
 from lbjwt.proxy._route cimport Demand, Route
 
 from lbjwt._fastverify import DenyReason as Reasons
@@ -29,6 +30,11 @@ def decide(Admission admission not None, RequestHead head not None, double now):
         route=admission.route, document=admission.document, status=admission.status, reason=Reasons(<int>admission.reason),
         reported=Reasons(<int>admission.reported), issuer=admission.issuer, identity=admission.identity,
     )
+
+
+def health_answer(str path not None, RequestHead head not None):
+    cdef Health health = Health(path)
+    return health.answer(head, True) if health.is_for(head.target, Buffer()) else None
 
 
 def router_of(Admission admission not None):

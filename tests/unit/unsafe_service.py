@@ -48,6 +48,11 @@ CASES = [
         opened({"prefix": "/a", "methods": ["GET", "DELETE"]}, {"name": "b", "prefix": "/a/b", "methods": ["GET", "POST"]}),
         opened({"prefix": "/a", "methods": ["GET", "DELETE"]}, {"name": "b", "prefix": "/a/b"}),
     ),
+    Case(
+        "a health check over a route", "health-over-route", "routes[0]",
+        {**route(path="/up"), "listeners": [{"address": "127.0.0.1:8080", "health": {"path": "/up"}}]},
+        {**route(path="/up/"), "listeners": [{"address": "127.0.0.1:8080", "health": {"path": "/up"}}]},
+    ),
     # --- what routes let through -------------------------------------------------------------------------------------------------
     Case("only reported", "report-only", "routes[0].report_only", route(report_only=True), route(report_only=False)),
     Case(
