@@ -1,5 +1,8 @@
 """Contract of `_health.pyx`. What per-request code uses stands in `_health.pxd`."""
 
+from typing import final
+
+@final
 class Health:
     """The path at which a listener tells a balancer in front whether the service takes traffic.
 
