@@ -228,8 +228,8 @@ cdef class ClientSide(ClientWriter):
         """
         Answer a health check of a balancer in front; the bytes taken. No token is looked at and no endpoint is asked.
 
-        It is neither counted as a request nor logged: a check every second of each balancer in front would bury an idle service's traffic, and its 503
-        in a drain would raise alarms on the error rate. HAProxy does not log its monitor-uri, and Envoy's health_check filter counts under no status.
+        It is neither counted as a request nor logged: checks every second would bury the traffic of an idle service, and a 503 in a drain would
+        raise alarms on the error rate. HAProxy does not log its monitor-uri, and Envoy's health_check filter counts under no status.
         """
         cdef Traffic traffic = self.traffic
         cdef char request_id[REQUEST_ID_SIZE]
