@@ -272,9 +272,9 @@ TRIALS = (
             "client's copy of a claim header",
             f"{name}; X-Jwt-Sub: forged",
             f"200, the backend received: {seen}",
-            partial(_copy, "X-Jwt-Sub", *options),
+            partial(_copy, "X-Jwt-Sub", options, sends, changes),
         )
-        for name, seen, *options in _COPIES
+        for name, seen, options, sends, changes in _COPIES
     ),
     Trial(
         "client's copy of a claim header",
