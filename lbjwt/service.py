@@ -20,7 +20,7 @@ from lbjwt.assembly.issuers import issuer_instances, new_verifier
 from lbjwt.assembly.keys import KeeperLink, OwnKeys, SharedKeys, wait_for_keys
 from lbjwt.assembly.revocations import RevokedKeys, new_reader, new_store, revocation_check
 from lbjwt.assembly.routes import new_admission
-from lbjwt.config.model import Configuration
+from lbjwt.config.model import Configuration, Listener
 from lbjwt.errors import ConfigurationError, cause_of
 from lbjwt.net.adopt import accept_waiting
 from lbjwt.net.descriptors import available, shares
@@ -30,6 +30,7 @@ from lbjwt.observe._access_log import AccessLog
 from lbjwt.observe._board import DRAINING, READY, STOPPED, Board
 from lbjwt.observe._offenders import Offenders
 from lbjwt.proxy._client import ClientSide
+from lbjwt.proxy._health import Health
 from lbjwt.proxy._tls_client import TlsClientSide
 from lbjwt.proxy._traffic import Traffic
 from lbjwt.proxy._waiting import Waiting
@@ -127,7 +128,7 @@ class LoadBalancer:
             else SharedKeys(self._instances, self.verifier, self.board, keeper)
         )
         self._bound: list[socket.socket] = []
-        self._listening: list[tuple[ssl.SSLContext | None, socket.socket]] = []
+        self._listening: list[tuple[Listener, ssl.SSLContext | None, socket.socket]] = []
         self._servers: list[asyncio.Server] = []  # on copies of those: closing one stops accepting, and the queue stays
         self._accepting: asyncio.Task[None] | None = None  # begins to accept again
         self._connector: Connector | None = None
@@ -213,7 +214,11 @@ class LoadBalancer:
         )
         room = shares(configuration)
         self._traffic.max_clients, self._traffic.max_answered = room.clients, room.answered
-        self._listening = [(context, sock) for context, bound in zip(contexts, sockets, strict=True) for sock in bound]
+        self._listening = [
+            (listener, context, sock)
+            for listener, context, bound in zip(configuration.listeners, contexts, sockets, strict=True)
+            for sock in bound
+        ]
         await self._accept()
         self._sweep = loop.call_later(SWEEP, self._tick)
         self._expire()
@@ -221,10 +226,10 @@ class LoadBalancer:
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
-        for context, sock in self._listening[len(self._servers) :]:
+        for listener, context, sock in self._listening[len(self._servers) :]:
             copy = sock.dup()
             try:
-                self._servers.append(await self._listen(loop, context, copy))
+                self._servers.append(await self._listen(loop, listener, context, copy))
             except BaseException:
                 copy.close()
                 raise
@@ -260,16 +265,19 @@ class LoadBalancer:
         await self._admin.start()
 
     async def _listen(
-        self, loop: asyncio.AbstractEventLoop, context: ssl.SSLContext | None, sock: socket.socket
+        self, loop: asyncio.AbstractEventLoop, listener: Listener, context: ssl.SSLContext | None, sock: socket.socket
     ) -> asyncio.Server:
         traffic = self._traffic
         assert traffic is not None
         policy = new_policy(self.configuration, https=context is not None)
         handshake = self.configuration.timeouts.tls_handshake
+        health = None if listener.health is None else Health(listener.health.path)
 
         def client() -> ClientSide:
             return (
-                ClientSide(traffic, policy) if context is None else TlsClientSide(traffic, policy, context, handshake)
+                ClientSide(traffic, policy, health)
+                if context is None
+                else TlsClientSide(traffic, policy, context, handshake, health)
             )
 
         def accepted() -> ClientSide:
@@ -327,7 +335,7 @@ class LoadBalancer:
 
     def _stop_listening(self) -> None:
         self._stop_accepting()
-        close(sock for _, sock in self._listening)
+        close(sock for _, _, sock in self._listening)
         self._listening = []
 
     def _poked(self) -> None:

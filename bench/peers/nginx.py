@@ -42,7 +42,7 @@ http {{
 """
 
 
-def _program() -> str | None:
+def program() -> str | None:
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 
 
@@ -59,7 +59,7 @@ def _command(setup: Setup) -> list[str]:
     )
     path = setup.directory / "nginx.conf"
     path.write_text(text)
-    return [_program() or "nginx", "-p", str(setup.directory), "-e", "stderr", "-c", str(path)]
+    return [program() or "nginx", "-p", str(setup.directory), "-e", "stderr", "-c", str(path)]
 
 
 PEERS = (
@@ -67,8 +67,8 @@ PEERS = (
         "nginx",
         "nginx, no auth",
         _command,
-        _program,
-        lambda: first_line_of(_program() or "nginx", "-v"),
+        program,
+        lambda: first_line_of(program() or "nginx", "-v"),
         "apt-get install nginx-light",
     ),
 )

@@ -69,7 +69,7 @@ def new_admission(
         routes.append(
             Route(
                 maker.demands(route),
-                route_answers(configuration.realm, style),
+                route_answers(route.realm or configuration.realm, style),
                 strips=maker.places,
                 name=route.name,
                 index=at,

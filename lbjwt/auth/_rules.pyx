@@ -19,6 +19,8 @@ cdef enum Operator:
     AMONG                        # equals, one_of
     HOLDS_ANY                    # contains, contains_any
     HOLDS_ALL                    # contains_all
+    ANY_WORD                     # contains_word, contains_any_word
+    ALL_WORDS                    # contains_all_words
     LESS_THAN
     AT_MOST
     MORE_THAN
@@ -34,6 +36,7 @@ cdef enum Kind:
 
 cdef dict OPERATOR_OF = {
     "equals": AMONG, "one_of": AMONG, "contains": HOLDS_ANY, "contains_any": HOLDS_ANY, "contains_all": HOLDS_ALL,
+    "contains_word": ANY_WORD, "contains_any_word": ANY_WORD, "contains_all_words": ALL_WORDS,
     "less_than": LESS_THAN, "at_most": AT_MOST, "more_than": MORE_THAN, "at_least": AT_LEAST, "prefix": PREFIX, "exists": EXISTS,
 }
 cdef object MAX_NUMBER = 9007199254740992    # 2^53, as in rules
@@ -79,7 +82,7 @@ cdef class _Test(Rule):
     cdef Operator _operator
     cdef Kind _kind              # of the operand, and so of the claim or its members
     cdef object _operand         # a number or a text to compare with
-    cdef frozenset _words        # AMONG, HOLDS_ANY, HOLDS_ALL: values of one kind, so that equal means equal
+    cdef frozenset _words        # AMONG, HOLDS_*, *_WORD(S): values of one kind, so that equal means equal
 
     cdef object _find(self, dict claims):
         """The value at the path; None when it is not there; BROKEN when something on the way to it is no object."""
@@ -111,6 +114,10 @@ cdef class _Test(Rule):
             return UNKNOWN
         if self._operator == AMONG:
             return value in self._words
+        if self._operator == ANY_WORD or self._operator == ALL_WORDS:
+            # parted at U+0020 alone (RFC 6749 section 3.3): a tab or another blank of Unicode is a character of its word
+            members = (<str>value).split(" ")
+            return self._words.issubset(members) if self._operator == ALL_WORDS else not self._words.isdisjoint(members)
         if self._operator == LESS_THAN:
             return value < self._operand
         if self._operator == AT_MOST:

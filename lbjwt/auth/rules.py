@@ -17,13 +17,15 @@ __all__ = ["OPERATORS", "AllOf", "AnyOf", "ClaimRule", "ClaimTest", "Not", "path
 
 OPERATORS = (
     *("equals", "one_of", "contains", "contains_any", "contains_all"),
+    *("contains_word", "contains_any_word", "contains_all_words"),
     *("less_than", "at_most", "more_than", "at_least", "prefix", "exists"),
 )
 MAX_NUMBER = 2**53  # beyond, two numbers of a JSON text can be one double (RFC 7493 section 2.2)
 MAX_PATH = 16  # names; a token nests 32 levels at most
 MAX_WORDS = 1000  # values of one test: a list that long belongs into the issuer
 
-_OF_LISTS = frozenset({"one_of", "contains_any", "contains_all"})
+_OF_LISTS = frozenset({"one_of", "contains_any", "contains_all", "contains_any_word", "contains_all_words"})
+_OF_WORDS = frozenset({"contains_word", "contains_any_word", "contains_all_words"})
 _OF_NUMBERS = frozenset({"less_than", "at_most", "more_than", "at_least"})
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -40,9 +42,11 @@ class ClaimTest:
     Attributes:
         path: Names from the claims inward. Every character of a name is the name's own, dots included (THREATS C13).
         operator: `equals` and `one_of` compare text, a number or a boolean; `contains`, `contains_any` and `contains_all` ask for members
-            of a list; `less_than`, `at_most`, `more_than` and `at_least` compare numbers; `prefix` compares the beginning of a text;
-            `exists` asks whether the claim is there and not null, and is the one test that a missing claim makes false.
-        operand: Text, a number or a boolean; a tuple of one kind of them for one_of, contains_any and contains_all; None for exists.
+            of a list; `contains_word`, `contains_any_word` and `contains_all_words` for words of a text with spaces between, as RFC 6749
+            section 3.3 and RFC 8693 section 4.2 write scopes: the space alone parts words, compared whole; `less_than`, `at_most`, `more_than`
+            and `at_least` compare numbers; `prefix` compares the beginning of a text; `exists` asks whether the claim is there and not null,
+            and is the one test that a missing claim makes false.
+        operand: Text, a number or a boolean; a tuple of one kind of them for one_of and what contains any or all; None for exists.
 
     Raises:
         ConfigurationError: A test that cannot be.
@@ -73,6 +77,8 @@ class ClaimTest:
             raise ConfigurationError(f"{at}: the values are {' and '.join(sorted(kinds))}; they must be of one kind")
         if self.operator in _OF_NUMBERS and kinds != {"numbers"}:
             raise ConfigurationError(f"{at}: {self.operator} needs a number")
+        if self.operator in _OF_WORDS and (kinds != {"texts"} or any(not word or " " in word for word in values)):
+            raise ConfigurationError(f"{at}: {self.operator} needs words: texts without spaces, none of them empty")
         if self.operator == "prefix" and (kinds != {"texts"} or not self.operand):
             raise ConfigurationError(f"{at}: prefix needs a text that is not empty")
 

@@ -27,13 +27,13 @@ from lbjwt.config.fields import (
 )  # fmt: skip
 from lbjwt.config.issuer import Issuer, RemoteJwks
 from lbjwt.config.relations import claim_header_faults, issuer_faults, route_faults
-from lbjwt.config.route import Route
+from lbjwt.config.route import Path, Route
 from lbjwt.config.section import Section, across, several
 from lbjwt.units import format_size
 
 __all__ = [
-    "AccessLog", "Address", "Admin", "ClaimHeader", "Cluster", "Configuration", "Endpoint", "FailLimit", "Issuer", "Limits", "Listener", "RemoteJwks",
-    "Revocation", "Route", "Timeouts", "Tls", "TokenCache",
+    "AccessLog", "Address", "Admin", "ClaimHeader", "Cluster", "Configuration", "Endpoint", "FailLimit", "Health", "Issuer", "Limits", "Listener",
+    "RemoteJwks", "Revocation", "Route", "Timeouts", "Tls", "TokenCache",
 ]  # fmt: skip
 
 _KIB: Final = 1 << 10
@@ -47,6 +47,14 @@ class Tls(Section):
     private_key: File = Field(description="PEM file with the unencrypted private key.")
 
 
+class Health(Section):
+    """Health checks of balancers in front: 200 when `/readyz` says so, else 503; no token, any host. Neither forwarded, logged nor counted."""
+
+    path: Path = Field(
+        description="The exact path. GET and HEAD are answered, other methods get 405; no route sees a request for it."
+    )
+
+
 class Listener(Section):
     """Where clients connect."""
 
@@ -54,6 +62,9 @@ class Listener(Section):
         description="`HOST:PORT`, `[IPV6]:PORT`, or `:PORT` for all addresses. Port 0 lets the kernel choose."
     )
     tls: Tls | None = Field(default=None, description="Speak TLS. Without it tokens travel in the clear.")
+    health: Health | None = Field(
+        default=None, description="Answer health checks here. Default: the path is anybody's."
+    )
 
 
 class Endpoint(Section):
@@ -303,7 +314,8 @@ class Configuration(Section):
         description="Pass request fields with a token, such as `Authorization`, on to endpoints; false strips them.",
     )
     realm: Realm = Field(
-        default="lbjwt", description="The realm named in `WWW-Authenticate` of refusals (RFC 6750 §3)."
+        default="lbjwt",
+        description="The realm named in `WWW-Authenticate` of refusals (RFC 6750 §3); a route may have its own.",
     )
     trusted_proxies: Annotated[tuple[Network, ...], Field(max_length=1000)] = Field(
         default=(),

@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, ValidationInfo, field_validator
 
-from lbjwt.config.fields import Label, ScopeToken, Seconds, Text, Words, distinct
+from lbjwt.config.fields import Label, Realm, ScopeToken, Seconds, Text, Words, distinct
 from lbjwt.config.rule import RouteRule
 from lbjwt.config.section import Fault, Section, across, given, several
 from lbjwt.config.url import check_identifier, check_url
@@ -266,6 +266,10 @@ class Route(Section):
     stream_grace: Annotated[float, Seconds(0, 86_400)] = Field(
         default=0.0, description="How long they may go on after their token expired; a revoked one ends them at once."
     )
+    realm: Realm | None = Field(
+        default=None,
+        description="The realm in `WWW-Authenticate` of this route's refusals (RFC 9110 §11.5). Default: the one of the whole file.",
+    )
     refusals: Refusals = Field(default=Refusals(), description="What refused clients get.")
     resource: Resource | None = Field(default=None, description="Serve protected resource metadata (RFC 9728).")
 
@@ -278,7 +282,7 @@ class Route(Section):
             raise across("give path or prefix, not both", "prefix", at_key=True)
         return prefix
 
-    @field_validator("require", "allow_missing", "audiences", "scopes", "rules", "report_only", "resource")
+    @field_validator("require", "allow_missing", "audiences", "scopes", "rules", "report_only", "realm", "resource")
     @classmethod
     def _not_public(cls, value: T, info: ValidationInfo) -> T:
         if info.data.get("public") is True and value not in (None, False, (), Scopes()):

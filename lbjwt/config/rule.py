@@ -26,7 +26,8 @@ from lbjwt.config.section import Section, across, given
 __all__ = ["OPERATORS", "ClaimPath", "RouteRule", "Rule"]
 
 OPERATORS: Final = (
-    "equals", "one_of", "contains", "contains_any", "contains_all", "less_than", "at_most", "more_than", "at_least", "prefix", "exists",
+    "equals", "one_of", "contains", "contains_any", "contains_all", "contains_word", "contains_any_word", "contains_all_words",
+    "less_than", "at_most", "more_than", "at_least", "prefix", "exists",
 )  # fmt: skip
 MAX_DEPTH: Final = 8
 """Levels of all, any and not: more is not read by anybody."""
@@ -88,6 +89,12 @@ def _number(value: Any) -> Any:
     return value
 
 
+def _word(value: str) -> str:
+    if " " in value or not value.isprintable():
+        raise ValueError("is more than one word; several words are a list for contains_any_word or contains_all_words")
+    return value
+
+
 def _one_kind(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if len({_kind(value) for value in values}) > 1:
         raise ValueError("the values are of several kinds; a text in quotes is no number, and neither is true or false")
@@ -105,6 +112,8 @@ Scalar = Annotated[
     Words("text, number, true or false"),
 ]
 Number = Annotated[int | float, PlainValidator(_number), WithJsonSchema(_NUMBER_SCHEMA), Words("number")]
+Word = Annotated[StrictStr, Field(min_length=1, max_length=1024), AfterValidator(_word), Words("text")]
+ManyWords = Annotated[tuple[Word, ...], Field(min_length=1, max_length=1000), AfterValidator(_one_kind)]
 Scalars = Annotated[tuple[Scalar, ...], Field(min_length=1, max_length=1000), AfterValidator(_one_kind)]
 
 
@@ -131,6 +140,18 @@ class Rule(Section):
     contains: Scalar | None = Field(default=None, description="The claim is a list with this member.")
     contains_any: Scalars | None = Field(default=None, description="The claim is a list with one of these members.")
     contains_all: Scalars | None = Field(default=None, description="The claim is a list with all of these members.")
+    contains_word: Word | None = Field(
+        default=None,
+        description="The claim is one text of words with spaces between, as `scope` is, and this is a word of it.",
+    )
+    contains_any_word: ManyWords | None = Field(
+        default=None,
+        description="The claim is one text of words with spaces between, and one of these is a word of it.",
+    )
+    contains_all_words: ManyWords | None = Field(
+        default=None,
+        description="The claim is one text of words with spaces between, and all of these are words of it.",
+    )
     less_than: Number | None = Field(default=None, description="The claim is a number below this.")
     at_most: Number | None = Field(default=None, description="The claim is a number, this or below.")
     more_than: Number | None = Field(default=None, description="The claim is a number above this.")

@@ -14,6 +14,9 @@ from lbjwt.routing._router import Router
 def decide(admission: Admission, head: RequestHead, now: float) -> Decision:
     """What a request meets, all of it; `Admission.judge` as a worker calls it. Takes tokens out of the head as that does."""
 
+def health_answer(path: str, head: RequestHead) -> Answer | None:
+    """What a listener with this health path says to a head, COMPLETE, while the service is ready; None: it is for another path."""
+
 def router_of(admission: Admission) -> Router | None:
     """None when there is one route, for every request."""
 

@@ -9,10 +9,11 @@ from lbjwt._compact cimport Parts, decoded, split
 from lbjwt._error_reason cimport error_status
 from lbjwt._fastverify cimport DenyReason, Gate, Verification
 from lbjwt._grants cimport Grant
-from lbjwt.http1._buffer cimport Slice
+from lbjwt.http1._buffer cimport Buffer, Slice
 from lbjwt.http1._request cimport RequestHead
 from lbjwt.proxy._admission cimport Admission
 from lbjwt.proxy._answer cimport Answer
+from lbjwt.proxy._health cimport Health
 from lbjwt.proxy._route cimport Demand, Route
 
 from lbjwt._fastverify import DenyReason as Reasons
@@ -30,6 +31,11 @@ def decide(Admission admission not None, RequestHead head not None, double now):
         route=admission.route, document=admission.document, status=error_status(admission.error), reason=Reasons(<int>admission.reason),
         reported=Reasons(<int>admission.reported), issuer=admission.issuer, identity=admission.identity,
     )
+
+
+def health_answer(str path not None, RequestHead head not None):
+    cdef Health health = Health(path)
+    return health.answer(head, True) if health.is_for(head.target, Buffer()) else None
 
 
 def router_of(Admission admission not None):

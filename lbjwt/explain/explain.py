@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -48,6 +49,19 @@ def explain(scene: Scene, now: float) -> Explanation:
         problem = head.problem.name.lower() if head.problem else "incomplete"
         step = Step("request", "a request that can be read in one way", "note", f"refused: {problem}")
         return replace(base, steps=(step,), problem=problem, reply=Reply(error_status(head.problem) or 400, ()))
+    checked = {at: answer for at, answer in _health_answers(scene, head) if answer is not None}
+    if 0 in checked:
+        step = Step(
+            "request",
+            "for a backend",
+            "note",
+            "a health check: listeners[0] answers it, with 503 while it is not ready",
+        )
+        verdict: Verdict = "allowed" if checked[0].status == HTTPStatus.OK else "refused"
+        return replace(base, verdict=verdict, steps=(step,), reply=_reply(checked[0], ()))
+    base = replace(
+        base, notes=tuple(f"a client of listeners[{at}] gets the answer to a health check instead" for at in checked)
+    )
     decision = _inside.decide(scene.admission, head, now)
     seen = route_seen(scene)
     steps = [route_step(scene, seen)]
@@ -72,8 +86,15 @@ def explain(scene: Scene, now: float) -> Explanation:
         tokens=tuple(readings),
         backend=_backend(scene, decision, head) if decision.reason == DenyReason.NONE else None,
         reply=_refusal(scene, decision, head, tokens) if decision.reason != DenyReason.NONE else None,
-        notes=tuple(_notes(scene, decision, (explained, reported))),
+        notes=(*base.notes, *_notes(scene, decision, (explained, reported))),
     )
+
+
+def _health_answers(scene: Scene, head: RequestHead) -> Iterable[tuple[int, Answer | None]]:
+    """What each listener that answers health checks would say to the request while the service is ready; None when it is for another path."""
+    for at, listener in enumerate(scene.configuration.listeners):
+        if listener.health is not None:
+            yield at, _inside.health_answer(listener.health.path, head)
 
 
 def _meet(

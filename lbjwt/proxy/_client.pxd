@@ -3,9 +3,10 @@ from libc.stdint cimport int64_t, uint64_t
 from lbjwt._error_reason cimport ErrorReason
 from lbjwt.http1._buffer cimport Slice
 from lbjwt.http1._chunked cimport ChunkedDecoder
-from lbjwt.http1._request cimport RequestPolicy
+from lbjwt.http1._request cimport RequestHead, RequestPolicy
 from lbjwt.proxy._client_writer cimport ClientWriter
 from lbjwt.proxy._exchange cimport Exchange
+from lbjwt.proxy._health cimport Health
 from lbjwt.proxy._traffic cimport Traffic
 
 cdef enum:
@@ -15,6 +16,7 @@ cdef enum:
 cdef class ClientSide(ClientWriter):
     """One HTTP/1 client connection."""
     cdef RequestPolicy policy
+    cdef Health health           # None: no path of this listener is ours
     cdef bytes held              # input not yet taken
     cdef Py_ssize_t seen         # bytes of it the head parser has searched
     cdef int64_t body_left       # bytes; -1 in a chunked body
@@ -35,6 +37,8 @@ cdef class ClientSide(ClientWriter):
     cdef void _learn_peer(self, object transport)
     cdef void _consume(self, bytes data)
     cdef Py_ssize_t _take_head(self, const char *at, Py_ssize_t size)
+    cdef void _begin_request(self, RequestHead head) noexcept
+    cdef Py_ssize_t _answer_health(self, RequestHead head)
     cdef bint _park(self, Py_ssize_t issuer)
     cdef void _unpark(self)
     cdef Py_ssize_t _take_body(self, const char *at, Py_ssize_t size)

@@ -6,6 +6,7 @@ from typing_extensions import disjoint_base
 
 from lbjwt.http1._request import RequestPolicy
 from lbjwt.proxy._client_writer import ClientWriter
+from lbjwt.proxy._health import Health
 from lbjwt.proxy._traffic import Traffic
 
 @disjoint_base
@@ -15,9 +16,10 @@ class ClientSide(ClientWriter):
     Args:
         traffic: What the worker's connections share.
         policy: What the listener says about request heads.
+        health: Which of its requests are health checks; None: none.
     """
 
-    def __init__(self, traffic: Traffic, policy: RequestPolicy) -> None: ...
+    def __init__(self, traffic: Traffic, policy: RequestPolicy, health: Health | None = None) -> None: ...
     def connection_made(self, transport: BaseTransport) -> None: ...
     def connection_lost(self, exc: Exception | None) -> None: ...
     def data_received(self, data: bytes) -> None: ...

@@ -27,9 +27,10 @@ cdef double LINGER = 5.0         # seconds
 
 cdef class ClientSide(ClientWriter):
 
-    def __init__(self, Traffic traffic, RequestPolicy policy):
+    def __init__(self, Traffic traffic, RequestPolicy policy, Health health=None):
         self.traffic = traffic
         self.policy = policy
+        self.health = health
         self.phase = GONE
         self.droppable = -1
 
@@ -199,17 +200,12 @@ cdef class ClientSide(ClientWriter):
             self.head_begun = False              # before its token is looked at: who is told 413 has tried none
             self._refuse_head(ErrorReason.BODY_TOO_LARGE, at, size)
             return size
+        if self.health is not None and self.health.is_for(head.target, admission.path):
+            return self._answer_health(head)
         admission.judge(head, self.last_grant, self.peer(), self.trusted, wall_clock())
         if admission.waits_for >= 0 and not self.judged_again and self._park(admission.waits_for):
             return 0
-        self.head_begun = False
-        self.judged_again = False
-        self.served += 1
-        self.http10 = head.http10
-        self.bodiless = head.method == METHOD_HEAD
-        self.expecting = head.expect_continue
-        self.keep_alive = (head.keep_alive and not self.half_closed and not traffic.draining
-                           and (traffic.max_requests == 0 or self.served < <uint64_t>traffic.max_requests))
+        self._begin_request(head)
         if head.content_length > 0:
             part = min(size - head.size, head.content_length)
             self.body_left = head.content_length - part
@@ -231,6 +227,38 @@ cdef class ClientSide(ClientWriter):
         size = head.size + part
         exchange.begin(head, self.policy, admission, self.peer(), self.trusted, at + head.size, part, self.phase == WAITING)
         return size
+
+    cdef void _begin_request(self, RequestHead head) noexcept:
+        cdef Traffic traffic = self.traffic
+        self.head_begun = False
+        self.judged_again = False
+        self.served += 1
+        self.http10 = head.http10
+        self.bodiless = head.method == METHOD_HEAD
+        self.expecting = head.expect_continue
+        self.keep_alive = (head.keep_alive and not self.half_closed and not traffic.draining
+                           and (traffic.max_requests == 0 or self.served < <uint64_t>traffic.max_requests))
+
+    cdef Py_ssize_t _answer_health(self, RequestHead head):
+        """
+        Answer a health check of a balancer in front; the bytes taken. No token is looked at and no endpoint is asked.
+
+        It is neither counted as a request nor logged: checks every second would bury the traffic of an idle service, and a 503 in a drain would
+        raise alarms on the error rate. HAProxy does not log its monitor-uri, and Envoy's health_check filter counts under no status.
+        """
+        cdef Traffic traffic = self.traffic
+        cdef char request_id[REQUEST_ID_SIZE]
+        self._begin_request(head)
+        if head.content_length > 0 or head.chunked:
+            self.keep_alive = False              # nobody reads the body of a health check
+        traffic.next_request_id(request_id)
+        self._send_answer(self.health.answer(head, traffic.board.ready), Slice(&request_id[0], REQUEST_ID_SIZE), self.keep_alive)
+        if self.keep_alive and not self.broken:
+            self._await_head()
+        else:
+            self.droppable = DROPPED_HEAD
+            self._linger()
+        return head.size
 
     cdef bint _park(self, Py_ssize_t issuer):
         """Keep the head, as bytes, until keys are there. False: there is nothing to wait for."""

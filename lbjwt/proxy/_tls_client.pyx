@@ -19,8 +19,8 @@ cdef enum:
 
 cdef class TlsClientSide(ClientSide):
 
-    def __init__(self, traffic, policy, context, double handshake_timeout):
-        ClientSide.__init__(self, traffic, policy)
+    def __init__(self, traffic, policy, context, double handshake_timeout, health=None):
+        ClientSide.__init__(self, traffic, policy, health)
         self.tls = TlsSession(context)
         self.handshake_timeout = handshake_timeout
 

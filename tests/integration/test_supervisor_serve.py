@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -135,6 +136,58 @@ def test_a_start_without_keys_recovers_by_itself(serve):
                 assert time.monotonic() < deadline, process.log
                 time.sleep(0.02)
         assert get(process.url(), bearer=token())[::2] == (200, "hello")
+
+
+def test_health_on_the_traffic_port_says_what_readyz_says(serve, tls_files):  # noqa: F811
+    """Two workers, in the clear and under TLS: 503 without keys, 200 with them, 503 in a drain; a listener without it asks for a token."""
+    issuer_port = free_port()
+    tls = {"certificate": str(tls_files / "cert.pem"), "private_key": str(tls_files / "key.pem")}
+    health = {"path": "/up"}
+    process = serve(
+        listeners=[
+            {"address": "127.0.0.1:0", "health": health},
+            {"address": "127.0.0.1:0", "health": health, "tls": tls},
+            {"address": "127.0.0.1:0"},
+        ],
+        issuers={
+            "main": {"issuer": "i", "audiences": ["a"], "remote_jwks": {"uri": f"http://127.0.0.1:{issuer_port}/jwks"}}
+        },
+        workers=2,
+    )
+    process.wait_for("ready: 2 workers")
+    admin = process.url("admin")
+    clear, secure, other = (int(process.url(f"listeners[{at}]").rpartition(":")[2]) for at in range(3))
+    context = ssl.create_default_context(cafile=tls_files / "cert.pem")
+
+    def asked(port, context=None):
+        """Status and body, asked as HAProxy asks: HTTP/1.0 without a Host."""
+        with contextlib.ExitStack() as stack:
+            sock = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+            if context is not None:
+                sock = stack.enter_context(context.wrap_socket(sock, server_hostname="localhost"))
+            sock.sendall(b"GET /up HTTP/1.0\r\n\r\n")
+            head, _, body = b"".join(iter(lambda: sock.recv(4096), b"")).partition(b"\r\n\r\n")
+            return int(head.split()[1]), body
+
+    assert get(f"{admin}/readyz")[0] == 503
+    assert {asked(clear) for _ in range(8)} == {asked(secure, context)} == {(503, b"not ready\n")}
+    with http_server(issuer_port, JWKS.encode()):
+        deadline = time.monotonic() + 2.5
+        while get(f"{admin}/readyz")[0] != 200:
+            assert time.monotonic() < deadline, process.log
+            time.sleep(0.02)
+    assert {asked(clear) for _ in range(8)} == {asked(secure, context)} == {(200, b"ready\n")}
+    assert get(f"http://127.0.0.1:{other}/up")[0] == 401
+    assert json.loads(get(f"{admin}/status")[2])["requests"] == 1
+    kept = http.client.HTTPConnection("127.0.0.1", clear, timeout=5)
+    with contextlib.closing(kept):
+        kept.request("GET", "/up")
+        assert kept.getresponse().read() == b"ready\n"
+        process.process.send_signal(signal.SIGTERM)
+        process.wait_for("draining")
+        kept.request("GET", "/up")
+        assert kept.getresponse().status == 503
+    assert process.end() == 0
 
 
 def test_rotation_restart_and_counters(serve, tmp_path):

@@ -24,6 +24,7 @@ from lbjwt.observe._board import Board
 from lbjwt.proxy._admission import Admission
 from lbjwt.proxy._client import ClientSide
 from lbjwt.proxy._endpoint import EndpointSide
+from lbjwt.proxy._health import Health
 from lbjwt.proxy._route import Demand, Route
 from lbjwt.proxy._traffic import Traffic
 from lbjwt.proxy._waiting import Waiting
@@ -194,6 +195,7 @@ class Stage:
         heads: What is accepted as a head; None: made of `policy`.
         log: File of the access log; None: there is none.
         trusts: As for `Traffic`.
+        health: The path of health checks.
     """
 
     def __init__(
@@ -220,6 +222,7 @@ class Stage:
         heads: RequestPolicy | None = None,
         log: Path | None = None,
         trusts: Callable[[str], bool] | None = None,
+        health: str | None = None,
         **policy: Any,
     ) -> None:
         self.pieces = pieces
@@ -268,6 +271,7 @@ class Stage:
             timeouts=SimpleNamespace(request_head=request_head, keep_alive=60.0, stream_idle=stream_idle),
             allow_half_close=allow_half_close,
         )
+        self.health = None if health is None else Health(health)
         self.policy = heads or request_policy(identity_headers=["X-Jwt-Sub"], **policy)
 
     def turn(self) -> None:
@@ -282,7 +286,7 @@ class Stage:
         return side
 
     def client(self) -> Client:
-        client = Client(self, ClientSide(self.traffic, self.policy))
+        client = Client(self, ClientSide(self.traffic, self.policy, self.health))
         client.side.connection_made(client.transport)
         return client
 

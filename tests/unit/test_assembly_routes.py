@@ -58,6 +58,9 @@ OPERANDS: dict[str, tuple[str, Any]] = {
     "contains": ("x", "x"),
     "contains_any": ("[x, y]", ("x", "y")),
     "contains_all": ("[1, 2]", (1, 2)),
+    "contains_word": ("x", "x"),
+    "contains_any_word": ("[x, y]", ("x", "y")),
+    "contains_all_words": ("['1']", ("1",)),
     "less_than": ("1", 1),
     "at_most": ("2", 2),
     "more_than": ("3.5", 3.5),
@@ -178,7 +181,7 @@ def test_no_key_of_a_route_is_left_out() -> None:
     assert set(Route.model_fields) == {
         *("name", "hosts", "path", "prefix", "methods"),
         *("public", "require", "allow_missing", "audiences", "scopes", "rules"),
-        *("report_only", "end_streams", "stream_grace", "refusals", "resource"),
+        *("report_only", "end_streams", "stream_grace", "refusals", "realm", "resource"),
     }
     assert set(Scopes.model_fields) == {"all", "any"} and set(Require.model_fields) == {"issuer", "any_of", "all_of"}
     assert set(Refusals.model_fields) == {"format", "expose_reason", "statuses", "redirect"}
@@ -315,6 +318,16 @@ def test_a_redirect_and_the_realm_arrive() -> None:
     for made in (policies, Policies(rest="realm: the realm")):
         challenge = field_of(answer(made, request(auth=b"")), "WWW-Authenticate")
         assert challenge.startswith('Bearer realm="the realm"')
+
+
+def test_a_route_has_a_realm_of_its_own() -> None:
+    """The challenge of each refusal that has one names it; the other route keeps that of the whole file."""
+    routes = "  - {name: one, prefix: /1, realm: 'one, two'}\n  - {name: two, prefix: /2}"
+    policies = Policies(routes, rest="realm: all")
+    for path, realm in (("/1", "one, two"), ("/2", "all")):
+        for auth in (b"", bearer(token(exp=1))):
+            challenge = field_of(answer(policies, request("GET", path, auth=auth)), "WWW-Authenticate")
+            assert challenge.partition('", ')[0].rstrip('"') == f'Bearer realm="{realm}'
 
 
 def test_the_challenge_names_the_scopes_of_route_and_issuers() -> None:

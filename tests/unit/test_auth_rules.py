@@ -52,6 +52,16 @@ def judge(operator: str, operand: Any, value: Any) -> int:
         ("contains_all", ("a", "b"), ["b", "x", "a"], YES),
         ("contains_all", ("a", "b"), ["a", "x"], NO),
         ("contains_all", ("a", "b"), [], NO),
+        ("contains_word", "b", "a b c", YES),
+        ("contains_word", "b", "b", YES),
+        ("contains_word", "b", "ab bc B b. b-c b:c", NO),
+        ("contains_word", "b", "a\tb\u00a0b\nb,b", NO),  # the space alone parts words (RFC 6749 section 3.3)
+        ("contains_word", "b", "  a   b ", YES),
+        ("contains_word", "b", "", NO),
+        ("contains_any_word", ("a", "b"), "x b", YES),
+        ("contains_any_word", ("a", "b"), "x ab", NO),
+        ("contains_all_words", ("a", "b"), "b x a", YES),
+        ("contains_all_words", ("a", "b"), "a x a", NO),
         ("less_than", 5, 4, YES),
         ("less_than", 5, 5, NO),
         ("less_than", 5, 4.999, YES),
@@ -96,6 +106,9 @@ OTHER_KINDS: dict[str, list[Any]] = {
         ("equals", "x", "text"),
         ("one_of", ("x", "1", "true"), "text"),
         ("prefix", "x", "text"),
+        ("contains_word", "x", "text"),
+        ("contains_any_word", ("x", "1"), "text"),
+        ("contains_all_words", ("x",), "text"),
         ("equals", 1, "number"),
         ("equals", 0, "number"),
         ("one_of", (0, 1), "number"),
@@ -170,8 +183,9 @@ def test_c15_no_operand_is_a_pattern(pattern: str):
 
 def test_what_is_not_there_is_unknown_to_all_tests_but_exists():
     """A missing claim passes no rule and no denial, save the one that asks for its absence; null is missing."""
-    operands: dict[str, Any] = dict.fromkeys(OPERATORS, 1) | {"prefix": "x", "exists": None}
+    operands: dict[str, Any] = dict.fromkeys(OPERATORS, 1) | {"prefix": "x", "contains_word": "x", "exists": None}
     operands |= dict.fromkeys(("one_of", "contains_any", "contains_all"), (1,))
+    operands |= dict.fromkeys(("contains_any_word", "contains_all_words"), ("x",))
     for operator in OPERATORS:
         for path in (("c",), ("a", "c"), ("a", "b", "c")):
             rule = ClaimTest(path, operator, operands[operator])
@@ -221,7 +235,10 @@ def test_how_rules_are_joined(rule: ClaimRule, expected: int):
 
 NAMES = st.sampled_from(["a", "b", "c"])
 SCALARS = st.one_of(
-    st.sampled_from(["", "x", "1", "true"]), st.integers(-3, 3), st.sampled_from([1.0, 0.5, -2.0]), st.booleans()
+    st.sampled_from(["", "x", "1", "true", "x 1", " x  y"]),
+    st.integers(-3, 3),
+    st.sampled_from([1.0, 0.5, -2.0]),
+    st.booleans(),
 )
 VALUES = st.recursive(
     st.one_of(SCALARS, st.none(), st.sampled_from([2**53, 2**60])),
@@ -238,6 +255,8 @@ ONE_KIND = st.one_of(
 TESTS = st.one_of(
     st.builds(ClaimTest, PATHS, st.sampled_from(["equals", "contains"]), SCALARS),
     st.builds(ClaimTest, PATHS, st.sampled_from(["one_of", "contains_any", "contains_all"]), ONE_KIND),
+    st.builds(ClaimTest, PATHS, st.just("contains_word"), st.sampled_from(["x", "1"])),
+    st.builds(ClaimTest, PATHS, st.sampled_from(["contains_any_word", "contains_all_words"]), st.just(("x", "1"))),
     st.builds(ClaimTest, PATHS, st.sampled_from(["less_than", "at_most", "more_than", "at_least"]), st.integers(-3, 3)),
     st.builds(ClaimTest, PATHS, st.just("prefix"), st.sampled_from(["x", "1", "tr"])),
     st.builds(ClaimTest, PATHS, st.just("exists")),
@@ -272,6 +291,8 @@ def plainly(test: ClaimTest, claims: dict[str, Any]) -> bool | None:
         return True
     wanted = list(test.operand) if isinstance(test.operand, tuple) else [test.operand]
     members = value if test.operator.startswith("contains") else [value]
+    if "word" in test.operator:
+        members = value.split(" ") if isinstance(value, str) else None
     if not isinstance(members, list) or any(json_kind(member) != json_kind(wanted[0]) for member in members):
         return None
     if any(json_kind(member) == "number" and abs(member) > 2**53 for member in members):
@@ -287,7 +308,7 @@ def plainly(test: ClaimTest, claims: dict[str, Any]) -> bool | None:
             "at_least": value >= bound,
         }[test.operator]
     hits = [any(member == one for member in members) for one in wanted]
-    return all(hits) if test.operator == "contains_all" else any(hits)
+    return all(hits) if test.operator.startswith("contains_all") else any(hits)
 
 
 @given(TESTS, CLAIMS)
@@ -400,6 +421,12 @@ def test_a_rule_can_be_read():
         (("a",), "contains", ("x",)),
         (("a",), "contains_any", "x"),
         (("a",), "contains_all", ()),
+        (("a",), "contains_word", "a b"),
+        (("a",), "contains_word", ""),
+        (("a",), "contains_word", 1),
+        (("a",), "contains_any_word", ("a", "b c")),
+        (("a",), "contains_all_words", (True,)),
+        (("a",), "contains_all_words", "a"),
         (("a",), "less_than", "5"),
         (("a",), "at_least", True),
         (("a",), "prefix", ""),

@@ -155,7 +155,7 @@ def test_tenants(kind: str | None, tenant: str):
 
 
 scalars: st.SearchStrategy[Any] = st.sampled_from(
-    ["a", "", 1, 1.0, -(2**53), 2**53 + 1, 1e300, True, False, None, "x" * 1025, float("nan"), [], {}]
+    ["a", "a b", "", 1, 1.0, -(2**53), 2**53 + 1, 1e300, True, False, None, "x" * 1025, float("nan"), [], {}]
 )
 
 
@@ -172,6 +172,8 @@ scalars: st.SearchStrategy[Any] = st.sampled_from(
             "exists",
             "one_of",
             "contains_any",
+            "contains_word",
+            "contains_all_words",
         ]
     ),
     scalars | st.lists(scalars, max_size=3),

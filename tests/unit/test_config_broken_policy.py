@@ -159,6 +159,9 @@ CORPUS: list[tuple[str, str, str, str]] = [
     # routes: the policy
     ("public: true", "public: true\n    ^require: {issuer: users}", "routes[0].require", "a public route asks for no token"),
     ("public: true", "public: true\n    ^scopes: {any: [a]}", "routes[0].scopes", "a public route asks for no token"),
+    ("public: true", "public: true\n    ^realm: r", "routes[0].realm", "a public route asks for no token"),
+    ("prefix: /orders", "prefix: /orders\n    realm: ^'a\"b'", "routes[1].realm", "printable ASCII without quotes and backslashes"),
+    ("scopes: {all: [read]}", "scopes: {all: [read]}\n    realm: ^\"\"", "routes[1].realm", "1 to 128 characters"),
     ("public: true", "public: true\n    ^report_only: true", "routes[0].report_only", "a public route asks for no token"),
     ("any_of: [users, batch]", "any_of: [users, ^bitch]", "routes[1].require.any_of[1]", "there is no issuer bitch"),
     ("{any_of: [users, batch]}", "{issuer: ^nobody}", "routes[1].require.issuer", "there is no issuer nobody"),

@@ -125,6 +125,8 @@ tests = st.tuples(
         st.sampled_from(["one_of", "contains_any", "contains_all"]),
         st.lists(texts, min_size=1, max_size=3, unique=True),
     )
+    | st.tuples(st.just("contains_word"), st.just("a:b"))
+    | st.tuples(st.sampled_from(["contains_any_word", "contains_all_words"]), st.just(["a", "no"]))
     | st.tuples(
         st.sampled_from(["less_than", "at_most", "more_than", "at_least"]), st.integers(-9, 9) | st.floats(-1, 1)
     )

@@ -37,6 +37,7 @@ def left(*tests: Test) -> Possible:
         [("one_of", ("a", "b")), ("one_of", ("c", "d"))],
         [("one_of", (1, 2)), ("more_than", 2)],
         [("equals", "a"), ("contains", "a")],
+        [("contains_word", "a"), ("contains", "a")],
         [("prefix", "a-"), ("prefix", "b-")],
         [("prefix", "a-"), ("equals", "b-c")],
         [("prefix", "a-"), ("less_than", 1)],
@@ -61,6 +62,7 @@ def test_contradictions(tests: list[Test]):
         [("one_of", ("a", "b")), ("one_of", ("b", "c"))],
         [("contains", "a"), ("contains", "b"), ("contains_any", ("c", "d"))],
         [("prefix", "a-"), ("prefix", "a-b-"), ("one_of", ("c", "a-b-c"))],
+        [("contains_word", "a"), ("contains_all_words", ("b",)), ("prefix", "a ")],
         [("exists", True), ("equals", False)],
         [("exists", False)],
     ],
@@ -82,6 +84,7 @@ tests_of_a_claim = st.one_of(
     ),
     st.tuples(st.sampled_from(["less_than", "at_most", "more_than", "at_least"]), numbers),
     st.tuples(st.just("prefix"), texts),
+    st.tuples(st.just("contains_word"), texts),
     st.tuples(st.just("exists"), st.booleans()),
 )
 

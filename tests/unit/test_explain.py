@@ -11,6 +11,7 @@ import pytest
 from lbjwt._fastverify import DenyReason
 from lbjwt.auth.revocation import Revocation
 from lbjwt.config.load import load_text
+from lbjwt.config.model import Listener
 from lbjwt.explain.explain import explain
 from lbjwt.explain.model import Explanation, Reply
 from lbjwt.explain.render import as_json, as_lines
@@ -96,6 +97,26 @@ def test_a_public_route_and_a_document_of_our_own():
     assert story.backend is not None and story.backend.tokens == (("Authorization: Bearer", False), ("X-Token", False))
     story = routed("/.well-known/oauth-protected-resource/meta")
     assert story.verdict == "allowed" and story.reply is not None and story.reply.status == 200
+
+
+def test_a_health_check_is_told_as_one():
+    """The listener that answers it, in any spelling of its path; of another listener only a note, and other paths are as ever."""
+    text = CONFIGURATIONS["one"].replace("JWKS", json.dumps(jwks()))
+    first = load_text(text, Path("/"))
+    up, down = first.listeners[0], Listener.model_validate({"address": "127.0.0.1:1", "health": {"path": "/up"}})
+
+    def story(path: str, *listeners: Listener, **asked: Any) -> Explanation:
+        made = first.model_copy(update={"listeners": listeners})
+        return explain(asyncio.run(set_scene(made, Asked("", path=path, **asked), offline=True, now=NOW)), NOW)
+
+    for path in ("/up", "/up?x=1", "//u%70"):
+        told_of = story(path, down, up)
+        assert (told_of.verdict, told_of.backend) == ("allowed", None) and "listeners[0]" in detail(told_of, "request")
+        assert told_of.reply is not None and told_of.reply.status == 200
+    told_of = story("/up", down, up, method="POST")
+    assert told_of.verdict == "refused" and told_of.reply is not None and told_of.reply.status == 405
+    assert story("/up", up, down).reason == story("/up/", down, up).reason == DenyReason.MISSING
+    assert any("listeners[1]" in note for note in story("/up", up, down).notes) and not story("/", up, down).notes
 
 
 def test_a_request_that_is_none():

@@ -83,6 +83,11 @@ CASES = [
         "a template in a rule", "variable-as-text", "routes[0].rules[0].equals",
         rules({"claim": "role", "equals": "{{ role }}"}), rules({"claim": "role", "equals": "{role}"}),
     ),
+    Case(
+        "a health check over a route", "health-over-route", "routes[0]",
+        {**route(path="/up"), "listeners": [{"address": "127.0.0.1:8080", "health": {"path": "/up"}}]},
+        {**route(path="/up/"), "listeners": [{"address": "127.0.0.1:8080", "health": {"path": "/up"}}]},
+    ),
     # --- what routes let through -------------------------------------------------------------------------------------------------
     Case("only reported", "report-only", "routes[0].report_only", route(report_only=True), route(report_only=False)),
     Case(

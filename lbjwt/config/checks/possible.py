@@ -52,6 +52,8 @@ class Possible:
             case "more_than" | "at_least":
                 self.low = max(self.low, (operand, operator == "more_than"))
                 self.kinds &= {"number"}
+            case "contains_word" | "contains_any_word" | "contains_all_words":
+                self.kinds &= {"text"}
             case "prefix":
                 self.prefixes.append(operand)
                 self.kinds &= {"text"}

@@ -19,9 +19,13 @@ def check_routes(configuration: Configuration) -> Iterator[Problem]:
     """Each route by itself; what two routes do to each other is asked in ``overlaps``."""
     if configuration.routes and all(route.public for route in configuration.routes):
         yield warning(("routes",), "nothing-protected", "every route is open: no token is ever asked for", at_key=True)
+    health = {listener.health.path for listener in configuration.listeners if listener.health is not None}
     for at, route in enumerate(configuration.routes):
         path: KeyPath = ("routes", at)
         yield from _public(path, route)
+        if route.place[0] in health:
+            message = "lbjwt answers this very path itself where a listener has it under health: the route never sees it there"
+            yield warning(path, "health-over-route", message, at_key=True)
         yield from _missing(path, route, bool(configuration.claim_to_headers))
         yield from _streams(path, route)
         yield from _refusals((*path, "refusals"), route, route.refusals)

@@ -11,7 +11,7 @@ from lbjwt.config.rule import OPERATORS, Rule
 
 __all__ = ["check_rules"]
 
-_TEXT_OPERATORS: Final = ("equals", "one_of", "prefix")
+_TEXT_OPERATORS: Final = ("equals", "one_of", "prefix", "contains_word", "contains_any_word", "contains_all_words")
 _LIST_OPERATORS: Final = ("contains", "contains_any", "contains_all")
 _NUMBER_OPERATORS: Final = ("less_than", "at_most", "more_than", "at_least")
 

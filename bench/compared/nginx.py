@@ -1,0 +1,72 @@
+"""nginx, the open one. `auth_jwt` is NGINX Plus, which is sold: nobody here could start it, and its column of the README was read."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bench.child import free_port
+from bench.compared.scene import Program, Scene, Trial
+from bench.peers.nginx import CONFIGURATION, PEERS, program
+
+ABOUT = PEERS[0]
+_FIELDS = {
+    "Authorization": "Bearer x",
+    "Host": "api.example",
+    "Content-Length": "0",
+    "Transfer-Encoding": "chunked",
+    "Expect": "100-continue",
+    "If-Match": "*",
+    "If-None-Match": "*",
+    "If-Modified-Since": "Sat, 28 Nov 2026 00:00:00 GMT",
+    "If-Unmodified-Since": "Sat, 28 Nov 2026 00:00:00 GMT",
+    "If-Range": "x",
+    "Range": "bytes=0-1",
+    "Cookie": "a=b",
+    "X-Any": "x",
+}
+
+
+def _write(scene: Scene, port: int, line: str = "") -> list[str]:
+    text = CONFIGURATION.format(
+        directory=scene.directory, backend_port=scene.backend_port, port=port, ssl="", certificate=line
+    )
+    path = scene.file("nginx.conf", text.encode())
+    return [program() or "nginx", "-p", str(scene.directory), "-e", "stderr", "-c", str(path)]
+
+
+@contextmanager
+def _nginx(scene: Scene) -> Iterator[Program]:
+    with scene.program("nginx", lambda port: _write(scene, port)) as running:
+        yield running
+
+
+def _auth_jwt(scene: Scene) -> str:
+    command = [*_write(scene, free_port(), "auth_jwt api;"), "-t"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    return "unknown directive" if 'unknown directive "auth_jwt"' in done.stderr else f"ends with {done.returncode}"
+
+
+def _underscore(scene: Scene) -> str:
+    with _nginx(scene) as running:
+        return f"the backend received: {running.ask(None, 'X_Jwt_Sub: forged').copies('x_jwt_sub', 'x-jwt-sub')}"
+
+
+def _twice(scene: Scene) -> str:
+    with _nginx(scene) as running:
+        statuses = {name: running.ask(None, *[f"{name}: {value}"] * 2).status for name, value in _FIELDS.items()}
+    passed = ", ".join(name for name, status in statuses.items() if status == 200)
+    return f"passes for {passed}; {' and '.join(map(str, {*statuses.values()} - {200}))} for the others"
+
+
+TRIALS = (
+    Trial("", "auth_jwt in the configuration", "unknown directive", _auth_jwt),
+    Trial("", "X_Jwt_Sub: forged", "the backend received: none", _underscore),
+    Trial(
+        "",
+        "a field that comes twice",
+        "passes for Range, Cookie, X-Any; 400 for the others",
+        _twice,
+    ),
+)

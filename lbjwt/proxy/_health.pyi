@@ -1,0 +1,15 @@
+"""Contract of `_health.pyx`. What per-request code uses stands in `_health.pxd`."""
+
+from typing import final
+
+@final
+class Health:
+    """The path at which a listener tells a balancer in front whether the service takes traffic.
+
+    Args:
+        path: Canonical, as `lbjwt.routing` spells it.
+    """
+
+    def __init__(self, path: str) -> None: ...
+    @property
+    def path(self) -> bytes: ...

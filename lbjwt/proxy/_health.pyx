@@ -1,0 +1,42 @@
+"""
+Health checks on the traffic port: which requests are some, and what they are told.
+
+Knows a path and three answers. Whether the service is ready is the board's business, as it is for ``/readyz`` of the admin door.
+"""
+
+from libc.string cimport memchr, memcmp
+
+from lbjwt.http1._request cimport GET, HEAD
+from lbjwt.routing._path cimport is_plain, put_canonical
+
+cdef Answer _answer(int status, bytes body, bytes further=b""):
+    # The answer of a moment: a cache in between must not keep it.
+    cdef bytes fields = b"Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\nContent-Length: %d\r\n" % len(body)
+    return Answer(status, further + fields, body)
+
+
+cdef class Health:
+
+    def __init__(self, str path not None):
+        self.path = path.encode("ascii")
+        self._ready = _answer(200, b"ready\n")
+        self._unready = _answer(503, b"not ready\n", b"Retry-After: 1\r\n")
+        self._other_method = _answer(405, b"method not allowed\n", b"Allow: GET, HEAD\r\n")
+
+    cdef bint is_for(self, Slice target, Buffer scratch) except -1:
+        cdef const char *query = <const char *> memchr(target.at, c"?", target.size)
+        if query != NULL:
+            target.size = query - target.at
+        if target.size < len(self.path):
+            return False                         # the one spelling of a path is never longer than another
+        if not is_plain(target):
+            scratch.clear()
+            scratch.reserve(target.size)
+            target.size = put_canonical(scratch.data, target)
+            target.at = scratch.data
+        return target.size == len(self.path) and memcmp(target.at, <const char *>self.path, target.size) == 0
+
+    cdef Answer answer(self, RequestHead head, bint ready):
+        if head.method != GET and head.method != HEAD:
+            return self._other_method
+        return self._ready if ready else self._unready
