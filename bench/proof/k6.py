@@ -60,7 +60,9 @@ POISONS: dict[str, Poison] = {
     "10,000 keys": lambda issuer, attacker, canary: _set(
         *(attacker.jwk(kid=f"k{at}", x=b64(b"x")) for at in range(10_000))
     ),
-    "one id twice": lambda issuer, attacker, canary: _set(attacker.jwk(), new_key("ES256", attacker.kid).jwk()),
+    "two lists of keys": lambda issuer, attacker, canary: Answer(
+        body=b'{"keys": [], "keys": [' + json.dumps(attacker.jwk()).encode() + b"]}"
+    ),
     "a secret": lambda issuer, attacker, canary: _set(new_key("HS256", attacker.kid).jwk(k=b64(SECRET))),
     "unknown key type": lambda issuer, attacker, canary: _set(attacker.jwk(kty="XYZ")),
     "unknown curve": lambda issuer, attacker, canary: _set(attacker.jwk(crv="P-999")),

@@ -161,8 +161,10 @@ def test_a_null_issuer_is_of_the_wrong_type(bench: Bench) -> None:
     assert bench.judge(KEYS["a"]["k1"].token(payload)) == "INVALID_CLAIM"
 
 
-def test_what_cannot_be_read_has_no_issuer(bench: Bench) -> None:
+def test_what_cannot_be_read_has_no_issuer() -> None:
     """A payload that is no JSON object, holds a name twice, or a header over its limit: MALFORMED, before anybody's key is tried (THREATS A19)."""
+    short: dict[str, Any] = {"max_token_header": 1000}
+    bench = Bench(a=short, b=short, c=short)
     key = KEYS["a"]["k1"]
     head = b'{"alg":"EdDSA","kid":"k1"}'
     name = issuer("a").encode()
@@ -170,7 +172,7 @@ def test_what_cannot_be_read_has_no_issuer(bench: Bench) -> None:
         (head, b'["iss"]'),
         (head, b'{"iss":"%b","iss":"%b"}' % (name, name)),
         (head, b"\xff{}"),
-        (head[:-1] + b',"p":"' + b"x" * 2000 + b'"}', b'{"iss":"%b"}' % name),
+        (head[:-1] + b',"p":"' + b"x" * 1000 + b'"}', b'{"iss":"%b"}' % name),
     ):
         assert bench.judge(key.sealed(header, payload)) == "MALFORMED"
     assert bench.judge("a.b.c") == bench.judge("a.b") == bench.judge("a.b.c.d") == "MALFORMED"
