@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from lbjwt.assembly.cluster import forwarding_trust, new_cluster, new_policy
+from lbjwt.assembly.cluster import forwarding_trust, new_cluster, new_offenders, new_policy
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
 from lbjwt.assembly.keys import KeeperLink, OwnKeys, SharedKeys, wait_for_keys
 from lbjwt.assembly.revocations import RevokedKeys, new_reader, new_store, revocation_check
@@ -115,6 +115,9 @@ class LoadBalancer:
             if self._revocations is not None and self.board.slot == 0
             else None
         )
+        if offenders is None:
+            offenders = new_offenders(configuration, 1)
+        self._offenders = offenders
         self._trusts = forwarding_trust(configuration)
         self._admission = new_admission(configuration, self._instances, self.verifier.gate, offenders, self._trusts)
         self._sockets = sockets
@@ -282,7 +285,7 @@ class LoadBalancer:
 
         def accepted() -> ClientSide:
             if traffic.clients >= MANY_CLIENTS:
-                accept_waiting(loop, sock, client)
+                accept_waiting(loop, sock, client)  # type: ignore[arg-type]
             return client()
 
         return await loop.create_server(accepted, sock=sock, backlog=backlog())  # type: ignore[arg-type]

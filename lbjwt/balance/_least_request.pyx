@@ -1,9 +1,10 @@
 """Least request: the candidate with the fewest requests in flight for its weight; of equals, the one whose turn it is.
 
-Knows numbers only. The load of a candidate is in flight / weight, compared by cross-multiplication. Turns among equally loaded candidates go round by
-weight: each has the time at which its next turn begins, the earliest is picked, and taking a request moves that time on by 1 / weight (start-time fair
-queueing, Goyal, Vin and Cheng 1996). The clock stands at the begin of the last turn that was taken, and a turn that lies before the clock counts as beginning now: a
-candidate that could not be used for a while has saved up nothing, and its share meanwhile went to all others rather than to its neighbour.
+Knows numbers only. The load of a candidate is in flight / weight, compared by cross-multiplication. Turns among equally loaded candidates go
+round by weight: each has the time at which its next turn begins, the earliest is picked, and taking a request moves that time on by 1 / weight
+(start-time fair queueing, Goyal, Vin and Cheng 1996). The clock stands at the beginning of the last turn that was taken, and a turn that lies
+before the clock counts as beginning now: a candidate that could not be used for a while has saved up nothing, and its share meanwhile went to
+all others rather than to its neighbour.
 """
 
 cdef enum:

@@ -338,6 +338,7 @@ class Issuer(Section):
         source = self.key_source
         return source.startswith("secret_") or (source == "jwks_file" and all(map(is_hmac, self.algorithms or [""])))
 
+    @property
     def has_keys(self) -> bool:
         """True for every issuer of a configuration without errors."""
         return any(getattr(self, key) is not None for key in KEY_SOURCES)

@@ -152,7 +152,7 @@ class _Attempt:
         """Hand the open socket to the loop, which tells the protocol in its next turn."""
         self._cancel_timers()
         self._handed_over = True
-        take_over(self._loop.create_connection(lambda: self._side, sock=self._socket), self._made)  # type: ignore[type-var]
+        take_over(self._loop.create_connection(lambda: self._side, sock=self._socket), self._made)
 
     def _made(self, error: OSError | None) -> None:
         self._handed_over = False

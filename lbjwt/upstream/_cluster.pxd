@@ -15,7 +15,8 @@ cdef class Endpoint:
     cdef readonly str path                   # of a Unix socket, else ""
     cdef readonly long weight
     cdef readonly list idle                  # connections nothing is in doubt about, the last used one last
-    cdef readonly dict connecting            # connections being opened for a request that any connection would serve, as keys, the oldest first
+    # connections being opened for a request that any connection would serve, as keys, the oldest first
+    cdef readonly dict connecting
     cdef readonly Py_ssize_t open            # connections that take room: being opened, in use or idle; none that is on its way out
     cdef double shunned_until                # seconds on the monotonic clock: a connect failed a moment ago
     cdef public bint failing                 # its failure was logged, its recovery was not
@@ -39,8 +40,8 @@ cdef class Cluster:
     cdef Py_ssize_t _count
     cdef double _clock                       # of turns among equally loaded endpoints
 
-    # tried: endpoints that must not be picked again for this request, or None. The answer is None when no endpoint is left, or when those that are left
-    # have no room. A question: `take` says that the request went there.
+    # tried: endpoints that must not be picked again for this request, or None. The answer is None when no endpoint is left, or when those
+    # that are left have no room. A question: `take` says that the request went there.
     cdef Endpoint pick(self, set tried, double now)
     cdef void take(self, Endpoint endpoint)
     # An endpoint that was not tried has no room now: waiting may help.

@@ -1,8 +1,8 @@
 """A cluster: which endpoint gets the next request.
 
 Knows endpoints, their counters on the board and the balancing rule. Opens no connection. An endpoint is usable while it was not tried for the same
-request and has room for a connection. One whose connect failed within the last second is used only when no other is left, not even a full one, so that a
-dead backend does not cost every request a failed connect.
+request and has room for a connection. One whose connect failed within the last second is used only when no other is left, not even a full
+one, so that a dead backend does not cost every request a failed connect.
 """
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
