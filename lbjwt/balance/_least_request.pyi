@@ -1,5 +1,8 @@
 """Least request: the candidate with the fewest requests in flight for its weight; of equals, the one whose turn it is."""
 
+from typing import final
+
+@final
 class LeastRequest:
     """The rule as the proxy applies it, with its memory of turns, for up to 64 candidates.
 

@@ -7,6 +7,8 @@ before the clock counts as beginning now: a candidate that could not be used for
 all others rather than to its neighbour.
 """
 
+cimport cython
+
 cdef enum:
     MOST = 64                # candidates of the rule as Python sees it
 
@@ -38,6 +40,7 @@ cdef double take_turn(Candidate *candidate, double clock) noexcept nogil:
     return clock
 
 
+@cython.final
 cdef class LeastRequest:
     cdef Candidate _candidates[MOST]
     cdef Py_ssize_t _count

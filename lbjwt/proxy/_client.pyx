@@ -15,7 +15,7 @@ from lbjwt.observe._access_log cimport AccessRecord
 from lbjwt.proxy._admission cimport Admission
 from lbjwt.proxy._answer cimport Answer
 from lbjwt.proxy._client_writer cimport BODY, DISCARDING, GONE, HEAD, LINGERING, PARKED, TUNNELING, WAITING
-from lbjwt.proxy._exchange cimport REQUEST_ID_SIZE, new_exchange
+from lbjwt.proxy._exchange cimport CLIENT_CLOSED_STATUS, REQUEST_ID_SIZE, new_exchange
 
 cdef enum:
     HELD_INPUT = 65536           # bytes of pipelined requests held before reading stops
@@ -55,7 +55,8 @@ cdef class ClientSide(ClientWriter):
     def connection_lost(self, exc):
         cdef Exchange exchange = self.exchange
         cdef Traffic traffic = self.traffic
-        self._unpark()
+        if self.phase == PARKED:
+            self._parked_client_closed()
         self.phase = GONE
         traffic.wires.discard(self)
         traffic.clients -= 1
@@ -90,6 +91,15 @@ cdef class ClientSide(ClientWriter):
             self.phase = GONE
             self.exchange.downstream_lost()
             self.reset()
+
+    cdef void _parked_client_closed(self):
+        cdef char request_id[REQUEST_ID_SIZE]
+        cdef const char *at = NULL if self.held is None else <const char *>self.held
+        self._unpark()
+        self.traffic.next_request_id(request_id)
+        self.traffic.board.mine.requests[0] += 1
+        self._record_head(ErrorReason.CLIENT_CLOSED, at, 0 if self.held is None else len(self.held),
+                          Slice(&request_id[0], REQUEST_ID_SIZE), CLIENT_CLOSED_STATUS, 0)
 
     cdef void check_peer(self):
         if self.exchange is not None and self.has_ended(self.traffic.allow_half_close or self.phase == TUNNELING):
@@ -392,8 +402,6 @@ cdef class ClientSide(ClientWriter):
         """Answer what never became an exchange, and end the connection: where the next request begins is not known."""
         cdef Traffic traffic = self.traffic
         cdef char request_id[REQUEST_ID_SIZE]
-        cdef AccessRecord record
-        cdef RequestHead head = traffic.request_head
         cdef Answer answer
         if size > 1 and at[0] == 0x16 and at[1] == 0x03:     # a handshake record of TLS (RFC 8446 section 5.1)
             reason = ErrorReason.TLS_ON_HTTP_PORT
@@ -401,31 +409,38 @@ cdef class ClientSide(ClientWriter):
         traffic.next_request_id(request_id)
         traffic.board.mine.bad_requests += 1
         traffic.board.mine.requests[answer.status // 100] += 1
-        traffic.board.mine.errors[<int>reason] += 1
         self.bodiless = False
         self._send_answer(answer, Slice(&request_id[0], REQUEST_ID_SIZE), False)
-        if traffic.access_log is not None:
-            record.started_at = wall_clock()
-            record.duration = 0.0
-            read_remains(head, at, size, self.policy)
-            record.peer = self.peer()
-            record.client = traffic.admission.source(head, record.peer, self.trusted)
-            record.method = head.method_name
-            record.path = head.target
-            record.host = head.host
-            record.endpoint = record.issuer = record.route = Slice(NULL, 0)
-            record.request_id.at = request_id
-            record.request_id.size = REQUEST_ID_SIZE
-            record.status = answer.status
-            record.reason = record.would_refuse = NONE
-            record.error = reason
-            record.request_bytes = 0
-            record.response_bytes = len(answer.body)
-            record.complete = True
-            record.retries = 0
-            traffic.access_log.record(&record)
+        self._record_head(reason, at, size, Slice(&request_id[0], REQUEST_ID_SIZE), answer.status, len(answer.body))
         self.droppable = DROPPED_HEAD
         self._linger()
+
+    cdef void _record_head(self, ErrorReason reason, const char *at, Py_ssize_t size, Slice request_id, int status, Py_ssize_t response_bytes):
+        """Count and log what never became an exchange, as far as its head can be read."""
+        cdef Traffic traffic = self.traffic
+        cdef RequestHead head = traffic.request_head
+        cdef AccessRecord record
+        traffic.board.mine.errors[<int>reason] += 1
+        if traffic.access_log is None:
+            return
+        read_remains(head, at, size, self.policy)
+        record.started_at = wall_clock()
+        record.duration = 0.0
+        record.peer = self.peer()
+        record.client = traffic.admission.source(head, record.peer, self.trusted)
+        record.method = head.method_name
+        record.path = head.target
+        record.host = head.host
+        record.endpoint = record.issuer = record.route = Slice(NULL, 0)
+        record.request_id = request_id
+        record.status = status
+        record.reason = record.would_refuse = NONE
+        record.error = reason
+        record.request_bytes = 0
+        record.response_bytes = response_bytes
+        record.complete = reason != ErrorReason.CLIENT_CLOSED
+        record.retries = 0
+        traffic.access_log.record(&record)
 
     cdef void cut(self):
         self.keep_alive = False

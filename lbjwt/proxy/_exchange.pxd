@@ -20,6 +20,7 @@ from lbjwt.upstream._pending cimport PendingRequest
 cdef enum:
     REQUEST_ID_SIZE = 32         # bytes of an id of ours
     MAX_REQUEST_ID = 128         # bytes of one that a trusted peer gave
+    CLIENT_CLOSED_STATUS = 499   # in the access log, as in that of nginx: the client went away before its response began
     MAX_ADDRESS = 64             # bytes of an address that a trusted peer gave
 
 

@@ -40,7 +40,6 @@ cdef enum:
     SPARE_EXCHANGES = 256        # kept to be used again, with their buffers
     SPARE_BUFFER = 65536         # bytes; a larger buffer is not kept
     HELD_BODY = 65536            # bytes of a request body kept for sending it again
-    CLIENT_CLOSED_STATUS = 499   # in the access log, as in that of nginx: the client went away before its response began
 
 
 cdef class Upstream(Wire):

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from lbjwt.proxy._traffic import Traffic
     from lbjwt.upstream._cluster import Endpoint
 
-DESCRIPTOR_WAIT: Final = 0.01
-"""Seconds until a connection for which no file descriptor was left is tried again."""
+RETRY: Final = 0.01
+"""Seconds until a connection is tried again for which no file descriptor was left, or no room in the queue of a Unix socket."""
 
 
 class Connector:
@@ -60,7 +60,7 @@ class Connector:
         try:
             async with asyncio.timeout(self.timeout):
                 while not await self._connected(side, endpoint):
-                    await asyncio.sleep(DESCRIPTOR_WAIT)
+                    await asyncio.sleep(RETRY)
         except (OSError, ValueError) as error:  # ValueError: a host name that IDNA cannot encode
             side.connect_failed(self.cause(error))
 
@@ -127,13 +127,17 @@ class _Attempt:
             self._socket = opened = socket.socket(self._family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         except OSError as error:
             if self._connector.frees_descriptors(error):
-                self._next = self._loop.call_later(DESCRIPTOR_WAIT, self._open)
+                self._next = self._loop.call_later(RETRY, self._open)
             else:
                 self._next = self._loop.call_soon(self._fail, error)
             return
         code = opened.connect_ex(self._address)
         if code == errno.EINPROGRESS:
             self._loop.add_writer(opened.fileno(), self._decided)
+        elif code == errno.EAGAIN:  # unix(7): the queue of the listener is full, and nothing tells when it is not
+            opened.close()
+            self._socket = None
+            self._next = self._loop.call_later(RETRY, self._open)
         elif code:
             self._next = self._loop.call_soon(self._fail, OSError(code, ""))
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,27 @@ def test_least_connections_gives_a_slow_backend_less(tmp_path: Path) -> None:
         shares = Counter(record.backend for record in stage.seen)
         assert shares["b0"] < 150, shares
         assert min(shares["b1"], shares["b2"]) > 300, shares
+
+
+def test_weights_share_requests_that_come_one_after_another(tmp_path: Path) -> None:
+    """Weights 4, 1, 1 and sixty requests: 40, 10 and 10, as by nginx's least_conn."""
+    with ExitStack() as backends:
+        weighted = [
+            {"address": backends.enter_context(Backend(good, name=f"b{number}")).address, "weight": weight}
+            for number, weight in enumerate((4, 1, 1))
+        ]
+        with Stage(tmp_path, clusters={"main": {"endpoints": weighted}}) as stage:
+            assert drive(stage.port, jobs(60, stage.token, prefix="w"), connections=1)
+            totals = json.loads(stage.balancer.admin_get("/status")[1])["endpoints"]
+            assert [total["requests"] for total in totals] == pytest.approx([40, 10, 10], abs=1)
+
+
+def test_the_share_of_a_dead_endpoint_goes_to_all_others(tmp_path: Path) -> None:
+    """One of three refuses connections: sixty requests one after another are 30 for each of the others."""
+    with Stage(tmp_path, behaviours=[good, good], endpoints=[f"127.0.0.1:{free_port()}"]) as stage:
+        assert drive(stage.port, jobs(60, stage.token, prefix="d"), connections=1)
+        shares = Counter(record.backend for record in stage.seen)
+        assert [shares["b0"], shares["b1"]] == pytest.approx([30, 30], abs=1)
 
 
 def test_a_refused_connect_tries_the_next_endpoint(tmp_path: Path) -> None:

@@ -211,14 +211,16 @@ def test_others_are_served_meanwhile(scene: Scene) -> None:
     is_served(scene, client)
 
 
-def test_a_client_that_goes_away_leaves_nothing_behind(scene: Scene) -> None:
-    """Its place is free, no exchange was begun, and the keys that come disturb nobody."""
-    stage = scene.open()
+def test_a_client_that_goes_away_leaves_nothing_behind(scene: Scene, tmp_path: Path) -> None:
+    """Its place is free, no exchange was begun, the log says that it went, and the keys that come disturb nobody."""
+    stage = scene.open(log=tmp_path / "log")
     client = parks(scene)
     client.lose(ConnectionResetError())
     assert scene.waiting == 0 and stage.totals["connections"] == 0
     scene.settles("a", NEW)
-    assert stage.opened == [] and stage.totals["requests"] == [0, 0, 0, 0, 0, 0]
+    assert stage.opened == [] and stage.totals["requests"] == [1, 0, 0, 0, 0, 0]
+    (record,) = stage.records()
+    assert (record["status"], record["reason"], record["path"], record["complete"]) == (499, "client_closed", "/", False)
 
 
 def test_a_client_that_ends_its_side_still_gets_its_answer(scene: Scene) -> None:

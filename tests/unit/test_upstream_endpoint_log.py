@@ -145,3 +145,33 @@ def test_a_name_that_leads_nowhere_is_told(caplog: pytest.LogCaptureFixture, err
     """An endpoint given by name goes through the loop's resolver; what goes wrong is told the same way."""
     tried(Endpoint(0, "app:80", "app.example", 80, "", 1), 2.0, loop_error=error)
     assert caplog.messages == [f"endpoint app:80 fails: cannot be reached: {cause}"]
+
+
+def test_a_full_queue_of_a_unix_socket_is_waited_for(tmp_path: Path) -> None:
+    """connect(2) does not wait there (EAGAIN): it is tried again until the queue has room, and the endpoint has not failed."""
+    path = str(tmp_path / "app.sock")
+    endpoint = Endpoint(0, "unix:app.sock", "", 0, path, 1)
+    stage = Stage()
+    Cluster(
+        [endpoint], stage.board, response_timeout=1, idle_timeout=1, max_idle=1, max_connections=1, retries=0, log=EndpointLog()
+    )
+
+    async def run() -> None:
+        connector = Connector(asyncio.get_running_loop(), 5.0)
+        connector.traffic = stage.traffic
+        with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as other:
+            listener.bind(path)
+            listener.listen(0)
+            other.connect(path)
+            connector(endpoint)
+            await asyncio.sleep(0)
+            assert endpoint.open == 1 and stage.board.endpoint_totals(0)["connects"] == 0
+            listener.accept()[0].close()
+            while not stage.board.endpoint_totals(0)["connects"]:
+                await asyncio.sleep(0.01)
+            assert not endpoint.failing and stage.board.endpoint_totals(0)["failures"] == 0
+            await connector.close()
+            stage.traffic.close()
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
