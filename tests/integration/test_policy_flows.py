@@ -467,8 +467,8 @@ def test_p8_the_log_tells_why_and_no_secret(tmp_path: Path, server: KeyServer) -
             ("/try/5", second.mint(iss="canary"), 200, ("try", None, None, "wrong_issuer")),
             ("/partners/6", second.mint(), 200, ("partners", "second", None, None)),
             ("/open/7?canary", "canary", 200, ("open", None, None, None)),
-            (f"/nowhere/8?access_token={good_one}", None, 404, (None, None, None, None)),
-            (f"/orders%2f9?access_token={good_one}", None, 400, (None, None, None, None)),
+            (f"/nowhere/8?access_token={good_one}", None, 404, (None, None, "no_route", None)),
+            (f"/orders%2f9?access_token={good_one}", None, 400, (None, None, "ambiguous_path", None)),
             (
                 f"/partners/10?access_token={good_one}&access_token=canary",
                 None,
