@@ -220,7 +220,12 @@ def test_a_client_that_goes_away_leaves_nothing_behind(scene: Scene, tmp_path: P
     scene.settles("a", NEW)
     assert stage.opened == [] and stage.totals["requests"] == [1, 0, 0, 0, 0, 0]
     (record,) = stage.records()
-    assert (record["status"], record["reason"], record["path"], record["complete"]) == (499, "client_closed", "/", False)
+    assert (record["status"], record["reason"], record["path"], record["complete"]) == (
+        499,
+        "client_closed",
+        "/",
+        False,
+    )
 
 
 def test_a_client_that_ends_its_side_still_gets_its_answer(scene: Scene) -> None:

@@ -153,7 +153,14 @@ def test_a_full_queue_of_a_unix_socket_is_waited_for(tmp_path: Path) -> None:
     endpoint = Endpoint(0, "unix:app.sock", "", 0, path, 1)
     stage = Stage()
     Cluster(
-        [endpoint], stage.board, response_timeout=1, idle_timeout=1, max_idle=1, max_connections=1, retries=0, log=EndpointLog()
+        [endpoint],
+        stage.board,
+        response_timeout=1,
+        idle_timeout=1,
+        max_idle=1,
+        max_connections=1,
+        retries=0,
+        log=EndpointLog(),
     )
 
     async def run() -> None:
