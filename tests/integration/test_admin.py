@@ -141,6 +141,7 @@ def test_status_tells_the_state_of_everything_and_no_secret(board):
         "address": "unix:/run/app.sock",
         "weight": 1,
         "requests_in_flight": 4,
+        "connections": 0,
         "idle_connections": 0,
         "requests": 9,
         "failures": 0,

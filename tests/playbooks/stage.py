@@ -180,7 +180,7 @@ class Stage:
     One worker's traffic with `endpoints` backends, ready for clients.
 
     Args:
-        weights: Of the endpoints; None: all 1.
+        addresses: Host, port and path of real endpoints, for those that connect; None: `endpoints` made-up ones.
         max_idle: Idle connections kept, per endpoint.
         max_connections: Per endpoint.
         max_pending: Requests that wait for an endpoint with room.
@@ -204,7 +204,7 @@ class Stage:
         endpoints: int = 1,
         *,
         retries: int = 1,
-        weights: Sequence[int] | None = None,
+        addresses: Sequence[tuple[str, int, str]] | None = None,
         max_idle: int = 8,
         max_connections: int = 16,
         max_pending: int = 4,
@@ -226,14 +226,16 @@ class Stage:
         **policy: Any,
     ) -> None:
         self.pieces = pieces
+        endpoints = endpoints if addresses is None else len(addresses)
         self.board = Board(1, endpoints, len(issuers), 1000)
         self.board.attach(0)
         self.opened: list[Server] = []
         self.connects_at_once = True
-        self.endpoints = [
-            Endpoint(at, f"10.0.0.{at}:80", f"10.0.0.{at}", 80, "", (weights or [1] * endpoints)[at])
-            for at in range(endpoints)
-        ]
+        self.endpoints = (
+            [Endpoint(at, f"10.0.0.{at}:80", f"10.0.0.{at}", 80, "", 1) for at in range(endpoints)]
+            if addresses is None
+            else [Endpoint(at, host or path, host, port, path, 1) for at, (host, port, path) in enumerate(addresses)]
+        )
         cluster = Cluster(
             self.endpoints,
             self.board,
