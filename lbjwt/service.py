@@ -138,7 +138,7 @@ class LoadBalancer:
         self._traffic: Traffic | None = None
         self._sweep: asyncio.TimerHandle | None = None
         self._expiry: asyncio.TimerHandle | None = None
-        self._expiry_interval = _expiry_interval(configuration)
+        self._expiry_interval = expiry_interval(configuration)
         self._published = {"hits": 0, "misses": 0, "evictions": 0}
         self._faults = 0
 
@@ -439,7 +439,7 @@ class LoadBalancer:
             await self.stop()
 
 
-def _expiry_interval(configuration: Configuration) -> float:
+def expiry_interval(configuration: Configuration) -> float:
     """Seconds between two walks over the deadlines, so that every timeout holds to 100 ms or a tenth of it, whichever is larger."""
     timeouts = configuration.timeouts
     least, most = EXPIRY
