@@ -57,10 +57,13 @@ class MemoryTransport:
         self.capacity = capacity
         self.closed = self.aborted = self.ended = self.paused = False
         self.address: tuple[str, int] | None = ("192.0.2.7", 4711)
+        self.socket: Any = None  # a real one under it
         self.queued = 0  # bytes that the far end has not taken
         self.writes = 0
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
+        if name == "socket" and self.socket is not None:
+            return self.socket
         return self.address if name == "peername" else default
 
     def write(self, data: bytes) -> None:

@@ -1,8 +1,12 @@
 """What a peer sends costs bounded memory and work: traffic scripts for the resource rules of the threat model."""
 
+import socket
 import time
 
-from tests.playbooks.stage import Stage, request, response
+import pytest
+
+from lbjwt.proxy._client import ClientSide
+from tests.playbooks.stage import Client, Stage, request, response
 
 OK = response("200 OK", "Content-Length: 2", body=b"ok")
 
@@ -160,3 +164,27 @@ def test_client_connections_are_bounded() -> None:
     one_too_many.lose()
     clients[1].lose()
     assert stage.client().take() == b""
+
+
+@pytest.mark.parametrize("allowed", [False, True], ids=["default", "allow_half_close"])
+@pytest.mark.parametrize("whole", [False, True], ids=["half", "both ways"])
+def test_a_client_that_goes_away_while_it_is_not_read_is_noticed(whole: bool, allowed: bool) -> None:
+    """An end behind a body that a slow endpoint holds back is found by the walk over the deadlines; of one side only, it may be meant so."""
+    stage = Stage(allow_half_close=allowed)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        client = Client(stage, ClientSide(stage.traffic, stage.policy))
+        client.transport.socket = ours
+        client.side.connection_made(client.transport)
+        client.sends(request("POST", "/", "Content-Length: 100", body=b"begin"))
+        server = stage.server()
+        server.side.pause_writing()
+        client.sends(b"more")
+        stage.traffic.expire()
+        assert client.is_paused() and not server.is_gone()
+        theirs.shutdown(socket.SHUT_RDWR if whole else socket.SHUT_WR)
+        stage.traffic.expire()
+        assert server.is_gone() == (whole or not allowed)
+        client.lose()
+    assert stage.totals["in_flight"] == 0
