@@ -8,12 +8,13 @@ answered here, and it puts ``Origin`` on every POST and DELETE of a script, also
 So the content type must be JSON, and what bears a browser's marks is refused. Programs send neither.
 
 Every answer is JSON: ``{"revoked": …, "in_force": …}``, ``{"undone": …, "in_force": …}``, or ``{"error": "one sentence"}``. Each change is one line
-in the log of the process: who asked, and for what.
+in the log of the process: from which address, and how many entries of which kind; whose they are is in no log but that of the revocations.
 """
 
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, TypeVar
@@ -24,7 +25,6 @@ from aiohttp import web
 from lbjwt.auth.revocation import Revocation, RevocationError, Undo
 from lbjwt.auth.revocation_format import (
     DEFAULT_LIFETIME,
-    line_of,
     read_entry,
     read_posted,
     read_undo,
@@ -47,9 +47,6 @@ SHOWN: Final = 100
 
 MOST_SHOWN: Final = 1000
 """Entries that GET shows at most: an answer of some 200 KiB, made in a few milliseconds."""
-
-LOGGED: Final = 20
-"""Changes of one request that the log of the process spells out; of the others it has the number."""
 
 T = TypeVar("T", Revocation, Undo)
 
@@ -125,9 +122,9 @@ class RevocationPages:
             return _error(507, str(error))
         if count:
             self._on_change()
-            told = b", ".join(line_of(change).strip() for change in changes[:LOGGED]).decode()
-            more = f" and {len(changes) - LOGGED} more" if len(changes) > LOGGED else ""
-            log.info("%s by %s over the admin API: %s%s", verb, request.remote, told, more)
+            kinds = Counter(change.kind for change in changes)
+            told = ", ".join(f"{number} by {kind}" for kind, number in sorted(kinds.items()))
+            log.info("%s over the admin API by %s: %s", verb, request.remote, told)
         return _json(200, {verb: count, "in_force": len(self._store.entries)})
 
     async def get(self, request: web.Request) -> web.Response:
