@@ -33,7 +33,9 @@ def test_a_client_that_gives_up_ends_its_request(tmp_path: Path, ending: str, up
 
             client = Client(balancer.port)
             fields = ["Content-Length: 100000000"] if upload else []
-            client.send(request("/r/x", method="POST" if upload else "GET", token=tokens.mint(), id="gone", fields=fields))
+            client.send(
+                request("/r/x", method="POST" if upload else "GET", token=tokens.mint(), id="gone", fields=fields)
+            )
             client.socket.settimeout(1.0)
             with pytest.raises(TimeoutError):  # nobody reads any more, or nothing is answered
                 while True:
