@@ -1,5 +1,6 @@
 """Clients that go away while their backend works: their requests end, whatever was under way, and the log tells them."""
 
+import contextlib
 import json
 import socket
 from pathlib import Path
@@ -37,10 +38,10 @@ def test_a_client_that_gives_up_ends_its_request(tmp_path: Path, ending: str, up
                 request("/r/x", method="POST" if upload else "GET", token=tokens.mint(), id="gone", fields=fields)
             )
             client.socket.settimeout(1.0)
-            with pytest.raises(TimeoutError):  # nobody reads any more, or nothing is answered
-                while True:
-                    client.socket.send(b"u" * 65536) if upload else client.socket.recv(1)
-            assert in_flight() == [1, 1, 1]
+            with contextlib.suppress(TimeoutError):  # nothing is answered, or nobody takes any more
+                while upload:
+                    client.socket.send(b"u" * 65536)
+            assert eventually(lambda: in_flight() == [1, 1, 1])
             getattr(client, ending)()
             assert eventually(lambda: in_flight() == [0, 0, 0], 3.0)
             (line,) = balancer.settled_access_log(1)
