@@ -180,6 +180,7 @@ class Stage:
     One worker's traffic with `endpoints` backends, ready for clients.
 
     Args:
+        endpoints: How many, or the endpoints themselves.
         weights: Of the endpoints; None: all 1.
         max_idle: Idle connections kept, per endpoint.
         max_connections: Per endpoint.
@@ -201,7 +202,7 @@ class Stage:
     def __init__(
         self,
         pieces: int | None = None,
-        endpoints: int = 1,
+        endpoints: int | Sequence[Endpoint] = 1,
         *,
         retries: int = 1,
         weights: Sequence[int] | None = None,
@@ -226,14 +227,16 @@ class Stage:
         **policy: Any,
     ) -> None:
         self.pieces = pieces
-        self.board = Board(1, endpoints, len(issuers), 1000)
+        if isinstance(endpoints, int):
+            endpoints = [
+                Endpoint(at, f"10.0.0.{at}:80", f"10.0.0.{at}", 80, "", (weights or [1] * endpoints)[at])
+                for at in range(endpoints)
+            ]
+        self.endpoints = endpoints
+        self.board = Board(1, len(endpoints), len(issuers), 1000)
         self.board.attach(0)
         self.opened: list[Server] = []
         self.connects_at_once = True
-        self.endpoints = [
-            Endpoint(at, f"10.0.0.{at}:80", f"10.0.0.{at}", 80, "", (weights or [1] * endpoints)[at])
-            for at in range(endpoints)
-        ]
         cluster = Cluster(
             self.endpoints,
             self.board,

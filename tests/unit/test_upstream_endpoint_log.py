@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lbjwt.proxy.connect import Connector
-from lbjwt.upstream._cluster import Cluster, Endpoint
+from lbjwt.upstream._cluster import Endpoint
 from lbjwt.upstream.endpoint_log import QUIET, EndpointLog
 from tests.playbooks.stage import Stage, request, response
 
@@ -70,17 +70,7 @@ def test_an_outage_is_two_lines(caplog: pytest.LogCaptureFixture, failure: str) 
 
 def tried(endpoint: Endpoint, timeout: float, *, loop_error: Exception | None = None) -> None:
     """One connection to this endpoint, to its end; loop_error: what the loop says of a name instead of asking for it."""
-    stage = Stage()
-    Cluster(
-        [endpoint],
-        stage.board,
-        response_timeout=1,
-        idle_timeout=1,
-        max_idle=1,
-        max_connections=1,
-        retries=0,
-        log=EndpointLog(),
-    )
+    stage = Stage(endpoints=[endpoint])
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
@@ -151,17 +141,7 @@ def test_a_full_queue_of_a_unix_socket_is_waited_for(tmp_path: Path) -> None:
     """connect(2) does not wait there (EAGAIN): it is tried again until the queue has room, and the endpoint has not failed."""
     path = str(tmp_path / "app.sock")
     endpoint = Endpoint(0, "unix:app.sock", "", 0, path, 1)
-    stage = Stage()
-    Cluster(
-        [endpoint],
-        stage.board,
-        response_timeout=1,
-        idle_timeout=1,
-        max_idle=1,
-        max_connections=1,
-        retries=0,
-        log=EndpointLog(),
-    )
+    stage = Stage(endpoints=[endpoint])
 
     async def run() -> None:
         connector = Connector(asyncio.get_running_loop(), 5.0)
