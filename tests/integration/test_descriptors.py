@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
+from lbjwt.assembly.descriptors import SPARE, TooFewDescriptors, needed, shares, shortage
 from lbjwt.config.model import Configuration
-from lbjwt.net.descriptors import SPARE, TooFewDescriptors, needed, raise_limit, shares, shortage
+from lbjwt.net.descriptors import raise_limit
 from lbjwt.proxy.connect import Connector
-from lbjwt.upstream._cluster import Cluster, Endpoint
-from lbjwt.upstream.endpoint_log import EndpointLog
+from lbjwt.upstream._cluster import Endpoint
 from tests.integration.test_supervisor_serve import get, serve, token  # noqa: F401 - a fixture
 from tests.playbooks.stage import Stage
 
@@ -88,11 +88,10 @@ def test_a_request_gets_the_descriptor_of_an_unused_connection(
     error: int, host: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When no descriptor is left to connect with, pooled connections are closed and it is tried again; the endpoint is not blamed."""
-    stage = Stage()
 
-    async def idle(endpoint: Endpoint, count: int) -> None:
+    async def idle(stage: Stage, count: int) -> None:
         async with asyncio.timeout(5.0):
-            while stage.board.endpoint_totals(endpoint.index)["idle_connections"] != count:
+            while stage.board.endpoint_totals(0)["idle_connections"] != count:
                 await asyncio.sleep(0.01)
 
     async def run() -> None:
@@ -100,20 +99,11 @@ def test_a_request_gets_the_descriptor_of_an_unused_connection(
         with socket.create_server(("127.0.0.1", 0)) as server:  # its queue takes them
             port = server.getsockname()[1]
             endpoint = Endpoint(0, "one", host, port, "", 1)
-            Cluster(
-                [endpoint],
-                stage.board,
-                response_timeout=1,
-                idle_timeout=1,
-                max_idle=4,
-                max_connections=4,
-                retries=0,
-                log=EndpointLog(),
-            )
+            stage = Stage(endpoints=[endpoint])
             connector = Connector(loop, 2.0)
             connector.traffic = stage.traffic
             connector(endpoint)
-            await idle(endpoint, 1)
+            await idle(stage, 1)
             shortages = [OSError(error, "no"), OSError(error, "no")]
             original, connect = socket.socket, loop.create_connection
 
@@ -132,8 +122,8 @@ def test_a_request_gets_the_descriptor_of_an_unused_connection(
             else:
                 monkeypatch.setattr("lbjwt.proxy.connect.socket.socket", short)
             connector(endpoint)
-            await idle(endpoint, 0)
-            await idle(endpoint, 1)
+            await idle(stage, 0)
+            await idle(stage, 1)
             assert not shortages
             await connector.close()
             stage.traffic.close()
