@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from lbjwt.assembly.cluster import forwarding_trust, new_cluster, new_offenders, new_policy
+from lbjwt.assembly.descriptors import shares
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
 from lbjwt.assembly.keys import KeeperLink, OwnKeys, SharedKeys, wait_for_keys
 from lbjwt.assembly.revocations import RevokedKeys, new_reader, new_store, revocation_check
@@ -23,7 +24,7 @@ from lbjwt.assembly.routes import new_admission
 from lbjwt.config.model import Configuration, Listener
 from lbjwt.errors import ConfigurationError, cause_of
 from lbjwt.net.adopt import accept_waiting
-from lbjwt.net.descriptors import available, shares
+from lbjwt.net.descriptors import available
 from lbjwt.net.sockets import backlog, bind, close
 from lbjwt.net.tls import server_context
 from lbjwt.observe._access_log import AccessLog

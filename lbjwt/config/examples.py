@@ -15,6 +15,7 @@ EXAMPLES: Final = {
     "FromCookie": "{name: __Host-token}",
     "FromHeader": "{name: X-Token}",
     "FromParam": "{name: access_token}",
+    "Health": "{path: /ready}",
     "Issuer": '{issuer: "https://issuer.example", audiences: [api], discovery: {}}',
     "Limits": "{max_token: 8KiB}",
     "Listener": '{address: "127.0.0.1:8080"}',

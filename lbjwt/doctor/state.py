@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from lbjwt.assembly.descriptors import needed, shortage
 from lbjwt.assembly.directories import shared_directory
 from lbjwt.assembly.revocations import new_reader
 from lbjwt.auth.revocation import RevocationError
 from lbjwt.doctor.model import Finding
 from lbjwt.doctor.runner import Look, in_thread
-from lbjwt.net.descriptors import needed, shortage
 
 if TYPE_CHECKING:
     from lbjwt.config.model import Configuration

@@ -2,8 +2,9 @@
 How a key fetch leaves this machine: through which proxy, and with which bearer token.
 
 A proxy is used only when the configuration says so, for the environment of a service may be anybody's. It is spoken to in plain HTTP and carries a
-tunnel (CONNECT): the certificate of the server is checked as without it. Loopback is never behind one. A bearer token, such as that of a service
-account of Kubernetes, is read anew for each fetch, because others replace the file; it is part of no message.
+tunnel (CONNECT) for https: the certificate of the server is checked as without it. A fetch over plain http (`allow_http`) it reads, bearer token
+included. Loopback is never behind one. A bearer token, such as that of a service account of Kubernetes, is read anew for each fetch, because others
+replace the file; it is part of no message.
 """
 
 import base64

@@ -1,42 +1,17 @@
 """
-File descriptors: how many a worker needs, how many it may have, and how they are shared when there are too few.
-
-A client connection is one, and so is a connection to an endpoint. A client that was accepted must be able to reach its endpoint, so when the limit of
-open files (RLIMIT_NOFILE) is lower than what the configuration promises, the clients give way: their number is cut until a connection for each
-of them is left over.
+File descriptors of this process: the limit (RLIMIT_NOFILE), and whether there is one left. How they are shared is decided in `assembly.descriptors`.
 """
 
 import contextlib
 import errno
 import os
 import resource
-from dataclasses import dataclass
 from typing import Final
 
-from lbjwt.config.model import Configuration
-from lbjwt.errors import LbjwtError
-
-__all__ = ["EXHAUSTED", "Shares", "TooFewDescriptors", "available", "needed", "raise_limit", "shares", "shortage"]
-
-SPARE: Final = 64
-"""Beside connections: files that are read again, name resolution, the log, connections on their way to being closed."""
+__all__ = ["EXHAUSTED", "available", "raise_limit"]
 
 EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE)
 """This process (EMFILE) or the whole machine (ENFILE) has no descriptor left."""
-
-
-class TooFewDescriptors(LbjwtError):
-    """The limit of open files leaves none for clients."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shares:
-    """Client connections of one worker."""
-
-    clients: int
-    """That are served at once."""
-    answered: int
-    """Up to which a further one is told 503; beyond, it is reset, because telling takes a descriptor, too."""
 
 
 def raise_limit() -> int:
@@ -48,52 +23,6 @@ def raise_limit() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-def needed(configuration: Configuration) -> int:
-    """Return how many descriptors a worker may come to need."""
-    return SPARE + configuration.limits.max_connections + _pools(configuration)
-
-
-def shortage(configuration: Configuration, limit: int) -> str:
-    """
-    Return what a limit of open files is too low for, with all numbers; "" when no client has to give way.
-
-    Args:
-        limit: -1 when there is none.
-    """
-    clients, pools = configuration.limits.max_connections, _pools(configuration)
-    room = _shares(clients, pools, limit - SPARE).clients
-    if limit == resource.RLIM_INFINITY or room == clients:
-        return ""
-    return (
-        f"a worker may open {limit} files and may need {needed(configuration)}: limits.max_connections is {clients}, connections to "
-        f"endpoints {pools}, {SPARE} for the rest. It serves {max(room, 0)} clients at once. "
-        "Raise the limit (LimitNOFILE=, ulimit -Hn), or lower max_connections"
-    )
-
-
-def shares(configuration: Configuration, limit: int | None = None) -> Shares:
-    """
-    Share the descriptors that this process does not use yet.
-
-    Args:
-        limit: Of open files; None asks the kernel, -1 is none.
-
-    Raises:
-        TooFewDescriptors: There is none for a client.
-    """
-    if limit is None:
-        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    clients = configuration.limits.max_connections
-    if limit == resource.RLIM_INFINITY:
-        return Shares(clients, 2 * clients)
-    found = _shares(clients, _pools(configuration), limit - SPARE - len(os.listdir("/proc/self/fd")))
-    if found.clients < 1:
-        raise TooFewDescriptors(
-            f"this process may open {limit} files (RLIMIT_NOFILE), which leaves none for clients; it may need {needed(configuration)}"
-        )
-    return found
-
-
 def available() -> bool:
     """Whether this process can open one more file now."""
     try:
@@ -101,16 +30,3 @@ def available() -> bool:
     except OSError as error:
         return error.errno not in EXHAUSTED
     return True
-
-
-def _pools(configuration: Configuration) -> int:
-    return sum(len(cluster.endpoints) * cluster.max_connections for cluster in configuration.clusters.values())
-
-
-def _shares(clients: int, pools: int, free: int) -> Shares:
-    """
-    Of `free` descriptors the pools get all they may want, or, when that leaves less than half of the rest to the clients, four ninths for the
-    clients, four for their connections to endpoints and one for refusals. Unused connections to endpoints are closed before one is missing.
-    """
-    most = min(clients, max(free - pools, free * 4 // 9))
-    return Shares(most, max(most, min(2 * clients, free - min(most, pools))))

@@ -27,8 +27,9 @@ from typing import Final
 
 from lbjwt._fastverify import hash_is_randomised
 from lbjwt.assembly.cluster import new_offenders
+from lbjwt.assembly.descriptors import shortage
 from lbjwt.config.model import Configuration
-from lbjwt.net.descriptors import raise_limit, shortage
+from lbjwt.net.descriptors import raise_limit
 from lbjwt.net.sockets import BindError, stop_listening
 from lbjwt.observe._board import DRAINING, READY, STARTING, Board
 from lbjwt.observe.log_file import AccessLogError, try_log

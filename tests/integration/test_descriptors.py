@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
+from lbjwt.assembly.descriptors import SPARE, TooFewDescriptors, needed, shares, shortage
 from lbjwt.config.model import Configuration
-from lbjwt.net.descriptors import SPARE, TooFewDescriptors, needed, raise_limit, shares, shortage
+from lbjwt.net.descriptors import raise_limit
 from lbjwt.proxy.connect import Connector
+from lbjwt.upstream._cluster import Endpoint
 from tests.integration.test_supervisor_serve import get, serve, token  # noqa: F401 - a fixture
 from tests.playbooks.stage import Stage
 
@@ -90,14 +92,14 @@ def test_a_request_gets_the_descriptor_of_an_unused_connection(
     async def idle(stage: Stage, count: int) -> None:
         async with asyncio.timeout(5.0):
             while stage.board.endpoint_totals(0)["idle_connections"] != count:
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(0.01)
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
         with socket.create_server(("127.0.0.1", 0)) as server:  # its queue takes them
             port = server.getsockname()[1]
-            stage = Stage(addresses=[(host, port, "")])
-            (endpoint,) = stage.endpoints
+            endpoint = Endpoint(0, "one", host, port, "", 1)
+            stage = Stage(endpoints=[endpoint])
             connector = Connector(loop, 2.0)
             connector.traffic = stage.traffic
             connector(endpoint)

@@ -183,7 +183,8 @@ class Stage:
     One worker's traffic with `endpoints` backends, ready for clients.
 
     Args:
-        addresses: Host, port and path of real endpoints, for those that connect; None: `endpoints` made-up ones.
+        endpoints: How many, or the endpoints themselves.
+        weights: Of the endpoints; None: all 1.
         max_idle: Idle connections kept, per endpoint.
         max_connections: Per endpoint.
         max_pending: Requests that wait for an endpoint with room.
@@ -204,7 +205,7 @@ class Stage:
     def __init__(
         self,
         pieces: int | None = None,
-        endpoints: int = 1,
+        endpoints: int | Sequence[Endpoint] = 1,
         *,
         retries: int = 1,
         addresses: Sequence[tuple[str, int, str]] | None = None,
@@ -229,16 +230,16 @@ class Stage:
         **policy: Any,
     ) -> None:
         self.pieces = pieces
-        endpoints = endpoints if addresses is None else len(addresses)
-        self.board = Board(1, endpoints, len(issuers), 1000)
+        if isinstance(endpoints, int):
+            endpoints = [
+                Endpoint(at, f"10.0.0.{at}:80", f"10.0.0.{at}", 80, "", (weights or [1] * endpoints)[at])
+                for at in range(endpoints)
+            ]
+        self.endpoints = endpoints
+        self.board = Board(1, len(endpoints), len(issuers), 1000)
         self.board.attach(0)
         self.opened: list[Server] = []
         self.connects_at_once = True
-        self.endpoints = (
-            [Endpoint(at, f"10.0.0.{at}:80", f"10.0.0.{at}", 80, "", 1) for at in range(endpoints)]
-            if addresses is None
-            else [Endpoint(at, host or path, host, port, path, 1) for at, (host, port, path) in enumerate(addresses)]
-        )
         cluster = Cluster(
             self.endpoints,
             self.board,

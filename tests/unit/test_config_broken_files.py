@@ -311,6 +311,12 @@ def test_an_example_of_a_mapping_is_one(name: str):
     sections[name].model_validate(document, context=Source(Path("/")))
 
 
+def test_every_mapping_has_an_example():
+    """Whichever section of the configuration somebody wrote as something else, the message shows one."""
+    names = {section.__name__ for section in every_section(Section) if not section.__subclasses__()}
+    assert names - {"Configuration"} <= EXAMPLES.keys()
+
+
 def every_section(section: type[Section]) -> Iterator[type[Section]]:
     for below in section.__subclasses__():
         yield below

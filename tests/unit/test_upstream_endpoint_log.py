@@ -70,7 +70,7 @@ def test_an_outage_is_two_lines(caplog: pytest.LogCaptureFixture, failure: str) 
 
 def tried(host: str, port: int, path: str, timeout: float, *, loop_error: Exception | None = None) -> None:
     """One connection to this endpoint, to its end; loop_error: what the loop says of a name instead of asking for it."""
-    stage = Stage(addresses=[(host, port, path)])
+    stage = Stage(endpoints=[endpoint])
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
@@ -140,8 +140,8 @@ def test_a_name_that_leads_nowhere_is_told(caplog: pytest.LogCaptureFixture, err
 def test_a_full_queue_of_a_unix_socket_is_waited_for(tmp_path: Path) -> None:
     """connect(2) does not wait there (EAGAIN): it is tried again until the queue has room, and the endpoint has not failed."""
     path = str(tmp_path / "app.sock")
-    stage = Stage(addresses=[("", 0, path)])
-    (endpoint,) = stage.endpoints
+    endpoint = Endpoint(0, "unix:app.sock", "", 0, path, 1)
+    stage = Stage(endpoints=[endpoint])
 
     async def run() -> None:
         connector = Connector(asyncio.get_running_loop(), 5.0)
