@@ -55,7 +55,7 @@ cdef void _take_request_line(RequestHead head, const char *at, const char *end) 
     head.method_name = Slice(begin, at - begin)
     at += 1
     if end - at > 8 and (same(at, b"http://", 7) or same(at, b"https://", 8)):
-        at += 8
+        at += 7 + (at[4] != c':')
         while at < end and at[0] not in (c'/', c'?', c' '):
             at += 1
     if at < end and (at[0] == c'/' or at[0] == c'*'):

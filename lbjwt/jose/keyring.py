@@ -35,7 +35,7 @@ class KeyRing:
         warnings: One sentence per key that was left out or looked odd; no key material in it.
     """
 
-    __slots__ = ("_by_certificate", "_by_id", "keys", "warnings")
+    __slots__ = ("_by_certificate", "_by_id", "_nameless", "keys", "warnings")
 
     def __init__(self, keys: Iterable[VerificationKey], *, warnings: Iterable[str] = ()) -> None:
         """
@@ -55,6 +55,9 @@ class KeyRing:
             for thumbprint in key.certificates:
                 self._by_certificate.setdefault(thumbprint, []).append(key)
         self.keys = tuple(different)
+        # A material that is given with an id too goes by that id whatever a token calls it: a revocation of the id ends all its tokens.
+        named = {key.digest for key in different if key.kid}
+        self._nameless = [key for key in self._by_id.get("", []) if key.digest not in named]
         if len({key.kty == "oct" for key in self.keys}) > 1:
             raise KeyFormatError("a secret and public keys cannot serve one issuer")
         if not self.keys:
@@ -154,7 +157,7 @@ class KeyRing:
             thumbprints: Of the certificate it names, most telling first.
         """
         if kid is not None:
-            return self._by_id.get(kid) or self._by_id.get("", [])
+            return self._by_id.get(kid) or self._nameless
         for thumbprint in thumbprints:
             if thumbprint in self._by_certificate:
                 return self._by_certificate[thumbprint]

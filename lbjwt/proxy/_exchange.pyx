@@ -66,6 +66,7 @@ cdef Exchange new_exchange(Traffic traffic, Downstream downstream):
     exchange.state = IDLE
     exchange.retries = 0
     exchange.tried = None
+    exchange.pending_until = 0.0
     exchange.fresh = False
     exchange.status = 0
     exchange.reason = NONE
@@ -231,6 +232,7 @@ cdef class Exchange(PendingRequest):
             traffic.board.mine.endpoints_full += 1
             if traffic.pending.enter(self, now):
                 self.state = PENDING
+                self.tried = None            # when its turn comes any endpoint will do: one that it may not use would hold up all behind it
                 return
             self.fail(ErrorReason.PENDING_OVERFLOW if traffic.pending.max_pending else ErrorReason.ENDPOINTS_FULL)
             return

@@ -18,7 +18,7 @@ cdef class Endpoint:
     # connections being opened for a request that any connection would serve, as keys, the oldest first
     cdef readonly dict connecting
     cdef readonly Py_ssize_t open            # connections that take room: being opened, in use or idle; none that is on its way out
-    cdef double shunned_until                # seconds on the monotonic clock: a connect failed a moment ago
+    cdef public double shunned_until              # seconds on the monotonic clock: a connect failed a moment ago
     cdef public bint failing                 # its failure was logged, its recovery was not
     cdef EndpointCounters *counters
 

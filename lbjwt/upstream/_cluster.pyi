@@ -29,6 +29,7 @@ class Endpoint:
     idle: list[object]
     connecting: dict[object, None]
     open: int
+    shunned_until: float
     failing: bool
     def __init__(self, index: int, address: str, host: str, port: int, path: str, weight: int) -> None: ...
 

@@ -34,7 +34,8 @@ cdef class PendingQueue:
     cdef bint enter(self, PendingRequest request, double now):
         if len(self._queue) >= self.max_pending:
             return False
-        request.pending_until = now + self.timeout
+        if request.pending_until == 0.0:         # all its waiting counts, however often it comes back
+            request.pending_until = now + self.timeout
         self._queue[request] = None
         self._board.mine.pending += 1
         return True
@@ -60,8 +61,7 @@ cdef class PendingQueue:
 
     cdef void expire(self, double now):
         cdef PendingRequest request
-        while self._queue:
-            request = next(iter(self._queue))
-            if request.pending_until > now:
-                break
-            request.pending_timed_out()
+        for request in list(self._queue):        # one that came back is behind others that may wait longer
+            if request.pending_until <= now and request in self._queue:
+                request.pending_timed_out()
+        self.wake()                              # an endpoint that was passed over as unreachable is asked again: no event tells when

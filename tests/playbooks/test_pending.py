@@ -1,5 +1,6 @@
 """Requests that find every endpoint full: who waits, who goes next, who is refused. Whole and byte by byte."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -185,3 +186,35 @@ def test_a_request_that_left_is_not_served_by_the_connection_that_gets_free(stag
     second.lose()
     stage.server(0).sends(OK)
     assert first.take() == OK and stage.board.endpoint_totals(0)["idle_connections"] == 1
+
+
+def test_the_queue_asks_an_endpoint_that_was_unreachable_again() -> None:
+    """While the other one is full and nothing happens on it: the request that was refused there, and the one behind it."""
+    stage = Stage(endpoints=2, max_connections=1)
+    asks(stage, "/full")
+    second = asks(stage, "/2")
+    stage.server(0)
+    stage.opened[1].refuses()
+    third = asks(stage, "/3")
+    assert (len(stage.opened), stage.totals["pending"]) == (2, 2)
+    stage.endpoints[1].shunned_until = 0.0  # a second has passed
+    stage.traffic.expire()
+    stage.turn()
+    serves(stage, b"/2", second)
+    serves(stage, b"/3", third)
+
+
+def test_all_waiting_of_a_request_counts() -> None:
+    """One that an endpoint refused again while it waited does not wait from the beginning."""
+    stage = Stage(endpoints=2, max_connections=1, pending_timeout=0.05)
+    asks(stage, "/full")
+    second = asks(stage, "/2")
+    stage.server(0)
+    stage.opened[1].refuses()
+    end = time.monotonic() + 0.07
+    while time.monotonic() < end:
+        stage.endpoints[1].shunned_until = 0.0
+        stage.pending.serve()
+        stage.opened[-1].refuses()
+    stage.traffic.expire()
+    assert second.take().startswith(b"HTTP/1.1 503 ") and stage.totals["pending"] == 0

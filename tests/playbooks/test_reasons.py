@@ -57,6 +57,7 @@ REFUSED = [
     # what stands where it does not belong may be a secret, and is not logged
     (TOKEN + b" /a HTTP/1.1\r\nHost: h.test\r\n\r\n", "grammar", "", "", "h.test"),
     (b"GET http://u:secret@h.test/a HTTP/1.1\r\nHost: h.test\r\n\r\n", "target_form", "GET", "/a", "h.test"),
+    (b"GET http://?x/secret HTTP/1.1\r\nHost: h.test\r\n\r\n", "target_form", "GET", "", "h.test"),
     (b"GET /a HTTP/1.1\r\nHost: u:secret@h.test\r\n\r\n", "invalid_host", "GET", "/a", ""),
     (b"GET /a#secret HTTP/1.1\r\nHost: h.test\r\n\r\n", "target_character", "GET", "/a", "h.test"),
 ]

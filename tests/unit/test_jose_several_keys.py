@@ -114,6 +114,16 @@ def test_c20_a_revoked_key_id_ends_the_tokens_of_every_key_under_it() -> None:
     assert [judged(one.verify(text, NOW)) for text in texts] == ["REVOKED"] * 6 + ["NONE"]
 
 
+def test_c20_a_made_up_key_id_does_not_slip_past_a_revoked_one() -> None:
+    """A key listed with an id and without goes by its id, whatever a token calls it; another key without an id is still tried."""
+    one = Verifier.for_issuers([TrustedIssuer(policy=POLICY)], revoked=lambda index, kid, claims, now: kid == "k1")
+    one.publish(ring(rsa(0), rsa(0, kid="k1"), rsa(1)))
+    assert judged(one.verify(signed(1, kid="made up"), NOW)) == "NONE"
+    assert [judged(one.verify(signed(kid=kid), NOW)) for kid in ("k1", None)] == ["REVOKED"] * 2
+    assert judged(one.verify(signed(kid="made up"), NOW)) == "BAD_SIGNATURE"
+    assert ring(rsa(0), rsa(0, kid="k1")).find("made up", "RS256") == DenyReason.UNKNOWN_KEY
+
+
 # --- no ids -----------------------------------------------------------------------------------------------------------
 
 
