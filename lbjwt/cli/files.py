@@ -5,7 +5,6 @@ Opens files and looks at nothing else: no address is bound, no URL is fetched. R
 in the words of the room that reads keys, and never shows a key.
 """
 
-import os
 import stat
 from collections.abc import Iterator
 
@@ -92,8 +91,10 @@ def _fetch(path: KeyPath, fetch: KeyFetch) -> Iterator[Problem]:
             yield Problem(place, str(error), code="bearer-token")
     if fetch.client_certificate is not None and fetch.client_key is not None:
         for key, file in (("client_certificate", fetch.client_certificate), ("client_key", fetch.client_key)):
-            if not os.access(file, os.R_OK):
-                yield Problem((*path, key), f"cannot read {file}", code="unreadable")
+            try:
+                file.open("rb").close()
+            except OSError as error:
+                yield unreadable((*path, key), file, error)
                 return
         try:
             ClientTls(certificate=fetch.client_certificate, private_key=fetch.client_key).context()

@@ -19,10 +19,19 @@ _NOTHING: Final = object()
 
 
 def partial(document: Any, source: Source) -> Configuration:
-    """The configuration of a document as far as its values are right by themselves; sections in lists and under labels keep their places."""
+    """
+    The configuration of a document as far as its values are right by themselves; sections in lists and under labels keep their places.
+
+    What every configuration has, and this one lacks or has wrong, is empty.
+    """
     made = _section(Configuration, document, source)
     assert isinstance(made, Configuration)
-    return made
+    lacking = {
+        name: {} if get_origin(field.annotation) is dict else ()
+        for name, field in Configuration.model_fields.items()
+        if field.is_required() and name not in made.model_fields_set
+    }
+    return made.model_copy(update=lacking)
 
 
 def _section(kind: type[Section], given: Any, source: Source) -> Section:

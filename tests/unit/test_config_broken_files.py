@@ -321,3 +321,16 @@ def every_section(section: type[Section]) -> Iterator[type[Section]]:
     for below in section.__subclasses__():
         yield below
         yield from every_section(below)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "admin: {address: 127.0.0.1:9900}\n", "listeners: 5\nissuers: [a]\nclusters: {main: 3}\n"]
+)
+def test_a_file_without_the_required_sections_is_told_so(text: str, tmp_path: Path) -> None:
+    """What is not there has no files to look into: it does not end the command."""
+    file = tmp_path / "lbjwt.yaml"
+    file.write_text(text)
+    result = CliRunner().invoke(main, ["check", str(file)])
+    assert result.exit_code == 2
+    for key in ("listeners", "issuers", "clusters"):
+        assert f": {key}" in result.stderr
