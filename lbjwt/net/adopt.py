@@ -16,11 +16,11 @@ from typing import Any
 
 __all__ = ["accept_waiting", "take_over"]
 
-BURST = 64
+BURST = 1024
 """Connections accepted in one go at most: the others are not to wait long for them."""
 
 
-def take_over(coroutine: Coroutine[Any, Any, Any], done: Callable[[OSError | None], None]) -> None:
+def take_over(coroutine: Coroutine[Any, Any, Any], done: Callable[[Exception | None], None]) -> None:
     """
     Run `create_connection` or `connect_accepted_socket` with an open socket.
 
@@ -34,7 +34,7 @@ def take_over(coroutine: Coroutine[Any, Any, Any], done: Callable[[OSError | Non
             waiter: asyncio.Future[Any] = coroutine.send(None)
         except StopIteration:
             done(None)
-        except OSError as error:
+        except Exception as error:
             done(error)
         else:
             waiter.add_done_callback(go_on)

@@ -49,7 +49,7 @@ cdef class ClientSide(ClientWriter):
     cdef void _refuse_head(self, ErrorReason reason, const char *at, Py_ssize_t size)
     cdef void _unreachable(self)
     cdef void _client_closed(self)
-    cdef void _parked_client_closed(self)
+    cdef void _abandon_parked(self, ErrorReason reason)
     cdef void _record_head(self, ErrorReason reason, const char *at, Py_ssize_t size, Slice request_id, int status, Py_ssize_t response_bytes)
     cdef void _next_request(self)
     cdef void _await_head(self) noexcept

@@ -56,7 +56,7 @@ cdef class ClientSide(ClientWriter):
         cdef Exchange exchange = self.exchange
         cdef Traffic traffic = self.traffic
         if self.phase == PARKED:
-            self._parked_client_closed()
+            self._abandon_parked(ErrorReason.CLIENT_CLOSED)
         self.phase = GONE
         traffic.wires.discard(self)
         traffic.clients -= 1
@@ -92,14 +92,15 @@ cdef class ClientSide(ClientWriter):
             self.exchange.downstream_lost()
             self.reset()
 
-    cdef void _parked_client_closed(self):
+    cdef void _abandon_parked(self, ErrorReason reason):
+        """The connection ends while its request waits for keys."""
         cdef char request_id[REQUEST_ID_SIZE]
         cdef const char *at = NULL if self.held is None else <const char *>self.held
         self._unpark()
         self.traffic.next_request_id(request_id)
         self.traffic.board.mine.requests[0] += 1
-        self._record_head(ErrorReason.CLIENT_CLOSED, at, 0 if self.held is None else len(self.held),
-                          Slice(&request_id[0], REQUEST_ID_SIZE), CLIENT_CLOSED_STATUS, 0)
+        self._record_head(reason, at, 0 if self.held is None else len(self.held), Slice(&request_id[0], REQUEST_ID_SIZE),
+                          CLIENT_CLOSED_STATUS if reason == ErrorReason.CLIENT_CLOSED else 0, 0)
 
     cdef void check_peer(self):
         if self.exchange is not None and self.has_ended(self.traffic.allow_half_close or self.phase == TUNNELING):
@@ -107,7 +108,7 @@ cdef class ClientSide(ClientWriter):
 
     def pause_writing(self):
         self.write_paused = True
-        if self.phase != PARKED:                 # who waits for keys waits no longer for not reading
+        if self.phase != PARKED:                 # backpressure must not extend the key-wait deadline
             self._set_deadline(self.traffic.stream_idle_timeout)
         if self.exchange is not None and self.exchange.upstream is not None:
             self.exchange.upstream.pause()
@@ -438,7 +439,7 @@ cdef class ClientSide(ClientWriter):
         record.error = reason
         record.request_bytes = 0
         record.response_bytes = response_bytes
-        record.complete = reason != ErrorReason.CLIENT_CLOSED
+        record.complete = reason != ErrorReason.CLIENT_CLOSED and reason != ErrorReason.SHUTDOWN
         record.retries = 0
         traffic.access_log.record(&record)
 
@@ -519,6 +520,8 @@ cdef class ClientSide(ClientWriter):
     cdef void end(self):
         if self.exchange is not None:
             self.exchange.note(ErrorReason.SHUTDOWN)
+        elif self.phase == PARKED:
+            self._abandon_parked(ErrorReason.SHUTDOWN)
         self.reset()
 
     cdef void drain(self, double soon):

@@ -5,7 +5,7 @@ from lbjwt._error_reason cimport ErrorReason
 from lbjwt.http1._buffer cimport Buffer
 from lbjwt.http1._chunked cimport ChunkedDecoder
 from lbjwt.http1._response cimport Body
-from lbjwt.proxy._exchange cimport Upstream
+from lbjwt.proxy._exchange cimport Exchange, Upstream
 from lbjwt.proxy._traffic cimport Traffic
 
 
@@ -36,6 +36,8 @@ cdef class EndpointSide(Upstream):
 
     cdef void _take(self, char *at, Py_ssize_t size)
     cdef void _leave_pool(self)
+    cdef Exchange _next_exchange(self)
+    cdef void _settle(self)
     cdef void _give_up_room(self)
     cdef void _take_head(self, char *at, Py_ssize_t size)
     cdef void _take_body(self, char *at, Py_ssize_t size, bint with_head)

@@ -37,7 +37,7 @@ cdef class EndpointSide(Upstream):
         self.attach(transport)
         self.traffic.wires.add(self)
         self.endpoint.counters.connects += 1
-        self.endpoint.connecting.pop(self, None)
+        self._settle()
         self.phase = DONE
         self.keep_alive = True
         if self.exchange is None:
@@ -49,7 +49,7 @@ cdef class EndpointSide(Upstream):
         """No connection could be had: refused, unreachable or not in time."""
         cdef Exchange exchange = self.exchange
         if self.phase == CONNECTING:
-            self.endpoint.connecting.pop(self, None)
+            self._settle()
             self.endpoint.mark_unreachable(coarse_monotonic())
             self.traffic.cluster.log.failed(self.endpoint, cause)
             self.phase = GONE
@@ -261,19 +261,16 @@ cdef class EndpointSide(Upstream):
 
     cdef void release(self, bint whole):
         cdef Endpoint endpoint = self.endpoint
-        cdef EndpointSide opening
         cdef Exchange exchange
         if self.phase == CONNECTING:
             endpoint.connecting.pop(self, None)
+            endpoint.unclaimed[self] = None
             return
         if (whole and self.phase == DONE and self.keep_alive and not self.doubt and not self.traffic.draining and self.drained()
                 and not self.transport.is_closing() and len(endpoint.idle) < self.traffic.cluster.max_idle):
             self.resume()
-            if endpoint.connecting and not self.has_input():
-                # Whichever is there first serves the oldest request that waits for a connection: this one, or the one being opened for it.
-                opening = <EndpointSide>next(iter(endpoint.connecting))
-                del endpoint.connecting[opening]
-                exchange = opening.exchange
+            exchange = self._next_exchange()
+            if exchange is not None:
                 exchange.use(self)
                 return
             self.phase = POOLED
@@ -288,12 +285,38 @@ cdef class EndpointSide(Upstream):
             self.reset()
         self.phase = GONE
 
+    cdef Exchange _next_exchange(self):
+        """
+        The request that this connection serves before it is pooled, or None. Whichever is there first serves the oldest that waits: this one, or the
+        one that is being opened for it. Then the one that has waited longest because every endpoint is full.
+        """
+        cdef Endpoint endpoint = self.endpoint
+        cdef EndpointSide opening
+        cdef Exchange exchange
+        if (not endpoint.connecting and self.traffic.pending.is_empty()) or self.has_input():
+            return None
+        if endpoint.connecting:
+            opening = <EndpointSide>next(iter(endpoint.connecting))
+            del endpoint.connecting[opening]
+            endpoint.unclaimed[opening] = None
+            exchange = opening.exchange
+            opening.exchange = None
+            return exchange
+        exchange = <Exchange>self.traffic.pending.first()
+        # The rest of a body would be taken from its client in the middle of another request's end: `wake` sends such a request off.
+        return exchange if exchange.request_complete and not exchange.fresh else None
+
     cdef void _leave_pool(self):
         if self.phase == POOLED:
             self.phase = GONE
             if self in self.endpoint.idle:
                 self.endpoint.idle.remove(self)
                 self.endpoint.counters.idle_connections -= 1
+
+    cdef void _settle(self):
+        """It is being opened no longer."""
+        self.endpoint.connecting.pop(self, None)
+        self.endpoint.unclaimed.pop(self, None)
 
     cdef void _give_up_room(self):
         """What is on its way out takes no room any more: another connection may be opened."""

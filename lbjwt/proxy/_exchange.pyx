@@ -171,6 +171,7 @@ cdef class Exchange(PendingRequest):
             answer = self.route.refusal(self.reason, head, https)
         except BaseException as fault:
             traffic.gate.note(fault)
+            self.note(ErrorReason.INTERNAL_ERROR)
             answer = traffic.answer(ErrorReason.INTERNAL_ERROR, False)
         self._answer(answer)
 
@@ -205,7 +206,11 @@ cdef class Exchange(PendingRequest):
             self.no_endpoint = ErrorReason.ENDPOINTS_DOWN    # every one failed a moment ago: this is the last resort
         self._charge(endpoint)
         self.state = CONNECTING
-        upstream = <Upstream?>self.traffic.open_connection(endpoint)
+        if endpoint.unclaimed:
+            upstream = <Upstream>next(iter(endpoint.unclaimed))
+            del endpoint.unclaimed[upstream]
+        else:
+            upstream = <Upstream?>self.traffic.open_connection(endpoint)
         upstream.exchange = self
         self.upstream = upstream
         if self.request_complete and not self.fresh:
@@ -287,8 +292,11 @@ cdef class Exchange(PendingRequest):
             self.connect_failed()
 
     cdef void use(self, Upstream upstream):
-        """Another connection got free before the one that is being opened for this request; that one goes to the pool."""
-        self.upstream.exchange = None
+        """A connection got free while this request waited for one that is being opened, or in the queue."""
+        if self.state == PENDING:
+            self._leave_queue()
+            self.traffic.cluster.take(upstream.endpoint)
+            self._charge(upstream.endpoint)
         if self._transmit(upstream) == FAILED:
             self._discharge()
             self.dispatch()

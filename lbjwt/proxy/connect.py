@@ -61,7 +61,7 @@ class Connector:
             async with asyncio.timeout(self.timeout):
                 while not await self._connected(side, endpoint):
                     await asyncio.sleep(RETRY)
-        except (OSError, ValueError) as error:  # ValueError: a host name that IDNA cannot encode
+        except (OSError, UnicodeError) as error:  # UnicodeError: a host name that IDNA cannot encode
             side.connect_failed(self.cause(error))
 
     async def _connected(self, side: EndpointSide, endpoint: Endpoint) -> bool:
@@ -82,12 +82,14 @@ class Connector:
         self.traffic.close_unused()
         return True
 
-    def cause(self, error: OSError | ValueError) -> str:
+    def cause(self, error: Exception) -> str:
         """What is logged of an endpoint that could not be connected to."""
         if isinstance(error, TimeoutError) and error.errno is None:
             return f"cannot be reached: no connection within {self.timeout:g} s"
-        if not isinstance(error, OSError):
+        if isinstance(error, UnicodeError):
             return "cannot be reached: the host name cannot be encoded"
+        if not isinstance(error, OSError):
+            return f"cannot be reached: {type(error).__name__}"
         return f"cannot be reached: {cause_of(error)}"
 
     def ended(self, attempt: _Attempt) -> None:
@@ -158,14 +160,14 @@ class _Attempt:
         self._handed_over = True
         take_over(self._loop.create_connection(lambda: self._side, sock=self._socket), self._made)
 
-    def _made(self, error: OSError | None) -> None:
+    def _made(self, error: Exception | None) -> None:
         self._handed_over = False
         if error is None:
             self._connector.ended(self)
         else:
             self._fail(error)
 
-    def _fail(self, error: OSError) -> None:
+    def _fail(self, error: Exception) -> None:
         self.give_up()
         self._side.connect_failed(self._connector.cause(error))
 

@@ -15,8 +15,8 @@ cdef class Endpoint:
     cdef readonly str path                   # of a Unix socket, else ""
     cdef readonly long weight
     cdef readonly list idle                  # connections nothing is in doubt about, the last used one last
-    # connections being opened for a request that any connection would serve, as keys, the oldest first
-    cdef readonly dict connecting
+    cdef readonly dict connecting            # connections being opened for a request that any one would serve, as keys, the oldest first
+    cdef readonly dict unclaimed             # connections being opened whose request was served by another one, or left
     cdef readonly Py_ssize_t open            # connections that take room: being opened, in use or idle; none that is on its way out
     cdef public double shunned_until              # seconds on the monotonic clock: a connect failed a moment ago
     cdef public bint failing                 # its failure was logged, its recovery was not

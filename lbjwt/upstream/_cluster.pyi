@@ -28,6 +28,7 @@ class Endpoint:
     weight: int
     idle: list[object]
     connecting: dict[object, None]
+    unclaimed: dict[object, None]
     open: int
     shunned_until: float
     failing: bool

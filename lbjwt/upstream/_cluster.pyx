@@ -25,6 +25,7 @@ cdef class Endpoint:
         self.weight = weight
         self.idle = []
         self.connecting = {}
+        self.unclaimed = {}
 
     cdef void mark_unreachable(self, double now):
         self.counters.failures += 1
@@ -82,7 +83,7 @@ cdef class Cluster:
         return False
 
     cdef bint _has_room(self, Endpoint endpoint):
-        return endpoint.open < self.max_connections or len(endpoint.idle) > 0
+        return endpoint.open < self.max_connections or len(endpoint.idle) > 0 or len(endpoint.unclaimed) > 0
 
     cdef bint _consider(self, set tried, double now):
         """Mark who is usable at this time; False when nobody is."""

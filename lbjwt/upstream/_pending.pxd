@@ -25,6 +25,7 @@ cdef class PendingQueue:
     # False: the queue is full.
     cdef bint enter(self, PendingRequest request, double now)
     cdef void leave(self, PendingRequest request)
+    cdef PendingRequest first(self)              # None: there is none
     # An endpoint may have room again.
     cdef void wake(self)
     cdef void expire(self, double now)

@@ -2,8 +2,8 @@
 Requests that wait for an endpoint with room, first in, first out. Bounded in number and time: a queue that nobody bounds answers everybody late
 when the endpoints are slower than their load, where some refusals at once would let the others through in time.
 
-Waking up is put off to the next turn of the event loop: room appears in the middle of another request's end, and sending there would nest one request
-in the next.
+A connection that gets free takes the first of them with it. Where room appears in another way, waking up is put off to the next turn of the event
+loop: it may be in the middle of another request's end, and opening a connection there would nest one request in the next.
 """
 
 
@@ -44,6 +44,9 @@ cdef class PendingQueue:
         if request in self._queue:
             del self._queue[request]
             self._board.mine.pending -= 1
+
+    cdef PendingRequest first(self):
+        return next(iter(self._queue)) if self._queue else None
 
     cdef void wake(self):
         if self._queue and not self._scheduled:

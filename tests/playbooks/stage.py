@@ -208,7 +208,6 @@ class Stage:
         endpoints: int | Sequence[Endpoint] = 1,
         *,
         retries: int = 1,
-        addresses: Sequence[tuple[str, int, str]] | None = None,
         max_idle: int = 8,
         max_connections: int = 16,
         max_pending: int = 4,
@@ -231,10 +230,7 @@ class Stage:
     ) -> None:
         self.pieces = pieces
         if isinstance(endpoints, int):
-            endpoints = [
-                Endpoint(at, f"10.0.0.{at}:80", f"10.0.0.{at}", 80, "", (weights or [1] * endpoints)[at])
-                for at in range(endpoints)
-            ]
+            endpoints = [Endpoint(at, f"10.0.0.{at}:80", f"10.0.0.{at}", 80, "", 1) for at in range(endpoints)]
         self.endpoints = endpoints
         self.board = Board(1, len(endpoints), len(issuers), 1000)
         self.board.attach(0)

@@ -45,15 +45,17 @@ def test_who_finds_every_endpoint_full_waits_in_line(stage: Stage) -> None:
 
 
 def test_a_newcomer_does_not_overtake_those_that_wait(stage: Stage) -> None:
-    """Between the connection's return and the turn of the loop in which the first of the queue gets it, a new request goes behind the queue."""
+    """A request that comes while others wait goes behind them, also when a connection is about to get free."""
     first, second = asks(stage, "/1"), asks(stage, "/2")
-    stage.server().sends(OK)
-    assert first.take() == OK
-    third = asks(stage, "/3")
     stage.server().take()
+    stage.server().sends(response("200 OK", "Connection: close", "Content-Length: 2", body=b"ok"))
+    assert first.take().endswith(b"ok")
+    first = stage.client()
+    first.sends(request("GET", "/3"))  # there is room, but the queue was not asked yet
+    assert len(stage.opened) == 1
     stage.turn()
     serves(stage, b"/2", second)
-    serves(stage, b"/3", third)
+    serves(stage, b"/3", first)
 
 
 def test_over_max_pending_is_refused_at_once(stage: Stage) -> None:
@@ -218,3 +220,30 @@ def test_all_waiting_of_a_request_counts() -> None:
         stage.opened[-1].refuses()
     stage.traffic.expire()
     assert second.take().startswith(b"HTTP/1.1 503 ") and stage.totals["pending"] == 0
+
+
+def test_a_connection_that_is_being_opened_for_nobody_any_more_is_taken_before_another_is_opened(stage: Stage) -> None:
+    """Requests that were served by a freed connection leave theirs to the next one: openings never outnumber the requests there were at once."""
+    stage = Stage(stage.pieces)
+    clients = [asks(stage, "/1"), asks(stage, "/2")]
+    stage.server(0)
+    for _ in range(5):
+        for client in clients:
+            stage.server(0).sends(OK)
+            assert client.take() == OK
+            client.sends(request("GET", "/again"))
+    assert len(stage.opened) == 2
+    stage.server(0).sends(OK)
+    stage.server(0).sends(OK)
+    assert stage.totals["in_flight"] == 0
+
+
+def test_a_freed_connection_goes_to_the_queue_at_once(stage: Stage) -> None:
+    """The first of those that wait goes out in the same turn of the loop, which may be long while thousands are served."""
+    first, second = asks(stage, "/1"), asks(stage, "/2")
+    stage.server().take()
+    stage.server().sends(OK)
+    assert first.take() == OK
+    assert stage.server().take().startswith(b"GET /2 ")
+    stage.server().sends(OK)
+    assert second.take() == OK

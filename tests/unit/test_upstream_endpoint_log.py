@@ -68,7 +68,7 @@ def test_an_outage_is_two_lines(caplog: pytest.LogCaptureFixture, failure: str) 
     assert first.startswith("endpoint 10.0.0.0:80 fails: ") and last == "endpoint 10.0.0.0:80 answers again"
 
 
-def tried(host: str, port: int, path: str, timeout: float, *, loop_error: Exception | None = None) -> None:
+def tried(endpoint: Endpoint, timeout: float, *, loop_error: Exception | None = None) -> None:
     """One connection to this endpoint, to its end; loop_error: what the loop says of a name instead of asking for it."""
     stage = Stage(endpoints=[endpoint])
 
@@ -78,8 +78,8 @@ def tried(host: str, port: int, path: str, timeout: float, *, loop_error: Except
             loop.create_connection = raising(loop_error)  # type: ignore[method-assign]
         connector = Connector(loop, timeout)
         connector.traffic = stage.traffic
-        connector(stage.endpoints[0])
-        while not stage.endpoints[0].failing:
+        connector(endpoint)
+        while not endpoint.failing:
             await asyncio.sleep(0.01)
         await connector.close()
 
@@ -98,14 +98,14 @@ def test_a_refused_connection_is_told_in_the_system_s_words(caplog: pytest.LogCa
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-        tried("127.0.0.1", port, "", 2.0)
-    assert caplog.messages == ["endpoint 127.0.0.1 fails: cannot be reached: Connection refused"]
+        tried(Endpoint(0, f"127.0.0.1:{port}", "127.0.0.1", port, "", 1), 2.0)
+    assert caplog.messages == [f"endpoint 127.0.0.1:{port} fails: cannot be reached: Connection refused"]
 
 
 def test_a_missing_unix_socket_is_told_in_the_system_s_words(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     """A path at which there is none."""
-    tried("", 0, str(tmp_path / "app.sock"), 2.0)
-    assert caplog.messages == [f"endpoint {tmp_path}/app.sock fails: cannot be reached: No such file or directory"]
+    tried(Endpoint(0, "unix:app.sock", "", 0, str(tmp_path / "app.sock"), 1), 2.0)
+    assert caplog.messages == ["endpoint unix:app.sock fails: cannot be reached: No such file or directory"]
 
 
 def test_a_connection_that_takes_too_long_is_told_with_its_time(caplog: pytest.LogCaptureFixture) -> None:
@@ -118,8 +118,8 @@ def test_a_connection_that_takes_too_long_is_told_with_its_time(caplog: pytest.L
             one = waiting.enter_context(socket.socket())
             one.setblocking(False)
             one.connect_ex(address)
-        tried("127.0.0.1", address[1], "", 0.2)
-    assert caplog.messages == ["endpoint 127.0.0.1 fails: cannot be reached: no connection within 0.2 s"]
+        tried(Endpoint(0, "full", "127.0.0.1", address[1], "", 1), 0.2)
+    assert caplog.messages == ["endpoint full fails: cannot be reached: no connection within 0.2 s"]
 
 
 @pytest.mark.parametrize(
@@ -133,8 +133,8 @@ def test_a_connection_that_takes_too_long_is_told_with_its_time(caplog: pytest.L
 )
 def test_a_name_that_leads_nowhere_is_told(caplog: pytest.LogCaptureFixture, error: Exception, cause: str) -> None:
     """An endpoint given by name goes through the loop's resolver; what goes wrong is told the same way."""
-    tried("app.example", 80, "", 2.0, loop_error=error)
-    assert caplog.messages == [f"endpoint app.example fails: cannot be reached: {cause}"]
+    tried(Endpoint(0, "app:80", "app.example", 80, "", 1), 2.0, loop_error=error)
+    assert caplog.messages == [f"endpoint app:80 fails: cannot be reached: {cause}"]
 
 
 def test_a_full_queue_of_a_unix_socket_is_waited_for(tmp_path: Path) -> None:
