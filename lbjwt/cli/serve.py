@@ -57,7 +57,11 @@ __all__ = ["serve"]
 @click.option("--tls-cert", metavar="FILE", help="PEM certificate chain for the listeners.")
 @click.option("--tls-key", metavar="FILE", help="PEM private key for the listeners.")
 @click.option("--workers", metavar="N|auto", help="Worker processes; auto is one for each processor.  [default: 1]")
-@click.option("--admin", metavar="HOST:PORT", help="Open the admin door: /livez, /readyz, /metrics, /status.")
+@click.option(
+    "--admin",
+    metavar="HOST:PORT",
+    help="Open the admin door: /livez, /readyz, /metrics, /status, and /revocations in a file with `revocation`.",
+)
 @click.option("--access-log", metavar="FILE|-", help="Write one JSON line for each request; - is standard output.")
 @click.option(
     "--state-directory",

@@ -26,7 +26,7 @@ def partial(document: Any, source: Source) -> Configuration:
     """
     made = _section(Configuration, document, source)
     assert isinstance(made, Configuration)
-    lacking = {
+    lacking: dict[str, Any] = {
         name: {} if get_origin(field.annotation) is dict else ()
         for name, field in Configuration.model_fields.items()
         if field.is_required() and name not in made.model_fields_set

@@ -42,7 +42,11 @@ class Tally:
         if reason:
             self.refused[str(reason)] += 1
         endpoint = str(record.get("endpoint", ""))
-        outcome = f"refused: {reason}" if reason else self._names.get(endpoint, endpoint) or "answered by the balancer"
+        outcome = (
+            f"{'ended' if reason == 'client_closed' else 'refused'}: {reason}"
+            if reason
+            else self._names.get(endpoint, endpoint) or "answered by the balancer"
+        )
         said = f"{record['status']}  {record.get('method', '')} {record.get('path', '')}  {outcome}"
         # a client's control bytes come back out of the JSON: they must not reach the terminal
         words = "".join(letter if letter.isprintable() else "?" for letter in said)
