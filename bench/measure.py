@@ -81,6 +81,7 @@ def _idle(case: Case, peer: Peer, number: int, setup: Setup, root: int) -> Figur
 
 
 def _loaded(case: Case, peer: Peer, number: int, setup: Setup, root: int, cores: Layout, seconds: float) -> Figures:
+    seconds = max(seconds, case.least_seconds)
     url = f"{'https' if case.tls else 'http'}://127.0.0.1:{setup.port}{case.path}"
     arguments = case.script
     if case.rotates:
