@@ -36,7 +36,13 @@ demo: build ## issuer, three backends and the balancer in front, on loopback; Ct
 	@$(BIN)/python -m lbjwt demo
 
 test: $(VENV)/dev $(VENV)/idp/installed build ## all tests; ARGS="-k word" picks some
+ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
+else
+	@# two halves side by side: the integration tests mostly wait
+	@$(BIN)/python -m pytest tests/unit tests/playbooks >$(VENV)/unit.log 2>&1 & half=$$!; code=0; \
+	$(BIN)/python -m pytest tests/integration || code=$$?; wait $$half || code=$$?; cat $(VENV)/unit.log; exit $$code
+endif
 
 check: lint types layering ## what CI runs: format, lint, types, layering, tests, the built wheel away from the source
 	@$(MAKE) test
