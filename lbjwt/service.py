@@ -50,7 +50,7 @@ EXPIRY = (0.05, 0.25)
 """Seconds between two walks over the deadlines of all connections, at least and at most: a timeout is late by no more, and a client that goes away
 while nothing is read from it is noticed by then."""
 
-MANY_CLIENTS = 128
+MANY_CLIENTS = 256
 """Client connections from which the queue of the listener is emptied in bursts: the loop accepts one each time it has polled all others."""
 
 IDLE_GRACE = 1.0
