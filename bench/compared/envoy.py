@@ -218,7 +218,7 @@ def _health(scene: Scene) -> str:
 
 TRIALS = (
     Trial("`exp` must be there", "a token without exp", "200; with require_expiration 401", _exp),
-    Trial("issuer and audience must be named, or waived aloud", "a provider that names neither", "200", _names),
+    Trial("issuer and audience must be named, or waived explicitly", "a provider that names neither", "200", _names),
     Trial("`none`", "a token of the algorithm none", "401", lambda scene: _status(scene, unsigned())),
     Trial(
         "several issuers", "requires_any: a token of each, and one signed by the other's key", "200 200 401", _several

@@ -1,4 +1,4 @@
-"""What is said of a state directory that is not lbjwt's alone, whoever meets it: the start, `check` or `doctor`."""
+"""The message about a state directory that others can write to, for the start, `check` and `doctor`."""
 
 import os
 from pathlib import Path

@@ -108,7 +108,7 @@ def _documents(issuer: Issuer) -> list[bytes]:
 
 
 def _read(file: Path) -> bytes:
-    """A file longer than any key file is refused by whoever reads its keys, for its length."""
+    """A file longer than any key file is refused for its length, by every command that reads keys."""
     with file.open("rb") as opened:
         return opened.read(MAX_BYTES + 1)
 
