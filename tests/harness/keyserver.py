@@ -74,7 +74,8 @@ class KeyServer:
         self.clock: float | None = None  # seconds by which its Date is off; None: it sends none
         self._loop = asyncio.new_event_loop()
         self._open: set[asyncio.StreamWriter] = set()
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._run, name="key server", daemon=True)
 
     @property
@@ -113,37 +114,55 @@ class KeyServer:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
-        tasks = asyncio.all_tasks(self._loop)
-        for task in tasks:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self._loop.run_until_complete(self._end())
         self._loop.close()
 
+    async def _end(self) -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await _turns()
+
     async def _listen(self) -> None:
-        if self._server is None:
-            self._server = await asyncio.start_server(
-                self._serve, "127.0.0.1", self.port, reuse_address=True, backlog=1024
-            )
+        # Not asyncio's own server: up to Python 3.11 it loses a connection that it has accepted when it is closed in that moment.
+        if self._listener is None:
+            self._listener = socket.create_server(("127.0.0.1", self.port), backlog=1024)
+            self._listener.setblocking(False)
+            self._loop.add_reader(self._listener, self._accept, self._listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(BlockingIOError):
+            while True:
+                task = self._loop.create_task(self._serve(listener.accept()[0]))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
 
     async def _close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._listener is not None:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
+        await _turns()
         for writer in list(self._open):
             _reset(writer)
-        await asyncio.sleep(0)
+        await _turns()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, connection: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=connection)
         self.connections += 1
         self._open.add(writer)
-        writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
                 while await self._one(reader, writer):
                     pass
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
         finally:
             self._open.discard(writer)
-            writer.close()
+            _reset(writer)
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; whether the connection lives on."""
@@ -223,6 +242,12 @@ class KeyServer:
             writer.write(body)
             await writer.drain()
         return answer.length is None or answer.length == len(body)
+
+
+async def _turns() -> None:
+    """Let the loop run what is ready: it takes four turns from accept to the handler."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
