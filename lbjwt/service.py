@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 from lbjwt.assembly.cluster import forwarding_trust, new_cluster, new_offenders, new_policy
 from lbjwt.assembly.descriptors import shares
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
-from lbjwt.assembly.keys import KeeperLink, OwnKeys, SharedKeys, wait_for_keys
+from lbjwt.assembly.keys import ControlLink, EmbeddedControl, WorkerKeys, wait_for_keys
 from lbjwt.assembly.revocations import RevokedKeys, new_reader, new_store, revocation_check
 from lbjwt.assembly.routes import new_admission
 from lbjwt.config.model import Configuration, Listener
@@ -70,7 +70,7 @@ class LoadBalancer:
             log and the admin API of the configuration. With a board it is a worker of a service that has these.
         access_log: Where requests are logged; None: as the configuration says, when this balancer is a service by itself.
         offenders: Where refusals are counted by client address; None makes one of its own when somebody asks for them.
-        keeper: Who fetches remote keys and keeps the revocations; None: this balancer itself.
+        keeper: The control process, which fetches remote keys and keeps the revocations; None: this balancer itself.
 
     Raises:
         ConfigurationError: `workers` asks for more than one by itself: processes are started by `lbjwt serve` alone.
@@ -90,7 +90,7 @@ class LoadBalancer:
         board: Board | None = None,
         access_log: AccessLog | None = None,
         offenders: Offenders | None = None,
-        keeper: KeeperLink | None = None,
+        keeper: ControlLink | None = None,
     ) -> None:
         if board is None and configuration.workers != 1:
             raise ConfigurationError(
@@ -105,8 +105,11 @@ class LoadBalancer:
             if board is not None
             else Board(1, len(self._cluster_configuration.endpoints), len(self._instances), len(configuration.routes))
         )
-        self._keeper = keeper
         directory = configuration.state_directory if keeper is None else keeper.directory
+        self._embedded: EmbeddedControl | None = None
+        if keeper is None:
+            keeper = self._embedded = EmbeddedControl(self._instances, self.board, directory)
+        self._control = keeper
         self._store = new_store(configuration, directory) if self._whole else None
         self._revocations = new_reader(configuration, directory, self._revoked, self._store)
         self.verifier = new_verifier(configuration, self._instances, revocation_check(self._revocations))
@@ -126,11 +129,7 @@ class LoadBalancer:
         self._own_log: AccessLog | None = None
         self._admin: AdminServer | None = None
         self._admin_sockets: list[socket.socket] = []
-        self._keys: OwnKeys | SharedKeys = (
-            OwnKeys(self._instances, self.verifier, self.board, directory)
-            if keeper is None
-            else SharedKeys(self._instances, self.verifier, self.board, keeper)
-        )
+        self._keys = WorkerKeys(self._instances, self.verifier, self.board, self._control)
         self._bound: list[socket.socket] = []
         self._listening: list[tuple[Listener, ssl.SSLContext | None, socket.socket]] = []
         self._servers: list[asyncio.Server] = []  # on copies of those: closing one stops accepting, and the queue stays
@@ -184,8 +183,9 @@ class LoadBalancer:
         if self._revocations is not None:
             await self._revocations.load()
             self._revocations.start()
-        if self._keeper is not None:
-            self._keeper.listen(self._poked)
+        self._control.listen(self._notified)
+        if self._embedded is not None:
+            await self._embedded.start()
         await self._keys.load()
         self._keys.start()
         if self._revoked_keys is not None:
@@ -194,7 +194,7 @@ class LoadBalancer:
         waiting = Waiting(
             self.board,
             len(self._instances),
-            self._keys.ask,
+            self._keys.request_refresh,
             most=configuration.limits.max_waiting,
             patience=wait_for_keys(self._instances),
         )
@@ -255,13 +255,12 @@ class LoadBalancer:
         from lbjwt.admin.server import AdminServer, application
 
         pages = [RevocationPages(self._store, on_change=lambda: self._revoked(True)).add_to] if self._store else []
-        assert isinstance(self._keys, OwnKeys)
         app = application(
             configuration,
             self.board,
             issuers=[instance.name for instance in self._instances],
             offenders=self._offenders,
-            sources=self._keys.describe,
+            sources=self._embedded.describe if self._embedded is not None else dict,
             extensions=pages,
         )
         self._admin_sockets = bind(configuration.admin.address, key="admin.address")[0]
@@ -342,10 +341,9 @@ class LoadBalancer:
         close(sock for _, _, sock in self._listening)
         self._listening = []
 
-    def _poked(self) -> None:
-        """The keeper has something new."""
-        assert isinstance(self._keys, SharedKeys)
-        self._keys.poked()
+    def _notified(self) -> None:
+        """The control process has something new."""
+        self._keys.notified()
         if self._revocations is not None:
             self._revocations.poke()
 
@@ -407,9 +405,10 @@ class LoadBalancer:
             self._traffic.close()
             await asyncio.sleep(0)
             self._publish_cache()
-        if self._keeper is not None:
-            self._keeper.ignore()
+        self._control.ignore()
         await self._keys.stop()
+        if self._embedded is not None:
+            await self._embedded.stop()
         if self._revocations is not None:
             await self._revocations.stop()
         if self._access_log is not None:

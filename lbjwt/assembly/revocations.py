@@ -8,7 +8,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lbjwt.jwks.changes import log_revoked_keys
+from lbjwt.keys.log import log_revoked_keys
 from lbjwt.revocation.reader import RevocationReader
 from lbjwt.revocation.store import LOG_NAME, RevocationMemory, RevocationStore
 

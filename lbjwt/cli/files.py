@@ -15,9 +15,8 @@ from lbjwt.config.model import Configuration, Listener
 from lbjwt.config.problems import KeyPath, Problem
 from lbjwt.config.remote import KeyFetch
 from lbjwt.doctor.certificates import listener_findings
-from lbjwt.jwks.egress import Egress
-from lbjwt.jwks.errors import KeySourceError
-from lbjwt.jwks.trust import ClientTls
+from lbjwt.keys.egress import ClientTls, Egress
+from lbjwt.keys.errors import KeySourceError
 from lbjwt.net.tls import TLSError, server_context
 from lbjwt.observe.log_file import log_fault
 

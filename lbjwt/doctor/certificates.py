@@ -13,7 +13,7 @@ from cryptography.x509 import Certificate, Name, load_pem_x509_certificates
 from lbjwt.doctor.model import Finding
 from lbjwt.doctor.runner import Look, in_thread
 from lbjwt.errors import LbjwtError
-from lbjwt.jwks.trust import ClientTls
+from lbjwt.keys.egress import ClientTls
 
 if TYPE_CHECKING:
     from lbjwt.config.model import Configuration

@@ -19,15 +19,15 @@ from lbjwt.doctor.keys import ring_findings, secret_finding
 from lbjwt.doctor.model import Finding
 from lbjwt.doctor.runner import LIMIT, Look, in_thread
 from lbjwt.errors import LbjwtError
-from lbjwt.jwks import discovery, fetch  # noqa: F401 - here, or the first fetch would be timed with the import of aiohttp
-from lbjwt.jwks.errors import JWKSFetchError, sentence_of
-from lbjwt.jwks.source import secret_from_environment
-from lbjwt.jwks.uri import place_of
+from lbjwt.keys import discovery, fetcher  # noqa: F401 - here, or the first fetch would be timed with the import of aiohttp
+from lbjwt.keys.errors import JWKSFetchError, sentence_of
+from lbjwt.keys.source import secret_from_environment
+from lbjwt.keys.uri import place_of
 
 if TYPE_CHECKING:
     from lbjwt.assembly.issuers import IssuerInstance
     from lbjwt.config.remote import KeyFetch
-    from lbjwt.jwks.fetch import Fetched
+    from lbjwt.keys.fetcher import Fetched
 
 __all__ = ["clock_finding", "issuer_looks"]
 

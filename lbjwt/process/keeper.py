@@ -1,10 +1,11 @@
 """
-The keeper process: everything a service has once, not once a worker: fetching remote keys, the revocations, the admin door.
+The control process, called keeper in logs and process lists: everything a service has once, not once a worker: fetching remote keys, the
+revocations, the admin API.
 
-It is forked like a worker and replaced like one, and its death loses nothing: what it knows is on disk and on the board, and what waits at the
-admin door waits on a socket of the supervisor. It runs `Service`s and knows nothing of what they do. aiohttp is imported here and in no worker.
+It is forked like a worker and replaced like one, and its death loses nothing: what it knows is in the feed, on the board and on disk, and clients of the
+admin API wait on a socket of the supervisor. It runs `Service`s and knows nothing of what they do. aiohttp is imported here and in no worker.
 
-SIGUSR2 ends it; the supervisor sends that when the workers are gone, so that the door answers during a drain. SIGTERM is not meant for it:
+SIGUSR2 ends it; the supervisor sends that when the workers are gone, so that the admin API answers during a drain. SIGTERM is not meant for it:
 an init system signals the whole group. When the supervisor dies, it ends at once: nobody would tell it when the workers are gone.
 """
 
@@ -29,8 +30,6 @@ from lbjwt.process.shared import Shared, issuer_names
 if TYPE_CHECKING:
     from lbjwt.admin.server import AdminServer
 
-__all__ = ["main"]
-
 log = logging.getLogger("lbjwt.keeper")
 
 
@@ -45,7 +44,7 @@ class _Keeper:
         self._shared = shared
         self._make = make
         self._services: list[Service] = []
-        self._door: AdminServer | None = None
+        self._admin: AdminServer | None = None
         self._stop = asyncio.Event()
 
     async def run(self) -> int:
@@ -72,10 +71,9 @@ class _Keeper:
         return OK
 
     def _prepare(self) -> None:
-        """Make services and door."""
+        """Make services and admin API."""
         shared = self._shared
-        assert shared.wakeups is not None
-        self._services = list(self._make(shared.configuration, shared.board, shared.wakeups, shared.directory))
+        self._services = list(self._make(shared))
         if shared.configuration.admin is not None:
             from lbjwt.admin.server import AdminServer, application
 
@@ -87,7 +85,7 @@ class _Keeper:
                 sources=self._describe,
                 extensions=[service.extend for service in self._services],
             )
-            self._door = AdminServer(app, shared.bindings.admin)
+            self._admin = AdminServer(app, shared.bindings.admin)
 
     async def _start(self, loop: asyncio.AbstractEventLoop, stack: contextlib.AsyncExitStack) -> None:
         wakeups = self._shared.wakeups
@@ -95,23 +93,23 @@ class _Keeper:
         for service in self._services:
             stack.push_async_callback(service.stop)
             await service.start()
-        # Only now: a poke that came meanwhile, or while there was no keeper, is still there.
-        wakeups.listen(loop, wakeups.keeper_fd, self._poked)
-        stack.callback(loop.remove_reader, wakeups.keeper_fd)
-        if self._door is not None:
-            stack.push_async_callback(self._door.stop)
-            await self._door.start()
+        # Only now: a notification that came meanwhile, or while there was no control process, is still there.
+        wakeups.listen(loop, wakeups.control_fd, self._notified)
+        stack.callback(loop.remove_reader, wakeups.control_fd)
+        if self._admin is not None:
+            stack.push_async_callback(self._admin.stop)
+            await self._admin.start()
         self._shared.board.set_state(READY)
 
     def _describe(self) -> dict[str, Mapping[str, object]]:
         return {name: words for service in self._services for name, words in service.describe().items()}
 
-    def _poked(self) -> None:
+    def _notified(self) -> None:
         for service in self._services:
             try:
-                service.poked()
-            except Exception:
-                log.exception("a service failed when it was poked")  # the others were poked too
+                service.notified()
+            except Exception:  # the others have to look, too
+                log.exception("%s failed after a notification", type(service).__name__)
 
     async def _watch_parent(self, parent: int) -> None:
         await parent_gone(parent)

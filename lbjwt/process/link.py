@@ -1,35 +1,36 @@
-"""What a worker has of its keeper: the directory it writes, a way to wake it, and to be woken."""
+"""What a worker has of the control process: what it writes, a way to notify it, and to be notified."""
 
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+from lbjwt.keys.feed import KeyFeed
 from lbjwt.process.wakeups import Wakeups
-
-__all__ = ["WorkerLink"]
 
 
 class WorkerLink:
     """
-    The link of one worker; see `lbjwt.assembly.keys.KeeperLink`.
+    The link of one worker; see `lbjwt.assembly.keys.ControlLink`.
 
     Args:
         slot: Of the worker.
         directory: Of state.
+        feed: Of the key sets that are fetched.
     """
 
-    def __init__(self, wakeups: Wakeups, slot: int, directory: Path) -> None:
+    def __init__(self, wakeups: Wakeups, slot: int, directory: Path | None, feed: KeyFeed) -> None:
         self.directory = directory
+        self.feed = feed
         self._wakeups = wakeups
         self._fd = wakeups.worker_fd(slot)
 
-    def poke(self) -> None:
-        """Make the keeper look at the board."""
-        self._wakeups.poke_keeper()
+    def notify(self) -> None:
+        """Make the control process look at the board."""
+        self._wakeups.notify_control()
 
-    def listen(self, poked: Callable[[], None]) -> None:
-        """Call `poked` in the running loop whenever the keeper has something new."""
-        self._wakeups.listen(asyncio.get_running_loop(), self._fd, poked)
+    def listen(self, notified: Callable[[], None]) -> None:
+        """Call `notified` in the running loop whenever the control process has something new."""
+        self._wakeups.listen(asyncio.get_running_loop(), self._fd, notified)
 
     def ignore(self) -> None:
         """End that."""

@@ -1,23 +1,18 @@
 """
-One thing that is done once for a whole service, as the keeper process sees it.
+One thing that is done once for a whole service, as the control process sees it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lbjwt.config.model import Configuration
-from lbjwt.observe._board import Board
-from lbjwt.process.wakeups import Wakeups
+from lbjwt.process.shared import Shared
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-__all__ = ["Service", "Services"]
-
 
 class Service:
-    """One thing the keeper does. A service overrides what it needs."""
+    """One thing the control process does. A service overrides what it needs."""
 
     async def start(self) -> None:
         """
@@ -30,16 +25,16 @@ class Service:
     async def stop(self) -> None:
         """End. Called once, in the opposite order of the starts, also after a start that failed; has a quarter of a second."""
 
-    def poked(self) -> None:
-        """Some worker poked the keeper: look at the board. May come without a cause."""
+    def notified(self) -> None:
+        """Some worker notified the control process: look at the board. May come without a cause."""
 
     def extend(self, app: "web.Application") -> None:
-        """Add pages to the admin door. Called before `start`; the door opens after all starts. Not called without a door."""
+        """Add pages to the admin API. Called before `start`; it opens after all starts. Not called without an admin API."""
 
     def describe(self) -> Mapping[str, Mapping[str, object]]:
         """What ``/status`` tells besides the board: issuer name -> names and values, none of them secret."""
         return {}
 
 
-Services = Callable[[Configuration, Board, Wakeups, Path | None], Iterable[Service]]
-"""Makes the services: configuration, board, eventfds, state directory (None when nothing needs one). Starts nothing."""
+Services = Callable[[Shared], Iterable[Service]]
+"""Makes the services. Starts nothing."""

@@ -1,79 +1,53 @@
 """
-What the keeper does for the whole service: fetch remote keys, and write down what is revoked at run time.
-
-Each is a `Service` around parts of lower floors; here they meet the board and the eventfds that tell the workers.
+What the control process does for the whole service: fetch remote keys, and write down what is revoked at run time.
 """
 
 import time
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lbjwt.assembly.issuers import issuer_instances
-from lbjwt.assembly.keys import KeeperKeys
-from lbjwt.config.model import Configuration
-from lbjwt.observe._board import Board
+from lbjwt.assembly.keys import FetchedKeys
 from lbjwt.process.service import Service
-from lbjwt.process.wakeups import Wakeups
+from lbjwt.process.shared import Shared
 from lbjwt.revocation.store import RevocationStore
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-__all__ = ["services"]
 
-
-def services(configuration: Configuration, board: Board, wakeups: Wakeups, directory: Path | None) -> list[Service]:
+def services(shared: Shared) -> list[Service]:
     """Return what this configuration needs."""
-    if directory is None:
-        return []
-    found: list[Service] = [_Keys(configuration, board, wakeups, directory)]
+    configuration, wakeups = shared.configuration, shared.wakeups
+    assert wakeups is not None and shared.feed is not None
+    kept = shared.directory if configuration.state_directory is not None else None
+    instances = issuer_instances(configuration)
+    found: list[Service] = [_Keys(instances, shared.board, shared.feed, kept, wakeups.notify_workers)]
     if configuration.revocation is not None:
-        found.append(_Revocations(configuration, wakeups, directory))
+        assert shared.directory is not None
+        store = RevocationStore(shared.directory, max_entries=configuration.revocation.max_entries)
+        found.append(_Revocations(store, wakeups.notify_workers))
     return found
 
 
-class _Keys(Service):
+class _Keys(FetchedKeys, Service):
     """Fetches the keys of every remote source."""
-
-    def __init__(self, configuration: Configuration, board: Board, wakeups: Wakeups, directory: Path) -> None:
-        self._keys = KeeperKeys(issuer_instances(configuration), board, directory, wakeups.poke_workers)
-
-    async def start(self) -> None:
-        """As in the base class."""
-        await self._keys.start()
-
-    async def stop(self) -> None:
-        """As in the base class."""
-        await self._keys.stop()
-
-    def poked(self) -> None:
-        """As in the base class."""
-        self._keys.poked()
-
-    def describe(self) -> Mapping[str, Mapping[str, object]]:
-        """As in the base class."""
-        return self._keys.describe()
 
 
 class _Revocations(Service):
-    """Writes what is revoked over the admin door into the log that all workers read."""
+    """Writes what is revoked over the admin API into the log that all workers read."""
 
-    def __init__(self, configuration: Configuration, wakeups: Wakeups, directory: Path) -> None:
-        assert configuration.revocation is not None
-        self._store = RevocationStore(directory, max_entries=configuration.revocation.max_entries)
-        self._wakeups = wakeups
+    def __init__(self, store: RevocationStore, notify: Callable[[], None]) -> None:
+        self._store = store
+        self._notify = notify
 
     async def start(self) -> None:
-        """As in the base class."""
         self._store.open(time.time())
 
     async def stop(self) -> None:
-        """As in the base class."""
         self._store.close()
 
     def extend(self, app: "web.Application") -> None:
-        """As in the base class."""
         from lbjwt.admin.revocations import RevocationPages
 
-        RevocationPages(self._store, on_change=self._wakeups.poke_workers).add_to(app)
+        RevocationPages(self._store, on_change=self._notify).add_to(app)

@@ -7,12 +7,11 @@ from pathlib import Path
 
 from lbjwt.assembly.issuers import issuer_instances
 from lbjwt.config.model import Configuration
+from lbjwt.keys.feed import KeyFeed
 from lbjwt.observe._board import Board
 from lbjwt.observe._offenders import Offenders
 from lbjwt.process.bindings import Bindings
 from lbjwt.process.wakeups import Wakeups
-
-__all__ = ["Shared", "issuer_names", "keeper_needed", "state_needed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,21 +24,27 @@ class Shared:
     offenders: Offenders | None = None
     """None when nobody would look at them."""
     wakeups: Wakeups | None = None
-    """None without a keeper."""
+    """None without a control process."""
     directory: Path | None = None
-    """The state directory, written by the keeper only; None when nothing would be written."""
+    """The state directory, written by the control process only; None when nothing would be written."""
+    feed: KeyFeed | None = None
+    """The key sets that are fetched; None without a control process."""
 
 
 def keeper_needed(configuration: Configuration) -> bool:
-    """True when there is something to do for a keeper; without, none is forked and nothing is made for one."""
-    return configuration.admin is not None or state_needed(configuration)
+    """True when there is something to do for a control process; without, none is forked and nothing is made for one."""
+    return configuration.admin is not None or configuration.revocation is not None or keys_fetched(configuration)
 
 
 def state_needed(configuration: Configuration) -> bool:
-    """True when there is something to write: keys that are fetched, revocations made at run time."""
-    return configuration.revocation is not None or any(
-        issuer.fetch is not None for issuer in configuration.issuers.values()
-    )
+    """True when there is something to write: revocations made at run time, and keys that are fetched when they shall outlive a restart."""
+    kept = configuration.state_directory is not None and keys_fetched(configuration)
+    return configuration.revocation is not None or kept
+
+
+def keys_fetched(configuration: Configuration) -> bool:
+    """True when some key source is behind a URL."""
+    return any(issuer.fetch is not None for issuer in configuration.issuers.values())
 
 
 def issuer_names(configuration: Configuration) -> tuple[str, ...]:

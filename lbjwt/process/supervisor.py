@@ -28,6 +28,8 @@ from typing import Final
 from lbjwt._fastverify import hash_is_randomised
 from lbjwt.assembly.cluster import new_offenders
 from lbjwt.assembly.descriptors import shortage
+from lbjwt.assembly.issuers import issuer_instances
+from lbjwt.assembly.keys import new_feed
 from lbjwt.config.model import Configuration
 from lbjwt.net.descriptors import raise_limit
 from lbjwt.net.sockets import BindError, stop_listening
@@ -105,8 +107,9 @@ def run(configuration: Configuration, *, worker: Worker | None = None, keeper: K
             if state_needed(configuration):
                 state = StateDirectory(configuration.state_directory)
                 directory = stack.enter_context(state)
+            feed = new_feed(issuer_instances(configuration), directory) if needs_keeper else None
             offenders = new_offenders(configuration, board.workers)
-            shared = Shared(configuration, bindings, board, offenders, wakeups, directory)
+            shared = Shared(configuration, bindings, board, offenders, wakeups, directory, feed)
         except (BindError, AccessLogError, MemoryError) as error:
             log.error("%s", error)
             return FAILED

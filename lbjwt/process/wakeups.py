@@ -1,8 +1,8 @@
 """
-How processes wake each other: one eventfd(2) for each worker and one for the keeper, made before the fork.
+How processes notify each other: one eventfd(2) for each worker and one for the control process, made before the fork.
 
-A poke says "look", never what at: who is woken looks at its files and at the board, and reads again what moved. Pokes that come before somebody
-looks are one poke, none is lost while a process is being replaced, and one to a process that does not look blocks nobody.
+A notification does not say what is new: the process looks at its files, the feed and the board, and reads again what moved. Notifications coalesce,
+none is lost while a process is being replaced, and one to a process that does not look blocks nobody.
 """
 
 import contextlib
@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import asyncio
-
-__all__ = ["Wakeups"]
 
 
 class Wakeups:
@@ -28,37 +26,37 @@ class Wakeups:
         self._fds = [os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(workers + 1)]
 
     @property
-    def keeper_fd(self) -> int:
-        """Readable when the keeper was poked."""
+    def control_fd(self) -> int:
+        """Readable when the control process was notified."""
         return self._fds[-1]
 
     def worker_fd(self, slot: int) -> int:
-        """Readable when the worker of that slot was poked."""
+        """Readable when the worker of that slot was notified."""
         return self._fds[:-1][slot]
 
-    def poke_keeper(self) -> None:
-        """Make the keeper look at the board."""
-        _poke(self._fds[-1])
+    def notify_control(self) -> None:
+        """Make the control process look at the board."""
+        _notify(self._fds[-1])
 
-    def poke_workers(self) -> None:
-        """Make all workers look at the board."""
+    def notify_workers(self) -> None:
+        """Make all workers look at feed, board and revocations."""
         for fd in self._fds[:-1]:
-            _poke(fd)
+            _notify(fd)
 
     @staticmethod
     def take(fd: int) -> bool:
-        """Return whether there was a poke since the last look, and forget it."""
+        """Return whether there was a notification since the last look, and forget it."""
         try:
             return os.eventfd_read(fd) > 0
         except BlockingIOError:
             return False
 
-    def listen(self, loop: "asyncio.AbstractEventLoop", fd: int, poked: Callable[[], None]) -> None:
-        """Call `poked` in the loop after every poke, also after one that came before. `loop.remove_reader(fd)` ends it."""
+    def listen(self, loop: "asyncio.AbstractEventLoop", fd: int, notified: Callable[[], None]) -> None:
+        """Call `notified` in the loop after every notification, also after one that came before. `loop.remove_reader(fd)` ends it."""
 
         def look() -> None:
             if self.take(fd):
-                poked()
+                notified()
 
         loop.add_reader(fd, look)
 
@@ -69,6 +67,6 @@ class Wakeups:
             os.close(fd)
 
 
-def _poke(fd: int) -> None:
-    with contextlib.suppress(BlockingIOError):  # 2^64 pokes that nobody looked at: one more changes nothing
+def _notify(fd: int) -> None:
+    with contextlib.suppress(BlockingIOError):  # 2^64 notifications that nobody looked at: one more changes nothing
         os.eventfd_write(fd, 1)

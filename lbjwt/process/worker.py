@@ -55,8 +55,8 @@ class _Worker:
                     stack.callback(self._access_log.close)
                 shared = self._shared
                 keeper = None
-                if shared.wakeups is not None and shared.directory is not None:
-                    keeper = WorkerLink(shared.wakeups, self._slot, shared.directory)
+                if shared.wakeups is not None and shared.feed is not None:
+                    keeper = WorkerLink(shared.wakeups, self._slot, shared.directory, shared.feed)
                 balancer = LoadBalancer(
                     configuration,
                     sockets=shared.bindings.slots[self._slot],

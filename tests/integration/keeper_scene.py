@@ -55,7 +55,7 @@ class Scene:
             if want.exists():
                 want.unlink()
                 board.want(0)
-                wakeups.poke_keeper()
+                wakeups.notify_control()
             if wakeups is not None and wakeups.take(wakeups.worker_fd(slot)):
                 self.note("woken", slot, board.source_words(0)["fetches"])
             time.sleep(0.01)
@@ -72,13 +72,13 @@ class Scene:
 
     # --- services
 
-    def services(self, configuration, board, wakeups, directory):
-        self.note("keepers", os.getpid(), directory)
-        return [Broken(self), Fetcher(self, board, wakeups), Service()]
+    def services(self, shared):
+        self.note("keepers", os.getpid(), shared.directory)
+        return [Broken(self), Fetcher(self, shared.board, shared.wakeups), Service()]
 
 
 class Broken(Service):
-    """Fails whenever it is poked."""
+    """Fails whenever it is notified."""
 
     def __init__(self, scene):
         self._scene = scene
@@ -86,8 +86,8 @@ class Broken(Service):
     async def stop(self):
         self._scene.note("stops", "broken")
 
-    def poked(self):
-        raise RuntimeError("poked once too often")
+    def notified(self):
+        raise RuntimeError("notified once too often")
 
 
 class Fetcher(Service):
@@ -112,10 +112,10 @@ class Fetcher(Service):
         if self._scene.mode == "stubborn":
             await asyncio.sleep(60)
 
-    def poked(self):
+    def notified(self):
         if self._board.wanted(0) > self._board.source_words(0)["fetches"]:
             self._board.add_source(0, "fetches")
-            self._wakeups.poke_workers()
+            self._wakeups.notify_workers()
 
     def extend(self, app):
         from aiohttp import web

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from lbjwt.cli import main
-from lbjwt.jwks.store import Envelope, write
-from lbjwt.jwks.uri import identity_of
+from lbjwt.keys.store import StoredKeySet, write
+from lbjwt.keys.uri import identity_of
 from tests.harness.keyserver import DISCOVERY, Answer, KeyServer
 from tests.unit.auth_tokens import jwk_of, private_key, token
 
@@ -54,7 +54,7 @@ def store(file: Path, server: KeyServer, *, age: float = 60.0, document: str = J
     """A copy that a keeper left so many seconds ago."""
     path = file.parent / "state" / "keys" / "main.json"
     fetched = time.time() - age
-    write(path, Envelope(identity_of(issuer=issuer or server.url), fetched, fetched + 3600, document))
+    write(path, StoredKeySet(identity_of(issuer=issuer or server.url), fetched, fetched + 3600, document))
     return path
 
 

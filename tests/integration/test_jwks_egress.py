@@ -16,10 +16,10 @@ from aiohttp import web
 from lbjwt.config.load import load_text
 from lbjwt.config.problems import ConfigurationError
 from lbjwt.doctor.issuers import _remedy
-from lbjwt.jwks.egress import Egress
-from lbjwt.jwks.errors import JWKSFetchError, KeySourceError
-from lbjwt.jwks.fetch import fetch
-from lbjwt.jwks.origin import KeyOrigin
+from lbjwt.keys.egress import Egress
+from lbjwt.keys.errors import JWKSFetchError, KeySourceError
+from lbjwt.keys.remote import KeyOrigin
+from tests.integration.jwks_scene import fetch
 from tests.unit.test_net_tls import files  # noqa: F401 - a fixture
 
 DOCUMENT = b'{"keys": []}'
@@ -120,8 +120,8 @@ def test_keys_come_through_a_tunnel_of_the_proxy(runner, files, tmp_path) -> Non
     proxy = ConnectProxy()
 
     async def step(port: int, _: int) -> None:
-        egress = Egress(f"http://127.0.0.1:{port}", bearer_token_file=tmp_path / "token")
-        found = await fetch("https://keys.internal.invalid/jwks?x=1", egress=egress, ssl_context=trust(files))
+        egress = {"proxy": f"http://127.0.0.1:{port}", "bearer_token_file": tmp_path / "token"}
+        found = await fetch("https://keys.internal.invalid/jwks?x=1", **egress, ssl_context=trust(files))
         assert found.document == DOCUMENT
 
     (request,) = scene(runner, files, proxy, step)
@@ -138,9 +138,7 @@ def test_the_certificate_is_checked_through_a_proxy(runner, files) -> None:  # n
     async def step(port: int, _: int) -> None:
         for context in (None, ssl.create_default_context(cafile=str(files / "cert.pem"))):
             with pytest.raises(JWKSFetchError, match=r"https://keys.internal.invalid/jwks has no good certificate"):
-                await fetch(
-                    "https://keys.internal.invalid/jwks", egress=Egress(f"http://127.0.0.1:{port}"), ssl_context=context
-                )
+                await fetch("https://keys.internal.invalid/jwks", proxy=f"http://127.0.0.1:{port}", ssl_context=context)
 
     assert scene(runner, files, ConnectProxy(), step) == []
 
@@ -152,15 +150,15 @@ def test_the_environment_counts_when_asked_for(runner, files, monkeypatch) -> No
 
     async def step(port: int, issuer: int) -> None:
         monkeypatch.setenv("HTTPS_PROXY", f"http://us:p%40ss@127.0.0.1:{port}")
-        await fetch(uri, egress=Egress(from_environment=True), ssl_context=trust(files))
+        await fetch(uri, proxy_from_environment=True, ssl_context=trust(files))
         assert f"Proxy-Authorization: Basic {base64.b64encode(b'us:p@ss').decode()}\r\n" in proxy.heads[0]
         with pytest.raises(JWKSFetchError, match=r"cannot connect to https://keys.internal.invalid"):
-            await fetch(uri, egress=Egress())
+            await fetch(uri)
         monkeypatch.setenv("NO_PROXY", ".internal.invalid")
         with pytest.raises(JWKSFetchError, match=r"cannot connect to https://keys.internal.invalid"):
-            await fetch(uri, egress=Egress(from_environment=True))
+            await fetch(uri, proxy_from_environment=True)
         monkeypatch.delenv("NO_PROXY")
-        await fetch(f"https://localhost:{issuer}/jwks", egress=Egress(from_environment=True), ssl_context=trust(files))
+        await fetch(f"https://localhost:{issuer}/jwks", proxy_from_environment=True, ssl_context=trust(files))
         assert len(proxy.heads) == 1
 
     assert len(scene(runner, files, proxy, step)) == 2
@@ -172,14 +170,14 @@ def test_plain_http_through_a_proxy_needs_to_be_allowed(runner, files, tmp_path,
     proxy = ConnectProxy()
 
     async def step(port: int, _: int) -> None:
-        egress = Egress(f"http://127.0.0.1:{port}", bearer_token_file=tmp_path / "token")
+        egress = {"proxy": f"http://127.0.0.1:{port}", "bearer_token_file": tmp_path / "token"}
         with pytest.raises(JWKSFetchError, match="over plain http through a proxy, which needs allow_http"):
-            await fetch("http://keys.internal.invalid/jwks", egress=egress)
+            await fetch("http://keys.internal.invalid/jwks", **egress)
         assert proxy.heads == []
-        assert (await fetch("http://keys.internal.invalid/jwks", egress=egress, allow_http=True)).document == DOCUMENT
+        assert (await fetch("http://keys.internal.invalid/jwks", **egress, allow_http=True)).document == DOCUMENT
         assert proxy.heads[0].startswith("GET http://keys.internal.invalid/jwks HTTP/1.1\r\n")
         monkeypatch.setenv("http_proxy", f"us:pass@127.0.0.1:{port}")
-        await fetch("http://keys.internal.invalid/jwks", egress=Egress(from_environment=True), allow_http=True)
+        await fetch("http://keys.internal.invalid/jwks", proxy_from_environment=True, allow_http=True)
         assert f"Proxy-Authorization: Basic {base64.b64encode(b'us:pass').decode()}\r\n" in proxy.heads[1]
 
     scene(runner, files, proxy, step)
@@ -203,7 +201,7 @@ def test_what_the_proxy_does_wrong_is_said_of_the_proxy(runner, files, monkeypat
         ):
             monkeypatch.setenv("HTTPS_PROXY", text)
             with pytest.raises(JWKSFetchError, match=sentence) as caught:
-                await fetch("https://keys.internal.invalid/jwks", egress=Egress(from_environment=True))
+                await fetch("https://keys.internal.invalid/jwks", proxy_from_environment=True)
             assert "s3cret" not in str(caught.value)
 
     scene(runner, files, proxy, step)
@@ -218,15 +216,15 @@ def test_a_bearer_token_is_read_anew_for_each_fetch_and_never_logged(runner, fil
         uri = f"https://localhost:{issuer}/jwks"
         for text in (TOKEN, "another\n"):
             file.write_text(text)
-            await fetch(uri, egress=Egress(bearer_token_file=file), ssl_context=trust(files))
+            await fetch(uri, bearer_token_file=file, ssl_context=trust(files))
         for text in ("", "two words", "a\r\nX: y", "s3cret\x00"):
             file.write_text(text)
             with pytest.raises(KeySourceError, match="token holds no bearer token") as caught:
-                await fetch(uri, egress=Egress(bearer_token_file=file))
+                await fetch(uri, bearer_token_file=file)
             assert "s3cret" not in str(caught.value)
         file.unlink()
         with pytest.raises(KeySourceError, match=r"cannot read the bearer token .*: No such file"):
-            await fetch(uri, egress=Egress(bearer_token_file=file))
+            await fetch(uri, bearer_token_file=file)
 
     requests = scene(runner, files, ConnectProxy(), step)
     assert [request.headers["Authorization"] for request in requests] == [f"Bearer {TOKEN}", "Bearer another"]
@@ -260,9 +258,8 @@ def test_a_token_goes_to_the_configured_origin_only(tmp_path: Path) -> None:
             ports.append(site._server.sockets[0].getsockname()[1])  # type: ignore[union-attr]
         where = [1]
         for where[0] in (1, 0):
-            await KeyOrigin(
-                issuer=f"http://127.0.0.1:{ports[0]}", egress=Egress(bearer_token_file=tmp_path / "token")
-            ).ask()
+            egress = Egress(bearer_token_file=tmp_path / "token")
+            await KeyOrigin(egress, issuer=f"http://127.0.0.1:{ports[0]}").ask()
         for one in runners:
             await one.cleanup()
         return seen

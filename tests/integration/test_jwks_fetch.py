@@ -11,8 +11,9 @@ import time
 import pytest
 from aiohttp import web
 
-from lbjwt.jwks import fetch as module
-from lbjwt.jwks.fetch import JWKSFetchError, fetch
+from lbjwt.keys import fetcher as module
+from lbjwt.keys.errors import JWKSFetchError
+from tests.integration.jwks_scene import fetch
 from tests.unit.test_net_tls import files  # noqa: F401 - a fixture
 
 DOCUMENT = b'{"keys": []}'

@@ -69,7 +69,7 @@ def test_b20_metadata_of_another_issuer_gives_no_keys(told):
             issuer.answers["/tenant" + OPENID] = metadata(issuer, told)
             issuer.answers["/jwks"] = http(KEYS)
             scene = discovered(issuer, "/tenant")
-            await scene.source.load()
+            await scene.once()
             assert scene.judge(GOOD_TOKEN) == "KEYS_UNAVAILABLE"
             assert issuer.count("/jwks") == 0
             return scene.keys.describe()["last_failure"]
@@ -98,7 +98,7 @@ def test_b8_metadata_cannot_send_us_anywhere(uri):
         async with Issuer() as issuer:
             issuer.answers[OPENID] = http({"issuer": issuer.uri, "jwks_uri": uri})
             scene = discovered(issuer, timeout=0.5)
-            await scene.source.load()
+            await scene.once()
             assert scene.judge(GOOD_TOKEN) == "KEYS_UNAVAILABLE"
             return scene.keys.describe()["last_failure"]
 
@@ -153,11 +153,11 @@ def test_a_discovery_that_was_given_up_is_done_again(run):
         async with Issuer() as issuer:
             issuer.answers[OPENID] = silence
             scene = discovered(issuer, timeout=5.0)
-            scene.source.start()
+            scene.keys.start()
             await until(lambda: issuer.requests)
-            await scene.source.stop()
+            await scene.keys.stop()
             issuer.answers |= {OPENID: metadata(issuer), "/jwks": http(KEYS)}
-            await scene.source.load()
+            await scene.once()
             assert scene.judge(GOOD_TOKEN) == "NONE"
 
     run(scenario())
@@ -190,7 +190,7 @@ def test_metadata_that_went_bad_does_not_matter_while_the_keys_are_there(run, mo
             issuer.answers["/jwks"] = http(KEYS)
             issuer.answers["/evil"] = http({"keys": [NEW]})
             async with discovered(issuer).running() as scene:
-                monkeypatch.setattr("lbjwt.jwks.origin.REDISCOVERY", 0.01)
+                monkeypatch.setattr("lbjwt.keys.remote.REDISCOVERY", 0.01)
                 issuer.answers[OPENID] = metadata(issuer, "/evil", jwks="/evil")
                 await until(lambda: scene.keys.origin.discoveries > 3)
                 assert scene.keys.failures == 0

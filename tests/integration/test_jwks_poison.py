@@ -109,7 +109,7 @@ def test_b9_a_great_document_costs_no_memory(name):
                 issuer.answers["/jwks"] = POISON[name]
                 tracemalloc.start()
                 try:
-                    scene.source.unknown_kid()
+                    scene.request()
                     await until(lambda: scene.keys.failures)
                     return tracemalloc.get_traced_memory()[1]
                 finally:
@@ -138,7 +138,7 @@ def test_b10_an_odd_key_among_good_ones_is_skipped(odd, caplog):
         async with Issuer() as issuer:
             issuer.answers["/jwks"] = http({"keys": [odd, GOOD]})
             scene = Scene(issuer)
-            await scene.source.load()
+            await scene.once()
             assert scene.judge(GOOD_TOKEN) == "NONE"
 
     asyncio.run(scenario())

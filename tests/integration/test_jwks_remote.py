@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from lbjwt.jwks import remote, store
+from lbjwt.keys import remote
 from tests.harness.issuer import Issuer, http
 from tests.integration.jwks_scene import (
     GOOD,
@@ -16,6 +16,7 @@ from tests.integration.jwks_scene import (
     NEW_TOKEN,
     ROTATED,
     Scene,
+    read,
     runner,
     tagged,
     until,
@@ -78,7 +79,7 @@ def test_an_unchanged_set_is_asked_for_with_its_tag(run):
             scene = Scene(issuer, interval=1000.0)
             issuer.requests.clear()
             async with scene.running():
-                await until(scene.source.unknown_kid)
+                await until(scene.request)
                 await until(lambda: scene.keys.attempts == 2)
                 assert [fields.get("if-none-match") for _, fields in issuer.requests] == [None, None]
                 assert issuer.requests[1][1]["cache-control"] == "no-cache"
@@ -171,10 +172,10 @@ def test_b6_callbacks_that_ask_again(run):
 
             def again():
                 settled.append(len(asyncio.all_tasks()))
-                scene.source.unknown_kid()
-                scene.source.unknown_kid()
+                scene.request()
+                scene.request()
 
-            scene.source._told = again
+            scene.settled = again
             issuer.answers["/jwks"] = http(status=500)
             async with scene.running():
                 await until(lambda: len(settled) > 300)
@@ -195,7 +196,7 @@ def test_b4_a_flood_of_random_key_ids(run):
                 start = loop.time()
                 asked = 0
                 while loop.time() < start + 1.0:
-                    scene.source.unknown_kid()
+                    scene.request()
                     assert scene.judge(token(algorithm="RS256", key=rsa_key(), kid=f"r{asked}")) == "UNKNOWN_KEY"
                     assert scene.judge(GOOD_TOKEN) == "NONE"
                     asked += 1
@@ -217,7 +218,7 @@ def test_a_cold_start_without_the_issuer(run, tmp_path):
     async def scenario():
         async with Issuer() as issuer:
             issuer.answers["/jwks"] = tagged(KEYS, '"one"')(issuer)
-            await Scene(issuer, path=path).source.load()
+            await Scene(issuer, path=path).once()
             issuer.down = True
             async with Scene(issuer, path=path).running() as scene:
                 assert scene.judge(GOOD_TOKEN) == "NONE"
@@ -237,13 +238,13 @@ def test_another_issuer_does_not_start_from_the_copy(run, tmp_path):
     async def scenario():
         async with Issuer() as issuer, Issuer() as other:
             issuer.answers["/jwks"] = http(KEYS)
-            await Scene(issuer, path=path).source.load()
-            assert store.read(path).place == issuer.uri + "/jwks"
+            await Scene(issuer, path=path).once()
+            assert read(path, place=issuer.uri + "/jwks") is not None
             other.down = True
             scene = Scene(other, path=path)
-            await scene.source.load()
+            await scene.once()
             assert scene.judge(GOOD_TOKEN) == "KEYS_UNAVAILABLE"
-            assert store.read(path).place == issuer.uri + "/jwks"
+            assert read(path, place=issuer.uri + "/jwks") is not None
 
     run(scenario())
 
@@ -257,11 +258,10 @@ def test_limits_of_the_copy_follow_those_of_the_document(tmp_path):
     async def scenario():
         async with Issuer() as issuer:
             issuer.answers["/jwks"] = http(document)
-            origin = {"uri": issuer.uri + "/jwks", "max_bytes": len(document)}
-            await Scene(issuer, origin=origin, path=path).source.load()
+            await Scene(issuer, max_bytes=len(document), path=path).once()
             issuer.down = True
-            scene = Scene(issuer, origin=origin, path=path)
-            await scene.source.load()
+            scene = Scene(issuer, max_bytes=len(document), path=path)
+            await scene.once()
             assert scene.judge(GOOD_TOKEN) == "NONE"
 
     asyncio.run(scenario())

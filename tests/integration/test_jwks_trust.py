@@ -11,9 +11,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from lbjwt.jwks.errors import JWKSFetchError, KeySourceError
-from lbjwt.jwks.fetch import fetch
-from lbjwt.jwks.trust import ClientTls
+from lbjwt.keys.egress import ClientTls
+from lbjwt.keys.errors import JWKSFetchError, KeySourceError
+from tests.integration.jwks_scene import fetch
 
 DAY = datetime.timedelta(days=1)
 PEM = serialization.Encoding.PEM

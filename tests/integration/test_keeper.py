@@ -245,13 +245,13 @@ def test_a_start_that_takes_its_time_can_be_given_up(serve):
 
 
 def test_a_wish_reaches_the_keeper_and_its_answer_every_worker(serve):
-    """A worker wants, the keeper counts a fetch and pokes, all workers see it; a service that fails on the way disturbs no other."""
+    """A worker wants, the keeper counts a fetch and notifies, all workers see it; a service that fails on the way disturbs no other."""
     service = serve(workers=2).up()
     service.order("want1")
     assert eventually(
         lambda: {(slot, fetches) for slot, fetches, _ in service.notes("woken")} == {("0", "1"), ("1", "1")}
     )
-    assert "a service failed when it was poked" in service.log
+    assert "Broken failed after a notification" in service.log
     assert service.finish() == 0
 
 

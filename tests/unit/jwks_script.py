@@ -7,9 +7,11 @@ import json
 import uvloop
 
 from lbjwt.errors import LbjwtError
-from lbjwt.jwks.fetch import Fetched
-from lbjwt.jwks.lifecycle import KeyLifecycle
-from lbjwt.jwks.remote import RemoteKeys
+from lbjwt.keys.feed import KeyFeed
+from lbjwt.keys.fetcher import Fetched
+from lbjwt.keys.remote import RemoteKeys
+from lbjwt.keys.schedule import KeyLifecycle
+from lbjwt.observe._board import Board
 
 PLACE = "https://issuer.example/jwks"
 LOOPS = [asyncio.new_event_loop, uvloop.new_event_loop]
@@ -59,13 +61,15 @@ class Ring:
     def __len__(self):
         return len(self.names)
 
+    def __iter__(self):
+        return iter(())
+
 
 class Origin:
     """Answers from a row, the last one for ever. An answer is a document, an exception, or something to wait for first."""
 
     identity = place = PLACE
     uri = PLACE
-    max_bytes = 1000
     tag = None
 
     def __init__(self, *answers, max_age=None):
@@ -102,29 +106,71 @@ class Origin:
         self.heard.append("refused")
 
 
-class Stage:
-    """Remote keys over a script, and what they told in order."""
+class Words:
+    """A board that also tells in order when attempts begin and end."""
 
-    def __init__(self, *answers, path=None, max_age=None, **times):
+    def __init__(self):
+        self._board = Board(1, 1)
+
+    def __getattr__(self, name):
+        return getattr(self._board, name)
+
+    def add_source(self, source, name, amount=1):
+        self._board.add_source(source, name, amount)
+        if name in ("begun", "attempts"):
+            self.told.extend(["started" if name == "begun" else "settled"] * amount)
+
+
+class Feed(KeyFeed):
+    """A feed that also tells in order what is put there."""
+
+    def put(self, source, stored):
+        super().put(source, stored)
+        self.told.append(json.loads(stored.document))
+
+
+class Stage:
+    """Remote keys over a script, and what they told workers, in order: ends and beginnings of attempts, and documents."""
+
+    def __init__(self, *answers, path=None, max_age=None, stored=None, **times):
         times = {"interval": 0.05, "floor": 0.01, "cooldown": 0.0, **times}
         self.origin = Origin(*answers, max_age=max_age)
         self.told = []
+        self.notified = 0
         self.lifecycle = KeyLifecycle(**times)
+        self.board, self.feed = Words(), Feed({0: 1000})
+        self.board.told = self.feed.told = self.told
+        if stored is not None:
+            KeyFeed.put(self.feed, 0, stored)
         self.keys = RemoteKeys(
             self.origin,
             self.lifecycle,
-            check=Ring,
+            name="main",
+            source=0,
+            build=Ring,
+            board=self.board,
+            feed=self.feed,
+            notify=self._notify,
             path=path,
-            on_started=lambda: self.told.append("started"),
-            on_document=lambda envelope: self.told.append(json.loads(envelope.document)),
-            on_withdrawn=lambda: self.told.append("withdrawn"),
-            on_settled=lambda: self.told.append("settled"),
         )
 
+    def _notify(self):
+        self.notified += 1
+
+    def request(self):
+        """A worker met an unknown key id. True when it is worth waiting for the end of an attempt."""
+        ended = self.board.source_words(0)["attempts"]
+        self.board.want(0)
+        self.keys.notified()
+        return self.board.source_words(0)["attempts"] == ended
+
     @contextlib.asynccontextmanager
-    async def running(self):
+    async def running(self, *, first=True):
+        """From the end of the first attempt on, unless told otherwise."""
         self.keys.start()
         try:
+            if first:
+                await until(lambda: self.keys.attempts)
             yield self.keys
         finally:
             await self.keys.stop()

@@ -10,12 +10,11 @@ from lbjwt import Configuration, DenyReason
 from lbjwt.assembly.cluster import forwarding_trust, new_cluster, new_policy
 from lbjwt.assembly.issuers import issuer_instances
 from lbjwt.assembly.issuers import new_verifier as verifier_of
-from lbjwt.assembly.keys import OwnKeys
+from lbjwt.assembly.keys import local_keys, place_of_keys
+from lbjwt.assembly.rings import key_ring_of
 from lbjwt.auth.verifier import Verifier
 from lbjwt.config.load import load_text
 from lbjwt.jose.keyring import KeyRing
-from lbjwt.jwks.embedded import RemoteKeySource
-from lbjwt.jwks.source import FileKeySource, KeySource, StaticKeySource
 from lbjwt.observe._board import Board
 
 BASE = """
@@ -37,12 +36,6 @@ def configuration(issuer: str = "jwks_file: jwks.json", rest: str = "", director
 
 def new_verifier(made: Configuration) -> Verifier:
     return verifier_of(made, issuer_instances(made))
-
-
-def key_source(made: Configuration, verifier: Verifier, board: Board) -> KeySource:
-    """The one source of a configuration with one issuer."""
-    (source,) = OwnKeys(issuer_instances(made), verifier, board)._sources
-    return source
 
 
 def test_the_policy_of_the_issuer_arrives_whole() -> None:
@@ -70,21 +63,19 @@ def test_any_audience_and_any_issuer_are_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("issuer", "kind"),
+    ("issuer", "place"),
     [
-        ("jwks_file: k", FileKeySource),
-        ("pem_file: k", FileKeySource),
-        ("secret_file: k, algorithms: [HS256]", FileKeySource),
-        ('remote_jwks: {uri: "https://issuer.example/jwks?secret=1"}', RemoteKeySource),
-        ("jwks: {keys: []}", StaticKeySource),
+        ("jwks_file: k", "/k"),
+        ("secret_files: [k, l], algorithms: [HS256]", "/k, /l"),
+        ('remote_jwks: {uri: "https://issuer.example/jwks?secret=1"}', "https://issuer.example/jwks"),
+        ("jwks: {keys: []}", "issuers.main.jwks"),
+        ("secret_env: SECRET, algorithms: [HS256]", "the environment variable SECRET"),
     ],
 )
-def test_the_key_source_is_the_one_that_was_named(issuer: str, kind: type) -> None:
-    """One of all there are; messages call a URL by its name without the query."""
-    made = configuration(issuer)
-    source = key_source(made, new_verifier(made), Board(1, 3))
-    places = {FileKeySource: "/k", StaticKeySource: "issuers.main.jwks", RemoteKeySource: "https://issuer.example/jwks"}
-    assert type(source) is kind and source.place == places[kind]
+def test_messages_name_the_key_source(issuer: str, place: str) -> None:
+    """A URL without its query, which may hold a secret."""
+    (instance,) = issuer_instances(configuration(issuer))
+    assert place_of_keys(instance) == place
 
 
 def test_the_limits_of_a_remote_set_are_applied(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +83,7 @@ def test_the_limits_of_a_remote_set_are_applied(monkeypatch: pytest.MonkeyPatch)
     asked: dict[str, Any] = {}
     monkeypatch.setattr(KeyRing, "from_jwks", lambda document, **options: asked.update(options))
     made = configuration('remote_jwks: {uri: "https://i.example/j", max_bytes: 1KiB, max_keys: 2}, algorithms: [RS256]')
-    key_source(made, new_verifier(made), Board(1, 3))._build(b"{}")
+    key_ring_of(made.issuers["main"])(b"{}")
     limits = {"max_bytes": 1024, "max_keys": 2}
     assert asked == {"algorithms": ("RS256",), "allow_padding": False, "symmetric": False, **limits}
 
@@ -133,11 +124,11 @@ def test_p12_only_the_named_networks_are_trusted() -> None:
 
 
 def test_published_keys_reach_the_verifier(tmp_path: Path) -> None:
-    """What the source builds is published to this very verifier."""
+    """A secret file becomes the key of the issuer, and its tokens are judged from then on."""
     (tmp_path / "secret").write_bytes(b"0123456789abcdef0123456789abcdef")
     made = configuration("secret_file: secret, algorithms: [HS256]", directory=tmp_path)
     verifier = new_verifier(made)
-    source = key_source(made, verifier, Board(1, 3))
-    source._publish(source._build((tmp_path / "secret").read_bytes()))
+    (instance,) = issuer_instances(made)
+    local_keys(instance, publish=verifier.publish, board=Board(1, 3)).load(0.0, 0.0)
     assert verifier.keys is not None and len(verifier.keys) == 1
     assert verifier.verify("a.b.c", time.time()).reason is DenyReason.MALFORMED

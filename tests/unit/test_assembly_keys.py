@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import orjson
@@ -11,15 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbjwt.assembly.issuers import IssuerInstance, issuer_instances, new_verifier
-from lbjwt.assembly.keys import KeeperKeys, OwnKeys, SharedKeys, stored_keys, wait_for_keys
+from lbjwt.assembly.keys import (
+    EmbeddedControl,
+    WorkerKeys,
+    key_lifecycle,
+    key_origin,
+    new_feed,
+    read_stored,
+    stored_keys,
+    wait_for_keys,
+)
 from lbjwt.assembly.rings import key_ring_of
 from lbjwt.config.model import Configuration
 from lbjwt.config.remote import Discovery, KeyFetch, RemoteJwks
-from lbjwt.jwks.egress import Egress
-from lbjwt.jwks.embedded import RemoteKeySource
-from lbjwt.jwks.remote import RemoteKeys
-from lbjwt.jwks.source import FileKeySource, KeySourceError, StaticKeySource, StoredKeySource
-from lbjwt.jwks.store import Envelope, read, write
+from lbjwt.keys.errors import KeySourceError
+from lbjwt.keys.remote import KeyOrigin
+from lbjwt.keys.store import StoredKeySet, write
 from lbjwt.observe._board import Board
 from lbjwt.service import LoadBalancer
 from tests.harness.keys import new_key
@@ -35,29 +41,15 @@ def remote(options: str = "", source: str = "remote_jwks", members: str = "", re
     )
 
 
-def fetched(made: Configuration) -> RemoteKeys:
-    """The one remote source, as a balancer by itself makes it."""
-    instances = issuer_instances(made)
-    (source,) = OwnKeys(instances, new_verifier(made, instances), Board(1, 1, len(instances)))._sources
-    assert isinstance(source, RemoteKeySource)
-    return source.keys
+def lifecycle_of(made: Configuration):
+    fetch = made.issuers["main"].fetch
+    assert fetch is not None
+    return key_lifecycle(fetch)
 
 
-class Link:
-    """In the place of a keeper: a directory, and how often it was woken."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.pokes = 0
-
-    def poke(self) -> None:
-        self.pokes += 1
-
-    def listen(self, poked: Callable[[], None]) -> None:
-        pass
-
-    def ignore(self) -> None:
-        pass
+def origin_of(made: Configuration) -> KeyOrigin:
+    (instance,) = issuer_instances(made)
+    return key_origin(instance)
 
 
 # --- the options of a fetch -------------------------------------------------------------------------------------------
@@ -77,7 +69,7 @@ SCHEDULE: dict[str, tuple[str, str, float]] = {
 def test_the_schedule_of_a_fetch_arrives(key: str, source: str) -> None:
     """Each duration is that of the life cycle, for both kinds of fetched keys."""
     options, attribute, value = SCHEDULE[key]
-    assert getattr(fetched(remote(options, source)).lifecycle, attribute) == value
+    assert getattr(lifecycle_of(remote(options, source)), attribute) == value
 
 
 @pytest.mark.parametrize(
@@ -93,7 +85,7 @@ def test_the_schedule_of_a_fetch_arrives(key: str, source: str) -> None:
 def test_floor_and_ceiling_follow_the_interval(options: str, floor: float, interval: float, ceiling: float) -> None:
     """Their defaults never contradict an interval that was chosen, and are what the configuration says they are."""
     made = remote(options)
-    lifecycle = fetched(made).lifecycle
+    lifecycle = lifecycle_of(made)
     assert (lifecycle.floor, lifecycle.interval, lifecycle.ceiling) == (floor, interval, ceiling)
     fetch = made.issuers["main"].fetch
     assert fetch is not None and (fetch.shortest_interval, fetch.longest_interval) == (floor, ceiling)
@@ -106,19 +98,22 @@ def test_where_and_how_to_ask_arrives(tmp_path: Path) -> None:
     made = remote(
         f"timeout: 2s, max_bytes: 2KiB, allow_http: true, ca_file: {tmp_path}/ca, client_certificate: {tmp_path}/cert, client_key: {tmp_path}/key"
     )
-    origin = fetched(made).origin
-    assert (origin.uri, origin._issuer, origin._timeout) == ("https://keys.test/jwks", None, 2.0)
-    assert (origin.max_bytes, origin._allow_http) == (2048, True)
-    tls = origin._tls
-    assert tls is not None
+    origin = origin_of(made)
+    assert (origin.uri, origin.identity) == ("https://keys.test/jwks", "https://keys.test/jwks")
+    assert (origin.egress.timeout, origin.egress.max_bytes, origin.egress.allow_http) == (2.0, 2048, True)
+    tls = origin.egress.tls
     assert [tls._ca_file, tls._certificate, tls._private_key] == [tmp_path / name for name in ("ca", "cert", "key")]
-    plain = fetched(remote(source="discovery")).origin
-    assert (plain.uri, plain._issuer, plain._allow_http, plain._tls) == (None, "https://a.test", False, None)
-    options = f"proxy: 'http://proxy.test:3128', bearer_token_file: {tmp_path}/token"
-    assert fetched(remote(options)).origin._egress == Egress("http://proxy.test:3128", False, tmp_path / "token")
-    assert fetched(remote("proxy_from_environment: true")).origin._egress == Egress(None, True, None)
-    only_ca = fetched(remote(f"ca_file: {tmp_path}/ca")).origin._tls
-    assert only_ca is not None and only_ca._certificate is None
+    plain = origin_of(remote(source="discovery"))
+    assert (plain.uri, plain.identity, plain.egress.allow_http) == (None, "issuer https://a.test", False)
+    assert plain.egress.tls is origin_of(remote()).egress.tls, (
+        "one context for all that believe the system's authorities"
+    )
+    proxied = origin_of(remote(f"proxy: 'http://proxy.test:3128', bearer_token_file: {tmp_path}/token")).egress
+    assert (proxied.proxy, proxied.proxy_from_environment) == ("http://proxy.test:3128", False)
+    assert proxied.bearer_token_file == tmp_path / "token"
+    assert origin_of(remote("proxy_from_environment: true")).egress.proxy_from_environment
+    only_ca = origin_of(remote(f"ca_file: {tmp_path}/ca")).egress.tls
+    assert (only_ca._ca_file, only_ca._certificate) == (tmp_path / "ca", None)
 
 
 def test_no_key_of_a_fetch_is_left_out() -> None:
@@ -153,31 +148,6 @@ def test_b9_limits_of_a_document_are_those_of_its_ring(members: str, asked: str)
         build(over)
 
 
-@pytest.mark.parametrize(
-    ("members", "kind"),
-    [
-        ("discovery: {}", RemoteKeySource),
-        ("remote_jwks: {uri: 'https://k.test/'}", RemoteKeySource),
-        ("jwks_file: k", FileKeySource),
-        ("pem_file: k", FileKeySource),
-        ("secret_file: k, algorithms: [HS256]", FileKeySource),
-        ("secret_env: LBJWT_TEST_SECRET, algorithms: [HS256]", StaticKeySource),
-        ("jwks: {keys: []}", StaticKeySource),
-        ("pem: x", StaticKeySource),
-    ],
-)
-def test_every_key_source_becomes_one(members: str, kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of its kind, in a balancer by itself; a worker has the same, but reads what the keeper stored."""
-    monkeypatch.setenv("LBJWT_TEST_SECRET", "0123456789abcdef0123456789abcdef")
-    made = configuration(f"  main: {{issuer: https://a.test, audiences: [api], {members}}}")
-    instances = issuer_instances(made)
-    verifier = new_verifier(made, instances)
-    (own,) = OwnKeys(instances, verifier, Board(1, 1))._sources
-    (shared,) = SharedKeys(instances, verifier, Board(1, 1), Link(Path("/state")))._sources
-    assert type(own) is kind
-    assert type(shared) is (StoredKeySource if kind is RemoteKeySource else kind)
-
-
 def test_a_secret_of_the_environment_is_read_and_its_absence_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its bytes become the key of this very issuer; without it nothing starts."""
     made = configuration(
@@ -186,11 +156,13 @@ def test_a_secret_of_the_environment_is_read_and_its_absence_told(monkeypatch: p
     monkeypatch.setenv("LBJWT_TEST_SECRET", "0123456789abcdef0123456789abcdef")
     instances = issuer_instances(made)
     verifier = new_verifier(made, instances)
-    asyncio.run(OwnKeys(instances, verifier, Board(1, 1)).load())
+    board = Board(1, 1)
+    control = EmbeddedControl(instances, board, None)
+    asyncio.run(WorkerKeys(instances, verifier, board, control).load())
     assert verifier.keys is not None and len(verifier.keys) == 1
     monkeypatch.delenv("LBJWT_TEST_SECRET")
     with pytest.raises(KeySourceError, match="LBJWT_TEST_SECRET is not set"):
-        OwnKeys(instances, verifier, Board(1, 1))
+        WorkerKeys(instances, verifier, board, control)
 
 
 # --- where copies lie -------------------------------------------------------------------------------------------------
@@ -224,43 +196,22 @@ def test_the_file_of_a_source_is_called_after_it(name: str, path: str) -> None:
     assert stored_keys(Path("/s"), IssuerInstance(0, name, "", None)) == Path("/s") / path  # type: ignore[arg-type]
 
 
-def test_each_tenant_is_asked_for_its_own_keys_and_stored_by_its_own_name() -> None:
-    """The address and the issuer of discovery have the tenant in them, and so has the place of the copy."""
+def test_each_tenant_is_asked_for_its_own_keys_and_stored_by_its_own_name(tmp_path: Path) -> None:
+    """The address and the issuer of discovery have the tenant in them, and no tenant starts from another's copy."""
+    (tmp_path / "keys").mkdir()
     for source, places in (
         ("remote_jwks: {uri: 'https://k.test/{tenant}/keys'}", ["https://k.test/red/keys", "https://k.test/blue/keys"]),
         ("discovery: {}", ["issuer https://login.test/red/v2", "issuer https://login.test/blue/v2"]),
     ):
         made = configuration(f"  main: {{{TEMPLATE}, tenants: {{names: [red, blue]}}, {source}}}")
         instances = issuer_instances(made)
-        keys = KeeperKeys(instances, Board(1, 1, 2), Path("/state"), lambda: None)._keys
-        assert [keys[index].origin.identity for index in (0, 1)] == places
-        assert [keys[index]._path for index in (0, 1)] == [stored_keys(Path("/state"), one) for one in instances]
-        verifier = new_verifier(made, instances)
-        sources = SharedKeys(instances, verifier, Board(1, 1, 2), Link(Path("/state")))._sources
-        assert [source._identity for source in sources] == places  # type: ignore[attr-defined]
-        assert [source._path for source in sources] == [keys[index]._path for index in (0, 1)]  # type: ignore[attr-defined]
-
-
-# --- a balancer by itself ---------------------------------------------------------------------------------------------
-
-
-def test_only_a_remote_source_is_asked_for_unknown_keys() -> None:
-    """A balancer by itself asks the source; before it is started, and for sources of other kinds, there is nothing to wait for."""
-    made = configuration(
-        "  file: {issuer: https://f.test, audiences: [api], jwks: {keys: []}}\n"
-        "  main: {issuer: https://a.test, audiences: [api], remote_jwks: {uri: 'https://k.test/'}}"
-    )
-    instances = issuer_instances(made)
-    keys = OwnKeys(instances, new_verifier(made, instances), Board(1, 1, 2))
-    settled: list[int] = []
-    keys.settled = settled.append
-    assert keys.ask(0) is False and keys.ask(1) is False
-    source = keys._sources[1]
-    assert isinstance(source, RemoteKeySource)
-    source.keys.unknown_kid = lambda: True  # type: ignore[method-assign]
-    assert keys.ask(1) is True and keys.ask(0) is False
-    source._settle()
-    assert settled == [1]
+        assert [key_origin(one).identity for one in instances] == places
+        now = time.time()
+        red = StoredKeySet(places[0], now, now + 60, "red's")
+        for one in instances:
+            write(stored_keys(tmp_path, one), red)
+        feed = new_feed(instances, tmp_path)
+        assert (feed.get(0), feed.get(1)) == (red, None)
 
 
 @pytest.mark.parametrize(
@@ -305,27 +256,40 @@ def test_the_limits_of_waiting_arrive() -> None:
 
 
 def test_remote_keys_are_kept_for_the_next_start(tmp_path: Path) -> None:
-    """A balancer by itself makes the directory for its owner alone, stores what it fetched there, and begins with it when nobody answers."""
+    """A balancer by itself makes the directory for its owner alone, and begins with what is stored there when nobody answers."""
     state = tmp_path / "state"
     made = configuration(
         "  main: {issuer: https://a.test, audiences: [api], remote_jwks: {uri: 'http://127.0.0.1:1/'}}",
         f"state_directory: {state}",
     )
-    instances = issuer_instances(made)
-    verifier = new_verifier(made, instances)
-    keys = OwnKeys(instances, verifier, Board(1, 1), made.state_directory)
-    asyncio.run(keys.load())
+    (instance,) = issuer_instances(made)
+
+    async def keys() -> int:
+        async with LoadBalancer(made) as balancer:
+            ring = balancer.verifier.keys_of(0)
+            return 0 if ring is None else len(ring)
+
+    assert asyncio.run(keys()) == 0
     assert (state.stat().st_mode & 0o777, (state / "keys").stat().st_mode & 0o777) == (0o700, 0o700)
-    assert verifier.keys is None
-    source = keys._sources[0]
-    assert isinstance(source, RemoteKeySource) and source.keys._path == stored_keys(state, instances[0])
     now = time.time()
     text = orjson.dumps({"keys": [KEYS[0].jwk()]}).decode()
-    write(source.keys._path, Envelope(source.keys.origin.identity, now, now + 60, text))
-    assert read(source.keys._path) is not None
-    again = OwnKeys(instances, verifier, Board(1, 1), made.state_directory)
-    asyncio.run(again.load())
-    ring = verifier.keys_of(0)
-    assert ring is not None and len(ring) == 1
-    nowhere = OwnKeys(instances, verifier, Board(1, 1), None)._sources[0]
-    assert isinstance(nowhere, RemoteKeySource) and nowhere.keys._path is None
+    write(stored_keys(state, instance), StoredKeySet("http://127.0.0.1:1/", now, now + 60, text))
+    assert read_stored(instance, state, now) is not None
+    assert asyncio.run(keys()) == 1
+
+
+def test_a_copy_that_must_not_be_used_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The log says which and why, and the other sources have theirs."""
+    made = configuration(
+        "  main: {issuer: https://a.test, audiences: [api], remote_jwks: {uri: 'https://a.test/keys?secret=1'}}\n"
+        "  other: {issuer: https://b.test, audiences: [api], remote_jwks: {uri: 'https://b.test/keys'}}"
+    )
+    instances = issuer_instances(made)
+    (tmp_path / "keys").mkdir()
+    now = time.time()
+    for instance in instances:
+        write(stored_keys(tmp_path, instance), StoredKeySet("https://b.test/keys", now, now + 60, "{}"))
+    feed = new_feed(instances, tmp_path)
+    assert feed.get(0) is None and feed.get(1) is not None
+    (message,) = caplog.messages
+    assert message.startswith("no stored keys for https://a.test/keys: ") and "another place" in message

@@ -30,7 +30,7 @@ from lbjwt.config.tenants import Tenants, may_be_one
 from lbjwt.config.url import check_fetchable
 from lbjwt.errors import ConfigurationError
 from lbjwt.jose import algorithms
-from lbjwt.jwks.uri import examine
+from lbjwt.keys.uri import examine
 from lbjwt.routing._router import Found, Router
 from lbjwt.routing.table import RouteMatch, compile_table
 from tests.unit.test_config_broken_policy import GOOD

@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
-from lbjwt.assembly.keys import OwnKeys
+from lbjwt.assembly.keys import EmbeddedControl, WorkerKeys
 from lbjwt.assembly.revocations import RevokedKeys
 from lbjwt.auth.revocation import Revocation
 from lbjwt.jose.keyring import KeyRing
-from lbjwt.jwks.changes import MOST_LINES, log_key_changes
-from lbjwt.jwks.source import FileKeySource
+from lbjwt.keys.log import MOST_LINES, log_key_changes
 from lbjwt.observe._board import Board
 from lbjwt.revocation.reader import RevocationReader
 from tests.unit.auth_tokens import jwk_of, private_key, rsa_key
@@ -84,13 +83,21 @@ def test_one_of_the_workers_tells_of_the_keys_of_a_file(
     instances = issuer_instances(made)
     board = Board(2, 1, 1)
     board.attach(slot)
-    keys = OwnKeys(instances, new_verifier(made, instances), board)
-    asyncio.run(keys.load())
-    (source,) = keys._sources
-    assert isinstance(source, FileKeySource)
-    first = said()
-    path.write_text(json.dumps({"keys": [jwk_of(private_key("ES256"), kid="new-one")]}))
-    source.poke()
+    verifier = new_verifier(made, instances)
+    keys = WorkerKeys(instances, verifier, board, EmbeddedControl(instances, board, None))
+    first: list[str] = []
+
+    async def scenario() -> None:
+        await keys.load()
+        first.extend(said())
+        path.write_text(json.dumps({"keys": [jwk_of(private_key("ES256"), kid="new-one")]}))
+        keys.start()
+        async with asyncio.timeout(5.0):
+            while not (verifier.keys and verifier.keys.candidates("new-one")):
+                await asyncio.sleep(0.05)
+        await keys.stop()
+
+    asyncio.run(scenario())
     lines = [
         f"issuer main: key added: id 'old', ES256, from {path}",
         f"issuer main: key added: id 'new-one', ES256, from {path}",

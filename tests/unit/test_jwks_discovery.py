@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbjwt.jwks.discovery import jwks_uri_of
-from lbjwt.jwks.errors import JWKSFetchError
+from lbjwt.keys.discovery import jwks_uri_of
+from lbjwt.keys.errors import JWKSFetchError
 
 ISSUER = "https://issuer.example/tenant"
 KEYS = "https://keys.example/jwks"

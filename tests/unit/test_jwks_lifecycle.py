@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from lbjwt.jwks import lifecycle as module
-from lbjwt.jwks.lifecycle import KeyLifecycle, KeyState, ShelfLife
+from lbjwt.keys import schedule as module
+from lbjwt.keys.schedule import KeyLifecycle, KeyState, ShelfLife
 
 NOW, WALL = 5000.0, 1.8e9
 HOUR, DAY = 3600.0, 86_400.0

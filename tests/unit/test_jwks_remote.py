@@ -8,11 +8,9 @@ import time
 import pytest
 
 from lbjwt.errors import LbjwtError
-from lbjwt.jwks import remote
-from lbjwt.jwks.errors import JWKSFetchError
-from lbjwt.jwks.lifecycle import KeyLifecycle
-from lbjwt.jwks.remote import RemoteKeys
-from tests.unit.jwks_script import LOOPS, PLACE, Origin, Ring, Stage, runner, turns, until
+from lbjwt.keys import remote
+from lbjwt.keys.errors import JWKSFetchError
+from tests.unit.jwks_script import LOOPS, PLACE, Stage, runner, turns, until
 
 HOUR = 3600.0
 
@@ -23,19 +21,20 @@ def run(request):
     return runner(request.param)
 
 
-def test_loading_is_one_attempt(run):
-    """Before traffic: started, the document, settled; and a failure raises nothing."""
-    stage = Stage(b'["a"]')
-    run(stage.keys.load())
-    assert stage.told == ["started", ["a"], "settled"]
-    assert stage.lifecycle.has_keys
-    assert stage.keys.ring.names == ["a"]
-    assert (stage.keys.attempts, stage.keys.failures, stage.origin.fetches, stage.keys.documents) == (1, 0, 1, 1)
-    stage = Stage(JWKSFetchError("nobody there"))
-    run(stage.keys.load())
-    assert stage.told == ["started", "settled"]
-    assert not stage.lifecycle.has_keys
-    assert (stage.keys.attempts, stage.keys.failures) == (1, 1)
+def test_the_first_attempt_begins_at_the_start(run):
+    """Started, the document, settled, and the board has the numbers; a failure settles, too."""
+
+    async def scenario(stage):
+        async with stage.running():
+            return stage.board.source_words(0), stage.told[:], stage.lifecycle.has_keys
+
+    words, told, has_keys = run(scenario(Stage(b'["a"]', interval=100.0)))
+    assert (told, has_keys) == (["started", ["a"], "settled"], True)
+    assert (words["begun"], words["attempts"], words["fetches"], words["failures"]) == (1, 1, 1, 0)
+    assert abs(words["last_success"] - time.time()) < 60
+    words, told, has_keys = run(scenario(Stage(JWKSFetchError("nobody there"), interval=100.0)))
+    assert (told, has_keys) == (["started", "settled"], False)
+    assert (words["begun"], words["attempts"], words["fetches"], words["failures"]) == (1, 1, 1, 1)
 
 
 def test_b3_keys_come_within_a_second_of_the_issuer(run, caplog):
@@ -43,7 +42,6 @@ def test_b3_keys_come_within_a_second_of_the_issuer(run, caplog):
     stage = Stage(*[JWKSFetchError("nobody there")] * 2, b'["a"]')
 
     async def scenario():
-        await stage.keys.load()
         async with stage.running():
             await until(lambda: ["a"] in stage.told)
 
@@ -60,7 +58,6 @@ def test_b19_keys_are_refreshed_without_traffic(run):
     stage = Stage(b'["a"]', b'["a"]', b'["b"]')
 
     async def scenario():
-        await stage.keys.load()
         async with stage.running():
             await until(lambda: ["b"] in stage.told)
 
@@ -94,7 +91,6 @@ def test_b2_no_failure_takes_keys_away_or_ends_the_task(run, caplog, failure):
     stage = Stage(b'["a"]', failure, failure, b'["b"]', interval=0.01)
 
     async def scenario():
-        await stage.keys.load()
         async with stage.running():
             await until(lambda: stage.keys.failures)
             assert stage.lifecycle.has_keys
@@ -114,10 +110,9 @@ def test_b4_a_thousand_unknown_key_ids_are_one_attempt(run):
     stage = Stage(b'["a"]', b'["b"]', interval=100.0)
 
     async def scenario():
-        await stage.keys.load()
         async with stage.running() as keys:
             tasks = len(asyncio.all_tasks())
-            assert all(keys.unknown_kid() for _ in range(1000))
+            assert all(stage.request() for _ in range(1000))
             assert len(asyncio.all_tasks()) == tasks
             await until(lambda: keys.attempts == 2)
             assert not keys.lifecycle.under_way
@@ -129,19 +124,53 @@ def test_b4_a_thousand_unknown_key_ids_are_one_attempt(run):
 
 
 def test_b4_inside_the_cooldown_nobody_waits(run):
-    """After any attempt unknown key ids start no other, whatever they are called; the time after which they do is told."""
+    """After any attempt unknown key ids start no other; the workers learn at once that nothing comes, and until when (THREATS B4)."""
     stage = Stage(b'["a"]', interval=100.0, cooldown=50.0)
 
     async def scenario():
-        await stage.keys.load()
-        async with stage.running() as keys:
+        async with stage.running():
             before = time.monotonic()
-            assert not any(keys.unknown_kid() for _ in range(1000))
-            assert 40 < keys.not_before - before <= 50
+            notified = stage.notified
+            assert not any(stage.request() for _ in range(1000))
+            assert stage.notified == notified + 1000
+            words = stage.board.source_words(0)
+            assert 40 < words["not_before"] - before <= 50
+            assert words["begun"] == words["attempts"] and words["fetches"] == 1
             await turns()
 
     run(scenario())
     assert stage.origin.fetches == 1
+
+
+def test_a_notification_without_a_request_starts_nothing(run):
+    """Each request is one attempt at most, however often it is looked at."""
+    stage = Stage(b'["a"]', interval=100.0)
+
+    async def scenario():
+        async with stage.running() as keys:
+            keys.notified()
+            await turns()
+            assert stage.request()
+            keys.notified()
+            await until(lambda: keys.attempts == 2)
+            keys.notified()
+            await turns()
+
+    run(scenario())
+    assert stage.origin.fetches == 2
+
+
+def test_what_a_dead_process_began_ends_with_the_next_attempt(run):
+    """Two attempts were begun and never ended: after the next one nothing is under way, and fetches count what was made."""
+    stage = Stage(b'["a"]', interval=100.0)
+    stage.board.add_source(0, "begun", 2)
+
+    async def scenario():
+        async with stage.running():
+            return stage.board.source_words(0)
+
+    words = run(scenario())
+    assert (words["begun"], words["attempts"], words["fetches"]) == (3, 3, 1)
 
 
 def test_b4_an_attempt_that_failed_is_forgotten_with_the_key_id(run):
@@ -149,11 +178,10 @@ def test_b4_an_attempt_that_failed_is_forgotten_with_the_key_id(run):
     stage = Stage(b'["a"]', JWKSFetchError("x"), b'["a", "new"]', interval=100.0)
 
     async def scenario():
-        await stage.keys.load()
         async with stage.running() as keys:
-            assert keys.unknown_kid()
+            assert stage.request()
             await until(lambda: keys.failures == 1)
-            assert keys.unknown_kid()
+            assert stage.request()
             await until(lambda: ["a", "new"] in stage.told)
 
     run(scenario())
@@ -172,13 +200,12 @@ def test_a_refresh_that_happens_anyway_settles_those_who_wait(run):
     stage.origin.max_age = None
 
     async def scenario():
-        await stage.keys.load()
         async with stage.running() as keys:
             await until(lambda: keys.lifecycle.under_way)
             stage.origin.max_age = 100.0
             settled = stage.told.count("settled")
-            assert keys.unknown_kid()
-            assert keys.not_before <= time.monotonic()
+            assert stage.request()
+            assert stage.board.source_words(0)["not_before"] <= time.monotonic()
             assert stage.told.count("settled") == settled
             gate.set()
             await until(lambda: stage.told.count("settled") == settled + 1)
@@ -194,10 +221,10 @@ def test_before_the_start_and_after_the_stop_nobody_waits(run):
     stage = Stage(b'["a"]')
 
     async def scenario():
-        assert not stage.keys.unknown_kid()
-        async with stage.running() as keys:
-            await until(lambda: keys.attempts)
-        assert not keys.unknown_kid()
+        assert not stage.request()
+        async with stage.running():
+            pass
+        assert not stage.request()
 
     run(scenario())
 
@@ -231,65 +258,35 @@ def test_stopping_before_an_attempt_was_made_tells_those_who_wait(run):
     stage = Stage(b'["a"]', interval=100.0)
 
     async def scenario():
-        await stage.keys.load()
-        stage.keys.start()
-        await asyncio.sleep(0)
-        assert stage.keys.unknown_kid()
-        await stage.keys.stop()
+        async with stage.running():
+            begun = stage.board.source_words(0)["begun"]
+            assert stage.request()
+        words = stage.board.source_words(0)
+        assert words["begun"] == words["attempts"] == begun
 
     run(scenario())
-    assert stage.told == ["started", ["a"], "settled", "settled"]
     assert not stage.lifecycle.under_way
 
 
-def test_a_load_that_is_cancelled_leaves_no_attempt_behind(run):
-    """A start that is given up while the issuer hangs."""
+def test_a_document_that_could_not_be_handed_on_is_a_failure(run, caplog):
+    """The text of a fault of our own is not logged; the document is tried again."""
+    stage = Stage(b'["a"]', interval=0.01)
+    faults = [ValueError("hush"), ValueError("hush")]
+    put = stage.feed.put
 
-    async def hang():
-        await asyncio.sleep(3600)
+    def fail(source, stored):
+        if faults:
+            raise faults.pop()
+        put(source, stored)
 
-    stage = Stage(hang, b'["a"]')
-
-    async def scenario():
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.02):
-                await stage.keys.load()
-        assert not stage.lifecycle.under_way
-        await stage.keys.load()
-
-    run(scenario())
-    assert stage.told[-2:] == [["a"], "settled"]
-
-
-def test_callbacks_that_fail_end_nothing(run, caplog):
-    """The other side's mistakes are logged without their text; a document that could not be told is a failure and told again."""
-    calls = []
-
-    def fail(name):
-        def callback(*arguments):
-            calls.append(name)
-            if calls.count(name) < 3:
-                raise ValueError("hush")
-
-        return callback
-
-    origin = Origin(b'["a"]')
-    keys = RemoteKeys(
-        origin,
-        KeyLifecycle(interval=0.01, floor=0.01),
-        check=Ring,
-        on_started=fail("started"),
-        on_document=fail("document"),
-        on_settled=fail("settled"),
-    )
+    stage.feed.put = fail
 
     async def scenario():
-        keys.start()
-        await until(lambda: calls.count("document") >= 3)
-        await keys.stop()
+        async with stage.running():
+            await until(lambda: ["a"] in stage.told)
 
     run(scenario())
-    assert keys.failures == 2
+    assert stage.keys.failures == 2
     assert "hush" not in caplog.text
     assert "ValueError" in caplog.text
 
@@ -302,15 +299,14 @@ def test_keys_that_cannot_be_confirmed_are_withdrawn_and_come_back(run, caplog):
     stage = Stage(b'["a"]', JWKSFetchError("x"), interval=0.02, max_stale=0.1)
 
     async def scenario():
-        await stage.keys.load()
         async with stage.running():
-            await until(lambda: "withdrawn" in stage.told)
+            await until(lambda: stage.keys.withdrawals)
             assert not stage.lifecycle.has_keys
             stage.origin.answers = [b'["a"]']
             await until(lambda: stage.told[-2:] == [["a"], "settled"])
 
     run(scenario())
-    assert stage.told.count("withdrawn") == stage.keys.withdrawals == 1
+    assert stage.keys.withdrawals == 1
     assert "withdrawn" in caplog.text
 
 
@@ -319,11 +315,12 @@ def test_keys_are_withdrawn_while_an_attempt_is_not_due(run):
     stage = Stage(b'["a"]', interval=100.0, max_stale=1000.0)
 
     async def scenario():
-        await stage.keys.load()
+        async with stage.running():
+            pass
         stage.lifecycle.shelf_life = stage.lifecycle.shelf_life.of(time.monotonic(), time.time(), time.time(), 0.05)
         stage.origin.answers = [JWKSFetchError("x")]
         async with stage.running():
-            await until(lambda: "withdrawn" in stage.told)
+            await until(lambda: stage.keys.withdrawals)
 
     run(scenario())
 
@@ -337,7 +334,6 @@ def test_k13_a_set_clock_loses_no_keys_and_moves_no_timer(run, monkeypatch, jump
     monkeypatch.setattr(remote.time, "time", lambda: real() + shift[0])
 
     async def scenario():
-        await stage.keys.load()
         async with stage.running() as keys:
             shift[0] = jump
             await until(lambda: keys.failures >= 3)
@@ -346,7 +342,7 @@ def test_k13_a_set_clock_loses_no_keys_and_moves_no_timer(run, monkeypatch, jump
             assert keys.lifecycle.has_keys
 
     run(scenario())
-    assert "withdrawn" not in stage.told
+    assert not stage.keys.withdrawals
 
 
 # -- for people ---------------------------------------------------------------------------------------------------------------------
@@ -364,7 +360,6 @@ def test_the_description_says_how_it_is(run):
     )
 
     async def scenario():
-        await stage.keys.load()
         async with stage.running() as keys:
             await until(lambda: keys.failures)
             return keys.describe()

@@ -1,19 +1,16 @@
-"""The stored copy around remote keys: written before it is told, read before anybody is asked, believed when it is ours."""
+"""What outlives the process that fetches: the key set in the feed, which the next one takes up, and the copy on disk for a cold start."""
 
 import asyncio
 import gc
-import os
 import threading
 import time
 
 import pytest
 
-from lbjwt.jwks import remote, store
-from lbjwt.jwks.errors import JWKSFetchError, StoreError
-from lbjwt.jwks.lifecycle import KeyLifecycle
-from lbjwt.jwks.remote import RemoteKeys
-from lbjwt.jwks.store import Envelope
-from tests.unit.jwks_script import LOOPS, PLACE, Origin, Ring, Stage, runner, until
+from lbjwt.keys import remote, store
+from lbjwt.keys.errors import JWKSFetchError, StoreError
+from lbjwt.keys.store import StoredKeySet
+from tests.unit.jwks_script import LOOPS, PLACE, Ring, Stage, runner, until
 
 
 @pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
@@ -22,36 +19,30 @@ def run(request):
     return runner(request.param)
 
 
-def stored(path, document='["old"]', *, age=60.0, place=PLACE, good_for=86_400.0):
+def read(path):
+    return store.read(path, place=PLACE, max_stale=86_400.0, max_bytes=10_000, wall=time.time())
+
+
+def stored(document='["old"]', *, age=60.0):
     fetched_at = time.time() - age
-    store.write(path, Envelope(place, fetched_at, fetched_at + good_for, document, '"tag"'))
+    return StoredKeySet(PLACE, fetched_at, fetched_at + 86_400.0, document, '"tag"')
 
 
-def test_a_good_document_is_stored_before_it_is_told(run, tmp_path):
-    """Whoever is told reads the file and finds it there, with its times; a confirmation moves them."""
+def test_a_good_document_is_stored_with_its_times(run, tmp_path):
+    """Workers have it before the disk does; a confirmation moves the times."""
     path = tmp_path / "main.json"
-    seen = []
-    origin = Origin(b'["a"]')
-    keys = RemoteKeys(
-        origin,
-        KeyLifecycle(interval=0.01, floor=0.01, max_stale=1000.0),
-        check=Ring,
-        path=path,
-        on_document=lambda envelope: seen.append((envelope, store.read(path))),
-    )
+    stage = Stage(b'["a"]', path=path, interval=0.01, max_stale=1000.0)
 
     async def scenario():
-        await keys.load()
-        keys.start()
-        await until(lambda: len(seen) >= 2)
-        await keys.stop()
+        async with stage.running():
+            await until(path.exists)
+            first = read(path)
+            await until(lambda: read(path).fetched_at > first.fetched_at)
+            return first
 
-    run(scenario())
-    assert all(told == found for told, found in seen)
-    first, second = seen[0][1], seen[1][1]
+    first = run(scenario())
     assert (first.place, first.document) == (PLACE, '["a"]')
     assert first.good_until == first.fetched_at + 1000.0
-    assert second.fetched_at > first.fetched_at
 
 
 def test_a_bad_document_is_not_stored(run, tmp_path):
@@ -60,96 +51,74 @@ def test_a_bad_document_is_not_stored(run, tmp_path):
     stage = Stage(b'["a"]', b"<html>", b"[]", JWKSFetchError("x"), path=path, interval=0.01)
 
     async def scenario():
-        await stage.keys.load()
         async with stage.running() as keys:
             await until(lambda: keys.failures >= 3)
 
     run(scenario())
-    assert store.read(path).document == '["a"]'
+    assert read(path).document == stage.feed.get(0).document == '["a"]'
 
 
-def test_a_start_from_the_copy_asks_nobody_and_then_asks_at_once(run, tmp_path):
+def test_a_start_takes_up_what_is_in_the_feed_and_asks_at_once(run):
     """The issuer hangs: keys are there all the same, with the age they have; the first thing after the start is to ask."""
-    path = tmp_path / "main.json"
-    stored(path)
 
     async def hang():
         await asyncio.sleep(3600)
 
-    stage = Stage(hang, path=path)
+    stage = Stage(hang, stored=stored())
 
     async def scenario():
-        async with asyncio.timeout(2.0):
-            await stage.keys.load()
-        assert stage.told == [["old"]]
-        assert stage.origin.fetches == 0
-        assert stage.origin.heard == [("restored", '"tag"')]
-        assert abs(time.time() - 60 - stage.keys.last_success) < 30
-        async with stage.running():
+        async with stage.running(first=False):
+            assert stage.lifecycle.has_keys and stage.origin.fetches == 0
+            assert stage.origin.heard == [("restored", '"tag"')]
+            assert abs(time.time() - 60 - stage.keys.last_success) < 30
+            assert stage.board.source_words(0)["last_success"] == stage.keys.last_success
             await until(lambda: stage.origin.running)
-            assert stage.keys.unknown_kid()
+            assert stage.request()
 
     run(scenario())
 
 
-def test_the_copy_is_replaced_by_what_was_fetched(run, tmp_path):
-    """A new document after a start from the copy is a new ring, the same one is none."""
+def test_what_was_taken_up_is_replaced_by_what_is_fetched(run, tmp_path):
+    """A new document is a new ring, the same one is none."""
     path = tmp_path / "main.json"
-    stored(path)
-    stage = Stage(b'["old"]', b'["new"]', path=path)
+    stage = Stage(b'["old"]', b'["new"]', path=path, stored=stored())
 
     async def scenario():
-        await stage.keys.load()
         async with stage.running():
             await until(lambda: ["new"] in stage.told)
+            await until(lambda: read(path).document == '["new"]')
 
     run(scenario())
     assert stage.keys.documents == 1
-    assert store.read(path).document == '["new"]'
 
 
-UNUSABLE = {
-    "another place": {"place": "https://evil.example/jwks"},
-    "too old": {"age": 90_000.0},
-    "past good_until": {"age": 100.0, "good_for": 99.0},
-    "from the future": {"age": -90_000.0},
-    "no key set": {"document": "<html>"},
-}
+@pytest.mark.parametrize("kept", [stored(age=90_000.0), stored(age=-90_000.0), stored("<html>"), stored("[]")])
+def test_b1_what_must_not_be_used_is_no_key(run, kept):
+    """Too old, from the future, no key set: without the issuer there are no keys then."""
+    stage = Stage(JWKSFetchError("nobody there"), stored=kept)
 
+    async def scenario():
+        async with stage.running():
+            assert not stage.lifecycle.has_keys
 
-@pytest.mark.parametrize("why", [*UNUSABLE, "truncated", "writable by others"])
-def test_b1_a_copy_that_must_not_be_used_is_no_key(run, tmp_path, why, caplog):
-    """Without the issuer there are no keys then, and the log says why."""
-    path = tmp_path / "main.json"
-    stored(path, **UNUSABLE.get(why, {}))
-    if why == "truncated":
-        os.truncate(path, 50)
-    if why == "writable by others":
-        path.chmod(0o666)
-    stage = Stage(JWKSFetchError("nobody there"), path=path)
-    run(stage.keys.load())
-    assert stage.told == ["started", "settled"]
-    assert not stage.lifecycle.has_keys
-    assert "no stored keys" in caplog.text
+    run(scenario())
 
 
 def test_a_full_disk_takes_no_keys_away(run, tmp_path, monkeypatch, caplog):
-    """The process has its keys, the file comes when it can, and those who read it are told again then."""
+    """The workers have the keys, those who wait are told, and the file comes when it can."""
     path = tmp_path / "gone" / "main.json"
     monkeypatch.setattr(remote, "STORE_RETRY", 0.02)
     stage = Stage(b'["a"]', path=path, interval=100.0)
 
     async def scenario():
-        await stage.keys.load()
-        assert stage.told == ["started", ["a"], "settled"]
-        assert stage.keys.store_failures == 1
         async with stage.running() as keys:
             await until(lambda: keys.store_failures >= 3)
             path.parent.mkdir()
-            await until(lambda: stage.told[-1] == ["a"])
-            assert store.read(path).document == '["a"]'
+            await until(path.exists)
 
     run(scenario())
+    assert stage.told == ["started", ["a"], "settled"]
+    assert read(path).document == '["a"]'
     assert stage.origin.fetches == 1
     assert sum("are not stored" in record.message for record in caplog.records) == 1
 
@@ -159,10 +128,10 @@ def test_stopping_waits_for_the_disk(run, tmp_path, monkeypatch):
     path = tmp_path / "main.json"
     go, entered, write = threading.Event(), threading.Event(), store.write
 
-    def slow(path, envelope):
+    def slow(path, stored):
         entered.set()
         go.wait(5.0)
-        write(path, envelope)
+        write(path, stored)
 
     monkeypatch.setattr(store, "write", slow)
     stage = Stage(b'["a"]', path=path)
@@ -172,17 +141,17 @@ def test_stopping_waits_for_the_disk(run, tmp_path, monkeypatch):
         await until(entered.is_set)
         asyncio.get_running_loop().call_later(0.02, go.set)
         await stage.keys.stop()
-        assert store.read(path).document == '["a"]'
+        assert read(path).document == '["a"]'
 
     run(scenario())
-    assert stage.told == ["started", "settled"]
+    assert stage.told == ["started", ["a"], "settled"]
 
 
 def test_stopping_during_a_write_that_fails_is_quiet(run, tmp_path, monkeypatch, caplog):
     """The failure of a copy that nobody needs any more is nobody's business."""
     go, entered = threading.Event(), threading.Event()
 
-    def slow(path, envelope):
+    def slow(path, stored):
         entered.set()
         go.wait(5.0)
         raise StoreError("full")
@@ -201,12 +170,15 @@ def test_stopping_during_a_write_that_fails_is_quiet(run, tmp_path, monkeypatch,
     assert caplog.records == []
 
 
-def test_a_hundred_odd_keys_are_a_few_lines(run, caplog):
+def test_a_hundred_odd_keys_are_a_few_lines(run, caplog, monkeypatch):
     """Warnings about one document are bounded; the rest is counted."""
-    stage = Stage(b'["a"]')
-    ring = Ring(b'["a"]')
-    ring.warnings = tuple(f"key {number} was left out" for number in range(100))
-    stage.keys._check = lambda document: ring
-    run(stage.keys.load())
+    monkeypatch.setattr(Ring, "warnings", tuple(f"key {number} was left out" for number in range(100)))
+    stage = Stage(b'["a"]', interval=100.0)
+
+    async def scenario():
+        async with stage.running():
+            pass
+
+    run(scenario())
     assert len(caplog.records) == 11
     assert caplog.records[-1].message == f"keys from {PLACE}: and 90 more such"

@@ -10,14 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbjwt.jwks import store
-from lbjwt.jwks.errors import StoreError
-from lbjwt.jwks.lifecycle import CLOCK_STEP
-from lbjwt.jwks.store import Envelope, believed, read, write
+from lbjwt.keys import store
+from lbjwt.keys.errors import StoreError
+from lbjwt.keys.schedule import CLOCK_STEP
+from lbjwt.keys.store import StoredKeySet, decoded, write
 
 NOW, WALL = 5000.0, 1.8e9
 DAY = 86_400.0
-KEPT = Envelope("https://issuer.example/jwks", 1.8e9, 1.8e9 + 86_400, '{"keys": [1]}', 'W/"a"')
+PLACE = "https://issuer.example/jwks"
+KEPT = StoredKeySet(PLACE, 1.8e9, 1.8e9 + 86_400, '{"keys": [1]}', 'W/"a"')
+
+
+ROOM = store.room_for(1000)
+
+
+def read(path, *, place=PLACE, max_bytes=ROOM):
+    return store.read(path, place=place, max_stale=DAY, max_bytes=max_bytes, wall=WALL)
 
 
 @pytest.fixture
@@ -32,12 +40,11 @@ def path(tmp_path):
     st.text(max_size=200),
     st.none() | st.text(max_size=20),
 )
-def test_what_was_written_is_read(tmp_path_factory, place, fetched_at, good_until, document, etag):
-    """Every envelope comes back as it was, quotes, controls and all."""
-    path = tmp_path_factory.getbasetemp() / "round.json"
-    envelope = Envelope(place, fetched_at, good_until, document, etag)
-    write(path, envelope)
-    assert read(path) == envelope
+def test_what_was_encoded_is_decoded(place, fetched_at, good_until, document, etag):
+    """Every key set comes back as it was, quotes, controls and all, in no more room than was set aside."""
+    kept = StoredKeySet(place, fetched_at, good_until, document, etag)
+    assert decoded(kept.encoded()) == kept
+    assert len(kept.encoded()) <= store.room_for(3 * len(document.encode()))
 
 
 def test_only_its_owner_may_read_and_write_it(path):
@@ -56,7 +63,7 @@ def test_only_its_owner_may_read_and_write_it(path):
 def test_it_is_replaced_at_one_moment(path, monkeypatch):
     """Until the rename the old file is there, whole; the new one is on the disk before it gets the name, and the name before `write` returns."""
     write(path, KEPT)
-    newer = Envelope("p", 1.0, 2.0, "new")
+    newer = replace(KEPT, document="new")
     order = []
 
     def fsync(handle):
@@ -87,7 +94,7 @@ def test_a_write_that_fails_leaves_the_old_file(path, monkeypatch, step):
     else:
         monkeypatch.setattr("pathlib.Path.replace", fail)
     with pytest.raises(StoreError, match=r"cannot write .*main\.json: No space left"):
-        write(path, Envelope("p", 1.0, 2.0, "new"))
+        write(path, replace(KEPT, document="new"))
     monkeypatch.undo()
     assert read(path) == KEPT
     assert [entry.name for entry in path.parent.iterdir()] == ["main.json"]
@@ -261,26 +268,28 @@ def test_no_bytes_raise_anything_else(tmp_path_factory, text):
 def test_b1_a_copy_that_is_too_old_or_from_the_future_is_not_believed(path, fetched_at, good_until):
     """When its time is over by either measure, or cannot be told."""
     kept = replace(KEPT, fetched_at=fetched_at, good_until=good_until)
-    with pytest.raises(StoreError, match="too old, or from the future"):
-        believed(path, kept, place=KEPT.place, max_stale=DAY, now=NOW, wall=WALL)
+    assert kept.shelf_life(NOW, WALL, DAY) is None
+    write(path, kept)
+    with pytest.raises(StoreError, match=r"too old, or from the future|damaged"):
+        read(path)
 
 
 @pytest.mark.parametrize(
     ("age", "good_for", "left"), [(100.0, 10 * DAY, DAY - 100), (100.0, 300.0, 200.0), (-5.0, DAY, DAY)]
 )
-def test_a_copy_is_believed_until_the_sooner_of_two_ends(path, age, good_for, left):
+def test_a_copy_is_believed_until_the_sooner_of_two_ends(age, good_for, left):
     """Its own, and ours. One that is younger than now by a small step of a clock is new."""
     kept = replace(KEPT, fetched_at=WALL - age, good_until=WALL - age + good_for)
-    life = believed(path, kept, place=KEPT.place, max_stale=DAY, now=NOW, wall=WALL)
-    assert life.left(NOW, WALL) == pytest.approx(left)
+    assert kept.shelf_life(NOW, WALL, DAY).left(NOW, WALL) == pytest.approx(left)
 
 
 def test_b17_a_copy_of_another_source_is_not_believed(path):
     """However new it is."""
+    write(path, KEPT)
     with pytest.raises(StoreError, match="from another place"):
-        believed(path, replace(KEPT, fetched_at=WALL), place=KEPT.place + "/", max_stale=DAY, now=NOW, wall=WALL)
+        read(path, place=PLACE + "/")
 
 
-def test_an_envelope_shows_no_document():
+def test_a_key_set_shows_no_document():
     """Keys are public and long, and not for logs."""
     assert "keys" not in repr(KEPT)

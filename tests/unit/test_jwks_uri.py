@@ -5,8 +5,8 @@ import yarl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbjwt.jwks.errors import JWKSFetchError
-from lbjwt.jwks.uri import MAX_URI, discovery_uris, examine, identity_of, is_secure_enough, place_of, redirected
+from lbjwt.keys.errors import JWKSFetchError
+from lbjwt.keys.uri import MAX_URI, discovery_uris, examine, identity_of, is_secure_enough, place_of, redirected
 
 HERE = "https://issuer.example/a/jwks?key=hush"
 

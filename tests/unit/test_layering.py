@@ -21,7 +21,7 @@ FLOORS = {
     2: {"config", "jose", "http1", "balance"},
     3: {"auth", "routing"},
     4: {"net", "observe"},
-    5: {"jwks", "revocation", "upstream"},
+    5: {"keys", "revocation", "upstream"},
     6: {"proxy", "admin"},
     7: {"service", "assembly"},
     8: {"process", "demo", "explain", "doctor"},

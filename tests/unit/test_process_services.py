@@ -1,4 +1,4 @@
-"""What a keeper does is what the configuration needs, and what changes there is told to every worker."""
+"""What the control process does is what the configuration needs, and every worker is notified of what changes there."""
 
 import asyncio
 import os
@@ -6,24 +6,27 @@ import socket
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from aiohttp import web
 
-from lbjwt.assembly.keys import KeeperKeys
+from lbjwt.assembly.issuers import issuer_instances
+from lbjwt.assembly.keys import new_feed
 from lbjwt.auth.revocation import Revocation
-from lbjwt.config.model import Configuration
+from lbjwt.keys.feed import KeyFeed
 from lbjwt.observe._board import Board
 from lbjwt.process.link import WorkerLink
 from lbjwt.process.service import Service
 from lbjwt.process.services import services
+from lbjwt.process.shared import Shared
 from lbjwt.process.wakeups import Wakeups
 from lbjwt.revocation.tail import LogTail
 from tests.unit.test_assembly_issuers import configuration
 
 WORKERS = 2
 REMOTE = (
-    "  main: {issuer: https://a.test, audiences: [api], remote_jwks: {uri: 'https://k.test/'}}\n"
+    "  main: {issuer: https://a.test, audiences: [api], remote_jwks: {uri: 'http://127.0.0.1:1/jwks'}}\n"
     "  other: {issuer: https://b.test, audiences: [api], jwks: {keys: []}}"
 )
 
@@ -32,28 +35,25 @@ class Scene:
     """The services of one configuration, and the eventfds of its workers."""
 
     def __init__(self, directory: Path | None, rest: str = "") -> None:
-        self.configuration: Configuration = configuration(REMOTE, rest)
-        self.board = Board(WORKERS, 1, 2)
+        made = configuration(REMOTE, rest)
         self.wakeups = Wakeups(WORKERS)
-        self.services: list[Service] = services(self.configuration, self.board, self.wakeups, directory)
+        self.shared = Shared(
+            made,
+            None,  # type: ignore[arg-type]
+            Board(WORKERS, 1, 2),
+            wakeups=self.wakeups,
+            directory=directory,
+            feed=new_feed(issuer_instances(made), None),
+        )
+        self.services: list[Service] = services(self.shared)
 
     def woken(self) -> list[bool]:
         """Which workers were, since the last look."""
         return [bool(self.wakeups.take(self.wakeups.worker_fd(slot))) for slot in range(WORKERS)]
 
 
-def test_only_what_is_needed_is_done(tmp_path: Path) -> None:
-    """Nothing without a directory, keys with one, revocations where there are some."""
-    names = [
-        [type(one).__name__ for one in Scene(directory, rest).services]
-        for directory, rest in ((None, ""), (tmp_path, ""), (tmp_path, "revocation: {max_entries: 7}"))
-    ]
-    assert names == [[], ["_Keys"], ["_Keys", "_Revocations"]]
-    assert Scene(tmp_path, "revocation: {max_entries: 7}").services[1]._store.entries.max_entries == 7  # type: ignore[attr-defined]
-
-
 def test_c20_what_is_posted_is_written_and_every_worker_is_woken(tmp_path: Path) -> None:
-    """POST /revocations: the log that workers read has the entry, the board tells that it changed, and each worker is poked (THREATS C20)."""
+    """POST /revocations: the log that workers read has the entry, the board tells that it changed, and each worker is notified (THREATS C20)."""
     scene = Scene(tmp_path, "revocation: {}")
     service = scene.services[1]
 
@@ -82,27 +82,36 @@ def test_c20_what_is_posted_is_written_and_every_worker_is_woken(tmp_path: Path)
     assert tail.entries.covers(Revocation("jti", "j", time.time() + 1))
 
 
-def test_keys_are_told_to_every_worker_and_wishes_reach_them(tmp_path: Path) -> None:
-    """The keys of the service poke all workers; a worker's link pokes the keeper, and it looks at the board."""
-    scene = Scene(tmp_path)
-    keys = scene.services[0]._keys  # type: ignore[attr-defined]
-    assert isinstance(keys, KeeperKeys) and list(keys._keys) == [0]
-    keys._started(0)
-    keys._settled(0)
-    assert scene.woken() == [True, True]
-    asked: list[int] = []
+def test_a_refresh_request_starts_an_attempt_and_its_end_notifies_every_worker() -> None:
+    """The first attempt and that for the request fail, for nobody listens there; both wake all workers, and `describe` tells of them."""
+    scene = Scene(None)
+    (keys,) = scene.services
+    board = scene.shared.board
+    assert scene.shared.feed is not None
+    link = WorkerLink(scene.wakeups, 1, None, scene.shared.feed)
 
-    def unknown_kid() -> bool:
-        asked.append(1)
-        return True
+    async def ended(attempts: int) -> None:
+        async with asyncio.timeout(10.0):
+            while board.source_words(0)["attempts"] < attempts:
+                await asyncio.sleep(0.01)
 
-    keys._keys[0].unknown_kid = unknown_kid  # type: ignore[method-assign]
-    link = WorkerLink(scene.wakeups, 1, tmp_path)
-    scene.board.want(0)
-    link.poke()
-    assert scene.wakeups.take(scene.wakeups.keeper_fd)
-    scene.services[0].poked()
-    assert asked == [1] and list(scene.services[0].describe()) == ["main"]
+    async def scenario() -> dict[str, Any]:
+        await keys.start()
+        try:
+            await ended(1)
+            assert scene.woken() == [True, True]
+            board.want(0)
+            link.notify()
+            assert scene.wakeups.take(scene.wakeups.control_fd)
+            keys.notified()
+            await ended(2)
+            assert scene.woken() == [True, True]
+            return dict(keys.describe()["main"])
+        finally:
+            await keys.stop()
+
+    told = asyncio.run(scenario())
+    assert (told["place"], told["failures"] >= 1) == ("http://127.0.0.1:1/jwks", True)
 
 
 def test_a_link_wakes_its_own_worker(tmp_path: Path) -> None:
@@ -112,7 +121,7 @@ def test_a_link_wakes_its_own_worker(tmp_path: Path) -> None:
     async def scenario() -> list[int]:
         called: list[int] = []
         heard = asyncio.Event()
-        links = [WorkerLink(scene.wakeups, slot, tmp_path) for slot in range(WORKERS)]
+        links = [WorkerLink(scene.wakeups, slot, tmp_path, KeyFeed({})) for slot in range(WORKERS)]
 
         def hear(slot: int) -> None:
             called.append(slot)
@@ -124,7 +133,7 @@ def test_a_link_wakes_its_own_worker(tmp_path: Path) -> None:
         await asyncio.wait_for(heard.wait(), 5.0)
         for link in links:
             link.ignore()
-        scene.wakeups.poke_workers()
+        scene.wakeups.notify_workers()
         for _ in range(3):  # turns of the loop, each of which looks at what can be read
             await asyncio.sleep(0)
         return called

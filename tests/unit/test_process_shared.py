@@ -1,4 +1,4 @@
-"""What a configuration asks of the processes: whether there is a keeper, state, and who its issuers are."""
+"""What a configuration asks of the processes: whether there is a control process, state, and which issuers there are."""
 
 import pytest
 
@@ -29,14 +29,15 @@ def configuration(issuer=FILE, **more):
         (configuration(state_directory="/state"), False, False),
         (configuration(access_log={"path": "-"}, fail_limit={"failures": 3}), False, False),
         (configuration(admin={"address": "127.0.0.1:0"}), True, False),
-        (configuration(REMOTE), True, True),
-        (configuration({"discovery": {}}), True, True),
+        (configuration(REMOTE), True, False),
+        (configuration(REMOTE, state_directory="/state"), True, True),
+        (configuration({"discovery": {}}), True, False),
         (configuration(revocation={}), True, True),
     ],
-    ids=["file", "directory only", "log and limit", "admin", "URL", "discovery", "revocation"],
+    ids=["file", "directory only", "log and limit", "admin", "URL", "URL and directory", "discovery", "revocation"],
 )
-def test_who_needs_a_keeper_and_who_a_directory(made, keeper, state):
-    """Only what there is once for all workers: the door, fetched keys, revocations; and nothing is written for the door alone."""
+def test_what_needs_a_control_process_and_what_a_directory(made, keeper, state):
+    """Only what there is once for all workers: admin API, fetched keys, revocations; keys are written only where they shall outlive a restart."""
     assert (keeper_needed(made), state_needed(made)) == (keeper, state)
 
 

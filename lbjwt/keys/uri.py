@@ -10,18 +10,7 @@ import re
 from typing import Final
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from lbjwt.jwks.errors import JWKSFetchError
-
-__all__ = [
-    "MAX_URI",
-    "discovery_uris",
-    "examine",
-    "identity_of",
-    "is_secure_enough",
-    "place_of",
-    "redirected",
-    "same_origin",
-]
+from lbjwt.keys.errors import JWKSFetchError
 
 MAX_URI: Final = 2048
 """Characters; longer ones are an attack or a mistake, and none is needed."""

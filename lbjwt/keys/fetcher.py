@@ -9,10 +9,12 @@ codings are refused so that 256 KiB on the wire stay 256 KiB in memory (THREATS 
 
 import asyncio
 import contextlib
+import datetime
+import email.utils
 import ipaddress
 import socket
-import ssl
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -21,19 +23,9 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
 from lbjwt.errors import cause_of
-from lbjwt.jwks.egress import Egress, Proxy
-from lbjwt.jwks.errors import JWKSFetchError
-from lbjwt.jwks.freshness import freshness, parse_http_date
-from lbjwt.jwks.trust import ClientTls
-from lbjwt.jwks.uri import examine, place_of, redirected
-
-__all__ = ["MAX_BYTES", "MAX_REDIRECTS", "TIMEOUT", "Fetched", "JWKSFetchError", "fetch"]
-
-TIMEOUT: Final = 5.0
-"""Seconds for the whole fetch, name resolution, redirects and last byte included."""
-
-MAX_BYTES: Final = 256 * 1024
-"""A JWK Set of 100 RSA keys has about 64 KiB; certificates chains (``x5c``) make it longer."""
+from lbjwt.keys.egress import Egress, Proxy
+from lbjwt.keys.errors import JWKSFetchError
+from lbjwt.keys.uri import examine, place_of, redirected
 
 MAX_REDIRECTS: Final = 3
 """Enough for a moved path with and without a slash and a version; a loop ends here."""
@@ -43,7 +35,8 @@ MAX_ETAG: Final = 256
 
 JWKS_TYPES: Final = "application/jwk-set+json, application/json"
 
-_SYSTEM: Final = ClientTls()
+_LONGEST: Final = 2**31
+"""Seconds; greater numbers count as this one (RFC 9111 section 1.2.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +55,8 @@ class Fetched:
 
 async def fetch(
     uri: str,
+    egress: Egress,
     *,
-    timeout: float = TIMEOUT,
-    max_bytes: int = MAX_BYTES,
-    allow_http: bool = False,
-    ssl_context: ssl.SSLContext | None = None,
-    egress: Egress = Egress(),  # noqa: B008 - immutable
     etag: str | None = None,
     accept: str = JWKS_TYPES,
 ) -> Fetched:
@@ -76,24 +65,20 @@ async def fetch(
 
     Args:
         uri: ``https``, or ``http`` to a loopback address.
-        timeout: Seconds for everything.
-        max_bytes: Longest body accepted, enforced while it is read.
-        allow_http: Allow ``http`` to any address.
-        ssl_context: Trust anchors other than the system's, and a client certificate.
-        egress: Proxy, and bearer token for the origin of `uri`. Behind a proxy names are resolved there, so plain ``http`` needs `allow_http`.
+        egress: Limits and way out. Behind a proxy names are resolved there, so plain ``http`` needs `allow_http`.
         etag: Of the body we have: the server may answer 304 without one. None asks for the body as it is now, past every cache.
         accept: Media types asked for; the one that comes does not matter.
 
     Raises:
         JWKSFetchError: Anything else than a 200 with a body within the limits, or the 304 that was asked for, in time.
-        KeySourceError: The bearer token cannot be read.
+        KeySourceError: The TLS files or the bearer token cannot be used.
 
     Source: RFC 7517 section 5; RFC 8725 section 3.10; RFC 9110 section 13.1.2.
     """
     parts = examine(uri)
     place = place_of(uri)
     host = parts.hostname or ""
-    guard = _Guard(loopback_only=parts.scheme == "http" and not allow_http)
+    guard = _Guard(loopback_only=parts.scheme == "http" and not egress.allow_http)
     with contextlib.suppress(ValueError):  # a name: the guard sees its addresses when it is resolved
         guard.check(ipaddress.ip_address(host), place)
     proxy = egress.proxy_for(uri)
@@ -108,11 +93,11 @@ async def fetch(
         resolver=guard if proxy is None else ThreadedResolver(),
         force_close=True,
         use_dns_cache=False,
-        ssl=ssl_context or _SYSTEM.context(),
+        ssl=egress.tls.context(),
     )
     try:
         async with (
-            asyncio.timeout(timeout),
+            asyncio.timeout(egress.timeout),
             aiohttp.ClientSession(
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -121,9 +106,9 @@ async def fetch(
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             ) as session,
         ):
-            return await _follow(session, uri, headers, proxy, max_bytes, conditional=etag is not None)
+            return await _follow(session, uri, headers, proxy, egress.max_bytes, conditional=etag is not None)
     except TimeoutError:
-        raise JWKSFetchError(f"{place} did not answer completely within {timeout:g} s") from None
+        raise JWKSFetchError(f"{place} did not answer completely within {egress.timeout:g} s") from None
     except aiohttp.ClientConnectorCertificateError as error:
         raise JWKSFetchError(f"{place} has no good certificate: {_tls_reason(error.certificate_error)}") from None
     except aiohttp.ClientConnectorSSLError as error:
@@ -216,6 +201,63 @@ def _is_etag(text: str) -> bool:
         and opaque[0] == opaque[-1] == '"'
         and all("!" <= character <= "~" and character != '"' for character in opaque[1:-1])
     )
+
+
+def freshness(fields: Mapping[str, Sequence[str]], *, now: float) -> float | None:
+    """
+    Return the seconds a response stays fresh from now on, or None when it does not say.
+
+    None of the values can raise: an issuer that writes nonsense is asked again soon, because a response with invalid freshness counts as stale.
+
+    Args:
+        fields: Values of ``cache-control``, ``expires``, ``age`` and ``date``, one item a field line.
+        now: Seconds since the epoch, the time of reception; stands in for a ``Date`` that is missing or nonsense.
+
+    Returns:
+        ``max-age``, else ``Expires`` minus ``Date``, less ``Age``; 0 for ``no-store``, ``no-cache`` and for nonsense. A
+        directive given twice counts with its shortest time.
+
+    Source: RFC 9111 sections 4.2, 5.1, 5.2.2 and 5.3.
+    """
+    lifetime = _controlled(fields.get("cache-control", ()))
+    if lifetime is None:
+        expires = fields.get("expires", ())
+        if not expires:
+            return None
+        sent = next(map(parse_http_date, fields.get("date", ())), None)
+        ends = [parse_http_date(text) for text in expires]
+        lifetime = min(0.0 if end is None else end - (now if sent is None else sent) for end in ends)
+    age = next(map(_seconds, fields.get("age", ())), None)
+    return max(0.0, lifetime - (age or 0.0))
+
+
+def parse_http_date(text: str) -> float | None:
+    """Return a date in seconds since the epoch; None for what is none (RFC 9110 section 5.6.7)."""
+    try:
+        date = email.utils.parsedate_to_datetime(text)
+        return date.replace(tzinfo=date.tzinfo or datetime.UTC).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def _controlled(values: Iterable[str]) -> float | None:
+    """The lifetime that Cache-Control gives, None when it gives none."""
+    found: list[float] = []
+    for directive in ",".join(values).split(","):
+        name, equals, value = directive.strip(" \t").partition("=")
+        name = name.lower()
+        if name == "max-age":
+            found.append(_seconds(value.strip('"')) or 0.0)
+        elif name == "no-store" or (name == "no-cache" and not equals):  # no-cache="field" is about that field only
+            found.append(0.0)
+    return min(found, default=None)
+
+
+def _seconds(text: str) -> float | None:
+    text = text.strip(" \t")
+    if not text.isascii() or not text.isdigit():
+        return None
+    return float(min(int(text), _LONGEST)) if len(text) <= 10 else float(_LONGEST)
 
 
 class _Guard(AbstractResolver):

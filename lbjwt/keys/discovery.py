@@ -5,35 +5,20 @@ A document speaks for the issuer it names and no other: the `issuer` in it must 
 it says about keys is judged by the rules of every URL that keys come from; nothing else of it is used.
 """
 
-import ssl
-
 from lbjwt._compact import parse_object
-from lbjwt.jwks.egress import Egress
-from lbjwt.jwks.errors import JWKSFetchError
-from lbjwt.jwks.fetch import MAX_BYTES, TIMEOUT, fetch
-from lbjwt.jwks.uri import discovery_uris, examine, is_secure_enough, place_of
-
-__all__ = ["discover", "jwks_uri_of"]
+from lbjwt.keys.egress import Egress
+from lbjwt.keys.errors import JWKSFetchError
+from lbjwt.keys.fetcher import fetch
+from lbjwt.keys.uri import discovery_uris, examine, is_secure_enough, place_of
 
 
-async def discover(
-    issuer: str,
-    *,
-    timeout: float = TIMEOUT,
-    max_bytes: int = MAX_BYTES,
-    allow_http: bool = False,
-    ssl_context: ssl.SSLContext | None = None,
-    egress: Egress = Egress(),  # noqa: B008 - immutable
-) -> str:
+async def discover(issuer: str, egress: Egress) -> str:
     """
     Return the URL of the issuer's key set.
 
     Args:
         issuer: Exactly as it stands in tokens; ``https``, or ``http`` to a loopback address.
-        timeout: Seconds for each of the two documents that may be asked for.
-        max_bytes: Longest document accepted.
-        allow_http: Allow ``http`` to any address, for the metadata and for the keys.
-        ssl_context, egress: As for `fetch`.
+        egress: How each of the two documents that may be asked for is fetched; with `allow_http` the keys may be behind ``http``, too.
 
     Raises:
         JWKSFetchError: Neither place has a document that speaks for this issuer; the message tells what is wrong with each.
@@ -43,16 +28,8 @@ async def discover(
     wrong = []
     for uri in discovery_uris(issuer):
         try:
-            answer = await fetch(
-                uri,
-                timeout=timeout,
-                max_bytes=max_bytes,
-                allow_http=allow_http,
-                ssl_context=ssl_context,
-                egress=egress,
-                accept="application/json",
-            )
-            return jwks_uri_of(answer.document or b"", issuer, place=place_of(uri), allow_http=allow_http)
+            answer = await fetch(uri, egress, accept="application/json")
+            return jwks_uri_of(answer.document or b"", issuer, place=place_of(uri), allow_http=egress.allow_http)
         except JWKSFetchError as error:
             wrong.append(str(error))
     raise JWKSFetchError("; ".join(wrong))

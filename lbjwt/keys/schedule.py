@@ -23,18 +23,6 @@ import math
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = [
-    "CEILING",
-    "CLOCK_STEP",
-    "COOLDOWN",
-    "FLOOR",
-    "INTERVAL",
-    "MAX_STALE",
-    "KeyLifecycle",
-    "KeyState",
-    "ShelfLife",
-]
-
 INTERVAL: Final = 300.0
 """Seconds between two fetches when the response does not say how long it is fresh."""
 

@@ -1,0 +1,104 @@
+"""The log of the key sources: what goes wrong is logged once, not once an attempt, and so is its end; each key that comes or goes has a line."""
+
+import logging
+from collections.abc import Iterable, Set
+from typing import Final
+
+from lbjwt.jose.keyring import KeyRing
+from lbjwt.jose.keys import VerificationKey
+
+MOST_WARNINGS: Final = 10
+"""Lines about one document: an issuer that publishes a hundred odd keys does not fill the log."""
+
+MOST_LINES: Final = 20
+"""Lines about one change of keys."""
+
+log = logging.getLogger("lbjwt.jwks")
+
+
+class SourceLog:
+    """
+    The log of one key source.
+
+    Args:
+        place: What messages call the source.
+    """
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+        self._failure = ""
+
+    @property
+    def failing(self) -> bool:
+        """The last attempt to read the source failed."""
+        return bool(self._failure)
+
+    def failed(self, sentence: str, *, in_force: bool) -> None:
+        """Log why the source gave no keys. `in_force`: it did before, and those keys stay."""
+        if sentence == self._failure:
+            return
+        self._failure = sentence
+        missing, meanwhile = (
+            ("no new keys", "the keys in force stay")
+            if in_force
+            else ("no keys", "requests are answered with 503 until there are some")
+        )
+        log.warning(
+            "%s%s: %s; %s", missing, "" if self._place in sentence else f" from {self._place}", sentence, meanwhile
+        )
+
+    def recovered(self) -> None:
+        """The source gave keys."""
+        if self._failure:
+            log.info("the keys from %s can be read again", self._place)
+            self._failure = ""
+
+    def withdrawn(self, max_stale: float) -> None:
+        """The keys became too old to be believed."""
+        log.error(
+            "the keys from %s were not confirmed for %g s and are withdrawn; requests are answered with 503 until there are some",
+            self._place,
+            max_stale,
+        )
+
+    def left_out(self, warnings: tuple[str, ...]) -> None:
+        """Log the keys of a new document that cannot be used."""
+        for warning in warnings[:MOST_WARNINGS]:
+            log.warning("keys from %s: %s", self._place, warning)
+        if len(warnings) > MOST_WARNINGS:
+            log.warning("keys from %s: and %d more such", self._place, len(warnings) - MOST_WARNINGS)
+
+
+def log_key_changes(issuer: str, before: KeyRing | None, after: KeyRing | None, *, source: str) -> None:
+    """
+    Log each key that comes into force or goes, with its id, its algorithms and why.
+
+    Args:
+        issuer: Its name in the configuration.
+        after: None when the keys became too old to be believed.
+        source: Where the keys come from, for people.
+    """
+    gone = "not confirmed for max_stale by" if after is None else "no longer in"
+    old, new = tuple(before or ()), tuple(after or ())
+    lines = [("added", key, f"from {source}") for key in new if not any(key.same_as(other) for other in old)]
+    lines += [("removed", key, f"{gone} {source}") for key in old if not any(key.same_as(other) for other in new)]
+    _write(f"issuer {issuer}: key {what}: {_shown(key)}, {why}" for what, key, why in lines)
+
+
+def log_revoked_keys(before: Set[tuple[str, VerificationKey]], after: Set[tuple[str, VerificationKey]]) -> None:
+    """Log which keys in force are revoked by their id, or no longer are. Each is given with the name of its issuer in the configuration."""
+    changes = (("revoked by its id", after - before), ("no longer revoked by its id", before - after))
+    _write(f"issuer {issuer}: key {what}: {_shown(key)}" for what, keys in changes for issuer, key in keys)
+
+
+def _write(lines: Iterable[str]) -> None:
+    lines = list(lines)
+    for line in lines[:MOST_LINES]:
+        log.info("%s", line)
+    if len(lines) > MOST_LINES:
+        log.info("and %d more changes of keys", len(lines) - MOST_LINES)
+
+
+def _shown(key: VerificationKey) -> str:
+    name = f"id {key.kid!r}" if key.kid else "without id"
+    return f"{name}, {' '.join(sorted(key.algorithms))}"

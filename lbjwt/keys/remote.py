@@ -1,0 +1,420 @@
+"""
+One remote source in the process that fetches: where its keys are asked for (`KeyOrigin`), and how they are kept current (`RemoteKeys`).
+
+When to fetch and how long to believe is decided by `KeyLifecycle`, what a document means by the `build` that is given. One task makes one attempt
+at a time, whoever asked for it; no request waits in here, and nothing that a server sends ends the task (THREATS B6).
+"""
+
+import asyncio
+import contextlib
+import logging
+import math
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from lbjwt.jose.keyring import KeyRing
+from lbjwt.keys import store
+from lbjwt.keys.discovery import discover
+from lbjwt.keys.egress import Egress
+from lbjwt.keys.errors import JWKSFetchError, StoreError, sentence_of
+from lbjwt.keys.feed import KeyFeed
+from lbjwt.keys.fetcher import Fetched, fetch
+from lbjwt.keys.log import SourceLog, log_key_changes
+from lbjwt.keys.schedule import KeyLifecycle
+from lbjwt.keys.store import StoredKeySet
+from lbjwt.keys.uri import identity_of, place_of, same_origin
+from lbjwt.observe._board import Board
+
+REDISCOVERY: Final = 86_400.0
+"""Seconds after which an issuer is asked again where its keys are, although they can be fetched."""
+
+STORE_RETRY: Final = 10.0
+"""Seconds until a key set that could not be stored is written again."""
+
+LONGEST_SLEEP: Final = 60.0
+"""Seconds: after a suspended machine wakes, its keys are found too old no later."""
+
+_chance = random.SystemRandom()  # processes forked at one moment must not draw alike
+
+log = logging.getLogger("lbjwt.jwks")
+
+
+class KeyOrigin:
+    """
+    Where to ask for the keys: a URL, or an issuer whose metadata tells the URL. Remembers the last place and its entity tag.
+
+    Args:
+        uri: URL of the key set; or
+        issuer: the issuer whose metadata tells it, exactly as it stands in tokens. One of the two.
+        egress: How documents are fetched. Asking an issuer, which may take three, lasts at most twice the time for one. The bearer token goes to
+            the origin of `uri` or of `issuer` only, not to where an issuer's metadata leads.
+
+    Attributes:
+        uri: Where the keys are; None while an issuer has not told.
+        identity: Name of the place on disk, see `identity_of`.
+        place: What messages call it.
+        egress: As given.
+        fetches: Requests for key documents.
+        discoveries: Times that an issuer was asked for its metadata.
+
+    Raises:
+        ValueError: Neither or both of `uri` and `issuer` are given.
+    """
+
+    def __init__(self, egress: Egress, *, uri: str | None = None, issuer: str | None = None) -> None:
+        if (uri is None) is (issuer is None):
+            raise ValueError("either the URL of the keys or the issuer must be given")
+        self.uri = uri
+        self.identity = identity_of(uri=uri, issuer=issuer)
+        self.place = place_of(uri) if uri is not None else str(issuer)
+        self.fetches = self.discoveries = 0
+        self._issuer = issuer
+        self.egress = egress
+        self._discovered_at = -math.inf
+        self._last_warning = ""
+        self._tag: tuple[str, str] | None = None  # of the document in force: the URL it came from, and its entity tag
+
+    async def ask(self, *, doubtful: bool = False) -> Fetched:
+        """
+        Get the keys, or word that they are unchanged.
+
+        Args:
+            doubtful: The document we have may be out of date whatever its entity tag says: ask for it whole, past every cache.
+
+        Raises:
+            JWKSFetchError: There is no document.
+            KeySourceError: The TLS files or the bearer token cannot be used.
+        """
+        if self._issuer is None:
+            return await self._fetch(doubtful)
+        limit = 2 * self.egress.timeout
+        try:
+            async with asyncio.timeout(limit):
+                return await self._fetch_discovered(doubtful)
+        except TimeoutError:
+            raise JWKSFetchError(f"{self.place} did not answer completely within {limit:g} s") from None
+
+    def accepted(self, fetched: Fetched) -> None:
+        """The answer was good: the next question may be whether it still holds. Of one that was not good, nothing is remembered."""
+        if fetched.etag is not None:
+            assert self.uri is not None
+            self._tag = (self.uri, fetched.etag)
+        elif fetched.document is not None:
+            self._tag = None
+
+    def restored(self, etag: str | None) -> None:
+        """The document in force is a stored one with this entity tag. Where an issuer's keys were at that time is not known."""
+        if self.uri is not None and etag is not None:
+            self._tag = (self.uri, etag)
+
+    def refused(self) -> None:
+        """The answer was not good, or there was none: perhaps the keys moved."""
+        self._discovered_at = -math.inf
+
+    @property
+    def tag(self) -> str | None:
+        """Entity tag of the document in force."""
+        return self._tag[1] if self._tag is not None else None
+
+    async def _fetch_discovered(self, doubtful: bool) -> Fetched:
+        """Ask for the keys where they were the last time; for the metadata only when that is a day ago, or did not work."""
+        before = self.uri
+        asked = before is None or time.monotonic() - self._discovered_at >= REDISCOVERY
+        if asked:
+            try:
+                await self._discover()
+            except JWKSFetchError as error:
+                if before is None:
+                    raise
+                if str(error) != self._last_warning:
+                    self._last_warning = str(error)
+                    log.warning("%s is asked for its keys where they were before: %s", self.place, error)
+        try:
+            return await self._fetch(doubtful)
+        except JWKSFetchError:
+            if asked:
+                raise
+            with contextlib.suppress(JWKSFetchError):
+                await self._discover()
+            if self.uri == before:
+                raise
+        return await self._fetch(doubtful)
+
+    async def _discover(self) -> None:
+        assert self._issuer is not None
+        self.discoveries += 1
+        self._discovered_at = time.monotonic()  # also when it fails: the place that is known will do for a day
+        self.uri = await discover(self._issuer, self.egress)
+        self._last_warning = ""
+
+    async def _fetch(self, doubtful: bool) -> Fetched:
+        assert self.uri is not None
+        self.fetches += 1
+        ours = self._issuer is None or same_origin(self.uri, self._issuer)
+        etag = None if doubtful or self._tag is None or self._tag[0] != self.uri else self._tag[1]
+        return await fetch(self.uri, self.egress if ours else self.egress.without_token(), etag=etag)
+
+
+class RemoteKeys:
+    """
+    Fetches the keys of one remote source and puts each good key set into the feed; what workers have to know of its attempts is on the board.
+
+    Args:
+        origin: Where to ask.
+        lifecycle: When to ask, and how long to believe. Both are this object's alone.
+        name: Of the issuer, for the log.
+        source: Its number on the board and in the feed.
+        build: A document to a key ring; whatever it raises means that the document is not usable and the one before stays.
+        notify: Called when there is something new on the board or in the feed.
+        path: File that keeps the last good key set for a cold start; None keeps none.
+
+    Attributes:
+        attempts: Attempts that ended.
+        failures: Those without a usable document.
+        documents: Documents that differed from the one before.
+        store_failures: Times that the copy could not be written.
+        withdrawals: Times that keys became too old.
+        last_success: Seconds since the epoch; 0 when there was none.
+    """
+
+    def __init__(
+        self,
+        origin: KeyOrigin,
+        lifecycle: KeyLifecycle,
+        *,
+        name: str,
+        source: int,
+        build: Callable[[bytes], KeyRing],
+        board: Board,
+        feed: KeyFeed,
+        notify: Callable[[], None],
+        path: Path | None = None,
+    ) -> None:
+        self.origin = origin
+        self.lifecycle = lifecycle
+        self.attempts = self.failures = self.documents = self.store_failures = self.withdrawals = 0
+        self.last_success = 0.0
+        self._name = name
+        self._source = source
+        self._build = build
+        self._board = board
+        self._feed = feed
+        self._notify = notify
+        self._path = path
+        self._log = SourceLog(origin.place)
+        self._document: bytes | None = None  # the last good one, also after it became too old
+        self._ring: KeyRing | None = None  # made of it
+        self._in_force: KeyRing | None = None
+        self._good_until = 0.0
+        self._last_failure: tuple[str, float] | None = None
+        self._unsaved: tuple[StoredKeySet, float] | None = None  # and when to write it
+        self._store_warning = ""
+        self._wanted = board.wanted(source)  # refresh requests that were seen
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Take up what is in the feed, and keep the keys current from now on: the first attempt begins at once."""
+        if self._task is None:
+            if not self.lifecycle.has_keys:
+                self._restore()
+            self._task = asyncio.get_running_loop().create_task(self._run(), name=f"keys from {self.origin.place}")
+
+    async def stop(self) -> None:
+        """End everything, an attempt under way too; those who wait for it are told."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        if self.lifecycle.under_way:  # begun by a refresh request, and never made
+            self._abandon()
+
+    def notified(self) -> None:
+        """
+        Fetch when a worker met a key id that nobody knows, unless that was done just now (THREATS B4).
+
+        The board tells workers of the end of an attempt; in the cool-down there is none, and its end is told at once: waiting is of no use.
+        """
+        wanted = self._board.wanted(self._source)
+        if wanted == self._wanted:
+            return
+        self._wanted = wanted
+        if self._task is not None and self.lifecycle.unknown_kid(time.monotonic()):
+            self._wake.set()
+        if self.lifecycle.under_way:
+            self._tell_not_before()
+        else:
+            self._board.add_source(self._source, "begun")
+            self._end_on_board()
+
+    def describe(self) -> dict[str, Any]:
+        """For the admin status. Times are seconds since the epoch, `next_fetch` is seconds from now; no key is in it."""
+        now = time.monotonic()
+        origin, lifecycle = self.origin, self.lifecycle
+        failure, failed_at = self._last_failure or (None, None)
+        return {
+            "place": origin.place,
+            "keys_from": place_of(origin.uri) if origin.uri is not None else None,
+            "state": lifecycle.state(now).value,
+            "fetching": lifecycle.under_way,
+            "next_fetch": 0.0 if lifecycle.under_way else max(0.0, lifecycle.due - now),
+            "last_success": self.last_success or None,
+            "good_until": self._good_until if lifecycle.has_keys else None,
+            "last_failure": failure,
+            "last_failure_at": failed_at,
+            "failures_in_a_row": lifecycle.failures,
+            "attempts": self.attempts,
+            "failures": self.failures,
+            "fetches": origin.fetches,
+            "discoveries": origin.discoveries,
+            "documents": self.documents,
+            "withdrawals": self.withdrawals,
+            "store_failures": self.store_failures,
+        }
+
+    async def _run(self) -> None:
+        while True:
+            now = time.monotonic()
+            save = LONGEST_SLEEP if self._unsaved is None else self._unsaved[1] - now
+            pause = min(self.lifecycle.wait(now, time.time()), save, LONGEST_SLEEP)
+            if pause > 0:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._wake.wait()
+            self._wake.clear()
+            await self._turn()
+
+    async def _turn(self) -> None:
+        now = time.monotonic()
+        if self.lifecycle.withdraw(now, time.time()):
+            self.withdrawals += 1
+            self._log.withdrawn(self.lifecycle.max_stale)
+            self._log_change(None)
+            self._notify()
+        requested = self.lifecycle.under_way  # for a key that the document does not have, whatever its entity tag says
+        if self.lifecycle.wants_fetch(now):
+            self.lifecycle.begin()
+        if self.lifecycle.under_way:
+            await self._attempt(doubtful=requested)
+        if self._unsaved is not None and time.monotonic() >= self._unsaved[1]:
+            await self._save(self._unsaved[0])
+
+    async def _attempt(self, *, doubtful: bool) -> None:
+        """Make the attempt that was begun. Raises nothing but the cancellation of this very task."""
+        self._board.add_source(self._source, "begun")
+        self._tell_not_before()
+        failure: str | None = None
+        max_age = None
+        try:
+            fetched = await self.origin.ask(doubtful=doubtful)
+            max_age = fetched.max_age
+            self._accept(fetched)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                self._abandon()
+                raise
+            failure = f"{self.origin.place} could not be asked (cancelled)"
+        except Exception as error:  # a hostile answer must not end the task that keeps the keys current
+            failure = sentence_of(error)
+        now, wall = time.monotonic(), time.time()
+        self.attempts += 1
+        self._board.add_source(self._source, "fetches")
+        if failure is not None:
+            self.failures += 1
+            self._board.add_source(self._source, "failures")
+            self._last_failure = (failure, wall)
+            self.origin.refused()
+            self.lifecycle.failed(now, _chance.random())
+            self._log.failed(failure, in_force=self.lifecycle.has_keys)
+        else:
+            self.lifecycle.succeeded(now, wall, _chance.random(), max_age=max_age)
+            self._log.recovered()
+        self._end_on_board()
+
+    def _accept(self, fetched: Fetched) -> None:
+        """Believe a document that makes a key ring, and hand it to the workers. Raises what `build` raises."""
+        document = self._document if fetched.document is None else fetched.document
+        assert document is not None
+        text = document.decode()
+        if document != self._document:
+            self._ring = self._build(document)
+            self._document = document
+            self.documents += 1
+            self._log.left_out(self._ring.warnings)
+        self.origin.accepted(fetched)
+        now = time.time()
+        stored = StoredKeySet(self.origin.identity, now, now + self.lifecycle.max_stale, text, self.origin.tag)
+        self._feed.put(self._source, stored)
+        self._believe(now, stored.good_until)
+        if self._path is not None:
+            self._unsaved = (stored, 0.0)
+
+    def _restore(self) -> None:
+        """Take the key set in the feed into force: a stored one, or that of a process before this one. Raises nothing."""
+        stored = self._feed.get(self._source)
+        now, wall = time.monotonic(), time.time()
+        shelf_life = stored.shelf_life(now, wall, self.lifecycle.max_stale) if stored is not None else None
+        if stored is None or shelf_life is None:
+            return
+        document = stored.document.encode()
+        try:
+            self._ring = self._build(document)
+            self.lifecycle.restored(shelf_life)
+        except Exception as error:
+            log.warning("no stored keys for %s: %s", self.origin.place, sentence_of(error))
+            return
+        self._document = document
+        self.origin.restored(stored.etag)
+        log.info("the keys from %s are those stored before, until it is asked again", self.origin.place)
+        self._log.left_out(self._ring.warnings)
+        self._believe(stored.fetched_at, stored.fetched_at + shelf_life.limit)
+
+    def _believe(self, fetched_at: float, good_until: float) -> None:
+        self.last_success = fetched_at
+        self._good_until = good_until
+        self._board.set_source_time(self._source, "last_success", fetched_at)
+        self._log_change(self._ring)
+        self._notify()
+
+    def _log_change(self, ring: KeyRing | None) -> None:
+        log_key_changes(self._name, self._in_force, ring, source=self.origin.identity.partition("?")[0])
+        self._in_force = ring
+
+    def _abandon(self) -> None:
+        self.lifecycle.abandoned(time.monotonic())
+        self._end_on_board()
+
+    def _end_on_board(self) -> None:
+        """The attempt is over, as is every one that a process before this one began and never ended."""
+        words = self._board.source_words(self._source)
+        self._board.add_source(self._source, "attempts", words["begun"] - words["attempts"])
+        self._tell_not_before()
+        self._notify()
+
+    def _tell_not_before(self) -> None:
+        self._board.set_source_time(self._source, "not_before", self.lifecycle.not_before(time.monotonic()))
+
+    async def _save(self, stored: StoredKeySet) -> None:
+        """Write the copy. A full disk takes no keys away; it is tried again soon."""
+        assert self._path is not None
+        # in a thread, for a disk may be slow; to its end, for the next writer must not meet this one
+        writing = asyncio.ensure_future(asyncio.to_thread(store.write, self._path, stored))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.gather(writing, return_exceptions=True)
+            raise
+        except StoreError as error:
+            self.store_failures += 1
+            self._unsaved = (stored, time.monotonic() + STORE_RETRY)
+            if str(error) != self._store_warning:
+                self._store_warning = str(error)
+                log.warning("the keys from %s are not stored: %s", self.origin.place, error)
+        else:
+            self._unsaved = None
+            self._store_warning = ""

@@ -1,0 +1,231 @@
+"""
+The keys of one issuer in a process that verifies with them: read from files or the configuration (`LocalKeys`), or taken from the feed (`FeedKeys`).
+
+A source publishes a new key ring when its bytes changed. Nothing that goes wrong after the first success takes a key away (THREATS B2), but the age
+of a fetched document does; there is no fallback to keys from anywhere else (THREATS B1).
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from math import inf
+from pathlib import Path
+from typing import Final
+
+from lbjwt.jose.keyring import KeyRing
+from lbjwt.keys.errors import KeySourceError, sentence_of
+from lbjwt.keys.feed import KeyFeed
+from lbjwt.keys.log import SourceLog
+from lbjwt.keys.schedule import MAX_STALE, ShelfLife
+from lbjwt.keys.store import signature_of
+from lbjwt.observe._board import Board
+
+MAX_FILE_BYTES: Final = 1024 * 1024
+"""Longest key file that is read; 1 MiB is a thousand keys with certificate chains."""
+
+Build = Callable[..., KeyRing]
+"""Makes a key ring of the bytes of a source (of each file, where there are several); whatever it raises means "not usable"."""
+
+
+class LocalKeys:
+    """
+    Keys of files, of the configuration or of an environment variable. Files are read again when another one stands there or one was written to.
+
+    All files are needed: one that cannot be read leaves the keys in force as they are, those that it held included.
+
+    Args:
+        place: What messages call the source.
+        given: The bytes themselves; None when they are in
+        paths: the files.
+        publish: Called with every new ring.
+        board: Where reads and keys in force are counted, for
+        issuer: this index.
+    """
+
+    def __init__(
+        self,
+        place: str,
+        *,
+        given: bytes | None = None,
+        paths: Sequence[Path] = (),
+        build: Build,
+        publish: Callable[[KeyRing], None],
+        board: Board,
+        issuer: int = 0,
+    ) -> None:
+        self.place = place
+        self._given = given
+        self._paths = paths
+        self._build = build
+        self._publish = publish
+        self._board = board
+        self._issuer = issuer
+        self._log = SourceLog(place)
+        self._documents: list[bytes] = []  # that the ring in force was made of
+        self._keys = 0
+        self._signatures: list[tuple[int, ...]] = []
+
+    def load(self, now: float, wall: float) -> None:
+        """
+        Read for the first time, before the listeners open. Times: see `look`.
+
+        Raises:
+            KeySourceError: There is no usable key, which only a person can mend.
+        """
+        problem = self._read(wall)
+        if problem:
+            raise KeySourceError(f"no keys from {self.place}: {problem}")
+
+    def look(self, now: float, wall: float) -> float:
+        """
+        Read what is new, and log what goes wrong.
+
+        Args:
+            now: Monotonic time.
+            wall: Seconds since the epoch.
+
+        Returns:
+            Seconds until the next look has to be; infinite when any time will do.
+        """
+        problem = self._read(wall) if self._given is None else ""
+        if problem:
+            self._log.failed(problem, in_force=bool(self._documents))
+        return inf
+
+    def _read(self, wall: float) -> str:
+        """Return "" or the sentence that tells what is wrong."""
+        try:
+            documents = self._new_documents()
+            if documents and documents != self._documents:
+                ring = self._build(*documents)
+                self._publish(ring)
+                self._documents, self._keys = documents, len(ring)
+                self._log.left_out(ring.warnings)
+        except Exception as error:  # a hostile document must not end the task that keeps the keys current
+            self._board.add("key_fetches", issuer=self._issuer)
+            self._board.add("key_fetch_failures", issuer=self._issuer)
+            return sentence_of(error)
+        self._board.set_keys(self._keys, wall, issuer=self._issuer)
+        if documents:
+            self._board.add("key_fetches", issuer=self._issuer)
+            self._log.recovered()
+        return ""
+
+    def _new_documents(self) -> list[bytes]:
+        """Return what the source holds; nothing when it is known to be what is in force."""
+        if self._given is not None:
+            return [self._given]
+        try:
+            known = self._documents and not self._log.failing
+            if known and self._signatures == [*map(signature_of, self._paths)]:
+                return []
+            documents: list[bytes] = []
+            self._signatures = []
+            for path in self._paths:
+                with path.open("rb") as file:
+                    # before reading: a write meanwhile is seen at the next look
+                    self._signatures.append(signature_of(file.fileno()))
+                    documents.append(file.read(MAX_FILE_BYTES + 1))
+        except OSError as error:
+            if len(self._paths) == 1:
+                raise
+            raise KeySourceError(f"{error.filename}: {sentence_of(error)}") from None
+        if max(map(len, documents)) > MAX_FILE_BYTES:
+            raise KeySourceError(f"the file is longer than {MAX_FILE_BYTES} bytes")
+        return documents
+
+
+class FeedKeys:
+    """
+    Keys that another process fetches, or this one with `RemoteKeys`.
+
+    That process may die, hang or be slow: the ring in force stays until its document is too old, and is withdrawn then, by this process alone.
+
+    Args:
+        place: What messages call the source.
+        feed: Where the key sets come from.
+        publish: Called with every new ring, and with None when the keys became too old.
+        board: Where keys in force are counted, for
+        issuer: this index, which is also the number of the source in the feed.
+        max_stale: Seconds for which a document is believed after it was fetched; the feed may say less.
+    """
+
+    def __init__(
+        self,
+        place: str,
+        *,
+        feed: KeyFeed,
+        build: Build,
+        publish: Callable[[KeyRing | None], None],
+        board: Board,
+        issuer: int = 0,
+        max_stale: float = MAX_STALE,
+    ) -> None:
+        self._feed = feed
+        self._build = build
+        self._publish = publish
+        self._board = board
+        self._issuer = issuer
+        self._max_stale = max_stale
+        self._log = SourceLog(place)
+        self._version = b""
+        self._document = ""  # that the ring in force was made of
+        self._keys = 0
+        self._shelf_life: ShelfLife | None = None
+
+    @property
+    def loaded(self) -> bool:
+        """A key ring is in force."""
+        return self._shelf_life is not None
+
+    def load(self, now: float, wall: float) -> None:
+        """Take what is in the feed. Raises nothing: requests are answered with 503 until there are keys."""
+        self.look(now, wall)
+
+    def look(self, now: float, wall: float) -> float:
+        """Take what is new, and withdraw what is too old; arguments and result as those of `LocalKeys.look`."""
+        try:
+            self._take(now, wall)
+        except Exception as error:
+            self._log.failed(sentence_of(error), in_force=self.loaded)
+        life = self._shelf_life
+        if life is None:
+            return inf
+        left = life.left(now, wall)
+        if left <= 0:
+            self._publish(None)
+            self._shelf_life, self._document, self._keys = None, "", 0
+            self._log.withdrawn(life.limit)
+            self._board.set_keys(0, life.fetched_at, issuer=self._issuer)
+        return left
+
+    def _take(self, now: float, wall: float) -> None:
+        version = self._feed.version(self._issuer)
+        if version == self._version:
+            return
+        stored = self._feed.get(self._issuer)
+        if stored is None:
+            return  # nothing yet, or it is being written
+        life = stored.shelf_life(now, wall, self._max_stale)
+        if life is None:
+            raise KeySourceError("the keys in the feed are too old, or from the future")
+        if stored.document != self._document:
+            # which keys were left out has been logged by the process that fetched it
+            ring = self._build(stored.document.encode())
+            self._publish(ring)
+            self._document, self._keys = stored.document, len(ring)
+        self._shelf_life, self._version = life, version
+        self._board.set_keys(self._keys, stored.fetched_at, issuer=self._issuer)
+        self._log.recovered()
+
+
+def secret_from_environment(variable: str) -> bytes:
+    """
+    Return the bytes of an environment variable, all of them.
+
+    Raises:
+        KeySourceError: It is not set, or empty (THREATS A5).
+    """
+    value = os.environb.get(os.fsencode(variable), b"")
+    if not value:
+        raise KeySourceError(f"no keys from the environment: {variable} is not set, or empty")
+    return value
