@@ -34,6 +34,17 @@ cpdef enum DenyReason:
     RATE_LIMITED = 26            # too many failures from this address: 429, before any cryptography
 
 
+cdef inline int record(list trace, str step, int reason, object value) except -1:
+    """
+    Append one step to a trace: its name, the DenyReason it comes to (NONE: met) and what it is about.
+
+    A trace is None when serving. With one, what is checked goes on after the first refusal as far as it can; the verdict stays the first one.
+    """
+    if trace is not None:
+        trace.append((step, reason, value))
+    return 0
+
+
 cdef class SignatureCheck:
     """One key with one of its algorithms, ready to judge signatures."""
     cdef readonly object key
@@ -51,7 +62,7 @@ cdef class SignatureCheck:
 cdef class ClaimRules:
     """What a policy asks of the claims. Abstract: `auth` compiles one per policy."""
     # Sets issuer, valid_from and valid_until of the grant. Returns a DenyReason (NONE: the rules are met).
-    cdef int judge(self, dict claims, double now, Grant grant) except -1
+    cdef int judge(self, dict claims, double now, Grant grant, list trace) except -1
 
 
 cdef class Verification:
@@ -67,8 +78,10 @@ cdef class Verification:
     cdef dict _known_headers               # header segment -> SignatureCheck or tuple of them, of tokens whose signature passed
 
     # claims: those of the payload when they were read already, to find the issuer; trusted no more than the token is
-    cdef Grant run(self, bytes token, double now, dict claims, DenyReason *reason)
-    cdef object _check_of(self, bytes segment)
+    cdef Grant run(self, bytes token, double now, dict claims, DenyReason *reason, list trace)
+    cdef Grant _read_on(self, bytes token, double now, dict claims, list trace)
+    cdef int _vouch(self, dict claims, double now, Grant grant, list trace) except -1
+    cdef object _check_of(self, bytes segment, list trace)
 
 
 cdef class Gate:
@@ -90,12 +103,12 @@ cdef class Gate:
     # token: within max_token. None when it has to be judged.
     cdef Grant recall(self, bytes token, double now)
     # issuer: set to the index of the issuer that the token named, -1 when it named none that is known. Never raises: a fault of ours is INTERNAL.
-    cdef Grant judge(self, bytes token, double now, DenyReason outside_alphabet, DenyReason *reason, Py_ssize_t *issuer)
+    cdef Grant judge(self, bytes token, double now, DenyReason outside_alphabet, DenyReason *reason, Py_ssize_t *issuer, list trace)
     # True while neither the key nor the token was withdrawn; its times are the caller's to compare.
     cdef bint stands(self, Grant grant, double now) except? False
     cdef object _admit(self, const char *token, Py_ssize_t size, double now, Grant hint, DenyReason outside_alphabet)
     cdef bint _outdated(self, Grant grant, double now)
-    cdef dict _claims_of(self, bytes token)
+    cdef dict _claims_of(self, bytes token, list trace)
     cdef Py_ssize_t _issuer_of(self, dict claims) except -2
     cdef bytes _unpadded(self, bytes token)
     cdef void note(self, object fault)

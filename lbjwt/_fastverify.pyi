@@ -172,5 +172,12 @@ class Gate:
     def authorize(self, value: bytes | None, now: float, hint: Grant | None = None) -> tuple[Grant | None, DenyReason]:
         """Judge an Authorization value (None: there was none) at a time in seconds since the epoch."""
 
+    def trace(self, token: bytes, now: float) -> list[tuple[str, int, Any]]:
+        """
+        Judge a bare token as one that was never seen, for people to read: each step as its name, its DenyReason (NONE: met) and a value.
+
+        Goes on after the first refusal as far as it can, and quotes claims.
+        """
+
     def verify(self, token: bytes, now: float) -> tuple[Grant | None, DenyReason]:
         """Judge a bare token at a time in seconds since the epoch."""

@@ -142,7 +142,7 @@ cdef SignatureCheck _passed(object found, bytes signature, bytes signed):
 
 
 cdef class ClaimRules:
-    cdef int judge(self, dict claims, double now, Grant grant) except -1:
+    cdef int judge(self, dict claims, double now, Grant grant, list trace) except -1:
         raise NotImplementedError
 
 
@@ -161,48 +161,60 @@ cdef class Verification:
         self.index = index
 
     # Cheap before dear (THREATS S9): form, header, key, signature length; then the signature; then what it vouches for.
-    cdef Grant run(self, bytes token, double now, dict claims, DenyReason *reason):
+    cdef Grant run(self, bytes token, double now, dict claims, DenyReason *reason, list trace):
         cdef const char *text = PyBytes_AS_STRING(token)
         cdef Parts parts
         cdef bytes segment, signature, payload
         cdef SignatureCheck check
         cdef Grant grant
-        cdef int verdict
         if self._resolve is None:
             reason[0] = DenyReason.KEYS_UNAVAILABLE
-            return None
+            record(trace, "issuer.keys", reason[0], None)
+            return self._read_on(token, now, claims, trace)
+        record(trace, "issuer.keys", DenyReason.NONE, None)
         reason[0] = DenyReason.MALFORMED
         if not split(text, PyBytes_GET_SIZE(token), &parts) or parts.header_size > self._max_header:
-            return None
+            record(trace, "token.parts", reason[0], None)
+            return self._read_on(token, now, claims, trace)
+        if claims is None:
+            record(trace, "token.parts", DenyReason.NONE, None)
         segment = PyBytes_FromStringAndSize(text, parts.header_size)
         found = self._known_headers.get(segment)
         if found is None:
-            found = self._check_of(segment)
+            found = self._check_of(segment, trace)
             if type(found) is not SignatureCheck and type(found) is not tuple:
                 reason[0] = <DenyReason><int>found
-                return None
+                return self._read_on(token, now, claims, trace)
         if not _has_length(found, parts.signature_size):
             reason[0] = DenyReason.BAD_SIGNATURE
-            return None
+            record(trace, "signature.length", reason[0], found)
+            return self._read_on(token, now, claims, trace)
+        record(trace, "signature.length", DenyReason.NONE, found)
         signature = decoded(text + parts.signature_at, parts.signature_size, False)
+        record(trace, "signature.text", DenyReason.NONE if signature is not None else DenyReason.MALFORMED, None)
         if signature is None:
-            return None
+            return self._read_on(token, now, claims, trace)
         if claims is None:
             payload = decoded(text + parts.payload_at, parts.payload_size, self._allow_padding)
             if payload is None:
+                record(trace, "token.payload", reason[0], None)
                 return None
         elif not self._allow_padding and text[parts.payload_at + parts.payload_size - 1] == c"=":
-            return None                            # another issuer's opt-in let it be read
+            record(trace, "token.padding", reason[0], None)      # another issuer's opt-in let it be read
+            return self._read_on(token, now, claims, trace)
         check = _passed(found, signature, PyBytes_FromStringAndSize(text, parts.signature_at - 1))
         if check is None:
             reason[0] = DenyReason.BAD_SIGNATURE
-            return None
+            record(trace, "signature.key", reason[0], found)
+            return self._read_on(token, now, claims, trace)
+        record(trace, "signature.key", DenyReason.NONE, check)
         if segment not in self._known_headers:     # only now: without a key nobody can crowd this memo
             if len(self._known_headers) >= MAX_KNOWN_HEADERS:
                 self._known_headers.clear()
             self._known_headers[segment] = found     # all that it may mean: the next token may be signed by another of several keys
         if claims is None:
             claims = object_of(payload)
+            record(trace, "token.payload", DenyReason.NONE if claims is not None else DenyReason.MALFORMED, claims)
             if claims is None:
                 return None
         grant = Grant.__new__(Grant)
@@ -213,23 +225,54 @@ cdef class Verification:
         grant.issuer = ""
         grant.issuer_index = self.index
         grant.identity_headers = b""
-        verdict = self._rules.judge(claims, now, grant)
-        if verdict == DenyReason.NONE and self._revoked is not None and self._revoked(self.index, check.key_id, claims, now):
-            verdict = DenyReason.REVOKED
-        if verdict == DenyReason.NONE and self._identity is not None:
-            headers = self._identity(claims)
-            if headers is None:
-                verdict = DenyReason.UNREPRESENTABLE_CLAIM
-            else:
-                grant.identity_headers = headers
-        reason[0] = <DenyReason>verdict
-        return grant if verdict == DenyReason.NONE else None
+        reason[0] = <DenyReason>self._vouch(claims, now, grant, trace)
+        return grant if reason[0] == DenyReason.NONE else None
 
-    cdef object _check_of(self, bytes segment):
+    cdef int _vouch(self, dict claims, double now, Grant grant, list trace) except -1:
+        """The claims, once the signature vouches for them: the policy, then revocations, then the headers for the endpoint."""
+        cdef int verdict = self._rules.judge(claims, now, grant, trace)
+        if verdict != DenyReason.NONE and (trace is None or verdict == DenyReason.INVALID_CLAIM):
+            return verdict                         # with a trace, too, claims of a wrong type are compared with nothing
+        if self._revoked is not None:
+            revoked = bool(self._revoked(self.index, grant.key_id, claims, now))
+            record(trace, "revocation", DenyReason.REVOKED if revoked else DenyReason.NONE, grant.key_id)
+            if revoked and verdict == DenyReason.NONE:
+                verdict = DenyReason.REVOKED
+        if self._identity is not None and (verdict == DenyReason.NONE or trace is not None):
+            headers = self._identity(claims) if trace is None else self._identity(claims, trace)
+            if headers is not None:
+                grant.identity_headers = headers
+            elif verdict == DenyReason.NONE:
+                verdict = DenyReason.UNREPRESENTABLE_CLAIM
+        return verdict
+
+    cdef Grant _read_on(self, bytes token, double now, dict claims, list trace):
+        """
+        None: the token is refused before its claims were looked at.
+
+        A trace goes on to them, vouched for by nobody, so that one mistake at a time is not one run at a time.
+        """
+        cdef const char *text = PyBytes_AS_STRING(token)
+        cdef Parts parts
+        cdef bytes payload
+        if trace is None:
+            return None
+        if claims is None and split(text, PyBytes_GET_SIZE(token), &parts):
+            payload = decoded(text + parts.payload_at, parts.payload_size, self._allow_padding)
+            claims = None if payload is None else object_of(payload)
+            record(trace, "token.payload", DenyReason.NONE if claims is not None else DenyReason.MALFORMED, claims)
+        if claims is not None:
+            self._vouch(claims, now, Grant(b""), trace)
+        return None
+
+    cdef object _check_of(self, bytes segment, list trace):
         """The SignatureCheck a header asks for, a tuple of those it may mean, or the DenyReason for which there is none."""
         cdef bytes text = decoded(PyBytes_AS_STRING(segment), PyBytes_GET_SIZE(segment), self._allow_padding)
         cdef dict header = object_of(text) if text is not None else None
-        return DenyReason.MALFORMED if header is None else self._resolve(header)
+        record(trace, "header.json", DenyReason.NONE if header is not None else DenyReason.MALFORMED, None)
+        if header is None:
+            return DenyReason.MALFORMED
+        return self._resolve(header) if trace is None else self._resolve(header, trace)
 
 
 cdef inline uint64_t _next_number() noexcept:
@@ -278,6 +321,13 @@ cdef class Gate:
             return None, DenyReason.MISSING
         return self._admit(PyBytes_AS_STRING(token), PyBytes_GET_SIZE(token), now, None, DenyReason.MALFORMED)
 
+    def trace(self, bytes token not None, double now):
+        cdef list steps = []
+        cdef DenyReason reason
+        cdef Py_ssize_t issuer
+        self.judge(token, now, DenyReason.MALFORMED_CREDENTIALS, &reason, &issuer, steps)
+        return steps
+
     cdef object _admit(self, const char *token, Py_ssize_t size, double now, Grant hint, DenyReason outside_alphabet):
         """(Grant, NONE) or (None, reason): all that happens to a token, in its order."""
         cdef DenyReason reason = DenyReason.NONE
@@ -290,7 +340,7 @@ cdef class Gate:
         text = PyBytes_FromStringAndSize(token, size)
         grant = self.recall(text, now)
         if grant is None:
-            grant = self.judge(text, now, outside_alphabet, &reason, &issuer)
+            grant = self.judge(text, now, outside_alphabet, &reason, &issuer, None)
         return grant, reason
 
     cdef bint recognises(self, Grant hint, const char *token, Py_ssize_t size, double now):
@@ -347,7 +397,7 @@ cdef class Gate:
         grant.epoch = epoch
         return True
 
-    cdef Grant judge(self, bytes token, double now, DenyReason outside_alphabet, DenyReason *reason, Py_ssize_t *issuer):
+    cdef Grant judge(self, bytes token, double now, DenyReason outside_alphabet, DenyReason *reason, Py_ssize_t *issuer, list trace):
         cdef Verification verification
         cdef Grant grant = None
         cdef dict claims
@@ -357,7 +407,9 @@ cdef class Gate:
         try:
             if not _is_token68(PyBytes_AS_STRING(token), PyBytes_GET_SIZE(token), self._allow_padding):
                 reason[0] = outside_alphabet
+                record(trace, "token.alphabet", reason[0], None)
                 return None
+            record(trace, "token.alphabet", DenyReason.NONE, None)
             bare = token
             if self._allow_padding and PyBytes_AS_STRING(token)[PyBytes_GET_SIZE(token) - 1] == c"=":
                 bare = self._unpadded(token)       # the signature does not cover its own padding: a token has one spelling as a cache key
@@ -367,7 +419,7 @@ cdef class Gate:
                 if self._select is None:
                     issuer[0] = 0
                 else:
-                    claims = self._claims_of(token)
+                    claims = self._claims_of(token, trace)
                     issuer[0] = -1 if claims is None else self._issuer_of(claims)
                     if issuer[0] < 0:
                         reason[0] = (
@@ -376,9 +428,13 @@ cdef class Gate:
                             else DenyReason.INVALID_CLAIM if "iss" in claims
                             else DenyReason.MISSING_CLAIM
                         )
+                        if claims is not None:
+                            record(trace, "issuer.name", reason[0], -1)
                         return None
+                if trace is not None:
+                    record(trace, "issuer.name", DenyReason.NONE, issuer[0])
                 verification = <Verification>self._issuers[issuer[0]]
-                grant = verification.run(bare if verification._allow_padding else token, now, claims, reason)
+                grant = verification.run(bare if verification._allow_padding else token, now, claims, reason, trace)
                 if verification is self._issuers[issuer[0]] and epoch == self.epoch:
                     break        # else keys or revocations changed meanwhile in another thread: the later verdict counts
             if grant is not None:
@@ -391,15 +447,20 @@ cdef class Gate:
             reason[0] = DenyReason.INTERNAL
             return None
 
-    cdef dict _claims_of(self, bytes token):
+    cdef dict _claims_of(self, bytes token, list trace):
         """The payload before anything vouches for it, for its issuer's name alone; None when it is no JSON object within the limits."""
         cdef const char *text = PyBytes_AS_STRING(token)
         cdef Parts parts
         cdef bytes payload
+        cdef dict claims
         if not split(text, PyBytes_GET_SIZE(token), &parts) or parts.header_size > self.max_header:
+            record(trace, "token.parts", DenyReason.MALFORMED, None)
             return None
+        record(trace, "token.parts", DenyReason.NONE, None)
         payload = decoded(text + parts.payload_at, parts.payload_size, self._allow_padding)
-        return None if payload is None else object_of(payload)
+        claims = None if payload is None else object_of(payload)
+        record(trace, "token.payload", DenyReason.NONE if claims is not None else DenyReason.MALFORMED, claims)
+        return claims
 
     cdef Py_ssize_t _issuer_of(self, dict claims) except -2:
         issuer = claims.get("iss")

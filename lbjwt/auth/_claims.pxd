@@ -26,9 +26,8 @@ cdef class PolicyRules(ClaimRules):
     cdef bint _client_is_text              # azp and client_id are looked at, so they must be text
     cdef bint _refuse_bound
 
-    cdef int judge(self, dict claims, double now, Grant grant) except -1
+    cdef int judge(self, dict claims, double now, Grant grant, list trace) except -1
     cdef int _check(self, int step, dict claims, const Times *times, double now, Grant grant) except -1
     cdef int _check_issuer(self, dict claims, Grant grant) except -1
     cdef int _check_age(self, dict claims, const Times *times, double now, Grant grant) except -1
     cdef int _check_client(self, dict claims) except -1
-    cdef str _found(self, int step, dict claims, const Times *times, double now)

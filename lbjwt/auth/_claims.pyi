@@ -1,9 +1,8 @@
 """The rules on claims (RFC 7519 section 4.1), compiled from an IssuerPolicy."""
 
-from typing import Any, final
+from typing import final
 
 from lbjwt._fastverify import ClaimRules
-from lbjwt.auth.outcome import Outcome
 from lbjwt.auth.policy import IssuerPolicy
 
 @final
@@ -16,11 +15,3 @@ class PolicyRules(ClaimRules):
     """
 
     def __init__(self, policy: IssuerPolicy) -> None: ...
-    def explain(self, claims: dict[str, Any], now: float) -> list[Outcome]:
-        """
-        Every check of the policy in order, also those after the first that refuses. Changes nothing: a tenant that is new stays new.
-
-        Args:
-            claims: Of a token whose signature passed.
-            now: Seconds since the epoch.
-        """

@@ -7,13 +7,11 @@ are numbers, nothing is converted. Remembers one thing, the tenants of an issuer
 
 cimport cython
 
-from lbjwt._fastverify cimport ClaimRules, DenyReason
+from lbjwt._fastverify cimport ClaimRules, DenyReason, record
 from lbjwt._grants cimport Grant
 from lbjwt.auth._membership cimport judge_audience, judge_scopes
 
-from lbjwt._fastverify import DenyReason as ReasonNames
 from lbjwt.auth.issuer_pattern import IssuerPattern
-from lbjwt.auth.outcome import Outcome, scopes_shown, shown
 from lbjwt.auth.policy import PROFILE_CLAIMS as _PROFILE_CLAIMS
 
 cdef enum Step:
@@ -37,7 +35,10 @@ cdef double MAX_TIME = 9007199254740992.0    # 2^53: beyond, a double no longer 
 cdef double FOREVER = float("inf")
 cdef double ABSENT = -1.0
 cdef double WRONG = -2.0
-cdef object _Outcome = Outcome
+cdef tuple NAMES = (
+    "claims.types", "claims.issuer", "claims.audience", "claims.expiry", "claims.start", "claims.issue", "claims.lifetime", "claims.age",
+    "claims.required", "claims.subject", "claims.client", "claims.binding", "claims.scopes",
+)
 
 
 cdef double _numeric_date(dict claims, str name) except? -3.0:
@@ -89,16 +90,23 @@ cdef class PolicyRules(ClaimRules):
         self._max_age = FOREVER if policy.max_age is None else policy.max_age
         self._require_expiration = policy.require_expiration
 
-    cdef int judge(self, dict claims, double now, Grant grant) except -1:
+    cdef int judge(self, dict claims, double now, Grant grant, list trace) except -1:
         cdef Times times
         cdef int step, verdict
+        cdef int first = DenyReason.NONE
         _read_times(claims, &times)
         grant.valid_from = 0.0
         grant.valid_until = FOREVER
         for step in range(<int>STEPS):
             verdict = self._check(step, claims, &times, now, grant)
+            if trace is not None:
+                record(trace, NAMES[step], verdict, None)
             if verdict != DenyReason.NONE:
-                return verdict
+                if trace is None or step == TYPES:
+                    return verdict
+                first = first or verdict
+        if first != DenyReason.NONE:
+            return first
         if self._pattern is not None:
             self._issuers[grant.issuer] = grant.issuer     # only now: what is refused takes no tenant's place
         return DenyReason.NONE
@@ -215,99 +223,3 @@ cdef class PolicyRules(ClaimRules):
         if (party is None or party in self._clients) and (client is None or client in self._clients):
             return DenyReason.NONE
         return DenyReason.CLIENT_REFUSED
-
-    def explain(self, dict claims not None, double now):
-        cdef list outcomes = []
-        cdef Times times
-        cdef Grant grant = Grant(b"")
-        cdef int step, verdict
-        cdef bint readable = True
-        _read_times(claims, &times)
-        for step in range(<int>STEPS):
-            what = self._asked(step)
-            if what is None:
-                continue
-            if not readable:
-                outcomes.append(_Outcome(what, "unknown", "not judged, since a claim is of the wrong type"))
-                continue
-            verdict = self._check(step, claims, &times, now, grant)
-            found = self._found(step, claims, &times, now)
-            if verdict == DenyReason.NONE:
-                outcomes.append(_Outcome(what, "met", found))
-            else:
-                name = ReasonNames(verdict).name.lower().replace("_", " ")
-                outcomes.append(_Outcome(what, "refused", f"{name}: {found}" if found else name))
-            readable = step != TYPES or verdict == DenyReason.NONE
-        return outcomes
-
-    def _asked(self, int step):
-        """What the policy asks for in a step, for the eye; None for nothing."""
-        skew = f", {self._clock_skew:g} s of clock skew"
-        if step == TYPES:
-            return "registered claims are of their types"
-        if step == ISSUER:
-            return None if self._issuers is None else f"issuer: {self._issuer_text()}"
-        if step == AUDIENCE:
-            return "audience: any" if self._audiences is None else f"audience: one of {', '.join(sorted(self._audiences))}"
-        if step == EXPIRY:
-            return f"before exp{skew}" if self._require_expiration else f"before exp, when there is one{skew}"
-        if step == START:
-            return f"not before nbf{skew}"
-        if step == ISSUE:
-            return f"not issued in the future{skew}"
-        if step == LIFETIME:
-            return None if self._max_lifetime == FOREVER else f"lives at most {self._max_lifetime:g} s"
-        if step == AGE:
-            return None if self._max_age == FOREVER else f"younger than {self._max_age:g} s{skew}"
-        if step == REQUIRED:
-            return f"required: {', '.join(self._required_claims)}" if self._required_claims else None
-        if step == SUBJECT:
-            return None if self._subjects is None else "one of the named subjects"
-        if step == CLIENT:
-            return None if self._clients is None else f"client: one of {', '.join(sorted(self._clients))}"
-        if step == BINDING:
-            return "not bound to a key" if self._refuse_bound else None
-        return None if self._required_scopes is None else f"scopes: all of {' '.join(sorted(self._required_scopes))}"
-
-    def _issuer_text(self):
-        if self._pattern is not None:
-            return f"{self._pattern.template}, tenant_class {self._pattern.tenant_class}, max_tenants {self._max_issuers}"
-        return next(iter(self._issuers)) if len(self._issuers) == 1 else f"one of {len(self._issuers)} tenants"
-
-    cdef str _found(self, int step, dict claims, const Times *times, double now):
-        """What the token says about a step."""
-        cdef str name
-        if step == TYPES:
-            names = ["exp", "nbf", "iat", "iss", "sub", "jti"] + (["azp", "client_id"] if self._client_is_text else [])
-            return ", ".join([f"{name} is {shown(claims[name])}" for name in names if name in claims])
-        if step == ISSUER:
-            return f"iss is {shown(claims.get('iss'))}"
-        if step == AUDIENCE:
-            return f"aud is {shown(claims.get('aud'))}"
-        if step == EXPIRY:
-            return _time_text("exp", times.exp, now)
-        if step == START:
-            return _time_text("nbf", times.nbf, now)
-        if step == ISSUE:
-            return _time_text("iat", times.iat, now)
-        if step == LIFETIME:
-            return "exp or iat is missing" if times.exp < 0 or times.iat < 0 else f"exp - iat is {times.exp - times.iat:.15g} s"
-        if step == AGE:
-            name = "iat" if claims.get("auth_time") is None else "auth_time"
-            return _time_text(name, _numeric_date(claims, name), now)
-        if step == REQUIRED:
-            missing = [name for name in self._required_claims if claims.get(name) is None]
-            return f"without {', '.join(missing)}" if missing else ""
-        if step == SUBJECT:
-            return f"sub is {shown(claims.get('sub'))}"
-        if step == CLIENT:
-            return f"azp is {shown(claims.get('azp'))}, client_id is {shown(claims.get('client_id'))}"
-        if step == BINDING:
-            return "cnf is there" if "cnf" in claims else ""
-        return scopes_shown(claims)
-
-
-cdef str _time_text(str name, double at, double now):
-    if at < 0:
-        return f"{name} is missing" if at == ABSENT else f"{name} is no time"
-    return f"{name} is {at:.15g}, {abs(at - now):.0f} s {'ahead' if at > now else 'ago'}"

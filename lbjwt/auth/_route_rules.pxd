@@ -15,5 +15,7 @@ cdef class RouteRules:
     # claims: of a verified token. issuer: its index, -1 when there is none. Returns the DenyReason (NONE: let through) and
     # sets reported to the first reason that was only reported. At most one of the two is not NONE: who is refused is not reported too.
     cdef int judge(self, dict claims, int issuer, DenyReason *reported) except -1
+    # Append every check of the route to a trace, also those after the first that refuses.
+    cdef int tell(self, dict claims, int issuer, list trace) except -1
     cdef int _check(self, int step, dict claims, int issuer) except -1
     cdef bint _only_reports(self, int step)

@@ -3,7 +3,6 @@
 from typing import Any, final
 
 from lbjwt._fastverify import DenyReason
-from lbjwt.auth.outcome import Outcome
 from lbjwt.auth.route_policy import RoutePolicy
 
 @final
@@ -34,6 +33,3 @@ class RouteRules:
             claims: Of a token that its issuer's policy has accepted.
             issuer: The issuer's index; -1 when there is none.
         """
-
-    def explain(self, claims: dict[str, Any], issuer: int) -> list[Outcome]:
-        """Every check of the route in order, also those after the first that refuses."""

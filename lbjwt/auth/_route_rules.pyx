@@ -7,12 +7,11 @@ grant ends by itself, and what the clock could change is the issuer's policy.
 
 cimport cython
 
-from lbjwt._fastverify cimport DenyReason
+from lbjwt._fastverify cimport DenyReason, record
 from lbjwt.auth._membership cimport judge_audience, judge_scopes
-from lbjwt.auth._rules cimport TRUE, UNKNOWN, Rule
+from lbjwt.auth._rules cimport TRUE, Rule
 
 from lbjwt.auth._rules import compile_rule
-from lbjwt.auth.outcome import Outcome, scopes_shown, shown
 
 cdef enum Step:
     ISSUER
@@ -21,7 +20,7 @@ cdef enum Step:
     SCOPES_ANY
     FIRST_RULE                   # and one step for each further rule
 
-cdef object _Outcome = Outcome
+cdef tuple NAMES = ("rules.issuers", "rules.audience", "rules.scopes_all", "rules.scopes_any")
 
 
 @cython.final
@@ -72,48 +71,15 @@ cdef class RouteRules:
         cdef DenyReason verdict = <DenyReason>self.judge(claims, issuer, &reported)
         return verdict, reported
 
-    def explain(self, dict claims not None, int issuer):
-        cdef list outcomes = []
-        cdef int step, verdict
+    cdef int tell(self, dict claims, int issuer, list trace) except -1:
+        cdef int step
+        cdef list tests
         cdef Rule rule
         for step in range(<int>FIRST_RULE):
-            what = self._asked(step)
-            if what is None:
-                continue
-            verdict = self._check(step, claims, issuer)
-            outcomes.append(_Outcome(what, self._word(step, verdict, False), self._found(step, claims)))
+            record(trace, NAMES[step], self._check(step, claims, issuer), None)
         for step in range(<int>FIRST_RULE, <int>FIRST_RULE + <int>len(self._rules)):
             rule = <Rule>self._rules[step - FIRST_RULE]
-            verdict = self._check(step, claims, issuer)
-            outcomes.append(_Outcome(
-                self.policy.rules[step - FIRST_RULE].name or str(rule),
-                self._word(step, verdict, rule.judge(claims) == UNKNOWN),
-                "; ".join([f"{test.rule}: {test.outcome}, {test.detail}" for test in rule.explain(claims)]),
-            ))
-        return outcomes
-
-    def _word(self, int step, int verdict, bint unknown):
-        if verdict == DenyReason.NONE:
-            return "met"
-        if self._only_reports(step):
-            return "reported"
-        return "unknown" if unknown else "refused"
-
-    def _asked(self, int step):
-        """What the policy asks for in a step, for the eye; None for nothing."""
-        if step == ISSUER and self._issuers is not None:
-            return "one of the route's issuers"
-        if step == AUDIENCE and self._audiences is not None:
-            return f"audience: one of {', '.join(self.policy.audiences)}"
-        if step == SCOPES_ALL and self._scopes_all is not None:
-            return f"scopes: all of {' '.join(self.policy.scopes_all)}"
-        if step == SCOPES_ANY and self._scopes_any is not None:
-            return f"scopes: one of {' '.join(self.policy.scopes_any)}"
-        return None
-
-    def _found(self, int step, dict claims):
-        if step == ISSUER:
-            return f"iss is {shown(claims.get('iss'))}"
-        if step == AUDIENCE:
-            return f"aud is {shown(claims.get('aud'))}"
-        return scopes_shown(claims)
+            tests = []
+            rule.tell(claims, tests)
+            record(trace, "rules.claims", self._check(step, claims, issuer), (self.policy.rules[step - FIRST_RULE], rule.judge(claims), tests))
+        return 0

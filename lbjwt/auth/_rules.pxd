@@ -8,8 +8,8 @@ cdef enum:
 cdef class Rule:
     """A claim rule, compiled. Abstract."""
     cdef readonly object source            # the rule it was compiled from
-    cdef str _text                         # the same for the eye; None until somebody asks
 
     # TRUE, FALSE or UNKNOWN
     cpdef int judge(self, dict claims) except -2
-    cdef int _explain(self, dict claims, list outcomes) except -1
+    # Append each test in the rule, in order and on its own: its source, what it says, and the value of its claim (... when it is in no object).
+    cdef int tell(self, dict claims, list tests) except -1

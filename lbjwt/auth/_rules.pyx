@@ -7,8 +7,7 @@ of that alone. So a rule that passes would pass whatever else the doubtful claim
 
 cimport cython
 
-from lbjwt.auth.outcome import Outcome, shown
-from lbjwt.auth.rules import AllOf, AnyOf, ClaimTest, Not, path_text
+from lbjwt.auth.rules import AllOf, AnyOf, ClaimTest, Not
 from lbjwt.errors import ConfigurationError
 
 cdef enum:
@@ -40,8 +39,7 @@ cdef dict OPERATOR_OF = {
     "less_than": LESS_THAN, "at_most": AT_MOST, "more_than": MORE_THAN, "at_least": AT_LEAST, "prefix": PREFIX, "exists": EXISTS,
 }
 cdef object MAX_NUMBER = 9007199254740992    # 2^53, as in rules
-cdef object BROKEN = object()
-cdef object _Outcome = Outcome
+cdef object BROKEN = ...
 
 
 cdef Kind _kind_of(object value) except *:
@@ -59,21 +57,8 @@ cdef class Rule:
     cpdef int judge(self, dict claims) except -2:
         raise NotImplementedError
 
-    cdef int _explain(self, dict claims, list outcomes) except -1:
+    cdef int tell(self, dict claims, list tests) except -1:
         raise NotImplementedError
-
-    def explain(self, dict claims not None):
-        cdef list outcomes = []
-        self._explain(claims, outcomes)
-        return outcomes
-
-    def __str__(self):
-        if self._text is None:
-            self._text = str(self.source)
-        return self._text
-
-    def __repr__(self):
-        return f"<Rule {self}>"
 
 
 @cython.final
@@ -128,13 +113,8 @@ cdef class _Test(Rule):
             return value >= self._operand
         return (<str>value).startswith(self._operand)
 
-    cdef int _explain(self, dict claims, list outcomes) except -1:
-        cdef object value = self._find(claims)
-        cdef int verdict = self.judge(claims)
-        outcomes.append(_Outcome(
-            str(self), "met" if verdict == TRUE else "refused" if verdict == FALSE else "unknown",
-            f"{path_text(self._path)} is {'in no object' if value is BROKEN else shown(value)}",
-        ))
+    cdef int tell(self, dict claims, list tests) except -1:
+        tests.append((self.source, self.judge(claims), self._find(claims)))
         return 0
 
 
@@ -155,10 +135,10 @@ cdef class _Group(Rule):
                 result = UNKNOWN
         return result
 
-    cdef int _explain(self, dict claims, list outcomes) except -1:
+    cdef int tell(self, dict claims, list tests) except -1:
         cdef Rule rule
         for rule in self._rules:
-            rule._explain(claims, outcomes)
+            rule.tell(claims, tests)
         return 0
 
 
@@ -170,8 +150,8 @@ cdef class _Denial(Rule):
         cdef int verdict = self._rule.judge(claims)
         return UNKNOWN if verdict == UNKNOWN else not verdict
 
-    cdef int _explain(self, dict claims, list outcomes) except -1:
-        return self._rule._explain(claims, outcomes)
+    cdef int tell(self, dict claims, list tests) except -1:
+        return self._rule.tell(claims, tests)
 
 
 cdef Rule _compiled(object rule, int depth, list tests):

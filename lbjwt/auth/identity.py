@@ -28,6 +28,7 @@ from urllib.parse import quote
 
 import orjson
 
+from lbjwt._fastverify import DenyReason
 from lbjwt.auth.rules import path_text
 from lbjwt.errors import ConfigurationError
 
@@ -112,8 +113,9 @@ class IdentityHeader:
                 f"the header {self.header}: the style payload has the empty path, and every other style a claim"
             )
 
-    def __str__(self) -> str:
-        return f"{self.header} from {path_text(self.path) if self.path else 'the whole payload'}"
+
+Trace = list[tuple[str, int, Any]]
+"""See `Admission.decide`."""
 
 
 class _Unrepresentable(Exception):
@@ -152,7 +154,7 @@ def compile_identity_headers(
     if not compiled:
         return None
 
-    def identity_headers(claims: Mapping[str, Any]) -> bytes | None:
+    def identity_headers(claims: Mapping[str, Any], trace: Trace | None = None) -> bytes | None:
         lines: list[bytes] = []
         total = 0
         for path, start, write in compiled:
@@ -163,15 +165,21 @@ def compile_identity_headers(
                 continue
             try:
                 encoded = write(value)
+                if len(encoded) > max_value:
+                    raise _Unrepresentable
             except _Unrepresentable:
-                return None
-            if len(encoded) > max_value:
+                if trace is not None:
+                    trace.append(("identity", DenyReason.UNREPRESENTABLE_CLAIM, (start, path)))
                 return None
             line = b"%b%b\r\n" % (start, encoded)
             total += len(line)
             if total > max_total:
+                if trace is not None:
+                    trace.append(("identity", DenyReason.UNREPRESENTABLE_CLAIM, (b"", ())))
                 return None
             lines.append(line)
+        if trace is not None:
+            trace.append(("identity", DenyReason.NONE, lines))
         return b"".join(lines)
 
     return identity_headers

@@ -13,7 +13,7 @@ from typing import Any, Self
 from lbjwt._fastverify import Gate, Verification
 from lbjwt._grants import GrantCache
 from lbjwt.auth._claims import PolicyRules
-from lbjwt.auth.header import compile_header_rules
+from lbjwt.auth.header import HeaderRules
 from lbjwt.auth.identity import MAX_TOTAL, MAX_VALUE, IdentityHeader, compile_identity_headers
 from lbjwt.auth.issuer_pattern import IssuerPattern
 from lbjwt.auth.policy import IssuerPolicy
@@ -65,7 +65,7 @@ class _Issuer:
     def verification(self) -> Verification:
         keys = self.keys
         return Verification(
-            resolve=None if keys is None else compile_header_rules(keys, self.policy),
+            resolve=None if keys is None else HeaderRules(keys, self.policy),
             rules=self.rules,
             keys=keys or (),
             identity=self.identity,
@@ -241,6 +241,10 @@ class Verifier:
     def keys_of(self, issuer: int) -> KeyRing | None:
         """The keys in force of one issuer, by its index; None when there are none."""
         return self._issuers[issuer].keys
+
+    def policy_of(self, issuer: int) -> IssuerPolicy:
+        """The rules of one issuer, by its index."""
+        return self._issuers[issuer].policy
 
     @property
     def gate(self) -> Gate:

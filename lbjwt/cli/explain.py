@@ -86,8 +86,8 @@ def explain(
     elif not re.fullmatch(r"[^\s\0-\x1f]*", host):
         raise click.BadParameter("has no spaces", param_hint="--host")
     from lbjwt.errors import LbjwtError
-    from lbjwt.explain import render
     from lbjwt.explain.explain import explain as told
+    from lbjwt.explain.render import as_lines
     from lbjwt.explain.scene import Asked, set_scene
 
     logging.getLogger("lbjwt").addHandler(logging.NullHandler())  # what goes wrong is in the explanation
@@ -97,12 +97,12 @@ def explain(
     except LbjwtError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(EXIT_CONFIGURATION)
-    explanation = told(scene, now)
+    story = told(scene)
     if as_json:
-        click.echo(json.dumps(render.as_json(explanation), indent=2))
+        click.echo(json.dumps(story, indent=2))
     else:
-        print_lines(render.as_lines(explanation))
-    sys.exit(_EXIT[explanation.verdict])
+        print_lines(as_lines(story))
+    sys.exit(_EXIT[story["verdict"]])
 
 
 def _sort(config: Path | None, arguments: tuple[str, ...]) -> tuple[Path, str]:

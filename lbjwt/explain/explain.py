@@ -1,210 +1,191 @@
 """
-What would happen to one request, and why: the verdict from the admission that serves, and the steps that lead to it.
+What would happen to one request, and why: the request goes through the admission that serves, with a trace, and the trace is told.
 
-Pure: a scene and a time in, an `Explanation` out. Should the steps ever not account for the verdict, the explanation says so instead of hiding it.
+The result is a JSON document (`lbjwt explain --json`), which `render` turns into lines. Names in it are never taken away or given another meaning;
+what was not reached is null or empty. A token, a signature and a key are nowhere in it.
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from lbjwt._error_reason import error_status
+from lbjwt._error_reason import ErrorReason, error_status
 from lbjwt._fastverify import DenyReason
-from lbjwt.explain import _inside
-from lbjwt.explain.model import Backend, Decision, Explanation, Reply, Step, TokenSeen, Verdict
-from lbjwt.explain.places import Place, places_of
-from lbjwt.explain.route import route_seen, route_step
-from lbjwt.explain.token import TokenReading
+from lbjwt.explain.places import places_of
+from lbjwt.explain.route import route_seen, why_none
+from lbjwt.explain.words import TokenReading
 from lbjwt.http1._request import Parse, RequestHead, request_policy
+from lbjwt.proxy._health import Health
 
 if TYPE_CHECKING:
     from lbjwt.explain.scene import Scene
     from lbjwt.proxy._answer import Answer
     from lbjwt.proxy._route import Demand, Route
 
-__all__ = ["explain"]
-
-_PROBE = request_policy(max_head=1 << 20, max_request_line=1 << 18, max_fields=1000, header_names="allow")
+_PROBE: Final = request_policy(max_head=1 << 20, max_request_line=1 << 18, max_fields=1000, header_names="allow")
 """For reading our own head for the backend again."""
 
 
-def explain(scene: Scene, now: float) -> Explanation:
-    """
-    Tell everything.
-
-    Args:
-        now: Seconds since the epoch: the time that token and revocations are judged for.
-    """
-    asked = scene.asked
-    base = Explanation(
-        "refused", DenyReason.NONE, DenyReason.NONE, now, asked.method, asked.path.partition("?")[0], asked.host, ()
-    )
-    head = RequestHead()
-    if head.parse_bytes(scene.head, scene.policy) != Parse.COMPLETE:
+def explain(scene: Scene) -> dict[str, Any]:
+    """The document. A scene answers once."""
+    asked, (head, complete) = scene.asked, scene.parsed()
+    path = asked.path.partition("?")[0]  # the query may hold a token
+    story: dict[str, Any] = {
+        "verdict": "refused",
+        "reason": None,
+        "would_refuse": None,
+        "problem": None,
+        "at": scene.now,
+        "request": {"method": asked.method, "host": asked.host, "path": path},
+        "route": None,
+        "tokens": [],
+        "steps": [],
+        "backend": None,
+        "answer": None,
+        "notes": [],
+    }
+    if not complete:
         problem = head.problem.name.lower() if head.problem else "incomplete"
-        step = Step("request", "a request that can be read in one way", "note", f"refused: {problem}")
-        return replace(base, steps=(step,), problem=problem, reply=Reply(error_status(head.problem) or 400, ()))
-    checked = {at: answer for at, answer in _health_answers(scene, head) if answer is not None}
-    if 0 in checked:
-        step = Step(
-            "request",
-            "for a backend",
-            "note",
-            "a health check: listeners[0] answers it, with 503 while it is not ready",
-        )
-        verdict: Verdict = "allowed" if checked[0].status == HTTPStatus.OK else "refused"
-        return replace(base, verdict=verdict, steps=(step,), reply=_reply(checked[0], ()))
-    base = replace(
-        base, notes=tuple(f"a client of listeners[{at}] gets the answer to a health check instead" for at in checked)
-    )
-    decision = _inside.decide(scene.admission, head, now)
-    seen = route_seen(scene)
-    steps = [route_step(scene, seen)]
-    base = replace(base, route=seen)
-    if decision.document is not None:
-        return replace(base, verdict="allowed", steps=tuple(steps), reply=_reply(decision.document, ()))
-    if decision.route is None:
-        return replace(base, steps=tuple(steps), reply=Reply(decision.status, ()))
-    tokens: list[bytes] = []
-    readings: list[TokenSeen] = []
-    if not decision.route.demands:
-        steps.append(Step("place", "no token", "note", "the route is public: none is looked for"))
-    for demand in decision.route.demands:
-        _meet(scene, decision.route, demand, now, steps, tokens, readings)
-    explained, reported = _summary(decision.route, steps)
-    return replace(
-        base,
-        verdict=_verdict(decision),
-        reason=decision.reason,
-        reported=decision.reported,
-        steps=tuple(_marked(decision.route, steps)),
-        tokens=tuple(readings),
-        backend=_backend(scene, decision, head) if decision.reason == DenyReason.NONE else None,
-        reply=_refusal(scene, decision, head, tokens) if decision.reason != DenyReason.NONE else None,
-        notes=(*base.notes, *_notes(scene, decision, (explained, reported))),
-    )
-
-
-def _health_answers(scene: Scene, head: RequestHead) -> Iterable[tuple[int, Answer | None]]:
-    """What each listener that answers health checks would say to the request while the service is ready; None when it is for another path."""
+        story["problem"] = problem
+        story["steps"] = [_step("request", "a request that can be read in one way", "note", f"refused: {problem}")]
+        story["answer"] = {"status": error_status(head.problem) or 400, "fields": []}
+        return story
     for at, listener in enumerate(scene.configuration.listeners):
-        if listener.health is not None:
-            yield at, _inside.health_answer(listener.health.path, head)
-
-
-def _meet(
-    scene: Scene,
-    route: Route,
-    demand: Demand,
-    now: float,
-    steps: list[Step],
-    tokens: list[bytes],
-    readings: list[TokenSeen],
-) -> None:
-    """One demand of the route: the search for its token, and the token."""
-    places = places_of(one.issuer for one in scene.issuers_of(demand))
-    asked = f"a token in {' or '.join(map(str, places))}"
-    head = scene.parsed()
-    assert head is not None
-    reason, token, found = _inside.find_token(demand, head)
-    there = [place for place in places if place.look(head)[0] != DenyReason.MISSING]
-    if token is not None:
-        tokens.append(token)
-        where = tuple(str(place) for place in there)
-        steps.append(Step("place", asked, "met", f"found in {' and '.join(where)}"))
-        reading = TokenReading(scene, demand, token, found, where, now)
-        steps += reading.steps
-        readings.append(reading.seen)
-    elif reason == DenyReason.MISSING and route.allow_missing:
-        steps.append(Step("place", asked, "met", "none came, and the route lets requests without one pass"))
+        answer = Health(listener.health.path).answer_to(head) if listener.health is not None else None
+        if answer is not None and at == 0:
+            found = "a health check: listeners[0] answers it, with 503 while it is not ready"
+            story["verdict"] = "allowed" if answer.status == HTTPStatus.OK else "refused"
+            story["steps"] = [_step("request", "for a backend", "note", found)]
+            story["answer"] = _answer(answer, [])
+            return story
+        if answer is not None:
+            story["notes"].append(f"a client of listeners[{at}] gets the answer to a health check instead")
+    trace: list[tuple[str, int, Any]] = []
+    route, reason, reported, _, identity = scene.admission.decide(head, scene.now, trace=trace)
+    _, _, (error, document) = trace.pop()
+    _tell_route(scene, story, route, error, document)
+    if route is None:
+        return story
+    tokens = _tell_trace(scene, story, route, trace)
+    story["reason"], story["would_refuse"] = _name(reason), _name(reported)
+    if DenyReason.KEYS_UNAVAILABLE in (reason, reported):
+        story["verdict"] = "unknown"
+    elif reason == DenyReason.NONE:
+        story["verdict"] = "allowed"
+    if reason == DenyReason.NONE:
+        story["backend"] = _backend(scene, head, identity)
     else:
-        steps.append(Step("place", asked, "refused", _search_text(reason, there, head), reason))
+        story["answer"] = _answer(route.refusal(reason, head, scene.https), tokens)
+    story["notes"] += _notes(scene, story, scene.issuers_in(trace))
+    return story
 
 
-def _search_text(reason: DenyReason, there: Sequence[Place], head: RequestHead) -> str:
-    if reason == DenyReason.MISSING:
-        return "none came"
-    spoilt = [str(place) for place in there if place.look(head)[0] not in (DenyReason.NONE, DenyReason.MISSING)]
-    where = " and ".join(spoilt or [str(place) for place in there]) or "several of them"
-    if reason == DenyReason.MULTIPLE_TOKENS:
-        return f"more than one in {where}" if spoilt else f"{where} hold different ones"
-    return f"what stands in {where} is no token (RFC 6750 section 2)"
+def _tell_route(
+    scene: Scene, story: dict[str, Any], route: Route | None, error: ErrorReason, document: Answer | None
+) -> None:
+    request = story["request"]
+    asked = f"a route for {request['method']} {request['host']}{request['path']}"
+    if route is not None:
+        seen = story["route"] = route_seen(scene, route)
+        found = f"{seen['name']}: {seen['why']}" if seen["name"] else seen["why"]
+        story["steps"].append(_step("route", asked, "met", found))
+    elif document is not None:
+        story["verdict"], story["answer"] = "allowed", _answer(document, [])
+        story["steps"].append(_step("route", asked, "note", "a document of lbjwt's own, for everybody (RFC 9728)"))
+    else:
+        story["answer"] = {"status": error_status(error), "fields": []}
+        story["steps"].append(_step("route", asked, "note", why_none(scene, error)))
 
 
-def _summary(route: Route, steps: Iterable[Step]) -> tuple[DenyReason, DenyReason]:
-    """What the steps come to: the reason, and what is only reported."""
-    explained = next((step.reason for step in steps if step.refuses), DenyReason.NONE)
-    reported = next((step.reason for step in steps if step.outcome == "reported"), DenyReason.NONE)
-    if route.report_only:
-        return DenyReason.NONE, explained or reported
-    return explained, reported
+def _tell_trace(
+    scene: Scene, story: dict[str, Any], route: Route, trace: Iterable[tuple[str, int, Any]]
+) -> list[bytes]:
+    """Every step, the tokens, and which step decided. Returns the tokens."""
+    steps, tokens, demands = story["steps"], list[bytes](), iter(route.demands)
+    reading: TokenReading | None = None
+    if not route.demands:
+        steps.append(_step("place", "no token", "note", "the route is public: none is looked for"))
+    decided = False
+    for name, reason, value in trace:
+        if name == "place":
+            demand = next(demands)
+            step, places = _place_step(scene, route, demand, DenyReason(reason))
+            if value is not None:
+                tokens.append(value)
+                reading = TokenReading(scene, demand, value, places)
+                story["tokens"].append(reading.seen)
+        else:
+            assert reading is not None
+            words = reading.words(name, reason, value)
+            if words is None:
+                continue
+            step = _step(name.partition(".")[0], words[0], "refused" if reason else "met", words[1], DenyReason(reason))
+            if name == "rules.claims" and reason:
+                step["outcome"] = "reported" if value[0].report_only else "unknown" if value[1] < 0 else "refused"
+        step["later"] = decided
+        if step["reason"] and step["outcome"] != "reported":
+            decided = True
+            step["outcome"] = "reported" if route.report_only else step["outcome"]
+        steps.append(step)
+    return tokens
 
 
-def _marked(route: Route, steps: Iterable[Step]) -> Iterable[Step]:
-    """The steps as they count on this route, and those behind the one that decided marked."""
-    later = False
-    for step in steps:
-        marked = replace(step, later=True) if later else step
-        later = later or step.refuses
-        yield replace(marked, outcome="reported") if route.report_only and step.refuses else marked
+def _place_step(scene: Scene, route: Route, demand: Demand, reason: DenyReason) -> tuple[dict[str, Any], list[str]]:
+    head, _ = scene.parsed()
+    looked = {str(place): place.look(head) for place in places_of(one.issuer for one in scene.issuers_of(demand))}
+    asked = f"a token in {' or '.join(looked)}"
+    there = [place for place, found in looked.items() if found != DenyReason.MISSING]
+    spoilt = [place for place in there if looked[place] != DenyReason.NONE]
+    where = " and ".join(spoilt or there) or "several of them"
+    match reason:
+        case DenyReason.NONE:
+            return _step("place", asked, "met", f"found in {where}"), there
+        case DenyReason.MISSING if route.allow_missing:
+            return _step("place", asked, "met", "none came, and the route lets requests without one pass"), there
+        case DenyReason.MISSING:
+            found = "none came"
+        case DenyReason.MULTIPLE_TOKENS:
+            found = f"more than one in {where}" if spoilt else f"{where} hold different ones"
+        case _:
+            found = f"what stands in {where} is no token (RFC 6750 section 2)"
+    return _step("place", asked, "refused", found, reason), there
 
 
-def _verdict(decision: Decision) -> Verdict:
-    if DenyReason.KEYS_UNAVAILABLE in (decision.reason, decision.reported):
-        return "unknown"
-    return "allowed" if decision.reason == DenyReason.NONE else "refused"
-
-
-def _backend(scene: Scene, decision: Decision, head: RequestHead) -> Backend:
+def _backend(scene: Scene, head: RequestHead, identity: bytes) -> dict[str, Any]:
     """What would be sent, read from the very bytes."""
-    written = head.write_bytes(scene.policy, identity=decision.identity, peer=b"192.0.2.1", request_id=b"0")
-    _, target, _ = head.parts()
+    written = head.write_bytes(scene.policy, identity=identity, peer=b"192.0.2.1", request_id=b"0")
     lines = written.decode("latin-1").split("\r\n")[1:-2]
-    sent = RequestHead()
+    sent, (before, _) = RequestHead(), scene.parsed()
     readable = sent.parse_bytes(written, _PROBE) == Parse.COMPLETE
-    before = scene.parsed()
-    places = []
-    for place in places_of(one.issuer for one in scene.instances):
-        if before is not None and place.look(before)[0] != DenyReason.MISSING:
-            places.append((str(place), not readable or place.look(sent)[0] != DenyReason.MISSING))
-    return Backend(
-        target.decode("latin-1").partition("?")[0],
-        tuple(_field(line) for line in decision.identity.decode("latin-1").split("\r\n") if line),
-        tuple(line.partition(":")[0] for line in lines),
-        tuple(places),
-    )
+    return {
+        "path": head.parts()[1].decode("latin-1").partition("?")[0],
+        "identity": [_field(line) for line in identity.decode("latin-1").split("\r\n") if line],
+        "fields": [line.partition(":")[0] for line in lines],
+        "tokens": [
+            {"place": str(place), "forwarded": not readable or place.look(sent) != DenyReason.MISSING}
+            for place in places_of(one.issuer for one in scene.instances)
+            if place.look(before) != DenyReason.MISSING
+        ],
+    }
 
 
-def _refusal(scene: Scene, decision: Decision, head: RequestHead, tokens: Sequence[bytes]) -> Reply:
-    assert decision.route is not None
-    return _reply(_inside.refusal(decision.route, decision.reason, head, scene.https), tokens)
-
-
-def _reply(answer: Answer, tokens: Sequence[bytes]) -> Reply:
+def _answer(answer: Answer, tokens: Iterable[bytes]) -> dict[str, Any]:
     text = answer.head.decode("latin-1")
     for token in tokens:  # a redirect may bring the whole target back
         for spelling in (quote(token, safe=""), token.decode("latin-1")):
             text = text.replace(spelling, "<token>")
-    return Reply(answer.status, tuple(_field(line) for line in text.split("\r\n")[1:] if line))
+    return {"status": answer.status, "fields": [_field(line) for line in text.split("\r\n")[1:] if line]}
 
 
-def _field(line: str) -> tuple[str, str]:
-    name, _, value = line.partition(":")
-    return name, value.strip()
-
-
-def _notes(scene: Scene, decision: Decision, summary: tuple[DenyReason, DenyReason]) -> Iterable[str]:
-    reason, reported = summary
-    if decision.reason == DenyReason.INTERNAL:
+def _notes(scene: Scene, story: dict[str, Any], issuers: Iterable[int]) -> Iterable[str]:
+    configuration = scene.configuration
+    if story["reason"] == "internal":
         yield f"a fault of lbjwt ({scene.verifier.gate.last_fault}), worth reporting"
-    elif decision.reason != reason or (reason == DenyReason.NONE and decision.reported != reported):
-        yield "the steps do not account for the verdict. The verdict is what lbjwt would say; the explanation is wrong, and that is worth reporting"
-    if decision.reported != DenyReason.NONE:
+    if story["would_refuse"]:
         yield "report-only: the request passes, and what would refuse it is counted and logged"
     for index, keys in scene.keys.items():
         name = scene.instances[index].name
@@ -218,10 +199,33 @@ def _notes(scene: Scene, decision: Decision, summary: tuple[DenyReason, DenyReas
             yield f"{name}: {keys.problem}. A running lbjwt may have keys from before"
         for warning in keys.ring.warnings if keys.ring is not None else ():
             yield f"{name}: {warning}"
-    if scene.configuration.revocation is not None and scene.configuration.state_directory is None:
+    if configuration.revocation is not None and configuration.state_directory is None:
         yield "without state_directory, what was revoked at run time cannot be seen here"
-    issuer = scene.instances[decision.issuer].issuer if decision.issuer >= 0 else None
-    if issuer is not None and issuer.tenants is not None and issuer.tenants.kind is not None:
-        yield f"whether {issuer.tenants.max_tenants} other tenants came before (max_tenants), only the running lbjwt knows"
-    if scene.configuration.fail_limit is not None:
+    for tenants in (scene.instances[index].issuer.tenants for index in issuers):
+        if tenants is not None and tenants.kind is not None:
+            yield f"whether {tenants.max_tenants} other tenants came before (max_tenants), only the running lbjwt knows"
+    if configuration.fail_limit is not None:
         yield "whether the client's address is past fail_limit, only the running lbjwt knows"
+
+
+def _step(
+    stage: str, rule: str, outcome: str, detail: str = "", reason: DenyReason = DenyReason.NONE
+) -> dict[str, Any]:
+    return {
+        "stage": stage,
+        "rule": rule,
+        "outcome": outcome,
+        "detail": detail,
+        "reason": _name(reason),
+        "later": False,
+    }
+
+
+def _field(line: str) -> tuple[str, str]:
+    name, _, value = line.partition(":")
+    return name, value.strip()
+
+
+def _name(reason: DenyReason) -> str | None:
+    """As in access log and metrics."""
+    return None if reason == DenyReason.NONE else reason.name.lower()

@@ -15,14 +15,15 @@ from lbjwt.routing._router cimport Router
 cdef class Admission:
     """What was decided of one request head. One object serves all requests of a worker: it holds until the next head is judged."""
     cdef Gate gate
-    cdef Router router                           # None: there is one route, and it is for every request
-    cdef tuple routes                            # of Route, by index
+    cdef readonly Router router                  # None: there is one route, and it is for every request
+    cdef readonly tuple routes                   # of Route, by index
     cdef tuple documents                         # of Answer: what is served without a token (RFC 9728), by index
     cdef Offenders offenders                     # None: nobody counts failures
     cdef object trusts                           # (address: str) -> bool: a proxy of ours; None when there is none
     cdef Slice _peer
     cdef bint _trusted
     cdef Buffer path                             # of the canonical target
+    cdef list trace                              # what each step came to, for `decide`; None when serving
 
     cdef Route route                             # None: no route is for the request
     cdef Answer document                         # not None: this is the answer
@@ -43,7 +44,7 @@ cdef class Admission:
     cdef Slice source(self, RequestHead head, Slice peer, bint trusted)
     cdef void _find_route(self, RequestHead head)
     cdef DenyReason _meet(self, Demand demand, RequestHead head, Grant hint, double now)
-    cdef Grant _admit(self, RequestHead head, const char *token, Py_ssize_t size, Grant hint, double now, DenyReason *reason)
+    cdef Grant _first_seen(self, Demand demand, unsigned found, RequestHead head, bytes token, double now, DenyReason *reason)
     cdef void _forget(self) noexcept
 
 

@@ -1,7 +1,7 @@
 """May this request pass? What per-request code uses stands in `_admission.pxd`."""
 
 from collections.abc import Callable, Iterable
-from typing import final
+from typing import Any, final
 
 from lbjwt._fastverify import DenyReason, Gate
 from lbjwt._grants import Grant
@@ -34,7 +34,18 @@ class Admission:
         offenders: Offenders | None = None,
         trusts: Callable[[str], bool] | None = None,
     ) -> None: ...
+    @property
+    def router(self) -> Router | None: ...
+    @property
+    def routes(self) -> tuple[Route, ...]: ...
     def decide(
-        self, head: RequestHead, now: float, peer: bytes = b""
+        self, head: RequestHead, now: float, peer: bytes = b"", trace: list[tuple[str, int, Any]] | None = None
     ) -> tuple[Route | None, DenyReason, DenyReason, Grant | None, bytes]:
-        """Test door to `judge`: route, reason, what is only reported, the first token's grant and the identity header lines."""
+        """
+        Judge one head as the requests of clients are: route, reason, what is only reported, the first token's grant, identity header lines.
+
+        Args:
+            trace: Gets each step: its name, its DenyReason (NONE: met), and what it is about. A step `place` begins each token that the route
+                asks for; the last step, `answer`, has the ErrorReason when there is no route, and the document of our own that is the answer.
+                Judging goes on after the first refusal as far as it can. Only tokens that no cache knows are told step by step.
+        """

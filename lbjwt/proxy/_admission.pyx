@@ -8,7 +8,7 @@ Answers nobody, counts nothing, waits for nothing: it only says that a moment's 
 from lbjwt._error_reason cimport ErrorReason
 from lbjwt._fastverify cimport (
     CLAIM_REFUSED, CLIENT_REFUSED, INSUFFICIENT_SCOPE, INTERNAL, KEYS_UNAVAILABLE, MALFORMED, MALFORMED_CREDENTIALS, MISSING, NONE, RATE_LIMITED,
-    SUBJECT_REFUSED, UNKNOWN_KEY, WRONG_ISSUER,
+    SUBJECT_REFUSED, UNKNOWN_KEY, WRONG_ISSUER, record,
 )
 from lbjwt._grants cimport REASON_BITS, REPORTED
 from lbjwt.http1._field cimport Field
@@ -60,6 +60,7 @@ cdef class Admission:
     cdef void judge(self, RequestHead head, Grant hint, Slice peer, bint trusted, double now):
         cdef Demand demand
         cdef DenyReason reason = NONE
+        cdef DenyReason verdict
         self._forget()
         self._peer = peer
         self._trusted = trusted
@@ -68,9 +69,11 @@ cdef class Admission:
             if self.route is None:
                 return
             for demand in self.route.demands:
-                reason = self._meet(demand, head, hint, now)
-                if reason != NONE:
-                    break
+                verdict = self._meet(demand, head, hint, now)
+                if verdict != NONE:
+                    reason = reason if reason != NONE else verdict
+                    if self.trace is None:
+                        break
                 hint = None                          # it is of the first demand
             if reason == UNKNOWN_KEY:
                 self.waits_for = self.issuer
@@ -110,17 +113,28 @@ cdef class Admission:
         cdef Py_ssize_t size = 0
         cdef unsigned found = 0
         cdef int verdict
+        cdef bytes text
         cdef Grant grant
         cdef DenyReason reason = demand.find(head, &token, &size, &found)
         if reason != NONE:
             self.issuer = -1
+            record(self.trace, "place", reason, None)
             return NONE if reason == MISSING and self.route.allow_missing else reason
         if size > self.gate.max_token:
             self.issuer = -1
+            if self.trace is not None:
+                record(self.trace, "place", NONE, token[:size])
+                record(self.trace, "token.size", MALFORMED, None)
             return MALFORMED
-        grant = self._admit(head, token, size, hint, now, &reason)
-        if grant is None:
-            return reason if reason != NONE else INTERNAL
+        if self.gate.recognises(hint, token, size, now):
+            grant = hint
+        else:
+            text = token[:size]
+            grant = self.gate.recall(text, now)
+            if grant is None:
+                grant = self._first_seen(demand, found, head, text, now, &reason)
+                if grant is None:
+                    return reason if reason != NONE else INTERNAL
         self.issuer = grant.issuer_index
         if not demand.may_stand(grant, found):
             return WRONG_ISSUER
@@ -140,24 +154,21 @@ cdef class Admission:
             self.identity = self.identity + grant.identity_headers
         return NONE
 
-    cdef Grant _admit(self, RequestHead head, const char *token, Py_ssize_t size, Grant hint, double now, DenyReason *reason):
+    cdef Grant _first_seen(self, Demand demand, unsigned found, RequestHead head, bytes token, double now, DenyReason *reason):
         cdef Grant grant
         cdef Slice source
-        cdef bytes text
-        reason[0] = NONE
-        if self.gate.recognises(hint, token, size, now):
-            return hint
-        text = token[:size]
-        grant = self.gate.recall(text, now)
-        if grant is not None:
-            return grant
         if self.offenders is not None:
             source = self.source(head, self._peer, self._trusted)
             if self.offenders.over(source.at, source.size, coarse_monotonic()):
                 self.issuer = -1
                 reason[0] = RATE_LIMITED             # tokens known to be good still pass: others may share the address
                 return None
-        return self.gate.judge(text, now, MALFORMED_CREDENTIALS, reason, &self.issuer)
+        record(self.trace, "place", NONE, token)
+        record(self.trace, "token.size", NONE, None)
+        grant = self.gate.judge(token, now, MALFORMED_CREDENTIALS, reason, &self.issuer, self.trace)
+        if self.trace is not None and self.issuer >= 0:
+            demand.tell(self.trace, self.issuer, found)
+        return grant
 
     cdef Slice source(self, RequestHead head, Slice peer, bint trusted):
         cdef Slice entries[FORWARDED]
@@ -192,6 +203,9 @@ cdef class Admission:
         self.reason = self.reported = NONE
         self.issuer = self.reported_issuer = self.waits_for = -1
 
-    def decide(self, RequestHead head not None, double now, bytes peer=b""):
+    def decide(self, RequestHead head not None, double now, bytes peer=b"", list trace=None):
+        self.trace = trace
         self.judge(head, None, Slice(peer, len(peer)), False, now)
+        record(trace, "answer", 0, (self.error, self.document))
+        self.trace = None
         return self.route, self.reason, self.reported, self.grant, self.identity

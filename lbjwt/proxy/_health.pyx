@@ -36,6 +36,9 @@ cdef class Health:
             target.at = scratch.data
         return target.size == len(self.path) and memcmp(target.at, <const char *>self.path, target.size) == 0
 
+    def answer_to(self, RequestHead head not None):
+        return self.answer(head, True) if self.is_for(head.target, Buffer()) else None
+
     cdef Answer answer(self, RequestHead head, bint ready):
         if head.method != GET and head.method != HEAD:
             return self._other_method

@@ -15,13 +15,15 @@ cdef class Demand:
     cdef readonly tuple places                   # of TokenPlaces: issuers that are looked for in different places have one each
     cdef readonly tuple issuers                  # beside each of them the issuer indexes it is for; None: every one
     cdef TokenPlaces _only                       # the one there is, or None
-    cdef RouteRules _rules                       # None: nothing beyond what the issuer asks
+    cdef readonly RouteRules rules               # None: nothing beyond what the issuer asks
     cdef uint16_t _number                        # of the rules, under which a Grant remembers their verdict
 
     # found: bit n is set when places n hold the token. A token in two places must be the same one.
     cdef DenyReason find(self, RequestHead head, const char **token, Py_ssize_t *size, unsigned *found)
     # True when a token of this issuer may stand where it was found
     cdef bint may_stand(self, Grant grant, unsigned found)
+    # Append to a trace what is asked of a token of this issuer; also of one that was refused, as far as its claims could be read.
+    cdef int tell(self, list trace, Py_ssize_t issuer, unsigned found) except -1
     # Raises for a fault of ours, which is not remembered.
     cdef uint8_t verdict(self, Grant grant) except 0
 
@@ -46,4 +48,4 @@ cdef class Route:
 
     # Take tokens out of what is forwarded, wherever the configuration says so: on every route, public ones too.
     cdef int strip(self, RequestHead head) except -1
-    cdef Answer refusal(self, DenyReason reason, RequestHead head, bint https)
+    cpdef Answer refusal(self, DenyReason reason, RequestHead head, bint https)

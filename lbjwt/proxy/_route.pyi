@@ -3,8 +3,11 @@
 from collections.abc import Iterable, Sequence
 from typing import final
 
+from lbjwt._fastverify import DenyReason
 from lbjwt.auth._places import TokenPlaces
 from lbjwt.auth._route_rules import RouteRules
+from lbjwt.http1._request import RequestHead
+from lbjwt.proxy._answer import Answer
 from lbjwt.proxy.answers import RouteAnswers
 
 @final
@@ -20,6 +23,7 @@ class Demand:
 
     places: tuple[TokenPlaces, ...]
     issuers: tuple[frozenset[int] | None, ...]
+    rules: RouteRules | None
     def __init__(
         self,
         places: Sequence[TokenPlaces],
@@ -71,3 +75,5 @@ class Route:
         index: int = -1,
         secret_places: Iterable[TokenPlaces] = (),
     ) -> None: ...
+    def refusal(self, reason: DenyReason, head: RequestHead, https: bool) -> Answer:
+        """What the client of a refused request gets. Takes tokens out of the head where the answer repeats its target."""

@@ -6,7 +6,7 @@ Knows the parts that decide and remembers their verdict with the Grant. Which re
 
 from libc.string cimport memcmp
 
-from lbjwt._fastverify cimport MISSING, MULTIPLE_TOKENS, NONE
+from lbjwt._fastverify cimport MISSING, MULTIPLE_TOKENS, NONE, WRONG_ISSUER, record
 from lbjwt._grants cimport JUDGED, MEMOS, REPORTED
 from lbjwt.auth._callers cimport is_browser, is_grpc
 
@@ -38,7 +38,7 @@ cdef class Demand:
         if (rules is not None) is not (0 < number < 65536):
             raise ValueError("rules have a number from 1 on")
         self._only = self.places[0] if len(self.places) == 1 else None
-        self._rules = rules
+        self.rules = rules
         self._number = <uint16_t>number
 
     cdef DenyReason find(self, RequestHead head, const char **token, Py_ssize_t *size, unsigned *found):
@@ -74,16 +74,29 @@ cdef class Demand:
                 return True
         return False
 
+    cdef int tell(self, list trace, Py_ssize_t issuer, unsigned found) except -1:
+        cdef dict claims = None
+        for step, _, value in trace:
+            if step == "place":
+                claims = None                    # those of the token of another demand
+            elif step == "token.payload":
+                claims = value
+        if self._only is None:
+            record(trace, "rules.place", NONE if self.may_stand(Grant(b"", issuer_index=issuer), found) else WRONG_ISSUER, None)
+        if self.rules is not None and claims is not None:
+            self.rules.tell(claims, <int>issuer, trace)
+        return 0
+
     cdef uint8_t verdict(self, Grant grant) except 0:
         cdef Py_ssize_t place
         cdef DenyReason reported = NONE
         cdef int reason
-        if self._rules is None:
+        if self.rules is None:
             return JUDGED
         place = self._number % MEMOS
         if grant.memo_rules[place] == self._number:
             return grant.memo_verdict[place]
-        reason = self._rules.judge(dict(grant.claims), <int>grant.issuer_index, &reported)
+        reason = self.rules.judge(dict(grant.claims), <int>grant.issuer_index, &reported)
         grant.memo_rules[place] = self._number
         grant.memo_verdict[place] = <uint8_t>(JUDGED | reason if reason != NONE else JUDGED | REPORTED | reported if reported != NONE else JUDGED)
         return grant.memo_verdict[place]
@@ -118,7 +131,7 @@ cdef class Route:
             head.token_in_query = True           # also where something else had ended the search before it came there
         return 0
 
-    cdef Answer refusal(self, DenyReason reason, RequestHead head, bint https):
+    cpdef Answer refusal(self, DenyReason reason, RequestHead head, bint https):
         if is_grpc(head):
             return <Answer>self._grpc[<int>reason]
         template = self._redirects[<int>reason]

@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from lbjwt.config.load import load_text
 from lbjwt.config.model import Configuration
 from lbjwt.explain.explain import explain
-from lbjwt.explain.model import Explanation
 from lbjwt.explain.scene import Asked, set_scene
 from tests.unit.auth_tokens import ISSUER, NOW, b64, claims, jwk_of, private_key, rsa_key, token
 
@@ -150,7 +149,7 @@ class Case:
     at: float = NOW
 
 
-def told(case: Case, directory: Path | None = None) -> Explanation:
+def told(case: Case, directory: Path | None = None) -> dict[str, Any]:
     """The explanation of a case, offline."""
     made = configuration(case.name)
     if made.revocation is not None:
@@ -158,8 +157,12 @@ def told(case: Case, directory: Path | None = None) -> Explanation:
         made = made.model_copy(
             update={"revocation": made.revocation.model_copy(update={"file": directory / "revoked.jsonl"})}
         )
-    scene = asyncio.run(set_scene(made, case.asked, offline=True, now=case.at))
-    return explain(scene, case.at)
+    return answer(made, case.asked, case.at)
+
+
+def answer(made: Configuration, asked: Asked, now: float = NOW) -> dict[str, Any]:
+    """The explanation of one request, offline, as programs read it."""
+    return json.loads(json.dumps(explain(asyncio.run(set_scene(made, asked, offline=True, now=now)))))
 
 
 ALGORITHM = {"k1": "ES256", "r1": "RS256", "e1": "EdDSA"}

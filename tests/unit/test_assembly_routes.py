@@ -20,7 +20,6 @@ from lbjwt.config.route import Refusals, Require, Resource, Route, Scopes
 from lbjwt.config.rule import OPERATORS as CONFIGURED
 from lbjwt.config.rule import RouteRule
 from lbjwt.errors import ConfigurationError
-from lbjwt.explain._inside import decide, routes_of
 from lbjwt.http1._request import RequestHead
 from tests.playbooks.policies import BASE, Policies, bearer, field_of, status_of, token
 from tests.playbooks.stage import Stage, request
@@ -247,9 +246,9 @@ def test_a_label_with_tenants_is_required_as_a_whole() -> None:
     reasons = []
     for label in "abc":
         assert head.parse_bytes(request(auth=bearer(token(label))), new_policy(made, https=False))
-        reasons.append(decide(admission, head, time.time()).reason)
+        reasons.append(admission.decide(head, time.time())[1])
     assert reasons == [DenyReason.KEYS_UNAVAILABLE] * 3
-    (demand,) = routes_of(admission)[0].demands
+    (demand,) = admission.routes[0].demands
     assert [one.label for one in instances] == ["t", "t", "o"] and demand.issuers == (frozenset({0, 1}),)
 
 

@@ -6,9 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbjwt.auth._claims import PolicyRules
 from lbjwt.auth.issuer_pattern import IssuerPattern
-from lbjwt.auth.policy import IssuerPolicy
 from lbjwt.auth.verifier import Verifier
 from lbjwt.errors import ConfigurationError
 from tests.unit.auth_tokens import NOW, SECRET, claims, judged, token
@@ -191,12 +189,3 @@ def test_impossible_patterns_cannot_be_made(options: dict[str, Any]):
     """One place for the tenant, one way of saying who may stand there."""
     with pytest.raises(ConfigurationError):
         IssuerPattern(**({"template": TEMPLATE} | options))
-
-
-def test_an_explanation_takes_no_tenants_place():
-    """Explaining a token of a new tenant leaves the place to whoever comes first."""
-    pattern = IssuerPattern(template=TEMPLATE, tenant_class="name", max_tenants=1)
-    rules = PolicyRules(IssuerPolicy(issuer=pattern, audiences=("api",)))
-    for tenant in ("a", "b", "c"):
-        outcome = rules.explain(claims(iss=pattern.issuer_of(tenant)), NOW)[1]
-        assert (outcome.rule, outcome.outcome) == (f"issuer: {TEMPLATE}, tenant_class name, max_tenants 1", "met")

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbjwt.auth._rules import compile_rule
-from lbjwt.auth.outcome import Outcome
 from lbjwt.auth.rules import OPERATORS, AllOf, AnyOf, ClaimRule, ClaimTest, Not, path_text
 from lbjwt.errors import ConfigurationError
 
@@ -358,43 +357,17 @@ def test_a_rule_and_its_denial_never_both_pass(rule: ClaimRule, claims: dict[str
     assert (verdict, denied) in ((YES, NO), (NO, YES), (UNKNOWN, UNKNOWN))
 
 
-@given(RULES, CLAIMS)
-def test_explanations_agree_with_the_tests(rule: ClaimRule, claims: dict[str, Any]):
-    """One outcome a test, in order, each with what that test says alone, in one line of visible characters."""
-    words = {YES: "met", NO: "refused", UNKNOWN: "unknown"}
-    outcomes = compile_rule(rule).explain(claims)
-    assert [outcome.outcome for outcome in outcomes] == [
-        words[compile_rule(test).judge(claims)] for test in leaves(rule)
-    ]
-    assert [outcome.rule for outcome in outcomes] == [str(test) for test in leaves(rule)]
-    assert all(outcome.detail.isprintable() for outcome in outcomes)
-
-
 def test_a_rule_can_be_read():
-    """The form for the eye says what is asked, and an explanation what was found."""
+    """Its text says what is asked, in visible characters."""
     rule = AllOf(
         (
             AnyOf((ClaimTest(("realm_access", "roles"), "contains", "admin"), ClaimTest(("level",), "at_least", 3))),
             Not(ClaimTest(("https://x.example/state",), "one_of", ("locked", "gone\n"))),
         )
     )
-    compiled = compile_rule(rule)
-    assert (
-        str(compiled)
-        == '((realm_access.roles contains "admin" or level at least 3) and not "https://x.example/state" one of "locked", "gone\\n")'
+    assert str(rule) == (
+        '((realm_access.roles contains "admin" or level at least 3) and not "https://x.example/state" one of "locked", "gone\\n")'
     )
-    assert compiled.source is rule
-    claims = {"realm_access": {"roles": ["user\x1b[31m"]}, "level": "4", "https://x.example/state": "é" * 100}
-    assert compiled.explain(claims) == [
-        Outcome('realm_access.roles contains "admin"', "refused", 'realm_access.roles is ["user\\u001b[31m"]'),
-        Outcome("level at least 3", "unknown", 'level is "4"'),
-        Outcome(
-            '"https://x.example/state" one of "locked", "gone\\n"',
-            "refused",
-            '"https://x.example/state" is "' + "\\u00e9" * 13 + "\\…",
-        ),
-    ]
-    assert compile_rule(ClaimTest(("a", "b"), "exists")).explain({"a": 5})[0].detail == "a.b is in no object"
 
 
 @pytest.mark.parametrize(

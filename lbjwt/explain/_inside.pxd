@@ -1,1 +1,0 @@
-# Doors for Python only: nothing here is called at the speed of requests.
