@@ -1,21 +1,38 @@
-"""The message about a state directory that others can write to, for the start, `check` and `doctor`."""
+"""Whether a state directory may be believed: the one answer for the start, `check` and `doctor`."""
 
 import os
+import stat
 from pathlib import Path
 
-__all__ = ["shared_directory"]
+__all__ = ["directory_fault"]
 
 
-def shared_directory(path: Path, status: os.stat_result) -> str:
+def directory_fault(path: Path, user: int | None) -> str:
     """
-    Return what is wrong with a directory that others own or can write, and the way out.
+    Return why lbjwt must not use a directory, and what mends it; "" when it may.
 
-    A volume of Kubernetes comes with the mode 0777 or 2777 or belongs to root, and cannot be changed by the pod; one in it can be lbjwt's own.
+    What lies there is believed at the next start, so nobody else may write it or have chosen it by a link. A volume of Kubernetes comes with the
+    mode 0777 or 2777 or belongs to root, and cannot be changed by the pod; one in it can be lbjwt's own.
+
+    Args:
+        user: The user that must own it and can read and write it; None: its owner is not looked at.
+
+    Raises:
+        OSError: It is not there, or its mode cannot be read.
     """
+    link, status = path.lstat(), path.stat()
+    if not stat.S_ISDIR(status.st_mode):
+        return f"{path} is not a directory"
+    if user is not None and stat.S_ISLNK(link.st_mode) and link.st_uid not in (user, 0):
+        return f"{path} is a link of another user; name another place"
     if status.st_mode & 0o022:
         fault, remedy = "can be written by its group or by others, who could put keys of theirs there", "chmod go-w it"
-    else:
+    elif user is not None and status.st_uid != user:
         fault, remedy = "belongs to another user", "chown it to the user lbjwt runs as"
+    elif user is not None and not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        return f"{path} cannot be read and written by its owner; chmod u+rwx it"
+    else:
+        return ""
     if os.access(path, os.W_OK | os.X_OK):
         remedy += f", or name a directory in it, such as {path / 'lbjwt'}, which is made with mode 0700 (a volume of Kubernetes is such a place)"
     return f"{path} {fault}; {remedy}"

@@ -5,7 +5,6 @@ from pathlib import Path
 import click
 
 from lbjwt.cli.report import print_problems, stop_for
-from lbjwt.config.load import examine_file
 
 __all__ = ["check"]
 
@@ -20,7 +19,8 @@ def check(config: Path, strict: bool) -> None:
     value is wrong any more.
     Exit code 0: no errors (with --strict: and no warnings); 2: problems.
     """
-    from lbjwt.cli.files import every_problem
+    from lbjwt.checks.registry import every_problem
+    from lbjwt.config.load import examine_file
 
     examination = examine_file(config)
     problems = every_problem(examination)

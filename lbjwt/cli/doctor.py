@@ -1,79 +1,117 @@
 """``lbjwt doctor``: is everything there that a configuration needs, on this machine, now?"""
 
+from __future__ import annotations
+
 import asyncio
+import dataclasses
 import json
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from lbjwt.cli.report import EXIT_CONFIGURATION, print_lines
-from lbjwt.config.load import Examination, examine_file
-from lbjwt.config.problems import Problem, key_path_text
-from lbjwt.doctor.model import Finding, Report
+from lbjwt.config.problems import Problem, key_path_text, printable
+
+if TYPE_CHECKING:
+    from lbjwt.checks.results import Result
 
 __all__ = ["doctor"]
 
-_OWN: Final = frozenset({"key-file", "unreadable", "key-left-out"})
-"""Codes of file problems under issuers that the doctor looks at itself."""
+_STYLES: Final = {"ok": "good", "note": "quiet", "warning": "doubtful", "problem": "bad"}
+_ASKED_ONLINE: Final = frozenset(
+    [
+        "key-file",
+        "key-inline",
+        "key-left-out",
+        "secret-env",
+        "secret-guessable",
+        "state-directory",
+        "tls-certificate",
+        "unreadable",
+    ]
+)
+"""Codes of problems that an online check tells with more words."""
 
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="For programs, with stable names.")
 def doctor(config: Path, as_json: bool) -> None:
-    """Look whether everything that a configuration needs is there, and say what to do where it is not.
+    """Check whether everything that a configuration needs is there, and say what to do where it is not.
 
     The configuration and its files; the issuers, their metadata, keys and clocks; certificates and their dates; free ports, endpoints that accept a
     connection, the state directory, the revocations and the limit of open files. Run it as the user, and on the machine, that lbjwt runs as.
-    Nothing is changed; with a running lbjwt it can be used at any time. Whatever hangs, it ends: each look has its time, that of the configuration
-    or 5 s.
+    Nothing is changed; with a running lbjwt it can be used at any time. Whatever hangs, it ends: each check has a time limit, that of the
+    configuration or 5 s.
 
     Exit code 0: no problem, perhaps warnings; 1: problems; 2: the configuration cannot be used.
     """
+    from lbjwt.checks.registry import every_problem, online_results
+    from lbjwt.checks.results import Result
+    from lbjwt.config.load import examine_file
+
     logging.getLogger("lbjwt").addHandler(logging.NullHandler())  # what goes wrong is in the report
     examination = examine_file(config)
-    known = list(_findings(examination.problems, examination))
-    if examination.configuration is None or examination.errors:
-        _show(Report(tuple(known)), as_json)
+    configuration = examination.configuration
+    if configuration is None or examination.errors:
+        _show([_result(problem) for problem in every_problem(examination)], as_json)
         sys.exit(EXIT_CONFIGURATION)
-    from lbjwt.cli.files import file_problems
-    from lbjwt.doctor.examine import examine
-
-    files = [
-        problem
-        for problem in file_problems(examination.configuration)
-        if not (problem.path[0] == "issuers" and problem.code in _OWN) and problem.code != "tls-certificate"
+    known = [
+        _result(problem)
+        for problem in every_problem(examination)
+        if problem.code not in _ASKED_ONLINE or problem.path[0] == "revocation"
     ]
-    known += _findings(examination.placed(files), examination)
     if not known:
-        known.append(Finding("configuration", "configuration", "ok", f"{config} is good, and so are its files"))
-    report = asyncio.run(examine(examination.configuration, known))
-    _show(report, as_json)
-    sys.exit(1 if report.worst == "problem" else 0)
+        known.append(Result("configuration", "configuration", "ok", f"{config} is good, and so are its files"))
+    results = [*known, *asyncio.run(online_results(configuration))]
+    _show(results, as_json)
+    sys.exit(1 if any(result.outcome == "problem" for result in results) else 0)
 
 
-def _findings(problems: Iterable[Problem], examination: Examination) -> Iterable[Finding]:
-    for problem in problems:
-        place = f"line {problem.line}: " if problem.line is not None else ""
-        path = f"{key_path_text(problem.path)}: " if problem.path else ""
-        outcome = "problem" if problem.level == "error" else "warning"
-        hint = f'; did you mean "{problem.suggestion}"?' if problem.suggestion is not None else ""
-        yield Finding(
-            "configuration",
-            "configuration",
-            outcome,  # type: ignore[arg-type]
-            f"{place}{path}{problem.message}{hint}",
-        )
+def _result(problem: Problem) -> Result:
+    from lbjwt.checks.results import Result
+
+    place = f"line {problem.line}: " if problem.line is not None else ""
+    path = f"{key_path_text(problem.path)}: " if problem.path else ""
+    hint = f'; did you mean "{problem.suggestion}"?' if problem.suggestion is not None else ""
+    sentence = f"{place}{path}{problem.message}{hint}"
+    return Result("configuration", "configuration", "problem" if problem.level == "error" else "warning", sentence)
 
 
-def _show(report: Report, as_json: bool) -> None:
-    from lbjwt.doctor import render
+def _show(results: Sequence[Result], as_json: bool) -> None:
+    from lbjwt.checks.results import OUTCOMES
 
-    if as_json:
-        click.echo(json.dumps(render.as_json(report), indent=2))
-    else:
-        print_lines(render.as_lines(report))
+    problems, warnings = (sum(one.outcome == outcome for one in results) for outcome in ("problem", "warning"))
+    if not as_json:
+        print_lines(_lines(results, problems, warnings))
+        return
+    report = {
+        "outcome": max((result.outcome for result in results), key=OUTCOMES.index, default="ok"),
+        "problems": problems,
+        "warnings": warnings,
+        "findings": [dataclasses.asdict(result) for result in results],
+    }
+    click.echo(json.dumps(report, indent=2))
+
+
+def _lines(results: Sequence[Result], problems: int, warnings: int) -> Iterator[tuple[str, str]]:
+    """Pairs of style and text, by subject."""
+    width = max((len(result.check) for result in results), default=0)
+    subject = ""
+    for result in results:
+        if result.subject != subject:
+            subject = result.subject
+            yield "strong", printable(subject)
+        text = f"  {result.outcome:<8} {result.check:<{width}}  {result.sentence}"
+        yield _STYLES[result.outcome], printable(text)
+    yield "plain", ""
+    style = "bad" if problems else "doubtful" if warnings else "good"
+    yield style, f"{_count(problems, 'problem')}, {_count(warnings, 'warning')}"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number or 'no'} {word}{'' if number == 1 else 's'}"

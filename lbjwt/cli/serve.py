@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from lbjwt.cli.report import EXIT_CONFIGURATION, print_problems, stop_for
-from lbjwt.config.check import check
 from lbjwt.config.dump import dump
 from lbjwt.config.flags import Flags, configuration_from_flags, problems_under_flags
 from lbjwt.config.load import examine_file
@@ -111,19 +110,18 @@ class _Made:
     told: Callable[[list[Problem]], list[Problem]]
 
     def problems(self) -> list[Problem]:
-        """Return what is unwise in it, and what is wrong with the files it names."""
-        from lbjwt.cli.files import file_problems
+        """Return what is dangerous in it, and what is wrong with the files it names."""
+        from lbjwt.checks.files import file_problems
+        from lbjwt.checks.registry import warnings
 
-        files = [
-            one for one in file_problems(self.configuration) if one.code != "access-log"
-        ]  # told by whoever opens it
-        return self.told([*check(self.configuration), *files])
+        found = [*warnings(self.configuration), *file_problems(self.configuration)]
+        return self.told([problem for problem in found if problem.code != "access-log"])  # reported when it is opened
 
 
 def _from_file(config: Path) -> _Made:
     examination = examine_file(config)
     if examination.configuration is None or examination.errors:
-        from lbjwt.cli.files import every_problem
+        from lbjwt.checks.registry import every_problem
 
         raise ConfigurationError(every_problem(examination), examination.source)
     return _Made(examination.configuration, examination.source, examination.placed)

@@ -135,7 +135,7 @@ def verify(text: str, **said: Any) -> None:
         sys.exit(EXIT_CONFIGURATION)
     from lbjwt.auth.policy import IssuerPolicy
     from lbjwt.auth.verifier import Verifier
-    from lbjwt.cli.files import ring_of_file
+    from lbjwt.checks.key_files import ring_of_file
     from lbjwt.errors import KeyFormatError
 
     try:

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from lbjwt.config.check import check
+from lbjwt.config.conflicts import conflicts
 from lbjwt.config.fields import Source
 from lbjwt.config.issuer import Issuer
 from lbjwt.config.model import Configuration
@@ -68,7 +68,7 @@ def configuration_from_flags(flags: Flags, directory: Path) -> Configuration:
     configuration = _validated(
         Configuration, _document(flags), (), [*_incomplete(flags), *_incomplete_issuer(flags, discover=True)], directory
     )
-    errors = [problem for problem in check(configuration) if problem.level == "error"]
+    errors = list(conflicts(configuration))
     if errors:
         raise ConfigurationError(problems_under_flags(errors))
     return configuration

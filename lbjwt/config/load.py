@@ -1,7 +1,7 @@
 """
 From a YAML text to the configuration, or to every problem of the text with its place.
 
-Knows documents, the model and the checks, and ties each problem to the line and column that it is about. Reads the one file it is asked to read;
+Knows documents and the model, and ties each problem to the line and column that it is about. Reads the one file it is asked to read;
 files named inside it are not opened here.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from lbjwt.config import document
-from lbjwt.config.check import check
+from lbjwt.config.conflicts import conflicts
 from lbjwt.config.fields import Source
 from lbjwt.config.model import Configuration
 from lbjwt.config.partial import partial
@@ -54,7 +54,7 @@ def load_file(path: Path) -> Configuration:
     Read a configuration file; relative file names in it are relative to its directory.
 
     Raises:
-        ConfigurationError: The file cannot be read or has errors. Warnings alone do not raise.
+        ConfigurationError: The file cannot be read or has errors.
     """
     return _usable(examine_file(path))
 
@@ -64,7 +64,7 @@ def load_text(text: str, directory: Path, source: str = "configuration") -> Conf
     Read a configuration from text; relative file names in it are relative to ``directory``.
 
     Raises:
-        ConfigurationError: The text has errors. Warnings alone do not raise.
+        ConfigurationError: The text has errors.
     """
     return _usable(examine_text(text, directory, source))
 
@@ -105,7 +105,9 @@ def examine_text(text: str, directory: Path, source: str = "configuration") -> E
     try:
         configuration = Configuration.model_validate(root.data, context=context)
         if not faults:
-            return Examination(configuration, _in_order(check(configuration), root), source, root, configuration)
+            return Examination(
+                configuration, _in_order(list(conflicts(configuration)), root), source, root, configuration
+            )
         problems = []
     except ValidationError as error:
         problems = describe(error, Configuration)

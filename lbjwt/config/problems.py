@@ -19,7 +19,7 @@ from lbjwt.config.examples import EXAMPLES
 from lbjwt.config.fields import NOT_REPLACED, is_variable
 from lbjwt.config.section import ACROSS, EMPTY, Section, keys_of
 
-__all__ = ["ConfigurationError", "KeyPath", "Problem", "describe", "key_path_text"]
+__all__ = ["ConfigurationError", "KeyPath", "Problem", "describe", "key_path_text", "printable"]
 
 KeyPath = tuple[str | int, ...]
 
@@ -86,9 +86,9 @@ class Problem:
         place = f"{source}:{self.line}:{self.column}: " if self.line is not None else f"{source}: " if source else ""
         warning = "warning: " if self.level == "warning" else ""
         path = f"{key_path_text(self.path)}: " if self.path else ""
-        suggestion = f'; did you mean "{_printable(self.suggestion)}"?' if self.suggestion is not None else ""
+        suggestion = f'; did you mean "{printable(self.suggestion)}"?' if self.suggestion is not None else ""
         code = f" [{self.code}]" if self.level == "warning" else ""
-        return f"{place}{warning}{path}{_printable(self.message)}{suggestion}{code}"
+        return f"{place}{warning}{path}{printable(self.message)}{suggestion}{code}"
 
 
 class ConfigurationError(errors.ConfigurationError):
@@ -103,7 +103,7 @@ class ConfigurationError(errors.ConfigurationError):
 def key_path_text(path: KeyPath) -> str:
     """Write a path of keys and list indices the way people do: ``issuers.main.algorithms[1]``."""
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
-    return _printable(text.removeprefix("."))
+    return printable(text.removeprefix("."))
 
 
 def describe(error: ValidationError, model: type[Section]) -> list[Problem]:
@@ -256,7 +256,7 @@ def _all_keys(
             yield from _all_keys(section, f"{where}.{name}{label}".removeprefix("."), around | {section})
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Escape what could drive a terminal: keys and words come from a file."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode("ascii")

@@ -6,14 +6,14 @@ and all problems come out in one run. ``across`` makes the error that belongs to
 makes one error of many, because a validator can raise only once.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-__all__ = ["ACROSS", "EMPTY", "Fault", "Section", "across", "given", "keys_of", "several"]
+__all__ = ["ACROSS", "EMPTY", "Fault", "Section", "across", "given", "keys_of", "leaves", "several"]
 
 ACROSS = "lbjwt_across"
 """The error type of a rule between keys: ``ctx["faults"]`` has the faults, placed from the mapping that holds the reporting key."""
@@ -82,3 +82,19 @@ def given(info: ValidationInfo, key: str) -> bool:
 def keys_of(section: type[Section]) -> dict[str, FieldInfo]:
     """The keys of a mapping as the file writes them."""
     return {field.alias or name: field for name, field in section.model_fields.items()}
+
+
+def leaves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Every value below a mapping that is no mapping or list itself, with its path in the file."""
+    inner: Iterable[tuple[str | int, Any]]
+    if isinstance(value, Section):
+        inner = ((field.alias or name, getattr(value, name)) for name, field in type(value).model_fields.items())
+    elif isinstance(value, dict):
+        inner = value.items()
+    elif isinstance(value, list | tuple):
+        inner = enumerate(value)
+    else:
+        yield path, value
+        return
+    for step, one in inner:
+        yield from leaves(one, (*path, step))

@@ -10,13 +10,12 @@ import contextlib
 import fcntl
 import os
 import shutil
-import stat
 import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from lbjwt.assembly.directories import shared_directory
+from lbjwt.assembly.directories import directory_fault
 from lbjwt.errors import LbjwtError, cause_of
 
 __all__ = ["KEYS", "StateDirectory", "StateDirectoryError"]
@@ -60,7 +59,8 @@ class StateDirectory:
             for directory in (path, path / KEYS):
                 with contextlib.suppress(FileExistsError):
                     directory.mkdir(mode=0o700)
-                _refuse_others(directory)
+                if fault := directory_fault(directory, os.geteuid()):
+                    raise StateDirectoryError(f"state_directory: {fault}")
             self._lock = _lock(path)
         except OSError as error:
             self._close()
@@ -98,20 +98,6 @@ def _temporary() -> Path:
         f"state_directory: none is given, and no temporary one can be made, neither in TMPDIR, /tmp and /var/tmp nor in {MEMORY}; "
         "set TMPDIR to a directory that can be written, or give a state_directory"
     )
-
-
-def _refuse_others(path: Path) -> None:
-    """Raise unless this is a directory of ours that nobody else can write, and nobody else chose it by a link."""
-    us = os.geteuid()
-    if path.lstat().st_uid not in (us, 0):
-        raise StateDirectoryError(f"state_directory: {path} belongs to another user")
-    status = path.stat()
-    if not stat.S_ISDIR(status.st_mode):
-        raise StateDirectoryError(f"state_directory: {path} is not a directory")
-    if status.st_uid != us or status.st_mode & 0o022:
-        raise StateDirectoryError(f"state_directory: {shared_directory(path, status)}")
-    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        raise StateDirectoryError(f"state_directory: {path} cannot be read and written by its owner; chmod u+rwx it")
 
 
 def _lock(path: Path) -> int:

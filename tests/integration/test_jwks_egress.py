@@ -13,9 +13,9 @@ import pytest
 import uvloop
 from aiohttp import web
 
+from lbjwt.checks.fetched_keys import remedy
 from lbjwt.config.load import load_text
 from lbjwt.config.problems import ConfigurationError
-from lbjwt.doctor.issuers import _remedy
 from lbjwt.keys.egress import Egress
 from lbjwt.keys.errors import JWKSFetchError, KeySourceError
 from lbjwt.keys.remote import KeyOrigin
@@ -295,8 +295,8 @@ def test_a_proxy_that_cannot_be(options: str, sentence: str) -> None:
 def test_the_doctor_hints_at_a_proxy_that_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """A failed fetch where HTTPS_PROXY is set and nothing says to use it; no hint without the variable, or once it is used."""
     error = JWKSFetchError("cannot connect to https://keys.test/jwks: Network is unreachable")
-    assert "proxy" not in _remedy(error, fetching("timeout: 1s"))
+    assert "proxy" not in remedy(error, fetching("timeout: 1s"))
     monkeypatch.setenv("HTTPS_PROXY", "http://us:s3cret@proxy.test:3128")
-    hint = _remedy(error, fetching("timeout: 1s"))
+    hint = remedy(error, fetching("timeout: 1s"))
     assert "HTTPS_PROXY is set here, and not used: say proxy_from_environment: true" in hint and "s3cret" not in hint
-    assert "HTTPS_PROXY" not in _remedy(error, fetching("proxy_from_environment: true"))
+    assert "HTTPS_PROXY" not in remedy(error, fetching("proxy_from_environment: true"))

@@ -171,7 +171,7 @@ def test_warnings_do_not_stop_serving(place: Path, served: list[Configuration]):
     assert result.exit_code == 2  # both --audience and --any-audience
     result = run("serve", *flags(place), "--admin", "0.0.0.0:9900")
     assert (result.exit_code, len(served)) == (7, 1)
-    assert result.stderr.startswith("warning: --admin: the admin door asks for no password")
+    assert result.stderr.startswith("warning: --admin: the admin API asks for no password")
 
 
 def test_a_good_file_is_good(place: Path):

@@ -10,7 +10,7 @@ from lbjwt.config.fields import Source
 from lbjwt.config.model import Configuration
 from lbjwt.config.problems import describe
 from lbjwt.config.relations import MAX_INSTANCES, MAX_ISSUERS
-from tests.unit.test_config_check import SOUND
+from tests.unit.test_checks_text import SOUND
 
 
 def found(**sections: Any) -> list[str]:

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 from ruamel.yaml import YAML
 
+from lbjwt.checks.registry import every_problem
 from lbjwt.cli import main
-from lbjwt.cli.files import every_problem
 from lbjwt.config.examples import EXAMPLES
 from lbjwt.config.fields import Source
 from lbjwt.config.load import examine_file, examine_text

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lbjwt.config.check import check
+from lbjwt.checks.registry import warnings
 from lbjwt.config.dump import dump
 from lbjwt.config.flags import Flags, configuration_from_flags, issuer_from_flags, problems_under_flags
 from lbjwt.config.load import load_text
@@ -156,7 +156,7 @@ def test_missing_and_wrong_flags_are_told_together():
 def test_warnings_name_the_flag():
     """A weakness is told under the flag that made it."""
     configuration = configuration_from_flags(replace(LEAST, listen=(":8080",), audience=(), any_audience=True), HERE)
-    found = [problem.render() for problem in problems_under_flags(check(configuration))]
+    found = [problem.render() for problem in problems_under_flags(warnings(configuration))]
     assert found[0].startswith("warning: --listen: no TLS")
     assert found[1].startswith("warning: --any-audience: ")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from lbjwt.checks.registry import text_problems
 from lbjwt.config.load import examine_text
 from lbjwt.config.model import Limits, Timeouts, TokenCache
 from tests.unit.test_layering import FLOORS
@@ -28,7 +29,7 @@ def test_the_example_of_the_house_is_the_configuration() -> None:
     """It loads without any problem, and the limits, times and sizes in it are the defaults."""
     (text,) = re.findall(r"```yaml\n(.*?)```", HOUSE, re.DOTALL)
     examination = examine_text(text, Path("/"))
-    assert examination.problems == () and examination.configuration is not None
+    assert text_problems(examination) == [] and examination.configuration is not None
     made = examination.configuration
     assert (made.limits, made.timeouts, made.token_cache) == (Limits(), Timeouts(), TokenCache())
 

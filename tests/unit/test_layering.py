@@ -24,7 +24,7 @@ FLOORS = {
     5: {"keys", "revocation", "upstream"},
     6: {"proxy", "admin"},
     7: {"service", "assembly"},
-    8: {"process", "demo", "explain", "doctor"},
+    8: {"process", "demo", "explain", "checks"},
     9: {"cli", "__main__", ""},  # "": lbjwt itself, its lazy re-exports
 }
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}

@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from lbjwt.checks.certificates import certificate_results
 from lbjwt.cli.check import check
-from lbjwt.doctor.certificates import listener_findings
 from lbjwt.net.tls import TLSError, server_context
-from tests.unit.test_doctor_files import DAY, configured
+from tests.unit.test_checks_machine import DAY, configured
 
 NOW = datetime.datetime.now(datetime.UTC)
 KEYS: dict[str, Any] = {
@@ -67,8 +67,9 @@ def test_a_chain_behind_the_first_certificate_has_an_order_too(files: Path, chai
     """Such a file can be served, and is a warning with the numbers of the two that do not follow each other."""
     (files / "chain.pem").write_text("".join(chain))
     server_context(files / "chain.pem", files / "key.pem", key="k")
-    found = [finding for finding in listener_findings("listeners[0]", files / "chain.pem") if finding.outcome != "ok"]
-    assert [finding.outcome for finding in found] == ["warning"] * bad
+    results = certificate_results("listeners[0]", "certificate", files / "chain.pem")
+    found = [result for result in results if result.outcome != "ok"]
+    assert [result.outcome for result in found] == ["warning"] * bad
     if bad:
         assert "number 1 is signed by CN=middle, and number 2 is that of CN=root" in found[0].sentence
 

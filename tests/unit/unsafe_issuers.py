@@ -12,11 +12,7 @@ CASES = [
     Case("any issuer", "any-issuer", "issuers.main.any_issuer", {"issuers.main.issuer": ..., "issuers.main.any_issuer": True}, {}),
     Case(
         "any audience", "any-audience", "issuers.main.any_audience",
-        {"issuers.main.audiences": ..., "issuers.main.any_audience": True}, {}, {"forward-any-audience"},
-    ),
-    Case(
-        "tokens for others go on to endpoints", "forward-any-audience", "forward_token",
-        {"issuers.main.audiences": ..., "issuers.main.any_audience": True}, {}, {"any-audience"},
+        {"issuers.main.audiences": ..., "issuers.main.any_audience": True}, {},
     ),
     Case(
         "a route without audience, of an issuer without", "route-any-audience", "routes[1]",
@@ -25,7 +21,6 @@ CASES = [
         {"issuers.main.audiences": ..., "issuers.main.any_audience": True, "forward_token": True, "routes": [{"name": "a", "prefix": "/a",
          "audiences": ["a"]}, {"name": "b", "prefix": "/b", "audiences": ["b"]}]},
     ),
-    Case("the issuer is named with http", "issuer-plain-http", "issuers.main.issuer", {"issuers.main.issuer": "http://issuer.example"}, {}),
     Case("a space behind the issuer", "name-with-spaces", "issuers.main.issuer", {"issuers.main.issuer": "https://issuer.example "}, {}),
     Case(
         "a space before a client", "name-with-spaces", "issuers.main.clients[1]",
@@ -41,48 +36,21 @@ CASES = [
         {"issuers.main.issuer": "https://a.example/{tenant}", "issuers.main.tenants": {"kind": "uuid"}, "issuers.main.audiences": ...,
          "issuers.main.any_audience": True},
         {"issuers.main.issuer": "https://a.example/{tenant}", "issuers.main.tenants": {"kind": "uuid"}},
-        {"any-audience", "forward-any-audience"},
-    ),
-    Case(
-        "tenants without number", "tenants-many", "issuers.main.tenants.max_tenants",
-        {"issuers.main.issuer": "https://a.example/{tenant}", "issuers.main.tenants": {"kind": "hex", "max_tenants": 100_000}},
-        {"issuers.main.issuer": "https://a.example/{tenant}", "issuers.main.tenants": {"kind": "hex", "max_tenants": 10_000}},
+        {"any-audience"},
     ),
     Case(
         "two issuers, one key set", "keys-shared", "issuers.other.remote_jwks",
         {**remote(), "issuers.other": {**OTHER, "remote_jwks": {"uri": "https://issuer.example/jwks"}}}, {**remote(), "issuers.other": OTHER},
     ),
     # --- how long tokens are good --------------------------------------------------------------------------------------------
-    Case(
-        "leeway of minutes", "clock-skew-large", "issuers.main.clock_skew",
-        {"issuers.main.clock_skew": "300s"}, {"issuers.main.clock_skew": "30s"},
-    ),
     Case("leeway over the bound", "invalid", "issuers.main.clock_skew", {"issuers.main.clock_skew": "301s"}, {"issuers.main.clock_skew": "60s"}),
-    Case(
-        "leeway as long as the life", "clock-skew-over-lifetime", "issuers.main.max_lifetime",
-        {"issuers.main.clock_skew": "60s", "issuers.main.max_lifetime": "60s"},
-        {"issuers.main.clock_skew": "5s", "issuers.main.max_lifetime": "60s"},
-    ),
     Case("tokens without end", "expiration-optional", "issuers.main.require_expiration", {"issuers.main.require_expiration": False}, {}),
-    Case(
-        "tokens of years", "lifetime-long", "issuers.main.max_lifetime",
-        {"issuers.main.max_lifetime": "31d"}, {"issuers.main.max_lifetime": "1d"},
-    ),
-    Case("logins of years", "age-long", "issuers.main.max_age", {"issuers.main.max_age": "365d"}, {"issuers.main.max_age": "30d"}),
     # --- algorithms and keys -------------------------------------------------------------------------------------------------
     Case(
         "HS and RS", "hmac-and-public-keys", "issuers.main.algorithms",
         {"issuers.main.algorithms": ["HS256", "ES256"]}, {"issuers.main.algorithms": ["ES256"]},
     ),
     Case("none", "algorithm-none", "issuers.main.algorithms[0]", {"issuers.main.algorithms": ["none"]}, {"issuers.main.algorithms": ["ES256"]}),
-    Case(
-        "a curve of ledgers", "algorithm-rare", "issuers.main.algorithms[1]",
-        {"issuers.main.algorithms": ["ES256", "ES256K"]}, {"issuers.main.algorithms": ["ES256"]},
-    ),
-    Case(
-        "signatures longer than tokens", "token-limit-signature", "limits.max_token",
-        {"issuers.main.algorithms": ["ES256", "ML-DSA-65"], "limits": {"max_token": "4KiB"}}, {"issuers.main.algorithms": ["ES256", "ML-DSA-87"]},
-    ),
     Case(
         "a weak RSA key", "key-file", "issuers.main.pem_file",
         {"issuers.main.jwks_file": ..., "issuers.main.pem_file": "weak.pem"},
@@ -144,20 +112,14 @@ CASES = [
         {"issuers.main.jwks_file": ..., "issuers.main.pem_file": "public.pem"},
     ),
     Case(
-        "a secret in the environment", "secret-in-environment", "issuers.main.secret_env",
-        {**SECRET, "issuers.main.secret_env": "LBJWT_TEST_SECRET"}, {**SECRET, "issuers.main.secret_file": "secret.bin"},
-    ),
-    Case(
         "no secret in the environment", "secret-env", "issuers.main.secret_env",
         {**SECRET, "issuers.main.secret_env": "LBJWT_TEST_NOTHING"},
         {**SECRET, "issuers.main.secret_file": "secret.bin"},
-        {"secret-in-environment"},
     ),
     Case(
         "a short secret in the environment", "secret-env", "issuers.main.secret_env",
         {**SECRET, "issuers.main.secret_env": "LBJWT_TEST_SHORT"},
         {**SECRET, "issuers.main.secret_file": "secret.bin"},
-        {"secret-in-environment"},
     ),
     # --- fetching keys ---------------------------------------------------------------------------------------------------------
     Case(
@@ -181,11 +143,6 @@ CASES = [
         "discovery over http", "jwks-plain-http", "issuers.main.discovery.allow_http",
         {"issuers.main.jwks_file": ..., "issuers.main.issuer": "http://issuer.example", "issuers.main.discovery": {"allow_http": True}},
         {"issuers.main.jwks_file": ..., "issuers.main.discovery": {}},
-        {"issuer-plain-http"},
-    ),
-    Case(
-        "an authority for plain http", "jwks-tls-unused", "issuers.main.remote_jwks.ca_file",
-        remote(uri="http://127.0.0.1:1/jwks", ca_file="cert.pem"), remote(ca_file="cert.pem"),
     ),
     Case(
         "an authority that everybody may write", "key-file-writable", "issuers.main.remote_jwks.ca_file",
@@ -208,30 +165,6 @@ CASES = [
         "a bearer token that is none", "bearer-token", "issuers.main.remote_jwks.bearer_token_file",
         remote(bearer_token_file="jwks.json"), remote(bearer_token_file="token"),
     ),
-    Case("documents of any size", "jwks-size-large", "issuers.main.remote_jwks.max_bytes", remote(max_bytes="16MiB"), remote(max_bytes="1MiB")),
-    Case(
-        "keys fetched every two hours", "jwks-refresh-slow", "issuers.main.remote_jwks.refresh_interval",
-        remote(refresh_interval="2h"), remote(),
-    ),
-    Case(
-        "keys as old as an answer likes", "jwks-refresh-slow", "issuers.main.remote_jwks.max_refresh",
-        remote(max_refresh="1d"), remote(max_refresh="30m"),
-    ),
-    Case("keys fetched all the time", "jwks-refresh-fast", "issuers.main.remote_jwks.refresh_interval", remote(refresh_interval="9s"), remote()),
-    Case(
-        "keys fetched as often as an answer likes", "jwks-refresh-fast", "issuers.main.remote_jwks.min_refresh",
-        remote(min_refresh="1s"), remote(),
-    ),
-    Case(
-        "a fetch longer than the interval", "jwks-timeout-long", "issuers.main.remote_jwks.timeout",
-        remote(refresh_interval="20s", timeout="20s"), remote(),
-    ),
-    Case("a new key waits for minutes", "jwks-cooldown-long", "issuers.main.remote_jwks.cooldown", remote(cooldown="5m"), remote(cooldown="30s")),
-    Case(
-        "made-up key ids cause fetches", "jwks-cooldown-short", "issuers.main.remote_jwks.cooldown",
-        remote(cooldown="1s"), remote(cooldown="5s"),
-    ),
-    Case("old keys for a week", "jwks-stale-long", "issuers.main.remote_jwks.max_stale", remote(max_stale="7d"), remote(max_stale="12h")),
     Case(
         "keys lapse between fetches", "jwks-stale-short", "issuers.main.remote_jwks.max_stale",
         remote(max_stale="10m"), remote(max_stale="10m", max_refresh="10m"),
@@ -255,9 +188,5 @@ CASES = [
         "a cookie that goes on all the same", "token-forwarded-anyway", "issuers.main.from_cookies[0].forward",
         {"forward_token": False, "issuers.main.from_cookies": [{"name": "__Host-a", "forward": True}]},
         {"forward_token": False, "issuers.main.from_cookies": [{"name": "__Host-a"}]},
-    ),
-    Case(
-        "a handshake that never comes", "subprotocol-without-websocket", "issuers.main.from_subprotocol",
-        {"allow_websocket": False, "issuers.main.from_subprotocol": True}, {"issuers.main.from_subprotocol": True},
     ),
 ]  # fmt: skip

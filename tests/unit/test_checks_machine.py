@@ -10,13 +10,13 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from lbjwt.checks.certificates import certificate_results
+from lbjwt.checks.machine import descriptor_result, directory_result, machine_checks
+from lbjwt.checks.results import Result, run
 from lbjwt.config.load import load_text
 from lbjwt.config.model import Configuration
-from lbjwt.doctor import state
-from lbjwt.doctor.certificates import date_finding
-from lbjwt.doctor.model import Report
-from lbjwt.doctor.runner import look_at_all
 from lbjwt.process.state import StateDirectory
 
 NOW = datetime.datetime(2026, 6, 1, 12, tzinfo=datetime.UTC)
@@ -42,6 +42,13 @@ clusters: {main: {endpoints: [{address: "127.0.0.1:9"}, {address: "127.0.0.1:10"
     return load_text(base + rest, directory)
 
 
+def dated(directory: Path, *certificates: x509.Certificate) -> Result:
+    """The result about the dates of a file with these certificates."""
+    path = directory / "c.pem"
+    path.write_bytes(b"".join(one.public_bytes(Encoding.PEM) for one in certificates))
+    return next(certificate_results("listeners[0]", "certificate", path, NOW))
+
+
 @pytest.mark.parametrize(
     ("start", "end", "outcome", "part"),
     [
@@ -53,26 +60,26 @@ clusters: {main: {endpoints: [{address: "127.0.0.1:9"}, {address: "127.0.0.1:10"
         (DAY, 30 * DAY, "problem", "is not valid before 2026-06-02 12:00Z"),
     ],
 )
-def test_the_dates_of_a_certificate(start: datetime.timedelta, end: datetime.timedelta, outcome: str, part: str):
+def test_the_dates_of_a_certificate(
+    tmp_path: Path, start: datetime.timedelta, end: datetime.timedelta, outcome: str, part: str
+):
     """Two weeks are time enough, less is not; what has ended or not begun does not work."""
-    finding = date_finding(
-        "listeners[0]", "certificate", Path("c.pem"), [certificate("a", NOW + start, NOW + end)], NOW
-    )
+    finding = dated(tmp_path, certificate("a", NOW + start, NOW + end))
     assert (finding.outcome, finding.check) == (outcome, "certificate")
     assert part in finding.sentence and "CN=a" in finding.sentence
 
 
-def test_the_first_of_a_chain_to_end_counts():
+def test_the_first_of_a_chain_to_end_counts(tmp_path: Path):
     """An authority that ends before the certificate takes it along."""
     chain = [certificate("leaf", NOW - DAY, NOW + 90 * DAY), certificate("middle", NOW - DAY, NOW + 3 * DAY)]
-    finding = date_finding("s", "certificate", Path("c.pem"), chain, NOW)
+    finding = dated(tmp_path, *chain)
     assert finding.outcome == "warning" and "CN=middle" in finding.sentence
 
 
 def found(path: Path) -> tuple[str, str]:
     """Outcome and sentence for a state directory."""
-    (finding,) = state.directory_findings(path)
-    return finding.outcome, finding.sentence
+    result = directory_result(path, "")
+    return result.outcome, result.sentence
 
 
 def test_a_state_directory_that_can_be_used(tmp_path: Path):
@@ -84,10 +91,10 @@ def test_a_state_directory_that_can_be_used(tmp_path: Path):
 
 
 def test_a_state_directory_that_lbjwt_would_refuse(tmp_path: Path):
-    """Writable for others, no directory, in a place that is not there; and one that others can look into is a warning."""
+    """Writable for others, no directory, in a place that is not there."""
     path = tmp_path / "state"
     path.mkdir()
-    for mode, outcome in ((0o770, "problem"), (0o702, "problem"), (0o750, "warning"), (0o700, "ok")):
+    for mode, outcome in ((0o770, "problem"), (0o702, "problem"), (0o700, "ok")):
         path.chmod(mode)
         assert found(path)[0] == outcome
     (tmp_path / "file").touch()
@@ -118,19 +125,19 @@ def test_a_state_directory_in_use_is_a_note(tmp_path: Path):
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
 
 
-def looked(configuration: Configuration) -> Report:
-    """All looks at state, revocations and descriptors."""
-    return asyncio.run(look_at_all(list(state.state_looks(configuration))))
+def looked(configuration: Configuration) -> list[Result]:
+    """The results about state, revocations and descriptors."""
+    return asyncio.run(run(list(machine_checks(configuration))))
 
 
 def test_without_need_of_state_nothing_is_said_of_it():
     """Keys in a file and no revocations: only the descriptors."""
-    assert [finding.subject for finding in looked(configured()).findings] == ["limits"]
+    assert [finding.subject for finding in looked(configured())] == ["limits"]
 
 
 def test_what_a_restart_would_lose_is_a_note():
     """Revocations without a directory are kept for no next start."""
-    findings = looked(configured("revocation: {}")).findings
+    findings = looked(configured("revocation: {}"))
     assert [(one.check, one.outcome) for one in findings][:2] == [("state-directory", "note"), ("revocations", "ok")]
     assert "revocations made at run time" in findings[0].sentence
 
@@ -141,12 +148,12 @@ def test_revocations_are_counted_or_their_mistake_is_told(tmp_path: Path):
     file.write_text('{"jti":"a","expires":4000000000}\n# no\n{"sub":"b","expires":4000000000}\n')
     made = configured(f"revocation: {{file: {file}}}\nstate_directory: {tmp_path / 'state'}")
     (tmp_path / "state").mkdir(mode=0o700)
-    assert looked(made).findings[1].sentence == "2 in force: 2 of the file, 0 made at run time"
+    assert looked(made)[1].sentence == "2 in force: 2 of the file, 0 made at run time"
     file.write_text('{"jti":"a"}\n')
-    finding = looked(made).findings[1]
+    finding = looked(made)[1]
     assert finding.outcome == "problem" and "line 1" in finding.sentence
     file.unlink()
-    assert looked(made).findings[1].outcome == "problem"
+    assert looked(made)[1].outcome == "problem"
 
 
 @pytest.mark.parametrize(
@@ -155,5 +162,5 @@ def test_revocations_are_counted_or_their_mistake_is_told(tmp_path: Path):
 )
 def test_open_files_against_what_the_limits_promise(most: int, outcome: str):
     """1000 clients, 200 connections to endpoints and 64 to spare are needed; below that, clients give way."""
-    finding = state.descriptor_finding(configured("limits: {max_connections: 1000}"), most)
+    finding = descriptor_result(configured("limits: {max_connections: 1000}"), most)
     assert finding.outcome == outcome, finding.sentence

@@ -1,4 +1,4 @@
-"""The keys of an issuer that are not fetched: the same ring wherever they stand, and no ring of fetched ones."""
+"""The keys of an issuer that are not fetched: the same ring wherever they stand."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from lbjwt.checks.key_files import key_problems, ring_of_file
 from lbjwt.cli import main
-from lbjwt.cli.keyfiles import key_problems, ring_of_file
 from lbjwt.config.issuer import Issuer
 
 
@@ -46,14 +46,6 @@ def test_a_secret_in_a_file_and_one_in_the_environment_are_one(tmp_path: Path, m
     ]
     first, second = ([*ring_of_file(one)] for one in held)
     assert first[0].same_as(second[0])
-
-
-def test_fetched_keys_are_not_here():
-    """Nothing is fetched by a look at files."""
-    for keys in ({"discovery": {}}, {"remote_jwks": {"uri": "https://issuer.example/jwks"}}):
-        assert [*key_problems(("issuers", "main"), issuer(**keys))] == []
-        with pytest.raises(ValueError, match="fetched"):
-            ring_of_file(issuer(**keys))
 
 
 def test_no_problem_shows_a_key(place: Path, monkeypatch: pytest.MonkeyPatch):

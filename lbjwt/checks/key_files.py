@@ -1,0 +1,114 @@
+"""The keys of an issuer that are not fetched: read as for serving, and what is wrong or dangerous about them. No problem shows a key."""
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from lbjwt.assembly.rings import key_ring_of, secrets_of
+from lbjwt.checks.codes import warning
+from lbjwt.checks.keys import secret_fault
+from lbjwt.config.issuer import Issuer
+from lbjwt.config.problems import KeyPath, Problem
+from lbjwt.errors import KeyFormatError
+from lbjwt.jose.keyring import KeyRing
+
+__all__ = ["documents_of", "key_problems", "ring_of_file", "secrecy", "unreadable"]
+
+_MAX_BYTES: Final = 1 << 20  # longest key file that is read
+_NUMBERED: Final = re.compile(r"key ([0-9]+)\b")
+
+
+def ring_of_file(issuer: Issuer) -> KeyRing:
+    """
+    Return the keys of an issuer whose keys are not fetched.
+
+    Raises:
+        OSError: The file cannot be read.
+        KeyFormatError: It holds no usable key.
+    """
+    return key_ring_of(issuer)(*documents_of(issuer))
+
+
+def documents_of(issuer: Issuer) -> list[bytes]:
+    """
+    Return what the keys of an issuer are read from, when they are not fetched: each file, or what the configuration or the environment holds.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    if issuer.key_files:
+        return [_read(file) for file in issuer.key_files]
+    if issuer.secret_env is not None:
+        return [os.environb.get(os.fsencode(issuer.secret_env), b"")]
+    return [orjson.dumps(issuer.jwks) if issuer.jwks is not None else (issuer.pem or "").encode()]
+
+
+def key_problems(path: KeyPath, issuer: Issuer) -> Iterator[Problem]:
+    """Return what is wrong or dangerous about the keys of an issuer that are not fetched; `path` is that of the issuer."""
+    key, files = issuer.key_source, issuer.key_files
+    places: list[KeyPath] = [(*path, key)]
+    if key == "secret_files":
+        places = [(*path, key, at) for at in range(len(files))]
+    documents: list[bytes] = []
+    for place, file in zip(places, files, strict=False):
+        try:
+            documents.append(_read(file))
+        except OSError as error:
+            yield unreadable(place, file, error)
+            return
+    documents = documents or documents_of(issuer)
+    names = [*map(str, files)] or [f"the environment variable {issuer.secret_env}" if issuer.secret_env else "it"]
+    code = "key-file" if files else "secret-env" if issuer.secret_env else "key-inline"
+    whole = places[0] if len(places) == 1 else (*path, key)
+    if documents == [b""] and issuer.secret_env:
+        yield Problem(whole, f"{names[0]} is not set, or empty", code=code)
+        return
+    try:
+        ring = key_ring_of(issuer)(*documents)
+    except KeyFormatError as error:
+        yield Problem(whole, f"{', '.join(names)} cannot be used: {error}", code=code, at_key=not files)
+        return
+    for note in ring.warnings:
+        number = _NUMBERED.match(note)
+        if issuer.jwks is not None and number is not None:
+            yield warning((*whole, "keys", int(number[1])), "key-left-out", what=note)
+        else:
+            yield warning(whole, "key-left-out", what=f"{', '.join(names)}: {note}")
+    for number_of, secret in enumerate(secrets_of(issuer, documents)):
+        at = number_of if key == "secret_files" else 0
+        yield from _strength(places[at], f"a key of {names[0]}" if key == "jwks_file" else names[at], secret)
+    for place, file in zip(places, files, strict=False):
+        if issuer.symmetric:
+            yield from secrecy(place, file)
+        elif file.stat().st_mode & stat.S_IWOTH:
+            yield warning(place, "key-file-writable", file=file)
+
+
+def secrecy(path: KeyPath, file: Path) -> Iterator[Problem]:
+    """Return a warning when everybody may read or write a file that holds a secret."""
+    if file.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
+        yield warning(path, "secret-open", file=file)
+
+
+def unreadable(path: KeyPath, file: Path, error: OSError) -> Problem:
+    """Return the problem of a file that cannot be read, in the words of the system."""
+    return Problem(path, f"cannot read {file}: {error.strerror or 'unknown reason'}", code="unreadable")
+
+
+def _read(file: Path) -> bytes:
+    """One byte more than a key file may have, so that a longer one is refused for its length."""
+    with file.open("rb") as opened:
+        return opened.read(_MAX_BYTES + 1)
+
+
+def _strength(place: KeyPath, name: str, secret: bytes) -> Iterator[Problem]:
+    fault = secret_fault(secret)
+    if fault:
+        yield warning(place, "secret-guessable", name=name, fault=fault)
+    if secret.endswith(b"\n") and secret.isascii() and secret[:-1].decode("ascii").isprintable():  # typed, not random
+        yield warning(place, "secret-line-break", name=name)

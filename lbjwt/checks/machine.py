@@ -1,0 +1,107 @@
+"""What lbjwt keeps and needs on this machine: its state directory, the revocations, and enough file descriptors."""
+
+import fcntl
+import os
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from lbjwt.assembly.descriptors import needed, shortage
+from lbjwt.assembly.directories import directory_fault
+from lbjwt.assembly.revocations import new_reader
+from lbjwt.auth.revocation import RevocationError
+from lbjwt.checks.results import OnlineCheck, Outcome, Result, blocking
+from lbjwt.config.model import Configuration
+
+__all__ = ["descriptor_result", "directory_result", "machine_checks"]
+
+REVOCATIONS: Final = 30.0
+"""Seconds for a list of revocations of the greatest size."""
+
+
+def machine_checks(configuration: Configuration) -> Iterator[OnlineCheck]:
+    """The state directory, when one is needed or named; the revocations, when there are any; the descriptors."""
+    path, revocation = configuration.state_directory, configuration.revocation
+    fetched = any(issuer.fetch is not None for issuer in configuration.issuers.values())
+    if path is not None or fetched or revocation is not None:
+        lost = ("" if revocation is None else "revocations made at run time and ") + "the last good keys"
+        ask = blocking(lambda: [directory_result(path, lost)])
+        yield OnlineCheck("state_directory", "state-directory", ask)
+    if revocation is not None:
+
+        async def revocations() -> list[Result]:
+            return [await _revocations(configuration)]
+
+        yield OnlineCheck("revocation", "revocations", revocations, REVOCATIONS)
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    yield OnlineCheck("limits", "open-files", blocking(lambda: [descriptor_result(configuration, most)]))
+
+
+def directory_result(path: Path | None, lost: str) -> Result:
+    """
+    Whether lbjwt, running as this user, could use the directory; and whether one does.
+
+    Args:
+        path: None: no directory is configured.
+        lost: What then ends with the process.
+    """
+    outcome: Outcome = "problem"
+    if path is None:
+        outcome, sentence = "note", f"none is configured, so {lost} end with the process; name one to keep them"
+        return Result("state_directory", "state-directory", outcome, sentence)
+    try:
+        sentence = directory_fault(path, os.geteuid())
+        if sentence:
+            sentence += "; or run this as the user that lbjwt runs as"
+        elif _is_locked(path):
+            outcome, sentence = "note", f"{path} is held by a running lbjwt; two never share one"
+        else:
+            outcome, sentence = "ok", f"{path} is lbjwt's own, and free"
+    except FileNotFoundError:
+        if os.access(path.parent, os.W_OK | os.X_OK):
+            outcome, sentence = "ok", f"{path} is made at the start"
+        else:
+            sentence = (
+                f"{path} is not there and cannot be made: there is no directory {path.parent} this user may write"
+            )
+    except OSError as error:
+        sentence = f"{path} cannot be looked at: {error.strerror}; run this as the user that lbjwt runs as"
+    return Result("state_directory", "state-directory", outcome, sentence)
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a process holds the lock that lbjwt takes. Ours is shared and gone at once, so it stops no start for longer than an instant."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+async def _revocations(configuration: Configuration) -> Result:
+    reader = new_reader(configuration, configuration.state_directory, lambda more: None)
+    assert reader is not None
+    try:
+        await reader.load()
+    except RevocationError as error:
+        sentence = f"{error}; lbjwt does not start with it, and a running one keeps the entries it has"
+        return Result("revocation", "revocations", "problem", sentence)
+    sentence = f"{len(reader)} in force: {len(reader.filed)} of the file, {len(reader.made)} made at run time"
+    return Result("revocation", "revocations", "ok", sentence)
+
+
+def descriptor_result(configuration: Configuration, most: int) -> Result:
+    """
+    Whether a worker may open as many files as its limits promise.
+
+    Args:
+        most: The hard limit of open files, which `lbjwt serve` raises the soft one to.
+    """
+    fault = shortage(configuration, most)
+    room = "any number of" if most == resource.RLIM_INFINITY else str(most)
+    sentence = f"a worker may open {room} files, and needs {needed(configuration)} at most"
+    return Result("limits", "open-files", "warning" if fault else "ok", fault or sentence)

@@ -1,0 +1,121 @@
+"""Ports and endpoints: can we listen on our addresses, does a running lbjwt have them already, and do the endpoints accept connections?"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from lbjwt.checks.results import LIMIT, OnlineCheck, Outcome, Result, blocking, in_thread
+from lbjwt.errors import cause_of
+from lbjwt.net.sockets import BindError, bind, close
+
+if TYPE_CHECKING:
+    from lbjwt.config.model import Address, Cluster
+
+__all__ = ["cluster_check", "is_running", "port_check"]
+
+ADMIN_TIMEOUT: Final = 2.0
+"""Seconds for the admin API to answer."""
+AT_ONCE: Final = 50
+"""Endpoints that are connected to at a time."""
+
+
+async def is_running(admin: Address) -> bool:
+    """Whether a lbjwt answers at the address of the admin API."""
+
+    def ask() -> bool:
+        host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(admin.host, admin.host)
+        connection = http.client.HTTPConnection(host, admin.port, timeout=ADMIN_TIMEOUT)
+        try:
+            connection.request("GET", "/livez")
+            response = connection.getresponse()
+            return response.status == 200 and response.headers.get("Server") == "lbjwt"
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    try:
+        async with asyncio.timeout(2 * ADMIN_TIMEOUT):
+            return bool(admin.port) and await in_thread(ask)
+    except TimeoutError:
+        return False
+
+
+def port_check(subject: str, address: Address, running: bool) -> OnlineCheck:
+    """
+    Whether a listener or the admin API can have its address.
+
+    Args:
+        running: A lbjwt of this configuration answers at its admin API, and so has the ports.
+    """
+    return OnlineCheck(subject, "port", blocking(_port, subject, address, running))
+
+
+def _port(subject: str, address: Address, running: bool) -> Iterator[Result]:
+    try:
+        (sockets,) = bind(address, key="address")
+    except BindError as error:
+        cause = str(error).rpartition(f"{address}: ")[2]
+        if running and "in use" in cause:
+            sentence = f"{address} is in use by a running lbjwt, whose admin API answers"
+            yield Result(subject, "port", "note", sentence)
+        else:
+            yield Result(subject, "port", "problem", f"cannot listen on {address}: {cause}; {_remedy(cause)}")
+        return
+    close(sockets)
+    where = str(address) if address.port else f"{address} (the kernel chooses the port)"
+    yield Result(subject, "port", "ok", f"{where} is free")
+
+
+def _remedy(cause: str) -> str:
+    if "in use" in cause:
+        return "find out who has it (ss -ltnp), or choose another"
+    if "does not have the address" in cause or "resolve" in cause:
+        return "write an address of this machine, or :PORT for all"
+    return "give lbjwt that right, or choose another port"
+
+
+def cluster_check(label: str, cluster: Cluster) -> OnlineCheck:
+    """Whether the endpoints of one cluster accept connections. While one does, another one that does not is a warning."""
+
+    async def ask() -> list[Result]:
+        slots = asyncio.Semaphore(AT_ONCE)
+
+        async def reach(address: Address) -> str:
+            async with slots:
+                return await _reach(address, cluster.connect_timeout)
+
+        causes = await asyncio.gather(*(reach(endpoint.address) for endpoint in cluster.endpoints))
+        outcome: Outcome = "warning" if "" in causes else "problem"
+        others = "requests go to the others" if "" in causes else "no endpoint is left to send requests to"
+        results = []
+        for at, (endpoint, cause) in enumerate(zip(cluster.endpoints, causes, strict=True)):
+            subject = f"clusters.{label}.endpoints[{at}]"
+            if not cause:
+                results.append(Result(subject, "endpoint", "ok", f"{endpoint.address} accepts connections"))
+                continue
+            sentence = f"{endpoint.address} accepts no connection: {cause}; {others}. Is the backend running, and is this its address?"
+            results.append(Result(subject, "endpoint", outcome, sentence))
+        return results
+
+    turns = -(-len(cluster.endpoints) // AT_ONCE)
+    return OnlineCheck(f"clusters.{label}", "endpoint", ask, turns * cluster.connect_timeout + LIMIT)
+
+
+async def _reach(address: Address, timeout: float) -> str:
+    """ "" when a connection was made, else why none was."""
+    try:
+        async with asyncio.timeout(timeout):
+            if address.path is not None:
+                _, writer = await asyncio.open_unix_connection(address.path)
+            else:
+                _, writer = await asyncio.open_connection(address.host, address.port)
+    except TimeoutError:
+        return f"no answer within {timeout:g} s"
+    except OSError as error:
+        return cause_of(error).lower()
+    writer.transport.abort()
+    return ""

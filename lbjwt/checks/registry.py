@@ -1,0 +1,98 @@
+"""
+The one list of checks. `lbjwt check` runs the static ones, which read the configuration and its files; `lbjwt doctor` runs them too, and those
+that need the network, sockets or the state of this machine.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from lbjwt.checks.files import file_problems
+from lbjwt.checks.issuers import issuer_warnings
+from lbjwt.checks.literals import literal_warnings
+from lbjwt.checks.results import OnlineCheck, Result, blocking, run
+from lbjwt.checks.routes import route_warnings
+from lbjwt.checks.service import service_warnings
+from lbjwt.config.load import Examination
+from lbjwt.config.model import Configuration
+from lbjwt.config.problems import Problem
+
+__all__ = ["every_problem", "online_results", "text_problems", "warnings"]
+
+TEXT: Final[tuple[Callable[[Configuration], Iterator[Problem]], ...]] = (
+    service_warnings,
+    issuer_warnings,
+    route_warnings,
+    literal_warnings,
+)
+"""Checks that open no file, ask no clock and change nothing."""
+
+MOST_TENANTS: Final = 20
+"""Of one issuer whose tenants have keys of their own: all are behind one address, and a thousand fetches at once would be an attack."""
+
+
+def warnings(configuration: Configuration) -> list[Problem]:
+    """Return what is dangerous in a legal configuration, whatever its files hold; without places."""
+    return [problem for check in TEXT for problem in check(configuration)]
+
+
+def text_problems(examination: Examination) -> list[Problem]:
+    """Return the problems and warnings of a text by itself."""
+    made = examination.configuration
+    return [*examination.problems, *(examination.placed(warnings(made)) if made is not None else ())]
+
+
+def every_problem(examination: Examination) -> list[Problem]:
+    """Return the problems and warnings of a text and of the files it names, in the order of the lines."""
+    problems = text_problems(examination)
+    if examination.readable is not None:
+        found = examination.placed(list(file_problems(examination.readable)))
+        wrong = [problem.path for problem in problems if problem.level == "error"]
+        # a value that is wrong in itself has one problem
+        problems += [one for one in found if not any(path[: len(one.path)] == one.path for path in wrong)]
+    return sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0))
+
+
+async def online_results(configuration: Configuration) -> list[Result]:
+    """
+    Run all online checks at once, in the order of the configuration.
+
+    Nothing is changed and nothing is kept: ports are bound and given back, documents are fetched and forgotten.
+    """
+    # here: `lbjwt check` needs none of it, and the HTTP client alone takes longer to import than a check takes
+    from lbjwt.assembly.issuers import issuer_instances
+    from lbjwt.checks.certificates import certificate_results, fetch_certificate_checks
+    from lbjwt.checks.fetched_keys import issuer_checks
+    from lbjwt.checks.machine import machine_checks
+    from lbjwt.checks.network import cluster_check, is_running, port_check
+
+    admin = configuration.admin
+    running = admin is not None and await is_running(admin.address)
+    checks: list[OnlineCheck] = []
+    tenants: Counter[str] = Counter()
+    for instance in issuer_instances(configuration):
+        tenants[instance.label] += 1
+        if tenants[instance.label] <= MOST_TENANTS:
+            checks += issuer_checks(instance, configuration.state_directory)
+    for index, listener in enumerate(configuration.listeners):
+        if listener.tls is not None:
+            subject = f"listeners[{index}]"
+            ask = blocking(certificate_results, subject, "certificate", listener.tls.certificate)
+            checks.append(OnlineCheck(subject, "certificate", ask))
+    for label, issuer in configuration.issuers.items():
+        if issuer.fetch is not None:
+            checks += fetch_certificate_checks(f"issuers.{label}", issuer.fetch)
+    for index, listener in enumerate(configuration.listeners):
+        checks.append(port_check(f"listeners[{index}]", listener.address, running))
+    if admin is not None:
+        checks.append(port_check("admin", admin.address, running))
+    checks += [cluster_check(label, cluster) for label, cluster in configuration.clusters.items()]
+    checks += machine_checks(configuration)
+    left_out = [
+        Result(
+            f"issuers.{label}", "keys", "note", f"{count - MOST_TENANTS} further tenants were not asked for their keys"
+        )
+        for label, count in tenants.items()
+        if count > MOST_TENANTS
+    ]
+    return [*left_out, *await run(checks)]
