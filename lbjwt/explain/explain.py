@@ -20,7 +20,7 @@ from lbjwt.explain.model import Backend, Decision, Explanation, Reply, Step, Tok
 from lbjwt.explain.places import Place, places_of
 from lbjwt.explain.route import route_seen, route_step
 from lbjwt.explain.token import TokenReading
-from lbjwt.http1._request import Parse, RequestHead, request_policy
+from lbjwt.http1._request import Parse, RequestHead, RequestPolicy
 
 if TYPE_CHECKING:
     from lbjwt.explain.scene import Scene
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["explain"]
 
-_PROBE = request_policy(max_head=1 << 20, max_request_line=1 << 18, max_fields=1000, header_names="allow")
+_PROBE = RequestPolicy(max_head=1 << 20, max_request_line=1 << 18, max_fields=1000, header_names="allow")
 """For reading our own head for the backend again."""
 
 
