@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from lbjwt.http1._request import RequestPolicy, request_policy
+from lbjwt.http1._request import RequestPolicy
 from lbjwt.observe._offenders import Offenders
 from lbjwt.upstream._cluster import Cluster, Endpoint
 from lbjwt.upstream.endpoint_log import EndpointLog
@@ -50,7 +50,7 @@ def new_cluster(cluster: model.Cluster, board: Board) -> Cluster:
 def new_policy(configuration: model.Configuration, *, https: bool) -> RequestPolicy:
     """What a listener accepts as a request head and what becomes of it."""
     limits = configuration.limits
-    return request_policy(
+    return RequestPolicy(
         max_request_line=limits.max_request_line,
         max_head=limits.max_request_head,
         max_fields=limits.max_request_fields,

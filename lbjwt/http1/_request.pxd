@@ -38,7 +38,8 @@ cdef class RequestPolicy:
     cdef readonly bint forward_token
     cdef readonly bint allow_websocket
     cdef readonly bint https                     # the scheme the client used
-    cdef tuple _identity_names                   # folded names of identity headers
+    # Folded names of the headers that only lbjwt may write: what a client sends that folds to one of them is removed under every header_names.
+    cdef tuple _identity_names
     cdef Slice *_identity                        # the same, for C
     cdef Py_ssize_t _identity_count
     cdef uint64_t _identity_sizes                # bit n: some identity name has n bytes (bit 63: 63 or more)
@@ -61,7 +62,7 @@ cdef class RequestHead:
     cdef readonly bint keep_alive                # the client's wish, by version and Connection
     cdef readonly int64_t content_length         # -1: none given
     cdef readonly bint chunked
-    cdef readonly bint expect_continue
+    cdef readonly bint expect_continue           # of an HTTP/1.1 request with a body; in all other cases the field is dropped
     cdef readonly bint websocket                 # a well-formed RFC 6455 upgrade request on a listener that allows it
     cdef readonly Py_ssize_t authorization_count
     cdef Slice authorization                     # the value of the one Authorization field; at is NULL when none

@@ -108,10 +108,6 @@ cdef class RequestPolicy:
         return request_kind(folded, name.size)
 
 
-def request_policy(**options):
-    return RequestPolicy(**options)
-
-
 cdef bytes _folded_identity(str header):
     cdef bytes name = header.encode("ascii", "replace")
     cdef bytes folded

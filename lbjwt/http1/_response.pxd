@@ -12,7 +12,7 @@ cpdef enum Body:
     NO_BODY = 0
     LENGTH = 1
     CHUNKED = 2
-    UNTIL_CLOSE = 3
+    UNTIL_CLOSE = 3              # written to an HTTP/1.1 client as chunked, so that it can tell a truncated body from a whole one
 
 
 @cython.final
@@ -24,7 +24,7 @@ cdef class ResponseHead:
     cdef Slice reason
     cdef readonly Body body
     cdef readonly int64_t content_length         # of the body to relay when body is LENGTH
-    cdef readonly bint keep_alive                # the endpoint lets the connection be reused (framing permitting)
+    cdef readonly bint keep_alive                # the endpoint lets the connection be reused; not after UNTIL_CLOSE or 101
     cdef readonly bint websocket                 # 101 with Upgrade: websocket
     cdef Field *_fields
     cdef Py_ssize_t _count

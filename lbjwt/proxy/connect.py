@@ -67,7 +67,7 @@ class Connector:
     async def _connected(self, side: EndpointSide, endpoint: Endpoint) -> bool:
         """False: there was no file descriptor for it."""
         try:
-            await self.loop.create_connection(lambda: side, endpoint.host, endpoint.port)  # type: ignore[type-var]
+            await self.loop.create_connection(lambda: side, endpoint.host, endpoint.port)
         except OSError as error:
             if not self.frees_descriptors(error):
                 raise

@@ -18,7 +18,7 @@ import orjson
 
 from lbjwt.auth._places import TokenPlaces
 from lbjwt.auth.verifier import Verifier
-from lbjwt.http1._request import RequestPolicy, request_policy
+from lbjwt.http1._request import RequestPolicy
 from lbjwt.observe._access_log import AccessLog
 from lbjwt.observe._board import Board
 from lbjwt.proxy._admission import Admission
@@ -274,7 +274,7 @@ class Stage:
             allow_half_close=allow_half_close,
         )
         self.health = None if health is None else Health(health)
-        self.policy = heads or request_policy(identity_headers=["X-Jwt-Sub"], **policy)
+        self.policy = heads or RequestPolicy(identity_headers=["X-Jwt-Sub"], **policy)
 
     def turn(self) -> None:
         """One turn of the event loop: what was put off to it runs."""

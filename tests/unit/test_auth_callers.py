@@ -3,9 +3,9 @@
 import pytest
 
 from lbjwt.auth._callers import is_browser, is_grpc
-from lbjwt.http1._request import Parse, RequestHead, request_policy
+from lbjwt.http1._request import Parse, RequestHead, RequestPolicy
 
-POLICY = request_policy()
+POLICY = RequestPolicy()
 
 
 def head_of(*lines: bytes, method: bytes = b"GET") -> RequestHead:

@@ -2,11 +2,11 @@
 
 import pytest
 
-from lbjwt.http1._request import Parse, RequestHead, request_policy
+from lbjwt.http1._request import Parse, RequestHead, RequestPolicy
 from tests.corpus.http1_requests import get
 from tests.unit.http1_readers import request_by_httptools
 
-POLICIES = {mode: request_policy(forwarded_headers=mode) for mode in ("x-forwarded", "forwarded", "both")}
+POLICIES = {mode: RequestPolicy(forwarded_headers=mode) for mode in ("x-forwarded", "forwarded", "both")}
 
 
 def sent(wire: bytes, mode: str, *, peer: bytes = b"192.0.2.1", trusted: bool = True) -> dict[bytes, list[bytes]]:
@@ -26,7 +26,7 @@ def test_the_key_chooses_the_fields():
     for mode, names in (("x-forwarded", theirs), ("forwarded", {b"forwarded"}), ("both", theirs | {b"forwarded"})):
         assert set(sent(get(), mode)) == names
     with pytest.raises(ValueError, match="forwarded_headers"):
-        request_policy(forwarded_headers="none")
+        RequestPolicy(forwarded_headers="none")
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lbjwt._error_reason import error_status
-from lbjwt.http1._request import Method, Parse, RequestHead, RequestPolicy, request_policy
+from lbjwt.http1._request import Method, Parse, RequestHead, RequestPolicy
 from tests.corpus.http1_requests import CASES, WEBSOCKET, Case, get, post
 from tests.unit.http1_readers import Fields, named, request_by_httptools
 
 IDENTITY = ("X-Jwt-Sub", "X-User-1")
-POLICY = request_policy(identity_headers=IDENTITY)
+POLICY = RequestPolicy(identity_headers=IDENTITY)
 OURS = b"X-Jwt-Sub: alice\r\nX-User-1: 7\r\n"
 NEVER_SENT_ON = {
     *(
@@ -332,7 +332,7 @@ def test_fields_keep_their_order_and_values():
 @pytest.mark.parametrize("header_names", ["drop", "allow"])
 def test_no_spelling_of_an_identity_header_passes(header_names):
     """Over 500 spellings of a configured name, as field and as nomination: none reaches the endpoint (P1, P2, H-5)."""
-    policy = request_policy(identity_headers=["X-Jwt-Sub"], header_names=header_names)
+    policy = RequestPolicy(identity_headers=["X-Jwt-Sub"], header_names=header_names)
     separators = b"-!#$%&'*+.^_`|~"
     spellings = {
         case(b"x%cjwt%csub" % pair)
@@ -352,14 +352,14 @@ def test_odd_names_by_policy():
     dropped = parse(wire)
     assert dropped.dropped_names == 2
     assert [name for name, _ in sent_on(wire)][1:2] == [b"e"]
-    assert verdict(wire, request_policy(header_names="reject")) == (Parse.REFUSED, 400, "field_name")
-    allowing = request_policy(header_names="allow")
+    assert verdict(wire, RequestPolicy(header_names="reject")) == (Parse.REFUSED, 400, "field_name")
+    allowing = RequestPolicy(header_names="allow")
     assert [name for name, _ in sent_on(wire, allowing)][1:4] == [b"a_b", b"c.d", b"e"]
 
 
 def test_allowed_odd_names_do_not_pose_as_names_of_the_proxy():
     """Under "allow" a name that folds to one that the proxy rules on is dropped all the same."""
-    policy = request_policy(header_names="allow")
+    policy = RequestPolicy(header_names="allow")
     posing = [
         b"content_length: 5",
         b"transfer.encoding: chunked",
@@ -393,7 +393,7 @@ def test_forwarded_fields_of_strangers_are_replaced():
         (b"x-forwarded-host", b"example.com"),
         (b"x-request-id", b"ours"),
     ]
-    assert values(sent_on(wire, request_policy(https=True)), b"x-forwarded-proto") == [b"https"]
+    assert values(sent_on(wire, RequestPolicy(https=True)), b"x-forwarded-proto") == [b"https"]
 
 
 def test_forwarded_fields_of_trusted_proxies_are_kept():
@@ -446,7 +446,7 @@ def test_the_token_is_passed_on_only_by_policy():
     """Authorization goes to the endpoint, or does not (C21)."""
     wire = get(b"authorization: Bearer a.b.c")
     assert values(sent_on(wire), b"authorization") == [b"Bearer a.b.c"]
-    assert not values(sent_on(wire, request_policy(forward_token=False)), b"authorization")
+    assert not values(sent_on(wire, RequestPolicy(forward_token=False)), b"authorization")
 
 
 def test_only_a_whole_websocket_handshake_is_an_upgrade():
@@ -457,7 +457,7 @@ def test_only_a_whole_websocket_handshake_is_an_upgrade():
     fields = sent_on(wire)
     assert (values(fields, b"connection"), values(fields, b"upgrade")) == ([b"Upgrade"], [b"websocket"])
     assert values(fields, b"sec-websocket-key") == [b"dGhlIHNhbXBsZSBub25jZQ=="]
-    forbidding = request_policy(allow_websocket=False)
+    forbidding = RequestPolicy(allow_websocket=False)
     assert not parse(wire, forbidding).websocket
     assert not values(sent_on(wire, forbidding), b"upgrade")
     for case in CASES:
@@ -468,11 +468,11 @@ def test_only_a_whole_websocket_handshake_is_an_upgrade():
 def test_limits_follow_the_policy():
     """Each limit holds at its own value and not one byte or line before."""
     wire = get(b"A: b", start=b"GET /abc HTTP/1.1")
-    exact = request_policy(max_request_line=17, max_head=len(wire), max_fields=2)
+    exact = RequestPolicy(max_request_line=17, max_head=len(wire), max_fields=2)
     assert verdict(wire, exact)[0] == Parse.COMPLETE
-    assert verdict(wire, request_policy(max_request_line=16))[1:] == (414, "line_too_long")
-    assert verdict(wire, request_policy(max_head=len(wire) - 1))[1:] == (431, "head_too_large")
-    assert verdict(wire, request_policy(max_fields=1))[1:] == (431, "too_many_fields")
+    assert verdict(wire, RequestPolicy(max_request_line=16))[1:] == (414, "line_too_long")
+    assert verdict(wire, RequestPolicy(max_head=len(wire) - 1))[1:] == (431, "head_too_large")
+    assert verdict(wire, RequestPolicy(max_fields=1))[1:] == (431, "too_many_fields")
 
 
 @pytest.mark.parametrize(
@@ -493,7 +493,7 @@ def test_limits_follow_the_policy():
 def test_a_policy_without_sense_is_refused(options):
     """Limits that fit no request, unknown words and impossible identity headers are a ValueError."""
     with pytest.raises(ValueError, match=r"identity header|limit|header_names"):
-        request_policy(**options)
+        RequestPolicy(**options)
 
 
 TOKENS = st.text("abcdefgXYZ019-_.!#", min_size=1, max_size=12).map(str.encode)
@@ -537,7 +537,7 @@ STARTS = st.tuples(
 @given(start=STARTS, lines=LINES, trusted=st.booleans(), header_names=st.sampled_from(["drop", "allow"]))
 def test_any_accepted_head_is_rewritten_cleanly(start, lines, trusted, header_names):
     """Whatever head is accepted: read alike by h11 and httptools, forbidden names gone, all others there in order."""
-    policy = request_policy(identity_headers=IDENTITY, header_names=header_names)
+    policy = RequestPolicy(identity_headers=IDENTITY, header_names=header_names)
     head = RequestHead()
     wire = get(*lines, start=start)
     if head.parse_bytes(wire, policy) != Parse.COMPLETE:

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from lbjwt.errors import ConfigurationError
-from lbjwt.http1._request import Parse, RequestHead, request_policy
+from lbjwt.http1._request import Parse, RequestHead, RequestPolicy
 from lbjwt.routing._router import Found, Router
 from lbjwt.routing.table import RouteMatch
 from tests.unit.http1_readers import request_by_httptools
@@ -16,7 +16,7 @@ from tests.unit.test_routing_bypass import ROUTES, spellings
 
 NO_ROUTE = (Found.NO_ROUTE, None)
 BAD_TARGET = (Found.BAD_TARGET, None)
-POLICY = request_policy()
+POLICY = RequestPolicy()
 
 
 def find(

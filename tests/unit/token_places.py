@@ -8,15 +8,15 @@ from typing import Any
 
 from lbjwt._fastverify import DenyReason
 from lbjwt.auth._places import TokenPlaces
-from lbjwt.http1._request import Parse, RequestHead, RequestPolicy, request_policy
+from lbjwt.http1._request import Parse, RequestHead, RequestPolicy
 from tests.corpus.http1_requests import WEBSOCKET
 from tests.unit.http1_readers import request_by_httptools
 
 TOKEN = b"eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl-_w"
 OTHER = b"eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJiIn0.c2lnbmF0dXJl-_w"
 PREFIXES = (b"base64url.bearer.authorization.k8s.io.", b"base64url.bearer.")
-POLICY = request_policy()
-ALLOWING = request_policy(header_names="allow")
+POLICY = RequestPolicy()
+ALLOWING = RequestPolicy(header_names="allow")
 MISSING, MULTIPLE, MALFORMED = DenyReason.MISSING, DenyReason.MULTIPLE_TOKENS, DenyReason.MALFORMED_CREDENTIALS
 
 
