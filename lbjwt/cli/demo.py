@@ -21,6 +21,6 @@ def demo(once: bool, port: int) -> None:
 
     Prints lines to copy, with real tokens: a valid one, an expired one, one for another audience, and none.
     """
-    from lbjwt.demo import run
+    from lbjwt.demo.stage import run
 
     sys.exit(run(once=once, port=port))
