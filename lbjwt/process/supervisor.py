@@ -2,7 +2,7 @@
 The supervisor: owns the listening sockets and the board, keeps one worker in every slot and one keeper when there is something to keep, passes
 signals on. Serves nothing itself.
 
-Plain and synchronous: one poll(2) over a signal pipe, no thread, no event loop, so forking from it is safe at any time.
+Plain and synchronous: its signals stay blocked and sigtimedwait(2) takes them, no thread, no event loop, so forking from it is safe at any time.
 
 | signal | while running | while draining |
 | --- | --- | --- |
@@ -38,11 +38,8 @@ from lbjwt.process.bindings import Bindings, worker_count
 from lbjwt.process.exits import FAILED, OK, WRONG_CONFIGURATION
 from lbjwt.process.restart import RestartSchedule
 from lbjwt.process.shared import Shared, issuer_names, keeper_needed, state_needed
-from lbjwt.process.signals import SignalPipe
 from lbjwt.process.state import StateDirectory, StateDirectoryError
 from lbjwt.process.wakeups import Wakeups
-
-__all__ = ["run"]
 
 Worker = Callable[[Shared, int], int]
 """Lives in a process of its own: what all share, its slot; returns the exit code."""
@@ -82,7 +79,8 @@ def run(configuration: Configuration, *, worker: Worker | None = None, keeper: K
     worker = worker or _real_worker()
     keeper = (keeper or _real_keeper()) if needs_keeper else None
     with contextlib.ExitStack() as stack:
-        pipe = stack.enter_context(SignalPipe(SIGNALS))
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, mask)
         state: StateDirectory | None = None
         directory = wakeups = None
         try:
@@ -116,7 +114,15 @@ def run(configuration: Configuration, *, worker: Worker | None = None, keeper: K
         except StateDirectoryError as error:
             log.error("%s", error)
             return WRONG_CONFIGURATION
-        return _Supervisor(shared, worker, keeper, pipe, state).run()
+        return _Supervisor(shared, worker, keeper, mask, state).run()
+
+
+def _wait(seconds: float) -> int | None:
+    """Return the number of the next signal, or None after `seconds` without one."""
+    if seconds == float("inf"):
+        return signal.sigwaitinfo(SIGNALS).si_signo
+    came = signal.sigtimedwait(SIGNALS, seconds)
+    return None if came is None else came.si_signo
 
 
 # Imported in the supervisor: its children share that memory and start in a fraction of the time. Neither imports aiohttp.
@@ -154,14 +160,19 @@ class _Slot:
 
 class _Supervisor:
     def __init__(
-        self, shared: Shared, worker: Worker, keeper: Keeper | None, pipe: SignalPipe, state: StateDirectory | None
+        self,
+        shared: Shared,
+        worker: Worker,
+        keeper: Keeper | None,
+        mask: set[signal.Signals] | set[int],
+        state: StateDirectory | None,
     ) -> None:
         self._shared = shared
         self._configuration = shared.configuration
         self._bindings = shared.bindings
         self._board = shared.board
         self._worker = worker
-        self._pipe = pipe
+        self._mask = mask  # of the children: nothing of ours is blocked there
         self._state = state
         self._workers = [
             _Slot(index, f"worker {index}", functools.partial(self._live_as_worker, index))
@@ -189,8 +200,9 @@ class _Supervisor:
                 for slot in self._empty():
                     if slot.schedule.wants_fork(now):
                         self._fork(slot, now)
-            for number in self._pipe.wait(self._patience(time.monotonic())):
-                self._signalled(number)
+            came = _wait(self._patience(time.monotonic()))
+            if came is not None:
+                self._signalled(came)
             self._announce()
             self._reap()
             if self._stops:
@@ -233,19 +245,15 @@ class _Supervisor:
         gc.collect()
         gc.freeze()  # what exists now is shared with the child: its collector must not write into it
         parent = os.getpid()
-        blocked = signal.pthread_sigmask(
-            signal.SIG_BLOCK, SIGNALS
-        )  # a signal before the child has left our pipe would be read by us
         try:
             pid = os.fork()
-            if pid == 0:
-                name = "lbjwt-keeper" if slot is self._keeper else "lbjwt-worker"
-                child.become(slot.live, parent, blocked, name=name, ends_on=slot.ends_on)
-            slot.pid = pid
         except OSError as error:
             self._failed(slot, now, FAILED, f"cannot start the {slot.name}: {error.strerror}")
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+            return
+        if pid == 0:
+            name = "lbjwt-keeper" if slot is self._keeper else "lbjwt-worker"
+            child.become(slot.live, parent, self._mask, name=name, ends_on=slot.ends_on)
+        slot.pid = pid
 
     def _live_as_worker(self, index: int) -> int:
         """The life of a worker, in its own process."""
@@ -264,7 +272,6 @@ class _Supervisor:
         return keeper(self._shared)
 
     def _leave(self, index: int) -> None:
-        self._pipe.leave()
         if self._state is not None:
             self._state.leave()
         self._board.attach(index)
