@@ -41,8 +41,6 @@ from lbjwt.upstream._pending import PendingQueue
 if TYPE_CHECKING:
     from lbjwt.admin.server import AdminServer
 
-__all__ = ["LoadBalancer"]
-
 SWEEP = 1.0
 """Seconds between two looks at streams that have outlived their token, and between two writes of logs and numbers."""
 

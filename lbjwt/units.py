@@ -10,16 +10,6 @@ no timer of a load balancer is that exact, and whole milliseconds make the way b
 import re
 from typing import Final
 
-__all__ = [
-    "DURATION_PATTERN",
-    "SIZE_PATTERN",
-    "UnitError",
-    "format_duration",
-    "format_size",
-    "parse_duration",
-    "parse_size",
-]
-
 _MILLISECONDS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _BYTES: Final = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 

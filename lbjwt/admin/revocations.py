@@ -32,8 +32,6 @@ from lbjwt.auth.revocation_format import (
 )
 from lbjwt.revocation.store import RevocationMemory
 
-__all__ = ["PATH", "RevocationPages"]
-
 PATH: Final = "/revocations"
 
 MAX_BODY: Final = 1024 * 1024

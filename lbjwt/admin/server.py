@@ -25,8 +25,6 @@ from lbjwt.observe._offenders import Offenders
 from lbjwt.observe.metrics import REASONS, BoardCollector, exposition
 from lbjwt.version import package_version
 
-__all__ = ["AdminServer", "application"]
-
 MAX_FIELD: Final = 4096
 """Bytes of a request line or field."""
 KEEP_ALIVE: Final = 15.0

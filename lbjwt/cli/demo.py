@@ -4,8 +4,6 @@ import sys
 
 import click
 
-__all__ = ["demo"]
-
 
 @click.command()
 @click.option("--once", is_flag=True, help="Run every printed line once and end.")

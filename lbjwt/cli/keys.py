@@ -14,8 +14,6 @@ from lbjwt.config.fields import ALGORITHMS, is_hmac
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey, OKPKey, RSAKey
 
-__all__ = ["SIGNING_ALGORITHMS", "keys"]
-
 SIGNING_ALGORITHMS: Final = tuple(name for name in ALGORITHMS if not name.startswith("ML-DSA"))
 """Those that the command line makes keys for and signs with."""
 

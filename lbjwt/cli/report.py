@@ -9,8 +9,6 @@ import click
 
 from lbjwt.config.problems import Problem
 
-__all__ = ["EXIT_CONFIGURATION", "print_lines", "print_problems", "stop_for"]
-
 EXIT_CONFIGURATION: Final = 2
 
 _STYLES: Final[dict[str, dict[str, Any]]] = {

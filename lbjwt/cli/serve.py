@@ -16,8 +16,6 @@ from lbjwt.config.load import examine_file
 from lbjwt.config.model import Configuration
 from lbjwt.config.problems import ConfigurationError, Problem
 
-__all__ = ["serve"]
-
 
 @click.command()
 @click.argument("config", required=False, type=click.Path(path_type=Path))

@@ -11,8 +11,6 @@ from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey, import_key
 
 from lbjwt.config.fields import is_hmac
 
-__all__ = ["SigningError", "sign"]
-
 _OF_CURVE: Final = {
     "P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "secp256k1": "ES256K", "Ed25519": "EdDSA", "Ed448": "EdDSA",
 }  # fmt: skip

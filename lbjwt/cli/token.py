@@ -21,8 +21,6 @@ from lbjwt.config.flags import Flags, issuer_from_flags
 from lbjwt.config.problems import ConfigurationError
 from lbjwt.units import UnitError, parse_duration
 
-__all__ = ["token"]
-
 _LONGEST: Final = 1 << 20  # bytes read from standard input: no token is longer
 
 

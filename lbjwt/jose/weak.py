@@ -4,8 +4,6 @@ Keys that have the right form and protect nothing. Arithmetic only; knows no JWK
 
 from dataclasses import dataclass
 
-__all__ = ["edwards_weakness", "has_roca_fingerprint", "rsa_weakness"]
-
 MIN_RSA_BITS = 2048  # RFC 7518 section 3.3
 MAX_RSA_BITS = 8192  # above, one verification costs more than a client should be able to ask for
 MAX_RSA_EXPONENT = 1 << 32  # a 3,000-bit exponent makes a verification some 280 times dearer

@@ -13,8 +13,6 @@ from typing import Final
 
 from lbjwt.errors import LbjwtError
 
-__all__ = ["AccessLogError", "log_fault", "open_log", "try_log"]
-
 _FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
 
 

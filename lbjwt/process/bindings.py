@@ -12,8 +12,6 @@ from lbjwt.config.model import Configuration
 from lbjwt.net import sockets
 from lbjwt.net.sockets import BindError, backlog, bind
 
-__all__ = ["Bindings", "worker_count"]
-
 
 def worker_count(configuration: Configuration) -> int:
     """Return the number of worker slots; ``auto`` is one for each processor this process may use."""

@@ -19,8 +19,6 @@ from typing import Final
 from lbjwt.assembly.directories import shared_directory
 from lbjwt.errors import LbjwtError, cause_of
 
-__all__ = ["KEYS", "StateDirectory", "StateDirectoryError"]
-
 KEYS: Final = "keys"
 """The subdirectory with one document for each remote key source."""
 
