@@ -400,7 +400,7 @@ class _Supervisor:
             self._give_up(code if code > 0 else FAILED, f"{what}; no worker could start")
             return
         if slot is self._keeper:
-            self._board.count_keeper_restart()
+            self._board.count_restart(keeper=True)
         else:
             self._board.count_restart()
             if slot.schedule.failures > 1 and any(other.announced and other.pid for other in self._workers):
