@@ -10,12 +10,13 @@ from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey, import_key
 
 from lbjwt.config.fields import is_hmac
+from lbjwt.errors import KeyFormatError
+from lbjwt.jose.keys import secret_key
 
 _OF_CURVE: Final = {
     "P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "secp256k1": "ES256K", "Ed25519": "EdDSA", "Ed448": "EdDSA",
 }  # fmt: skip
 _LONGEST: Final = 1 << 16  # bytes of a key file
-_HASH_BYTES: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
 
 
 class SigningError(Exception):
@@ -55,21 +56,11 @@ def sign(path: Path, claims: dict[str, Any], *, algorithm: str | None, kid: str 
 
 
 def _secret(path: Path, content: bytes, algorithm: str) -> OctKey:
-    if _is_object(content) or b"-----BEGIN" in content:
-        raise SigningError(f"{path} holds a JWK or PEM, whose text is no secret for {algorithm}")
-    if len(content) < _HASH_BYTES[algorithm]:
-        raise SigningError(
-            f"the secret in {path} is shorter than the {_HASH_BYTES[algorithm]} bytes that {algorithm} needs (RFC 7518 section 3.2)"
-        )
-    return OctKey.import_key(content)
-
-
-def _is_object(content: bytes) -> bool:
-    """True for the text of a JSON object; a random secret may begin like one."""
     try:
-        return isinstance(json.loads(content), dict)
-    except ValueError:
-        return False
+        secret_key(content, allowed=[algorithm])  # what no balancer would accept is not signed with either
+    except KeyFormatError as error:
+        raise SigningError(f"{path}: {error}") from None
+    return OctKey.import_key(content)
 
 
 def _private(path: Path, content: bytes) -> RSAKey | ECKey | OKPKey:

@@ -2,6 +2,8 @@
 The supervisor: owns the listening sockets and the board, keeps one worker in every slot and one keeper when there is something to keep, passes
 signals on. Serves nothing itself.
 
+Worker and keeper are imported here, before the fork: children share that memory and start in a fraction of the time. Neither imports aiohttp.
+
 Plain and synchronous: its signals stay blocked and sigtimedwait(2) takes them, no thread, no event loop, so forking from it is safe at any time.
 
 | signal | while running | while draining |
@@ -33,7 +35,7 @@ from lbjwt.net.descriptors import raise_limit
 from lbjwt.net.sockets import BindError, stop_listening
 from lbjwt.observe._board import DRAINING, READY, STARTING, Board
 from lbjwt.observe.log_file import AccessLogError, try_log
-from lbjwt.process import child, logs
+from lbjwt.process import child, keeper, logs, worker
 from lbjwt.process.bindings import Bindings, worker_count
 from lbjwt.process.exits import FAILED, OK, WRONG_CONFIGURATION
 from lbjwt.process.restart import RestartSchedule
@@ -61,14 +63,14 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1,
 log = logging.getLogger("lbjwt.supervisor")
 
 
-def run(configuration: Configuration, *, worker: Worker | None = None, keeper: Keeper | None = None) -> int:
+def run(configuration: Configuration, *, worker: Worker = worker.main, keeper: Keeper = keeper.main) -> int:
     """
     Serve until told to stop; return the exit code.
 
     Args:
         configuration: Checked.
-        worker: What runs in the worker processes; `lbjwt.process.worker.main` by default.
-        keeper: What runs in the keeper, when the configuration needs one; `lbjwt.process.keeper.main` by default.
+        worker: What runs in the worker processes.
+        keeper: What runs in the keeper, when the configuration needs one.
     """
     logs.set_up("supervisor")
     if not hash_is_randomised():
@@ -76,8 +78,6 @@ def run(configuration: Configuration, *, worker: Worker | None = None, keeper: K
         log.error("PYTHONHASHSEED makes hashes predictable; unset it")
         return WRONG_CONFIGURATION
     needs_keeper = keeper_needed(configuration)
-    worker = worker or _real_worker()
-    keeper = (keeper or _real_keeper()) if needs_keeper else None
     with contextlib.ExitStack() as stack:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, mask)
@@ -114,7 +114,7 @@ def run(configuration: Configuration, *, worker: Worker | None = None, keeper: K
         except StateDirectoryError as error:
             log.error("%s", error)
             return WRONG_CONFIGURATION
-        return _Supervisor(shared, worker, keeper, mask, state).run()
+        return _Supervisor(shared, worker, keeper if needs_keeper else None, mask, state).run()
 
 
 def _wait(seconds: float) -> int | None:
@@ -125,29 +125,14 @@ def _wait(seconds: float) -> int | None:
     return None if came is None else came.si_signo
 
 
-# Imported in the supervisor: its children share that memory and start in a fraction of the time. Neither imports aiohttp.
-
-
-def _real_worker() -> Worker:
-    from lbjwt.process.worker import main
-
-    return main
-
-
-def _real_keeper() -> Keeper:
-    from lbjwt.process.keeper import main
-
-    return main
-
-
 @dataclass(slots=True)
 class _Slot:
     """One place for a worker, or for the keeper."""
 
     index: int
     name: str
-    live: Callable[[], int]
-    """The life of its process, in that process."""
+    main: Callable[[], int]
+    """What its process does; returns the exit code."""
     ends_on: signal.Signals = signal.SIGTERM
     schedule: RestartSchedule = field(default_factory=RestartSchedule)
     pid: int = 0
@@ -171,17 +156,17 @@ class _Supervisor:
         self._configuration = shared.configuration
         self._bindings = shared.bindings
         self._board = shared.board
-        self._worker = worker
         self._mask = mask  # of the children: nothing of ours is blocked there
         self._state = state
         self._workers = [
-            _Slot(index, f"worker {index}", functools.partial(self._live_as_worker, index))
+            _Slot(index, f"worker {index}", functools.partial(worker, shared, index))
             for index in range(shared.board.workers)
         ]
         self._keeper: _Slot | None = None
         if keeper is not None:
-            live = functools.partial(self._live_as_keeper, keeper)
-            self._keeper = _Slot(shared.board.keeper, "keeper", live, ends_on=signal.SIGUSR2)
+            self._keeper = _Slot(
+                shared.board.keeper, "keeper", functools.partial(keeper, shared), ends_on=signal.SIGUSR2
+            )
         self._slots = self._workers if self._keeper is None else [*self._workers, self._keeper]
         self._stops = 0  # SIGTERM and SIGINT so far, without echoes
         self._stopped_at = 0.0  # the first of them
@@ -252,29 +237,20 @@ class _Supervisor:
             return
         if pid == 0:
             name = "lbjwt-keeper" if slot is self._keeper else "lbjwt-worker"
-            child.become(slot.live, parent, self._mask, name=name, ends_on=slot.ends_on)
+            live = functools.partial(self._live, slot.index, slot.name, slot.main)
+            child.become(live, parent, self._mask, name=name, ends_on=slot.ends_on)
         slot.pid = pid
 
-    def _live_as_worker(self, index: int) -> int:
-        """The life of a worker, in its own process."""
-        self._leave(index)
-        if self._shared.offenders is not None:
-            self._shared.offenders.attach(index)
-        self._bindings.keep(index)
-        logs.set_up(f"worker {index}")
-        return self._worker(self._shared, index)
-
-    def _live_as_keeper(self, keeper: Keeper) -> int:
-        """The life of a keeper, in its own process."""
-        self._leave(self._board.keeper)
-        self._bindings.keep_admin()
-        logs.set_up("keeper")
-        return keeper(self._shared)
-
-    def _leave(self, index: int) -> None:
+    def _live(self, index: int, name: str, main: Callable[[], int]) -> int:
+        """The life of a child, in its own process."""
         if self._state is not None:
             self._state.leave()
         self._board.attach(index)
+        if self._shared.offenders is not None and index < self._board.workers:
+            self._shared.offenders.attach(index)
+        self._bindings.keep(index)
+        logs.set_up(name)
+        return main()
 
     def _signalled(self, number: int) -> None:
         if number in (signal.SIGTERM, signal.SIGINT):
