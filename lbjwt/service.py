@@ -41,8 +41,6 @@ from lbjwt.upstream._pending import PendingQueue
 if TYPE_CHECKING:
     from lbjwt.admin.server import AdminServer
 
-__all__ = ["LoadBalancer"]
-
 SWEEP = 1.0
 """Seconds between two looks at streams that have outlived their token, and between two writes of logs and numbers."""
 
@@ -315,7 +313,7 @@ class LoadBalancer:
         loop = asyncio.get_running_loop()
         free = available()
         cut = traffic.max_clients < self.configuration.limits.max_connections
-        self.board.set_no_descriptors(not free or (cut and traffic.clients >= traffic.max_clients))
+        self.board.set("no_descriptors", not free or (cut and traffic.clients >= traffic.max_clients))
         if not free and self._servers and not isinstance(loop, asyncio.BaseEventLoop):
             log.error(
                 "no file descriptor is left: new clients wait until there are some; raise the limit of open files"
@@ -350,7 +348,7 @@ class LoadBalancer:
     def _revoked(self, more: bool) -> None:
         """What is revoked has changed. When there is more of it, every known token is looked at once more, and streams under way now."""
         assert self._revocations is not None
-        self.board.set_revocations(len(self._revocations))
+        self.board.set("revocations", len(self._revocations))
         if more:
             self.verifier.renew()
             if self._traffic is not None:
@@ -360,7 +358,8 @@ class LoadBalancer:
 
     def _publish_cache(self) -> None:
         cache = self.verifier.gate.cache
-        self.board.set_cache(len(cache), cache.bytes_used)
+        self.board.set("cache_entries", len(cache))
+        self.board.set("cache_bytes", cache.bytes_used)
         for name in self._published:
             count = getattr(cache, name)
             self.board.add(f"cache_{name}", count - self._published[name])

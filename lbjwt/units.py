@@ -10,16 +10,6 @@ no timer of a load balancer is that exact, and whole milliseconds make the way b
 import re
 from typing import Final
 
-__all__ = [
-    "DURATION_PATTERN",
-    "SIZE_PATTERN",
-    "UnitError",
-    "format_duration",
-    "format_size",
-    "parse_duration",
-    "parse_size",
-]
-
 _MILLISECONDS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _BYTES: Final = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
@@ -32,21 +22,11 @@ SIZE_PATTERN: Final = r"^[0-9]{1,19}(KiB|MiB|GiB|TiB)?$"
 _DURATION: Final = re.compile(r"([0-9]{1,12})(ms|s|m|h|d)", re.ASCII)
 _SIZE: Final = re.compile(r"([0-9]{1,19})(KiB|MiB|GiB|TiB)?", re.ASCII)
 _LOOSE: Final = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,3}))?\s*([A-Za-z]*)", re.ASCII)
-_DECIMAL_WORDS: Final = {
-    "b": "",
-    "k": "KiB",
-    "kb": "KiB",
-    "m": "MiB",
-    "mb": "MiB",
-    "g": "GiB",
-    "gb": "GiB",
-    "t": "TiB",
-    "tb": "TiB",
-}
 _TIME_WORDS: Final = {
-    "": "s", "sec": "s", "secs": "s", "second": "s", "seconds": "s", "min": "m", "mins": "m", "minute": "m", "minutes": "m",
-    "hr": "h", "hour": "h", "hours": "h", "day": "d", "days": "d", "msec": "ms", "millis": "ms", "milliseconds": "ms",
+    "": "s", "sec": "s", "second": "s", "min": "m", "minute": "m", "hr": "h", "hour": "h", "day": "d", "msec": "ms", "milli": "ms",
+    "millisecond": "ms",
 }  # fmt: skip
+_SIZE_LETTERS: Final = {"": "", "k": "KiB", "m": "MiB", "g": "GiB", "t": "TiB"}
 
 
 class UnitError(ValueError):
@@ -130,7 +110,7 @@ def _likely_duration(text: str) -> str | None:
     if match is None:
         return None
     number, fraction, word = match[1], match[2], match[3].lower()
-    unit = word if word in _MILLISECONDS else _TIME_WORDS.get(word)
+    unit = word if word in _MILLISECONDS else _TIME_WORDS.get(word.removesuffix("s"))
     if unit is None:
         return None
     thousandths = int(number) * 1_000 + int((fraction or "0").ljust(3, "0"))
@@ -143,6 +123,5 @@ def _likely_size(text: str) -> str | None:
     match = _LOOSE.fullmatch(text.strip())
     if match is None or match[2]:
         return None
-    word = match[3].lower()
-    unit = next((unit for unit in _BYTES if unit.lower() == word), _DECIMAL_WORDS.get(word))
+    unit = _SIZE_LETTERS.get(match[3].lower().removesuffix("b").removesuffix("i"))
     return None if unit is None else f"{int(match[1])}{unit}"

@@ -2,8 +2,6 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-__all__ = ["package_version"]
-
 
 def package_version() -> str:
     """Return the version of the installed package, ``unknown`` when it runs from a source tree that was never installed."""

@@ -32,12 +32,7 @@ from lbjwt.auth.revocation_format import (
 )
 from lbjwt.revocation.store import RevocationMemory
 
-__all__ = ["PATH", "RevocationPages"]
-
 PATH: Final = "/revocations"
-
-MAX_BODY: Final = 1024 * 1024
-"""Bytes of a POST: some 5,000 entries, all applied at once or none."""
 
 BODY_TIMEOUT: Final = 10.0
 """Seconds for a whole body to arrive."""
@@ -107,11 +102,11 @@ class RevocationPages:
             return _error(415, "the content type must be application/json, without a content coding")
         try:
             async with asyncio.timeout(BODY_TIMEOUT):
-                body = await _body(request)
+                body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return _error(413, f"at most {request.client_max_size} bytes are accepted at once")
         except TimeoutError:
             return _error(408, f"the body did not arrive within {BODY_TIMEOUT:g} s")
-        if body is None:
-            return _error(413, f"at most {MAX_BODY} bytes are accepted at once")
         try:
             changes = read_posted(body, read)
         except RevocationError as error:
@@ -143,18 +138,6 @@ class RevocationPages:
 
 def _is_browser(request: web.Request) -> bool:
     return "Origin" in request.headers or request.headers.get("Sec-Fetch-Site", "none") != "none"
-
-
-async def _body(request: web.Request) -> bytes | None:
-    """The body, or None for one that is too long; read here, because the limit of the application is for its other pages."""
-    if request.content_length is not None and request.content_length > MAX_BODY:
-        return None
-    body = bytearray()
-    async for piece in request.content.iter_any():
-        body += piece
-        if len(body) > MAX_BODY:
-            return None
-    return bytes(body)
 
 
 def _described(entry: Revocation) -> dict[str, Any]:

@@ -25,8 +25,6 @@ from lbjwt.observe._offenders import Offenders
 from lbjwt.observe.metrics import REASONS, BoardCollector, exposition
 from lbjwt.version import package_version
 
-__all__ = ["AdminServer", "application"]
-
 MAX_FIELD: Final = 4096
 """Bytes of a request line or field."""
 KEEP_ALIVE: Final = 15.0
@@ -37,8 +35,8 @@ MAX_CONNECTIONS: Final = 100
 
 SHUTDOWN: Final = 0.1
 """Seconds that answers under way get when the door closes (aiohttp waits twice). They come from memory, and a drain waits for its last process."""
-MAX_BODY: Final = 64 * 1024
-"""Bytes of a request body; the pages here read none, those handed in may."""
+MAX_BODY: Final = 1024 * 1024
+"""Bytes of a request body: some 5,000 revocations."""
 SUSPICIOUS: Final = 20
 """Addresses in the top list of `/status`."""
 LOOPBACK: Final = re.compile(r"(localhost\.?|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]*)?", re.IGNORECASE)
@@ -142,7 +140,7 @@ class _Connection(web.RequestHandler):
         self._others = others
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """As in the base class; one too many is closed at once, or whoever reaches the door could take every descriptor of the keeper."""
+        """One too many is closed at once, or whoever reaches the door could take every descriptor of the keeper."""
         super().connection_made(transport)
         if len(self._others) >= MAX_CONNECTIONS:
             self.force_close()
@@ -150,7 +148,6 @@ class _Connection(web.RequestHandler):
         self._others.add(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """As in the base class."""
         self._others.discard(self)
         super().connection_lost(exc)
 

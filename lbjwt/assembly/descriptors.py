@@ -13,8 +13,6 @@ from typing import Final
 from lbjwt.config.model import Configuration
 from lbjwt.errors import LbjwtError
 
-__all__ = ["SPARE", "Shares", "TooFewDescriptors", "needed", "shares", "shortage"]
-
 SPARE: Final = 64
 """Beside connections: files that are read again, name resolution, the log, connections on their way to being closed."""
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from lbjwt.config import model
     from lbjwt.jose.keys import VerificationKey
 
-__all__ = ["RevokedKeys", "new_reader", "new_store", "revocation_check"]
-
 
 def new_reader(
     configuration: model.Configuration,

@@ -10,8 +10,6 @@ import click
 from lbjwt.cli.lazy import LazyGroup
 from lbjwt.version import package_version
 
-__all__ = ["main"]
-
 _COMMANDS = {
     "serve": ("lbjwt.cli.serve:serve", "Verify tokens and balance requests."),
     "check": ("lbjwt.cli.check:check", "Print every problem of a configuration file."),

@@ -7,8 +7,6 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
-__all__ = ["NotCompact", "decode", "describe_times", "pasted"]
-
 _TIMES: Final = ("iat", "nbf", "exp", "auth_time")
 _LATEST: Final = 253_402_300_799  # the last second of the year 9999
 

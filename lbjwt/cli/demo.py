@@ -4,8 +4,6 @@ import sys
 
 import click
 
-__all__ = ["demo"]
-
 
 @click.command()
 @click.option("--once", is_flag=True, help="Run every printed line once and end.")
@@ -21,6 +19,6 @@ def demo(once: bool, port: int) -> None:
 
     Prints lines to copy, with real tokens: a valid one, an expired one, one for another audience, and none.
     """
-    from lbjwt.demo import run
+    from lbjwt.demo.stage import run
 
     sys.exit(run(once=once, port=port))

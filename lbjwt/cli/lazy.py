@@ -6,8 +6,6 @@ from typing import Any
 
 import click
 
-__all__ = ["LazyGroup"]
-
 
 class LazyGroup(click.Group):
     """A group whose commands are named by ``name: (module:attribute, one line of help)``, listed in that order."""

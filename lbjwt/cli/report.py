@@ -1,24 +1,23 @@
 """How problems are shown and what they mean for the exit code; lines in colour for a terminal."""
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import click
 
 from lbjwt.config.problems import Problem
 
-__all__ = ["EXIT_CONFIGURATION", "print_lines", "print_problems", "stop_for"]
-
 EXIT_CONFIGURATION: Final = 2
 
-_COLOURS: Final = {
-    "good": "green",
-    "bad": "bold red",
-    "doubtful": "yellow",
-    "quiet": "dim",
-    "strong": "bold",
-    "plain": "",
+_STYLES: Final[dict[str, dict[str, Any]]] = {
+    "good": {"fg": "green"},
+    "bad": {"fg": "red", "bold": True},
+    "doubtful": {"fg": "yellow"},
+    "quiet": {"dim": True},
+    "strong": {"bold": True},
+    "plain": {},
 }
 
 
@@ -35,14 +34,7 @@ def stop_for(problems: Sequence[Problem], *, strict: bool = False) -> None:
 
 
 def print_lines(lines: Iterable[tuple[str, str]]) -> None:
-    """Print lines of (style, text): in colour on a terminal, plain anywhere else, and never folded."""
-    if not sys.stdout.isatty():
-        for _, text in lines:
-            click.echo(text)
-        return
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(highlight=False)
+    """Print lines of (style, text): in colour on a terminal, plain anywhere else."""
+    plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
     for style, text in lines:
-        console.print(Text(text, style=_COLOURS[style]), soft_wrap=True)
+        click.secho(text, color=False if plain else None, **_STYLES[style])

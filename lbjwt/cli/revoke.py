@@ -27,8 +27,6 @@ from lbjwt.auth.revocation_format import (
 from lbjwt.cli.compact import NotCompact, decode, pasted
 from lbjwt.units import UnitError, parse_duration
 
-__all__ = ["revoke"]
-
 SKEW: Final = 300.0
 """Seconds after its exp that a token may still be accepted: the most that a clock_skew can be."""
 

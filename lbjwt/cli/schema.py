@@ -6,8 +6,6 @@ import click
 
 from lbjwt.config.schema import json_schema
 
-__all__ = ["schema"]
-
 
 @click.command()
 def schema() -> None:

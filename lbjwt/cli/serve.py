@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,6 @@ from lbjwt.config.flags import Flags, configuration_from_flags, problems_under_f
 from lbjwt.config.load import examine_file
 from lbjwt.config.model import Configuration
 from lbjwt.config.problems import ConfigurationError, Problem
-
-__all__ = ["serve"]
 
 
 @click.command()
@@ -86,46 +83,33 @@ def serve(config: Path | None, print_config: bool, **said: Any) -> None:
     if config is None and not given:
         raise click.UsageError("give a CONFIG file, or flags: at least --listen, --backend, --issuer and --audience.")
     try:
-        made = _from_file(config) if config is not None else _from_flags(flags)
+        if config is not None:
+            configuration, source, told = _from_file(config)
+        else:
+            configuration, source, told = configuration_from_flags(flags, Path.cwd()), "", problems_under_flags
     except ConfigurationError as error:
         print_problems(error.problems, error.source)
         sys.exit(EXIT_CONFIGURATION)
     if print_config:
-        click.echo(dump(made.configuration), nl=False)
+        click.echo(dump(configuration), nl=False)
         return
-    problems = made.problems()
-    print_problems(problems, made.source)
-    stop_for(problems)
+    from lbjwt.checks.files import file_problems
+    from lbjwt.checks.registry import warnings
     from lbjwt.process.supervisor import run
 
-    sys.exit(run(made.configuration))
+    # the supervisor opens the access log and tells what is wrong with it
+    files = [problem for problem in file_problems(configuration) if problem.code != "access-log"]
+    problems = told([*warnings(configuration), *files])
+    print_problems(problems, source)
+    stop_for(problems)
+    sys.exit(run(configuration))
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """A configuration without errors of its own, and how problems with its files are told to the person who made it."""
-
-    configuration: Configuration
-    source: str
-    told: Callable[[list[Problem]], list[Problem]]
-
-    def problems(self) -> list[Problem]:
-        """Return what is dangerous in it, and what is wrong with the files it names."""
-        from lbjwt.checks.files import file_problems
-        from lbjwt.checks.registry import warnings
-
-        found = [*warnings(self.configuration), *file_problems(self.configuration)]
-        return self.told([problem for problem in found if problem.code != "access-log"])  # reported when it is opened
-
-
-def _from_file(config: Path) -> _Made:
+def _from_file(config: Path) -> tuple[Configuration, str, Callable[[list[Problem]], list[Problem]]]:
+    """The configuration, the name of its file, and how a problem gets its line there."""
     examination = examine_file(config)
     if examination.configuration is None or examination.errors:
         from lbjwt.checks.registry import every_problem
 
         raise ConfigurationError(every_problem(examination), examination.source)
-    return _Made(examination.configuration, examination.source, examination.placed)
-
-
-def _from_flags(flags: Flags) -> _Made:
-    return _Made(configuration_from_flags(flags, Path.cwd()), "", problems_under_flags)
+    return examination.configuration, examination.source, examination.placed

@@ -2,7 +2,6 @@
 
 import json
 import warnings
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,17 +9,14 @@ from joserfc import jwt
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey, import_key
 
-from lbjwt.cli.mldsa import MLDSAKey
 from lbjwt.config.fields import is_hmac
 from lbjwt.errors import KeyFormatError
-
-__all__ = ["SigningError", "sign"]
+from lbjwt.jose.keys import secret_key
 
 _OF_CURVE: Final = {
     "P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "secp256k1": "ES256K", "Ed25519": "EdDSA", "Ed448": "EdDSA",
 }  # fmt: skip
 _LONGEST: Final = 1 << 16  # bytes of a key file
-_HASH_BYTES: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
 
 
 class SigningError(Exception):
@@ -52,8 +48,6 @@ def sign(path: Path, claims: dict[str, Any], *, algorithm: str | None, kid: str 
     if kid is not None or key.kid:
         header["kid"] = kid if kid is not None else str(key.kid)
     try:
-        if isinstance(key, MLDSAKey):
-            return key.sign(header, claims)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SecurityWarning)  # EdDSA is an old name, not a weak algorithm (RFC 9864)
             return jwt.encode(header, claims, key, algorithms=[chosen])
@@ -62,48 +56,30 @@ def sign(path: Path, claims: dict[str, Any], *, algorithm: str | None, kid: str 
 
 
 def _secret(path: Path, content: bytes, algorithm: str) -> OctKey:
-    if _is_object(content) or b"-----BEGIN" in content:
-        raise SigningError(f"{path} holds a JWK or PEM, whose text is no secret for {algorithm}")
-    if len(content) < _HASH_BYTES[algorithm]:
-        raise SigningError(
-            f"the secret in {path} is shorter than the {_HASH_BYTES[algorithm]} bytes that {algorithm} needs (RFC 7518 section 3.2)"
-        )
+    try:
+        secret_key(content, allowed=[algorithm])  # what no balancer would accept is not signed with either
+    except KeyFormatError as error:
+        raise SigningError(f"{path}: {error}") from None
     return OctKey.import_key(content)
 
 
-def _is_object(content: bytes) -> bool:
-    """True for the text of a JSON object; a random secret may begin like one."""
-    try:
-        return isinstance(json.loads(content), dict)
-    except ValueError:
-        return False
-
-
-def _private(path: Path, content: bytes) -> RSAKey | ECKey | OKPKey | MLDSAKey:
+def _private(path: Path, content: bytes) -> RSAKey | ECKey | OKPKey:
     """Import the private key of a file; its text decides what it is, because the user of a command line knows where the file came from."""
-    pem = b"-----BEGIN" in content
     try:
-        text = content if pem else json.loads(content)
-        if isinstance(text, dict) and text.get("kty") == "AKP":
-            return MLDSAKey.from_jwk(text)
+        text = content if b"-----BEGIN" in content else json.loads(content)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SecurityWarning)
             key = import_key(text)
-    except KeyFormatError as error:
-        raise SigningError(f"{path}: {error}") from None
     except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         key = None
     if isinstance(key, RSAKey | ECKey | OKPKey) and key.is_private:
         return key
-    if pem:
-        with suppress(KeyFormatError):
-            return MLDSAKey.from_pem(content)
     raise SigningError(
         f"{path} holds no private JWK and no unencrypted private key in PEM; for a secret, say --algorithm HS256"
     )
 
 
-def _algorithm(key: RSAKey | ECKey | OKPKey | MLDSAKey | OctKey) -> str:
+def _algorithm(key: RSAKey | ECKey | OKPKey | OctKey) -> str:
     if key.alg:
         return str(key.alg)
     return _OF_CURVE.get(key.curve_name, "ES256") if isinstance(key, ECKey | OKPKey) else "RS256"

@@ -14,14 +14,12 @@ from typing import Any, Final
 import click
 
 from lbjwt.cli.compact import NotCompact, decode, describe_times, pasted
+from lbjwt.cli.keys import SIGNING_ALGORITHMS
 from lbjwt.cli.report import EXIT_CONFIGURATION, print_problems
 from lbjwt.cli.sign import SigningError, sign
-from lbjwt.config.fields import ALGORITHMS
 from lbjwt.config.flags import Flags, issuer_from_flags
 from lbjwt.config.problems import ConfigurationError
 from lbjwt.units import UnitError, parse_duration
-
-__all__ = ["token"]
 
 _LONGEST: Final = 1 << 20  # bytes read from standard input: no token is longer
 
@@ -43,7 +41,9 @@ def token() -> None:
     type=click.Path(path_type=Path),
     help="Private JWK or PEM, or a secret.",
 )
-@click.option("--algorithm", type=click.Choice(ALGORITHMS), help="Default: what the key says; needed for a secret.")
+@click.option(
+    "--algorithm", type=click.Choice(SIGNING_ALGORITHMS), help="Default: what the key says; needed for a secret."
+)
 @click.option("--kid", help="Key id for the header.  [default: the key's own]")
 @click.option("--typ", default="JWT", show_default=True, help="The typ header, such as at+jwt.")
 @click.option(

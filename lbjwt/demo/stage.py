@@ -1,132 +1,130 @@
-"""Puts the demo on its feet and takes it down again: issuer, backends, balancer, screen."""
+"""Starts the issuer, the backends and the balancer of the demo in one event loop, and ends them."""
 
 import asyncio
-import contextlib
+import json
 import signal
 import socket
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 
+import uvloop
 from aiohttp import web
 
-from lbjwt.demo.backends import IDENTITY_HEADER, Backend
-from lbjwt.demo.balancer import Balancer, BalancerError
+from lbjwt.config.flags import Flags, configuration_from_flags
 from lbjwt.demo.issuer import AUDIENCE, Issuer
-from lbjwt.demo.screen import Tally, open_screen
-from lbjwt.demo.tour import Tour, plan, walk
+from lbjwt.demo.tour import IDENTITY_HEADER, Step, plan, walk
+from lbjwt.errors import LbjwtError
+from lbjwt.service import LoadBalancer
 
 HOST = "127.0.0.1"
 PORT = 8080  # of the balancer, when free
 ISSUER_PORT = 8081  # of the issuer, when free
-REFRESH = 0.25  # seconds between two looks at the screen
+BACKENDS = (("ash", 0.0), ("birch", 0.0), ("snail", 0.3))  # names, and seconds each answer takes
 
 
 def run(*, once: bool = False, port: int = PORT) -> int:
     """
-    Run the demo until Ctrl-C, SIGTERM or SIGHUP. Nothing it started is left when this returns.
+    Run the demo until Ctrl-C, SIGTERM or SIGHUP.
 
     Args:
         once: Run every printed line and end, instead of waiting for a visitor.
         port: Where the balancer listens when that port is free; any free port otherwise.
 
     Returns:
-        The exit status: 0, or 1 when the balancer did not start, ended by itself, or a line did not come out as it must.
+        The exit status: 0, or 1 when the balancer did not start, or a line did not come out as it must.
     """
-    return asyncio.run(_run(once=once, port=port))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_run(once=once, port=port))
 
 
 async def _run(*, once: bool, port: int) -> int:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, stop.set)
-    play = asyncio.create_task(_play(once=once, port=port))
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait([play, stopping], return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    play.cancel()  # of no effect when it has ended
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     try:
-        return await play
+        async with AsyncExitStack() as stack:
+            return await _play(stack, once=once, port=port)
     except asyncio.CancelledError:
         return 0
-    except BalancerError as error:
+    except LbjwtError as error:
         print(f"lbjwt demo: {error}")
         return 1
 
 
-async def _play(*, once: bool, port: int) -> int:
-    async with AsyncExitStack() as stack:
-        issuer_socket = bind(ISSUER_PORT)
-        issuer = Issuer(f"http://{address(issuer_socket)}")
-        await _serve(stack, issuer.application(), issuer_socket)
-
-        backends = [Backend("ash"), Backend("birch"), Backend("snail", delay=0.3)]
-        addresses = []
-        for backend in backends:
-            backend_socket = bind()
-            addresses.append(address(backend_socket))
-            await _serve(stack, backend.application(), backend_socket)
-
-        # The balancer opens its own sockets: two free ports are looked for and let go again.
-        with bind(port) as listen, bind() as admin:
-            front, door = address(listen), address(admin)
-        balancer = await Balancer.start(serve_arguments(front, door, issuer, addresses), door)
-        stack.push_async_callback(balancer.stop)
-
-        tour = plan(issuer, Issuer(issuer.url), f"http://{front}")
-        names = [backend.name for backend in backends]
-        if once:
-            reading = asyncio.create_task(_drain(balancer))
-            stack.callback(reading.cancel)
-            return 0 if await walk(tour, names) else 1
-        print(introduction(tour, issuer, front, door), flush=True)
-        await _watch(balancer, Tally(dict(zip(addresses, names, strict=True))), backends)
-        return 1
-
-
-def serve_arguments(front: str, admin: str, issuer: Issuer, backends: Sequence[str]) -> list[str]:
-    """What follows `lbjwt serve`. All addresses are HOST:PORT."""
-    return [
-        *("--listen", front),
-        *(word for backend in backends for word in ("--backend", backend)),
-        *("--jwks", issuer.jwks_url),
-        *("--issuer", issuer.url),
-        *("--audience", AUDIENCE),
-        *("--claim-header", f"sub={IDENTITY_HEADER}"),
-        *("--admin", admin),
-        *("--access-log", "-"),
-    ]
+async def _play(stack: AsyncExitStack, *, once: bool, port: int) -> int:
+    issuer_socket = bind(ISSUER_PORT)
+    issuer = Issuer(f"http://{address(issuer_socket)}")
+    await _serve(stack, issuer.application(), issuer_socket)
+    backends = []
+    for name, delay in BACKENDS:
+        backend_socket = bind()
+        backends.append(address(backend_socket))
+        await _serve(stack, backend(name, delay), backend_socket)
+    # The balancer opens its own sockets: two free ports are looked for and let go again.
+    with bind(port) as listen, bind() as admin:
+        front, door = address(listen), address(admin)
+    flags = Flags(
+        listen=(front,),
+        backend=tuple(backends),
+        jwks=f"{issuer.url}/.well-known/jwks.json",
+        issuer=issuer.url,
+        audience=(AUDIENCE,),
+        claim_header=(f"sub={IDENTITY_HEADER}",),
+        admin=door,
+        access_log=None if once else "-",
+    )
+    steps = plan(issuer, Issuer(issuer.url), f"http://{front}")
+    await stack.enter_async_context(LoadBalancer(configuration_from_flags(flags, Path.cwd())))
+    if once:
+        return 0 if await walk(steps) else 1
+    print(introduction(steps, issuer, front, door), flush=True)
+    await asyncio.Event().wait()
+    return 0
 
 
-def introduction(tour: Tour, issuer: Issuer, front: str, admin: str) -> str:
-    """The text above the table. Lines to copy stand alone, unindented and unwrapped."""
+def introduction(steps: Sequence[Step], issuer: Issuer, front: str, admin: str) -> str:
+    """The text above the access log. Lines to copy stand alone, unindented and unwrapped."""
     defaults = (f"{HOST}:{PORT}", f"http://{HOST}:{ISSUER_PORT}")
     load = "make load" if (front, issuer.url) == defaults else f"make load URL=http://{front}/ ISSUER={issuer.url}"
     parts = [
         f"lbjwt listens on http://{front} and balances over three backends, one of them slow.",
         f"Tokens come from {issuer.url}/token?sub=NAME; numbers are at http://{admin}/metrics.",
-        "Copy these lines into another terminal:",
+        "Copy these lines into another terminal; the access log appears here, and Ctrl-C ends the demo:",
     ]
-    parts += [f"\n# {step.title}: {step.status}\n{step.line}" for step in tour.steps]
-    parts += [f"\n# many at once: the slow backend gets fewer\n{tour.burst}"]
+    parts += [f"\n# {step.title}: {step.status}\n{step.line}" for step in steps]
     parts += [f"\n# as fast as it goes (needs wrk)\n{load}\n"]
     return "\n".join(parts)
 
 
+def backend(name: str, delay: float) -> web.Application:
+    """A backend that answers every request with its name and what reached it, `delay` seconds later."""
+
+    async def answer(request: web.Request) -> web.Response:
+        await asyncio.sleep(delay)
+        seen = {
+            "backend": name,
+            "method": request.method,
+            "path": request.path,
+            "subject": request.headers.get(IDENTITY_HEADER),
+        }
+        return web.json_response(seen, dumps=lambda value: json.dumps(value) + "\n")
+
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", answer)
+    return application
+
+
 def bind(port: int = 0) -> socket.socket:
     """Return a socket bound on loopback to `port`, or to any free port when that one is taken or 0."""
-    for candidate in (port, 0):
-        bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            bound.bind((HOST, candidate))
-        except OSError:
-            bound.close()
-            if candidate == 0:
-                raise
-        else:
-            return bound
-    raise AssertionError("unreachable: the second candidate binds or raises")
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((HOST, port))
+    except OSError:
+        bound.bind((HOST, 0))
+    return bound
 
 
 def address(bound: socket.socket) -> str:
@@ -140,37 +138,3 @@ async def _serve(stack: AsyncExitStack, application: web.Application, bound: soc
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     await web.SockSite(runner, bound).start()
-
-
-async def _drain(balancer: Balancer) -> None:
-    """Read the access log away, so that its pipe never fills."""
-    with contextlib.suppress(BalancerError):
-        async for _ in balancer.access_log():
-            pass
-
-
-async def _watch(balancer: Balancer, tally: Tally, backends: Sequence[Backend]) -> None:
-    """
-    Show what happens until cancelled.
-
-    Raises:
-        BalancerError: The balancer ended by itself.
-    """
-    fresh: list[str] = []
-
-    async def read() -> None:
-        async for line in balancer.access_log():
-            words = tally.take(line)
-            if words is not None:
-                fresh.append(words)
-
-    reading = asyncio.create_task(read())
-    try:
-        with open_screen(tally, backends) as screen:
-            while not reading.done():
-                await asyncio.wait([reading], timeout=REFRESH)
-                screen.show(fresh)
-                fresh.clear()
-        await reading
-    finally:
-        reading.cancel()

@@ -11,8 +11,6 @@ from types import MappingProxyType
 
 from lbjwt.errors import ConfigurationError
 
-__all__ = ["ALGORITHMS", "Algorithm", "Family", "algorithms_for", "known_algorithms"]
-
 
 class Family(Enum):
     """How a signature is made; decides the primitive and its padding."""

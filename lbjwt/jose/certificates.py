@@ -14,8 +14,6 @@ from typing import Any
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import Certificate
 
-__all__ = ["signers", "thumbprints", "thumbprints_named"]
-
 _NAMES = ("x5t#S256", "x5t")
 
 

@@ -20,8 +20,6 @@ from lbjwt.jose.keys import VerificationKey, public_key, secret_key
 from lbjwt.jose.mldsa import mldsa_key
 from lbjwt.jose.weak import MAX_RSA_BITS, rsa_weakness
 
-__all__ = ["import_jwk", "is_usable_key_id"]
-
 MAX_KEY_ID = 256  # characters
 
 # The public members of each type; everything else of a JWK is either a label or private.

@@ -29,8 +29,6 @@ from lbjwt.jose.algorithms import ALGORITHMS, Algorithm, Family, algorithms_for
 from lbjwt.jose.mldsa import mldsa_algorithm
 from lbjwt.jose.weak import edwards_weakness, rsa_weakness
 
-__all__ = ["VerificationKey", "public_key", "secret_key"]
-
 MAX_SECRET = 8192  # bytes; more is a mistake, such as a whole file
 
 _HASHES: dict[str, hashes.HashAlgorithm] = {

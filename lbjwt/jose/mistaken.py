@@ -4,8 +4,6 @@ What a text is that was given in place of a JWK Set or of PEM, and where it belo
 
 from lbjwt._compact import parse_object
 
-__all__ = ["instead_of_jwks", "instead_of_pem"]
-
 _SECRET = ("d", "k", "priv")  # RFC 7518 section 6, RFC 9964 section 3: without one of these no private or secret JWK
 
 

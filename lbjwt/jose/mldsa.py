@@ -20,10 +20,6 @@ except ImportError:  # cryptography < 47
 
 mldsa: Any = _module
 
-__all__ = ["NOT_OFFERED", "mldsa", "mldsa_algorithm", "mldsa_key"]
-
-NOT_OFFERED = "is not offered by this version of cryptography (its wheels have it since 48.0)"
-
 # FIPS 204 table 2: bytes of an encoded public key. Every string of that length is a key (section 7.2), so length is all there is to check.
 _SIZES = {"ML-DSA-44": 1312, "ML-DSA-65": 1952, "ML-DSA-87": 2592}
 
@@ -43,7 +39,9 @@ def mldsa_key(algorithm: str, encoded: bytes) -> Any:
         raise KeyFormatError("an AKP key for something else than ML-DSA")
     if len(encoded) != size:
         raise KeyFormatError(f"pub has not the {size} bytes of {algorithm}")
-    missing = KeyFormatError(f"{algorithm} {NOT_OFFERED}")
+    missing = KeyFormatError(
+        f"{algorithm} is not offered by this version of cryptography (its wheels have it since 48.0)"
+    )
     if mldsa is None:
         raise missing
     try:

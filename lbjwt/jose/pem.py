@@ -15,8 +15,6 @@ from lbjwt.jose.certificates import signers, thumbprints_of
 from lbjwt.jose.keys import VerificationKey, public_key
 from lbjwt.jose.mistaken import instead_of_pem
 
-__all__ = ["import_pem"]
-
 MAX_BLOCKS = 100
 
 _BEGIN = b"-----BEGIN "

@@ -107,11 +107,5 @@ cdef class Board:
     cdef int64_t in_flight(self, Py_ssize_t index) noexcept
 
     cdef Header *header(self) noexcept
-    cdef int64_t _sum(self, size_t offset) noexcept
     cdef bint _serves(self, Py_ssize_t slot) noexcept
-    cdef int check_slot(self, Py_ssize_t slot) except -1
-    cdef int check_endpoint(self, Py_ssize_t index) except -1
-    cdef int check_issuer(self, Py_ssize_t index) except -1
-    cdef int check_route(self, Py_ssize_t index) except -1
-    cdef object words(self, size_t base, tuple where)
-    cdef char *_word(self, str name, Py_ssize_t index, Py_ssize_t issuer) except NULL
+    cdef int64_t *_word(self, str name, Py_ssize_t index, Py_ssize_t issuer, Py_ssize_t endpoint, Py_ssize_t route) except NULL

@@ -43,24 +43,19 @@ class Board:
         """Slot of this process; 0 until `attach`."""
     def attach(self, slot: int) -> None:
         """Write to this slot from now on. Called by a worker or the keeper, once, right after fork."""
-    def add(self, name: str, amount: int = 1, index: int = 0, *, issuer: int = 0) -> None:
+    def add(
+        self, name: str, amount: int = 1, index: int = 0, *, issuer: int = 0, endpoint: int = -1, route: int = -1
+    ) -> None:
         """
-        Add to a counter of the own slot, by the name of its field in `WorkerCounters` or, for that issuer, in `IssuerCounters`.
+        Add to a counter of the own slot, by the name of its field in `WorkerCounters` or, for that issuer, in `IssuerCounters`; with an
+        endpoint or route, in `EndpointCounters` or `RouteCounters`.
 
         For code that runs at most once a second.
         """
-    def add_endpoint(self, endpoint: int, name: str, amount: int = 1, index: int = 0) -> None:
-        """Add to a counter of one endpoint in the own slot, by the name of its `EndpointCounters` field."""
-    def add_route(self, route: int, status_class: int, amount: int = 1) -> None:
-        """Add to the requests of a route in the own slot, by the class of the status."""
-    def set_cache(self, entries: int, size: int) -> None:
-        """What the token cache of this worker holds: entries and bytes."""
+    def set(self, name: str, value: int) -> None:
+        """Set a gauge of the own slot, by the name of its field in `WorkerCounters`."""
     def set_keys(self, count: int, fetched_at: float, *, issuer: int = 0) -> None:
         """Verification keys in force in this worker and when they were last read (seconds since the epoch; 0: never)."""
-    def set_revocations(self, count: int) -> None:
-        """Revocations in force in this worker."""
-    def set_no_descriptors(self, short: bool) -> None:
-        """Whether this worker lacks the file descriptor for another client."""
     def set_state(self, state: int, slot: int | None = None) -> None:
         """`STARTING`, `READY`, `DRAINING` or `STOPPED`, of the own slot or (by the supervisor) of another."""
     def start_draining(self) -> None:
@@ -77,10 +72,8 @@ class Board:
         """Every `SourceWords` field."""
     def clear_gauges(self, slot: int) -> None:
         """The worker of the slot is dead: zero its gauges, keep its counters, set its state to `STOPPED`."""
-    def count_restart(self) -> None:
-        """A dead worker was replaced. Written by the supervisor only."""
-    def count_keeper_restart(self) -> None:
-        """A dead keeper was replaced. Written by the supervisor only."""
+    def count_restart(self, *, keeper: bool = False) -> None:
+        """A dead worker, or keeper, was replaced. Written by the supervisor only."""
     @property
     def draining(self) -> bool:
         """`start_draining` was called in any process."""

@@ -9,7 +9,6 @@ lines of another away. Nothing here knows what the numbers mean to Prometheus; `
 
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint64_t
-from libc.string cimport memset
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
 
 from time import time
@@ -25,50 +24,47 @@ DRAINING = WORKER_DRAINING
 STOPPED = WORKER_STOPPED
 STATE_NAMES = ("starting", "ready", "draining", "stopped")
 
-# Field names in the order of the structs, with the number of eight-byte words; checked against sizeof below.
-cdef tuple WORKER_FIELDS = (
-    ("requests", STATUS_CLASSES), ("bad_requests", 1), ("errors", ERROR_REASONS), ("connections_total", 1), ("connections", 1),
-    ("in_flight", 1), ("retries", 1), ("dropped_header_names", 1), ("access_log_dropped", 1), ("cache_hits", 1), ("cache_misses", 1),
-    ("cache_evictions", 1), ("cache_entries", 1), ("cache_bytes", 1), ("revocations", 1), ("pending", 1),
-    ("endpoints_full", 1), ("waiting", 1), ("no_descriptors", 1), ("waited", 1), ("streams_ended", 1), ("state", 1),
-)
-cdef tuple ENDPOINT_FIELDS = (
-    ("in_flight", 1), ("connections", 1), ("idle_connections", 1), ("requests", 1), ("connects", 1), ("failures", 1), ("responses", STATUS_CLASSES),
-)
-cdef tuple ISSUER_FIELDS = (
-    ("accepted", 1), ("refusals", REASONS), ("reported", REASONS), ("keys", 1), ("keys_fetched_at", 1), ("key_fetches", 1),
-    ("key_fetch_failures", 1),
-)
-cdef tuple SOURCE_FIELDS = (("begun", 1), ("attempts", 1), ("not_before", 1), ("last_success", 1), ("fetches", 1), ("failures", 1))
-cdef tuple SOURCE_TIMES = ("not_before", "last_success")
 # What a slot does not hand on when its worker dies: what was open, held or in force in that process.
 cdef tuple WORKER_GAUGES = ("connections", "in_flight", "cache_entries", "cache_bytes", "revocations", "pending", "waiting", "no_descriptors")
-# Every worker holds the same: the one that is behind is told, not a sum.
-cdef tuple NOT_SUMMED = ("revocations", "keys", "keys_fetched_at", "state")
+cdef tuple SOURCE_TIMES = ("not_before", "last_success")
+
+cdef WorkerCounters no_worker
+cdef IssuerCounters no_issuer
+cdef EndpointCounters no_endpoint
+cdef SourceWords no_source
 
 
-cdef dict layout(tuple fields, size_t size):
+cdef dict layout(dict fields, size_t size):
+    """Where the fields of a struct begin, in words of eight bytes, and how many words they have."""
     cdef dict places = {}
-    cdef size_t offset = 0
-    for name, words in fields:
-        places[name] = (offset, words)
-        offset += 8 * <size_t>words
-    if offset != size:
-        raise ImportError("the table of counters does not match their struct")
+    cdef size_t at = 0
+    for name, value in fields.items():
+        places[name] = (at, len(value) if isinstance(value, list) else 1)
+        at += <size_t>places[name][1]
+    if at * 8 != size:
+        raise ImportError("a counter is not eight bytes long")
     return places
 
 
-cdef dict WORKER_PLACES = layout(WORKER_FIELDS, sizeof(WorkerCounters))
-cdef dict ENDPOINT_PLACES = layout(ENDPOINT_FIELDS, sizeof(EndpointCounters))
-cdef dict ISSUER_PLACES = layout(ISSUER_FIELDS, sizeof(IssuerCounters))
-cdef dict SOURCE_PLACES = layout(SOURCE_FIELDS, sizeof(SourceWords))
+cdef dict WORKER = layout(no_worker, sizeof(WorkerCounters))
+cdef dict ISSUER = layout(no_issuer, sizeof(IssuerCounters))
+cdef dict ENDPOINT = layout(no_endpoint, sizeof(EndpointCounters))
+cdef dict SOURCE = layout(no_source, sizeof(SourceWords))
 
 
-cdef size_t place(dict places, str name, Py_ssize_t index) except *:
-    offset, words = places[name]
-    if not 0 <= index < words:
-        raise IndexError(f"{name} has no index {index}")
-    return <size_t>offset + 8 * <size_t>index
+cdef dict summed(list rows):
+    """The fields of several structs of one kind, added up."""
+    cdef dict totals = {}
+    for name, first in (<dict>rows[0]).items():
+        counts = [row[name] for row in rows]
+        totals[name] = [sum(words) for words in zip(*counts)] if isinstance(first, list) else sum(counts)
+    return totals
+
+
+cdef int check(Py_ssize_t index, Py_ssize_t count, str what) except -1:
+    if not 0 <= index < count:
+        raise IndexError(f"no {what} {index}")
+    return 0
 
 
 cdef inline size_t pages(size_t size) noexcept:
@@ -129,96 +125,59 @@ cdef class Board:
             at += self._stride
         return count
 
-    cdef int64_t _sum(self, size_t offset) noexcept:
-        """Over all slots, of the word at `offset` from the start of a slot."""
-        cdef char *at = self._base + self._slots + offset
-        cdef int64_t count = 0
-        cdef Py_ssize_t _slot
-        for _slot in range(self.workers + 1):
-            count += (<int64_t *>at)[0]
-            at += self._stride
-        return count
-
     cdef bint _serves(self, Py_ssize_t slot) noexcept:
         return self.worker(slot).state == WORKER_READY or self.worker(slot).state == WORKER_DRAINING
 
-    cdef int check_slot(self, Py_ssize_t slot) except -1:
-        if not 0 <= slot <= self.workers:
-            raise IndexError(f"no slot {slot}")
-        return 0
-
-    cdef int check_endpoint(self, Py_ssize_t index) except -1:
-        if not 0 <= index < self.endpoints:
-            raise IndexError(f"no endpoint {index}")
-        return 0
-
-    cdef int check_issuer(self, Py_ssize_t index) except -1:
-        if not 0 <= index < self.issuers:
-            raise IndexError(f"no issuer {index}")
-        return 0
-
-    cdef int check_route(self, Py_ssize_t index) except -1:
-        if not 0 <= index < self.routes:
-            raise IndexError(f"no route {index}")
-        return 0
-
-    cdef object words(self, size_t base, tuple where):
-        offset, count = where
-        if count == 1:
-            return self._sum(base + <size_t>offset)
-        return [self._sum(base + <size_t>offset + 8 * <size_t>index) for index in range(count)]
-
-    cdef char *_word(self, str name, Py_ssize_t index, Py_ssize_t issuer) except NULL:
-        """The own word of that name."""
-        if name in WORKER_PLACES:
-            return <char *>self.mine + place(WORKER_PLACES, name, index)
-        if issuer != -1:
-            self.check_issuer(issuer)
-        return <char *>(self.my_issuers + issuer + 1) + place(ISSUER_PLACES, name, index)
+    cdef int64_t *_word(self, str name, Py_ssize_t index, Py_ssize_t issuer, Py_ssize_t endpoint, Py_ssize_t route) except NULL:
+        """A word of the own slot."""
+        cdef int64_t *words
+        cdef dict fields = WORKER
+        if route >= 0:
+            check(route, self.routes, "route")
+            check(index, STATUS_CLASSES, "status class")
+            return <int64_t *>&self.my_routes[route].requests[index]
+        if endpoint >= 0:
+            check(endpoint, self.endpoints, "endpoint")
+            fields = ENDPOINT
+            words = <int64_t *>self.endpoint(self.slot, endpoint)
+        elif name in WORKER:
+            words = <int64_t *>self.mine
+        else:
+            check(issuer + 1, self.issuers + 1, "issuer")
+            fields = ISSUER
+            words = <int64_t *>(self.my_issuers + issuer + 1)
+        at, count = fields[name]
+        check(index, count, name)
+        return words + <size_t>at + index
 
     # --- for the process that writes
 
     def attach(self, Py_ssize_t slot):
-        self.check_slot(slot)
+        check(slot, self.workers + 1, "slot")
         self.slot = slot
         self.mine = self.worker(slot)
         self.my_issuers = self.issuer_rows(slot)
         self.my_wishes = <uint64_t *>(<char *>self.mine + self._wishes)
         self.my_routes = <RouteCounters *>(<char *>self.mine + self._route_rows)
 
-    def add(self, str name, int64_t amount=1, Py_ssize_t index=0, *, Py_ssize_t issuer=0):
-        (<int64_t *>self._word(name, index, issuer))[0] += amount
+    def add(
+        self, str name, int64_t amount=1, Py_ssize_t index=0, *, Py_ssize_t issuer=0, Py_ssize_t endpoint=-1, Py_ssize_t route=-1
+    ):
+        self._word(name, index, issuer, endpoint, route)[0] += amount
 
-    def add_endpoint(self, Py_ssize_t endpoint, str name, int64_t amount=1, Py_ssize_t index=0):
-        self.check_endpoint(endpoint)
-        (<int64_t *>(<char *>self.endpoint(self.slot, endpoint) + place(ENDPOINT_PLACES, name, index)))[0] += amount
-
-    def add_route(self, Py_ssize_t route, Py_ssize_t status_class, int64_t amount=1):
-        self.check_route(route)
-        if not 0 <= status_class < STATUS_CLASSES:
-            raise IndexError(f"no status class {status_class}")
-        self.my_routes[route].requests[status_class] += amount
-
-    def set_cache(self, int64_t entries, int64_t size):
-        self.mine.cache_entries = entries
-        self.mine.cache_bytes = size
+    def set(self, str name, int64_t value):
+        self._word(name, 0, 0, -1, -1)[0] = value
 
     def set_keys(self, int64_t count, double fetched_at, *, Py_ssize_t issuer=0):
-        self.check_issuer(issuer)
+        check(issuer, self.issuers, "issuer")
         self.my_issuers[issuer + 1].keys = count
         self.my_issuers[issuer + 1].keys_fetched_at = fetched_at
-
-    def set_revocations(self, int64_t count):
-        self.mine.revocations = count
-
-    def set_no_descriptors(self, bint short):
-        self.mine.no_descriptors = short
 
     def set_state(self, int64_t state, slot=None):
         if not WORKER_STARTING <= state <= WORKER_STOPPED:
             raise ValueError(f"no worker state {state}")
         cdef Py_ssize_t at = self.slot if slot is None else slot
-        self.check_slot(at)
+        check(at, self.workers + 1, "slot")
         self.worker(at).state = state
 
     def start_draining(self):
@@ -227,38 +186,38 @@ cdef class Board:
     # --- between the process that fetches keys and those that use them
 
     def want(self, Py_ssize_t source):
-        self.check_issuer(source)
+        check(source, self.issuers, "source")
         self.my_wishes[source] += 1
 
     def wanted(self, Py_ssize_t source):
-        self.check_issuer(source)
-        return self._sum(self._wishes + <size_t>source * sizeof(uint64_t))
+        check(source, self.issuers, "source")
+        return sum([(<uint64_t *>(<char *>self.worker(slot) + self._wishes))[source] for slot in range(self.workers + 1)])
 
     def add_source(self, Py_ssize_t source, str name, int64_t amount=1):
-        self.check_issuer(source)
+        check(source, self.issuers, "source")
         if name in SOURCE_TIMES:
             raise KeyError(name)
-        (<int64_t *>(<char *>self.source(source) + place(SOURCE_PLACES, name, 0)))[0] += amount
+        (<int64_t *>self.source(source))[<size_t>SOURCE[name][0]] += amount
 
     def set_source_time(self, Py_ssize_t source, str name, double seconds):
-        self.check_issuer(source)
+        check(source, self.issuers, "source")
         if name not in SOURCE_TIMES:
             raise KeyError(name)
-        (<double *>(<char *>self.source(source) + place(SOURCE_PLACES, name, 0)))[0] = seconds
+        (<double *>self.source(source))[<size_t>SOURCE[name][0]] = seconds
 
     def source_words(self, Py_ssize_t source):
-        self.check_issuer(source)
+        check(source, self.issuers, "source")
         return self.source(source)[0]
 
     # --- for the supervisor
 
     def clear_gauges(self, Py_ssize_t slot):
-        self.check_slot(slot)
+        check(slot, self.workers + 1, "slot")
         cdef WorkerCounters *counters = self.worker(slot)
         cdef IssuerCounters *issuers = self.issuer_rows(slot)
         cdef Py_ssize_t index
         for name in WORKER_GAUGES:
-            memset(<char *>counters + place(WORKER_PLACES, name, 0), 0, 8)
+            (<int64_t *>counters)[<size_t>WORKER[name][0]] = 0
         counters.state = WORKER_STOPPED
         for index in range(self.endpoints):
             self.endpoint(slot, index).in_flight = 0
@@ -267,11 +226,11 @@ cdef class Board:
             issuers[index].keys = 0
             issuers[index].keys_fetched_at = 0
 
-    def count_restart(self):
-        self.header().restarts += 1
-
-    def count_keeper_restart(self):
-        self.header().keeper_restarts += 1
+    def count_restart(self, *, bint keeper=False):
+        if keeper:
+            self.header().keeper_restarts += 1
+        else:
+            self.header().restarts += 1
 
     # --- for readers
 
@@ -306,57 +265,40 @@ cdef class Board:
         return False
 
     def state(self, Py_ssize_t slot):
-        self.check_slot(slot)
+        check(slot, self.workers + 1, "slot")
         return self.worker(slot).state
 
     def totals(self):
-        cdef dict totals = {
-            name: self.words(0, where) for name, where in WORKER_PLACES.items() if name not in NOT_SUMMED
-        }
-        cdef list rows = [self.issuer_totals(index) for index in range(-1, self.issuers)]
-        cdef int64_t revocations = -1
-        cdef Py_ssize_t slot
-        for slot in range(self.workers):
-            if self._serves(slot) and (revocations < 0 or self.worker(slot).revocations < revocations):
-                revocations = self.worker(slot).revocations
-        totals["revocations"] = revocations if revocations > 0 else 0
-        for name in ("accepted", "keys", "key_fetches", "key_fetch_failures"):
-            totals[name] = sum([row[name] for row in rows])
-        for name in ("refusals", "reported"):
-            totals[name] = [sum(counts) for counts in zip(*[row[name] for row in rows], strict=True)]
-        totals["keys_fetched_at"] = min([row["keys_fetched_at"] for row in rows if row["keys_fetched_at"] > 0], default=0.0)
+        cdef list workers = [self.worker(slot)[0] for slot in range(self.workers + 1)]
+        cdef list issuers = [self.issuer_totals(index) for index in range(-1, self.issuers)]
+        cdef dict totals = {**summed(workers), **summed(issuers)}
+        del totals["state"]
+        totals["revocations"] = min([workers[slot]["revocations"] for slot in range(self.workers) if self._serves(slot)], default=0)
+        totals["keys_fetched_at"] = oldest(issuers)
         return totals
 
     def issuer_totals(self, Py_ssize_t issuer):
-        cdef size_t base = self._issuer_rows + <size_t>(issuer + 1) * sizeof(IssuerCounters)
-        cdef IssuerCounters *row
-        cdef int64_t keys = -1
-        cdef double fetched_at = 0
-        cdef Py_ssize_t slot
-        if issuer != -1:
-            self.check_issuer(issuer)
-        cdef dict totals = {
-            name: self.words(base, where) for name, where in ISSUER_PLACES.items() if name not in NOT_SUMMED
-        }
-        for slot in range(self.workers):
-            if self._serves(slot):
-                row = self.issuer_rows(slot) + issuer + 1
-                if keys < 0 or row.keys < keys:
-                    keys = row.keys
-                if fetched_at == 0 or 0 < row.keys_fetched_at < fetched_at:
-                    fetched_at = row.keys_fetched_at
-        totals["keys"] = keys if keys > 0 else 0
-        totals["keys_fetched_at"] = fetched_at
+        check(issuer + 1, self.issuers + 1, "issuer")
+        cdef list rows = [self.issuer_rows(slot)[issuer + 1] for slot in range(self.workers + 1)]
+        cdef list serving = [rows[slot] for slot in range(self.workers) if self._serves(slot)]
+        cdef dict totals = summed(rows)
+        totals["keys"] = min([row["keys"] for row in serving], default=0)
+        totals["keys_fetched_at"] = oldest(serving)
         if issuer >= 0:
             totals["key_fetches"] += self.source(issuer).fetches
             totals["key_fetch_failures"] += self.source(issuer).failures
         return totals
 
     def route_totals(self, Py_ssize_t index):
-        self.check_route(index)
-        return self.words(self._route_rows + <size_t>index * sizeof(RouteCounters), (0, STATUS_CLASSES))
+        check(index, self.routes, "route")
+        rows = [(<RouteCounters *>(<char *>self.worker(slot) + self._route_rows))[index] for slot in range(self.workers + 1)]
+        return summed(rows)["requests"]
 
     def endpoint_totals(self, Py_ssize_t index):
-        self.check_endpoint(index)
-        cdef size_t base = <char *>self.endpoint(0, index) - <char *>self.worker(0)
-        return {name: self.words(base, where) for name, where in ENDPOINT_PLACES.items()}
+        check(index, self.endpoints, "endpoint")
+        return summed([self.endpoint(slot, index)[0] for slot in range(self.workers + 1)])
+
+
+cdef double oldest(list rows):
+    """When the keys of these rows were fetched, the one that was first; 0 when none was."""
+    return min([row["keys_fetched_at"] for row in rows if row["keys_fetched_at"] > 0], default=0.0)

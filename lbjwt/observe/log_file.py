@@ -13,8 +13,6 @@ from typing import Final
 
 from lbjwt.errors import LbjwtError
 
-__all__ = ["AccessLogError", "log_fault", "open_log", "try_log"]
-
 _FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
 
 
@@ -22,7 +20,7 @@ class AccessLogError(LbjwtError):
     """An access log that cannot be written; the message names the configuration key, the place and what mends it."""
 
 
-def open_log(path: str) -> int:
+def open_log(path: str, flags: int = _FLAGS | os.O_CREAT) -> int:
     """
     Return a new descriptor for a log.
 
@@ -30,6 +28,7 @@ def open_log(path: str) -> int:
 
     Args:
         path: A file, made with mode 0640 when it is missing, or ``-`` for standard output.
+        flags: Of open(2).
 
     Raises:
         OSError: It cannot be opened.
@@ -37,7 +36,7 @@ def open_log(path: str) -> int:
     if path == "-" and not stat.S_ISFIFO(os.fstat(1).st_mode):
         return os.dup(1)
     try:
-        return os.open("/proc/self/fd/1" if path == "-" else path, _FLAGS | os.O_CREAT, 0o640)
+        return os.open("/proc/self/fd/1" if path == "-" else path, flags, 0o640)
     except OSError:
         inherited = 1 if path == "-" else _inherited(path)
         if inherited is None:
@@ -48,7 +47,7 @@ def open_log(path: str) -> int:
 def log_fault(path: str) -> str:
     """Return why a log could not be written there now, and what mends it; "" when it could. Makes and writes nothing."""
     try:
-        descriptor = open_log(path) if path == "-" else _open_existing(path)
+        descriptor = open_log(path, _FLAGS)
         try:
             os.write(descriptor, b"")  # /dev/full and closed peers tell at once; a log gets not a byte more
             full = _is_full(descriptor)
@@ -76,16 +75,6 @@ def try_log(path: str) -> None:
             fault = _explain(path, error)
     if fault:
         raise AccessLogError(f"access_log.path: {fault}")
-
-
-def _open_existing(path: str) -> int:
-    try:
-        return os.open(path, _FLAGS)
-    except OSError:
-        inherited = _inherited(path)
-        if inherited is None:
-            raise
-        return os.dup(inherited)
 
 
 def _inherited(path: str) -> int | None:

@@ -8,6 +8,7 @@ and what is configured: routes, clusters, endpoints, issuers), so no client can 
 
 import platform
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
@@ -20,8 +21,6 @@ from lbjwt._fastverify import DenyReason
 from lbjwt.observe._board import STATE_NAMES, Board
 from lbjwt.observe._offenders import Offenders
 
-__all__ = ["REASONS", "UNKNOWN_ISSUER", "BoardCollector", "exposition"]
-
 STATUS_CLASSES: Final = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
 """Labels in the order of the counters; "none" is a request that ended without a response."""
 
@@ -30,6 +29,78 @@ REASONS: Final = {name.lower(): int(number) for name, number in DenyReason.__mem
 
 UNKNOWN_ISSUER: Final = "unknown"
 """The issuer label of what happened before an issuer was known: no token, no readable one, one of somebody else."""
+
+Samples = list[tuple[tuple[str, ...], float]]
+
+# Name: what it says, and its labels.
+COUNTERS: Final = {
+    "requests": ("Requests answered, by class of the response status.", "status_class"),
+    "route_requests": ("Requests answered, by route and class of the response status.", "route status_class"),
+    "requests_accepted": ("Requests let through with a token, by its issuer.", "issuer"),
+    "refusals": ("Requests refused at the gate, by issuer and reason.", "issuer reason"),
+    "reported_refusals": ("Requests let through by report-only rules, by what would have refused them.", "issuer reason"),
+    "bad_requests": ("Requests refused before the gate: framing or limits.", ""),
+    "errors": ("Requests refused or failed for another reason than their token, by reason and its status.", "reason status"),
+    "connections_accepted": ("Client connections accepted.", ""),
+    "retries": ("Requests sent again after their connection ended unanswered.", ""),
+    "dropped_header_names": ("Request fields dropped for their name.", ""),
+    "access_log_dropped": ("Access log records dropped because the log was not written out in time.", ""),
+    "endpoints_full": ("Requests that found every endpoint full: they waited, or were refused.", ""),
+    "requests_waited": ("Requests that had to wait for keys.", ""),
+    "streams_ended": ("Long responses and tunnels closed with their token.", ""),
+    "cache_hits": ("Tokens found among the verified ones.", ""),
+    "cache_misses": ("Tokens that had to be verified.", ""),
+    "cache_evictions": ("Verified tokens forgotten to make room.", ""),
+    "key_fetches": ("Fetches of remote keys and reads of key files, by result.", "issuer result"),
+    "worker_restarts": ("Workers that died and were replaced.", ""),
+    "keeper_restarts": ("Processes that keep keys and the admin door that died and were replaced.", ""),
+    "endpoint_requests": ("Requests sent to the endpoint.", "cluster endpoint"),
+    "endpoint_connects": ("Connections opened to the endpoint.", "cluster endpoint"),
+    "endpoint_failures": ("Connects that failed and responses that never came or broke.", "cluster endpoint"),
+    "endpoint_responses": ("Responses of the endpoint, by class of status.", "cluster endpoint status_class"),
+}  # fmt: skip
+GAUGES: Final = {
+    "connections": ("Client connections open.", ""),
+    "requests_in_flight": ("Requests begun and not finished.", ""),
+    "requests_pending": ("Requests that wait for an endpoint with room.", ""),
+    "requests_waiting": ("Requests that wait for keys.", ""),
+    "revocations": ("Revocations in force; the least of all workers.", ""),
+    "failing_addresses": ("Client addresses with a refusal within the last window.", ""),
+    "cache_entries": ("Verified tokens remembered.", ""),
+    "cache_bytes": ("Memory of the verified tokens, in bytes.", ""),
+    "keys": ("Verification keys in force; the least of all workers.", "issuer"),
+    "keys_age_seconds": ("Seconds since the keys were last confirmed, the oldest of all workers; absent when never.", "issuer"),
+    "keys_last_success_timestamp_seconds": ("When the keys were last fetched or read well, in seconds since the epoch; absent when never.", "issuer"),
+    "workers": ("Worker processes by state.", "state"),
+    "ready": ("1 when requests with a good token are let through, 0 otherwise.", ""),
+    "start_time_seconds": ("When the service started, in seconds since the epoch.", ""),
+    "build_info": ("Versions; the value is always 1.", "version python_version"),
+    "endpoint_requests_in_flight": ("Requests in flight to the endpoint.", "cluster endpoint"),
+    "endpoint_connections": ("Connections to the endpoint, being opened, in use or idle.", "cluster endpoint"),
+    "endpoint_idle_connections": ("Pooled connections to the endpoint.", "cluster endpoint"),
+}  # fmt: skip
+
+# Metrics without labels, and the field of `Board.totals` that holds the number where it has another name.
+NUMBERS: Final = (
+    "bad_requests", "retries", "dropped_header_names", "access_log_dropped", "endpoints_full", "streams_ended", "revocations",
+    "cache_hits", "cache_misses", "cache_evictions", "cache_entries", "cache_bytes", "connections",
+)  # fmt: skip
+RENAMED: Final = {
+    "connections_accepted": "connections_total",
+    "requests_in_flight": "in_flight",
+    "requests_pending": "pending",
+    "requests_waiting": "waiting",
+    "requests_waited": "waited",
+}
+PER_ENDPOINT: Final = {
+    "endpoint_requests_in_flight": "in_flight",
+    "endpoint_connections": "connections",
+    "endpoint_idle_connections": "idle_connections",
+    "endpoint_requests": "requests",
+    "endpoint_connects": "connects",
+    "endpoint_failures": "failures",
+}
+"""Metrics of each endpoint, and the field of `Board.endpoint_totals` that holds the number."""
 
 
 class BoardCollector(Collector):
@@ -73,204 +144,78 @@ class BoardCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric, also those that never moved: an alert on a counter that is absent would stay silent."""
-        yield from self._requests()
-        yield from self._judgements()
-        yield from self._cache()
-        yield from self._keys()
-        yield from self._processes()
-        yield from self._endpoint_metrics()
+        samples = {**self._service(), **self._issuers(), **self._endpoint_samples()}
+        for kind, table in ((CounterMetricFamily, COUNTERS), (GaugeMetricFamily, GAUGES)):
+            for name, (text, labels) in table.items():
+                family = kind(f"lbjwt_{name}", text, labels=labels.split())
+                for values, number in samples.get(name, ()):  # the time of keys that never came is absent
+                    family.add_metric(values, number)
+                yield family
 
-    def _requests(self) -> Iterator[Metric]:
-        totals = self._board.totals()
-        yield _counter(
-            "requests",
-            "Requests answered, by class of the response status.",
-            "status_class",
-            zip(STATUS_CLASSES, totals["requests"], strict=True),
-        )
-        by_route = CounterMetricFamily(
-            "lbjwt_route_requests",
-            "Requests answered, by route and class of the response status.",
-            labels=["route", "status_class"],
-        )
-        for at, route in enumerate(self._routes):
-            for status_class, count in zip(STATUS_CLASSES, self._board.route_totals(at), strict=True):
-                by_route.add_metric([route, status_class], count)
-        yield by_route
-        yield _counter(
-            "bad_requests", "Requests refused before the gate: framing or limits.", value=totals["bad_requests"]
-        )
-        errors = CounterMetricFamily(
-            "lbjwt_errors",
-            "Requests refused or failed for another reason than their token, by reason and its status.",
-            labels=["reason", "status"],
-        )
-        for reason in ErrorReason:
-            if reason:
-                errors.add_metric([reason.name.lower(), str(error_status(reason))], totals["errors"][reason])
-        yield errors
-        yield _counter("connections_accepted", "Client connections accepted.", value=totals["connections_total"])
-        yield _counter(
-            "retries", "Requests sent again after their connection ended unanswered.", value=totals["retries"]
-        )
-        yield _counter(
-            "dropped_header_names", "Request fields dropped for their name.", value=totals["dropped_header_names"]
-        )
-        yield _counter(
-            "access_log_dropped",
-            "Access log records dropped because the log was not written out in time.",
-            value=totals["access_log_dropped"],
-        )
-        yield _gauge("connections", "Client connections open.", value=totals["connections"])
-        yield _gauge("requests_in_flight", "Requests begun and not finished.", value=totals["in_flight"])
-        yield _gauge("requests_pending", "Requests that wait for an endpoint with room.", value=totals["pending"])
-        yield _counter(
-            "endpoints_full",
-            "Requests that found every endpoint full: they waited, or were refused.",
-            value=totals["endpoints_full"],
-        )
-        yield _gauge("requests_waiting", "Requests that wait for keys.", value=totals["waiting"])
-        yield _counter("requests_waited", "Requests that had to wait for keys.", value=totals["waited"])
-        yield _counter(
-            "streams_ended", "Long responses and tunnels closed with their token.", value=totals["streams_ended"]
-        )
-        yield _gauge("revocations", "Revocations in force; the least of all workers.", value=totals["revocations"])
-        failing = self._offenders.count(self._monotonic()) if self._offenders is not None else 0
-        yield _gauge("failing_addresses", "Client addresses with a refusal within the last window.", value=failing)
-
-    def _judgements(self) -> Iterator[Metric]:
-        rows = {label: self._issuers(indices) for label, indices in self._labels.items()}
-        accepted = CounterMetricFamily(
-            "lbjwt_requests_accepted", "Requests let through with a token, by its issuer.", labels=["issuer"]
-        )
-        for label, issuers in rows.items():
-            accepted.add_metric([label], sum(issuer["accepted"] for issuer in issuers))
-        yield accepted
-        for field, name, text in (
-            ("refusals", "refusals", "Requests refused at the gate, by issuer and reason."),
-            (
-                "reported",
-                "reported_refusals",
-                "Requests let through by report-only rules, by what would have refused them.",
-            ),
-        ):
-            counts = CounterMetricFamily(f"lbjwt_{name}", text, labels=["issuer", "reason"])
-            for label, issuers in rows.items():
-                for reason, index in REASONS.items():
-                    counts.add_metric([label, reason], sum(issuer[field][index] for issuer in issuers))
-            yield counts
-
-    def _issuers(self, indices: Iterable[int]) -> list[dict[str, Any]]:
-        return [self._board.issuer_totals(index) for index in indices]
-
-    def _cache(self) -> Iterator[Metric]:
-        totals = self._board.totals()
-        yield _counter("cache_hits", "Tokens found among the verified ones.", value=totals["cache_hits"])
-        yield _counter("cache_misses", "Tokens that had to be verified.", value=totals["cache_misses"])
-        yield _counter("cache_evictions", "Verified tokens forgotten to make room.", value=totals["cache_evictions"])
-        yield _gauge("cache_entries", "Verified tokens remembered.", value=totals["cache_entries"])
-        yield _gauge("cache_bytes", "Memory of the verified tokens, in bytes.", value=totals["cache_bytes"])
-
-    def _keys(self) -> Iterator[Metric]:
-        keys = GaugeMetricFamily(
-            "lbjwt_keys", "Verification keys in force; the least of all workers.", labels=["issuer"]
-        )
-        age = GaugeMetricFamily(
-            "lbjwt_keys_age_seconds",
-            "Seconds since the keys were last confirmed, the oldest of all workers; absent when never.",
-            labels=["issuer"],
-        )
-        success = GaugeMetricFamily(
-            "lbjwt_keys_last_success_timestamp_seconds",
-            "When the keys were last fetched or read well, in seconds since the epoch; absent when never.",
-            labels=["issuer"],
-        )
-        fetches = CounterMetricFamily(
-            "lbjwt_key_fetches",
-            "Fetches of remote keys and reads of key files, by result.",
-            labels=["issuer", "result"],
-        )
-        for label, found in self._labels.items():
-            indices = [index for index in found if index >= 0]
-            if not indices:  # tokens of nobody have nobody's keys
-                continue
-            issuers = self._issuers(indices)
-            keys.add_metric([label], min(issuer["keys"] for issuer in issuers))
-            confirmed = [issuer["keys_fetched_at"] for issuer in issuers]
-            if min(confirmed) > 0:
-                age.add_metric([label], max(0.0, self._clock() - min(confirmed)))
-            successes = [
-                self._board.source_words(index)["last_success"] or at
-                for index, at in zip(indices, confirmed, strict=True)
-            ]
-            if min(successes) > 0:
-                success.add_metric([label], min(successes))
-            failures = sum(issuer["key_fetch_failures"] for issuer in issuers)
-            fetches.add_metric([label, "success"], sum(issuer["key_fetches"] for issuer in issuers) - failures)
-            fetches.add_metric([label, "failure"], failures)
-        yield from (keys, age, success, fetches)
-
-    def _processes(self) -> Iterator[Metric]:
+    def _service(self) -> dict[str, Samples]:
         board = self._board
+        totals = board.totals()
         states = [board.state(slot) for slot in range(board.workers)]
-        yield _gauge(
-            "workers",
-            "Worker processes by state.",
-            "state",
-            ((name, states.count(state)) for state, name in enumerate(STATE_NAMES)),
-        )
-        yield _counter("worker_restarts", "Workers that died and were replaced.", value=board.restarts)
-        yield _counter(
-            "keeper_restarts",
-            "Processes that keep keys and the admin door that died and were replaced.",
-            value=board.keeper_restarts,
-        )
-        yield _gauge("ready", "1 when requests with a good token are let through, 0 otherwise.", value=int(board.ready))
-        yield _gauge(
-            "start_time_seconds", "When the service started, in seconds since the epoch.", value=board.started_at
-        )
-        build = GaugeMetricFamily(
-            "lbjwt_build_info", "Versions; the value is always 1.", labels=["version", "python_version"]
-        )
-        build.add_metric([self._version, platform.python_version()], 1)
-        yield build
+        numbers = {name: totals[field] for name, field in (*RENAMED.items(), *zip(NUMBERS, NUMBERS, strict=True))}
+        numbers["failing_addresses"] = self._offenders.count(self._monotonic()) if self._offenders is not None else 0
+        numbers["worker_restarts"] = board.restarts
+        numbers["keeper_restarts"] = board.keeper_restarts
+        numbers["ready"] = int(board.ready)
+        numbers["start_time_seconds"] = board.started_at
+        samples: dict[str, Samples] = {name: [((), number)] for name, number in numbers.items()}
+        return samples | {
+            "requests": _by_class((), totals["requests"]),
+            "route_requests": [
+                sample
+                for at, route in enumerate(self._routes)
+                for sample in _by_class((route,), board.route_totals(at))
+            ],
+            "errors": [
+                ((reason.name.lower(), str(error_status(reason))), totals["errors"][reason])
+                for reason in ErrorReason
+                if reason
+            ],
+            "workers": [((name,), states.count(state)) for state, name in enumerate(STATE_NAMES)],
+            "build_info": [((self._version, platform.python_version()), 1)],
+        }
 
-    def _endpoint_metrics(self) -> Iterator[Metric]:
-        names = self._endpoints
-        totals = [self._board.endpoint_totals(index) for index in range(len(names))]
+    def _issuers(self) -> dict[str, Samples]:
+        samples: dict[str, Samples] = defaultdict(list)
+        for label, indices in self._labels.items():
+            issuers = [self._board.issuer_totals(index) for index in indices]
+            samples["requests_accepted"].append(((label,), _sum(issuers, "accepted")))
+            for name, field in (("refusals", "refusals"), ("reported_refusals", "reported")):
+                samples[name] += [
+                    ((label, reason), sum(issuer[field][index] for issuer in issuers))
+                    for reason, index in REASONS.items()
+                ]
+            own = [(index, issuer) for index, issuer in zip(indices, issuers, strict=True) if index >= 0]
+            if own:  # tokens of nobody have nobody's keys
+                self._add_keys(samples, label, own)
+        return samples
 
-        def each(field: str) -> Iterator[tuple[tuple[str, str], float]]:
-            return ((name, endpoint[field]) for name, endpoint in zip(names, totals, strict=True))
+    def _add_keys(self, samples: dict[str, Samples], label: str, own: list[tuple[int, dict[str, Any]]]) -> None:
+        issuers = [issuer for _, issuer in own]
+        samples["keys"].append(((label,), min(issuer["keys"] for issuer in issuers)))
+        confirmed = min(issuer["keys_fetched_at"] for issuer in issuers)
+        if confirmed > 0:
+            samples["keys_age_seconds"].append(((label,), max(0.0, self._clock() - confirmed)))
+        success = min(self._board.source_words(at)["last_success"] or issuer["keys_fetched_at"] for at, issuer in own)
+        if success > 0:
+            samples["keys_last_success_timestamp_seconds"].append(((label,), success))
+        failures = _sum(issuers, "key_fetch_failures")
+        samples["key_fetches"].append(((label, "success"), _sum(issuers, "key_fetches") - failures))
+        samples["key_fetches"].append(((label, "failure"), failures))
 
-        yield _gauge(
-            "endpoint_requests_in_flight", "Requests in flight to the endpoint.", "endpoint", each("in_flight")
-        )
-        yield _gauge(
-            "endpoint_connections",
-            "Connections to the endpoint, being opened, in use or idle.",
-            "endpoint",
-            each("connections"),
-        )
-        yield _gauge(
-            "endpoint_idle_connections", "Pooled connections to the endpoint.", "endpoint", each("idle_connections")
-        )
-        yield _counter("endpoint_requests", "Requests sent to the endpoint.", "endpoint", each("requests"))
-        yield _counter("endpoint_connects", "Connections opened to the endpoint.", "endpoint", each("connects"))
-        yield _counter(
-            "endpoint_failures",
-            "Connects that failed and responses that never came or broke.",
-            "endpoint",
-            each("failures"),
-        )
-        responses = CounterMetricFamily(
-            "lbjwt_endpoint_responses",
-            "Responses of the endpoint, by class of status.",
-            labels=[*LABELS["endpoint"], "status_class"],
-        )
-        for name, endpoint in zip(names, totals, strict=True):
-            for status_class, count in list(zip(STATUS_CLASSES, endpoint["responses"], strict=True))[1:]:
-                responses.add_metric([*name, status_class], count)
-        yield responses
+    def _endpoint_samples(self) -> dict[str, Samples]:
+        found = [(names, self._board.endpoint_totals(index)) for index, names in enumerate(self._endpoints)]
+        samples: dict[str, Samples] = {
+            name: [(names, totals[field]) for names, totals in found] for name, field in PER_ENDPOINT.items()
+        }
+        samples["endpoint_responses"] = [
+            sample for names, totals in found for sample in _by_class(names, totals["responses"])[1:]
+        ]
+        return samples
 
 
 def exposition(collector: Collector, accept: str = "") -> tuple[bytes, str]:
@@ -285,23 +230,9 @@ def exposition(collector: Collector, accept: str = "") -> tuple[bytes, str]:
     return encode(registry), content_type
 
 
-Samples = Iterable[tuple[str | tuple[str, ...], float]]
-
-LABELS: Final[dict[str, tuple[str, ...]]] = {"": (), "endpoint": ("cluster", "endpoint")}
-"""What a label stands for; others stand for themselves."""
+def _by_class(labels: tuple[str, ...], counts: Sequence[int]) -> Samples:
+    return [((*labels, name), count) for name, count in zip(STATUS_CLASSES, counts, strict=True)]
 
 
-def _counter(name: str, text: str, label: str = "", samples: Samples = (), value: float | None = None) -> Metric:
-    return _fill(CounterMetricFamily(f"lbjwt_{name}", text, labels=LABELS.get(label, (label,))), samples, value)
-
-
-def _gauge(name: str, text: str, label: str = "", samples: Samples = (), value: float | None = None) -> Metric:
-    return _fill(GaugeMetricFamily(f"lbjwt_{name}", text, labels=LABELS.get(label, (label,))), samples, value)
-
-
-def _fill(family: CounterMetricFamily | GaugeMetricFamily, samples: Samples, value: float | None) -> Metric:
-    if value is not None:
-        family.add_metric([], value)
-    for name, number in samples:
-        family.add_metric([name] if isinstance(name, str) else name, number)
-    return family
+def _sum(issuers: Iterable[dict[str, Any]], field: str) -> int:
+    return sum(issuer[field] for issuer in issuers)

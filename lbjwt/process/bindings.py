@@ -12,8 +12,6 @@ from lbjwt.config.model import Configuration
 from lbjwt.net import sockets
 from lbjwt.net.sockets import BindError, backlog, bind
 
-__all__ = ["Bindings", "worker_count"]
-
 
 def worker_count(configuration: Configuration) -> int:
     """Return the number of worker slots; ``auto`` is one for each processor this process may use."""
@@ -59,20 +57,16 @@ class Bindings:
         return list(itertools.chain.from_iterable(self.slots[slot]))
 
     def keep(self, slot: int) -> None:
-        """In a worker: close all sockets but its own, or a queue would outlive the process that serves it."""
-        for other, found in enumerate(self.slots):
+        """In a child: close all sockets but those of this slot, or a queue would outlive the process that serves it. Others are the keeper's."""
+        for other in range(len(self.slots)):
             if other != slot:
-                sockets.close(itertools.chain.from_iterable(found))
-        sockets.close(self.admin)
-
-    def keep_admin(self) -> None:
-        """In the keeper: close all sockets but those of the admin door."""
-        for found in self.slots:
-            sockets.close(itertools.chain.from_iterable(found))
+                sockets.close(self.of(other))
+        if slot < len(self.slots):
+            sockets.close(self.admin)
 
     def close(self) -> None:
         """Close everything in this process."""
-        sockets.close(itertools.chain.from_iterable(self.of(slot) for slot in range(len(self.slots))))
+        self.keep(len(self.slots))
         sockets.close(self.admin)
 
     def describe(self) -> list[tuple[str, str]]:

@@ -13,8 +13,6 @@ from typing import Final, NoReturn
 
 from lbjwt.process.exits import FAILED
 
-__all__ = ["become"]
-
 PR_SET_PDEATHSIG: Final = 1  # <linux/prctl.h>
 PR_SET_NAME: Final = 15
 
@@ -46,13 +44,12 @@ def become(
     Args:
         live: The process' life; returns the exit code.
         parent: Process id of the supervisor.
-        mask: Signal mask to set once the supervisor's handlers are gone.
+        mask: Signal mask to set once the process ignores what it has no handler for.
         name: Shown by ps(1), as the command and as its arguments; at most 15 characters.
         ends_on: The signal that ends it: at once while it has no handler, and sent by the kernel when the supervisor dies.
     """
     code = FAILED
     try:
-        signal.set_wakeup_fd(-1)
         for number in IGNORED:
             signal.signal(number, signal.SIG_IGN)
         for number in (*DEFAULT, ends_on):

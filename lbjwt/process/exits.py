@@ -2,8 +2,6 @@
 
 from typing import Final
 
-__all__ = ["FAILED", "OK", "WRONG_CONFIGURATION"]
-
 OK: Final = 0
 """Stopped as asked; whatever was cut at the end of the drain was cut by configuration."""
 

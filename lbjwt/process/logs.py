@@ -5,8 +5,6 @@ import sys
 import time
 from typing import Final
 
-__all__ = ["set_up"]
-
 FORMAT: Final = "%(asctime)s.%(msecs)03dZ %(levelname)s lbjwt[{who}]: %(message)s"
 
 

@@ -7,8 +7,6 @@ import os
 from collections.abc import Coroutine
 from typing import Any, Final
 
-__all__ = ["freeze", "parent_gone", "unless_stopped"]
-
 PARENT_CHECK: Final = 0.5
 """Seconds between two looks whether the supervisor still lives; the kernel's signal normally tells at once."""
 

@@ -9,8 +9,6 @@ a fork bomb.
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["RestartSchedule"]
-
 LEAST: Final = 1.0
 """Seconds between two forks of one slot, whatever happened."""
 

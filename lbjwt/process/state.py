@@ -18,8 +18,6 @@ from typing import Final
 from lbjwt.assembly.directories import directory_fault
 from lbjwt.errors import LbjwtError, cause_of
 
-__all__ = ["KEYS", "StateDirectory", "StateDirectoryError"]
-
 KEYS: Final = "keys"
 """The subdirectory with one document for each remote key source."""
 

@@ -2,7 +2,9 @@
 The supervisor: owns the listening sockets and the board, keeps one worker in every slot and one keeper when there is something to keep, passes
 signals on. Serves nothing itself.
 
-Plain and synchronous: one poll(2) over a signal pipe, no thread, no event loop, so forking from it is safe at any time.
+Worker and keeper are imported here, before the fork: children share that memory and start in a fraction of the time. Neither imports aiohttp.
+
+Plain and synchronous: its signals stay blocked and sigtimedwait(2) takes them, no thread, no event loop, so forking from it is safe at any time.
 
 | signal | while running | while draining |
 | --- | --- | --- |
@@ -35,16 +37,13 @@ from lbjwt.net.descriptors import raise_limit
 from lbjwt.net.sockets import BindError, stop_listening
 from lbjwt.observe._board import DRAINING, READY, STARTING, Board
 from lbjwt.observe.log_file import AccessLogError, try_log
-from lbjwt.process import child, logs
+from lbjwt.process import child, keeper, logs, worker
 from lbjwt.process.bindings import Bindings, worker_count
 from lbjwt.process.exits import FAILED, OK, WRONG_CONFIGURATION
 from lbjwt.process.restart import RestartSchedule
 from lbjwt.process.shared import Shared, issuer_names, keeper_needed, state_needed
-from lbjwt.process.signals import SignalPipe
 from lbjwt.process.state import StateDirectory, StateDirectoryError
 from lbjwt.process.wakeups import Wakeups
-
-__all__ = ["run"]
 
 Worker = Callable[[Shared, int], int]
 """Lives in a process of its own: what all share, its slot; returns the exit code."""
@@ -66,14 +65,14 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1,
 log = logging.getLogger("lbjwt.supervisor")
 
 
-def run(configuration: Configuration, *, worker: Worker | None = None, keeper: Keeper | None = None) -> int:
+def run(configuration: Configuration, *, worker: Worker = worker.main, keeper: Keeper = keeper.main) -> int:
     """
     Serve until told to stop; return the exit code.
 
     Args:
         configuration: Checked.
-        worker: What runs in the worker processes; `lbjwt.process.worker.main` by default.
-        keeper: What runs in the keeper, when the configuration needs one; `lbjwt.process.keeper.main` by default.
+        worker: What runs in the worker processes.
+        keeper: What runs in the keeper, when the configuration needs one.
     """
     logs.set_up("supervisor")
     if not hash_is_randomised():
@@ -81,10 +80,9 @@ def run(configuration: Configuration, *, worker: Worker | None = None, keeper: K
         log.error("PYTHONHASHSEED makes hashes predictable; unset it")
         return WRONG_CONFIGURATION
     needs_keeper = keeper_needed(configuration)
-    worker = worker or _real_worker()
-    keeper = (keeper or _real_keeper()) if needs_keeper else None
     with contextlib.ExitStack() as stack:
-        pipe = stack.enter_context(SignalPipe(SIGNALS))
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, mask)
         state: StateDirectory | None = None
         directory = wakeups = None
         try:
@@ -119,22 +117,15 @@ def run(configuration: Configuration, *, worker: Worker | None = None, keeper: K
         except StateDirectoryError as error:
             log.error("%s", error)
             return WRONG_CONFIGURATION
-        return _Supervisor(shared, worker, keeper, pipe, state).run()
+        return _Supervisor(shared, worker, keeper if needs_keeper else None, mask, state).run()
 
 
-# Imported in the supervisor: its children share that memory and start in a fraction of the time. Neither imports aiohttp.
-
-
-def _real_worker() -> Worker:
-    from lbjwt.process.worker import main
-
-    return main
-
-
-def _real_keeper() -> Keeper:
-    from lbjwt.process.keeper import main
-
-    return main
+def _wait(seconds: float) -> int | None:
+    """Return the number of the next signal, or None after `seconds` without one."""
+    if seconds == float("inf"):
+        return signal.sigwaitinfo(SIGNALS).si_signo
+    came = signal.sigtimedwait(SIGNALS, seconds)
+    return None if came is None else came.si_signo
 
 
 @dataclass(slots=True)
@@ -143,8 +134,8 @@ class _Slot:
 
     index: int
     name: str
-    live: Callable[[], int]
-    """The life of its process, in that process."""
+    main: Callable[[], int]
+    """What its process does; returns the exit code."""
     ends_on: signal.Signals = signal.SIGTERM
     schedule: RestartSchedule = field(default_factory=RestartSchedule)
     pid: int = 0
@@ -157,23 +148,28 @@ class _Slot:
 
 class _Supervisor:
     def __init__(
-        self, shared: Shared, worker: Worker, keeper: Keeper | None, pipe: SignalPipe, state: StateDirectory | None
+        self,
+        shared: Shared,
+        worker: Worker,
+        keeper: Keeper | None,
+        mask: set[signal.Signals] | set[int],
+        state: StateDirectory | None,
     ) -> None:
         self._shared = shared
         self._configuration = shared.configuration
         self._bindings = shared.bindings
         self._board = shared.board
-        self._worker = worker
-        self._pipe = pipe
+        self._mask = mask  # of the children: nothing of ours is blocked there
         self._state = state
         self._workers = [
-            _Slot(index, f"worker {index}", functools.partial(self._live_as_worker, index))
+            _Slot(index, f"worker {index}", functools.partial(worker, shared, index))
             for index in range(shared.board.workers)
         ]
         self._keeper: _Slot | None = None
         if keeper is not None:
-            live = functools.partial(self._live_as_keeper, keeper)
-            self._keeper = _Slot(shared.board.keeper, "keeper", live, ends_on=signal.SIGUSR2)
+            self._keeper = _Slot(
+                shared.board.keeper, "keeper", functools.partial(keeper, shared), ends_on=signal.SIGUSR2
+            )
         self._slots = self._workers if self._keeper is None else [*self._workers, self._keeper]
         self._stops = 0  # SIGTERM and SIGINT so far, without echoes
         self._stopped_at = 0.0  # the first of them
@@ -192,8 +188,9 @@ class _Supervisor:
                 for slot in self._empty():
                     if slot.schedule.wants_fork(now):
                         self._fork(slot, now)
-            for number in self._pipe.wait(self._patience(time.monotonic())):
-                self._signalled(number)
+            came = _wait(self._patience(time.monotonic()))
+            if came is not None:
+                self._signalled(came)
             self._announce()
             self._reap()
             if self._stops:
@@ -236,41 +233,27 @@ class _Supervisor:
         gc.collect()
         gc.freeze()  # what exists now is shared with the child: its collector must not write into it
         parent = os.getpid()
-        blocked = signal.pthread_sigmask(
-            signal.SIG_BLOCK, SIGNALS
-        )  # a signal before the child has left our pipe would be read by us
         try:
             pid = os.fork()
-            if pid == 0:
-                name = "lbjwt-keeper" if slot is self._keeper else "lbjwt-worker"
-                child.become(slot.live, parent, blocked, name=name, ends_on=slot.ends_on)
-            slot.pid = pid
         except OSError as error:
             self._failed(slot, now, FAILED, f"cannot start the {slot.name}: {error.strerror}")
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+            return
+        if pid == 0:
+            name = "lbjwt-keeper" if slot is self._keeper else "lbjwt-worker"
+            live = functools.partial(self._live, slot.index, slot.name, slot.main)
+            child.become(live, parent, self._mask, name=name, ends_on=slot.ends_on)
+        slot.pid = pid
 
-    def _live_as_worker(self, index: int) -> int:
-        """The life of a worker, in its own process."""
-        self._leave(index)
-        if self._shared.offenders is not None:
-            self._shared.offenders.attach(index)
-        self._bindings.keep(index)
-        logs.set_up(f"worker {index}")
-        return self._worker(self._shared, index)
-
-    def _live_as_keeper(self, keeper: Keeper) -> int:
-        """The life of a keeper, in its own process."""
-        self._leave(self._board.keeper)
-        self._bindings.keep_admin()
-        logs.set_up("keeper")
-        return keeper(self._shared)
-
-    def _leave(self, index: int) -> None:
-        self._pipe.leave()
+    def _live(self, index: int, name: str, main: Callable[[], int]) -> int:
+        """The life of a child, in its own process."""
         if self._state is not None:
             self._state.leave()
         self._board.attach(index)
+        if self._shared.offenders is not None and index < self._board.workers:
+            self._shared.offenders.attach(index)
+        self._bindings.keep(index)
+        logs.set_up(name)
+        return main()
 
     def _signalled(self, number: int) -> None:
         if number in (signal.SIGTERM, signal.SIGINT):
@@ -396,7 +379,7 @@ class _Supervisor:
             self._give_up(code if code > 0 else FAILED, f"{what}; no worker could start")
             return
         if slot is self._keeper:
-            self._board.count_keeper_restart()
+            self._board.count_restart(keeper=True)
         else:
             self._board.count_restart()
             if slot.schedule.failures > 1 and any(other.announced and other.pid for other in self._workers):

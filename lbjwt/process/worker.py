@@ -21,8 +21,6 @@ from lbjwt.process.loop import freeze, parent_gone, unless_stopped
 from lbjwt.process.shared import Shared
 from lbjwt.service import LoadBalancer
 
-__all__ = ["main"]
-
 log = logging.getLogger("lbjwt.worker")
 
 

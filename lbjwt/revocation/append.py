@@ -15,8 +15,6 @@ from lbjwt.auth.revocation import Change, RevocationError, RevocationList, Undo
 from lbjwt.auth.revocation_format import line_of, read_lines
 from lbjwt.revocation.watched import MAX_FILE
 
-__all__ = ["append_entries"]
-
 ATTEMPTS: Final = 5
 """Tries when the file is replaced under us: an editor saves once, a fifth replacement in a row is a program gone wild."""
 

@@ -18,8 +18,6 @@ from lbjwt.auth.revocation import MAX_ENTRIES, RevocationError, RevocationList
 from lbjwt.revocation.tail import LogTail
 from lbjwt.revocation.watched import WatchedFile
 
-__all__ = ["RevocationReader"]
-
 CHECK: Final = 0.25
 """Seconds between two looks at log and file, one stat(2) each: an entry is in force everywhere well within a second."""
 

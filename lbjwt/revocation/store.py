@@ -21,8 +21,6 @@ from typing import Final
 from lbjwt.auth.revocation import MAX_ENTRIES, Change, Revocation, RevocationError, RevocationList, Undo
 from lbjwt.auth.revocation_format import line_of, read_lines
 
-__all__ = ["HEADER_BYTES", "LOG_NAME", "RevocationMemory", "RevocationStore", "is_header", "open_log"]
-
 LOG_NAME: Final = "revocations.jsonl"
 
 SLACK: Final = 1000

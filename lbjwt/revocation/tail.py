@@ -12,8 +12,6 @@ from lbjwt.auth.revocation_format import read_lines
 from lbjwt.revocation.store import HEADER_BYTES, is_header, open_log
 from lbjwt.revocation.watched import signature_of
 
-__all__ = ["LogTail"]
-
 
 class LogTail:
     """

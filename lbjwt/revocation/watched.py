@@ -16,8 +16,6 @@ from typing import Final
 from lbjwt.auth.revocation import MAX_ENTRIES, RevocationError, RevocationList
 from lbjwt.auth.revocation_format import read_lines
 
-__all__ = ["MAX_FILE", "WatchedFile", "signature_of"]
-
 MAX_FILE: Final = 256 * 1024 * 1024
 """Bytes of the file: a million entries of 256 bytes. More is another file than was meant."""
 

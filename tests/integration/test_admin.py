@@ -1,6 +1,7 @@
 """The admin door over real sockets: what each page says in each state, and what it keeps to itself."""
 
 import asyncio
+import io
 import json
 import socket
 import time
@@ -117,12 +118,13 @@ def test_status_tells_the_state_of_everything_and_no_secret(board):
     board.add("refusals", 3, 1, issuer=-1)
     board.add("reported", 1, 21)
     board.add("accepted", 4)
-    board.set_revocations(6)
-    board.set_cache(10, 4096)
+    board.set("revocations", 6)
+    board.set("cache_entries", 10)
+    board.set("cache_bytes", 4096)
     board.add_source(0, "fetches", 7)
     board.set_source_time(0, "last_success", 2000.0)
-    board.add_endpoint(1, "in_flight", 4)
-    board.add_endpoint(1, "requests", 9)
+    board.add("in_flight", 4, endpoint=1)
+    board.add("requests", 9, endpoint=1)
     board.clear_gauges(0)
     status, fields, text = request(board, "/status")
     found = json.loads(text)
@@ -194,10 +196,10 @@ def test_pages_can_be_added(board):
         return aiohttp.web.json_response({"size": len(await request.read())})
 
     door = {"extensions": [lambda app: app.router.add_post("/more", page)]}
-    status, fields, text = request(board, "/more", "POST", door=door, data=b"x" * 60_000)
-    assert (status, json.loads(text)) == (200, {"size": 60_000})
+    status, fields, text = request(board, "/more", "POST", door=door, data=io.BytesIO(b"x" * 1_000_000))
+    assert (status, json.loads(text)) == (200, {"size": 1_000_000})
     assert fields["Server"] == "lbjwt"
-    assert request(board, "/more", "POST", door=door, data=b"x" * 70_000)[0] == 413
+    assert request(board, "/more", "POST", door=door, data=io.BytesIO(b"x" * 1_100_000))[0] == 413
     assert request(board, "/livez", door=door)[0] == 200
 
 

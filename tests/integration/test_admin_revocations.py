@@ -16,7 +16,8 @@ from aiohttp import web
 from click.testing import CliRunner, Result
 
 from lbjwt.admin import revocations as module
-from lbjwt.admin.revocations import MAX_BODY, RevocationPages
+from lbjwt.admin.revocations import RevocationPages
+from lbjwt.admin.server import MAX_BODY
 from lbjwt.auth.revocation import Revocation
 from lbjwt.cli import main
 from lbjwt.revocation.store import RevocationStore
@@ -27,7 +28,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 class Door:
-    """The pages over a store, in an application with the limit that the others have."""
+    """The pages over a store, in an application with the limit of the admin API."""
 
     add_to: Callable[[web.Application], object]
 
@@ -46,7 +47,7 @@ class Door:
         """A scenario gets the port."""
 
         async def served() -> Any:
-            application = web.Application(client_max_size=1024)
+            application = web.Application(client_max_size=MAX_BODY)
             self.add_to(application)
             runner = web.AppRunner(application)
             await runner.setup()
@@ -181,7 +182,7 @@ def test_a_bad_body_revokes_nothing(door: Door, body: bytes, part: str):
 
 
 def test_a_body_has_a_limit_whether_announced_or_not(door: Door):
-    """One byte more is 413; up to it the application's limit of 1 KiB for other pages does not count."""
+    """One byte more than the limit is 413, with and without Content-Length."""
     body = b'{"jti":"j1"}'.ljust(MAX_BODY)
     assert door.ask(data=io.BytesIO(body), headers=JSON)[0] == 200
 

@@ -34,3 +34,13 @@ def test_a_terminal_gets_colours_and_the_same_text(monkeypatch: pytest.MonkeyPat
     written = terminal.getvalue()
     assert "\x1b[32mfine\x1b[0m\n" in written
     assert re.sub(r"\x1b\[[0-9;]*m", "", written) == "".join(f"{text}\n" for _, text in LINES)
+
+
+def test_no_color_is_heeded(monkeypatch: pytest.MonkeyPatch):
+    """NO_COLOR (no-color.org) switches colours off on a terminal too."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("NO_COLOR", "1")
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    print_lines(LINES)
+    assert "\x1b" not in terminal.getvalue()

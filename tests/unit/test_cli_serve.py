@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-import lbjwt.demo
+import lbjwt.demo.stage
 import lbjwt.process.supervisor
 from lbjwt.cli import main
 from lbjwt.config.load import load_file, load_text
@@ -285,7 +285,7 @@ def test_demo_is_handed_on(monkeypatch: pytest.MonkeyPatch):
         found.append(options)
         return 1
 
-    monkeypatch.setattr(lbjwt.demo, "run", demo)
+    monkeypatch.setattr(lbjwt.demo.stage, "run", demo)
     assert run("demo").exit_code == 1
     assert run("demo", "--once", "--port", "9999").exit_code == 1
     assert found == [{"once": False, "port": 8080}, {"once": True, "port": 9999}]

@@ -26,8 +26,8 @@ def test_each_worker_writes_its_own_slot_and_totals_are_sums():
         board.add("requests", 10 + slot, 2)
         board.add("refusals", 1, 8)
         board.add("retries", 5)
-        board.add_endpoint(2, "responses", 7, 5)
-        board.add_endpoint(2, "in_flight", 1)
+        board.add("responses", 7, 5, endpoint=2)
+        board.add("in_flight", 1, endpoint=2)
     totals = board.totals()
     assert totals["requests"] == [0, 0, 21, 0, 0, 0]
     assert totals["refusals"][8] == 2
@@ -52,15 +52,15 @@ def test_no_field_shares_memory_with_another():
     for slot in (0, 1, 2):
         board.attach(slot)
         board.set_keys(slot + 70, slot + 1.5, issuer=2)
-        board.set_revocations(slot + 90)
+        board.set("revocations", slot + 90)
         if slot < 2:
             board.set_state(READY)
         for at, name in enumerate(single):
             board.add(name, 100 * slot + at)
         for issuer in (-1, 0, 1, 2):
             for at in range(32):
-                board.add("refusals", 1000 * issuer + at, at, issuer=issuer)
-                board.add("reported", 7000 * issuer + at, at, issuer=issuer)
+                board.add("refusals", 1000 * (issuer + 1) + at, at, issuer=issuer)
+                board.add("reported", 7000 * (issuer + 1) + at, at, issuer=issuer)
             board.add("accepted", issuer + 5, issuer=issuer)
             board.add("key_fetches", issuer + 11, issuer=issuer)
             board.add("key_fetch_failures", issuer + 17, issuer=issuer)
@@ -71,15 +71,15 @@ def test_no_field_shares_memory_with_another():
             for at, name in enumerate(
                 ("in_flight", "connections", "idle_connections", "requests", "connects", "failures")
             ):
-                board.add_endpoint(endpoint, name, 10 * endpoint + at)
+                board.add(name, 10 * endpoint + at, endpoint=endpoint)
     totals = board.totals()
     assert [totals[name] for name in single] == [300 + 3 * at for at in range(len(single))]
     assert totals["revocations"] == 90
     assert totals["requests"] == [0] * 6
     for issuer in (-1, 0, 1, 2):
         row = board.issuer_totals(issuer)
-        assert row["refusals"] == [3 * (1000 * issuer + at) for at in range(32)]
-        assert row["reported"] == [3 * (7000 * issuer + at) for at in range(32)]
+        assert row["refusals"] == [3 * (1000 * (issuer + 1) + at) for at in range(32)]
+        assert row["reported"] == [3 * (7000 * (issuer + 1) + at) for at in range(32)]
         assert row["accepted"] == 3 * (issuer + 5)
         fetched = (40 * issuer + 3, 40 * issuer + 4) if issuer >= 0 else (0, 0)
         assert row["key_fetches"] == 3 * (issuer + 11) + fetched[0]
@@ -144,16 +144,17 @@ def test_a_dead_worker_leaves_its_counters_and_takes_its_gauges():
         board.add("requests", 5, 2)
         board.add("in_flight", 4)
         board.add("connections", 9)
-        board.set_cache(100, 4096)
+        board.set("cache_entries", 100)
+        board.set("cache_bytes", 4096)
         board.set_keys(3, 50.0)
-        board.set_revocations(8)
+        board.set("revocations", 8)
         board.add("waiting", 6)
         board.add("waited", 7)
         board.add("refusals", 2, 8, issuer=-1)
         board.set_state(READY)
-        board.add_endpoint(0, "in_flight", 2)
-        board.add_endpoint(0, "idle_connections", 3)
-        board.add_endpoint(0, "requests", 11)
+        board.add("in_flight", 2, endpoint=0)
+        board.add("idle_connections", 3, endpoint=0)
+        board.add("requests", 11, endpoint=0)
     board.clear_gauges(0)
     totals = board.totals()
     assert totals["requests"][2] == 10
@@ -190,7 +191,7 @@ def test_revocations_are_told_by_the_worker_that_is_behind():
     assert board.totals()["revocations"] == 0
     for slot, count in enumerate((5, 4, 3)):
         board.attach(slot)
-        board.set_revocations(count)
+        board.set("revocations", count)
         board.set_state((READY, DRAINING, STARTING)[slot])
     assert board.totals()["revocations"] == 4
 
@@ -226,7 +227,7 @@ def test_the_keeper_is_no_worker():
     board.clear_gauges(board.keeper)
     assert board.state(board.keeper) == STOPPED
     assert board.ready
-    board.count_keeper_restart()
+    board.count_restart(keeper=True)
     assert (board.keeper_restarts, board.restarts) == (1, 0)
 
 
@@ -290,8 +291,8 @@ def test_restarts_are_counted():
         lambda board: board.endpoint_totals(1),
         lambda board: board.add("requests", 1, 6),
         lambda board: board.add("retries", 1, 1),
-        lambda board: board.add_endpoint(1, "requests"),
-        lambda board: board.add_endpoint(0, "responses", 1, -1),
+        lambda board: board.add("requests", endpoint=1),
+        lambda board: board.add("responses", 1, -1, endpoint=0),
     ],
 )
 def test_nothing_is_written_outside_the_board(misuse):
@@ -322,11 +323,15 @@ def test_routes_are_summed_over_the_slots():
     board = Board(2, 1, 3, 2)
     for slot in (0, 1):
         board.attach(slot)
-        board.add_route(0, 2, 5)
-        board.add_route(1, 5)
+        board.add("requests", 5, 2, route=0)
+        board.add("requests", 1, 5, route=1)
     assert (board.route_totals(0), board.route_totals(1)) == ([0, 0, 10, 0, 0, 0], [0, 0, 0, 0, 0, 2])
     assert board.wanted(2) == 0 and board.totals()["requests"] == [0] * 6
-    for wrong in (lambda: board.add_route(2, 0), lambda: board.add_route(0, 6), lambda: board.route_totals(-1)):
+    for wrong in (
+        lambda: board.add("requests", 1, 0, route=2),
+        lambda: board.add("requests", 1, 6, route=0),
+        lambda: board.route_totals(-1),
+    ):
         with pytest.raises(IndexError):
             wrong()
     with pytest.raises(ValueError, match="routes"):

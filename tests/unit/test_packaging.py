@@ -27,7 +27,6 @@ def test_import_is_cheap():
         "joserfc",
         "pydantic",
         "click",
-        "rich",
         "ruamel",
         "prometheus_client",
     ]
