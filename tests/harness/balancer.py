@@ -21,7 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.harness.processes import PR_SET_PDEATHSIG, free_port, wait_for_port
+from tests.harness.ports import free_port
+from tests.harness.processes import PR_SET_PDEATHSIG, wait_for_port
 from tests.harness.procfs import Usage, children, is_alive, name_of, usage
 from tests.harness.tokens import TokenSource
 

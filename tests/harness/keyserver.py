@@ -21,7 +21,7 @@ from email.utils import formatdate
 from types import TracebackType
 from typing import Self
 
-from tests.harness.processes import free_port
+from tests.harness.ports import free_port
 
 DISCOVERY = "/.well-known/openid-configuration"
 

@@ -24,7 +24,7 @@ from lbjwt.doctor.runner import look_at_all
 from lbjwt.doctor.sockets import port_looks
 from tests.harness.balancer import Balancer
 from tests.harness.keyserver import DISCOVERY, Answer, Blackhole, KeyServer
-from tests.harness.processes import free_port
+from tests.harness.ports import free_port
 from tests.harness.tokens import TokenFactory
 from tests.integration.test_jwks_trust import Authority
 from tests.unit.auth_tokens import jwk_of, private_key, rsa_key

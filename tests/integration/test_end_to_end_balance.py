@@ -27,7 +27,7 @@ from tests.harness.behaviour import good, slowed
 from tests.harness.client import Client
 from tests.harness.ledger import compare, summary
 from tests.harness.load import drive, jobs
-from tests.harness.processes import free_port
+from tests.harness.ports import free_port
 from tests.harness.procfs import is_alive
 from tests.harness.stage import Stage, curl
 from tests.harness.tokens import TokenFactory

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.processes import free_port
+from tests.harness.ports import free_port
 from tests.harness.procfs import children, is_alive, name_of
 from tests.harness.waiting import eventually
 from tests.integration.logged import LoggedProcess

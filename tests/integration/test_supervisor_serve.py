@@ -18,6 +18,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
+from tests.harness.ports import free_port
 from tests.harness.procfs import children
 from tests.integration.logged import LoggedProcess
 from tests.unit.test_net_tls import files as tls_files  # noqa: F401 - a fixture
@@ -52,11 +53,6 @@ def http_server(port, body):
         finally:
             server.shutdown()
             thread.join()
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return sock.getsockname()[1]
 
 
 def get(url, *, bearer=None):

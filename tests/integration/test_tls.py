@@ -25,7 +25,7 @@ from tests.harness.backend import Backend
 from tests.harness.balancer import Balancer, configuration
 from tests.harness.behaviour import good
 from tests.harness.client import request
-from tests.harness.processes import free_port
+from tests.harness.ports import free_port
 from tests.harness.record import Seen
 from tests.harness.script import Script, Send, pattern
 from tests.harness.stage import Stage, curl
