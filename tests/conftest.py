@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.harness.certificates import files  # noqa: F401 - a fixture
 from tests.harness.examples import examples
 
 settings.register_profile("lbjwt", deadline=None, print_blob=True, max_examples=examples(100))

@@ -18,7 +18,7 @@ from lbjwt.config.model import Configuration
 from lbjwt.net.descriptors import raise_limit
 from lbjwt.proxy.connect import Connector
 from lbjwt.upstream._cluster import Endpoint
-from tests.integration.test_supervisor_serve import get, serve, token  # noqa: F401 - a fixture
+from tests.integration.serve_scene import get, token
 from tests.playbooks.stage import Stage
 
 ROOT = Path(__file__).parents[2]
@@ -153,7 +153,7 @@ class Slow:
             writer.close()
 
 
-def test_every_client_that_is_let_in_reaches_its_endpoint(serve, tmp_path: Path, monkeypatch) -> None:  # noqa: F811
+def test_every_client_that_is_let_in_reaches_its_endpoint(serve, tmp_path: Path, monkeypatch) -> None:
     """300 clients where 256 files may be open: each is answered 200 by an endpoint or turned away at once, none is let in and then fails."""
     wrapped = LIMITED.format(256)
     original = subprocess.Popen
@@ -220,7 +220,7 @@ import asyncio, json, resource, socket, sys, time
 from pathlib import Path
 import uvloop
 from lbjwt import LoadBalancer
-from tests.integration.test_service import backend, configuration
+from tests.integration.service_scene import backend, configuration
 
 async def scene():
     async with backend() as (_, port), LoadBalancer(configuration(Path(sys.argv[1]), port)) as balancer:

@@ -4,104 +4,19 @@ import contextlib
 import http.client
 import json
 import os
-import re
 import signal
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from joserfc import jwt
-from joserfc.jwk import ECKey
 
 from tests.harness.ports import free_port
 from tests.harness.procfs import children
-from tests.integration.logged import LoggedProcess
-from tests.unit.test_net_tls import files as tls_files  # noqa: F401 - a fixture
-
-KEY = ECKey.generate_key("P-256", {"kid": "k1"}, private=True)
-JWKS = json.dumps({"keys": [KEY.as_dict(private=False)]})
-
-
-def token():
-    return jwt.encode({"alg": "ES256", "kid": "k1"}, {"iss": "i", "aud": "a", "exp": int(time.time()) + 60}, KEY)
-
-
-@contextlib.contextmanager
-def http_server(port, body):
-    """A server that answers every GET with `body`."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *arguments):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def get(url, *, bearer=None):
-    """Status, fields and body."""
-    connection = http.client.HTTPConnection(url.removeprefix("http://").partition("/")[0], timeout=5)
-    with contextlib.closing(connection):
-        path = "/" + url.removeprefix("http://").partition("/")[2]
-        connection.request("GET", path, headers={"Authorization": f"Bearer {bearer}"} if bearer else {})
-        response = connection.getresponse()
-        return response.status, response.headers, response.read().decode()
-
-
-class Serve(LoggedProcess):
-    """`lbjwt serve` with a configuration."""
-
-    def __init__(self, folder, configuration):
-        (folder / "lbjwt.json").write_text(json.dumps(configuration))  # JSON is YAML
-        super().__init__(["-m", "lbjwt", "serve", str(folder / "lbjwt.json")], folder)
-
-    def url(self, name="listeners[0]"):
-        return f"http://{self.wait_for(re.escape(name) + ' on ([0-9.:]+)')[1]}"
-
-
-@pytest.fixture
-def serve(tmp_path):
-    made = []
-
-    def make(**changes):
-        configuration = {
-            "listeners": [{"address": "127.0.0.1:0"}],
-            "issuers": {"main": {"issuer": "i", "audiences": ["a"], "jwks_file": "jwks.json"}},
-            "clusters": {"main": {"endpoints": [{"address": "127.0.0.1:9"}]}},
-            "admin": {"address": "127.0.0.1:0"},
-            "timeouts": {"drain": "3s"},
-            **changes,
-        }
-        (tmp_path / "jwks.json").write_text(JWKS)
-        made.append(Serve(tmp_path, configuration))
-        return made[-1]
-
-    yield make
-    for one in made:
-        if one.process.poll() is None:
-            one.process.send_signal(signal.SIGTERM)
-            try:
-                one.end()
-            except subprocess.TimeoutExpired:
-                one.process.kill()
-                one.end()
+from tests.integration.serve_scene import JWKS, get, http_server, token
 
 
 def test_a_start_without_keys_recovers_by_itself(serve):
@@ -134,10 +49,10 @@ def test_a_start_without_keys_recovers_by_itself(serve):
         assert get(process.url(), bearer=token())[::2] == (200, "hello")
 
 
-def test_health_on_the_traffic_port_says_what_readyz_says(serve, tls_files):  # noqa: F811
+def test_health_on_the_traffic_port_says_what_readyz_says(serve, files):
     """Two workers, in the clear and under TLS: 503 without keys, 200 with them, 503 in a drain; a listener without it asks for a token."""
     issuer_port = free_port()
-    tls = {"certificate": str(tls_files / "cert.pem"), "private_key": str(tls_files / "key.pem")}
+    tls = {"certificate": str(files / "cert.pem"), "private_key": str(files / "key.pem")}
     health = {"path": "/up"}
     process = serve(
         listeners=[
@@ -153,7 +68,7 @@ def test_health_on_the_traffic_port_says_what_readyz_says(serve, tls_files):  # 
     process.wait_for("ready: 2 workers")
     admin = process.url("admin")
     clear, secure, other = (int(process.url(f"listeners[{at}]").rpartition(":")[2]) for at in range(3))
-    context = ssl.create_default_context(cafile=tls_files / "cert.pem")
+    context = ssl.create_default_context(cafile=files / "cert.pem")
 
     def asked(port, context=None):
         """Status and body, asked as HAProxy asks: HTTP/1.0 without a Host."""
@@ -291,13 +206,13 @@ def test_ps_shows_what_each_process_is(serve):
     assert b"serve" in Path(f"/proc/{process.process.pid}/cmdline").read_bytes().split(b"\0")
 
 
-def test_a_certificate_of_another_key_ends_the_start(serve, tls_files):  # noqa: F811
+def test_a_certificate_of_another_key_ends_the_start(serve, files):
     """Exit code 2 and one sentence with the configuration key; nothing ever listens."""
     process = serve(
         listeners=[
             {
                 "address": "127.0.0.1:0",
-                "tls": {"certificate": str(tls_files / "cert.pem"), "private_key": str(tls_files / "other.pem")},
+                "tls": {"certificate": str(files / "cert.pem"), "private_key": str(files / "other.pem")},
             }
         ]
     )

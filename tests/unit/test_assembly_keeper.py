@@ -12,7 +12,7 @@ from lbjwt.assembly.issuers import issuer_instances, new_verifier
 from lbjwt.assembly.keys import KeeperKeys, SharedKeys, stored_keys
 from lbjwt.jwks.store import Envelope, write
 from lbjwt.observe._board import Board
-from tests.unit.test_assembly_issuers import configuration
+from tests.unit.assembly_cases import configuration
 from tests.unit.test_assembly_keys import KEYS, Link, remote
 
 

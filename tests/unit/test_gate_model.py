@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from lbjwt._grants import Grant
 from tests.harness.examples import examples
 from tests.unit.auth_tokens import NOW, claims
-from tests.unit.test_gate_issuers import KEYS, LABELS, Bench, issuer, ring, token
+from tests.unit.several_issuers import KEYS, LABELS, Bench, issuer, ring, token
 
 # --- other threads ----------------------------------------------------------------------------------------------------
 

@@ -18,8 +18,8 @@ from lbjwt.jwks.changes import MOST_LINES, log_key_changes
 from lbjwt.jwks.source import FileKeySource
 from lbjwt.observe._board import Board
 from lbjwt.revocation.reader import RevocationReader
+from tests.unit.assembly_cases import configuration
 from tests.unit.auth_tokens import jwk_of, private_key, rsa_key
-from tests.unit.test_assembly_issuers import configuration
 
 RSA = {"kid": "k1", "alg": "RS256"}
 
