@@ -45,11 +45,11 @@ test: $(VENV)/dev $(VENV)/idp/installed build ## all tests; ARGS="-k word" picks
 ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
 else
-	@# Integration tests mostly wait, so more of them run at a time than there are cores; those that measure run alone.
+	@# Integration tests mostly wait, so more of them run at a time than there are cores; those that measure run afterwards.
 	@code=0; \
 	$(MAKE) quick || code=$$?; \
-	$(BIN)/python -m pytest -n $(WAITERS) --dist worksteal -m "not alone" tests/integration || code=$$?; \
-	$(BIN)/python -m pytest -m alone tests/integration || code=$$?; \
+	$(BIN)/python -m pytest -n $(WAITERS) --dist worksteal -m "not quiet" tests/integration || code=$$?; \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m quiet tests/integration || code=$$?; \
 	exit $$code
 endif
 

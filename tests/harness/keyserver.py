@@ -109,7 +109,7 @@ class KeyServer:
     ) -> None:
         self.close_door()
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5.0)
+        self._thread.join(30.0)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)

@@ -29,7 +29,7 @@ from tests.harness.tokens import ShadowVerifier, TokenSource
 PR_SET_PDEATHSIG = 1
 
 
-def wait_for_port(port: int, timeout: float = 5.0) -> None:
+def wait_for_port(port: int, timeout: float = 60.0) -> None:
     """Return once something accepts on the port. Raises TimeoutError."""
     end = time.monotonic() + timeout
     while True:
@@ -91,7 +91,11 @@ class BackendProcess:
                 json.dumps(self._options),
             ]
         )
-        wait_for_port(self.port)
+        try:
+            wait_for_port(self.port)
+        except TimeoutError:
+            self.kill()
+            raise
 
     def kill(self) -> None:
         """SIGKILL, and wait for the end."""

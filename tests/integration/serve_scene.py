@@ -50,7 +50,7 @@ def http_server(port, body):
 
 def get(url, *, bearer=None):
     """Status, fields and body."""
-    connection = http.client.HTTPConnection(url.removeprefix("http://").partition("/")[0], timeout=5)
+    connection = http.client.HTTPConnection(url.removeprefix("http://").partition("/")[0], timeout=30)
     with contextlib.closing(connection):
         path = "/" + url.removeprefix("http://").partition("/")[2]
         connection.request("GET", path, headers={"Authorization": f"Bearer {bearer}"} if bearer else {})

@@ -47,7 +47,7 @@ def read_until(stream, wanted: str) -> str:
 def test_every_line_comes_out_as_printed():
     """`lbjwt demo --once` runs all its own curl lines and ends with 0: good tokens answered, all others refused."""
     finished = subprocess.run(
-        [*DEMO, "--once"], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=False
+        [*DEMO, "--once"], capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, check=False
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr
     verdicts = finished.stdout.splitlines()
@@ -68,7 +68,7 @@ def test_a_signal_ends_everything(number):
         family = {demo.pid} | descendants(demo.pid)
         assert len(family) > 1
         os.kill(demo.pid, number)
-        demo.communicate(timeout=30)
+        demo.communicate(timeout=90)
         assert demo.returncode == 0
         assert [pid for pid in family if is_running(pid)] == []
         host, port = line.rpartition("//")[2].partition("/")[0].split(":")
@@ -77,7 +77,7 @@ def test_a_signal_ends_everything(number):
     finally:
         if demo.poll() is None:
             demo.terminate()
-            demo.wait(timeout=30)
+            demo.wait(timeout=90)
         demo.stdout.close()
 
 
@@ -90,7 +90,7 @@ def test_a_balancer_that_cannot_start_says_why():
     began = time.monotonic()
     with pytest.raises(BalancerError, match=r"ended with [1-9](.|\n)*no-such-flag"):
         asyncio.run(start())
-    assert time.monotonic() - began < 25
+    assert time.monotonic() - began < 60
 
 
 def test_a_taken_port_is_not_insisted_on():

@@ -27,7 +27,7 @@ def play(request: pytest.FixtureRequest) -> Scene:
 
     def run(scene: Coroutine[Any, Any, None]) -> None:
         with asyncio.Runner(loop_factory=request.param) as runner:
-            runner.run(asyncio.wait_for(scene, 20))
+            runner.run(asyncio.wait_for(scene, 60))
 
     return run
 
@@ -278,7 +278,7 @@ async def main():
 asyncio.run(main())
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
     )
     assert (done.stdout, done.stderr) == ("False\n", "")
 

@@ -42,7 +42,7 @@ def test_a_start_without_keys_recovers_by_itself(serve):
         assert status == 503
         assert fields["Retry-After"]
         with http_server(issuer_port, JWKS.encode()):
-            deadline = time.monotonic() + 2.5
+            deadline = time.monotonic() + 30.0
             while get(f"{admin}/readyz")[0] != 200:
                 assert time.monotonic() < deadline, process.log
                 time.sleep(0.02)
@@ -73,7 +73,7 @@ def test_health_on_the_traffic_port_says_what_readyz_says(serve, files):
     def asked(port, context=None):
         """Status and body, asked as HAProxy asks: HTTP/1.0 without a Host."""
         with contextlib.ExitStack() as stack:
-            sock = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+            sock = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
             if context is not None:
                 sock = stack.enter_context(context.wrap_socket(sock, server_hostname="localhost"))
             sock.sendall(b"GET /up HTTP/1.0\r\n\r\n")
@@ -83,14 +83,14 @@ def test_health_on_the_traffic_port_says_what_readyz_says(serve, files):
     assert get(f"{admin}/readyz")[0] == 503
     assert {asked(clear) for _ in range(8)} == {asked(secure, context)} == {(503, b"not ready\n")}
     with http_server(issuer_port, JWKS.encode()):
-        deadline = time.monotonic() + 2.5
+        deadline = time.monotonic() + 30.0
         while get(f"{admin}/readyz")[0] != 200:
             assert time.monotonic() < deadline, process.log
             time.sleep(0.02)
     assert {asked(clear) for _ in range(8)} == {asked(secure, context)} == {(200, b"ready\n")}
     assert get(f"http://127.0.0.1:{other}/up")[0] == 401
     assert json.loads(get(f"{admin}/status")[2])["requests"] == 1
-    kept = http.client.HTTPConnection("127.0.0.1", clear, timeout=5)
+    kept = http.client.HTTPConnection("127.0.0.1", clear, timeout=30)
     with contextlib.closing(kept):
         kept.request("GET", "/up")
         assert kept.getresponse().read() == b"ready\n"
@@ -115,7 +115,7 @@ def test_rotation_restart_and_counters(serve, tmp_path):
         assert get(url)[0] == 401
         (tmp_path / "access.log").rename(tmp_path / "access.1")
         process.process.send_signal(signal.SIGUSR1)
-        deadline = time.monotonic() + 3.0
+        deadline = time.monotonic() + 30.0
         while not (tmp_path / "access.log").exists():
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -177,7 +177,7 @@ def test_a_drain_answers_what_is_under_way(serve, whole_group):
         process.process.send_signal(signal.SIGTERM)
         process.wait_for("draining")
         assert get(f"{admin}/readyz")[::2] == (503, "draining\n")
-        deadline = time.monotonic() + 2.0
+        deadline = time.monotonic() + 30.0
         while True:
             try:
                 socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=1).close()
@@ -216,6 +216,6 @@ def test_a_certificate_of_another_key_ends_the_start(serve, files):
             }
         ]
     )
-    assert process.end(15) == 2
+    assert process.end() == 2
     assert "belong" in process.log, process.log
     assert "Traceback" not in process.log
