@@ -15,6 +15,9 @@ SOURCES := $(shell find lbjwt -name '*.pyx' -o -name '*.pxd')
 STUBBED = $(subst /,.,$(basename $(shell find lbjwt -name '*.pyi')))
 PACKAGING := setup.py pyproject.toml requirements-dev.lock
 
+WORKERS ?= $(shell nproc)
+WAITERS ?= $(shell expr 3 '*' $$(nproc))
+
 RATE_SECONDS ?= 10
 CONNECTIONS ?= 64
 URL ?= http://127.0.0.1:8080/
@@ -27,7 +30,7 @@ $(error $(VENV) was made with $(shell $(BIN)/python --version): make clean first
 endif
 endif
 
-.PHONY: help demo test check format lint types layering wheel bench proof load build lock clean
+.PHONY: help demo quick test check format lint types layering wheel bench proof load build lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,13 +38,19 @@ help: ## list the targets
 demo: build ## issuer, three backends and the balancer in front, on loopback; Ctrl-C ends it
 	@$(BIN)/python -m lbjwt demo
 
+quick: $(VENV)/dev build ## unit tests and playbooks, within a minute
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/unit tests/playbooks
+
 test: $(VENV)/dev $(VENV)/idp/installed build ## all tests; ARGS="-k word" picks some
 ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
 else
-	@# two halves side by side: the integration tests mostly wait
-	@$(BIN)/python -m pytest tests/unit tests/playbooks >$(VENV)/unit.log 2>&1 & half=$$!; code=0; \
-	$(BIN)/python -m pytest tests/integration || code=$$?; wait $$half || code=$$?; cat $(VENV)/unit.log; exit $$code
+	@# Integration tests mostly wait, so more of them run at a time than there are cores; those that measure run afterwards.
+	@code=0; \
+	$(MAKE) quick || code=$$?; \
+	$(BIN)/python -m pytest -n $(WAITERS) --dist worksteal -m "not quiet" tests/integration || code=$$?; \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m quiet tests/integration || code=$$?; \
+	exit $$code
 endif
 
 check: lint types layering ## what CI runs: format, lint, types, layering, tests, the built wheel away from the source

@@ -23,14 +23,6 @@ class BenchError(Exception):
     """A measurement that cannot be made or does not count; the sentence says why."""
 
 
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _tail(log: Path) -> str:
     """The last lines a program printed, as one."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]

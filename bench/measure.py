@@ -19,6 +19,7 @@ from bench.cases import Case
 from bench.certificate import self_signed
 from bench.layout import Layout
 from bench.peers import Peer, Setup
+from tests.harness.ports import free_port
 
 WARM_SECONDS = 1.0
 SETTLE_SECONDS = 0.1  # after each load: what wrk left in flight must arrive before anything is counted
@@ -53,11 +54,11 @@ def measure(case: Case, peer: Peer, number: int, *, cores: Layout, seconds: floa
     with TemporaryDirectory(prefix="bench-") as name, ExitStack() as stack:
         directory = Path(name)
         directory.chmod(0o755)  # nginx's workers give up root
-        backend_port, port = child.free_port(), child.free_port()
+        backend_port, port = free_port(), free_port()
         backend = [str(native.built("backend")), str(backend_port), str(case.endpoints)]
         stack.enter_context(child.running("backend", backend, port=backend_port, cores=cores.load, directory=directory))
         certificate = self_signed(directory) if case.tls else None
-        setup = Setup(port, backend_port, directory, material, certificate, child.free_port(), case.endpoints)
+        setup = Setup(port, backend_port, directory, material, certificate, free_port(), case.endpoints)
         command = peer.command(setup)
         root = stack.enter_context(child.running(peer.name, command, port=port, cores=cores.proxy, directory=directory))
         client.prove(port, material, verifies=peer.verifies, tls=case.tls)

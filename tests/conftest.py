@@ -1,4 +1,4 @@
-"""What every test shares: examples without a stopwatch, and runs that count a skipped test as a failure.
+"""What every test shares: random examples without a stopwatch, and runs that count a skipped test as a failure.
 
 With LBJWT_NO_SKIP=1 (set by .ci/run) a test that was skipped or expected to fail ends the run as failed: a program missing on the machine
 must not look like a pass.
@@ -10,7 +10,10 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-settings.register_profile("lbjwt", deadline=None, print_blob=True)
+from tests.harness.certificates import files  # noqa: F401 - a fixture
+from tests.harness.examples import examples
+
+settings.register_profile("lbjwt", deadline=None, print_blob=True, max_examples=examples(100))
 settings.load_profile("lbjwt")
 
 

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from bench.child import free_port
 from bench.compared.scene import AUDIENCE, ISSUER, OTHER, Program, Scene, Trial, streamed, unsigned
 from bench.peers.envoy import PEERS, configuration, program
+from tests.harness.ports import free_port
 
 ABOUT = PEERS[1]
 _TYPES = "type.googleapis.com/envoy.extensions"

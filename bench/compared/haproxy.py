@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from bench.child import free_port
 from bench.compared.scene import ISSUER, OTHER, Program, Scene, Trial, streamed, unsigned
 from bench.peers.haproxy import PEERS, program
+from tests.harness.ports import free_port
 
 ABOUT = PEERS[1]
 

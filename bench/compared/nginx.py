@@ -6,9 +6,9 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bench.child import free_port
 from bench.compared.scene import Program, Scene, Trial
 from bench.peers.nginx import CONFIGURATION, PEERS, program
+from tests.harness.ports import free_port
 
 ABOUT = PEERS[0]
 _FIELDS = {

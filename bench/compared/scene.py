@@ -24,8 +24,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
-from bench.child import free_port, running
+from bench.child import running
 from bench.layout import own_cores
+from tests.harness.ports import free_port
 
 ISSUER, OTHER, AUDIENCE = "https://issuer.example", "https://other.example", "api"
 STREAM_SECONDS = 5.0  # of a response that a token may expire in

@@ -351,7 +351,7 @@ class Backend:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        if not self._ready.wait(5.0):
+        if not self._ready.wait(30.0):
             raise RuntimeError("the backend did not start")
         return self
 
@@ -359,7 +359,7 @@ class Backend:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5.0)
+        self._thread.join(30.0)
 
     def _run(self) -> None:
         loop = self._loop

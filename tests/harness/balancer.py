@@ -21,11 +21,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.harness.processes import PR_SET_PDEATHSIG, free_port, wait_for_port
+from tests.harness.ports import free_port
+from tests.harness.processes import PR_SET_PDEATHSIG, wait_for_port
 from tests.harness.procfs import Usage, children, is_alive, name_of, usage
 from tests.harness.tokens import TokenSource
 
-READY_TIMEOUT = 15.0  # seconds
+READY_TIMEOUT = 90.0  # seconds; a start takes one, and a machine with other work has been seen to take twenty
 SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? ([^ ]+)")  # Prometheus text format
 LABEL = re.compile(r'(\w+)="([^"]*)"')
 LIBC = ctypes.CDLL(None)
@@ -149,7 +150,7 @@ class Balancer:
     def admin_get(self, path: str) -> tuple[int, bytes]:
         """Status and body from the admin door; (0, b"") when it does not answer."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}{path}", timeout=2.0) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}{path}", timeout=15.0) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as answer:
             return answer.code, answer.read()
@@ -165,7 +166,7 @@ class Balancer:
             method=method,
         )
         try:
-            with urllib.request.urlopen(post, timeout=2.0) as answer:
+            with urllib.request.urlopen(post, timeout=15.0) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as answer:
             return answer.code, answer.read()
@@ -201,7 +202,7 @@ class Balancer:
             return []
         return [json.loads(line) for line in self.access_log_path.read_bytes().splitlines() if line.strip()]
 
-    def settled_access_log(self, count: int, timeout: float = 4.0) -> list[dict[str, Any]]:
+    def settled_access_log(self, count: int, timeout: float = 20.0) -> list[dict[str, Any]]:
         """The access log once it has at least `count` records, or as it is after `timeout` seconds."""
         end = time.monotonic() + timeout
         while len(log := self.access_log()) < count and time.monotonic() < end:
@@ -223,7 +224,7 @@ class Balancer:
         self.exit_code = self._process.wait(timeout)
         return self.exit_code
 
-    def stop(self, timeout: float = 8.0) -> None:
+    def stop(self, timeout: float = 30.0) -> None:
         """SIGTERM, then SIGKILL of the whole tree when it has not ended."""
         process = self._process
         if process is None:

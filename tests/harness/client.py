@@ -91,7 +91,7 @@ class Client:
         self,
         port: int,
         *,
-        timeout: float = 5.0,
+        timeout: float = 20.0,
         tls: ssl.SSLContext | None = None,
         receive_buffer: int = 0,
         source: str = "",

@@ -70,7 +70,7 @@ class _Pipe:
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), 5.0)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.settimeout(5.0)
+        self.socket.settimeout(20.0)
         self.behind = 0
         self.pending = b""
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.harness.client import request
 from tests.harness.keys import SigningKey, new_key
-from tests.harness.processes import free_port
+from tests.harness.ports import free_port
 from tests.harness.tokens import AUDIENCE, TokenSource
 
 SKEW = 60  # seconds, of `main`

@@ -21,7 +21,7 @@ from email.utils import formatdate
 from types import TracebackType
 from typing import Self
 
-from tests.harness.processes import free_port
+from tests.harness.ports import free_port
 
 DISCOVERY = "/.well-known/openid-configuration"
 
@@ -109,7 +109,7 @@ class KeyServer:
     ) -> None:
         self.close_door()
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5.0)
+        self._thread.join(30.0)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)

@@ -22,21 +22,14 @@ from typing import Any, Self
 
 from tests.harness.backend import Site, listen
 from tests.harness.behaviour import good, slowed
+from tests.harness.ports import free_port
 from tests.harness.record import FileRecorder, Seen, read_records
 from tests.harness.tokens import ShadowVerifier, TokenSource
 
 PR_SET_PDEATHSIG = 1
 
 
-def free_port() -> int:
-    """A port on loopback that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def wait_for_port(port: int, timeout: float = 5.0) -> None:
+def wait_for_port(port: int, timeout: float = 60.0) -> None:
     """Return once something accepts on the port. Raises TimeoutError."""
     end = time.monotonic() + timeout
     while True:
@@ -98,7 +91,11 @@ class BackendProcess:
                 json.dumps(self._options),
             ]
         )
-        wait_for_port(self.port)
+        try:
+            wait_for_port(self.port)
+        except TimeoutError:
+            self.kill()
+            raise
 
     def kill(self) -> None:
         """SIGKILL, and wait for the end."""

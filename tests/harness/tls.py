@@ -37,7 +37,7 @@ class TlsWire:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname="localhost", session=session)
         try:
-            self.socket.settimeout(10.0)
+            self.socket.settimeout(30.0)
             self.socket.connect(("127.0.0.1", port))
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if handshake:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 
-def eventually(condition: Callable[[], object], timeout: float = 5.0) -> bool:
+def eventually(condition: Callable[[], object], timeout: float = 30.0) -> bool:
     """Poll until `condition` is true, at most `timeout` seconds; returns whether it is."""
     end = time.monotonic() + timeout
     while time.monotonic() < end:

@@ -42,7 +42,7 @@ class LoggedProcess:
         for line in self.process.stderr:
             self.log += line
 
-    def wait_for(self, pattern: str, seconds: float = 15.0) -> re.Match[str]:
+    def wait_for(self, pattern: str, seconds: float = 60.0) -> re.Match[str]:
         """The first match in the log; fails after that many seconds, or once the program ended without it."""
         deadline = time.monotonic() + seconds
         while True:
@@ -52,7 +52,7 @@ class LoggedProcess:
             assert alive and time.monotonic() < deadline, f"no {pattern!r} in:\n{self.log}"
             time.sleep(0.01)
 
-    def end(self, seconds: float = 10.0) -> int:
+    def end(self, seconds: float = 60.0) -> int:
         """The exit code, once it ended."""
         code = self.process.wait(seconds)
         self._reader.join(seconds)

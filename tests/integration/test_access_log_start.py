@@ -16,7 +16,7 @@ from lbjwt.cli.check import check
 from lbjwt.observe._access_log import AccessLog
 from lbjwt.observe._board import Board
 from lbjwt.observe.log_file import log_fault, open_log
-from tests.integration.test_supervisor_serve import get, serve  # noqa: F401 - a fixture
+from tests.integration.serve_scene import get
 
 ROOT = Path(__file__).parents[2]
 ASK = """
@@ -46,7 +46,7 @@ def told(path: Path) -> str:
         ("socket", "is a socket"),
     ],
 )
-def test_check_and_serve_say_what_is_wrong(serve, tmp_path: Path, path: str, sentence: str) -> None:  # noqa: F811
+def test_check_and_serve_say_what_is_wrong(serve, tmp_path: Path, path: str, sentence: str) -> None:
     """Each fault is a sentence; `serve` ends with exit code 1 before a worker is made, and `check` finds a problem."""
     (tmp_path / "link").symlink_to(tmp_path / "nowhere" / "log")
     with socket.socket(socket.AF_UNIX) as peer:
@@ -96,7 +96,7 @@ def test_a_full_file_system_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("path", "kind"), [("/dev/stdout", "socket"), ("-", "socket"), ("/dev/stdout", "pipe"), ("/dev/fd/1", "file")]
 )
-def test_standard_output_is_written_whatever_it_is(serve, tmp_path: Path, monkeypatch, kind: str, path: str) -> None:  # noqa: F811
+def test_standard_output_is_written_whatever_it_is(serve, tmp_path: Path, monkeypatch, kind: str, path: str) -> None:
     """Also as a socket, which the journal of systemd is and which cannot be opened by a name: the open descriptor is written to."""
     ours, theirs = socket.socketpair()
     reader, writer = os.pipe()

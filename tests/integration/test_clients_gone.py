@@ -43,6 +43,6 @@ def test_a_client_that_gives_up_ends_its_request(tmp_path: Path, ending: str, up
                     client.socket.send(b"u" * 65536)
             assert eventually(lambda: in_flight() == [1, 1, 1])
             getattr(client, ending)()
-            assert eventually(lambda: in_flight() == [0, 0, 0], 3.0)
+            assert eventually(lambda: in_flight() == [0, 0, 0])
             (line,) = balancer.settled_access_log(1)
             assert (line["status"], line["reason"], line["complete"]) == (499, "client_closed", False)

@@ -28,7 +28,7 @@ def read_until(stream, wanted: str) -> str:
 def test_every_line_comes_out_as_printed():
     """`lbjwt demo --once` runs all its own curl lines and ends with 0: good tokens answered, all others refused."""
     finished = subprocess.run(
-        [*DEMO, "--once"], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=False
+        [*DEMO, "--once"], capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL, check=False
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr
     verdicts = finished.stdout.splitlines()
@@ -47,7 +47,7 @@ def test_a_signal_ends_everything(number):
         )
         assert json.loads(read_until(demo.stdout, "{"))["status"] == 200
         os.kill(demo.pid, number)
-        demo.communicate(timeout=30)
+        demo.communicate(timeout=90)
         assert demo.returncode == 0
         host, port = line.rpartition("//")[2].partition("/")[0].split(":")
         with socket.socket() as probe:
@@ -55,7 +55,7 @@ def test_a_signal_ends_everything(number):
     finally:
         if demo.poll() is None:
             demo.terminate()
-            demo.wait(timeout=30)
+            demo.wait(timeout=90)
         demo.stdout.close()
 
 

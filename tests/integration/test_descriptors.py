@@ -18,7 +18,7 @@ from lbjwt.config.model import Configuration
 from lbjwt.net.descriptors import raise_limit
 from lbjwt.proxy.connect import Connector
 from lbjwt.upstream._cluster import Endpoint
-from tests.integration.test_supervisor_serve import get, serve, token  # noqa: F401 - a fixture
+from tests.integration.serve_scene import get, token
 from tests.playbooks.stage import Stage
 
 ROOT = Path(__file__).parents[2]
@@ -153,7 +153,7 @@ class Slow:
             writer.close()
 
 
-def test_every_client_that_is_let_in_reaches_its_endpoint(serve, tmp_path: Path, monkeypatch) -> None:  # noqa: F811
+def test_every_client_that_is_let_in_reaches_its_endpoint(serve, tmp_path: Path, monkeypatch) -> None:
     """300 clients where 256 files may be open: each is answered 200 by an endpoint or turned away at once, none is let in and then fails."""
     wrapped = LIMITED.format(256)
     original = subprocess.Popen
@@ -192,7 +192,7 @@ def test_every_client_that_is_let_in_reaches_its_endpoint(serve, tmp_path: Path,
             await asyncio.sleep(0.02)
         served = sum(one.requests for one in backends)
         assert served >= 60
-        full = time.monotonic() + 5.0
+        full = time.monotonic() + 30.0
         while (await loop.run_in_executor(None, get, f"{admin}/readyz"))[::2] != (503, "no file descriptors\n"):
             assert time.monotonic() < full
             await asyncio.sleep(0.05)
@@ -201,7 +201,7 @@ def test_every_client_that_is_let_in_reaches_its_endpoint(serve, tmp_path: Path,
         answers = await asyncio.gather(*asked)
         assert answers.count(200) == served
         assert set(answers) <= {0, 200, 503}
-        ready = time.monotonic() + 5.0
+        ready = time.monotonic() + 30.0
         while (await loop.run_in_executor(None, get, f"{admin}/readyz"))[0] != 200:
             assert time.monotonic() < ready
             await asyncio.sleep(0.05)
@@ -212,7 +212,7 @@ def test_every_client_that_is_let_in_reaches_its_endpoint(serve, tmp_path: Path,
         await loop.run_in_executor(None, process.end)
 
     bearer = token()
-    asyncio.run(asyncio.wait_for(scene(), 30))
+    asyncio.run(asyncio.wait_for(scene(), 120))
 
 
 PAUSE = """
@@ -220,7 +220,7 @@ import asyncio, json, resource, socket, sys, time
 from pathlib import Path
 import uvloop
 from lbjwt import LoadBalancer
-from tests.integration.test_service import backend, configuration
+from tests.integration.service_scene import backend, configuration
 
 async def scene():
     async with backend() as (_, port), LoadBalancer(configuration(Path(sys.argv[1]), port)) as balancer:
@@ -237,7 +237,7 @@ async def scene():
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         loop = asyncio.get_running_loop()
         await loop.sock_sendall(client, b"GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n")
-        found["answer"] = (await asyncio.wait_for(loop.sock_recv(client, 100), 5))[:12].decode()
+        found["answer"] = (await asyncio.wait_for(loop.sock_recv(client, 100), 30))[:12].decode()
         for _ in range(300):
             found["ready again"] = balancer.board.ready
             if found["ready again"]:
@@ -253,7 +253,7 @@ uvloop.run(scene())
 def test_accepting_pauses_when_no_descriptor_can_be_had(tmp_path: Path) -> None:
     """A client that comes then waits in the queue and is answered later, no processor time is burnt, and readiness says so."""
     done = subprocess.run(
-        [sys.executable, "-c", PAUSE, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", PAUSE, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=90
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

@@ -24,9 +24,9 @@ from lbjwt.cli import main
 from lbjwt.config.model import Address
 from tests.harness.balancer import Balancer
 from tests.harness.keyserver import DISCOVERY, Answer, Blackhole, KeyServer
-from tests.harness.processes import free_port
+from tests.harness.ports import free_port
 from tests.harness.tokens import TokenFactory
-from tests.integration.test_jwks_trust import Authority
+from tests.integration.authority import Authority
 from tests.unit.auth_tokens import jwk_of, private_key, rsa_key
 
 JWKS = json.dumps({"keys": [jwk_of(private_key("ES256"), kid="k1"), jwk_of(rsa_key(), kid="r1")]}).encode()

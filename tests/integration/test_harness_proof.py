@@ -6,12 +6,21 @@ import json
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from bench.proof import __main__ as door
 from bench.proof.registry import Bar, Result, bars
 
+MEASURE = {"B-16", "C-2", "C-8", "D-4", "D-5", "K3", "K4", "K5", "K7", "K8", "W1"}
+"""Bars whose verdict is about seconds or processor time."""
 
-@pytest.mark.parametrize("bar", bars(), ids=[bar.id for bar in bars()])
+
+def registered() -> list[ParameterSet]:
+    """Every bar, those that measure marked for a quiet machine."""
+    return [pytest.param(bar, id=bar.id, marks=[pytest.mark.quiet] if bar.id in MEASURE else []) for bar in bars()]
+
+
+@pytest.mark.parametrize("bar", registered())
 def test_bar_at_its_quick_size(bar: Bar, tmp_path: Path) -> None:
     """The bar holds at the size registered for make test."""
     result = bar.run(bar.quick, tmp_path)

@@ -37,7 +37,7 @@ def in_flight(stage: Stage) -> int:
     return int(json.loads(stage.balancer.admin_get("/status")[1])["requests_in_flight"])
 
 
-def settles(condition: Callable[[], bool], timeout: float = 5.0) -> bool:
+def settles(condition: Callable[[], bool], timeout: float = 30.0) -> bool:
     """Poll until true."""
     end = time.monotonic() + timeout
     while not condition() and time.monotonic() < end:

@@ -20,7 +20,6 @@ from lbjwt.keys.egress import Egress
 from lbjwt.keys.errors import JWKSFetchError, KeySourceError
 from lbjwt.keys.remote import KeyOrigin
 from tests.integration.jwks_scene import fetch
-from tests.unit.test_net_tls import files  # noqa: F401 - a fixture
 
 DOCUMENT = b'{"keys": []}'
 TOKEN = "eyJhbGciOiJub25lIn0.very-secret-token_1~2+3/4="
@@ -114,7 +113,7 @@ def trust(folder: Path) -> ssl.SSLContext:
     return context
 
 
-def test_keys_come_through_a_tunnel_of_the_proxy(runner, files, tmp_path) -> None:  # noqa: F811
+def test_keys_come_through_a_tunnel_of_the_proxy(runner, files, tmp_path) -> None:
     """The proxy resolves the name and sees neither path nor token; the issuer gets both."""
     (tmp_path / "token").write_text(TOKEN + "\n")
     proxy = ConnectProxy()
@@ -132,7 +131,7 @@ def test_keys_come_through_a_tunnel_of_the_proxy(runner, files, tmp_path) -> Non
     assert "Bearer" not in head and "jwks" not in head and "Proxy-Authorization" not in head
 
 
-def test_the_certificate_is_checked_through_a_proxy(runner, files) -> None:  # noqa: F811
+def test_the_certificate_is_checked_through_a_proxy(runner, files) -> None:
     """A proxy that leads somewhere else gives no keys: name and signer are checked as without it."""
 
     async def step(port: int, _: int) -> None:
@@ -143,7 +142,7 @@ def test_the_certificate_is_checked_through_a_proxy(runner, files) -> None:  # n
     assert scene(runner, files, ConnectProxy(), step) == []
 
 
-def test_the_environment_counts_when_asked_for(runner, files, monkeypatch) -> None:  # noqa: F811
+def test_the_environment_counts_when_asked_for(runner, files, monkeypatch) -> None:
     """With its user and password, but for what NO_PROXY names and for loopback; without the opt-in it counts for nothing."""
     proxy = ConnectProxy()
     uri = "https://keys.internal.invalid/jwks"
@@ -164,7 +163,7 @@ def test_the_environment_counts_when_asked_for(runner, files, monkeypatch) -> No
     assert len(scene(runner, files, proxy, step)) == 2
 
 
-def test_plain_http_through_a_proxy_needs_to_be_allowed(runner, files, tmp_path, monkeypatch) -> None:  # noqa: F811
+def test_plain_http_through_a_proxy_needs_to_be_allowed(runner, files, tmp_path, monkeypatch) -> None:
     """The name is resolved there, so it cannot be seen to be loopback; a token goes that way only when it is allowed."""
     (tmp_path / "token").write_text(TOKEN)
     proxy = ConnectProxy()
@@ -183,7 +182,7 @@ def test_plain_http_through_a_proxy_needs_to_be_allowed(runner, files, tmp_path,
     scene(runner, files, proxy, step)
 
 
-def test_what_the_proxy_does_wrong_is_said_of_the_proxy(runner, files, monkeypatch) -> None:  # noqa: F811
+def test_what_the_proxy_does_wrong_is_said_of_the_proxy(runner, files, monkeypatch) -> None:
     """It refuses, it is not there, or it is none; its password is in no message."""
     proxy = ConnectProxy(status=407)
 
@@ -207,7 +206,7 @@ def test_what_the_proxy_does_wrong_is_said_of_the_proxy(runner, files, monkeypat
     scene(runner, files, proxy, step)
 
 
-def test_a_bearer_token_is_read_anew_for_each_fetch_and_never_logged(runner, files, tmp_path, caplog) -> None:  # noqa: F811
+def test_a_bearer_token_is_read_anew_for_each_fetch_and_never_logged(runner, files, tmp_path, caplog) -> None:
     """A file that others replace, as the kubelet does; one that is gone or holds no token is an error that names the file alone."""
     caplog.set_level(logging.DEBUG)
     file = tmp_path / "token"

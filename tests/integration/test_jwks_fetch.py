@@ -14,7 +14,6 @@ from aiohttp import web
 from lbjwt.keys import fetcher as module
 from lbjwt.keys.errors import JWKSFetchError
 from tests.integration.jwks_scene import fetch
-from tests.unit.test_net_tls import files  # noqa: F401 - a fixture
 
 DOCUMENT = b'{"keys": []}'
 
@@ -167,7 +166,7 @@ def test_b7_a_redirect_elsewhere_is_not_followed(location):
             other.accept()
 
 
-def test_b7_a_step_down_from_https_is_not_followed(files):  # noqa: F811
+def test_b7_a_step_down_from_https_is_not_followed(files):
     """The same host and port, but http (THREATS B7)."""
 
     async def down(request):
@@ -463,14 +462,14 @@ def test_http_elsewhere_when_said_out_loud():
         guard.check(ipaddress.ip_address("169.254.1.1"), "h")
 
 
-def tls_pair(files):  # noqa: F811
+def tls_pair(files):
     """A server's context for localhost, and a client's that believes its certificate."""
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(files / "cert.pem", files / "key.pem")
     return server, ssl.create_default_context(cafile=str(files / "cert.pem"))
 
 
-def test_b21_certificates_are_verified(files):  # noqa: F811
+def test_b21_certificates_are_verified(files):
     """A certificate that nobody vouches for is refused; with its anchor, it is accepted (THREATS B21)."""
     server, trusting = tls_pair(files)
     with pytest.raises(JWKSFetchError, match=r"TLS handshake|certificate"):

@@ -4,108 +4,19 @@ import contextlib
 import http.client
 import json
 import os
-import re
 import signal
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from joserfc import jwt
-from joserfc.jwk import ECKey
 
+from tests.harness.ports import free_port
 from tests.harness.procfs import children
-from tests.integration.logged import LoggedProcess
-from tests.unit.test_net_tls import files as tls_files  # noqa: F401 - a fixture
-
-KEY = ECKey.generate_key("P-256", {"kid": "k1"}, private=True)
-JWKS = json.dumps({"keys": [KEY.as_dict(private=False)]})
-
-
-def token():
-    return jwt.encode({"alg": "ES256", "kid": "k1"}, {"iss": "i", "aud": "a", "exp": int(time.time()) + 60}, KEY)
-
-
-@contextlib.contextmanager
-def http_server(port, body):
-    """A server that answers every GET with `body`."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *arguments):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return sock.getsockname()[1]
-
-
-def get(url, *, bearer=None):
-    """Status, fields and body."""
-    connection = http.client.HTTPConnection(url.removeprefix("http://").partition("/")[0], timeout=5)
-    with contextlib.closing(connection):
-        path = "/" + url.removeprefix("http://").partition("/")[2]
-        connection.request("GET", path, headers={"Authorization": f"Bearer {bearer}"} if bearer else {})
-        response = connection.getresponse()
-        return response.status, response.headers, response.read().decode()
-
-
-class Serve(LoggedProcess):
-    """`lbjwt serve` with a configuration."""
-
-    def __init__(self, folder, configuration):
-        (folder / "lbjwt.json").write_text(json.dumps(configuration))  # JSON is YAML
-        super().__init__(["-m", "lbjwt", "serve", str(folder / "lbjwt.json")], folder)
-
-    def url(self, name="listeners[0]"):
-        return f"http://{self.wait_for(re.escape(name) + ' on ([0-9.:]+)')[1]}"
-
-
-@pytest.fixture
-def serve(tmp_path):
-    made = []
-
-    def make(**changes):
-        configuration = {
-            "listeners": [{"address": "127.0.0.1:0"}],
-            "issuers": {"main": {"issuer": "i", "audiences": ["a"], "jwks_file": "jwks.json"}},
-            "clusters": {"main": {"endpoints": [{"address": "127.0.0.1:9"}]}},
-            "admin": {"address": "127.0.0.1:0"},
-            "timeouts": {"drain": "3s"},
-            **changes,
-        }
-        (tmp_path / "jwks.json").write_text(JWKS)
-        made.append(Serve(tmp_path, configuration))
-        return made[-1]
-
-    yield make
-    for one in made:
-        if one.process.poll() is None:
-            one.process.send_signal(signal.SIGTERM)
-            try:
-                one.end()
-            except subprocess.TimeoutExpired:
-                one.process.kill()
-                one.end()
+from tests.integration.serve_scene import JWKS, get, http_server, token
 
 
 def test_a_start_without_keys_recovers_by_itself(serve):
@@ -131,17 +42,17 @@ def test_a_start_without_keys_recovers_by_itself(serve):
         assert status == 503
         assert fields["Retry-After"]
         with http_server(issuer_port, JWKS.encode()):
-            deadline = time.monotonic() + 2.5
+            deadline = time.monotonic() + 30.0
             while get(f"{admin}/readyz")[0] != 200:
                 assert time.monotonic() < deadline, process.log
                 time.sleep(0.02)
         assert get(process.url(), bearer=token())[::2] == (200, "hello")
 
 
-def test_health_on_the_traffic_port_says_what_readyz_says(serve, tls_files):  # noqa: F811
+def test_health_on_the_traffic_port_says_what_readyz_says(serve, files):
     """Two workers, in the clear and under TLS: 503 without keys, 200 with them, 503 in a drain; a listener without it asks for a token."""
     issuer_port = free_port()
-    tls = {"certificate": str(tls_files / "cert.pem"), "private_key": str(tls_files / "key.pem")}
+    tls = {"certificate": str(files / "cert.pem"), "private_key": str(files / "key.pem")}
     health = {"path": "/up"}
     process = serve(
         listeners=[
@@ -157,12 +68,12 @@ def test_health_on_the_traffic_port_says_what_readyz_says(serve, tls_files):  # 
     process.wait_for("ready: 2 workers")
     admin = process.url("admin")
     clear, secure, other = (int(process.url(f"listeners[{at}]").rpartition(":")[2]) for at in range(3))
-    context = ssl.create_default_context(cafile=tls_files / "cert.pem")
+    context = ssl.create_default_context(cafile=files / "cert.pem")
 
     def asked(port, context=None):
         """Status and body, asked as HAProxy asks: HTTP/1.0 without a Host."""
         with contextlib.ExitStack() as stack:
-            sock = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+            sock = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
             if context is not None:
                 sock = stack.enter_context(context.wrap_socket(sock, server_hostname="localhost"))
             sock.sendall(b"GET /up HTTP/1.0\r\n\r\n")
@@ -172,14 +83,14 @@ def test_health_on_the_traffic_port_says_what_readyz_says(serve, tls_files):  # 
     assert get(f"{admin}/readyz")[0] == 503
     assert {asked(clear) for _ in range(8)} == {asked(secure, context)} == {(503, b"not ready\n")}
     with http_server(issuer_port, JWKS.encode()):
-        deadline = time.monotonic() + 2.5
+        deadline = time.monotonic() + 30.0
         while get(f"{admin}/readyz")[0] != 200:
             assert time.monotonic() < deadline, process.log
             time.sleep(0.02)
     assert {asked(clear) for _ in range(8)} == {asked(secure, context)} == {(200, b"ready\n")}
     assert get(f"http://127.0.0.1:{other}/up")[0] == 401
     assert json.loads(get(f"{admin}/status")[2])["requests"] == 1
-    kept = http.client.HTTPConnection("127.0.0.1", clear, timeout=5)
+    kept = http.client.HTTPConnection("127.0.0.1", clear, timeout=30)
     with contextlib.closing(kept):
         kept.request("GET", "/up")
         assert kept.getresponse().read() == b"ready\n"
@@ -204,7 +115,7 @@ def test_rotation_restart_and_counters(serve, tmp_path):
         assert get(url)[0] == 401
         (tmp_path / "access.log").rename(tmp_path / "access.1")
         process.process.send_signal(signal.SIGUSR1)
-        deadline = time.monotonic() + 3.0
+        deadline = time.monotonic() + 30.0
         while not (tmp_path / "access.log").exists():
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -266,7 +177,7 @@ def test_a_drain_answers_what_is_under_way(serve, whole_group):
         process.process.send_signal(signal.SIGTERM)
         process.wait_for("draining")
         assert get(f"{admin}/readyz")[::2] == (503, "draining\n")
-        deadline = time.monotonic() + 2.0
+        deadline = time.monotonic() + 30.0
         while True:
             try:
                 socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=1).close()
@@ -295,16 +206,16 @@ def test_ps_shows_what_each_process_is(serve):
     assert b"serve" in Path(f"/proc/{process.process.pid}/cmdline").read_bytes().split(b"\0")
 
 
-def test_a_certificate_of_another_key_ends_the_start(serve, tls_files):  # noqa: F811
+def test_a_certificate_of_another_key_ends_the_start(serve, files):
     """Exit code 2 and one sentence with the configuration key; nothing ever listens."""
     process = serve(
         listeners=[
             {
                 "address": "127.0.0.1:0",
-                "tls": {"certificate": str(tls_files / "cert.pem"), "private_key": str(tls_files / "other.pem")},
+                "tls": {"certificate": str(files / "cert.pem"), "private_key": str(files / "other.pem")},
             }
         ]
     )
-    assert process.end(15) == 2
+    assert process.end() == 2
     assert "belong" in process.log, process.log
     assert "Traceback" not in process.log

@@ -12,7 +12,7 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -25,14 +25,14 @@ from tests.harness.backend import Backend
 from tests.harness.balancer import Balancer, configuration
 from tests.harness.behaviour import good
 from tests.harness.client import request
-from tests.harness.processes import free_port
+from tests.harness.ports import free_port
 from tests.harness.record import Seen
 from tests.harness.script import Script, Send, pattern
 from tests.harness.stage import Stage, curl
 from tests.harness.tls import TlsWire
 from tests.harness.tokens import TokenFactory
+from tests.harness.waiting import eventually
 from tests.harness.wire import DATA, END, RequestReader, chunk
-from tests.unit.test_net_tls import files  # noqa: F401 - a fixture
 
 MIB = 1 << 20
 LARGE = 64 * MIB
@@ -54,7 +54,7 @@ def behave(seen: Seen) -> bytes | Script:
     return Script((Send(EARLY),), at_head=True) if seen.target == "/early" else good(seen)
 
 
-def listener(files: Path) -> dict[str, Any]:  # noqa: F811
+def listener(files: Path) -> dict[str, Any]:
     return {
         "address": f"127.0.0.1:{free_port()}",
         "tls": {"certificate": str(files / "cert.pem"), "private_key": str(files / "key.pem")},
@@ -66,7 +66,7 @@ def port_of(place: dict[str, Any]) -> int:
 
 
 @contextmanager
-def tls_stage(directory: Path, files: Path, **changes: Any) -> Iterator[Stage]:  # noqa: F811
+def tls_stage(directory: Path, files: Path, **changes: Any) -> Iterator[Stage]:
     """A stage whose listener, and its port, speak TLS; at its end nothing was left counted, and nothing was written to stderr."""
     place = listener(files)
     with Stage(directory, listeners=[place], **changes) as stage:
@@ -77,7 +77,7 @@ def tls_stage(directory: Path, files: Path, **changes: Any) -> Iterator[Stage]: 
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory, files: Path) -> Iterator[Stage]:  # noqa: F811
+def stage(tmp_path_factory: pytest.TempPathFactory, files: Path) -> Iterator[Stage]:
     """One backend; the balancer has served a little already."""
     with tls_stage(tmp_path_factory.mktemp("tls-flow"), files, behaviours=(behave,)) as stage:
         for _ in range(4):
@@ -87,7 +87,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory, files: Path) -> Iterator[Sta
         yield stage
 
 
-def trust(files: Path, version: ssl.TLSVersion | None = None) -> ssl.SSLContext:  # noqa: F811
+def trust(files: Path, version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=str(files / "cert.pem"))
     if version is not None:
         context.minimum_version = context.maximum_version = version
@@ -104,17 +104,7 @@ def is_idle(balancer: Balancer) -> bool:
     return (now["connections"], now["requests_in_flight"], now["endpoints"][0]["requests_in_flight"]) == (0, 0, 0)
 
 
-def eventually(condition: Callable[[], object], timeout: float = 5.0) -> bool:
-    """Poll until it is true."""
-    end = time.monotonic() + timeout
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.03)
-    return bool(condition())
-
-
-def s_client(port: int, files: Path, *arguments: str, script: str = "", wait: float = 0.3) -> str:  # noqa: F811
+def s_client(port: int, files: Path, *arguments: str, script: str = "", wait: float = 0.3) -> str:
     """What `openssl s_client` prints; each line of the script is typed with a pause behind it, so that it is one record or one command."""
     process = subprocess.Popen(
         ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-CAfile", str(files / "cert.pem"), *arguments],
@@ -130,14 +120,14 @@ def s_client(port: int, files: Path, *arguments: str, script: str = "", wait: fl
             process.stdin.flush()
             time.sleep(0.05)
         time.sleep(wait)
-    return process.communicate(timeout=10)[0].decode("utf-8", "replace")
+    return process.communicate(timeout=60)[0].decode("utf-8", "replace")
 
 
 # --- agreeing ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=str)
-def test_segments_and_records_of_every_size(stage: Stage, files: Path, version: ssl.TLSVersion) -> None:  # noqa: F811
+def test_segments_and_records_of_every_size(stage: Stage, files: Path, version: ssl.TLSVersion) -> None:
     """Handshake and request in segments and records of one byte and more, several records in one segment: always the same answer."""
     body = pattern(20_000)
     digest = hashlib.sha256(body).hexdigest().encode()
@@ -153,7 +143,7 @@ def test_segments_and_records_of_every_size(stage: Stage, files: Path, version: 
                 assert size < 20_000 or digest in got
 
 
-def test_the_scheme_is_https(stage: Stage, files: Path) -> None:  # noqa: F811
+def test_the_scheme_is_https(stage: Stage, files: Path) -> None:
     """The backend is told, whatever the client says."""
     with TlsWire(stage.port, trust(files)) as client:
         client.send(request("/head", token=stage.token, fields=["X-Forwarded-For: 192.0.2.1"], version="1.0"))
@@ -161,7 +151,7 @@ def test_the_scheme_is_https(stage: Stage, files: Path) -> None:  # noqa: F811
 
 
 @pytest.mark.parametrize("arguments", [("--tlsv1.2", "--tls-max", "1.2"), ("--tlsv1.3",)], ids=["1.2", "1.3"])
-def test_curl(stage: Stage, files: Path, arguments: tuple[str, ...]) -> None:  # noqa: F811
+def test_curl(stage: Stage, files: Path, arguments: tuple[str, ...]) -> None:
     """Real curl: GET, HEAD, Expect: 100-continue, a chunked upload, and no token."""
     options = ("--cacert", str(files / "cert.pem"), *arguments)
 
@@ -182,7 +172,7 @@ def test_curl(stage: Stage, files: Path, arguments: tuple[str, ...]) -> None:  #
     assert ask("/early", "-T", str(upload), "-X", "POST").status == 413
 
 
-def test_what_is_too_old_or_too_weak(stage: Stage, files: Path) -> None:  # noqa: F811
+def test_what_is_too_old_or_too_weak(stage: Stage, files: Path) -> None:
     """TLS 1.1 and suites without forward secrecy or AEAD get an alert (RFC 9325 sections 3.1.1 and 4.2)."""
     for arguments in (
         ("-tls1_1", "-cipher", "DEFAULT:@SECLEVEL=0"),
@@ -194,7 +184,7 @@ def test_what_is_too_old_or_too_weak(stage: Stage, files: Path) -> None:  # noqa
         assert "Cipher is (NONE)" in said and "alert" in said, (arguments, said[-800:])
 
 
-def test_renegotiation_is_refused(stage: Stage, files: Path) -> None:  # noqa: F811
+def test_renegotiation_is_refused(stage: Stage, files: Path) -> None:
     """RFC 9325 section 3.5: a TLS 1.2 client that asks to renegotiate gets no_renegotiation, and no new handshake."""
     said = s_client(stage.port, files, "-tls1_2", script="R\n")
     assert "RENEGOTIATING" in said and "no renegotiation" in said
@@ -202,7 +192,7 @@ def test_renegotiation_is_refused(stage: Stage, files: Path) -> None:  # noqa: F
 
 
 @pytest.mark.parametrize("key", ["K", "k"])
-def test_key_update(stage: Stage, files: Path, key: str) -> None:  # noqa: F811
+def test_key_update(stage: Stage, files: Path, key: str) -> None:
     """TLS 1.3 clients may change keys between and inside requests, and may ask us to change ours (RFC 8446 section 4.6.3)."""
     head = f"GET /bytes/20000 HTTP/1.1\nHost: a\nAuthorization: Bearer {stage.token}\n"
     script = f"{key}\n{head}{key}\n\n{key}\n{key}\n{head}Connection: close\n\n"
@@ -212,7 +202,7 @@ def test_key_update(stage: Stage, files: Path, key: str) -> None:  # noqa: F811
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=str)
-def test_sessions_resume_at_their_own_listener_only(tmp_path: Path, files: Path, version: ssl.TLSVersion) -> None:  # noqa: F811
+def test_sessions_resume_at_their_own_listener_only(tmp_path: Path, files: Path, version: ssl.TLSVersion) -> None:
     """A ticket saves the second handshake, and opens nothing at another listener of the same process (CVE-2025-23419)."""
     places = [listener(files), listener(files)]
     context = trust(files, version)
@@ -233,7 +223,7 @@ def test_sessions_resume_at_their_own_listener_only(tmp_path: Path, files: Path,
 
 
 @pytest.mark.parametrize("kind", ["bytes", "chunked", "eof"])
-def test_large_download_to_a_slow_reader(stage: Stage, files: Path, kind: str) -> None:  # noqa: F811
+def test_large_download_to_a_slow_reader(stage: Stage, files: Path, kind: str) -> None:
     """64 MiB at flat memory, byte for byte, ended by a close_notify."""
     before = stage.balancer.usage().rss
     digest, total = hashlib.sha256(), 0
@@ -289,7 +279,7 @@ class SlowBackend:
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_large_upload_to_a_slow_backend(tmp_path: Path, files: Path, chunked: bool) -> None:  # noqa: F811
+def test_large_upload_to_a_slow_backend(tmp_path: Path, files: Path, chunked: bool) -> None:
     """64 MiB, the encrypted rest waiting behind pauses: nothing stalls, is lost or changes places, at flat memory."""
     body = pattern(LARGE)
     backend = SlowBackend()
@@ -312,7 +302,7 @@ def test_large_upload_to_a_slow_backend(tmp_path: Path, files: Path, chunked: bo
     assert peak - before < GROWTH, f"grew by {(peak - before) / MIB:.1f} MiB"
 
 
-def test_memory_of_idle_connections(stage: Stage, files: Path) -> None:  # noqa: F811
+def test_memory_of_idle_connections(stage: Stage, files: Path) -> None:
     """What a connection needed for large bodies it does not keep while it idles."""
     clients, context, count = [], trust(files), 40
     body = request("/upload", method="POST", token=stage.token, body=pattern(MIB))
@@ -332,7 +322,7 @@ def test_memory_of_idle_connections(stage: Stage, files: Path) -> None:  # noqa:
             client.socket.close()
 
 
-def test_pipelining_with_refusals(stage: Stage, files: Path) -> None:  # noqa: F811
+def test_pipelining_with_refusals(stage: Stage, files: Path) -> None:
     """Requests in one write, in one segment and in records that cut them anywhere, are answered in order; some are refused."""
     sent = b"".join(
         request(f"/r/{n}", token=None if n % 3 == 2 else stage.token, id=str(n), method="HEAD" if n % 5 == 4 else "GET")
@@ -348,7 +338,7 @@ def test_pipelining_with_refusals(stage: Stage, files: Path) -> None:  # noqa: F
         assert ids == [n for n in range(40) if n % 3 != 2]
 
 
-def test_answers_nobody_reads(stage: Stage, files: Path) -> None:  # noqa: F811
+def test_answers_nobody_reads(stage: Stage, files: Path) -> None:
     """A client that asks and asks and never reads is not asked on: neither the answers nor the questions pile up here."""
     before = stage.balancer.usage().rss
     refused = request("/r/x") * 200
@@ -361,7 +351,7 @@ def test_answers_nobody_reads(stage: Stage, files: Path) -> None:  # noqa: F811
         assert grown < GROWTH, f"grew by {grown / MIB:.1f} MiB"
 
 
-def test_expect_continue_and_interims(stage: Stage, files: Path) -> None:  # noqa: F811
+def test_expect_continue_and_interims(stage: Stage, files: Path) -> None:
     """100 and 103 arrive before the answer."""
     with TlsWire(stage.port, trust(files)) as client:
         fields = ["Expect: 100-continue", "Content-Length: 5"]
@@ -374,7 +364,7 @@ def test_expect_continue_and_interims(stage: Stage, files: Path) -> None:  # noq
 
 
 @pytest.mark.parametrize("target", ["/early", "/r/refused"])
-def test_an_answer_during_the_upload_arrives(stage: Stage, files: Path, target: str) -> None:  # noqa: F811
+def test_an_answer_during_the_upload_arrives(stage: Stage, files: Path, target: str) -> None:
     """A client that goes on uploading behind the last answer still gets it, and our close_notify: no RST overtakes them."""
     token = stage.token if target == "/early" else None
     with TlsWire(stage.port, trust(files)) as client:
@@ -385,7 +375,7 @@ def test_an_answer_during_the_upload_arrives(stage: Stage, files: Path, target: 
         assert got.startswith(b"HTTP/1.1 413 " if token else b"HTTP/1.1 401 ")
 
 
-def test_websocket_tunnel_and_its_half_closes(stage: Stage, files: Path) -> None:  # noqa: F811
+def test_websocket_tunnel_and_its_half_closes(stage: Stage, files: Path) -> None:
     """Bytes of every amount both ways; the client's close_notify ends its half only, and the rest of the echo arrives."""
     with TlsWire(stage.port, trust(files)) as client:
         client.send(request("/tunnel", token=stage.token, fields=WEBSOCKET))
@@ -402,7 +392,7 @@ def test_websocket_tunnel_and_its_half_closes(stage: Stage, files: Path) -> None
         assert client.read_all() == b"last words"
 
 
-def test_a_tunnel_under_pressure(stage: Stage, files: Path) -> None:  # noqa: F811
+def test_a_tunnel_under_pressure(stage: Stage, files: Path) -> None:
     """An echo of 32 MiB whose reader starts late: both directions stop and go on, at flat memory."""
     size, got = 32 * MIB, hashlib.sha256()
     before = stage.balancer.usage().rss
@@ -428,7 +418,7 @@ def test_a_tunnel_under_pressure(stage: Stage, files: Path) -> None:  # noqa: F8
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=str)
-def test_a_goodbye_behind_the_request(tmp_path: Path, files: Path, version: ssl.TLSVersion) -> None:  # noqa: F811
+def test_a_goodbye_behind_the_request(tmp_path: Path, files: Path, version: ssl.TLSVersion) -> None:
     """With allow_half_close, close_notify behind the last request, with and without FIN: the answer comes whole, then our close_notify."""
     with tls_stage(tmp_path, files, allow_half_close=True) as stage:
         for fin in (False, True):
@@ -441,16 +431,16 @@ def test_a_goodbye_behind_the_request(tmp_path: Path, files: Path, version: ssl.
                 assert len(client.raw_end()) > 150
 
 
-def test_a_goodbye_gives_the_request_up(stage: Stage, files: Path) -> None:  # noqa: F811
-    """Without allow_half_close the backend's connection ends at once, long before its answer."""
+def test_a_goodbye_gives_the_request_up(stage: Stage, files: Path) -> None:
+    """Without allow_half_close the backend's connection ends at once, long before its answer a minute later."""
     with TlsWire(stage.port, trust(files)) as client:
         client.send(request("/slow/60000", token=stage.token, id="given-up"))
         assert eventually(lambda: status(stage.balancer)["requests_in_flight"] == 1)
         client.goodbye()
-        assert eventually(lambda: is_idle(stage.balancer), 1.0)
+        assert eventually(lambda: is_idle(stage.balancer))
 
 
-def test_a_goodbye_between_requests_is_returned(stage: Stage, files: Path) -> None:  # noqa: F811
+def test_a_goodbye_between_requests_is_returned(stage: Stage, files: Path) -> None:
     """An idle connection that says close_notify is closed with one."""
     with TlsWire(stage.port, trust(files)) as client:
         client.send(request("/r/x", token=stage.token))
@@ -460,18 +450,18 @@ def test_a_goodbye_between_requests_is_returned(stage: Stage, files: Path) -> No
         assert client.raw_end() == b""
 
 
-def test_a_fin_without_goodbye_gives_the_request_up(stage: Stage, files: Path) -> None:  # noqa: F811
-    """A truncation by whoever: the backend's connection ends at once, long before its answer."""
+def test_a_fin_without_goodbye_gives_the_request_up(stage: Stage, files: Path) -> None:
+    """A truncation by whoever: the backend's connection ends at once, long before its answer a minute later."""
     with TlsWire(stage.port, trust(files)) as client:
         client.send(request("/slow/60000", token=stage.token, id="cut-off"))
         assert eventually(lambda: status(stage.balancer)["requests_in_flight"] == 1)
         client.half_close()
-        assert eventually(lambda: is_idle(stage.balancer), 1.0)
+        assert eventually(lambda: is_idle(stage.balancer))
 
 
 @pytest.mark.parametrize("framing", ["cl", "chunked", "eof"])
 @pytest.mark.parametrize("by", ["close", "reset"])
-def test_a_cut_response_is_an_error_to_the_client(stage: Stage, files: Path, framing: str, by: str) -> None:  # noqa: F811
+def test_a_cut_response_is_an_error_to_the_client(stage: Stage, files: Path, framing: str, by: str) -> None:
     """No close_notify behind a response that its backend broke off."""
     if (framing, by) == ("eof", "close"):
         return  # the end of the connection is the end of such a response
@@ -483,18 +473,18 @@ def test_a_cut_response_is_an_error_to_the_client(stage: Stage, files: Path, fra
                 assert client.read_all().startswith(b"HTTP/1.1 502 ")
 
 
-def test_plain_http_on_a_tls_port_is_told_so(stage: Stage, files: Path) -> None:  # noqa: F811
+def test_plain_http_on_a_tls_port_is_told_so(stage: Stage, files: Path) -> None:
     """400 in plain HTTP that names the mistake, as nginx gives; the log has the reason and the request, and nothing is begun."""
     answer = curl(stage, "/typo?secret", scheme="http")
     assert (answer.status, answer.body) == (400, b"bad request: plain HTTP was sent to an HTTPS port\n")
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while not (lines := [line for line in stage.balancer.access_log() if line["path"] == "/typo"]):
         assert time.monotonic() < end
         time.sleep(0.05)
     assert (lines[0]["method"], lines[0]["status"], lines[0]["reason"]) == ("GET", 400, "http_on_tls_port")
 
 
-def test_garbage_for_a_handshake(stage: Stage, files: Path) -> None:  # noqa: F811
+def test_garbage_for_a_handshake(stage: Stage, files: Path) -> None:
     """What is no ClientHello, or breaks off, ends the connection without a request, an alert first where there is one to give."""
     for noise in (
         b"\x16\x03\x01\x00\x05hello",
@@ -502,7 +492,7 @@ def test_garbage_for_a_handshake(stage: Stage, files: Path) -> None:  # noqa: F8
         b"\x80\x2e\x01\x03\x01" * 50,
     ):
         with socket.create_connection(("127.0.0.1", stage.port)) as raw:
-            raw.settimeout(5.0)
+            raw.settimeout(30.0)
             raw.sendall(noise)
             got = b""
             while piece := raw.recv(1000):
@@ -515,7 +505,7 @@ def test_garbage_for_a_handshake(stage: Stage, files: Path) -> None:  # noqa: F8
     hello.socket.close()
 
 
-def test_a_broken_record_gets_an_alert(stage: Stage, files: Path) -> None:  # noqa: F811
+def test_a_broken_record_gets_an_alert(stage: Stage, files: Path) -> None:
     """In the middle of an upload: bad_record_mac, the backend's connection reset, the counters back at once."""
     for bad in (b"\x17\x03\x03\x00\x40" + b"x" * 64, b"\x17\x03\x03\xff\xff" + b"x" * 64, b"GET / HTTP/1.1\r\n"):
         with TlsWire(stage.port, trust(files)) as client:
@@ -526,10 +516,10 @@ def test_a_broken_record_gets_an_alert(stage: Stage, files: Path) -> None:  # no
             client.push(bad)
             with pytest.raises(ssl.SSLError, match=r"(?i)alert|mac"):
                 client.read_all()
-            assert eventually(lambda: status(stage.balancer)["requests_in_flight"] == 0, 1.0)
+            assert eventually(lambda: status(stage.balancer)["requests_in_flight"] == 0)
 
 
-def test_resets_in_every_phase(stage: Stage, files: Path) -> None:  # noqa: F811
+def test_resets_in_every_phase(stage: Stage, files: Path) -> None:
     """RST before, in and after the handshake, in a head, an upload, a wait, a download and a tunnel: service goes on, no file stays open."""
     context = trust(files)
     baseline = stage.balancer.usage().fds
@@ -561,7 +551,7 @@ def test_resets_in_every_phase(stage: Stage, files: Path) -> None:  # noqa: F811
 # --- time, room, and the end of the worker ----------------------------------------------------------------------------
 
 
-def test_handshakes_that_never_end(tmp_path: Path, files: Path) -> None:  # noqa: F811
+def test_handshakes_that_never_end(tmp_path: Path, files: Path) -> None:
     """Five hundred connections that stop somewhere in the handshake keep nobody out, and go at `tls_handshake`."""
     with tls_stage(tmp_path, files, timeouts={"tls_handshake": "1s"}) as stage:
         context = trust(files)
@@ -574,12 +564,12 @@ def test_handshakes_that_never_end(tmp_path: Path, files: Path) -> None:  # noqa
         with TlsWire(stage.port, context) as client:
             client.send(request("/r/x", token=stage.token))
             assert client.read_until(b"\n").startswith(b"HTTP/1.1 200 ")
-        assert eventually(lambda: status(stage.balancer)["connections"] == 0, 6.0), status(stage.balancer)
+        assert eventually(lambda: status(stage.balancer)["connections"] == 0), status(stage.balancer)
         for quiet in silent:
             quiet.close()
 
 
-def test_no_room_for_another_client(tmp_path: Path, files: Path) -> None:  # noqa: F811
+def test_no_room_for_another_client(tmp_path: Path, files: Path) -> None:
     """A client over the limit is turned away without a handshake; when there is room again, it is served."""
     with tls_stage(tmp_path, files, limits={"max_connections": 2}) as stage:
         context = trust(files)
@@ -594,7 +584,7 @@ def test_no_room_for_another_client(tmp_path: Path, files: Path) -> None:  # noq
             assert third.read_until(b"\n").startswith(b"HTTP/1.1 200 ")
 
 
-def test_draining(tmp_path: Path, files: Path) -> None:  # noqa: F811
+def test_draining(tmp_path: Path, files: Path) -> None:
     """The answer under way arrives whole with Connection: close and close_notify; the idle connection and the half handshake go."""
     with Stage(tmp_path, listeners=[place := listener(files)]) as stage:
         context = trust(files)
@@ -609,13 +599,13 @@ def test_draining(tmp_path: Path, files: Path) -> None:  # noqa: F811
         assert idle.read() == b""
         with suppress(ConnectionResetError):
             assert half.raw_end() == b""
-        assert stage.balancer.wait(8.0) == 0
+        assert stage.balancer.wait(30.0) == 0
         assert "Traceback" not in stage.balancer.stderr
         for client in (busy, idle, half):
             client.socket.close()
 
 
-def test_in_asyncios_own_loop(tmp_path: Path, files: Path) -> None:  # noqa: F811
+def test_in_asyncios_own_loop(tmp_path: Path, files: Path) -> None:
     """LoadBalancer without uvloop: bodies both ways, a goodbye, a reset, and nothing for the loop's exception handler."""
     tokens = TokenFactory()
     troubles: list[dict[str, Any]] = []

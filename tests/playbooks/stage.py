@@ -184,7 +184,8 @@ class Stage:
 
     Args:
         endpoints: How many, or the endpoints themselves.
-        weights: Of the endpoints; None: all 1.
+        weights: Of the endpoints, instead of how many; None: all 1.
+        board: Counters that several workers share, and `slot`, which of them this one is; None: it is alone.
         max_idle: Idle connections kept, per endpoint.
         max_connections: Per endpoint.
         max_pending: Requests that wait for an endpoint with room.
@@ -207,6 +208,9 @@ class Stage:
         pieces: int | None = None,
         endpoints: int | Sequence[Endpoint] = 1,
         *,
+        weights: Sequence[int] | None = None,
+        board: Board | None = None,
+        slot: int = 0,
         retries: int = 1,
         max_idle: int = 8,
         max_connections: int = 16,
@@ -230,10 +234,13 @@ class Stage:
     ) -> None:
         self.pieces = pieces
         if isinstance(endpoints, int):
-            endpoints = [Endpoint(at, f"10.0.0.{at}:80", f"10.0.0.{at}", 80, "", 1) for at in range(endpoints)]
+            endpoints = [
+                Endpoint(at, f"10.0.0.{at}:80", f"10.0.0.{at}", 80, "", weight)
+                for at, weight in enumerate(weights or [1] * endpoints)
+            ]
         self.endpoints = endpoints
-        self.board = Board(1, len(endpoints), len(issuers), 1000)
-        self.board.attach(0)
+        self.board = board or Board(1, len(endpoints), len(issuers), 1000)
+        self.board.attach(slot)
         self.opened: list[Server] = []
         self.connects_at_once = True
         cluster = Cluster(

@@ -17,46 +17,14 @@ from lbjwt.proxy._route import Demand, Route
 from lbjwt.proxy.answers import route_answers
 from tests.playbooks.policies import Policies, bearer, field_of, status_of, token
 from tests.playbooks.stage import Client, Stage, request
-from tests.playbooks.test_exchange import OK
-
-REASONS = [reason for reason in DenyReason if reason is not DenyReason.NONE]
-
-
-@pytest.fixture(params=[None, 1], ids=["whole", "byte by byte"])
-def pieces(request: pytest.FixtureRequest) -> int | None:
-    return request.param
-
-
-def passes(stage: Stage, client: Client, data: bytes, *, private: bool = False) -> bytes:
-    """A request that reaches an endpoint and is answered, whether marked private or not; returns what the endpoint saw."""
-    client.sends(data)
-    assert stage.opened, client.take()
-    seen = stage.server().take()
-    stage.server().sends(OK)
-    answer = client.take()
-    assert status_of(answer) == 200 and field_of(answer, "Cache-Control") == ("private" if private else "")
-    assert seen, "no endpoint saw the request"
-    return seen
-
-
-def is_refused(stage: Stage, client: Client, data: bytes) -> bytes:
-    """A request that we answer ourselves; returns the answer."""
-    before = len(stage.opened)
-    client.sends(data)
-    answer = client.take()
-    assert status_of(answer) >= 300 or field_of(answer, "grpc-status"), answer
-    assert len(stage.opened) == before
-    assert all(server.take() == b"" for server in stage.opened)
-    return answer
-
-
-def counts(stage: Stage, issuer: int) -> dict[str, dict[str, int]]:
-    """The refusals and reports of an issuer by reason, without the zeros."""
-    totals = stage.board.issuer_totals(issuer)
-    return {
-        kind: {DenyReason(at).name: count for at, count in enumerate(totals[kind]) if count}
-        for kind in ("refusals", "reported")
-    }
+from tests.playbooks.steps import counts, is_refused, passes
+from tests.playbooks.strict_route import (
+    ABOUT_A,
+    REASONS,
+    bad_requests,
+    strict,
+    strict_stage,
+)
 
 
 def test_a_public_route_looks_at_no_token(pieces: int | None) -> None:
@@ -94,78 +62,6 @@ def test_c8_absence_passes_where_a_token_may_be_missing_and_a_bad_token_never(pi
 
 
 # --- every reason, refused and only reported --------------------------------------------------------------------------
-
-STRICT = (
-    "algorithms: [EdDSA], clock_skew: 0s, max_lifetime: 2h, max_age: 3h, typ: at+jwt, subjects: [alice, mallory, nobody], clients: [app], "
-    "required_scopes: [read], required_claims: [jti]"
-)
-RULES = "rules: [{claim: level, equals: 3}]"
-RATE = "fail_limit: {failures: 1}"
-NAMED = "claim_to_headers: [{claim: sub, header: X-Jwt-Sub}, {claim: name, header: X-Name, unrepresentable: refuse}]"
-
-
-def strict(kid: str = "k1", header: dict[str, Any] | None = None, **claims: Any) -> str:
-    """A token that meets all that `STRICT` and `RULES` ask."""
-    good = {"sub": "alice", "azp": "app", "scope": "read", "jti": "1", "level": 3, **claims}
-    return token("a", kid, header={"typ": "at+jwt", **(header or {})}, **good)
-
-
-def bad_requests() -> dict[DenyReason, bytes]:
-    """One request for each reason, by what stands in its Authorization fields."""
-    now = int(time.time())
-    head, payload, signature = strict().split(".")
-    return {
-        DenyReason.MISSING: b"",
-        DenyReason.MULTIPLE_TOKENS: bearer(strict()) * 2,
-        DenyReason.MALFORMED_CREDENTIALS: b"Authorization: Bearer\r\n",
-        DenyReason.MALFORMED: bearer("a.b.c"),
-        DenyReason.ALGORITHM_REFUSED: bearer(strict(header={"alg": "RS256"})),
-        DenyReason.UNKNOWN_KEY: bearer(strict("k2")),
-        DenyReason.BAD_SIGNATURE: bearer(f"{head}.{payload}.{'A' * len(signature)}"),
-        DenyReason.EXPIRED: bearer(strict(iat=now - 100, exp=now - 1)),
-        DenyReason.NOT_YET_VALID: bearer(strict(nbf=now + 600)),
-        DenyReason.ISSUED_IN_FUTURE: bearer(strict(iat=now + 600)),
-        DenyReason.WRONG_ISSUER: bearer(strict(iss="https://stranger.test")),
-        DenyReason.WRONG_AUDIENCE: bearer(strict(aud="other")),
-        DenyReason.MISSING_CLAIM: bearer(strict(jti=None)),
-        DenyReason.INVALID_CLAIM: bearer(strict(exp="soon")),
-        DenyReason.LIFETIME_TOO_LONG: bearer(strict(exp=now + 9000)),
-        DenyReason.INSUFFICIENT_SCOPE: bearer(strict(scope="write")),
-        DenyReason.KEYS_UNAVAILABLE: bearer(token("b")),
-        DenyReason.UNREPRESENTABLE_CLAIM: bearer(strict(name="Zoë")),
-        DenyReason.REVOKED: bearer(strict(sub="mallory")),
-        DenyReason.CLAIM_REFUSED: bearer(strict(level=2)),
-        DenyReason.SUBJECT_REFUSED: bearer(strict(sub="bob")),
-        DenyReason.CLIENT_REFUSED: bearer(strict(azp="tool")),
-        DenyReason.TOO_OLD: bearer(strict(auth_time=now - 4 * 3600)),
-        DenyReason.WRONG_TYPE: bearer(strict(header={"typ": "JWT"})),
-        DenyReason.RATE_LIMITED: bearer(strict(jti="over the limit")),
-        DenyReason.INTERNAL: bearer(strict(sub="nobody")),
-    }
-
-
-def revoked(issuer: int, kid: str, claims: Any, now: float) -> bool:
-    """Mallory is, and to ask about nobody is a fault of ours."""
-    if claims["sub"] == "nobody":
-        raise RuntimeError("no table")
-    return claims["sub"] == "mallory"
-
-
-def strict_stage(pieces: int | None, route: str, reason: DenyReason) -> Stage:
-    """One route with every rule there is; somebody failed once before where that is the matter."""
-    rest = NAMED + (f"\n{RATE}" if reason is DenyReason.RATE_LIMITED else "")
-    policies = Policies(f"  - {{name: only, {RULES}, {route}}}", {"a": STRICT, "b": ""}, rest, revoked)
-    policies.publish("b")
-    stage = Stage(pieces, **policies.options())
-    if policies.offenders is not None:
-        policies.offenders.add_failure("192.0.2.7", time.monotonic())
-    return stage
-
-
-ABOUT_A = set(REASONS) - {
-    *(DenyReason.MISSING, DenyReason.MULTIPLE_TOKENS, DenyReason.MALFORMED_CREDENTIALS, DenyReason.MALFORMED),
-    *(DenyReason.WRONG_ISSUER, DenyReason.KEYS_UNAVAILABLE, DenyReason.RATE_LIMITED),
-}
 
 
 def issuer_of(reason: DenyReason) -> int:

@@ -9,10 +9,11 @@ from urllib.parse import unquote
 import pytest
 
 from lbjwt._fastverify import DenyReason
+from tests.playbooks.messages import OK
 from tests.playbooks.policies import Policies, bearer, field_of, status_of, token
 from tests.playbooks.stage import Client, Stage, request
-from tests.playbooks.test_admission import bad_requests, is_refused, passes, pieces, strict_stage  # noqa: F401 - a fixture
-from tests.playbooks.test_exchange import OK
+from tests.playbooks.steps import is_refused, passes
+from tests.playbooks.strict_route import bad_requests, strict_stage
 
 GRPC = "Content-Type: application/grpc+proto"
 PAGE = "Accept: text/html,*/*;q=0.8"
@@ -26,7 +27,7 @@ PAGE = "Accept: text/html,*/*;q=0.8"
     [reason for reason in DenyReason if reason is not DenyReason.NONE],
     ids=lambda reason: reason.name,
 )
-def test_a_grpc_caller_is_told_in_its_own_words(pieces: int | None, reason: DenyReason) -> None:  # noqa: F811
+def test_a_grpc_caller_is_told_in_its_own_words(pieces: int | None, reason: DenyReason) -> None:
     """200 with the status in the head and no body, for every reason: 16, 7, 3, 8 or 14; the connection goes on."""
     stage = strict_stage(pieces, "prefix: /", reason)
     client = stage.client()
@@ -62,7 +63,7 @@ def way_back(answer: bytes) -> str:
     return unquote(location.removeprefix("https://login.test/?back="))
 
 
-def test_p8_a_browser_is_sent_to_log_in_without_its_bad_token(pieces: int | None) -> None:  # noqa: F811
+def test_p8_a_browser_is_sent_to_log_in_without_its_bad_token(pieces: int | None) -> None:
     """GET and HEAD of a page come back to where they were, and no token is in the address, good or bad, one or several (THREATS P8)."""
     stage = Stage(pieces, **Policies(LOGIN, PLACES).options())
     client = stage.client()
@@ -82,7 +83,7 @@ def test_p8_a_browser_is_sent_to_log_in_without_its_bad_token(pieces: int | None
 
 
 @pytest.mark.parametrize("forward", ["", ", forward: true"])
-def test_p8_no_token_of_another_issuer_goes_along_either(pieces: int | None, forward: str) -> None:  # noqa: F811
+def test_p8_no_token_of_another_issuer_goes_along_either(pieces: int | None, forward: str) -> None:
     """The page takes tokens of one issuer, the browser brings one of another, in the place of that: to a login page both are secret (THREATS P8)."""
     policies = Policies(
         "  - {name: page, prefix: /, require: {issuer: a}, refusals: {redirect: 'https://login.test/?back={url}'}}",
@@ -93,7 +94,7 @@ def test_p8_no_token_of_another_issuer_goes_along_either(pieces: int | None, for
     assert way_back(answer) == "http://api.test/x?q=1"
 
 
-def test_p8_however_many_places_there_are(pieces: int | None) -> None:  # noqa: F811
+def test_p8_however_many_places_there_are(pieces: int | None) -> None:
     """Forty parameters of five issuers, more than one search takes: none of them is in the address (THREATS P8)."""
     issuers = {
         label: f"from_params: [{', '.join(f'{{name: {label}{number}}}' for number in range(8))}]" for label in "abcde"
@@ -105,7 +106,7 @@ def test_p8_however_many_places_there_are(pieces: int | None) -> None:  # noqa: 
         assert way_back(answer) == "http://api.test/?q"
 
 
-def test_who_is_no_browser_or_would_not_be_helped_is_not_sent_anywhere(pieces: int | None) -> None:  # noqa: F811
+def test_who_is_no_browser_or_would_not_be_helped_is_not_sent_anywhere(pieces: int | None) -> None:
     """Programs, forms, gRPC callers, tokens that do not suffice and requests that make no sense get their plain answer; so do other routes."""
     stage = Stage(pieces, **Policies(LOGIN, PLACES).options())
     client = stage.client()
@@ -133,7 +134,7 @@ SOME = "  - {name: api, hosts: [api.test], prefix: /api}\n  - {name: open, path:
 
 
 def test_r8_what_no_route_is_for_is_404_and_a_bad_path_400_and_the_connection_goes_on(
-    pieces: int | None,  # noqa: F811
+    pieces: int | None,
     tmp_path: Path,
 ) -> None:
     """No endpoint hears of either, whatever the token; bodies are skipped, pipelined requests served; only 400 is a bad request (THREATS R8)."""
@@ -165,14 +166,14 @@ def test_r8_what_no_route_is_for_is_404_and_a_bad_path_400_and_the_connection_go
     }
 
 
-def test_r9_what_was_judged_is_what_is_forwarded(pieces: int | None) -> None:  # noqa: F811
+def test_r9_what_was_judged_is_what_is_forwarded(pieces: int | None) -> None:
     """One spelling of the path decides and goes on, the query as it was (THREATS R9)."""
     stage = Stage(pieces, **Policies(SOME).options())
     seen = passes(stage, stage.client(), request("GET", "/x/%2e./%61pi//./y?%61=/../", auth=bearer(token())))
     assert seen.startswith(b"GET /api/y?%61=/../ HTTP/1.1\r\n")
 
 
-def test_a_head_of_a_public_get_is_public_and_a_post_is_not(pieces: int | None) -> None:  # noqa: F811
+def test_a_head_of_a_public_get_is_public_and_a_post_is_not(pieces: int | None) -> None:
     """A route for GET covers HEAD; another method is no request of it (THREATS R5)."""
     stage = Stage(pieces, **Policies(SOME).options())
     client = stage.client()
@@ -192,7 +193,7 @@ MCP = (
 METADATA = "/.well-known/oauth-protected-resource/mcp"
 
 
-def test_a_client_finds_its_way_from_the_challenge_to_the_issuer(pieces: int | None) -> None:  # noqa: F811
+def test_a_client_finds_its_way_from_the_challenge_to_the_issuer(pieces: int | None) -> None:
     """The challenge names the document, and that is served without a token to GET and HEAD, on one connection (RFC 9728)."""
     stage = Stage(pieces, **Policies(MCP, {"a": "required_scopes: [x]", "b": ""}).options())
     client = stage.client()
@@ -219,7 +220,7 @@ def test_a_client_finds_its_way_from_the_challenge_to_the_issuer(pieces: int | N
     assert b"Location" not in head
 
 
-def test_the_document_is_not_a_hole(pieces: int | None) -> None:  # noqa: F811
+def test_the_document_is_not_a_hole(pieces: int | None) -> None:
     """Another method, and any other path below it, are requests like all others; so is the path of a resource that there is not."""
     stage = Stage(pieces, **Policies(MCP).options())
     client = stage.client()
@@ -234,7 +235,7 @@ def test_the_document_is_not_a_hole(pieces: int | None) -> None:  # noqa: F811
     assert status_of(client.take()) == 200
 
 
-def test_each_route_refuses_in_its_own_style(pieces: int | None) -> None:  # noqa: F811
+def test_each_route_refuses_in_its_own_style(pieces: int | None) -> None:
     """Text, a problem document with the reason, and other statuses, side by side on one connection."""
     policies = Policies(
         "  - {name: plain, prefix: /plain, scopes: {all: [s, t]}}\n"
@@ -257,7 +258,7 @@ def test_each_route_refuses_in_its_own_style(pieces: int | None) -> None:  # noq
 
 
 def test_the_log_names_route_issuer_and_reason_and_never_a_token_or_query(
-    pieces: int | None,  # noqa: F811
+    pieces: int | None,
     tmp_path: Path,
 ) -> None:
     """Each record says what was decided and why; of a token nothing is in it, wherever it stood, good or bad (THREATS P8)."""
@@ -292,7 +293,7 @@ def test_the_log_names_route_issuer_and_reason_and_never_a_token_or_query(
     ]  # fmt: skip
 
 
-def test_a_refused_client_is_a_client_like_all_others(pieces: int | None) -> None:  # noqa: F811
+def test_a_refused_client_is_a_client_like_all_others(pieces: int | None) -> None:
     """After refusals in every form on one connection its good request is served, and counted as the only one that was accepted."""
     stage = Stage(pieces, **Policies(MCP).options())
     client: Client = stage.client()

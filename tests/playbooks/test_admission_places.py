@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.playbooks.messages import OK, SWITCH, UPGRADE
 from tests.playbooks.policies import KEYS, Policies, bearer, field_of, status_of, token
 from tests.playbooks.stage import Client, Stage, request, response
-from tests.playbooks.test_admission import counts, is_refused, passes, pieces  # noqa: F401 - a fixture
-from tests.playbooks.test_exchange import OK, SWITCH, UPGRADE
+from tests.playbooks.steps import counts, is_refused, passes
 
 BOTH = "  - {name: both, prefix: /, require: {all_of: [a, b]}}"
 SPLIT = {"a": "", "b": "from_headers: [{name: X-Second, scheme: ''}]"}
@@ -20,7 +20,7 @@ def second(text: str) -> str:
 
 
 @pytest.fixture
-def both(pieces: int | None) -> tuple[Policies, Stage, Client]:  # noqa: F811
+def both(pieces: int | None) -> tuple[Policies, Stage, Client]:
     """A route that requires a token of a and one of b."""
     policies = Policies(BOTH, SPLIT)
     stage = Stage(pieces, **policies.options())
@@ -69,7 +69,7 @@ def test_one_token_of_two_is_none(
     assert stage.totals["accepted"] == 0 and sum(stage.totals["refusals"]) == 1
 
 
-def test_a_rule_that_only_reports_of_two_tokens(pieces: int | None, tmp_path: Path) -> None:  # noqa: F811
+def test_a_rule_that_only_reports_of_two_tokens(pieces: int | None, tmp_path: Path) -> None:
     """It is reported under the issuer whose token failed it; where the other token is refused, nothing is reported."""
     policies = Policies(
         "  - {name: both, prefix: /, require: {all_of: [a, b]}, rules: [{claim: level, at_least: 3, report_only: true}]}",
@@ -88,7 +88,7 @@ def test_a_rule_that_only_reports_of_two_tokens(pieces: int | None, tmp_path: Pa
     assert (last["reason"], last.get("would_refuse"), last["issuer"]) == ("expired", None, "b")
 
 
-def test_one_good_token_of_two_speaks_for_nobody(pieces: int | None) -> None:  # noqa: F811
+def test_one_good_token_of_two_speaks_for_nobody(pieces: int | None) -> None:
     """report_only: where the other one is no good the request passes without the identity of the first, and ends with no token."""
     policies = Policies(BOTH.replace("prefix: /", "prefix: /, report_only: true"), SPLIT)
     stage = Stage(pieces, **policies.options())
@@ -98,7 +98,7 @@ def test_one_good_token_of_two_speaks_for_nobody(pieces: int | None) -> None:  #
     assert stage.totals["accepted"] == 0 and sum(stage.totals["reported"]) == 3
 
 
-def test_p6_issuers_in_different_places_of_one_route(pieces: int | None) -> None:  # noqa: F811
+def test_p6_issuers_in_different_places_of_one_route(pieces: int | None) -> None:
     """A token of one in the place of the other is refused, though its signature is good; two that differ are one too many (THREATS P6, B17)."""
     policies = Policies("", {"a": "", "b": "from_cookies: [{name: session}]"})
     stage = Stage(pieces, **policies.options())
@@ -123,7 +123,7 @@ def test_p6_issuers_in_different_places_of_one_route(pieces: int | None) -> None
     assert counts(stage, -1)["refusals"] == {"MULTIPLE_TOKENS": 3}
 
 
-def test_a_required_issuer_is_not_another_one(pieces: int | None) -> None:  # noqa: F811
+def test_a_required_issuer_is_not_another_one(pieces: int | None) -> None:
     """Of three issuers in one place a route takes two: the third is refused there and taken elsewhere."""
     policies = Policies(
         "  - {name: two, prefix: /two, require: {any_of: [a, b]}}\n  - {name: one, prefix: /one, require: {issuer: c}}",
@@ -159,7 +159,7 @@ def test_a_required_issuer_is_not_another_one(pieces: int | None) -> None:  # no
 )
 @pytest.mark.parametrize("places", ["one", "two", "all of"])
 def test_p8_a_token_in_the_query_stays_here_and_the_response_is_private(
-    pieces: int | None,  # noqa: F811
+    pieces: int | None,
     target: str,
     forwarded: bytes,
     places: str,
@@ -186,7 +186,7 @@ def test_p8_a_token_in_the_query_stays_here_and_the_response_is_private(
 
 
 @pytest.mark.parametrize("first", ["a", "b"])
-def test_p8_a_forwarded_query_token_makes_the_response_private_too(pieces: int | None, first: str) -> None:  # noqa: F811
+def test_p8_a_forwarded_query_token_makes_the_response_private_too(pieces: int | None, first: str) -> None:
     """It is not cut out, and whichever group of places is searched last does not make it forgotten (THREATS P8)."""
     other = "from_cookies: [{name: s}], from_params: [{name: u}]"
     issuers = {"a": "from_params: [{name: t, forward: true}]", "b": other}
@@ -197,7 +197,7 @@ def test_p8_a_forwarded_query_token_makes_the_response_private_too(pieces: int |
     assert seen.startswith(f"GET {target} ".encode())
 
 
-def test_a_place_may_say_that_its_token_goes_on(pieces: int | None) -> None:  # noqa: F811
+def test_a_place_may_say_that_its_token_goes_on(pieces: int | None) -> None:
     """forward: true keeps cookie and parameter, false takes a header away while forward_token says yes."""
     policies = Policies(
         "",
@@ -215,7 +215,7 @@ def test_a_place_may_say_that_its_token_goes_on(pieces: int | None) -> None:  # 
     assert seen.startswith(f"GET /?t={text} ".encode()) and f"\r\nCookie: s={text}\r\n".encode() in seen
 
 
-def test_forward_is_said_of_a_place_over_the_default(pieces: int | None) -> None:  # noqa: F811
+def test_forward_is_said_of_a_place_over_the_default(pieces: int | None) -> None:
     """forward_token: false takes every field with a token away but one that says forward: true."""
     policies = Policies(
         "",
@@ -231,7 +231,7 @@ def test_forward_is_said_of_a_place_over_the_default(pieces: int | None) -> None
     assert b"X-Second" not in passes(stage, client, request("GET", "/", second(token("b")), auth=b""))
 
 
-def test_what_is_only_reported_is_stripped_too(pieces: int | None) -> None:  # noqa: F811
+def test_what_is_only_reported_is_stripped_too(pieces: int | None) -> None:
     """A bad token goes on no further than a good one: query, cookie and doubtful spellings of them."""
     policies = Policies(
         "  - {name: try, prefix: /, report_only: true}",
@@ -246,7 +246,7 @@ def test_what_is_only_reported_is_stripped_too(pieces: int | None) -> None:  # n
 
 
 @pytest.mark.parametrize("other", ["X-Second: x.y.z", "X-Second: a\r\nX-Second: b", "X-None: x"])
-def test_p8_what_is_only_reported_is_private_wherever_the_search_ended(pieces: int | None, other: str) -> None:  # noqa: F811
+def test_p8_what_is_only_reported_is_private_wherever_the_search_ended(pieces: int | None, other: str) -> None:
     """The first of two tokens is no good, so nobody looked for the second: it is taken out, and the response is private (THREATS P8)."""
     policies = Policies(
         "  - {name: try, prefix: /, require: {all_of: [b, a]}, report_only: true}",
@@ -279,7 +279,7 @@ def encoded(text: str) -> str:
 )
 @pytest.mark.parametrize("others", [False, True], ids=["one group of places", "two"])
 def test_a_subprotocol_that_is_a_token_is_taken_out_and_answered(
-    pieces: int | None,  # noqa: F811
+    pieces: int | None,
     offered: str,
     forwarded: str,
     chosen: str,
@@ -307,7 +307,7 @@ def test_a_subprotocol_that_is_a_token_is_taken_out_and_answered(
     stage.server().lose()
 
 
-def test_a_subprotocol_is_answered_in_its_own_handshake_only(pieces: int | None) -> None:  # noqa: F811
+def test_a_subprotocol_is_answered_in_its_own_handshake_only(pieces: int | None) -> None:
     """The next request of the connection, which has no such token, gets no such field; nor does one whose upgrade is declined."""
     policies = Policies(
         "", {"a": "from_subprotocol: true, from_headers: [{name: Authorization}]"}, "claim_to_headers: []"
@@ -325,7 +325,7 @@ def test_a_subprotocol_is_answered_in_its_own_handshake_only(pieces: int | None)
     stage.server().lose()
 
 
-def test_equal_key_ids_of_two_issuers_are_two_keys(pieces: int | None) -> None:  # noqa: F811
+def test_equal_key_ids_of_two_issuers_are_two_keys(pieces: int | None) -> None:
     """A token that names one issuer and is signed by the key of the same id of another is refused, also when both are hot (THREATS B17)."""
     stage = Stage(pieces, **Policies().options())
     client, now = stage.client(), int(time.time())

@@ -5,14 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.playbooks.messages import OK, SWITCH, UPGRADE, bodies
 from tests.playbooks.stage import AUTH, Stage, request, response
-
-OK = response("200 OK", "Content-Length: 2", body=b"ok")
-
-
-@pytest.fixture(params=[None, 1], ids=["whole", "byte by byte"])
-def pieces(request: pytest.FixtureRequest) -> int | None:
-    return request.param
 
 
 @pytest.fixture
@@ -22,21 +16,6 @@ def stage(pieces: int | None) -> Iterator[Stage]:
     assert stage.totals["in_flight"] == 0, "an exchange was not finished"
     for endpoint in range(len(stage.endpoints)):
         assert stage.board.endpoint_totals(endpoint)["in_flight"] == 0, "an endpoint is charged for ever"
-
-
-def bodies(data: bytes) -> bytes:
-    """The body of a chunked message, its framing checked."""
-    body = b""
-    rest = data.partition(b"\r\n\r\n")[2]
-    while True:
-        line, _, rest = rest.partition(b"\r\n")
-        size = int(line, 16)
-        if size == 0:
-            assert rest == b"\r\n"
-            return body
-        body += rest[:size]
-        assert rest[size : size + 2] == b"\r\n"
-        rest = rest[size + 2 :]
 
 
 def test_a_good_request_is_forwarded_and_answered(stage: Stage) -> None:
@@ -525,19 +504,6 @@ def test_half_close_still_gets_the_answer(stage: Stage) -> None:
 
 
 # --- tunnels ----------------------------------------------------------------------------------------------------------
-
-UPGRADE = (
-    "Connection: Upgrade",
-    "Upgrade: websocket",
-    "Sec-WebSocket-Version: 13",
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-)
-SWITCH = response(
-    "101 Switching Protocols",
-    "Connection: Upgrade",
-    "Upgrade: websocket",
-    "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
-)
 
 
 def test_a_websocket_becomes_a_tunnel(stage: Stage) -> None:

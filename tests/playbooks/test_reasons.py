@@ -12,11 +12,6 @@ from tests.playbooks.stage import AUTH, TOKEN, Client, Stage, request, response
 OK = response("200 OK", "Content-Length: 2", body=b"ok")
 
 
-@pytest.fixture(params=[None, 1], ids=["whole", "byte by byte"])
-def pieces(request: pytest.FixtureRequest) -> int | None:
-    return request.param
-
-
 def told(stage: Stage, client: Client, reason: str) -> dict[str, Any]:
     """The log line of the one request there was; its reason is that one, in log and metrics, and the answer does not hold it."""
     answer = client.take()

@@ -14,11 +14,6 @@ WEBSOCKET = (
 )
 
 
-@pytest.fixture(params=[None, 1], ids=["whole", "byte by byte"])
-def pieces(request: pytest.FixtureRequest) -> int | None:
-    return request.param
-
-
 def relayed(stage: Stage, answer: bytes, *fields: str) -> tuple[bytes, bytes]:
     """The request id that the endpoint saw, and what the client of it got for the endpoint's answer."""
     client = stage.client()

@@ -12,12 +12,11 @@ from typing import Any
 import pytest
 
 from lbjwt.auth.verifier import Revoked
+from tests.playbooks.messages import OK, SWITCH, UPGRADE
 from tests.playbooks.policies import Policies, bearer, status_of, token
 from tests.playbooks.stage import Client, Server, Stage, request, response
-from tests.playbooks.test_admission import is_refused, passes
-from tests.playbooks.test_exchange import OK, SWITCH, UPGRADE
+from tests.playbooks.steps import is_refused, passes
 from tests.playbooks.tls_stage import TlsStage, Turns
-from tests.unit.test_net_tls import files  # noqa: F401 - a fixture
 
 SKEW = 60.0
 """Seconds of clock skew that the issuers have: a token is good so much longer than its exp says."""
@@ -67,7 +66,7 @@ class Scene:
 
 
 @pytest.fixture(params=["whole", "byte by byte", "TLS"])
-def scene(request: pytest.FixtureRequest, files: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:  # noqa: F811
+def scene(request: pytest.FixtureRequest, files: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     pieces = 1 if "byte" in request.param else None
     turns = Turns()
     if "TLS" in request.param:

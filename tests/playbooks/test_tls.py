@@ -11,10 +11,9 @@ import pytest
 
 from lbjwt.proxy._tls_client import TlsClientSide
 from tests.playbooks import test_exchange as plain
+from tests.playbooks.messages import OK, SWITCH, UPGRADE
 from tests.playbooks.stage import request, response
-from tests.playbooks.test_exchange import OK, SWITCH, UPGRADE
 from tests.playbooks.tls_stage import Forge, TlsStage, Turns
-from tests.unit.test_net_tls import files  # noqa: F401 - a fixture
 
 PLAYBOOKS = [
     function
@@ -24,7 +23,7 @@ PLAYBOOKS = [
 
 
 @pytest.fixture(params=["whole", "bytes", "records"])
-def stage(request: pytest.FixtureRequest, files: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TlsStage]:  # noqa: F811
+def stage(request: pytest.FixtureRequest, files: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TlsStage]:
     turns = Turns()
     monkeypatch.setattr(asyncio, "get_running_loop", lambda: turns)
     pieces = 1 if request.param == "bytes" else None

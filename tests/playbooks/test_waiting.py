@@ -12,12 +12,11 @@ from typing import Any
 
 import pytest
 
+from tests.playbooks.messages import OK, bodies
 from tests.playbooks.policies import Policies, bearer, field_of, status_of, token
 from tests.playbooks.stage import Client, Stage, request
-from tests.playbooks.test_admission import counts, is_refused, passes
-from tests.playbooks.test_exchange import OK, bodies
+from tests.playbooks.steps import counts, is_refused, passes
 from tests.playbooks.tls_stage import TlsStage, Turns
-from tests.unit.test_net_tls import files  # noqa: F401 - a fixture
 
 NEW = "k2"
 """The id of a key that is not published when a playbook begins."""
@@ -55,7 +54,7 @@ class Scene:
 
 
 @pytest.fixture(params=["whole", "byte by byte", "TLS", "TLS byte by byte"])
-def scene(request: pytest.FixtureRequest, files: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:  # noqa: F811
+def scene(request: pytest.FixtureRequest, files: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     pieces = 1 if "byte" in request.param else None
     turns = Turns()
     if "TLS" in request.param:

@@ -1,6 +1,5 @@
 """From the issuers section to verifiers and identity headers: every key arrives where it takes effect."""
 
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -11,23 +10,15 @@ from lbjwt.assembly.issuers import issuer_instances, new_verifier
 from lbjwt.auth.issuer_pattern import IssuerPattern
 from lbjwt.config.claim_header import ClaimHeader
 from lbjwt.config.issuer import KEY_SOURCES, Issuer
-from lbjwt.config.load import load_text
 from lbjwt.config.model import Configuration
 from lbjwt.config.tenants import Tenants
 from lbjwt.http1._request import RequestHead
 from lbjwt.jose.keyring import KeyRing
 from tests.harness.keys import new_key
+from tests.unit.assembly_cases import TEMPLATE, configuration
 from tests.unit.auth_tokens import NOW, claims, judged
 
-BASE = """
-listeners: [{address: "127.0.0.1:0"}]
-clusters: {main: {endpoints: [{address: "127.0.0.1:9001"}]}}
-"""
 KEY = new_key("EdDSA", "k1")
-
-
-def configuration(issuers: str, rest: str = "") -> Configuration:
-    return load_text(f"{BASE}\nissuers:\n{issuers}\n{rest}", Path("/"))
 
 
 def one(members: str, rest: str = "", issuer: str = "issuer: https://a.test, audiences: [api]") -> Configuration:
@@ -106,8 +97,6 @@ def test_each_issuer_keeps_its_own_rules_and_place() -> None:
 
 
 # --- tenants ----------------------------------------------------------------------------------------------------------
-
-TEMPLATE = "issuer: 'https://login.test/{tenant}/v2', audiences: [api]"
 
 
 def test_tenants_of_one_key_set_are_one_issuer() -> None:

@@ -29,7 +29,7 @@ from lbjwt.keys.store import StoredKeySet, write
 from lbjwt.observe._board import Board
 from lbjwt.service import LoadBalancer
 from tests.harness.keys import new_key
-from tests.unit.test_assembly_issuers import TEMPLATE, configuration
+from tests.unit.assembly_cases import TEMPLATE, configuration
 
 KEYS = [new_key("EdDSA", "k1"), new_key("EdDSA", "k2")]
 

@@ -14,7 +14,7 @@ from lbjwt.config.model import Configuration
 from lbjwt.config.model import Revocation as Section
 from lbjwt.revocation.store import RevocationStore
 from lbjwt.service import LoadBalancer
-from tests.unit.test_assembly_issuers import configuration
+from tests.unit.assembly_cases import configuration
 
 ISSUERS = (
     "  a: {issuer: https://a.test, audiences: [api], pem_file: /dev/null}\n"

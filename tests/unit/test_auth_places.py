@@ -17,6 +17,7 @@ from lbjwt.auth._places import TokenPlaces
 from lbjwt.errors import ConfigurationError
 from lbjwt.http1._request import Parse, RequestHead
 from tests.corpus.http1_requests import CASES
+from tests.harness.examples import examples
 from tests.unit.auth_tokens import NOW, token, verifier
 from tests.unit.token_places import (
     BY_NAME,
@@ -338,7 +339,7 @@ def innocent(pieces: Sequence[bytes]) -> list[bytes]:
     return kept if b"".join(kept) else []
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(
     cookies=SEPARATED.map(innocent),
     params=SEPARATED.map(innocent),
@@ -392,7 +393,7 @@ def of_cookies(lines: Sequence[bytes], name: bytes) -> list[bytes]:
     return [value for key, mark, value in (pair.partition(b"=") for pair in pairs) if mark and key == name]
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=examples(800), deadline=None)
 @given(cookies=st.lists(GARBAGE, max_size=3), query=GARBAGE, offers=st.lists(GARBAGE, max_size=2), alone=st.booleans())
 def test_s15_any_garbage_ends_and_nothing_doubtful_goes_on(cookies, query, offers, alone):
     """Whatever stands in the lists: an answer comes, and the head that goes on holds no token for the same search (THREATS S15)."""

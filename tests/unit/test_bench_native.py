@@ -8,6 +8,7 @@ import pytest
 
 from bench import child, client, native
 from bench.layout import own_cores
+from tests.harness.ports import free_port
 
 pytestmark = pytest.mark.skipif(native.compiler() is None, reason="no C compiler")
 
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.skipif(native.compiler() is None, reason="no C compiler
 def ports(tmp_path_factory):
     """A backend with the floor in front of it: (backend port, floor port)."""
     directory = tmp_path_factory.mktemp("native")
-    backend, floor = child.free_port(), child.free_port()
+    backend, floor = free_port(), free_port()
     cores = tuple(own_cores())
     with (
         child.running(
@@ -101,6 +102,6 @@ def test_a_program_that_cannot_start_says_why(tmp_path):
     program = str(native.built("floor", tmp_path))
     with (
         pytest.raises(child.BenchError, match="usage: floor"),
-        child.running("floor", [program], port=child.free_port(), cores=tuple(own_cores()), directory=tmp_path),
+        child.running("floor", [program], port=free_port(), cores=tuple(own_cores()), directory=tmp_path),
     ):
         pass

@@ -12,11 +12,12 @@ from ruamel.yaml import YAML
 from bench import tokens
 from bench.__main__ import turned
 from bench.cases import CASES
-from bench.child import BenchError, free_port
+from bench.child import BenchError
 from bench.client import prove, tampered
 from bench.layout import Layout, layout
 from bench.measure import agree, remembered
 from bench.peers import PEERS, Setup
+from tests.harness.ports import free_port
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from lbjwt._grants import Grant, GrantCache
+from tests.harness.examples import examples
 
 TOKENS = [b"token-%d" % number for number in range(8)]
 KEYS = [object(), object()]
@@ -76,7 +77,7 @@ class CacheMachine(RuleBasedStateMachine):
 
 
 TestCacheModel = CacheMachine.TestCase
-TestCacheModel.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestCacheModel.settings = settings(max_examples=examples(150), stateful_step_count=40, deadline=None)
 
 
 def fill(cache: GrantCache, tokens: Iterable[bytes]) -> None:

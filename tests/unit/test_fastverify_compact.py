@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lbjwt._compact import parse_base64url, parse_object
+from tests.harness.examples import examples
 
 ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
@@ -102,7 +103,7 @@ def test_json_objects_are_read_like_the_model_reads_them(value: dict[str, Any], 
     assert parse_object(text) == model_object(text) == value
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(st.data())
 def test_mutated_json_gets_the_models_verdict(data: st.DataObject):
     """One edit to a valid text: both readers refuse it, or both read the same."""

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from lbjwt._grants import Grant
+from tests.harness.examples import examples
 from tests.unit.auth_tokens import NOW, claims
-from tests.unit.test_gate_issuers import KEYS, LABELS, Bench, issuer, ring, token
+from tests.unit.several_issuers import KEYS, LABELS, Bench, issuer, ring, token
 
 # --- other threads ----------------------------------------------------------------------------------------------------
 
@@ -198,7 +199,7 @@ class GateMachine(RuleBasedStateMachine):
 
 
 TestGateModel = GateMachine.TestCase
-TestGateModel.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+TestGateModel.settings = settings(max_examples=examples(100), stateful_step_count=50, deadline=None)
 
 
 def test_the_model_has_all_verdicts() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lbjwt.http1._chunked import ChunkedDecoder
+from tests.harness.examples import examples
 from tests.unit.http1_readers import named
 
 REST = b"GET /next HTTP/1.1\r\n"
@@ -228,7 +229,7 @@ def encode(chunks: list[tuple[bytes, bytes]], trailer: bytes) -> bytes:
     )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(
     CHUNKS,
     st.sampled_from([b"", b"A: b\r\n", b"A: b\r\nC:\r\n"]),
@@ -247,7 +248,7 @@ def test_any_body_in_any_pieces(chunks, trailer, rest, sizes):
     assert (body, consumed, decoder.done) == (b"".join(data for data, _ in chunks), len(wire), True)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 @given(
     CHUNKS,
     st.sampled_from([b"", b"A: b\r\n"]),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from lbjwt._error_reason import error_status
 from lbjwt.http1._request import Method, Parse, RequestHead, RequestPolicy
 from tests.corpus.http1_requests import CASES, WEBSOCKET, Case, get, post
+from tests.harness.examples import examples
 from tests.unit.http1_readers import Fields, named, request_by_httptools
 
 IDENTITY = ("X-Jwt-Sub", "X-User-1")
@@ -533,7 +534,7 @@ STARTS = st.tuples(
 ).map(b"".join)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 @given(start=STARTS, lines=LINES, trusted=st.booleans(), header_names=st.sampled_from(["drop", "allow"]))
 def test_any_accepted_head_is_rewritten_cleanly(start, lines, trusted, header_names):
     """Whatever head is accepted: read alike by h11 and httptools, forbidden names gone, all others there in order."""
@@ -572,7 +573,7 @@ def test_any_accepted_head_is_rewritten_cleanly(start, lines, trusted, header_na
     assert passed_on == plain
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.binary(max_size=300), st.integers(0, 300))
 def test_garbage_is_never_trouble(garbage, cut):
     """Any bytes behind any half of a request get a verdict, the same one in two pieces as in one."""

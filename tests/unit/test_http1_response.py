@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from lbjwt.http1._request import Method, Parse
 from lbjwt.http1._response import Body, ResponseHead
 from tests.corpus.http1_responses import CASES, SWITCH, Case, head
+from tests.harness.examples import examples
 from tests.unit.http1_readers import Fields, named, response_by_httptools
 
 NEVER_SENT_ON = {
@@ -228,7 +229,7 @@ VALUES = st.one_of(
 LINES = st.lists(st.tuples(NAMES, st.sampled_from([b":", b": ", b":\t "]), VALUES).map(b"".join), max_size=10)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(
     status=st.sampled_from([100, 101, 103, 200, 204, 206, 301, 304, 404, 500, 599]),
     version=st.sampled_from([b"1.0", b"1.1"]),
@@ -264,7 +265,7 @@ def test_any_accepted_head_is_rewritten_cleanly(status, version, lines, request_
     assert [pair for pair in fields if pair[0] not in FRAMING | NEVER_SENT_ON] == plain
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 40))
 def test_garbage_is_never_trouble(garbage, cut):
     """Any bytes behind any part of a response get a reading, the same one in two pieces as in one."""

@@ -103,6 +103,7 @@ def test_b10_a_bad_rsa_jwk_is_a_key_format_error(changes: dict[str, Any]):
         (0, 3),
         (1, 3),
     ],
+    ids=range(13),
 )
 def test_b15_weak_rsa_numbers_are_refused(n: int, e: int):
     """Sizes outside 2048 to 8192 bits, even moduli, and exponents that are even, 1 or giant."""

@@ -62,6 +62,7 @@ def test_what_is_no_jwks_is_named(text: str | bytes, part: str) -> None:
         (ED25519.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), "private key"),
         (b"nothing", "PEM block"),
     ],
+    ids=range(6),
 )
 def test_what_is_no_pem_is_named(text: bytes, part: str) -> None:
     """A PEM file that holds a JWK Set, DER, an SSH key or a private key."""

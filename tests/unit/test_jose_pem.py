@@ -137,6 +137,7 @@ def test_a_private_key_in_a_pem_file_is_an_error_that_says_so(
         (pem(rsa_key()).replace(b"PUBLIC KEY", b"CERTIFICATE REQUEST"), "PEM block 1 is CERTIFICATE REQUEST"),
         (pem(rsa_key()) * 101, "101 PEM blocks; at most 100"),
     ],
+    ids=range(11),
 )  # fmt: skip
 def test_other_pem_texts_are_refused(text: bytes, words: str) -> None:
     """No block, half a block, a broken one, one of another kind, too many: each says which block it is."""

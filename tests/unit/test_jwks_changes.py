@@ -17,8 +17,8 @@ from lbjwt.jose.keyring import KeyRing
 from lbjwt.keys.log import MOST_LINES, log_key_changes
 from lbjwt.observe._board import Board
 from lbjwt.revocation.reader import RevocationReader
+from tests.unit.assembly_cases import configuration
 from tests.unit.auth_tokens import jwk_of, private_key, rsa_key
-from tests.unit.test_assembly_issuers import configuration
 
 RSA = {"kid": "k1", "alg": "RS256"}
 

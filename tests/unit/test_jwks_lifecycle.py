@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from lbjwt.keys import schedule as module
 from lbjwt.keys.schedule import KeyLifecycle, KeyState, ShelfLife
+from tests.harness.examples import examples
 
 NOW, WALL = 5000.0, 1.8e9
 HOUR, DAY = 3600.0, 86_400.0
@@ -450,5 +451,5 @@ class Life(RuleBasedStateMachine):
         assert (self.now >= self.made.not_before(self.now)) is can
 
 
-Life.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+Life.TestCase.settings = settings(max_examples=examples(200), stateful_step_count=40, deadline=None)
 TestLife = Life.TestCase

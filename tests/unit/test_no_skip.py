@@ -1,45 +1,52 @@
 """The rule of .ci/run that a test which did not run is a failure."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-CONFTEST = Path(__file__).parents[1] / "conftest.py"
+ROOT = Path(__file__).parents[2]
+PLANTED = {
+    "test_skips.py": "import pytest\ndef test_a(): pytest.skip('no nginx')\n",
+    "test_imports.py": "import pytest\npytest.importorskip('no_such_module_of_ours')\n",
+    "test_fails.py": "import pytest\n@pytest.mark.xfail\ndef test_a(): assert False\n",
+}
 
 
-def run(directory: Path, text: str, no_skip: str) -> subprocess.CompletedProcess[str]:
-    shutil.copy(CONFTEST, directory / "conftest.py")
-    (directory / "test_planted.py").write_text(f"import pytest\n{text}\n")
-    (directory / "pytest.ini").write_text("[pytest]\n")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(directory)]
+def run(directory: Path, no_skip: str, *options: str) -> subprocess.CompletedProcess[str]:
+    (directory / "test_passes.py").write_text("def test_good(): pass\n")
+    (directory / "conftest.py").write_text((ROOT / "tests/conftest.py").read_text())
+    (directory / "pytest.ini").write_text(f"[pytest]\npythonpath = {ROOT}\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, str(directory)]
     environment = os.environ | {"LBJWT_NO_SKIP": no_skip}
     return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize(
-    "planted",
-    [
-        "def test_a(): pytest.skip('no nginx')",
-        "pytest.importorskip('no_such_module_of_ours')",
-        "@pytest.mark.xfail\ndef test_a(): assert False",
-    ],
-)
-def test_a_planted_skip_fails_the_run(tmp_path, planted):
+@pytest.mark.parametrize("options", [[], ["-n", "1"]], ids=["one process", "in workers"])
+def test_planted_skips_fail_the_run(tmp_path: Path, options: list[str]) -> None:
     """A skipped test, a skipped module and an expected failure each end a CI run as failed, by name."""
-    finished = run(tmp_path, f"def test_good(): pass\n{planted}", "1")
-    assert finished.returncode != 0, finished.stdout
-    assert "NOT RUN, counted as failed" in finished.stdout
+    for name, text in PLANTED.items():
+        (tmp_path / name).write_text(text)
+    finished = run(tmp_path, "1", *options)
+    assert finished.returncode == pytest.ExitCode.TESTS_FAILED, finished.stdout
+    for name in PLANTED:
+        assert f"NOT RUN, counted as failed (LBJWT_NO_SKIP=1): {name}" in finished.stdout
 
 
-def test_a_developer_may_skip(tmp_path):
+def test_each_kind_of_skip_is_enough(tmp_path: Path) -> None:
+    """One skipped module among passing tests fails the run, for that alone decides nothing else."""
+    (tmp_path / "test_imports.py").write_text(PLANTED["test_imports.py"])
+    assert run(tmp_path, "1").returncode == pytest.ExitCode.TESTS_FAILED
+
+
+def test_a_developer_may_skip(tmp_path: Path) -> None:
     """Without the variable a skipped test is only skipped."""
-    assert run(tmp_path, "def test_good(): pass\ndef test_a(): pytest.skip('no nginx')", "").returncode == 0
+    (tmp_path / "test_skips.py").write_text(PLANTED["test_skips.py"])
+    assert run(tmp_path, "").returncode == 0
 
 
-def test_a_whole_run_passes(tmp_path):
+def test_a_whole_run_passes(tmp_path: Path) -> None:
     """With the variable a run without skipped tests passes."""
-    assert run(tmp_path, "def test_good(): pass", "1").returncode == 0
+    assert run(tmp_path, "1").returncode == 0

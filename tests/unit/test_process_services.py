@@ -22,7 +22,7 @@ from lbjwt.process.services import services
 from lbjwt.process.shared import Shared
 from lbjwt.process.wakeups import Wakeups
 from lbjwt.revocation.tail import LogTail
-from tests.unit.test_assembly_issuers import configuration
+from tests.unit.assembly_cases import configuration
 
 WORKERS = 2
 REMOTE = (

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lbjwt.errors import ConfigurationError
 from lbjwt.routing._router import Found, Router
 from lbjwt.routing.table import RouteMatch, compile_table
+from tests.harness.examples import examples
 from tests.unit.path_readers import ALL_STYLES, canonical_by_the_book
 
 HOSTS = [(), ("a.example",), ("*.example",), ("*.a.example", "b.example")]
@@ -112,7 +113,7 @@ def by_hand(routes: list[RouteMatch], method: str, host: str, target: bytes) -> 
     st.lists(st.sampled_from(PIECES), min_size=1, max_size=4).map(lambda pieces: b"/" + b"".join(pieces)),
     st.randoms(use_true_random=False),
 )
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=examples(1500), deadline=None)
 def test_the_router_by_hand_finds_the_same(
     routes: list[RouteMatch], method: str, host: str, target: bytes, chance: random.Random
 ) -> None:

@@ -7,6 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lbjwt.routing._path import canonical_path, is_plain_path, loose_path
+from tests.harness.examples import examples
 from tests.unit.path_readers import canonical_by_the_book
 
 PIECES = [b"/", b"//", b".", b"..", b"a", b"Ab", b"~", b";", b"%2e", b"%2E%2e", b"%41", b"%7e", b"%20", b"%3b", b"%3F", b"%23", b"%25",
@@ -113,14 +114,14 @@ def test_r2_what_could_be_read_as_another_path_is_refused(path: bytes, problem: 
 
 @given(PATHS)
 @example(b"/%25%32%35%32%66")
-@settings(max_examples=2000)
+@settings(max_examples=examples(2000))
 def test_r2_the_book_reads_it_alike(path: bytes) -> None:
     """An implementation with nothing in common but the rules finds the same spelling, and refuses the same paths."""
     assert canonical(path) == canonical_by_the_book(path)
 
 
 @given(PATHS)
-@settings(max_examples=1000)
+@settings(max_examples=examples(1000))
 def test_r2_canonical_paths_stay_as_they_are(path: bytes) -> None:
     """canonical(canonical(x)) is canonical(x), no longer than x, and has the same loose reading."""
     once = canonical(path)
@@ -131,7 +132,7 @@ def test_r2_canonical_paths_stay_as_they_are(path: bytes) -> None:
 
 
 @given(PATHS)
-@settings(max_examples=1000)
+@settings(max_examples=examples(1000))
 def test_the_short_cut_changes_nothing(path: bytes) -> None:
     """A path that is called plain is canonical, and its loose reading is itself but for a slash at the end."""
     if is_plain_path(path):

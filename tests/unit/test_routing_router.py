@@ -12,7 +12,7 @@ from lbjwt.http1._request import Parse, RequestHead, RequestPolicy
 from lbjwt.routing._router import Found, Router
 from lbjwt.routing.table import RouteMatch
 from tests.unit.http1_readers import request_by_httptools
-from tests.unit.test_routing_bypass import ROUTES, spellings
+from tests.unit.path_spellings import ROUTES, spellings
 
 NO_ROUTE = (Found.NO_ROUTE, None)
 BAD_TARGET = (Found.BAD_TARGET, None)
