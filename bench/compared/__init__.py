@@ -1,5 +1,5 @@
 """
-What the README says of other programs, tried on the programs themselves: `python -m bench.compared`.
+What docs/comparison.md says of other programs, tried on the programs themselves: `python -m bench.compared`.
 
 Every cell of its table is in a trial's row, or in `READ` with the place where it was read.
 """

@@ -1,4 +1,4 @@
-"""`python -m bench.compared [envoy|haproxy|nginx] …`: try each claim and say what was observed; 1 when one is not as the README has it."""
+"""`python -m bench.compared [envoy|haproxy|nginx] …`: try each claim and say what was observed; 1 when one is not as docs/comparison.md has it."""
 
 from __future__ import annotations
 

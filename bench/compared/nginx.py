@@ -1,4 +1,4 @@
-"""nginx, the open one. `auth_jwt` is NGINX Plus, which is sold: nobody here could start it, and its column of the README was read."""
+"""nginx, the open one. `auth_jwt` is NGINX Plus, which is sold: nobody here could start it, and its column in docs/comparison.md was read."""
 
 from __future__ import annotations
 

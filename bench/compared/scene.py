@@ -39,9 +39,9 @@ class Trial:
     One situation of one program.
 
     Attributes:
-        row: The row of the README's table that it is about; "" for another claim.
+        row: The row of the table in docs/comparison.md that it is about; "" for another claim.
         situation: What is configured and sent.
-        expected: What was observed when the README was written.
+        expected: What was observed when the page was written.
         run: Tries it and says what is observed.
     """
 

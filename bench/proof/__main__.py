@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--quick", action="store_true", help="the small N that make test uses")
     parser.add_argument("--list", action="store_true", help="print the bars and their N, run nothing")
-    parser.add_argument("ids", nargs="*", metavar="ID", help="only these bars")
+    parser.add_argument("ids", nargs="*", metavar="ID", help="only these bars, by name or old id")
     options = parser.parse_args(arguments)
     try:
         chosen = bars(options.ids)
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"no bar {unknown}")
     if options.list:
         for bar in chosen:
-            print(f"{bar.id:<5} N {bar.full:>9,} (quick {bar.quick:,}): {bar.sentence}")
+            print(f"{bar.id:<30} {bar.alias:<5} N {bar.full:>13,} (quick {bar.quick:,}): {bar.sentence}")
         return 0
     record: list[dict[str, Any]] = []
     started = time.time()
@@ -53,12 +53,14 @@ def main(arguments: list[str] | None = None) -> int:
         verdict = "pass" if result.passed else "FALLS SHORT"
         bound = f"; {result.bound}" if result.bound else ""
         print(
-            f"{bar.id:<5} {verdict:<11} N {result.n:>9,}  {result.figure}{bound}  [{seconds:.1f} s]\n      bar: {bar.sentence}",
+            f"{bar.id:<30} {verdict:<11} N {result.n:>9,}  {result.figure}{bound}  [{seconds:.1f} s]\n      bar: {bar.sentence}",
             flush=True,
         )
         if result.note:
             print("      " + result.note.replace("\n", "\n      "), flush=True)
-        record.append({"id": bar.id, "bar": bar.sentence, **asdict(result), "seconds": round(seconds, 1)})
+        record.append(
+            {"id": bar.id, "alias": bar.alias, "bar": bar.sentence, **asdict(result), "seconds": round(seconds, 1)}
+        )
     short = [entry["id"] for entry in record if not entry["passed"]]
     print(f"{len(record) - len(short)} of {len(record)} bars pass" + (f"; short: {', '.join(short)}" if short else ""))
     RESULTS.mkdir(parents=True, exist_ok=True)

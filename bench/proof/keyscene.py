@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.proof.scene import taken
-from bench.proof.w1 import sockets_of
+from bench.proof.worker_kill import sockets_of
 from tests.harness.client import Client, request
 from tests.harness.keyserver import Answer, KeyServer
 from tests.harness.ledger import compare

@@ -12,29 +12,45 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-MODULES = [
-    "w1",
-    "b1",
-    "b2",
-    "b3",
-    "b9",
-    "b10",
-    "b11",
-    "b12",
-    "b13",
-    "b16",
-    "h4",
-    "h8",
-    "h10",
-    *(f"k{number}" for number in range(1, 13)),
-    *("t2", "t5", "t6"),
-    *("c2", "c3", "c4", "c8"),
-    "o3",
-    "d3",
-    "d4",
-    "d5",
-    "gib",
-    "s1",
+NAMES = [
+    "worker_kill",
+    "backend_kill",
+    "post_retries",
+    "idle_close_race",
+    "truncated_responses",
+    "surplus_bytes",
+    "bodiless_and_interim_responses",
+    "malformed_responses",
+    "early_responses",
+    "client_aborts",
+    "canonical_heads",
+    "pipelining",
+    "segmentation",
+    "jwks_outage",
+    "unknown_kid_flood",
+    "key_rotation",
+    "key_withdrawal",
+    "cold_start",
+    "poisoned_jwks",
+    "slow_jwks",
+    "fetch_count",
+    "token_urls",
+    "key_fallback",
+    "two_authorizations",
+    "jwks_idle_close",
+    "token_edits",
+    "refusal_answers",
+    "token_times",
+    "cached_expiry",
+    "cross_route_cache",
+    "garbage_flood",
+    "revocation_delay",
+    "refusal_reasons",
+    "stalled_readers",
+    "idle_connections",
+    "head_bombs",
+    "large_bodies",
+    "soak",
 ]
 
 
@@ -58,22 +74,26 @@ class Result:
 class Bar:
     """One promise and the run that judges it."""
 
-    id: str
+    id: str  # also the name of its file
     sentence: str
     quick: int  # N inside make test
     full: int  # N of make proof
     run: Callable[[int, Path], Result]  # (N, empty directory)
+    alias: str = ""  # its id in records made before the bars had names
 
 
 def bars(ids: list[str] | None = None) -> list[Bar]:
     """
-    The registered bars, in order, or those named.
+    The registered bars, in order, or those named by id or alias.
 
     Raises:
         KeyError: An id that no bar has.
     """
     found: dict[str, Bar] = {}
-    for name in MODULES:
+    for name in NAMES:
         bar: Bar = importlib.import_module(f"bench.proof.{name}").BAR
         found[bar.id] = bar
-    return [found[id.upper()] for id in ids] if ids else list(found.values())
+    if not ids:
+        return list(found.values())
+    known = found | {bar.alias.lower(): bar for bar in found.values()}
+    return [known[id.lower()] for id in ids]

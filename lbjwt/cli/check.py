@@ -13,10 +13,10 @@ __all__ = ["check"]
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 def check(config: Path, strict: bool) -> None:
-    """Print every problem of a configuration file, with its place and a suggestion.
+    """Report every problem of a configuration file, with line, column and a suggestion.
 
-    The files it names are looked into in the same run: keys must load, a certificate must match its private key. Warnings come when no key or
-    value is wrong any more.
+    The same run reads the files it names: keys must load, and a certificate must match its private key. Warnings appear once no key or value is
+    wrong.
     Exit code 0: no errors (with --strict: and no warnings); 2: problems.
     """
     from lbjwt.checks.registry import every_problem

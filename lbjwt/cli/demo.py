@@ -12,7 +12,7 @@ import click
     type=click.IntRange(1, 65535),
     default=8080,
     show_default=True,
-    help="Where the balancer listens, when the port is free.",
+    help="Address of the balancer, if the port is free.",
 )
 def demo(once: bool, port: int) -> None:
     """Run an issuer, three backends and the balancer on loopback until Ctrl-C.

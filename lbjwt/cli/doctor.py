@@ -41,12 +41,11 @@ _ASKED_ONLINE: Final = frozenset(
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="For programs, with stable names.")
 def doctor(config: Path, as_json: bool) -> None:
-    """Check whether everything that a configuration needs is there, and say what to do where it is not.
+    """Test whether everything that a configuration needs is there and works.
 
-    The configuration and its files; the issuers, their metadata, keys and clocks; certificates and their dates; free ports, endpoints that accept a
-    connection, the state directory, the revocations and the limit of open files. Run it as the user, and on the machine, that lbjwt runs as.
-    Nothing is changed; with a running lbjwt it can be used at any time. Whatever hangs, it ends: each check has a time limit, that of the
-    configuration or 5 s.
+    Checks the configuration and its files, the issuers with their metadata, keys and clocks, certificates and their dates, free ports, connections
+    to endpoints, the state directory, the revocations and the limit of open files. Each problem comes with what to do. Run it on the machine
+    and as the user that lbjwt runs as, also beside a running lbjwt. Nothing is changed. Each check ends after its configured timeout or 5 s.
 
     Exit code 0: no problem, perhaps warnings; 1: problems; 2: the configuration cannot be used.
     """

@@ -25,18 +25,18 @@ _EXIT: Final = {"allowed": 0, "refused": 1, "unknown": 2}
 @click.option(
     "--config", type=click.Path(path_type=Path), help="The configuration file; may also come first, as for serve."
 )
-@click.option("--method", default="GET", show_default=True, metavar="M", help="Of the request.")
+@click.option("--method", default="GET", show_default=True, metavar="M", help="Method of the request.")
 @click.option(
-    "--path", default="/", show_default=True, metavar="P", help="Of the request, with its query if it has one."
+    "--path", default="/", show_default=True, metavar="P", help="Path of the request, with its query if it has one."
 )
-@click.option("--host", metavar="H", help="Of the request.  [default: the first listener]")
+@click.option("--host", metavar="H", help="Host of the request.  [default: the first listener]")
 @click.option(
     "--header", "headers", multiple=True, metavar="NAME: VALUE", help="A further field of the request. Repeatable."
 )
 @click.option(
-    "--at", "at", metavar="TIME", help="Judge for another time: 2026-12-01T00:00:00Z, or seconds.  [default: now]"
+    "--at", "at", metavar="TIME", help="Check at another time: 2026-12-01T00:00:00Z, or seconds.  [default: now]"
 )
-@click.option("--offline", is_flag=True, help="Fetch no keys: take those in the state directory.")
+@click.option("--offline", is_flag=True, help="Fetch no keys; use those in the state directory.")
 @click.option("--json", "as_json", is_flag=True, help="For programs, with stable names.")
 @click.argument("arguments", nargs=-1, metavar="[CONFIG] [TOKEN]")
 def explain(
@@ -50,20 +50,20 @@ def explain(
     as_json: bool,
     arguments: tuple[str, ...],
 ) -> None:
-    """Tell what would happen to a request with this token, and why.
+    """Show what would happen to a request with this token, and why.
 
-    The route, the issuer and the key, every rule with its outcome, what the backend and the client would get. The verdict is that of the very parts
-    that `lbjwt serve` is made of; keys are read, and fetched unless --offline. Nothing is changed, and no running lbjwt is asked.
+    Prints the route, the issuer, the key, every rule with its outcome, and what the backend and the client would get. The code that serves
+    traffic makes the verdict. Keys are read, and fetched unless --offline. Nothing is changed, and no running lbjwt is contacted.
 
-    TOKEN is - (the default) for standard input, which is where a token belongs: what stands on a command line can be read by every user of the
-    machine. Empty input is a request without a token. The token is put where the route looks for it first; one that --header brings stays there.
+    TOKEN is - (the default) for standard input. Prefer it, because every user of the machine can read a command line. Empty input is a request
+    without a token. The token goes to the route's first token location, unless --header already has it.
 
-    Claims are printed: it is your own token. The token itself, its signature, keys and secrets are not.
+    The output contains the claims. It never contains the token, its signature, keys or secrets.
 
     \b
         lbjwt explain --config lbjwt.yaml --path /orders < token.txt
 
-    Exit code 0: allowed; 1: refused; 2: a problem, or keys that could not be had.
+    Exit code 0: allowed; 1: refused; 2: a problem, or keys that could not be fetched.
     """
     file, text = _sort(config, arguments)
     now = _time(at)

@@ -33,7 +33,7 @@ def keys() -> None:
     type=click.Choice(SIGNING_ALGORITHMS),
     default="ES256",
     show_default=True,
-    help="What the key is for.",
+    help="Algorithm of the key.",
 )
 @click.option("--kid", help="Key id.  [default: the key's RFC 7638 thumbprint]")
 @click.option(
@@ -49,10 +49,10 @@ def keys() -> None:
     default=".",
     show_default=True,
     metavar="DIR|-",
-    help="Where the files go; - prints the private key instead.",
+    help="Directory for the files; - prints the private key instead.",
 )
 def generate(algorithm: str, kid: str | None, form: str, out_dir: str) -> None:
-    """Generate a signing key and the JWK Set to verify with.
+    """Generate a signing key and a JWK Set with its public key.
 
     Writes private.jwk (or private.pem) with mode 0600, and jwks.json with the public key. For HS256, HS384 and HS512 it writes secret.bin,
     which signs and verifies. Existing files are never overwritten; a missing directory is made.

@@ -37,9 +37,9 @@ _LONGEST: Final = 1 << 20  # bytes read from standard input, and of an answer
 
 
 @click.command()
-@click.option("--jti", metavar="TEXT", help="The one token of this id.")
+@click.option("--jti", metavar="TEXT", help="The one token with this id.")
 @click.option("--sub", metavar="TEXT", help="All tokens of this subject.")
-@click.option("--kid", metavar="TEXT", help="All tokens signed by the key of this id.")
+@click.option("--kid", metavar="TEXT", help="All tokens signed by the key with this id.")
 @click.option(
     "--issuer", metavar="TEXT", help="Only tokens of this issuer; alone, with --issued-before: all its tokens."
 )
@@ -47,13 +47,13 @@ _LONGEST: Final = 1 << 20  # bytes read from standard input, and of an answer
     "--issued-before", metavar="TIME", help="Only tokens issued before: now, 2026-12-01T00:00:00Z, or seconds."
 )
 @click.option("--for", "lifetime", metavar="DURATION", help="How long the entry stays in force.  [default: 30d]")
-@click.option("--until", metavar="TIME", help="Until when, in place of --for.")
+@click.option("--until", metavar="TIME", help="When the entry ends, in place of --for.")
 @click.option(
     "--token", "given", metavar="-", help="Read a token from standard input and revoke its jti until it ends."
 )
-@click.option("--undo", is_flag=True, help="Take back the entries that name exactly this.")
-@click.option("--admin", metavar="URL", help="Tell a running balancer: its admin door, such as http://127.0.0.1:9900.")
-@click.option("--file", type=click.Path(path_type=Path), metavar="FILE", help="Add to the file that balancers watch.")
+@click.option("--undo", is_flag=True, help="Remove the entries that name exactly this.")
+@click.option("--admin", metavar="URL", help="Admin API of a running balancer, such as http://127.0.0.1:9900.")
+@click.option("--file", type=click.Path(path_type=Path), metavar="FILE", help="Write to the file that balancers watch.")
 def revoke(
     given: str | None,
     lifetime: str | None,
@@ -63,33 +63,33 @@ def revoke(
     file: Path | None,
     **named: str | None,
 ) -> None:
-    """Refuse tokens before their time, in all workers, within a second.
+    """Refuse tokens before they expire, in all workers, within a second.
 
-    One of --jti, --sub, --kid, --token, or --issuer with --issued-before says which; --admin or --file says where.
-    Make the entry outlive the tokens; a balancer drops it by itself afterwards. Clocks differ: a token issued a moment ago by an issuer
-    whose clock is ahead is not issued before now.
+    Select the tokens with one of --jti, --sub, --kid, --token, or --issuer with --issued-before. Send the entry to --admin or --file.
+    The entry must outlive the tokens; afterwards a balancer drops it by itself. Clocks differ: if the issuer's clock is ahead, a token issued a
+    moment ago is dated after now and is not refused.
 
     \b
         lbjwt revoke --sub user-7 --issued-before now --admin http://127.0.0.1:9900
         lbjwt revoke --token - --file revocations.jsonl < token.txt
         lbjwt revoke --undo --sub user-7 --admin http://127.0.0.1:9900
 
-    With --undo, name what the entry names, --issuer included, without times: every entry that names exactly this is taken back. An entry stands
-    where it was made: undo one of the file in the file, one of the admin API there.
+    With --undo, name what the entry names, --issuer included, without times. Every entry that names exactly this is removed. Undo an entry where it
+    was made: in the file, or at the admin API.
 
-    Exit code 0: done, or about to be; 1: it is not; 2: a problem of usage.
+    Exit code 0: done, or accepted; 1: failed; 2: a problem of usage.
     """
     members = {name: value for name, value in named.items() if value is not None}
     if (admin is None) == (file is None):
-        raise click.UsageError("say where: --admin URL or --file FILE.")
+        raise click.UsageError("give --admin URL or --file FILE.")
     if lifetime is not None and until is not None:
-        raise click.UsageError("--for and --until both say when the entry ends.")
+        raise click.UsageError("give --for or --until, not both.")
     if given is not None and (members or lifetime is not None or until is not None):
-        raise click.UsageError("with --token the token says everything; the other options cannot be given.")
+        raise click.UsageError("--token takes everything from the token; the other options cannot be given with it.")
     if given is not None and given != "-":
         raise click.UsageError("a token is read from standard input: --token -")
     if undo and (lifetime is not None or until is not None):
-        raise click.UsageError("--undo takes back all entries on that name; --for and --until have no meaning.")
+        raise click.UsageError("--undo removes all entries with that name; --for and --until cannot be given.")
     now = time.time()
     try:
         entry = _entry_of_token(now) if given is not None else None
@@ -100,7 +100,7 @@ def revoke(
     except RevocationError as error:
         raise click.UsageError(str(error)) from None
     if entry.expires <= now:
-        click.echo(f"nothing to do: it would have ended at {text_of_time(entry.expires)}", err=True)
+        click.echo(f"nothing to do: the entry would have ended at {text_of_time(entry.expires)}", err=True)
         return
     if file is not None:
         _write(file, entry)
@@ -170,8 +170,8 @@ def _entry_of_token(now: float) -> Revocation:
             "the token has no jti, so it cannot be told from others; revoke the tokens of its subject: --sub TEXT --issued-before now"
         )
     if exp is not None and (isinstance(exp, bool) or not isinstance(exp, int | float) or not 0 <= exp < LATEST - SKEW):
-        raise click.ClickException("the exp of the token is no time: no balancer accepts it")
-    click.echo("NOT VERIFIED: the token is taken at its word, anybody could have written it.", err=True)
+        raise click.ClickException("the exp of the token is not a time, so no balancer accepts it")
+    click.echo("NOT VERIFIED: lbjwt did not check the signature; anybody could have written this token.", err=True)
     expires = now + DEFAULT_LIFETIME if exp is None else exp + SKEW
     return Revocation("jti", jti, float(int(expires)), issuer if isinstance(issuer, str) and issuer else None)
 

@@ -18,9 +18,9 @@ from lbjwt.config.problems import ConfigurationError, Problem
 @click.command()
 @click.argument("config", required=False, type=click.Path(path_type=Path))
 @click.option(
-    "--listen", multiple=True, metavar="HOST:PORT", help="Where clients connect; :PORT is all addresses. Repeatable."
+    "--listen", multiple=True, metavar="HOST:PORT", help="Address for clients; :PORT is all addresses. Repeatable."
 )
-@click.option("--backend", multiple=True, metavar="HOST:PORT", help="Where requests go; also unix:PATH. Repeatable.")
+@click.option("--backend", multiple=True, metavar="HOST:PORT", help="A backend; also unix:PATH. Repeatable.")
 @click.option(
     "--jwks",
     metavar="FILE-or-URL",
@@ -42,7 +42,7 @@ from lbjwt.config.problems import ConfigurationError, Problem
     "--algorithm",
     multiple=True,
     metavar="NAME",
-    help="An accepted signature algorithm, such as RS256. Repeatable; default: what the keys say.",
+    help="An accepted signature algorithm, such as RS256. Repeatable; default: the algorithms of the keys.",
 )
 @click.option(
     "--claim-header",
@@ -56,25 +56,25 @@ from lbjwt.config.problems import ConfigurationError, Problem
 @click.option(
     "--admin",
     metavar="HOST:PORT",
-    help="Open the admin door: /livez, /readyz, /metrics, /status, and /revocations in a file with `revocation`.",
+    help="Open the admin API: /livez, /readyz, /metrics, /status, and /revocations in a file with `revocation`.",
 )
 @click.option("--access-log", metavar="FILE|-", help="Write one JSON line for each request; - is standard output.")
 @click.option(
     "--state-directory",
     metavar="DIR",
-    help="Keep the last good keys and revocations there, so that they survive a restart.",
+    help="Keep the last good keys and revocations in this directory, so that they survive a restart.",
 )
-@click.option("--print-config", is_flag=True, help="Print the configuration as YAML and stop.")
+@click.option("--print-config", is_flag=True, help="Print the configuration as YAML and exit.")
 def serve(config: Path | None, print_config: bool, **said: Any) -> None:
     """Verify tokens and balance requests.
 
-    Give a CONFIG file, or flags and no file: both make the same configuration. With --print-config the flags become a file:
+    Give a CONFIG file or flags. Both make the same configuration, and --print-config turns flags into a file:
 
     \b
         lbjwt serve --listen :8080 --backend 127.0.0.1:9001 \\
             --issuer https://issuer.example --audience api --print-config > lbjwt.yaml
 
-    Exit codes: 0 stopped as asked; 1 could not start, or a drain was cut; 2 a problem of flags, configuration, keys or certificate.
+    Exit codes: 0 stopped as requested; 1 could not start, or a drain was cut; 2 a problem of flags, configuration, keys or certificate.
     """
     flags = Flags(**said)
     given = flags.given()

@@ -28,7 +28,7 @@ _LONGEST: Final = 1 << 20  # bytes read from standard input: no token is longer
 def token() -> None:
     """Mint, inspect and verify tokens.
 
-    Give tokens on standard input: what stands on a command line can be read by every user of the machine.
+    Give tokens on standard input: every user of the machine can read a command line.
     """
 
 
@@ -42,7 +42,7 @@ def token() -> None:
     help="Private JWK or PEM, or a secret.",
 )
 @click.option(
-    "--algorithm", type=click.Choice(SIGNING_ALGORITHMS), help="Default: what the key says; needed for a secret."
+    "--algorithm", type=click.Choice(SIGNING_ALGORITHMS), help="Default: the key's own; required for a secret."
 )
 @click.option("--kid", help="Key id for the header.  [default: the key's own]")
 @click.option("--typ", default="JWT", show_default=True, help="The typ header, such as at+jwt.")
@@ -54,7 +54,7 @@ def token() -> None:
     help="A claim: sub=alice, or admin:=true. Repeatable.",
 )
 @click.option(
-    "--expires-in", default="5m", show_default=True, metavar="DURATION", help="Sets exp, from now on; iat is now."
+    "--expires-in", default="5m", show_default=True, metavar="DURATION", help="Sets exp, counted from now; iat is now."
 )
 def mint(
     key_file: Path, algorithm: str | None, kid: str | None, typ: str, claims: tuple[str, ...], expires_in: str
@@ -90,21 +90,21 @@ def _claim(text: str) -> tuple[str, Any]:
     try:
         return name[:-1], json.loads(value)
     except ValueError:
-        raise click.BadParameter(f"what follows {name}= is not JSON", param_hint="--claim") from None
+        raise click.BadParameter(f"the text after {name}= is not JSON", param_hint="--claim") from None
 
 
 @token.command()
 @click.argument("text", metavar="[TOKEN]", default="-")
 def inspect(text: str) -> None:
-    """Print what a token says, WITHOUT VERIFYING it.
+    """Print the header and claims of a token, WITHOUT VERIFYING it.
 
-    TOKEN is - (the default) for standard input. Anybody can write a token that says anything: trust nothing of it.
+    TOKEN is - (the default) for standard input. Anybody can write a token with any content: do not trust it.
     """
     try:
         header, claims = decode(_given(text))
     except NotCompact as error:
         raise click.ClickException(str(error)) from None
-    click.echo("NOT VERIFIED: anybody could have written this.", err=True)
+    click.echo("NOT VERIFIED: anybody could have written this token.", err=True)
     click.echo(json.dumps({"header": header, "claims": claims}, indent=2))
     for line in describe_times(claims, time.time()):
         click.echo(line, err=True)
@@ -121,13 +121,13 @@ def inspect(text: str) -> None:
 @click.option("--algorithm", multiple=True, metavar="NAME", help="An accepted signature algorithm. Repeatable.")
 @click.argument("text", metavar="[TOKEN]", default="-")
 def verify(text: str, **said: Any) -> None:
-    """Verify a token the way `lbjwt serve` would, and tell why not.
+    """Verify a token as `lbjwt serve` does, and print the reason if it is refused.
 
     TOKEN is - (the default) for standard input. Exit code 0: accepted, the claims are printed; 1: refused; 2: a problem with the flags or the keys.
     """
     flags = Flags(**said)
     if flags.jwks is not None and "://" in flags.jwks:
-        raise click.UsageError("the keys come from a file here; fetch the JWK Set first.")
+        raise click.UsageError("this command reads keys from a file; fetch the JWK Set first.")
     try:
         issuer = issuer_from_flags(flags, Path.cwd())
     except ConfigurationError as error:

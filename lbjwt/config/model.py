@@ -2,7 +2,7 @@
 The configuration: one frozen object, the same whether a file, flags or Python made it.
 
 Attribute names are the keys of the file. Every field's description carries its unit and reason; the JSON Schema and
-``docs/configuration.md`` are made from them. Knows what a legal configuration is; whether a legal one is safe, and whether
+``docs/reference.md`` are made from them. Knows what a legal configuration is; whether a legal one is safe, and whether
 its files exist, is asked in ``lbjwt.checks``.
 """
 

@@ -1,7 +1,7 @@
 """
-The reference part of ``docs/configuration.md``, made from the model so that it cannot say anything else.
+The reference part of ``docs/reference.md``, made from the model so that it cannot say anything else.
 
-``python -m lbjwt.config.reference docs/configuration.md`` rewrites the part between the two markers of that page; a test tells when it is due.
+``python -m lbjwt.config.reference docs/reference.md`` rewrites the part between the two markers of that page; a test tells when it is due.
 """
 
 import sys

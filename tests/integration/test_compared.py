@@ -1,4 +1,4 @@
-"""What the README says of other programs: each cell was tried or says where it was read, and what CI has installed is tried again."""
+"""What docs/comparison.md says of other programs: each cell was tried or says where it was read, and what CI has installed is tried again."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from bench.compared import PROGRAMS, READ
 from bench.compared.scene import Scene, Trial
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "comparison.md").read_text()
 COLUMNS = {"envoy": 2, "haproxy": 3}
 HERE = [(name, trial) for name in ("haproxy", "nginx") for trial in PROGRAMS[name].TRIALS]
 
@@ -21,7 +21,7 @@ def scene(tmp_path_factory):
 
 @pytest.mark.parametrize(("name", "trial"), HERE, ids=[f"{name}: {trial.situation}" for name, trial in HERE])
 def test_a_claim_holds_on_the_program_itself(name: str, trial: Trial, scene: Scene):
-    """The program that is installed does what the README says; Envoy is tried by `python -m bench.compared`."""
+    """The program that is installed does what the page says; Envoy is tried by `python -m bench.compared`."""
     if PROGRAMS[name].ABOUT.program() is None:
         pytest.skip(f"{name} is not installed")
     scene.reset()
@@ -30,13 +30,13 @@ def test_a_claim_holds_on_the_program_itself(name: str, trial: Trial, scene: Sce
 
 def test_every_cell_was_tried_or_read():
     """Each cell about Envoy and HAProxy has a trial or a source, none has a source without need, and no trial is of another row."""
-    section = README.split("\n## Defaults next to those of others\n")[1].split("\n## ")[0]
+    section = PAGE.split("\n## Defaults\n")[1]
     lines = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("|")][2:]
     rows = {cells[0].strip() for cells in lines}
     tried = {(trial.row, name) for name in COLUMNS for trial in PROGRAMS[name].TRIALS if trial.row}
     assert len(rows) > 10 and tried | READ.keys() == {(row, name) for row in rows for name in COLUMNS}
     assert not tried & READ.keys()
-    assert "python -m bench.compared" in section
+    assert "python -m bench.compared" in PAGE
 
 
 def test_every_program_says_which_one_it_is():

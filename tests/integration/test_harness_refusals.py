@@ -13,7 +13,7 @@ import pytest
 
 from bench.proof.pipeline import answers
 from bench.proof.refusals import Asked, faults
-from bench.proof.t2 import edited
+from bench.proof.token_edits import edited
 from tests.harness.client import Client, request
 from tests.harness.deny import denials
 from tests.harness.flood import KINDS, Flood

@@ -361,7 +361,7 @@ def test_the_limit_is_exact():
     ids=["silence", "half a head", "half a body", "dripped head", "dripped body"],
 )
 def test_b9_the_whole_fetch_has_one_deadline(answer):
-    """Silence and one byte now and then end at the deadline, not later for every byte that comes (K7)."""
+    """Silence and one byte now and then end at the deadline, not later for every byte that comes."""
     start = time.monotonic()
     with pytest.raises(JWKSFetchError, match=r"(?s)did not answer completely|did not speak HTTP"):
         raw(answer, timeout=0.3)

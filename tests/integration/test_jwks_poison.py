@@ -1,4 +1,4 @@
-"""Key sets that must do no harm: whatever a server sends, the last good keys stay, and memory does (SCOREBOARD K6)."""
+"""Key sets that must do no harm: whatever a server sends, the last good keys stay, and memory does."""
 
 import asyncio
 import gzip
@@ -100,7 +100,7 @@ def test_b2_every_poisoned_document_keeps_the_last_good_keys(run, caplog):
 
 @pytest.mark.parametrize("name", ["10 MiB announced", "endless", "endless chunks", "a bomb"])
 def test_b9_a_great_document_costs_no_memory(name):
-    """Reading stops at the limit: 2 MiB above the rest at the most (K6)."""
+    """Reading stops at the limit: 2 MiB above the rest at the most."""
 
     async def scenario():
         async with Issuer() as issuer:

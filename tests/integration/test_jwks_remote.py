@@ -1,4 +1,4 @@
-"""Remote keys against a real server: rotation, outage, floods and cold starts (SCOREBOARD K1, K3, K5, K12)."""
+"""Remote keys against a real server: rotation, outage, floods and cold starts."""
 
 import asyncio
 import json
@@ -107,7 +107,7 @@ def test_the_tag_of_a_bad_document_is_not_believed(run):
 
 
 def test_b3_an_outage_refuses_nobody(run):
-    """Twelve refresh periods and more with the issuer down: every known token is accepted all the time (K1)."""
+    """Twelve refresh periods and more with the issuer down: every known token is accepted all the time."""
 
     async def scenario():
         async with Issuer() as issuer:
@@ -147,7 +147,7 @@ def test_b1_without_the_issuer_there_is_no_key(run):
 
 
 def test_b5_a_server_that_closes_idle_connections(run):
-    """A hundred refreshes, each answered with a promise to keep the connection and its end: none fails (K12)."""
+    """A hundred refreshes, each answered with a promise to keep the connection and its end: none fails."""
 
     async def scenario():
         async with Issuer() as issuer:

@@ -24,7 +24,7 @@ from tests.harness.waiting import eventually
 
 WORKERS = 2
 WITHIN = 20.0
-"""Seconds until a revocation must be in force everywhere. Bar C-8 measures that it takes at most one (SCOREBOARD C-8)."""
+"""Seconds until a revocation must be in force everywhere. Bar `revocation_delay` measures that it takes at most one (bar `revocation_delay`)."""
 
 FIRST = b"data: first\n\n"
 UPGRADE = [
@@ -331,7 +331,7 @@ def echoes(client: Client) -> None:
 
 
 def test_c20_streams_under_way_end(service: Service) -> None:
-    """WebSockets and events of the revoked subject end in every worker, those of others go on (THREATS C20, SCOREBOARD C-8)."""
+    """WebSockets and events of the revoked subject end in every worker, those of others go on (THREATS C20, bar `revocation_delay`)."""
     main = service.main
     token, other = main.mint(sub="streaming"), main.mint(sub="other")
     tunnels = [begins_tunnel(client, token) for client in service.everywhere()]

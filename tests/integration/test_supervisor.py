@@ -185,7 +185,7 @@ def test_a_killed_worker_is_replaced_within_a_second(supervise):
 
 
 def test_connections_queued_on_a_killed_worker_are_served_by_its_successor(supervise):
-    """W1: of forty connections waiting on a frozen worker that is then killed, none is reset."""
+    """Of forty connections waiting on a frozen worker that is then killed, none is reset."""
     supervisor = supervise().up()
     first = int(supervisor.ask())
     os.kill(first, signal.SIGSTOP)
@@ -317,7 +317,7 @@ def test_a_worker_that_dies_later_is_replaced_until_it_can_start_again(supervise
 
 @pytest.mark.quiet
 def test_a_slot_that_dies_at_start_is_no_fork_bomb_and_disturbs_nobody(supervise):
-    """One slot of two always fails at start: at most a fork a second there, and the other worker answers every client (W4)."""
+    """One slot of two always fails at start: at most a fork a second there, and the other worker answers every client."""
     supervisor = supervise("sick", workers=2)
     healthy = supervisor.ask_until_answered()
     until = time.monotonic() + 2.5
@@ -334,7 +334,7 @@ def test_a_slot_that_dies_at_start_is_no_fork_bomb_and_disturbs_nobody(supervise
 
 @pytest.mark.quiet
 def test_workers_end_with_a_supervisor_that_is_killed(supervise, tmp_path):
-    """SIGKILL of the supervisor: workers drain and go within two seconds, and the port can be had again (W5)."""
+    """SIGKILL of the supervisor: workers drain and go within two seconds, and the port can be had again."""
     supervisor = supervise(workers=2).up()
     port = supervisor.port
     pids = [pid for _, pid, _ in supervisor.starts()]

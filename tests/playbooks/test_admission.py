@@ -137,7 +137,7 @@ def test_a22_a_token_over_the_limit_is_not_looked_at(pieces: int | None) -> None
 
 @pytest.mark.parametrize("order", ["alternating", "at random"])
 def test_d2_a_verdict_of_one_route_is_none_of_another(order: str) -> None:
-    """One connection, cached tokens, two routes with audiences and scopes of their own, 2000 requests (THREATS D2, C10, SCOREBOARD C-3)."""
+    """One connection, cached tokens, two routes with audiences and scopes of their own, 2000 requests (THREATS D2, C10)."""
     policies = Policies(
         "  - {name: red, prefix: /red, audiences: [red], scopes: {all: [r]}}\n"
         "  - {name: blue, prefix: /blue, audiences: [blue], scopes: {any: [b]}}\n"

@@ -150,7 +150,7 @@ def test_a_grace_is_added_to_its_time(scene: Scene, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_c20_a_stream_ends_when_its_token_is_revoked(scene: Scene, kind: str) -> None:
-    """At once, whatever the grace; the stream of another subject, of the same issuer and key, goes on (THREATS C20, SCOREBOARD C-8)."""
+    """At once, whatever the grace; the stream of another subject, of the same issuer and key, goes on (THREATS C20)."""
     stage = scene.open("prefix: /, stream_grace: 1h")
     other = begins(scene, kind, auth=bearer(scene.token(sub="other")))
     client, server = begins(scene, kind)

@@ -1,4 +1,4 @@
-"""Tables of verdicts: every reason a policy can give, and SCOREBOARD T6, the edges of every time to the second."""
+"""Tables of verdicts: every reason a policy can give, and the edges of every time to the second."""
 
 from typing import Any, NamedTuple
 

@@ -108,12 +108,12 @@ def test_a_token_of_the_past_needs_nothing(file: Path):
         ),
         (compact(jti=5), "has no jti"),
         (compact(jti=""), "has no jti"),
-        (compact(jti="j", exp="1"), "no time"),
-        (compact(jti="j", exp=True), "no time"),
-        (compact(jti="j", exp=float("inf")), "no time"),
-        (compact(jti="j", exp=float("nan")), "no time"),
-        (compact(jti="j", exp=LATEST), "no time"),
-        (compact(jti="j", exp=-1), "no time"),
+        (compact(jti="j", exp="1"), "not a time"),
+        (compact(jti="j", exp=True), "not a time"),
+        (compact(jti="j", exp=float("inf")), "not a time"),
+        (compact(jti="j", exp=float("nan")), "not a time"),
+        (compact(jti="j", exp=LATEST), "not a time"),
+        (compact(jti="j", exp=-1), "not a time"),
         ("", "three parts"),
         ("a.b.c.d.e", "JWE"),
         ("!.!.!", "not base64url"),
@@ -141,12 +141,12 @@ def test_a_token_that_names_nothing_is_told(file: Path, text: str, part: str):
         (["--sub", "a", "--issued-before", "1800000000000"], '"issued_before" is a time'),
         (["--sub", "a", "--until", "2027-01-15"], '"--until" is a number'),
         (["--sub", "a", "--for", "30"], 'did you mean "30s"'),
-        (["--sub", "a", "--for", "1d", "--until", "4000000000"], "both say when"),
-        (["--token", "-", "--jti", "a"], "the token says everything"),
-        (["--token", "-", "--for", "1d"], "the token says everything"),
+        (["--sub", "a", "--for", "1d", "--until", "4000000000"], "not both"),
+        (["--token", "-", "--jti", "a"], "takes everything from the token"),
+        (["--token", "-", "--for", "1d"], "takes everything from the token"),
         (["--token", "eyJhbGci.x.y"], "read from standard input"),
         (["--undo"], "needs a jti, a sub, a kid or an issuer"),
-        (["--undo", "--jti", "a", "--for", "1d"], "--for and --until have no meaning"),
+        (["--undo", "--jti", "a", "--for", "1d"], "--for and --until cannot be given"),
         (["--undo", "--sub", "a", "--issued-before", "now"], '"issued_before" has no meaning here'),
     ],
 )
@@ -180,7 +180,7 @@ def test_an_entry_of_the_past_is_not_written(file: Path):
     """An --until that has passed is told, not kept."""
     result = revoke("--jti", "a", "--until", "5", "--file", file)
     assert (result.exit_code, entries(file)) == (0, [])
-    assert "nothing to do: it would have ended at 1970-01-01T00:00:05Z" in result.stderr
+    assert "nothing to do: the entry would have ended at 1970-01-01T00:00:05Z" in result.stderr
 
 
 def test_what_the_file_says_is_told(file: Path, tmp_path: Path):

@@ -117,8 +117,8 @@ def test_the_schema_is_of_the_draft_it_names_and_explains_every_key():
 
 
 def test_the_reference_is_in_step_with_the_model():
-    """docs/configuration.md is renewed by: python -m lbjwt.config.reference docs/configuration.md"""
-    page = Path("docs/configuration.md").read_text()
+    """docs/reference.md is renewed by: python -m lbjwt.config.reference docs/reference.md"""
+    page = Path("docs/reference.md").read_text()
     assert reference.rewrite(page) == page
 
 

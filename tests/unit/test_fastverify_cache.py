@@ -158,7 +158,7 @@ print(resident() - before, cache.bytes_used - counted)
 
 
 def test_bytes_used_is_the_memory_in_use():
-    """In a process of its own, where no freed memory is used again, the estimate follows it within five per cent (SCOREBOARD C-5)."""
+    """In a process of its own, where no freed memory is used again, the estimate follows it within five per cent."""
     result = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True, timeout=60)
     grown, counted = map(int, result.stdout.split())
     assert abs(grown - counted) < 0.05 * grown

@@ -106,7 +106,7 @@ def test_threads_that_verify_while_keys_come_and_go() -> None:
     assert strange == []
 
 
-# --- against a model (SCOREBOARD C-1) ---------------------------------------------------------------------------------
+# --- against a model ---------------------------------------------------------------------------------
 
 TOKENS: dict[str, tuple[str, str, str, float, float]] = {}
 """Text to (issuer that signed, key id, jti, first and last moment). Equal ids of different issuers are among them on purpose."""

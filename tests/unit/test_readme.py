@@ -1,4 +1,4 @@
-"""What the README says is so: its file loads, its Python runs, its flags exist, its limits are the defaults."""
+"""The README and the pages it leads to are true: the file loads, the Python runs, the flags exist, the limits are the defaults."""
 
 import json
 import re
@@ -21,6 +21,9 @@ from lbjwt.units import parse_duration, parse_size
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+CONFIGURATION, LIMITS, PYTHON = (
+    (ROOT / "docs" / f"{name}.md").read_text() for name in ("configuration", "limits", "python")
+)
 SECTIONS = {
     "limits": Limits,
     "timeouts": Timeouts,
@@ -34,15 +37,15 @@ SECTIONS = {
 }
 
 
-def block(language: str, word: str) -> str:
+def block(page: str, language: str, word: str) -> str:
     """The code block of a language that holds a word."""
-    (found,) = [code for code in re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL) if word in code]
+    (found,) = [code for code in re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL) if word in code]
     return found
 
 
-def table(heading: str) -> list[list[str]]:
+def table(page: str, heading: str) -> list[list[str]]:
     """The cells of the first table under a heading, without its head."""
-    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    section = page.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     rows = [
         [cell.strip() for cell in line.strip("|").replace(r"\|", "/").split("|")]
         for line in section.splitlines()
@@ -66,19 +69,12 @@ def as_written(text: str) -> float | None:
 
 def test_the_file_loads():
     """The YAML of the README is a configuration without any problem."""
-    examination = examine_text(block("yaml", "listeners"), Path("/"))
+    examination = examine_text(block(README, "yaml", "listeners"), Path("/"))
     assert text_problems(examination) == []
 
 
-def test_the_parts_fit_the_file():
-    """What the README shows of policies goes behind its file as it stands; the one warning is that report-only protects nothing."""
-    whole = block("yaml", "listeners") + block("yaml", "routes:") + block("yaml", "claim_to_headers:")
-    examination = examine_text(whole.replace("discovery: {}", "discovery: {}\n    max_lifetime: 1d"), Path("/"))
-    assert {problem.code for problem in text_problems(examination)} == {"report-only"}
-
-
 def test_the_first_command_is_the_file():
-    """The command on the first screen and the file say the same: four flags, and the keys are found by discovery."""
+    """The command on the first screen and the file have the same listeners, issuers (with discovery) and endpoints."""
     (command,) = re.findall(r"^lbjwt serve (--(?:[^\\\n]|\\\n)*)$", README, re.MULTILINE)
     given = {}
     words = iter(shlex.split(command.replace("\\\n", " ")))
@@ -91,12 +87,12 @@ def test_the_first_command_is_the_file():
         issuer=given.pop("issuer")[0],
     )
     assert given == {}
-    assert (
-        configuration_from_flags(flags, Path("/")) == examine_text(block("yaml", "listeners"), Path("/")).configuration
-    )
+    made = configuration_from_flags(flags, Path("/"))
+    written = examine_text(block(README, "yaml", "listeners"), Path("/")).configuration
+    assert (made.listeners, made.issuers, made.clusters) == (written.listeners, written.issuers, written.clusters)
 
 
-@pytest.mark.parametrize("row", table("Limits"), ids=lambda row: row[0])
+@pytest.mark.parametrize("row", table(LIMITS, "Limits and timeouts"), ids=lambda row: row[0])
 def test_a_limit_is_the_default(row):
     """Each default in the table of limits is the one of the configuration model."""
     section, _, name = row[0].strip("`").rpartition(".")
@@ -106,16 +102,20 @@ def test_a_limit_is_the_default(row):
 
 def test_every_limit_is_listed():
     """No limit or timeout of the configuration is missing from the table."""
-    listed = {row[0].strip("`") for row in table("Limits")}
+    listed = {row[0].strip("`") for row in table(LIMITS, "Limits and timeouts")}
     assert listed >= {
         f"{section}.{name}" for section in ("limits", "timeouts") for name in SECTIONS[section].model_fields
     }
 
 
 def test_the_flags_exist():
-    """Each flag the README names is one of `lbjwt serve`."""
+    """Each flag that docs/configuration.md names is one of `lbjwt serve`, and so are those of the first command."""
     known = {name for parameter in serve.params for name in parameter.opts}
-    named = {flag for row in table("Start") for flag in re.findall(r"--[a-z-]+", row[0] + row[1])}
+    named = {
+        flag
+        for row in table(CONFIGURATION, "From flags to a file")
+        for flag in re.findall(r"--[a-z-]+", row[0] + row[1])
+    }
     assert len(named) > 10
     assert named <= known
 
@@ -126,7 +126,7 @@ def test_the_verifier_example_runs(tmp_path, monkeypatch, capsys):
     (tmp_path / "jwks.json").write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
     monkeypatch.chdir(tmp_path)
     names = {}
-    exec(compile(block("python", "Verifier.from_jwks"), "README.md", "exec"), names)  # noqa: S102 - our own text
+    exec(compile(block(PYTHON, "python", "Verifier.from_jwks"), "python.md", "exec"), names)  # noqa: S102 - our own text
     claims = {"iss": "https://issuer.example", "aud": "api", "sub": "alice", "exp": 4102444800}
     token = jwt.encode({"alg": "ES256", "kid": "1"}, claims, key)
     assert names["who"](b"Bearer " + token.encode()) == "alice"
@@ -143,7 +143,7 @@ def test_the_example_of_several_issuers_runs(tmp_path, monkeypatch):
         (tmp_path / file).write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
     monkeypatch.chdir(tmp_path)
     names = {}
-    exec(compile(block("python", "for_issuers"), "README.md", "exec"), names)  # noqa: S102 - our own text
+    exec(compile(block(PYTHON, "python", "for_issuers"), "python.md", "exec"), names)  # noqa: S102 - our own text
     verdicts = {
         (issuer, file): names["verifier"].verify(
             jwt.encode({"alg": "ES256", "kid": "1"}, {"iss": issuer, "aud": "api", "exp": 4102444800}, key)
@@ -156,7 +156,7 @@ def test_the_example_of_several_issuers_runs(tmp_path, monkeypatch):
 
 def test_the_python_passes_a_strict_type_checker(tmp_path):
     """Every Python sample as a program of its own under `mypy --strict`, against this package."""
-    samples = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    samples = re.findall(r"```python\n(.*?)```", PYTHON, re.DOTALL)
     files = [tmp_path / f"sample_{number}.py" for number in range(len(samples))]
     for file, sample in zip(files, samples, strict=True):
         file.write_text(sample)
@@ -169,7 +169,7 @@ def test_the_python_passes_a_strict_type_checker(tmp_path):
 
 def test_the_balancer_example_is_python():
     """The LoadBalancer example compiles, and what it imports is there."""
-    code = block("python", "LoadBalancer").replace("asyncio.run(main())", "")
+    code = block(PYTHON, "python", "LoadBalancer").replace("asyncio.run(main())", "")
     names = {}
-    exec(compile(code, "README.md", "exec"), names)  # noqa: S102 - our own text
+    exec(compile(code, "python.md", "exec"), names)  # noqa: S102 - our own text
     assert callable(names["main"])

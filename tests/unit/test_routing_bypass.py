@@ -1,4 +1,4 @@
-"""No spelling gets a request past the route that is meant for it: thousands of them against back ends of every style (SCOREBOARD H-6)."""
+"""No spelling gets a request past the route that is meant for it: thousands of them against back ends of every style."""
 
 from __future__ import annotations
 
