@@ -2,16 +2,37 @@
 
 import asyncio
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import orjson
 import pytest
 
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
 from lbjwt.assembly.keys import WorkerKeys, new_feed
+from lbjwt.keys.feed import KeyFeed
 from lbjwt.keys.store import StoredKeySet
 from lbjwt.observe._board import Board
 from tests.unit.assembly_cases import configuration
-from tests.unit.test_assembly_keys import KEYS, Link
+from tests.unit.test_assembly_keys import KEYS
+
+
+class Link:
+    """In the place of a control process: its feed, and how often it was notified."""
+
+    def __init__(self, feed: KeyFeed) -> None:
+        self.directory: Path | None = None
+        self.feed = feed
+        self.notified = 0
+
+    def notify(self) -> None:
+        self.notified += 1
+
+    def listen(self, notified: Callable[[], None]) -> None:
+        pass
+
+    def ignore(self) -> None:
+        pass
 
 
 class Worker:
