@@ -42,18 +42,13 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class OnlineCheck:
-    """
-    One check. Its subject and word are those of the result when it fails or does not end.
-
-    Attributes:
-        ask: Does it.
-        limit: Seconds.
-    """
+    """One check. Its subject and word are those of the result when it fails, or does not end within the limit."""
 
     subject: str
     check: str
     ask: Callable[[], Awaitable[Iterable[Result]]]
     limit: float = LIMIT
+    """Seconds."""
 
 
 def blocking(function: Callable[..., Iterable[Result]], *arguments: object) -> Callable[[], Awaitable[list[Result]]]:

@@ -22,18 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["doctor"]
 
 _STYLES: Final = {"ok": "good", "note": "quiet", "warning": "doubtful", "problem": "bad"}
-_ASKED_ONLINE: Final = frozenset(
-    [
-        "key-file",
-        "key-inline",
-        "key-left-out",
-        "secret-env",
-        "secret-guessable",
-        "state-directory",
-        "tls-certificate",
-        "unreadable",
-    ]
-)
+_ASKED_ONLINE: Final = frozenset([
+    "key-file", "key-inline", "key-left-out", "secret-env", "secret-guessable", "state-directory", "tls-certificate", "unreadable",
+])  # fmt: skip
 """Codes of problems that an online check tells with more words."""
 
 
