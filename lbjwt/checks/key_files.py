@@ -40,7 +40,7 @@ def documents_of(issuer: Issuer) -> list[bytes]:
     Return what the keys of an issuer are read from, when they are not fetched: each file, or what the configuration or the environment holds.
 
     Raises:
-        OSError: A file cannot be read; its name is in the error.
+        OSError: A file cannot be read; the error names it.
         KeySourceError: The environment does not hold the secret.
     """
     if issuer.key_files:
@@ -100,8 +100,12 @@ def unreadable(path: KeyPath, file: Path, error: OSError) -> Problem:
 
 def _read(file: Path) -> bytes:
     """One byte more than a key file may have, so that a longer one is refused for its length."""
-    with file.open("rb") as opened:
-        return opened.read(_MAX_BYTES + 1)
+    try:
+        with file.open("rb") as opened:
+            return opened.read(_MAX_BYTES + 1)
+    except OSError as error:
+        error.filename = str(file)  # not set by a failed read
+        raise
 
 
 def _strength(place: KeyPath, name: str, secret: bytes) -> Iterator[Problem]:

@@ -47,14 +47,12 @@ def doctor(config: Path, as_json: bool) -> None:
 
     logging.getLogger("lbjwt").addHandler(logging.NullHandler())  # what goes wrong is in the report
     examination = examine_file(config)
-    configuration = examination.configuration
+    problems, configuration = every_problem(examination), examination.configuration
     if configuration is None or examination.errors:
-        _show([_result(problem) for problem in every_problem(examination)], as_json)
+        _show([_result(problem) for problem in problems], as_json)
         sys.exit(EXIT_CONFIGURATION)
     known = [
-        _result(problem)
-        for problem in every_problem(examination)
-        if problem.code not in _ASKED_ONLINE or problem.path[0] == "revocation"
+        _result(problem) for problem in problems if problem.code not in _ASKED_ONLINE or problem.path[0] == "revocation"
     ]
     if not known:
         known.append(Result("configuration", "configuration", "ok", f"{config} is good, and so are its files"))
