@@ -14,25 +14,13 @@ from lbjwt.checks.keys import secret_fault
 from lbjwt.config.issuer import Issuer
 from lbjwt.config.problems import KeyPath, Problem
 from lbjwt.errors import KeyFormatError
-from lbjwt.jose.keyring import KeyRing
 from lbjwt.jwks.errors import KeySourceError
 from lbjwt.jwks.source import secret_from_environment
 
-__all__ = ["documents_of", "key_problems", "ring_of_file", "secrecy", "unreadable"]
+__all__ = ["documents_of", "key_problems", "secrecy", "unreadable"]
 
 _MAX_BYTES: Final = 1 << 20  # longest key file that is read
 _NUMBERED: Final = re.compile(r"key ([0-9]+)\b")
-
-
-def ring_of_file(issuer: Issuer) -> KeyRing:
-    """
-    Return the keys of an issuer whose keys are not fetched.
-
-    Raises:
-        OSError: The file cannot be read.
-        KeyFormatError: It holds no usable key.
-    """
-    return key_ring_of(issuer)(*documents_of(issuer))
 
 
 def documents_of(issuer: Issuer) -> list[bytes]:
