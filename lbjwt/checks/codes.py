@@ -10,8 +10,6 @@ from typing import Final
 from lbjwt.config.fields import NOT_REPLACED
 from lbjwt.config.problems import KeyPath, Problem
 
-__all__ = ["SENTENCES", "warning"]
-
 SENTENCES: Final = {
     # issuers
     "any-issuer": "tokens are accepted whoever issued them, as long as the keys match",

@@ -25,8 +25,6 @@ from lbjwt.jwks import discovery, fetch  # noqa: F401 - here, or the first fetch
 from lbjwt.jwks.errors import JWKSFetchError, sentence_of
 from lbjwt.jwks.uri import place_of
 
-__all__ = ["clock_result", "issuer_checks", "remedy"]
-
 CLOCK_WARNING: Final = 5.0
 """Seconds: clocks that are kept by NTP are far closer."""
 

@@ -20,8 +20,6 @@ from lbjwt.jwks.trust import ClientTls
 from lbjwt.net.tls import TLSError, server_context
 from lbjwt.observe.log_file import log_fault
 
-__all__ = ["file_problems"]
-
 
 def file_problems(configuration: Configuration) -> Iterator[Problem]:
     """Return errors and warnings about files; also of a `partial` configuration, whose wrong values have problems already."""

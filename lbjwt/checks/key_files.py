@@ -17,8 +17,6 @@ from lbjwt.errors import KeyFormatError
 from lbjwt.jwks.errors import KeySourceError
 from lbjwt.jwks.source import secret_from_environment
 
-__all__ = ["documents_of", "key_problems", "secrecy", "unreadable"]
-
 _MAX_BYTES: Final = 1 << 20  # longest key file that is read
 _NUMBERED: Final = re.compile(r"key ([0-9]+)\b")
 

@@ -13,8 +13,6 @@ from lbjwt.auth.header import key_shown
 from lbjwt.checks.results import Outcome, Result
 from lbjwt.jose.keyring import MAX_TRIED, KeyRing
 
-__all__ = ["ring_results", "secret_fault"]
-
 GOOD_RSA_BITS: Final = 3072
 """128 bits of security; 2048, the least that is accepted, have 112, which NIST lets end with the year 2030."""
 GOOD_SECRET_BITS: Final = 112.0

@@ -14,8 +14,6 @@ from lbjwt.auth.revocation import RevocationError
 from lbjwt.checks.results import OnlineCheck, Outcome, Result, blocking
 from lbjwt.config.model import Configuration
 
-__all__ = ["descriptor_result", "directory_result", "machine_checks"]
-
 REVOCATIONS: Final = 30.0
 """Seconds for a list of revocations of the greatest size."""
 

@@ -17,8 +17,6 @@ from lbjwt.config.load import Examination
 from lbjwt.config.model import Configuration
 from lbjwt.config.problems import Problem
 
-__all__ = ["every_problem", "online_results", "text_problems", "warnings"]
-
 TEXT: Final[tuple[Callable[[Configuration], Iterator[Problem]], ...]] = (
     service_warnings,
     issuer_warnings,

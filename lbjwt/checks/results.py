@@ -11,8 +11,6 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
 
-__all__ = ["LIMIT", "OUTCOMES", "OnlineCheck", "Outcome", "Result", "blocking", "in_thread", "run"]
-
 T = TypeVar("T")
 Outcome = Literal["ok", "note", "warning", "problem"]
 

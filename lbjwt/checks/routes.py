@@ -13,8 +13,6 @@ from lbjwt.config.url import is_loopback_url
 from lbjwt.routing._router import Router
 from lbjwt.routing.table import RouteMatch
 
-__all__ = ["comparisons", "route_warnings"]
-
 _NO_HOST: Final = "host.invalid"  # RFC 6761 §6.4: what no route names
 _BELOW: Final = "/lbjwt-check"  # a step that no route is likely to name
 

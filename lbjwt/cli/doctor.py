@@ -19,8 +19,6 @@ from lbjwt.config.problems import Problem, key_path_text, printable
 if TYPE_CHECKING:
     from lbjwt.checks.results import Result
 
-__all__ = ["doctor"]
-
 _STYLES: Final = {"ok": "good", "note": "quiet", "warning": "doubtful", "problem": "bad"}
 _ASKED_ONLINE: Final = frozenset([
     "key-file", "key-inline", "key-left-out", "secret-env", "secret-guessable", "state-directory", "tls-certificate", "unreadable",
