@@ -4,23 +4,26 @@ import os
 import stat
 from pathlib import Path
 
-__all__ = ["directory_fault"]
-
 
 def directory_fault(path: Path, user: int | None) -> str:
     """
-    Return why lbjwt must not use a directory, and what mends it; "" when it may.
+    Return why lbjwt must not use a directory, and what mends it; "" when it may, or when the start can make it.
 
     What lies there is believed at the next start, so nobody else may write it or have chosen it by a link. A volume of Kubernetes comes with the
     mode 0777 or 2777 or belongs to root, and cannot be changed by the pod; one in it can be lbjwt's own.
 
     Args:
-        user: The user that must own it and can read and write it; None: its owner is not looked at.
+        user: The user that must own it and can read and write it; None: its owner is not looked at, as in a check by another user.
 
     Raises:
-        OSError: It is not there, or its mode cannot be read.
+        OSError: Its mode cannot be read.
     """
-    link, status = path.lstat(), path.stat()
+    try:
+        link, status = path.lstat(), path.stat()
+    except FileNotFoundError:
+        if path.parent.is_dir() if user is None else os.access(path.parent, os.W_OK | os.X_OK):
+            return ""
+        return f"{path} is not there and cannot be made: there is no directory {path.parent} that can be written"
     if not stat.S_ISDIR(status.st_mode):
         return f"{path} is not a directory"
     if user is not None and stat.S_ISLNK(link.st_mode) and link.st_uid not in (user, 0):

@@ -13,8 +13,6 @@ from lbjwt.config.remote import KeyFetch
 from lbjwt.errors import LbjwtError
 from lbjwt.keys.egress import ClientTls
 
-__all__ = ["certificate_results", "fetch_certificate_checks"]
-
 SOON: Final = datetime.timedelta(days=14)
 """Time to get a new certificate by hand, a holiday included."""
 _MAX_BYTES: Final = 1 << 20

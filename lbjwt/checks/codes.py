@@ -10,8 +10,6 @@ from typing import Final
 from lbjwt.config.fields import NOT_REPLACED
 from lbjwt.config.problems import KeyPath, Problem
 
-__all__ = ["SENTENCES", "warning"]
-
 SENTENCES: Final = {
     # issuers
     "any-issuer": "tokens are accepted whoever issued them, as long as the keys match",
@@ -33,7 +31,7 @@ SENTENCES: Final = {
     # routes
     "nothing-protected": "every route is open: no token is ever asked for",
     "public-everything": "whatever no other route is for is open: a path that was forgotten, too",
-    "public-over-protected": "a host counts more than a path: for {host} it wins over {route}, which asks for a token, and opens its requests",
+    "public-over-protected": "a host counts more than a path: for {host} it wins over {route}, which asks for a token, and opens its paths",
     "methods-left-open": "the same paths with other methods, such as {method}, fall to {route}, which is open",
     "health-over-route": "lbjwt answers this very path itself where a listener has it under health: the route never sees it there",
     "report-only": "every request passes, whatever its token: nothing is protected yet",

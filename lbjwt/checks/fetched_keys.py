@@ -17,14 +17,13 @@ from lbjwt.assembly.present import present_keys
 from lbjwt.assembly.rings import key_ring_of, secrets_of
 from lbjwt.checks.key_files import documents_of
 from lbjwt.checks.keys import ring_results, secret_fault
-from lbjwt.checks.results import LIMIT, OnlineCheck, Outcome, Result, in_thread
+from lbjwt.checks.results import LIMIT, OnlineCheck, Outcome, Result, blocking
+from lbjwt.config.issuer import Issuer
 from lbjwt.config.remote import KeyFetch
 from lbjwt.errors import LbjwtError
 from lbjwt.keys import discovery, fetcher  # noqa: F401 - here, or the first fetch would be timed with the import of aiohttp
 from lbjwt.keys.errors import JWKSFetchError, sentence_of
 from lbjwt.keys.uri import place_of
-
-__all__ = ["clock_result", "issuer_checks", "remedy"]
 
 CLOCK_WARNING: Final = 5.0
 """Seconds: clocks that are kept by NTP are far closer."""
@@ -56,26 +55,28 @@ def issuer_checks(instance: IssuerInstance, directory: Path | None) -> Iterator[
     subject = f"issuers.{instance.name}"
     remote = instance.issuer.fetch
     if remote is None:
-        yield OnlineCheck(subject, "keys", partial(_local, subject, instance))
+        yield OnlineCheck(subject, "keys", blocking(_local, subject, instance.issuer))
         return
     yield OnlineCheck(subject, "keys", partial(_remote, subject, instance, remote), 2 * remote.timeout + LIMIT)
     if directory is not None:
         yield OnlineCheck(subject, "stored-keys", partial(_stored, subject, instance, directory))
 
 
-async def _local(subject: str, instance: IssuerInstance) -> list[Result]:
-    issuer = instance.issuer
-    keys = await present_keys(instance, None, now=time.time())
-    if keys.ring is None:
-        return [Result(subject, "keys", "problem", f"{keys.problem}; lbjwt does not start without them")]
-    results = [Result(subject, "keys", "ok", f"{_keys(len(keys.ring))} from {keys.source}")]
-    if not issuer.symmetric:
-        return [*results, *ring_results(subject, keys.ring)]
-    for secret in secrets_of(issuer, await in_thread(lambda: documents_of(issuer))):
+def _local(subject: str, issuer: Issuer) -> Iterator[Result]:
+    try:
+        documents = documents_of(issuer)
+        ring = key_ring_of(issuer)(*documents)
+    except (LbjwtError, OSError) as error:
+        yield Result(subject, "keys", "problem", f"{sentence_of(error)}; lbjwt does not start without them")
+        return
+    source = ", ".join(map(str, issuer.key_files)) or issuer.secret_env or issuer.key_source
+    yield Result(subject, "keys", "ok", f"{_keys(len(ring))} from {source}")
+    for secret in secrets_of(issuer, documents):
         fault = secret_fault(secret)
         sentence = f"the secret {fault}" if fault else f"{len(secret)} bytes that look random"
-        results.append(Result(subject, "secret", "warning" if fault else "ok", sentence))
-    return results
+        yield Result(subject, "secret", "warning" if fault else "ok", sentence)
+    if not issuer.symmetric:
+        yield from ring_results(subject, ring)
 
 
 async def _remote(subject: str, instance: IssuerInstance, remote: KeyFetch) -> list[Result]:

@@ -19,8 +19,6 @@ from lbjwt.keys.errors import KeySourceError
 from lbjwt.net.tls import TLSError, server_context
 from lbjwt.observe.log_file import log_fault
 
-__all__ = ["file_problems"]
-
 
 def file_problems(configuration: Configuration) -> Iterator[Problem]:
     """Return errors and warnings about files; also of a `partial` configuration, whose wrong values have problems already."""
@@ -105,21 +103,17 @@ def _revocation(configuration: Configuration) -> Iterator[Problem]:
 
 
 def _state(configuration: Configuration) -> Iterator[Problem]:
-    """That the directory can be used or made. Its owner is not looked at: `check` may run as another user than lbjwt."""
     directory = configuration.state_directory
     if directory is None:
         return
     place = ("state_directory",)
     try:
         fault = directory_fault(directory, None)
-        mode = directory.stat().st_mode
-    except FileNotFoundError:
-        if not directory.parent.is_dir():
-            yield Problem(place, f"there is no directory {directory.parent} to make it in", code="state-directory")
+        mode = directory.stat().st_mode if directory.exists() else 0
     except OSError as error:
         yield unreadable(place, directory, error)
-    else:
-        if fault:
-            yield Problem(place, fault, code="state-directory")
-        elif mode & (stat.S_IROTH | stat.S_IXOTH):
-            yield warning(place, "state-directory-open", file=directory)
+        return
+    if fault:
+        yield Problem(place, fault, code="state-directory")
+    elif mode & (stat.S_IROTH | stat.S_IXOTH):
+        yield warning(place, "state-directory-open", file=directory)

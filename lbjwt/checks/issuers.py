@@ -9,8 +9,6 @@ from lbjwt.config.model import Configuration
 from lbjwt.config.problems import KeyPath, Problem
 from lbjwt.config.url import is_loopback_url
 
-__all__ = ["issuer_warnings"]
-
 
 def issuer_warnings(configuration: Configuration) -> Iterator[Problem]:
     """Warnings about each issuer, and about keys that two of them share."""

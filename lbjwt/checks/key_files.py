@@ -1,6 +1,5 @@
 """The keys of an issuer that are not fetched: read as for serving, and what is wrong or dangerous about them. No problem shows a key."""
 
-import os
 import re
 import stat
 from collections.abc import Iterator
@@ -15,23 +14,11 @@ from lbjwt.checks.keys import secret_fault
 from lbjwt.config.issuer import Issuer
 from lbjwt.config.problems import KeyPath, Problem
 from lbjwt.errors import KeyFormatError
-from lbjwt.jose.keyring import KeyRing
-
-__all__ = ["documents_of", "key_problems", "ring_of_file", "secrecy", "unreadable"]
+from lbjwt.keys.errors import KeySourceError
+from lbjwt.keys.source import secret_from_environment
 
 _MAX_BYTES: Final = 1 << 20  # longest key file that is read
 _NUMBERED: Final = re.compile(r"key ([0-9]+)\b")
-
-
-def ring_of_file(issuer: Issuer) -> KeyRing:
-    """
-    Return the keys of an issuer whose keys are not fetched.
-
-    Raises:
-        OSError: The file cannot be read.
-        KeyFormatError: It holds no usable key.
-    """
-    return key_ring_of(issuer)(*documents_of(issuer))
 
 
 def documents_of(issuer: Issuer) -> list[bytes]:
@@ -39,37 +26,34 @@ def documents_of(issuer: Issuer) -> list[bytes]:
     Return what the keys of an issuer are read from, when they are not fetched: each file, or what the configuration or the environment holds.
 
     Raises:
-        OSError: A file cannot be read.
+        OSError: A file cannot be read; the error names it.
+        KeySourceError: The environment does not hold the secret.
     """
     if issuer.key_files:
         return [_read(file) for file in issuer.key_files]
     if issuer.secret_env is not None:
-        return [os.environb.get(os.fsencode(issuer.secret_env), b"")]
+        return [secret_from_environment(issuer.secret_env)]
     return [orjson.dumps(issuer.jwks) if issuer.jwks is not None else (issuer.pem or "").encode()]
 
 
 def key_problems(path: KeyPath, issuer: Issuer) -> Iterator[Problem]:
     """Return what is wrong or dangerous about the keys of an issuer that are not fetched; `path` is that of the issuer."""
     key, files = issuer.key_source, issuer.key_files
-    places: list[KeyPath] = [(*path, key)]
-    if key == "secret_files":
-        places = [(*path, key, at) for at in range(len(files))]
-    documents: list[bytes] = []
-    for place, file in zip(places, files, strict=False):
-        try:
-            documents.append(_read(file))
-        except OSError as error:
-            yield unreadable(place, file, error)
-            return
-    documents = documents or documents_of(issuer)
+    several = key == "secret_files"
+    places: list[KeyPath] = [(*path, key, at) for at in range(len(files))] if several else [(*path, key)]
+    whole = places[0] if len(places) == 1 else (*path, key)
     names = [*map(str, files)] or [f"the environment variable {issuer.secret_env}" if issuer.secret_env else "it"]
     code = "key-file" if files else "secret-env" if issuer.secret_env else "key-inline"
-    whole = places[0] if len(places) == 1 else (*path, key)
-    if documents == [b""] and issuer.secret_env:
-        yield Problem(whole, f"{names[0]} is not set, or empty", code=code)
-        return
     try:
+        documents = documents_of(issuer)
         ring = key_ring_of(issuer)(*documents)
+    except OSError as error:
+        at = names.index(str(error.filename))
+        yield unreadable(places[at], files[at], error)
+        return
+    except KeySourceError as error:
+        yield Problem(whole, str(error), code=code)
+        return
     except KeyFormatError as error:
         yield Problem(whole, f"{', '.join(names)} cannot be used: {error}", code=code, at_key=not files)
         return
@@ -80,7 +64,7 @@ def key_problems(path: KeyPath, issuer: Issuer) -> Iterator[Problem]:
         else:
             yield warning(whole, "key-left-out", what=f"{', '.join(names)}: {note}")
     for number_of, secret in enumerate(secrets_of(issuer, documents)):
-        at = number_of if key == "secret_files" else 0
+        at = number_of if several else 0
         yield from _strength(places[at], f"a key of {names[0]}" if key == "jwks_file" else names[at], secret)
     for place, file in zip(places, files, strict=False):
         if issuer.symmetric:
@@ -102,8 +86,12 @@ def unreadable(path: KeyPath, file: Path, error: OSError) -> Problem:
 
 def _read(file: Path) -> bytes:
     """One byte more than a key file may have, so that a longer one is refused for its length."""
-    with file.open("rb") as opened:
-        return opened.read(_MAX_BYTES + 1)
+    try:
+        with file.open("rb") as opened:
+            return opened.read(_MAX_BYTES + 1)
+    except OSError as error:
+        error.filename = str(file)  # not set by a failed read
+        raise
 
 
 def _strength(place: KeyPath, name: str, secret: bytes) -> Iterator[Problem]:

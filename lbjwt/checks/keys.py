@@ -4,6 +4,8 @@ How strong keys are and how hard secrets are to guess. Of a secret nothing but i
 Source: RFC 7518 sections 3.2 and 3.3, RFC 8725 sections 3.2 and 3.5, NIST SP 800-57 part 1 revision 5 tables 2 and 4.
 """
 
+import math
+import zlib
 from collections.abc import Iterator
 from typing import Final
 
@@ -11,16 +13,13 @@ from lbjwt.auth.header import key_shown
 from lbjwt.checks.results import Outcome, Result
 from lbjwt.jose.keyring import MAX_TRIED, KeyRing
 
-__all__ = ["ring_results", "secret_fault"]
-
 GOOD_RSA_BITS: Final = 3072
 """128 bits of security; 2048, the least that is accepted, have 112, which NIST lets end with the year 2030."""
 GOOD_SECRET_BITS: Final = 112.0
 """Whoever holds one token can try secrets without asking anybody (RFC 8725 section 3.5). NIST accepts no less."""
 
-_MEASURED: Final = 256  # bytes of a secret: more than enough to be sure of
-_REPEATED: Final = 4  # bytes that come again are repetition, fewer are chance
-_HEXADECIMAL: Final = frozenset(b"0123456789abcdefABCDEF")
+_FEW: Final = 10  # different bytes, of which each tells less than its kind
+_FRAME: Final = 8  # bytes that zlib adds to what cannot be compressed
 _WORDS: Final = frozenset(b" _.,-'!?") | frozenset(range(ord("a"), ord("z") + 1))
 _PRINTABLE: Final = frozenset(range(0x20, 0x7F)) | frozenset(b"\r\n")
 
@@ -56,14 +55,12 @@ def secret_fault(secret: bytes) -> str:
 
 
 def _entropy(secret: bytes) -> float:
-    """
-    A generous guess in bits: by the kind of characters, repetition taken out. Random secrets pass; words, runs and short codes do not.
-    """
+    """A generous guess in bits, by the kind of characters and without repetition. Random secrets pass; words, runs and short codes do not."""
     text = secret.strip(b"\r\n")
     kinds = frozenset(text)
     if kinds <= frozenset(b"0123456789"):
         each = 3.3
-    elif kinds <= _HEXADECIMAL:
+    elif kinds <= frozenset(b"0123456789abcdefABCDEF"):
         each = 4.0
     elif frozenset(text.lower()) <= _WORDS:
         each = 1.5  # of running text; a passphrase of random words has about 2 bits a letter
@@ -71,16 +68,6 @@ def _entropy(secret: bytes) -> float:
         each = 5.0
     else:
         each = 8.0
-    return each * _novel(text[:_MEASURED])
-
-
-def _novel(text: bytes) -> int:
-    """How many bytes are left when each piece that was there before counts as one."""
-    at = count = 0
-    while at < len(text):
-        size = 1
-        while at + size < len(text) and text.find(text[at : at + size + 1], 0, at + size) >= 0:
-            size += 1
-        at += size if size >= _REPEATED else 1
-        count += 1
-    return count
+    if len(kinds) < _FEW:
+        each = min(each, math.log2(max(1, len(kinds))))
+    return each * min(len(text), len(zlib.compress(text, 9)) - _FRAME)

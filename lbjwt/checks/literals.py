@@ -12,31 +12,12 @@ from lbjwt.config.model import Configuration
 from lbjwt.config.problems import KeyPath, Problem
 from lbjwt.config.section import leaves
 
-__all__ = ["literal_warnings"]
-
 _PATTERN: Final = re.compile(r"\*|/:[A-Za-z_]")
 _DOTTED: Final = re.compile(r"[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)+", re.ASCII)
 # A name that is a host, forwards (kubernetes.io) or backwards (com.example.roles), is the name of one claim: RFC 7519 §2, Collision-Resistant Name.
-_DOMAINS: Final = frozenset(
-    [
-        "app",
-        "cloud",
-        "com",
-        "dev",
-        "edu",
-        "example",
-        "gov",
-        "info",
-        "int",
-        "io",
-        "local",
-        "me",
-        "mil",
-        "net",
-        "org",
-        "test",
-    ]
-)
+_DOMAINS: Final = frozenset([
+    "app", "cloud", "com", "dev", "edu", "example", "gov", "info", "int", "io", "local", "me", "mil", "net", "org", "test",
+])  # fmt: skip
 
 
 def literal_warnings(configuration: Configuration) -> Iterator[Problem]:

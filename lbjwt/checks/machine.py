@@ -14,8 +14,6 @@ from lbjwt.auth.revocation import RevocationError
 from lbjwt.checks.results import OnlineCheck, Outcome, Result, blocking
 from lbjwt.config.model import Configuration
 
-__all__ = ["descriptor_result", "directory_result", "machine_checks"]
-
 REVOCATIONS: Final = 30.0
 """Seconds for a list of revocations of the greatest size."""
 
@@ -47,24 +45,18 @@ def directory_result(path: Path | None, lost: str) -> Result:
         lost: What then ends with the process.
     """
     outcome: Outcome = "problem"
-    if path is None:
-        outcome, sentence = "note", f"none is configured, so {lost} end with the process; name one to keep them"
-        return Result("state_directory", "state-directory", outcome, sentence)
     try:
-        sentence = directory_fault(path, os.geteuid())
-        if sentence:
-            sentence += "; or run this as the user that lbjwt runs as"
+        fault = directory_fault(path, os.geteuid()) if path is not None else ""
+        if path is None:
+            outcome, sentence = "note", f"none is configured, so {lost} end with the process; name one to keep them"
+        elif fault:
+            sentence = f"{fault}; or run this as the user that lbjwt runs as"
+        elif not path.exists():
+            outcome, sentence = "ok", f"{path} is made at the start"
         elif _is_locked(path):
             outcome, sentence = "note", f"{path} is held by a running lbjwt; two never share one"
         else:
             outcome, sentence = "ok", f"{path} is lbjwt's own, and free"
-    except FileNotFoundError:
-        if os.access(path.parent, os.W_OK | os.X_OK):
-            outcome, sentence = "ok", f"{path} is made at the start"
-        else:
-            sentence = (
-                f"{path} is not there and cannot be made: there is no directory {path.parent} this user may write"
-            )
     except OSError as error:
         sentence = f"{path} cannot be looked at: {error.strerror}; run this as the user that lbjwt runs as"
     return Result("state_directory", "state-directory", outcome, sentence)

@@ -14,8 +14,6 @@ from lbjwt.net.sockets import BindError, bind, close
 if TYPE_CHECKING:
     from lbjwt.config.model import Address, Cluster
 
-__all__ = ["cluster_check", "is_running", "port_check"]
-
 ADMIN_TIMEOUT: Final = 2.0
 """Seconds for the admin API to answer."""
 AT_ONCE: Final = 50

@@ -3,7 +3,7 @@ The one list of checks. `lbjwt check` runs the static ones, which read the confi
 that need the network, sockets or the state of this machine.
 """
 
-from collections import Counter
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -16,8 +16,6 @@ from lbjwt.checks.service import service_warnings
 from lbjwt.config.load import Examination
 from lbjwt.config.model import Configuration
 from lbjwt.config.problems import Problem
-
-__all__ = ["every_problem", "online_results", "text_problems", "warnings"]
 
 TEXT: Final[tuple[Callable[[Configuration], Iterator[Problem]], ...]] = (
     service_warnings,
@@ -69,11 +67,14 @@ async def online_results(configuration: Configuration) -> list[Result]:
     admin = configuration.admin
     running = admin is not None and await is_running(admin.address)
     checks: list[OnlineCheck] = []
-    tenants: Counter[str] = Counter()
-    for instance in issuer_instances(configuration):
-        tenants[instance.label] += 1
-        if tenants[instance.label] <= MOST_TENANTS:
+    left_out: list[Result] = []
+    for label, group in itertools.groupby(issuer_instances(configuration), lambda instance: instance.label):
+        instances = list(group)
+        for instance in instances[:MOST_TENANTS]:
             checks += issuer_checks(instance, configuration.state_directory)
+        if len(instances) > MOST_TENANTS:
+            sentence = f"{len(instances) - MOST_TENANTS} further tenants were not asked for their keys"
+            left_out.append(Result(f"issuers.{label}", "keys", "note", sentence))
     for index, listener in enumerate(configuration.listeners):
         if listener.tls is not None:
             subject = f"listeners[{index}]"
@@ -88,11 +89,4 @@ async def online_results(configuration: Configuration) -> list[Result]:
         checks.append(port_check("admin", admin.address, running))
     checks += [cluster_check(label, cluster) for label, cluster in configuration.clusters.items()]
     checks += machine_checks(configuration)
-    left_out = [
-        Result(
-            f"issuers.{label}", "keys", "note", f"{count - MOST_TENANTS} further tenants were not asked for their keys"
-        )
-        for label, count in tenants.items()
-        if count > MOST_TENANTS
-    ]
     return [*left_out, *await run(checks)]

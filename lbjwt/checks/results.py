@@ -11,8 +11,6 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
 
-__all__ = ["LIMIT", "OUTCOMES", "OnlineCheck", "Outcome", "Result", "blocking", "in_thread", "run"]
-
 T = TypeVar("T")
 Outcome = Literal["ok", "note", "warning", "problem"]
 
@@ -42,18 +40,13 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class OnlineCheck:
-    """
-    One check. Its subject and word are those of the result when it fails or does not end.
-
-    Attributes:
-        ask: Does it.
-        limit: Seconds.
-    """
+    """One check. Its subject and word are those of the result when it fails, or does not end within the limit."""
 
     subject: str
     check: str
     ask: Callable[[], Awaitable[Iterable[Result]]]
     limit: float = LIMIT
+    """Seconds."""
 
 
 def blocking(function: Callable[..., Iterable[Result]], *arguments: object) -> Callable[[], Awaitable[list[Result]]]:

@@ -1,5 +1,6 @@
 """What is dangerous about routes: what they leave open, alone and to each other, and what their rules and refusals do not keep."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -12,19 +13,8 @@ from lbjwt.config.url import is_loopback_url
 from lbjwt.routing._router import Router
 from lbjwt.routing.table import RouteMatch
 
-__all__ = ["comparisons", "route_warnings"]
-
-_METHODS: Final = (
-    "GET",
-    "HEAD",
-    "POST",
-    "PUT",
-    "PATCH",
-    "DELETE",
-    "OPTIONS",
-    "PROPFIND",
-)  # the last stands for all others
 _NO_HOST: Final = "host.invalid"  # RFC 6761 §6.4: what no route names
+_BELOW: Final = "/lbjwt-check"  # a step that no route is likely to name
 
 
 def route_warnings(configuration: Configuration) -> Iterator[Problem]:
@@ -82,50 +72,40 @@ def _emails(configuration: Configuration) -> Iterator[Problem]:
 
 
 def _opened(routes: Sequence[Route]) -> Iterator[Problem]:
-    """Requests of a protected route, or of its paths, that an open one wins. The router itself is asked who wins."""
+    """
+    Open routes that win requests for the paths of a protected one, by their host or because it names its methods.
+
+    The router itself is asked who wins, with one request for each host and method below the protected route.
+    """
     router = _router(routes)
-    opened = [(at, route) for at, route in enumerate(routes) if route.public]
+    named = {method for route in routes for method in route.methods}
+    unnamed = next(method for method in ("DELETE", "PUT", "POST", "PATCH", "GET", "PROPFIND") if method not in named)
+    told: set[tuple[int, int]] = set()
     for at, route in enumerate(routes):
-        if route.public or not opened:
+        if route.public:
             continue
         path, exact = route.place
-        target = (path if exact else f"{path.rstrip('/')}/any").encode()
-        alone = _router([route])
-        for number, other in opened:
-            hosts = set(other.hosts) - set(route.hosts) if other.place != route.place else set()
-            host = next((host for host in sorted(hosts) if _taken(router, alone, number, host, target)), None)
-            if host is not None:
-                yield warning(("routes", number), "public-over-protected", at_key=True, host=host, route=route.name)
-        if route.methods:
-            yield from _other_methods(router, routes, at, target)
-
-
-def _taken(router: Router, alone: Router, number: int, host: str, target: bytes) -> bool:
-    """True when a request that a route would take, were it alone, falls to the route with the number."""
-    name = _one_host(host)
-    return any(
-        alone.find(method.encode(), name, target)[0] == 0 and router.find(method.encode(), name, target)[0] == number
-        for method in _METHODS
-    )
-
-
-def _other_methods(router: Router, routes: Sequence[Route], at: int, target: bytes) -> Iterator[Problem]:
-    route = routes[at]
-    told: set[int] = set()
-    for host in route.hosts or (_NO_HOST,):
-        for method in _METHODS:
-            number = router.find(method.encode(), _one_host(host), target)[0]
-            if route.covers(method) or number < 0 or number in told or not routes[number].public:
+        target = (path if exact else path.rstrip("/") + _BELOW).encode()
+        alone = _router([route.model_copy(update={"methods": ()})])
+        opened = [other for other in routes if other.public and path.startswith(other.place[0])]
+        hosts = {*(route.hosts or [_NO_HOST]), *(host for other in opened for host in other.hosts)}
+        for host, method in itertools.product(sorted(hosts) if opened else (), [*sorted(named), unnamed]):
+            request = method.encode(), host.replace("*", "any").encode(), target
+            number = router.find(*request)[0]
+            if number < 0 or not routes[number].public or alone.find(*request)[0] != 0:
                 continue
-            if routes[number].place == route.place and routes[number].methods:
-                continue  # one that names its methods for the very same paths was meant so
-            told.add(number)
-            yield warning(("routes", at, "methods"), "methods-left-open", method=method, route=routes[number].name)
+            covered, winner = route.covers(method), routes[number]
+            if winner.place == route.place and (covered or winner.methods):
+                continue  # an exception for the very same paths was meant so
+            place = (number if covered else at, number)
+            if place in told:
+                continue
+            told.add(place)
+            if covered:
+                yield warning(("routes", number), "public-over-protected", at_key=True, host=host, route=route.name)
+            else:
+                yield warning(("routes", at, "methods"), "methods-left-open", method=method, route=winner.name)
 
 
 def _router(routes: Sequence[Route]) -> Router:
     return Router([RouteMatch(route.hosts, route.path, route.prefix, route.methods) for route in routes])
-
-
-def _one_host(pattern: str) -> bytes:
-    return pattern.replace("*", "any").encode()

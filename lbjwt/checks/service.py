@@ -7,8 +7,6 @@ from lbjwt.config.claim_header import ClaimHeader
 from lbjwt.config.model import Configuration
 from lbjwt.config.problems import Problem
 
-__all__ = ["service_warnings"]
-
 
 def service_warnings(configuration: Configuration) -> Iterator[Problem]:
     """Warnings about everything but issuers and routes."""

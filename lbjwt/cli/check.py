@@ -6,8 +6,6 @@ import click
 
 from lbjwt.cli.report import print_problems, stop_for
 
-__all__ = ["check"]
-
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))

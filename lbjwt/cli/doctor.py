@@ -19,21 +19,10 @@ from lbjwt.config.problems import Problem, key_path_text, printable
 if TYPE_CHECKING:
     from lbjwt.checks.results import Result
 
-__all__ = ["doctor"]
-
 _STYLES: Final = {"ok": "good", "note": "quiet", "warning": "doubtful", "problem": "bad"}
-_ASKED_ONLINE: Final = frozenset(
-    [
-        "key-file",
-        "key-inline",
-        "key-left-out",
-        "secret-env",
-        "secret-guessable",
-        "state-directory",
-        "tls-certificate",
-        "unreadable",
-    ]
-)
+_ASKED_ONLINE: Final = frozenset([
+    "key-file", "key-inline", "key-left-out", "secret-env", "secret-guessable", "state-directory", "tls-certificate", "unreadable",
+])  # fmt: skip
 """Codes of problems that an online check tells with more words."""
 
 
@@ -55,14 +44,12 @@ def doctor(config: Path, as_json: bool) -> None:
 
     logging.getLogger("lbjwt").addHandler(logging.NullHandler())  # what goes wrong is in the report
     examination = examine_file(config)
-    configuration = examination.configuration
+    problems, configuration = every_problem(examination), examination.configuration
     if configuration is None or examination.errors:
-        _show([_result(problem) for problem in every_problem(examination)], as_json)
+        _show([_result(problem) for problem in problems], as_json)
         sys.exit(EXIT_CONFIGURATION)
     known = [
-        _result(problem)
-        for problem in every_problem(examination)
-        if problem.code not in _ASKED_ONLINE or problem.path[0] == "revocation"
+        _result(problem) for problem in problems if problem.code not in _ASKED_ONLINE or problem.path[0] == "revocation"
     ]
     if not known:
         known.append(Result("configuration", "configuration", "ok", f"{config} is good, and so are its files"))

@@ -133,13 +133,14 @@ def verify(text: str, **said: Any) -> None:
     except ConfigurationError as error:
         print_problems(error.problems, "")
         sys.exit(EXIT_CONFIGURATION)
+    from lbjwt.assembly.rings import key_ring_of
     from lbjwt.auth.policy import IssuerPolicy
     from lbjwt.auth.verifier import Verifier
-    from lbjwt.checks.key_files import ring_of_file
+    from lbjwt.checks.key_files import documents_of
     from lbjwt.errors import KeyFormatError
 
     try:
-        ring = ring_of_file(issuer)
+        ring = key_ring_of(issuer)(*documents_of(issuer))
     except OSError as error:
         click.echo(f"Error: cannot read {error.filename}: {error.strerror}", err=True)
         sys.exit(EXIT_CONFIGURATION)

@@ -7,8 +7,6 @@ from lbjwt.config.model import Configuration
 from lbjwt.config.problems import Problem
 from lbjwt.config.section import leaves
 
-__all__ = ["conflicts"]
-
 
 def conflicts(configuration: Configuration) -> Iterator[Problem]:
     """Addresses that two parts use, and an access log that would overwrite a file; without places, which `load` adds."""

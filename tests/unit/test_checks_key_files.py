@@ -7,14 +7,21 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from lbjwt.checks.key_files import key_problems, ring_of_file
+from lbjwt.assembly.rings import key_ring_of
+from lbjwt.checks.key_files import documents_of, key_problems
 from lbjwt.cli import main
 from lbjwt.config.issuer import Issuer
+from lbjwt.jose.keyring import KeyRing
 
 
 def issuer(**keys: Any) -> Issuer:
     """An issuer with some keys."""
     return Issuer(issuer="https://issuer.example", audiences=("api",), **keys)
+
+
+def ring_of_file(one: Issuer) -> KeyRing:
+    """Its keys, as they are read for a look at them."""
+    return key_ring_of(one)(*documents_of(one))
 
 
 @pytest.fixture

@@ -79,6 +79,7 @@ def test_secrets_made_by_chance_pass(secret: bytes):
         b"12345678901234567890123456789012",
         bytes(64),
         bytes(range(8)) * 8,
+        bytes(CHANCE.choices(b"\x00\xff", k=64)),
         CHANCE.randbytes(12).hex().encode() + b"0" * 8,
     ],
 )

@@ -42,6 +42,19 @@ def configuration(
         {"trusted_proxies": ["10.0.0.0/8", "192.168.0.0/16", "fd00::/8", "203.0.113.7"]},
         {"admin": {"address": "[::1]:9900"}, "header_names": "reject"},
         {"access_log": {"path": "access.log"}},
+        {
+            "routes": [
+                {"name": "all"},
+                {"name": "open", "path": "/api/status", "public": True},
+                {"name": "any", "prefix": "/any", "public": True},
+            ]
+        },
+        {
+            "routes": [
+                {"name": "api", "prefix": "/api", "methods": ["GET"]},
+                {"name": "open", "hosts": ["*.example"], "path": "/", "public": True},
+            ]
+        },
     ],
 )
 def test_sound_configurations_earn_no_warning(changes: dict[str, Any]):
