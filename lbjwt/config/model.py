@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, StrictBool, ValidationInfo, field_validator
 
-from lbjwt.config.address import Address
+from lbjwt.address import Address
 from lbjwt.config.claim_header import ClaimHeader
 from lbjwt.config.fields import (
     Bytes,
@@ -25,16 +25,11 @@ from lbjwt.config.fields import (
     Seconds,
     Workers,
 )  # fmt: skip
-from lbjwt.config.issuer import Issuer, RemoteJwks
+from lbjwt.config.issuer import Issuer as Issuer
 from lbjwt.config.relations import claim_header_faults, issuer_faults, route_faults
 from lbjwt.config.route import Path, Route
 from lbjwt.config.section import Section, across, several
 from lbjwt.units import format_size
-
-__all__ = [
-    "AccessLog", "Address", "Admin", "ClaimHeader", "Cluster", "Configuration", "Endpoint", "FailLimit", "Health", "Issuer", "Limits", "Listener",
-    "RemoteJwks", "Revocation", "Route", "Timeouts", "Tls", "TokenCache",
-]  # fmt: skip
 
 _KIB: Final = 1 << 10
 _MIB: Final = 1 << 20
@@ -291,6 +286,7 @@ class Configuration(Section):
     )
     routes: Annotated[tuple[Route, ...], Field(max_length=1000)] = Field(
         default=(),
+        validate_default=True,
         description="Policies for parts of the service. Default: every request needs a token of any of the issuers.",
     )
     revocation: Revocation | None = Field(

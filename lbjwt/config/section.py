@@ -6,14 +6,15 @@ and all problems come out in one run. ``across`` makes the error that belongs to
 makes one error of many, because a validator can raise only once.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-__all__ = ["ACROSS", "EMPTY", "Fault", "Section", "across", "given", "keys_of", "several"]
+from lbjwt import errors
 
 ACROSS = "lbjwt_across"
 """The error type of a rule between keys: ``ctx["faults"]`` has the faults, placed from the mapping that holds the reporting key."""
@@ -71,6 +72,21 @@ def several(faults: Iterable[Fault]) -> PydanticCustomError:
     return PydanticCustomError(
         ACROSS, "{sentence}", {"sentence": "; ".join(fault.sentence for fault in found), "faults": found}
     )
+
+
+@contextmanager
+def placed(key: str = "") -> Iterator[None]:
+    """
+    Let a constructor of the domain refuse what it is given: its error becomes that of the value at the place it names, seen from the mapping.
+
+    With the key that is being validated the place is one inside its value.
+    """
+    try:
+        yield
+    except errors.ConfigurationError as error:
+        if key and not error.place:
+            raise  # pydantic takes it for the error of the key
+        raise across(str(error), *[key] * bool(key), *error.place) from None
 
 
 def given(info: ValidationInfo, key: str) -> bool:

@@ -13,7 +13,7 @@ from lbjwt.errors import cause_of
 from lbjwt.net.sockets import BindError, bind, close
 
 if TYPE_CHECKING:
-    from lbjwt.config.address import Address
+    from lbjwt.address import Address
     from lbjwt.config.model import Cluster, Configuration
 
 __all__ = ["cluster_look", "is_running", "port_looks"]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import Final
 
-from lbjwt.config.address import Address
+from lbjwt.address import Address
 from lbjwt.config.checks.words import warning
 from lbjwt.config.model import Configuration
 from lbjwt.config.problems import Problem

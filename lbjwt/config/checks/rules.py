@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from lbjwt.auth.rules import OPERATORS
 from lbjwt.config.checks.possible import Possible
 from lbjwt.config.checks.words import warning
 from lbjwt.config.model import Configuration
 from lbjwt.config.problems import KeyPath, Problem
-from lbjwt.config.rule import OPERATORS, Rule
+from lbjwt.config.rule import Rule
 
 __all__ = ["check_rules"]
 

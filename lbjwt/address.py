@@ -10,8 +10,6 @@ import re
 from dataclasses import dataclass
 from typing import Final, Self
 
-__all__ = ["Address", "AddressError"]
-
 # A DNS name, relative or absolute, as far as its characters and label lengths go (RFC 1123 §2.1; the underscore is met in container networks).
 _NAME: Final = re.compile(
     r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?"
@@ -46,12 +44,7 @@ class Address:
     @property
     def is_loopback(self) -> bool:
         """True when only this machine can reach it: a loopback address, ``localhost``, or a Unix socket."""
-        if self.path is not None:
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host.lower().rstrip(".") == "localhost"
+        return self.path is not None or is_loopback(self.host.lower().rstrip("."))
 
     def __str__(self) -> str:
         if self.path is not None:
@@ -77,6 +70,15 @@ class Address:
         if not _PORT.fullmatch(port) or int(port) > 65535:
             raise AddressError("the port after the last colon is a number from 0 to 65535")
         return cls(_host(host), int(port))
+
+
+def is_loopback(host: str) -> bool:
+    """True for ``localhost`` and for every address of this machine's loopback, also for an IPv4 one written as IPv6 (RFC 4291 §2.5.5.2)."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def _likely(url: str) -> str:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbjwt.config.address import Address, AddressError
+from lbjwt.address import Address, AddressError
 
 
 @pytest.mark.parametrize(
