@@ -8,7 +8,6 @@ from lbjwt.errors import ConfigurationError
 from lbjwt.routing._router import Router
 from lbjwt.routing.table import RouteMatch, compile_table
 
-
 HOSTS = (
     *(
         "*",
