@@ -13,8 +13,6 @@ import os
 
 from lbjwt._fastverify import DenyReason
 
-__all__ = ["ConfigurationError", "KeyFormatError", "LbjwtError", "TokenRefused", "cause_of"]
-
 
 class LbjwtError(Exception):
     """Base of everything lbjwt raises on purpose."""

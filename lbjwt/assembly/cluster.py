@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from lbjwt.config import model
     from lbjwt.observe._board import Board
 
-__all__ = ["forwarding_trust", "new_cluster", "new_offenders", "new_policy"]
-
 FAILURE_WINDOW: Final = 60.0
 """Seconds that are looked back for suspicious addresses, unless `fail_limit` says otherwise."""
 

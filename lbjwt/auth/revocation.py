@@ -22,8 +22,6 @@ from typing import Any, Literal
 
 from lbjwt.errors import LbjwtError
 
-__all__ = ["GRACE", "LATEST", "MAX_ENTRIES", "Change", "Revocation", "RevocationError", "RevocationList", "Undo"]
-
 MAX_ENTRIES = 1_000_000  # of one list; some 150 bytes each
 MAX_TEXT = 1024  # characters of a jti, sub, kid or issuer: tokens of 8 KiB rarely have longer ones
 GRACE = 3600.0  # seconds an entry is kept past its end: a clock that ran ahead for a while must not have cost any (THREATS C6)

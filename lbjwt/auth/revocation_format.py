@@ -21,18 +21,6 @@ import orjson
 from lbjwt._compact import parse_object
 from lbjwt.auth.revocation import Change, Kind, Revocation, RevocationError, Undo
 
-__all__ = [
-    "DEFAULT_LIFETIME",
-    "MAX_LINE",
-    "line_of",
-    "parse_time",
-    "read_entry",
-    "read_lines",
-    "read_posted",
-    "read_undo",
-    "text_of_time",
-]
-
 T = TypeVar("T")
 
 DEFAULT_LIFETIME: Final = 30 * 86_400.0

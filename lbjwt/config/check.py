@@ -22,8 +22,6 @@ from lbjwt.config.checks.words import Check
 from lbjwt.config.model import Configuration
 from lbjwt.config.problems import Problem
 
-__all__ = ["check"]
-
 _CHECKS: Final[tuple[Check, ...]] = (
     check_service, check_issuers, check_keys, check_places, check_routes, check_overlaps, check_rules, check_literals, check_headers,
     check_operations,

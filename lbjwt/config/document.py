@@ -28,8 +28,6 @@ from ruamel.yaml.events import (
 
 from lbjwt.config.syntax import Fault, character_fault, curly_quotes, syntax_fault
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "DocumentError", "Node", "read"]
-
 MAX_BYTES: Final = 1 << 20  # a configuration of 1 MiB is a mistake, not a configuration
 MAX_NODES: Final = 50_000  # values after the expansion of aliases: room for a thousand routes, read in seconds
 MAX_DEPTH: Final = 32  # a rule in a rule, as deep as the model allows, stands at depth 21

@@ -2,8 +2,6 @@
 
 from typing import Final
 
-__all__ = ["EXAMPLES"]
-
 EXAMPLES: Final = {
     "AccessLog": '{path: "-"}',
     "Admin": '{address: "127.0.0.1:9900"}',

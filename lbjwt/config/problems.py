@@ -19,8 +19,6 @@ from lbjwt.config.examples import EXAMPLES
 from lbjwt.config.fields import NOT_REPLACED, is_variable
 from lbjwt.config.section import ACROSS, EMPTY, Section, keys_of
 
-__all__ = ["ConfigurationError", "KeyPath", "Problem", "describe", "key_path_text"]
-
 KeyPath = tuple[str | int, ...]
 
 # What people call things in other programs, and what they are called here.

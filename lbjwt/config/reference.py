@@ -18,8 +18,6 @@ from lbjwt.config.rule import Rule
 from lbjwt.config.section import Section, keys_of
 from lbjwt.units import format_duration, format_size
 
-__all__ = ["BEGIN", "END", "render", "rewrite"]
-
 BEGIN: Final = "<!-- reference: begin (made by python -m lbjwt.config.reference) -->"
 END: Final = "<!-- reference: end -->"
 _NAMES: Final = {

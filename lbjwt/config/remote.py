@@ -12,8 +12,6 @@ from lbjwt.config.fields import Bytes, File, Seconds, Text
 from lbjwt.config.section import Section, across, given
 from lbjwt.config.url import check_fetchable, check_proxy, is_loopback_url
 
-__all__ = ["Discovery", "KeyFetch", "RemoteJwks"]
-
 PLAIN_HTTP: Final = "plain http lets whoever is on the way choose the keys; use https (or say allow_http: true)"
 
 _FLOOR: Final = 60.0

@@ -17,8 +17,6 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from lbjwt.address import is_loopback
 from lbjwt.jwks.errors import JWKSFetchError, KeySourceError
 
-__all__ = ["Egress", "Proxy"]
-
 MAX_TOKEN: Final = 64 * 1024
 """Bytes of a file with a bearer token; those of Kubernetes have about 1 KiB."""
 
