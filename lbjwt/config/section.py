@@ -8,7 +8,7 @@ makes one error of many, because a validator can raise only once.
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
@@ -98,3 +98,10 @@ def given(info: ValidationInfo, key: str) -> bool:
 def keys_of(section: type[Section]) -> dict[str, FieldInfo]:
     """The keys of a mapping as the file writes them."""
     return {field.alias or name: field for name, field in section.model_fields.items()}
+
+
+def section_in(annotation: Any) -> type[Section] | None:
+    """The section inside an annotation such as ``Annotated[tuple[Listener, ...], ...]`` or ``Tls | None``."""
+    if isinstance(annotation, type) and get_origin(annotation) is None:
+        return annotation if issubclass(annotation, Section) else None
+    return next((section for part in get_args(annotation) if (section := section_in(part)) is not None), None)

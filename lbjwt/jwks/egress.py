@@ -8,14 +8,16 @@ replace the file; it is part of no message.
 """
 
 import base64
+import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from lbjwt.address import is_loopback
 from lbjwt.jwks.errors import JWKSFetchError, KeySourceError
+
+__all__ = ["Egress", "Proxy"]
 
 MAX_TOKEN: Final = 64 * 1024
 """Bytes of a file with a bearer token; those of Kubernetes have about 1 KiB."""
@@ -61,7 +63,7 @@ class Egress:
         """
         parts = urlsplit(uri)
         host = parts.hostname or ""
-        if is_loopback(host):
+        if _is_loopback(host):
             return None
         if self.proxy is not None:
             return _proxy(urlsplit(self.proxy))
@@ -85,6 +87,13 @@ class Egress:
         if len(token) > MAX_TOKEN or _TOKEN.fullmatch(token) is None:
             raise KeySourceError(f"{path} holds no bearer token: one word of letters, digits and -._~+/ is expected")
         return f"Bearer {token.decode()}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _from_environment(target: SplitResult) -> Proxy | None:

@@ -20,9 +20,9 @@ FLOORS = {
     1: {"address", "errors", "units", "url", "version", "_error_reason", "_fastverify", "_grants", "_compact"},
     2: {"jose", "http1", "balance"},
     3: {"auth", "routing"},
-    4: {"config"},
-    5: {"net", "observe"},
-    6: {"jwks", "revocation", "upstream"},
+    4: {"net", "observe"},
+    5: {"jwks", "revocation", "upstream"},
+    6: {"config"},
     7: {"proxy", "admin"},
     8: {"service", "assembly"},
     9: {"process", "demo", "explain", "doctor"},
@@ -38,7 +38,7 @@ KNOWS_NO = {
     1: IO,
     2: IO | CLOCK,
     3: IO,
-    4: IO | CLOCK,
+    6: IO | CLOCK,
     8: {"signal", "logging.config"},
 }
 
