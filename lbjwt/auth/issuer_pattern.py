@@ -18,8 +18,10 @@ TENANT_CLASSES = {
     "alphanumeric": frozenset(string.ascii_letters + string.digits),
     "name": frozenset(string.ascii_letters + string.digits + "-_"),
 }
+LENGTH = 64  # characters of a tenant of a class, when nothing else is said
 MAX_LENGTH = 128  # characters of a tenant
 MAX_LISTED = 1000  # tenants in a list
+TENANTS = 1000  # of a class, when nothing else is said
 MAX_TENANTS = 100_000  # of a class: each is remembered, and is a line in the counters of whoever counts by issuer
 
 TENANT = "{tenant}"
@@ -63,8 +65,8 @@ class IssuerPattern:
     template: str
     tenants: tuple[str, ...] | None = None
     tenant_class: str | None = None
-    max_length: int = 64
-    max_tenants: int = 1000
+    max_length: int = LENGTH
+    max_tenants: int = TENANTS
 
     def __post_init__(self) -> None:
         before, place, after = self.template.partition(TENANT)

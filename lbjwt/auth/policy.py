@@ -10,6 +10,8 @@ from lbjwt.auth.issuer_pattern import IssuerPattern
 from lbjwt.errors import ConfigurationError
 from lbjwt.jose.algorithms import known_algorithms
 
+CLOCK_SKEW = 60.0  # seconds, when nothing else is said
+MAX_TOKEN = 8192  # bytes, when nothing else is said
 MAX_CLOCK_SKEW = 300.0  # seconds; more would quietly extend every token's life (THREATS C4)
 SCOPE = r"[\x21\x23-\x5B\x5D-\x7E]{1,128}"  # RFC 6749 section 3.3
 PROFILE_TYPE = "at+jwt"  # RFC 9068 section 2.1
@@ -50,7 +52,7 @@ class IssuerPolicy:
     issuer: str | IssuerPattern | None
     audiences: tuple[str, ...] | None
     algorithms: tuple[str, ...] | None = None
-    clock_skew: float = 60.0
+    clock_skew: float = CLOCK_SKEW
     require_expiration: bool = True
     required_claims: tuple[str, ...] = ()
     max_lifetime: float | None = None
@@ -62,7 +64,7 @@ class IssuerPolicy:
     refuse_sender_constrained: bool = False
     required_scopes: tuple[str, ...] = ()
     allow_padding: bool = False
-    max_token: int = 8192
+    max_token: int = MAX_TOKEN
     max_token_header: int | None = None
 
     def __post_init__(self) -> None:

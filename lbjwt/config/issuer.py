@@ -13,7 +13,7 @@ from pydantic import Field, StrictBool, StringConstraints, ValidationInfo, field
 
 from lbjwt.auth._places import TokenPlaces
 from lbjwt.auth.issuer_pattern import TENANT, IssuerPattern
-from lbjwt.auth.policy import MAX_CLOCK_SKEW, IssuerPolicy
+from lbjwt.auth.policy import CLOCK_SKEW, MAX_CLOCK_SKEW, IssuerPolicy
 from lbjwt.config.fields import (
     Algorithm,
     ClaimName,
@@ -103,7 +103,7 @@ class Issuer(Section):
         description="A file whose bytes are the HMAC secret, at least as long as the hash (RFC 7518 §3.2), watched. A key source.",
     )
     clock_skew: Annotated[float, Seconds(0, MAX_CLOCK_SKEW)] = Field(
-        default=60.0, description="How far the issuer's clock may be off, for `exp`, `nbf` and `iat`."
+        default=CLOCK_SKEW, description="How far the issuer's clock may be off, for `exp`, `nbf` and `iat`."
     )
     require_expiration: StrictBool = Field(
         default=True, description="Refuse tokens without `exp`: they would be good forever."

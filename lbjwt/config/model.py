@@ -11,6 +11,9 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, StrictBool, ValidationInfo, field_validator
 
 from lbjwt.address import Address
+from lbjwt.auth.identity import MAX_TOTAL, MAX_VALUE, MOST_BYTES
+from lbjwt.auth.policy import MAX_TOKEN
+from lbjwt.auth.revocation import MAX_ENTRIES
 from lbjwt.config.claim_header import ClaimHeader
 from lbjwt.config.fields import (
     Bytes,
@@ -152,7 +155,7 @@ class Revocation(Section):
         description="A file of revocations, one JSON object a line, watched. For those made at run time none is needed.",
     )
     max_entries: int = Field(
-        default=1_000_000,
+        default=MAX_ENTRIES,
         ge=1,
         le=100_000_000,
         strict=True,
@@ -193,15 +196,15 @@ class Limits(Section):
     max_response_fields: int = Field(
         default=200, ge=1, le=2000, strict=True, description="Fields of a response; more is 502."
     )
-    max_identity_header: Annotated[int, Bytes(64, 64 * _KIB)] = Field(
-        default=4 * _KIB,
+    max_identity_header: Annotated[int, Bytes(64, MOST_BYTES)] = Field(
+        default=MAX_VALUE,
         description="Bytes of one claim as a header; a longer one refuses the token. Most servers take 8 KiB lines.",
     )
-    max_identity_headers: Annotated[int, Bytes(64, 64 * _KIB)] = Field(
-        default=8 * _KIB, validate_default=True, description="Bytes of all claims as headers together."
+    max_identity_headers: Annotated[int, Bytes(64, MOST_BYTES)] = Field(
+        default=MAX_TOTAL, validate_default=True, description="Bytes of all claims as headers together."
     )
     max_token: Annotated[int, Bytes(256, 64 * _KIB)] = Field(
-        default=8 * _KIB, description="Bytes of a token, checked before anything of it is decoded."
+        default=MAX_TOKEN, description="Bytes of a token, checked before anything of it is decoded."
     )
     max_token_header: Annotated[int, Bytes(256, 64 * _KIB)] | None = Field(
         default=None,

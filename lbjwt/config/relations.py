@@ -7,8 +7,10 @@ Pure rules on valid sections; each finds all its faults, placed from the top of 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from lbjwt import errors
 from lbjwt.auth.identity import fold_header_name
 from lbjwt.auth.issuer_pattern import IssuerPattern, may_be_one
+from lbjwt.auth.policy import MAX_TOKEN
 from lbjwt.auth.resource import WELL_KNOWN, metadata_path
 from lbjwt.config.claim_header import ClaimHeader
 from lbjwt.config.issuer import Issuer
@@ -38,6 +40,10 @@ def issuer_faults(issuers: Mapping[str, Issuer]) -> Iterator[Fault]:
         )
     seen: list[tuple[str, str | IssuerPattern]] = []
     for label, issuer in issuers.items():
+        try:
+            issuer.policy(max_token=MAX_TOKEN, max_token_header=None)
+        except errors.ConfigurationError as error:
+            yield Fault(("issuers", label, *error.place), str(error), at_key=not error.place)
         if issuer.name is None:
             if len(issuers) > 1:
                 yield Fault(

@@ -6,7 +6,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 
-from lbjwt.auth.issuer_pattern import LISTED, MAX_LENGTH, MAX_LISTED, MAX_TENANTS, IssuerPattern, check_tenant
+from lbjwt.auth.issuer_pattern import (
+    LENGTH,
+    LISTED,
+    MAX_LENGTH,
+    MAX_LISTED,
+    MAX_TENANTS,
+    TENANTS,
+    IssuerPattern,
+    check_tenant,
+)
 from lbjwt.config.fields import distinct
 from lbjwt.config.section import Section, across, given
 
@@ -25,10 +34,10 @@ class Tenants(Section):
         description="Every tenant that is such a word is believed: `hex` and `uuid` in lower case, `name` with letters, digits, `_` and `-`.",
     )
     max_length: int = Field(
-        default=64, ge=1, le=MAX_LENGTH, strict=True, description="Longest word in characters, with `kind`."
+        default=LENGTH, ge=1, le=MAX_LENGTH, strict=True, description="Longest word in characters, with `kind`."
     )
     max_tenants: int = Field(
-        default=1000,
+        default=TENANTS,
         ge=1,
         le=MAX_TENANTS,
         strict=True,
