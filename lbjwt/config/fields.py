@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     PlainSerializer,
@@ -133,6 +134,11 @@ class Bytes:
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         number = {"type": "integer", "minimum": self.least, "maximum": self.most}
         return {"anyOf": [{"type": "string", "pattern": SIZE_PATTERN}, number]}
+
+
+def whole(least: int, most: int) -> Any:
+    """A whole number within bounds; text is none. Use as ``Annotated[int, whole(1, 1000)]``."""
+    return Field(ge=least, le=most, strict=True)
 
 
 def _text(value: Any, what: str) -> str:

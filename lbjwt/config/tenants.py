@@ -16,7 +16,7 @@ from lbjwt.auth.issuer_pattern import (
     IssuerPattern,
     check_tenant,
 )
-from lbjwt.config.fields import distinct
+from lbjwt.config.fields import distinct, whole
 from lbjwt.config.section import Section, across, given
 
 Tenant = Annotated[str, AfterValidator(check_tenant), WithJsonSchema({"type": "string", "pattern": f"^{LISTED}$"})]
@@ -33,14 +33,11 @@ class Tenants(Section):
         validate_default=True,
         description="Every tenant that is such a word is believed: `hex` and `uuid` in lower case, `name` with letters, digits, `_` and `-`.",
     )
-    max_length: int = Field(
-        default=LENGTH, ge=1, le=MAX_LENGTH, strict=True, description="Longest word in characters, with `kind`."
+    max_length: Annotated[int, whole(1, MAX_LENGTH)] = Field(
+        default=LENGTH, description="Longest word in characters, with `kind`."
     )
-    max_tenants: int = Field(
+    max_tenants: Annotated[int, whole(1, MAX_TENANTS)] = Field(
         default=TENANTS,
-        ge=1,
-        le=MAX_TENANTS,
-        strict=True,
         description="Most tenants accepted, per worker, with `kind`; tokens of further ones are refused.",
     )
 
