@@ -19,7 +19,16 @@ class LbjwtError(Exception):
 
 
 class ConfigurationError(LbjwtError, ValueError):
-    """What was asked for cannot be: the message says what, in the words of the configuration."""
+    """
+    What was asked for cannot be: the message says what, in the words of the configuration.
+
+    Attributes:
+        place: Names and indices that lead from what was being made to the value that is wrong; () for the whole.
+    """
+
+    def __init__(self, message: str, *place: str | int) -> None:
+        super().__init__(message)
+        self.place = place
 
 
 class KeyFormatError(LbjwtError, ValueError):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from lbjwt.config.model import FailLimit
 from lbjwt.http1._request import RequestPolicy
 from lbjwt.observe._offenders import Offenders
 from lbjwt.upstream._cluster import Cluster, Endpoint
@@ -15,11 +16,6 @@ from lbjwt.upstream.endpoint_log import EndpointLog
 if TYPE_CHECKING:
     from lbjwt.config import model
     from lbjwt.observe._board import Board
-
-__all__ = ["forwarding_trust", "new_cluster", "new_offenders", "new_policy"]
-
-FAILURE_WINDOW: Final = 60.0
-"""Seconds that are looked back for suspicious addresses, unless `fail_limit` says otherwise."""
 
 
 def new_cluster(cluster: model.Cluster, board: Board) -> Cluster:
@@ -91,4 +87,6 @@ def new_offenders(configuration: model.Configuration, workers: int) -> Offenders
     limit = configuration.fail_limit
     if limit is not None:
         return Offenders(workers, limit=limit.failures, window=limit.window)
-    return Offenders(workers, window=FAILURE_WINDOW) if configuration.admin is not None else None
+    return (
+        Offenders(workers, window=FailLimit.model_fields["window"].default) if configuration.admin is not None else None
+    )

@@ -5,16 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lbjwt.auth.identity import IdentityHeader
-from lbjwt.auth.issuer_pattern import IssuerPattern
-from lbjwt.auth.policy import IssuerPolicy
+from lbjwt.auth.issuer_pattern import TENANT
 from lbjwt.auth.verifier import Revoked, TrustedIssuer, Verifier
-from lbjwt.config.url import TENANT
 
 if TYPE_CHECKING:
     from lbjwt.config import model
-
-__all__ = ["IssuerInstance", "issuer_instances", "new_verifier"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,52 +61,14 @@ def new_verifier(
 
 
 def _trusted(configuration: model.Configuration, instance: IssuerInstance) -> TrustedIssuer:
-    issuer = instance.issuer
-    policy = IssuerPolicy(
-        issuer=_name(instance),
-        audiences=issuer.audiences or None,
-        algorithms=issuer.algorithms,
-        clock_skew=issuer.clock_skew,
-        require_expiration=issuer.require_expiration,
-        required_claims=issuer.required_claims,
-        max_lifetime=issuer.max_lifetime,
-        max_age=issuer.max_age,
-        typ=issuer.typ,
-        access_token_profile=issuer.access_token_profile,
-        subjects=issuer.subjects or None,
-        clients=issuer.clients or None,
-        refuse_sender_constrained=issuer.refuse_sender_constrained,
-        required_scopes=issuer.required_scopes,
-        allow_padding=issuer.allow_padding,
-        max_token=configuration.limits.max_token,
-        max_token_header=configuration.limits.max_token_header,
-    )
+    limits = configuration.limits
     return TrustedIssuer(
-        policy=policy,
-        identity_headers=tuple(
-            IdentityHeader(
-                header=entry.header,
-                path=entry.claim or (),
-                style="payload" if entry.payload else entry.style,
-                unrepresentable=entry.unrepresentable,
-            )
-            for entry in configuration.claim_to_headers
-            if entry.issuer in (None, instance.label)
+        policy=instance.issuer.policy(
+            instance.tenant, max_token=limits.max_token, max_token_header=limits.max_token_header
         ),
-        max_identity_header=configuration.limits.max_identity_header,
-        max_identity_headers=configuration.limits.max_identity_headers,
-    )
-
-
-def _name(instance: IssuerInstance) -> str | IssuerPattern | None:
-    issuer = instance.issuer
-    if issuer.issuer is None or issuer.tenants is None or instance.tenant:
-        return None if issuer.issuer is None else instance.of_tenant(issuer.issuer)
-    tenants = issuer.tenants
-    return IssuerPattern(
-        template=issuer.issuer,
-        tenants=tenants.names,
-        tenant_class=tenants.kind,
-        max_length=tenants.max_length,
-        max_tenants=tenants.max_tenants,
+        identity_headers=tuple(
+            entry.identity_header for entry in configuration.claim_to_headers if entry.issuer in (None, instance.label)
+        ),
+        max_identity_header=limits.max_identity_header,
+        max_identity_headers=limits.max_identity_headers,
     )

@@ -6,8 +6,6 @@ from lbjwt._compact import parse_base64url, parse_object
 from lbjwt.config.issuer import Issuer
 from lbjwt.jose.keyring import KeyRing
 
-__all__ = ["key_ring_of", "secrets_of"]
-
 
 def key_ring_of(issuer: Issuer) -> Callable[..., KeyRing]:
     """

@@ -70,6 +70,17 @@ cdef tuple _header(str name, str scheme):
     return lowered, word
 
 
+cdef int _refuse_repeated(str key, list places) except -1:
+    """What stands twice in a list: between the two, nothing would say which rule holds."""
+    for at, (name, scheme, _) in enumerate(places):
+        for before in places[:at]:
+            if before[0] == name and before[1] == scheme:
+                raise ConfigurationError(f"{name.decode()} stands in the list twice", key, at, "name")
+            if before[0] == name and not (scheme and before[1]):
+                raise ConfigurationError(f"{name.decode()} cannot hold a token both with a scheme and without one", key, at, "name")
+    return 0
+
+
 @cython.final
 cdef class TokenPlaces:
     def __cinit__(self, *, headers=(), cookies=(), params=(), bint subprotocol=False):
@@ -93,15 +104,12 @@ cdef class TokenPlaces:
         self._count = len(places)
         self._subprotocol = subprotocol
         if self._count + self._subprotocol == 0:
-            raise ConfigurationError("there is no place for a token")
+            raise ConfigurationError("no place is left where a token may be; remove from_headers for the usual one", "from_headers")
         if self._count > MAX_PLACES:
             raise ConfigurationError(f"there are more than {MAX_PLACES} places for a token")
-        for start, end in ((0, self._cookies), (self._cookies, self._params), (self._params, self._count)):
-            if len({place[:2] for place in places[start:end]}) != end - start:
-                raise ConfigurationError("one place for a token is there twice")
-        for name, scheme, _ in places[:self._cookies]:
-            if not scheme and sum(place[0] == name for place in places[:self._cookies]) > 1:
-                raise ConfigurationError(f"the header {name.decode()!r} holds a token with a scheme and without one")
+        _refuse_repeated("from_headers", places[:self._cookies])
+        _refuse_repeated("from_cookies", places[self._cookies:self._params])
+        _refuse_repeated("from_params", places[self._params:])
         self._texts = places
         self._places = <Place *> calloc(self._count + 1, sizeof(Place))
         if self._places == NULL:

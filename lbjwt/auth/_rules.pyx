@@ -7,12 +7,8 @@ of that alone. So a rule that passes would pass whatever else the doubtful claim
 
 cimport cython
 
-from lbjwt.auth.rules import AllOf, AnyOf, ClaimTest, Not
+from lbjwt.auth.rules import MAX_NUMBER as _MAX_NUMBER, AllOf, AnyOf, ClaimTest, Not
 from lbjwt.errors import ConfigurationError
-
-cdef enum:
-    MAX_DEPTH = 16               # levels of all, any and not: judged by recursion
-    MAX_TESTS = 256              # in one rule: a token is judged in microseconds, not milliseconds
 
 cdef enum Operator:
     AMONG                        # equals, one_of
@@ -38,7 +34,7 @@ cdef dict OPERATOR_OF = {
     "contains_word": ANY_WORD, "contains_any_word": ANY_WORD, "contains_all_words": ALL_WORDS,
     "less_than": LESS_THAN, "at_most": AT_MOST, "more_than": MORE_THAN, "at_least": AT_LEAST, "prefix": PREFIX, "exists": EXISTS,
 }
-cdef object MAX_NUMBER = 9007199254740992    # 2^53, as in rules
+cdef object MAX_NUMBER = _MAX_NUMBER
 cdef object BROKEN = ...
 
 
@@ -154,16 +150,11 @@ cdef class _Denial(Rule):
         return self._rule.tell(claims, tests)
 
 
-cdef Rule _compiled(object rule, int depth, list tests):
+def compile_rule(rule):
     cdef _Test test
     cdef _Group group
     cdef _Denial denial
-    if depth > MAX_DEPTH:
-        raise ConfigurationError(f"a claim rule is nested deeper than {MAX_DEPTH} levels")
     if type(rule) is ClaimTest:
-        tests.append(rule)
-        if len(tests) > MAX_TESTS:
-            raise ConfigurationError(f"a claim rule has more than {MAX_TESTS} tests")
         test = _Test.__new__(_Test)
         test.source = rule
         test._path = rule.path
@@ -172,20 +163,21 @@ cdef Rule _compiled(object rule, int depth, list tests):
         test._operand = values[0]
         test._kind = _kind_of(values[0])
         test._words = frozenset(values)
-        return test
+        if test._operator != EXISTS or rule.operand is not False:
+            return test
+        denial = _Denial.__new__(_Denial)
+        denial.source = rule
+        denial._rule = test
+        return denial
     if type(rule) is AllOf or type(rule) is AnyOf:
         group = _Group.__new__(_Group)
         group.source = rule
-        group._rules = tuple([_compiled(member, depth + 1, tests) for member in rule.rules])
+        group._rules = tuple([compile_rule(member) for member in rule.rules])
         group._decides = FALSE if type(rule) is AllOf else TRUE
         return group
     if type(rule) is Not:
         denial = _Denial.__new__(_Denial)
         denial.source = rule
-        denial._rule = _compiled(rule.rule, depth + 1, tests)
+        denial._rule = compile_rule(rule.rule)
         return denial
     raise ConfigurationError(f"a {type(rule).__name__} is no claim rule")
-
-
-def compile_rule(rule):
-    return _compiled(rule, 1, [])

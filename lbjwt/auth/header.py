@@ -17,8 +17,6 @@ from lbjwt.jose.imports import is_usable_key_id
 from lbjwt.jose.keyring import KeyRing
 from lbjwt.jose.keys import VerificationKey
 
-__all__ = ["HeaderRules", "key_shown", "shown"]
-
 MAX_SHOWN = 80  # characters of one quoted claim: a line of a terminal
 
 # crit: we understand no extension, so whatever it names is not understood (RFC 7515 section 4.1.11; an empty one is forbidden).

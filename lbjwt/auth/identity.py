@@ -29,45 +29,50 @@ from urllib.parse import quote
 import orjson
 
 from lbjwt._fastverify import DenyReason
+from lbjwt.auth.rules import check_claim_path
 from lbjwt.errors import ConfigurationError
-
-__all__ = ["MAX_TOTAL", "MAX_VALUE", "IdentityHeader", "compile_identity_headers"]
 
 MAX_VALUE = 4096  # bytes of one header value (THREATS P11): most servers take 8 KiB lines
 MAX_TOTAL = 8192  # bytes of all lines together
 MOST_BYTES = 65536  # neither limit can be raised beyond: no server takes such a head
 
-_HEADER_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?")
+HEADER_NAME = r"[A-Za-z](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?"
 _PLAIN = "!\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~ "  # beside letters and digits: VCHAR without "%", and SP
 _PLAIN_IN_LIST = _PLAIN.replace(",", "")
-# Fields with a meaning of their own on the way to the backend; a claim must not speak in their name (THREATS P3, P12).
-_RESERVED = frozenset(
-    {
-        *(
-            "authorization",
-            "connection",
-            "content-encoding",
-            "content-length",
-            "content-type",
-            "cookie",
-            "date",
-            "expect",
-            "forwarded",
-        ),
-        *(
-            "host",
-            "keep-alive",
-            "proxy",
-            "proxy-authorization",
-            "proxy-connection",
-            "te",
-            "trailer",
-            "transfer-encoding",
-            "upgrade",
-        ),
-        *("via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "x-request-id"),
-    }
-)
+# Names whose meaning is fixed between the two ends: framing, routing, hop-by-hop (RFC 9110 section 7.6.1), credentials, and what lbjwt itself
+# sets or removes. A claim must not speak in their name (THREATS P3, P12).
+_RESERVED = frozenset({
+    "accept", "accept-charset", "accept-encoding", "accept-language", "age", "allow", "authorization", "cache-control", "connection",
+    "cookie", "date", "expect", "forwarded", "from", "host", "http2-settings", "if-match", "if-modified-since", "if-none-match", "if-range",
+    "if-unmodified-since", "keep-alive", "location", "max-forwards", "origin", "pragma", "priority", "proxy", "proxy-authenticate",
+    "proxy-authentication-info", "proxy-authorization", "proxy-connection", "range", "referer", "retry-after", "server", "set-cookie", "te",
+    "trailer", "transfer-encoding", "upgrade", "user-agent", "vary", "via", "warning", "www-authenticate", "x-http-method",
+    "x-http-method-override", "x-method-override", "x-original-url", "x-real-ip", "x-request-id", "x-rewrite-url",
+})  # fmt: skip
+_RESERVED_PREFIXES = ("content-", "sec-", "x-forwarded-")
+
+
+def check_header_name(name: str) -> str:
+    """
+    Return the name of a request header that has no meaning of its own.
+
+    Raises:
+        ConfigurationError: Any other text.
+    """
+    if not re.fullmatch(HEADER_NAME, name):
+        raise ConfigurationError(
+            "a header name starts with a letter and has letters, digits and inner hyphens only, at most 64 of them"
+        )
+    if name.lower() in _RESERVED or name.lower().startswith(_RESERVED_PREFIXES):
+        raise ConfigurationError(
+            f"{name} has a fixed meaning in HTTP or is set by the balancer; choose a name of your own, such as X-Jwt-Sub"
+        )
+    return name
+
+
+def fold_header_name(name: str) -> str:
+    """Return the form under which backends may take two names for one: lower case, every other character than a letter or digit as ``-``."""
+    return re.sub(r"[^a-z0-9]", "-", name.lower())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +81,7 @@ class IdentityHeader:
     One header for the backend.
 
     Attributes:
-        header: Its name: 1 to 64 letters, digits and inner hyphens, and none of those with a meaning of their own.
+        header: Its name; see `check_header_name`.
         path: Names from the claims inward, every character of a name its own; () for the whole payload.
         style: `auto` writes each type in its form, see above; `comma` a list, or one member alone, and refuses an object; `json` any value
             as JSON; `payload` goes with the path () and only with it.
@@ -93,14 +98,9 @@ class IdentityHeader:
     unrepresentable: Literal["encode", "refuse"] = "encode"
 
     def __post_init__(self) -> None:
-        if not _HEADER_NAME.fullmatch(self.header):
-            raise ConfigurationError(
-                f"the header name {self.header!r} is not 1 to 64 letters, digits and inner hyphens"
-            )
-        if self.header.lower() in _RESERVED:
-            raise ConfigurationError(f"the header {self.header} has a meaning of its own and cannot carry a claim")
-        if not all(type(name) is str and name for name in self.path):
-            raise ConfigurationError(f"the header {self.header}: a claim name is empty")
+        check_header_name(self.header)
+        if self.path:
+            check_claim_path(self.path)
         if self.style not in ("auto", "json", "comma", "payload"):
             raise ConfigurationError(f"the header {self.header}: {self.style!r} is no style")
         if self.unrepresentable not in ("encode", "refuse"):
@@ -187,9 +187,9 @@ def compile_identity_headers(
 def _refuse_repeated(headers: Iterable[IdentityHeader]) -> None:
     seen: set[str] = set()
     for entry in headers:
-        if entry.header.lower() in seen:
+        if fold_header_name(entry.header) in seen:
             raise ConfigurationError(f"the header {entry.header} is given to two claims")
-        seen.add(entry.header.lower())
+        seen.add(fold_header_name(entry.header))
 
 
 def _writer(entry: IdentityHeader, max_value: int) -> Callable[[Any], bytes]:

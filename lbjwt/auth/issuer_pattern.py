@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 from lbjwt.errors import ConfigurationError
 
-__all__ = ["TENANT_CLASSES", "IssuerPattern"]
-
 TENANT_CLASSES = {
     "digits": frozenset(string.digits),
     "hex": frozenset("0123456789abcdef"),
@@ -20,12 +18,30 @@ TENANT_CLASSES = {
     "alphanumeric": frozenset(string.ascii_letters + string.digits),
     "name": frozenset(string.ascii_letters + string.digits + "-_"),
 }
-MAX_LENGTH = 255  # characters of a tenant: a DNS name has no more
-MAX_TENANTS = 100_000  # of one pattern: each is remembered, and is a line in the counters of whoever counts by issuer
+LENGTH = 64  # characters of a tenant of a class, when nothing else is said
+MAX_LENGTH = 128  # characters of a tenant
+MAX_LISTED = 1000  # tenants in a list
+TENANTS = 1000  # of a class, when nothing else is said
+MAX_TENANTS = 100_000  # of a class: each is remembered, and is a line in the counters of whoever counts by issuer
 
-_PLACE = "{tenant}"
+TENANT = "{tenant}"
+"""What stands for the name of a tenant in an issuer and in the URL of its keys."""
+LISTED = rf"[A-Za-z0-9][A-Za-z0-9._~-]{{0,{MAX_LENGTH - 1}}}"  # may stand in the URL of the keys, in one path segment
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_LISTED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]*")  # may stand in the address of the keys, in one path segment
+
+
+def check_tenant(tenant: str) -> str:
+    """
+    Return the name of a tenant.
+
+    Raises:
+        ConfigurationError: Any other text.
+    """
+    if not re.fullmatch(LISTED, tenant):
+        raise ConfigurationError(
+            f"a tenant starts with a letter or digit and has letters, digits and . _ ~ - only, at most {MAX_LENGTH} of them"
+        )
+    return tenant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,32 +65,27 @@ class IssuerPattern:
     template: str
     tenants: tuple[str, ...] | None = None
     tenant_class: str | None = None
-    max_length: int = 64
-    max_tenants: int = 1000
+    max_length: int = LENGTH
+    max_tenants: int = TENANTS
 
     def __post_init__(self) -> None:
-        before, place, after = self.template.partition(_PLACE)
+        before, place, after = self.template.partition(TENANT)
         if not place or not before or set("{}") & set(before + after):
             raise ConfigurationError(
-                f"the issuer {self.template!r} needs {_PLACE} once, no other brace, and something before it"
+                f"{TENANT} stands in issuer once, behind something, and no other brace does", "issuer"
             )
         if (self.tenants is None) is (self.tenant_class is None):
-            raise ConfigurationError(
-                "an issuer with a tenant needs the list of tenants or a class of characters, and not both"
-            )
+            raise ConfigurationError("tenants are named, or of a kind, and not both")
         if self.tenants is not None:
-            if not self.tenants or len(self.tenants) > MAX_TENANTS:
-                raise ConfigurationError(f"1 to {MAX_TENANTS} tenants can be listed")
+            if not 1 <= len(self.tenants) <= MAX_LISTED:
+                raise ConfigurationError(f"1 to {MAX_LISTED} tenants can be listed")
             for tenant in self.tenants:
-                if not _LISTED.fullmatch(tenant) or len(tenant) > MAX_LENGTH:
-                    raise ConfigurationError(
-                        f"the tenant {tenant!r} is not up to {MAX_LENGTH} letters, digits, dots, hyphens, `_` and `~`"
-                    )
+                check_tenant(tenant)
             if len(set(self.tenants)) < len(self.tenants):
-                raise ConfigurationError("a tenant is listed twice")
+                raise ConfigurationError("a tenant stands in the list twice")
         elif self.tenant_class not in TENANT_CLASSES:
             raise ConfigurationError(
-                f"{self.tenant_class!r} is no class of tenants; there are {', '.join(TENANT_CLASSES)}"
+                f"{self.tenant_class!r} is no kind of tenants; there are {', '.join(TENANT_CLASSES)}"
             )
         if not 1 <= self.max_length <= MAX_LENGTH:
             raise ConfigurationError(f"max_length is {self.max_length} characters; 1 to {MAX_LENGTH} are accepted")
@@ -83,11 +94,11 @@ class IssuerPattern:
 
     def issuer_of(self, tenant: str) -> str:
         """The issuer of one tenant, without asking whether there is such a tenant."""
-        return self.template.replace(_PLACE, tenant)
+        return self.template.replace(TENANT, tenant)
 
     def tenant_of(self, issuer: str) -> str | None:
         """The tenant whose issuer this is; None when it is no issuer of the pattern."""
-        before, _, after = self.template.partition(_PLACE)
+        before, _, after = self.template.partition(TENANT)
         if len(issuer) <= len(before) + len(after) or not (issuer.startswith(before) and issuer.endswith(after)):
             return None
         tenant = issuer[len(before) : len(issuer) - len(after)]
@@ -96,3 +107,17 @@ class IssuerPattern:
         if len(tenant) > self.max_length or not TENANT_CLASSES[self.tenant_class or ""].issuperset(tenant):
             return None
         return tenant if self.tenant_class != "uuid" or _UUID.fullmatch(tenant) else None
+
+
+def may_be_one(one: str | IssuerPattern, other: str | IssuerPattern) -> bool:
+    """True when a token could come from both of two issuers."""
+    if isinstance(one, str):
+        return one == other if isinstance(other, str) else other.tenant_of(one) is not None
+    if isinstance(other, str):
+        return one.tenant_of(other) is not None
+    for listed, wider in ((one, other), (other, one)):
+        if listed.tenants is not None:
+            return any(wider.tenant_of(listed.issuer_of(tenant)) is not None for tenant in listed.tenants)
+    # Two kinds of words: no need to be exact, whoever writes two templates with one beginning and one end means one issuer.
+    (before, _, after), (start, _, end) = one.template.partition(TENANT), other.template.partition(TENANT)
+    return (before.startswith(start) or start.startswith(before)) and (after.endswith(end) or end.endswith(after))

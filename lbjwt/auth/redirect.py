@@ -12,14 +12,14 @@ import re
 from urllib.parse import quote
 
 from lbjwt.errors import ConfigurationError
-
-__all__ = ["redirect_location", "redirect_template"]
+from lbjwt.url import URL_TEXT, split_url
 
 MAX_RETURN_URL = 4096  # bytes, once encoded: login pages and the proxies before them take lines of about 8 KiB
 
 _PLACE = "{url}"
-# An absolute http(s) URL, or a path on the same host: never "//host", and no backslash, which browsers take for a slash.
-_TEMPLATE = re.compile(r"(?:https?://[A-Za-z0-9._:\[\]-]+(?=[/?#]|\Z)|/(?!/))[A-Za-z0-9._~:/?#@!$&'()*+,;=%\[\]-]*")
+_PATH = re.compile(
+    r"/(?!/)[A-Za-z0-9._~:/?#@!$&'()*+,;=%\[\]-]*"
+)  # never "//host", nor a backslash, which browsers take for a slash
 
 
 def redirect_template(text: str) -> bytes:
@@ -31,12 +31,17 @@ def redirect_template(text: str) -> bytes:
             stand in a URL.
     """
     before, place, after = text.partition(_PLACE)
-    if not _TEMPLATE.fullmatch(before + after):
-        raise ConfigurationError(
-            f"the redirect {text!r} is neither an http(s) URL nor a path, with at most one {_PLACE} in it"
-        )
-    if place and not ("?" in before or "#" in before):
-        raise ConfigurationError(f'in the redirect {text!r}, {_PLACE} may stand behind a "?" or "#" only')
+    if set("{}") & set(before + after):
+        raise ConfigurationError("{url} is replaced, once, and no other brace is a part of a URL")
+    if place and "?" not in before and "#" not in before:
+        raise ConfigurationError("{url} stands behind ? only, or the client would choose where the browser goes")
+    if not _PATH.fullmatch(before + after):
+        try:
+            split_url((before + after).partition("#")[0])
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from None
+        if not URL_TEXT.fullmatch(before + after):
+            raise ConfigurationError("a fragment has ASCII letters, digits and some signs only")
     return text.encode("ascii")
 
 

@@ -10,16 +10,14 @@ Source: RFC 6750 section 3, RFC 9110 sections 10.2.3, 11.6.1 and 15.5.2, RFC 945
 """
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from lbjwt._fastverify import DenyReason
+from lbjwt.auth.policy import check_scopes
 from lbjwt.auth.redirect import redirect_template
 from lbjwt.errors import ConfigurationError
-
-__all__ = ["Refusal", "RefusalStyle", "compile_refusals", "grpc_refusals", "is_curable", "status_of"]
 
 RETRY_AFTER = 5  # seconds: longer than a failed fetch of keys waits before its next attempt
 
@@ -43,10 +41,6 @@ _GRPC = {400: 3, 401: 16, 403: 7, 429: 8, 503: 14}
 
 # Their answers need a field that we would have to make up: Allow, Proxy-Authenticate, Upgrade (RFC 9110 section 15.5).
 _INCOMPLETE = frozenset({405, 407, 426})
-_SCOPE = re.compile(r"[!#-\[\]-~]+")  # RFC 6749 section 3.3
-_URL = re.compile(
-    r"https?://[A-Za-z0-9._~:/?@!$&'()*+,;=%\[\]-]+"
-)  # no quote, no backslash: it stands in a quoted string
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +74,7 @@ class RefusalStyle:
         scopes: What the route asks for, named to a client whose token does not suffice (RFC 6750 section 3).
 
     Raises:
-        ConfigurationError: A status, address or scope that cannot stand in an answer.
+        ConfigurationError: A status, redirect or scope that cannot stand in an answer.
     """
 
     json: bool = False
@@ -91,25 +85,26 @@ class RefusalStyle:
     scopes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        known = {status.value for status in HTTPStatus if status >= 400} - _INCOMPLETE
         for told, status in self.statuses.items():
-            if told not in _GRPC:
-                raise ConfigurationError(f"no refusal has the status {told}; they have 400, 401, 403, 429 and 503")
-            if status not in known:
-                raise ConfigurationError(
-                    f"a refusal cannot have the status {status}; it must say who failed: 4xx or 5xx"
-                )
-            if (told == 503 and status < 500) or (told in _UNJUDGED and status == 401):
-                raise ConfigurationError(f"{told} cannot become {status}: it would blame a token that nobody judged")
+            check_status(told, status)
         if self.redirect is not None:
             redirect_template(self.redirect)
-        if self.resource_metadata is not None and not _URL.fullmatch(self.resource_metadata):
-            raise ConfigurationError(
-                f"the address of the metadata document {self.resource_metadata!r} is not an http(s) URL"
-            )
-        for scope in self.scopes:
-            if not _SCOPE.fullmatch(scope):
-                raise ConfigurationError(f"the scope {scope!r} has a character that no scope can have")
+        check_scopes(self.scopes)
+
+
+def check_status(told: int, status: int) -> None:
+    """
+    Refuse a status that cannot take the place of the one a refusal has.
+
+    Raises:
+        ConfigurationError: `told` is no status of a refusal, or `status` would not say who failed.
+    """
+    if told not in _GRPC:
+        raise ConfigurationError(f"no refusal has the status {told}; they have 400, 401, 403, 429 and 503", "told")
+    if status < 400 or status not in set(HTTPStatus) - _INCOMPLETE:
+        raise ConfigurationError("a refusal has a status that says who failed, 4xx or 5xx, and needs no further field")
+    if (told == 503 and status < 500) or (told in _UNJUDGED and status == 401):
+        raise ConfigurationError(f"{told} cannot become {status}: it would blame a token that nobody judged")
 
 
 def status_of(reason: DenyReason) -> int:

@@ -7,12 +7,10 @@ Whether a token must be there at all, and whether the whole route is report-only
 from dataclasses import dataclass
 
 from lbjwt.auth.policy import check_audiences, check_scopes
-from lbjwt.auth.rules import ClaimRule
+from lbjwt.auth.rules import MAX_RULES, ClaimRule
 from lbjwt.errors import ConfigurationError
 
-__all__ = ["RoutePolicy", "RouteRule"]
-
-MAX_RULES = 64  # per route: more is a program, and belongs into the backend
+MAX_TESTS = 1000  # in all rules of a route: each costs every token
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +64,6 @@ class RoutePolicy:
         check_scopes(self.scopes_all)
         check_scopes(self.scopes_any)
         if len(self.rules) > MAX_RULES:
-            raise ConfigurationError(
-                f"the route {self.name} has {len(self.rules)} rules; at most {MAX_RULES} are accepted"
-            )
+            raise ConfigurationError(f"more than {MAX_RULES} rules in one route", "rules")
+        if sum(entry.rule.tests for entry in self.rules) > MAX_TESTS:
+            raise ConfigurationError(f"more than {MAX_TESTS} comparisons in one route", "rules")

@@ -7,26 +7,30 @@ whole, or from its first character on.
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lbjwt.errors import ConfigurationError
-
-__all__ = ["OPERATORS", "AllOf", "AnyOf", "ClaimRule", "ClaimTest", "Not", "path_text"]
 
 OPERATORS = (
     *("equals", "one_of", "contains", "contains_any", "contains_all"),
     *("contains_word", "contains_any_word", "contains_all_words"),
     *("less_than", "at_most", "more_than", "at_least", "prefix", "exists"),
 )
-MAX_NUMBER = 2**53  # beyond, two numbers of a JSON text can be one double (RFC 7493 section 2.2)
-MAX_PATH = 16  # names; a token nests 32 levels at most
-MAX_WORDS = 1000  # values of one test: a list that long belongs into the issuer
+LIST_OPERATORS = frozenset({"one_of", "contains_any", "contains_all", "contains_any_word", "contains_all_words"})
+WORD_OPERATORS = frozenset({"contains_word", "contains_any_word", "contains_all_words"})
+NUMBER_OPERATORS = frozenset({"less_than", "at_most", "more_than", "at_least"})
 
-_OF_LISTS = frozenset({"one_of", "contains_any", "contains_all", "contains_any_word", "contains_all_words"})
-_OF_WORDS = frozenset({"contains_word", "contains_any_word", "contains_all_words"})
-_OF_NUMBERS = frozenset({"less_than", "at_most", "more_than", "at_least"})
+MAX_NUMBER = 2**53  # beyond, two numbers of a JSON text can be one double (RFC 7493 section 2.2)
+MAX_PATH = 8  # names of a path
+MAX_NAME = 256  # characters of a name
+MAX_TEXT = 1024  # characters of a text that is compared with
+MAX_VALUES = 1000  # of one test: a list that long belongs into the issuer
+MAX_RULES = 64  # in one group, and of one route
+MAX_DEPTH = 8  # levels of all, any and not: judged by recursion, and nobody reads more
+MAX_TESTS = 256  # in one rule: a token is judged in microseconds, not milliseconds
+
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -46,7 +50,8 @@ class ClaimTest:
             section 3.3 and RFC 8693 section 4.2 write scopes: the space alone parts words, compared whole; `less_than`, `at_most`, `more_than`
             and `at_least` compare numbers; `prefix` compares the beginning of a text; `exists` asks whether the claim is there and not null,
             and is the one test that a missing claim makes false.
-        operand: Text, a number or a boolean; a tuple of one kind of them for one_of and what contains any or all; None for exists.
+        operand: Text, a number or a boolean; a tuple of one kind of them for one_of and what contains any or all; for exists False when the
+            claim must not be there.
 
     Raises:
         ConfigurationError: A test that cannot be.
@@ -57,59 +62,61 @@ class ClaimTest:
     operand: Any = None
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.path) <= MAX_PATH or not all(type(name) is str and name for name in self.path):
-            raise ConfigurationError(f"a claim is named by 1 to {MAX_PATH} names, none of them empty")
-        if self.operator not in OPERATORS:
-            raise ConfigurationError(f"{self.operator!r} is no test of a claim; there are {', '.join(OPERATORS)}")
-        at = f"the test of {path_text(self.path)}"
-        if self.operator == "exists":
-            if self.operand is not None:
-                raise ConfigurationError(f"{at}: exists compares with nothing")
-            return
-        if self.operator in _OF_LISTS:
-            if type(self.operand) is not tuple or not 1 <= len(self.operand) <= MAX_WORDS:
-                raise ConfigurationError(f"{at}: {self.operator} needs a list of 1 to {MAX_WORDS} values")
-            values = self.operand
-        else:
-            values = (self.operand,)
-        kinds = {_kind(value, at) for value in values}
-        if len(kinds) > 1:
-            raise ConfigurationError(f"{at}: the values are {' and '.join(sorted(kinds))}; they must be of one kind")
-        if self.operator in _OF_NUMBERS and kinds != {"numbers"}:
-            raise ConfigurationError(f"{at}: {self.operator} needs a number")
-        if self.operator in _OF_WORDS and (kinds != {"texts"} or any(not word or " " in word for word in values)):
-            raise ConfigurationError(f"{at}: {self.operator} needs words: texts without spaces, none of them empty")
-        if self.operator == "prefix" and (kinds != {"texts"} or not self.operand):
-            raise ConfigurationError(f"{at}: prefix needs a text that is not empty")
+        check_claim_path(self.path)
+        check_operand(self.operator, self.operand)
+
+    @property
+    def depth(self) -> int:
+        """Levels of rules in this one."""
+        return 1
+
+    @property
+    def tests(self) -> int:
+        """Tests in this rule."""
+        return 1
 
     def __str__(self) -> str:
         words = f"{path_text(self.path)} {self.operator.replace('_', ' ')}"
         if self.operator == "exists":
-            return words
-        return f"{words} {', '.join(map(_value_text, self.operand if self.operator in _OF_LISTS else (self.operand,)))}"
+            return f"not {words}" if self.operand is False else words
+        values = self.operand if self.operator in LIST_OPERATORS else (self.operand,)
+        return f"{words} {', '.join(map(json.dumps, values))}"
 
 
 @dataclass(frozen=True, slots=True)
-class AllOf:
-    """True when every rule is; false when one is false; else unknown."""
-
+class _Group:
     rules: "tuple[ClaimRule, ...]"
 
     def __post_init__(self) -> None:
-        _at_least_one(self.rules, "all")
+        # Of none, "all" would be true and "any" false: either may be what nobody meant.
+        if type(self.rules) is not tuple or not 1 <= len(self.rules) <= MAX_RULES:
+            raise ConfigurationError(f"all and any join 1 to {MAX_RULES} rules")
+        if self.tests > MAX_TESTS:
+            raise ConfigurationError(f"more than {MAX_TESTS} comparisons in one rule")
+        _check_depth(self.depth)
+
+    @property
+    def depth(self) -> int:
+        return 1 + max(rule.depth for rule in self.rules)
+
+    @property
+    def tests(self) -> int:
+        return sum(rule.tests for rule in self.rules)
+
+
+class AllOf(_Group):
+    """True when every rule is; false when one is false; else unknown."""
+
+    __slots__ = ()
 
     def __str__(self) -> str:
         return f"({' and '.join(map(str, self.rules))})"
 
 
-@dataclass(frozen=True, slots=True)
-class AnyOf:
+class AnyOf(_Group):
     """True when one rule is; false when every one is false; else unknown."""
 
-    rules: "tuple[ClaimRule, ...]"
-
-    def __post_init__(self) -> None:
-        _at_least_one(self.rules, "any")
+    __slots__ = ()
 
     def __str__(self) -> str:
         return f"({' or '.join(map(str, self.rules))})"
@@ -120,6 +127,17 @@ class Not:
     """True for false and false for true. Unknown stays unknown, so a claim of the wrong type never passes by being denied."""
 
     rule: "ClaimRule"
+
+    def __post_init__(self) -> None:
+        _check_depth(self.depth)
+
+    @property
+    def depth(self) -> int:
+        return 1 + self.rule.depth
+
+    @property
+    def tests(self) -> int:
+        return self.rule.tests
 
     def __str__(self) -> str:
         return f"not {self.rule}"
@@ -133,23 +151,84 @@ def path_text(path: Iterable[str]) -> str:
     return ".".join(name if _PLAIN_NAME.fullmatch(name) else json.dumps(name) for name in path)
 
 
-def _kind(value: object, at: str) -> str:
+def check_claim_path(path: Sequence[str]) -> None:
+    """
+    Raises:
+        ConfigurationError: Not 1 to 8 names of 1 to 256 printable characters.
+    """
+    if not 1 <= len(path) <= MAX_PATH:
+        raise ConfigurationError(f"a claim is named by at least 1 and at most {MAX_PATH} names")
+    for at, name in enumerate(path):
+        place = (at,) if len(path) > 1 else ()
+        if type(name) is not str:
+            raise ConfigurationError("must be text", *place)
+        if not 1 <= len(name) <= MAX_NAME:
+            raise ConfigurationError(f"the name of a claim has 1 to {MAX_NAME} characters", *place)
+        if not name.isprintable():
+            raise ConfigurationError("has a character that cannot be seen", *place)
+
+
+def check_operand(operator: str, operand: Any) -> None:
+    """
+    Refuse what an operator cannot compare a claim with.
+
+    Raises:
+        ConfigurationError: With the index of the value where the operand is a list.
+    """
+    if operator not in OPERATORS:
+        raise ConfigurationError(f"{operator!r} is no test of a claim; there are {', '.join(OPERATORS)}")
+    if operator == "exists":
+        if operand is not None and type(operand) is not bool:
+            raise ConfigurationError("must be true or false")
+        return
+    if operator not in LIST_OPERATORS:
+        _check_value(operator, operand)
+        return
+    if type(operand) is not tuple:
+        raise ConfigurationError("must be a list; begin each item with a dash, or put it in [ ]")
+    if not 1 <= len(operand) <= MAX_VALUES:
+        raise ConfigurationError(f"must have at least 1 and at most {MAX_VALUES} in the list")
+    kinds = [_check_value(operator, value, at) for at, value in enumerate(operand)]
+    if len(set(kinds)) > 1:
+        raise ConfigurationError(
+            "the values are of several kinds; a text in quotes is no number, and neither is true or false"
+        )
+    if len(set(operand)) < len(operand):
+        raise ConfigurationError("a value stands in the list twice")
+
+
+def _check_value(operator: str, value: object, *place: int) -> str:
+    """The kind of one value: texts, numbers or booleans."""
+    kind = _kind(value, *place)
+    if operator in NUMBER_OPERATORS and kind != "numbers":
+        quoted = ", without quotes" if kind == "texts" else ""
+        raise ConfigurationError(f"must be a number{quoted}", *place)
+    if operator in WORD_OPERATORS or operator == "prefix":
+        if kind != "texts":
+            raise ConfigurationError("must be text", *place)
+        if not value:
+            raise ConfigurationError("must not be empty", *place)
+    if operator in WORD_OPERATORS and (" " in str(value) or not str(value).isprintable()):
+        raise ConfigurationError(
+            "is more than one word; several words are a list for contains_any_word or contains_all_words", *place
+        )
+    return kind
+
+
+def _kind(value: object, *place: int) -> str:
     if type(value) is str:
+        if len(value) > MAX_TEXT:
+            raise ConfigurationError(f"must have at most {MAX_TEXT} characters", *place)
         return "texts"
     if type(value) is bool:
         return "booleans"
     if type(value) is int or type(value) is float:
         if not -MAX_NUMBER <= value <= MAX_NUMBER:
-            raise ConfigurationError(f"{at}: a number is out of the range -2^53 to 2^53")
+            raise ConfigurationError("a number is from -2^53 to 2^53: beyond, two of them can look like one", *place)
         return "numbers"
-    raise ConfigurationError(f"{at}: a claim is compared with text, a number or true or false")
+    raise ConfigurationError("a claim is compared with text, a number, or true or false", *place)
 
 
-def _value_text(value: object) -> str:
-    return json.dumps(value)
-
-
-def _at_least_one(rules: object, word: str) -> None:
-    # of none, "all" would be true and "any" false: either may be what nobody meant
-    if type(rules) is not tuple or not rules:
-        raise ConfigurationError(f"{word} of no rules at all")
+def _check_depth(depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise ConfigurationError(f"rules are nested more than {MAX_DEPTH} deep")

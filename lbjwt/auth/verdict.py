@@ -13,8 +13,6 @@ from lbjwt._fastverify import DenyReason
 from lbjwt._grants import Grant
 from lbjwt.errors import TokenRefused
 
-__all__ = ["Accepted", "Refused", "Verdict", "verdict_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class Accepted:

@@ -21,8 +21,6 @@ from lbjwt.auth.verdict import Verdict, verdict_of
 from lbjwt.errors import ConfigurationError
 from lbjwt.jose.keyring import KeyRing
 
-__all__ = ["TrustedIssuer", "Verifier"]
-
 Revoked = Callable[[int, str, Mapping[str, Any], float], bool]
 """(issuer index, key id, claims, seconds since the epoch) -> whether such a token was revoked."""
 

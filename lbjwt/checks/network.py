@@ -12,7 +12,8 @@ from lbjwt.errors import cause_of
 from lbjwt.net.sockets import BindError, bind, close
 
 if TYPE_CHECKING:
-    from lbjwt.config.model import Address, Cluster
+    from lbjwt.address import Address
+    from lbjwt.config.model import Cluster
 
 ADMIN_TIMEOUT: Final = 2.0
 """Seconds for the admin API to answer."""

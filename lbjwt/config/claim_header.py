@@ -1,18 +1,13 @@
-"""
-Claims that endpoints receive as headers: the ``claim_to_headers`` section.
-
-Knows the shape; how a value is written so that nothing in it ends a line is the business of ``lbjwt.auth``.
-"""
+"""Claims that endpoints receive as headers: the ``claim_to_headers`` section."""
 
 from typing import Literal
 
 from pydantic import Field, StrictBool, ValidationInfo, field_validator
 
+from lbjwt.auth.identity import IdentityHeader
 from lbjwt.config.fields import HeaderName, Label
 from lbjwt.config.rule import ClaimPath
 from lbjwt.config.section import Section, across, given
-
-__all__ = ["ClaimHeader"]
 
 
 class ClaimHeader(Section):
@@ -51,3 +46,13 @@ class ClaimHeader(Section):
         if info.data.get("payload") is True:
             raise ValueError("is about the value of a claim; the payload is always base64url")
         return word
+
+    @property
+    def identity_header(self) -> IdentityHeader:
+        """The header as it is made of the claims of a token."""
+        return IdentityHeader(
+            header=self.header,
+            path=self.claim or (),
+            style="payload" if self.payload else self.style,
+            unrepresentable=self.unrepresentable,
+        )

@@ -28,8 +28,6 @@ from ruamel.yaml.events import (
 
 from lbjwt.config.syntax import Fault, character_fault, curly_quotes, syntax_fault
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "DocumentError", "Node", "read"]
-
 MAX_BYTES: Final = 1 << 20  # a configuration of 1 MiB is a mistake, not a configuration
 MAX_NODES: Final = 50_000  # values after the expansion of aliases: room for a thousand routes, read in seconds
 MAX_DEPTH: Final = 32  # a rule in a rule, as deep as the model allows, stands at depth 21
@@ -130,8 +128,6 @@ class _Open:
     is_mapping: bool
     key: str | None = None
     key_due: bool = True
-    left_out: bool = False
-    """Its value does not count: the key stands there a second time."""
 
 
 class _Builder:
@@ -144,8 +140,6 @@ class _Builder:
         self._open: list[_Open] = []
         self._anchors: dict[str, Node] = {}
         self._documents = 0
-        self._weight = 0
-        self._unnamed = 0
 
     def feed(self, event: Event) -> None:
         """Take one event."""
@@ -194,22 +188,16 @@ class _Builder:
         self._attach(node)
 
     def _key(self, top: _Open, event: ScalarEvent, plain: bool) -> None:
-        """Take the key of a mapping. Of a second one and of a merge the place is kept, under another name, and the value is left out of the data."""
+        """Take the key of a mapping. Of a key that stands there twice the last value counts, for what else is wrong."""
         key = str(event.value)
-        top.left_out = True
+        path = (*top.path, key)
         if plain and key == "<<":
-            self._fault(event, "merge keys (<<) are not part of YAML 1.2; write the values out")
-            self._unnamed += 1
-            key = f"<< {self._unnamed}"
+            message = "merge keys (<<) are not part of YAML 1.2; write the values out"
+            self.faults.append(Fault(*_place(event), path, message))
         elif key in top.node.children:
             first = top.node.key_places[key][0]
-            self.faults.append(
-                Fault(*_place(event), (*top.path, key), f"the key stands here a second time, first on line {first}")
-            )
-            self._unnamed += 1
-            key = f"{key} (again {self._unnamed})"
-        else:
-            top.left_out = False
+            message = f"the key stands here a second time, first on line {first}"
+            self.faults.append(Fault(*_place(event), path, message))
         top.node.key_places[key] = _place(event)
         top.key, top.key_due = key, False
 
@@ -240,19 +228,15 @@ class _Builder:
         top = self._open[-1]
         top.node.weight += node.weight
         if top.node.weight > MAX_NODES:
-            raise self._too_large(node)
+            self.faults.append(Fault(node.line, node.column, (), f"more than {MAX_NODES} values, aliases expanded"))
+            raise _StopReading
         if not top.is_mapping:
             top.node.children[len(top.node.data)] = node
             top.node.data.append(node.data)
         elif top.key is not None:
             top.node.children[top.key] = node
-            if not top.left_out:
-                top.node.data[top.key] = node.data
+            top.node.data[top.key] = node.data
             top.key, top.key_due = None, True
-
-    def _too_large(self, node: Node) -> _StopReading:
-        self.faults.append(Fault(node.line, node.column, (), f"more than {MAX_NODES} values, aliases expanded"))
-        return _StopReading()
 
     def _tagless(self, event: ScalarEvent | MappingStartEvent | SequenceStartEvent) -> None:
         if event.tag is not None:

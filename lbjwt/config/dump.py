@@ -14,8 +14,6 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from lbjwt.config.model import Configuration
 from lbjwt.config.syntax import curly_quotes
 
-__all__ = ["dump"]
-
 
 def dump(configuration: Configuration) -> str:
     """Return the YAML text of a configuration. It holds no secret: keys and secrets stand in files of their own."""

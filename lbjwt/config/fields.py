@@ -11,11 +11,12 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     PlainSerializer,
@@ -26,47 +27,19 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from lbjwt.config.address import Address
+from lbjwt.address import Address
+from lbjwt.auth.identity import HEADER_NAME, check_header_name
+from lbjwt.auth.policy import SCOPE, check_scopes
+from lbjwt.jose import algorithms
 from lbjwt.units import DURATION_PATTERN, SIZE_PATTERN, format_duration, format_size, parse_duration, parse_size
-
-__all__ = [
-    "ALGORITHMS",
-    "NOT_REPLACED",
-    "Algorithm",
-    "Bytes",
-    "ClaimName",
-    "Directory",
-    "EndpointAddress",
-    "File",
-    "HeaderName",
-    "Label",
-    "ListenAddress",
-    "LogPath",
-    "Network",
-    "Realm",
-    "ScopeToken",
-    "Seconds",
-    "Source",
-    "Spelling",
-    "Text",
-    "TokenField",
-    "Words",
-    "Workers",
-    "distinct",
-    "fold_header_name",
-    "is_hmac",
-    "is_variable",
-]  # fmt: skip
 
 T = TypeVar("T")
 
-Algorithm = Literal[
-    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "ES256K", "EdDSA", "Ed25519", "Ed448",
-    "ML-DSA-44", "ML-DSA-65", "ML-DSA-87", "HS256", "HS384", "HS512"
-]  # fmt: skip
-"""Signature algorithms: RFC 7518 §3.1, RFC 8037 §3.1, RFC 8812 §3.2, RFC 9864 §2 and RFC 9964. "none" is not among them and cannot be."""
-ALGORITHMS: Final[tuple[str, ...]] = Algorithm.__args__  # type: ignore[attr-defined]
-
+ALGORITHMS: Final = tuple(algorithms.ALGORITHMS)
+if TYPE_CHECKING:
+    Algorithm = str
+else:
+    Algorithm = Literal[ALGORITHMS]
 
 NOT_REPLACED: Final = (
     "lbjwt puts no variables in place of ${…}, $(…) or {{…}}: have the file made, for instance by envsubst"
@@ -163,6 +136,11 @@ class Bytes:
         return {"anyOf": [{"type": "string", "pattern": SIZE_PATTERN}, number]}
 
 
+def whole(least: int, most: int) -> Any:
+    """A whole number within bounds; text is none. Use as ``Annotated[int, whole(1, 1000)]``."""
+    return Field(ge=least, le=most, strict=True)
+
+
 def _text(value: Any, what: str) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{what} is text")
@@ -234,37 +212,8 @@ def _network(value: Any) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     raise ValueError(f'the address has bits set beyond its prefix; did you mean "{likely}"?')
 
 
-_HEADER_NAME: Final = re.compile(r"[A-Za-z](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?", re.ASCII)
-# Names whose meaning is fixed between the two ends: framing, routing, hop-by-hop (RFC 9110 §7.6.1), credentials,
-# and what lbjwt itself sets or removes.
-_RESERVED_NAMES: Final = frozenset({
-    "accept", "accept-charset", "accept-encoding", "accept-language", "age", "allow", "authorization", "cache-control", "connection",
-    "cookie", "date", "expect", "forwarded", "from", "host", "http2-settings", "if-match", "if-modified-since", "if-none-match", "if-range",
-    "if-unmodified-since", "keep-alive", "location", "max-forwards", "origin", "pragma", "priority", "proxy", "proxy-authenticate",
-    "proxy-authentication-info", "proxy-authorization", "proxy-connection", "range", "referer", "retry-after", "server", "set-cookie", "te",
-    "trailer", "transfer-encoding", "upgrade", "user-agent", "vary", "via", "warning", "www-authenticate", "x-http-method",
-    "x-http-method-override", "x-method-override", "x-original-url", "x-real-ip", "x-request-id", "x-rewrite-url",
-})  # fmt: skip
-_RESERVED_PREFIXES: Final = ("content-", "sec-", "x-forwarded-")
-
-
-def fold_header_name(name: str) -> str:
-    """Return the form under which backends may take two names for one: lower case, every other character than a letter or digit as ``-``."""
-    return re.sub(r"[^a-z0-9]", "-", name.lower())
-
-
 def _header_name(value: Any) -> str:
-    name = _text(value, "a header name")
-    if not _HEADER_NAME.fullmatch(name):
-        raise ValueError(
-            "a header name starts with a letter and has letters, digits and inner hyphens only, at most 64 of them"
-        )
-    folded = name.lower()
-    if folded in _RESERVED_NAMES or folded.startswith(_RESERVED_PREFIXES):
-        raise ValueError(
-            f"{name} has a fixed meaning in HTTP or is set by the balancer; choose a name of your own, such as X-Jwt-Sub"
-        )
-    return name
+    return check_header_name(_text(value, "a header name"))
 
 
 def _token_field(value: Any) -> str:
@@ -294,6 +243,11 @@ class Spelling:
         return {**handler(schema), "pattern": f"^{self.pattern}$"}
 
 
+def _scope(value: str) -> str:
+    check_scopes([value])
+    return value
+
+
 def _workers(value: Any) -> Any:
     if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1024):
         return value
@@ -303,7 +257,7 @@ def _workers(value: Any) -> Any:
 
 _NETWORK_SCHEMA: Final = {"type": "string", "examples": ["10.0.0.0/8", "fd00::/8"]}
 _FILE_SCHEMA: Final = {"type": "string", "minLength": 1}
-_HEADER_SCHEMA: Final = {"type": "string", "pattern": f"^{_HEADER_NAME.pattern}$"}
+_HEADER_SCHEMA: Final = {"type": "string", "pattern": f"^{HEADER_NAME}$"}
 
 File = Annotated[Path, BeforeValidator(_path), WithJsonSchema(_FILE_SCHEMA)]
 Directory = Annotated[Path, BeforeValidator(_path), WithJsonSchema(_FILE_SCHEMA), Words("directory")]
@@ -326,14 +280,7 @@ Label = Annotated[
 ]  # fmt: skip
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_printable)]
 ClaimName = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_printable)]
-# RFC 6749 §3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ).
-ScopeToken = Annotated[
-    str,
-    Spelling(
-        r"[\x21\x23-\x5B\x5D-\x7E]{1,128}",
-        "a scope is visible ASCII without spaces, quotes and backslashes; one list item each",
-    ),
-]
+ScopeToken = Annotated[str, AfterValidator(_scope), WithJsonSchema({"type": "string", "pattern": f"^{SCOPE}$"})]
 # What may stand in a quoted-string without escapes: RFC 9110 §5.6.4.
 Realm = Annotated[
     str,

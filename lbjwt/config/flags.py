@@ -19,8 +19,6 @@ from lbjwt.config.model import Configuration
 from lbjwt.config.problems import ConfigurationError, KeyPath, Problem, describe
 from lbjwt.config.section import Section
 
-__all__ = ["Flags", "configuration_from_flags", "issuer_from_flags", "problems_under_flags"]
-
 S = TypeVar("S", bound=Section)
 
 LABEL: Final = "main"

@@ -5,11 +5,15 @@ Knows the shape of a policy; what a policy does to a token is the business of ``
 """
 
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import Field, StrictBool, StringConstraints, ValidationInfo, field_validator
 
+from lbjwt.auth._places import TokenPlaces
+from lbjwt.auth.issuer_pattern import TENANT, IssuerPattern
+from lbjwt.auth.policy import CLOCK_SKEW, MAX_CLOCK_SKEW, IssuerPolicy
 from lbjwt.config.fields import (
     Algorithm,
     ClaimName,
@@ -22,13 +26,11 @@ from lbjwt.config.fields import (
     distinct,
     is_hmac,
 )
-from lbjwt.config.places import FromCookie, FromHeader, FromParam, repeated
+from lbjwt.config.places import FromCookie, FromHeader, FromParam
 from lbjwt.config.remote import PLAIN_HTTP, Discovery, KeyFetch, RemoteJwks
-from lbjwt.config.section import Fault, Section, across, given, several
+from lbjwt.config.section import Fault, Section, across, given, placed, several
 from lbjwt.config.tenants import Tenants
-from lbjwt.config.url import TENANT, check_fetchable, is_loopback_url
-
-__all__ = ["KEY_SOURCES", "Issuer", "RemoteJwks", "Tenants", "is_loopback_url"]
+from lbjwt.config.url import check_fetchable, is_loopback_url
 
 T = TypeVar("T")
 
@@ -100,8 +102,8 @@ class Issuer(Section):
         validate_default=True,
         description="A file whose bytes are the HMAC secret, at least as long as the hash (RFC 7518 §3.2), watched. A key source.",
     )
-    clock_skew: Annotated[float, Seconds(0, 300)] = Field(
-        default=60.0, description="How far the issuer's clock may be off, for `exp`, `nbf` and `iat`."
+    clock_skew: Annotated[float, Seconds(0, MAX_CLOCK_SKEW)] = Field(
+        default=CLOCK_SKEW, description="How far the issuer's clock may be off, for `exp`, `nbf` and `iat`."
     )
     require_expiration: StrictBool = Field(
         default=True, description="Refuse tokens without `exp`: they would be good forever."
@@ -177,13 +179,13 @@ class Issuer(Section):
             if isinstance(tenants, Tenants):
                 raise across(f"tenants need {TENANT} in issuer", "tenants", at_key=True)
             return anyone
-        before, place, after = issuer.partition(TENANT)
-        if place and tenants is None:
+        if TENANT in issuer and tenants is None:
             raise across(f"{TENANT} in issuer needs tenants: which ones are there?", "issuer")
-        if not place and isinstance(tenants, Tenants):
+        if TENANT not in issuer and isinstance(tenants, Tenants):
             raise across(f"tenants need {TENANT} in issuer", "issuer")
-        if place and (not before or set("{}") & set(before + after)):
-            raise across(f"{TENANT} stands in issuer once, behind something, and no other brace does", "issuer")
+        if isinstance(tenants, Tenants):
+            with placed():
+                tenants.pattern(issuer)
         return anyone
 
     @field_validator("any_audience")
@@ -280,20 +282,12 @@ class Issuer(Section):
                 raise several(faults)
         return profile
 
-    @field_validator("from_headers", "from_cookies", "from_params")
-    @classmethod
-    def _places_differ(cls, places: Any, info: ValidationInfo) -> Any:
-        faults = list(repeated(str(info.field_name), places or ()))
-        if faults:
-            raise several(faults)
-        return places
-
     @field_validator("from_subprotocol")
     @classmethod
-    def _some_place(cls, subprotocol: bool, info: ValidationInfo) -> bool:
-        others = [info.data.get(key, ...) for key in ("from_cookies", "from_params")]
-        if info.data.get("from_headers", ...) == () and others == [(), ()] and not subprotocol:
-            raise across("no place is left where a token may be; remove from_headers for the usual one", "from_headers")
+    def _places_can_be_told_apart(cls, subprotocol: bool, info: ValidationInfo) -> bool:
+        headers, cookies, params, _ = cls.model_construct(**info.data, from_subprotocol=subprotocol).token_places(True)
+        with placed():
+            TokenPlaces(headers=headers, cookies=cookies, params=params, subprotocol=subprotocol)
         return subprotocol
 
     @property
@@ -303,6 +297,36 @@ class Issuer(Section):
             return self.from_headers
         other = self.from_cookies or self.from_params or self.from_subprotocol
         return () if other else (FromHeader(name="Authorization"),)
+
+    @property
+    def name(self) -> str | IssuerPattern | None:
+        """Which ``iss`` its tokens have; None for any."""
+        return (
+            self.tenants.pattern(self.issuer) if self.issuer is not None and self.tenants is not None else self.issuer
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The ``iss`` of each of its instances; none for any issuer, and the text as it stands where one instance is for all tenants."""
+        text = self.issuer
+        return () if text is None else tuple(text.replace(TENANT, tenant or TENANT) for tenant in self.instances)
+
+    def policy(self, tenant: str = "", *, max_token: int, max_token_header: int | None) -> IssuerPolicy:
+        """
+        The rules that its tokens meet.
+
+        Args:
+            tenant: The one tenant whose tokens these are; "" for an issuer that is one instance.
+            max_token, max_token_header: In bytes.
+        """
+        same = {field.name for field in fields(IssuerPolicy)} & type(self).model_fields.keys() - {"issuer", "audiences"}
+        return IssuerPolicy(
+            issuer=self.issuer.replace(TENANT, tenant) if self.issuer is not None and tenant else self.name,
+            audiences=self.audiences or None,
+            max_token=max_token,
+            max_token_header=max_token_header,
+            **{key: value for key in same if (value := getattr(self, key)) != ()},
+        )
 
     @property
     def bearer_methods(self) -> frozenset[str]:
@@ -320,6 +344,15 @@ class Issuer(Section):
         found += [("cookie", place.name) for place in self.from_cookies]
         found += [("parameter", place.name) for place in self.from_params]
         return frozenset([*found, *[("subprotocol", "")] * self.from_subprotocol])
+
+    def token_places(self, forward: bool | None) -> tuple[Any, ...]:
+        """What `TokenPlaces` is made of: headers, cookies, params and subprotocol. ``forward`` is for the fields that do not say it themselves."""
+        return (
+            tuple((at.name, at.scheme, forward if at.forward is None else at.forward) for at in self.headers),
+            tuple((at.name, at.forward) for at in self.from_cookies),
+            tuple((at.name, at.forward) for at in self.from_params),
+            self.from_subprotocol,
+        )
 
     @property
     def key_source(self) -> str:

@@ -17,8 +17,6 @@ from lbjwt.config.model import Configuration
 from lbjwt.config.partial import partial
 from lbjwt.config.problems import ConfigurationError, KeyPath, Problem, describe
 
-__all__ = ["Examination", "examine_file", "examine_text", "load_file", "load_text"]
-
 
 @dataclass(frozen=True, slots=True)
 class Examination:

@@ -10,7 +10,10 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, StrictBool, ValidationInfo, field_validator
 
-from lbjwt.config.address import Address
+from lbjwt.address import Address
+from lbjwt.auth.identity import MAX_TOTAL, MAX_VALUE, MOST_BYTES
+from lbjwt.auth.policy import MAX_TOKEN
+from lbjwt.auth.revocation import MAX_ENTRIES
 from lbjwt.config.claim_header import ClaimHeader
 from lbjwt.config.fields import (
     Bytes,
@@ -24,17 +27,13 @@ from lbjwt.config.fields import (
     Realm,
     Seconds,
     Workers,
+    whole,
 )  # fmt: skip
-from lbjwt.config.issuer import Issuer, RemoteJwks
+from lbjwt.config.issuer import Issuer as Issuer
 from lbjwt.config.relations import claim_header_faults, issuer_faults, route_faults
 from lbjwt.config.route import Path, Route
 from lbjwt.config.section import Section, across, several
 from lbjwt.units import format_size
-
-__all__ = [
-    "AccessLog", "Address", "Admin", "ClaimHeader", "Cluster", "Configuration", "Endpoint", "FailLimit", "Health", "Issuer", "Limits", "Listener",
-    "RemoteJwks", "Revocation", "Route", "Timeouts", "Tls", "TokenCache",
-]  # fmt: skip
 
 _KIB: Final = 1 << 10
 _MIB: Final = 1 << 20
@@ -71,12 +70,8 @@ class Endpoint(Section):
     """One backend server."""
 
     address: EndpointAddress = Field(description="`HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`.")
-    weight: int = Field(
-        default=1,
-        ge=1,
-        le=1000,
-        strict=True,
-        description="Share of the requests in flight: weight 2 holds twice as many as weight 1.",
+    weight: Annotated[int, whole(1, 1000)] = Field(
+        default=1, description="Share of the requests in flight: weight 2 holds twice as many as weight 1."
     )
 
 
@@ -96,28 +91,22 @@ class Cluster(Section):
         default=30.0,
         description="How long an unused connection is kept. Keep it below the endpoint's own limit, or requests meet closed connections.",
     )
-    max_idle_connections: Annotated[int, Field(ge=0, le=65_536, strict=True)] | None = Field(
+    max_idle_connections: Annotated[int, whole(0, 65_536)] | None = Field(
         default=None,
         description="Unused connections kept, per endpoint and worker. Default: `max_connections`; `idle_timeout` ends what the load no longer uses.",
     )
-    max_connections: int = Field(
-        default=1024, ge=1, le=65_536, strict=True, description="Connections at once, per endpoint and worker."
+    max_connections: Annotated[int, whole(1, 65_536)] = Field(
+        default=1024, description="Connections at once, per endpoint and worker."
     )
-    max_pending: int = Field(
+    max_pending: Annotated[int, whole(0, 65_536)] = Field(
         default=1024,
-        ge=0,
-        le=65_536,
-        strict=True,
         description="Requests that wait, per worker, while every endpoint has `max_connections`; more is 503. 0: none waits.",
     )
     pending_timeout: Annotated[float, Seconds(0.01, 300)] = Field(
         default=5.0, description="How long such a request waits; then 503."
     )
-    retries: int = Field(
+    retries: Annotated[int, whole(0, 5)] = Field(
         default=1,
-        ge=0,
-        le=5,
-        strict=True,
         description="How often a request is sent again when its connection ended unanswered, if RFC 9110 §9.2.2 allows it.",
     )
 
@@ -140,12 +129,8 @@ class TokenCache(Section):
     max_bytes: Annotated[int, Bytes(0, 1 << 40)] = Field(
         default=64 * _MIB, description="Memory for verified tokens, per worker. 0 switches the cache off."
     )
-    max_entries: int = Field(
-        default=1_000_000,
-        ge=0,
-        le=100_000_000,
-        strict=True,
-        description="Most verified tokens, per worker. 0 switches the cache off.",
+    max_entries: Annotated[int, whole(0, 100_000_000)] = Field(
+        default=1_000_000, description="Most verified tokens, per worker. 0 switches the cache off."
     )
 
 
@@ -156,23 +141,16 @@ class Revocation(Section):
         default=None,
         description="A file of revocations, one JSON object a line, watched. For those made at run time none is needed.",
     )
-    max_entries: int = Field(
-        default=1_000_000,
-        ge=1,
-        le=100_000_000,
-        strict=True,
-        description="Most revocations in force; a further one is refused, none is dropped.",
+    max_entries: Annotated[int, whole(1, 100_000_000)] = Field(
+        default=MAX_ENTRIES, description="Most revocations in force; a further one is refused, none is dropped."
     )
 
 
 class FailLimit(Section):
     """A bound on bad tokens of one client address (IPv6: of one /64)."""
 
-    failures: int = Field(
-        ge=1,
-        le=1_000_000,
-        strict=True,
-        description="Bad tokens within `window` after which the address gets 429 for tokens not known to be good.",
+    failures: Annotated[int, whole(1, 1_000_000)] = Field(
+        description="Bad tokens within `window` after which the address gets 429 for tokens not known to be good."
     )
     window: Annotated[float, Seconds(1, 3_600)] = Field(default=60.0, description="The time that is looked back.")
 
@@ -186,8 +164,8 @@ class Limits(Section):
     max_request_head: Annotated[int, Bytes(1 * _KIB, 256 * _KIB)] = Field(
         default=32 * _KIB, description="Bytes of request line and fields; more is 431."
     )
-    max_request_fields: int = Field(
-        default=100, ge=1, le=1000, strict=True, description="Fields of a request; more is 431."
+    max_request_fields: Annotated[int, whole(1, 1000)] = Field(
+        default=100, description="Fields of a request; more is 431."
     )
     max_request_body: Annotated[int, Bytes(0, 1 << 50)] | None = Field(
         default=None, description="Bytes of a request body; more is 413. Default: no limit, bodies stream."
@@ -195,35 +173,32 @@ class Limits(Section):
     max_response_head: Annotated[int, Bytes(1 * _KIB, 1 * _MIB)] = Field(
         default=64 * _KIB, description="Bytes of status line and fields; more is 502."
     )
-    max_response_fields: int = Field(
-        default=200, ge=1, le=2000, strict=True, description="Fields of a response; more is 502."
+    max_response_fields: Annotated[int, whole(1, 2000)] = Field(
+        default=200, description="Fields of a response; more is 502."
     )
-    max_identity_header: Annotated[int, Bytes(64, 64 * _KIB)] = Field(
-        default=4 * _KIB,
+    max_identity_header: Annotated[int, Bytes(64, MOST_BYTES)] = Field(
+        default=MAX_VALUE,
         description="Bytes of one claim as a header; a longer one refuses the token. Most servers take 8 KiB lines.",
     )
-    max_identity_headers: Annotated[int, Bytes(64, 64 * _KIB)] = Field(
-        default=8 * _KIB, validate_default=True, description="Bytes of all claims as headers together."
+    max_identity_headers: Annotated[int, Bytes(64, MOST_BYTES)] = Field(
+        default=MAX_TOTAL, validate_default=True, description="Bytes of all claims as headers together."
     )
     max_token: Annotated[int, Bytes(256, 64 * _KIB)] = Field(
-        default=8 * _KIB, description="Bytes of a token, checked before anything of it is decoded."
+        default=MAX_TOKEN, description="Bytes of a token, checked before anything of it is decoded."
     )
     max_token_header: Annotated[int, Bytes(256, 64 * _KIB)] | None = Field(
         default=None,
         description="Bytes of a token's first part as it is sent; a certificate chain in it (`x5c`) may need 8 KiB. Default: as `max_token`.",
     )
-    max_connections: int = Field(
-        default=16_384, ge=1, le=1_000_000, strict=True, description="Client connections, per worker."
+    max_connections: Annotated[int, whole(1, 1_000_000)] = Field(
+        default=16_384, description="Client connections, per worker."
     )
-    max_waiting: int = Field(
+    max_waiting: Annotated[int, whole(0, 100_000)] = Field(
         default=100,
-        ge=0,
-        le=100_000,
-        strict=True,
         description="Requests that wait for the keys of one issuer at once, per worker, while an unknown key id is looked up.",
     )
-    max_requests_per_connection: int = Field(
-        default=0, ge=0, le=1_000_000_000, strict=True, description="Requests on one client connection; 0 is no limit."
+    max_requests_per_connection: Annotated[int, whole(0, 1_000_000_000)] = Field(
+        default=0, description="Requests on one client connection; 0 is no limit."
     )
 
     @field_validator("max_identity_headers")
@@ -291,6 +266,7 @@ class Configuration(Section):
     )
     routes: Annotated[tuple[Route, ...], Field(max_length=1000)] = Field(
         default=(),
+        validate_default=True,
         description="Policies for parts of the service. Default: every request needs a token of any of the issuers.",
     )
     revocation: Revocation | None = Field(

@@ -13,8 +13,6 @@ from lbjwt.config.fields import Source
 from lbjwt.config.model import Configuration
 from lbjwt.config.section import Section, keys_of
 
-__all__ = ["partial"]
-
 _NOTHING: Final = object()
 
 

@@ -1,16 +1,11 @@
-"""
-Where tokens stand in a request: the ``from_…`` keys of an issuer.
-"""
+"""Where tokens stand in a request: the ``from_…`` keys of an issuer."""
 
-from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field, StrictBool
 
 from lbjwt.config.fields import Spelling, TokenField
-from lbjwt.config.section import Fault, Section
-
-__all__ = ["FromCookie", "FromHeader", "FromParam", "repeated"]
+from lbjwt.config.section import Section
 
 Scheme = Annotated[str, Spelling("|[A-Za-z][A-Za-z0-9-]{0,31}", "a scheme is letters, digits and hyphens, or nothing")]
 CookieName = Annotated[
@@ -47,18 +42,3 @@ class FromParam(Section):
     forward: StrictBool = Field(
         default=False, description="Pass the parameter on to endpoints; else it alone is cut out."
     )
-
-
-def repeated(key: str, places: tuple[FromHeader | FromCookie | FromParam, ...]) -> Iterator[Fault]:
-    """What stands twice in a list of places: between the two, nothing would say which rule holds."""
-    seen: dict[str, set[str]] = {}
-    for at, place in enumerate(places):
-        header = isinstance(place, FromHeader)
-        name = place.name.lower() if header else place.name
-        scheme = place.scheme.lower() if isinstance(place, FromHeader) else ""
-        before = seen.setdefault(name, set())
-        if scheme in before:
-            yield Fault((key, at, "name"), f"{place.name} stands in the list twice")
-        elif before and "" in (scheme, *before):
-            yield Fault((key, at, "name"), f"{place.name} cannot hold a token both with a scheme and without one")
-        before.add(scheme)

@@ -9,17 +9,14 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Literal, get_args, get_origin
+from typing import Any, Final, Literal, get_origin
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from lbjwt import errors
-from lbjwt.config.examples import EXAMPLES
 from lbjwt.config.fields import NOT_REPLACED, is_variable
-from lbjwt.config.section import ACROSS, EMPTY, Section, keys_of
-
-__all__ = ["ConfigurationError", "KeyPath", "Problem", "describe", "key_path_text", "printable"]
+from lbjwt.config.section import ACROSS, EMPTY, Section, keys_of, section_in
 
 KeyPath = tuple[str | int, ...]
 
@@ -60,6 +57,38 @@ _SENTENCES: Final = {
     "string_too_long": "must have at most {max_length} characters",
     "string_unicode": "must be Unicode text",
     EMPTY: "{sentence}",
+}
+
+
+# What a mapping looks like, by the name of its section, for the person who wrote something else in its place.
+EXAMPLES: Final = {
+    "AccessLog": '{path: "-"}',
+    "Admin": '{address: "127.0.0.1:9900"}',
+    "ClaimHeader": "{claim: sub, header: X-Jwt-Sub}",
+    "Cluster": '{endpoints: [{address: "127.0.0.1:9001"}]}',
+    "Discovery": "{}",
+    "Endpoint": '{address: "127.0.0.1:9001"}',
+    "FailLimit": "{failures: 100}",
+    "FromCookie": "{name: __Host-token}",
+    "FromHeader": "{name: X-Token}",
+    "FromParam": "{name: access_token}",
+    "Health": "{path: /ready}",
+    "Issuer": '{issuer: "https://issuer.example", audiences: [api], discovery: {}}',
+    "Limits": "{max_token: 8KiB}",
+    "Listener": '{address: "127.0.0.1:8080"}',
+    "Refusals": "{format: json}",
+    "RemoteJwks": '{uri: "https://issuer.example/jwks.json"}',
+    "Require": "{issuer: main}",
+    "Resource": '{identifier: "https://api.example"}',
+    "Revocation": "{}",
+    "Route": "{name: orders, prefix: /orders}",
+    "RouteRule": "{claim: role, equals: clerk}",
+    "Rule": "{claim: role, equals: clerk}",
+    "Scopes": '{all: ["orders:read"]}',
+    "Tenants": "{names: [one, two]}",
+    "Timeouts": "{drain: 30s}",
+    "Tls": "{certificate: cert.pem, private_key: key.pem}",
+    "TokenCache": "{max_bytes: 64MiB}",
 }
 
 
@@ -220,13 +249,6 @@ def _unknown_word(path: KeyPath, given: Any, words: list[str]) -> Problem:
     return Problem(path, f"must be one of {', '.join(words)}", suggestion=by_fold[likely[0]] if likely else None)
 
 
-def _section_in(annotation: Any) -> type[Section] | None:
-    """The section inside an annotation such as ``Annotated[tuple[Listener, ...], ...]`` or ``Tls | None``."""
-    if isinstance(annotation, type) and get_origin(annotation) is None:
-        return annotation if issubclass(annotation, Section) else None
-    return next((section for part in get_args(annotation) if (section := _section_in(part)) is not None), None)
-
-
 def _section_at(model: type[Section], path: KeyPath) -> type[Section] | None:
     """The section whose keys stand at a path of the document."""
     section: type[Section] | None = model
@@ -239,7 +261,7 @@ def _section_at(model: type[Section], path: KeyPath) -> type[Section] | None:
         if field is None:
             return None
         label_due = get_origin(field.annotation) is dict
-        section = _section_in(field.annotation)
+        section = section_in(field.annotation)
     return section
 
 
@@ -250,7 +272,7 @@ def _all_keys(
     keys = keys_of(model)
     yield from ((where, name) for name in keys)
     for name, field in keys.items():
-        section = _section_in(field.annotation)
+        section = section_in(field.annotation)
         if section is not None and section not in around:
             label = ".<label>" if get_origin(field.annotation) is dict else ""
             yield from _all_keys(section, f"{where}.{name}{label}".removeprefix("."), around | {section})

@@ -15,10 +15,8 @@ from pydantic.fields import FieldInfo
 from lbjwt.config.fields import Bytes, Seconds, Words
 from lbjwt.config.model import Configuration
 from lbjwt.config.rule import Rule
-from lbjwt.config.section import Section, keys_of
+from lbjwt.config.section import Section, keys_of, section_in
 from lbjwt.units import format_duration, format_size
-
-__all__ = ["BEGIN", "END", "render", "rewrite"]
 
 BEGIN: Final = "<!-- reference: begin (made by python -m lbjwt.config.reference) -->"
 END: Final = "<!-- reference: end -->"
@@ -57,7 +55,7 @@ def _section(section: type[Section], where: str, title: str) -> list[str]:
     # What must be given stands first: a section that shares keys with another has its own ones last.
     for name, field in sorted(keys_of(section).items(), key=lambda item: not item[1].is_required()):
         rows.append(f"| `{name}` | {_value(field)} | {_default(field)} | {field.description} |")
-        child = _child(field.annotation)
+        child = section_in(field.annotation)
         if child is not None and not issubclass(section, child):
             step = {dict: ".<label>", tuple: "[]"}.get(_container(field.annotation), "")
             path = f"{where}.{name}{step}".removeprefix(".")
@@ -123,12 +121,6 @@ def _container(annotation: Any) -> Any:
     if get_origin(annotation) in (Union, types.UnionType):
         return _container(get_args(annotation)[0])
     return get_origin(annotation)
-
-
-def _child(annotation: Any) -> type[Section] | None:
-    if isinstance(annotation, type) and get_origin(annotation) is None:
-        return annotation if issubclass(annotation, Section) else None
-    return next((child for part in get_args(annotation) if (child := _child(part)) is not None), None)
 
 
 if __name__ == "__main__":

@@ -7,19 +7,21 @@ Pure rules on valid sections; each finds all its faults, placed from the top of 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from lbjwt import errors
+from lbjwt.auth.identity import fold_header_name
+from lbjwt.auth.issuer_pattern import IssuerPattern, may_be_one
+from lbjwt.auth.policy import MAX_TOKEN
+from lbjwt.auth.resource import WELL_KNOWN, metadata_path
 from lbjwt.config.claim_header import ClaimHeader
-from lbjwt.config.fields import fold_header_name
 from lbjwt.config.issuer import Issuer
-from lbjwt.config.route import Resource, Route
+from lbjwt.config.route import Route
 from lbjwt.config.section import Fault
-from lbjwt.config.tenants import may_be_one
-from lbjwt.config.url import TENANT, check_identifier
+from lbjwt.routing.table import entries_of, ties
+from lbjwt.url import check_identifier
 
-__all__ = ["MAX_INSTANCES", "MAX_ISSUERS", "claim_header_faults", "issuer_faults", "route_faults"]
-
-WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
-"""Where the metadata of a resource stands, before the path of the resource."""
 MAX_ISSUERS: Final = 100
+MAX_GROUPS: Final = 32
+"""Groups of places in which one request is searched for a token; issuers with equal places share a group."""
 MAX_INSTANCES: Final = 1000
 """Issuers and tenants with keys of their own, together: each has its counters in shared memory and its fetches."""
 
@@ -36,9 +38,13 @@ def issuer_faults(issuers: Mapping[str, Issuer]) -> Iterator[Fault]:
             f"at most {MAX_INSTANCES} issuers and tenants with keys of their own, and here are {count}",
             at_key=True,
         )
-    seen: list[tuple[str, Issuer]] = []
+    seen: list[tuple[str, str | IssuerPattern]] = []
     for label, issuer in issuers.items():
-        if issuer.issuer is None:
+        try:
+            issuer.policy(max_token=MAX_TOKEN, max_token_header=None)
+        except errors.ConfigurationError as error:
+            yield Fault(("issuers", label, *error.place), str(error), at_key=not error.place)
+        if issuer.name is None:
             if len(issuers) > 1:
                 yield Fault(
                     ("issuers", label, "any_issuer"),
@@ -46,11 +52,11 @@ def issuer_faults(issuers: Mapping[str, Issuer]) -> Iterator[Fault]:
                 )
             continue
         for other, before in seen:
-            if before.issuer is not None and may_be_one(issuer.issuer, issuer.tenants, before.issuer, before.tenants):
+            if may_be_one(issuer.name, before):
                 yield Fault(
                     ("issuers", label, "issuer"), f"{other} has this issuer, too: a token would not say whose it is"
                 )
-        seen.append((label, issuer))
+        seen.append((label, issuer.name))
 
 
 def route_faults(routes: Sequence[Route], issuers: Mapping[str, Issuer] | None) -> Iterator[Fault]:
@@ -62,9 +68,20 @@ def route_faults(routes: Sequence[Route], issuers: Mapping[str, Issuer] | None) 
         names.add(route.name)
         if issuers is not None:
             yield from _requirement(at, route, issuers)
+            yield from _groups(("routes", at), route.required(issuers))
     yield from _ties(routes)
     if issuers is not None:
         yield from _resources(routes, issuers)
+        if not routes:
+            yield from _groups(("issuers",), list(issuers.values()))
+
+
+def _groups(place: tuple[str | int, ...], required: Sequence[Issuer]) -> Iterator[Fault]:
+    groups = {issuer.token_places(None) for issuer in required}
+    if len(groups) > MAX_GROUPS:
+        yield Fault(
+            place, f"tokens would be looked for in more than {MAX_GROUPS} different groups of places", at_key=True
+        )
 
 
 def _requirement(at: int, route: Route, issuers: Mapping[str, Issuer]) -> Iterator[Fault]:
@@ -91,41 +108,27 @@ def _requirement(at: int, route: Route, issuers: Mapping[str, Issuer]) -> Iterat
 
 def _ties(routes: Sequence[Route]) -> Iterator[Fault]:
     """Two routes of one host, one path and one method: neither is more specific."""
-    seen: dict[tuple[str, str, bool, bool], list[Route]] = {}
-    for at, route in enumerate(routes):
-        told: set[str] = set()
-        for host in route.hosts or ("",):
-            path, exact = route.place
-            twins = seen.setdefault((host, path, exact, bool(route.methods)), [])
-            for twin in twins:
-                both = not route.methods or any(
-                    twin.covers(method) and route.covers(method) for method in ("HEAD", *route.methods)
-                )
-                if both and twin.name not in told:
-                    told.add(twin.name)
-                    yield Fault(
-                        ("routes", at),
-                        f"{route.name} and {twin.name} are for the same requests: nothing tells which one wins",
-                        at_key=True,
-                    )
-            twins.append(route)
+    for one, other in sorted(set(ties(entries_of([route.match for route in routes])))):
+        yield Fault(
+            ("routes", other),
+            f"{routes[other].name} and {routes[one].name} are for the same requests: nothing tells which one wins",
+            at_key=True,
+        )
 
 
 def _resources(routes: Sequence[Route], issuers: Mapping[str, Issuer]) -> Iterator[Fault]:
     """One document stands at one path, whatever the host (RFC 9728 §3.1), and nothing else does."""
-    documents: dict[str, tuple[str, object]] = {}
+    documents: dict[str, tuple[str, bytes]] = {}
     for at, route in enumerate(routes):
         resource = route.resource
         if resource is None:
             continue
-        labels = route.require.labels if route.require is not None else tuple(issuers)
-        required = [issuers[label] for label in labels if label in issuers]
         here = ("routes", at, "resource")
-        if not resource.authorization_servers and not all(map(_is_server, required)):
+        if not resource.authorization_servers and not all(map(_is_server, route.required(issuers))):
             sentence = "give authorization_servers: the issuer's name is not a URL that tells where to get a token"
             yield Fault(here, sentence, at_key=True)
-        document = _document(route, resource, labels, required)
-        name, other = documents.setdefault(_well_known(resource), (route.name, document))
+        document = route.metadata(issuers)
+        name, other = documents.setdefault(metadata_path(resource.identifier), (route.name, document))
         if other != document:
             sentence = f"{name} has another document at the same path of {WELL_KNOWN}; give both the same words"
             yield Fault((*here, "identifier"), sentence)
@@ -136,34 +139,11 @@ def _resources(routes: Sequence[Route], issuers: Mapping[str, Issuer]) -> Iterat
             )
 
 
-def _document(
-    route: Route, resource: Resource, labels: Sequence[str], required: Sequence[Issuer]
-) -> tuple[object, ...]:
-    """All that the metadata of a route is made of."""
-    own = (*route.scopes.all, *route.scopes.any, *(scope for issuer in required for scope in issuer.required_scopes))
-    return (
-        resource.identifier,
-        resource.authorization_servers or tuple(labels),
-        resource.scopes_supported or tuple(dict.fromkeys(own)),
-        resource.name,
-        resource.documentation,
-        frozenset[str]().union(*(issuer.bearer_methods for issuer in required)),
-    )
-
-
-def _well_known(resource: Resource) -> str:
-    path = resource.identifier.split("://", 1)[1].partition("/")[2]
-    return f"{WELL_KNOWN}/{path}" if path else WELL_KNOWN
-
-
 def _is_server(issuer: Issuer) -> bool:
-    if issuer.issuer is None or (TENANT in issuer.issuer and issuer.instances == ("",)):
-        return False
     try:
-        check_identifier(issuer.issuer.replace(TENANT, "tenant"))
+        return bool([check_identifier(name) for name in issuer.names])
     except ValueError:
         return False
-    return True
 
 
 def claim_header_faults(

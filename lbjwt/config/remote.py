@@ -8,11 +8,9 @@ from typing import Annotated, Final
 
 from pydantic import Field, StrictBool, ValidationInfo, field_validator
 
-from lbjwt.config.fields import Bytes, File, Seconds, Text
+from lbjwt.config.fields import Bytes, File, Seconds, Text, whole
 from lbjwt.config.section import Section, across, given
 from lbjwt.config.url import check_fetchable, check_proxy, is_loopback_url
-
-__all__ = ["Discovery", "KeyFetch", "RemoteJwks"]
 
 PLAIN_HTTP: Final = "plain http lets whoever is on the way choose the keys; use https (or say allow_http: true)"
 
@@ -50,12 +48,8 @@ class KeyFetch(Section):
     max_bytes: Annotated[int, Bytes(1 << 10, 16 << 20)] = Field(
         default=262_144, description="Largest document accepted; a JWK Set of 100 RSA keys has about 64 KiB."
     )
-    max_keys: int = Field(
-        default=100,
-        ge=1,
-        le=1000,
-        strict=True,
-        description="Most keys a document may hold; one with more is refused, and the keys in force stay.",
+    max_keys: Annotated[int, whole(1, 1000)] = Field(
+        default=100, description="Most keys a document may hold; one with more is refused, and the keys in force stay."
     )
     ca_file: File | None = Field(
         default=None,

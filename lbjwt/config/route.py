@@ -1,69 +1,33 @@
 """
-Routes: which requests a policy is for, and the policy.
-
-Knows the shape. How a path is read is the business of ``lbjwt.routing``, what a policy does to a token that of ``lbjwt.auth``.
+Routes: which requests a policy is for, and the policy. The sections build the values that `lbjwt.routing` and `lbjwt.auth` judge by.
 """
 
 import re
-from http import HTTPStatus
-from typing import Annotated, Any, Final, Literal, TypeVar
-from urllib.parse import unquote_to_bytes
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, ValidationInfo, field_validator
 
+from lbjwt import errors
+from lbjwt.auth.redirect import redirect_template
+from lbjwt.auth.refusals import RefusalStyle, check_status
+from lbjwt.auth.resource import metadata_document, metadata_url
+from lbjwt.auth.route_policy import RoutePolicy
+from lbjwt.auth.rules import MAX_RULES
 from lbjwt.config.fields import Label, Realm, ScopeToken, Seconds, Text, Words, distinct
+from lbjwt.config.issuer import Issuer
 from lbjwt.config.rule import RouteRule
-from lbjwt.config.section import Fault, Section, across, given, several
-from lbjwt.config.url import check_identifier, check_url
-
-__all__ = ["Refusals", "Require", "Resource", "Route", "Scopes"]
+from lbjwt.config.section import Fault, Section, across, given, placed, several
+from lbjwt.routing.table import RouteMatch, check_host, check_path
+from lbjwt.url import check_identifier
 
 T = TypeVar("T")
-
-_LABEL: Final = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
-_HOST: Final = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*", re.ASCII)
-_PATH: Final = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,=:@/-]|%[0-9A-F]{2})*", re.ASCII)
-_UNRESERVED: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")  # RFC 3986 §2.3
-_AMBIGUOUS: Final = frozenset(b"/\\%;?#\x7f") | frozenset(range(32))
-_REDIRECT: Final = re.compile(r"/(?!/)[A-Za-z0-9._~:/?#@!$&'()*+,;=%\[\]-]*", re.ASCII)
-_URL_PLACE: Final = "{url}"
-_RULES: Final = 1000  # comparisons of one route: each costs every token
-
-REFUSED: Final = (400, 401, 403, 429, 503)
-"""The statuses of refusals, before ``statuses`` changes one."""
-# Their answers need a field that lbjwt would have to make up: Allow, Proxy-Authenticate, Upgrade (RFC 9110 §15.5).
-_STATUSES: Final = {status.value for status in HTTPStatus if status.value >= 400} - {405, 407, 426}
 
 
 def _host(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("a host is text")
-    host = value.lower()
-    if not _HOST.fullmatch(host) or len(host) > 255:
-        raise ValueError("a host is a name such as api.example, or *.example for all below it, without a port")
-    return host
-
-
-def _path(value: str) -> str:
-    """Only what a request's path can be once it is canonical; the rest would never match."""
-    if not _PATH.fullmatch(value) or len(value) > 1024:
-        raise ValueError("a path begins with / and has no spaces, ?, # or ;, and escapes are %XX in capitals")
-    escaped = {int(byte, 16) for byte in re.findall("%(..)", value)}
-    if escaped & _UNRESERVED:
-        raise ValueError("requests are matched after letters, digits and - . _ ~ are unescaped: write them plain")
-    if escaped & _AMBIGUOUS:
-        raise ValueError(
-            "an escaped / ; ? # % backslash or control character is refused or read differently by different servers"
-        )
-    try:
-        unquote_to_bytes(value).decode()
-    except UnicodeDecodeError:
-        raise ValueError("what is escaped in a path is UTF-8") from None
-    if "//" in value or any(step in (".", "..") for step in value.split("/")):
-        raise ValueError("requests are matched after //, . and .. are resolved, so this would never match")
-    if any(step.endswith((".", "%20")) for step in value.split("/")):
-        raise ValueError("a dot or a space at the end of a step is read differently by different servers")
-    return value
+    return check_host(value)
 
 
 def _prefix(value: str) -> str:
@@ -73,7 +37,7 @@ def _prefix(value: str) -> str:
 
 
 Host = Annotated[str, BeforeValidator(_host)]
-Path = Annotated[str, AfterValidator(_path), Words("text")]
+Path = Annotated[str, AfterValidator(check_path), Words("text")]
 
 
 def _status_key(value: Any) -> Any:
@@ -156,17 +120,10 @@ class Refusals(Section):
     def _truthful(cls, statuses: dict[int, int]) -> dict[int, int]:
         faults: list[Fault] = []
         for told, status in statuses.items():
-            place = ("statuses", str(told))
-            if told not in REFUSED:
-                faults.append(
-                    Fault(place, "no refusal has this status; they have 400, 401, 403, 429 and 503", at_key=True)
-                )
-            elif status not in _STATUSES:
-                faults.append(
-                    Fault(place, "a refusal has a status that says who failed, 4xx or 5xx, and needs no further field")
-                )
-            elif (told == 503 and status < 500) or (told in (429, 503) and status == 401):
-                faults.append(Fault(place, f"{told} cannot become {status}: it would blame a token that nobody judged"))
+            try:
+                check_status(told, status)
+            except errors.ConfigurationError as error:
+                faults.append(Fault(("statuses", str(told)), str(error), at_key=error.place == ("told",)))
         if faults:
             raise several(faults)
         return statuses
@@ -174,15 +131,8 @@ class Refusals(Section):
     @field_validator("redirect")
     @classmethod
     def _safe(cls, template: str | None) -> str | None:
-        if template is None:
-            return None
-        before, place, after = template.partition(_URL_PLACE)
-        if set("{}") & set(before + after):
-            raise ValueError("{url} is replaced, once, and no other brace is a part of a URL")
-        if place and "?" not in before and "#" not in before:
-            raise ValueError("{url} stands behind ? only, or the client would choose where the browser goes")
-        if not _REDIRECT.fullmatch(before + after):
-            check_url((before + after).partition("#")[0])
+        if template is not None:
+            redirect_template(template)
         return template
 
 
@@ -253,7 +203,7 @@ class Route(Section):
         default=(), description="The `aud` claim must hold one of these, beside what its issuer asks for."
     )
     scopes: Scopes = Field(default=Scopes(), description="Scopes that open the route.")
-    rules: Annotated[tuple[RouteRule, ...], Field(max_length=64)] = Field(
+    rules: Annotated[tuple[RouteRule, ...], Field(max_length=MAX_RULES)] = Field(
         default=(), description="Rules on claims; all of them must hold."
     )
     report_only: StrictBool = Field(
@@ -307,10 +257,10 @@ class Route(Section):
             if rule.name in seen:
                 faults.append(Fault(("rules", at, "name"), f"two rules of the route are called {rule.name}"))
             seen |= {rule.name} if rule.name is not None else set()
-        if sum(rule.size for rule in rules) > _RULES:
-            faults.append(Fault(("rules",), f"more than {_RULES} comparisons in one route", at_key=True))
         if faults:
             raise several(faults)
+        with placed():
+            RoutePolicy(name="route", rules=tuple(rule.route_rule for rule in rules))
         return rules
 
     @field_validator("stream_grace")
@@ -328,3 +278,53 @@ class Route(Section):
     def covers(self, method: str) -> bool:
         """True when requests of the method are among its own."""
         return not self.methods or method in self.methods or (method == "HEAD" and "GET" in self.methods)
+
+    @property
+    def match(self) -> RouteMatch:
+        """Which requests it is for, as the router compares them."""
+        return RouteMatch(self.hosts, self.path, self.prefix, self.methods)
+
+    def policy(self, issuers: frozenset[int] | None) -> RoutePolicy:
+        """What it asks of a verified token; ``issuers`` are the numbers of those whose tokens may come, None for all."""
+        return RoutePolicy(
+            name=self.name,
+            issuers=issuers,
+            audiences=self.audiences or None,
+            scopes_all=self.scopes.all,
+            scopes_any=self.scopes.any,
+            rules=tuple(rule.route_rule for rule in self.rules),
+        )
+
+    def required(self, issuers: Mapping[str, Issuer]) -> list[Issuer]:
+        """The issuers whose tokens open it."""
+        return [issuer for label, issuer in issuers.items() if self.require is None or label in self.require.labels]
+
+    def asked_scopes(self, issuers: Mapping[str, Issuer]) -> tuple[str, ...]:
+        """What a client is told to ask for: the scopes of the route, and of the issuers that may open it."""
+        of_issuers = [scope for issuer in self.required(issuers) for scope in issuer.required_scopes]
+        return tuple(dict.fromkeys([*self.scopes.all, *self.scopes.any, *of_issuers]))
+
+    def refusal_style(self, issuers: Mapping[str, Issuer]) -> RefusalStyle:
+        """How it puts its refusals."""
+        return RefusalStyle(
+            json=self.refusals.format == "json",
+            expose_reason=self.refusals.expose_reason,
+            statuses=self.refusals.statuses,
+            redirect=self.refusals.redirect,
+            resource_metadata=metadata_url(self.resource.identifier) if self.resource is not None else None,
+            scopes=self.asked_scopes(issuers),
+        )
+
+    def metadata(self, issuers: Mapping[str, Issuer]) -> bytes:
+        """The document of its ``resource``."""
+        resource, required = self.resource, self.required(issuers)
+        assert resource is not None
+        names = dict.fromkeys(name for issuer in required for name in issuer.names)
+        return metadata_document(
+            resource=resource.identifier,
+            authorization_servers=resource.authorization_servers or tuple(names),
+            scopes_supported=resource.scopes_supported or self.asked_scopes(issuers),
+            bearer_methods_supported=sorted(frozenset[str]().union(*(issuer.bearer_methods for issuer in required))),
+            resource_name=resource.name,
+            resource_documentation=resource.documentation,
+        )

@@ -1,120 +1,70 @@
 """
-Rules on claims: one comparison, or all, any or none of several.
+Rules on claims: one comparison, or all, any or none of several. What can be compared is told by `lbjwt.auth.rules`, which these sections build.
 
-Knows the shape; what a rule does to claims is the business of ``lbjwt.auth``. Comparison is typed and there are no patterns: a regular
-expression in a policy has let the wrong ones in more than once (CVE-2026-39350).
+There are no patterns: a regular expression in a policy has let the wrong ones in more than once (CVE-2026-39350).
 """
 
 from typing import Annotated, Any, Final
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    PlainSerializer,
-    PlainValidator,
-    StrictBool,
-    StrictStr,
-    ValidationInfo,
-    WithJsonSchema,
-    field_validator,
+from pydantic import Field, PlainSerializer, PlainValidator, StrictBool, ValidationInfo, WithJsonSchema, field_validator
+
+from lbjwt.auth import route_policy
+from lbjwt.auth.rules import (
+    MAX_NAME,
+    MAX_NUMBER,
+    MAX_PATH,
+    MAX_RULES,
+    MAX_TEXT,
+    MAX_VALUES,
+    OPERATORS,
+    AllOf,
+    AnyOf,
+    ClaimRule,
+    ClaimTest,
+    Not,
+    check_claim_path,
+    check_operand,
 )
-
-from lbjwt.config.fields import ClaimName, Label, Words
-from lbjwt.config.section import Section, across, given
-
-__all__ = ["OPERATORS", "ClaimPath", "RouteRule", "Rule"]
-
-OPERATORS: Final = (
-    "equals", "one_of", "contains", "contains_any", "contains_all", "contains_word", "contains_any_word", "contains_all_words",
-    "less_than", "at_most", "more_than", "at_least", "prefix", "exists",
-)  # fmt: skip
-MAX_DEPTH: Final = 8
-"""Levels of all, any and not: more is not read by anybody."""
-MAX_NUMBER: Final = 1 << 53
-"""Beyond it two numbers of a JSON text can be one (RFC 7493 §2.2)."""
+from lbjwt.config.fields import Label, Words
+from lbjwt.config.section import Section, across, given, placed
 
 
-def _path_parts(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    if not 1 <= len(value) <= 256:
-        raise ValueError("the name of a claim has 1 to 256 characters")
-    if not value.isprintable():
-        raise ValueError("has a character that cannot be seen")
-    return (value,)
+def _path(value: Any, info: ValidationInfo) -> tuple[str, ...]:
+    if not isinstance(value, str | list | tuple):
+        raise ValueError("is text, or a list of text")
+    path = (value,) if isinstance(value, str) else tuple(value)
+    with placed(str(info.field_name)):
+        check_claim_path(path)
+    return path
 
 
 def _path_text(path: tuple[str, ...]) -> str | list[str]:
     return path[0] if len(path) == 1 else list(path)
 
 
-_NAME_SCHEMA: Final = {"type": "string", "minLength": 1, "maxLength": 256}
+def _list_of(items: dict[str, Any], most: int) -> dict[str, Any]:
+    return {"type": "array", "items": items, "minItems": 1, "maxItems": most}
+
+
+_NAME_SCHEMA: Final = {"type": "string", "minLength": 1, "maxLength": MAX_NAME}
+_NUMBER_SCHEMA: Final = {"type": "number", "minimum": -MAX_NUMBER, "maximum": MAX_NUMBER}
+_SCALAR_SCHEMA: Final = {"anyOf": [{"type": "string", "maxLength": MAX_TEXT}, {"type": "boolean"}, _NUMBER_SCHEMA]}
+_WORD_SCHEMA: Final = {"type": "string", "minLength": 1, "maxLength": MAX_TEXT}
+
 ClaimPath = Annotated[
-    tuple[ClaimName, ...],
-    BeforeValidator(_path_parts),
-    Field(min_length=1, max_length=8),
+    tuple[str, ...],
+    PlainValidator(_path),
     PlainSerializer(_path_text, when_used="json"),
-    WithJsonSchema({"anyOf": [_NAME_SCHEMA, {"type": "array", "items": _NAME_SCHEMA, "minItems": 1, "maxItems": 8}]}),
+    WithJsonSchema({"anyOf": [_NAME_SCHEMA, _list_of(_NAME_SCHEMA, MAX_PATH)]}),
     Words("text, or list of text"),
 ]
-
-
-def _kind(value: Any) -> str:
-    """Text, number or boolean; a number that is none or too large to be exact is of no kind."""
-    match value:
-        case bool():
-            return "boolean"
-        case int() | float() if -MAX_NUMBER <= value <= MAX_NUMBER:
-            return "number"
-        case str():
-            return "text"
-    return ""
-
-
-def _scalar(value: Any) -> Any:
-    kind = _kind(value)
-    if not kind and isinstance(value, int | float):
-        raise ValueError("a number is from -2^53 to 2^53: beyond, two of them can look like one")
-    if not kind:
-        raise ValueError("a claim is compared with text, a number, or true or false")
-    if kind == "text" and len(value) > 1024:
-        raise ValueError("is longer than 1024 characters")
-    return value
-
-
-def _number(value: Any) -> Any:
-    if _kind(_scalar(value)) != "number":
-        raise ValueError("must be a number" + (", without quotes" if isinstance(value, str) else ""))
-    return value
-
-
-def _word(value: str) -> str:
-    if " " in value or not value.isprintable():
-        raise ValueError("is more than one word; several words are a list for contains_any_word or contains_all_words")
-    return value
-
-
-def _one_kind(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    if len({_kind(value) for value in values}) > 1:
-        raise ValueError("the values are of several kinds; a text in quotes is no number, and neither is true or false")
-    if len({(_kind(value), value) for value in values}) < len(values):
-        raise ValueError("a value stands in the list twice")
-    return values
-
-
-_NUMBER_SCHEMA: Final = {"type": "number", "minimum": -MAX_NUMBER, "maximum": MAX_NUMBER}
-_SCALAR_SCHEMA: Final = {"anyOf": [{"type": "string", "maxLength": 1024}, {"type": "boolean"}, _NUMBER_SCHEMA]}
-Scalar = Annotated[
-    str | bool | int | float,
-    PlainValidator(_scalar),
-    WithJsonSchema(_SCALAR_SCHEMA),
-    Words("text, number, true or false"),
+Scalar = Annotated[Any, WithJsonSchema(_SCALAR_SCHEMA), Words("text, number, true or false")]
+Scalars = Annotated[
+    Any, WithJsonSchema(_list_of(_SCALAR_SCHEMA, MAX_VALUES)), Words("list of text, number, true or false")
 ]
-Number = Annotated[int | float, PlainValidator(_number), WithJsonSchema(_NUMBER_SCHEMA), Words("number")]
-Word = Annotated[StrictStr, Field(min_length=1, max_length=1024), AfterValidator(_word), Words("text")]
-ManyWords = Annotated[tuple[Word, ...], Field(min_length=1, max_length=1000), AfterValidator(_one_kind)]
-Scalars = Annotated[tuple[Scalar, ...], Field(min_length=1, max_length=1000), AfterValidator(_one_kind)]
+Number = Annotated[Any, WithJsonSchema(_NUMBER_SCHEMA), Words("number")]
+Word = Annotated[Any, WithJsonSchema(_WORD_SCHEMA), Words("text")]
+ManyWords = Annotated[Any, WithJsonSchema(_list_of(_WORD_SCHEMA, MAX_VALUES)), Words("list of text")]
 
 
 class Rule(Section):
@@ -124,10 +74,10 @@ class Rule(Section):
         default=None,
         description="The claim: its exact name, or a list of names from the outside in, such as `[realm_access, roles]`. A dot is part of a name.",
     )
-    all: Annotated[tuple["Rule", ...], Field(min_length=1, max_length=64)] | None = Field(
+    all: Annotated[tuple["Rule", ...], Field(min_length=1, max_length=MAX_RULES)] | None = Field(
         default=None, description="Every one of these rules holds."
     )
-    any: Annotated[tuple["Rule", ...], Field(min_length=1, max_length=64)] | None = Field(
+    any: Annotated[tuple["Rule", ...], Field(min_length=1, max_length=MAX_RULES)] | None = Field(
         default=None, description="At least one of these rules holds."
     )
     not_: "Rule | None" = Field(
@@ -156,46 +106,56 @@ class Rule(Section):
     at_most: Number | None = Field(default=None, description="The claim is a number, this or below.")
     more_than: Number | None = Field(default=None, description="The claim is a number above this.")
     at_least: Number | None = Field(default=None, description="The claim is a number, this or above.")
-    prefix: Annotated[StrictStr, Field(min_length=1, max_length=1024)] | None = Field(
-        default=None, description="The claim is text that begins like this."
-    )
+    prefix: Word | None = Field(default=None, description="The claim is text that begins like this.")
     exists: StrictBool | None = Field(
         default=None, validate_default=True, description="The claim is there (true) or is not (false)."
     )
 
+    @field_validator(*OPERATORS[:-1], mode="before")
+    @classmethod
+    def _comparable(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is None:
+            return None
+        operand = tuple(value) if isinstance(value, list) else value
+        with placed(str(info.field_name)):
+            check_operand(str(info.field_name), operand)
+        return operand
+
     @field_validator("exists")
     @classmethod
     def _one_form(cls, exists: bool | None, info: ValidationInfo) -> bool | None:
-        forms = [name.rstrip("_") for name in ("claim", "all", "any", "not_") if given(info, name)]
+        forms = [name for name in ("claim", "all", "any", "not_") if given(info, name)]
         operators = [name for name in OPERATORS[:-1] if given(info, name)] + ["exists"] * (exists is not None)
         if len(forms) != 1:
-            are = f"are {' and '.join(forms)}" if forms else "is none"
+            are = f"are {' and '.join(name.rstrip('_') for name in forms)}" if forms else "is none"
             raise across(f"a rule is one of claim, all, any and not, and here {are}")
-        if forms[0] != "claim" and operators:
+        (form,) = forms
+        if form != "claim" and operators:
             raise across(f"{operators[0]} needs claim", operators[0], at_key=True)
-        if forms[0] == "claim" and len(operators) != 1:
+        if form == "claim" and len(operators) != 1:
             are = f"are {' and '.join(operators)}" if operators else f"is none: {', '.join(OPERATORS)}"
             raise across(f"a claim is compared in one way, and here {are}")
-        inner = info.data.get("not_")
-        below = [*(info.data.get("all") or ()), *(info.data.get("any") or ()), *([inner] if inner is not None else [])]
-        if max((rule.depth for rule in below), default=0) >= MAX_DEPTH:
-            raise across(f"rules are nested more than {MAX_DEPTH} deep")
+        if form != "claim" and form in info.data:  # else it is wrong by itself
+            with placed():
+                _joined(form, info.data[form])
         return exists
 
     @property
-    def below(self) -> "tuple[Rule, ...]":
-        """The rules that this one is made of; none when it compares a claim."""
-        return (*(self.all or ()), *(self.any or ()), *((self.not_,) if self.not_ is not None else ()))
+    def claim_rule(self) -> ClaimRule:
+        """The rule as the domain judges it."""
+        if self.claim is not None:
+            ((operator, operand),) = ((name, value) for name in OPERATORS if (value := getattr(self, name)) is not None)
+            return ClaimTest(self.claim, operator, operand)
+        form = next(name for name in ("all", "any", "not_") if getattr(self, name) is not None)
+        return _joined(form, getattr(self, form))
 
-    @property
-    def depth(self) -> int:
-        """Levels of rules in this one, itself included."""
-        return 1 + max((rule.depth for rule in self.below), default=0)
 
-    @property
-    def size(self) -> int:
-        """Comparisons in this rule."""
-        return sum(rule.size for rule in self.below) or 1
+def _joined(form: str, rules: Any) -> ClaimRule:
+    """What joins the rules below a key."""
+    if form == "not_":
+        return Not(rules.claim_rule)
+    join = AllOf if form == "all" else AnyOf
+    return join(tuple(rule.claim_rule for rule in rules))
 
 
 class RouteRule(Rule):
@@ -205,3 +165,8 @@ class RouteRule(Rule):
     report_only: StrictBool = Field(
         default=False, description="Judge, count and log, and let through: to try a rule on real traffic first."
     )
+
+    @property
+    def route_rule(self) -> route_policy.RouteRule:
+        """The rule as the domain judges it, with what becomes of a token that fails it."""
+        return route_policy.RouteRule(self.claim_rule, self.report_only, self.name or "")

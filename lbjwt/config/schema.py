@@ -12,8 +12,6 @@ from lbjwt.config.model import Configuration
 from lbjwt.config.relations import MAX_ISSUERS
 from lbjwt.units import DURATION_PATTERN, SIZE_PATTERN, format_duration, format_size
 
-__all__ = ["json_schema"]
-
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 

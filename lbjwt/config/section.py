@@ -7,13 +7,14 @@ makes one error of many, because a validator can raise only once.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, get_args
+from contextlib import contextmanager
+from typing import Any, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-__all__ = ["ACROSS", "EMPTY", "Fault", "Section", "across", "given", "keys_of", "leaves", "several"]
+from lbjwt import errors
 
 ACROSS = "lbjwt_across"
 """The error type of a rule between keys: ``ctx["faults"]`` has the faults, placed from the mapping that holds the reporting key."""
@@ -73,6 +74,21 @@ def several(faults: Iterable[Fault]) -> PydanticCustomError:
     )
 
 
+@contextmanager
+def placed(key: str = "") -> Iterator[None]:
+    """
+    Let a constructor of the domain refuse what it is given: its error becomes that of the value at the place it names, seen from the mapping.
+
+    With the key that is being validated the place is one inside its value.
+    """
+    try:
+        yield
+    except errors.ConfigurationError as error:
+        if key and not error.place:
+            raise  # pydantic takes it for the error of the key
+        raise across(str(error), *[key] * bool(key), *error.place) from None
+
+
 def given(info: ValidationInfo, key: str) -> bool:
     """True when an earlier key has a value other than None, be it a wrong one (whose own problem is reported separately)."""
     value: Any = info.data.get(key, ...)
@@ -82,6 +98,13 @@ def given(info: ValidationInfo, key: str) -> bool:
 def keys_of(section: type[Section]) -> dict[str, FieldInfo]:
     """The keys of a mapping as the file writes them."""
     return {field.alias or name: field for name, field in section.model_fields.items()}
+
+
+def section_in(annotation: Any) -> type[Section] | None:
+    """The section inside an annotation such as ``Annotated[tuple[Listener, ...], ...]`` or ``Tls | None``."""
+    if isinstance(annotation, type) and get_origin(annotation) is None:
+        return annotation if issubclass(annotation, Section) else None
+    return next((section for part in get_args(annotation) if (section := section_in(part)) is not None), None)
 
 
 def leaves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:

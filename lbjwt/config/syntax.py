@@ -11,8 +11,6 @@ from typing import Final
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import ScalarEvent
 
-__all__ = ["Fault", "character_fault", "curly_quotes", "syntax_fault"]
-
 _BARE_IPV6: Final = re.compile(r"(?:^|[\s,{])\[[0-9a-fA-F:.]*:[0-9a-fA-F:.]*\]:[0-9]")
 _ODD_SPACE: Final = re.compile("[\u00a0\u2000-\u200b\u202f\u2060\u3000\ufeff]")
 _CURLY: Final = "\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\u00ab\u00bb"

@@ -56,22 +56,25 @@ class Algorithm:
 
 def _table() -> Iterable[Algorithm]:
     # RFC 7518 section 3.1
-    for bits, size in ((256, 32), (384, 48), (512, 64)):
+    hashes = ((256, 32), (384, 48), (512, 64))
+    for bits, size in hashes:
         yield Algorithm(f"RS{bits}", Family.RSA_PKCS1, "RSA", "", f"sha{bits}", size)
+    for bits, size in hashes:
         yield Algorithm(f"PS{bits}", Family.RSA_PSS, "RSA", "", f"sha{bits}", size)
-        yield Algorithm(f"HS{bits}", Family.HMAC, "oct", "", f"sha{bits}", size, size)
     yield Algorithm("ES256", Family.ECDSA, "EC", "P-256", "sha256", 32, 64)
     yield Algorithm("ES384", Family.ECDSA, "EC", "P-384", "sha384", 48, 96)
     yield Algorithm("ES512", Family.ECDSA, "EC", "P-521", "sha512", 64, 132)
     # RFC 8812 section 3.2. Not among the curves of RFC 7518 and common in wallets only: nobody gets it by accident.
     yield Algorithm("ES256K", Family.ECDSA, "EC", "secp256k1", "sha256", 32, 64, on_demand=True)
     # RFC 9864: one name, one curve. `EdDSA` (RFC 8037) stands for either curve and gets its size from the key.
+    yield Algorithm("EdDSA", Family.EDDSA, "OKP")
     yield Algorithm("Ed25519", Family.EDDSA, "OKP", "Ed25519", signature_size=64)
     yield Algorithm("Ed448", Family.EDDSA, "OKP", "Ed448", signature_size=114)
-    yield Algorithm("EdDSA", Family.EDDSA, "OKP")
     # RFC 9964; sizes: FIPS 204 table 2
     for name, size in (("ML-DSA-44", 2420), ("ML-DSA-65", 3309), ("ML-DSA-87", 4627)):
         yield Algorithm(name, Family.MLDSA, "AKP", name, signature_size=size)
+    for bits, size in hashes:
+        yield Algorithm(f"HS{bits}", Family.HMAC, "oct", "", f"sha{bits}", size, size)
 
 
 ALGORITHMS: MappingProxyType[str, Algorithm] = MappingProxyType({row.name: row for row in _table()})

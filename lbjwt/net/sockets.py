@@ -16,7 +16,7 @@ import socket
 from collections.abc import Iterable
 from typing import Final
 
-from lbjwt.config.address import Address
+from lbjwt.address import Address
 from lbjwt.errors import LbjwtError
 
 _NOT_HERE: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)

@@ -36,7 +36,7 @@ cdef class Router:
         cdef Rule *rule
         cdef bytes name
         own = dict(own or {})
-        entries = compile_table(list(routes), own)
+        entries = compile_table(list(routes))
         self._scratch = Buffer()
         self._owned = []
         for name in sorted({name for entry in entries for name in entry.methods} - _METHODS.keys()):

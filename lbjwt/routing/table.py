@@ -7,7 +7,7 @@ Runs when a configuration is loaded. Knows no request.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
@@ -15,13 +15,13 @@ from urllib.parse import unquote_to_bytes
 from lbjwt.errors import ConfigurationError
 from lbjwt.routing._path import canonical_path, loose_path
 
-__all__ = ["Entry", "RouteMatch", "compile_table", "crossings"]
-
 ASTERISK = "*"  # the target of a server-wide OPTIONS (RFC 9112 section 3.2.4)
 
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*")
-_METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
+_MAX_HOST = 255  # characters, as in DNS
+_PATH = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*", re.ASCII)
+_MAX_PATH = 1024  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,138 +73,104 @@ class Entry(NamedTuple):
         return self.rank[0] == 1
 
 
-def compile_table(routes: Sequence[RouteMatch], own: Mapping[bytes, int] | None = None) -> list[Entry]:
+def compile_table(routes: Sequence[RouteMatch]) -> list[Entry]:
     """
     The entries of all routes, the most specific first.
 
-    Args:
-        routes: In any order.
-        own: Exact paths at which lbjwt answers GET and HEAD itself; no route may name one for these methods.
-
     Raises:
-        ConfigurationError: A host, path or method that cannot be matched, or two routes that tie. The message begins with the
-            place, such as ``routes[2]``.
+        ConfigurationError: A host or path that cannot be matched, or two routes that tie, with the place of the route.
     """
-    entries: list[Entry] = []
-    for index, route in enumerate(routes):
-        place = f"routes[{index}]"
-        path, loose, exact = _path_of(route, place)
-        methods = _methods_of(route, place)
-        if exact and path in (own or {}) and (not methods or b"HEAD" in methods):
-            raise ConfigurationError(f"{place}: {path.decode()} is answered by lbjwt itself")
-        for pattern in [_host_of(host, place) for host in route.hosts] or [b""]:
-            kind = 0 if not pattern else 1 if pattern.startswith(b".") else 2
-            rank = (kind, len(pattern), int(exact), 0 if exact else len(loose), int(bool(methods)))
-            entries.append(Entry(rank, pattern, path, loose, methods, index))
-    entries.sort(key=lambda entry: entry.rank, reverse=True)
-    _refuse_ties(entries)
+    entries = sorted(entries_of(routes), key=lambda entry: entry.rank, reverse=True)
+    for one, other in ties(entries):
+        raise ConfigurationError(f"matches the same requests as routes[{one}]", "routes", other)
     return entries
 
 
-def crossings(routes: Sequence[RouteMatch]) -> list[tuple[int, int]]:
+def entries_of(routes: Sequence[RouteMatch]) -> list[Entry]:
     """
-    Pairs of routes (winner, loser) where a route wins by its host over one that is narrower in path or methods (THREATS R7).
-
-    The order of precedence then decides what may not have been meant: a public route for one host and all its paths wins over a protected
-    one for any host and a single path. A route that lies wholly inside the other is how routes are meant to be written, and not named.
+    The entries of all routes, in the order of the routes.
 
     Raises:
-        ConfigurationError: As for `compile_table`.
+        ConfigurationError: A host or path that cannot be matched.
     """
-    entries = compile_table(routes)
-    found = {
-        (one.route, other.route)
-        for at, one in enumerate(entries)
-        for other in entries[at + 1 :]
-        if _shared(one, other) and not _host_inside(other, one) and not _inside(one, other)
-    }
-    return sorted(found)
+    entries: list[Entry] = []
+    for index, route in enumerate(routes):
+        path, loose, exact = _path_of(route)
+        methods = frozenset(method.encode("ascii") for method in route.methods)
+        if b"GET" in methods:
+            methods |= {b"HEAD"}
+        for host in route.hosts or ("",):
+            pattern = check_host(host).removeprefix("*").encode("ascii") if host else b""
+            kind = 0 if not pattern else 1 if pattern.startswith(b".") else 2
+            rank = (kind, len(pattern), int(exact), 0 if exact else len(loose), int(bool(methods)))
+            entries.append(Entry(rank, pattern, path, loose, methods, index))
+    return entries
 
 
-def _refuse_ties(entries: Iterable[Entry]) -> None:
-    """Entries of one rank exclude each other, unless they have the same host and path: then the methods must."""
+def ties(entries: Iterable[Entry]) -> Iterator[tuple[int, int]]:
+    """
+    Pairs of routes of which neither is more specific, the earlier one first; a route that names a host twice ties with itself.
+
+    Entries of one rank exclude each other, unless they have the same host and path: then the methods must.
+    """
     seen: dict[tuple[bytes, bool, bytes, bool, bool], list[Entry]] = {}
     for entry in entries:
         twins = seen.setdefault((entry.host, entry.wildcard, entry.path, entry.exact, bool(entry.methods)), [])
         for twin in twins:
             if not entry.methods or entry.methods & twin.methods:
-                if twin.route == entry.route:
-                    raise ConfigurationError(f"routes[{entry.route}]: a host is named twice")
-                first, second = sorted((twin.route, entry.route))
-                raise ConfigurationError(f"routes[{second}]: matches the same requests as routes[{first}]")
+                yield min(twin.route, entry.route), max(twin.route, entry.route)
         twins.append(entry)
 
 
-def _path_of(route: RouteMatch, place: str) -> tuple[bytes, bytes, bool]:
-    """Canonical path, its loose reading, and whether it is the whole path."""
-    if route.path is not None and route.prefix is not None:
-        raise ConfigurationError(f"{place}: has both a path and a prefix")
-    if route.path == ASTERISK:
-        return b"*", b"*", True
-    text = route.path if route.path is not None else route.prefix if route.prefix is not None else "/"
-    if not (text.isascii() and text.isprintable() and " " not in text):
-        raise ConfigurationError(f"{place}: the path {text!r} must be written with percent-encoding")
+def check_host(host: str) -> str:
+    """
+    Return a host in lower case: a name, or ``*.`` and a name.
+
+    Raises:
+        ConfigurationError: Any other text.
+    """
+    name = host.lower()
+    if not _HOST.fullmatch(name) or len(name) > _MAX_HOST:
+        raise ConfigurationError(
+            "a host is a name such as api.example, or *.example for all below it, in ASCII and without a port"
+        )
+    return name
+
+
+def check_path(text: str) -> str:
+    """
+    Return a path or prefix that some request can have once its path is canonical, and that every backend reads the same way.
+
+    Raises:
+        ConfigurationError: Any other text.
+    """
+    if not _PATH.fullmatch(text) or len(text) > _MAX_PATH:
+        raise ConfigurationError(
+            f"a path begins with / and has at most {_MAX_PATH} letters, digits and signs of a URL; "
+            "spaces and other characters are written %XX"
+        )
     written = text.encode("ascii")
     try:
         path, (loose, cut) = canonical_path(written), loose_path(written)
     except ValueError as error:
-        raise ConfigurationError(f"{place}: the path {text} is one that is always refused ({error})") from None
+        raise ConfigurationError(f"requests with such a path are always refused ({error})") from None
     if path != written:
-        raise ConfigurationError(f"{place}: the path {text} must be written {path.decode()}")
-    if cut is not None or loose != unquote_to_bytes(path).lower().rstrip(b"/"):
-        # parameters, or dots and spaces at an end: nothing could tell it from the path without them
-        raise ConfigurationError(f"{place}: the path {text} is read differently by different back ends")
-    if route.path is not None:
-        return path, loose, True
-    return path.removesuffix(b"/"), loose, False
-
-
-def _host_of(host: str, place: str) -> bytes:
-    name = host.lower()
-    if not _HOST.fullmatch(name):
         raise ConfigurationError(
-            f"{place}: the host {host!r} is not a name (in ASCII, without port), or '*.' and a name"
+            f'requests are matched after their path is made canonical, so this would never match; write "{path.decode()}"'
         )
-    return name.removeprefix("*").encode("ascii")
+    if cut is not None or b"%" in loose or loose != unquote_to_bytes(path).lower().rstrip(b"/"):
+        # Parameters, or dots and spaces at an end: nothing could tell it from the path without them.
+        raise ConfigurationError(
+            "a ; or an escaped ? # % in a path, and a dot or a space at the end of a step, are read differently by different servers"
+        )
+    return text
 
 
-def _methods_of(route: RouteMatch, place: str) -> frozenset[bytes]:
-    for method in route.methods:
-        if not _METHOD.fullmatch(method):
-            raise ConfigurationError(f"{place}: the method {method!r} is not a name in capitals")
-        if method in {"CONNECT", "TRACE"}:
-            raise ConfigurationError(f"{place}: {method} is never passed on")
-    methods = frozenset(method.encode("ascii") for method in route.methods)
-    return methods | {b"HEAD"} if b"GET" in methods else methods
-
-
-def _shared(one: Entry, other: Entry) -> bool:
-    """Some request is matched by both."""
-    return (
-        (_host_inside(one, other) or _host_inside(other, one))
-        and (_path_inside(one, other) or _path_inside(other, one))
-        and (not one.methods or not other.methods or bool(one.methods & other.methods))
-    )
-
-
-def _inside(one: Entry, other: Entry) -> bool:
-    """Every request matched by `one` is matched by `other`."""
-    return (
-        _host_inside(one, other)
-        and _path_inside(one, other)
-        and (not other.methods or (bool(one.methods) and one.methods <= other.methods))
-    )
-
-
-def _host_inside(one: Entry, other: Entry) -> bool:
-    if not other.host:
-        return True
-    if not other.wildcard:
-        return one.host == other.host and not one.wildcard
-    return one.host.endswith(other.host)
-
-
-def _path_inside(one: Entry, other: Entry) -> bool:
-    if other.exact:
-        return one.exact and one.path == other.path
-    return one.path == other.path or one.path.startswith(other.path + b"/")
+def _path_of(route: RouteMatch) -> tuple[bytes, bytes, bool]:
+    """Canonical path, its loose reading, and whether it is the whole path."""
+    if route.path == ASTERISK:
+        return b"*", b"*", True
+    exact = route.path is not None
+    path = check_path(route.path or route.prefix or "/").encode("ascii")
+    loose, _ = loose_path(path)
+    return path if exact else path.removesuffix(b"/"), loose, exact

@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from lbjwt.address import Address
 from lbjwt.checks.fetched_keys import clock_result
 from lbjwt.checks.network import port_check
 from lbjwt.checks.results import run
 from lbjwt.cli import main
-from lbjwt.config.model import Address
 from tests.harness.balancer import Balancer
 from tests.harness.keyserver import DISCOVERY, Answer, Blackhole, KeyServer
 from tests.harness.ports import free_port

@@ -247,9 +247,9 @@ VALUES = st.recursive(
 CLAIMS = st.dictionaries(NAMES, VALUES, max_size=3)
 PATHS = st.lists(NAMES, min_size=1, max_size=2).map(tuple)
 ONE_KIND = st.one_of(
-    st.lists(st.sampled_from(["", "x", "1", "true"]), min_size=1, max_size=3),
-    st.lists(st.sampled_from([0, 1, 1.0, 0.5, -2]), min_size=1, max_size=3),
-    st.lists(st.booleans(), min_size=1, max_size=2),
+    st.lists(st.sampled_from(["", "x", "1", "true"]), min_size=1, max_size=3, unique=True),
+    st.lists(st.sampled_from([0, 1, 1.0, 0.5, -2]), min_size=1, max_size=3, unique=True),
+    st.lists(st.booleans(), min_size=1, max_size=2, unique=True),
 ).map(tuple)
 TESTS = st.one_of(
     st.builds(ClaimTest, PATHS, st.sampled_from(["equals", "contains"]), SCALARS),
@@ -376,8 +376,10 @@ def test_a_rule_can_be_read():
         ((), "exists", None),
         (("",), "exists", None),
         (("a", ""), "exists", None),
-        (("a",) * 17, "exists", None),
-        (("a",), "exists", True),
+        (("a",) * 9, "exists", None),
+        (("a" * 257,), "exists", None),
+        (("a\n",), "exists", None),
+        (("a",), "exists", 1),
         (("a",), "equals", None),
         (("a",), "equals", ("x",)),
         (("a",), "equals", ["x"]),
@@ -390,7 +392,9 @@ def test_a_rule_can_be_read():
         (("a",), "one_of", ["x"]),
         (("a",), "one_of", ("x", 1)),
         (("a",), "one_of", (1, True)),
-        (("a",), "one_of", ("x",) * 1001),
+        (("a",), "one_of", tuple(range(1001))),
+        (("a",), "one_of", ("x", "x")),
+        (("a",), "equals", "x" * 1025),
         (("a",), "contains", ("x",)),
         (("a",), "contains_any", "x"),
         (("a",), "contains_all", ()),
@@ -419,13 +423,18 @@ def test_impossible_rules_cannot_be_made():
             with pytest.raises(ConfigurationError):
                 join(members)
     deep: ClaimRule = TRUE
-    for _ in range(15):
+    for _ in range(7):
         deep = Not(deep)
     assert compile_rule(deep).judge(THREE) == NO
+    with pytest.raises(ConfigurationError, match="more than 8 deep"):
+        Not(deep)
+    with pytest.raises(ConfigurationError, match="more than 8 deep"):
+        AllOf((TRUE, deep))
     with pytest.raises(ConfigurationError):
-        compile_rule(Not(deep))
-    assert compile_rule(AllOf((TRUE,) * 256)).judge(THREE) == YES
-    with pytest.raises(ConfigurationError):
-        compile_rule(AllOf((TRUE,) * 257))
+        AllOf((TRUE,) * 65)
+    wide = AllOf((TRUE,) * 64)
+    assert compile_rule(AllOf((wide,) * 4)).judge(THREE) == YES
+    with pytest.raises(ConfigurationError, match="more than 256 comparisons"):
+        AllOf((wide, wide, wide, wide, TRUE))
     with pytest.raises(ConfigurationError):
         compile_rule("sub equals x")

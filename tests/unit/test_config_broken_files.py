@@ -13,10 +13,9 @@ from ruamel.yaml import YAML
 
 from lbjwt.checks.registry import every_problem
 from lbjwt.cli import main
-from lbjwt.config.examples import EXAMPLES
 from lbjwt.config.fields import Source
 from lbjwt.config.load import examine_file, examine_text
-from lbjwt.config.problems import key_path_text
+from lbjwt.config.problems import EXAMPLES, key_path_text
 from lbjwt.config.section import Section
 from tests.unit.broken_files import assert_told
 
@@ -174,7 +173,7 @@ CORPUS: list[tuple[str, str, str, str]] = [
     ("realm: lbjwt", "realm: lbjwt\n^\tfoo: 1", "", "a tab"),
     ("realm: lbjwt", "realm: lbjwt^: x", "", "a second"),
     ("realm: lbjwt", "realm: ^!env REALM", "realm", "tags"),
-    ("realm: lbjwt", "^<<: {realm: x}", "", "merge keys"),
+    ("realm: lbjwt", "^<<: {realm: x}", "<<", "merge keys"),
 ]  # fmt: skip
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from lbjwt.config.address import Address
-from lbjwt.config.fields import ALGORITHMS, Source, fold_header_name
+from lbjwt.address import Address
+from lbjwt.auth.identity import fold_header_name
+from lbjwt.config.fields import ALGORITHMS, Source
 from lbjwt.config.load import load_file, load_text
 from lbjwt.config.model import Cluster, Configuration, Endpoint, Issuer, Limits, Listener, Timeouts, TokenCache
 from lbjwt.config.problems import ConfigurationError

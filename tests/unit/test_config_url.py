@@ -2,7 +2,8 @@
 
 import pytest
 
-from lbjwt.config.url import check_fetchable, check_identifier, is_loopback_url
+from lbjwt.config.url import check_fetchable, is_loopback_url
+from lbjwt.url import check_identifier
 
 FETCHABLE = [
     "https://issuer.example/.well-known/jwks.json",

@@ -1,13 +1,10 @@
-"""What the pages of docs/ say is there: links, the example of the house, its rooms, and the register of threats."""
+"""What the pages of docs/ say is there: links, the rooms of the house, and the register of threats."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from lbjwt.checks.registry import text_problems
-from lbjwt.config.load import examine_text
-from lbjwt.config.model import Limits, Timeouts, TokenCache
 from tests.unit.test_layering import FLOORS
 
 ROOT = Path(__file__).parents[2]
@@ -23,15 +20,6 @@ def test_links_lead_somewhere(page: Path) -> None:
     """Every relative link of a page is a file of the project."""
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         assert "://" in target or (page.parent / target).exists(), target
-
-
-def test_the_example_of_the_house_is_the_configuration() -> None:
-    """It loads without any problem, and the limits, times and sizes in it are the defaults."""
-    (text,) = re.findall(r"```yaml\n(.*?)```", HOUSE, re.DOTALL)
-    examination = examine_text(text, Path("/"))
-    assert text_problems(examination) == [] and examination.configuration is not None
-    made = examination.configuration
-    assert (made.limits, made.timeouts, made.token_cache) == (Limits(), Timeouts(), TokenCache())
 
 
 def test_the_house_has_the_rooms_that_are_enforced() -> None:

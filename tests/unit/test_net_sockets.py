@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from lbjwt.config.address import Address
+from lbjwt.address import Address
 from lbjwt.net import sockets
 from lbjwt.net.sockets import BindError, backlog, bind, close, stop_listening
 

@@ -14,9 +14,10 @@ from joserfc.jwk import ECKey
 from lbjwt.checks.registry import text_problems
 from lbjwt.cli.serve import serve
 from lbjwt.config.flags import Flags, configuration_from_flags
-from lbjwt.config.issuer import Tenants
 from lbjwt.config.load import examine_text
-from lbjwt.config.model import Cluster, FailLimit, Issuer, Limits, RemoteJwks, Revocation, Timeouts, TokenCache
+from lbjwt.config.model import Cluster, FailLimit, Issuer, Limits, Revocation, Timeouts, TokenCache
+from lbjwt.config.remote import RemoteJwks
+from lbjwt.config.tenants import Tenants
 from lbjwt.units import parse_duration, parse_size
 
 ROOT = Path(__file__).parents[2]

@@ -6,54 +6,57 @@ import pytest
 
 from lbjwt.errors import ConfigurationError
 from lbjwt.routing._router import Router
-from lbjwt.routing.table import RouteMatch, compile_table, crossings
+from lbjwt.routing.table import RouteMatch, compile_table
+
+HOSTS = (
+    *(
+        "*",
+        "a.example:80",
+        "a.example.",
+        "a..example",
+        "a.*.example",
+        "*a.example",
+        "bücher.example",
+        "[::1]",
+        "-a.example",
+    ),
+    *("a.example\n", "a." * 128 + "example"),
+)
 
 
 @pytest.mark.parametrize(
     ("route", "complaint"),
     [
-        (RouteMatch(path="/a", prefix="/b"), "both a path and a prefix"),
-        (RouteMatch(path="a"), "always refused \\(path-not-absolute\\)"),
-        (RouteMatch(path=""), "always refused"),
-        (RouteMatch(prefix="*"), "always refused"),
-        (RouteMatch(path="/a?b"), "always refused \\(path-character\\)"),
-        (RouteMatch(path="/a#b"), "always refused"),
+        (RouteMatch(path="a"), "begins with /"),
+        (RouteMatch(prefix="*"), "begins with /"),
+        (RouteMatch(path="/a?b"), "written %XX"),
+        (RouteMatch(path="/a#b"), "written %XX"),
+        (RouteMatch(path="/a" * 513), "at most 1024"),
+        (RouteMatch(path="/a|b"), "written %XX"),
+        (RouteMatch(path='/a"b'), "written %XX"),
         (RouteMatch(prefix="/a%2fb"), "always refused \\(path-encoded-slash\\)"),
-        (RouteMatch(path="/café"), "percent-encoding"),
-        (RouteMatch(path="/a b"), "percent-encoding"),
-        (RouteMatch(path="/a\n"), "percent-encoding"),
-        (RouteMatch(path="/%7euser"), "must be written /~user"),
-        (RouteMatch(prefix="/a/../b"), "must be written /b"),
-        (RouteMatch(prefix="//a"), "must be written /a"),
-        (RouteMatch(path="/a%3a"), "must be written /a%3A"),
+        (RouteMatch(prefix="/a%FF"), "always refused \\(path-not-utf8\\)"),
+        (RouteMatch(path="/café"), "written %XX"),
+        (RouteMatch(path="/a b"), "written %XX"),
+        (RouteMatch(path="/a\n"), "written %XX"),
+        (RouteMatch(path="/%7euser"), 'write "/~user"'),
+        (RouteMatch(prefix="/a/../b"), 'write "/b"'),
+        (RouteMatch(prefix="//a"), 'write "/a"'),
+        (RouteMatch(path="/a%3a"), 'write "/a%3A"'),
         (RouteMatch(path="/a;v=1"), "read differently"),
         (RouteMatch(path="/a%3Bv"), "read differently"),
         (RouteMatch(prefix="/a./b"), "read differently"),
         (RouteMatch(path="/a%20"), "read differently"),
         (RouteMatch(path="/a%3Fb"), "read differently"),
+        (RouteMatch(path="/a%25b"), "read differently"),
         (RouteMatch(prefix="/a/%23"), "read differently"),
-        (RouteMatch(hosts=("",)), "host ''"),
-        (RouteMatch(hosts=("*",)), "host '\\*'"),
-        (RouteMatch(hosts=("a.example:80",)), "without port"),
-        (RouteMatch(hosts=("a.example.",)), "not a name"),
-        (RouteMatch(hosts=("a..example",)), "not a name"),
-        (RouteMatch(hosts=("a.*.example",)), "not a name"),
-        (RouteMatch(hosts=("*a.example",)), "not a name"),
-        (RouteMatch(hosts=("bücher.example",)), "in ASCII"),
-        (RouteMatch(hosts=("[::1]",)), "not a name"),
-        (RouteMatch(hosts=("-a.example",)), "not a name"),
-        (RouteMatch(hosts=("a.example\n",)), "not a name"),
-        (RouteMatch(methods=("get",)), "method 'get'"),
-        (RouteMatch(methods=("GET ",)), "method 'GET '"),
-        (RouteMatch(methods=("",)), "method ''"),
-        (RouteMatch(methods=("CONNECT",)), "never passed on"),
-        (RouteMatch(methods=("GET", "TRACE")), "never passed on"),
-        (RouteMatch(hosts=("a.example", "A.example")), "a host is named twice"),
+        *((RouteMatch(hosts=(host,)), "a host is a name") for host in HOSTS),
+        (RouteMatch(hosts=("a.example", "A.example")), "same requests as routes"),
     ],
 )
 def test_routes_that_could_never_be_matched_as_meant(route: RouteMatch, complaint: str) -> None:
-    """Each is refused with its place and what is wrong."""
-    with pytest.raises(ConfigurationError, match=rf"^routes\[1\]: .*{complaint}"):
+    """Each is refused with what is wrong."""
+    with pytest.raises(ConfigurationError, match=complaint):
         Router([RouteMatch(path="/elsewhere"), route])
 
 
@@ -73,8 +76,9 @@ def test_routes_that_could_never_be_matched_as_meant(route: RouteMatch, complain
 def test_r7_ties_are_refused(one: RouteMatch, other: RouteMatch) -> None:
     """Two routes that could both be the best one for a request, in either order."""
     for routes in ([RouteMatch(path="/b"), one, other], [RouteMatch(path="/b"), other, one]):
-        with pytest.raises(ConfigurationError, match=r"^routes\[2\]: matches the same requests as routes\[1\]$"):
+        with pytest.raises(ConfigurationError, match=r"^matches the same requests as routes\[1\]$") as caught:
             Router(routes)
+        assert caught.value.place == ("routes", 2)
 
 
 def test_neighbours_do_not_tie() -> None:
@@ -89,15 +93,6 @@ def test_neighbours_do_not_tie() -> None:
     assert [entry.rank for entry in entries] == sorted((entry.rank for entry in entries), reverse=True)
 
 
-def test_routes_for_our_own_documents_are_refused() -> None:
-    """The route would never be asked."""
-    own = {b"/.well-known/x": 0}
-    for methods in ((), ("GET",), ("HEAD", "OPTIONS")):
-        with pytest.raises(ConfigurationError, match=r"routes\[0\]: /.well-known/x is answered by lbjwt itself"):
-            Router([RouteMatch(path="/.well-known/x", methods=methods)], own)
-    Router([RouteMatch(prefix="/.well-known/x"), RouteMatch(path="/.well-known/x", methods=("OPTIONS",))], own)
-
-
 def test_methods_have_a_limit() -> None:
     """As many as there are bits for; one more is an error and not a route for everything."""
     names = tuple("X" + chr(65 + number // 26) + chr(65 + number % 26) for number in range(48))
@@ -105,23 +100,3 @@ def test_methods_have_a_limit() -> None:
     assert Router([RouteMatch(methods=names[:47])]).find(names[47].encode(), b"", b"/")[0] == -1
     with pytest.raises(ConfigurationError, match="more than 47 methods"):
         Router([RouteMatch(methods=names)])
-
-
-@pytest.mark.parametrize(
-    ("routes", "expected"),
-    [
-        ([RouteMatch(), RouteMatch(prefix="/a"), RouteMatch(path="/a", methods=("GET",))], []),
-        ([RouteMatch(path="/admin"), RouteMatch(hosts=("a.example",))], [(1, 0)]),
-        ([RouteMatch(hosts=("*.example",), prefix="/a"), RouteMatch(hosts=("x.example",), prefix="/")], [(1, 0)]),
-        ([RouteMatch(hosts=("a.example",)), RouteMatch(methods=("POST",))], [(0, 1)]),
-        ([RouteMatch(hosts=("a.example",), methods=("GET",)), RouteMatch(methods=("POST",))], []),
-        ([RouteMatch(hosts=("a.example",), prefix="/a"), RouteMatch(path="/b")], []),
-        ([RouteMatch(hosts=("a.example",), prefix="/a"), RouteMatch(prefix="/a")], []),
-        ([RouteMatch(hosts=("a.example",)), RouteMatch(hosts=("b.example",), path="/b")], []),
-        ([RouteMatch(hosts=("a.example",), path="/a"), RouteMatch(path="/a/b"), RouteMatch(path="*")], []),
-        ([RouteMatch(prefix="/public"), RouteMatch(prefix="/", methods=("POST",))], []),
-    ],
-)
-def test_r7_crossing_routes_are_shown(routes: list[RouteMatch], expected: list[tuple[int, int]]) -> None:
-    """A route that wins by its host over one with a narrower path or methods; routes inside each other are as they should be."""
-    assert crossings(routes) == expected

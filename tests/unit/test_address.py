@@ -1,10 +1,12 @@
 """Addresses: every spelling, its canonical form, and the sentence for what is none."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbjwt.config.address import Address, AddressError
+from lbjwt.address import Address
 
 
 @pytest.mark.parametrize(
@@ -64,9 +66,8 @@ def test_ipv6_addresses_have_one_form():
 )
 def test_bad_addresses_are_refused(text: str, part: str):
     """The sentence tells what an address is like."""
-    with pytest.raises(AddressError) as caught:
+    with pytest.raises(ValueError, match=re.escape(part)):
         Address.parse(text)
-    assert part in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +94,6 @@ def test_any_text_is_an_address_or_an_address_error(text: str):
     """No text makes the reader fail in another way, and what it accepts it reads back as the same."""
     try:
         address = Address.parse(text)
-    except AddressError:
+    except ValueError:
         return
     assert Address.parse(str(address)) == address

@@ -1,7 +1,7 @@
 """
 Addresses: ``HOST:PORT``, ``[v6]:PORT``, ``:PORT`` (all addresses) and ``unix:PATH``.
 
-Knows the spelling only: no name is resolved and no socket is opened here. ``parse`` returns an ``Address`` or raises ``AddressError``
+Knows the spelling only: no name is resolved and no socket is opened here. ``parse`` returns an ``Address`` or raises ``ValueError``
 with a sentence for the person who wrote it.
 """
 
@@ -10,8 +10,6 @@ import re
 from dataclasses import dataclass
 from typing import Final, Self
 
-__all__ = ["Address", "AddressError"]
-
 # A DNS name, relative or absolute, as far as its characters and label lengths go (RFC 1123 §2.1; the underscore is met in container networks).
 _NAME: Final = re.compile(
     r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?"
@@ -19,10 +17,6 @@ _NAME: Final = re.compile(
 _PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
 # sizeof(sockaddr_un.sun_path) is 108 on Linux, one byte of it for the terminating NUL.
 _LONGEST_UNIX_PATH: Final = 107
-
-
-class AddressError(ValueError):
-    """An address that cannot be read; the message is for the person who wrote it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +40,7 @@ class Address:
     @property
     def is_loopback(self) -> bool:
         """True when only this machine can reach it: a loopback address, ``localhost``, or a Unix socket."""
-        if self.path is not None:
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host.lower().rstrip(".") == "localhost"
+        return self.path is not None or is_loopback(self.host.lower().rstrip("."))
 
     def __str__(self) -> str:
         if self.path is not None:
@@ -64,19 +53,28 @@ class Address:
         Read one address.
 
         Raises:
-            AddressError: Neither ``HOST:PORT``, ``[v6]:PORT``, ``:PORT`` nor ``unix:PATH``.
+            ValueError: Neither ``HOST:PORT``, ``[v6]:PORT``, ``:PORT`` nor ``unix:PATH``.
         """
         if text.startswith("unix:"):
             return cls(path=_unix_path(text[5:]))
         if "://" in text:
-            raise AddressError(f"an address has no scheme and no path: HOST:PORT{_likely(text)}")
+            raise ValueError(f"an address has no scheme and no path: HOST:PORT{_likely(text)}")
         host, colon, port = text.rpartition(":")
         if not colon:
             hint = f'; did you mean ":{text}"?' if _PORT.fullmatch(text) else ""
-            raise AddressError(f"an address is HOST:PORT, [IPV6]:PORT, :PORT or unix:PATH{hint}")
+            raise ValueError(f"an address is HOST:PORT, [IPV6]:PORT, :PORT or unix:PATH{hint}")
         if not _PORT.fullmatch(port) or int(port) > 65535:
-            raise AddressError("the port after the last colon is a number from 0 to 65535")
+            raise ValueError("the port after the last colon is a number from 0 to 65535")
         return cls(_host(host), int(port))
+
+
+def is_loopback(host: str) -> bool:
+    """True for ``localhost`` and for every address of this machine's loopback, also for an IPv4 one written as IPv6 (RFC 4291 §2.5.5.2)."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def _likely(url: str) -> str:
@@ -86,7 +84,7 @@ def _likely(url: str) -> str:
         return ""
     try:
         return f'; did you mean "{Address.parse(match[1] + (match[2] or ":80"))}"?'
-    except AddressError:
+    except ValueError:
         return ""
 
 
@@ -98,27 +96,27 @@ def _host(host: str) -> str:
         try:
             return str(ipaddress.IPv6Address(host[1:-1]))
         except ValueError:
-            raise AddressError("between the brackets stands an IPv6 address") from None
+            raise ValueError("between the brackets stands an IPv6 address") from None
     if ":" in host:
-        raise AddressError("an IPv6 address stands in brackets, such as [::1]:8080")
+        raise ValueError("an IPv6 address stands in brackets, such as [::1]:8080")
     try:
         return str(ipaddress.IPv4Address(host))
     except ValueError:
         pass
     if host == "*":
-        raise AddressError('all addresses are written ":PORT"')
+        raise ValueError('all addresses are written ":PORT"')
     if host.rstrip(".").rpartition(".")[2].isdigit():
-        raise AddressError("the host looks like an IPv4 address but is none")
+        raise ValueError("the host looks like an IPv4 address but is none")
     if "/" in host or not _NAME.fullmatch(host):
-        raise AddressError("the host before the port is a name or an IP address, without a scheme or a path")
+        raise ValueError("the host before the port is a name or an IP address, without a scheme or a path")
     return host
 
 
 def _unix_path(path: str) -> str:
     if not path:
-        raise AddressError("unix: needs the path of a socket")
+        raise ValueError("unix: needs the path of a socket")
     if "\0" in path:
-        raise AddressError("the path of a Unix socket holds no NUL")
+        raise ValueError("the path of a Unix socket holds no NUL")
     if len(path.encode("utf-8", "surrogateescape")) > _LONGEST_UNIX_PATH:
-        raise AddressError(f"the path of a Unix socket has at most {_LONGEST_UNIX_PATH} bytes")
+        raise ValueError(f"the path of a Unix socket has at most {_LONGEST_UNIX_PATH} bytes")
     return path
