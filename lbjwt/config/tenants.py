@@ -32,7 +32,7 @@ _KINDS: Final = {
 
 
 class Tenants(Section):
-    """What may stand for `{tenant}` in `issuer`: one of `names`, or every word of a `kind`."""
+    """The values of `{tenant}` in `issuer`: one of `names`, or every word of a `kind`."""
 
     names: Annotated[tuple[Tenant, ...], Field(min_length=1, max_length=1000)] | None = Field(
         default=None, description="The tenants, each by its exact name. Needed when each has keys of its own."
@@ -40,7 +40,7 @@ class Tenants(Section):
     kind: Literal["digits", "hex", "uuid", "alphanumeric", "name"] | None = Field(
         default=None,
         validate_default=True,
-        description="Every tenant that is such a word is believed: `hex` and `uuid` in lower case, `name` with letters, digits, `_` and `-`.",
+        description="Accept every tenant that is such a word: `hex` and `uuid` in lower case, `name` with letters, digits, `_` and `-`.",
     )
     max_length: int = Field(
         default=64, ge=1, le=128, strict=True, description="Longest word in characters, with `kind`."
