@@ -12,13 +12,13 @@ from lbjwt.version import package_version
 
 _COMMANDS = {
     "serve": ("lbjwt.cli.serve:serve", "Verify tokens and balance requests."),
-    "check": ("lbjwt.cli.check:check", "Print every problem of a configuration file."),
-    "doctor": ("lbjwt.cli.doctor:doctor", "Look whether everything a configuration needs is there."),
-    "explain": ("lbjwt.cli.explain:explain", "Tell what would happen to a request, and why."),
+    "check": ("lbjwt.cli.check:check", "Report every problem of a configuration file."),
+    "doctor": ("lbjwt.cli.doctor:doctor", "Test what a configuration needs."),
+    "explain": ("lbjwt.cli.explain:explain", "Show what would happen to a request, and why."),
     "schema": ("lbjwt.cli.schema:schema", "Print the JSON Schema of the configuration file."),
     "demo": ("lbjwt.cli.demo:demo", "Run an issuer, backends and the balancer on loopback."),
     "keys": ("lbjwt.cli.keys:keys", "Generate keys."),
-    "revoke": ("lbjwt.cli.revoke:revoke", "Refuse tokens before their time."),
+    "revoke": ("lbjwt.cli.revoke:revoke", "Refuse tokens before they expire."),
     "token": ("lbjwt.cli.token:token", "Mint, inspect and verify tokens."),
 }
 
@@ -33,7 +33,7 @@ _COMMANDS = {
 @click.option("--version", is_flag=True, help="Print the version.")
 @click.pass_context
 def main(context: click.Context, version: bool) -> None:
-    """A load balancer that lets a request through only with a valid JSON Web Token.
+    """An HTTP load balancer that verifies the JSON Web Token of every request.
 
     Exit codes: 0 done, 1 refused or failed, 2 a problem of usage or configuration.
     """

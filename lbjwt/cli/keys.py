@@ -42,7 +42,7 @@ def keys() -> None:
     type=click.Choice(["jwk", "pem"]),
     default="jwk",
     show_default=True,
-    help="Of the private key; a PEM does not hold its key id.",
+    help="Format of the private key; a PEM file has no key id.",
 )
 @click.option(
     "--out-dir",

@@ -20,7 +20,7 @@ class ClaimHeader(Section):
     payload: StrictBool = Field(
         default=False,
         validate_default=True,
-        description="The whole payload, base64url without padding, in place of `claim`.",
+        description="The whole payload, base64url without padding, instead of `claim`.",
     )
     header: HeaderName = Field(description="Name of the request header, such as `X-Jwt-Sub`.")
     style: Literal["auto", "comma", "json"] = Field(
@@ -29,7 +29,7 @@ class ClaimHeader(Section):
     )
     unrepresentable: Literal["encode", "refuse"] = Field(
         default="encode",
-        description="What becomes of characters that a header cannot hold: percent-encoded, or the request is refused.",
+        description="What happens to characters that a header cannot hold: percent-encoded, or the request is refused.",
     )
     issuer: Label | None = Field(default=None, description="Only from tokens of this issuer. Default: of every issuer.")
 

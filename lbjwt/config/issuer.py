@@ -50,12 +50,12 @@ class Issuer(Section):
     )
     tenants: Tenants | None = Field(
         default=None,
-        description="What may stand for `{tenant}` in `issuer`, such as `https://login.example/{tenant}/v2.0`.",
+        description="The values of `{tenant}` in `issuer`, such as `https://login.example/{tenant}/v2.0`.",
     )
     any_issuer: StrictBool = Field(
         default=False,
         validate_default=True,
-        description="Accept any `iss`, or none. Said out loud instead of `issuer`.",
+        description="Accept any `iss`, or none. An explicit alternative to `issuer`.",
     )
     audiences: Annotated[tuple[Text, ...], Field(max_length=100)] = Field(
         default=(), description="Accepted audiences: the `aud` claim must hold one of them."
@@ -63,15 +63,15 @@ class Issuer(Section):
     any_audience: StrictBool = Field(
         default=False,
         validate_default=True,
-        description="Accept any `aud`, or none: a token made for another service opens this one. Said out loud instead of `audiences`.",
+        description="Accept any `aud`, or none: a token made for another service opens this one. An explicit alternative to `audiences`.",
     )
     algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1)] | None = Field(
         default=None,
-        description="Accepted signature algorithms. Default: what the keys say. Each key is used with one algorithm only.",
+        description="Accepted signature algorithms. Default: those of the keys. Each key is used with one algorithm only.",
     )
     discovery: Discovery | None = Field(
         default=None,
-        description="Find the keys by the issuer's name alone (OpenID Connect Discovery, RFC 8414). `{}` will do. A key source: give exactly one.",
+        description="Find the keys by the issuer's name alone (OpenID Connect Discovery, RFC 8414). `{}` is enough. A key source: give exactly one.",
     )
     jwks_file: File | None = Field(
         default=None,
@@ -95,7 +95,7 @@ class Issuer(Section):
     )
     secret_files: Annotated[tuple[File, ...], Field(min_length=1, max_length=8)] | None = Field(
         default=None,
-        description="Files as `secret_file`, whose secrets are all good, while one replaces another. A key source.",
+        description="Several files like `secret_file`, all of them valid, for a rotation. A key source.",
     )
     secret_file: File | None = Field(
         default=None,
@@ -106,7 +106,7 @@ class Issuer(Section):
         default=CLOCK_SKEW, description="How far the issuer's clock may be off, for `exp`, `nbf` and `iat`."
     )
     require_expiration: StrictBool = Field(
-        default=True, description="Refuse tokens without `exp`: they would be good forever."
+        default=True, description="Refuse tokens without `exp`, which would be valid forever."
     )
     required_claims: Annotated[tuple[ClaimName, ...], Field(max_length=100)] = Field(
         default=(), description="Claims a token must have, and not null."
@@ -125,7 +125,7 @@ class Issuer(Section):
     )
     access_token_profile: StrictBool = Field(
         default=False,
-        description="Hold tokens to RFC 9068: `typ` is `at+jwt`, and `iss`, `exp`, `aud`, `sub`, `client_id`, `iat` and `jti` are there.",
+        description="Require RFC 9068: `typ` is `at+jwt`, and `iss`, `exp`, `aud`, `sub`, `client_id`, `iat` and `jti` are there.",
     )
     subjects: Annotated[tuple[Text, ...], Field(max_length=10_000)] = Field(
         default=(), description="Accepted `sub` claims. Default: every subject."
@@ -135,7 +135,7 @@ class Issuer(Section):
     )
     refuse_sender_constrained: StrictBool = Field(
         default=False,
-        description="Refuse tokens with `cnf`: they belong to the holder of a key, whose proof is not checked here (RFC 9449, RFC 8705).",
+        description="Refuse tokens with `cnf`. They are bound to a key, and lbjwt does not check the proof (RFC 9449, RFC 8705).",
     )
     required_scopes: Annotated[tuple[ScopeToken, ...], Field(max_length=100)] = Field(
         default=(), description="Scopes a token must all have; without one the answer is 403 `insufficient_scope`."
@@ -147,7 +147,7 @@ class Issuer(Section):
 
     from_headers: Annotated[tuple[FromHeader, ...], Field(max_length=8)] | None = Field(
         default=None,
-        description="Request fields that may hold the token. Default: `Authorization` with `Bearer`, when no other place is named.",
+        description="Request fields that may hold the token. Default: `Authorization` with `Bearer`, if no other location is named.",
     )
     from_cookies: Annotated[tuple[FromCookie, ...], Field(max_length=8)] = Field(
         default=(), description="Cookies that may hold the token."
@@ -158,7 +158,7 @@ class Issuer(Section):
     from_subprotocol: StrictBool = Field(
         default=False,
         validate_default=True,
-        description="Take the token from `Sec-WebSocket-Protocol: bearer, <token>` or `base64url.bearer.…`, the one place a browser's WebSocket has.",
+        description="Take the token from `Sec-WebSocket-Protocol: bearer, <token>` or `base64url.bearer.…`, the only one a browser's WebSocket has.",
     )
 
     _no_repeats = field_validator(

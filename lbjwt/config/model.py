@@ -62,7 +62,8 @@ class Listener(Section):
     )
     tls: Tls | None = Field(default=None, description="Speak TLS. Without it tokens travel in the clear.")
     health: Health | None = Field(
-        default=None, description="Answer health checks here. Default: the path is anybody's."
+        default=None,
+        description="Answer health checks on this listener. Default: none; all paths belong to the routes.",
     )
 
 
@@ -76,20 +77,20 @@ class Endpoint(Section):
 
 
 class Cluster(Section):
-    """Endpoints that answer alike; each request goes to the one with the fewest requests in flight per weight."""
+    """Endpoints that serve the same requests; each request goes to the one with the fewest requests in flight per weight."""
 
     endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1, max_length=1000)] = Field(
         description="The backend servers, at least one."
     )
     connect_timeout: Annotated[float, Seconds(0.01, 60)] = Field(
-        default=2.0, description="Time to connect; then the next endpoint is tried."
+        default=2.0, description="Time to connect; after that the next endpoint is tried."
     )
     response_timeout: Annotated[float, Seconds(0.01, 3_600)] = Field(
         default=15.0, description="Time from the end of the request to the first byte of the response head; then 504."
     )
     idle_timeout: Annotated[float, Seconds(0.1, 3_600)] = Field(
         default=30.0,
-        description="How long an unused connection is kept. Keep it below the endpoint's own limit, or requests meet closed connections.",
+        description="How long an unused connection is kept. Keep it below the endpoint's own limit, otherwise requests meet closed connections.",
     )
     max_idle_connections: Annotated[int, whole(0, 65_536)] | None = Field(
         default=None,
@@ -100,14 +101,14 @@ class Cluster(Section):
     )
     max_pending: Annotated[int, whole(0, 65_536)] = Field(
         default=1024,
-        description="Requests that wait, per worker, while every endpoint has `max_connections`; more is 503. 0: none waits.",
+        description="Requests that wait, per worker, while every endpoint has `max_connections`; beyond that the response is 503. 0: none waits.",
     )
     pending_timeout: Annotated[float, Seconds(0.01, 300)] = Field(
         default=5.0, description="How long such a request waits; then 503."
     )
     retries: Annotated[int, whole(0, 5)] = Field(
         default=1,
-        description="How often a request is sent again when its connection ended unanswered, if RFC 9110 §9.2.2 allows it.",
+        description="How often a request is sent again if its connection closed without a response and RFC 9110 §9.2.2 allows it.",
     )
 
     @field_validator("endpoints")
@@ -124,13 +125,13 @@ class Cluster(Section):
 
 
 class TokenCache(Section):
-    """Verified tokens that are remembered, per worker."""
+    """The cache of verified tokens, per worker."""
 
     max_bytes: Annotated[int, Bytes(0, 1 << 40)] = Field(
-        default=64 * _MIB, description="Memory for verified tokens, per worker. 0 switches the cache off."
+        default=64 * _MIB, description="Memory for verified tokens, per worker. 0 disables the cache."
     )
     max_entries: Annotated[int, whole(0, 100_000_000)] = Field(
-        default=1_000_000, description="Most verified tokens, per worker. 0 switches the cache off."
+        default=1_000_000, description="Most verified tokens, per worker. 0 disables the cache."
     )
 
 
@@ -139,20 +140,20 @@ class Revocation(Section):
 
     file: File | None = Field(
         default=None,
-        description="A file of revocations, one JSON object a line, watched. For those made at run time none is needed.",
+        description="A file of revocations, one JSON object a line, watched. Revocations made at run time need none.",
     )
     max_entries: Annotated[int, whole(1, 100_000_000)] = Field(
-        default=MAX_ENTRIES, description="Most revocations in force; a further one is refused, none is dropped."
+        default=MAX_ENTRIES, description="Most revocations in force; further ones are refused; none is dropped."
     )
 
 
 class FailLimit(Section):
-    """A bound on bad tokens of one client address (IPv6: of one /64)."""
+    """A limit on bad tokens per client address (IPv6: per /64)."""
 
     failures: Annotated[int, whole(1, 1_000_000)] = Field(
         description="Bad tokens within `window` after which the address gets 429 for tokens not known to be good."
     )
-    window: Annotated[float, Seconds(1, 3_600)] = Field(default=60.0, description="The time that is looked back.")
+    window: Annotated[float, Seconds(1, 3_600)] = Field(default=60.0, description="Length of the sliding window.")
 
 
 class Limits(Section):
@@ -222,11 +223,11 @@ class Limits(Section):
 
 
 class Timeouts(Section):
-    """Times after which a silent peer is given up."""
+    """Times after which lbjwt stops waiting for a peer."""
 
     request_head: Annotated[float, Seconds(0.1, 600)] = Field(
         default=10.0,
-        description="Absolute time from the first byte (or the connection) to the end of the head; then 408. Ends slow drips as well as silence.",
+        description="Absolute time from the first byte (or the connection) to the end of the head; then 408. It ends slow heads as well as silence.",
     )
     keep_alive: Annotated[float, Seconds(0, 3_600)] = Field(
         default=60.0, description="How long a client connection may wait for its next request."
@@ -241,7 +242,7 @@ class Timeouts(Section):
 
 
 class Admin(Section):
-    """The admin door: `/livez`, `/readyz`, `/metrics`, `/status`, and `/revocations` with `revocation`. It asks for no password."""
+    """The admin API: `/livez`, `/readyz`, `/metrics`, `/status`, and `/revocations` with `revocation`. It has no password."""
 
     address: ListenAddress = Field(description="`HOST:PORT`; keep it on loopback or a management network.")
 
@@ -259,7 +260,7 @@ class Configuration(Section):
         description="Where clients connect, at least one."
     )
     issuers: dict[Label, Issuer] = Field(
-        description="Who is believed, at least one; the key is its label in logs and metrics."
+        description="Trusted issuers, at least one; the key is the label in logs and metrics."
     )
     clusters: dict[Label, Cluster] = Field(
         description="Where requests go. Exactly one for now; the key is its label in metrics and `/status`."
@@ -271,7 +272,7 @@ class Configuration(Section):
     )
     revocation: Revocation | None = Field(
         default=None,
-        description="Refuse tokens before they expire. `{}` is enough for `lbjwt revoke` and the admin door.",
+        description="Refuse tokens before they expire. `{}` is enough for `lbjwt revoke` and the admin API.",
     )
     fail_limit: FailLimit | None = Field(
         default=None, description="Answer 429 to addresses that fail too often. Default: no limit."
@@ -281,7 +282,7 @@ class Configuration(Section):
         description="A directory of lbjwt's own (0700) for the last good keys and the revocations made at run time, so that both survive a restart. "
         "Default: none survive.",
     )
-    token_cache: TokenCache = Field(default=TokenCache(), description="Verified tokens that are remembered.")
+    token_cache: TokenCache = Field(default=TokenCache(), description="The cache of verified tokens.")
     claim_to_headers: Annotated[tuple[ClaimHeader, ...], Field(max_length=64)] = Field(
         default=(), description="Claims that endpoints receive as headers."
     )
@@ -295,12 +296,12 @@ class Configuration(Section):
     )
     trusted_proxies: Annotated[tuple[Network, ...], Field(max_length=1000)] = Field(
         default=(),
-        description="Networks whose `X-Forwarded-*`, `Forwarded`, `X-Real-IP` and `X-Request-Id` are believed; "
+        description="Networks whose `X-Forwarded-*`, `Forwarded`, `X-Real-IP` and `X-Request-Id` are accepted; "
         "from others they are replaced or dropped.",
     )
     forwarded_headers: Literal["x-forwarded", "forwarded", "both"] = Field(
         default="x-forwarded",
-        description="How endpoints are told of the client's address, scheme and host: `X-Forwarded-For`, `-Proto` and `-Host`, "
+        description="Headers that give endpoints the client's address, scheme and host: `X-Forwarded-For`, `-Proto` and `-Host`, "
         "`Forwarded` (RFC 7239), or both.",
     )
     header_names: Literal["drop", "reject", "allow"] = Field(
@@ -310,17 +311,17 @@ class Configuration(Section):
     )
     allow_half_close: StrictBool = Field(
         default=False,
-        description="Serve a client that ends its side of the connection before it has its response; false ends its request at the endpoint.",
+        description="Serve a client that closes its sending side before it has its response; false ends its request at the endpoint.",
     )
     allow_websocket: StrictBool = Field(
         default=True, description="Let `Upgrade: websocket` through as a tunnel; false sends the request on without it."
     )
     limits: Limits = Field(default=Limits(), description="Bounds on what clients and endpoints may send.")
-    timeouts: Timeouts = Field(default=Timeouts(), description="Times after which a silent peer is given up.")
+    timeouts: Timeouts = Field(default=Timeouts(), description="Times after which lbjwt stops waiting for a peer.")
     workers: Workers = Field(
         default=1, description="Worker processes, 1 to 1024; `auto` is one for each processor the process may use."
     )
-    admin: Admin | None = Field(default=None, description="Open the admin door. Default: closed.")
+    admin: Admin | None = Field(default=None, description="Open the admin API. Default: closed.")
     access_log: AccessLog | None = Field(default=None, description="Write an access log. Default: none.")
 
     @field_validator("listeners")

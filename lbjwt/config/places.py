@@ -32,13 +32,13 @@ class FromCookie(Section):
     """A cookie that may hold the token."""
 
     name: CookieName = Field(description="Name of the cookie, exact.")
-    forward: StrictBool = Field(default=False, description="Pass the cookie on to endpoints; else it alone is cut out.")
+    forward: StrictBool = Field(default=False, description="Pass the cookie on to endpoints; otherwise it is cut out.")
 
 
 class FromParam(Section):
-    """A query parameter that may hold the token. Queries end in logs and histories: prefer any other place (RFC 6750 §5.3)."""
+    """A query parameter that may hold the token. Queries end up in logs and histories; prefer any other location (RFC 6750 §5.3)."""
 
     name: ParamName = Field(description="Name of the parameter, such as `access_token`.")
     forward: StrictBool = Field(
-        default=False, description="Pass the parameter on to endpoints; else it alone is cut out."
+        default=False, description="Pass the parameter on to endpoints; otherwise it is cut out."
     )

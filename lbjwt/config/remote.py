@@ -19,7 +19,7 @@ _CEILING: Final = 3_600.0
 
 
 class KeyFetch(Section):
-    """How keys are fetched and how long they are believed."""
+    """How keys are fetched and how long they stay valid."""
 
     refresh_interval: Annotated[float, Seconds(1, 86_400)] = Field(
         default=300.0,
@@ -31,7 +31,7 @@ class KeyFetch(Section):
     )
     max_refresh: Annotated[float, Seconds(1, 86_400)] | None = Field(
         default=None,
-        description="Longest time between two fetches, whatever an answer says: a withdrawn key is believed this long at most while "
+        description="Longest time between two fetches, whatever an answer says: a withdrawn key works this long at most while "
         "fetches succeed. Default: 1h, or `refresh_interval` when that is longer.",
     )
     cooldown: Annotated[float, Seconds(1, 3_600)] = Field(
@@ -40,7 +40,7 @@ class KeyFetch(Section):
     )
     max_stale: Annotated[float, Seconds(1, 604_800)] = Field(
         default=86_400.0,
-        description="How long keys are believed after the last good fetch, through every failure; then 503 with `Retry-After`.",
+        description="How long keys stay valid after the last successful fetch; then 503 with `Retry-After`.",
     )
     timeout: Annotated[float, Seconds(0.1, 60)] = Field(
         default=5.0, description="Whole time of one fetch, from the connection to the last byte."
@@ -49,11 +49,11 @@ class KeyFetch(Section):
         default=262_144, description="Largest document accepted; a JWK Set of 100 RSA keys has about 64 KiB."
     )
     max_keys: Annotated[int, whole(1, 1000)] = Field(
-        default=100, description="Most keys a document may hold; one with more is refused, and the keys in force stay."
+        default=100, description="Most keys in a document; lbjwt refuses a larger one and keeps the current keys."
     )
     ca_file: File | None = Field(
         default=None,
-        description="PEM file with the only authorities whose certificates the server may have. Default: the system's.",
+        description="PEM file with the only certificate authorities trusted for the server. Default: the system's.",
     )
     client_certificate: File | None = Field(
         default=None, description="PEM file with a certificate to show to the server."
@@ -63,8 +63,8 @@ class KeyFetch(Section):
     )
     bearer_token_file: File | None = Field(
         default=None,
-        description="A file with a token that is sent as `Authorization: Bearer`, as Kubernetes wants it; read anew for each fetch. "
-        "It goes to the configured server only, not to where an issuer's metadata leads.",
+        description="A file with a token that is sent as `Authorization: Bearer`, as Kubernetes requires; read again for each fetch. "
+        "It is sent to the configured server only, not to a URL from an issuer's metadata.",
     )
     proxy: Text | None = Field(
         default=None,
@@ -77,7 +77,7 @@ class KeyFetch(Section):
     allow_http: StrictBool = Field(
         default=False,
         validate_default=True,
-        description="Allow plain `http` off loopback. Whoever can change the answer on its way can sign any token.",
+        description="Allow plain `http` to other hosts than loopback. Anybody who can change the response in transit can then sign any token.",
     )
 
     @field_validator("min_refresh")
@@ -158,4 +158,4 @@ class RemoteJwks(KeyFetch):
 
 
 class Discovery(KeyFetch):
-    """Keys are found by the issuer's name alone: OpenID Connect Discovery, then RFC 8414. The document must name the very issuer."""
+    """Keys are found by the issuer's name alone: OpenID Connect Discovery, then RFC 8414. The `issuer` in the document must be the configured one."""

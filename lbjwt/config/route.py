@@ -49,7 +49,7 @@ StatusKey = Annotated[StrictInt, BeforeValidator(_status_key)]
 
 
 class Require(Section):
-    """Whose token opens the route: exactly one of the keys."""
+    """Issuers whose tokens the route accepts. Give exactly one of the keys."""
 
     issuer: Label | None = Field(default=None, description="The label of one issuer.")
     any_of: Annotated[tuple[Label, ...], Field(min_length=1, max_length=100)] | None = Field(
@@ -58,7 +58,7 @@ class Require(Section):
     all_of: Annotated[tuple[Label, ...], Field(min_length=2, max_length=4)] | None = Field(
         default=None,
         validate_default=True,
-        description="Labels: a token of each of these issuers, each in places of its own.",
+        description="Labels: a token of each of these issuers, each in its own locations.",
     )
 
     _no_repeats = field_validator("any_of", "all_of")(distinct)
@@ -97,13 +97,13 @@ class Scopes(Section):
 
 
 class Refusals(Section):
-    """What refused clients of the route get."""
+    """Responses to refused requests of the route."""
 
     format: Literal["text", "json"] = Field(
         default="text", description="Body: a short sentence, or JSON problem details (RFC 9457)."
     )
     expose_reason: StrictBool = Field(
-        default=False, description="Tell the client the reason's name: a help to developers, and to attackers."
+        default=False, description="Tell the client the reason's name. This helps developers and attackers alike."
     )
     statuses: Annotated[dict[StatusKey, StrictInt], Words("status: status")] = Field(
         default={},
@@ -111,7 +111,7 @@ class Refusals(Section):
     )
     redirect: Text | None = Field(
         default=None,
-        description="Where browsers without a good token are sent (302): a URL or a path, such as `https://login.example/?return={url}`; "
+        description="Redirect (302) for browsers without a valid token: a URL or a path, such as `https://login.example/?return={url}`; "
         "`{url}` is the URL they asked for.",
     )
 
@@ -173,7 +173,7 @@ class Resource(Section):
 
 
 class Route(Section):
-    """Requests that are treated alike. The most specific route wins, whatever the order; what no route is for gets 404."""
+    """One policy for some requests. The most specific route wins, whatever the order; requests without a route get 404."""
 
     name: Label = Field(description="Its name in logs and metrics.")
     hosts: Annotated[tuple[Host, ...], Field(max_length=1000)] = Field(
@@ -190,37 +190,37 @@ class Route(Section):
         tuple[Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"], ...], Field(max_length=7)
     ] = Field(default=(), description="Methods; GET includes HEAD. Default: every method.")
     public: StrictBool = Field(
-        default=False, description="No token is asked for or looked at. Said out loud: the default is to ask."
+        default=False, description="Read no token and let every request pass. Default: a token is required."
     )
     require: Require | None = Field(
-        default=None, description="Whose token opens the route. Default: any of the configured issuers."
+        default=None, description="Issuers whose tokens the route accepts. Default: any of the configured issuers."
     )
     allow_missing: StrictBool = Field(
         default=False,
         description="Without a token the request passes, without identity headers. A bad token never does.",
     )
     audiences: Annotated[tuple[Text, ...], Field(max_length=100)] = Field(
-        default=(), description="The `aud` claim must hold one of these, beside what its issuer asks for."
+        default=(), description="The `aud` claim must hold one of these, in addition to one of the issuer's audiences."
     )
-    scopes: Scopes = Field(default=Scopes(), description="Scopes that open the route.")
+    scopes: Scopes = Field(default=Scopes(), description="Scopes the token must have.")
     rules: Annotated[tuple[RouteRule, ...], Field(max_length=MAX_RULES)] = Field(
         default=(), description="Rules on claims; all of them must hold."
     )
     report_only: StrictBool = Field(
         default=False,
-        description="Judge, count and log, and let every request through: to switch tokens on without fear. Nothing is protected.",
+        description="Check, count and log, but let every request pass, to switch tokens on without risk. Nothing is protected.",
     )
     end_streams: StrictBool = Field(
-        default=True, description="End responses and WebSockets under way when their token expires or is revoked."
+        default=True, description="End responses and WebSockets in progress when their token expires or is revoked."
     )
     stream_grace: Annotated[float, Seconds(0, 86_400)] = Field(
-        default=0.0, description="How long they may go on after their token expired; a revoked one ends them at once."
+        default=0.0, description="How long they may go on after their token expired; a revocation ends them at once."
     )
     realm: Realm | None = Field(
         default=None,
         description="The realm in `WWW-Authenticate` of this route's refusals (RFC 9110 §11.5). Default: the one of the whole file.",
     )
-    refusals: Refusals = Field(default=Refusals(), description="What refused clients get.")
+    refusals: Refusals = Field(default=Refusals(), description="Responses to refused requests.")
     resource: Resource | None = Field(default=None, description="Serve protected resource metadata (RFC 9728).")
 
     _no_repeats = field_validator("hosts", "methods", "audiences")(distinct)

@@ -83,7 +83,7 @@ class Rule(Section):
     not_: "Rule | None" = Field(
         default=None,
         alias="not",
-        description="This rule does not hold, and the claims it asks about are there and of its kind.",
+        description="This rule does not hold, although the claims it compares are there and have its type.",
     )
     equals: Scalar | None = Field(default=None, description="The claim is this very text, number, or true or false.")
     one_of: Scalars | None = Field(default=None, description="The claim is one of these.")
@@ -161,9 +161,9 @@ def _joined(form: str, rules: Any) -> ClaimRule:
 class RouteRule(Rule):
     """A rule of a route. Without it the answer is 403. A rule that stands inside another has neither `name` nor `report_only`."""
 
-    name: Label | None = Field(default=None, description="What the log and `lbjwt explain` call it.")
+    name: Label | None = Field(default=None, description="Its name in the log and in `lbjwt explain`.")
     report_only: StrictBool = Field(
-        default=False, description="Judge, count and log, and let through: to try a rule on real traffic first."
+        default=False, description="Check, count and log, but let the request pass, to try a rule on real traffic."
     )
 
     @property

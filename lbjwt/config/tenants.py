@@ -23,7 +23,7 @@ Tenant = Annotated[str, AfterValidator(check_tenant), WithJsonSchema({"type": "s
 
 
 class Tenants(Section):
-    """What may stand for `{tenant}` in `issuer`: one of `names`, or every word of a `kind`."""
+    """The values of `{tenant}` in `issuer`: one of `names`, or every word of a `kind`."""
 
     names: Annotated[tuple[Tenant, ...], Field(min_length=1, max_length=MAX_LISTED)] | None = Field(
         default=None, description="The tenants, each by its exact name. Needed when each has keys of its own."
@@ -31,7 +31,7 @@ class Tenants(Section):
     kind: Literal["digits", "hex", "uuid", "alphanumeric", "name"] | None = Field(
         default=None,
         validate_default=True,
-        description="Every tenant that is such a word is believed: `hex` and `uuid` in lower case, `name` with letters, digits, `_` and `-`.",
+        description="Accept every tenant that is such a word: `hex` and `uuid` in lower case, `name` with letters, digits, `_` and `-`.",
     )
     max_length: Annotated[int, whole(1, MAX_LENGTH)] = Field(
         default=LENGTH, description="Longest word in characters, with `kind`."

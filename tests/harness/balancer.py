@@ -1,7 +1,7 @@
 """
 The balancer under test as a process: `lbjwt serve` on free ports, ready when its admin door says so, stopped by its pid.
 
-`configuration` builds the YAML object of docs/design/house.md; JSON is YAML 1.2, so that is how it is written. `Balancer(command=…)` starts
+`configuration` builds the object of docs/reference.md; JSON is YAML 1.2, so that is how it is written. `Balancer(command=…)` starts
 another program in its place (a peer, or a toy with a planted fault).
 """
 
