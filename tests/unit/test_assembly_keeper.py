@@ -130,13 +130,13 @@ def test_a_worker_waits_for_the_first_attempt_of_its_keeper(worker: Worker) -> N
         worker.begins()
         worker.ends()
         worker.keys.poked()
-        await asyncio.wait_for(loading, 60.0)
+        await asyncio.wait_for(loading, 5.0)
 
     asyncio.run(scenario())
     worker.board = Board(1, 1, 2)
     worker.store(0)
     worker.restart()
-    asyncio.run(asyncio.wait_for(worker.keys.load(), 60.0))
+    asyncio.run(asyncio.wait_for(worker.keys.load(), 5.0))
     assert worker.count == 1
 
 

@@ -214,7 +214,7 @@ def test_stopping_ends_an_attempt_under_way_and_tells_those_who_wait(run):
         stage.keys.start()
         stage.keys.start()
         await until(lambda: stage.origin.running)
-        async with asyncio.timeout(30.0):
+        async with asyncio.timeout(2.0):
             await stage.keys.stop()
             await stage.keys.stop()
         assert stage.told == ["started", "settled"]
