@@ -11,7 +11,7 @@ import pytest
 
 from lbjwt.proxy._tls_client import TlsClientSide
 from tests.playbooks import test_exchange as plain
-from tests.playbooks.messages import OK, SWITCH, UPGRADE
+from tests.playbooks.messages import OK, SWITCH, UPGRADE, bodies
 from tests.playbooks.stage import request, response
 from tests.playbooks.tls_stage import Forge, TlsStage, Turns
 
@@ -197,7 +197,7 @@ def test_bodies_around_the_record_size(stage: TlsStage, body: int) -> None:
     client.sends(request())
     server.take()
     server.sends(response("200 OK", "Transfer-Encoding: chunked", body=b"%x\r\n%b\r\n0\r\n\r\n" % (body, content)))
-    assert plain.bodies(client.take()) == content
+    assert bodies(client.take()) == content
 
 
 def test_a_tunnel_whose_endpoint_ends_first(stage: TlsStage) -> None:
