@@ -11,6 +11,10 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; 
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile --constraint requirements-dev.lock
 
+# Compiled once, whatever the caller's environment says: a process that may not keep bytecode compiles every module it imports, at each start.
+export PYTHONDONTWRITEBYTECODE :=
+export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/bytecode
+
 SOURCES := $(shell find lbjwt -name '*.pyx' -o -name '*.pxd')
 STUBBED = $(subst /,.,$(basename $(shell find lbjwt -name '*.pyi')))
 PACKAGING := setup.py pyproject.toml requirements-dev.lock

@@ -72,7 +72,7 @@ def in_rounds(
     connections: int = 32,
     may_fail: bool = False,
     after_round: Callable[[int], None] | None = None,
-    timeout: float = 10.0,
+    timeout: float = 30.0,
 ) -> Tally:
     """
     `total` requests in rounds, closed loop, each round with its ledger.

@@ -310,7 +310,7 @@ async def run(
 
 
 def drive(
-    port: int, work: Iterable[Job], *, rate: float | None = None, connections: int = 64, timeout: float = 10.0
+    port: int, work: Iterable[Job], *, rate: float | None = None, connections: int = 64, timeout: float = 30.0
 ) -> list[Sample]:
     """`run` from a program without a loop."""
     import uvloop

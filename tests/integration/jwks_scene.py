@@ -40,7 +40,7 @@ def runner(new_loop):
 
 async def until(condition):
     """Wait for a condition, ten seconds at most."""
-    async with asyncio.timeout(10.0):
+    async with asyncio.timeout(60.0):
         while not condition():
             await asyncio.sleep(0.005)
 

@@ -76,7 +76,7 @@ def raw(board, data):
     async def scenario(port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(data)
-        answer = await asyncio.wait_for(reader.read(), 5)
+        answer = await asyncio.wait_for(reader.read(), 30)
         writer.close()
         await writer.wait_closed()
         return answer

@@ -90,7 +90,7 @@ def test_a_request_gets_the_descriptor_of_an_unused_connection(
     """When no descriptor is left to connect with, pooled connections are closed and it is tried again; the endpoint is not blamed."""
 
     async def idle(stage: Stage, count: int) -> None:
-        async with asyncio.timeout(5.0):
+        async with asyncio.timeout(60.0):
             while stage.board.endpoint_totals(0)["idle_connections"] != count:
                 await asyncio.sleep(0.01)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from _pytest.mark import ParameterSet
 
 from bench.proof import __main__ as door
 from bench.proof.registry import Bar, Result, bars
@@ -15,7 +15,7 @@ MEASURE = {"B-16", "C-2", "C-8", "D-4", "D-5", "K3", "K4", "K5", "K7", "K8", "W1
 """Bars whose verdict is about seconds or processor time."""
 
 
-def registered() -> list[ParameterSet]:
+def registered() -> list[Any]:
     """Every bar, those that measure marked for a quiet machine."""
     return [pytest.param(bar, id=bar.id, marks=[pytest.mark.quiet] if bar.id in MEASURE else []) for bar in bars()]
 

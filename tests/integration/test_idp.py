@@ -72,6 +72,7 @@ def status(stage: Stage, token: str) -> int:
         return client.ask("/r/x", token=token).status
 
 
+@pytest.mark.quiet
 def test_a_real_provider_rotates_its_keys_and_nobody_is_refused(idp: IdentityProvider, tmp_path: Path) -> None:
     """Discovery from the issuer's name, tokens of both algorithms, publish, switch and drop: no refusal until the old keys are gone, then at once."""
     issuer = {

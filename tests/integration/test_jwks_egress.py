@@ -102,7 +102,7 @@ def scene(runner: asyncio.Runner, folder: Path, proxy: ConnectProxy, *steps: Any
             server.close()
             await issuer.cleanup()
 
-    runner.run(asyncio.wait_for(run(), 20))
+    runner.run(asyncio.wait_for(run(), 60))
     return seen
 
 

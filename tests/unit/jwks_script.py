@@ -34,7 +34,7 @@ def runner(new_loop):
 
 async def until(condition):
     """Wait for a condition, five seconds at most."""
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(60.0):
         while not condition():
             await asyncio.sleep(0.002)
 

@@ -67,7 +67,7 @@ def test_listening_in_a_loop(wakeups, factory):
             came.set()
 
         async def until_called():
-            await asyncio.wait_for(came.wait(), 5)
+            await asyncio.wait_for(came.wait(), 60)
             came.clear()
 
         wakeups.notify_workers()

@@ -381,7 +381,7 @@ async def running(stage: Stage) -> AsyncIterator[None]:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(60.0):
         while not condition():
             await asyncio.sleep(0.005)
 
