@@ -14,8 +14,6 @@ import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-__all__ = ["accept_waiting", "take_over"]
-
 BURST = 1024
 """Connections accepted in one go at most: the others are not to wait long for them."""
 

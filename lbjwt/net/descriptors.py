@@ -8,8 +8,6 @@ import os
 import resource
 from typing import Final
 
-__all__ = ["EXHAUSTED", "available", "raise_limit"]
-
 EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE)
 """This process (EMFILE) or the whole machine (ENFILE) has no descriptor left."""
 

@@ -19,8 +19,6 @@ from typing import Final
 from lbjwt.config.address import Address
 from lbjwt.errors import LbjwtError
 
-__all__ = ["BindError", "backlog", "bind", "close", "stop_listening"]
-
 _NOT_HERE: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
 """This machine lacks the address, or its whole family (IPv6 switched off)."""
 

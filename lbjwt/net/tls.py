@@ -11,8 +11,6 @@ from typing import Final, NoReturn
 
 from lbjwt.errors import LbjwtError
 
-__all__ = ["TLSError", "server_context"]
-
 CIPHERS: Final = (
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
     "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"

@@ -15,8 +15,6 @@ from urllib.parse import unquote_to_bytes
 from lbjwt.errors import ConfigurationError
 from lbjwt.routing._path import canonical_path, loose_path
 
-__all__ = ["Entry", "RouteMatch", "compile_table", "crossings"]
-
 ASTERISK = "*"  # the target of a server-wide OPTIONS (RFC 9112 section 3.2.4)
 
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
@@ -101,26 +99,6 @@ def compile_table(routes: Sequence[RouteMatch], own: Mapping[bytes, int] | None 
     return entries
 
 
-def crossings(routes: Sequence[RouteMatch]) -> list[tuple[int, int]]:
-    """
-    Pairs of routes (winner, loser) where a route wins by its host over one that is narrower in path or methods (THREATS R7).
-
-    The order of precedence then decides what may not have been meant: a public route for one host and all its paths wins over a protected
-    one for any host and a single path. A route that lies wholly inside the other is how routes are meant to be written, and not named.
-
-    Raises:
-        ConfigurationError: As for `compile_table`.
-    """
-    entries = compile_table(routes)
-    found = {
-        (one.route, other.route)
-        for at, one in enumerate(entries)
-        for other in entries[at + 1 :]
-        if _shared(one, other) and not _host_inside(other, one) and not _inside(one, other)
-    }
-    return sorted(found)
-
-
 def _refuse_ties(entries: Iterable[Entry]) -> None:
     """Entries of one rank exclude each other, unless they have the same host and path: then the methods must."""
     seen: dict[tuple[bytes, bool, bytes, bool, bool], list[Entry]] = {}
@@ -176,35 +154,3 @@ def _methods_of(route: RouteMatch, place: str) -> frozenset[bytes]:
             raise ConfigurationError(f"{place}: {method} is never passed on")
     methods = frozenset(method.encode("ascii") for method in route.methods)
     return methods | {b"HEAD"} if b"GET" in methods else methods
-
-
-def _shared(one: Entry, other: Entry) -> bool:
-    """Some request is matched by both."""
-    return (
-        (_host_inside(one, other) or _host_inside(other, one))
-        and (_path_inside(one, other) or _path_inside(other, one))
-        and (not one.methods or not other.methods or bool(one.methods & other.methods))
-    )
-
-
-def _inside(one: Entry, other: Entry) -> bool:
-    """Every request matched by `one` is matched by `other`."""
-    return (
-        _host_inside(one, other)
-        and _path_inside(one, other)
-        and (not other.methods or (bool(one.methods) and one.methods <= other.methods))
-    )
-
-
-def _host_inside(one: Entry, other: Entry) -> bool:
-    if not other.host:
-        return True
-    if not other.wildcard:
-        return one.host == other.host and not one.wildcard
-    return one.host.endswith(other.host)
-
-
-def _path_inside(one: Entry, other: Entry) -> bool:
-    if other.exact:
-        return one.exact and one.path == other.path
-    return one.path == other.path or one.path.startswith(other.path + b"/")

@@ -6,7 +6,7 @@ import pytest
 
 from lbjwt.errors import ConfigurationError
 from lbjwt.routing._router import Router
-from lbjwt.routing.table import RouteMatch, compile_table, crossings
+from lbjwt.routing.table import RouteMatch, compile_table
 
 
 @pytest.mark.parametrize(
@@ -105,23 +105,3 @@ def test_methods_have_a_limit() -> None:
     assert Router([RouteMatch(methods=names[:47])]).find(names[47].encode(), b"", b"/")[0] == -1
     with pytest.raises(ConfigurationError, match="more than 47 methods"):
         Router([RouteMatch(methods=names)])
-
-
-@pytest.mark.parametrize(
-    ("routes", "expected"),
-    [
-        ([RouteMatch(), RouteMatch(prefix="/a"), RouteMatch(path="/a", methods=("GET",))], []),
-        ([RouteMatch(path="/admin"), RouteMatch(hosts=("a.example",))], [(1, 0)]),
-        ([RouteMatch(hosts=("*.example",), prefix="/a"), RouteMatch(hosts=("x.example",), prefix="/")], [(1, 0)]),
-        ([RouteMatch(hosts=("a.example",)), RouteMatch(methods=("POST",))], [(0, 1)]),
-        ([RouteMatch(hosts=("a.example",), methods=("GET",)), RouteMatch(methods=("POST",))], []),
-        ([RouteMatch(hosts=("a.example",), prefix="/a"), RouteMatch(path="/b")], []),
-        ([RouteMatch(hosts=("a.example",), prefix="/a"), RouteMatch(prefix="/a")], []),
-        ([RouteMatch(hosts=("a.example",)), RouteMatch(hosts=("b.example",), path="/b")], []),
-        ([RouteMatch(hosts=("a.example",), path="/a"), RouteMatch(path="/a/b"), RouteMatch(path="*")], []),
-        ([RouteMatch(prefix="/public"), RouteMatch(prefix="/", methods=("POST",))], []),
-    ],
-)
-def test_r7_crossing_routes_are_shown(routes: list[RouteMatch], expected: list[tuple[int, int]]) -> None:
-    """A route that wins by its host over one with a narrower path or methods; routes inside each other are as they should be."""
-    assert crossings(routes) == expected
