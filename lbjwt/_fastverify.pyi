@@ -58,14 +58,10 @@ class SignatureCheck:
         signature_size: Bytes of every signature it can accept.
     """
 
-    @property
-    def key(self) -> Any: ...
-    @property
-    def key_id(self) -> str: ...
-    @property
-    def algorithm(self) -> str: ...
-    @property
-    def signature_size(self) -> int: ...
+    key: Any
+    key_id: str
+    algorithm: str
+    signature_size: int
     def __init__(
         self,
         key: object,
@@ -116,8 +112,7 @@ class Verification:
             index: Of the issuer.
         """
 
-    @property
-    def index(self) -> int: ...
+    index: int
 
 @final
 class Gate:
@@ -133,18 +128,12 @@ class Gate:
         last_fault: Class name of the last one, "" when there was none.
     """
 
-    @property
-    def cache(self) -> GrantCache: ...
-    @property
-    def epoch(self) -> int: ...
-    @property
-    def max_token(self) -> int: ...
-    @property
-    def max_header(self) -> int: ...
-    @property
-    def faults(self) -> int: ...
-    @property
-    def last_fault(self) -> str: ...
+    cache: GrantCache
+    epoch: int
+    max_token: int
+    max_header: int
+    faults: int
+    last_fault: str
     def __init__(
         self,
         cache: GrantCache,

@@ -1,6 +1,6 @@
 """Verified tokens and what is remembered of them. What per-request code uses stands in `_grants.pxd`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, final
 
 @final
@@ -75,18 +75,12 @@ class GrantCache:
         evictions: Entries that left for want of room.
     """
 
-    @property
-    def max_bytes(self) -> int: ...
-    @property
-    def max_entries(self) -> int: ...
-    @property
-    def bytes_used(self) -> int: ...
-    @property
-    def hits(self) -> int: ...
-    @property
-    def misses(self) -> int: ...
-    @property
-    def evictions(self) -> int: ...
+    max_bytes: int
+    max_entries: int
+    bytes_used: int
+    hits: int
+    misses: int
+    evictions: int
     def __init__(self, max_bytes: int = ..., max_entries: int = 1_000_000) -> None: ...
     def __len__(self) -> int: ...
     def __contains__(self, token: bytes, /) -> bool: ...
@@ -95,9 +89,6 @@ class GrantCache:
 
     def insert(self, grant: Grant) -> bool:
         """Keep a grant, in place of one with the same token. False when it does not fit at all."""
-
-    def discard(self, doomed: Callable[[Grant], bool]) -> int:
-        """Drop all grants for which doomed is true; returns how many."""
 
     def clear(self) -> None:
         """Drop all grants."""

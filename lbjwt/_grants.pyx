@@ -110,17 +110,10 @@ cdef class GrantCache:
             self._evict()
         return grant.alive
 
-    def discard(self, doomed):
-        cdef Grant grant
-        cdef Py_ssize_t count = 0
-        for grant in list(self._entries.values()):
-            if doomed(grant) and grant.alive:    # doomed may have dropped it itself
-                self._remove(grant)
-                count += 1
-        return count
-
     def clear(self):
-        self.discard(lambda grant: True)
+        cdef Grant grant
+        for grant in list(self._entries.values()):
+            self._remove(grant)
         self._entries = {}
         self._weigh_table()
 

@@ -43,7 +43,7 @@ cdef class TokenPlaces:
 
     # Take out of what `head` writes whatever stands in a place that is not forwarded, and names that fold to the name of a place.
     # Needs no `find` before it, and is for every request that is forwarded: also where none, a doubtful or more than one token came.
-    cdef int strip(self, RequestHead head) except -1
+    cpdef int strip(self, RequestHead head) except -1
 
     cdef int _search(self, RequestHead head, Found *found) except -1
     cdef int _search_target(self, RequestHead head, Found *found) noexcept

@@ -5,7 +5,6 @@ from typing import Self, final
 
 from lbjwt._fastverify import DenyReason
 from lbjwt.http1._request import RequestHead
-from lbjwt.http1._response import ResponseHead
 
 @final
 class TokenPlaces:
@@ -39,10 +38,7 @@ class TokenPlaces:
         """
 
     def find_in(self, head: RequestHead) -> tuple[DenyReason, bytes | None]:
-        """Test door to `find`: the token when the reason is NONE. `head` has to be COMPLETE."""
+        """The token when the reason is NONE. `head` has to be COMPLETE."""
 
-    def strip_from(self, head: RequestHead) -> None:
-        """Test door to `strip`. `head` has to be COMPLETE. Raises MemoryError."""
-
-def fields_owed_by(head: ResponseHead, *, subprotocol_answer: bool = False, token_in_query: bool = False) -> bytes:
-    """Test door to `fields_owed`. `head` has to be COMPLETE."""
+    def strip(self, head: RequestHead) -> int:
+        """Take out of what `head` writes, COMPLETE, whatever stands in a place that is not forwarded. Raises MemoryError."""

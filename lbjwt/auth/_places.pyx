@@ -261,7 +261,7 @@ cdef class TokenPlaces:
         found.encoded = True
         return _take(found, SUBPROTOCOL, Slice(self._decoded.data, size))
 
-    cdef int strip(self, RequestHead head) except -1:
+    cpdef int strip(self, RequestHead head) except -1:
         cdef Field *field = head._fields
         cdef Field *end = field + head._count
         cdef bint awaited = False
@@ -354,9 +354,6 @@ cdef class TokenPlaces:
         cdef DenyReason reason = self.find(head, &token, &size)
         return reason, token[:size] if reason == DenyReason.NONE else None
 
-    def strip_from(self, RequestHead head not None):
-        self.strip(head)
-
 
 # --- the response ---------------------------------------------------------------------------------------------------------
 
@@ -372,9 +369,3 @@ cdef const char *fields_owed(ResponseHead head, bint subprotocol_answer, bint to
         fields = b"Cache-Control: private\r\n"   # RFC 6750 section 2.3: the address of the response is a secret (THREATS P8)
         size[0] = 24
     return fields
-
-
-def fields_owed_by(ResponseHead head not None, *, bint subprotocol_answer=False, bint token_in_query=False):
-    cdef Py_ssize_t size = 0
-    cdef const char *fields = fields_owed(head, subprotocol_answer, token_in_query, &size)
-    return fields[:size] if fields != NULL else b""

@@ -36,12 +36,3 @@ cdef class Buffer:
             memcpy(self.data + self.size, at, size)
             self.size += size
         return 0
-
-    def append(self, bytes piece):
-        self.put(piece, len(piece))
-
-    def getvalue(self):
-        return self.data[:self.size] if self.size else b""
-
-    def reset(self):
-        self.clear()

@@ -22,9 +22,9 @@ cdef class ChunkedDecoder:
     cdef Py_ssize_t _trailer_fields
 
     # max_body: bytes; negative: no limit
-    cdef void start(self, int64_t max_body) noexcept
+    cpdef void start(self, int64_t max_body) noexcept
     # data is changed in place: decoded bytes are moved together. Returns bytes consumed (all of size unless done), or -1.
-    cdef Py_ssize_t feed(self, char *data, Py_ssize_t size) noexcept
+    cpdef Py_ssize_t feed(self, char *data, Py_ssize_t size) noexcept
     cdef Py_ssize_t _refuse(self, ErrorReason problem) noexcept
     cdef bint _take_extension(self, uint8_t c) noexcept
     cdef bint _take_trailer(self, uint8_t c) noexcept

@@ -46,7 +46,7 @@ cdef enum:
 @cython.final
 cdef class ChunkedDecoder:
 
-    cdef void start(self, int64_t max_body) noexcept:
+    cpdef void start(self, int64_t max_body) noexcept:
         self.done = False
         self.problem = ErrorReason.NO_ERROR
         self.body_bytes = 0
@@ -61,7 +61,7 @@ cdef class ChunkedDecoder:
         self.problem = problem
         return -1
 
-    cdef Py_ssize_t feed(self, char *data, Py_ssize_t size) noexcept:
+    cpdef Py_ssize_t feed(self, char *data, Py_ssize_t size) noexcept:
         cdef Py_ssize_t at = 0
         cdef Py_ssize_t span
         cdef uint8_t c
@@ -188,10 +188,3 @@ cdef class ChunkedDecoder:
         else:
             self.done = True
         return self.problem == ErrorReason.NO_ERROR
-
-    def begin(self, int64_t max_body=-1):
-        self.start(max_body)
-
-    def take(self, bytearray data not None):
-        cdef Py_ssize_t consumed = self.feed(data, len(data))
-        return consumed, bytes(data[self.body_at:self.body_at + self.body_size])

@@ -46,6 +46,8 @@ cdef class _Sink:
 
 
 cdef object _sink = _Sink()
+cdef object _RequestParser = HttpRequestParser
+cdef object _ResponseParser = HttpResponseParser
 # One view, aimed at each head in turn: half the price of making a view per head, and httptools keeps no hold of it.
 cdef object _view = PyMemoryView_FromMemory(_filler, FILLER, PyBUF_READ)
 cdef object _idle_request = None                 # feed_data of a parser between two messages
@@ -83,13 +85,25 @@ cdef int _verdict(object feed, const char *head, Py_ssize_t size, int64_t body) 
         return 0
 
 
+cdef inline object _judged(object feed, object parser, const char *head, Py_ssize_t size, int64_t body, bint keep_alive, bint *stands):
+    """Ask the idle parser, then a new one; returns the feed_data to ask next time, None when that has to be a new one's."""
+    cdef int verdict = 0
+    if feed is not None:
+        verdict = _verdict(feed, head, size, body)
+    if not verdict:
+        feed = parser(_sink).feed_data
+        verdict = _verdict(feed, head, size, body)
+    stands[0] = verdict != 0
+    return feed if verdict == 1 and keep_alive else None
+
+
 cdef bint request_head_stands(const char *head, Py_ssize_t size, Slice credentials, bytes known, int64_t body, bint keep_alive) noexcept:
     global _idle_request
     cdef object feed = _idle_request
     cdef const char *last
     cdef Py_ssize_t inside = 0 if known is None else PyBytes_GET_SIZE(known) - 2
     cdef Py_ssize_t before
-    cdef int verdict = 0
+    cdef bint stands = False
     if (WORTH_IT <= inside <= credentials.size - 2 and size - inside <= SHORT
             and memcmp(credentials.at + credentials.size - inside - 2, PyBytes_AS_STRING(known), inside + 2) == 0):
         last = credentials.at + credentials.size - 1
@@ -98,27 +112,15 @@ cdef bint request_head_stands(const char *head, Py_ssize_t size, Slice credentia
         memcpy(_short + before, last, size - inside - before)
         head = _short
         size -= inside
-    if feed is not None:
-        _idle_request = None
-        verdict = _verdict(feed, head, size, body)
-    if not verdict:
-        feed = HttpRequestParser(_sink).feed_data
-        verdict = _verdict(feed, head, size, body)
-    if verdict == 1 and keep_alive:
-        _idle_request = feed
-    return verdict != 0
+    _idle_request = None
+    _idle_request = _judged(feed, _RequestParser, head, size, body, keep_alive, &stands)
+    return stands
 
 
 cdef bint response_head_stands(const char *head, Py_ssize_t size, int64_t body, bint keep_alive) noexcept:
     global _idle_response
     cdef object feed = _idle_response
-    cdef int verdict = 0
-    if feed is not None:
-        _idle_response = None
-        verdict = _verdict(feed, head, size, body)
-    if not verdict:
-        feed = HttpResponseParser(_sink).feed_data
-        verdict = _verdict(feed, head, size, body)
-    if verdict == 1 and keep_alive:
-        _idle_response = feed
-    return verdict != 0
+    cdef bint stands = False
+    _idle_response = None
+    _idle_response = _judged(feed, _ResponseParser, head, size, body, keep_alive, &stands)
+    return stands

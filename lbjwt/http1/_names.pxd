@@ -23,7 +23,6 @@ cdef enum:
     WEBSOCKET_KEY = 14
     WEBSOCKET_VERSION = 15
     CONDITION = 16           # 16..21: may come once (the list of nginx); told apart only to count them
-    KINDS = 22
     DATE = 22                # of a response
 
 

@@ -449,9 +449,6 @@ cdef class RequestHead:
         return [(self._fields[i].name.at[:self._fields[i].name.size], self._fields[i].value.at[:self._fields[i].value.size])
                 for i in range(self._count)]
 
-    def authorization_value(self):
-        return None if self.authorization.at == NULL else self.authorization.at[:self.authorization.size]
-
     def write_bytes(self, RequestPolicy policy not None, *, bytes peer=b"192.0.2.1", bint trusted=False,
                     bytes identity=b"", bytes request_id=b""):
         cdef Buffer out = Buffer()

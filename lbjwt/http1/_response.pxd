@@ -50,7 +50,7 @@ cdef class ResponseHead:
                    Py_ssize_t extra_size) except -1
 
     # True when what is written has a Sec-WebSocket-Protocol field.
-    cpdef bint names_subprotocol(self) noexcept
+    cdef bint names_subprotocol(self) noexcept
 
     cdef bint _refuse(self, ErrorReason problem)
     cdef bint _take_status_line(self, Slice line)

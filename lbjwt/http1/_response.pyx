@@ -178,7 +178,7 @@ cdef class ResponseHead:
             self.keep_alive = False
         return True
 
-    cpdef bint names_subprotocol(self) noexcept:
+    cdef bint names_subprotocol(self) noexcept:
         cdef Py_ssize_t i
         for i in range(self._count):
             if self._fields[i].kind == FORWARD and equals(self._fields[i].name, b"sec-websocket-protocol", 22):
@@ -229,9 +229,6 @@ cdef class ResponseHead:
         self._borrowed = memoryview(data)
         view = PyMemoryView_GET_BUFFER(self._borrowed)
         return self.parse(<const char *> view.buf, view.len, seen, method, upgrade_asked, max_head, max_fields)
-
-    def reason_value(self):
-        return self.reason.at[:self.reason.size] if self.reason.size else b""
 
     def fields(self):
         cdef Py_ssize_t i

@@ -94,7 +94,6 @@ cdef class Exchange(PendingRequest):
     cdef void _refuse(self, RequestHead head, bint https, Slice peer, bint trusted)
     cdef bint _spent(self, Grant grant, double now, double grace)
     cdef void _answer(self, Answer answer)
-    cdef Upstream _take_idle(self, Endpoint endpoint)
     cdef Sent _transmit(self, Upstream upstream)
     cdef void _drop_upstream(self)
     cdef void _charge(self, Endpoint endpoint)

@@ -195,14 +195,14 @@ cdef class Exchange(PendingRequest):
                 return
             self._leave_queue()
             self.traffic.cluster.take(endpoint)
-            upstream = self._take_idle(endpoint)
+            upstream = <Upstream>endpoint.take_idle(self.fresh, self.traffic.cluster.max_connections)
             if upstream is None:
                 break
             self._charge(endpoint)
             if self._transmit(upstream) != FAILED:
                 return
             self._discharge()
-        if self.tried is None and endpoint.shunned_until > coarse_monotonic():
+        if self.tried is None and endpoint.ejected_until > coarse_monotonic():
             self.no_endpoint = ErrorReason.ENDPOINTS_DOWN    # every one failed a moment ago: this is the last resort
         self._charge(endpoint)
         self.state = CONNECTING
@@ -215,17 +215,6 @@ cdef class Exchange(PendingRequest):
         self.upstream = upstream
         if self.request_complete and not self.fresh:
             endpoint.connecting[upstream] = None
-
-    cdef Upstream _take_idle(self, Endpoint endpoint):
-        """A pooled connection, the one used last, or None: then there is room for a new one."""
-        cdef Upstream upstream
-        while endpoint.idle and not (self.fresh and endpoint.open < self.traffic.cluster.max_connections):
-            upstream = <Upstream>endpoint.idle.pop()
-            endpoint.counters.idle_connections -= 1
-            if not self.fresh and not upstream.has_input():
-                return upstream
-            upstream.close()
-        return None
 
     cdef void _wait_or_refuse(self):
         """No endpoint can take this request now."""

@@ -13,9 +13,9 @@ cdef class FrameTracker:
     cdef int seen                    # bytes of it
     cdef bint lost                   # the stream is no sequence of frames: there is no telling where one begins
 
-    cdef void feed(self, const char *data, Py_ssize_t size) noexcept
+    cpdef void feed(self, const char *data, Py_ssize_t size) noexcept
     # True when what passed last ended with a frame: a frame of ours may follow.
-    cdef bint between(self) noexcept
+    cpdef bint between(self) noexcept
 
 
 cdef const char *GOODBYE             # a Close frame with code 1008

@@ -12,7 +12,7 @@ cdef const char *GOODBYE = b"\x88\x02\x03\xf0"
 
 cdef class FrameTracker:
 
-    cdef void feed(self, const char *data, Py_ssize_t size) noexcept:
+    cpdef void feed(self, const char *data, Py_ssize_t size) noexcept:
         cdef const unsigned char *at = <const unsigned char *>data
         cdef const unsigned char *end = at + size
         cdef uint64_t step
@@ -43,9 +43,5 @@ cdef class FrameTracker:
                     self.lost = True
             self.seen = 0
 
-    cdef bint between(self) noexcept:
+    cpdef bint between(self) noexcept:
         return not self.lost and self.seen == 0 and self.left == 0
-
-    def is_between(self, bytes data not None):
-        self.feed(data, len(data))
-        return self.between()

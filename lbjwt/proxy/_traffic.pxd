@@ -51,7 +51,7 @@ cdef class Traffic:
     cdef char *receive_at
     cdef list spare                              # exchanges to use again
 
-    cdef dict _answers                           # Answer by status, and by the negative ErrorReason that it names
+    cdef dict _answers                           # Answer by status and detail
     cdef bytes date                              # "Date: …\r\n", of this second
     cdef char _id_prefix[16]
     cdef uint64_t _id_counter

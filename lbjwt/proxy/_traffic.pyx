@@ -74,15 +74,12 @@ cdef class Traffic:
 
     cdef Answer answer(self, ErrorReason reason, bint named):
         cdef int status = error_status(reason)
-        cdef int key = -<int>reason if named or reason == ErrorReason.HTTP_ON_TLS_PORT else status
-        cdef str detail = ""
-        answer = self._answers.get(key)
+        cdef str detail = REASON_NAMES[<int>reason] if named else ""
+        if reason == ErrorReason.HTTP_ON_TLS_PORT:   # no secret, and all that its sender needs to know
+            detail = "plain HTTP was sent to an HTTPS port"
+        answer = self._answers.get((status, detail))
         if answer is None:
-            if reason == ErrorReason.HTTP_ON_TLS_PORT:       # no secret, and all that its sender needs to know
-                detail = "plain HTTP was sent to an HTTPS port"
-            elif named:
-                detail = REASON_NAMES[<int>reason]
-            answer = self._answers[key] = _plain(status, detail)
+            answer = self._answers[status, detail] = _plain(status, detail)
         return <Answer>answer
 
     cdef void next_request_id(self, char *out) noexcept:

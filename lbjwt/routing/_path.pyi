@@ -23,6 +23,3 @@ def loose_path(path: bytes) -> tuple[bytes, bytes | None]:
     Raises:
         ValueError: As for `canonical_path`.
     """
-
-def is_plain_path(path: bytes) -> bool:
-    """Test door: True when the router takes the path as it stands, for it is canonical and its loose reading is itself."""

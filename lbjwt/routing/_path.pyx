@@ -264,7 +264,3 @@ def loose_path(bytes path not None):
     room.reserve(len(canonical))
     size = put_loose(room.data, Slice(canonical, len(canonical)), &cut)
     return room.data[:size], None if cut < 0 else room.data[:cut]
-
-
-def is_plain_path(bytes path not None):
-    return is_plain(Slice(path, len(path)))

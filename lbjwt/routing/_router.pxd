@@ -38,12 +38,11 @@ cdef class Router:
     cdef Slice _others[OTHER_METHODS]
     cdef int _other_count
     cdef list _owned             # the bytes that all slices borrow from
-    cdef Buffer _scratch         # of the test door
 
     # The index of the route for this head, or a Found. On a match, of a route or of a document of our own, head.target becomes
     # the canonical path and the query as it was: the client's own bytes when nothing had to change, else a slice of
     # `scratch`, valid until it is written again. In every other case head.target is left alone. Raises MemoryError only.
-    cdef int match(self, RequestHead head, Buffer scratch) except -3
+    cpdef int match(self, RequestHead head, Buffer scratch) except -3
 
     cdef int _find(self, uint64_t method, Slice host, Slice *target, Buffer scratch) except -3
     cdef Py_ssize_t _rule_for(self, uint64_t method, Slice host, Slice path, Slice loose, Py_ssize_t cut) noexcept nogil

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import Self, final
 
+from lbjwt.http1._buffer import Buffer
 from lbjwt.http1._request import RequestHead
 from lbjwt.routing.table import RouteMatch
 
@@ -48,5 +49,5 @@ class Router:
             None instead of the target with NO_ROUTE and BAD_TARGET.
         """
 
-    def apply(self, head: RequestHead) -> int:
-        """Test door to `match`: sets the target of `head`, which must be COMPLETE. It stays valid until the next call."""
+    def match(self, head: RequestHead, scratch: Buffer) -> int:
+        """The index of the route or a `Found`, for a COMPLETE head, whose target becomes the one to forward: it borrows from `scratch`."""

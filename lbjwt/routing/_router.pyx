@@ -37,7 +37,6 @@ cdef class Router:
         cdef bytes name
         own = dict(own or {})
         entries = compile_table(list(routes))
-        self._scratch = Buffer()
         self._owned = []
         for name in sorted({name for entry in entries for name in entry.methods} - _METHODS.keys()):
             if self._other_count == OTHER_METHODS:
@@ -90,7 +89,7 @@ cdef class Router:
                 return (<uint64_t> 1) << (FIRST_OTHER + at)
         return (<uint64_t> 1) << 63
 
-    cdef int match(self, RequestHead head, Buffer scratch) except -3:
+    cpdef int match(self, RequestHead head, Buffer scratch) except -3:
         return self._find(self._bit_of(head.method, head.method_name), head.host, &head.target, scratch)
 
     cdef int _find(self, uint64_t method, Slice host, Slice *target, Buffer scratch) except -3:
@@ -162,9 +161,6 @@ cdef class Router:
         cdef uint64_t bit = self._bit_of(<Method> <int> _METHODS.get(method, 0), Slice(method, len(method)))
         cdef int found = self._find(bit, Slice(host, len(host)), &wanted, scratch)
         return found, None if found == NO_ROUTE or found == BAD_TARGET else wanted.at[:wanted.size]
-
-    def apply(self, RequestHead head not None):
-        return self.match(head, self._scratch)
 
 
 def _is_canonical(bytes path):

@@ -1,6 +1,7 @@
 cimport cython
 
-from lbjwt.balance._least_request cimport Candidate
+from lbjwt.upstream._least_request cimport Candidate
+from lbjwt.net._wire cimport Wire
 from lbjwt.observe._board cimport Board, EndpointCounters
 
 
@@ -18,11 +19,13 @@ cdef class Endpoint:
     cdef readonly dict connecting            # connections being opened for a request that any one would serve, as keys, the oldest first
     cdef readonly dict unclaimed             # connections being opened whose request was served by another one, or left
     cdef readonly Py_ssize_t open            # connections that take room: being opened, in use or idle; none that is on its way out
-    cdef public double shunned_until              # seconds on the monotonic clock: a connect failed a moment ago
+    cdef public double ejected_until              # seconds on the monotonic clock: a connect failed a moment ago
     cdef public bint failing                 # its failure was logged, its recovery was not
     cdef EndpointCounters *counters
 
     cdef void mark_unreachable(self, double now)
+    # A pooled connection, the one used last. None: there is none, and room for a new one. fresh: one that nobody used before, if there is room.
+    cdef Wire take_idle(self, bint fresh, Py_ssize_t max_connections)
 
 
 @cython.final
@@ -42,8 +45,8 @@ cdef class Cluster:
 
     # tried: endpoints that must not be picked again for this request, or None. The answer is None when no endpoint is left, or when those
     # that are left have no room. A question: `take` says that the request went there.
-    cdef Endpoint pick(self, set tried, double now)
-    cdef void take(self, Endpoint endpoint)
+    cpdef Endpoint pick(self, set tried, double now)
+    cpdef void take(self, Endpoint endpoint)
     # An endpoint that was not tried has no room now: waiting may help.
     cdef bint may_get_room(self, set tried)
     cdef bint _is_full(self, set tried, double now)

@@ -1,15 +1,15 @@
 """A cluster: which endpoint gets the next request.
 
-Knows endpoints, their counters on the board and the balancing rule. Opens no connection. An endpoint is usable while it was not tried for the same
-request and has room for a connection. One whose connect failed within the last second is used only when no other is left, not even a full
-one, so that a dead backend does not cost every request a failed connect.
+Knows endpoints, their counters on the board and the balancing rule. Keeps the idle connections, and opens none. An endpoint is usable while it was
+not tried for the same request and has room for a connection. One whose connect failed within the last second is used only when no other is left,
+not even a full one, so that a dead backend does not cost every request a failed connect.
 """
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 
-from lbjwt.balance._least_request cimport least_request, take_turn
+from lbjwt.upstream._least_request cimport least_request, take_turn
 
-cdef double SHUNNED = 1.0        # seconds an endpoint is passed over after a failed connect
+cdef double EJECTION = 1.0       # seconds an endpoint is passed over after a failed connect
 cdef double EVER = 1e300         # a time when none is passed over any more
 
 
@@ -29,7 +29,17 @@ cdef class Endpoint:
 
     cdef void mark_unreachable(self, double now):
         self.counters.failures += 1
-        self.shunned_until = now + SHUNNED
+        self.ejected_until = now + EJECTION
+
+    cdef Wire take_idle(self, bint fresh, Py_ssize_t max_connections):
+        cdef Wire connection
+        while self.idle and not (fresh and self.open < max_connections):
+            connection = <Wire>self.idle.pop()
+            self.counters.idle_connections -= 1
+            if not fresh and not connection.has_input():
+                return connection
+            connection.close()
+        return None
 
 
 cdef class Cluster:
@@ -64,12 +74,12 @@ cdef class Cluster:
     def __dealloc__(self):
         PyMem_Free(self._candidates)
 
-    cdef Endpoint pick(self, set tried, double now):
+    cpdef Endpoint pick(self, set tried, double now):
         if not self._consider(tried, now) and (self._is_full(tried, now) or not self._consider(tried, EVER)):
             return None
         return <Endpoint>self.endpoints[least_request(self._candidates, self._count, self._clock)]
 
-    cdef void take(self, Endpoint endpoint):
+    cpdef void take(self, Endpoint endpoint):
         self._clock = take_turn(&self._candidates[endpoint.index], self._clock)
 
     cdef bint may_get_room(self, set tried):
@@ -78,7 +88,7 @@ cdef class Cluster:
     cdef bint _is_full(self, set tried, double now):
         cdef Endpoint endpoint
         for endpoint in self.endpoints:
-            if endpoint.shunned_until <= now and (tried is None or endpoint not in tried) and not self._has_room(endpoint):
+            if endpoint.ejected_until <= now and (tried is None or endpoint not in tried) and not self._has_room(endpoint):
                 return True
         return False
 
@@ -94,7 +104,7 @@ cdef class Cluster:
         for at in range(self._count):
             endpoint = <Endpoint>self.endpoints[at]
             candidate = &self._candidates[at]
-            candidate.usable = endpoint.shunned_until <= now and self._has_room(endpoint) and (tried is None or endpoint not in tried)
+            candidate.usable = endpoint.ejected_until <= now and self._has_room(endpoint) and (tried is None or endpoint not in tried)
             if candidate.usable:
                 candidate.in_flight = self._board.in_flight(at)
                 any_usable = True

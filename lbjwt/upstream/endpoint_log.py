@@ -8,21 +8,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from lbjwt.upstream._cluster import Endpoint
 
 QUIET: Final = 10.0
 """Seconds between two reports of one endpoint: one that fails now and then must not fill the log."""
 
 log = logging.getLogger("lbjwt.endpoints")
-
-
-class LoggedEndpoint(Protocol):
-    """What the log needs of an endpoint."""
-
-    @property
-    def address(self) -> str: ...
-
-    failing: bool
 
 
 class EndpointLog:
@@ -37,7 +31,7 @@ class EndpointLog:
         self._clock = clock
         self._quiet_until: dict[str, float] = {}  # by address
 
-    def failed(self, endpoint: LoggedEndpoint, cause: str) -> None:
+    def failed(self, endpoint: Endpoint, cause: str) -> None:
         """A request to it failed, or a connection. The line is written once until it answers again."""
         now = self._clock()
         if not endpoint.failing and now >= self._quiet_until.get(endpoint.address, 0.0):
@@ -45,7 +39,7 @@ class EndpointLog:
             self._quiet_until[endpoint.address] = now + QUIET
             log.warning("endpoint %s fails: %s", endpoint.address, cause)
 
-    def recovered(self, endpoint: LoggedEndpoint) -> None:
+    def recovered(self, endpoint: Endpoint) -> None:
         """It answered, after a failure that was reported."""
         endpoint.failing = False
         log.info("endpoint %s answers again", endpoint.address)

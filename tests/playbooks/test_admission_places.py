@@ -307,6 +307,37 @@ def test_a_subprotocol_that_is_a_token_is_taken_out_and_answered(
     stage.server().lose()
 
 
+@pytest.mark.parametrize(
+    ("line", "answered"),
+    [
+        ("Connection: sec-websocket-protocol\r\nSec-WebSocket-Protocol: chat\r\n", "bearer"),
+        ("Sec-WebSocket-Protocol:\r\n", ""),
+    ],
+)
+def test_a_handshake_names_one_subprotocol(pieces: int | None, line: str, answered: str) -> None:
+    """A choice that ends with the hop is none, so `bearer` is answered; an empty one is left as it is (RFC 6455 section 4.1)."""
+    stage = Stage(pieces, **Policies("", {"a": SUBPROTOCOL["a"]}, "claim_to_headers: []").options())
+    client = stage.client()
+    client.sends(request("GET", "/ws", *UPGRADE, f"Sec-WebSocket-Protocol: bearer, {token('a')}", auth=b""))
+    stage.server().sends(SWITCH.replace(b"\r\n\r\n", f"\r\n{line}\r\n".encode()))
+    answer = client.take()
+    assert answer.lower().count(b"sec-websocket-protocol:") == 1
+    assert field_of(answer, "Sec-WebSocket-Protocol") == answered
+    client.lose()
+    stage.server().lose()
+
+
+@pytest.mark.parametrize("status", ["200 OK", "404 Not Found"])
+def test_p8_every_final_response_to_a_query_token_is_private(pieces: int | None, status: str) -> None:
+    """Whatever its status; an interim response, which no cache keeps, is passed on as it came."""
+    stage = Stage(pieces, **Policies("", {"a": "from_params: [{name: t}]"}, "claim_to_headers: []").options())
+    client = stage.client()
+    client.sends(request("GET", f"/?t={token('a')}", auth=b""))
+    stage.server().sends(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + response(status, "Content-Length: 0"))
+    interim, _, final = client.take().partition(b"\r\n\r\n")
+    assert b"Cache-Control" not in interim and field_of(final, "Cache-Control") == "private"
+
+
 def test_a_subprotocol_is_answered_in_its_own_handshake_only(pieces: int | None) -> None:
     """The next request of the connection, which has no such token, gets no such field; nor does one whose upgrade is declined."""
     policies = Policies(

@@ -91,7 +91,7 @@ def test_without_a_token_nothing_is_different(case: Any):
     where = places(*[carrier for carrier in CARRIERS if carrier.name != "bearer"])
     head = parse(case.wire)
     assert where.find_in(head) == (MISSING, None)
-    where.strip_from(head)
+    where.strip(head)
     assert head.write_bytes(POLICY) == as_it_came(case.wire)
 
 
@@ -134,7 +134,7 @@ def test_odd_but_tokenless_lists_are_left_alone():
     ):
         head = parse(wire)
         assert EVERYWHERE.find_in(head) == (MISSING, None), wire
-        EVERYWHERE.strip_from(head)
+        EVERYWHERE.strip(head)
         assert head.write_bytes(POLICY) == as_it_came(wire), wire
 
 
@@ -163,7 +163,7 @@ def test_targets_that_are_no_slice_of_the_request():
     ):
         head = parse(get(target=target))
         assert where.find_in(head) == (DenyReason.NONE, TOKEN)
-        where.strip_from(head)
+        where.strip(head)
         assert head.parts()[1] == rest
 
 
@@ -267,7 +267,7 @@ def test_nothing_depends_on_the_heads_before():
         assert (head.token_in_query, head.subprotocol_answer) == (False, False)
         answer = where.find_in(head)
         flags = (head.token_in_query, head.subprotocol_answer)
-        where.strip_from(head)
+        where.strip(head)
         return answer, flags, head.write_bytes(POLICY)
 
     wires = [OTHERS.having(one, TOKEN).having(other, TOKEN).wire() for one, other in PAIRS]
@@ -282,7 +282,7 @@ def test_a_second_strip_finds_nothing_more():
     """What was taken out is gone, and what was kept stays."""
     head = parse(OTHERS.having(BY_NAME["param"], TOKEN, 1).having(BY_NAME["cookie"], TOKEN, 1).wire())
     for _ in range(2):
-        EVERYWHERE.strip_from(head)
+        EVERYWHERE.strip(head)
         assert head.write_bytes(POLICY) == as_it_came(OTHERS.wire())
 
 
@@ -292,7 +292,7 @@ def test_places_may_be_emptied_in_turn():
     query = b"&".join([b"a" * 7000, *(name.encode() + b"=" + TOKEN for name in names)])
     head = parse(get(target=b"/?" + query))
     for name in names:
-        TokenPlaces(params=[(name, False)]).strip_from(head)
+        TokenPlaces(params=[(name, False)]).strip(head)
     assert head.write_bytes(POLICY) == as_it_came(get(target=b"/?" + b"a" * 7000))
 
 
@@ -318,7 +318,7 @@ def test_no_byte_behind_a_head_is_read():
             head = RequestHead()
             assert head.parse_bytes(memoryview(memory)[page - len(wire) : page], POLICY) == Parse.COMPLETE
             EVERYWHERE.find_in(head)
-            EVERYWHERE.strip_from(head)
+            EVERYWHERE.strip(head)
             head.write_bytes(POLICY)
     finally:
         libc.mprotect(ctypes.c_void_p(base + page), ctypes.c_size_t(page), 3)

@@ -54,13 +54,6 @@ class CacheMachine(RuleBasedStateMachine):
     def tick(self, seconds: int) -> None:
         self.now += seconds
 
-    @rule(key=st.sampled_from(KEYS))
-    def discard(self, key: object) -> None:
-        doomed = [token for token, grant in self.model.items() if grant.key is key and token in self.cache]
-        assert self.cache.discard(lambda grant: grant.key is key) == len(doomed)
-        for token in doomed:
-            del self.model[token]
-
     @rule()
     def clear(self) -> None:
         self.cache.clear()
@@ -182,16 +175,3 @@ def test_a_dropped_cache_frees_its_grants():
     assert Canary.alive == len(TOKENS)
     del cache
     assert Canary.alive == 0
-
-
-def test_a_discard_that_changes_the_cache_meanwhile_is_safe():
-    """The predicate may drop entries itself."""
-    cache = GrantCache()
-    fill(cache, TOKENS)
-
-    def doomed(grant: Grant) -> bool:
-        cache.clear()
-        return True
-
-    assert cache.discard(doomed) == 0
-    assert len(cache) == 0

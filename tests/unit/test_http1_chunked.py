@@ -12,6 +12,13 @@ from lbjwt.http1._chunked import ChunkedDecoder
 from tests.harness.examples import examples
 from tests.unit.http1_readers import named
 
+
+def take(decoder: ChunkedDecoder, data: bytearray) -> tuple[int, bytes]:
+    """The bytes consumed (or -1) and the bytes decoded, which are moved together in `data`."""
+    consumed = decoder.feed(data, len(data))
+    return consumed, bytes(data[decoder.body_at : decoder.body_at + decoder.body_size])
+
+
 REST = b"GET /next HTTP/1.1\r\n"
 
 GOOD = {
@@ -101,10 +108,10 @@ BAD = {
 def decode(pieces: list[bytes], max_body: int = -1) -> tuple[bytes, int, ChunkedDecoder]:
     """Body, bytes consumed and the decoder after as many of the pieces as it wanted."""
     decoder = ChunkedDecoder()
-    decoder.begin(max_body)
+    decoder.start(max_body)
     body, consumed = b"", 0
     for piece in pieces:
-        count, decoded = decoder.take(bytearray(piece))
+        count, decoded = take(decoder, bytearray(piece))
         body += decoded
         if count < 0:
             break
@@ -172,17 +179,17 @@ def test_a_decoder_is_used_again():
         b"2\r\nab",
         b"1\r\nx\r\n0\r\n\r\n",
     ):
-        decoder.begin()
-        consumed, body = decoder.take(bytearray(wire))
+        decoder.start(-1)
+        consumed, body = take(decoder, bytearray(wire))
     assert (consumed, body, decoder.done, decoder.body_bytes) == (len(wire), b"x", True, 1)
 
 
 def test_decoded_bytes_lie_together_in_the_data():
     """Several chunks in one piece come out as one run of bytes at body_at."""
     decoder = ChunkedDecoder()
-    decoder.begin()
+    decoder.start(-1)
     data = bytearray(b"1;x\r\na\r\n2\r\nbc\r\n3\r\nde")
-    assert decoder.take(data) == (len(data), b"abcde")
+    assert take(decoder, data) == (len(data), b"abcde")
     assert (decoder.body_at, decoder.body_size) == (5, 5)
     assert data[5:10] == b"abcde"
 

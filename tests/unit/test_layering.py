@@ -18,7 +18,7 @@ PACKAGE = Path(lbjwt.__file__).parent
 
 FLOORS = {
     1: {"address", "errors", "units", "url", "version", "_error_reason", "_fastverify", "_grants", "_compact"},
-    2: {"jose", "http1", "balance"},
+    2: {"jose", "http1"},
     3: {"auth", "routing"},
     4: {"net", "observe"},
     5: {"keys", "revocation", "upstream"},
@@ -177,7 +177,7 @@ def test_the_house_keeps_its_floors():
         ("lbjwt.auth.claims", "claims.py", "from asyncio import sleep", "floor 3 knows no asyncio"),
         ("lbjwt._fastverify", "_fastverify.pyx", "cimport posix.unistd as u, libc.math", "floor 1 knows no posix.unistd"),
         ("lbjwt.http1._request", "_request.pyx", 'cdef extern from "<sys/socket.h>":\n    pass', "floor 2 knows no <sys/socket.h>"),
-        ("lbjwt.balance.least", "least.py", "from time import monotonic", "floor 2 knows no time"),
+        ("lbjwt.http1.least", "least.py", "from time import monotonic", "floor 2 knows no time"),
         ("lbjwt.service", "service.py", "import signal", "floor 8 knows no signal"),
         ("lbjwt.attic.trunk", "trunk.py", "", "the room 'attic' is on no floor"),
         ("lbjwt.proxy.tunnel", "tunnel.py", "from lbjwt.admin import server", "neighbour lbjwt.admin"),

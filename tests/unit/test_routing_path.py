@@ -6,7 +6,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lbjwt.routing._path import canonical_path, is_plain_path, loose_path
+from lbjwt.routing._path import canonical_path, loose_path
+from lbjwt.routing._router import Found, Router
+from lbjwt.routing.table import RouteMatch
 from tests.harness.examples import examples
 from tests.unit.path_readers import canonical_by_the_book
 
@@ -132,35 +134,13 @@ def test_r2_canonical_paths_stay_as_they_are(path: bytes) -> None:
 
 
 @given(PATHS)
+@example(b"/a/b.c/")
 @settings(max_examples=examples(1000))
 def test_the_short_cut_changes_nothing(path: bytes) -> None:
-    """A path that is called plain is canonical, and its loose reading is itself but for a slash at the end."""
-    if is_plain_path(path):
-        assert canonical_path(path) == path
-        assert loose_path(path) == (path.removesuffix(b"/"), None)
-
-
-def test_the_short_cut_is_taken() -> None:
-    """Paths as services have them cost one look."""
-    for path in (b"/", b"/a", b"/a/b.c/", b"/v1/users/7f3d-9a_~", b"/a(b)!$&'*+,=:@|"):
-        assert is_plain_path(path), path
-    for path in (
-        b"",
-        b"a",
-        b"/A",
-        b"/a//b",
-        b"/a./b",
-        b"/a/.b",
-        b"/a.",
-        b"/a%20",
-        b"/a;b",
-        b"/a\\b",
-        b"/a b",
-        b"/a\x7f",
-        b"/a?",
-        b"/a#",
-    ):
-        assert not is_plain_path(path), path
+    """The router forwards the canonical path, also of those that it takes as they stand, and nothing that is refused."""
+    if b"?" not in path:
+        found = Router([RouteMatch()]).find(b"GET", b"", path)
+        assert found == ((Found.BAD_TARGET, None) if canonical(path) is None else (0, canonical(path)))
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def stripped(where: TokenPlaces, wire: bytes, policy: RequestPolicy = POLICY) ->
     """What goes on of a head once the places were emptied; the client's bytes have to be what they were."""
     kept = bytes(bytearray(wire))
     head = parse(wire, policy)
-    where.strip_from(head)
+    where.strip(head)
     assert wire == kept
     written = head.write_bytes(policy)
     assert request_by_httptools(written)[0] == b"GET"

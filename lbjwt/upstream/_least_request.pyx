@@ -7,11 +7,6 @@ before the clock counts as beginning now: a candidate that could not be used for
 all others rather than to its neighbour.
 """
 
-cimport cython
-
-cdef enum:
-    MOST = 64                # candidates of the rule as Python sees it
-
 
 cdef Py_ssize_t least_request(const Candidate *candidates, Py_ssize_t count, double clock) noexcept nogil:
     """The index picked, or -1 when none is usable. Changes nothing: the caller says with `take_turn` that the request went there."""
@@ -38,34 +33,3 @@ cdef double take_turn(Candidate *candidate, double clock) noexcept nogil:
     clock = _begin(candidate, clock)
     candidate.turn = clock + 1.0 / candidate.weight
     return clock
-
-
-@cython.final
-cdef class LeastRequest:
-    cdef Candidate _candidates[MOST]
-    cdef Py_ssize_t _count
-    cdef double _clock
-
-    def __init__(self, weights: list):
-        cdef Py_ssize_t at
-        if len(weights) > MOST:
-            raise ValueError("up to 64 candidates")
-        self._count = len(weights)
-        for at in range(self._count):
-            self._candidates[at].weight = weights[at]
-            self._candidates[at].turn = 0.0
-        self._clock = 0.0
-
-    def pick(self, loads: list, usable: list) -> int:
-        cdef Py_ssize_t at
-        if len(loads) != self._count or len(usable) != self._count:
-            raise ValueError("as many loads and flags as candidates")
-        for at in range(self._count):
-            self._candidates[at].in_flight = loads[at]
-            self._candidates[at].usable = usable[at]
-        return least_request(self._candidates, self._count, self._clock)
-
-    def take(self, at: int) -> None:
-        if not 0 <= at < self._count:
-            raise IndexError(at)
-        self._clock = take_turn(&self._candidates[at], self._clock)
