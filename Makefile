@@ -59,7 +59,7 @@ lint: $(VENV)/dev
 
 types: $(VENV)/dev build
 	@$(BIN)/mypy
-	@$(BIN)/python -m mypy.stubtest $(STUBBED) --allowlist .ci/stubtest-allowlist --ignore-unused-allowlist
+	@$(BIN)/python -m mypy.stubtest $(STUBBED) --mypy-config-file pyproject.toml --allowlist .ci/stubtest-allowlist --ignore-unused-allowlist
 
 layering: $(VENV)/dev build
 	@$(BIN)/python -m pytest -q tests/unit/test_layering.py

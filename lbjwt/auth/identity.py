@@ -29,7 +29,6 @@ from urllib.parse import quote
 import orjson
 
 from lbjwt._fastverify import DenyReason
-from lbjwt.auth.rules import path_text
 from lbjwt.errors import ConfigurationError
 
 __all__ = ["MAX_TOTAL", "MAX_VALUE", "IdentityHeader", "compile_identity_headers"]

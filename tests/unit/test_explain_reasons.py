@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lbjwt._fastverify import DenyReason
-from lbjwt.explain.render import as_lines
+from lbjwt.cli.explain_lines import as_lines
 from tests.unit.explain_cases import Case, at_random, elsewhere, one_at_a_time, spoilt_ones, told
 
 REVOKED = b'{"jti":"gone","expires":4000000000}\n{"sub":"revoked","expires":4000000000,"issued_before":3900000000}\n'
