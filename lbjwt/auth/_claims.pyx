@@ -107,8 +107,8 @@ cdef class PolicyRules(ClaimRules):
                 first = first or verdict
         if first != DenyReason.NONE:
             return first
-        if self._pattern is not None:
-            self._issuers[grant.issuer] = grant.issuer     # only now: what is refused takes no tenant's place
+        if self._pattern is not None and trace is None:
+            self._issuers[grant.issuer] = grant.issuer     # only now: what is refused, or only explained, takes no tenant's place
         return DenyReason.NONE
 
     cdef int _check(self, int step, dict claims, const Times *times, double now, Grant grant) except -1:

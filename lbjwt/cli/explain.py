@@ -12,6 +12,7 @@ from typing import Final
 import click
 
 from lbjwt.cli.compact import pasted
+from lbjwt.cli.explain_lines import as_lines
 from lbjwt.cli.report import EXIT_CONFIGURATION, print_lines, print_problems
 
 __all__ = ["explain"]
@@ -87,7 +88,6 @@ def explain(
         raise click.BadParameter("has no spaces", param_hint="--host")
     from lbjwt.errors import LbjwtError
     from lbjwt.explain.explain import explain as told
-    from lbjwt.explain.render import as_lines
     from lbjwt.explain.scene import Asked, set_scene
 
     logging.getLogger("lbjwt").addHandler(logging.NullHandler())  # what goes wrong is in the explanation

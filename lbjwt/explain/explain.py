@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from lbjwt._error_reason import ErrorReason, error_status
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lbjwt.proxy._answer import Answer
     from lbjwt.proxy._route import Demand, Route
 
-_PROBE: Final = RequestPolicy(max_head=1 << 20, max_request_line=1 << 18, max_fields=1000, header_names="allow")
+_PROBE = RequestPolicy(max_head=1 << 20, max_request_line=1 << 18, max_fields=1000, header_names="allow")
 """For reading our own head for the backend again."""
 
 

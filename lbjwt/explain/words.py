@@ -47,8 +47,7 @@ class TokenReading:
         self._demand = demand
         self._token = token
         self._index = -1
-        parts = [parse_base64url(part, True) for part in token.split(b".")[:2]]
-        header, claims = [None if part is None else parse_object(part) for part in [*parts, None, None][:2]]
+        header, claims = _object_in(token, 0), _object_in(token, 1)
         self._header = header or {}
         self._claims = claims or {}
         self.seen: dict[str, Any] = {
@@ -67,7 +66,7 @@ class TokenReading:
         stage, _, name = step.partition(".")
         match stage:
             case "token":
-                return self._of_token(name, reason)
+                return self._of_token(name)
             case "issuer":
                 return self._of_keys() if name == "keys" else self._of_issuer(value)
             case "header":
@@ -77,13 +76,14 @@ class TokenReading:
             case "claims":
                 return self._of_claims(name)
             case "revocation":
-                return "not revoked", self._revoked_by(value) if reason else self._revocations()
+                found = self._revoked_by(value) if reason else f"{len(self._scene.reader or ())} revocations in force"
+                return "not revoked", found
             case "identity":
                 return "its claims can be headers", self._identity(reason, value)
             case _:
                 return self._of_route(name, value)
 
-    def _of_token(self, name: str, reason: int) -> Words:
+    def _of_token(self, name: str) -> Words:
         gate, parts = self._scene.verifier.gate, self._token.split(b".")
         match name:
             case "size":
@@ -92,10 +92,9 @@ class TokenReading:
                 return "nothing but the characters of a token", ""
             case "parts":
                 asked = f"three parts with dots between them, the first of at most {gate.max_header} characters"
-                sizes = " and ".join(str(len(part)) for part in parts[:2])
-                return asked, f"{sizes} characters before the signature" if len(
-                    parts
-                ) == 3 else f"{len(parts) - 1} dots"
+                if len(parts) != 3:
+                    return asked, f"{len(parts) - 1} dots"
+                return asked, f"{len(parts[0])} and {len(parts[1])} characters before the signature"
             case "padding":
                 return "without padding", "another issuer allows it, this one does not"
             case _:
@@ -105,7 +104,7 @@ class TokenReading:
 
     def _of_issuer(self, index: int) -> Words | None:
         instances = self._scene.instances
-        found = f"iss is {shown(self._claims.get('iss'))}"
+        found = _said(self._claims, "iss")
         if index >= 0:
             self._index = index
             self.seen["issuer"] = instances[index].name
@@ -116,36 +115,34 @@ class TokenReading:
     def _of_keys(self) -> Words:
         keys, ring = self._scene.keys.get(self._index), self._scene.verifier.keys_of(self._index)
         self.seen["keys_from"] = keys and keys.source
-        found = (
-            "not looked for" if keys is None else keys.problem if ring is None else f"{len(ring)} from {keys.source}"
-        )
-        return f"keys of {self._scene.instances[self._index].name}", found
+        asked = f"keys of {self._scene.instances[self._index].name}"
+        if keys is None:
+            return asked, "not looked for"
+        return asked, keys.problem if ring is None else f"{len(ring)} from {keys.source}"
 
     def _of_header(self, name: str, value: Any) -> Words:
         header, policy = self._header, self._scene.verifier.policy_of(self._index)
-        match name:
-            case "json":
-                return "base64url of one JSON object that can be read in one way", ""
-            case "extensions":
-                there = ", ".join(sorted(REFUSED & header.keys()))
-                return f"without {', '.join(sorted(REFUSED))}", there and f"{there} is there"
-            case "texts":
-                said = [
-                    f"{one} is {shown(header[one])}" for one in ("typ", "cty", "kid") if header.get(one) is not None
-                ]
-                return "typ, cty, kid are text", ", ".join(said)
-            case "content":
-                return "no token inside the token", f"cty is {shown(header.get('cty'))}"
-            case "type":
-                wanted = PROFILE_TYPE if policy.access_token_profile else policy.typ and media_type(policy.typ)
-                return f"type: {wanted or 'not that of a token for another use'}", f"typ is {shown(header.get('typ'))}"
-            case "algorithm":
-                allowed = f"one of {', '.join(sorted(policy.algorithms))}" if policy.algorithms else "what the key says"
-                return f"algorithm: {allowed}", f"alg is {shown(header.get('alg'))}"
-            case "key_id":
-                return "a key id of 1 to 256 printable characters, or none", f"kid is {shown(header.get('kid'))}"
-            case _:
-                return "a key of the issuer for it", self._key_found(value)
+        wanted = PROFILE_TYPE if policy.access_token_profile else policy.typ and media_type(policy.typ)
+        there = ", ".join(sorted(REFUSED & header.keys()))
+        asked = {
+            "json": "base64url of one JSON object that can be read in one way",
+            "extensions": f"without {', '.join(sorted(REFUSED))}",
+            "texts": "typ, cty, kid are text",
+            "content": "no token inside the token",
+            "type": f"type: {wanted or 'not that of a token for another use'}",
+            "algorithm": f"algorithm: {_one_of(policy.algorithms) if policy.algorithms else 'what the key says'}",
+            "key_id": "a key id of 1 to 256 printable characters, or none",
+            "key": "a key of the issuer for it",
+        }
+        found = {
+            "extensions": there and f"{there} is there",
+            "texts": _said(header, *(one for one in ("typ", "cty", "kid") if header.get(one) is not None)),
+            "content": _said(header, "cty"),
+            "type": _said(header, "typ"),
+            "algorithm": _said(header, "alg"),
+            "key_id": _said(header, "kid"),
+        }
+        return asked[name], self._key_found(value) if name == "key" else found.get(name, "")
 
     def _key_found(self, found: SignatureCheck | tuple[SignatureCheck, ...] | DenyReason) -> str:
         algorithm = self._header["alg"]
@@ -179,48 +176,48 @@ class TokenReading:
 
     def _of_claims(self, name: str) -> Words | None:
         claims, policy = self._claims, self._scene.verifier.policy_of(self._index)
+        issuer = _pattern_text(policy.issuer) if isinstance(policy.issuer, IssuerPattern) else policy.issuer
+        required = dict.fromkeys((*policy.required_claims, *(PROFILE_CLAIMS if policy.access_token_profile else ())))
+        missing = ", ".join(one for one in required if claims.get(one) is None)
         skew = f", {policy.clock_skew:g} s of clock skew"
-        match name:
-            case "types":
-                said = [f"{one} is {shown(claims[one])}" for one in _TYPED if one in claims]
-                return "registered claims are of their types", ", ".join(said)
-            case "issuer":
-                issuer = policy.issuer
-                text = _pattern_text(issuer) if isinstance(issuer, IssuerPattern) else issuer
-                return (f"issuer: {text}", f"iss is {shown(claims.get('iss'))}") if text else None
-            case "audience":
-                asked = "any" if policy.audiences is None else f"one of {', '.join(sorted(policy.audiences))}"
-                return f"audience: {asked}", f"aud is {shown(claims.get('aud'))}"
-            case "expiry":
-                return f"before exp{'' if policy.require_expiration else ', when there is one'}{skew}", self._time(
-                    "exp"
-                )
-            case "start":
-                return f"not before nbf{skew}", self._time("nbf")
-            case "issue":
-                return f"not issued in the future{skew}", self._time("iat")
-            case "lifetime" if policy.max_lifetime is not None:
-                both = claims.get("exp") is not None and claims.get("iat") is not None
-                found = f"exp - iat is {claims['exp'] - claims['iat']:.15g} s" if both else "exp or iat is missing"
-                return f"lives at most {policy.max_lifetime:g} s", found
-            case "age" if policy.max_age is not None:
-                since = "iat" if claims.get("auth_time") is None else "auth_time"
-                return f"younger than {policy.max_age:g} s{skew}", self._time(since)
-            case "required":
-                profile = PROFILE_CLAIMS if policy.access_token_profile else ()
-                names = dict.fromkeys((*policy.required_claims, *profile))
-                missing = ", ".join(one for one in names if claims.get(one) is None)
-                return (f"required: {', '.join(names)}", missing and f"without {missing}") if names else None
-            case "subject" if policy.subjects is not None:
-                return "one of the named subjects", f"sub is {shown(claims.get('sub'))}"
-            case "client" if policy.clients is not None:
-                found = f"azp is {shown(claims.get('azp'))}, client_id is {shown(claims.get('client_id'))}"
-                return f"client: one of {', '.join(sorted(policy.clients))}", found
-            case "binding" if policy.refuse_sender_constrained:
-                return "not bound to a key", "cnf is there" if "cnf" in claims else ""
-            case "scopes" if policy.required_scopes:
-                return f"scopes: all of {' '.join(sorted(policy.required_scopes))}", self._scopes()
-        return None
+        asked: dict[str, str | None] = {
+            "types": "registered claims are of their types",
+            "issuer": issuer and f"issuer: {issuer}",
+            "audience": f"audience: {_one_of(policy.audiences) if policy.audiences else 'any'}",
+            "expiry": f"before exp{'' if policy.require_expiration else ', when there is one'}{skew}",
+            "start": f"not before nbf{skew}",
+            "issue": f"not issued in the future{skew}",
+            "lifetime": f"lives at most {policy.max_lifetime:g} s" if policy.max_lifetime else None,
+            "age": f"younger than {policy.max_age:g} s{skew}" if policy.max_age else None,
+            "required": f"required: {', '.join(required)}" if required else None,
+            "subject": "one of the named subjects" if policy.subjects else None,
+            "client": f"client: {_one_of(policy.clients)}" if policy.clients else None,
+            "binding": "not bound to a key" if policy.refuse_sender_constrained else None,
+            "scopes": f"scopes: all of {' '.join(sorted(policy.required_scopes))}" if policy.required_scopes else None,
+        }
+        found = {
+            "types": _said(claims, *(one for one in _TYPED if one in claims)),
+            "issuer": _said(claims, "iss"),
+            "audience": _said(claims, "aud"),
+            "expiry": self._time("exp"),
+            "start": self._time("nbf"),
+            "issue": self._time("iat"),
+            "lifetime": self._lifetime(),
+            "age": self._time("iat" if claims.get("auth_time") is None else "auth_time"),
+            "required": missing and f"without {missing}",
+            "subject": _said(claims, "sub"),
+            "client": _said(claims, "azp", "client_id"),
+            "binding": "cnf is there" if "cnf" in claims else "",
+            "scopes": self._scopes(),
+        }
+        rule = asked[name]
+        return (rule, found[name]) if rule else None
+
+    def _lifetime(self) -> str:
+        exp, iat = self._claims.get("exp"), self._claims.get("iat")
+        if isinstance(exp, int | float) and isinstance(iat, int | float):
+            return f"exp - iat is {exp - iat:.15g} s"
+        return "exp or iat is missing"
 
     def _time(self, name: str) -> str:
         at = self._claims.get(name)
@@ -231,8 +228,7 @@ class TokenReading:
 
     def _scopes(self) -> str:
         claims = self._claims
-        name = "scp" if claims.get("scope") is None and claims.get("scp") is not None else "scope"
-        return f"{name} is {shown(claims.get(name))}"
+        return _said(claims, "scp" if claims.get("scope") is None and claims.get("scp") is not None else "scope")
 
     def _identity(self, reason: int, value: Any) -> str:
         if reason == DenyReason.NONE:
@@ -241,9 +237,6 @@ class TokenReading:
         if not name:
             return f"together they have more than {self._scene.configuration.limits.max_identity_headers} bytes"
         return f"not {name.decode().removesuffix(': ')} from {path_text(path) if path else 'the whole payload'}"
-
-    def _revocations(self) -> str:
-        return f"{len(self._scene.reader or ())} revocations in force"
 
     def _revoked_by(self, kid: str) -> str:
         """Which entry it is: asked with one claim at a time, dated after every `issued_before`."""
@@ -257,42 +250,55 @@ class TokenReading:
         asked += [(kid, {"iat": inf}, f"with all tokens of the key {shown(kid)}")] if kid else []
         asked += [("", {"sub": sub, **issued}, f"by its sub {shown(sub)}")]
         for key, part, words in asked:
-            for entries, place in ((reader.made, "made at run time"), (reader.filed, "of the file")):
-                if entries.revokes(issuer, key, part, now):
-                    return f"{words}, by an entry {place}"
+            if reader.made.revokes(issuer, key, part, now):
+                return f"{words}, by an entry made at run time"
+            if reader.filed.revokes(issuer, key, part, now):
+                return f"{words}, by an entry of the file"
         return ""
 
     def _of_route(self, name: str, value: Any) -> Words | None:
         if name == "place":
             asked = f"tokens of {self._scene.instances[self._index].name} may stand there"
             return asked, f"it stands in {' and '.join(self.seen['places'])}"
+        if name == "claims":
+            rule, _, tests = value
+            found = [
+                f"{test}: {_TESTED[said]}, {path_text(test.path)} is {'in no object' if claim is ... else shown(claim)}"
+                for test, said, claim in tests
+            ]
+            return rule.name or str(rule.rule), "; ".join(found)
         assert self._demand.rules is not None
-        policy = self._demand.rules.policy
+        policy, claims = self._demand.rules.policy, self._claims
         match name:
-            case "issuers" if policy.issuers is not None:
-                return "one of the route's issuers", f"iss is {shown(self._claims.get('iss'))}"
-            case "audience" if policy.audiences is not None:
-                return f"audience: one of {', '.join(policy.audiences)}", f"aud is {shown(self._claims.get('aud'))}"
+            case "issuers" if policy.issuers:
+                return "one of the route's issuers", _said(claims, "iss")
+            case "audience" if policy.audiences:
+                return f"audience: {_one_of(policy.audiences)}", _said(claims, "aud")
             case "scopes_all" if policy.scopes_all:
                 return f"scopes: all of {' '.join(policy.scopes_all)}", self._scopes()
             case "scopes_any" if policy.scopes_any:
                 return f"scopes: one of {' '.join(policy.scopes_any)}", self._scopes()
-            case "claims":
-                rule, _, tests = value
-                found = [
-                    f"{test}: {_TESTED[said]}, {path_text(test.path)} is {'in no object' if claim is ... else shown(claim)}"
-                    for test, said, claim in tests
-                ]
-                return rule.name or str(rule.rule), "; ".join(found)
         return None
+
+
+def _object_in(token: bytes, part: int) -> dict[str, Any] | None:
+    """A part of the token as what it says, whoever wrote it; None when it cannot be read."""
+    text = parse_base64url(token.split(b".")[part], True) if token.count(b".") >= part else None
+    return None if text is None else parse_object(text)
+
+
+def _said(members: Mapping[str, Any], *names: str) -> str:
+    return ", ".join(f"{name} is {shown(members.get(name))}" for name in names)
+
+
+def _one_of(names: Iterable[str]) -> str:
+    return f"one of {', '.join(sorted(names))}"
 
 
 def _pattern_text(pattern: IssuerPattern) -> str:
     if pattern.tenants is None:
         return f"{pattern.template}, tenant_class {pattern.tenant_class}, max_tenants {pattern.max_tenants}"
-    return (
-        f"one of {len(pattern.tenants)} tenants" if len(pattern.tenants) > 1 else pattern.issuer_of(pattern.tenants[0])
-    )
+    return f"one of {len(pattern.tenants)} tenants"
 
 
 def _why_no_key(ring: KeyRing, header: Mapping[str, Any]) -> str:

@@ -204,8 +204,15 @@ cdef class Admission:
         self.issuer = self.reported_issuer = self.waits_for = -1
 
     def decide(self, RequestHead head not None, double now, bytes peer=b"", list trace=None):
+        """
+        `judge` for Python: route, DenyReason, what is only reported, the first token's grant, identity header lines.
+
+        trace: gets (step, DenyReason, value) for each step, NONE for one that was met. `place` begins each token that the route asks for; the last
+        step, `answer`, has the ErrorReason when there is no route, and the document that is the answer. Only tokens that no cache knows are told.
+        """
         self.trace = trace
         self.judge(head, None, Slice(peer, len(peer)), False, now)
-        record(trace, "answer", 0, (self.error, self.document))
-        self.trace = None
+        if trace is not None:
+            record(trace, "answer", 0, (self.error, self.document))
+            self.trace = None
         return self.route, self.reason, self.reported, self.grant, self.identity

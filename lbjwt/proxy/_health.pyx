@@ -37,6 +37,7 @@ cdef class Health:
         return target.size == len(self.path) and memcmp(target.at, <const char *>self.path, target.size) == 0
 
     def answer_to(self, RequestHead head not None):
+        """The answer while the service is ready; None when the request is no health check."""
         return self.answer(head, True) if self.is_for(head.target, Buffer()) else None
 
     cdef Answer answer(self, RequestHead head, bint ready):

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from lbjwt.auth.revocation import Revocation
+from lbjwt.cli.explain_lines import as_lines
 from lbjwt.config.load import load_text
 from lbjwt.config.model import Listener
-from lbjwt.explain.render import as_lines
 from lbjwt.explain.scene import Asked
 from lbjwt.revocation.store import RevocationStore
 from tests.unit.auth_tokens import ISSUER, NOW, claims, private_key, token

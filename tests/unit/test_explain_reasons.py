@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lbjwt._fastverify import DenyReason
-from lbjwt.explain.render import as_lines
+from lbjwt.cli.explain_lines import as_lines
 from tests.unit.explain_cases import Case, at_random, elsewhere, one_at_a_time, spoilt_ones, told
 
 REVOKED = b'{"jti":"gone","expires":4000000000}\n{"sub":"revoked","expires":4000000000,"issued_before":3900000000}\n'
@@ -23,7 +23,7 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> Stories:
     (directory / "revoked.jsonl").write_bytes(REVOKED)
     return [
         (case, told(case, directory))
-        for case in [*one_at_a_time(), *spoilt_ones(), *elsewhere(), *at_random(500, seed=7)]
+        for case in [*one_at_a_time(), *spoilt_ones(), *elsewhere(), *at_random(200, seed=7)]
     ]
 
 
@@ -57,4 +57,4 @@ def test_nothing_secret_is_told(stories: Stories):
             checked += 1
         for name, value in case.asked.headers:
             assert name in ("Accept", "Content-Type", "Host") or value not in text or len(value) < 8, (name, value)
-    assert checked > 900
+    assert checked > 700

@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
+from lbjwt.cli.compact import describe_times
+
 _MARKS: Final = {
     "met": ("ok", "good"),
     "refused": ("REFUSED", "bad"),
@@ -18,8 +20,6 @@ _STYLES: Final = {
     **{"allowed": "good", "refused": "bad", "unknown": "doubtful"},  # verdicts
     **{"good": "good", "wrong": "bad", "unchecked": "doubtful"},  # signatures
 }
-_TIMES: Final = ("exp", "nbf", "iat", "auth_time")
-_LATEST: Final = 253_402_300_799  # the last second of the year 9999
 
 
 def as_lines(story: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -90,16 +90,7 @@ def _token_lines(token: dict[str, Any], now: float) -> Iterator[tuple[str, str]]
     if token["claims"] is not None:
         for at, line in enumerate(json.dumps(token["claims"], indent=2).splitlines()):
             yield "plain", f"{'' if at else 'claims':<11}{line}"
-        yield from _time_lines(token["claims"], now)
-
-
-def _time_lines(claims: dict[str, Any], now: float) -> Iterator[tuple[str, str]]:
-    for name in _TIMES:
-        value = claims.get(name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LATEST:
-            continue
-        distance = datetime.timedelta(seconds=abs(int(value - now)))
-        yield "quiet", f"           {name}: {_date(value)} ({f'in {distance}' if value > now else f'{distance} ago'})"
+        yield from (("quiet", f"           {line}") for line in describe_times(token["claims"], now))
 
 
 def _outcome_lines(backend: dict[str, Any] | None, answer: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
