@@ -2,8 +2,8 @@
 The control process, called keeper in logs and process lists: everything a service has once, not once a worker: fetching remote keys, the
 revocations, the admin API.
 
-It is forked like a worker and replaced like one, and its death loses nothing: what it knows is in the feed, on the board and on disk, and clients of the
-admin API wait on a socket of the supervisor. It runs `Service`s and knows nothing of what they do. aiohttp is imported here and in no worker.
+It is forked like a worker and replaced like one, and its death loses nothing: what it knows is in the feed, on the board and on disk, and clients
+of the admin API wait on a socket of the supervisor. It runs `Service`s and knows nothing of what they do. aiohttp is imported here and in no worker.
 
 SIGUSR2 ends it; the supervisor sends that when the workers are gone, so that the admin API answers during a drain. SIGTERM is not meant for it:
 an init system signals the whole group. When the supervisor dies, it ends at once: nobody would tell it when the workers are gone.
