@@ -10,7 +10,7 @@ from lbjwt.process.wakeups import Wakeups
 
 class WorkerLink:
     """
-    The link of one worker; see `lbjwt.assembly.keys.ControlLink`.
+    The link of one worker; see `lbjwt.keys.worker.ControlLink`.
 
     Args:
         slot: Of the worker.
