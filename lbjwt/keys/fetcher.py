@@ -53,13 +53,7 @@ class Fetched:
     """The server's clock, seconds since the epoch; None when it did not tell."""
 
 
-async def fetch(
-    uri: str,
-    egress: Egress,
-    *,
-    etag: str | None = None,
-    accept: str = JWKS_TYPES,
-) -> Fetched:
+async def fetch(uri: str, egress: Egress, *, etag: str | None = None, accept: str = JWKS_TYPES) -> Fetched:
     """
     Return the body of a 200 response, or word that it is the one we have.
 
