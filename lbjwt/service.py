@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Self
 from lbjwt.assembly.cluster import forwarding_trust, new_cluster, new_offenders, new_policy
 from lbjwt.assembly.descriptors import shares
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
-from lbjwt.assembly.keys import ControlLink, EmbeddedControl, WorkerKeys, wait_for_keys
+from lbjwt.assembly.keys import EmbeddedControl, wait_for_keys, worker_keys
 from lbjwt.assembly.revocations import RevokedKeys, new_reader, new_store, revocation_check
 from lbjwt.assembly.routes import new_admission
 from lbjwt.config.model import Configuration, Listener
 from lbjwt.errors import ConfigurationError, cause_of
+from lbjwt.keys.worker import ControlLink
 from lbjwt.net.adopt import accept_waiting
 from lbjwt.net.descriptors import available
 from lbjwt.net.sockets import backlog, bind, close
@@ -127,7 +128,7 @@ class LoadBalancer:
         self._own_log: AccessLog | None = None
         self._admin: AdminServer | None = None
         self._admin_sockets: list[socket.socket] = []
-        self._keys = WorkerKeys(self._instances, self.verifier, self.board, self._control)
+        self._keys = worker_keys(self._instances, self.verifier, self.board, self._control)
         self._bound: list[socket.socket] = []
         self._listening: list[tuple[Listener, ssl.SSLContext | None, socket.socket]] = []
         self._servers: list[asyncio.Server] = []  # on copies of those: closing one stops accepting, and the queue stays

@@ -1,7 +1,6 @@
 """
-From configured key sources to working ones, in the process that fetches (`FetchedKeys`) and in those that verify (`WorkerKeys`).
-
-Both meet at the feed and the board. A balancer that is embedded in another program has both in its one loop (`EmbeddedControl`).
+From configured key sources to working ones: in the process that fetches (`FetchedKeys`) and in those that verify (`worker_keys`), which meet at the
+feed and the board. A balancer that is embedded in another program has both in its one loop (`EmbeddedControl`).
 """
 
 from __future__ import annotations
@@ -13,19 +12,20 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from lbjwt.assembly.rings import key_ring_of
 from lbjwt.keys import store
 from lbjwt.keys.egress import SYSTEM_TLS, ClientTls, Egress
-from lbjwt.keys.errors import StoreError, sentence_of
+from lbjwt.keys.errors import StoreError
 from lbjwt.keys.feed import KeyFeed
 from lbjwt.keys.log import log_key_changes
 from lbjwt.keys.schedule import KeyLifecycle
 from lbjwt.keys.source import FeedKeys, LocalKeys, secret_from_environment
 from lbjwt.keys.uri import identity_of
+from lbjwt.keys.worker import ControlLink, WorkerKeys
 
 if TYPE_CHECKING:
     from lbjwt.assembly.issuers import IssuerInstance
@@ -41,147 +41,35 @@ KEYS: Final = "keys"
 FIRST_KEYS: Final = 1.0
 """Seconds a starting worker waits for the control process beyond the timeout of a fetch."""
 
-LOOK: Final = 1.0
-"""Seconds between two looks at files and feed: one stat(2), or 32 bytes, for each source."""
-
 log = logging.getLogger("lbjwt.jwks")
 
 
-class ControlLink(Protocol):
-    """What a worker has of its control process."""
-
-    directory: Path | None
-    """The state directory."""
-    feed: KeyFeed
-
-    def notify(self) -> None:
-        """Make the control process look at the board."""
-
-    def listen(self, notified: Callable[[], None]) -> None:
-        """Call `notified` in the running loop whenever the control process has something new."""
-
-    def ignore(self) -> None:
-        """End that."""
-
-
-class WorkerKeys:
+def worker_keys(instances: Sequence[IssuerInstance], verifier: Verifier, board: Board, link: ControlLink) -> WorkerKeys:
     """
     The key sources of a process that verifies.
-
-    Args:
-        link: To the process that fetches.
-
-    Attributes:
-        settled: Called with an issuer index when an attempt to fetch its keys ended.
 
     Raises:
         KeySourceError: The environment does not hold a secret.
     """
-
-    def __init__(
-        self, instances: Sequence[IssuerInstance], verifier: Verifier, board: Board, link: ControlLink
-    ) -> None:
-        self.settled: Callable[[int], None] = lambda issuer: None
-        self._board = board
-        self._link = link
-        self._sources: list[LocalKeys | FeedKeys] = []
-        self._attempts: dict[int, int] = {}
-        """By remote source: how many attempts had ended at the last look."""
-        self._longest_wait = 0.0
-        self._news = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        for instance in instances:
-            index, remote = instance.index, instance.issuer.fetch
-            if remote is None:
-                publish = partial(_publish_local, verifier, board, instance)
-                self._sources.append(local_keys(instance, publish=publish, board=board))
-                continue
-            self._attempts[index] = board.source_words(index)["attempts"]
-            self._longest_wait = max(self._longest_wait, 2 * remote.timeout + FIRST_KEYS)
-            self._sources.append(
-                FeedKeys(
-                    place_of_keys(instance),
-                    feed=link.feed,
-                    build=key_ring_of(instance.issuer),
-                    publish=partial(verifier.publish, issuer=index),
-                    board=board,
-                    issuer=index,
-                    max_stale=remote.max_stale,
-                )
-            )
-
-    async def load(self) -> None:
-        """
-        Read all for the first time; wait until one attempt was made for what the feed does not have yet, and not much longer.
-
-        Raises:
-            KeySourceError: A file or a text cannot be used: a mistake to mend now. A URL that cannot be reached raises nothing.
-        """
-        for source in self._sources:
-            source.load(time.monotonic(), time.time())
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._longest_wait):
-                while any(
-                    not self._in_force(index) and not self._board.source_words(index)["attempts"]
-                    for index in self._attempts
-                ):
-                    self._news.clear()
-                    await self._news.wait()
-
-    def start(self) -> None:
-        """Keep the keys current from now on."""
-        self._task = asyncio.get_running_loop().create_task(self._watch(), name="keys")
-
-    async def stop(self) -> None:
-        """End that; the keys in force stay."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    def notified(self) -> None:
-        """The control process has something new: take the keys first, then judge the requests that waited for them."""
-        self._look(self._attempts)
-        self._news.set()
-        for index, before in self._attempts.items():
-            attempts = self._board.source_words(index)["attempts"]
-            if attempts != before:
-                self._attempts[index] = attempts
-                self.settled(index)
-
-    def request_refresh(self, issuer: int) -> bool:
-        """A token named a key that is not there. True when its keys are being fetched; in the cool-down the control process is not even notified."""
-        if issuer not in self._attempts:
-            return False
-        words = self._board.source_words(issuer)
-        if words["attempts"] != self._attempts[issuer]:
-            return True  # an attempt ended a moment ago, and what it brought is not looked at yet: `notified` follows
-        under_way = words["begun"] != words["attempts"]
-        if not under_way and time.monotonic() < words["not_before"]:
-            return False
-        if not under_way:
-            self._board.want(issuer)
-            self._link.notify()
-        return True
-
-    def _in_force(self, index: int) -> bool:
-        source = self._sources[index]
-        return isinstance(source, FeedKeys) and source.loaded
-
-    async def _watch(self) -> None:
-        pause = LOOK
-        while True:
-            await asyncio.sleep(pause)
-            pause = self._look(range(len(self._sources)))
-
-    def _look(self, indexes: Sequence[int] | dict[int, int]) -> float:
-        """Look at these sources; return the seconds until the next look. What goes wrong with one must not keep the others from it."""
-        pause = LOOK
-        for index in indexes:
-            try:
-                pause = min(pause, self._sources[index].look(time.monotonic(), time.time()))
-            except Exception as error:
-                log.error("keys of issuer %d: %s", index, sentence_of(error))
-        return max(0.001, pause)
+    sources: dict[int, LocalKeys | FeedKeys] = {}
+    longest_wait = 0.0
+    for instance in instances:
+        index, remote = instance.index, instance.issuer.fetch
+        if remote is None:
+            publish = partial(_publish_local, verifier, board, instance)
+            sources[index] = local_keys(instance, publish=publish, board=board)
+            continue
+        longest_wait = max(longest_wait, 2 * remote.timeout + FIRST_KEYS)
+        sources[index] = FeedKeys(
+            place_of_keys(instance),
+            feed=link.feed,
+            build=key_ring_of(instance.issuer),
+            publish=partial(verifier.publish, issuer=index),
+            board=board,
+            issuer=index,
+            max_stale=remote.max_stale,
+        )
+    return WorkerKeys(sources, board, link, longest_wait=longest_wait)
 
 
 class FetchedKeys:

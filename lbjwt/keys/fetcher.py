@@ -53,13 +53,7 @@ class Fetched:
     """The server's clock, seconds since the epoch; None when it did not tell."""
 
 
-async def fetch(
-    uri: str,
-    egress: Egress,
-    *,
-    etag: str | None = None,
-    accept: str = JWKS_TYPES,
-) -> Fetched:
+async def fetch(uri: str, egress: Egress, *, etag: str | None = None, accept: str = JWKS_TYPES) -> Fetched:
     """
     Return the body of a 200 response, or word that it is the one we have.
 
@@ -122,8 +116,7 @@ async def fetch(
             f"the proxy {_place(proxy)} refused the way to {place} with status {error.status}"
         ) from None
     except aiohttp.ClientConnectorError as error:
-        cause = _refusal(error) or cause_of(error.os_error)
-        raise JWKSFetchError(f"cannot connect to {place}: {cause}") from None
+        raise JWKSFetchError(f"cannot connect to {place}: {cause_of(error.os_error)}") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
         # ValueError: what aiohttp's parser may raise on a hostile answer
         raise JWKSFetchError(f"{place} broke off or did not speak HTTP ({type(error).__name__})") from None
@@ -291,26 +284,15 @@ class _Guard(AbstractResolver):
             try:
                 self.check(ipaddress.ip_address(result["host"].partition("%")[0]), host)
             except JWKSFetchError as error:
-                raise _Refused(str(error)) from None
+                raise OSError(0, str(error)) from None  # aiohttp lets nothing else out of a resolver
         return found
 
     async def close(self) -> None:
         """Nothing is held."""
 
 
-class _Refused(OSError):
-    """Carries a refusal of the guard through aiohttp, which lets only OSError out of a resolver."""
-
-    def __init__(self, sentence: str) -> None:
-        super().__init__(0, sentence)
-
-
 def _place(proxy: Proxy | None) -> str:
     return proxy.url if proxy is not None else ""
-
-
-def _refusal(error: aiohttp.ClientConnectorError) -> str:
-    return str(error.os_error.strerror) if isinstance(error.os_error, _Refused) else ""
 
 
 def _tls_reason(error: Exception) -> str:

@@ -14,7 +14,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -23,8 +23,7 @@ from lbjwt.errors import LbjwtError
 from lbjwt.observe._board import READY
 from lbjwt.process.exits import FAILED, OK, WRONG_CONFIGURATION
 from lbjwt.process.loop import freeze, parent_gone, unless_stopped
-from lbjwt.process.service import Service, Services
-from lbjwt.process.services import services
+from lbjwt.process.services import Service, services
 from lbjwt.process.shared import Shared, issuer_names
 
 if TYPE_CHECKING:
@@ -33,14 +32,14 @@ if TYPE_CHECKING:
 log = logging.getLogger("lbjwt.keeper")
 
 
-def main(shared: Shared, services: Services = services) -> int:
+def main(shared: Shared, services: Callable[[Shared], list[Service]] = services) -> int:
     """Keep until told to stop; return the exit code."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_Keeper(shared, services).run())
 
 
 class _Keeper:
-    def __init__(self, shared: Shared, make: Services) -> None:
+    def __init__(self, shared: Shared, make: Callable[[Shared], list[Service]]) -> None:
         self._shared = shared
         self._make = make
         self._services: list[Service] = []
@@ -73,7 +72,7 @@ class _Keeper:
     def _prepare(self) -> None:
         """Make services and admin API."""
         shared = self._shared
-        self._services = list(self._make(shared))
+        self._services = self._make(shared)
         if shared.configuration.admin is not None:
             from lbjwt.admin.server import AdminServer, application
 

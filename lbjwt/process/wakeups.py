@@ -5,13 +5,13 @@ A notification does not say what is new: the process looks at its files, the fee
 none is lost while a process is being replaced, and one to a process that does not look blocks nobody.
 """
 
+import asyncio
 import contextlib
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-if TYPE_CHECKING:
-    import asyncio
+from lbjwt.keys.feed import KeyFeed
 
 
 class Wakeups:
@@ -51,7 +51,7 @@ class Wakeups:
         except BlockingIOError:
             return False
 
-    def listen(self, loop: "asyncio.AbstractEventLoop", fd: int, notified: Callable[[], None]) -> None:
+    def listen(self, loop: asyncio.AbstractEventLoop, fd: int, notified: Callable[[], None]) -> None:
         """Call `notified` in the loop after every notification, also after one that came before. `loop.remove_reader(fd)` ends it."""
 
         def look() -> None:
@@ -65,6 +65,35 @@ class Wakeups:
         fds, self._fds = self._fds, []
         for fd in fds:
             os.close(fd)
+
+
+class WorkerLink:
+    """
+    The link of one worker; see `lbjwt.keys.worker.ControlLink`.
+
+    Args:
+        slot: Of the worker.
+        directory: Of state.
+        feed: Of the key sets that are fetched.
+    """
+
+    def __init__(self, wakeups: Wakeups, slot: int, directory: Path | None, feed: KeyFeed) -> None:
+        self.directory = directory
+        self.feed = feed
+        self._wakeups = wakeups
+        self._fd = wakeups.worker_fd(slot)
+
+    def notify(self) -> None:
+        """Make the control process look at the board."""
+        self._wakeups.notify_control()
+
+    def listen(self, notified: Callable[[], None]) -> None:
+        """Call `notified` in the running loop whenever the control process has something new."""
+        self._wakeups.listen(asyncio.get_running_loop(), self._fd, notified)
+
+    def ignore(self) -> None:
+        """End that."""
+        asyncio.get_running_loop().remove_reader(self._fd)
 
 
 def _notify(fd: int) -> None:

@@ -16,9 +16,9 @@ import uvloop
 from lbjwt.errors import LbjwtError
 from lbjwt.observe._access_log import AccessLog
 from lbjwt.process.exits import FAILED, OK, WRONG_CONFIGURATION
-from lbjwt.process.link import WorkerLink
 from lbjwt.process.loop import freeze, parent_gone, unless_stopped
 from lbjwt.process.shared import Shared
+from lbjwt.process.wakeups import WorkerLink
 from lbjwt.service import LoadBalancer
 
 log = logging.getLogger("lbjwt.worker")

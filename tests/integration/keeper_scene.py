@@ -19,7 +19,7 @@ from lbjwt.config.model import Configuration
 from lbjwt.errors import LbjwtError
 from lbjwt.observe._board import DRAINING, READY
 from lbjwt.process import keeper
-from lbjwt.process.service import Service
+from lbjwt.process.services import Service
 from lbjwt.process.supervisor import run
 
 

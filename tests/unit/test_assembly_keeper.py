@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
-from lbjwt.assembly.keys import WorkerKeys, new_feed
+from lbjwt.assembly.keys import new_feed, worker_keys
 from lbjwt.keys.feed import KeyFeed
 from lbjwt.keys.store import StoredKeySet
 from lbjwt.observe._board import Board
@@ -50,7 +50,7 @@ class Worker:
         self.restart()
 
     def restart(self) -> None:
-        self.keys = WorkerKeys(self.instances, self.verifier, self.board, self.link)
+        self.keys = worker_keys(self.instances, self.verifier, self.board, self.link)
         self.settled: list[tuple[int, int]] = []
         self.keys.settled = lambda issuer: self.settled.append((issuer, self.count))
 

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from lbjwt.assembly.issuers import IssuerInstance, issuer_instances, new_verifier
 from lbjwt.assembly.keys import (
     EmbeddedControl,
-    WorkerKeys,
     key_lifecycle,
     key_origin,
     new_feed,
     read_stored,
     stored_keys,
     wait_for_keys,
+    worker_keys,
 )
 from lbjwt.assembly.rings import key_ring_of
 from lbjwt.config.model import Configuration
@@ -158,11 +158,11 @@ def test_a_secret_of_the_environment_is_read_and_its_absence_told(monkeypatch: p
     verifier = new_verifier(made, instances)
     board = Board(1, 1)
     control = EmbeddedControl(instances, board, None)
-    asyncio.run(WorkerKeys(instances, verifier, board, control).load())
+    asyncio.run(worker_keys(instances, verifier, board, control).load())
     assert verifier.keys is not None and len(verifier.keys) == 1
     monkeypatch.delenv("LBJWT_TEST_SECRET")
     with pytest.raises(KeySourceError, match="LBJWT_TEST_SECRET is not set"):
-        WorkerKeys(instances, verifier, board, control)
+        worker_keys(instances, verifier, board, control)
 
 
 # --- where copies lie -------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
-from lbjwt.assembly.keys import EmbeddedControl, WorkerKeys
+from lbjwt.assembly.keys import EmbeddedControl, worker_keys
 from lbjwt.assembly.revocations import RevokedKeys
 from lbjwt.auth.revocation import Revocation
 from lbjwt.jose.keyring import KeyRing
@@ -84,7 +84,7 @@ def test_one_of_the_workers_tells_of_the_keys_of_a_file(
     board = Board(2, 1, 1)
     board.attach(slot)
     verifier = new_verifier(made, instances)
-    keys = WorkerKeys(instances, verifier, board, EmbeddedControl(instances, board, None))
+    keys = worker_keys(instances, verifier, board, EmbeddedControl(instances, board, None))
     first: list[str] = []
 
     async def scenario() -> None:

@@ -16,11 +16,9 @@ from lbjwt.assembly.keys import new_feed
 from lbjwt.auth.revocation import Revocation
 from lbjwt.keys.feed import KeyFeed
 from lbjwt.observe._board import Board
-from lbjwt.process.link import WorkerLink
-from lbjwt.process.service import Service
-from lbjwt.process.services import services
+from lbjwt.process.services import Service, services
 from lbjwt.process.shared import Shared
-from lbjwt.process.wakeups import Wakeups
+from lbjwt.process.wakeups import Wakeups, WorkerLink
 from lbjwt.revocation.tail import LogTail
 from tests.unit.assembly_cases import configuration
 
