@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+__all__ = ["shared_directory"]
+
 
 def shared_directory(path: Path, status: os.stat_result) -> str:
     """

@@ -29,5 +29,5 @@ def compile_rule(rule: ClaimRule) -> Rule:
     Compile a rule.
 
     Raises:
-        ConfigurationError: No rule.
+        ConfigurationError: Over 16 levels deep, over 256 tests, or no rule.
     """

@@ -17,6 +17,8 @@ from lbjwt.jose.imports import is_usable_key_id
 from lbjwt.jose.keyring import KeyRing
 from lbjwt.jose.keys import VerificationKey
 
+__all__ = ["HeaderRules", "compile_header_rules", "key_shown"]
+
 # crit: we understand no extension, so whatever it names is not understood (RFC 7515 section 4.1.11; an empty one is forbidden).
 # b64: must not be used with JWTs (RFC 7797 section 7). enc, zip: the mark of a JWE (RFC 7516 section 9).
 # Elsewhere null is the absence of a member; these four are refused with any value, null too, since a reader that takes null for a value

@@ -9,6 +9,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
+__all__ = ["Outcome", "scopes_shown", "shown"]
+
 MAX_SHOWN = 80  # characters of one quoted claim: a line of a terminal
 
 
