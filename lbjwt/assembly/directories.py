@@ -4,6 +4,8 @@ import os
 import stat
 from pathlib import Path
 
+__all__ = ["shared_directory"]
+
 
 def directory_fault(path: Path, user: int | None) -> str:
     """

@@ -285,9 +285,11 @@ class Issuer(Section):
     @field_validator("from_subprotocol")
     @classmethod
     def _places_can_be_told_apart(cls, subprotocol: bool, info: ValidationInfo) -> bool:
-        headers, cookies, params, _ = cls.model_construct(**info.data, from_subprotocol=subprotocol).token_places(True)
-        with placed():
-            TokenPlaces(headers=headers, cookies=cookies, params=params, subprotocol=subprotocol)
+        if {"from_headers", "from_cookies", "from_params"} <= info.data.keys():  # else one of them is wrong by itself
+            made = cls.model_construct(**info.data, from_subprotocol=subprotocol)
+            headers, cookies, params, _ = made.token_places(True)
+            with placed():
+                TokenPlaces(headers=headers, cookies=cookies, params=params, subprotocol=subprotocol)
         return subprotocol
 
     @property

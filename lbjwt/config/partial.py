@@ -4,14 +4,13 @@ What is right of a configuration that has errors: each value by itself, so that 
 What comes out is no configuration to serve with: values that are wrong or missing are not there, and no rule between keys was asked.
 """
 
-from types import UnionType
-from typing import Annotated, Any, Final, Union, get_args, get_origin
+from typing import Annotated, Any, Final, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
 from lbjwt.config.fields import Source
 from lbjwt.config.model import Configuration
-from lbjwt.config.section import Section, keys_of
+from lbjwt.config.section import Section, container_of, keys_of, section_in
 
 _NOTHING: Final = object()
 
@@ -50,20 +49,17 @@ def _value(annotation: Any, given: Any, source: Source) -> Any:
         return TypeAdapter(annotation).validate_python(given, context=source)
     except ValidationError:
         pass
-    inner = annotation
-    while get_origin(inner) in (Annotated, Union, UnionType):
-        inner = next((part for part in get_args(inner) if part is not type(None)), None)
-    if isinstance(inner, type) and issubclass(inner, Section):
-        section = _section(inner, given, source)
-        whole = all(
-            name in section.model_fields_set for name, field in inner.model_fields.items() if field.is_required()
-        )
-        return section if whole else _NOTHING
-    kind = get_args(inner)[-1 if get_origin(inner) is dict else 0] if get_args(inner) else None
-    if not (isinstance(kind, type) and issubclass(kind, Section)):
+    kind, container = section_in(annotation), container_of(annotation)
+    if kind is None:
         return _NOTHING
-    if get_origin(inner) is dict and isinstance(given, dict):
-        return {label: _section(kind, one, source) for label, one in given.items()}
-    if get_origin(inner) is tuple and isinstance(given, list):
-        return tuple(_section(kind, one, source) for one in given)
-    return _NOTHING
+    if container is dict:
+        return (
+            {label: _section(kind, one, source) for label, one in given.items()}
+            if isinstance(given, dict)
+            else _NOTHING
+        )
+    if container is tuple:
+        return tuple(_section(kind, one, source) for one in given) if isinstance(given, list) else _NOTHING
+    section = _section(kind, given, source)
+    required = {name for name, field in kind.model_fields.items() if field.is_required()}
+    return section if required <= section.model_fields_set else _NOTHING

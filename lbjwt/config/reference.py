@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from lbjwt.config.fields import Bytes, Seconds, Words
 from lbjwt.config.model import Configuration
 from lbjwt.config.rule import Rule
-from lbjwt.config.section import Section, keys_of, section_in
+from lbjwt.config.section import Section, container_of, keys_of, section_in
 from lbjwt.units import format_duration, format_size
 
 BEGIN: Final = "<!-- reference: begin (made by python -m lbjwt.config.reference) -->"
@@ -57,7 +57,7 @@ def _section(section: type[Section], where: str, title: str) -> list[str]:
         rows.append(f"| `{name}` | {_value(field)} | {_default(field)} | {field.description} |")
         child = section_in(field.annotation)
         if child is not None and not issubclass(section, child):
-            step = {dict: ".<label>", tuple: "[]"}.get(_container(field.annotation), "")
+            step = {dict: ".<label>", tuple: "[]"}.get(container_of(field.annotation), "")
             path = f"{where}.{name}{step}".removeprefix(".")
             inner += _section(child, path, f"`{path}`")
     return [f"### {title}\n\n{(section.__doc__ or '').strip()}\n\n" + "\n".join(rows), *inner]
@@ -113,14 +113,6 @@ def _default(field: FieldInfo) -> str:
         else str(value)
     )
     return f"`{text}`"
-
-
-def _container(annotation: Any) -> Any:
-    if hasattr(annotation, "__metadata__"):
-        return _container(annotation.__origin__)
-    if get_origin(annotation) in (Union, types.UnionType):
-        return _container(get_args(annotation)[0])
-    return get_origin(annotation)
 
 
 if __name__ == "__main__":

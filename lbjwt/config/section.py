@@ -8,7 +8,8 @@ makes one error of many, because a validator can raise only once.
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, get_args, get_origin
+from types import UnionType
+from typing import Any, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
@@ -105,6 +106,15 @@ def section_in(annotation: Any) -> type[Section] | None:
     if isinstance(annotation, type) and get_origin(annotation) is None:
         return annotation if issubclass(annotation, Section) else None
     return next((section for part in get_args(annotation) if (section := section_in(part)) is not None), None)
+
+
+def container_of(annotation: Any) -> Any:
+    """``tuple`` or ``dict`` for an annotation of several values; something else for one."""
+    if hasattr(annotation, "__metadata__"):
+        return container_of(annotation.__origin__)
+    if get_origin(annotation) in (Union, UnionType):
+        return container_of(get_args(annotation)[0])
+    return get_origin(annotation)
 
 
 def leaves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
