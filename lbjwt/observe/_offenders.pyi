@@ -1,15 +1,4 @@
-from typing import TypedDict, final, type_check_only
-
-@type_check_only
-class Offender(TypedDict):
-    """One line of the top list."""
-
-    address: str
-    """An IPv4 address, or an IPv6 network: 2001:db8::/64."""
-    failures: int
-    """Refused requests within the window."""
-    last_seconds_ago: float
-    """Since the last refused request (or, for one over the limit, the last request)."""
+from typing import Any, final
 
 @final
 class Offenders:
@@ -52,7 +41,7 @@ class Offenders:
         """True when the address has as many failures as the limit, or more. The proxy calls the C method `over`."""
     def failures(self, address: str, now: float) -> int:
         """Failures of the address within the window."""
-    def top(self, most: int, now: float) -> list[Offender]:
+    def top(self, most: int, now: float) -> list[dict[str, Any]]:
         """The addresses with the most failures within the window, the worst first, at most `most`. Looks at every entry: not per request."""
     def count(self, now: float) -> int:
         """Addresses with a failure within the window. Looks at every entry: not per request."""
