@@ -22,17 +22,14 @@ class Offenders:
             MemoryError: The kernel gave no shared memory.
         """
     @property
-    def slots(self) -> int:
-        """Tables, one for each worker."""
+    def slots(self) -> int: ...
     @property
     def slot(self) -> int:
         """Slot of this process; 0 until `attach`."""
     @property
-    def limit(self) -> int:
-        """Failures within the window after which an address is over; 0: none ever is."""
+    def limit(self) -> int: ...
     @property
-    def window(self) -> float:
-        """Seconds."""
+    def window(self) -> float: ...
     def attach(self, slot: int) -> None:
         """Write to this slot from now on. Called by a worker, once, right after fork."""
     def add_failure(self, address: str, now: float) -> None:
