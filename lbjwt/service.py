@@ -6,34 +6,28 @@ Knows every room below and how they fit. Knows nothing of processes, signals or 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
-import ssl
 import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from lbjwt.assembly.cluster import forwarding_trust, new_cluster, new_offenders, new_policy
+from lbjwt.assembly.cluster import forwarding_trust, new_cluster, new_offenders
 from lbjwt.assembly.descriptors import shares
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
 from lbjwt.assembly.keys import EmbeddedControl, wait_for_keys, worker_keys
+from lbjwt.assembly.listeners import Listeners
 from lbjwt.assembly.revocations import RevokedKeys, new_reader, new_store, revocation_check
 from lbjwt.assembly.routes import new_admission
-from lbjwt.config.model import Configuration, Listener
+from lbjwt.config.model import Configuration
 from lbjwt.errors import ConfigurationError, cause_of
 from lbjwt.keys.worker import ControlLink
-from lbjwt.net.adopt import accept_waiting
-from lbjwt.net.descriptors import available
-from lbjwt.net.sockets import backlog, bind, close
+from lbjwt.net.sockets import bind, close
 from lbjwt.net.tls import server_context
 from lbjwt.observe._access_log import AccessLog
 from lbjwt.observe._board import DRAINING, READY, STOPPED, Board
 from lbjwt.observe._offenders import Offenders
-from lbjwt.proxy._client import ClientSide
-from lbjwt.proxy._health import Health
-from lbjwt.proxy._tls_client import TlsClientSide
 from lbjwt.proxy._traffic import Traffic
 from lbjwt.proxy._waiting import Waiting
 from lbjwt.proxy.connect import Connector
@@ -48,9 +42,6 @@ SWEEP = 1.0
 EXPIRY = (0.05, 0.25)
 """Seconds between two walks over the deadlines of all connections, at least and at most: a timeout is late by no more, and a client that goes away
 while nothing is read from it is noticed by then."""
-
-MANY_CLIENTS = 256
-"""Client connections from which the queue of the listener is emptied in bursts: the loop accepts one each time it has polled all others."""
 
 IDLE_GRACE = 1.0
 """Seconds an idle client connection lives on after a drain began, for the request that may be on its way."""
@@ -130,9 +121,7 @@ class LoadBalancer:
         self._admin_sockets: list[socket.socket] = []
         self._keys = worker_keys(self._instances, self.verifier, self.board, self._control)
         self._bound: list[socket.socket] = []
-        self._listening: list[tuple[Listener, ssl.SSLContext | None, socket.socket]] = []
-        self._servers: list[asyncio.Server] = []  # on copies of those: closing one stops accepting, and the queue stays
-        self._accepting: asyncio.Task[None] | None = None  # begins to accept again
+        self._listeners: Listeners | None = None
         self._connector: Connector | None = None
         self._traffic: Traffic | None = None
         self._sweep: asyncio.TimerHandle | None = None
@@ -144,7 +133,7 @@ class LoadBalancer:
     @property
     def addresses(self) -> list[tuple[str, int]]:
         """Host and port of every socket it accepts on."""
-        return [sock.getsockname()[:2] for server in self._servers for sock in server.sockets]
+        return self._listeners.addresses if self._listeners is not None else []
 
     @property
     def admin_addresses(self) -> list[tuple[str, int]]:
@@ -217,25 +206,11 @@ class LoadBalancer:
         )
         room = shares(configuration)
         self._traffic.max_clients, self._traffic.max_answered = room.clients, room.answered
-        self._listening = [
-            (listener, context, sock)
-            for listener, context, bound in zip(configuration.listeners, contexts, sockets, strict=True)
-            for sock in bound
-        ]
-        await self._accept()
+        self._listeners = Listeners(configuration, contexts, sockets, self._traffic, self.board)
+        await self._listeners.accept()
         self._sweep = loop.call_later(SWEEP, self._tick)
         self._expire()
         self.board.set_state(READY)
-
-    async def _accept(self) -> None:
-        loop = asyncio.get_running_loop()
-        for listener, context, sock in self._listening[len(self._servers) :]:
-            copy = sock.dup()
-            try:
-                self._servers.append(await self._listen(loop, listener, context, copy))
-            except BaseException:
-                copy.close()
-                raise
 
     async def _open_service(self) -> None:
         """What a service has once: the access log, and the admin API with the revocations made there."""
@@ -266,83 +241,25 @@ class LoadBalancer:
         self._admin = AdminServer(app, self._admin_sockets)
         await self._admin.start()
 
-    async def _listen(
-        self, loop: asyncio.AbstractEventLoop, listener: Listener, context: ssl.SSLContext | None, sock: socket.socket
-    ) -> asyncio.Server:
-        traffic = self._traffic
-        assert traffic is not None
-        policy = new_policy(self.configuration, https=context is not None)
-        handshake = self.configuration.timeouts.tls_handshake
-        health = None if listener.health is None else Health(listener.health.path)
-
-        def client() -> ClientSide:
-            return (
-                ClientSide(traffic, policy, health)
-                if context is None
-                else TlsClientSide(traffic, policy, context, handshake, health)
-            )
-
-        def accepted() -> ClientSide:
-            if traffic.clients >= MANY_CLIENTS:
-                accept_waiting(loop, sock, client)
-            return client()
-
-        return await loop.create_server(accepted, sock=sock, backlog=backlog())
-
     def _expire(self) -> None:
         assert self._traffic is not None
         self._expiry = asyncio.get_running_loop().call_later(self._expiry_interval, self._expire)
         self._traffic.expire()
 
     def _tick(self) -> None:
-        assert self._traffic is not None
+        assert self._traffic is not None and self._listeners is not None
         self._sweep = asyncio.get_running_loop().call_later(SWEEP, self._tick)
         self._traffic.sweep()
-        self._mind_descriptors(self._traffic)
+        self._listeners.mind_descriptors()
         self._publish_cache()
         self._tell_faults()
         if self._access_log is not None:
             self._access_log.flush()
 
-    def _mind_descriptors(self, traffic: Traffic) -> None:
-        """
-        Stop accepting while no descriptor can be had, and say so at ``/readyz``. Clients wait in the kernel's queue meanwhile.
-
-        uvloop accepts and drops them all when this process has none left, and calls accept(2) without a pause when the machine has none. The loop of
-        asyncio pauses by itself.
-        """
-        loop = asyncio.get_running_loop()
-        free = available()
-        cut = traffic.max_clients < self.configuration.limits.max_connections
-        self.board.set("no_descriptors", not free or (cut and traffic.clients >= traffic.max_clients))
-        if not free and self._servers and not isinstance(loop, asyncio.BaseEventLoop):
-            log.error(
-                "no file descriptor is left: new clients wait until there are some; raise the limit of open files"
-            )
-            self._stop_accepting()
-        elif free and len(self._servers) < len(self._listening) and (self._accepting is None or self._accepting.done()):
-            self._accepting = loop.create_task(self._accept_again())
-
-    async def _accept_again(self) -> None:
-        with contextlib.suppress(OSError):  # there are none after all: the next look tries again
-            await self._accept()
-            log.info("there are file descriptors again: new clients are accepted")
-
-    def _stop_accepting(self) -> None:
-        if self._accepting is not None:
-            self._accepting.cancel()
-        for server in self._servers:
-            server.close()
-        self._servers = []
-
-    def _stop_listening(self) -> None:
-        self._stop_accepting()
-        close(sock for _, _, sock in self._listening)
-        self._listening = []
-
-    def _notified(self) -> None:
-        """The control process has something new."""
-        self._keys.notified()
+    def _poked(self) -> None:
+        """The keeper has something new."""
+        assert isinstance(self._keys, SharedKeys)
+        self._keys.poked()
         if self._revocations is not None:
             self._revocations.poke()
 
@@ -384,7 +301,8 @@ class LoadBalancer:
         self.board.set_state(DRAINING)
         if self._whole:
             self.board.start_draining()
-        self._stop_listening()
+        if self._listeners is not None:
+            self._listeners.close()
         if self._traffic is None:
             return
         self._traffic.drain(IDLE_GRACE)
@@ -397,7 +315,8 @@ class LoadBalancer:
         for timer in (self._sweep, self._expiry):
             if timer is not None:
                 timer.cancel()
-        self._stop_listening()
+        if self._listeners is not None:
+            self._listeners.close()
         close(self._bound)
         if self._connector is not None:
             await self._connector.close()

@@ -19,8 +19,8 @@ _ENDLESS: Final = 10**12  # milliseconds, over 30 years: what is longer is a typ
 DURATION_PATTERN: Final = r"^[0-9]{1,12}(ms|s|m|h|d)$"
 SIZE_PATTERN: Final = r"^[0-9]{1,19}(KiB|MiB|GiB|TiB)?$"
 
-_DURATION: Final = re.compile(r"([0-9]{1,12})(ms|s|m|h|d)", re.ASCII)
-_SIZE: Final = re.compile(r"([0-9]{1,19})(KiB|MiB|GiB|TiB)?", re.ASCII)
+_DURATION: Final = re.compile(DURATION_PATTERN, re.ASCII)
+_SIZE: Final = re.compile(SIZE_PATTERN, re.ASCII)
 _LOOSE: Final = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,3}))?\s*([A-Za-z]*)", re.ASCII)
 _TIME_WORDS: Final = {
     "": "s", "sec": "s", "second": "s", "min": "m", "minute": "m", "hr": "h", "hour": "h", "day": "d", "msec": "ms", "milli": "ms",
@@ -45,7 +45,7 @@ def parse_duration(text: str) -> float:
         raise UnitError(
             "a duration is a whole number with a unit (ms, s, m, h, d), such as 10s" + _hint(_likely_duration(text))
         )
-    milliseconds = int(match[1]) * _MILLISECONDS[match[2]]
+    milliseconds = int(text.removesuffix(match[1])) * _MILLISECONDS[match[1]]
     if milliseconds >= _ENDLESS:
         raise UnitError("a duration is shorter than 30 years")
     return milliseconds / 1_000
@@ -82,7 +82,8 @@ def parse_size(text: str) -> int:
             "a size is a whole number of bytes, or one with KiB, MiB, GiB or TiB, such as 64KiB"
             + _hint(_likely_size(text))
         )
-    return int(match[1]) * _BYTES[match[2] or ""]
+    unit = match[1] or ""
+    return int(text.removesuffix(unit)) * _BYTES[unit]
 
 
 def format_size(size: int) -> str:

@@ -30,7 +30,7 @@ from lbjwt.auth.revocation_format import (
     read_undo,
     text_of_time,
 )
-from lbjwt.revocation.store import RevocationMemory
+from lbjwt.revocation.store import RevocationStore
 
 PATH: Final = "/revocations"
 
@@ -53,7 +53,7 @@ class RevocationPages:
 
     def __init__(
         self,
-        store: RevocationMemory,
+        store: RevocationStore,
         *,
         on_change: Callable[[], None],
         clock: Callable[[], float] = time.time,
@@ -69,7 +69,6 @@ class RevocationPages:
         self._clock = clock
 
     def add_to(self, application: web.Application) -> None:
-        """Give the application its routes."""
         application.router.add_post(PATH, self.post)
         application.router.add_delete(PATH, self.delete)
         application.router.add_get(PATH, self.get, allow_head=False)

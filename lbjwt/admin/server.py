@@ -103,14 +103,12 @@ class AdminServer:
         self._open: set[_Connection] = set()
 
     async def start(self) -> None:
-        """Answer from now on."""
         await self._runner.setup()
         loop = asyncio.get_running_loop()
         for sock in self._sockets:
             self._servers.append(await loop.create_server(self._connection, sock=sock, backlog=backlog()))
 
     async def stop(self) -> None:
-        """Close the door."""
         for server in self._servers:
             server.close()
         await self._runner.cleanup()
@@ -213,7 +211,6 @@ class _Pages:
         )
 
     async def livez(self, request: web.Request) -> web.Response:
-        """Somebody is alive enough to answer."""
         return web.Response(text="alive\n")
 
     async def readyz(self, request: web.Request) -> web.Response:
@@ -235,7 +232,6 @@ class _Pages:
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def status(self, request: web.Request) -> web.Response:
-        """The state of everything as JSON."""
         return web.Response(
             body=orjson.dumps(self._status(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE),
             content_type="application/json",

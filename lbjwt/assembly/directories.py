@@ -4,8 +4,6 @@ import os
 import stat
 from pathlib import Path
 
-__all__ = ["shared_directory"]
-
 
 def directory_fault(path: Path, user: int | None) -> str:
     """

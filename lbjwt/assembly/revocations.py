@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lbjwt.keys.log import log_revoked_keys
 from lbjwt.revocation.reader import RevocationReader
-from lbjwt.revocation.store import LOG_NAME, RevocationMemory, RevocationStore
+from lbjwt.revocation.store import LOG_NAME, RevocationStore
 
 if TYPE_CHECKING:
     from lbjwt.assembly.issuers import IssuerInstance
@@ -23,7 +23,7 @@ def new_reader(
     configuration: model.Configuration,
     directory: Path | None,
     on_change: Callable[[bool], None],
-    store: RevocationMemory | None = None,
+    store: RevocationStore | None = None,
 ) -> RevocationReader | None:
     """
     What follows the log in the state directory and the operator's file; None when nothing can be revoked.
@@ -45,7 +45,7 @@ def new_reader(
     )
 
 
-def new_store(configuration: model.Configuration, directory: Path | None) -> RevocationMemory | None:
+def new_store(configuration: model.Configuration, directory: Path | None) -> RevocationStore | None:
     """
     Where revocations over the admin API are kept; None when there is no such thing.
 
@@ -55,8 +55,6 @@ def new_store(configuration: model.Configuration, directory: Path | None) -> Rev
     revocation = configuration.revocation
     if revocation is None or configuration.admin is None:
         return None
-    if directory is None:
-        return RevocationMemory(max_entries=revocation.max_entries)
     return RevocationStore(directory, max_entries=revocation.max_entries)
 
 

@@ -310,7 +310,6 @@ def _no_tables() -> Tables:
 
 
 def _place(entry: Change) -> tuple[int, str | tuple[str, str]]:
-    """The table of an entry and its key there."""
     place = _PLACES[entry.kind]
     return (place, entry.value) if entry.issuer is None else (place + 1, (entry.issuer, entry.value))
 

@@ -5,9 +5,10 @@ Exit codes: 0 is done, 1 is refused or failed, 2 is a problem of usage or config
 to standard error. A command is imported when it is called, so that ``lbjwt --help`` and ``lbjwt --version`` cost no more than click.
 """
 
+import importlib
+
 import click
 
-from lbjwt.cli.lazy import LazyGroup
 from lbjwt.version import package_version
 
 _COMMANDS = {
@@ -23,9 +24,27 @@ _COMMANDS = {
 }
 
 
+class _Commands(click.Group):
+    """The commands of `_COMMANDS`: imported when they are called, and listed without being imported."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, attribute = _COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands from their lines of help, without importing one."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+
+
 @click.group(
-    cls=LazyGroup,
-    lazy=_COMMANDS,
+    cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=False,
     invoke_without_command=True,

@@ -7,8 +7,9 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
+from lbjwt.auth.revocation import LATEST
+
 _TIMES: Final = ("iat", "nbf", "exp", "auth_time")
-_LATEST: Final = 253_402_300_799  # the last second of the year 9999
 
 
 class NotCompact(Exception):
@@ -50,7 +51,7 @@ def describe_times(claims: dict[str, Any], now: float) -> Iterator[str]:
     """Yield one line for each time among the claims: the date in UTC and how far it is from ``now`` (seconds since the epoch)."""
     for name in _TIMES:
         value = claims.get(name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LATEST:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LATEST:
             continue
         date = datetime.datetime.fromtimestamp(value, datetime.UTC).strftime("%Y-%m-%d %H:%M:%SZ")
         distance = datetime.timedelta(seconds=abs(int(value - now)))

@@ -22,7 +22,6 @@ _STYLES: Final[dict[str, dict[str, Any]]] = {
 
 
 def print_problems(problems: Sequence[Problem], source: str) -> None:
-    """Print one line for each problem on standard error."""
     for problem in problems:
         click.echo(problem.render(source), err=True)
 

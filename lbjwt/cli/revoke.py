@@ -177,7 +177,6 @@ def _entry_of_token(now: float) -> Revocation:
 
 
 def _ask(admin: str, method: str, body: bytes | str) -> dict[str, Any]:
-    """Ask an admin door for a change and return its answer."""
     parts = urlsplit(admin)
     try:
         port = parts.port

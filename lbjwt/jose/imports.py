@@ -90,7 +90,6 @@ def import_jwk(
 
 
 def _classic(kty: str, members: Mapping[str, str]) -> object:
-    """The public key of RSA, EC or OKP members."""
     _check_numbers(members)
     try:
         return getattr(JWKRegistry.import_key({"kty": kty, **members}), "public_key", None)
@@ -146,7 +145,6 @@ def _check_numbers(members: Mapping[str, str]) -> None:
 
 
 def _bytes_of(name: str, text: str, padding: bool = False) -> bytes:
-    """What a member holds in base64url."""
     value = parse_base64url(text.encode("utf-8", "replace"), padding)
     if not value:
         raise KeyFormatError(f"{name} is not base64url")

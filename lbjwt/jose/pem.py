@@ -68,7 +68,6 @@ def import_pem(
 
 
 def _load(label: bytes, block: bytes, number: int) -> object:
-    """The certificate or public key of a block."""
     try:
         if label == b"CERTIFICATE":
             certificate = load_pem_x509_certificate(block)

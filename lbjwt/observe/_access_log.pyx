@@ -11,7 +11,7 @@ import os
 import stat
 
 from libc.string cimport memcmp, memmove, memrchr
-from libc.time cimport gmtime_r, time_t, tm
+from libc.time cimport gmtime_r, strftime, time_t, tm
 from posix.unistd cimport write
 
 import lbjwt._error_reason as error_reason
@@ -74,14 +74,9 @@ cdef inline char *put_escaped(char *out, Slice text) noexcept:
     return out
 
 
-cdef inline char *put_reason(char *out, DenyReason reason) noexcept:
-    """The name of a reason and the closing quote; "internal" for a number that has no name."""
-    cdef bytes name = <bytes>REASON_NAMES[reason if 0 < <int>reason < len(REASON_NAMES) else DenyReason.INTERNAL]
-    return put_text(put_text(out, name, len(name)), b'"', 1)
-
-
-cdef inline char *put_error(char *out, ErrorReason error) noexcept:
-    cdef bytes name = <bytes>ERROR_NAMES[<int>error if 0 < <int>error < len(ERROR_NAMES) else <int>ErrorReason.INTERNAL_ERROR]
+cdef inline char *put_name(char *out, list names, int number, int otherwise) noexcept:
+    """The name of a reason and the closing quote; that of `otherwise` for a number that has no name."""
+    cdef bytes name = <bytes>names[number if 0 < number < len(names) else otherwise]
     return put_text(put_text(out, name, len(name)), b'"', 1)
 
 
@@ -154,11 +149,11 @@ cdef class AccessLog:
         out = put_text(out, b'","status":', 11)
         out = put_number(out, record.status)
         if record.reason != DenyReason.NONE:
-            out = put_reason(put_text(out, b',"reason":"', 11), record.reason)
+            out = put_name(put_text(out, b',"reason":"', 11), REASON_NAMES, record.reason, DenyReason.INTERNAL)
         elif record.error != ErrorReason.NO_ERROR:
-            out = put_error(put_text(out, b',"reason":"', 11), record.error)
+            out = put_name(put_text(out, b',"reason":"', 11), ERROR_NAMES, record.error, ErrorReason.INTERNAL_ERROR)
         if record.would_refuse != DenyReason.NONE:
-            out = put_reason(put_text(out, b',"would_refuse":"', 17), record.would_refuse)
+            out = put_name(put_text(out, b',"would_refuse":"', 17), REASON_NAMES, record.would_refuse, DenyReason.INTERNAL)
         if record.issuer.at != NULL:
             out = put_text(out, b',"issuer":"', 11)
             out = put_escaped(out, record.issuer)
@@ -191,16 +186,9 @@ cdef class AccessLog:
         """YYYY-MM-DDTHH:MM:SS in UTC (RFC 3339), spelled anew once a second."""
         cdef tm parts
         cdef time_t moment = <time_t>second
-        cdef char *out = self._date
         if second != self._second:
             gmtime_r(&moment, &parts)
-            put_three(out + 1, parts.tm_year + 1900)
-            out[0] = <char>(48 + (parts.tm_year + 1900) // 1000 % 10)
-            put_pair(out + 4, b"-", parts.tm_mon + 1)
-            put_pair(out + 7, b"-", parts.tm_mday)
-            put_pair(out + 10, b"T", parts.tm_hour)
-            put_pair(out + 13, b":", parts.tm_min)
-            put_pair(out + 16, b":", parts.tm_sec)
+            strftime(self._date, sizeof(self._date), "%Y-%m-%dT%H:%M:%S", &parts)
             self._second = second
         return self._date
 
@@ -280,12 +268,6 @@ cdef Slice slice_of(bytes text):
         result.at = text
         result.size = len(text)
     return result
-
-
-cdef inline void put_pair(char *out, const char *mark, int number) noexcept:
-    out[0] = mark[0]
-    out[1] = <char>(48 + number // 10 % 10)
-    out[2] = <char>(48 + number % 10)
 
 
 cdef inline Py_ssize_t whole_lines(const char *data, Py_ssize_t limit) noexcept:

@@ -30,14 +30,11 @@ class Board:
     def keeper(self) -> int:
         """The slot after those of the workers. It is no worker: neither readiness nor what is told of workers looks at it."""
     @property
-    def endpoints(self) -> int:
-        """Endpoints each slot counts for."""
+    def endpoints(self) -> int: ...
     @property
-    def issuers(self) -> int:
-        """Issuers each slot counts for, besides "none known"."""
+    def issuers(self) -> int: ...
     @property
-    def routes(self) -> int:
-        """Routes each slot counts for."""
+    def routes(self) -> int: ...
     @property
     def slot(self) -> int:
         """Slot of this process; 0 until `attach`."""
@@ -75,17 +72,14 @@ class Board:
     def count_restart(self, *, keeper: bool = False) -> None:
         """A dead worker, or keeper, was replaced. Written by the supervisor only."""
     @property
-    def draining(self) -> bool:
-        """`start_draining` was called in any process."""
+    def draining(self) -> bool: ...
     @property
     def started_at(self) -> float:
         """Seconds since the epoch when the board was made."""
     @property
-    def restarts(self) -> int:
-        """Workers replaced since the start."""
+    def restarts(self) -> int: ...
     @property
-    def keeper_restarts(self) -> int:
-        """Keepers replaced since the start."""
+    def keeper_restarts(self) -> int: ...
     @property
     def ready(self) -> bool:
         """At least one worker is `READY` with a key of any issuer in force and room for a client, and the service does not drain."""

@@ -1,15 +1,4 @@
-from typing import TypedDict, final, type_check_only
-
-@type_check_only
-class Offender(TypedDict):
-    """One line of the top list."""
-
-    address: str
-    """An IPv4 address, or an IPv6 network: 2001:db8::/64."""
-    failures: int
-    """Refused requests within the window."""
-    last_seconds_ago: float
-    """Since the last refused request (or, for one over the limit, the last request)."""
+from typing import Any, final
 
 @final
 class Offenders:
@@ -33,17 +22,14 @@ class Offenders:
             MemoryError: The kernel gave no shared memory.
         """
     @property
-    def slots(self) -> int:
-        """Tables, one for each worker."""
+    def slots(self) -> int: ...
     @property
     def slot(self) -> int:
         """Slot of this process; 0 until `attach`."""
     @property
-    def limit(self) -> int:
-        """Failures within the window after which an address is over; 0: none ever is."""
+    def limit(self) -> int: ...
     @property
-    def window(self) -> float:
-        """Seconds."""
+    def window(self) -> float: ...
     def attach(self, slot: int) -> None:
         """Write to this slot from now on. Called by a worker, once, right after fork."""
     def add_failure(self, address: str, now: float) -> None:
@@ -52,7 +38,7 @@ class Offenders:
         """True when the address has as many failures as the limit, or more. The proxy calls the C method `over`."""
     def failures(self, address: str, now: float) -> int:
         """Failures of the address within the window."""
-    def top(self, most: int, now: float) -> list[Offender]:
+    def top(self, most: int, now: float) -> list[dict[str, Any]]:
         """The addresses with the most failures within the window, the worst first, at most `most`. Looks at every entry: not per request."""
     def count(self, now: float) -> int:
         """Addresses with a failure within the window. Looks at every entry: not per request."""

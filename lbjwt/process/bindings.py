@@ -53,7 +53,6 @@ class Bindings:
         return bindings
 
     def of(self, slot: int) -> list[socket.socket]:
-        """All listener sockets of one worker."""
         return list(itertools.chain.from_iterable(self.slots[slot]))
 
     def keep(self, slot: int) -> None:
@@ -65,7 +64,6 @@ class Bindings:
             sockets.close(self.admin)
 
     def close(self) -> None:
-        """Close everything in this process."""
         self.keep(len(self.slots))
         sockets.close(self.admin)
 

@@ -14,7 +14,6 @@ class _OneLine(logging.Formatter):
     converter = staticmethod(time.gmtime)
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        """Return the line."""
         return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in super().formatMessage(record))
 
 

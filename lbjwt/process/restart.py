@@ -27,11 +27,9 @@ class RestartSchedule:
     forked_at: float = float("-inf")
 
     def wants_fork(self, now: float) -> bool:
-        """True when the empty slot should be filled now."""
         return now >= self.due
 
     def forked(self, now: float) -> None:
-        """A worker was started."""
         self.forked_at = now
 
     def died(self, now: float, *, was_ready: bool) -> None:

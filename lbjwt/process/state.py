@@ -88,7 +88,6 @@ class StateDirectory:
 
 
 def _temporary() -> Path:
-    """Make a directory with mode 0700, on a disk or else in memory."""
     for parent in (None, MEMORY):
         with contextlib.suppress(OSError):
             return Path(tempfile.mkdtemp(prefix="lbjwt-", dir=parent))

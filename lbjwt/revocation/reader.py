@@ -101,7 +101,6 @@ class RevocationReader:
         self._on_change(True)
 
     def start(self) -> None:
-        """Keep up from now on."""
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="revocations")
 

@@ -54,22 +54,26 @@ def open_log(path: Path, flags: int) -> int:
     return descriptor
 
 
-class RevocationMemory:
+class RevocationStore:
     """
-    Revocations of one process that end with it.
+    The only writer of a log: changes are on disk before they are in force.
 
     Attributes:
+        path: Of the log.
         entries: Those in force.
     """
 
-    def __init__(self, *, max_entries: int = MAX_ENTRIES) -> None:
+    def __init__(self, directory: Path | None, *, max_entries: int = MAX_ENTRIES) -> None:
+        """
+        Args:
+            directory: Of state, for this balancer and its owner alone; None: the entries end with this process.
+        """
         self.entries = RevocationList(max_entries=max_entries)
-
-    def open(self, now: float) -> None:
-        """Nothing is to be read."""
-
-    def close(self) -> None:
-        """Nothing is to be given back."""
+        self.path = (directory or Path()) / LOG_NAME
+        self._in_memory = directory is None
+        self._descriptor = -1
+        self._end = 0  # of the last whole line, in bytes
+        self._lines = 0
 
     def append(self, entries: Iterable[Revocation], now: float) -> int:
         """
@@ -102,29 +106,6 @@ class RevocationMemory:
             self._commit(list(held), now)
         return sum(held.values())
 
-    def _commit(self, changes: Sequence[Change], now: float) -> None:
-        self.entries.add(changes, now)
-
-
-class RevocationStore(RevocationMemory):
-    """
-    The only writer of a log: changes are on disk before they are in force.
-
-    Attributes:
-        path: Of the log.
-    """
-
-    def __init__(self, directory: Path, *, max_entries: int = MAX_ENTRIES) -> None:
-        """
-        Args:
-            directory: Of state, for this balancer and its owner alone.
-        """
-        super().__init__(max_entries=max_entries)
-        self.path = directory / LOG_NAME
-        self._descriptor = -1
-        self._end = 0  # of the last whole line, in bytes
-        self._lines = 0
-
     def open(self, now: float) -> None:
         """
         Read the log, or begin one.
@@ -132,6 +113,8 @@ class RevocationStore(RevocationMemory):
         Raises:
             RevocationError: It cannot be read or written, or holds a line that is no entry.
         """
+        if self._in_memory:
+            return
         try:
             self.path.parent.mkdir(mode=0o700, exist_ok=True)
             if not self._read(now) or self._lines > 2 * len(self.entries) + SLACK:
@@ -147,6 +130,9 @@ class RevocationStore(RevocationMemory):
 
     def _commit(self, changes: Sequence[Change], now: float) -> None:
         """Changes to disk, then in force."""
+        if self._in_memory:
+            self.entries.add(changes, now)
+            return
         lines = b"".join(map(line_of, changes))
         try:
             if not self._is_current():
