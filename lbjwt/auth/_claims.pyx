@@ -65,6 +65,11 @@ cdef bint _is_text_or_absent(dict claims, str name) except -1:
 
 @cython.final
 cdef class PolicyRules(ClaimRules):
+    """
+    Types first (INVALID_CLAIM), then issuer, audience, times, lifetime, age, required claims, subject, client, binding and scopes. A token
+    is valid when `nbf - skew <= now < exp + skew`, its `iat` is no later than `now + skew`, and `now` is before its age limit + skew.
+    """
+
     def __init__(self, policy):
         self._issuers = self._pattern = None
         self._max_issuers = 0
@@ -217,6 +222,7 @@ cdef class PolicyRules(ClaimRules):
         return DenyReason.CLIENT_REFUSED
 
     def explain(self, dict claims not None, double now):
+        """Every check of the policy in order, also those after the first that refuses. Changes nothing: a tenant that is new stays new."""
         cdef list outcomes = []
         cdef Times times
         cdef Grant grant = Grant(b"")

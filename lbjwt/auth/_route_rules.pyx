@@ -68,11 +68,13 @@ cdef class RouteRules:
         return step >= FIRST_RULE and self._report_only[step - FIRST_RULE]
 
     def decide(self, dict claims not None, int issuer):
+        """The reason to refuse, and the first one that was only reported; at most one of them is not NONE."""
         cdef DenyReason reported = DenyReason.NONE
         cdef DenyReason verdict = <DenyReason>self.judge(claims, issuer, &reported)
         return verdict, reported
 
     def explain(self, dict claims not None, int issuer):
+        """Every check of the route in order, also those after the first that refuses."""
         cdef list outcomes = []
         cdef int step, verdict
         cdef Rule rule
