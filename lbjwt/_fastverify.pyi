@@ -48,15 +48,7 @@ def hash_is_randomised() -> bool:
 
 @final
 class SignatureCheck:
-    """
-    One key with one of its algorithms.
-
-    Attributes:
-        key: The verification key.
-        key_id: Of that key.
-        algorithm: The JWS algorithm.
-        signature_size: Bytes of every signature it can accept.
-    """
+    """One key with one of its algorithms."""
 
     key: Any
     key_id: str
@@ -116,17 +108,7 @@ class Verification:
 
 @final
 class Gate:
-    """
-    The admission of the tokens of all issuers: credentials in, Grant or reason out. Never raises for what a client sends.
-
-    Attributes:
-        cache: Of verified tokens.
-        epoch: Moves when a key or a token was withdrawn; no two gates ever share one.
-        max_token: Greatest token in bytes.
-        max_header: Greatest encoded JOSE header in characters, of any issuer.
-        faults: Faults of ours, each refused as INTERNAL.
-        last_fault: Class name of the last one, "" when there was none.
-    """
+    """The admission of the tokens of all issuers: credentials in, Grant or reason out. Never raises for what a client sends."""
 
     cache: GrantCache
     epoch: int

@@ -40,10 +40,10 @@ cdef class GrantCache:
     cdef size_t _table_bytes               # of the dictionary itself; part of bytes_used
     cdef readonly size_t max_bytes
     cdef readonly size_t max_entries
-    cdef readonly size_t bytes_used
-    cdef readonly uint64_t hits
-    cdef readonly uint64_t misses
-    cdef readonly uint64_t evictions
+    cdef readonly size_t bytes_used        # an estimate
+    cdef readonly uint64_t hits            # hint hits of the gate included
+    cdef readonly uint64_t misses          # nothing was found, or something dead
+    cdef readonly uint64_t evictions       # for want of room
 
     cpdef Grant lookup(self, bytes token, double now)
     cpdef bint insert(self, Grant grant) except -1

@@ -67,12 +67,6 @@ class GrantCache:
 
     Bounded in bytes (token, header lines, record and the table itself) and entries. Eviction is SIEVE: tokens seen once leave before
     tokens in use.
-
-    Attributes:
-        bytes_used: Estimate of the memory in use.
-        hits: Lookups answered, hint hits of the gate included.
-        misses: Lookups that found nothing, or something dead.
-        evictions: Entries that left for want of room.
     """
 
     max_bytes: int

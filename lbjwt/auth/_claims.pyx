@@ -66,6 +66,11 @@ cdef bint _is_text_or_absent(dict claims, str name) except -1:
 
 @cython.final
 cdef class PolicyRules(ClaimRules):
+    """
+    Types first (INVALID_CLAIM), then issuer, audience, times, lifetime, age, required claims, subject, client, binding and scopes. A token
+    is valid when `nbf - skew <= now < exp + skew`, its `iat` is no later than `now + skew`, and `now` is before its age limit + skew.
+    """
+
     def __init__(self, policy):
         self._issuers = self._pattern = None
         self._max_issuers = 0

@@ -83,6 +83,23 @@ cdef int _refuse_repeated(str key, list places) except -1:
 
 @cython.final
 cdef class TokenPlaces:
+    """
+    Where a request may carry its token, and how it is taken out before the request is forwarded.
+
+    Two places may hold the same token; everything else that occurs twice is MULTIPLE_TOKENS (RFC 6750 section 2, THREATS P5, P6).
+
+    Args:
+        headers: (name, scheme, forward). The scheme in any case, then one or more spaces, then the token; "" when the whole value
+            is the token. A field of another scheme holds no token. One name may come with several schemes.
+        cookies: (name, forward); the name exactly as it is sent.
+        params: (name, forward) of the query; the name exactly as it is sent, letters, digits and "-._~".
+        subprotocol: `bearer, <token>` or `base64url.bearer.authorization.k8s.io.<base64url of the token>`, also without
+            `authorization.k8s.io`, in Sec-WebSocket-Protocol; never forwarded.
+
+    Raises:
+        ConfigurationError: No place at all, too many, the same one twice, or a name or scheme that cannot be one.
+    """
+
     def __cinit__(self, *, headers=(), cookies=(), params=(), bint subprotocol=False):
         cdef list places = []                    # (name, scheme, forward)
         cdef bytes name, scheme

@@ -67,6 +67,7 @@ cdef class RouteRules:
         return step >= FIRST_RULE and self._report_only[step - FIRST_RULE]
 
     def decide(self, dict claims not None, int issuer):
+        """The reason to refuse, and the first one that was only reported; at most one of them is not NONE."""
         cdef DenyReason reported = DenyReason.NONE
         cdef DenyReason verdict = <DenyReason>self.judge(claims, issuer, &reported)
         return verdict, reported

@@ -39,7 +39,7 @@ class Connector:
         self.timeout = timeout
         self.traffic: Traffic | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._attempts: set[_Attempt] = set()
+        self.attempts: set[_Attempt] = set()
 
     def __call__(self, endpoint: Endpoint) -> EndpointSide:
         """Start a connection and return its protocol at once; what becomes of it is told in a later turn of the loop."""
@@ -52,7 +52,7 @@ class Connector:
             task.add_done_callback(self._tasks.discard)
         else:
             attempt = _Attempt(self, side, address)
-            self._attempts.add(attempt)
+            self.attempts.add(attempt)
             attempt.start()
         return side
 
@@ -92,15 +92,11 @@ class Connector:
             return f"cannot be reached: {type(error).__name__}"
         return f"cannot be reached: {cause_of(error)}"
 
-    def ended(self, attempt: _Attempt) -> None:
-        """This attempt came to something, or was given up."""
-        self._attempts.discard(attempt)
-
     async def close(self) -> None:
         """Give up what is under way."""
-        for attempt in list(self._attempts):
+        for attempt in list(self.attempts):
             attempt.give_up()
-        while self._attempts:  # sockets the loop is taking over
+        while self.attempts:  # sockets the loop is taking over
             await asyncio.sleep(0)
         for task in self._tasks:
             task.cancel()
@@ -163,7 +159,7 @@ class _Attempt:
     def _made(self, error: Exception | None) -> None:
         self._handed_over = False
         if error is None:
-            self._connector.ended(self)
+            self._connector.attempts.discard(self)
         else:
             self._fail(error)
 
@@ -180,7 +176,7 @@ class _Attempt:
             self._loop.remove_writer(self._socket.fileno())
             self._socket.close()
             self._socket = None
-        self._connector.ended(self)
+        self._connector.attempts.discard(self)
 
     def _cancel_timers(self) -> None:
         for timer in (self._timer, self._next):

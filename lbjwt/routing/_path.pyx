@@ -244,6 +244,12 @@ cdef Py_ssize_t trimmed(const char *out, const char *segment, const char *to) no
 
 
 def canonical_path(bytes path not None):
+    """
+    The one spelling of a path (from its first "/" to before the first "?"), as it is matched and forwarded.
+
+    Raises:
+        ValueError: A path that is refused (400); the message is a stable short code, such as ``path-encoded-slash``.
+    """
     cdef Py_ssize_t cut
     cdef Py_ssize_t size
     cdef Py_ssize_t loose
@@ -257,6 +263,10 @@ def canonical_path(bytes path not None):
 
 
 def loose_path(bytes path not None):
+    """
+    The path as the most forgiving back end reads it, and the same up to an encoded "?" or "#" (None when it has neither): two paths that some
+    back end may take for one another are equal here. Raises ValueError as `canonical_path` does.
+    """
     cdef Py_ssize_t cut
     cdef Py_ssize_t size
     cdef bytes canonical = canonical_path(path)

@@ -7,8 +7,8 @@ from lbjwt.http1._request cimport Method, RequestHead
 
 cpdef enum Found:
     # What `match` answers beside the index of a route. OWN - n: the document n of our own.
-    NO_ROUTE = -1
-    BAD_TARGET = -2
+    NO_ROUTE = -1                # 404, never forwarded
+    BAD_TARGET = -2              # 400: a path that is refused or that some back end reads as that of a more specific route, or an empty label
     OWN = -10
 
 

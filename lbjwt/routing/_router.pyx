@@ -31,6 +31,16 @@ cdef dict _METHODS = {b"GET": 1, b"HEAD": 2, b"POST": 3, b"PUT": 4, b"DELETE": 5
 
 @cython.final
 cdef class Router:
+    """
+    Args:
+        routes: In any order; their positions are the indices that `find` answers.
+        own: Canonical path of each document that lbjwt answers itself, to GET and HEAD and on every host, and its number (0 and up).
+            They come before all routes.
+
+    Raises:
+        ConfigurationError: A host, path or method that cannot be matched, two routes that tie, a route for the path of an own
+            document, or more than 47 methods beside GET, HEAD, POST, PUT, DELETE, OPTIONS and PATCH.
+    """
 
     def __cinit__(self, routes, own=None):
         cdef Rule *rule
@@ -156,6 +166,7 @@ cdef class Router:
         return NO_ROUTE
 
     def find(self, bytes method not None, bytes host not None, bytes target not None):
+        """The index of the route or a `Found`, and the target to forward: None with NO_ROUTE and BAD_TARGET. host: as in the Host field."""
         cdef Buffer scratch = Buffer()
         cdef Slice wanted = Slice(target, len(target))
         cdef uint64_t bit = self._bit_of(<Method> <int> _METHODS.get(method, 0), Slice(method, len(method)))
