@@ -256,10 +256,9 @@ class LoadBalancer:
         if self._access_log is not None:
             self._access_log.flush()
 
-    def _poked(self) -> None:
-        """The keeper has something new."""
-        assert isinstance(self._keys, SharedKeys)
-        self._keys.poked()
+    def _notified(self) -> None:
+        """The control process has something new."""
+        self._keys.notified()
         if self._revocations is not None:
             self._revocations.poke()
 

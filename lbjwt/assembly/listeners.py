@@ -85,10 +85,10 @@ class Listeners:
 
         def accepted() -> ClientSide:
             if traffic.clients >= MANY_CLIENTS:
-                accept_waiting(loop, sock, client)  # type: ignore[arg-type]
+                accept_waiting(loop, sock, client)
             return client()
 
-        return await loop.create_server(accepted, sock=sock, backlog=backlog())  # type: ignore[arg-type]
+        return await loop.create_server(accepted, sock=sock, backlog=backlog())
 
     def mind_descriptors(self) -> None:
         """

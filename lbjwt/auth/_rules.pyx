@@ -147,7 +147,11 @@ cdef class _Denial(Rule):
         return UNKNOWN if verdict == UNKNOWN else not verdict
 
     cdef int tell(self, dict claims, list tests) except -1:
-        return self._rule.tell(claims, tests)
+        self._rule.tell(claims, tests)
+        if self._rule.source is self.source:  # `exists: false` is one test, so it is told as one
+            source, _, value = tests.pop()
+            tests.append((source, self.judge(claims), value))
+        return 0
 
 
 def compile_rule(rule):

@@ -52,7 +52,7 @@ class Scene:
 
     def load(self, loads: list[int]) -> None:
         for at, load in enumerate(loads):
-            self.board.add_endpoint(at, "in_flight", load)
+            self.board.add("in_flight", load, endpoint=at)
 
 
 @pytest.mark.parametrize(
