@@ -51,7 +51,7 @@ def test_an_unknown_command_is_a_usage_error():
         ("from lbjwt.cli import main; main(['--help'], standalone_mode=False)", HEAVY - {"asyncio"}),
         (
             "from lbjwt.cli import main; main(['schema'], standalone_mode=False)",
-            {"uvloop", "httptools", "cryptography", "aiohttp"},
+            {"uvloop", "aiohttp", "joserfc"},  # the rules that the schema is made of stand beside compiled code
         ),
     ],
 )
