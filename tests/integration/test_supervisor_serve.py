@@ -150,7 +150,7 @@ def test_a_drain_answers_what_is_under_way(serve, whole_group):
 
     class Slow(BaseHTTPRequestHandler):
         def do_GET(self):
-            release.wait(5)
+            release.wait(60)
             self.send_response(200)
             self.send_header("Content-Length", "4")
             self.end_headers()
