@@ -26,7 +26,7 @@ def cold_start(
     break_server(server, outage)
     keys = {"timeout": "500ms"}
     with key_scene(directory, [issuer], keys=keys, discover=discover, workers=WORKERS, wait_ready=False) as stage:
-        wait_for_port(stage.port, 10.0)
+        wait_for_port(stage.port)
         eventually(lambda: stage.balancer.admin_status("/livez") == 200)
         everyone = EveryWorker(stage, WORKERS)
         for name, token in (("good", issuer.mint()), ("forged", issuer.mint(forger))):

@@ -100,7 +100,7 @@ def run(n: int, directory: Path) -> Result:
         keys = {"refresh_interval": "1s", "timeout": "300ms", "max_stale": "3s", "cooldown": "1s"}
         server.close_door()
         with key_scene(directory, [issuer], keys=keys, workers=2, wait_ready=False) as stage:
-            wait_for_port(stage.port, 15.0)
+            wait_for_port(stage.port)
 
             def work() -> Iterator[Job]:
                 for number in islice(numbers, each):

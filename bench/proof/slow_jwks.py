@@ -78,7 +78,7 @@ def run(n: int, directory: Path) -> Result:
 
 def wait_until_served(port: int, token: str) -> None:
     """Wait until tokens of the one good issuer pass; one issuer never has keys, so readiness is not what is asked here."""
-    wait_for_port(port, 15.0)
+    wait_for_port(port)
 
     def passes() -> bool:
         with Client(port) as client:
