@@ -225,20 +225,19 @@ class LoadBalancer:
             self._store.open(time.time())
         if configuration.admin is None:
             return
-        from lbjwt.admin.revocations import RevocationPages  # imports aiohttp, which is not needed without
-        from lbjwt.admin.server import AdminServer, application
+        from lbjwt.admin.server import AdminServer  # imports aiohttp, which is not needed without
 
-        pages = [RevocationPages(self._store, on_change=lambda: self._revoked(True)).add_to] if self._store else []
-        app = application(
+        self._admin_sockets = bind(configuration.admin.address, key="admin.address")[0]
+        self._admin = AdminServer(
             configuration,
             self.board,
+            self._admin_sockets,
             issuers=[instance.name for instance in self._instances],
             offenders=self._offenders,
             sources=self._embedded.describe if self._embedded is not None else dict,
-            extensions=pages,
+            revocations=self._store,
+            on_revoked=lambda: self._revoked(True),
         )
-        self._admin_sockets = bind(configuration.admin.address, key="admin.address")[0]
-        self._admin = AdminServer(app, self._admin_sockets)
         await self._admin.start()
 
     def _expire(self) -> None:

@@ -1,6 +1,6 @@
 """
-The admin door: ``/livez``, ``/readyz``, ``/metrics``, ``/status``. Reads the board and the configuration; pages that change something are
-handed in by whoever opens the door.
+The admin door: ``/livez``, ``/readyz``, ``/metrics``, ``/status``. Reads the board and the configuration; ``/revocations``, which
+changes something, is in `lbjwt.admin.revocations`.
 
 It asks for no password, so it listens where the configuration says (loopback unless told otherwise) and holds nothing secret: no key,
 no token, no file name. One process answers for all workers; that it is alive says nothing of them, so readiness is read from the board.
@@ -11,18 +11,20 @@ import logging
 import re
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import aiohttp
 import orjson
 from aiohttp import web
 
+from lbjwt.admin.revocations import RevocationPages
 from lbjwt.config.model import Configuration
 from lbjwt.net.sockets import backlog
-from lbjwt.observe._board import STATE_NAMES, Board
+from lbjwt.observe._board import READY, STATE_NAMES, Board
 from lbjwt.observe._offenders import Offenders
 from lbjwt.observe.metrics import REASONS, BoardCollector, exposition
+from lbjwt.revocation.store import RevocationStore
 from lbjwt.version import package_version
 
 MAX_FIELD: Final = 4096
@@ -47,60 +49,61 @@ DRESS: Final = {"Server": "lbjwt", "Cache-Control": "no-store", "X-Content-Type-
 log = logging.getLogger("lbjwt.admin")
 
 
-Sources = Callable[[], Mapping[str, Mapping[str, object]]]
-"""What more is known of where keys come from: issuer label -> names and values for `/status`, none of them secret."""
-
-
-def application(
-    configuration: Configuration,
-    board: Board,
-    *,
-    issuers: Sequence[str] | None = None,
-    offenders: Offenders | None = None,
-    sources: Sources = dict,
-    extensions: Iterable[Callable[[web.Application], None]] = (),
-) -> web.Application:
+class AdminServer:
     """
-    Return the web application of the admin door.
+    Serves the pages of the admin door in the running loop.
 
     Args:
         configuration: What the service does.
         board: Its counters.
-        issuers: Label of every issuer of the board, in its order; None: those of the configuration.
-        offenders: Failures by address; None when nobody counts them.
-        sources: More about the keys of an issuer.
-        extensions: Each adds pages of its own.
-    """
-    labels = tuple(configuration.issuers) if issuers is None else tuple(issuers)
-    pages = _Pages(configuration, board, labels, offenders, sources)
-    admin = configuration.admin
-    # elsewhere, also where it listens on all addresses, any name may be a right one
-    guarded = admin is not None and admin.address.is_loopback
-    app = web.Application(client_max_size=MAX_BODY, middlewares=[_by_its_own_name] if guarded else [])
-    app.router.add_get("/livez", pages.livez)
-    app.router.add_get("/readyz", pages.readyz)
-    app.router.add_get("/metrics", pages.metrics)
-    app.router.add_get("/status", pages.status)
-    for extend in extensions:
-        extend(app)
-    app.on_response_prepare.append(_dress)
-    return app
-
-
-class AdminServer:
-    """
-    Serves an admin application in the running loop.
-
-    Args:
-        app: See `application`.
         sockets: Bound and listening; they outlive this process when another holds them too.
+        issuers: Label of every issuer of the board, in its order.
+        offenders: Failures by address; None when nobody counts them.
+        sources: What more is known of where keys come from: issuer label -> names and values for `/status`, none of them secret.
+        revocations: Where `/revocations` writes; None: there is no such page.
+        on_revoked: Called when a change made there is on disk.
     """
 
-    def __init__(self, app: web.Application, sockets: Sequence[socket.socket]) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        board: Board,
+        sockets: Sequence[socket.socket],
+        *,
+        issuers: Sequence[str],
+        offenders: Offenders | None = None,
+        sources: Callable[[], Mapping[str, Mapping[str, object]]] = dict,
+        revocations: RevocationStore | None = None,
+        on_revoked: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._configuration = configuration
+        self._board = board
         self._sockets = sockets
-        self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=SHUTDOWN)
+        self._issuers = issuers
+        self._offenders = offenders
+        self._sources = sources
+        self._endpoints = [
+            (label, endpoint) for label, cluster in configuration.clusters.items() for endpoint in cluster.endpoints
+        ]
+        self._collector = BoardCollector(
+            board,
+            [(label, str(endpoint.address)) for label, endpoint in self._endpoints],
+            issuers,
+            package_version(),
+            routes=[route.name for route in configuration.routes],
+            offenders=offenders,
+        )
         self._servers: list[asyncio.Server] = []
         self._open: set[_Connection] = set()
+        # elsewhere, also where it listens on all addresses, any name may be a right one
+        guarded = configuration.admin is not None and configuration.admin.address.is_loopback
+        self.app = web.Application(client_max_size=MAX_BODY, middlewares=[_by_its_own_name] if guarded else [])
+        for page in (self.livez, self.readyz, self.metrics, self.status):
+            self.app.router.add_get(f"/{page.__name__}", page)
+        if revocations is not None:
+            RevocationPages(revocations, on_change=on_revoked).add_to(self.app)
+        self.app.on_response_prepare.append(_dress)
+        self._runner = web.AppRunner(self.app, handle_signals=False, shutdown_timeout=SHUTDOWN)
 
     async def start(self) -> None:
         await self._runner.setup()
@@ -127,89 +130,6 @@ class AdminServer:
             logger=log,
         )
 
-
-class _Connection(web.RequestHandler):
-    """Answers what is no proper request without an echo of it, without our versions, and without a traceback in the log for each."""
-
-    __slots__ = ("_others",)
-
-    def __init__(self, others: "set[_Connection]", *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._others = others
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """One too many is closed at once, or whoever reaches the door could take every descriptor of the keeper."""
-        super().connection_made(transport)
-        if len(self._others) >= MAX_CONNECTIONS:
-            self.force_close()
-            return
-        self._others.add(self)
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self._others.discard(self)
-        super().connection_lost(exc)
-
-    def log_exception(self, *arguments: Any, **options: Any) -> None:
-        """One line for what a client broke, such as a body that is not what its fields say; the traceback for what we did."""
-        error = options.get("exc_info")
-        if isinstance(
-            error,
-            web.RequestPayloadError
-            | web.PayloadAccessError
-            | aiohttp.ClientError
-            | OSError
-            | aiohttp.http_exceptions.HttpProcessingError,
-        ):
-            log.warning("an admin request broke off (%s)", type(error).__name__)
-        else:
-            super().log_exception(*arguments, **options)
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Return the answer to a malformed request (4xx) or to one that a fault of ours ended (5xx)."""
-        if status >= 500:
-            self.log_exception("an admin request failed", exc_info=exc)
-        if request.writer.output_size > 0:
-            raise ConnectionError("an answer was begun already")
-        response = web.Response(
-            status=status, text="bad request\n" if status < 500 else "internal error\n", headers=DRESS
-        )
-        response.force_close()
-        return response
-
-
-class _Pages:
-    def __init__(
-        self,
-        configuration: Configuration,
-        board: Board,
-        issuers: tuple[str, ...],
-        offenders: Offenders | None,
-        sources: Sources,
-    ) -> None:
-        self._configuration = configuration
-        self._board = board
-        self._issuers = issuers
-        self._offenders = offenders
-        self._sources = sources
-        self._endpoints = [
-            (label, endpoint) for label, cluster in configuration.clusters.items() for endpoint in cluster.endpoints
-        ]
-        self._version = package_version()
-        self._collector = BoardCollector(
-            board,
-            [(label, str(endpoint.address)) for label, endpoint in self._endpoints],
-            issuers,
-            self._version,
-            routes=[route.name for route in configuration.routes],
-            offenders=offenders,
-        )
-
     async def livez(self, request: web.Request) -> web.Response:
         return web.Response(text="alive\n")
 
@@ -220,7 +140,7 @@ class _Pages:
             return web.Response(text="ready\n")
         if board.draining:
             cause = "draining"
-        elif not self._serving():
+        elif READY not in map(board.state, range(board.workers)):
             cause = "starting"
         else:
             cause = "no file descriptors" if board.totals()["no_descriptors"] else "no keys"
@@ -237,16 +157,12 @@ class _Pages:
             content_type="application/json",
         )
 
-    def _serving(self) -> bool:
-        board = self._board
-        return any(STATE_NAMES[board.state(slot)] == "ready" for slot in range(board.workers))
-
     def _status(self) -> dict[str, object]:
         board = self._board
         totals = board.totals()
         sources = self._sources()
         return {
-            "version": self._version,
+            "version": package_version(),
             "ready": board.ready,
             "draining": board.draining,
             "uptime_seconds": round(time.time() - board.started_at, 3),
@@ -302,6 +218,61 @@ class _Pages:
             "requests": totals["requests"],
             "failures": totals["failures"],
         }
+
+
+class _Connection(web.RequestHandler):
+    """Answers what is no proper request without an echo of it, without our versions, and without a traceback in the log for each."""
+
+    __slots__ = ("_others",)
+
+    def __init__(self, others: "set[_Connection]", *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._others = others
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """One too many is closed at once, or whoever reaches the door could take every descriptor of the keeper."""
+        super().connection_made(transport)
+        if len(self._others) >= MAX_CONNECTIONS:
+            self.force_close()
+            return
+        self._others.add(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._others.discard(self)
+        super().connection_lost(exc)
+
+    def log_exception(self, *arguments: Any, **options: Any) -> None:
+        """One line for what a client broke, such as a body that is not what its fields say; the traceback for what we did."""
+        error = options.get("exc_info")
+        if isinstance(
+            error,
+            web.RequestPayloadError
+            | web.PayloadAccessError
+            | aiohttp.ClientError
+            | OSError
+            | aiohttp.http_exceptions.HttpProcessingError,
+        ):
+            log.warning("an admin request broke off (%s)", type(error).__name__)
+        else:
+            super().log_exception(*arguments, **options)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Return the answer to a malformed request (4xx) or to one that a fault of ours ended (5xx)."""
+        if status >= 500:
+            self.log_exception("an admin request failed", exc_info=exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer was begun already")
+        response = web.Response(
+            status=status, text="bad request\n" if status < 500 else "internal error\n", headers=DRESS
+        )
+        response.force_close()
+        return response
 
 
 def _judgements(totals: Mapping[str, Sequence[int]]) -> dict[str, object]:

@@ -41,7 +41,7 @@ from lbjwt.process import child, keeper, logs, worker
 from lbjwt.process.bindings import Bindings, worker_count
 from lbjwt.process.exits import FAILED, OK, WRONG_CONFIGURATION
 from lbjwt.process.restart import RestartSchedule
-from lbjwt.process.shared import Shared, issuer_names, keeper_needed, state_needed
+from lbjwt.process.shared import Shared, keeper_needed, state_needed
 from lbjwt.process.state import StateDirectory, StateDirectoryError
 from lbjwt.process.wakeups import Wakeups
 
@@ -80,6 +80,7 @@ def run(configuration: Configuration, *, worker: Worker = worker.main, keeper: K
         log.error("PYTHONHASHSEED makes hashes predictable; unset it")
         return WRONG_CONFIGURATION
     needs_keeper = keeper_needed(configuration)
+    instances = issuer_instances(configuration)
     with contextlib.ExitStack() as stack:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, mask)
@@ -92,7 +93,7 @@ def run(configuration: Configuration, *, worker: Worker = worker.main, keeper: K
             board = Board(
                 worker_count(configuration),
                 sum(len(cluster.endpoints) for cluster in configuration.clusters.values()),
-                len(issuer_names(configuration)),
+                len(instances),
                 len(configuration.routes),
             )
             if configuration.access_log is not None:
@@ -105,7 +106,7 @@ def run(configuration: Configuration, *, worker: Worker = worker.main, keeper: K
             if state_needed(configuration):
                 state = StateDirectory(configuration.state_directory)
                 directory = stack.enter_context(state)
-            feed = new_feed(issuer_instances(configuration), directory) if needs_keeper else None
+            feed = new_feed(instances, directory) if needs_keeper else None
             offenders = new_offenders(configuration, board.workers)
             shared = Shared(configuration, bindings, board, offenders, wakeups, directory, feed)
         except (BindError, AccessLogError, MemoryError) as error:
