@@ -44,10 +44,7 @@ class Process(ABC):
 
     @abstractmethod
     async def start(self, stack: contextlib.AsyncExitStack) -> None:
-        """Begin to serve. What has to be undone goes to the stack."""
-
-    async def finish(self) -> None:
-        """Called when the process was told to stop, before the stack is undone."""
+        """Begin to serve. What has to be done at the end goes to the stack."""
 
     async def _run(self) -> int:
         async with contextlib.AsyncExitStack() as stack:
@@ -69,7 +66,6 @@ class Process(ABC):
                 gc.freeze()
                 gc.set_threshold(COLLECT_AFTER, 20, 100)
                 await self._stop.wait()
-                await self.finish()
         return OK
 
     async def _watch_parent(self, parent: int) -> None:

@@ -31,7 +31,6 @@ class _Worker(Process):
         self._shared = shared
         self._slot = slot
         self._access_log: AccessLog | None = None
-        self._balancer: LoadBalancer | None = None
         self._hurry = asyncio.Event()
 
     def prepare(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -48,7 +47,7 @@ class _Worker(Process):
         keeper = None
         if shared.wakeups is not None and shared.feed is not None:
             keeper = WorkerLink(shared.wakeups, self._slot, shared.directory, shared.feed)
-        self._balancer = LoadBalancer(
+        balancer = LoadBalancer(
             configuration,
             sockets=shared.bindings.slots[self._slot],
             board=shared.board,
@@ -56,12 +55,9 @@ class _Worker(Process):
             offenders=shared.offenders,
             keeper=keeper,
         )
-        stack.push_async_callback(self._balancer.stop)
-        await self._balancer.start()
-
-    async def finish(self) -> None:
-        assert self._balancer is not None
-        await unless_stopped(self._balancer.drain(), self._hurry)
+        stack.push_async_callback(balancer.stop)
+        await balancer.start()
+        stack.push_async_callback(unless_stopped, balancer.drain(), self._hurry)
 
     def _end_now(self) -> None:
         self._stop.set()

@@ -1,6 +1,6 @@
 """
-The program that the tests of the keeper run: a real supervisor and a real keeper, with made-up keys and revocations and workers that only wait. In the
-mode "real" all is real.
+The program that the tests of the keeper run: a real supervisor and a real keeper, with made-up keys and revocations, and workers that only wait. In
+the mode "real" all is real.
 
 `python -m tests.integration.keeper_scene FOLDER [JSON]`; the JSON object holds `mode` and changes of the configuration. What happens is told in
 files of the folder, one line each; files that a test makes there are orders.

@@ -71,7 +71,7 @@ class Scene:
 
     def ask(self, method: str, path: str, body: str | None = None) -> tuple[int, Any]:
         """Status and members of an answer."""
-        connection = http.client.HTTPConnection(*self.admin.getsockname(), timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin.getsockname()[1], timeout=60)
         connection.request(method, path, body, {"Content-Type": "application/json"})
         response = connection.getresponse()
         found = response.status, json.loads(response.read())
