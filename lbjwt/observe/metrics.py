@@ -81,10 +81,6 @@ GAUGES: Final = {
 }  # fmt: skip
 
 # Metrics without labels, and the field of `Board.totals` that holds the number where it has another name.
-NUMBERS: Final = (
-    "bad_requests", "retries", "dropped_header_names", "access_log_dropped", "endpoints_full", "streams_ended", "revocations",
-    "cache_hits", "cache_misses", "cache_evictions", "cache_entries", "cache_bytes", "connections",
-)  # fmt: skip
 RENAMED: Final = {
     "connections_accepted": "connections_total",
     "requests_in_flight": "in_flight",
@@ -156,13 +152,18 @@ class BoardCollector(Collector):
         board = self._board
         totals = board.totals()
         states = [board.state(slot) for slot in range(board.workers)]
-        numbers = {name: totals[field] for name, field in (*RENAMED.items(), *zip(NUMBERS, NUMBERS, strict=True))}
-        numbers["failing_addresses"] = self._offenders.count(self._monotonic()) if self._offenders is not None else 0
-        numbers["worker_restarts"] = board.restarts
-        numbers["keeper_restarts"] = board.keeper_restarts
-        numbers["ready"] = int(board.ready)
-        numbers["start_time_seconds"] = board.started_at
-        samples: dict[str, Samples] = {name: [((), number)] for name, number in numbers.items()}
+        numbers = totals | {
+            "failing_addresses": self._offenders.count(self._monotonic()) if self._offenders is not None else 0,
+            "worker_restarts": board.restarts,
+            "keeper_restarts": board.keeper_restarts,
+            "ready": int(board.ready),
+            "start_time_seconds": board.started_at,
+        }
+        samples: dict[str, Samples] = {
+            name: [((), numbers[RENAMED.get(name, name)])]
+            for name, (_, labels) in (COUNTERS | GAUGES).items()
+            if not labels
+        }
         return samples | {
             "requests": _by_class((), totals["requests"]),
             "route_requests": [
