@@ -193,14 +193,13 @@ class AdminServer:
 
     def _issuer(self, index: int, label: str) -> dict[str, object]:
         totals = self._board.issuer_totals(index)
-        success = self._board.source_words(index)["last_success"] or totals["keys_fetched_at"]
         return {
             "label": label,
             "accepted": totals["accepted"],
             **_judgements(totals),
             "keys": totals["keys"],
             "keys_age_seconds": _age(totals["keys_fetched_at"]),
-            "last_success_seconds_ago": _age(success),
+            "last_success_seconds_ago": _age(totals["last_success"]),
             "key_fetches": totals["key_fetches"],
             "key_fetch_failures": totals["key_fetch_failures"],
         }

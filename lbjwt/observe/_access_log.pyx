@@ -74,6 +74,11 @@ cdef inline char *put_escaped(char *out, Slice text) noexcept:
     return out
 
 
+cdef inline char *put_member(char *out, const char *before, Py_ssize_t size, Slice text) noexcept:
+    """What stands before the text of a member, and the text."""
+    return put_escaped(put_text(out, before, size), text)
+
+
 cdef inline char *put_name(char *out, list names, int number, int otherwise) noexcept:
     """The name of a reason and the closing quote; that of `otherwise` for a number that has no name."""
     cdef bytes name = <bytes>names[number if 0 < number < len(names) else otherwise]
@@ -153,16 +158,12 @@ cdef class AccessLog:
         out = put_number(out, microseconds // 1000)
         out = put_text(out, b".", 1)
         out = put_three(out, microseconds % 1000)
-        out = put_text(out, b',"client":"', 11)
-        out = put_escaped(out, record.client)
+        out = put_member(out, b',"client":"', 11, record.client)
         if record.peer.size != record.client.size or memcmp(record.peer.at, record.client.at, <size_t>record.peer.size) != 0:
-            out = put_escaped(put_text(out, b'","peer":"', 10), record.peer)
-        out = put_text(out, b'","method":"', 12)
-        out = put_escaped(out, record.method)
-        out = put_text(out, b'","path":"', 10)
-        out = put_escaped(out, record.path)
-        out = put_text(out, b'","host":"', 10)
-        out = put_escaped(out, record.host)
+            out = put_member(out, b'","peer":"', 10, record.peer)
+        out = put_member(out, b'","method":"', 12, record.method)
+        out = put_member(out, b'","path":"', 10, record.path)
+        out = put_member(out, b'","host":"', 10, record.host)
         out = put_text(out, b'","status":', 11)
         out = put_number(out, record.status)
         if record.reason != DenyReason.NONE:
@@ -172,23 +173,19 @@ cdef class AccessLog:
         if record.would_refuse != DenyReason.NONE:
             out = put_name(put_text(out, b',"would_refuse":"', 17), REASON_NAMES, record.would_refuse, DenyReason.INTERNAL)
         if record.issuer.at != NULL:
-            out = put_text(out, b',"issuer":"', 11)
-            out = put_escaped(out, record.issuer)
+            out = put_member(out, b',"issuer":"', 11, record.issuer)
             out = put_text(out, b'"', 1)
         if record.route.at != NULL:
-            out = put_text(out, b',"route":"', 10)
-            out = put_escaped(out, record.route)
+            out = put_member(out, b',"route":"', 10, record.route)
             out = put_text(out, b'"', 1)
         out = put_text(out, b',"request_bytes":', 17)
         out = put_number(out, record.request_bytes)
         out = put_text(out, b',"response_bytes":', 18)
         out = put_number(out, record.response_bytes)
         if record.endpoint.at != NULL:
-            out = put_text(out, b',"endpoint":"', 13)
-            out = put_escaped(out, record.endpoint)
+            out = put_member(out, b',"endpoint":"', 13, record.endpoint)
             out = put_text(out, b'"', 1)
-        out = put_text(out, b',"request_id":"', 15)
-        out = put_escaped(out, record.request_id)
+        out = put_member(out, b',"request_id":"', 15, record.request_id)
         if record.complete:
             out = put_text(out, b'","complete":true,"retries":', 28)
         else:

@@ -307,7 +307,8 @@ cdef class Board:
         """
         Every `IssuerCounters` field of one issuer (-1: none known) summed over the slots; fetches of the keeper are among `key_fetches`.
 
-        `keys` and `keys_fetched_at` are not sums: each worker holds the same set, and the least and the oldest one is told.
+        `keys` and `keys_fetched_at` are not sums: each worker holds the same set, and the least and the oldest one is told. `last_success` is
+        when keys were last fetched or read well.
         """
         check(issuer + 1, self.issuers + 1, "issuer")
         cdef list rows = [self.issuer_rows(slot)[issuer + 1] for slot in range(self.workers + 1)]
@@ -318,6 +319,7 @@ cdef class Board:
         if issuer >= 0:
             totals["key_fetches"] += self.source(issuer).fetches
             totals["key_fetch_failures"] += self.source(issuer).failures
+            totals["last_success"] = self.source(issuer).last_success or totals["keys_fetched_at"]
         return totals
 
     def route_totals(self, Py_ssize_t index):

@@ -190,18 +190,17 @@ class BoardCollector(Collector):
                     ((label, reason), sum(issuer[field][index] for issuer in issuers))
                     for reason, index in REASONS.items()
                 ]
-            own = [(index, issuer) for index, issuer in zip(indices, issuers, strict=True) if index >= 0]
+            own = [issuer for index, issuer in zip(indices, issuers, strict=True) if index >= 0]
             if own:  # tokens of nobody have nobody's keys
                 self._add_keys(samples, label, own)
         return samples
 
-    def _add_keys(self, samples: dict[str, Samples], label: str, own: list[tuple[int, dict[str, Any]]]) -> None:
-        issuers = [issuer for _, issuer in own]
+    def _add_keys(self, samples: dict[str, Samples], label: str, issuers: list[dict[str, Any]]) -> None:
         samples["keys"].append(((label,), min(issuer["keys"] for issuer in issuers)))
         confirmed = min(issuer["keys_fetched_at"] for issuer in issuers)
         if confirmed > 0:
             samples["keys_age_seconds"].append(((label,), max(0.0, self._clock() - confirmed)))
-        success = min(self._board.source_words(at)["last_success"] or issuer["keys_fetched_at"] for at, issuer in own)
+        success = min(issuer["last_success"] for issuer in issuers)
         if success > 0:
             samples["keys_last_success_timestamp_seconds"].append(((label,), success))
         failures = _sum(issuers, "key_fetch_failures")

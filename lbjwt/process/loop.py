@@ -14,7 +14,7 @@ from typing import Any, Final
 import uvloop
 
 from lbjwt.errors import LbjwtError
-from lbjwt.process.exits import FAILED, OK, WRONG_CONFIGURATION
+from lbjwt.process.child import FAILED, OK, WRONG_CONFIGURATION
 
 PARENT_CHECK: Final = 0.5
 """Seconds between two looks whether the supervisor still lives; the kernel's signal normally tells at once."""

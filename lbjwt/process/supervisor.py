@@ -39,7 +39,7 @@ from lbjwt.observe._board import DRAINING, READY, STARTING, Board
 from lbjwt.observe.log_file import AccessLogError, try_log
 from lbjwt.process import child, keeper, logs, worker
 from lbjwt.process.bindings import Bindings, worker_count
-from lbjwt.process.exits import FAILED, OK, WRONG_CONFIGURATION
+from lbjwt.process.child import FAILED, OK, WRONG_CONFIGURATION
 from lbjwt.process.restart import RestartSchedule
 from lbjwt.process.shared import Shared, keeper_needed, state_needed
 from lbjwt.process.state import StateDirectory, StateDirectoryError
