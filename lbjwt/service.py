@@ -6,12 +6,13 @@ Knows every room below and how they fit. Knows nothing of processes, signals or 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from lbjwt.assembly.cluster import forwarding_trust, new_cluster, new_offenders
 from lbjwt.assembly.descriptors import shares
@@ -32,9 +33,6 @@ from lbjwt.proxy._traffic import Traffic
 from lbjwt.proxy._waiting import Waiting
 from lbjwt.proxy.connect import Connector
 from lbjwt.upstream._pending import PendingQueue
-
-if TYPE_CHECKING:
-    from lbjwt.admin.server import AdminServer
 
 SWEEP = 1.0
 """Seconds between two looks at streams that have outlived their token, and between two writes of logs and numbers."""
@@ -116,17 +114,12 @@ class LoadBalancer:
         self._admission = new_admission(configuration, self._instances, self.verifier.gate, offenders, self._trusts)
         self._sockets = sockets
         self._access_log = access_log
-        self._own_log: AccessLog | None = None
-        self._admin: AdminServer | None = None
         self._admin_sockets: list[socket.socket] = []
         self._keys = worker_keys(self._instances, self.verifier, self.board, self._control)
-        self._bound: list[socket.socket] = []
         self._listeners: Listeners | None = None
-        self._connector: Connector | None = None
         self._traffic: Traffic | None = None
-        self._sweep: asyncio.TimerHandle | None = None
-        self._expiry: asyncio.TimerHandle | None = None
-        self._expiry_interval = expiry_interval(configuration)
+        self._timers: dict[Callable[[], object], asyncio.TimerHandle] = {}
+        self._stack = contextlib.AsyncExitStack()  # ends what was started, the last first
         self._published = {"hits": 0, "misses": 0, "evictions": 0}
         self._faults = 0
 
@@ -165,15 +158,21 @@ class LoadBalancer:
             sockets = []
             for at, listener in enumerate(configuration.listeners):
                 sockets.append(bind(listener.address, key=f"listeners[{at}].address")[0])
-                self._bound += sockets[-1]
+                self._stack.callback(close, sockets[-1])
+        if self._access_log is not None:
+            self._stack.callback(self._access_log.flush)
         if self._whole:
             await self._open_service()
         if self._revocations is not None:
+            self._stack.push_async_callback(self._revocations.stop)
             await self._revocations.load()
             self._revocations.start()
         self._control.listen(self._notified)
+        self._stack.callback(self._control.ignore)
         if self._embedded is not None:
+            self._stack.push_async_callback(self._embedded.stop)
             await self._embedded.start()
+        self._stack.push_async_callback(self._keys.stop)
         await self._keys.load()
         self._keys.start()
         if self._revoked_keys is not None:
@@ -187,8 +186,8 @@ class LoadBalancer:
             patience=wait_for_keys(self._instances),
         )
         self._keys.settled = waiting.settled
-        self._connector = Connector(loop, cluster.connect_timeout)
-        self._traffic = self._connector.traffic = Traffic(
+        connector = Connector(loop, cluster.connect_timeout)
+        traffic = self._traffic = connector.traffic = Traffic(
             admission=self._admission,
             waiting=waiting,
             cluster=new_cluster(cluster, self.board),
@@ -197,7 +196,7 @@ class LoadBalancer:
             ),
             board=self.board,
             access_log=self._access_log,
-            open_connection=self._connector,
+            open_connection=connector,
             trusts=self._trusts,
             issuers=[instance.name for instance in self._instances],
             limits=configuration.limits,
@@ -205,11 +204,14 @@ class LoadBalancer:
             allow_half_close=configuration.allow_half_close,
         )
         room = shares(configuration)
-        self._traffic.max_clients, self._traffic.max_answered = room.clients, room.answered
-        self._listeners = Listeners(configuration, contexts, sockets, self._traffic, self.board)
+        traffic.max_clients, traffic.max_answered = room.clients, room.answered
+        self._stack.push_async_callback(self._end_traffic, connector, traffic)
+        self._listeners = Listeners(configuration, contexts, sockets, traffic, self.board)
+        self._stack.callback(self._listeners.close)
         await self._listeners.accept()
-        self._sweep = loop.call_later(SWEEP, self._tick)
-        self._expire()
+        self._stack.callback(self._cancel_timers)
+        self._every(SWEEP, self._tick)
+        self._every(expiry_interval(configuration), traffic.expire)
         self.board.set_state(READY)
 
     async def _open_service(self) -> None:
@@ -218,37 +220,48 @@ class LoadBalancer:
         if self._access_log is None and configuration.access_log is not None:
             path = configuration.access_log.path
             try:
-                self._access_log = self._own_log = AccessLog(path, self.board)
+                self._access_log = AccessLog(path, self.board)
             except OSError as error:
                 raise ConfigurationError(f"access_log.path: cannot open {path}: {cause_of(error)}") from None
+            self._stack.callback(self._access_log.close)
         if self._store is not None:
+            self._stack.callback(self._store.close)
             self._store.open(time.time())
         if configuration.admin is None:
             return
-        from lbjwt.admin.revocations import RevocationPages  # imports aiohttp, which is not needed without
-        from lbjwt.admin.server import AdminServer, application
+        from lbjwt.admin.server import AdminServer  # imports aiohttp, which is not needed without
 
-        pages = [RevocationPages(self._store, on_change=lambda: self._revoked(True)).add_to] if self._store else []
-        app = application(
+        self._admin_sockets = bind(configuration.admin.address, key="admin.address")[0]
+        self._stack.callback(close, self._admin_sockets)
+        admin = AdminServer(
             configuration,
             self.board,
+            self._admin_sockets,
             issuers=[instance.name for instance in self._instances],
             offenders=self._offenders,
             sources=self._embedded.describe if self._embedded is not None else dict,
-            extensions=pages,
+            revocations=self._store,
+            on_revoked=lambda: self._revoked(True),
         )
-        self._admin_sockets = bind(configuration.admin.address, key="admin.address")[0]
-        self._admin = AdminServer(app, self._admin_sockets)
-        await self._admin.start()
+        self._stack.push_async_callback(admin.stop)
+        await admin.start()
 
-    def _expire(self) -> None:
-        assert self._traffic is not None
-        self._expiry = asyncio.get_running_loop().call_later(self._expiry_interval, self._expire)
-        self._traffic.expire()
+    def _every(self, seconds: float, work: Callable[[], object]) -> None:
+        """Do the work so often, until the stop."""
+        loop = asyncio.get_running_loop()
+
+        def turn() -> None:
+            self._timers[work] = loop.call_later(seconds, turn)
+            work()
+
+        self._timers[work] = loop.call_later(seconds, turn)
+
+    def _cancel_timers(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
 
     def _tick(self) -> None:
         assert self._traffic is not None and self._listeners is not None
-        self._sweep = asyncio.get_running_loop().call_later(SWEEP, self._tick)
         self._traffic.sweep()
         self._listeners.mind_descriptors()
         self._publish_cache()
@@ -311,33 +324,13 @@ class LoadBalancer:
     async def stop(self) -> None:
         """End everything now; also what a start that failed half-way left behind. Sockets that were handed in and never served stay open."""
         self.board.set_state(STOPPED)
-        for timer in (self._sweep, self._expiry):
-            if timer is not None:
-                timer.cancel()
-        if self._listeners is not None:
-            self._listeners.close()
-        close(self._bound)
-        if self._connector is not None:
-            await self._connector.close()
-        if self._traffic is not None:
-            self._traffic.close()
-            await asyncio.sleep(0)
-            self._publish_cache()
-        self._control.ignore()
-        await self._keys.stop()
-        if self._embedded is not None:
-            await self._embedded.stop()
-        if self._revocations is not None:
-            await self._revocations.stop()
-        if self._access_log is not None:
-            self._access_log.flush()
-        if self._own_log is not None:
-            self._own_log.close()
-        if self._admin is not None:
-            await self._admin.stop()
-        close(self._admin_sockets)
-        if self._store is not None:
-            self._store.close()
+        await self._stack.aclose()
+
+    async def _end_traffic(self, connector: Connector, traffic: Traffic) -> None:
+        await connector.close()
+        traffic.close()
+        await asyncio.sleep(0)
+        self._publish_cache()
 
     async def __aenter__(self) -> Self:
         try:

@@ -49,21 +49,16 @@ log = logging.getLogger("lbjwt.admin")
 
 
 class RevocationPages:
-    """The handlers, for whoever owns the store: they run in its loop and write with it."""
+    """
+    The handlers, in the loop of whoever owns the store.
+
+    Args:
+        on_change: Called when a change is on disk: time to wake the readers.
+    """
 
     def __init__(
-        self,
-        store: RevocationStore,
-        *,
-        on_change: Callable[[], None],
-        clock: Callable[[], float] = time.time,
+        self, store: RevocationStore, *, on_change: Callable[[], None], clock: Callable[[], float] = time.time
     ) -> None:
-        """
-        Args:
-            store: Open.
-            on_change: Called when a change is on disk: time to wake the readers.
-            clock: Seconds since the epoch.
-        """
         self._store = store
         self._on_change = on_change
         self._clock = clock

@@ -1,6 +1,6 @@
 """
-The admin door: ``/livez``, ``/readyz``, ``/metrics``, ``/status``. Reads the board and the configuration; pages that change something are
-handed in by whoever opens the door.
+The admin door: ``/livez``, ``/readyz``, ``/metrics``, ``/status``. Reads the board and the configuration; ``/revocations``, which
+changes something, is in `lbjwt.admin.revocations`.
 
 It asks for no password, so it listens where the configuration says (loopback unless told otherwise) and holds nothing secret: no key,
 no token, no file name. One process answers for all workers; that it is alive says nothing of them, so readiness is read from the board.
@@ -11,18 +11,20 @@ import logging
 import re
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import aiohttp
 import orjson
 from aiohttp import web
 
+from lbjwt.admin.revocations import RevocationPages
 from lbjwt.config.model import Configuration
 from lbjwt.net.sockets import backlog
-from lbjwt.observe._board import STATE_NAMES, Board
+from lbjwt.observe._board import READY, STATE_NAMES, Board
 from lbjwt.observe._offenders import Offenders
 from lbjwt.observe.metrics import REASONS, BoardCollector, exposition
+from lbjwt.revocation.store import RevocationStore
 from lbjwt.version import package_version
 
 MAX_FIELD: Final = 4096
@@ -47,60 +49,61 @@ DRESS: Final = {"Server": "lbjwt", "Cache-Control": "no-store", "X-Content-Type-
 log = logging.getLogger("lbjwt.admin")
 
 
-Sources = Callable[[], Mapping[str, Mapping[str, object]]]
-"""What more is known of where keys come from: issuer label -> names and values for `/status`, none of them secret."""
-
-
-def application(
-    configuration: Configuration,
-    board: Board,
-    *,
-    issuers: Sequence[str] | None = None,
-    offenders: Offenders | None = None,
-    sources: Sources = dict,
-    extensions: Iterable[Callable[[web.Application], None]] = (),
-) -> web.Application:
+class AdminServer:
     """
-    Return the web application of the admin door.
+    Serves the pages of the admin door in the running loop.
 
     Args:
         configuration: What the service does.
         board: Its counters.
-        issuers: Label of every issuer of the board, in its order; None: those of the configuration.
-        offenders: Failures by address; None when nobody counts them.
-        sources: More about the keys of an issuer.
-        extensions: Each adds pages of its own.
-    """
-    labels = tuple(configuration.issuers) if issuers is None else tuple(issuers)
-    pages = _Pages(configuration, board, labels, offenders, sources)
-    admin = configuration.admin
-    # elsewhere, also where it listens on all addresses, any name may be a right one
-    guarded = admin is not None and admin.address.is_loopback
-    app = web.Application(client_max_size=MAX_BODY, middlewares=[_by_its_own_name] if guarded else [])
-    app.router.add_get("/livez", pages.livez)
-    app.router.add_get("/readyz", pages.readyz)
-    app.router.add_get("/metrics", pages.metrics)
-    app.router.add_get("/status", pages.status)
-    for extend in extensions:
-        extend(app)
-    app.on_response_prepare.append(_dress)
-    return app
-
-
-class AdminServer:
-    """
-    Serves an admin application in the running loop.
-
-    Args:
-        app: See `application`.
         sockets: Bound and listening; they outlive this process when another holds them too.
+        issuers: Label of every issuer of the board, in its order.
+        offenders: Failures by address; None when nobody counts them.
+        sources: What more is known of where keys come from: issuer label -> names and values for `/status`, none of them secret.
+        revocations: Where `/revocations` writes; None: there is no such page.
+        on_revoked: Called when a change made there is on disk.
     """
 
-    def __init__(self, app: web.Application, sockets: Sequence[socket.socket]) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        board: Board,
+        sockets: Sequence[socket.socket],
+        *,
+        issuers: Sequence[str],
+        offenders: Offenders | None = None,
+        sources: Callable[[], Mapping[str, Mapping[str, object]]] = dict,
+        revocations: RevocationStore | None = None,
+        on_revoked: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._configuration = configuration
+        self._board = board
         self._sockets = sockets
-        self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=SHUTDOWN)
+        self._issuers = issuers
+        self._offenders = offenders
+        self._sources = sources
+        self._endpoints = [
+            (label, endpoint) for label, cluster in configuration.clusters.items() for endpoint in cluster.endpoints
+        ]
+        self._collector = BoardCollector(
+            board,
+            [(label, str(endpoint.address)) for label, endpoint in self._endpoints],
+            issuers,
+            package_version(),
+            routes=[route.name for route in configuration.routes],
+            offenders=offenders,
+        )
         self._servers: list[asyncio.Server] = []
         self._open: set[_Connection] = set()
+        # elsewhere, also where it listens on all addresses, any name may be a right one
+        guarded = configuration.admin is not None and configuration.admin.address.is_loopback
+        self.app = web.Application(client_max_size=MAX_BODY, middlewares=[_by_its_own_name] if guarded else [])
+        for page in (self.livez, self.readyz, self.metrics, self.status):
+            self.app.router.add_get(f"/{page.__name__}", page)
+        if revocations is not None:
+            RevocationPages(revocations, on_change=on_revoked).add_to(self.app)
+        self.app.on_response_prepare.append(_dress)
+        self._runner = web.AppRunner(self.app, handle_signals=False, shutdown_timeout=SHUTDOWN)
 
     async def start(self) -> None:
         await self._runner.setup()
@@ -126,6 +129,94 @@ class AdminServer:
             max_field_size=MAX_FIELD,
             logger=log,
         )
+
+    async def livez(self, request: web.Request) -> web.Response:
+        return web.Response(text="alive\n")
+
+    async def readyz(self, request: web.Request) -> web.Response:
+        """200 when at least one worker serves, has keys and room for a client, and the service does not drain; else 503 with the cause."""
+        board = self._board
+        if board.ready:
+            return web.Response(text="ready\n")
+        if board.draining:
+            cause = "draining"
+        elif READY not in map(board.state, range(board.workers)):
+            cause = "starting"
+        else:
+            cause = "no file descriptors" if board.totals()["no_descriptors"] else "no keys"
+        return web.Response(status=503, text=f"{cause}\n", headers={"Retry-After": "1"})
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """Prometheus text format, or OpenMetrics when the Accept field asks for it."""
+        body, content_type = exposition(self._collector, request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    async def status(self, request: web.Request) -> web.Response:
+        return web.Response(
+            body=orjson.dumps(self._status(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE),
+            content_type="application/json",
+        )
+
+    def _status(self) -> dict[str, object]:
+        board = self._board
+        totals = board.totals()
+        sources = self._sources()
+        return {
+            "version": package_version(),
+            "ready": board.ready,
+            "draining": board.draining,
+            "uptime_seconds": round(time.time() - board.started_at, 3),
+            "workers": [{"slot": slot, "state": STATE_NAMES[board.state(slot)]} for slot in range(board.workers)],
+            "worker_restarts": board.restarts,
+            "keeper_restarts": board.keeper_restarts,
+            "connections": totals["connections"],
+            "requests_in_flight": totals["in_flight"],
+            "requests_waiting": totals["waiting"],
+            "requests_pending": totals["pending"],
+            "requests": sum(totals["requests"]),
+            "refusals": sum(totals["refusals"]),
+            "reported_refusals": sum(totals["reported"]),
+            "revocations": totals["revocations"],
+            "cache": {name: totals[f"cache_{name}"] for name in ("entries", "bytes", "hits", "misses", "evictions")},
+            "listeners": [
+                {"address": str(listener.address), "tls": listener.tls is not None}
+                for listener in self._configuration.listeners
+            ],
+            "endpoints": [self._endpoint(index) for index in range(len(self._endpoints))],
+            "issuers": [
+                self._issuer(index, label) | ({"source": sources[label]} if label in sources else {})
+                for index, label in enumerate(self._issuers)
+            ],
+            "unknown_issuer": _judgements(board.issuer_totals(-1)),
+            "suspicious_addresses": self._offenders.top(SUSPICIOUS, time.monotonic()) if self._offenders else [],
+        }
+
+    def _issuer(self, index: int, label: str) -> dict[str, object]:
+        totals = self._board.issuer_totals(index)
+        return {
+            "label": label,
+            "accepted": totals["accepted"],
+            **_judgements(totals),
+            "keys": totals["keys"],
+            "keys_age_seconds": _age(totals["keys_fetched_at"]),
+            "last_success_seconds_ago": _age(totals["last_success"]),
+            "key_fetches": totals["key_fetches"],
+            "key_fetch_failures": totals["key_fetch_failures"],
+        }
+
+    def _endpoint(self, index: int) -> dict[str, object]:
+        label, endpoint = self._endpoints[index]
+        totals = self._board.endpoint_totals(index)
+        return {
+            "cluster": label,
+            "address": str(endpoint.address),
+            "weight": endpoint.weight,
+            "requests_in_flight": totals["in_flight"],
+            "connections": totals["connections"],
+            "idle_connections": totals["idle_connections"],
+            "requests": totals["requests"],
+            "failures": totals["failures"],
+        }
 
 
 class _Connection(web.RequestHandler):
@@ -181,127 +272,6 @@ class _Connection(web.RequestHandler):
         )
         response.force_close()
         return response
-
-
-class _Pages:
-    def __init__(
-        self,
-        configuration: Configuration,
-        board: Board,
-        issuers: tuple[str, ...],
-        offenders: Offenders | None,
-        sources: Sources,
-    ) -> None:
-        self._configuration = configuration
-        self._board = board
-        self._issuers = issuers
-        self._offenders = offenders
-        self._sources = sources
-        self._endpoints = [
-            (label, endpoint) for label, cluster in configuration.clusters.items() for endpoint in cluster.endpoints
-        ]
-        self._version = package_version()
-        self._collector = BoardCollector(
-            board,
-            [(label, str(endpoint.address)) for label, endpoint in self._endpoints],
-            issuers,
-            self._version,
-            routes=[route.name for route in configuration.routes],
-            offenders=offenders,
-        )
-
-    async def livez(self, request: web.Request) -> web.Response:
-        return web.Response(text="alive\n")
-
-    async def readyz(self, request: web.Request) -> web.Response:
-        """200 when at least one worker serves, has keys and room for a client, and the service does not drain; else 503 with the cause."""
-        board = self._board
-        if board.ready:
-            return web.Response(text="ready\n")
-        if board.draining:
-            cause = "draining"
-        elif not self._serving():
-            cause = "starting"
-        else:
-            cause = "no file descriptors" if board.totals()["no_descriptors"] else "no keys"
-        return web.Response(status=503, text=f"{cause}\n", headers={"Retry-After": "1"})
-
-    async def metrics(self, request: web.Request) -> web.Response:
-        """Prometheus text format, or OpenMetrics when the Accept field asks for it."""
-        body, content_type = exposition(self._collector, request.headers.get("Accept", ""))
-        return web.Response(body=body, headers={"Content-Type": content_type})
-
-    async def status(self, request: web.Request) -> web.Response:
-        return web.Response(
-            body=orjson.dumps(self._status(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE),
-            content_type="application/json",
-        )
-
-    def _serving(self) -> bool:
-        board = self._board
-        return any(STATE_NAMES[board.state(slot)] == "ready" for slot in range(board.workers))
-
-    def _status(self) -> dict[str, object]:
-        board = self._board
-        totals = board.totals()
-        sources = self._sources()
-        return {
-            "version": self._version,
-            "ready": board.ready,
-            "draining": board.draining,
-            "uptime_seconds": round(time.time() - board.started_at, 3),
-            "workers": [{"slot": slot, "state": STATE_NAMES[board.state(slot)]} for slot in range(board.workers)],
-            "worker_restarts": board.restarts,
-            "keeper_restarts": board.keeper_restarts,
-            "connections": totals["connections"],
-            "requests_in_flight": totals["in_flight"],
-            "requests_waiting": totals["waiting"],
-            "requests_pending": totals["pending"],
-            "requests": sum(totals["requests"]),
-            "refusals": sum(totals["refusals"]),
-            "reported_refusals": sum(totals["reported"]),
-            "revocations": totals["revocations"],
-            "cache": {name: totals[f"cache_{name}"] for name in ("entries", "bytes", "hits", "misses", "evictions")},
-            "listeners": [
-                {"address": str(listener.address), "tls": listener.tls is not None}
-                for listener in self._configuration.listeners
-            ],
-            "endpoints": [self._endpoint(index) for index in range(len(self._endpoints))],
-            "issuers": [
-                self._issuer(index, label) | ({"source": sources[label]} if label in sources else {})
-                for index, label in enumerate(self._issuers)
-            ],
-            "unknown_issuer": _judgements(board.issuer_totals(-1)),
-            "suspicious_addresses": self._offenders.top(SUSPICIOUS, time.monotonic()) if self._offenders else [],
-        }
-
-    def _issuer(self, index: int, label: str) -> dict[str, object]:
-        totals = self._board.issuer_totals(index)
-        success = self._board.source_words(index)["last_success"] or totals["keys_fetched_at"]
-        return {
-            "label": label,
-            "accepted": totals["accepted"],
-            **_judgements(totals),
-            "keys": totals["keys"],
-            "keys_age_seconds": _age(totals["keys_fetched_at"]),
-            "last_success_seconds_ago": _age(success),
-            "key_fetches": totals["key_fetches"],
-            "key_fetch_failures": totals["key_fetch_failures"],
-        }
-
-    def _endpoint(self, index: int) -> dict[str, object]:
-        label, endpoint = self._endpoints[index]
-        totals = self._board.endpoint_totals(index)
-        return {
-            "cluster": label,
-            "address": str(endpoint.address),
-            "weight": endpoint.weight,
-            "requests_in_flight": totals["in_flight"],
-            "connections": totals["connections"],
-            "idle_connections": totals["idle_connections"],
-            "requests": totals["requests"],
-            "failures": totals["failures"],
-        }
 
 
 def _judgements(totals: Mapping[str, Sequence[int]]) -> dict[str, object]:

@@ -32,7 +32,6 @@ cdef struct AccessRecord:
 
 @cython.final
 cdef class AccessLog:
-    """JSON lines, one a request, gathered in memory and written by `flush` (once a second, or past 64 KiB)."""
     cdef Buffer _buffer
     cdef int _fd
     cdef readonly str path

@@ -74,6 +74,11 @@ cdef inline char *put_escaped(char *out, Slice text) noexcept:
     return out
 
 
+cdef inline char *put_member(char *out, const char *before, Py_ssize_t size, Slice text) noexcept:
+    """What stands before the text of a member, and the text."""
+    return put_escaped(put_text(out, before, size), text)
+
+
 cdef inline char *put_name(char *out, list names, int number, int otherwise) noexcept:
     """The name of a reason and the closing quote; that of `otherwise` for a number that has no name."""
     cdef bytes name = <bytes>names[number if 0 < number < len(names) else otherwise]
@@ -81,6 +86,22 @@ cdef inline char *put_name(char *out, list names, int number, int otherwise) noe
 
 
 cdef class AccessLog:
+    """
+    JSON lines, one a request, gathered in memory and written by `flush` (once a second by the owner, or by itself past 64 KiB).
+
+    Keys in this order: `time` (RFC 3339, UTC, milliseconds), `duration_ms`, `client`, `peer` (the address of the connection, only when it
+    is not the client's), `method`, `path` (without the query), `host`,
+    `status` (0: ended without a response), `reason` (only when refused or failed), `would_refuse` (only when a report-only rule let it through),
+    `issuer` and `route` (only when known), `request_bytes` and `response_bytes` (bodies), `endpoint`
+    (only when one was picked), `request_id`, `complete` (the response was relayed whole), `retries`.
+
+    Args:
+        path: File to append to (made with mode 0640 when absent), or "-" for standard output.
+        board: Where dropped records are counted.
+
+    Raises:
+        OSError: The file cannot be opened.
+    """
 
     def __cinit__(self, str path not None, Board board not None):
         self._fd = -1
@@ -107,6 +128,7 @@ cdef class AccessLog:
 
     @property
     def pending(self):
+        """Bytes gathered and not written yet; never much over 1 MiB."""
         return self._buffer.size
 
     cdef void record(self, AccessRecord *record) noexcept:
@@ -136,16 +158,12 @@ cdef class AccessLog:
         out = put_number(out, microseconds // 1000)
         out = put_text(out, b".", 1)
         out = put_three(out, microseconds % 1000)
-        out = put_text(out, b',"client":"', 11)
-        out = put_escaped(out, record.client)
+        out = put_member(out, b',"client":"', 11, record.client)
         if record.peer.size != record.client.size or memcmp(record.peer.at, record.client.at, <size_t>record.peer.size) != 0:
-            out = put_escaped(put_text(out, b'","peer":"', 10), record.peer)
-        out = put_text(out, b'","method":"', 12)
-        out = put_escaped(out, record.method)
-        out = put_text(out, b'","path":"', 10)
-        out = put_escaped(out, record.path)
-        out = put_text(out, b'","host":"', 10)
-        out = put_escaped(out, record.host)
+            out = put_member(out, b'","peer":"', 10, record.peer)
+        out = put_member(out, b'","method":"', 12, record.method)
+        out = put_member(out, b'","path":"', 10, record.path)
+        out = put_member(out, b'","host":"', 10, record.host)
         out = put_text(out, b'","status":', 11)
         out = put_number(out, record.status)
         if record.reason != DenyReason.NONE:
@@ -155,23 +173,19 @@ cdef class AccessLog:
         if record.would_refuse != DenyReason.NONE:
             out = put_name(put_text(out, b',"would_refuse":"', 17), REASON_NAMES, record.would_refuse, DenyReason.INTERNAL)
         if record.issuer.at != NULL:
-            out = put_text(out, b',"issuer":"', 11)
-            out = put_escaped(out, record.issuer)
+            out = put_member(out, b',"issuer":"', 11, record.issuer)
             out = put_text(out, b'"', 1)
         if record.route.at != NULL:
-            out = put_text(out, b',"route":"', 10)
-            out = put_escaped(out, record.route)
+            out = put_member(out, b',"route":"', 10, record.route)
             out = put_text(out, b'"', 1)
         out = put_text(out, b',"request_bytes":', 17)
         out = put_number(out, record.request_bytes)
         out = put_text(out, b',"response_bytes":', 18)
         out = put_number(out, record.response_bytes)
         if record.endpoint.at != NULL:
-            out = put_text(out, b',"endpoint":"', 13)
-            out = put_escaped(out, record.endpoint)
+            out = put_member(out, b',"endpoint":"', 13, record.endpoint)
             out = put_text(out, b'"', 1)
-        out = put_text(out, b',"request_id":"', 15)
-        out = put_escaped(out, record.request_id)
+        out = put_member(out, b',"request_id":"', 15, record.request_id)
         if record.complete:
             out = put_text(out, b'","complete":true,"retries":', 28)
         else:
@@ -217,57 +231,38 @@ cdef class AccessLog:
             memmove(buffer.data, buffer.data + done, <size_t>buffer.size)
         return buffer.size
 
-    def append(
-        self, *, double started_at, double duration, bytes client, bytes method, bytes path, bytes host, bytes request_id,
-        bytes peer=None, bytes endpoint=None, int status=0, DenyReason reason=DenyReason.NONE, DenyReason would_refuse=DenyReason.NONE,
-        ErrorReason error=ErrorReason.NO_ERROR, bytes issuer=None, bytes route=None, int64_t request_bytes=0, int64_t response_bytes=0,
-        bint complete=True, int retries=0,
-    ):
-        cdef AccessRecord record
-        record.started_at = started_at
-        record.duration = duration
-        record.client = slice_of(client)
-        record.peer = record.client if peer is None else slice_of(peer)
-        record.method = slice_of(method)
-        record.path = slice_of(path)
-        record.host = slice_of(host)
-        record.request_id = slice_of(request_id)
-        record.endpoint = slice_of(endpoint)
-        record.issuer = slice_of(issuer)
-        record.route = slice_of(route)
-        record.status = status
-        record.reason = reason
-        record.error = error
-        record.would_refuse = would_refuse
-        record.request_bytes = request_bytes
-        record.response_bytes = response_bytes
-        record.complete = complete
-        record.retries = retries
+    def append(self, **fields):
+        """A record from Python: every field of `AccessRecord`, a slice as its `at` and `size`; with a size below 0 it is not there."""
+        cdef AccessRecord record = fields
+        if record.endpoint.size < 0:
+            record.endpoint = Slice(NULL, 0)
+        if record.issuer.size < 0:
+            record.issuer = Slice(NULL, 0)
+        if record.route.size < 0:
+            record.route = Slice(NULL, 0)
         self.record(&record)
 
     def flush(self):
+        """Write what can be written without waiting and return the bytes that stay. Never raises: a full disk costs log lines only."""
         return self.write_out()
 
     def reopen(self):
+        """
+        Write what is pending to the old file and open the path anew, for log rotation.
+
+        Raises:
+            OSError: The path cannot be opened; the old file stays in use.
+        """
         self.write_out()
         if self.path != "-":
             self.open()
 
     def close(self):
+        """Write what is pending and close. Records that come later are dropped."""
         if self._fd >= 0:
             self.write_out()
             os.close(self._fd)
             self._fd = -1
-
-
-cdef Slice slice_of(bytes text):
-    cdef Slice result
-    result.at = NULL
-    result.size = 0
-    if text is not None:
-        result.at = text
-        result.size = len(text)
-    return result
 
 
 cdef inline Py_ssize_t whole_lines(const char *data, Py_ssize_t limit) noexcept:

@@ -46,6 +46,7 @@ cdef struct IssuerCounters:
     double keys_fetched_at                       # seconds since the epoch of the last good load; 0: never
     uint64_t key_fetches                         # reads by this very process: files. What the keeper fetches is in SourceWords
     uint64_t key_fetch_failures
+    uint64_t wanted                              # unknown key ids that came: whoever fetches for this issuer should look
 
 
 cdef struct SourceWords:
@@ -81,7 +82,6 @@ cdef struct Header:
 
 @cython.final
 cdef class Board:
-    """Counters of all processes in one shared anonymous mapping. Each writes its own slot and reads all."""
     cdef readonly Py_ssize_t workers             # slots 0 … workers-1; one more, `keeper`, is no worker
     cdef readonly Py_ssize_t endpoints
     cdef readonly Py_ssize_t issuers
@@ -92,19 +92,16 @@ cdef class Board:
     cdef size_t _slots                           # bytes from the base to the first slot
     cdef size_t _stride                          # bytes from one slot to the next
     cdef size_t _issuer_rows                     # bytes from a slot's start to its IssuerCounters
-    cdef size_t _wishes                          # and to its wishes, one word a source
     cdef size_t _route_rows                      # and to its RouteCounters
     cdef WorkerCounters *mine                    # of slot 0 until `attach`
     cdef IssuerCounters *my_issuers              # row 0: no issuer known; row i + 1: issuer index i
-    cdef uint64_t *my_wishes                     # by source index: unknown key ids that came
     cdef RouteCounters *my_routes                # by route index
 
     cdef WorkerCounters *worker(self, Py_ssize_t slot) noexcept
     cdef EndpointCounters *endpoint(self, Py_ssize_t slot, Py_ssize_t index) noexcept
     cdef IssuerCounters *issuer_rows(self, Py_ssize_t slot) noexcept
     cdef SourceWords *source(self, Py_ssize_t index) noexcept
-    # requests in flight to an endpoint over all workers
-    cdef int64_t in_flight(self, Py_ssize_t index) noexcept
+    cdef int64_t in_flight(self, Py_ssize_t index) noexcept      # to an endpoint, over all workers
 
     cdef Header *header(self) noexcept
     cdef bint _serves(self, Py_ssize_t slot) noexcept

@@ -8,7 +8,7 @@ lines of another away. Nothing here knows what the numbers mean to Prometheus; `
 """
 
 from libc.stddef cimport size_t
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
 
 from time import time
@@ -26,7 +26,6 @@ STATE_NAMES = ("starting", "ready", "draining", "stopped")
 
 # What a slot does not hand on when its worker dies: what was open, held or in force in that process.
 cdef tuple WORKER_GAUGES = ("connections", "in_flight", "cache_entries", "cache_bytes", "revocations", "pending", "waiting", "no_descriptors")
-cdef tuple SOURCE_TIMES = ("not_before", "last_success")
 
 cdef WorkerCounters no_worker
 cdef IssuerCounters no_issuer
@@ -72,6 +71,18 @@ cdef inline size_t pages(size_t size) noexcept:
 
 
 cdef class Board:
+    """
+    Counters of all processes in one shared anonymous mapping; made before fork, shared by every child. Each writes its own slot and reads all.
+
+    Counters only grow, also over the death of a worker. Gauges (in flight, connections, cache size, keys) belong to the process that
+    lives in the slot and are zeroed by `clear_gauges` when it died.
+
+    Issuers are named by their index, in the order of the configuration; -1 is "no issuer known". The key source of an issuer has its index.
+
+    Raises:
+        ValueError: workers < 1, endpoints < 0, issuers < 0 or routes < 0.
+        MemoryError: The kernel gave no shared memory.
+    """
 
     def __cinit__(self, Py_ssize_t workers, Py_ssize_t endpoints, Py_ssize_t issuers=1, Py_ssize_t routes=0):
         if workers < 1 or endpoints < 0 or issuers < 0 or routes < 0:
@@ -81,8 +92,7 @@ cdef class Board:
         self.issuers = issuers
         self.routes = routes
         self._issuer_rows = WORKER_STRIDE + <size_t>endpoints * ENDPOINT_STRIDE
-        self._wishes = self._issuer_rows + <size_t>(issuers + 1) * sizeof(IssuerCounters)
-        self._route_rows = self._wishes + <size_t>issuers * sizeof(uint64_t)
+        self._route_rows = self._issuer_rows + <size_t>(issuers + 1) * sizeof(IssuerCounters)
         self._stride = pages(self._route_rows + <size_t>routes * sizeof(RouteCounters))
         self._slots = PAGE + pages(<size_t>issuers * SOURCE_STRIDE)
         self._size = self._slots + <size_t>(workers + 1) * self._stride
@@ -99,6 +109,7 @@ cdef class Board:
 
     @property
     def keeper(self):
+        """The slot after those of the workers. It is no worker: neither readiness nor what is told of workers looks at it."""
         return self.workers
 
     cdef Header *header(self) noexcept:
@@ -153,27 +164,34 @@ cdef class Board:
     # --- for the process that writes
 
     def attach(self, Py_ssize_t slot):
+        """Write to this slot from now on. Called by a worker or the keeper, once, right after fork."""
         check(slot, self.workers + 1, "slot")
         self.slot = slot
         self.mine = self.worker(slot)
         self.my_issuers = self.issuer_rows(slot)
-        self.my_wishes = <uint64_t *>(<char *>self.mine + self._wishes)
         self.my_routes = <RouteCounters *>(<char *>self.mine + self._route_rows)
 
     def add(
         self, str name, int64_t amount=1, Py_ssize_t index=0, *, Py_ssize_t issuer=0, Py_ssize_t endpoint=-1, Py_ssize_t route=-1
     ):
+        """
+        Add to a counter of the own slot, by the name of its field in `WorkerCounters` or, for that issuer, in `IssuerCounters`; with an
+        endpoint or route, in `EndpointCounters` or `RouteCounters`. For code that runs at most once a second.
+        """
         self._word(name, index, issuer, endpoint, route)[0] += amount
 
     def set(self, str name, int64_t value):
+        """Set a gauge of the own slot, by the name of its field in `WorkerCounters`."""
         self._word(name, 0, 0, -1, -1)[0] = value
 
     def set_keys(self, int64_t count, double fetched_at, *, Py_ssize_t issuer=0):
+        """Verification keys in force in this worker and when they were last read (seconds since the epoch; 0: never)."""
         check(issuer, self.issuers, "issuer")
         self.my_issuers[issuer + 1].keys = count
         self.my_issuers[issuer + 1].keys_fetched_at = fetched_at
 
     def set_state(self, int64_t state, slot=None):
+        """`STARTING`, `READY`, `DRAINING` or `STOPPED`, of the own slot or (by the supervisor) of another."""
         if not WORKER_STARTING <= state <= WORKER_STOPPED:
             raise ValueError(f"no worker state {state}")
         cdef Py_ssize_t at = self.slot if slot is None else slot
@@ -181,28 +199,29 @@ cdef class Board:
         self.worker(at).state = state
 
     def start_draining(self):
+        """The whole service is on its way out: `ready` is False from now on in every process."""
         self.header().draining = 1
 
     # --- between the process that fetches keys and those that use them
 
     def want(self, Py_ssize_t source):
+        """A token with an unknown key id came. Wakes nobody."""
         check(source, self.issuers, "source")
-        self.my_wishes[source] += 1
+        self.my_issuers[source + 1].wanted += 1
 
     def wanted(self, Py_ssize_t source):
+        """How often `want` was called, in all slots since the start; also by workers that died."""
         check(source, self.issuers, "source")
-        return sum([(<uint64_t *>(<char *>self.worker(slot) + self._wishes))[source] for slot in range(self.workers + 1)])
+        return sum([self.issuer_rows(slot)[source + 1].wanted for slot in range(self.workers + 1)])
 
     def add_source(self, Py_ssize_t source, str name, int64_t amount=1):
+        """Add to `begun`, `attempts`, `fetches` or `failures`. Only in the process that fetches: a new keeper goes on from there."""
         check(source, self.issuers, "source")
-        if name in SOURCE_TIMES:
-            raise KeyError(name)
         (<int64_t *>self.source(source))[<size_t>SOURCE[name][0]] += amount
 
     def set_source_time(self, Py_ssize_t source, str name, double seconds):
+        """Set `not_before` or `last_success`. Only in the process that fetches."""
         check(source, self.issuers, "source")
-        if name not in SOURCE_TIMES:
-            raise KeyError(name)
         (<double *>self.source(source))[<size_t>SOURCE[name][0]] = seconds
 
     def source_words(self, Py_ssize_t source):
@@ -212,6 +231,7 @@ cdef class Board:
     # --- for the supervisor
 
     def clear_gauges(self, Py_ssize_t slot):
+        """The worker of the slot is dead: zero its gauges, keep its counters, set its state to `STOPPED`."""
         check(slot, self.workers + 1, "slot")
         cdef WorkerCounters *counters = self.worker(slot)
         cdef IssuerCounters *issuers = self.issuer_rows(slot)
@@ -252,6 +272,7 @@ cdef class Board:
 
     @property
     def ready(self):
+        """At least one worker is `READY` with a key of any issuer in force and room for a client, and the service does not drain."""
         cdef Py_ssize_t slot, index
         if self.header().draining:
             return False
@@ -269,6 +290,11 @@ cdef class Board:
         return self.worker(slot).state
 
     def totals(self):
+        """
+        Every `WorkerCounters` field summed over the slots, and the fields of `issuer_totals` summed over the issuers.
+
+        `revocations` is no sum: each worker holds the same, and the least is told. `keys_fetched_at` is the oldest of any issuer that has keys.
+        """
         cdef list workers = [self.worker(slot)[0] for slot in range(self.workers + 1)]
         cdef list issuers = [self.issuer_totals(index) for index in range(-1, self.issuers)]
         cdef dict totals = {**summed(workers), **summed(issuers)}
@@ -278,6 +304,12 @@ cdef class Board:
         return totals
 
     def issuer_totals(self, Py_ssize_t issuer):
+        """
+        Every `IssuerCounters` field of one issuer (-1: none known) summed over the slots; fetches of the keeper are among `key_fetches`.
+
+        `keys` and `keys_fetched_at` are not sums: each worker holds the same set, and the least and the oldest one is told. `last_success` is
+        when keys were last fetched or read well.
+        """
         check(issuer + 1, self.issuers + 1, "issuer")
         cdef list rows = [self.issuer_rows(slot)[issuer + 1] for slot in range(self.workers + 1)]
         cdef list serving = [rows[slot] for slot in range(self.workers) if self._serves(slot)]
@@ -287,9 +319,11 @@ cdef class Board:
         if issuer >= 0:
             totals["key_fetches"] += self.source(issuer).fetches
             totals["key_fetch_failures"] += self.source(issuer).failures
+            totals["last_success"] = self.source(issuer).last_success or totals["keys_fetched_at"]
         return totals
 
     def route_totals(self, Py_ssize_t index):
+        """Requests of one route by status class."""
         check(index, self.routes, "route")
         rows = [(<RouteCounters *>(<char *>self.worker(slot) + self._route_rows))[index] for slot in range(self.workers + 1)]
         return summed(rows)["requests"]

@@ -21,7 +21,6 @@ cdef struct OffenceSet:
 
 @cython.final
 cdef class Offenders:
-    """Refused requests by client address over a sliding window: a bounded table for each worker in one shared mapping, read as a sum."""
     cdef readonly Py_ssize_t slots
     cdef readonly Py_ssize_t slot                # of this process
     cdef readonly int64_t limit                  # failures within the window; 0: nobody is ever over

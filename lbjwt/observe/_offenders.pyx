@@ -99,6 +99,19 @@ cdef inline void advance(Offence *offence, int64_t part) noexcept:
 
 
 cdef class Offenders:
+    """
+    Made before fork, shared by every child. Counts are sums over the slots, and outlive a worker. Times: seconds on the monotonic clock, which
+    all processes share.
+
+    Args:
+        slots: Workers.
+        limit: Failures within the window after which an address is over; 0: none ever is.
+        window: Seconds.
+
+    Raises:
+        ValueError: No slot, a negative limit or a window that is none.
+        MemoryError: The kernel gave no shared memory.
+    """
 
     def __cinit__(self, Py_ssize_t slots, *, int64_t limit=0, double window=60.0):
         if slots < 1 or limit < 0 or not 0 < window < 1e9:
@@ -194,6 +207,7 @@ cdef class Offenders:
         return True
 
     def attach(self, Py_ssize_t slot):
+        """Write to this slot from now on. Called by a worker, once, right after fork."""
         if not 0 <= slot < self.slots:
             raise IndexError(f"no slot {slot}")
         self.slot = slot
@@ -211,6 +225,7 @@ cdef class Offenders:
         return self._failures(key_of(text, len(text)), now)
 
     def top(self, Py_ssize_t most, double now):
+        """The addresses with the most failures within the window, the worst first. Looks at every entry: not per request."""
         cdef list found = sorted(self._all(now).items(), key=itemgetter(1), reverse=True)
         return [
             {"address": text_of(key), "failures": failures, "last_seconds_ago": round(max(0.0, now - last_at), 3)}
@@ -218,6 +233,7 @@ cdef class Offenders:
         ]
 
     def count(self, double now):
+        """Addresses with a failure within the window. Looks at every entry: not per request."""
         return len(self._all(now))
 
     def _all(self, double now):

@@ -81,10 +81,6 @@ GAUGES: Final = {
 }  # fmt: skip
 
 # Metrics without labels, and the field of `Board.totals` that holds the number where it has another name.
-NUMBERS: Final = (
-    "bad_requests", "retries", "dropped_header_names", "access_log_dropped", "endpoints_full", "streams_ended", "revocations",
-    "cache_hits", "cache_misses", "cache_evictions", "cache_entries", "cache_bytes", "connections",
-)  # fmt: skip
 RENAMED: Final = {
     "connections_accepted": "connections_total",
     "requests_in_flight": "in_flight",
@@ -156,13 +152,18 @@ class BoardCollector(Collector):
         board = self._board
         totals = board.totals()
         states = [board.state(slot) for slot in range(board.workers)]
-        numbers = {name: totals[field] for name, field in (*RENAMED.items(), *zip(NUMBERS, NUMBERS, strict=True))}
-        numbers["failing_addresses"] = self._offenders.count(self._monotonic()) if self._offenders is not None else 0
-        numbers["worker_restarts"] = board.restarts
-        numbers["keeper_restarts"] = board.keeper_restarts
-        numbers["ready"] = int(board.ready)
-        numbers["start_time_seconds"] = board.started_at
-        samples: dict[str, Samples] = {name: [((), number)] for name, number in numbers.items()}
+        numbers = totals | {
+            "failing_addresses": self._offenders.count(self._monotonic()) if self._offenders is not None else 0,
+            "worker_restarts": board.restarts,
+            "keeper_restarts": board.keeper_restarts,
+            "ready": int(board.ready),
+            "start_time_seconds": board.started_at,
+        }
+        samples: dict[str, Samples] = {
+            name: [((), numbers[RENAMED.get(name, name)])]
+            for name, (_, labels) in (COUNTERS | GAUGES).items()
+            if not labels
+        }
         return samples | {
             "requests": _by_class((), totals["requests"]),
             "route_requests": [
@@ -189,18 +190,17 @@ class BoardCollector(Collector):
                     ((label, reason), sum(issuer[field][index] for issuer in issuers))
                     for reason, index in REASONS.items()
                 ]
-            own = [(index, issuer) for index, issuer in zip(indices, issuers, strict=True) if index >= 0]
+            own = [issuer for index, issuer in zip(indices, issuers, strict=True) if index >= 0]
             if own:  # tokens of nobody have nobody's keys
                 self._add_keys(samples, label, own)
         return samples
 
-    def _add_keys(self, samples: dict[str, Samples], label: str, own: list[tuple[int, dict[str, Any]]]) -> None:
-        issuers = [issuer for _, issuer in own]
+    def _add_keys(self, samples: dict[str, Samples], label: str, issuers: list[dict[str, Any]]) -> None:
         samples["keys"].append(((label,), min(issuer["keys"] for issuer in issuers)))
         confirmed = min(issuer["keys_fetched_at"] for issuer in issuers)
         if confirmed > 0:
             samples["keys_age_seconds"].append(((label,), max(0.0, self._clock() - confirmed)))
-        success = min(self._board.source_words(at)["last_success"] or issuer["keys_fetched_at"] for at, issuer in own)
+        success = min(issuer["last_success"] for issuer in issuers)
         if success > 0:
             samples["keys_last_success_timestamp_seconds"].append(((label,), success))
         failures = _sum(issuers, "key_fetch_failures")

@@ -11,7 +11,15 @@ import sys
 from collections.abc import Callable
 from typing import Final, NoReturn
 
-from lbjwt.process.exits import FAILED
+# Exit codes of ``lbjwt serve`` and of its processes.
+OK: Final = 0
+"""Stopped as asked; whatever was cut at the end of the drain was cut by configuration."""
+
+FAILED: Final = 1
+"""Could not start (a port in use), or a process had to be killed."""
+
+WRONG_CONFIGURATION: Final = 2
+"""A configuration, key or certificate file or the state directory is wrong: starting again changes nothing."""
 
 PR_SET_PDEATHSIG: Final = 1  # <linux/prctl.h>
 PR_SET_NAME: Final = 15

@@ -26,12 +26,6 @@ class RestartSchedule:
     """Workers in a row that died before they were ready."""
     forked_at: float = float("-inf")
 
-    def wants_fork(self, now: float) -> bool:
-        return now >= self.due
-
-    def forked(self, now: float) -> None:
-        self.forked_at = now
-
     def died(self, now: float, *, was_ready: bool) -> None:
         """The worker ended without being told to. `was_ready`: it had served."""
         self.failures = 0 if was_ready else self.failures + 1

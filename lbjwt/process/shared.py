@@ -5,7 +5,6 @@ What the supervisor makes before it forks, and every process of the service has:
 from dataclasses import dataclass
 from pathlib import Path
 
-from lbjwt.assembly.issuers import issuer_instances
 from lbjwt.config.model import Configuration
 from lbjwt.keys.feed import KeyFeed
 from lbjwt.observe._board import Board
@@ -45,8 +44,3 @@ def state_needed(configuration: Configuration) -> bool:
 def keys_fetched(configuration: Configuration) -> bool:
     """True when some key source is behind a URL."""
     return any(issuer.fetch is not None for issuer in configuration.issuers.values())
-
-
-def issuer_names(configuration: Configuration) -> tuple[str, ...]:
-    """The name of every issuer index, in its order."""
-    return tuple(instance.name for instance in issuer_instances(configuration))

@@ -39,17 +39,14 @@ from lbjwt.observe._board import DRAINING, READY, STARTING, Board
 from lbjwt.observe.log_file import AccessLogError, try_log
 from lbjwt.process import child, keeper, logs, worker
 from lbjwt.process.bindings import Bindings, worker_count
-from lbjwt.process.exits import FAILED, OK, WRONG_CONFIGURATION
+from lbjwt.process.child import FAILED, OK, WRONG_CONFIGURATION
 from lbjwt.process.restart import RestartSchedule
-from lbjwt.process.shared import Shared, issuer_names, keeper_needed, state_needed
+from lbjwt.process.shared import Shared, keeper_needed, state_needed
 from lbjwt.process.state import StateDirectory, StateDirectoryError
 from lbjwt.process.wakeups import Wakeups
 
 Worker = Callable[[Shared, int], int]
 """Lives in a process of its own: what all share, its slot; returns the exit code."""
-
-Keeper = Callable[[Shared], int]
-"""Lives in a process of its own too; ends on SIGUSR2 and leaves SIGTERM alone."""
 
 HURRY: Final = 0.5
 """Seconds from the second SIGTERM to SIGKILL."""
@@ -65,21 +62,20 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1,
 log = logging.getLogger("lbjwt.supervisor")
 
 
-def run(configuration: Configuration, *, worker: Worker = worker.main, keeper: Keeper = keeper.main) -> int:
+def run(configuration: Configuration, *, worker: Worker = worker.main) -> int:
     """
     Serve until told to stop; return the exit code.
 
     Args:
         configuration: Checked.
         worker: What runs in the worker processes.
-        keeper: What runs in the keeper, when the configuration needs one.
     """
     logs.set_up("supervisor")
     if not hash_is_randomised():
         # Tokens and header values are dictionary keys: with a known seed a client could make them collide.
         log.error("PYTHONHASHSEED makes hashes predictable; unset it")
         return WRONG_CONFIGURATION
-    needs_keeper = keeper_needed(configuration)
+    instances = issuer_instances(configuration)
     with contextlib.ExitStack() as stack:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, mask)
@@ -92,20 +88,20 @@ def run(configuration: Configuration, *, worker: Worker = worker.main, keeper: K
             board = Board(
                 worker_count(configuration),
                 sum(len(cluster.endpoints) for cluster in configuration.clusters.values()),
-                len(issuer_names(configuration)),
+                len(instances),
                 len(configuration.routes),
             )
             if configuration.access_log is not None:
                 try_log(configuration.access_log.path)
             bindings = Bindings.bind(configuration)
             stack.callback(bindings.close)
-            if needs_keeper:
+            if keeper_needed(configuration):
                 wakeups = Wakeups(worker_count(configuration))
                 stack.callback(wakeups.close)
             if state_needed(configuration):
                 state = StateDirectory(configuration.state_directory)
                 directory = stack.enter_context(state)
-            feed = new_feed(issuer_instances(configuration), directory) if needs_keeper else None
+            feed = new_feed(instances, directory) if wakeups is not None else None
             offenders = new_offenders(configuration, board.workers)
             shared = Shared(configuration, bindings, board, offenders, wakeups, directory, feed)
         except (BindError, AccessLogError, MemoryError) as error:
@@ -117,7 +113,7 @@ def run(configuration: Configuration, *, worker: Worker = worker.main, keeper: K
         except StateDirectoryError as error:
             log.error("%s", error)
             return WRONG_CONFIGURATION
-        return _Supervisor(shared, worker, keeper if needs_keeper else None, mask, state).run()
+        return _Supervisor(shared, worker, mask, state).run()
 
 
 def _wait(seconds: float) -> int | None:
@@ -151,7 +147,6 @@ class _Supervisor:
         self,
         shared: Shared,
         worker: Worker,
-        keeper: Keeper | None,
         mask: set[signal.Signals] | set[int],
         state: StateDirectory | None,
     ) -> None:
@@ -166,10 +161,9 @@ class _Supervisor:
             for index in range(shared.board.workers)
         ]
         self._keeper: _Slot | None = None
-        if keeper is not None:
-            self._keeper = _Slot(
-                shared.board.keeper, "keeper", functools.partial(keeper, shared), ends_on=signal.SIGUSR2
-            )
+        if shared.wakeups is not None:
+            main = functools.partial(keeper.main, shared)
+            self._keeper = _Slot(shared.board.keeper, "keeper", main, ends_on=signal.SIGUSR2)
         self._slots = self._workers if self._keeper is None else [*self._workers, self._keeper]
         self._stops = 0  # SIGTERM and SIGINT so far, without echoes
         self._stopped_at = 0.0  # the first of them
@@ -186,7 +180,7 @@ class _Supervisor:
             now = time.monotonic()
             if not self._stops:
                 for slot in self._empty():
-                    if slot.schedule.wants_fork(now):
+                    if slot.schedule.due <= now:
                         self._fork(slot, now)
             came = _wait(self._patience(time.monotonic()))
             if came is not None:
@@ -227,7 +221,7 @@ class _Supervisor:
     def _fork(self, slot: _Slot, now: float) -> None:
         if self._stops:  # a fork before this one failed, and was the last hope
             return
-        slot.schedule.forked(now)
+        slot.schedule.forked_at = now
         slot.announced = False
         self._board.set_state(STARTING, slot.index)
         gc.collect()

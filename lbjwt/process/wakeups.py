@@ -15,12 +15,7 @@ from lbjwt.keys.feed import KeyFeed
 
 
 class Wakeups:
-    """
-    The eventfds of a service.
-
-    Args:
-        workers: Slots.
-    """
+    """The eventfds of a service."""
 
     def __init__(self, workers: int) -> None:
         self._fds = [os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(workers + 1)]
@@ -68,14 +63,7 @@ class Wakeups:
 
 
 class WorkerLink:
-    """
-    The link of one worker; see `lbjwt.keys.worker.ControlLink`.
-
-    Args:
-        slot: Of the worker.
-        directory: Of state.
-        feed: Of the key sets that are fetched.
-    """
+    """The `lbjwt.keys.worker.ControlLink` of one worker."""
 
     def __init__(self, wakeups: Wakeups, slot: int, directory: Path | None, feed: KeyFeed) -> None:
         self.directory = directory
@@ -84,15 +72,12 @@ class WorkerLink:
         self._fd = wakeups.worker_fd(slot)
 
     def notify(self) -> None:
-        """Make the control process look at the board."""
         self._wakeups.notify_control()
 
     def listen(self, notified: Callable[[], None]) -> None:
-        """Call `notified` in the running loop whenever the control process has something new."""
         self._wakeups.listen(asyncio.get_running_loop(), self._fd, notified)
 
     def ignore(self) -> None:
-        """End that."""
         asyncio.get_running_loop().remove_reader(self._fd)
 
 

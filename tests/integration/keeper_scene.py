@@ -1,6 +1,6 @@
 """
-The program that the tests of the keeper run: a real supervisor and a real keeper, with made-up services and workers that only wait. In the
-mode "real" all is real.
+The program that the tests of the keeper run: a real supervisor and a real keeper, with made-up keys and revocations, and workers that only wait. In
+the mode "real" all is real.
 
 `python -m tests.integration.keeper_scene FOLDER [JSON]`; the JSON object holds `mode` and changes of the configuration. What happens is told in
 files of the folder, one line each; files that a test makes there are orders.
@@ -19,7 +19,6 @@ from lbjwt.config.model import Configuration
 from lbjwt.errors import LbjwtError
 from lbjwt.observe._board import DRAINING, READY
 from lbjwt.process import keeper
-from lbjwt.process.services import Service
 from lbjwt.process.supervisor import run
 
 
@@ -70,39 +69,33 @@ class Scene:
         self.note("modules", slot, "aiohttp" in sys.modules, "prometheus_client" in sys.modules)
         return code
 
-    # --- services
 
-    def services(self, shared):
-        self.note("keepers", os.getpid(), shared.directory)
-        return [Broken(self), Fetcher(self, shared.board, shared.wakeups), Service()]
+class Store:
+    """In the place of what writes revocations."""
 
-
-class Broken(Service):
-    """Fails whenever it is notified."""
-
-    def __init__(self, scene):
+    def __init__(self, scene, directory, **options):
         self._scene = scene
+        scene.note("keepers", os.getpid(), directory)
 
-    async def stop(self):
-        self._scene.note("stops", "broken")
-
-    def notified(self):
-        raise RuntimeError("notified once too often")
-
-
-class Fetcher(Service):
-    """Counts a fetch of source 0 once for all wishes that came since, also while there was no keeper."""
-
-    def __init__(self, scene, board, wakeups):
-        self._scene = scene
-        self._board = board
-        self._wakeups = wakeups
-
-    async def start(self):
+    def open(self, now):
         if self._scene.mode == "wrong":
             raise LbjwtError("the revocations on disk make no sense")
         if self._scene.mode == "sick":
             raise OSError(5, "Input/output error")
+
+    def close(self):
+        self._scene.note("stops", "store")
+
+
+class Fetcher:
+    """Counts a fetch of source 0 once for all wishes that came since, also while there was no keeper."""
+
+    def __init__(self, scene, instances, board, feed, directory, notify):
+        self._scene = scene
+        self._board = board
+        self._notify = notify
+
+    async def start(self):
         if self._scene.mode == "slow":
             self._scene.note("slow")
             await asyncio.sleep(60)
@@ -113,11 +106,23 @@ class Fetcher(Service):
             await asyncio.sleep(60)
 
     def notified(self):
+        if self._scene.ordered("break"):
+            raise RuntimeError("notified once too often")
         if self._board.wanted(0) > self._board.source_words(0)["fetches"]:
             self._board.add_source(0, "fetches")
-            self._wakeups.notify_workers()
+            self._notify()
 
-    def extend(self, app):
+    def describe(self):
+        return {"main": {"told by": "fetcher"}}
+
+
+class Pages:
+    """In the place of the pages about revocations."""
+
+    def __init__(self, scene, store, on_change):
+        self._scene = scene
+
+    def add_to(self, app):
         from aiohttp import web
 
         async def pid(request):
@@ -130,9 +135,6 @@ class Fetcher(Service):
 
         app.router.add_get("/pid", pid)
         app.router.add_get("/slow", slow)
-
-    def describe(self):
-        return {"main": {"told by": "fetcher"}}
 
 
 def main(folder, text="{}"):
@@ -151,7 +153,12 @@ def main(folder, text="{}"):
     )
     if scene.mode == "real":
         return run(configuration, worker=scene.real_worker)
-    return run(configuration, worker=scene.worker, keeper=functools.partial(keeper.main, services=scene.services))
+    from lbjwt.admin import server
+
+    keeper.FetchedKeys = functools.partial(Fetcher, scene)
+    keeper.RevocationStore = functools.partial(Store, scene)
+    server.RevocationPages = functools.partial(Pages, scene)
+    return run(configuration, worker=scene.worker)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,11 @@ import aiohttp
 import aiohttp.web
 import pytest
 
-from lbjwt.admin.server import AdminServer, application
+from lbjwt.admin.server import AdminServer
 from lbjwt.config.model import Admin, Configuration
 from lbjwt.observe._board import DRAINING, READY, Board
 from lbjwt.observe._offenders import Offenders
+from lbjwt.revocation.store import RevocationStore
 
 CONFIGURATION = Configuration.model_validate(
     {
@@ -47,7 +48,7 @@ def serve(board, scenario, **options):
 
     async def run():
         with socket.create_server(("127.0.0.1", 0)) as sock:
-            server = AdminServer(application(CONFIGURATION, board, **options), [sock])
+            server = AdminServer(CONFIGURATION, board, [sock], **{"issuers": ["main"], **options})
             await server.start()
             try:
                 return await scenario(sock.getsockname()[1])
@@ -58,7 +59,7 @@ def serve(board, scenario, **options):
 
 
 def request(board, path, method="GET", door=None, **options):
-    """Status, fields and body of one request; `door`: what `application` gets."""
+    """Status, fields and body of one request; `door`: what the server gets."""
 
     async def scenario(port):
         async with (
@@ -189,18 +190,20 @@ def test_what_services_tell_stands_with_their_issuer(board):
     assert second["source"] == {"next_fetch_seconds": 5}
 
 
-def test_pages_can_be_added(board):
-    """An extension has pages of its own in the same dress, and the others stay as they are."""
-
-    async def page(request):
-        return aiohttp.web.json_response({"size": len(await request.read())})
-
-    door = {"extensions": [lambda app: app.router.add_post("/more", page)]}
-    status, fields, text = request(board, "/more", "POST", door=door, data=io.BytesIO(b"x" * 1_000_000))
-    assert (status, json.loads(text)) == (200, {"size": 1_000_000})
+def test_the_page_of_revocations(board, tmp_path):
+    """It is there with a store, in the same dress as the others and for bodies of 1 MiB at most; each change is told."""
+    told = []
+    store = RevocationStore(tmp_path)
+    store.open(1.0)
+    door = {"revocations": store, "on_revoked": lambda: told.append(1)}
+    status, fields, text = request(board, "/revocations", "POST", door=door, json={"jti": "j"})
+    assert (status, json.loads(text), told) == (200, {"revoked": 1, "in_force": 1}, [1])
     assert fields["Server"] == "lbjwt"
-    assert request(board, "/more", "POST", door=door, data=io.BytesIO(b"x" * 1_100_000))[0] == 413
+    large = {"data": io.BytesIO(b" " * 1_100_000), "headers": {"Content-Type": "application/json"}}
+    assert request(board, "/revocations", "POST", door=door, **large)[0] == 413
     assert request(board, "/livez", door=door)[0] == 200
+    assert request(board, "/revocations")[0] == 404
+    store.close()
 
 
 def test_metrics_in_both_formats(board):
@@ -272,8 +275,8 @@ def test_several_processes_can_share_one_socket(board):
         with socket.create_server(("127.0.0.1", 0)) as sock:
             twin = sock.dup()
             first, second = (
-                AdminServer(application(CONFIGURATION, board), [sock]),
-                AdminServer(application(CONFIGURATION, board), [twin]),
+                AdminServer(CONFIGURATION, board, [sock], issuers=["main"]),
+                AdminServer(CONFIGURATION, board, [twin], issuers=["main"]),
             )
             await first.start()
             await second.start()

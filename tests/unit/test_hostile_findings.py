@@ -7,10 +7,11 @@ import socket
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 
 from lbjwt.admin.server import AdminServer
+from lbjwt.observe._board import Board
 from lbjwt.revocation.watched import WatchedFile
+from tests.unit.assembly_cases import configuration
 
 NOW = 1_800_000_000.0
 LINE = b'{"jti":"%d","expires":1900000000}\n'
@@ -42,14 +43,11 @@ def test_a_file_that_is_added_to_while_it_is_read_is_taken_in(tmp_path: Path, mo
 
 
 def test_o4_a_broken_body_at_the_admin_door_is_no_traceback(caplog: pytest.LogCaptureFixture):
-    async def livez(request: web.Request) -> web.Response:
-        return web.Response(text="alive\n")
+    made = configuration("  main: {issuer: https://a.test, audiences: [api], jwks: {keys: []}}")
 
     async def scenario() -> None:
-        application = web.Application()
-        application.router.add_get("/livez", livez)
         with socket.create_server(("127.0.0.1", 0)) as sock:
-            door = AdminServer(application, [sock])
+            door = AdminServer(made, Board(1, 1), [sock], issuers=["main"])
             await door.start()
             reader, writer = await asyncio.open_connection(*sock.getsockname())
             writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc")

@@ -23,6 +23,19 @@ RECORD = {
 }
 
 
+TEXTS = ("client", "peer", "method", "path", "host", "request_id", "endpoint", "issuer", "route")
+NUMBERS = ("status", "reason", "error", "would_refuse", "request_bytes", "response_bytes", "retries")
+
+
+def append(log, **given):
+    """Write a record of RECORD and what else is given; the peer is the client."""
+    fields = {**dict.fromkeys(NUMBERS, 0), "complete": True, **RECORD, "peer": RECORD["client"], **given}
+    for name in TEXTS:
+        text = fields.get(name)
+        fields[name] = {"at": b"", "size": -1} if text is None else {"at": text, "size": len(text)}
+    log.append(**fields)
+
+
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "access.log"
@@ -41,8 +54,8 @@ def read(path):
 
 def test_a_whole_record(log, path):
     """All fields in their documented order, times in UTC with milliseconds, duration in milliseconds with microseconds."""
-    log.append(
-        **RECORD,
+    append(
+        log,
         endpoint=b"127.0.0.1:9001",
         status=200,
         request_bytes=5,
@@ -60,8 +73,8 @@ def test_a_whole_record(log, path):
 
 def test_reason_and_endpoint_stand_there_only_when_there_is_one(log, path):
     """A refused request has its reason and no endpoint, a passed one the other way round."""
-    log.append(**RECORD, status=401, reason=DenyReason.EXPIRED)
-    log.append(**RECORD, status=200, endpoint=b"e:1")
+    append(log, status=401, reason=DenyReason.EXPIRED)
+    append(log, status=200, endpoint=b"e:1")
     log.flush()
     refused, passed = read(path)
     assert refused["reason"] == "expired"
@@ -72,9 +85,9 @@ def test_reason_and_endpoint_stand_there_only_when_there_is_one(log, path):
 
 def test_issuer_route_and_what_would_have_refused(log, path):
     """Labels of issuer and route when they are known, the reason of a report-only rule beside a 200; in their documented place, and escaped."""
-    log.append(**RECORD, status=200, would_refuse=DenyReason.CLAIM_REFUSED, issuer=b"main", route=b"shop")
-    log.append(**RECORD, status=401, reason=DenyReason.EXPIRED, issuer=b'a"b', route=b"")
-    log.append(**RECORD, status=200)
+    append(log, status=200, would_refuse=DenyReason.CLAIM_REFUSED, issuer=b"main", route=b"shop")
+    append(log, status=401, reason=DenyReason.EXPIRED, issuer=b'a"b', route=b"")
+    append(log, status=200)
     log.flush()
     first, second, third = path.read_bytes().splitlines()
     assert b'"status":200,"would_refuse":"claim_refused","issuer":"main","route":"shop","request_bytes":0' in first
@@ -84,7 +97,7 @@ def test_issuer_route_and_what_would_have_refused(log, path):
 
 def test_labels_of_any_length_fit(log, path):
     """A label or route name longer than the room a record begins with is written whole."""
-    log.append(**RECORD, issuer=b"\x01" * 100_000, route=b"\xff" * 100_000)
+    append(log, issuer=b"\x01" * 100_000, route=b"\xff" * 100_000)
     log.flush()
     (record,) = read(path)
     assert record["issuer"] == "\x01" * 100_000
@@ -95,7 +108,7 @@ def test_every_reason_has_its_name(log, path):
     """The log knows each DenyReason by its name in lower case."""
     reasons = [reason for reason in DenyReason.__members__.values() if reason]
     for reason in reasons:
-        log.append(**RECORD, reason=reason)
+        append(log, reason=reason)
     log.flush()
     assert [record["reason"] for record in read(path)] == [reason.name.lower() for reason in reasons]
     assert len(reasons) >= 26
@@ -103,7 +116,7 @@ def test_every_reason_has_its_name(log, path):
 
 def test_a_reason_without_a_name_is_a_fault_of_ours(log, path):
     """A number outside the list is written as internal: a line is never broken."""
-    log.append(**RECORD, reason=31, would_refuse=500)
+    append(log, reason=31, would_refuse=500)
     log.flush()
     (record,) = read(path)
     assert (record["reason"], record["would_refuse"]) == ("internal", "internal")
@@ -112,7 +125,7 @@ def test_a_reason_without_a_name_is_a_fault_of_ours(log, path):
 def test_a_new_second_gets_a_new_date(log, path):
     """The cached spelling of the date ends with its second: leap day, year end and the epoch come out right."""
     for moment in (0.0, 1_709_164_799.9994, 1_709_164_800.0, 1_735_689_599.5, 1_735_689_600.0):
-        log.append(**{**RECORD, "started_at": moment})
+        append(log, started_at=moment)
     log.flush()
     assert [record["time"] for record in read(path)] == [
         "1970-01-01T00:00:00.000Z",
@@ -128,7 +141,7 @@ def test_no_bytes_of_a_client_break_a_line(tmp_path_factory, path_bytes, host, r
     """Any bytes give exactly one line of printable ASCII that decodes to those bytes (CVE-2024-45808, CVE-2020-7694)."""
     file = tmp_path_factory.mktemp("log") / "access.log"
     log = AccessLog(str(file), Board(1, 1))
-    log.append(**{**RECORD, "path": path_bytes, "host": host, "request_id": request_id})
+    append(log, path=path_bytes, host=host, request_id=request_id)
     log.close()
     written = file.read_bytes()
     assert written.count(b"\n") == 1
@@ -140,17 +153,17 @@ def test_no_bytes_of_a_client_break_a_line(tmp_path_factory, path_bytes, host, r
 
 def test_escape_sequences_are_spelled_out(log, path):
     """ESC, DEL, quote, backslash, newline and bytes over 0x7E in the documented form."""
-    log.append(**{**RECORD, "path": b'\x1b[2J\x7f"\\\n\xc3\xa9'})
+    append(log, path=b'\x1b[2J\x7f"\\\n\xc3\xa9')
     log.flush()
     assert rb'"path":"\u001b[2J\u007f\"\\\u000a\u00c3\u00a9"' in path.read_bytes()
 
 
 def test_records_wait_in_memory_and_leave_by_themselves_past_64_kib(log, path):
     """Few records need no system call; many are written without being asked, in whole lines."""
-    log.append(**RECORD)
+    append(log)
     assert path.stat().st_size == 0
     while log.pending:
-        log.append(**RECORD)
+        append(log)
     size = path.stat().st_size
     assert 64 * 1024 <= size < 66 * 1024
     assert path.read_bytes().endswith(b"}\n")
@@ -164,7 +177,7 @@ def test_several_workers_share_one_file(path):
         if pid == 0:
             log = AccessLog(str(path), Board(1, 1))
             for _ in range(1000):
-                log.append(**{**RECORD, "request_id": name})
+                append(log, request_id=name)
                 log.flush()
             os._exit(0)
         children.append(pid)
@@ -176,10 +189,10 @@ def test_several_workers_share_one_file(path):
 
 def test_rotation_writes_what_is_pending_to_the_old_file(log, path):
     """`reopen` after a rename: earlier records in the renamed file, later ones in a new one of mode 0640 at most."""
-    log.append(**{**RECORD, "request_id": b"before"})
+    append(log, request_id=b"before")
     path.rename(path.with_suffix(".1"))
     log.reopen()
-    log.append(**{**RECORD, "request_id": b"after"})
+    append(log, request_id=b"after")
     log.flush()
     assert [record["request_id"] for record in read(path.with_suffix(".1"))] == ["before"]
     assert [record["request_id"] for record in read(path)] == ["after"]
@@ -192,7 +205,7 @@ def test_rotation_that_fails_keeps_the_old_file(log, path, tmp_path):
     path.mkdir()
     with pytest.raises(OSError, match="directory"):
         log.reopen()
-    log.append(**RECORD)
+    append(log)
     assert log.flush() == 0
     assert len(read(tmp_path / "old")) == 1
 
@@ -209,7 +222,7 @@ def test_a_stuck_reader_costs_lines_and_never_blocks(tmp_path):
     board = Board(1, 1)
     log, reader = fifo_log(tmp_path, board)
     for _ in range(12_000):
-        log.append(**RECORD)
+        append(log)
     assert 1024 * 1024 <= log.pending < 1024 * 1024 + 1024
     assert board.totals()["access_log_dropped"] > 1000
     os.close(reader)
@@ -220,7 +233,7 @@ def test_a_slow_reader_gets_whole_lines(tmp_path):
     """Through a pipe read in small bites every line arrives complete and in order, long ones too."""
     log, reader = fifo_log(tmp_path, Board(1, 1))
     for number in range(300):
-        log.append(**{**RECORD, "request_id": b"%d" % number, "path": b"/" + b"x" * (20 * number)})
+        append(log, request_id=b"%d" % number, path=b"/" + b"x" * (20 * number))
     received = bytearray()
     while True:
         left = log.flush()
@@ -238,7 +251,7 @@ def test_a_reader_that_went_away_raises_nothing(tmp_path):
     """Writing to a pipe without a reader keeps the records and ends no process."""
     log, reader = fifo_log(tmp_path, Board(1, 1))
     os.close(reader)
-    log.append(**RECORD)
+    append(log)
     assert log.flush() > 0
     log.close()
 
@@ -248,7 +261,7 @@ def test_a_closed_log_drops_and_counts(path):
     board = Board(1, 1)
     log = AccessLog(str(path), board)
     log.close()
-    log.append(**RECORD)
+    append(log)
     assert log.pending == 0
     assert board.totals()["access_log_dropped"] == 1
 
@@ -266,7 +279,7 @@ def test_standard_output_keeps_its_mode(tmp_path):
     try:
         os.dup2(writer, 1)
         log = AccessLog("-", Board(1, 1))
-        log.append(**RECORD)
+        append(log)
         log.flush()
         log.reopen()
         log.close()

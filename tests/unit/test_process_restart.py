@@ -8,24 +8,24 @@ from lbjwt.process.restart import LEAST, MOST, RestartSchedule
 
 def test_an_empty_slot_is_filled_at_once():
     """The first fork waits for nothing."""
-    assert RestartSchedule().wants_fork(0.0)
+    assert RestartSchedule().due <= 0.0
 
 
 def test_a_worker_that_served_is_replaced_at_once():
     """A worker that was ready and lived for more than a second has its successor without delay."""
     schedule = RestartSchedule()
-    schedule.forked(100.0)
+    schedule.forked_at = 100.0
     schedule.died(105.0, was_ready=True)
-    assert schedule.wants_fork(105.0)
+    assert schedule.due <= 105.0
 
 
 def test_a_worker_that_died_young_waits_out_its_second():
     """Even after being ready, two forks of a slot are a second apart."""
     schedule = RestartSchedule()
-    schedule.forked(100.0)
+    schedule.forked_at = 100.0
     schedule.died(100.3, was_ready=True)
-    assert not schedule.wants_fork(100.99)
-    assert schedule.wants_fork(101.0)
+    assert schedule.due > 100.99
+    assert schedule.due <= 101.0
 
 
 def test_workers_that_die_at_start_get_growing_rest():
@@ -34,14 +34,14 @@ def test_workers_that_die_at_start_get_growing_rest():
     now = 0.0
     rests = []
     for _ in range(7):
-        schedule.forked(now)
+        schedule.forked_at = now
         schedule.died(now, was_ready=False)
         rests.append(schedule.due - now)
         now = schedule.due
     assert rests == [1, 2, 4, 8, 16, 30, 30]
-    schedule.forked(now)
+    schedule.forked_at = now
     schedule.died(now + 60, was_ready=True)
-    schedule.forked(now + 60)
+    schedule.forked_at = now + 60
     schedule.died(now + 60, was_ready=False)
     assert schedule.due == now + 61
 
@@ -53,9 +53,9 @@ def test_no_history_makes_a_fork_bomb_or_an_empty_slot_for_ever(history):
     now = 0.0
     before = None
     for was_ready, life, late in history:
-        assert schedule.wants_fork(now)
+        assert schedule.due <= now
         assert before is None or now - before >= LEAST
-        schedule.forked(now)
+        schedule.forked_at = now
         before = now
         died = now + life
         schedule.died(died, was_ready=was_ready)

@@ -3,8 +3,9 @@
 import pytest
 
 from lbjwt.assembly.cluster import new_offenders
+from lbjwt.assembly.issuers import issuer_instances
 from lbjwt.config.model import Configuration
-from lbjwt.process.shared import issuer_names, keeper_needed, state_needed
+from lbjwt.process.shared import keeper_needed, state_needed
 
 NAMED = {"issuer": "https://a.example", "any_audience": True}
 FILE = {"jwks_file": "jwks.json"}
@@ -52,7 +53,8 @@ def test_names_of_issuers():
             "found": {**listed, "issuer": "https://d.example/{tenant}", "discovery": {}},
         }
     )
-    assert issuer_names(made) == ("one", "apart/x", "apart/y", "together", "found/x", "found/y")
+    names = [instance.name for instance in issuer_instances(made)]
+    assert names == ["one", "apart/x", "apart/y", "together", "found/x", "found/y"]
 
 
 def test_failures_are_counted_for_a_limit_or_a_door():
