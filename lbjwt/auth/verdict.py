@@ -89,8 +89,3 @@ class Refused:
 
 Verdict = Accepted | Refused
 """What `Verifier` returns; also for `isinstance`."""
-
-
-def verdict_of(grant: Grant | None, reason: DenyReason) -> Verdict:
-    """The verdict of a gate's answer."""
-    return Refused(reason) if grant is None else Accepted(grant)

@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from lbjwt._fastverify import Gate, Verification
+from lbjwt._fastverify import DenyReason, Gate, Verification
 from lbjwt._grants import GrantCache
 from lbjwt.auth._claims import PolicyRules
+from lbjwt.auth._place_grammar import bearer_token
 from lbjwt.auth.header import HeaderRules
 from lbjwt.auth.identity import MAX_TOTAL, MAX_VALUE, IdentityHeader, compile_identity_headers
 from lbjwt.auth.issuer_pattern import IssuerPattern
 from lbjwt.auth.policy import IssuerPolicy
-from lbjwt.auth.verdict import Verdict, verdict_of
+from lbjwt.auth.verdict import Accepted, Refused, Verdict
 from lbjwt.errors import ConfigurationError
 from lbjwt.jose.keyring import KeyRing
 
@@ -259,7 +260,10 @@ class Verifier:
         """
         if isinstance(token, str):
             token = token.encode("utf-8", "surrogatepass")  # what is not ASCII is refused as malformed
-        return verdict_of(*self._gate.verify(token, time.time() if now is None else now))
+        grant, reason = self._gate.verify(token, time.time() if now is None else now)
+        if grant is not None:
+            return Accepted(grant)
+        return Refused(DenyReason.MALFORMED if reason is DenyReason.MALFORMED_CREDENTIALS else reason)
 
     def authorize(self, header_value: bytes | None, now: float | None = None) -> Verdict:
         """
@@ -267,7 +271,11 @@ class Verifier:
 
         Several Authorization fields are the caller's to refuse (MULTIPLE_TOKENS): they must not be joined.
         """
-        return verdict_of(*self._gate.authorize(header_value, time.time() if now is None else now))
+        reason, token = bearer_token(header_value or b"")
+        if reason is not DenyReason.NONE:
+            return Refused(reason)
+        grant, reason = self._gate.verify(token, time.time() if now is None else now)
+        return Refused(reason) if grant is None else Accepted(grant)
 
     def publish(self, keys: KeyRing | None, issuer: int = 0) -> None:
         """
