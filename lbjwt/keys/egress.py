@@ -30,12 +30,10 @@ _TOKEN: Final = re.compile(rb"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 section 2.1
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """One HTTP proxy. Its password is in `authorization` alone."""
+    """One HTTP proxy, ``http://HOST:PORT``. Its password is in `authorization`, the value of ``Proxy-Authorization``, alone."""
 
     url: str
-    """``http://HOST:PORT``."""
     authorization: str | None
-    """Value of ``Proxy-Authorization`` (RFC 9110 section 11.7.1), when the environment names a user."""
 
 
 class ClientTls:
@@ -132,7 +130,6 @@ class Egress:
     bearer_token_file: Path | None = None
 
     def without_token(self) -> "Egress":
-        """Return the same way out for a server that the token is not for."""
         return replace(self, bearer_token_file=None)
 
     def proxy_for(self, uri: str) -> Proxy | None:

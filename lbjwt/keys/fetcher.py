@@ -41,16 +41,14 @@ _LONGEST: Final = 2**31
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What a server answered."""
+    """What a server answered. The document is None when it is the one whose `etag` was sent (304); None elsewhere: it did not say."""
 
     document: bytes | None = field(repr=False)
-    """The body; None when it is the one whose `etag` was sent (304)."""
     etag: str | None = None
-    """Entity tag to send the next time."""
     max_age: float | None = None
-    """Seconds for which the response is fresh; None when it does not say."""
+    """Seconds for which the response is fresh."""
     date: float | None = None
-    """The server's clock, seconds since the epoch; None when it did not tell."""
+    """The server's clock, seconds since the epoch."""
 
 
 async def fetch(uri: str, egress: Egress, *, etag: str | None = None, accept: str = JWKS_TYPES) -> Fetched:
@@ -160,19 +158,15 @@ async def _body(response: aiohttp.ClientResponse, place: str, max_bytes: int) ->
     coding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if coding not in ("", "identity"):
         raise JWKSFetchError(f"{place} sent a compressed body although none was asked for")
-    if response.content_length is not None and response.content_length > max_bytes:
-        raise _too_long(place, max_bytes)
     body = bytearray()
-    async for piece in response.content.iter_any():
-        body += piece
-        if len(body) > max_bytes:
-            raise _too_long(place, max_bytes)
-    return bytes(body)
-
-
-def _too_long(place: str, max_bytes: int) -> JWKSFetchError:
-    """Made where it is raised: an error kept in a variable of the frame it leaves would keep the frame, and the body, alive."""
-    return JWKSFetchError(f"{place} sent more than {max_bytes} bytes")
+    if (response.content_length or 0) <= max_bytes:
+        async for piece in response.content.iter_any():
+            body += piece
+            if len(body) > max_bytes:
+                break
+        else:
+            return bytes(body)
+    raise JWKSFetchError(f"{place} sent more than {max_bytes} bytes")
 
 
 def _fetched(response: aiohttp.ClientResponse, document: bytes | None) -> Fetched:

@@ -15,17 +15,7 @@ _PORTS: Final = {"https": 443, "http": 80}
 
 
 def examine(uri: str, what: str = "the JWKS URL") -> SplitResult:
-    """
-    Return the parts of a URL that may be fetched from, as far as its text tells.
-
-    Args:
-        what: What messages call it; a text that was refused is not repeated.
-
-    Raises:
-        JWKSFetchError: Refused by `split_url`.
-
-    Source: RFC 3986 section 3; RFC 8725 section 3.10.
-    """
+    """Return the parts of a URL, called `what` in messages, or raise JWKSFetchError when `split_url` refuses its text (RFC 8725 section 3.10)."""
     try:
         return split_url(uri)
     except ValueError as error:
