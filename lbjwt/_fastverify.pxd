@@ -79,7 +79,9 @@ cdef class Verification:
 
     # claims: those of the payload when they were read already, to find the issuer; trusted no more than the token is
     cdef Grant run(self, bytes token, double now, dict claims, DenyReason *reason, list trace)
-    cdef Grant _read_on(self, bytes token, double now, dict claims, list trace)
+    cdef Grant _refuse(
+        self, DenyReason why, str step, object value, bytes token, double now, dict claims, DenyReason *reason, list trace
+    )
     cdef int _vouch(self, dict claims, double now, Grant grant, list trace) except -1
     cdef object _check_of(self, bytes segment, list trace)
 
@@ -109,6 +111,5 @@ cdef class Gate:
     cdef bint stands(self, Grant grant, double now) except? False
     cdef bint _outdated(self, Grant grant, double now)
     cdef dict _claims_of(self, bytes token, list trace)
-    cdef Py_ssize_t _issuer_of(self, dict claims) except -2
     cdef bytes _unpadded(self, bytes token)
     cdef void note(self, object fault)

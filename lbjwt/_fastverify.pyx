@@ -134,14 +134,11 @@ cdef class Verification:
         cdef SignatureCheck check
         cdef Grant grant
         if self._resolve is None:
-            reason[0] = DenyReason.KEYS_UNAVAILABLE
-            record(trace, "issuer.keys", reason[0], None)
-            return self._read_on(token, now, claims, trace)
+            return self._refuse(DenyReason.KEYS_UNAVAILABLE, "issuer.keys", None, token, now, claims, reason, trace)
         record(trace, "issuer.keys", DenyReason.NONE, None)
-        reason[0] = DenyReason.MALFORMED
         if not split(text, PyBytes_GET_SIZE(token), &parts) or parts.header_size > self._max_header:
-            record(trace, "token.parts", reason[0], None)
-            return self._read_on(token, now, claims, trace)
+            return self._refuse(DenyReason.MALFORMED, "token.parts", None, token, now, claims, reason, trace)
+        reason[0] = DenyReason.MALFORMED
         if claims is None:
             record(trace, "token.parts", DenyReason.NONE, None)
         segment = PyBytes_FromStringAndSize(text, parts.header_size)
@@ -149,30 +146,25 @@ cdef class Verification:
         if found is None:
             found = self._check_of(segment, trace)
             if type(found) is not SignatureCheck and type(found) is not tuple:
-                reason[0] = <DenyReason><int>found
-                return self._read_on(token, now, claims, trace)
+                return self._refuse(<DenyReason><int>found, None, None, token, now, claims, reason, trace)
         if not _has_length(found, parts.signature_size):
-            reason[0] = DenyReason.BAD_SIGNATURE
-            record(trace, "signature.length", reason[0], found)
-            return self._read_on(token, now, claims, trace)
+            return self._refuse(DenyReason.BAD_SIGNATURE, "signature.length", found, token, now, claims, reason, trace)
         record(trace, "signature.length", DenyReason.NONE, found)
         signature = decoded(text + parts.signature_at, parts.signature_size, False)
-        record(trace, "signature.text", DenyReason.NONE if signature is not None else DenyReason.MALFORMED, None)
         if signature is None:
-            return self._read_on(token, now, claims, trace)
+            return self._refuse(DenyReason.MALFORMED, "signature.text", None, token, now, claims, reason, trace)
+        record(trace, "signature.text", DenyReason.NONE, None)
         if claims is None:
             payload = decoded(text + parts.payload_at, parts.payload_size, self._allow_padding)
             if payload is None:
                 record(trace, "token.payload", reason[0], None)
                 return None
         elif not self._allow_padding and text[parts.payload_at + parts.payload_size - 1] == c"=":
-            record(trace, "token.padding", reason[0], None)      # another issuer's opt-in let it be read
-            return self._read_on(token, now, claims, trace)
+            # another issuer's opt-in let it be read
+            return self._refuse(DenyReason.MALFORMED, "token.padding", None, token, now, claims, reason, trace)
         check = _passed(found, signature, PyBytes_FromStringAndSize(text, parts.signature_at - 1))
         if check is None:
-            reason[0] = DenyReason.BAD_SIGNATURE
-            record(trace, "signature.key", reason[0], found)
-            return self._read_on(token, now, claims, trace)
+            return self._refuse(DenyReason.BAD_SIGNATURE, "signature.key", found, token, now, claims, reason, trace)
         record(trace, "signature.key", DenyReason.NONE, check)
         if segment not in self._known_headers:     # only now: without a key nobody can crowd this memo
             if len(self._known_headers) >= MAX_KNOWN_HEADERS:
@@ -212,7 +204,9 @@ cdef class Verification:
                 verdict = DenyReason.UNREPRESENTABLE_CLAIM
         return verdict
 
-    cdef Grant _read_on(self, bytes token, double now, dict claims, list trace):
+    cdef Grant _refuse(
+        self, DenyReason why, str step, object value, bytes token, double now, dict claims, DenyReason *reason, list trace
+    ):
         """
         None: the token is refused before its claims were looked at.
 
@@ -221,8 +215,11 @@ cdef class Verification:
         cdef const char *text = PyBytes_AS_STRING(token)
         cdef Parts parts
         cdef bytes payload
+        reason[0] = why
         if trace is None:
             return None
+        if step is not None:
+            record(trace, step, why, value)
         if claims is None and split(text, PyBytes_GET_SIZE(token), &parts):
             payload = decoded(text + parts.payload_at, parts.payload_size, self._allow_padding)
             claims = None if payload is None else object_of(payload)
@@ -372,11 +369,12 @@ cdef class Gate:
                     issuer[0] = 0
                 else:
                     claims = self._claims_of(token, trace)
-                    issuer[0] = -1 if claims is None else self._issuer_of(claims)
+                    named = None if claims is None else claims.get("iss")
+                    issuer[0] = self._select(named) if type(named) is str else -1
                     if issuer[0] < 0:
                         reason[0] = (
                             DenyReason.MALFORMED if claims is None
-                            else DenyReason.WRONG_ISSUER if type(claims.get("iss")) is str
+                            else DenyReason.WRONG_ISSUER if type(named) is str
                             else DenyReason.INVALID_CLAIM if "iss" in claims
                             else DenyReason.MISSING_CLAIM
                         )
@@ -413,10 +411,6 @@ cdef class Gate:
         claims = None if payload is None else object_of(payload)
         record(trace, "token.payload", DenyReason.NONE if claims is not None else DenyReason.MALFORMED, claims)
         return claims
-
-    cdef Py_ssize_t _issuer_of(self, dict claims) except -2:
-        issuer = claims.get("iss")
-        return self._select(issuer) if type(issuer) is str else -1
 
     cdef bytes _unpadded(self, bytes token):
         """The token without the padding of its signature, which the signature does not cover."""
