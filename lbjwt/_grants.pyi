@@ -43,8 +43,6 @@ class Grant:
         epoch: int = 0,
         identity_headers: bytes = b"",
         issuer: str = "",
-        key_id: str = "",
-        algorithm: str = "",
         key: object = None,
         issuer_index: int = 0,
     ) -> None:

@@ -22,11 +22,6 @@ def examine(uri: str, what: str = "the JWKS URL") -> SplitResult:
         raise JWKSFetchError(f"{what} cannot be used: {error}") from None
 
 
-def is_secure_enough(uri: str, source: str, *, allow_http: bool) -> bool:
-    """True when a URL that a document from `source` names is no step down: https, or http when `source` itself is http, or when it is allowed."""
-    return uri.startswith("https:") or allow_http or source.startswith("http:")
-
-
 def place_of(uri: str) -> str:
     """What messages call a URL: without query, user and password, which may hold secrets."""
     parts = urlsplit(uri)

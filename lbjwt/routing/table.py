@@ -13,7 +13,7 @@ from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from lbjwt.errors import ConfigurationError
-from lbjwt.routing._path import canonical_path, loose_path
+from lbjwt.routing._path import both_readings
 
 ASTERISK = "*"  # the target of a server-wide OPTIONS (RFC 9112 section 3.2.4)
 
@@ -137,7 +137,7 @@ def check_path(text: str) -> str:
         )
     written = text.encode("ascii")
     try:
-        path, (loose, cut) = canonical_path(written), loose_path(written)
+        path, loose, cut = both_readings(written)
     except ValueError as error:
         raise ConfigurationError(f"requests with such a path are always refused ({error})") from None
     if path != written:
@@ -158,5 +158,5 @@ def _path_of(route: RouteMatch) -> tuple[bytes, bytes, bool]:
         return b"*", b"*", True
     exact = route.path is not None
     path = check_path(route.path or route.prefix or "/").encode("ascii")
-    loose, _ = loose_path(path)
+    loose = both_readings(path)[1]
     return path if exact else path.removesuffix(b"/"), loose, exact
