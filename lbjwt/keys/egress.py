@@ -102,8 +102,7 @@ class ClientTls:
         )
 
 
-SYSTEM_TLS: Final = ClientTls()
-"""The system's authorities: one context for all sources without their own."""
+SYSTEM_TLS: Final = ClientTls()  # one context for all sources without authorities of their own
 
 
 @dataclass(frozen=True, slots=True)

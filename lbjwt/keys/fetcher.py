@@ -76,6 +76,7 @@ async def fetch(uri: str, egress: Egress, *, etag: str | None = None, accept: st
     proxy = egress.proxy_for(uri)
     if proxy is not None and guard.loopback_only:  # what is resolved elsewhere cannot be seen to be loopback
         raise JWKSFetchError(f"{place} would be fetched over plain http through a proxy, which needs allow_http")
+    by_proxy = proxy.url if proxy is not None else ""
     headers = {"Accept": accept, "Accept-Encoding": "identity", "User-Agent": "lbjwt"}
     headers |= {"If-None-Match": etag} if etag is not None else {"Cache-Control": "no-cache"}
     authorization = egress.authorization()
@@ -107,12 +108,10 @@ async def fetch(uri: str, egress: Egress, *, etag: str | None = None, accept: st
         raise JWKSFetchError(f"{place} failed the TLS handshake: {_tls_reason(error.os_error)}") from None
     except aiohttp.ClientProxyConnectionError as error:
         raise JWKSFetchError(
-            f"cannot connect to the proxy {_place(proxy)} on the way to {place}: {cause_of(error.os_error)}"
+            f"cannot connect to the proxy {by_proxy} on the way to {place}: {cause_of(error.os_error)}"
         ) from None
     except aiohttp.ClientHttpProxyError as error:
-        raise JWKSFetchError(
-            f"the proxy {_place(proxy)} refused the way to {place} with status {error.status}"
-        ) from None
+        raise JWKSFetchError(f"the proxy {by_proxy} refused the way to {place} with status {error.status}") from None
     except aiohttp.ClientConnectorError as error:
         raise JWKSFetchError(f"cannot connect to {place}: {cause_of(error.os_error)}") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -283,10 +282,6 @@ class _Guard(AbstractResolver):
 
     async def close(self) -> None:
         """Nothing is held."""
-
-
-def _place(proxy: Proxy | None) -> str:
-    return proxy.url if proxy is not None else ""
 
 
 def _tls_reason(error: Exception) -> str:
