@@ -3,22 +3,12 @@
 from typing import Any
 
 def parse_base64url(text: bytes, padding: bool = False) -> bytes | None:
-    """
-    Decode strict, canonical base64url, unpadded or (with `padding`) also with the one correct padding.
-
-    Returns None for a byte outside the alphabet, other padding, white space, an impossible length, or left-over bits that are not zero:
-    every value has exactly one spelling.
-
-    Source: RFC 7515 section 2, RFC 4648 section 3.5.
-    """
+    """Decode strict, canonical base64url, unpadded or (with `padding`) also with the one correct padding; None for any other text."""
 
 def parse_object(text: bytes) -> dict[str, Any] | None:
     """
     Read one JSON object.
 
-    Returns None when the text is not RFC 8259 in UTF-8 (a byte order mark, a lone surrogate and text after the value included), is
-    not an object, nests deeper than 32 levels, holds a number over 40 characters or with an exponent over 3 digits, or names a member
-    twice in one object, escaped or not.
-
-    Source: RFC 7515 section 4, RFC 8259 sections 4 and 8, RFC 8725 section 3.7.
+    Returns None when the text is not RFC 8259 in UTF-8, is not an object, nests deeper than 32 levels, holds a number over 40 characters or
+    with an exponent over 3 digits, or names a member twice in one object, escaped or not (RFC 8725 section 3.7).
     """

@@ -79,7 +79,9 @@ cdef class Verification:
 
     # claims: those of the payload when they were read already, to find the issuer; trusted no more than the token is
     cdef Grant run(self, bytes token, double now, dict claims, DenyReason *reason, list trace)
-    cdef Grant _read_on(self, bytes token, double now, dict claims, list trace)
+    cdef Grant _refuse(
+        self, DenyReason why, str step, object value, bytes token, double now, dict claims, DenyReason *reason, list trace
+    )
     cdef int _vouch(self, dict claims, double now, Grant grant, list trace) except -1
     cdef object _check_of(self, bytes segment, list trace)
 
@@ -102,16 +104,12 @@ cdef class Gate:
     cdef bint recognises(self, Grant hint, const char *token, Py_ssize_t size, double now)
     # token: within max_token. None when it has to be judged.
     cdef Grant recall(self, bytes token, double now)
-    # issuer: set to the index of the issuer that the token named, -1 when it named none that is known. Never raises: a fault of ours is INTERNAL.
-    cdef Grant judge(self, bytes token, double now, DenyReason outside_alphabet, DenyReason *reason, Py_ssize_t *issuer, list trace)
+    # issuer: set to the index of the issuer that the token named, -1 when it named none that is known. A token outside its alphabet is
+    # MALFORMED_CREDENTIALS. Never raises: a fault of ours is INTERNAL.
+    cdef Grant judge(self, bytes token, double now, DenyReason *reason, Py_ssize_t *issuer, list trace)
     # True while neither the key nor the token was withdrawn; its times are the caller's to compare.
     cdef bint stands(self, Grant grant, double now) except? False
-    cdef object _admit(self, const char *token, Py_ssize_t size, double now, Grant hint, DenyReason outside_alphabet)
     cdef bint _outdated(self, Grant grant, double now)
     cdef dict _claims_of(self, bytes token, list trace)
-    cdef Py_ssize_t _issuer_of(self, dict claims) except -2
     cdef bytes _unpadded(self, bytes token)
     cdef void note(self, object fault)
-
-
-cdef DenyReason find_bearer(const char *value, Py_ssize_t size, const char **token, Py_ssize_t *length) noexcept

@@ -1,4 +1,4 @@
-"""The gate, at the speed of requests. Callers in Cython use the shapes of the .pxd; this is what Python sees of them."""
+"""The gate, at the speed of requests: what Python sees of it. The classes are described in the .pxd."""
 
 from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum
@@ -39,17 +39,8 @@ class DenyReason(IntEnum):
     WRONG_TYPE = 25
     RATE_LIMITED = 26
 
-def hash_is_randomised() -> bool:
-    """
-    True when this process hashes bytes with a key of its own.
-
-    With a known key (PYTHONHASHSEED set to a number) anyone can make tokens that collide in the cache's table; a server must not start.
-    """
-
 @final
 class SignatureCheck:
-    """One key with one of its algorithms."""
-
     key: Any
     key_id: str
     algorithm: str
@@ -71,17 +62,13 @@ class SignatureCheck:
             raw_ecdsa: Signatures come as r || s and are turned into DER first.
         """
 
-    def verify(self, signature: bytes, signed: bytes) -> bool:
-        """True when the signature is one of these bytes by this key."""
+    def verify(self, signature: bytes, signed: bytes) -> bool: ...
 
 @disjoint_base
-class ClaimRules:
-    """What a policy asks of the claims. Abstract; subclassed in Cython."""
+class ClaimRules: ...
 
 @final
 class Verification:
-    """Keys and rules of one issuer, fixed for life."""
-
     def __init__(
         self,
         resolve: Callable[[dict[str, Any]], SignatureCheck | tuple[SignatureCheck, ...] | DenyReason] | None,
@@ -99,17 +86,12 @@ class Verification:
             resolve: The check a header asks for, or all that it may mean, which are tried in turn; None while there are no keys.
             keys: Those in force: a grant lives no longer than its key is among them.
             identity: Header lines for the backend, or None when a claim cannot be one; None for no header lines.
-            revoked: (issuer index, key id, claims, seconds since the epoch) -> whether such a token was revoked; None: nothing ever is.
-            max_header: Greatest encoded JOSE header in characters.
-            index: Of the issuer.
         """
 
     index: int
 
 @final
 class Gate:
-    """The admission of the tokens of all issuers: credentials in, Grant or reason out. Never raises for what a client sends."""
-
     cache: GrantCache
     epoch: int
     max_token: int
@@ -140,8 +122,8 @@ class Gate:
     def renew(self) -> None:
         """Look at every known token once more before it is believed again: what is revoked has changed."""
 
-    def authorize(self, value: bytes | None, now: float, hint: Grant | None = None) -> tuple[Grant | None, DenyReason]:
-        """Judge an Authorization value (None: there was none) at a time in seconds since the epoch."""
+    def verify(self, token: bytes, now: float, hint: Grant | None = None) -> tuple[Grant | None, DenyReason]:
+        """Judge a bare token at a time in seconds since the epoch; one outside the alphabet of tokens is MALFORMED_CREDENTIALS."""
 
     def trace(self, token: bytes, now: float) -> list[tuple[str, int, Any]]:
         """
@@ -149,6 +131,3 @@ class Gate:
 
         Goes on after the first refusal as far as it can, and quotes claims.
         """
-
-    def verify(self, token: bytes, now: float) -> tuple[Grant | None, DenyReason]:
-        """Judge a bare token at a time in seconds since the epoch."""

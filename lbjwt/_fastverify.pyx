@@ -1,7 +1,7 @@
 """
-The gate, at the speed of requests: find the bearer token, recognise it or verify it, remember the verdict.
+The gate, at the speed of requests: recognise a token or verify it, remember the verdict.
 
-Knows: the grammar of RFC 6750 credentials, the order in which a token is judged, and when a remembered one is looked at again. Does not know: where
+Knows: the alphabet of a token, the order in which it is judged, and when a remembered one is looked at again. Does not know: where tokens and
 keys come from, which algorithms exist, what a policy asks (`jose` and `auth` hand those in), sockets, or the clock (time comes in).
 
 Only a token whose signature and claims passed enters the cache, so garbage evicts nothing. There is no memory of refusals: a token
@@ -13,14 +13,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport uint64_t
 from libc.string cimport memcmp
 
-cdef extern from "<strings.h>" nogil:
-    int strncasecmp(const char *one, const char *other, size_t size)
-
 from lbjwt._compact cimport Parts, decoded, der_signature, object_of, split
 from lbjwt._grants cimport Grant, GrantCache
-
-import os
-import sys
 
 from cryptography.exceptions import InvalidSignature
 
@@ -30,43 +24,15 @@ cdef enum:
 cdef object _InvalidSignature = InvalidSignature
 cdef uint64_t _numbers = 0
 cdef unsigned char TOKEN68[256]  # RFC 6750 section 2.1, b64token without its "="
-cdef unsigned char TCHAR[256]    # RFC 9110 section 5.6.2
 
 
 cdef void _fill_tables() noexcept:
     cdef int c
     for c in range(256):
         TOKEN68[c] = 48 <= c <= 57 or 65 <= c <= 90 or 97 <= c <= 122 or c in b"-._~+/"
-        TCHAR[c] = 48 <= c <= 57 or 65 <= c <= 90 or 97 <= c <= 122 or c in b"!#$%&'*+-.^_`|~"
 
 
 _fill_tables()
-
-
-def hash_is_randomised():
-    return bool(sys.flags.hash_randomization) and (
-        bool(sys.flags.ignore_environment) or os.environ.get("PYTHONHASHSEED", "random") in ("", "random")
-    )
-
-
-cdef DenyReason find_bearer(const char *value, Py_ssize_t size, const char **token, Py_ssize_t *length) noexcept:
-    """
-    Cut the token out of an Authorization value: `Bearer` in any case, one or more spaces, the rest (THREATS P7).
-
-    Another scheme is no bearer token (MISSING); a Bearer scheme followed by anything but spaces and text is MALFORMED_CREDENTIALS.
-    """
-    cdef Py_ssize_t at = 6
-    if value == NULL or size == 0:
-        return DenyReason.MISSING
-    if size < 6 or strncasecmp(value, "bearer", 6) != 0 or (size > 6 and TCHAR[<unsigned char>value[6]]):
-        return DenyReason.MISSING
-    while at < size and value[at] == c" ":
-        at += 1
-    if at == 6 or at == size:
-        return DenyReason.MALFORMED_CREDENTIALS
-    token[0] = value + at
-    length[0] = size - at
-    return DenyReason.NONE
 
 
 cdef bint _is_token68(const char *token, Py_ssize_t size, bint allow_padding) noexcept:
@@ -168,14 +134,11 @@ cdef class Verification:
         cdef SignatureCheck check
         cdef Grant grant
         if self._resolve is None:
-            reason[0] = DenyReason.KEYS_UNAVAILABLE
-            record(trace, "issuer.keys", reason[0], None)
-            return self._read_on(token, now, claims, trace)
+            return self._refuse(DenyReason.KEYS_UNAVAILABLE, "issuer.keys", None, token, now, claims, reason, trace)
         record(trace, "issuer.keys", DenyReason.NONE, None)
-        reason[0] = DenyReason.MALFORMED
         if not split(text, PyBytes_GET_SIZE(token), &parts) or parts.header_size > self._max_header:
-            record(trace, "token.parts", reason[0], None)
-            return self._read_on(token, now, claims, trace)
+            return self._refuse(DenyReason.MALFORMED, "token.parts", None, token, now, claims, reason, trace)
+        reason[0] = DenyReason.MALFORMED
         if claims is None:
             record(trace, "token.parts", DenyReason.NONE, None)
         segment = PyBytes_FromStringAndSize(text, parts.header_size)
@@ -183,30 +146,25 @@ cdef class Verification:
         if found is None:
             found = self._check_of(segment, trace)
             if type(found) is not SignatureCheck and type(found) is not tuple:
-                reason[0] = <DenyReason><int>found
-                return self._read_on(token, now, claims, trace)
+                return self._refuse(<DenyReason><int>found, None, None, token, now, claims, reason, trace)
         if not _has_length(found, parts.signature_size):
-            reason[0] = DenyReason.BAD_SIGNATURE
-            record(trace, "signature.length", reason[0], found)
-            return self._read_on(token, now, claims, trace)
+            return self._refuse(DenyReason.BAD_SIGNATURE, "signature.length", found, token, now, claims, reason, trace)
         record(trace, "signature.length", DenyReason.NONE, found)
         signature = decoded(text + parts.signature_at, parts.signature_size, False)
-        record(trace, "signature.text", DenyReason.NONE if signature is not None else DenyReason.MALFORMED, None)
         if signature is None:
-            return self._read_on(token, now, claims, trace)
+            return self._refuse(DenyReason.MALFORMED, "signature.text", None, token, now, claims, reason, trace)
+        record(trace, "signature.text", DenyReason.NONE, None)
         if claims is None:
             payload = decoded(text + parts.payload_at, parts.payload_size, self._allow_padding)
             if payload is None:
                 record(trace, "token.payload", reason[0], None)
                 return None
         elif not self._allow_padding and text[parts.payload_at + parts.payload_size - 1] == c"=":
-            record(trace, "token.padding", reason[0], None)      # another issuer's opt-in let it be read
-            return self._read_on(token, now, claims, trace)
+            # another issuer's opt-in let it be read
+            return self._refuse(DenyReason.MALFORMED, "token.padding", None, token, now, claims, reason, trace)
         check = _passed(found, signature, PyBytes_FromStringAndSize(text, parts.signature_at - 1))
         if check is None:
-            reason[0] = DenyReason.BAD_SIGNATURE
-            record(trace, "signature.key", reason[0], found)
-            return self._read_on(token, now, claims, trace)
+            return self._refuse(DenyReason.BAD_SIGNATURE, "signature.key", found, token, now, claims, reason, trace)
         record(trace, "signature.key", DenyReason.NONE, check)
         if segment not in self._known_headers:     # only now: without a key nobody can crowd this memo
             if len(self._known_headers) >= MAX_KNOWN_HEADERS:
@@ -246,7 +204,9 @@ cdef class Verification:
                 verdict = DenyReason.UNREPRESENTABLE_CLAIM
         return verdict
 
-    cdef Grant _read_on(self, bytes token, double now, dict claims, list trace):
+    cdef Grant _refuse(
+        self, DenyReason why, str step, object value, bytes token, double now, dict claims, DenyReason *reason, list trace
+    ):
         """
         None: the token is refused before its claims were looked at.
 
@@ -255,8 +215,11 @@ cdef class Verification:
         cdef const char *text = PyBytes_AS_STRING(token)
         cdef Parts parts
         cdef bytes payload
+        reason[0] = why
         if trace is None:
             return None
+        if step is not None:
+            record(trace, step, why, value)
         if claims is None and split(text, PyBytes_GET_SIZE(token), &parts):
             payload = decoded(text + parts.payload_at, parts.payload_size, self._allow_padding)
             claims = None if payload is None else object_of(payload)
@@ -307,41 +270,27 @@ cdef class Gate:
     def renew(self):
         self.epoch = _next_number()
 
-    def authorize(self, bytes value, double now, Grant hint=None):
-        cdef DenyReason reason
-        cdef const char *token = NULL
-        cdef Py_ssize_t size = 0
-        reason = find_bearer(NULL if value is None else PyBytes_AS_STRING(value), 0 if value is None else PyBytes_GET_SIZE(value), &token, &size)
-        if reason != DenyReason.NONE:
-            return None, reason
-        return self._admit(token, size, now, hint, DenyReason.MALFORMED_CREDENTIALS)
-
-    def verify(self, bytes token not None, double now):
-        if PyBytes_GET_SIZE(token) == 0:
+    def verify(self, bytes token not None, double now, Grant hint=None):
+        cdef DenyReason reason = DenyReason.NONE
+        cdef Py_ssize_t issuer
+        cdef Grant grant
+        if not token:
             return None, DenyReason.MISSING
-        return self._admit(PyBytes_AS_STRING(token), PyBytes_GET_SIZE(token), now, None, DenyReason.MALFORMED)
+        if PyBytes_GET_SIZE(token) > self.max_token:
+            return None, DenyReason.MALFORMED
+        if self.recognises(hint, PyBytes_AS_STRING(token), PyBytes_GET_SIZE(token), now):
+            return hint, reason
+        grant = self.recall(token, now)
+        if grant is None:
+            grant = self.judge(token, now, &reason, &issuer, None)
+        return grant, reason
 
     def trace(self, bytes token not None, double now):
         cdef list steps = []
         cdef DenyReason reason
         cdef Py_ssize_t issuer
-        self.judge(token, now, DenyReason.MALFORMED_CREDENTIALS, &reason, &issuer, steps)
+        self.judge(token, now, &reason, &issuer, steps)
         return steps
-
-    cdef object _admit(self, const char *token, Py_ssize_t size, double now, Grant hint, DenyReason outside_alphabet):
-        """(Grant, NONE) or (None, reason): all that happens to a token, in its order."""
-        cdef DenyReason reason = DenyReason.NONE
-        cdef Py_ssize_t issuer
-        cdef Grant grant
-        if size > self.max_token:
-            return None, DenyReason.MALFORMED
-        if self.recognises(hint, token, size, now):
-            return hint, reason
-        text = PyBytes_FromStringAndSize(token, size)
-        grant = self.recall(text, now)
-        if grant is None:
-            grant = self.judge(text, now, outside_alphabet, &reason, &issuer, None)
-        return grant, reason
 
     cdef bint recognises(self, Grant hint, const char *token, Py_ssize_t size, double now):
         if (
@@ -397,7 +346,7 @@ cdef class Gate:
         grant.epoch = epoch
         return True
 
-    cdef Grant judge(self, bytes token, double now, DenyReason outside_alphabet, DenyReason *reason, Py_ssize_t *issuer, list trace):
+    cdef Grant judge(self, bytes token, double now, DenyReason *reason, Py_ssize_t *issuer, list trace):
         cdef Verification verification
         cdef Grant grant = None
         cdef dict claims
@@ -406,7 +355,7 @@ cdef class Gate:
         issuer[0] = -1
         try:
             if not _is_token68(PyBytes_AS_STRING(token), PyBytes_GET_SIZE(token), self._allow_padding):
-                reason[0] = outside_alphabet
+                reason[0] = DenyReason.MALFORMED_CREDENTIALS
                 record(trace, "token.alphabet", reason[0], None)
                 return None
             record(trace, "token.alphabet", DenyReason.NONE, None)
@@ -420,11 +369,12 @@ cdef class Gate:
                     issuer[0] = 0
                 else:
                     claims = self._claims_of(token, trace)
-                    issuer[0] = -1 if claims is None else self._issuer_of(claims)
+                    named = None if claims is None else claims.get("iss")
+                    issuer[0] = self._select(named) if type(named) is str else -1
                     if issuer[0] < 0:
                         reason[0] = (
                             DenyReason.MALFORMED if claims is None
-                            else DenyReason.WRONG_ISSUER if type(claims.get("iss")) is str
+                            else DenyReason.WRONG_ISSUER if type(named) is str
                             else DenyReason.INVALID_CLAIM if "iss" in claims
                             else DenyReason.MISSING_CLAIM
                         )
@@ -461,10 +411,6 @@ cdef class Gate:
         claims = None if payload is None else object_of(payload)
         record(trace, "token.payload", DenyReason.NONE if claims is not None else DenyReason.MALFORMED, claims)
         return claims
-
-    cdef Py_ssize_t _issuer_of(self, dict claims) except -2:
-        issuer = claims.get("iss")
-        return self._select(issuer) if type(issuer) is str else -1
 
     cdef bytes _unpadded(self, bytes token):
         """The token without the padding of its signature, which the signature does not cover."""

@@ -32,7 +32,7 @@ cdef class Grant:
 
 
 cdef class GrantCache:
-    """Verified tokens by whole token, bounded in bytes and entries; second chance for what was used."""
+    """Verified tokens by whole token: no hash collision can turn one token into another."""
     cdef dict _entries
     cdef void *_newest
     cdef void *_oldest

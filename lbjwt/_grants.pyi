@@ -1,7 +1,7 @@
 """Verified tokens and what is remembered of them. What per-request code uses stands in `_grants.pxd`."""
 
 from collections.abc import Mapping
-from typing import Any, final
+from typing import Any, Final, final
 
 @final
 class Grant:
@@ -20,30 +20,20 @@ class Grant:
         key: The verification key.
     """
 
-    @property
-    def token(self) -> bytes: ...
+    token: Final[bytes]
+    issuer: Final[str]
+    issuer_index: Final[int]
+    key_id: Final[str]
+    algorithm: Final[str]
+    valid_from: Final[float]
+    valid_until: Final[float]
+    epoch: Final[int]
+    identity_headers: Final[bytes]
+    key: Final[Any]
     @property
     def claims(self) -> Mapping[str, Any]:
         """The claims, read from the token at each access: what is done to a result reaches no other."""
 
-    @property
-    def issuer(self) -> str: ...
-    @property
-    def issuer_index(self) -> int: ...
-    @property
-    def key_id(self) -> str: ...
-    @property
-    def algorithm(self) -> str: ...
-    @property
-    def valid_from(self) -> float: ...
-    @property
-    def valid_until(self) -> float: ...
-    @property
-    def epoch(self) -> int: ...
-    @property
-    def identity_headers(self) -> bytes: ...
-    @property
-    def key(self) -> Any: ...
     def __init__(
         self,
         token: bytes,
@@ -53,8 +43,6 @@ class Grant:
         epoch: int = 0,
         identity_headers: bytes = b"",
         issuer: str = "",
-        key_id: str = "",
-        algorithm: str = "",
         key: object = None,
         issuer_index: int = 0,
     ) -> None:
@@ -62,12 +50,7 @@ class Grant:
 
 @final
 class GrantCache:
-    """
-    Verified tokens by whole token: no hash collision can turn one token into another.
-
-    Bounded in bytes (token, header lines, record and the table itself) and entries. Eviction is SIEVE: tokens seen once leave before
-    tokens in use.
-    """
+    """Verified tokens by whole token, bounded in bytes (token, header lines, record and the table itself) and entries."""
 
     max_bytes: int
     max_entries: int

@@ -18,7 +18,7 @@ from types import MappingProxyType
 @cython.final
 cdef class Grant:
     def __init__(self, bytes token not None, *, double valid_from=0.0, double valid_until=float("inf"), uint64_t epoch=0,
-                 bytes identity_headers=b"", str issuer="", str key_id="", str algorithm="", object key=None, Py_ssize_t issuer_index=0):
+                 bytes identity_headers=b"", str issuer="", object key=None, Py_ssize_t issuer_index=0):
         self.token = token
         self.valid_from = valid_from
         self.valid_until = valid_until
@@ -26,8 +26,7 @@ cdef class Grant:
         self.identity_headers = identity_headers
         self.issuer = issuer
         self.issuer_index = issuer_index
-        self.key_id = key_id
-        self.algorithm = algorithm
+        self.key_id = self.algorithm = ""
         self.key = key
 
     @property

@@ -53,13 +53,6 @@ cdef double _numeric_date(dict claims, str name) except? -3.0:
     return seconds if 0.0 <= seconds <= MAX_TIME else WRONG
 
 
-cdef int _read_times(dict claims, Times *times) except -1:
-    times.exp = _numeric_date(claims, "exp")
-    times.nbf = _numeric_date(claims, "nbf")
-    times.iat = _numeric_date(claims, "iat")
-    return 0
-
-
 cdef bint _is_text_or_absent(dict claims, str name) except -1:
     return type(claims.get(name, "")) is str
 
@@ -99,7 +92,9 @@ cdef class PolicyRules(ClaimRules):
         cdef Times times
         cdef int step, verdict
         cdef int first = DenyReason.NONE
-        _read_times(claims, &times)
+        times.exp = _numeric_date(claims, "exp")
+        times.nbf = _numeric_date(claims, "nbf")
+        times.iat = _numeric_date(claims, "iat")
         grant.valid_from = 0.0
         grant.valid_until = FOREVER
         for step in range(<int>STEPS):
@@ -217,8 +212,6 @@ cdef class PolicyRules(ClaimRules):
 
     cdef int _check_client(self, dict claims) except -1:
         """`azp` (OpenID Connect Core section 2) and `client_id` (RFC 8693 section 4.3) name one client. When both are there, both count."""
-        cdef object party
-        cdef object client
         if self._clients is None:
             return DenyReason.NONE
         party = claims.get("azp")

@@ -53,12 +53,7 @@ _RESERVED_PREFIXES = ("content-", "sec-", "x-forwarded-")
 
 
 def check_header_name(name: str) -> str:
-    """
-    Return the name of a request header that has no meaning of its own.
-
-    Raises:
-        ConfigurationError: Any other text.
-    """
+    """Return the name of a request header that has no meaning of its own; ConfigurationError for any other text."""
     if not re.fullmatch(HEADER_NAME, name):
         raise ConfigurationError(
             "a header name starts with a letter and has letters, digits and inner hyphens only, at most 64 of them"
@@ -113,10 +108,6 @@ class IdentityHeader:
             )
 
 
-Trace = list[tuple[str, int, Any]]
-"""See `Admission.decide`."""
-
-
 class _Unrepresentable(Exception):
     """A claim that cannot be a header value."""
 
@@ -148,12 +139,16 @@ def compile_identity_headers(
         entry if isinstance(entry, IdentityHeader) else IdentityHeader(header=entry[1], path=(entry[0],))
         for entry in entries
     ]
-    _refuse_repeated(headers)
+    seen: set[str] = set()
+    for entry in headers:
+        if fold_header_name(entry.header) in seen:
+            raise ConfigurationError(f"the header {entry.header} is given to two claims")
+        seen.add(fold_header_name(entry.header))
     compiled = [(entry.path, entry.header.encode("ascii") + b": ", _writer(entry, max_value)) for entry in headers]
     if not compiled:
         return None
 
-    def identity_headers(claims: Mapping[str, Any], trace: Trace | None = None) -> bytes | None:
+    def identity_headers(claims: Mapping[str, Any], trace: list[tuple[str, int, Any]] | None = None) -> bytes | None:
         lines: list[bytes] = []
         total = 0
         for path, start, write in compiled:
@@ -182,14 +177,6 @@ def compile_identity_headers(
         return b"".join(lines)
 
     return identity_headers
-
-
-def _refuse_repeated(headers: Iterable[IdentityHeader]) -> None:
-    seen: set[str] = set()
-    for entry in headers:
-        if fold_header_name(entry.header) in seen:
-            raise ConfigurationError(f"the header {entry.header} is given to two claims")
-        seen.add(fold_header_name(entry.header))
 
 
 def _writer(entry: IdentityHeader, max_value: int) -> Callable[[Any], bytes]:
@@ -223,9 +210,8 @@ def _payload(claims: Mapping[str, Any]) -> bytes:
 
 def _json(value: object) -> bytes:
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return text.replace("%", "\\u0025").encode(
-        "ascii"
-    )  # % stands only inside strings, where any character may be an escape
+    # % stands only inside strings, where any character may be an escape
+    return text.replace("%", "\\u0025").encode("ascii")
 
 
 def _scalar(value: object) -> str:

@@ -31,12 +31,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def check_tenant(tenant: str) -> str:
-    """
-    Return the name of a tenant.
-
-    Raises:
-        ConfigurationError: Any other text.
-    """
+    """Return the name of a tenant; ConfigurationError for any other text."""
     if not re.fullmatch(LISTED, tenant):
         raise ConfigurationError(
             f"a tenant starts with a letter or digit and has letters, digits and . _ ~ - only, at most {MAX_LENGTH} of them"

@@ -93,12 +93,7 @@ class RefusalStyle:
 
 
 def check_status(told: int, status: int) -> None:
-    """
-    Refuse a status that cannot take the place of the one a refusal has.
-
-    Raises:
-        ConfigurationError: `told` is no status of a refusal, or `status` would not say who failed.
-    """
+    """Refuse, with a ConfigurationError, a status that cannot take the place of `told`, the one a refusal has."""
     if told not in _GRPC:
         raise ConfigurationError(f"no refusal has the status {told}; they have 400, 401, 403, 429 and 503", "told")
     if status < 400 or status not in set(HTTPStatus) - _INCOMPLETE:
@@ -150,11 +145,7 @@ def compile_refusals(
 
 
 def grpc_refusals(style: RefusalStyle | None = None) -> tuple[Refusal, ...]:
-    """
-    The same for gRPC callers: 200, and the status in the head of a response that has no body ("Trailers-Only"). By DenyReason.
-
-    Custom statuses have no meaning here.
-    """
+    """The same for gRPC callers: 200, and the status in the head of a response without a body ("Trailers-Only"). A style's statuses are not used."""
     exposes = style is not None and style.expose_reason
 
     def refusal(reason: DenyReason) -> Refusal:
@@ -184,7 +175,6 @@ def _challenge(realm: str, error: str | None, reason: DenyReason, style: Refusal
 
 
 def _body(status: int, reason: DenyReason, style: RefusalStyle) -> tuple[str, bytes]:
-    """Media type and body."""
     phrase = HTTPStatus(status).phrase
     if not style.json:
         return "text/plain; charset=utf-8", phrase.lower().encode("ascii") + b"\n"

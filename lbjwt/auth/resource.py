@@ -19,7 +19,7 @@ def metadata_document(
     resource: str,
     authorization_servers: Sequence[str],
     scopes_supported: Sequence[str] = (),
-    bearer_methods_supported: Sequence[str] | None = ("header",),
+    bearer_methods_supported: Sequence[str] = ("header",),
     resource_name: str | None = None,
     resource_documentation: str | None = None,
 ) -> bytes:
@@ -30,7 +30,7 @@ def metadata_document(
         resource: The identifier of the resource, a URL that `check_identifier` takes. Clients compare it to the letter.
         authorization_servers: Identifiers of the issuers whose tokens are taken.
         scopes_supported: Scopes worth asking for.
-        bearer_methods_supported: How a token may be sent: header, query. Empty: in none of these ways; None: not said.
+        bearer_methods_supported: How a token may be sent: header, query. Empty: in none of these ways.
         resource_name: For people.
         resource_documentation: A URL for developers.
     """
@@ -42,8 +42,7 @@ def metadata_document(
         "resource_documentation": resource_documentation,
     }
     members = {name: value for name, value in members.items() if value}
-    if bearer_methods_supported is not None:
-        members["bearer_methods_supported"] = bearer_methods_supported
+    members["bearer_methods_supported"] = bearer_methods_supported
     return json.dumps(members, indent=2).encode("ascii") + b"\n"
 
 

@@ -84,11 +84,6 @@ class Undo:
 
     Entries on the same name that are narrowed to an issuer, or to another one, are other entries and stay.
 
-    Attributes:
-        kind: What `value` is.
-        value: As in `Revocation`.
-        issuer: The issuer the entries are narrowed to; None for those that are not.
-
     Raises:
         RevocationError: Something that no entry can be.
     """
@@ -141,10 +136,6 @@ class RevocationList:
     __slots__ = ("_count", "_first_end", "_tables", "max_entries")
 
     def __init__(self, *, max_entries: int = MAX_ENTRIES) -> None:
-        """
-        Args:
-            max_entries: A full list refuses the next entry; it forgets none.
-        """
         self.max_entries = max_entries
         self._tables = _no_tables()
         self._count = 0
@@ -206,10 +197,7 @@ class RevocationList:
         return 0 if held is None else len(held) if place >= _MARKED else 1
 
     def require_room(self, more: int, now: float) -> None:
-        """
-        Raises:
-            RevocationError: So many further entries would not fit.
-        """
+        """Refuse, with a RevocationError, so many further entries as would not fit."""
         if self._count + more > self.max_entries:
             self.prune(now)
         if self._count + more > self.max_entries:
@@ -258,7 +246,7 @@ class RevocationList:
                         first_end = min(first_end, *(end for _, end in marks))
             tables.append(kept)
         dropped = self._count - count
-        self._publish(tuple(tables), count, first_end)
+        self._tables, self._count, self._first_end = tuple(tables), count, first_end
         return dropped
 
     def _take(self, changes: Iterable[Change], now: float, base: Tables, count: int, first_end: float) -> int:
@@ -293,16 +281,11 @@ class RevocationList:
                 raise self._full()
             first_end = min(first_end, entry.expires)
             changed += 1
-        self._publish(tuple(tables), count, first_end)
+        self._tables, self._count, self._first_end = tuple(tables), count, first_end
         return changed
 
     def _full(self) -> RevocationError:
         return RevocationError(f"the list has room for {self.max_entries} entries, and none is dropped for a new one")
-
-    def _publish(self, tables: Tables, count: int, first_end: float) -> None:
-        self._tables = tables
-        self._count = count
-        self._first_end = first_end
 
 
 def _no_tables() -> Tables:

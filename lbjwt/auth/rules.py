@@ -67,12 +67,10 @@ class ClaimTest:
 
     @property
     def depth(self) -> int:
-        """Levels of rules in this one."""
         return 1
 
     @property
     def tests(self) -> int:
-        """Tests in this rule."""
         return 1
 
     def __str__(self) -> str:
@@ -152,10 +150,6 @@ def path_text(path: Iterable[str]) -> str:
 
 
 def check_claim_path(path: Sequence[str]) -> None:
-    """
-    Raises:
-        ConfigurationError: Not 1 to 8 names of 1 to 256 printable characters.
-    """
     if not 1 <= len(path) <= MAX_PATH:
         raise ConfigurationError(f"a claim is named by at least 1 and at most {MAX_PATH} names")
     for at, name in enumerate(path):
@@ -169,12 +163,7 @@ def check_claim_path(path: Sequence[str]) -> None:
 
 
 def check_operand(operator: str, operand: Any) -> None:
-    """
-    Refuse what an operator cannot compare a claim with.
-
-    Raises:
-        ConfigurationError: With the index of the value where the operand is a list.
-    """
+    """Refuse what an operator cannot compare a claim with: ConfigurationError, with the index of the value where the operand is a list."""
     if operator not in OPERATORS:
         raise ConfigurationError(f"{operator!r} is no test of a claim; there are {', '.join(OPERATORS)}")
     if operator == "exists":

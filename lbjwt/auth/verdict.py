@@ -7,7 +7,7 @@ Two classes, so that a type checker knows after `if not verdict: return` that th
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn, Self
+from typing import Any, ClassVar, Literal, NoReturn, Self
 
 from lbjwt._fastverify import DenyReason
 from lbjwt._grants import Grant
@@ -24,16 +24,8 @@ class Accepted:
     """
 
     grant: Grant
-
-    @property
-    def reason(self) -> DenyReason:
-        """NONE."""
-        return DenyReason.NONE
-
-    @property
-    def allowed(self) -> Literal[True]:
-        """True."""
-        return True
+    reason: ClassVar[DenyReason] = DenyReason.NONE
+    allowed: ClassVar[Literal[True]] = True
 
     @property
     def claims(self) -> Mapping[str, Any]:
@@ -58,21 +50,10 @@ class Refused:
     """
 
     reason: DenyReason
-
-    @property
-    def grant(self) -> None:
-        """None."""
-        return None
-
-    @property
-    def allowed(self) -> Literal[False]:
-        """False."""
-        return False
-
-    @property
-    def claims(self) -> None:
-        """None: what a refused token says is nobody's business."""
-        return None
+    grant: ClassVar[None] = None
+    allowed: ClassVar[Literal[False]] = False
+    claims: ClassVar[None] = None
+    """What a refused token says is nobody's business."""
 
     def __bool__(self) -> Literal[False]:
         return False
@@ -89,8 +70,3 @@ class Refused:
 
 Verdict = Accepted | Refused
 """What `Verifier` returns; also for `isinstance`."""
-
-
-def verdict_of(grant: Grant | None, reason: DenyReason) -> Verdict:
-    """The verdict of a gate's answer."""
-    return Refused(reason) if grant is None else Accepted(grant)

@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from lbjwt._fastverify import Gate, Verification
+from lbjwt._fastverify import DenyReason, Gate, Verification
 from lbjwt._grants import GrantCache
 from lbjwt.auth._claims import PolicyRules
+from lbjwt.auth._place_grammar import bearer_token
 from lbjwt.auth.header import HeaderRules
 from lbjwt.auth.identity import MAX_TOTAL, MAX_VALUE, IdentityHeader, compile_identity_headers
 from lbjwt.auth.issuer_pattern import IssuerPattern
 from lbjwt.auth.policy import IssuerPolicy
-from lbjwt.auth.verdict import Verdict, verdict_of
+from lbjwt.auth.verdict import Accepted, Refused, Verdict
 from lbjwt.errors import ConfigurationError
 from lbjwt.jose.keyring import KeyRing
 
@@ -43,37 +44,6 @@ class TrustedIssuer:
     max_identity_headers: int = MAX_TOTAL
 
 
-class _Issuer:
-    """One issuer with what is compiled of it, and its keys of the moment."""
-
-    __slots__ = ("identity", "index", "keys", "policy", "revoked", "rules")
-
-    def __init__(self, index: int, trusted: TrustedIssuer, keys: KeyRing | None, revoked: Revoked | None) -> None:
-        self.index = index
-        self.policy = trusted.policy
-        self.rules = PolicyRules(trusted.policy)
-        self.identity = compile_identity_headers(
-            trusted.identity_headers,
-            max_value=trusted.max_identity_header,
-            max_total=trusted.max_identity_headers,
-        )
-        self.keys = keys
-        self.revoked = revoked
-
-    def verification(self) -> Verification:
-        keys = self.keys
-        return Verification(
-            resolve=None if keys is None else HeaderRules(keys, self.policy),
-            rules=self.rules,
-            keys=keys or (),
-            identity=self.identity,
-            revoked=self.revoked,
-            allow_padding=self.policy.allow_padding,
-            max_header=self.policy.max_token_header or self.policy.max_token,
-            index=self.index,
-        )
-
-
 class Verifier:
     """Verifies JSON Web Tokens of one issuer, or of several with `for_issuers`, and remembers the ones that passed."""
 
@@ -96,12 +66,9 @@ class Verifier:
         Raises:
             ConfigurationError: An identity header that cannot be; a cache limit below 0.
         """
-        self._set_up(
-            [TrustedIssuer(policy=policy, identity_headers=tuple(identity_headers))],
-            [keys],
-            cache_bytes=cache_bytes,
-            cache_entries=cache_entries,
-        )
+        issuer = TrustedIssuer(policy=policy, identity_headers=tuple(identity_headers))
+        self._set_up([issuer], None, cache_bytes, cache_entries)
+        self.publish(keys)
 
     @classmethod
     def for_issuers(
@@ -123,30 +90,24 @@ class Verifier:
             ConfigurationError: No issuer, two with one name, any_issuer beside others, an identity header that cannot be.
         """
         made = cls.__new__(cls)
-        made._set_up(
-            issuers, [None] * len(issuers), revoked=revoked, cache_bytes=cache_bytes, cache_entries=cache_entries
-        )
+        made._set_up(issuers, revoked, cache_bytes, cache_entries)
         return made
 
     def _set_up(
-        self,
-        issuers: Sequence[TrustedIssuer],
-        keys: Sequence[KeyRing | None],
-        *,
-        revoked: Revoked | None = None,
-        cache_bytes: int,
-        cache_entries: int,
+        self, issuers: Sequence[TrustedIssuer], revoked: Revoked | None, cache_bytes: int, cache_entries: int
     ) -> None:
         if cache_bytes < 0 or cache_entries < 0:
             raise ConfigurationError("a cache limit is below 0")
         if not issuers:
             raise ConfigurationError("a verifier needs an issuer")
-        self._issuers = [_Issuer(index, issuer, keys[index], revoked) for index, issuer in enumerate(issuers)]
+        self._policies = [issuer.policy for issuer in issuers]
+        self._keys: list[KeyRing | None] = [None] * len(issuers)
+        self._with_keys = [_with_keys(index, issuer, revoked) for index, issuer in enumerate(issuers)]
         self._gate = Gate(
             cache=GrantCache(max_bytes=cache_bytes, max_entries=cache_entries),
-            verifications=[issuer.verification() for issuer in self._issuers],
-            select=None if len(issuers) == 1 else _selection([issuer.policy for issuer in issuers]),
-            max_token=max(issuer.policy.max_token for issuer in issuers),
+            verifications=[with_keys(None) for with_keys in self._with_keys],
+            select=None if len(issuers) == 1 else _selection(self._policies),
+            max_token=max(policy.max_token for policy in self._policies),
         )
 
     @classmethod
@@ -229,20 +190,20 @@ class Verifier:
     @property
     def keys(self) -> KeyRing | None:
         """The keys in force of the first issuer; None when there are none."""
-        return self._issuers[0].keys
+        return self._keys[0]
 
     @property
     def policy(self) -> IssuerPolicy:
         """The rules of the first issuer, for life: another policy is another verifier."""
-        return self._issuers[0].policy
+        return self._policies[0]
 
     def keys_of(self, issuer: int) -> KeyRing | None:
         """The keys in force of one issuer, by its index; None when there are none."""
-        return self._issuers[issuer].keys
+        return self._keys[issuer]
 
     def policy_of(self, issuer: int) -> IssuerPolicy:
         """The rules of one issuer, by its index."""
-        return self._issuers[issuer].policy
+        return self._policies[issuer]
 
     @property
     def gate(self) -> Gate:
@@ -259,7 +220,10 @@ class Verifier:
         """
         if isinstance(token, str):
             token = token.encode("utf-8", "surrogatepass")  # what is not ASCII is refused as malformed
-        return verdict_of(*self._gate.verify(token, time.time() if now is None else now))
+        grant, reason = self._gate.verify(token, time.time() if now is None else now)
+        if grant is not None:
+            return Accepted(grant)
+        return Refused(DenyReason.MALFORMED if reason is DenyReason.MALFORMED_CREDENTIALS else reason)
 
     def authorize(self, header_value: bytes | None, now: float | None = None) -> Verdict:
         """
@@ -267,7 +231,11 @@ class Verifier:
 
         Several Authorization fields are the caller's to refuse (MULTIPLE_TOKENS): they must not be joined.
         """
-        return verdict_of(*self._gate.authorize(header_value, time.time() if now is None else now))
+        reason, token = bearer_token(header_value or b"")
+        if reason is not DenyReason.NONE:
+            return Refused(reason)
+        grant, reason = self._gate.verify(token, time.time() if now is None else now)
+        return Refused(reason) if grant is None else Accepted(grant)
 
     def publish(self, keys: KeyRing | None, issuer: int = 0) -> None:
         """
@@ -277,16 +245,38 @@ class Verifier:
             keys: None when no key may be used any more.
             issuer: Its index.
         """
-        owner = self._issuers[issuer]
-        previous = owner.keys
+        previous = self._keys[issuer]
         if keys is not None and previous is not None:
             keys = keys.adopt(previous)
-        owner.keys = keys
-        self._gate.replace(owner.verification())
+        self._keys[issuer] = keys
+        self._gate.replace(self._with_keys[issuer](keys))
 
     def renew(self) -> None:
         """Look again at every remembered token before its next use: what is revoked has changed."""
         self._gate.renew()
+
+
+def _with_keys(index: int, trusted: TrustedIssuer, revoked: Revoked | None) -> Callable[[KeyRing | None], Verification]:
+    """The function that puts an issuer's compiled rules and the keys of the moment together."""
+    policy = trusted.policy
+    rules = PolicyRules(policy)
+    identity = compile_identity_headers(
+        trusted.identity_headers, max_value=trusted.max_identity_header, max_total=trusted.max_identity_headers
+    )
+
+    def verification(keys: KeyRing | None) -> Verification:
+        return Verification(
+            resolve=None if keys is None else HeaderRules(keys, policy),
+            rules=rules,
+            keys=keys or (),
+            identity=identity,
+            revoked=revoked,
+            allow_padding=policy.allow_padding,
+            max_header=policy.max_token_header or policy.max_token,
+            index=index,
+        )
+
+    return verification
 
 
 def _selection(policies: Sequence[IssuerPolicy]) -> Callable[[str], int]:

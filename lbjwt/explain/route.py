@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from lbjwt._error_reason import ErrorReason
-from lbjwt.routing._path import canonical_path
+from lbjwt.routing._path import both_readings
 from lbjwt.routing._router import Router
 from lbjwt.routing.table import RouteMatch
 
@@ -46,7 +46,7 @@ def why_none(scene: Scene, error: ErrorReason) -> str:
                 found.append(f"{route.name} is for the host {', '.join(route.hosts)}")
         return "; ".join(found[: _MOST + 1])
     try:
-        canonical_path(asked.path.partition("?")[0].encode("utf-8", "surrogateescape"))
+        both_readings(asked.path.partition("?")[0].encode("utf-8", "surrogateescape"))
     except ValueError as problem:
         return f"none: the path is refused ({problem})"
     return "none: some backend reads this path as that of a more specific route, or the host has an empty label"

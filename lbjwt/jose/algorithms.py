@@ -4,7 +4,7 @@ The signature algorithms lbjwt knows, as one closed table. `none` is not among t
 Knows names, key types and sizes; no keys. An algorithm that is not in the table does not exist for any other module.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
@@ -96,20 +96,13 @@ def algorithms_for(kty: str, crv: str = "", secret_size: int = 0) -> frozenset[s
     )
 
 
-def known_algorithms(names: Iterable[str]) -> tuple[str, ...]:
-    """
-    The names as given, once each one is known.
-
-    Raises:
-        ConfigurationError: A name that is not in the table, or no name at all.
-    """
-    chosen = tuple(names)
-    if not chosen:
+def check_algorithms(names: Collection[str]) -> None:
+    """Refuse a name that is not in the table, and no name at all, with a ConfigurationError."""
+    if not names:
         raise ConfigurationError("the list of algorithms is empty")
-    for name in chosen:
+    for name in names:
         if name not in ALGORITHMS:
             hint = (
                 " (it is never accepted)" if name.lower() == "none" else f"; known are {', '.join(sorted(ALGORITHMS))}"
             )
             raise ConfigurationError(f"unknown algorithm {name!r}{hint}")
-    return chosen

@@ -80,7 +80,8 @@ def import_jwk(
         members = {name: value if name in ("crv", "alg") else _unpadded(name, value) for name, value in members.items()}
     if symmetric:
         return secret_key(_bytes_of("k", members["k"]), kid=kid, allowed=chosen or ()), ()
-    raw = _mldsa(members) if kty == "AKP" else _classic(str(kty), members)
+    # RFC 9964 makes `alg` part of an AKP key, and it alone says what `pub` means
+    raw = mldsa_key(members["alg"], _bytes_of("pub", members["pub"])) if kty == "AKP" else _classic(str(kty), members)
     warnings = (
         ("private members were ignored; take them out, for whoever reads them can sign tokens",)
         if _PRIVATE_MEMBERS & jwk.keys()
@@ -95,11 +96,6 @@ def _classic(kty: str, members: Mapping[str, str]) -> object:
         return getattr(JWKRegistry.import_key({"kty": kty, **members}), "public_key", None)
     except Exception as problem:  # joserfc lets ValueError, KeyError and TypeError through, depending on the type
         raise KeyFormatError("key material that is no valid public key") from problem
-
-
-def _mldsa(members: Mapping[str, str]) -> object:
-    """The public key of AKP members: RFC 9964 makes `alg` part of the key, and it alone says what `pub` means."""
-    return mldsa_key(members["alg"], _bytes_of("pub", members["pub"]))
 
 
 def _algorithms_of(jwk: Mapping[str, Any], allowed: Iterable[str] | None) -> frozenset[str] | None:
@@ -152,6 +148,5 @@ def _bytes_of(name: str, text: str, padding: bool = False) -> bytes:
 
 
 def _unpadded(name: str, text: str) -> str:
-    """A member without its padding, if that is the correct one."""
-    _bytes_of(name, text, padding=True)
+    _bytes_of(name, text, padding=True)  # correct padding, or refused
     return text.rstrip("=")

@@ -19,8 +19,6 @@ from lbjwt.jose.keys import VerificationKey, secret_key
 from lbjwt.jose.mistaken import instead_of_jwks
 from lbjwt.jose.pem import import_pem
 
-__all__ = ["MAX_TRIED", "KeyRing"]
-
 MAX_BYTES = 256 * 1024  # of a JWK Set document
 MAX_KEYS = 100
 MAX_TRIED = 8  # keys for one token: signatures that one request can make us check
@@ -199,12 +197,6 @@ class KeyRing:
 
     def __iter__(self) -> Iterator[VerificationKey]:
         return iter(self.keys)
-
-    def __contains__(self, key: object) -> bool:
-        return any(key is own for own in self.keys)
-
-    def __repr__(self) -> str:
-        return f"<KeyRing of {len(self.keys)} keys>"
 
 
 def _ambiguities(by_id: Mapping[str, list[VerificationKey]]) -> Iterator[str]:

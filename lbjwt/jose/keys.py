@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from hashlib import sha256
 from hmac import compare_digest, digest
-from typing import Any, Protocol
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -39,14 +39,6 @@ _HASHES: dict[str, hashes.HashAlgorithm] = {
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521", "secp256k1": "secp256k1"}
 # What a public key or certificate looks like as text (THREATS A2: the key everybody has must never become the secret nobody has).
 _KEY_TEXT = (b"-----BEGIN", b"ssh-rsa", b"ssh-ed25519", b"ecdsa-sha2-", b'"kty"')
-
-
-class PublicKey(Protocol):
-    """What is asked of a public key of the cryptography package, whatever its type."""
-
-    @property
-    def verify(self) -> Callable[..., None]: ...
-    def public_bytes(self, encoding: Encoding, format: PublicFormat) -> bytes: ...
 
 
 class VerificationKey:
@@ -152,20 +144,19 @@ def public_key(
             raw_ecdsa=algorithm.family is Family.ECDSA,
         )
 
-    material = sound.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return VerificationKey(
         kid=kid,
         kty=kty,
         crv=crv,
         bits=bits,
-        material=material,
+        material=sound.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
         allowed=allowed,
         make_check=make_check,
         certificates=certificates,
     )
 
 
-def _describe(key: Any) -> tuple[PublicKey, str, str, int]:
+def _describe(key: Any) -> tuple[Any, str, str, int]:
     """A public key that is good enough to be used, with its kty, crv and bits."""
     if isinstance(key, RSAPublicKey):
         numbers = key.public_numbers()

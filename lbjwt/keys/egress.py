@@ -11,7 +11,6 @@ certificates are always checked (THREATS B21); there is no switch for it.
 """
 
 import base64
-import ipaddress
 import re
 import ssl
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from lbjwt.address import is_loopback
 from lbjwt.keys.errors import JWKSFetchError, KeySourceError
 from lbjwt.keys.store import signature_of
 
@@ -30,12 +30,10 @@ _TOKEN: Final = re.compile(rb"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 section 2.1
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """One HTTP proxy. Its password is in `authorization` alone."""
+    """One HTTP proxy, ``http://HOST:PORT``. Its password is in `authorization`, the value of ``Proxy-Authorization``, alone."""
 
     url: str
-    """``http://HOST:PORT``."""
     authorization: str | None
-    """Value of ``Proxy-Authorization`` (RFC 9110 section 11.7.1), when the environment names a user."""
 
 
 class ClientTls:
@@ -104,8 +102,7 @@ class ClientTls:
         )
 
 
-SYSTEM_TLS: Final = ClientTls()
-"""The system's authorities: one context for all sources without their own."""
+SYSTEM_TLS: Final = ClientTls()  # one context for all sources without authorities of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +129,6 @@ class Egress:
     bearer_token_file: Path | None = None
 
     def without_token(self) -> "Egress":
-        """Return the same way out for a server that the token is not for."""
         return replace(self, bearer_token_file=None)
 
     def proxy_for(self, uri: str) -> Proxy | None:
@@ -143,8 +139,7 @@ class Egress:
             JWKSFetchError: The environment names one that cannot be used.
         """
         parts = urlsplit(uri)
-        host = parts.hostname or ""
-        if _is_loopback(host):
+        if is_loopback(parts.hostname or ""):
             return None
         if self.proxy is not None:
             return _proxy(urlsplit(self.proxy))
@@ -168,13 +163,6 @@ class Egress:
         if len(token) > MAX_TOKEN or _TOKEN.fullmatch(token) is None:
             raise KeySourceError(f"{path} holds no bearer token: one word of letters, digits and -._~+/ is expected")
         return f"Bearer {token.decode()}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _from_environment(target: SplitResult) -> Proxy | None:

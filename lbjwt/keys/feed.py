@@ -22,29 +22,22 @@ _NO_RESERVE: Final = 0x4000
 
 
 class KeyFeed:
-    """
-    The newest key set of each remote source.
-
-    Args:
-        longest: Of each source its number, and the length in bytes of its longest document.
-    """
+    """The newest key set of each remote source."""
 
     def __init__(self, longest: Mapping[int, int]) -> None:
+        """
+        Args:
+            longest: Of each source its number, and the length in bytes of its longest document.
+        """
         self._rooms: dict[int, tuple[int, int]] = {}
         end = 0
         for source, document in longest.items():
             begin, end = end, end + _HEAD + room_for(document)
             self._rooms[source] = begin, end
-        flags = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | _NO_RESERVE
-        self._memory = mmap.mmap(-1, max(end, 1), flags)
+        self._memory = mmap.mmap(-1, max(end, 1), mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | _NO_RESERVE)
 
     def put(self, source: int, stored: StoredKeySet) -> None:
-        """
-        Make a key set the newest of its source.
-
-        Raises:
-            ValueError: It is longer than its source may be.
-        """
+        """Make a key set the newest of its source. ValueError when it is longer than its source may be."""
         begin, end = self._rooms[source]
         text = stored.encoded()
         if _HEAD + len(text) > end - begin:

@@ -41,16 +41,14 @@ _LONGEST: Final = 2**31
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What a server answered."""
+    """What a server answered. The document is None when it is the one whose `etag` was sent (304); None elsewhere: it did not say."""
 
     document: bytes | None = field(repr=False)
-    """The body; None when it is the one whose `etag` was sent (304)."""
     etag: str | None = None
-    """Entity tag to send the next time."""
     max_age: float | None = None
-    """Seconds for which the response is fresh; None when it does not say."""
+    """Seconds for which the response is fresh."""
     date: float | None = None
-    """The server's clock, seconds since the epoch; None when it did not tell."""
+    """The server's clock, seconds since the epoch."""
 
 
 async def fetch(uri: str, egress: Egress, *, etag: str | None = None, accept: str = JWKS_TYPES) -> Fetched:
@@ -78,6 +76,7 @@ async def fetch(uri: str, egress: Egress, *, etag: str | None = None, accept: st
     proxy = egress.proxy_for(uri)
     if proxy is not None and guard.loopback_only:  # what is resolved elsewhere cannot be seen to be loopback
         raise JWKSFetchError(f"{place} would be fetched over plain http through a proxy, which needs allow_http")
+    by_proxy = proxy.url if proxy is not None else ""
     headers = {"Accept": accept, "Accept-Encoding": "identity", "User-Agent": "lbjwt"}
     headers |= {"If-None-Match": etag} if etag is not None else {"Cache-Control": "no-cache"}
     authorization = egress.authorization()
@@ -109,12 +108,10 @@ async def fetch(uri: str, egress: Egress, *, etag: str | None = None, accept: st
         raise JWKSFetchError(f"{place} failed the TLS handshake: {_tls_reason(error.os_error)}") from None
     except aiohttp.ClientProxyConnectionError as error:
         raise JWKSFetchError(
-            f"cannot connect to the proxy {_place(proxy)} on the way to {place}: {cause_of(error.os_error)}"
+            f"cannot connect to the proxy {by_proxy} on the way to {place}: {cause_of(error.os_error)}"
         ) from None
     except aiohttp.ClientHttpProxyError as error:
-        raise JWKSFetchError(
-            f"the proxy {_place(proxy)} refused the way to {place} with status {error.status}"
-        ) from None
+        raise JWKSFetchError(f"the proxy {by_proxy} refused the way to {place} with status {error.status}") from None
     except aiohttp.ClientConnectorError as error:
         raise JWKSFetchError(f"cannot connect to {place}: {cause_of(error.os_error)}") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -160,19 +157,15 @@ async def _body(response: aiohttp.ClientResponse, place: str, max_bytes: int) ->
     coding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if coding not in ("", "identity"):
         raise JWKSFetchError(f"{place} sent a compressed body although none was asked for")
-    if response.content_length is not None and response.content_length > max_bytes:
-        raise _too_long(place, max_bytes)
     body = bytearray()
-    async for piece in response.content.iter_any():
-        body += piece
-        if len(body) > max_bytes:
-            raise _too_long(place, max_bytes)
-    return bytes(body)
-
-
-def _too_long(place: str, max_bytes: int) -> JWKSFetchError:
-    """Made where it is raised: an error kept in a variable of the frame it leaves would keep the frame, and the body, alive."""
-    return JWKSFetchError(f"{place} sent more than {max_bytes} bytes")
+    if (response.content_length or 0) <= max_bytes:
+        async for piece in response.content.iter_any():
+            body += piece
+            if len(body) > max_bytes:
+                break
+        else:
+            return bytes(body)
+    raise JWKSFetchError(f"{place} sent more than {max_bytes} bytes")
 
 
 def _fetched(response: aiohttp.ClientResponse, document: bytes | None) -> Fetched:
@@ -289,10 +282,6 @@ class _Guard(AbstractResolver):
 
     async def close(self) -> None:
         """Nothing is held."""
-
-
-def _place(proxy: Proxy | None) -> str:
-    return proxy.url if proxy is not None else ""
 
 
 def _tls_reason(error: Exception) -> str:

@@ -17,12 +17,7 @@ log = logging.getLogger("lbjwt.jwks")
 
 
 class SourceLog:
-    """
-    The log of one key source.
-
-    Args:
-        place: What messages call the source.
-    """
+    """The log of one key source; `place` is what messages call it."""
 
     def __init__(self, place: str) -> None:
         self._place = place
@@ -30,7 +25,6 @@ class SourceLog:
 
     @property
     def failing(self) -> bool:
-        """The last attempt to read the source failed."""
         return bool(self._failure)
 
     def failed(self, sentence: str, *, in_force: bool) -> None:
@@ -48,13 +42,11 @@ class SourceLog:
         )
 
     def recovered(self) -> None:
-        """The source gave keys."""
         if self._failure:
             log.info("the keys from %s can be read again", self._place)
             self._failure = ""
 
     def withdrawn(self, max_stale: float) -> None:
-        """The keys became too old to be believed."""
         log.error(
             "the keys from %s were not confirmed for %g s and are withdrawn; requests are answered with 503 until there are some",
             self._place,
@@ -74,7 +66,6 @@ def log_key_changes(issuer: str, before: KeyRing | None, after: KeyRing | None, 
     Log each key that comes into force or goes, with its id, its algorithms and why.
 
     Args:
-        issuer: Its name in the configuration.
         after: None when the keys became too old to be believed.
         source: Where the keys come from, for people.
     """

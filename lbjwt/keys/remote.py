@@ -47,26 +47,13 @@ class KeyOrigin:
     Where to ask for the keys: a URL, or an issuer whose metadata tells the URL. Remembers the last place and its entity tag.
 
     Args:
-        uri: URL of the key set; or
-        issuer: the issuer whose metadata tells it, exactly as it stands in tokens. One of the two.
+        uri: URL of the key set; None when it is unknown until its issuer tells.
+        issuer: The issuer whose metadata tells it, exactly as it stands in tokens. One of the two is given.
         egress: How documents are fetched. Asking an issuer, which may take three, lasts at most twice the time for one. The bearer token goes to
             the origin of `uri` or of `issuer` only, not to where an issuer's metadata leads.
-
-    Attributes:
-        uri: Where the keys are; None while an issuer has not told.
-        identity: Name of the place on disk, see `identity_of`.
-        place: What messages call it.
-        egress: As given.
-        fetches: Requests for key documents.
-        discoveries: Times that an issuer was asked for its metadata.
-
-    Raises:
-        ValueError: Neither or both of `uri` and `issuer` are given.
     """
 
     def __init__(self, egress: Egress, *, uri: str | None = None, issuer: str | None = None) -> None:
-        if (uri is None) is (issuer is None):
-            raise ValueError("either the URL of the keys or the issuer must be given")
         self.uri = uri
         self.identity = identity_of(uri=uri, issuer=issuer)
         self.place = place_of(uri) if uri is not None else str(issuer)
@@ -79,14 +66,10 @@ class KeyOrigin:
 
     async def ask(self, *, doubtful: bool = False) -> Fetched:
         """
-        Get the keys, or word that they are unchanged.
+        Get the keys, or word that they are unchanged; raises what `fetch` raises.
 
         Args:
             doubtful: The document we have may be out of date whatever its entity tag says: ask for it whole, past every cache.
-
-        Raises:
-            JWKSFetchError: There is no document.
-            KeySourceError: The TLS files or the bearer token cannot be used.
         """
         if self._issuer is None:
             return await self._fetch(doubtful)
@@ -116,7 +99,6 @@ class KeyOrigin:
 
     @property
     def tag(self) -> str | None:
-        """Entity tag of the document in force."""
         return self._tag[1] if self._tag is not None else None
 
     async def _fetch_discovered(self, doubtful: bool) -> Fetched:
@@ -163,21 +145,12 @@ class RemoteKeys:
     Fetches the keys of one remote source and puts each good key set into the feed; what workers have to know of its attempts is on the board.
 
     Args:
-        origin: Where to ask.
-        lifecycle: When to ask, and how long to believe. Both are this object's alone.
+        lifecycle: When to ask, and how long to believe. It and `origin` are this object's alone.
         name: Of the issuer, for the log.
         source: Its number on the board and in the feed.
         build: A document to a key ring; whatever it raises means that the document is not usable and the one before stays.
         notify: Called when there is something new on the board or in the feed.
         path: File that keeps the last good key set for a cold start; None keeps none.
-
-    Attributes:
-        attempts: Attempts that ended.
-        failures: Those without a usable document.
-        documents: Documents that differed from the one before.
-        store_failures: Times that the copy could not be written.
-        withdrawals: Times that keys became too old.
-        last_success: Seconds since the epoch; 0 when there was none.
     """
 
     def __init__(

@@ -23,21 +23,6 @@ import math
 from dataclasses import dataclass, field
 from typing import Final
 
-INTERVAL: Final = 300.0
-"""Seconds between two fetches when the response does not say how long it is fresh."""
-
-FLOOR: Final = 60.0
-"""Least seconds between two, whatever the response says: `max-age=0` must not make a flood."""
-
-CEILING: Final = 3600.0
-"""Most seconds between two, whatever the response says: so long is a withdrawn key believed."""
-
-COOLDOWN: Final = 10.0
-"""Seconds after the end of any attempt in which unknown key ids start no other, however many there are and whatever they are called."""
-
-MAX_STALE: Final = 86_400.0
-"""Seconds for which keys are believed after the last success: an outage of a day logs nobody out, a lost issuer does not rule for ever."""
-
 JITTER: Final = 0.1
 FIRST_KEYS: Final = 0.8
 """Most seconds from a failure to the next attempt while there are no keys: serving begins within 1 s of the issuer's return, the fetch included."""
@@ -93,18 +78,22 @@ class ShelfLife:
 @dataclass(slots=True)
 class KeyLifecycle:
     """
-    The life of the keys of one remote source. `now`: seconds on the monotonic clock; `wall`: seconds since the epoch; `draw`: a number in
-    [0, 1) from whatever source of chance the caller likes.
+    The life of the keys of one remote source. `now`: monotonic seconds; `wall`: seconds since the epoch; `draw`: a random number in [0, 1).
 
     Raises:
         ValueError: Times that make no sense together.
     """
 
-    interval: float = INTERVAL
-    floor: float = FLOOR
-    ceiling: float = CEILING
-    cooldown: float = COOLDOWN
-    max_stale: float = MAX_STALE
+    interval: float = 300.0
+    """Seconds between two fetches when the response does not say how long it is fresh."""
+    floor: float = 60.0
+    """Least seconds between two, whatever the response says: `max-age=0` must not make a flood."""
+    ceiling: float = 3600.0
+    """Most seconds between two, whatever the response says: so long is a withdrawn key believed."""
+    cooldown: float = 10.0
+    """Seconds after the end of any attempt in which unknown key ids start no other, however many there are and whatever they are called."""
+    max_stale: float = 86_400.0
+    """Seconds for which keys are believed after the last success: an outage of a day logs nobody out, a lost issuer does not rule for ever."""
 
     due: float = field(default=-math.inf, init=False)
     """The time of the next attempt; the first is due at once."""
@@ -126,11 +115,9 @@ class KeyLifecycle:
 
     @property
     def has_keys(self) -> bool:
-        """Keys are in force."""
         return self.shelf_life is not None
 
     def state(self, now: float) -> KeyState:
-        """How the keys are."""
         if self.shelf_life is None:
             return KeyState.NONE
         return KeyState.STALE if self.failures or now > self.due + JITTER * self._period else KeyState.FRESH
@@ -171,12 +158,7 @@ class KeyLifecycle:
         return now if self.under_way else self._ended + self.cooldown
 
     def succeeded(self, now: float, wall: float, draw: float, *, max_age: float | None = None) -> None:
-        """
-        The attempt brought keys, or word that they are unchanged.
-
-        Args:
-            max_age: Seconds for which the response says it is fresh; None when it does not say.
-        """
+        """The attempt brought keys, or word that they are unchanged, and the response is fresh for `max_age` seconds; None: it does not say."""
         self._end(now)
         self.failures = 0
         self.shelf_life = ShelfLife(wall, now, self.max_stale)
@@ -198,12 +180,7 @@ class KeyLifecycle:
         self._end(now)
 
     def restored(self, shelf_life: ShelfLife) -> None:
-        """
-        Keys of a copy on disk are in force.
-
-        Raises:
-            RuntimeError: There are keys already: a copy never replaces what was fetched.
-        """
+        """Keys of a copy on disk are in force. RuntimeError when there are keys already: a copy never replaces what was fetched."""
         self._expect(under_way=False)
         if self.shelf_life is not None:
             raise RuntimeError("there are keys already")

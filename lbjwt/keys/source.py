@@ -15,7 +15,7 @@ from lbjwt.jose.keyring import KeyRing
 from lbjwt.keys.errors import KeySourceError, sentence_of
 from lbjwt.keys.feed import KeyFeed
 from lbjwt.keys.log import SourceLog
-from lbjwt.keys.schedule import MAX_STALE, ShelfLife
+from lbjwt.keys.schedule import ShelfLife
 from lbjwt.keys.store import signature_of
 from lbjwt.observe._board import Board
 
@@ -34,11 +34,8 @@ class LocalKeys:
 
     Args:
         place: What messages call the source.
-        given: The bytes themselves; None when they are in
-        paths: the files.
+        given: The bytes themselves; None when they are in the files `paths`.
         publish: Called with every new ring.
-        board: Where reads and keys in force are counted, for
-        issuer: this index.
     """
 
     def __init__(
@@ -50,7 +47,7 @@ class LocalKeys:
         build: Build,
         publish: Callable[[KeyRing], None],
         board: Board,
-        issuer: int = 0,
+        issuer: int,
     ) -> None:
         self.place = place
         self._given = given
@@ -77,14 +74,11 @@ class LocalKeys:
 
     def look(self, now: float, wall: float) -> float:
         """
-        Read what is new, and log what goes wrong.
+        Read what is new, and log what goes wrong. Returns the seconds until the next look has to be; infinite when any time will do.
 
         Args:
             now: Monotonic time.
             wall: Seconds since the epoch.
-
-        Returns:
-            Seconds until the next look has to be; infinite when any time will do.
         """
         problem = self._read(wall) if self._given is None else ""
         if problem:
@@ -142,10 +136,8 @@ class FeedKeys:
 
     Args:
         place: What messages call the source.
-        feed: Where the key sets come from.
         publish: Called with every new ring, and with None when the keys became too old.
-        board: Where keys in force are counted, for
-        issuer: this index, which is also the number of the source in the feed.
+        issuer: Its index, also in the feed.
         max_stale: Seconds for which a document is believed after it was fetched; the feed may say less.
     """
 
@@ -157,8 +149,8 @@ class FeedKeys:
         build: Build,
         publish: Callable[[KeyRing | None], None],
         board: Board,
-        issuer: int = 0,
-        max_stale: float = MAX_STALE,
+        issuer: int,
+        max_stale: float,
     ) -> None:
         self._feed = feed
         self._build = build
@@ -174,7 +166,6 @@ class FeedKeys:
 
     @property
     def loaded(self) -> bool:
-        """A key ring is in force."""
         return self._shelf_life is not None
 
     def load(self, now: float, wall: float) -> None:

@@ -33,18 +33,10 @@ class StoredKeySet:
     etag: str | None = None
 
     def encoded(self) -> bytes:
-        """Return it as JSON, for `decoded`."""
         return orjson.dumps({"format": FORMAT, **asdict(self)})
 
     def shelf_life(self, now: float, wall: float, max_stale: float) -> ShelfLife | None:
-        """
-        How long it may be believed; None when it is too old, or from the future.
-
-        Args:
-            now: Monotonic time.
-            wall: Seconds since the epoch.
-            max_stale: Seconds for which a key set is good after it was fetched; its own `good_until` may be sooner.
-        """
+        """How long it may be believed: `max_stale` seconds after it was fetched, or until `good_until`. None: too old, or from the future."""
         return ShelfLife.of(now, wall, self.fetched_at, min(self.good_until - self.fetched_at, max_stale))
 
 
@@ -93,7 +85,7 @@ def write(path: Path, stored: StoredKeySet) -> None:
             with contextlib.suppress(OSError):
                 fresh.unlink()
             raise
-        _sync_directory(path.parent)
+        _sync_directory(path.parent)  # the rename survives a power cut
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror}") from None
 
@@ -104,8 +96,8 @@ def read(path: Path, *, place: str, max_stale: float, max_bytes: int, wall: floa
 
     Args:
         place: The source that it has to be of.
-        max_stale, wall: See `StoredKeySet.shelf_life`.
         max_bytes: Longest file that is read.
+        wall: Seconds since the epoch.
 
     Raises:
         StoreError: It must not be used: somebody else could have written the file (its owner is neither we nor root, or group or others may
@@ -153,12 +145,10 @@ def _time(value: Any) -> float | None:
 
 
 def _open_no_link(path: str, flags: int) -> int:
-    """Without waiting either: a FIFO would hang."""
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)  # a FIFO would hang
 
 
 def _sync_directory(directory: Path) -> None:
-    """Make the rename survive a power cut."""
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(handle)

@@ -15,26 +15,11 @@ _PORTS: Final = {"https": 443, "http": 80}
 
 
 def examine(uri: str, what: str = "the JWKS URL") -> SplitResult:
-    """
-    Return the parts of a URL that may be fetched from, as far as its text tells.
-
-    Args:
-        what: What messages call it; a text that was refused is not repeated.
-
-    Raises:
-        JWKSFetchError: Refused by `split_url`.
-
-    Source: RFC 3986 section 3; RFC 8725 section 3.10.
-    """
+    """Return the parts of a URL, called `what` in messages, or raise JWKSFetchError when `split_url` refuses its text (RFC 8725 section 3.10)."""
     try:
         return split_url(uri)
     except ValueError as error:
         raise JWKSFetchError(f"{what} cannot be used: {error}") from None
-
-
-def is_secure_enough(uri: str, source: str, *, allow_http: bool) -> bool:
-    """True when a URL that a document from `source` names is no step down: https, or http when `source` itself is http, or when it is allowed."""
-    return uri.startswith("https:") or allow_http or source.startswith("http:")
 
 
 def place_of(uri: str) -> str:

@@ -37,22 +37,17 @@ class ControlLink(Protocol):
 
 
 class WorkerKeys:
-    """
-    The key sources of a process that verifies.
-
-    Args:
-        sources: Of each issuer index its source.
-        longest_wait: Seconds that `load` waits at most for the first attempts of the control process.
-        link: To the process that fetches.
-
-    Attributes:
-        settled: Called with an issuer index when an attempt to fetch its keys ended.
-    """
+    """The key sources of a process that verifies, by issuer index."""
 
     def __init__(
         self, sources: Mapping[int, LocalKeys | FeedKeys], board: Board, link: ControlLink, *, longest_wait: float = 0.0
     ) -> None:
+        """
+        Args:
+            longest_wait: Seconds that `load` waits at most for the first attempts of the control process.
+        """
         self.settled: Callable[[int], None] = lambda issuer: None
+        """Called with an issuer index when an attempt to fetch its keys ended."""
         self._sources = sources
         self._board = board
         self._link = link

@@ -22,12 +22,12 @@ import gc
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from lbjwt._fastverify import hash_is_randomised
 from lbjwt.assembly.cluster import new_offenders
 from lbjwt.assembly.descriptors import shortage
 from lbjwt.assembly.issuers import issuer_instances
@@ -60,6 +60,14 @@ BOARD_POLL: Final = 0.02
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1, signal.SIGHUP)
 
 log = logging.getLogger("lbjwt.supervisor")
+
+
+def hash_is_randomised() -> bool:
+    """True when this process hashes bytes with a key of its own."""
+    ignored = bool(sys.flags.ignore_environment)
+    return bool(sys.flags.hash_randomization) and (
+        ignored or os.environ.get("PYTHONHASHSEED", "random") in ("", "random")
+    )
 
 
 def run(configuration: Configuration, *, worker: Worker = worker.main) -> int:

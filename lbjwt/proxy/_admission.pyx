@@ -7,7 +7,7 @@ Answers nobody, counts nothing, waits for nothing: it only says that a moment's 
 
 from lbjwt._error_reason cimport ErrorReason
 from lbjwt._fastverify cimport (
-    CLAIM_REFUSED, CLIENT_REFUSED, INSUFFICIENT_SCOPE, INTERNAL, KEYS_UNAVAILABLE, MALFORMED, MALFORMED_CREDENTIALS, MISSING, NONE, RATE_LIMITED,
+    CLAIM_REFUSED, CLIENT_REFUSED, INSUFFICIENT_SCOPE, INTERNAL, KEYS_UNAVAILABLE, MALFORMED, MISSING, NONE, RATE_LIMITED,
     SUBJECT_REFUSED, UNKNOWN_KEY, WRONG_ISSUER, record,
 )
 from lbjwt._grants cimport REASON_BITS, REPORTED
@@ -165,7 +165,7 @@ cdef class Admission:
                 return None
         record(self.trace, "place", NONE, token)
         record(self.trace, "token.size", NONE, None)
-        grant = self.gate.judge(token, now, MALFORMED_CREDENTIALS, reason, &self.issuer, self.trace)
+        grant = self.gate.judge(token, now, reason, &self.issuer, self.trace)
         if self.trace is not None and self.issuer >= 0:
             demand.tell(self.trace, self.issuer, found)
         return grant

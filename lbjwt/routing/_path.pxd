@@ -16,13 +16,10 @@ cdef enum PathProblem:
     DOTS = -9                # a segment that some back ends read as "." or ".."
 
 
-cdef struct LoosePath:
-    Slice text               # decoded, letters lower, parameters and slashes at the end cut off: "" for "/"
-    Py_ssize_t cut           # bytes of it before an encoded "?" or "#", where a careless back end stops; -1: none
-
 # True when `path` is in its one spelling and is read alike by everybody, but for a slash at its end: nothing to do.
 cdef bint is_plain(Slice path) noexcept nogil
 # Write the one spelling of `path` to `out` (never longer than `path`). Its size, or a PathProblem.
 cdef Py_ssize_t put_canonical(char *out, Slice path) noexcept nogil
-# Write the loose reading of a canonical path to `out` (never longer either). Its size, or a PathProblem.
+# Write the loose reading of a canonical path to `out` (never longer either): decoded, letters lower, parameters and slashes at the end cut off,
+# "" for "/". Its size, or a PathProblem. cut: bytes of it before an encoded "?" or "#", where a careless back end stops; -1: none.
 cdef Py_ssize_t put_loose(char *out, Slice path, Py_ssize_t *cut) noexcept nogil

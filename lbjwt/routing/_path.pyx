@@ -243,9 +243,11 @@ cdef Py_ssize_t trimmed(const char *out, const char *segment, const char *to) no
     return to - out
 
 
-def canonical_path(bytes path not None):
+def both_readings(bytes path not None):
     """
-    The one spelling of a path (from its first "/" to before the first "?"), as it is matched and forwarded.
+    The one spelling of a path (from its first "/" to before the first "?"), as it is matched and forwarded; then the path as the most forgiving
+    back end reads it, and the same up to an encoded "?" or "#" (None when it has neither). Two paths that some back end may take for one
+    another are equal in the last two.
 
     Raises:
         ValueError: A path that is refused (400); the message is a stable short code, such as ``path-encoded-slash``.
@@ -259,18 +261,4 @@ def canonical_path(bytes path not None):
     loose = put_loose(room.data + size, Slice(room.data, size), &cut) if size > 0 else size
     if loose < 0:
         raise ValueError(_PROBLEMS[loose])
-    return room.data[:size]
-
-
-def loose_path(bytes path not None):
-    """
-    The path as the most forgiving back end reads it, and the same up to an encoded "?" or "#" (None when it has neither): two paths that some
-    back end may take for one another are equal here. Raises ValueError as `canonical_path` does.
-    """
-    cdef Py_ssize_t cut
-    cdef Py_ssize_t size
-    cdef bytes canonical = canonical_path(path)
-    cdef Buffer room = Buffer()
-    room.reserve(len(canonical))
-    size = put_loose(room.data, Slice(canonical, len(canonical)), &cut)
-    return room.data[:size], None if cut < 0 else room.data[:cut]
+    return room.data[:size], room.data[size:size + loose], None if cut < 0 else room.data[size:size + cut]

@@ -19,7 +19,7 @@ from lbjwt.http1._request cimport GET, HEAD, Method, OTHER, RequestHead
 from lbjwt.routing._path cimport is_plain, put_canonical, put_loose
 
 from lbjwt.errors import ConfigurationError
-from lbjwt.routing._path import canonical_path
+from lbjwt.routing._path import both_readings
 from lbjwt.routing.table import compile_table
 
 cdef enum:
@@ -176,7 +176,7 @@ cdef class Router:
 
 def _is_canonical(bytes path):
     try:
-        return canonical_path(path) == path
+        return both_readings(path)[0] == path
     except ValueError:
         return False
 

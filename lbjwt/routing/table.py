@@ -13,7 +13,7 @@ from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from lbjwt.errors import ConfigurationError
-from lbjwt.routing._path import canonical_path, loose_path
+from lbjwt.routing._path import both_readings
 
 ASTERISK = "*"  # the target of a server-wide OPTIONS (RFC 9112 section 3.2.4)
 
@@ -64,12 +64,10 @@ class Entry(NamedTuple):
 
     @property
     def exact(self) -> bool:
-        """The path is the whole path, not a prefix."""
         return self.rank[2] == 1
 
     @property
     def wildcard(self) -> bool:
-        """The host is the end of a name, not a whole one."""
         return self.rank[0] == 1
 
 
@@ -87,12 +85,7 @@ def compile_table(routes: Sequence[RouteMatch]) -> list[Entry]:
 
 
 def entries_of(routes: Sequence[RouteMatch]) -> list[Entry]:
-    """
-    The entries of all routes, in the order of the routes.
-
-    Raises:
-        ConfigurationError: A host or path that cannot be matched.
-    """
+    """The entries of all routes, in the order of the routes; ConfigurationError for a host or path that cannot be matched."""
     entries: list[Entry] = []
     for index, route in enumerate(routes):
         path, loose, exact = _path_of(route)
@@ -123,12 +116,7 @@ def ties(entries: Iterable[Entry]) -> Iterator[tuple[int, int]]:
 
 
 def check_host(host: str) -> str:
-    """
-    Return a host in lower case: a name, or ``*.`` and a name.
-
-    Raises:
-        ConfigurationError: Any other text.
-    """
+    """Return a host in lower case: a name, or ``*.`` and a name; ConfigurationError for any other text."""
     name = host.lower()
     if not _HOST.fullmatch(name) or len(name) > _MAX_HOST:
         raise ConfigurationError(
@@ -139,10 +127,8 @@ def check_host(host: str) -> str:
 
 def check_path(text: str) -> str:
     """
-    Return a path or prefix that some request can have once its path is canonical, and that every backend reads the same way.
-
-    Raises:
-        ConfigurationError: Any other text.
+    Return a path or prefix that some request can have once its path is canonical, and that every backend reads the same way;
+    ConfigurationError for any other text.
     """
     if not _PATH.fullmatch(text) or len(text) > _MAX_PATH:
         raise ConfigurationError(
@@ -151,7 +137,7 @@ def check_path(text: str) -> str:
         )
     written = text.encode("ascii")
     try:
-        path, (loose, cut) = canonical_path(written), loose_path(written)
+        path, loose, cut = both_readings(written)
     except ValueError as error:
         raise ConfigurationError(f"requests with such a path are always refused ({error})") from None
     if path != written:
@@ -172,5 +158,5 @@ def _path_of(route: RouteMatch) -> tuple[bytes, bytes, bool]:
         return b"*", b"*", True
     exact = route.path is not None
     path = check_path(route.path or route.prefix or "/").encode("ascii")
-    loose, _ = loose_path(path)
+    loose = both_readings(path)[1]
     return path if exact else path.removesuffix(b"/"), loose, exact

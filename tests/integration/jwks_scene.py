@@ -73,7 +73,13 @@ class Scene:
                 if stored is not None:
                     self.feed.put(0, stored)
         self.source = FeedKeys(
-            origin.place, feed=self.feed, build=KeyRing.from_jwks, publish=self.verifier.publish, board=self.board
+            origin.place,
+            feed=self.feed,
+            build=KeyRing.from_jwks,
+            publish=self.verifier.publish,
+            board=self.board,
+            issuer=0,
+            max_stale=86_400.0,
         )
         self.keys = RemoteKeys(
             origin,

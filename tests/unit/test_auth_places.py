@@ -18,7 +18,6 @@ from lbjwt.errors import ConfigurationError
 from lbjwt.http1._request import Parse, RequestHead
 from tests.corpus.http1_requests import CASES
 from tests.harness.examples import examples
-from tests.unit.auth_tokens import NOW, token, verifier
 from tests.unit.token_places import (
     BY_NAME,
     CARRIERS,
@@ -93,24 +92,6 @@ def test_without_a_token_nothing_is_different(case: Any):
     assert where.find_in(head) == (MISSING, None)
     where.strip(head)
     assert head.write_bytes(POLICY) == as_it_came(case.wire)
-
-
-def test_p7_the_public_api_reads_an_authorization_value_as_traffic_does():
-    """`Verifier.authorize` has the grammar of credentials for itself: every value is to both the same token, or none, or no good."""
-    pieces = (b"", b"Bearer", b"bEARER", b"Bear", b"er", b"Basic", b"-", b",", b"=", b"  ", b" ", b"\t", token(), b"x")
-    where, gate = places(BY_NAME["bearer"], forward=True), verifier().gate
-    seen = set()
-    for value in {b"".join(parts).strip(b" \t") for parts in itertools.product(pieces, repeat=4)}:
-        grant, reason = gate.authorize(value, NOW)
-        read, text = find(where, get(b"Authorization: " + value))
-        if text is not None:
-            expected, why = gate.verify(text, NOW)
-            assert grant is expected, value
-            assert reason in (why, DenyReason.MALFORMED_CREDENTIALS) and (reason == why or why == DenyReason.MALFORMED)
-        else:
-            assert (grant, reason) == (None, read), value
-        seen.add((read, grant is None))
-    assert seen == {(DenyReason.NONE, False), (DenyReason.NONE, True), (MISSING, True), (MALFORMED, True)}
 
 
 def test_odd_but_tokenless_lists_are_left_alone():

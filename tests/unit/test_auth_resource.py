@@ -36,8 +36,6 @@ def test_what_is_empty_is_left_out():
     assert json.loads(bare) == {"resource": "https://api.example", "bearer_methods_supported": ["header"]}
     cookie = metadata_document(resource="https://a.example", authorization_servers=(), bearer_methods_supported=())
     assert json.loads(cookie)["bearer_methods_supported"] == []
-    silent = metadata_document(resource="https://a.example", authorization_servers=(), bearer_methods_supported=None)
-    assert "bearer_methods_supported" not in json.loads(silent)
 
 
 @pytest.mark.parametrize(

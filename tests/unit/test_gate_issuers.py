@@ -220,7 +220,7 @@ def test_b18_a_withdrawn_key_kills_what_it_signed_and_nothing_else(bench: Bench)
     gate = verifier.gate
     for name, text in texts.items():
         dead = name == ("a", "k1")
-        grant, reason = gate.authorize(b"Bearer " + text.encode(), NOW, held[name])
+        grant, reason = gate.verify(text.encode(), NOW, held[name])
         assert (reason.name, grant is held[name]) == (("UNKNOWN_KEY", False) if dead else ("NONE", True))
         assert bench.judge(text) == reason.name
     assert bench.cached == 3 and (texts["a", "k1"].encode() in gate.cache) is False
@@ -268,7 +268,7 @@ def test_c20_a_revoked_token_is_dead_at_the_next_look(bench: Bench) -> None:
     bench.revoked.add("one")
     assert bench.judge(one) == "NONE", "nobody said that something changed"
     bench.verifier.renew()
-    assert bench.verifier.gate.authorize(b"Bearer " + one.encode(), NOW, held)[1] is DenyReason.REVOKED
+    assert bench.verifier.gate.verify(one.encode(), NOW, held)[1] is DenyReason.REVOKED
     assert bench.judge(one) == "REVOKED"
     assert bench.judge(two) == "NONE"
     asked = len(bench.asked)
@@ -315,7 +315,7 @@ def test_a_fault_of_the_revocations_refuses(bench: Bench) -> None:
     held = bench.verifier.verify(token("a"), NOW).grant
     bench.verifier.renew()
     trouble.append(True)
-    assert bench.verifier.gate.authorize(b"Bearer " + token("a").encode(), NOW, held)[1] is DenyReason.INTERNAL
+    assert bench.verifier.gate.verify(token("a").encode(), NOW, held)[1] is DenyReason.INTERNAL
     assert bench.cached == 0 and bench.verifier.gate.faults == 2
     trouble.clear()
     assert bench.judge(token("a")) == "NONE"
@@ -327,10 +327,10 @@ def test_a_grant_of_another_gate_is_dead(bench: Bench) -> None:
     text = token("a", aud=["api", "other"])
     foreign = other.verifier.verify(text, NOW).grant
     assert foreign is not None
-    field = b"Bearer " + token("a", aud="other").encode()
-    theirs = other.verifier.verify(field[7:], NOW).grant
+    field = token("a", aud="other").encode()
+    theirs = other.verifier.verify(field, NOW).grant
     for _ in range(2):
-        grant, reason = bench.verifier.gate.authorize(field, NOW, theirs)
+        grant, reason = bench.verifier.gate.verify(field, NOW, theirs)
         assert grant is None and reason is DenyReason.WRONG_AUDIENCE
         other.verifier.renew()
         bench.verifier.renew()

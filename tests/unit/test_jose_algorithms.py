@@ -4,7 +4,7 @@ import pytest
 
 from lbjwt.config.fields import ALGORITHMS as CONFIGURABLE
 from lbjwt.errors import ConfigurationError
-from lbjwt.jose.algorithms import ALGORITHMS, algorithms_for, known_algorithms
+from lbjwt.jose.algorithms import ALGORITHMS, algorithms_for, check_algorithms
 
 
 def test_the_table_is_closed():
@@ -51,4 +51,4 @@ def test_secrets_serve_hashes_up_to_their_length():
 def test_unknown_names_are_refused(names: list[str]):
     """A list of algorithms is checked when it is configured."""
     with pytest.raises(ConfigurationError):
-        known_algorithms(names)
+        check_algorithms(names)

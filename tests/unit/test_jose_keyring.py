@@ -164,14 +164,14 @@ def test_b18_d4_a_removed_key_takes_its_grants_along_and_only_its():
         token(algorithm="RS256", key=rsa_key(), kid="good"),
         token(algorithm="RS256", key=rsa_key(1), kid="other"),
     )
-    held = {text: one.gate.authorize(b"Bearer " + text, NOW)[0] for text in (stays, goes)}
+    held = {text: one.gate.verify(text, NOW)[0] for text in (stays, goes)}
     assert all(held.values())
     for number in (2, 3):
         one.publish(ring(jwk_of(private_key("ES256"), kid=f"new{number}"), dict(GOOD)))
         assert one.keys is not None and kids(one.keys) == [f"new{number}", "good"]
-        assert one.gate.authorize(b"Bearer " + stays, NOW, held[stays])[0] is held[stays]
+        assert one.gate.verify(stays, NOW, held[stays])[0] is held[stays]
         assert one.gate.verify(stays, NOW)[0] is held[stays]
-        assert one.gate.authorize(b"Bearer " + goes, NOW, held[goes]) == (None, DenyReason.UNKNOWN_KEY)
+        assert one.gate.verify(goes, NOW, held[goes]) == (None, DenyReason.UNKNOWN_KEY)
     assert len(one.gate.cache) == 1
 
 
@@ -183,10 +183,10 @@ def test_d4_a_changed_key_is_another_key(change: dict[str, Any]):
     grant, _ = one.gate.verify(text, NOW)
     assert grant is not None
     one.publish(ring({**GOOD, **change}))
-    refused, _ = one.gate.authorize(b"Bearer " + text, NOW, grant)
+    refused, _ = one.gate.verify(text, NOW, grant)
     assert refused is None
     assert len(one.gate.cache) == 0
-    assert one.gate.authorize(b"Bearer " + text, NOW, grant)[0] is None
+    assert one.gate.verify(text, NOW, grant)[0] is None
 
 
 def test_publish_none_withdraws_everything():

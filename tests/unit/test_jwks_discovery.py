@@ -108,7 +108,7 @@ def test_b8_the_place_of_the_keys_is_judged_like_every_other(uri):
 
 def test_b8_https_does_not_lead_to_http():
     """Not even to loopback, where other services of this machine listen; unless http is allowed, or the issuer itself is on loopback."""
-    for uri in ("http://keys.example/jwks", "http://127.0.0.1/jwks"):
+    for uri in ("http://keys.example/jwks", "HTTP://keys.example/jwks", "http://127.0.0.1/jwks"):
         with pytest.raises(JWKSFetchError, match="http although the issuer is https"):
             told(jwks_uri=uri)
         assert told(jwks_uri=uri, allow_http=True) == uri

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbjwt.keys.errors import JWKSFetchError
-from lbjwt.keys.uri import discovery_uris, examine, identity_of, is_secure_enough, place_of, redirected
+from lbjwt.keys.uri import discovery_uris, examine, identity_of, place_of, redirected
 from lbjwt.url import MAX_URL
 
 HERE = "https://issuer.example/a/jwks?key=hush"
@@ -203,12 +203,3 @@ def test_issuers_that_cannot_be_asked(issuer):
     """No URL, or one with a query or a fragment."""
     with pytest.raises(JWKSFetchError, match="an issuer that is asked for its keys"):
         discovery_uris(issuer)
-
-
-def test_b8_a_document_may_not_lead_down_to_http():
-    """https leads to https; http on loopback may stay there, and what is allowed is allowed."""
-    assert is_secure_enough("https://k.example/", "https://i.example", allow_http=False)
-    assert is_secure_enough("https://k.example/", "http://127.0.0.1", allow_http=False)
-    assert is_secure_enough("http://127.0.0.1/k", "http://127.0.0.1", allow_http=False)
-    assert is_secure_enough("http://k.example/", "https://i.example", allow_http=True)
-    assert not is_secure_enough("http://127.0.0.1/k", "https://i.example", allow_http=False)
