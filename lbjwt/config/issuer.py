@@ -257,7 +257,7 @@ class Issuer(Section):
             return secret
         is_secret = source.startswith("secret_")
         if is_secret and algorithms is None:
-            raise across(f"{source} needs algorithms, such as [HS256]: a secret does not say what it is for")
+            raise across(f"{source} needs algorithms, such as HS256: a secret does not say what it is for")
         if is_secret and not all(map(is_hmac, algorithms)):
             raise across(f"with {source} every algorithm is one of HS256, HS384, HS512", "algorithms")
         if not is_secret and source != "jwks_file" and algorithms and all(map(is_hmac, algorithms)):
