@@ -9,6 +9,7 @@ Python may be a plain number of seconds or bytes. A bad value raises ``ValueErro
 import ipaddress
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
@@ -71,11 +72,20 @@ class Words:
     text: str
 
 
+def first_repeat(values: Iterable[T]) -> T | None:
+    """The first value that stands there a second time."""
+    seen: set[T] = set()
+    for value in values:
+        if value in seen:
+            return value
+        seen.add(value)
+    return None
+
+
 def distinct(values: tuple[T, ...] | None) -> tuple[T, ...] | None:
     """Refuse a list in which something stands twice: one of the two was meant to be something else."""
-    for index, value in enumerate(values or ()):
-        if value in (values or ())[:index]:
-            raise ValueError(f'"{value}" stands in the list twice')
+    if (value := first_repeat(values or ())) is not None:
+        raise ValueError(f'"{value}" stands in the list twice')
     return values
 
 

@@ -28,16 +28,16 @@ from lbjwt.config.fields import (
 )
 from lbjwt.config.places import FromCookie, FromHeader, FromParam
 from lbjwt.config.remote import PLAIN_HTTP, Discovery, KeyFetch, RemoteJwks
-from lbjwt.config.section import Fault, Section, across, given, placed, several
+from lbjwt.config.section import Fault, Section, across, given, placed, refuse
 from lbjwt.config.tenants import Tenants
 from lbjwt.config.url import check_fetchable, is_loopback_url
+from lbjwt.jose.mistaken import SECRET_MEMBERS
 
 T = TypeVar("T")
 
 KEY_SOURCES: Final = (
     *("discovery", "jwks_file", "remote_jwks", "jwks", "pem_file", "pem", "secret_env", "secret_files", "secret_file"),
 )
-_SECRET_MEMBERS: Final = ("d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv")  # RFC 7518 §6, RFC 8037 §2, RFC 9964 §3
 
 EnvironmentName = Annotated[str, Spelling("[A-Za-z_][A-Za-z0-9_]{0,127}", "the name of an environment variable")]
 
@@ -231,9 +231,7 @@ class Issuer(Section):
     @classmethod
     def _public_keys(cls, jwks: dict[str, Any] | None) -> dict[str, Any] | None:
         """What is written here is copied, printed and shared with the rest of the configuration."""
-        faults = list(_secrets_in(jwks or {}))
-        if faults:
-            raise several(faults)
+        refuse(_secrets_in(jwks or {}))
         return jwks
 
     @field_validator("pem")
@@ -278,8 +276,7 @@ class Issuer(Section):
             faults += [Fault(("typ",), "access_token_profile says what typ must be")] * (
                 info.data.get("typ") is not None
             )
-            if faults:
-                raise several(faults)
+            refuse(faults)
         return profile
 
     @field_validator("from_subprotocol")
@@ -404,7 +401,7 @@ def _keys_by_name(tenants: Any) -> None:
 def _secrets_in(jwks: dict[str, Any]) -> Iterator[Fault]:
     keys = jwks.get("keys")
     for at, key in enumerate(keys if isinstance(keys, list) else ()):
-        for member in _SECRET_MEMBERS:
-            if isinstance(key, dict) and key.get(member) is not None:
+        for member, value in key.items() if isinstance(key, dict) else ():
+            if value is not None and member in SECRET_MEMBERS:
                 sentence = "is the secret part of a key; only the public parts belong into this file"
                 yield Fault(("jwks", "keys", at, member), sentence, at_key=True)

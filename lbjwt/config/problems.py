@@ -157,15 +157,11 @@ def _problem(details: ErrorDetails, model: type[Section]) -> Problem:
         return Problem(path, _sentence(details), at_key=True)
     if given is None and kind != "value_error":
         return Problem(path, "has no value; give it one or remove the key", at_key=True)
-    message, suggestion = _sentence(details), None
+    message = _sentence(details)
     if kind == "string_type" and isinstance(given, int | float):
         message += "; put it in quotes"
     if kind == "tuple_type" and isinstance(given, str | int | float | dict):
         message += "; begin each item with a dash, or put it in [ ]"
-    if kind == "bool_type" and isinstance(given, str):
-        suggestion = {"yes": "true", "on": "true", "no": "false", "off": "false", "true": "true", "false": "false"}.get(
-            given.lower()
-        )
     if kind == "int_type" and isinstance(given, str) and re.fullmatch(r"[-+]?[0-9]{1,9}(\.[0-9]{1,9})?", given):
         message += ", without quotes"
     if kind in ("model_type", "model_attributes_type") and (section := _section_at(model, path)) is not None:
@@ -173,7 +169,7 @@ def _problem(details: ErrorDetails, model: type[Section]) -> Problem:
         message += f", such as {(required or list(keys_of(section)))[0]}"
     if isinstance(given, str) and is_variable(given):
         message += f"; {NOT_REPLACED}"
-    return Problem(path, message, suggestion=suggestion)
+    return Problem(path, message)
 
 
 def _sentence(details: ErrorDetails) -> str:

@@ -1,7 +1,7 @@
 """
 Keys that are fetched: from a JWKS URL, or by discovery from the issuer alone.
 
-Knows what a legal fetch is; when and how one happens is the business of ``lbjwt.jwks``.
+Knows what a legal fetch is; when and how one happens is the business of ``lbjwt.keys``.
 """
 
 from typing import Annotated, Final
@@ -11,18 +11,16 @@ from pydantic import Field, StrictBool, ValidationInfo, field_validator
 from lbjwt.config.fields import Bytes, File, Seconds, Text, whole
 from lbjwt.config.section import Section, across, given
 from lbjwt.config.url import check_fetchable, check_proxy, is_loopback_url
+from lbjwt.keys.schedule import CEILING, COOLDOWN, FLOOR, INTERVAL, MAX_STALE
 
 PLAIN_HTTP: Final = "plain http lets whoever is on the way choose the keys; use https (or say allow_http: true)"
-
-_FLOOR: Final = 60.0
-_CEILING: Final = 3_600.0
 
 
 class KeyFetch(Section):
     """How keys are fetched and how long they stay valid."""
 
     refresh_interval: Annotated[float, Seconds(1, 86_400)] = Field(
-        default=300.0,
+        default=INTERVAL,
         description="Time between two fetches when the answer does not say how long it is fresh (`Cache-Control`, RFC 9111 §4.2).",
     )
     min_refresh: Annotated[float, Seconds(1, 86_400)] | None = Field(
@@ -35,11 +33,11 @@ class KeyFetch(Section):
         "fetches succeed. Default: 1h, or `refresh_interval` when that is longer.",
     )
     cooldown: Annotated[float, Seconds(1, 3_600)] = Field(
-        default=10.0,
+        default=COOLDOWN,
         description="Least time between two fetches that unknown key ids cause, however many there are. A new key is accepted within it.",
     )
     max_stale: Annotated[float, Seconds(1, 604_800)] = Field(
-        default=86_400.0,
+        default=MAX_STALE,
         description="How long keys stay valid after the last successful fetch; then 503 with `Retry-After`.",
     )
     timeout: Annotated[float, Seconds(0.1, 60)] = Field(
@@ -131,12 +129,12 @@ class KeyFetch(Section):
     @property
     def shortest_interval(self) -> float:
         """Seconds between two fetches at least, whatever an answer says: ``min_refresh`` or its default."""
-        return min(_FLOOR, self.refresh_interval) if self.min_refresh is None else self.min_refresh
+        return min(FLOOR, self.refresh_interval) if self.min_refresh is None else self.min_refresh
 
     @property
     def longest_interval(self) -> float:
         """Seconds between two fetches at most, whatever an answer says: ``max_refresh`` or its default."""
-        return max(_CEILING, self.refresh_interval) if self.max_refresh is None else self.max_refresh
+        return max(CEILING, self.refresh_interval) if self.max_refresh is None else self.max_refresh
 
 
 class RemoteJwks(KeyFetch):

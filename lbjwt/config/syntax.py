@@ -102,12 +102,8 @@ def _sentence(problem: str, context: str, got: str) -> str:
         return "a line without a colon and a space behind it, or text that is indented less than the text it belongs to"
     if "scanning an a" in context:  # an anchor, an alias
         return "& and * at the beginning of a value have a meaning in YAML; put it in quotes"
-    if "block scalar" in context:
-        return "behind | and > the line ends; the text begins on the next one"
     if "cannot start any token" in problem:
         return "a value that begins with a character like this needs quotes"
-    if "escape character" in problem:
-        return r"a backslash in double quotes begins an escape, and this is none; write \\ or use single quotes"
     if got in ("]", "}"):
         return f"a {got} that closes nothing"
     if got == "-":

@@ -11,7 +11,6 @@ certificates are always checked (THREATS B21); there is no switch for it.
 """
 
 import base64
-import ipaddress
 import re
 import ssl
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from lbjwt.address import is_loopback
 from lbjwt.keys.errors import JWKSFetchError, KeySourceError
 from lbjwt.keys.store import signature_of
 
@@ -144,7 +144,7 @@ class Egress:
         """
         parts = urlsplit(uri)
         host = parts.hostname or ""
-        if _is_loopback(host):
+        if is_loopback(host):
             return None
         if self.proxy is not None:
             return _proxy(urlsplit(self.proxy))
@@ -168,13 +168,6 @@ class Egress:
         if len(token) > MAX_TOKEN or _TOKEN.fullmatch(token) is None:
             raise KeySourceError(f"{path} holds no bearer token: one word of letters, digits and -._~+/ is expected")
         return f"Bearer {token.decode()}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _from_environment(target: SplitResult) -> Proxy | None:

@@ -68,7 +68,7 @@ CORPUS: list[tuple[str, str, str, str]] = [
     ("  - address: 127.0.0.1:8080\n    tls:", "  - ^tls:", "listeners[0].address", "is required"),
     ("realm:", "realm: again\n^realm:", "realm", "a second time"),
     # wrong kinds
-    ("forward_token: true", "forward_token: ^yes", "forward_token", 'true or false; did you mean "true"?'),
+    ("forward_token: true", "forward_token: ^yes", "forward_token", "must be true or false"),
     ("forward_token: true", "forward_token: ^1", "forward_token", "true or false"),
     ("forward_token: true", "^forward_token:", "forward_token", "has no value"),
     ("limits: {max_token: 8KiB}", "^limits:", "limits", "has no value"),
