@@ -214,12 +214,8 @@ def _network(value: Any) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     try:
         return ipaddress.ip_network(text)
     except ValueError:
-        pass
-    try:
-        likely = ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        raise ValueError("a network is an address with a prefix length, such as 10.0.0.0/8 or fd00::/8") from None
-    raise ValueError(f'the address has bits set beyond its prefix; did you mean "{likely}"?')
+        sentence = "a network is an address with a prefix length and no bits set beyond it, such as 10.0.0.0/8"
+        raise ValueError(sentence) from None
 
 
 def _header_name(value: Any) -> str:

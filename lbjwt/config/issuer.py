@@ -355,8 +355,8 @@ class Issuer(Section):
 
     @property
     def key_source(self) -> str:
-        """The key that names where the keys come from."""
-        return next(key for key in KEY_SOURCES if getattr(self, key) is not None)
+        """The key that names where the keys come from; "" only in a configuration with errors."""
+        return next((key for key in KEY_SOURCES if getattr(self, key) is not None), "")
 
     @property
     def key_files(self) -> tuple[Path, ...]:
@@ -369,11 +369,6 @@ class Issuer(Section):
         """Its keys are secrets: said by the configuration, never by what a key set holds (RFC 8725 §3.1)."""
         source = self.key_source
         return source.startswith("secret_") or (source == "jwks_file" and all(map(is_hmac, self.algorithms or [""])))
-
-    @property
-    def has_keys(self) -> bool:
-        """True for every issuer of a configuration without errors."""
-        return any(getattr(self, key) is not None for key in KEY_SOURCES)
 
     @property
     def fetch(self) -> KeyFetch | None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from lbjwt.config import document, reference
+from docs import reference
+from lbjwt.config import document
 from lbjwt.config.model import Configuration
 from lbjwt.config.schema import json_schema
 
@@ -117,7 +118,7 @@ def test_the_schema_is_of_the_draft_it_names_and_explains_every_key():
 
 
 def test_the_reference_is_in_step_with_the_model():
-    """docs/reference.md is renewed by: python -m lbjwt.config.reference docs/reference.md"""
+    """docs/reference.md is renewed by: python -m docs.reference docs/reference.md"""
     page = Path("docs/reference.md").read_text()
     assert reference.rewrite(page) == page
 
