@@ -13,7 +13,6 @@ from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from lbjwt.config.conflicts import conflicts
 from lbjwt.config.fields import Source
 from lbjwt.config.issuer import Issuer
 from lbjwt.config.model import Configuration
@@ -92,11 +91,7 @@ def configuration_from_flags(flags: Flags, directory: Path) -> Configuration:
         ConfigurationError: With every problem, each under the flag it is about.
     """
     document, wrong = _document(flags)
-    configuration = _validated(Configuration, document, wrong, directory)
-    errors = list(conflicts(configuration))
-    if errors:
-        raise ConfigurationError(problems_under_flags(errors))
-    return configuration
+    return _validated(Configuration, document, wrong, directory)
 
 
 def issuer_from_flags(flags: Flags, directory: Path) -> Issuer:

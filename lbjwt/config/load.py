@@ -11,7 +11,6 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from lbjwt.config import document
-from lbjwt.config.conflicts import conflicts
 from lbjwt.config.fields import Source
 from lbjwt.config.model import Configuration
 from lbjwt.config.partial import partial
@@ -90,10 +89,9 @@ def examine_text(text: str, directory: Path, source: str = "configuration") -> E
     if root is None:
         return Examination(None, tuple(faults), source)
     context = Source(directory)
-    configuration = None
+    configuration, problems = None, list[Problem]()
     try:
         configuration = Configuration.model_validate(root.data, context=context)
-        problems = [] if faults else list(conflicts(configuration))
     except ValidationError as error:
         problems = describe(error, Configuration)
     told = {fault.path for fault in faults}
@@ -101,7 +99,7 @@ def examine_text(text: str, directory: Path, source: str = "configuration") -> E
     found.sort(key=lambda problem: (problem.line or 0, problem.column or 0))
     if faults or configuration is None:
         return Examination(None, tuple(found), source, root, partial(root.data, context))
-    return Examination(configuration, tuple(found), source, root, configuration)
+    return Examination(configuration, (), source, root, configuration)
 
 
 def _usable(examination: Examination) -> Configuration:

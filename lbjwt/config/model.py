@@ -6,9 +6,9 @@ Attribute names are the keys of the file. Every field's description carries its 
 its files exist, is asked in ``lbjwt.checks``.
 """
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, StrictBool, ValidationInfo, field_validator
+from pydantic import Field, StrictBool, ValidationInfo, field_validator, model_validator
 
 from lbjwt.auth.identity import MAX_TOTAL, MAX_VALUE, MOST_BYTES
 from lbjwt.auth.policy import MAX_TOKEN
@@ -30,7 +30,7 @@ from lbjwt.config.fields import (
     whole,
 )  # fmt: skip
 from lbjwt.config.issuer import Issuer as Issuer
-from lbjwt.config.relations import claim_header_faults, issuer_faults, route_faults
+from lbjwt.config.relations import address_faults, claim_header_faults, issuer_faults, log_faults, route_faults
 from lbjwt.config.route import Path, Route
 from lbjwt.config.section import Section, across, refuse
 from lbjwt.units import format_size
@@ -352,3 +352,9 @@ class Configuration(Section):
     def _one_writer(cls, pairs: tuple[ClaimHeader, ...], info: ValidationInfo) -> tuple[ClaimHeader, ...]:
         refuse(claim_header_faults(pairs, info.data.get("issuers"), info.data.get("routes")))
         return pairs
+
+    @model_validator(mode="after")
+    def _nothing_twice(self) -> Self:
+        sections = dict(self)
+        refuse([*address_faults(sections), *log_faults(sections)])
+        return self

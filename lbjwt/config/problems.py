@@ -137,7 +137,7 @@ def _problems(details: ErrorDetails, model: type[Section]) -> Iterator[Problem]:
         return
     holder: KeyPath = tuple(details["loc"])[:-1]
     for fault in details["ctx"]["faults"]:
-        code = "invalid" if fault.place else "inconsistent"
+        code = fault.code or ("invalid" if fault.place else "inconsistent")
         yield Problem((*holder, *fault.place), fault.sentence, code=code, at_key=fault.at_key or not fault.place)
 
 

@@ -50,12 +50,13 @@ class Fault(NamedTuple):
     What a rule between keys has found.
 
     ``place`` leads from the mapping to the value that is wrong, () for the mapping itself; ``at_key`` tells that the key of that value is meant,
-    as it is when the value is a mapping.
+    as it is when the value is a mapping. ``code`` is that of the problem; "" for one without its own.
     """
 
     place: tuple[str | int, ...]
     sentence: str
     at_key: bool = False
+    code: str = ""
 
 
 def _holds_section(annotation: Any) -> bool:
