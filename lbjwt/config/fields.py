@@ -218,16 +218,10 @@ def _network(value: Any) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
         raise ValueError(sentence) from None
 
 
-def _header_name(value: Any) -> str:
-    return check_header_name(_text(value, "a header name"))
-
-
-def _token_field(value: Any) -> str:
-    if isinstance(value, str) and value.lower() == "authorization":
-        return value
-    if isinstance(value, str) and value.lower() == "cookie":
+def _token_field(value: str) -> str:
+    if value.lower() == "cookie":
         raise ValueError("a token in a cookie goes under from_cookies, by the cookie's name")
-    return _header_name(value)
+    return value if value.lower() == "authorization" else check_header_name(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,8 +273,8 @@ Network = Annotated[
     ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network), PlainSerializer(str, return_type=str, when_used="json"),
     WithJsonSchema(_NETWORK_SCHEMA), Words("network"),
 ]  # fmt: skip
-HeaderName = Annotated[str, BeforeValidator(_header_name), WithJsonSchema(_HEADER_SCHEMA)]
-TokenField = Annotated[str, BeforeValidator(_token_field), WithJsonSchema(_HEADER_SCHEMA)]
+HeaderName = Annotated[str, AfterValidator(check_header_name), WithJsonSchema(_HEADER_SCHEMA)]
+TokenField = Annotated[str, AfterValidator(_token_field), WithJsonSchema(_HEADER_SCHEMA)]
 Label = Annotated[
     str, Spelling("[A-Za-z0-9][A-Za-z0-9_-]{0,62}", "a label starts with a letter or digit and has letters, digits, _ and - only, at most 63 of them")
 ]  # fmt: skip

@@ -210,7 +210,7 @@ class Issuer(Section):
         try:
             check_fetchable(issuer)
         except ValueError as error:
-            raise across(f"discovery starts from the issuer's name: {str(error).partition(';')[0]}", "issuer") from None
+            raise across(f"discovery starts from the issuer's name: {error}", "issuer") from None
         if "?" in issuer:
             raise across("discovery starts from an issuer without a query (RFC 8414 §2)", "issuer")
         if issuer.startswith("http:") and not discovery.allow_http and not is_loopback_url(issuer):

@@ -56,7 +56,6 @@ _SENTENCES: Final = {
     "string_too_short": "must not be empty",
     "string_too_long": "must have at most {max_length} characters",
     "string_unicode": "must be Unicode text",
-    EMPTY: "{sentence}",
 }
 
 

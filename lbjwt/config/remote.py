@@ -6,7 +6,7 @@ Knows what a legal fetch is; when and how one happens is the business of ``lbjwt
 
 from typing import Annotated, Final
 
-from pydantic import Field, StrictBool, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, StrictBool, ValidationInfo, field_validator
 
 from lbjwt.config.fields import Bytes, File, Seconds, Text, whole
 from lbjwt.config.section import Section, across, given
@@ -64,7 +64,7 @@ class KeyFetch(Section):
         description="A file with a token that is sent as `Authorization: Bearer`, as Kubernetes requires; read again for each fetch. "
         "It is sent to the configured server only, not to a URL from an issuer's metadata.",
     )
-    proxy: Text | None = Field(
+    proxy: Annotated[Text, AfterValidator(check_proxy)] | None = Field(
         default=None,
         description="`http://HOST:PORT` of an HTTP proxy on the way to the server. It is never used for loopback. Default: none.",
     )
@@ -105,8 +105,6 @@ class KeyFetch(Section):
             )
         return key
 
-    _usable_proxy = field_validator("proxy")(staticmethod(check_proxy))
-
     @field_validator("proxy_from_environment")
     @classmethod
     def _one_proxy(cls, environment: bool, info: ValidationInfo) -> bool:
@@ -140,12 +138,10 @@ class KeyFetch(Section):
 class RemoteJwks(KeyFetch):
     """A JWK Set that is fetched."""
 
-    uri: Text = Field(
+    uri: Annotated[Text, AfterValidator(check_fetchable)] = Field(
         description="The `https` URL of the JWK Set. Plain `http` only to loopback, or with `allow_http`. "
         "`{tenant}` stands for each name of `tenants.names`."
     )
-
-    _fetchable = field_validator("uri")(staticmethod(check_fetchable))
 
     @field_validator("uri")
     @classmethod

@@ -24,19 +24,18 @@ from lbjwt.url import check_identifier
 T = TypeVar("T")
 
 
-def _host(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("a host is text")
-    return check_host(value)
-
-
 def _prefix(value: str) -> str:
     if len(value) > 1 and value.endswith("/"):
         raise ValueError(f'a prefix is whole steps without a slash at its end; did you mean "{value.rstrip("/")}"?')
     return value
 
 
-Host = Annotated[str, BeforeValidator(_host)]
+def _redirect(template: str) -> str:
+    redirect_template(template)
+    return template
+
+
+Host = Annotated[str, AfterValidator(check_host)]
 Path = Annotated[str, AfterValidator(check_path), Words("text")]
 Url = Annotated[Text, AfterValidator(check_identifier)]
 
@@ -110,7 +109,7 @@ class Refusals(Section):
         default={},
         description="Other status codes for 400, 401, 403, 429 and 503: `{403: 404}` hides what a caller may not see.",
     )
-    redirect: Text | None = Field(
+    redirect: Annotated[Text, AfterValidator(_redirect)] | None = Field(
         default=None,
         description="Redirect (302) for browsers without a valid token: a URL or a path, such as `https://login.example/?return={url}`; "
         "`{url}` is the URL they asked for.",
@@ -127,13 +126,6 @@ class Refusals(Section):
                 faults.append(Fault(("statuses", str(told)), str(error), at_key=error.place == ("told",)))
         refuse(faults)
         return statuses
-
-    @field_validator("redirect")
-    @classmethod
-    def _safe(cls, template: str | None) -> str | None:
-        if template is not None:
-            redirect_template(template)
-        return template
 
 
 class Resource(Section):
