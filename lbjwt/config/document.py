@@ -25,6 +25,7 @@ from ruamel.yaml.events import (
     NodeEvent,
     ScalarEvent,
     SequenceEndEvent,
+    SequenceStartEvent,
 )
 
 from lbjwt.config.problems import KeyPath, Problem
@@ -131,6 +132,7 @@ class _Reader:
             if event.anchor not in self._anchors:
                 raise self._stopped(event, path, "the alias has no anchor before it")
             return self._anchors[event.anchor]
+        assert isinstance(event, ScalarEvent | MappingStartEvent | SequenceStartEvent)
         if event.tag is not None:
             self._fault(event, path, "tags are not accepted; to keep a value as text, put it in quotes")
         node = Node(None, *_place(event))

@@ -71,13 +71,12 @@ def examine_file(path: Path) -> Examination:
     source = str(path)
     try:
         with path.open("rb") as file:
-            content = file.read(document.MAX_BYTES + 1)
-        text = content.decode("utf-8-sig")
+            text = file.read(document.MAX_BYTES + 1).decode("utf-8-sig")
     except OSError as error:
         problem = Problem((), f"cannot be read: {error.strerror or 'unknown reason'}", code="unreadable")
         return Examination(None, (problem,), source)
     except UnicodeDecodeError as error:
-        before = content[: error.start].decode("utf-8", "replace")
+        before = error.object[: error.start].decode("utf-8", "replace")
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         return Examination(None, (Problem((), "not UTF-8", code="not-utf-8", line=line, column=column),), source)
     return examine_text(text, path.absolute().parent, source)
