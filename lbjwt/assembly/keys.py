@@ -275,11 +275,10 @@ def _publish_local(verifier: Verifier, board: Board, instance: IssuerInstance, r
 
 def key_lifecycle(remote: KeyFetch) -> KeyLifecycle:
     """When a remote source is asked, and how long it is believed."""
-    interval = remote.refresh_interval
     return KeyLifecycle(
-        interval=interval,
-        floor=min(remote.shortest_interval, interval),
-        ceiling=max(remote.longest_interval, interval),
+        interval=remote.refresh_interval,
+        floor=remote.shortest_interval,
+        ceiling=remote.longest_interval,
         cooldown=remote.cooldown,
         max_stale=remote.max_stale,
     )

@@ -27,7 +27,7 @@ def file_problems(configuration: Configuration) -> Iterator[Problem]:
             yield from _tls(("listeners", index, "tls"), listener.tls)
     for label, issuer in configuration.issuers.items():
         path: KeyPath = ("issuers", label)
-        if not issuer.has_keys or (issuer.key_source.startswith("secret_") and not issuer.algorithms):
+        if not issuer.key_source or (issuer.key_source.startswith("secret_") and not issuer.algorithms):
             continue  # of a partial configuration
         if issuer.fetch is None:
             yield from key_problems(path, issuer)

@@ -1,7 +1,7 @@
 """
 One YAML 1.2 document as plain data that remembers where every part of it stood.
 
-Knows YAML and nothing of lbjwt's keys. ``read`` returns a tree of ``Node`` or raises ``DocumentError`` with every fault found and its place.
+Knows YAML and nothing of lbjwt's keys. ``read`` returns a tree of ``Node``, and every fault found with its place.
 It builds from parser events instead of objects, for three reasons: places are exact for keys as well as values, plain scalars follow the
 YAML 1.2 core schema only (``yes`` is text, ``1:30`` is text, no dates), and depth, size and the expansion of aliases are bounded while reading,
 so that a hostile file costs seconds at most, and no memory.
@@ -10,6 +10,7 @@ Refused besides bad syntax: a second document, duplicate keys, keys that are not
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -21,12 +22,14 @@ from ruamel.yaml.events import (
     Event,
     MappingEndEvent,
     MappingStartEvent,
+    NodeEvent,
     ScalarEvent,
     SequenceEndEvent,
     SequenceStartEvent,
 )
 
-from lbjwt.config.syntax import Fault, character_fault, curly_quotes, syntax_fault
+from lbjwt.config.problems import KeyPath, Problem
+from lbjwt.config.syntax import character_fault, curly_quotes, fault_at, syntax_fault
 
 MAX_BYTES: Final = 1 << 20  # a configuration of 1 MiB is a mistake, not a configuration
 MAX_NODES: Final = 50_000  # values after the expansion of aliases: room for a thousand routes, read in seconds
@@ -40,21 +43,6 @@ _INTEGER: Final = re.compile(r"[-+]?[0-9]{1,30}", re.ASCII)
 _BASED: Final = re.compile(r"0o[0-7]{1,30}|0x[0-9a-fA-F]{1,30}", re.ASCII)
 _NUMBER: Final = re.compile(r"[-+]?(?:\.[0-9]{1,30}|[0-9]{1,30}(?:\.[0-9]{0,30})?)(?:[eE][-+]?[0-9]{1,3})?", re.ASCII)
 _NOT_FINITE: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
-
-
-class DocumentError(Exception):
-    """
-    The text is not one acceptable YAML document.
-
-    Attributes:
-        faults: At least one.
-        root: What could be read all the same; None when reading stopped.
-    """
-
-    def __init__(self, faults: list[Fault], root: "Node | None" = None) -> None:
-        super().__init__(faults[0].message)
-        self.faults = faults
-        self.root = root
 
 
 @dataclass(slots=True)
@@ -89,160 +77,119 @@ class Node:
         return node.line, node.column
 
 
-def read(text: str) -> Node:
+def read(text: str) -> tuple[Node | None, list[Problem]]:
     """
     Read the one document of a text. An empty document is an empty mapping.
 
-    Raises:
-        DocumentError: With every fault that could be found; after a syntax fault nothing more is looked for.
+    Returns:
+        What could be read, None when reading stopped; and every fault that was found, none behind the one that stopped it.
     """
     if len(text) > MAX_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        raise DocumentError([Fault(1, 1, (), f"the file is larger than {MAX_BYTES >> 20} MiB")])
-    builder = _Builder()
+        return None, [fault_at((1, 1), f"the file is larger than {MAX_BYTES >> 20} MiB")]
+    reader = _Reader(YAML(typ="rt", pure=True).parse(text))
     try:
-        for event in YAML(typ="rt", pure=True).parse(text):
-            builder.feed(event)
+        return reader.document() or Node({}, 1, 1), reader.faults
     except MarkedYAMLError as error:
-        raise DocumentError([*builder.faults, syntax_fault(error, text, builder.last)]) from None
+        reader.faults.append(syntax_fault(error, text, reader.last))
     except YAMLError as error:
-        raise DocumentError([*builder.faults, character_fault(error, text)]) from None
+        reader.faults.append(character_fault(error, text))
     except _StopReading:
-        raise DocumentError(builder.faults) from None
-    root = builder.root or Node({}, 1, 1)
-    if builder.faults:
-        raise DocumentError(builder.faults, root)
-    return root
+        pass
+    return None, reader.faults
 
 
 class _StopReading(Exception):
     """What follows is not read; not an error by itself, the fault is noted."""
 
 
-@dataclass(slots=True)
-class _Open:
-    """A mapping or sequence whose end has not come; ``key`` waits for its value, None when a key (or an item) is due."""
-
-    node: Node
-    path: tuple[str | int, ...]
-    anchor: str | None
-    is_mapping: bool
-    key: str | None = None
-    key_due: bool = True
-
-
-class _Builder:
+class _Reader:
     """Turns parser events into nodes."""
 
-    def __init__(self) -> None:
-        self.root: Node | None = None
-        self.faults: list[Fault] = []
+    def __init__(self, events: Iterator[Event]) -> None:
+        self.faults: list[Problem] = []
         self.last: ScalarEvent | None = None
-        self._open: list[_Open] = []
+        self._events = events
         self._anchors: dict[str, Node] = {}
-        self._documents = 0
 
-    def feed(self, event: Event) -> None:
-        """Take one event."""
-        match event:
-            case DocumentStartEvent():
-                self._documents += 1
-                if self._documents > 1:
-                    raise self._stopped(event, "a second document starts here; a configuration is one document")
+    def document(self) -> Node | None:
+        """Read to the end; None of a text without a value."""
+        root = None
+        documents = 0
+        for event in self._events:
+            if isinstance(event, DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    raise self._stopped(event, (), "a second document starts here; a configuration is one document")
                 if event.version not in (None, (1, 2)):
-                    self._fault(event, "the file is read as YAML 1.2; remove the %YAML line")
-            case ScalarEvent():
-                self.last = event
-                self._scalar(event)
-            case AliasEvent():
-                self._alias(event)
-            case MappingStartEvent() | SequenceStartEvent():
-                self._start(event)
-            case MappingEndEvent() | SequenceEndEvent():
-                closed = self._open.pop()
-                if closed.anchor is not None:
-                    self._anchors[closed.anchor] = closed.node
-                self._attach(closed.node)
+                    self._fault(event, (), "the file is read as YAML 1.2; remove the %YAML line")
+            elif isinstance(event, NodeEvent):
+                root = self._node(event, ())
+        return root
 
-    def _path(self) -> tuple[str | int, ...]:
-        """Where the value that comes next belongs."""
-        if not self._open:
-            return ()
-        top = self._open[-1]
-        if not top.is_mapping:
-            return (*top.path, len(top.node.data))
-        return top.path if top.key is None else (*top.path, top.key)
-
-    def _scalar(self, event: ScalarEvent) -> None:
-        top = self._open[-1] if self._open else None
-        line, column = _place(event)
-        plain = event.style is None or event.style == ""
-        if plain and (curly := curly_quotes(str(event.value))):
-            self._fault(event, curly)
-        if top is not None and top.is_mapping and top.key_due:
-            self._key(top, event, plain)
-            return
-        self._tagless(event)
-        node = Node(self._resolve(event) if plain else str(event.value), line, column)
+    def _node(self, event: Event, path: KeyPath) -> Node:
+        """The value that begins with the event."""
+        if isinstance(event, AliasEvent):
+            if event.anchor not in self._anchors:
+                raise self._stopped(event, path, "the alias has no anchor before it")
+            return self._anchors[event.anchor]
+        assert isinstance(event, ScalarEvent | MappingStartEvent | SequenceStartEvent)
+        if event.tag is not None:
+            self._fault(event, path, "tags are not accepted; to keep a value as text, put it in quotes")
+        node = Node(None, *_place(event))
+        if isinstance(event, ScalarEvent):
+            node.data = self._resolved(event) if self._is_plain(event, path) else str(event.value)
+        elif len(path) >= MAX_DEPTH:
+            raise self._stopped(event, path, f"nested more than {MAX_DEPTH} levels deep")
+        elif isinstance(event, MappingStartEvent):
+            self._mapping(node, path)
+        else:
+            self._sequence(node, path)
         if event.anchor is not None:
             self._anchors[event.anchor] = node
-        self._attach(node)
+        return node
 
-    def _key(self, top: _Open, event: ScalarEvent, plain: bool) -> None:
-        """Take the key of a mapping. Of a key that stands there twice the last value counts, for what else is wrong."""
-        key = str(event.value)
-        path = (*top.path, key)
-        if plain and key == "<<":
-            message = "merge keys (<<) are not part of YAML 1.2; write the values out"
-            self.faults.append(Fault(*_place(event), path, message))
-        elif key in top.node.children:
-            first = top.node.key_places[key][0]
-            message = f"the key stands here a second time, first on line {first}"
-            self.faults.append(Fault(*_place(event), path, message))
-        top.node.key_places[key] = _place(event)
-        top.key, top.key_due = key, False
+    def _mapping(self, node: Node, path: KeyPath) -> None:
+        """Read its keys and values. Of a key that stands there twice the last value counts, for what else is wrong."""
+        node.data = {}
+        while not isinstance(event := next(self._events), MappingEndEvent):
+            if not isinstance(event, ScalarEvent):
+                raise self._stopped(event, path, "a key is text, not a list, a mapping or an alias")
+            key = str(event.value)
+            if self._is_plain(event, path) and key == "<<":
+                self._fault(event, (*path, key), "merge keys (<<) are not part of YAML 1.2; write the values out")
+            elif key in node.children:
+                first = node.key_places[key][0]
+                self._fault(event, (*path, key), f"the key stands here a second time, first on line {first}")
+            node.key_places[key] = _place(event)
+            child = self._node(next(self._events), (*path, key))
+            self._attach(node, key, child)
+            node.data[key] = child.data
 
-    def _start(self, event: MappingStartEvent | SequenceStartEvent) -> None:
-        top = self._open[-1] if self._open else None
-        if top is not None and top.is_mapping and top.key_due:
-            raise self._stopped(event, "a key is text, not a list or a mapping")
-        if len(self._open) >= MAX_DEPTH:
-            raise self._stopped(event, f"nested more than {MAX_DEPTH} levels deep")
-        self._tagless(event)
-        is_mapping = isinstance(event, MappingStartEvent)
-        node = Node({} if is_mapping else [], *_place(event))
-        self._open.append(_Open(node, self._path(), event.anchor, is_mapping))
+    def _sequence(self, node: Node, path: KeyPath) -> None:
+        node.data = []
+        while not isinstance(event := next(self._events), SequenceEndEvent):
+            at = len(node.data)
+            child = self._node(event, (*path, at))
+            self._attach(node, at, child)
+            node.data.append(child.data)
 
-    def _alias(self, event: AliasEvent) -> None:
-        if self._open and self._open[-1].is_mapping and self._open[-1].key_due:
-            raise self._stopped(event, "a key is text, not an alias")
-        node = self._anchors.get(event.anchor)
-        if node is None:
-            raise self._stopped(event, "the alias has no anchor before it")
-        self._attach(node)
-
-    def _attach(self, node: Node) -> None:
-        """Put a complete value where it belongs."""
-        if not self._open:
-            self.root = node
-            return
-        top = self._open[-1]
-        top.node.weight += node.weight
-        if top.node.weight > MAX_NODES:
-            self.faults.append(Fault(node.line, node.column, (), f"more than {MAX_NODES} values, aliases expanded"))
+    def _attach(self, node: Node, step: str | int, child: Node) -> None:
+        node.weight += child.weight
+        if node.weight > MAX_NODES:
+            self.faults.append(fault_at((child.line, child.column), f"more than {MAX_NODES} values, aliases expanded"))
             raise _StopReading
-        if not top.is_mapping:
-            top.node.children[len(top.node.data)] = node
-            top.node.data.append(node.data)
-        elif top.key is not None:
-            top.node.children[top.key] = node
-            top.node.data[top.key] = node.data
-            top.key, top.key_due = None, True
+        node.children[step] = child
 
-    def _tagless(self, event: ScalarEvent | MappingStartEvent | SequenceStartEvent) -> None:
-        if event.tag is not None:
-            self._fault(event, "tags are not accepted; to keep a value as text, put it in quotes")
+    def _is_plain(self, event: ScalarEvent, path: KeyPath) -> bool:
+        """True for a scalar without quotes; the curly ones, which somebody took for quotes, are noted."""
+        self.last = event
+        if event.style:
+            return False
+        if curly := curly_quotes(str(event.value)):
+            self._fault(event, path, curly)
+        return True
 
-    def _resolve(self, event: ScalarEvent) -> Any:
+    def _resolved(self, event: ScalarEvent) -> Any:
         """Return the value of a plain scalar under the core schema."""
         text = str(event.value)
         if _NULL.fullmatch(text):
@@ -261,12 +208,12 @@ class _Builder:
             return float(text.replace(".", "", 1))
         return text
 
-    def _fault(self, event: Event, message: str) -> None:
-        self.faults.append(Fault(*_place(event), self._path(), message))
+    def _fault(self, event: Event, path: KeyPath, message: str) -> None:
+        self.faults.append(fault_at(_place(event), message, path))
 
-    def _stopped(self, event: Event, message: str) -> "_StopReading":
+    def _stopped(self, event: Event, path: KeyPath, message: str) -> _StopReading:
         """Note a fault after which nothing more is read; the caller raises what comes back."""
-        self._fault(event, message)
+        self._fault(event, path, message)
         return _StopReading()
 
 

@@ -9,6 +9,7 @@ Python may be a plain number of seconds or bytes. A bad value raises ``ValueErro
 import ipaddress
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
@@ -71,11 +72,20 @@ class Words:
     text: str
 
 
+def first_repeat(values: Iterable[T]) -> T | None:
+    """The first value that stands there a second time."""
+    seen: set[T] = set()
+    for value in values:
+        if value in seen:
+            return value
+        seen.add(value)
+    return None
+
+
 def distinct(values: tuple[T, ...] | None) -> tuple[T, ...] | None:
     """Refuse a list in which something stands twice: one of the two was meant to be something else."""
-    for index, value in enumerate(values or ()):
-        if value in (values or ())[:index]:
-            raise ValueError(f'"{value}" stands in the list twice')
+    if (value := first_repeat(values or ())) is not None:
+        raise ValueError(f'"{value}" stands in the list twice')
     return values
 
 
@@ -204,24 +214,14 @@ def _network(value: Any) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     try:
         return ipaddress.ip_network(text)
     except ValueError:
-        pass
-    try:
-        likely = ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        raise ValueError("a network is an address with a prefix length, such as 10.0.0.0/8 or fd00::/8") from None
-    raise ValueError(f'the address has bits set beyond its prefix; did you mean "{likely}"?')
+        sentence = "a network is an address with a prefix length and no bits set beyond it, such as 10.0.0.0/8"
+        raise ValueError(sentence) from None
 
 
-def _header_name(value: Any) -> str:
-    return check_header_name(_text(value, "a header name"))
-
-
-def _token_field(value: Any) -> str:
-    if isinstance(value, str) and value.lower() == "authorization":
-        return value
-    if isinstance(value, str) and value.lower() == "cookie":
+def _token_field(value: str) -> str:
+    if value.lower() == "cookie":
         raise ValueError("a token in a cookie goes under from_cookies, by the cookie's name")
-    return _header_name(value)
+    return value if value.lower() == "authorization" else check_header_name(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,8 +273,8 @@ Network = Annotated[
     ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network), PlainSerializer(str, return_type=str, when_used="json"),
     WithJsonSchema(_NETWORK_SCHEMA), Words("network"),
 ]  # fmt: skip
-HeaderName = Annotated[str, BeforeValidator(_header_name), WithJsonSchema(_HEADER_SCHEMA)]
-TokenField = Annotated[str, BeforeValidator(_token_field), WithJsonSchema(_HEADER_SCHEMA)]
+HeaderName = Annotated[str, AfterValidator(check_header_name), WithJsonSchema(_HEADER_SCHEMA)]
+TokenField = Annotated[str, AfterValidator(_token_field), WithJsonSchema(_HEADER_SCHEMA)]
 Label = Annotated[
     str, Spelling("[A-Za-z0-9][A-Za-z0-9_-]{0,62}", "a label starts with a letter or digit and has letters, digits, _ and - only, at most 63 of them")
 ]  # fmt: skip

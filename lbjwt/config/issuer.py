@@ -28,16 +28,16 @@ from lbjwt.config.fields import (
 )
 from lbjwt.config.places import FromCookie, FromHeader, FromParam
 from lbjwt.config.remote import PLAIN_HTTP, Discovery, KeyFetch, RemoteJwks
-from lbjwt.config.section import Fault, Section, across, given, placed, several
+from lbjwt.config.section import Fault, Section, across, given, placed, refuse
 from lbjwt.config.tenants import Tenants
 from lbjwt.config.url import check_fetchable, is_loopback_url
+from lbjwt.jose.mistaken import SECRET_MEMBERS
 
 T = TypeVar("T")
 
 KEY_SOURCES: Final = (
     *("discovery", "jwks_file", "remote_jwks", "jwks", "pem_file", "pem", "secret_env", "secret_files", "secret_file"),
 )
-_SECRET_MEMBERS: Final = ("d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv")  # RFC 7518 §6, RFC 8037 §2, RFC 9964 §3
 
 EnvironmentName = Annotated[str, Spelling("[A-Za-z_][A-Za-z0-9_]{0,127}", "the name of an environment variable")]
 
@@ -210,7 +210,7 @@ class Issuer(Section):
         try:
             check_fetchable(issuer)
         except ValueError as error:
-            raise across(f"discovery starts from the issuer's name: {str(error).partition(';')[0]}", "issuer") from None
+            raise across(f"discovery starts from the issuer's name: {error}", "issuer") from None
         if "?" in issuer:
             raise across("discovery starts from an issuer without a query (RFC 8414 §2)", "issuer")
         if issuer.startswith("http:") and not discovery.allow_http and not is_loopback_url(issuer):
@@ -231,9 +231,7 @@ class Issuer(Section):
     @classmethod
     def _public_keys(cls, jwks: dict[str, Any] | None) -> dict[str, Any] | None:
         """What is written here is copied, printed and shared with the rest of the configuration."""
-        faults = list(_secrets_in(jwks or {}))
-        if faults:
-            raise several(faults)
+        refuse(_secrets_in(jwks or {}))
         return jwks
 
     @field_validator("pem")
@@ -257,7 +255,7 @@ class Issuer(Section):
             return secret
         is_secret = source.startswith("secret_")
         if is_secret and algorithms is None:
-            raise across(f"{source} needs algorithms, such as [HS256]: a secret does not say what it is for")
+            raise across(f"{source} needs algorithms, such as HS256: a secret does not say what it is for")
         if is_secret and not all(map(is_hmac, algorithms)):
             raise across(f"with {source} every algorithm is one of HS256, HS384, HS512", "algorithms")
         if not is_secret and source != "jwks_file" and algorithms and all(map(is_hmac, algorithms)):
@@ -278,8 +276,7 @@ class Issuer(Section):
             faults += [Fault(("typ",), "access_token_profile says what typ must be")] * (
                 info.data.get("typ") is not None
             )
-            if faults:
-                raise several(faults)
+            refuse(faults)
         return profile
 
     @field_validator("from_subprotocol")
@@ -358,8 +355,8 @@ class Issuer(Section):
 
     @property
     def key_source(self) -> str:
-        """The key that names where the keys come from."""
-        return next(key for key in KEY_SOURCES if getattr(self, key) is not None)
+        """The key that names where the keys come from; "" only in a configuration with errors."""
+        return next((key for key in KEY_SOURCES if getattr(self, key) is not None), "")
 
     @property
     def key_files(self) -> tuple[Path, ...]:
@@ -372,11 +369,6 @@ class Issuer(Section):
         """Its keys are secrets: said by the configuration, never by what a key set holds (RFC 8725 §3.1)."""
         source = self.key_source
         return source.startswith("secret_") or (source == "jwks_file" and all(map(is_hmac, self.algorithms or [""])))
-
-    @property
-    def has_keys(self) -> bool:
-        """True for every issuer of a configuration without errors."""
-        return any(getattr(self, key) is not None for key in KEY_SOURCES)
 
     @property
     def fetch(self) -> KeyFetch | None:
@@ -404,7 +396,7 @@ def _keys_by_name(tenants: Any) -> None:
 def _secrets_in(jwks: dict[str, Any]) -> Iterator[Fault]:
     keys = jwks.get("keys")
     for at, key in enumerate(keys if isinstance(keys, list) else ()):
-        for member in _SECRET_MEMBERS:
-            if isinstance(key, dict) and key.get(member) is not None:
+        for member, value in key.items() if isinstance(key, dict) else ():
+            if value is not None and member in SECRET_MEMBERS:
                 sentence = "is the secret part of a key; only the public parts belong into this file"
                 yield Fault(("jwks", "keys", at, member), sentence, at_key=True)

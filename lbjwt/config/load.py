@@ -11,7 +11,6 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from lbjwt.config import document
-from lbjwt.config.conflicts import conflicts
 from lbjwt.config.fields import Source
 from lbjwt.config.model import Configuration
 from lbjwt.config.partial import partial
@@ -72,62 +71,40 @@ def examine_file(path: Path) -> Examination:
     source = str(path)
     try:
         with path.open("rb") as file:
-            content = file.read(document.MAX_BYTES + 1)
+            text = file.read(document.MAX_BYTES + 1).decode("utf-8-sig")
     except OSError as error:
-        return Examination(
-            None, (Problem((), f"cannot be read: {error.strerror or 'unknown reason'}", code="unreadable"),), source
-        )
-    try:
-        text = content.decode("utf-8-sig")
+        problem = Problem((), f"cannot be read: {error.strerror or 'unknown reason'}", code="unreadable")
+        return Examination(None, (problem,), source)
     except UnicodeDecodeError as error:
-        before = content[: error.start].decode("utf-8", "replace")
-        line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+        before = error.object[: error.start].decode("utf-8", "replace")
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         return Examination(None, (Problem((), "not UTF-8", code="not-utf-8", line=line, column=column),), source)
     return examine_text(text, path.absolute().parent, source)
 
 
 def examine_text(text: str, directory: Path, source: str = "configuration") -> Examination:
     """Read a configuration from text and return what came of it. Does not raise."""
-    try:
-        root = document.read(text)
-        faults: list[Problem] = []
-    except document.DocumentError as error:
-        faults = [
-            Problem(fault.path, fault.message, code="yaml", line=fault.line, column=fault.column)
-            for fault in error.faults
-        ]
-        if error.root is None:
-            return Examination(None, tuple(faults), source)
-        root = error.root
+    root, faults = document.read(text)
+    if root is None:
+        return Examination(None, tuple(faults), source)
     context = Source(directory)
+    configuration, problems = None, list[Problem]()
     try:
         configuration = Configuration.model_validate(root.data, context=context)
-        if not faults:
-            return Examination(
-                configuration, _in_order(list(conflicts(configuration)), root), source, root, configuration
-            )
-        problems = []
     except ValidationError as error:
         problems = describe(error, Configuration)
     told = {fault.path for fault in faults}
-    found = [*faults, *_in_order([problem for problem in problems if problem.path not in told], root)]
+    found = [*faults, *(_placed(problem, root) for problem in problems if problem.path not in told)]
     found.sort(key=lambda problem: (problem.line or 0, problem.column or 0))
-    return Examination(None, tuple(found), source, root, partial(root.data, context))
+    if faults or configuration is None:
+        return Examination(None, tuple(found), source, root, partial(root.data, context))
+    return Examination(configuration, (), source, root, configuration)
 
 
 def _usable(examination: Examination) -> Configuration:
     if examination.configuration is None or examination.errors:
         raise ConfigurationError(examination.errors, examination.source)
     return examination.configuration
-
-
-def _in_order(problems: list[Problem], root: document.Node) -> tuple[Problem, ...]:
-    return tuple(
-        sorted(
-            (_placed(problem, root) for problem in problems),
-            key=lambda problem: (problem.line or 0, problem.column or 0),
-        )
-    )
 
 
 def _placed(problem: Problem, root: document.Node) -> Problem:

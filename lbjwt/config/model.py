@@ -6,11 +6,10 @@ Attribute names are the keys of the file. Every field's description carries its 
 its files exist, is asked in ``lbjwt.checks``.
 """
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, StrictBool, ValidationInfo, field_validator
+from pydantic import Field, StrictBool, ValidationInfo, field_validator, model_validator
 
-from lbjwt.address import Address
 from lbjwt.auth.identity import MAX_TOTAL, MAX_VALUE, MOST_BYTES
 from lbjwt.auth.policy import MAX_TOKEN
 from lbjwt.auth.revocation import MAX_ENTRIES
@@ -27,12 +26,13 @@ from lbjwt.config.fields import (
     Realm,
     Seconds,
     Workers,
+    first_repeat,
     whole,
 )  # fmt: skip
 from lbjwt.config.issuer import Issuer as Issuer
-from lbjwt.config.relations import claim_header_faults, issuer_faults, route_faults
+from lbjwt.config.relations import address_faults, claim_header_faults, issuer_faults, log_faults, route_faults
 from lbjwt.config.route import Path, Route
-from lbjwt.config.section import Section, across, several
+from lbjwt.config.section import Section, across, refuse
 from lbjwt.units import format_size
 
 _KIB: Final = 1 << 10
@@ -114,13 +114,8 @@ class Cluster(Section):
     @field_validator("endpoints")
     @classmethod
     def _distinct_endpoints(cls, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
-        seen: set[Address] = set()
-        for endpoint in endpoints:
-            if endpoint.address in seen:
-                raise ValueError(
-                    f"the endpoint {endpoint.address} stands here twice; to send it more, raise its weight"
-                )
-            seen.add(endpoint.address)
+        if twice := first_repeat(endpoint.address for endpoint in endpoints):
+            raise ValueError(f"the endpoint {twice} stands here twice; to send it more, raise its weight")
         return endpoints
 
 
@@ -327,19 +322,14 @@ class Configuration(Section):
     @field_validator("listeners")
     @classmethod
     def _distinct_listeners(cls, listeners: tuple[Listener, ...]) -> tuple[Listener, ...]:
-        seen: set[Address] = set()
-        for listener in listeners:
-            if listener.address in seen and listener.address.port:
-                raise ValueError(f"two listeners on {listener.address}")
-            seen.add(listener.address)
+        if twice := first_repeat(listener.address for listener in listeners if listener.address.port):
+            raise ValueError(f"two listeners on {twice}")
         return listeners
 
     @field_validator("issuers")
     @classmethod
     def _who_is_who(cls, issuers: dict[str, Issuer]) -> dict[str, Issuer]:
-        faults = list(issuer_faults(issuers))
-        if faults:
-            raise several(faults)
+        refuse(issuer_faults(issuers))
         return issuers
 
     @field_validator("clusters")
@@ -354,15 +344,17 @@ class Configuration(Section):
     @field_validator("routes")
     @classmethod
     def _tell_apart(cls, routes: tuple[Route, ...], info: ValidationInfo) -> tuple[Route, ...]:
-        faults = list(route_faults(routes, info.data.get("issuers")))
-        if faults:
-            raise several(faults)
+        refuse(route_faults(routes, info.data.get("issuers")))
         return routes
 
     @field_validator("claim_to_headers")
     @classmethod
     def _one_writer(cls, pairs: tuple[ClaimHeader, ...], info: ValidationInfo) -> tuple[ClaimHeader, ...]:
-        faults = list(claim_header_faults(pairs, info.data.get("issuers"), info.data.get("routes")))
-        if faults:
-            raise several(faults)
+        refuse(claim_header_faults(pairs, info.data.get("issuers"), info.data.get("routes")))
         return pairs
+
+    @model_validator(mode="after")
+    def _nothing_twice(self) -> Self:
+        sections = dict(self)
+        refuse([*address_faults(sections), *log_faults(sections)])
+        return self

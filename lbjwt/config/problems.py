@@ -56,39 +56,6 @@ _SENTENCES: Final = {
     "string_too_short": "must not be empty",
     "string_too_long": "must have at most {max_length} characters",
     "string_unicode": "must be Unicode text",
-    EMPTY: "{sentence}",
-}
-
-
-# What a mapping looks like, by the name of its section, for the person who wrote something else in its place.
-EXAMPLES: Final = {
-    "AccessLog": '{path: "-"}',
-    "Admin": '{address: "127.0.0.1:9900"}',
-    "ClaimHeader": "{claim: sub, header: X-Jwt-Sub}",
-    "Cluster": '{endpoints: [{address: "127.0.0.1:9001"}]}',
-    "Discovery": "{}",
-    "Endpoint": '{address: "127.0.0.1:9001"}',
-    "FailLimit": "{failures: 100}",
-    "FromCookie": "{name: __Host-token}",
-    "FromHeader": "{name: X-Token}",
-    "FromParam": "{name: access_token}",
-    "Health": "{path: /ready}",
-    "Issuer": '{issuer: "https://issuer.example", audiences: [api], discovery: {}}',
-    "Limits": "{max_token: 8KiB}",
-    "Listener": '{address: "127.0.0.1:8080"}',
-    "Refusals": "{format: json}",
-    "RemoteJwks": '{uri: "https://issuer.example/jwks.json"}',
-    "Require": "{issuer: main}",
-    "Resource": '{identifier: "https://api.example"}',
-    "Revocation": "{}",
-    "Route": "{name: orders, prefix: /orders}",
-    "RouteRule": "{claim: role, equals: clerk}",
-    "Rule": "{claim: role, equals: clerk}",
-    "Scopes": '{all: ["orders:read"]}',
-    "Tenants": "{names: [one, two]}",
-    "Timeouts": "{drain: 30s}",
-    "Tls": "{certificate: cert.pem, private_key: key.pem}",
-    "TokenCache": "{max_bytes: 64MiB}",
 }
 
 
@@ -169,7 +136,7 @@ def _problems(details: ErrorDetails, model: type[Section]) -> Iterator[Problem]:
         return
     holder: KeyPath = tuple(details["loc"])[:-1]
     for fault in details["ctx"]["faults"]:
-        code = "invalid" if fault.place else "inconsistent"
+        code = fault.code or ("invalid" if fault.place else "inconsistent")
         yield Problem((*holder, *fault.place), fault.sentence, code=code, at_key=fault.at_key or not fault.place)
 
 
@@ -189,32 +156,19 @@ def _problem(details: ErrorDetails, model: type[Section]) -> Problem:
         return Problem(path, _sentence(details), at_key=True)
     if given is None and kind != "value_error":
         return Problem(path, "has no value; give it one or remove the key", at_key=True)
-    message, suggestion = _sentence(details), None
+    message = _sentence(details)
     if kind == "string_type" and isinstance(given, int | float):
         message += "; put it in quotes"
     if kind == "tuple_type" and isinstance(given, str | int | float | dict):
         message += "; begin each item with a dash, or put it in [ ]"
-    if kind == "bool_type" and isinstance(given, str):
-        suggestion = {"yes": "true", "on": "true", "no": "false", "off": "false", "true": "true", "false": "false"}.get(
-            given.lower()
-        )
     if kind == "int_type" and isinstance(given, str) and re.fullmatch(r"[-+]?[0-9]{1,9}(\.[0-9]{1,9})?", given):
         message += ", without quotes"
-    if kind in ("model_type", "model_attributes_type", "dict_type"):
-        message += _example(path, model)
+    if kind in ("model_type", "model_attributes_type") and (section := _section_at(model, path)) is not None:
+        required = [key for key, field in keys_of(section).items() if field.is_required()]
+        message += f", such as {(required or list(keys_of(section)))[0]}"
     if isinstance(given, str) and is_variable(given):
         message += f"; {NOT_REPLACED}"
-    return Problem(path, message, suggestion=suggestion)
-
-
-def _example(path: KeyPath, model: type[Section]) -> str:
-    """`, such as {…}` for a path where a mapping belongs."""
-    section = _section_at(model, path)
-    example = EXAMPLES.get(section.__name__) if section is not None else None
-    if example is None:
-        return ""
-    label_due = isinstance(path[-1], str) and path[-1] in ("issuers", "clusters")
-    return f", such as {{main: {example}}}" if label_due else f", such as {example}"
+    return Problem(path, message)
 
 
 def _sentence(details: ErrorDetails) -> str:

@@ -1,11 +1,12 @@
 """
-What sections must not say together: issuers that could be one, routes that tie, headers with two writers.
+What sections must not say together: issuers that could be one, routes that tie, headers and addresses with two owners.
 
 Pure rules on valid sections; each finds all its faults, placed from the top of the file, and raises nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from pathlib import PurePath
+from typing import Any, Final
 
 from lbjwt import errors
 from lbjwt.auth.identity import fold_header_name
@@ -15,7 +16,7 @@ from lbjwt.auth.resource import WELL_KNOWN, metadata_path
 from lbjwt.config.claim_header import ClaimHeader
 from lbjwt.config.issuer import Issuer
 from lbjwt.config.route import Route
-from lbjwt.config.section import Fault
+from lbjwt.config.section import Fault, leaves
 from lbjwt.routing.table import entries_of, ties
 from lbjwt.url import check_identifier
 
@@ -181,3 +182,28 @@ def claim_header_faults(
                 )
                 break
         seen[folded].append(pair)
+
+
+def address_faults(sections: Mapping[str, Any]) -> Iterator[Fault]:
+    """Addresses that two parts use. ``sections`` are those of the whole file."""
+    listening = [listener.address for listener in sections["listeners"]]
+    for label, cluster in sections["clusters"].items():
+        for at, endpoint in enumerate(cluster.endpoints):
+            theirs = endpoint.address
+            for ours in listening:
+                everywhere = ours.host in ("", "0.0.0.0", "::") and theirs.is_loopback and not theirs.is_unix
+                if ours.port == theirs.port and (ours.host == theirs.host or everywhere):
+                    sentence = f"is the balancer's own listener {ours}: requests would go round in circles"
+                    yield Fault(("clusters", label, "endpoints", at, "address"), sentence, code="proxy-loop")
+    admin = sections["admin"]
+    if admin is not None and admin.address.port and admin.address in listening:
+        yield Fault(("admin", "address"), f"{admin.address} is a listener already", code="address-twice")
+
+
+def log_faults(sections: Mapping[str, Any]) -> Iterator[Fault]:
+    """A log must not overwrite what is read."""
+    read = leaves({key: value for key, value in sections.items() if key != "state_directory"})
+    log = sections["access_log"]
+    if log is not None and log.path in {str(value) for _, value in read if isinstance(value, PurePath)}:
+        sentence = "is also the name of a file that is read, which the log would spoil"
+        yield Fault(("access_log", "path"), sentence, code="log-over-file")

@@ -1,28 +1,26 @@
 """
 Keys that are fetched: from a JWKS URL, or by discovery from the issuer alone.
 
-Knows what a legal fetch is; when and how one happens is the business of ``lbjwt.jwks``.
+Knows what a legal fetch is; when and how one happens is the business of ``lbjwt.keys``.
 """
 
 from typing import Annotated, Final
 
-from pydantic import Field, StrictBool, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, StrictBool, ValidationInfo, field_validator
 
 from lbjwt.config.fields import Bytes, File, Seconds, Text, whole
 from lbjwt.config.section import Section, across, given
 from lbjwt.config.url import check_fetchable, check_proxy, is_loopback_url
+from lbjwt.keys.schedule import CEILING, COOLDOWN, FLOOR, INTERVAL, MAX_STALE
 
 PLAIN_HTTP: Final = "plain http lets whoever is on the way choose the keys; use https (or say allow_http: true)"
-
-_FLOOR: Final = 60.0
-_CEILING: Final = 3_600.0
 
 
 class KeyFetch(Section):
     """How keys are fetched and how long they stay valid."""
 
     refresh_interval: Annotated[float, Seconds(1, 86_400)] = Field(
-        default=300.0,
+        default=INTERVAL,
         description="Time between two fetches when the answer does not say how long it is fresh (`Cache-Control`, RFC 9111 §4.2).",
     )
     min_refresh: Annotated[float, Seconds(1, 86_400)] | None = Field(
@@ -35,11 +33,11 @@ class KeyFetch(Section):
         "fetches succeed. Default: 1h, or `refresh_interval` when that is longer.",
     )
     cooldown: Annotated[float, Seconds(1, 3_600)] = Field(
-        default=10.0,
+        default=COOLDOWN,
         description="Least time between two fetches that unknown key ids cause, however many there are. A new key is accepted within it.",
     )
     max_stale: Annotated[float, Seconds(1, 604_800)] = Field(
-        default=86_400.0,
+        default=MAX_STALE,
         description="How long keys stay valid after the last successful fetch; then 503 with `Retry-After`.",
     )
     timeout: Annotated[float, Seconds(0.1, 60)] = Field(
@@ -66,7 +64,7 @@ class KeyFetch(Section):
         description="A file with a token that is sent as `Authorization: Bearer`, as Kubernetes requires; read again for each fetch. "
         "It is sent to the configured server only, not to a URL from an issuer's metadata.",
     )
-    proxy: Text | None = Field(
+    proxy: Annotated[Text, AfterValidator(check_proxy)] | None = Field(
         default=None,
         description="`http://HOST:PORT` of an HTTP proxy on the way to the server. It is never used for loopback. Default: none.",
     )
@@ -107,8 +105,6 @@ class KeyFetch(Section):
             )
         return key
 
-    _usable_proxy = field_validator("proxy")(staticmethod(check_proxy))
-
     @field_validator("proxy_from_environment")
     @classmethod
     def _one_proxy(cls, environment: bool, info: ValidationInfo) -> bool:
@@ -131,23 +127,21 @@ class KeyFetch(Section):
     @property
     def shortest_interval(self) -> float:
         """Seconds between two fetches at least, whatever an answer says: ``min_refresh`` or its default."""
-        return min(_FLOOR, self.refresh_interval) if self.min_refresh is None else self.min_refresh
+        return min(FLOOR, self.refresh_interval) if self.min_refresh is None else self.min_refresh
 
     @property
     def longest_interval(self) -> float:
         """Seconds between two fetches at most, whatever an answer says: ``max_refresh`` or its default."""
-        return max(_CEILING, self.refresh_interval) if self.max_refresh is None else self.max_refresh
+        return max(CEILING, self.refresh_interval) if self.max_refresh is None else self.max_refresh
 
 
 class RemoteJwks(KeyFetch):
     """A JWK Set that is fetched."""
 
-    uri: Text = Field(
+    uri: Annotated[Text, AfterValidator(check_fetchable)] = Field(
         description="The `https` URL of the JWK Set. Plain `http` only to loopback, or with `allow_http`. "
         "`{tenant}` stands for each name of `tenants.names`."
     )
-
-    _fetchable = field_validator("uri")(staticmethod(check_fetchable))
 
     @field_validator("uri")
     @classmethod

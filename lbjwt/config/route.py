@@ -17,17 +17,11 @@ from lbjwt.auth.rules import MAX_RULES
 from lbjwt.config.fields import Label, Realm, ScopeToken, Seconds, Text, Words, distinct
 from lbjwt.config.issuer import Issuer
 from lbjwt.config.rule import RouteRule
-from lbjwt.config.section import Fault, Section, across, given, placed, several
+from lbjwt.config.section import Fault, Section, across, given, placed, refuse
 from lbjwt.routing.table import RouteMatch, check_host, check_path
 from lbjwt.url import check_identifier
 
 T = TypeVar("T")
-
-
-def _host(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("a host is text")
-    return check_host(value)
 
 
 def _prefix(value: str) -> str:
@@ -36,8 +30,14 @@ def _prefix(value: str) -> str:
     return value
 
 
-Host = Annotated[str, BeforeValidator(_host)]
+def _redirect(template: str) -> str:
+    redirect_template(template)
+    return template
+
+
+Host = Annotated[str, AfterValidator(check_host)]
 Path = Annotated[str, AfterValidator(check_path), Words("text")]
+Url = Annotated[Text, AfterValidator(check_identifier)]
 
 
 def _status_key(value: Any) -> Any:
@@ -109,7 +109,7 @@ class Refusals(Section):
         default={},
         description="Other status codes for 400, 401, 403, 429 and 503: `{403: 404}` hides what a caller may not see.",
     )
-    redirect: Text | None = Field(
+    redirect: Annotated[Text, AfterValidator(_redirect)] | None = Field(
         default=None,
         description="Redirect (302) for browsers without a valid token: a URL or a path, such as `https://login.example/?return={url}`; "
         "`{url}` is the URL they asked for.",
@@ -124,52 +124,26 @@ class Refusals(Section):
                 check_status(told, status)
             except errors.ConfigurationError as error:
                 faults.append(Fault(("statuses", str(told)), str(error), at_key=error.place == ("told",)))
-        if faults:
-            raise several(faults)
+        refuse(faults)
         return statuses
-
-    @field_validator("redirect")
-    @classmethod
-    def _safe(cls, template: str | None) -> str | None:
-        if template is not None:
-            redirect_template(template)
-        return template
 
 
 class Resource(Section):
     """Protected resource metadata (RFC 9728): how a client finds out where to get a token. Served by lbjwt without a token."""
 
-    identifier: Text = Field(
+    identifier: Url = Field(
         description="The resource's `https` URL, as clients know it; its path decides where the document stands."
     )
-    authorization_servers: Annotated[tuple[Text, ...], Field(max_length=20)] = Field(
+    authorization_servers: Annotated[tuple[Url, ...], Field(max_length=20)] = Field(
         default=(), description="Issuers to get a token from. Default: the `issuer` of those the route requires."
     )
     scopes_supported: Annotated[tuple[ScopeToken, ...], Field(max_length=100)] = Field(
         default=(), description="Scopes a client may ask for. Default: those of the route and of its issuers."
     )
     name: Text | None = Field(default=None, description="A name for people.")
-    documentation: Text | None = Field(default=None, description="The `https` URL of a page for developers.")
+    documentation: Url | None = Field(default=None, description="The `https` URL of a page for developers.")
 
     _no_repeats = field_validator("authorization_servers", "scopes_supported")(distinct)
-
-    @field_validator("identifier", "documentation")
-    @classmethod
-    def _url(cls, url: str | None) -> str | None:
-        return url if url is None else check_identifier(url)
-
-    @field_validator("authorization_servers")
-    @classmethod
-    def _urls(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
-        faults: list[Fault] = []
-        for at, url in enumerate(urls):
-            try:
-                check_identifier(url)
-            except ValueError as error:
-                faults.append(Fault(("authorization_servers", at), str(error)))
-        if faults:
-            raise several(faults)
-        return urls
 
 
 class Route(Section):
@@ -257,8 +231,7 @@ class Route(Section):
             if rule.name in seen:
                 faults.append(Fault(("rules", at, "name"), f"two rules of the route are called {rule.name}"))
             seen |= {rule.name} if rule.name is not None else set()
-        if faults:
-            raise several(faults)
+        refuse(faults)
         with placed():
             RoutePolicy(name="route", rules=tuple(rule.route_rule for rule in rules))
         return rules

@@ -2,8 +2,8 @@
 The base of every mapping of the configuration: frozen, no unknown key, and rules between keys that point at a place.
 
 A rule between keys is written as the validator of the last key it needs, so that it runs even when another key of the same mapping is wrong
-and all problems come out in one run. ``across`` makes the error that belongs to the whole mapping, or to another of its keys, instead; ``several``
-makes one error of many, because a validator can raise only once.
+and all problems come out in one run. ``across`` makes the error that belongs to the whole mapping, or to another of its keys, instead; ``refuse``
+raises one error for many, because a validator can raise only once.
 """
 
 from collections.abc import Iterable, Iterator
@@ -50,12 +50,13 @@ class Fault(NamedTuple):
     What a rule between keys has found.
 
     ``place`` leads from the mapping to the value that is wrong, () for the mapping itself; ``at_key`` tells that the key of that value is meant,
-    as it is when the value is a mapping.
+    as it is when the value is a mapping. ``code`` is that of the problem; "" for one without its own.
     """
 
     place: tuple[str | int, ...]
     sentence: str
     at_key: bool = False
+    code: str = ""
 
 
 def _holds_section(annotation: Any) -> bool:
@@ -64,15 +65,18 @@ def _holds_section(annotation: Any) -> bool:
 
 def across(message: str, *place: str | int, at_key: bool = False) -> PydanticCustomError:
     """Return the error of a rule between keys, to be raised by the validator of a key; see ``Fault``."""
-    return several([Fault(place, message, at_key)])
+    return _error([Fault(place, message, at_key)])
 
 
-def several(faults: Iterable[Fault]) -> PydanticCustomError:
-    """Return one error that tells all the faults, at least one."""
-    found = list(faults)
-    return PydanticCustomError(
-        ACROSS, "{sentence}", {"sentence": "; ".join(fault.sentence for fault in found), "faults": found}
-    )
+def refuse(faults: Iterable[Fault]) -> None:
+    """Raise one error that tells all the faults, for the validator of a key; nothing happens when there are none."""
+    if found := list(faults):
+        raise _error(found)
+
+
+def _error(faults: list[Fault]) -> PydanticCustomError:
+    sentence = "; ".join(fault.sentence for fault in faults)
+    return PydanticCustomError(ACROSS, "{sentence}", {"sentence": sentence, "faults": faults})
 
 
 @contextmanager

@@ -5,11 +5,12 @@ A parser tells where it noticed; of a quote or a bracket that was never closed t
 """
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import ScalarEvent
+
+from lbjwt.config.problems import KeyPath, Problem
 
 _BARE_IPV6: Final = re.compile(r"(?:^|[\s,{])\[[0-9a-fA-F:.]*:[0-9a-fA-F:.]*\]:[0-9]")
 _ODD_SPACE: Final = re.compile("[\u00a0\u2000-\u200b\u202f\u2060\u3000\ufeff]")
@@ -18,14 +19,9 @@ _CURLY_QUOTES: Final = "curly quotes are no quotes in YAML but a part of the val
 _FOUND: Final = re.compile(r"(?:found|got) '(.*)'$")
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing wrong with the document; line and column count from 1."""
-
-    line: int
-    column: int
-    path: tuple[str | int, ...]
-    message: str
+def fault_at(place: tuple[int, int], message: str, path: KeyPath = ()) -> Problem:
+    """One thing wrong with the document, at a line and column that count from 1."""
+    return Problem(path, message, code="yaml", line=place[0], column=place[1])
 
 
 def curly_quotes(text: str) -> str | None:
@@ -33,7 +29,7 @@ def curly_quotes(text: str) -> str | None:
     return _CURLY_QUOTES if text and (text[0] in _CURLY or text[-1] in _CURLY) else None
 
 
-def syntax_fault(error: MarkedYAMLError, text: str, last: ScalarEvent | None) -> Fault:
+def syntax_fault(error: MarkedYAMLError, text: str, last: ScalarEvent | None) -> Problem:
     """
     The fault behind what the parser says.
 
@@ -80,7 +76,7 @@ def syntax_fault(error: MarkedYAMLError, text: str, last: ScalarEvent | None) ->
         place = start
     elif quote := next((at for at, character in enumerate(here) if character in _CURLY), None):
         place, sentence = (line, quote + 1), _CURLY_QUOTES
-    return Fault(*place, (), f"not YAML: {sentence}")
+    return fault_at(place, f"not YAML: {sentence}")
 
 
 def _without_colon(lines: list[str], line: int) -> tuple[int, int] | None:
@@ -106,12 +102,8 @@ def _sentence(problem: str, context: str, got: str) -> str:
         return "a line without a colon and a space behind it, or text that is indented less than the text it belongs to"
     if "scanning an a" in context:  # an anchor, an alias
         return "& and * at the beginning of a value have a meaning in YAML; put it in quotes"
-    if "block scalar" in context:
-        return "behind | and > the line ends; the text begins on the next one"
     if "cannot start any token" in problem:
         return "a value that begins with a character like this needs quotes"
-    if "escape character" in problem:
-        return r"a backslash in double quotes begins an escape, and this is none; write \\ or use single quotes"
     if got in ("]", "}"):
         return f"a {got} that closes nothing"
     if got == "-":
@@ -123,11 +115,11 @@ def _sentence(problem: str, context: str, got: str) -> str:
     return f"{context}, {problem}" if context and problem else context or problem or "not readable"
 
 
-def character_fault(error: YAMLError, text: str) -> Fault:
+def character_fault(error: YAMLError, text: str) -> Problem:
     """A character that YAML forbids (§5.1); its place is counted here because the reader knows only the offset."""
     position = getattr(error, "position", 0)
     position = position if isinstance(position, int) else 0
     before = text[:position]
     line = before.count("\n") + 1
     code = f" U+{ord(text[position]):04X}" if position < len(text) else ""
-    return Fault(line, len(before) - (before.rfind("\n") + 1) + 1, (), f"not YAML: the character{code} is not allowed")
+    return fault_at((line, position - before.rfind("\n")), f"not YAML: the character{code} is not allowed")

@@ -26,12 +26,7 @@ def check_fetchable(uri: str) -> str:
     ``{tenant}`` may stand in it. Addresses in the spellings that only resolvers know (one number, octal, hexadecimal) are refused, because
     they hide what they are (THREATS B8).
     """
-    try:
-        parts = split_url(uri.replace(TENANT, "tenant"))
-    except ValueError as error:
-        if str(error) == "must be an https URL":
-            raise ValueError("must be an https URL; a file goes under jwks_file") from None
-        raise
+    parts = split_url(uri.replace(TENANT, "tenant"))
     host = (parts.hostname or "").rstrip(".")
     if host in _METADATA:
         raise ValueError("cloud metadata is not fetched from")
@@ -45,10 +40,8 @@ def check_fetchable(uri: str) -> str:
     return uri
 
 
-def check_proxy(uri: str | None) -> str | None:
+def check_proxy(uri: str) -> str:
     """The URL of an HTTP proxy: a host and a port, in plain http, for what goes through it is a tunnel."""
-    if uri is None:
-        return None
     parts = split_url(uri)
     if parts.scheme != "http" or parts.path not in ("", "/") or "?" in uri:
         raise ValueError("a proxy is http://HOST:PORT")

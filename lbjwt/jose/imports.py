@@ -17,6 +17,7 @@ from lbjwt.errors import KeyFormatError
 from lbjwt.jose.algorithms import ALGORITHMS
 from lbjwt.jose.certificates import thumbprints
 from lbjwt.jose.keys import VerificationKey, public_key, secret_key
+from lbjwt.jose.mistaken import SECRET_MEMBERS
 from lbjwt.jose.mldsa import mldsa_key
 from lbjwt.jose.weak import MAX_RSA_BITS, rsa_weakness
 
@@ -24,7 +25,6 @@ MAX_KEY_ID = 256  # characters
 
 # The public members of each type; everything else of a JWK is either a label or private.
 _PUBLIC_MEMBERS = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x"), "AKP": ("alg", "pub")}
-_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "priv"})
 _COORDINATE_BYTES = {"P-256": 32, "P-384": 48, "P-521": 66, "secp256k1": 32, "Ed25519": 32, "Ed448": 57}
 
 
@@ -84,7 +84,7 @@ def import_jwk(
     raw = mldsa_key(members["alg"], _bytes_of("pub", members["pub"])) if kty == "AKP" else _classic(str(kty), members)
     warnings = (
         ("private members were ignored; take them out, for whoever reads them can sign tokens",)
-        if _PRIVATE_MEMBERS & jwk.keys()
+        if SECRET_MEMBERS & jwk.keys()
         else ()
     )
     return public_key(raw, kid=kid, allowed=chosen, certificates=thumbprints(jwk)), warnings

@@ -4,7 +4,8 @@ What a text is that was given in place of a JWK Set or of PEM, and where it belo
 
 from lbjwt._compact import parse_object
 
-_SECRET = ("d", "k", "priv")  # RFC 7518 section 6, RFC 9964 section 3: without one of these no private or secret JWK
+SECRET_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
+"""The members of a JWK that are not public: RFC 7518 section 6, RFC 8037 section 2, RFC 9964 section 3."""
 
 
 def instead_of_jwks(text: bytes) -> str:
@@ -19,7 +20,7 @@ def instead_of_jwks(text: bytes) -> str:
             return "it is a web page or XML; is the address right?"
         return "it is a token; the keys are needed" if text.startswith(b"eyJ") else ""
     if "kty" in members:
-        if any(name in members for name in _SECRET):
+        if SECRET_MEMBERS & members.keys():
             return 'it is one private or secret key (JWK); a set of public keys belongs here: {"keys": [ … ]} without its private members'
         return 'it is one key (JWK); a set has it in a list: {"keys": [ … ]}'
     return "it is a discovery document; name the issuer under discovery" if "jwks_uri" in members else ""

@@ -16,10 +16,8 @@ from types import TracebackType
 from typing import Final
 
 from lbjwt.assembly.directories import directory_fault
+from lbjwt.assembly.keys import KEYS
 from lbjwt.errors import LbjwtError, cause_of
-
-KEYS: Final = "keys"
-"""The subdirectory with one document for each remote key source."""
 
 MEMORY: Final = Path("/dev/shm")  # noqa: S108 - the directory below it is ours alone
 """Writable also in a container with a read-only root."""

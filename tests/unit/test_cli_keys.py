@@ -152,7 +152,7 @@ def test_named_claims_win(tmp_path: Path):
         (["--claim", "sub"], 2, "NAME=TEXT"),
         (["--claim", "=x"], 2, "NAME=TEXT"),
         (["--claim", "n:=x"], 2, "not JSON"),
-        (["--expires-in", "5"], 2, 'did you mean "5s"'),
+        (["--expires-in", "5"], 2, "a whole number with a unit"),
         (["--algorithm", "none"], 2, "none"),
         (["--algorithm", "RS256"], 1, "cannot sign with RS256"),
         (["--algorithm", "HS256"], 1, "cannot be a secret"),
@@ -264,7 +264,8 @@ def test_verify_needs_to_be_told_whom_to_believe(tmp_path: Path):
     """Nothing is left out silently."""
     result = run("token", "verify", given="x")
     assert result.exit_code == 2
-    assert [line.partition(":")[0] for line in result.stderr.splitlines()] == ["--jwks", "--issuer", "--audience"]
+    told = zip(result.stderr.splitlines(), ("--jwks: ", "give --issuer", "give --audience"), strict=True)
+    assert all(line.startswith(beginning) for line, beginning in told)
     assert run("token", "verify", "--jwks", "https://i/jwks", *FOR, given="x").exit_code == 2
     missing = run("token", "verify", "--jwks", tmp_path / "none", *FOR, given="x")
     assert (missing.exit_code, missing.stderr) == (

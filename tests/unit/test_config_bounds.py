@@ -83,7 +83,10 @@ def test_long_texts(key: str):
 
 @pytest.mark.parametrize(
     ("hosts", "sentence"),
-    [([1], "routes[0].hosts[0]: a host is text"), (["a" * 256], "routes[0].hosts[0]: a host is a name")],
+    [
+        ([1], "routes[0].hosts[0]: must be text; put it in quotes"),
+        (["a" * 256], "routes[0].hosts[0]: a host is a name"),
+    ],
 )
 def test_hosts(hosts: list[Any], sentence: str):
     """A number is no host, and no name is longer than DNS allows."""

@@ -19,7 +19,7 @@ FETCHABLE = [
 
 # Metadata services in every spelling that a resolver would take them in, and what is no place of keys at all.
 REFUSED = [
-    ("file:///etc/lbjwt/jwks.json", "a file goes under jwks_file"),
+    ("file:///etc/lbjwt/jwks.json", "must be an https URL"),
     ("data:application/json,{}", "https URL"),
     ("ftp://issuer.example/jwks", "https URL"),
     ("issuer.example/jwks", "https URL"),

@@ -6,7 +6,8 @@ import tempfile
 
 import pytest
 
-from lbjwt.process.state import KEYS, MEMORY, StateDirectory, StateDirectoryError
+from lbjwt.assembly.keys import KEYS
+from lbjwt.process.state import MEMORY, StateDirectory, StateDirectoryError
 
 
 def mode(path):

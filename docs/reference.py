@@ -1,7 +1,7 @@
 """
-The reference part of ``docs/reference.md``, made from the model so that it cannot say anything else.
+The reference part of ``reference.md``, made from the model so that it cannot say anything else.
 
-``python -m lbjwt.config.reference docs/reference.md`` rewrites the part between the two markers of that page; a test tells when it is due.
+``python -m docs.reference docs/reference.md`` rewrites the part between the two markers of that page; a test tells when it is due.
 """
 
 import sys
@@ -18,7 +18,7 @@ from lbjwt.config.rule import Rule
 from lbjwt.config.section import Section, container_of, keys_of, section_in
 from lbjwt.units import format_duration, format_size
 
-BEGIN: Final = "<!-- reference: begin (made by python -m lbjwt.config.reference) -->"
+BEGIN: Final = "<!-- reference: begin (made by python -m docs.reference) -->"
 END: Final = "<!-- reference: end -->"
 _NAMES: Final = {
     "File": "file",
@@ -54,7 +54,9 @@ def _section(section: type[Section], where: str, title: str) -> list[str]:
     inner: list[str] = []
     # What must be given stands first: a section that shares keys with another has its own ones last.
     for name, field in sorted(keys_of(section).items(), key=lambda item: not item[1].is_required()):
-        rows.append(f"| `{name}` | {_value(field)} | {_default(field)} | {field.description} |")
+        rows.append(
+            f"| `{name}` | {_kind(field.annotation, field.metadata)} | {_default(field)} | {field.description} |"
+        )
         child = section_in(field.annotation)
         if child is not None and not issubclass(section, child):
             step = {dict: ".<label>", tuple: "[]"}.get(container_of(field.annotation), "")
@@ -63,12 +65,8 @@ def _section(section: type[Section], where: str, title: str) -> list[str]:
     return [f"### {title}\n\n{(section.__doc__ or '').strip()}\n\n" + "\n".join(rows), *inner]
 
 
-def _value(field: FieldInfo) -> str:
-    """The kind of value and its bounds, in words."""
-    return _kind(field.annotation, field.metadata)
-
-
 def _kind(annotation: Any, metadata: list[Any]) -> str:
+    """The kind of value and its bounds, in words."""
     for mark in metadata:
         if isinstance(mark, Seconds):
             return f"duration, {format_duration(mark.least)} to {format_duration(mark.most)}"
@@ -102,7 +100,7 @@ def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True)
     if value is None or value in ((), {}) or isinstance(value, Section):
         return "–"
-    kind = _value(field)
+    kind = _kind(field.annotation, field.metadata)
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     text = (
