@@ -58,10 +58,11 @@ class Address:
         if text.startswith("unix:"):
             return cls(path=_unix_path(text[5:]))
         if "://" in text:
-            raise ValueError("an address has no scheme and no path: HOST:PORT")
+            raise ValueError(f"an address has no scheme and no path: HOST:PORT{_likely(text)}")
         host, colon, port = text.rpartition(":")
         if not colon:
-            raise ValueError("an address is HOST:PORT, [IPV6]:PORT, :PORT or unix:PATH")
+            hint = f'; did you mean ":{text}"?' if _PORT.fullmatch(text) else ""
+            raise ValueError(f"an address is HOST:PORT, [IPV6]:PORT, :PORT or unix:PATH{hint}")
         if not _PORT.fullmatch(port) or int(port) > 65535:
             raise ValueError("the port after the last colon is a number from 0 to 65535")
         return cls(_host(host), int(port))
@@ -74,6 +75,17 @@ def is_loopback(host: str) -> bool:
     except ValueError:
         return host == "localhost"
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def _likely(url: str) -> str:
+    """What the writer of an http URL meant, when that is an address."""
+    match = re.fullmatch(r"http://([^/?#@]+?)(:[0-9]{1,5})?/?", url, re.IGNORECASE)
+    if match is None:
+        return ""
+    try:
+        return f'; did you mean "{Address.parse(match[1] + (match[2] or ":80"))}"?'
+    except ValueError:
+        return ""
 
 
 def _host(host: str) -> str:

@@ -21,6 +21,12 @@ SIZE_PATTERN: Final = r"^[0-9]{1,19}(KiB|MiB|GiB|TiB)?$"
 
 _DURATION: Final = re.compile(DURATION_PATTERN, re.ASCII)
 _SIZE: Final = re.compile(SIZE_PATTERN, re.ASCII)
+_LOOSE: Final = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,3}))?\s*([A-Za-z]*)", re.ASCII)
+_TIME_WORDS: Final = {
+    "": "s", "sec": "s", "second": "s", "min": "m", "minute": "m", "hr": "h", "hour": "h", "day": "d", "msec": "ms", "milli": "ms",
+    "millisecond": "ms",
+}  # fmt: skip
+_SIZE_LETTERS: Final = {"": "", "k": "KiB", "m": "MiB", "g": "GiB", "t": "TiB"}
 
 
 class UnitError(ValueError):
@@ -36,7 +42,9 @@ def parse_duration(text: str) -> float:
     """
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise UnitError("a duration is a whole number with a unit (ms, s, m, h, d), such as 10s")
+        raise UnitError(
+            "a duration is a whole number with a unit (ms, s, m, h, d), such as 10s" + _hint(_likely_duration(text))
+        )
     milliseconds = int(text.removesuffix(match[1])) * _MILLISECONDS[match[1]]
     if milliseconds >= _ENDLESS:
         raise UnitError("a duration is shorter than 30 years")
@@ -70,7 +78,10 @@ def parse_size(text: str) -> int:
     """
     match = _SIZE.fullmatch(text)
     if match is None:
-        raise UnitError("a size is a whole number of bytes, or one with KiB, MiB, GiB or TiB, such as 64KiB")
+        raise UnitError(
+            "a size is a whole number of bytes, or one with KiB, MiB, GiB or TiB, such as 64KiB"
+            + _hint(_likely_size(text))
+        )
     unit = match[1] or ""
     return int(text.removesuffix(unit)) * _BYTES[unit]
 
@@ -88,3 +99,30 @@ def format_size(size: int) -> str:
         return "0"
     unit = next(unit for unit in ("TiB", "GiB", "MiB", "KiB", "") if size % _BYTES[unit] == 0)
     return f"{size // _BYTES[unit]}{unit}"
+
+
+def _hint(likely: str | None) -> str:
+    return f'; did you mean "{likely}"?' if likely else ""
+
+
+def _likely_duration(text: str) -> str | None:
+    """What the writer of a malformed duration most likely meant, when that is a valid duration."""
+    match = _LOOSE.fullmatch(text.strip())
+    if match is None:
+        return None
+    number, fraction, word = match[1], match[2], match[3].lower()
+    unit = word if word in _MILLISECONDS else _TIME_WORDS.get(word.removesuffix("s"))
+    if unit is None:
+        return None
+    thousandths = int(number) * 1_000 + int((fraction or "0").ljust(3, "0"))
+    milliseconds, rest = divmod(thousandths * _MILLISECONDS[unit], 1_000)
+    return None if rest else format_duration(milliseconds / 1_000)
+
+
+def _likely_size(text: str) -> str | None:
+    """What the writer of a malformed size most likely meant; decimal multiples are not offered, they are not what memory is counted in."""
+    match = _LOOSE.fullmatch(text.strip())
+    if match is None or match[2]:
+        return None
+    unit = _SIZE_LETTERS.get(match[3].lower().removesuffix("b").removesuffix("i"))
+    return None if unit is None else f"{int(match[1])}{unit}"

@@ -59,6 +59,38 @@ _SENTENCES: Final = {
 }
 
 
+# What a mapping looks like, by the name of its section, for the person who wrote something else in its place.
+EXAMPLES: Final = {
+    "AccessLog": '{path: "-"}',
+    "Admin": '{address: "127.0.0.1:9900"}',
+    "ClaimHeader": "{claim: sub, header: X-Jwt-Sub}",
+    "Cluster": '{endpoints: [{address: "127.0.0.1:9001"}]}',
+    "Discovery": "{}",
+    "Endpoint": '{address: "127.0.0.1:9001"}',
+    "FailLimit": "{failures: 100}",
+    "FromCookie": "{name: __Host-token}",
+    "FromHeader": "{name: X-Token}",
+    "FromParam": "{name: access_token}",
+    "Health": "{path: /ready}",
+    "Issuer": '{issuer: "https://issuer.example", audiences: [api], discovery: {}}',
+    "Limits": "{max_token: 8KiB}",
+    "Listener": '{address: "127.0.0.1:8080"}',
+    "Refusals": "{format: json}",
+    "RemoteJwks": '{uri: "https://issuer.example/jwks.json"}',
+    "Require": "{issuer: main}",
+    "Resource": '{identifier: "https://api.example"}',
+    "Revocation": "{}",
+    "Route": "{name: orders, prefix: /orders}",
+    "RouteRule": "{claim: role, equals: clerk}",
+    "Rule": "{claim: role, equals: clerk}",
+    "Scopes": '{all: ["orders:read"]}',
+    "Tenants": "{names: [one, two]}",
+    "Timeouts": "{drain: 30s}",
+    "Tls": "{certificate: cert.pem, private_key: key.pem}",
+    "TokenCache": "{max_bytes: 64MiB}",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """
@@ -163,12 +195,21 @@ def _problem(details: ErrorDetails, model: type[Section]) -> Problem:
         message += "; begin each item with a dash, or put it in [ ]"
     if kind == "int_type" and isinstance(given, str) and re.fullmatch(r"[-+]?[0-9]{1,9}(\.[0-9]{1,9})?", given):
         message += ", without quotes"
-    if kind in ("model_type", "model_attributes_type") and (section := _section_at(model, path)) is not None:
-        required = [key for key, field in keys_of(section).items() if field.is_required()]
-        message += f", such as {(required or list(keys_of(section)))[0]}"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        message += _example(path, model)
     if isinstance(given, str) and is_variable(given):
         message += f"; {NOT_REPLACED}"
     return Problem(path, message)
+
+
+def _example(path: KeyPath, model: type[Section]) -> str:
+    """`, such as {…}` for a path where a mapping belongs."""
+    section = _section_at(model, path)
+    example = EXAMPLES.get(section.__name__) if section is not None else None
+    if example is None:
+        return ""
+    label_due = isinstance(path[-1], str) and path[-1] in ("issuers", "clusters")
+    return f", such as {{main: {example}}}" if label_due else f", such as {example}"
 
 
 def _sentence(details: ErrorDetails) -> str:

@@ -37,7 +37,7 @@ def test_ipv6_addresses_have_one_form():
     ("text", "part"),
     [
         ("", "HOST:PORT"),
-        ("8080", ":PORT or unix:PATH"),
+        ("8080", 'did you mean ":8080"'),
         ("localhost", "HOST:PORT"),
         ("localhost:", "port"),
         ("localhost:http", "port"),

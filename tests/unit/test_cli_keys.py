@@ -152,7 +152,7 @@ def test_named_claims_win(tmp_path: Path):
         (["--claim", "sub"], 2, "NAME=TEXT"),
         (["--claim", "=x"], 2, "NAME=TEXT"),
         (["--claim", "n:=x"], 2, "not JSON"),
-        (["--expires-in", "5"], 2, "a whole number with a unit"),
+        (["--expires-in", "5"], 2, 'did you mean "5s"'),
         (["--algorithm", "none"], 2, "none"),
         (["--algorithm", "RS256"], 1, "cannot sign with RS256"),
         (["--algorithm", "HS256"], 1, "cannot be a secret"),

@@ -140,7 +140,7 @@ def test_a_token_that_names_nothing_is_told(file: Path, text: str, part: str):
         (["--sub", "a", "--issued-before", "yesterday"], '"--issued-before" is a number'),
         (["--sub", "a", "--issued-before", "1800000000000"], '"issued_before" is a time'),
         (["--sub", "a", "--until", "2027-01-15"], '"--until" is a number'),
-        (["--sub", "a", "--for", "30"], "a whole number with a unit"),
+        (["--sub", "a", "--for", "30"], 'did you mean "30s"'),
         (["--sub", "a", "--for", "1d", "--until", "4000000000"], "not both"),
         (["--token", "-", "--jti", "a"], "takes everything from the token"),
         (["--token", "-", "--for", "1d"], "takes everything from the token"),

@@ -4,15 +4,19 @@ A corpus of broken files: one good file, and for each entry one change that brea
 A change is (old text, new text); ``^`` in the new text marks where the problem must be reported.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from ruamel.yaml import YAML
 
 from lbjwt.checks.registry import every_problem
 from lbjwt.cli import main
+from lbjwt.config.fields import Source
 from lbjwt.config.load import examine_file, examine_text
-from lbjwt.config.problems import key_path_text
+from lbjwt.config.problems import EXAMPLES, key_path_text
+from lbjwt.config.section import Section
 from tests.unit.broken_files import assert_told
 
 GOOD = """\
@@ -87,20 +91,20 @@ CORPUS: list[tuple[str, str, str, str]] = [
     ("issuers:\n  main:", "^issuers:\n  - main:", "issuers", "must be a mapping"),
     ("weight: 1", 'weight: ^"1.5"', "clusters.main.endpoints[0].weight", "whole number, without quotes"),
     ("workers: 1", 'workers: ^"2"', "workers", "from 1 to 1024, without quotes, or auto"),
-    ("limits: {max_token: 8KiB}", "limits: ^8KiB", "limits", "must be a mapping of keys to values, such as max_request_line"),
-    ("issuers:\n  main:", "^issuers:\n  - main:", "issuers", "must be a mapping of labels to values"),
-    ("{address: 127.0.0.1:9001, weight: 1}", "^127.0.0.1:9001", "clusters.main.endpoints[0]", "must be a mapping of keys to values, such as address"),
-    ("    tls: {certificate: cert.pem, private_key: key.pem}", "    tls: ^true", "listeners[0].tls", "such as certificate"),
-    ("realm: lbjwt", "revocation: ^true", "revocation", "such as file"),
+    ("limits: {max_token: 8KiB}", "limits: ^8KiB", "limits", "must be a mapping of keys to values, such as {max_token: 8KiB}"),
+    ("issuers:\n  main:", "^issuers:\n  - main:", "issuers", "to values, such as {main: {issuer: "),
+    ("{address: 127.0.0.1:9001, weight: 1}", "^127.0.0.1:9001", "clusters.main.endpoints[0]", 'such as {address: "127.0.0.1:9001"}'),
+    ("    tls: {certificate: cert.pem, private_key: key.pem}", "    tls: ^true", "listeners[0].tls", "such as {certificate: cert.pem"),
+    ("realm: lbjwt", "revocation: ^true", "revocation", "such as {}"),
     # durations and sizes
-    ("clock_skew: 60s", 'clock_skew: ^"60"', "issuers.main.clock_skew", "a whole number with a unit"),
+    ("clock_skew: 60s", 'clock_skew: ^"60"', "issuers.main.clock_skew", 'did you mean "1m"?'),
     ("clock_skew: 60s", "clock_skew: ^60", "issuers.main.clock_skew", 'needs a unit (ms, s, m, h, d); did you mean "60s"?'),
     ("clock_skew: 60s", "clock_skew: ^301s", "issuers.main.clock_skew", "from 0s to 5m"),
-    ("clock_skew: 60s", "clock_skew: ^1.5s", "issuers.main.clock_skew", "a whole number with a unit"),
+    ("clock_skew: 60s", "clock_skew: ^1.5s", "issuers.main.clock_skew", 'did you mean "1500ms"?'),
     ("connect_timeout: 2s", "connect_timeout: ^0s", "clusters.main.connect_timeout", "from 10ms to 1m"),
     ("connect_timeout: 2s", "connect_timeout: ^.nan", "clusters.main.connect_timeout", "needs a unit"),
     ("connect_timeout: 2s", "connect_timeout: ^[2s]", "clusters.main.connect_timeout", "a duration is text"),
-    ("max_token: 8KiB", "max_token: ^8KB", "limits.max_token", "a size is a whole number"),
+    ("max_token: 8KiB", "max_token: ^8KB", "limits.max_token", 'did you mean "8KiB"?'),
     ("max_token: 8KiB", "max_token: ^1MiB", "limits.max_token", "from 256 to 64KiB"),
     ("max_token: 8KiB", "max_token: ^-1", "limits.max_token", "from 256"),
     ("max_token: 8KiB", "max_request_head: 4KiB, max_token: ^8KiB", "limits.max_token", "does not fit max_request_head"),
@@ -108,8 +112,9 @@ CORPUS: list[tuple[str, str, str, str]] = [
     # addresses
     ("127.0.0.1:8080", "^127.0.0.1:80800", "listeners[0].address", "port"),
     ("127.0.0.1:8080", "^8080", "listeners[0].address", "is text"),
-    ("127.0.0.1:8080", "^http://127.0.0.1:8080", "listeners[0].address", "no scheme and no path: HOST:PORT"),
-    ("address: 127.0.0.1:9001", "address: ^http://backend:9001/", "clusters.main.endpoints[0].address", "no scheme and no path: HOST:PORT"),
+    ("127.0.0.1:8080", "^http://127.0.0.1:8080", "listeners[0].address", 'no scheme and no path: HOST:PORT; did you mean "127.0.0.1:8080"?'),
+    ("address: 127.0.0.1:9001", "address: ^http://backend:9001/", "clusters.main.endpoints[0].address", 'did you mean "backend:9001"?'),
+    ("address: 127.0.0.1:9001", 'address: ^"http://[::1]"', "clusters.main.endpoints[0].address", 'did you mean "[::1]:80"?'),
     ("address: 127.0.0.1:9001", "address: ^http://u:p@backend/x", "clusters.main.endpoints[0].address", "no scheme and no path: HOST:PORT"),
     ("address: 127.0.0.1:9001", "address: ^https://backend:9001", "clusters.main.endpoints[0].address", "TLS to endpoints is not there yet"),
     ("address: 127.0.0.1:9001", 'address: ^"${BACKEND}:9001"', "clusters.main.endpoints[0].address", "puts no variables in place"),
@@ -295,6 +300,26 @@ def test_a_value_that_is_wrong_in_itself_is_told_once(tmp_path: Path):
     file = tmp_path / "lbjwt.yaml"
     file.write_text(text)
     assert [key_path_text(problem.path) for problem in every_problem(examine_file(file))] == ["issuers.main.pem"]
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_an_example_of_a_mapping_is_one(name: str):
+    """What is shown to somebody who wrote no mapping is read as the section it is for."""
+    sections = {section.__name__: section for section in every_section(Section)}
+    document = YAML(typ="safe").load(EXAMPLES[name])
+    sections[name].model_validate(document, context=Source(Path("/")))
+
+
+def test_every_mapping_has_an_example():
+    """Whichever section of the configuration somebody wrote as something else, the message shows one."""
+    names = {section.__name__ for section in every_section(Section) if not section.__subclasses__()}
+    assert names - {"Configuration"} <= EXAMPLES.keys()
+
+
+def every_section(section: type[Section]) -> Iterator[type[Section]]:
+    for below in section.__subclasses__():
+        yield below
+        yield from every_section(below)
 
 
 @pytest.mark.parametrize(

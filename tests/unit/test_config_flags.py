@@ -107,7 +107,10 @@ def test_nothing_said_tells_all_that_is_needed():
         (replace(LEAST, claim_header=("sub",)), "--claim-header: is written CLAIM=Header-Name"),
         (replace(LEAST, claim_header=("sub=Host",)), "--claim-header: Host has a fixed meaning"),
         (replace(LEAST, claim_header=("a=X-A", "b=x-a")), "--claim-header: x-a and X-A are one header name"),
-        (replace(LEAST, listen=("8080",)), "--listen: an address is HOST:PORT, [IPV6]:PORT, :PORT or unix:PATH"),
+        (
+            replace(LEAST, listen=("8080",)),
+            '--listen: an address is HOST:PORT, [IPV6]:PORT, :PORT or unix:PATH; did you mean ":8080"?',
+        ),
         (replace(LEAST, listen=(":1", ":1")), "--listen: two listeners on :1"),
         (replace(LEAST, backend=(":9001",)), "--backend: an endpoint needs a host"),
         (replace(LEAST, backend=("127.0.0.1:8080",)), "--backend: is the balancer's own listener"),

@@ -28,13 +28,39 @@ def test_durations_are_read(text: str, seconds: float):
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["", "s", "10", "10 s", " 10s", "10s\n", "10S", "1.5s", "10sec", "1h30m", "-1s", "+1s", "1e3s", "١٠s", "1w", "9" * 13 + "s", "11575d"],
-)  # fmt: skip
-def test_bad_durations_are_refused(text: str):
-    """What is no duration is refused, with what one is like."""
-    with pytest.raises(UnitError, match="a duration is"):
+    ("text", "advice"),
+    [
+        ("", None),
+        ("s", None),
+        ("10", "10s"),
+        ("10 s", "10s"),
+        (" 10s", "10s"),
+        ("10s\n", "10s"),
+        ("10S", "10s"),
+        ("1.5s", "1500ms"),
+        ("0.25s", "250ms"),
+        ("10sec", "10s"),
+        ("5 minutes", "5m"),
+        ("1hr", "1h"),
+        ("0.0001s", None),
+        ("1h30m", None),
+        ("-1s", None),
+        ("+1s", None),
+        ("1e3s", None),
+        ("١٠s", None),
+        ("1w", None),
+        ("9" * 13 + "s", None),
+        ("11575d", None),
+    ],
+)
+def test_bad_durations_are_refused_with_advice(text: str, advice: str | None):
+    """What is no duration is refused, and what was likely meant is offered when that is a duration."""
+    with pytest.raises(UnitError) as caught:
         parse_duration(text)
+    assert ("did you mean" in str(caught.value)) == (advice is not None)
+    if advice is not None:
+        assert f'did you mean "{advice}"?' in str(caught.value)
+        parse_duration(advice)
 
 
 @pytest.mark.parametrize(
@@ -70,13 +96,31 @@ def test_sizes_are_read(text: str, size: int):
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["", "KiB", "64KB", "64 KiB", "64kib", "1M", "10b", "1.5MiB", "-1", "0x10", "1_000", "1PiB", "9" * 20],
+    ("text", "advice"),
+    [
+        ("", None),
+        ("KiB", None),
+        ("64KB", "64KiB"),
+        ("64 KiB", "64KiB"),
+        ("64kib", "64KiB"),
+        ("1M", "1MiB"),
+        ("10b", "10"),
+        ("1.5MiB", None),
+        ("-1", None),
+        ("0x10", None),
+        ("1_000", None),
+        ("1PiB", None),
+        ("9" * 20, None),
+    ],
 )
-def test_bad_sizes_are_refused(text: str):
-    """What is no size is refused, with what one is like."""
-    with pytest.raises(UnitError, match="a size is"):
+def test_bad_sizes_are_refused_with_advice(text: str, advice: str | None):
+    """What is no size is refused, and what was likely meant is offered when that is a size."""
+    with pytest.raises(UnitError) as caught:
         parse_size(text)
+    assert ("did you mean" in str(caught.value)) == (advice is not None)
+    if advice is not None:
+        assert f'did you mean "{advice}"?' in str(caught.value)
+        parse_size(advice)
 
 
 @given(st.integers(0, 1 << 49))
