@@ -25,7 +25,6 @@ cdef class ClientSide(ClientWriter):
     cdef bint expecting          # the client waits for 100 (Continue) before it sends the body
 
     cdef void turn_away(self)
-    cdef void _learn_peer(self, object transport)
     cdef void _consume(self, bytes data)
     cdef Py_ssize_t _take_head(self, const char *at, Py_ssize_t size)
     cdef void _begin_request(self, RequestHead head) noexcept
@@ -37,7 +36,6 @@ cdef class ClientSide(ClientWriter):
     cdef Py_ssize_t _discard(self, Py_ssize_t size)
     cdef Py_ssize_t _take_tunnel(self, const char *at, Py_ssize_t size)
     cdef void _refuse_head(self, ErrorReason reason, const char *at, Py_ssize_t size)
-    cdef void _unreachable(self)
     cdef void _client_closed(self)
     cdef void _abandon_parked(self, ErrorReason reason)
     cdef void _next_request(self)

@@ -4,13 +4,11 @@ Knows where a request begins and ends, and when the connection may be used for t
 Requests are taken strictly in turn: what a pipelining client sent ahead is held, and reading stops past `HELD_INPUT`.
 """
 
-from posix.uio cimport iovec
-
 from lbjwt._error_reason cimport ErrorReason
 from lbjwt.http1._buffer cimport Buffer, Slice
 from lbjwt.http1._request cimport COMPLETE, HEAD as METHOD_HEAD, NEED_MORE, Parse, RequestHead
 from lbjwt.http1._response cimport ResponseHead
-from lbjwt.net._wire cimport FAILED, Sent, Wire, coarse_monotonic, wall_clock
+from lbjwt.net._wire cimport coarse_monotonic, wall_clock
 from lbjwt.proxy._admission cimport Admission
 from lbjwt.http1._answer cimport Answer
 from lbjwt.proxy._client_writer cimport BODY, DISCARDING, GONE, HEAD, LINGERING, PARKED, TUNNELING, WAITING
@@ -129,12 +127,6 @@ cdef class ClientSide(ClientWriter):
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
-    cdef void _learn_peer(self, object transport):
-        address = transport.get_extra_info("peername")
-        cdef str text = address[0] if isinstance(address, tuple) else "" if address is None else "unix"
-        self.peer_text = text.encode()
-        self.trusted = self.traffic.trusts is not None and self.traffic.trusts(text)
-
     cdef void _consume(self, bytes data):
         cdef const char *at = data
         cdef Py_ssize_t size = len(data)
@@ -188,12 +180,10 @@ cdef class ClientSide(ClientWriter):
             return 0
         self.seen = 0
         if parsed != COMPLETE:
-            self.head_begun = False
             self._refuse_head(head.problem, at, size)
             return size
         if 0 <= traffic.max_request_body < head.content_length:
-            self.head_begun = False              # before its token is looked at: who is told 413 has tried none
-            self._refuse_head(ErrorReason.BODY_TOO_LARGE, at, size)
+            self._refuse_head(ErrorReason.BODY_TOO_LARGE, at, size)      # before its token is looked at: who is told 413 has tried none
             return size
         if self.health is not None and self.health.is_for(head.target, admission.path):
             return self._answer_health(head)
@@ -235,11 +225,10 @@ cdef class ClientSide(ClientWriter):
                            and (traffic.max_requests == 0 or self.served < <uint64_t>traffic.max_requests))
 
     cdef Py_ssize_t _answer_health(self, RequestHead head):
-        """
-        Answer a health check of a balancer in front; the bytes taken. No token is looked at and no endpoint is asked.
+        """Answer a health check of a balancer in front; the bytes taken. No token is looked at and no endpoint is asked.
 
         It is neither counted as a request nor logged: checks every second would bury the traffic of an idle service, and a 503 in a drain would
-        raise alarms on the error rate. HAProxy does not log its monitor-uri, and Envoy's health_check filter counts under no status.
+        raise alarms on the error rate.
         """
         cdef Traffic traffic = self.traffic
         cdef char request_id[REQUEST_ID_SIZE]
@@ -274,17 +263,13 @@ cdef class ClientSide(ClientWriter):
             self.phase = HEAD
 
     cdef void judge_again(self):
-        cdef bytes data = self.held
         if self.phase != PARKED:
             return
         self._unpark()
         self.judged_again = True
-        self.held = None
         if self.write_paused:
             self._await_head()
-        self.resume()
-        if data is not None:
-            self._consume(data)
+        self.request_wanted()
 
     cdef void outlive(self, double now):
         if self.exchange is not None:
@@ -347,18 +332,6 @@ cdef class ClientSide(ClientWriter):
             self._consume(data)
 
     # --- responses ----------------------------------------------------------------------------------------------------
-
-    cdef Sent send_parts(self, iovec *parts, int count):
-        cdef Sent sent = Wire.send_parts(self, parts, count)
-        if sent == FAILED:
-            self._unreachable()
-        return sent
-
-    cdef void _unreachable(self):
-        # While nothing is read from the client, after its FIN or in a pause, the loop does not notice an RST: nobody else would end this.
-        self.broken = True
-        if self.transport is not None and not self.transport.is_closing():
-            self.reset()
 
     cdef void switch(self, ResponseHead head):
         cdef bytes data = self.held

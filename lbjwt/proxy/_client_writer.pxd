@@ -31,6 +31,8 @@ cdef class ClientWriter(Downstream):
     cdef bint bodiless           # the request was HEAD: our own answers to it carry no body
     cdef bint out_chunked
 
+    cdef void _learn_peer(self, object transport)
+    cdef void _unreachable(self)
     cdef void write_switch(self, ResponseHead head)
     cdef void _send_answer(self, Answer answer, Slice request_id, bint keep_alive)
     cdef void _send_body(self, Buffer out, const char *body, Py_ssize_t size, bint end)

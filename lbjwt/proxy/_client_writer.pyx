@@ -14,7 +14,7 @@ from lbjwt.auth._places cimport fields_owed
 from lbjwt.http1._remains cimport read_remains
 from lbjwt.http1._request cimport RequestHead
 from lbjwt.http1._response cimport CHUNKED, UNTIL_CLOSE
-from lbjwt.net._wire cimport wall_clock
+from lbjwt.net._wire cimport FAILED, Sent, Wire, wall_clock
 from lbjwt.observe._access_log cimport AccessRecord
 from lbjwt.proxy._exchange cimport CLIENT_CLOSED_STATUS, REQUEST_ID_SIZE
 
@@ -24,8 +24,26 @@ cdef enum:
 
 cdef class ClientWriter(Downstream):
 
+    cdef void _learn_peer(self, object transport):
+        address = transport.get_extra_info("peername")
+        cdef str text = address[0] if isinstance(address, tuple) else "" if address is None else "unix"
+        self.peer_text = text.encode()
+        self.trusted = self.traffic.trusts is not None and self.traffic.trusts(text)
+
     cdef Slice peer(self):
         return Slice(PyBytes_AS_STRING(self.peer_text), PyBytes_GET_SIZE(self.peer_text))
+
+    cdef Sent send_parts(self, iovec *parts, int count):
+        cdef Sent sent = Wire.send_parts(self, parts, count)
+        if sent == FAILED:
+            self._unreachable()
+        return sent
+
+    cdef void _unreachable(self):
+        # While nothing is read from the client, after its FIN or in a pause, the loop does not notice an RST: nobody else would end this.
+        self.broken = True
+        if self.transport is not None and not self.transport.is_closing():
+            self.reset()
 
     cdef void interim(self, ResponseHead head):
         cdef Buffer out = self.traffic.out
