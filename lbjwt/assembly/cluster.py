@@ -11,7 +11,6 @@ from lbjwt.config.model import FailLimit
 from lbjwt.http1._request import RequestPolicy
 from lbjwt.observe._offenders import Offenders
 from lbjwt.upstream._cluster import Cluster, Endpoint
-from lbjwt.upstream.endpoint_log import EndpointLog
 
 if TYPE_CHECKING:
     from lbjwt.config import model
@@ -39,7 +38,6 @@ def new_cluster(cluster: model.Cluster, board: Board) -> Cluster:
         max_idle=cluster.max_connections if cluster.max_idle_connections is None else cluster.max_idle_connections,
         max_connections=cluster.max_connections,
         retries=cluster.retries,
-        log=EndpointLog(),
     )
 
 

@@ -11,8 +11,8 @@ from lbjwt.auth.refusals import RefusalStyle
 from lbjwt.auth.resource import metadata_path
 from lbjwt.config.relations import MAX_GROUPS
 from lbjwt.config.route import Route as RouteConfiguration
+from lbjwt.http1._answer import Answer
 from lbjwt.proxy._admission import Admission
-from lbjwt.proxy._answer import Answer
 from lbjwt.proxy._route import Demand, Route
 from lbjwt.proxy.answers import metadata_answer, route_answers
 from lbjwt.routing._router import Router

@@ -1,5 +1,5 @@
 """
-What a refused client is told: DenyReason in, ready-to-send fields and body out.
+What a refused client is told: DenyReason in, an answer that is ready to be sent out.
 
 Of a token that was judged a client learns one of four things only (THREATS A28): none came, what came was no request for admission, the token is
 no good, or it is good and does not suffice. More would help whoever is guessing; the reason goes to log and counter. Two more answers are given
@@ -18,6 +18,7 @@ from lbjwt._fastverify import DenyReason
 from lbjwt.auth.policy import check_scopes
 from lbjwt.auth.redirect import redirect_template
 from lbjwt.errors import ConfigurationError
+from lbjwt.http1._answer import Answer
 
 RETRY_AFTER = 5  # seconds: longer than a failed fetch of keys waits before its next attempt
 
@@ -41,22 +42,6 @@ _GRPC = {400: 3, 401: 16, 403: 7, 429: 8, 503: 14}
 
 # Their answers need a field that we would have to make up: Allow, Proxy-Authenticate, Upgrade (RFC 9110 section 15.5).
 _INCOMPLETE = frozenset({405, 407, 426})
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """
-    One answer, without status line, Date and Connection, which belong to the connection.
-
-    Attributes:
-        status: Of the response.
-        fields: Complete header lines, each ended by CRLF, Content-Length included.
-        body: As long as Content-Length says. To a HEAD request only the fields are sent.
-    """
-
-    status: int
-    fields: bytes
-    body: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +99,7 @@ def is_curable(reason: DenyReason) -> bool:
 
 def compile_refusals(
     realm: str = "lbjwt", style: RefusalStyle | None = None, *, retry_after: int = RETRY_AFTER
-) -> tuple[Refusal, ...]:
+) -> tuple[Answer, ...]:
     """
     All answers, to be indexed by DenyReason. At NONE stands what a fault of ours gets: nothing is ever refused for no reason.
 
@@ -131,7 +116,7 @@ def compile_refusals(
     quoted = realm.replace("\\", "\\\\").replace('"', '\\"')
     style = style or RefusalStyle()
 
-    def refusal(reason: DenyReason) -> Refusal:
+    def refusal(reason: DenyReason) -> Answer:
         told, error = _TOLD.get(reason, _NO_GOOD)
         status = style.statuses.get(told, told)
         lines = []
@@ -144,11 +129,11 @@ def compile_refusals(
     return _for_all(refusal)
 
 
-def grpc_refusals(style: RefusalStyle | None = None) -> tuple[Refusal, ...]:
+def grpc_refusals(style: RefusalStyle | None = None) -> tuple[Answer, ...]:
     """The same for gRPC callers: 200, and the status in the head of a response without a body ("Trailers-Only"). A style's statuses are not used."""
     exposes = style is not None and style.expose_reason
 
-    def refusal(reason: DenyReason) -> Refusal:
+    def refusal(reason: DenyReason) -> Answer:
         status = status_of(reason)
         message = _name(reason) if exposes else HTTPStatus(status).phrase.lower()
         return _refusal(200, [f"grpc-status: {_GRPC[status]}", f"grpc-message: {message}"], "application/grpc", b"")
@@ -156,7 +141,7 @@ def grpc_refusals(style: RefusalStyle | None = None) -> tuple[Refusal, ...]:
     return _for_all(refusal)
 
 
-def _for_all(refusal: Callable[[DenyReason], Refusal]) -> tuple[Refusal, ...]:
+def _for_all(refusal: Callable[[DenyReason], Answer]) -> tuple[Answer, ...]:
     return tuple(refusal(DenyReason(number) or DenyReason.INTERNAL) for number in range(len(DenyReason)))
 
 
@@ -188,6 +173,6 @@ def _name(reason: DenyReason) -> str:
     return reason.name.lower()
 
 
-def _refusal(status: int, lines: list[str], media_type: str, body: bytes) -> Refusal:
-    lines = [*lines, f"Content-Type: {media_type}", "Cache-Control: no-store", f"Content-Length: {len(body)}"]
-    return Refusal(status, "".join(f"{line}\r\n" for line in lines).encode("ascii"), body)
+def _refusal(status: int, lines: list[str], media_type: str, body: bytes) -> Answer:
+    lines = [*lines, f"Content-Type: {media_type}", "Cache-Control: no-store"]
+    return Answer(status, "".join(f"{line}\r\n" for line in lines).encode("ascii"), body)

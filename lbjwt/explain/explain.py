@@ -23,7 +23,7 @@ from lbjwt.proxy._health import Health
 
 if TYPE_CHECKING:
     from lbjwt.explain.scene import Scene
-    from lbjwt.proxy._answer import Answer
+    from lbjwt.http1._answer import Answer
     from lbjwt.proxy._route import Demand, Route
 
 _PROBE = RequestPolicy(max_head=1 << 20, max_request_line=1 << 18, max_fields=1000, header_names="allow")

@@ -8,7 +8,6 @@ cdef struct Slice:
 
 @cython.final
 cdef class Buffer:
-    """A growable C buffer that is written once per head and reused for ever after."""
     cdef char *data
     cdef Py_ssize_t size
     cdef Py_ssize_t capacity

@@ -1,11 +1,9 @@
-"""A growable C buffer. Knows no meaning of the bytes it holds; raises MemoryError and nothing else."""
+"""A growable C buffer, used again for one head after another. Knows no meaning of the bytes it holds; raises MemoryError and nothing else."""
 
-cimport cython
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
 
-@cython.final
 cdef class Buffer:
 
     def __dealloc__(self):
@@ -17,11 +15,7 @@ cdef class Buffer:
         cdef char *grown
         if wanted <= self.capacity:
             return 0
-        capacity = self.capacity * 2
-        if capacity < 4096:
-            capacity = 4096
-        if capacity < wanted:
-            capacity = wanted
+        capacity = max(2 * self.capacity, 4096, wanted)
         grown = <char *> realloc(self.data, capacity)
         if grown == NULL:
             raise MemoryError()

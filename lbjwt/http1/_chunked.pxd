@@ -6,9 +6,8 @@ from lbjwt._error_reason cimport ErrorReason
 
 @cython.final
 cdef class ChunkedDecoder:
-    """RFC 9112 section 7.1, strict. Extensions are checked, counted and dropped, trailer fields are counted, checked and dropped."""
     cdef readonly bint done                      # the last CRLF of the trailer section was read
-    cdef readonly ErrorReason problem                    # set once feed returned -1
+    cdef readonly ErrorReason problem            # set once feed returned -1
     cdef readonly uint64_t body_bytes            # decoded so far
     cdef readonly Py_ssize_t body_at             # after feed: where decoded bytes of this call start in data …
     cdef readonly Py_ssize_t body_size           # … and how many they are (several chunks are moved together in place)

@@ -6,7 +6,6 @@ trailer fields are checked, bounded and dropped (H10). One refusal ends the mess
 Pure rules on data: no I/O, no clock; nothing raises.
 """
 
-cimport cython
 from libc.stdint cimport UINT64_MAX, int64_t, uint8_t, uint64_t
 from libc.string cimport memmove
 
@@ -43,7 +42,6 @@ cdef enum:
     BLANKS = 19                  # in white space where the next semicolon must come
 
 
-@cython.final
 cdef class ChunkedDecoder:
 
     cpdef void start(self, int64_t max_body) noexcept:

@@ -1,6 +1,8 @@
 from lbjwt.http1._buffer cimport Slice
 from lbjwt.http1._field cimport Field
 
+# The entries of X-Forwarded-For; how many there are. Number n is entries[n % room], of the newest `room` of them.
+cdef Py_ssize_t forwarded_for(Field *fields, Field *end, Slice *entries, Py_ssize_t room) noexcept
 # fields: all fields of the head up to `end`, to take the client's own entries from; NULL to leave them out
 cdef char *put_forwarded_for(char *at, Slice peer, Field *fields, Field *end) noexcept
 # claimed: the client's own value when it came once; at is NULL otherwise

@@ -14,45 +14,34 @@ from lbjwt.http1._scan cimport HEX, byte_class, equals, next_element
 from lbjwt.http1._writing cimport put_line_end, put_slice, put_text
 
 cdef enum:
-    ENTRIES = 30                 # of X-Forwarded-For as sent on, ours included: what AWS load balancers take
+    ENTRIES = 29                 # of X-Forwarded-For that are sent on before ours: AWS load balancers take 30
+
+
+cdef Py_ssize_t forwarded_for(Field *fields, Field *end, Slice *entries, Py_ssize_t room) noexcept:
+    cdef Field *field = fields
+    cdef Slice rest, element
+    cdef Py_ssize_t count = 0
+    while field < end:
+        if field.kind == FORWARDED_FOR:
+            rest = field.value
+            while next_element(&rest, &element):
+                entries[count % room] = element
+                count += 1
+        field += 1
+    return count
 
 
 cdef char *put_forwarded_for(char *at, Slice peer, Field *fields, Field *end) noexcept:
     """The newest 29 entries of `fields`, then the peer. No line when the peer has no address (a Unix socket)."""
     cdef Slice entries[ENTRIES]
-    cdef int count, number
+    cdef Py_ssize_t count, number
     if peer.size == 0:
         return at
     at = put_text(at, b"X-Forwarded-For: ", 17)
-    count = _newest(fields, end, entries)
-    for number in range(count):
-        at = put_text(put_slice(at, entries[number]), b", ", 2)
+    count = 0 if fields == NULL else forwarded_for(fields, end, entries, ENTRIES)
+    for number in range(max(0, count - ENTRIES), count):
+        at = put_text(put_slice(at, entries[number % ENTRIES]), b", ", 2)
     return put_line_end(put_slice(at, peer))
-
-
-cdef int _newest(Field *fields, Field *end, Slice *entries) noexcept:
-    """The newest 29 entries of X-Forwarded-For, in their order; how many there are."""
-    cdef Field *field = fields
-    cdef Slice rest, element
-    cdef Py_ssize_t count = 0
-    cdef int turn, kept = 0
-    if fields == NULL:
-        return 0
-    for turn in range(2):                        # count them all, then keep the newest
-        field = fields
-        while field < end:
-            if field.kind == FORWARDED_FOR:
-                rest = field.value
-                while next_element(&rest, &element):
-                    if turn == 0:
-                        count += 1
-                        continue
-                    count -= 1
-                    if count < ENTRIES - 1:
-                        entries[kept] = element
-                        kept += 1
-            field += 1
-    return kept
 
 
 cdef char *put_forwarded_proto(char *at, Slice claimed, bint trusted, bint https) noexcept:
@@ -86,7 +75,7 @@ cdef char *_put_earlier(char *at, Field *fields, Field *end, Slice proto, Slice 
     cdef Slice nothing = Slice(NULL, 0)
     cdef Field *field = fields
     cdef bint found = False
-    cdef int number, count
+    cdef Py_ssize_t number, count
     while field < end:
         if is_forwarded(field):
             found = True
@@ -95,16 +84,16 @@ cdef char *_put_earlier(char *at, Field *fields, Field *end, Slice proto, Slice 
         field += 1
     if found:
         return at
-    count = _newest(fields, end, entries)
+    count = forwarded_for(fields, end, entries, ENTRIES)
     if not (equals(proto, b"http", 4) or equals(proto, b"https", 5)):
         proto = nothing
     if not is_authority(claimed_host):
         claimed_host = nothing
-    for number in range(count):
+    for number in range(max(0, count - ENTRIES), count):
         if number < count - 1:
-            at = _put_element(at, entries[number], nothing, nothing)
+            at = _put_element(at, entries[number % ENTRIES], nothing, nothing)
         else:
-            at = _put_element(at, entries[number], proto, claimed_host)
+            at = _put_element(at, entries[number % ENTRIES], proto, claimed_host)
         at = put_text(at, b", ", 2)
     return at
 

@@ -1,7 +1,7 @@
 # The small grammars of a head's parts: authority, request id, names compared without regard to case.
 
 from libc.stdint cimport uint8_t
-from libc.string cimport memcmp
+from libc.string cimport memchr, memcmp
 
 from lbjwt.http1._buffer cimport Slice
 from lbjwt.http1._scan cimport ALNUM, DIGIT, HEX, HOST_CHARACTER, all_of, byte_class
@@ -45,6 +45,12 @@ cdef inline Slice without_default_port(Slice authority, bint https) noexcept nog
     elif authority.at[end - 1] == c':':
         end -= 1
     return Slice(authority.at, end)
+
+
+cdef inline Slice before_query(Slice target) noexcept nogil:
+    """The path of a target. A query may carry secrets: no log has it."""
+    cdef const char *query = <const char *> memchr(target.at, c'?', target.size)
+    return target if query == NULL else Slice(target.at, query - target.at)
 
 
 cdef inline char lower(char c) noexcept nogil:

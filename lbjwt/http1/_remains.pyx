@@ -25,7 +25,7 @@ cdef void read_remains(RequestHead head, const char *data, Py_ssize_t size, Requ
     while at < end and (at[0] == c'\r' or at[0] == c'\n'):
         at += 1
     _take_fields(head, data, size, at - data, policy)
-    end = next_control(at, at + min(end - at, policy._max_line))
+    end = next_control(at, at + min(end - at, policy.max_request_line))
     _take_request_line(head, at, end)
 
 
@@ -33,7 +33,7 @@ cdef void _take_fields(RequestHead head, const char *data, Py_ssize_t size, Py_s
     cdef Slice line
     cdef Field *field
     cdef bint odd = False
-    scan_head(data, size, start, 0, policy._max_line, policy.max_head, policy.max_fields, &line, &head._fields, &head._count, &head._capacity)
+    scan_head(data, size, start, 0, policy.max_request_line, policy.max_head, policy.max_fields, &line, &head._fields, &head._count, &head._capacity)
     head._count = min(head._count, policy.max_fields)
     field = head._fields
     while field < head._fields + head._count:

@@ -28,8 +28,7 @@ cpdef enum Method:
 
 @cython.final
 cdef class RequestPolicy:
-    """What the listener's configuration says about request heads; compiled once, shared by all connections."""
-    cdef readonly Py_ssize_t max_request_line    # bytes
+    cdef readonly Py_ssize_t max_request_line    # bytes; below max_head
     cdef readonly Py_ssize_t max_head            # bytes, request line included
     cdef readonly Py_ssize_t max_fields
     cdef readonly int header_names               # 0 drop, 1 reject, 2 allow
@@ -43,9 +42,8 @@ cdef class RequestPolicy:
     cdef Slice *_identity                        # the same, for C
     cdef Py_ssize_t _identity_count
     cdef uint64_t _identity_sizes                # bit n: some identity name has n bytes (bit 63: 63 or more)
-    cdef Py_ssize_t _max_line                    # max_request_line, kept below max_head
 
-    cdef bint is_identity(self, Slice name) noexcept
+    cdef bint is_identity(self, Slice name) noexcept     # it folds to the name of an identity header
     cdef uint32_t _kind_of(self, Slice name, bint odd) noexcept
 
 

@@ -5,7 +5,6 @@ An endpoint is not believed to be honest: what is ambiguous is refused, and the 
 Pure rules on data: no I/O, no clock. Nothing here raises but MemoryError.
 """
 
-cimport cython
 from cpython.memoryview cimport PyMemoryView_GET_BUFFER
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free
@@ -18,11 +17,10 @@ from lbjwt.http1._grammar cimport same_text
 from lbjwt.http1._judge cimport response_head_stands
 from lbjwt.http1._names cimport CONNECTION, CONTENT_LENGTH, DATE, DROPPED, FORWARD, TRANSFER_ENCODING, UPGRADE, response_kind
 from lbjwt.http1._request cimport Method, Parse
-from lbjwt.http1._scan cimport DIGIT, TOKEN, all_of, equals, next_element, parse_length, scan_head, scan_problem, split_field
+from lbjwt.http1._scan cimport DIGIT, TOKEN, all_of, equals, next_element, parse_length, scan_head, split_field
 from lbjwt.http1._writing cimport put_content_length, put_field, put_line_end, put_number, put_slice, put_text
 
 
-@cython.final
 cdef class ResponseHead:
 
     def __dealloc__(self):
@@ -51,7 +49,7 @@ cdef class ResponseHead:
         if found == 0:
             return Parse.NEED_MORE
         if found < 0:
-            self._refuse(in_response(scan_problem(found)))
+            self._refuse(in_response(<ErrorReason> -found))
         elif self._count > max_fields:
             self._count = 0
             self._refuse(ErrorReason.RESPONSE_TOO_MANY_FIELDS)

@@ -4,7 +4,6 @@
 
 from libc.stdint cimport int64_t, uint8_t
 
-from lbjwt._error_reason cimport ErrorReason
 from lbjwt.http1._buffer cimport Slice
 from lbjwt.http1._field cimport Field
 
@@ -113,17 +112,6 @@ cdef extern from *:
     char fold "lbj_fold"(char c) noexcept nogil
 
 
-# What scan_head found instead of the end of a head.
-cdef enum:
-    SCAN_NEED_MORE = 0
-    SCAN_CONTROL = -1
-    SCAN_BARE_CR = -2
-    SCAN_BARE_LF = -3
-    SCAN_LINE_TOO_LONG = -4
-    SCAN_HEAD_TOO_LONG = -5
-    SCAN_NO_MEMORY = -6
-
-
 cdef inline bint all_of(const char *at, Py_ssize_t size, uint8_t classes) noexcept nogil:
     """True when every byte belongs to one of `classes`."""
     cdef Py_ssize_t i
@@ -141,7 +129,6 @@ cdef Py_ssize_t scan_head(const char *data, Py_ssize_t size, Py_ssize_t start, P
                           Py_ssize_t max_head, Py_ssize_t max_fields, Slice *first, Field **fields, Py_ssize_t *count,
                           Py_ssize_t *capacity) noexcept
 cdef int split_field(Field *field, bint *odd) noexcept
-cdef ErrorReason scan_problem(Py_ssize_t found) noexcept
 cdef bint next_element(Slice *rest, Slice *element) noexcept
 cdef int64_t parse_length(Slice digits) noexcept
 cdef bint is_stacked_coding(Slice value) noexcept

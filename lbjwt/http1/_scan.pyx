@@ -16,7 +16,7 @@ cdef Py_ssize_t scan_head(const char *data, Py_ssize_t size, Py_ssize_t start, P
                           Py_ssize_t max_head, Py_ssize_t max_fields, Slice *first, Field **fields, Py_ssize_t *count,
                           Py_ssize_t *capacity) noexcept:
     """
-    The size of the head that starts at `start` (counted from data), or a SCAN_ code.
+    The size of the head that starts at `start` (counted from data); 0 when it is not whole; minus an ErrorReason when it is refused.
 
     `first` becomes the first line, fields[i].name the whole i-th field line; lines past max_fields are only counted.
     max_line and max_head are bytes counted from `start`, the line without its CRLF; max_line < max_head.
@@ -39,17 +39,17 @@ cdef Py_ssize_t scan_head(const char *data, Py_ssize_t size, Py_ssize_t start, P
         at = next_control(at, end)
         offset = at - begin
         if offset > max_line and not first_line_over:
-            return SCAN_LINE_TOO_LONG
+            return -ErrorReason.LINE_TOO_LONG
         if offset > max_head - 2:
-            return SCAN_HEAD_TOO_LONG
+            return -ErrorReason.HEAD_TOO_LARGE
         if at == end:
-            return SCAN_NEED_MORE
+            return 0
         c = at[0]
         if c == c'\r':
             if at + 1 == end:
-                return SCAN_NEED_MORE
+                return 0
             if at[1] != c'\n':
-                return SCAN_BARE_CR
+                return -ErrorReason.BARE_CR
             if at > begin and (at - 1)[0] == c'\n':
                 break
             if not first_line_over:
@@ -59,7 +59,7 @@ cdef Py_ssize_t scan_head(const char *data, Py_ssize_t size, Py_ssize_t start, P
             elif not resumed:
                 if count[0] < max_fields:
                     if count[0] == capacity[0] and not _grow(fields, capacity):
-                        return SCAN_NO_MEMORY
+                        return -ErrorReason.INTERNAL_ERROR
                     fields[0][count[0]].name.at = line
                     fields[0][count[0]].name.size = at - line
                 count[0] += 1
@@ -68,7 +68,7 @@ cdef Py_ssize_t scan_head(const char *data, Py_ssize_t size, Py_ssize_t start, P
         elif c == c'\t':
             at += 1                              # allowed in values; wherever else it stands, it is refused there
         else:
-            return SCAN_BARE_LF if c == c'\n' else SCAN_CONTROL
+            return -ErrorReason.BARE_LF if c == c'\n' else -ErrorReason.CONTROL_CHARACTER
     if resumed:                                  # the lines of a dripped head are taken once all of it is there
         return scan_head(data, size, start, 0, max_line, max_head, max_fields, first, fields, count, capacity)
     return at + 2 - data
@@ -82,19 +82,6 @@ cdef bint _grow(Field **fields, Py_ssize_t *capacity) noexcept:
     fields[0] = grown
     capacity[0] = wanted
     return True
-
-
-cdef ErrorReason scan_problem(Py_ssize_t found) noexcept:
-    """What a negative scan_head answer says of a request head."""
-    if found == SCAN_LINE_TOO_LONG:
-        return ErrorReason.LINE_TOO_LONG
-    if found == SCAN_HEAD_TOO_LONG:
-        return ErrorReason.HEAD_TOO_LARGE
-    if found == SCAN_BARE_CR:
-        return ErrorReason.BARE_CR
-    if found == SCAN_BARE_LF:
-        return ErrorReason.BARE_LF
-    return ErrorReason.INTERNAL_ERROR if found == SCAN_NO_MEMORY else ErrorReason.CONTROL_CHARACTER
 
 
 cdef int split_field(Field *field, bint *odd) noexcept:
@@ -126,9 +113,7 @@ cdef int split_field(Field *field, bint *odd) noexcept:
 
 
 cdef bint next_element(Slice *rest, Slice *element) noexcept:
-    """
-    Take the next non-empty element of a comma-separated list (RFC 9110 section 5.6.1.2). False at the end of the list.
-    """
+    """Take the next non-empty element of a comma-separated list (RFC 9110 section 5.6.1.2). False at the end of the list."""
     cdef const char *end = rest.at + rest.size
     cdef const char *at = rest.at
     cdef const char *stop

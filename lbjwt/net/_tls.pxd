@@ -7,7 +7,6 @@ cdef enum:
 
 @cython.final
 cdef class TlsSession:
-    """The server's half of one TLS connection over memory: ciphertext in and out, plaintext out and in."""
     cdef readonly bint established       # the handshake is done
     cdef readonly bint ended             # the peer sent close_notify: it will send no more
     cdef object _incoming                # ssl.MemoryBIO

@@ -1,7 +1,4 @@
-cdef extern from "<sys/uio.h>" nogil:
-    struct iovec:
-        void *iov_base
-        size_t iov_len
+from posix.uio cimport iovec
 
 
 cdef enum Sent:
@@ -41,5 +38,3 @@ cdef class Wire:
 cdef double monotonic() noexcept nogil
 cdef double coarse_monotonic() noexcept nogil
 cdef double wall_clock() noexcept nogil
-# The peer's address as text; 0 when the descriptor has none (Unix socket).
-cdef Py_ssize_t peer_address(int fd, char *out, Py_ssize_t size) noexcept nogil

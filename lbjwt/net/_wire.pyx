@@ -6,19 +6,13 @@ straight to send(2) while the transport's own buffer is empty, and only what the
 latencies (docs/design/hot-path.md).
 """
 
+import select
+
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN, EINTR, ENOBUFS, ENOMEM, errno
-from libc.string cimport memset, strlen
+from libc.string cimport memset
+from posix.time cimport CLOCK_MONOTONIC, CLOCK_MONOTONIC_COARSE, CLOCK_REALTIME, clock_gettime, timespec
 
-
-cdef extern from "<time.h>" nogil:
-    struct timespec:
-        long tv_sec
-        long tv_nsec
-    int clock_gettime(int clock, timespec *out)
-    int CLOCK_MONOTONIC
-    int CLOCK_MONOTONIC_COARSE
-    int CLOCK_REALTIME
 
 cdef extern from "<sys/socket.h>" nogil:
     struct msghdr:
@@ -36,58 +30,6 @@ cdef extern from "<sys/socket.h>" nogil:
     int MSG_PEEK
     int SOL_SOCKET
     int SO_LINGER
-
-
-cdef extern from "<poll.h>" nogil:
-    struct pollfd:
-        int fd
-        short events
-        short revents
-    int poll(pollfd *descriptors, unsigned long count, int timeout)
-    int POLLERR
-    int POLLHUP
-
-cdef extern from *:
-    """
-    #ifndef POLLRDHUP
-    #define POLLRDHUP 0x2000     /* poll.h names it under _GNU_SOURCE only */
-    #endif
-    """
-    int POLLRDHUP
-
-
-cdef extern from "<netinet/in.h>" nogil:
-    struct sockaddr:
-        unsigned short sa_family
-    struct sockaddr_in:
-        unsigned int sin_addr
-    struct sockaddr_in6:
-        unsigned char sin6_addr[16]
-    struct sockaddr_storage:
-        unsigned short ss_family
-    int AF_INET
-    int AF_INET6
-
-cdef extern from "<arpa/inet.h>" nogil:
-    int getpeername(int fd, sockaddr *address, unsigned int *size)
-    const char *inet_ntop(int family, const void *address, char *out, unsigned int size)
-
-
-cdef Py_ssize_t peer_address(int fd, char *out, Py_ssize_t size) noexcept nogil:
-    cdef sockaddr_storage address
-    cdef unsigned int length = sizeof(address)
-    cdef const void *number
-    if fd < 0 or getpeername(fd, <sockaddr *>&address, &length) != 0:
-        return 0
-    if address.ss_family == AF_INET:
-        number = &(<sockaddr_in *>&address).sin_addr
-    elif address.ss_family == AF_INET6:
-        number = &(<sockaddr_in6 *>&address).sin6_addr
-    else:
-        return 0
-    if inet_ntop(address.ss_family, number, out, size) == NULL:
-        return 0
-    return strlen(out)
 
 
 cdef double _read_clock(int clock) noexcept nogil:
@@ -190,13 +132,11 @@ cdef class Wire:
         return not (c_recv(self.fd, &probe, 1, MSG_PEEK | MSG_DONTWAIT) < 0 and errno == EAGAIN)
 
     cdef bint has_ended(self, bint both):
-        cdef pollfd probe
         if self.fd < 0 or self.transport is None or self.transport.is_closing():
             return False
-        probe.fd = self.fd
-        probe.events = POLLRDHUP
-        probe.revents = 0
-        return poll(&probe, 1, 0) > 0 and (probe.revents & (POLLERR | POLLHUP | (0 if both else POLLRDHUP))) != 0
+        poll = select.poll()
+        poll.register(self.fd, 0 if both else select.POLLRDHUP)    # POLLERR and POLLHUP are always told
+        return len(poll.poll(0)) > 0
 
     cdef void check_peer(self):
         pass

@@ -6,7 +6,7 @@ from lbjwt._grants cimport Grant
 from lbjwt.http1._buffer cimport Buffer, Slice
 from lbjwt.http1._request cimport RequestHead
 from lbjwt.observe._offenders cimport Offenders
-from lbjwt.proxy._answer cimport Answer
+from lbjwt.http1._answer cimport Answer
 from lbjwt.proxy._route cimport Demand, Route
 from lbjwt.routing._router cimport Router
 

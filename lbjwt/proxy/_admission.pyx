@@ -11,9 +11,7 @@ from lbjwt._fastverify cimport (
     SUBJECT_REFUSED, UNKNOWN_KEY, WRONG_ISSUER, record,
 )
 from lbjwt._grants cimport REASON_BITS, REPORTED
-from lbjwt.http1._field cimport Field
-from lbjwt.http1._names cimport FORWARDED_FOR
-from lbjwt.http1._scan cimport next_element
+from lbjwt.http1._forwarded cimport forwarded_for
 from lbjwt.net._wire cimport coarse_monotonic
 from lbjwt.routing._router cimport NO_ROUTE, OWN
 
@@ -172,23 +170,13 @@ cdef class Admission:
 
     cdef Slice source(self, RequestHead head, Slice peer, bint trusted):
         cdef Slice entries[FORWARDED]
-        cdef Slice rest, element
-        cdef Field *field = head._fields
-        cdef Field *end = field + head._count
-        cdef Py_ssize_t count = 0
-        cdef int _looked
+        cdef Slice element
+        cdef Py_ssize_t count, number
         if not trusted or self.trusts is None:
             return peer
-        while field < end:
-            if field.kind == FORWARDED_FOR:
-                rest = field.value
-                while next_element(&rest, &element):
-                    entries[count % FORWARDED] = element
-                    count += 1
-            field += 1
-        for _looked in range(<int>min(count, <Py_ssize_t>FORWARDED)):
-            count -= 1
-            element = bare_address(entries[count % FORWARDED])
+        count = forwarded_for(head._fields, head._fields + head._count, entries, FORWARDED)
+        for number in range(count - 1, max(-1, count - FORWARDED - 1), -1):
+            element = bare_address(entries[number % FORWARDED])
             if element.size > ADDRESS or not self.trusts(element.at[:element.size].decode("latin-1")):
                 return element                       # the last one that no proxy of ours could have been
         return peer

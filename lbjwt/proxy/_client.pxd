@@ -1,7 +1,6 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from lbjwt._error_reason cimport ErrorReason
-from lbjwt.http1._buffer cimport Slice
 from lbjwt.http1._chunked cimport ChunkedDecoder
 from lbjwt.http1._request cimport RequestHead, RequestPolicy
 from lbjwt.proxy._client_writer cimport ClientWriter
@@ -9,13 +8,8 @@ from lbjwt.proxy._exchange cimport Exchange
 from lbjwt.proxy._health cimport Health
 from lbjwt.proxy._traffic cimport Traffic
 
-cdef enum:
-    PEER_SIZE = 46               # INET6_ADDRSTRLEN
-
 
 cdef class ClientSide(ClientWriter):
-    """One HTTP/1 client connection."""
-    cdef RequestPolicy policy
     cdef Health health           # None: no path of this listener is ours
     cdef bytes held              # input not yet taken
     cdef Py_ssize_t seen         # bytes of it the head parser has searched
@@ -29,12 +23,8 @@ cdef class ClientSide(ClientWriter):
     cdef bint consuming
     cdef bint head_begun
     cdef bint expecting          # the client waits for 100 (Continue) before it sends the body
-    cdef bint trusted            # the peer's forwarding fields are believed
-    cdef char peer_text[PEER_SIZE]
-    cdef Py_ssize_t peer_size
 
     cdef void turn_away(self)
-    cdef void _learn_peer(self, object transport)
     cdef void _consume(self, bytes data)
     cdef Py_ssize_t _take_head(self, const char *at, Py_ssize_t size)
     cdef void _begin_request(self, RequestHead head) noexcept
@@ -45,12 +35,9 @@ cdef class ClientSide(ClientWriter):
     cdef Py_ssize_t _take_chunks(self, const char *at, Py_ssize_t size)
     cdef Py_ssize_t _discard(self, Py_ssize_t size)
     cdef Py_ssize_t _take_tunnel(self, const char *at, Py_ssize_t size)
-    # at, size: what was read of it; NULL and 0: nothing
     cdef void _refuse_head(self, ErrorReason reason, const char *at, Py_ssize_t size)
-    cdef void _unreachable(self)
     cdef void _client_closed(self)
     cdef void _abandon_parked(self, ErrorReason reason)
-    cdef void _record_head(self, ErrorReason reason, const char *at, Py_ssize_t size, Slice request_id, int status, Py_ssize_t response_bytes)
     cdef void _next_request(self)
     cdef void _await_head(self) noexcept
     cdef void _end(self)

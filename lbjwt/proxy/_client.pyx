@@ -5,17 +5,14 @@ Requests are taken strictly in turn: what a pipelining client sent ahead is held
 """
 
 from lbjwt._error_reason cimport ErrorReason
-from lbjwt._fastverify cimport NONE
-from lbjwt.http1._buffer cimport Buffer
-from lbjwt.http1._remains cimport read_remains
+from lbjwt.http1._buffer cimport Buffer, Slice
 from lbjwt.http1._request cimport COMPLETE, HEAD as METHOD_HEAD, NEED_MORE, Parse, RequestHead
 from lbjwt.http1._response cimport ResponseHead
-from lbjwt.net._wire cimport FAILED, Sent, Wire, coarse_monotonic, iovec, peer_address, wall_clock
-from lbjwt.observe._access_log cimport AccessRecord
+from lbjwt.net._wire cimport coarse_monotonic, wall_clock
 from lbjwt.proxy._admission cimport Admission
-from lbjwt.proxy._answer cimport Answer
+from lbjwt.http1._answer cimport Answer
 from lbjwt.proxy._client_writer cimport BODY, DISCARDING, GONE, HEAD, LINGERING, PARKED, TUNNELING, WAITING
-from lbjwt.proxy._exchange cimport CLIENT_CLOSED_STATUS, REQUEST_ID_SIZE, new_exchange
+from lbjwt.proxy._exchange cimport REQUEST_ID_SIZE, new_exchange
 
 cdef enum:
     HELD_INPUT = 65536           # bytes of pipelined requests held before reading stops
@@ -46,7 +43,7 @@ cdef class ClientSide(ClientWriter):
         self.phase = HEAD
         self._learn_peer(transport)
         self._set_deadline(traffic.head_timeout)
-        if self.peer_size == 0:
+        if not self.peer_text:
             self.phase = GONE                    # reset before it was accepted: nobody could tell whose request this was
             self.reset()
         elif traffic.clients > traffic.max_clients:
@@ -94,13 +91,9 @@ cdef class ClientSide(ClientWriter):
 
     cdef void _abandon_parked(self, ErrorReason reason):
         """The connection ends while its request waits for keys."""
-        cdef char request_id[REQUEST_ID_SIZE]
         cdef const char *at = NULL if self.held is None else <const char *>self.held
         self._unpark()
-        self.traffic.next_request_id(request_id)
-        self.traffic.board.mine.requests[0] += 1
-        self._record_head(reason, at, 0 if self.held is None else len(self.held), Slice(&request_id[0], REQUEST_ID_SIZE),
-                          CLIENT_CLOSED_STATUS if reason == ErrorReason.CLIENT_CLOSED else 0, 0)
+        self.record_lost(reason, at, 0 if self.held is None else len(self.held))
 
     cdef void check_peer(self):
         if self.exchange is not None and self.has_ended(self.traffic.allow_half_close or self.phase == TUNNELING):
@@ -133,23 +126,6 @@ cdef class ClientSide(ClientWriter):
             self._refuse_head(ErrorReason.TOO_MANY_CONNECTIONS, NULL, 0)
 
     # --- requests -----------------------------------------------------------------------------------------------------
-
-    cdef void _learn_peer(self, object transport):
-        cdef bytes text
-        self.peer_size = peer_address(self.fd, self.peer_text, PEER_SIZE)
-        if self.peer_size == 0:
-            address = transport.get_extra_info("peername")
-            text = address[0].encode() if isinstance(address, tuple) else b"" if address is None else b"unix"
-            self.peer_size = min(len(text), PEER_SIZE)
-            for at in range(self.peer_size):
-                self.peer_text[at] = text[at]
-        self.trusted = self.traffic.trusts is not None and self.traffic.trusts(self.peer_text[:self.peer_size].decode())
-
-    cdef Slice peer(self):
-        cdef Slice text
-        text.at = self.peer_text
-        text.size = self.peer_size
-        return text
 
     cdef void _consume(self, bytes data):
         cdef const char *at = data
@@ -204,12 +180,10 @@ cdef class ClientSide(ClientWriter):
             return 0
         self.seen = 0
         if parsed != COMPLETE:
-            self.head_begun = False
             self._refuse_head(head.problem, at, size)
             return size
         if 0 <= traffic.max_request_body < head.content_length:
-            self.head_begun = False              # before its token is looked at: who is told 413 has tried none
-            self._refuse_head(ErrorReason.BODY_TOO_LARGE, at, size)
+            self._refuse_head(ErrorReason.BODY_TOO_LARGE, at, size)      # before its token is looked at: who is told 413 has tried none
             return size
         if self.health is not None and self.health.is_for(head.target, admission.path):
             return self._answer_health(head)
@@ -251,11 +225,10 @@ cdef class ClientSide(ClientWriter):
                            and (traffic.max_requests == 0 or self.served < <uint64_t>traffic.max_requests))
 
     cdef Py_ssize_t _answer_health(self, RequestHead head):
-        """
-        Answer a health check of a balancer in front; the bytes taken. No token is looked at and no endpoint is asked.
+        """Answer a health check of a balancer in front; the bytes taken. No token is looked at and no endpoint is asked.
 
         It is neither counted as a request nor logged: checks every second would bury the traffic of an idle service, and a 503 in a drain would
-        raise alarms on the error rate. HAProxy does not log its monitor-uri, and Envoy's health_check filter counts under no status.
+        raise alarms on the error rate.
         """
         cdef Traffic traffic = self.traffic
         cdef char request_id[REQUEST_ID_SIZE]
@@ -290,17 +263,13 @@ cdef class ClientSide(ClientWriter):
             self.phase = HEAD
 
     cdef void judge_again(self):
-        cdef bytes data = self.held
         if self.phase != PARKED:
             return
         self._unpark()
         self.judged_again = True
-        self.held = None
         if self.write_paused:
             self._await_head()
-        self.resume()
-        if data is not None:
-            self._consume(data)
+        self.request_wanted()
 
     cdef void outlive(self, double now):
         if self.exchange is not None:
@@ -364,18 +333,6 @@ cdef class ClientSide(ClientWriter):
 
     # --- responses ----------------------------------------------------------------------------------------------------
 
-    cdef Sent send_parts(self, iovec *parts, int count):
-        cdef Sent sent = Wire.send_parts(self, parts, count)
-        if sent == FAILED:
-            self._unreachable()
-        return sent
-
-    cdef void _unreachable(self):
-        # While nothing is read from the client, after its FIN or in a pause, the loop does not notice an RST: nobody else would end this.
-        self.broken = True
-        if self.transport is not None and not self.transport.is_closing():
-            self.reset()
-
     cdef void switch(self, ResponseHead head):
         cdef bytes data = self.held
         self.write_switch(head)
@@ -401,47 +358,9 @@ cdef class ClientSide(ClientWriter):
 
     cdef void _refuse_head(self, ErrorReason reason, const char *at, Py_ssize_t size):
         """Answer what never became an exchange, and end the connection: where the next request begins is not known."""
-        cdef Traffic traffic = self.traffic
-        cdef char request_id[REQUEST_ID_SIZE]
-        cdef Answer answer
-        if size > 1 and at[0] == 0x16 and at[1] == 0x03:     # a handshake record of TLS (RFC 8446 section 5.1)
-            reason = ErrorReason.TLS_ON_HTTP_PORT
-        answer = traffic.answer(reason, False)
-        traffic.next_request_id(request_id)
-        traffic.board.mine.bad_requests += 1
-        traffic.board.mine.requests[answer.status // 100] += 1
-        self.bodiless = False
-        self._send_answer(answer, Slice(&request_id[0], REQUEST_ID_SIZE), False)
-        self._record_head(reason, at, size, Slice(&request_id[0], REQUEST_ID_SIZE), answer.status, len(answer.body))
+        self.write_refusal(reason, at, size)
         self.droppable = DROPPED_HEAD
         self._linger()
-
-    cdef void _record_head(self, ErrorReason reason, const char *at, Py_ssize_t size, Slice request_id, int status, Py_ssize_t response_bytes):
-        """Count and log what never became an exchange, as far as its head can be read."""
-        cdef Traffic traffic = self.traffic
-        cdef RequestHead head = traffic.request_head
-        cdef AccessRecord record
-        traffic.board.mine.errors[<int>reason] += 1
-        if traffic.access_log is None:
-            return
-        read_remains(head, at, size, self.policy)
-        record.started_at = wall_clock()
-        record.duration = 0.0
-        record.peer = self.peer()
-        record.client = traffic.admission.source(head, record.peer, self.trusted)
-        record.method = head.method_name
-        record.path = head.target
-        record.host = head.host
-        record.endpoint = record.issuer = record.route = Slice(NULL, 0)
-        record.request_id = request_id
-        record.status = status
-        record.reason = record.would_refuse = NONE
-        record.error = reason
-        record.request_bytes = 0
-        record.response_bytes = response_bytes
-        record.complete = reason != ErrorReason.CLIENT_CLOSED and reason != ErrorReason.SHUTDOWN
-        record.retries = 0
-        traffic.access_log.record(&record)
 
     cdef void cut(self):
         self.keep_alive = False

@@ -1,6 +1,8 @@
+from lbjwt._error_reason cimport ErrorReason
 from lbjwt.http1._buffer cimport Buffer, Slice
+from lbjwt.http1._request cimport RequestPolicy
 from lbjwt.http1._response cimport ResponseHead
-from lbjwt.proxy._answer cimport Answer
+from lbjwt.http1._answer cimport Answer
 from lbjwt.proxy._downstream cimport Downstream
 from lbjwt.proxy._exchange cimport Exchange
 from lbjwt.proxy._traffic cimport Traffic
@@ -18,8 +20,10 @@ cdef enum ClientPhase:
 
 
 cdef class ClientWriter(Downstream):
-    """What an HTTP/1 client is sent: the half of its connection that has no idea where a request begins."""
     cdef Traffic traffic
+    cdef RequestPolicy policy
+    cdef bytes peer_text
+    cdef bint trusted            # the peer's forwarding fields are believed
     cdef Exchange exchange
     cdef ClientPhase phase
     cdef bint keep_alive
@@ -27,6 +31,12 @@ cdef class ClientWriter(Downstream):
     cdef bint bodiless           # the request was HEAD: our own answers to it carry no body
     cdef bint out_chunked
 
+    cdef void _learn_peer(self, object transport)
+    cdef void _unreachable(self)
     cdef void write_switch(self, ResponseHead head)
     cdef void _send_answer(self, Answer answer, Slice request_id, bint keep_alive)
     cdef void _send_body(self, Buffer out, const char *body, Py_ssize_t size, bint end)
+    # at, size: what was read of the head; NULL and 0: nothing
+    cdef void write_refusal(self, ErrorReason reason, const char *at, Py_ssize_t size)
+    cdef void record_lost(self, ErrorReason reason, const char *at, Py_ssize_t size)
+    cdef void _record(self, ErrorReason reason, const char *at, Py_ssize_t size, Slice request_id, int status, Py_ssize_t response_bytes)

@@ -1,22 +1,49 @@
 """
 What an HTTP/1 client is sent: responses as they come from the endpoint, and answers of our own.
 
-Knows how a body is framed for this client and what a response owes to the request it answers. Knows nothing of input: where a request begins, and
-whether the connection may be used for the next one, is the business of the client side.
+Knows how a body is framed for this client, what a response owes to the request it answers, and what is logged of a head that never became an
+exchange. Where a request begins, and whether the connection may be used for the next one, is the business of the client side.
 """
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdio cimport snprintf
-from libc.string cimport strlen
+from libc.string cimport memset, strlen
+from posix.uio cimport iovec
 
 from lbjwt.auth._places cimport fields_owed
-from lbjwt.http1._response cimport CHUNKED, ResponseHead, UNTIL_CLOSE
-from lbjwt.net._wire cimport iovec
+from lbjwt.http1._remains cimport read_remains
+from lbjwt.http1._request cimport RequestHead
+from lbjwt.http1._response cimport CHUNKED, UNTIL_CLOSE
+from lbjwt.net._wire cimport FAILED, Sent, Wire, wall_clock
+from lbjwt.observe._access_log cimport AccessRecord
+from lbjwt.proxy._exchange cimport CLIENT_CLOSED_STATUS, REQUEST_ID_SIZE
 
 cdef enum:
     COPIED_BODY = 16384          # bytes up to which a body is copied behind its head; beyond, two pieces are sent in one call
 
 
 cdef class ClientWriter(Downstream):
+
+    cdef void _learn_peer(self, object transport):
+        address = transport.get_extra_info("peername")
+        cdef str text = address[0] if isinstance(address, tuple) else "" if address is None else "unix"
+        self.peer_text = text.encode()
+        self.trusted = self.traffic.trusts is not None and self.traffic.trusts(text)
+
+    cdef Slice peer(self):
+        return Slice(PyBytes_AS_STRING(self.peer_text), PyBytes_GET_SIZE(self.peer_text))
+
+    cdef Sent send_parts(self, iovec *parts, int count):
+        cdef Sent sent = Wire.send_parts(self, parts, count)
+        if sent == FAILED:
+            self._unreachable()
+        return sent
+
+    cdef void _unreachable(self):
+        # While nothing is read from the client, after its FIN or in a pause, the loop does not notice an RST: nobody else would end this.
+        self.broken = True
+        if self.transport is not None and not self.transport.is_closing():
+            self.reset()
 
     cdef void interim(self, ResponseHead head):
         cdef Buffer out = self.traffic.out
@@ -98,3 +125,46 @@ cdef class ClientWriter(Downstream):
         if not self.bodiless:
             out.put(answer.body, len(answer.body))
         self.send(out.data, out.size)
+
+    cdef void write_refusal(self, ErrorReason reason, const char *at, Py_ssize_t size):
+        """Answer a head that was refused, and log it as far as it can be read."""
+        cdef Traffic traffic = self.traffic
+        cdef char request_id[REQUEST_ID_SIZE]
+        cdef Answer answer
+        if size > 1 and at[0] == 0x16 and at[1] == 0x03:     # a handshake record of TLS (RFC 8446 section 5.1)
+            reason = ErrorReason.TLS_ON_HTTP_PORT
+        answer = traffic.answer(reason, False)
+        traffic.next_request_id(request_id)
+        traffic.board.mine.bad_requests += 1
+        self.bodiless = False
+        self._send_answer(answer, Slice(&request_id[0], REQUEST_ID_SIZE), False)
+        self._record(reason, at, size, Slice(&request_id[0], REQUEST_ID_SIZE), answer.status, len(answer.body))
+
+    cdef void record_lost(self, ErrorReason reason, const char *at, Py_ssize_t size):
+        """Log a head whose connection ended before it became an exchange."""
+        cdef char request_id[REQUEST_ID_SIZE]
+        self.traffic.next_request_id(request_id)
+        self._record(reason, at, size, Slice(&request_id[0], REQUEST_ID_SIZE), 0, 0)
+
+    cdef void _record(self, ErrorReason reason, const char *at, Py_ssize_t size, Slice request_id, int status, Py_ssize_t response_bytes):
+        cdef Traffic traffic = self.traffic
+        cdef RequestHead head = traffic.request_head
+        cdef AccessRecord record
+        traffic.board.mine.requests[status // 100] += 1
+        traffic.board.mine.errors[<int>reason] += 1
+        if traffic.access_log is None:
+            return
+        read_remains(head, at, size, self.policy)
+        memset(&record, 0, sizeof(record))
+        record.started_at = wall_clock()
+        record.peer = self.peer()
+        record.client = traffic.admission.source(head, record.peer, self.trusted)
+        record.method = head.method_name
+        record.path = head.target
+        record.host = head.host
+        record.request_id = request_id
+        record.status = CLIENT_CLOSED_STATUS if reason == ErrorReason.CLIENT_CLOSED else status
+        record.error = reason
+        record.response_bytes = response_bytes
+        record.complete = status != 0
+        traffic.access_log.record(&record)

@@ -2,11 +2,10 @@ from lbjwt._grants cimport Grant
 from lbjwt.http1._buffer cimport Slice
 from lbjwt.http1._response cimport ResponseHead
 from lbjwt.net._wire cimport Wire
-from lbjwt.proxy._answer cimport Answer
+from lbjwt.http1._answer cimport Answer
 
 
 cdef class Downstream(Wire):
-    """The client side as an exchange sees it: one request came from here, one response goes there."""
     cdef Grant last_grant
     cdef bint broken                             # something for the client could not be sent
 

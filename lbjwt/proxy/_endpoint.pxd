@@ -21,7 +21,6 @@ cdef enum EndpointPhase:
 
 @cython.final
 cdef class EndpointSide(Upstream):
-    """One HTTP/1.1 connection to an endpoint."""
     cdef Traffic traffic
     cdef EndpointPhase phase
     cdef Buffer partial          # a response head that came in pieces

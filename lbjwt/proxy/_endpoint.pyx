@@ -9,11 +9,12 @@ returns.
 """
 
 from libc.stdio cimport snprintf
+from posix.uio cimport iovec
 
 from lbjwt._error_reason cimport ErrorReason, in_response
 from lbjwt.http1._request cimport COMPLETE, NEED_MORE, Parse
 from lbjwt.http1._response cimport CHUNKED, LENGTH, NO_BODY, ResponseHead, UNTIL_CLOSE
-from lbjwt.net._wire cimport Sent, Wire, coarse_monotonic, iovec
+from lbjwt.net._wire cimport Sent, Wire, coarse_monotonic
 from lbjwt.proxy._exchange cimport Exchange
 from lbjwt.upstream._cluster cimport Endpoint
 
@@ -51,7 +52,7 @@ cdef class EndpointSide(Upstream):
         if self.phase == CONNECTING:
             self._settle()
             self.endpoint.mark_unreachable(coarse_monotonic())
-            self.traffic.cluster.log.failed(self.endpoint, cause)
+            self.endpoint.failed(cause, coarse_monotonic())
             self.phase = GONE
             self._give_up_room()
             if exchange is not None:

@@ -9,7 +9,7 @@ from lbjwt.http1._request cimport Method, RequestHead, RequestPolicy
 from lbjwt.http1._response cimport ResponseHead
 from lbjwt.net._wire cimport Sent, Wire
 from lbjwt.proxy._admission cimport Admission
-from lbjwt.proxy._answer cimport Answer
+from lbjwt.http1._answer cimport Answer
 from lbjwt.proxy._downstream cimport Downstream
 from lbjwt.proxy._frames cimport FrameTracker
 from lbjwt.proxy._route cimport Route
@@ -46,7 +46,6 @@ cdef class Upstream(Wire):
 
 @cython.final
 cdef class Exchange(PendingRequest):
-    """One request and its response."""
     cdef Traffic traffic
     cdef Downstream downstream
     cdef Upstream upstream

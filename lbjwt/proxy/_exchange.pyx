@@ -30,6 +30,7 @@ from libc.string cimport memcpy
 
 from lbjwt._error_reason cimport ErrorReason
 from lbjwt._fastverify cimport NONE
+from lbjwt.http1._grammar cimport before_query
 from lbjwt.http1._request cimport DELETE, GET, HEAD, OPTIONS, PUT
 from lbjwt.net._wire cimport FAILED, coarse_monotonic, monotonic, wall_clock
 from lbjwt.observe._access_log cimport AccessRecord
@@ -139,8 +140,7 @@ cdef class Exchange(PendingRequest):
         self.dispatch()
 
     cdef void _remember(self, RequestHead head, Admission admission, Slice peer, bint trusted):
-        cdef Py_ssize_t size = 0
-        cdef Slice client
+        cdef Slice client, path
         self.log_client_size = 0
         if trusted:
             client = admission.source(head, peer, trusted)
@@ -150,10 +150,8 @@ cdef class Exchange(PendingRequest):
         self.started_at = wall_clock()
         self.started = monotonic()
         self.log_method = head.method_name.at[:head.method_name.size]
-        # Without the query: it may carry secrets.
-        while size < head.target.size and head.target.at[size] != b"?":
-            size += 1
-        self.log_path = head.target.at[:size]
+        path = before_query(head.target)
+        self.log_path = path.at[:path.size]
         self.log_host = head.host.at[:head.host.size]
 
     cdef Slice _identifier(self) noexcept:
@@ -331,7 +329,7 @@ cdef class Exchange(PendingRequest):
         self.response_bytes = size
         self.endpoint.counters.responses[head.status // 100] += 1
         if self.endpoint.failing:
-            self.traffic.cluster.log.recovered(self.endpoint)
+            self.endpoint.recovered()
         if head.websocket:
             self.state = TUNNEL
             self.frames = FrameTracker.__new__(FrameTracker)
@@ -420,7 +418,7 @@ cdef class Exchange(PendingRequest):
         """The endpoint broke its word: no, no proper, or no whole response."""
         self.endpoint.counters.failures += 1
         self.note(reason)
-        self.traffic.cluster.log.failed(self.endpoint, ErrorNames(<int>reason).name.lower().replace("_", " "))
+        self.endpoint.failed(ErrorNames(<int>reason).name.lower().replace("_", " "), coarse_monotonic())
         if self.state == RESPONDING:
             self.downstream.cut()
             self.finish(False)

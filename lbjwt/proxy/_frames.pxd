@@ -7,7 +7,6 @@ cdef enum:
 
 @cython.final
 cdef class FrameTracker:
-    """Where in a stream of WebSocket frames we are."""
     cdef uint64_t left               # bytes of the payload at hand that have not passed
     cdef unsigned char head[10]      # of the frame that begins
     cdef int seen                    # bytes of it

@@ -2,12 +2,11 @@ cimport cython
 
 from lbjwt.http1._buffer cimport Buffer, Slice
 from lbjwt.http1._request cimport RequestHead
-from lbjwt.proxy._answer cimport Answer
+from lbjwt.http1._answer cimport Answer
 
 
 @cython.final
 cdef class Health:
-    """The path at which a listener tells a balancer in front whether the service takes traffic."""
     cdef readonly bytes path         # canonical
     cdef Answer _ready               # 200
     cdef Answer _unready             # 503

@@ -4,15 +4,15 @@ Health checks on the traffic port: which requests are some, and what they are to
 Knows a path and three answers. Whether the service is ready is the board's business, as it is for ``/readyz`` of the admin door.
 """
 
-from libc.string cimport memchr, memcmp
+from libc.string cimport memcmp
 
+from lbjwt.http1._grammar cimport before_query
 from lbjwt.http1._request cimport GET, HEAD
 from lbjwt.routing._path cimport is_plain, put_canonical
 
 cdef Answer _answer(int status, bytes body, bytes further=b""):
     # The answer of a moment: a cache in between must not keep it.
-    cdef bytes fields = b"Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\nContent-Length: %d\r\n" % len(body)
-    return Answer(status, further + fields, body)
+    return Answer(status, further + b"Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n", body)
 
 
 cdef class Health:
@@ -24,9 +24,7 @@ cdef class Health:
         self._other_method = _answer(405, b"method not allowed\n", b"Allow: GET, HEAD\r\n")
 
     cdef bint is_for(self, Slice target, Buffer scratch) except -1:
-        cdef const char *query = <const char *> memchr(target.at, c"?", target.size)
-        if query != NULL:
-            target.size = query - target.at
+        target = before_query(target)
         if target.size < len(self.path):
             return False                         # the one spelling of a path is never longer than another
         if not is_plain(target):

@@ -6,7 +6,7 @@ from lbjwt._grants cimport Grant
 from lbjwt.auth._places cimport TokenPlaces
 from lbjwt.auth._route_rules cimport RouteRules
 from lbjwt.http1._request cimport RequestHead
-from lbjwt.proxy._answer cimport Answer
+from lbjwt.http1._answer cimport Answer
 
 
 @cython.final
@@ -30,7 +30,6 @@ cdef class Demand:
 
 @cython.final
 cdef class Route:
-    """What requests of one kind meet."""
     cdef readonly str name                       # "" for the one route of a configuration without routes
     cdef readonly bytes label                    # the same, for the access log
     cdef readonly Py_ssize_t index               # where the board counts it; -1: nowhere

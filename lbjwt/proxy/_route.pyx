@@ -117,9 +117,7 @@ cdef class Route:
         self.end_streams = end_streams
         self.stream_grace = stream_grace
         self.expose_reason = expose_reason
-        self._plain = answers.plain
-        self._grpc = answers.grpc
-        self._redirects = answers.redirects
+        self._plain, self._grpc, self._redirects = answers
         self._secret_places = tuple(secret_places)
 
     cdef int strip(self, RequestHead head) except -1:

@@ -9,7 +9,7 @@ from lbjwt.http1._response cimport ResponseHead
 from lbjwt.observe._access_log cimport AccessLog
 from lbjwt.observe._board cimport Board
 from lbjwt.proxy._admission cimport Admission
-from lbjwt.proxy._answer cimport Answer
+from lbjwt.http1._answer cimport Answer
 from lbjwt.proxy._waiting cimport Waiting
 from lbjwt.upstream._cluster cimport Cluster
 from lbjwt.upstream._pending cimport PendingQueue
@@ -17,7 +17,6 @@ from lbjwt.upstream._pending cimport PendingQueue
 
 @cython.final
 cdef class Traffic:
-    """What all connections of one worker share: who decides, who counts, the limits, and scratch space for the buffer at hand."""
     cdef Gate gate
     cdef readonly Admission admission
     cdef readonly Waiting waiting

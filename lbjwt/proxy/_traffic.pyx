@@ -26,7 +26,7 @@ cdef dict REASON_NAMES = {int(reason): reason.name.lower() for reason in _ErrorR
 cdef Answer _plain(int status, str detail):
     cdef str phrase = HTTPStatus(status).phrase.lower()
     cdef bytes body = (f"{phrase}: {detail}\n" if detail else f"{phrase}\n").encode()
-    cdef bytes fields = b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n" % len(body)
+    cdef bytes fields = b"Content-Type: text/plain; charset=utf-8\r\n"
     if status == 405:
         fields += b"Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n"
     elif status == 503:

@@ -6,7 +6,6 @@ from lbjwt.proxy._downstream cimport Downstream
 
 @cython.final
 cdef class Waiting:
-    """Clients whose request waits for the keys of an issuer, because it names a key that is not there yet."""
     cdef readonly Py_ssize_t most                # for one issuer at once
     cdef readonly double patience                # seconds a request waits at most
     cdef Board _board

@@ -51,28 +51,22 @@ class Connector:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         else:
-            attempt = _Attempt(self, side, address)
-            self.attempts.add(attempt)
-            attempt.start()
+            self.attempts.add(_Attempt(self, side, address))
         return side
 
     async def _resolve_and_connect(self, side: EndpointSide, endpoint: Endpoint) -> None:
         try:
             async with asyncio.timeout(self.timeout):
-                while not await self._connected(side, endpoint):
+                while True:
+                    try:
+                        await self.loop.create_connection(lambda: side, endpoint.host, endpoint.port)
+                        return
+                    except OSError as error:
+                        if not self.frees_descriptors(error):
+                            raise
                     await asyncio.sleep(RETRY)
         except (OSError, UnicodeError) as error:  # UnicodeError: a host name that IDNA cannot encode
             side.connect_failed(self.cause(error))
-
-    async def _connected(self, side: EndpointSide, endpoint: Endpoint) -> bool:
-        """False: there was no file descriptor for it."""
-        try:
-            await self.loop.create_connection(lambda: side, endpoint.host, endpoint.port)
-        except OSError as error:
-            if not self.frees_descriptors(error):
-                raise
-            return False
-        return True
 
     def frees_descriptors(self, error: OSError) -> bool:
         """False: the error is another one. When there was no file descriptor, unused connections, to whichever endpoint, give theirs back."""
@@ -112,12 +106,9 @@ class _Attempt:
         self._side = side
         self._family, self._address = address
         self._socket: socket.socket | None = None
-        self._timer: asyncio.Handle | None = None
+        self._timer = self._loop.call_later(connector.timeout, self._fail, TimeoutError())
         self._next: asyncio.Handle | None = None
         self._handed_over = False
-
-    def start(self) -> None:
-        self._timer = self._loop.call_later(self._connector.timeout, self._fail, TimeoutError())
         self._open()
 
     def _open(self) -> None:
@@ -179,9 +170,9 @@ class _Attempt:
         self._connector.attempts.discard(self)
 
     def _cancel_timers(self) -> None:
-        for timer in (self._timer, self._next):
-            if timer is not None:
-                timer.cancel()
+        self._timer.cancel()
+        if self._next is not None:
+            self._next.cancel()
 
 
 def _address(endpoint: Endpoint) -> tuple[int, Any] | None:

@@ -19,25 +19,26 @@ cdef class Endpoint:
     cdef readonly dict connecting            # connections being opened for a request that any one would serve, as keys, the oldest first
     cdef readonly dict unclaimed             # connections being opened whose request was served by another one, or left
     cdef readonly Py_ssize_t open            # connections that take room: being opened, in use or idle; none that is on its way out
-    cdef public double ejected_until              # seconds on the monotonic clock: a connect failed a moment ago
-    cdef public bint failing                 # its failure was logged, its recovery was not
+    cdef public double ejected_until         # seconds on the monotonic clock: a connect failed a moment ago
+    cdef readonly bint failing               # its failure was logged, its recovery was not
+    cdef double _quiet_until                 # seconds on the monotonic clock: no failure is logged before
     cdef EndpointCounters *counters
 
     cdef void mark_unreachable(self, double now)
+    cpdef void failed(self, str cause, double now)
+    cpdef void recovered(self)
     # A pooled connection, the one used last. None: there is none, and room for a new one. fresh: one that nobody used before, if there is room.
     cdef Wire take_idle(self, bint fresh, Py_ssize_t max_connections)
 
 
 @cython.final
 cdef class Cluster:
-    """The endpoints requests are balanced over."""
     cdef readonly tuple endpoints
     cdef readonly double response_timeout    # seconds, to the first byte of the response
     cdef readonly double idle_timeout        # seconds, of pooled connections
     cdef readonly Py_ssize_t max_idle        # connections kept per endpoint
     cdef readonly Py_ssize_t max_connections # per endpoint
     cdef readonly int retries
-    cdef readonly object log                 # EndpointLog
     cdef Board _board
     cdef Candidate *_candidates
     cdef Py_ssize_t _count

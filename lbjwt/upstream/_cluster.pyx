@@ -5,12 +5,17 @@ not tried for the same request and has room for a connection. One whose connect 
 not even a full one, so that a dead backend does not cost every request a failed connect.
 """
 
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
+import logging
+
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
 
 from lbjwt.upstream._least_request cimport least_request, take_turn
 
 cdef double EJECTION = 1.0       # seconds an endpoint is passed over after a failed connect
 cdef double EVER = 1e300         # a time when none is passed over any more
+cdef double QUIET = 10.0         # seconds between two reports of one endpoint: one that fails now and then must not fill the log
+
+cdef object log = logging.getLogger("lbjwt.endpoints")
 
 
 cdef class Endpoint:
@@ -31,6 +36,18 @@ cdef class Endpoint:
         self.counters.failures += 1
         self.ejected_until = now + EJECTION
 
+    cpdef void failed(self, str cause, double now):
+        """A request to it failed, or a connection: log it, once until it answers again."""
+        if not self.failing and now >= self._quiet_until:
+            self.failing = True
+            self._quiet_until = now + QUIET
+            log.warning("endpoint %s fails: %s", self.address, cause)
+
+    cpdef void recovered(self):
+        """It answered after a failure that was logged."""
+        self.failing = False
+        log.info("endpoint %s answers again", self.address)
+
     cdef Wire take_idle(self, bint fresh, Py_ssize_t max_connections):
         cdef Wire connection
         while self.idle and not (fresh and self.open < max_connections):
@@ -44,32 +61,25 @@ cdef class Endpoint:
 
 cdef class Cluster:
 
-    def __cinit__(self):
-        self._candidates = NULL
-
     def __init__(self, endpoints, Board board, *, double response_timeout, double idle_timeout, Py_ssize_t max_idle,
-                 Py_ssize_t max_connections, int retries, log):
+                 Py_ssize_t max_connections, int retries):
         cdef Endpoint endpoint
         cdef Py_ssize_t at
         self.endpoints = tuple(endpoints)
         self._count = len(self.endpoints)
-        if self._count == 0:
-            raise ValueError("a cluster needs an endpoint")
         self.response_timeout = response_timeout
         self.idle_timeout = idle_timeout
         self.max_idle = max_idle
         self.max_connections = max_connections
         self.retries = retries
-        self.log = log
         self._board = board
-        self._candidates = <Candidate *>PyMem_Malloc(self._count * sizeof(Candidate))
+        self._candidates = <Candidate *>PyMem_Calloc(self._count, sizeof(Candidate))
         if self._candidates is NULL:
             raise MemoryError
         for at in range(self._count):
             endpoint = self.endpoints[at]
             endpoint.counters = board.endpoint(board.slot, at)
             self._candidates[at].weight = endpoint.weight
-            self._candidates[at].turn = 0.0
 
     def __dealloc__(self):
         PyMem_Free(self._candidates)

@@ -14,7 +14,6 @@ cdef class PendingRequest:
 
 @cython.final
 cdef class PendingQueue:
-    """Requests that found every endpoint full, first in, first out."""
     cdef readonly Py_ssize_t max_pending
     cdef readonly double timeout                 # seconds
     cdef Board _board

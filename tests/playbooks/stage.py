@@ -31,7 +31,6 @@ from lbjwt.proxy._waiting import Waiting
 from lbjwt.proxy.answers import route_answers
 from lbjwt.upstream._cluster import Cluster, Endpoint
 from lbjwt.upstream._pending import PendingQueue
-from lbjwt.upstream.endpoint_log import EndpointLog
 
 SECRET = b"a secret of thirty-two bytes ...."
 VERIFIER = Verifier.from_secret(
@@ -251,7 +250,6 @@ class Stage:
             max_idle=max_idle,
             max_connections=max_connections,
             retries=retries,
-            log=EndpointLog(),
         )
         self.callbacks: list[Callable[[], None]] = []
         self.pending = PendingQueue(self.board, self.callbacks.append, max_pending=max_pending, timeout=pending_timeout)

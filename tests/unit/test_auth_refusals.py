@@ -6,8 +6,9 @@ from http import HTTPStatus
 import pytest
 
 from lbjwt._fastverify import DenyReason
-from lbjwt.auth.refusals import Refusal, RefusalStyle, compile_refusals, grpc_refusals, is_curable, status_of
+from lbjwt.auth.refusals import RefusalStyle, compile_refusals, grpc_refusals, is_curable, status_of
 from lbjwt.errors import ConfigurationError
+from lbjwt.http1._answer import Answer
 
 ALL = compile_refusals("api", RefusalStyle(scopes=("read", "write")), retry_after=7)
 NO_REQUEST = {DenyReason.MULTIPLE_TOKENS, DenyReason.MALFORMED_CREDENTIALS}
@@ -28,12 +29,12 @@ STYLES = [
 ]
 
 
-def fields(refusal: Refusal) -> dict[str, str]:
+def fields(refusal: Answer) -> dict[str, str]:
     """The fields as a dictionary, after a look at their form."""
-    text = refusal.fields.decode("ascii")
+    text = refusal.head.decode("ascii")
     assert text.endswith("\r\n")
     assert "\r\n\r\n" not in text
-    lines = text[:-2].split("\r\n")
+    lines = text[:-2].split("\r\n")[1:]
     parsed = dict(line.split(": ", 1) for line in lines)
     assert len(parsed) == len(lines)
     assert parsed["Content-Length"] == str(len(refusal.body))
@@ -62,7 +63,7 @@ def test_challenges(reason: DenyReason, status: int, challenge: str):
     """Status and WWW-Authenticate of RFC 6750 section 3."""
     assert ALL[reason].status == status == status_of(reason)
     assert fields(ALL[reason])["WWW-Authenticate"] == challenge
-    assert len(fields(ALL[reason])) == 4
+    assert len(fields(ALL[reason])) == 5
 
 
 @pytest.mark.parametrize(("reason", "status"), [(DenyReason.KEYS_UNAVAILABLE, 503), (DenyReason.RATE_LIMITED, 429)])
@@ -77,14 +78,14 @@ def test_what_judges_no_token_says_when_to_come_back(reason: DenyReason, status:
 @pytest.mark.parametrize("style", STYLES, ids=str)
 def test_a28_of_a_judged_token_four_things_can_be_learned(style: RefusalStyle):
     """Every reason has an answer; those about a token have four shapes at most, and all bad tokens get one and the same."""
-    every = compile_refusals("api", style)
+    every = [(refusal.head, refusal.body) for refusal in compile_refusals("api", style)]
     assert len(every) == len(DenyReason) == max(DenyReason) + 1
     judged = {every[reason] for reason in DenyReason if reason not in UNJUDGED}
     assert len(judged) <= 4
     for alike in (NO_REQUEST, NOT_ENOUGH, NO_GOOD):
         assert len({every[reason] for reason in alike}) == 1, alike
     assert every[DenyReason.NONE] == every[DenyReason.INTERNAL]
-    assert all(refusal.status >= 400 and b"token" not in refusal.body for refusal in every)
+    assert all(head[9:12] >= b"400" and b"token" not in body for head, body in every)
 
 
 def test_a28_the_two_other_answers_tell_nothing_of_the_token():
@@ -92,12 +93,12 @@ def test_a28_the_two_other_answers_tell_nothing_of_the_token():
     assert {reason for reason in DenyReason if status_of(reason) in (429, 503)} == UNJUDGED
     for style in STYLES:
         for reason in UNJUDGED:
-            assert b"Bearer" not in compile_refusals("api", style)[reason].fields
+            assert b"Bearer" not in compile_refusals("api", style)[reason].head
 
 
 def test_a28_grpc_callers_learn_no_more():
     """Their answers have the same four shapes, and the two others."""
-    every = grpc_refusals()
+    every = [refusal.head for refusal in grpc_refusals()]
     assert (
         len({every[reason] for reason in DenyReason if reason not in UNJUDGED}) == 3
     )  # no challenge: missing is no good
@@ -140,7 +141,7 @@ def test_exposed_reasons_stand_in_the_challenge():
     )
     plain = compile_refusals("api", RefusalStyle(scopes=("a",)))
     assert [refusal.body for refusal in every] == [refusal.body for refusal in plain]
-    assert all(b"error_description" not in refusal.fields for refusal in plain)
+    assert all(b"error_description" not in refusal.head for refusal in plain)
 
 
 def test_every_challenge_leads_to_the_metadata():

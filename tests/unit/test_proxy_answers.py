@@ -7,13 +7,12 @@ import pytest
 from lbjwt._fastverify import DenyReason
 from lbjwt.auth.refusals import RefusalStyle, status_of
 from lbjwt.errors import ConfigurationError
-from lbjwt.proxy._answer import Answer
+from lbjwt.http1._answer import Answer
 from lbjwt.proxy.answers import metadata_answer, redirect_answer, route_answers
 
 TEMPLATE = "https://login.example/?u={url}"
 STYLE = RefusalStyle(scopes=("orders:read", "orders:write"), redirect=TEMPLATE)
-ROUTE = route_answers("the realm", STYLE, retry_after=9)
-ANSWERS = ROUTE.plain
+ANSWERS, GRPC, REDIRECTS = route_answers("the realm", STYLE, retry_after=9)
 REDIRECT = redirect_answer(TEMPLATE.encode(), b"https", b"a.example", b"/x?y")
 DOCUMENT = metadata_answer(b'{"resource": "https://a.example"}')
 
@@ -28,17 +27,15 @@ def fields(answer: Answer) -> dict[bytes, bytes]:
 
 def test_every_reason_has_its_answer() -> None:
     """They are indexed by the number of the reason, and no reason, also none at all, leads to a success."""
-    assert len(ROUTE.plain) == len(ROUTE.grpc) == len(ROUTE.redirects) == len(DenyReason)
+    assert len(ANSWERS) == len(GRPC) == len(REDIRECTS) == len(DenyReason)
     assert {answer.status for answer in ANSWERS} == {400, 401, 403, 429, 503}
     assert ANSWERS[DenyReason.NONE].status == ANSWERS[DenyReason.INTERNAL].status == 401
     assert [answer.status for answer in ANSWERS[1:]] == [status_of(reason) for reason in [*DenyReason][1:]]
-    assert {answer.status for answer in ROUTE.grpc} == {200}
-    assert all(int(fields(answer)[b"grpc-status"]) > 0 for answer in ROUTE.grpc)
+    assert {answer.status for answer in GRPC} == {200}
+    assert all(int(fields(answer)[b"grpc-status"]) > 0 for answer in GRPC)
 
 
-@pytest.mark.parametrize(
-    "answer", [*ROUTE.plain, *ROUTE.grpc, REDIRECT, DOCUMENT], ids=lambda answer: str(answer.status)
-)
+@pytest.mark.parametrize("answer", [*ANSWERS, *GRPC, REDIRECT, DOCUMENT], ids=lambda answer: str(answer.status))
 def test_q15_heads_are_whole_lines_of_our_own(answer: Answer) -> None:
     """Status line and fields end with CRLF, the length is that of the body, and date, request id and Connection are left to the connection."""
     found = fields(answer)
@@ -59,7 +56,7 @@ def test_the_challenge_names_realm_and_scopes() -> None:
 
 def test_the_answers_of_an_issuer_without_routes() -> None:
     """Text, standard statuses, and the scopes of the issuer."""
-    answers = route_answers("the realm", RefusalStyle(scopes=("orders:read", "orders:write"))).plain
+    answers = route_answers("the realm", RefusalStyle(scopes=("orders:read", "orders:write")))[0]
     assert [(answer.head, answer.body) for answer in answers[:16]] == [
         (answer.head, answer.body) for answer in ANSWERS[:16]
     ]
@@ -69,8 +66,8 @@ def test_the_answers_of_an_issuer_without_routes() -> None:
 def test_browsers_are_sent_to_log_in() -> None:
     """Only where another token would help; a 302 that nobody keeps, to the template's host."""
     for reason in DenyReason:
-        assert ROUTE.redirects[reason] == (TEMPLATE.encode() if status_of(reason) == 401 else None)
-    assert set(route_answers("r").redirects) == {None}
+        assert REDIRECTS[reason] == (TEMPLATE.encode() if status_of(reason) == 401 else None)
+    assert set(route_answers("r")[2]) == {None}
     assert REDIRECT.status == 302 and REDIRECT.body == b""
     assert fields(REDIRECT)[b"location"] == b"https://login.example/?u=https%3A%2F%2Fa.example%2Fx%3Fy"
     assert fields(REDIRECT)[b"cache-control"] == b"no-store"

@@ -10,7 +10,6 @@ import pytest
 
 from lbjwt.proxy.connect import Connector
 from lbjwt.upstream._cluster import Endpoint
-from lbjwt.upstream.endpoint_log import QUIET, EndpointLog
 from tests.playbooks.stage import Stage, request, response
 
 
@@ -19,19 +18,18 @@ def endpoint() -> Endpoint:
     return Endpoint(0, "10.0.0.0:80", "10.0.0.0", 80, "", 1)
 
 
-@pytest.mark.parametrize(("pause", "failures"), [(0.0, 1), (QUIET, 3)])
+@pytest.mark.parametrize(("pause", "failures"), [(0.0, 1), (10.0, 3)])
 def test_an_endpoint_that_comes_and_goes_does_not_fill_the_log(
     endpoint: Endpoint, caplog: pytest.LogCaptureFixture, pause: float, failures: int
 ) -> None:
     """Within the quiet time after a report there is no second one."""
     now = 1000.0
-    log = EndpointLog(lambda: now)
     with caplog.at_level(logging.INFO, "lbjwt.endpoints"):
         for _ in range(3):
-            log.failed(endpoint, "cannot be reached: Connection refused")
-            log.failed(endpoint, "cannot be reached: Connection refused")
+            endpoint.failed("cannot be reached: Connection refused", now)
+            endpoint.failed("cannot be reached: Connection refused", now)
             if endpoint.failing:
-                log.recovered(endpoint)
+                endpoint.recovered()
             now += pause
     assert caplog.messages == failures * [
         "endpoint 10.0.0.0:80 fails: cannot be reached: Connection refused",

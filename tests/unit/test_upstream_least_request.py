@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from lbjwt.observe._board import Board
 from lbjwt.upstream._cluster import Cluster, Endpoint
-from lbjwt.upstream.endpoint_log import EndpointLog
 
 NOW = 100.0  # monotonic seconds
 
@@ -30,7 +29,6 @@ class Scene:
             max_idle=1,
             max_connections=1,
             retries=0,
-            log=EndpointLog(),
         )
 
     def tried(self, usable: list[bool] | None) -> set[Endpoint] | None:

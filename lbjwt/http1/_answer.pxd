@@ -1,0 +1,8 @@
+cimport cython
+
+
+@cython.final
+cdef class Answer:
+    cdef readonly int status
+    cdef readonly bytes head         # status line and fields with Content-Length, each line with its CRLF
+    cdef readonly bytes body

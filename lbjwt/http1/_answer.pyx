@@ -1,0 +1,12 @@
+"""An answer of our own, ready but for date, request id and connection fields. Knows nothing of who gets it or why."""
+
+from http import HTTPStatus
+
+
+cdef class Answer:
+
+    def __init__(self, int status, bytes fields, bytes body):
+        self.status = status
+        cdef bytes phrase = HTTPStatus(status).phrase.encode()
+        self.head = b"HTTP/1.1 %d %b\r\nServer: lbjwt\r\n%bContent-Length: %d\r\n" % (status, phrase, fields, len(body))
+        self.body = body
