@@ -188,7 +188,7 @@ def _refuse_repeated(headers: Iterable[IdentityHeader]) -> None:
     seen: set[str] = set()
     for entry in headers:
         if fold_header_name(entry.header) in seen:
-            raise ConfigurationError(f"the header {entry.header} is given to two claims")
+            raise ConfigurationError(f"the header {entry.header} is used for two claims")
         seen.add(fold_header_name(entry.header))
 
 

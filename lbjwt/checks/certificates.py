@@ -29,7 +29,7 @@ def certificate_results(subject: str, check: str, path: Path, now: datetime.date
         with path.open("rb") as file:
             chain = load_pem_x509_certificates(file.read(_MAX_BYTES))
     except OSError as error:
-        yield Result(subject, check, "problem", f"cannot read {path}: {error.strerror}; see its name and its mode")
+        yield Result(subject, check, "problem", f"cannot read {path}: {error.strerror}; check its name and mode")
         return
     except ValueError:
         yield Result(subject, check, "problem", f"{path} holds no certificate in PEM that can be read")
@@ -57,7 +57,7 @@ def _dates(subject: str, check: str, path: Path, chain: list[Certificate], now: 
         sentence = f"{path}: {_name(latest.subject)} is not valid before {start}; is this machine's clock right?"
         return Result(subject, check, "problem", sentence)
     if left <= datetime.timedelta():
-        sentence = f"{path}: {name} expired on {end:%Y-%m-%d}; put a new one there and restart"
+        sentence = f"{path}: {name} expired on {end:%Y-%m-%d}; replace it and restart"
         return Result(subject, check, "problem", sentence)
     sentence = f"{path}: {name} expires on {end:%Y-%m-%d}, in {left.days} days"
     if left < SOON:

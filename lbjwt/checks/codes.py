@@ -55,12 +55,12 @@ SENTENCES: Final = {
     "revocation-without-lifetime": "revocations expire, and without max_lifetime a token may live longer than its revocation",
     # files and secrets
     "key-left-out": "{what}",
-    "key-file-writable": "everybody may write {file}, and thereby choose whose keys are believed",
+    "key-file-writable": "everybody may write {file}, and so choose whose keys are trusted",
     "secret-open": "everybody on this machine may read or write {file}; chmod 600 it",
     "secret-guessable": "{name} {fault}",
     "secret-line-break": "{name} ends with a line break, which is a part of the secret as it stands; the issuer may have it without",
     "tls-certificate": "{what}",
-    "revocation-file-writable": "everybody may write {file}: to revoke the tokens of all, or to let a revoked one in again",
+    "revocation-file-writable": "everybody may write {file}, and so revoke all tokens or undo a revocation",
     "state-directory-open": "everybody on this machine may read in {file} whose tokens were revoked; chmod 700 it",
 }  # fmt: skip
 

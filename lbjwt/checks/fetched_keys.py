@@ -30,8 +30,8 @@ CLOCK_WARNING: Final = 5.0
 
 _REMEDIES: Final = (
     ("names no jwks_uri", "configure remote_jwks with the address of the keys"),
-    ("speaks for another issuer", "write the issuer exactly as its metadata does, the slash at the end included"),
-    ("no good certificate", "name the issuer's private authority in ca_file if it has one; else its certificate is wrong"),
+    ("names an issuer other than", "write the issuer exactly as its metadata does, the slash at the end included"),
+    ("no valid certificate", "name the issuer's private authority in ca_file if it has one; else its certificate is wrong"),
     ("TLS handshake", "see whether a proxy on the way speaks TLS, and whether the issuer wants a client certificate"),
     ("the proxy", "see whether the proxy runs, lets lbjwt through and may reach the issuer (407: it wants a user and a password)"),
     ("cannot connect", "see whether this machine may reach it: name resolution, routes, firewall"),
@@ -133,7 +133,7 @@ def clock_result(subject: str, date: float | None, asked: float, answered: float
     if difference > skew:
         outcome = "problem"
         effect = "new tokens are refused" if ahead > 0 else "tokens end early"
-        sentence += f", more than clock_skew forgives ({skew:g} s): {effect}"
+        sentence += f", more than clock_skew allows ({skew:g} s): {effect}"
     return Result(subject, "clock", outcome, f"{sentence}; let NTP keep it")
 
 
@@ -150,7 +150,7 @@ async def _stored(subject: str, instance: IssuerInstance, directory: Path) -> li
 def remedy(error: BaseException, remote: KeyFetch) -> str:
     """Return what to do about a failed fetch."""
     if not isinstance(error, JWKSFetchError):
-        return "mend the file it names"
+        return "correct the file it names"
     sentence = next(remedy for words, remedy in _REMEDIES if words in str(error))
     names = [name for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy") if os.environ.get(name)]
     if not names or remote.proxy is not None or remote.proxy_from_environment:

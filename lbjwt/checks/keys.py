@@ -40,7 +40,7 @@ def ring_results(subject: str, ring: KeyRing) -> Iterator[Result]:
             hint = f": beside others it is one of up to {MAX_TRIED} that are tried in turn, which costs time; give it a kid"
         yield Result(subject, "key", outcome, what + hint)
     for left_out in ring.warnings:
-        yield Result(subject, "key", "warning", f"{left_out}; have the issuer mend or remove it")
+        yield Result(subject, "key", "warning", f"{left_out}; ask the issuer to correct or remove it")
 
 
 def secret_fault(secret: bytes) -> str:

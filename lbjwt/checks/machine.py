@@ -48,15 +48,18 @@ def directory_result(path: Path | None, lost: str) -> Result:
     try:
         fault = directory_fault(path, os.geteuid()) if path is not None else ""
         if path is None:
-            outcome, sentence = "note", f"none is configured, so {lost} end with the process; name one to keep them"
+            outcome, sentence = (
+                "note",
+                f"none is configured, so {lost} are lost when the process ends; configure one to keep them",
+            )
         elif fault:
             sentence = f"{fault}; or run this as the user that lbjwt runs as"
         elif not path.exists():
             outcome, sentence = "ok", f"{path} is made at the start"
         elif _is_locked(path):
-            outcome, sentence = "note", f"{path} is held by a running lbjwt; two never share one"
+            outcome, sentence = "note", f"{path} is in use by a running lbjwt; two cannot share one"
         else:
-            outcome, sentence = "ok", f"{path} is lbjwt's own, and free"
+            outcome, sentence = "ok", f"{path} belongs to lbjwt and is free"
     except OSError as error:
         sentence = f"{path} cannot be looked at: {error.strerror}; run this as the user that lbjwt runs as"
     return Result("state_directory", "state-directory", outcome, sentence)

@@ -59,7 +59,7 @@ def _port(subject: str, address: Address, running: bool) -> Iterator[Result]:
     except BindError as error:
         cause = str(error).rpartition(f"{address}: ")[2]
         if running and "in use" in cause:
-            sentence = f"{address} is in use by a running lbjwt, whose admin API answers"
+            sentence = f"{address} is in use by a running lbjwt, whose admin API responds"
             yield Result(subject, "port", "note", sentence)
         else:
             yield Result(subject, "port", "problem", f"cannot listen on {address}: {cause}; {_remedy(cause)}")

@@ -83,7 +83,7 @@ async def _guarded(check: OnlineCheck) -> list[Result]:
         async with asyncio.timeout(check.limit):
             return list(await check.ask())
     except TimeoutError:
-        sentence = f"no end within {check.limit:g} s; something it waits for hangs"
+        sentence = f"did not end within {check.limit:g} s; something it waits for does not respond"
     except Exception as error:  # the other checks go on, whatever this one raises
         sentence = f"failed ({type(error).__name__}), which is a fault of lbjwt worth reporting"
     return [Result(check.subject, check.check, "problem", sentence)]

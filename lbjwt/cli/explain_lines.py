@@ -38,7 +38,7 @@ def _lines(story: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for step in story["steps"]:
         if step["later"] and not later:
             later = True
-            yield "quiet", "  further on, were it not refused:"
+            yield "quiet", "  after that, if it were not refused:"
         mark, style = _MARKS[step["outcome"]]
         detail = f": {step['detail']}" if step["detail"] else ""
         reason = f" [{step['reason']}]" if step["reason"] else ""

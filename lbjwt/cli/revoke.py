@@ -120,7 +120,7 @@ def _undo(undo: Undo, admin: str | None, file: Path | None) -> None:
             admin, "DELETE", json.dumps({undo.kind: undo.value} | ({"issuer": undo.issuer} if undo.issuer else {}))
         )
         done = bool(answer.get("undone"))
-    sentence = "taken back" if done else "nothing to take back: no entry in force here names exactly this"
+    sentence = "taken back" if done else "nothing to undo: no entry in force here names exactly this"
     click.echo(sentence, err=True)
 
 
@@ -167,7 +167,7 @@ def _entry_of_token(now: float) -> Revocation:
     jti, issuer, exp = claims.get("jti"), claims.get("iss"), claims.get("exp")
     if not isinstance(jti, str) or not jti:
         raise click.ClickException(
-            "the token has no jti, so it cannot be told from others; revoke the tokens of its subject: --sub TEXT --issued-before now"
+            "the token has no jti, so a revocation cannot name it; revoke the tokens of its subject: --sub TEXT --issued-before now"
         )
     if exp is not None and (isinstance(exp, bool) or not isinstance(exp, int | float) or not 0 <= exp < LATEST - SKEW):
         raise click.ClickException("the exp of the token is not a time, so no balancer accepts it")
@@ -194,7 +194,7 @@ def _ask(admin: str, method: str, body: bytes | str) -> dict[str, Any]:
     except (OSError, http.client.HTTPException) as error:
         cause = getattr(error, "strerror", None) or type(error).__name__
         raise click.ClickException(
-            f"{parts.netloc.rpartition('@')[2]} did not answer ({cause}); whether the change was made is not known"
+            f"{parts.netloc.rpartition('@')[2]} did not answer ({cause}); it is unknown whether the change was made"
         ) from None
     finally:
         connection.close()
@@ -203,7 +203,9 @@ def _ask(admin: str, method: str, body: bytes | str) -> dict[str, Any]:
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
-        answer = {"error": "it takes no revocations; does its configuration have them, and is this its admin door?"}
+        answer = {
+            "error": "it takes no revocations; does its configuration have `revocation`, and is this its admin API?"
+        }
     if status != 200:
         sentence = "".join(c for c in str(answer.get("error")) if c.isprintable())  # it came from elsewhere
         raise click.ClickException(f"refused with status {status}: {sentence}")

@@ -196,7 +196,7 @@ class _Builder:
             self.faults.append(Fault(*_place(event), path, message))
         elif key in top.node.children:
             first = top.node.key_places[key][0]
-            message = f"the key stands here a second time, first on line {first}"
+            message = f"this key is here twice, first on line {first}"
             self.faults.append(Fault(*_place(event), path, message))
         top.node.key_places[key] = _place(event)
         top.key, top.key_due = key, False

@@ -41,9 +41,7 @@ if TYPE_CHECKING:
 else:
     Algorithm = Literal[ALGORITHMS]
 
-NOT_REPLACED: Final = (
-    "lbjwt puts no variables in place of ${…}, $(…) or {{…}}: have the file made, for instance by envsubst"
-)
+NOT_REPLACED: Final = "lbjwt does not replace ${…}, $(…) or {{…}}; create the file with another tool, such as envsubst"
 _VARIABLE: Final = re.compile(r"\$\{[^{}]+\}|\$\([A-Za-z_][A-Za-z0-9_.]*\)|\{\{.+\}\}|^\$[A-Z_][A-Z0-9_]*$")
 
 
@@ -75,7 +73,7 @@ def distinct(values: tuple[T, ...] | None) -> tuple[T, ...] | None:
     """Refuse a list in which something stands twice: one of the two was meant to be something else."""
     for index, value in enumerate(values or ()):
         if value in (values or ())[:index]:
-            raise ValueError(f'"{value}" stands in the list twice')
+            raise ValueError(f'"{value}" is in the list twice')
     return values
 
 
@@ -149,7 +147,7 @@ def _text(value: Any, what: str) -> str:
 
 def _printable(value: str) -> str:
     if not value.isprintable():
-        raise ValueError("has a character that cannot be seen")
+        raise ValueError("has an invisible character")
     return value
 
 
@@ -180,20 +178,20 @@ def _any_address(value: Any, info: ValidationInfo) -> Address:
 def _listen_address(value: Any, info: ValidationInfo) -> Address:
     address = _any_address(value, info)
     if address.is_unix:
-        raise ValueError("listening on a Unix socket is not offered; write HOST:PORT, [IPV6]:PORT or :PORT")
+        raise ValueError("lbjwt cannot listen on a Unix socket; write HOST:PORT, [IPV6]:PORT or :PORT")
     return address
 
 
 def _endpoint_address(value: Any, info: ValidationInfo) -> Address:
     if isinstance(value, str) and value.lower().startswith("https://"):
         raise ValueError(
-            "TLS to endpoints is not there yet: requests go to them as plain HTTP; write HOST:PORT of a plain listener"
+            "TLS to endpoints is not supported yet, so lbjwt sends plain HTTP; write HOST:PORT of a plain listener"
         )
     address = _any_address(value, info)
     if not address.is_unix and (not address.host or address.port == 0):
         raise ValueError("an endpoint needs a host and a port from 1 to 65535")
     if address.host in ("0.0.0.0", "::"):
-        raise ValueError("the unspecified address is nowhere to connect to; write the host's own address")
+        raise ValueError("the unspecified address cannot be connected to; write the host's own address")
     return address
 
 
@@ -209,7 +207,7 @@ def _network(value: Any) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
         likely = ipaddress.ip_network(text, strict=False)
     except ValueError:
         raise ValueError("a network is an address with a prefix length, such as 10.0.0.0/8 or fd00::/8") from None
-    raise ValueError(f'the address has bits set beyond its prefix; did you mean "{likely}"?')
+    raise ValueError(f'the address has bits set after its prefix; did you mean "{likely}"?')
 
 
 def _header_name(value: Any) -> str:
@@ -220,7 +218,7 @@ def _token_field(value: Any) -> str:
     if isinstance(value, str) and value.lower() == "authorization":
         return value
     if isinstance(value, str) and value.lower() == "cookie":
-        raise ValueError("a token in a cookie goes under from_cookies, by the cookie's name")
+        raise ValueError("for a token in a cookie, use from_cookies with the cookie's name")
     return _header_name(value)
 
 

@@ -118,7 +118,7 @@ class Cluster(Section):
         for endpoint in endpoints:
             if endpoint.address in seen:
                 raise ValueError(
-                    f"the endpoint {endpoint.address} stands here twice; to send it more, raise its weight"
+                    f"the endpoint {endpoint.address} is here twice; to send it more requests, raise its weight"
                 )
             seen.add(endpoint.address)
         return endpoints
@@ -348,7 +348,7 @@ class Configuration(Section):
         if not clusters:
             raise ValueError("needs one cluster, under a label of your choice")
         if len(clusters) > 1:
-            raise ValueError(f"exactly one cluster is supported for now, and here are {len(clusters)}")
+            raise ValueError(f"exactly one cluster is supported for now, but there are {len(clusters)}")
         return clusters
 
     @field_validator("routes")

@@ -151,7 +151,7 @@ def _place_step(scene: Scene, route: Route, demand: Demand, reason: DenyReason) 
         case DenyReason.MULTIPLE_TOKENS:
             found = f"more than one in {where}" if spoilt else f"{where} hold different ones"
         case _:
-            found = f"what stands in {where} is no token (RFC 6750 section 2)"
+            found = f"{where} does not hold a token (RFC 6750 section 2)"
     return _step("place", asked, "refused", found, reason), there
 
 
@@ -186,13 +186,13 @@ def _notes(scene: Scene, story: dict[str, Any], issuers: Iterable[int]) -> Itera
     if story["reason"] == "internal":
         yield f"a fault of lbjwt ({scene.verifier.gate.last_fault}), worth reporting"
     if story["would_refuse"]:
-        yield "report-only: the request passes, and what would refuse it is counted and logged"
+        yield "report-only: the request passes, and the refusal is counted and logged"
     for index, keys in scene.keys.items():
         name = scene.instances[index].name
         if keys.stored_at is not None:
             date = datetime.datetime.fromtimestamp(keys.stored_at, datetime.UTC)
             yield (
-                f"{name}: {keys.problem}; these are the keys stored at {date:%Y-%m-%d %H:%M:%SZ}. "
+                f"{name}: {keys.problem}; using the keys stored at {date:%Y-%m-%d %H:%M:%SZ}. "
                 "For a key id that is not among them, a running lbjwt asks the issuer"
             )
         elif keys.ring is None:

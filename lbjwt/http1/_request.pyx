@@ -115,7 +115,7 @@ cdef bytes _folded_identity(str header):
         raise ValueError(f"identity header {header!r} must be letters, digits and hyphens")
     folded = name.lower()
     if DROPPED <= request_kind(folded, len(folded)) <= EXPECT:
-        raise ValueError(f"identity header {header!r} has a meaning of its own in HTTP")
+        raise ValueError(f"identity header {header!r} has a fixed meaning in HTTP")
     return folded                                # letters, digits and hyphens fold to themselves
 
 

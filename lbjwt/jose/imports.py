@@ -82,7 +82,7 @@ def import_jwk(
         return secret_key(_bytes_of("k", members["k"]), kid=kid, allowed=chosen or ()), ()
     raw = _mldsa(members) if kty == "AKP" else _classic(str(kty), members)
     warnings = (
-        ("private members were ignored; take them out, for whoever reads them can sign tokens",)
+        ("private members were ignored; remove them, because anybody who reads them can sign tokens",)
         if _PRIVATE_MEMBERS & jwk.keys()
         else ()
     )
@@ -94,7 +94,7 @@ def _classic(kty: str, members: Mapping[str, str]) -> object:
     try:
         return getattr(JWKRegistry.import_key({"kty": kty, **members}), "public_key", None)
     except Exception as problem:  # joserfc lets ValueError, KeyError and TypeError through, depending on the type
-        raise KeyFormatError("key material that is no valid public key") from problem
+        raise KeyFormatError("key material that is not a valid public key") from problem
 
 
 def _mldsa(members: Mapping[str, str]) -> object:
@@ -136,7 +136,7 @@ def _check_numbers(members: Mapping[str, str]) -> None:
             continue
         value = _bytes_of(name, text)
         if curve is not None and len(value) != _COORDINATE_BYTES[curve]:
-            raise KeyFormatError(f"{name} has not the length of its curve")
+            raise KeyFormatError(f"{name} does not have the length of its curve")
         if curve is None and len(value) > MAX_RSA_BITS // 8 + 1:
             raise KeyFormatError(f"{name} is longer than {MAX_RSA_BITS} bits")
         numbers[name] = int.from_bytes(value, "big")

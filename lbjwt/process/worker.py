@@ -89,7 +89,7 @@ class _Worker:
         try:
             self._access_log.reopen()
         except OSError as error:
-            log.error("the access log cannot be reopened, the old file stays in use: %s", error.strerror)
+            log.error("cannot reopen the access log, the old file stays in use: %s", error.strerror)
 
     async def _watch_parent(self, parent: int) -> None:
         await parent_gone(parent)

@@ -42,4 +42,4 @@ class EndpointLog:
     def recovered(self, endpoint: Endpoint) -> None:
         """It answered, after a failure that was reported."""
         endpoint.failing = False
-        log.info("endpoint %s answers again", endpoint.address)
+        log.info("endpoint %s responds again", endpoint.address)

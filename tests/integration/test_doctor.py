@@ -150,14 +150,14 @@ def test_the_json_has_stable_names(tmp_path: Path, server: KeyServer, backend: s
         "subject": "issuers.main",
         "check": "key",
         "outcome": "warning",
-        "sentence": "key 1 was left out: a key of type RSA with 2048 bits can serve none of ES256; have the issuer mend or remove it",
+        "sentence": "key 1 was left out: a key of type RSA with 2048 bits can serve none of ES256; ask the issuer to correct or remove it",
     }
 
 
 @pytest.mark.parametrize(
     ("answers", "documents", "check", "sentence", "remedy"),
     [
-        ({}, {DISCOVERY: b'{"issuer":"http://other","jwks_uri":"http://other/jwks"}'}, "discovery", "for another issuer", "write the issuer"),
+        ({}, {DISCOVERY: b'{"issuer":"http://other","jwks_uri":"http://other/jwks"}'}, "discovery", "an issuer other than", "write the issuer"),
         ({}, {DISCOVERY: b'{"issuer":"ISSUER"}'}, "discovery", "names no jwks_uri", "configure remote_jwks"),
         ({DISCOVERY: Answer(status=404)}, {}, "discovery", "status 404", "curl it"),
         ({DISCOVERY: Answer(hang=True)}, {}, "discovery", "did not answer completely within", "raise timeout"),
@@ -252,7 +252,7 @@ def test_a_private_authority(tmp_path: Path, backend: str):
         assert of(found, "authority") == ("warning", of(found, "authority")[1])  # it ends tomorrow
         del remote["ca_file"]
         outcome, said = of(findings(written(tmp_path, backend, {"issuer": "i", "remote_jwks": remote}), 1), "reachable")
-        assert outcome == "problem" and "no good certificate" in said and "ca_file" in said
+        assert outcome == "problem" and "no valid certificate" in said and "ca_file" in said
         (tmp_path / "none.pem").write_text("no")
         remote["ca_file"] = str(tmp_path / "none.pem")
         found = findings(written(tmp_path, backend, {"issuer": "i", "remote_jwks": remote}), 1)
@@ -287,7 +287,7 @@ def test_a_client_certificate_and_its_dates(tmp_path: Path, server: KeyServer, b
 def test_the_issuers_clock(
     tmp_path: Path, server: KeyServer, backend: str, offset: float, code: int, outcome: str, words: str
 ):
-    """Seconds are a warning, more than clock_skew forgives is a problem, in either direction."""
+    """Seconds are a warning, more than clock_skew allows is a problem, in either direction."""
     server.clock = offset
     found = findings(written(tmp_path, backend, discovered(server)), code)
     said = of(found, "clock")
@@ -381,7 +381,7 @@ def test_a_running_lbjwt_is_no_problem(tmp_path: Path, backend: str):
         found = findings(running.config_path, 0)
     notes = [(subject, check) for subject, check, outcome, _ in found if outcome == "note" and check != "key"]
     assert notes == [("listeners[0]", "port"), ("admin", "port"), ("state_directory", "state-directory")]
-    assert of(found, "port")[1].endswith("is in use by a running lbjwt, whose admin API answers")
+    assert of(found, "port")[1].endswith("is in use by a running lbjwt, whose admin API responds")
     found = findings(running.config_path, 0)
     assert [outcome for _, check, outcome, _ in found if check in ("port", "state-directory")] == ["ok", "ok", "ok"]
 

@@ -49,7 +49,7 @@ def test_a_check_that_hangs_or_fails_stops_no_other():
         *[("a", "ok"), ("b", "ok"), ("hangs", "problem"), ("blocks", "problem"), ("broken", "problem")],
         *[("a", "ok"), ("b", "ok")],
     ]
-    assert "no end within 0.05 s" in results[2].sentence
+    assert "did not end within 0.05 s" in results[2].sentence
     assert "KeyError" in results[4].sentence and "eyJ" not in results[4].sentence
 
 

@@ -186,7 +186,7 @@ def test_two_tokens_of_one_request():
         (
             (("Sec-WebSocket-Protocol", "bearer"),),
             "malformed_credentials",
-            "what stands in the subprotocol bearer is no token",
+            "the subprotocol bearer does not hold a token",
         ),
     ],
 )
