@@ -22,11 +22,8 @@ def route_warnings(configuration: Configuration) -> Iterator[Problem]:
     routes = configuration.routes
     if routes and all(route.public for route in routes):
         yield warning(("routes",), "nothing-protected", at_key=True)
-    health = {listener.health.path for listener in configuration.listeners if listener.health is not None}
     for at, route in enumerate(routes):
         path: KeyPath = ("routes", at)
-        if route.place[0] in health:
-            yield warning(path, "health-over-route", at_key=True)
         yield from _let_through(path, route)
         redirect = route.refusals.redirect or ""
         if redirect.startswith("http:") and not is_loopback_url(redirect):

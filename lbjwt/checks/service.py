@@ -26,8 +26,6 @@ def service_warnings(configuration: Configuration) -> Iterator[Problem]:
     admin, revocation = configuration.admin, configuration.revocation
     if admin is not None and not admin.address.is_loopback:
         yield warning(("admin", "address"), "admin-exposed")
-    if revocation is not None and revocation.file is None and admin is None:
-        yield warning(("revocation",), "revocation-unreachable", at_key=True)
     if revocation is not None and admin is not None and configuration.state_directory is None:
         yield warning(("revocation",), "revocation-forgotten", at_key=True)
 

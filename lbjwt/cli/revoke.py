@@ -25,6 +25,7 @@ from lbjwt.auth.revocation_format import (
     text_of_time,
 )
 from lbjwt.cli.compact import NotCompact, decode, pasted
+from lbjwt.config.problems import printable
 from lbjwt.units import UnitError, parse_duration
 
 SKEW: Final = 300.0
@@ -207,6 +208,5 @@ def _ask(admin: str, method: str, body: bytes | str) -> dict[str, Any]:
             "error": "it takes no revocations; does its configuration have `revocation`, and is this its admin API?"
         }
     if status != 200:
-        sentence = "".join(c for c in str(answer.get("error")) if c.isprintable())  # it came from elsewhere
-        raise click.ClickException(f"refused with status {status}: {sentence}")
+        raise click.ClickException(f"refused with status {status}: {printable(str(answer.get('error')))}")
     return answer
