@@ -4,6 +4,7 @@ import fcntl
 import os
 import resource
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -27,11 +28,7 @@ def machine_checks(configuration: Configuration) -> Iterator[OnlineCheck]:
         ask = blocking(lambda: [directory_result(path, lost)])
         yield OnlineCheck("state_directory", "state-directory", ask)
     if revocation is not None:
-
-        async def revocations() -> list[Result]:
-            return [await _revocations(configuration)]
-
-        yield OnlineCheck("revocation", "revocations", revocations, REVOCATIONS)
+        yield OnlineCheck("revocation", "revocations", partial(_revocations, configuration), REVOCATIONS)
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     yield OnlineCheck("limits", "open-files", blocking(lambda: [descriptor_result(configuration, most)]))
 
@@ -48,10 +45,8 @@ def directory_result(path: Path | None, lost: str) -> Result:
     try:
         fault = directory_fault(path, os.geteuid()) if path is not None else ""
         if path is None:
-            outcome, sentence = (
-                "note",
-                f"none is configured, so {lost} are lost when the process ends; configure one to keep them",
-            )
+            outcome = "note"
+            sentence = f"none is configured, so {lost} are lost when the process ends; configure one to keep them"
         elif fault:
             sentence = f"{fault}; or run this as the user that lbjwt runs as"
         elif not path.exists():
@@ -77,16 +72,16 @@ def _is_locked(path: Path) -> bool:
     return False
 
 
-async def _revocations(configuration: Configuration) -> Result:
+async def _revocations(configuration: Configuration) -> list[Result]:
     reader = new_reader(configuration, configuration.state_directory, lambda more: None)
     assert reader is not None
     try:
         await reader.load()
     except RevocationError as error:
         sentence = f"{error}; lbjwt does not start with it, and a running one keeps the entries it has"
-        return Result("revocation", "revocations", "problem", sentence)
+        return [Result("revocation", "revocations", "problem", sentence)]
     sentence = f"{len(reader)} in force: {len(reader.filed)} of the file, {len(reader.made)} made at run time"
-    return Result("revocation", "revocations", "ok", sentence)
+    return [Result("revocation", "revocations", "ok", sentence)]
 
 
 def descriptor_result(configuration: Configuration, most: int) -> Result:

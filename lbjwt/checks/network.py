@@ -7,7 +7,7 @@ import http.client
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from lbjwt.checks.results import LIMIT, OnlineCheck, Outcome, Result, blocking, in_thread
+from lbjwt.checks.results import LIMIT, OnlineCheck, Outcome, Result, in_thread
 from lbjwt.errors import cause_of
 from lbjwt.net.sockets import BindError, bind, close
 
@@ -43,17 +43,13 @@ async def is_running(admin: Address) -> bool:
         return False
 
 
-def port_check(subject: str, address: Address, running: bool) -> OnlineCheck:
+def port_results(subject: str, address: Address, running: bool) -> Iterator[Result]:
     """
     Whether a listener or the admin API can have its address.
 
     Args:
         running: A lbjwt of this configuration answers at its admin API, and so has the ports.
     """
-    return OnlineCheck(subject, "port", blocking(_port, subject, address, running))
-
-
-def _port(subject: str, address: Address, running: bool) -> Iterator[Result]:
     try:
         (sockets,) = bind(address, key="address")
     except BindError as error:

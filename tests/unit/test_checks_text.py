@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from lbjwt.checks.registry import text_problems, warnings
+from lbjwt.checks.dangers import warnings
+from lbjwt.checks.registry import text_problems
 from lbjwt.config.conflicts import conflicts
 from lbjwt.config.fields import Source
 from lbjwt.config.load import examine_text

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lbjwt.checks.registry import warnings
+from lbjwt.checks.dangers import warnings
 from lbjwt.config.dump import dump
 from lbjwt.config.flags import Flags, configuration_from_flags, issuer_from_flags, problems_under_flags
 from lbjwt.config.load import load_text
