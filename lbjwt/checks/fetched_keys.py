@@ -38,8 +38,7 @@ _REMEDIES: Final = (
     ("cannot connect", "see whether this machine may reach it: name resolution, routes, firewall"),
     ("did not answer completely", "see what is slow between here and the issuer, or raise timeout"),
     ("redirect", "configure the address that it leads to"),
-    ("status 401", "it may want a token: bearer_token_file"),
-    ("status", "see whether the address is right: curl it from this machine"),
+    ("status", "see whether the address is right, and whether it wants a token (bearer_token_file): curl it from this machine"),
     ("more than", "raise max_bytes, if the document is really this long"),
     ("", "curl it from this machine and look at what comes"),
 )  # fmt: skip

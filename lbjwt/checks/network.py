@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from lbjwt.checks.results import LIMIT, OnlineCheck, Outcome, Result, in_thread
+from lbjwt.checks.results import LIMIT, OnlineCheck, Outcome, Result
 from lbjwt.errors import cause_of
 from lbjwt.net.sockets import BindError, bind, close
 
@@ -23,24 +22,16 @@ AT_ONCE: Final = 50
 
 async def is_running(admin: Address) -> bool:
     """Whether a lbjwt answers at the address of the admin API."""
-
-    def ask() -> bool:
-        host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(admin.host, admin.host)
-        connection = http.client.HTTPConnection(host, admin.port, timeout=ADMIN_TIMEOUT)
-        try:
-            connection.request("GET", "/livez")
-            response = connection.getresponse()
-            return response.status == 200 and response.headers.get("Server") == "lbjwt"
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
-
+    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(admin.host, admin.host)
     try:
-        async with asyncio.timeout(2 * ADMIN_TIMEOUT):
-            return bool(admin.port) and await in_thread(ask)
-    except TimeoutError:
+        async with asyncio.timeout(ADMIN_TIMEOUT):
+            reader, writer = await asyncio.open_connection(host, admin.port)
+            writer.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            writer.transport.abort()
+    except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
         return False
+    return head.startswith(b"HTTP/1.1 200 ") and b"\r\nServer: lbjwt\r\n" in head
 
 
 def port_results(subject: str, address: Address, running: bool) -> Iterator[Result]:

@@ -10,7 +10,6 @@ import json
 import time
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import click
 
@@ -19,6 +18,7 @@ from lbjwt.auth.revocation_format import DEFAULT_LIFETIME, line_of, read_entry, 
 from lbjwt.cli.compact import decode, given, moment
 from lbjwt.config.problems import printable
 from lbjwt.units import UnitError, parse_duration
+from lbjwt.url import split_url
 
 SKEW: Final = 300.0
 """Seconds after its exp that a token may still be accepted: the most that a clock_skew can be."""
@@ -166,16 +166,15 @@ def _entry_of_token(now: float) -> Revocation:
 
 
 def _ask(admin: str, method: str, body: bytes | str) -> dict[str, Any]:
-    parts = urlsplit(admin)
     try:
-        port = parts.port
+        parts = split_url(admin.removesuffix("/"))
     except ValueError:
-        port = -1
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == -1 or parts.path not in ("", "/"):
+        parts = None
+    if parts is None or parts.hostname is None or parts.path:
         raise click.BadParameter("is a URL such as http://127.0.0.1:9900, without a path", param_hint="--admin")
     # http.client asks no proxy of the environment: the door is on this machine or near it
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname, port, timeout=TIMEOUT)
+    connection = kind(parts.hostname, parts.port, timeout=TIMEOUT)
     try:
         connection.request(method, "/revocations", body, {"Content-Type": "application/json"})
         response = connection.getresponse()
@@ -183,7 +182,7 @@ def _ask(admin: str, method: str, body: bytes | str) -> dict[str, Any]:
     except (OSError, http.client.HTTPException) as error:
         cause = getattr(error, "strerror", None) or type(error).__name__
         raise click.ClickException(
-            f"{parts.netloc.rpartition('@')[2]} did not answer ({cause}); it is unknown whether the change was made"
+            f"{parts.netloc} did not answer ({cause}); it is unknown whether the change was made"
         ) from None
     finally:
         connection.close()

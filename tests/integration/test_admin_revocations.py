@@ -305,7 +305,7 @@ def test_the_command_tells_what_the_door_refuses(tmp_path: Path):
         return web.json_response({"error": "\x1b[31mred\n"}, status=400)
 
     door.add_to = lambda application: application.router.add_post("/revocations", hostile)
-    assert "refused with status 400: [31mred\n" in revoke(door, "--jti", "x").stderr
+    assert "refused with status 400: \\x1b[31mred\\n\n" in revoke(door, "--jti", "x").stderr
     door.store.close()
 
 
