@@ -45,7 +45,6 @@ def warnings(configuration: Configuration) -> list[Problem]:
 
 
 def _service(configuration: Configuration) -> Iterator[Problem]:
-    """Warnings about everything but issuers and routes."""
     for at, listener in enumerate(configuration.listeners):
         if listener.tls is None and not listener.address.is_loopback:
             yield warning(("listeners", at), "listener-plain")
@@ -75,7 +74,6 @@ def _has_several_issuers(configuration: Configuration, header: ClaimHeader) -> b
 
 
 def _issuers(configuration: Configuration) -> Iterator[Problem]:
-    """Warnings about each issuer, and about keys that two of them share."""
     sources: dict[tuple[str, str], str] = {}
     for label, issuer in configuration.issuers.items():
         path: KeyPath = ("issuers", label)
@@ -127,7 +125,6 @@ def _locations(path: KeyPath, issuer: Issuer) -> Iterator[Problem]:
 
 
 def _routes(configuration: Configuration) -> Iterator[Problem]:
-    """Warnings about each route, and about open routes that take requests of protected ones."""
     routes = configuration.routes
     if routes and all(route.public for route in routes):
         yield warning(("routes",), "nothing-protected", at_key=True)

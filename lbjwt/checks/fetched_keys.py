@@ -46,12 +46,7 @@ _REMEDIES: Final = (
 
 
 def issuer_checks(instance: IssuerInstance, directory: Path | None) -> Iterator[OnlineCheck]:
-    """
-    The checks of one issuer.
-
-    Args:
-        directory: The state directory, if there is one.
-    """
+    """The checks of one issuer; `directory` is that of the state, if there is one."""
     subject = f"issuers.{instance.name}"
     remote = instance.issuer.fetch
     if remote is None:

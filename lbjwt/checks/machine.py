@@ -34,13 +34,7 @@ def machine_checks(configuration: Configuration) -> Iterator[OnlineCheck]:
 
 
 def directory_result(path: Path | None, lost: str) -> Result:
-    """
-    Whether lbjwt, running as this user, could use the directory; and whether one does.
-
-    Args:
-        path: None: no directory is configured.
-        lost: What then ends with the process.
-    """
+    """Whether lbjwt, running as this user, could use the directory, and whether one does; `lost` is what ends with the process without one."""
     outcome: Outcome = "problem"
     try:
         fault = directory_fault(path, os.geteuid()) if path is not None else ""
@@ -85,12 +79,7 @@ async def _revocations(configuration: Configuration) -> list[Result]:
 
 
 def descriptor_result(configuration: Configuration, most: int) -> Result:
-    """
-    Whether a worker may open as many files as its limits promise.
-
-    Args:
-        most: The hard limit of open files, which `lbjwt serve` raises the soft one to.
-    """
+    """Whether a worker may open as many files as its limits promise; `serve` raises the soft limit to the hard one, `most`."""
     fault = shortage(configuration, most)
     room = "any number of" if most == resource.RLIM_INFINITY else str(most)
     sentence = f"a worker may open {room} files, and needs {needed(configuration)} at most"

@@ -69,21 +69,19 @@ def cluster_check(label: str, cluster: Cluster) -> OnlineCheck:
 
     async def ask() -> list[Result]:
         slots = asyncio.Semaphore(AT_ONCE)
-
-        async def reach(address: Address) -> str:
-            async with slots:
-                return await _reach(address, cluster.connect_timeout)
-
-        causes = await asyncio.gather(*(reach(endpoint.address) for endpoint in cluster.endpoints))
+        addresses = [endpoint.address for endpoint in cluster.endpoints]
+        causes = await asyncio.gather(*(_reach(one, cluster.connect_timeout, slots) for one in addresses))
         outcome: Outcome = "warning" if "" in causes else "problem"
         others = "requests go to the others" if "" in causes else "no endpoint is left to send requests to"
         results = []
-        for at, (endpoint, cause) in enumerate(zip(cluster.endpoints, causes, strict=True)):
+        for at, (address, cause) in enumerate(zip(addresses, causes, strict=True)):
             subject = f"clusters.{label}.endpoints[{at}]"
             if not cause:
-                results.append(Result(subject, "endpoint", "ok", f"{endpoint.address} accepts connections"))
+                results.append(Result(subject, "endpoint", "ok", f"{address} accepts connections"))
                 continue
-            sentence = f"{endpoint.address} accepts no connection: {cause}; {others}. Is the backend running, and is this its address?"
+            sentence = (
+                f"{address} accepts no connection: {cause}; {others}. Is the backend running, and is this its address?"
+            )
             results.append(Result(subject, "endpoint", outcome, sentence))
         return results
 
@@ -91,10 +89,10 @@ def cluster_check(label: str, cluster: Cluster) -> OnlineCheck:
     return OnlineCheck(f"clusters.{label}", "endpoint", ask, turns * cluster.connect_timeout + LIMIT)
 
 
-async def _reach(address: Address, timeout: float) -> str:
+async def _reach(address: Address, timeout: float, slots: asyncio.Semaphore) -> str:
     """ "" when a connection was made, else why none was."""
     try:
-        async with asyncio.timeout(timeout):
+        async with slots, asyncio.timeout(timeout):
             if address.path is not None:
                 _, writer = await asyncio.open_unix_connection(address.path)
             else:

@@ -24,11 +24,7 @@ BACKENDS = (("ash", 0.0), ("birch", 0.0), ("snail", 0.3))  # names, and seconds 
 
 def run(*, once: bool, port: int) -> int:
     """
-    Run the demo until Ctrl-C, SIGTERM or SIGHUP.
-
-    Args:
-        once: Run every printed line and end, instead of waiting for a visitor.
-        port: Where the balancer listens when that port is free; any free port otherwise.
+    Run the demo until Ctrl-C, SIGTERM or SIGHUP, or with `once` until every printed line was run. Without `port` free, the balancer has another.
 
     Returns:
         The exit status: 0, or 1 when the balancer did not start, or a line did not come out as it must.
@@ -124,7 +120,6 @@ def bind(port: int = 0) -> socket.socket:
 
 
 def address(bound: socket.socket) -> str:
-    """HOST:PORT of a bound socket."""
     host, port = bound.getsockname()
     return f"{host}:{port}"
 

@@ -120,7 +120,6 @@ class Scene:
             self.head = self._written(*self._placed())
 
     def issuers_of(self, demand: Demand) -> list[IssuerInstance]:
-        """Whose tokens a demand looks for."""
         return [one for one in self.instances if any(found is None or one.index in found for found in demand.issuers)]
 
     def parsed(self) -> tuple[RequestHead, bool]:
