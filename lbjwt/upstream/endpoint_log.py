@@ -1,4 +1,4 @@
-"""One log line when an endpoint begins to fail and one when it answers again: not one a request.
+"""One log line when an endpoint begins to fail and one when it responds again: not one a request.
 
 Knows which endpoints were reported and when. Knows nothing of requests.
 """
@@ -32,7 +32,7 @@ class EndpointLog:
         self._quiet_until: dict[str, float] = {}  # by address
 
     def failed(self, endpoint: Endpoint, cause: str) -> None:
-        """A request to it failed, or a connection. The line is written once until it answers again."""
+        """A request to it failed, or a connection. The line is written once until it responds again."""
         now = self._clock()
         if not endpoint.failing and now >= self._quiet_until.get(endpoint.address, 0.0):
             endpoint.failing = True
