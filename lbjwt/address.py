@@ -96,9 +96,9 @@ def _host(host: str) -> str:
         try:
             return str(ipaddress.IPv6Address(host[1:-1]))
         except ValueError:
-            raise ValueError("between the brackets stands an IPv6 address") from None
+            raise ValueError("only an IPv6 address may be in brackets") from None
     if ":" in host:
-        raise ValueError("an IPv6 address stands in brackets, such as [::1]:8080")
+        raise ValueError("an IPv6 address needs brackets, such as [::1]:8080")
     try:
         return str(ipaddress.IPv4Address(host))
     except ValueError:
@@ -106,7 +106,7 @@ def _host(host: str) -> str:
     if host == "*":
         raise ValueError('all addresses are written ":PORT"')
     if host.rstrip(".").rpartition(".")[2].isdigit():
-        raise ValueError("the host looks like an IPv4 address but is none")
+        raise ValueError("the host looks like an IPv4 address but is not valid")
     if "/" in host or not _NAME.fullmatch(host):
         raise ValueError("the host before the port is a name or an IP address, without a scheme or a path")
     return host

@@ -300,7 +300,7 @@ class LoadBalancer:
         gate = self.verifier.gate
         if gate.faults != self._faults:
             log.error(
-                "%d faults of lbjwt, the last one a %s: what met them was refused",
+                "%d faults of lbjwt, the last one a %s; the affected requests were refused",
                 gate.faults - self._faults,
                 gate.last_fault,
             )

@@ -59,5 +59,5 @@ def check_identifier(url: str) -> str:
     if "?" in url:
         raise ValueError("must not have a query")
     if parts.scheme == "http" and parts.hostname not in _THIS_MACHINE:
-        raise ValueError("must be an https URL; plain http is for this very machine only")
+        raise ValueError("must be an https URL; plain http is allowed to this machine only")
     return url

@@ -91,7 +91,7 @@ class RevocationPages:
         verb: str,
     ) -> web.Response:
         if _is_browser(request):
-            return _error(403, "a browser may not do this; use lbjwt revoke or another program")
+            return _error(403, "browsers are not allowed to do this; use lbjwt revoke or another program")
         if request.content_type != "application/json" or "Content-Encoding" in request.headers:
             return _error(415, "the content type must be application/json, without a content coding")
         try:
@@ -119,7 +119,7 @@ class RevocationPages:
     async def get(self, request: web.Request) -> web.Response:
         """Count the entries in force and show the first ``limit`` of them."""
         if _is_browser(request):
-            return _error(403, "a browser may not do this")
+            return _error(403, "browsers are not allowed to do this")
         limit = request.query.get("limit", str(SHOWN))
         if not (limit.isascii() and limit.isdecimal() and len(limit) <= 4 and int(limit) <= MOST_SHOWN):
             return _error(400, f"limit is a number from 0 to {MOST_SHOWN}")

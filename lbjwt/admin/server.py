@@ -251,7 +251,7 @@ class _Connection(web.RequestHandler):
             | OSError
             | aiohttp.http_exceptions.HttpProcessingError,
         ):
-            log.warning("an admin request broke off (%s)", type(error).__name__)
+            log.warning("an admin request was aborted (%s)", type(error).__name__)
         else:
             super().log_exception(*arguments, **options)
 
@@ -266,7 +266,7 @@ class _Connection(web.RequestHandler):
         if status >= 500:
             self.log_exception("an admin request failed", exc_info=exc)
         if request.writer.output_size > 0:
-            raise ConnectionError("an answer was begun already")
+            raise ConnectionError("the response has already begun")
         response = web.Response(
             status=status, text="bad request\n" if status < 500 else "internal error\n", headers=DRESS
         )
@@ -297,7 +297,7 @@ async def _by_its_own_name(
     """
     asked = request.headers.get("Host")  # a browser always sends one
     if asked and not LOOPBACK.fullmatch(asked):
-        return web.json_response({"error": "this door answers for localhost"}, status=421)
+        return web.json_response({"error": "the admin API serves localhost only"}, status=421)
     return await handler(request)
 
 

@@ -29,7 +29,7 @@ def directory_fault(path: Path, user: int | None) -> str:
     if user is not None and stat.S_ISLNK(link.st_mode) and link.st_uid not in (user, 0):
         return f"{path} is a link of another user; name another place"
     if status.st_mode & 0o022:
-        fault, remedy = "can be written by its group or by others, who could put keys of theirs there", "chmod go-w it"
+        fault, remedy = "can be written by its group or by others, who could put their keys there", "chmod go-w it"
     elif user is not None and status.st_uid != user:
         fault, remedy = "belongs to another user", "chown it to the user lbjwt runs as"
     elif user is not None and not os.access(path, os.R_OK | os.W_OK | os.X_OK):

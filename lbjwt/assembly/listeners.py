@@ -103,9 +103,7 @@ class Listeners:
         cut = traffic.max_clients < self._configuration.limits.max_connections
         self._board.set("no_descriptors", not free or (cut and traffic.clients >= traffic.max_clients))
         if not free and self._servers and not isinstance(loop, asyncio.BaseEventLoop):
-            log.error(
-                "no file descriptor is left: new clients wait until there are some; raise the limit of open files"
-            )
+            log.error("no file descriptors left: new clients wait until some are free; raise the limit of open files")
             self._pause()
         elif free and len(self._servers) < len(self._listening) and (self._accepting is None or self._accepting.done()):
             self._accepting = loop.create_task(self._accept_again())
@@ -113,7 +111,7 @@ class Listeners:
     async def _accept_again(self) -> None:
         with contextlib.suppress(OSError):  # there are none after all: the next look tries again
             await self.accept()
-            log.info("there are file descriptors again: new clients are accepted")
+            log.info("file descriptors are available again: new clients are accepted")
 
     def _pause(self) -> None:
         if self._accepting is not None:

@@ -64,7 +64,7 @@ cdef tuple _header(str name, str scheme):
     if not lowered or not all_of(lowered, len(lowered), PLAIN):
         raise ConfigurationError(f"the header {name!r} must be letters, digits and hyphens")
     if request_kind(lowered, len(lowered)) not in (FORWARD, AUTHORIZATION) or lowered in _RESERVED or lowered.startswith(b"content-"):
-        raise ConfigurationError(f"the header {name!r} has a meaning of its own in HTTP")
+        raise ConfigurationError(f"the header {name!r} has a fixed meaning in HTTP")
     if not all_of(word, len(word), TOKEN):
         raise ConfigurationError(f"the scheme {scheme!r} of the header {name!r} cannot be one")
     return lowered, word
@@ -75,7 +75,7 @@ cdef int _refuse_repeated(str key, list places) except -1:
     for at, (name, scheme, _) in enumerate(places):
         for before in places[:at]:
             if before[0] == name and before[1] == scheme:
-                raise ConfigurationError(f"{name.decode()} stands in the list twice", key, at, "name")
+                raise ConfigurationError(f"{name.decode()} is in the list twice", key, at, "name")
             if before[0] == name and not (scheme and before[1]):
                 raise ConfigurationError(f"{name.decode()} cannot hold a token both with a scheme and without one", key, at, "name")
     return 0
@@ -121,9 +121,9 @@ cdef class TokenPlaces:
         self._count = len(places)
         self._subprotocol = subprotocol
         if self._count + self._subprotocol == 0:
-            raise ConfigurationError("no place is left where a token may be; remove from_headers for the usual one", "from_headers")
+            raise ConfigurationError("no token location is left; remove from_headers for the default one", "from_headers")
         if self._count > MAX_PLACES:
-            raise ConfigurationError(f"there are more than {MAX_PLACES} places for a token")
+            raise ConfigurationError(f"there are more than {MAX_PLACES} token locations")
         _refuse_repeated("from_headers", places[:self._cookies])
         _refuse_repeated("from_cookies", places[self._cookies:self._params])
         _refuse_repeated("from_params", places[self._params:])

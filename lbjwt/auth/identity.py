@@ -142,7 +142,7 @@ def compile_identity_headers(
     seen: set[str] = set()
     for entry in headers:
         if fold_header_name(entry.header) in seen:
-            raise ConfigurationError(f"the header {entry.header} is given to two claims")
+            raise ConfigurationError(f"the header {entry.header} is used for two claims")
         seen.add(fold_header_name(entry.header))
     compiled = [(entry.path, entry.header.encode("ascii") + b": ", _writer(entry, max_value)) for entry in headers]
     if not compiled:

@@ -67,7 +67,7 @@ class IssuerPattern:
         before, place, after = self.template.partition(TENANT)
         if not place or not before or set("{}") & set(before + after):
             raise ConfigurationError(
-                f"{TENANT} stands in issuer once, behind something, and no other brace does", "issuer"
+                f"{TENANT} must be in issuer once, after some text, and without other braces", "issuer"
             )
         if (self.tenants is None) is (self.tenant_class is None):
             raise ConfigurationError("tenants are named, or of a kind, and not both")
@@ -77,7 +77,7 @@ class IssuerPattern:
             for tenant in self.tenants:
                 check_tenant(tenant)
             if len(set(self.tenants)) < len(self.tenants):
-                raise ConfigurationError("a tenant stands in the list twice")
+                raise ConfigurationError("a tenant is in the list twice")
         elif self.tenant_class not in TENANT_CLASSES:
             raise ConfigurationError(
                 f"{self.tenant_class!r} is no kind of tenants; there are {', '.join(TENANT_CLASSES)}"

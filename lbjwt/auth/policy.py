@@ -69,7 +69,7 @@ class IssuerPolicy:
 
     def __post_init__(self) -> None:
         if self.issuer == "":
-            raise ConfigurationError("the issuer is empty; say any_issuer when any will do")
+            raise ConfigurationError("the issuer is empty; set any_issuer to accept any")
         check_audiences(self.audiences)
         if self.algorithms is not None:
             check_algorithms(self.algorithms)
@@ -78,15 +78,15 @@ class IssuerPolicy:
         if self.max_lifetime is not None and not self.max_lifetime > 0:
             raise ConfigurationError("max_lifetime must be more than 0 s")
         if self.max_age is not None and not 0 < self.max_age < float("inf"):
-            raise ConfigurationError("max_age must be more than 0 s; leave it out when any age will do")
+            raise ConfigurationError("max_age must be more than 0 s; leave it out to accept any age")
         if self.typ == "":
-            raise ConfigurationError("typ is empty; leave it out when any type will do")
+            raise ConfigurationError("typ is empty; leave it out to accept any type")
         if self.access_token_profile and self.typ is not None and media_type(self.typ) != PROFILE_TYPE:
             raise ConfigurationError(f"access_token_profile asks for typ {PROFILE_TYPE}, and typ for another one")
         for name, listed in (("subjects", self.subjects), ("clients", self.clients)):
             if listed is not None and (not listed or "" in listed):
                 raise ConfigurationError(
-                    f"the list of {name} is empty or holds an empty one; leave it out when any will do"
+                    f"the list of {name} is empty or holds an empty one; leave it out to accept any"
                 )
         check_scopes(self.required_scopes)
         if not 64 <= self.max_token <= 65536:
@@ -105,9 +105,7 @@ def media_type(value: str) -> str:
 
 def check_audiences(audiences: tuple[str, ...] | None) -> None:
     if audiences is not None and (not audiences or "" in audiences):
-        raise ConfigurationError(
-            "the list of audiences is empty or holds an empty one; say any_audience when any will do"
-        )
+        raise ConfigurationError("the list of audiences is empty or holds an empty one; set any_audience to accept any")
 
 
 def check_scopes(scopes: Iterable[str]) -> None:

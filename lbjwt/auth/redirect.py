@@ -32,9 +32,9 @@ def redirect_template(text: str) -> bytes:
     """
     before, place, after = text.partition(_PLACE)
     if set("{}") & set(before + after):
-        raise ConfigurationError("{url} is replaced, once, and no other brace is a part of a URL")
+        raise ConfigurationError("{url} may be in the URL once, without other braces")
     if place and "?" not in before and "#" not in before:
-        raise ConfigurationError("{url} stands behind ? only, or the client would choose where the browser goes")
+        raise ConfigurationError("{url} may be after ? only; otherwise the client could choose where the browser goes")
     if not _PATH.fullmatch(before + after):
         try:
             split_url((before + after).partition("#")[0])

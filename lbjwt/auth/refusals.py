@@ -82,9 +82,9 @@ def check_status(told: int, status: int) -> None:
     if told not in _GRPC:
         raise ConfigurationError(f"no refusal has the status {told}; they have 400, 401, 403, 429 and 503", "told")
     if status < 400 or status not in set(HTTPStatus) - _INCOMPLETE:
-        raise ConfigurationError("a refusal has a status that says who failed, 4xx or 5xx, and needs no further field")
+        raise ConfigurationError("the status of a refusal is 4xx or 5xx, and one that needs no further field")
     if (told == 503 and status < 500) or (told in _UNJUDGED and status == 401):
-        raise ConfigurationError(f"{told} cannot become {status}: it would blame a token that nobody judged")
+        raise ConfigurationError(f"{told} cannot become {status}: that would blame a token that was not verified")
 
 
 def status_of(reason: DenyReason) -> int:

@@ -71,7 +71,7 @@ class Revocation:
                     'an issuer alone needs "issued_before"; to stop trusting it altogether, remove it from the configuration'
                 )
             if self.issuer is not None:
-                raise RevocationError("an entry on an issuer cannot be narrowed to an issuer")
+                raise RevocationError("an entry for an issuer cannot be limited to an issuer")
         elif self.issued_before is not None and self.kind != "sub":
             # whoever has the key can date a token as he likes, and a jti is one token
             raise RevocationError(f'"issued_before" has no meaning for a {self.kind}')
@@ -109,7 +109,7 @@ def _check_text(text: str, name: str) -> None:
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise RevocationError(f'"{name}" is no text: it holds half a character') from None
+            raise RevocationError(f'"{name}" is not text: it has half of a surrogate pair') from None
     elif text.startswith("eyJ") and text.count(".") == 2:
         raise RevocationError(f'"{name}" looks like a whole token, which is not kept; give the {name} it holds')
 

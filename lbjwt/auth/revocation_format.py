@@ -74,7 +74,7 @@ def read_entry(members: Mapping[str, Any], *, default_expires: float | None = No
     """
     kind, value, issuer = _named(members)
     if "expires" not in members and default_expires is None:
-        raise RevocationError('needs "expires": an entry without an end would stay for ever')
+        raise RevocationError('needs "expires": an entry without an end would stay forever')
     expires = parse_time(members["expires"], "expires") if "expires" in members else default_expires
     assert expires is not None
     before = parse_time(members["issued_before"], "issued_before") if "issued_before" in members else None
@@ -91,7 +91,7 @@ def read_undo(members: Mapping[str, Any]) -> Undo:
     undo = Undo(*_named(members))
     for name in ("issued_before", "expires"):
         if name in members:
-            raise RevocationError(f'"{name}" has no meaning here: an undo takes back all entries on that name')
+            raise RevocationError(f'"{name}" has no meaning here: an undo removes all entries with that name')
     return undo
 
 
@@ -106,7 +106,7 @@ def _named(members: Mapping[str, Any]) -> tuple[Kind, str, str | None]:
             raise RevocationError(f'"{name}" is text')
     named = [name for name in _NAMES if name in members]
     if len(named) > 1:
-        raise RevocationError(f"{' and '.join(named)} together are two entries; write each for itself")
+        raise RevocationError(f"{' and '.join(named)} together are two entries; write each on its own")
     issuer = members.get("issuer")
     if named:
         return named[0], members[named[0]], issuer

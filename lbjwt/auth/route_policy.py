@@ -57,9 +57,7 @@ class RoutePolicy:
         if not self.name:
             raise ConfigurationError("a route has no name")
         if self.issuers is not None and (not self.issuers or min(self.issuers) < 0):
-            raise ConfigurationError(
-                f"the route {self.name} names no issuer; leave the list out when all of them will do"
-            )
+            raise ConfigurationError(f"the route {self.name} names no issuer; leave the list out to accept all")
         check_audiences(self.audiences)
         check_scopes(self.scopes_all)
         check_scopes(self.scopes_any)

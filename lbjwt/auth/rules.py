@@ -159,13 +159,13 @@ def check_claim_path(path: Sequence[str]) -> None:
         if not 1 <= len(name) <= MAX_NAME:
             raise ConfigurationError(f"the name of a claim has 1 to {MAX_NAME} characters", *place)
         if not name.isprintable():
-            raise ConfigurationError("has a character that cannot be seen", *place)
+            raise ConfigurationError("has an invisible character", *place)
 
 
 def check_operand(operator: str, operand: Any) -> None:
     """Refuse what an operator cannot compare a claim with: ConfigurationError, with the index of the value where the operand is a list."""
     if operator not in OPERATORS:
-        raise ConfigurationError(f"{operator!r} is no test of a claim; there are {', '.join(OPERATORS)}")
+        raise ConfigurationError(f"{operator!r} is not a test of a claim; there are {', '.join(OPERATORS)}")
     if operator == "exists":
         if operand is not None and type(operand) is not bool:
             raise ConfigurationError("must be true or false")
@@ -180,10 +180,10 @@ def check_operand(operator: str, operand: Any) -> None:
     kinds = [_check_value(operator, value, at) for at, value in enumerate(operand)]
     if len(set(kinds)) > 1:
         raise ConfigurationError(
-            "the values are of several kinds; a text in quotes is no number, and neither is true or false"
+            "the values have different types; text in quotes is not a number, and neither is true or false"
         )
     if len(set(operand)) < len(operand):
-        raise ConfigurationError("a value stands in the list twice")
+        raise ConfigurationError("a value is in the list twice")
 
 
 def _check_value(operator: str, value: object, *place: int) -> str:

@@ -285,7 +285,7 @@ def _selection(policies: Sequence[IssuerPolicy]) -> Callable[[str], int]:
     patterns: list[tuple[IssuerPattern, int]] = []
     for index, policy in enumerate(policies):
         if policy.issuer is None:
-            raise ConfigurationError("any issuer beside others: a token would not say whose it is")
+            raise ConfigurationError("any_issuer beside other issuers: a token could belong to several")
         if isinstance(policy.issuer, str):
             if policy.issuer in exact:
                 raise ConfigurationError(f"two issuers are called {policy.issuer}")

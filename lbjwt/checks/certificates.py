@@ -10,8 +10,6 @@ from cryptography.x509 import Certificate, Name, load_pem_x509_certificates
 
 from lbjwt.checks.results import OnlineCheck, Result, blocking
 from lbjwt.config.remote import KeyFetch
-from lbjwt.errors import LbjwtError
-from lbjwt.keys.egress import ClientTls
 
 SOON: Final = datetime.timedelta(days=14)
 """Time to get a new certificate by hand, a holiday included."""
@@ -29,7 +27,7 @@ def certificate_results(subject: str, check: str, path: Path, now: datetime.date
         with path.open("rb") as file:
             chain = load_pem_x509_certificates(file.read(_MAX_BYTES))
     except OSError as error:
-        yield Result(subject, check, "problem", f"cannot read {path}: {error.strerror}; see its name and its mode")
+        yield Result(subject, check, "problem", f"cannot read {path}: {error.strerror}; check its name and mode")
         return
     except ValueError:
         yield Result(subject, check, "problem", f"{path} holds no certificate in PEM that can be read")
@@ -40,12 +38,10 @@ def certificate_results(subject: str, check: str, path: Path, now: datetime.date
 
 
 def fetch_certificate_checks(subject: str, fetch: KeyFetch) -> Iterator[OnlineCheck]:
-    """The files with which keys are fetched: their dates, and whether a TLS connection can begin with them."""
+    """The dates of the certificates with which keys are fetched."""
     for check, path in (("authority", fetch.ca_file), ("client-certificate", fetch.client_certificate)):
         if path is not None:
             yield OnlineCheck(subject, check, blocking(certificate_results, subject, check, path))
-    if fetch.ca_file is not None or fetch.client_certificate is not None:
-        yield OnlineCheck(subject, "tls-files", blocking(_usable, subject, fetch))
 
 
 def _dates(subject: str, check: str, path: Path, chain: list[Certificate], now: datetime.datetime) -> Result:
@@ -57,7 +53,7 @@ def _dates(subject: str, check: str, path: Path, chain: list[Certificate], now: 
         sentence = f"{path}: {_name(latest.subject)} is not valid before {start}; is this machine's clock right?"
         return Result(subject, check, "problem", sentence)
     if left <= datetime.timedelta():
-        sentence = f"{path}: {name} expired on {end:%Y-%m-%d}; put a new one there and restart"
+        sentence = f"{path}: {name} expired on {end:%Y-%m-%d}; replace it and restart"
         return Result(subject, check, "problem", sentence)
     sentence = f"{path}: {name} expires on {end:%Y-%m-%d}, in {left.days} days"
     if left < SOON:
@@ -75,15 +71,6 @@ def _order(subject: str, path: Path, chain: list[Certificate]) -> Iterator[Resul
             )
             yield Result(subject, "chain", "warning", sentence)
             return
-
-
-def _usable(subject: str, fetch: KeyFetch) -> Iterator[Result]:
-    try:
-        ClientTls(ca_file=fetch.ca_file, certificate=fetch.client_certificate, private_key=fetch.client_key).context()
-    except LbjwtError as error:
-        yield Result(subject, "tls-files", "problem", f"{error}; no key can be fetched with it")
-    else:
-        yield Result(subject, "tls-files", "ok", "authority and client certificate can be used")
 
 
 def _name(name: Name) -> str:

@@ -4,6 +4,7 @@ The keys of each issuer as they can be had now: can they be fetched or read, are
 Asked of the code that fetches for serving, with the same limits. Says what to do about each way to fail.
 """
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator
@@ -14,9 +15,9 @@ from typing import Final
 from lbjwt.assembly.issuers import IssuerInstance
 from lbjwt.assembly.keys import key_origin
 from lbjwt.assembly.present import present_keys
-from lbjwt.assembly.rings import key_ring_of, secrets_of
+from lbjwt.assembly.rings import key_ring_of
+from lbjwt.auth.header import key_shown
 from lbjwt.checks.key_files import documents_of
-from lbjwt.checks.keys import ring_results, secret_fault
 from lbjwt.checks.results import LIMIT, OnlineCheck, Outcome, Result, blocking
 from lbjwt.config.issuer import Issuer
 from lbjwt.config.remote import KeyFetch
@@ -30,15 +31,14 @@ CLOCK_WARNING: Final = 5.0
 
 _REMEDIES: Final = (
     ("names no jwks_uri", "configure remote_jwks with the address of the keys"),
-    ("speaks for another issuer", "write the issuer exactly as its metadata does, the slash at the end included"),
-    ("no good certificate", "name the issuer's private authority in ca_file if it has one; else its certificate is wrong"),
+    ("names an issuer other than", "write the issuer exactly as its metadata does, the slash at the end included"),
+    ("no valid certificate", "name the issuer's private authority in ca_file if it has one; else its certificate is wrong"),
     ("TLS handshake", "see whether a proxy on the way speaks TLS, and whether the issuer wants a client certificate"),
     ("the proxy", "see whether the proxy runs, lets lbjwt through and may reach the issuer (407: it wants a user and a password)"),
     ("cannot connect", "see whether this machine may reach it: name resolution, routes, firewall"),
     ("did not answer completely", "see what is slow between here and the issuer, or raise timeout"),
     ("redirect", "configure the address that it leads to"),
-    ("status 401", "it may want a token: bearer_token_file"),
-    ("status", "see whether the address is right: curl it from this machine"),
+    ("status", "see whether the address is right, and whether it wants a token (bearer_token_file): curl it from this machine"),
     ("more than", "raise max_bytes, if the document is really this long"),
     ("", "curl it from this machine and look at what comes"),
 )  # fmt: skip
@@ -46,12 +46,7 @@ _REMEDIES: Final = (
 
 
 def issuer_checks(instance: IssuerInstance, directory: Path | None) -> Iterator[OnlineCheck]:
-    """
-    The checks of one issuer.
-
-    Args:
-        directory: The state directory, if there is one.
-    """
+    """The checks of one issuer; `directory` is that of the state, if there is one."""
     subject = f"issuers.{instance.name}"
     remote = instance.issuer.fetch
     if remote is None:
@@ -63,20 +58,10 @@ def issuer_checks(instance: IssuerInstance, directory: Path | None) -> Iterator[
 
 
 def _local(subject: str, issuer: Issuer) -> Iterator[Result]:
-    try:
-        documents = documents_of(issuer)
-        ring = key_ring_of(issuer)(*documents)
-    except (LbjwtError, OSError) as error:
-        yield Result(subject, "keys", "problem", f"{sentence_of(error)}; lbjwt does not start without them")
-        return
-    source = ", ".join(map(str, issuer.key_files)) or issuer.secret_env or issuer.key_source
-    yield Result(subject, "keys", "ok", f"{_keys(len(ring))} from {source}")
-    for secret in secrets_of(issuer, documents):
-        fault = secret_fault(secret)
-        sentence = f"the secret {fault}" if fault else f"{len(secret)} bytes that look random"
-        yield Result(subject, "secret", "warning" if fault else "ok", sentence)
-    if not issuer.symmetric:
-        yield from ring_results(subject, ring)
+    with contextlib.suppress(LbjwtError, OSError):  # a static check names the fault
+        ring = key_ring_of(issuer)(*documents_of(issuer))
+        source = ", ".join(map(str, issuer.key_files)) or issuer.secret_env or issuer.key_source
+        yield Result(subject, "keys", "ok", f"{_keys(len(ring))} from {source}")
 
 
 async def _remote(subject: str, instance: IssuerInstance, remote: KeyFetch) -> list[Result]:
@@ -105,7 +90,12 @@ async def _remote(subject: str, instance: IssuerInstance, remote: KeyFetch) -> l
         results.append(Result(subject, "keys", "problem", f"{error}; no token of this issuer can be verified with it"))
     else:
         results.append(Result(subject, "keys", "ok", f"{_keys(len(ring))} that can be used"))
-        results += ring_results(subject, ring)
+        for key in ring:
+            sentence = f"{key_shown(key)} for {', '.join(sorted(key.algorithms))}"
+            results.append(Result(subject, "key", "ok", sentence))
+        for left_out in ring.warnings:
+            sentence = f"{left_out}; ask the issuer to correct or remove it"
+            results.append(Result(subject, "key", "warning", sentence))
     return [*results, clock_result(subject, date, asked, answered, issuer.clock_skew)]
 
 
@@ -133,7 +123,7 @@ def clock_result(subject: str, date: float | None, asked: float, answered: float
     if difference > skew:
         outcome = "problem"
         effect = "new tokens are refused" if ahead > 0 else "tokens end early"
-        sentence += f", more than clock_skew forgives ({skew:g} s): {effect}"
+        sentence += f", more than clock_skew allows ({skew:g} s): {effect}"
     return Result(subject, "clock", outcome, f"{sentence}; let NTP keep it")
 
 
@@ -150,7 +140,7 @@ async def _stored(subject: str, instance: IssuerInstance, directory: Path) -> li
 def remedy(error: BaseException, remote: KeyFetch) -> str:
     """Return what to do about a failed fetch."""
     if not isinstance(error, JWKSFetchError):
-        return "mend the file it names"
+        return "correct the file it names"
     sentence = next(remedy for words, remedy in _REMEDIES if words in str(error))
     names = [name for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy") if os.environ.get(name)]
     if not names or remote.proxy is not None or remote.proxy_from_environment:

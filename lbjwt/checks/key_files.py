@@ -1,7 +1,14 @@
-"""The keys of an issuer that are not fetched: read as for serving, and what is wrong or dangerous about them. No problem shows a key."""
+"""
+The keys of an issuer that are not fetched: read as for serving, and what is wrong or dangerous about them. No problem shows a key; of a secret
+nothing but its length and kind is told.
 
+Source of the strength of secrets: RFC 7518 section 3.2, RFC 8725 section 3.5, NIST SP 800-57 part 1 revision 5 table 4.
+"""
+
+import math
 import re
 import stat
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -10,12 +17,19 @@ import orjson
 
 from lbjwt.assembly.rings import key_ring_of, secrets_of
 from lbjwt.checks.codes import warning
-from lbjwt.checks.keys import secret_fault
 from lbjwt.config.issuer import Issuer
 from lbjwt.config.problems import KeyPath, Problem
 from lbjwt.errors import KeyFormatError
 from lbjwt.keys.errors import KeySourceError
 from lbjwt.keys.source import secret_from_environment
+
+GOOD_SECRET_BITS: Final = 112.0
+"""Whoever holds one token can try secrets without asking anybody (RFC 8725 section 3.5). NIST accepts no less."""
+
+_FEW: Final = 10  # different bytes, of which each tells less than its kind
+_FRAME: Final = 8  # bytes that zlib adds to what cannot be compressed
+_WORDS: Final = frozenset(b" _.,-'!?") | frozenset(range(ord("a"), ord("z") + 1))
+_PRINTABLE: Final = frozenset(range(0x20, 0x7F)) | frozenset(b"\r\n")
 
 _MAX_BYTES: Final = 1 << 20  # longest key file that is read
 _NUMBERED: Final = re.compile(r"key ([0-9]+)\b")
@@ -100,3 +114,33 @@ def _strength(place: KeyPath, name: str, secret: bytes) -> Iterator[Problem]:
         yield warning(place, "secret-guessable", name=name, fault=fault)
     if secret.endswith(b"\n") and secret.isascii() and secret[:-1].decode("ascii").isprintable():  # typed, not random
         yield warning(place, "secret-line-break", name=name)
+
+
+def secret_fault(secret: bytes) -> str:
+    """Return why a secret can be guessed; "" when it looks random."""
+    bits = _entropy(secret)
+    if bits >= GOOD_SECRET_BITS:
+        return ""
+    return (
+        f"has {len(secret)} bytes, but looks like text worth some {bits:.0f} bits: anybody with one token can find it by trying. "
+        "Make a random one: lbjwt keys generate --algorithm HS256"
+    )
+
+
+def _entropy(secret: bytes) -> float:
+    """A generous guess in bits, by the kind of characters and without repetition. Random secrets pass; words, runs and short codes do not."""
+    text = secret.strip(b"\r\n")
+    kinds = frozenset(text)
+    if kinds <= frozenset(b"0123456789"):
+        each = 3.3
+    elif kinds <= frozenset(b"0123456789abcdefABCDEF"):
+        each = 4.0
+    elif frozenset(text.lower()) <= _WORDS:
+        each = 1.5  # of running text; a passphrase of random words has about 2 bits a letter
+    elif kinds <= _PRINTABLE:
+        each = 5.0
+    else:
+        each = 8.0
+    if len(kinds) < _FEW:
+        each = min(each, math.log2(max(1, len(kinds))))
+    return each * min(len(text), len(zlib.compress(text, 9)) - _FRAME)

@@ -4,6 +4,7 @@ import fcntl
 import os
 import resource
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -27,36 +28,27 @@ def machine_checks(configuration: Configuration) -> Iterator[OnlineCheck]:
         ask = blocking(lambda: [directory_result(path, lost)])
         yield OnlineCheck("state_directory", "state-directory", ask)
     if revocation is not None:
-
-        async def revocations() -> list[Result]:
-            return [await _revocations(configuration)]
-
-        yield OnlineCheck("revocation", "revocations", revocations, REVOCATIONS)
+        yield OnlineCheck("revocation", "revocations", partial(_revocations, configuration), REVOCATIONS)
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     yield OnlineCheck("limits", "open-files", blocking(lambda: [descriptor_result(configuration, most)]))
 
 
 def directory_result(path: Path | None, lost: str) -> Result:
-    """
-    Whether lbjwt, running as this user, could use the directory; and whether one does.
-
-    Args:
-        path: None: no directory is configured.
-        lost: What then ends with the process.
-    """
+    """Whether lbjwt, running as this user, could use the directory, and whether one does; `lost` is what ends with the process without one."""
     outcome: Outcome = "problem"
     try:
         fault = directory_fault(path, os.geteuid()) if path is not None else ""
         if path is None:
-            outcome, sentence = "note", f"none is configured, so {lost} end with the process; name one to keep them"
+            outcome = "note"
+            sentence = f"none is configured, so {lost} are lost when the process ends; configure one to keep them"
         elif fault:
             sentence = f"{fault}; or run this as the user that lbjwt runs as"
         elif not path.exists():
             outcome, sentence = "ok", f"{path} is made at the start"
         elif _is_locked(path):
-            outcome, sentence = "note", f"{path} is held by a running lbjwt; two never share one"
+            outcome, sentence = "note", f"{path} is in use by a running lbjwt; two cannot share one"
         else:
-            outcome, sentence = "ok", f"{path} is lbjwt's own, and free"
+            outcome, sentence = "ok", f"{path} belongs to lbjwt and is free"
     except OSError as error:
         sentence = f"{path} cannot be looked at: {error.strerror}; run this as the user that lbjwt runs as"
     return Result("state_directory", "state-directory", outcome, sentence)
@@ -74,25 +66,20 @@ def _is_locked(path: Path) -> bool:
     return False
 
 
-async def _revocations(configuration: Configuration) -> Result:
+async def _revocations(configuration: Configuration) -> list[Result]:
     reader = new_reader(configuration, configuration.state_directory, lambda more: None)
     assert reader is not None
     try:
         await reader.load()
     except RevocationError as error:
         sentence = f"{error}; lbjwt does not start with it, and a running one keeps the entries it has"
-        return Result("revocation", "revocations", "problem", sentence)
+        return [Result("revocation", "revocations", "problem", sentence)]
     sentence = f"{len(reader)} in force: {len(reader.filed)} of the file, {len(reader.made)} made at run time"
-    return Result("revocation", "revocations", "ok", sentence)
+    return [Result("revocation", "revocations", "ok", sentence)]
 
 
 def descriptor_result(configuration: Configuration, most: int) -> Result:
-    """
-    Whether a worker may open as many files as its limits promise.
-
-    Args:
-        most: The hard limit of open files, which `lbjwt serve` raises the soft one to.
-    """
+    """Whether a worker may open as many files as its limits promise; `serve` raises the soft limit to the hard one, `most`."""
     fault = shortage(configuration, most)
     room = "any number of" if most == resource.RLIM_INFINITY else str(most)
     sentence = f"a worker may open {room} files, and needs {needed(configuration)} at most"

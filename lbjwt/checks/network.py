@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from lbjwt.checks.results import LIMIT, OnlineCheck, Outcome, Result, blocking, in_thread
+from lbjwt.checks.results import LIMIT, OnlineCheck, Outcome, Result
 from lbjwt.errors import cause_of
 from lbjwt.net.sockets import BindError, bind, close
 
@@ -23,43 +22,31 @@ AT_ONCE: Final = 50
 
 async def is_running(admin: Address) -> bool:
     """Whether a lbjwt answers at the address of the admin API."""
-
-    def ask() -> bool:
-        host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(admin.host, admin.host)
-        connection = http.client.HTTPConnection(host, admin.port, timeout=ADMIN_TIMEOUT)
-        try:
-            connection.request("GET", "/livez")
-            response = connection.getresponse()
-            return response.status == 200 and response.headers.get("Server") == "lbjwt"
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
-
+    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(admin.host, admin.host)
     try:
-        async with asyncio.timeout(2 * ADMIN_TIMEOUT):
-            return bool(admin.port) and await in_thread(ask)
-    except TimeoutError:
+        async with asyncio.timeout(ADMIN_TIMEOUT):
+            reader, writer = await asyncio.open_connection(host, admin.port)
+            writer.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            writer.transport.abort()
+    except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
         return False
+    return head.startswith(b"HTTP/1.1 200 ") and b"\r\nServer: lbjwt\r\n" in head
 
 
-def port_check(subject: str, address: Address, running: bool) -> OnlineCheck:
+def port_results(subject: str, address: Address, running: bool) -> Iterator[Result]:
     """
     Whether a listener or the admin API can have its address.
 
     Args:
         running: A lbjwt of this configuration answers at its admin API, and so has the ports.
     """
-    return OnlineCheck(subject, "port", blocking(_port, subject, address, running))
-
-
-def _port(subject: str, address: Address, running: bool) -> Iterator[Result]:
     try:
         (sockets,) = bind(address, key="address")
     except BindError as error:
         cause = str(error).rpartition(f"{address}: ")[2]
         if running and "in use" in cause:
-            sentence = f"{address} is in use by a running lbjwt, whose admin API answers"
+            sentence = f"{address} is in use by a running lbjwt, whose admin API responds"
             yield Result(subject, "port", "note", sentence)
         else:
             yield Result(subject, "port", "problem", f"cannot listen on {address}: {cause}; {_remedy(cause)}")
@@ -82,21 +69,19 @@ def cluster_check(label: str, cluster: Cluster) -> OnlineCheck:
 
     async def ask() -> list[Result]:
         slots = asyncio.Semaphore(AT_ONCE)
-
-        async def reach(address: Address) -> str:
-            async with slots:
-                return await _reach(address, cluster.connect_timeout)
-
-        causes = await asyncio.gather(*(reach(endpoint.address) for endpoint in cluster.endpoints))
+        addresses = [endpoint.address for endpoint in cluster.endpoints]
+        causes = await asyncio.gather(*(_reach(one, cluster.connect_timeout, slots) for one in addresses))
         outcome: Outcome = "warning" if "" in causes else "problem"
         others = "requests go to the others" if "" in causes else "no endpoint is left to send requests to"
         results = []
-        for at, (endpoint, cause) in enumerate(zip(cluster.endpoints, causes, strict=True)):
+        for at, (address, cause) in enumerate(zip(addresses, causes, strict=True)):
             subject = f"clusters.{label}.endpoints[{at}]"
             if not cause:
-                results.append(Result(subject, "endpoint", "ok", f"{endpoint.address} accepts connections"))
+                results.append(Result(subject, "endpoint", "ok", f"{address} accepts connections"))
                 continue
-            sentence = f"{endpoint.address} accepts no connection: {cause}; {others}. Is the backend running, and is this its address?"
+            sentence = (
+                f"{address} accepts no connection: {cause}; {others}. Is the backend running, and is this its address?"
+            )
             results.append(Result(subject, "endpoint", outcome, sentence))
         return results
 
@@ -104,10 +89,10 @@ def cluster_check(label: str, cluster: Cluster) -> OnlineCheck:
     return OnlineCheck(f"clusters.{label}", "endpoint", ask, turns * cluster.connect_timeout + LIMIT)
 
 
-async def _reach(address: Address, timeout: float) -> str:
+async def _reach(address: Address, timeout: float, slots: asyncio.Semaphore) -> str:
     """ "" when a connection was made, else why none was."""
     try:
-        async with asyncio.timeout(timeout):
+        async with slots, asyncio.timeout(timeout):
             if address.path is not None:
                 _, writer = await asyncio.open_unix_connection(address.path)
             else:

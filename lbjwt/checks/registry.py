@@ -4,34 +4,17 @@ that need the network, sockets or the state of this machine.
 """
 
 import itertools
-from collections.abc import Callable, Iterator
 from typing import Final
 
+from lbjwt.checks.dangers import warnings
 from lbjwt.checks.files import file_problems
-from lbjwt.checks.issuers import issuer_warnings
-from lbjwt.checks.literals import literal_warnings
 from lbjwt.checks.results import OnlineCheck, Result, blocking, run
-from lbjwt.checks.routes import route_warnings
-from lbjwt.checks.service import service_warnings
 from lbjwt.config.load import Examination
 from lbjwt.config.model import Configuration
 from lbjwt.config.problems import Problem
 
-TEXT: Final[tuple[Callable[[Configuration], Iterator[Problem]], ...]] = (
-    service_warnings,
-    issuer_warnings,
-    route_warnings,
-    literal_warnings,
-)
-"""Checks that open no file, ask no clock and change nothing."""
-
 MOST_TENANTS: Final = 20
 """Of one issuer whose tenants have keys of their own: all are behind one address, and a thousand fetches at once would be an attack."""
-
-
-def warnings(configuration: Configuration) -> list[Problem]:
-    """Return what is dangerous in a legal configuration, whatever its files hold; without places."""
-    return [problem for check in TEXT for problem in check(configuration)]
 
 
 def text_problems(examination: Examination) -> list[Problem]:
@@ -62,7 +45,7 @@ async def online_results(configuration: Configuration) -> list[Result]:
     from lbjwt.checks.certificates import certificate_results, fetch_certificate_checks
     from lbjwt.checks.fetched_keys import issuer_checks
     from lbjwt.checks.machine import machine_checks
-    from lbjwt.checks.network import cluster_check, is_running, port_check
+    from lbjwt.checks.network import cluster_check, is_running, port_results
 
     admin = configuration.admin
     running = admin is not None and await is_running(admin.address)
@@ -72,21 +55,19 @@ async def online_results(configuration: Configuration) -> list[Result]:
         instances = list(group)
         for instance in instances[:MOST_TENANTS]:
             checks += issuer_checks(instance, configuration.state_directory)
+        if instances[0].issuer.fetch is not None:
+            checks += fetch_certificate_checks(f"issuers.{label}", instances[0].issuer.fetch)
         if len(instances) > MOST_TENANTS:
             sentence = f"{len(instances) - MOST_TENANTS} further tenants were not asked for their keys"
             left_out.append(Result(f"issuers.{label}", "keys", "note", sentence))
     for index, listener in enumerate(configuration.listeners):
+        subject = f"listeners[{index}]"
         if listener.tls is not None:
-            subject = f"listeners[{index}]"
             ask = blocking(certificate_results, subject, "certificate", listener.tls.certificate)
             checks.append(OnlineCheck(subject, "certificate", ask))
-    for label, issuer in configuration.issuers.items():
-        if issuer.fetch is not None:
-            checks += fetch_certificate_checks(f"issuers.{label}", issuer.fetch)
-    for index, listener in enumerate(configuration.listeners):
-        checks.append(port_check(f"listeners[{index}]", listener.address, running))
+        checks.append(OnlineCheck(subject, "port", blocking(port_results, subject, listener.address, running)))
     if admin is not None:
-        checks.append(port_check("admin", admin.address, running))
+        checks.append(OnlineCheck("admin", "port", blocking(port_results, "admin", admin.address, running)))
     checks += [cluster_check(label, cluster) for label, cluster in configuration.clusters.items()]
     checks += machine_checks(configuration)
     return [*left_out, *await run(checks)]

@@ -9,9 +9,8 @@ import concurrent.futures
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal
 
-T = TypeVar("T")
 Outcome = Literal["ok", "note", "warning", "problem"]
 
 OUTCOMES: Final[tuple[Outcome, ...]] = ("ok", "note", "warning", "problem")
@@ -50,27 +49,26 @@ class OnlineCheck:
 
 
 def blocking(function: Callable[..., Iterable[Result]], *arguments: object) -> Callable[[], Awaitable[list[Result]]]:
-    """Return a blocking function as the `ask` of a check."""
-    return lambda: in_thread(lambda: list(function(*arguments)))
-
-
-async def in_thread(function: Callable[[], T]) -> T:
     """
-    Return or raise what a blocking function does, from a thread of its own.
+    Return a blocking function as the `ask` of a check: it runs in a thread of its own.
 
     A thread of asyncio's pool that hangs (a file on a server that is gone, a name that does not resolve) would keep the process from ending.
     """
-    future: concurrent.futures.Future[T] = concurrent.futures.Future()
-    future.set_running_or_notify_cancel()
 
-    def work() -> None:
-        try:
-            future.set_result(function())
-        except Exception as error:
-            future.set_exception(error)
+    def ask() -> Awaitable[list[Result]]:
+        future: concurrent.futures.Future[list[Result]] = concurrent.futures.Future()
+        future.set_running_or_notify_cancel()
 
-    threading.Thread(target=work, daemon=True, name="lbjwt-doctor").start()
-    return await asyncio.wrap_future(future)
+        def work() -> None:
+            try:
+                future.set_result(list(function(*arguments)))
+            except Exception as error:
+                future.set_exception(error)
+
+        threading.Thread(target=work, daemon=True, name="lbjwt-doctor").start()
+        return asyncio.wrap_future(future)
+
+    return ask
 
 
 async def run(checks: Sequence[OnlineCheck]) -> list[Result]:
@@ -83,7 +81,7 @@ async def _guarded(check: OnlineCheck) -> list[Result]:
         async with asyncio.timeout(check.limit):
             return list(await check.ask())
     except TimeoutError:
-        sentence = f"no end within {check.limit:g} s; something it waits for hangs"
+        sentence = f"did not end within {check.limit:g} s; something it waits for does not respond"
     except Exception as error:  # the other checks go on, whatever this one raises
         sentence = f"failed ({type(error).__name__}), which is a fault of lbjwt worth reporting"
     return [Result(check.subject, check.check, "problem", sentence)]

@@ -11,16 +11,17 @@ import click
 
 from lbjwt.version import package_version
 
+# the function `serve` of `lbjwt/cli/serve.py`, and so on, each with its line of help
 _COMMANDS = {
-    "serve": ("lbjwt.cli.serve:serve", "Verify tokens and balance requests."),
-    "check": ("lbjwt.cli.check:check", "Report every problem of a configuration file."),
-    "doctor": ("lbjwt.cli.doctor:doctor", "Test what a configuration needs."),
-    "explain": ("lbjwt.cli.explain:explain", "Show what would happen to a request, and why."),
-    "schema": ("lbjwt.cli.schema:schema", "Print the JSON Schema of the configuration file."),
-    "demo": ("lbjwt.cli.demo:demo", "Run an issuer, backends and the balancer on loopback."),
-    "keys": ("lbjwt.cli.keys:keys", "Generate keys."),
-    "revoke": ("lbjwt.cli.revoke:revoke", "Refuse tokens before they expire."),
-    "token": ("lbjwt.cli.token:token", "Mint, inspect and verify tokens."),
+    "serve": "Verify tokens and balance requests.",
+    "check": "Report every problem of a configuration file.",
+    "doctor": "Test what a configuration needs.",
+    "explain": "Show what would happen to a request, and why.",
+    "schema": "Print the JSON Schema of the configuration file.",
+    "demo": "Run an issuer, backends and the balancer on loopback.",
+    "keys": "Generate keys.",
+    "revoke": "Refuse tokens before they expire.",
+    "token": "Mint, inspect and verify tokens.",
 }
 
 
@@ -33,14 +34,13 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module, _, attribute = _COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
+        command: click.Command = getattr(importlib.import_module(f"lbjwt.cli.{cmd_name}"), cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from their lines of help, without importing one."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+            formatter.write_dl(list(_COMMANDS.items()))
 
 
 @click.group(

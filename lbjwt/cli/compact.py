@@ -1,25 +1,46 @@
-"""What a compact JWS says, for people to look at. Verifies nothing and therefore is not used where something depends on it."""
+"""Tokens and times that people give, and what a compact JWS says, for people to look at. Verifies nothing."""
 
 import base64
 import binascii
 import datetime
 import json
+import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
+import click
+
 from lbjwt.auth.revocation import LATEST
+from lbjwt.auth.revocation_format import parse_time
 
 _TIMES: Final = ("iat", "nbf", "exp", "auth_time")
 
 
-class NotCompact(Exception):
-    """Not three parts of base64url with JSON objects in the first two; the message holds nothing of it."""
+_LONGEST: Final = 1 << 20  # bytes read from standard input: no token is longer
 
 
-def pasted(text: str) -> str:
-    """Return the token without what people copy along with it: white space around it, and the word Bearer."""
+def given(text: str) -> str:
+    """Return the token of an argument, - for standard input, without white space around it and without the word Bearer before it."""
+    if text != "-":
+        note = "note: every user of this machine can read a command line; prefer standard input for tokens"
+        click.echo(note, err=True)
+    else:
+        if sys.stdin.isatty():
+            click.echo("paste the token, then Ctrl-D:", err=True)
+        text = sys.stdin.buffer.read(_LONGEST).decode("utf-8", "replace")
     text = text.strip()
     return text[7:].strip() if text[:7].lower() == "bearer " else text
+
+
+def moment(text: str, name: str) -> float:
+    """
+    Return a number of seconds since the epoch, or a time of RFC 3339, as seconds.
+
+    Raises:
+        RevocationError: Neither.
+    """
+    plain = text.replace(".", "", 1)
+    return parse_time(float(text) if plain.isascii() and plain.isdecimal() else text, name)
 
 
 def decode(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -27,13 +48,13 @@ def decode(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     Return header and claims of a compact JWS (RFC 7515 section 7.1).
 
     Raises:
-        NotCompact: It is none.
+        click.ClickException: It is none; the message holds nothing of it.
     """
     parts = token.split(".", 5)
     if len(parts) == 5:
-        raise NotCompact("five parts: this is an encrypted token (JWE), which lbjwt does not accept")
+        raise click.ClickException("five parts: this is an encrypted token (JWE), which lbjwt does not accept")
     if len(parts) != 3:
-        raise NotCompact("a token has three parts with dots between them")
+        raise click.ClickException("a token has three parts with dots between them")
     return _object(parts[0], "header"), _object(parts[1], "payload")
 
 
@@ -41,9 +62,9 @@ def _object(part: str, what: str) -> dict[str, Any]:
     try:
         value = json.loads(base64.b64decode(part + "=" * (-len(part) % 4), b"-_", validate=True))
     except (binascii.Error, ValueError, RecursionError):
-        raise NotCompact(f"the {what} is not base64url of JSON") from None
+        raise click.ClickException(f"the {what} is not base64url of JSON") from None
     if not isinstance(value, dict):
-        raise NotCompact(f"the {what} is not a JSON object")
+        raise click.ClickException(f"the {what} is not a JSON object")
     return value
 
 

@@ -14,15 +14,12 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from lbjwt.cli.report import EXIT_CONFIGURATION, print_lines
-from lbjwt.config.problems import Problem, key_path_text, printable
+from lbjwt.config.problems import Problem
 
 if TYPE_CHECKING:
     from lbjwt.checks.results import Result
 
-_STYLES: Final = {"ok": "good", "note": "quiet", "warning": "doubtful", "problem": "bad"}
-_ASKED_ONLINE: Final = frozenset([
-    "key-file", "key-inline", "key-left-out", "secret-env", "secret-guessable", "state-directory", "tls-certificate", "unreadable",
-])  # fmt: skip
+_ASKED_ONLINE: Final = ("state-directory", "tls-certificate")
 """Codes of problems that an online check tells with more words."""
 
 
@@ -48,9 +45,7 @@ def doctor(config: Path, as_json: bool) -> None:
     if configuration is None or examination.errors:
         _show([_result(problem) for problem in problems], as_json)
         sys.exit(EXIT_CONFIGURATION)
-    known = [
-        _result(problem) for problem in problems if problem.code not in _ASKED_ONLINE or problem.path[0] == "revocation"
-    ]
+    known = [_result(problem) for problem in problems if problem.code not in _ASKED_ONLINE]
     if not known:
         known.append(Result("configuration", "configuration", "ok", f"{config} is good, and so are its files"))
     results = [*known, *asyncio.run(online_results(configuration))]
@@ -62,9 +57,7 @@ def _result(problem: Problem) -> Result:
     from lbjwt.checks.results import Result
 
     place = f"line {problem.line}: " if problem.line is not None else ""
-    path = f"{key_path_text(problem.path)}: " if problem.path else ""
-    hint = f'; did you mean "{problem.suggestion}"?' if problem.suggestion is not None else ""
-    sentence = f"{place}{path}{problem.message}{hint}"
+    sentence = place + dataclasses.replace(problem, level="error", line=None).render()
     return Result("configuration", "configuration", "problem" if problem.level == "error" else "warning", sentence)
 
 
@@ -85,18 +78,18 @@ def _show(results: Sequence[Result], as_json: bool) -> None:
 
 
 def _lines(results: Sequence[Result], problems: int, warnings: int) -> Iterator[tuple[str, str]]:
-    """Pairs of style and text, by subject."""
     width = max((len(result.check) for result in results), default=0)
     subject = ""
     for result in results:
         if result.subject != subject:
             subject = result.subject
-            yield "strong", printable(subject)
-        text = f"  {result.outcome:<8} {result.check:<{width}}  {result.sentence}"
-        yield _STYLES[result.outcome], printable(text)
+            yield "title", subject
+        yield result.outcome, f"  {result.outcome:<8} {result.check:<{width}}  {result.sentence}"
     yield "plain", ""
-    style = "bad" if problems else "doubtful" if warnings else "good"
-    yield style, f"{_count(problems, 'problem')}, {_count(warnings, 'warning')}"
+    yield (
+        "problem" if problems else "warning" if warnings else "ok",
+        f"{_count(problems, 'problem')}, {_count(warnings, 'warning')}",
+    )
 
 
 def _count(number: int, word: str) -> str:

@@ -11,13 +11,11 @@ from typing import Final
 
 import click
 
-from lbjwt.cli.compact import pasted
+from lbjwt.auth.revocation import LATEST, RevocationError
+from lbjwt.cli.compact import given, moment
 from lbjwt.cli.explain_lines import as_lines
 from lbjwt.cli.report import EXIT_CONFIGURATION, print_lines, print_problems
 
-__all__ = ["explain"]
-
-_LONGEST: Final = 1 << 20  # bytes read from standard input: no token is longer
 _FIELD: Final = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)")
 _EXIT: Final = {"allowed": 0, "refused": 1, "unknown": 2}
 
@@ -91,8 +89,11 @@ def explain(
     from lbjwt.explain.scene import Asked, set_scene
 
     logging.getLogger("lbjwt").addHandler(logging.NullHandler())  # what goes wrong is in the explanation
+    token = given(text)
+    if re.search(r"[\r\n\0]", token):
+        raise click.UsageError("a token is one line.")
     try:
-        asked = Asked(_given(text), method, path, host, fields)
+        asked = Asked(token, method, path, host, fields)
         scene = asyncio.run(set_scene(configuration, asked, offline=offline, now=now))
     except LbjwtError as error:
         click.echo(f"Error: {error}", err=True)
@@ -117,21 +118,6 @@ def _sort(config: Path | None, arguments: tuple[str, ...]) -> tuple[Path, str]:
     return config, rest[0] if rest else "-"
 
 
-def _given(text: str) -> str:
-    if text != "-":
-        click.echo(
-            "note: every user of this machine can read a command line; prefer standard input for tokens", err=True
-        )
-        token = pasted(text)
-    else:
-        if sys.stdin.isatty():
-            click.echo("paste the token, then Ctrl-D:", err=True)
-        token = pasted(sys.stdin.buffer.read(_LONGEST).decode("utf-8", "surrogateescape"))
-    if re.search(r"[\r\n\0]", token):
-        raise click.UsageError("a token is one line.")
-    return token
-
-
 def _field(text: str) -> tuple[str, str]:
     match = _FIELD.fullmatch(text)
     if match is None:
@@ -142,12 +128,8 @@ def _field(text: str) -> tuple[str, str]:
 def _time(text: str | None) -> float:
     if text is None:
         return time.time()
-    from lbjwt.auth.revocation import LATEST, RevocationError
-    from lbjwt.auth.revocation_format import parse_time
-
-    plain = text.replace(".", "", 1)
     try:
-        seconds = parse_time(float(text) if plain.isascii() and plain.isdecimal() else text, "at")
+        seconds = moment(text, "at")
     except RevocationError:
         seconds = -1.0
     if not 0 <= seconds <= LATEST:

@@ -9,26 +9,11 @@ from typing import Any, Final
 
 from lbjwt.cli.compact import describe_times
 
-_MARKS: Final = {
-    "met": ("ok", "good"),
-    "refused": ("REFUSED", "bad"),
-    "reported": ("REPORTED", "doubtful"),
-    "unknown": ("unknown", "doubtful"),
-    "note": ("-", "quiet"),
-}
-_STYLES: Final = {
-    **{"allowed": "good", "refused": "bad", "unknown": "doubtful"},  # verdicts
-    **{"good": "good", "wrong": "bad", "unchecked": "doubtful"},  # signatures
-}
+_MARKS: Final = {"met": "ok", "refused": "REFUSED", "reported": "REPORTED", "unknown": "unknown", "note": "-"}
 
 
 def as_lines(story: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """The (style, text) lines of the document that `explain` made. Nothing of a request, a claim or a configuration drives the terminal."""
-    for style, text in _lines(story):
-        yield style, "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
-
-
-def _lines(story: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The (style, text) lines of the document that `explain` made."""
     yield from _headline(story)
     for token in story["tokens"]:
         yield "plain", ""
@@ -38,16 +23,15 @@ def _lines(story: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for step in story["steps"]:
         if step["later"] and not later:
             later = True
-            yield "quiet", "  further on, were it not refused:"
-        mark, style = _MARKS[step["outcome"]]
+            yield "note", "  after that, if it were not refused:"
         detail = f": {step['detail']}" if step["detail"] else ""
         reason = f" [{step['reason']}]" if step["reason"] else ""
-        style = "quiet" if later and step["outcome"] == "met" else style
-        yield style, f"  {mark:<8} {step['stage']:<10} {step['rule']}{detail}{reason}"
+        style = "note" if later and step["outcome"] == "met" else step["outcome"]
+        yield style, f"  {_MARKS[step['outcome']]:<8} {step['stage']:<10} {step['rule']}{detail}{reason}"
     yield "plain", ""
     yield from _outcome_lines(story["backend"], story["answer"])
     for note in story["notes"]:
-        yield "doubtful", f"note: {note}"
+        yield "warning", f"note: {note}"
 
 
 def _headline(story: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -59,7 +43,7 @@ def _headline(story: dict[str, Any]) -> Iterator[tuple[str, str]]:
         words += f", but only since it is report-only: {story['would_refuse']}"
     elif verdict == "refused":
         words += f" with {story['answer']['status']}"
-    yield _STYLES[verdict], words
+    yield verdict, words
     yield "plain", f"request    {request['method']} {request['host']}{request['path']} at {_date(story['at'])}"
     if route is None:
         yield "plain", "route      none"
@@ -82,7 +66,7 @@ def _token_lines(token: dict[str, Any], now: float) -> Iterator[tuple[str, str]]
     yield "plain", f"key        {words}{source}"
     signature = token["signature"]
     doubt = "" if signature == "good" else ": anybody could have written what follows"
-    yield _STYLES[signature], f"signature  {signature}{doubt}"
+    yield signature, f"signature  {signature}{doubt}"
     if token["header"] is not None:
         members = {name: value for name, value in token["header"].items() if value is not None}
         rest = "".join(f", and {json.dumps(name)}" for name, value in token["header"].items() if value is None)
@@ -90,7 +74,7 @@ def _token_lines(token: dict[str, Any], now: float) -> Iterator[tuple[str, str]]
     if token["claims"] is not None:
         for at, line in enumerate(json.dumps(token["claims"], indent=2).splitlines()):
             yield "plain", f"{'' if at else 'claims':<11}{line}"
-        yield from (("quiet", f"           {line}") for line in describe_times(token["claims"], now))
+        yield from (("note", f"           {line}") for line in describe_times(token["claims"], now))
 
 
 def _outcome_lines(backend: dict[str, Any] | None, answer: dict[str, Any] | None) -> Iterator[tuple[str, str]]:

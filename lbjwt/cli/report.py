@@ -7,18 +7,22 @@ from typing import Any, Final
 
 import click
 
-from lbjwt.config.problems import Problem
+from lbjwt.config.problems import Problem, printable
 
 EXIT_CONFIGURATION: Final = 2
 
+_GOOD: Final = {"fg": "green"}
+_BAD: Final = {"fg": "red", "bold": True}
+_DOUBTFUL: Final = {"fg": "yellow"}
 _STYLES: Final[dict[str, dict[str, Any]]] = {
-    "good": {"fg": "green"},
-    "bad": {"fg": "red", "bold": True},
-    "doubtful": {"fg": "yellow"},
-    "quiet": {"dim": True},
-    "strong": {"bold": True},
+    **dict.fromkeys(("ok", "met", "good", "allowed"), _GOOD),
+    **dict.fromkeys(("problem", "refused", "wrong"), _BAD),
+    **dict.fromkeys(("warning", "reported", "unknown", "unchecked"), _DOUBTFUL),
+    "note": {"dim": True},
+    "title": {"bold": True},
     "plain": {},
 }
+"""By what a line tells: an outcome, a verdict, or its kind."""
 
 
 def print_problems(problems: Sequence[Problem], source: str) -> None:
@@ -33,7 +37,7 @@ def stop_for(problems: Sequence[Problem], *, strict: bool = False) -> None:
 
 
 def print_lines(lines: Iterable[tuple[str, str]]) -> None:
-    """Print lines of (style, text): in colour on a terminal, plain anywhere else."""
+    """Print lines of (style, text): in colour on a terminal, plain anywhere else. No text drives the terminal."""
     plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
     for style, text in lines:
-        click.secho(text, color=False if plain else None, **_STYLES[style])
+        click.secho(printable(text), color=False if plain else None, **_STYLES[style])

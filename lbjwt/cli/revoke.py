@@ -7,25 +7,18 @@ it is revoked, and a command line can be read by every user of the machine.
 
 import http.client
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import click
 
 from lbjwt.auth.revocation import LATEST, Change, Revocation, RevocationError, Undo
-from lbjwt.auth.revocation_format import (
-    DEFAULT_LIFETIME,
-    line_of,
-    parse_time,
-    read_entry,
-    read_undo,
-    text_of_time,
-)
-from lbjwt.cli.compact import NotCompact, decode, pasted
+from lbjwt.auth.revocation_format import DEFAULT_LIFETIME, line_of, read_entry, read_undo, text_of_time
+from lbjwt.cli.compact import decode, given, moment
+from lbjwt.config.problems import printable
 from lbjwt.units import UnitError, parse_duration
+from lbjwt.url import split_url
 
 SKEW: Final = 300.0
 """Seconds after its exp that a token may still be accepted: the most that a clock_skew can be."""
@@ -33,7 +26,7 @@ SKEW: Final = 300.0
 TIMEOUT: Final = 10.0
 """Seconds for connecting to the admin door, and for its answer."""
 
-_LONGEST: Final = 1 << 20  # bytes read from standard input, and of an answer
+_LONGEST: Final = 1 << 20  # bytes of an answer
 
 
 @click.command()
@@ -49,13 +42,13 @@ _LONGEST: Final = 1 << 20  # bytes read from standard input, and of an answer
 @click.option("--for", "lifetime", metavar="DURATION", help="How long the entry stays in force.  [default: 30d]")
 @click.option("--until", metavar="TIME", help="When the entry ends, in place of --for.")
 @click.option(
-    "--token", "given", metavar="-", help="Read a token from standard input and revoke its jti until it ends."
+    "--token", "source", metavar="-", help="Read a token from standard input and revoke its jti until it ends."
 )
 @click.option("--undo", is_flag=True, help="Remove the entries that name exactly this.")
 @click.option("--admin", metavar="URL", help="Admin API of a running balancer, such as http://127.0.0.1:9900.")
 @click.option("--file", type=click.Path(path_type=Path), metavar="FILE", help="Write to the file that balancers watch.")
 def revoke(
-    given: str | None,
+    source: str | None,
     lifetime: str | None,
     until: str | None,
     undo: bool,
@@ -84,15 +77,15 @@ def revoke(
         raise click.UsageError("give --admin URL or --file FILE.")
     if lifetime is not None and until is not None:
         raise click.UsageError("give --for or --until, not both.")
-    if given is not None and (members or lifetime is not None or until is not None):
+    if source is not None and (members or lifetime is not None or until is not None):
         raise click.UsageError("--token takes everything from the token; the other options cannot be given with it.")
-    if given is not None and given != "-":
+    if source is not None and source != "-":
         raise click.UsageError("a token is read from standard input: --token -")
     if undo and (lifetime is not None or until is not None):
         raise click.UsageError("--undo removes all entries with that name; --for and --until cannot be given.")
     now = time.time()
     try:
-        entry = _entry_of_token(now) if given is not None else None
+        entry = _entry_of_token(now) if source is not None else None
         if undo:
             _undo(read_undo(members) if entry is None else Undo(entry.kind, entry.value, entry.issuer), admin, file)
             return
@@ -120,7 +113,7 @@ def _undo(undo: Undo, admin: str | None, file: Path | None) -> None:
             admin, "DELETE", json.dumps({undo.kind: undo.value} | ({"issuer": undo.issuer} if undo.issuer else {}))
         )
         done = bool(answer.get("undone"))
-    sentence = "taken back" if done else "nothing to take back: no entry in force here names exactly this"
+    sentence = "taken back" if done else "nothing to undo: no entry in force here names exactly this"
     click.echo(sentence, err=True)
 
 
@@ -150,8 +143,7 @@ def _entry(members: dict[str, Any], lifetime: str | None, until: str | None, now
 def _time(text: str, name: str, now: float) -> float:
     if text == "now":
         return float(int(now) + 1)  # iat is often in whole seconds: a token of this very second is meant too
-    plain = text.replace(".", "", 1)
-    return parse_time(float(text) if plain.isascii() and plain.isdecimal() else text, name)
+    return moment(text, name)
 
 
 def _entry_of_token(now: float) -> Revocation:
@@ -160,14 +152,11 @@ def _entry_of_token(now: float) -> Revocation:
 
     Nothing is verified: there may be no key at hand, and the worst that a forged token can do is to name the jti of another.
     """
-    try:
-        _, claims = decode(pasted(sys.stdin.buffer.read(_LONGEST).decode("utf-8", "replace")))
-    except NotCompact as error:
-        raise click.ClickException(str(error)) from None
+    _, claims = decode(given("-"))
     jti, issuer, exp = claims.get("jti"), claims.get("iss"), claims.get("exp")
     if not isinstance(jti, str) or not jti:
         raise click.ClickException(
-            "the token has no jti, so it cannot be told from others; revoke the tokens of its subject: --sub TEXT --issued-before now"
+            "the token has no jti, so a revocation cannot name it; revoke the tokens of its subject: --sub TEXT --issued-before now"
         )
     if exp is not None and (isinstance(exp, bool) or not isinstance(exp, int | float) or not 0 <= exp < LATEST - SKEW):
         raise click.ClickException("the exp of the token is not a time, so no balancer accepts it")
@@ -177,16 +166,15 @@ def _entry_of_token(now: float) -> Revocation:
 
 
 def _ask(admin: str, method: str, body: bytes | str) -> dict[str, Any]:
-    parts = urlsplit(admin)
     try:
-        port = parts.port
+        parts = split_url(admin.removesuffix("/"))
     except ValueError:
-        port = -1
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == -1 or parts.path not in ("", "/"):
+        parts = None
+    if parts is None or parts.hostname is None or parts.path:
         raise click.BadParameter("is a URL such as http://127.0.0.1:9900, without a path", param_hint="--admin")
     # http.client asks no proxy of the environment: the door is on this machine or near it
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname, port, timeout=TIMEOUT)
+    connection = kind(parts.hostname, parts.port, timeout=TIMEOUT)
     try:
         connection.request(method, "/revocations", body, {"Content-Type": "application/json"})
         response = connection.getresponse()
@@ -194,7 +182,7 @@ def _ask(admin: str, method: str, body: bytes | str) -> dict[str, Any]:
     except (OSError, http.client.HTTPException) as error:
         cause = getattr(error, "strerror", None) or type(error).__name__
         raise click.ClickException(
-            f"{parts.netloc.rpartition('@')[2]} did not answer ({cause}); whether the change was made is not known"
+            f"{parts.netloc} did not answer ({cause}); it is unknown whether the change was made"
         ) from None
     finally:
         connection.close()
@@ -203,8 +191,9 @@ def _ask(admin: str, method: str, body: bytes | str) -> dict[str, Any]:
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
-        answer = {"error": "it takes no revocations; does its configuration have them, and is this its admin door?"}
+        answer = {
+            "error": "it takes no revocations; does its configuration have `revocation`, and is this its admin API?"
+        }
     if status != 200:
-        sentence = "".join(c for c in str(answer.get("error")) if c.isprintable())  # it came from elsewhere
-        raise click.ClickException(f"refused with status {status}: {sentence}")
+        raise click.ClickException(f"refused with status {status}: {printable(str(answer.get('error')))}")
     return answer

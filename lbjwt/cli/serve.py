@@ -93,8 +93,8 @@ def serve(config: Path | None, print_config: bool, **said: Any) -> None:
     if print_config:
         click.echo(dump(configuration), nl=False)
         return
+    from lbjwt.checks.dangers import warnings
     from lbjwt.checks.files import file_problems
-    from lbjwt.checks.registry import warnings
     from lbjwt.process.supervisor import run
 
     # the supervisor opens the access log and tells what is wrong with it

@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 from typing import Any, Final
 
+import click
 from joserfc import jwt
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey, import_key
@@ -19,10 +20,6 @@ _OF_CURVE: Final = {
 _LONGEST: Final = 1 << 16  # bytes of a key file
 
 
-class SigningError(Exception):
-    """The key cannot be read or cannot sign this."""
-
-
 def sign(path: Path, claims: dict[str, Any], *, algorithm: str | None, kid: str | None, typ: str) -> str:
     """
     Return a compact JWS.
@@ -33,15 +30,15 @@ def sign(path: Path, claims: dict[str, Any], *, algorithm: str | None, kid: str 
         kid: Key id for the header; None for the key's own, if it has one.
 
     Raises:
-        SigningError: Anything else.
+        click.ClickException: The key cannot be read or cannot sign this.
     """
     try:
         with path.open("rb") as file:
             content = file.read(_LONGEST + 1)
     except OSError as error:
-        raise SigningError(f"cannot read {path}: {error.strerror}") from None
+        raise click.ClickException(f"cannot read {path}: {error.strerror}") from None
     if len(content) > _LONGEST:
-        raise SigningError(f"{path} is too long for a key")
+        raise click.ClickException(f"{path} is too long for a key")
     key = _secret(path, content, algorithm) if algorithm is not None and is_hmac(algorithm) else _private(path, content)
     chosen = algorithm or _algorithm(key)
     header = {"typ": typ, "alg": chosen}
@@ -52,14 +49,14 @@ def sign(path: Path, claims: dict[str, Any], *, algorithm: str | None, kid: str 
             warnings.simplefilter("ignore", SecurityWarning)  # EdDSA is an old name, not a weak algorithm (RFC 9864)
             return jwt.encode(header, claims, key, algorithms=[chosen])
     except (JoseError, ValueError, TypeError, KeyError):
-        raise SigningError(f"the key in {path} cannot sign with {chosen}") from None
+        raise click.ClickException(f"the key in {path} cannot sign with {chosen}") from None
 
 
 def _secret(path: Path, content: bytes, algorithm: str) -> OctKey:
     try:
         secret_key(content, allowed=[algorithm])  # what no balancer would accept is not signed with either
     except KeyFormatError as error:
-        raise SigningError(f"{path}: {error}") from None
+        raise click.ClickException(f"{path}: {error}") from None
     return OctKey.import_key(content)
 
 
@@ -74,7 +71,7 @@ def _private(path: Path, content: bytes) -> RSAKey | ECKey | OKPKey:
         key = None
     if isinstance(key, RSAKey | ECKey | OKPKey) and key.is_private:
         return key
-    raise SigningError(
+    raise click.ClickException(
         f"{path} holds no private JWK and no unencrypted private key in PEM; for a secret, say --algorithm HS256"
     )
 

@@ -159,7 +159,7 @@ class _Reader:
                 self._fault(event, (*path, key), "merge keys (<<) are not part of YAML 1.2; write the values out")
             elif key in node.children:
                 first = node.key_places[key][0]
-                self._fault(event, (*path, key), f"the key stands here a second time, first on line {first}")
+                self._fault(event, (*path, key), f"this key is here twice, first on line {first}")
             node.key_places[key] = _place(event)
             child = self._node(next(self._events), (*path, key))
             self._attach(node, key, child)

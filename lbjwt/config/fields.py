@@ -42,9 +42,7 @@ if TYPE_CHECKING:
 else:
     Algorithm = Literal[ALGORITHMS]
 
-NOT_REPLACED: Final = (
-    "lbjwt puts no variables in place of ${…}, $(…) or {{…}}: have the file made, for instance by envsubst"
-)
+NOT_REPLACED: Final = "lbjwt does not replace ${…}, $(…) or {{…}}; create the file with another tool, such as envsubst"
 _VARIABLE: Final = re.compile(r"\$\{[^{}]+\}|\$\([A-Za-z_][A-Za-z0-9_.]*\)|\{\{.+\}\}|^\$[A-Z_][A-Z0-9_]*$")
 
 
@@ -85,7 +83,7 @@ def first_repeat(values: Iterable[T]) -> T | None:
 def distinct(values: tuple[T, ...] | None) -> tuple[T, ...] | None:
     """Refuse a list in which something stands twice: one of the two was meant to be something else."""
     if (value := first_repeat(values or ())) is not None:
-        raise ValueError(f'"{value}" stands in the list twice')
+        raise ValueError(f'"{value}" is in the list twice')
     return values
 
 
@@ -159,7 +157,7 @@ def _text(value: Any, what: str) -> str:
 
 def _printable(value: str) -> str:
     if not value.isprintable():
-        raise ValueError("has a character that cannot be seen")
+        raise ValueError("has an invisible character")
     return value
 
 
@@ -190,20 +188,20 @@ def _any_address(value: Any, info: ValidationInfo) -> Address:
 def _listen_address(value: Any, info: ValidationInfo) -> Address:
     address = _any_address(value, info)
     if address.is_unix:
-        raise ValueError("listening on a Unix socket is not offered; write HOST:PORT, [IPV6]:PORT or :PORT")
+        raise ValueError("lbjwt cannot listen on a Unix socket; write HOST:PORT, [IPV6]:PORT or :PORT")
     return address
 
 
 def _endpoint_address(value: Any, info: ValidationInfo) -> Address:
     if isinstance(value, str) and value.lower().startswith("https://"):
         raise ValueError(
-            "TLS to endpoints is not there yet: requests go to them as plain HTTP; write HOST:PORT of a plain listener"
+            "TLS to endpoints is not supported yet, so lbjwt sends plain HTTP; write HOST:PORT of a plain listener"
         )
     address = _any_address(value, info)
     if not address.is_unix and (not address.host or address.port == 0):
         raise ValueError("an endpoint needs a host and a port from 1 to 65535")
     if address.host in ("0.0.0.0", "::"):
-        raise ValueError("the unspecified address is nowhere to connect to; write the host's own address")
+        raise ValueError("the unspecified address cannot be connected to; write the host's own address")
     return address
 
 
@@ -220,7 +218,7 @@ def _network(value: Any) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
 
 def _token_field(value: str) -> str:
     if value.lower() == "cookie":
-        raise ValueError("a token in a cookie goes under from_cookies, by the cookie's name")
+        raise ValueError("for a token in a cookie, use from_cookies with the cookie's name")
     return value if value.lower() == "authorization" else check_header_name(value)
 
 

@@ -180,7 +180,7 @@ class Issuer(Section):
                 raise across(f"tenants need {TENANT} in issuer", "tenants", at_key=True)
             return anyone
         if TENANT in issuer and tenants is None:
-            raise across(f"{TENANT} in issuer needs tenants: which ones are there?", "issuer")
+            raise across(f"{TENANT} in issuer needs tenants: which tenants are there?", "issuer")
         if TENANT not in issuer and isinstance(tenants, Tenants):
             raise across(f"tenants need {TENANT} in issuer", "issuer")
         if isinstance(tenants, Tenants):
@@ -206,7 +206,7 @@ class Issuer(Section):
         if discovery is None or issuer is ...:
             return discovery
         if issuer is None:
-            raise across("discovery needs issuer: it is where the document is looked for", "discovery", at_key=True)
+            raise across("discovery needs issuer: lbjwt looks for the document there", "discovery", at_key=True)
         try:
             check_fetchable(issuer)
         except ValueError as error:
@@ -238,7 +238,7 @@ class Issuer(Section):
     @classmethod
     def _public_key(cls, pem: str | None) -> str | None:
         if pem is not None and "PRIVATE KEY" in pem:
-            raise ValueError("is a private key; only the public one belongs here, and a secret nowhere into this file")
+            raise ValueError("is a private key; only the public key belongs here, and this file must not hold secrets")
         return pem
 
     @field_validator("secret_file")
@@ -255,7 +255,7 @@ class Issuer(Section):
             return secret
         is_secret = source.startswith("secret_")
         if is_secret and algorithms is None:
-            raise across(f"{source} needs algorithms, such as HS256: a secret does not say what it is for")
+            raise across(f"{source} needs algorithms, such as HS256: a secret does not name its algorithm")
         if is_secret and not all(map(is_hmac, algorithms)):
             raise across(f"with {source} every algorithm is one of HS256, HS384, HS512", "algorithms")
         if not is_secret and source != "jwks_file" and algorithms and all(map(is_hmac, algorithms)):
@@ -269,13 +269,11 @@ class Issuer(Section):
         switched = {"any_issuer": True, "any_audience": True, "require_expiration": False}
         if profile:
             faults = [
-                Fault((key,), f"access_token_profile checks what {key} gives up; keep one of the two")
+                Fault((key,), f"access_token_profile requires what {key} waives; keep one of the two")
                 for key, off in switched.items()
                 if info.data.get(key) is off
             ]
-            faults += [Fault(("typ",), "access_token_profile says what typ must be")] * (
-                info.data.get("typ") is not None
-            )
+            faults += [Fault(("typ",), "access_token_profile already sets typ")] * (info.data.get("typ") is not None)
             refuse(faults)
         return profile
 
@@ -387,7 +385,7 @@ def _keys_by_name(tenants: Any) -> None:
     """Raise when each tenant has an address of keys and the tenants are not known by name."""
     if isinstance(tenants, Tenants) and tenants.names is None:
         raise across(
-            "keys of each tenant need tenants.names: a token must not choose the address of its keys",
+            "keys of each tenant need tenants.names: a token must not choose the URL of its keys",
             "tenants",
             at_key=True,
         )
@@ -398,5 +396,5 @@ def _secrets_in(jwks: dict[str, Any]) -> Iterator[Fault]:
     for at, key in enumerate(keys if isinstance(keys, list) else ()):
         for member, value in key.items() if isinstance(key, dict) else ():
             if value is not None and member in SECRET_MEMBERS:
-                sentence = "is the secret part of a key; only the public parts belong into this file"
+                sentence = "is the secret part of a key; only the public parts belong in this file"
                 yield Fault(("jwks", "keys", at, member), sentence, at_key=True)

@@ -115,7 +115,7 @@ class Cluster(Section):
     @classmethod
     def _distinct_endpoints(cls, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
         if twice := first_repeat(endpoint.address for endpoint in endpoints):
-            raise ValueError(f"the endpoint {twice} stands here twice; to send it more, raise its weight")
+            raise ValueError(f"the endpoint {twice} is here twice; to send it more requests, raise its weight")
         return endpoints
 
 
@@ -338,7 +338,7 @@ class Configuration(Section):
         if not clusters:
             raise ValueError("needs one cluster, under a label of your choice")
         if len(clusters) > 1:
-            raise ValueError(f"exactly one cluster is supported for now, and here are {len(clusters)}")
+            raise ValueError(f"exactly one cluster is supported for now, but there are {len(clusters)}")
         return clusters
 
     @field_validator("routes")

@@ -38,7 +38,7 @@ _OTHER_WORDS: Final = {
 }  # fmt: skip
 
 _SENTENCES: Final = {
-    "missing": "is required and not there",
+    "missing": "is required",
     "extra_forbidden": "unknown key",
     "string_type": "must be text",
     "bool_type": "must be true or false",
@@ -232,7 +232,7 @@ def _unknown_key(path: KeyPath, model: type[Section]) -> Problem:
     if likely:
         return Problem(path, "unknown key", code="unknown-key", suggestion=likely[0], at_key=True)
     home = next((f"{where}.{name}" for where, name in _all_keys(model) if name in (key, other)), None)
-    message = "unknown key" if home is None else f"unknown key here; the place for it is {home.removeprefix('.')}"
+    message = "unknown key" if home is None else f"unknown key here; it belongs in {home.removeprefix('.')}"
     return Problem(path, message, code="unknown-key", at_key=True)
 
 

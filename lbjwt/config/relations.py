@@ -32,11 +32,11 @@ def issuer_faults(issuers: Mapping[str, Issuer]) -> Iterator[Fault]:
     if not issuers:
         yield Fault(("issuers",), "needs one issuer, under a label of your choice")
     if len(issuers) > MAX_ISSUERS:
-        yield Fault(("issuers",), f"at most {MAX_ISSUERS} issuers, and here are {len(issuers)}", at_key=True)
+        yield Fault(("issuers",), f"at most {MAX_ISSUERS} issuers, but there are {len(issuers)}", at_key=True)
     elif (count := sum(len(issuer.instances) for issuer in issuers.values())) > MAX_INSTANCES:
         yield Fault(
             ("issuers",),
-            f"at most {MAX_INSTANCES} issuers and tenants with keys of their own, and here are {count}",
+            f"at most {MAX_INSTANCES} issuers and tenants with keys of their own, but there are {count}",
             at_key=True,
         )
     seen: list[tuple[str, str | IssuerPattern]] = []
@@ -49,13 +49,13 @@ def issuer_faults(issuers: Mapping[str, Issuer]) -> Iterator[Fault]:
             if len(issuers) > 1:
                 yield Fault(
                     ("issuers", label, "any_issuer"),
-                    "no other issuer could ever be meant; name this one, or keep it alone",
+                    "any_issuer works with a single issuer only; name this issuer, or remove the others",
                 )
             continue
         for other, before in seen:
             if may_be_one(issuer.name, before):
                 yield Fault(
-                    ("issuers", label, "issuer"), f"{other} has this issuer, too: a token would not say whose it is"
+                    ("issuers", label, "issuer"), f"{other} has the same issuer: a token could belong to either"
                 )
         seen.append((label, issuer.name))
 
@@ -81,7 +81,9 @@ def _groups(place: tuple[str | int, ...], required: Sequence[Issuer]) -> Iterato
     groups = {issuer.token_places(None) for issuer in required}
     if len(groups) > MAX_GROUPS:
         yield Fault(
-            place, f"tokens would be looked for in more than {MAX_GROUPS} different groups of places", at_key=True
+            place,
+            f"tokens would be looked for in more than {MAX_GROUPS} different groups of token locations",
+            at_key=True,
         )
 
 
@@ -102,7 +104,7 @@ def _requirement(at: int, route: Route, issuers: Mapping[str, Issuer]) -> Iterat
             where = f"{kind} {name}".strip()
             yield Fault(
                 here,
-                f"tokens of {taken[shared[0]]} and of {label} are both looked for in the {where}, which holds one; see from_headers",
+                f"tokens of {taken[shared[0]]} and of {label} are both expected in the {where}, which can hold only one; see from_headers",
             )
         taken |= dict.fromkeys(issuers[label].places, label)
 
@@ -112,7 +114,7 @@ def _ties(routes: Sequence[Route]) -> Iterator[Fault]:
     for one, other in sorted(set(ties(entries_of([route.match for route in routes])))):
         yield Fault(
             ("routes", other),
-            f"{routes[other].name} and {routes[one].name} are for the same requests: nothing tells which one wins",
+            f"{routes[other].name} and {routes[one].name} match the same requests, so neither is more specific",
             at_key=True,
         )
 
@@ -126,7 +128,7 @@ def _resources(routes: Sequence[Route], issuers: Mapping[str, Issuer]) -> Iterat
             continue
         here = ("routes", at, "resource")
         if not resource.authorization_servers and not all(map(_is_server, route.required(issuers))):
-            sentence = "give authorization_servers: the issuer's name is not a URL that tells where to get a token"
+            sentence = "give authorization_servers: the issuer's name is not a URL where clients can get a token"
             yield Fault(here, sentence, at_key=True)
         document = route.metadata(issuers)
         name, other = documents.setdefault(metadata_path(resource.identifier), (route.name, document))
@@ -161,13 +163,11 @@ def claim_header_faults(
     for at, pair in enumerate(pairs):
         folded = fold_header_name(pair.header)
         if folded in fields:
-            yield Fault(
-                ("claim_to_headers", at, "header"), f"clients send a token in {pair.header}; choose another name"
-            )
+            yield Fault(("claim_to_headers", at, "header"), f"{pair.header} is a token location; choose another name")
         if pair.issuer is None and together:
             yield Fault(
                 ("claim_to_headers", at),
-                "a route requires all_of several issuers: say from which issuer's token this comes",
+                "a route requires all_of several issuers; set the issuer whose token has this claim",
                 at_key=True,
             )
         elif pair.issuer is not None and issuers is not None and pair.issuer not in issuers:
@@ -178,7 +178,7 @@ def claim_header_faults(
             if one_token or any({pair.issuer, other.issuer} <= labels for labels in together):
                 yield Fault(
                     ("claim_to_headers", at, "header"),
-                    f"{pair.header} and {other.header} are one header name to a backend",
+                    f"{pair.header} and {other.header} are the same header name to a backend",
                 )
                 break
         seen[folded].append(pair)

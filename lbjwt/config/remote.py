@@ -13,7 +13,9 @@ from lbjwt.config.section import Section, across, given
 from lbjwt.config.url import check_fetchable, check_proxy, is_loopback_url
 from lbjwt.keys.schedule import CEILING, COOLDOWN, FLOOR, INTERVAL, MAX_STALE
 
-PLAIN_HTTP: Final = "plain http lets whoever is on the way choose the keys; use https (or say allow_http: true)"
+PLAIN_HTTP: Final = (
+    "with plain http, anybody on the network path can replace the keys; use https (or set allow_http: true)"
+)
 
 
 class KeyFetch(Section):
@@ -83,7 +85,7 @@ class KeyFetch(Section):
     def _floor(cls, least: float | None, info: ValidationInfo) -> float | None:
         interval = info.data.get("refresh_interval")
         if least is not None and interval is not None and least > interval:
-            raise ValueError("is longer than refresh_interval, which would never be kept")
+            raise ValueError("is longer than refresh_interval, so that interval would never be used")
         return least
 
     @field_validator("max_refresh")
@@ -91,7 +93,7 @@ class KeyFetch(Section):
     def _ceiling(cls, most: float | None, info: ValidationInfo) -> float | None:
         interval = info.data.get("refresh_interval")
         if most is not None and interval is not None and most < interval:
-            raise ValueError("is shorter than refresh_interval, which would never be reached")
+            raise ValueError("is shorter than refresh_interval, so that interval would never be used")
         return most
 
     @field_validator("client_key")

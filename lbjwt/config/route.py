@@ -211,7 +211,7 @@ class Route(Section):
     def _not_public(cls, value: T, info: ValidationInfo) -> T:
         if info.data.get("public") is True and value not in (None, False, (), Scopes()):
             key = str(info.field_name)
-            raise across(f"a public route asks for no token: {key} would never be looked at", key, at_key=True)
+            raise across(f"a public route reads no token, so {key} has no effect", key, at_key=True)
         return value
 
     @field_validator("allow_missing")
@@ -219,7 +219,7 @@ class Route(Section):
     def _missing_of_several(cls, missing: bool, info: ValidationInfo) -> bool:
         require = info.data.get("require")
         if missing and isinstance(require, Require) and require.all_of is not None:
-            raise across("with all_of nobody could tell which of the tokens may be missing", "allow_missing")
+            raise across("all_of does not say which of the tokens may be missing", "allow_missing")
         return missing
 
     @field_validator("rules")
@@ -240,7 +240,7 @@ class Route(Section):
     @classmethod
     def _grace_of_an_end(cls, grace: float, info: ValidationInfo) -> float:
         if grace and info.data.get("end_streams") is False:
-            raise across("with end_streams: false nothing ends, so there is no grace", "stream_grace", at_key=True)
+            raise across("stream_grace has no effect with end_streams: false", "stream_grace", at_key=True)
         return grace
 
     @property

@@ -15,7 +15,7 @@ from lbjwt.config.problems import KeyPath, Problem
 _BARE_IPV6: Final = re.compile(r"(?:^|[\s,{])\[[0-9a-fA-F:.]*:[0-9a-fA-F:.]*\]:[0-9]")
 _ODD_SPACE: Final = re.compile("[\u00a0\u2000-\u200b\u202f\u2060\u3000\ufeff]")
 _CURLY: Final = "\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\u00ab\u00bb"
-_CURLY_QUOTES: Final = "curly quotes are no quotes in YAML but a part of the value; write \" or '"
+_CURLY_QUOTES: Final = "YAML takes curly quotes as part of the value; write \" or '"
 _FOUND: Final = re.compile(r"(?:found|got) '(.*)'$")
 
 
@@ -56,7 +56,10 @@ def syntax_fault(error: MarkedYAMLError, text: str, last: ScalarEvent | None) ->
     elif _BARE_IPV6.search(here):
         sentence = 'an IPv6 address in brackets needs quotes, such as "[::1]:8080"'
     elif odd := _ODD_SPACE.search(here):
-        place, sentence = (line, odd.start() + 1), f"a space of another kind (U+{ord(odd[0]):04X}); write a plain one"
+        place, sentence = (
+            (line, odd.start() + 1),
+            f"an unusual space character (U+{ord(odd[0]):04X}); write a plain one",
+        )
     elif "quoted scalar" in context and "unexpected" in problem:
         place, sentence = start, "the quote that begins here is never closed"
     elif got == "<scalar>" and last is not None and last.style in ("'", '"'):
@@ -105,13 +108,13 @@ def _sentence(problem: str, context: str, got: str) -> str:
     if "cannot start any token" in problem:
         return "a value that begins with a character like this needs quotes"
     if got in ("]", "}"):
-        return f"a {got} that closes nothing"
+        return f"a {got} without an opening bracket"
     if got == "-":
         return "an item of a list among the keys of a mapping; indent it below its key"
     if got == "?":
         return "a key among the items of a list; give it a dash, or indent it below one"
     if got == "<block mapping start>":
-        return "indented like no key above it; bring it in line with the keys it belongs to"
+        return "indented unlike any key above it; align it with the keys it belongs to"
     return f"{context}, {problem}" if context and problem else context or problem or "not readable"
 
 

@@ -29,14 +29,14 @@ def check_fetchable(uri: str) -> str:
     parts = split_url(uri.replace(TENANT, "tenant"))
     host = (parts.hostname or "").rstrip(".")
     if host in _METADATA:
-        raise ValueError("cloud metadata is not fetched from")
+        raise ValueError("lbjwt never fetches from cloud metadata services")
     address = _address(host)
     if address is None and _NUMBER.fullmatch(host.rpartition(".")[2]):
-        raise ValueError("the host looks like an IPv4 address but is none")
+        raise ValueError("the host looks like an IPv4 address but is not valid")
     if address is not None and address.is_link_local:
-        raise ValueError("link-local addresses are not fetched from: cloud metadata lives there")
+        raise ValueError("lbjwt never fetches from link-local addresses, where cloud metadata services are")
     if address is not None and (address.is_unspecified or address.is_multicast):
-        raise ValueError("the host is no address of one machine")
+        raise ValueError("the host is not the address of one machine")
     return uri
 
 

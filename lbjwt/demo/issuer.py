@@ -24,7 +24,6 @@ class Issuer:
         self._key = ECKey.generate_key("P-256", {"kid": secrets.token_hex(4), "use": "sig", "alg": "ES256"})
 
     def jwks(self) -> dict[str, list[dict[str, Any]]]:
-        """The JWK Set with the public key alone."""
         return {"keys": [self._key.as_dict(private=False)]}
 
     def mint(self, subject: str, *, audience: str = AUDIENCE, expired: bool = False) -> str:

@@ -18,18 +18,13 @@ from lbjwt.errors import LbjwtError
 from lbjwt.service import LoadBalancer
 
 HOST = "127.0.0.1"
-PORT = 8080  # of the balancer, when free
 ISSUER_PORT = 8081  # of the issuer, when free
 BACKENDS = (("ash", 0.0), ("birch", 0.0), ("snail", 0.3))  # names, and seconds each answer takes
 
 
-def run(*, once: bool = False, port: int = PORT) -> int:
+def run(*, once: bool, port: int) -> int:
     """
-    Run the demo until Ctrl-C, SIGTERM or SIGHUP.
-
-    Args:
-        once: Run every printed line and end, instead of waiting for a visitor.
-        port: Where the balancer listens when that port is free; any free port otherwise.
+    Run the demo until Ctrl-C, SIGTERM or SIGHUP, or with `once` until every printed line was run. Without `port` free, the balancer has another.
 
     Returns:
         The exit status: 0, or 1 when the balancer did not start, or a line did not come out as it must.
@@ -86,16 +81,13 @@ async def _play(stack: AsyncExitStack, *, once: bool, port: int) -> int:
 
 def introduction(steps: Sequence[Step], issuer: Issuer, front: str, admin: str) -> str:
     """The text above the access log. Lines to copy stand alone, unindented and unwrapped."""
-    defaults = (f"{HOST}:{PORT}", f"http://{HOST}:{ISSUER_PORT}")
-    load = "make load" if (front, issuer.url) == defaults else f"make load URL=http://{front}/ ISSUER={issuer.url}"
     parts = [
         f"lbjwt listens on http://{front} and balances over three backends, one of them slow.",
         f"Tokens come from {issuer.url}/token?sub=NAME; numbers are at http://{admin}/metrics.",
         "Copy these lines into another terminal; the access log appears here, and Ctrl-C ends the demo:",
     ]
     parts += [f"\n# {step.title}: {step.status}\n{step.line}" for step in steps]
-    parts += [f"\n# as fast as it goes (needs wrk)\n{load}\n"]
-    return "\n".join(parts)
+    return "\n".join([*parts, ""])
 
 
 def backend(name: str, delay: float) -> web.Application:
@@ -128,7 +120,6 @@ def bind(port: int = 0) -> socket.socket:
 
 
 def address(bound: socket.socket) -> str:
-    """HOST:PORT of a bound socket."""
     host, port = bound.getsockname()
     return f"{host}:{port}"
 

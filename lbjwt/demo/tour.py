@@ -26,14 +26,7 @@ class Step:
 
 
 def plan(issuer: Issuer, stranger: Issuer, url: str) -> list[Step]:
-    """
-    Compose the lines for a balancer at `url`.
-
-    Args:
-        issuer: Whom the balancer trusts.
-        stranger: Calls itself the same but signs with another key.
-        url: Of the balancer, without a path.
-    """
+    """Compose the lines for a balancer at `url` that trusts `issuer`; `stranger` calls itself the same but signs with another key."""
 
     def get(path: str, *fields: str) -> str:
         return " ".join(["curl -i", *(f"-H '{field}'" for field in fields), f"{url}{path}"])

@@ -10,24 +10,28 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from lbjwt._error_reason import ErrorReason, error_status
 from lbjwt._fastverify import DenyReason
-from lbjwt.explain.places import places_of
-from lbjwt.explain.route import route_seen, why_none
+from lbjwt.explain.scene import places_of
 from lbjwt.explain.words import TokenReading
 from lbjwt.http1._request import Parse, RequestHead, RequestPolicy
 from lbjwt.proxy._health import Health
+from lbjwt.routing._path import both_readings
+from lbjwt.routing._router import Router
+from lbjwt.routing.table import RouteMatch
 
 if TYPE_CHECKING:
-    from lbjwt.explain.scene import Scene
+    from lbjwt.config.route import Route as RouteConfiguration
+    from lbjwt.explain.scene import Asked, Scene
     from lbjwt.http1._answer import Answer
     from lbjwt.proxy._route import Demand, Route
 
 _PROBE = RequestPolicy(max_head=1 << 20, max_request_line=1 << 18, max_fields=1000, header_names="allow")
 """For reading our own head for the backend again."""
+_MOST: Final = 5  # routes that are named beside the one
 
 
 def explain(scene: Scene) -> dict[str, Any]:
@@ -90,7 +94,7 @@ def _tell_route(
     request = story["request"]
     asked = f"a route for {request['method']} {request['host']}{request['path']}"
     if route is not None:
-        seen = story["route"] = route_seen(scene, route)
+        seen = story["route"] = _route_seen(scene, route)
         found = f"{seen['name']}: {seen['why']}" if seen["name"] else seen["why"]
         story["steps"].append(_step("route", asked, "met", found))
     elif document is not None:
@@ -98,7 +102,60 @@ def _tell_route(
         story["steps"].append(_step("route", asked, "note", "a document of lbjwt's own, for everybody (RFC 9728)"))
     else:
         story["answer"] = {"status": error_status(error), "fields": []}
-        story["steps"].append(_step("route", asked, "note", why_none(scene, error)))
+        story["steps"].append(_step("route", asked, "note", _why_none(scene, error)))
+
+
+def _route_seen(scene: Scene, route: Route) -> dict[str, Any]:
+    """The route as the document shows it; `over` are less specific ones that are for the request as well."""
+    why, over = "there are no routes: every request needs a token", list[str]()
+    if scene.configuration.routes:
+        configured = scene.configuration.routes[route.index]
+        why = _why(configured, scene.asked)
+        others = [one for one in scene.configuration.routes if one is not configured]
+        over = [one.name for one in others if _is_for(scene.asked, one, one.hosts, one.methods)]
+    return {
+        "name": route.name or None,
+        "why": why,
+        "over": over[:_MOST],
+        "public": not route.demands,
+        "report_only": route.report_only,
+        "allow_missing": route.allow_missing,
+    }
+
+
+def _why_none(scene: Scene, error: ErrorReason) -> str:
+    """Why no route is for the request: what is wrong with its path, or the routes that it misses by its method or host alone."""
+    asked, found = scene.asked, ["none"]
+    if error == ErrorReason.NO_ROUTE:
+        for route in scene.configuration.routes:
+            if _is_for(asked, route, route.hosts, ()):
+                found.append(f"{route.name} is for {', '.join(route.methods)} there")
+            elif _is_for(asked, route, (), route.methods):
+                found.append(f"{route.name} is for the host {', '.join(route.hosts)}")
+        return "; ".join(found[: _MOST + 1])
+    try:
+        both_readings(asked.path.partition("?")[0].encode("utf-8", "surrogateescape"))
+    except ValueError as problem:
+        return f"none: the path is refused ({problem})"
+    return "none: some backend reads this path as that of a more specific route, or the host has an empty label"
+
+
+def _why(route: RouteConfiguration, asked: Asked) -> str:
+    host, path, method = "any host", f"the path is {route.path}", "any method"
+    if route.hosts:
+        pattern = next(one for one in route.hosts if _is_for(asked, route, (one,), route.methods))
+        host = f"the host is {'below ' if pattern.startswith('*.') else ''}{pattern.removeprefix('*.')}"
+    if route.path is None:
+        path = "any path" if route.prefix is None else f"the path begins with {route.prefix}"
+    if route.methods:
+        named = f"{asked.method} is among {', '.join(route.methods)}"
+        method = named if asked.method in route.methods else "HEAD follows GET"
+    return f"{host}; {path}; {method}"
+
+
+def _is_for(asked: Asked, route: RouteConfiguration, hosts: tuple[str, ...], methods: tuple[str, ...]) -> bool:
+    words = [text.encode("utf-8", "surrogateescape") for text in (asked.method, asked.host, asked.path)]
+    return Router([RouteMatch(hosts, route.path, route.prefix, methods)]).find(words[0], words[1], words[2])[0] == 0
 
 
 def _tell_trace(
@@ -151,7 +208,7 @@ def _place_step(scene: Scene, route: Route, demand: Demand, reason: DenyReason) 
         case DenyReason.MULTIPLE_TOKENS:
             found = f"more than one in {where}" if spoilt else f"{where} hold different ones"
         case _:
-            found = f"what stands in {where} is no token (RFC 6750 section 2)"
+            found = f"{where} does not hold a token (RFC 6750 section 2)"
     return _step("place", asked, "refused", found, reason), there
 
 
@@ -186,13 +243,13 @@ def _notes(scene: Scene, story: dict[str, Any], issuers: Iterable[int]) -> Itera
     if story["reason"] == "internal":
         yield f"a fault of lbjwt ({scene.verifier.gate.last_fault}), worth reporting"
     if story["would_refuse"]:
-        yield "report-only: the request passes, and what would refuse it is counted and logged"
+        yield "report-only: the request passes, and the refusal is counted and logged"
     for index, keys in scene.keys.items():
         name = scene.instances[index].name
         if keys.stored_at is not None:
             date = datetime.datetime.fromtimestamp(keys.stored_at, datetime.UTC)
             yield (
-                f"{name}: {keys.problem}; these are the keys stored at {date:%Y-%m-%d %H:%M:%SZ}. "
+                f"{name}: {keys.problem}; using the keys stored at {date:%Y-%m-%d %H:%M:%SZ}. "
                 "For a key id that is not among them, a running lbjwt asks the issuer"
             )
         elif keys.ring is None:

@@ -124,25 +124,18 @@ class TokenReading:
         header, policy = self._header, self._scene.verifier.policy_of(self._index)
         wanted = PROFILE_TYPE if policy.access_token_profile else policy.typ and media_type(policy.typ)
         there = ", ".join(sorted(REFUSED & header.keys()))
-        asked = {
-            "json": "base64url of one JSON object that can be read in one way",
-            "extensions": f"without {', '.join(sorted(REFUSED))}",
-            "texts": "typ, cty, kid are text",
-            "content": "no token inside the token",
-            "type": f"type: {wanted or 'not that of a token for another use'}",
-            "algorithm": f"algorithm: {_one_of(policy.algorithms) if policy.algorithms else 'what the key says'}",
-            "key_id": "a key id of 1 to 256 printable characters, or none",
-            "key": "a key of the issuer for it",
+        algorithms = _one_of(policy.algorithms) if policy.algorithms else "what the key says"
+        texts = [one for one in ("typ", "cty", "kid") if header.get(one) is not None]
+        words: dict[str, Words] = {
+            "json": ("base64url of one JSON object that can be read in one way", ""),
+            "extensions": (f"without {', '.join(sorted(REFUSED))}", there and f"{there} is there"),
+            "texts": ("typ, cty, kid are text", _said(header, *texts)),
+            "content": ("no token inside the token", _said(header, "cty")),
+            "type": (f"type: {wanted or 'not that of a token for another use'}", _said(header, "typ")),
+            "algorithm": (f"algorithm: {algorithms}", _said(header, "alg")),
+            "key_id": ("a key id of 1 to 256 printable characters, or none", _said(header, "kid")),
         }
-        found = {
-            "extensions": there and f"{there} is there",
-            "texts": _said(header, *(one for one in ("typ", "cty", "kid") if header.get(one) is not None)),
-            "content": _said(header, "cty"),
-            "type": _said(header, "typ"),
-            "algorithm": _said(header, "alg"),
-            "key_id": _said(header, "kid"),
-        }
-        return asked[name], self._key_found(value) if name == "key" else found.get(name, "")
+        return ("a key of the issuer for it", self._key_found(value)) if name == "key" else words[name]
 
     def _key_found(self, found: SignatureCheck | tuple[SignatureCheck, ...] | DenyReason) -> str:
         algorithm = self._header["alg"]
@@ -180,38 +173,38 @@ class TokenReading:
         required = dict.fromkeys((*policy.required_claims, *(PROFILE_CLAIMS if policy.access_token_profile else ())))
         missing = ", ".join(one for one in required if claims.get(one) is None)
         skew = f", {policy.clock_skew:g} s of clock skew"
-        asked: dict[str, str | None] = {
-            "types": "registered claims are of their types",
-            "issuer": issuer and f"issuer: {issuer}",
-            "audience": f"audience: {_one_of(policy.audiences) if policy.audiences else 'any'}",
-            "expiry": f"before exp{'' if policy.require_expiration else ', when there is one'}{skew}",
-            "start": f"not before nbf{skew}",
-            "issue": f"not issued in the future{skew}",
-            "lifetime": f"lives at most {policy.max_lifetime:g} s" if policy.max_lifetime else None,
-            "age": f"younger than {policy.max_age:g} s{skew}" if policy.max_age else None,
-            "required": f"required: {', '.join(required)}" if required else None,
-            "subject": "one of the named subjects" if policy.subjects else None,
-            "client": f"client: {_one_of(policy.clients)}" if policy.clients else None,
-            "binding": "not bound to a key" if policy.refuse_sender_constrained else None,
-            "scopes": f"scopes: all of {' '.join(sorted(policy.required_scopes))}" if policy.required_scopes else None,
-        }
-        found = {
-            "types": _said(claims, *(one for one in _TYPED if one in claims)),
-            "issuer": _said(claims, "iss"),
-            "audience": _said(claims, "aud"),
-            "expiry": self._time("exp"),
-            "start": self._time("nbf"),
-            "issue": self._time("iat"),
-            "lifetime": self._lifetime(),
-            "age": self._time("iat" if claims.get("auth_time") is None else "auth_time"),
-            "required": missing and f"without {missing}",
-            "subject": _said(claims, "sub"),
-            "client": _said(claims, "azp", "client_id"),
-            "binding": "cnf is there" if "cnf" in claims else "",
-            "scopes": self._scopes(),
-        }
-        rule = asked[name]
-        return (rule, found[name]) if rule else None
+        typed = [one for one in _TYPED if one in claims]
+        dated = "iat" if claims.get("auth_time") is None else "auth_time"
+        match name:
+            case "types":
+                return "registered claims are of their types", _said(claims, *typed)
+            case "issuer" if issuer:
+                return f"issuer: {issuer}", _said(claims, "iss")
+            case "audience":
+                return f"audience: {_one_of(policy.audiences) if policy.audiences else 'any'}", _said(claims, "aud")
+            case "expiry":
+                return f"before exp{'' if policy.require_expiration else ', when there is one'}{skew}", self._time(
+                    "exp"
+                )
+            case "start":
+                return f"not before nbf{skew}", self._time("nbf")
+            case "issue":
+                return f"not issued in the future{skew}", self._time("iat")
+            case "lifetime" if policy.max_lifetime:
+                return f"lives at most {policy.max_lifetime:g} s", self._lifetime()
+            case "age" if policy.max_age:
+                return f"younger than {policy.max_age:g} s{skew}", self._time(dated)
+            case "required" if required:
+                return f"required: {', '.join(required)}", missing and f"without {missing}"
+            case "subject" if policy.subjects:
+                return "one of the named subjects", _said(claims, "sub")
+            case "client" if policy.clients:
+                return f"client: {_one_of(policy.clients)}", _said(claims, "azp", "client_id")
+            case "binding" if policy.refuse_sender_constrained:
+                return "not bound to a key", "cnf is there" if "cnf" in claims else ""
+            case "scopes" if policy.required_scopes:
+                return f"scopes: all of {' '.join(sorted(policy.required_scopes))}", self._scopes()
+        return None
 
     def _lifetime(self) -> str:
         exp, iat = self._claims.get("exp"), self._claims.get("iat")

@@ -83,7 +83,7 @@ def import_jwk(
     # RFC 9964 makes `alg` part of an AKP key, and it alone says what `pub` means
     raw = mldsa_key(members["alg"], _bytes_of("pub", members["pub"])) if kty == "AKP" else _classic(str(kty), members)
     warnings = (
-        ("private members were ignored; take them out, for whoever reads them can sign tokens",)
+        ("private members were ignored; remove them, because anybody who reads them can sign tokens",)
         if SECRET_MEMBERS & jwk.keys()
         else ()
     )
@@ -95,7 +95,7 @@ def _classic(kty: str, members: Mapping[str, str]) -> object:
     try:
         return getattr(JWKRegistry.import_key({"kty": kty, **members}), "public_key", None)
     except Exception as problem:  # joserfc lets ValueError, KeyError and TypeError through, depending on the type
-        raise KeyFormatError("key material that is no valid public key") from problem
+        raise KeyFormatError("key material that is not a valid public key") from problem
 
 
 def _algorithms_of(jwk: Mapping[str, Any], allowed: Iterable[str] | None) -> frozenset[str] | None:
@@ -132,7 +132,7 @@ def _check_numbers(members: Mapping[str, str]) -> None:
             continue
         value = _bytes_of(name, text)
         if curve is not None and len(value) != _COORDINATE_BYTES[curve]:
-            raise KeyFormatError(f"{name} has not the length of its curve")
+            raise KeyFormatError(f"{name} does not have the length of its curve")
         if curve is None and len(value) > MAX_RSA_BITS // 8 + 1:
             raise KeyFormatError(f"{name} is longer than {MAX_RSA_BITS} bits")
         numbers[name] = int.from_bytes(value, "big")

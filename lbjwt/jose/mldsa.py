@@ -36,7 +36,7 @@ def mldsa_key(algorithm: str, encoded: bytes) -> Any:
     """
     size = _SIZES.get(algorithm)
     if size is None:
-        raise KeyFormatError("an AKP key for something else than ML-DSA")
+        raise KeyFormatError("an AKP key for an algorithm other than ML-DSA")
     if len(encoded) != size:
         raise KeyFormatError(f"pub has not the {size} bytes of {algorithm}")
     missing = KeyFormatError(
@@ -49,7 +49,7 @@ def mldsa_key(algorithm: str, encoded: bytes) -> Any:
     except UnsupportedAlgorithm:
         raise missing from None
     except ValueError as problem:
-        raise KeyFormatError("key material that is no valid public key") from problem
+        raise KeyFormatError("key material that is not a valid public key") from problem
 
 
 def mldsa_algorithm(key: object) -> str:

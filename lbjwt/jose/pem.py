@@ -46,7 +46,7 @@ def import_pem(
     if mistaken := instead_of_pem(data):
         raise KeyFormatError(f"not PEM: {mistaken}")
     if not blocks or data.count(_BEGIN) != len(blocks):
-        raise KeyFormatError("no whole PEM block" if not blocks else "a PEM block that is not whole")
+        raise KeyFormatError("no complete PEM block" if not blocks else "an incomplete PEM block")
     if len(blocks) > MAX_BLOCKS:
         raise KeyFormatError(f"{len(blocks)} PEM blocks; at most {MAX_BLOCKS} are accepted")
     loaded = [_load(label, block, number) for number, (label, block) in enumerate(blocks, 1)]

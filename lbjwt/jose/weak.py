@@ -57,5 +57,5 @@ def edwards_weakness(curve: str, encoded: bytes) -> str:
     y = int.from_bytes(encoded, "little") & ((1 << p.bit_length()) - 1)  # the sign of x stands above
     x_squared = (1 - y * y) * pow(a - d * y * y, -1, p) % p  # d is no square, so the denominator is never 0
     if y >= p or pow(x_squared, (p - 1) // 2, p) > 1:
-        return f"bytes that are no point of {curve}"
+        return f"bytes that are not a point of {curve}"
     return f"a point of small order on {curve}" if y in small else ""

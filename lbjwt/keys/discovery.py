@@ -48,13 +48,11 @@ def jwks_uri_of(document: bytes, issuer: str, *, place: str, allow_http: bool = 
     if metadata is None:
         raise JWKSFetchError(f"{place} is no JSON object")
     if metadata.get("issuer") != issuer:  # the other one is not repeated: it is anybody's text
-        raise JWKSFetchError(
-            f"{place} speaks for another issuer than the configured one, of which every character counts"
-        )
+        raise JWKSFetchError(f"{place} names an issuer other than the configured one (every character counts)")
     uri = metadata.get("jwks_uri")
     if not isinstance(uri, str):
         raise JWKSFetchError(f"{place} names no jwks_uri")
     examine(uri, f"the jwks_uri in {place}")
     if not (uri.startswith("https:") or issuer.startswith("http:") or allow_http):
-        raise JWKSFetchError(f"the jwks_uri in {place} is http although the issuer is https, which is not followed")
+        raise JWKSFetchError(f"the jwks_uri in {place} is http although the issuer is https; lbjwt does not fetch it")
     return uri

@@ -98,7 +98,7 @@ class ClientTls:
 
     def _encrypted(self) -> NoReturn:
         raise KeySourceError(
-            f"the key {self._private_key or self._certificate} is encrypted, and there is no person to ask; write it unencrypted, mode 0600"
+            f"the key {self._private_key or self._certificate} is encrypted, and nobody can enter a password; write it unencrypted, mode 0600"
         )
 
 
@@ -178,7 +178,7 @@ def _from_environment(target: SplitResult) -> Proxy | None:
             return _proxy(parts)
     except ValueError:
         pass
-    raise JWKSFetchError("the proxy that the environment names is none of the form http://HOST:PORT")
+    raise JWKSFetchError("the proxy that the environment names does not have the form http://HOST:PORT")
 
 
 def _proxy(parts: SplitResult) -> Proxy:
@@ -196,4 +196,4 @@ def _reason(error: ssl.SSLError) -> str:
             return "the private key does not belong to it"
         case str(reason):
             return reason.replace("_", " ").lower()
-    return "it is no certificate with a private key in PEM"
+    return "it is not a certificate with a private key in PEM"

@@ -103,7 +103,7 @@ async def fetch(uri: str, egress: Egress, *, etag: str | None = None, accept: st
     except TimeoutError:
         raise JWKSFetchError(f"{place} did not answer completely within {egress.timeout:g} s") from None
     except aiohttp.ClientConnectorCertificateError as error:
-        raise JWKSFetchError(f"{place} has no good certificate: {_tls_reason(error.certificate_error)}") from None
+        raise JWKSFetchError(f"{place} has no valid certificate: {_tls_reason(error.certificate_error)}") from None
     except aiohttp.ClientConnectorSSLError as error:
         raise JWKSFetchError(f"{place} failed the TLS handshake: {_tls_reason(error.os_error)}") from None
     except aiohttp.ClientProxyConnectionError as error:
@@ -116,7 +116,7 @@ async def fetch(uri: str, egress: Egress, *, etag: str | None = None, accept: st
         raise JWKSFetchError(f"cannot connect to {place}: {cause_of(error.os_error)}") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
         # ValueError: what aiohttp's parser may raise on a hostile answer
-        raise JWKSFetchError(f"{place} broke off or did not speak HTTP ({type(error).__name__})") from None
+        raise JWKSFetchError(f"{place} closed the connection or did not speak HTTP ({type(error).__name__})") from None
 
 
 async def _follow(
@@ -150,7 +150,7 @@ async def _follow(
             if response.status != 200:
                 raise JWKSFetchError(f"{place} answered with status {response.status}")
             return _fetched(response, await _body(response, place, max_bytes))
-    raise JWKSFetchError(f"{place_of(uri)} is the end of more than {MAX_REDIRECTS} redirects")
+    raise JWKSFetchError(f"{place_of(uri)} is behind more than {MAX_REDIRECTS} redirects")
 
 
 async def _body(response: aiohttp.ClientResponse, place: str, max_bytes: int) -> bytes:

@@ -35,7 +35,7 @@ class SourceLog:
         missing, meanwhile = (
             ("no new keys", "the keys in force stay")
             if in_force
-            else ("no keys", "requests are answered with 503 until there are some")
+            else ("no keys", "requests get 503 until a fetch succeeds")
         )
         log.warning(
             "%s%s: %s; %s", missing, "" if self._place in sentence else f" from {self._place}", sentence, meanwhile
@@ -48,7 +48,7 @@ class SourceLog:
 
     def withdrawn(self, max_stale: float) -> None:
         log.error(
-            "the keys from %s were not confirmed for %g s and are withdrawn; requests are answered with 503 until there are some",
+            "the keys from %s were not confirmed for %g s and are withdrawn; requests get 503 until a fetch succeeds",
             self._place,
             max_stale,
         )

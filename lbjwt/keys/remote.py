@@ -113,7 +113,7 @@ class KeyOrigin:
                     raise
                 if str(error) != self._last_warning:
                     self._last_warning = str(error)
-                    log.warning("%s is asked for its keys where they were before: %s", self.place, error)
+                    log.warning("fetching the keys of %s from the previous URL: %s", self.place, error)
         try:
             return await self._fetch(doubtful)
         except JWKSFetchError:
@@ -291,7 +291,7 @@ class RemoteKeys:
             if task is None or task.cancelling():
                 self._abandon()
                 raise
-            failure = f"{self.origin.place} could not be asked (cancelled)"
+            failure = f"{self.origin.place} could not be fetched (cancelled)"
         except Exception as error:  # a hostile answer must not end the task that keeps the keys current
             failure = sentence_of(error)
         now, wall = time.monotonic(), time.time()
@@ -343,7 +343,7 @@ class RemoteKeys:
             return
         self._document = document
         self.origin.restored(stored.etag)
-        log.info("the keys from %s are those stored before, until it is asked again", self.origin.place)
+        log.info("the keys from %s come from the stored copy until the next fetch", self.origin.place)
         self._log.left_out(self._ring.warnings)
         self._believe(stored.fetched_at, stored.fetched_at + shelf_life.limit)
 

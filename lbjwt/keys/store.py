@@ -107,11 +107,11 @@ def read(path: Path, *, place: str, max_stale: float, max_bytes: int, wall: floa
         with open(path, "rb", opener=_open_no_link) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise StoreError(f"{path} is not used: it is no regular file")
+                raise StoreError(f"{path} is not used: it is not a regular file")
             if status.st_uid not in (0, os.geteuid()):
                 raise StoreError(f"{path} is not used: it belongs to another user")
             if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                raise StoreError(f"{path} is not used: others than its owner may write it")
+                raise StoreError(f"{path} is not used: others than its owner can write it")
             text = file.read(max_bytes + 1)
     except FileNotFoundError:
         return None
@@ -123,7 +123,7 @@ def read(path: Path, *, place: str, max_stale: float, max_bytes: int, wall: floa
     if stored is None:
         raise StoreError(f"{path} is not used: it is damaged")
     if stored.place != place:
-        raise StoreError(f"{path} is not used: it holds keys from another place")
+        raise StoreError(f"{path} is not used: it holds keys from another source")
     if stored.shelf_life(0.0, wall, max_stale) is None:
         raise StoreError(f"{path} is not used: its keys are too old, or from the future")
     return stored

@@ -55,12 +55,12 @@ def redirected(uri: str, location: str) -> str:
     here = examine(uri)
     place = place_of(uri)
     if len(location) > MAX_URL or URL_TEXT.fullmatch(location) is None:
-        raise JWKSFetchError(f"{place} answered with a redirect to what is no plain URL")
+        raise JWKSFetchError(f"{place} answered with a redirect to something that is not a plain URL")
     try:
         there = urlsplit(urljoin(uri, location))
         same = _origin(there) == _origin(here)
     except ValueError:
-        raise JWKSFetchError(f"{place} answered with a redirect to what is no URL") from None
+        raise JWKSFetchError(f"{place} answered with a redirect to something that is not a URL") from None
     if not same or "@" in there.netloc:
         raise JWKSFetchError(
             f"{place} answered with a redirect to another origin, which is not followed; configure the final URL"

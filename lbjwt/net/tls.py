@@ -42,7 +42,7 @@ def server_context(certificate: Path, private_key: Path, *, key: str) -> ssl.SSL
 
     def encrypted() -> NoReturn:
         raise TLSError(
-            f"{key}.private_key: {private_key} is encrypted; lbjwt starts without a person to ask, so write the key unencrypted, mode 0600"
+            f"{key}.private_key: {private_key} is encrypted, and nobody can enter a password when lbjwt starts; write it unencrypted, mode 0600"
         )
 
     for path, name in ((certificate, "certificate"), (private_key, "private_key")):

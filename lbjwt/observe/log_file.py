@@ -92,9 +92,9 @@ def _cannot_be_made(path: Path) -> str:
     if path.is_symlink():
         return f"{path} is a link to a file that is not there"
     if not path.parent.is_dir():
-        return f"there is no directory {path.parent}; make it, for the user that lbjwt runs as"
+        return f"there is no directory {path.parent}; create it for the user that lbjwt runs as"
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        return f"{path} is not there, and this user (uid {os.geteuid()}) may not make it in {path.parent}; chown one of the two"
+        return f"{path} is not there, and this user (uid {os.geteuid()}) cannot create it in {path.parent}; chown one of the two"
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         return _explain(str(path), OSError(errno.ENOSPC, "")) if _is_full(directory) else ""
@@ -116,11 +116,11 @@ def _explain(path: str, error: OSError) -> str:
         case errno.EISDIR:
             return f"{path} is a directory; name a file in it"
         case errno.ENXIO:
-            return f"{path} is a socket, or a pipe that nobody reads; for standard output write -"
+            return f"{path} is a socket, or a pipe without a reader; for standard output write -"
         case errno.ENOSPC:
             return f"the device of {path} is full; make room, or name another place"
         case errno.EACCES | errno.EPERM:
-            return f"this user (uid {os.geteuid()}) may not write {path}; chown it to the user that lbjwt runs as"
+            return f"this user (uid {os.geteuid()}) cannot write {path}; chown it to the user that lbjwt runs as"
         case errno.EROFS:
             return f"{path} is on a read-only file system; name another place, or - for standard output"
     return f"{path}: {os.strerror(error.errno) if error.errno else error}"

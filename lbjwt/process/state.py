@@ -90,8 +90,8 @@ def _temporary() -> Path:
         with contextlib.suppress(OSError):
             return Path(tempfile.mkdtemp(prefix="lbjwt-", dir=parent))
     raise StateDirectoryError(
-        f"state_directory: none is given, and no temporary one can be made, neither in TMPDIR, /tmp and /var/tmp nor in {MEMORY}; "
-        "set TMPDIR to a directory that can be written, or give a state_directory"
+        f"state_directory: none is given, and no temporary one can be made in TMPDIR, /tmp, /var/tmp or {MEMORY}; "
+        "set TMPDIR to a directory that is writable, or configure state_directory"
     )
 
 

@@ -315,7 +315,7 @@ class _Supervisor:
         late = [slot for slot in self._slots if slot.pid and (slot is not self._keeper or slot.closed)]
         if late and self._stops == 1:
             self._code = FAILED
-            log.error("not ended in time, and killed: %s", ", ".join(slot.name for slot in late))
+            log.error("did not end in time and were killed: %s", ", ".join(slot.name for slot in late))
         for slot in late:
             os.kill(slot.pid, signal.SIGKILL)
 
@@ -326,7 +326,7 @@ class _Supervisor:
                 self._up = self._up or slot is not self._keeper
                 if slot is self._keeper:
                     if self._kept:
-                        log.info("the keeper is ready again")
+                        log.info("the control process is ready again")
                     self._kept = True
                 elif all(other.announced for other in self._workers) and not self._stops:
                     count = len(self._workers)

@@ -69,4 +69,4 @@ class _Worker(Process):
         try:
             self._access_log.reopen()
         except OSError as error:
-            self.log.error("the access log cannot be reopened, the old file stays in use: %s", error.strerror)
+            self.log.error("cannot reopen the access log, the old file stays in use: %s", error.strerror)

@@ -41,11 +41,11 @@ def append_entries(path: Path, changes: Sequence[Change]) -> bool:
                 os.close(descriptor)
     except FileNotFoundError:
         raise RevocationError(
-            f"there is no file {path}; a balancer that watches it needs one, make it empty at first"
+            f"there is no file {path}; create an empty one, because a balancer that watches it needs it"
         ) from None
     except OSError as error:
         raise RevocationError(f"{path} cannot be written: {error.strerror}") from None
-    raise RevocationError(f"{path} is replaced again and again; nothing is known to be written")
+    raise RevocationError(f"{path} keeps being replaced, so lbjwt cannot tell whether the entry was written")
 
 
 def _append(path: Path, descriptor: int, changes: Sequence[Change]) -> bool:
@@ -59,7 +59,7 @@ def _append(path: Path, descriptor: int, changes: Sequence[Change]) -> bool:
         said.replace(read_lines(text), 0.0)
     except RevocationError as error:
         raise RevocationError(
-            f"{path}: {error}; balancers take nothing new from the file until that is mended, and nothing was added"
+            f"{path}: {error}; balancers ignore changes of the file until you correct that, and nothing was added"
         ) from None
     new = [change for change in changes if not isinstance(change, Undo) or said.named_by(change)]
     if not new:
@@ -68,6 +68,6 @@ def _append(path: Path, descriptor: int, changes: Sequence[Change]) -> bool:
     if text and not text.endswith(b"\n"):  # edited by hand; an empty line too many says nothing
         lines = b"\n" + lines
     if os.write(descriptor, lines) != len(lines):
-        raise RevocationError(f"{path}: the disk is full; mend the last line of the file")
+        raise RevocationError(f"{path}: the disk is full; correct the last line of the file")
     os.fsync(descriptor)
     return True

@@ -152,7 +152,7 @@ class RevocationReader:
             return
         self._complaints[part.path] = sentence
         if sentence:
-            log.error("revocations: %s; what is in force stays in force", sentence)
+            log.error("revocations: %s; the entries in force stay", sentence)
         else:
             log.info("revocations: %s can be used again", part.path)
 

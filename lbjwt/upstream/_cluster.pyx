@@ -46,7 +46,7 @@ cdef class Endpoint:
     cpdef void recovered(self):
         """It answered after a failure that was logged."""
         self.failing = False
-        log.info("endpoint %s answers again", self.address)
+        log.info("endpoint %s responds again", self.address)
 
     cdef Wire take_idle(self, bint fresh, Py_ssize_t max_connections):
         cdef Wire connection

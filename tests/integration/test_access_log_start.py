@@ -67,7 +67,7 @@ def test_a_log_of_another_user_is_told_with_the_way_out(tmp_path: Path) -> None:
         folder.chmod(folder.stat().st_mode | 0o755)
     tmp_path.chmod(0o555)
     file = tmp_path / "access.log"
-    assert re.search(r"is not there, and this user \(uid [0-9]+\) may not make it in", told(file))
+    assert re.search(r"is not there, and this user \(uid [0-9]+\) cannot create it in", told(file))
     tmp_path.chmod(0o755)
     file.touch(mode=0o440)
     assert "chown it to the user that lbjwt runs as" in told(file)

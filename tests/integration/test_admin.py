@@ -320,7 +320,7 @@ def test_over_loopback_its_names_are_answered(board, host):
 def test_a_name_that_was_pointed_at_loopback_reads_nothing(board, path, host):
     """A page at that name is of one origin with the door, so no browser would keep the answer from it."""
     status, fields, text = request(board, path, headers={"Host": host})
-    assert (status, text) == (421, '{"error": "this door answers for localhost"}')
+    assert (status, text) == (421, '{"error": "the admin API serves localhost only"}')
     assert fields["Cache-Control"] == "no-store"
 
 

@@ -106,7 +106,7 @@ def test_a_copy_that_must_not_be_used_is_not(file: Path, server: KeyServer):
     store(file, server, age=3700)
     assert explained(file, server.url, "--offline")[1] == 2
     store(file, server, issuer="https://other")
-    assert "another place" in str(explained(file, server.url, "--offline")[0]["notes"])
+    assert "another source" in str(explained(file, server.url, "--offline")[0]["notes"])
     path = store(file, server)
     path.chmod(0o666)
     assert explained(file, server.url, "--offline")[1] == 2

@@ -136,7 +136,7 @@ def test_the_certificate_is_checked_through_a_proxy(runner, files) -> None:
 
     async def step(port: int, _: int) -> None:
         for context in (None, ssl.create_default_context(cafile=str(files / "cert.pem"))):
-            with pytest.raises(JWKSFetchError, match=r"https://keys.internal.invalid/jwks has no good certificate"):
+            with pytest.raises(JWKSFetchError, match=r"https://keys.internal.invalid/jwks has no valid certificate"):
                 await fetch("https://keys.internal.invalid/jwks", proxy=f"http://127.0.0.1:{port}", ssl_context=context)
 
     assert scene(runner, files, ConnectProxy(), step) == []
@@ -196,7 +196,7 @@ def test_what_the_proxy_does_wrong_is_said_of_the_proxy(runner, files, monkeypat
                 "us:s3cret@127.0.0.1:9",
                 "cannot connect to the proxy http://127.0.0.1:9 on the way to .*: Connection refused",
             ),
-            ("socks5://us:s3cret@127.0.0.1:9", "the proxy that the environment names is none of the form"),
+            ("socks5://us:s3cret@127.0.0.1:9", "the proxy that the environment names does not have the form"),
         ):
             monkeypatch.setenv("HTTPS_PROXY", text)
             with pytest.raises(JWKSFetchError, match=sentence) as caught:

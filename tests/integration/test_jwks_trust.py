@@ -51,7 +51,7 @@ def test_a_private_authority_is_believed(authority):
     certificate = authority.issue("server", names=["localhost"])
     assert asked(certificate, ClientTls(ca_file=authority.ca_file)) == "[null]"
     other = Authority(authority.folder, "other authority")
-    with pytest.raises(JWKSFetchError, match="no good certificate"):
+    with pytest.raises(JWKSFetchError, match="no valid certificate"):
         asked(certificate, ClientTls(ca_file=other.ca_file))
 
 
@@ -59,7 +59,7 @@ def test_b21_without_an_authority_of_its_own_nobody_vouches(authority):
     """The system's authorities do not know ours, with and without a context made for the source (THREATS B21)."""
     certificate = authority.issue("server", names=["localhost"])
     for tls in (None, ClientTls()):
-        with pytest.raises(JWKSFetchError, match="no good certificate"):
+        with pytest.raises(JWKSFetchError, match="no valid certificate"):
             asked(certificate, tls)
 
 
@@ -71,7 +71,7 @@ def test_b21_without_an_authority_of_its_own_nobody_vouches(authority):
 def test_b21_a_certificate_for_another_name_is_refused(authority, names):
     """Signed by the right authority, for the wrong host; a NUL does not end a name, and the common name is none (THREATS B21)."""
     certificate = authority.issue("localhost", names=names)
-    with pytest.raises(JWKSFetchError, match="no good certificate: hostname mismatch"):
+    with pytest.raises(JWKSFetchError, match="no valid certificate: hostname mismatch"):
         asked(certificate, ClientTls(ca_file=authority.ca_file))
 
 
@@ -79,7 +79,7 @@ def test_b21_a_certificate_for_another_name_is_refused(authority, names):
 def test_b21_a_certificate_of_another_time_is_refused(authority, days):
     """Before and after its dates (THREATS B21)."""
     certificate = authority.issue("server", names=["localhost"], days=days)
-    with pytest.raises(JWKSFetchError, match="no good certificate"):
+    with pytest.raises(JWKSFetchError, match="no valid certificate"):
         asked(certificate, ClientTls(ca_file=authority.ca_file))
 
 

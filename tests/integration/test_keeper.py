@@ -121,7 +121,7 @@ def test_a_killed_keeper_is_replaced_and_nobody_at_the_door_is_lost(serve):
     assert service.keeper != first
     assert service.workers == workers
     service.wait_for(rf"keeper \(process {first}\) was killed by SIGKILL")
-    service.wait_for("the keeper is ready again")
+    service.wait_for("the control process is ready again")
     found = service.status()
     assert (found["keeper_restarts"], found["worker_restarts"], found["ready"]) == (1, 0, True)
     assert [worker["slot"] for worker in found["workers"]] == [0, 1]

@@ -106,7 +106,7 @@ def test_a_fault_of_ours_is_told_by_its_kind(play: Scene, tmp_path: Path, caplog
 
     with caplog.at_level("ERROR", "lbjwt.service"):
         play(scene())
-    assert caplog.messages == ["2 faults of lbjwt, the last one a KeyError: what met them was refused"]
+    assert caplog.messages == ["2 faults of lbjwt, the last one a KeyError; the affected requests were refused"]
 
 
 def test_a_start_that_fails_leaves_nothing_behind(play: Scene, tmp_path: Path) -> None:

@@ -292,4 +292,4 @@ def test_a_copy_that_must_not_be_used_is_left_out(tmp_path: Path, caplog: pytest
     feed = new_feed(instances, tmp_path)
     assert feed.get(0) is None and feed.get(1) is not None
     (message,) = caplog.messages
-    assert message.startswith("no stored keys for https://a.test/keys: ") and "another place" in message
+    assert message.startswith("no stored keys for https://a.test/keys: ") and "another source" in message

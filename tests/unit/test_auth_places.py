@@ -443,7 +443,7 @@ def test_s15_lists_of_nothing_but_separators_end(filler: bytes):
 )
 def test_places_without_sense_are_refused(options: dict[str, Any]):
     """No place, one twice, too many, and names that cannot be one or mean something else are errors of the configuration."""
-    with pytest.raises(ConfigurationError, match=r"header|cookie|param|place|scheme|twice"):
+    with pytest.raises(ConfigurationError, match=r"header|cookie|param|location|scheme|twice"):
         TokenPlaces(**options)
 
 

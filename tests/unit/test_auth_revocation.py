@@ -136,7 +136,7 @@ def test_d12_the_other_spelling_of_a_signature_is_the_same_token():
     [
         ({"value": ""}, '"jti" is text of 1 to 1024'),
         ({"value": "x" * 1025}, '"jti" is text of 1 to 1024'),
-        ({"value": "\ud800"}, "half a character"),
+        ({"value": "\ud800"}, "half of a surrogate pair"),
         ({"value": "eyJhbGciOiJFUzI1NiJ9.eyJqdGkiOiJ4In0.AAAA"}, "looks like a whole token"),
         ({"issuer": ""}, '"issuer" is text of 1 to 1024'),
         ({"expires": 0.0}, '"expires" is a time'),
@@ -148,7 +148,7 @@ def test_d12_the_other_spelling_of_a_signature_is_the_same_token():
         ({"kind": "kid", "issued_before": NOW}, "no meaning for a kid"),
         ({"kind": "sub", "issued_before": NOW * 1000}, '"issued_before" is a time'),
         ({"kind": "issuer"}, "an issuer alone needs"),
-        ({"kind": "issuer", "issued_before": NOW, "issuer": ISSUER}, "cannot be narrowed"),
+        ({"kind": "issuer", "issued_before": NOW, "issuer": ISSUER}, "cannot be limited"),
     ],
 )
 def test_what_no_entry_can_be(arguments: dict[str, Any], part: str):

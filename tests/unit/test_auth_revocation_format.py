@@ -221,7 +221,7 @@ def test_other_bodies_are_refused(body: bytes, part: str):
 def test_a_default_is_for_those_who_give_one():
     """A file must say when an entry ends: read again, a default would begin anew."""
     assert read_entry({"jti": "j"}, default_expires=END).expires == END
-    with pytest.raises(RevocationError, match="for ever"):
+    with pytest.raises(RevocationError, match="forever"):
         read_entry({"jti": "j"})
     with pytest.raises(RevocationError):
         read_entry({"jti": "j"}, default_expires=math.inf)

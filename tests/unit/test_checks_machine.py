@@ -56,7 +56,7 @@ def dated(directory: Path, *certificates: x509.Certificate) -> Result:
         (-DAY, 14 * DAY, "ok", "in 14 days"),
         (-DAY, 14 * DAY - datetime.timedelta(seconds=1), "warning", "in 13 days; renew it now"),
         (-DAY, datetime.timedelta(), "problem", "expired on 2026-06-01"),
-        (-2 * DAY, -DAY, "problem", "expired on 2026-05-31; put a new one there"),
+        (-2 * DAY, -DAY, "problem", "expired on 2026-05-31; replace it"),
         (DAY, 30 * DAY, "problem", "is not valid before 2026-06-02 12:00Z"),
     ],
 )
@@ -87,7 +87,7 @@ def test_a_state_directory_that_can_be_used(tmp_path: Path):
     path = tmp_path / "state"
     assert found(path) == ("ok", f"{path} is made at the start")
     path.mkdir(mode=0o700)
-    assert found(path) == ("ok", f"{path} is lbjwt's own, and free")
+    assert found(path) == ("ok", f"{path} belongs to lbjwt and is free")
 
 
 def test_a_state_directory_that_lbjwt_would_refuse(tmp_path: Path):
@@ -118,7 +118,7 @@ def test_a_state_directory_in_use_is_a_note(tmp_path: Path):
     """The lock of a running lbjwt is seen, and not disturbed: also while the doctor looks, the next lbjwt is refused by that one alone."""
     path = tmp_path / "state"
     with StateDirectory(path):
-        assert found(path) == ("note", f"{path} is held by a running lbjwt; two never share one")
+        assert found(path) == ("note", f"{path} is in use by a running lbjwt; two cannot share one")
         assert found(path)[0] == "note"
     assert found(path)[0] == "ok"
     with StateDirectory(path):

@@ -6,10 +6,7 @@ import sys
 import threading
 import time
 
-import pytest
-
-from lbjwt.checks.results import OnlineCheck, Result, in_thread, run
-from lbjwt.errors import ConfigurationError
+from lbjwt.checks.results import OnlineCheck, Result, blocking, run
 
 
 def good(name: str) -> Result:
@@ -27,8 +24,8 @@ def test_a_check_that_hangs_or_fails_stops_no_other():
         await asyncio.Event().wait()
         return []
 
-    async def in_a_thread_for_ever() -> list[Result]:
-        await in_thread(lambda: released.wait(60))
+    def for_ever_in_a_thread() -> list[Result]:
+        released.wait(60)
         return []
 
     async def broken() -> list[Result]:
@@ -37,7 +34,7 @@ def test_a_check_that_hangs_or_fails_stops_no_other():
     checks = [
         OnlineCheck("a", "c", well),
         OnlineCheck("hangs", "c", for_ever, 0.05),
-        OnlineCheck("blocks", "c", in_a_thread_for_ever, 0.05),
+        OnlineCheck("blocks", "c", blocking(for_ever_in_a_thread), 0.05),
         OnlineCheck("broken", "c", broken),
         OnlineCheck("z", "c", well),
     ]
@@ -49,28 +46,30 @@ def test_a_check_that_hangs_or_fails_stops_no_other():
         *[("a", "ok"), ("b", "ok"), ("hangs", "problem"), ("blocks", "problem"), ("broken", "problem")],
         *[("a", "ok"), ("b", "ok")],
     ]
-    assert "no end within 0.05 s" in results[2].sentence
+    assert "did not end within 0.05 s" in results[2].sentence
     assert "KeyError" in results[4].sentence and "eyJ" not in results[4].sentence
 
 
 def test_a_thread_hands_back_what_came_of_it():
-    """A value, or the exception that was raised."""
-    assert asyncio.run(in_thread(lambda: 7)) == 7
+    """Results, or the exception that was raised."""
 
-    def refuse() -> None:
-        raise ConfigurationError("no")
+    def refuse() -> list[Result]:
+        raise LookupError
 
-    with pytest.raises(ConfigurationError, match="no"):
-        asyncio.run(in_thread(refuse))
+    results = asyncio.run(
+        run([OnlineCheck("a", "c", blocking(lambda: [good("a")])), OnlineCheck("b", "c", blocking(refuse))])
+    )
+    assert results[0] == good("a")
+    assert results[1].outcome == "problem" and "LookupError" in results[1].sentence
 
 
 def test_a_thread_that_never_ends_holds_no_process():
     """The process ends with its findings although a look of it still waits for a pipe that nobody writes to."""
     code = """
 import asyncio, os
-from lbjwt.checks.results import OnlineCheck, in_thread, run
+from lbjwt.checks.results import OnlineCheck, blocking, run
 end, _ = os.pipe()
-async def look(): return await in_thread(lambda: os.read(end, 1))
+look = blocking(lambda: [os.read(end, 1)])
 print(asyncio.run(run([OnlineCheck("s", "c", look, 0.05)]))[0].outcome)
 """
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)

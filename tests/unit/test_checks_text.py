@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from lbjwt.checks.registry import text_problems, warnings
+from lbjwt.checks.dangers import warnings
+from lbjwt.checks.registry import text_problems
 from lbjwt.config.fields import Source
 from lbjwt.config.load import examine_text
 from lbjwt.config.model import Configuration

@@ -30,7 +30,7 @@ def test_the_listed_line_is_the_one_of_the_command():
         command = main.get_command(context, name)
         assert command is not None
         assert command.name == name
-        assert lbjwt.cli._COMMANDS[name][1]
+        assert lbjwt.cli._COMMANDS[name]
         result = CliRunner().invoke(main, [name, "--help"])
         assert result.exit_code == 0
 

@@ -7,7 +7,7 @@ import pytest
 
 from lbjwt.cli.report import print_lines
 
-LINES = [("good", "fine"), ("bad", "x" * 300), ("plain", ""), ("quiet", "[bold]not markup[/bold] 127.0.0.1")]
+LINES = [("ok", "fine"), ("problem", "x" * 300), ("plain", ""), ("note", "[bold]not markup[/bold] 127.0.0.1")]
 
 
 class Terminal(io.StringIO):

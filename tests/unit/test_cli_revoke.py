@@ -104,7 +104,7 @@ def test_a_token_of_the_past_needs_nothing(file: Path):
     [
         (
             compact(sub="s"),
-            "the token has no jti, so it cannot be told from others; revoke the tokens of its subject: --sub",
+            "the token has no jti, so a revocation cannot name it; revoke the tokens of its subject: --sub",
         ),
         (compact(jti=5), "has no jti"),
         (compact(jti=""), "has no jti"),
@@ -135,7 +135,7 @@ def test_a_token_that_names_nothing_is_told(file: Path, text: str, part: str):
         (["--issuer", "i"], "an issuer alone needs"),
         (["--jti", "a", "--issued-before", "now"], "no meaning for a jti"),
         (["--jti", ""], "text of 1 to 1024"),
-        (["--jti", "\udcff"], "half a character"),
+        (["--jti", "\udcff"], "half of a surrogate pair"),
         (["--jti", "eyJhbGciOiJub25lIn0.eyJqdGkiOiJ4In0.AAAA"], "looks like a whole token"),
         (["--sub", "a", "--issued-before", "yesterday"], '"--issued-before" is a number'),
         (["--sub", "a", "--issued-before", "1800000000000"], '"issued_before" is a time'),
@@ -208,5 +208,5 @@ def test_an_undo_is_a_line_of_the_file(file: Path):
     assert (result.exit_code, result.stderr) == (0, "taken back\n")
     assert entries(file)[1:] == [Undo("jti", "j", "i")]
     result = revoke("--undo", "--jti", "j", "--issuer", "i", "--file", file)
-    assert result.exit_code == 0 and "nothing to take back" in result.stderr
+    assert result.exit_code == 0 and "nothing to undo" in result.stderr
     assert len(entries(file)) == 2

@@ -40,7 +40,7 @@ def test_a_hundred_issuers():
     one = {"tenants": {"names": ["a"]}}
     assert found(issuers=issuers(MAX_ISSUERS, **one)) == []
     assert found(issuers=issuers(MAX_ISSUERS + 1, **one)) == [
-        f"issuers: at most {MAX_ISSUERS} issuers, and here are {MAX_ISSUERS + 1}"
+        f"issuers: at most {MAX_ISSUERS} issuers, but there are {MAX_ISSUERS + 1}"
     ]
 
 
@@ -49,7 +49,7 @@ def test_a_thousand_tenants_with_keys_of_their_own():
     names = [f"t{at}" for at in range(MAX_INSTANCES // 2)]
     assert found(issuers=issuers(2, tenants={"names": names})) == []
     assert found(issuers=issuers(3, tenants={"names": names})) == [
-        f"issuers: at most {MAX_INSTANCES} issuers and tenants with keys of their own, and here are {MAX_INSTANCES // 2 * 3}"
+        f"issuers: at most {MAX_INSTANCES} issuers and tenants with keys of their own, but there are {MAX_INSTANCES // 2 * 3}"
     ]
     shared = {"tenants": {"names": names}, "discovery": None, "jwks_file": "k"}
     assert (

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lbjwt.checks.registry import warnings
+from lbjwt.checks.dangers import warnings
 from lbjwt.config.dump import dump
 from lbjwt.config.flags import Flags, configuration_from_flags, issuer_from_flags, problems_under_flags
 from lbjwt.config.load import load_text
@@ -106,7 +106,7 @@ def test_nothing_said_tells_all_that_is_needed():
         (replace(LEAST, tls_key="k"), "--tls-cert: is required"),
         (replace(LEAST, claim_header=("sub",)), "--claim-header: is written CLAIM=Header-Name"),
         (replace(LEAST, claim_header=("sub=Host",)), "--claim-header: Host has a fixed meaning"),
-        (replace(LEAST, claim_header=("a=X-A", "b=x-a")), "--claim-header: x-a and X-A are one header name"),
+        (replace(LEAST, claim_header=("a=X-A", "b=x-a")), "--claim-header: x-a and X-A are the same header name"),
         (
             replace(LEAST, listen=("8080",)),
             '--listen: an address is HOST:PORT, [IPV6]:PORT, :PORT or unix:PATH; did you mean ":8080"?',
@@ -114,7 +114,7 @@ def test_nothing_said_tells_all_that_is_needed():
         (replace(LEAST, listen=(":1", ":1")), "--listen: two listeners on :1"),
         (replace(LEAST, backend=(":9001",)), "--backend: an endpoint needs a host"),
         (replace(LEAST, backend=("127.0.0.1:8080",)), "--backend: is the balancer's own listener"),
-        (replace(LEAST, jwks="http://issuer.example/jwks"), "--jwks: plain http"),
+        (replace(LEAST, jwks="http://issuer.example/jwks"), "--jwks: with plain http"),
         (replace(LEAST, jwks="file:///jwks.json"), "--jwks: must be an https URL"),
         (replace(LEAST, algorithm=("none",)), '--algorithm: "none" is never accepted'),
         (replace(LEAST, algorithm=("RS256", "rs512")), '"RS512"?'),
@@ -128,7 +128,10 @@ def test_nothing_said_tells_all_that_is_needed():
         (replace(LEAST, jwks=None, issuer="main"), "--jwks: is required: a file or an https URL with the keys"),
         (replace(LEAST, jwks=None, issuer="main"), "because --issuer is no URL to find them by"),
         (replace(LEAST, jwks=None, issuer=None, any_issuer=True), "--jwks: is required: a file or an https URL"),
-        (replace(LEAST, jwks=None, issuer="http://issuer.example"), "--issuer: plain http lets whoever is on the way"),
+        (
+            replace(LEAST, jwks=None, issuer="http://issuer.example"),
+            "--issuer: with plain http, anybody on the network path",
+        ),
         (
             replace(LEAST, jwks=None, issuer="https://issuer.example?a"),
             "--issuer: discovery starts from an issuer without",

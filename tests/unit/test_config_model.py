@@ -163,7 +163,7 @@ def test_exactly_one_cluster():
     """Two are refused in words that tell it is so for now."""
     text = (EXAMPLES / "minimal.yaml").read_text()
     block = text[text.index("  main:", text.index("clusters:")) :]
-    with pytest.raises(ConfigurationError, match="exactly one cluster is supported for now, and here are 2"):
+    with pytest.raises(ConfigurationError, match="exactly one cluster is supported for now, but there are 2"):
         load_text(text + block.replace("main", "other"), Path("/"))
 
 

@@ -50,9 +50,9 @@ REFUSED = [
     ("https://[fd00:ec2::254]/latest", "cloud metadata"),
     ("https://metadata.google.internal/computeMetadata", "cloud metadata"),
     ("https://METADATA.google.internal./computeMetadata", "cloud metadata"),
-    ("https://0.0.0.0/jwks", "no address of one machine"),
-    ("https://[::]/jwks", "no address of one machine"),
-    ("https://224.0.0.1/jwks", "no address of one machine"),
+    ("https://0.0.0.0/jwks", "not the address of one machine"),
+    ("https://[::]/jwks", "not the address of one machine"),
+    ("https://224.0.0.1/jwks", "not the address of one machine"),
 ]
 
 

@@ -75,4 +75,4 @@ def test_a_private_key_in_a_set_is_told() -> None:
     """It works as a public one, and is a warning of everybody who looks: the file is read by more than its issuer."""
     ring = KeyRing.from_jwks({"keys": [PRIVATE]})
     (note,) = ring.warnings
-    assert "private members were ignored; take them out" in note and PRIVATE["d"] not in note
+    assert "private members were ignored; remove them" in note and PRIVATE["d"] not in note

@@ -125,12 +125,12 @@ def test_a_private_key_in_a_pem_file_is_an_error_that_says_so(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (b"", "no whole PEM block"),
-        (b"x", "no whole PEM block"),
-        (pem(rsa_key())[:100], "no whole PEM block"),
-        (pem(certificate())[:-40], "no whole PEM block"),
-        (pem(rsa_key()) + pem(rsa_key(1))[:-40], "not whole"),
-        (pem(rsa_key())[:-40] + pem(certificate()), "not whole"),
+        (b"", "no complete PEM block"),
+        (b"x", "no complete PEM block"),
+        (pem(rsa_key())[:100], "no complete PEM block"),
+        (pem(certificate())[:-40], "no complete PEM block"),
+        (pem(rsa_key()) + pem(rsa_key(1))[:-40], "incomplete"),
+        (pem(rsa_key())[:-40] + pem(certificate()), "incomplete"),
         (pem(rsa_key()).replace(b"M", b"!", 3), "PEM block 1 is not a public key or certificate"),
         (pem(rsa_key()) + pem(certificate()).replace(b"MII", b"MIA"), "PEM block 2 is not a public key or certificate"),
         (pem(rsa_key()).replace(b"PUBLIC KEY", b"DH PARAMETERS"), "PEM block 1 is DH PARAMETERS"),

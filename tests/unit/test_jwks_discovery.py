@@ -46,7 +46,7 @@ def test_the_keys_may_be_anywhere_the_issuer_says():
 )
 def test_b20_a_document_of_another_issuer_is_not_believed(issuer):
     """Every character counts, a slash at the end and the case of the host too; the other issuer is not repeated."""
-    with pytest.raises(JWKSFetchError, match="another issuer") as caught:
+    with pytest.raises(JWKSFetchError, match="names an issuer other than") as caught:
         told(issuer=ISSUER, document=json.dumps({"issuer": issuer, "jwks_uri": KEYS}).encode())
     assert "evil" not in str(caught.value)
     assert str(caught.value).startswith(PLACE)
@@ -54,7 +54,7 @@ def test_b20_a_document_of_another_issuer_is_not_believed(issuer):
 
 def test_b20_a_configured_slash_counts_too():
     """The other way round: configured with a slash, told without."""
-    with pytest.raises(JWKSFetchError, match="another issuer"):
+    with pytest.raises(JWKSFetchError, match="names an issuer other than"):
         told(issuer=ISSUER + "/")
     assert (
         jwks_uri_of(json.dumps({"issuer": ISSUER + "/", "jwks_uri": KEYS}).encode(), ISSUER + "/", place=PLACE) == KEYS

@@ -48,7 +48,7 @@ def test_b3_keys_come_within_a_second_of_the_issuer(run, caplog):
     with caplog.at_level(logging.INFO):
         run(scenario())
     assert [record.message for record in caplog.records] == [
-        f"no keys from {PLACE}: nobody there; requests are answered with 503 until there are some",
+        f"no keys from {PLACE}: nobody there; requests get 503 until a fetch succeeds",
         f"the keys from {PLACE} can be read again",
     ]
 

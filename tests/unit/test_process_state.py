@@ -89,7 +89,7 @@ def test_where_nothing_can_be_written_the_ways_out_are_named(monkeypatch):
     """TMPDIR and state_directory, and never "None"."""
     read_only(monkeypatch)
     sentence = refusal(None)
-    assert "set TMPDIR" in sentence and "give a state_directory" in sentence and "None" not in sentence
+    assert "set TMPDIR" in sentence and "configure state_directory" in sentence and "None" not in sentence
 
 
 @pytest.mark.parametrize("bits", [0o777, 0o2777, 0o2770])

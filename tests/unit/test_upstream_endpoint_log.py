@@ -33,7 +33,7 @@ def test_an_endpoint_that_comes_and_goes_does_not_fill_the_log(
             now += pause
     assert caplog.messages == failures * [
         "endpoint 10.0.0.0:80 fails: cannot be reached: Connection refused",
-        "endpoint 10.0.0.0:80 answers again",
+        "endpoint 10.0.0.0:80 responds again",
     ]
 
 
@@ -63,7 +63,7 @@ def test_an_outage_is_two_lines(caplog: pytest.LogCaptureFixture, failure: str) 
         client.sends(request())
         stage.server().sends(response("200 OK", "Content-Length: 0"))
     first, last = caplog.messages
-    assert first.startswith("endpoint 10.0.0.0:80 fails: ") and last == "endpoint 10.0.0.0:80 answers again"
+    assert first.startswith("endpoint 10.0.0.0:80 fails: ") and last == "endpoint 10.0.0.0:80 responds again"
 
 
 def tried(endpoint: Endpoint, timeout: float, *, loop_error: Exception | None = None) -> None:

@@ -15,28 +15,11 @@ CASES = [
         {"issuers.main.audiences": ..., "issuers.main.any_audience": True}, {},
     ),
     Case(
-        "a route without audience, of an issuer without", "route-any-audience", "routes[1]",
+        "a route without audience, of an issuer without", "any-audience", "issuers.main.any_audience",
         {"issuers.main.audiences": ..., "issuers.main.any_audience": True, "forward_token": False, "routes": [{"name": "a", "prefix": "/a",
          "audiences": ["a"]}, {"name": "b", "prefix": "/b"}]},
         {"issuers.main.audiences": ..., "issuers.main.any_audience": True, "forward_token": True, "routes": [{"name": "a", "prefix": "/a",
          "audiences": ["a"]}, {"name": "b", "prefix": "/b", "audiences": ["b"]}]},
-    ),
-    Case("a space behind the issuer", "name-with-spaces", "issuers.main.issuer", {"issuers.main.issuer": "https://issuer.example "}, {}),
-    Case(
-        "a space before a client", "name-with-spaces", "issuers.main.clients[1]",
-        {"issuers.main.clients": ["web", " app"]}, {"issuers.main.clients": ["web"]},
-    ),
-    Case("a star as an audience", "name-with-star", "issuers.main.audiences[0]", {"issuers.main.audiences": ["*"]}, {}),
-    Case(
-        "a star in a subject", "name-with-star", "issuers.main.subjects[0]",
-        {"issuers.main.subjects": ["admin*"]}, {"issuers.main.subjects": ["admin"]},
-    ),
-    Case(
-        "every tenant, every audience", "tenants-any-audience", "issuers.main.tenants.kind",
-        {"issuers.main.issuer": "https://a.example/{tenant}", "issuers.main.tenants": {"kind": "uuid"}, "issuers.main.audiences": ...,
-         "issuers.main.any_audience": True},
-        {"issuers.main.issuer": "https://a.example/{tenant}", "issuers.main.tenants": {"kind": "uuid"}},
-        {"any-audience"},
     ),
     Case(
         "two issuers, one key set", "keys-shared", "issuers.other.remote_jwks",
@@ -46,10 +29,6 @@ CASES = [
     Case("leeway over the bound", "invalid", "issuers.main.clock_skew", {"issuers.main.clock_skew": "301s"}, {"issuers.main.clock_skew": "60s"}),
     Case("tokens without end", "expiration-optional", "issuers.main.require_expiration", {"issuers.main.require_expiration": False}, {}),
     # --- algorithms and keys -------------------------------------------------------------------------------------------------
-    Case(
-        "HS and RS", "hmac-and-public-keys", "issuers.main.algorithms",
-        {"issuers.main.algorithms": ["HS256", "ES256"]}, {"issuers.main.algorithms": ["ES256"]},
-    ),
     Case("none", "algorithm-none", "issuers.main.algorithms[0]", {"issuers.main.algorithms": ["none"]}, {"issuers.main.algorithms": ["ES256"]}),
     Case(
         "a weak RSA key", "key-file", "issuers.main.pem_file",
@@ -176,17 +155,8 @@ CASES = [
     ),
     Case("a token in the URL", "query-token", "issuers.main.from_params[0]", {"issuers.main.from_params": [{"name": "access_token"}]}, {}),
     Case(
-        "a token in the URL of endpoints", "query-token-forwarded", "issuers.main.from_params[0].forward",
-        {"issuers.main.from_params": [{"name": "access_token", "forward": True}]}, {}, {"query-token"},
-    ),
-    Case(
         "passwords read as tokens", "authorization-without-scheme", "issuers.main.from_headers[0].scheme",
         {"issuers.main.from_headers": [{"name": "Authorization", "scheme": ""}]},
         {"issuers.main.from_headers": [{"name": "X-Token", "scheme": ""}]},
-    ),
-    Case(
-        "a cookie that goes on all the same", "token-forwarded-anyway", "issuers.main.from_cookies[0].forward",
-        {"forward_token": False, "issuers.main.from_cookies": [{"name": "__Host-a", "forward": True}]},
-        {"forward_token": False, "issuers.main.from_cookies": [{"name": "__Host-a"}]},
     ),
 ]  # fmt: skip

@@ -75,11 +75,6 @@ CASES = [
         "a template in a rule", "variable-as-text", "routes[0].rules[0].equals",
         rules({"claim": "role", "equals": "{{ role }}"}), rules({"claim": "role", "equals": "{role}"}),
     ),
-    Case(
-        "a health check over a route", "health-over-route", "routes[0]",
-        {**route(path="/up"), "listeners": [{"address": "127.0.0.1:8080", "health": {"path": "/up"}}]},
-        {**route(path="/up/"), "listeners": [{"address": "127.0.0.1:8080", "health": {"path": "/up"}}]},
-    ),
     # --- what routes let through -------------------------------------------------------------------------------------------------
     Case("only reported", "report-only", "routes[0].report_only", route(report_only=True), route(report_only=False)),
     Case(
@@ -152,7 +147,6 @@ CASES = [
     Case("state that others write", "state-directory", "state_directory", {"state_directory": "shared"}, {"state_directory": "state"}),
     Case("state that others read", "state-directory-open", "state_directory", {"state_directory": "readable"}, {"state_directory": "state"}),
     Case("state in no directory", "state-directory", "state_directory", {"state_directory": "no/where"}, {"state_directory": "new"}),
-    Case("nothing to revoke with", "revocation-unreachable", "revocation", {"issuers.main.max_lifetime": "1h", "revocation": {}}, REVOCATION),
     Case(
         "revocations forgotten", "revocation-forgotten", "revocation",
         {**REVOCATION, "admin": ADMIN}, {**REVOCATION, "admin": ADMIN, "state_directory": "state"},
