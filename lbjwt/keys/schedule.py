@@ -23,6 +23,21 @@ import math
 from dataclasses import dataclass, field
 from typing import Final
 
+INTERVAL: Final = 300.0
+"""Seconds between two fetches when the response does not say how long it is fresh."""
+
+FLOOR: Final = 60.0
+"""Least seconds between two, whatever the response says: `max-age=0` must not make a flood."""
+
+CEILING: Final = 3600.0
+"""Most seconds between two, whatever the response says: so long does a withdrawn key work."""
+
+COOLDOWN: Final = 10.0
+"""Seconds after the end of any attempt in which unknown key ids start no other, however many there are and whatever they are called."""
+
+MAX_STALE: Final = 86_400.0
+"""Seconds for which keys are valid after the last success: an outage of a day logs nobody out, a lost issuer does not rule for ever."""
+
 JITTER: Final = 0.1
 FIRST_KEYS: Final = 0.8
 """Most seconds from a failure to the next attempt while there are no keys: serving begins within 1 s of the issuer's return, the fetch included."""
@@ -84,16 +99,11 @@ class KeyLifecycle:
         ValueError: Times that make no sense together.
     """
 
-    interval: float = 300.0
-    """Seconds between two fetches when the response does not say how long it is fresh."""
-    floor: float = 60.0
-    """Least seconds between two, whatever the response says: `max-age=0` must not make a flood."""
-    ceiling: float = 3600.0
-    """Most seconds between two, whatever the response says: so long is a withdrawn key believed."""
-    cooldown: float = 10.0
-    """Seconds after the end of any attempt in which unknown key ids start no other, however many there are and whatever they are called."""
-    max_stale: float = 86_400.0
-    """Seconds for which keys are believed after the last success: an outage of a day logs nobody out, a lost issuer does not rule for ever."""
+    interval: float = INTERVAL
+    floor: float = FLOOR
+    ceiling: float = CEILING
+    cooldown: float = COOLDOWN
+    max_stale: float = MAX_STALE
 
     due: float = field(default=-math.inf, init=False)
     """The time of the next attempt; the first is due at once."""
