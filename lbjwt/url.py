@@ -35,7 +35,7 @@ def split_url(text: str) -> SplitResult:
         raise ValueError(f"a URL has at most {MAX_URL} characters")
     if not URL_TEXT.fullmatch(text):
         raise ValueError(
-            "a URL has ASCII letters, digits and some signs only; a backslash, a quote or a space is none of them"
+            "a URL may contain only ASCII letters, digits and URL punctuation; percent-encode spaces, quotes and backslashes"
         )
     if parts.username is not None or parts.password is not None:
         raise ValueError("must not hold a user name or a password")

@@ -285,7 +285,9 @@ class RevocationList:
         return changed
 
     def _full(self) -> RevocationError:
-        return RevocationError(f"the list has room for {self.max_entries} entries, and none is dropped for a new one")
+        return RevocationError(
+            f"the list is full ({self.max_entries} entries); raise max_entries or wait until entries expire"
+        )
 
 
 def _no_tables() -> Tables:

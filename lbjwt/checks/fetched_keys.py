@@ -131,9 +131,9 @@ async def _stored(subject: str, instance: IssuerInstance, directory: Path) -> li
     keys = await present_keys(instance, directory, offline=True, now=time.time())
     if keys.stored_at is None or keys.ring is None:
         sentence = keys.problem.partition("; ")[2]
-        return [Result(subject, "stored-keys", "note", f"{sentence}: a start needs the issuer")]
+        return [Result(subject, "stored-keys", "note", f"{sentence}: lbjwt needs the issuer to start")]
     age = max(0.0, time.time() - keys.stored_at)
-    sentence = f"{_keys(len(keys.ring))} stored {age / 60:.0f} min ago, for a start while the issuer is away"
+    sentence = f"{_keys(len(keys.ring))} stored {age / 60:.0f} min ago: lbjwt can start with them while the issuer is unreachable"
     return [Result(subject, "stored-keys", "ok", sentence)]
 
 

@@ -126,7 +126,7 @@ class TokenCache(Section):
         default=64 * _MIB, description="Memory for verified tokens, per worker. 0 disables the cache."
     )
     max_entries: Annotated[int, whole(0, 100_000_000)] = Field(
-        default=1_000_000, description="Most verified tokens, per worker. 0 disables the cache."
+        default=1_000_000, description="Maximum number of cached tokens per worker. 0 disables the cache."
     )
 
 
@@ -138,7 +138,8 @@ class Revocation(Section):
         description="A file of revocations, one JSON object a line, watched. Revocations made at run time need none.",
     )
     max_entries: Annotated[int, whole(1, 100_000_000)] = Field(
-        default=MAX_ENTRIES, description="Most revocations in force; further ones are refused; none is dropped."
+        default=MAX_ENTRIES,
+        description="Maximum number of revocations in force. lbjwt refuses further ones and drops none.",
     )
 
 

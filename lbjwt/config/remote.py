@@ -36,7 +36,7 @@ class KeyFetch(Section):
     )
     cooldown: Annotated[float, Seconds(1, 3_600)] = Field(
         default=COOLDOWN,
-        description="Least time between two fetches that unknown key ids cause, however many there are. A new key is accepted within it.",
+        description="Minimum time between two fetches caused by unknown key ids, however many arrive. A new key is accepted within this time.",
     )
     max_stale: Annotated[float, Seconds(1, 604_800)] = Field(
         default=MAX_STALE,
@@ -46,10 +46,11 @@ class KeyFetch(Section):
         default=5.0, description="Whole time of one fetch, from the connection to the last byte."
     )
     max_bytes: Annotated[int, Bytes(1 << 10, 16 << 20)] = Field(
-        default=262_144, description="Largest document accepted; a JWK Set of 100 RSA keys has about 64 KiB."
+        default=262_144, description="Maximum size of a document; a JWK Set of 100 RSA keys has about 64 KiB."
     )
     max_keys: Annotated[int, whole(1, 1000)] = Field(
-        default=100, description="Most keys in a document; lbjwt refuses a larger one and keeps the current keys."
+        default=100,
+        description="Maximum number of keys in a document. lbjwt refuses a larger one and keeps the current keys.",
     )
     ca_file: File | None = Field(
         default=None,

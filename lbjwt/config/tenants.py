@@ -38,7 +38,7 @@ class Tenants(Section):
     )
     max_tenants: Annotated[int, whole(1, MAX_TENANTS)] = Field(
         default=TENANTS,
-        description="Most tenants accepted, per worker, with `kind`; tokens of further ones are refused.",
+        description="Maximum number of tenants per worker, with `kind`. lbjwt refuses tokens of further tenants.",
     )
 
     _no_repeats = field_validator("names")(distinct)

@@ -40,7 +40,7 @@ COUNTERS: Final = {
     "refusals": ("Requests refused at the gate, by issuer and reason.", "issuer reason"),
     "reported_refusals": ("Requests let through by report-only rules, by what would have refused them.", "issuer reason"),
     "bad_requests": ("Requests refused before the gate: framing or limits.", ""),
-    "errors": ("Requests refused or failed for another reason than their token, by reason and its status.", "reason status"),
+    "errors": ("Requests refused or failed for a reason other than the token, by reason and response status.", "reason status"),
     "connections_accepted": ("Client connections accepted.", ""),
     "retries": ("Requests sent again after their connection ended unanswered.", ""),
     "dropped_header_names": ("Request fields dropped for their name.", ""),

@@ -40,9 +40,7 @@ def append_entries(path: Path, changes: Sequence[Change]) -> bool:
             finally:
                 os.close(descriptor)
     except FileNotFoundError:
-        raise RevocationError(
-            f"there is no file {path}; create an empty one, because a balancer that watches it needs it"
-        ) from None
+        raise RevocationError(f"{path} does not exist; create it as an empty file first") from None
     except OSError as error:
         raise RevocationError(f"{path} cannot be written: {error.strerror}") from None
     raise RevocationError(f"{path} keeps being replaced, so lbjwt cannot tell whether the entry was written")

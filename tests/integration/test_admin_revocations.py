@@ -219,7 +219,10 @@ def test_a_full_list_or_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """507, the cause without a file name, and nothing of it in force."""
     door = Door(tmp_path, max_entries=1)
     status, answer = door.ask(json=[{"jti": "a"}, {"jti": "b"}])
-    assert (status, answer["error"].partition(",")[0]) == (507, "the list has room for 1 entries")
+    assert (status, answer["error"].partition(",")[0]) == (
+        507,
+        "the list is full (1 entries); raise max_entries or wait until entries expire",
+    )
     monkeypatch.setattr(
         RevocationStore, "_write", lambda self, lines: (_ for _ in ()).throw(OSError(28, "No space left on device"))
     )
@@ -297,7 +300,7 @@ def test_the_command_tells_what_the_door_refuses(tmp_path: Path):
     door = Door(tmp_path, max_entries=0)
     result = revoke(door, "--jti", "x", "--until", "2027-02-01T00:00:00Z")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "refused with status 507: the list has room for 0 entries" in result.stderr
+    assert "refused with status 507: the list is full (0 entries)" in result.stderr
     door.add_to = lambda application: None
     assert "it takes no revocations" in revoke(door, "--jti", "x").stderr
 

@@ -94,7 +94,7 @@ issuers.main
   ok       key              "k1" (EC P-256, 256 bits) for ES256
   ok       key              "r1" (RSA, 2048 bits) for PS256, PS384, PS512, RS256, RS384, RS512
   ok       clock            the issuer's clock agrees with this machine's
-  note     stored-keys      no keys are stored in DIRECTORY/state/keys/main.json: a start needs the issuer
+  note     stored-keys      no keys are stored in DIRECTORY/state/keys/main.json: lbjwt needs the issuer to start
 listeners[0]
   ok       port             127.0.0.1:N is free
 admin

@@ -185,7 +185,7 @@ def test_an_entry_of_the_past_is_not_written(file: Path):
 
 def test_what_the_file_says_is_told(file: Path, tmp_path: Path):
     """A file that is not there, one that balancers would not read, and one that may not be written."""
-    assert "there is no file" in revoke("--jti", "a", "--file", tmp_path / "none").stderr
+    assert "does not exist" in revoke("--jti", "a", "--file", tmp_path / "none").stderr
     file.write_text("broken\n")
     result = revoke("--jti", "a", "--file", file)
     assert (result.exit_code, file.read_text()) == (1, "broken\n")

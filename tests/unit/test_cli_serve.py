@@ -152,7 +152,7 @@ def test_broken_flags_serve_nothing(place: Path, served: list[Configuration]):
     result = run("serve", *flags(place), "--workers", "0", "--tls-cert", "c.pem")
     assert (result.exit_code, served) == (2, [])
     assert result.stderr.splitlines() == [
-        "--tls-key: is required and not there",
+        "--tls-key: is required",
         "--workers: is a whole number from 1 to 1024, or auto",
     ]
 

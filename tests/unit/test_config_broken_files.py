@@ -160,7 +160,7 @@ CORPUS: list[tuple[str, str, str, str]] = [
     ("header: X-Jwt-Sub", "header: ^X_Jwt_Sub", "claim_to_headers[0].header", "letters, digits and inner hyphens"),
     ("header: X-Jwt-Sub", 'header: ^"X-Jwt\\r\\nEvil"', "claim_to_headers[0].header", "letters, digits and inner hyphens"),
     ("X-Jwt-Sub}\n", "X-Jwt-Sub}\n  - {claim: name, header: ^x-jwt-sub}\n", "claim_to_headers[1].header", "header name"),
-    ("claim: sub", 'claim: ^"a\\x1bb"', "claim_to_headers[0].claim", "cannot be seen"),
+    ("claim: sub", 'claim: ^"a\\x1bb"', "claim_to_headers[0].claim", "invisible character"),
     ("10.0.0.0/8", "^10.0.0.1/8", "trusted_proxies[0]", "no bits set beyond it"),
     ("10.0.0.0/8", "^ten", "trusted_proxies[0]", "prefix length"),
     ("workers: 1", "workers: ^0", "workers", "from 1 to 1024, or auto"),

@@ -78,7 +78,7 @@ def test_b8_keys_never_come_from(uri: str, part: str):
         ("http://127.0.0.2/orders", "plain http"),
         ("urn:example:api", "https URL"),
         ("https://api.example/a#a", "fragment"),
-        ("https://api.example/{tenant}", "some signs only"),
+        ("https://api.example/{tenant}", "URL punctuation"),
         ("https://api.example/[a]", "brackets"),
     ],
 )
