@@ -17,7 +17,7 @@ import orjson
 
 from lbjwt.assembly.rings import key_ring_of, secrets_of
 from lbjwt.checks.codes import warning
-from lbjwt.config.issuer import Issuer
+from lbjwt.config.issuer import KEY_SOURCES, Issuer
 from lbjwt.config.problems import KeyPath, Problem
 from lbjwt.errors import KeyFormatError
 from lbjwt.keys.errors import KeySourceError
@@ -52,6 +52,8 @@ def documents_of(issuer: Issuer) -> list[bytes]:
 
 def key_problems(path: KeyPath, issuer: Issuer) -> Iterator[Problem]:
     """Return what is wrong or dangerous about the keys of an issuer that are not fetched; `path` is that of the issuer."""
+    if sum(getattr(issuer, source) is not None for source in KEY_SOURCES) != 1:
+        return  # of a configuration with errors: which one is meant is asked there
     key, files = issuer.key_source, issuer.key_files
     several = key == "secret_files"
     places: list[KeyPath] = [(*path, key, at) for at in range(len(files))] if several else [(*path, key)]

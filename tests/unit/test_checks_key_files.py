@@ -65,3 +65,15 @@ def test_no_problem_shows_a_key(place: Path, monkeypatch: pytest.MonkeyPatch):
     text = "\n".join(problem.render() for problem in found)
     assert "S3cr3tCanary" not in text
     assert all(line not in text for line in private.splitlines()[1:-1])
+
+
+def test_two_key_sources_are_told_and_neither_is_read(place: Path):
+    """The error is that of the configuration; which of the two files holds the keys is not guessed."""
+    (place / "lbjwt.yaml").write_text(
+        "listeners: [{address: '127.0.0.1:8080'}]\n"
+        "issuers: {main: {issuer: https://a.example, audiences: [api], jwks_file: jwks.json, pem_file: pem/public.pem}}\n"
+        "clusters: {main: {endpoints: [{address: '127.0.0.1:9001'}]}}\n"
+    )
+    told = CliRunner().invoke(main, ["check", str(place / "lbjwt.yaml")])
+    assert told.exit_code == 2
+    assert "jwks_file and pem_file are given" in told.output

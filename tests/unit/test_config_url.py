@@ -32,7 +32,7 @@ REFUSED = [
     ("https://issuer.example:99999/jwks", "not a URL"),
     ("https://issuer.example:/jwks", "a name or an address"),
     ("https://issuer.example\\@evil.example/jwks", "backslash"),
-    ("https://issuer.example/jw ks", "a space"),
+    ("https://issuer.example/jw ks", "percent-encode spaces"),
     ("https://issüer.example/jwks", "ASCII letters"),
     ("https://issuer.example,evil.example/jwks", "a name or an address"),
     ("https://169.254.169.254/latest", "link-local"),

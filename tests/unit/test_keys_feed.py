@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from lbjwt.errors import ConfigurationError
 from lbjwt.keys.feed import KeyFeed
 from lbjwt.keys.store import StoredKeySet
 
@@ -44,21 +45,36 @@ def test_processes_share_it_and_it_outlives_the_writer():
     assert feed.get(0) == key_set("from the child")
 
 
-def test_a_key_set_that_is_half_written_is_none():
-    """Cut anywhere: a reader in that moment gets nothing, and the whole key set once it stands there."""
+def test_a_writer_that_dies_leaves_the_key_set_of_before():
+    """Killed anywhere before the last byte: every reader still gets the old key set; after it, the new one."""
     feed = KeyFeed({0: 1000})
     feed.put(0, key_set("old"))
     before = feed._memory[:]
     feed.put(0, key_set("new one"))
     after = feed._memory[:]
-    last = max(at for at in range(len(after)) if before[at] != after[at])
-    for cut in range(1, last):
-        feed._memory[:] = after[:cut] + before[cut:]
-        assert feed.get(0) in (None, key_set("old"), key_set("new one"))
-        if before[:cut] != after[:cut]:
-            assert feed.get(0) is None
+    for cut in range(1, len(after)):
+        feed._memory[:] = before[:1] + after[1:cut] + before[cut:]
+        assert feed.get(0) == key_set("old")
     feed._memory[:] = after
     assert feed.get(0) == key_set("new one")
+
+
+def test_a_key_set_that_is_overwritten_while_it_is_read_is_none():
+    """Any other byte in the digest, the length or the text: nothing, rather than a key set that nobody wrote."""
+    feed = KeyFeed({0: 1000})
+    empty = feed._memory[:]
+    feed.put(0, key_set("one"))
+    for at in [at for at in range(1, len(empty)) if feed._memory[at] != empty[at]]:
+        feed._memory[at] ^= 1
+        assert feed.get(0) is None
+        feed._memory[at] ^= 1
+    assert feed.get(0) == key_set("one")
+
+
+def test_more_than_the_machine_gives_is_an_error_of_the_configuration():
+    """It names the size and the settings that make it."""
+    with pytest.raises(ConfigurationError, match=r"cannot map [0-9]+ MiB for 4 key sets .*max_bytes"):
+        KeyFeed(dict.fromkeys(range(4), 1 << 46))
 
 
 @pytest.mark.parametrize("character", ["a", '"', "\\", "\x01", "é"])

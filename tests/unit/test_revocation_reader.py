@@ -275,7 +275,7 @@ def test_at_the_start_a_bad_file_is_an_error(file: Path, tmp_path: Path, monkeyp
         with pytest.raises(RevocationError, match=part):
             WatchedFile(tmp_path / name).load(NOW)
     file.write_bytes(lines("a", "b"))
-    with pytest.raises(RevocationError, match="room for 1"):
+    with pytest.raises(RevocationError, match="list is full"):
         WatchedFile(file, max_entries=1).load(NOW)
     monkeypatch.setattr("lbjwt.revocation.watched.MAX_FILE", 10)
     with pytest.raises(RevocationError, match="at most 10 bytes"):
