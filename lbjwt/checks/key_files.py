@@ -52,8 +52,6 @@ def documents_of(issuer: Issuer) -> list[bytes]:
 
 def key_problems(path: KeyPath, issuer: Issuer) -> Iterator[Problem]:
     """Return what is wrong or dangerous about the keys of an issuer that are not fetched; `path` is that of the issuer."""
-    if sum(getattr(issuer, source) is not None for source in KEY_SOURCES) != 1:
-        return  # of a configuration with errors: which one is meant is asked there
     key, files = issuer.key_source, issuer.key_files
     several = key == "secret_files"
     places: list[KeyPath] = [(*path, key, at) for at in range(len(files))] if several else [(*path, key)]
@@ -62,10 +60,12 @@ def key_problems(path: KeyPath, issuer: Issuer) -> Iterator[Problem]:
     code = "key-file" if files else "secret-env" if issuer.secret_env else "key-inline"
     try:
         documents = documents_of(issuer)
+        if sum(getattr(issuer, source) is not None for source in KEY_SOURCES) > 1:
+            return  # of a configuration with errors: which source is meant is asked there
         ring = key_ring_of(issuer)(*documents)
     except OSError as error:
         at = names.index(str(error.filename))
-        yield unreadable(places[at], files[at], error)
+        yield unreadable(places[at] if at < len(places) else whole, files[at], error)
         return
     except KeySourceError as error:
         yield Problem(whole, str(error), code=code)

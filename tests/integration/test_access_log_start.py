@@ -16,6 +16,7 @@ from lbjwt.cli.check import check
 from lbjwt.observe._access_log import AccessLog
 from lbjwt.observe._board import Board
 from lbjwt.observe.log_file import log_fault, open_log
+from tests.harness.access_records import append
 from tests.integration.serve_scene import get
 
 ROOT = Path(__file__).parents[2]
@@ -63,7 +64,7 @@ def test_check_and_serve_say_what_is_wrong(serve, tmp_path: Path, path: str, sen
 
 def test_a_log_of_another_user_is_told_with_the_way_out(tmp_path: Path) -> None:
     """A directory in which this user may make no file, and a file that it may not write."""
-    for folder in tmp_path.parents[:2]:
+    for folder in tmp_path.parents[:3]:
         folder.chmod(folder.stat().st_mode | 0o755)
     tmp_path.chmod(0o555)
     file = tmp_path / "access.log"
@@ -144,7 +145,7 @@ def test_a_pipe_of_another_user_behind_standard_output(monkeypatch: pytest.Monke
         os.close(before)
     assert faults == ["", ""]
     assert all(stat.S_ISFIFO(os.fstat(descriptor).st_mode) for descriptor in opened)
-    log.append(started_at=0.0, duration=0.0, client=b"", method=b"GET", path=b"/", host=b"", request_id=b"")
+    append(log, path=b"/")
     log.close()
     assert json.loads(os.read(reader, 4096))["path"] == "/"
     for descriptor in (reader, writer, *opened):

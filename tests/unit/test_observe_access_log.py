@@ -11,29 +11,7 @@ from hypothesis import strategies as st
 from lbjwt._fastverify import DenyReason
 from lbjwt.observe._access_log import AccessLog
 from lbjwt.observe._board import Board
-
-RECORD = {
-    "started_at": 1_700_000_000.1239,
-    "duration": 0.0123456,
-    "client": b"192.0.2.1",
-    "method": b"GET",
-    "path": b"/a",
-    "host": b"api.example",
-    "request_id": b"r1",
-}
-
-
-TEXTS = ("client", "peer", "method", "path", "host", "request_id", "endpoint", "issuer", "route")
-NUMBERS = ("status", "reason", "error", "would_refuse", "request_bytes", "response_bytes", "retries")
-
-
-def append(log, **given):
-    """Write a record of RECORD and what else is given; the peer is the client."""
-    fields = {**dict.fromkeys(NUMBERS, 0), "complete": True, **RECORD, "peer": RECORD["client"], **given}
-    for name in TEXTS:
-        text = fields.get(name)
-        fields[name] = {"at": b"", "size": -1} if text is None else {"at": text, "size": len(text)}
-    log.append(**fields)
+from tests.harness.access_records import append
 
 
 @pytest.fixture

@@ -156,7 +156,7 @@ def test_a_full_list_refuses_before_it_writes(opened: Opened):
     store = opened(max_entries=2)
     store.append([entry("a")], NOW)
     size = store.path.stat().st_size
-    with pytest.raises(RevocationError, match="room for 2"):
+    with pytest.raises(RevocationError, match="list is full"):
         store.append([entry("b"), entry("c")], NOW)
     assert store.path.stat().st_size == size
     assert names(store) == {"a"}
