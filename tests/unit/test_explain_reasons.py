@@ -23,7 +23,7 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> Stories:
     (directory / "revoked.jsonl").write_bytes(REVOKED)
     return [
         (case, told(case, directory))
-        for case in [*one_at_a_time(), *spoilt_ones(), *elsewhere(), *at_random(200, seed=7)]
+        for case in [*one_at_a_time(), *spoilt_ones(), *elsewhere(), *at_random(100, seed=7)]
     ]
 
 
@@ -57,4 +57,4 @@ def test_nothing_secret_is_told(stories: Stories):
             checked += 1
         for name, value in case.asked.headers:
             assert name in ("Accept", "Content-Type", "Host") or value not in text or len(value) < 8, (name, value)
-    assert checked > 700
+    assert checked > 600

@@ -1,5 +1,6 @@
 """The gate: credentials, hints, cache and order of judgement."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -228,7 +229,8 @@ def test_d8_a_known_hash_key_is_noticed():
     """hash_is_randomised is False for any fixed PYTHONHASHSEED and True without one."""
     code = "from lbjwt.process.supervisor import hash_is_randomised as h; print(h())"
     for seed, expected in (("0", "False"), ("1234", "False"), ("random", "True"), (None, "True")):
-        environment = {"PYTHONPATH": str(ROOT)} | ({} if seed is None else {"PYTHONHASHSEED": seed})
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONHASHSEED"}
+        environment |= {"PYTHONPATH": str(ROOT)} | ({} if seed is None else {"PYTHONHASHSEED": seed})
         out = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
         assert out.stdout.strip() == expected, seed
 
