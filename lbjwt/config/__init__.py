@@ -1,1 +1,1 @@
-"""The configuration: its model, how it is read and written, and what is asked of it. Nothing is imported here: each door takes what it needs."""
+"""The configuration: its model, and how it is read and written. Nothing is imported here: each caller takes what it needs."""

@@ -28,7 +28,7 @@ cdef class Traffic:
     cdef readonly set wires                      # every open connection, for the sweep
     cdef readonly Py_ssize_t clients             # open client connections
     cdef public bint draining                    # every answer ends its connection
-    cdef object open_connection                  # (endpoint side) -> None: starts connecting; its connection_made or connect_failed follows
+    cdef object open_connection                  # (endpoint) -> its side, on which connection_made or connect_failed follows
     cdef object trusts                           # (peer: str) -> bool, or None when nobody is trusted
 
     cdef int64_t max_request_body       # bytes; -1: no limit
