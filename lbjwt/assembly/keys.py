@@ -285,7 +285,7 @@ def key_lifecycle(remote: KeyFetch) -> KeyLifecycle:
 
 
 def _whose(instance: IssuerInstance) -> dict[str, str]:
-    """Where the keys of a remote source are: `uri`, or the `issuer` that tells."""
+    """Where to find the keys of a remote source: at `uri`, or at the address that the metadata of `issuer` gives."""
     issuer = instance.issuer
     if issuer.remote_jwks is not None:
         return {"uri": instance.of_tenant(issuer.remote_jwks.uri)}

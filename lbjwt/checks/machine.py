@@ -16,7 +16,7 @@ from lbjwt.checks.results import OnlineCheck, Outcome, Result, blocking
 from lbjwt.config.model import Configuration
 
 REVOCATIONS: Final = 30.0
-"""Seconds for a list of revocations of the greatest size."""
+"""Seconds allowed for reading a revocation list of the maximum size."""
 
 
 def machine_checks(configuration: Configuration) -> Iterator[OnlineCheck]:

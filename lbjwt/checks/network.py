@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ADMIN_TIMEOUT: Final = 2.0
 """Seconds for the admin API to answer."""
 AT_ONCE: Final = 50
-"""Endpoints that are connected to at a time."""
+"""How many endpoints the check connects to at the same time."""
 
 
 async def is_running(admin: Address) -> bool:

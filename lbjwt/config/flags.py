@@ -153,7 +153,7 @@ def _document(flags: Flags) -> tuple[dict[str, Any], list[Problem]]:
 
 
 def _issuer(flags: Flags, *, discover: bool) -> tuple[dict[str, Any], list[Problem]]:
-    """The issuer of that document, and the problem of flags that give no keys: a file would have more ways to."""
+    """Return the issuer that the flags describe, and an error if they give no keys. A file can give keys in more ways."""
     jwks, discovery = flags.jwks, None
     wrong: list[Problem] = []
     if {flags.jwks, flags.pem, flags.secret_file} == {None}:

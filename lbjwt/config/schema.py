@@ -35,7 +35,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _ask_for_content(rule: dict[str, Any]) -> None:
-    """A key that holds a mapping is left out or has one below it: the model refuses a bare one, which could be read as off."""
+    """A key that takes a mapping is left out or has a mapping. The model refuses the key without a value, because it could be read as off."""
     parts = rule.get("anyOf", ())
     if len(parts) == 2 and parts[1] == {"type": "null"} and "$ref" in parts[0]:
         rule.update(rule.pop("anyOf")[0])

@@ -28,7 +28,7 @@ from lbjwt.keys.errors import JWKSFetchError
 from lbjwt.keys.uri import examine, place_of, redirected
 
 MAX_REDIRECTS: Final = 3
-"""Enough for a moved path with and without a slash and a version; a loop ends here."""
+"""Maximum number of redirects: enough for a path that moved and gained a slash and a version, and it ends a redirect loop."""
 
 MAX_ETAG: Final = 256
 """Characters of an entity tag that is kept and sent back; a longer one is forgotten."""

@@ -28,7 +28,7 @@ MANY: Final = 10_000
 """Entries that are gone through in the loop, some 2 ms; more goes to a thread."""
 
 INLINE: Final = 65_536
-"""Bytes that are read in the loop, some 500 entries or 2 ms; more goes to a thread."""
+"""Maximum bytes to read in the event loop (about 500 entries, 2 ms). A thread reads anything larger."""
 
 log = logging.getLogger("lbjwt.revocation")
 
