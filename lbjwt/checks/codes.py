@@ -12,7 +12,7 @@ from lbjwt.config.problems import KeyPath, Problem
 
 SENTENCES: Final = {
     # issuers
-    "any-issuer": "tokens are accepted whoever issued them, as long as the keys match",
+    "any-issuer": "tokens of any issuer are accepted if their signature matches the keys",
     "any-audience": "a token made for another service opens this one (RFC 8725 §3.9)",
     "expiration-optional": "a token without exp is good until its key goes",
     "keys-shared": "{other} has these keys, too: each of the two can sign the other's tokens",
