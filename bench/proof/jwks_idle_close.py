@@ -1,4 +1,4 @@
-"""A key server that closes its idle connections, so that whoever keeps one finds it dead at the next refresh (kgateway issue 4838)."""
+"""A key server that closes its idle connections, so a connection kept for the next refresh is dead by then (kgateway issue 4838)."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ log = logging.getLogger("lbjwt.admin")
 
 class RevocationPages:
     """
-    The handlers, in the loop of whoever owns the store.
+    The handlers. They run in the event loop of the process that owns the store.
 
     Args:
         on_change: Called when a change is on disk: time to wake the readers.

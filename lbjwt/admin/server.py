@@ -229,7 +229,7 @@ class _Connection(web.RequestHandler):
         self._others = others
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """One too many is closed at once, or whoever reaches the door could take every descriptor of the keeper."""
+        """Close a connection above the limit at once, so that clients of the admin API cannot take every file descriptor."""
         super().connection_made(transport)
         if len(self._others) >= MAX_CONNECTIONS:
             self.force_close()

@@ -22,7 +22,7 @@ LENGTH = 64  # characters of a tenant of a class, when nothing else is said
 MAX_LENGTH = 128  # characters of a tenant
 MAX_LISTED = 1000  # tenants in a list
 TENANTS = 1000  # of a class, when nothing else is said
-MAX_TENANTS = 100_000  # of a class: each is remembered, and is a line in the counters of whoever counts by issuer
+MAX_TENANTS = 100_000  # of a class: each is remembered, and is a line in counters by issuer
 
 TENANT = "{tenant}"
 """What stands for the name of a tenant in an issuer and in the URL of its keys."""
@@ -113,6 +113,6 @@ def may_be_one(one: str | IssuerPattern, other: str | IssuerPattern) -> bool:
     for listed, wider in ((one, other), (other, one)):
         if listed.tenants is not None:
             return any(wider.tenant_of(listed.issuer_of(tenant)) is not None for tenant in listed.tenants)
-    # Two kinds of words: no need to be exact, whoever writes two templates with one beginning and one end means one issuer.
+    # Two kinds of words need no exact answer: two templates with the same beginning and end are meant for one issuer.
     (before, _, after), (start, _, end) = one.template.partition(TENANT), other.template.partition(TENANT)
     return (before.startswith(start) or start.startswith(before)) and (after.endswith(end) or end.endswith(after))

@@ -189,7 +189,7 @@ def test_strict_makes_warnings_errors(place: Path):
     assert (result.exit_code, result.stdout) == (2, "")
     assert (
         result.stderr
-        == f"{file}:5:5: warning: listeners[0]: no TLS off loopback: whoever sees a token on its way can use it [listener-plain]\n"
+        == f"{file}:5:5: warning: listeners[0]: no TLS off loopback: anybody who sees a token on the network can use it [listener-plain]\n"
     )
 
 
