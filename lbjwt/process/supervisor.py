@@ -310,7 +310,7 @@ class _Supervisor:
             os.kill(keeper.pid, keeper.ends_on)
 
     def _kill(self) -> None:
-        """Kill the processes that are left. The control process is told to end only when the workers are gone."""
+        """Kill the processes that are left, except a control process that was not told to end yet: that happens when the workers are gone."""
         self._deadline = float("inf")
         late = [slot for slot in self._slots if slot.pid and (slot is not self._keeper or slot.closed)]
         if late and self._stops == 1:
