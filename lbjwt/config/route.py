@@ -163,6 +163,9 @@ class Route(Section):
     methods: Annotated[
         tuple[Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"], ...], Field(max_length=7)
     ] = Field(default=(), description="Methods; GET includes HEAD. Default: every method.")
+    cluster: Label | None = Field(
+        default=None, description="The cluster that serves its requests, by its label. Needed when there are several."
+    )
     public: StrictBool = Field(
         default=False, description="Read no token and let every request pass. Default: a token is required."
     )

@@ -95,7 +95,7 @@ def run(configuration: Configuration, *, worker: Worker = worker.main) -> int:
                 log.warning("%s", too_few)
             board = Board(
                 worker_count(configuration),
-                sum(len(cluster.endpoints) for cluster in configuration.clusters.values()),
+                configuration.endpoint_count,
                 len(instances),
                 len(configuration.routes),
             )
