@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import socket
@@ -195,7 +194,6 @@ class Breaker:
             yield Breakage("a directory", in_its_place(Path.mkdir))
             yield Breakage("a link to nowhere", in_its_place(lambda path: path.symlink_to(broken / "nowhere")))
             yield Breakage("a link to itself", in_its_place(lambda path: path.symlink_to(path)))
-            yield Breakage("a pipe nobody writes to", in_its_place(os.mkfifo))
 
 
 NAMED = tuple((name,) for name in NAMES)

@@ -53,7 +53,7 @@ def refuse(stage: Stage, number: int) -> tuple[str, float]:
     if status != 422:
         return f"status {status}: {body.decode('utf-8', 'replace')[:200]}", seconds
     reply = json.loads(body)
-    return ("" if reply["problems"] and not reply["ok"] else f"reply {reply}"), seconds
+    return ("" if reply["problems"] and not reply["changes"] else f"reply {reply}"), seconds
 
 
 def work(token: str, over: threading.Event) -> Iterator[Job]:

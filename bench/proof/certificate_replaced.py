@@ -183,5 +183,5 @@ BAR = Bar(
     3,
     60,
     run,
-    alias="R-C",
+    alias="RC",
 )

@@ -28,6 +28,7 @@ from tests.harness.stage import Stage
 from tests.harness.waiting import eventually
 
 RELOADS = 20
+NO_RETRIES = {"main": {"retries": 0}}  # a second try would hide a lost request
 
 
 def kinds(first: Document, extra_port: int) -> list[Callable[[Document], object]]:
@@ -45,7 +46,7 @@ def kinds(first: Document, extra_port: int) -> list[Callable[[Document], object]
         document["clusters"]["main"]["endpoints"] = [endpoints[0], {**endpoints[1], "weight": 3}]
 
     def add_cluster(document: Document) -> None:
-        document["clusters"]["second"] = {"endpoints": endpoints[1:], "retries": 0}
+        document["clusters"]["second"] = {**first["clusters"]["main"], "endpoints": endpoints[1:]}
         document["routes"] = [{"name": "second", "prefix": "/r", "cluster": "second"}, *first["routes"]]
 
     def change_policy(document: Document) -> None:
@@ -89,7 +90,7 @@ def run(n: int, directory: Path) -> Result:
     """Reloads spread evenly over the load, by signal, command and admin API in turn."""
     rate = 2000.0 if n >= 100_000 else 300.0
     count = RELOADS if n >= 100_000 else 7
-    with reload_scene(directory) as stage:
+    with reload_scene(directory, clusters=NO_RETRIES) as stage:
         reloads, watchers = Reloads(stage), Watchers(stage)
         processes = sorted(stage.balancer.workers)
         hashes = {hash_in_force(stage)}
@@ -99,7 +100,6 @@ def run(n: int, directory: Path) -> Result:
             tally = load(stage, n, rate)
             times = future.result()
         hashes.add(hash_in_force(stage))
-        retries = int(stage.balancer.metric("lbjwt_retries_total"))
         same = sorted(stage.balancer.workers) == processes
         with Client(stage.port) as client:
             new = realm_of(client.ask("/r/which")) == reloads.realm
@@ -107,7 +107,7 @@ def run(n: int, directory: Path) -> Result:
     slow = sum(seconds > VISIBLE for seconds in times)
     figure = (
         f"{tally.count()} of {n:,} failed ({n // 2:,} on new connections) over {count} reloads, "
-        f"every worker changed within {max(times):.2f} s, {retries} retries"
+        f"every worker changed within {max(times):.2f} s"
     )
     wrong = [
         text

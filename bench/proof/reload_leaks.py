@@ -27,7 +27,7 @@ def churn(first: Document, number: int, port: int) -> Document:
     )
     if number % 2:
         document["listeners"].append({"address": f"127.0.0.1:{port}"})
-    document["issuers"]["churn"] = {**document["issuers"]["main"], "issuer": f"https://churn.test/{number % 7}"}
+    document["issuers"][f"issuer-{number}"] = {**document["issuers"]["main"], "issuer": f"https://churn.test/{number}"}
     return document
 
 

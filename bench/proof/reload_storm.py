@@ -42,6 +42,7 @@ def run(n: int, directory: Path) -> Result:
     rate = 300.0
     routes = [{"name": f"r{number}", "prefix": f"/route/{number}", "cluster": "main"} for number in range(ROUTES)]
     routes.append({"name": "all", "prefix": "/", "cluster": "main"})
+    # One process more may read the file.
     with reload_scene(directory, routes=routes) as stage, ThreadPoolExecutor(2) as pool:
         reloads, watchers = Reloads(stage), Watchers(stage)
         load(stage, 1000, rate)
@@ -73,7 +74,7 @@ def run(n: int, directory: Path) -> Result:
         for text, bad in (
             (f"the last configuration is not served {SETTLED:g} s later", settled > SETTLED),
             ("memory", peak.rss > GROWTH * before),
-            ("more processes", peak.processes > processes),
+            ("more processes", peak.processes > processes + 1),
             ("files stay open", not quiet),
         )
         if bad
@@ -84,7 +85,7 @@ def run(n: int, directory: Path) -> Result:
 
 BAR = Bar(
     "reload_storm",
-    "100 reloads in 10 s: the last is in force 2 s later, memory at most 3 times that of before, no further process, 0 requests fail",
+    "100 reloads in 10 s: the last is in force 2 s later, memory at most 3 times that of before, at most one further process, 0 requests fail",
     20,
     100,
     run,

@@ -105,5 +105,5 @@ BAR = Bar(
     400,
     20_000,
     run,
-    alias="R-T",
+    alias="RT",
 )

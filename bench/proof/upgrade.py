@@ -6,7 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bench.proof.hot_reload import load
+from bench.proof.hot_reload import NO_RETRIES, load
 from bench.proof.registry import Bar, Result
 from bench.proof.releases import Releases, Upgrades
 from bench.proof.reloadscene import reload_scene, require
@@ -58,7 +58,7 @@ def run(n: int, directory: Path) -> Result:
     count = 5 if n >= 100_000 else 2
     releases = Releases(directory)
     with (
-        reload_scene(directory, program=releases.program, timeouts={"keep_alive": "300s", "drain": "5s"}) as stage,
+        reload_scene(directory, program=releases.program, clusters=NO_RETRIES, timeouts={"drain": "5s"}) as stage,
         Upgrades(stage) as upgrades,
         ThreadPoolExecutor(1) as pool,
     ):

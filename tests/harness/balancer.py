@@ -30,6 +30,7 @@ READY_TIMEOUT = 90.0  # seconds; a start takes one, and a machine with other wor
 SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? ([^ ]+)")  # Prometheus text format
 LABEL = re.compile(r'(\w+)="([^"]*)"')
 LIBC = ctypes.CDLL(None)
+AUXILIARY = ("lbjwt-keeper", "lbjwt-reader")  # processes that are no workers
 
 
 def configuration(
@@ -121,7 +122,7 @@ class Balancer:
     @property
     def workers(self) -> list[int]:
         """Pids of the workers; the process itself when it has no children."""
-        return [pid for pid in children(self.pid) if name_of(pid) != "lbjwt-keeper"] or [self.pid]
+        return [pid for pid in children(self.pid) if name_of(pid) not in AUXILIARY] or [self.pid]
 
     @property
     def stderr(self) -> str:
