@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def new_reader(
     configuration: model.Configuration,
     directory: Path | None,
-    on_change: Callable[[bool], None],
+    on_change: Callable[[bool], None] = lambda more: None,
     store: RevocationStore | None = None,
 ) -> RevocationReader | None:
     """

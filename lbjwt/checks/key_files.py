@@ -17,6 +17,7 @@ import orjson
 
 from lbjwt.assembly.rings import key_ring_of, secrets_of
 from lbjwt.checks.codes import warning
+from lbjwt.checks.results import Result, keys_counted
 from lbjwt.config.issuer import KEY_SOURCES, Issuer
 from lbjwt.config.problems import KeyPath, Problem
 from lbjwt.errors import KeyFormatError
@@ -50,8 +51,9 @@ def documents_of(issuer: Issuer) -> list[bytes]:
     return [orjson.dumps(issuer.jwks) if issuer.jwks is not None else (issuer.pem or "").encode()]
 
 
-def key_problems(path: KeyPath, issuer: Issuer) -> Iterator[Problem]:
-    """Return what is wrong or dangerous about the keys of an issuer that are not fetched; `path` is that of the issuer."""
+def key_findings(label: str, issuer: Issuer) -> Iterator[Problem | Result]:
+    """Return what is wrong or dangerous about the keys of an issuer that are not fetched, and how many there are when they can be used."""
+    path = ("issuers", label)
     key, files = issuer.key_source, issuer.key_files
     several = key == "secret_files"
     places: list[KeyPath] = [(*path, key, at) for at in range(len(files))] if several else [(*path, key)]
@@ -73,6 +75,8 @@ def key_problems(path: KeyPath, issuer: Issuer) -> Iterator[Problem]:
     except KeyFormatError as error:
         yield Problem(whole, f"{', '.join(names)} cannot be used: {error}", code=code, at_key=not files)
         return
+    source = ", ".join(map(str, files)) or issuer.secret_env or key
+    yield Result(f"issuers.{label}", "keys", "ok", f"{keys_counted(len(ring))} from {source}")
     for note in ring.warnings:
         number = _NUMBERED.match(note)
         if issuer.jwks is not None and number is not None:

@@ -93,13 +93,10 @@ def serve(config: Path | None, print_config: bool, **said: Any) -> None:
     if print_config:
         click.echo(dump(configuration), nl=False)
         return
-    from lbjwt.checks.dangers import warnings
-    from lbjwt.checks.files import file_problems
+    from lbjwt.checks.registry import start_problems
     from lbjwt.process.supervisor import run
 
-    # the supervisor opens the access log and tells what is wrong with it
-    files = [problem for problem in file_problems(configuration) if problem.code != "access-log"]
-    problems = told([*warnings(configuration), *files])
+    problems = told(start_problems(configuration))
     print_problems(problems, source)
     stop_for(problems)
     sys.exit(run(configuration))

@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 
 from lbjwt.address import Address
 from lbjwt.checks.fetched_keys import clock_result
-from lbjwt.checks.network import port_results
+from lbjwt.checks.machine import port_results
 from lbjwt.cli import main
 from tests.harness.balancer import Balancer
 from tests.harness.keyserver import DISCOVERY, Answer, Blackhole, KeyServer
