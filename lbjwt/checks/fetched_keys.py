@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from lbjwt.assembly.issuers import IssuerInstance
-from lbjwt.assembly.keys import key_origin
-from lbjwt.assembly.present import present_keys
-from lbjwt.assembly.rings import key_ring_of
+from lbjwt.assembly.sources import key_origin, key_ring_of, present_keys
 from lbjwt.auth.header import key_shown
 from lbjwt.checks.results import Outcome, Result, keys_counted
 from lbjwt.config.remote import KeyFetch

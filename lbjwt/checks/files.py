@@ -15,13 +15,13 @@ from typing import Final
 
 from cryptography.x509 import Certificate, Name, load_pem_x509_certificates
 
-from lbjwt.assembly.directories import directory_fault
 from lbjwt.checks.codes import warning
 from lbjwt.checks.key_files import secrecy, unreadable
 from lbjwt.checks.results import Outcome, Result
 from lbjwt.config.model import Configuration, Tls
 from lbjwt.config.problems import KeyPath, Problem
 from lbjwt.config.remote import KeyFetch
+from lbjwt.files import directory_fault
 from lbjwt.keys.egress import ClientTls, Egress
 from lbjwt.keys.errors import KeySourceError
 from lbjwt.net.tls import TLSError, server_context

@@ -32,6 +32,7 @@ from lbjwt.assembly.cluster import new_offenders
 from lbjwt.assembly.descriptors import shortage
 from lbjwt.assembly.issuers import issuer_instances
 from lbjwt.assembly.keys import new_feed
+from lbjwt.assembly.state import StateDirectory, StateDirectoryError, state_needed
 from lbjwt.config.model import Configuration
 from lbjwt.net.descriptors import raise_limit
 from lbjwt.net.sockets import BindError, stop_listening
@@ -41,8 +42,7 @@ from lbjwt.process import child, keeper, logs, worker
 from lbjwt.process.bindings import Bindings, worker_count
 from lbjwt.process.child import FAILED, OK, WRONG_CONFIGURATION
 from lbjwt.process.restart import RestartSchedule
-from lbjwt.process.shared import Shared, keeper_needed, state_needed
-from lbjwt.process.state import StateDirectory, StateDirectoryError
+from lbjwt.process.shared import Shared, keeper_needed
 from lbjwt.process.wakeups import Wakeups
 
 Worker = Callable[[Shared, int], int]

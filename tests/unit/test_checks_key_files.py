@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from lbjwt.assembly.rings import key_ring_of
-from lbjwt.checks.key_files import documents_of, key_findings
+from lbjwt.assembly.sources import documents_of, key_ring_of
+from lbjwt.checks.key_files import key_findings
 from lbjwt.cli import main
 from lbjwt.config.issuer import Issuer
 from lbjwt.config.problems import Problem

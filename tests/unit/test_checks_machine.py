@@ -12,12 +12,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from lbjwt.assembly.state import StateDirectory
 from lbjwt.checks.files import certificate_results, state_findings
 from lbjwt.checks.machine import descriptor_results, revocation_results
 from lbjwt.checks.results import Result
 from lbjwt.config.load import load_text
 from lbjwt.config.model import Configuration
-from lbjwt.process.state import StateDirectory
 
 NOW = datetime.datetime(2026, 6, 1, 12, tzinfo=datetime.UTC)
 DAY = datetime.timedelta(days=1)
