@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-from lbjwt.assembly.cluster import forwarding_trust, new_cluster, new_offenders
+from lbjwt.assembly.cluster import forwarding_trust, new_board, new_cluster, new_offenders
 from lbjwt.assembly.descriptors import shares
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
 from lbjwt.assembly.keys import EmbeddedControl, worker_keys
@@ -90,11 +90,7 @@ class LoadBalancer:
         self._whole = board is None
         (self._cluster_configuration,) = configuration.clusters.values()
         self._instances = issuer_instances(configuration)
-        self.board = (
-            board
-            if board is not None
-            else Board(1, len(self._cluster_configuration.endpoints), len(self._instances), len(configuration.routes))
-        )
+        self.board = board if board is not None else new_board(configuration, 1, len(self._instances))
         directory = configuration.state_directory if keeper is None else keeper.directory
         self._embedded: EmbeddedControl | None = None
         if keeper is None:

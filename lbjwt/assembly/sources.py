@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -48,7 +48,7 @@ def key_ring_of(issuer: Issuer) -> Callable[..., KeyRing]:
     if source.startswith("secret_"):
         return partial(KeyRing.from_secret, algorithms=algorithms or ())
     remote = issuer.fetch
-    limits = {"max_keys": remote.max_keys, "max_bytes": remote.max_bytes} if remote is not None else {}
+    limits: dict[str, Any] = {"max_keys": remote.max_keys, "max_bytes": remote.max_bytes} if remote is not None else {}
     return partial(
         KeyRing.from_jwks,
         algorithms=algorithms,

@@ -32,9 +32,9 @@ Check = Coroutine[Any, Any, list[Result]]
 
 
 def text_problems(examination: Examination) -> list[Problem]:
-    """Return the problems and warnings of a text by itself."""
+    """Return the errors of a text by itself, or its warnings when it has none."""
     made = examination.configuration
-    return [*examination.problems, *(examination.placed(dangers.warnings(made)) if made is not None else ())]
+    return list(examination.problems) if made is None else examination.placed(dangers.warnings(made))
 
 
 def file_findings(configuration: Configuration, command: Command) -> Iterator[Problem | Result]:

@@ -1,22 +1,17 @@
 """``lbjwt doctor``: is everything there that a configuration needs, on this machine, now?"""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import logging
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from lbjwt.checks.results import OUTCOMES, Result
 from lbjwt.cli.report import EXIT_CONFIGURATION, print_lines
 from lbjwt.config.problems import Problem
-
-if TYPE_CHECKING:
-    from lbjwt.checks.results import Result
 
 
 @click.command()
@@ -32,12 +27,11 @@ def doctor(config: Path, as_json: bool) -> None:
     Exit code 0: no problem, perhaps warnings; 1: problems; 2: the configuration cannot be used.
     """
     from lbjwt.checks.registry import doctor_results, every_problem
-    from lbjwt.checks.results import Result
     from lbjwt.config.load import examine_file
 
     logging.getLogger("lbjwt").addHandler(logging.NullHandler())  # what goes wrong is in the report
     examination = examine_file(config)
-    if examination.configuration is None or examination.errors:
+    if examination.configuration is None:
         _show([_result(problem) for problem in every_problem(examination)], as_json)
         sys.exit(EXIT_CONFIGURATION)
     problems, online = doctor_results(examination)
@@ -50,16 +44,12 @@ def doctor(config: Path, as_json: bool) -> None:
 
 
 def _result(problem: Problem) -> Result:
-    from lbjwt.checks.results import Result
-
     place = f"line {problem.line}: " if problem.line is not None else ""
     sentence = place + dataclasses.replace(problem, level="error", line=None).render()
     return Result("configuration", "configuration", "problem" if problem.level == "error" else "warning", sentence)
 
 
 def _show(results: Sequence[Result], as_json: bool) -> None:
-    from lbjwt.checks.results import OUTCOMES
-
     problems, warnings = (sum(one.outcome == outcome for one in results) for outcome in ("problem", "warning"))
     if not as_json:
         print_lines(_lines(results, problems, warnings))

@@ -105,7 +105,7 @@ def serve(config: Path | None, print_config: bool, **said: Any) -> None:
 def _from_file(config: Path) -> tuple[Configuration, str, Callable[[list[Problem]], list[Problem]]]:
     """The configuration, the name of its file, and how a problem gets its line there."""
     examination = examine_file(config)
-    if examination.configuration is None or examination.errors:
+    if examination.configuration is None:
         from lbjwt.checks.registry import every_problem
 
         raise ConfigurationError(every_problem(examination), examination.source)
