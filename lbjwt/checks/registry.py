@@ -53,7 +53,10 @@ def file_findings(configuration: Configuration, command: Command) -> Iterator[Pr
             yield from key_findings(label, issuer)
         else:
             yield from files.fetch_problems(("issuers", label, issuer.key_source), issuer.fetch)
-    yield from files.revocation_problems(configuration)
+    # the doctor reads the lines of the file, and tells itself when it cannot
+    yield from (
+        one for one in files.revocation_problems(configuration) if command != "doctor" or one.level == "warning"
+    )
     yield from files.state_findings(configuration, here=command == "doctor")
     if command != "serve":  # which opens the log itself
         yield from files.access_log_problems(configuration)
