@@ -14,16 +14,18 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-from lbjwt.assembly.cluster import forwarding_trust, new_cluster, new_offenders
+from lbjwt.assembly.cluster import forwarding_trust, new_board, new_cluster, new_offenders
 from lbjwt.assembly.descriptors import shares
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
-from lbjwt.assembly.keys import EmbeddedControl, wait_for_keys, worker_keys
+from lbjwt.assembly.keys import EmbeddedControl, worker_keys
 from lbjwt.assembly.listeners import Listeners
 from lbjwt.assembly.revocations import RevokedKeys, new_reader, new_store, revocation_check
 from lbjwt.assembly.routes import new_admission
+from lbjwt.assembly.sources import wait_for_keys
+from lbjwt.assembly.state import StateDirectory, state_needed
 from lbjwt.config.model import Configuration
 from lbjwt.errors import ConfigurationError, cause_of
-from lbjwt.keys.worker import ControlLink
+from lbjwt.keys.source import ControlLink
 from lbjwt.net.sockets import bind, close
 from lbjwt.net.tls import server_context
 from lbjwt.observe._access_log import AccessLog
@@ -88,11 +90,7 @@ class LoadBalancer:
         self._whole = board is None
         (self._cluster_configuration,) = configuration.clusters.values()
         self._instances = issuer_instances(configuration)
-        self.board = (
-            board
-            if board is not None
-            else Board(1, len(self._cluster_configuration.endpoints), len(self._instances), len(configuration.routes))
-        )
+        self.board = board if board is not None else new_board(configuration, 1, len(self._instances))
         directory = configuration.state_directory if keeper is None else keeper.directory
         self._embedded: EmbeddedControl | None = None
         if keeper is None:
@@ -140,6 +138,7 @@ class LoadBalancer:
         Raises:
             ConfigurationError: The access log cannot be opened.
             RevocationError: The log or file of revocations cannot be used.
+            StateDirectoryError: The state directory cannot be used, somebody else can write it, or another lbjwt has it.
             KeySourceError: A key file cannot be read or used.
             BindError: An address cannot be listened on.
             TLSError: A certificate or its key cannot be used.
@@ -161,6 +160,8 @@ class LoadBalancer:
                 self._stack.callback(close, sockets[-1])
         if self._access_log is not None:
             self._stack.callback(self._access_log.flush)
+        if self._embedded is not None and configuration.state_directory is not None and state_needed(configuration):
+            self._stack.enter_context(StateDirectory(configuration.state_directory))
         if self._whole:
             await self._open_service()
         if self._revocations is not None:

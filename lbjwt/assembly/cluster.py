@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING
 
 from lbjwt.config.model import FailLimit
 from lbjwt.http1._request import RequestPolicy
+from lbjwt.observe._board import Board
 from lbjwt.observe._offenders import Offenders
 from lbjwt.upstream._cluster import Cluster, Endpoint
 
 if TYPE_CHECKING:
     from lbjwt.config import model
-    from lbjwt.observe._board import Board
+
+
+def new_board(configuration: model.Configuration, workers: int, issuers: int) -> Board:
+    """The counters of a service, with a slot for each worker."""
+    endpoints = sum(len(cluster.endpoints) for cluster in configuration.clusters.values())
+    return Board(workers, endpoints, issuers, len(configuration.routes))
 
 
 def new_cluster(cluster: model.Cluster, board: Board) -> Cluster:

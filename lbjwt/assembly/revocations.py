@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def new_reader(
     configuration: model.Configuration,
     directory: Path | None,
-    on_change: Callable[[bool], None],
+    on_change: Callable[[bool], None] = lambda more: None,
     store: RevocationStore | None = None,
 ) -> RevocationReader | None:
     """
@@ -47,13 +47,13 @@ def new_reader(
 
 def new_store(configuration: model.Configuration, directory: Path | None) -> RevocationStore | None:
     """
-    Where revocations over the admin API are kept; None when there is no such thing.
+    Where revocations made at run time are kept; None when nothing can be revoked.
 
     Args:
         directory: Of state; None: they end with the process.
     """
     revocation = configuration.revocation
-    if revocation is None or configuration.admin is None:
+    if revocation is None:
         return None
     return RevocationStore(directory, max_entries=revocation.max_entries)
 

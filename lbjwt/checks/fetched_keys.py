@@ -1,25 +1,18 @@
 """
-The keys of each issuer as they can be had now: can they be fetched or read, are they good, and does the issuer's clock agree with ours?
+The keys of an issuer as they can be fetched now: does it answer, are they good, and does the issuer's clock agree with ours?
 
 Asked of the code that fetches for serving, with the same limits. Says what to do about each way to fail.
 """
 
-import contextlib
 import os
 import time
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 from lbjwt.assembly.issuers import IssuerInstance
-from lbjwt.assembly.keys import key_origin
-from lbjwt.assembly.present import present_keys
-from lbjwt.assembly.rings import key_ring_of
+from lbjwt.assembly.sources import key_origin, key_ring_of, present_keys
 from lbjwt.auth.header import key_shown
-from lbjwt.checks.key_files import documents_of
-from lbjwt.checks.results import LIMIT, OnlineCheck, Outcome, Result, blocking
-from lbjwt.config.issuer import Issuer
+from lbjwt.checks.results import Outcome, Result, keys_counted
 from lbjwt.config.remote import KeyFetch
 from lbjwt.errors import LbjwtError
 from lbjwt.keys import discovery, fetcher  # noqa: F401 - here, or the first fetch would be timed with the import of aiohttp
@@ -45,34 +38,16 @@ _REMEDIES: Final = (
 """Words of an error, and what to do about it; the first that fits counts."""
 
 
-def issuer_checks(instance: IssuerInstance, directory: Path | None) -> Iterator[OnlineCheck]:
-    """The checks of one issuer; `directory` is that of the state, if there is one."""
-    subject = f"issuers.{instance.name}"
-    remote = instance.issuer.fetch
-    if remote is None:
-        yield OnlineCheck(subject, "keys", blocking(_local, subject, instance.issuer))
-        return
-    yield OnlineCheck(subject, "keys", partial(_remote, subject, instance, remote), 2 * remote.timeout + LIMIT)
-    if directory is not None:
-        yield OnlineCheck(subject, "stored-keys", partial(_stored, subject, instance, directory))
-
-
-def _local(subject: str, issuer: Issuer) -> Iterator[Result]:
-    with contextlib.suppress(LbjwtError, OSError):  # a static check names the fault
-        ring = key_ring_of(issuer)(*documents_of(issuer))
-        source = ", ".join(map(str, issuer.key_files)) or issuer.secret_env or issuer.key_source
-        yield Result(subject, "keys", "ok", f"{_keys(len(ring))} from {source}")
-
-
-async def _remote(subject: str, instance: IssuerInstance, remote: KeyFetch) -> list[Result]:
+async def fetched(subject: str, instance: IssuerInstance, remote: KeyFetch) -> list[Result]:
+    """Whether the keys can be fetched, and what they are."""
     issuer = instance.issuer
     origin = key_origin(instance)
     results: list[Result] = []
     document, date, failure = None, None, "an answer without a body"
     asked = time.time()
     try:
-        fetched = await origin.ask(doubtful=True)
-        document, date = fetched.document, fetched.date
+        answer = await origin.ask(doubtful=True)
+        document, date = answer.document, answer.date
     except (LbjwtError, OSError) as error:
         failure = f"{sentence_of(error)}; {remedy(error, remote)}"
     answered = time.time()
@@ -89,7 +64,7 @@ async def _remote(subject: str, instance: IssuerInstance, remote: KeyFetch) -> l
     except LbjwtError as error:
         results.append(Result(subject, "keys", "problem", f"{error}; no token of this issuer can be verified with it"))
     else:
-        results.append(Result(subject, "keys", "ok", f"{_keys(len(ring))} that can be used"))
+        results.append(Result(subject, "keys", "ok", f"{keys_counted(len(ring))} that can be used"))
         for key in ring:
             sentence = f"{key_shown(key)} for {', '.join(sorted(key.algorithms))}"
             results.append(Result(subject, "key", "ok", sentence))
@@ -127,13 +102,14 @@ def clock_result(subject: str, date: float | None, asked: float, answered: float
     return Result(subject, "clock", outcome, f"{sentence}; let NTP keep it")
 
 
-async def _stored(subject: str, instance: IssuerInstance, directory: Path) -> list[Result]:
+async def stored(subject: str, instance: IssuerInstance, directory: Path) -> list[Result]:
+    """Whether lbjwt could start with the keys that the last run stored in the state directory."""
     keys = await present_keys(instance, directory, offline=True, now=time.time())
     if keys.stored_at is None or keys.ring is None:
         sentence = keys.problem.partition("; ")[2]
         return [Result(subject, "stored-keys", "note", f"{sentence}: lbjwt needs the issuer to start")]
     age = max(0.0, time.time() - keys.stored_at)
-    sentence = f"{_keys(len(keys.ring))} stored {age / 60:.0f} min ago: lbjwt can start with them while the issuer is unreachable"
+    sentence = f"{keys_counted(len(keys.ring))} stored {age / 60:.0f} min ago: lbjwt can start with them while the issuer is unreachable"
     return [Result(subject, "stored-keys", "ok", sentence)]
 
 
@@ -146,7 +122,3 @@ def remedy(error: BaseException, remote: KeyFetch) -> str:
     if not names or remote.proxy is not None or remote.proxy_from_environment:
         return sentence
     return f"{sentence}. {names[0]} is set here, and not used: say proxy_from_environment: true, or proxy, if it is the way to the issuer"
-
-
-def _keys(count: int) -> str:
-    return f"{count} key{'s' if count != 1 else ''}"

@@ -93,13 +93,10 @@ def serve(config: Path | None, print_config: bool, **said: Any) -> None:
     if print_config:
         click.echo(dump(configuration), nl=False)
         return
-    from lbjwt.checks.dangers import warnings
-    from lbjwt.checks.files import file_problems
+    from lbjwt.checks.registry import start_problems
     from lbjwt.process.supervisor import run
 
-    # the supervisor opens the access log and tells what is wrong with it
-    files = [problem for problem in file_problems(configuration) if problem.code != "access-log"]
-    problems = told([*warnings(configuration), *files])
+    problems = told(start_problems(configuration))
     print_problems(problems, source)
     stop_for(problems)
     sys.exit(run(configuration))
@@ -108,7 +105,7 @@ def serve(config: Path | None, print_config: bool, **said: Any) -> None:
 def _from_file(config: Path) -> tuple[Configuration, str, Callable[[list[Problem]], list[Problem]]]:
     """The configuration, the name of its file, and how a problem gets its line there."""
     examination = examine_file(config)
-    if examination.configuration is None or examination.errors:
+    if examination.configuration is None:
         from lbjwt.checks.registry import every_problem
 
         raise ConfigurationError(every_problem(examination), examination.source)

@@ -125,10 +125,9 @@ def verify(text: str, **said: Any) -> None:
     except ConfigurationError as error:
         print_problems(error.problems, "")
         sys.exit(EXIT_CONFIGURATION)
-    from lbjwt.assembly.rings import key_ring_of
+    from lbjwt.assembly.sources import documents_of, key_ring_of
     from lbjwt.auth.policy import IssuerPolicy
     from lbjwt.auth.verifier import Verifier
-    from lbjwt.checks.key_files import documents_of
     from lbjwt.errors import KeyFormatError
 
     try:

@@ -24,7 +24,7 @@ class Examination:
 
     Attributes:
         configuration: None when an error prevents it.
-        problems: Every problem of the text, in the order of the lines.
+        problems: Every error of the text, in the order of the lines; none when there is a configuration.
         source: The name of the text.
         root: Where everything stands; None when the text is no YAML.
         readable: The configuration, or what is right of it value by value; for a look into the files it names.
@@ -35,11 +35,6 @@ class Examination:
     source: str
     root: document.Node | None = None
     readable: Configuration | None = None
-
-    @property
-    def errors(self) -> tuple[Problem, ...]:
-        """The problems that prevent the use of the configuration."""
-        return tuple(problem for problem in self.problems if problem.level == "error")
 
     def placed(self, problems: list[Problem]) -> list[Problem]:
         """Return problems found elsewhere with their places in this text."""
@@ -102,8 +97,8 @@ def examine_text(text: str, directory: Path, source: str = "configuration") -> E
 
 
 def _usable(examination: Examination) -> Configuration:
-    if examination.configuration is None or examination.errors:
-        raise ConfigurationError(examination.errors, examination.source)
+    if examination.configuration is None:
+        raise ConfigurationError(examination.problems, examination.source)
     return examination.configuration
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from lbjwt._fastverify import DenyReason
 from lbjwt.assembly.cluster import new_policy
 from lbjwt.assembly.issuers import IssuerInstance, issuer_instances, new_verifier
-from lbjwt.assembly.present import PresentKeys, present_keys
 from lbjwt.assembly.revocations import new_reader, revocation_check
 from lbjwt.assembly.routes import new_admission
+from lbjwt.assembly.sources import PresentKeys, present_keys
 from lbjwt.auth._places import TokenPlaces
 from lbjwt.config.model import TokenCache
 from lbjwt.http1._request import Parse, RequestHead

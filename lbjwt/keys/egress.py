@@ -19,8 +19,8 @@ from typing import Final, NoReturn
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from lbjwt.address import is_loopback
+from lbjwt.files import signature_of
 from lbjwt.keys.errors import JWKSFetchError, KeySourceError
-from lbjwt.keys.store import signature_of
 
 MAX_TOKEN: Final = 64 * 1024
 """Bytes of a file with a bearer token; those of Kubernetes have about 1 KiB."""
@@ -66,7 +66,7 @@ class ClientTls:
         for path in (self._ca_file, self._certificate, self._private_key):
             if path is not None:
                 try:
-                    signature.append(signature_of(path))
+                    signature.append(signature_of(path.stat()))
                 except OSError as error:
                     raise KeySourceError(f"cannot read {path}: {error.strerror}") from None
         if self._context is None or signature != self._signature:

@@ -7,13 +7,19 @@ writes finds that the two disagree and looks again.
 """
 
 import hashlib
+import math
 import mmap
 import struct
 from collections.abc import Mapping
-from typing import Final
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+import orjson
 
 from lbjwt.errors import ConfigurationError
-from lbjwt.keys.store import StoredKeySet, decoded, room_for
+from lbjwt.keys.schedule import ShelfLife
+
+FORMAT: Final = 1
 
 _LENGTH: Final = struct.Struct("=Q")
 _DIGEST: Final = hashlib.sha256().digest_size
@@ -21,6 +27,51 @@ _HEAD: Final = _DIGEST + _LENGTH.size
 
 _NO_RESERVE: Final = 0x4000
 """MAP_NORESERVE of mmap(2), which `mmap` does not name: pages that are never written cost nothing, not even a promise."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKeySet:
+    """A key set and what is known about it. Times: seconds since the epoch."""
+
+    place: str
+    """Which source it is of, see `identity_of`; another source must not use it."""
+    fetched_at: float
+    good_until: float
+    document: str = field(repr=False)
+    etag: str | None = None
+
+    def encoded(self) -> bytes:
+        return orjson.dumps({"format": FORMAT, **asdict(self)})
+
+    def shelf_life(self, now: float, wall: float, max_stale: float) -> ShelfLife | None:
+        """How long it may be believed: `max_stale` seconds after it was fetched, or until `good_until`. None: too old, or from the future."""
+        return ShelfLife.of(now, wall, self.fetched_at, min(self.good_until - self.fetched_at, max_stale))
+
+
+def decoded(text: bytes) -> StoredKeySet | None:
+    """Return what `StoredKeySet.encoded` made the text of; None when it is something else."""
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        return None
+    place, document, etag = found.get("place"), found.get("document"), found.get("etag")
+    fetched_at, good_until = _time(found.get("fetched_at")), _time(found.get("good_until"))
+    if not isinstance(place, str) or not isinstance(document, str) or not isinstance(etag, str | None):
+        return None
+    if fetched_at is None or good_until is None:
+        return None
+    return StoredKeySet(place, fetched_at, good_until, document, etag)
+
+
+def room_for(document: int) -> int:
+    """Greatest length in bytes of an encoded key set whose document is that long: JSON within JSON, where each character may need an escape."""
+    return 2 * document + 8192
+
+
+def _time(value: Any) -> float | None:
+    return float(value) if type(value) in (int, float) and math.isfinite(value) else None
 
 
 class KeyFeed:

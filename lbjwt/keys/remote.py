@@ -20,11 +20,10 @@ from lbjwt.keys import store
 from lbjwt.keys.discovery import discover
 from lbjwt.keys.egress import Egress
 from lbjwt.keys.errors import JWKSFetchError, StoreError, sentence_of
-from lbjwt.keys.feed import KeyFeed
+from lbjwt.keys.feed import KeyFeed, StoredKeySet
 from lbjwt.keys.fetcher import Fetched, fetch
 from lbjwt.keys.log import SourceLog, log_key_changes
 from lbjwt.keys.schedule import KeyLifecycle
-from lbjwt.keys.store import StoredKeySet
 from lbjwt.keys.uri import identity_of, place_of, same_origin
 from lbjwt.observe._board import Board
 

@@ -1,26 +1,36 @@
 """
-The keys of one issuer in a process that verifies with them: read from files or the configuration (`LocalKeys`), or taken from the feed (`FeedKeys`).
+The keys in a process that verifies with them: of each issuer those of files or of the configuration (`LocalKeys`) or those of the feed (`FeedKeys`),
+looked at every second and whenever the control process has something new (`WorkerKeys`).
 
 A source publishes a new key ring when its bytes changed. Nothing that goes wrong after the first success takes a key away (THREATS B2), but the age
 of a fetched document does; there is no fallback to keys from anywhere else (THREATS B1).
 """
 
+import asyncio
+import contextlib
+import logging
 import os
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
+from lbjwt.files import signature_of
 from lbjwt.jose.keyring import KeyRing
 from lbjwt.keys.errors import KeySourceError, sentence_of
 from lbjwt.keys.feed import KeyFeed
 from lbjwt.keys.log import SourceLog
 from lbjwt.keys.schedule import ShelfLife
-from lbjwt.keys.store import signature_of
 from lbjwt.observe._board import Board
 
 MAX_FILE_BYTES: Final = 1024 * 1024
 """Longest key file that is read; 1 MiB is a thousand keys with certificate chains."""
+
+LOOK: Final = 1.0
+"""Seconds between two looks at files and feed: one stat(2), or 32 bytes, for each source."""
+
+log = logging.getLogger("lbjwt.jwks")
 
 Build = Callable[..., KeyRing]
 """Makes a key ring of the bytes of a source (of each file, where there are several); whatever it raises means "not usable"."""
@@ -110,15 +120,14 @@ class LocalKeys:
             return [self._given]
         try:
             known = self._documents and not self._log.failing
-            if known and self._signatures == [*map(signature_of, self._paths)]:
+            if known and self._signatures == [signature_of(path.stat()) for path in self._paths]:
                 return []
             documents: list[bytes] = []
             self._signatures = []
             for path in self._paths:
-                with path.open("rb") as file:
-                    # before reading: a write meanwhile is seen at the next look
-                    self._signatures.append(signature_of(file.fileno()))
-                    documents.append(file.read(MAX_FILE_BYTES + 1))
+                document, signature = read_key_file(path)
+                self._signatures.append(signature)
+                documents.append(document)
         except OSError as error:
             if len(self._paths) == 1:
                 raise
@@ -209,6 +218,24 @@ class FeedKeys:
         self._log.recovered()
 
 
+def read_key_file(path: Path) -> tuple[bytes, tuple[int, ...]]:
+    """
+    Return the content of a key file and its signature. Of a file longer than `MAX_FILE_BYTES` one byte more comes back, so that it can be refused.
+
+    Raises:
+        OSError: It cannot be read; the error has its name.
+    """
+    try:
+        with path.open("rb") as file:
+            signature = signature_of(
+                os.fstat(file.fileno())
+            )  # before reading: a write meanwhile is seen at the next look
+            return file.read(MAX_FILE_BYTES + 1), signature
+    except OSError as error:
+        error.filename = str(path)  # not set by a failed read
+        raise
+
+
 def secret_from_environment(variable: str) -> bytes:
     """
     Return the bytes of an environment variable, all of them.
@@ -220,3 +247,112 @@ def secret_from_environment(variable: str) -> bytes:
     if not value:
         raise KeySourceError(f"no keys from the environment: {variable} is not set, or empty")
     return value
+
+
+class ControlLink(Protocol):
+    """What a worker has of its control process."""
+
+    directory: Path | None
+    """The state directory."""
+    feed: KeyFeed
+
+    def notify(self) -> None:
+        """Make the control process look at the board."""
+
+    def listen(self, notified: Callable[[], None]) -> None:
+        """Call `notified` in the running loop whenever the control process has something new."""
+
+    def ignore(self) -> None:
+        """End that."""
+
+
+class WorkerKeys:
+    """The key sources of a process that verifies, by issuer index."""
+
+    def __init__(
+        self, sources: Mapping[int, LocalKeys | FeedKeys], board: Board, link: ControlLink, *, longest_wait: float = 0.0
+    ) -> None:
+        """
+        Args:
+            longest_wait: Seconds that `load` waits at most for the first attempts of the control process.
+        """
+        self.settled: Callable[[int], None] = lambda issuer: None
+        """Called with an issuer index when an attempt to fetch its keys ended."""
+        self._sources = sources
+        self._board = board
+        self._link = link
+        self._longest_wait = longest_wait
+        self._fetched = {index: source for index, source in sources.items() if isinstance(source, FeedKeys)}
+        self._attempts = {index: board.source_words(index)["attempts"] for index in self._fetched}
+        """By remote source: how many attempts had ended at the last look."""
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def load(self) -> None:
+        """
+        Read all for the first time; wait until one attempt was made for what the feed does not have yet, and not much longer.
+
+        Raises:
+            KeySourceError: A file or a text cannot be used: a mistake to mend now. A URL that cannot be reached raises nothing.
+        """
+        for source in self._sources.values():
+            source.load(time.monotonic(), time.time())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._longest_wait):
+                while any(
+                    not source.loaded and not self._board.source_words(index)["attempts"]
+                    for index, source in self._fetched.items()
+                ):
+                    self._news.clear()
+                    await self._news.wait()
+
+    def start(self) -> None:
+        """Keep the keys current from now on."""
+        self._task = asyncio.get_running_loop().create_task(self._watch(), name="keys")
+
+    async def stop(self) -> None:
+        """End that; the keys in force stay."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def notified(self) -> None:
+        """The control process has something new: take the keys first, then judge the requests that waited for them."""
+        self._look(self._attempts)
+        self._news.set()
+        for index, before in self._attempts.items():
+            attempts = self._board.source_words(index)["attempts"]
+            if attempts != before:
+                self._attempts[index] = attempts
+                self.settled(index)
+
+    def request_refresh(self, issuer: int) -> bool:
+        """A token named a key that is not there. True when its keys are being fetched; in the cool-down the control process is not even notified."""
+        if issuer not in self._attempts:
+            return False
+        words = self._board.source_words(issuer)
+        if words["attempts"] != self._attempts[issuer]:
+            return True  # an attempt ended a moment ago, and what it brought is not looked at yet: `notified` follows
+        under_way = words["begun"] != words["attempts"]
+        if not under_way and time.monotonic() < words["not_before"]:
+            return False
+        if not under_way:
+            self._board.want(issuer)
+            self._link.notify()
+        return True
+
+    async def _watch(self) -> None:
+        pause = LOOK
+        while True:
+            await asyncio.sleep(pause)
+            pause = self._look(self._sources)
+
+    def _look(self, indexes: Iterable[int]) -> float:
+        """Look at these sources; return the seconds until the next look. What goes wrong with one must not keep the others from it."""
+        pause = LOOK
+        for index in indexes:
+            try:
+                pause = min(pause, self._sources[index].look(time.monotonic(), time.time()))
+            except Exception as error:
+                log.error("keys of issuer %d: %s", index, sentence_of(error))
+        return max(0.001, pause)

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING
 
 from lbjwt.assembly.issuers import issuer_instances
 from lbjwt.assembly.keys import FetchedKeys
+from lbjwt.assembly.revocations import new_store
 from lbjwt.observe._board import READY
 from lbjwt.process.loop import Process
 from lbjwt.process.shared import Shared
-from lbjwt.revocation.store import RevocationStore
 
 if TYPE_CHECKING:
     from lbjwt.admin.server import AdminServer
+    from lbjwt.revocation.store import RevocationStore
 
 
 def main(shared: Shared) -> int:
@@ -51,9 +52,7 @@ class _Keeper(Process):
         kept = shared.directory if configuration.state_directory is not None else None
         instances = issuer_instances(configuration)
         self._keys = FetchedKeys(instances, shared.board, shared.feed, kept, self._wakeups.notify_workers)
-        if configuration.revocation is not None:
-            assert shared.directory is not None
-            self._store = RevocationStore(shared.directory, max_entries=configuration.revocation.max_entries)
+        self._store = new_store(configuration, shared.directory)
         if configuration.admin is not None:
             from lbjwt.admin.server import AdminServer
 

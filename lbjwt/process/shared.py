@@ -5,6 +5,7 @@ What the supervisor makes before it forks, and every process of the service has:
 from dataclasses import dataclass
 from pathlib import Path
 
+from lbjwt.assembly.state import keys_fetched
 from lbjwt.config.model import Configuration
 from lbjwt.keys.feed import KeyFeed
 from lbjwt.observe._board import Board
@@ -33,14 +34,3 @@ class Shared:
 def keeper_needed(configuration: Configuration) -> bool:
     """True when there is something to do for a control process; without, none is forked and nothing is made for one."""
     return configuration.admin is not None or configuration.revocation is not None or keys_fetched(configuration)
-
-
-def state_needed(configuration: Configuration) -> bool:
-    """True when there is something to write: revocations made at run time, and keys that are fetched when they shall outlive a restart."""
-    kept = configuration.state_directory is not None and keys_fetched(configuration)
-    return configuration.revocation is not None or kept
-
-
-def keys_fetched(configuration: Configuration) -> bool:
-    """True when some key source is behind a URL."""
-    return any(issuer.fetch is not None for issuer in configuration.issuers.values())

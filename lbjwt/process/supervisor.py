@@ -28,21 +28,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from lbjwt.assembly.cluster import new_offenders
+from lbjwt.assembly.cluster import new_board, new_offenders
 from lbjwt.assembly.descriptors import shortage
 from lbjwt.assembly.issuers import issuer_instances
 from lbjwt.assembly.keys import new_feed
+from lbjwt.assembly.state import StateDirectory, StateDirectoryError, state_needed
 from lbjwt.config.model import Configuration
 from lbjwt.net.descriptors import raise_limit
 from lbjwt.net.sockets import BindError, stop_listening
-from lbjwt.observe._board import DRAINING, READY, STARTING, Board
+from lbjwt.observe._board import DRAINING, READY, STARTING
 from lbjwt.observe.log_file import AccessLogError, try_log
 from lbjwt.process import child, keeper, logs, worker
 from lbjwt.process.bindings import Bindings, worker_count
 from lbjwt.process.child import FAILED, OK, WRONG_CONFIGURATION
 from lbjwt.process.restart import RestartSchedule
-from lbjwt.process.shared import Shared, keeper_needed, state_needed
-from lbjwt.process.state import StateDirectory, StateDirectoryError
+from lbjwt.process.shared import Shared, keeper_needed
 from lbjwt.process.wakeups import Wakeups
 
 Worker = Callable[[Shared, int], int]
@@ -93,12 +93,7 @@ def run(configuration: Configuration, *, worker: Worker = worker.main) -> int:
             too_few = shortage(configuration, raise_limit())
             if too_few:
                 log.warning("%s", too_few)
-            board = Board(
-                worker_count(configuration),
-                sum(len(cluster.endpoints) for cluster in configuration.clusters.values()),
-                len(instances),
-                len(configuration.routes),
-            )
+            board = new_board(configuration, worker_count(configuration), len(instances))
             if configuration.access_log is not None:
                 try_log(configuration.access_log.path)
             bindings = Bindings.bind(configuration)

@@ -63,7 +63,7 @@ class Wakeups:
 
 
 class WorkerLink:
-    """The `lbjwt.keys.worker.ControlLink` of one worker."""
+    """The `lbjwt.keys.source.ControlLink` of one worker."""
 
     def __init__(self, wakeups: Wakeups, slot: int, directory: Path | None, feed: KeyFeed) -> None:
         self.directory = directory

@@ -13,13 +13,13 @@ import logging
 import os
 import re
 import secrets
-import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 from lbjwt.auth.revocation import MAX_ENTRIES, Change, Revocation, RevocationError, RevocationList, Undo
 from lbjwt.auth.revocation_format import line_of, read_lines
+from lbjwt.files import file_fault, sync_directory
 
 LOG_NAME: Final = "revocations.jsonl"
 
@@ -47,8 +47,7 @@ def open_log(path: Path, flags: int) -> int:
         RevocationError: Somebody else may write it, or it is no file.
     """
     descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode) or status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o022:
+    if file_fault(os.fstat(descriptor)):
         os.close(descriptor)
         raise RevocationError(f"{path} is no file that its owner alone can write, and is not used")
     return descriptor
@@ -116,7 +115,6 @@ class RevocationStore:
         if self._in_memory:
             return
         try:
-            self.path.parent.mkdir(mode=0o700, exist_ok=True)
             if not self._read(now) or self._lines > 2 * len(self.entries) + SLACK:
                 self._rewrite(now)
         except OSError as error:
@@ -220,8 +218,4 @@ class RevocationStore:
         self._descriptor = descriptor
         self._end = os.fstat(descriptor).st_size
         self._lines = len(self.entries)
-        directory = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)  # the new name is on disk too
-        finally:
-            os.close(directory)
+        sync_directory(self.path.parent)

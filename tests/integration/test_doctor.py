@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 
 from lbjwt.address import Address
 from lbjwt.checks.fetched_keys import clock_result
-from lbjwt.checks.network import port_results
+from lbjwt.checks.machine import port_results
 from lbjwt.cli import main
 from tests.harness.balancer import Balancer
 from tests.harness.keyserver import DISCOVERY, Answer, Blackhole, KeyServer
@@ -418,3 +418,23 @@ def test_what_check_says_is_said_here_too(tmp_path: Path, backend: str):
     path.write_text(text)
     said = [said for _, check, outcome, said in findings(path, 0) if (check, outcome) == ("configuration", "warning")]
     assert [one.split(": ")[:2] for one in said] == [["line 1", "issuers.main.any_audience"]]
+
+
+def test_what_a_file_is_wrong_about_is_told_once(tmp_path: Path, backend: str):
+    """A file or directory that a check of the configuration and one of the machine both look at is one problem."""
+    state = tmp_path / "state"
+    state.mkdir()
+    state.chmod(0o777)
+    path = written(
+        tmp_path,
+        backend,
+        {"issuer": "i", "jwks": json.loads(JWKS), "max_lifetime": "1h"},
+        revocation={"file": str(tmp_path / "none")},
+        state_directory=str(state),
+    )
+    told = [sentence for _, _, outcome, sentence in findings(path, 1) if outcome == "problem"]
+    assert len(told) == 2
+    assert (
+        f"{state} can be written by its group or by others" in told[0]
+        and f"{tmp_path / 'none'} cannot be read" in told[1]
+    )

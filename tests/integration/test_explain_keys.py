@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from lbjwt.cli import main
-from lbjwt.keys.store import StoredKeySet, write
+from lbjwt.keys.feed import StoredKeySet
+from lbjwt.keys.store import write
 from lbjwt.keys.uri import identity_of
 from tests.harness.keyserver import DISCOVERY, Answer, KeyServer
 from tests.unit.auth_tokens import jwk_of, private_key, token

@@ -237,7 +237,7 @@ CORPUS: list[tuple[str, str, str, str]] = [
 def test_the_good_policy_is_good():
     """Every entry of the corpus breaks a file that has no error itself."""
     examination = examine_text(GOOD, Path("/etc/lbjwt"))
-    assert examination.errors == ()
+    assert examination.problems == ()
     assert examination.configuration is not None
 
 
@@ -259,12 +259,12 @@ def test_rules_nest_eight_deep_and_no_deeper():
     """Eight levels are more than anybody reads; the ninth is an error, and a hundred cost no more than one."""
     for depth, good in ((6, True), (7, False), (8, False)):  # below an `any`, above a claim
         rule = "{not: " * depth + "{claim: a, equals: 1}" + "}" * depth
-        errors = examine_text(GOOD.replace("{claim: a, equals: 1}", rule), Path("/")).errors
+        errors = examine_text(GOOD.replace("{claim: a, equals: 1}", rule), Path("/")).problems
         assert [problem.message for problem in errors] == ([] if good else ["rules are nested more than 8 deep"])
     rule = "{not: " * 100 + "{claim: a, equals: 1}" + "}" * 100
     assert (
         "nested more than 32 levels"
-        in examine_text(GOOD.replace("{claim: a, equals: 1}", rule), Path("/")).errors[0].message
+        in examine_text(GOOD.replace("{claim: a, equals: 1}", rule), Path("/")).problems[0].message
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from lbjwt.keys import remote, store
 from lbjwt.keys.errors import JWKSFetchError, StoreError
-from lbjwt.keys.store import StoredKeySet
+from lbjwt.keys.feed import StoredKeySet
 from tests.unit.jwks_script import LOOPS, PLACE, Ring, Stage, runner, until
 
 

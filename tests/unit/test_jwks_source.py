@@ -10,9 +10,8 @@ from lbjwt.errors import LbjwtError
 from lbjwt.jose.keyring import KeyRing
 from lbjwt.keys import source
 from lbjwt.keys.errors import KeySourceError
-from lbjwt.keys.feed import KeyFeed
+from lbjwt.keys.feed import KeyFeed, StoredKeySet
 from lbjwt.keys.source import FeedKeys, LocalKeys, secret_from_environment
-from lbjwt.keys.store import StoredKeySet
 from lbjwt.observe._board import READY, Board
 
 PLACE = "https://issuer.example/jwks"

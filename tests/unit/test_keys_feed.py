@@ -5,8 +5,7 @@ import os
 import pytest
 
 from lbjwt.errors import ConfigurationError
-from lbjwt.keys.feed import KeyFeed
-from lbjwt.keys.store import StoredKeySet
+from lbjwt.keys.feed import KeyFeed, StoredKeySet
 
 
 def key_set(document: str, fetched_at: float = 1.0) -> StoredKeySet:

@@ -6,8 +6,8 @@ import tempfile
 
 import pytest
 
-from lbjwt.assembly.keys import KEYS
-from lbjwt.process.state import MEMORY, StateDirectory, StateDirectoryError
+from lbjwt.assembly.sources import KEYS
+from lbjwt.assembly.state import MEMORY, StateDirectory, StateDirectoryError
 
 
 def mode(path):

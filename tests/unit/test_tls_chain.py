@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from lbjwt.checks.certificates import certificate_results
+from lbjwt.checks.files import certificate_results
 from lbjwt.cli.check import check
 from lbjwt.net.tls import TLSError, server_context
 from tests.unit.test_checks_machine import DAY, configured

@@ -1,5 +1,5 @@
 """
-The state directory: where the keeper writes what has to outlive a process. Only the supervisor makes, locks and removes it.
+The state directory: where the keeper writes what has to outlive a process. The supervisor, or an embedded balancer, makes, locks and removes it.
 
 What lies here is believed at the next start: keys, and which tokens are revoked. So a directory that anybody else can write, or that is not
 ours, is refused, and two services never share one. Without a configured place it is a private temporary directory that ends with the service, in
@@ -15,12 +15,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from lbjwt.assembly.directories import directory_fault
-from lbjwt.assembly.keys import KEYS
+from lbjwt.assembly.sources import KEYS
+from lbjwt.config.model import Configuration
 from lbjwt.errors import LbjwtError, cause_of
+from lbjwt.files import directory_fault
 
 MEMORY: Final = Path("/dev/shm")  # noqa: S108 - the directory below it is ours alone
 """Writable also in a container with a read-only root."""
+
+
+def state_needed(configuration: Configuration) -> bool:
+    """True when there is something to write: revocations made at run time, and keys that are fetched when they shall outlive a restart."""
+    kept = configuration.state_directory is not None and keys_fetched(configuration)
+    return configuration.revocation is not None or kept
+
+
+def keys_fetched(configuration: Configuration) -> bool:
+    """True when some key source is behind a URL."""
+    return any(issuer.fetch is not None for issuer in configuration.issuers.values())
 
 
 class StateDirectoryError(LbjwtError):

@@ -1,8 +1,33 @@
-"""Whether a state directory may be believed: the one answer for the start, `check` and `doctor`."""
+"""Files and directories whose content lbjwt believes at its next start: nobody else may have written them. And whether a file changed."""
 
 import os
 import stat
 from pathlib import Path
+
+
+def signature_of(status: os.stat_result) -> tuple[int, ...]:
+    """Return numbers of a file that change when it is written to or another one stands in its place."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def file_fault(status: os.stat_result) -> str:
+    """Return why somebody else could have written a file; "" when only its owner could, which is this user or root."""
+    if not stat.S_ISREG(status.st_mode):
+        return "it is not a regular file"
+    if status.st_uid not in (0, os.geteuid()):
+        return "it belongs to another user"
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return "others than its owner can write it"
+    return ""
+
+
+def sync_directory(directory: Path) -> None:
+    """Make sure that a new name in a directory survives a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def directory_fault(path: Path, user: int | None) -> str:
