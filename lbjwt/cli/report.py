@@ -1,4 +1,4 @@
-"""How problems are shown and what they mean for the exit code; lines in colour for a terminal."""
+"""How commands show problems and exit for them; lines in colour for a terminal."""
 
 import os
 import sys
@@ -22,7 +22,6 @@ _STYLES: Final[dict[str, dict[str, Any]]] = {
     "title": {"bold": True},
     "plain": {},
 }
-"""By what a line tells: an outcome, a verdict, or its kind."""
 
 
 def print_problems(problems: Sequence[Problem], source: str) -> None:
@@ -31,13 +30,13 @@ def print_problems(problems: Sequence[Problem], source: str) -> None:
 
 
 def stop_for(problems: Sequence[Problem], *, strict: bool = False) -> None:
-    """End the process with the exit code of a configuration problem when one of them is an error, or, if strict, when there is any."""
+    """Exit with code 2 if one of them is an error or, if strict, if there is any."""
     if any(strict or problem.level == "error" for problem in problems):
         sys.exit(EXIT_CONFIGURATION)
 
 
 def print_lines(lines: Iterable[tuple[str, str]]) -> None:
-    """Print lines of (style, text): in colour on a terminal, plain anywhere else. No text drives the terminal."""
+    """Print lines of (style, text), in colour on a terminal; control characters of a text do not reach it."""
     plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
     for style, text in lines:
         click.secho(printable(text), color=False if plain else None, **_STYLES[style])
