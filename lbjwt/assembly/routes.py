@@ -1,4 +1,4 @@
-"""From the configured routes to an admission: which requests meet which demands, and how they are refused."""
+"""From the configured routes to an admission: what the requests of a route must have, and how they are refused."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ def new_admission(
     offenders: Offenders | None = None,
     trusts: Callable[[str], bool] | None = None,
 ) -> Admission:
-    """What every request of the configuration meets."""
     maker = _Maker(configuration, instances)
     if not configuration.routes:
         scopes = tuple({scope: None for issuer in configuration.issuers.values() for scope in issuer.required_scopes})

@@ -1,9 +1,9 @@
 """
-How the processes of a service get the key sets that one of them fetches: memory made before the fork, with two copies for each remote source.
+Shared memory with the newest key set of each remote source, made before the fork: one process fetches and writes, all read.
 
-The control process writes, all read. `put` fills the copy that is not current and then makes it the current one by writing one byte, so a writer that
-dies in the middle leaves the key set of before. No lock is needed: a digest stands beside each copy, and a reader that was overtaken by two
-writes finds that the two disagree and looks again.
+Each source has two copies. `put` fills the one that is not current and then makes it current by writing one byte, so a writer that dies in between
+leaves the old key set in place. No lock is needed: each copy has a digest, and a reader that two writes overtake sees a wrong digest and tries again
+later.
 """
 
 import hashlib
@@ -20,16 +20,14 @@ _DIGEST: Final = hashlib.sha256().digest_size
 _HEAD: Final = _DIGEST + _LENGTH.size
 
 _NO_RESERVE: Final = 0x4000
-"""MAP_NORESERVE of mmap(2), which `mmap` does not name: pages that are never written cost nothing, not even a promise."""
+"""MAP_NORESERVE of mmap(2): pages that are never written cost nothing."""
 
 
 class KeyFeed:
-    """The newest key set of each remote source."""
-
     def __init__(self, longest: Mapping[int, int]) -> None:
         """
         Args:
-            longest: Of each source its number, and the length in bytes of its longest document.
+            longest: By number of the source, the length in bytes of its longest document.
 
         Raises:
             ConfigurationError: The system does not give that much address space.
@@ -49,13 +47,13 @@ class KeyFeed:
             ) from None
 
     def _current(self, source: int, other: int = 0) -> tuple[int, int]:
-        """Where the current copy begins and the room of one has its end; of the other one when `other` is 1."""
+        """Begin and end of the current copy, or with `other` 1 of the other copy."""
         begin, room = self._copies[source]
         begin += 1 + room * (self._memory[begin] ^ other)
         return begin, begin + room
 
     def put(self, source: int, stored: StoredKeySet) -> None:
-        """Make a key set the newest of its source. ValueError when it is longer than its source may be."""
+        """Make a key set the newest of its source; ValueError if it is too long."""
         begin, end = self._current(source, other=1)
         text = stored.encoded()
         framed = hashlib.sha256(text).digest() + _LENGTH.pack(len(text)) + text
@@ -65,12 +63,12 @@ class KeyFeed:
         self._memory[self._copies[source][0]] ^= 1
 
     def version(self, source: int) -> bytes:
-        """Return what differs when another key set, or the same one fetched again, was put there; the same for all that were not put."""
+        """Return bytes that change when a key set is put, also the same one fetched again."""
         begin, _ = self._current(source)
         return self._memory[begin : begin + _DIGEST]
 
     def get(self, source: int) -> StoredKeySet | None:
-        """Return the newest key set; None when there is none, or it was overwritten while it was read."""
+        """Return the newest key set; None if there is none, or if it was overwritten during the read."""
         begin, end = self._current(source)
         (length,) = _LENGTH.unpack(self._memory[begin + _DIGEST : begin + _HEAD])
         text = self._memory[begin + _HEAD : min(begin + _HEAD + length, end)]

@@ -1,8 +1,8 @@
 """
-The keys of one issuer in a process that verifies with them: read from files or the configuration (`LocalKeys`), or taken from the feed (`FeedKeys`).
+The keys of one issuer in a process that verifies: read from files or the configuration (`LocalKeys`), or taken from the feed (`FeedKeys`).
 
-A source publishes a new key ring when its bytes changed. Nothing that goes wrong after the first success takes a key away (THREATS B2), but the age
-of a fetched document does; there is no fallback to keys from anywhere else (THREATS B1).
+A source publishes a new key ring when its bytes change. After the first success no failure removes a key (THREATS B2), only the age of a fetched
+document does. There is no fallback to another source (THREATS B1).
 """
 
 import os
@@ -20,21 +20,21 @@ from lbjwt.keys.store import signature_of
 from lbjwt.observe._board import Board
 
 MAX_FILE_BYTES: Final = 1024 * 1024
-"""Longest key file that is read; 1 MiB is a thousand keys with certificate chains."""
+"""Longest key file; 1 MiB is a thousand keys with certificate chains."""
 
 Build = Callable[..., KeyRing]
-"""Makes a key ring of the bytes of a source (of each file, where there are several); whatever it raises means "not usable"."""
+"""Makes a key ring of the bytes of a source (of each file, if there are several). If it raises anything, they are refused."""
 
 
 class LocalKeys:
     """
-    Keys of files, of the configuration or of an environment variable. Files are read again when another one stands there or one was written to.
+    Keys of files, of the configuration or of an environment variable. Files are read again when they are replaced or written to.
 
-    All files are needed: one that cannot be read leaves the keys in force as they are, those that it held included.
+    All files are needed: if one cannot be read, all keys in force stay, those of that file included.
 
     Args:
-        place: What messages call the source.
-        given: The bytes themselves; None when they are in the files `paths`.
+        place: The name of the source in messages.
+        given: The bytes themselves; None if they are in the files `paths`.
         publish: Called with every new ring.
     """
 
@@ -63,10 +63,10 @@ class LocalKeys:
 
     def load(self, now: float, wall: float) -> None:
         """
-        Read for the first time, before the listeners open. Times: see `look`.
+        Read for the first time, before the listeners open. Times as in `look`.
 
         Raises:
-            KeySourceError: There is no usable key, which only a person can mend.
+            KeySourceError: There is no usable key.
         """
         problem = self._read(wall)
         if problem:
@@ -74,7 +74,7 @@ class LocalKeys:
 
     def look(self, now: float, wall: float) -> float:
         """
-        Read what is new, and log what goes wrong. Returns the seconds until the next look has to be; infinite when any time will do.
+        Read what is new and log failures. Returns the seconds until the next call is due; infinite if there is no such time.
 
         Args:
             now: Monotonic time.
@@ -86,7 +86,7 @@ class LocalKeys:
         return inf
 
     def _read(self, wall: float) -> str:
-        """Return "" or the sentence that tells what is wrong."""
+        """Return what is wrong, or ""."""
         try:
             documents = self._new_documents()
             if documents and documents != self._documents:
@@ -94,7 +94,7 @@ class LocalKeys:
                 self._publish(ring)
                 self._documents, self._keys = documents, len(ring)
                 self._log.left_out(ring.warnings)
-        except Exception as error:  # a hostile document must not end the task that keeps the keys current
+        except Exception as error:  # a hostile document must not end the task
             self._board.add("key_fetches", issuer=self._issuer)
             self._board.add("key_fetch_failures", issuer=self._issuer)
             return sentence_of(error)
@@ -105,7 +105,7 @@ class LocalKeys:
         return ""
 
     def _new_documents(self) -> list[bytes]:
-        """Return what the source holds; nothing when it is known to be what is in force."""
+        """Return the bytes of the source; nothing if the files did not change."""
         if self._given is not None:
             return [self._given]
         try:
@@ -116,7 +116,7 @@ class LocalKeys:
             self._signatures = []
             for path in self._paths:
                 with path.open("rb") as file:
-                    # before reading: a write meanwhile is seen at the next look
+                    # before reading: the next look sees a write that happens meanwhile
                     self._signatures.append(signature_of(file.fileno()))
                     documents.append(file.read(MAX_FILE_BYTES + 1))
         except OSError as error:
@@ -130,15 +130,13 @@ class LocalKeys:
 
 class FeedKeys:
     """
-    Keys that another process fetches, or this one with `RemoteKeys`.
-
-    That process may die, hang or be slow: the ring in force stays until its document is too old, and is withdrawn then, by this process alone.
+    Keys from the feed. If the process that fetches dies or hangs, the ring in force stays until this process finds its document too old.
 
     Args:
-        place: What messages call the source.
+        place: The name of the source in messages.
         publish: Called with every new ring, and with None when the keys became too old.
         issuer: Its index, also in the feed.
-        max_stale: Seconds for which a document is believed after it was fetched; the feed may say less.
+        max_stale: Seconds for which a document is valid after it was fetched; the feed may say less.
     """
 
     def __init__(
@@ -169,11 +167,11 @@ class FeedKeys:
         return self._shelf_life is not None
 
     def load(self, now: float, wall: float) -> None:
-        """Take what is in the feed. Raises nothing: requests are answered with 503 until there are keys."""
+        """Take what is in the feed. Raises nothing: without keys, requests get 503."""
         self.look(now, wall)
 
     def look(self, now: float, wall: float) -> float:
-        """Take what is new, and withdraw what is too old; arguments and result as those of `LocalKeys.look`."""
+        """Take what is new and withdraw what is too old; arguments and result as in `LocalKeys.look`."""
         try:
             self._take(now, wall)
         except Exception as error:
@@ -195,12 +193,12 @@ class FeedKeys:
             return
         stored = self._feed.get(self._issuer)
         if stored is None:
-            return  # nothing yet, or it is being written
+            return  # none yet, or it is being written
         life = stored.shelf_life(now, wall, self._max_stale)
         if life is None:
             raise KeySourceError("the keys in the feed are too old, or from the future")
         if stored.document != self._document:
-            # which keys were left out has been logged by the process that fetched it
+            # the process that fetched it has logged which keys were left out
             ring = self._build(stored.document.encode())
             self._publish(ring)
             self._document, self._keys = stored.document, len(ring)
@@ -210,12 +208,7 @@ class FeedKeys:
 
 
 def secret_from_environment(variable: str) -> bytes:
-    """
-    Return the bytes of an environment variable, all of them.
-
-    Raises:
-        KeySourceError: It is not set, or empty (THREATS A5).
-    """
+    """Return the bytes of an environment variable; KeySourceError if it is not set or empty (THREATS A5)."""
     value = os.environb.get(os.fsencode(variable), b"")
     if not value:
         raise KeySourceError(f"no keys from the environment: {variable} is not set, or empty")

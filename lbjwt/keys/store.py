@@ -1,75 +1,65 @@
 """
-The last good key set of a remote source as a file: the copy for a cold start.
+The last good key set of a remote source as a file, for a cold start.
 
-A file is replaced as a whole or not at all, and believed only when nobody else could have written it: what stands in it decides who may sign
-tokens.
+A file is replaced as a whole or not at all. It is used only if nobody else could have written it, because its content decides who may sign tokens.
 """
 
 import contextlib
-import math
 import os
 import stat
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, Literal
 
 import orjson
+from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from lbjwt.keys.errors import StoreError
 from lbjwt.keys.schedule import ShelfLife
 
-FORMAT: Final = 1
-
 
 @dataclass(frozen=True, slots=True)
 class StoredKeySet:
-    """A key set and what is known about it. Times: seconds since the epoch."""
+    """A key set and where it comes from. Times: seconds since the epoch."""
 
     place: str
-    """Which source it is of, see `identity_of`; another source must not use it."""
-    fetched_at: float
-    good_until: float
+    """The `identity_of` its source; another source must not use it."""
+    fetched_at: FiniteFloat
+    good_until: FiniteFloat
     document: str = field(repr=False)
     etag: str | None = None
+    format: Literal[1] = 1
 
     def encoded(self) -> bytes:
-        return orjson.dumps({"format": FORMAT, **asdict(self)})
+        return orjson.dumps(self)
 
     def shelf_life(self, now: float, wall: float, max_stale: float) -> ShelfLife | None:
-        """How long it may be believed: `max_stale` seconds after it was fetched, or until `good_until`. None: too old, or from the future."""
+        """How long it is valid: `max_stale` seconds after it was fetched, at most until `good_until`. None: too old, or from the future."""
         return ShelfLife.of(now, wall, self.fetched_at, min(self.good_until - self.fetched_at, max_stale))
 
 
+_STORED: Final = TypeAdapter(StoredKeySet)
+
+
 def decoded(text: bytes) -> StoredKeySet | None:
-    """Return what `StoredKeySet.encoded` made the text of; None when it is something else."""
+    """Read the text of `StoredKeySet.encoded`; None for any other text."""
     try:
-        found = orjson.loads(text)
-    except orjson.JSONDecodeError:
+        return _STORED.validate_json(text, strict=True)
+    except ValidationError:
         return None
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        return None
-    place, document, etag = found.get("place"), found.get("document"), found.get("etag")
-    fetched_at, good_until = _time(found.get("fetched_at")), _time(found.get("good_until"))
-    if not isinstance(place, str) or not isinstance(document, str) or not isinstance(etag, str | None):
-        return None
-    if fetched_at is None or good_until is None:
-        return None
-    return StoredKeySet(place, fetched_at, good_until, document, etag)
 
 
 def room_for(document: int) -> int:
-    """Greatest length in bytes of an encoded key set whose document is that long: JSON within JSON, where each character may need an escape."""
+    """Greatest length of an encoded key set with a document of that many bytes: within JSON, each character may need an escape."""
     return 2 * document + 8192
 
 
 def write(path: Path, stored: StoredKeySet) -> None:
     """
-    Replace the file, mode 0600. After a crash at any moment the old file or the new one stands there, whole.
-
-    There is one writer at a time: a file it left half-written is thrown away by the next.
+    Replace the file, mode 0600. After a crash at any moment there is the old file or the new one, whole. Only one writer at a time.
 
     Raises:
-        StoreError: The disk is full, the directory is missing or not ours, and the like; the old file is still there.
+        StoreError: It cannot be written; the old file is still there.
     """
     fresh = path.with_name(f".{path.name}.new")
     try:
@@ -92,16 +82,16 @@ def write(path: Path, stored: StoredKeySet) -> None:
 
 def read(path: Path, *, place: str, max_stale: float, max_bytes: int, wall: float) -> StoredKeySet | None:
     """
-    Return the key set of a file, or None when there is no such file.
+    Return the key set of a file, or None if there is no file.
 
     Args:
-        place: The source that it has to be of.
+        place: The `identity_of` its source.
         max_bytes: Longest file that is read.
         wall: Seconds since the epoch.
 
     Raises:
-        StoreError: It must not be used: somebody else could have written the file (its owner is neither we nor root, or group or others may
-            write it), it is no regular file, too long, damaged, of another source, too old, or from the future.
+        StoreError: Somebody else could have written the file (its owner is neither we nor root, or group or others may write it), or it is not a
+            regular file, too long, damaged, of another source, too old, or from the future.
     """
     try:
         with open(path, "rb", opener=_open_no_link) as file:
@@ -130,18 +120,9 @@ def read(path: Path, *, place: str, max_stale: float, max_bytes: int, wall: floa
 
 
 def signature_of(target: Path | int) -> tuple[int, ...]:
-    """
-    Return numbers of a file, by name or descriptor, that change when another one stands there or it was written to.
-
-    Raises:
-        OSError: There is none.
-    """
+    """Return numbers that change when the file, given by name or descriptor, is replaced or written to; OSError if there is none."""
     status = os.stat(target)
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
-def _time(value: Any) -> float | None:
-    return float(value) if type(value) in (int, float) and math.isfinite(value) else None
 
 
 def _open_no_link(path: str, flags: int) -> int:
