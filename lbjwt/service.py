@@ -1,4 +1,4 @@
-"""One balancer in one event loop: put together from its configuration, started, drained and stopped. Leaves signals and logging setup to the caller."""
+"""One balancer in one event loop: built from its configuration, started, drained and stopped. The caller handles signals and sets up logging."""
 
 from __future__ import annotations
 

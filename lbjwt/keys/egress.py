@@ -10,13 +10,12 @@ A private authority replaces those of the system, so that no public authority ca
 always checked (THREATS B21).
 """
 
-import base64
 import re
 import ssl
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NoReturn
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from lbjwt.address import is_loopback
 from lbjwt.keys.errors import JWKSFetchError, KeySourceError
@@ -26,14 +25,6 @@ MAX_TOKEN: Final = 64 * 1024
 """Most bytes of a file with a bearer token; those of Kubernetes have about 1 KiB."""
 
 _TOKEN: Final = re.compile(rb"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 section 2.1
-
-
-@dataclass(frozen=True, slots=True)
-class Proxy:
-    """One HTTP proxy, ``http://HOST:PORT``. Its password is in `authorization`, the value of ``Proxy-Authorization``, alone."""
-
-    url: str
-    authorization: str | None
 
 
 class ClientTls:
@@ -130,13 +121,13 @@ class Egress:
     def without_token(self) -> "Egress":
         return replace(self, bearer_token_file=None)
 
-    def proxy_for(self, uri: str) -> Proxy | None:
-        """Return the proxy for a URL, or None; JWKSFetchError if the environment names an unusable one."""
+    def proxy_for(self, uri: str) -> SplitResult | None:
+        """Return the URL of the proxy for a URL, or None; JWKSFetchError if the environment names an unusable one."""
         parts = urlsplit(uri)
         if is_loopback(parts.hostname or ""):
             return None
         if self.proxy is not None:
-            return _proxy(urlsplit(self.proxy))
+            return urlsplit(self.proxy)
         return _from_environment(parts) if self.proxy_from_environment else None
 
     def authorization(self) -> str | None:
@@ -154,7 +145,7 @@ class Egress:
         return f"Bearer {token.decode()}"
 
 
-def _from_environment(target: SplitResult) -> Proxy | None:
+def _from_environment(target: SplitResult) -> SplitResult | None:
     from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
     found = getproxies_environment()
@@ -163,20 +154,11 @@ def _from_environment(target: SplitResult) -> Proxy | None:
         return None
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
-        if parts.scheme == "http" and parts.hostname and parts.path in ("", "/"):
-            return _proxy(parts)
+        if parts.scheme == "http" and parts.hostname and parts.port != 0 and parts.path in ("", "/"):
+            return parts
     except ValueError:
         pass
     raise JWKSFetchError("the proxy that the environment names does not have the form http://HOST:PORT")
-
-
-def _proxy(parts: SplitResult) -> Proxy:
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    authorization = None
-    if parts.username is not None:
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        authorization = f"Basic {base64.b64encode(pair.encode()).decode()}"
-    return Proxy(f"http://{host}:{parts.port or 80}", authorization)
 
 
 def _reason(error: ssl.SSLError) -> str:

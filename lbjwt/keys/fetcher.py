@@ -7,6 +7,7 @@ kept, and content codings are refused, so that 256 KiB on the wire stay 256 KiB 
 """
 
 import asyncio
+import base64
 import contextlib
 import datetime
 import email.utils
@@ -16,13 +17,14 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import unquote
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
 from lbjwt.errors import cause_of
-from lbjwt.keys.egress import Egress, Proxy
+from lbjwt.keys.egress import Egress
 from lbjwt.keys.errors import JWKSFetchError
 from lbjwt.keys.uri import examine, place_of, redirected
 
@@ -74,12 +76,21 @@ async def fetch(uri: str, egress: Egress, *, etag: str | None = None, accept: st
     proxy = egress.proxy_for(uri)
     if proxy is not None and guard.loopback_only:  # the proxy resolves the name, so we cannot check for loopback
         raise JWKSFetchError(f"{place} would be fetched over plain http through a proxy, which needs allow_http")
-    by_proxy = proxy.url if proxy is not None else ""
+    by_proxy = ""
     headers = {"Accept": accept, "Accept-Encoding": "identity", "User-Agent": "lbjwt"}
     headers |= {"If-None-Match": etag} if etag is not None else {"Cache-Control": "no-cache"}
     authorization = egress.authorization()
     if authorization is not None:
         headers["Authorization"] = authorization
+    # with each request, because aiohttp sends the headers of a session, and so the bearer token, to the proxy too
+    options: dict[str, Any] = {"headers": headers}
+    if proxy is not None:
+        by_proxy = options["proxy"] = f"http://{proxy.netloc.rpartition('@')[2]}"
+        if proxy.username is not None:
+            pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+            own = {"Proxy-Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+            # a tunnel has fields of its own; without one the proxy reads, and removes, those of the request
+            options |= {"proxy_headers": own} if uri.startswith("https:") else {"headers": headers | own}
     connector = aiohttp.TCPConnector(
         resolver=guard if proxy is None else ThreadedResolver(),
         force_close=True,
@@ -97,7 +108,7 @@ async def fetch(uri: str, egress: Egress, *, etag: str | None = None, accept: st
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             ) as session,
         ):
-            return await _follow(session, uri, headers, proxy, egress.max_bytes, conditional=etag is not None)
+            return await _follow(session, uri, options, egress.max_bytes, conditional=etag is not None)
     except TimeoutError:
         raise JWKSFetchError(f"{place} did not answer completely within {egress.timeout:g} s") from None
     except aiohttp.ClientConnectorCertificateError as error:
@@ -118,22 +129,8 @@ async def fetch(uri: str, egress: Egress, *, etag: str | None = None, accept: st
 
 
 async def _follow(
-    session: aiohttp.ClientSession,
-    uri: str,
-    headers: dict[str, str],
-    proxy: Proxy | None,
-    max_bytes: int,
-    *,
-    conditional: bool,
+    session: aiohttp.ClientSession, uri: str, options: dict[str, Any], max_bytes: int, *, conditional: bool
 ) -> Fetched:
-    # With each request, for those of a session are sent to the proxy, too: it would learn the bearer token.
-    options: dict[str, Any] = {"headers": headers}
-    if proxy is not None:
-        options["proxy"] = proxy.url
-        if proxy.authorization is not None:
-            # a tunnel has fields of its own; without one the proxy reads, and takes away, those of the request
-            own = {"Proxy-Authorization": proxy.authorization}
-            options |= {"proxy_headers": own} if uri.startswith("https:") else {"headers": headers | own}
     for _ in range(MAX_REDIRECTS + 1):
         place = place_of(uri)
         async with session.get(uri, allow_redirects=False, **options) as response:
