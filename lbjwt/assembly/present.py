@@ -1,4 +1,4 @@
-"""The present keys of an issuer, read or fetched once for `explain` and `doctor`."""
+"""The keys of an issuer as they can be had at this moment, once, for `explain` and `doctor`: nothing is kept, written or tried again."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class PresentKeys:
     What was found.
 
     Attributes:
-        ring: None without keys.
+        ring: None when there are no keys.
         source: Where they come from, or would.
-        problem: Why there are none, or why they are the stored ones; else "".
+        problem: Why there are none, or why the stored ones had to do; "" when all is well.
         stored_at: When stored keys were fetched, seconds since the epoch; None for fresh ones.
     """
 
@@ -40,12 +40,12 @@ async def present_keys(
     instance: IssuerInstance, directory: Path | None, *, offline: bool = False, now: float
 ) -> PresentKeys:
     """
-    The keys of one issuer: fetched, or the stored ones if that fails. Errors are in the result.
+    The keys of one issuer. Raises nothing: what is wrong is in the answer.
 
     Args:
-        directory: The state directory; None without one.
+        directory: The state directory, for the copy that has to do when nothing can be fetched; None: there is none.
         offline: Fetch nothing.
-        now: Seconds since the epoch, for the age of stored keys.
+        now: Seconds since the epoch, for the age of the copy.
     """
     place = place_of_keys(instance)
     build = key_ring_of(instance.issuer)

@@ -45,7 +45,12 @@ def new_reader(
 
 
 def new_store(configuration: model.Configuration, directory: Path | None) -> RevocationStore | None:
-    """The store of revocations over the admin API, if there are any; without a state directory they end with the process."""
+    """
+    Where revocations over the admin API are kept; None when there is no such thing.
+
+    Args:
+        directory: Of state; None: they end with the process.
+    """
     revocation = configuration.revocation
     if revocation is None or configuration.admin is None:
         return None

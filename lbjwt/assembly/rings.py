@@ -1,4 +1,4 @@
-"""From the bytes of an issuer's key source to its keys: which reader, with which limits."""
+"""How what an issuer's key source holds becomes its keys: the one place that says which reader, with which limits."""
 
 from collections.abc import Callable, Iterable
 
@@ -8,7 +8,11 @@ from lbjwt.jose.keyring import KeyRing
 
 
 def key_ring_of(issuer: Issuer) -> Callable[..., KeyRing]:
-    """The function from the bytes of the source (of each file, if there are several) to the key ring; it raises KeyFormatError."""
+    """
+    The function that takes the bytes of the source (of each file, where there are several) and returns the key ring.
+
+    It raises KeyFormatError for what is not usable.
+    """
     algorithms = issuer.algorithms
     source = issuer.key_source
     if source in ("pem", "pem_file"):

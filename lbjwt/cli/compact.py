@@ -57,7 +57,7 @@ def _object(part: str, what: str) -> dict[str, Any]:
 
 
 def describe_times(claims: dict[str, Any], now: float) -> Iterator[str]:
-    """Yield one line for each time among the claims: the date in UTC and how far it is from ``now`` (seconds since the epoch)."""
+    """Yield one line for each time claim: the date in UTC and the distance from ``now`` (seconds since the epoch)."""
     for name in _TIMES:
         value = claims.get(name)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LATEST:

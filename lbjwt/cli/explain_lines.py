@@ -1,4 +1,4 @@
-"""An explanation as lines of text, each with a style that a terminal may colour."""
+"""An explanation for people: lines, each with a style that a terminal may colour."""
 
 from __future__ import annotations
 

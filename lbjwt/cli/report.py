@@ -11,13 +11,10 @@ from lbjwt.config.problems import Problem, printable
 
 EXIT_CONFIGURATION: Final = 2
 
-_GOOD: Final = {"fg": "green"}
-_BAD: Final = {"fg": "red", "bold": True}
-_DOUBTFUL: Final = {"fg": "yellow"}
 _STYLES: Final[dict[str, dict[str, Any]]] = {
-    **dict.fromkeys(("ok", "met", "good", "allowed"), _GOOD),
-    **dict.fromkeys(("problem", "refused", "wrong"), _BAD),
-    **dict.fromkeys(("warning", "reported", "unknown", "unchecked"), _DOUBTFUL),
+    **{key: {"fg": "green"} for key in ("ok", "met", "good", "allowed")},
+    **{key: {"fg": "red", "bold": True} for key in ("problem", "refused", "wrong")},
+    **{key: {"fg": "yellow"} for key in ("warning", "reported", "unknown", "unchecked")},
     "note": {"dim": True},
     "title": {"bold": True},
     "plain": {},

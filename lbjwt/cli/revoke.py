@@ -167,7 +167,7 @@ def _ask(admin: str, method: str, body: bytes | str) -> dict[str, Any]:
         parts = None
     if parts is None or parts.hostname is None or parts.path:
         raise click.BadParameter("is a URL such as http://127.0.0.1:9900, without a path", param_hint="--admin")
-    # http.client ignores the proxy variables of the environment
+    # http.client asks no proxy of the environment: the door is on this machine or near it
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname, parts.port, timeout=TIMEOUT)
     try:

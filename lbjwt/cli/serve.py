@@ -97,7 +97,7 @@ def serve(config: Path | None, print_config: bool, **said: Any) -> None:
     from lbjwt.checks.files import file_problems
     from lbjwt.process.supervisor import run
 
-    # the supervisor opens the access log and logs what is wrong with it
+    # the supervisor opens the access log and tells what is wrong with it
     files = [problem for problem in file_problems(configuration) if problem.code != "access-log"]
     problems = told([*warnings(configuration), *files])
     print_problems(problems, source)

@@ -74,7 +74,7 @@ async def fetch(uri: str, egress: Egress, *, etag: str | None = None, accept: st
     with contextlib.suppress(ValueError):  # a name: the guard checks its addresses after resolution
         guard.check(ipaddress.ip_address(host), place)
     proxy = egress.proxy_for(uri)
-    if proxy is not None and guard.loopback_only:  # the proxy resolves the name, so we cannot check for loopback
+    if proxy is not None and guard.loopback_only:  # what is resolved elsewhere cannot be seen to be loopback
         raise JWKSFetchError(f"{place} would be fetched over plain http through a proxy, which needs allow_http")
     by_proxy = ""
     headers = {"Accept": accept, "Accept-Encoding": "identity", "User-Agent": "lbjwt"}

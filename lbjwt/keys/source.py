@@ -1,5 +1,5 @@
 """
-The keys of one issuer in a process that verifies: read from files or the configuration (`LocalKeys`), or taken from the feed (`FeedKeys`).
+The keys of one issuer in a process that verifies with them: read from files or the configuration (`LocalKeys`), or taken from the feed (`FeedKeys`).
 
 A source publishes a new key ring when its bytes change. After the first success no failure removes a key (THREATS B2), only the age of a fetched
 document does. There is no fallback to another source (THREATS B1).
@@ -116,7 +116,7 @@ class LocalKeys:
             self._signatures = []
             for path in self._paths:
                 with path.open("rb") as file:
-                    # before reading: the next look sees a write that happens meanwhile
+                    # before reading: a write meanwhile is seen at the next look
                     self._signatures.append(signature_of(file.fileno()))
                     documents.append(file.read(MAX_FILE_BYTES + 1))
         except OSError as error:

@@ -120,7 +120,12 @@ def read(path: Path, *, place: str, max_stale: float, max_bytes: int, wall: floa
 
 
 def signature_of(target: Path | int) -> tuple[int, ...]:
-    """Return numbers that change when the file, given by name or descriptor, is replaced or written to; OSError if there is none."""
+    """
+    Return numbers of a file, by name or descriptor, that change when another one stands there or it was written to.
+
+    Raises:
+        OSError: There is none.
+    """
     status = os.stat(target)
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 

@@ -1,4 +1,4 @@
-"""The key sources of a process that verifies: checked every second, and at each notification from the control process."""
+"""The key sources of a process that verifies, looked at every second and whenever the control process has something new."""
 
 import asyncio
 import contextlib
@@ -14,36 +14,37 @@ from lbjwt.keys.source import FeedKeys, LocalKeys
 from lbjwt.observe._board import Board
 
 LOOK: Final = 1.0
-"""Seconds between two checks of files and feed; one costs a stat(2) or 32 bytes per source."""
+"""Seconds between two looks at files and feed: one stat(2), or 32 bytes, for each source."""
 
 log = logging.getLogger("lbjwt.jwks")
 
 
 class ControlLink(Protocol):
-    """A worker's link to its control process."""
+    """What a worker has of its control process."""
 
     directory: Path | None
     """The state directory."""
     feed: KeyFeed
 
     def notify(self) -> None:
-        """Make the control process check the board."""
+        """Make the control process look at the board."""
 
     def listen(self, notified: Callable[[], None]) -> None:
-        """Call `notified` in the running loop after each notification."""
+        """Call `notified` in the running loop whenever the control process has something new."""
 
     def ignore(self) -> None:
         """End that."""
 
 
 class WorkerKeys:
+    """The key sources of a process that verifies, by issuer index."""
+
     def __init__(
         self, sources: Mapping[int, LocalKeys | FeedKeys], board: Board, link: ControlLink, *, longest_wait: float = 0.0
     ) -> None:
         """
         Args:
-            sources: By issuer index.
-            longest_wait: Most seconds that `load` waits for the first attempts of the control process.
+            longest_wait: Seconds that `load` waits at most for the first attempts of the control process.
         """
         self.settled: Callable[[int], None] = lambda issuer: None
         """Called with an issuer index when an attempt to fetch its keys ended."""
@@ -59,10 +60,10 @@ class WorkerKeys:
 
     async def load(self) -> None:
         """
-        Read all for the first time; if the feed lacks keys of a source, wait for the first attempt to fetch them.
+        Read all for the first time; wait until one attempt was made for what the feed does not have yet, and not much longer.
 
         Raises:
-            KeySourceError: A file or a text cannot be used. A URL that cannot be reached raises nothing.
+            KeySourceError: A file or a text cannot be used: a mistake to mend now. A URL that cannot be reached raises nothing.
         """
         for source in self._sources.values():
             source.load(time.monotonic(), time.time())
@@ -76,16 +77,17 @@ class WorkerKeys:
                     await self._news.wait()
 
     def start(self) -> None:
+        """Keep the keys current from now on."""
         self._task = asyncio.get_running_loop().create_task(self._watch(), name="keys")
 
     async def stop(self) -> None:
-        """Stop looking; the keys in force stay."""
+        """End that; the keys in force stay."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
     def notified(self) -> None:
-        """The control process has something new: take the keys first, then release the requests that waited for them."""
+        """The control process has something new: take the keys first, then judge the requests that waited for them."""
         self._look(self._attempts)
         self._news.set()
         for index, before in self._attempts.items():
@@ -95,12 +97,12 @@ class WorkerKeys:
                 self.settled(index)
 
     def request_refresh(self, issuer: int) -> bool:
-        """A token has an unknown key id. True if its keys are being fetched. In the cooldown the control process is not notified."""
+        """A token named a key that is not there. True when its keys are being fetched; in the cool-down the control process is not even notified."""
         if issuer not in self._attempts:
             return False
         words = self._board.source_words(issuer)
         if words["attempts"] != self._attempts[issuer]:
-            return True  # an attempt has just ended: `notified` will take its keys
+            return True  # an attempt ended a moment ago, and what it brought is not looked at yet: `notified` follows
         under_way = words["begun"] != words["attempts"]
         if not under_way and time.monotonic() < words["not_before"]:
             return False
@@ -116,7 +118,7 @@ class WorkerKeys:
             pause = self._look(self._sources)
 
     def _look(self, indexes: Iterable[int]) -> float:
-        """Look at these sources; return the seconds until the next look. A failure of one does not affect the others."""
+        """Look at these sources; return the seconds until the next look. What goes wrong with one must not keep the others from it."""
         pause = LOOK
         for index in indexes:
             try:

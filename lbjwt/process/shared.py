@@ -32,11 +32,11 @@ def keeper_needed(configuration: Configuration) -> bool:
 
 
 def state_needed(configuration: Configuration) -> bool:
-    """Whether there is something to write: revocations made at run time, or fetched keys for the next start."""
+    """True when there is something to write: revocations made at run time, and keys that are fetched when they shall outlive a restart."""
     kept = configuration.state_directory is not None and keys_fetched(configuration)
     return configuration.revocation is not None or kept
 
 
 def keys_fetched(configuration: Configuration) -> bool:
-    """Whether some key source is a URL."""
+    """True when some key source is behind a URL."""
     return any(issuer.fetch is not None for issuer in configuration.issuers.values())
