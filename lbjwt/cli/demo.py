@@ -1,4 +1,4 @@
-"""``lbjwt demo``: the whole thing on loopback, to look at and to play with."""
+"""``lbjwt demo``: issuer, backends and balancer on loopback."""
 
 import sys
 

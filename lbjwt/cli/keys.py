@@ -1,4 +1,4 @@
-"""``lbjwt keys``: key pairs and secrets to begin with. Private parts go to files that only their owner may read, never to a screen unless asked."""
+"""``lbjwt keys``: generate key pairs and secrets. Private parts go to files that only their owner may read."""
 
 import json
 import os
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 SIGNING_ALGORITHMS: Final = tuple(name for name in ALGORITHMS if not name.startswith("ML-DSA"))
-"""Those that the command line makes keys for and signs with."""
 
 _CURVES: Final = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521", "ES256K": "secp256k1"}
 _RSA_BITS: Final = 3072  # NIST SP 800-57 part 1, table 2: 128 bits of security, as the curves have at least
@@ -99,7 +98,7 @@ def _write(directory: Path, files: dict[str, tuple[bytes, int]]) -> None:
         path = directory / name
         try:
             directory.mkdir(exist_ok=True)
-            # Created with its mode, so that there is no moment at which others could open it.
+            # created with its mode: others can never open it
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
                 file.write(content)
         except OSError as error:

@@ -1,8 +1,7 @@
 """
-``lbjwt revoke``: refuse tokens before their time, or take that back, by way of a running balancer or of the file it watches.
+``lbjwt revoke``: add or remove one revocation, in a running balancer or in the file that it watches.
 
-The options become one entry; what an entry may be is decided where entries are read. A token is read from standard input only: it is good until
-it is revoked, and a command line can be read by every user of the machine.
+A token is read from standard input only: it is valid until it is revoked, and every user of the machine can read a command line.
 """
 
 import http.client
@@ -24,9 +23,9 @@ SKEW: Final = 300.0
 """Seconds after its exp that a token may still be accepted: the most that a clock_skew can be."""
 
 TIMEOUT: Final = 10.0
-"""Seconds for connecting to the admin door, and for its answer."""
+"""Seconds for connecting to the admin API, and for its response."""
 
-_LONGEST: Final = 1 << 20  # bytes of an answer
+_LONGEST: Final = 1 << 20  # bytes of a response
 
 
 @click.command()
@@ -147,11 +146,7 @@ def _time(text: str, name: str, now: float) -> float:
 
 
 def _entry_of_token(now: float) -> Revocation:
-    """
-    An entry on the jti of the token on standard input, narrowed to its issuer.
-
-    Nothing is verified: there may be no key at hand, and the worst that a forged token can do is to name the jti of another.
-    """
+    """An entry for the jti and issuer of the token on standard input. The signature is not checked: there may be no key here."""
     _, claims = decode(given("-"))
     jti, issuer, exp = claims.get("jti"), claims.get("iss"), claims.get("exp")
     if not isinstance(jti, str) or not jti:

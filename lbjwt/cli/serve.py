@@ -1,4 +1,4 @@
-"""``lbjwt serve``: from a file or from flags to a running balancer."""
+"""``lbjwt serve``: run a balancer from a file or from flags."""
 
 import sys
 from collections.abc import Callable
@@ -103,7 +103,7 @@ def serve(config: Path | None, print_config: bool, **said: Any) -> None:
 
 
 def _from_file(config: Path) -> tuple[Configuration, str, Callable[[list[Problem]], list[Problem]]]:
-    """The configuration, the name of its file, and how a problem gets its line there."""
+    """The configuration, the name of its file, and a function that gives problems their lines."""
     examination = examine_file(config)
     if examination.configuration is None:
         from lbjwt.checks.registry import every_problem

@@ -1,4 +1,4 @@
-"""Sign a token with a key from a file: for tests and demonstrations, an issuer has better means. No message holds a key."""
+"""Sign a token with a key from a file, for tests and demonstrations. No message contains a key."""
 
 import json
 import warnings
@@ -25,12 +25,9 @@ def sign(path: Path, claims: dict[str, Any], *, algorithm: str | None, kid: str 
     Return a compact JWS.
 
     Args:
-        path: A private JWK, a private key in PEM, or, when the algorithm is an HMAC, any bytes.
-        algorithm: None for what the key says: its ``alg`` or kind, else RS256, the algorithm of its curve, or EdDSA.
+        path: A private JWK, a private key in PEM, or the bytes of an HMAC secret.
+        algorithm: None for the ``alg`` of the key, else RS256 or the algorithm of its curve.
         kid: Key id for the header; None for the key's own, if it has one.
-
-    Raises:
-        click.ClickException: The key cannot be read or cannot sign this.
     """
     try:
         with path.open("rb") as file:
@@ -54,14 +51,13 @@ def sign(path: Path, claims: dict[str, Any], *, algorithm: str | None, kid: str 
 
 def _secret(path: Path, content: bytes, algorithm: str) -> OctKey:
     try:
-        secret_key(content, allowed=[algorithm])  # what no balancer would accept is not signed with either
+        secret_key(content, allowed=[algorithm])  # no balancer would accept a weaker one
     except KeyFormatError as error:
         raise click.ClickException(f"{path}: {error}") from None
     return OctKey.import_key(content)
 
 
 def _private(path: Path, content: bytes) -> RSAKey | ECKey | OKPKey:
-    """Import the private key of a file; its text decides what it is, because the user of a command line knows where the file came from."""
     try:
         text = content if b"-----BEGIN" in content else json.loads(content)
         with warnings.catch_warnings():

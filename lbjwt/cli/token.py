@@ -1,9 +1,4 @@
-"""
-``lbjwt token``: mint, inspect and verify tokens by hand.
-
-A token on the command line can be read by every user of the machine while the command runs, and stays in the shell's history; ``-``
-(the default) reads it from standard input.
-"""
+"""``lbjwt token``: mint, inspect and verify tokens by hand."""
 
 import json
 import sys
@@ -69,10 +64,7 @@ def mint(
     except UnitError as error:
         raise click.BadParameter(str(error), param_hint="--expires-in") from None
     now = int(time.time())
-    content: dict[str, Any] = {"iat": now, "exp": now + int(lifetime)}
-    for claim in claims:
-        name, value = _claim(claim)
-        content[name] = value
+    content = {"iat": now, "exp": now + int(lifetime), **dict(map(_claim, claims))}
     click.echo(sign(key_file, content, algorithm=algorithm, kid=kid, typ=typ))
 
 

@@ -1,8 +1,8 @@
 """
-What would happen to one request, and why: the request goes through the admission that serves, with a trace, and the trace is told.
+What would happen to one request, and why: the admission that serves decides about it and records a trace, which is put into words here.
 
-The result is a JSON document (`lbjwt explain --json`), which `render` turns into lines. Names in it are never taken away or given another meaning;
-what was not reached is null or empty. A token, a signature and a key are nowhere in it.
+The result is the JSON document of `lbjwt explain --json`. Its names are stable; what was not reached is null or empty. It never contains a token, a
+signature or a key.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from lbjwt.proxy._route import Demand, Route
 
 _PROBE = RequestPolicy(max_head=1 << 20, max_request_line=1 << 18, max_fields=1000, header_names="allow")
-"""For reading our own head for the backend again."""
-_MOST: Final = 5  # routes that are named beside the one
+"""Reads the head that we write for the backend."""
+_MOST: Final = 5  # other routes that are named
 
 
 def explain(scene: Scene) -> dict[str, Any]:
-    """The document. A scene answers once."""
+    """Return the document."""
     asked, (head, complete) = scene.asked, scene.parsed()
     path = asked.path.partition("?")[0]  # the query may hold a token
     story: dict[str, Any] = {
@@ -106,7 +106,7 @@ def _tell_route(
 
 
 def _route_seen(scene: Scene, route: Route) -> dict[str, Any]:
-    """The route as the document shows it; `over` are less specific ones that are for the request as well."""
+    """The route as the document shows it; `over` are less specific routes that match too."""
     why, over = "there are no routes: every request needs a token", list[str]()
     if scene.configuration.routes:
         configured = scene.configuration.routes[route.index]
@@ -124,7 +124,7 @@ def _route_seen(scene: Scene, route: Route) -> dict[str, Any]:
 
 
 def _why_none(scene: Scene, error: ErrorReason) -> str:
-    """Why no route is for the request: what is wrong with its path, or the routes that it misses by its method or host alone."""
+    """Why no route matches: a fault of the path, or the routes that match but for method or host."""
     asked, found = scene.asked, ["none"]
     if error == ErrorReason.NO_ROUTE:
         for route in scene.configuration.routes:
@@ -161,7 +161,7 @@ def _is_for(asked: Asked, route: RouteConfiguration, hosts: tuple[str, ...], met
 def _tell_trace(
     scene: Scene, story: dict[str, Any], route: Route, trace: Iterable[tuple[str, int, Any]]
 ) -> list[bytes]:
-    """Every step, the tokens, and which step decided. Returns the tokens."""
+    """Add every step and token to the document, and mark the steps after the one that decided. Returns the tokens."""
     steps, tokens, demands = story["steps"], list[bytes](), iter(route.demands)
     reading: TokenReading | None = None
     if not route.demands:
@@ -213,7 +213,6 @@ def _place_step(scene: Scene, route: Route, demand: Demand, reason: DenyReason) 
 
 
 def _backend(scene: Scene, head: RequestHead, identity: bytes) -> dict[str, Any]:
-    """What would be sent, read from the very bytes."""
     written = head.write_bytes(scene.policy, identity=identity, peer=b"192.0.2.1", request_id=b"0")
     lines = written.decode("latin-1").split("\r\n")[1:-2]
     sent, (before, _) = RequestHead(), scene.parsed()
@@ -284,5 +283,4 @@ def _field(line: str) -> tuple[str, str]:
 
 
 def _name(reason: DenyReason) -> str | None:
-    """As in access log and metrics."""
     return None if reason == DenyReason.NONE else reason.name.lower()

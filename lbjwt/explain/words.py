@@ -1,8 +1,7 @@
 """
-The steps of a trace in words: what was asked, and what the token says about it.
+The steps of a trace in words: what each step requires, and what the token has. Verifier and route decide; nothing is decided here.
 
-Decides nothing: which steps there are, in which order and how they ended comes from the verifier and the route. The words quote claims and headers
-of the asker's own token; a token, a signature and a key are in none.
+The words quote headers and claims, and never a token, a signature or a key.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from lbjwt.proxy._route import Demand
 
 Words = tuple[str, str]
-"""What was asked, and what was found; "" for nothing to add."""
+"""What is required, and what was found; "" for nothing to add."""
 
 _SHOWN: Final = ("alg", "kid", "x5t", "x5t#S256", "typ", "cty")  # of a header; of everything else the name
 _MOST_KEYS: Final = 10  # in one list
@@ -35,12 +34,7 @@ _TESTED: Final = {1: "met", 0: "refused", -1: "unknown"}
 
 
 class TokenReading:
-    """
-    One token of the request.
-
-    Attributes:
-        seen: The token as the document shows it. Header and claims are what it says, whoever wrote it.
-    """
+    """One token of the request; `seen` is the token as the document shows it, header and claims unverified."""
 
     def __init__(self, scene: Scene, demand: Demand, token: bytes, places: list[str]) -> None:
         self._scene = scene
@@ -62,7 +56,7 @@ class TokenReading:
         }
 
     def words(self, step: str, reason: int, value: Any) -> Words | None:
-        """A step of the trace in words; None when it asks for nothing here."""
+        """A step of the trace in words; None when it requires nothing here."""
         stage, _, name = step.partition(".")
         match stage:
             case "token":
@@ -232,7 +226,7 @@ class TokenReading:
         return f"not {name.decode().removesuffix(': ')} from {path_text(path) if path else 'the whole payload'}"
 
     def _revoked_by(self, kid: str) -> str:
-        """Which entry it is: asked with one claim at a time, dated after every `issued_before`."""
+        """Find the revocation that applies by asking with one claim at a time, dated after every `issued_before`."""
         claims, now, reader = self._claims, self._scene.now, self._scene.reader
         assert reader is not None
         issuer = claims.get("iss", "")
@@ -275,7 +269,6 @@ class TokenReading:
 
 
 def _object_in(token: bytes, part: int) -> dict[str, Any] | None:
-    """A part of the token as what it says, whoever wrote it; None when it cannot be read."""
     text = parse_base64url(token.split(b".")[part], True) if token.count(b".") >= part else None
     return None if text is None else parse_object(text)
 

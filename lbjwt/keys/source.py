@@ -2,8 +2,8 @@
 The keys in a process that verifies with them: of each issuer those of files or of the configuration (`LocalKeys`) or those of the feed (`FeedKeys`),
 looked at every second and whenever the control process has something new (`WorkerKeys`).
 
-A source publishes a new key ring when its bytes changed. Nothing that goes wrong after the first success takes a key away (THREATS B2), but the age
-of a fetched document does; there is no fallback to keys from anywhere else (THREATS B1).
+A source publishes a new key ring when its bytes change. After the first success no failure removes a key (THREATS B2), only the age of a fetched
+document does. There is no fallback to another source (THREATS B1).
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from lbjwt.keys.schedule import ShelfLife
 from lbjwt.observe._board import Board
 
 MAX_FILE_BYTES: Final = 1024 * 1024
-"""Longest key file that is read; 1 MiB is a thousand keys with certificate chains."""
+"""Longest key file; 1 MiB is a thousand keys with certificate chains."""
 
 LOOK: Final = 1.0
 """Seconds between two looks at files and feed: one stat(2), or 32 bytes, for each source."""
@@ -33,18 +33,18 @@ LOOK: Final = 1.0
 log = logging.getLogger("lbjwt.jwks")
 
 Build = Callable[..., KeyRing]
-"""Makes a key ring of the bytes of a source (of each file, where there are several); whatever it raises means "not usable"."""
+"""Makes a key ring of the bytes of a source (of each file, if there are several). If it raises anything, they are refused."""
 
 
 class LocalKeys:
     """
-    Keys of files, of the configuration or of an environment variable. Files are read again when another one stands there or one was written to.
+    Keys of files, of the configuration or of an environment variable. Files are read again when they are replaced or written to.
 
-    All files are needed: one that cannot be read leaves the keys in force as they are, those that it held included.
+    All files are needed: if one cannot be read, all keys in force stay, those of that file included.
 
     Args:
-        place: What messages call the source.
-        given: The bytes themselves; None when they are in the files `paths`.
+        place: The name of the source in messages.
+        given: The bytes themselves; None if they are in the files `paths`.
         publish: Called with every new ring.
     """
 
@@ -73,10 +73,10 @@ class LocalKeys:
 
     def load(self, now: float, wall: float) -> None:
         """
-        Read for the first time, before the listeners open. Times: see `look`.
+        Read for the first time, before the listeners open. Times as in `look`.
 
         Raises:
-            KeySourceError: There is no usable key, which only a person can mend.
+            KeySourceError: There is no usable key.
         """
         problem = self._read(wall)
         if problem:
@@ -84,7 +84,7 @@ class LocalKeys:
 
     def look(self, now: float, wall: float) -> float:
         """
-        Read what is new, and log what goes wrong. Returns the seconds until the next look has to be; infinite when any time will do.
+        Read what is new and log failures. Returns the seconds until the next call is due; infinite if there is no such time.
 
         Args:
             now: Monotonic time.
@@ -96,7 +96,7 @@ class LocalKeys:
         return inf
 
     def _read(self, wall: float) -> str:
-        """Return "" or the sentence that tells what is wrong."""
+        """Return what is wrong, or ""."""
         try:
             documents = self._new_documents()
             if documents and documents != self._documents:
@@ -104,7 +104,7 @@ class LocalKeys:
                 self._publish(ring)
                 self._documents, self._keys = documents, len(ring)
                 self._log.left_out(ring.warnings)
-        except Exception as error:  # a hostile document must not end the task that keeps the keys current
+        except Exception as error:  # a hostile document must not end the task
             self._board.add("key_fetches", issuer=self._issuer)
             self._board.add("key_fetch_failures", issuer=self._issuer)
             return sentence_of(error)
@@ -115,7 +115,7 @@ class LocalKeys:
         return ""
 
     def _new_documents(self) -> list[bytes]:
-        """Return what the source holds; nothing when it is known to be what is in force."""
+        """Return the bytes of the source; nothing if the files did not change."""
         if self._given is not None:
             return [self._given]
         try:
@@ -139,15 +139,13 @@ class LocalKeys:
 
 class FeedKeys:
     """
-    Keys that another process fetches, or this one with `RemoteKeys`.
-
-    That process may die, hang or be slow: the ring in force stays until its document is too old, and is withdrawn then, by this process alone.
+    Keys from the feed. If the process that fetches dies or hangs, the ring in force stays until this process finds its document too old.
 
     Args:
-        place: What messages call the source.
+        place: The name of the source in messages.
         publish: Called with every new ring, and with None when the keys became too old.
         issuer: Its index, also in the feed.
-        max_stale: Seconds for which a document is believed after it was fetched; the feed may say less.
+        max_stale: Seconds for which a document is valid after it was fetched; the feed may say less.
     """
 
     def __init__(
@@ -178,11 +176,11 @@ class FeedKeys:
         return self._shelf_life is not None
 
     def load(self, now: float, wall: float) -> None:
-        """Take what is in the feed. Raises nothing: requests are answered with 503 until there are keys."""
+        """Take what is in the feed. Raises nothing: without keys, requests get 503."""
         self.look(now, wall)
 
     def look(self, now: float, wall: float) -> float:
-        """Take what is new, and withdraw what is too old; arguments and result as those of `LocalKeys.look`."""
+        """Take what is new and withdraw what is too old; arguments and result as in `LocalKeys.look`."""
         try:
             self._take(now, wall)
         except Exception as error:
@@ -204,12 +202,12 @@ class FeedKeys:
             return
         stored = self._feed.get(self._issuer)
         if stored is None:
-            return  # nothing yet, or it is being written
+            return  # none yet, or it is being written
         life = stored.shelf_life(now, wall, self._max_stale)
         if life is None:
             raise KeySourceError("the keys in the feed are too old, or from the future")
         if stored.document != self._document:
-            # which keys were left out has been logged by the process that fetched it
+            # the process that fetched it has logged which keys were left out
             ring = self._build(stored.document.encode())
             self._publish(ring)
             self._document, self._keys = stored.document, len(ring)
@@ -237,12 +235,7 @@ def read_key_file(path: Path) -> tuple[bytes, tuple[int, ...]]:
 
 
 def secret_from_environment(variable: str) -> bytes:
-    """
-    Return the bytes of an environment variable, all of them.
-
-    Raises:
-        KeySourceError: It is not set, or empty (THREATS A5).
-    """
+    """Return the bytes of an environment variable; KeySourceError if it is not set or empty (THREATS A5)."""
     value = os.environb.get(os.fsencode(variable), b"")
     if not value:
         raise KeySourceError(f"no keys from the environment: {variable} is not set, or empty")

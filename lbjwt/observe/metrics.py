@@ -1,9 +1,8 @@
 """
-The counters of the board in the words of Prometheus.
+The counters of the board as Prometheus metrics, read from the board at each scrape and summed over all workers.
 
-Reads the board when somebody scrapes and holds no number of its own. Labels come from closed sets (status classes, deny reasons, worker states,
-and what is configured: routes, clusters, endpoints, issuers), so no client can make a time series: no path, no subject, no key id, no address
-(THREATS S13). Sums are over all workers: any process that has the board may answer a scrape.
+Labels come from closed sets (status classes, deny reasons, worker states, and what is configured: routes, clusters, endpoints, issuers), so no
+client can make a time series: no path, no subject, no key id, no address (THREATS S13).
 """
 
 import platform
@@ -20,6 +19,7 @@ from lbjwt._error_reason import ErrorReason, error_status
 from lbjwt._fastverify import DenyReason
 from lbjwt.observe._board import STATE_NAMES, Board
 from lbjwt.observe._offenders import Offenders
+from lbjwt.version import package_version
 
 STATUS_CLASSES: Final = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
 """Labels in the order of the counters; "none" is a request that ended without a response."""
@@ -28,11 +28,11 @@ REASONS: Final = {name.lower(): int(number) for name, number in DenyReason.__mem
 """Every reason for a refusal by its name in logs and metrics."""
 
 UNKNOWN_ISSUER: Final = "unknown"
-"""The issuer label of what happened before an issuer was known: no token, no readable one, one of somebody else."""
+"""The issuer label of requests without a token, or with one that names no known issuer."""
 
 Samples = list[tuple[tuple[str, ...], float]]
 
-# Name: what it says, and its labels.
+# By name: help text and labels.
 COUNTERS: Final = {
     "requests": ("Requests answered, by class of the response status.", "status_class"),
     "route_requests": ("Requests answered, by route and class of the response status.", "route status_class"),
@@ -101,16 +101,13 @@ PER_ENDPOINT: Final = {
 
 class BoardCollector(Collector):
     """
-    What a scrape sees.
+    What a scrape sees. Endpoints, issuers and routes come in the order of the board.
 
     Args:
-        board: The counters.
-        endpoints: Label of the cluster and address text of every endpoint, in the order of the board.
-        issuers: Label of every issuer, in the order of the board. Issuers under one label are told as one: their counts
-            are added up, of their keys the least number and the greatest age is told.
-        version: Of lbjwt, for the build information.
-        routes: Name of every route, in the order of the board.
-        offenders: Failures by address; None when nobody counts them.
+        endpoints: Label of the cluster and address text of every endpoint.
+        issuers: Label of every issuer. Issuers with the same label become one: the sum of their counts, the least number of keys, the greatest age.
+        routes: Name of every route.
+        offenders: None when failures by address are not counted.
         clock: Seconds since the epoch.
         monotonic: Seconds on the monotonic clock.
     """
@@ -120,7 +117,6 @@ class BoardCollector(Collector):
         board: Board,
         endpoints: Sequence[tuple[str, str]],
         issuers: Sequence[str],
-        version: str,
         *,
         routes: Sequence[str] = (),
         offenders: Offenders | None = None,
@@ -132,19 +128,19 @@ class BoardCollector(Collector):
         self._labels: dict[str, list[int]] = {UNKNOWN_ISSUER: [-1]}
         for index, label in enumerate(issuers):
             self._labels.setdefault(label, []).append(index)
-        self._version = version
+        self._version = package_version()
         self._routes = routes
         self._offenders = offenders
         self._clock = clock
         self._monotonic = monotonic
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every metric, also those that never moved: an alert on a counter that is absent would stay silent."""
+        """Yield every metric, also those that never moved: an alert on an absent counter would stay silent."""
         samples = {**self._service(), **self._issuers(), **self._endpoint_samples()}
         for kind, table in ((CounterMetricFamily, COUNTERS), (GaugeMetricFamily, GAUGES)):
             for name, (text, labels) in table.items():
                 family = kind(f"lbjwt_{name}", text, labels=labels.split())
-                for values, number in samples.get(name, ()):  # the time of keys that never came is absent
+                for values, number in samples.get(name, ()):
                     family.add_metric(values, number)
                 yield family
 
@@ -191,7 +187,7 @@ class BoardCollector(Collector):
                     for reason, index in REASONS.items()
                 ]
             own = [issuer for index, issuer in zip(indices, issuers, strict=True) if index >= 0]
-            if own:  # tokens of nobody have nobody's keys
+            if own:
                 self._add_keys(samples, label, own)
         return samples
 
