@@ -10,11 +10,9 @@ refused today may be good tomorrow (a key arrives, its time begins), and one cha
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint64_t
 from libc.string cimport memcmp
 
 from lbjwt._compact cimport Parts, decoded, der_signature, object_of, split
-from lbjwt._grants cimport Grant, GrantCache
 
 from cryptography.exceptions import InvalidSignature
 

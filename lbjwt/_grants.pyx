@@ -6,7 +6,6 @@ Knows the memory and the order in which it is given up. Does not know who verifi
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport uint64_t
 
 from lbjwt._compact cimport Parts, decoded, object_of, split
 

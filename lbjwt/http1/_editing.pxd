@@ -6,8 +6,7 @@
 
 from libc.string cimport memcpy
 
-from lbjwt.http1._buffer cimport Buffer, Slice
-from lbjwt.http1._field cimport Field
+from lbjwt.http1._buffer cimport Buffer, Field, Slice
 from lbjwt.http1._names cimport DROPPED
 from lbjwt.http1._request cimport RequestHead
 

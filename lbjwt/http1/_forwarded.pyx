@@ -6,8 +6,6 @@ Writes into memory already reserved and returns where the next byte goes. Knows 
 
 from libc.stdint cimport uint8_t
 
-from lbjwt.http1._buffer cimport Slice
-from lbjwt.http1._field cimport Field
 from lbjwt.http1._grammar cimport is_authority
 from lbjwt.http1._names cimport FORWARDED_FOR, FORWARDED_OTHER
 from lbjwt.http1._scan cimport HEX, byte_class, equals, next_element

@@ -8,8 +8,7 @@ short, a path begins with a slash and ends before its query, and nothing of an a
 from libc.stdint cimport uint8_t
 from libc.string cimport memchr
 
-from lbjwt.http1._buffer cimport Slice
-from lbjwt.http1._field cimport Field
+from lbjwt.http1._buffer cimport Field, Slice
 from lbjwt.http1._names cimport DROPPED, HOST
 from lbjwt.http1._scan cimport TOKEN, byte_class, next_control, same, scan_head, split_field
 

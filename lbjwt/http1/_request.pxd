@@ -2,8 +2,7 @@ cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from lbjwt._error_reason cimport ErrorReason
-from lbjwt.http1._buffer cimport Buffer, Slice
-from lbjwt.http1._field cimport Field
+from lbjwt.http1._buffer cimport Buffer, Field, Slice
 
 
 cpdef enum Parse:
@@ -47,11 +46,21 @@ cdef class RequestPolicy:
     cdef uint32_t _kind_of(self, Slice name, bint odd) noexcept
 
 
-@cython.final
-cdef class RequestHead:
-    """One parsed request head. Slices borrow the bytes given to `parse` and die with them."""
+cdef class Head:
+    """What a parsed request and a parsed response have in common. Slices borrow the bytes given to `parse` and die with them."""
     cdef readonly Py_ssize_t size                # bytes of the head, once COMPLETE
     cdef readonly ErrorReason problem            # once REFUSED
+    cdef Field *_fields
+    cdef Py_ssize_t _count
+    cdef Py_ssize_t _capacity
+    cdef object _borrowed                        # keeps the bytes given to `parse_bytes` alive
+
+    cdef bint _refuse(self, ErrorReason problem)
+    cdef Py_buffer *_borrow(self, data) except NULL
+
+
+@cython.final
+cdef class RequestHead(Head):
     cdef readonly Method method
     cdef Slice method_name
     cdef Slice target                            # as forwarded: origin-form, or "*" for OPTIONS
@@ -69,9 +78,6 @@ cdef class RequestHead:
     # What the search for a token left here for whoever keeps the exchange; False after `parse`.
     cdef readonly bint token_in_query            # a token came in the target: the response is marked private
     cdef readonly bint subprotocol_answer        # a token came behind the subprotocol "bearer", which the 101 then has to name
-    cdef Field *_fields
-    cdef Py_ssize_t _count
-    cdef Py_ssize_t _capacity
     cdef Slice _special[22]                      # the value of the field of each kind; valid where _known has its bit
     cdef uint32_t _known                         # bit per kind: it came
     cdef uint32_t _repeated                      # bit per kind: it came more than once
@@ -81,7 +87,6 @@ cdef class RequestHead:
     cdef Buffer _rewritten                       # holds a target that is not a slice of the client's bytes
     cdef Buffer _edited                          # holds values that lost a part, see _editing.pxd …
     cdef Py_ssize_t _owned                       # … in so many bytes
-    cdef object _borrowed                        # test door: keeps parsed bytes alive
 
     # data/size: all bytes of the connection not yet consumed, from the start of the message. seen: bytes of them already
     # searched by an earlier call that answered NEED_MORE (0 at first), so that a dripped head costs linear time.
@@ -95,7 +100,6 @@ cdef class RequestHead:
     cdef int write(self, Buffer out, RequestPolicy policy, Slice peer, bint trusted, bytes identity, Slice request_id) except -1
 
     cdef Slice _lone(self, uint32_t kind) noexcept
-    cdef bint _refuse(self, ErrorReason problem)
     cdef bint _take_request_line(self, Slice line)
     cdef bint _take_fields(self, RequestPolicy policy)
     cdef bint _take_connection(self, Slice value, RequestPolicy policy, Py_ssize_t *nominations)

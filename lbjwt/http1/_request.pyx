@@ -7,13 +7,10 @@ Pure rules on data: no I/O, no clock. Nothing here raises but MemoryError.
 """
 
 from cpython.memoryview cimport PyMemoryView_GET_BUFFER
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, strncmp
 
-from lbjwt._error_reason cimport ErrorReason
-from lbjwt.http1._buffer cimport Buffer, Slice
-from lbjwt.http1._field cimport Field
 from lbjwt.http1._forwarded cimport is_forwarded, put_forwarded, put_forwarded_for, put_forwarded_host, put_forwarded_proto
 from lbjwt.http1._grammar cimport is_authority, is_request_id, same_text, without_default_port
 from lbjwt.http1._judge cimport request_head_stands
@@ -96,7 +93,7 @@ cdef class RequestPolicy:
         return request_kind(folded, name.size)
 
 
-cdef class RequestHead:
+cdef class Head:
 
     def __dealloc__(self):
         free(self._fields)
@@ -105,6 +102,18 @@ cdef class RequestHead:
         """Say why; False, for the caller to hand on."""
         self.problem = problem
         return False
+
+    cdef Py_buffer *_borrow(self, data) except NULL:
+        self._borrowed = memoryview(data)
+        return PyMemoryView_GET_BUFFER(self._borrowed)
+
+    def fields(self):
+        cdef Py_ssize_t i
+        return [(self._fields[i].name.at[:self._fields[i].name.size], self._fields[i].value.at[:self._fields[i].value.size])
+                for i in range(self._count)]
+
+
+cdef class RequestHead(Head):
 
     cdef Parse parse(self, const char *data, Py_ssize_t size, Py_ssize_t seen, RequestPolicy policy, bytes known):
         cdef Py_ssize_t start = 0
@@ -411,19 +420,12 @@ cdef class RequestHead:
         return 0
 
     def parse_bytes(self, data, RequestPolicy policy not None, Py_ssize_t seen=0, bytes known=None):
-        cdef Py_buffer *view
-        self._borrowed = memoryview(data)
-        view = PyMemoryView_GET_BUFFER(self._borrowed)
+        cdef Py_buffer *view = self._borrow(data)
         return self.parse(<const char *> view.buf, view.len, seen, policy, known)
 
     def parts(self):
         return (self.method_name.at[:self.method_name.size], self.target.at[:self.target.size],
                 self.host.at[:self.host.size] if self.host.size else b"")
-
-    def fields(self):
-        cdef Py_ssize_t i
-        return [(self._fields[i].name.at[:self._fields[i].name.size], self._fields[i].value.at[:self._fields[i].value.size])
-                for i in range(self._count)]
 
     def write_bytes(self, RequestPolicy policy not None, *, bytes peer=b"192.0.2.1", bint trusted=False,
                     bytes identity=b"", bytes request_id=b""):

@@ -5,31 +5,17 @@ An endpoint is not believed to be honest: what is ambiguous is refused, and the 
 Pure rules on data: no I/O, no clock. Nothing here raises but MemoryError.
 """
 
-from cpython.memoryview cimport PyMemoryView_GET_BUFFER
-from libc.stdint cimport int64_t, uint32_t
-from libc.stdlib cimport free
 from libc.string cimport memcmp
 
-from lbjwt._error_reason cimport ErrorReason, in_response
-from lbjwt.http1._buffer cimport Buffer, Slice
-from lbjwt.http1._field cimport Field
+from lbjwt._error_reason cimport in_response
 from lbjwt.http1._grammar cimport same_text
 from lbjwt.http1._judge cimport response_head_stands
 from lbjwt.http1._names cimport CONNECTION, CONTENT_LENGTH, DATE, DROPPED, FORWARD, TRANSFER_ENCODING, UPGRADE, response_kind
-from lbjwt.http1._request cimport Method, Parse
 from lbjwt.http1._scan cimport DIGIT, TOKEN, all_of, equals, next_element, parse_length, scan_head, split_field
 from lbjwt.http1._writing cimport put_content_length, put_field, put_line_end, put_number, put_slice, put_text
 
 
-cdef class ResponseHead:
-
-    def __dealloc__(self):
-        free(self._fields)
-
-    cdef bint _refuse(self, ErrorReason problem):
-        """Say why; False, for the caller to hand on."""
-        self.problem = problem
-        return False
+cdef class ResponseHead(Head):
 
     cdef Parse parse(self, const char *data, Py_ssize_t size, Py_ssize_t seen, Method method, bint upgrade_asked,
                      Py_ssize_t max_head, Py_ssize_t max_fields):
@@ -223,15 +209,8 @@ cdef class ResponseHead:
 
     def parse_bytes(self, data, Method method, *, bint upgrade_asked=False, Py_ssize_t max_head=65536,
                     Py_ssize_t max_fields=200, Py_ssize_t seen=0):
-        cdef Py_buffer *view
-        self._borrowed = memoryview(data)
-        view = PyMemoryView_GET_BUFFER(self._borrowed)
+        cdef Py_buffer *view = self._borrow(data)
         return self.parse(<const char *> view.buf, view.len, seen, method, upgrade_asked, max_head, max_fields)
-
-    def fields(self):
-        cdef Py_ssize_t i
-        return [(self._fields[i].name.at[:self._fields[i].name.size], self._fields[i].value.at[:self._fields[i].value.size])
-                for i in range(self._count)]
 
     def write_bytes(self, *, bint http10=False, bint keep_alive=True, bytes request_id=b"", bytes date=b"", bytes extra=b""):
         cdef Buffer out = Buffer()

@@ -5,7 +5,6 @@ Knows the order of decisions. Changes nothing but the head: what is let through 
 Answers nobody, counts nothing, waits for nothing: it only says that a moment's waiting for keys could help.
 """
 
-from lbjwt._error_reason cimport ErrorReason
 from lbjwt._fastverify cimport (
     CLAIM_REFUSED, CLIENT_REFUSED, INSUFFICIENT_SCOPE, INTERNAL, KEYS_UNAVAILABLE, MALFORMED, MISSING, NONE, RATE_LIMITED,
     SUBJECT_REFUSED, UNKNOWN_KEY, WRONG_ISSUER, record,

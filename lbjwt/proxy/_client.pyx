@@ -4,9 +4,8 @@ Knows where a request begins and ends, and when the connection may be used for t
 Requests are taken strictly in turn: what a pipelining client sent ahead is held, and reading stops past `HELD_INPUT`.
 """
 
-from lbjwt._error_reason cimport ErrorReason
 from lbjwt.http1._buffer cimport Buffer, Slice
-from lbjwt.http1._request cimport COMPLETE, HEAD as METHOD_HEAD, NEED_MORE, Parse, RequestHead
+from lbjwt.http1._request cimport COMPLETE, HEAD as METHOD_HEAD, NEED_MORE, Parse
 from lbjwt.http1._response cimport ResponseHead
 from lbjwt.net._wire cimport coarse_monotonic, wall_clock
 from lbjwt.proxy._admission cimport Admission
@@ -334,15 +333,11 @@ cdef class ClientSide(ClientWriter):
     # --- responses ----------------------------------------------------------------------------------------------------
 
     cdef void switch(self, ResponseHead head):
-        cdef bytes data = self.held
         self.write_switch(head)
         self.phase = TUNNELING
         self.keep_alive = False
         self.deadline = 0.0
-        self.held = None
-        self.resume()
-        if data is not None:
-            self._consume(data)
+        self.request_wanted()
 
     cdef void answer(self, Answer answer, Slice request_id):
         if self.phase == BODY:
@@ -382,13 +377,9 @@ cdef class ClientSide(ClientWriter):
             self._end()
 
     cdef void _next_request(self):
-        cdef bytes data = self.held
         self.phase = HEAD
         self._await_head()
-        self.resume()
-        if data is not None and not self.consuming:
-            self.held = None
-            self._consume(data)
+        self.request_wanted()
 
     cdef void _await_head(self) noexcept:
         """Start the clock of the next request; while answers pile up, that of the client that does not read them."""

@@ -11,11 +11,10 @@ returns.
 from libc.stdio cimport snprintf
 from posix.uio cimport iovec
 
-from lbjwt._error_reason cimport ErrorReason, in_response
+from lbjwt._error_reason cimport in_response
 from lbjwt.http1._request cimport COMPLETE, NEED_MORE, Parse
 from lbjwt.http1._response cimport CHUNKED, LENGTH, NO_BODY, ResponseHead, UNTIL_CLOSE
 from lbjwt.net._wire cimport Sent, Wire, coarse_monotonic
-from lbjwt.proxy._exchange cimport Exchange
 from lbjwt.upstream._cluster cimport Endpoint
 
 cdef enum:

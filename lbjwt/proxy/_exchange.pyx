@@ -28,14 +28,13 @@ from lbjwt._error_reason import ErrorReason as ErrorNames
 
 from libc.string cimport memcpy
 
-from lbjwt._error_reason cimport ErrorReason
 from lbjwt._fastverify cimport NONE
 from lbjwt.http1._grammar cimport before_query
 from lbjwt.http1._request cimport DELETE, GET, HEAD, OPTIONS, PUT
 from lbjwt.net._wire cimport FAILED, coarse_monotonic, monotonic, wall_clock
 from lbjwt.observe._access_log cimport AccessRecord
 from lbjwt.proxy._admission cimport is_suspicious
-from lbjwt.proxy._frames cimport GOODBYE, GOODBYE_SIZE, FrameTracker
+from lbjwt.proxy._frames cimport GOODBYE, GOODBYE_SIZE
 
 cdef enum:
     SPARE_EXCHANGES = 256        # kept to be used again, with their buffers

@@ -13,7 +13,7 @@ from lbjwt._error_reason import ErrorReason as _ErrorReason
 
 from libc.string cimport memcpy
 
-from lbjwt._error_reason cimport ErrorReason, error_status
+from lbjwt._error_reason cimport error_status
 from lbjwt.net._wire cimport Wire, coarse_monotonic
 from lbjwt.proxy._downstream cimport Downstream
 from lbjwt.upstream._cluster cimport Endpoint
