@@ -105,6 +105,13 @@ cdef SignatureCheck _passed(object found, bytes signature, bytes signed):
     return None
 
 
+cdef dict _payload_of(const char *text, Parts *parts, bint allow_padding, list trace):
+    cdef bytes payload = decoded(text + parts.payload_at, parts.payload_size, allow_padding)
+    cdef dict claims = None if payload is None else object_of(payload)
+    record(trace, "token.payload", DenyReason.NONE if claims is not None else DenyReason.MALFORMED, claims)
+    return claims
+
+
 cdef class ClaimRules:
     cdef int judge(self, dict claims, double now, Grant grant, list trace) except -1:
         raise NotImplementedError
@@ -212,16 +219,13 @@ cdef class Verification:
         """
         cdef const char *text = PyBytes_AS_STRING(token)
         cdef Parts parts
-        cdef bytes payload
         reason[0] = why
         if trace is None:
             return None
         if step is not None:
             record(trace, step, why, value)
         if claims is None and split(text, PyBytes_GET_SIZE(token), &parts):
-            payload = decoded(text + parts.payload_at, parts.payload_size, self._allow_padding)
-            claims = None if payload is None else object_of(payload)
-            record(trace, "token.payload", DenyReason.NONE if claims is not None else DenyReason.MALFORMED, claims)
+            claims = _payload_of(text, &parts, self._allow_padding, trace)
         if claims is not None:
             self._vouch(claims, now, Grant(b""), trace)
         return None
@@ -399,16 +403,11 @@ cdef class Gate:
         """The payload before anything vouches for it, for its issuer's name alone; None when it is no JSON object within the limits."""
         cdef const char *text = PyBytes_AS_STRING(token)
         cdef Parts parts
-        cdef bytes payload
-        cdef dict claims
         if not split(text, PyBytes_GET_SIZE(token), &parts) or parts.header_size > self.max_header:
             record(trace, "token.parts", DenyReason.MALFORMED, None)
             return None
         record(trace, "token.parts", DenyReason.NONE, None)
-        payload = decoded(text + parts.payload_at, parts.payload_size, self._allow_padding)
-        claims = None if payload is None else object_of(payload)
-        record(trace, "token.payload", DenyReason.NONE if claims is not None else DenyReason.MALFORMED, claims)
-        return claims
+        return _payload_of(text, &parts, self._allow_padding, trace)
 
     cdef bytes _unpadded(self, bytes token):
         """The token without the padding of its signature, which the signature does not cover."""

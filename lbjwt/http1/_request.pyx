@@ -107,6 +107,35 @@ cdef class Head:
         self._borrowed = memoryview(data)
         return PyMemoryView_GET_BUFFER(self._borrowed)
 
+    cdef bint _take_connection(self, RequestPolicy policy, ErrorReason malformed):
+        cdef Field *field = self._fields
+        cdef Field *end = field + self._count
+        cdef Slice rest, name
+        while field < end:
+            rest = field.value
+            while field.kind == CONNECTION and next_element(&rest, &name):
+                if equals(name, b"keep-alive", 10):
+                    self._keep_alive_said = True
+                elif equals(name, b"close", 5):
+                    self._close_said = True
+                elif equals(name, b"upgrade", 7):
+                    self._connection_upgrade = True
+                elif not all_of(name.at, name.size, TOKEN):
+                    return self._refuse(malformed)
+                elif not self._nominate(name, policy):
+                    return False
+            field += 1
+        return True
+
+    cdef bint _nominate(self, Slice name, RequestPolicy policy):
+        cdef Field *field = self._fields
+        cdef Field *end = field + self._count
+        while field < end:
+            if (field.kind == FORWARD or field.kind >= CONDITION) and same_text(field.name, name):
+                field.kind = DROPPED
+            field += 1
+        return True
+
     def fields(self):
         cdef Py_ssize_t i
         return [(self._fields[i].name.at[:self._fields[i].name.size], self._fields[i].value.at[:self._fields[i].value.size])
@@ -187,9 +216,8 @@ cdef class RequestHead(Head):
         cdef Field *end = self._fields + self._count
         cdef bint odd = False
         cdef uint32_t bit
-        cdef Py_ssize_t nominations = 0
         self._known = self._repeated = 0
-        self.dropped_names = self.authorization_count = 0
+        self.dropped_names = self.authorization_count = self._nominations = 0
         self._connection_upgrade = self._close_said = self._keep_alive_said = False
         while field < end:
             if split_field(field, &odd) < 0:
@@ -212,12 +240,8 @@ cdef class RequestHead(Head):
                     self.authorization_count += 1
             field += 1
         self.authorization = self._lone(AUTHORIZATION)
-        if self._known & (1 << CONNECTION):
-            field = self._fields
-            while field < end:
-                if field.kind == CONNECTION and not self._take_connection(field.value, policy, &nominations):
-                    return False
-                field += 1
+        if self._known & (1 << CONNECTION) and not self._take_connection(policy, ErrorReason.CONNECTION_OPTION):
+            return False
         self.keep_alive = not self._close_said and (self._keep_alive_said or not self.http10)     # RFC 9112 section 9.3
         return True
 
@@ -227,38 +251,14 @@ cdef class RequestHead(Head):
             return self._special[kind]
         return Slice(NULL, 0)
 
-    cdef bint _take_connection(self, Slice value, RequestPolicy policy, Py_ssize_t *nominations):
-        """
-        Connection options: close, keep-alive, upgrade, and names of fields that end here (RFC 9110 section 7.6.1).
-
-        A name whose loss would change what the request means to the backend (P3) is refused.
-        """
-        cdef Slice rest = value
-        cdef Slice name
-        cdef uint32_t kind
-        cdef Field *field
-        cdef Field *end = self._fields + self._count
-        while next_element(&rest, &name):
-            if equals(name, b"keep-alive", 10):
-                self._keep_alive_said = True
-            elif equals(name, b"close", 5):
-                self._close_said = True
-            elif equals(name, b"upgrade", 7):
-                self._connection_upgrade = True
-            elif not all_of(name.at, name.size, TOKEN):
-                return self._refuse(ErrorReason.CONNECTION_OPTION)
-            else:
-                kind = policy._kind_of(name, not all_of(name.at, name.size, PLAIN))
-                if (policy.is_identity(name) or HOST <= kind < CONDITION or nominations[0] == NOMINATIONS
-                        or (name.size > 8 and same(name.at, b"content-", 8))):
-                    return self._refuse(ErrorReason.CONNECTION_NOMINATES)
-                nominations[0] += 1
-                field = self._fields
-                while field < end:
-                    if same_text(field.name, name):
-                        field.kind = DROPPED
-                    field += 1
-        return True
+    cdef bint _nominate(self, Slice name, RequestPolicy policy):
+        """A name whose loss would change what the request means to the backend (P3) is refused."""
+        cdef uint32_t kind = policy._kind_of(name, not all_of(name.at, name.size, PLAIN))
+        if (policy.is_identity(name) or HOST <= kind < CONDITION or self._nominations == NOMINATIONS
+                or (name.size > 8 and same(name.at, b"content-", 8))):
+            return self._refuse(ErrorReason.CONNECTION_NOMINATES)
+        self._nominations += 1
+        return Head._nominate(self, name, policy)
 
     cdef bint _take_host_and_target(self):
         """Exactly one valid Host (RFC 9112 section 3.2); the target as an origin server is asked (sections 3.2.1 to 3.2.4)."""

@@ -3,7 +3,7 @@ from libc.stdint cimport int64_t, uint32_t
 
 from lbjwt._error_reason cimport ErrorReason
 from lbjwt.http1._buffer cimport Buffer, Field, Slice
-from lbjwt.http1._request cimport Head, Method, Parse
+from lbjwt.http1._request cimport Head, Method, Parse, RequestPolicy
 
 
 cpdef enum Body:
@@ -20,11 +20,7 @@ cdef class ResponseHead(Head):
     cdef Slice reason
     cdef readonly Body body
     cdef readonly int64_t content_length         # of the body to relay when body is LENGTH
-    cdef readonly bint keep_alive                # the endpoint lets the connection be reused; not after UNTIL_CLOSE or 101
     cdef readonly bint websocket                 # 101 with Upgrade: websocket
-    cdef bint _http10                            # the endpoint's version
-    cdef bint _close                             # Connection says close
-    cdef bint _upgrade                           # Connection says upgrade
     cdef int64_t _declared                       # Content-Length as sent, -1: none
     cdef bint _dated                             # a Date field is written
     cdef bint _chunked                           # Transfer-Encoding: chunked was sent
@@ -46,5 +42,4 @@ cdef class ResponseHead(Head):
 
     cdef bint _take_status_line(self, Slice line)
     cdef bint _take_fields(self)
-    cdef bint _take_connection(self, Slice value)
     cdef bint _take_body(self, Method method, bint upgrade_asked)

@@ -262,11 +262,6 @@ cdef class Exchange(PendingRequest):
         self.endpoint = endpoint
         endpoint.counters.in_flight += 1
 
-    cdef void _shut_out(self, Endpoint endpoint):
-        if self.tried is None:
-            self.tried = set()
-        self.tried.add(endpoint)
-
     cdef void _discharge(self):
         if self.endpoint is not None:
             self.endpoint.counters.in_flight -= 1
@@ -288,17 +283,20 @@ cdef class Exchange(PendingRequest):
             self.dispatch()
 
     cdef void connect_failed(self):
-        self._shut_out(self.endpoint)
+        self._abandon_endpoint()
+        self.dispatch()
+
+    cdef void _abandon_endpoint(self):
+        if self.tried is None:
+            self.tried = set()
+        self.tried.add(self.endpoint)
         self._drop_upstream()
         self._discharge()
-        self.dispatch()
 
     cdef void _try_elsewhere(self):
         """Send again, to another endpoint if there is one, on a connection nobody used before."""
         cdef Endpoint endpoint = self.endpoint
-        self._shut_out(endpoint)
-        self._drop_upstream()
-        self._discharge()
+        self._abandon_endpoint()
         if self.traffic.cluster.pick(self.tried, coarse_monotonic()) is None:
             self.tried.discard(endpoint)         # to the same one, rather than to nobody
         self.fresh = True
@@ -374,16 +372,12 @@ cdef class Exchange(PendingRequest):
 
     cdef void outlive(self, double now):
         """End a response or tunnel under way whose token has expired or was withdrawn. now: seconds since the epoch."""
-        cdef double grace
-        cdef bint spent
         if self.grant is None or not self.route.end_streams or (self.state != RESPONDING and self.state != TUNNEL):
             return
-        grace = self.route.stream_grace
-        spent = self._spent(self.grant, now, grace)
-        if not spent and self.other_grants is not None:
-            for grant in self.other_grants:
-                spent = spent or self._spent(<Grant>grant, now, grace)
-        if not spent:
+        for grant in [self.grant, *(self.other_grants or ())]:
+            if self._spent(<Grant>grant, now, self.route.stream_grace):
+                break
+        else:
             return
         self.note(ErrorReason.TOKEN_ENDED)
         self.traffic.board.mine.streams_ended += 1
@@ -391,10 +385,9 @@ cdef class Exchange(PendingRequest):
             if self.frames.between():
                 self.downstream.send(GOODBYE, GOODBYE_SIZE)
             self.downstream.close()
-            self.finish(False)
         else:
             self.downstream.cut()                # no last chunk, no quiet end: it must not look complete
-            self.finish(False)
+        self.finish(False)
 
     cdef bint _spent(self, Grant grant, double now, double grace):
         try:

@@ -57,9 +57,9 @@ cdef class PendingQueue:
         cdef PendingRequest request
         self._scheduled = False
         while self._queue:
-            request = next(iter(self._queue))
+            request = self.first()
             request.dispatch()
-            if self._queue and next(iter(self._queue)) is request:
+            if self.first() is request:
                 break                            # there is no room left
 
     cdef void expire(self, double now):
