@@ -119,7 +119,7 @@ cdef class ResponseHead(Head):
             self.websocket = True
             self.keep_alive = False
         if self.status < 200 or self.status == 204:
-            # RFC 9110 section 8.6 forbids a length here. It is dropped, and who sent one with bytes behind it is not asked again.
+            # RFC 9110 section 8.6 forbids a length here. It is dropped; if it announces a body, the connection is not used again.
             if self._chunked or self._declared > 0:
                 self.keep_alive = False
             return True

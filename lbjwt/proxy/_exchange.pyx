@@ -1,8 +1,6 @@
 """One request and its response, from the admitted head to the last byte.
 
-Knows who decides (gate, cluster), what was sent where, and when sending again is safe. Knows nothing of how either side
-frames its bytes: a client side is a `Downstream`, an endpoint side an `Upstream`, and nothing here assumes that a
-connection carries one exchange at a time.
+Calls gate and cluster, and decides when a request may be sent again. The two sides, `Downstream` and `Upstream`, do the framing.
 
 | state      | event                          | next                                                                                     |
 | ---------- | ------------------------------ | ---------------------------------------------------------------------------------------- |
@@ -183,7 +181,7 @@ cdef class Exchange(PendingRequest):
         cdef Endpoint endpoint
         cdef Upstream upstream
         while True:
-            # A new request goes behind those that wait already; one that was sent off before does not.
+            # A new request goes behind those that wait; one whose first endpoint failed does not.
             endpoint = None
             if self.state == PENDING or self.tried is not None or self.traffic.pending.is_empty():
                 endpoint = self.traffic.cluster.pick(self.tried, coarse_monotonic())
@@ -214,7 +212,6 @@ cdef class Exchange(PendingRequest):
             endpoint.connecting[upstream] = None
 
     cdef void _wait_or_refuse(self):
-        """No endpoint can take this request now."""
         cdef Traffic traffic = self.traffic
         cdef double now = coarse_monotonic()
         if self.state == PENDING:
@@ -223,7 +220,7 @@ cdef class Exchange(PendingRequest):
             traffic.board.mine.endpoints_full += 1
             if traffic.pending.enter(self, now):
                 self.state = PENDING
-                self.tried = None            # when its turn comes any endpoint will do: one that it may not use would hold up all behind it
+                self.tried = None            # in its turn any endpoint will do: if one were barred to it, all behind it would wait
                 return
             self.fail(ErrorReason.PENDING_OVERFLOW if traffic.pending.max_pending else ErrorReason.ENDPOINTS_FULL)
             return
@@ -298,7 +295,7 @@ cdef class Exchange(PendingRequest):
         cdef Endpoint endpoint = self.endpoint
         self._abandon_endpoint()
         if self.traffic.cluster.pick(self.tried, coarse_monotonic()) is None:
-            self.tried.discard(endpoint)         # to the same one, rather than to nobody
+            self.tried.discard(endpoint)         # no other is left: the same one again
         self.fresh = True
         self.retries += 1
         self.traffic.board.mine.retries += 1
@@ -407,7 +404,7 @@ cdef class Exchange(PendingRequest):
             self.upstream_failed(ErrorReason.RESPONSE_INCOMPLETE if begun or self.state != AWAITING else ErrorReason.NO_RESPONSE)
 
     cdef void upstream_failed(self, ErrorReason reason):
-        """The endpoint broke its word: no, no proper, or no whole response."""
+        """The endpoint sent no response, an invalid one, or a part of one."""
         self.endpoint.counters.failures += 1
         self.note(reason)
         self.endpoint.failed(ErrorNames(<int>reason).name.lower().replace("_", " "), coarse_monotonic())
