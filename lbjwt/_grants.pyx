@@ -1,7 +1,5 @@
 """
-Verified tokens and what is remembered of them: the Grant, and the cache of grants by whole token.
-
-Knows the memory and the order in which it is given up. Does not know who verified what, nor whether a grant still stands: its gate is asked that.
+Verified tokens: the Grant, and the cache of grants by whole token. Whether a grant is still valid is the gate's decision.
 """
 
 cimport cython
