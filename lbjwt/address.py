@@ -1,8 +1,7 @@
 """
 Addresses: ``HOST:PORT``, ``[v6]:PORT``, ``:PORT`` (all addresses) and ``unix:PATH``.
 
-Knows the spelling only: no name is resolved and no socket is opened here. ``parse`` returns an ``Address`` or raises ``ValueError``
-with a sentence for the person who wrote it.
+No name is resolved and no socket is opened here.
 """
 
 import ipaddress

@@ -1,10 +1,9 @@
 """
 Durations and sizes as people write them: ``250ms``, ``10s``, ``5m``, ``1h``, ``1d``; ``512``, ``64KiB``, ``1MiB``, ``1GiB``.
 
-Knows the spelling of one value and nothing of where it came from. A duration is a whole number with a unit and becomes ``float`` seconds;
-a size is a whole number of bytes, or of binary multiples, and becomes ``int`` bytes. Every function returns a value that its counterpart
-reads back exactly, or raises ``UnitError`` with a sentence for the person who wrote the value. Durations finer than a millisecond do not exist here:
-no timer of a load balancer is that exact, and whole milliseconds make the way back to text exact.
+A duration is a whole number with a unit and becomes ``float`` seconds; a size is a whole number of bytes, or of binary multiples, and becomes
+``int`` bytes. Every function returns a value that its counterpart reads back exactly, or raises ``UnitError``. No duration is finer than a
+millisecond, so that the way back to text is exact.
 """
 
 import re

@@ -1,8 +1,8 @@
 """
 The text of http and https URLs: which ones are taken, wherever one is configured or comes in a document.
 
-Stricter than RFC 3986 §3, because other programs read a URL after us and none may see another host in it. Nothing is resolved or opened here.
-A URL that is refused raises ``ValueError`` with a sentence that does not repeat it, for it may hold a secret.
+Stricter than RFC 3986 §3, because other programs read a URL after us and none may see another host in it. The ``ValueError`` of a refused URL
+does not repeat it, because it may hold a secret.
 """
 
 import re
@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 MAX_URL: Final = 2048
-"""Characters; longer ones are an attack or a mistake, and none is needed."""
+"""Characters."""
 
 URL_TEXT: Final = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+", re.ASCII)  # RFC 3986 §2
 _THIS_MACHINE: Final = ("localhost", "127.0.0.1", "::1")

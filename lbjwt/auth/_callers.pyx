@@ -6,8 +6,7 @@ Decides about form alone: whoever pretends to be a browser or a gRPC client gets
 Source: RFC 9110 sections 8.3 and 12.5.1, the gRPC protocol over HTTP.
 """
 
-from lbjwt.http1._buffer cimport Slice
-from lbjwt.http1._field cimport Field
+from lbjwt.http1._buffer cimport Field, Slice
 from lbjwt.http1._request cimport GET, HEAD, RequestHead
 from lbjwt.http1._scan cimport equals, next_element, same
 

@@ -2,8 +2,7 @@ cimport cython
 from libc.stdint cimport uint64_t
 
 from lbjwt._fastverify cimport DenyReason
-from lbjwt.http1._buffer cimport Buffer, Slice
-from lbjwt.http1._field cimport Field
+from lbjwt.http1._buffer cimport Buffer, Field, Slice
 from lbjwt.http1._request cimport RequestHead
 from lbjwt.http1._response cimport ResponseHead
 

@@ -20,9 +20,8 @@ from lbjwt._fastverify cimport DenyReason
 from lbjwt.auth._place_grammar cimport (
     Match, begins_with, match_cookie, match_credentials, match_param, next_piece, poses_as, query_of, trimmed,
 )
-from lbjwt.http1._buffer cimport Buffer, Slice
+from lbjwt.http1._buffer cimport Buffer, Field, Slice
 from lbjwt.http1._editing cimport drop_field, own
-from lbjwt.http1._field cimport Field
 from lbjwt.http1._names cimport AUTHORIZATION, DROPPED, FORWARD, request_kind
 from lbjwt.http1._request cimport RequestHead
 from lbjwt.http1._response cimport ResponseHead

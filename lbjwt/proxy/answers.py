@@ -1,4 +1,4 @@
-"""The answers of our own, made ready once per configuration: to refused tokens, route by route, and the documents we serve."""
+"""Responses of our own that are made once per configuration: to refused tokens, for each route, and the documents we serve."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from lbjwt.auth.redirect import redirect_location, redirect_template
 from lbjwt.auth.refusals import RETRY_AFTER, RefusalStyle, compile_refusals, grpc_refusals, is_curable
 from lbjwt.http1._answer import Answer
 
-METADATA_MAX_AGE = (
-    300  # seconds; a document changes with the configuration, and no client should believe an old one for long
-)
+METADATA_MAX_AGE = 300  # seconds; short, because a new configuration may change the document
 
 RouteAnswers = tuple[tuple[Answer, ...], tuple[Answer, ...], tuple[bytes | None, ...]]
 
@@ -37,7 +35,7 @@ def route_answers(realm: str, style: RefusalStyle | None = None, *, retry_after:
 
 
 def redirect_answer(template: bytes, scheme: bytes, host: bytes, target: bytes) -> Answer:
-    """Send a browser to log in; made per request, which a refused browser is worth. See `redirect_location` for the arguments."""
+    """Send a browser to log in. See `redirect_location` for the arguments."""
     location = redirect_location(template, scheme, host, target)
     return Answer(302, b"Location: %b\r\nCache-Control: no-store\r\n" % location, b"")
 

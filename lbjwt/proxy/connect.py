@@ -1,7 +1,6 @@
 """Opening connections to endpoints: connection set-up speed, so plain Python.
 
-Knows how to reach an endpoint and how long that may take. What becomes of the connection is the endpoint side's business: it is told either by
-`connection_made` or by `connect_failed`, once.
+The endpoint side gets either `connection_made` or `connect_failed`, once.
 
 Addresses that need no resolving are connected here and handed to the loop as open sockets, without a task (see `net.adopt`).
 """
@@ -77,7 +76,6 @@ class Connector:
         return True
 
     def cause(self, error: Exception) -> str:
-        """What is logged of an endpoint that could not be connected to."""
         if isinstance(error, TimeoutError) and error.errno is None:
             return f"cannot be reached: no connection within {self.timeout:g} s"
         if isinstance(error, UnicodeError):

@@ -383,6 +383,7 @@ def test_forwarded_fields_of_strangers_are_replaced():
             b"Forwarded: for=1",
         ),
         *(b"X-Real-IP: 1.1.1.1", b"X-Forwarded-Prefix: /", b"X-Request-Id: theirs"),
+        *(b"X-Forwarded-" + b"a" * size + b": 1" for size in range(1, 24)),
     )
     fields = sent_on(wire, peer=b"2001:db8::1", request_id=b"ours")
     assert fields[1:] == [
