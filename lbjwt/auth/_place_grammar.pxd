@@ -81,9 +81,7 @@ cdef inline Match match_credentials(Slice value, Slice scheme, Slice *token) noe
 
 
 cdef inline Match match_cookie(Slice pair, Slice name, Slice *value) noexcept nogil:
-    """
-    cookie-name "=" cookie-value (RFC 6265 section 4.1.1). DOUBTFUL: white space before the "=", or a quoted value.
-    """
+    """cookie-name "=" cookie-value (RFC 6265 section 4.1.1). DOUBTFUL: white space before the "=", or a quoted value."""
     cdef const char *end = pair.at + pair.size
     cdef const char *at = pair.at
     cdef bint spaced
@@ -103,9 +101,7 @@ cdef inline Match match_cookie(Slice pair, Slice name, Slice *value) noexcept no
 
 
 cdef inline Match match_param(Slice pair, Slice name, Slice *value) noexcept nogil:
-    """
-    name ["=" value] of a query. Nothing is decoded. DOUBTFUL: a name that would decode to this one, or a value with an escape.
-    """
+    """name ["=" value] of a query. Nothing is decoded. DOUBTFUL: a name that would decode to this one, or a value with an escape."""
     cdef const char *mark = <const char *> memchr(pair.at, c"=", pair.size)
     cdef Slice key = pair
     value[0] = Slice(NULL, 0)

@@ -1,8 +1,7 @@
 """
 The public `Verifier`: keys and a policy in, a verdict per token out. Synchronous, without a loop, a socket or a file.
 
-The per-token work is done by `_fastverify.Gate`; this class puts its parts together and replaces the keys. It reads the wall clock only
-when no time is given, since token times are wall-clock times.
+`_fastverify.Gate` does the work per token; this class assembles its parts and replaces the keys.
 """
 
 import time
@@ -13,7 +12,7 @@ from typing import Any, Self
 from lbjwt._fastverify import DenyReason, Gate, Verification
 from lbjwt._grants import GrantCache
 from lbjwt.auth._claims import PolicyRules
-from lbjwt.auth._place_grammar import bearer_token
+from lbjwt.auth._places import bearer_token
 from lbjwt.auth.header import HeaderRules
 from lbjwt.auth.identity import MAX_TOTAL, MAX_VALUE, IdentityHeader, compile_identity_headers
 from lbjwt.auth.issuer_pattern import IssuerPattern
@@ -207,7 +206,7 @@ class Verifier:
 
     @property
     def gate(self) -> Gate:
-        """The compiled gate, for callers in Cython; also cache and counters."""
+        """The compiled gate, with cache and counters."""
         return self._gate
 
     def verify(self, token: bytes | str, now: float | None = None) -> Verdict:
@@ -239,7 +238,7 @@ class Verifier:
 
     def publish(self, keys: KeyRing | None, issuer: int = 0) -> None:
         """
-        Replace the keys of one issuer. Grants of a key that is still there (same material, id and algorithms) live on; all others are dead at once.
+        Replace the keys of one issuer. Cached tokens of a key that stays (same material, id and algorithms) stay valid; all others end at once.
 
         Args:
             keys: None when no key may be used any more.
@@ -252,12 +251,12 @@ class Verifier:
         self._gate.replace(self._with_keys[issuer](keys))
 
     def renew(self) -> None:
-        """Look again at every remembered token before its next use: what is revoked has changed."""
+        """Check every cached token again before its next use, because revocations have changed."""
         self._gate.renew()
 
 
 def _with_keys(index: int, trusted: TrustedIssuer, revoked: Revoked | None) -> Callable[[KeyRing | None], Verification]:
-    """The function that puts an issuer's compiled rules and the keys of the moment together."""
+    """The function that combines an issuer's compiled rules with its current keys."""
     policy = trusted.policy
     rules = PolicyRules(policy)
     identity = compile_identity_headers(
@@ -280,7 +279,7 @@ def _with_keys(index: int, trusted: TrustedIssuer, revoked: Revoked | None) -> C
 
 
 def _selection(policies: Sequence[IssuerPolicy]) -> Callable[[str], int]:
-    """The function that finds the issuer of an `iss`: exact names first, patterns in their order."""
+    """The function that finds the issuer index of an `iss`, or -1: exact names first, then patterns in their order."""
     exact: dict[str, int] = {}
     patterns: list[tuple[IssuerPattern, int]] = []
     for index, policy in enumerate(policies):
@@ -312,7 +311,7 @@ def _policy(
     algorithms: Iterable[str] | None,
     rest: Mapping[str, Any],
 ) -> IssuerPolicy:
-    """The policy behind the friendly constructors: leaving out a check must be said, not forgotten."""
+    """The policy of the constructors, which require either a check or the explicit choice to have none."""
     if (issuer is None) is not any_issuer:
         raise ConfigurationError("name the issuer, or say any_issuer=True (and not both)")
     if (audiences is None) is not any_audience:
