@@ -24,8 +24,7 @@ MAX_LISTED = 1000  # tenants in a list
 TENANTS = 1000  # of a class, by default
 MAX_TENANTS = 100_000  # of a class: each is remembered, and is a line in counters by issuer
 
-TENANT = "{tenant}"
-"""What stands for the name of a tenant in an issuer and in the URL of its keys."""
+TENANT = "{tenant}"  # in an issuer and in the URL of its keys
 LISTED = rf"[A-Za-z0-9][A-Za-z0-9._~-]{{0,{MAX_LENGTH - 1}}}"  # may stand in the URL of the keys, in one path segment
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 

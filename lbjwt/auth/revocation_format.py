@@ -22,11 +22,8 @@ from lbjwt.auth.revocation import Change, Kind, Revocation, RevocationError, Und
 
 T = TypeVar("T")
 
-DEFAULT_LIFETIME: Final = 30 * 86_400.0
-"""Seconds that an entry without `expires` from the API or the command line stays in force; longer than access tokens live."""
-
-MAX_LINE: Final = 16_384
-"""Bytes of one entry: two texts of 1,024 characters, each escaped."""
+DEFAULT_LIFETIME: Final = 30 * 86_400.0  # seconds, of an entry without `expires`; longer than access tokens live
+MAX_LINE: Final = 16_384  # bytes of one entry: two texts of 1,024 characters, escaped
 
 _NAMES: Final[tuple[Kind, ...]] = ("jti", "sub", "kid")
 _TEXTS: Final = (*_NAMES, "issuer")

@@ -21,8 +21,8 @@ from lbjwt.auth.verdict import Accepted, Refused, Verdict
 from lbjwt.errors import ConfigurationError
 from lbjwt.jose.keyring import KeyRing
 
+# (issuer index, key id, claims, seconds since the epoch) -> whether such a token is revoked
 Revoked = Callable[[int, str, Mapping[str, Any], float], bool]
-"""(issuer index, key id, claims, seconds since the epoch) -> whether such a token was revoked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,9 +20,9 @@ from lbjwt.config.section import Section
 
 S = TypeVar("S", bound=Section)
 
-LABEL: Final = "main"
-"""The label of the one issuer and the one cluster that flags can describe."""
+LABEL: Final = "main"  # of the one issuer and the one cluster that flags can describe
 
+# The flag that gives the value of a key and of what is below it.
 _FLAGS: Final[dict[str | int, str]] = {
     "listeners": "--listen",
     "tls": "--tls-cert",
@@ -45,7 +45,6 @@ _FLAGS: Final[dict[str | int, str]] = {
     "access_log": "--access-log",
     "state_directory": "--state-directory",
 }
-"""Which flag gives the value of a key and of what is below it."""
 
 # A key in a sentence about several. "issuer" and "algorithms" are keys only before these signs, else plain words.
 _KEY: Final = re.compile(r"\b(\w+_\w+|audiences|(?:issuer|algorithms)(?=[,;]))\b(: true)?")

@@ -21,10 +21,8 @@ from lbjwt.routing.table import entries_of, ties
 from lbjwt.url import check_identifier
 
 MAX_ISSUERS: Final = 100
-MAX_GROUPS: Final = 32
-"""Groups of token locations per request; issuers with the same locations share a group."""
-MAX_INSTANCES: Final = 1000
-"""Issuers and tenants with keys of their own, together: each has its counters in shared memory and its fetches."""
+MAX_GROUPS: Final = 32  # of token locations per request; issuers with the same locations share a group
+MAX_INSTANCES: Final = 1000  # issuers and tenants with keys of their own; each has counters and fetches
 
 
 def issuer_faults(issuers: Mapping[str, Issuer]) -> Iterator[Fault]:

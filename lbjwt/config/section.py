@@ -16,11 +16,9 @@ from pydantic_core import PydanticCustomError
 
 from lbjwt import errors
 
+# Error types: of a rule between keys, with ``ctx["faults"]`` placed from the mapping of the reporting key; of a mapping's key without a value.
 ACROSS = "lbjwt_across"
-"""The error type of a rule between keys: ``ctx["faults"]`` has the faults, placed from the mapping that holds the reporting key."""
-
 EMPTY = "lbjwt_empty"
-"""The error type of a key that is to hold a mapping and has no value."""
 
 
 class Section(BaseModel):

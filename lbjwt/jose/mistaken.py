@@ -4,8 +4,8 @@ What a text is that was given in place of a JWK Set or of PEM, and where it belo
 
 from lbjwt._compact import parse_object
 
+# RFC 7518 section 6, RFC 8037 section 2, RFC 9964 section 3
 SECRET_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
-"""The members of a JWK that are not public: RFC 7518 section 6, RFC 8037 section 2, RFC 9964 section 3."""
 
 
 def instead_of_jwks(text: bytes) -> str:

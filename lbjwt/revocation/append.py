@@ -15,8 +15,7 @@ from lbjwt.auth.revocation import Change, RevocationError, RevocationList, Undo
 from lbjwt.auth.revocation_format import line_of, read_lines
 from lbjwt.revocation.watched import MAX_FILE
 
-ATTEMPTS: Final = 5
-"""Tries when an editor replaces the file meanwhile."""
+ATTEMPTS: Final = 5  # when an editor replaces the file meanwhile
 
 
 def append_entries(path: Path, changes: Sequence[Change]) -> bool:

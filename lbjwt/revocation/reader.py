@@ -17,17 +17,10 @@ from lbjwt.auth.revocation import MAX_ENTRIES, RevocationError, RevocationList
 from lbjwt.revocation.tail import LogTail
 from lbjwt.revocation.watched import WatchedFile
 
-CHECK: Final = 0.25
-"""Seconds between two checks of log and file, one stat(2) each."""
-
-PRUNE: Final = 60.0
-"""Seconds between two removals of expired entries."""
-
-MANY: Final = 10_000
-"""Maximum entries to prune in the event loop (2 ms). A thread prunes more."""
-
-INLINE: Final = 65_536
-"""Maximum bytes to read in the event loop (about 500 entries, 2 ms). A thread reads anything larger."""
+CHECK: Final = 0.25  # seconds between two checks of log and file, one stat(2) each
+PRUNE: Final = 60.0  # seconds between two removals of expired entries
+MANY: Final = 10_000  # entries to prune in the event loop (2 ms); a thread prunes more
+INLINE: Final = 65_536  # bytes to read in the event loop (about 500 entries, 2 ms); a thread reads more
 
 log = logging.getLogger("lbjwt.revocation")
 

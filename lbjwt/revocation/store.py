@@ -21,10 +21,7 @@ from lbjwt.auth.revocation import MAX_ENTRIES, Change, Revocation, RevocationErr
 from lbjwt.auth.revocation_format import line_of, read_lines
 
 LOG_NAME: Final = "revocations.jsonl"
-
-SLACK: Final = 1000
-"""Lines beyond twice the entries in force at which a log is compacted."""
-
+SLACK: Final = 1000  # lines beyond twice the entries in force at which a log is compacted
 HEADER_BYTES: Final = 54
 _HEADER: Final = re.compile(rb'\{"format":1,"log":"[0-9a-f]{32}"\}\n')
 

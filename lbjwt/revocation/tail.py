@@ -60,7 +60,9 @@ class LogTail:
                 raise RevocationError(f"{self.path} is no log of revocations")
             again = header != self._header or status.st_size < self._offset
             offset, lines = (HEADER_BYTES, 1) if again else (self._offset, self._lines)
-            text = _read(descriptor, offset, status.st_size)
+            with open(descriptor, "rb", closefd=False) as file:
+                file.seek(offset)
+                text = file.read(status.st_size - offset)
         finally:
             os.close(descriptor)
         end = text.rfind(b"\n") + 1
@@ -79,11 +81,3 @@ class LogTail:
         self._header, self._offset, self._lines = header, offset + end, lines
         self._signature, self.complaint = signature_of(status), complaint
         return again or bool(entries)
-
-
-def _read(descriptor: int, start: int, end: int) -> bytes:
-    parts = []
-    while start < end and (part := os.pread(descriptor, end - start, start)):
-        parts.append(part)
-        start += len(part)
-    return b"".join(parts)

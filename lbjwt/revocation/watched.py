@@ -15,8 +15,7 @@ from typing import Final
 from lbjwt.auth.revocation import MAX_ENTRIES, RevocationError, RevocationList
 from lbjwt.auth.revocation_format import read_lines
 
-MAX_FILE: Final = 256 * 1024 * 1024
-"""Bytes of the file: a million entries of 256 bytes."""
+MAX_FILE: Final = 256 * 1024 * 1024  # bytes: a million entries of 256
 
 
 def signature_of(status: os.stat_result) -> tuple[int, ...]:
