@@ -1,4 +1,4 @@
-# The small grammars of places: pieces of a list, and whether a piece is the place that is looked for. C only, bytes in and slices of them out.
+# The grammars of token locations: the pieces of a list, and whether a piece is the one that is looked for.
 
 from libc.stdint cimport uint8_t
 from libc.string cimport memchr, memcmp
@@ -11,11 +11,11 @@ from lbjwt.http1._scan cimport HEX, TOKEN, byte_class, equals, fold
 cdef enum Match:
     ANOTHER = 0              # not this place
     HERE = 1
-    DOUBTFUL = 2             # another reader might find something else here
+    DOUBTFUL = 2             # another reader might find another value
 
 
 cdef inline bint next_piece(Slice *rest, char separator, Slice *piece) noexcept nogil:
-    """Take what stands before the next separator, possibly nothing. False behind the last piece. Each call moves on (THREATS S15)."""
+    """Take the piece before the next separator, possibly an empty one. False after the last. Every call advances (THREATS S15)."""
     cdef const char *stop
     if rest.at == NULL:
         return False

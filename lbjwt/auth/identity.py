@@ -115,14 +115,14 @@ def compile_identity_headers(
 
     Args:
         entries: A pair is (claim, header name): the exact name of a top-level member, in style auto.
-        max_value: Greatest value in bytes, after encoding.
-        max_total: Greatest size of all lines in bytes.
+        max_value: Maximum bytes of a value, after encoding.
+        max_total: Maximum bytes of all lines.
 
     Returns:
-        None when there is no entry. Else a function whose result is None when a claim cannot be a header or a limit is passed.
+        None when there is no entry. Else a function whose result is None when a claim cannot be written or exceeds a limit.
 
     Raises:
-        ConfigurationError: A header that cannot be, one that two entries give, or a limit out of range.
+        ConfigurationError: An invalid header, one of two entries, or a limit out of range.
     """
     for name, limit in (("max_value", max_value), ("max_total", max_total)):
         if not 1 <= limit <= MOST_BYTES:

@@ -63,7 +63,7 @@ class Verifier:
             cache_entries: Greatest number of verified tokens; 0 remembers none.
 
         Raises:
-            ConfigurationError: An identity header that cannot be; a cache limit below 0.
+            ConfigurationError: An invalid identity header; a cache limit below 0.
         """
         issuer = TrustedIssuer(policy=policy, identity_headers=tuple(identity_headers))
         self._set_up([issuer], None, cache_bytes, cache_entries)
@@ -79,14 +79,14 @@ class Verifier:
         cache_entries: int = 1_000_000,
     ) -> Self:
         """
-        A verifier of several issuers, without keys yet. A token's `iss` chooses the one issuer whose keys and rules may judge it (THREATS B17).
+        A verifier of several issuers, without keys yet. A token's `iss` selects the one issuer whose keys and rules apply (THREATS B17).
 
         Args:
             issuers: Their order gives the issuer indexes. Two must not share an `iss`.
-            revoked: Asked for every token that passed, and again for each remembered one after `renew`.
+            revoked: Called for every token that passed the other checks, and after `renew` again for each cached one.
 
         Raises:
-            ConfigurationError: No issuer, two with one name, any_issuer beside others, an identity header that cannot be.
+            ConfigurationError: No issuer, two with one name, any_issuer beside others, an invalid identity header.
         """
         made = cls.__new__(cls)
         made._set_up(issuers, revoked, cache_bytes, cache_entries)
@@ -126,14 +126,14 @@ class Verifier:
         A verifier with the keys of a JWK Set.
 
         Args:
-            issuer: The exact `iss`, or a pattern with a tenant in it; needed unless any_issuer is said out loud.
-            audiences: Accepted members of `aud`; needed unless any_audience is said out loud.
+            issuer: The exact `iss`, or a pattern with a tenant; required unless any_issuer is true.
+            audiences: Accepted members of `aud`; required unless any_audience is true.
             algorithms: None for what the keys say.
             policy: Further fields of IssuerPolicy.
 
         Raises:
             KeyFormatError: Not a JWK Set, or without a usable key.
-            ConfigurationError: No issuer or audience, or another value that cannot be.
+            ConfigurationError: No issuer or audience, or another invalid value.
         """
         rules = _policy(issuer, audiences, any_issuer, any_audience, algorithms, policy)
         keys = KeyRing.from_jwks(document, algorithms=rules.algorithms, allow_padding=rules.allow_padding)
@@ -157,7 +157,7 @@ class Verifier:
 
         Raises:
             KeyFormatError: Not usable public keys or certificates.
-            ConfigurationError: No issuer or audience, or another value that cannot be.
+            ConfigurationError: No issuer or audience, or another invalid value.
         """
         rules = _policy(issuer, audiences, any_issuer, any_audience, algorithms, policy)
         return cls(KeyRing.from_pem(text, algorithms=rules.algorithms), rules, identity_headers=identity_headers)
@@ -180,7 +180,7 @@ class Verifier:
 
         Raises:
             KeyFormatError: Too short for an algorithm, or a public key's text.
-            ConfigurationError: No issuer or audience, or another value that cannot be.
+            ConfigurationError: No issuer or audience, or another invalid value.
         """
         names = tuple(algorithms)
         rules = _policy(issuer, audiences, any_issuer, any_audience, names, policy)
@@ -211,7 +211,7 @@ class Verifier:
 
     def verify(self, token: bytes | str, now: float | None = None) -> Verdict:
         """
-        Judge one token. Never raises for a bad one.
+        Verify one token. Never raises for an invalid one.
 
         Args:
             token: The compact JWS.
@@ -226,9 +226,9 @@ class Verifier:
 
     def authorize(self, header_value: bytes | None, now: float | None = None) -> Verdict:
         """
-        Judge a whole Authorization field value, such as `Bearer eyJ…`; None when there is no such field.
+        Verify a whole Authorization field value, such as `Bearer eyJ…`; None when there is no such field.
 
-        Several Authorization fields are the caller's to refuse (MULTIPLE_TOKENS): they must not be joined.
+        The caller must refuse a request with several Authorization fields (MULTIPLE_TOKENS), not join them.
         """
         reason, token = bearer_token(header_value or b"")
         if reason is not DenyReason.NONE:
