@@ -1,7 +1,7 @@
 """
 Which form of answer a refused client understands, from its request head.
 
-Decides about form alone: whoever pretends to be a browser or a gRPC client gets the same refusal in other words.
+A client that pretends to be a browser or a gRPC client gets the same refusal in another form.
 
 Source: RFC 9110 sections 8.3 and 12.5.1, the gRPC protocol over HTTP.
 """

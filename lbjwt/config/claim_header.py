@@ -49,7 +49,6 @@ class ClaimHeader(Section):
 
     @property
     def identity_header(self) -> IdentityHeader:
-        """The header as it is made of the claims of a token."""
         return IdentityHeader(
             header=self.header,
             path=self.claim or (),

@@ -1,9 +1,9 @@
 """
 The annotated types of configuration values: durations, sizes, addresses, files, names.
 
-Knows how one value is read, bounded, written back and described to a JSON Schema; knows no key of the configuration. A value that came from text
-(a file or flags: validation has a ``Source`` as context) must carry its unit and has its relative file names resolved; a value that came from
-Python may be a plain number of seconds or bytes. A bad value raises ``ValueError`` with a sentence for the person who wrote it.
+Each reads, bounds and writes one kind of value and describes it to a JSON Schema. In a value from text (a file or flags: the validation context is
+a ``Source``), a duration needs a unit and relative file names are resolved; a duration from Python may be a plain number of seconds. An invalid value
+raises ``ValueError``.
 """
 
 import ipaddress
@@ -47,12 +47,11 @@ _VARIABLE: Final = re.compile(r"\$\{[^{}]+\}|\$\([A-Za-z_][A-Za-z0-9_.]*\)|\{\{.
 
 
 def is_variable(text: str) -> bool:
-    """True for a text that other programs would replace, in whole or in part, by the value of a variable."""
+    """True for a text in which other programs would replace a variable."""
     return _VARIABLE.search(text) is not None
 
 
 def is_hmac(algorithm: str) -> bool:
-    """True for the algorithms whose verifier holds the signer's secret."""
     return algorithm.startswith("HS")
 
 
@@ -71,7 +70,6 @@ class Words:
 
 
 def first_repeat(values: Iterable[T]) -> T | None:
-    """The first value that stands there a second time."""
     seen: set[T] = set()
     for value in values:
         if value in seen:
@@ -81,7 +79,7 @@ def first_repeat(values: Iterable[T]) -> T | None:
 
 
 def distinct(values: tuple[T, ...] | None) -> tuple[T, ...] | None:
-    """Refuse a list in which something stands twice: one of the two was meant to be something else."""
+    """Refuse a list with a repeated value."""
     if (value := first_repeat(values or ())) is not None:
         raise ValueError(f'"{value}" is in the list twice')
     return values
@@ -162,7 +160,7 @@ def _printable(value: str) -> str:
 
 
 def _path(value: Any, info: ValidationInfo) -> Path:
-    """Resolve a relative name against the source's directory without touching the file system: symbolic links stay what they are."""
+    """Resolve a relative name against the source's directory, without following symbolic links."""
     if isinstance(value, str):
         if not value or "\0" in value:
             raise ValueError("a file name is not empty and holds no NUL")
@@ -224,7 +222,7 @@ def _token_field(value: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
-    """Text that matches a pattern as a whole, with a sentence for the one that does not. Use as ``Annotated[str, Spelling(...)]``."""
+    """Text that matches a pattern as a whole; other text raises the sentence. Use as ``Annotated[str, Spelling(...)]``."""
 
     pattern: str
     sentence: str

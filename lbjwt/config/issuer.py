@@ -1,8 +1,4 @@
-"""
-Who is believed, with which keys, under which rules: the ``issuers`` section.
-
-Knows the shape of a policy; what a policy does to a token is the business of ``lbjwt.auth``.
-"""
+"""The ``issuers`` section."""
 
 from collections.abc import Iterator
 from dataclasses import fields
@@ -230,7 +226,6 @@ class Issuer(Section):
     @field_validator("jwks")
     @classmethod
     def _public_keys(cls, jwks: dict[str, Any] | None) -> dict[str, Any] | None:
-        """What is written here is copied, printed and shared with the rest of the configuration."""
         refuse(_secrets_in(jwks or {}))
         return jwks
 
@@ -265,7 +260,6 @@ class Issuer(Section):
     @field_validator("access_token_profile")
     @classmethod
     def _whole_profile(cls, profile: bool, info: ValidationInfo) -> bool:
-        """RFC 9068 §4 leaves nothing of it to choice."""
         switched = {"any_issuer": True, "any_audience": True, "require_expiration": False}
         if profile:
             faults = [
@@ -304,18 +298,12 @@ class Issuer(Section):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The ``iss`` of each of its instances; none for any issuer, and the text as it stands where one instance is for all tenants."""
+        """The ``iss`` of each of its instances; none for any issuer, the text with ``{tenant}`` where one instance serves all tenants."""
         text = self.issuer
         return () if text is None else tuple(text.replace(TENANT, tenant or TENANT) for tenant in self.instances)
 
     def policy(self, tenant: str = "", *, max_token: int, max_token_header: int | None) -> IssuerPolicy:
-        """
-        The rules that its tokens meet.
-
-        Args:
-            tenant: The one tenant whose tokens these are; "" for an issuer that is one instance.
-            max_token, max_token_header: In bytes.
-        """
+        """The policy of a tenant's instance, or with "" of an issuer that is one instance; the limits are in bytes."""
         same = {field.name for field in fields(IssuerPolicy)} & type(self).model_fields.keys() - {"issuer", "audiences"}
         return IssuerPolicy(
             issuer=self.issuer.replace(TENANT, tenant) if self.issuer is not None and tenant else self.name,
@@ -327,7 +315,7 @@ class Issuer(Section):
 
     @property
     def bearer_methods(self) -> frozenset[str]:
-        """The ways of RFC 6750 sections 2.1 and 2.3 among the places; one's own field or parameter is none of them."""
+        """Which of its token locations are those of RFC 6750 sections 2.1 and 2.3."""
         header = any(
             place.name.lower() == "authorization" and place.scheme.lower() == "bearer" for place in self.headers
         )
@@ -336,14 +324,14 @@ class Issuer(Section):
 
     @property
     def places(self) -> frozenset[tuple[str, str]]:
-        """Where a token may stand, as pairs of kind and name; one request has at most one token in each."""
+        """Its token locations as pairs of kind and name; a request has at most one token in each."""
         found = [("header", place.name.lower()) for place in self.headers]
         found += [("cookie", place.name) for place in self.from_cookies]
         found += [("parameter", place.name) for place in self.from_params]
         return frozenset([*found, *[("subprotocol", "")] * self.from_subprotocol])
 
     def token_places(self, forward: bool | None) -> tuple[Any, ...]:
-        """What `TokenPlaces` is made of: headers, cookies, params and subprotocol. ``forward`` is for the fields that do not say it themselves."""
+        """The arguments of `TokenPlaces`: headers, cookies, params and subprotocol. ``forward`` is the default of headers."""
         return (
             tuple((at.name, at.scheme, forward if at.forward is None else at.forward) for at in self.headers),
             tuple((at.name, at.forward) for at in self.from_cookies),
@@ -353,36 +341,35 @@ class Issuer(Section):
 
     @property
     def key_source(self) -> str:
-        """The key that names where the keys come from; "" only in a configuration with errors."""
+        """The configuration key of its key source; "" only in a configuration with errors."""
         return next((key for key in KEY_SOURCES if getattr(self, key) is not None), "")
 
     @property
     def key_files(self) -> tuple[Path, ...]:
-        """The files that hold its keys, in their order; none when they are elsewhere."""
+        """The files with its keys."""
         named = (self.jwks_file, self.pem_file, self.secret_file, *(self.secret_files or ()))
         return tuple(file for file in named if file is not None)
 
     @property
     def symmetric(self) -> bool:
-        """Its keys are secrets: said by the configuration, never by what a key set holds (RFC 8725 §3.1)."""
+        """True when its keys are secrets. The configuration decides this, never the content of a key set (RFC 8725 §3.1)."""
         source = self.key_source
         return source.startswith("secret_") or (source == "jwks_file" and all(map(is_hmac, self.algorithms or [""])))
 
     @property
     def fetch(self) -> KeyFetch | None:
-        """How the keys are fetched; None when they are not."""
         return self.discovery or self.remote_jwks
 
     @property
     def instances(self) -> tuple[str, ...]:
-        """Which issuers this one is to keys, counters and log: each tenant by itself when each has keys of its own, else one called ""."""
+        """Its instances for keys, counters and log: each tenant when tenants have keys of their own, else one called ""."""
         own_keys = self.discovery is not None or (self.remote_jwks is not None and TENANT in self.remote_jwks.uri)
         names = self.tenants.names if self.tenants is not None else None
         return names if names is not None and own_keys else ("",)
 
 
 def _keys_by_name(tenants: Any) -> None:
-    """Raise when each tenant has an address of keys and the tenants are not known by name."""
+    """Raise when tenants have keys of their own but no names."""
     if isinstance(tenants, Tenants) and tenants.names is None:
         raise across(
             "keys of each tenant need tenants.names: a token must not choose the URL of its keys",

@@ -1,9 +1,8 @@
 """
 The configuration: one frozen object, the same whether a file, flags or Python made it.
 
-Attribute names are the keys of the file. Every field's description carries its unit and reason; the JSON Schema and
-``docs/reference.md`` are made from them. Knows what a legal configuration is; whether a legal one is safe, and whether
-its files exist, is asked in ``lbjwt.checks``.
+Attribute names are the keys of the file; the JSON Schema and ``docs/reference.md`` are generated from the descriptions. ``lbjwt.checks`` looks for
+valid settings that are unsafe, and at the files.
 """
 
 from typing import Annotated, Final, Literal, Self

@@ -1,7 +1,7 @@
 """
-What sections must not say together: issuers that could be one, routes that tie, headers and addresses with two owners.
+Rules between valid sections: overlapping issuers, routes that tie, headers and addresses that are used twice.
 
-Pure rules on valid sections; each finds all its faults, placed from the top of the file, and raises nothing.
+Each yields all its faults, with places from the top of the file.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,14 +21,11 @@ from lbjwt.routing.table import entries_of, ties
 from lbjwt.url import check_identifier
 
 MAX_ISSUERS: Final = 100
-MAX_GROUPS: Final = 32
-"""Groups of places in which one request is searched for a token; issuers with equal places share a group."""
-MAX_INSTANCES: Final = 1000
-"""Issuers and tenants with keys of their own, together: each has its counters in shared memory and its fetches."""
+MAX_GROUPS: Final = 32  # of token locations per request; issuers with the same locations share a group
+MAX_INSTANCES: Final = 1000  # issuers and tenants with keys of their own; each has counters and fetches
 
 
 def issuer_faults(issuers: Mapping[str, Issuer]) -> Iterator[Fault]:
-    """A token must say whose it is, and counters must have room."""
     if not issuers:
         yield Fault(("issuers",), "needs one issuer, under a label of your choice")
     if len(issuers) > MAX_ISSUERS:
@@ -61,7 +58,7 @@ def issuer_faults(issuers: Mapping[str, Issuer]) -> Iterator[Fault]:
 
 
 def route_faults(routes: Sequence[Route], issuers: Mapping[str, Issuer] | None) -> Iterator[Fault]:
-    """Names, ties, what a route requires, and what it tells of itself. ``issuers`` is None when they have problems of their own."""
+    """Faults of names, ties, `require` and `resource`. ``issuers`` is None when they have problems of their own."""
     names: set[str] = set()
     for at, route in enumerate(routes):
         if route.name in names:
@@ -110,7 +107,6 @@ def _requirement(at: int, route: Route, issuers: Mapping[str, Issuer]) -> Iterat
 
 
 def _ties(routes: Sequence[Route]) -> Iterator[Fault]:
-    """Two routes of one host, one path and one method: neither is more specific."""
     for one, other in sorted(set(ties(entries_of([route.match for route in routes])))):
         yield Fault(
             ("routes", other),
@@ -120,7 +116,7 @@ def _ties(routes: Sequence[Route]) -> Iterator[Fault]:
 
 
 def _resources(routes: Sequence[Route], issuers: Mapping[str, Issuer]) -> Iterator[Fault]:
-    """One document stands at one path, whatever the host (RFC 9728 §3.1), and nothing else does."""
+    """A path has at most one document, whatever the host (RFC 9728 §3.1), and no route."""
     documents: dict[str, tuple[str, bytes]] = {}
     for at, route in enumerate(routes):
         resource = route.resource
@@ -152,7 +148,6 @@ def _is_server(issuer: Issuer) -> bool:
 def claim_header_faults(
     pairs: Sequence[ClaimHeader], issuers: Mapping[str, Issuer] | None, routes: Sequence[Route] | None
 ) -> Iterator[Fault]:
-    """A header has one writer, and it is not the client."""
     fields = {fold_header_name(field.name) for issuer in (issuers or {}).values() for field in issuer.headers}
     together = [
         set(route.require.all_of)
@@ -201,7 +196,7 @@ def address_faults(sections: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 def log_faults(sections: Mapping[str, Any]) -> Iterator[Fault]:
-    """A log must not overwrite what is read."""
+    """The access log must not be a file that lbjwt reads."""
     read = leaves({key: value for key, value in sections.items() if key != "state_directory"})
     log = sections["access_log"]
     if log is not None and log.path in {str(value) for _, value in read if isinstance(value, PurePath)}:

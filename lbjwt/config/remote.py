@@ -1,8 +1,4 @@
-"""
-Keys that are fetched: from a JWKS URL, or by discovery from the issuer alone.
-
-Knows what a legal fetch is; when and how one happens is the business of ``lbjwt.keys``.
-"""
+"""Keys that are fetched: from a JWKS URL, or by discovery."""
 
 from typing import Annotated, Final
 
@@ -118,7 +114,7 @@ class KeyFetch(Section):
     @field_validator("allow_http")
     @classmethod
     def _keys_outlast_a_fetch(cls, allow: bool, info: ValidationInfo) -> bool:
-        """A rule of two earlier keys; the last key of all reports it, because a duration's default is not validated."""
+        """A rule of two earlier keys, which are not validated when they have their defaults."""
         interval, stale = info.data.get("refresh_interval"), info.data.get("max_stale")
         if interval is not None and stale is not None and stale < interval:
             raise across(
@@ -129,12 +125,10 @@ class KeyFetch(Section):
 
     @property
     def shortest_interval(self) -> float:
-        """Seconds between two fetches at least, whatever an answer says: ``min_refresh`` or its default."""
         return min(FLOOR, self.refresh_interval) if self.min_refresh is None else self.min_refresh
 
     @property
     def longest_interval(self) -> float:
-        """Seconds between two fetches at most, whatever an answer says: ``max_refresh`` or its default."""
         return max(CEILING, self.refresh_interval) if self.max_refresh is None else self.max_refresh
 
 

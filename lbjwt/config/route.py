@@ -1,6 +1,4 @@
-"""
-Routes: which requests a policy is for, and the policy. The sections build the values that `lbjwt.routing` and `lbjwt.auth` judge by.
-"""
+"""The ``routes`` section."""
 
 import re
 from collections.abc import Mapping
@@ -41,7 +39,6 @@ Url = Annotated[Text, AfterValidator(check_identifier)]
 
 
 def _status_key(value: Any) -> Any:
-    """The keys of a mapping are text in every document."""
     return int(value) if isinstance(value, str) and re.fullmatch("[0-9]{3}", value) else value
 
 
@@ -73,12 +70,10 @@ class Require(Section):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels, whichever key holds them."""
         return (self.issuer,) if self.issuer is not None else self.any_of or self.all_of or ()
 
     @property
     def places(self) -> list[tuple[tuple[str | int, ...], str]]:
-        """Each label with the place where it stands."""
         if self.issuer is not None:
             return [(("issuer",), self.issuer)]
         key = "any_of" if self.any_of is not None else "all_of"
@@ -245,20 +240,18 @@ class Route(Section):
 
     @property
     def place(self) -> tuple[str, bool]:
-        """The path it is for, and whether that is the whole path; ("/", False) is every path."""
+        """Its path or prefix, and True for a path; ("/", False) is every path."""
         return (self.path, True) if self.path is not None else (self.prefix or "/", False)
 
     def covers(self, method: str) -> bool:
-        """True when requests of the method are among its own."""
         return not self.methods or method in self.methods or (method == "HEAD" and "GET" in self.methods)
 
     @property
     def match(self) -> RouteMatch:
-        """Which requests it is for, as the router compares them."""
         return RouteMatch(self.hosts, self.path, self.prefix, self.methods)
 
     def policy(self, issuers: frozenset[int] | None) -> RoutePolicy:
-        """What it asks of a verified token; ``issuers`` are the numbers of those whose tokens may come, None for all."""
+        """Its requirements of a verified token; ``issuers`` are the indexes of the accepted ones, None for all."""
         return RoutePolicy(
             name=self.name,
             issuers=issuers,
@@ -269,16 +262,14 @@ class Route(Section):
         )
 
     def required(self, issuers: Mapping[str, Issuer]) -> list[Issuer]:
-        """The issuers whose tokens open it."""
         return [issuer for label, issuer in issuers.items() if self.require is None or label in self.require.labels]
 
     def asked_scopes(self, issuers: Mapping[str, Issuer]) -> tuple[str, ...]:
-        """What a client is told to ask for: the scopes of the route, and of the issuers that may open it."""
+        """The scopes that a client needs: those of the route and of its issuers."""
         of_issuers = [scope for issuer in self.required(issuers) for scope in issuer.required_scopes]
         return tuple(dict.fromkeys([*self.scopes.all, *self.scopes.any, *of_issuers]))
 
     def refusal_style(self, issuers: Mapping[str, Issuer]) -> RefusalStyle:
-        """How it puts its refusals."""
         return RefusalStyle(
             json=self.refusals.format == "json",
             expose_reason=self.refusals.expose_reason,
@@ -289,7 +280,6 @@ class Route(Section):
         )
 
     def metadata(self, issuers: Mapping[str, Issuer]) -> bytes:
-        """The document of its ``resource``."""
         resource, required = self.resource, self.required(issuers)
         assert resource is not None
         names = dict.fromkeys(name for issuer in required for name in issuer.names)

@@ -1,7 +1,5 @@
 """
-Rules on claims: one comparison, or all, any or none of several. What can be compared is told by `lbjwt.auth.rules`, which these sections build.
-
-There are no patterns: a regular expression in a policy has let the wrong ones in more than once (CVE-2026-39350).
+Rules on claims. There are no regular expressions: such policies have let wrong tokens in (CVE-2026-39350).
 """
 
 from typing import Annotated, Any, Final
@@ -142,7 +140,6 @@ class Rule(Section):
 
     @property
     def claim_rule(self) -> ClaimRule:
-        """The rule as the domain judges it."""
         if self.claim is not None:
             ((operator, operand),) = ((name, value) for name in OPERATORS if (value := getattr(self, name)) is not None)
             return ClaimTest(self.claim, operator, operand)
@@ -151,7 +148,6 @@ class Rule(Section):
 
 
 def _joined(form: str, rules: Any) -> ClaimRule:
-    """What joins the rules below a key."""
     if form == "not_":
         return Not(rules.claim_rule)
     join = AllOf if form == "all" else AnyOf
@@ -168,5 +164,4 @@ class RouteRule(Rule):
 
     @property
     def route_rule(self) -> route_policy.RouteRule:
-        """The rule as the domain judges it, with what becomes of a token that fails it."""
         return route_policy.RouteRule(self.claim_rule, self.report_only, self.name or "")

@@ -1,7 +1,7 @@
 """
-What is wrong with a text that is no YAML, in words for the person who wrote it, at the place where the mistake began.
+Messages about text that is no YAML, at the place where the mistake began.
 
-A parser tells where it noticed; of a quote or a bracket that was never closed that is the end of the file.
+The parser reports where it noticed: for a quote or a bracket that is never closed, the end of the file.
 """
 
 import re
@@ -20,21 +20,20 @@ _FOUND: Final = re.compile(r"(?:found|got) '(.*)'$")
 
 
 def fault_at(place: tuple[int, int], message: str, path: KeyPath = ()) -> Problem:
-    """One thing wrong with the document, at a line and column that count from 1."""
     return Problem(path, message, code="yaml", line=place[0], column=place[1])
 
 
 def curly_quotes(text: str) -> str | None:
-    """A sentence for a plain scalar that somebody meant to put in quotes; None for any other."""
+    """A sentence for a scalar in curly quotes; None for any other."""
     return _CURLY_QUOTES if text and (text[0] in _CURLY or text[-1] in _CURLY) else None
 
 
 def syntax_fault(error: MarkedYAMLError, text: str, last: ScalarEvent | None) -> Problem:
     """
-    The fault behind what the parser says.
+    The mistake behind an error of the parser.
 
     Args:
-        last: The scalar it read last: a quote that lacks its end takes the next one for it, lines below.
+        last: The scalar that it read last: a quote without its end runs to the next quote, lines below.
     """
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
@@ -83,7 +82,7 @@ def syntax_fault(error: MarkedYAMLError, text: str, last: ScalarEvent | None) ->
 
 
 def _without_colon(lines: list[str], line: int) -> tuple[int, int] | None:
-    """Where a line above the one at fault is no key, and made the two one: a colon is missing there, or the space behind it."""
+    """The place of the line above that lacks its colon, or the space after it, and so was joined with this line; None for another mistake."""
     above = next((at for at in range(line - 1, 0, -1) if lines[at - 1].strip()), 0)
     if not above or not re.match(r"\s*[\w-]+:(\s|$)", lines[line - 1]):
         return None
@@ -94,7 +93,6 @@ def _without_colon(lines: list[str], line: int) -> tuple[int, int] | None:
 
 
 def _sentence(problem: str, context: str, got: str) -> str:
-    """What the words of the parser mean, at the place where it noticed."""
     if "mapping values are not allowed" in problem:
         return 'a second "key:" on one line, or a line indented too far; a value with a colon and a space needs quotes'
     if "sequence entries are not allowed" in problem:

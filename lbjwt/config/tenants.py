@@ -1,6 +1,4 @@
-"""
-Issuers that differ in one word: what may stand for ``{tenant}``. Closed on purpose: a list, or a kind of word; no patterns.
-"""
+"""The ``tenants`` of an issuer: a list, or a kind of word; no patterns."""
 
 from typing import Annotated, Any, Literal
 
@@ -60,7 +58,6 @@ class Tenants(Section):
         return value
 
     def pattern(self, template: str) -> IssuerPattern:
-        """The issuers that a template with ``{tenant}`` stands for."""
         return IssuerPattern(
             template=template,
             tenants=self.names,

@@ -1,6 +1,4 @@
-"""
-URLs that keys are fetched from, and the proxies on the way. A bad one raises ``ValueError`` with a sentence for the person who wrote it.
-"""
+"""URLs of keys and proxies. An invalid one raises ``ValueError``."""
 
 import ipaddress
 import re
@@ -21,10 +19,9 @@ _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052 §2.1
 
 def check_fetchable(uri: str) -> str:
     """
-    A URL that keys may be fetched from: no credentials in a file that people copy around, and not the metadata services of clouds.
+    Return a URL that keys may be fetched from: without credentials, and not of a cloud metadata service. It may contain ``{tenant}``.
 
-    ``{tenant}`` may stand in it. Addresses in the spellings that only resolvers know (one number, octal, hexadecimal) are refused, because
-    they hide what they are (THREATS B8).
+    IPv4 addresses in other notations (one number, octal, hexadecimal) are refused, because they hide the address (THREATS B8).
     """
     parts = split_url(uri.replace(TENANT, "tenant"))
     host = (parts.hostname or "").rstrip(".")
@@ -41,7 +38,7 @@ def check_fetchable(uri: str) -> str:
 
 
 def check_proxy(uri: str) -> str:
-    """The URL of an HTTP proxy: a host and a port, in plain http, for what goes through it is a tunnel."""
+    """Return the URL of an HTTP proxy: plain http, a host and a port."""
     parts = split_url(uri)
     if parts.scheme != "http" or parts.path not in ("", "/") or "?" in uri:
         raise ValueError("a proxy is http://HOST:PORT")
@@ -49,7 +46,6 @@ def check_proxy(uri: str) -> str:
 
 
 def is_loopback_url(uri: str) -> bool:
-    """True when the URL's host is this machine."""
     return is_loopback(urlsplit(uri).hostname or "")
 
 

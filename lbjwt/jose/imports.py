@@ -1,8 +1,7 @@
 """
-The way from one JWK to a verification key. PEM text has its own (`pem`), and secrets in files go to `keys.secret_key` directly.
+From one JWK to a verification key.
 
-JSON object in, VerificationKey or KeyFormatError out. Closes what the JWK import of joserfc leaves open: private members, sizes, exponents,
-curves, encodings, and the meaning of `use`, `key_ops` and `alg`.
+Checks what the JWK import of joserfc does not: private members, sizes, exponents, curves, encodings, and `use`, `key_ops` and `alg`.
 
 Source: RFC 7517 section 4, RFC 7518 section 6, RFC 8037 section 2, RFC 8812 section 3.1, RFC 9964.
 """
@@ -23,13 +22,12 @@ from lbjwt.jose.weak import MAX_RSA_BITS, rsa_weakness
 
 MAX_KEY_ID = 256  # characters
 
-# The public members of each type; everything else of a JWK is either a label or private.
 _PUBLIC_MEMBERS = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x"), "AKP": ("alg", "pub")}
 _COORDINATE_BYTES = {"P-256": 32, "P-384": 48, "P-521": 66, "secp256k1": 32, "Ed25519": 32, "Ed448": 57}
 
 
 def is_usable_key_id(kid: object) -> bool:
-    """True for a string of 1 to 256 printable characters (THREATS A8). Others match no key."""
+    """True for a string of 1 to 256 printable characters (THREATS A8)."""
     return isinstance(kid, str) and 0 < len(kid) <= MAX_KEY_ID and kid.isprintable()
 
 
@@ -43,19 +41,19 @@ def import_jwk(
     """
     Import one JWK.
 
-    Private members are dropped unread, with a warning: the public half alone decides (THREATS B13, B14). An optional member that is null
-    is not there: many serialisers write null for what has no value, and no member of RFC 7517 has it as a value.
+    Private members are dropped unread, with a warning (THREATS B13, B14). A member that is null counts as missing, because many serialisers
+    write null for a member without a value.
 
     Args:
         allowed: Algorithms the key may check at most; None for all that fit. A JWK with `alg` serves that one only.
         allow_padding: Accept base64url with correct `=` padding.
-        symmetric: Import secrets (`oct`), and nothing else. Only for a document that no network brought (THREATS B12).
+        symmetric: Import only secrets (`oct`). Not for documents from the network (THREATS B12).
 
     Returns:
         The key, and warnings about it.
 
     Raises:
-        KeyFormatError: Symmetric, unknown, weak, malformed, or not meant for checking signatures.
+        KeyFormatError: Of the wrong kind, unknown, weak, malformed, or not for signatures.
     """
     jwk = {name: value for name, value in jwk.items() if value is not None}
     kty = jwk.get("kty")
@@ -80,7 +78,7 @@ def import_jwk(
         members = {name: value if name in ("crv", "alg") else _unpadded(name, value) for name, value in members.items()}
     if symmetric:
         return secret_key(_bytes_of("k", members["k"]), kid=kid, allowed=chosen or ()), ()
-    # RFC 9964 makes `alg` part of an AKP key, and it alone says what `pub` means
+    # RFC 9964: `alg` of an AKP key says what `pub` is
     raw = mldsa_key(members["alg"], _bytes_of("pub", members["pub"])) if kty == "AKP" else _classic(str(kty), members)
     warnings = (
         ("private members were ignored; remove them, because anybody who reads them can sign tokens",)
@@ -99,7 +97,7 @@ def _classic(kty: str, members: Mapping[str, str]) -> object:
 
 
 def _algorithms_of(jwk: Mapping[str, Any], allowed: Iterable[str] | None) -> frozenset[str] | None:
-    """What `alg` and the configuration leave; RFC 7517 section 4.4, RFC 8725 section 3.1."""
+    """The algorithms that both `alg` and the configuration allow; None for any (RFC 7517 section 4.4, RFC 8725 section 3.1)."""
     named = jwk.get("alg")
     if named is None:
         return None if allowed is None else frozenset(allowed)
@@ -111,18 +109,17 @@ def _algorithms_of(jwk: Mapping[str, Any], allowed: Iterable[str] | None) -> fro
 
 
 def _check_purpose(jwk: Mapping[str, Any]) -> None:
-    """RFC 7517 sections 4.2 and 4.3: a key meant for something else checks nothing."""
+    """RFC 7517 sections 4.2 and 4.3."""
     if jwk.get("use", "sig") != "sig":
         raise KeyFormatError("a key whose use is not sig")
-    # An empty list is a list without "verify": it names what the key is for, and that is nothing. Web Cryptography writes one for a public
-    # key that only takes part in a key agreement (ECDH), which no signature may be checked with.
+    # Web Cryptography writes an empty list for a public key of a key agreement (ECDH).
     operations = jwk.get("key_ops", ["verify"])
     if not isinstance(operations, list) or "verify" not in operations:
         raise KeyFormatError("a key whose key_ops do not include verify")
 
 
 def _check_numbers(members: Mapping[str, str]) -> None:
-    """Strict base64url, the exact or bounded length of each number before any arithmetic, and a sound RSA pair."""
+    """Refuse all but strict base64url, numbers of the right length (before any arithmetic), and RSA keys without weakness."""
     curve = members.get("crv")
     numbers: dict[str, int] = {}
     if curve is not None and curve not in _COORDINATE_BYTES:

@@ -1,15 +1,15 @@
 """
-What a text is that was given in place of a JWK Set or of PEM, and where it belongs. Nothing of the text is in what is said.
+What a text is that was given in place of a JWK Set or of PEM, and where it belongs. The sentences quote nothing of the text.
 """
 
 from lbjwt._compact import parse_object
 
+# RFC 7518 section 6, RFC 8037 section 2, RFC 9964 section 3
 SECRET_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
-"""The members of a JWK that are not public: RFC 7518 section 6, RFC 8037 section 2, RFC 9964 section 3."""
 
 
 def instead_of_jwks(text: bytes) -> str:
-    """A sentence about a text that is no JWK Set; "" when it is nothing that is known."""
+    """A sentence about a text that is no JWK Set; "" for an unknown kind."""
     if b"-----BEGIN" in text:
         if b"PRIVATE KEY-----" in text:
             return "it is a private key in PEM; the public key or certificate belongs here, under pem_file, and the private one stays with the issuer"
@@ -27,7 +27,7 @@ def instead_of_jwks(text: bytes) -> str:
 
 
 def instead_of_pem(text: bytes) -> str:
-    """A sentence about a text that is no PEM; "" when it is nothing that is known."""
+    """A sentence about a text that is no PEM; "" for an unknown kind."""
     members = parse_object(text)
     if members is not None and ("keys" in members or "kty" in members):
         return "it is a JWK or a JWK Set; name a set under jwks_file (--jwks)"

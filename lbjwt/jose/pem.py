@@ -1,7 +1,7 @@
 """
-PEM text to verification keys: public keys, certificates, chains of certificates, and several of them in one file for a rotation.
+PEM text to verification keys: public keys, certificates and chains, several in one file for a rotation.
 
-Text in, VerificationKeys or KeyFormatError out. Text between the blocks is a comment (RFC 7468 section 2).
+Text between the blocks is a comment (RFC 7468 section 2).
 """
 
 import re
@@ -28,15 +28,14 @@ def import_pem(
     """
     Import all public keys (SubjectPublicKeyInfo or PKCS#1) and certificates of a PEM text, in their order.
 
-    Of a chain of certificates the signer's counts, which stands first. Of a certificate only the key counts, not its dates.
+    A chain of certificates gives one key, that of its leaf. The dates of a certificate are ignored.
 
     Args:
         kid: Of every key.
         allowed: Algorithms they may check at most; None for all that fit.
 
     Raises:
-        KeyFormatError: A private key among them, another kind of block, no block or one that is not whole, or a weak key. One bad block
-            spoils the text: it is a file of ours, and half of it would be a surprise.
+        KeyFormatError: A private key, another kind of block, an incomplete block, no block, or a weak key. One bad block refuses the whole text.
     """
     data = text.encode("utf-8", "replace") if isinstance(text, str) else text
     blocks = [(match[1], match[0]) for match in _BLOCK.finditer(data)]
@@ -71,7 +70,7 @@ def _load(label: bytes, block: bytes, number: int) -> object:
     try:
         if label == b"CERTIFICATE":
             certificate = load_pem_x509_certificate(block)
-            certificate.public_key()  # what is not known to be a key is found here, not later
+            certificate.public_key()  # raises for an unknown kind of key
             return certificate
         if label in _PUBLIC:
             return load_pem_public_key(block)

@@ -1,5 +1,5 @@
 """
-Keys that have the right form and protect nothing. Arithmetic only; knows no JWK, no PEM.
+Weak public keys that have a valid form.
 """
 
 MIN_RSA_BITS = 2048  # RFC 7518 section 3.3
@@ -8,7 +8,6 @@ MAX_RSA_EXPONENT = 1 << 32  # a 3,000-bit exponent makes a verification some 280
 
 _ROCA_PRIMES = tuple(n for n in range(3, 168, 2) if all(n % d for d in range(3, int(n**0.5) + 1, 2)))
 _ROCA_RESIDUES = {p: frozenset(pow(65537, power, p) for power in range(p)) for p in _ROCA_PRIMES}
-
 
 _P25519, _P448 = 2**255 - 19, 2**448 - 2**224 - 1
 _Y8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826  # of the points of order 8
@@ -21,7 +20,7 @@ _CURVES = {
 
 
 def rsa_weakness(n: int, e: int) -> str:
-    """Say what is wrong with an RSA public key in a few words, or "" (RFC 7518 section 3.3, RFC 8725 section 3.5)."""
+    """What is wrong with an RSA public key, or "" (RFC 7518 section 3.3, RFC 8725 section 3.5)."""
     if not MIN_RSA_BITS <= n.bit_length() <= MAX_RSA_BITS:
         return f"an RSA modulus of {n.bit_length()} bits; {MIN_RSA_BITS} to {MAX_RSA_BITS} are accepted"
     if n % 2 == 0:
@@ -35,9 +34,9 @@ def rsa_weakness(n: int, e: int) -> str:
 
 def has_roca_fingerprint(n: int) -> bool:
     """
-    True when a modulus bears the mark of the generator of CVE-2017-15361: modulo each small prime it is a power of 65537.
+    True for a modulus of the generator of CVE-2017-15361: modulo each small prime it is a power of 65537.
 
-    A sound modulus does so with a probability below 2^-27.
+    A sound modulus is so with a probability below 2^-27.
 
     Source: Nemec et al., "The Return of Coppersmith's Attack" (CCS 2017), section 2.
     """
@@ -46,10 +45,9 @@ def has_roca_fingerprint(n: int) -> bool:
 
 def edwards_weakness(curve: str, encoded: bytes) -> str:
     """
-    Say what is wrong with an encoded Ed25519 or Ed448 public key, or "".
+    What is wrong with an encoded Ed25519 or Ed448 public key, or "".
 
-    The primitive takes any bytes of the right length. Bytes that are no point verify nothing; a point whose order divides the cofactor
-    lets anyone make a signature that verifies.
+    The primitive takes any bytes of the right length. With a point whose order divides the cofactor, anyone can make a valid signature.
 
     Source: RFC 8032 sections 5.1.3 and 5.2.3, RFC 8725 section 3.4.
     """

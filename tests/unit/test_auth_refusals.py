@@ -10,7 +10,7 @@ from lbjwt.auth.refusals import RefusalStyle, compile_refusals, grpc_refusals, i
 from lbjwt.errors import ConfigurationError
 from lbjwt.http1._answer import Answer
 
-ALL = compile_refusals("api", RefusalStyle(scopes=("read", "write")), retry_after=7)
+ALL = compile_refusals("api", RefusalStyle(scopes=("read", "write")))
 NO_REQUEST = {DenyReason.MULTIPLE_TOKENS, DenyReason.MALFORMED_CREDENTIALS}
 NOT_ENOUGH = {
     DenyReason.INSUFFICIENT_SCOPE,
@@ -71,7 +71,7 @@ def test_what_judges_no_token_says_when_to_come_back(reason: DenyReason, status:
     """No challenge: another token would not help, time does."""
     refusal = ALL[reason]
     assert refusal.status == status == status_of(reason)
-    assert fields(refusal)["Retry-After"] == "7"
+    assert fields(refusal)["Retry-After"] == "5"
     assert "WWW-Authenticate" not in fields(refusal)
 
 
