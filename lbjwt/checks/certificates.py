@@ -30,7 +30,7 @@ def certificate_results(subject: str, check: str, path: Path, now: datetime.date
         yield Result(subject, check, "problem", f"cannot read {path}: {error.strerror}; check its name and mode")
         return
     except ValueError:
-        yield Result(subject, check, "problem", f"{path} holds no certificate in PEM that can be read")
+        yield Result(subject, check, "problem", f"{path} contains no readable certificate in PEM format")
         return
     yield _dates(subject, check, path, chain, now or datetime.datetime.now(datetime.UTC))
     if check == "certificate":
@@ -50,7 +50,7 @@ def _dates(subject: str, check: str, path: Path, chain: list[Certificate], now: 
     name, end, left = _name(soonest.subject), soonest.not_valid_after_utc, soonest.not_valid_after_utc - now
     if latest.not_valid_before_utc > now:
         start = f"{latest.not_valid_before_utc:%Y-%m-%d %H:%M}Z"
-        sentence = f"{path}: {_name(latest.subject)} is not valid before {start}; is this machine's clock right?"
+        sentence = f"{path}: {_name(latest.subject)} is not valid before {start}; check the clock of this machine"
         return Result(subject, check, "problem", sentence)
     if left <= datetime.timedelta():
         sentence = f"{path}: {name} expired on {end:%Y-%m-%d}; replace it and restart"
@@ -67,7 +67,7 @@ def _order(subject: str, path: Path, chain: list[Certificate]) -> Iterator[Resul
         if lower.issuer != upper.subject:
             sentence = (
                 f"{path}: the certificates are in the wrong order, or one is missing: number {number} is signed by {_name(lower.issuer)}, and "
-                f"number {number + 1} is that of {_name(upper.subject)}. The server's own comes first, then that of its signer, and so on"
+                f"number {number + 1} is that of {_name(upper.subject)}. Put the server's own certificate first, then that of its signer, and so on"
             )
             yield Result(subject, "chain", "warning", sentence)
             return

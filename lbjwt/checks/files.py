@@ -97,7 +97,7 @@ def _revocation(configuration: Configuration) -> Iterator[Problem]:
         yield unreadable(place, file, error)
         return
     if not stat.S_ISREG(mode):
-        yield Problem(place, f"{file} is no file", code="unreadable")
+        yield Problem(place, f"{file} is not a regular file", code="unreadable")
     elif mode & stat.S_IWOTH:
         yield warning(place, "revocation-file-writable", file=file)
 

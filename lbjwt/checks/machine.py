@@ -40,17 +40,17 @@ def directory_result(path: Path | None, lost: str) -> Result:
         fault = directory_fault(path, os.geteuid()) if path is not None else ""
         if path is None:
             outcome = "note"
-            sentence = f"none is configured, so {lost} are lost when the process ends; configure one to keep them"
+            sentence = f"no state_directory is configured, so {lost} are lost when lbjwt stops; set it to keep them"
         elif fault:
-            sentence = f"{fault}; or run this as the user that lbjwt runs as"
+            sentence = f"{fault}; or run this command as the user that runs lbjwt"
         elif not path.exists():
-            outcome, sentence = "ok", f"{path} is made at the start"
+            outcome, sentence = "ok", f"lbjwt creates {path} when it starts"
         elif _is_locked(path):
-            outcome, sentence = "note", f"{path} is in use by a running lbjwt; two cannot share one"
+            outcome, sentence = "note", f"a running lbjwt uses {path}; two cannot share one directory"
         else:
-            outcome, sentence = "ok", f"{path} belongs to lbjwt and is free"
+            outcome, sentence = "ok", f"{path} can be used by lbjwt"
     except OSError as error:
-        sentence = f"{path} cannot be looked at: {error.strerror}; run this as the user that lbjwt runs as"
+        sentence = f"cannot read {path}: {error.strerror}; run this command as the user that runs lbjwt"
     return Result("state_directory", "state-directory", outcome, sentence)
 
 
@@ -72,9 +72,9 @@ async def _revocations(configuration: Configuration) -> list[Result]:
     try:
         await reader.load()
     except RevocationError as error:
-        sentence = f"{error}; lbjwt does not start with it, and a running one keeps the entries it has"
+        sentence = f"{error}; lbjwt does not start with this file, and a running lbjwt keeps its current entries"
         return [Result("revocation", "revocations", "problem", sentence)]
-    sentence = f"{len(reader)} in force: {len(reader.filed)} of the file, {len(reader.made)} made at run time"
+    sentence = f"{len(reader)} entries in force: {len(reader.filed)} from the file, {len(reader.made)} made at run time"
     return [Result("revocation", "revocations", "ok", sentence)]
 
 
@@ -82,5 +82,5 @@ def descriptor_result(configuration: Configuration, most: int) -> Result:
     """Whether a worker may open as many files as its limits promise; `serve` raises the soft limit to the hard one, `most`."""
     fault = shortage(configuration, most)
     room = "any number of" if most == resource.RLIM_INFINITY else str(most)
-    sentence = f"a worker may open {room} files, and needs {needed(configuration)} at most"
+    sentence = f"a worker can open {room} files and needs at most {needed(configuration)}"
     return Result("limits", "open-files", "warning" if fault else "ok", fault or sentence)

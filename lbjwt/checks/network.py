@@ -46,7 +46,7 @@ def port_results(subject: str, address: Address, running: bool) -> Iterator[Resu
     except BindError as error:
         cause = str(error).rpartition(f"{address}: ")[2]
         if running and "in use" in cause:
-            sentence = f"{address} is in use by a running lbjwt, whose admin API responds"
+            sentence = f"a running lbjwt, whose admin API responds, uses {address}"
             yield Result(subject, "port", "note", sentence)
         else:
             yield Result(subject, "port", "problem", f"cannot listen on {address}: {cause}; {_remedy(cause)}")
@@ -58,10 +58,10 @@ def port_results(subject: str, address: Address, running: bool) -> Iterator[Resu
 
 def _remedy(cause: str) -> str:
     if "in use" in cause:
-        return "find out who has it (ss -ltnp), or choose another"
+        return "find the process that uses the port (ss -ltnp), or choose another port"
     if "does not have the address" in cause or "resolve" in cause:
         return "write an address of this machine, or :PORT for all"
-    return "give lbjwt that right, or choose another port"
+    return "give lbjwt that capability, or choose another port"
 
 
 def cluster_check(label: str, cluster: Cluster) -> OnlineCheck:
@@ -72,16 +72,16 @@ def cluster_check(label: str, cluster: Cluster) -> OnlineCheck:
         addresses = [endpoint.address for endpoint in cluster.endpoints]
         causes = await asyncio.gather(*(_reach(one, cluster.connect_timeout, slots) for one in addresses))
         outcome: Outcome = "warning" if "" in causes else "problem"
-        others = "requests go to the others" if "" in causes else "no endpoint is left to send requests to"
+        others = (
+            "requests go to the other endpoints" if "" in causes else "no other endpoint accepts connections either"
+        )
         results = []
         for at, (address, cause) in enumerate(zip(addresses, causes, strict=True)):
             subject = f"clusters.{label}.endpoints[{at}]"
             if not cause:
                 results.append(Result(subject, "endpoint", "ok", f"{address} accepts connections"))
                 continue
-            sentence = (
-                f"{address} accepts no connection: {cause}; {others}. Is the backend running, and is this its address?"
-            )
+            sentence = f"{address} accepts no connection: {cause}; {others}. Check that the backend is running and that this is its address"
             results.append(Result(subject, "endpoint", outcome, sentence))
         return results
 

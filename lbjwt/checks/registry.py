@@ -58,7 +58,9 @@ async def online_results(configuration: Configuration) -> list[Result]:
         if instances[0].issuer.fetch is not None:
             checks += fetch_certificate_checks(f"issuers.{label}", instances[0].issuer.fetch)
         if len(instances) > MOST_TENANTS:
-            sentence = f"{len(instances) - MOST_TENANTS} further tenants were not asked for their keys"
+            sentence = (
+                f"{len(instances) - MOST_TENANTS} further tenants were not checked: lbjwt did not fetch their keys"
+            )
             left_out.append(Result(f"issuers.{label}", "keys", "note", sentence))
     for index, listener in enumerate(configuration.listeners):
         subject = f"listeners[{index}]"

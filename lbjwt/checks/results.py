@@ -81,7 +81,9 @@ async def _guarded(check: OnlineCheck) -> list[Result]:
         async with asyncio.timeout(check.limit):
             return list(await check.ask())
     except TimeoutError:
-        sentence = f"did not end within {check.limit:g} s; something it waits for does not respond"
+        sentence = (
+            f"the check did not end within {check.limit:g} s, because something that it waits for does not respond"
+        )
     except Exception as error:  # the other checks go on, whatever this one raises
-        sentence = f"failed ({type(error).__name__}), which is a fault of lbjwt worth reporting"
+        sentence = f"the check failed ({type(error).__name__}): this is a bug of lbjwt, please report it"
     return [Result(check.subject, check.check, "problem", sentence)]

@@ -25,7 +25,7 @@ _ASKED_ONLINE: Final = ("state-directory", "tls-certificate")
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="For programs, with stable names.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON with stable names, for programs.")
 def doctor(config: Path, as_json: bool) -> None:
     """Test whether everything that a configuration needs is there and works.
 
@@ -47,7 +47,7 @@ def doctor(config: Path, as_json: bool) -> None:
         sys.exit(EXIT_CONFIGURATION)
     known = [_result(problem) for problem in problems if problem.code not in _ASKED_ONLINE]
     if not known:
-        known.append(Result("configuration", "configuration", "ok", f"{config} is good, and so are its files"))
+        known.append(Result("configuration", "configuration", "ok", f"{config} and the files it names are valid"))
     results = [*known, *asyncio.run(online_results(configuration))]
     _show(results, as_json)
     sys.exit(1 if any(result.outcome == "problem" for result in results) else 0)

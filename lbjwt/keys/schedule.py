@@ -118,9 +118,9 @@ class KeyLifecycle:
 
     def __post_init__(self) -> None:
         if not 0 < self.floor <= self.interval <= self.ceiling < math.inf:
-            raise ValueError("0 < floor <= interval <= ceiling is needed")
+            raise ValueError("the times must satisfy 0 < floor <= interval <= ceiling")
         if not (0 <= self.cooldown < math.inf and 0 < self.max_stale < math.inf):
-            raise ValueError("cooldown and max_stale are finite times")
+            raise ValueError("cooldown and max_stale must be finite")
         self._period = self._bounded(None)
 
     @property

@@ -124,7 +124,7 @@ class LocalKeys:
                 raise
             raise KeySourceError(f"{error.filename}: {sentence_of(error)}") from None
         if max(map(len, documents)) > MAX_FILE_BYTES:
-            raise KeySourceError(f"the file is longer than {MAX_FILE_BYTES} bytes")
+            raise KeySourceError(f"the file is larger than {MAX_FILE_BYTES} bytes")
         return documents
 
 
@@ -218,5 +218,5 @@ def secret_from_environment(variable: str) -> bytes:
     """
     value = os.environb.get(os.fsencode(variable), b"")
     if not value:
-        raise KeySourceError(f"no keys from the environment: {variable} is not set, or empty")
+        raise KeySourceError(f"no keys from the environment: the variable {variable} is not set, or is empty")
     return value

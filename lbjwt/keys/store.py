@@ -111,14 +111,14 @@ def read(path: Path, *, place: str, max_stale: float, max_bytes: int, wall: floa
             if status.st_uid not in (0, os.geteuid()):
                 raise StoreError(f"{path} is not used: it belongs to another user")
             if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                raise StoreError(f"{path} is not used: others than its owner can write it")
+                raise StoreError(f"{path} is not used: users other than its owner can write to it")
             text = file.read(max_bytes + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}") from None
     if len(text) > max_bytes:
-        raise StoreError(f"{path} is not used: it has more than {max_bytes} bytes")
+        raise StoreError(f"{path} is not used: it is larger than {max_bytes} bytes")
     stored = decoded(text)
     if stored is None:
         raise StoreError(f"{path} is not used: it is damaged")

@@ -352,7 +352,7 @@ def test_shelf_life_of_a_document_of_another_process():
 )
 def test_times_that_make_no_sense_are_refused(times):
     """No order of floor, interval and ceiling, and no endless or negative times."""
-    with pytest.raises(ValueError, match=r"needed|finite"):
+    with pytest.raises(ValueError, match=r"must satisfy|finite"):
         KeyLifecycle(**times)
 
 
