@@ -30,8 +30,8 @@ def doctor(config: Path, as_json: bool) -> None:
     """Test whether everything that a configuration needs is there and works.
 
     Checks the configuration and its files, the issuers with their metadata, keys and clocks, certificates and their dates, free ports, connections
-    to endpoints, the state directory, the revocations and the limit of open files. Each problem comes with what to do. Run it on the machine
-    and as the user that lbjwt runs as, also beside a running lbjwt. Nothing is changed. Each check ends after its configured timeout or 5 s.
+    to endpoints, the state directory, the revocations and the limit of open files. Each problem comes with a remedy. Run it on the same
+    machine and as the same user as lbjwt, also while lbjwt is running. It changes nothing. Each check ends after its configured timeout or 5 s.
 
     Exit code 0: no problem, perhaps warnings; 1: problems; 2: the configuration cannot be used.
     """

@@ -55,7 +55,7 @@ def explain(
     """Show what would happen to a request with this token, and why.
 
     Prints the route, the issuer, the key, every rule with its outcome, and what the backend and the client would get. The code that serves
-    traffic makes the verdict. Keys are read, and fetched unless --offline. Nothing is changed, and no running lbjwt is contacted.
+    traffic makes the verdict. It reads the keys, and fetches them unless --offline is given. It changes nothing and contacts no running lbjwt.
 
     TOKEN is - (the default) for standard input. Prefer it, because every user of the machine can read a command line. Empty input is a request
     without a token. The token goes to the route's first token location, unless --header already has it.

@@ -61,8 +61,8 @@ def revoke(
     """Refuse tokens before they expire, in all workers, within a second.
 
     Select the tokens with one of --jti, --sub, --kid, --token, or --issuer with --issued-before. Send the entry to --admin or --file.
-    The entry must outlive the tokens; afterwards a balancer drops it by itself. Clocks differ: if the issuer's clock is ahead, a token issued a
-    moment ago is dated after now and is not refused.
+    The entry must last longer than the tokens; when it ends, lbjwt removes it. If the clock of the issuer is ahead, a token issued a moment ago
+    has a later date than now, and lbjwt does not refuse it.
 
     \b
         lbjwt revoke --sub user-7 --issued-before now --admin http://127.0.0.1:9900

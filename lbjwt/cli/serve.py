@@ -79,7 +79,7 @@ def serve(config: Path | None, print_config: bool, **said: Any) -> None:
         lbjwt serve --listen :8080 --backend 127.0.0.1:9001 \\
             --issuer https://issuer.example --audience api --print-config > lbjwt.yaml
 
-    Exit codes: 0 stopped as requested; 1 could not start, or a drain was cut; 2 a problem of flags, configuration, keys or certificate.
+    Exit codes: 0 stopped as requested; 1 could not start, or did not drain in time; 2 a problem of flags, configuration, keys or certificate.
     """
     flags = Flags(**said)
     given = flags.given()

@@ -65,7 +65,7 @@ def mint(
 ) -> None:
     """Sign a token and print it.
 
-    Claims named with --claim win over those set by themselves:
+    --claim overrides the claims that this command sets itself:
 
     \b
         lbjwt token mint --key private.jwk --claim iss=https://issuer.example --claim aud=api --claim sub=alice

@@ -11,7 +11,7 @@ from lbjwt.config.section import Section, across, given
 
 
 class ClaimHeader(Section):
-    """A claim that endpoints receive as a header. What clients send under the name, in any spelling, is removed."""
+    """A claim that lbjwt passes to endpoints as a header. It removes headers with this name, in any spelling, that clients send."""
 
     claim: ClaimPath | None = Field(
         default=None,

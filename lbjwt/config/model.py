@@ -47,7 +47,7 @@ class Tls(Section):
 
 
 class Health(Section):
-    """Health checks of balancers in front: 200 when `/readyz` says so, else 503; no token, any host. Neither forwarded, logged nor counted."""
+    """Health checks, without a token and for any host: 200 if lbjwt is ready, otherwise 503. lbjwt does not forward, log or count them."""
 
     path: Path = Field(
         description="The exact path. lbjwt answers GET and HEAD itself and other methods with 405; no route applies to this path."
@@ -105,7 +105,7 @@ class Cluster(Section):
         description="Maximum number of requests per worker that wait while every endpoint is full; further ones get 503. 0: no request waits.",
     )
     pending_timeout: Annotated[float, Seconds(0.01, 300)] = Field(
-        default=5.0, description="How long such a request waits; after that, it gets 503."
+        default=5.0, description="How long a request waits while every endpoint is full; after that, it gets 503."
     )
     retries: Annotated[int, whole(0, 5)] = Field(
         default=1,
@@ -134,7 +134,7 @@ class TokenCache(Section):
 
 
 class Revocation(Section):
-    """Tokens that are refused before they expire."""
+    """Refuse tokens before they expire."""
 
     file: File | None = Field(
         default=None,
@@ -262,7 +262,7 @@ class AccessLog(Section):
 
 
 class Configuration(Section):
-    """Everything that one balancer needs to know."""
+    """All settings of one load balancer."""
 
     listeners: Annotated[tuple[Listener, ...], Field(min_length=1, max_length=100)] = Field(
         description="Addresses where clients connect, at least one."

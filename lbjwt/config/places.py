@@ -19,7 +19,7 @@ ParamName = Annotated[
 
 
 class FromHeader(Section):
-    """A request field that may hold the token."""
+    """A header that may hold the token."""
 
     name: TokenField = Field(description="Name of the header, such as `Authorization`.")
     scheme: Scheme = Field(

@@ -139,7 +139,7 @@ class KeyFetch(Section):
 
 
 class RemoteJwks(KeyFetch):
-    """A JWK Set that is fetched."""
+    """A JWK Set that lbjwt fetches."""
 
     uri: Annotated[Text, AfterValidator(check_fetchable)] = Field(
         description="The `https` URL of the JWK Set. Plain `http` is allowed for loopback addresses only, or with `allow_http`. "
@@ -155,4 +155,4 @@ class RemoteJwks(KeyFetch):
 
 
 class Discovery(KeyFetch):
-    """Keys are found by the issuer's name alone: OpenID Connect Discovery, then RFC 8414. The `issuer` in the document must be the configured one."""
+    """Discovery of the keys from the URL in `issuer`: OpenID Connect, then RFC 8414. The document must have the configured `issuer`."""

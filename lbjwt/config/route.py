@@ -88,7 +88,7 @@ class Require(Section):
 
 
 class Scopes(Section):
-    """Scopes in `scope` or `scp`; without them the answer is 403 `insufficient_scope` that names them."""
+    """Scopes that the claim `scope` or `scp` must contain. Otherwise the response is 403 `insufficient_scope` and names them."""
 
     all: Annotated[tuple[ScopeToken, ...], Field(max_length=100)] = Field(
         default=(), description="The token needs all of these scopes."
@@ -133,7 +133,7 @@ class Refusals(Section):
 
 
 class Resource(Section):
-    """Protected resource metadata (RFC 9728): how a client finds out where to get a token. Served by lbjwt without a token."""
+    """Protected resource metadata (RFC 9728): tells clients where to get a token. lbjwt serves it without requiring a token."""
 
     identifier: Url = Field(
         description="The `https` URL of the resource, as clients know it. Its path determines the path of the metadata document."
@@ -152,7 +152,7 @@ class Resource(Section):
 
 
 class Route(Section):
-    """One policy for some requests. The most specific route wins, whatever the order; requests without a route get 404."""
+    """Which requests the route matches, and what they need. The most specific route wins, in any order; other requests get 404."""
 
     name: Label = Field(description="Name of the route in logs and metrics.")
     hosts: Annotated[tuple[Host, ...], Field(max_length=1000)] = Field(
@@ -197,7 +197,7 @@ class Route(Section):
     )
     stream_grace: Annotated[float, Seconds(0, 86_400)] = Field(
         default=0.0,
-        description="How long such responses and WebSockets may continue after their token expired. lbjwt ends them immediately after a revocation.",
+        description="How long responses and WebSockets may continue after their token expired. lbjwt ends them immediately after a revocation.",
     )
     realm: Realm | None = Field(
         default=None,

@@ -163,7 +163,7 @@ def _joined(form: str, rules: Any) -> ClaimRule:
 
 
 class RouteRule(Rule):
-    """A rule of a route. Without it the answer is 403. A rule that stands inside another has neither `name` nor `report_only`."""
+    """A rule of a route. If it does not hold, the response is 403. A rule inside another rule has neither `name` nor `report_only`."""
 
     name: Label | None = Field(default=None, description="Name of the rule in the log and in `lbjwt explain`.")
     report_only: StrictBool = Field(

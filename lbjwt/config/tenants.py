@@ -23,7 +23,7 @@ Tenant = Annotated[str, AfterValidator(check_tenant), WithJsonSchema({"type": "s
 
 
 class Tenants(Section):
-    """The values of `{tenant}` in `issuer`: one of `names`, or every word of a `kind`."""
+    """Accepted values of `{tenant}` in `issuer`: those in `names`, or every value of a `kind`."""
 
     names: Annotated[tuple[Tenant, ...], Field(min_length=1, max_length=MAX_LISTED)] | None = Field(
         default=None, description="The exact names of the tenants. Required if each tenant has its own keys."

@@ -165,7 +165,7 @@ class TokenReading:
             return f"by {key_shown(checks[0].key) if len(checks) == 1 else f'one of {len(checks)} keys'}", ""
         wanted = " or ".join(map(str, sorted({(check.signature_size * 4 + 2) // 3 for check in checks})))
         size = len(self._token.split(b".")[2].rstrip(b"="))
-        return f"the signature has the length of {checks[0].algorithm}", f"{size} characters instead of {wanted}"
+        return f"the signature has the length of {checks[0].algorithm}", f"{size} characters, expected {wanted}"
 
     def _of_claims(self, name: str) -> Words | None:
         claims, policy = self._claims, self._scene.verifier.policy_of(self._index)
