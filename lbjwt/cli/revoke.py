@@ -46,7 +46,7 @@ _LONGEST: Final = 1 << 20  # bytes of an answer
 @click.option(
     "--token", "source", metavar="-", help="Read a token from standard input and revoke its jti until it ends."
 )
-@click.option("--undo", is_flag=True, help="Remove the entries that name exactly this.")
+@click.option("--undo", is_flag=True, help="Remove the entries that match these options exactly.")
 @click.option("--admin", metavar="URL", help="Admin API of a running balancer, such as http://127.0.0.1:9900.")
 @click.option("--file", type=click.Path(path_type=Path), metavar="FILE", help="Write to the file that balancers watch.")
 def revoke(
