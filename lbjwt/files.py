@@ -48,19 +48,22 @@ def directory_fault(path: Path, user: int | None) -> str:
     except FileNotFoundError:
         if path.parent.is_dir() if user is None else os.access(path.parent, os.W_OK | os.X_OK):
             return ""
-        return f"{path} is not there and cannot be made: there is no directory {path.parent} that can be written"
+        return f"{path} does not exist and cannot be created: {path.parent} is not a writable directory"
     if not stat.S_ISDIR(status.st_mode):
         return f"{path} is not a directory"
     if user is not None and stat.S_ISLNK(link.st_mode) and link.st_uid not in (user, 0):
-        return f"{path} is a link of another user; name another place"
+        return f"{path} is a symbolic link of another user; name another directory"
     if status.st_mode & 0o022:
-        fault, remedy = "can be written by its group or by others, who could put their keys there", "chmod go-w it"
+        fault, remedy = (
+            "can be written by its group or by others, who could put their keys there",
+            "run chmod go-w on it",
+        )
     elif user is not None and status.st_uid != user:
-        fault, remedy = "belongs to another user", "chown it to the user lbjwt runs as"
+        fault, remedy = "belongs to another user", "chown it to the user that runs lbjwt"
     elif user is not None and not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        return f"{path} cannot be read and written by its owner; chmod u+rwx it"
+        return f"{path} cannot be read and written by its owner; run chmod u+rwx on it"
     else:
         return ""
     if os.access(path, os.W_OK | os.X_OK):
-        remedy += f", or name a directory in it, such as {path / 'lbjwt'}, which is made with mode 0700 (a volume of Kubernetes is such a place)"
+        remedy += f", or name a new directory in it, such as {path / 'lbjwt'}, which lbjwt creates with mode 0700 (do this for a Kubernetes volume)"
     return f"{path} {fault}; {remedy}"

@@ -80,7 +80,7 @@ class LoadBalancer:
     ) -> None:
         if board is None and configuration.workers != 1:
             raise ConfigurationError(
-                "workers: a LoadBalancer is one worker, in your process; write 1 or remove the key, or use lbjwt serve"
+                "workers: a LoadBalancer runs as a single worker in your process; set workers to 1 or remove it, or use lbjwt serve"
             )
         self.configuration = configuration
         self._whole = board is None
@@ -295,7 +295,7 @@ class LoadBalancer:
         gate = self.verifier.gate
         if gate.faults != self._faults:
             log.error(
-                "%d faults of lbjwt, the last one a %s; the affected requests were refused",
+                "%d internal errors, the last one a %s; lbjwt refused the affected requests",
                 gate.faults - self._faults,
                 gate.last_fault,
             )

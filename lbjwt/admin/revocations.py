@@ -68,7 +68,7 @@ class RevocationPages:
         def read(members: Mapping[str, Any]) -> Revocation:
             entry = read_entry(members, default_expires=self._clock() + DEFAULT_LIFETIME)
             if entry.expires <= self._clock():
-                raise RevocationError('"expires" has passed already')
+                raise RevocationError('"expires" is in the past')
             return entry
 
         return await self._change(request, read, self._store.append, "revoked")
@@ -92,7 +92,9 @@ class RevocationPages:
             async with asyncio.timeout(BODY_TIMEOUT):
                 body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            return _error(413, f"at most {request.client_max_size} bytes are accepted at once")
+            return _error(
+                413, f"the body is larger than {request.client_max_size} bytes; send the entries in several requests"
+            )
         except TimeoutError:
             return _error(408, f"the body did not arrive within {BODY_TIMEOUT:g} s")
         try:
@@ -115,7 +117,7 @@ class RevocationPages:
             return _error(403, "browsers are not allowed to do this")
         limit = request.query.get("limit", str(SHOWN))
         if not (limit.isascii() and limit.isdecimal() and len(limit) <= 4 and int(limit) <= MOST_SHOWN):
-            return _error(400, f"limit is a number from 0 to {MOST_SHOWN}")
+            return _error(400, f"limit must be a number from 0 to {MOST_SHOWN}")
         now = self._clock()
         entries = self._store.entries
         entries.prune(now)

@@ -43,7 +43,7 @@ def shortage(configuration: Configuration, limit: int) -> str:
     if limit == resource.RLIM_INFINITY or room == clients:
         return ""
     return (
-        f"a worker may open {limit} files and may need {needed(configuration)}: limits.max_connections is {clients}, connections to "
+        f"a worker can open {limit} files but may need {needed(configuration)}: limits.max_connections is {clients}, connections to "
         f"endpoints {pools}, {SPARE} for the rest. It serves {max(room, 0)} clients at once. "
         "Raise the limit (LimitNOFILE=, ulimit -Hn), or lower max_connections"
     )
@@ -67,7 +67,7 @@ def shares(configuration: Configuration, limit: int | None = None) -> Shares:
     found = _shares(clients, _pools(configuration), limit - SPARE - len(os.listdir("/proc/self/fd")))
     if found.clients < 1:
         raise TooFewDescriptors(
-            f"this process may open {limit} files (RLIMIT_NOFILE), which leaves none for clients; it may need {needed(configuration)}"
+            f"this process can open only {limit} files (RLIMIT_NOFILE), which leaves none for clients; raise the limit to {needed(configuration)}"
         )
     return found
 

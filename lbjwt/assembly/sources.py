@@ -223,7 +223,7 @@ async def present_keys(
         except KeySourceError as error:
             return PresentKeys(None, f"issuers.{instance.label}.{instance.issuer.key_source}", str(error))
         return PresentKeys(rings[-1], place)
-    problem = "nothing is fetched offline"
+    problem = "lbjwt fetches no keys when offline"
     if not offline:
         origin = key_origin(instance)
         try:
@@ -232,12 +232,12 @@ async def present_keys(
         except (LbjwtError, OSError) as error:
             problem = sentence_of(error)
     if directory is None:
-        return PresentKeys(None, place, f"{problem}; there is no state_directory with stored ones")
+        return PresentKeys(None, place, f"{problem}; no state_directory is configured, so there are no stored keys")
     path = stored_keys(directory, instance)
     try:
         stored = read_stored(instance, directory, now)
         if stored is None:
-            return PresentKeys(None, place, f"{problem}; no keys are stored in {path}")
+            return PresentKeys(None, place, f"{problem}; there are no stored keys in {path}")
         return PresentKeys(build(stored.document.encode()), str(path), problem, stored.fetched_at)
     except LbjwtError as error:
         return PresentKeys(None, place, f"{problem}; {sentence_of(error)}")

@@ -102,8 +102,8 @@ def _temporary() -> Path:
         with contextlib.suppress(OSError):
             return Path(tempfile.mkdtemp(prefix="lbjwt-", dir=parent))
     raise StateDirectoryError(
-        f"state_directory: none is given, and no temporary one can be made in TMPDIR, /tmp, /var/tmp or {MEMORY}; "
-        "set TMPDIR to a directory that is writable, or configure state_directory"
+        f"state_directory: no state_directory is configured, and lbjwt cannot create a temporary one in TMPDIR, /tmp, /var/tmp or {MEMORY}; "
+        "set TMPDIR to a writable directory, or configure state_directory"
     )
 
 
@@ -114,7 +114,7 @@ def _lock(path: Path) -> int:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(fd)
-        raise StateDirectoryError(f"state_directory: {path} is in use by another lbjwt") from None
+        raise StateDirectoryError(f"state_directory: another lbjwt uses {path}; choose another directory") from None
     except OSError:
         os.close(fd)
         raise

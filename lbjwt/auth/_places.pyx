@@ -63,9 +63,9 @@ cdef tuple _header(str name, str scheme):
     if not lowered or not all_of(lowered, len(lowered), PLAIN):
         raise ConfigurationError(f"the header {name!r} must be letters, digits and hyphens")
     if request_kind(lowered, len(lowered)) not in (FORWARD, AUTHORIZATION) or lowered in _RESERVED or lowered.startswith(b"content-"):
-        raise ConfigurationError(f"the header {name!r} has a fixed meaning in HTTP")
+        raise ConfigurationError(f"the header {name!r} has a fixed meaning in HTTP and cannot hold a token")
     if not all_of(word, len(word), TOKEN):
-        raise ConfigurationError(f"the scheme {scheme!r} of the header {name!r} cannot be one")
+        raise ConfigurationError(f"the scheme {scheme!r} of the header {name!r} must be letters, digits and hyphens")
     return lowered, word
 
 
@@ -73,7 +73,7 @@ cdef int _refuse_repeated(str key, list places) except -1:
     for at, (name, scheme, _) in enumerate(places):
         for before in places[:at]:
             if before[0] == name and before[1] == scheme:
-                raise ConfigurationError(f"{name.decode()} is in the list twice", key, at, "name")
+                raise ConfigurationError(f"the list contains {name.decode()} twice", key, at, "name")
             if before[0] == name and not (scheme and before[1]):
                 raise ConfigurationError(f"{name.decode()} cannot hold a token both with a scheme and without one", key, at, "name")
     return 0
@@ -108,7 +108,7 @@ cdef class TokenPlaces:
         for cookie, forward in cookies:
             name = _ascii(cookie)
             if not name or not all_of(name, len(name), TOKEN):
-                raise ConfigurationError(f"the cookie {cookie!r} cannot be called so")
+                raise ConfigurationError(f"the cookie name {cookie!r} contains a character that a cookie name cannot have")
             places.append((name, b"", bool(forward)))
         self._params = len(places)
         for param, forward in params:
@@ -121,7 +121,7 @@ cdef class TokenPlaces:
         if self._count + self._subprotocol == 0:
             raise ConfigurationError("no token location is left; remove from_headers for the default one", "from_headers")
         if self._count > MAX_PLACES:
-            raise ConfigurationError(f"there are more than {MAX_PLACES} token locations")
+            raise ConfigurationError(f"there can be at most {MAX_PLACES} token locations")
         _refuse_repeated("from_headers", places[:self._cookies])
         _refuse_repeated("from_cookies", places[self._cookies:self._params])
         _refuse_repeated("from_params", places[self._params:])

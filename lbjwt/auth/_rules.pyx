@@ -184,4 +184,4 @@ def compile_rule(rule):
         denial.source = rule
         denial._rule = compile_rule(rule.rule)
         return denial
-    raise ConfigurationError(f"a {type(rule).__name__} is no claim rule")
+    raise ConfigurationError(f"a {type(rule).__name__} is not a claim rule")

@@ -115,7 +115,7 @@ def _key_id_of(header: dict[str, Any]) -> str | None:
 def key_shown(key: VerificationKey) -> str:
     """A key for people to read: its id, type and size, without key material."""
     curve = f" {key.crv}" if key.crv else ""
-    return f"{shown(key.kid) if key.kid else 'one without id'} ({key.kty}{curve}, {key.bits} bits)"
+    return f"{shown(key.kid) if key.kid else 'a key without id'} ({key.kty}{curve}, {key.bits} bits)"
 
 
 def shown(value: Any) -> str:

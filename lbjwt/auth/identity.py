@@ -54,7 +54,7 @@ def check_header_name(name: str) -> str:
     """Return the name of a request header that has no meaning of its own; ConfigurationError for any other text."""
     if not re.fullmatch(HEADER_NAME, name):
         raise ConfigurationError(
-            "a header name starts with a letter and has letters, digits and inner hyphens only, at most 64 of them"
+            "a header name must start with a letter, contain only letters, digits and inner hyphens, and have at most 64 characters"
         )
     if name.lower() in _RESERVED or name.lower().startswith(_RESERVED_PREFIXES):
         raise ConfigurationError(
@@ -96,7 +96,7 @@ class IdentityHeader:
             check_claim_path(self.path)
         if (self.style == "payload") is not (not self.path):
             raise ConfigurationError(
-                f"the header {self.header}: the style payload has the empty path, and every other style a claim"
+                f"the header {self.header}: the style payload needs an empty path, and every other style needs a claim"
             )
 
 
@@ -134,7 +134,7 @@ def compile_identity_headers(
     seen: set[str] = set()
     for entry in headers:
         if fold_header_name(entry.header) in seen:
-            raise ConfigurationError(f"the header {entry.header} is used for two claims")
+            raise ConfigurationError(f"two claims use the header {entry.header}")
         seen.add(fold_header_name(entry.header))
     compiled = [(entry.path, entry.header.encode("ascii") + b": ", _writer(entry, max_value)) for entry in headers]
     if not compiled:

@@ -33,7 +33,7 @@ def check_tenant(tenant: str) -> str:
     """Return the name of a tenant; ConfigurationError for any other text."""
     if not re.fullmatch(LISTED, tenant):
         raise ConfigurationError(
-            f"a tenant starts with a letter or digit and has letters, digits and . _ ~ - only, at most {MAX_LENGTH} of them"
+            f"a tenant must start with a letter or digit, contain only letters, digits and . _ ~ -, and have at most {MAX_LENGTH} characters"
         )
     return tenant
 
@@ -65,20 +65,20 @@ class IssuerPattern:
         before, place, after = self.template.partition(TENANT)
         if not place or not before or set("{}") & set(before + after):
             raise ConfigurationError(
-                f"{TENANT} must be in issuer once, after some text, and without other braces", "issuer"
+                f"issuer must contain {TENANT} exactly once, not at its beginning, and no other braces", "issuer"
             )
         if (self.tenants is None) is (self.tenant_class is None):
-            raise ConfigurationError("tenants are named, or of a kind, and not both")
+            raise ConfigurationError("give tenants or tenant_class, not both")
         if self.tenants is not None:
             if not 1 <= len(self.tenants) <= MAX_LISTED:
-                raise ConfigurationError(f"1 to {MAX_LISTED} tenants can be listed")
+                raise ConfigurationError(f"the list must have 1 to {MAX_LISTED} tenants")
             for tenant in self.tenants:
                 check_tenant(tenant)
             if len(set(self.tenants)) < len(self.tenants):
-                raise ConfigurationError("a tenant is in the list twice")
+                raise ConfigurationError("the list contains a tenant twice")
         elif self.tenant_class not in TENANT_CLASSES:
             raise ConfigurationError(
-                f"{self.tenant_class!r} is no kind of tenants; there are {', '.join(TENANT_CLASSES)}"
+                f"{self.tenant_class!r} is not a tenant_class; the classes are {', '.join(TENANT_CLASSES)}"
             )
         if not 1 <= self.max_length <= MAX_LENGTH:
             raise ConfigurationError(f"max_length is {self.max_length} characters; 1 to {MAX_LENGTH} are accepted")

@@ -82,11 +82,11 @@ class IssuerPolicy:
         if self.typ == "":
             raise ConfigurationError("typ is empty; leave it out to accept any type")
         if self.access_token_profile and self.typ is not None and media_type(self.typ) != PROFILE_TYPE:
-            raise ConfigurationError(f"access_token_profile asks for typ {PROFILE_TYPE}, and typ for another one")
+            raise ConfigurationError(f"access_token_profile requires typ {PROFILE_TYPE}, but typ requires another one")
         for name, listed in (("subjects", self.subjects), ("clients", self.clients)):
             if listed is not None and (not listed or "" in listed):
                 raise ConfigurationError(
-                    f"the list of {name} is empty or holds an empty one; leave it out to accept any"
+                    f"the list of {name} is empty or contains an empty string; leave it out to accept any"
                 )
         check_scopes(self.required_scopes)
         if not 64 <= self.max_token <= 65536:
@@ -105,12 +105,15 @@ def media_type(value: str) -> str:
 
 def check_audiences(audiences: tuple[str, ...] | None) -> None:
     if audiences is not None and (not audiences or "" in audiences):
-        raise ConfigurationError("the list of audiences is empty or holds an empty one; set any_audience to accept any")
+        raise ConfigurationError(
+            "the list of audiences is empty or contains an empty string; set any_audience to accept any"
+        )
 
 
 def check_scopes(scopes: Iterable[str]) -> None:
     for at, scope in enumerate(scopes):
         if not re.fullmatch(SCOPE, scope):
             raise ConfigurationError(
-                "a scope is visible ASCII without spaces, quotes and backslashes; one list item each", at
+                "a scope must be visible ASCII without spaces, quotes and backslashes; write each scope as an item of its own",
+                at,
             )

@@ -31,16 +31,18 @@ def redirect_template(text: str) -> bytes:
     """
     before, place, after = text.partition(_PLACE)
     if set("{}") & set(before + after):
-        raise ConfigurationError("{url} may be in the URL once, without other braces")
+        raise ConfigurationError("{url} may be in the URL only once, and no other braces are allowed")
     if place and "?" not in before and "#" not in before:
-        raise ConfigurationError("{url} may be after ? only; otherwise the client could choose where the browser goes")
+        raise ConfigurationError(
+            "{url} must be behind the ?; before it, the client could choose where the browser goes"
+        )
     if not _PATH.fullmatch(before + after):
         try:
             split_url((before + after).partition("#")[0])
         except ValueError as error:
             raise ConfigurationError(str(error)) from None
         if not URL_TEXT.fullmatch(before + after):
-            raise ConfigurationError("a fragment has ASCII letters, digits and some signs only")
+            raise ConfigurationError("the part behind # may contain only ASCII letters, digits and URL punctuation")
     return text.encode("ascii")
 
 

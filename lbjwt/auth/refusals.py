@@ -78,9 +78,11 @@ class RefusalStyle:
 def check_status(told: int, status: int) -> None:
     """ConfigurationError when `status` cannot replace `told`, the status of a refusal."""
     if told not in _GRPC:
-        raise ConfigurationError(f"no refusal has the status {told}; they have 400, 401, 403, 429 and 503", "told")
+        raise ConfigurationError(f"lbjwt never refuses with status {told}; replace 400, 401, 403, 429 or 503", "told")
     if status < 400 or status not in set(HTTPStatus) - _INCOMPLETE:
-        raise ConfigurationError("the status of a refusal is 4xx or 5xx, and one that needs no further field")
+        raise ConfigurationError(
+            "the status of a refusal must be 4xx or 5xx, but not 405, 407 or 426, which need a further header"
+        )
     if (told == 503 and status < 500) or (told in _UNJUDGED and status == 401):
         raise ConfigurationError(f"{told} cannot become {status}: that would blame a token that was not verified")
 
@@ -106,7 +108,7 @@ def compile_refusals(realm: str = "lbjwt", style: RefusalStyle | None = None) ->
         ConfigurationError: A realm that cannot stand in a header.
     """
     if not (realm.isascii() and realm.isprintable()):
-        raise ConfigurationError("the realm has a character that cannot stand in a header")
+        raise ConfigurationError("the realm contains a character that a header cannot hold")
     quoted = realm.replace("\\", "\\\\").replace('"', '\\"')
     style = style or RefusalStyle()
 

@@ -65,13 +65,13 @@ class Revocation:
         if self.kind == "issuer":
             if self.issued_before is None:
                 raise RevocationError(
-                    'an issuer alone needs "issued_before"; to stop trusting it altogether, remove it from the configuration'
+                    'an entry for a whole issuer needs "issued_before"; to stop trusting the issuer, remove it from the configuration'
                 )
             if self.issuer is not None:
-                raise RevocationError("an entry for an issuer cannot be limited to an issuer")
+                raise RevocationError("an entry for a whole issuer cannot be limited to another issuer")
         elif self.issued_before is not None and self.kind != "sub":
             # the holder of a key can put any date into a token, and a jti is one token
-            raise RevocationError(f'"issued_before" has no meaning for a {self.kind}')
+            raise RevocationError(f'"issued_before" cannot be used with a {self.kind}; leave it out')
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +98,21 @@ Change = Revocation | Undo
 
 def _check_text(text: str, name: str) -> None:
     if not 0 < len(text) <= MAX_TEXT:
-        raise RevocationError(f'"{name}" is text of 1 to {MAX_TEXT} characters')
+        raise RevocationError(f'"{name}" must be text of 1 to {MAX_TEXT} characters')
     if not text.isascii():
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise RevocationError(f'"{name}" is not text: it has half of a surrogate pair') from None
+            raise RevocationError(f'"{name}" is not valid Unicode: it contains half of a surrogate pair') from None
     elif text.startswith("eyJ") and text.count(".") == 2:
-        raise RevocationError(f'"{name}" looks like a whole token, which is not kept; give the {name} it holds')
+        raise RevocationError(
+            f'"{name}" looks like a whole token; lbjwt stores no tokens, so give only the {name} of the token'
+        )
 
 
 def _check_time(time: float, name: str) -> None:
     if not 0 < time <= LATEST:
-        raise RevocationError(f'"{name}" is a time in seconds since 1970, before the year 10000')
+        raise RevocationError(f'"{name}" must be a time in seconds since 1970, before the year 10000')
 
 
 # The tables of jti, kid and sub, each by name and by (issuer, name), which must not be joined into one text (THREATS B17), and the table of

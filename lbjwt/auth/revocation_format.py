@@ -50,7 +50,7 @@ def parse_time(value: object, name: str) -> float:
             return datetime.fromisoformat(f"{day}T{clock}{zone or '+00:00'}").timestamp() + float(fraction or 0)
         except ValueError:  # the 30th of February
             pass
-    raise RevocationError(f'"{name}" is a number of seconds since 1970, or text such as "2026-12-01T00:00:00Z"')
+    raise RevocationError(f'"{name}" must be a number of seconds since 1970, or text such as "2026-12-01T00:00:00Z"')
 
 
 def text_of_time(seconds: float) -> str:
@@ -70,7 +70,7 @@ def read_entry(members: Mapping[str, Any], *, default_expires: float | None = No
     """
     kind, value, issuer = _named(members)
     if "expires" not in members and default_expires is None:
-        raise RevocationError('needs "expires": an entry without an end would stay forever')
+        raise RevocationError('needs "expires"; without it, the entry would stay forever')
     expires = parse_time(members["expires"], "expires") if "expires" in members else default_expires
     assert expires is not None
     before = parse_time(members["issued_before"], "issued_before") if "issued_before" in members else None
@@ -87,7 +87,7 @@ def read_undo(members: Mapping[str, Any]) -> Undo:
     undo = Undo(*_named(members))
     for name in ("issued_before", "expires"):
         if name in members:
-            raise RevocationError(f'"{name}" has no meaning here: an undo removes all entries with that name')
+            raise RevocationError(f'"{name}" cannot be used with an undo, which removes all entries with that name')
     return undo
 
 
@@ -96,18 +96,18 @@ def _named(members: Mapping[str, Any]) -> tuple[Kind, str, str | None]:
     for name, value in members.items():
         if name not in _MEMBERS:
             near = get_close_matches(name, _MEMBERS, 1)
-            hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(_MEMBERS)}"
-            raise RevocationError(f"{_quoted(name)} is no member of a revocation; {hint}")
+            hint = f'did you mean "{near[0]}"?' if near else f"the members are {', '.join(_MEMBERS)}"
+            raise RevocationError(f"{_quoted(name)} is not a member of a revocation; {hint}")
         if name in _TEXTS and not isinstance(value, str):
-            raise RevocationError(f'"{name}" is text')
+            raise RevocationError(f'"{name}" must be text')
     named = [name for name in _NAMES if name in members]
     if len(named) > 1:
-        raise RevocationError(f"{' and '.join(named)} together are two entries; write each on its own")
+        raise RevocationError(f"{' and '.join(named)} cannot be in one entry; write an entry for each")
     issuer = members.get("issuer")
     if named:
         return named[0], members[named[0]], issuer
     if issuer is None:
-        raise RevocationError("needs a jti, a sub, a kid or an issuer")
+        raise RevocationError("an entry needs a jti, a sub, a kid or an issuer")
     return "issuer", issuer, None
 
 
@@ -143,10 +143,10 @@ def read_lines(text: bytes, *, first: int = 1) -> Iterator[Change]:
                 raise RevocationError(f"is longer than {MAX_LINE} bytes")
             members = parse_object(stripped)
             if members is None:
-                raise RevocationError("is no JSON object, or names a member twice")
+                raise RevocationError("is not a JSON object, or contains a member twice")
             undo = members.pop(_UNDO, None)
             if undo is not None and undo is not True:
-                raise RevocationError('"undo" is true, or not there')
+                raise RevocationError('"undo" must be true; otherwise leave it out')
             entry: Change = read_entry(members) if undo is None else read_undo(members)
         except RevocationError as error:
             raise RevocationError(f"line {number}: {error}") from None
@@ -164,17 +164,17 @@ def read_posted(body: bytes, read: Callable[[Mapping[str, Any]], T]) -> list[T]:
     if not text.startswith(b"["):
         members = parse_object(text)
         if members is None:
-            raise RevocationError("the body is no JSON object, and no array of them")
+            raise RevocationError("the body must be a JSON object or an array of JSON objects")
         return [read(members)]
     # wrapped in an object, so that the same strict reader reads it
     parsed = parse_object(b'{"entries":' + text + b"}")
     if parsed is None or len(parsed) != 1:
-        raise RevocationError("the body is no JSON array of objects")
+        raise RevocationError("the body is not a valid JSON array of objects")
     entries = []
     for number, members in enumerate(parsed["entries"], 1):
         try:
             if not isinstance(members, dict):
-                raise RevocationError("is no object")
+                raise RevocationError("is not a JSON object")
             entries.append(read(members))
         except RevocationError as error:
             raise RevocationError(f"entry {number}: {error}") from None

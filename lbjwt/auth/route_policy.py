@@ -47,13 +47,15 @@ class RoutePolicy:
 
     def __post_init__(self) -> None:
         if not self.name:
-            raise ConfigurationError("a route has no name")
+            raise ConfigurationError("a route needs a name")
         if self.issuers is not None and (not self.issuers or min(self.issuers) < 0):
-            raise ConfigurationError(f"the route {self.name} names no issuer; leave the list out to accept all")
+            raise ConfigurationError(
+                f"the route {self.name} has an empty list of issuers; leave the list out to accept all"
+            )
         check_audiences(self.audiences)
         check_scopes(self.scopes_all)
         check_scopes(self.scopes_any)
         if len(self.rules) > MAX_RULES:
-            raise ConfigurationError(f"more than {MAX_RULES} rules in one route", "rules")
+            raise ConfigurationError(f"a route can have at most {MAX_RULES} rules", "rules")
         if sum(entry.rule.tests for entry in self.rules) > MAX_TESTS:
-            raise ConfigurationError(f"more than {MAX_TESTS} comparisons in one route", "rules")
+            raise ConfigurationError(f"the rules of a route can have at most {MAX_TESTS} comparisons", "rules")

@@ -80,9 +80,9 @@ class _Group:
     def __post_init__(self) -> None:
         # An empty `all` would be true, an empty `any` false.
         if type(self.rules) is not tuple or not 1 <= len(self.rules) <= MAX_RULES:
-            raise ConfigurationError(f"all and any join 1 to {MAX_RULES} rules")
+            raise ConfigurationError(f"all and any must have 1 to {MAX_RULES} rules")
         if self.tests > MAX_TESTS:
-            raise ConfigurationError(f"more than {MAX_TESTS} comparisons in one rule")
+            raise ConfigurationError(f"a rule can have at most {MAX_TESTS} comparisons")
         _check_depth(self.depth)
 
     @property
@@ -143,21 +143,21 @@ def path_text(path: Iterable[str]) -> str:
 
 def check_claim_path(path: Sequence[str]) -> None:
     if not 1 <= len(path) <= MAX_PATH:
-        raise ConfigurationError(f"a claim is named by at least 1 and at most {MAX_PATH} names")
+        raise ConfigurationError(f"the path to a claim must have 1 to {MAX_PATH} names")
     for at, name in enumerate(path):
         place = (at,) if len(path) > 1 else ()
         if type(name) is not str:
             raise ConfigurationError("must be text", *place)
         if not 1 <= len(name) <= MAX_NAME:
-            raise ConfigurationError(f"the name of a claim has 1 to {MAX_NAME} characters", *place)
+            raise ConfigurationError(f"the name of a claim must have 1 to {MAX_NAME} characters", *place)
         if not name.isprintable():
-            raise ConfigurationError("has an invisible character", *place)
+            raise ConfigurationError("contains an invisible character; remove it", *place)
 
 
 def check_operand(operator: str, operand: Any) -> None:
     """ConfigurationError for an operand that the operator cannot use, with the index of the value in a list."""
     if operator not in OPERATORS:
-        raise ConfigurationError(f"{operator!r} is not a test of a claim; there are {', '.join(OPERATORS)}")
+        raise ConfigurationError(f"{operator!r} is not an operator; the operators are {', '.join(OPERATORS)}")
     if operator == "exists":
         if operand is not None and type(operand) is not bool:
             raise ConfigurationError("must be true or false")
@@ -168,14 +168,12 @@ def check_operand(operator: str, operand: Any) -> None:
     if type(operand) is not tuple:
         raise ConfigurationError("must be a list; begin each item with a dash, or put it in [ ]")
     if not 1 <= len(operand) <= MAX_VALUES:
-        raise ConfigurationError(f"must have at least 1 and at most {MAX_VALUES} in the list")
+        raise ConfigurationError(f"must be a list of 1 to {MAX_VALUES} values")
     kinds = [_check_value(operator, value, at) for at, value in enumerate(operand)]
     if len(set(kinds)) > 1:
-        raise ConfigurationError(
-            "the values have different types; text in quotes is not a number, and neither is true or false"
-        )
+        raise ConfigurationError("all values must have the same type; a number or true or false in quotes is text")
     if len(set(operand)) < len(operand):
-        raise ConfigurationError("a value is in the list twice")
+        raise ConfigurationError("the list contains a value twice")
 
 
 def _check_value(operator: str, value: object, *place: int) -> str:
@@ -191,7 +189,7 @@ def _check_value(operator: str, value: object, *place: int) -> str:
             raise ConfigurationError("must not be empty", *place)
     if operator in WORD_OPERATORS and (" " in str(value) or not str(value).isprintable()):
         raise ConfigurationError(
-            "is more than one word; several words are a list for contains_any_word or contains_all_words", *place
+            "must be a single word; for several words, write a list for contains_any_word or contains_all_words", *place
         )
     return kind
 
@@ -205,11 +203,13 @@ def _kind(value: object, *place: int) -> str:
         return "booleans"
     if type(value) is int or type(value) is float:
         if not -MAX_NUMBER <= value <= MAX_NUMBER:
-            raise ConfigurationError("a number is from -2^53 to 2^53: beyond, two of them can look like one", *place)
+            raise ConfigurationError(
+                "a number must be from -2^53 to 2^53; larger ones cannot be compared exactly", *place
+            )
         return "numbers"
-    raise ConfigurationError("a claim is compared with text, a number, or true or false", *place)
+    raise ConfigurationError("must be text, a number, true or false", *place)
 
 
 def _check_depth(depth: int) -> None:
     if depth > MAX_DEPTH:
-        raise ConfigurationError(f"rules are nested more than {MAX_DEPTH} deep")
+        raise ConfigurationError(f"rules can be nested at most {MAX_DEPTH} levels deep")

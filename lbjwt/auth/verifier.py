@@ -96,7 +96,7 @@ class Verifier:
         self, issuers: Sequence[TrustedIssuer], revoked: Revoked | None, cache_bytes: int, cache_entries: int
     ) -> None:
         if cache_bytes < 0 or cache_entries < 0:
-            raise ConfigurationError("a cache limit is below 0")
+            raise ConfigurationError("a cache limit must not be negative")
         if not issuers:
             raise ConfigurationError("a verifier needs an issuer")
         self._policies = [issuer.policy for issuer in issuers]
@@ -284,10 +284,12 @@ def _selection(policies: Sequence[IssuerPolicy]) -> Callable[[str], int]:
     patterns: list[tuple[IssuerPattern, int]] = []
     for index, policy in enumerate(policies):
         if policy.issuer is None:
-            raise ConfigurationError("any_issuer beside other issuers: a token could belong to several")
+            raise ConfigurationError(
+                "any_issuer works with a single issuer only; name this issuer, or remove the others"
+            )
         if isinstance(policy.issuer, str):
             if policy.issuer in exact:
-                raise ConfigurationError(f"two issuers are called {policy.issuer}")
+                raise ConfigurationError(f"two policies have the issuer {policy.issuer}")
             exact[policy.issuer] = index
         else:
             patterns.append((policy.issuer, index))
@@ -313,11 +315,11 @@ def _policy(
 ) -> IssuerPolicy:
     """The policy of the constructors, which require either a check or the explicit choice to have none."""
     if (issuer is None) is not any_issuer:
-        raise ConfigurationError("name the issuer, or say any_issuer=True (and not both)")
+        raise ConfigurationError("give either issuer or any_issuer=True")
     if (audiences is None) is not any_audience:
-        raise ConfigurationError("name the audiences, or say any_audience=True (and not both)")
+        raise ConfigurationError("give either audiences or any_audience=True")
     if isinstance(audiences, str):
-        raise ConfigurationError("audiences is a list of strings, not one string")
+        raise ConfigurationError("audiences must be a list of strings, not one string")
     return IssuerPolicy(
         issuer=issuer,
         audiences=None if audiences is None else tuple(audiences),

@@ -23,17 +23,17 @@ CLOCK_WARNING: Final = 5.0
 """Seconds: clocks that are kept by NTP are far closer."""
 
 _REMEDIES: Final = (
-    ("names no jwks_uri", "configure remote_jwks with the address of the keys"),
-    ("names an issuer other than", "write the issuer exactly as its metadata does, the slash at the end included"),
-    ("no valid certificate", "name the issuer's private authority in ca_file if it has one; else its certificate is wrong"),
-    ("TLS handshake", "see whether a proxy on the way speaks TLS, and whether the issuer wants a client certificate"),
-    ("the proxy", "see whether the proxy runs, lets lbjwt through and may reach the issuer (407: it wants a user and a password)"),
-    ("cannot connect", "see whether this machine may reach it: name resolution, routes, firewall"),
-    ("did not answer completely", "see what is slow between here and the issuer, or raise timeout"),
-    ("redirect", "configure the address that it leads to"),
-    ("status", "see whether the address is right, and whether it wants a token (bearer_token_file): curl it from this machine"),
-    ("more than", "raise max_bytes, if the document is really this long"),
-    ("", "curl it from this machine and look at what comes"),
+    ("names no jwks_uri", "use remote_jwks with the URL of the keys"),
+    ("names an issuer other than", "write the issuer exactly as in its metadata, including a slash at the end"),
+    ("no valid certificate", "if the issuer uses a private certificate authority, set ca_file; otherwise the issuer must replace its certificate"),
+    ("TLS handshake", "check whether a proxy on the way intercepts TLS, and whether the issuer requires a client certificate"),
+    ("the proxy", "check whether the proxy is running, accepts lbjwt and can reach the issuer (407: it requires a user and a password)"),
+    ("cannot connect", "check whether this machine can reach the issuer: name resolution, routes, firewall"),
+    ("did not answer completely", "find out what is slow between this machine and the issuer, or raise timeout"),
+    ("redirect", "configure the URL that the redirect leads to"),
+    ("status", "fetch the URL with curl from this machine: check whether it is right, and whether it requires a token (bearer_token_file)"),
+    ("more than", "raise max_bytes if the document is really this large"),
+    ("", "fetch the URL with curl from this machine and look at the response"),
 )  # fmt: skip
 """Words of an error, and what to do about it; the first that fits counts."""
 
@@ -43,7 +43,7 @@ async def fetched(subject: str, instance: IssuerInstance, remote: KeyFetch) -> l
     issuer = instance.issuer
     origin = key_origin(instance)
     results: list[Result] = []
-    document, date, failure = None, None, "an answer without a body"
+    document, date, failure = None, None, "a response without a body"
     asked = time.time()
     try:
         answer = await origin.ask(doubtful=True)
@@ -54,7 +54,11 @@ async def fetched(subject: str, instance: IssuerInstance, remote: KeyFetch) -> l
     if issuer.discovery is not None:
         if origin.uri is None:
             return [Result(subject, "discovery", "problem", failure)]
-        results.append(Result(subject, "discovery", "ok", f"its metadata names the keys at {place_of(origin.uri)}"))
+        results.append(
+            Result(
+                subject, "discovery", "ok", f"the issuer's metadata gives this URL for the keys: {place_of(origin.uri)}"
+            )
+        )
     if document is None:
         return [*results, Result(subject, "reachable", "problem", failure)]
     took = f"{len(document)} bytes in {1000 * (answered - asked):.0f} ms"
@@ -62,7 +66,11 @@ async def fetched(subject: str, instance: IssuerInstance, remote: KeyFetch) -> l
     try:
         ring = key_ring_of(issuer)(document)
     except LbjwtError as error:
-        results.append(Result(subject, "keys", "problem", f"{error}; no token of this issuer can be verified with it"))
+        results.append(
+            Result(
+                subject, "keys", "problem", f"{error}; lbjwt cannot verify tokens of this issuer without usable keys"
+            )
+        )
     else:
         results.append(Result(subject, "keys", "ok", f"{keys_counted(len(ring))} that can be used"))
         for key in ring:
@@ -85,7 +93,7 @@ def clock_result(subject: str, date: float | None, asked: float, answered: float
         skew: The difference that is forgiven.
     """
     if date is None:
-        return Result(subject, "clock", "note", "the issuer sends no Date, so the clocks cannot be compared")
+        return Result(subject, "clock", "note", "the issuer sends no Date header, so lbjwt cannot compare the clocks")
     # It wrote the date at some moment between the two, and that second lasts until date + 1.
     ahead, behind = date - answered, asked - (date + 1.0)
     difference = max(ahead, behind, 0.0)
@@ -93,13 +101,13 @@ def clock_result(subject: str, date: float | None, asked: float, answered: float
         return Result(subject, "clock", "ok", "the issuer's clock agrees with this machine's")
     sentence = f"this machine's clock is {difference:.0f} s {'behind' if ahead > 0 else 'ahead of'} the issuer's"
     if ahead <= 0:
-        sentence += " (or a cache on the way gave an old answer)"
+        sentence += " (or a cache on the way returned an old response)"
     outcome: Outcome = "warning"
     if difference > skew:
         outcome = "problem"
-        effect = "new tokens are refused" if ahead > 0 else "tokens end early"
+        effect = "lbjwt refuses new tokens" if ahead > 0 else "tokens expire too early"
         sentence += f", more than clock_skew allows ({skew:g} s): {effect}"
-    return Result(subject, "clock", outcome, f"{sentence}; let NTP keep it")
+    return Result(subject, "clock", outcome, f"{sentence}; synchronize it with NTP")
 
 
 async def stored(subject: str, instance: IssuerInstance, directory: Path) -> list[Result]:
@@ -107,7 +115,14 @@ async def stored(subject: str, instance: IssuerInstance, directory: Path) -> lis
     keys = await present_keys(instance, directory, offline=True, now=time.time())
     if keys.stored_at is None or keys.ring is None:
         sentence = keys.problem.partition("; ")[2]
-        return [Result(subject, "stored-keys", "note", f"{sentence}: lbjwt needs the issuer to start")]
+        return [
+            Result(
+                subject,
+                "stored-keys",
+                "note",
+                f"{sentence}: after a start, lbjwt must reach the issuer first",
+            )
+        ]
     age = max(0.0, time.time() - keys.stored_at)
     sentence = f"{keys_counted(len(keys.ring))} stored {age / 60:.0f} min ago: lbjwt can start with them while the issuer is unreachable"
     return [Result(subject, "stored-keys", "ok", sentence)]
@@ -121,4 +136,4 @@ def remedy(error: BaseException, remote: KeyFetch) -> str:
     names = [name for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy") if os.environ.get(name)]
     if not names or remote.proxy is not None or remote.proxy_from_environment:
         return sentence
-    return f"{sentence}. {names[0]} is set here, and not used: say proxy_from_environment: true, or proxy, if it is the way to the issuer"
+    return f"{sentence}. {names[0]} is set here, but lbjwt does not use it; to use it, set proxy_from_environment: true"

@@ -95,7 +95,7 @@ def revocation_problems(configuration: Configuration) -> Iterator[Problem]:
         yield unreadable(place, file, error)
         return
     if not stat.S_ISREG(mode):
-        yield Problem(place, f"{file} is no file", code="unreadable")
+        yield Problem(place, f"{file} is not a regular file", code="unreadable")
     elif mode & stat.S_IWOTH:
         yield warning(place, "revocation-file-writable", file=file)
 
@@ -111,7 +111,7 @@ def state_findings(configuration: Configuration, *, here: bool) -> Iterator[Prob
     if path is None:
         if here and (revocation is not None or any(one.fetch is not None for one in configuration.issuers.values())):
             lost = ("" if revocation is None else "revocations made at run time and ") + "the last good keys"
-            sentence = f"none is configured, so {lost} are lost when the process ends; configure one to keep them"
+            sentence = f"no state_directory is configured, so {lost} are lost when lbjwt stops; set it to keep them"
             yield Result("state_directory", "state-directory", "note", sentence)
         return
     outcome: Outcome = "problem"
@@ -125,18 +125,18 @@ def state_findings(configuration: Configuration, *, here: bool) -> Iterator[Prob
                 yield Problem(("state_directory",), fault, code="state-directory")
             return
         if fault:
-            sentence = f"{fault}; or run this as the user that lbjwt runs as"
+            sentence = f"{fault}; or run this command as the user that runs lbjwt"
         elif not mode:
-            outcome, sentence = "ok", f"{path} is made at the start"
+            outcome, sentence = "ok", f"lbjwt creates {path} when it starts"
         elif _is_locked(path):
-            outcome, sentence = "note", f"{path} is in use by a running lbjwt; two cannot share one"
+            outcome, sentence = "note", f"a running lbjwt uses {path}; two cannot share one directory"
         else:
-            outcome, sentence = "ok", f"{path} belongs to lbjwt and is free"
+            outcome, sentence = "ok", f"{path} can be used by lbjwt"
     except OSError as error:
         if not here:
             yield unreadable(("state_directory",), path, error)
             return
-        sentence = f"{path} cannot be looked at: {error.strerror}; run this as the user that lbjwt runs as"
+        sentence = f"cannot read {path}: {error.strerror}; run this command as the user that runs lbjwt"
     yield Result("state_directory", "state-directory", outcome, sentence)
 
 
@@ -173,7 +173,7 @@ def certificate_results(subject: str, check: str, path: Path, now: datetime.date
         yield Result(subject, check, "problem", f"cannot read {path}: {error.strerror}; check its name and mode")
         return
     except ValueError:
-        yield Result(subject, check, "problem", f"{path} holds no certificate in PEM that can be read")
+        yield Result(subject, check, "problem", f"{path} contains no readable certificate in PEM format")
         return
     yield _dates(subject, check, path, chain, now or datetime.datetime.now(datetime.UTC))
     if check == "certificate":
@@ -186,7 +186,7 @@ def _dates(subject: str, check: str, path: Path, chain: list[Certificate], now: 
     name, end, left = _name(soonest.subject), soonest.not_valid_after_utc, soonest.not_valid_after_utc - now
     if latest.not_valid_before_utc > now:
         start = f"{latest.not_valid_before_utc:%Y-%m-%d %H:%M}Z"
-        sentence = f"{path}: {_name(latest.subject)} is not valid before {start}; is this machine's clock right?"
+        sentence = f"{path}: {_name(latest.subject)} is not valid before {start}; check the clock of this machine"
         return Result(subject, check, "problem", sentence)
     if left <= datetime.timedelta():
         sentence = f"{path}: {name} expired on {end:%Y-%m-%d}; replace it and restart"
@@ -203,7 +203,7 @@ def _order(subject: str, path: Path, chain: list[Certificate]) -> Iterator[Resul
         if lower.issuer != upper.subject:
             sentence = (
                 f"{path}: the certificates are in the wrong order, or one is missing: number {number} is signed by {_name(lower.issuer)}, and "
-                f"number {number + 1} is that of {_name(upper.subject)}. The server's own comes first, then that of its signer, and so on"
+                f"number {number + 1} is that of {_name(upper.subject)}. Put the server's own certificate first, then that of its signer, and so on"
             )
             yield Result(subject, "chain", "warning", sentence)
             return

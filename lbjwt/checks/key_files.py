@@ -99,8 +99,8 @@ def secret_fault(secret: bytes) -> str:
     if bits >= GOOD_SECRET_BITS:
         return ""
     return (
-        f"has {len(secret)} bytes, but looks like text worth some {bits:.0f} bits: anybody with one token can find it by trying. "
-        "Make a random one: lbjwt keys generate --algorithm HS256"
+        f"has {len(secret)} bytes, but only about {bits:.0f} bits of randomness: anybody with one token can guess it. "
+        "Generate a random one: lbjwt keys generate --algorithm HS256"
     )
 
 

@@ -53,7 +53,7 @@ def port_results(subject: str, address: Address, running: bool) -> Iterator[Resu
     except BindError as error:
         cause = str(error).rpartition(f"{address}: ")[2]
         if running and "in use" in cause:
-            sentence = f"{address} is in use by a running lbjwt, whose admin API responds"
+            sentence = f"a running lbjwt, whose admin API responds, uses {address}"
             yield Result(subject, "port", "note", sentence)
         else:
             yield Result(subject, "port", "problem", f"cannot listen on {address}: {cause}; {_remedy(cause)}")
@@ -65,10 +65,10 @@ def port_results(subject: str, address: Address, running: bool) -> Iterator[Resu
 
 def _remedy(cause: str) -> str:
     if "in use" in cause:
-        return "find out who has it (ss -ltnp), or choose another"
+        return "find the process that uses the port (ss -ltnp), or choose another port"
     if "does not have the address" in cause or "resolve" in cause:
         return "write an address of this machine, or :PORT for all"
-    return "give lbjwt that right, or choose another port"
+    return "give lbjwt that capability, or choose another port"
 
 
 async def endpoint_results(subject: str, cluster: Cluster) -> list[Result]:
@@ -77,7 +77,7 @@ async def endpoint_results(subject: str, cluster: Cluster) -> list[Result]:
     addresses = [endpoint.address for endpoint in cluster.endpoints]
     causes = await asyncio.gather(*(_reach(one, cluster.connect_timeout, slots) for one in addresses))
     outcome: Outcome = "warning" if "" in causes else "problem"
-    others = "requests go to the others" if "" in causes else "no endpoint is left to send requests to"
+    others = "requests go to the other endpoints" if "" in causes else "no other endpoint accepts connections either"
     results = []
     for at, (address, cause) in enumerate(zip(addresses, causes, strict=True)):
         endpoint = f"{subject}.endpoints[{at}]"
@@ -85,7 +85,7 @@ async def endpoint_results(subject: str, cluster: Cluster) -> list[Result]:
             results.append(Result(endpoint, "endpoint", "ok", f"{address} accepts connections"))
             continue
         sentence = (
-            f"{address} accepts no connection: {cause}; {others}. Is the backend running, and is this its address?"
+            f"{address} accepts no connection: {cause}; {others}. Check that the backend is running and that this is its address"
         )
         results.append(Result(endpoint, "endpoint", outcome, sentence))
     return results
@@ -115,9 +115,9 @@ async def revocation_results(configuration: Configuration) -> list[Result]:
     try:
         await reader.load()
     except RevocationError as error:
-        sentence = f"{error}; lbjwt does not start with it, and a running one keeps the entries it has"
+        sentence = f"{error}; lbjwt does not start with this file, and a running lbjwt keeps its current entries"
         return [Result("revocation", "revocations", "problem", sentence)]
-    sentence = f"{len(reader)} in force: {len(reader.filed)} of the file, {len(reader.made)} made at run time"
+    sentence = f"{len(reader)} entries in force: {len(reader.filed)} from the file, {len(reader.made)} made at run time"
     return [Result("revocation", "revocations", "ok", sentence)]
 
 
@@ -127,5 +127,5 @@ def descriptor_results(configuration: Configuration, most: int | None = None) ->
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     fault = shortage(configuration, most)
     room = "any number of" if most == resource.RLIM_INFINITY else str(most)
-    sentence = f"a worker may open {room} files, and needs {needed(configuration)} at most"
+    sentence = f"a worker can open {room} files and needs at most {needed(configuration)}"
     return [Result("limits", "open-files", "warning" if fault else "ok", fault or sentence)]

@@ -121,7 +121,7 @@ async def _online_results(configuration: Configuration, known: Mapping[str, Resu
             if path is not None:
                 checks.append(guarded(subject, check, in_thread(files.certificate_results, subject, check, path)))
         if len(instances) > MOST_TENANTS:
-            sentence = f"{len(instances) - MOST_TENANTS} further tenants were not asked for their keys"
+            sentence = f"{len(instances) - MOST_TENANTS} further tenants were not checked: lbjwt did not fetch their keys"
             results.append(Result(subject, "keys", "note", sentence))
     for index, listener in enumerate(configuration.listeners):
         subject = f"listeners[{index}]"
@@ -157,7 +157,7 @@ async def guarded(subject: str, check: str, work: Check, limit: float = LIMIT) -
     except TimeoutError:
         sentence = f"did not end within {limit:g} s; something it waits for does not respond"
     except Exception as error:  # the other checks go on, whatever this one raises
-        sentence = f"failed ({type(error).__name__}), which is a fault of lbjwt worth reporting"
+        sentence = f"the check failed ({type(error).__name__}): this is a bug of lbjwt, please report it"
     return [Result(subject, check, "problem", sentence)]
 
 

@@ -40,9 +40,9 @@ def decode(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return header and claims of a compact JWS (RFC 7515 section 7.1). No error quotes the token."""
     parts = token.split(".", 5)
     if len(parts) == 5:
-        raise click.ClickException("five parts: this is an encrypted token (JWE), which lbjwt does not accept")
+        raise click.ClickException("this is an encrypted token (JWE, five parts), which lbjwt does not accept")
     if len(parts) != 3:
-        raise click.ClickException("a token has three parts with dots between them")
+        raise click.ClickException("a token must have three parts with dots between them")
     return _object(parts[0], "header"), _object(parts[1], "payload")
 
 

@@ -16,13 +16,13 @@ from lbjwt.config.problems import Problem
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="For programs, with stable names.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON with stable names, for programs.")
 def doctor(config: Path, as_json: bool) -> None:
     """Test whether everything that a configuration needs is there and works.
 
     Checks the configuration and its files, the issuers with their metadata, keys and clocks, certificates and their dates, free ports, connections
-    to endpoints, the state directory, the revocations and the limit of open files. Each problem comes with what to do. Run it on the machine
-    and as the user that lbjwt runs as, also beside a running lbjwt. Nothing is changed. Each check ends after its configured timeout or 5 s.
+    to endpoints, the state directory, the revocations and the limit of open files. Each problem comes with a remedy. Run it on the same
+    machine and as the same user as lbjwt, also while lbjwt is running. It changes nothing. Each check ends after its configured timeout or 5 s.
 
     Exit code 0: no problem, perhaps warnings; 1: problems; 2: the configuration cannot be used.
     """
@@ -37,7 +37,7 @@ def doctor(config: Path, as_json: bool) -> None:
     problems, online = doctor_results(examination)
     known = [_result(problem) for problem in problems]
     if not known:
-        known.append(Result("configuration", "configuration", "ok", f"{config} is good, and so are its files"))
+        known.append(Result("configuration", "configuration", "ok", f"{config} and the files it names are valid"))
     results = [*known, *online]
     _show(results, as_json)
     sys.exit(1 if any(result.outcome == "problem" for result in results) else 0)

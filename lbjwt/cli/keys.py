@@ -58,7 +58,7 @@ def generate(algorithm: str, kid: str | None, form: str, out_dir: str) -> None:
     """
     if is_hmac(algorithm):
         if kid is not None or form != "jwk":
-            raise click.UsageError("a secret has no key id and no PEM form.")
+            raise click.UsageError("a secret cannot have a key id or be written as PEM; leave out these options.")
         secret = secrets.token_bytes(_SECRET_BYTES)
         if out_dir == "-":
             sys.stdout.buffer.write(secret)
@@ -93,7 +93,9 @@ def _write(directory: Path, files: dict[str, tuple[bytes, int]]) -> None:
     """Write all files or, when one of them exists, none."""
     for name in files:
         if os.path.lexists(directory / name):
-            raise click.ClickException(f"{directory / name} exists and is not overwritten")
+            raise click.ClickException(
+                f"{directory / name} already exists and lbjwt does not overwrite it; choose another directory"
+            )
     for name, (content, mode) in files.items():
         path = directory / name
         try:

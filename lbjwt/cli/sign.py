@@ -35,7 +35,7 @@ def sign(path: Path, claims: dict[str, Any], *, algorithm: str | None, kid: str 
     except OSError as error:
         raise click.ClickException(f"cannot read {path}: {error.strerror}") from None
     if len(content) > _LONGEST:
-        raise click.ClickException(f"{path} is too long for a key")
+        raise click.ClickException(f"{path} is too large for a key file")
     key = _secret(path, content, algorithm) if algorithm is not None and is_hmac(algorithm) else _private(path, content)
     chosen = algorithm or _algorithm(key)
     header = {"typ": typ, "alg": chosen}
@@ -46,7 +46,9 @@ def sign(path: Path, claims: dict[str, Any], *, algorithm: str | None, kid: str 
             warnings.simplefilter("ignore", SecurityWarning)  # EdDSA is an old name, not a weak algorithm (RFC 9864)
             return jwt.encode(header, claims, key, algorithms=[chosen])
     except (JoseError, ValueError, TypeError, KeyError):
-        raise click.ClickException(f"the key in {path} cannot sign with {chosen}") from None
+        raise click.ClickException(
+            f"the key in {path} cannot sign with {chosen}; choose another algorithm or key"
+        ) from None
 
 
 def _secret(path: Path, content: bytes, algorithm: str) -> OctKey:
@@ -68,7 +70,7 @@ def _private(path: Path, content: bytes) -> RSAKey | ECKey | OKPKey:
     if isinstance(key, RSAKey | ECKey | OKPKey) and key.is_private:
         return key
     raise click.ClickException(
-        f"{path} holds no private JWK and no unencrypted private key in PEM; for a secret, say --algorithm HS256"
+        f"{path} contains neither a private JWK nor an unencrypted private key in PEM; if it is a secret, add --algorithm HS256"
     )
 
 

@@ -32,12 +32,14 @@ def token() -> None:
     required=True,
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Private JWK or PEM, or a secret.",
+    help="File with the private key (JWK or PEM) or a secret.",
 )
 @click.option(
-    "--algorithm", type=click.Choice(SIGNING_ALGORITHMS), help="Default: the key's own; required for a secret."
+    "--algorithm",
+    type=click.Choice(SIGNING_ALGORITHMS),
+    help="Algorithm to sign with; required for a secret.  [default: that of the key]",
 )
-@click.option("--kid", help="Key id for the header.  [default: the key's own]")
+@click.option("--kid", help="Key id for the header.  [default: that of the key]")
 @click.option("--typ", default="JWT", show_default=True, help="The typ header, such as at+jwt.")
 @click.option(
     "--claim",
@@ -47,14 +49,18 @@ def token() -> None:
     help="A claim: sub=alice, or admin:=true. Repeatable.",
 )
 @click.option(
-    "--expires-in", default="5m", show_default=True, metavar="DURATION", help="Sets exp, counted from now; iat is now."
+    "--expires-in",
+    default="5m",
+    show_default=True,
+    metavar="DURATION",
+    help="Lifetime: exp is now plus this time, and iat is now.",
 )
 def mint(
     key_file: Path, algorithm: str | None, kid: str | None, typ: str, claims: tuple[str, ...], expires_in: str
 ) -> None:
     """Sign a token and print it.
 
-    Claims named with --claim win over those set by themselves:
+    --claim overrides the claims that this command sets itself:
 
     \b
         lbjwt token mint --key private.jwk --claim iss=https://issuer.example --claim aud=api --claim sub=alice
@@ -71,7 +77,7 @@ def mint(
 def _claim(text: str) -> tuple[str, Any]:
     name, separator, value = text.partition("=")
     if not separator or name in ("", ":"):
-        raise click.BadParameter("a claim is NAME=TEXT or NAME:=JSON", param_hint="--claim")
+        raise click.BadParameter("a claim must have the form NAME=TEXT or NAME:=JSON", param_hint="--claim")
     if not name.endswith(":"):
         return name, value
     try:
@@ -111,7 +117,7 @@ def verify(text: str, **said: Any) -> None:
     """
     flags = Flags(**said)
     if flags.jwks is not None and "://" in flags.jwks:
-        raise click.UsageError("this command reads keys from a file; fetch the JWK Set first.")
+        raise click.UsageError("this command reads keys from files only; download the JWK Set first.")
     try:
         issuer = issuer_from_flags(flags, Path.cwd())
     except ConfigurationError as error:

@@ -113,9 +113,11 @@ class _Reader:
             if isinstance(event, DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    raise self._stopped(event, (), "a second document starts here; a configuration is one document")
+                    raise self._stopped(
+                        event, (), "a second YAML document starts here; a configuration must be a single document"
+                    )
                 if event.version not in (None, (1, 2)):
-                    self._fault(event, (), "the file is read as YAML 1.2; remove the %YAML line")
+                    self._fault(event, (), "lbjwt reads the file as YAML 1.2; remove the %YAML line")
             elif isinstance(event, NodeEvent):
                 root = self._node(event, ())
         return root
@@ -123,16 +125,16 @@ class _Reader:
     def _node(self, event: Event, path: KeyPath) -> Node:
         if isinstance(event, AliasEvent):
             if event.anchor not in self._anchors:
-                raise self._stopped(event, path, "the alias has no anchor before it")
+                raise self._stopped(event, path, "this alias has no anchor; define the anchor above it")
             return self._anchors[event.anchor]
         assert isinstance(event, ScalarEvent | MappingStartEvent | SequenceStartEvent)
         if event.tag is not None:
-            self._fault(event, path, "tags are not accepted; to keep a value as text, put it in quotes")
+            self._fault(event, path, "YAML tags are not accepted; to make a value text, put it in quotes")
         node = Node(None, *_place(event))
         if isinstance(event, ScalarEvent):
             node.data = self._resolved(event) if self._is_plain(event, path) else str(event.value)
         elif len(path) >= MAX_DEPTH:
-            raise self._stopped(event, path, f"nested more than {MAX_DEPTH} levels deep")
+            raise self._stopped(event, path, f"the file is nested more than {MAX_DEPTH} levels deep")
         elif isinstance(event, MappingStartEvent):
             self._mapping(node, path)
         else:
@@ -146,13 +148,13 @@ class _Reader:
         node.data = {}
         while not isinstance(event := next(self._events), MappingEndEvent):
             if not isinstance(event, ScalarEvent):
-                raise self._stopped(event, path, "a key is text, not a list, a mapping or an alias")
+                raise self._stopped(event, path, "a key must be text, not a list, a mapping or an alias")
             key = str(event.value)
             if self._is_plain(event, path) and key == "<<":
                 self._fault(event, (*path, key), "merge keys (<<) are not part of YAML 1.2; write the values out")
             elif key in node.children:
                 first = node.key_places[key][0]
-                self._fault(event, (*path, key), f"this key is here twice, first on line {first}")
+                self._fault(event, (*path, key), f"this key appears twice, first on line {first}; remove one")
             node.key_places[key] = _place(event)
             child = self._node(next(self._events), (*path, key))
             self._attach(node, key, child)
@@ -169,7 +171,12 @@ class _Reader:
     def _attach(self, node: Node, step: str | int, child: Node) -> None:
         node.weight += child.weight
         if node.weight > MAX_NODES:
-            self.faults.append(fault_at((child.line, child.column), f"more than {MAX_NODES} values, aliases expanded"))
+            self.faults.append(
+                fault_at(
+                    (child.line, child.column),
+                    f"the file has more than {MAX_NODES} values, counted with all aliases expanded",
+                )
+            )
             raise _StopReading
         node.children[step] = child
 

@@ -133,7 +133,7 @@ def _document(flags: Flags) -> tuple[dict[str, Any], list[Problem]]:
     issuer, wrong = _issuer(flags, discover=True)
     pairs = [claim.split("=") for claim in flags.claim_header]
     if any(len(pair) != 2 for pair in pairs):
-        wrong.append(Problem(("--claim-header",), "is written CLAIM=Header-Name, such as sub=X-Jwt-Sub"))
+        wrong.append(Problem(("--claim-header",), "must have the form CLAIM=Header-Name, such as sub=X-Jwt-Sub"))
     workers = flags.workers
     endpoints = [{"address": address} for address in flags.backend]
     document = {
@@ -158,8 +158,8 @@ def _issuer(flags: Flags, *, discover: bool) -> tuple[dict[str, Any], list[Probl
             discovery = dict[str, Any]()
         else:
             jwks = "-"  # so that only the problem below is reported, or only that of a missing issuer
-            why = ", because --issuer is no URL to find them by" if discover and flags.issuer is not None else ""
-            sentence = f"is required: a file or an https URL with the keys (or --pem, or --secret-file){why}"
+            why = ", because lbjwt can discover the keys only if --issuer is a URL" if discover and flags.issuer is not None else ""
+            sentence = f"is required: give a file or an https URL with the keys (or use --pem or --secret-file){why}"
             if flags.issuer is not None or flags.any_issuer or not discover:
                 wrong.append(Problem(("--jwks",), sentence))
     remote = jwks is not None and "://" in jwks

@@ -42,24 +42,24 @@ class Issuer(Section):
     """One issuer of tokens."""
 
     issuer: Text | None = Field(
-        default=None, description="The exact `iss` claim. Compared byte by byte: a trailing slash counts."
+        default=None, description="The exact `iss` claim. lbjwt compares every byte, including a trailing slash."
     )
     tenants: Tenants | None = Field(
         default=None,
-        description="The values of `{tenant}` in `issuer`, such as `https://login.example/{tenant}/v2.0`.",
+        description="Which values `{tenant}` in `issuer` may have, for an issuer such as `https://login.example/{tenant}/v2.0`.",
     )
     any_issuer: StrictBool = Field(
         default=False,
         validate_default=True,
-        description="Accept any `iss`, or none. An explicit alternative to `issuer`.",
+        description="Accept tokens with any `iss` claim or without one. Set either this or `issuer`.",
     )
     audiences: Annotated[tuple[Text, ...], Field(max_length=100)] = Field(
-        default=(), description="Accepted audiences: the `aud` claim must hold one of them."
+        default=(), description="Accepted audiences: the `aud` claim must contain at least one of them."
     )
     any_audience: StrictBool = Field(
         default=False,
         validate_default=True,
-        description="Accept any `aud`, or none: a token made for another service opens this one. An explicit alternative to `audiences`.",
+        description="Accept tokens with any `aud` claim or without one, also tokens for other services. Set either this or `audiences`.",
     )
     algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1)] | None = Field(
         default=None,
@@ -67,78 +67,81 @@ class Issuer(Section):
     )
     discovery: Discovery | None = Field(
         default=None,
-        description="Find the keys by the issuer's name alone (OpenID Connect Discovery, RFC 8414). `{}` is enough. A key source: give exactly one.",
+        description="Key source (give exactly one): discovery from the URL in `issuer` (OpenID Connect, RFC 8414). `{}` is enough.",
     )
     jwks_file: File | None = Field(
         default=None,
-        description="A file with a JWK Set, watched. With HS algorithms alone its `oct` keys are used, and it is kept as a secret. A key source.",
+        description="Key source: a file with a JWK Set, watched for changes. Its `oct` keys are used only if all `algorithms` are HS algorithms.",
     )
     remote_jwks: RemoteJwks | None = Field(
-        default=None, description="A JWK Set that is fetched and kept fresh. A key source."
+        default=None, description="Key source: a URL of a JWK Set, which lbjwt fetches regularly."
     )
     jwks: Annotated[dict[str, Any], Words("JWK Set")] | None = Field(
-        default=None, description="A JWK Set of public keys, written here. A key source."
+        default=None, description="Key source: a JWK Set of public keys, written in the configuration."
     )
     pem_file: File | None = Field(
         default=None,
-        description="A file with public keys or certificates in PEM, watched; of a chain the first certificate counts. A key source.",
+        description="Key source: a file with public keys or certificates in PEM, watched for changes. Only the first certificate of a chain counts.",
     )
     pem: Annotated[str, StringConstraints(max_length=65_536)] | None = Field(
-        default=None, description="Public keys or certificates in PEM, written here. A key source."
+        default=None, description="Key source: public keys or certificates in PEM, written in the configuration."
     )
     secret_env: EnvironmentName | None = Field(
-        default=None, description="An environment variable whose text is the HMAC secret. A key source."
+        default=None, description="Key source: the name of an environment variable that contains the HMAC secret."
     )
     secret_files: Annotated[tuple[File, ...], Field(min_length=1, max_length=8)] | None = Field(
         default=None,
-        description="Several files like `secret_file`, all of them valid, for a rotation. A key source.",
+        description="Key source: several files like `secret_file`. lbjwt accepts all their secrets, so that you can rotate them.",
     )
     secret_file: File | None = Field(
         default=None,
         validate_default=True,
-        description="A file whose bytes are the HMAC secret, at least as long as the hash (RFC 7518 §3.2), watched. A key source.",
+        description="Key source: a file with the bytes of the HMAC secret, at least as long as the hash (RFC 7518 §3.2), watched for changes.",
     )
     clock_skew: Annotated[float, Seconds(0, MAX_CLOCK_SKEW)] = Field(
-        default=CLOCK_SKEW, description="How far the issuer's clock may be off, for `exp`, `nbf` and `iat`."
+        default=CLOCK_SKEW,
+        description="Accepted difference between the issuer's clock and ours, for `exp`, `nbf` and `iat`.",
     )
     require_expiration: StrictBool = Field(
         default=True, description="Refuse tokens without `exp`, which would be valid forever."
     )
     required_claims: Annotated[tuple[ClaimName, ...], Field(max_length=100)] = Field(
-        default=(), description="Claims a token must have, and not null."
+        default=(), description="Claims that a token must have, with a value other than null."
     )
     max_lifetime: Annotated[float, Seconds(1, 315_360_000)] | None = Field(
         default=None,
-        description="Longest accepted `exp - iat`, such as `24h`; both claims are then required. Default: no limit.",
+        description="Maximum of `exp - iat`, such as `24h`; a token then needs both claims. Default: no limit.",
     )
     max_age: Annotated[float, Seconds(1, 315_360_000)] | None = Field(
         default=None,
-        description="Longest time since the user signed in (`auth_time`) or else the token was issued (`iat`). Default: no limit.",
+        description="Maximum time since the user signed in (`auth_time`) or else the token was issued (`iat`). Default: no limit.",
     )
     typ: Text | None = Field(
         default=None,
-        description="Required `typ` header, such as `at+jwt` (RFC 9068 §2.1). Default: any but that of another kind of token, such as `logout+jwt`.",
+        description="Required `typ` header, such as `at+jwt` (RFC 9068 §2.1). Default: any except those of other tokens, such as `logout+jwt`.",
     )
     access_token_profile: StrictBool = Field(
         default=False,
-        description="Require RFC 9068: `typ` is `at+jwt`, and `iss`, `exp`, `aud`, `sub`, `client_id`, `iat` and `jti` are there.",
+        description="Require RFC 9068: the token needs `typ: at+jwt` and the claims `iss`, `exp`, `aud`, `sub`, `client_id`, `iat` and `jti`.",
     )
     subjects: Annotated[tuple[Text, ...], Field(max_length=10_000)] = Field(
         default=(), description="Accepted `sub` claims. Default: every subject."
     )
     clients: Annotated[tuple[Text, ...], Field(max_length=10_000)] = Field(
-        default=(), description="Accepted clients: `azp` and `client_id`, whichever are there. Default: every client."
+        default=(),
+        description="Accepted clients: lbjwt checks the claims `azp` and `client_id` if the token has them. Default: every client.",
     )
     refuse_sender_constrained: StrictBool = Field(
         default=False,
-        description="Refuse tokens with `cnf`. They are bound to a key, and lbjwt does not check the proof (RFC 9449, RFC 8705).",
+        description="Refuse tokens with `cnf`: lbjwt cannot check that the client has the key that they are bound to (RFC 9449, RFC 8705).",
     )
     required_scopes: Annotated[tuple[ScopeToken, ...], Field(max_length=100)] = Field(
-        default=(), description="Scopes a token must all have; without one the answer is 403 `insufficient_scope`."
+        default=(),
+        description="Scopes that every token must have; if one is missing, the response is 403 `insufficient_scope`.",
     )
     allow_padding: StrictBool = Field(
         default=False,
-        description="Accept `=` at the end of a token's parts, as some load balancers in the cloud write it.",
+        description="Accept `=` at the end of the parts of a token, as some cloud load balancers write it.",
     )
 
     from_headers: Annotated[tuple[FromHeader, ...], Field(max_length=8)] | None = Field(
@@ -154,7 +157,7 @@ class Issuer(Section):
     from_subprotocol: StrictBool = Field(
         default=False,
         validate_default=True,
-        description="Take the token from `Sec-WebSocket-Protocol: bearer, <token>` or `base64url.bearer.…`, the only one a browser's WebSocket has.",
+        description="Accept tokens in `Sec-WebSocket-Protocol: bearer, <token>` or `base64url.bearer.…`; browsers can set no other header.",
     )
 
     _no_repeats = field_validator(
@@ -176,7 +179,7 @@ class Issuer(Section):
                 raise across(f"tenants need {TENANT} in issuer", "tenants", at_key=True)
             return anyone
         if TENANT in issuer and tenants is None:
-            raise across(f"{TENANT} in issuer needs tenants: which tenants are there?", "issuer")
+            raise across(f"{TENANT} in issuer needs tenants; list them or give their kind", "issuer")
         if TENANT not in issuer and isinstance(tenants, Tenants):
             raise across(f"tenants need {TENANT} in issuer", "issuer")
         if isinstance(tenants, Tenants):
@@ -206,9 +209,9 @@ class Issuer(Section):
         try:
             check_fetchable(issuer)
         except ValueError as error:
-            raise across(f"discovery starts from the issuer's name: {error}", "issuer") from None
+            raise across(f"discovery cannot use this issuer: {error}", "issuer") from None
         if "?" in issuer:
-            raise across("discovery starts from an issuer without a query (RFC 8414 §2)", "issuer")
+            raise across("discovery needs an issuer without a query (RFC 8414 §2)", "issuer")
         if issuer.startswith("http:") and not discovery.allow_http and not is_loopback_url(issuer):
             raise across(PLAIN_HTTP, "issuer")
         _keys_by_name(info.data.get("tenants", ...))
@@ -219,7 +222,7 @@ class Issuer(Section):
     def _one_address_or_many(cls, remote: RemoteJwks | None, info: ValidationInfo) -> RemoteJwks | None:
         if remote is not None and TENANT in remote.uri:
             if info.data.get("tenants", ...) is None:
-                raise across(f"{TENANT} in the address of the keys needs tenants", "remote_jwks", "uri")
+                raise across(f"{TENANT} in the URL of the keys needs tenants", "remote_jwks", "uri")
             _keys_by_name(info.data.get("tenants", ...))
         return remote
 
@@ -243,18 +246,18 @@ class Issuer(Section):
         if not sources:
             raise across(f"give the keys: one of {', '.join(KEY_SOURCES)}")
         if len(sources) > 1:
-            raise across(f"keys come from one source, but {' and '.join(sources)} are given", sources[-1])
+            raise across(f"give one key source only, but here are {' and '.join(sources)}", sources[-1])
         (source,) = sources
         algorithms = info.data.get("algorithms", ...)
         if algorithms is ...:
             return secret
         is_secret = source.startswith("secret_")
         if is_secret and algorithms is None:
-            raise across(f"{source} needs algorithms, such as HS256: a secret does not name its algorithm")
+            raise across(f"{source} needs algorithms, such as HS256, because a secret does not name its algorithm")
         if is_secret and not all(map(is_hmac, algorithms)):
-            raise across(f"with {source} every algorithm is one of HS256, HS384, HS512", "algorithms")
+            raise across(f"with {source}, every algorithm must be HS256, HS384 or HS512", "algorithms")
         if not is_secret and source != "jwks_file" and algorithms and all(map(is_hmac, algorithms)):
-            raise across(f"HS algorithms need a secret, which {source} does not give; use secret_file", "algorithms")
+            raise across(f"HS algorithms need a secret, which {source} cannot contain; use secret_file", "algorithms")
         return secret
 
     @field_validator("access_token_profile")
@@ -263,11 +266,13 @@ class Issuer(Section):
         switched = {"any_issuer": True, "any_audience": True, "require_expiration": False}
         if profile:
             faults = [
-                Fault((key,), f"access_token_profile requires what {key} waives; keep one of the two")
+                Fault((key,), f"access_token_profile requires a check that {key} disables; keep one of the two")
                 for key, off in switched.items()
                 if info.data.get(key) is off
             ]
-            faults += [Fault(("typ",), "access_token_profile already sets typ")] * (info.data.get("typ") is not None)
+            faults += [Fault(("typ",), "access_token_profile already sets typ; remove typ")] * (
+                info.data.get("typ") is not None
+            )
             refuse(faults)
         return profile
 
@@ -372,7 +377,7 @@ def _keys_by_name(tenants: Any) -> None:
     """Raise when tenants have keys of their own but no names."""
     if isinstance(tenants, Tenants) and tenants.names is None:
         raise across(
-            "keys of each tenant need tenants.names: a token must not choose the URL of its keys",
+            "{tenant} in the URL of the keys needs tenants.names; otherwise a token could choose the URL of its keys",
             "tenants",
             at_key=True,
         )

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 def _prefix(value: str) -> str:
     if len(value) > 1 and value.endswith("/"):
-        raise ValueError(f'a prefix is whole steps without a slash at its end; did you mean "{value.rstrip("/")}"?')
+        raise ValueError(f'a prefix must not end with a slash; did you mean "{value.rstrip("/")}"?')
     return value
 
 
@@ -48,14 +48,16 @@ StatusKey = Annotated[StrictInt, BeforeValidator(_status_key)]
 class Require(Section):
     """Issuers whose tokens the route accepts. Give exactly one of the keys."""
 
-    issuer: Label | None = Field(default=None, description="The label of one issuer.")
+    issuer: Label | None = Field(
+        default=None, description="The label of an issuer: the request needs a token of this issuer."
+    )
     any_of: Annotated[tuple[Label, ...], Field(min_length=1, max_length=100)] | None = Field(
-        default=None, description="Labels: a token of one of these issuers."
+        default=None, description="Labels of issuers: the request needs a token of one of them."
     )
     all_of: Annotated[tuple[Label, ...], Field(min_length=2, max_length=4)] | None = Field(
         default=None,
         validate_default=True,
-        description="Labels: a token of each of these issuers, each in its own locations.",
+        description="Labels of issuers: the request needs a token of each of them, each in the token locations of its issuer.",
     )
 
     _no_repeats = field_validator("any_of", "all_of")(distinct)
@@ -81,11 +83,13 @@ class Require(Section):
 
 
 class Scopes(Section):
-    """Scopes in `scope` or `scp`; without them the answer is 403 `insufficient_scope` that names them."""
+    """Scopes that the claim `scope` or `scp` must contain. Otherwise the response is 403 `insufficient_scope` and names them."""
 
-    all: Annotated[tuple[ScopeToken, ...], Field(max_length=100)] = Field(default=(), description="All of these.")
+    all: Annotated[tuple[ScopeToken, ...], Field(max_length=100)] = Field(
+        default=(), description="The token needs all of these scopes."
+    )
     any: Annotated[tuple[ScopeToken, ...], Field(max_length=100)] = Field(
-        default=(), description="At least one of these."
+        default=(), description="The token needs at least one of these scopes."
     )
 
     _no_repeats = field_validator("all", "any")(distinct)
@@ -95,19 +99,19 @@ class Refusals(Section):
     """Responses to refused requests of the route."""
 
     format: Literal["text", "json"] = Field(
-        default="text", description="Body: a short sentence, or JSON problem details (RFC 9457)."
+        default="text", description="Format of the body: a short sentence, or JSON problem details (RFC 9457)."
     )
     expose_reason: StrictBool = Field(
-        default=False, description="Tell the client the reason's name. This helps developers and attackers alike."
+        default=False, description="Tell the client the name of the reason. This helps developers, but also attackers."
     )
     statuses: Annotated[dict[StatusKey, StrictInt], Words("status: status")] = Field(
         default={},
-        description="Other status codes for 400, 401, 403, 429 and 503: `{403: 404}` hides what a caller may not see.",
+        description="Replacements for the status codes 400, 401, 403, 429 and 503: `{403: 404}` hides forbidden resources.",
     )
     redirect: Annotated[Text, AfterValidator(_redirect)] | None = Field(
         default=None,
-        description="Redirect (302) for browsers without a valid token: a URL or a path, such as `https://login.example/?return={url}`; "
-        "`{url}` is the URL they asked for.",
+        description="Redirect (302) browsers without a valid token to this URL or path, such as `https://login.example/?return={url}`; "
+        "lbjwt replaces `{url}` with the requested URL.",
     )
 
     @field_validator("statuses")
@@ -124,40 +128,43 @@ class Refusals(Section):
 
 
 class Resource(Section):
-    """Protected resource metadata (RFC 9728): how a client finds out where to get a token. Served by lbjwt without a token."""
+    """Protected resource metadata (RFC 9728): tells clients where to get a token. lbjwt serves it without requiring a token."""
 
     identifier: Url = Field(
-        description="The resource's `https` URL, as clients know it; its path decides where the document stands."
+        description="The `https` URL of the resource, as clients know it. Its path determines the path of the metadata document."
     )
     authorization_servers: Annotated[tuple[Url, ...], Field(max_length=20)] = Field(
-        default=(), description="Issuers to get a token from. Default: the `issuer` of those the route requires."
+        default=(),
+        description="URLs of issuers where clients can get a token. Default: the `issuer` of each issuer that the route requires.",
     )
     scopes_supported: Annotated[tuple[ScopeToken, ...], Field(max_length=100)] = Field(
-        default=(), description="Scopes a client may ask for. Default: those of the route and of its issuers."
+        default=(), description="Scopes that a client may request. Default: the scopes of the route and of its issuers."
     )
-    name: Text | None = Field(default=None, description="A name for people.")
-    documentation: Url | None = Field(default=None, description="The `https` URL of a page for developers.")
+    name: Text | None = Field(default=None, description="A name of the resource to show to people.")
+    documentation: Url | None = Field(default=None, description="The `https` URL of documentation for developers.")
 
     _no_repeats = field_validator("authorization_servers", "scopes_supported")(distinct)
 
 
 class Route(Section):
-    """One policy for some requests. The most specific route wins, whatever the order; requests without a route get 404."""
+    """Which requests the route matches, and what they need. The most specific route wins, in any order; other requests get 404."""
 
-    name: Label = Field(description="Its name in logs and metrics.")
+    name: Label = Field(description="Name of the route in logs and metrics.")
     hosts: Annotated[tuple[Host, ...], Field(max_length=1000)] = Field(
-        default=(), description="Hosts: `api.example`, or `*.example` for all below. Default: every host."
+        default=(),
+        description="Hosts, such as `api.example`, or `*.example` for all hosts below it. Default: every host.",
     )
     path: Path | None = Field(
-        default=None, description="The exact path. One of `path` and `prefix`; without either, every path."
+        default=None,
+        description="The exact path. Give `path` or `prefix`, not both; without either, the route matches every path.",
     )
     prefix: Annotated[Path, AfterValidator(_prefix)] | None = Field(
         default=None,
-        description="The beginning of the path, whole steps: `/api` is `/api`, `/api/` and `/api/x`, not `/apix`.",
+        description="The beginning of the path, in whole segments: `/api` matches `/api`, `/api/` and `/api/x`, but not `/apix`.",
     )
     methods: Annotated[
         tuple[Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"], ...], Field(max_length=7)
-    ] = Field(default=(), description="Methods; GET includes HEAD. Default: every method.")
+    ] = Field(default=(), description="Methods; GET also matches HEAD. Default: every method.")
     public: StrictBool = Field(
         default=False, description="Read no token and let every request pass. Default: a token is required."
     )
@@ -166,28 +173,30 @@ class Route(Section):
     )
     allow_missing: StrictBool = Field(
         default=False,
-        description="Without a token the request passes, without identity headers. A bad token never does.",
+        description="Let requests without a token pass, without identity headers. lbjwt still refuses a request with a bad token.",
     )
     audiences: Annotated[tuple[Text, ...], Field(max_length=100)] = Field(
-        default=(), description="The `aud` claim must hold one of these, in addition to one of the issuer's audiences."
+        default=(),
+        description="The `aud` claim must contain one of these, in addition to one of the issuer's audiences.",
     )
-    scopes: Scopes = Field(default=Scopes(), description="Scopes the token must have.")
+    scopes: Scopes = Field(default=Scopes(), description="Scopes that the token must have.")
     rules: Annotated[tuple[RouteRule, ...], Field(max_length=MAX_RULES)] = Field(
         default=(), description="Rules on claims; all of them must hold."
     )
     report_only: StrictBool = Field(
         default=False,
-        description="Check, count and log, but let every request pass, to switch tokens on without risk. Nothing is protected.",
+        description="Count and log what would be refused, but let every request pass, to introduce tokens without risk. Nothing is protected.",
     )
     end_streams: StrictBool = Field(
         default=True, description="End responses and WebSockets in progress when their token expires or is revoked."
     )
     stream_grace: Annotated[float, Seconds(0, 86_400)] = Field(
-        default=0.0, description="How long they may go on after their token expired; a revocation ends them at once."
+        default=0.0,
+        description="How long responses and WebSockets may continue after their token expired. lbjwt ends them immediately after a revocation.",
     )
     realm: Realm | None = Field(
         default=None,
-        description="The realm in `WWW-Authenticate` of this route's refusals (RFC 9110 §11.5). Default: the one of the whole file.",
+        description="The realm in the `WWW-Authenticate` header of this route's refusals (RFC 9110 §11.5). Default: the top-level `realm`.",
     )
     refusals: Refusals = Field(default=Refusals(), description="Responses to refused requests.")
     resource: Resource | None = Field(default=None, description="Serve protected resource metadata (RFC 9728).")
@@ -206,7 +215,7 @@ class Route(Section):
     def _not_public(cls, value: T, info: ValidationInfo) -> T:
         if info.data.get("public") is True and value not in (None, False, (), Scopes()):
             key = str(info.field_name)
-            raise across(f"a public route reads no token, so {key} has no effect", key, at_key=True)
+            raise across(f"{key} has no effect on a public route; remove {key} or public", key, at_key=True)
         return value
 
     @field_validator("allow_missing")
@@ -214,7 +223,7 @@ class Route(Section):
     def _missing_of_several(cls, missing: bool, info: ValidationInfo) -> bool:
         require = info.data.get("require")
         if missing and isinstance(require, Require) and require.all_of is not None:
-            raise across("all_of does not say which of the tokens may be missing", "allow_missing")
+            raise across("allow_missing cannot be used with all_of; remove one of the two", "allow_missing")
         return missing
 
     @field_validator("rules")
@@ -224,7 +233,9 @@ class Route(Section):
         faults: list[Fault] = []
         for at, rule in enumerate(rules):
             if rule.name in seen:
-                faults.append(Fault(("rules", at, "name"), f"two rules of the route are called {rule.name}"))
+                faults.append(
+                    Fault(("rules", at, "name"), f"two rules of the route have the name {rule.name}; rename one")
+                )
             seen |= {rule.name} if rule.name is not None else set()
         refuse(faults)
         with placed():
@@ -235,7 +246,9 @@ class Route(Section):
     @classmethod
     def _grace_of_an_end(cls, grace: float, info: ValidationInfo) -> float:
         if grace and info.data.get("end_streams") is False:
-            raise across("stream_grace has no effect with end_streams: false", "stream_grace", at_key=True)
+            raise across(
+                "stream_grace has no effect with end_streams: false; remove one of the two", "stream_grace", at_key=True
+            )
         return grace
 
     @property

@@ -37,7 +37,7 @@ class Section(BaseModel):
             and _holds_section(cls.model_fields[str(info.field_name)].annotation)
         ):
             raise PydanticCustomError(
-                EMPTY, "{sentence}", {"sentence": "is empty; write {} for the defaults, or remove the key"}
+                EMPTY, "{sentence}", {"sentence": "has no value; write {} for the defaults, or remove the key"}
             )
         return value
 

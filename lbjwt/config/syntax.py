@@ -15,7 +15,7 @@ from lbjwt.config.problems import KeyPath, Problem
 _BARE_IPV6: Final = re.compile(r"(?:^|[\s,{])\[[0-9a-fA-F:.]*:[0-9a-fA-F:.]*\]:[0-9]")
 _ODD_SPACE: Final = re.compile("[\u00a0\u2000-\u200b\u202f\u2060\u3000\ufeff]")
 _CURLY: Final = "\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\u00ab\u00bb"
-_CURLY_QUOTES: Final = "YAML takes curly quotes as part of the value; write \" or '"
+_CURLY_QUOTES: Final = "YAML reads curly quotes as part of the value; write \" or '"
 _FOUND: Final = re.compile(r"(?:found|got) '(.*)'$")
 
 
@@ -51,13 +51,13 @@ def syntax_fault(error: MarkedYAMLError, text: str, last: ScalarEvent | None) ->
     place = (line, column)
     sentence = _sentence(problem, context, got)
     if "\t" in problem or r"'\t'" in problem:
-        sentence = "a tab cannot indent YAML; use spaces"
+        sentence = "YAML does not accept tabs as indentation; use spaces"
     elif _BARE_IPV6.search(here):
         sentence = 'an IPv6 address in brackets needs quotes, such as "[::1]:8080"'
     elif odd := _ODD_SPACE.search(here):
         place, sentence = (
             (line, odd.start() + 1),
-            f"an unusual space character (U+{ord(odd[0]):04X}); write a plain one",
+            f"the line contains an unusual space character (U+{ord(odd[0]):04X}); replace it with a normal space",
         )
     elif "quoted scalar" in context and "unexpected" in problem:
         place, sentence = start, "the quote that begins here is never closed"
@@ -65,13 +65,13 @@ def syntax_fault(error: MarkedYAMLError, text: str, last: ScalarEvent | None) ->
         first, end = last.start_mark, last.end_mark
         if end.line > first.line:
             place = (first.line + 1, first.column + 1)
-            sentence = f"the quote that begins here is closed on line {end.line + 1} only, and more follows there"
+            sentence = f"the quote that begins here is closed only on line {end.line + 1}, where more text follows; close it on this line"
         elif end.line + 1 == line:
-            sentence = "text behind the closing quote; put all of it in quotes, and write a ' inside '…' twice"
+            sentence = "there is text behind the closing quote; put all of it in quotes, and write a ' inside '…' twice"
     elif "parsing a flow" in context and (line > start[0] or got == "<stream end>"):
         bracket, end_bracket = "[]" if "sequence" in context else "{}"
         place = start
-        sentence = f"the {bracket} that begins here is not closed: a {end_bracket} or a comma is missing"
+        sentence = f"the {bracket} that begins here is not closed; add the missing {end_bracket} or comma"
         if got != "<stream end>":
             sentence += f" before line {line}"
     elif "simple key" in context:
@@ -94,25 +94,25 @@ def _without_colon(lines: list[str], line: int) -> tuple[int, int] | None:
 
 def _sentence(problem: str, context: str, got: str) -> str:
     if "mapping values are not allowed" in problem:
-        return 'a second "key:" on one line, or a line indented too far; a value with a colon and a space needs quotes'
+        return 'there is a second "key:" on this line, or the line is indented too far; put a value that contains a colon and a space in quotes'
     if "sequence entries are not allowed" in problem:
-        return "a list does not begin on the line of its key; put the - on the next line, or the items in [ ]"
+        return "a list cannot begin on the line of its key; put the - on the next line, or the items in [ ]"
     if "parsing a flow" in context:
-        return "a comma is missing before this, or a value with a colon and a space needs quotes"
+        return "add the missing comma before this; if the value contains a colon and a space, put it in quotes"
     if "simple key" in context:
-        return "a line without a colon and a space behind it, or text that is indented less than the text it belongs to"
+        return "this line needs a colon and a space after its key; if it continues the text above, indent it further"
     if "scanning an a" in context:  # an anchor, an alias
-        return "& and * at the beginning of a value have a meaning in YAML; put it in quotes"
+        return "& and * at the beginning of a value have a special meaning in YAML; put the value in quotes"
     if "cannot start any token" in problem:
-        return "a value that begins with a character like this needs quotes"
+        return "YAML does not accept this character at the beginning of a value; put the value in quotes"
     if got in ("]", "}"):
-        return f"a {got} without an opening bracket"
+        return f"there is no opening bracket for this {got}"
     if got == "-":
-        return "an item of a list among the keys of a mapping; indent it below its key"
+        return "a list item is among the keys of a mapping; indent it below its key"
     if got == "?":
-        return "a key among the items of a list; give it a dash, or indent it below one"
+        return "a key is among the items of a list; put a dash before it, or indent it below an item"
     if got == "<block mapping start>":
-        return "indented unlike any key above it; align it with the keys it belongs to"
+        return "the indentation matches no key above; align this key with the keys it belongs to"
     return f"{context}, {problem}" if context and problem else context or problem or "not readable"
 
 

@@ -26,14 +26,14 @@ def check_fetchable(uri: str) -> str:
     parts = split_url(uri.replace(TENANT, "tenant"))
     host = (parts.hostname or "").rstrip(".")
     if host in _METADATA:
-        raise ValueError("lbjwt never fetches from cloud metadata services")
+        raise ValueError("lbjwt never fetches from cloud metadata services; use another host")
     address = _address(host)
     if address is None and _NUMBER.fullmatch(host.rpartition(".")[2]):
-        raise ValueError("the host looks like an IPv4 address but is not valid")
+        raise ValueError("the host looks like an IPv4 address but is not a valid one")
     if address is not None and address.is_link_local:
         raise ValueError("lbjwt never fetches from link-local addresses, where cloud metadata services are")
     if address is not None and (address.is_unspecified or address.is_multicast):
-        raise ValueError("the host is not the address of one machine")
+        raise ValueError("the host must be the address of a single machine")
     return uri
 
 
@@ -41,7 +41,7 @@ def check_proxy(uri: str) -> str:
     """Return the URL of an HTTP proxy: plain http, a host and a port."""
     parts = split_url(uri)
     if parts.scheme != "http" or parts.path not in ("", "/") or "?" in uri:
-        raise ValueError("a proxy is http://HOST:PORT")
+        raise ValueError("a proxy must have the form http://HOST:PORT")
     return uri
 
 

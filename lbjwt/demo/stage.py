@@ -82,8 +82,8 @@ async def _play(stack: AsyncExitStack, *, once: bool, port: int) -> int:
 def introduction(steps: Sequence[Step], issuer: Issuer, front: str, admin: str) -> str:
     """The text above the access log."""
     parts = [
-        f"lbjwt listens on http://{front} and balances over three backends, one of them slow.",
-        f"Tokens come from {issuer.url}/token?sub=NAME; numbers are at http://{admin}/metrics.",
+        f"lbjwt listens on http://{front} and distributes requests to three backends; one of them is slow.",
+        f"Tokens come from {issuer.url}/token?sub=NAME; metrics are at http://{admin}/metrics.",
         "Copy these lines into another terminal; the access log appears here, and Ctrl-C ends the demo:",
     ]
     parts += [f"\n# {step.title}: {step.status}\n{step.line}" for step in steps]

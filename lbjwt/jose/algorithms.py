@@ -100,6 +100,8 @@ def check_algorithms(names: Collection[str]) -> None:
     for name in names:
         if name not in ALGORITHMS:
             hint = (
-                " (it is never accepted)" if name.lower() == "none" else f"; known are {', '.join(sorted(ALGORITHMS))}"
+                " (lbjwt never accepts it)"
+                if name.lower() == "none"
+                else f"; the known algorithms are {', '.join(sorted(ALGORITHMS))}"
             )
             raise ConfigurationError(f"unknown algorithm {name!r}{hint}")

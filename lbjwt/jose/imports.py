@@ -59,21 +59,21 @@ def import_jwk(
     kty = jwk.get("kty")
     if (kty == "oct") != symmetric:
         raise KeyFormatError(
-            "a public key, which cannot serve an issuer with HS algorithms"
+            "a public key cannot be used with HS algorithms"
             if symmetric
-            else "a symmetric key, which is used only from a jwks_file, for an issuer that lists HS algorithms alone"
+            else "a symmetric key is used only from a jwks_file, for an issuer with HS algorithms only"
         )
     names = ("k",) if symmetric else _PUBLIC_MEMBERS.get(kty) if isinstance(kty, str) else None
     if names is None:
-        raise KeyFormatError("an unknown key type")
+        raise KeyFormatError("the key type is unknown")
     kid = jwk.get("kid", "")
     if kid != "" and not is_usable_key_id(kid):
-        raise KeyFormatError(f"a key id that is not 1 to {MAX_KEY_ID} printable characters")
+        raise KeyFormatError(f"the key id is not 1 to {MAX_KEY_ID} printable characters")
     chosen = _algorithms_of(jwk, allowed)
     _check_purpose(jwk)
     members = {name: value for name in names if isinstance(value := jwk.get(name), str)}
     if len(members) < len(names):
-        raise KeyFormatError(f"a key without {' and '.join(names)} as text")
+        raise KeyFormatError(f"the key has no {' and '.join(names)} as text")
     if allow_padding:
         members = {name: value if name in ("crv", "alg") else _unpadded(name, value) for name, value in members.items()}
     if symmetric:
@@ -81,7 +81,7 @@ def import_jwk(
     # RFC 9964: `alg` of an AKP key says what `pub` is
     raw = mldsa_key(members["alg"], _bytes_of("pub", members["pub"])) if kty == "AKP" else _classic(str(kty), members)
     warnings = (
-        ("private members were ignored; remove them, because anybody who reads them can sign tokens",)
+        ("lbjwt ignored private members; remove them, because anybody who reads them can sign tokens",)
         if SECRET_MEMBERS & jwk.keys()
         else ()
     )
@@ -93,7 +93,7 @@ def _classic(kty: str, members: Mapping[str, str]) -> object:
     try:
         return getattr(JWKRegistry.import_key({"kty": kty, **members}), "public_key", None)
     except Exception as problem:  # joserfc lets ValueError, KeyError and TypeError through, depending on the type
-        raise KeyFormatError("key material that is not a valid public key") from problem
+        raise KeyFormatError("the key material is not a valid public key") from problem
 
 
 def _algorithms_of(jwk: Mapping[str, Any], allowed: Iterable[str] | None) -> frozenset[str] | None:
@@ -102,7 +102,7 @@ def _algorithms_of(jwk: Mapping[str, Any], allowed: Iterable[str] | None) -> fro
     if named is None:
         return None if allowed is None else frozenset(allowed)
     if not isinstance(named, str) or named not in ALGORITHMS:
-        raise KeyFormatError("an algorithm that is not used for signatures here")
+        raise KeyFormatError("lbjwt does not support its algorithm for signatures")
     if allowed is not None and named not in frozenset(allowed):
         raise KeyFormatError(f"its algorithm {named} is not among the configured ones")
     return frozenset({named})
@@ -111,11 +111,11 @@ def _algorithms_of(jwk: Mapping[str, Any], allowed: Iterable[str] | None) -> fro
 def _check_purpose(jwk: Mapping[str, Any]) -> None:
     """RFC 7517 sections 4.2 and 4.3."""
     if jwk.get("use", "sig") != "sig":
-        raise KeyFormatError("a key whose use is not sig")
+        raise KeyFormatError("its use is not sig")
     # Web Cryptography writes an empty list for a public key of a key agreement (ECDH).
     operations = jwk.get("key_ops", ["verify"])
     if not isinstance(operations, list) or "verify" not in operations:
-        raise KeyFormatError("a key whose key_ops do not include verify")
+        raise KeyFormatError("its key_ops do not include verify")
 
 
 def _check_numbers(members: Mapping[str, str]) -> None:
@@ -123,13 +123,13 @@ def _check_numbers(members: Mapping[str, str]) -> None:
     curve = members.get("crv")
     numbers: dict[str, int] = {}
     if curve is not None and curve not in _COORDINATE_BYTES:
-        raise KeyFormatError("a curve other than P-256, P-384, P-521, secp256k1, Ed25519 and Ed448")
+        raise KeyFormatError("the curve is not P-256, P-384, P-521, secp256k1, Ed25519 or Ed448")
     for name, text in members.items():
         if name == "crv":
             continue
         value = _bytes_of(name, text)
         if curve is not None and len(value) != _COORDINATE_BYTES[curve]:
-            raise KeyFormatError(f"{name} does not have the length of its curve")
+            raise KeyFormatError(f"{name} does not have the length that its curve requires")
         if curve is None and len(value) > MAX_RSA_BITS // 8 + 1:
             raise KeyFormatError(f"{name} is longer than {MAX_RSA_BITS} bits")
         numbers[name] = int.from_bytes(value, "big")

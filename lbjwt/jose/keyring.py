@@ -55,9 +55,9 @@ class KeyRing:
         named = {key.digest for key in different if key.kid}
         self._nameless = [key for key in self._by_id.get("", []) if key.digest not in named]
         if len({key.kty == "oct" for key in self.keys}) > 1:
-            raise KeyFormatError("a secret and public keys cannot serve one issuer")
+            raise KeyFormatError("an issuer cannot have both a secret and public keys")
         if not self.keys:
-            raise KeyFormatError("no usable key" + (f" ({notes[0]})" if notes else ""))
+            raise KeyFormatError("there is no usable key" + (f" ({notes[0]})" if notes else ""))
         self.warnings = tuple(dict.fromkeys((*notes, *_ambiguities(self._by_id))))
 
     @classmethod
@@ -86,7 +86,7 @@ class KeyRing:
             try:
                 text = orjson.dumps(dict(document))
             except TypeError as problem:
-                raise KeyFormatError("not a JWK Set: it cannot be written as JSON") from problem
+                raise KeyFormatError("this is not a JWK Set: it cannot be written as JSON") from problem
         else:
             text = document.encode("utf-8", "surrogatepass") if isinstance(document, str) else document
         if len(text) > max_bytes:
@@ -95,7 +95,7 @@ class KeyRing:
         members = parsed.get("keys") if parsed is not None else None
         if not isinstance(members, list):
             raise KeyFormatError(
-                f"not a JWK Set: {instead_of_jwks(bytes(text)) or 'a JSON object with a list of keys is needed'}"
+                f"not a JWK Set: {instead_of_jwks(bytes(text)) or 'it must be a JSON object with a list of keys'}"
             )
         if len(members) > max_keys:
             raise KeyFormatError(f"the key set has {len(members)} keys; at most {max_keys} are accepted")
@@ -201,6 +201,6 @@ def _ambiguities(by_id: Mapping[str, list[VerificationKey]]) -> Iterator[str]:
         for algorithm in sorted(frozenset().union(*(key.algorithms for key in keys))):
             count = len({key.digest for key in keys if key.check_for(algorithm) is not None})
             if kid and count > 1:
-                yield f"key id {kid!r} is used by {count} keys for {algorithm}: up to {MAX_TRIED} are tried"
+                yield f"{count} keys for {algorithm} have the key id {kid!r}: lbjwt tries at most {MAX_TRIED} of them"
             elif count > MAX_TRIED:
-                yield f"{count} keys for {algorithm} have no key id: the first {MAX_TRIED} are tried"
+                yield f"{count} keys for {algorithm} have no key id: lbjwt tries only the first {MAX_TRIED}"

@@ -73,9 +73,9 @@ class VerificationKey:
         if not chosen:
             wanted = f" of {', '.join(sorted(allowed))}" if allowed is not None else ""
             if allowed is None and fitting:
-                wanted = f" unless the algorithms list {', '.join(sorted(fitting))}, or the key names it"
+                wanted = f" unless you add {', '.join(sorted(fitting))} to algorithms, or the key names it"
             raise KeyFormatError(
-                f"a key of type {kty}{f' {crv}' if crv else ''} with {bits} bits can serve none{wanted}"
+                f"a key of type {kty}{f' {crv}' if crv else ''} with {bits} bits fits no algorithm{wanted}"
             )
         self.kid = kid
         self.kty = kty
@@ -163,7 +163,7 @@ def _describe(key: Any) -> tuple[Any, str, str, int]:
     if isinstance(key, EllipticCurvePublicKey):
         curve = _CURVES.get(key.curve.name)
         if curve is None:
-            raise KeyFormatError("an elliptic curve other than P-256, P-384, P-521 and secp256k1")
+            raise KeyFormatError("the elliptic curve is not P-256, P-384, P-521 or secp256k1")
         return key, "EC", curve, key.curve.key_size
     if isinstance(key, Ed25519PublicKey | Ed448PublicKey):
         curve, bits = ("Ed25519", 256) if isinstance(key, Ed25519PublicKey) else ("Ed448", 456)
@@ -172,7 +172,7 @@ def _describe(key: Any) -> tuple[Any, str, str, int]:
         return key, "OKP", curve, bits
     if name := mldsa_algorithm(key):
         return key, "AKP", name, len(key.public_bytes_raw()) * 8
-    raise KeyFormatError("a type of key that is not used for signatures here")
+    raise KeyFormatError("lbjwt does not support this type of key for signatures")
 
 
 def secret_key(secret: bytes, *, kid: str = "", allowed: Iterable[str]) -> VerificationKey:
@@ -188,15 +188,15 @@ def secret_key(secret: bytes, *, kid: str = "", allowed: Iterable[str]) -> Verif
     wanted = frozenset(allowed)
     for name in sorted(wanted):
         if name not in ALGORITHMS or not ALGORITHMS[name].symmetric:
-            raise KeyFormatError(f"a secret cannot check {name}: it takes HS256, HS384 or HS512")
+            raise KeyFormatError(f"a secret cannot verify {name}, only HS256, HS384 or HS512")
         if len(secret) < ALGORITHMS[name].digest_size:
             raise KeyFormatError(
-                f"a secret of {len(secret)} bytes; {name} needs at least {ALGORITHMS[name].digest_size}"
+                f"the secret has {len(secret)} bytes; {name} needs at least {ALGORITHMS[name].digest_size}"
             )
     if len(secret) > MAX_SECRET:
-        raise KeyFormatError(f"a secret of {len(secret)} bytes; at most {MAX_SECRET} are accepted")
+        raise KeyFormatError(f"the secret has {len(secret)} bytes; at most {MAX_SECRET} are accepted")
     if _is_public_text(secret):
-        raise KeyFormatError("this is a public key or a key set: it cannot be a secret")
+        raise KeyFormatError("this is a public key or a key set, which cannot be used as a secret")
 
     def make_check(owner: VerificationKey, algorithm: Algorithm) -> SignatureCheck:
         def verify(signature: bytes, signed: bytes) -> None:

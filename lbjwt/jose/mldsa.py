@@ -31,11 +31,11 @@ def mldsa_key(algorithm: str, encoded: bytes) -> Any:
     """
     size = _SIZES.get(algorithm)
     if size is None:
-        raise KeyFormatError("an AKP key for an algorithm other than ML-DSA")
+        raise KeyFormatError("the AKP key is for an algorithm other than ML-DSA")
     if len(encoded) != size:
-        raise KeyFormatError(f"pub has not the {size} bytes of {algorithm}")
+        raise KeyFormatError(f"pub does not have the {size} bytes of {algorithm}")
     missing = KeyFormatError(
-        f"{algorithm} is not offered by this version of cryptography (its wheels have it since 48.0)"
+        f"the installed version of cryptography does not support {algorithm}; install 48.0 or newer"
     )
     if mldsa is None:
         raise missing
@@ -44,7 +44,7 @@ def mldsa_key(algorithm: str, encoded: bytes) -> Any:
     except UnsupportedAlgorithm:
         raise missing from None
     except ValueError as problem:
-        raise KeyFormatError("key material that is not a valid public key") from problem
+        raise KeyFormatError("the key material is not a valid public key") from problem
 
 
 def mldsa_algorithm(key: object) -> str:

@@ -41,13 +41,13 @@ def import_pem(
     blocks = [(match[1], match[0]) for match in _BLOCK.finditer(data)]
     if b"PRIVATE KEY-----" in data:
         which = "this" if data.count(_BEGIN) == 1 else "one of the PEM blocks"
-        raise KeyFormatError(f"{which} is a private key; the balancer needs public keys only")
+        raise KeyFormatError(f"{which} is a private key; lbjwt needs public keys only")
     if mistaken := instead_of_pem(data):
         raise KeyFormatError(f"not PEM: {mistaken}")
     if not blocks or data.count(_BEGIN) != len(blocks):
-        raise KeyFormatError("no complete PEM block" if not blocks else "an incomplete PEM block")
+        raise KeyFormatError("there is no complete PEM block" if not blocks else "a PEM block is incomplete")
     if len(blocks) > MAX_BLOCKS:
-        raise KeyFormatError(f"{len(blocks)} PEM blocks; at most {MAX_BLOCKS} are accepted")
+        raise KeyFormatError(f"there are {len(blocks)} PEM blocks; at most {MAX_BLOCKS} are accepted")
     loaded = [_load(label, block, number) for number, (label, block) in enumerate(blocks, 1)]
     wanted = None if allowed is None else frozenset(allowed)
     counting = signers([one for one in loaded if isinstance(one, Certificate)])
@@ -75,5 +75,5 @@ def _load(label: bytes, block: bytes, number: int) -> object:
         if label in _PUBLIC:
             return load_pem_public_key(block)
     except Exception as problem:  # ValueError, UnsupportedAlgorithm, and what the ASN.1 parser finds
-        raise KeyFormatError(f"PEM block {number} is not a public key or certificate that can be used") from problem
+        raise KeyFormatError(f"PEM block {number} is not a usable public key or certificate") from problem
     raise KeyFormatError(f"PEM block {number} is {label.decode()}, neither a public key nor a certificate")

@@ -22,13 +22,13 @@ _CURVES = {
 def rsa_weakness(n: int, e: int) -> str:
     """What is wrong with an RSA public key, or "" (RFC 7518 section 3.3, RFC 8725 section 3.5)."""
     if not MIN_RSA_BITS <= n.bit_length() <= MAX_RSA_BITS:
-        return f"an RSA modulus of {n.bit_length()} bits; {MIN_RSA_BITS} to {MAX_RSA_BITS} are accepted"
+        return f"the RSA modulus has {n.bit_length()} bits; {MIN_RSA_BITS} to {MAX_RSA_BITS} are accepted"
     if n % 2 == 0:
-        return "an even RSA modulus"
+        return "the RSA modulus is even"
     if not 3 <= e <= MAX_RSA_EXPONENT or e % 2 == 0:
-        return "an RSA exponent that is not an odd number from 3 to 2^32"
+        return "the RSA exponent is not an odd number from 3 to 2^32"
     if has_roca_fingerprint(n):
-        return "an RSA modulus made by a broken generator (ROCA, CVE-2017-15361)"
+        return "the RSA modulus was made by a broken generator (ROCA, CVE-2017-15361)"
     return ""
 
 
@@ -55,5 +55,5 @@ def edwards_weakness(curve: str, encoded: bytes) -> str:
     y = int.from_bytes(encoded, "little") & ((1 << p.bit_length()) - 1)  # the sign of x stands above
     x_squared = (1 - y * y) * pow(a - d * y * y, -1, p) % p  # d is no square, so the denominator is never 0
     if y >= p or pow(x_squared, (p - 1) // 2, p) > 1:
-        return f"bytes that are not a point of {curve}"
-    return f"a point of small order on {curve}" if y in small else ""
+        return f"the public key is not a point of {curve}"
+    return f"the public key is a point of small order on {curve}" if y in small else ""

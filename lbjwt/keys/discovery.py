@@ -46,7 +46,7 @@ def jwks_uri_of(document: bytes, issuer: str, *, place: str, allow_http: bool = 
     """
     metadata = parse_object(document)
     if metadata is None:
-        raise JWKSFetchError(f"{place} is no JSON object")
+        raise JWKSFetchError(f"{place} is not a JSON object")
     if metadata.get("issuer") != issuer:  # the other one is not repeated: it is anybody's text
         raise JWKSFetchError(f"{place} names an issuer other than the configured one (every character counts)")
     uri = metadata.get("jwks_uri")

@@ -69,7 +69,7 @@ class ClientTls:
         try:
             context = ssl.create_default_context(cafile=self._ca_file)
         except ssl.SSLError:
-            raise KeySourceError(f"{self._ca_file} holds no certificate authority that can be read") from None
+            raise KeySourceError(f"{self._ca_file} contains no readable certificate authority") from None
         except OSError as error:
             raise KeySourceError(f"cannot read {self._ca_file}: {error.strerror}") from None
         context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -141,7 +141,7 @@ class Egress:
         except OSError as error:
             raise KeySourceError(f"cannot read the bearer token {path}: {error.strerror}") from None
         if len(token) > MAX_TOKEN or _TOKEN.fullmatch(token) is None:
-            raise KeySourceError(f"{path} holds no bearer token: one word of letters, digits and -._~+/ is expected")
+            raise KeySourceError(f"{path} contains no bearer token; write a single word of letters, digits and -._~+/")
         return f"Bearer {token.decode()}"
 
 
@@ -158,13 +158,13 @@ def _from_environment(target: SplitResult) -> SplitResult | None:
             return parts
     except ValueError:
         pass
-    raise JWKSFetchError("the proxy that the environment names does not have the form http://HOST:PORT")
+    raise JWKSFetchError("the proxy in the environment variable must have the form http://HOST:PORT")
 
 
 def _reason(error: ssl.SSLError) -> str:
     match getattr(error, "reason", None):
         case "KEY_VALUES_MISMATCH" | "KEY_TYPE_MISMATCH":
-            return "the private key does not belong to it"
+            return "the private key does not belong to the certificate"
         case str(reason):
             return reason.replace("_", " ").lower()
-    return "it is not a certificate with a private key in PEM"
+    return "the file is not a certificate with a private key in PEM"

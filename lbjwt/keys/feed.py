@@ -98,7 +98,7 @@ class KeyFeed:
         text = stored.encoded()
         framed = hashlib.sha256(text).digest() + _LENGTH.pack(len(text)) + text
         if len(framed) > end - begin:
-            raise ValueError("the key set has no room in the feed")
+            raise ValueError("the key set is too large for the shared memory of the key feed")
         self._memory[begin : begin + len(framed)] = framed
         self._memory[self._copies[source][0]] ^= 1
 

@@ -75,7 +75,7 @@ async def fetch(uri: str, egress: Egress, *, etag: str | None = None, accept: st
         guard.check(ipaddress.ip_address(host), place)
     proxy = egress.proxy_for(uri)
     if proxy is not None and guard.loopback_only:  # what is resolved elsewhere cannot be seen to be loopback
-        raise JWKSFetchError(f"{place} would be fetched over plain http through a proxy, which needs allow_http")
+        raise JWKSFetchError(f"a proxy would fetch {place} over plain http; use https, or set allow_http")
     by_proxy = ""
     headers = {"Accept": accept, "Accept-Encoding": "identity", "User-Agent": "lbjwt"}
     headers |= {"If-None-Match": etag} if etag is not None else {"Cache-Control": "no-cache"}
@@ -120,7 +120,9 @@ async def fetch(uri: str, egress: Egress, *, etag: str | None = None, accept: st
             f"cannot connect to the proxy {by_proxy} on the way to {place}: {cause_of(error.os_error)}"
         ) from None
     except aiohttp.ClientHttpProxyError as error:
-        raise JWKSFetchError(f"the proxy {by_proxy} refused the way to {place} with status {error.status}") from None
+        raise JWKSFetchError(
+            f"the proxy {by_proxy} refused the connection to {place} with status {error.status}"
+        ) from None
     except aiohttp.ClientConnectorError as error:
         raise JWKSFetchError(f"cannot connect to {place}: {cause_of(error.os_error)}") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -137,7 +139,7 @@ async def _follow(
             if response.status in (301, 302, 303, 307, 308):
                 location = response.headers.get("Location")
                 if location is None:
-                    raise JWKSFetchError(f"{place} answered with a redirect to nowhere")
+                    raise JWKSFetchError(f"{place} answered with a redirect without a Location")
                 uri = redirected(uri, location)
                 continue
             if response.status == 304 and conditional:
@@ -145,13 +147,13 @@ async def _follow(
             if response.status != 200:
                 raise JWKSFetchError(f"{place} answered with status {response.status}")
             return _fetched(response, await _body(response, place, max_bytes))
-    raise JWKSFetchError(f"{place_of(uri)} is behind more than {MAX_REDIRECTS} redirects")
+    raise JWKSFetchError(f"{place_of(uri)} answered with more than {MAX_REDIRECTS} redirects")
 
 
 async def _body(response: aiohttp.ClientResponse, place: str, max_bytes: int) -> bytes:
     coding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if coding not in ("", "identity"):
-        raise JWKSFetchError(f"{place} sent a compressed body although none was asked for")
+        raise JWKSFetchError(f"{place} sent a compressed body, which lbjwt did not ask for")
     body = bytearray()
     if (response.content_length or 0) <= max_bytes:
         async for piece in response.content.iter_any():
@@ -252,10 +254,10 @@ class _Guard(AbstractResolver):
         mapped = getattr(address, "ipv4_mapped", None)
         address = mapped if mapped is not None else address
         if address.is_link_local:
-            raise JWKSFetchError(f"{host} is a link-local address, which is never fetched from")
+            raise JWKSFetchError(f"{host} is a link-local address, and lbjwt never fetches from those")
         if self.loopback_only and not address.is_loopback:
             raise JWKSFetchError(
-                f"{host} would be fetched over plain http, which is allowed to loopback only (or with allow_http)"
+                f"{host} uses plain http, which is allowed for loopback addresses only (or with allow_http)"
             )
 
     async def resolve(

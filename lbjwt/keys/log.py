@@ -31,7 +31,7 @@ class SourceLog:
             return
         self._failure = sentence
         missing, meanwhile = (
-            ("no new keys", "the keys in force stay")
+            ("no new keys", "the current keys stay in force")
             if in_force
             else ("no keys", "requests get 503 until a fetch succeeds")
         )
@@ -41,12 +41,12 @@ class SourceLog:
 
     def recovered(self) -> None:
         if self._failure:
-            log.info("the keys from %s can be read again", self._place)
+            log.info("lbjwt can read the keys from %s again", self._place)
             self._failure = ""
 
     def withdrawn(self, max_stale: float) -> None:
         log.error(
-            "the keys from %s were not confirmed for %g s and are withdrawn; requests get 503 until a fetch succeeds",
+            "no fetch of the keys from %s succeeded for %g s, so lbjwt has withdrawn them; requests get 503 until a fetch succeeds",
             self._place,
             max_stale,
         )
@@ -56,7 +56,7 @@ class SourceLog:
         for warning in warnings[:MOST_WARNINGS]:
             log.warning("keys from %s: %s", self._place, warning)
         if len(warnings) > MOST_WARNINGS:
-            log.warning("keys from %s: and %d more such", self._place, len(warnings) - MOST_WARNINGS)
+            log.warning("keys from %s: and %d more warnings", self._place, len(warnings) - MOST_WARNINGS)
 
 
 def log_key_changes(issuer: str, before: KeyRing | None, after: KeyRing | None, *, source: str) -> None:

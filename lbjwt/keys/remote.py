@@ -341,7 +341,7 @@ class RemoteKeys:
             return
         self._document = document
         self.origin.restored(stored.etag)
-        log.info("the keys from %s come from the stored copy until the next fetch", self.origin.place)
+        log.info("lbjwt uses the stored keys of %s until the next fetch", self.origin.place)
         self._log.left_out(self._ring.warnings)
         self._believe(stored.fetched_at, stored.fetched_at + shelf_life.limit)
 
@@ -385,7 +385,7 @@ class RemoteKeys:
             self._unsaved = (stored, time.monotonic() + STORE_RETRY)
             if str(error) != self._store_warning:
                 self._store_warning = str(error)
-                log.warning("the keys from %s are not stored: %s", self.origin.place, error)
+                log.warning("cannot store the keys from %s: %s", self.origin.place, error)
         else:
             self._unsaved = None
             self._store_warning = ""

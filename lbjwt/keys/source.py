@@ -133,7 +133,7 @@ class LocalKeys:
                 raise
             raise KeySourceError(f"{error.filename}: {sentence_of(error)}") from None
         if max(map(len, documents)) > MAX_FILE_BYTES:
-            raise KeySourceError(f"the file is longer than {MAX_FILE_BYTES} bytes")
+            raise KeySourceError(f"the file is larger than {MAX_FILE_BYTES} bytes")
         return documents
 
 
@@ -238,7 +238,7 @@ def secret_from_environment(variable: str) -> bytes:
     """Return the bytes of an environment variable; KeySourceError if it is not set or empty (THREATS A5)."""
     value = os.environb.get(os.fsencode(variable), b"")
     if not value:
-        raise KeySourceError(f"no keys from the environment: {variable} is not set, or empty")
+        raise KeySourceError(f"no keys from the environment: the variable {variable} is not set, or is empty")
     return value
 
 

@@ -65,7 +65,7 @@ def read(path: Path, *, place: str, max_stale: float, max_bytes: int, wall: floa
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}") from None
     if len(text) > max_bytes:
-        raise StoreError(f"{path} is not used: it has more than {max_bytes} bytes")
+        raise StoreError(f"{path} is not used: it is larger than {max_bytes} bytes")
     stored = decoded(text)
     if stored is None:
         raise StoreError(f"{path} is not used: it is damaged")

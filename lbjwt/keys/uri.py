@@ -57,7 +57,7 @@ def redirected(uri: str, location: str) -> str:
         raise JWKSFetchError(f"{place} answered with a redirect to something that is not a URL") from None
     if not same or "@" in there.netloc:
         raise JWKSFetchError(
-            f"{place} answered with a redirect to another origin, which is not followed; configure the final URL"
+            f"{place} answered with a redirect to another origin, which lbjwt does not follow; configure the final URL"
         )
     return f"{here.scheme}://{here.netloc}{there.path or '/'}" + (f"?{there.query}" if there.query else "")
 
@@ -71,9 +71,9 @@ def discovery_uris(issuer: str) -> tuple[str, str]:
 
     Source: OpenID Connect Discovery 1.0 section 4.1; RFC 8414 section 3.1.
     """
-    parts = examine(issuer, "an issuer that is asked for its keys")
+    parts = examine(issuer, "an issuer with discovery")
     if "?" in issuer:
-        raise JWKSFetchError("an issuer that is asked for its keys has no query")
+        raise JWKSFetchError("an issuer with discovery must not have a query")
     path = parts.path.removesuffix("/")
     origin = f"{parts.scheme}://{parts.netloc}"
     return (

@@ -92,7 +92,7 @@ cdef class Board:
         self._size = self._slots + <size_t>(workers + 1) * self._stride
         cdef void *memory = mmap(NULL, self._size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
         if memory == MAP_FAILED:
-            raise MemoryError(f"no {self._size} bytes of shared memory for the counters")
+            raise MemoryError(f"cannot allocate {self._size} bytes of shared memory for the counters")
         self._base = <char *>memory
         self.header().started_at = time()
         self.attach(0)

@@ -121,7 +121,7 @@ cdef class Offenders:
         self._size = <size_t>slots * self._stride
         cdef void *memory = mmap(NULL, self._size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
         if memory == MAP_FAILED:
-            raise MemoryError(f"no {self._size} bytes of shared memory for the failures by address")
+            raise MemoryError(f"cannot allocate {self._size} bytes of shared memory for the failures by address")
         self._base = <char *>memory
 
     def __dealloc__(self):

@@ -86,11 +86,11 @@ def _inherited(path: str) -> int | None:
 
 def _cannot_be_made(path: Path) -> str:
     if path.is_symlink():
-        return f"{path} is a link to a file that is not there"
+        return f"{path} is a symbolic link to a file that does not exist"
     if not path.parent.is_dir():
-        return f"there is no directory {path.parent}; create it for the user that lbjwt runs as"
+        return f"there is no directory {path.parent}; create it for the user that runs lbjwt"
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        return f"{path} is not there, and this user (uid {os.geteuid()}) cannot create it in {path.parent}; chown one of the two"
+        return f"{path} does not exist, and this user (uid {os.geteuid()}) cannot create it in {path.parent}; chown the directory, or create the file"
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         return _explain(str(path), OSError(errno.ENOSPC, "")) if _is_full(directory) else ""
@@ -114,9 +114,9 @@ def _explain(path: str, error: OSError) -> str:
         case errno.ENXIO:
             return f"{path} is a socket, or a pipe without a reader; for standard output write -"
         case errno.ENOSPC:
-            return f"the device of {path} is full; make room, or name another place"
+            return f"the disk of {path} is full; free some space, or name another file"
         case errno.EACCES | errno.EPERM:
-            return f"this user (uid {os.geteuid()}) cannot write {path}; chown it to the user that lbjwt runs as"
+            return f"this user (uid {os.geteuid()}) cannot write {path}; chown it to the user that runs lbjwt"
         case errno.EROFS:
-            return f"{path} is on a read-only file system; name another place, or - for standard output"
+            return f"{path} is on a read-only file system; name another file, or - for standard output"
     return f"{path}: {os.strerror(error.errno) if error.errno else error}"

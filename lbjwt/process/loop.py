@@ -68,7 +68,7 @@ class Process(ABC):
     async def _watch_parent(self, parent: int) -> None:
         while os.getppid() == parent:
             await asyncio.sleep(PARENT_CHECK)
-        self.log.error("the supervisor is gone: %s", self.orphaned)
+        self.log.error("the supervisor has ended: %s", self.orphaned)
         self._stop.set()
 
 

@@ -74,7 +74,7 @@ def run(configuration: Configuration, *, worker: Worker = worker.main) -> int:
     logs.set_up("supervisor")
     if not hash_is_randomised():
         # Tokens and header values are dictionary keys: with a known seed a client could make them collide.
-        log.error("PYTHONHASHSEED makes hashes predictable; unset it")
+        log.error("PYTHONHASHSEED is set and makes hashes predictable; unset it")
         return WRONG_CONFIGURATION
     instances = issuer_instances(configuration)
     with contextlib.ExitStack() as stack:
@@ -259,11 +259,11 @@ class _Supervisor:
             self._board.start_draining()
             drain = self._configuration.timeouts.drain
             self._deadline = now + drain + GRACE
-            log.info("%s: draining, %g s at most; a second signal ends it now", name, drain)
+            log.info("%s: draining for at most %g s; a second signal ends lbjwt immediately", name, drain)
             self._send(signal.SIGTERM)
         else:
             self._deadline = min(self._deadline, now + HURRY)
-            log.info("%s again: ending now", name)
+            log.info("%s again: ending immediately", name)
             self._send(signal.SIGUSR2)
 
     def _give_up(self, code: int, why: str) -> None:
@@ -297,7 +297,7 @@ class _Supervisor:
         late = [slot for slot in self._slots if slot.pid and (slot is not self._keeper or slot.closed)]
         if late and self._stops == 1:
             self._code = FAILED
-            log.error("did not end in time and were killed: %s", ", ".join(slot.name for slot in late))
+            log.error("processes did not end in time and were killed: %s", ", ".join(slot.name for slot in late))
         for slot in late:
             os.kill(slot.pid, signal.SIGKILL)
 

@@ -48,7 +48,7 @@ def append_entries(path: Path, changes: Sequence[Change]) -> bool:
 def _append(path: Path, descriptor: int, changes: Sequence[Change]) -> bool:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE:
-        raise RevocationError(f"{path} is no file of at most {MAX_FILE} bytes")
+        raise RevocationError(f"{path} is not a regular file of at most {MAX_FILE} bytes")
     with open(descriptor, "rb", closefd=False) as file:
         text = file.read(MAX_FILE + 1)
     said = RevocationList(max_entries=text.count(b"\n") + 1)
@@ -56,7 +56,7 @@ def _append(path: Path, descriptor: int, changes: Sequence[Change]) -> bool:
         said.replace(read_lines(text), 0.0)
     except RevocationError as error:
         raise RevocationError(
-            f"{path}: {error}; balancers ignore changes of the file until you correct that, and nothing was added"
+            f"{path}: {error}; correct this line first: lbjwt ignores all changes of the file until then. No entry was added"
         ) from None
     new = [change for change in changes if not isinstance(change, Undo) or said.named_by(change)]
     if not new:
@@ -65,6 +65,6 @@ def _append(path: Path, descriptor: int, changes: Sequence[Change]) -> bool:
     if text and not text.endswith(b"\n"):
         lines = b"\n" + lines
     if os.write(descriptor, lines) != len(lines):
-        raise RevocationError(f"{path}: the disk is full; correct the last line of the file")
+        raise RevocationError(f"{path}: the disk is full; free some space, then correct the last line of the file")
     os.fsync(descriptor)
     return True

@@ -142,9 +142,9 @@ class RevocationReader:
             return
         self._complaints[part.path] = sentence
         if sentence:
-            log.error("revocations: %s; the entries in force stay", sentence)
+            log.error("revocations: %s; the current entries stay in force", sentence)
         else:
-            log.info("revocations: %s can be used again", part.path)
+            log.info("revocations: lbjwt can read %s again", part.path)
 
 
 async def _apart(long: bool, work: Callable[[float], Any], now: float) -> Any:

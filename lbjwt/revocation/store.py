@@ -44,7 +44,7 @@ def open_log(path: Path, flags: int) -> int:
     descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     if file_fault(os.fstat(descriptor)):
         os.close(descriptor)
-        raise RevocationError(f"{path} is no file that its owner alone can write, and is not used")
+        raise RevocationError(f"{path} is not used: it must be a regular file that only its owner can write")
     return descriptor
 
 
@@ -104,7 +104,7 @@ class RevocationStore:
             if not self._read(now) or self._lines > 2 * len(self.entries) + SLACK:
                 self._rewrite(now)
         except OSError as error:
-            raise RevocationError(f"the log {self.path} cannot be used: {error.strerror}") from None
+            raise RevocationError(f"cannot use the log of revocations {self.path}: {error.strerror}") from None
 
     def close(self) -> None:
         if self._descriptor >= 0:
@@ -125,17 +125,19 @@ class RevocationStore:
         except RevocationError as error:
             log.error("%s", error)  # names the file; the caller's message does not
             raise RevocationError(
-                "the log was replaced by a file that cannot be used as one; nothing was changed"
+                "another program replaced the log of revocations with a file that lbjwt cannot use; nothing was changed"
             ) from None
         except OSError as error:
-            raise RevocationError(f"the log cannot be written: {error.strerror}; nothing was changed") from None
+            raise RevocationError(
+                f"cannot write the log of revocations: {error.strerror}; nothing was changed"
+            ) from None
         self._lines += len(changes)
         self.entries.add(changes, now)
         if self._lines > 2 * len(self.entries) + SLACK:
             try:
                 self._rewrite(now)
             except OSError as error:
-                log.warning("the log %s was not compacted: %s", self.path, error.strerror)
+                log.warning("could not compact the log of revocations %s: %s", self.path, error.strerror)
 
     def _is_current(self) -> bool:
         try:
@@ -154,7 +156,7 @@ class RevocationStore:
             with open(descriptor, "rb", closefd=False) as file:
                 text = file.read()
             if not is_header(text[:HEADER_BYTES]):
-                raise RevocationError(f"{self.path} is no log of revocations")
+                raise RevocationError(f"{self.path} is not a log of revocations")
             end = text.rfind(b"\n") + 1
             try:
                 self.entries.add(read_lines(text[:end][HEADER_BYTES:], first=2), now)

@@ -57,7 +57,7 @@ class LogTail:
             status = os.fstat(descriptor)
             header = os.pread(descriptor, HEADER_BYTES, 0)
             if not is_header(header):
-                raise RevocationError(f"{self.path} is no log of revocations")
+                raise RevocationError(f"{self.path} is not a log of revocations")
             again = header != self._header or status.st_size < self._offset
             offset, lines = (HEADER_BYTES, 1) if again else (self._offset, self._lines)
             with open(descriptor, "rb", closefd=False) as file:

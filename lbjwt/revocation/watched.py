@@ -76,7 +76,7 @@ class WatchedFile:
             if signature == self._refused[0]:
                 raise RevocationError(self._refused[1])
             if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE:
-                raise RevocationError(f"{self.path} is no file of at most {MAX_FILE} bytes")
+                raise RevocationError(f"{self.path} is not a regular file of at most {MAX_FILE} bytes")
             steady = signature == self._seen or not patient
             self._seen = signature
             if status.st_size < self._applied_size and not steady:

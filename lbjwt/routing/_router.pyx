@@ -48,7 +48,7 @@ cdef class Router:
         self._owned = []
         for name in sorted({name for entry in entries for name in entry.methods} - _METHODS.keys()):
             if self._other_count == OTHER_METHODS:
-                raise ConfigurationError(f"the routes name more than {OTHER_METHODS} methods beside the usual ones")
+                raise ConfigurationError(f"the routes can name at most {OTHER_METHODS} methods apart from the usual ones")
             self._others[self._other_count] = self._kept(name)
             self._other_count += 1
         self._rules = <Rule *> calloc(len(own) + len(entries) + 1, sizeof(Rule))

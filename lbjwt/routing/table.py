@@ -115,7 +115,7 @@ def check_host(host: str) -> str:
     name = host.lower()
     if not _HOST.fullmatch(name) or len(name) > _MAX_HOST:
         raise ConfigurationError(
-            "a host is a name such as api.example, or *.example for all below it, in ASCII and without a port"
+            "must be a host name such as api.example, or *.example for all hosts below it, in ASCII and without a port"
         )
     return name
 
@@ -126,22 +126,22 @@ def check_path(text: str) -> str:
     """
     if not _PATH.fullmatch(text) or len(text) > _MAX_PATH:
         raise ConfigurationError(
-            f"a path begins with / and has at most {_MAX_PATH} letters, digits and signs of a URL; "
-            "spaces and other characters are written %XX"
+            f"must begin with / and have at most {_MAX_PATH} letters, digits and URL punctuation; "
+            "write spaces and other characters as %XX"
         )
     written = text.encode("ascii")
     try:
         path, loose, cut = both_readings(written)
     except ValueError as error:
-        raise ConfigurationError(f"requests with such a path are always refused ({error})") from None
+        raise ConfigurationError(f"lbjwt always refuses requests with this path ({error})") from None
     if path != written:
         raise ConfigurationError(
-            f'requests are matched after their path is made canonical, so this would never match; write "{path.decode()}"'
+            f'lbjwt normalizes the path of a request before it compares, so this would never match; write "{path.decode()}"'
         )
     if cut is not None or b"%" in loose or loose != unquote_to_bytes(path).lower().rstrip(b"/"):
         # parameters, or dots and spaces at an end
         raise ConfigurationError(
-            "a ; or an escaped ? # % in a path, and a dot or a space at the end of a step, are read differently by different servers"
+            "servers do not agree how to read ; or an escaped ? # %, or a dot or a space at the end of a segment; choose another path"
         )
     return text
 

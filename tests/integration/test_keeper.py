@@ -370,7 +370,7 @@ def test_two_services_do_not_share_a_state_directory(serve, tmp_path):
     first = serve(tmp_path / "first", state_directory=state).up()
     second = serve(tmp_path / "second", state_directory=state)
     assert second.end() == 2
-    assert "in use by another lbjwt" in second.log
+    assert "another lbjwt uses" in second.log
     (worker,) = first.workers
     first.process.kill()
     first.process.wait()

@@ -183,8 +183,8 @@ def test_a_custom_status_has_its_own_words():
         ({403: 405}, "4xx or 5xx"),  # these three need a field of their own
         ({401: 407}, "4xx or 5xx"),
         ({400: 426}, "4xx or 5xx"),
-        ({404: 403}, "no refusal has the status 404"),
-        ({200: 403}, "no refusal has the status 200"),
+        ({404: 403}, "lbjwt never refuses with status 404"),
+        ({200: 403}, "lbjwt never refuses with status 200"),
         ({503: 401}, "503 cannot become 401"),
         ({503: 403}, "503 cannot become 403"),
         ({429: 401}, "429 cannot become 401"),

@@ -87,9 +87,9 @@ def found(path: Path) -> tuple[str, str]:
 def test_a_state_directory_that_can_be_used(tmp_path: Path):
     """There with mode 0700 and free, or not there yet in a place where it can be made."""
     path = tmp_path / "state"
-    assert found(path) == ("ok", f"{path} is made at the start")
+    assert found(path) == ("ok", f"lbjwt creates {path} when it starts")
     path.mkdir(mode=0o700)
-    assert found(path) == ("ok", f"{path} belongs to lbjwt and is free")
+    assert found(path) == ("ok", f"{path} can be used by lbjwt")
 
 
 def test_a_state_directory_that_lbjwt_would_refuse(tmp_path: Path):
@@ -102,7 +102,7 @@ def test_a_state_directory_that_lbjwt_would_refuse(tmp_path: Path):
     (tmp_path / "file").touch()
     assert found(tmp_path / "file")[0] == "problem"
     outcome, sentence = found(tmp_path / "none" / "state")
-    assert outcome == "problem" and f"no directory {tmp_path / 'none'}" in sentence
+    assert outcome == "problem" and f"{tmp_path / 'none'}" in sentence
 
 
 def test_a_state_directory_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -112,7 +112,7 @@ def test_a_state_directory_of_somebody_else(tmp_path: Path, monkeypatch: pytest.
     assert (
         outcome == "problem"
         and "belongs to another user" in sentence
-        and f"name a directory in it, such as {tmp_path}" in sentence
+        and f"name a new directory in it, such as {tmp_path}" in sentence
     )
 
 
@@ -120,7 +120,7 @@ def test_a_state_directory_in_use_is_a_note(tmp_path: Path):
     """The lock of a running lbjwt is seen, and not disturbed: also while the doctor looks, the next lbjwt is refused by that one alone."""
     path = tmp_path / "state"
     with StateDirectory(path):
-        assert found(path) == ("note", f"{path} is in use by a running lbjwt; two cannot share one")
+        assert found(path) == ("note", f"a running lbjwt uses {path}; two cannot share one directory")
         assert found(path)[0] == "note"
     assert found(path)[0] == "ok"
     with StateDirectory(path):

@@ -157,7 +157,7 @@ def test_a_file_that_others_may_write_is_not_used(path, mode):
     """Whoever can write it can put a key of his own into it."""
     write(path, KEPT)
     path.chmod(mode)
-    with pytest.raises(StoreError, match="others than its owner can write"):
+    with pytest.raises(StoreError, match="users other than its owner can write"):
         read(path)
 
 
@@ -194,7 +194,7 @@ def test_the_limit_is_exact(path):
     write(path, KEPT)
     size = path.stat().st_size
     assert read(path, max_bytes=size) == KEPT
-    with pytest.raises(StoreError, match=f"more than {size - 1} bytes"):
+    with pytest.raises(StoreError, match=f"larger than {size - 1} bytes"):
         read(path, max_bytes=size - 1)
 
 
