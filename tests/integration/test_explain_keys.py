@@ -39,7 +39,7 @@ def file(tmp_path: Path, server: KeyServer) -> Path:
     document = {
         "listeners": [{"address": "127.0.0.1:8080"}],
         "issuers": {
-            "main": {"issuer": server.url, "audiences": ["api"], "discovery": {"timeout": "500ms", "max_stale": "1h"}},
+            "main": {"issuer": server.url, "audiences": ["api"], "discovery": {"timeout": "1500ms", "max_stale": "1h"}},
             "far": {"issuer": "https://far", "audiences": ["api"], "remote_jwks": {"uri": f"{server.url}/far"}},
             "gone": {"issuer": "https://gone", "audiences": ["api"], "jwks_file": "gone.json"},
         },

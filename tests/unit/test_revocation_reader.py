@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -339,13 +340,13 @@ import sys
 from pathlib import Path
 from lbjwt.auth.revocation import Revocation
 from lbjwt.revocation.append import append_entries
-for number in range(100):
+for number in range(50):
     append_entries(Path(sys.argv[1]), [Revocation("jti", f"{sys.argv[2]}-{number}", 1_800_001_000.0, "https://issuer.example")])
 """
 
 
 def test_writers_in_several_processes_lose_nothing_and_tear_nothing(file: Path):
-    """Four processes add a hundred entries each while the file is read: every look is a good one, and all entries are there."""
+    """Four processes add fifty entries each while the file is read: every look is a good one, and all entries are there."""
     watched = WatchedFile(file)
     watched.load(NOW)
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(file), name]) for name in "wxyz"]
@@ -353,11 +354,12 @@ def test_writers_in_several_processes_lose_nothing_and_tear_nothing(file: Path):
     while any(writer.poll() is None for writer in writers):
         watched.look(NOW)
         sizes.append(len(watched.entries))
+        time.sleep(0.002)  # the writers need the processor more
     assert [writer.returncode for writer in writers] == [0, 0, 0, 0]
     watched.look(NOW)
-    assert names(watched) == {"a"} | {f"{name}-{number}" for name in "wxyz" for number in range(100)}
+    assert names(watched) == {"a"} | {f"{name}-{number}" for name in "wxyz" for number in range(50)}
     assert sizes == sorted(sizes)
-    assert file.read_bytes().count(b"\n") == 401
+    assert file.read_bytes().count(b"\n") == 201
 
 
 # Both, in a loop
