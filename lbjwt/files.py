@@ -17,7 +17,7 @@ def file_fault(status: os.stat_result) -> str:
     if status.st_uid not in (0, os.geteuid()):
         return "it belongs to another user"
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return "others than its owner can write it"
+        return "users other than its owner can write to it"
     return ""
 
 

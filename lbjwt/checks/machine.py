@@ -84,9 +84,7 @@ async def endpoint_results(subject: str, cluster: Cluster) -> list[Result]:
         if not cause:
             results.append(Result(endpoint, "endpoint", "ok", f"{address} accepts connections"))
             continue
-        sentence = (
-            f"{address} accepts no connection: {cause}; {others}. Check that the backend is running and that this is its address"
-        )
+        sentence = f"{address} accepts no connection: {cause}; {others}. Check that the backend is running and that this is its address"
         results.append(Result(endpoint, "endpoint", outcome, sentence))
     return results
 

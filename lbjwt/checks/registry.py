@@ -121,7 +121,9 @@ async def _online_results(configuration: Configuration, known: Mapping[str, Resu
             if path is not None:
                 checks.append(guarded(subject, check, in_thread(files.certificate_results, subject, check, path)))
         if len(instances) > MOST_TENANTS:
-            sentence = f"{len(instances) - MOST_TENANTS} further tenants were not checked: lbjwt did not fetch their keys"
+            sentence = (
+                f"{len(instances) - MOST_TENANTS} further tenants were not checked: lbjwt did not fetch their keys"
+            )
             results.append(Result(subject, "keys", "note", sentence))
     for index, listener in enumerate(configuration.listeners):
         subject = f"listeners[{index}]"

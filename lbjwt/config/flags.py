@@ -158,7 +158,11 @@ def _issuer(flags: Flags, *, discover: bool) -> tuple[dict[str, Any], list[Probl
             discovery = dict[str, Any]()
         else:
             jwks = "-"  # so that only the problem below is reported, or only that of a missing issuer
-            why = ", because lbjwt can discover the keys only if --issuer is a URL" if discover and flags.issuer is not None else ""
+            why = (
+                ", because lbjwt can discover the keys only if --issuer is a URL"
+                if discover and flags.issuer is not None
+                else ""
+            )
             sentence = f"is required: give a file or an https URL with the keys (or use --pem or --secret-file){why}"
             if flags.issuer is not None or flags.any_issuer or not discover:
                 wrong.append(Problem(("--jwks",), sentence))

@@ -78,4 +78,4 @@ def test_two_key_sources_are_told_and_neither_is_read(place: Path):
     )
     told = CliRunner().invoke(main, ["check", str(place / "lbjwt.yaml")])
     assert told.exit_code == 2
-    assert "jwks_file and pem_file are given" in told.output
+    assert "give one key source only" in told.output

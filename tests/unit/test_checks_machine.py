@@ -153,7 +153,7 @@ def test_revocations_are_counted_or_their_mistake_is_told(tmp_path: Path):
     file.write_text('{"jti":"a","expires":4000000000}\n# no\n{"sub":"b","expires":4000000000}\n')
     made = configured(f"revocation: {{file: {file}}}\nstate_directory: {tmp_path / 'state'}")
     (tmp_path / "state").mkdir(mode=0o700)
-    assert revocations(made).sentence == "2 in force: 2 of the file, 0 made at run time"
+    assert revocations(made).sentence == "2 entries in force: 2 from the file, 0 made at run time"
     file.write_text('{"jti":"a"}\n')
     finding = revocations(made)
     assert finding.outcome == "problem" and "line 1" in finding.sentence
