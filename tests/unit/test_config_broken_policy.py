@@ -262,7 +262,9 @@ def test_rules_nest_eight_deep_and_no_deeper():
     for depth, good in ((6, True), (7, False), (8, False)):  # below an `any`, above a claim
         rule = "{not: " * depth + "{claim: a, equals: 1}" + "}" * depth
         errors = examine_text(GOOD.replace("{claim: a, equals: 1}", rule), Path("/")).problems
-        assert [problem.message for problem in errors] == ([] if good else ["rules can be nested at most 8 levels deep"])
+        assert [problem.message for problem in errors] == (
+            [] if good else ["rules can be nested at most 8 levels deep"]
+        )
     rule = "{not: " * 100 + "{claim: a, equals: 1}" + "}" * 100
     assert (
         "nested more than 32 levels"
