@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-from lbjwt.assembly.cluster import forwarding_trust, new_board, new_cluster, new_offenders
+from lbjwt.assembly.cluster import configure_clusters, forwarding_trust, new_board, new_offenders
 from lbjwt.assembly.descriptors import shares
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
 from lbjwt.assembly.keys import EmbeddedControl, worker_keys
@@ -28,10 +28,10 @@ from lbjwt.net.tls import server_context
 from lbjwt.observe._access_log import AccessLog
 from lbjwt.observe._board import DRAINING, READY, STOPPED, Board
 from lbjwt.observe._offenders import Offenders
+from lbjwt.proxy._snapshot import Snapshot
 from lbjwt.proxy._traffic import Traffic
 from lbjwt.proxy._waiting import Waiting
 from lbjwt.proxy.connect import Connector
-from lbjwt.upstream._pending import PendingQueue
 
 SWEEP = 1.0
 """Seconds between two checks for streams that outlived their token, and between two writes of logs and numbers."""
@@ -84,7 +84,6 @@ class LoadBalancer:
             )
         self.configuration = configuration
         self._whole = board is None
-        (self._cluster_configuration,) = configuration.clusters.values()
         self._instances = issuer_instances(configuration)
         self.board = board if board is not None else new_board(configuration, 1, len(self._instances))
         directory = configuration.state_directory if keeper is None else keeper.directory
@@ -105,7 +104,6 @@ class LoadBalancer:
             offenders = new_offenders(configuration, 1)
         self._offenders = offenders
         self._trusts = forwarding_trust(configuration)
-        self._admission = new_admission(configuration, self._instances, self.verifier.gate, offenders, self._trusts)
         self._sockets = sockets
         self._access_log = access_log
         self._admin_sockets: list[socket.socket] = []
@@ -174,7 +172,7 @@ class LoadBalancer:
         self._keys.start()
         if self._revoked_keys is not None:
             self._revoked_keys.look()
-        cluster = self._cluster_configuration
+        clusters = configure_clusters(configuration.clusters, {}, self.board, loop.call_soon)
         waiting = Waiting(
             self.board,
             len(self._instances),
@@ -183,25 +181,27 @@ class LoadBalancer:
             patience=wait_for_keys(self._instances),
         )
         self._keys.settled = waiting.settled
-        connector = Connector(loop, cluster.connect_timeout)
+        connector = Connector(loop)
+        room = shares(configuration)
         traffic = self._traffic = connector.traffic = Traffic(
-            admission=self._admission,
-            waiting=waiting,
-            cluster=new_cluster(cluster, self.board),
-            pending=PendingQueue(
-                self.board, loop.call_soon, max_pending=cluster.max_pending, timeout=cluster.pending_timeout
+            snapshot=Snapshot(
+                admission=new_admission(
+                    configuration, self._instances, self.verifier.gate, self._offenders, self._trusts, clusters
+                ),
+                trusts=self._trusts,
+                issuers=[instance.name for instance in self._instances],
+                limits=configuration.limits,
+                timeouts=configuration.timeouts,
+                allow_half_close=configuration.allow_half_close,
             ),
+            clusters=clusters.values(),
+            waiting=waiting,
             board=self.board,
             access_log=self._access_log,
             open_connection=connector,
-            trusts=self._trusts,
-            issuers=[instance.name for instance in self._instances],
-            limits=configuration.limits,
-            timeouts=configuration.timeouts,
-            allow_half_close=configuration.allow_half_close,
+            max_clients=room.clients,
         )
-        room = shares(configuration)
-        traffic.max_clients, traffic.max_answered = room.clients, room.answered
+        traffic.max_answered = room.answered
         self._stack.push_async_callback(self._end_traffic, connector, traffic)
         self._listeners = Listeners(configuration, contexts, sockets, traffic, self.board)
         self._stack.callback(self._listeners.close)

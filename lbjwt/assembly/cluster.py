@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from itertools import count
 from typing import TYPE_CHECKING
 
 from lbjwt.config.model import FailLimit
@@ -12,6 +13,7 @@ from lbjwt.http1._request import RequestPolicy
 from lbjwt.observe._board import Board
 from lbjwt.observe._offenders import Offenders
 from lbjwt.upstream._cluster import Cluster, Endpoint
+from lbjwt.upstream._pending import PendingQueue
 
 if TYPE_CHECKING:
     from lbjwt.config import model
@@ -19,31 +21,49 @@ if TYPE_CHECKING:
 
 def new_board(configuration: model.Configuration, workers: int, issuers: int) -> Board:
     """The counters of a service, with a slot for each worker."""
-    endpoints = sum(len(cluster.endpoints) for cluster in configuration.clusters.values())
-    return Board(workers, endpoints, issuers, len(configuration.routes))
+    return Board(workers, configuration.endpoint_count, issuers, len(configuration.routes))
 
 
-def new_cluster(cluster: model.Cluster, board: Board) -> Cluster:
-    endpoints = [
-        Endpoint(
-            at,
-            str(endpoint.address),
-            endpoint.address.host,
-            endpoint.address.port,
-            endpoint.address.path or "",
-            endpoint.weight,
+CallSoon = Callable[[Callable[[], object]], object]
+
+
+def configure_clusters(
+    configured: Mapping[str, model.Cluster], known: Mapping[str, Cluster], board: Board, call_soon: CallSoon
+) -> dict[str, Cluster]:
+    """
+    Return the clusters of a configuration by name, ready for requests.
+
+    Args:
+        known: Those of the configuration before; one with a name that stays is configured anew and keeps its endpoints.
+        call_soon: Runs a function in the next turn of the event loop.
+    """
+    rows = count()
+    clusters: dict[str, Cluster] = {}
+    for name, cluster in configured.items():
+        made = known.get(name) or Cluster(name, board, PendingQueue(board, call_soon))
+        made.configure(
+            [
+                Endpoint(
+                    next(rows),
+                    str(endpoint.address),
+                    endpoint.address.host,
+                    endpoint.address.port,
+                    endpoint.address.path or "",
+                    endpoint.weight,
+                )
+                for endpoint in cluster.endpoints
+            ],
+            connect_timeout=cluster.connect_timeout,
+            response_timeout=cluster.response_timeout,
+            idle_timeout=cluster.idle_timeout,
+            max_idle=cluster.max_connections if cluster.max_idle_connections is None else cluster.max_idle_connections,
+            max_connections=cluster.max_connections,
+            max_pending=cluster.max_pending,
+            pending_timeout=cluster.pending_timeout,
+            retries=cluster.retries,
         )
-        for at, endpoint in enumerate(cluster.endpoints)
-    ]
-    return Cluster(
-        endpoints,
-        board,
-        response_timeout=cluster.response_timeout,
-        idle_timeout=cluster.idle_timeout,
-        max_idle=cluster.max_connections if cluster.max_idle_connections is None else cluster.max_idle_connections,
-        max_connections=cluster.max_connections,
-        retries=cluster.retries,
-    )
+        clusters[name] = made
+    return clusters
 
 
 def new_policy(configuration: model.Configuration, *, https: bool) -> RequestPolicy:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lbjwt.auth._places import TokenPlaces
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lbjwt.assembly.issuers import IssuerInstance
     from lbjwt.config import model
     from lbjwt.observe._offenders import Offenders
+    from lbjwt.upstream._cluster import Cluster
 
 
 def new_admission(
@@ -30,13 +31,27 @@ def new_admission(
     gate: Gate,
     offenders: Offenders | None = None,
     trusts: Callable[[str], bool] | None = None,
+    clusters: Mapping[str, Cluster] | None = None,
 ) -> Admission:
+    """
+    What every request of the configuration meets.
+
+    Args:
+        clusters: By name; None where nothing is forwarded.
+    """
+
+    def cluster_of(name: str | None) -> Cluster | None:
+        return None if clusters is None else clusters[name or configuration.only_cluster]
+
     maker = _Maker(configuration, instances)
     if not configuration.routes:
         scopes = tuple({scope: None for issuer in configuration.issuers.values() for scope in issuer.required_scopes})
         answers = route_answers(configuration.realm, RefusalStyle(scopes=scopes))
         return Admission(
-            gate, [Route([maker.demand(instances)], answers, strips=maker.places)], offenders=offenders, trusts=trusts
+            gate,
+            [Route([maker.demand(instances)], answers, strips=maker.places, cluster=cluster_of(None))],
+            offenders=offenders,
+            trusts=trusts,
         )
     routes: list[Route] = []
     documents: dict[bytes, int] = {}
@@ -54,6 +69,7 @@ def new_admission(
                 strips=maker.places,
                 name=route.name,
                 index=at,
+                cluster=cluster_of(route.cluster),
                 allow_missing=route.allow_missing,
                 report_only=route.report_only,
                 end_streams=route.end_streams,

@@ -29,7 +29,15 @@ from lbjwt.config.fields import (
     whole,
 )  # fmt: skip
 from lbjwt.config.issuer import Issuer as Issuer
-from lbjwt.config.relations import address_faults, claim_header_faults, issuer_faults, log_faults, route_faults
+from lbjwt.config.relations import (
+    MAX_CLUSTERS,
+    address_faults,
+    claim_header_faults,
+    cluster_faults,
+    issuer_faults,
+    log_faults,
+    route_faults,
+)
 from lbjwt.config.route import Path, Route
 from lbjwt.config.section import Section, across, refuse
 from lbjwt.units import format_size
@@ -270,7 +278,7 @@ class Configuration(Section):
         description="Trusted issuers, at least one. Each has a label, which logs and metrics show."
     )
     clusters: dict[Label, Cluster] = Field(
-        description="Groups of backends for the requests; exactly one for now. Its label is shown in metrics and `/status`."
+        description="Groups of backends for the requests, at least one. Each has a label, which routes, metrics and `/status` show."
     )
     routes: Annotated[tuple[Route, ...], Field(max_length=1000)] = Field(
         default=(),
@@ -348,17 +356,18 @@ class Configuration(Section):
 
     @field_validator("clusters")
     @classmethod
-    def _exactly_one(cls, clusters: dict[str, Cluster]) -> dict[str, Cluster]:
+    def _at_least_one(cls, clusters: dict[str, Cluster]) -> dict[str, Cluster]:
         if not clusters:
             raise ValueError("needs a cluster with a label that you choose")
-        if len(clusters) > 1:
-            raise ValueError(f"lbjwt supports exactly one cluster for now, but here are {len(clusters)}")
+        if len(clusters) > MAX_CLUSTERS:
+            raise ValueError(f"at most {MAX_CLUSTERS} clusters are possible, but there are {len(clusters)}")
         return clusters
 
     @field_validator("routes")
     @classmethod
     def _tell_apart(cls, routes: tuple[Route, ...], info: ValidationInfo) -> tuple[Route, ...]:
         refuse(route_faults(routes, info.data.get("issuers")))
+        refuse(cluster_faults(routes, info.data.get("clusters")))
         return routes
 
     @field_validator("claim_to_headers")
@@ -366,6 +375,17 @@ class Configuration(Section):
     def _one_writer(cls, pairs: tuple[ClaimHeader, ...], info: ValidationInfo) -> tuple[ClaimHeader, ...]:
         refuse(claim_header_faults(pairs, info.data.get("issuers"), info.data.get("routes")))
         return pairs
+
+    @property
+    def endpoint_count(self) -> int:
+        """Endpoints of all clusters."""
+        return sum(len(cluster.endpoints) for cluster in self.clusters.values())
+
+    @property
+    def only_cluster(self) -> str:
+        """The name of the one cluster, for routes that name none."""
+        (name,) = self.clusters
+        return name
 
     @model_validator(mode="after")
     def _nothing_twice(self) -> Self:

@@ -4,7 +4,7 @@ Rules between valid sections: overlapping issuers, routes that tie, headers and 
 Each yields all its faults, with places from the top of the file.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from lbjwt.routing.table import entries_of, ties
 from lbjwt.url import check_identifier
 
 MAX_ISSUERS: Final = 100
+MAX_CLUSTERS: Final = 100
 MAX_GROUPS: Final = 32  # of token locations per request; issuers with the same locations share a group
 MAX_INSTANCES: Final = 1000  # issuers and tenants with keys of their own; each has counters and fetches
 
@@ -75,6 +76,19 @@ def route_faults(routes: Sequence[Route], issuers: Mapping[str, Issuer] | None) 
         yield from _resources(routes, issuers)
         if not routes:
             yield from _groups(("issuers",), list(issuers.values()))
+
+
+def cluster_faults(routes: Sequence[Route], clusters: Iterable[str] | None) -> Iterator[Fault]:
+    """Every request must have one cluster. ``clusters`` are their labels; None when they have problems of their own."""
+    labels = list(clusters or ())
+    if len(labels) > 1 and not routes:
+        sentence = "there are several clusters, but no routes that choose among them; add routes, each with its cluster"
+        yield Fault(("routes",), sentence)
+    for at, route in enumerate(routes):
+        if route.cluster is None and len(labels) > 1:
+            yield Fault(("routes", at), f"there are several clusters: add the cluster of {route.name}", at_key=True)
+        elif route.cluster is not None and labels and route.cluster not in labels:
+            yield Fault(("routes", at, "cluster"), f"there is no cluster {route.cluster}")
 
 
 def _groups(place: tuple[str | int, ...], required: Sequence[Issuer]) -> Iterator[Fault]:

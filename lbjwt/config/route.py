@@ -165,6 +165,10 @@ class Route(Section):
     methods: Annotated[
         tuple[Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"], ...], Field(max_length=7)
     ] = Field(default=(), description="Methods; GET also matches HEAD. Default: every method.")
+    cluster: Label | None = Field(
+        default=None,
+        description="Label of the cluster that serves its requests. Required when there are several clusters.",
+    )
     public: StrictBool = Field(
         default=False, description="Read no token and let every request pass. Default: a token is required."
     )

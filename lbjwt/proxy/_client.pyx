@@ -41,7 +41,7 @@ cdef class ClientSide(ClientWriter):
         traffic.board.mine.connections_total += 1
         self.phase = HEAD
         self._learn_peer(transport)
-        self._set_deadline(traffic.head_timeout)
+        self._set_deadline(traffic.snapshot.head_timeout)
         if not self.peer_text:
             self.phase = GONE                    # reset before it was accepted: the address is unknown
             self.reset()
@@ -74,7 +74,7 @@ cdef class ClientSide(ClientWriter):
         if self.phase == TUNNELING:
             self.exchange.tunnel_ended(True)
             return self.can_half_close()
-        if self.traffic.allow_half_close and (self.phase == WAITING or self.phase == PARKED):
+        if self.traffic.snapshot.allow_half_close and (self.phase == WAITING or self.phase == PARKED):
             self.half_closed = True
             self.keep_alive = False
             return self.can_half_close()
@@ -95,13 +95,13 @@ cdef class ClientSide(ClientWriter):
         self.record_lost(reason, at, 0 if self.held is None else len(self.held))
 
     cdef void check_peer(self):
-        if self.exchange is not None and self.has_ended(self.traffic.allow_half_close or self.phase == TUNNELING):
+        if self.exchange is not None and self.has_ended(self.traffic.snapshot.allow_half_close or self.phase == TUNNELING):
             self._client_closed()
 
     def pause_writing(self):
         self.write_paused = True
         if self.phase != PARKED:                 # backpressure must not extend the key-wait deadline
-            self._set_deadline(self.traffic.stream_idle_timeout)
+            self._set_deadline(self.traffic.snapshot.stream_idle_timeout)
         if self.exchange is not None and self.exchange.upstream is not None:
             self.exchange.upstream.pause()
 
@@ -167,7 +167,7 @@ cdef class ClientSide(ClientWriter):
         """Bytes taken; 0 when the head is not whole yet."""
         cdef Traffic traffic = self.traffic
         cdef RequestHead head = traffic.request_head
-        cdef Admission admission = traffic.admission
+        cdef Admission admission = traffic.snapshot.admission
         cdef Exchange exchange
         cdef Py_ssize_t part = 0
         cdef Parse parsed = head.parse(at, size, self.seen, self.policy, None if self.last_grant is None else self.last_grant.token)
@@ -175,13 +175,13 @@ cdef class ClientSide(ClientWriter):
             self.seen = size
             if not self.head_begun:
                 self.head_begun = True
-                self._set_deadline(traffic.head_timeout)
+                self._set_deadline(traffic.snapshot.head_timeout)
             return 0
         self.seen = 0
         if parsed != COMPLETE:
             self._refuse_head(head.problem, at, size)
             return size
-        if 0 <= traffic.max_request_body < head.content_length:
+        if 0 <= traffic.snapshot.max_request_body < head.content_length:
             self._refuse_head(ErrorReason.BODY_TOO_LARGE, at, size)      # before the token is verified: a 413 says nothing about it
             return size
         if self.health is not None and self.health.is_for(head.target, admission.path):
@@ -197,13 +197,13 @@ cdef class ClientSide(ClientWriter):
         elif head.chunked:
             if self.decoder is None:
                 self.decoder = ChunkedDecoder.__new__(ChunkedDecoder)
-            self.decoder.start(traffic.max_request_body)
+            self.decoder.start(traffic.snapshot.max_request_body)
             self.body_left = -1
             self.phase = BODY
         else:
             self.phase = WAITING
         if self.phase == BODY:
-            self._set_deadline(traffic.stream_idle_timeout)
+            self._set_deadline(traffic.snapshot.stream_idle_timeout)
         else:
             self.deadline = 0.0
         exchange = new_exchange(traffic, self)
@@ -221,7 +221,7 @@ cdef class ClientSide(ClientWriter):
         self.bodiless = head.method == METHOD_HEAD
         self.expecting = head.expect_continue
         self.keep_alive = (head.keep_alive and not self.half_closed and not traffic.draining
-                           and (traffic.max_requests == 0 or self.served < <uint64_t>traffic.max_requests))
+                           and (traffic.snapshot.max_requests == 0 or self.served < <uint64_t>traffic.snapshot.max_requests))
 
     cdef Py_ssize_t _answer_health(self, RequestHead head):
         """Answer a health check of a balancer in front; the bytes taken. No token is looked at and no endpoint is asked.
@@ -249,7 +249,7 @@ cdef class ClientSide(ClientWriter):
             if not self.traffic.waiting.enter(self, issuer):
                 return False
         except Exception as fault:               # the request does not wait, its token is refused
-            self.traffic.gate.note(fault)
+            self.traffic.snapshot.gate.note(fault)
             return False
         self.phase = PARKED
         self.parked_for = issuer
@@ -279,7 +279,7 @@ cdef class ClientSide(ClientWriter):
         if not exchange.wants_body():
             self.pause()
             return 0
-        self._set_deadline(self.traffic.stream_idle_timeout)
+        self._set_deadline(self.traffic.snapshot.stream_idle_timeout)
         if self.body_left < 0:
             return self._take_chunks(at, size)
         size = min(size, self.body_left)
@@ -384,18 +384,18 @@ cdef class ClientSide(ClientWriter):
     cdef void _await_head(self) noexcept:
         """Start the clock of the next request; while answers pile up, that of the client that does not read them."""
         if self.write_paused:
-            self._set_deadline(self.traffic.stream_idle_timeout)
+            self._set_deadline(self.traffic.snapshot.stream_idle_timeout)
         elif self.head_begun:
-            self._set_deadline(self.traffic.head_timeout)
+            self._set_deadline(self.traffic.snapshot.head_timeout)
         else:
-            self._set_deadline(0.0 if self.traffic.draining else self.traffic.keep_alive_timeout)
+            self._set_deadline(0.0 if self.traffic.draining else self.traffic.snapshot.keep_alive_timeout)
 
     # --- ends ---------------------------------------------------------------------------------------------------------
 
     cdef void _end(self):
         """Close once what is queued was sent, or after `stream_idle` if the client does not read it."""
         self.phase = GONE
-        self._set_deadline(self.traffic.stream_idle_timeout)
+        self._set_deadline(self.traffic.snapshot.stream_idle_timeout)
         self.close()
 
     cdef void _linger(self):

@@ -27,7 +27,7 @@ cdef class ClientWriter(Downstream):
         address = transport.get_extra_info("peername")
         cdef str text = address[0] if isinstance(address, tuple) else "" if address is None else "unix"
         self.peer_text = text.encode()
-        self.trusted = self.traffic.trusts is not None and self.traffic.trusts(text)
+        self.trusted = self.traffic.snapshot.trusts is not None and self.traffic.snapshot.trusts(text)
 
     cdef Slice peer(self):
         return Slice(PyBytes_AS_STRING(self.peer_text), PyBytes_GET_SIZE(self.peer_text))
@@ -156,7 +156,7 @@ cdef class ClientWriter(Downstream):
         memset(&record, 0, sizeof(record))
         record.started_at = wall_clock()
         record.peer = self.peer()
-        record.client = traffic.admission.source(head, record.peer, self.trusted)
+        record.client = traffic.snapshot.admission.source(head, record.peer, self.trusted)
         record.method = head.method_name
         record.path = head.target
         record.host = head.host

@@ -139,14 +139,14 @@ cdef class EndpointSide(Upstream):
         self.interims = 0
         self.seen = 0
         self.deadline = coarse_monotonic() + (
-            self.traffic.cluster.response_timeout if exchange.request_complete else self.traffic.stream_idle_timeout)
+            self.endpoint.cluster.response_timeout if exchange.request_complete else exchange.snapshot.stream_idle_timeout)
         return self.send(exchange.request.data, exchange.request.size)
 
     cdef void request_body(self, const char *body, Py_ssize_t size, bint end):
         cdef iovec parts[3]
         cdef char line[20]
         if self.phase == HEAD:
-            self.deadline = coarse_monotonic() + (self.traffic.cluster.response_timeout if end else self.traffic.stream_idle_timeout)
+            self.deadline = coarse_monotonic() + (self.endpoint.cluster.response_timeout if end else self.exchange.snapshot.stream_idle_timeout)
         if not self.exchange.chunked:
             self.send(body, size)
             return
@@ -170,8 +170,8 @@ cdef class EndpointSide(Upstream):
         cdef Buffer _held = self.partial     # keeps the bytes `at` points into
         cdef Parse parsed
         while True:
-            parsed = head.parse(at, size, self.seen, exchange.method, exchange.websocket, self.traffic.max_response_head,
-                                self.traffic.max_response_fields)
+            parsed = head.parse(at, size, self.seen, exchange.method, exchange.websocket, exchange.snapshot.max_response_head,
+                                exchange.snapshot.max_response_fields)
             if parsed == NEED_MORE:
                 self.seen = size
                 exchange.replayable = False      # the endpoint has begun to answer
@@ -198,7 +198,7 @@ cdef class EndpointSide(Upstream):
         self.partial = None
         if head.websocket:
             self.phase = TUNNELING
-            self.deadline = coarse_monotonic() + self.traffic.stream_idle_timeout
+            self.deadline = coarse_monotonic() + exchange.snapshot.stream_idle_timeout
             exchange.response(head, NULL, 0, False)
             if size > head.size and self.exchange is exchange:
                 exchange.tunnel_down(at + head.size, size - head.size)
@@ -242,7 +242,7 @@ cdef class EndpointSide(Upstream):
             self.deadline = 0.0
         else:
             self.phase = BODY
-            self.deadline = coarse_monotonic() + self.traffic.stream_idle_timeout
+            self.deadline = coarse_monotonic() + exchange.snapshot.stream_idle_timeout
         if with_head:
             exchange.response(self.traffic.response_head, at, size, end)
         else:
@@ -262,18 +262,19 @@ cdef class EndpointSide(Upstream):
             endpoint.connecting.pop(self, None)
             endpoint.unclaimed[self] = None
             return
-        if (whole and self.phase == DONE and self.keep_alive and not self.doubt and not self.traffic.draining and self.drained()
-                and not self.transport.is_closing() and len(endpoint.idle) < self.traffic.cluster.max_idle):
+        if (whole and self.phase == DONE and self.keep_alive and not self.doubt and not self.traffic.draining
+                and not endpoint.leaving and self.drained()
+                and not self.transport.is_closing() and len(endpoint.idle) < endpoint.cluster.max_idle):
             self.resume()
             exchange = self._next_exchange()
             if exchange is not None:
                 exchange.use(self)
                 return
             self.phase = POOLED
-            self.deadline = coarse_monotonic() + self.traffic.cluster.idle_timeout
+            self.deadline = coarse_monotonic() + self.endpoint.cluster.idle_timeout
             endpoint.idle.append(self)
             endpoint.counters.idle_connections += 1
-            self.traffic.pending.wake()
+            self.endpoint.cluster.pending.wake()
             return
         if whole and (self.phase == TUNNELING or (self.phase == DONE and self.drained())):
             self.close()
@@ -289,7 +290,7 @@ cdef class EndpointSide(Upstream):
         cdef Endpoint endpoint = self.endpoint
         cdef EndpointSide opening
         cdef Exchange exchange
-        if (not endpoint.connecting and self.traffic.pending.is_empty()) or self.has_input():
+        if (not endpoint.connecting and self.endpoint.cluster.pending.is_empty()) or self.has_input():
             return None
         if endpoint.connecting:
             opening = <EndpointSide>next(iter(endpoint.connecting))
@@ -298,7 +299,7 @@ cdef class EndpointSide(Upstream):
             exchange = opening.exchange
             opening.exchange = None
             return exchange
-        exchange = <Exchange>self.traffic.pending.first()
+        exchange = <Exchange>self.endpoint.cluster.pending.first()
         # The rest of a body would be taken from its client in the middle of another request's end: `wake` sends such a request off.
         return exchange if exchange.request_complete and not exchange.fresh else None
 
@@ -319,7 +320,7 @@ cdef class EndpointSide(Upstream):
             self.counted = False
             self.endpoint.open -= 1
             self.endpoint.counters.connections -= 1
-            self.traffic.pending.wake()
+            self.endpoint.cluster.pending.wake()
 
     cdef void close(self):
         self._give_up_room()

@@ -13,8 +13,9 @@ from lbjwt.http1._answer cimport Answer
 from lbjwt.proxy._downstream cimport Downstream
 from lbjwt.proxy._frames cimport FrameTracker
 from lbjwt.proxy._route cimport Route
+from lbjwt.proxy._snapshot cimport Snapshot
 from lbjwt.proxy._traffic cimport Traffic
-from lbjwt.upstream._cluster cimport Endpoint
+from lbjwt.upstream._cluster cimport Cluster, Endpoint
 from lbjwt.upstream._pending cimport PendingRequest
 
 cdef enum:
@@ -47,6 +48,8 @@ cdef class Upstream(Wire):
 @cython.final
 cdef class Exchange(PendingRequest):
     cdef Traffic traffic
+    cdef Snapshot snapshot                       # it began under
+    cdef Cluster cluster                         # of its route; None: it is not forwarded
     cdef Downstream downstream
     cdef Upstream upstream
     cdef Endpoint endpoint

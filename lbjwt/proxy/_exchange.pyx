@@ -60,6 +60,7 @@ cdef Exchange new_exchange(Traffic traffic, Downstream downstream):
         exchange = Exchange.__new__(Exchange)
         exchange.request = Buffer.__new__(Buffer)
     exchange.traffic = traffic
+    exchange.snapshot = traffic.snapshot
     exchange.downstream = downstream
     exchange.state = IDLE
     exchange.retries = 0
@@ -104,6 +105,7 @@ cdef class Exchange(PendingRequest):
         if head.dropped_names:
             traffic.board.mine.dropped_header_names += head.dropped_names
         self.route = admission.route
+        self.cluster = None if admission.route is None else admission.route.cluster
         self.issuer = admission.issuer
         self.reason = admission.reason
         self.reported = admission.reported
@@ -159,13 +161,13 @@ cdef class Exchange(PendingRequest):
         cdef Slice source
         cdef Answer answer
         traffic.board.my_issuers[self.issuer + 1].refusals[<int>self.reason] += 1
-        if traffic.admission.offenders is not None and is_suspicious(self.reason):
-            source = traffic.admission.source(head, peer, trusted)
-            traffic.admission.offenders.blame(source.at, source.size, coarse_monotonic())
+        if self.snapshot.admission.offenders is not None and is_suspicious(self.reason):
+            source = self.snapshot.admission.source(head, peer, trusted)
+            self.snapshot.admission.offenders.blame(source.at, source.size, coarse_monotonic())
         try:
             answer = self.route.refusal(self.reason, head, https)
         except BaseException as fault:
-            traffic.gate.note(fault)
+            self.snapshot.gate.note(fault)
             self.note(ErrorReason.INTERNAL_ERROR)
             answer = traffic.answer(ErrorReason.INTERNAL_ERROR, False)
         self._answer(answer)
@@ -183,14 +185,14 @@ cdef class Exchange(PendingRequest):
         while True:
             # A new request goes behind those that wait; one whose first endpoint failed does not.
             endpoint = None
-            if self.state == PENDING or self.tried is not None or self.traffic.pending.is_empty():
-                endpoint = self.traffic.cluster.pick(self.tried, coarse_monotonic())
+            if self.state == PENDING or self.tried is not None or self.cluster.pending.is_empty():
+                endpoint = self.cluster.pick(self.tried, coarse_monotonic())
             if endpoint is None:
                 self._wait_or_refuse()
                 return
             self._leave_queue()
-            self.traffic.cluster.take(endpoint)
-            upstream = <Upstream>endpoint.take_idle(self.fresh, self.traffic.cluster.max_connections)
+            self.cluster.take(endpoint)
+            upstream = <Upstream>endpoint.take_idle(self.fresh, self.cluster.max_connections)
             if upstream is None:
                 break
             self._charge(endpoint)
@@ -216,19 +218,19 @@ cdef class Exchange(PendingRequest):
         cdef double now = coarse_monotonic()
         if self.state == PENDING:
             return
-        if (self.tried is None and not traffic.pending.is_empty()) or traffic.cluster.may_get_room(self.tried):
+        if (self.tried is None and not self.cluster.pending.is_empty()) or self.cluster.may_get_room(self.tried):
             traffic.board.mine.endpoints_full += 1
-            if traffic.pending.enter(self, now):
+            if self.cluster.pending.enter(self, now):
                 self.state = PENDING
                 self.tried = None            # in its turn any endpoint will do: if one were barred to it, all behind it would wait
                 return
-            self.fail(ErrorReason.PENDING_OVERFLOW if traffic.pending.max_pending else ErrorReason.ENDPOINTS_FULL)
+            self.fail(ErrorReason.PENDING_OVERFLOW if self.cluster.pending.max_pending else ErrorReason.ENDPOINTS_FULL)
             return
         self.fail(self.no_endpoint)
 
     cdef void _leave_queue(self):
         if self.state == PENDING:
-            self.traffic.pending.leave(self)
+            self.cluster.pending.leave(self)
             self.state = IDLE
 
     cdef void pending_timed_out(self):
@@ -273,7 +275,7 @@ cdef class Exchange(PendingRequest):
         """A connection got free while this request waited for one that is being opened, or in the queue."""
         if self.state == PENDING:
             self._leave_queue()
-            self.traffic.cluster.take(upstream.endpoint)
+            self.cluster.take(upstream.endpoint)
             self._charge(upstream.endpoint)
         if self._transmit(upstream) == FAILED:
             self._discharge()
@@ -294,7 +296,7 @@ cdef class Exchange(PendingRequest):
         """Send again, to another endpoint if there is one, on a connection nobody used before."""
         cdef Endpoint endpoint = self.endpoint
         self._abandon_endpoint()
-        if self.traffic.cluster.pick(self.tried, coarse_monotonic()) is None:
+        if self.cluster.pick(self.tried, coarse_monotonic()) is None:
             self.tried.discard(endpoint)         # no other is left: the same one again
         self.fresh = True
         self.retries += 1
@@ -344,13 +346,13 @@ cdef class Exchange(PendingRequest):
 
     cdef void tunnel_up(self, const char *data, Py_ssize_t size):
         self.request_bytes += size
-        self.upstream.deadline = coarse_monotonic() + self.traffic.stream_idle_timeout
+        self.upstream.deadline = coarse_monotonic() + self.snapshot.stream_idle_timeout
         if self.upstream.send(data, size) == FAILED:
             self.upstream.reset()                # after its FIN nothing is read from the endpoint, so nobody else would notice
 
     cdef void tunnel_down(self, const char *data, Py_ssize_t size):
         self.response_bytes += size
-        self.upstream.deadline = coarse_monotonic() + self.traffic.stream_idle_timeout
+        self.upstream.deadline = coarse_monotonic() + self.snapshot.stream_idle_timeout
         self.frames.feed(data, size)
         self.downstream.send(data, size)
 
@@ -388,16 +390,16 @@ cdef class Exchange(PendingRequest):
 
     cdef bint _spent(self, Grant grant, double now, double grace):
         try:
-            return now >= grant.valid_until + grace or not self.traffic.gate.stands(grant, now)
+            return now >= grant.valid_until + grace or not self.snapshot.gate.stands(grant, now)
         except BaseException as fault:
-            self.traffic.gate.note(fault)
+            self.snapshot.gate.note(fault)
             return True
 
     # --- ends ---------------------------------------------------------------------------------------------------------
 
     cdef void upstream_lost(self, bint begun):
         """The endpoint's connection ended before the response was whole. begun: a part of its head came."""
-        if self.state == AWAITING and self.replayable and self.retries < self.traffic.cluster.retries:
+        if self.state == AWAITING and self.replayable and self.retries < self.cluster.retries:
             self.endpoint.counters.failures += 1
             self._try_elsewhere()
         else:
@@ -464,7 +466,7 @@ cdef class Exchange(PendingRequest):
         self.state = IDLE
         self.upstream = None
         self.downstream = None
-        self.route = self.grant = self.other_grants = self.frames = None
+        self.route = self.grant = self.other_grants = self.frames = self.cluster = self.snapshot = None
         if upstream is not None:
             upstream.exchange = None
             upstream.release(whole and self.request_complete)
@@ -492,7 +494,7 @@ cdef class Exchange(PendingRequest):
         if self.endpoint is not None:
             record.endpoint = Slice(self.endpoint.label, len(self.endpoint.label))
         if self.issuer >= 0:
-            label = <bytes>self.traffic.issuer_labels[self.issuer]
+            label = <bytes>self.snapshot.issuer_labels[self.issuer]
             record.issuer = Slice(label, len(label))
         if self.route is not None and self.route.name:
             record.route = Slice(self.route.label, len(self.route.label))

@@ -7,6 +7,7 @@ from lbjwt.auth._places cimport TokenPlaces
 from lbjwt.auth._route_rules cimport RouteRules
 from lbjwt.http1._request cimport RequestHead
 from lbjwt.http1._answer cimport Answer
+from lbjwt.upstream._cluster cimport Cluster
 
 
 @cython.final
@@ -33,6 +34,7 @@ cdef class Route:
     cdef readonly str name                       # "" for the one route of a configuration without routes
     cdef readonly bytes label                    # the same, for the access log
     cdef readonly Py_ssize_t index               # where the board counts it; -1: nowhere
+    cdef readonly Cluster cluster                # where its requests go; None where nothing is forwarded, as in explain
     cdef readonly tuple demands                  # of Demand; empty: the route is public
     cdef readonly tuple strips                   # of TokenPlaces, also of issuers that the route does not ask
     cdef readonly bint allow_missing

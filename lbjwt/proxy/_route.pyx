@@ -106,9 +106,10 @@ cdef class Route:
 
     def __init__(self, demands, answers, *, strips=(), secret_places=(), str name="", bint allow_missing=False, bint report_only=False,
                  bint end_streams=True, double stream_grace=0.0, bint expose_reason=False,
-                 Py_ssize_t index=-1):
+                 Py_ssize_t index=-1, Cluster cluster=None):
         self.name = name
         self.index = index
+        self.cluster = cluster
         self.label = name.encode()
         self.demands = tuple(demands)
         self.strips = tuple(strips)

@@ -44,7 +44,7 @@ cdef class TlsClientSide(ClientSide):
                     self._flush()
                     return
                 self._flush()                    # session tickets
-                self._set_deadline(self.traffic.head_timeout)
+                self._set_deadline(self.traffic.snapshot.head_timeout)
             self._decrypt()
         except SSLError:
             self._fail()

@@ -15,7 +15,7 @@ from libc.string cimport memcpy
 from lbjwt._error_reason cimport error_status
 from lbjwt.net._wire cimport Wire, coarse_monotonic
 from lbjwt.proxy._downstream cimport Downstream
-from lbjwt.upstream._cluster cimport Endpoint
+from lbjwt.upstream._cluster cimport Cluster, Endpoint
 
 RECEIVE_SIZE = 65536          # bytes read from an endpoint at once: what a stalled client can make us hold, and large enough to amortise the calls
 cdef char *HEX = b"0123456789abcdef"
@@ -35,31 +35,17 @@ cdef Answer _plain(int status, str detail):
 
 cdef class Traffic:
 
-    def __init__(self, *, Admission admission not None, Waiting waiting not None, Cluster cluster, PendingQueue pending not None, Board board,
-                 AccessLog access_log, object open_connection, object trusts, issuers, limits, timeouts, bint allow_half_close=False):
-        if max([route.index for route in admission.routes]) >= board.routes:
-            raise ValueError("the board has no room for the counters of a route")
-        self.admission = admission
+    def __init__(self, *, Snapshot snapshot not None, clusters, Waiting waiting not None, Board board not None, AccessLog access_log,
+                 object open_connection, Py_ssize_t max_clients):
+        self.snapshot = snapshot
+        self.clusters = list(clusters)
         self.waiting = waiting
-        self.gate = admission.gate
-        self.issuer_labels = tuple([name.encode() for name in issuers])
-        self.cluster = cluster
-        self.pending = pending
         self.board = board
         self.access_log = access_log
         self.open_connection = open_connection
-        self.trusts = trusts
         self.wires = set()
-        self.max_request_body = -1 if limits.max_request_body is None else limits.max_request_body
-        self.max_response_head = limits.max_response_head
-        self.max_response_fields = limits.max_response_fields
-        self.max_clients = limits.max_connections
-        self.max_answered = 2 * self.max_clients
-        self.max_requests = limits.max_requests_per_connection
-        self.head_timeout = timeouts.request_head
-        self.keep_alive_timeout = timeouts.keep_alive
-        self.stream_idle_timeout = timeouts.stream_idle
-        self.allow_half_close = allow_half_close
+        self.max_clients = max_clients
+        self.max_answered = 2 * max_clients
         self.request_head = RequestHead.__new__(RequestHead)
         self.response_head = ResponseHead.__new__(ResponseHead)
         self.out = Buffer.__new__(Buffer)
@@ -99,7 +85,8 @@ cdef class Traffic:
                 wire.expired()
             elif wire.read_paused:
                 wire.check_peer()
-        self.pending.expire(now)
+        for cluster in self.clusters:
+            (<Cluster>cluster).pending.expire(now)
 
     def sweep(self):
         cdef double today = time.time()
@@ -110,11 +97,11 @@ cdef class Traffic:
                 (<Downstream>wire).outlive(today)
 
     def close_unused(self):
+        cdef Cluster cluster
         cdef Endpoint endpoint
-        cdef Wire wire
-        for endpoint in self.cluster.endpoints:
-            for wire in list(endpoint.idle):
-                wire.end()
+        for cluster in self.clusters:
+            for endpoint in cluster.endpoints:
+                endpoint.close_idle()
 
     def drain(self, double grace):
         self.draining = True

@@ -30,12 +30,10 @@ class Connector:
 
     Args:
         loop: The loop the proxy runs in.
-        timeout: Seconds a connection may take to be made.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.timeout = timeout
         self.traffic: Traffic | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.attempts: set[_Attempt] = set()
@@ -50,12 +48,12 @@ class Connector:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         else:
-            self.attempts.add(_Attempt(self, side, address))
+            self.attempts.add(_Attempt(self, side, address, endpoint.cluster.connect_timeout))
         return side
 
     async def _resolve_and_connect(self, side: EndpointSide, endpoint: Endpoint) -> None:
         try:
-            async with asyncio.timeout(self.timeout):
+            async with asyncio.timeout(endpoint.cluster.connect_timeout):
                 while True:
                     try:
                         await self.loop.create_connection(lambda: side, endpoint.host, endpoint.port)
@@ -65,7 +63,7 @@ class Connector:
                             raise
                     await asyncio.sleep(RETRY)
         except (OSError, UnicodeError) as error:  # UnicodeError: a host name that IDNA cannot encode
-            side.connect_failed(self.cause(error))
+            side.connect_failed(cause(error, endpoint.cluster.connect_timeout))
 
     def frees_descriptors(self, error: OSError) -> bool:
         """False: the error is another one. When there was no file descriptor, unused connections, to whichever endpoint, give theirs back."""
@@ -74,15 +72,6 @@ class Connector:
         assert self.traffic is not None
         self.traffic.close_unused()
         return True
-
-    def cause(self, error: Exception) -> str:
-        if isinstance(error, TimeoutError) and error.errno is None:
-            return f"cannot be reached: no connection within {self.timeout:g} s"
-        if isinstance(error, UnicodeError):
-            return "cannot be reached: the host name cannot be encoded"
-        if not isinstance(error, OSError):
-            return f"cannot be reached: {type(error).__name__}"
-        return f"cannot be reached: {cause_of(error)}"
 
     async def close(self) -> None:
         """Give up what is under way."""
@@ -98,13 +87,14 @@ class Connector:
 class _Attempt:
     """One connection that is being made to an address (family, and what `socket.connect` takes)."""
 
-    def __init__(self, connector: Connector, side: EndpointSide, address: tuple[int, Any]) -> None:
+    def __init__(self, connector: Connector, side: EndpointSide, address: tuple[int, Any], timeout: float) -> None:
         self._connector = connector
         self._loop = connector.loop
         self._side = side
         self._family, self._address = address
+        self._timeout = timeout
         self._socket: socket.socket | None = None
-        self._timer = self._loop.call_later(connector.timeout, self._fail, TimeoutError())
+        self._timer = self._loop.call_later(self._timeout, self._fail, TimeoutError())
         self._next: asyncio.Handle | None = None
         self._handed_over = False
         self._open()
@@ -154,7 +144,7 @@ class _Attempt:
 
     def _fail(self, error: Exception) -> None:
         self.give_up()
-        self._side.connect_failed(self._connector.cause(error))
+        self._side.connect_failed(cause(error, self._timeout))
 
     def give_up(self) -> None:
         """End it without a word to the protocol, unless the loop has the socket already."""
@@ -171,6 +161,17 @@ class _Attempt:
         self._timer.cancel()
         if self._next is not None:
             self._next.cancel()
+
+
+def cause(error: Exception, timeout: float) -> str:
+    """Return what is logged of an endpoint that could not be connected to within `timeout` seconds."""
+    if isinstance(error, TimeoutError) and error.errno is None:
+        return f"cannot be reached: no connection within {timeout:g} s"
+    if isinstance(error, UnicodeError):
+        return "cannot be reached: the host name cannot be encoded"
+    if not isinstance(error, OSError):
+        return f"cannot be reached: {type(error).__name__}"
+    return f"cannot be reached: {cause_of(error)}"
 
 
 def _address(endpoint: Endpoint) -> tuple[int, Any] | None:

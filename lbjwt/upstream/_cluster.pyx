@@ -19,8 +19,8 @@ cdef object log = logging.getLogger("lbjwt.endpoints")
 
 cdef class Endpoint:
 
-    def __init__(self, Py_ssize_t index, str address, str host, int port, str path, long weight):
-        self.index = index
+    def __init__(self, Py_ssize_t row, str address, str host, int port, str path, long weight=1):
+        self.row = row
         self.address = address
         self.label = address.encode()
         self.host = host
@@ -46,6 +46,11 @@ cdef class Endpoint:
         self.failing = False
         log.info("endpoint %s responds again", self.address)
 
+    cdef void close_idle(self):
+        cdef Wire connection
+        for connection in list(self.idle):
+            connection.end()
+
     cdef Wire take_idle(self, bint fresh, Py_ssize_t max_connections):
         cdef Wire connection
         while self.idle and not (fresh and self.open < max_connections):
@@ -59,25 +64,54 @@ cdef class Endpoint:
 
 cdef class Cluster:
 
-    def __init__(self, endpoints, Board board, *, double response_timeout, double idle_timeout, Py_ssize_t max_idle,
-                 Py_ssize_t max_connections, int retries):
+    def __init__(self, str name not None, Board board not None, PendingQueue pending not None):
+        self.name = name
+        self.pending = pending
+        self.endpoints = ()
+        self._board = board
+
+    def configure(self, members, *, double connect_timeout, double response_timeout, double idle_timeout, Py_ssize_t max_idle,
+                  Py_ssize_t max_connections, Py_ssize_t max_pending, double pending_timeout, int retries):
+        """
+        Set the members and the limits, now or at a reload.
+
+        An endpoint whose address was a member before stays the same object, with its connections, its counters and its turn. One that is no member
+        any more is drained: it gets no request, its idle connections are closed, those in use when they are released.
+
+        members: `Endpoint`s, each with an address of its own. Of one that is known by its address only the weight is taken over.
+        """
+        cdef dict known = {endpoint.address: endpoint for endpoint in self.endpoints}
+        cdef list endpoints = [known.pop(endpoint.address, endpoint) for endpoint in members]
+        cdef Py_ssize_t count = len(endpoints)
+        cdef Candidate *candidates = <Candidate *>PyMem_Calloc(max(count, 1), sizeof(Candidate))
         cdef Endpoint endpoint
         cdef Py_ssize_t at
+        if candidates is NULL:
+            raise MemoryError
+        for at in range(count):
+            endpoint = endpoints[at]
+            if endpoint.cluster is self:
+                candidates[at].turn = self._candidates[endpoint._position].turn
+            endpoint.cluster = self
+            endpoint._position = at
+            endpoint.weight = candidates[at].weight = (<Endpoint>members[at]).weight
+            endpoint.counters = self._board.endpoint(self._board.slot, endpoint.row)
+        PyMem_Free(self._candidates)
+        self._candidates = candidates
+        self._count = count
         self.endpoints = tuple(endpoints)
-        self._count = len(self.endpoints)
+        self.connect_timeout = connect_timeout
         self.response_timeout = response_timeout
         self.idle_timeout = idle_timeout
         self.max_idle = max_idle
         self.max_connections = max_connections
         self.retries = retries
-        self._board = board
-        self._candidates = <Candidate *>PyMem_Calloc(self._count, sizeof(Candidate))
-        if self._candidates is NULL:
-            raise MemoryError
-        for at in range(self._count):
-            endpoint = self.endpoints[at]
-            endpoint.counters = board.endpoint(board.slot, at)
-            self._candidates[at].weight = endpoint.weight
+        self.pending.max_pending = max_pending
+        self.pending.timeout = pending_timeout
+        for endpoint in known.values():
+            endpoint.leaving = True
+            endpoint.close_idle()
+        self.pending.wake()
 
     def __dealloc__(self):
         PyMem_Free(self._candidates)
@@ -88,7 +122,7 @@ cdef class Cluster:
         return <Endpoint>self.endpoints[least_request(self._candidates, self._count, self._clock)]
 
     cpdef void take(self, Endpoint endpoint):
-        self._clock = take_turn(&self._candidates[endpoint.index], self._clock)
+        self._clock = take_turn(&self._candidates[endpoint._position], self._clock)
 
     cdef bint may_get_room(self, set tried):
         return self._is_full(tried, EVER)
@@ -114,6 +148,6 @@ cdef class Cluster:
             candidate = &self._candidates[at]
             candidate.usable = endpoint.ejected_until <= now and self._has_room(endpoint) and (tried is None or endpoint not in tried)
             if candidate.usable:
-                candidate.in_flight = self._board.in_flight(at)
+                candidate.in_flight = self._board.in_flight(endpoint.row)
                 any_usable = True
         return any_usable

@@ -14,8 +14,8 @@ cdef class PendingRequest:
 
 @cython.final
 cdef class PendingQueue:
-    cdef readonly Py_ssize_t max_pending
-    cdef readonly double timeout                 # seconds
+    cdef public Py_ssize_t max_pending             # 0 until its cluster is configured
+    cdef public double timeout                 # seconds
     cdef Board _board
     cdef object _call_soon                       # (callback) -> None: runs it in the next turn of the event loop
     cdef dict _queue                             # requests as keys, the oldest first

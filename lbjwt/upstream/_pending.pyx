@@ -18,9 +18,7 @@ cdef class PendingRequest:
 
 cdef class PendingQueue:
 
-    def __init__(self, Board board not None, call_soon, *, Py_ssize_t max_pending, double timeout):
-        self.max_pending = max_pending
-        self.timeout = timeout
+    def __init__(self, Board board not None, call_soon):
         self._board = board
         self._call_soon = call_soon
         self._queue = {}

@@ -100,7 +100,7 @@ def test_a_request_gets_the_descriptor_of_an_unused_connection(
             port = server.getsockname()[1]
             endpoint = Endpoint(0, "one", host, port, "", 1)
             stage = Stage(endpoints=[endpoint])
-            connector = Connector(loop, 2.0)
+            connector = Connector(loop)
             connector.traffic = stage.traffic
             connector(endpoint)
             await idle(stage, 1)

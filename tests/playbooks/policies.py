@@ -18,6 +18,8 @@ from lbjwt.auth.verifier import Revoked
 from lbjwt.config.load import load_text
 from lbjwt.jose.keyring import KeyRing
 from lbjwt.observe._offenders import Offenders
+from lbjwt.proxy._admission import Admission
+from lbjwt.upstream._cluster import Cluster
 from tests.harness.keys import SigningKey, new_key
 
 KEYS: dict[str, dict[str, SigningKey]] = {
@@ -66,15 +68,20 @@ class Policies:
         self.verifier = new_verifier(self.configuration, self.instances, revoked)
         limit = self.configuration.fail_limit
         self.offenders = Offenders(1, limit=limit.failures, window=limit.window) if limit else None
-        self.admission = new_admission(
+        self.admission = self.admission_to(None)
+        for label in issuers.keys() & KEYS.keys():
+            self.publish(label, *PUBLISHED)
+
+    def admission_to(self, cluster: Cluster | None) -> Admission:
+        """The admission; what it lets through goes to this cluster."""
+        return new_admission(
             self.configuration,
             self.instances,
             self.verifier.gate,
             self.offenders,
             trusts=forwarding_trust(self.configuration),
+            clusters=None if cluster is None else dict.fromkeys(self.configuration.clusters, cluster),
         )
-        for label in issuers.keys() & KEYS.keys():
-            self.publish(label, *PUBLISHED)
 
     @staticmethod
     def issuer(label: str) -> str:
@@ -93,7 +100,7 @@ class Policies:
     def options(self, ask: Callable[[int], bool] | None = None, **more: Any) -> dict[str, Any]:
         """What a stage with this admission is made with."""
         return {
-            "admission": self.admission,
+            "admission": self.admission_to,
             "issuers": [one.name for one in self.instances],
             "heads": new_policy(self.configuration, https=False),
             "trusts": forwarding_trust(self.configuration),

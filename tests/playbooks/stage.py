@@ -26,6 +26,7 @@ from lbjwt.proxy._client import ClientSide
 from lbjwt.proxy._endpoint import EndpointSide
 from lbjwt.proxy._health import Health
 from lbjwt.proxy._route import Demand, Route
+from lbjwt.proxy._snapshot import Snapshot
 from lbjwt.proxy._traffic import Traffic
 from lbjwt.proxy._waiting import Waiting
 from lbjwt.proxy.answers import route_answers
@@ -215,12 +216,13 @@ class Stage:
         max_connections: int = 16,
         max_pending: int = 4,
         pending_timeout: float = 60.0,
+        connect_timeout: float = 2.0,
         response_timeout: float = 15.0,
         allow_half_close: bool = False,
         max_request_body: int | None = None,
         stream_idle: float = 300.0,
         request_head: float = 10.0,
-        admission: Admission | None = None,
+        admission: Callable[[Cluster], Admission] | None = None,
         issuers: Sequence[str] = ("main",),
         ask: Callable[[int], bool] | None = None,
         most: int = 100,
@@ -242,44 +244,53 @@ class Stage:
         self.board.attach(slot)
         self.opened: list[Server] = []
         self.connects_at_once = True
-        cluster = Cluster(
+        self.callbacks: list[Callable[[], None]] = []
+        self.pending = PendingQueue(self.board, self.callbacks.append)
+        cluster = Cluster("main", self.board, self.pending)
+        cluster.configure(
             self.endpoints,
-            self.board,
+            connect_timeout=connect_timeout,
             response_timeout=response_timeout,
             idle_timeout=30.0,
             max_idle=max_idle,
             max_connections=max_connections,
+            max_pending=max_pending,
+            pending_timeout=pending_timeout,
             retries=retries,
         )
-        self.callbacks: list[Callable[[], None]] = []
-        self.pending = PendingQueue(self.board, self.callbacks.append, max_pending=max_pending, timeout=pending_timeout)
-        if admission is None:
-            places = TokenPlaces(headers=[("Authorization", "Bearer", True)])
-            admission = Admission(VERIFIER.gate, [Route([Demand([places], [None])], route_answers("lbjwt"))])
+        places = TokenPlaces(headers=[("Authorization", "Bearer", True)])
+        route = Route([Demand([places], [None])], route_answers("lbjwt"), cluster=cluster)
         self.waiting = Waiting(self.board, len(issuers), ask or (lambda issuer: False), most=most, patience=patience)
         self.access_log = None if log is None else AccessLog(str(log), self.board)
-        self.traffic = Traffic(
-            admission=admission,
-            waiting=self.waiting,
-            cluster=cluster,
-            pending=self.pending,
-            board=self.board,
-            access_log=self.access_log,
-            open_connection=self._open,
-            trusts=trusts,
-            issuers=issuers,
-            limits=SimpleNamespace(
+        self._snapshot: dict[str, Any] = {
+            "admission": Admission(VERIFIER.gate, [route]) if admission is None else admission(cluster),
+            "trusts": trusts,
+            "issuers": issuers,
+            "limits": SimpleNamespace(
                 max_request_body=max_request_body,
                 max_response_head=65536,
                 max_response_fields=200,
-                max_connections=100,
                 max_requests_per_connection=0,
             ),
-            timeouts=SimpleNamespace(request_head=request_head, keep_alive=60.0, stream_idle=stream_idle),
-            allow_half_close=allow_half_close,
+            "timeouts": SimpleNamespace(request_head=request_head, keep_alive=60.0, stream_idle=stream_idle),
+            "allow_half_close": allow_half_close,
+        }
+        self.traffic = Traffic(
+            snapshot=Snapshot(**self._snapshot),
+            clusters=[cluster],
+            waiting=self.waiting,
+            board=self.board,
+            access_log=self.access_log,
+            open_connection=self._open,
+            max_clients=100,
         )
         self.health = None if health is None else Health(health)
         self.policy = heads or RequestPolicy(identity_headers=["X-Jwt-Sub"], **policy)
+
+    def reload(self, **changed: Any) -> None:
+        """Put another snapshot in force: the one before with these values in place of its own."""
+        self._snapshot |= changed
+        self.traffic.snapshot = Snapshot(**self._snapshot)
 
     def turn(self) -> None:
         """One turn of the event loop: what was put off to it runs."""

@@ -15,6 +15,7 @@ from lbjwt.auth.route_policy import RoutePolicy
 from lbjwt.proxy._admission import Admission
 from lbjwt.proxy._route import Demand, Route
 from lbjwt.proxy.answers import route_answers
+from lbjwt.upstream._cluster import Cluster
 from tests.playbooks.policies import Policies, bearer, field_of, status_of, token
 from tests.playbooks.stage import Client, Stage, request
 from tests.playbooks.steps import counts, is_refused, passes
@@ -322,8 +323,13 @@ def test_a_fault_in_the_rules_of_a_route_refuses_and_is_noted(pieces: int | None
     policies = Policies()
     rules = RouteRules(RoutePolicy(name="only", audiences=(Audience("api"),)))
     places = TokenPlaces(headers=[("Authorization", "Bearer", True)])
-    route = Route([Demand([places], [None], rules, 1)], route_answers("lbjwt"), report_only=True)
-    stage = Stage(pieces, **policies.options(admission=Admission(policies.verifier.gate, [route])))
+
+    def admission(cluster: Cluster) -> Admission:
+        demand = Demand([places], [None], rules, 1)
+        route = Route([demand], route_answers("lbjwt"), report_only=True, cluster=cluster)
+        return Admission(policies.verifier.gate, [route])
+
+    stage = Stage(pieces, **policies.options(admission=admission))
     data = request(auth=bearer(token()))
     for faults in (1, 2):
         assert status_of(is_refused(stage, stage.client(), data)) == 401

@@ -494,7 +494,7 @@ def test_a_client_that_closes_in_the_middle_of_its_body_ends_its_request(stage: 
 
 def test_half_close_still_gets_the_answer(stage: Stage) -> None:
     """With allow_half_close a client that ends its side after the request gets the response, then the connection ends."""
-    stage.traffic.allow_half_close = True
+    stage.reload(allow_half_close=True)
     client = stage.client()
     client.sends(request())
     client.ends()

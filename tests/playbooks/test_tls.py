@@ -42,7 +42,7 @@ def test_the_plain_playbook(stage: TlsStage, playbook: Callable[[TlsStage], None
 
 def test_half_close_by_close_notify_then_fin_gets_the_answer(stage: TlsStage) -> None:
     """A FIN behind a close_notify tells nothing new: the exchange goes on, and the answer ends with our close_notify."""
-    stage.traffic.allow_half_close = True
+    stage.reload(allow_half_close=True)
     client = stage.client()
     client.sends(request())
     client.says_goodbye()
@@ -55,7 +55,7 @@ def test_half_close_by_close_notify_then_fin_gets_the_answer(stage: TlsStage) ->
 
 def test_nothing_counts_behind_a_close_notify(stage: TlsStage) -> None:
     """Bytes behind the client's close_notify are dropped, however many, and disturb nothing."""
-    stage.traffic.allow_half_close = True
+    stage.reload(allow_half_close=True)
     client = stage.client()
     client.sends(request())
     client.says_goodbye()
@@ -89,7 +89,7 @@ def test_a_fin_without_close_notify_is_a_truncation(stage: TlsStage) -> None:
 
 def test_an_upload_that_ends_with_its_close_notify_while_reading_is_paused(stage: TlsStage) -> None:
     """The close_notify waits behind the body it follows."""
-    stage.traffic.allow_half_close = True
+    stage.reload(allow_half_close=True)
     client = stage.client()
     client.sends(request("POST", "/", "Content-Length: 30", body=b"a" * 10))
     server = stage.server()

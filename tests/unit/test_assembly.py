@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lbjwt import Configuration, DenyReason
-from lbjwt.assembly.cluster import forwarding_trust, new_cluster, new_policy
+from lbjwt.assembly.cluster import configure_clusters, forwarding_trust, new_policy
 from lbjwt.assembly.issuers import issuer_instances
 from lbjwt.assembly.issuers import new_verifier as verifier_of
 from lbjwt.assembly.sources import key_ring_of, local_keys, place_of_keys
@@ -90,8 +90,8 @@ def test_the_limits_of_a_remote_set_are_applied(monkeypatch: pytest.MonkeyPatch)
 def test_endpoints_keep_their_order_addresses_and_weights() -> None:
     """The index of an endpoint is its place in the configuration and on the board."""
     made = configuration()
-    cluster = new_cluster(made.clusters["main"], Board(1, 3))
-    assert [(one.index, one.host, one.port, one.path, one.weight) for one in cluster.endpoints] == [
+    cluster = configure_clusters(made.clusters, {}, Board(1, 3), lambda callback: None)["main"]
+    assert [(one.row, one.host, one.port, one.path, one.weight) for one in cluster.endpoints] == [
         (0, "127.0.0.1", 9001, "", 3),
         (1, "", 0, "/run/app.sock", 1),
         (2, "::1", 9002, "", 1),

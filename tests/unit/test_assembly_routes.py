@@ -174,7 +174,7 @@ def test_the_modes_of_a_route_arrive(members: str, attribute: str, value: object
 def test_no_key_of_a_route_is_left_out() -> None:
     """A key that a person can write and that arrives nowhere would be a check that is not made: each is tried here or in a playbook."""
     assert set(Route.model_fields) == {
-        *("name", "hosts", "path", "prefix", "methods"),
+        *("name", "hosts", "path", "prefix", "methods", "cluster"),
         *("public", "require", "allow_missing", "audiences", "scopes", "rules"),
         *("report_only", "end_streams", "stream_grace", "refusals", "realm", "resource"),
     }

@@ -1,5 +1,6 @@
 """The model: defaults as written down, values from text and from Python, and that nothing changes afterwards."""
 
+import contextlib
 import pickle
 from collections.abc import Iterator
 from ipaddress import ip_network
@@ -159,12 +160,21 @@ def test_at_least_one_issuer_and_one_cluster(section: str):
         load_text(none, Path("/"))
 
 
-def test_exactly_one_cluster():
-    """Two are refused in words that tell it is so for now."""
+@pytest.mark.parametrize(
+    ("routes", "problem"),
+    [
+        ("", "routes: there are several clusters, but no routes that choose among them"),
+        ("routes: [{name: all}]", r"routes\[0\]: there are several clusters: add the cluster of all"),
+        ("routes: [{name: all, cluster: third}]", r"routes\[0\].cluster: there is no cluster third"),
+        ("routes: [{name: all, cluster: other}]", ""),
+    ],
+)
+def test_each_route_has_one_of_several_clusters(routes: str, problem: str):
+    """With two clusters, each route names the one that serves it."""
     text = (EXAMPLES / "minimal.yaml").read_text()
-    block = text[text.index("  main:", text.index("clusters:")) :]
-    with pytest.raises(ConfigurationError, match="lbjwt supports exactly one cluster for now, but here are 2"):
-        load_text(text + block.replace("main", "other"), Path("/"))
+    block = text[text.index("  main:", text.index("clusters:")) :].replace("main", "other")
+    with pytest.raises(ConfigurationError, match=problem) if problem else contextlib.nullcontext():
+        load_text(f"{text}{block}{routes}\n", Path("/"))
 
 
 def test_a_secret_is_for_hmac_only_and_says_which():

@@ -68,13 +68,13 @@ def test_an_outage_is_two_lines(caplog: pytest.LogCaptureFixture, failure: str) 
 
 def tried(endpoint: Endpoint, timeout: float, *, loop_error: Exception | None = None) -> None:
     """One connection to this endpoint, to its end; loop_error: what the loop says of a name instead of asking for it."""
-    stage = Stage(endpoints=[endpoint])
+    stage = Stage(endpoints=[endpoint], connect_timeout=timeout)
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
         if loop_error is not None:
             loop.create_connection = raising(loop_error)  # type: ignore[method-assign]
-        connector = Connector(loop, timeout)
+        connector = Connector(loop)
         connector.traffic = stage.traffic
         connector(endpoint)
         while not endpoint.failing:
@@ -142,7 +142,7 @@ def test_a_full_queue_of_a_unix_socket_is_waited_for(tmp_path: Path) -> None:
     stage = Stage(endpoints=[endpoint])
 
     async def run() -> None:
-        connector = Connector(asyncio.get_running_loop(), 5.0)
+        connector = Connector(asyncio.get_running_loop())
         connector.traffic = stage.traffic
         with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as other:
             listener.bind(path)

@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 
 from lbjwt.observe._board import Board
 from lbjwt.upstream._cluster import Cluster, Endpoint
+from lbjwt.upstream._pending import PendingQueue
 
+LIMITS = {
+    "connect_timeout": 1.0,
+    "response_timeout": 1.0,
+    "idle_timeout": 1.0,
+    "max_idle": 1,
+    "max_connections": 1,
+    "max_pending": 1,
+    "pending_timeout": 1.0,
+    "retries": 0,
+}
 NOW = 100.0  # monotonic seconds
 
 
@@ -21,15 +32,8 @@ class Scene:
         self.endpoints = [
             Endpoint(at, f"10.0.0.{at}:80", f"10.0.0.{at}", 80, "", weight) for at, weight in enumerate(weights)
         ]
-        self.cluster = Cluster(
-            self.endpoints,
-            self.board,
-            response_timeout=1.0,
-            idle_timeout=1.0,
-            max_idle=1,
-            max_connections=1,
-            retries=0,
-        )
+        self.cluster = Cluster("main", self.board, PendingQueue(self.board, lambda callback: None))
+        self.cluster.configure(self.endpoints, **LIMITS)
 
     def tried(self, usable: list[bool] | None) -> set[Endpoint] | None:
         return None if usable is None else {self.endpoints[at] for at, may in enumerate(usable) if not may}
@@ -37,7 +41,7 @@ class Scene:
     def pick(self, usable: list[bool] | None = None) -> int:
         """The index of the endpoint for the next request; -1: none."""
         endpoint = self.cluster.pick(self.tried(usable), NOW)
-        return -1 if endpoint is None else endpoint.index
+        return -1 if endpoint is None else endpoint.row
 
     def shares(self, usable: list[bool], requests: int) -> list[int]:
         """What each endpoint gets of requests that come one after another, so that none is ever in flight."""
