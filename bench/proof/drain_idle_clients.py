@@ -19,9 +19,10 @@ from bench.proof.reloadscene import Reloads, reload_scene
 from tests.harness.client import Client, Outcome
 from tests.harness.ports import free_port
 from tests.harness.stage import Stage
+from tests.harness.waiting import eventually
 
 ROUNDS = 20
-SPREAD = 4.0  # seconds over which the clients of one round send
+SPREAD = 3.0  # seconds over which the clients of one round send
 
 
 def has_ended(client: Client) -> bool:
@@ -60,8 +61,10 @@ class Crowd:
         elif response.field("Connection").lower() == "close":
             self.told += 1
 
-    def send_at_random(self, seed: int) -> None:
-        """Each client sends once, at a random time; one that sees its connection closed opens another."""
+    def send_at_random(self, seed: int, begun: Callable[[], bool]) -> None:
+        """Each client sends once, at a random time after it has begun; one that sees its connection closed opens another."""
+        if not eventually(begun, 60.0):
+            raise TimeoutError("what the clients wait for has not begun within a minute")
         choose = random.Random(seed)
         begin = time.monotonic()
         for at, number in sorted((choose.uniform(0, SPREAD), number) for number in range(len(self.clients))):
@@ -80,9 +83,9 @@ def run(n: int, directory: Path) -> Result:
     crowds: dict[str, list[Crowd]] = {"reload": [], "listener": [], "upgrade": []}
     with (
         reload_scene(directory, program=releases.program, timeouts={"keep_alive": "300s", "drain": "10s"}) as stage,
-        Upgrades(stage) as upgrades,
         ThreadPoolExecutor(1) as pool,
     ):
+        upgrades = Upgrades(stage)
         reloads = Reloads(stage)
         first = deepcopy(reloads.document)
 
@@ -94,6 +97,7 @@ def run(n: int, directory: Path) -> Result:
             kind = list(crowds)[number % 3]
             port = stage.port
             trigger: Callable[[], object] = partial(reloads.publish, "post")
+            expected = upgrades.handovers() + (kind == "upgrade")
             if kind == "listener":
                 port = free_port()
                 reloads.document["listeners"].append({"address": f"127.0.0.1:{port}"})
@@ -105,7 +109,7 @@ def run(n: int, directory: Path) -> Result:
             with ExitStack() as stack:
                 crowd = Crowd(stage, stack, port, n // rounds, f"{kind}-{number}")
                 future = pool.submit(trigger)
-                crowd.send_at_random(number)
+                crowd.send_at_random(number, lambda: upgrades.handovers() >= expected)  # noqa: B023 - used before it changes
                 future.result()
             crowds[kind].append(crowd)
     failures = [text for group in crowds.values() for crowd in group for text in crowd.failures]

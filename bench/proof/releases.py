@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import lbjwt
-from tests.harness.procfs import children, is_alive, name_of, tree
+from tests.harness.procfs import children, is_alive, name_of
 from tests.harness.stage import Stage
 
 PACKAGE = Path(lbjwt.__file__).parent
 LAUNCHER = "from lbjwt.cli import main\n\nif __name__ == '__main__':\n    main(prog_name='lbjwt')\n"
 BROKEN = "raise ImportError('this build cannot start')\n"
 TIMEOUT = 60.0  # seconds for the new program to be ready and the old one to be gone
-READY_GAP = 0.02  # seconds between two looks
+LOOK = 0.02  # seconds between two looks
 
 
 class Releases:
@@ -65,63 +62,24 @@ class Releases:
         self.version = version
 
 
-class _Adopted:
-    """A process that is not our child, with what `Balancer` asks of a subprocess.Popen."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self.returncode: int | None = None
-
-    def poll(self) -> int | None:
-        """0 once it is gone; its true exit code went to its parent."""
-        if not is_alive(self.pid):
-            self.returncode = 0
-        return self.returncode
-
-    def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end. Raises subprocess.TimeoutExpired."""
-        end = time.monotonic() + (timeout or TIMEOUT)
-        while self.poll() is None:
-            if time.monotonic() > end:
-                raise subprocess.TimeoutExpired("lbjwt", timeout or TIMEOUT)
-            time.sleep(READY_GAP)
-        return 0
-
-    def send_signal(self, number: int) -> None:
-        """As os.kill, unless it is gone."""
-        if self.poll() is None:
-            os.kill(self.pid, number)
-
-    def terminate(self) -> None:
-        """SIGTERM."""
-        self.send_signal(signal.SIGTERM)
-
-
 class Upgrades:
     """
-    `with Upgrades(stage) as upgrades: upgrades.start(); upgrades.wait()`: upgrades of the service, whose supervisor is another process afterwards.
+    Upgrades of a service that nobody can tell of a new main process: the first supervisor stays, and passes signals on to the one that serves.
 
-    `stage.balancer` follows: its pid is that of the supervisor which serves.
+    `stage.balancer` is the first supervisor throughout; `pid` is the one that serves.
     """
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self._old = 0
-        self._new = 0
+        self.pid = stage.balancer.pid
 
     def start(self) -> None:
         """Send SIGUSR2."""
-        self._old, self._new = self.stage.balancer.pid, 0
         self.stage.balancer.signal(signal.SIGUSR2)
 
-    def successor(self) -> int:
-        """The pid of the new program while it starts or serves; 0 when there is none."""
-        if not self._new or not is_alive(self._new):
-            # Workers and control process are forks with names of their own; a fork has its parent's name for an instant.
-            found = [pid for pid in children(self._old) if is_alive(pid) and not name_of(pid).startswith("lbjwt-")]
-            settled = [pid for pid in found if children(pid)]
-            self._new = settled[0] if settled else 0
-        return self._new
+    def handovers(self) -> int:
+        """How often, as the log says, a new program has begun to serve."""
+        return self.stage.balancer.stderr.count("]: upgraded: ")
 
     def failures(self) -> int:
         """How many upgrades the service has given up."""
@@ -132,33 +90,30 @@ class Upgrades:
 
     def wait(self, timeout: float = TIMEOUT) -> float:
         """
-        Seconds until the old supervisor was gone and the new one served alone.
+        Seconds until the old program had nothing more to do, and the new one served.
 
         Raises:
             TimeoutError: It did not come to that.
         """
         start = time.monotonic()
-        balancer = self.stage.balancer
-        process = balancer._process
-        assert process is not None
-        while process.poll() is None:
-            self.successor()
-            if time.monotonic() - start > timeout:
-                raise TimeoutError(f"the old program is still there {timeout:g} s after SIGUSR2; new one: {self._new}")
-            time.sleep(READY_GAP)
-        if not self._new or not is_alive(self._new):
-            raise TimeoutError(f"the old program ended with {process.returncode} and no new one serves")
-        balancer._process = _Adopted(self._new)  # type: ignore[assignment]
-        return time.monotonic() - start
+        own: list[int] = []
+        successor = 0
+        while time.monotonic() - start < timeout:
+            own, others = _offspring(self.pid)
+            successor = next((pid for pid in others if children(pid)), successor)
+            if successor and is_alive(successor) and not own:
+                self.pid = successor
+                return time.monotonic() - start
+            time.sleep(LOOK)
+        raise TimeoutError(
+            f"{timeout:g} s after SIGUSR2 the old program has {len(own)} processes, the new one is {successor or 'not there'}"
+        )
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End a new program that did not take over: it is nobody's child here."""
-        pid = self._new
-        if pid and pid != self.stage.balancer.pid and is_alive(pid):
-            for member in tree(pid):
-                os.kill(member, signal.SIGKILL)
+def _offspring(supervisor: int) -> tuple[list[int], list[int]]:
+    """Workers and control process of a supervisor, and its other children: they have names of their own, a fork that just began has not."""
+    own: list[int] = []
+    others: list[int] = []
+    for pid in children(supervisor):
+        (own if name_of(pid).startswith("lbjwt-") else others).append(pid)
+    return own, others

@@ -37,14 +37,14 @@ def upgrade_each(stage: Stage, releases: Releases, upgrades: Upgrades, count: in
     begin = time.monotonic()
     for number in range(count):
         time.sleep(max(0.0, begin + (number + 0.3) * every - time.monotonic()))
-        before, version = stage.balancer.pid, releases.version
+        before, version = upgrades.pid, releases.version
         broken = number == min(2, count - 1)
         releases.install(f"2.{number}.0", broken=broken)
         upgrades.start()
         if broken:
             require(eventually(lambda: upgrades.failures() > 0, GIVEN_UP), "no metric says that the upgrade failed")
             releases.point_to(version)
-            require(stage.balancer.pid == before and is_alive(before), "the old program is gone")
+            require(upgrades.pid == before and is_alive(before), "the old program is gone")
             require(serves(stage, version), "the old program's control process is gone")
         else:
             times.append(upgrades.wait())
@@ -59,9 +59,9 @@ def run(n: int, directory: Path) -> Result:
     releases = Releases(directory)
     with (
         reload_scene(directory, program=releases.program, clusters=NO_RETRIES, timeouts={"drain": "5s"}) as stage,
-        Upgrades(stage) as upgrades,
         ThreadPoolExecutor(1) as pool,
     ):
+        upgrades = Upgrades(stage)
         future = pool.submit(upgrade_each, stage, releases, upgrades, count, n / rate / count)
         tally = load(stage, n, rate)
         times = future.result()
