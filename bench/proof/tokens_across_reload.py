@@ -103,7 +103,7 @@ BAR = Bar(
     "tokens_across_reload",
     "a reload that adds a route: no verified token forgotten; one that changes an issuer's audience: each of its tokens judged anew, no other",
     400,
-    20_000,
+    10_000,
     run,
     alias="RT",
 )

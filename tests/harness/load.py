@@ -92,6 +92,7 @@ class _Connection(asyncio.Protocol):
         self.job: Job | None = None
         self.closed = False
         self.reusable = True
+        self.started = 0.0  # when the request at hand was sent, seconds on the monotonic clock
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio."""
@@ -103,6 +104,7 @@ class _Connection(asyncio.Protocol):
         """Send one request."""
         self.job, self.sample = job, sample
         self.reusable = True
+        self.started = time.monotonic()
         self.reader.expect(job.method.encode())
         self.transport.write(job.data)
 
@@ -266,7 +268,7 @@ class _Load:
     def expire(self) -> None:
         """Give up on requests that have been on the wire for too long."""
         limit = time.monotonic() - self.timeout
-        for connection in [busy for busy in self.busy if busy.sample is not None and busy.sample.at < limit]:
+        for connection in [busy for busy in self.busy if busy.sample is not None and busy.started < limit]:
             connection._finish(Outcome.TIMEOUT)
             connection.abort()
 
@@ -286,7 +288,7 @@ async def run(
     Args:
         rate: Arrivals a second, evenly spaced whatever the balancer does; None for as fast as `connections` connections allow.
         connections: At most so many requests at once; later arrivals wait (and their latency counts the wait).
-        patience: Seconds from the intended start until a request is given up.
+        patience: Seconds on the wire until a request is given up; the wait for a connection does not count, nor does a generator that is late.
         tls: For https; a failed handshake is a request without its answer.
     """
     load = _Load(port, connections, patience, tls)
