@@ -43,10 +43,14 @@ def run(n: int, directory: Path) -> Result:
     routes = [{"name": f"r{number}", "prefix": f"/route/{number}", "cluster": "main"} for number in range(ROUTES)]
     routes.append({"name": "all", "prefix": "/", "cluster": "main"})
     # One process more may read the file.
-    with reload_scene(directory, routes=routes) as stage, ThreadPoolExecutor(2) as pool:
+    # Pools empty within a second, so that files tell.
+    with (
+        reload_scene(directory, routes=routes, clusters={"main": {"idle_timeout": "1s"}}) as stage,
+        ThreadPoolExecutor(2) as pool,
+    ):
         reloads, watchers = Reloads(stage), Watchers(stage)
         load(stage, 1000, rate)
-        before, processes, files = settle(stage), stage.balancer.usage().processes, stage.balancer.usage().fds
+        before, processes, files = settle(stage, 3.0), stage.balancer.usage().processes, stage.balancer.usage().fds
         peak = Peak(stage.balancer.pid)
         seen = pool.submit(peak.watch)
 

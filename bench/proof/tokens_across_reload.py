@@ -13,6 +13,7 @@ from tests.harness.keyserver import KeyServer
 from tests.harness.publisher import Federation, Issuer
 from tests.harness.stage import Stage
 from tests.harness.tokens import AUDIENCE
+from tests.harness.waiting import eventually
 
 WORKERS = 2
 
@@ -28,6 +29,8 @@ class Passes:
         """Statuses in order of the tokens and workers, hits and misses."""
         before = self._counts()
         statuses = [status for token in tokens for status in self.everyone.statuses(token)]
+        # Workers publish these counters about once a second.
+        eventually(lambda: sum(self._counts()) - sum(before) >= len(statuses), 5.0)
         after = self._counts()
         return statuses, after[0] - before[0], after[1] - before[1]
 
