@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from lbjwt.net.tls import server_context
-from lbjwt.proxy._tls_client import TlsClientSide
+from lbjwt.proxy._server_connection import accepted
 from tests.playbooks.stage import Client, Server, Stage
 
 
@@ -36,7 +36,7 @@ class TlsClient(Client):
     """A client whose bytes are one record each call, or one a byte."""
 
     def __init__(self, stage: TlsStage) -> None:
-        super().__init__(stage, TlsClientSide(stage.traffic, stage.policy, stage.server_side, 10.0))
+        super().__init__(stage, accepted(stage.traffic, stage.policy, stage.server_side, 10.0))
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = stage.client_side.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
         self.turns = stage.turns
