@@ -16,7 +16,7 @@ from lbjwt.net.descriptors import available
 from lbjwt.net.sockets import backlog, close
 from lbjwt.observe._board import Board
 from lbjwt.proxy._health import Health
-from lbjwt.proxy._server_connection import accepted
+from lbjwt.proxy._accept import accepted
 from lbjwt.proxy._traffic import Traffic
 
 MANY_CLIENTS = 256

@@ -1,7 +1,8 @@
 """One request and its response, from the authorized head to the last byte.
 
-Knows who decides (authorization, cluster, retry rule) and what was sent where. Knows nothing of connections, nor of how either side frames its bytes:
-it has a `ClientStream` on one side and a `BackendStream` on the other.
+Knows what was decided of the request, what was sent to whom, and what the log and the numbers say of it. Knows nothing of connections, nor of how
+either side frames its bytes: it has a `ClientStream` on one side and a `BackendStream` on the other. Which endpoint gets the request is found in
+`_forwarded`.
 
 What may happen in which state, and what comes of it, is the table of `_exchange_states`: every event is checked against it.
 """
@@ -13,19 +14,16 @@ from libc.string cimport memcpy
 from lbjwt._error_reason cimport ErrorReason
 from lbjwt._fastverify cimport NONE
 from lbjwt._grants cimport Grant
-from lbjwt.http1._grammar cimport before_query
-from lbjwt.net._clock cimport coarse_monotonic, monotonic, wall_clock
-from lbjwt.net._connection cimport FAILED
+from lbjwt.net._clock cimport coarse_monotonic
 from lbjwt.observe._access_log cimport AccessRecord
 from lbjwt.proxy._admission cimport is_suspicious
 from lbjwt.proxy._exchange_states cimport (
-    AWAITING, BACKEND_DATA, BACKEND_ENDED, BACKEND_FAILED, BACKEND_LOST, BEGIN, CLIENT_DATA, CLIENT_ENDED, CLIENT_LOST,
-    CONNECT_FAILED, CONNECTED, CONNECTING, INTERIM, NEW, OVER, PENDING, PENDING_TIMED_OUT, REQUEST_BODY, REQUEST_BROKEN, RESPONDING,
-    RESPONSE, RESPONSE_BODY, ROOM, STREAM_FREE, TOKEN_ENDED, TUNNEL, TUNNEL_CLOSED, is_expected, may_become,
+    AWAITING, BACKEND_DATA, BACKEND_ENDED, BACKEND_FAILED, BACKEND_LOST, BEGIN, CLIENT_DATA, CLIENT_ENDED, CLIENT_LOST, CONNECTING, INTERIM,
+    NEW, OVER, PENDING, REQUEST_BODY, REQUEST_BROKEN, RESPONDING, RESPONSE, RESPONSE_BODY, TOKEN_ENDED, TUNNEL, TUNNEL_CLOSED, is_expected,
 )
 from lbjwt.proxy._route cimport Route
 from lbjwt.proxy._tunnel cimport new_tunnel
-from lbjwt.upstream._retry cimport exclude, is_replayable, may_send_again, send_elsewhere
+from lbjwt.upstream._retry cimport is_replayable, may_send_again
 
 cdef enum:
     SPARE_EXCHANGES = 256        # kept to be used again, with their buffers
@@ -41,6 +39,7 @@ cdef Exchange new_exchange(Traffic traffic, ClientStream client):
         exchange = Exchange.__new__(Exchange)
         exchange.request = Buffer.__new__(Buffer)
         exchange.authorization = Authorization.__new__(Authorization)
+        exchange.logged = LoggedRequest.__new__(LoggedRequest)
     traffic.authorization = exchange.authorization
     exchange.authorization = authorization
     exchange.traffic = traffic
@@ -56,32 +55,7 @@ cdef Exchange new_exchange(Traffic traffic, ClientStream client):
     return exchange
 
 
-cdef class Exchange(UpstreamRequest):
-
-    # --- states -------------------------------------------------------------------------------------------------------
-
-    cpdef bint expects(self, Event event):
-        if is_expected(event, self.state):
-            return True
-        self._unexpected()
-        return False
-
-    cdef void _unexpected(self):
-        """A fault of ours. The request ends at once; an exchange that is over may belong to another one and is left alone."""
-        self.traffic.snapshot.gate.note(AssertionError())
-        if self.state == OVER:
-            return
-        if self.state == RESPONDING or self.state == TUNNEL:
-            self.note(ErrorReason.INTERNAL_ERROR)
-            self.client.reset(ErrorReason.INTERNAL_ERROR)
-            self.finish(False)
-        else:
-            self.fail(ErrorReason.INTERNAL_ERROR)
-
-    cdef void _move(self, State state):
-        if not may_become(self.state, state):
-            self.traffic.snapshot.gate.note(AssertionError())
-        self.state = state
+cdef class Exchange(ForwardedRequest):
 
     # --- request ------------------------------------------------------------------------------------------------------
 
@@ -104,7 +78,7 @@ cdef class Exchange(UpstreamRequest):
             self.request_id_size = REQUEST_ID_SIZE
             traffic.next_request_id(self.request_id)
         if traffic.access_log is not None:
-            self._remember(head, peer, trusted)
+            self.logged.begin(head, self.snapshot.admission.source(head, peer, trusted) if trusted else peer, peer)
         if head.dropped_names:
             traffic.board.mine.dropped_header_names += head.dropped_names
         self.cluster = None if authorization.route is None else authorization.route.cluster
@@ -131,21 +105,6 @@ cdef class Exchange(UpstreamRequest):
             self.request.put(body, size)
         self.replayable = is_replayable(self.method, end, size)
         self._send_off()
-
-    cdef void _remember(self, RequestHead head, Slice peer, bint trusted):
-        cdef Slice client, path
-        self.log_client_size = 0
-        if trusted:
-            client = self.snapshot.admission.source(head, peer, trusted)
-            if client.at != peer.at:
-                self.log_client_size = min(client.size, <Py_ssize_t>MAX_ADDRESS)
-                memcpy(self.log_client, client.at, self.log_client_size)
-        self.started_at = wall_clock()
-        self.started = monotonic()
-        self.log_method = head.method_name.at[:head.method_name.size]
-        path = before_query(head.target)
-        self.log_path = path.at[:path.size]
-        self.log_host = head.host.at[:head.host.size]
 
     cdef Slice _identifier(self) noexcept:
         return Slice(&self.request_id[0], self.request_id_size)
@@ -194,125 +153,6 @@ cdef class Exchange(UpstreamRequest):
             self.finish(False)
         else:
             self.fail(reason)
-
-    # --- finding an endpoint ------------------------------------------------------------------------------------------
-
-    cdef void dispatch(self):
-        if self.expects(ROOM):
-            self._send_off()
-
-    cdef void _send_off(self):
-        """Send the request to the best endpoint that was not tried: on an idle stream, or on a new one. When all are full, wait in line."""
-        cdef Endpoint endpoint
-        cdef BackendStream backend
-        while True:
-            # A new request goes behind those that wait already; one that was sent off before does not.
-            endpoint = None
-            if self.state == PENDING or self.tried is not None or self.cluster.pending.is_empty():
-                endpoint = self.cluster.pick(self, self.tried, coarse_monotonic())
-            if endpoint is None:
-                self._wait_or_refuse()
-                return
-            self._leave_queue()
-            self.cluster.take(endpoint)
-            backend = <BackendStream>endpoint.pool.take_idle(self.fresh)
-            if backend is None:
-                break
-            self._charge(endpoint)
-            if self._transmit(backend) != FAILED:
-                return
-            self._discharge()
-        if self.tried is None and not endpoint.is_healthy(coarse_monotonic()):
-            self.no_endpoint = ErrorReason.ENDPOINTS_DOWN    # every one failed a moment ago: this is the last resort
-        self._charge(endpoint)
-        self._move(CONNECTING)
-        backend = <BackendStream>endpoint.pool.take_unclaimed()
-        if backend is None:
-            backend = <BackendStream?>self.traffic.open_connection(endpoint)
-        self.backend = backend
-        endpoint.pool.connecting_for(backend, self)
-
-    cdef void _wait_or_refuse(self):
-        """No endpoint can take this request now."""
-        cdef Traffic traffic = self.traffic
-        cdef double now = coarse_monotonic()
-        if self.state == PENDING:
-            return
-        if (self.tried is None and not self.cluster.pending.is_empty()) or self.cluster.may_get_room(self.tried):
-            traffic.board.mine.endpoints_full += 1
-            if self.cluster.pending.enter(self, now):
-                self._move(PENDING)
-                self.tried = None            # when its turn comes any endpoint will do: one that it may not use would hold up all behind it
-                return
-            self.fail(ErrorReason.PENDING_OVERFLOW if self.cluster.pending.max_pending else ErrorReason.ENDPOINTS_FULL)
-            return
-        self.fail(self.no_endpoint)
-
-    cdef void _leave_queue(self):
-        if self.state == PENDING:
-            self.cluster.pending.leave(self)
-
-    cdef void pending_timed_out(self):
-        if self.expects(PENDING_TIMED_OUT):
-            self.fail(ErrorReason.PENDING_TIMEOUT)
-
-    cdef Sent _transmit(self, BackendStream backend):
-        """FAILED: not one byte was sent, so that any request may go elsewhere."""
-        cdef Sent sent
-        self.backend = backend
-        self._move(AWAITING)
-        sent = backend.transmit(self)
-        if sent == FAILED:
-            self._drop_backend()
-        elif not self.request_complete:
-            self.client.request_wanted()
-        return sent
-
-    cdef void _drop_backend(self):
-        cdef BackendStream backend = self.backend
-        self._leave_queue()
-        self.backend = None
-        if backend is not None:
-            backend.request = None
-            backend.release(False)
-
-    cdef void _charge(self, Endpoint endpoint):
-        self.endpoint = endpoint
-        endpoint.counters.in_flight += 1
-
-    cdef void _discharge(self):
-        if self.endpoint is not None:
-            self.endpoint.counters.in_flight -= 1
-            self.endpoint = None
-
-    cdef void connected(self):
-        if not self.expects(CONNECTED):
-            return
-        if self._transmit(self.backend) == FAILED:
-            self.endpoint.unreachable(None, coarse_monotonic())
-            self._try_next()
-
-    cdef void connect_failed(self):
-        if self.expects(CONNECT_FAILED):
-            self._try_next()
-
-    cdef void _try_next(self):
-        exclude(self, self.endpoint)
-        self._drop_backend()
-        self._discharge()
-        self._send_off()
-
-    cdef void use(self, BackendStream backend):
-        """A stream got free while this request waited for one that is being opened, or in the queue."""
-        if not self.expects(STREAM_FREE):
-            return
-        if self.state == PENDING:
-            self._leave_queue()
-            self.cluster.take(backend.endpoint)
-            self._charge(backend.endpoint)
-        if self._transmit(backend) == FAILED:
-            self._discharge()
-            self._send_off()
 
     # --- response -----------------------------------------------------------------------------------------------------
 
@@ -416,18 +256,12 @@ cdef class Exchange(UpstreamRequest):
 
     cdef void backend_lost(self, bint begun):
         """The endpoint's connection ended before the response was whole. begun: a part of its head came."""
-        cdef Endpoint endpoint = self.endpoint
         if not self.expects(BACKEND_LOST):
             return
-        if self.state != AWAITING or not may_send_again(self, self.cluster):
+        if self.state == AWAITING and may_send_again(self, self.cluster):
+            self._send_again()
+        else:
             self._fail_backend(ErrorReason.RESPONSE_INCOMPLETE if begun or self.state != AWAITING else ErrorReason.NO_RESPONSE)
-            return
-        endpoint.failed(None, coarse_monotonic())
-        self.traffic.board.mine.retries += 1
-        self._drop_backend()
-        self._discharge()
-        send_elsewhere(self, self.cluster, endpoint, coarse_monotonic())
-        self._send_off()
 
     cdef void backend_failed(self, ErrorReason reason):
         """The endpoint broke its word: no, no proper, or no whole response."""
@@ -452,11 +286,6 @@ cdef class Exchange(UpstreamRequest):
         self.note(ErrorReason.CLIENT_CLOSED)
         self.client.broken = True
         self.finish(False)
-
-    cdef void note(self, ErrorReason reason) noexcept:
-        """What went wrong, for log and metrics. The first thing that does is the cause of all others."""
-        if self.error == ErrorReason.NO_ERROR:
-            self.error = reason
 
     cdef void fail(self, ErrorReason reason):
         """Answer in the endpoint's place. No byte of a final response has gone to the client yet."""
@@ -504,15 +333,7 @@ cdef class Exchange(UpstreamRequest):
         cdef AccessRecord record
         cdef Authorization authorization = self.authorization
         cdef bytes label
-        cdef Slice peer = self.client.peer()
-        record.started_at = self.started_at
-        record.duration = monotonic() - self.started
-        record.client = record.peer = peer
-        if self.log_client_size:
-            record.client = Slice(&self.log_client[0], self.log_client_size)
-        record.method = Slice(self.log_method, len(self.log_method))
-        record.path = Slice(self.log_path, len(self.log_path))
-        record.host = Slice(self.log_host, len(self.log_host))
+        self.logged.fill(&record, self.client.peer())
         record.request_id = self._identifier()
         record.endpoint = record.issuer = record.route = Slice(NULL, 0)
         if self.endpoint is not None:

@@ -58,4 +58,3 @@ cdef class ServerConnection(ServerWriter):
     cdef void _await_head(self) noexcept
     cdef void _end(self)
     cdef void _linger(self)
-    cdef void _set_deadline(self, double seconds) noexcept

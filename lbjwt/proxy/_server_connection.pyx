@@ -9,8 +9,6 @@ from lbjwt.http1._buffer cimport Buffer, Slice
 from lbjwt.http1._request cimport COMPLETE, HEAD as METHOD_HEAD, NEED_MORE, Parse, RequestHead
 from lbjwt.http1._response cimport ResponseHead
 from lbjwt.net._clock cimport coarse_monotonic, wall_clock
-from lbjwt.net._connection cimport Events, streamed_connection
-from lbjwt.net._tls cimport TlsSession
 from lbjwt.proxy._admission cimport Admission
 from lbjwt.http1._answer cimport Answer
 from lbjwt.proxy._authorization cimport Authorization
@@ -23,22 +21,6 @@ cdef enum:
     DROPPED_HEAD = 1048576       # bytes dropped after a head that was refused, so that its sender gets the answer; a longer one is an attack
 
 cdef double LINGER = 5.0         # seconds
-
-
-def accepted(Traffic traffic not None, RequestPolicy policy not None, context=None, double handshake_timeout=0.0, Health health=None):
-    """
-    A connection of a client, for the loop that accepted it.
-
-    context: an `ssl.SSLContext`; None for plain HTTP. handshake_timeout: seconds, of TLS.
-    """
-    cdef ServerConnection server = ServerConnection.__new__(ServerConnection)
-    server.traffic = traffic
-    server.policy = policy
-    server.health = health
-    server.handshake_timeout = handshake_timeout
-    server.phase = GONE
-    server.droppable = -1
-    return streamed_connection(server, &EVENTS, traffic.receive, None if context is None else TlsSession(context))
 
 
 cdef class ServerConnection(ServerWriter):
@@ -397,17 +379,6 @@ cdef class ServerConnection(ServerWriter):
         self.droppable = DROPPED_HEAD
         self._linger()
 
-    cdef void shutdown(self):
-        self.connection.shutdown()
-
-    cdef void close(self):
-        self.connection.close()
-
-    cdef void reset(self, ErrorReason reason):
-        self.keep_alive = False
-        self.phase = GONE
-        self.connection.reset()
-
     cdef void released(self):
         self.exchange = None
         if self.phase == WAITING:
@@ -453,9 +424,6 @@ cdef class ServerConnection(ServerWriter):
         self.connection.resume()
         self.connection.shutdown()
 
-    cdef void _set_deadline(self, double seconds) noexcept:
-        self.deadline = coarse_monotonic() + seconds
-
     cdef void expired(self):
         cdef bytes data = self.held
         self.deadline = 0.0
@@ -489,44 +457,3 @@ cdef class ServerConnection(ServerWriter):
             self._end()
         elif self.phase == HEAD and not self.head_begun and self.deadline > soon:
             self.deadline = soon
-
-
-# --- what the connection reports --------------------------------------------------------------------------------------
-
-cdef void _on_opened(object server, Connection connection):
-    (<ServerConnection>server)._open(connection)
-
-
-cdef void _on_ready(object server):
-    (<ServerConnection>server)._ready()
-
-
-cdef void _on_received(object server, char *at, Py_ssize_t size):
-    (<ServerConnection>server)._receive(at, size)
-
-
-cdef bint _on_ended(object server, bint clean) except? -1:
-    return (<ServerConnection>server)._peer_ended(clean)
-
-
-cdef void _on_blocked(object server):
-    (<ServerConnection>server)._blocked()
-
-
-cdef void _on_unblocked(object server):
-    (<ServerConnection>server)._unblocked()
-
-
-cdef bint _on_not_tls(object server, const char *at, Py_ssize_t size) except? -1:
-    return (<ServerConnection>server)._not_tls(at, size)
-
-
-cdef void _on_broken(object server):
-    (<ServerConnection>server)._break()
-
-
-cdef void _on_lost(object server, bint clean):
-    (<ServerConnection>server)._lose()
-
-
-cdef Events EVENTS = Events(_on_opened, _on_ready, _on_received, _on_ended, _on_blocked, _on_unblocked, _on_not_tls, _on_broken, _on_lost)

@@ -37,6 +37,7 @@ cdef class ServerWriter(ClientStream):
 
     cdef void _learn_peer(self)
     cdef void _unreachable(self)
+    cdef void _set_deadline(self, double seconds) noexcept
     cdef void _send_parts(self, iovec *parts, int count)
     cdef void write_switch(self, ResponseHead head)
     cdef void _send_answer(self, Answer answer, Slice request_id, bint keep_alive)

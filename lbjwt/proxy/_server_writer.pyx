@@ -13,7 +13,7 @@ from lbjwt.auth._places cimport fields_owed
 from lbjwt.http1._remains cimport read_remains
 from lbjwt.http1._request cimport RequestHead
 from lbjwt.http1._response cimport CHUNKED, UNTIL_CLOSE
-from lbjwt.net._clock cimport wall_clock
+from lbjwt.net._clock cimport coarse_monotonic, wall_clock
 from lbjwt.net._connection cimport FAILED
 from lbjwt.observe._access_log cimport AccessRecord
 from lbjwt.proxy._exchange cimport CLIENT_CLOSED_STATUS, REQUEST_ID_SIZE
@@ -46,6 +46,20 @@ cdef class ServerWriter(ClientStream):
         self.broken = True
         if not self.connection.is_closing():
             self.connection.reset()
+
+    cdef void shutdown(self):
+        self.connection.shutdown()
+
+    cdef void close(self):
+        self.connection.close()
+
+    cdef void reset(self, ErrorReason reason):
+        self.keep_alive = False
+        self.phase = GONE
+        self.connection.reset()
+
+    cdef void _set_deadline(self, double seconds) noexcept:
+        self.deadline = coarse_monotonic() + seconds
 
     cdef void interim(self, ResponseHead head):
         cdef Buffer out = self.traffic.out

@@ -25,7 +25,7 @@ from lbjwt.proxy._admission import Admission
 from lbjwt.proxy._client_connection import ClientConnection
 from lbjwt.proxy._health import Health
 from lbjwt.proxy._route import Demand, Route
-from lbjwt.proxy._server_connection import accepted
+from lbjwt.proxy._accept import accepted
 from lbjwt.proxy._snapshot import Snapshot
 from lbjwt.proxy._traffic import Traffic
 from lbjwt.proxy._waiting import Waiting

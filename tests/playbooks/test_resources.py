@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from lbjwt.proxy._server_connection import accepted
+from lbjwt.proxy._accept import accepted
 from tests.playbooks.stage import Client, Stage, request, response
 
 OK = response("200 OK", "Content-Length: 2", body=b"ok")

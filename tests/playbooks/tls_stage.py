@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from lbjwt.net.tls import server_context
-from lbjwt.proxy._server_connection import accepted
+from lbjwt.proxy._accept import accepted
 from tests.playbooks.stage import Client, Server, Stage
 
 
