@@ -1,5 +1,5 @@
 cdef class Timed:
-    """Something with a deadline. A worker's sweeps walk a set of these, whatever they are: connections, and streams of a connection that has several."""
+    """Something with a deadline. The sweeps of a worker walk a set of these, whatever they are."""
     cdef double deadline             # seconds on the coarse monotonic clock; 0.0: none
 
     cdef void expired(self)          # the deadline has passed

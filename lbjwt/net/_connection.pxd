@@ -30,7 +30,7 @@ cdef struct Events:
 
 @cython.final
 cdef class ReceiveBuffer:
-    """Scratch memory for input, one for all connections of a worker: valid while one piece of input is worked on, never across a return to the loop."""
+    """Scratch memory for input, shared by a worker's connections: valid while one piece is processed, never across a return to the loop."""
     cdef bytearray memory
     cdef char *at
     cdef Py_ssize_t size

@@ -1,11 +1,10 @@
 """
 A connection as its protocol sees it: bytes in, bytes out, pauses, ends. TLS is a layer in here, and no protocol knows of it.
 
-Knows a transport of asyncio, its descriptor, a `TlsSession` and when bytes must not overtake each other. Knows nothing of HTTP. A write goes straight
-to send(2) while the transport's own buffer is empty, and only what the kernel did not take is handed to `transport.write`: against `transport.write`
-alone that saves one to two microseconds a message and most of the spread of latencies (docs/design/hot-path.md).
+A write goes straight to send(2) while the transport's own buffer is empty, and only what the kernel did not take is handed to `transport.write`:
+that saves one to two microseconds a message and most of the spread of latencies (docs/design/hot-path.md).
 
-Under TLS, reading stops where the protocol stops it: records behind a pause stay encrypted until reading goes on.
+While reading is paused, records that came stay encrypted.
 """
 
 import asyncio
@@ -152,7 +151,7 @@ cdef class Connection:
                 break
             self._events.received(self._protocol, self._buffer.at, size)
         if self._flush() == QUEUED and self.write_paused and not self.read_paused:
-            # Answers to key updates: who does not read them cannot ask for more.
+            # Responses to key updates: a peer that does not read them gets no more.
             self._stalled = True
             self.pause()
 
@@ -203,7 +202,7 @@ cdef class Connection:
                 try:
                     record = self.tls.encrypt(data, size)
                 except SSLError:
-                    # What could not be said must not be missing in the middle of what is said later.
+                    # A gap in the middle of the stream would shift all that follows.
                     self.reset()
                     return FAILED
                 out[len(records)].iov_base = <char *>record
@@ -251,7 +250,7 @@ cdef class Connection:
         return QUEUED
 
     cdef Sent _flush(self):
-        """Send what TLS itself has to say."""
+        """Send handshake messages, tickets and alerts."""
         cdef bytes output = self.tls.output()
         cdef iovec whole
         if not output:
@@ -274,7 +273,7 @@ cdef class Connection:
         self.read_paused = False
         self.transport.resume_reading()
         if self.tls is not None and not self._continuing and self.tls.established and (self.tls.ended or self.tls.has_input()):
-            # Not at once: whoever resumes may be in the middle of the bytes before.
+            # In the next turn: the caller may still be processing the bytes before.
             self._continuing = True
             asyncio.get_running_loop().call_soon(self._read_on)
 

@@ -1,10 +1,9 @@
 """The client of HTTP/1.1: one request to an endpoint out, one response in, and the question whether the connection may be used again.
 
-It owns its connection and is its one stream. Knows where a response begins and ends (RFC 9112 section 6.3) and whether anything about it is in doubt:
-a byte too many, a request not sent to its end, an endpoint that wants to close. Only a connection without any doubt returns to its pool.
-Knows nothing of the clients of lbjwt.
+It owns its connection and is its one stream. It returns to its pool only if nothing is in doubt: no byte too many came, the request was sent to its
+end, and the endpoint does not want to close.
 
-Input is read into one buffer that all connections of the worker share, and is worked off before the call returns.
+Input is read into one buffer that all connections of the worker share, and is processed before the call returns.
 """
 
 from libc.stdio cimport snprintf
@@ -62,7 +61,6 @@ cdef class ClientConnection(BackendStream):
             exchange.connected()
 
     def connect_failed(self, str cause):
-        """No connection could be had: refused, unreachable or not in time."""
         cdef Exchange exchange = <Exchange>self.request
         if self.phase != CONNECTING:
             # Made and given up at the same moment: uvloop closes such a connection and tells nobody, asyncio tells a second time.
@@ -281,7 +279,6 @@ cdef class ClientConnection(BackendStream):
             exchange.response_body(at, size, end)
 
     cdef void _broken(self, ErrorReason reason):
-        """The endpoint broke the protocol: no more is read from it."""
         cdef Exchange exchange = <Exchange>self.request
         self.keep_alive = False
         exchange.backend_failed(reason)

@@ -11,7 +11,6 @@ from lbjwt._error_reason import ErrorReason as ErrorNames
 
 from libc.string cimport memcpy
 
-from lbjwt._error_reason cimport ErrorReason
 from lbjwt._fastverify cimport NONE
 from lbjwt._grants cimport Grant
 from lbjwt.net._clock cimport coarse_monotonic
@@ -226,16 +225,12 @@ cdef class Exchange(ForwardedRequest):
     cdef void end_if_expired(self, double now):
         """End a response or tunnel under way whose token has expired or was withdrawn. now: seconds since the epoch."""
         cdef Authorization authorization = self.authorization
-        cdef double grace
-        cdef bint expired
         if authorization.grant is None or not authorization.route.end_streams or not is_expected(TOKEN_ENDED, self.state):
             return
-        grace = authorization.route.stream_grace
-        expired = self._is_expired(authorization.grant, now, grace)
-        if not expired and authorization.other_grants is not None:
-            for grant in authorization.other_grants:
-                expired = expired or self._is_expired(<Grant>grant, now, grace)
-        if not expired:
+        for grant in [authorization.grant, *(authorization.other_grants or ())]:
+            if self._is_expired(<Grant>grant, now, authorization.route.stream_grace):
+                break
+        else:
             return
         self.note(ErrorReason.TOKEN_ENDED)
         self.traffic.board.mine.streams_ended += 1
@@ -264,7 +259,7 @@ cdef class Exchange(ForwardedRequest):
             self._fail_backend(ErrorReason.RESPONSE_INCOMPLETE if begun or self.state != AWAITING else ErrorReason.NO_RESPONSE)
 
     cdef void backend_failed(self, ErrorReason reason):
-        """The endpoint broke its word: no, no proper, or no whole response."""
+        """The endpoint sent no response, an invalid one, or a part of one."""
         if self.expects(BACKEND_FAILED):
             self._fail_backend(reason)
 

@@ -1,29 +1,32 @@
 """
 The states of an exchange, and what may happen in each: data that every event is checked against.
 
-| event             | in state                                 | next                                                                                      |
-| ----------------- | ---------------------------------------- | ----------------------------------------------------------------------------------------- |
-| begin             | NEW                                      | AWAITING on an idle connection; CONNECTING; PENDING when every endpoint is full; OVER when we answer |
-| room              | PENDING                                  | as for begin, or still PENDING                                                            |
-| pending timed out | PENDING                                  | OVER: 503                                                                                 |
-| stream free       | PENDING, CONNECTING                      | AWAITING; as for begin if not one byte could be sent                                      |
-| connected         | CONNECTING                               | AWAITING; as for connect failed if not one byte could be sent                             |
-| connect failed    | CONNECTING                               | as for begin on the next endpoint; OVER: 503 when none is left                            |
-| request body      | AWAITING, RESPONDING                     | the same                                                                                  |
-| request broken    | PENDING, CONNECTING, AWAITING, RESPONDING | OVER: 4xx, or a response cut short                                                        |
-| interim           | AWAITING                                 | AWAITING                                                                                  |
-| response          | AWAITING                                 | RESPONDING; TUNNEL after 101                                                              |
-| response body     | RESPONDING                               | RESPONDING; OVER at its end                                                               |
-| backend lost      | AWAITING, RESPONDING, TUNNEL             | as for begin when it may be sent again (`upstream/_retry`); else OVER: 502, or cut short  |
-| backend failed    | AWAITING, RESPONDING, TUNNEL             | OVER: 502 or 504, or cut short                                                            |
-| client data, backend data | TUNNEL                           | TUNNEL                                                                                    |
-| client ended, backend ended | TUNNEL                         | TUNNEL; OVER once both have                                                               |
-| tunnel closed     | TUNNEL                                   | OVER                                                                                      |
-| token ended       | RESPONDING, TUNNEL                       | OVER, cut short                                                                           |
-| client lost       | all but OVER                             | OVER; the connection to the endpoint is closed, the place in the queue is given up        |
+A request that looks for an endpoint, which `SENT_OFF` stands for, becomes AWAITING on an idle connection, CONNECTING on a new one, PENDING when every
+endpoint is full, or OVER when lbjwt answers in the endpoint's place: 503 when none is left or the queue is full, 4xx when it is refused.
 
-Any other event is a fault of lbjwt: it is counted, and the request ends at once: with 500, or cut short. In OVER nothing is done, for the exchange
-may serve another request already. From each state the exchange may move on to those that some event of that state leads to.
+| event                       | in state                                  | next                                             |
+| --------------------------- | ----------------------------------------- | ------------------------------------------------ |
+| begin                       | NEW                                       | as above                                         |
+| room                        | PENDING                                   | as above                                         |
+| pending timed out           | PENDING                                   | OVER: 503                                        |
+| stream free, connected      | CONNECTING; stream free also PENDING      | AWAITING; as above if not one byte could be sent |
+| connect failed              | CONNECTING                                | as above, to an endpoint that was not tried      |
+| request body                | AWAITING, RESPONDING                      | the same                                         |
+| request broken              | PENDING, CONNECTING, AWAITING, RESPONDING | OVER: 4xx, or cut short                          |
+| interim                     | AWAITING                                  | AWAITING                                         |
+| response                    | AWAITING                                  | RESPONDING; TUNNEL after 101                     |
+| response body               | RESPONDING                                | RESPONDING; OVER at its end                      |
+| backend lost                | AWAITING                                  | as above when `_retry` allows; else OVER: 502    |
+| backend lost                | RESPONDING, TUNNEL                        | OVER, cut short                                  |
+| backend failed              | AWAITING, RESPONDING, TUNNEL              | OVER: 502 or 504, or cut short                   |
+| client data, backend data   | TUNNEL                                    | TUNNEL                                           |
+| client ended, backend ended | TUNNEL                                    | TUNNEL; OVER once both have                      |
+| tunnel closed               | TUNNEL                                    | OVER                                             |
+| token ended                 | RESPONDING, TUNNEL                        | OVER, cut short                                  |
+| client lost                 | all but OVER                              | OVER; what the endpoint has of it is given up    |
+
+Any other event is a fault of lbjwt: it is counted, and the request ends at once, with 503 or cut short. In OVER nothing is done, as the exchange may
+serve another request already. From each state an exchange may move on to those that some event in that state leads to.
 """
 
 from libc.stdint cimport uint8_t, uint32_t

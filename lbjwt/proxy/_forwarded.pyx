@@ -50,7 +50,7 @@ cdef class ForwardedRequest(UpstreamRequest):
         cdef Endpoint endpoint
         cdef BackendStream backend
         while True:
-            # A new request goes behind those that wait already; one that was sent off before does not.
+            # A new request goes behind those that wait; one whose first endpoint failed does not.
             endpoint = None
             if self.state == PENDING or self.tried is not None or self.cluster.pending.is_empty():
                 endpoint = self.cluster.pick(self, self.tried, coarse_monotonic())
@@ -77,7 +77,6 @@ cdef class ForwardedRequest(UpstreamRequest):
         endpoint.pool.connecting_for(backend, self)
 
     cdef void _wait_or_refuse(self):
-        """No endpoint can take this request now."""
         cdef Traffic traffic = self.traffic
         cdef double now = coarse_monotonic()
         if self.state == PENDING:
@@ -86,7 +85,7 @@ cdef class ForwardedRequest(UpstreamRequest):
             traffic.board.mine.endpoints_full += 1
             if self.cluster.pending.enter(self, now):
                 self._move(PENDING)
-                self.tried = None            # when its turn comes any endpoint will do: one that it may not use would hold up all behind it
+                self.tried = None            # in its turn any endpoint will do: if one were barred to it, all behind it would wait
                 return
             self.fail(ErrorReason.PENDING_OVERFLOW if self.cluster.pending.max_pending else ErrorReason.ENDPOINTS_FULL)
             return

@@ -40,7 +40,6 @@ cdef class ServerConnection(ServerWriter):
     cdef void _break(self)
     cdef void _lose(self)
     cdef void _turn_away(self)
-    cdef void _consume_held(self)
     cdef void _consume(self, const char *at, Py_ssize_t size)
     cdef Py_ssize_t _take_head(self, const char *at, Py_ssize_t size)
     cdef void _begin_request(self, RequestHead head) noexcept

@@ -4,15 +4,14 @@ Knows where a request begins and ends, and when the connection may be used for t
 Requests are taken strictly in turn: what a pipelining client sent ahead is held, and reading stops past `HELD_INPUT`.
 """
 
-from lbjwt._error_reason cimport ErrorReason
 from lbjwt.http1._buffer cimport Buffer, Slice
-from lbjwt.http1._request cimport COMPLETE, HEAD as METHOD_HEAD, NEED_MORE, Parse, RequestHead
+from lbjwt.http1._request cimport COMPLETE, HEAD as METHOD_HEAD, NEED_MORE, Parse
 from lbjwt.http1._response cimport ResponseHead
-from lbjwt.net._clock cimport coarse_monotonic, wall_clock
+from lbjwt.net._clock cimport wall_clock
 from lbjwt.proxy._admission cimport Admission
 from lbjwt.http1._answer cimport Answer
 from lbjwt.proxy._authorization cimport Authorization
-from lbjwt.proxy._server_writer cimport BODY, DISCARDING, GONE, HEAD, LINGERING, KEY_WAIT, TUNNELING, WAITING
+from lbjwt.proxy._server_writer cimport BODY, DISCARDING, GONE, HEAD, KEY_WAIT, LINGERING, TUNNELING, WAITING
 from lbjwt.proxy._exchange cimport REQUEST_ID_SIZE, new_exchange
 
 cdef enum:
@@ -38,7 +37,7 @@ cdef class ServerConnection(ServerWriter):
         self._learn_peer()
         self._set_deadline(self.handshake_timeout)
         if not self.peer_text:
-            self.phase = GONE                    # reset before it was accepted: nobody could tell whose request this was
+            self.phase = GONE                    # reset before it was accepted: the address is unknown
             connection.reset()
         elif traffic.clients > traffic.max_clients:
             self._turn_away()
@@ -48,7 +47,7 @@ cdef class ServerConnection(ServerWriter):
             self._set_deadline(self.traffic.snapshot.head_timeout)
 
     cdef void _turn_away(self):
-        """There is no room for another client. A 503 takes a descriptor for a moment, so beyond `max_answered` there is none; nor under TLS."""
+        """Refuse a client over the limit. A 503 needs a descriptor for a moment: beyond `max_answered`, and under TLS, there is none."""
         if self.traffic.clients > self.traffic.max_answered or not self.connection.is_ready():
             self.traffic.board.mine.errors[<int>ErrorReason.TOO_MANY_CONNECTIONS] += 1
             self.phase = GONE
@@ -98,7 +97,7 @@ cdef class ServerConnection(ServerWriter):
         self._linger()
 
     cdef void _client_closed(self):
-        """Nobody waits for the response any more: end the request at its endpoint now, not when what is queued for the client was sent."""
+        """The client has gone: end the request at its endpoint now, without waiting until queued bytes are sent."""
         if self.exchange is not None:
             self.phase = GONE
             self.exchange.client_lost()
@@ -111,7 +110,8 @@ cdef class ServerConnection(ServerWriter):
         self.record_lost(reason, at, 0 if self.held is None else len(self.held))
 
     cdef void check_peer(self):
-        if self.connection.read_paused and self.exchange is not None and self.connection.has_ended(self.traffic.snapshot.allow_half_close or self.phase == TUNNELING):
+        cdef bint both = self.traffic.snapshot.allow_half_close or self.phase == TUNNELING
+        if self.exchange is not None and self.connection.read_paused and self.connection.has_ended(both):
             self._client_closed()
 
     cdef void _blocked(self):
@@ -140,18 +140,12 @@ cdef class ServerConnection(ServerWriter):
             self.held = None
             self._consume(data, len(data))
 
-    cdef void _consume_held(self):
-        cdef bytes data = self.held
-        if data is not None and not self.consuming:
-            self.held = None
-            self._consume(data, len(data))
-
     cdef void _consume(self, const char *at, Py_ssize_t size):
         cdef Py_ssize_t used
         self.consuming = True
         while size > 0:
             if self.phase == HEAD and self.connection.write_paused:
-                self.connection.pause()             # who reads no answers gets no further ones
+                self.connection.pause()             # a client that does not read its responses gets no more
                 used = 0
             elif self.phase == HEAD:
                 used = self._take_head(at, size)
@@ -201,7 +195,7 @@ cdef class ServerConnection(ServerWriter):
             self._refuse_head(head.problem, at, size)
             return size
         if 0 <= traffic.snapshot.max_request_body < head.content_length:
-            self._refuse_head(ErrorReason.BODY_TOO_LARGE, at, size)      # before its token is looked at: who is told 413 has tried none
+            self._refuse_head(ErrorReason.BODY_TOO_LARGE, at, size)      # before the token is verified: a 413 says nothing about it
             return size
         if self.health is not None and self.health.is_for(head.target, admission.path):
             return self._answer_health(head)
@@ -269,7 +263,7 @@ cdef class ServerConnection(ServerWriter):
         try:
             if not self.traffic.waiting.enter(self, issuer):
                 return False
-        except Exception as fault:               # nobody waits, and the token is refused
+        except Exception as fault:               # the request does not wait, its token is refused
             self.traffic.snapshot.gate.note(fault)
             return False
         self.phase = KEY_WAIT
@@ -345,21 +339,20 @@ cdef class ServerConnection(ServerWriter):
         return size
 
     cdef void request_wanted(self):
+        cdef bytes data = self.held
         self.connection.resume()
-        self._consume_held()
+        if data is not None and not self.consuming:
+            self.held = None
+            self._consume(data, len(data))
 
     # --- responses ----------------------------------------------------------------------------------------------------
 
     cdef void switch(self, ResponseHead head):
-        cdef bytes data = self.held
         self.write_switch(head)
         self.phase = TUNNELING
         self.keep_alive = False
         self.deadline = 0.0
-        self.held = None
-        self.connection.resume()
-        if data is not None:
-            self._consume(data, len(data))
+        self.request_wanted()
 
     cdef void answer(self, Answer answer, Slice request_id):
         if self.phase == BODY:
@@ -396,8 +389,7 @@ cdef class ServerConnection(ServerWriter):
     cdef void _next_request(self):
         self.phase = HEAD
         self._await_head()
-        self.connection.resume()
-        self._consume_held()
+        self.request_wanted()
 
     cdef void _await_head(self) noexcept:
         """Start the clock of the next request; while answers pile up, that of the client that does not read them."""
@@ -411,7 +403,7 @@ cdef class ServerConnection(ServerWriter):
     # --- ends ---------------------------------------------------------------------------------------------------------
 
     cdef void _end(self):
-        """Close once what is queued was sent; a client that does not read it is waited for as long as any other."""
+        """Close once what is queued was sent, or after `stream_idle` if the client does not read it."""
         self.phase = GONE
         self._set_deadline(self.traffic.snapshot.stream_idle_timeout)
         self.connection.close()
@@ -436,7 +428,7 @@ cdef class ServerConnection(ServerWriter):
                 self.exchange.note(ErrorReason.CLIENT_STALLED)
             self.connection.reset()
         elif self.phase == HEAD and self.head_begun:
-            self._refuse_head(ErrorReason.HEAD_TIMEOUT, <const char *>data if data is not None else NULL, len(data) if data is not None else 0)
+            self._refuse_head(ErrorReason.HEAD_TIMEOUT, NULL if data is None else <const char *>data, 0 if data is None else len(data))
         elif self.phase == HEAD:
             self._end()
         elif self.phase == BODY:

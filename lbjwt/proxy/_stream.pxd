@@ -10,7 +10,7 @@ from lbjwt.upstream._request cimport UpstreamRequest
 
 
 cdef class ClientStream(Timed):
-    """One request of a client and its response, as an exchange sees it. An HTTP/1 connection is its own one stream; what it does is its protocol's business."""
+    """One request of a client and its response, as an exchange sees it. An HTTP/1 connection is its own one stream."""
     cdef bint broken                             # something for the client could not be sent
 
     cdef void interim(self, ResponseHead head)

@@ -1,7 +1,6 @@
 """What all connections of one worker share.
 
-Knows the snapshot in force, the clusters, the board, the answers of our own and the set of open connections, which `expire` and `sweep` walk now and
-then: there are no timers per request. Knows nothing of a single connection or request.
+There are no timers per request: `expire` and `sweep` walk the set of open connections.
 """
 
 import os

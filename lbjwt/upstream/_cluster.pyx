@@ -1,15 +1,14 @@
 """A cluster: which endpoint gets the next request.
 
-Knows endpoints, their counters on the board and the balancing rule. Opens no connection. An endpoint is usable while it was not tried for the same
-request and is available: healthy and not full. One that is not healthy is used only when no other is left, not even a full one, so that a dead
-backend does not cost every request a failed connect.
+An endpoint is usable for a request that has not tried it, while it is available: healthy and not full. One that is not healthy, as a connect to it
+failed within the last second, is used only when every other was tried, so that a dead backend does not cost every request a failed connect.
 """
 
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 
 from lbjwt.upstream._least_request cimport least_request, take_turn
 
-cdef double EVER = 1e300         # a time when every endpoint is healthy
+cdef double EVER = 1e300         # later than any `ejected_until`
 
 
 cdef class Cluster:
@@ -86,7 +85,7 @@ cdef class Cluster:
         return False
 
     cdef bint _consider(self, set tried, double now):
-        """Mark who is usable at this time; False when nobody is."""
+        """Mark the usable endpoints; False when there is none."""
         cdef Endpoint endpoint
         cdef Candidate *candidate
         cdef Py_ssize_t at

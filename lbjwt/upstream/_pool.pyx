@@ -51,7 +51,7 @@ cdef class Pool:
         self.counters.connections += 1
 
     cdef void forget(self):
-        """One is on its way out and takes no room any more: another connection may be opened."""
+        """A stream that is ending does not count: another one may be opened."""
         self.open -= 1
         self.counters.connections -= 1
         self.pending.wake()

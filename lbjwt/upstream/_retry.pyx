@@ -1,12 +1,11 @@
 """
 May a request be sent again, and to whom?
 
-| what happened                                    | may be sent again                                                     | to                            |
-| ------------------------------------------------ | --------------------------------------------------------------------- | ----------------------------- |
-| connecting failed                                | always: nothing was sent                                              | an endpoint that was not tried |
-| a pooled connection took not one byte            | always                                                                | any endpoint                  |
-| the connection ended before a byte of a response | `retries` times, if repeating it is harmless (RFC 9110 section 9.2.2) and all of it is kept | another endpoint if there is one, on a new connection |
-| anything else                                    | never                                                                 |                               |
+- Connecting failed: always, as nothing was sent; to an endpoint that was not tried.
+- An idle connection took not one byte: always; to any endpoint.
+- The connection ended before the first byte of a response: up to `retries` times, if repeating the request is harmless (RFC 9110 section 9.2.2) and
+  all of it is kept; to another endpoint if there is one, on a connection that nobody used before.
+- Anything else: never.
 """
 
 from lbjwt.http1._request cimport DELETE, GET, HEAD, OPTIONS, PUT
@@ -32,6 +31,6 @@ cdef void exclude(UpstreamRequest request, Endpoint endpoint):
 cdef void send_elsewhere(UpstreamRequest request, Cluster cluster, Endpoint failed, double now):
     exclude(request, failed)
     if cluster.pick(request, request.tried, now) is None:
-        request.tried.discard(failed)            # to the same one, rather than to nobody
+        request.tried.discard(failed)            # no other is left: the same one again
     request.fresh = True
     request.retries += 1

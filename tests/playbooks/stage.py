@@ -21,11 +21,11 @@ from lbjwt.auth.verifier import Verifier
 from lbjwt.http1._request import RequestPolicy
 from lbjwt.observe._access_log import AccessLog
 from lbjwt.observe._board import Board
+from lbjwt.proxy._accept import accepted
 from lbjwt.proxy._admission import Admission
 from lbjwt.proxy._client_connection import ClientConnection
 from lbjwt.proxy._health import Health
 from lbjwt.proxy._route import Demand, Route
-from lbjwt.proxy._accept import accepted
 from lbjwt.proxy._snapshot import Snapshot
 from lbjwt.proxy._traffic import Traffic
 from lbjwt.proxy._waiting import Waiting
@@ -305,8 +305,12 @@ class Stage:
 
     def _open(self, endpoint: Endpoint) -> ClientConnection:
         stream = ClientConnection(self.traffic, endpoint)
-        self.opened.append(Server(self, stream))
+        self.opened.append(self.new_server(stream))
         return stream
+
+    def new_server(self, stream: ClientConnection) -> Server:
+        """The far end of a connection that is being opened."""
+        return Server(self, stream)
 
     def client(self) -> Client:
         client = Client(self, accepted(self.traffic, self.policy, health=self.health))

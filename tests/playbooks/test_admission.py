@@ -12,10 +12,10 @@ from lbjwt._fastverify import DenyReason
 from lbjwt.auth._places import TokenPlaces
 from lbjwt.auth._route_rules import RouteRules
 from lbjwt.auth.route_policy import RoutePolicy
+from lbjwt.proxy._accept import accepted
 from lbjwt.proxy._admission import Admission
 from lbjwt.proxy._route import Demand, Route
 from lbjwt.proxy.answers import route_answers
-from lbjwt.proxy._accept import accepted
 from lbjwt.upstream._cluster import Cluster
 from tests.playbooks.policies import Policies, bearer, field_of, status_of, token
 from tests.playbooks.stage import Client, Stage, request
