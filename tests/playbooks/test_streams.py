@@ -52,13 +52,13 @@ class Scene:
         """The sweep at that time after the playbook began, give or take the second in which it runs."""
         real = time.time() - self._ahead
         self._ahead = self.born + seconds - real
-        self.stage.traffic.sweep()
+        self.stage.context.sweep()
 
     def revoke(self, subject: str) -> None:
         """What a worker does when it reads of a revocation."""
         self.revoked.add(subject)
         self.policies.verifier.renew()
-        self.stage.traffic.sweep()
+        self.stage.context.sweep()
 
     @property
     def ended(self) -> int:
@@ -226,7 +226,7 @@ def test_a_response_that_is_not_begun_is_not_cut(scene: Scene) -> None:
     server.sends(response("200 OK", "Transfer-Encoding: chunked", body=b"5\r\nfirst\r\n"))
     assert not client.is_gone()
     client.take()
-    scene.stage.traffic.sweep()
+    scene.stage.context.sweep()
     is_cut(scene, "chunked", client, server)
 
 
@@ -312,7 +312,7 @@ def test_a_fault_while_looking_again_ends_the_stream(scene: Scene) -> None:
 
     scene.revoked = Broken()
     scene.policies.verifier.renew()
-    scene.stage.traffic.sweep()
+    scene.stage.context.sweep()
     is_cut(scene, "chunked", client, server)
     assert scene.policies.verifier.gate.faults == 1
 
