@@ -14,7 +14,7 @@ from typing import Any
 from lbjwt.assembly.cluster import forwarding_trust, new_policy
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
 from lbjwt.assembly.routes import new_admission
-from lbjwt.auth.verifier import Revoked
+from lbjwt.auth.trusted_issuer import Revoked
 from lbjwt.config.load import load_text
 from lbjwt.jose.keyring import KeyRing
 from lbjwt.observe._offenders import Offenders
