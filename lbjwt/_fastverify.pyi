@@ -121,7 +121,11 @@ class Gate:
         """
 
     def reload(
-        self, verifications: Iterable[Verification], *, select: Callable[[str], int] | None = None, max_token: int = 8192
+        self,
+        verifications: Iterable[Verification],
+        *,
+        select: Callable[[str], int] | None = None,
+        max_token: int = 8192,
     ) -> None:
         """
         Replace all issuers at once; arguments and errors as for the constructor, and after an error nothing has changed.

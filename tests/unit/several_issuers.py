@@ -25,10 +25,8 @@ def ring(label: str, *kids: str) -> KeyRing:
 
 def trusted(label: str, **policy: Any) -> TrustedIssuer:
     """An issuer, with members of its policy in place of the usual ones."""
-    usual = {"issuer": issuer(label), "audiences": ("api",), "clock_skew": 0.0}
-    return TrustedIssuer(
-        policy=IssuerPolicy(**(usual | policy)), identity_headers=(("sub", f"X-{label.upper()}"),)
-    )
+    usual: dict[str, Any] = {"issuer": issuer(label), "audiences": ("api",), "clock_skew": 0.0}
+    return TrustedIssuer(policy=IssuerPolicy(**(usual | policy)), identity_headers=(("sub", f"X-{label.upper()}"),))
 
 
 class Bench:

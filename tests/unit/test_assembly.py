@@ -11,8 +11,7 @@ from lbjwt import Configuration, DenyReason
 from lbjwt.assembly.cluster import configure_clusters, forwarding_trust, new_policy
 from lbjwt.assembly.issuers import issuer_instances, trusted_issuers
 from lbjwt.assembly.issuers import new_verifier as verifier_of
-from lbjwt.assembly.keys import local_keys, place_of_keys
-from lbjwt.assembly.rings import key_ring_of
+from lbjwt.assembly.sources import key_ring_of, local_keys, place_of_keys
 from lbjwt.auth.verifier import Verifier
 from lbjwt.config.load import load_text
 from lbjwt.jose.keyring import KeyRing
@@ -153,7 +152,9 @@ def test_issuers_have_the_rows_that_are_given() -> None:
     instances = issuer_instances(made, rows)
     assert [(one.name, one.index) for one in instances] == [("one", 4), ("many/p", 9), ("many/q", 0)]
     verifier = verifier_of(made, instances)
-    assert [verifier.policy_of(row).issuer for row in (4, 9, 0)] == [f"https://{name}.test" for name in ("one", "p", "q")]
+    assert [verifier.policy_of(row).issuer for row in (4, 9, 0)] == [
+        f"https://{name}.test" for name in ("one", "p", "q")
+    ]
     assert verifier.keys_of(1) is None
     assert [one.index for one in issuer_instances(made)] == [0, 1, 2]
 
@@ -162,7 +163,7 @@ def test_the_same_configuration_trusts_the_same_issuers() -> None:
     """Read twice, or sent to another process, it changes no issuer: no token of it is verified again."""
     made = load_text(TENANTS, Path("/"))
     trusted = trusted_issuers(made, issuer_instances(made))
-    for same in (load_text(TENANTS, Path("/")), pickle.loads(pickle.dumps(made))):
+    for same in (load_text(TENANTS, Path("/")), pickle.loads(pickle.dumps(made))):  # noqa: S301
         again = trusted_issuers(same, issuer_instances(same))
         assert again == trusted
         assert [one.key_source for one in again.values()] == [one.key_source for one in trusted.values()]

@@ -1,4 +1,4 @@
-"""The gate against a model, and against other threads: random changes of keys, issuers, revocations and time, and changes in the middle of a verdict."""
+"""The gate against a model, and against other threads: random changes of keys, issuers, revocations and time, also in the middle of a verdict."""
 
 import itertools
 import threading

@@ -20,11 +20,14 @@ from tests.unit.several_issuers import KEYS, issuer, ring, token
 ANY_WORD = IssuerPattern(template="https://{tenant}.example", tenant_class="alphanumeric")
 
 
-def trusted(name: str | IssuerPattern | None, *, headers: tuple[tuple[str, str], ...] = (), **policy: Any) -> TrustedIssuer:
+def trusted(
+    name: str | IssuerPattern | None, *, headers: tuple[tuple[str, str], ...] = (), **policy: Any
+) -> TrustedIssuer:
     """An issuer by label, by pattern, or any."""
     iss = issuer(name) if isinstance(name, str) else name
     return TrustedIssuer(
-        policy=IssuerPolicy(**{"issuer": iss, "audiences": ("api",), "clock_skew": 0.0, **policy}), identity_headers=headers
+        policy=IssuerPolicy(**{"issuer": iss, "audiences": ("api",), "clock_skew": 0.0, **policy}),
+        identity_headers=headers,
     )
 
 
@@ -314,7 +317,9 @@ def test_a_gate_has_one_issuer_in_a_row() -> None:
         with pytest.raises(LookupError):
             gate.replace(beyond)
     grant, reason = gate.verify(token("a").encode(), NOW)
-    assert (grant, reason.name, gate.last_fault) == (None, "INTERNAL", "LookupError"), "a row that nobody has judges nothing"
+    assert (grant, reason.name, gate.last_fault) == (None, "INTERNAL", "LookupError"), (
+        "a row that nobody has judges nothing"
+    )
 
 
 # --- other threads ----------------------------------------------------------------------------------------------------
