@@ -319,6 +319,16 @@ class LoadBalancer:
             )
             self._faults = gate.faults
 
+    async def reload(
+        self,
+        configuration: Configuration,
+        *,
+        rows: RowNumbers | None = None,
+        sockets: Sequence[Sequence[socket.socket]] | None = None,
+    ) -> list[str]:
+        """Put another configuration into force."""
+        raise ConfigurationError("a running balancer cannot change its configuration yet")
+
     async def drain(self) -> None:
         """Accept no more, answer what is under way, and return when all clients are gone or `timeouts.drain` has passed."""
         loop = asyncio.get_running_loop()

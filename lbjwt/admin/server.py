@@ -1,6 +1,6 @@
 """
-The admin door: ``/livez``, ``/readyz``, ``/metrics``, ``/status``. Reads the board and the configuration; ``/revocations``, which
-changes something, is in `lbjwt.admin.revocations`.
+The admin door: ``/livez``, ``/readyz``, ``/metrics``, ``/status``. Reads the board and the configuration; ``/revocations`` and
+``/reload``, which change something, have files of their own.
 
 It asks for no password, so it listens where the configuration says (loopback unless told otherwise) and holds nothing secret: no key,
 no token, no file name. One process answers for all workers; that it is alive says nothing of them, so readiness is read from the board.
@@ -18,6 +18,7 @@ import aiohttp
 import orjson
 from aiohttp import web
 
+from lbjwt.admin.reload import Reload, ReloadPage
 from lbjwt.admin.revocations import RevocationPages
 from lbjwt.config.model import Configuration, Endpoint
 from lbjwt.net.sockets import backlog
@@ -63,6 +64,7 @@ class AdminServer:
         sources: What more is known of where keys come from: issuer label -> names and values for `/status`, none of them secret.
         revocations: Where `/revocations` writes; None: there is no such page.
         on_revoked: Called when a change made there is on disk.
+        reload: What `/reload` does; None: there is no such page.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class AdminServer:
         sources: Callable[[], Mapping[str, Mapping[str, object]]] = dict,
         revocations: RevocationStore | None = None,
         on_revoked: Callable[[], None] = lambda: None,
+        reload: Reload | None = None,
     ) -> None:
         self._configuration = configuration
         self._board = board
@@ -93,6 +96,8 @@ class AdminServer:
             self.app.router.add_get(f"/{page.__name__}", page)
         if revocations is not None:
             RevocationPages(revocations, on_change=on_revoked).add_to(self.app)
+        if reload is not None:
+            ReloadPage(reload).add_to(self.app)
         self.app.on_response_prepare.append(_dress)
         self._runner = web.AppRunner(self.app, handle_signals=False, shutdown_timeout=SHUTDOWN)
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from lbjwt.assembly.rings import key_ring_of
+from lbjwt.errors import ConfigurationError
 from lbjwt.keys import store
 from lbjwt.keys.egress import SYSTEM_TLS, ClientTls, Egress
 from lbjwt.keys.errors import StoreError
@@ -62,6 +63,7 @@ def worker_keys(instances: Sequence[IssuerInstance], verifier: Verifier, board: 
         longest_wait = max(longest_wait, 2 * remote.timeout + FIRST_KEYS)
         sources[index] = FeedKeys(
             place_of_keys(instance),
+            identity=identity_of(**_whose(instance)),
             feed=link.feed,
             build=key_ring_of(instance.issuer),
             publish=partial(verifier.publish, issuer=index),
@@ -116,6 +118,10 @@ class FetchedKeys:
         """End every attempt under way."""
         for keys in self._keys.values():
             await keys.stop()
+
+    async def reload(self, instances: Sequence[IssuerInstance]) -> None:
+        """Fetch the keys of other issuers from now on."""
+        raise ConfigurationError("the keys of other issuers cannot be fetched yet")
 
     def notified(self) -> None:
         """Some worker wants keys that are not there."""

@@ -1,8 +1,8 @@
 """
 What differs between two configurations, in words; and which of it can only come with a restart.
 
-Sections are compared key by key. What has a name (issuers, clusters, routes) or an address (listeners, endpoints) is the same one in both wherever it stands: order
-decides nothing. No value is told: it may be a secret in the wrong place.
+Sections are compared key by key. What has a name (issuers, clusters, routes) or an address (listeners, endpoints) is the same one in both wherever it
+stands: order decides nothing. No value is told: it may be a secret in the wrong place.
 """
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence

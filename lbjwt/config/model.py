@@ -326,6 +326,10 @@ class Configuration(Section):
     workers: Workers = Field(
         default=1, description="Worker processes, 1 to 1024; `auto` is one for each processor the process may use."
     )
+    watch: StrictBool = Field(
+        default=False,
+        description="Reload this file when it changes; lbjwt looks at it each second. Without, on `SIGHUP` and `lbjwt reload` only.",
+    )
     admin: Admin | None = Field(default=None, description="Open the admin API. Default: closed.")
     access_log: AccessLog | None = Field(default=None, description="Write an access log. Default: none.")
 

@@ -136,6 +136,8 @@ class FeedKeys:
 
     Args:
         place: What messages call the source.
+        identity: Which source it is, see `identity_of`. Key sets of another one in the feed are not taken: the process that fetches may not have
+            applied this configuration yet.
         publish: Called with every new ring, and with None when the keys became too old.
         issuer: Its index, also in the feed.
         max_stale: Seconds for which a document is believed after it was fetched; the feed may say less.
@@ -145,6 +147,7 @@ class FeedKeys:
         self,
         place: str,
         *,
+        identity: str,
         feed: KeyFeed,
         build: Build,
         publish: Callable[[KeyRing | None], None],
@@ -152,6 +155,7 @@ class FeedKeys:
         issuer: int,
         max_stale: float,
     ) -> None:
+        self._identity = identity
         self._feed = feed
         self._build = build
         self._publish = publish
@@ -194,8 +198,8 @@ class FeedKeys:
         if version == self._version:
             return
         stored = self._feed.get(self._issuer)
-        if stored is None:
-            return  # nothing yet, or it is being written
+        if stored is None or stored.place != self._identity:
+            return  # nothing yet, or it is being written, or it is that of another source
         life = stored.shelf_life(now, wall, self._max_stale)
         if life is None:
             raise KeySourceError("the keys in the feed are too old, or from the future")

@@ -1,5 +1,8 @@
 """
 What the supervisor makes before it forks, and every process of the service has: configuration, sockets, shared memory, eventfds, a directory.
+
+A reload replaces the configuration, its rows and the sockets, here in the supervisor: processes that are forked later begin with those, and the
+others get them over their channel.
 """
 
 from dataclasses import dataclass
@@ -11,10 +14,11 @@ from lbjwt.observe._board import Board
 from lbjwt.observe._offenders import Offenders
 from lbjwt.observe.rows import RowNumbers
 from lbjwt.process.bindings import Bindings
+from lbjwt.process.channel import Channel
 from lbjwt.process.wakeups import Wakeups
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Shared:
     """One for the whole service."""
 
@@ -31,6 +35,10 @@ class Shared:
     """The state directory, written by the control process only; None when nothing would be written."""
     feed: KeyFeed | None = None
     """The key sets that are fetched; None without a control process."""
+    generation: int = 0
+    """Number of the configuration: 0 at the start, one more with each reload that came to something."""
+    channel: Channel | None = None
+    """In a child, its end of the channel to the supervisor."""
 
 
 def keeper_needed(configuration: Configuration) -> bool:
@@ -39,8 +47,11 @@ def keeper_needed(configuration: Configuration) -> bool:
 
 
 def state_needed(configuration: Configuration) -> bool:
-    """True when there is something to write: revocations made at run time, and keys that are fetched when they shall outlive a restart."""
-    kept = configuration.state_directory is not None and keys_fetched(configuration)
+    """
+    True when there is something to write: revocations made at run time, and keys that are fetched when they shall outlive a restart. A reload may
+    bring the first of these, so with a control process a configured directory is made ready in any case.
+    """
+    kept = configuration.state_directory is not None and keeper_needed(configuration)
     return configuration.revocation is not None or kept
 
 
