@@ -51,6 +51,7 @@ class Deliveries:
 
         configuration: Configuration
         fingerprint: str
+        bindings: Bindings
 
     def __init__(self, shared: Shared, slots: Slots, rows: Rows) -> None:
         self._shared = shared
@@ -77,7 +78,7 @@ class Deliveries:
             OSError: No memory or descriptor is left. Whatever is raised, nothing changed.
         """
         shared = self._shared
-        before = self.Before(shared.configuration, shared.board.configuration_hash)
+        before = self.Before(shared.configuration, shared.board.configuration_hash, shared.bindings)
         number = shared.generation + 1
         bindings = shared.bindings.changed(configuration.listeners)
         new = bindings.only_here(shared.bindings)

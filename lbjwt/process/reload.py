@@ -165,6 +165,8 @@ class Reload:
         except OSError as error:
             outcome.failed = [f"cannot open what it needs: {error.strerror}"]
         else:
+            for name, address in self._shared.bindings.describe(before.bindings):
+                log.info("%s on %s", name, address)
             if too_few := shortage(configuration, raise_limit()):
                 outcome.warnings.append(too_few)
             self._applying = _Applying(self._shared.generation, now + APPLY_LIMIT, outcome, before)
