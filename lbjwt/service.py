@@ -64,6 +64,7 @@ class LoadBalancer:
         keeper: The control process, which fetches remote keys and keeps the revocations; None: this balancer itself.
 
     Raises:
+        ValueError: The board is too small for the configuration.
         ConfigurationError: `workers` asks for more than one by itself: processes are started by `lbjwt serve` alone.
 
     ```python
@@ -98,6 +99,7 @@ class LoadBalancer:
         else:
             self.board = board
             self._rows = RowNumbers.in_order(names) if rows is None else rows
+        self._rows.check(self.board)
         self.board.keep_issuers(self._rows.issuers.values())
         directory = configuration.state_directory if keeper is None else keeper.directory
         self._embedded: EmbeddedControl | None = None
