@@ -1,6 +1,4 @@
-"""
-All bound sockets of the service, by worker slot. Made once by the supervisor, inherited by every worker.
-"""
+"""All bound sockets of the service, by worker slot: the supervisor makes them, its children inherit them."""
 
 import itertools
 import os
@@ -8,13 +6,14 @@ import socket
 from dataclasses import dataclass
 from typing import Self
 
+from lbjwt.address import Address
 from lbjwt.config.model import Configuration
 from lbjwt.net import sockets
 from lbjwt.net.sockets import BindError, backlog, bind
 
 
 def worker_count(configuration: Configuration) -> int:
-    """Return the number of worker slots; ``auto`` is one for each processor this process may use."""
+    """Return the number of worker slots; ``auto`` is one per processor that this process may use."""
     return len(os.sched_getaffinity(0)) if configuration.workers == "auto" else configuration.workers
 
 
@@ -23,18 +22,13 @@ class Bindings:
     """Bound sockets; `admin` listens already, the others listen when their worker says so."""
 
     slots: list[list[list[socket.socket]]]
-    """slots[worker][listener]: one socket for each IP address of the listener, in the order of ``configuration.listeners``."""
+    """slots[worker][listener]: one socket for each IP address of the listener."""
     admin: list[socket.socket]
-    """Of the keeper; the supervisor's copies keep what is queued while a keeper is replaced."""
+    """Of the control process; the supervisor's copies keep queued clients while that process is replaced."""
 
     @classmethod
     def bind(cls, configuration: Configuration) -> Self:
-        """
-        Bind everything the configuration asks for.
-
-        Raises:
-            BindError: One address cannot be had; the others are given back.
-        """
+        """Bind all addresses of the configuration; after a BindError none is left bound."""
         count = worker_count(configuration)
         bindings = cls([[] for _ in range(count)], [])
         try:
@@ -56,7 +50,7 @@ class Bindings:
         return list(itertools.chain.from_iterable(self.slots[slot]))
 
     def keep(self, slot: int) -> None:
-        """In a child: close all sockets but those of this slot, or a queue would outlive the process that serves it. Others are the keeper's."""
+        """In a child: close the sockets of other slots, or a queue would outlive the process that serves it."""
         for other in range(len(self.slots)):
             if other != slot:
                 sockets.close(self.of(other))
@@ -68,11 +62,7 @@ class Bindings:
         sockets.close(self.admin)
 
     def describe(self) -> list[tuple[str, str]]:
-        """What is open where, as the kernel knows it: ("listeners[0]", "127.0.0.1:8080")."""
+        """Each socket with its address: ("listeners[0]", "127.0.0.1:8080")."""
         found = [(f"listeners[{index}]", sock) for index, bound in enumerate(self.slots[0]) for sock in bound]
         found += [("admin", sock) for sock in self.admin]
-        return [(name, _spelled(sock.getsockname())) for name, sock in found]
-
-
-def _spelled(name: tuple[str, int]) -> str:
-    return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+        return [(name, str(Address(*sock.getsockname()[:2]))) for name, sock in found]

@@ -233,7 +233,7 @@ def test_series_of_names_that_left_are_gone_and_go_on_when_they_come_back():
     board.add("requests", 3, endpoint=1)
     board.add("accepted", 5)
     board.add("requests", 2, 2, route=0)
-    told = BoardCollector(board, first, "1")
+    told = BoardCollector(board, first)
 
     def series() -> dict[str, float]:
         lines = exposition(told)[0].decode().splitlines()
