@@ -3,9 +3,7 @@
 import os
 from pathlib import Path
 
-from lbjwt.checks.dangers import warnings
-from lbjwt.checks.files import file_problems
-from lbjwt.checks.registry import every_problem
+from lbjwt.checks.registry import every_problem, start_problems
 from lbjwt.config.flags import problems_under_flags
 from lbjwt.config.load import Examination, examine_file
 from lbjwt.config.model import Configuration
@@ -24,15 +22,15 @@ class FileSource:
         """Read the file and those that it names."""
         self.seen = self.stamp()  # before: what is written meanwhile is another state of the file
         examination = examine_file(self._path)
-        problems = every_problem(examination)
-        if examination.configuration is not None:
-            problems = [problem for problem in problems if not _is_told_when_opened(problem)]
-        return _reading(examination, problems)
+        made = examination.configuration
+        return _reading(
+            examination, every_problem(examination) if made is None else examination.placed(start_problems(made))
+        )
 
     def read_text(self) -> Reading:
         """Read the file alone, unless it is wrong: then every problem is told."""
         examination = examine_file(self._path)
-        return _reading(examination, every_problem(examination) if examination.errors else [])
+        return _reading(examination, every_problem(examination) if examination.configuration is None else [])
 
     def stamp(self) -> object:
         """Time of the last write, size, and identity of the file behind all links; None when there is none, or nobody may look."""
@@ -53,8 +51,7 @@ class FlagsSource:
 
     def read(self) -> Reading:
         """Read the files that the flags name."""
-        found = [*warnings(self._configuration), *file_problems(self._configuration)]
-        problems = problems_under_flags(problem for problem in found if not _is_told_when_opened(problem))
+        problems = problems_under_flags(start_problems(self._configuration))
         wrong = any(problem.level == "error" for problem in problems)
         return Reading(None if wrong else self._configuration, tuple(problems))
 
@@ -65,11 +62,6 @@ class FlagsSource:
     def stamp(self) -> object:
         """Nothing to look at."""
         return None
-
-
-def _is_told_when_opened(problem: Problem) -> bool:
-    """The supervisor opens the access log and says what is wrong with it."""
-    return problem.code == "access-log"
 
 
 def _reading(examination: Examination, problems: list[Problem]) -> Reading:

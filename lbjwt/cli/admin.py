@@ -48,8 +48,8 @@ def ask(admin: str, method: str, path: str, body: bytes | str, *, doubt: str, ti
     except ValueError:
         parts = None
     if parts is None or parts.hostname is None or parts.path:
-        raise click.BadParameter("is a URL such as http://127.0.0.1:9900, without a path", param_hint="--admin")
-    # http.client asks no proxy of the environment: the admin API is on this machine or near it
+        raise click.BadParameter("must be a URL such as http://127.0.0.1:9900, without a path", param_hint="--admin")
+    # http.client asks no proxy of the environment: it is on this machine or near it
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname, parts.port, timeout=timeout)
     try:

@@ -1,4 +1,4 @@
-"""``lbjwt serve``: from a file or from flags to a running balancer."""
+"""``lbjwt serve``: run a balancer from a file or from flags."""
 
 import sys
 from pathlib import Path
@@ -15,13 +15,16 @@ from lbjwt.config.problems import ConfigurationError
 @click.command()
 @click.argument("config", required=False, type=click.Path(path_type=Path))
 @click.option(
-    "--listen", multiple=True, metavar="HOST:PORT", help="Address for clients; :PORT is all addresses. Repeatable."
+    "--listen",
+    multiple=True,
+    metavar="HOST:PORT",
+    help="Address to listen on for clients; :PORT means all addresses. Repeatable.",
 )
-@click.option("--backend", multiple=True, metavar="HOST:PORT", help="A backend; also unix:PATH. Repeatable.")
+@click.option("--backend", multiple=True, metavar="HOST:PORT", help="Address of a backend, or unix:PATH. Repeatable.")
 @click.option(
     "--jwks",
     metavar="FILE-or-URL",
-    help="The keys: a JWK Set in a file or behind an https URL.  [default: found by --issuer]",
+    help="The keys: a JWK Set in a file or at an https URL.  [default: discovered from --issuer]",
 )
 @click.option("--pem", metavar="FILE", help="The key: a public key or certificate in PEM, in place of --jwks.")
 @click.option(
@@ -30,7 +33,7 @@ from lbjwt.config.problems import ConfigurationError
 @click.option(
     "--issuer",
     metavar="TEXT",
-    help="The exact iss claim of tokens. An https URL without --jwks, --pem and --secret-file: its keys are found by discovery.",
+    help="The exact iss claim of tokens. Without --jwks, --pem and --secret-file it must be an https URL: lbjwt discovers the keys from it.",
 )
 @click.option("--any-issuer", is_flag=True, help="Accept tokens of any issuer.")
 @click.option("--audience", multiple=True, metavar="TEXT", help="An accepted aud claim. Repeatable.")
@@ -49,7 +52,9 @@ from lbjwt.config.problems import ConfigurationError
 )
 @click.option("--tls-cert", metavar="FILE", help="PEM certificate chain for the listeners.")
 @click.option("--tls-key", metavar="FILE", help="PEM private key for the listeners.")
-@click.option("--workers", metavar="N|auto", help="Worker processes; auto is one for each processor.  [default: 1]")
+@click.option(
+    "--workers", metavar="N|auto", help="Number of worker processes; auto means one per processor.  [default: 1]"
+)
 @click.option(
     "--admin",
     metavar="HOST:PORT",
@@ -71,14 +76,16 @@ def serve(config: Path | None, print_config: bool, **said: Any) -> None:
         lbjwt serve --listen :8080 --backend 127.0.0.1:9001 \\
             --issuer https://issuer.example --audience api --print-config > lbjwt.yaml
 
-    Exit codes: 0 stopped as requested; 1 could not start, or a drain was cut; 2 a problem of flags, configuration, keys or certificate.
+    Exit codes: 0 stopped as requested; 1 could not start, or did not drain in time; 2 a problem of flags, configuration, keys or certificate.
     """
     flags = Flags(**said)
     given = flags.given()
     if config is not None and given:
-        raise click.UsageError(f"with a CONFIG file, {', '.join(given)} cannot be given: write it into the file.")
+        raise click.UsageError(f"{', '.join(given)} cannot be combined with a CONFIG file: write it into the file.")
     if config is None and not given:
-        raise click.UsageError("give a CONFIG file, or flags: at least --listen, --backend, --issuer and --audience.")
+        raise click.UsageError(
+            "give a CONFIG file or flags; the flags need at least --listen, --backend, --issuer and --audience."
+        )
     from lbjwt.checks.source import FileSource, FlagsSource
 
     try:

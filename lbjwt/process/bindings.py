@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
+from lbjwt.address import Address
 from lbjwt.config.model import Configuration, Listener
 from lbjwt.net import sockets
 from lbjwt.net.sockets import BindError, backlog, bind
@@ -20,7 +21,7 @@ ListenerName = tuple[str, int]
 
 
 def worker_count(configuration: Configuration) -> int:
-    """Return the number of worker slots; ``auto`` is one for each processor this process may use."""
+    """Return the number of worker slots; ``auto`` is one per processor that this process may use."""
     return len(os.sched_getaffinity(0)) if configuration.workers == "auto" else configuration.workers
 
 
@@ -122,7 +123,7 @@ class Bindings:
             for sock in bound
         ]
         found += [("admin", sock) for sock in self.admin if before is None]
-        return [(name, _spelled(sock.getsockname())) for name, sock in found]
+        return [(name, str(Address(*sock.getsockname()[:2]))) for name, sock in found]
 
 
 def _names(listeners: Sequence[Listener]) -> list[ListenerName]:
@@ -133,7 +134,3 @@ def _names(listeners: Sequence[Listener]) -> list[ListenerName]:
         names.append((text, seen[text]))
         seen[text] += 1
     return names
-
-
-def _spelled(name: tuple[str, int]) -> str:
-    return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"

@@ -11,12 +11,12 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from lbjwt.assembly.state import StateDirectory
 from lbjwt.observe._board import STARTING
 from lbjwt.process import child, keeper, logs
 from lbjwt.process.channel import Channel
 from lbjwt.process.restart import RestartSchedule
 from lbjwt.process.shared import Shared
-from lbjwt.process.state import StateDirectory
 
 Worker = Callable[[Shared, int], int]
 """Lives in a process of its own: what all share, its slot; returns the exit code."""

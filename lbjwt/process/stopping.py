@@ -17,7 +17,7 @@ from lbjwt.process.slots import Slots
 HURRY: Final = 0.5
 """Seconds from the second SIGTERM to SIGKILL."""
 ECHO: Final = 0.1
-"""Seconds within which a second signal is the first one again: timeout(1) signals its child and then the group, other wrappers pass Ctrl-C on."""
+"""Seconds within which a second signal counts as the first one: timeout(1) signals its child and then the group, other wrappers repeat Ctrl-C."""
 GRACE: Final = 1.0
 """Seconds a worker gets beyond ``timeouts.drain`` before it is killed, and the keeper beyond the last worker."""
 
@@ -53,11 +53,11 @@ class Stopping:
             self._shared.board.start_draining()
             drain = self._shared.configuration.timeouts.drain
             self.deadline = now + drain + GRACE
-            log.info("%s: draining, %g s at most; a second signal ends it now", name, drain)
+            log.info("%s: draining for at most %g s; a second signal ends lbjwt immediately", name, drain)
             self._slots.send(signal.SIGTERM)
         else:
             self.deadline = min(self.deadline, now + HURRY)
-            log.info("%s again: ending now", name)
+            log.info("%s again: ending immediately", name)
             self._slots.send(signal.SIGUSR2)
 
     def give_up(self, code: int, now: float) -> None:
@@ -76,18 +76,14 @@ class Stopping:
             self._kill()
 
     def _close_doors(self) -> None:
-        """
-        Refuse new clients once a worker has stopped accepting: our copy of its socket would still queue them for nobody.
-
-        Not before that: the worker must not meet a listening socket that was shut down under its hands.
-        """
+        """Refuse new clients once a worker has stopped accepting, because our copy of its socket would still queue them."""
         for slot in self._slots.workers:
             if not slot.closed and (not slot.pid or self._shared.board.state(slot.index) not in (STARTING, READY)):
                 stop_listening(self._shared.bindings.of(slot.index))
                 slot.closed = True
 
     def _end_keeper(self) -> None:
-        """Tell the keeper to end once nobody needs it: the workers are gone, or a second signal came."""
+        """Tell the keeper to end when the workers are gone or a second signal came."""
         keeper = self._slots.keeper
         if keeper is None or not keeper.pid or keeper.closed:
             return
@@ -103,6 +99,6 @@ class Stopping:
         late = [slot for slot in self._slots.all if slot.pid and (slot is not self._slots.keeper or slot.closed)]
         if late and self.stops == 1:
             self.code = FAILED
-            log.error("did not end in time and were killed: %s", ", ".join(slot.name for slot in late))
+            log.error("processes did not end in time and were killed: %s", ", ".join(slot.name for slot in late))
         for slot in late:
             os.kill(slot.pid, signal.SIGKILL)

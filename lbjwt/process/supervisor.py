@@ -1,10 +1,10 @@
 """
-The supervisor: owns the listening sockets and the board, keeps one worker in every slot and one keeper when there is something to keep, passes
-signals on, reloads the configuration. Serves nothing itself.
+The supervisor: owns the listening sockets and the board, keeps a worker in every slot and one control process (keeper) if one is needed, passes
+signals on and reloads the configuration. It serves nothing itself.
 
-Worker and keeper are imported before the fork: children share that memory and start in a fraction of the time. Neither imports aiohttp.
+Worker and keeper are imported before the fork, so that children share their memory and start fast. Neither imports aiohttp.
 
-Plain and synchronous: its signals stay blocked and sigtimedwait(2) takes them, no thread, no event loop, so forking from it is safe at any time.
+It has no thread and no event loop, so it can fork safely at any time; its signals stay blocked, and sigtimedwait(2) takes them.
 
 | signal | while running | while draining |
 | --- | --- | --- |
@@ -12,8 +12,7 @@ Plain and synchronous: its signals stay blocked and sigtimedwait(2) takes them, 
 | SIGUSR1 | workers reopen the access log | the same |
 | SIGHUP | the configuration is read again and applied | ignored |
 
-Exit codes: 0 stopped as asked; 1 could not start, or a process had to be killed; 2 configuration, a file it names or state directory is wrong.
-The workers never take longer for a drain than ``timeouts.drain`` and one second, and the keeper one second more.
+Exit codes: see `lbjwt.process.child`. A drain takes at most ``timeouts.drain`` and one second, and the keeper one second more.
 """
 
 import contextlib
@@ -29,6 +28,7 @@ from lbjwt.assembly.descriptors import shortage
 from lbjwt.assembly.issuers import issuer_instances
 from lbjwt.assembly.keys import new_feed
 from lbjwt.assembly.rows import new_board, row_names
+from lbjwt.assembly.state import StateDirectory, StateDirectoryError, state_needed
 from lbjwt.config.model import Configuration
 from lbjwt.config.reading import FixedSource, Source
 from lbjwt.net.descriptors import raise_limit
@@ -41,15 +41,14 @@ from lbjwt.process.bindings import Bindings, worker_count
 from lbjwt.process.child import FAILED, WRONG_CONFIGURATION
 from lbjwt.process.deliver import Deliveries
 from lbjwt.process.reload import Reload
-from lbjwt.process.shared import Shared, keeper_needed, state_needed
+from lbjwt.process.shared import Shared, keeper_needed
 from lbjwt.process.slots import Slot, Slots, Worker
-from lbjwt.process.state import StateDirectory, StateDirectoryError
 from lbjwt.process.stopping import Stopping
 from lbjwt.process.wakeups import Wakeups
 from lbjwt.process.watch import Watch
 
 BOARD_POLL: Final = 0.02
-"""Seconds between two looks at the board while workers start or begin to drain; otherwise only signals wake the supervisor."""
+"""Seconds between two reads of the board while workers start or begin to drain; otherwise only signals wake the supervisor."""
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1, signal.SIGHUP)
 
@@ -76,7 +75,7 @@ def run(configuration: Configuration, source: Source | None = None, *, worker: W
     logs.set_up("supervisor")
     if not hash_is_randomised():
         # Tokens and header values are dictionary keys: with a known seed a client could make them collide.
-        log.error("PYTHONHASHSEED makes hashes predictable; unset it")
+        log.error("PYTHONHASHSEED is set and makes hashes predictable; unset it")
         return WRONG_CONFIGURATION
     with contextlib.ExitStack() as stack:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -84,8 +83,7 @@ def run(configuration: Configuration, source: Source | None = None, *, worker: W
         state: StateDirectory | None = None
         directory = wakeups = None
         try:
-            too_few = shortage(configuration, raise_limit())
-            if too_few:
+            if too_few := shortage(configuration, raise_limit()):
                 log.warning("%s", too_few)
             board = new_board(configuration, worker_count(configuration))
             rows = Rows(board)
@@ -167,7 +165,7 @@ class _Supervisor:
         return self._stopping.code
 
     def _empty(self) -> list[Slot]:
-        """The slots to fork into. While no worker has ever been ready, one that failed gets no second try: only the others can still serve."""
+        """The slots to fork into. Before the first worker was ready, a slot that failed is not tried again."""
         return [
             slot
             for slot in self._slots.all
@@ -189,7 +187,7 @@ class _Supervisor:
         return max(0.0, due - now)
 
     def _fork(self, slot: Slot, now: float) -> None:
-        if self._stopping.stops:  # a fork before this one failed, and was the last hope
+        if self._stopping.stops:  # a fork before this one failed, and the start was given up
             return
         try:
             self._slots.fork(slot, now)
@@ -211,18 +209,18 @@ class _Supervisor:
             self._bury(slot, pid, code)
 
     def _bury(self, slot: Slot, pid: int, code: int) -> None:
-        """Tell what became of a process and decide what follows."""
+        """Log how a process ended, and decide what follows."""
         if self._stopping.stops:
             return
         cause = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         if code == WRONG_CONFIGURATION and not (self._told.kept if slot is self._slots.keeper else self._told.served):
-            # It said why. The others would say the same, and so would the next one.
+            # it logged the cause; another start would fail too
             self._give_up(code, f"{slot.name} cannot start")
             return
         self._failed(slot, time.monotonic(), code, f"{slot.name} (process {pid}) {cause}")
 
     def _failed(self, slot: Slot, now: float, code: int, what: str) -> None:
-        """Nobody lives in a slot although somebody should: another one follows, or the start has failed."""
+        """A process that should run does not: start another later, or give up the start of the service."""
         slot.schedule.died(now, was_ready=slot.announced)
         others = [other for other in self._slots.workers if other.pid or other in self._empty()]
         if not self._told.up and not others and slot is not self._slots.keeper:
