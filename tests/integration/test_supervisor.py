@@ -227,7 +227,7 @@ def test_a_signal_drains(supervise, number):
         assert eventually(supervisor.refuses, 2.0)
         assert client.recv(100) == b"False True"
     assert supervisor.end() == 0
-    assert "draining, 5 s at most" in supervisor.log
+    assert "draining for at most 5 s" in supervisor.log
     assert supervisor.log.rstrip().endswith("stopped")
 
 

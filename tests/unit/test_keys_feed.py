@@ -150,7 +150,7 @@ def test_a_program_that_was_started_anew_gets_it_too():
     feed = KeyFeed({})
     fd = feed.add({5: 1000})
     program = (
-        "import sys\nfrom lbjwt.keys.feed import KeyFeed\nfrom lbjwt.keys.feed import StoredKeySet\n"
+        "import sys\nfrom lbjwt.keys.feed import KeyFeed, StoredKeySet\n"
         "feed = KeyFeed({})\nfeed.attach({5: 1000}, int(sys.argv[1]))\n"
         "feed.put(5, StoredKeySet('https://issuer.test/jwks', 1.0, 61.0, 'from there', '\"tag\"'))"
     )
