@@ -341,7 +341,7 @@ class Configuration(Section):
     )
     watch: StrictBool = Field(
         default=False,
-        description="Reload this file when it changes; lbjwt looks at it each second. Without, on `SIGHUP` and `lbjwt reload` only.",
+        description="Reload this file when it changes; lbjwt looks at it each second. false: only on `SIGHUP` and `lbjwt reload`.",
     )
     admin: Admin | None = Field(default=None, description="Enable the admin API. Default: disabled.")
     access_log: AccessLog | None = Field(default=None, description="Write an access log. Default: none.")
