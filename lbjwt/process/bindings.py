@@ -6,18 +6,13 @@ listeners that stay.
 import itertools
 import os
 import socket
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
 from lbjwt.address import Address
-from lbjwt.config.model import Configuration, Listener
+from lbjwt.config.model import Configuration
 from lbjwt.net import sockets
 from lbjwt.net.sockets import BindError, backlog, bind
-
-ListenerName = tuple[str, int]
-"""Text of the address, and how many listeners before have the same: with port 0, there may be several."""
 
 
 def worker_count(configuration: Configuration) -> int:
@@ -41,8 +36,8 @@ class Bindings:
     """slots[worker][listener]: one socket for each IP address of the listener, in the order of ``configuration.listeners``."""
     admin: list[socket.socket]
     """Of the control process; the supervisor's copies keep what is queued while that is replaced."""
-    names: list[ListenerName] = field(default_factory=list)
-    """Of the listeners."""
+    names: list[str] = field(default_factory=list)
+    """Of the listeners, as `Configuration.named_listeners` has them."""
 
     @classmethod
     def bind(cls, configuration: Configuration) -> Self:
@@ -52,7 +47,7 @@ class Bindings:
         Raises:
             BindError: One address cannot be had; the others are given back.
         """
-        bindings = cls([[] for _ in range(worker_count(configuration))], []).changed(configuration.listeners)
+        bindings = cls([[] for _ in range(worker_count(configuration))], []).changed(configuration)
         try:
             if configuration.admin is not None:
                 bindings.admin = bind(configuration.admin.address, key="admin.address")[0]
@@ -63,18 +58,18 @@ class Bindings:
             raise
         return bindings
 
-    def changed(self, listeners: Sequence[Listener]) -> Self:
+    def changed(self, configuration: Configuration) -> Self:
         """
-        Return the bindings for other listeners: with the sockets of those that stay, and new ones. These here stay as they are.
+        Return the bindings for another configuration: with the sockets of those that stay, and new ones. These here stay as they are.
 
         Raises:
             ListenerError: One address cannot be had; the other new ones are given back.
         """
-        names = _names(listeners)
+        names = list(configuration.named_listeners)
         made = type(self)([[] for _ in self.slots], self.admin, names)
         ours = [sock.getsockname()[:2] for sock in self.of(0)] if self.names else []
         try:
-            for index, (name, listener) in enumerate(zip(names, listeners, strict=True)):
+            for index, (name, listener) in enumerate(zip(names, configuration.listeners, strict=True)):
                 if name in self.names:
                     found = [slot[self.names.index(name)] for slot in self.slots]
                 else:
@@ -124,13 +119,3 @@ class Bindings:
         ]
         found += [("admin", sock) for sock in self.admin if before is None]
         return [(name, str(Address(*sock.getsockname()[:2]))) for name, sock in found]
-
-
-def _names(listeners: Sequence[Listener]) -> list[ListenerName]:
-    seen: Counter[str] = Counter()
-    names: list[ListenerName] = []
-    for listener in listeners:
-        text = str(listener.address)
-        names.append((text, seen[text]))
-        seen[text] += 1
-    return names

@@ -80,7 +80,7 @@ class Deliveries:
         shared = self._shared
         before = self.Before(shared.configuration, shared.board.configuration_hash, shared.bindings)
         number = shared.generation + 1
-        bindings = shared.bindings.changed(configuration.listeners)
+        bindings = shared.bindings.changed(configuration)
         new = bindings.only_here(shared.bindings)
         body = -1
         try:

@@ -70,8 +70,8 @@ class _Worker(Process):
     async def _apply(self, generation: Generation) -> None:
         """Put a configuration into force."""
         assert self._balancer is not None
-        sockets, generation.sockets = generation.sockets, []
-        await self._balancer.reload(generation.configuration, rows=generation.rows, sockets=sockets)
+        await self._balancer.reload(generation.configuration, rows=generation.rows, sockets=generation.sockets)
+        generation.sockets = []  # the balancer has those that it needs, and closed the others
 
     def _end_now(self) -> None:
         self._stop.set()
