@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,12 +38,19 @@ class IssuerInstance:
         return text.replace(TENANT, self.tenant) if self.tenant else text
 
 
-def issuer_instances(configuration: model.Configuration) -> list[IssuerInstance]:
-    """All issuers, in the order of the configuration."""
+def issuer_instances(configuration: model.Configuration, rows: Mapping[str, int] | None = None) -> list[IssuerInstance]:
+    """
+    All issuers, in the order of the configuration.
+
+    Args:
+        rows: The index of each by its name; None for their order.
+    """
     found: list[IssuerInstance] = []
     for label, issuer in configuration.issuers.items():
         for tenant in issuer.instances:
-            found.append(IssuerInstance(len(found), f"{label}/{tenant}" if tenant else label, label, issuer, tenant))
+            name = f"{label}/{tenant}" if tenant else label
+            index = len(found) if rows is None else rows[name]
+            found.append(IssuerInstance(index, name, label, issuer, tenant))
     return found
 
 
