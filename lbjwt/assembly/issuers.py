@@ -51,10 +51,7 @@ class IssuerInstance:
             place = (issuer.key_files, issuer.secret_env, issuer.jwks, issuer.pem)
         return issuer.key_source, place
 
-<<<<<<< HEAD
-=======
 
->>>>>>> verifier
 def issuer_instances(configuration: model.Configuration, rows: Mapping[str, int] | None = None) -> list[IssuerInstance]:
     """
     All issuers, in the order of the configuration.
