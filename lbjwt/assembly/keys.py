@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from lbjwt.assembly.sources import (
+    key_identity,
     key_lifecycle,
     key_origin,
     key_ring_of,
@@ -22,6 +23,7 @@ from lbjwt.assembly.sources import (
     read_stored,
     stored_keys,
 )
+from lbjwt.errors import ConfigurationError
 from lbjwt.keys.errors import StoreError
 from lbjwt.keys.feed import KeyFeed
 from lbjwt.keys.log import log_key_changes
@@ -58,6 +60,7 @@ def worker_keys(instances: Sequence[IssuerInstance], verifier: Verifier, board: 
         longest_wait = max(longest_wait, 2 * remote.timeout + FIRST_KEYS)
         sources[index] = FeedKeys(
             place_of_keys(instance),
+            identity=key_identity(instance),
             feed=link.feed,
             build=key_ring_of(instance.issuer),
             publish=partial(verifier.publish, issuer=index),
@@ -113,6 +116,10 @@ class FetchedKeys:
         for keys in self._keys.values():
             await keys.stop()
 
+    async def reload(self, instances: Sequence[IssuerInstance]) -> None:
+        """Fetch the keys of other issuers from now on."""
+        raise ConfigurationError("the keys of other issuers cannot be fetched yet")
+
     def notified(self) -> None:
         """Some worker wants keys that are not there."""
         for keys in self._keys.values():
@@ -157,9 +164,14 @@ class EmbeddedControl(FetchedKeys):
 
 def new_feed(instances: Sequence[IssuerInstance], directory: Path | None) -> KeyFeed:
     """The feed of all remote sources, with the key sets that the last run stored in the state directory."""
-    feed = KeyFeed({one.index: one.issuer.fetch.max_bytes for one in instances if one.issuer.fetch is not None})
+    feed = KeyFeed(longest_key_sets(instances))
     put_stored(feed, instances, directory)
     return feed
+
+
+def longest_key_sets(instances: Sequence[IssuerInstance]) -> dict[int, int]:
+    """What a feed needs to know of the remote sources among these: bytes of the longest document, by issuer index."""
+    return {one.index: one.issuer.fetch.max_bytes for one in instances if one.issuer.fetch is not None}
 
 
 def put_stored(feed: KeyFeed, instances: Sequence[IssuerInstance], directory: Path | None) -> None:

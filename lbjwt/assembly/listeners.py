@@ -76,7 +76,8 @@ class Listeners:
         health = None if listener.health is None else Health(listener.health.path)
 
         def connection() -> asyncio.Protocol:
-            return accepted(proxy, policy, context, handshake, health)
+            made: asyncio.Protocol = accepted(proxy, policy, context, handshake, health)
+            return made
 
         def connection_of_many() -> asyncio.Protocol:
             if proxy.clients >= MANY_CLIENTS:
