@@ -1,6 +1,5 @@
 """The server of HTTP/1: bytes of one client connection in, one exchange after another. It owns its connection and is its one stream.
 
-Knows where a request begins and ends, and when the connection may be used for the next one. Knows nothing of tokens or endpoints.
 Requests are taken strictly in turn: what a pipelining client sent ahead is held, and reading stops past `HELD_INPUT`.
 """
 
