@@ -30,9 +30,9 @@ from lbjwt.observe._access_log import AccessLog
 from lbjwt.observe._board import DRAINING, READY, STOPPED, Board
 from lbjwt.observe._offenders import Offenders
 from lbjwt.observe.rows import RowNumbers, Rows
+from lbjwt.proxy._context import ProxyContext
+from lbjwt.proxy._key_wait import KeyWait
 from lbjwt.proxy._snapshot import Snapshot
-from lbjwt.proxy._traffic import Traffic
-from lbjwt.proxy._waiting import Waiting
 from lbjwt.proxy.connect import Connector
 
 SWEEP = 1.0
@@ -122,7 +122,7 @@ class LoadBalancer:
         self._admin_sockets: list[socket.socket] = []
         self._keys = worker_keys(self._instances, self.verifier, self.board, self._control)
         self._listeners: Listeners | None = None
-        self._traffic: Traffic | None = None
+        self._context: ProxyContext | None = None
         self._timers: dict[Callable[[], object], asyncio.TimerHandle] = {}
         self._stack = contextlib.AsyncExitStack()  # ends what was started, in reverse order
         self._published = {"hits": 0, "misses": 0, "evictions": 0}
@@ -186,17 +186,17 @@ class LoadBalancer:
         if self._revoked_keys is not None:
             self._revoked_keys.look()
         clusters = configure_clusters(configuration.clusters, {}, self.board, loop.call_soon, self._rows.endpoints)
-        waiting = Waiting(
+        key_wait = KeyWait(
             self.board,
             len(self._instances),
             self._keys.request_refresh,
-            most=configuration.limits.max_waiting,
-            patience=wait_for_keys(self._instances),
+            max_waiting=configuration.limits.max_waiting,
+            max_wait=wait_for_keys(self._instances),
         )
-        self._keys.settled = waiting.settled
+        self._keys.settled = key_wait.fetch_done
         connector = Connector(loop)
         room = shares(configuration)
-        traffic = self._traffic = connector.traffic = Traffic(
+        context = self._context = connector.context = ProxyContext(
             snapshot=Snapshot(
                 admission=new_admission(
                     configuration,
@@ -214,20 +214,20 @@ class LoadBalancer:
                 allow_half_close=configuration.allow_half_close,
             ),
             clusters=clusters.values(),
-            waiting=waiting,
+            key_wait=key_wait,
             board=self.board,
             access_log=self._access_log,
             open_connection=connector,
             max_clients=room.clients,
         )
-        traffic.max_answered = room.answered
-        self._stack.push_async_callback(self._end_traffic, connector, traffic)
-        self._listeners = Listeners(configuration, contexts, sockets, traffic, self.board)
+        context.max_answered = room.answered
+        self._stack.push_async_callback(self._end_traffic, connector, context)
+        self._listeners = Listeners(configuration, contexts, sockets, context, self.board)
         self._stack.callback(self._listeners.close)
         await self._listeners.accept()
         self._stack.callback(self._cancel_timers)
         self._every(SWEEP, self._tick)
-        self._every(expiry_interval(configuration), traffic.expire)
+        self._every(expiry_interval(configuration), context.expire)
         self.board.set_state(READY)
 
     async def _open_service(self) -> None:
@@ -276,8 +276,8 @@ class LoadBalancer:
             timer.cancel()
 
     def _tick(self) -> None:
-        assert self._traffic is not None and self._listeners is not None
-        self._traffic.sweep()
+        assert self._context is not None and self._listeners is not None
+        self._context.sweep()
         self._listeners.mind_descriptors()
         self._publish_cache()
         self._tell_faults()
@@ -295,8 +295,8 @@ class LoadBalancer:
         self.board.set("revocations", len(self._revocations))
         if more:
             self.verifier.renew()
-            if self._traffic is not None:
-                self._traffic.sweep()
+            if self._context is not None:
+                self._context.sweep()
         if self._revoked_keys is not None:
             self._revoked_keys.look()
 
@@ -339,10 +339,10 @@ class LoadBalancer:
             self.board.start_draining()
         if self._listeners is not None:
             self._listeners.close()
-        if self._traffic is None:
+        if self._context is None:
             return
-        self._traffic.drain(IDLE_GRACE)
-        while self._traffic.clients and loop.time() < deadline:
+        self._context.drain(IDLE_GRACE)
+        while self._context.clients and loop.time() < deadline:
             await asyncio.sleep(0.02)
 
     async def stop(self) -> None:
@@ -350,9 +350,9 @@ class LoadBalancer:
         self.board.set_state(STOPPED)
         await self._stack.aclose()
 
-    async def _end_traffic(self, connector: Connector, traffic: Traffic) -> None:
+    async def _end_traffic(self, connector: Connector, context: ProxyContext) -> None:
         await connector.close()
-        traffic.close()
+        context.close()
         await asyncio.sleep(0)
         self._publish_cache()
 

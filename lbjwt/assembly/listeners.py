@@ -16,8 +16,8 @@ from lbjwt.net.descriptors import available
 from lbjwt.net.sockets import backlog, close
 from lbjwt.observe._board import Board
 from lbjwt.proxy._accept import accepted
+from lbjwt.proxy._context import ProxyContext
 from lbjwt.proxy._health import Health
-from lbjwt.proxy._traffic import Traffic
 
 MANY_CLIENTS = 256
 """From this number of clients on, the accept queue is emptied in bursts: the event loop accepts only one client per turn."""
@@ -39,11 +39,11 @@ class Listeners:
         configuration: Configuration,
         contexts: Sequence[ssl.SSLContext | None],
         sockets: Sequence[Sequence[socket.socket]],
-        traffic: Traffic,
+        proxy: ProxyContext,
         board: Board,
     ) -> None:
         self._configuration = configuration
-        self._traffic = traffic
+        self._context = proxy
         self._board = board
         self._listening = [
             (listener, context, sock)
@@ -70,16 +70,17 @@ class Listeners:
 
     async def _listen(self, listener: Listener, context: ssl.SSLContext | None, sock: socket.socket) -> asyncio.Server:
         loop = asyncio.get_running_loop()
-        traffic = self._traffic
+        proxy = self._context
         policy = new_policy(self._configuration, https=context is not None)
         handshake = self._configuration.timeouts.tls_handshake
         health = None if listener.health is None else Health(listener.health.path)
 
         def connection() -> asyncio.Protocol:
-            return accepted(traffic, policy, context, handshake, health)
+            made: asyncio.Protocol = accepted(proxy, policy, context, handshake, health)
+            return made
 
         def connection_of_many() -> asyncio.Protocol:
-            if traffic.clients >= MANY_CLIENTS:
+            if proxy.clients >= MANY_CLIENTS:
                 accept_waiting(loop, sock, connection)
             return connection()
 
@@ -92,10 +93,10 @@ class Listeners:
         uvloop would accept and drop them, or call accept(2) in a busy loop when the machine has no descriptor. asyncio's own loop pauses by itself.
         """
         loop = asyncio.get_running_loop()
-        traffic = self._traffic
+        proxy = self._context
         free = available()
-        cut = traffic.max_clients < self._configuration.limits.max_connections
-        self._board.set("no_descriptors", not free or (cut and traffic.clients >= traffic.max_clients))
+        cut = proxy.max_clients < self._configuration.limits.max_connections
+        self._board.set("no_descriptors", not free or (cut and proxy.clients >= proxy.max_clients))
         if not free and self._servers and not isinstance(loop, asyncio.BaseEventLoop):
             log.error("no file descriptors left: new clients wait until some are free; raise the limit of open files")
             self._pause()

@@ -57,10 +57,6 @@ cdef class Connection:
     def __init__(self):
         raise TypeError("a connection is made by its protocol")
 
-    cdef void speak(self, object protocol, const Events *events):
-        self._protocol = protocol
-        self._events = events
-
     # --- asyncio ------------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport):
@@ -175,7 +171,7 @@ cdef class Connection:
         cdef iovec part
         part.iov_base = <void *>data
         part.iov_len = size
-        return self.send_parts(&part, 1)
+        return self._send_plain(&part, 1) if self.tls is None else self.send_parts(&part, 1)
 
     cdef Sent send_parts(self, iovec *parts, int count):
         """Send the pieces as one. Never blocks; an error of the connection is FAILED here, and is reported as its loss while it is read from."""

@@ -8,23 +8,23 @@ from lbjwt.net._tls cimport TlsSession
 from lbjwt.proxy._health cimport Health
 from lbjwt.proxy._server_connection cimport ServerConnection
 from lbjwt.proxy._server_writer cimport GONE
-from lbjwt.proxy._traffic cimport Traffic
+from lbjwt.proxy._context cimport ProxyContext
 
 
-def accepted(Traffic traffic not None, RequestPolicy policy not None, context=None, double handshake_timeout=0.0, Health health=None):
+def accepted(ProxyContext context not None, RequestPolicy policy not None, tls=None, double handshake_timeout=0.0, Health health=None):
     """
     A connection of a client, for the loop that accepted it.
 
-    context: an `ssl.SSLContext`; None for plain HTTP. handshake_timeout: seconds, of TLS.
+    tls: an `ssl.SSLContext`; None for plain HTTP. handshake_timeout: seconds, of TLS.
     """
     cdef ServerConnection server = ServerConnection.__new__(ServerConnection)
-    server.traffic = traffic
+    server.context = context
     server.policy = policy
     server.health = health
     server.handshake_timeout = handshake_timeout
     server.phase = GONE
     server.droppable = -1
-    return streamed_connection(server, &EVENTS, traffic.receive, None if context is None else TlsSession(context))
+    return streamed_connection(server, &EVENTS, context.receive, None if tls is None else TlsSession(tls))
 
 
 cdef void _on_opened(object server, Connection connection):

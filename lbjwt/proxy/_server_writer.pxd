@@ -8,7 +8,7 @@ from lbjwt.http1._answer cimport Answer
 from lbjwt.net._connection cimport Connection
 from lbjwt.proxy._exchange cimport Exchange
 from lbjwt.proxy._stream cimport ClientStream
-from lbjwt.proxy._traffic cimport Traffic
+from lbjwt.proxy._context cimport ProxyContext
 
 
 cdef enum ServerPhase:
@@ -24,7 +24,7 @@ cdef enum ServerPhase:
 
 cdef class ServerWriter(ClientStream):
     cdef Connection connection
-    cdef Traffic traffic
+    cdef ProxyContext context
     cdef RequestPolicy policy
     cdef bytes peer_text
     cdef bint trusted            # the peer's forwarding fields are believed

@@ -101,8 +101,9 @@ def test_endpoints_keep_their_order_addresses_and_weights() -> None:
         (2, "::1", 9002, "", 1),
     ]
     assert [one.address for one in cluster.endpoints] == ["127.0.0.1:9001", "unix:/run/app.sock", "[::1]:9002"]
-    assert (cluster.response_timeout, cluster.idle_timeout) == (7.0, 8.0)
-    assert (cluster.max_idle, cluster.max_connections, cluster.retries) == (9, 10, 2)
+    assert {(one.response_timeout, one.idle_timeout) for one in cluster.endpoints} == {(7.0, 8.0)}
+    assert {(one.pool.max_idle, one.pool.max_connections) for one in cluster.endpoints} == {(9, 10)}
+    assert cluster.retries == 2
 
 
 def test_the_request_policy_is_that_of_the_file() -> None:

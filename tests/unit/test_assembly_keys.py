@@ -242,8 +242,8 @@ def test_the_limits_of_waiting_arrive() -> None:
             f"limits: {{max_waiting: {most}}}",
         )
         async with LoadBalancer(made) as balancer:
-            assert balancer._traffic is not None
-            return balancer._traffic.waiting.most, balancer._traffic.waiting.patience
+            assert balancer._context is not None
+            return balancer._context.key_wait.max_waiting, balancer._context.key_wait.max_wait
 
     assert asyncio.run(scenario(7)) == (7, 3.0) and asyncio.run(scenario(0)) == (0, 3.0)
 
