@@ -1,8 +1,59 @@
-"""Files and directories whose content lbjwt believes at its next start: nobody else may have written them. And whether a file changed."""
+"""
+Reading regular files only. Files and directories whose content lbjwt believes at its next start: nobody else may have written them. And whether
+a file changed.
+"""
 
+import errno
 import os
 import stat
 from pathlib import Path
+
+
+def open_regular(path: Path, flags: int = os.O_RDONLY) -> tuple[int, os.stat_result]:
+    """
+    Open a regular file, through symbolic links unless the flags forbid it, and return its descriptor and its status.
+
+    Does not wait: opening a FIFO would block until somebody writes to it.
+
+    Raises:
+        OSError: It cannot be opened, or is not a regular file; the error has its name.
+    """
+    try:
+        descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket, or the writing end of a FIFO
+            raise _irregular(path) from None
+        if error.errno == errno.ELOOP and flags & os.O_NOFOLLOW:
+            raise OSError(errno.ELOOP, "it is a symbolic link, which lbjwt does not follow", str(path)) from None
+        raise
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise _irregular(path)
+    return descriptor, status
+
+
+def _irregular(path: Path) -> OSError:
+    return OSError(errno.EINVAL, "it is not a regular file", str(path))
+
+
+def read_regular(path: Path, most: int) -> tuple[bytes, os.stat_result]:
+    """
+    Return the content of a regular file and its status from before the read: what is written meanwhile changes the next one.
+
+    Args:
+        most: Bytes. Of a longer file one byte more is returned, so that the caller can refuse it.
+
+    Raises:
+        OSError: It cannot be read, or is not a regular file; the error has its name.
+    """
+    descriptor, status = open_regular(path)
+    try:
+        with open(descriptor, "rb") as file:
+            return file.read(most + 1), status
+    except OSError as error:
+        error.filename = str(path)  # not set by a failed read
+        raise
 
 
 def signature_of(status: os.stat_result) -> tuple[int, ...]:

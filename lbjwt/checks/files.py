@@ -21,7 +21,7 @@ from lbjwt.checks.results import Outcome, Result
 from lbjwt.config.model import Configuration, Tls
 from lbjwt.config.problems import KeyPath, Problem
 from lbjwt.config.remote import KeyFetch
-from lbjwt.files import directory_fault
+from lbjwt.files import directory_fault, open_regular, read_regular
 from lbjwt.keys.egress import ClientTls, Egress
 from lbjwt.keys.errors import KeySourceError
 from lbjwt.net.tls import TLSError, server_context
@@ -70,7 +70,7 @@ def fetch_problems(path: KeyPath, fetch: KeyFetch) -> Iterator[Problem]:
         return
     for key, file in (("client_certificate", fetch.client_certificate), ("client_key", fetch.client_key)):
         try:
-            file.open("rb").close()
+            os.close(open_regular(file)[0])
         except OSError as error:
             yield unreadable((*path, key), file, error)
             return
@@ -89,14 +89,12 @@ def revocation_problems(configuration: Configuration) -> Iterator[Problem]:
         return
     place = ("revocation", "file")
     try:
-        with file.open("rb"):
-            mode = file.stat().st_mode
+        descriptor, status = open_regular(file)
+        os.close(descriptor)
     except OSError as error:
         yield unreadable(place, file, error)
         return
-    if not stat.S_ISREG(mode):
-        yield Problem(place, f"{file} is not a regular file", code="unreadable")
-    elif mode & stat.S_IWOTH:
+    if status.st_mode & stat.S_IWOTH:
         yield warning(place, "revocation-file-writable", file=file)
 
 
@@ -167,8 +165,7 @@ def certificate_results(subject: str, check: str, path: Path, now: datetime.date
         now: With its time zone; None asks the clock.
     """
     try:
-        with path.open("rb") as file:
-            chain = load_pem_x509_certificates(file.read(_MAX_BYTES))
+        chain = load_pem_x509_certificates(read_regular(path, _MAX_BYTES)[0])
     except OSError as error:
         yield Result(subject, check, "problem", f"cannot read {path}: {error.strerror}; check its name and mode")
         return

@@ -18,7 +18,7 @@ from typing import Final
 
 from lbjwt.auth.revocation import MAX_ENTRIES, Change, Revocation, RevocationError, RevocationList, Undo
 from lbjwt.auth.revocation_format import line_of, read_lines
-from lbjwt.files import file_fault, sync_directory
+from lbjwt.files import file_fault, open_regular, sync_directory
 
 LOG_NAME: Final = "revocations.jsonl"
 SLACK: Final = 1000  # lines beyond twice the entries in force at which a log is compacted
@@ -41,10 +41,10 @@ def open_log(path: Path, flags: int) -> int:
         OSError: It cannot be opened, or is a symbolic link.
         RevocationError: Others may write it, or it is no file.
     """
-    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    if file_fault(os.fstat(descriptor)):
+    descriptor, status = open_regular(path, flags | os.O_NOFOLLOW)
+    if fault := file_fault(status):
         os.close(descriptor)
-        raise RevocationError(f"{path} is not used: it must be a regular file that only its owner can write")
+        raise RevocationError(f"{path} is not used: {fault}")
     return descriptor
 
 
