@@ -61,11 +61,16 @@ def signature_of(status: os.stat_result) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def file_fault(status: os.stat_result) -> str:
-    """Return why somebody else could have written a file; "" when only its owner could, which is this user or root."""
+def file_fault(status: os.stat_result, *, ours: bool = True) -> str:
+    """
+    Return why somebody else could have written a file; "" when only its owner could.
+
+    Args:
+        ours: The owner must be this user or root; False in a check by another user.
+    """
     if not stat.S_ISREG(status.st_mode):
         return "it is not a regular file"
-    if status.st_uid not in (0, os.geteuid()):
+    if ours and status.st_uid not in (0, os.geteuid()):
         return "it belongs to another user"
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return "users other than its owner can write to it"
@@ -95,11 +100,13 @@ def directory_fault(path: Path, user: int | None) -> str:
         OSError: Its mode cannot be read.
     """
     try:
-        link, status = path.lstat(), path.stat()
+        link = path.lstat()
     except FileNotFoundError:
-        if path.parent.is_dir() if user is None else os.access(path.parent, os.W_OK | os.X_OK):
-            return ""
-        return f"{path} does not exist and cannot be created: {path.parent} is not a writable directory"
+        return _parent_fault(path, user)
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return f"{path} is a symbolic link to a place that does not exist; create the directory there, or name another directory"
     if not stat.S_ISDIR(status.st_mode):
         return f"{path} is not a directory"
     if user is not None and stat.S_ISLNK(link.st_mode) and link.st_uid not in (user, 0):
@@ -118,3 +125,18 @@ def directory_fault(path: Path, user: int | None) -> str:
     if os.access(path, os.W_OK | os.X_OK):
         remedy += f", or name a new directory in it, such as {path / 'lbjwt'}, which lbjwt creates with mode 0700 (do this for a Kubernetes volume)"
     return f"{path} {fault}; {remedy}"
+
+
+def _parent_fault(path: Path, user: int | None) -> str:
+    """Return why lbjwt cannot create a directory."""
+    parent = path.parent
+    cannot = f"{path} does not exist and cannot be created: "
+    if not parent.exists():
+        return f"{cannot}its parent directory {parent} does not exist; create it first"
+    if not parent.is_dir():
+        return f"{cannot}{parent} is not a directory"
+    if os.statvfs(parent).f_flag & os.ST_RDONLY:
+        return f"{cannot}the file system of {parent} is read-only"
+    if user is not None and not os.access(parent, os.W_OK | os.X_OK):
+        return f"{cannot}{parent} is not a writable directory"
+    return ""

@@ -111,7 +111,11 @@ def secret_fault(secret: bytes) -> str:
 
 
 def _entropy(secret: bytes) -> float:
-    """A generous guess in bits, by the kind of characters and without repetition and known secrets. Random secrets pass; words, runs and short codes do not."""
+    """
+    A generous guess in bits, by the kind of characters and without repetition and known secrets.
+
+    Random secrets pass; words, runs and short codes do not.
+    """
     text = _KNOWN.sub(b"", secret.strip(b"\r\n"))
     kinds = frozenset(text)
     if kinds <= frozenset(b"0123456789"):
