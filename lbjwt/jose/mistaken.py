@@ -24,7 +24,9 @@ def instead_of_jwks(text: bytes) -> str:
         if text.lstrip()[:1] == b"<":
             return "it is a web page or XML; check the URL"
         if _has_name_twice(text):
-            return "an object in it has the same member name twice, and programs do not agree which of the values counts"
+            return (
+                "an object in it has the same member name twice, and programs do not agree which of the values counts"
+            )
         return "it is a token; give the keys of the issuer instead" if text.startswith(b"eyJ") else ""
     if "kty" in members:
         if SECRET_MEMBERS & members.keys():
