@@ -89,7 +89,7 @@ class Require(Section):
 
 
 class Scopes(Section):
-    """Scopes that the claim `scope` or `scp` must contain. Otherwise the response is 403 `insufficient_scope` and names them."""
+    """Scopes that the claim `scope` or `scp` must contain. Otherwise the response is 403 `insufficient_scope`, and its challenge lists the scopes."""
 
     all: Annotated[tuple[ScopeToken, ...], Field(max_length=100)] = Field(
         default=(), description="The token needs all of these scopes."

@@ -199,7 +199,7 @@ CORPUS: list[tuple[str, str, str, str]] = [
     ("{format: json}", "{statuses: {401: ^407}}", "routes[1].refusals.statuses.401", "which need a further header"),
     ("{format: json}", "{statuses: {503: ^401}}", "routes[1].refusals.statuses.503", "that was not verified"),
     ("{format: json}", "{statuses: {^none: 401}}", "routes[1].refusals.statuses.none", "whole number"),
-    ("refusals: {format: json}", 'refusals: {redirect: ^"https://{url}/"}', "routes[1].refusals.redirect", "must be behind the ?"),
+    ("refusals: {format: json}", 'refusals: {redirect: ^"https://{url}/"}', "routes[1].refusals.redirect", "must be behind a ? or #"),
     ("refusals: {format: json}", 'refusals: {redirect: ^"https://a/?{url}{url}"}', "routes[1].refusals.redirect", "once"),
     ("refusals: {format: json}", 'refusals: {redirect: ^"//evil.example/"}', "routes[1].refusals.redirect", "https URL"),
     ("refusals: {format: json}", 'refusals: {redirect: ^"javascript:x"}', "routes[1].refusals.redirect", "https URL"),
