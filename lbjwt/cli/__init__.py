@@ -42,7 +42,7 @@ class _Commands(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             if meant := difflib.get_close_matches(args[0], _COMMANDS, 1):
-                error.message += f" Did you mean {meant[0]}?"
+                raise click.UsageError(f"{error.message} Did you mean {meant[0]}?", ctx) from None
             raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -52,19 +53,24 @@ def test_a_sound_directory_passes(place: Path) -> None:
         assert told(place) == ""
 
 
+def as_fifo(log: Path) -> None:
+    log.unlink()
+    os.mkfifo(log, 0o600)
+
+
 @pytest.mark.parametrize(
     ("spoil", "part"),
     [
         (lambda log: log.chmod(0o666), "users other than its owner can write to it"),
         (lambda log: (log.rename(log.with_name("x")), log.symlink_to("x")), "a symbolic link, which lbjwt does not"),
         (lambda log: (log.unlink(), log.mkdir()), "it is not a regular file"),
-        (lambda log: (log.unlink(), os.mkfifo(log, 0o600)), "it is not a regular file"),
+        (as_fifo, "it is not a regular file"),
         (lambda log: log.write_bytes(b"garbage\n"), "is not a log of revocations"),
         (lambda log: log.write_bytes(b""), "is not a log of revocations"),
     ],
     ids=["mode", "link", "directory", "fifo", "garbage", "empty"],
 )
-def test_a_log_that_cannot_be_used_is_told(place: Path, spoil, part: str) -> None:
+def test_a_log_that_cannot_be_used_is_told(place: Path, spoil: Callable[[Path], object], part: str) -> None:
     """With the place of its directory, once."""
     spoil(place / "state" / LOG_NAME)
     error = told(place)
