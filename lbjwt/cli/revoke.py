@@ -71,7 +71,7 @@ def revoke(
     With --undo, name what the entry names, --issuer included, without times. Every entry that names exactly this is removed. Undo an entry where it
     was made: in the file, or at the admin API.
 
-    Exit code 0: done, or accepted; 1: failed; 2: a problem of usage.
+    Exit code 0: done, or accepted; 1: failed, or no entry matches --undo; 2: a problem of usage.
     """
     members = {name: value for name, value in named.items() if value is not None}
     if (admin is None) == (file is None):
@@ -88,8 +88,13 @@ def revoke(
     try:
         entry = _entry_of_token(now) if source is not None else None
         if undo:
-            _undo(read_undo(members) if entry is None else Undo(entry.kind, entry.value, entry.issuer), admin, file)
-            return
+            done = _undo(
+                read_undo(members) if entry is None else Undo(entry.kind, entry.value, entry.issuer), admin, file
+            )
+            if done:
+                click.echo("undone", err=True)
+                return
+            raise click.ClickException("nothing to undo: no entry in force matches these options exactly")
         entry = entry or _entry(members, lifetime, until, now)
     except RevocationError as error:
         raise click.UsageError(str(error)) from None
@@ -105,17 +110,13 @@ def revoke(
         click.echo(f"{new}, until {text_of_time(entry.expires)}; entries in force: {answer.get('in_force')}", err=True)
 
 
-def _undo(undo: Undo, admin: str | None, file: Path | None) -> None:
+def _undo(undo: Undo, admin: str | None, file: Path | None) -> bool:
+    """True when an entry was removed."""
     if file is not None:
-        done = _write(file, undo)
-    else:
-        assert admin is not None
-        answer = _ask(
-            admin, "DELETE", json.dumps({undo.kind: undo.value} | ({"issuer": undo.issuer} if undo.issuer else {}))
-        )
-        done = bool(answer.get("undone"))
-    sentence = "undone" if done else "nothing to undo: no entry in force matches these options exactly"
-    click.echo(sentence, err=True)
+        return _write(file, undo)
+    assert admin is not None
+    members = {undo.kind: undo.value} | ({"issuer": undo.issuer} if undo.issuer else {})
+    return bool(_ask(admin, "DELETE", json.dumps(members)).get("undone"))
 
 
 def _write(file: Path, change: Change) -> bool:
@@ -162,6 +163,10 @@ def _entry_of_token(now: float) -> Revocation:
     return Revocation("jti", jti, float(int(expires)), issuer if isinstance(issuer, str) and issuer else None)
 
 
+def _cause(error: Exception) -> str:
+    return getattr(error, "strerror", None) or type(error).__name__
+
+
 def _ask(admin: str, method: str, body: bytes | str) -> dict[str, Any]:
     try:
         parts = split_url(admin.removesuffix("/"))
@@ -173,13 +178,18 @@ def _ask(admin: str, method: str, body: bytes | str) -> dict[str, Any]:
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname, parts.port, timeout=TIMEOUT)
     try:
+        connection.connect()
+    except (OSError, http.client.HTTPException) as error:
+        raise click.ClickException(
+            f"cannot connect to {parts.netloc} ({_cause(error)}); nothing was changed. Is the admin API at this address?"
+        ) from None
+    try:
         connection.request(method, "/revocations", body, {"Content-Type": "application/json"})
         response = connection.getresponse()
         status, body = response.status, response.read(_LONGEST)
     except (OSError, http.client.HTTPException) as error:
-        cause = getattr(error, "strerror", None) or type(error).__name__
         raise click.ClickException(
-            f"{parts.netloc} did not answer ({cause}); it is unknown whether the change was made"
+            f"{parts.netloc} did not answer ({_cause(error)}); it is unknown whether the change was made"
         ) from None
     finally:
         connection.close()

@@ -155,7 +155,7 @@ class _Supervisor:
         self._keeper: _Slot | None = None
         if shared.wakeups is not None:
             main = functools.partial(keeper.main, shared)
-            self._keeper = _Slot(shared.board.keeper, "keeper", main, ends_on=signal.SIGUSR2)
+            self._keeper = _Slot(shared.board.keeper, "control process", main, ends_on=signal.SIGUSR2)
         self._slots = self._workers if self._keeper is None else [*self._workers, self._keeper]
         self._stops = 0  # SIGTERM and SIGINT so far, without echoes
         self._stopped_at = 0.0  # the first of them
