@@ -107,7 +107,7 @@ def _temporary() -> Path:
         with contextlib.suppress(OSError):
             return Path(tempfile.mkdtemp(prefix="lbjwt-", dir=parent))
     raise StateDirectoryError(
-        f"state_directory: no state_directory is configured, and lbjwt cannot create a temporary one in TMPDIR, /tmp, /var/tmp or {MEMORY}; "
+        f"state_directory: none is configured, and lbjwt cannot create a temporary one in TMPDIR, /tmp, /var/tmp or {MEMORY}; "
         "set TMPDIR to a writable directory, or configure state_directory"
     )
 
