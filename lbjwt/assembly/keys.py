@@ -161,8 +161,15 @@ class EmbeddedControl(FetchedKeys):
             asyncio.get_running_loop().call_soon(self._worker)
 
 
-def new_feed(instances: Sequence[IssuerInstance], directory: Path | None) -> KeyFeed:
-    """The feed of all remote sources, with the key sets that the last run stored. One that must not be used is left out with a warning."""
+def new_feed(
+    instances: Sequence[IssuerInstance], directory: Path | None, handed_on: Sequence[store.StoredKeySet] = ()
+) -> KeyFeed:
+    """
+    The feed of all remote sources, with the key sets that the last run stored. One that must not be used is left out with a warning.
+
+    Args:
+        handed_on: Key sets that the program before had, see `key_sets`.
+    """
     remote = {one.index: one.issuer.fetch.max_bytes for one in instances if one.issuer.fetch is not None}
     feed = KeyFeed(remote)
     for instance in instances:
@@ -173,7 +180,28 @@ def new_feed(instances: Sequence[IssuerInstance], directory: Path | None) -> Key
                     feed.put(instance.index, stored)
             except (StoreError, ValueError) as error:
                 log.warning("no stored keys for %s: %s", place_of_keys(instance), error)
+        if handed_on and instance.index in remote:
+            _put_newest(feed, instance, handed_on)
     return feed
+
+
+def key_sets(instances: Sequence[IssuerInstance], feed: KeyFeed) -> list[store.StoredKeySet]:
+    """The key sets that are in a feed, for the program that follows."""
+    remote = [one.index for one in instances if one.issuer.fetch is not None]
+    return [stored for index in remote if (stored := feed.get(index)) is not None]
+
+
+def _put_newest(feed: KeyFeed, instance: IssuerInstance, handed_on: Sequence[store.StoredKeySet]) -> None:
+    """Put a key set of the program before into the feed, unless a newer one was stored or it is too old."""
+    fetch = instance.issuer.fetch
+    assert fetch is not None
+    place = identity_of(**_whose(instance))
+    there = feed.get(instance.index)
+    for stored in handed_on:
+        is_newer = there is None or stored.fetched_at > there.fetched_at
+        if stored.place == place and is_newer and stored.shelf_life(0.0, time.time(), fetch.max_stale) is not None:
+            with contextlib.suppress(ValueError):  # `max_bytes` is smaller than it was
+                feed.put(instance.index, stored)
 
 
 def read_stored(instance: IssuerInstance, directory: Path, wall: float) -> store.StoredKeySet | None:

@@ -243,6 +243,11 @@ class Timeouts(Section):
     drain: Annotated[float, Seconds(0, 3_600)] = Field(
         default=30.0, description="Time for requests in flight to finish after SIGTERM; then connections are cut."
     )
+    lame_duck: Annotated[float, Seconds(0, 600)] = Field(
+        default=0.0,
+        description="Time after SIGTERM in which lbjwt still serves but says at its health checks that it is not ready, so that a balancer in front "
+        "stops sending requests first. `drain` begins after it.",
+    )
 
 
 class Admin(Section):

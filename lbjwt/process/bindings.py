@@ -1,16 +1,19 @@
 """
-All bound sockets of the service, by worker slot. Made once by the supervisor, inherited by every worker.
+All bound sockets of the service, by worker slot. Made once by the supervisor, inherited by every worker; taken over from the program that this one
+replaces, and handed on to the one that replaces it.
 """
 
 import itertools
 import os
 import socket
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Self
 
 from lbjwt.config.model import Configuration
 from lbjwt.net import sockets
-from lbjwt.net.sockets import BindError, backlog, bind
+from lbjwt.net.sockets import BindError, backlog, bind, bind_beside, stop_listening
+from lbjwt.process.handover import Predecessor
 
 
 def worker_count(configuration: Configuration) -> int:
@@ -23,28 +26,40 @@ class Bindings:
     """Bound sockets; `admin` listens already, the others listen when their worker says so."""
 
     slots: list[list[list[socket.socket]]]
-    """slots[worker][listener]: one socket for each IP address of the listener, in the order of ``configuration.listeners``."""
+    """slots[worker][listener]: one socket for each IP address of the listener, in the order of ``configuration.listeners``. More than one where the
+    program before had more workers."""
     admin: list[socket.socket]
     """Of the keeper; the supervisor's copies keep what is queued while a keeper is replaced."""
+    common: list[list[socket.socket]] = field(default_factory=list)
+    """common[listener]: sockets on which every worker accepts. The program before had more workers, and not a multiple of ours: to close one of its
+    sockets would reset the connections that are queued there."""
+    borrowed: bool = False
+    """Another program uses the same sockets: none may stop listening."""
 
     @classmethod
-    def bind(cls, configuration: Configuration) -> Self:
+    def bind(cls, configuration: Configuration, predecessor: Predecessor | None = None) -> Self:
         """
-        Bind everything the configuration asks for.
+        Bind everything the configuration asks for; what the program before has bound already is taken over.
 
         Raises:
             BindError: One address cannot be had; the others are given back.
         """
         count = worker_count(configuration)
-        bindings = cls([[] for _ in range(count)], [])
+        bindings = cls([[] for _ in range(count)], [], borrowed=predecessor is not None)
         try:
             for index, listener in enumerate(configuration.listeners):
-                for slot, found in zip(
-                    bindings.slots, bind(listener.address, key=f"listeners[{index}].address", copies=count), strict=True
-                ):
-                    slot.append(found)
+                key = f"listeners[{index}].address"
+                found = predecessor.take(str(listener.address)) if predecessor is not None else []
+                bindings.common.append([])
+                if found:
+                    bindings._spread(found, key=key)
+                    continue
+                for slot, bound in zip(bindings.slots, bind(listener.address, key=key, copies=count), strict=True):
+                    slot.append(bound)
             if configuration.admin is not None:
-                bindings.admin = bind(configuration.admin.address, key="admin.address")[0]
+                address = configuration.admin.address
+                bindings.admin = predecessor.take_admin(str(address)) if predecessor is not None else []
+                bindings.admin = bindings.admin or bind(address, key="admin.address")[0]
                 for sock in bindings.admin:
                     sock.listen(backlog())
         except BindError:
@@ -52,8 +67,41 @@ class Bindings:
             raise
         return bindings
 
+    def _spread(self, found: Sequence[socket.socket], *, key: str) -> None:
+        """Give the sockets of one more listener to the workers: to each as many, and those that are left to all."""
+        count = len(self.slots)
+        for slot in self.slots:
+            slot.append([])
+        for _, group in itertools.groupby(sorted(found, key=_name), _name):
+            bound = list(group)
+            try:
+                while len(bound) < count:
+                    bound.append(bind_beside(bound[0]))
+            except OSError as error:
+                raise BindError(f"{key}: cannot bind for another worker: {error.strerror}") from None
+            whole = len(bound) - len(bound) % count
+            for at, sock in enumerate(bound):
+                (self.slots[at % count] if at < whole else self.common)[-1].append(sock)
+
     def of(self, slot: int) -> list[socket.socket]:
+        """The sockets of a worker alone."""
         return list(itertools.chain.from_iterable(self.slots[slot]))
+
+    def accepting(self, slot: int) -> list[list[socket.socket]]:
+        """The sockets a worker accepts on, by listener."""
+        return [own + shared for own, shared in zip(self.slots[slot], self.common, strict=True)]
+
+    def by_listener(self) -> list[list[socket.socket]]:
+        """The sockets of each listener, of all workers."""
+        return [
+            [*itertools.chain.from_iterable(slot[at] for slot in self.slots), *shared]
+            for at, shared in enumerate(self.common)
+        ]
+
+    def refuse(self, slot: int | None) -> None:
+        """Queue no more clients for a worker; None: on the sockets that all share. Nothing happens while they are borrowed."""
+        if not self.borrowed:
+            stop_listening(itertools.chain.from_iterable(self.common) if slot is None else self.of(slot))
 
     def keep(self, slot: int) -> None:
         """In a child: close all sockets but those of this slot, or a queue would outlive the process that serves it. Others are the keeper's."""
@@ -62,6 +110,8 @@ class Bindings:
                 sockets.close(self.of(other))
         if slot < len(self.slots):
             sockets.close(self.admin)
+        else:
+            sockets.close(itertools.chain.from_iterable(self.common))
 
     def close(self) -> None:
         self.keep(len(self.slots))
@@ -71,8 +121,13 @@ class Bindings:
         """What is open where, as the kernel knows it: ("listeners[0]", "127.0.0.1:8080")."""
         found = [(f"listeners[{index}]", sock) for index, bound in enumerate(self.slots[0]) for sock in bound]
         found += [("admin", sock) for sock in self.admin]
-        return [(name, _spelled(sock.getsockname())) for name, sock in found]
+        return list(dict.fromkeys((name, _spelled(sock.getsockname())) for name, sock in found))
 
 
 def _spelled(name: tuple[str, int]) -> str:
     return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+
+
+def _name(sock: socket.socket) -> tuple[str, int]:
+    host, port = sock.getsockname()[:2]
+    return str(host), int(port)

@@ -32,6 +32,8 @@ class Process(ABC):
 
     def __init__(self) -> None:
         self._stop = asyncio.Event()
+        self.orphan = False
+        """The supervisor is gone."""
 
     def run(self) -> int:
         """Live until told to stop; return the exit code."""
@@ -72,6 +74,7 @@ class Process(ABC):
         while os.getppid() == parent:
             await asyncio.sleep(PARENT_CHECK)
         self.log.error("the supervisor is gone: %s", self.orphaned)
+        self.orphan = True
         self._stop.set()
 
 

@@ -9,11 +9,14 @@ Plain and synchronous: its signals stay blocked and sigtimedwait(2) takes them, 
 | signal | while running | while draining |
 | --- | --- | --- |
 | SIGTERM, SIGINT | readiness false at once, workers drain, then the keeper ends | all end now, killed after half a second |
+| SIGUSR2 | the program is started again and takes over, see `upgrade` | ignored |
 | SIGUSR1 | workers reopen the access log | the same |
 | SIGHUP | one sentence in the log | ignored |
 
 Exit codes: 0 stopped as asked; 1 could not start, or a process had to be killed; 2 configuration, a file it names or state directory is wrong.
-The workers never take longer for a drain than ``timeouts.drain`` and one second, and the keeper one second more.
+The workers never take longer for a drain than ``timeouts.lame_duck``, ``timeouts.drain`` and one second, and the keeper one second more.
+
+When another program has taken over, this one drains at once, and then stands for the service if somebody waits for it (`relay`).
 """
 
 import contextlib
@@ -34,15 +37,19 @@ from lbjwt.assembly.issuers import issuer_instances
 from lbjwt.assembly.keys import new_feed
 from lbjwt.config.model import Configuration
 from lbjwt.net.descriptors import raise_limit
-from lbjwt.net.sockets import BindError, stop_listening
+from lbjwt.net.sockets import BindError
 from lbjwt.observe._board import DRAINING, READY, STARTING, Board
 from lbjwt.observe.log_file import AccessLogError, try_log
 from lbjwt.process import child, keeper, logs, worker
 from lbjwt.process.bindings import Bindings, worker_count
 from lbjwt.process.child import FAILED, OK, WRONG_CONFIGURATION
+from lbjwt.process.handover import HandoverError, Predecessor
+from lbjwt.process.notify import notify
+from lbjwt.process.relay import SIGNALS
 from lbjwt.process.restart import RestartSchedule
 from lbjwt.process.shared import Shared, keeper_needed, state_needed
 from lbjwt.process.state import StateDirectory, StateDirectoryError
+from lbjwt.process.succession import Succession
 from lbjwt.process.wakeups import Wakeups
 
 Worker = Callable[[Shared, int], int]
@@ -56,8 +63,6 @@ GRACE: Final = 1.0
 """Seconds a worker gets beyond ``timeouts.drain`` before it is killed, and the keeper beyond the last worker."""
 BOARD_POLL: Final = 0.02
 """Seconds between two looks at the board while workers start or begin to drain; otherwise only signals wake the supervisor."""
-
-SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1, signal.SIGHUP)
 
 log = logging.getLogger("lbjwt.supervisor")
 
@@ -83,10 +88,25 @@ def run(configuration: Configuration, *, worker: Worker = worker.main) -> int:
         # Tokens and header values are dictionary keys: with a known seed a client could make them collide.
         log.error("PYTHONHASHSEED makes hashes predictable; unset it")
         return WRONG_CONFIGURATION
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        succession = Succession(Predecessor.of_environment())
+        code = _supervise(configuration, worker, mask, succession)
+        return code if succession.relay is None else succession.relay.run()
+    except HandoverError as error:
+        log.error("cannot take over: %s", error)
+        return FAILED
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _supervise(
+    configuration: Configuration, worker: Worker, mask: set[signal.Signals] | set[int], succession: Succession
+) -> int:
+    """Make what all processes share, and keep them until told to stop; return the exit code."""
     instances = issuer_instances(configuration)
+    predecessor = succession.predecessor
     with contextlib.ExitStack() as stack:
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, mask)
         state: StateDirectory | None = None
         directory = wakeups = None
         try:
@@ -101,15 +121,20 @@ def run(configuration: Configuration, *, worker: Worker = worker.main) -> int:
             )
             if configuration.access_log is not None:
                 try_log(configuration.access_log.path)
-            bindings = Bindings.bind(configuration)
+            bindings = Bindings.bind(configuration, predecessor)
             stack.callback(bindings.close)
             if keeper_needed(configuration):
                 wakeups = Wakeups(worker_count(configuration))
                 stack.callback(wakeups.close)
+            inherited = succession.inherited_state()
             if state_needed(configuration):
-                state = StateDirectory(configuration.state_directory)
+                state = StateDirectory(configuration.state_directory, inherited)
                 directory = stack.enter_context(state)
-            feed = new_feed(instances, directory) if wakeups is not None else None
+            elif inherited is not None:
+                os.close(inherited.lock)
+            feed = new_feed(instances, directory, succession.key_sets()) if wakeups is not None else None
+            if predecessor is not None:
+                predecessor.drop()
             offenders = new_offenders(configuration, board.workers)
             shared = Shared(configuration, bindings, board, offenders, wakeups, directory, feed)
         except (BindError, AccessLogError, MemoryError) as error:
@@ -121,7 +146,7 @@ def run(configuration: Configuration, *, worker: Worker = worker.main) -> int:
         except StateDirectoryError as error:
             log.error("%s", error)
             return WRONG_CONFIGURATION
-        return _Supervisor(shared, worker, mask, state).run()
+        return _Supervisor(shared, worker, mask, state, succession).run()
 
 
 def _wait(seconds: float) -> int | None:
@@ -157,6 +182,7 @@ class _Supervisor:
         worker: Worker,
         mask: set[signal.Signals] | set[int],
         state: StateDirectory | None,
+        succession: Succession,
     ) -> None:
         self._shared = shared
         self._configuration = shared.configuration
@@ -164,6 +190,7 @@ class _Supervisor:
         self._board = shared.board
         self._mask = mask  # of the children: nothing of ours is blocked there
         self._state = state
+        self._succession = succession
         self._workers = [
             _Slot(index, f"worker {index}", functools.partial(worker, shared, index))
             for index in range(shared.board.workers)
@@ -176,6 +203,7 @@ class _Supervisor:
         self._stops = 0  # SIGTERM and SIGINT so far, without echoes
         self._stopped_at = 0.0  # the first of them
         self._deadline = float("inf")  # then SIGKILL
+        self._told = False  # to stop, after another program took over
         self._served = False  # all workers were ready at some time
         self._up = False  # a worker was
         self._kept = False  # a keeper was
@@ -195,23 +223,26 @@ class _Supervisor:
                 self._signalled(came)
             self._announce()
             self._reap()
+            self._mind_succession()
             if self._stops:
                 self._close_doors()
                 self._end_keeper()
             if time.monotonic() >= self._deadline:
                 self._kill()
-        log.info("stopped")
+        log.info("drained" if self._succession.handed_over else "stopped")
         return self._code
 
     def _done(self) -> bool:
-        return bool(self._stops) and not any(slot.pid for slot in self._slots)
+        return bool(self._stops) and not any(slot.pid for slot in self._slots) and not self._succession.awaited
 
     def _empty(self) -> list[_Slot]:
         """The slots to fork into. While no worker has ever been ready, one that failed gets no second try: only the others can still serve."""
         return [
             slot
             for slot in self._slots
-            if not slot.pid and (self._up or slot is self._keeper or not slot.schedule.failures)
+            if not slot.pid
+            and (self._up or slot is self._keeper or not slot.schedule.failures)
+            and not (slot is self._keeper and self._succession.under_way)
         ]
 
     def _patience(self, now: float) -> float:
@@ -224,6 +255,7 @@ class _Supervisor:
             looking = not all(slot.closed for slot in self._workers)
         if looking:
             due = min(due, now + BOARD_POLL)
+        due = min(due, now + self._succession.patience)
         return max(0.0, due - now)
 
     def _fork(self, slot: _Slot, now: float) -> None:
@@ -257,12 +289,47 @@ class _Supervisor:
         logs.set_up(name)
         return main()
 
+    def _mind_succession(self) -> None:
+        """An upgrade under way, or the program that this one replaces: what is due?"""
+        succession = self._succession
+        if succession.relay_is_gone and not self._stops:
+            self._stop("the process that stands for the service is gone")
+        if self._stops:
+            succession.bury()
+            return
+        if succession.predecessor is not None and all(slot.announced for slot in self._slots):
+            succession.mind_predecessor(self._shared, self._state)
+        keeper = self._keeper
+        if succession.look(time.monotonic(), self._shared, self._state, keeper.pid if keeper is not None else 0, self._mask):
+            self._hand_over()
+
+    def _upgrade(self) -> None:
+        """SIGUSR2."""
+        if self._stops:
+            log.warning("SIGUSR2: no upgrade while the service stops")
+        elif self._succession.begin(time.monotonic()) and self._keeper is not None and self._keeper.pid:
+            os.kill(self._keeper.pid, self._keeper.ends_on)
+
+    def _hand_over(self) -> None:
+        """Another program serves: drain at once, without a word to clients who ask whether the service is ready."""
+        drain = self._configuration.timeouts.drain
+        pid = self._succession.hand_over(self._bindings, self._state)
+        log.info("upgraded: process %d serves; this one is draining, %g s at most", pid, drain)
+        self._board.hand_over()
+        self._stops, self._stopped_at = 1, time.monotonic()
+        self._deadline = self._stopped_at + drain + GRACE
+        self._send(signal.SIGTERM)
+
     def _signalled(self, number: int) -> None:
+        if self._succession.handed_over and number != signal.SIGCHLD:
+            self._succession.pass_on(number)
         if number in (signal.SIGTERM, signal.SIGINT):
             self._stop(signal.Signals(number).name)
         elif number == signal.SIGUSR1:
             log.info("SIGUSR1: workers reopen the access log")
             self._send(signal.SIGUSR1)
+        elif number == signal.SIGUSR2:
+            self._upgrade()
         elif number == signal.SIGHUP and not self._stops:
             log.warning("SIGHUP: the configuration cannot be reloaded yet; restart to change it")
 
@@ -270,14 +337,21 @@ class _Supervisor:
         now = time.monotonic()
         if self._stops and now - self._stopped_at < ECHO:
             return
+        if self._succession.handed_over and not self._told:  # it drains since it was replaced: this is the first signal to stop
+            self._told, self._stopped_at = True, now
+            return
         self._stops += 1
         if self._stops == 1:
             self._stopped_at = now
             self._board.start_draining()
-            drain = self._configuration.timeouts.drain
-            self._deadline = now + drain + GRACE
-            log.info("%s: draining, %g s at most; a second signal ends it now", name, drain)
+            notify("STOPPING=1")
+            timeouts = self._configuration.timeouts
+            duck, drain = timeouts.lame_duck, timeouts.drain
+            self._deadline = now + duck + drain + GRACE
+            first = f"not ready, but serving for {duck:g} s, then " if duck else ""
+            log.info("%s: %sdraining, %g s at most; a second signal ends it now", name, first, drain)
             self._send(signal.SIGTERM)
+            self._succession.abort()
         else:
             self._deadline = min(self._deadline, now + HURRY)
             log.info("%s again: ending now", name)
@@ -291,6 +365,7 @@ class _Supervisor:
         self._board.start_draining()
         self._deadline = self._stopped_at + GRACE
         self._send(signal.SIGTERM)
+        self._succession.abort()
 
     def _send(self, number: signal.Signals) -> None:
         """To the workers."""
@@ -318,6 +393,7 @@ class _Supervisor:
             log.error("did not end in time and were killed: %s", ", ".join(slot.name for slot in late))
         for slot in late:
             os.kill(slot.pid, signal.SIGKILL)
+        self._succession.bury(kill=True)
 
     def _announce(self) -> None:
         for slot in self._slots:
@@ -340,6 +416,7 @@ class _Supervisor:
                         "s"[: self._board.endpoints != 1],
                     )
                     self._served = True
+                    notify("READY=1")
 
     def _close_doors(self) -> None:
         """
@@ -349,8 +426,10 @@ class _Supervisor:
         """
         for slot in self._workers:
             if not slot.closed and (not slot.pid or self._board.state(slot.index) not in (STARTING, READY)):
-                stop_listening(self._bindings.of(slot.index))
+                self._bindings.refuse(slot.index)
                 slot.closed = True
+                if all(other.closed for other in self._workers):
+                    self._bindings.refuse(None)
 
     def _reap(self) -> None:
         for slot in self._slots:
@@ -364,7 +443,7 @@ class _Supervisor:
 
     def _bury(self, slot: _Slot, pid: int, code: int) -> None:
         """Tell what became of a process and decide what follows."""
-        if self._stops:
+        if self._stops or (slot is self._keeper and self._succession.under_way):
             return
         cause = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         if code == WRONG_CONFIGURATION and not (self._kept if slot is self._keeper else self._served):
@@ -386,5 +465,5 @@ class _Supervisor:
             self._board.count_restart()
             if slot.schedule.failures > 1 and any(other.announced and other.pid for other in self._workers):
                 # Two starts failed: stop queueing clients here while others can serve them.
-                stop_listening(self._bindings.of(slot.index))
+                self._bindings.refuse(slot.index)
         log.error("%s; the next one starts in %.1f s", what, max(0.0, slot.schedule.due - now))

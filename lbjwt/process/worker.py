@@ -14,7 +14,7 @@ from lbjwt.observe._access_log import AccessLog
 from lbjwt.process.loop import Process, unless_stopped
 from lbjwt.process.shared import Shared
 from lbjwt.process.wakeups import WorkerLink
-from lbjwt.service import LoadBalancer
+from lbjwt.service import REPLACED_GRACE, LoadBalancer
 
 
 def main(shared: Shared, slot: int) -> int:
@@ -49,7 +49,7 @@ class _Worker(Process):
             keeper = WorkerLink(shared.wakeups, self._slot, shared.directory, shared.feed)
         balancer = LoadBalancer(
             configuration,
-            sockets=shared.bindings.slots[self._slot],
+            sockets=shared.bindings.accepting(self._slot),
             board=shared.board,
             access_log=self._access_log,
             offenders=shared.offenders,
@@ -57,7 +57,14 @@ class _Worker(Process):
         )
         stack.push_async_callback(balancer.stop)
         await balancer.start()
-        stack.push_async_callback(unless_stopped, balancer.drain(), self._hurry)
+        stack.push_async_callback(self._drain, balancer)
+
+    async def _drain(self, balancer: LoadBalancer) -> None:
+        if self._shared.board.handed_over:
+            drain = balancer.drain(lame_duck=False, idle_grace=REPLACED_GRACE)
+        else:
+            drain = balancer.drain(lame_duck=not self.orphan)  # of an orphan the next supervisor may want the port
+        await unless_stopped(drain, self._hurry)
 
     def _end_now(self) -> None:
         self._stop.set()
