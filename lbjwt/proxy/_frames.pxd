@@ -10,7 +10,7 @@ cdef class FrameTracker:
     cdef uint64_t left               # bytes of the payload at hand that have not passed
     cdef unsigned char head[10]      # of the frame that begins
     cdef int seen                    # bytes of it
-    cdef bint closed                 # a Close frame began: the endpoint has ended the WebSocket itself
+    cdef readonly bint closed        # a Close frame began: the endpoint has ended the WebSocket itself
     cdef bint lost                   # the stream is no sequence of frames: there is no telling where one begins
 
     cpdef void feed(self, const char *data, Py_ssize_t size) noexcept
