@@ -1,20 +1,17 @@
 """
-The gate, at the speed of requests: recognise a token or verify it, remember the verdict.
+The core of the verifier: find a token in the cache, or verify it and keep it there.
 
-Knows: the alphabet of a token, the order in which it is judged, and when a remembered one is looked at again. Does not know: where tokens and
-keys come from, which algorithms exist, what a policy asks (`jose` and `auth` hand those in), sockets, or the clock (time comes in).
+The order of the checks and the epochs of the cache are here; `jose` and `auth` pass in algorithms, keys and policies, the caller the time.
 
-Only a token whose signature and claims passed enters the cache, so garbage evicts nothing. There is no memory of refusals: a token
-refused today may be good tomorrow (a key arrives, its time begins), and one changed byte would make a forged one new again.
+Only a token whose signature and claims passed enters the cache, so garbage evicts nothing. Refusals are not kept: a refused token may
+become valid (a key arrives, its time begins), and one changed byte would make a forged one new again.
 """
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint64_t
 from libc.string cimport memcmp
 
 from lbjwt._compact cimport Parts, decoded, der_signature, object_of, split
-from lbjwt._grants cimport Grant, GrantCache
 
 from cryptography.exceptions import InvalidSignature
 
@@ -107,6 +104,13 @@ cdef SignatureCheck _passed(object found, bytes signature, bytes signed):
     return None
 
 
+cdef dict _payload_of(const char *text, Parts *parts, bint allow_padding, list trace):
+    cdef bytes payload = decoded(text + parts.payload_at, parts.payload_size, allow_padding)
+    cdef dict claims = None if payload is None else object_of(payload)
+    record(trace, "token.payload", DenyReason.NONE if claims is not None else DenyReason.MALFORMED, claims)
+    return claims
+
+
 cdef class ClaimRules:
     cdef int judge(self, dict claims, double now, Grant grant, list trace) except -1:
         raise NotImplementedError
@@ -166,10 +170,10 @@ cdef class Verification:
         if check is None:
             return self._refuse(DenyReason.BAD_SIGNATURE, "signature.key", found, token, now, claims, reason, trace)
         record(trace, "signature.key", DenyReason.NONE, check)
-        if segment not in self._known_headers:     # only now: without a key nobody can crowd this memo
+        if segment not in self._known_headers:     # only now: filling this memo takes a valid signature
             if len(self._known_headers) >= MAX_KNOWN_HEADERS:
                 self._known_headers.clear()
-            self._known_headers[segment] = found     # all that it may mean: the next token may be signed by another of several keys
+            self._known_headers[segment] = found     # all checks it may mean: another key may have signed the next token
         if claims is None:
             claims = object_of(payload)
             record(trace, "token.payload", DenyReason.NONE if claims is not None else DenyReason.MALFORMED, claims)
@@ -187,7 +191,7 @@ cdef class Verification:
         return grant if reason[0] == DenyReason.NONE else None
 
     cdef int _vouch(self, dict claims, double now, Grant grant, list trace) except -1:
-        """The claims, once the signature vouches for them: the policy, then revocations, then the headers for the endpoint."""
+        """Check verified claims against the policy and the revocations, then make the headers for the endpoint."""
         cdef int verdict = self._rules.judge(claims, now, grant, trace)
         if verdict != DenyReason.NONE and (trace is None or verdict == DenyReason.INVALID_CLAIM):
             return verdict                         # with a trace, too, claims of a wrong type are compared with nothing
@@ -207,23 +211,16 @@ cdef class Verification:
     cdef Grant _refuse(
         self, DenyReason why, str step, object value, bytes token, double now, dict claims, DenyReason *reason, list trace
     ):
-        """
-        None: the token is refused before its claims were looked at.
-
-        A trace goes on to them, vouched for by nobody, so that one mistake at a time is not one run at a time.
-        """
+        """Refuse the token before its claims are checked. With a trace, check the unverified claims too, so that one run shows every mistake."""
         cdef const char *text = PyBytes_AS_STRING(token)
         cdef Parts parts
-        cdef bytes payload
         reason[0] = why
         if trace is None:
             return None
         if step is not None:
             record(trace, step, why, value)
         if claims is None and split(text, PyBytes_GET_SIZE(token), &parts):
-            payload = decoded(text + parts.payload_at, parts.payload_size, self._allow_padding)
-            claims = None if payload is None else object_of(payload)
-            record(trace, "token.payload", DenyReason.NONE if claims is not None else DenyReason.MALFORMED, claims)
+            claims = _payload_of(text, &parts, self._allow_padding, trace)
         if claims is not None:
             self._vouch(claims, now, Grant(b""), trace)
         return None
@@ -316,7 +313,7 @@ cdef class Gate:
             grant = self.cache.lookup(token, now)
         if grant is None or grant.epoch == self.epoch or not self._outdated(grant, now):
             return grant
-        self.cache.hits -= 1                       # it was there, and is as good as not
+        self.cache.hits -= 1                       # it was found, but is not valid any more
         self.cache.misses += 1
         return None
 
@@ -398,19 +395,14 @@ cdef class Gate:
             return None
 
     cdef dict _claims_of(self, bytes token, list trace):
-        """The payload before anything vouches for it, for its issuer's name alone; None when it is no JSON object within the limits."""
+        """The unverified payload, read for its issuer's name only; None when it is no JSON object within the limits."""
         cdef const char *text = PyBytes_AS_STRING(token)
         cdef Parts parts
-        cdef bytes payload
-        cdef dict claims
         if not split(text, PyBytes_GET_SIZE(token), &parts) or parts.header_size > self.max_header:
             record(trace, "token.parts", DenyReason.MALFORMED, None)
             return None
         record(trace, "token.parts", DenyReason.NONE, None)
-        payload = decoded(text + parts.payload_at, parts.payload_size, self._allow_padding)
-        claims = None if payload is None else object_of(payload)
-        record(trace, "token.payload", DenyReason.NONE if claims is not None else DenyReason.MALFORMED, claims)
-        return claims
+        return _payload_of(text, &parts, self._allow_padding, trace)
 
     cdef bytes _unpadded(self, bytes token):
         """The token without the padding of its signature, which the signature does not cover."""

@@ -1,7 +1,4 @@
-"""One balancer in one event loop: everything a configuration asks for, put together, started, drained and stopped.
-
-Knows every room below and how they fit. Knows nothing of processes, signals or global logging: those belong to whoever runs the loop.
-"""
+"""One balancer in one event loop: built from its configuration, started, drained and stopped. The caller handles signals and sets up logging."""
 
 from __future__ import annotations
 
@@ -14,16 +11,18 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-from lbjwt.assembly.cluster import configure_clusters, forwarding_trust, new_offenders
+from lbjwt.assembly.cluster import configure_clusters, forwarding_trust, new_board, new_offenders
 from lbjwt.assembly.descriptors import shares
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
-from lbjwt.assembly.keys import EmbeddedControl, wait_for_keys, worker_keys
+from lbjwt.assembly.keys import EmbeddedControl, worker_keys
 from lbjwt.assembly.listeners import Listeners
 from lbjwt.assembly.revocations import RevokedKeys, new_reader, new_store, revocation_check
 from lbjwt.assembly.routes import new_admission
+from lbjwt.assembly.sources import wait_for_keys
+from lbjwt.assembly.state import StateDirectory, state_needed
 from lbjwt.config.model import Configuration
 from lbjwt.errors import ConfigurationError, cause_of
-from lbjwt.keys.worker import ControlLink
+from lbjwt.keys.source import ControlLink
 from lbjwt.net.sockets import bind, close
 from lbjwt.net.tls import server_context
 from lbjwt.observe._access_log import AccessLog
@@ -35,14 +34,13 @@ from lbjwt.proxy._waiting import Waiting
 from lbjwt.proxy.connect import Connector
 
 SWEEP = 1.0
-"""Seconds between two looks at streams that have outlived their token, and between two writes of logs and numbers."""
+"""Seconds between two checks for streams that outlived their token, and between two writes of logs and numbers."""
 
 EXPIRY = (0.05, 0.25)
-"""Seconds between two walks over the deadlines of all connections, at least and at most: a timeout is late by no more, and a client that goes away
-while nothing is read from it is noticed by then."""
+"""Least and most seconds between two checks of the deadlines of all connections; a client that is gone is noticed by then, too."""
 
 IDLE_GRACE = 1.0
-"""Seconds an idle client connection lives on after a drain began, for the request that may be on its way."""
+"""Seconds until a drain closes an idle client connection: a request may be on its way."""
 
 REPLACED_GRACE = 5.0
 """The same when another program took over: there is no hurry then, and the next response on such a connection ends it without a race."""
@@ -85,16 +83,12 @@ class LoadBalancer:
     ) -> None:
         if board is None and configuration.workers != 1:
             raise ConfigurationError(
-                "workers: a LoadBalancer is one worker, in your process; write 1 or remove the key, or use lbjwt serve"
+                "workers: a LoadBalancer runs as a single worker in your process; set workers to 1 or remove it, or use lbjwt serve"
             )
         self.configuration = configuration
         self._whole = board is None
         self._instances = issuer_instances(configuration)
-        self.board = (
-            board
-            if board is not None
-            else Board(1, configuration.endpoint_count, len(self._instances), len(configuration.routes))
-        )
+        self.board = board if board is not None else new_board(configuration, 1, len(self._instances))
         directory = configuration.state_directory if keeper is None else keeper.directory
         self._embedded: EmbeddedControl | None = None
         if keeper is None:
@@ -103,7 +97,7 @@ class LoadBalancer:
         self._store = new_store(configuration, directory) if self._whole else None
         self._revocations = new_reader(configuration, directory, self._revoked, self._store)
         self.verifier = new_verifier(configuration, self._instances, revocation_check(self._revocations))
-        # every worker reads the same revocations: one of them tells
+        # every worker reads the same revocations: one of them logs
         self._revoked_keys = (
             RevokedKeys(self._instances, self.verifier, self._revocations)
             if self._revocations is not None and self.board.slot == 0
@@ -120,7 +114,7 @@ class LoadBalancer:
         self._listeners: Listeners | None = None
         self._traffic: Traffic | None = None
         self._timers: dict[Callable[[], object], asyncio.TimerHandle] = {}
-        self._stack = contextlib.AsyncExitStack()  # ends what was started, the last first
+        self._stack = contextlib.AsyncExitStack()  # ends what was started, in reverse order
         self._published = {"hits": 0, "misses": 0, "evictions": 0}
         self._faults = 0
 
@@ -141,6 +135,7 @@ class LoadBalancer:
         Raises:
             ConfigurationError: The access log cannot be opened.
             RevocationError: The log or file of revocations cannot be used.
+            StateDirectoryError: The state directory cannot be used, somebody else can write it, or another lbjwt has it.
             KeySourceError: A key file cannot be read or used.
             BindError: An address cannot be listened on.
             TLSError: A certificate or its key cannot be used.
@@ -162,6 +157,8 @@ class LoadBalancer:
                 self._stack.callback(close, sockets[-1])
         if self._access_log is not None:
             self._stack.callback(self._access_log.flush)
+        if self._embedded is not None and configuration.state_directory is not None and state_needed(configuration):
+            self._stack.enter_context(StateDirectory(configuration.state_directory))
         if self._whole:
             await self._open_service()
         if self._revocations is not None:
@@ -218,7 +215,7 @@ class LoadBalancer:
         self.board.set_state(READY)
 
     async def _open_service(self) -> None:
-        """What a service has once: the access log, and the admin API with the revocations made there."""
+        """Open what a service has once: access log, revocation store, admin API."""
         configuration = self.configuration
         if self._access_log is None and configuration.access_log is not None:
             path = configuration.access_log.path
@@ -250,7 +247,6 @@ class LoadBalancer:
         await admin.start()
 
     def _every(self, seconds: float, work: Callable[[], object]) -> None:
-        """Do the work so often, until the stop."""
         loop = asyncio.get_running_loop()
 
         def turn() -> None:
@@ -273,13 +269,12 @@ class LoadBalancer:
             self._access_log.flush()
 
     def _notified(self) -> None:
-        """The control process has something new."""
         self._keys.notified()
         if self._revocations is not None:
             self._revocations.poke()
 
     def _revoked(self, more: bool) -> None:
-        """What is revoked has changed. When there is more of it, every known token is looked at once more, and streams under way now."""
+        """The revocations changed. If `more` are in force, check every cached token again on its next use, and open streams now."""
         assert self._revocations is not None
         self.board.set("revocations", len(self._revocations))
         if more:
@@ -299,11 +294,11 @@ class LoadBalancer:
             self._published[name] = count
 
     def _tell_faults(self) -> None:
-        """Refusals that were our own fault: a report needs more than their number. Its class alone, for the text may hold a piece of a token."""
+        """Log refusals by a fault of lbjwt. Of the exception only its class: its text may contain a piece of a token."""
         gate = self.verifier.gate
         if gate.faults != self._faults:
             log.error(
-                "%d faults of lbjwt, the last one a %s; the affected requests were refused",
+                "%d internal errors, the last one a %s; lbjwt refused the affected requests",
                 gate.faults - self._faults,
                 gate.last_fault,
             )
@@ -335,7 +330,7 @@ class LoadBalancer:
             await asyncio.sleep(0.02)
 
     async def stop(self) -> None:
-        """End everything now; also what a start that failed half-way left behind. Sockets that were handed in and never served stay open."""
+        """End everything now, also after a start that failed. Sockets that were passed in and never accepted on stay open."""
         self.board.set_state(STOPPED)
         await self._stack.aclose()
 
@@ -364,7 +359,7 @@ class LoadBalancer:
 
 
 def expiry_interval(configuration: Configuration) -> float:
-    """Seconds between two walks over the deadlines, so that every timeout holds to 100 ms or a tenth of it, whichever is larger."""
+    """Seconds between two checks of the deadlines: every timeout is exact to 100 ms or a tenth of it, whichever is larger."""
     timeouts = configuration.timeouts
     least, most = EXPIRY
     shortest = min(

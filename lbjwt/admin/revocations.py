@@ -1,14 +1,13 @@
 """
-``/revocations`` of the admin API: POST takes an entry or an array of them, DELETE takes entries back, GET tells how many are in force and shows
-the first. DELETE has a body like POST (RFC 9110 section 9.3.5 leaves its meaning to the server): an identifier may be too long for a URL.
+``/revocations`` of the admin API: POST adds entries, DELETE removes them, GET counts and shows them.
 
-The door asks for no password, so whoever reaches its address may revoke, as an operator would. A web page open in the operator's browser
-reaches that address too, and must not: a browser sends a body of JSON to another origin only after asking with OPTIONS, which is not
-answered here, and it puts ``Origin`` on every POST and DELETE of a script, also on one whose host name was pointed at this machine (DNS rebinding).
-So the content type must be JSON, and what bears a browser's marks is refused. Programs send neither.
+DELETE has a body like POST (RFC 9110 section 9.3.5 leaves its meaning to the server), because an identifier may be too long for a URL.
 
-Every answer is JSON: ``{"revoked": …, "in_force": …}``, ``{"undone": …, "in_force": …}``, or ``{"error": "one sentence"}``. Each change is one line
-in the log of the process: from which address, and how many entries of which kind; whose they are is in no log but that of the revocations.
+The admin API has no password: any program that reaches its address may revoke. A web page in the operator's browser reaches it too and must not.
+A browser sends JSON to another origin only after an OPTIONS request, which is not answered here, and it adds ``Origin`` to every POST and DELETE of
+a script, also after DNS rebinding. So the content type must be JSON, and requests with a browser's fields are refused.
+
+Each change is one line in the log: the client's address and how many entries of which kind. Whom they concern stands in the revocation log only.
 """
 
 import asyncio
@@ -49,12 +48,7 @@ log = logging.getLogger("lbjwt.admin")
 
 
 class RevocationPages:
-    """
-    The handlers. They run in the event loop of the process that owns the store.
-
-    Args:
-        on_change: Called when a change is on disk: time to wake the readers.
-    """
+    """The handlers, in the process that owns the store. They call `on_change` when a change is on disk."""
 
     def __init__(
         self, store: RevocationStore, *, on_change: Callable[[], None], clock: Callable[[], float] = time.time
@@ -69,18 +63,18 @@ class RevocationPages:
         application.router.add_get(PATH, self.get, allow_head=False)
 
     async def post(self, request: web.Request) -> web.Response:
-        """Revoke: all entries of the body, or none."""
+        """Add all entries of the body, or none."""
 
         def read(members: Mapping[str, Any]) -> Revocation:
             entry = read_entry(members, default_expires=self._clock() + DEFAULT_LIFETIME)
             if entry.expires <= self._clock():
-                raise RevocationError('"expires" has passed already')
+                raise RevocationError('"expires" is in the past')
             return entry
 
         return await self._change(request, read, self._store.append, "revoked")
 
     async def delete(self, request: web.Request) -> web.Response:
-        """Take entries back: all that the body names, or none. What is not in force is no error."""
+        """Remove all entries that the body names, or none. One that is not in force is no error."""
         return await self._change(request, read_undo, self._store.undo, "undone")
 
     async def _change(
@@ -98,7 +92,9 @@ class RevocationPages:
             async with asyncio.timeout(BODY_TIMEOUT):
                 body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            return _error(413, f"at most {request.client_max_size} bytes are accepted at once")
+            return _error(
+                413, f"the body is larger than {request.client_max_size} bytes; send the entries in several requests"
+            )
         except TimeoutError:
             return _error(408, f"the body did not arrive within {BODY_TIMEOUT:g} s")
         try:
@@ -117,12 +113,11 @@ class RevocationPages:
         return _json(200, {verb: count, "in_force": len(self._store.entries)})
 
     async def get(self, request: web.Request) -> web.Response:
-        """Count the entries in force and show the first ``limit`` of them."""
         if _is_browser(request):
             return _error(403, "browsers are not allowed to do this")
         limit = request.query.get("limit", str(SHOWN))
         if not (limit.isascii() and limit.isdecimal() and len(limit) <= 4 and int(limit) <= MOST_SHOWN):
-            return _error(400, f"limit is a number from 0 to {MOST_SHOWN}")
+            return _error(400, f"limit must be a number from 0 to {MOST_SHOWN}")
         now = self._clock()
         entries = self._store.entries
         entries.prune(now)

@@ -1,4 +1,4 @@
-"""From the configured issuers to the ones a verifier knows: who is believed, under which rules, with which headers for endpoints."""
+"""From the configured issuers to those of a verifier."""
 
 from __future__ import annotations
 
@@ -17,15 +17,13 @@ class IssuerInstance:
     """
     One issuer as verifier, key sources, counters and log know it.
 
-    Most configured issuers are one instance. One whose keys have an address for each tenant is one instance a tenant, so that no tenant's key
-    ever verifies another's token.
+    An issuer with a key set per tenant becomes one instance per tenant, so that no tenant's key verifies the token of another. Every other issuer
+    is one instance.
 
     Attributes:
-        index: Its number everywhere.
-        name: For metrics and log: the label, with the tenant behind a slash where there is one.
+        name: For metrics and log: the label, or ``label/tenant``.
         label: Its key in the configuration.
-        issuer: Its configuration.
-        tenant: "" where it stands for all tenants, or there are none.
+        tenant: "" for an instance of all tenants, or of an issuer without tenants.
     """
 
     index: int
@@ -35,7 +33,7 @@ class IssuerInstance:
     tenant: str = ""
 
     def of_tenant(self, text: str) -> str:
-        """A configured text with the tenant in its place."""
+        """Replace the tenant's placeholder in a configured text."""
         return text.replace(TENANT, self.tenant) if self.tenant else text
 
 
@@ -51,7 +49,7 @@ def issuer_instances(configuration: model.Configuration) -> list[IssuerInstance]
 def new_verifier(
     configuration: model.Configuration, instances: list[IssuerInstance], revoked: Revoked | None = None
 ) -> Verifier:
-    """The verifier of all issuers, without keys yet."""
+    """The verifier of all issuers, still without keys."""
     return Verifier.for_issuers(
         [_trusted(configuration, instance) for instance in instances],
         revoked=revoked,

@@ -14,29 +14,27 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
-
-from lbjwt.assembly.rings import key_ring_of
-from lbjwt.keys import store
-from lbjwt.keys.egress import SYSTEM_TLS, ClientTls, Egress
+from lbjwt.assembly.sources import (
+    identity,
+    key_lifecycle,
+    key_origin,
+    key_ring_of,
+    local_keys,
+    place_of_keys,
+    read_stored,
+    stored_keys,
+)
 from lbjwt.keys.errors import StoreError
-from lbjwt.keys.feed import KeyFeed
+from lbjwt.keys.feed import KeyFeed, StoredKeySet
 from lbjwt.keys.log import log_key_changes
-from lbjwt.keys.schedule import KeyLifecycle
-from lbjwt.keys.source import FeedKeys, LocalKeys, secret_from_environment
-from lbjwt.keys.uri import identity_of
-from lbjwt.keys.worker import ControlLink, WorkerKeys
+from lbjwt.keys.source import ControlLink, FeedKeys, LocalKeys, WorkerKeys
 
 if TYPE_CHECKING:
     from lbjwt.assembly.issuers import IssuerInstance
     from lbjwt.auth.verifier import Verifier
-    from lbjwt.config.remote import KeyFetch
     from lbjwt.jose.keyring import KeyRing
-    from lbjwt.keys.remote import KeyOrigin, RemoteKeys
+    from lbjwt.keys.remote import RemoteKeys
     from lbjwt.observe._board import Board
-
-KEYS: Final = "keys"
-"""The subdirectory of the state directory with one file for each remote source."""
 
 FIRST_KEYS: Final = 1.0
 """Seconds a starting worker waits for the control process beyond the timeout of a fetch."""
@@ -132,16 +130,14 @@ class EmbeddedControl(FetchedKeys):
 
     def __init__(self, instances: Sequence[IssuerInstance], board: Board, directory: Path | None) -> None:
         self.directory = directory
-        self.feed = new_feed(instances, directory)
+        self.feed = new_feed(instances, None)
+        self._instances = instances
         self._worker: Callable[[], None] | None = None
         super().__init__(instances, board, self.feed, directory, self._notify_worker)
 
     async def start(self) -> None:
         """Begin to fetch; returns at once."""
-        if self.directory is not None:
-            with contextlib.suppress(OSError):  # writing there will log what is wrong
-                for directory in (self.directory, self.directory / KEYS):
-                    directory.mkdir(mode=0o700, exist_ok=True)
+        put_stored(self.feed, self._instances, self.directory)
         await super().start()
 
     def notify(self) -> None:
@@ -161,137 +157,43 @@ class EmbeddedControl(FetchedKeys):
             asyncio.get_running_loop().call_soon(self._worker)
 
 
-def new_feed(
-    instances: Sequence[IssuerInstance], directory: Path | None, handed_on: Sequence[store.StoredKeySet] = ()
-) -> KeyFeed:
-    """
-    The feed of all remote sources, with the key sets that the last run stored. One that must not be used is left out with a warning.
+def new_feed(instances: Sequence[IssuerInstance], directory: Path | None) -> KeyFeed:
+    """The feed of all remote sources, with the key sets that the last run stored in the state directory."""
+    feed = KeyFeed({one.index: one.issuer.fetch.max_bytes for one in instances if one.issuer.fetch is not None})
+    put_stored(feed, instances, directory)
+    return feed
 
-    Args:
-        handed_on: Key sets that the program before had, see `key_sets`.
-    """
-    remote = {one.index: one.issuer.fetch.max_bytes for one in instances if one.issuer.fetch is not None}
-    feed = KeyFeed(remote)
+
+def put_stored(feed: KeyFeed, instances: Sequence[IssuerInstance], directory: Path | None) -> None:
+    """Put the stored key sets into the feed. One that must not be used is left out with a warning."""
     for instance in instances:
-        if directory is not None and instance.index in remote:
+        if directory is not None and instance.issuer.fetch is not None:
             try:
                 stored = read_stored(instance, directory, time.time())
                 if stored is not None:
                     feed.put(instance.index, stored)
             except (StoreError, ValueError) as error:
                 log.warning("no stored keys for %s: %s", place_of_keys(instance), error)
-        if handed_on and instance.index in remote:
-            _put_newest(feed, instance, handed_on)
-    return feed
 
 
-def key_sets(instances: Sequence[IssuerInstance], feed: KeyFeed) -> list[store.StoredKeySet]:
-    """The key sets that are in a feed, for the program that follows."""
+def key_sets(instances: Sequence[IssuerInstance], feed: KeyFeed) -> list[StoredKeySet]:
+    """The key sets in a feed, for the program that replaces this one."""
     remote = [one.index for one in instances if one.issuer.fetch is not None]
     return [stored for index in remote if (stored := feed.get(index)) is not None]
 
 
-def _put_newest(feed: KeyFeed, instance: IssuerInstance, handed_on: Sequence[store.StoredKeySet]) -> None:
-    """Put a key set of the program before into the feed, unless a newer one was stored or it is too old."""
-    fetch = instance.issuer.fetch
-    assert fetch is not None
-    place = identity_of(**_whose(instance))
-    there = feed.get(instance.index)
-    for stored in handed_on:
-        is_newer = there is None or stored.fetched_at > there.fetched_at
-        if stored.place == place and is_newer and stored.shelf_life(0.0, time.time(), fetch.max_stale) is not None:
-            with contextlib.suppress(ValueError):  # `max_bytes` is smaller than it was
-                feed.put(instance.index, stored)
-
-
-def read_stored(instance: IssuerInstance, directory: Path, wall: float) -> store.StoredKeySet | None:
-    """
-    The stored key set of a remote source; None when there is none.
-
-    Raises:
-        StoreError: It must not be used.
-    """
-    remote = instance.issuer.fetch
-    assert remote is not None
-    return store.read(
-        stored_keys(directory, instance),
-        place=identity_of(**_whose(instance)),
-        max_stale=remote.max_stale,
-        max_bytes=store.room_for(remote.max_bytes),
-        wall=wall,
-    )
-
-
-def key_origin(instance: IssuerInstance) -> KeyOrigin:
-    """Where a remote source is asked, and how."""
-    from lbjwt.keys.remote import KeyOrigin  # imports aiohttp
-
-    remote = instance.issuer.fetch
-    assert remote is not None
-    tls = SYSTEM_TLS
-    if remote.ca_file is not None or remote.client_certificate is not None:
-        tls = ClientTls(ca_file=remote.ca_file, certificate=remote.client_certificate, private_key=remote.client_key)
-    egress = Egress(
-        timeout=remote.timeout,
-        max_bytes=remote.max_bytes,
-        allow_http=remote.allow_http,
-        tls=tls,
-        proxy=remote.proxy,
-        proxy_from_environment=remote.proxy_from_environment,
-        bearer_token_file=remote.bearer_token_file,
-    )
-    return KeyOrigin(egress, **_whose(instance))
-
-
-def local_keys(instance: IssuerInstance, *, publish: Callable[[KeyRing], None], board: Board) -> LocalKeys:
-    """
-    A source that is not fetched.
-
-    Raises:
-        KeySourceError: The environment does not hold the secret.
-    """
-    issuer = instance.issuer
-    given = None
-    if issuer.secret_env is not None:
-        given = secret_from_environment(issuer.secret_env)
-    elif issuer.jwks is not None:
-        given = orjson.dumps(issuer.jwks)
-    elif issuer.pem is not None:
-        given = issuer.pem.encode()
-    return LocalKeys(
-        place_of_keys(instance),
-        given=given,
-        paths=issuer.key_files,
-        build=key_ring_of(issuer),
-        publish=publish,
-        board=board,
-        issuer=instance.index,
-    )
-
-
-def place_of_keys(instance: IssuerInstance) -> str:
-    """Where the keys come from, for people: without the query of a URL, which may hold a secret."""
-    issuer = instance.issuer
-    if issuer.fetch is not None:
-        return identity_of(**_whose(instance)).partition("?")[0]
-    if issuer.key_files:
-        return ", ".join(map(str, issuer.key_files))
-    if issuer.secret_env is not None:
-        return f"the environment variable {issuer.secret_env}"
-    return f"issuers.{instance.label}.{issuer.key_source}"
-
-
-def stored_keys(directory: Path, instance: IssuerInstance) -> Path:
-    """The file that keeps the last good keys of a remote source."""
-    return directory / KEYS / f"{instance.name.replace('/', '+')}.json"
-
-
-def wait_for_keys(instances: Sequence[IssuerInstance]) -> float:
-    """Seconds a request waits at most for keys that a fetch may bring: that long a fetch can last, and twice as long with discovery."""
-    issuers = [one.issuer for one in instances]
-    fetches = [issuer.remote_jwks.timeout for issuer in issuers if issuer.remote_jwks is not None]
-    fetches += [2 * issuer.discovery.timeout for issuer in issuers if issuer.discovery is not None]
-    return max(fetches, default=0.0)
+def put_inherited(feed: KeyFeed, instances: Sequence[IssuerInstance], inherited: Sequence[StoredKeySet]) -> None:
+    """Put the key sets of the program that this one replaces into the feed. A newer one that was stored stays; one that is too old is left out."""
+    for instance in instances:
+        fetch = instance.issuer.fetch
+        for stored in inherited if fetch is not None else ():
+            assert fetch is not None
+            there = feed.get(instance.index)
+            is_newer = there is None or stored.fetched_at > there.fetched_at
+            is_good = stored.shelf_life(0.0, time.time(), fetch.max_stale) is not None
+            if is_newer and is_good and stored.place == identity(instance):
+                with contextlib.suppress(ValueError):  # `max_bytes` is smaller than it was
+                    feed.put(instance.index, stored)
 
 
 def _publish_local(verifier: Verifier, board: Board, instance: IssuerInstance, ring: KeyRing) -> None:
@@ -299,23 +201,3 @@ def _publish_local(verifier: Verifier, board: Board, instance: IssuerInstance, r
     verifier.publish(ring, instance.index)
     if board.slot == 0:  # every worker reads the same files: one of them logs
         log_key_changes(instance.name, before, ring, source=place_of_keys(instance))
-
-
-def key_lifecycle(remote: KeyFetch) -> KeyLifecycle:
-    """When a remote source is asked, and how long it is believed."""
-    return KeyLifecycle(
-        interval=remote.refresh_interval,
-        floor=remote.shortest_interval,
-        ceiling=remote.longest_interval,
-        cooldown=remote.cooldown,
-        max_stale=remote.max_stale,
-    )
-
-
-def _whose(instance: IssuerInstance) -> dict[str, str]:
-    """Where to find the keys of a remote source: at `uri`, or at the address that the metadata of `issuer` gives."""
-    issuer = instance.issuer
-    if issuer.remote_jwks is not None:
-        return {"uri": instance.of_tenant(issuer.remote_jwks.uri)}
-    assert issuer.issuer is not None
-    return {"issuer": instance.of_tenant(issuer.issuer)}

@@ -1,4 +1,4 @@
-"""The listeners of one balancer: they accept clients, pause while no file descriptor is left, and end with a drain."""
+"""The listeners of one balancer: they accept clients, and pause while no file descriptor is left."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lbjwt.proxy._tls_client import TlsClientSide
 from lbjwt.proxy._traffic import Traffic
 
 MANY_CLIENTS = 256
-"""Client connections from which the queue of the listener is emptied in bursts: the loop accepts one each time it has polled all others."""
+"""From this number of clients on, the accept queue is emptied in bursts: the event loop accepts only one client per turn."""
 
 log = logging.getLogger("lbjwt.service")
 
@@ -31,8 +31,8 @@ class Listeners:
     Accepts clients on bound sockets in the running loop.
 
     Args:
-        contexts: TLS of each listener of the configuration; None for plain HTTP.
-        sockets: Of each listener, in the same order.
+        contexts: TLS of each listener; None for plain HTTP.
+        sockets: The bound sockets of each listener.
     """
 
     def __init__(
@@ -51,16 +51,16 @@ class Listeners:
             for listener, context, bound in zip(configuration.listeners, contexts, sockets, strict=True)
             for sock in bound
         ]
-        self._servers: list[asyncio.Server] = []  # on copies of those: closing one stops accepting, and the queue stays
+        self._servers: list[asyncio.Server] = []  # on copies: closing one stops accepting and keeps the queue
         self._accepting: asyncio.Task[None] | None = None  # begins to accept again
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
-        """Host and port of every socket it accepts on."""
+        """Host and port of every open socket."""
         return [sock.getsockname()[:2] for server in self._servers for sock in server.sockets]
 
     async def accept(self) -> None:
-        """Accept on every socket that does not yet."""
+        """Accept on every socket that is not accepting yet."""
         for listener, context, sock in self._listening[len(self._servers) :]:
             copy = sock.dup()
             try:
@@ -92,10 +92,9 @@ class Listeners:
 
     def mind_descriptors(self) -> None:
         """
-        Stop accepting while no descriptor can be had, and say so at ``/readyz``. Clients wait in the kernel's queue meanwhile.
+        Stop accepting while no descriptor is free, and report it at ``/readyz``. Clients wait in the kernel's queue meanwhile.
 
-        uvloop accepts and drops them all when this process has none left, and calls accept(2) without a pause when the machine has none. The loop of
-        asyncio pauses by itself.
+        uvloop would accept and drop them, or call accept(2) in a busy loop when the machine has no descriptor. asyncio's own loop pauses by itself.
         """
         loop = asyncio.get_running_loop()
         traffic = self._traffic
@@ -109,7 +108,7 @@ class Listeners:
             self._accepting = loop.create_task(self._accept_again())
 
     async def _accept_again(self) -> None:
-        with contextlib.suppress(OSError):  # there are none after all: the next look tries again
+        with contextlib.suppress(OSError):  # still none: the next tick tries again
             await self.accept()
             log.info("file descriptors are available again: new clients are accepted")
 
@@ -121,7 +120,6 @@ class Listeners:
         self._servers = []
 
     def close(self) -> None:
-        """Accept no more, and close the sockets."""
         self._pause()
         close(sock for _, _, sock in self._listening)
         self._listening = []

@@ -1,8 +1,7 @@
 """
 The public `Verifier`: keys and a policy in, a verdict per token out. Synchronous, without a loop, a socket or a file.
 
-The per-token work is done by `_fastverify.Gate`; this class puts its parts together and replaces the keys. It reads the wall clock only
-when no time is given, since token times are wall-clock times.
+`_fastverify.Gate` does the work per token; this class assembles its parts and replaces the keys.
 """
 
 import time
@@ -13,7 +12,7 @@ from typing import Any, Self
 from lbjwt._fastverify import DenyReason, Gate, Verification
 from lbjwt._grants import GrantCache
 from lbjwt.auth._claims import PolicyRules
-from lbjwt.auth._place_grammar import bearer_token
+from lbjwt.auth._places import bearer_token
 from lbjwt.auth.header import HeaderRules
 from lbjwt.auth.identity import MAX_TOTAL, MAX_VALUE, IdentityHeader, compile_identity_headers
 from lbjwt.auth.issuer_pattern import IssuerPattern
@@ -22,8 +21,8 @@ from lbjwt.auth.verdict import Accepted, Refused, Verdict
 from lbjwt.errors import ConfigurationError
 from lbjwt.jose.keyring import KeyRing
 
+# (issuer index, key id, claims, seconds since the epoch) -> whether such a token is revoked
 Revoked = Callable[[int, str, Mapping[str, Any], float], bool]
-"""(issuer index, key id, claims, seconds since the epoch) -> whether such a token was revoked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +63,7 @@ class Verifier:
             cache_entries: Greatest number of verified tokens; 0 remembers none.
 
         Raises:
-            ConfigurationError: An identity header that cannot be; a cache limit below 0.
+            ConfigurationError: An invalid identity header; a cache limit below 0.
         """
         issuer = TrustedIssuer(policy=policy, identity_headers=tuple(identity_headers))
         self._set_up([issuer], None, cache_bytes, cache_entries)
@@ -80,14 +79,14 @@ class Verifier:
         cache_entries: int = 1_000_000,
     ) -> Self:
         """
-        A verifier of several issuers, without keys yet. A token's `iss` chooses the one issuer whose keys and rules may judge it (THREATS B17).
+        A verifier of several issuers, without keys yet. A token's `iss` selects the one issuer whose keys and rules apply (THREATS B17).
 
         Args:
             issuers: Their order gives the issuer indexes. Two must not share an `iss`.
-            revoked: Asked for every token that passed, and again for each remembered one after `renew`.
+            revoked: Called for every token that passed the other checks, and after `renew` again for each cached one.
 
         Raises:
-            ConfigurationError: No issuer, two with one name, any_issuer beside others, an identity header that cannot be.
+            ConfigurationError: No issuer, two with one name, any_issuer beside others, an invalid identity header.
         """
         made = cls.__new__(cls)
         made._set_up(issuers, revoked, cache_bytes, cache_entries)
@@ -97,7 +96,7 @@ class Verifier:
         self, issuers: Sequence[TrustedIssuer], revoked: Revoked | None, cache_bytes: int, cache_entries: int
     ) -> None:
         if cache_bytes < 0 or cache_entries < 0:
-            raise ConfigurationError("a cache limit is below 0")
+            raise ConfigurationError("a cache limit must not be negative")
         if not issuers:
             raise ConfigurationError("a verifier needs an issuer")
         self._policies = [issuer.policy for issuer in issuers]
@@ -127,14 +126,14 @@ class Verifier:
         A verifier with the keys of a JWK Set.
 
         Args:
-            issuer: The exact `iss`, or a pattern with a tenant in it; needed unless any_issuer is said out loud.
-            audiences: Accepted members of `aud`; needed unless any_audience is said out loud.
+            issuer: The exact `iss`, or a pattern with a tenant; required unless any_issuer is true.
+            audiences: Accepted members of `aud`; required unless any_audience is true.
             algorithms: None for what the keys say.
             policy: Further fields of IssuerPolicy.
 
         Raises:
             KeyFormatError: Not a JWK Set, or without a usable key.
-            ConfigurationError: No issuer or audience, or another value that cannot be.
+            ConfigurationError: No issuer or audience, or another invalid value.
         """
         rules = _policy(issuer, audiences, any_issuer, any_audience, algorithms, policy)
         keys = KeyRing.from_jwks(document, algorithms=rules.algorithms, allow_padding=rules.allow_padding)
@@ -158,7 +157,7 @@ class Verifier:
 
         Raises:
             KeyFormatError: Not usable public keys or certificates.
-            ConfigurationError: No issuer or audience, or another value that cannot be.
+            ConfigurationError: No issuer or audience, or another invalid value.
         """
         rules = _policy(issuer, audiences, any_issuer, any_audience, algorithms, policy)
         return cls(KeyRing.from_pem(text, algorithms=rules.algorithms), rules, identity_headers=identity_headers)
@@ -181,7 +180,7 @@ class Verifier:
 
         Raises:
             KeyFormatError: Too short for an algorithm, or a public key's text.
-            ConfigurationError: No issuer or audience, or another value that cannot be.
+            ConfigurationError: No issuer or audience, or another invalid value.
         """
         names = tuple(algorithms)
         rules = _policy(issuer, audiences, any_issuer, any_audience, names, policy)
@@ -207,12 +206,12 @@ class Verifier:
 
     @property
     def gate(self) -> Gate:
-        """The compiled gate, for callers in Cython; also cache and counters."""
+        """The compiled gate, with cache and counters."""
         return self._gate
 
     def verify(self, token: bytes | str, now: float | None = None) -> Verdict:
         """
-        Judge one token. Never raises for a bad one.
+        Verify one token. Never raises for an invalid one.
 
         Args:
             token: The compact JWS.
@@ -227,9 +226,9 @@ class Verifier:
 
     def authorize(self, header_value: bytes | None, now: float | None = None) -> Verdict:
         """
-        Judge a whole Authorization field value, such as `Bearer eyJ…`; None when there is no such field.
+        Verify a whole Authorization field value, such as `Bearer eyJ…`; None when there is no such field.
 
-        Several Authorization fields are the caller's to refuse (MULTIPLE_TOKENS): they must not be joined.
+        The caller must refuse a request with several Authorization fields (MULTIPLE_TOKENS), not join them.
         """
         reason, token = bearer_token(header_value or b"")
         if reason is not DenyReason.NONE:
@@ -239,7 +238,7 @@ class Verifier:
 
     def publish(self, keys: KeyRing | None, issuer: int = 0) -> None:
         """
-        Replace the keys of one issuer. Grants of a key that is still there (same material, id and algorithms) live on; all others are dead at once.
+        Replace the keys of one issuer. Cached tokens of a key that stays (same material, id and algorithms) stay valid; all others end at once.
 
         Args:
             keys: None when no key may be used any more.
@@ -252,12 +251,12 @@ class Verifier:
         self._gate.replace(self._with_keys[issuer](keys))
 
     def renew(self) -> None:
-        """Look again at every remembered token before its next use: what is revoked has changed."""
+        """Check every cached token again before its next use, because revocations have changed."""
         self._gate.renew()
 
 
 def _with_keys(index: int, trusted: TrustedIssuer, revoked: Revoked | None) -> Callable[[KeyRing | None], Verification]:
-    """The function that puts an issuer's compiled rules and the keys of the moment together."""
+    """The function that combines an issuer's compiled rules with its current keys."""
     policy = trusted.policy
     rules = PolicyRules(policy)
     identity = compile_identity_headers(
@@ -280,15 +279,17 @@ def _with_keys(index: int, trusted: TrustedIssuer, revoked: Revoked | None) -> C
 
 
 def _selection(policies: Sequence[IssuerPolicy]) -> Callable[[str], int]:
-    """The function that finds the issuer of an `iss`: exact names first, patterns in their order."""
+    """The function that finds the issuer index of an `iss`, or -1: exact names first, then patterns in their order."""
     exact: dict[str, int] = {}
     patterns: list[tuple[IssuerPattern, int]] = []
     for index, policy in enumerate(policies):
         if policy.issuer is None:
-            raise ConfigurationError("any_issuer beside other issuers: a token could belong to several")
+            raise ConfigurationError(
+                "any_issuer works with a single issuer only; name this issuer, or remove the others"
+            )
         if isinstance(policy.issuer, str):
             if policy.issuer in exact:
-                raise ConfigurationError(f"two issuers are called {policy.issuer}")
+                raise ConfigurationError(f"two policies have the issuer {policy.issuer}")
             exact[policy.issuer] = index
         else:
             patterns.append((policy.issuer, index))
@@ -312,13 +313,13 @@ def _policy(
     algorithms: Iterable[str] | None,
     rest: Mapping[str, Any],
 ) -> IssuerPolicy:
-    """The policy behind the friendly constructors: leaving out a check must be said, not forgotten."""
+    """The policy of the constructors, which require either a check or the explicit choice to have none."""
     if (issuer is None) is not any_issuer:
-        raise ConfigurationError("name the issuer, or say any_issuer=True (and not both)")
+        raise ConfigurationError("give either issuer or any_issuer=True")
     if (audiences is None) is not any_audience:
-        raise ConfigurationError("name the audiences, or say any_audience=True (and not both)")
+        raise ConfigurationError("give either audiences or any_audience=True")
     if isinstance(audiences, str):
-        raise ConfigurationError("audiences is a list of strings, not one string")
+        raise ConfigurationError("audiences must be a list of strings, not one string")
     return IssuerPolicy(
         issuer=issuer,
         audiences=None if audiences is None else tuple(audiences),

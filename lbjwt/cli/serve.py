@@ -1,4 +1,4 @@
-"""``lbjwt serve``: from a file or from flags to a running balancer."""
+"""``lbjwt serve``: run a balancer from a file or from flags."""
 
 import sys
 from collections.abc import Callable
@@ -18,13 +18,16 @@ from lbjwt.config.problems import ConfigurationError, Problem
 @click.command()
 @click.argument("config", required=False, type=click.Path(path_type=Path))
 @click.option(
-    "--listen", multiple=True, metavar="HOST:PORT", help="Address for clients; :PORT is all addresses. Repeatable."
+    "--listen",
+    multiple=True,
+    metavar="HOST:PORT",
+    help="Address to listen on for clients; :PORT means all addresses. Repeatable.",
 )
-@click.option("--backend", multiple=True, metavar="HOST:PORT", help="A backend; also unix:PATH. Repeatable.")
+@click.option("--backend", multiple=True, metavar="HOST:PORT", help="Address of a backend, or unix:PATH. Repeatable.")
 @click.option(
     "--jwks",
     metavar="FILE-or-URL",
-    help="The keys: a JWK Set in a file or behind an https URL.  [default: found by --issuer]",
+    help="The keys: a JWK Set in a file or at an https URL.  [default: discovered from --issuer]",
 )
 @click.option("--pem", metavar="FILE", help="The key: a public key or certificate in PEM, in place of --jwks.")
 @click.option(
@@ -33,7 +36,7 @@ from lbjwt.config.problems import ConfigurationError, Problem
 @click.option(
     "--issuer",
     metavar="TEXT",
-    help="The exact iss claim of tokens. An https URL without --jwks, --pem and --secret-file: its keys are found by discovery.",
+    help="The exact iss claim of tokens. Without --jwks, --pem and --secret-file it must be an https URL: lbjwt discovers the keys from it.",
 )
 @click.option("--any-issuer", is_flag=True, help="Accept tokens of any issuer.")
 @click.option("--audience", multiple=True, metavar="TEXT", help="An accepted aud claim. Repeatable.")
@@ -52,7 +55,9 @@ from lbjwt.config.problems import ConfigurationError, Problem
 )
 @click.option("--tls-cert", metavar="FILE", help="PEM certificate chain for the listeners.")
 @click.option("--tls-key", metavar="FILE", help="PEM private key for the listeners.")
-@click.option("--workers", metavar="N|auto", help="Worker processes; auto is one for each processor.  [default: 1]")
+@click.option(
+    "--workers", metavar="N|auto", help="Number of worker processes; auto means one per processor.  [default: 1]"
+)
 @click.option(
     "--admin",
     metavar="HOST:PORT",
@@ -74,14 +79,16 @@ def serve(config: Path | None, print_config: bool, **said: Any) -> None:
         lbjwt serve --listen :8080 --backend 127.0.0.1:9001 \\
             --issuer https://issuer.example --audience api --print-config > lbjwt.yaml
 
-    Exit codes: 0 stopped as requested; 1 could not start, or a drain was cut; 2 a problem of flags, configuration, keys or certificate.
+    Exit codes: 0 stopped as requested; 1 could not start, or did not drain in time; 2 a problem of flags, configuration, keys or certificate.
     """
     flags = Flags(**said)
     given = flags.given()
     if config is not None and given:
-        raise click.UsageError(f"with a CONFIG file, {', '.join(given)} cannot be given: write it into the file.")
+        raise click.UsageError(f"{', '.join(given)} cannot be combined with a CONFIG file: write it into the file.")
     if config is None and not given:
-        raise click.UsageError("give a CONFIG file, or flags: at least --listen, --backend, --issuer and --audience.")
+        raise click.UsageError(
+            "give a CONFIG file or flags; the flags need at least --listen, --backend, --issuer and --audience."
+        )
     try:
         if config is not None:
             configuration, source, told = _from_file(config)
@@ -93,22 +100,19 @@ def serve(config: Path | None, print_config: bool, **said: Any) -> None:
     if print_config:
         click.echo(dump(configuration), nl=False)
         return
-    from lbjwt.checks.dangers import warnings
-    from lbjwt.checks.files import file_problems
+    from lbjwt.checks.registry import start_problems
     from lbjwt.process.supervisor import run
 
-    # the supervisor opens the access log and tells what is wrong with it
-    files = [problem for problem in file_problems(configuration) if problem.code != "access-log"]
-    problems = told([*warnings(configuration), *files])
+    problems = told(start_problems(configuration))
     print_problems(problems, source)
     stop_for(problems)
     sys.exit(run(configuration))
 
 
 def _from_file(config: Path) -> tuple[Configuration, str, Callable[[list[Problem]], list[Problem]]]:
-    """The configuration, the name of its file, and how a problem gets its line there."""
+    """The configuration, the name of its file, and a function that gives problems their lines."""
     examination = examine_file(config)
-    if examination.configuration is None or examination.errors:
+    if examination.configuration is None:
         from lbjwt.checks.registry import every_problem
 
         raise ConfigurationError(every_problem(examination), examination.source)

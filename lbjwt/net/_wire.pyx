@@ -1,9 +1,7 @@
 """Sending on an asyncio transport without its detour.
 
-Knows a transport, its descriptor and when bytes must not overtake each other. Knows nothing of HTTP. A write goes
-straight to send(2) while the transport's own buffer is empty, and only what the kernel did not take is handed to
-`transport.write`: against `transport.write` alone that saves one to two microseconds a message and most of the spread of
-latencies (docs/design/hot-path.md).
+A write goes straight to send(2) while the transport's own buffer is empty, and only what the kernel did not take is handed to
+`transport.write`: that saves one to two microseconds a message and most of the spread of latencies (docs/design/hot-path.md).
 """
 
 import select

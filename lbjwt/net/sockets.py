@@ -3,10 +3,8 @@ From addresses to bound sockets.
 
 Every worker slot gets a TCP socket of its own on the same address (SO_REUSEPORT): the kernel spreads connections over them and no worker wakes
 for another's client. The sockets are bound and do **not** listen: until a worker listens on one, a client is refused at once instead of waiting in
-a queue that nobody serves. Python's sockets are close-on-exec and survive fork, so the supervisor can own them for its whole life and a
-connection queued on a dead worker's socket is served by the next one.
-
-No event loop here, and no TLS (`lbjwt.net.tls`).
+a queue that nobody serves. They survive fork, so the supervisor owns them for its whole life, and the next worker serves a connection queued on a
+dead worker's socket.
 """
 
 import contextlib

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
+from lbjwt.address import Address
 from lbjwt.config.model import Configuration
 from lbjwt.net import sockets
 from lbjwt.net.sockets import BindError, backlog, bind, bind_beside, stop_listening
@@ -17,7 +18,7 @@ from lbjwt.process.handover import Predecessor
 
 
 def worker_count(configuration: Configuration) -> int:
-    """Return the number of worker slots; ``auto`` is one for each processor this process may use."""
+    """Return the number of worker slots; ``auto`` is one per processor that this process may use."""
     return len(os.sched_getaffinity(0)) if configuration.workers == "auto" else configuration.workers
 
 
@@ -29,7 +30,7 @@ class Bindings:
     """slots[worker][listener]: one socket for each IP address of the listener, in the order of ``configuration.listeners``. More than one where the
     program before had more workers."""
     admin: list[socket.socket]
-    """Of the keeper; the supervisor's copies keep what is queued while a keeper is replaced."""
+    """Of the control process; the supervisor's copies keep queued clients while that process is replaced."""
     common: list[list[socket.socket]] = field(default_factory=list)
     """common[listener]: sockets on which every worker accepts. The program before had more workers, and not a multiple of ours: to close one of its
     sockets would reset the connections that are queued there."""
@@ -104,7 +105,7 @@ class Bindings:
             stop_listening(itertools.chain.from_iterable(self.common) if slot is None else self.of(slot))
 
     def keep(self, slot: int) -> None:
-        """In a child: close all sockets but those of this slot, or a queue would outlive the process that serves it. Others are the keeper's."""
+        """In a child: close the sockets of other slots, or a queue would outlive the process that serves it."""
         for other in range(len(self.slots)):
             if other != slot:
                 sockets.close(self.of(other))
@@ -118,14 +119,10 @@ class Bindings:
         sockets.close(self.admin)
 
     def describe(self) -> list[tuple[str, str]]:
-        """What is open where, as the kernel knows it: ("listeners[0]", "127.0.0.1:8080")."""
+        """Each socket with its address: ("listeners[0]", "127.0.0.1:8080")."""
         found = [(f"listeners[{index}]", sock) for index, bound in enumerate(self.slots[0]) for sock in bound]
         found += [("admin", sock) for sock in self.admin]
-        return list(dict.fromkeys((name, _spelled(sock.getsockname())) for name, sock in found))
-
-
-def _spelled(name: tuple[str, int]) -> str:
-    return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+        return list(dict.fromkeys((name, str(Address(*_name(sock)))) for name, sock in found))
 
 
 def _name(sock: socket.socket) -> tuple[str, int]:

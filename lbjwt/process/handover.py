@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Final, Self
 
 from lbjwt.errors import LbjwtError
-from lbjwt.keys.store import StoredKeySet, decoded
+from lbjwt.keys.feed import StoredKeySet, decoded
 
 VARIABLE: Final = "LBJWT_UPGRADE"
 FORMAT: Final = 1

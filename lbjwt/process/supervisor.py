@@ -1,10 +1,10 @@
 """
-The supervisor: owns the listening sockets and the board, keeps one worker in every slot and one keeper when there is something to keep, passes
-signals on. Serves nothing itself.
+The supervisor: owns the listening sockets and the board, keeps a worker in every slot and one control process (keeper) if one is needed, and passes
+signals on. It serves nothing itself.
 
-Worker and keeper are imported here, before the fork: children share that memory and start in a fraction of the time. Neither imports aiohttp.
+Worker and keeper are imported here, before the fork, so that children share their memory and start fast. Neither imports aiohttp.
 
-Plain and synchronous: its signals stay blocked and sigtimedwait(2) takes them, no thread, no event loop, so forking from it is safe at any time.
+It has no thread and no event loop, so it can fork safely at any time; its signals stay blocked, and sigtimedwait(2) takes them.
 
 | signal | while running | while draining |
 | --- | --- | --- |
@@ -13,8 +13,7 @@ Plain and synchronous: its signals stay blocked and sigtimedwait(2) takes them, 
 | SIGUSR1 | workers reopen the access log | the same |
 | SIGHUP | one sentence in the log | ignored |
 
-Exit codes: 0 stopped as asked; 1 could not start, or a process had to be killed; 2 configuration, a file it names or state directory is wrong.
-The workers never take longer for a drain than ``timeouts.lame_duck``, ``timeouts.drain`` and one second, and the keeper one second more.
+Exit codes: see `lbjwt.process.child`. A stop takes at most ``timeouts.lame_duck``, ``timeouts.drain`` and one second, and the keeper one second more.
 
 When another program has taken over, this one drains at once, and then stands for the service if somebody waits for it (`relay`).
 """
@@ -31,14 +30,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from lbjwt.assembly.cluster import new_offenders
+from lbjwt.assembly.cluster import new_board, new_offenders
 from lbjwt.assembly.descriptors import shortage
 from lbjwt.assembly.issuers import issuer_instances
-from lbjwt.assembly.keys import new_feed
+from lbjwt.assembly.keys import new_feed, put_inherited
+from lbjwt.assembly.state import StateDirectory, StateDirectoryError, state_needed
 from lbjwt.config.model import Configuration
 from lbjwt.net.descriptors import raise_limit
 from lbjwt.net.sockets import BindError
-from lbjwt.observe._board import DRAINING, READY, STARTING, Board
+from lbjwt.observe._board import DRAINING, READY, STARTING
 from lbjwt.observe.log_file import AccessLogError, try_log
 from lbjwt.process import child, keeper, logs, worker
 from lbjwt.process.bindings import Bindings, worker_count
@@ -47,22 +47,21 @@ from lbjwt.process.handover import HandoverError, Predecessor
 from lbjwt.process.notify import notify
 from lbjwt.process.relay import SIGNALS
 from lbjwt.process.restart import RestartSchedule
-from lbjwt.process.shared import Shared, keeper_needed, state_needed
-from lbjwt.process.state import StateDirectory, StateDirectoryError
+from lbjwt.process.shared import Shared, keeper_needed
 from lbjwt.process.succession import Succession
 from lbjwt.process.wakeups import Wakeups
 
 Worker = Callable[[Shared, int], int]
-"""Lives in a process of its own: what all share, its slot; returns the exit code."""
+"""The main function of a worker process: takes what all share and its slot, returns the exit code."""
 
 HURRY: Final = 0.5
 """Seconds from the second SIGTERM to SIGKILL."""
 ECHO: Final = 0.1
-"""Seconds within which a second signal is the first one again: timeout(1) signals its child and then the group, other wrappers pass Ctrl-C on."""
+"""Seconds within which a second signal counts as the first one: timeout(1) signals its child and then the group, other wrappers repeat Ctrl-C."""
 GRACE: Final = 1.0
 """Seconds a worker gets beyond ``timeouts.drain`` before it is killed, and the keeper beyond the last worker."""
 BOARD_POLL: Final = 0.02
-"""Seconds between two looks at the board while workers start or begin to drain; otherwise only signals wake the supervisor."""
+"""Seconds between two reads of the board while workers start or begin to drain; otherwise only signals wake the supervisor."""
 
 log = logging.getLogger("lbjwt.supervisor")
 
@@ -76,17 +75,11 @@ def hash_is_randomised() -> bool:
 
 
 def run(configuration: Configuration, *, worker: Worker = worker.main) -> int:
-    """
-    Serve until told to stop; return the exit code.
-
-    Args:
-        configuration: Checked.
-        worker: What runs in the worker processes.
-    """
+    """Serve until told to stop; return the exit code."""
     logs.set_up("supervisor")
     if not hash_is_randomised():
         # Tokens and header values are dictionary keys: with a known seed a client could make them collide.
-        log.error("PYTHONHASHSEED makes hashes predictable; unset it")
+        log.error("PYTHONHASHSEED is set and makes hashes predictable; unset it")
         return WRONG_CONFIGURATION
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
@@ -110,15 +103,9 @@ def _supervise(
         state: StateDirectory | None = None
         directory = wakeups = None
         try:
-            too_few = shortage(configuration, raise_limit())
-            if too_few:
+            if too_few := shortage(configuration, raise_limit()):
                 log.warning("%s", too_few)
-            board = Board(
-                worker_count(configuration),
-                configuration.endpoint_count,
-                len(instances),
-                len(configuration.routes),
-            )
+            board = new_board(configuration, worker_count(configuration), len(instances))
             if configuration.access_log is not None:
                 try_log(configuration.access_log.path)
             bindings = Bindings.bind(configuration, predecessor)
@@ -132,7 +119,9 @@ def _supervise(
                 directory = stack.enter_context(state)
             elif inherited is not None:
                 os.close(inherited.lock)
-            feed = new_feed(instances, directory, succession.key_sets()) if wakeups is not None else None
+            feed = new_feed(instances, directory) if wakeups is not None else None
+            if feed is not None:
+                put_inherited(feed, instances, succession.key_sets())
             if predecessor is not None:
                 predecessor.drop()
             offenders = new_offenders(configuration, board.workers)
@@ -159,20 +148,17 @@ def _wait(seconds: float) -> int | None:
 
 @dataclass(slots=True)
 class _Slot:
-    """One place for a worker, or for the keeper."""
-
     index: int
     name: str
     main: Callable[[], int]
-    """What its process does; returns the exit code."""
     ends_on: signal.Signals = signal.SIGTERM
     schedule: RestartSchedule = field(default_factory=RestartSchedule)
     pid: int = 0
-    """Of the process that lives here; 0 when none does."""
+    """0 without a process."""
     announced: bool = False
-    """It was ready."""
+    """Its process was ready."""
     closed: bool = False
-    """Its sockets stopped listening for good. Of the keeper: it was told to end."""
+    """Of a worker: its sockets stopped listening for good. Of the keeper: it was told to end."""
 
 
 class _Supervisor:
@@ -188,7 +174,7 @@ class _Supervisor:
         self._configuration = shared.configuration
         self._bindings = shared.bindings
         self._board = shared.board
-        self._mask = mask  # of the children: nothing of ours is blocked there
+        self._mask = mask  # of the children
         self._state = state
         self._succession = succession
         self._workers = [
@@ -236,7 +222,7 @@ class _Supervisor:
         return bool(self._stops) and not any(slot.pid for slot in self._slots) and not self._succession.awaited
 
     def _empty(self) -> list[_Slot]:
-        """The slots to fork into. While no worker has ever been ready, one that failed gets no second try: only the others can still serve."""
+        """The slots to fork into. Before the first worker was ready, a slot that failed is not tried again."""
         return [
             slot
             for slot in self._slots
@@ -259,7 +245,7 @@ class _Supervisor:
         return max(0.0, due - now)
 
     def _fork(self, slot: _Slot, now: float) -> None:
-        if self._stops:  # a fork before this one failed, and was the last hope
+        if self._stops:  # a fork before this one failed, and the start was given up
             return
         slot.schedule.forked_at = now
         slot.announced = False
@@ -279,7 +265,6 @@ class _Supervisor:
         slot.pid = pid
 
     def _live(self, index: int, name: str, main: Callable[[], int]) -> int:
-        """The life of a child, in its own process."""
         if self._state is not None:
             self._state.leave()
         self._board.attach(index)
@@ -314,7 +299,7 @@ class _Supervisor:
         """Another program serves: drain at once, without a word to clients who ask whether the service is ready."""
         drain = self._configuration.timeouts.drain
         pid = self._succession.hand_over(self._bindings, self._state)
-        log.info("upgraded: process %d serves; this one is draining, %g s at most", pid, drain)
+        log.info("upgraded: process %d serves; this one is draining for at most %g s", pid, drain)
         self._board.hand_over()
         self._stops, self._stopped_at = 1, time.monotonic()
         self._deadline = self._stopped_at + drain + GRACE
@@ -349,12 +334,12 @@ class _Supervisor:
             duck, drain = timeouts.lame_duck, timeouts.drain
             self._deadline = now + duck + drain + GRACE
             first = f"not ready, but serving for {duck:g} s, then " if duck else ""
-            log.info("%s: %sdraining, %g s at most; a second signal ends it now", name, first, drain)
+            log.info("%s: %sdraining for at most %g s; a second signal ends lbjwt immediately", name, first, drain)
             self._send(signal.SIGTERM)
             self._succession.abort()
         else:
             self._deadline = min(self._deadline, now + HURRY)
-            log.info("%s again: ending now", name)
+            log.info("%s again: ending immediately", name)
             self._send(signal.SIGUSR2)
 
     def _give_up(self, code: int, why: str) -> None:
@@ -368,13 +353,12 @@ class _Supervisor:
         self._succession.abort()
 
     def _send(self, number: signal.Signals) -> None:
-        """To the workers."""
         for slot in self._workers:
             if slot.pid:
-                os.kill(slot.pid, number)  # not reaped yet, so the number is still its own
+                os.kill(slot.pid, number)  # not reaped yet: no other process can have this id
 
     def _end_keeper(self) -> None:
-        """Tell the keeper to end once nobody needs it: the workers are gone, or a second signal came."""
+        """Tell the keeper to end when the workers are gone or a second signal came."""
         keeper = self._keeper
         if keeper is None or not keeper.pid or keeper.closed:
             return
@@ -390,7 +374,7 @@ class _Supervisor:
         late = [slot for slot in self._slots if slot.pid and (slot is not self._keeper or slot.closed)]
         if late and self._stops == 1:
             self._code = FAILED
-            log.error("did not end in time and were killed: %s", ", ".join(slot.name for slot in late))
+            log.error("processes did not end in time and were killed: %s", ", ".join(slot.name for slot in late))
         for slot in late:
             os.kill(slot.pid, signal.SIGKILL)
         self._succession.bury(kill=True)
@@ -419,11 +403,7 @@ class _Supervisor:
                     notify("READY=1")
 
     def _close_doors(self) -> None:
-        """
-        Refuse new clients once a worker has stopped accepting: our copy of its socket would still queue them for nobody.
-
-        Not before that: the worker must not meet a listening socket that was shut down under its hands.
-        """
+        """Refuse new clients once a worker has stopped accepting, because our copy of its socket would still queue them."""
         for slot in self._workers:
             if not slot.closed and (not slot.pid or self._board.state(slot.index) not in (STARTING, READY)):
                 self._bindings.refuse(slot.index)
@@ -442,18 +422,18 @@ class _Supervisor:
                 self._bury(slot, pid, os.waitstatus_to_exitcode(status))
 
     def _bury(self, slot: _Slot, pid: int, code: int) -> None:
-        """Tell what became of a process and decide what follows."""
+        """Log how a process ended, and decide what follows."""
         if self._stops or (slot is self._keeper and self._succession.under_way):
             return
         cause = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         if code == WRONG_CONFIGURATION and not (self._kept if slot is self._keeper else self._served):
-            # It said why. The others would say the same, and so would the next one.
+            # it logged the cause; another start would fail too
             self._give_up(code, f"{slot.name} cannot start")
             return
         self._failed(slot, time.monotonic(), code, f"{slot.name} (process {pid}) {cause}")
 
     def _failed(self, slot: _Slot, now: float, code: int, what: str) -> None:
-        """Nobody lives in a slot although somebody should: another one follows, or the start has failed."""
+        """A process that should run does not: start another later, or give up the start of the service."""
         slot.schedule.died(now, was_ready=slot.announced)
         others = [other for other in self._workers if other.pid or other in self._empty()]
         if not self._up and not others and slot is not self._keeper:

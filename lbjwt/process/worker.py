@@ -1,8 +1,8 @@
 """
 One worker process: a uvloop loop with a `LoadBalancer` in it, and the signals of the supervisor.
 
-SIGTERM drains, however often it comes: an init system signals the whole group, and the supervisor passes the signal on. SIGUSR2 ends at once,
-SIGUSR1 reopens the access log. When the supervisor dies, the worker drains too: nobody would replace it or pass a signal on.
+SIGTERM starts the drain; a second one changes nothing, because an init system signals the whole group and the supervisor passes the signal on.
+SIGUSR2 ends at once, SIGUSR1 reopens the access log. When the supervisor dies, the worker drains.
 """
 
 import asyncio

@@ -1,11 +1,10 @@
 """
 May this request pass? The route is found, each token it asks for is found, recognised or verified, and held against the route.
 
-Knows the order of decisions. Changes nothing but the head: what is let through has its tokens taken out where the configuration says so.
-Answers nobody, counts nothing, waits for nothing: it only says that a moment's waiting for keys could help.
+It changes nothing but the head, from which tokens are removed where the configuration says so. It sends no response, counts nothing and does
+not wait: `waits_for` names the issuer whose keys, once fetched, may change the verdict.
 """
 
-from lbjwt._error_reason cimport ErrorReason
 from lbjwt._fastverify cimport (
     CLAIM_REFUSED, CLIENT_REFUSED, INSUFFICIENT_SCOPE, INTERNAL, KEYS_UNAVAILABLE, MALFORMED, MISSING, NONE, RATE_LIMITED,
     SUBJECT_REFUSED, UNKNOWN_KEY, WRONG_ISSUER, record,
@@ -16,7 +15,7 @@ from lbjwt.net._wire cimport coarse_monotonic
 from lbjwt.routing._router cimport NO_ROUTE, OWN
 
 cdef enum:
-    FORWARDED = 8                # newest entries of X-Forwarded-For that are looked at: more proxies of one's own nobody has in a row
+    FORWARDED = 8                # newest entries of X-Forwarded-For that are looked at: no site has more proxies in a row
     ADDRESS = 64                 # characters; no address is longer
 
 
@@ -83,10 +82,10 @@ cdef class Admission:
             if self.route is None:
                 self.error = ErrorReason.INTERNAL_ERROR      # which route it was for is not known
         if reason != NONE:
-            self.grant = None                        # nobody vouches for it: the endpoint gets no identity
+            self.grant = None                        # not verified: the endpoint gets no identity
             self.others = None
             self.identity = b""
-            self.reported = NONE                     # a rule that only reports has let nobody through
+            self.reported = NONE                     # the refusal counts, not what a rule would have refused
             if self.route is not None and self.route.report_only and reason != INTERNAL:
                 self.reported = reason
                 self.reported_issuer = self.issuer
@@ -178,7 +177,7 @@ cdef class Admission:
         for number in range(count - 1, max(-1, count - FORWARDED - 1), -1):
             element = bare_address(entries[number % FORWARDED])
             if element.size > ADDRESS or not self.trusts(element.at[:element.size].decode("latin-1")):
-                return element                       # the last one that no proxy of ours could have been
+                return element                       # the newest entry that is no proxy of ours
         return peer
 
     cdef void _forget(self) noexcept:

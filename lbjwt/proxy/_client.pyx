@@ -4,9 +4,8 @@ Knows where a request begins and ends, and when the connection may be used for t
 Requests are taken strictly in turn: what a pipelining client sent ahead is held, and reading stops past `HELD_INPUT`.
 """
 
-from lbjwt._error_reason cimport ErrorReason
 from lbjwt.http1._buffer cimport Buffer, Slice
-from lbjwt.http1._request cimport COMPLETE, HEAD as METHOD_HEAD, NEED_MORE, Parse, RequestHead
+from lbjwt.http1._request cimport COMPLETE, HEAD as METHOD_HEAD, NEED_MORE, Parse
 from lbjwt.http1._response cimport ResponseHead
 from lbjwt.net._wire cimport coarse_monotonic, wall_clock
 from lbjwt.proxy._admission cimport Admission
@@ -44,7 +43,7 @@ cdef class ClientSide(ClientWriter):
         self._learn_peer(transport)
         self._set_deadline(traffic.snapshot.head_timeout)
         if not self.peer_text:
-            self.phase = GONE                    # reset before it was accepted: nobody could tell whose request this was
+            self.phase = GONE                    # reset before it was accepted: the address is unknown
             self.reset()
         elif traffic.clients > traffic.max_clients:
             self.turn_away()
@@ -83,7 +82,7 @@ cdef class ClientSide(ClientWriter):
         return False
 
     cdef void _client_closed(self):
-        """Nobody waits for the response any more: end the request at its endpoint now, not when what is queued for the client was sent."""
+        """The client has gone: end the request at its endpoint now, without waiting until queued bytes are sent."""
         if self.exchange is not None:
             self.phase = GONE
             self.exchange.downstream_lost()
@@ -117,7 +116,7 @@ cdef class ClientSide(ClientWriter):
             self.exchange.upstream.resume()
 
     cdef void turn_away(self):
-        """There is no room for another client. A 503 takes a descriptor for a moment, so beyond `max_answered` there is none."""
+        """Refuse a client over the limit. A 503 needs a descriptor for a moment, so beyond `max_answered` the connection is reset without one."""
         if self.traffic.clients > self.traffic.max_answered:
             self.traffic.board.mine.errors[<int>ErrorReason.TOO_MANY_CONNECTIONS] += 1
             self.phase = GONE
@@ -134,7 +133,7 @@ cdef class ClientSide(ClientWriter):
         self.consuming = True
         while size > 0:
             if self.phase == HEAD and self.write_paused:
-                self.pause()             # who reads no answers gets no further ones
+                self.pause()             # a client that does not read its responses gets no more
                 used = 0
             elif self.phase == HEAD:
                 used = self._take_head(at, size)
@@ -183,7 +182,7 @@ cdef class ClientSide(ClientWriter):
             self._refuse_head(head.problem, at, size)
             return size
         if 0 <= traffic.snapshot.max_request_body < head.content_length:
-            self._refuse_head(ErrorReason.BODY_TOO_LARGE, at, size)      # before its token is looked at: who is told 413 has tried none
+            self._refuse_head(ErrorReason.BODY_TOO_LARGE, at, size)      # before the token is verified: a 413 says nothing about it
             return size
         if self.health is not None and self.health.is_for(head.target, admission.path):
             return self._answer_health(head)
@@ -249,7 +248,7 @@ cdef class ClientSide(ClientWriter):
         try:
             if not self.traffic.waiting.enter(self, issuer):
                 return False
-        except Exception as fault:               # nobody waits, and the token is refused
+        except Exception as fault:               # the request does not wait, its token is refused
             self.traffic.snapshot.gate.note(fault)
             return False
         self.phase = PARKED
@@ -334,15 +333,11 @@ cdef class ClientSide(ClientWriter):
     # --- responses ----------------------------------------------------------------------------------------------------
 
     cdef void switch(self, ResponseHead head):
-        cdef bytes data = self.held
         self.write_switch(head)
         self.phase = TUNNELING
         self.keep_alive = False
         self.deadline = 0.0
-        self.held = None
-        self.resume()
-        if data is not None:
-            self._consume(data)
+        self.request_wanted()
 
     cdef void answer(self, Answer answer, Slice request_id):
         if self.phase == BODY:
@@ -382,13 +377,9 @@ cdef class ClientSide(ClientWriter):
             self._end()
 
     cdef void _next_request(self):
-        cdef bytes data = self.held
         self.phase = HEAD
         self._await_head()
-        self.resume()
-        if data is not None and not self.consuming:
-            self.held = None
-            self._consume(data)
+        self.request_wanted()
 
     cdef void _await_head(self) noexcept:
         """Start the clock of the next request; while answers pile up, that of the client that does not read them."""
@@ -402,7 +393,7 @@ cdef class ClientSide(ClientWriter):
     # --- ends ---------------------------------------------------------------------------------------------------------
 
     cdef void _end(self):
-        """Close once what is queued was sent; a client that does not read it is waited for as long as any other."""
+        """Close once what is queued was sent, or after `stream_idle` if the client does not read it."""
         self.phase = GONE
         self._set_deadline(self.traffic.snapshot.stream_idle_timeout)
         self.close()

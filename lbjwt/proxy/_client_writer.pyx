@@ -1,8 +1,7 @@
 """
 What an HTTP/1 client is sent: responses as they come from the endpoint, and answers of our own.
 
-Knows how a body is framed for this client, what a response owes to the request it answers, and what is logged of a head that never became an
-exchange. Where a request begins, and whether the connection may be used for the next one, is the business of the client side.
+Frames bodies for this client, adds the fields that depend on the request, and logs heads that never became an exchange.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -101,7 +100,6 @@ cdef class ClientWriter(Downstream):
             self.send_parts(parts, 3)
 
     cdef void write_switch(self, ResponseHead head):
-        """The 101 after which the connection is a tunnel."""
         cdef Buffer out = self.traffic.out
         cdef Py_ssize_t owed
         cdef const char *extra = fields_owed(head, self.exchange.subprotocol_answer, self.exchange.token_in_query, &owed)

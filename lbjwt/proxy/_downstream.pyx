@@ -1,4 +1,4 @@
-"""A client side as an exchange sees it: one request came from here, one response goes there. What it does is the business of a protocol."""
+"""The client side as an exchange sees it; a protocol implements it."""
 
 
 cdef class Downstream(Wire):

@@ -1,21 +1,18 @@
 """The endpoint side of HTTP/1.1: one request out, one response in, and the question whether the connection may be used again.
 
-Knows where a response begins and ends (RFC 9112 section 6.3) and whether anything about it is in doubt: a byte too many,
-a request not sent to its end, an endpoint that wants to close. Only a connection without any doubt returns to its pool.
-Knows nothing of clients.
+A connection returns to its pool only if nothing is in doubt: no byte too many came, the request was sent to its end, and the endpoint does not
+want to close.
 
-Input is read into one buffer that all endpoint connections of the worker share, and is worked off before the call
-returns.
+Input is read into one buffer that all endpoint connections of the worker share, and is processed before the call returns.
 """
 
 from libc.stdio cimport snprintf
 from posix.uio cimport iovec
 
-from lbjwt._error_reason cimport ErrorReason, in_response
+from lbjwt._error_reason cimport in_response
 from lbjwt.http1._request cimport COMPLETE, NEED_MORE, Parse
 from lbjwt.http1._response cimport CHUNKED, LENGTH, NO_BODY, ResponseHead, UNTIL_CLOSE
 from lbjwt.net._wire cimport Sent, Wire, coarse_monotonic
-from lbjwt.proxy._exchange cimport Exchange
 from lbjwt.upstream._cluster cimport Endpoint
 
 cdef enum:
@@ -47,7 +44,6 @@ cdef class EndpointSide(Upstream):
             self.exchange.connected()
 
     def connect_failed(self, str cause):
-        """No connection could be had: refused, unreachable or not in time."""
         cdef Exchange exchange = self.exchange
         if self.phase == CONNECTING:
             self._settle()
@@ -253,7 +249,6 @@ cdef class EndpointSide(Upstream):
             exchange.response_body(at, size, end)
 
     cdef void _broken(self, ErrorReason reason):
-        """The endpoint broke the protocol: no more is read from it."""
         cdef Exchange exchange = self.exchange
         self.keep_alive = False
         exchange.upstream_failed(reason)
@@ -316,12 +311,11 @@ cdef class EndpointSide(Upstream):
                 self.endpoint.counters.idle_connections -= 1
 
     cdef void _settle(self):
-        """It is being opened no longer."""
         self.endpoint.connecting.pop(self, None)
         self.endpoint.unclaimed.pop(self, None)
 
     cdef void _give_up_room(self):
-        """What is on its way out takes no room any more: another connection may be opened."""
+        """A connection that is ending does not count: another one may be opened."""
         if self.counted:
             self.counted = False
             self.endpoint.open -= 1

@@ -101,7 +101,7 @@ cdef class Exchange(PendingRequest):
     cdef Sent _transmit(self, Upstream upstream)
     cdef void _drop_upstream(self)
     cdef void _charge(self, Endpoint endpoint)
-    cdef void _shut_out(self, Endpoint endpoint)
+    cdef void _abandon_endpoint(self)
     cdef void _wait_or_refuse(self)
     cdef void _leave_queue(self)
     cdef void _discharge(self)

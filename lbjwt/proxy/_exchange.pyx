@@ -1,8 +1,6 @@
 """One request and its response, from the admitted head to the last byte.
 
-Knows who decides (gate, cluster), what was sent where, and when sending again is safe. Knows nothing of how either side
-frames its bytes: a client side is a `Downstream`, an endpoint side an `Upstream`, and nothing here assumes that a
-connection carries one exchange at a time.
+Calls gate and cluster, and decides when a request may be sent again. The two sides, `Downstream` and `Upstream`, do the framing.
 
 | state      | event                          | next                                                                                     |
 | ---------- | ------------------------------ | ---------------------------------------------------------------------------------------- |
@@ -28,14 +26,13 @@ from lbjwt._error_reason import ErrorReason as ErrorNames
 
 from libc.string cimport memcpy
 
-from lbjwt._error_reason cimport ErrorReason
 from lbjwt._fastverify cimport NONE
 from lbjwt.http1._grammar cimport before_query
 from lbjwt.http1._request cimport DELETE, GET, HEAD, OPTIONS, PUT
 from lbjwt.net._wire cimport FAILED, coarse_monotonic, monotonic, wall_clock
 from lbjwt.observe._access_log cimport AccessRecord
 from lbjwt.proxy._admission cimport is_suspicious
-from lbjwt.proxy._frames cimport GOING_AWAY, GOODBYE, GOODBYE_SIZE, FrameTracker
+from lbjwt.proxy._frames cimport GOING_AWAY, GOODBYE, GOODBYE_SIZE
 
 cdef enum:
     SPARE_EXCHANGES = 256        # kept to be used again, with their buffers
@@ -188,7 +185,7 @@ cdef class Exchange(PendingRequest):
         cdef Endpoint endpoint
         cdef Upstream upstream
         while True:
-            # A new request goes behind those that wait already; one that was sent off before does not.
+            # A new request goes behind those that wait; one whose first endpoint failed does not.
             endpoint = None
             if self.state == PENDING or self.tried is not None or self.cluster.pending.is_empty():
                 endpoint = self.cluster.pick(self.tried, coarse_monotonic())
@@ -219,7 +216,6 @@ cdef class Exchange(PendingRequest):
             endpoint.connecting[upstream] = None
 
     cdef void _wait_or_refuse(self):
-        """No endpoint can take this request now."""
         cdef Traffic traffic = self.traffic
         cdef double now = coarse_monotonic()
         if self.state == PENDING:
@@ -228,7 +224,7 @@ cdef class Exchange(PendingRequest):
             traffic.board.mine.endpoints_full += 1
             if self.cluster.pending.enter(self, now):
                 self.state = PENDING
-                self.tried = None            # when its turn comes any endpoint will do: one that it may not use would hold up all behind it
+                self.tried = None            # in its turn any endpoint will do: if one were barred to it, all behind it would wait
                 return
             self.fail(ErrorReason.PENDING_OVERFLOW if self.cluster.pending.max_pending else ErrorReason.ENDPOINTS_FULL)
             return
@@ -267,11 +263,6 @@ cdef class Exchange(PendingRequest):
         self.endpoint = endpoint
         endpoint.counters.in_flight += 1
 
-    cdef void _shut_out(self, Endpoint endpoint):
-        if self.tried is None:
-            self.tried = set()
-        self.tried.add(endpoint)
-
     cdef void _discharge(self):
         if self.endpoint is not None:
             self.endpoint.counters.in_flight -= 1
@@ -293,19 +284,22 @@ cdef class Exchange(PendingRequest):
             self.dispatch()
 
     cdef void connect_failed(self):
-        self._shut_out(self.endpoint)
+        self._abandon_endpoint()
+        self.dispatch()
+
+    cdef void _abandon_endpoint(self):
+        if self.tried is None:
+            self.tried = set()
+        self.tried.add(self.endpoint)
         self._drop_upstream()
         self._discharge()
-        self.dispatch()
 
     cdef void _try_elsewhere(self):
         """Send again, to another endpoint if there is one, on a connection nobody used before."""
         cdef Endpoint endpoint = self.endpoint
-        self._shut_out(endpoint)
-        self._drop_upstream()
-        self._discharge()
+        self._abandon_endpoint()
         if self.cluster.pick(self.tried, coarse_monotonic()) is None:
-            self.tried.discard(endpoint)         # to the same one, rather than to nobody
+            self.tried.discard(endpoint)         # no other is left: the same one again
         self.fresh = True
         self.retries += 1
         self.traffic.board.mine.retries += 1
@@ -399,16 +393,12 @@ cdef class Exchange(PendingRequest):
 
     cdef void outlive(self, double now):
         """End a response or tunnel under way whose token has expired or was withdrawn. now: seconds since the epoch."""
-        cdef double grace
-        cdef bint spent
         if self.grant is None or not self.route.end_streams or (self.state != RESPONDING and self.state != TUNNEL):
             return
-        grace = self.route.stream_grace
-        spent = self._spent(self.grant, now, grace)
-        if not spent and self.other_grants is not None:
-            for grant in self.other_grants:
-                spent = spent or self._spent(<Grant>grant, now, grace)
-        if not spent:
+        for grant in [self.grant, *(self.other_grants or ())]:
+            if self._spent(<Grant>grant, now, self.route.stream_grace):
+                break
+        else:
             return
         self.note(ErrorReason.TOKEN_ENDED)
         self.traffic.board.mine.streams_ended += 1
@@ -416,10 +406,9 @@ cdef class Exchange(PendingRequest):
             if self.frames.between() and not self.frames.closed and not self.left:
                 self.downstream.send(GOODBYE, GOODBYE_SIZE)
             self.downstream.close()
-            self.finish(False)
         else:
             self.downstream.cut()                # no last chunk, no quiet end: it must not look complete
-            self.finish(False)
+        self.finish(False)
 
     cdef bint _spent(self, Grant grant, double now, double grace):
         try:
@@ -439,7 +428,7 @@ cdef class Exchange(PendingRequest):
             self.upstream_failed(ErrorReason.RESPONSE_INCOMPLETE if begun or self.state != AWAITING else ErrorReason.NO_RESPONSE)
 
     cdef void upstream_failed(self, ErrorReason reason):
-        """The endpoint broke its word: no, no proper, or no whole response."""
+        """The endpoint sent no response, an invalid one, or a part of one."""
         self.endpoint.counters.failures += 1
         self.note(reason)
         self.endpoint.failed(ErrorNames(<int>reason).name.lower().replace("_", " "), coarse_monotonic())

@@ -1,8 +1,4 @@
-"""The client side of HTTP/1 under TLS: the same, behind a `TlsSession`.
-
-Knows when ciphertext becomes input and output becomes ciphertext. Reading stops where the plain side stops it: records
-behind a pause stay encrypted until reading goes on.
-"""
+"""The client side of HTTP/1 under TLS. While reading is paused, records that came stay encrypted."""
 
 import asyncio
 from ssl import SSLError
@@ -73,7 +69,7 @@ cdef class TlsClientSide(ClientSide):
                 break
             ClientSide.data_received(self, self.traffic.receive_at[:size])
         if self._flush() == QUEUED and self.write_paused and not self.read_paused:
-            # Answers to key updates: who does not read them cannot ask for more.
+            # Responses to key updates: a client that does not read them gets no more.
             self.stalled = True
             self.pause()
 
@@ -87,7 +83,7 @@ cdef class TlsClientSide(ClientSide):
         self.stalled = False
         Wire.resume(self)
         if was_paused and not self.read_paused and not self.continuing and self.tls.established and (self.tls.ended or self.tls.has_input()):
-            # Not at once: whoever resumes may be in the middle of the bytes before.
+            # In the next turn: the caller may still be processing the bytes before.
             self.continuing = True
             asyncio.get_running_loop().call_soon(self._read_on)
 
@@ -124,7 +120,7 @@ cdef class TlsClientSide(ClientSide):
                 try:
                     record = self.tls.encrypt(data, size)
                 except SSLError:
-                    # What could not be said must not be missing in the middle of what is said later.
+                    # A gap in the middle of the stream would shift all that follows.
                     self._unreachable()
                     return FAILED
                 out[len(records)].iov_base = <char *>record
@@ -135,7 +131,7 @@ cdef class TlsClientSide(ClientSide):
         return ClientSide.send_parts(self, out, len(records)) if records else sent
 
     cdef Sent _flush(self):
-        """Send what TLS itself has to say."""
+        """Send handshake messages, tickets and alerts."""
         cdef bytes output = self.tls.output()
         cdef iovec whole
         if not output:

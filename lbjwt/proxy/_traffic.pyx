@@ -1,7 +1,6 @@
 """What all connections of one worker share.
 
-Knows the snapshot in force, the clusters, the board, the answers of our own and the set of open connections, which `expire` and `sweep` walk now and
-then: there are no timers per request. Knows nothing of a single connection or request.
+There are no timers per request: `expire` and `sweep` walk the set of open connections.
 """
 
 import os
@@ -13,7 +12,7 @@ from lbjwt._error_reason import ErrorReason as _ErrorReason
 
 from libc.string cimport memcpy
 
-from lbjwt._error_reason cimport ErrorReason, error_status
+from lbjwt._error_reason cimport error_status
 from lbjwt.net._wire cimport Wire, coarse_monotonic
 from lbjwt.proxy._downstream cimport Downstream
 from lbjwt.upstream._cluster cimport Cluster, Endpoint

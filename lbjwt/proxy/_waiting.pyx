@@ -1,7 +1,6 @@
 """
-Requests that wait a moment for keys. A token with an unknown key id may be the first one of a new key: the keys are fetched once for all who
-wait, and then each is judged once more. Who may start a fetch, and how often, is not decided here; bounded in number and time, so that
-tokens with made-up ids hold no more than `most` requests for `patience` seconds.
+Requests that wait for keys. A token with an unknown key id may be the first one of a new key: one fetch serves all requests that wait, and
+then each is judged once more. At most `most` requests of an issuer wait, for at most `patience` seconds, because anybody can make up key ids.
 """
 
 

@@ -1,7 +1,6 @@
 """Opening connections to endpoints: connection set-up speed, so plain Python.
 
-Knows how to reach an endpoint and how long that may take. What becomes of the connection is the endpoint side's business: it is told either by
-`connection_made` or by `connect_failed`, once.
+The endpoint side gets either `connection_made` or `connect_failed`, once.
 
 Addresses that need no resolving are connected here and handed to the loop as open sockets, without a task (see `net.adopt`).
 """

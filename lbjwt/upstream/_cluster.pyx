@@ -1,8 +1,7 @@
 """A cluster: which endpoint gets the next request.
 
-Knows endpoints, their counters on the board and the balancing rule. Keeps the idle connections, and opens none. An endpoint is usable while it was
-not tried for the same request and has room for a connection. One whose connect failed within the last second is used only when no other is left,
-not even a full one, so that a dead backend does not cost every request a failed connect.
+An endpoint is usable for a request that has not tried it, while it has room for a connection. If a connect to it failed within the last second,
+it is used only when every other was tried, so that a dead backend does not cost every request a failed connect.
 """
 
 import logging
@@ -12,7 +11,7 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from lbjwt.upstream._least_request cimport least_request, take_turn
 
 cdef double EJECTION = 1.0       # seconds an endpoint is passed over after a failed connect
-cdef double EVER = 1e300         # a time when none is passed over any more
+cdef double EVER = 1e300         # later than any `ejected_until`
 cdef double QUIET = 10.0         # seconds between two reports of one endpoint: one that fails now and then must not fill the log
 
 cdef object log = logging.getLogger("lbjwt.endpoints")
@@ -37,14 +36,13 @@ cdef class Endpoint:
         self.ejected_until = now + EJECTION
 
     cpdef void failed(self, str cause, double now):
-        """A request to it failed, or a connection: log it, once until it answers again."""
+        """Log that a request or a connection failed, once until the endpoint responds again."""
         if not self.failing and now >= self._quiet_until:
             self.failing = True
             self._quiet_until = now + QUIET
             log.warning("endpoint %s fails: %s", self.address, cause)
 
     cpdef void recovered(self):
-        """It answered after a failure that was logged."""
         self.failing = False
         log.info("endpoint %s responds again", self.address)
 
@@ -140,7 +138,7 @@ cdef class Cluster:
         return endpoint.open < self.max_connections or len(endpoint.idle) > 0 or len(endpoint.unclaimed) > 0
 
     cdef bint _consider(self, set tried, double now):
-        """Mark who is usable at this time; False when nobody is."""
+        """Mark the usable endpoints; False when there is none."""
         cdef Endpoint endpoint
         cdef Candidate *candidate
         cdef Py_ssize_t at

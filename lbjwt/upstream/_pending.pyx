@@ -1,9 +1,9 @@
 """
-Requests that wait for an endpoint with room, first in, first out. Bounded in number and time: a queue that nobody bounds answers everybody late
-when the endpoints are slower than their load, where some refusals at once would let the others through in time.
+Requests that wait for an endpoint with room, first in, first out. The queue is bounded in number and time: with an unbounded one, endpoints
+slower than their load would answer every request late.
 
-A connection that gets free takes the first of them with it. Where room appears in another way, waking up is put off to the next turn of the event
-loop: it may be in the middle of another request's end, and opening a connection there would nest one request in the next.
+A free connection serves the first request of the queue. When room appears in another way, the queue is served in the next turn of the event
+loop: in this turn another request may be about to end, and opening a connection there would nest one request in the other.
 """
 
 
@@ -55,9 +55,9 @@ cdef class PendingQueue:
         cdef PendingRequest request
         self._scheduled = False
         while self._queue:
-            request = next(iter(self._queue))
+            request = self.first()
             request.dispatch()
-            if self._queue and next(iter(self._queue)) is request:
+            if self.first() is request:
                 break                            # there is no room left
 
     cdef void expire(self, double now):

@@ -100,7 +100,7 @@ def test_not_ready_first_then_no_new_clients_then_the_end(serve):
         assert probe.seen[503] - told < 0.5
     assert list(requests.seen) == [200, None]
     assert 0.9 < requests.seen[None] - told < 2.5
-    assert "not ready, but serving for 1 s, then draining, 5 s at most" in process.log
+    assert "not ready, but serving for 1 s, then draining for at most 5 s" in process.log
 
 
 @pytest.mark.quiet

@@ -10,8 +10,7 @@ from lbjwt import Configuration, DenyReason
 from lbjwt.assembly.cluster import configure_clusters, forwarding_trust, new_policy
 from lbjwt.assembly.issuers import issuer_instances
 from lbjwt.assembly.issuers import new_verifier as verifier_of
-from lbjwt.assembly.keys import local_keys, place_of_keys
-from lbjwt.assembly.rings import key_ring_of
+from lbjwt.assembly.sources import key_ring_of, local_keys, place_of_keys
 from lbjwt.auth.verifier import Verifier
 from lbjwt.config.load import load_text
 from lbjwt.jose.keyring import KeyRing

@@ -10,8 +10,7 @@ import pytest
 
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
 from lbjwt.assembly.keys import new_feed, worker_keys
-from lbjwt.keys.feed import KeyFeed
-from lbjwt.keys.store import StoredKeySet
+from lbjwt.keys.feed import KeyFeed, StoredKeySet
 from lbjwt.observe._board import Board
 from tests.unit.assembly_cases import configuration
 from tests.unit.test_assembly_keys import KEYS

@@ -10,22 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbjwt.assembly.issuers import IssuerInstance, issuer_instances, new_verifier
-from lbjwt.assembly.keys import (
-    EmbeddedControl,
-    key_lifecycle,
-    key_origin,
-    new_feed,
-    read_stored,
-    stored_keys,
-    wait_for_keys,
-    worker_keys,
-)
-from lbjwt.assembly.rings import key_ring_of
+from lbjwt.assembly.keys import EmbeddedControl, new_feed, worker_keys
+from lbjwt.assembly.sources import key_lifecycle, key_origin, key_ring_of, read_stored, stored_keys, wait_for_keys
+from lbjwt.assembly.state import StateDirectoryError
 from lbjwt.config.model import Configuration
 from lbjwt.config.remote import Discovery, KeyFetch, RemoteJwks
 from lbjwt.keys.errors import KeySourceError
+from lbjwt.keys.feed import StoredKeySet
 from lbjwt.keys.remote import KeyOrigin
-from lbjwt.keys.store import StoredKeySet, write
+from lbjwt.keys.store import write
 from lbjwt.observe._board import Board
 from lbjwt.service import LoadBalancer
 from tests.harness.keys import new_key
@@ -276,6 +269,38 @@ def test_remote_keys_are_kept_for_the_next_start(tmp_path: Path) -> None:
     write(stored_keys(state, instance), StoredKeySet("http://127.0.0.1:1/", now, now + 60, text))
     assert read_stored(instance, state, now) is not None
     assert asyncio.run(keys()) == 1
+
+
+def test_an_embedded_balancer_refuses_the_directories_that_serve_refuses(tmp_path: Path) -> None:
+    """One that others can write, whose keys would be believed; and one that another balancer has, which would write over its own."""
+    state = tmp_path / "state"
+    made = configuration(
+        "  main: {issuer: https://a.test, audiences: [api], remote_jwks: {uri: 'http://127.0.0.1:1/'}}",
+        f"state_directory: {state}",
+    )
+    (instance,) = issuer_instances(made)
+    state.mkdir()
+    (state / "keys").mkdir()
+    now = time.time()
+    text = orjson.dumps({"keys": [KEYS[0].jwk()]}).decode()
+    write(stored_keys(state, instance), StoredKeySet("http://127.0.0.1:1/", now, now + 60, text))
+
+    async def refused() -> str:
+        balancer = LoadBalancer(made)
+        with pytest.raises(StateDirectoryError) as told:
+            await balancer.start()
+        await balancer.stop()
+        assert balancer.verifier.keys_of(0) is None
+        return str(told.value)
+
+    async def twice() -> str:
+        async with LoadBalancer(made):
+            return await refused()
+
+    state.chmod(0o777)
+    assert "can be written by its group or by others" in asyncio.run(refused())
+    state.chmod(0o700)
+    assert "another lbjwt uses" in asyncio.run(twice())
 
 
 def test_a_copy_that_must_not_be_used_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

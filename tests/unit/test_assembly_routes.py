@@ -277,7 +277,7 @@ def test_more_groups_of_places_than_can_be_told_apart_are_a_mistake() -> None:
 
     for routes, place in (("", "issuers"), ("routes: [{name: r}]", r"routes\[0\]")):
         assert made(32, routes) is not None
-        with pytest.raises(ConfigurationError, match=f"{place}: tokens would be looked for in more than 32"):
+        with pytest.raises(ConfigurationError, match=f"{place}: the issuers have more than 32"):
             made(33, routes)
 
 

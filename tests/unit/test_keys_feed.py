@@ -5,8 +5,7 @@ import os
 import pytest
 
 from lbjwt.errors import ConfigurationError
-from lbjwt.keys.feed import KeyFeed
-from lbjwt.keys.store import StoredKeySet
+from lbjwt.keys.feed import KeyFeed, StoredKeySet
 
 
 def key_set(document: str, fetched_at: float = 1.0) -> StoredKeySet:
@@ -86,7 +85,7 @@ def test_the_longest_document_has_room_whatever_is_in_it(character: str):
     longest = character * (length // len(character.encode()) if character != "\x01" else length // 3)
     feed.put(0, key_set(longest))
     assert feed.get(0) == key_set(longest)
-    with pytest.raises(ValueError, match="no room"):
+    with pytest.raises(ValueError, match="too large"):
         feed.put(0, key_set("x" * (3 * length)))
     assert (feed.get(0), feed.get(1)) == (key_set(longest), key_set("next"))
 

@@ -1,5 +1,5 @@
 """
-The state directory: where the keeper writes what has to outlive a process. Only the supervisor makes, locks and removes it.
+The state directory: where the keeper writes what has to outlive a process. The supervisor, or an embedded balancer, makes, locks and removes it.
 
 What lies here is believed at the next start: keys, and which tokens are revoked. So a directory that anybody else can write, or that is not
 ours, is refused, and two services never share one. Without a configured place it is a private temporary directory that ends with the service, in
@@ -19,12 +19,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from lbjwt.assembly.directories import directory_fault
-from lbjwt.assembly.keys import KEYS
+from lbjwt.assembly.sources import KEYS
+from lbjwt.config.model import Configuration
 from lbjwt.errors import LbjwtError, cause_of
+from lbjwt.files import directory_fault
 
 MEMORY: Final = Path("/dev/shm")  # noqa: S108 - the directory below it is ours alone
 """Writable also in a container with a read-only root."""
+
+
+def state_needed(configuration: Configuration) -> bool:
+    """True when there is something to write: revocations made at run time, and keys that are fetched when they shall outlive a restart."""
+    kept = configuration.state_directory is not None and keys_fetched(configuration)
+    return configuration.revocation is not None or kept
+
+
+def keys_fetched(configuration: Configuration) -> bool:
+    """True when some key source is behind a URL."""
+    return any(issuer.fetch is not None for issuer in configuration.issuers.values())
 
 
 class StateDirectoryError(LbjwtError):
@@ -134,8 +146,8 @@ def _temporary() -> Path:
         with contextlib.suppress(OSError):
             return Path(tempfile.mkdtemp(prefix="lbjwt-", dir=parent))
     raise StateDirectoryError(
-        f"state_directory: none is given, and no temporary one can be made in TMPDIR, /tmp, /var/tmp or {MEMORY}; "
-        "set TMPDIR to a directory that is writable, or configure state_directory"
+        f"state_directory: no state_directory is configured, and lbjwt cannot create a temporary one in TMPDIR, /tmp, /var/tmp or {MEMORY}; "
+        "set TMPDIR to a writable directory, or configure state_directory"
     )
 
 
@@ -146,7 +158,7 @@ def _lock(path: Path) -> int:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(fd)
-        raise StateDirectoryError(f"state_directory: {path} is in use by another lbjwt") from None
+        raise StateDirectoryError(f"state_directory: another lbjwt uses {path}; choose another directory") from None
     except OSError:
         os.close(fd)
         raise
