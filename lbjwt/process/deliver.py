@@ -27,7 +27,7 @@ from lbjwt.process.slots import Slot, Slots
 
 @dataclass(slots=True)
 class _Left:
-    """Sockets of a listener that is no longer configured, by slot, until every process has given it up."""
+    """Sockets of listeners that are no longer configured, as `Bindings.only_here` has them, until every worker has given them up."""
 
     number: int
     sockets: list[list[socket.socket]]
@@ -84,7 +84,7 @@ class Deliveries:
         new = bindings.only_here(shared.bindings)
         body = -1
         try:
-            if len(bindings.of(0)) > MOST_DESCRIPTORS - 2 * len(self._areas) - 2:
+            if sum(map(len, bindings.accepting(0))) > MOST_DESCRIPTORS - 2 * len(self._areas) - 2:
                 raise ConfigurationError(
                     "listeners: more sockets than can be handed to a running process; needs a restart"
                 )
@@ -129,7 +129,7 @@ class Deliveries:
     def _send(self, slot: Slot) -> bool:
         assert slot.channel is not None
         is_worker = slot is not self._slots.keeper
-        bound = self._shared.bindings.slots[slot.index] if is_worker else []
+        bound = self._shared.bindings.accepting(slot.index) if is_worker else []
         areas = [area for area in self._areas if area.number > slot.sent]
         facts = {
             "number": self._shared.generation,
@@ -167,9 +167,14 @@ class Deliveries:
     def _close_left(self) -> None:
         """Our copy of a socket would queue clients for nobody: it goes as soon as the worker of its slot has given the listener up."""
         for left in self._left:
-            for slot, bound in zip(self._slots.workers, left.sockets, strict=True):
-                if bound and (not slot.pid or self._shared.board.generation(slot.index) >= left.number):
-                    stop_listening(bound)
+            *own, common = left.sockets
+            gone = [
+                not slot.pid or self._shared.board.generation(slot.index) >= left.number for slot in self._slots.workers
+            ]
+            for bound, is_gone in (*zip(own, gone, strict=True), (common, all(gone))):
+                if bound and is_gone:
+                    if not self._shared.bindings.borrowed:
+                        stop_listening(bound)
                     sockets.close(bound)
                     bound.clear()
         self._left = [left for left in self._left if any(left.sockets)]

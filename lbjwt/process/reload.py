@@ -91,6 +91,11 @@ class Reload:
         self._reading_until = 0.0
         self._applying: _Applying | None = None
 
+    @property
+    def is_under_way(self) -> bool:
+        """A configuration is being read or applied."""
+        return self._reader is not None or self._applying is not None
+
     def request(self) -> None:
         """Reload as soon as may be."""
         self._wanted = True

@@ -8,11 +8,13 @@ import signal
 import time
 from typing import Final
 
-from lbjwt.net.sockets import stop_listening
+from lbjwt.assembly.state import StateDirectory
 from lbjwt.observe._board import READY, STARTING
 from lbjwt.process.child import FAILED, OK
+from lbjwt.process.notify import notify
 from lbjwt.process.shared import Shared
 from lbjwt.process.slots import Slots
+from lbjwt.process.succession import Succession
 
 HURRY: Final = 0.5
 """Seconds from the second SIGTERM to SIGKILL."""
@@ -27,7 +29,7 @@ log = logging.getLogger("lbjwt.supervisor")
 class Stopping:
     """The end of a service, from the first signal on."""
 
-    def __init__(self, shared: Shared, slots: Slots) -> None:
+    def __init__(self, shared: Shared, slots: Slots, succession: Succession) -> None:
         self.stops = 0
         """SIGTERM and SIGINT so far, without echoes."""
         self.deadline = float("inf")
@@ -36,25 +38,36 @@ class Stopping:
         """Exit code of the service."""
         self._shared = shared
         self._slots = slots
+        self._succession = succession
         self._stopped_at = 0.0  # the first signal
+        self._told = False  # to stop, after another program took over
 
     @property
     def is_done(self) -> bool:
         """True when it was told to stop and nobody is left."""
-        return bool(self.stops) and not any(slot.pid for slot in self._slots.all)
+        return bool(self.stops) and not any(slot.pid for slot in self._slots.all) and not self._succession.awaited
 
     def signalled(self, name: str, now: float) -> None:
         """SIGTERM or SIGINT came."""
         if self.stops and now - self._stopped_at < ECHO:
             return
+        if (
+            self._succession.handed_over and not self._told
+        ):  # it drains since it was replaced: this is the first signal to stop
+            self._told, self._stopped_at = True, now
+            return
         self.stops += 1
         if self.stops == 1:
             self._stopped_at = now
             self._shared.board.start_draining()
-            drain = self._shared.configuration.timeouts.drain
-            self.deadline = now + drain + GRACE
-            log.info("%s: draining for at most %g s; a second signal ends lbjwt immediately", name, drain)
+            notify("STOPPING=1")
+            timeouts = self._shared.configuration.timeouts
+            duck, drain = timeouts.lame_duck, timeouts.drain
+            self.deadline = now + duck + drain + GRACE
+            first = f"not ready, but serving for {duck:g} s, then " if duck else ""
+            log.info("%s: %sdraining for at most %g s; a second signal ends lbjwt immediately", name, first, drain)
             self._slots.send(signal.SIGTERM)
+            self._succession.abort()
         else:
             self.deadline = min(self.deadline, now + HURRY)
             log.info("%s again: ending immediately", name)
@@ -66,6 +79,17 @@ class Stopping:
         self.stops, self._stopped_at = 1, now
         self._shared.board.start_draining()
         self.deadline = now + GRACE
+        self._slots.send(signal.SIGTERM)
+        self._succession.abort()
+
+    def hand_over(self, state: StateDirectory | None, now: float) -> None:
+        """Another program serves: drain at once, without a word to clients who ask whether the service is ready."""
+        drain = self._shared.configuration.timeouts.drain
+        pid = self._succession.hand_over(self._shared.bindings, state)
+        log.info("upgraded: process %d serves; this one is draining for at most %g s", pid, drain)
+        self._shared.board.hand_over()
+        self.stops, self._stopped_at = 1, now
+        self.deadline = now + drain + GRACE
         self._slots.send(signal.SIGTERM)
 
     def turn(self, now: float) -> None:
@@ -79,8 +103,10 @@ class Stopping:
         """Refuse new clients once a worker has stopped accepting, because our copy of its socket would still queue them."""
         for slot in self._slots.workers:
             if not slot.closed and (not slot.pid or self._shared.board.state(slot.index) not in (STARTING, READY)):
-                stop_listening(self._shared.bindings.of(slot.index))
+                self._shared.bindings.refuse(slot.index)
                 slot.closed = True
+                if all(other.closed for other in self._slots.workers):
+                    self._shared.bindings.refuse(None)
 
     def _end_keeper(self) -> None:
         """Tell the keeper to end when the workers are gone or a second signal came."""
@@ -102,3 +128,4 @@ class Stopping:
             log.error("processes did not end in time and were killed: %s", ", ".join(slot.name for slot in late))
         for slot in late:
             os.kill(slot.pid, signal.SIGKILL)
+        self._succession.bury(kill=True)

@@ -439,3 +439,5 @@ cdef class ClientSide(ClientWriter):
             self._end()
         elif self.phase == HEAD and not self.head_begun and self.deadline > soon:
             self.deadline = soon
+        elif self.phase == TUNNELING:
+            self.exchange.go_away()

@@ -76,6 +76,8 @@ cdef class Exchange(PendingRequest):
     cdef Grant grant                             # of the first token; None: none was needed or accepted
     cdef list other_grants                       # of further tokens; None: there are none
     cdef FrameTracker frames                     # of a WebSocket, from the endpoint to the client
+    cdef bint leaving                            # the client is told so as soon as a frame may stand there
+    cdef bint left                               # it was: no frame of the endpoint may follow
     cdef bint token_in_query                     # the response is marked private
     cdef bint subprotocol_answer                 # a 101 that names no subprotocol gets "bearer"
     cdef int64_t request_bytes
@@ -109,6 +111,8 @@ cdef class Exchange(PendingRequest):
     cdef void begin(self, RequestHead head, RequestPolicy policy, Admission admission, Slice peer, bint trusted, const char *body,
                     Py_ssize_t size, bint end)
     cdef void outlive(self, double now)
+    cdef void go_away(self)
+    cdef void _say_goodbye(self)
     cdef void connected(self)
     cdef void connect_failed(self)
     cdef void use(self, Upstream upstream)

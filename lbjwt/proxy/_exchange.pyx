@@ -32,7 +32,7 @@ from lbjwt.http1._request cimport DELETE, GET, HEAD, OPTIONS, PUT
 from lbjwt.net._wire cimport FAILED, coarse_monotonic, monotonic, wall_clock
 from lbjwt.observe._access_log cimport AccessRecord
 from lbjwt.proxy._admission cimport is_suspicious
-from lbjwt.proxy._frames cimport GOODBYE, GOODBYE_SIZE
+from lbjwt.proxy._frames cimport GOING_AWAY, GOODBYE, GOODBYE_SIZE
 
 cdef enum:
     SPARE_EXCHANGES = 256        # kept to be used again, with their buffers
@@ -75,6 +75,8 @@ cdef Exchange new_exchange(Traffic traffic, Downstream downstream):
     exchange.response_bytes = 0
     exchange.client_ended = False
     exchange.endpoint_ended = False
+    exchange.leaving = False
+    exchange.left = False
     traffic.board.mine.in_flight += 1
     return exchange
 
@@ -330,6 +332,8 @@ cdef class Exchange(PendingRequest):
             self.state = TUNNEL
             self.frames = FrameTracker.__new__(FrameTracker)
             self.downstream.switch(head)
+            if self.traffic.draining:
+                self.go_away()
             return
         self.state = RESPONDING
         self.downstream.respond(head, body, size, end)
@@ -351,10 +355,17 @@ cdef class Exchange(PendingRequest):
             self.upstream.reset()                # after its FIN nothing is read from the endpoint, so nobody else would notice
 
     cdef void tunnel_down(self, const char *data, Py_ssize_t size):
-        self.response_bytes += size
         self.upstream.deadline = coarse_monotonic() + self.snapshot.stream_idle_timeout
-        self.frames.feed(data, size)
+        if self.left:
+            return                               # no frame may follow a Close frame (RFC 6455 section 5.5.1)
+        if self.leaving:
+            size = self.frames.feed_frame(data, size)
+        else:
+            self.frames.feed(data, size)
+        self.response_bytes += size
         self.downstream.send(data, size)
+        if self.leaving:
+            self._say_goodbye()
 
     cdef void tunnel_ended(self, bint by_client):
         """One side will send no more; the tunnel is over when both have said so."""
@@ -366,6 +377,17 @@ cdef class Exchange(PendingRequest):
             self.downstream.shutdown()
         if self.client_ended and self.endpoint_ended:
             self.finish(True)
+
+    cdef void go_away(self):
+        """The worker is stopping: end a WebSocket. The client's reply to the Close frame goes to the endpoint, which then ends its side too."""
+        if self.state == TUNNEL and not self.leaving:
+            self.leaving = True
+            self._say_goodbye()
+
+    cdef void _say_goodbye(self):
+        if self.frames.between() and not self.frames.closed:
+            self.left = True
+            self.downstream.send(GOING_AWAY, GOODBYE_SIZE)
 
     # --- the token's end ----------------------------------------------------------------------------------------------
 
@@ -381,7 +403,7 @@ cdef class Exchange(PendingRequest):
         self.note(ErrorReason.TOKEN_ENDED)
         self.traffic.board.mine.streams_ended += 1
         if self.state == TUNNEL:
-            if self.frames.between():
+            if self.frames.between() and not self.frames.closed and not self.left:
                 self.downstream.send(GOODBYE, GOODBYE_SIZE)
             self.downstream.close()
         else:
