@@ -6,7 +6,7 @@ listeners that stay. They are taken over from the program that this one replaces
 import itertools
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -69,23 +69,35 @@ class Bindings:
             raise
         return bindings
 
-    def changed(self, configuration: Configuration, predecessor: Predecessor | None = None) -> Self:
+    def changed(
+        self,
+        configuration: Configuration,
+        predecessor: Predecessor | None = None,
+        *,
+        leaving: Sequence["Bindings"] = (),
+    ) -> Self:
         """
-        Return the bindings for another configuration: with the sockets of those that stay, and new ones. These here stay as they are.
+        Return the bindings for another configuration: with the sockets of listeners that stay, and new ones. These here stay as they are.
+
+        Args:
+            leaving: Listeners that are being closed: those that come back get their sockets again.
 
         Raises:
             ListenerError: One address cannot be had; the other new ones are given back.
         """
         names = list(configuration.named_listeners)
-        made = type(self)([[] for _ in self.slots], self.admin, names=names, borrowed=self.borrowed)
-        ours = [_name(sock) for sock in self.of(0)] if self.names else []
+        every: list[Bindings] = [self, *leaving]
+        ours = [_name(sock) for one in every if one.slots for bound in one.slots[0] for sock in bound]
+        known = {name: (one, at) for one in every for at, name in enumerate(one.names)}
+        made = type(self)([[] for _ in self.slots], self.admin, borrowed=self.borrowed)
         try:
             for index, (name, listener) in enumerate(zip(names, configuration.listeners, strict=True)):
                 key = f"listeners[{index}].address"
+                made.names.append(name)
                 try:
-                    if name in self.names:
-                        at = self.names.index(name)
-                        made._append([slot[at] for slot in self.slots], self.common[at])
+                    if name in known:
+                        one, at = known[name]
+                        made._append([slot[at] for slot in one.slots], one.common[at])
                     elif predecessor is not None and (found := predecessor.take(str(listener.address))):
                         made._spread(found, key=key)
                     else:
@@ -93,7 +105,7 @@ class Bindings:
                 except BindError as error:
                     raise ListenerError(index, error) from None
         except BindError:
-            sockets.close(itertools.chain.from_iterable(made.only_here(self)))
+            made.part(name for name in names if name not in known).close()
             raise
         return made
 
@@ -117,12 +129,17 @@ class Bindings:
             for at, sock in enumerate(bound):
                 (self.slots[at % count] if at < whole else self.common)[-1].append(sock)
 
-    def only_here(self, other: "Bindings") -> list[list[socket.socket]]:
-        """By slot, the sockets of listeners that `other` does not have; the last ones are those that all slots share."""
-        return [
-            [sock for name, bound in zip(self.names, part, strict=False) if name not in other.names for sock in bound]
-            for part in (*self.slots, self.common)
-        ]
+    def part(self, names: Iterable[str]) -> Self:
+        """Return the sockets of some listeners only; others and the admin API's are left out."""
+        wanted = frozenset(names)
+        at = [index for index, name in enumerate(self.names) if name in wanted and index < len(self.common)]
+        return type(self)(
+            [[slot[index] for index in at] for slot in self.slots],
+            [],
+            [self.common[index] for index in at],
+            [self.names[index] for index in at],
+            self.borrowed,
+        )
 
     def of(self, slot: int) -> list[socket.socket]:
         """The sockets of a worker alone."""
