@@ -53,6 +53,7 @@ COUNTERS: Final = {
     "cache_evictions": ("Verified tokens removed from the cache to make room.", ""),
     "key_fetches": ("Fetches of remote keys and reads of key files, by result.", "issuer result"),
     "worker_restarts": ("Workers that died and were replaced.", ""),
+    "upgrade_failures": ("Upgrades whose new program did not become ready.", ""),
     "keeper_restarts": ("Control processes that died and were replaced.", ""),
     "endpoint_requests": ("Requests sent to the endpoint.", "cluster endpoint"),
     "endpoint_connects": ("Connections opened to the endpoint.", "cluster endpoint"),
@@ -152,6 +153,7 @@ class BoardCollector(Collector):
             "failing_addresses": self._offenders.count(self._monotonic()) if self._offenders is not None else 0,
             "worker_restarts": board.restarts,
             "keeper_restarts": board.keeper_restarts,
+            "upgrade_failures": board.upgrade_failed,
             "ready": int(board.ready),
             "start_time_seconds": board.started_at,
         }

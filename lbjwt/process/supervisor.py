@@ -282,17 +282,22 @@ class _Supervisor:
         if self._stops:
             succession.bury()
             return
-        if succession.predecessor is not None and all(slot.announced for slot in self._slots):
-            succession.mind_predecessor(self._shared, self._state)
+        self._mind_predecessor()
         keeper = self._keeper
         if succession.look(time.monotonic(), self._shared, self._state, keeper.pid if keeper is not None else 0, self._mask):
             self._hand_over()
+
+    def _mind_predecessor(self) -> None:
+        if self._succession.predecessor is not None and all(slot.announced for slot in self._slots):
+            self._succession.mind_predecessor(self._shared, self._state)
 
     def _upgrade(self) -> None:
         """SIGUSR2."""
         if self._stops:
             log.warning("SIGUSR2: no upgrade while the service stops")
-        elif self._succession.begin(time.monotonic()) and self._keeper is not None and self._keeper.pid:
+            return
+        self._mind_predecessor()
+        if self._succession.begin(time.monotonic()) and self._keeper is not None and self._keeper.pid:
             os.kill(self._keeper.pid, self._keeper.ends_on)
 
     def _hand_over(self) -> None:
