@@ -5,30 +5,28 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from itertools import count
 from typing import TYPE_CHECKING
 
 from lbjwt.config.model import FailLimit
 from lbjwt.http1._request import RequestPolicy
-from lbjwt.observe._board import Board
 from lbjwt.observe._offenders import Offenders
-from lbjwt.upstream._cluster import Cluster, Endpoint
+from lbjwt.upstream._cluster import Cluster
+from lbjwt.upstream._endpoint import Endpoint
 from lbjwt.upstream._pending import PendingQueue
 
 if TYPE_CHECKING:
     from lbjwt.config import model
-
-
-def new_board(configuration: model.Configuration, workers: int, issuers: int) -> Board:
-    """The counters of a service, with a slot for each worker."""
-    return Board(workers, configuration.endpoint_count, issuers, len(configuration.routes))
-
+    from lbjwt.observe._board import Board
 
 CallSoon = Callable[[Callable[[], object]], object]
 
 
 def configure_clusters(
-    configured: Mapping[str, model.Cluster], known: Mapping[str, Cluster], board: Board, call_soon: CallSoon
+    configured: Mapping[str, model.Cluster],
+    known: Mapping[str, Cluster],
+    board: Board,
+    call_soon: CallSoon,
+    rows: Mapping[tuple[str, str], int],
 ) -> dict[str, Cluster]:
     """
     Return the clusters of a configuration by name, ready for requests.
@@ -36,15 +34,15 @@ def configure_clusters(
     Args:
         known: Those of the configuration before; one with a name that stays is configured anew and keeps its endpoints.
         call_soon: Runs a function in the next turn of the event loop.
+        rows: Where each endpoint is counted, by the name of its cluster and the text of its address.
     """
-    rows = count()
     clusters: dict[str, Cluster] = {}
     for name, cluster in configured.items():
         made = known.get(name) or Cluster(name, board, PendingQueue(board, call_soon))
         made.configure(
             [
                 Endpoint(
-                    next(rows),
+                    rows[name, str(endpoint.address)],
                     str(endpoint.address),
                     endpoint.address.host,
                     endpoint.address.port,

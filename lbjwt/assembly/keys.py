@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from lbjwt.assembly.sources import (
-    identity,
+    key_identity,
     key_lifecycle,
     key_origin,
     key_ring_of,
@@ -24,6 +24,7 @@ from lbjwt.assembly.sources import (
     read_stored,
     stored_keys,
 )
+from lbjwt.errors import ConfigurationError
 from lbjwt.keys.errors import StoreError
 from lbjwt.keys.feed import KeyFeed, StoredKeySet
 from lbjwt.keys.log import log_key_changes
@@ -60,6 +61,7 @@ def worker_keys(instances: Sequence[IssuerInstance], verifier: Verifier, board: 
         longest_wait = max(longest_wait, 2 * remote.timeout + FIRST_KEYS)
         sources[index] = FeedKeys(
             place_of_keys(instance),
+            identity=key_identity(instance),
             feed=link.feed,
             build=key_ring_of(instance.issuer),
             publish=partial(verifier.publish, issuer=index),
@@ -115,6 +117,10 @@ class FetchedKeys:
         for keys in self._keys.values():
             await keys.stop()
 
+    async def reload(self, instances: Sequence[IssuerInstance]) -> None:
+        """Fetch the keys of other issuers from now on."""
+        raise ConfigurationError("the keys of other issuers cannot be fetched yet")
+
     def notified(self) -> None:
         """Some worker wants keys that are not there."""
         for keys in self._keys.values():
@@ -159,9 +165,14 @@ class EmbeddedControl(FetchedKeys):
 
 def new_feed(instances: Sequence[IssuerInstance], directory: Path | None) -> KeyFeed:
     """The feed of all remote sources, with the key sets that the last run stored in the state directory."""
-    feed = KeyFeed({one.index: one.issuer.fetch.max_bytes for one in instances if one.issuer.fetch is not None})
+    feed = KeyFeed(longest_key_sets(instances))
     put_stored(feed, instances, directory)
     return feed
+
+
+def longest_key_sets(instances: Sequence[IssuerInstance]) -> dict[int, int]:
+    """What a feed needs to know of the remote sources among these: bytes of the longest document, by issuer index."""
+    return {one.index: one.issuer.fetch.max_bytes for one in instances if one.issuer.fetch is not None}
 
 
 def put_stored(feed: KeyFeed, instances: Sequence[IssuerInstance], directory: Path | None) -> None:
@@ -191,7 +202,7 @@ def put_inherited(feed: KeyFeed, instances: Sequence[IssuerInstance], inherited:
             there = feed.get(instance.index)
             is_newer = there is None or stored.fetched_at > there.fetched_at
             is_good = stored.shelf_life(0.0, time.time(), fetch.max_stale) is not None
-            if is_newer and is_good and stored.place == identity(instance):
+            if is_newer and is_good and stored.place == key_identity(instance):
                 with contextlib.suppress(ValueError):  # `max_bytes` is smaller than it was
                     feed.put(instance.index, stored)
 

@@ -93,16 +93,11 @@ def read_stored(instance: IssuerInstance, directory: Path, wall: float) -> Store
     assert remote is not None
     return store.read(
         stored_keys(directory, instance),
-        place=identity(instance),
+        place=key_identity(instance),
         max_stale=remote.max_stale,
         max_bytes=room_for(remote.max_bytes),
         wall=wall,
     )
-
-
-def identity(instance: IssuerInstance) -> str:
-    """Which remote source it is: key sets of another one are not for this instance."""
-    return identity_of(**_whose(instance))
 
 
 def key_origin(instance: IssuerInstance) -> KeyOrigin:
@@ -149,7 +144,7 @@ def place_of_keys(instance: IssuerInstance) -> str:
     """Where the keys come from, for people: without the query of a URL, which may hold a secret."""
     issuer = instance.issuer
     if issuer.fetch is not None:
-        return identity_of(**_whose(instance)).partition("?")[0]
+        return key_identity(instance).partition("?")[0]
     if issuer.key_files:
         return ", ".join(map(str, issuer.key_files))
     if issuer.secret_env is not None:
@@ -179,6 +174,11 @@ def key_lifecycle(remote: KeyFetch) -> KeyLifecycle:
         cooldown=remote.cooldown,
         max_stale=remote.max_stale,
     )
+
+
+def key_identity(instance: IssuerInstance) -> str:
+    """Which remote source it is, for stored key sets and those in the feed: nobody takes the keys of another one."""
+    return identity_of(**_whose(instance))
 
 
 def _whose(instance: IssuerInstance) -> dict[str, str]:

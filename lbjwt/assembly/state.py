@@ -29,8 +29,13 @@ MEMORY: Final = Path("/dev/shm")  # noqa: S108 - the directory below it is ours 
 
 
 def state_needed(configuration: Configuration) -> bool:
-    """True when there is something to write: revocations made at run time, and keys that are fetched when they shall outlive a restart."""
-    kept = configuration.state_directory is not None and keys_fetched(configuration)
+    """
+    True when there may be something to write: revocations made at run time, and keys that are fetched when they shall outlive a restart. A reload may
+    bring the first of these keys, but not the first control process.
+    """
+    kept = configuration.state_directory is not None and (
+        configuration.admin is not None or keys_fetched(configuration)
+    )
     return configuration.revocation is not None or kept
 
 

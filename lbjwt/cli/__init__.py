@@ -1,5 +1,5 @@
 """
-The command line: ``lbjwt serve``, ``check``, ``doctor``, ``explain``, ``schema``, ``demo``, ``keys``, ``revoke``, ``token``.
+The command line: ``lbjwt serve``, ``check``, ``doctor``, ``explain``, ``schema``, ``demo``, ``keys``, ``reload``, ``revoke``, ``token``.
 
 Results go to standard output, everything else to standard error. A command is imported when it is called, so that ``lbjwt --help`` is fast.
 """
@@ -19,6 +19,7 @@ _COMMANDS = {
     "schema": "Print the JSON Schema of the configuration file.",
     "demo": "Run an issuer, backends and the balancer on loopback.",
     "keys": "Generate keys.",
+    "reload": "Have a running balancer read its configuration again.",
     "revoke": "Refuse tokens before they expire.",
     "token": "Mint, inspect and verify tokens.",
 }

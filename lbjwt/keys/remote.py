@@ -330,7 +330,7 @@ class RemoteKeys:
         stored = self._feed.get(self._source)
         now, wall = time.monotonic(), time.time()
         shelf_life = stored.shelf_life(now, wall, self.lifecycle.max_stale) if stored is not None else None
-        if stored is None or shelf_life is None:
+        if stored is None or shelf_life is None or stored.place != self.origin.identity:
             return
         document = stored.document.encode()
         try:

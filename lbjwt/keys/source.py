@@ -143,6 +143,8 @@ class FeedKeys:
 
     Args:
         place: The name of the source in messages.
+        identity: Which source it is, see `identity_of`. Key sets of another one in the feed are not taken: the process that fetches may not have
+            applied this configuration yet.
         publish: Called with every new ring, and with None when the keys became too old.
         issuer: Its index, also in the feed.
         max_stale: Seconds for which a document is valid after it was fetched; the feed may say less.
@@ -152,6 +154,7 @@ class FeedKeys:
         self,
         place: str,
         *,
+        identity: str,
         feed: KeyFeed,
         build: Build,
         publish: Callable[[KeyRing | None], None],
@@ -159,6 +162,7 @@ class FeedKeys:
         issuer: int,
         max_stale: float,
     ) -> None:
+        self._identity = identity
         self._feed = feed
         self._build = build
         self._publish = publish
@@ -201,8 +205,8 @@ class FeedKeys:
         if version == self._version:
             return
         stored = self._feed.get(self._issuer)
-        if stored is None:
-            return  # none yet, or it is being written
+        if stored is None or stored.place != self._identity:
+            return  # none yet, or it is being written, or it is of another source
         life = stored.shelf_life(now, wall, self._max_stale)
         if life is None:
             raise KeySourceError("the keys in the feed are too old, or from the future")

@@ -1,6 +1,6 @@
 """
-All bound sockets of the service, by worker slot. Made once by the supervisor, inherited by every worker; taken over from the program that this one
-replaces, and handed on to the one that replaces it.
+All bound sockets of the service, by worker slot. The supervisor makes them and every worker inherits its own; a reload keeps the sockets of
+listeners that stay. So does an upgrade: they are taken over from the program that this one replaces, and handed on to the one that replaces it.
 """
 
 import itertools
@@ -22,6 +22,14 @@ def worker_count(configuration: Configuration) -> int:
     return len(os.sched_getaffinity(0)) if configuration.workers == "auto" else configuration.workers
 
 
+class ListenerError(BindError):
+    """An address that cannot be listened on; `index` is that of the listener."""
+
+    def __init__(self, index: int, error: BindError) -> None:
+        super().__init__(str(error))
+        self.index = index
+
+
 @dataclass(slots=True)
 class Bindings:
     """Bound sockets; `admin` listens already, the others listen when their worker says so."""
@@ -30,7 +38,9 @@ class Bindings:
     """slots[worker][listener]: one socket for each IP address of the listener, in the order of ``configuration.listeners``. More than one where the
     program before had more workers."""
     admin: list[socket.socket]
-    """Of the control process; the supervisor's copies keep queued clients while that process is replaced."""
+    """Of the control process; the supervisor's copies keep what is queued while that is replaced."""
+    names: list[str] = field(default_factory=list)
+    """Of the listeners, as `Configuration.named_listeners` has them."""
     common: list[list[socket.socket]] = field(default_factory=list)
     """common[listener]: sockets on which every worker accepts. The program before had more workers, and not a multiple of ours: to close one of its
     sockets would reset the connections that are queued there."""
@@ -45,18 +55,9 @@ class Bindings:
         Raises:
             BindError: One address cannot be had; the others are given back.
         """
-        count = worker_count(configuration)
-        bindings = cls([[] for _ in range(count)], [], borrowed=predecessor is not None)
+        empty = cls([[] for _ in range(worker_count(configuration))], [], borrowed=predecessor is not None)
+        bindings = empty.changed(configuration, predecessor)
         try:
-            for index, listener in enumerate(configuration.listeners):
-                key = f"listeners[{index}].address"
-                found = predecessor.take(str(listener.address)) if predecessor is not None else []
-                bindings.common.append([])
-                if found:
-                    bindings._spread(found, key=key)
-                    continue
-                for slot, bound in zip(bindings.slots, bind(listener.address, key=key, copies=count), strict=True):
-                    slot.append(bound)
             if configuration.admin is not None:
                 address = configuration.admin.address
                 bindings.admin = predecessor.take_admin(str(address)) if predecessor is not None else []
@@ -68,21 +69,46 @@ class Bindings:
             raise
         return bindings
 
-    def _spread(self, found: Sequence[socket.socket], *, key: str) -> None:
-        """Give the sockets of one more listener to the workers: to each as many, and those that are left to all."""
-        count = len(self.slots)
-        for slot in self.slots:
-            slot.append([])
-        for _, group in itertools.groupby(sorted(found, key=_name), _name):
-            bound = list(group)
-            try:
-                while len(bound) < count:
-                    bound.append(bind_beside(bound[0]))
-            except OSError as error:
-                raise BindError(f"{key}: cannot bind for another worker: {error.strerror}") from None
-            whole = len(bound) - len(bound) % count
-            for at, sock in enumerate(bound):
-                (self.slots[at % count] if at < whole else self.common)[-1].append(sock)
+    def changed(self, configuration: Configuration, predecessor: Predecessor | None = None) -> Self:
+        """
+        Return the bindings for another configuration: with the sockets of those that stay, and new ones. These here stay as they are.
+
+        Raises:
+            ListenerError: One address cannot be had; the other new ones are given back.
+        """
+        names = list(configuration.named_listeners)
+        made = type(self)([[] for _ in self.slots], self.admin, names, borrowed=self.borrowed)
+        ours = [sock.getsockname()[:2] for sock in self.of(0)] if self.names else []
+        if predecessor is not None:
+            ours += predecessor.addresses()
+        try:
+            for index, (name, listener) in enumerate(zip(names, configuration.listeners, strict=True)):
+                key = f"listeners[{index}].address"
+                shared: list[socket.socket] = []
+                if name in self.names:
+                    found = [slot[self.names.index(name)] for slot in self.slots]
+                    shared = self.common[self.names.index(name)]
+                elif predecessor is not None and (left := predecessor.take(name)):
+                    found, shared = _spread(left, len(self.slots), key=key)
+                else:
+                    try:
+                        found = bind(listener.address, key=key, copies=len(self.slots), ours=ours)
+                    except BindError as error:
+                        raise ListenerError(index, error) from None
+                for slot, bound in zip(made.slots, found, strict=True):
+                    slot.append(bound)
+                made.common.append(shared)
+        except BindError:
+            sockets.close(itertools.chain.from_iterable(made.only_here(self)))
+            raise
+        return made
+
+    def only_here(self, other: "Bindings") -> list[list[socket.socket]]:
+        """By slot, the sockets of listeners that `other` does not have; behind them those that all workers share."""
+        return [
+            [sock for name, bound in zip(self.names, slot, strict=False) if name not in other.names for sock in bound]
+            for slot in (*self.slots, self.common)
+        ]
 
     def of(self, slot: int) -> list[socket.socket]:
         """The sockets of a worker alone."""
@@ -92,11 +118,11 @@ class Bindings:
         """The sockets a worker accepts on, by listener."""
         return [own + shared for own, shared in zip(self.slots[slot], self.common, strict=True)]
 
-    def by_listener(self) -> list[list[socket.socket]]:
-        """The sockets of each listener, of all workers."""
+    def by_listener(self) -> list[tuple[str, list[socket.socket]]]:
+        """Of each listener its name and its sockets, of all workers."""
         return [
-            [*itertools.chain.from_iterable(slot[at] for slot in self.slots), *shared]
-            for at, shared in enumerate(self.common)
+            (name, [*itertools.chain.from_iterable(slot[at] for slot in self.slots), *self.common[at]])
+            for at, name in enumerate(self.names)
         ]
 
     def refuse(self, slot: int | None) -> None:
@@ -105,7 +131,9 @@ class Bindings:
             stop_listening(itertools.chain.from_iterable(self.common) if slot is None else self.of(slot))
 
     def keep(self, slot: int) -> None:
-        """In a child: close the sockets of other slots, or a queue would outlive the process that serves it."""
+        """
+        In a child: close all sockets but those of this slot, or a queue would outlive the process that serves it. Others are the control process'.
+        """
         for other in range(len(self.slots)):
             if other != slot:
                 sockets.close(self.of(other))
@@ -118,13 +146,42 @@ class Bindings:
         self.keep(len(self.slots))
         sockets.close(self.admin)
 
-    def describe(self) -> list[tuple[str, str]]:
-        """Each socket with its address: ("listeners[0]", "127.0.0.1:8080")."""
-        found = [(f"listeners[{index}]", sock) for index, bound in enumerate(self.slots[0]) for sock in bound]
-        found += [("admin", sock) for sock in self.admin]
-        return list(dict.fromkeys((name, str(Address(*_name(sock)))) for name, sock in found))
+    def describe(self, before: "Bindings | None" = None) -> list[tuple[str, str]]:
+        """What is open where, as the kernel knows it: ("listeners[0]", "127.0.0.1:8080"); only what is new since other bindings."""
+        found = [
+            (f"listeners[{index}]", sock)
+            for index, (name, bound) in enumerate(zip(self.names, self.slots[0], strict=True))
+            if before is None or name not in before.names
+            for sock in bound
+        ]
+        found += [("admin", sock) for sock in self.admin if before is None]
+        return list(dict.fromkeys((name, str(Address(*_address(sock)))) for name, sock in found))
 
 
-def _name(sock: socket.socket) -> tuple[str, int]:
+def _spread(
+    found: Sequence[socket.socket], workers: int, *, key: str
+) -> tuple[list[list[socket.socket]], list[socket.socket]]:
+    """
+    Give the sockets of one listener to the workers: to each as many, and those that are left to all.
+
+    Raises:
+        BindError: There are fewer than workers, and the kernel gives no more.
+    """
+    own: list[list[socket.socket]] = [[] for _ in range(workers)]
+    shared: list[socket.socket] = []
+    for _, group in itertools.groupby(sorted(found, key=_address), _address):
+        bound = list(group)
+        try:
+            while len(bound) < workers:
+                bound.append(bind_beside(bound[0]))
+        except OSError as error:
+            raise BindError(f"{key}: cannot bind for another worker: {error.strerror}") from None
+        whole = len(bound) - len(bound) % workers
+        for at, sock in enumerate(bound):
+            (own[at % workers] if at < whole else shared).append(sock)
+    return own, shared
+
+
+def _address(sock: socket.socket) -> tuple[str, int]:
     host, port = sock.getsockname()[:2]
     return str(host), int(port)

@@ -165,17 +165,14 @@ class Succession:
 def _handover(shared: Shared, state: StateDirectory | None) -> Handover:
     """What the new program inherits; it adds how the two talk."""
     configuration = shared.configuration
-    listeners = [
-        (str(listener.address), [sock.fileno() for sock in bound])
-        for listener, bound in zip(configuration.listeners, shared.bindings.by_listener(), strict=True)
-    ]
+    listeners = [(name, [sock.fileno() for sock in bound]) for name, bound in shared.bindings.by_listener()]
     admin = None
     if configuration.admin is not None:
         admin = str(configuration.admin.address), [sock.fileno() for sock in shared.bindings.admin]
     left = state.inheritance(shared.directory) if state is not None and shared.directory is not None else None
     keys = None
     if shared.feed is not None:
-        keys = kept_keys(key_sets(issuer_instances(configuration), shared.feed))
+        keys = kept_keys(key_sets(issuer_instances(configuration, shared.rows.issuers), shared.feed))
     return Handover(
         parent=os.getpid(),
         link=-1,

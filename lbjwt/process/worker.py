@@ -1,5 +1,5 @@
 """
-One worker process: a uvloop loop with a `LoadBalancer` in it, and the signals of the supervisor.
+One worker process: a uvloop loop with a `LoadBalancer` in it, the signals of the supervisor, and the configurations that it sends.
 
 SIGTERM starts the drain; a second one changes nothing, because an init system signals the whole group and the supervisor passes the signal on.
 SIGUSR2 ends at once, SIGUSR1 reopens the access log. When the supervisor dies, the worker drains.
@@ -11,6 +11,8 @@ import logging
 import signal
 
 from lbjwt.observe._access_log import AccessLog
+from lbjwt.process.applying import Applier
+from lbjwt.process.generation import Generation
 from lbjwt.process.loop import Process, unless_stopped
 from lbjwt.process.shared import Shared
 from lbjwt.process.wakeups import WorkerLink
@@ -31,6 +33,7 @@ class _Worker(Process):
         self._shared = shared
         self._slot = slot
         self._access_log: AccessLog | None = None
+        self._balancer: LoadBalancer | None = None
         self._hurry = asyncio.Event()
 
     def prepare(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -47,10 +50,11 @@ class _Worker(Process):
         keeper = None
         if shared.wakeups is not None and shared.feed is not None:
             keeper = WorkerLink(shared.wakeups, self._slot, shared.directory, shared.feed)
-        balancer = LoadBalancer(
+        balancer = self._balancer = LoadBalancer(
             configuration,
             sockets=shared.bindings.accepting(self._slot),
             board=shared.board,
+            rows=shared.rows,
             access_log=self._access_log,
             offenders=shared.offenders,
             keeper=keeper,
@@ -58,6 +62,16 @@ class _Worker(Process):
         stack.push_async_callback(balancer.stop)
         await balancer.start()
         stack.push_async_callback(self._drain, balancer)
+        if shared.channel is not None:
+            applier = Applier(shared.channel, shared.board, shared.feed, self._apply, self.log)
+            stack.push_async_callback(applier.stop)
+            applier.start()
+
+    async def _apply(self, generation: Generation) -> None:
+        """Put a configuration into force."""
+        assert self._balancer is not None
+        await self._balancer.reload(generation.configuration, rows=generation.rows, sockets=generation.sockets)
+        generation.sockets = []  # the balancer has those that it needs, and closed the others
 
     async def _drain(self, balancer: LoadBalancer) -> None:
         if self._shared.board.handed_over:

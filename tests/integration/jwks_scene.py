@@ -74,6 +74,7 @@ class Scene:
                     self.feed.put(0, stored)
         self.source = FeedKeys(
             origin.place,
+            identity=origin.identity,
             feed=self.feed,
             build=KeyRing.from_jwks,
             publish=self.verifier.publish,

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.ports import free_port
-from tests.harness.procfs import children, is_alive, name_of
+from tests.harness.procfs import children, is_alive, name_of, network_sockets
 from tests.harness.waiting import eventually
 from tests.integration.logged import LoggedProcess
 
@@ -312,16 +312,12 @@ def test_no_keeper_without_a_need(serve):
 def test_each_process_holds_its_own_sockets_only(serve):
     """The keeper has the door's, a worker its listener's: no queue outlives the process that serves it."""
     service = serve(workers=2).up()
-    owned = sockets(service.process.pid)
-    held = [sockets(pid) & owned for pid in (service.keeper, *service.workers)]
+    owned = network_sockets(service.process.pid)
+    held = [network_sockets(pid) & owned for pid in (service.keeper, *service.workers)]
     assert [len(found) for found in held] == [1, 1, 1]
     assert set.union(*held) == owned
     assert len(owned) == 3
     assert service.finish() == 0
-
-
-def sockets(pid):
-    return {name for name in descriptors(pid) if name.startswith("socket:")}
 
 
 def descriptors(pid):

@@ -55,7 +55,7 @@ class Stage:
         return LocalKeys("issuers.main.jwks", given=document, **self.options)
 
     def fed(self, **options):
-        return FeedKeys(PLACE, feed=self.feed, **{"max_stale": 86_400.0, **self.options, **options})
+        return FeedKeys(PLACE, identity=PLACE, feed=self.feed, **{"max_stale": 86_400.0, **self.options, **options})
 
     def put(self, document='["a"]', *, age=0.0, good_for=86_400.0):
         """Of the process that fetches: a document fetched `age` seconds ago."""
