@@ -352,6 +352,7 @@ class LoadBalancer:
         self.board.set_state(DRAINING)
         if self._listeners is not None:
             self._listeners.close()
+            await asyncio.sleep(0)  # the loop may have accepted a client in this turn, which nobody has met yet
         if self._traffic is None:
             return
         self._traffic.drain(idle_grace)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from lbjwt.config.model import FailLimit
 from lbjwt.http1._request import RequestPolicy
 from lbjwt.observe._offenders import Offenders
-from lbjwt.upstream._cluster import Cluster, Endpoint
+from lbjwt.upstream._cluster import Cluster
+from lbjwt.upstream._endpoint import Endpoint
 from lbjwt.upstream._pending import PendingQueue
 
 if TYPE_CHECKING:

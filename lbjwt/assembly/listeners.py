@@ -15,9 +15,8 @@ from lbjwt.net.adopt import accept_waiting
 from lbjwt.net.descriptors import available
 from lbjwt.net.sockets import backlog, close
 from lbjwt.observe._board import Board
-from lbjwt.proxy._client import ClientSide
+from lbjwt.proxy._accept import accepted
 from lbjwt.proxy._health import Health
-from lbjwt.proxy._tls_client import TlsClientSide
 from lbjwt.proxy._traffic import Traffic
 
 MANY_CLIENTS = 256
@@ -76,19 +75,15 @@ class Listeners:
         handshake = self._configuration.timeouts.tls_handshake
         health = None if listener.health is None else Health(listener.health.path)
 
-        def client() -> ClientSide:
-            return (
-                ClientSide(traffic, policy, health)
-                if context is None
-                else TlsClientSide(traffic, policy, context, handshake, health)
-            )
+        def connection() -> asyncio.Protocol:
+            return accepted(traffic, policy, context, handshake, health)
 
-        def accepted() -> ClientSide:
+        def connection_of_many() -> asyncio.Protocol:
             if traffic.clients >= MANY_CLIENTS:
-                accept_waiting(loop, sock, client)
-            return client()
+                accept_waiting(loop, sock, connection)
+            return connection()
 
-        return await loop.create_server(accepted, sock=sock, backlog=backlog())
+        return await loop.create_server(connection_of_many, sock=sock, backlog=backlog())
 
     def mind_descriptors(self) -> None:
         """

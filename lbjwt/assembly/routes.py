@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lbjwt.auth._places import TokenPlaces
-from lbjwt.auth._route_rules import RouteRules
+from lbjwt.auth._route_rules import route_rules
 from lbjwt.auth.refusals import RefusalStyle
 from lbjwt.auth.resource import metadata_path
 from lbjwt.config.relations import MAX_GROUPS
@@ -85,7 +85,7 @@ def new_admission(
 
 
 class _Maker:
-    """Makes demands: one `TokenPlaces` for all issuers whose tokens stand in the same places, and a number for each set of rules."""
+    """Makes demands: one `TokenPlaces` for all issuers whose tokens stand in the same places."""
 
     def __init__(self, configuration: model.Configuration, instances: list[IssuerInstance]) -> None:
         self._instances = instances
@@ -94,7 +94,6 @@ class _Maker:
         for key in {one.issuer.token_places(self._forward): None for one in instances}:
             headers, cookies, params, subprotocol = key
             self._places[key] = TokenPlaces(headers=headers, cookies=cookies, params=params, subprotocol=subprotocol)
-        self._rules = 0
 
     @property
     def places(self) -> list[TokenPlaces]:
@@ -121,11 +120,10 @@ class _Maker:
         indexes = [frozenset(found) for found in by_places.values()]
         if route is not None:
             every = len(issuers) == len(self._instances)
-            rules = RouteRules(route.policy(None if every else frozenset(one.index for one in issuers)))
+            rules = route_rules(route.policy(None if every else frozenset(one.index for one in issuers)))
             if not rules.asks_nothing:
-                self._rules += 1
-                return Demand(places, indexes, rules, self._rules)
-        return Demand(places, indexes, None, 0)
+                return Demand(places, indexes, rules)
+        return Demand(places, indexes)
 
     def _of(self, labels: tuple[str, ...] | list[str]) -> list[IssuerInstance]:
         return [instance for instance in self._instances if instance.label in labels]

@@ -242,9 +242,6 @@ cdef class Board:
         """Another program serves in this one's place: health checks that still arrive here are answered for it, with `ready`."""
         self.header().handed_over = 1
 
-    def count_failed_upgrade(self):
-        self.header().upgrade_failed += 1
-
     # --- between the process that fetches keys and those that use them
 
     def want(self, Py_ssize_t source):
@@ -365,10 +362,6 @@ cdef class Board:
     @property
     def handed_over(self):
         return self.header().handed_over != 0
-
-    @property
-    def upgrade_failed(self):
-        return self.header().upgrade_failed
 
     @property
     def started_at(self):

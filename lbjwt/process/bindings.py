@@ -1,6 +1,6 @@
 """
 All bound sockets of the service, by worker slot. The supervisor makes them and every worker inherits its own; a reload keeps the sockets of
-listeners that stay. They are taken over from the program that this one replaces, and handed on to the one that replaces it.
+listeners that stay. So does an upgrade: they are taken over from the program that this one replaces, and handed on to the one that replaces it.
 """
 
 import itertools
@@ -38,12 +38,12 @@ class Bindings:
     """slots[worker][listener]: one socket for each IP address of the listener, in the order of ``configuration.listeners``. More than one where the
     program before had more workers."""
     admin: list[socket.socket]
-    """Of the control process; the supervisor's copies keep queued clients while that process is replaced."""
+    """Of the control process; the supervisor's copies keep what is queued while that is replaced."""
+    names: list[str] = field(default_factory=list)
+    """Of the listeners, as `Configuration.named_listeners` has them."""
     common: list[list[socket.socket]] = field(default_factory=list)
     """common[listener]: sockets on which every worker accepts. The program before had more workers, and not a multiple of ours: to close one of its
     sockets would reset the connections that are queued there."""
-    names: list[str] = field(default_factory=list)
-    """Of the listeners, as `Configuration.named_listeners` has them."""
     borrowed: bool = False
     """Another program uses the same sockets: none may stop listening."""
 
@@ -55,8 +55,8 @@ class Bindings:
         Raises:
             BindError: One address cannot be had; the others are given back.
         """
-        nothing = cls([[] for _ in range(worker_count(configuration))], [], borrowed=predecessor is not None)
-        bindings = nothing.changed(configuration, predecessor)
+        empty = cls([[] for _ in range(worker_count(configuration))], [], borrowed=predecessor is not None)
+        bindings = empty.changed(configuration, predecessor)
         try:
             if configuration.admin is not None:
                 address = configuration.admin.address
@@ -85,59 +85,44 @@ class Bindings:
         Raises:
             ListenerError: One address cannot be had; the other new ones are given back.
         """
-        names = list(configuration.named_listeners)
         every: list[Bindings] = [self, *leaving]
-        ours = [_name(sock) for one in every if one.slots for bound in one.slots[0] for sock in bound]
         known = {name: (one, at) for one in every for at, name in enumerate(one.names)}
+        ours = [_address(sock) for one in every if one.slots for bound in one.slots[0] for sock in bound]
+        if predecessor is not None:
+            ours += predecessor.addresses()
         made = type(self)([[] for _ in self.slots], self.admin, borrowed=self.borrowed)
         try:
-            for index, (name, listener) in enumerate(zip(names, configuration.listeners, strict=True)):
+            for index, (name, listener) in enumerate(configuration.named_listeners.items()):
                 key = f"listeners[{index}].address"
+                shared: list[socket.socket] = []
+                if name in known:
+                    one, at = known[name]
+                    found, shared = [slot[at] for slot in one.slots], one.common[at]
+                elif predecessor is not None and (left := predecessor.take(name)):
+                    found, shared = _spread(left, len(self.slots), key=key)
+                else:
+                    try:
+                        found = bind(listener.address, key=key, copies=len(self.slots), ours=ours)
+                    except BindError as error:
+                        raise ListenerError(index, error) from None
+                for slot, bound in zip(made.slots, found, strict=True):
+                    slot.append(bound)
+                made.common.append(shared)
                 made.names.append(name)
-                try:
-                    if name in known:
-                        one, at = known[name]
-                        made._append([slot[at] for slot in one.slots], one.common[at])
-                    elif predecessor is not None and (found := predecessor.take(str(listener.address))):
-                        made._spread(found, key=key)
-                    else:
-                        made._append(bind(listener.address, key=key, copies=len(self.slots), ours=ours), [])
-                except BindError as error:
-                    raise ListenerError(index, error) from None
         except BindError:
-            made.part(name for name in names if name not in known).close()
+            made.part(name for name in made.names if name not in known).close()
             raise
         return made
 
-    def _append(self, found: Sequence[list[socket.socket]], common: list[socket.socket]) -> None:
-        for slot, bound in zip(self.slots, found, strict=True):
-            slot.append(bound)
-        self.common.append(common)
-
-    def _spread(self, found: Sequence[socket.socket], *, key: str) -> None:
-        """Give the sockets of one more listener to the workers: to each as many, and those that are left to all."""
-        count = len(self.slots)
-        self._append([[] for _ in self.slots], [])
-        for _, group in itertools.groupby(sorted(found, key=_name), _name):
-            bound = list(group)
-            try:
-                while len(bound) < count:
-                    bound.append(bind_beside(bound[0]))
-            except OSError as error:
-                raise BindError(f"{key}: cannot bind for another worker: {error.strerror}") from None
-            whole = len(bound) - len(bound) % count
-            for at, sock in enumerate(bound):
-                (self.slots[at % count] if at < whole else self.common)[-1].append(sock)
-
     def part(self, names: Iterable[str]) -> Self:
-        """Return the sockets of some listeners only; others and the admin API's are left out."""
+        """Return the sockets of some listeners only; those of others and of the admin API are left out."""
         wanted = frozenset(names)
-        at = [index for index, name in enumerate(self.names) if name in wanted and index < len(self.common)]
+        at = [index for index, name in enumerate(self.names) if name in wanted]
         return type(self)(
             [[slot[index] for index in at] for slot in self.slots],
             [],
-            [self.common[index] for index in at],
             [self.names[index] for index in at],
+            [self.common[index] for index in at],
             self.borrowed,
         )
 
@@ -149,11 +134,11 @@ class Bindings:
         """The sockets a worker accepts on, by listener."""
         return [own + shared for own, shared in zip(self.slots[slot], self.common, strict=True)]
 
-    def by_listener(self) -> list[list[socket.socket]]:
-        """The sockets of each listener, of all workers."""
+    def by_listener(self) -> list[tuple[str, list[socket.socket]]]:
+        """Of each listener its name and its sockets, of all workers."""
         return [
-            [*itertools.chain.from_iterable(slot[at] for slot in self.slots), *shared]
-            for at, shared in enumerate(self.common)
+            (name, [*itertools.chain.from_iterable(slot[at] for slot in self.slots), *self.common[at]])
+            for at, name in enumerate(self.names)
         ]
 
     def refuse(self, slot: int | None) -> None:
@@ -162,7 +147,9 @@ class Bindings:
             stop_listening(itertools.chain.from_iterable(self.common) if slot is None else self.of(slot))
 
     def keep(self, slot: int) -> None:
-        """In a child: close the sockets of other slots, or a queue would outlive the process that serves it."""
+        """
+        In a child: close all sockets but those of this slot, or a queue would outlive the process that serves it. Others are the control process'.
+        """
         for other in range(len(self.slots)):
             if other != slot:
                 sockets.close(self.of(other))
@@ -176,7 +163,7 @@ class Bindings:
         sockets.close(self.admin)
 
     def describe(self, before: "Bindings | None" = None) -> list[tuple[str, str]]:
-        """Each socket with its address: ("listeners[0]", "127.0.0.1:8080"); only what is new since other bindings."""
+        """What is open where, as the kernel knows it: ("listeners[0]", "127.0.0.1:8080"); only what is new since other bindings."""
         found = [
             (f"listeners[{index}]", sock)
             for index, (name, bound) in enumerate(zip(self.names, self.slots[0], strict=True))
@@ -184,9 +171,33 @@ class Bindings:
             for sock in bound
         ]
         found += [("admin", sock) for sock in self.admin if before is None]
-        return list(dict.fromkeys((name, str(Address(*_name(sock)))) for name, sock in found))
+        return list(dict.fromkeys((name, str(Address(*_address(sock)))) for name, sock in found))
 
 
-def _name(sock: socket.socket) -> tuple[str, int]:
+def _spread(
+    found: Sequence[socket.socket], workers: int, *, key: str
+) -> tuple[list[list[socket.socket]], list[socket.socket]]:
+    """
+    Give the sockets of one listener to the workers: to each as many, and those that are left to all.
+
+    Raises:
+        BindError: There are fewer than workers, and the kernel gives no more.
+    """
+    own: list[list[socket.socket]] = [[] for _ in range(workers)]
+    shared: list[socket.socket] = []
+    for _, group in itertools.groupby(sorted(found, key=_address), _address):
+        bound = list(group)
+        try:
+            while len(bound) < workers:
+                bound.append(bind_beside(bound[0]))
+        except OSError as error:
+            raise BindError(f"{key}: cannot bind for another worker: {error.strerror}") from None
+        whole = len(bound) - len(bound) % workers
+        for at, sock in enumerate(bound):
+            (own[at % workers] if at < whole else shared).append(sock)
+    return own, shared
+
+
+def _address(sock: socket.socket) -> tuple[str, int]:
     host, port = sock.getsockname()[:2]
     return str(host), int(port)

@@ -40,7 +40,7 @@ class Handover:
     link: int
     """The new program's end of the socket pair."""
     listeners: list[tuple[str, list[int]]]
-    """Of each listener its address as configured, and its sockets in the order of the worker slots."""
+    """Of each listener its name (`Configuration.named_listeners`), and its sockets in the order of the worker slots."""
     admin: tuple[str, list[int]] | None = None
     directory: str | None = None
     """The state directory."""
@@ -97,7 +97,7 @@ class Predecessor:
 
     handover: Handover
     _link: socket.socket
-    _listeners: list[tuple[str, list[socket.socket]]]
+    _listeners: dict[str, list[socket.socket]]
     _admin: list[socket.socket] = field(default_factory=list)
     _told: bool = False
     _owns: bool = False
@@ -126,7 +126,7 @@ class Predecessor:
             found = cls(
                 handover,
                 link,
-                [(address, [socket.socket(fileno=fd) for fd in fds]) for address, fds in handover.listeners],
+                {name: [socket.socket(fileno=fd) for fd in fds] for name, fds in handover.listeners},
                 [socket.socket(fileno=fd) for fd in (handover.admin[1] if handover.admin else [])],
             )
         except OSError as error:
@@ -134,13 +134,13 @@ class Predecessor:
         found._link.setblocking(False)
         return found
 
-    def take(self, address: str) -> list[socket.socket]:
-        """The sockets of a listener with that address; [] when the old program has none, or none is left."""
-        for at, (known, found) in enumerate(self._listeners):
-            if known == address:
-                del self._listeners[at]
-                return found
-        return []
+    def take(self, name: str) -> list[socket.socket]:
+        """The sockets of a listener; [] when the old program has none of that name."""
+        return self._listeners.pop(name, [])
+
+    def addresses(self) -> list[tuple[str, int]]:
+        """Host and port of every listener that was not taken."""
+        return list({sock.getsockname()[:2] for found in self._listeners.values() for sock in found})
 
     def take_admin(self, address: str) -> list[socket.socket]:
         """The listening sockets of the admin API; [] when it has another address."""
@@ -159,12 +159,12 @@ class Predecessor:
 
     def drop(self) -> None:
         """Close what was not taken."""
-        for _, found in self._listeners:
+        for found in self._listeners.values():
             for sock in found:
                 sock.close()
         for sock in self._admin:
             sock.close()
-        self._listeners, self._admin = [], []
+        self._listeners, self._admin = {}, []
         if self.handover.keys is not None:
             with contextlib.suppress(OSError):
                 os.close(self.handover.keys)

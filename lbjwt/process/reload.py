@@ -86,17 +86,14 @@ class Reload:
         self._slots = slots
         self._source = source
         self._deliveries = deliveries
+        self.held = False
+        """Begin no reload for now: what was asked for is done later."""
         self._wanted = False
         self._asked = 0
         """Requests of the admin API that the reload under way answers."""
         self._reader: Reader | None = None
         self._reading_until = 0.0
         self._applying: _Applying | None = None
-
-    @property
-    def is_under_way(self) -> bool:
-        """A configuration is being read or applied."""
-        return self._reader is not None or self._applying is not None
 
     def request(self) -> None:
         """Reload as soon as may be."""
@@ -109,8 +106,13 @@ class Reload:
         self._deliveries.turn()
         if self._applying is not None:
             self._look_at_board(self._applying, now)
-        if self._wanted and self._reader is None and self._applying is None:
+        if self._wanted and not self.held and self._reader is None and self._applying is None:
             self._begin(now)
+
+    @property
+    def is_idle(self) -> bool:
+        """True when none is under way."""
+        return self._reader is None and self._applying is None
 
     def due(self, now: float) -> float:
         """Monotonic seconds at which `turn` has something to do without a signal; infinity when it has nothing."""

@@ -1,5 +1,6 @@
 """
-How a service ends: the first signal drains, the second ends it now, and whoever is late is killed.
+How a service ends: the first signal drains, the second ends it now, and whoever is late is killed. A program that another one has replaced drains
+without a signal, and then the first signal changes nothing.
 """
 
 import logging
@@ -8,7 +9,6 @@ import signal
 import time
 from typing import Final
 
-from lbjwt.assembly.state import StateDirectory
 from lbjwt.observe._board import READY, STARTING
 from lbjwt.process.child import FAILED, OK
 from lbjwt.process.notify import notify
@@ -39,8 +39,8 @@ class Stopping:
         self._shared = shared
         self._slots = slots
         self._succession = succession
+        self._replaced = False  # another program serves, and no signal came since then
         self._stopped_at = 0.0  # the first signal
-        self._told = False  # to stop, after another program took over
 
     @property
     def is_done(self) -> bool:
@@ -51,10 +51,8 @@ class Stopping:
         """SIGTERM or SIGINT came."""
         if self.stops and now - self._stopped_at < ECHO:
             return
-        if (
-            self._succession.handed_over and not self._told
-        ):  # it drains since it was replaced: this is the first signal to stop
-            self._told, self._stopped_at = True, now
+        if self._replaced:
+            self._replaced, self._stopped_at = False, now
             return
         self.stops += 1
         if self.stops == 1:
@@ -80,20 +78,21 @@ class Stopping:
         self._shared.board.start_draining()
         self.deadline = now + GRACE
         self._slots.send(signal.SIGTERM)
+
         self._succession.abort()
 
-    def hand_over(self, state: StateDirectory | None, now: float) -> None:
-        """Another program serves: drain at once, without a word to clients who ask whether the service is ready."""
+    def replaced(self, pid: int, now: float) -> None:
+        """Another program serves: drain at once. Whoever asks whether the service is ready hears nothing of it."""
         drain = self._shared.configuration.timeouts.drain
-        pid = self._succession.hand_over(self._shared.bindings, state)
         log.info("upgraded: process %d serves; this one is draining for at most %g s", pid, drain)
         self._shared.board.hand_over()
-        self.stops, self._stopped_at = 1, now
+        self.stops, self._stopped_at, self._replaced = 1, now, True
         self.deadline = now + drain + GRACE
         self._slots.send(signal.SIGTERM)
 
     def turn(self, now: float) -> None:
         """Do what is due, in each turn of the supervisor's loop."""
+        self._succession.bury()
         self._close_doors()
         self._end_keeper()
         if now >= self.deadline:

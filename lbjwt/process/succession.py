@@ -165,10 +165,7 @@ class Succession:
 def _handover(shared: Shared, state: StateDirectory | None) -> Handover:
     """What the new program inherits; it adds how the two talk."""
     configuration = shared.configuration
-    listeners = [
-        (str(listener.address), [sock.fileno() for sock in bound])
-        for listener, bound in zip(configuration.listeners, shared.bindings.by_listener(), strict=True)
-    ]
+    listeners = [(name, [sock.fileno() for sock in bound]) for name, bound in shared.bindings.by_listener()]
     admin = None
     if configuration.admin is not None:
         admin = str(configuration.admin.address), [sock.fileno() for sock in shared.bindings.admin]

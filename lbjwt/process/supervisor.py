@@ -9,13 +9,13 @@ It has no thread and no event loop, so it can fork safely at any time; its signa
 | signal | while running | while draining |
 | --- | --- | --- |
 | SIGTERM, SIGINT | readiness false at once, workers drain, then the keeper ends | all end now, killed after half a second |
-| SIGUSR2 | the program is started again and takes over, see `upgrade` | ignored |
 | SIGUSR1 | workers reopen the access log | the same |
 | SIGHUP | the configuration is read again and applied | ignored |
+| SIGUSR2 | the program is started again and takes over, see `upgrade` | ignored |
 
 Exit codes: see `lbjwt.process.child`. A stop takes at most ``timeouts.lame_duck``, ``timeouts.drain`` and one second, and the keeper one second more.
 
-When another program has taken over, this one drains at once, and then stands for the service if somebody waits for it (`relay`).
+When another program has taken over, this one drains at once, passes signals on, and then stands for the service if somebody waits for it (`relay`).
 """
 
 import contextlib
@@ -101,7 +101,7 @@ def _supervise(
     succession: Succession,
 ) -> int:
     """Make what all processes share, and keep them until told to stop; return the exit code."""
-    predecessor = succession.predecessor
+    predecessor, inherited = succession.predecessor, succession.inherited_state()
     with contextlib.ExitStack() as stack:
         state: StateDirectory | None = None
         directory = wakeups = None
@@ -117,15 +117,15 @@ def _supervise(
             if keeper_needed(configuration):
                 wakeups = Wakeups(worker_count(configuration))
                 stack.callback(wakeups.close)
-            inherited = succession.inherited_state()
             if state_needed(configuration):
                 state = StateDirectory(configuration.state_directory, inherited)
                 directory = stack.enter_context(state)
             elif inherited is not None:
                 os.close(inherited.lock)
-            instances = issuer_instances(configuration, numbers.issuers)
-            feed = new_feed(instances, directory) if wakeups is not None else None
-            if feed is not None:
+            feed = None
+            if wakeups is not None:
+                instances = issuer_instances(configuration, numbers.issuers)
+                feed = new_feed(instances, directory)
                 put_inherited(feed, instances, succession.key_sets())
             if predecessor is not None:
                 predecessor.drop()
@@ -145,7 +145,7 @@ def _supervise(
         deliveries = Deliveries(shared, slots, rows)
         stack.callback(deliveries.close)
         reload = Reload(shared, slots, source, deliveries)
-        return _Supervisor(shared, slots, state, Watch(source), reload, succession).run()
+        return _Supervisor(shared, slots, source, reload, succession, state).run()
 
 
 def _wait(seconds: float) -> int | None:
@@ -163,21 +163,20 @@ class _Supervisor:
         self,
         shared: Shared,
         slots: Slots,
-        state: StateDirectory | None,
-        watch: Watch,
+        source: Source,
         reload: Reload,
         succession: Succession,
+        state: StateDirectory | None,
     ) -> None:
         self._shared = shared
         self._board = shared.board
         self._slots = slots
-        self._state = state
-        self._watch = watch
-        self._reload = reload
-        self._succession = succession
         self._told = Announcements(shared, slots)
+        self._succession = succession
+        self._state = state
         self._stopping = Stopping(shared, slots, succession)
-        self._upgrade_wanted = False
+        self._reload = reload
+        self._watch = Watch(source)
 
     def run(self) -> int:
         for name, address in self._shared.bindings.describe():
@@ -193,13 +192,14 @@ class _Supervisor:
                 self._signalled(came)
             self._told.look(stopping=bool(self._stopping.stops))
             self._reap()
-            self._mind_succession()
             now = time.monotonic()
+            if self._succession.relay_is_gone and not self._stopping.stops:
+                self._stop("the process that stands for the service is gone")
+            if not self._stopping.stops:
+                self._mind_succession(now)
             if self._stopping.stops:
                 self._stopping.turn(now)
-            elif (
-                not self._succession.under_way
-            ):  # the new program reads the file by itself, and takes the sockets of now
+            else:
                 if self._shared.configuration.watch and self._watch.has_changed(now):
                     log.info("the configuration file has changed")
                     self._reload.request()
@@ -229,8 +229,7 @@ class _Supervisor:
             looking = not all(slot.closed for slot in self._slots.workers)
         if looking:
             due = min(due, now + BOARD_POLL)
-        due = min(due, now + self._succession.patience)
-        return max(0.0, due - now)
+        return max(0.0, min(due - now, self._succession.patience))
 
     def _fork(self, slot: Slot, now: float) -> None:
         if self._stopping.stops:  # a fork before this one failed, and the start was given up
@@ -240,25 +239,29 @@ class _Supervisor:
         except OSError as error:
             self._failed(slot, now, FAILED, f"cannot start the {slot.name}: {error.strerror}")
 
-    def _mind_succession(self) -> None:
-        """An upgrade under way, or the program that this one replaces: what is due?"""
-        succession = self._succession
-        if succession.relay_is_gone and not self._stopping.stops:
-            self._stop("the process that stands for the service is gone")
+    def _mind_predecessor(self) -> None:
+        """The program that this one replaces hears when all is ready here."""
+        if self._succession.predecessor is not None and all(slot.announced for slot in self._slots.all):
+            self._succession.mind_predecessor(self._shared, self._state)
+
+    def _mind_succession(self, now: float) -> None:
+        """An upgrade under way, or the program that this one replaces: do what is due."""
+        self._mind_predecessor()
+        self._reload.held = self._succession.under_way
+        keeper = self._slots.keeper
+        control = keeper.pid if keeper is not None else 0
+        if self._reload.is_idle and self._succession.look(now, self._shared, self._state, control, self._slots.mask):
+            self._stopping.replaced(self._succession.hand_over(self._shared.bindings, self._state), now)
+
+    def _upgrade(self) -> None:
         if self._stopping.stops:
-            succession.bury()
+            if not self._succession.handed_over:
+                log.warning("SIGUSR2: no upgrade while the service stops")
             return
-        if succession.predecessor is not None and all(slot.announced for slot in self._slots.all):
-            succession.mind_predecessor(self._shared, self._state)
-        if self._upgrade_wanted and not self._reload.is_under_way:
-            self._upgrade_wanted = False
-            keeper = self._slots.keeper
-            if succession.begin(time.monotonic()) and keeper is not None and keeper.pid:
-                os.kill(keeper.pid, keeper.ends_on)
-        control = self._slots.keeper.pid if self._slots.keeper is not None else 0
-        if succession.look(time.monotonic(), self._shared, self._state, control, self._slots.mask):
-            self._reload.stop()
-            self._stopping.hand_over(self._state, time.monotonic())
+        self._mind_predecessor()
+        keeper = self._slots.keeper
+        if self._succession.begin(time.monotonic()) and keeper is not None and keeper.pid:
+            os.kill(keeper.pid, keeper.ends_on)
 
     def _stop(self, why: str) -> None:
         self._reload.stop()
@@ -269,13 +272,11 @@ class _Supervisor:
             self._succession.pass_on(number)
         if number in (signal.SIGTERM, signal.SIGINT):
             self._stop(signal.Signals(number).name)
+        elif number == signal.SIGUSR2:
+            self._upgrade()
         elif number == signal.SIGUSR1:
             log.info("SIGUSR1: workers reopen the access log")
             self._slots.send(signal.SIGUSR1)
-        elif number == signal.SIGUSR2 and self._stopping.stops:
-            log.warning("SIGUSR2: no upgrade while the service stops")
-        elif number == signal.SIGUSR2:
-            self._upgrade_wanted = True  # as soon as no reload is under way
         elif number == signal.SIGHUP and not self._stopping.stops:
             self._reload.request()
 

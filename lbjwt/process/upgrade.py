@@ -66,6 +66,7 @@ class Upgrade:
         self.took_directory = False
         """The new program uses the temporary state directory, and removes it."""
         self._due = now + GRACE
+        self._why = ""  # it failed
         self._link: socket.socket | None = None
         self._chain = chain
         self._relay: tuple[socket.socket, socket.socket] | None = None
@@ -185,7 +186,7 @@ class Upgrade:
         return None
 
     def _fail(self, now: float, why: str) -> None:
-        log.error("the upgrade failed: %s; this program goes on", why)
+        self._why = why
         if self.pid:
             self.step = Step.ENDING
             self._due = now + GRACE
@@ -195,6 +196,7 @@ class Upgrade:
 
     def _close(self) -> None:
         """Not while the new program runs: without the link it would take the sockets for its own."""
+        log.error("the upgrade failed: %s; this program goes on", self._why)
         self.step = Step.FAILED
         for sock in (self._link, *(self._relay or ())):
             if sock is not None:

@@ -13,7 +13,7 @@ cdef class Waiting:
         self._ask = ask
         self._parked = [{} for _ in range(issuers)]
 
-    cdef bint enter(self, Downstream client, Py_ssize_t issuer):
+    cdef bint enter(self, ClientStream client, Py_ssize_t issuer):
         cdef dict parked = self._parked[issuer]
         if len(parked) >= self.most or not self._ask(issuer):
             return False
@@ -22,13 +22,13 @@ cdef class Waiting:
         self._board.mine.waited += 1
         return True
 
-    cdef void leave(self, Downstream client, Py_ssize_t issuer):
+    cdef void leave(self, ClientStream client, Py_ssize_t issuer):
         cdef dict parked = self._parked[issuer]
         if client in parked:
             del parked[client]
             self._board.mine.waiting -= 1
 
     def settled(self, Py_ssize_t issuer):
-        cdef Downstream client
+        cdef ClientStream client
         for client in list(self._parked[issuer]):
             client.judge_again()

@@ -17,7 +17,7 @@ from lbjwt.assembly.descriptors import SPARE, TooFewDescriptors, needed, shares,
 from lbjwt.config.model import Configuration
 from lbjwt.net.descriptors import raise_limit
 from lbjwt.proxy.connect import Connector
-from lbjwt.upstream._cluster import Endpoint
+from lbjwt.upstream._endpoint import Endpoint
 from tests.integration.serve_scene import get, token
 from tests.playbooks.stage import Stage
 

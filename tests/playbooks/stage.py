@@ -21,16 +21,17 @@ from lbjwt.auth.verifier import Verifier
 from lbjwt.http1._request import RequestPolicy
 from lbjwt.observe._access_log import AccessLog
 from lbjwt.observe._board import Board
+from lbjwt.proxy._accept import accepted
 from lbjwt.proxy._admission import Admission
-from lbjwt.proxy._client import ClientSide
-from lbjwt.proxy._endpoint import EndpointSide
+from lbjwt.proxy._client_connection import ClientConnection
 from lbjwt.proxy._health import Health
 from lbjwt.proxy._route import Demand, Route
 from lbjwt.proxy._snapshot import Snapshot
 from lbjwt.proxy._traffic import Traffic
 from lbjwt.proxy._waiting import Waiting
 from lbjwt.proxy.answers import route_answers
-from lbjwt.upstream._cluster import Cluster, Endpoint
+from lbjwt.upstream._cluster import Cluster
+from lbjwt.upstream._endpoint import Endpoint
 from lbjwt.upstream._pending import PendingQueue
 
 SECRET = b"a secret of thirty-two bytes ...."
@@ -155,12 +156,16 @@ class Client(Peer):
 class Server(Peer):
     """The far end of a connection to an endpoint."""
 
+    def __init__(self, stage: Stage, stream: ClientConnection) -> None:
+        super().__init__(stage, stream.protocol())
+        self.stream = stream
+
     def connects(self) -> Server:
         self.side.connection_made(self.transport)
         return self
 
     def refuses(self) -> None:
-        self.side.connect_failed("cannot be reached: Connection refused")
+        self.stream.connect_failed("cannot be reached: Connection refused")
 
     def sends(self, data: bytes) -> None:
         for piece in self._pieces(data):
@@ -298,13 +303,17 @@ class Stage:
         for callback in callbacks:
             callback()
 
-    def _open(self, endpoint: Endpoint) -> EndpointSide:
-        side = EndpointSide(self.traffic, endpoint)
-        self.opened.append(Server(self, side))
-        return side
+    def _open(self, endpoint: Endpoint) -> ClientConnection:
+        stream = ClientConnection(self.traffic, endpoint)
+        self.opened.append(self.new_server(stream))
+        return stream
+
+    def new_server(self, stream: ClientConnection) -> Server:
+        """The far end of a connection that is being opened."""
+        return Server(self, stream)
 
     def client(self) -> Client:
-        client = Client(self, ClientSide(self.traffic, self.policy, self.health))
+        client = Client(self, accepted(self.traffic, self.policy, health=self.health))
         client.side.connection_made(client.transport)
         return client
 

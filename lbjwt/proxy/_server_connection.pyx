@@ -1,4 +1,4 @@
-"""The client side of HTTP/1: bytes of one client connection in, one exchange after another.
+"""The server of HTTP/1: bytes of one client connection in, one exchange after another. It owns its connection and is its one stream.
 
 Knows where a request begins and ends, and when the connection may be used for the next one. Knows nothing of tokens or endpoints.
 Requests are taken strictly in turn: what a pipelining client sent ahead is held, and reading stops past `HELD_INPUT`.
@@ -7,10 +7,11 @@ Requests are taken strictly in turn: what a pipelining client sent ahead is held
 from lbjwt.http1._buffer cimport Buffer, Slice
 from lbjwt.http1._request cimport COMPLETE, HEAD as METHOD_HEAD, NEED_MORE, Parse
 from lbjwt.http1._response cimport ResponseHead
-from lbjwt.net._wire cimport coarse_monotonic, wall_clock
+from lbjwt.net._clock cimport wall_clock
 from lbjwt.proxy._admission cimport Admission
 from lbjwt.http1._answer cimport Answer
-from lbjwt.proxy._client_writer cimport BODY, DISCARDING, GONE, HEAD, LINGERING, PARKED, TUNNELING, WAITING
+from lbjwt.proxy._authorization cimport Authorization
+from lbjwt.proxy._server_writer cimport BODY, DISCARDING, GONE, HEAD, KEY_WAIT, LINGERING, TUNNELING, WAITING
 from lbjwt.proxy._exchange cimport REQUEST_ID_SIZE, new_exchange
 
 cdef enum:
@@ -21,119 +22,130 @@ cdef enum:
 cdef double LINGER = 5.0         # seconds
 
 
-cdef class ClientSide(ClientWriter):
+cdef class ServerConnection(ServerWriter):
 
-    def __init__(self, Traffic traffic, RequestPolicy policy, Health health=None):
-        self.traffic = traffic
-        self.policy = policy
-        self.health = health
-        self.phase = GONE
-        self.droppable = -1
+    # --- the connection -----------------------------------------------------------------------------------------------
 
-    # --- asyncio ------------------------------------------------------------------------------------------------------
-
-    def connection_made(self, transport):
+    cdef void _open(self, Connection connection):
         cdef Traffic traffic = self.traffic
-        self.attach(transport)
+        self.connection = connection
         traffic.wires.add(self)
         traffic.clients += 1
         traffic.board.mine.connections += 1
         traffic.board.mine.connections_total += 1
         self.phase = HEAD
-        self._learn_peer(transport)
-        self._set_deadline(traffic.snapshot.head_timeout)
+        self._learn_peer()
+        self._set_deadline(self.handshake_timeout)
         if not self.peer_text:
             self.phase = GONE                    # reset before it was accepted: the address is unknown
-            self.reset()
+            connection.reset()
         elif traffic.clients > traffic.max_clients:
-            self.turn_away()
+            self._turn_away()
 
-    def connection_lost(self, exc):
+    cdef void _ready(self):
+        if self.phase == HEAD:
+            self._set_deadline(self.traffic.snapshot.head_timeout)
+
+    cdef void _turn_away(self):
+        """Refuse a client over the limit. A 503 needs a descriptor for a moment: beyond `max_answered`, and under TLS, there is none."""
+        if self.traffic.clients > self.traffic.max_answered or not self.connection.is_ready():
+            self.traffic.board.mine.errors[<int>ErrorReason.TOO_MANY_CONNECTIONS] += 1
+            self.phase = GONE
+            self.connection.reset()
+        else:
+            self._refuse_head(ErrorReason.TOO_MANY_CONNECTIONS, NULL, 0)
+
+    cdef void _lose(self):
         cdef Exchange exchange = self.exchange
         cdef Traffic traffic = self.traffic
-        if self.phase == PARKED:
-            self._abandon_parked(ErrorReason.CLIENT_CLOSED)
+        if self.phase == KEY_WAIT:
+            self._abandon_key_wait(ErrorReason.CLIENT_CLOSED)
         self.phase = GONE
+        self.deadline = 0.0
         traffic.wires.discard(self)
         traffic.clients -= 1
         traffic.board.mine.connections -= 1
         if exchange is not None:
-            exchange.downstream_lost()
+            exchange.client_lost()
         self.held = None
         self.last_grant = None
-        self.detach()
 
-    def data_received(self, bytes data):
-        if self.held is not None:
-            data = self.held + data
-            self.held = None
-        self._consume(data)
-
-    def eof_received(self):
+    cdef bint _peer_ended(self, bint clean):
         """True keeps our half open: the client may still wait for its answer."""
-        if self.phase == TUNNELING:
+        if clean and self.phase == TUNNELING:
             self.exchange.tunnel_ended(True)
-            return self.can_half_close()
-        if self.traffic.snapshot.allow_half_close and (self.phase == WAITING or self.phase == PARKED):
+            return self.connection.can_half_close()
+        if clean and self.traffic.snapshot.allow_half_close and (self.phase == WAITING or self.phase == KEY_WAIT):
             self.half_closed = True
             self.keep_alive = False
-            return self.can_half_close()
+            return self.connection.can_half_close()
         self._client_closed()
         return False
+
+    cdef bint _not_tls(self, const char *at, Py_ssize_t size):
+        if at[0] < c"A" or at[0] > c"Z":         # no method
+            return False
+        self._refuse_head(ErrorReason.HTTP_ON_TLS_PORT, at, size)
+        return True
+
+    cdef void _break(self):
+        """The client broke TLS, or there is no agreeing with it: the exchange ends too."""
+        cdef Exchange exchange = self.exchange
+        self.phase = LINGERING
+        if exchange is not None:
+            exchange.client_lost()
+        self._linger()
 
     cdef void _client_closed(self):
         """The client has gone: end the request at its endpoint now, without waiting until queued bytes are sent."""
         if self.exchange is not None:
             self.phase = GONE
-            self.exchange.downstream_lost()
-            self.reset()
+            self.exchange.client_lost()
+            self.connection.reset()
 
-    cdef void _abandon_parked(self, ErrorReason reason):
+    cdef void _abandon_key_wait(self, ErrorReason reason):
         """The connection ends while its request waits for keys."""
         cdef const char *at = NULL if self.held is None else <const char *>self.held
-        self._unpark()
+        self._end_key_wait()
         self.record_lost(reason, at, 0 if self.held is None else len(self.held))
 
     cdef void check_peer(self):
-        if self.exchange is not None and self.has_ended(self.traffic.snapshot.allow_half_close or self.phase == TUNNELING):
+        cdef bint both = self.traffic.snapshot.allow_half_close or self.phase == TUNNELING
+        if self.exchange is not None and self.connection.read_paused and self.connection.has_ended(both):
             self._client_closed()
 
-    def pause_writing(self):
-        self.write_paused = True
-        if self.phase != PARKED:                 # backpressure must not extend the key-wait deadline
+    cdef void _blocked(self):
+        if self.phase != KEY_WAIT:               # backpressure must not extend the key-wait deadline
             self._set_deadline(self.traffic.snapshot.stream_idle_timeout)
-        if self.exchange is not None and self.exchange.upstream is not None:
-            self.exchange.upstream.pause()
+        if self.exchange is not None:
+            self.exchange.client_blocked()
 
-    def resume_writing(self):
-        self.write_paused = False
+    cdef void _unblocked(self):
         if self.phase == WAITING or self.phase == TUNNELING:
             self.deadline = 0.0
         elif self.phase == HEAD:
             self._await_head()
             self.request_wanted()
-        if self.exchange is not None and self.exchange.upstream is not None:
-            self.exchange.upstream.resume()
-
-    cdef void turn_away(self):
-        """Refuse a client over the limit. A 503 needs a descriptor for a moment, so beyond `max_answered` the connection is reset without one."""
-        if self.traffic.clients > self.traffic.max_answered:
-            self.traffic.board.mine.errors[<int>ErrorReason.TOO_MANY_CONNECTIONS] += 1
-            self.phase = GONE
-            self.reset()
-        else:
-            self._refuse_head(ErrorReason.TOO_MANY_CONNECTIONS, NULL, 0)
+        if self.exchange is not None:
+            self.exchange.client_unblocked()
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
-    cdef void _consume(self, bytes data):
-        cdef const char *at = data
-        cdef Py_ssize_t size = len(data)
+    cdef void _receive(self, char *at, Py_ssize_t size):
+        cdef bytes data
+        if self.held is None:
+            self._consume(at, size)
+        else:
+            data = self.held + at[:size]
+            self.held = None
+            self._consume(data, len(data))
+
+    cdef void _consume(self, const char *at, Py_ssize_t size):
         cdef Py_ssize_t used
         self.consuming = True
         while size > 0:
-            if self.phase == HEAD and self.write_paused:
-                self.pause()             # a client that does not read its responses gets no more
+            if self.phase == HEAD and self.connection.write_paused:
+                self.connection.pause()             # a client that does not read its responses gets no more
                 used = 0
             elif self.phase == HEAD:
                 used = self._take_head(at, size)
@@ -143,31 +155,32 @@ cdef class ClientSide(ClientWriter):
                 used = self._take_tunnel(at, size)
             elif self.phase == DISCARDING:
                 used = self._discard(size)
-            elif self.phase == WAITING or self.phase == PARKED:
+            elif self.phase == WAITING or self.phase == KEY_WAIT:
                 if size > HELD_INPUT:
-                    self.pause()
+                    self.connection.pause()
                 used = 0
             else:
                 used = size
                 if self.phase == LINGERING and self.droppable >= 0:
                     self.droppable -= size
                     if self.droppable < 0:
-                        self.cut()
+                        self.reset(ErrorReason.NO_ERROR)
             if used == 0:
                 break
             at += used
             size -= used
         self.consuming = False
         if size > 0:
-            self.held = data if size == len(data) else at[:size]
+            self.held = at[:size]
         elif self.half_closed and self.phase == BODY:
-            self.close()                         # it ended its side while it waited for keys: the rest of this body will not come
+            self.connection.close()                         # it ended its side while it waited for keys: the rest of this body will not come
 
     cdef Py_ssize_t _take_head(self, const char *at, Py_ssize_t size):
         """Bytes taken; 0 when the head is not whole yet."""
         cdef Traffic traffic = self.traffic
         cdef RequestHead head = traffic.request_head
         cdef Admission admission = traffic.snapshot.admission
+        cdef Authorization authorization = traffic.authorization
         cdef Exchange exchange
         cdef Py_ssize_t part = 0
         cdef Parse parsed = head.parse(at, size, self.seen, self.policy, None if self.last_grant is None else self.last_grant.token)
@@ -186,9 +199,11 @@ cdef class ClientSide(ClientWriter):
             return size
         if self.health is not None and self.health.is_for(head.target, admission.path):
             return self._answer_health(head)
-        admission.judge(head, self.last_grant, self.peer(), self.trusted, wall_clock())
-        if admission.waits_for >= 0 and not self.judged_again and self._park(admission.waits_for):
+        admission.authorize(head, self.last_grant, self.peer(), self.trusted, wall_clock(), authorization)
+        if authorization.waits_for >= 0 and not self.judged_again and self._wait_for_keys(authorization.waits_for):
             return 0
+        if authorization.grant is not None and authorization.grant is not self.last_grant:
+            self.last_grant = authorization.grant
         self._begin_request(head)
         if head.content_length > 0:
             part = min(size - head.size, head.content_length)
@@ -209,7 +224,7 @@ cdef class ClientSide(ClientWriter):
         exchange = new_exchange(traffic, self)
         self.exchange = exchange
         size = head.size + part
-        exchange.begin(head, self.policy, admission, self.peer(), self.trusted, at + head.size, part, self.phase == WAITING)
+        exchange.begin(head, self.policy, self.peer(), self.trusted, at + head.size, part, self.phase == WAITING)
         return size
 
     cdef void _begin_request(self, RequestHead head) noexcept:
@@ -243,7 +258,7 @@ cdef class ClientSide(ClientWriter):
             self._linger()
         return head.size
 
-    cdef bint _park(self, Py_ssize_t issuer):
+    cdef bint _wait_for_keys(self, Py_ssize_t issuer):
         """Keep the head, as bytes, until keys are there. False: there is nothing to wait for."""
         try:
             if not self.traffic.waiting.enter(self, issuer):
@@ -251,33 +266,33 @@ cdef class ClientSide(ClientWriter):
         except Exception as fault:               # the request does not wait, its token is refused
             self.traffic.snapshot.gate.note(fault)
             return False
-        self.phase = PARKED
-        self.parked_for = issuer
+        self.phase = KEY_WAIT
+        self.waits_for = issuer
         self._set_deadline(self.traffic.waiting.patience)
         return True
 
-    cdef void _unpark(self):
-        if self.phase == PARKED:
-            self.traffic.waiting.leave(self, self.parked_for)
+    cdef void _end_key_wait(self):
+        if self.phase == KEY_WAIT:
+            self.traffic.waiting.leave(self, self.waits_for)
             self.phase = HEAD
 
     cdef void judge_again(self):
-        if self.phase != PARKED:
+        if self.phase != KEY_WAIT:
             return
-        self._unpark()
+        self._end_key_wait()
         self.judged_again = True
-        if self.write_paused:
+        if self.connection.write_paused:
             self._await_head()
         self.request_wanted()
 
-    cdef void outlive(self, double now):
+    cdef void end_if_expired(self, double now):
         if self.exchange is not None:
-            self.exchange.outlive(now)
+            self.exchange.end_if_expired(now)
 
     cdef Py_ssize_t _take_body(self, const char *at, Py_ssize_t size):
         cdef Exchange exchange = self.exchange
         if not exchange.wants_body():
-            self.pause()
+            self.connection.pause()
             return 0
         self._set_deadline(self.traffic.snapshot.stream_idle_timeout)
         if self.body_left < 0:
@@ -318,17 +333,17 @@ cdef class ClientSide(ClientWriter):
 
     cdef Py_ssize_t _take_tunnel(self, const char *at, Py_ssize_t size):
         if not self.exchange.wants_body():
-            self.pause()
+            self.connection.pause()
             return 0
         self.exchange.tunnel_up(at, size)
         return size
 
     cdef void request_wanted(self):
         cdef bytes data = self.held
-        self.resume()
+        self.connection.resume()
         if data is not None and not self.consuming:
             self.held = None
-            self._consume(data)
+            self._consume(data, len(data))
 
     # --- responses ----------------------------------------------------------------------------------------------------
 
@@ -344,7 +359,7 @@ cdef class ClientSide(ClientWriter):
             # The client may or may not send a body it was not asked to continue: there is no telling where its next request begins.
             if self.keep_alive and not self.expecting and 0 <= self.body_left <= SKIPPED_BODY and not self.traffic.draining:
                 self.phase = DISCARDING
-                self.resume()
+                self.connection.resume()
             else:
                 self.keep_alive = False
         if self.traffic.draining:
@@ -356,11 +371,6 @@ cdef class ClientSide(ClientWriter):
         self.write_refusal(reason, at, size)
         self.droppable = DROPPED_HEAD
         self._linger()
-
-    cdef void cut(self):
-        self.keep_alive = False
-        self.phase = GONE
-        self.reset()
 
     cdef void released(self):
         self.exchange = None
@@ -383,7 +393,7 @@ cdef class ClientSide(ClientWriter):
 
     cdef void _await_head(self) noexcept:
         """Start the clock of the next request; while answers pile up, that of the client that does not read them."""
-        if self.write_paused:
+        if self.connection.write_paused:
             self._set_deadline(self.traffic.snapshot.stream_idle_timeout)
         elif self.head_begun:
             self._set_deadline(self.traffic.snapshot.head_timeout)
@@ -396,48 +406,50 @@ cdef class ClientSide(ClientWriter):
         """Close once what is queued was sent, or after `stream_idle` if the client does not read it."""
         self.phase = GONE
         self._set_deadline(self.traffic.snapshot.stream_idle_timeout)
-        self.close()
+        self.connection.close()
 
     cdef void _linger(self):
         self.phase = LINGERING
         self.held = None
         self._set_deadline(LINGER)
-        self.resume()
-        self.shutdown()
-
-    cdef void _set_deadline(self, double seconds) noexcept:
-        self.deadline = coarse_monotonic() + seconds
+        self.connection.ignoring = True
+        self.connection.resume()
+        self.connection.shutdown()
 
     cdef void expired(self):
         cdef bytes data = self.held
         self.deadline = 0.0
-        if self.phase == PARKED:
+        if not self.connection.is_ready():
+            self.connection.reset()
+        elif self.phase == KEY_WAIT:
             self.judge_again()
-        elif self.write_paused:
+        elif self.connection.write_paused:
             if self.exchange is not None:
                 self.exchange.note(ErrorReason.CLIENT_STALLED)
-            self.reset()
+            self.connection.reset()
         elif self.phase == HEAD and self.head_begun:
-            self._refuse_head(ErrorReason.HEAD_TIMEOUT, <const char *>data if data is not None else NULL, len(data) if data is not None else 0)
+            self._refuse_head(ErrorReason.HEAD_TIMEOUT, NULL if data is None else <const char *>data, 0 if data is None else len(data))
         elif self.phase == HEAD:
             self._end()
         elif self.phase == BODY:
             self.keep_alive = False
             self.exchange.request_broken(ErrorReason.BODY_TIMEOUT)
         else:
-            self.reset()
+            self.connection.reset()
 
     cdef void end(self):
         if self.exchange is not None:
             self.exchange.note(ErrorReason.SHUTDOWN)
-        elif self.phase == PARKED:
-            self._abandon_parked(ErrorReason.SHUTDOWN)
-        self.reset()
+        elif self.phase == KEY_WAIT:
+            self._abandon_key_wait(ErrorReason.SHUTDOWN)
+        self.connection.reset()
 
     cdef void drain(self, double soon):
-        if self.phase == HEAD and self.write_paused:
+        if self.phase == HEAD and self.connection.write_paused:
             self._end()
         elif self.phase == HEAD and not self.head_begun and self.deadline > soon:
             self.deadline = soon
+        elif self.phase == TUNNELING:
+            self.exchange.go_away()
         elif self.phase == TUNNELING:
             self.exchange.go_away()

@@ -7,13 +7,13 @@ Frames bodies for this client, adds the fields that depend on the request, and l
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdio cimport snprintf
 from libc.string cimport memset, strlen
-from posix.uio cimport iovec
 
 from lbjwt.auth._places cimport fields_owed
 from lbjwt.http1._remains cimport read_remains
 from lbjwt.http1._request cimport RequestHead
 from lbjwt.http1._response cimport CHUNKED, UNTIL_CLOSE
-from lbjwt.net._wire cimport FAILED, Sent, Wire, wall_clock
+from lbjwt.net._clock cimport coarse_monotonic, wall_clock
+from lbjwt.net._connection cimport FAILED
 from lbjwt.observe._access_log cimport AccessRecord
 from lbjwt.proxy._exchange cimport CLIENT_CLOSED_STATUS, REQUEST_ID_SIZE
 
@@ -21,10 +21,10 @@ cdef enum:
     COPIED_BODY = 16384          # bytes up to which a body is copied behind its head; beyond, two pieces are sent in one call
 
 
-cdef class ClientWriter(Downstream):
+cdef class ServerWriter(ClientStream):
 
-    cdef void _learn_peer(self, object transport):
-        address = transport.get_extra_info("peername")
+    cdef void _learn_peer(self):
+        address = self.connection.transport.get_extra_info("peername")
         cdef str text = address[0] if isinstance(address, tuple) else "" if address is None else "unix"
         self.peer_text = text.encode()
         self.trusted = self.traffic.snapshot.trusts is not None and self.traffic.snapshot.trusts(text)
@@ -32,17 +32,33 @@ cdef class ClientWriter(Downstream):
     cdef Slice peer(self):
         return Slice(PyBytes_AS_STRING(self.peer_text), PyBytes_GET_SIZE(self.peer_text))
 
-    cdef Sent send_parts(self, iovec *parts, int count):
-        cdef Sent sent = Wire.send_parts(self, parts, count)
-        if sent == FAILED:
+    cdef void send(self, const char *data, Py_ssize_t size):
+        if self.connection.send(data, size) == FAILED:
             self._unreachable()
-        return sent
+
+    cdef void _send_parts(self, iovec *parts, int count):
+        if self.connection.send_parts(parts, count) == FAILED:
+            self._unreachable()
 
     cdef void _unreachable(self):
         # While nothing is read from the client, after its FIN or in a pause, the loop does not notice an RST: nobody else would end this.
         self.broken = True
-        if self.transport is not None and not self.transport.is_closing():
-            self.reset()
+        if not self.connection.is_closing():
+            self.connection.reset()
+
+    cdef void shutdown(self):
+        self.connection.shutdown()
+
+    cdef void close(self):
+        self.connection.close()
+
+    cdef void reset(self, ErrorReason reason):
+        self.keep_alive = False
+        self.phase = GONE
+        self.connection.reset()
+
+    cdef void _set_deadline(self, double seconds) noexcept:
+        self.deadline = coarse_monotonic() + seconds
 
     cdef void interim(self, ResponseHead head):
         cdef Buffer out = self.traffic.out
@@ -63,7 +79,7 @@ cdef class ClientWriter(Downstream):
         head.write(out, self.http10, self.keep_alive, self.exchange._identifier(), self.traffic.date, extra, owed)
         self._send_body(out, body, size, end)
 
-    cdef void relay(self, const char *body, Py_ssize_t size, bint end):
+    cdef void respond_body(self, const char *body, Py_ssize_t size, bint end):
         cdef Buffer out = self.traffic.out
         if not self.out_chunked:
             if size:
@@ -97,7 +113,7 @@ cdef class ClientWriter(Downstream):
             parts[1].iov_len = size
             parts[2].iov_base = <void *>tail
             parts[2].iov_len = strlen(tail)
-            self.send_parts(parts, 3)
+            self._send_parts(parts, 3)
 
     cdef void write_switch(self, ResponseHead head):
         cdef Buffer out = self.traffic.out

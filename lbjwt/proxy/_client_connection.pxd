@@ -5,11 +5,13 @@ from lbjwt._error_reason cimport ErrorReason
 from lbjwt.http1._buffer cimport Buffer
 from lbjwt.http1._chunked cimport ChunkedDecoder
 from lbjwt.http1._response cimport Body
-from lbjwt.proxy._exchange cimport Exchange, Upstream
+from lbjwt.net._connection cimport Connection
+from lbjwt.proxy._exchange cimport Exchange
+from lbjwt.proxy._stream cimport BackendStream
 from lbjwt.proxy._traffic cimport Traffic
 
 
-cdef enum EndpointPhase:
+cdef enum ClientPhase:
     CONNECTING = 0
     POOLED = 1                   # no request is under way: any input means doubt
     HEAD = 2                     # a request was sent, its final response head is not whole
@@ -20,9 +22,10 @@ cdef enum EndpointPhase:
 
 
 @cython.final
-cdef class EndpointSide(Upstream):
+cdef class ClientConnection(BackendStream):
     cdef Traffic traffic
-    cdef EndpointPhase phase
+    cdef Connection connection   # None: there is none yet
+    cdef ClientPhase phase
     cdef Buffer partial          # a response head that came in pieces
     cdef Py_ssize_t seen         # bytes of it the parser has searched
     cdef Body body
@@ -33,11 +36,16 @@ cdef class EndpointSide(Upstream):
     cdef bint doubt              # something came that no response accounts for
     cdef bint counted            # among the open connections of the endpoint
 
-    cdef void _take(self, char *at, Py_ssize_t size)
-    cdef void _leave_pool(self)
-    cdef Exchange _next_exchange(self)
-    cdef void _settle(self)
-    cdef void _give_up_room(self)
+    cdef void _open(self, Connection connection)
+    cdef void _ready(self)
+    cdef void _receive(self, char *at, Py_ssize_t size)
+    cdef bint _peer_ended(self, bint clean)
+    cdef void _break(self)
+    cdef void _lose(self, bint clean)
     cdef void _take_head(self, char *at, Py_ssize_t size)
     cdef void _take_body(self, char *at, Py_ssize_t size, bint with_head)
     cdef void _broken(self, ErrorReason reason)
+    cdef void _leave_pool(self)
+    cdef void _give_up_room(self)
+    cdef void _close(self)
+    cdef void _reset(self)
