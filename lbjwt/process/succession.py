@@ -13,13 +13,13 @@ from typing import Final
 
 from lbjwt.assembly.issuers import issuer_instances
 from lbjwt.assembly.keys import key_sets
+from lbjwt.assembly.state import InheritedState, StateDirectory
 from lbjwt.keys.feed import StoredKeySet
 from lbjwt.process import notify
 from lbjwt.process.bindings import Bindings
 from lbjwt.process.handover import Handover, Predecessor, kept_keys
 from lbjwt.process.relay import Relay
 from lbjwt.process.shared import Shared
-from lbjwt.assembly.state import InheritedState, StateDirectory
 from lbjwt.process.upgrade import POLL, Step, Upgrade
 
 CHAIN_POLL: Final = 1.0

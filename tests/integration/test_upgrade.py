@@ -270,7 +270,7 @@ def test_a_listener_may_come_and_go(service):
 
 
 def test_what_is_under_way_gets_its_response_from_the_old_program(service, scene):
-    """A response that takes longer than the upgrade; meanwhile a second upgrade is refused by the log, a health check on a kept connection says ready."""
+    """A response that takes longer than the upgrade. Meanwhile a second upgrade is refused, and a health check on a kept connection says ready."""
     running = service()
     slow = http.client.HTTPConnection(f"127.0.0.1:{running.port}", timeout=30)
     checks = http.client.HTTPConnection(f"127.0.0.1:{running.port}", timeout=30)
@@ -299,7 +299,11 @@ def test_what_is_under_way_gets_its_response_from_the_old_program(service, scene
 def test_fetched_keys_survive_an_issuer_that_is_down(service):
     """The new program starts with the keys that the old one had fetched, without a state directory."""
     port = free_port()
-    issuer = {"issuer": "i", "audiences": ["a"], "remote_jwks": {"uri": f"http://127.0.0.1:{port}/jwks", "timeout": "1s"}}
+    issuer = {
+        "issuer": "i",
+        "audiences": ["a"],
+        "remote_jwks": {"uri": f"http://127.0.0.1:{port}/jwks", "timeout": "1s"},
+    }
     with http_server(port, JWKS.encode()):
         running = service(issuers={"main": issuer})
         assert eventually(lambda: running.ask() == 200)
@@ -313,7 +317,9 @@ def test_a_program_without_keys_does_not_replace_one_that_has_them(service):
     """The new configuration names an issuer that cannot be asked: nothing would be served, so the old program goes on."""
     running = service(hasty=True)
     uri = f"http://127.0.0.1:{free_port()}/jwks"
-    running.configure(issuers={"main": {"issuer": "i", "audiences": ["a"], "remote_jwks": {"uri": uri, "timeout": "1s"}}})
+    running.configure(
+        issuers={"main": {"issuer": "i", "audiences": ["a"], "remote_jwks": {"uri": uri, "timeout": "1s"}}}
+    )
     running.upgrade(FAILED)
     assert running.ask() == 200
     assert running.stop() == 0
@@ -410,6 +416,29 @@ def test_signals_go_to_the_program_that_serves(service, tmp_path):
     (tmp_path / "access.log").rename(tmp_path / "access.1")
     running.process.send_signal(signal.SIGUSR1)
     assert eventually((tmp_path / "access.log").exists)
+    assert running.stop() == 0
+
+
+def test_a_reload_works_after_an_upgrade(service):
+    """With a listener that came by the reload, and another upgrade that takes it over."""
+    running = service(workers=2)
+    running.upgrade()
+    other = free_port()
+    first = running.configuration["listeners"]
+    running.configure(listeners=[*first, {"address": f"127.0.0.1:{other}", "health": {"path": "/up"}}])
+    running.process.send_signal(signal.SIGHUP)
+    running.wait_for("configuration reloaded: 1 change")
+    assert get(f"http://127.0.0.1:{other}/up")[0] == 200
+    with Clients(running.port, kept=1, fresh=1) as clients:
+        running.upgrade()
+        assert get(f"http://127.0.0.1:{other}/up")[0] == 200
+        running.configure(workers=3)
+        running.upgrade()
+        running.configure(workers=2, listeners=first)
+        running.upgrade()
+    assert clients.failures == []
+    running.process.send_signal(signal.SIGHUP)
+    running.wait_for("configuration reloaded: no changes")
     assert running.stop() == 0
 
 
