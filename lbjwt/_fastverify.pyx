@@ -311,17 +311,17 @@ cdef class Gate:
 
     cdef Grant recall(self, bytes token, double now):
         cdef Grant grant
-        cdef bint padded = self._allow_padding and PyBytes_AS_STRING(token)[PyBytes_GET_SIZE(token) - 1] == c"="
-        grant = self.cache.lookup(self._unpadded(token) if padded else token, now)
-        if grant is None:
-            return None
-        if grant.epoch != self.epoch and self._outdated(grant, now):
-            self.cache.hits -= 1                   # it was found, but is not valid any more
-            self.cache.misses += 1
-            return None
-        if padded and not self._may_pad(grant):
-            return None                            # its issuer did not opt in: this spelling is not that token
-        return grant
+        if self._allow_padding and PyBytes_AS_STRING(token)[PyBytes_GET_SIZE(token) - 1] == c"=":
+            grant = self.cache.lookup(self._unpadded(token), now)
+            if grant is not None and not self._may_pad(grant):
+                return None                        # its issuer did not opt in: this spelling is not that token
+        else:
+            grant = self.cache.lookup(token, now)
+        if grant is None or grant.epoch == self.epoch or not self._outdated(grant, now):
+            return grant
+        self.cache.hits -= 1                       # it was found, but is not valid any more
+        self.cache.misses += 1
+        return None
 
     cdef bint _may_pad(self, Grant grant) noexcept:
         cdef Verification verification = _in_row(self._issuers, grant.issuer_index)

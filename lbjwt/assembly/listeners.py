@@ -76,7 +76,8 @@ class Listeners:
         health = None if listener.health is None else Health(listener.health.path)
 
         def connection() -> asyncio.Protocol:
-            return accepted(traffic, policy, context, handshake, health)
+            server: asyncio.Protocol = accepted(traffic, policy, context, handshake, health)
+            return server
 
         def connection_of_many() -> asyncio.Protocol:
             if traffic.clients >= MANY_CLIENTS:

@@ -120,6 +120,7 @@ class Predecessor:
                 "3i", link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
             )
             if link.family != socket.AF_UNIX or maker != handover.parent:
+                link.close()
                 raise HandoverError(f"{VARIABLE} is not meant for this process")
             for fd in handover.descriptors():
                 os.set_inheritable(fd, False)
@@ -170,6 +171,7 @@ class Predecessor:
                 os.close(self.handover.keys)
 
     def close(self) -> None:
+        """Give up the link, also in a worker: the old program takes it as a sign of life of whoever may write the state directory."""
         self._link.close()
 
     def tell_ready(self, *, directory: bool) -> None:

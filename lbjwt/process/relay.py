@@ -1,9 +1,10 @@
 """
 A process that stands for a service whose program was replaced.
 
-Whoever started the first program (a container's init, a process supervisor, a shell) waits for it and signals it. So it stays when another program
-has taken over, passes signals on to that, and ends with its exit code. When that one is replaced in turn, it tells who follows over a socket
-pair, and its orphans become children of the relay (PR_SET_CHILD_SUBREAPER). A service manager that can be told of a new main process needs no relay.
+The parent of the first program (a container's init, a process supervisor, a shell) waits for it and signals it. So the process stays when another
+program has taken over, passes signals on to that program, and ends with its exit code. When that program is replaced in turn, it names its
+successor over a socket pair, and its orphans become children of the relay (PR_SET_CHILD_SUBREAPER). No relay is needed under a service manager that
+can be told of a new main process.
 """
 
 import contextlib

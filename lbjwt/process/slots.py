@@ -17,6 +17,7 @@ from lbjwt.process import child, keeper, logs
 from lbjwt.process.channel import Channel
 from lbjwt.process.restart import RestartSchedule
 from lbjwt.process.shared import Shared
+from lbjwt.process.succession import Succession
 
 Worker = Callable[[Shared, int], int]
 """Lives in a process of its own: what all share, its slot; returns the exit code."""
@@ -53,14 +54,21 @@ class Slots:
     Args:
         mask: Signal mask of the children.
         state: Gives its lock up in them.
+        succession: Workers give up the link to the program before.
     """
 
     def __init__(
-        self, shared: Shared, worker: Worker, mask: set[signal.Signals] | set[int], state: StateDirectory | None
+        self,
+        shared: Shared,
+        worker: Worker,
+        mask: set[signal.Signals] | set[int],
+        state: StateDirectory | None,
+        succession: Succession,
     ) -> None:
         self._shared = shared
         self.mask = mask
         self._state = state
+        self.succession = succession
         self.workers = [
             Slot(index, f"worker {index}", functools.partial(worker, shared, index), "lbjwt-worker")
             for index in range(shared.board.workers)
@@ -112,6 +120,8 @@ class Slots:
         if shared.offenders is not None and slot is not self.keeper:
             shared.offenders.attach(slot.index)
         shared.bindings.keep(slot.index)
+        if slot is not self.keeper and self.succession.predecessor is not None:
+            self.succession.predecessor.close()
         logs.set_up(slot.name)
         return slot.main()
 

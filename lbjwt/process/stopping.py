@@ -1,6 +1,6 @@
 """
-How a service ends: the first signal drains, the second ends it now, and whoever is late is killed. A program that another one has replaced drains
-without a signal, and then the first signal changes nothing.
+How a service ends: the first signal drains, the second ends it now, and processes that are late are killed. A program that another one has replaced
+drains without a signal, and then the first signal changes nothing.
 """
 
 import logging
@@ -14,7 +14,6 @@ from lbjwt.process.child import FAILED, OK
 from lbjwt.process.notify import notify
 from lbjwt.process.shared import Shared
 from lbjwt.process.slots import Slots
-from lbjwt.process.succession import Succession
 
 HURRY: Final = 0.5
 """Seconds from the second SIGTERM to SIGKILL."""
@@ -29,7 +28,7 @@ log = logging.getLogger("lbjwt.supervisor")
 class Stopping:
     """The end of a service, from the first signal on."""
 
-    def __init__(self, shared: Shared, slots: Slots, succession: Succession) -> None:
+    def __init__(self, shared: Shared, slots: Slots) -> None:
         self.stops = 0
         """SIGTERM and SIGINT so far, without echoes."""
         self.deadline = float("inf")
@@ -38,7 +37,7 @@ class Stopping:
         """Exit code of the service."""
         self._shared = shared
         self._slots = slots
-        self._succession = succession
+        self._succession = slots.succession
         self._replaced = False  # another program serves, and no signal came since then
         self._stopped_at = 0.0  # the first signal
 

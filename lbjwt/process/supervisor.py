@@ -141,7 +141,7 @@ def _supervise(
         except StateDirectoryError as error:
             log.error("%s", error)
             return WRONG_CONFIGURATION
-        slots = Slots(shared, worker, mask, state)
+        slots = Slots(shared, worker, mask, state, succession)
         deliveries = Deliveries(shared, slots, rows)
         stack.callback(deliveries.close)
         reload = Reload(shared, slots, source, deliveries)
@@ -174,7 +174,7 @@ class _Supervisor:
         self._told = Announcements(shared, slots)
         self._succession = succession
         self._state = state
-        self._stopping = Stopping(shared, slots, succession)
+        self._stopping = Stopping(shared, slots)
         self._reload = reload
         self._watch = Watch(source)
 

@@ -7,7 +7,7 @@ one drains.
 | CONTROL | SIGUSR2; the control process is told to end, for two must not write one state directory | it is gone |
 | STARTING | the new program is started | it says that it serves; it ended, or took too long: the upgrade failed |
 | SETTLING | both programs serve | it lived for a moment: this program drains |
-| ENDING | the upgrade failed and the new program still runs; it is told to end, and killed | it is gone: the control process may start again |
+| ENDING | the upgrade failed; the new program is told to end, and killed | its control process is gone too: ours may start again |
 
 Until the last step nothing of this program has changed, except that it has no control process.
 """
@@ -101,10 +101,12 @@ class Upgrade:
                 elif now >= self._due:
                     self.step = Step.SUCCEEDED
             case Step.ENDING:
-                if self._ended() is not None:
+                self._ended()
+                if self.pid:
+                    if now >= self._due:
+                        os.kill(self.pid, signal.SIGKILL)
+                elif self._is_deserted() or now >= self._due + GRACE:
                     self._close()
-                elif now >= self._due:
-                    os.kill(self.pid, signal.SIGKILL)
 
     def hand_over(self) -> Relay | None:
         """Give everything to the new program. Returns what stands for the service from now on; None when nobody has to, or another process does."""
@@ -185,14 +187,23 @@ class Upgrade:
                 return os.waitstatus_to_exitcode(status)
         return None
 
+    def _is_deserted(self) -> bool:
+        """Nobody has the other end of the link: supervisor and control process of the new program are gone."""
+        with contextlib.suppress(OSError):
+            while self._link is not None and self._link.recv(64):
+                pass
+            return True
+        return False
+
     def _fail(self, now: float, why: str) -> None:
         self._why = why
-        if self.pid:
-            self.step = Step.ENDING
-            self._due = now + GRACE
-            os.kill(self.pid, signal.SIGTERM)
-        else:
+        if self._link is None:
             self._close()
+            return
+        self.step = Step.ENDING
+        self._due = now + GRACE
+        if self.pid:
+            os.kill(self.pid, signal.SIGTERM)
 
     def _close(self) -> None:
         """Not while the new program runs: without the link it would take the sockets for its own."""

@@ -21,7 +21,7 @@ HEALTH = {"address": "127.0.0.1:0", "health": {"path": "/up"}}
 
 
 class Probe:
-    """Asks every 10 ms over a connection of its own; `seen` has the statuses in the order of their first appearance, None for refused."""
+    """Asks every 10 ms over a connection of its own. `seen`: when each status came first, in that order; None is a refused connection."""
 
     def __init__(self, url, *, bearer=None):
         self.url = url
@@ -60,7 +60,7 @@ def started(serve, port, **timeouts):
 
 @pytest.mark.quiet
 def test_not_ready_first_then_no_new_clients_then_the_end(serve):
-    """After SIGTERM both health checks say 503 at once, requests are answered meanwhile, then the port closes; kept connections last."""
+    """After SIGTERM both health checks say 503 at once, requests are answered for the whole lame duck, then the port is closed."""
     scene = Backend()
     with scene.serving() as port:
         process = started(serve, port, lame_duck="1s")

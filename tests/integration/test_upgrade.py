@@ -270,7 +270,7 @@ def test_a_listener_may_come_and_go(service):
 
 
 def test_what_is_under_way_gets_its_response_from_the_old_program(service, scene):
-    """A response that takes longer than the upgrade; meanwhile the log refuses a second upgrade, and a kept connection says ready."""
+    """A response that takes longer than the upgrade. Meanwhile a second upgrade is refused, and a health check on a kept connection says ready."""
     running = service()
     slow = http.client.HTTPConnection(f"127.0.0.1:{running.port}", timeout=30)
     checks = http.client.HTTPConnection(f"127.0.0.1:{running.port}", timeout=30)
@@ -416,6 +416,29 @@ def test_signals_go_to_the_program_that_serves(service, tmp_path):
     (tmp_path / "access.log").rename(tmp_path / "access.1")
     running.process.send_signal(signal.SIGUSR1)
     assert eventually((tmp_path / "access.log").exists)
+    assert running.stop() == 0
+
+
+def test_a_reload_works_after_an_upgrade(service):
+    """With a listener that came by the reload, and another upgrade that takes it over."""
+    running = service(workers=2)
+    running.upgrade()
+    other = free_port()
+    first = running.configuration["listeners"]
+    running.configure(listeners=[*first, {"address": f"127.0.0.1:{other}", "health": {"path": "/up"}}])
+    running.process.send_signal(signal.SIGHUP)
+    running.wait_for("configuration reloaded: 1 change")
+    assert get(f"http://127.0.0.1:{other}/up")[0] == 200
+    with Clients(running.port, kept=1, fresh=1) as clients:
+        running.upgrade()
+        assert get(f"http://127.0.0.1:{other}/up")[0] == 200
+        running.configure(workers=3)
+        running.upgrade()
+        running.configure(workers=2, listeners=first)
+        running.upgrade()
+    assert clients.failures == []
+    running.process.send_signal(signal.SIGHUP)
+    running.wait_for("configuration reloaded: no changes")
     assert running.stop() == 0
 
 

@@ -1,4 +1,4 @@
-"""A WebSocket while the worker stops: a Close frame with code 1001 between two frames, the client's reply goes on to the endpoint. RFC 6455."""
+"""A WebSocket while the worker stops: a Close frame 1001 between two frames; the reply goes on to the endpoint. RFC 6455 section 5.5."""
 
 import asyncio
 from collections.abc import Callable, Iterator
