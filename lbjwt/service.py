@@ -44,6 +44,9 @@ EXPIRY = (0.05, 0.25)
 IDLE_GRACE = 1.0
 """Seconds until a drain closes an idle client connection: a request may be on its way."""
 
+REPLACED_GRACE = 5.0
+"""The same when another program took over: there is no hurry then, and the next response on such a connection ends it without a race."""
+
 log = logging.getLogger("lbjwt.service")
 
 
@@ -330,18 +333,29 @@ class LoadBalancer:
         """Put another configuration into force."""
         raise ConfigurationError("a running balancer cannot change its configuration yet")
 
-    async def drain(self) -> None:
-        """Stop accepting, finish open requests, and return when all clients are gone or after `timeouts.drain`."""
+    async def drain(self, *, lame_duck: bool = True, idle_grace: float = IDLE_GRACE) -> None:
+        """
+        Say that the service is not ready, and serve on for `timeouts.lame_duck`. Then accept no more, answer what is under way, and return when all
+        clients are gone or `timeouts.drain` has passed.
+
+        Args:
+            lame_duck: False: accept no more from now on, for another program serves already.
+            idle_grace: Seconds until idle client connections are closed.
+        """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self.configuration.timeouts.drain
-        self.board.set_state(DRAINING)
+        timeouts = self.configuration.timeouts
         if self._whole:
             self.board.start_draining()
+        if lame_duck and timeouts.lame_duck:
+            await asyncio.sleep(timeouts.lame_duck)
+        deadline = loop.time() + timeouts.drain
+        self.board.set_state(DRAINING)
         if self._listeners is not None:
             self._listeners.close()
+            await asyncio.sleep(0)  # the loop may have accepted a client in this turn, which nobody has met yet
         if self._context is None:
             return
-        self._context.drain(IDLE_GRACE)
+        self._context.drain(idle_grace)
         while self._context.clients and loop.time() < deadline:
             await asyncio.sleep(0.02)
 

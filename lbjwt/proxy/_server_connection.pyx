@@ -448,3 +448,7 @@ cdef class ServerConnection(ServerWriter):
             self._end()
         elif self.phase == HEAD and not self.head_begun and self.deadline > soon:
             self.deadline = soon
+        elif self.phase == TUNNELING:
+            self.exchange.go_away()
+        elif self.phase == TUNNELING:
+            self.exchange.go_away()
