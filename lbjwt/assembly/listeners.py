@@ -17,6 +17,7 @@ from lbjwt.net.sockets import backlog, close
 from lbjwt.observe._board import Board
 from lbjwt.proxy._client import ClientSide
 from lbjwt.proxy._health import Health
+from lbjwt.proxy._listener_settings import ListenerSettings
 from lbjwt.proxy._tls_client import TlsClientSide
 from lbjwt.proxy._traffic import Traffic
 
@@ -72,16 +73,15 @@ class Listeners:
     async def _listen(self, listener: Listener, context: ssl.SSLContext | None, sock: socket.socket) -> asyncio.Server:
         loop = asyncio.get_running_loop()
         traffic = self._traffic
-        policy = new_policy(self._configuration, https=context is not None)
-        handshake = self._configuration.timeouts.tls_handshake
-        health = None if listener.health is None else Health(listener.health.path)
+        settings = ListenerSettings(
+            new_policy(self._configuration, https=context is not None),
+            None if listener.health is None else Health(listener.health.path),
+            context,
+            self._configuration.timeouts.tls_handshake,
+        )
 
         def client() -> ClientSide:
-            return (
-                ClientSide(traffic, policy, health)
-                if context is None
-                else TlsClientSide(traffic, policy, context, handshake, health)
-            )
+            return ClientSide(traffic, settings) if context is None else TlsClientSide(traffic, settings)
 
         def accepted() -> ClientSide:
             if traffic.clients >= MANY_CLIENTS:

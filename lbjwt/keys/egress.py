@@ -20,7 +20,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from lbjwt.address import is_loopback
 from lbjwt.keys.errors import JWKSFetchError, KeySourceError
-from lbjwt.keys.store import signature_of
+from lbjwt.net.files import signature_of
 
 MAX_TOKEN: Final = 64 * 1024
 """Bytes of a file with a bearer token; those of Kubernetes have about 1 KiB."""

@@ -16,7 +16,7 @@ from lbjwt.keys.errors import KeySourceError, sentence_of
 from lbjwt.keys.feed import KeyFeed
 from lbjwt.keys.log import SourceLog
 from lbjwt.keys.schedule import ShelfLife
-from lbjwt.keys.store import signature_of
+from lbjwt.net.files import signature_of
 from lbjwt.observe._board import Board
 
 MAX_FILE_BYTES: Final = 1024 * 1024

@@ -129,17 +129,6 @@ def read(path: Path, *, place: str, max_stale: float, max_bytes: int, wall: floa
     return stored
 
 
-def signature_of(target: Path | int) -> tuple[int, ...]:
-    """
-    Return numbers of a file, by name or descriptor, that change when another one stands there or it was written to.
-
-    Raises:
-        OSError: There is none.
-    """
-    status = os.stat(target)
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
 def _time(value: Any) -> float | None:
     return float(value) if type(value) in (int, float) and math.isfinite(value) else None
 

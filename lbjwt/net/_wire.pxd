@@ -32,7 +32,8 @@ cdef class Wire:
     cdef void reset(self)
     cdef void expired(self)          # the deadline has passed
     cdef void end(self)              # the worker ends now
-    cdef void drain(self, double soon)   # the worker is stopping: end by `soon` (monotonic seconds) if nothing is under way
+    # The worker is stopping, or, unless None, this listener left: end by `soon` (monotonic seconds) if nothing is under way.
+    cdef void drain(self, double soon, object listener)
 
 
 cdef double monotonic() noexcept nogil

@@ -178,5 +178,5 @@ cdef class Wire:
     cdef void end(self):
         self.reset()
 
-    cdef void drain(self, double soon):
+    cdef void drain(self, double soon, object listener):
         pass

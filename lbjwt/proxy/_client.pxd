@@ -2,15 +2,13 @@ from libc.stdint cimport int64_t, uint64_t
 
 from lbjwt._error_reason cimport ErrorReason
 from lbjwt.http1._chunked cimport ChunkedDecoder
-from lbjwt.http1._request cimport RequestHead, RequestPolicy
+from lbjwt.http1._request cimport RequestHead
 from lbjwt.proxy._client_writer cimport ClientWriter
 from lbjwt.proxy._exchange cimport Exchange
-from lbjwt.proxy._health cimport Health
 from lbjwt.proxy._traffic cimport Traffic
 
 
 cdef class ClientSide(ClientWriter):
-    cdef Health health           # None: no path of this listener is ours
     cdef bytes held              # input not yet taken
     cdef Py_ssize_t seen         # bytes of it the head parser has searched
     cdef int64_t body_left       # bytes; -1 in a chunked body

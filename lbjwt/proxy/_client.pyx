@@ -13,6 +13,7 @@ from lbjwt.proxy._admission cimport Admission
 from lbjwt.http1._answer cimport Answer
 from lbjwt.proxy._client_writer cimport BODY, DISCARDING, GONE, HEAD, LINGERING, PARKED, TUNNELING, WAITING
 from lbjwt.proxy._exchange cimport REQUEST_ID_SIZE, new_exchange
+from lbjwt.proxy._listener_settings cimport ListenerSettings
 
 cdef enum:
     HELD_INPUT = 65536           # bytes of pipelined requests held before reading stops
@@ -24,10 +25,9 @@ cdef double LINGER = 5.0         # seconds
 
 cdef class ClientSide(ClientWriter):
 
-    def __init__(self, Traffic traffic, RequestPolicy policy, Health health=None):
+    def __init__(self, Traffic traffic not None, ListenerSettings listener not None):
         self.traffic = traffic
-        self.policy = policy
-        self.health = health
+        self.listener = listener
         self.phase = GONE
         self.droppable = -1
 
@@ -171,7 +171,7 @@ cdef class ClientSide(ClientWriter):
         cdef Admission admission = traffic.snapshot.admission
         cdef Exchange exchange
         cdef Py_ssize_t part = 0
-        cdef Parse parsed = head.parse(at, size, self.seen, self.policy, None if self.last_grant is None else self.last_grant.token)
+        cdef Parse parsed = head.parse(at, size, self.seen, self.listener.policy, None if self.last_grant is None else self.last_grant.token)
         if parsed == NEED_MORE:
             self.seen = size
             if not self.head_begun:
@@ -185,7 +185,7 @@ cdef class ClientSide(ClientWriter):
         if 0 <= traffic.snapshot.max_request_body < head.content_length:
             self._refuse_head(ErrorReason.BODY_TOO_LARGE, at, size)      # before its token is looked at: who is told 413 has tried none
             return size
-        if self.health is not None and self.health.is_for(head.target, admission.path):
+        if self.listener.health is not None and self.listener.health.is_for(head.target, admission.path):
             return self._answer_health(head)
         admission.judge(head, self.last_grant, self.peer(), self.trusted, wall_clock())
         if admission.waits_for >= 0 and not self.judged_again and self._park(admission.waits_for):
@@ -210,7 +210,7 @@ cdef class ClientSide(ClientWriter):
         exchange = new_exchange(traffic, self)
         self.exchange = exchange
         size = head.size + part
-        exchange.begin(head, self.policy, admission, self.peer(), self.trusted, at + head.size, part, self.phase == WAITING)
+        exchange.begin(head, self.listener.policy, admission, self.peer(), self.trusted, at + head.size, part, self.phase == WAITING)
         return size
 
     cdef void _begin_request(self, RequestHead head) noexcept:
@@ -221,7 +221,7 @@ cdef class ClientSide(ClientWriter):
         self.http10 = head.http10
         self.bodiless = head.method == METHOD_HEAD
         self.expecting = head.expect_continue
-        self.keep_alive = (head.keep_alive and not self.half_closed and not traffic.draining
+        self.keep_alive = (head.keep_alive and not self.half_closed and not self.ends_soon()
                            and (traffic.snapshot.max_requests == 0 or self.served < <uint64_t>traffic.snapshot.max_requests))
 
     cdef Py_ssize_t _answer_health(self, RequestHead head):
@@ -236,7 +236,7 @@ cdef class ClientSide(ClientWriter):
         if head.content_length > 0 or head.chunked:
             self.keep_alive = False              # nobody reads the body of a health check
         traffic.next_request_id(request_id)
-        self._send_answer(self.health.answer(head, traffic.board.ready), Slice(&request_id[0], REQUEST_ID_SIZE), self.keep_alive)
+        self._send_answer(self.listener.health.answer(head, traffic.board.ready), Slice(&request_id[0], REQUEST_ID_SIZE), self.keep_alive)
         if self.keep_alive and not self.broken:
             self._await_head()
         else:
@@ -347,12 +347,12 @@ cdef class ClientSide(ClientWriter):
     cdef void answer(self, Answer answer, Slice request_id):
         if self.phase == BODY:
             # The client may or may not send a body it was not asked to continue: there is no telling where its next request begins.
-            if self.keep_alive and not self.expecting and 0 <= self.body_left <= SKIPPED_BODY and not self.traffic.draining:
+            if self.keep_alive and not self.expecting and 0 <= self.body_left <= SKIPPED_BODY and not self.ends_soon():
                 self.phase = DISCARDING
                 self.resume()
             else:
                 self.keep_alive = False
-        if self.traffic.draining:
+        if self.ends_soon():
             self.keep_alive = False
         self._send_answer(answer, request_id, self.keep_alive)
 
@@ -397,7 +397,7 @@ cdef class ClientSide(ClientWriter):
         elif self.head_begun:
             self._set_deadline(self.traffic.snapshot.head_timeout)
         else:
-            self._set_deadline(0.0 if self.traffic.draining else self.traffic.snapshot.keep_alive_timeout)
+            self._set_deadline(0.0 if self.ends_soon() else self.traffic.snapshot.keep_alive_timeout)
 
     # --- ends ---------------------------------------------------------------------------------------------------------
 
@@ -443,7 +443,9 @@ cdef class ClientSide(ClientWriter):
             self._abandon_parked(ErrorReason.SHUTDOWN)
         self.reset()
 
-    cdef void drain(self, double soon):
+    cdef void drain(self, double soon, object listener):
+        if listener is not None and listener is not self.listener:
+            return
         if self.phase == HEAD and self.write_paused:
             self._end()
         elif self.phase == HEAD and not self.head_begun and self.deadline > soon:

@@ -1,10 +1,10 @@
 from lbjwt._error_reason cimport ErrorReason
 from lbjwt.http1._buffer cimport Buffer, Slice
-from lbjwt.http1._request cimport RequestPolicy
 from lbjwt.http1._response cimport ResponseHead
 from lbjwt.http1._answer cimport Answer
 from lbjwt.proxy._downstream cimport Downstream
 from lbjwt.proxy._exchange cimport Exchange
+from lbjwt.proxy._listener_settings cimport ListenerSettings
 from lbjwt.proxy._traffic cimport Traffic
 
 
@@ -21,7 +21,7 @@ cdef enum ClientPhase:
 
 cdef class ClientWriter(Downstream):
     cdef Traffic traffic
-    cdef RequestPolicy policy
+    cdef ListenerSettings listener
     cdef bytes peer_text
     cdef bint trusted            # the peer's forwarding fields are believed
     cdef Exchange exchange
@@ -31,6 +31,7 @@ cdef class ClientWriter(Downstream):
     cdef bint bodiless           # the request was HEAD: our own answers to it carry no body
     cdef bint out_chunked
 
+    cdef bint ends_soon(self) noexcept           # the service drains, or the listener left: each answer ends its connection
     cdef void _learn_peer(self, object transport)
     cdef void _unreachable(self)
     cdef void write_switch(self, ResponseHead head)

@@ -9,7 +9,6 @@ from lbjwt.proxy._client cimport ClientSide
 @cython.final
 cdef class TlsClientSide(ClientSide):
     cdef TlsSession tls
-    cdef double handshake_timeout        # seconds
     cdef bint continuing                 # `_read_on` is scheduled
     cdef bint stalled                    # reading is paused because the client does not read
     cdef bint end_taken                  # the client's close_notify was acted upon

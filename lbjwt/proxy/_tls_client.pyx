@@ -19,17 +19,16 @@ cdef enum:
 
 cdef class TlsClientSide(ClientSide):
 
-    def __init__(self, traffic, policy, context, double handshake_timeout, health=None):
-        ClientSide.__init__(self, traffic, policy, health)
-        self.tls = TlsSession(context)
-        self.handshake_timeout = handshake_timeout
+    def __init__(self, traffic, listener):
+        ClientSide.__init__(self, traffic, listener)
+        self.tls = TlsSession(self.listener.tls)
 
     # --- asyncio ------------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport):
         ClientSide.connection_made(self, transport)
         if self.phase != GONE:
-            self._set_deadline(self.handshake_timeout)
+            self._set_deadline(self.listener.handshake_timeout)
 
     def data_received(self, bytes data):
         # Nothing counts behind a close_notify (RFC 8446 section 6.1).

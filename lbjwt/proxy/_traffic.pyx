@@ -16,6 +16,7 @@ from libc.string cimport memcpy
 from lbjwt._error_reason cimport ErrorReason, error_status
 from lbjwt.net._wire cimport Wire, coarse_monotonic
 from lbjwt.proxy._downstream cimport Downstream
+from lbjwt.proxy._listener_settings cimport ListenerSettings
 from lbjwt.upstream._cluster cimport Cluster, Endpoint
 
 RECEIVE_SIZE = 65536          # bytes read from an endpoint at once: what a stalled client can make us hold, and large enough to amortise the calls
@@ -109,7 +110,15 @@ cdef class Traffic:
         cdef double soon = coarse_monotonic() + grace
         cdef Wire wire
         for wire in list(self.wires):
-            wire.drain(soon)
+            wire.drain(soon, None)
+
+    def drain_listener(self, ListenerSettings listener not None, double grace):
+        """The clients of one listener have to go: now the idle ones within so many seconds, the others with the answer that is under way."""
+        listener.leaving = True
+        cdef double soon = coarse_monotonic() + grace
+        cdef Wire wire
+        for wire in list(self.wires):
+            wire.drain(soon, listener)
 
     def close(self):
         cdef Wire wire

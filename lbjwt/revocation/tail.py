@@ -9,8 +9,8 @@ from pathlib import Path
 
 from lbjwt.auth.revocation import MAX_ENTRIES, Change, RevocationError, RevocationList
 from lbjwt.auth.revocation_format import read_lines
+from lbjwt.net.files import signature_of
 from lbjwt.revocation.store import HEADER_BYTES, is_header, open_log
-from lbjwt.revocation.watched import signature_of
 
 
 class LogTail:

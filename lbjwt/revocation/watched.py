@@ -15,14 +15,10 @@ from typing import Final
 
 from lbjwt.auth.revocation import MAX_ENTRIES, RevocationError, RevocationList
 from lbjwt.auth.revocation_format import read_lines
+from lbjwt.net.files import signature_of
 
 MAX_FILE: Final = 256 * 1024 * 1024
 """Bytes of the file: a million entries of 256 bytes. More is another file than was meant."""
-
-
-def signature_of(status: os.stat_result) -> tuple[int, ...]:
-    """What changes when a file is written to or replaced."""
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 class WatchedFile:

@@ -25,6 +25,7 @@ from lbjwt.proxy._admission import Admission
 from lbjwt.proxy._client import ClientSide
 from lbjwt.proxy._endpoint import EndpointSide
 from lbjwt.proxy._health import Health
+from lbjwt.proxy._listener_settings import ListenerSettings
 from lbjwt.proxy._route import Demand, Route
 from lbjwt.proxy._snapshot import Snapshot
 from lbjwt.proxy._traffic import Traffic
@@ -284,8 +285,9 @@ class Stage:
             open_connection=self._open,
             max_clients=100,
         )
-        self.health = None if health is None else Health(health)
-        self.policy = heads or RequestPolicy(identity_headers=["X-Jwt-Sub"], **policy)
+        self.listener = ListenerSettings(
+            heads or RequestPolicy(identity_headers=["X-Jwt-Sub"], **policy), None if health is None else Health(health)
+        )
 
     def reload(self, **changed: Any) -> None:
         """Put another snapshot in force: the one before with these values in place of its own."""
@@ -304,7 +306,7 @@ class Stage:
         return side
 
     def client(self) -> Client:
-        client = Client(self, ClientSide(self.traffic, self.policy, self.health))
+        client = Client(self, ClientSide(self.traffic, self.listener))
         client.side.connection_made(client.transport)
         return client
 
