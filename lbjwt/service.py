@@ -21,6 +21,7 @@ from lbjwt.assembly.keys import EmbeddedControl, wait_for_keys, worker_keys
 from lbjwt.assembly.listeners import Listeners
 from lbjwt.assembly.revocations import RevokedKeys, new_reader, new_store, revocation_check
 from lbjwt.assembly.routes import new_admission
+from lbjwt.assembly.rows import new_board, row_names
 from lbjwt.config.model import Configuration
 from lbjwt.errors import ConfigurationError, cause_of
 from lbjwt.keys.worker import ControlLink
@@ -29,6 +30,7 @@ from lbjwt.net.tls import server_context
 from lbjwt.observe._access_log import AccessLog
 from lbjwt.observe._board import DRAINING, READY, STOPPED, Board
 from lbjwt.observe._offenders import Offenders
+from lbjwt.observe.rows import RowNumbers, Rows
 from lbjwt.proxy._snapshot import Snapshot
 from lbjwt.proxy._traffic import Traffic
 from lbjwt.proxy._waiting import Waiting
@@ -58,6 +60,7 @@ class LoadBalancer:
             log and the admin API of the configuration. With a board it is a worker of a service that has these.
         access_log: Where requests are logged; None: as the configuration says, when this balancer is a service by itself.
         offenders: Where refusals are counted by client address; None makes one of its own when somebody asks for them.
+        rows: Where the board counts endpoints, issuers and routes; None: in the order of the configuration.
         keeper: The control process, which fetches remote keys and keeps the revocations; None: this balancer itself.
 
     Raises:
@@ -76,6 +79,7 @@ class LoadBalancer:
         *,
         sockets: Sequence[Sequence[socket.socket]] | None = None,
         board: Board | None = None,
+        rows: RowNumbers | None = None,
         access_log: AccessLog | None = None,
         offenders: Offenders | None = None,
         keeper: ControlLink | None = None,
@@ -87,11 +91,14 @@ class LoadBalancer:
         self.configuration = configuration
         self._whole = board is None
         self._instances = issuer_instances(configuration)
-        self.board = (
-            board
-            if board is not None
-            else Board(1, configuration.endpoint_count, len(self._instances), len(configuration.routes))
-        )
+        names = row_names(configuration)
+        if board is None:
+            self.board = new_board(configuration, 1)
+            self._rows = Rows(self.board).assign(names)
+        else:
+            self.board = board
+            self._rows = RowNumbers.in_order(names) if rows is None else rows
+        self.board.keep_issuers(self._rows.issuers.values())
         directory = configuration.state_directory if keeper is None else keeper.directory
         self._embedded: EmbeddedControl | None = None
         if keeper is None:
@@ -175,7 +182,7 @@ class LoadBalancer:
         self._keys.start()
         if self._revoked_keys is not None:
             self._revoked_keys.look()
-        clusters = configure_clusters(configuration.clusters, {}, self.board, loop.call_soon)
+        clusters = configure_clusters(configuration.clusters, {}, self.board, loop.call_soon, self._rows.endpoints)
         waiting = Waiting(
             self.board,
             len(self._instances),
@@ -189,10 +196,16 @@ class LoadBalancer:
         traffic = self._traffic = connector.traffic = Traffic(
             snapshot=Snapshot(
                 admission=new_admission(
-                    configuration, self._instances, self.verifier.gate, self._offenders, self._trusts, clusters
+                    configuration,
+                    self._instances,
+                    self.verifier.gate,
+                    self._offenders,
+                    self._trusts,
+                    clusters,
+                    self._rows.routes,
                 ),
                 trusts=self._trusts,
-                issuers=[instance.name for instance in self._instances],
+                issuers=self._rows.issuer_names,
                 limits=configuration.limits,
                 timeouts=configuration.timeouts,
                 allow_half_close=configuration.allow_half_close,
@@ -237,7 +250,7 @@ class LoadBalancer:
             configuration,
             self.board,
             self._admin_sockets,
-            issuers=[instance.name for instance in self._instances],
+            self._rows,
             offenders=self._offenders,
             sources=self._embedded.describe if self._embedded is not None else dict,
             revocations=self._store,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from itertools import count
 from typing import TYPE_CHECKING
 
 from lbjwt.config.model import FailLimit
@@ -22,7 +21,11 @@ CallSoon = Callable[[Callable[[], object]], object]
 
 
 def configure_clusters(
-    configured: Mapping[str, model.Cluster], known: Mapping[str, Cluster], board: Board, call_soon: CallSoon
+    configured: Mapping[str, model.Cluster],
+    known: Mapping[str, Cluster],
+    board: Board,
+    call_soon: CallSoon,
+    rows: Mapping[tuple[str, str], int],
 ) -> dict[str, Cluster]:
     """
     Return the clusters of a configuration by name, ready for requests.
@@ -30,15 +33,15 @@ def configure_clusters(
     Args:
         known: Those of the configuration before; one with a name that stays is configured anew and keeps its endpoints.
         call_soon: Runs a function in the next turn of the event loop.
+        rows: Where each endpoint is counted, by the name of its cluster and the text of its address.
     """
-    rows = count()
     clusters: dict[str, Cluster] = {}
     for name, cluster in configured.items():
         made = known.get(name) or Cluster(name, board, PendingQueue(board, call_soon))
         made.configure(
             [
                 Endpoint(
-                    next(rows),
+                    rows[name, str(endpoint.address)],
                     str(endpoint.address),
                     endpoint.address.host,
                     endpoint.address.port,

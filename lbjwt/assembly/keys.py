@@ -162,18 +162,27 @@ class EmbeddedControl(FetchedKeys):
 
 
 def new_feed(instances: Sequence[IssuerInstance], directory: Path | None) -> KeyFeed:
-    """The feed of all remote sources, with the key sets that the last run stored. One that must not be used is left out with a warning."""
-    remote = {one.index: one.issuer.fetch.max_bytes for one in instances if one.issuer.fetch is not None}
-    feed = KeyFeed(remote)
+    """The feed of all remote sources, with the key sets that the last run stored."""
+    feed = KeyFeed(longest_key_sets(instances))
+    put_stored(feed, instances, directory)
+    return feed
+
+
+def longest_key_sets(instances: Sequence[IssuerInstance]) -> dict[int, int]:
+    """What a feed needs to know of the remote sources among these: bytes of the longest document, by issuer index."""
+    return {one.index: one.issuer.fetch.max_bytes for one in instances if one.issuer.fetch is not None}
+
+
+def put_stored(feed: KeyFeed, instances: Sequence[IssuerInstance], directory: Path | None) -> None:
+    """Put the stored key sets of the remote sources among these into the feed. One that must not be used is left out with a warning."""
     for instance in instances:
-        if directory is not None and instance.index in remote:
+        if directory is not None and instance.issuer.fetch is not None:
             try:
                 stored = read_stored(instance, directory, time.time())
                 if stored is not None:
                     feed.put(instance.index, stored)
             except (StoreError, ValueError) as error:
                 log.warning("no stored keys for %s: %s", place_of_keys(instance), error)
-    return feed
 
 
 def read_stored(instance: IssuerInstance, directory: Path, wall: float) -> store.StoredKeySet | None:

@@ -32,12 +32,14 @@ def new_admission(
     offenders: Offenders | None = None,
     trusts: Callable[[str], bool] | None = None,
     clusters: Mapping[str, Cluster] | None = None,
+    rows: Mapping[str, int] | None = None,
 ) -> Admission:
     """
     What every request of the configuration meets.
 
     Args:
         clusters: By name; None where nothing is forwarded.
+        rows: Where requests of each route are counted, by its name; None: nowhere.
     """
 
     def cluster_of(name: str | None) -> Cluster | None:
@@ -56,7 +58,7 @@ def new_admission(
     routes: list[Route] = []
     documents: dict[bytes, int] = {}
     served: list[Answer] = []
-    for at, route in enumerate(configuration.routes):
+    for route in configuration.routes:
         if route.resource is not None:
             path = metadata_path(route.resource.identifier).encode("ascii")
             if path not in documents:
@@ -68,7 +70,7 @@ def new_admission(
                 route_answers(route.realm or configuration.realm, route.refusal_style(configuration.issuers)),
                 strips=maker.places,
                 name=route.name,
-                index=at,
+                index=-1 if rows is None else rows[route.name],
                 cluster=cluster_of(route.cluster),
                 allow_missing=route.allow_missing,
                 report_only=route.report_only,

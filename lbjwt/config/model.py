@@ -6,6 +6,7 @@ Attribute names are the keys of the file. Every field's description carries its 
 its files exist, is asked in ``lbjwt.checks``.
 """
 
+import hashlib
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, StrictBool, ValidationInfo, field_validator, model_validator
@@ -367,6 +368,12 @@ class Configuration(Section):
     def endpoint_count(self) -> int:
         """Endpoints of all clusters."""
         return sum(len(cluster.endpoints) for cluster in self.clusters.values())
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex characters that differ when a setting does: of the SHA-256 of all that were given."""
+        text = self.model_dump_json(by_alias=True, exclude_unset=True, exclude_none=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def only_cluster(self) -> str:

@@ -61,7 +61,7 @@ class _Keeper(Process):
                 configuration,
                 shared.board,
                 shared.bindings.admin,
-                issuers=[instance.name for instance in instances],
+                shared.rows,
                 offenders=shared.offenders,
                 sources=self._keys.describe,
                 revocations=self._store,

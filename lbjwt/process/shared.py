@@ -9,6 +9,7 @@ from lbjwt.config.model import Configuration
 from lbjwt.keys.feed import KeyFeed
 from lbjwt.observe._board import Board
 from lbjwt.observe._offenders import Offenders
+from lbjwt.observe.rows import RowNumbers
 from lbjwt.process.bindings import Bindings
 from lbjwt.process.wakeups import Wakeups
 
@@ -20,6 +21,8 @@ class Shared:
     configuration: Configuration
     bindings: Bindings
     board: Board
+    rows: RowNumbers
+    """Where the board counts what the configuration names."""
     offenders: Offenders | None = None
     """None when nobody would look at them."""
     wakeups: Wakeups | None = None

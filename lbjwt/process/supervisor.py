@@ -32,11 +32,13 @@ from lbjwt.assembly.cluster import new_offenders
 from lbjwt.assembly.descriptors import shortage
 from lbjwt.assembly.issuers import issuer_instances
 from lbjwt.assembly.keys import new_feed
+from lbjwt.assembly.rows import new_board, row_names
 from lbjwt.config.model import Configuration
 from lbjwt.net.descriptors import raise_limit
 from lbjwt.net.sockets import BindError, stop_listening
-from lbjwt.observe._board import DRAINING, READY, STARTING, Board
+from lbjwt.observe._board import DRAINING, READY, STARTING
 from lbjwt.observe.log_file import AccessLogError, try_log
+from lbjwt.observe.rows import Rows
 from lbjwt.process import child, keeper, logs, worker
 from lbjwt.process.bindings import Bindings, worker_count
 from lbjwt.process.child import FAILED, OK, WRONG_CONFIGURATION
@@ -93,12 +95,8 @@ def run(configuration: Configuration, *, worker: Worker = worker.main) -> int:
             too_few = shortage(configuration, raise_limit())
             if too_few:
                 log.warning("%s", too_few)
-            board = Board(
-                worker_count(configuration),
-                configuration.endpoint_count,
-                len(instances),
-                len(configuration.routes),
-            )
+            board = new_board(configuration, worker_count(configuration))
+            rows = Rows(board).assign(row_names(configuration))
             if configuration.access_log is not None:
                 try_log(configuration.access_log.path)
             bindings = Bindings.bind(configuration)
@@ -111,7 +109,7 @@ def run(configuration: Configuration, *, worker: Worker = worker.main) -> int:
                 directory = stack.enter_context(state)
             feed = new_feed(instances, directory) if wakeups is not None else None
             offenders = new_offenders(configuration, board.workers)
-            shared = Shared(configuration, bindings, board, offenders, wakeups, directory, feed)
+            shared = Shared(configuration, bindings, board, rows, offenders, wakeups, directory, feed)
         except (BindError, AccessLogError, MemoryError) as error:
             log.error("%s", error)
             return FAILED
@@ -329,15 +327,15 @@ class _Supervisor:
                         log.info("the control process is ready again")
                     self._kept = True
                 elif all(other.announced for other in self._workers) and not self._stops:
-                    count = len(self._workers)
+                    count, endpoints = len(self._workers), self._configuration.endpoint_count
                     what = "ready" if not self._served else "all workers are ready again"
                     log.info(
                         "%s: %d worker%s, %d endpoint%s",
                         what,
                         count,
                         "s"[: count != 1],
-                        self._board.endpoints,
-                        "s"[: self._board.endpoints != 1],
+                        endpoints,
+                        "s"[: endpoints != 1],
                     )
                     self._served = True
 

@@ -51,6 +51,7 @@ class _Worker(Process):
             configuration,
             sockets=shared.bindings.slots[self._slot],
             board=shared.board,
+            rows=shared.rows,
             access_log=self._access_log,
             offenders=shared.offenders,
             keeper=keeper,

@@ -14,10 +14,12 @@ from typing import Any
 from lbjwt.assembly.cluster import forwarding_trust, new_policy
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
 from lbjwt.assembly.routes import new_admission
+from lbjwt.assembly.rows import row_names
 from lbjwt.auth.verifier import Revoked
 from lbjwt.config.load import load_text
 from lbjwt.jose.keyring import KeyRing
 from lbjwt.observe._offenders import Offenders
+from lbjwt.observe.rows import RowNumbers
 from lbjwt.proxy._admission import Admission
 from lbjwt.upstream._cluster import Cluster
 from tests.harness.keys import SigningKey, new_key
@@ -81,6 +83,7 @@ class Policies:
             self.offenders,
             trusts=forwarding_trust(self.configuration),
             clusters=None if cluster is None else dict.fromkeys(self.configuration.clusters, cluster),
+            rows=RowNumbers.in_order(row_names(self.configuration)).routes,
         )
 
     @staticmethod

@@ -12,10 +12,12 @@ from lbjwt.assembly.issuers import issuer_instances
 from lbjwt.assembly.issuers import new_verifier as verifier_of
 from lbjwt.assembly.keys import local_keys, place_of_keys
 from lbjwt.assembly.rings import key_ring_of
+from lbjwt.assembly.rows import row_names
 from lbjwt.auth.verifier import Verifier
 from lbjwt.config.load import load_text
 from lbjwt.jose.keyring import KeyRing
 from lbjwt.observe._board import Board
+from lbjwt.observe.rows import RowNumbers
 
 BASE = """
 listeners: [{address: "127.0.0.1:0"}]
@@ -91,7 +93,8 @@ def test_the_limits_of_a_remote_set_are_applied(monkeypatch: pytest.MonkeyPatch)
 def test_endpoints_keep_their_order_addresses_and_weights() -> None:
     """The index of an endpoint is its place in the configuration and on the board."""
     made = configuration()
-    cluster = configure_clusters(made.clusters, {}, Board(1, 3), lambda callback: None)["main"]
+    rows = RowNumbers.in_order(row_names(made)).endpoints
+    cluster = configure_clusters(made.clusters, {}, Board(1, 3), lambda callback: None, rows)["main"]
     assert [(one.row, one.host, one.port, one.path, one.weight) for one in cluster.endpoints] == [
         (0, "127.0.0.1", 9001, "", 3),
         (1, "", 0, "/run/app.sock", 1),
