@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lbjwt._fastverify import DenyReason
     from lbjwt.auth.policy import IssuerPolicy
+    from lbjwt.auth.trusted_issuer import TrustedIssuer
     from lbjwt.auth.verdict import Accepted, Refused, Verdict
-    from lbjwt.auth.verifier import TrustedIssuer, Verifier
+    from lbjwt.auth.verifier import Verifier
     from lbjwt.config.model import Configuration
     from lbjwt.errors import LbjwtError, TokenRefused
     from lbjwt.jose.keyring import KeyRing
@@ -44,7 +45,7 @@ _HOMES = {
     "LoadBalancer": "lbjwt.service",
     "Refused": "lbjwt.auth.verdict",
     "TokenRefused": "lbjwt.errors",
-    "TrustedIssuer": "lbjwt.auth.verifier",
+    "TrustedIssuer": "lbjwt.auth.trusted_issuer",
     "Verdict": "lbjwt.auth.verdict",
     "Verifier": "lbjwt.auth.verifier",
 }

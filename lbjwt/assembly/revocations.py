@@ -14,7 +14,8 @@ from lbjwt.revocation.store import LOG_NAME, RevocationStore
 
 if TYPE_CHECKING:
     from lbjwt.assembly.issuers import IssuerInstance
-    from lbjwt.auth.verifier import Revoked, Verifier
+    from lbjwt.auth.trusted_issuer import Revoked
+    from lbjwt.auth.verifier import Verifier
     from lbjwt.config import model
     from lbjwt.jose.keys import VerificationKey
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lbjwt.auth._places import TokenPlaces
-from lbjwt.auth._route_rules import RouteRules
+from lbjwt.auth._route_rules import route_rules
 from lbjwt.auth.refusals import RefusalStyle
 from lbjwt.auth.resource import metadata_path
 from lbjwt.config.relations import MAX_GROUPS
@@ -85,7 +85,7 @@ def new_admission(
 
 
 class _Maker:
-    """Makes demands, with one `TokenPlaces` for all issuers that are looked for in the same places, and a number for each set of rules."""
+    """Makes demands, with one `TokenPlaces` for all issuers that are looked for in the same places."""
 
     def __init__(self, configuration: model.Configuration, instances: list[IssuerInstance]) -> None:
         self._instances = instances
@@ -97,7 +97,6 @@ class _Maker:
             self._places[headers, cookies, params, subprotocol] = TokenPlaces(
                 headers=headers, cookies=cookies, params=params, subprotocol=subprotocol
             )
-        self._rules = 0
 
     @property
     def places(self) -> list[TokenPlaces]:
@@ -124,16 +123,11 @@ class _Maker:
         rules = None
         if route is not None:
             every = len(issuers) == len(self._instances)
-            rules = RouteRules(route.policy(None if every else frozenset(one.index for one in issuers)))
+            rules = route_rules(route.policy(None if every else frozenset(one.index for one in issuers)))
             if rules.asks_nothing:
                 rules = None
-        if rules is not None:
-            self._rules += 1
         return Demand(
-            [self._places[key] for key in by_places],
-            [frozenset(found) for found in by_places.values()],
-            rules,
-            self._rules if rules else 0,
+            [self._places[key] for key in by_places], [frozenset(found) for found in by_places.values()], rules
         )
 
     def _required(self, route: RouteConfiguration) -> list[IssuerInstance]:

@@ -15,7 +15,7 @@ from lbjwt.assembly.cluster import forwarding_trust, new_policy
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
 from lbjwt.assembly.routes import new_admission
 from lbjwt.assembly.rows import row_names
-from lbjwt.auth.verifier import Revoked
+from lbjwt.auth.trusted_issuer import Revoked
 from lbjwt.config.load import load_text
 from lbjwt.jose.keyring import KeyRing
 from lbjwt.observe._offenders import Offenders

@@ -325,7 +325,7 @@ def test_a_fault_in_the_rules_of_a_route_refuses_and_is_noted(pieces: int | None
     places = TokenPlaces(headers=[("Authorization", "Bearer", True)])
 
     def admission(cluster: Cluster) -> Admission:
-        demand = Demand([places], [None], rules, 1)
+        demand = Demand([places], [None], rules)
         route = Route([demand], route_answers("lbjwt"), report_only=True, cluster=cluster)
         return Admission(policies.verifier.gate, [route])
 

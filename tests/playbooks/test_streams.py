@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lbjwt.auth.verifier import Revoked
+from lbjwt.auth.trusted_issuer import Revoked
 from tests.playbooks.messages import OK, SWITCH, UPGRADE
 from tests.playbooks.policies import Policies, bearer, status_of, token
 from tests.playbooks.stage import Client, Server, Stage, request, response

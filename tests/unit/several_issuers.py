@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lbjwt.auth.policy import IssuerPolicy
-from lbjwt.auth.verifier import TrustedIssuer, Verifier
+from lbjwt.auth.trusted_issuer import TrustedIssuer
+from lbjwt.auth.verifier import Verifier
 from lbjwt.jose.keyring import KeyRing
 from tests.harness.keys import SigningKey, new_key
 from tests.unit.auth_tokens import NOW, claims, judged
