@@ -54,12 +54,13 @@ def shortage(configuration: Configuration, limit: int) -> str:
     )
 
 
-def shares(configuration: Configuration, limit: int | None = None) -> Shares:
+def shares(configuration: Configuration, limit: int | None = None, *, connections: int = 0) -> Shares:
     """
-    Share the descriptors that this process does not use yet.
+    Share the descriptors that this process does not use for anything else.
 
     Args:
         limit: Of open files; None asks the kernel, -1 is none.
+        connections: That are open now, to clients and endpoints.
 
     Raises:
         TooFewDescriptors: There is none for a client.
@@ -69,7 +70,7 @@ def shares(configuration: Configuration, limit: int | None = None) -> Shares:
     clients = configuration.limits.max_connections
     if limit == resource.RLIM_INFINITY:
         return Shares(clients, 2 * clients)
-    found = _shares(clients, _pools(configuration), limit - SPARE - len(os.listdir("/proc/self/fd")))
+    found = _shares(clients, _pools(configuration), limit - SPARE - len(os.listdir("/proc/self/fd")) + connections)
     if found.clients < 1:
         raise TooFewDescriptors(
             f"this process may open {limit} files (RLIMIT_NOFILE), which leaves none for clients; it may need {needed(configuration)}"

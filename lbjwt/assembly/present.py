@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lbjwt.assembly.keys import key_origin, local_keys, place_of_keys, read_stored, stored_keys
+from lbjwt.assembly.fetched_keys import key_origin
+from lbjwt.assembly.keys import local_keys, place_of_keys, read_stored, stored_keys
 from lbjwt.assembly.rings import key_ring_of
 from lbjwt.errors import LbjwtError
 from lbjwt.keys.errors import KeySourceError, sentence_of
@@ -50,12 +51,12 @@ async def present_keys(
     place = place_of_keys(instance)
     build = key_ring_of(instance.issuer)
     if instance.issuer.fetch is None:
-        rings: list[KeyRing] = []
         try:
-            local_keys(instance, publish=rings.append, board=Board(1, 0, instance.index + 1)).load(0.0, now)
+            keys = local_keys(instance, publish=lambda ring: None, board=Board(1, 0, instance.index + 1))
+            keys.load(0.0, now)
         except KeySourceError as error:
             return PresentKeys(None, f"issuers.{instance.label}.{instance.issuer.key_source}", str(error))
-        return PresentKeys(rings[-1], place)
+        return PresentKeys(keys.ring, place)
     problem = "nothing is fetched offline"
     if not offline:
         origin = key_origin(instance)

@@ -83,6 +83,11 @@ class RevokedKeys:
         self._reader = reader
         self._told: frozenset[tuple[str, VerificationKey]] = frozenset()
 
+    def use(self, instances: list[IssuerInstance]) -> None:
+        """Look at the keys of these issuers from now on."""
+        self._instances = instances
+        self.look()
+
     def look(self) -> None:
         """Tell of those that were not when it was called before, and of those that no longer are."""
         now = time.time()

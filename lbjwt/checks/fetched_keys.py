@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from lbjwt.assembly.fetched_keys import key_origin
 from lbjwt.assembly.issuers import IssuerInstance
-from lbjwt.assembly.keys import key_origin
 from lbjwt.assembly.present import present_keys
 from lbjwt.assembly.rings import key_ring_of
 from lbjwt.auth.header import key_shown

@@ -365,6 +365,22 @@ class Configuration(Section):
         return pairs
 
     @property
+    def named_listeners(self) -> dict[str, Listener]:
+        """
+        Listeners by what they are known by over reloads: their address. Of several on port 0 of one host, where the system chooses a port for each,
+        the second is `HOST:0 (2)`.
+        """
+        named: dict[str, Listener] = {}
+        for listener in self.listeners:
+            address = name = str(listener.address)
+            number = 1
+            while name in named:
+                number += 1
+                name = f"{address} ({number})"
+            named[name] = listener
+        return named
+
+    @property
     def endpoint_count(self) -> int:
         """Endpoints of all clusters."""
         return sum(len(cluster.endpoints) for cluster in self.clusters.values())

@@ -151,6 +151,8 @@ class RemoteKeys:
         build: A document to a key ring; whatever it raises means that the document is not usable and the one before stays.
         notify: Called when there is something new on the board or in the feed.
         path: File that keeps the last good key set for a cold start; None keeps none.
+        settings: What the source was made of, for comparison: where it is the same, the source is, too.
+        before: The source that the issuer had before a reload: what of its keys goes is logged.
     """
 
     def __init__(
@@ -165,7 +167,10 @@ class RemoteKeys:
         feed: KeyFeed,
         notify: Callable[[], None],
         path: Path | None = None,
+        settings: object = None,
+        before: "RemoteKeys | None" = None,
     ) -> None:
+        self.settings = settings
         self.origin = origin
         self.lifecycle = lifecycle
         self.attempts = self.failures = self.documents = self.store_failures = self.withdrawals = 0
@@ -180,7 +185,7 @@ class RemoteKeys:
         self._log = SourceLog(origin.place)
         self._document: bytes | None = None  # the last good one, also after it became too old
         self._ring: KeyRing | None = None  # made of it
-        self._in_force: KeyRing | None = None
+        self._in_force: KeyRing | None = before._in_force if before is not None else None
         self._good_until = 0.0
         self._last_failure: tuple[str, float] | None = None
         self._unsaved: tuple[StoredKeySet, float] | None = None  # and when to write it
@@ -331,8 +336,10 @@ class RemoteKeys:
         """Take the key set in the feed into force: a stored one, or that of a process before this one. Raises nothing."""
         stored = self._feed.get(self._source)
         now, wall = time.monotonic(), time.time()
-        shelf_life = stored.shelf_life(now, wall, self.lifecycle.max_stale) if stored is not None else None
-        if stored is None or shelf_life is None:
+        if stored is None or stored.place != self.origin.identity:
+            return  # of another source, from before a reload
+        shelf_life = stored.shelf_life(now, wall, self.lifecycle.max_stale)
+        if shelf_life is None:
             return
         document = stored.document.encode()
         try:

@@ -1,7 +1,8 @@
 """
 The keys of one issuer in a process that verifies with them: read from files or the configuration (`LocalKeys`), or taken from the feed (`FeedKeys`).
 
-A source publishes a new key ring when its bytes changed. Nothing that goes wrong after the first success takes a key away (THREATS B2), but the age
+A source is read first (`load`), which may fail and may run in a thread, and then put into force (`begin`): a reload that fails changes nothing. From
+then on it publishes a new key ring when its bytes changed. Nothing that goes wrong after the first success takes a key away (THREATS B2), but the age
 of a fetched document does; there is no fallback to keys from anywhere else (THREATS B1).
 """
 
@@ -36,6 +37,7 @@ class LocalKeys:
         place: What messages call the source.
         given: The bytes themselves; None when they are in the files `paths`.
         publish: Called with every new ring.
+        settings: What the source was made of, for comparison: where it is the same, the source is, too.
     """
 
     def __init__(
@@ -48,8 +50,13 @@ class LocalKeys:
         publish: Callable[[KeyRing], None],
         board: Board,
         issuer: int,
+        settings: object = None,
     ) -> None:
         self.place = place
+        self.settings = settings
+        self.ring: KeyRing | None = None
+        """Of the documents that were read last."""
+        self._published: KeyRing | None = None
         self._given = given
         self._paths = paths
         self._build = build
@@ -57,20 +64,27 @@ class LocalKeys:
         self._board = board
         self._issuer = issuer
         self._log = SourceLog(place)
-        self._documents: list[bytes] = []  # that the ring in force was made of
-        self._keys = 0
+        self._documents: list[bytes] = []  # that the ring was made of
         self._signatures: list[tuple[int, ...]] = []
 
     def load(self, now: float, wall: float) -> None:
         """
-        Read for the first time, before the listeners open. Times: see `look`.
+        Read for the first time. Times: see `look`.
 
         Raises:
             KeySourceError: There is no usable key, which only a person can mend.
         """
-        problem = self._read(wall)
+        problem = self._read()
         if problem:
             raise KeySourceError(f"no keys from {self.place}: {problem}")
+
+    def begin(self, wall: float) -> None:
+        """Put what `load` read into force."""
+        assert self.ring is not None
+        if self.ring is not self._published:
+            self._publish(self.ring)
+            self._published = self.ring
+        self._board.set_keys(len(self.ring), wall, issuer=self._issuer)
 
     def look(self, now: float, wall: float) -> float:
         """
@@ -80,25 +94,26 @@ class LocalKeys:
             now: Monotonic time.
             wall: Seconds since the epoch.
         """
-        problem = self._read(wall) if self._given is None else ""
-        if problem:
-            self._log.failed(problem, in_force=bool(self._documents))
+        if self._given is None:
+            problem = self._read()
+            if problem:
+                self._log.failed(problem, in_force=self.ring is not None)
+            else:
+                self.begin(wall)
         return inf
 
-    def _read(self, wall: float) -> str:
+    def _read(self) -> str:
         """Return "" or the sentence that tells what is wrong."""
         try:
             documents = self._new_documents()
             if documents and documents != self._documents:
-                ring = self._build(*documents)
-                self._publish(ring)
-                self._documents, self._keys = documents, len(ring)
+                self.ring = ring = self._build(*documents)
+                self._documents = documents
                 self._log.left_out(ring.warnings)
         except Exception as error:  # a hostile document must not end the task that keeps the keys current
             self._board.add("key_fetches", issuer=self._issuer)
             self._board.add("key_fetch_failures", issuer=self._issuer)
             return sentence_of(error)
-        self._board.set_keys(self._keys, wall, issuer=self._issuer)
         if documents:
             self._board.add("key_fetches", issuer=self._issuer)
             self._log.recovered()
@@ -136,9 +151,12 @@ class FeedKeys:
 
     Args:
         place: What messages call the source.
+        identity: See `identity_of`. A key set of another source is not believed: it is left from before a reload.
         publish: Called with every new ring, and with None when the keys became too old.
         issuer: Its index, also in the feed.
         max_stale: Seconds for which a document is believed after it was fetched; the feed may say less.
+        attempts: Of the fetching process, that ended before it knew this source.
+        settings: As for `LocalKeys`.
     """
 
     def __init__(
@@ -151,7 +169,17 @@ class FeedKeys:
         board: Board,
         issuer: int,
         max_stale: float,
+        identity: str,
+        attempts: int = 0,
+        settings: object = None,
     ) -> None:
+        self.settings = settings
+        self.ring: KeyRing | None = None
+        """None when there are no keys, or they are too old."""
+        self._identity = identity
+        self._first_attempt = attempts + 1
+        self._in_force = False
+        self._published: KeyRing | None = None
         self._feed = feed
         self._build = build
         self._publish = publish
@@ -160,17 +188,28 @@ class FeedKeys:
         self._max_stale = max_stale
         self._log = SourceLog(place)
         self._version = b""
-        self._document = ""  # that the ring in force was made of
-        self._keys = 0
+        self._document = ""  # that the ring was made of
         self._shelf_life: ShelfLife | None = None
 
     @property
     def loaded(self) -> bool:
         return self._shelf_life is not None
 
+    @property
+    def tried(self) -> bool:
+        """Whether there are keys, or an attempt to fetch them has ended."""
+        return self.loaded or self._board.source_words(self._issuer)["attempts"] >= self._first_attempt
+
     def load(self, now: float, wall: float) -> None:
         """Take what is in the feed. Raises nothing: requests are answered with 503 until there are keys."""
         self.look(now, wall)
+
+    def begin(self, wall: float) -> None:
+        """Put what is there into force."""
+        self._in_force = True
+        self._publish(self.ring)  # also when there are none: others may be in force
+        self._published = self.ring
+        self._announce(self.ring, self._shelf_life.fetched_at if self._shelf_life is not None else 0.0)
 
     def look(self, now: float, wall: float) -> float:
         """Take what is new, and withdraw what is too old; arguments and result as those of `LocalKeys.look`."""
@@ -183,10 +222,9 @@ class FeedKeys:
             return inf
         left = life.left(now, wall)
         if left <= 0:
-            self._publish(None)
-            self._shelf_life, self._document, self._keys = None, "", 0
+            self._announce(None, life.fetched_at)
+            self._shelf_life, self._document, self.ring = None, "", None
             self._log.withdrawn(life.limit)
-            self._board.set_keys(0, life.fetched_at, issuer=self._issuer)
         return left
 
     def _take(self, now: float, wall: float) -> None:
@@ -194,7 +232,7 @@ class FeedKeys:
         if version == self._version:
             return
         stored = self._feed.get(self._issuer)
-        if stored is None:
+        if stored is None or stored.place != self._identity:
             return  # nothing yet, or it is being written
         life = stored.shelf_life(now, wall, self._max_stale)
         if life is None:
@@ -202,11 +240,18 @@ class FeedKeys:
         if stored.document != self._document:
             # which keys were left out has been logged by the process that fetched it
             ring = self._build(stored.document.encode())
-            self._publish(ring)
-            self._document, self._keys = stored.document, len(ring)
-        self._shelf_life, self._version = life, version
-        self._board.set_keys(self._keys, stored.fetched_at, issuer=self._issuer)
+        else:
+            ring = self.ring
+        self._announce(ring, stored.fetched_at)
+        self.ring, self._document, self._shelf_life, self._version = ring, stored.document, life, version
         self._log.recovered()
+
+    def _announce(self, ring: KeyRing | None, fetched_at: float) -> None:
+        if self._in_force:
+            if ring is not self._published:
+                self._publish(ring)
+                self._published = ring
+            self._board.set_keys(0 if ring is None else len(ring), fetched_at, issuer=self._issuer)
 
 
 def secret_from_environment(variable: str) -> bytes:

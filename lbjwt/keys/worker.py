@@ -36,45 +36,66 @@ class ControlLink(Protocol):
         """End that."""
 
 
+Source = LocalKeys | FeedKeys
+
+
 class WorkerKeys:
     """The key sources of a process that verifies, by issuer index."""
 
-    def __init__(
-        self, sources: Mapping[int, LocalKeys | FeedKeys], board: Board, link: ControlLink, *, longest_wait: float = 0.0
-    ) -> None:
-        """
-        Args:
-            longest_wait: Seconds that `load` waits at most for the first attempts of the control process.
-        """
+    def __init__(self, board: Board, link: ControlLink) -> None:
         self.settled: Callable[[int], None] = lambda issuer: None
         """Called with an issuer index when an attempt to fetch its keys ended."""
-        self._sources = sources
+        self.sources: Mapping[int, Source] = {}
+        """Those in force."""
         self._board = board
         self._link = link
-        self._longest_wait = longest_wait
-        self._fetched = {index: source for index, source in sources.items() if isinstance(source, FeedKeys)}
-        self._attempts = {index: board.source_words(index)["attempts"] for index in self._fetched}
+        self._attempts: dict[int, int] = {}
         """By remote source: how many attempts had ended at the last look."""
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    async def load(self) -> None:
+    async def load(self, sources: Iterable[Source]) -> None:
         """
-        Read all for the first time; wait until one attempt was made for what the feed does not have yet, and not much longer.
+        Read sources for the first time, in a thread.
 
         Raises:
             KeySourceError: A file or a text cannot be used: a mistake to mend now. A URL that cannot be reached raises nothing.
         """
-        for source in self._sources.values():
-            source.load(time.monotonic(), time.time())
+
+        def load() -> None:
+            for source in sources:
+                source.load(time.monotonic(), time.time())
+
+        await asyncio.to_thread(load)
+
+    async def wait(self, sources: Iterable[Source], seconds: float) -> None:
+        """Wait until one attempt was made for each of these that the feed does not have yet, and not longer."""
+        fetched = [source for source in sources if isinstance(source, FeedKeys)]
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._longest_wait):
-                while any(
-                    not source.loaded and not self._board.source_words(index)["attempts"]
-                    for index, source in self._fetched.items()
-                ):
+            async with asyncio.timeout(seconds):
+                while True:
                     self._news.clear()
+                    for source in fetched:
+                        source.load(time.monotonic(), time.time())
+                    if all(source.tried for source in fetched):
+                        return
                     await self._news.wait()
+
+    def use(self, sources: Mapping[int, Source]) -> None:
+        """Put these into force, all at once, and no others. Sources that are new have been loaded; the others look at their files once more."""
+        before = self.sources
+        self.sources = sources
+        for index, source in sources.items():
+            if before.get(index) is not source:
+                source.begin(time.time())
+                self._attempts.pop(index, None)
+        known = self._attempts
+        self._attempts = {
+            index: known.get(index, self._board.source_words(index)["attempts"])
+            for index, source in sources.items()
+            if isinstance(source, FeedKeys)
+        }
+        self._look([index for index, source in sources.items() if before.get(index) is source])
 
     def start(self) -> None:
         """Keep the keys current from now on."""
@@ -90,7 +111,7 @@ class WorkerKeys:
         """The control process has something new: take the keys first, then judge the requests that waited for them."""
         self._look(self._attempts)
         self._news.set()
-        for index, before in self._attempts.items():
+        for index, before in list(self._attempts.items()):
             attempts = self._board.source_words(index)["attempts"]
             if attempts != before:
                 self._attempts[index] = attempts
@@ -115,14 +136,14 @@ class WorkerKeys:
         pause = LOOK
         while True:
             await asyncio.sleep(pause)
-            pause = self._look(self._sources)
+            pause = self._look(self.sources)
 
     def _look(self, indexes: Iterable[int]) -> float:
         """Look at these sources; return the seconds until the next look. What goes wrong with one must not keep the others from it."""
         pause = LOOK
         for index in indexes:
             try:
-                pause = min(pause, self._sources[index].look(time.monotonic(), time.time()))
+                pause = min(pause, self.sources[index].look(time.monotonic(), time.time()))
             except Exception as error:
                 log.error("keys of issuer %d: %s", index, sentence_of(error))
         return max(0.001, pause)

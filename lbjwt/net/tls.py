@@ -17,6 +17,9 @@ CIPHERS: Final = (
 )
 """For TLS 1.2; the suites of TLS 1.3 are all good and stay at OpenSSL's choice."""
 
+MAX_PEM: Final = 1 << 20
+"""Bytes of a PEM file that are looked at; a chain has some 10 KiB."""
+
 
 class TLSError(LbjwtError):
     """A certificate or private key that cannot be used; the message names the configuration key, the file and the cause."""
@@ -48,7 +51,7 @@ def server_context(certificate: Path, private_key: Path, *, key: str) -> ssl.SSL
     for path, name in ((certificate, "certificate"), (private_key, "private_key")):
         try:
             with path.open("rb") as file:
-                content = file.read(1 << 20)
+                content = file.read(MAX_PEM)
         except OSError as error:
             raise TLSError(f"{key}.{name}: cannot read {path}: {error.strerror}") from None
         if b"-----BEGIN " not in content:

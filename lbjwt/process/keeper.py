@@ -16,8 +16,8 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
+from lbjwt.assembly.fetched_keys import FetchedKeys
 from lbjwt.assembly.issuers import issuer_instances
-from lbjwt.assembly.keys import FetchedKeys
 from lbjwt.observe._board import READY
 from lbjwt.process.loop import Process
 from lbjwt.process.shared import Shared

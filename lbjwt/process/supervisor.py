@@ -30,8 +30,8 @@ from typing import Final
 
 from lbjwt.assembly.cluster import new_offenders
 from lbjwt.assembly.descriptors import shortage
+from lbjwt.assembly.fetched_keys import new_feed
 from lbjwt.assembly.issuers import issuer_instances
-from lbjwt.assembly.keys import new_feed
 from lbjwt.assembly.rows import new_board, row_names
 from lbjwt.config.model import Configuration
 from lbjwt.net.descriptors import raise_limit

@@ -472,9 +472,10 @@ cdef class Exchange(PendingRequest):
             traffic.board.my_routes[self.route.index].requests[self.status // 100] += 1
         if self.endpoint is not None:
             self.endpoint.counters.requests += 1
-        if traffic.access_log is not None:
+        if traffic.access_log is not None and self.log_method is not None:     # a reload may have opened it after the request began
             self._log(whole and not downstream.broken)
         self.state = IDLE
+        self.log_method = None
         self.upstream = None
         self.downstream = None
         self.route = self.grant = self.other_grants = self.frames = self.cluster = self.snapshot = None

@@ -8,6 +8,7 @@ tokens with made-up ids hold no more than `most` requests for `patience` seconds
 cdef class Waiting:
 
     def __init__(self, Board board not None, Py_ssize_t issuers, ask, *, Py_ssize_t most, double patience):
+        """issuers: how many indexes there are, now and after any reload. ask: see the declaration."""
         self.most = most
         self.patience = patience
         self._board = board
@@ -30,6 +31,16 @@ cdef class Waiting:
             self._board.mine.waiting -= 1
 
     def settled(self, Py_ssize_t issuer):
+        """An attempt to fetch the keys of this issuer has ended."""
         cdef Downstream client
         for client in list(self._parked[issuer]):
             client.judge_again()
+
+    def reload(self, *, Py_ssize_t most, double patience):
+        """Other limits from now on. Those who wait are judged once more, by the rules and keys of the moment."""
+        cdef Py_ssize_t issuer
+        self.most = most
+        self.patience = patience
+        for issuer in range(len(self._parked)):
+            if self._parked[issuer]:
+                self.settled(issuer)

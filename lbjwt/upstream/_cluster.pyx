@@ -115,6 +115,22 @@ cdef class Cluster:
             endpoint.close_idle()
         self.pending.wake()
 
+    def retire(self):
+        """No route leads here any more: requests that are under way end as they began, and no connection is kept."""
+        cdef Endpoint endpoint
+        self.max_idle = 0
+        for endpoint in self.endpoints:
+            endpoint.close_idle()
+
+    @property
+    def is_unused(self):
+        """No request waits here and no connection is open, as far as the members are concerned."""
+        cdef Endpoint endpoint
+        for endpoint in self.endpoints:
+            if endpoint.open:
+                return False
+        return self.pending.is_empty()
+
     def __dealloc__(self):
         PyMem_Free(self._candidates)
 
