@@ -7,33 +7,20 @@ Importing this package is cheap: each public name is loaded when it is first ask
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lbjwt._fastverify import DenyReason
-    from lbjwt.auth.policy import IssuerPolicy
-    from lbjwt.auth.trusted_issuer import TrustedIssuer
-    from lbjwt.auth.verdict import Accepted, Refused, Verdict
-    from lbjwt.auth.verifier import Verifier
-    from lbjwt.config.model import Configuration
-    from lbjwt.errors import LbjwtError, TokenRefused
-    from lbjwt.jose.keyring import KeyRing
-    from lbjwt.service import LoadBalancer
+    from lbjwt._fastverify import DenyReason as DenyReason
+    from lbjwt.auth.policy import IssuerPolicy as IssuerPolicy
+    from lbjwt.auth.trusted_issuer import TrustedIssuer as TrustedIssuer
+    from lbjwt.auth.verdict import Accepted as Accepted
+    from lbjwt.auth.verdict import Refused as Refused
+    from lbjwt.auth.verdict import Verdict as Verdict
+    from lbjwt.auth.verifier import Verifier as Verifier
+    from lbjwt.config.model import Configuration as Configuration
+    from lbjwt.errors import LbjwtError as LbjwtError
+    from lbjwt.errors import TokenRefused as TokenRefused
+    from lbjwt.jose.keyring import KeyRing as KeyRing
+    from lbjwt.service import LoadBalancer as LoadBalancer
 
     __version__: str
-
-__all__ = [
-    "Accepted",
-    "Configuration",
-    "DenyReason",
-    "IssuerPolicy",
-    "KeyRing",
-    "LbjwtError",
-    "LoadBalancer",
-    "Refused",
-    "TokenRefused",
-    "TrustedIssuer",
-    "Verdict",
-    "Verifier",
-    "__version__",
-]
 
 _HOMES = {
     "Accepted": "lbjwt.auth.verdict",
@@ -49,6 +36,8 @@ _HOMES = {
     "Verdict": "lbjwt.auth.verdict",
     "Verifier": "lbjwt.auth.verifier",
 }
+
+__all__ = [*_HOMES, "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,8 +1,8 @@
 """
 The text of a compact JWS: its alphabet, its three parts, their base64url, their JSON, and the two spellings of an ECDSA signature.
 
-Knows grammar only: no algorithm, no key, no claim, no clock. Every function answers with a value or "refused"; none raises for bad
-input, none repairs it. One token has one spelling, so the whole token can be a cache key (RFC 7515 section 2, RFC 4648 section 3.5).
+No function raises for bad input or repairs it. One token has one spelling, so the whole token can be a cache key (RFC 7515 section 2,
+RFC 4648 section 3.5).
 
 JSON is judged in two passes. A scan in C bounds what a parser would have to endure (depth, digits, exponent) and counts the members of
 all objects; then orjson reads the values and holds the text to RFC 8259 (strict UTF-8, no byte order mark, no lone surrogate, no

@@ -1,11 +1,10 @@
 """
-The gate, at the speed of requests: recognise a token or verify it, remember the verdict.
+The core of the verifier: find a token in the cache, or verify it and keep it there.
 
-Knows: the order in which a token is judged, and when a remembered one is looked at again. Does not know: where tokens and
-keys come from, which algorithms exist, what a policy asks (`jose` and `auth` hand those in), sockets, or the clock (time comes in).
+The order of the checks and the epochs of the cache are here; `jose` and `auth` pass in algorithms, keys and policies, the caller the time.
 
-Only a token whose signature and claims passed enters the cache, so garbage evicts nothing. There is no memory of refusals: a token
-refused today may be good tomorrow (a key arrives, its time begins), and one changed byte would make a forged one new again.
+Only a token whose signature and claims passed enters the cache, so garbage evicts nothing. Refusals are not kept: a refused token may
+become valid (a key arrives, its time begins), and one changed byte would make a forged one new again.
 """
 
 cimport cython
@@ -15,7 +14,6 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memcmp
 
 from lbjwt._compact cimport Parts, decoded, der_signature, is_token68, object_of, split
-from lbjwt._grants cimport Grant, GrantCache
 
 from cryptography.exceptions import InvalidSignature
 
@@ -82,6 +80,13 @@ cdef SignatureCheck _passed(object found, bytes signature, bytes signed):
     return None
 
 
+cdef dict _payload_of(const char *text, Parts *parts, bint allow_padding, list trace):
+    cdef bytes payload = decoded(text + parts.payload_at, parts.payload_size, allow_padding)
+    cdef dict claims = None if payload is None else object_of(payload)
+    record(trace, "token.payload", DenyReason.NONE if claims is not None else DenyReason.MALFORMED, claims)
+    return claims
+
+
 cdef class ClaimRules:
     cdef int judge(self, dict claims, double now, Grant grant, list trace) except -1:
         raise NotImplementedError
@@ -144,10 +149,10 @@ cdef class Verification:
         if check is None:
             return self._refuse(DenyReason.BAD_SIGNATURE, "signature.key", found, token, now, claims, reason, trace)
         record(trace, "signature.key", DenyReason.NONE, check)
-        if segment not in self._known_headers:     # only now: without a key nobody can crowd this memo
+        if segment not in self._known_headers:     # only now: filling this memo takes a valid signature
             if len(self._known_headers) >= MAX_KNOWN_HEADERS:
                 self._known_headers.clear()
-            self._known_headers[segment] = found     # all that it may mean: the next token may be signed by another of several keys
+            self._known_headers[segment] = found     # all checks it may mean: another key may have signed the next token
         if claims is None:
             claims = object_of(payload)
             record(trace, "token.payload", DenyReason.NONE if claims is not None else DenyReason.MALFORMED, claims)
@@ -165,7 +170,7 @@ cdef class Verification:
         return grant if reason[0] == DenyReason.NONE else None
 
     cdef int _vouch(self, dict claims, double now, Grant grant, list trace) except -1:
-        """The claims, once the signature vouches for them: the policy, then revocations, then the headers for the endpoint."""
+        """Check verified claims against the policy and the revocations, then make the headers for the endpoint."""
         cdef int verdict = self._rules.judge(claims, now, grant, trace)
         if verdict != DenyReason.NONE and (trace is None or verdict == DenyReason.INVALID_CLAIM):
             return verdict                         # with a trace, too, claims of a wrong type are compared with nothing
@@ -185,23 +190,16 @@ cdef class Verification:
     cdef Grant _refuse(
         self, DenyReason why, str step, object value, bytes token, double now, dict claims, DenyReason *reason, list trace
     ):
-        """
-        None: the token is refused before its claims were looked at.
-
-        A trace goes on to them, vouched for by nobody, so that one mistake at a time is not one run at a time.
-        """
+        """Refuse the token before its claims are checked. With a trace, check the unverified claims too, so that one run shows every mistake."""
         cdef const char *text = PyBytes_AS_STRING(token)
         cdef Parts parts
-        cdef bytes payload
         reason[0] = why
         if trace is None:
             return None
         if step is not None:
             record(trace, step, why, value)
         if claims is None and split(text, PyBytes_GET_SIZE(token), &parts):
-            payload = decoded(text + parts.payload_at, parts.payload_size, self._allow_padding)
-            claims = None if payload is None else object_of(payload)
-            record(trace, "token.payload", DenyReason.NONE if claims is not None else DenyReason.MALFORMED, claims)
+            claims = _payload_of(text, &parts, self._allow_padding, trace)
         if claims is not None:
             self._vouch(claims, now, Grant(b""), trace)
         return None
@@ -254,7 +252,7 @@ cdef class Gate:
             allow_padding = allow_padding or verification._allow_padding
             max_header = max(max_header, verification._max_header)
         # From here on nothing runs that could let another thread in, so each sees all of it or nothing. What was there ends after the last line.
-        previous = (self._issuers, self._select)
+        _previous = (self._issuers, self._select)
         self._issuers = issuers
         self._select = select
         self._only = (<Verification>given[0]).index
@@ -313,17 +311,17 @@ cdef class Gate:
 
     cdef Grant recall(self, bytes token, double now):
         cdef Grant grant
-        cdef bint padded = self._allow_padding and PyBytes_AS_STRING(token)[PyBytes_GET_SIZE(token) - 1] == c"="
-        grant = self.cache.lookup(self._unpadded(token) if padded else token, now)
-        if grant is None:
-            return None
-        if grant.epoch != self.epoch and self._outdated(grant, now):
-            self.cache.hits -= 1                   # it was there, and is as good as not
-            self.cache.misses += 1
-            return None
-        if padded and not self._may_pad(grant):
-            return None                            # its issuer did not opt in: this spelling is not that token
-        return grant
+        if self._allow_padding and PyBytes_AS_STRING(token)[PyBytes_GET_SIZE(token) - 1] == c"=":
+            grant = self.cache.lookup(self._unpadded(token), now)
+            if grant is not None and not self._may_pad(grant):
+                return None                        # its issuer did not opt in: this spelling is not that token
+        else:
+            grant = self.cache.lookup(token, now)
+        if grant is None or grant.epoch == self.epoch or not self._outdated(grant, now):
+            return grant
+        self.cache.hits -= 1                       # it was found, but is not valid any more
+        self.cache.misses += 1
+        return None
 
     cdef bint _may_pad(self, Grant grant) noexcept:
         cdef Verification verification = _in_row(self._issuers, grant.issuer_index)
@@ -415,19 +413,14 @@ cdef class Gate:
             return None
 
     cdef dict _claims_of(self, bytes token, list trace):
-        """The payload before anything vouches for it, for its issuer's name alone; None when it is no JSON object within the limits."""
+        """The unverified payload, read for its issuer's name only; None when it is no JSON object within the limits."""
         cdef const char *text = PyBytes_AS_STRING(token)
         cdef Parts parts
-        cdef bytes payload
-        cdef dict claims
         if not split(text, PyBytes_GET_SIZE(token), &parts) or parts.header_size > self.max_header:
             record(trace, "token.parts", DenyReason.MALFORMED, None)
             return None
         record(trace, "token.parts", DenyReason.NONE, None)
-        payload = decoded(text + parts.payload_at, parts.payload_size, self._allow_padding)
-        claims = None if payload is None else object_of(payload)
-        record(trace, "token.payload", DenyReason.NONE if claims is not None else DenyReason.MALFORMED, claims)
-        return claims
+        return _payload_of(text, &parts, self._allow_padding, trace)
 
     cdef bytes _unpadded(self, bytes token):
         """The token without the padding of its signature, which the signature does not cover."""

@@ -1,12 +1,9 @@
 """
-Verified tokens and what is remembered of them: the Grant, and the cache of grants by whole token.
-
-Knows the memory and the order in which it is given up. Does not know who verified what, nor whether a grant still stands: its gate is asked that.
+Verified tokens: the Grant, and the cache of grants by whole token. Whether a grant is still valid is the gate's decision.
 """
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport uint64_t
 
 from lbjwt._compact cimport Parts, decoded, object_of, split
 

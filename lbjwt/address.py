@@ -1,8 +1,7 @@
 """
 Addresses: ``HOST:PORT``, ``[v6]:PORT``, ``:PORT`` (all addresses) and ``unix:PATH``.
 
-Knows the spelling only: no name is resolved and no socket is opened here. ``parse`` returns an ``Address`` or raises ``ValueError``
-with a sentence for the person who wrote it.
+No name is resolved and no socket is opened here.
 """
 
 import ipaddress
@@ -58,13 +57,13 @@ class Address:
         if text.startswith("unix:"):
             return cls(path=_unix_path(text[5:]))
         if "://" in text:
-            raise ValueError(f"an address has no scheme and no path: HOST:PORT{_likely(text)}")
+            raise ValueError(f"must be HOST:PORT, without a scheme and a path{_likely(text)}")
         host, colon, port = text.rpartition(":")
         if not colon:
             hint = f'; did you mean ":{text}"?' if _PORT.fullmatch(text) else ""
-            raise ValueError(f"an address is HOST:PORT, [IPV6]:PORT, :PORT or unix:PATH{hint}")
+            raise ValueError(f"must be HOST:PORT, [IPV6]:PORT, :PORT or unix:PATH{hint}")
         if not _PORT.fullmatch(port) or int(port) > 65535:
-            raise ValueError("the port after the last colon is a number from 0 to 65535")
+            raise ValueError("the port after the last colon must be a number from 0 to 65535")
         return cls(_host(host), int(port))
 
 
@@ -104,19 +103,19 @@ def _host(host: str) -> str:
     except ValueError:
         pass
     if host == "*":
-        raise ValueError('all addresses are written ":PORT"')
+        raise ValueError('write ":PORT" to listen on all addresses')
     if host.rstrip(".").rpartition(".")[2].isdigit():
-        raise ValueError("the host looks like an IPv4 address but is not valid")
+        raise ValueError("the host looks like an IPv4 address but is not a valid one")
     if "/" in host or not _NAME.fullmatch(host):
-        raise ValueError("the host before the port is a name or an IP address, without a scheme or a path")
+        raise ValueError("the host before the port must be a name or an IP address, without a scheme or a path")
     return host
 
 
 def _unix_path(path: str) -> str:
     if not path:
-        raise ValueError("unix: needs the path of a socket")
+        raise ValueError("write the path of the socket after unix:")
     if "\0" in path:
-        raise ValueError("the path of a Unix socket holds no NUL")
+        raise ValueError("the path of a Unix socket must not contain a NUL character")
     if len(path.encode("utf-8", "surrogateescape")) > _LONGEST_UNIX_PATH:
-        raise ValueError(f"the path of a Unix socket has at most {_LONGEST_UNIX_PATH} bytes")
+        raise ValueError(f"the path of a Unix socket must have at most {_LONGEST_UNIX_PATH} bytes")
     return path

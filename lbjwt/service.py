@@ -1,6 +1,5 @@
-"""One balancer in one event loop: everything a configuration asks for, put together, started, reloaded, drained and stopped.
-
-Knows every room below and how they fit. Knows nothing of processes, signals or global logging: those belong to whoever runs the loop.
+"""
+One balancer in one event loop: built from its configuration, started, reloaded, drained and stopped. The caller handles signals and sets up logging.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from lbjwt.assembly.cluster import new_offenders
-from lbjwt.assembly.fetched_keys import EmbeddedControl
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
-from lbjwt.assembly.keys import NEW_KEYS, first_fetch
+from lbjwt.assembly.keys import NEW_KEYS, EmbeddedControl, first_fetch
 from lbjwt.assembly.listeners import IDLE_GRACE
 from lbjwt.assembly.periodic import Periodic, expiry_interval
 from lbjwt.assembly.revocations import RevokedKeys, new_reader, new_store, revocation_check
 from lbjwt.assembly.rows import new_board, row_names
 from lbjwt.assembly.runtime import Plan, Runtime
+from lbjwt.assembly.state import StateDirectory, state_needed
 from lbjwt.assembly.verifier_stats import VerifierStats
 from lbjwt.config.changes import changes, until_restart
 from lbjwt.config.model import Configuration
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from lbjwt.admin.server import AdminServer
 
 SWEEP = 1.0
-"""Seconds between two looks at streams that have outlived their token, and between two writes of logs and numbers."""
+"""Seconds between two checks for streams that outlived their token, and between two writes of logs and numbers."""
 
 log = logging.getLogger("lbjwt.service")
 
@@ -57,6 +56,7 @@ class LoadBalancer:
         keeper: The control process, which fetches remote keys and keeps the revocations; None: this balancer itself.
 
     Raises:
+        ValueError: The board is too small for the configuration.
         ConfigurationError: `workers` asks for more than one by itself: processes are started by `lbjwt serve` alone.
 
     ```python
@@ -78,7 +78,7 @@ class LoadBalancer:
     ) -> None:
         if board is None and configuration.workers != 1:
             raise ConfigurationError(
-                "workers: a LoadBalancer is one worker, in your process; write 1 or remove the key, or use lbjwt serve"
+                "workers: a LoadBalancer runs as a single worker in your process; set workers to 1 or remove it, or use lbjwt serve"
             )
         self.configuration = configuration
         self._sockets = sockets
@@ -91,6 +91,7 @@ class LoadBalancer:
             self.board = board
             self._all_rows = None
             self._rows = RowNumbers.in_order(names) if rows is None else rows
+        self._rows.check(self.board)
         self._whole = board is None
         instances = issuer_instances(configuration, self._rows.issuers)
         directory = configuration.state_directory if keeper is None else keeper.directory
@@ -101,7 +102,7 @@ class LoadBalancer:
         self._store = new_store(configuration, directory) if self._whole else None
         self._revocations = new_reader(configuration, directory, self._revoked, self._store)
         self.verifier = new_verifier(configuration, instances, revocation_check(self._revocations))
-        # every worker reads the same revocations: one of them tells
+        # every worker reads the same revocations: one of them logs
         self._revoked_keys = (
             RevokedKeys(instances, self.verifier, self._revocations)
             if self._revocations is not None and self.board.slot == 0
@@ -137,12 +138,16 @@ class LoadBalancer:
         Raises:
             ConfigurationError: The access log cannot be opened.
             RevocationError: The log or file of revocations cannot be used.
+            StateDirectoryError: The state directory cannot be used, somebody else can write it, or another lbjwt has it.
             KeySourceError: A key file cannot be read or used.
             BindError: An address cannot be listened on.
             TLSError: A certificate or its key cannot be used.
             TooFewDescriptors: The limit of open files leaves none for clients.
         """
         runtime = self._runtime
+        directory = self.configuration.state_directory
+        if self._embedded is not None and directory is not None and state_needed(self.configuration):
+            self._stack.enter_context(StateDirectory(directory))
         self._stack.callback(runtime.close_log)
         if self._store is not None:
             self._stack.callback(self._store.close)
@@ -223,6 +228,7 @@ class LoadBalancer:
             rows = self._all_rows.assign(row_names(configuration), generation)
         elif rows is None:
             raise ConfigurationError("a reload of a balancer with a board needs rows")
+        rows.check(self.board)
         runtime = self._runtime
         plan = await runtime.plan(configuration, rows, sockets)
         try:
@@ -295,7 +301,7 @@ class LoadBalancer:
             self._revocations.poke()
 
     def _revoked(self, more: bool) -> None:
-        """What is revoked has changed. When there is more of it, every known token is looked at once more, and streams under way now."""
+        """The revocations changed. If `more` are in force, check every cached token again on its next use, and open streams now."""
         assert self._revocations is not None
         self.board.set("revocations", len(self._revocations))
         if more:
@@ -316,7 +322,7 @@ class LoadBalancer:
             self._runtime.access_log.reopen()
 
     async def drain(self) -> None:
-        """Accept no more, answer what is under way, and return when all clients are gone or `timeouts.drain` has passed."""
+        """Stop accepting, finish open requests, and return when all clients are gone or after `timeouts.drain`."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.configuration.timeouts.drain
         self._serves = False
@@ -332,7 +338,7 @@ class LoadBalancer:
             await asyncio.sleep(0.02)
 
     async def stop(self) -> None:
-        """End everything now; also what a start that failed half-way left behind. Sockets that were handed in and never served stay open."""
+        """End everything now, also after a start that failed. Sockets that were passed in and never accepted on stay open."""
         self._serves = False
         self.board.set_state(STOPPED)
         await self._stack.aclose()

@@ -1,10 +1,9 @@
 """
 Durations and sizes as people write them: ``250ms``, ``10s``, ``5m``, ``1h``, ``1d``; ``512``, ``64KiB``, ``1MiB``, ``1GiB``.
 
-Knows the spelling of one value and nothing of where it came from. A duration is a whole number with a unit and becomes ``float`` seconds;
-a size is a whole number of bytes, or of binary multiples, and becomes ``int`` bytes. Every function returns a value that its counterpart
-reads back exactly, or raises ``UnitError`` with a sentence for the person who wrote the value. Durations finer than a millisecond do not exist here:
-no timer of a load balancer is that exact, and whole milliseconds make the way back to text exact.
+A duration is a whole number with a unit and becomes ``float`` seconds; a size is a whole number of bytes, or of binary multiples, and becomes
+``int`` bytes. Every function returns a value that its counterpart reads back exactly, or raises ``UnitError``. No duration is finer than a
+millisecond, so that the way back to text is exact.
 """
 
 import re
@@ -43,11 +42,12 @@ def parse_duration(text: str) -> float:
     match = _DURATION.fullmatch(text)
     if match is None:
         raise UnitError(
-            "a duration is a whole number with a unit (ms, s, m, h, d), such as 10s" + _hint(_likely_duration(text))
+            "must be a duration: a whole number with a unit (ms, s, m, h, d), such as 10s"
+            + _hint(_likely_duration(text))
         )
     milliseconds = int(text.removesuffix(match[1])) * _MILLISECONDS[match[1]]
     if milliseconds >= _ENDLESS:
-        raise UnitError("a duration is shorter than 30 years")
+        raise UnitError("a duration must be shorter than 30 years")
     return milliseconds / 1_000
 
 
@@ -59,10 +59,10 @@ def format_duration(seconds: float) -> str:
         UnitError: Negative, 30 years or longer, not a number, or not a whole number of milliseconds.
     """
     if not 0 <= seconds < _ENDLESS / 1_000:
-        raise UnitError("a duration is not negative, and shorter than 30 years")
+        raise UnitError("a duration must not be negative and must be shorter than 30 years")
     milliseconds = round(seconds * 1_000)
     if milliseconds / 1_000 != seconds:
-        raise UnitError("a duration is a whole number of milliseconds")
+        raise UnitError("a duration must be a whole number of milliseconds")
     if milliseconds == 0:
         return "0s"
     unit = next(unit for unit in ("d", "h", "m", "s", "ms") if milliseconds % _MILLISECONDS[unit] == 0)
@@ -79,7 +79,7 @@ def parse_size(text: str) -> int:
     match = _SIZE.fullmatch(text)
     if match is None:
         raise UnitError(
-            "a size is a whole number of bytes, or one with KiB, MiB, GiB or TiB, such as 64KiB"
+            "must be a size: a whole number of bytes, or one with KiB, MiB, GiB or TiB, such as 64KiB"
             + _hint(_likely_size(text))
         )
     unit = match[1] or ""
@@ -94,7 +94,7 @@ def format_size(size: int) -> str:
         UnitError: Negative.
     """
     if size < 0:
-        raise UnitError("a size is not negative")
+        raise UnitError("a size must not be negative")
     if size == 0:
         return "0"
     unit = next(unit for unit in ("TiB", "GiB", "MiB", "KiB", "") if size % _BYTES[unit] == 0)

@@ -1,8 +1,8 @@
 """
 The text of http and https URLs: which ones are taken, wherever one is configured or comes in a document.
 
-Stricter than RFC 3986 §3, because other programs read a URL after us and none may see another host in it. Nothing is resolved or opened here.
-A URL that is refused raises ``ValueError`` with a sentence that does not repeat it, for it may hold a secret.
+Stricter than RFC 3986 §3, because other programs read a URL after us and none may see another host in it. The ``ValueError`` of a refused URL
+does not repeat it, because it may hold a secret.
 """
 
 import re
@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 MAX_URL: Final = 2048
-"""Characters; longer ones are an attack or a mistake, and none is needed."""
+"""Characters."""
 
 URL_TEXT: Final = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+", re.ASCII)  # RFC 3986 §2
 _THIS_MACHINE: Final = ("localhost", "127.0.0.1", "::1")
@@ -28,21 +28,21 @@ def split_url(text: str) -> SplitResult:
         parts = urlsplit(text)
         parts.port  # noqa: B018 - raises for a bad port
     except ValueError:
-        raise ValueError("not a URL") from None
+        raise ValueError("must be a URL") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be an https URL")
     if len(text) > MAX_URL:
-        raise ValueError(f"a URL has at most {MAX_URL} characters")
+        raise ValueError(f"a URL must have at most {MAX_URL} characters")
     if not URL_TEXT.fullmatch(text):
         raise ValueError(
             "a URL may contain only ASCII letters, digits and URL punctuation; percent-encode spaces, quotes and backslashes"
         )
     if parts.username is not None or parts.password is not None:
-        raise ValueError("must not hold a user name or a password")
+        raise ValueError("must not contain a user name or a password")
     if not _HOST.fullmatch(parts.netloc.rpartition(":")[0] if parts.port is not None else parts.netloc):
-        raise ValueError("the host of a URL is a name or an address")
+        raise ValueError("the host of a URL must be a name or an IP address")
     if "#" in text:
-        raise ValueError("must not have a fragment")
+        raise ValueError("must not have a fragment (#)")
     return parts
 
 
@@ -59,5 +59,5 @@ def check_identifier(url: str) -> str:
     if "?" in url:
         raise ValueError("must not have a query")
     if parts.scheme == "http" and parts.hostname not in _THIS_MACHINE:
-        raise ValueError("must be an https URL; plain http is allowed to this machine only")
+        raise ValueError("must be an https URL; plain http is allowed for loopback addresses only")
     return url

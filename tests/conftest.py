@@ -1,5 +1,7 @@
 """What every test shares: random examples without a stopwatch, certificates, and runs that count a skipped test as a failure."""
 
+import gc
+
 from hypothesis import HealthCheck, settings
 
 from tests.harness.certificates import files  # noqa: F401 - a fixture
@@ -14,3 +16,8 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],  # says more of the machine than of the test
 )
 settings.load_profile("lbjwt")
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of collected tests live to the end: no later collection of garbage looks at them."""
+    gc.freeze()

@@ -1,14 +1,11 @@
 """
-``/revocations`` of the admin API: POST takes an entry or an array of them, DELETE takes entries back, GET tells how many are in force and shows
-the first. DELETE has a body like POST (RFC 9110 section 9.3.5 leaves its meaning to the server): an identifier may be too long for a URL.
+``/revocations`` of the admin API: POST adds entries, DELETE removes them, GET counts and shows them.
 
-The door asks for no password, so whoever reaches its address may revoke, as an operator would. A web page open in the operator's browser
-reaches that address too, and must not: a browser sends a body of JSON to another origin only after asking with OPTIONS, which is not
-answered here, and it puts ``Origin`` on every POST and DELETE of a script, also on one whose host name was pointed at this machine (DNS rebinding).
-So the content type must be JSON, and what bears a browser's marks is refused. Programs send neither.
+DELETE has a body like POST (RFC 9110 section 9.3.5 leaves its meaning to the server), because an identifier may be too long for a URL.
 
-Every answer is JSON: ``{"revoked": …, "in_force": …}``, ``{"undone": …, "in_force": …}``, or ``{"error": "one sentence"}``. Each change is one line
-in the log of the process: from which address, and how many entries of which kind; whose they are is in no log but that of the revocations.
+Who may use it: see `lbjwt.admin.changing`.
+
+Each change is one line in the log: the client's address and how many entries of which kind. Whom they concern stands in the revocation log only.
 """
 
 import asyncio
@@ -19,9 +16,9 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, TypeVar
 
-import orjson
 from aiohttp import web
 
+from lbjwt.admin.changing import answer, error, is_browser, refused
 from lbjwt.auth.revocation import Revocation, RevocationError, Undo
 from lbjwt.auth.revocation_format import (
     DEFAULT_LIFETIME,
@@ -49,12 +46,7 @@ log = logging.getLogger("lbjwt.admin")
 
 
 class RevocationPages:
-    """
-    The handlers. They run in the event loop of the process that owns the store.
-
-    Args:
-        on_change: Called when a change is on disk: time to wake the readers.
-    """
+    """The handlers, in the process that owns the store. They call `on_change` when a change is on disk."""
 
     def __init__(
         self, store: RevocationStore, *, on_change: Callable[[], None], clock: Callable[[], float] = time.time
@@ -69,18 +61,18 @@ class RevocationPages:
         application.router.add_get(PATH, self.get, allow_head=False)
 
     async def post(self, request: web.Request) -> web.Response:
-        """Revoke: all entries of the body, or none."""
+        """Add all entries of the body, or none."""
 
         def read(members: Mapping[str, Any]) -> Revocation:
             entry = read_entry(members, default_expires=self._clock() + DEFAULT_LIFETIME)
             if entry.expires <= self._clock():
-                raise RevocationError('"expires" has passed already')
+                raise RevocationError('"expires" is in the past')
             return entry
 
         return await self._change(request, read, self._store.append, "revoked")
 
     async def delete(self, request: web.Request) -> web.Response:
-        """Take entries back: all that the body names, or none. What is not in force is no error."""
+        """Remove all entries that the body names, or none. One that is not in force is no error."""
         return await self._change(request, read_undo, self._store.undo, "undone")
 
     async def _change(
@@ -90,48 +82,43 @@ class RevocationPages:
         commit: Callable[[Sequence[T], float], int],
         verb: str,
     ) -> web.Response:
-        if _is_browser(request):
-            return _error(403, "browsers are not allowed to do this; use lbjwt revoke or another program")
-        if request.content_type != "application/json" or "Content-Encoding" in request.headers:
-            return _error(415, "the content type must be application/json, without a content coding")
+        if (no := refused(request, "lbjwt revoke")) is not None:
+            return no
         try:
             async with asyncio.timeout(BODY_TIMEOUT):
                 body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            return _error(413, f"at most {request.client_max_size} bytes are accepted at once")
+            return error(
+                413, f"the body is larger than {request.client_max_size} bytes; send the entries in several requests"
+            )
         except TimeoutError:
-            return _error(408, f"the body did not arrive within {BODY_TIMEOUT:g} s")
+            return error(408, f"the body did not arrive within {BODY_TIMEOUT:g} s")
         try:
             changes = read_posted(body, read)
-        except RevocationError as error:
-            return _error(400, str(error))
+        except RevocationError as fault:
+            return error(400, str(fault))
         try:
             count = commit(changes, self._clock())
-        except RevocationError as error:  # no room in the list or on the disk: nothing of it is in force
-            return _error(507, str(error))
+        except RevocationError as fault:  # no room in the list or on the disk: nothing of it is in force
+            return error(507, str(fault))
         if count:
             self._on_change()
             kinds = Counter(change.kind for change in changes)
             told = ", ".join(f"{number} by {kind}" for kind, number in sorted(kinds.items()))
             log.info("%s over the admin API by %s: %s", verb, request.remote, told)
-        return _json(200, {verb: count, "in_force": len(self._store.entries)})
+        return answer(200, {verb: count, "in_force": len(self._store.entries)})
 
     async def get(self, request: web.Request) -> web.Response:
-        """Count the entries in force and show the first ``limit`` of them."""
-        if _is_browser(request):
-            return _error(403, "browsers are not allowed to do this")
+        if is_browser(request):
+            return error(403, "browsers are not allowed to do this")
         limit = request.query.get("limit", str(SHOWN))
         if not (limit.isascii() and limit.isdecimal() and len(limit) <= 4 and int(limit) <= MOST_SHOWN):
-            return _error(400, f"limit is a number from 0 to {MOST_SHOWN}")
+            return error(400, f"limit must be a number from 0 to {MOST_SHOWN}")
         now = self._clock()
         entries = self._store.entries
         entries.prune(now)
         shown = (_described(entry) for entry in entries if entry.expires > now)
-        return _json(200, {"in_force": len(entries), "entries": list(islice(shown, int(limit)))})
-
-
-def _is_browser(request: web.Request) -> bool:
-    return "Origin" in request.headers or request.headers.get("Sec-Fetch-Site", "none") != "none"
+        return answer(200, {"in_force": len(entries), "entries": list(islice(shown, int(limit)))})
 
 
 def _described(entry: Revocation) -> dict[str, Any]:
@@ -141,16 +128,3 @@ def _described(entry: Revocation) -> dict[str, Any]:
     if entry.issued_before is not None:
         members["issued_before"] = text_of_time(entry.issued_before)
     return {**members, "expires": text_of_time(entry.expires)}
-
-
-def _error(status: int, sentence: str) -> web.Response:
-    response = _json(status, {"error": sentence})
-    if status in (408, 413):  # the rest of the body may still be on its way
-        response.force_close()
-    return response
-
-
-def _json(status: int, members: Mapping[str, object]) -> web.Response:
-    return web.Response(
-        status=status, body=orjson.dumps(members, option=orjson.OPT_APPEND_NEWLINE), content_type="application/json"
-    )

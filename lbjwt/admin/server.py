@@ -1,9 +1,8 @@
 """
-The admin door: ``/livez``, ``/readyz``, ``/metrics``, ``/status``. Reads the board and the configuration; ``/revocations``, which
-changes something, is in `lbjwt.admin.revocations`.
+The admin API: ``/livez``, ``/readyz``, ``/metrics``, ``/status``, from the board and the configuration.
 
-It asks for no password, so it listens where the configuration says (loopback unless told otherwise) and holds nothing secret: no key,
-no token, no file name. One process answers for all workers; that it is alive says nothing of them, so readiness is read from the board.
+It has no password, so it shows nothing secret: no key, no token, no file name. One process answers for all workers, and that process may be alive
+when no worker is: readiness comes from the board.
 """
 
 import asyncio
@@ -18,6 +17,7 @@ import aiohttp
 import orjson
 from aiohttp import web
 
+from lbjwt.admin.reload import Reload, ReloadPage
 from lbjwt.admin.revocations import RevocationPages
 from lbjwt.config.model import Configuration, Endpoint
 from lbjwt.net.sockets import backlog
@@ -31,38 +31,37 @@ from lbjwt.version import package_version
 MAX_FIELD: Final = 4096
 """Bytes of a request line or field."""
 KEEP_ALIVE: Final = 15.0
-"""Seconds a scraper's connection is kept; Prometheus opens another for a longer interval."""
+"""Seconds until an idle connection is closed."""
 
 MAX_CONNECTIONS: Final = 100
-"""Open at once; scrapers and people need a handful, and each is a descriptor of the process that fetches keys."""
+"""Each takes a file descriptor of the process that fetches keys."""
 
 SHUTDOWN: Final = 0.1
-"""Seconds that answers under way get when the door closes (aiohttp waits twice). They come from memory, and a drain waits for its last process."""
+"""Seconds that responses in progress get at the stop (aiohttp waits twice); a drain waits for this process."""
 MAX_BODY: Final = 1024 * 1024
 """Bytes of a request body: some 5,000 revocations."""
 SUSPICIOUS: Final = 20
 """Addresses in the top list of `/status`."""
 LOOPBACK: Final = re.compile(r"(localhost\.?|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]*)?", re.IGNORECASE)
-"""The Host of somebody who asked for this machine, on whatever port: a tunnel may have another."""
+"""A Host field that names this machine, with any port: a tunnel may have another."""
 DRESS: Final = {"Server": "lbjwt", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-"""Nobody caches an answer, no browser guesses its type, and nobody learns our versions."""
+"""Fields of every response; `Server` hides the versions that aiohttp would tell."""
 
 log = logging.getLogger("lbjwt.admin")
 
 
 class AdminServer:
     """
-    Serves the pages of the admin door in the running loop.
+    Serves the pages in the running loop.
 
     Args:
-        configuration: What the service does.
-        board: Its counters.
-        sockets: Bound and listening; they outlive this process when another holds them too.
-        rows: Where endpoints, issuers and routes of the configuration are counted.
-        offenders: Failures by address; None when nobody counts them.
-        sources: What more is known of where keys come from: issuer label -> names and values for `/status`, none of them secret.
-        revocations: Where `/revocations` writes; None: there is no such page.
+        sockets: Bound and listening.
+        rows: Where the board counts endpoints, issuers and routes of the configuration.
+        offenders: None when failures by address are not counted.
+        sources: By issuer label, what `/status` tells about the source of its keys; nothing secret.
+        revocations: Where `/revocations` writes; without a store there is no such page.
         on_revoked: Called when a change made there is on disk.
+        reload: What `/reload` does; None: there is no such page.
     """
 
     def __init__(
@@ -76,6 +75,7 @@ class AdminServer:
         sources: Callable[[], Mapping[str, Mapping[str, object]]] = dict,
         revocations: RevocationStore | None = None,
         on_revoked: Callable[[], None] = lambda: None,
+        reload: Reload | None = None,
     ) -> None:
         self._configuration = configuration
         self._board = board
@@ -83,16 +83,18 @@ class AdminServer:
         self._rows = rows
         self._offenders = offenders
         self._sources = sources
-        self._collector = BoardCollector(board, rows, package_version(), offenders=offenders)
+        self._collector = BoardCollector(board, rows, offenders=offenders)
         self._servers: list[asyncio.Server] = []
         self._open: set[_Connection] = set()
-        # elsewhere, also where it listens on all addresses, any name may be a right one
+        # on other addresses, all of them included, any host name may be right
         guarded = configuration.admin is not None and configuration.admin.address.is_loopback
         self.app = web.Application(client_max_size=MAX_BODY, middlewares=[_by_its_own_name] if guarded else [])
         for page in (self.livez, self.readyz, self.metrics, self.status):
             self.app.router.add_get(f"/{page.__name__}", page)
         if revocations is not None:
             RevocationPages(revocations, on_change=on_revoked).add_to(self.app)
+        if reload is not None:
+            ReloadPage(reload).add_to(self.app)
         self.app.on_response_prepare.append(_dress)
         self._runner = web.AppRunner(self.app, handle_signals=False, shutdown_timeout=SHUTDOWN)
 
@@ -230,7 +232,7 @@ class AdminServer:
 
 
 class _Connection(web.RequestHandler):
-    """Answers what is no proper request without an echo of it, without our versions, and without a traceback in the log for each."""
+    """Answers malformed requests without an echo, without our versions, and without a traceback in the log."""
 
     __slots__ = ("_others",)
 
@@ -251,7 +253,7 @@ class _Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def log_exception(self, *arguments: Any, **options: Any) -> None:
-        """One line for what a client broke, such as a body that is not what its fields say; the traceback for what we did."""
+        """Log one line for a fault of the client, such as a truncated body, and the traceback for a fault of ours."""
         error = options.get("exc_info")
         if isinstance(
             error,
@@ -272,7 +274,6 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Return the answer to a malformed request (4xx) or to one that a fault of ours ended (5xx)."""
         if status >= 500:
             self.log_exception("an admin request failed", exc_info=exc)
         if request.writer.output_size > 0:
@@ -285,7 +286,7 @@ class _Connection(web.RequestHandler):
 
 
 def _judgements(totals: Mapping[str, Sequence[int]]) -> dict[str, object]:
-    """Refusals by reason, without those that never came."""
+    """Refusals by reason, without the zeros."""
     return {
         name: {reason: totals[field][index] for reason, index in REASONS.items() if totals[field][index]}
         for name, field in (("refusals", "refusals"), ("reported_refusals", "reported"))
@@ -293,7 +294,7 @@ def _judgements(totals: Mapping[str, Sequence[int]]) -> dict[str, object]:
 
 
 def _age(moment: float) -> float | None:
-    """Seconds since a moment of the epoch; None when it never was."""
+    """Seconds since that time of the epoch; None for 0, which is never."""
     return round(max(0.0, time.time() - moment), 3) if moment > 0 else None
 
 
@@ -301,10 +302,7 @@ def _age(moment: float) -> float | None:
 async def _by_its_own_name(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """
-    Answer only who asks for loopback: a page whose host name was pointed at this machine (DNS rebinding) is of one origin with the door, and
-    could read it.
-    """
+    """Refuse a Host that is not loopback: by DNS rebinding, a web page could share our origin and read the responses."""
     asked = request.headers.get("Host")  # a browser always sends one
     if asked and not LOOPBACK.fullmatch(asked):
         return web.json_response({"error": "the admin API serves localhost only"}, status=421)

@@ -1,4 +1,4 @@
-"""From configuration to the endpoints that are balanced over, and to what listeners accept. Opens nothing and starts nothing."""
+"""From configuration to the endpoints, and to what listeners accept. Opens nothing and starts nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from lbjwt.config.model import FailLimit
 from lbjwt.http1._request import RequestPolicy
 from lbjwt.observe._offenders import Offenders
-from lbjwt.upstream._cluster import Cluster, Endpoint
+from lbjwt.upstream._cluster import Cluster
+from lbjwt.upstream._endpoint import Endpoint
 from lbjwt.upstream._pending import PendingQueue
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def configure_cluster(made: Cluster, cluster: model.Cluster, rows: Mapping[tuple
 
 
 def new_policy(configuration: model.Configuration, *, https: bool) -> RequestPolicy:
-    """What a listener accepts as a request head and what becomes of it."""
+    """What a listener accepts as a request head, and how it is forwarded."""
     limits = configuration.limits
     return RequestPolicy(
         max_request_line=limits.max_request_line,
@@ -116,7 +117,7 @@ def new_policy(configuration: model.Configuration, *, https: bool) -> RequestPol
         max_fields=limits.max_request_fields,
         header_names=configuration.header_names,
         forwarded_headers=configuration.forwarded_headers,
-        # what a place says of itself is over the default; the places then take away what is not forwarded
+        # a token location may override the default; then the locations remove what is not forwarded
         forward_token=configuration.forward_token
         or any(
             place.forward and place.name.lower() == "authorization"
@@ -130,7 +131,7 @@ def new_policy(configuration: model.Configuration, *, https: bool) -> RequestPol
 
 
 def forwarding_trust(configuration: model.Configuration) -> Callable[[str], bool] | None:
-    """Whether the forwarding fields of a peer address are believed; None when nobody's are."""
+    """Tells whether the forwarding fields of a peer address are believed; None without trusted proxies."""
     networks = configuration.trusted_proxies
     if not networks:
         return None
@@ -147,10 +148,10 @@ def forwarding_trust(configuration: model.Configuration) -> Callable[[str], bool
 
 
 def new_offenders(configuration: model.Configuration, workers: int) -> Offenders | None:
-    """Failures by address, when there is a limit on them or an admin API to show them at."""
+    """Failures by address, when there is a limit on them or an admin API that shows them."""
     limit = configuration.fail_limit
     if limit is not None:
         return Offenders(workers, limit=limit.failures, window=limit.window)
-    return (
-        Offenders(workers, window=FailLimit.model_fields["window"].default) if configuration.admin is not None else None
-    )
+    if configuration.admin is not None:
+        return Offenders(workers, window=FailLimit.model_fields["window"].default)
+    return None

@@ -1,4 +1,4 @@
-"""From the configured issuers to the ones a verifier knows: who is believed, under which rules, with which headers for endpoints."""
+"""From the configured issuers to those of a verifier."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ class IssuerInstance:
     """
     One issuer as verifier, key sources, counters and log know it.
 
-    Most configured issuers are one instance. One whose keys have an address for each tenant is one instance a tenant, so that no tenant's key
-    ever verifies another's token.
+    An issuer with a key set per tenant becomes one instance per tenant, so that no tenant's key verifies the token of another. Every other issuer
+    is one instance.
 
     Attributes:
-        index: Its number everywhere: the row of the shared stats where it is counted.
-        name: For metrics and log: the label, with the tenant behind a slash where there is one.
+        index: Its number everywhere: its row in the shared stats.
+        name: For metrics and log: the label, or ``label/tenant``.
         label: Its key in the configuration.
-        issuer: Its configuration.
-        tenant: "" where it stands for all tenants, or there are none.
+        tenant: "" for an instance of all tenants, or of an issuer without tenants.
     """
 
     index: int
@@ -37,7 +36,7 @@ class IssuerInstance:
     tenant: str = ""
 
     def of_tenant(self, text: str) -> str:
-        """A configured text with the tenant in its place."""
+        """Replace the tenant's placeholder in a configured text."""
         return text.replace(TENANT, self.tenant) if self.tenant else text
 
     @property
@@ -72,7 +71,7 @@ def issuer_instances(configuration: model.Configuration, rows: Mapping[str, int]
 def new_verifier(
     configuration: model.Configuration, instances: list[IssuerInstance], revoked: Revoked | None = None
 ) -> Verifier:
-    """The verifier of all issuers, without keys yet."""
+    """The verifier of all issuers, still without keys."""
     return Verifier.for_issuers(
         trusted_issuers(configuration, instances),
         revoked=revoked,

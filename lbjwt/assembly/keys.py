@@ -1,30 +1,42 @@
-"""From configured key sources to those of a process that verifies. Those of the process that fetches are in `assembly.fetched_keys`."""
+"""
+From configured key sources to working ones: in the process that fetches (`FetchedKeys`) and in those that verify (`worker_sources`), which meet at
+the feed and the board. A balancer that is embedded in another program has both in its one loop (`EmbeddedControl`).
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import orjson
-
-from lbjwt.assembly.rings import key_ring_of
-from lbjwt.keys import store
+from lbjwt.assembly.sources import (
+    key_identity,
+    key_lifecycle,
+    key_origin,
+    key_ring_of,
+    local_keys,
+    place_of_keys,
+    read_stored,
+    source_settings,
+    stored_keys,
+)
+from lbjwt.keys.errors import StoreError
+from lbjwt.keys.feed import KeyFeed
 from lbjwt.keys.log import log_key_changes
-from lbjwt.keys.source import FeedKeys, LocalKeys, secret_from_environment
-from lbjwt.keys.uri import identity_of
+from lbjwt.keys.source import FeedKeys
 
 if TYPE_CHECKING:
     from lbjwt.assembly.issuers import IssuerInstance
     from lbjwt.auth.verifier import Verifier
     from lbjwt.jose.keyring import KeyRing
-    from lbjwt.keys.feed import KeyFeed
+    from lbjwt.keys.remote import RemoteKeys
     from lbjwt.keys.worker import Source
     from lbjwt.observe._board import Board
-
-KEYS: Final = "keys"
-"""The subdirectory of the state directory with one file for each remote source."""
 
 FIRST_KEYS: Final = 1.0
 """Seconds a starting worker waits for the control process beyond the timeout of a fetch."""
@@ -32,19 +44,7 @@ FIRST_KEYS: Final = 1.0
 NEW_KEYS: Final = 0.5
 """Seconds a reload waits for the first keys of new remote sources. Then it goes on, and tokens of these issuers get 503 until they come."""
 
-
-def source_settings(instance: IssuerInstance) -> object:
-    """Everything that the keys of an issuer depend on: while it is the same, a reload leaves its source as it is."""
-    issuer = instance.issuer
-    return (
-        instance.index,
-        instance.name,
-        instance.key_source,
-        issuer.fetch,
-        issuer.algorithms,
-        issuer.allow_padding,
-        issuer.symmetric,
-    )
+log = logging.getLogger("lbjwt.jwks")
 
 
 def worker_sources(
@@ -58,7 +58,7 @@ def worker_sources(
     The key sources of a process that verifies, by issuer index.
 
     Args:
-        known: Those in force. One whose settings are the same stays.
+        known: Those in force. One with equal settings stays.
 
     Raises:
         KeySourceError: The environment does not hold a secret.
@@ -69,18 +69,17 @@ def worker_sources(
         if index in known and known[index].settings == settings:
             sources[index] = known[index]
         elif remote is None:
-            publish = _LocalPublisher(verifier, board, instance)
-            sources[index] = local_keys(instance, publish=publish, board=board, settings=settings)
+            sources[index] = local_keys(instance, publish=_LocalPublisher(verifier, board, instance), board=board)
         else:
             sources[index] = FeedKeys(
                 place_of_keys(instance),
+                identity=key_identity(instance),
                 feed=feed,
                 build=key_ring_of(instance.issuer),
                 publish=partial(verifier.publish, issuer=index),
                 board=board,
                 issuer=index,
                 max_stale=remote.max_stale,
-                identity=identity_of(**whose_keys(instance)),
                 attempts=board.source_words(index)["attempts"] if known else 0,
                 settings=settings,
             )
@@ -88,82 +87,166 @@ def worker_sources(
 
 
 def first_fetch(instances: Sequence[IssuerInstance]) -> float:
-    """Seconds that the first attempts for remote keys take at most, with the start of the process that makes them; 0 without remote keys."""
+    """Seconds that a starting worker waits at most for the first attempts to fetch keys; 0 if none are fetched."""
     return max(
         (2 * one.issuer.fetch.timeout + FIRST_KEYS for one in instances if one.issuer.fetch is not None), default=0.0
     )
 
 
-def read_stored(instance: IssuerInstance, directory: Path, wall: float) -> store.StoredKeySet | None:
+class FetchedKeys:
     """
-    The stored key set of a remote source; None when there is none.
+    The remote key sources of a whole service: fetched once, for all workers.
 
-    Raises:
-        StoreError: It must not be used.
+    Args:
+        directory: Of state, where the last good key sets are kept for the next start; None keeps none.
+        notify: Wakes the workers.
     """
-    remote = instance.issuer.fetch
-    assert remote is not None
-    return store.read(
-        stored_keys(directory, instance),
-        place=identity_of(**whose_keys(instance)),
-        max_stale=remote.max_stale,
-        max_bytes=store.room_for(remote.max_bytes),
-        wall=wall,
-    )
+
+    def __init__(
+        self,
+        instances: Sequence[IssuerInstance],
+        board: Board,
+        feed: KeyFeed,
+        directory: Path | None,
+        notify: Callable[[], None],
+    ) -> None:
+        self._board = board
+        self._feed = feed
+        self._directory = directory
+        self._notify = notify
+        self._keys = {one.name: self._made(one) for one in instances if one.issuer.fetch is not None}
+
+    def _made(self, instance: IssuerInstance, before: RemoteKeys | None = None) -> RemoteKeys:
+        from lbjwt.keys.remote import RemoteKeys  # imports aiohttp, which a worker does not need
+
+        assert instance.issuer.fetch is not None
+        return RemoteKeys(
+            key_origin(instance),
+            key_lifecycle(instance.issuer.fetch),
+            name=instance.name,
+            source=instance.index,
+            build=key_ring_of(instance.issuer),
+            board=self._board,
+            feed=self._feed,
+            notify=self._notify,
+            path=stored_keys(self._directory, instance) if self._directory is not None else None,
+            settings=source_settings(instance),
+            before=before,
+        )
+
+    async def start(self) -> None:
+        """Begin to fetch; returns at once."""
+        for keys in self._keys.values():
+            keys.start()
+
+    async def stop(self) -> None:
+        """End every attempt under way."""
+        for keys in self._keys.values():
+            await keys.stop()
+
+    async def reload(self, instances: Sequence[IssuerInstance]) -> None:
+        """
+        Fetch the keys of these issuers from now on. A source with the same settings goes on undisturbed; of one that left, an attempt under way is
+        given up.
+        """
+        before = self._keys
+        kept: dict[str, RemoteKeys] = {}
+        new: dict[str, RemoteKeys] = {}
+        for instance in instances:
+            known = before.get(instance.name)
+            if instance.issuer.fetch is None:
+                continue
+            if known is not None and known.settings == source_settings(instance):
+                kept[instance.name] = known
+            else:
+                new[instance.name] = self._made(instance, known)
+        self._keys = kept
+        for name, keys in before.items():
+            if name not in kept:
+                await keys.stop()  # before the next one writes to the same file and the same place in the feed
+        self._keys = kept | new
+        for keys in new.values():
+            keys.start()
+
+    def notified(self) -> None:
+        """Some worker wants keys that are not there."""
+        for keys in self._keys.values():
+            keys.notified()
+
+    def describe(self) -> dict[str, dict[str, Any]]:
+        """For the admin status, by the name of the issuer."""
+        return {name: keys.describe() for name, keys in self._keys.items()}
 
 
-def local_keys(
-    instance: IssuerInstance, *, publish: Callable[[KeyRing], None], board: Board, settings: object = None
-) -> LocalKeys:
-    """
-    A source that is not fetched.
+class EmbeddedControl(FetchedKeys):
+    """The part of the control process, and the link to it, of a balancer that fetches its remote keys in its own loop."""
 
-    Raises:
-        KeySourceError: The environment does not hold the secret.
-    """
-    issuer = instance.issuer
-    given = None
-    if issuer.secret_env is not None:
-        given = secret_from_environment(issuer.secret_env)
-    elif issuer.jwks is not None:
-        given = orjson.dumps(issuer.jwks)
-    elif issuer.pem is not None:
-        given = issuer.pem.encode()
-    return LocalKeys(
-        place_of_keys(instance),
-        given=given,
-        paths=issuer.key_files,
-        build=key_ring_of(issuer),
-        publish=publish,
-        board=board,
-        issuer=instance.index,
-        settings=settings,
-    )
+    def __init__(self, instances: Sequence[IssuerInstance], board: Board, directory: Path | None) -> None:
+        self.directory = directory
+        self.feed = new_feed(instances, None)
+        self._instances = instances
+        self._longest = longest_key_sets(instances)
+        self._worker: Callable[[], None] | None = None
+        super().__init__(instances, board, self.feed, directory, self._notify_worker)
+
+    async def start(self) -> None:
+        """Begin to fetch; returns at once."""
+        put_stored(self.feed, self._instances, self.directory)
+        await super().start()
+
+    def make_room(self, instances: Sequence[IssuerInstance]) -> None:
+        """
+        Make room in the feed for those of these issuers that have none of this size, with the key sets that are stored for them.
+
+        Raises:
+            ConfigurationError: The system does not give that much memory.
+        """
+        longest = longest_key_sets(instances)
+        new = {index: size for index, size in longest.items() if self._longest.get(index) != size}
+        if new:
+            os.close(self.feed.add(new))
+            self._longest |= new
+            put_stored(self.feed, [one for one in instances if one.index in new], self.directory)
+
+    def notify(self) -> None:
+        """Look at the board in the next turn of the loop."""
+        asyncio.get_running_loop().call_soon(self.notified)
+
+    def listen(self, notified: Callable[[], None]) -> None:
+        """Call `notified` whenever there is something new."""
+        self._worker = notified
+
+    def ignore(self) -> None:
+        """End that."""
+        self._worker = None
+
+    def _notify_worker(self) -> None:
+        if self._worker is not None:
+            asyncio.get_running_loop().call_soon(self._worker)
 
 
-def place_of_keys(instance: IssuerInstance) -> str:
-    """Where the keys come from, for people: without the query of a URL, which may hold a secret."""
-    issuer = instance.issuer
-    if issuer.fetch is not None:
-        return identity_of(**whose_keys(instance)).partition("?")[0]
-    if issuer.key_files:
-        return ", ".join(map(str, issuer.key_files))
-    if issuer.secret_env is not None:
-        return f"the environment variable {issuer.secret_env}"
-    return f"issuers.{instance.label}.{issuer.key_source}"
+def new_feed(instances: Sequence[IssuerInstance], directory: Path | None) -> KeyFeed:
+    """The feed of all remote sources, with the key sets that the last run stored in the state directory."""
+    feed = KeyFeed(longest_key_sets(instances))
+    put_stored(feed, instances, directory)
+    return feed
 
 
-def stored_keys(directory: Path, instance: IssuerInstance) -> Path:
-    """The file that keeps the last good keys of a remote source."""
-    return directory / KEYS / f"{instance.name.replace('/', '+')}.json"
+def longest_key_sets(instances: Sequence[IssuerInstance]) -> dict[int, int]:
+    """What a feed needs to know of the remote sources among these: bytes of the longest document, by issuer index."""
+    return {one.index: one.issuer.fetch.max_bytes for one in instances if one.issuer.fetch is not None}
 
 
-def wait_for_keys(instances: Sequence[IssuerInstance]) -> float:
-    """Seconds a request waits at most for keys that a fetch may bring: that long a fetch can last, and twice as long with discovery."""
-    issuers = [one.issuer for one in instances]
-    fetches = [issuer.remote_jwks.timeout for issuer in issuers if issuer.remote_jwks is not None]
-    fetches += [2 * issuer.discovery.timeout for issuer in issuers if issuer.discovery is not None]
-    return max(fetches, default=0.0)
+def put_stored(feed: KeyFeed, instances: Sequence[IssuerInstance], directory: Path | None) -> None:
+    """Put the stored key sets into the feed. One that must not be used is left out with a warning."""
+    for instance in instances:
+        if directory is not None and instance.issuer.fetch is not None:
+            try:
+                stored = read_stored(instance, directory, time.time())
+                if stored is not None:
+                    feed.put(instance.index, stored)
+            except (StoreError, ValueError) as error:
+                log.warning("no stored keys for %s: %s", place_of_keys(instance), error)
 
 
 class _LocalPublisher:
@@ -180,12 +263,3 @@ class _LocalPublisher:
         if self._logs:
             log_key_changes(self._instance.name, self._before, ring, source=place_of_keys(self._instance))
         self._before = ring
-
-
-def whose_keys(instance: IssuerInstance) -> dict[str, str]:
-    """Where to find the keys of a remote source: at `uri`, or at the address that the metadata of `issuer` gives."""
-    issuer = instance.issuer
-    if issuer.remote_jwks is not None:
-        return {"uri": instance.of_tenant(issuer.remote_jwks.uri)}
-    assert issuer.issuer is not None
-    return {"issuer": instance.of_tenant(issuer.issuer)}

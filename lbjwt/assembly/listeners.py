@@ -2,8 +2,8 @@
 The listeners of one balancer: they accept clients, pause while no file descriptor is left, follow a reload, and end with a drain.
 
 A listener is known by its address. One that stays keeps its sockets and its clients, which read its settings anew for each request. One that leaves
-accepts the clients in its queue and no more, and its clients go with the answer that is under way. When TLS is switched on or off, the clients of before
-go in the same way.
+accepts the clients in its queue and no more, and each client goes with the answer that is under way. When TLS is switched on or off, the clients
+from before go in the same way.
 """
 
 from __future__ import annotations
@@ -24,17 +24,16 @@ from lbjwt.net.descriptors import available
 from lbjwt.net.sockets import backlog, bind, close, stop_listening
 from lbjwt.net.tls import TLSError
 from lbjwt.observe._board import Board
-from lbjwt.proxy._client import ClientSide
+from lbjwt.proxy._accept import accepted
 from lbjwt.proxy._health import Health
 from lbjwt.proxy._listener_settings import ListenerSettings
-from lbjwt.proxy._tls_client import TlsClientSide
 from lbjwt.proxy._traffic import Traffic
 
 MANY_CLIENTS = 256
 """Client connections from which the queue of the listener is emptied in bursts: the loop accepts one each time it has polled all others."""
 
 IDLE_GRACE: Final = 1.0
-"""Seconds an idle client connection lives on after its listener left or a drain began, for the request that may be on its way."""
+"""Seconds until an idle client connection is closed after its listener left or a drain began: a request may be on its way."""
 
 log = logging.getLogger("lbjwt.service")
 
@@ -169,10 +168,9 @@ class Listeners:
         close(listener.sockets)
         self._leave(listener.settings)
 
-    def _client(self, listener: _Listener) -> ClientSide:
-        traffic, settings = self.traffic, listener.settings
-        assert traffic is not None
-        return ClientSide(traffic, settings) if settings.tls is None else TlsClientSide(traffic, settings)
+    def _client(self, listener: _Listener) -> asyncio.Protocol:
+        assert self.traffic is not None
+        return accepted(self.traffic, listener.settings)
 
     async def accept(self) -> None:
         """Accept on every socket that does not yet."""
@@ -191,12 +189,12 @@ class Listeners:
         traffic = self.traffic
         assert traffic is not None
 
-        def accepted() -> ClientSide:
+        def connection() -> asyncio.Protocol:
             if traffic.clients >= MANY_CLIENTS:
                 accept_waiting(loop, sock, lambda: self._client(listener))
             return self._client(listener)
 
-        return await loop.create_server(accepted, sock=sock, backlog=backlog())
+        return await loop.create_server(connection, sock=sock, backlog=backlog())
 
     def look_at_certificates(self) -> None:
         """Have a thread read the pairs of files that were replaced; those that can be used are for the next handshakes."""

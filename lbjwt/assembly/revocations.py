@@ -23,16 +23,15 @@ if TYPE_CHECKING:
 def new_reader(
     configuration: model.Configuration,
     directory: Path | None,
-    on_change: Callable[[bool], None],
+    on_change: Callable[[bool], None] = lambda more: None,
     store: RevocationStore | None = None,
 ) -> RevocationReader | None:
     """
-    What follows the log in the state directory and the operator's file; None when nothing can be revoked.
+    The reader of the log in the state directory and of the operator's file; None without `revocation`.
 
     Args:
-        directory: Of state; None when there is none, and so no log.
-        on_change: See `RevocationReader`.
-        store: Where this very process writes; None: another one does.
+        directory: The state directory; None without one, and then there is no log.
+        store: The store, if this process has it; then the log is not read.
     """
     revocation = configuration.revocation
     if revocation is None:
@@ -48,19 +47,19 @@ def new_reader(
 
 def new_store(configuration: model.Configuration, directory: Path | None) -> RevocationStore | None:
     """
-    Where revocations over the admin API are kept; None when there is no such thing.
+    Where revocations made at run time are kept; None when nothing can be revoked.
 
     Args:
         directory: Of state; None: they end with the process.
     """
     revocation = configuration.revocation
-    if revocation is None or configuration.admin is None:
+    if revocation is None:
         return None
     return RevocationStore(directory, max_entries=revocation.max_entries)
 
 
 def revocation_check(reader: RevocationReader | None) -> Revoked | None:
-    """What a verifier asks of every token; None when nothing can be revoked."""
+    """What a verifier asks about every token; None without a reader."""
     if reader is None:
         return None
 
@@ -71,11 +70,7 @@ def revocation_check(reader: RevocationReader | None) -> Revoked | None:
 
 
 class RevokedKeys:
-    """
-    The keys in force that are revoked by their id, for the log.
-
-    A key that is revoked for one of the tenants that share it is not among them.
-    """
+    """Logs which keys in force are revoked by their id, except those that are revoked for one of several tenants only."""
 
     def __init__(self, instances: list[IssuerInstance], verifier: Verifier, reader: RevocationReader) -> None:
         self._instances = instances
@@ -89,13 +84,13 @@ class RevokedKeys:
         self.look()
 
     def look(self) -> None:
-        """Tell of those that were not when it was called before, and of those that no longer are."""
+        """Log what changed since the last call."""
         now = time.time()
         found = frozenset(
             (instance.name, key)
             for instance in self._instances
             for key in self._verifier.keys_of(instance.index) or ()
-            # a token without a name that was issued at no time: only the key can be what is revoked
+            # claims that only the revocation of a key can match
             if key.kid
             and self._reader.revokes(instance.of_tenant(instance.issuer.issuer or ""), key.kid, {"iat": inf}, now)
         )

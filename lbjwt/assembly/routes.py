@@ -1,4 +1,4 @@
-"""From the configured routes to an admission: which requests meet which demands, and how they are refused."""
+"""From the configured routes to an admission: what the requests of a route must have, and how they are refused."""
 
 from __future__ import annotations
 
@@ -85,22 +85,18 @@ def new_admission(
 
 
 class _Maker:
-    """Makes demands, with one `TokenPlaces` for all issuers that are looked for in the same places."""
+    """Makes demands: one `TokenPlaces` for all issuers whose tokens stand in the same places."""
 
     def __init__(self, configuration: model.Configuration, instances: list[IssuerInstance]) -> None:
         self._instances = instances
         self._places: dict[tuple[Any, ...], TokenPlaces] = {}
         self._forward = configuration.forward_token
-        for headers, cookies, params, subprotocol in {
-            one.issuer.token_places(self._forward): None for one in instances
-        }:
-            self._places[headers, cookies, params, subprotocol] = TokenPlaces(
-                headers=headers, cookies=cookies, params=params, subprotocol=subprotocol
-            )
+        for key in {one.issuer.token_places(self._forward): None for one in instances}:
+            headers, cookies, params, subprotocol = key
+            self._places[key] = TokenPlaces(headers=headers, cookies=cookies, params=params, subprotocol=subprotocol)
 
     @property
     def places(self) -> list[TokenPlaces]:
-        """All of them, of every issuer."""
         return list(self._places.values())
 
     def demands(self, route: RouteConfiguration) -> list[Demand]:
@@ -108,10 +104,10 @@ class _Maker:
             return []
         if route.require is not None and route.require.all_of is not None:
             return [self.demand(self._of([label]), route) for label in route.require.all_of]
-        return [self.demand(self._required(route), route)]
+        return [self.demand(self._instances if route.require is None else self._of(route.require.labels), route)]
 
     def secret_places(self) -> list[TokenPlaces]:
-        """Wherever any issuer's token may stand and is looked for in the target; a forwarded one is no less secret to strangers."""
+        """Every parameter that may hold a token of any issuer; a redirect hides also those that are forwarded to backends."""
         params = list({place.name: None for instance in self._instances for place in instance.issuer.from_params})
         groups = [params[at : at + MAX_GROUPS] for at in range(0, len(params), MAX_GROUPS)]
         return [TokenPlaces(params=[(name, False) for name in group]) for group in groups]
@@ -120,18 +116,14 @@ class _Maker:
         by_places: dict[tuple[Any, ...], set[int]] = {}
         for instance in issuers:
             by_places.setdefault(instance.issuer.token_places(self._forward), set()).add(instance.index)
-        rules = None
+        places = [self._places[key] for key in by_places]
+        indexes = [frozenset(found) for found in by_places.values()]
         if route is not None:
             every = len(issuers) == len(self._instances)
             rules = route_rules(route.policy(None if every else frozenset(one.index for one in issuers)))
-            if rules.asks_nothing:
-                rules = None
-        return Demand(
-            [self._places[key] for key in by_places], [frozenset(found) for found in by_places.values()], rules
-        )
-
-    def _required(self, route: RouteConfiguration) -> list[IssuerInstance]:
-        return self._instances if route.require is None else self._of(route.require.labels)
+            if not rules.asks_nothing:
+                return Demand(places, indexes, rules)
+        return Demand(places, indexes)
 
     def _of(self, labels: tuple[str, ...] | list[str]) -> list[IssuerInstance]:
         return [instance for instance in self._instances if instance.label in labels]

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 from lbjwt.assembly.cluster import Clusters, forwarding_trust
 from lbjwt.assembly.descriptors import Shares, shares
 from lbjwt.assembly.issuers import issuer_instances, trusted_issuers
-from lbjwt.assembly.keys import wait_for_keys, worker_sources
+from lbjwt.assembly.keys import worker_sources
 from lbjwt.assembly.listeners import Listeners
 from lbjwt.assembly.snapshot import new_snapshot
+from lbjwt.assembly.sources import wait_for_keys
 from lbjwt.errors import ConfigurationError, cause_of
 from lbjwt.keys.worker import ControlLink, WorkerKeys
 from lbjwt.net.sockets import close
@@ -158,7 +159,8 @@ class Runtime:
 
     def use(self, plan: Plan) -> None:
         """Put a plan into force. `Listeners.accept` then opens the listeners that are new."""
-        self._verifier.reload(trusted_issuers(plan.configuration, plan.instances))
+        without_keys = {index: None for index, source in plan.sources.items() if source.ring is None}
+        self._verifier.reload(trusted_issuers(plan.configuration, plan.instances), keys=without_keys)
         self._board.keep_issuers(plan.rows.issuers.values())
         self.instances = plan.instances
         self.keys.use(plan.sources)

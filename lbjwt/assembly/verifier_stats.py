@@ -32,11 +32,11 @@ class VerifierStats:
             self._published[name] = count
 
     def log_faults(self) -> None:
-        """Refusals that were our own fault: a report needs more than their number. Its class alone, for the text may hold a piece of a token."""
+        """Log refusals by a fault of lbjwt. Of the exception only its class: its text may contain a piece of a token."""
         gate = self._gate
         if gate.faults != self._faults:
             log.error(
-                "%d faults of lbjwt, the last one a %s; the affected requests were refused",
+                "%d internal errors, the last one a %s; lbjwt refused the affected requests",
                 gate.faults - self._faults,
                 gate.last_fault,
             )

@@ -1,13 +1,12 @@
 """
 Which form of answer a refused client understands, from its request head.
 
-Decides about form alone: whoever pretends to be a browser or a gRPC client gets the same refusal in other words.
+A client that pretends to be a browser or a gRPC client gets the same refusal in another form.
 
 Source: RFC 9110 sections 8.3 and 12.5.1, the gRPC protocol over HTTP.
 """
 
-from lbjwt.http1._buffer cimport Slice
-from lbjwt.http1._field cimport Field
+from lbjwt.http1._buffer cimport Field, Slice
 from lbjwt.http1._request cimport GET, HEAD, RequestHead
 from lbjwt.http1._scan cimport equals, next_element, same
 

@@ -1,8 +1,7 @@
 """
 The rules on claims (RFC 7519 section 4.1, RFC 8725 sections 3.8 and 3.9), compiled to C comparisons.
 
-Knows claims, a policy's constants and the time it is told. What is not exactly right is refused: strings are compared whole, numbers
-are numbers, nothing is converted. Remembers one thing, the tenants of an issuer pattern whose tokens were accepted.
+Strings are compared whole, and nothing is converted. The only state is the set of tenants of an issuer pattern whose tokens were accepted.
 """
 
 cimport cython
@@ -15,7 +14,7 @@ from lbjwt.auth.issuer_pattern import IssuerPattern
 from lbjwt.auth.policy import PROFILE_CLAIMS as _PROFILE_CLAIMS
 
 cdef enum Step:
-    # in the order in which a token is judged: the first that is not met is the reason
+    # in this order; the first that is not met is the reason
     TYPES
     ISSUER
     AUDIENCE
@@ -108,14 +107,14 @@ cdef class PolicyRules(ClaimRules):
         if first != DenyReason.NONE:
             return first
         if self._pattern is not None and trace is None:
-            self._issuers[grant.issuer] = grant.issuer     # only now: what is refused, or only explained, takes no tenant's place
+            self._issuers[grant.issuer] = grant.issuer     # only accepted tokens count toward max_tenants
         return DenyReason.NONE
 
     cdef int _check(self, int step, dict claims, const Times *times, double now, Grant grant) except -1:
         """
-        One step's DenyReason; NONE also when the policy does not ask for it. Every step after TYPES relies on that one.
+        One step's DenyReason; NONE also when the policy does not ask for it. Every step relies on TYPES.
 
-        The bounds of the grant are narrowed to what the step allows, so that a remembered token ends when judging it again would refuse it.
+        Narrows the grant's period of validity, so that a cached token ends when a new check would refuse it.
         """
         if step == TYPES:
             if times.exp == WRONG or times.nbf == WRONG or times.iat == WRONG:
@@ -168,7 +167,7 @@ cdef class PolicyRules(ClaimRules):
         elif step == CLIENT:
             return self._check_client(claims)
         elif step == BINDING:
-            # A token of a key's holder, shown without a proof, is a stolen one for all that can be told (THREATS C18).
+            # Without a proof of possession, a stolen token looks the same (THREATS C18).
             if self._refuse_bound and "cnf" in claims:
                 return DenyReason.WRONG_TYPE
         elif step == SCOPES:

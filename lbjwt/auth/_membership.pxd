@@ -1,4 +1,4 @@
-# The two claims that are sets of words, audience and scope: whole words compared, and nothing but words in them.
+# The two claims that are sets of words, audience and scope, compared by whole words.
 
 from lbjwt._fastverify cimport DenyReason
 

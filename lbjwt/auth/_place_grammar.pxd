@@ -1,4 +1,4 @@
-# The small grammars of places: pieces of a list, and whether a piece is the place that is looked for. C only, bytes in and slices of them out.
+# The grammars of token locations: the pieces of a list, and whether a piece is the one that is looked for.
 
 from libc.stdint cimport uint8_t
 from libc.string cimport memchr, memcmp
@@ -11,11 +11,11 @@ from lbjwt.http1._scan cimport HEX, TOKEN, byte_class, equals, fold
 cdef enum Match:
     ANOTHER = 0              # not this place
     HERE = 1
-    DOUBTFUL = 2             # another reader might find something else here
+    DOUBTFUL = 2             # another reader might find another value
 
 
 cdef inline bint next_piece(Slice *rest, char separator, Slice *piece) noexcept nogil:
-    """Take what stands before the next separator, possibly nothing. False behind the last piece. Each call moves on (THREATS S15)."""
+    """Take the piece before the next separator, possibly an empty one. False after the last. Every call advances (THREATS S15)."""
     cdef const char *stop
     if rest.at == NULL:
         return False
@@ -81,9 +81,7 @@ cdef inline Match match_credentials(Slice value, Slice scheme, Slice *token) noe
 
 
 cdef inline Match match_cookie(Slice pair, Slice name, Slice *value) noexcept nogil:
-    """
-    cookie-name "=" cookie-value (RFC 6265 section 4.1.1). DOUBTFUL: white space before the "=", or a quoted value.
-    """
+    """cookie-name "=" cookie-value (RFC 6265 section 4.1.1). DOUBTFUL: white space before the "=", or a quoted value."""
     cdef const char *end = pair.at + pair.size
     cdef const char *at = pair.at
     cdef bint spaced
@@ -103,9 +101,7 @@ cdef inline Match match_cookie(Slice pair, Slice name, Slice *value) noexcept no
 
 
 cdef inline Match match_param(Slice pair, Slice name, Slice *value) noexcept nogil:
-    """
-    name ["=" value] of a query. Nothing is decoded. DOUBTFUL: a name that would decode to this one, or a value with an escape.
-    """
+    """name ["=" value] of a query. Nothing is decoded. DOUBTFUL: a name that would decode to this one, or a value with an escape."""
     cdef const char *mark = <const char *> memchr(pair.at, c"=", pair.size)
     cdef Slice key = pair
     value[0] = Slice(NULL, 0)

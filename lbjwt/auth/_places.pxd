@@ -2,8 +2,7 @@ cimport cython
 from libc.stdint cimport uint64_t
 
 from lbjwt._fastverify cimport DenyReason
-from lbjwt.http1._buffer cimport Buffer, Slice
-from lbjwt.http1._field cimport Field
+from lbjwt.http1._buffer cimport Buffer, Field, Slice
 from lbjwt.http1._request cimport RequestHead
 from lbjwt.http1._response cimport ResponseHead
 
@@ -36,13 +35,13 @@ cdef class TokenPlaces:
     cdef bint _strips            # there may be something to take out
     cdef Buffer _decoded         # a token that came in base64url
 
-    # Sets token and size when the answer is NONE. Other answers: MISSING, MULTIPLE_TOKENS, MALFORMED_CREDENTIALS, INTERNAL (no memory).
-    # The token is borrowed: from the bytes of the head or from this object, until the next `find`. `strip` does not touch it.
-    # What of its alphabet is allowed is not looked at here. Sets head.token_in_query and head.subprotocol_answer.
+    # Sets token and size when the result is NONE. Other results: MISSING, MULTIPLE_TOKENS, MALFORMED_CREDENTIALS, INTERNAL (no memory).
+    # The token, whose characters are not checked, is borrowed from the head or from this object until the next `find`; `strip` does not touch it.
+    # Sets head.token_in_query and head.subprotocol_answer.
     cdef DenyReason find(self, RequestHead head, const char **token, Py_ssize_t *size) noexcept
 
-    # Take out of what `head` writes whatever stands in a place that is not forwarded, and names that fold to the name of a place.
-    # Needs no `find` before it, and is for every request that is forwarded: also where none, a doubtful or more than one token came.
+    # Remove from what `head` writes all places that are not forwarded, and names that fold to the name of a place. Needs no `find` before it;
+    # to be called for every request that is forwarded, whether it has no token, one, or several.
     cpdef int strip(self, RequestHead head) except -1
 
     cdef int _search(self, RequestHead head, Found *found) except -1
@@ -56,6 +55,5 @@ cdef class TokenPlaces:
     cdef int _cut(self, RequestHead head, Slice *text, Py_ssize_t start, char separator, bint *awaited) except -1
 
 
-# What the response to a request has to say because of where its token came from: complete field lines for ResponseHead.write, or NULL and 0.
-# The flags are those of the request's head.
+# The field lines that a response needs because of the location of the request's token, or NULL and 0. The flags are those of the request's head.
 cdef const char *fields_owed(ResponseHead head, bint subprotocol_answer, bint token_in_query, Py_ssize_t *size) noexcept

@@ -1,11 +1,11 @@
 """
 Where the token of a request is found, and how it is taken out of what is forwarded.
 
-Knows headers, cookies, query parameters and WebSocket subprotocols as lists of text, and nothing of what a token is: that one was found, and only
-one, is all that is said here; its alphabet and everything after that is the gate's. All memory is borrowed, no Python object is made.
+Finds exactly one token in headers, cookies, query parameters and WebSocket subprotocols; the gate checks its characters and all else. All memory is
+borrowed, no Python object is made.
 
-Two readers of one request must not find two tokens: whatever another reader might take for a place (a name that decodes to it, a
-quoted value, a field that `Connection` takes away) is refused with the places, not read and not passed over (THREATS P6, P9).
+Two readers of one request must not find two tokens: what another reader might take for a token location (a name that decodes to it, a
+quoted value, a field that `Connection` removes) is refused, neither read nor ignored (THREATS P6, P9).
 
 Source: RFC 6750 section 2, RFC 6265 section 4.2.1, RFC 6455 section 4.1; the subprotocol of tokens in base64url is that of Kubernetes.
 """
@@ -20,9 +20,8 @@ from lbjwt._fastverify cimport DenyReason
 from lbjwt.auth._place_grammar cimport (
     Match, begins_with, match_cookie, match_credentials, match_param, next_piece, poses_as, query_of, trimmed,
 )
-from lbjwt.http1._buffer cimport Buffer, Slice
+from lbjwt.http1._buffer cimport Buffer, Field, Slice
 from lbjwt.http1._editing cimport drop_field, own
-from lbjwt.http1._field cimport Field
 from lbjwt.http1._names cimport AUTHORIZATION, DROPPED, FORWARD, request_kind
 from lbjwt.http1._request cimport RequestHead
 from lbjwt.http1._response cimport ResponseHead
@@ -38,7 +37,7 @@ _RESERVED = (b"cookie", b"sec-websocket-protocol", b"sec-websocket-extensions")
 
 
 cdef int _take(Found *found, int place, Slice token) noexcept nogil:
-    """One more occurrence: never a second in one place, and never another token than before. An empty one is no token."""
+    """Record an occurrence. A second one in the same place, or another token than before, is refused; an empty value is no token."""
     cdef uint64_t bit = (<uint64_t> 1) << place
     if found.seen & bit:
         return DenyReason.MULTIPLE_TOKENS
@@ -64,18 +63,17 @@ cdef tuple _header(str name, str scheme):
     if not lowered or not all_of(lowered, len(lowered), PLAIN):
         raise ConfigurationError(f"the header {name!r} must be letters, digits and hyphens")
     if request_kind(lowered, len(lowered)) not in (FORWARD, AUTHORIZATION) or lowered in _RESERVED or lowered.startswith(b"content-"):
-        raise ConfigurationError(f"the header {name!r} has a fixed meaning in HTTP")
+        raise ConfigurationError(f"the header {name!r} has a fixed meaning in HTTP and cannot hold a token")
     if not all_of(word, len(word), TOKEN):
-        raise ConfigurationError(f"the scheme {scheme!r} of the header {name!r} cannot be one")
+        raise ConfigurationError(f"the scheme {scheme!r} of the header {name!r} must be letters, digits and hyphens")
     return lowered, word
 
 
 cdef int _refuse_repeated(str key, list places) except -1:
-    """What stands twice in a list: between the two, nothing would say which rule holds."""
     for at, (name, scheme, _) in enumerate(places):
         for before in places[:at]:
             if before[0] == name and before[1] == scheme:
-                raise ConfigurationError(f"{name.decode()} is in the list twice", key, at, "name")
+                raise ConfigurationError(f"the list contains {name.decode()} twice", key, at, "name")
             if before[0] == name and not (scheme and before[1]):
                 raise ConfigurationError(f"{name.decode()} cannot hold a token both with a scheme and without one", key, at, "name")
     return 0
@@ -84,20 +82,20 @@ cdef int _refuse_repeated(str key, list places) except -1:
 @cython.final
 cdef class TokenPlaces:
     """
-    Where a request may carry its token, and how it is taken out before the request is forwarded.
+    The token locations of a configuration.
 
     Two places may hold the same token; everything else that occurs twice is MULTIPLE_TOKENS (RFC 6750 section 2, THREATS P5, P6).
 
     Args:
-        headers: (name, scheme, forward). The scheme in any case, then one or more spaces, then the token; "" when the whole value
-            is the token. A field of another scheme holds no token. One name may come with several schemes.
-        cookies: (name, forward); the name exactly as it is sent.
-        params: (name, forward) of the query; the name exactly as it is sent, letters, digits and "-._~".
+        headers: (name, scheme, forward). The scheme in any case, one or more spaces, then the token; "" when the whole value is the token.
+            A field of another scheme holds no token. One name may have several schemes.
+        cookies: (name, forward); the exact name.
+        params: (name, forward) of the query; the exact name, of letters, digits and "-._~".
         subprotocol: `bearer, <token>` or `base64url.bearer.authorization.k8s.io.<base64url of the token>`, also without
             `authorization.k8s.io`, in Sec-WebSocket-Protocol; never forwarded.
 
     Raises:
-        ConfigurationError: No place at all, too many, the same one twice, or a name or scheme that cannot be one.
+        ConfigurationError: No place, too many, one twice, or an invalid name or scheme.
     """
 
     def __cinit__(self, *, headers=(), cookies=(), params=(), bint subprotocol=False):
@@ -110,7 +108,7 @@ cdef class TokenPlaces:
         for cookie, forward in cookies:
             name = _ascii(cookie)
             if not name or not all_of(name, len(name), TOKEN):
-                raise ConfigurationError(f"the cookie {cookie!r} cannot be called so")
+                raise ConfigurationError(f"the cookie name {cookie!r} contains a character that a cookie name cannot have")
             places.append((name, b"", bool(forward)))
         self._params = len(places)
         for param, forward in params:
@@ -123,7 +121,7 @@ cdef class TokenPlaces:
         if self._count + self._subprotocol == 0:
             raise ConfigurationError("no token location is left; remove from_headers for the default one", "from_headers")
         if self._count > MAX_PLACES:
-            raise ConfigurationError(f"there are more than {MAX_PLACES} token locations")
+            raise ConfigurationError(f"there can be at most {MAX_PLACES} token locations")
         _refuse_repeated("from_headers", places[:self._cookies])
         _refuse_repeated("from_cookies", places[self._cookies:self._params])
         _refuse_repeated("from_params", places[self._params:])
@@ -223,7 +221,6 @@ cdef class TokenPlaces:
         return DenyReason.NONE
 
     cdef int _search_cookies(self, Slice value, Found *found) noexcept:
-        """Several Cookie lines are one list: what was seen in an earlier one counts."""
         cdef Slice rest = value
         cdef Slice pair, token
         cdef Match match
@@ -318,7 +315,7 @@ cdef class TokenPlaces:
         return self._subprotocol and poses_as(field.name, b"sec-websocket-protocol", 22)
 
     cdef bint _is_cut(self, Slice piece, char separator, bint *awaited) noexcept:
-        """Whether a piece of a list is not forwarded: all that a search takes or refuses, so that no doubtful token gets through either."""
+        """True for a piece that is not forwarded: every one that a search takes or refuses, so that no doubtful token gets through."""
         cdef Slice value
         cdef int i
         if separator == c",":
@@ -341,7 +338,7 @@ cdef class TokenPlaces:
         return False
 
     cdef int _cut(self, RequestHead head, Slice *text, Py_ssize_t start, char separator, bint *awaited) except -1:
-        """Cut pieces, each with one separator, out of the list that begins `start` bytes into `text`. 1: there were some."""
+        """Cut pieces, each with one separator, out of the list that begins `start` bytes into `text`. 1 if any was cut."""
         cdef Slice rest = Slice(text.at + start, text.size - start)
         cdef Slice piece
         cdef const char *began = text.at
@@ -370,6 +367,17 @@ cdef class TokenPlaces:
         cdef Py_ssize_t size = 0
         cdef DenyReason reason = self.find(head, &token, &size)
         return reason, token[:size] if reason == DenyReason.NONE else None
+
+
+def bearer_token(bytes value not None):
+    """Why an Authorization value has no bearer token, or NONE; and the token."""
+    cdef Slice token = Slice(NULL, 0)
+    cdef Match match = match_credentials(Slice(value, len(value)), Slice(b"bearer", 6), &token)
+    if match == Match.ANOTHER:
+        return DenyReason.MISSING, b""
+    if match == Match.DOUBTFUL or token.size == 0:
+        return DenyReason.MALFORMED_CREDENTIALS, b""
+    return DenyReason.NONE, token.at[:token.size]
 
 
 # --- the response ---------------------------------------------------------------------------------------------------------

@@ -16,8 +16,8 @@ cdef class RouteRules:
     cdef tuple _rules                      # of Rule
     cdef tuple _report_only                # of bool, one a rule
 
-    # claims: of a verified token. issuer: its index, -1 when there is none. Returns the DenyReason (NONE: let through) and
-    # sets reported to the first reason that was only reported. At most one of the two is not NONE: who is refused is not reported too.
+    # claims: of a verified token. issuer: its index, -1 when there is none. Returns the DenyReason, and sets reported to the first reason of
+    # a report-only rule. At most one of the two is not NONE.
     cdef int judge(self, dict claims, int issuer, DenyReason *reported) except -1
     # Append every check of the route to a trace, also those after the first that refuses.
     cdef int tell(self, dict claims, int issuer, list trace) except -1

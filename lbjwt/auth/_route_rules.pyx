@@ -1,8 +1,7 @@
 """
-What one route asks of a verified token: issuer, audience, scopes, claim rules.
+What one route requires of a verified token: issuer, audience, scopes, claim rules.
 
-Runs once per token and route; the exchange remembers the verdict with the grant. Knows claims and the number of the issuer. No time: a
-grant ends by itself, and what the clock could change is the issuer's policy.
+Runs once per token and route; the exchange keeps the verdict with the grant. Nothing here depends on the time: the issuer's policy does.
 """
 
 cimport cython
@@ -90,7 +89,7 @@ cdef class RouteRules:
             return DenyReason.NONE if self._scopes_all is None else judge_scopes(claims, self._scopes_all, False)
         if step == SCOPES_ANY:
             return DenyReason.NONE if self._scopes_any is None else judge_scopes(claims, self._scopes_any, True)
-        # unknown is refused like false: nothing passes for want of a claim or by its wrong type
+        # UNKNOWN is refused like FALSE
         return DenyReason.NONE if (<Rule>self._rules[step - FIRST_RULE]).judge(claims) == TRUE else DenyReason.CLAIM_REFUSED
 
     cdef bint _only_reports(self, int step):

@@ -1,8 +1,8 @@
 """
-Claim rules, compiled: what `rules` describes, answered by comparing values that are of one kind.
+The rules of `rules`, compiled to comparisons of values of one kind.
 
-Three-valued logic after Kleene: a test on what is missing or of another kind is UNKNOWN, and no way of joining or denying makes TRUE out
-of that alone. So a rule that passes would pass whatever else the doubtful claims had said. Knows claims and operands; no time, no token.
+Three-valued logic after Kleene: a test of a claim that is missing or of another kind is UNKNOWN, and `all`, `any` and `not` never make TRUE out of
+that alone. So a rule that passes would pass with any value of those claims.
 """
 
 cimport cython
@@ -96,7 +96,7 @@ cdef class _Test(Rule):
         if self._operator == AMONG:
             return value in self._words
         if self._operator == ANY_WORD or self._operator == ALL_WORDS:
-            # parted at U+0020 alone (RFC 6749 section 3.3): a tab or another blank of Unicode is a character of its word
+            # only U+0020 separates words (RFC 6749 section 3.3)
             members = (<str>value).split(" ")
             return self._words.issubset(members) if self._operator == ALL_WORDS else not self._words.isdisjoint(members)
         if self._operator == LESS_THAN:
@@ -184,4 +184,4 @@ def compile_rule(rule):
         denial.source = rule
         denial._rule = compile_rule(rule.rule)
         return denial
-    raise ConfigurationError(f"a {type(rule).__name__} is no claim rule")
+    raise ConfigurationError(f"a {type(rule).__name__} is not a claim rule")

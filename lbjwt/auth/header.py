@@ -1,10 +1,9 @@
 """
 The rules on a JOSE header: what it must not hold, and which key it may ask for.
 
-Runs once per distinct header of good tokens (the gate remembers), and for every forged one. Pure: same header, same answer.
+Runs once per distinct header of good tokens, because the gate remembers the result, and for every forged one.
 
-Source: RFC 7515 section 4, RFC 7516 section 9, RFC 7519 section 5, RFC 7797 section 7, RFC 8725 section 3,
-RFC 9068 section 4.
+Source: RFC 7515 section 4, RFC 7516 section 9, RFC 7519 section 5, RFC 7797 section 7, RFC 8725 section 3, RFC 9068 section 4.
 """
 
 import json
@@ -19,14 +18,11 @@ from lbjwt.jose.keys import VerificationKey
 
 MAX_SHOWN = 80  # characters of one quoted claim: a line of a terminal
 
-# crit: we understand no extension, so whatever it names is not understood (RFC 7515 section 4.1.11; an empty one is forbidden).
-# b64: must not be used with JWTs (RFC 7797 section 7). enc, zip: the mark of a JWE (RFC 7516 section 9).
-# Elsewhere null is the absence of a member; these four are refused with any value, null too, since a reader that takes null for a value
-# would read another token.
+# crit: lbjwt implements no extension (RFC 7515 section 4.1.11). b64: not allowed in JWTs (RFC 7797 section 7). enc, zip: a JWE (RFC 7516 section 9).
+# They are refused with null too, since a reader that takes null for a value would read another token.
 REFUSED = frozenset({"crit", "b64", "enc", "zip"})
-# Tokens that issuers or clients sign for another purpose and say so. Where no type is configured, none of them is an access token (RFC 8725
-# section 3.12, THREATS A25): OIDC Back-Channel Logout section 2.4, RFC 8417 section 2.3, RFC 9449 section 4.2, RFC 9101,
-# RFC 9701, RFC 9901.
+# Types of tokens with another purpose, refused when no type is configured (RFC 8725 section 3.12, THREATS A25):
+# OIDC Back-Channel Logout section 2.4, RFC 8417 section 2.3, RFC 9449 section 4.2, RFC 9101, RFC 9701, RFC 9901.
 _OF_OTHER_USE = frozenset(
     {"logout+jwt", "secevent+jwt", "dpop+jwt", "oauth-authz-req+jwt", "token-introspection+jwt", "kb+jwt"}
 )
@@ -35,10 +31,10 @@ _TEXTS = ("typ", "cty", "kid")
 
 class HeaderRules:
     """
-    Turns a parsed header into the signature check it may have, or several that are tried in turn, or the reason for none.
+    Turns a parsed header into its signature check, several that are tried in turn, or the reason for none.
 
-    jku, x5u, jwk and x5c are never looked at: keys come from the ring alone (THREATS A6, A7). x5t and x5t#S256 choose among the keys of the ring
-    when there is no key id; one that no key has is as good as none (RFC 7515 section 4.1.7), so made-up ones cause no fetch.
+    jku, x5u, jwk and x5c are ignored: keys come from the ring alone (THREATS A6, A7). Without a key id, x5t and x5t#S256 choose among the keys of
+    the ring; one that matches no key is ignored (RFC 7515 section 4.1.7), so made-up ones cause no fetch.
     """
 
     __slots__ = ("_allowed", "_keys", "_wanted_type")
@@ -112,14 +108,14 @@ _RULES = (
 
 
 def _key_id_of(header: dict[str, Any]) -> str | None:
-    """The key that a header names. An empty id names none: RFC 7515 section 4.1.4 gives an id no form, and no key is ever called ""."""
+    """The key id of a header; an empty one counts as none."""
     return header.get("kid") or None
 
 
 def key_shown(key: VerificationKey) -> str:
-    """A key for people to read: its id, type and size; nothing of it."""
+    """A key for people to read: its id, type and size, without key material."""
     curve = f" {key.crv}" if key.crv else ""
-    return f"{shown(key.kid) if key.kid else 'one without id'} ({key.kty}{curve}, {key.bits} bits)"
+    return f"{shown(key.kid) if key.kid else 'a key without id'} ({key.kty}{curve}, {key.bits} bits)"
 
 
 def shown(value: Any) -> str:

@@ -1,19 +1,18 @@
 """
 Claims to request headers for the backend: ready-made bytes, built once per token.
 
-A value is written so that nothing in it can end the line, start another, or be read two ways (THREATS P10):
+No value can end its line, start another, or be read in two ways (THREATS P10):
 
-- Text: visible ASCII and inner spaces stand as they are, every other byte of the UTF-8 text and every `%` is percent-encoded, so that a
-  backend may always decode. With `unrepresentable: refuse` nothing is ever encoded: text that would need it refuses the token.
-- Numbers and booleans stand as in JSON.
-- A list of those becomes its members joined with commas, a comma inside a member encoded like the rest.
-- An object, or anything in style `json`, becomes JSON in visible ASCII. `%` is escaped in it the way JSON escapes, so that a backend that
+- Text: visible ASCII and inner spaces are written as they are; every other byte of the UTF-8 text and every `%` is percent-encoded, so that a
+  backend may always decode. With `unrepresentable: refuse`, text that would have to be encoded refuses the token.
+- Numbers and booleans are written as in JSON.
+- A list of these becomes its members joined with commas; a comma inside a member is encoded.
+- An object, or any value in style `json`, becomes JSON in visible ASCII. `%` is written as a JSON escape, so that a backend that
   percent-decodes every field reads the same value.
-- The whole payload becomes unpadded base64url of compact JSON: the claims that were judged, written anew, not the bytes of the token. Both
-  say the same, since a payload with a name twice was refused.
+- The whole payload becomes unpadded base64url of compact JSON, written anew from the verified claims.
 
-A claim that is missing or null, or whose path leads through something that is no object, leaves its header out (THREATS P4): the backend
-reads the absence of a field as the absence of the claim and never as a default. What a client sent under the name is removed in any case.
+A claim that is missing or null, or whose path leads through a value that is no object, leaves its header out (THREATS P4). The header that a
+client sent under the name is removed in any case.
 
 Source: RFC 9110 section 5.5, RFC 3986 section 2.1, RFC 8259 section 7, RFC 4648 section 5.
 """
@@ -39,8 +38,7 @@ MOST_BYTES = 65536  # neither limit can be raised beyond: no server takes such a
 HEADER_NAME = r"[A-Za-z](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?"
 _PLAIN = "!\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~ "  # beside letters and digits: VCHAR without "%", and SP
 _PLAIN_IN_LIST = _PLAIN.replace(",", "")
-# Names whose meaning is fixed between the two ends: framing, routing, hop-by-hop (RFC 9110 section 7.6.1), credentials, and what lbjwt itself
-# sets or removes. A claim must not speak in their name (THREATS P3, P12).
+# Names for framing, routing, hop-by-hop (RFC 9110 section 7.6.1) and credentials, and those that lbjwt sets or removes (THREATS P3, P12).
 _RESERVED = frozenset({
     "accept", "accept-charset", "accept-encoding", "accept-language", "age", "allow", "authorization", "cache-control", "connection",
     "cookie", "date", "expect", "forwarded", "from", "host", "http2-settings", "if-match", "if-modified-since", "if-none-match", "if-range",
@@ -56,7 +54,7 @@ def check_header_name(name: str) -> str:
     """Return the name of a request header that has no meaning of its own; ConfigurationError for any other text."""
     if not re.fullmatch(HEADER_NAME, name):
         raise ConfigurationError(
-            "a header name starts with a letter and has letters, digits and inner hyphens only, at most 64 of them"
+            "a header name must start with a letter, contain only letters, digits and inner hyphens, and have at most 64 characters"
         )
     if name.lower() in _RESERVED or name.lower().startswith(_RESERVED_PREFIXES):
         raise ConfigurationError(
@@ -66,7 +64,7 @@ def check_header_name(name: str) -> str:
 
 
 def fold_header_name(name: str) -> str:
-    """Return the form under which backends may take two names for one: lower case, every other character than a letter or digit as ``-``."""
+    """A header name in lower case with ``-`` for every character but letters and digits: backends may take names that share it for one."""
     return re.sub(r"[^a-z0-9]", "-", name.lower())
 
 
@@ -77,14 +75,14 @@ class IdentityHeader:
 
     Attributes:
         header: Its name; see `check_header_name`.
-        path: Names from the claims inward, every character of a name its own; () for the whole payload.
-        style: `auto` writes each type in its form, see above; `comma` a list, or one member alone, and refuses an object; `json` any value
-            as JSON; `payload` goes with the path () and only with it.
-        unrepresentable: What becomes of text that cannot stand as it is: `encode` or `refuse`, which refuses the token. A value of a form
-            that the style has no place for, and one over a limit, is always refused.
+        path: Names from the claims inward; a dot is part of a name; () for the whole payload.
+        style: `auto` writes each type as described above; `comma` a list or a single member, and refuses an object; `json` any value
+            as JSON; `payload` requires the path ().
+        unrepresentable: For text that a header cannot hold: `encode`, or `refuse` the token. A value that the style cannot
+            write, or that exceeds a limit, always refuses the token.
 
     Raises:
-        ConfigurationError: A header that cannot be.
+        ConfigurationError: An invalid name, path, or combination of path and style.
     """
 
     header: str
@@ -96,15 +94,9 @@ class IdentityHeader:
         check_header_name(self.header)
         if self.path:
             check_claim_path(self.path)
-        if self.style not in ("auto", "json", "comma", "payload"):
-            raise ConfigurationError(f"the header {self.header}: {self.style!r} is no style")
-        if self.unrepresentable not in ("encode", "refuse"):
-            raise ConfigurationError(
-                f"the header {self.header}: text is encoded or refused, not {self.unrepresentable!r}"
-            )
         if (self.style == "payload") is not (not self.path):
             raise ConfigurationError(
-                f"the header {self.header}: the style payload has the empty path, and every other style a claim"
+                f"the header {self.header}: the style payload needs an empty path, and every other style needs a claim"
             )
 
 
@@ -123,14 +115,14 @@ def compile_identity_headers(
 
     Args:
         entries: A pair is (claim, header name): the exact name of a top-level member, in style auto.
-        max_value: Greatest value in bytes, after encoding.
-        max_total: Greatest size of all lines in bytes.
+        max_value: Maximum bytes of a value, after encoding.
+        max_total: Maximum bytes of all lines.
 
     Returns:
-        None when there is no entry. Else a function whose result is None when a claim cannot be a header or a limit is passed.
+        None when there is no entry. Else a function whose result is None when a claim cannot be written or exceeds a limit.
 
     Raises:
-        ConfigurationError: A header that cannot be, one that two entries give, or a limit out of range.
+        ConfigurationError: An invalid header, one of two entries, or a limit out of range.
     """
     for name, limit in (("max_value", max_value), ("max_total", max_total)):
         if not 1 <= limit <= MOST_BYTES:
@@ -142,7 +134,7 @@ def compile_identity_headers(
     seen: set[str] = set()
     for entry in headers:
         if fold_header_name(entry.header) in seen:
-            raise ConfigurationError(f"the header {entry.header} is used for two claims")
+            raise ConfigurationError(f"two claims use the header {entry.header}")
         seen.add(fold_header_name(entry.header))
     compiled = [(entry.path, entry.header.encode("ascii") + b": ", _writer(entry, max_value)) for entry in headers]
     if not compiled:
@@ -180,7 +172,7 @@ def compile_identity_headers(
 
 
 def _writer(entry: IdentityHeader, max_value: int) -> Callable[[Any], bytes]:
-    """The function that writes one entry's value. It raises _Unrepresentable for a form it has no place for."""
+    """The function that writes one entry's value; it raises _Unrepresentable for a value that the style cannot write."""
     encode = entry.unrepresentable == "encode"
 
     def text(value: str, plain: str = _PLAIN) -> bytes:
@@ -225,7 +217,6 @@ def _scalar(value: object) -> str:
 
 
 def _text(value: str, plain: str, encode: bool) -> bytes:
-    # The common case costs a few looks at the string: an identifier, a name, an address.
     if (
         value.isascii()
         and value.isprintable()

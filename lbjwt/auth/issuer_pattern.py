@@ -1,8 +1,8 @@
 """
-Issuers that differ in one word: `https://login.example/{tenant}/v2.0`. A closed pattern, no regular expression: the text around the tenant
-is compared exactly, and the tenant is one of a list, or a word of a named class, never longer than a limit.
+Issuers that differ in one word: `https://login.example/{tenant}/v2.0`. No regular expression: the text around the tenant is
+compared exactly, and the tenant is one of a list, or a word of a named class up to a maximum length.
 
-No class has `/`, `.`, `%`, `@` or `:` in it, so a word of a class cannot leave its place in an address (THREATS C7, C15).
+No class has `/`, `.`, `%`, `@` or `:` in it, so a tenant cannot change the rest of an address (THREATS C7, C15).
 """
 
 import re
@@ -18,14 +18,13 @@ TENANT_CLASSES = {
     "alphanumeric": frozenset(string.ascii_letters + string.digits),
     "name": frozenset(string.ascii_letters + string.digits + "-_"),
 }
-LENGTH = 64  # characters of a tenant of a class, when nothing else is said
+LENGTH = 64  # characters of a tenant of a class, by default
 MAX_LENGTH = 128  # characters of a tenant
 MAX_LISTED = 1000  # tenants in a list
-TENANTS = 1000  # of a class, when nothing else is said
+TENANTS = 1000  # of a class, by default
 MAX_TENANTS = 100_000  # of a class: each is remembered, and is a line in counters by issuer
 
-TENANT = "{tenant}"
-"""What stands for the name of a tenant in an issuer and in the URL of its keys."""
+TENANT = "{tenant}"  # in an issuer and in the URL of its keys
 LISTED = rf"[A-Za-z0-9][A-Za-z0-9._~-]{{0,{MAX_LENGTH - 1}}}"  # may stand in the URL of the keys, in one path segment
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -34,7 +33,7 @@ def check_tenant(tenant: str) -> str:
     """Return the name of a tenant; ConfigurationError for any other text."""
     if not re.fullmatch(LISTED, tenant):
         raise ConfigurationError(
-            f"a tenant starts with a letter or digit and has letters, digits and . _ ~ - only, at most {MAX_LENGTH} of them"
+            f"a tenant must start with a letter or digit, contain only letters, digits and . _ ~ -, and have at most {MAX_LENGTH} characters"
         )
     return tenant
 
@@ -46,15 +45,14 @@ class IssuerPattern:
 
     Attributes:
         template: The issuer with `{tenant}` in place of the tenant, once, and something before it.
-        tenants: The tenants there are.
-        tenant_class: Of which characters a tenant is made: `digits`, `hex` (lower case), `uuid` (lower case, with its hyphens),
-            `alphanumeric`, or `name` (those, `-` and `_`).
-        max_length: Greatest length of a tenant of a class, in characters.
-        max_tenants: How many different tenants of a class are accepted by one process. Only a token that was accepted counts; a
-            further tenant is WRONG_ISSUER. The limit keeps memory and counters bounded should the issuer let anybody be a tenant.
+        tenants: The exact names.
+        tenant_class: `digits`, `hex` (lower case), `uuid` (lower case, with hyphens), `alphanumeric`, or `name` (those, `-` and `_`).
+        max_length: Maximum length of a tenant of a class, in characters.
+        max_tenants: Maximum number of tenants of a class per process; tokens of further tenants are WRONG_ISSUER. Only accepted tokens
+            count. This bounds memory and counters if the issuer lets anybody be a tenant.
 
     Raises:
-        ConfigurationError: A value that cannot be.
+        ConfigurationError: An invalid value.
     """
 
     template: str
@@ -67,20 +65,20 @@ class IssuerPattern:
         before, place, after = self.template.partition(TENANT)
         if not place or not before or set("{}") & set(before + after):
             raise ConfigurationError(
-                f"{TENANT} must be in issuer once, after some text, and without other braces", "issuer"
+                f"issuer must contain {TENANT} exactly once, not at its beginning, and no other braces", "issuer"
             )
         if (self.tenants is None) is (self.tenant_class is None):
-            raise ConfigurationError("tenants are named, or of a kind, and not both")
+            raise ConfigurationError("give tenants or tenant_class, not both")
         if self.tenants is not None:
             if not 1 <= len(self.tenants) <= MAX_LISTED:
-                raise ConfigurationError(f"1 to {MAX_LISTED} tenants can be listed")
+                raise ConfigurationError(f"the list must have 1 to {MAX_LISTED} tenants")
             for tenant in self.tenants:
                 check_tenant(tenant)
             if len(set(self.tenants)) < len(self.tenants):
-                raise ConfigurationError("a tenant is in the list twice")
+                raise ConfigurationError("the list contains a tenant twice")
         elif self.tenant_class not in TENANT_CLASSES:
             raise ConfigurationError(
-                f"{self.tenant_class!r} is no kind of tenants; there are {', '.join(TENANT_CLASSES)}"
+                f"{self.tenant_class!r} is not a tenant_class; the classes are {', '.join(TENANT_CLASSES)}"
             )
         if not 1 <= self.max_length <= MAX_LENGTH:
             raise ConfigurationError(f"max_length is {self.max_length} characters; 1 to {MAX_LENGTH} are accepted")
@@ -88,7 +86,7 @@ class IssuerPattern:
             raise ConfigurationError(f"max_tenants is {self.max_tenants}; 1 to {MAX_TENANTS} are accepted")
 
     def issuer_of(self, tenant: str) -> str:
-        """The issuer of one tenant, without asking whether there is such a tenant."""
+        """The issuer of one tenant, whether or not the pattern accepts that tenant."""
         return self.template.replace(TENANT, tenant)
 
     def tenant_of(self, issuer: str) -> str | None:
@@ -113,6 +111,6 @@ def may_be_one(one: str | IssuerPattern, other: str | IssuerPattern) -> bool:
     for listed, wider in ((one, other), (other, one)):
         if listed.tenants is not None:
             return any(wider.tenant_of(listed.issuer_of(tenant)) is not None for tenant in listed.tenants)
-    # Two kinds of words need no exact answer: two templates with the same beginning and end are meant for one issuer.
+    # For two classes the answer need not be exact: templates that could overlap count as one issuer.
     (before, _, after), (start, _, end) = one.template.partition(TENANT), other.template.partition(TENANT)
     return (before.startswith(start) or start.startswith(before)) and (after.endswith(end) or end.endswith(after))

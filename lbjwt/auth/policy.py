@@ -1,5 +1,5 @@
 """
-What an issuer's tokens must say to be accepted, as one frozen value. Rules on data only: no keys, no clock, no tokens.
+What an issuer's tokens must have to be accepted, as one frozen value.
 """
 
 import re
@@ -10,9 +10,9 @@ from lbjwt.auth.issuer_pattern import IssuerPattern
 from lbjwt.errors import ConfigurationError
 from lbjwt.jose.algorithms import check_algorithms
 
-CLOCK_SKEW = 60.0  # seconds, when nothing else is said
-MAX_TOKEN = 8192  # bytes, when nothing else is said
-MAX_CLOCK_SKEW = 300.0  # seconds; more would quietly extend every token's life (THREATS C4)
+CLOCK_SKEW = 60.0  # seconds, by default
+MAX_TOKEN = 8192  # bytes, by default
+MAX_CLOCK_SKEW = 300.0  # seconds; a larger one would extend every token's life (THREATS C4)
 SCOPE = r"[\x21\x23-\x5B\x5D-\x7E]{1,128}"  # RFC 6749 section 3.3
 PROFILE_TYPE = "at+jwt"  # RFC 9068 section 2.1
 PROFILE_CLAIMS = ("iss", "exp", "aud", "sub", "client_id", "iat", "jti")  # RFC 9068 section 2.2
@@ -26,24 +26,24 @@ class IssuerPolicy:
     Attributes:
         issuer: The exact `iss`; a pattern with a tenant in it; None for any issuer.
         audiences: At least one of them must be in `aud`; None for any audience.
-        algorithms: The JWS algorithms that may be used; None for what the keys say. Names are exact: `EdDSA` and `Ed25519` are two.
-        clock_skew: Seconds of difference between clocks that are forgiven, 0 to 300.
+        algorithms: The accepted JWS algorithms; None for those of the keys. Names are exact: `EdDSA` and `Ed25519` are two.
+        clock_skew: Accepted difference between clocks in seconds, 0 to 300.
         require_expiration: Refuse tokens without `exp`.
-        required_claims: Names of claims that must be there and not null.
+        required_claims: Names of claims that must be present and not null.
         max_lifetime: Greatest `exp - iat` in seconds; None for no limit. Both claims are then required.
-        max_age: Seconds after `auth_time`, or `iat` when there is none, at which a token is TOO_OLD whatever its `exp`; the clock skew is
-            added. None for no limit. One of the two claims is then required.
-        typ: The media type the `typ` header must name (RFC 8725 section 3.11), such as `at+jwt`; None for any but those that are
-            known to be something else than an access token.
+        max_age: Seconds after `auth_time`, or else `iat`, at which a token is TOO_OLD whatever its `exp`; the clock skew is added. None for
+            no limit. One of the two claims is then required.
+        typ: The required media type in the `typ` header (RFC 8725 section 3.11), such as `at+jwt`; None for any but those of other
+            kinds of tokens.
         subjects: The `sub` must be one of them; None for any or none.
-        clients: `azp` or `client_id` must be one of them, each of the two that is there; None for any or none.
-        access_token_profile: RFC 9068 as one switch: `typ` is `at+jwt`, and iss, exp, aud, sub, client_id, iat and jti are there.
-        refuse_sender_constrained: Refuse a token with `cnf`: it belongs to the holder of a key, whose proof is not checked here
+        clients: `azp` and `client_id`, at least one of them present, must each be one of these; None for any or none.
+        access_token_profile: Require RFC 9068: `typ` is `at+jwt`, and iss, exp, aud, sub, client_id, iat and jti are present.
+        refuse_sender_constrained: Refuse a token with `cnf`, which is bound to a key; lbjwt does not check the proof
             (RFC 9449 section 7.2, RFC 8705 section 3).
         required_scopes: Scopes that must all be granted by `scope` or `scp`.
-        allow_padding: Accept base64url with correct `=` padding, in tokens and keys, as some load balancers' issuers send it.
-        max_token: Greatest token in bytes.
-        max_token_header: Greatest first part of a token in characters; None for as many as max_token leaves.
+        allow_padding: Accept base64url with correct `=` padding, in tokens and keys.
+        max_token: Maximum bytes of a token.
+        max_token_header: Maximum characters of the first part of a token; None for no limit beyond max_token.
 
     Raises:
         ConfigurationError: A value out of range.
@@ -82,11 +82,11 @@ class IssuerPolicy:
         if self.typ == "":
             raise ConfigurationError("typ is empty; leave it out to accept any type")
         if self.access_token_profile and self.typ is not None and media_type(self.typ) != PROFILE_TYPE:
-            raise ConfigurationError(f"access_token_profile asks for typ {PROFILE_TYPE}, and typ for another one")
+            raise ConfigurationError(f"access_token_profile requires typ {PROFILE_TYPE}, but typ requires another one")
         for name, listed in (("subjects", self.subjects), ("clients", self.clients)):
             if listed is not None and (not listed or "" in listed):
                 raise ConfigurationError(
-                    f"the list of {name} is empty or holds an empty one; leave it out to accept any"
+                    f"the list of {name} is empty or contains an empty string; leave it out to accept any"
                 )
         check_scopes(self.required_scopes)
         if not 64 <= self.max_token <= 65536:
@@ -105,12 +105,15 @@ def media_type(value: str) -> str:
 
 def check_audiences(audiences: tuple[str, ...] | None) -> None:
     if audiences is not None and (not audiences or "" in audiences):
-        raise ConfigurationError("the list of audiences is empty or holds an empty one; set any_audience to accept any")
+        raise ConfigurationError(
+            "the list of audiences is empty or contains an empty string; set any_audience to accept any"
+        )
 
 
 def check_scopes(scopes: Iterable[str]) -> None:
     for at, scope in enumerate(scopes):
         if not re.fullmatch(SCOPE, scope):
             raise ConfigurationError(
-                "a scope is visible ASCII without spaces, quotes and backslashes; one list item each", at
+                "a scope must be visible ASCII without spaces, quotes and backslashes; write each scope as an item of its own",
+                at,
             )

@@ -1,9 +1,9 @@
 """
-Where a browser without a good token is sent: the login page that the configuration names, with the way back as a parameter.
+Redirects of browsers without a valid token to the configured login page, with the requested URL as a parameter.
 
-Only the template decides the host that is gone to. What the client sent (its Host, its path) ends up behind the "?" or "#" of the template and
-fully percent-encoded, so that it can neither end the header line nor become another parameter. The login page still has to look where it sends
-people afterwards: the way back names the host that the client named.
+The template alone decides the host. What the client sent (Host, path) goes behind the "?" or "#" of the template, fully percent-encoded, so
+that it can neither end the header line nor become another parameter. The login page must still check where it sends people afterwards: that URL
+has the host that the client named.
 
 Source: RFC 9110 section 10.2.2, RFC 3986 section 2.1.
 """
@@ -27,21 +27,22 @@ def redirect_template(text: str) -> bytes:
     Check a template such as `https://login.example/start?return={url}`.
 
     Raises:
-        ConfigurationError: Not an http(s) URL nor a path, `{url}` more than once or anywhere but behind a "?" or "#", or characters that cannot
-            stand in a URL.
+        ConfigurationError: Neither an http(s) URL nor a path, or `{url}` twice or before the "?" or "#".
     """
     before, place, after = text.partition(_PLACE)
     if set("{}") & set(before + after):
-        raise ConfigurationError("{url} may be in the URL once, without other braces")
+        raise ConfigurationError("{url} may be in the URL only once, and no other braces are allowed")
     if place and "?" not in before and "#" not in before:
-        raise ConfigurationError("{url} may be after ? only; otherwise the client could choose where the browser goes")
+        raise ConfigurationError(
+            "{url} must be behind the ?; before it, the client could choose where the browser goes"
+        )
     if not _PATH.fullmatch(before + after):
         try:
             split_url((before + after).partition("#")[0])
         except ValueError as error:
             raise ConfigurationError(str(error)) from None
         if not URL_TEXT.fullmatch(before + after):
-            raise ConfigurationError("a fragment has ASCII letters, digits and some signs only")
+            raise ConfigurationError("the part behind # may contain only ASCII letters, digits and URL punctuation")
     return text.encode("ascii")
 
 
@@ -51,9 +52,9 @@ def redirect_location(template: bytes, scheme: bytes, host: bytes, target: bytes
 
     Args:
         template: As `redirect_template` returned it.
-        scheme: `http` or `https`: what the client used.
+        scheme: `http` or `https`.
         host: As in the Host field; empty when none came.
-        target: In origin-form, with the tokens cut out: what stands here ends up in the logs of the login page.
+        target: In origin-form, with the tokens cut out, because it ends up in the logs of the login page.
 
     Returns:
         The template with the URL of the request, fully percent-encoded. A URL over 4 KiB is cut down to the root of its host.

@@ -1,10 +1,9 @@
 """
-What a refused client is told: DenyReason in, an answer that is ready to be sent out.
+Responses to refused requests: a DenyReason in, a complete response out.
 
-Of a token that was judged a client learns one of four things only (THREATS A28): none came, what came was no request for admission, the token is
-no good, or it is good and does not suffice. More would help whoever is guessing; the reason goes to log and counter. Two more answers are given
-while no token was judged, and tell nothing of it: too many failures from an address, and no keys to judge with. `expose_reason` gives this
-protection up, and says so by its name.
+A response says one of four things about a token (THREATS A28): it is missing, the request is malformed, the token is invalid, or it is valid and
+does not suffice. The exact reason would help attackers, so only log and counters have it, unless `expose_reason` is set. Two more responses
+say nothing about the token, because it was not verified: too many failures from an address, and no keys.
 
 Source: RFC 6750 section 3, RFC 9110 sections 10.2.3, 11.6.1 and 15.5.2, RFC 9457, RFC 9728 section 5.1, the gRPC protocol over HTTP.
 """
@@ -22,7 +21,7 @@ from lbjwt.http1._answer import Answer
 
 RETRY_AFTER = 5  # seconds: longer than a failed fetch of keys waits before its next attempt
 
-# Reasons by what the client is told; every other one is a token that is no good: 401 invalid_token.
+# Status and error code by reason; every other reason is 401 invalid_token.
 _TOLD: dict[DenyReason, tuple[int, str | None]] = {
     DenyReason.MISSING: (401, None),  # RFC 6750 section 3: no error code when no token came
     DenyReason.MULTIPLE_TOKENS: (400, "invalid_request"),
@@ -37,7 +36,7 @@ _TOLD: dict[DenyReason, tuple[int, str | None]] = {
 _NO_GOOD = (401, "invalid_token")
 _UNJUDGED = frozenset({429, 503})
 
-# INVALID_ARGUMENT, UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE: the status codes of gRPC by ours.
+# gRPC: INVALID_ARGUMENT, UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE.
 _GRPC = {400: 3, 401: 16, 403: 7, 429: 8, 503: 14}
 
 # Their answers need a field that we would have to make up: Allow, Proxy-Authenticate, Upgrade (RFC 9110 section 15.5).
@@ -47,19 +46,18 @@ _INCOMPLETE = frozenset({405, 407, 426})
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefusalStyle:
     """
-    How a route puts its refusals.
+    The form of a route's refusals.
 
     Attributes:
         json: A problem document (RFC 9457) instead of a line of text.
-        expose_reason: Name the reason: `error_description` in the challenge, `reason` in the problem document, `grpc-message`. Never
-            anything of the token.
-        statuses: Another status for 400, 401, 403, 429 or 503. A challenge goes along while the status stays as it is or is 401.
-        redirect: Where browsers without a good token are sent (`auth.redirect`); None: nowhere.
-        resource_metadata: The address of the metadata document, for the challenge (RFC 9728 section 5.1).
-        scopes: What the route asks for, named to a client whose token does not suffice (RFC 6750 section 3).
+        expose_reason: Name the reason in `error_description` of the challenge, `reason` of the problem document, and `grpc-message`.
+        statuses: Another status for 400, 401, 403, 429 or 503. The response has a challenge if the status is unchanged or 401.
+        redirect: Template of `auth.redirect` for browsers without a valid token; None for no redirect.
+        resource_metadata: The URL of the metadata document, for the challenge (RFC 9728 section 5.1).
+        scopes: Scopes to name to a client whose token does not suffice (RFC 6750 section 3).
 
     Raises:
-        ConfigurationError: A status, redirect or scope that cannot stand in an answer.
+        ConfigurationError: An invalid status, redirect or scope.
     """
 
     json: bool = False
@@ -78,41 +76,39 @@ class RefusalStyle:
 
 
 def check_status(told: int, status: int) -> None:
-    """Refuse, with a ConfigurationError, a status that cannot take the place of `told`, the one a refusal has."""
+    """ConfigurationError when `status` cannot replace `told`, the status of a refusal."""
     if told not in _GRPC:
-        raise ConfigurationError(f"no refusal has the status {told}; they have 400, 401, 403, 429 and 503", "told")
+        raise ConfigurationError(f"lbjwt never refuses with status {told}; replace 400, 401, 403, 429 or 503", "told")
     if status < 400 or status not in set(HTTPStatus) - _INCOMPLETE:
-        raise ConfigurationError("the status of a refusal is 4xx or 5xx, and one that needs no further field")
+        raise ConfigurationError(
+            "the status of a refusal must be 4xx or 5xx, but not 405, 407 or 426, which need a further header"
+        )
     if (told == 503 and status < 500) or (told in _UNJUDGED and status == 401):
         raise ConfigurationError(f"{told} cannot become {status}: that would blame a token that was not verified")
 
 
 def status_of(reason: DenyReason) -> int:
-    """The status of a refusal before a style changes it: 400, 401, 403, 429 or 503; what log and counters go by."""
+    """The status of a refusal before a style changes it, as in log and counters: 400, 401, 403, 429 or 503."""
     return _TOLD.get(reason, _NO_GOOD)[0]
 
 
 def is_curable(reason: DenyReason) -> bool:
-    """True when another token would help, so that sending a browser to log in leads anywhere: not for 403, where it would go in circles."""
+    """True when another token would help. A redirect to the login page after a 403 would go in circles."""
     return status_of(reason) == 401
 
 
-def compile_refusals(
-    realm: str = "lbjwt", style: RefusalStyle | None = None, *, retry_after: int = RETRY_AFTER
-) -> tuple[Answer, ...]:
+def compile_refusals(realm: str = "lbjwt", style: RefusalStyle | None = None) -> tuple[Answer, ...]:
     """
-    All answers, to be indexed by DenyReason. At NONE stands what a fault of ours gets: nothing is ever refused for no reason.
+    All responses, indexed by DenyReason; NONE has that of INTERNAL.
 
     Args:
         realm: Printable ASCII; quoted as needed.
-        style: How the route puts its refusals; text and standard statuses when left out.
-        retry_after: Seconds, for KEYS_UNAVAILABLE and RATE_LIMITED.
 
     Raises:
         ConfigurationError: A realm that cannot stand in a header.
     """
     if not (realm.isascii() and realm.isprintable()):
-        raise ConfigurationError("the realm has a character that cannot stand in a header")
+        raise ConfigurationError("the realm contains a character that a header cannot hold")
     quoted = realm.replace("\\", "\\\\").replace('"', '\\"')
     style = style or RefusalStyle()
 
@@ -121,7 +117,7 @@ def compile_refusals(
         status = style.statuses.get(told, told)
         lines = []
         if told in _UNJUDGED:
-            lines.append(f"Retry-After: {retry_after}")
+            lines.append(f"Retry-After: {RETRY_AFTER}")
         elif status in (told, 401):
             lines.append(f"WWW-Authenticate: {_challenge(quoted, error, reason, style)}")
         return _refusal(status, lines, *_body(status, reason, style))
@@ -130,7 +126,7 @@ def compile_refusals(
 
 
 def grpc_refusals(style: RefusalStyle | None = None) -> tuple[Answer, ...]:
-    """The same for gRPC callers: 200, and the status in the head of a response without a body ("Trailers-Only"). A style's statuses are not used."""
+    """The same for gRPC clients: 200 without a body, with `grpc-status` in the head ("Trailers-Only"). A style's statuses are not used."""
     exposes = style is not None and style.expose_reason
 
     def refusal(reason: DenyReason) -> Answer:

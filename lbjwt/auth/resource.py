@@ -1,8 +1,7 @@
 """
-The metadata of a protected resource: the document from which a client learns whose tokens a route takes, and where it lives.
+The metadata of a protected resource: the document that tells a client which issuers' tokens a route accepts, and its path.
 
-A client that was refused reads `resource_metadata` in the challenge, gets this document, and finds its way to the issuer without being told
-anything beforehand (MCP clients do). Nothing in it is secret. Built when a configuration is loaded.
+A refused client finds it by `resource_metadata` in the challenge; MCP clients do. Nothing in it is secret. Built when a configuration is loaded.
 
 Source: RFC 9728 sections 2 and 3.
 """
@@ -24,15 +23,10 @@ def metadata_document(
     resource_documentation: str | None = None,
 ) -> bytes:
     """
-    The document (RFC 9728 section 3.2): what is empty is left out. Names are those of section 2.
+    The document (RFC 9728 section 3.2), without empty members. Section 2 defines the members.
 
     Args:
-        resource: The identifier of the resource, a URL that `check_identifier` takes. Clients compare it to the letter.
-        authorization_servers: Identifiers of the issuers whose tokens are taken.
-        scopes_supported: Scopes worth asking for.
-        bearer_methods_supported: How a token may be sent: header, query. Empty: in none of these ways.
-        resource_name: For people.
-        resource_documentation: A URL for developers.
+        resource: A URL that `check_identifier` accepts. Clients compare it byte by byte.
     """
     members = {
         "resource": resource,
@@ -47,12 +41,12 @@ def metadata_document(
 
 
 def metadata_path(resource: str) -> str:
-    """Where the document of a resource lives: the well-known path, then that of the resource, without the slash of an empty one."""
+    """The path of the document (RFC 9728 section 3.1)."""
     path = urlsplit(resource).path
     return WELL_KNOWN + ("" if path == "/" else path)
 
 
 def metadata_url(resource: str) -> str:
-    """The address of the document, for the challenge (RFC 9728 sections 3.1 and 5.1)."""
+    """The URL of the document, for the challenge (RFC 9728 section 5.1)."""
     parts = urlsplit(resource)
     return f"{parts.scheme}://{parts.netloc}{metadata_path(resource)}"

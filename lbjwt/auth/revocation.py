@@ -1,8 +1,8 @@
 """
-Tokens that are refused before their time: what one revocation says, and the list of those in force.
+Revocations: tokens that are refused before they expire.
 
-Pure: time comes in, nothing is read or written. A token is known by what it says (`jti`, `sub`, `iss`, `iat`) and by the key that signed
-it, never by its bytes: an ECDSA signature has two valid spellings (THREATS D12). Entries end by themselves.
+A token is identified by its claims (`jti`, `sub`, `iss`, `iat`) and by the key that signed it, never by its bytes: an ECDSA signature has two valid
+spellings (THREATS D12). Entries expire.
 
 | an entry names | and revokes |
 | --- | --- |
@@ -11,8 +11,7 @@ it, never by its bytes: an ECDSA signature has two valid spellings (THREATS D12)
 | `kid` | all tokens signed by the key of that id |
 | the issuer alone | with `issued_before`: all its tokens issued before that time |
 
-The first three may be narrowed to one issuer. When in doubt a token is refused: one without `iat` was issued before any time.
-An `Undo` takes entries back; the order of changes counts.
+The first three may be limited to one issuer. A token without `iat` counts as issued before any time. An `Undo` removes earlier entries.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,32 +23,30 @@ from lbjwt.errors import LbjwtError
 
 MAX_ENTRIES = 1_000_000  # of one list; some 150 bytes each
 MAX_TEXT = 1024  # characters of a jti, sub, kid or issuer: tokens of 8 KiB rarely have longer ones
-GRACE = 3600.0  # seconds an entry is kept past its end: a clock that ran ahead for a while must not have cost any (THREATS C6)
-LATEST = 253_402_300_799  # the last second of the year 9999, since the epoch; milliseconds given for seconds lie beyond
+GRACE = 3600.0  # seconds an entry is kept past its end, so that a clock that runs ahead for a while removes none (THREATS C6)
+LATEST = 253_402_300_799  # the last second of the year 9999, since the epoch; a time in milliseconds is greater
 
 Kind = Literal["jti", "sub", "kid", "issuer"]
-# (issued before, expires) of all entries on one name; none says what another says too
+# (issued before, expires) of all entries on one name; none covers another
 Marks = tuple[tuple[float, float], ...]
 
 
 class RevocationError(LbjwtError, ValueError):
-    """A revocation that cannot be, or that cannot be kept; the message is for the person who made it and quotes no value."""
+    """An invalid revocation, or one that cannot be stored. The message quotes no value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
     """
-    One entry, right in itself.
+    One entry.
 
     Attributes:
-        kind: What `value` is.
-        value: The jti, sub or kid, or the issuer of an entry on an issuer alone.
-        expires: Seconds since the epoch; in force until then. Let it outlive the tokens: there is no reason to keep it longer.
-        issuer: The exact `iss` the entry is narrowed to; None for any issuer.
-        issued_before: Seconds since the epoch; None for all tokens. For sub and issuer only, and needed for the latter.
+        expires: Seconds since the epoch; no earlier than the tokens expire.
+        issuer: The exact `iss` to which a jti, sub or kid is limited; None for any.
+        issued_before: Seconds since the epoch; None for all tokens. For sub and issuer only; an issuer needs it.
 
     Raises:
-        RevocationError: Something that cannot be.
+        RevocationError: An invalid value.
     """
 
     kind: Kind
@@ -68,24 +65,22 @@ class Revocation:
         if self.kind == "issuer":
             if self.issued_before is None:
                 raise RevocationError(
-                    'an issuer alone needs "issued_before"; to stop trusting it altogether, remove it from the configuration'
+                    'an entry for a whole issuer needs "issued_before"; to stop trusting the issuer, remove it from the configuration'
                 )
             if self.issuer is not None:
-                raise RevocationError("an entry for an issuer cannot be limited to an issuer")
+                raise RevocationError("an entry for a whole issuer cannot be limited to another issuer")
         elif self.issued_before is not None and self.kind != "sub":
-            # whoever has the key can date a token as he likes, and a jti is one token
-            raise RevocationError(f'"issued_before" has no meaning for a {self.kind}')
+            # the holder of a key can put any date into a token, and a jti is one token
+            raise RevocationError(f'"issued_before" cannot be used with a {self.kind}; leave it out')
 
 
 @dataclass(frozen=True, slots=True)
 class Undo:
     """
-    Takes back every earlier entry that names exactly this: the same kind, value and issuer, whatever its times.
-
-    Entries on the same name that are narrowed to an issuer, or to another one, are other entries and stay.
+    Removes every earlier entry with the same kind, value and issuer, whatever its times.
 
     Raises:
-        RevocationError: Something that no entry can be.
+        RevocationError: A value that no entry can have.
     """
 
     kind: Kind
@@ -99,28 +94,29 @@ class Undo:
 
 
 Change = Revocation | Undo
-"""One line of a log or file, in the order they were made."""
 
 
 def _check_text(text: str, name: str) -> None:
     if not 0 < len(text) <= MAX_TEXT:
-        raise RevocationError(f'"{name}" is text of 1 to {MAX_TEXT} characters')
+        raise RevocationError(f'"{name}" must be text of 1 to {MAX_TEXT} characters')
     if not text.isascii():
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise RevocationError(f'"{name}" is not text: it has half of a surrogate pair') from None
+            raise RevocationError(f'"{name}" is not valid Unicode: it contains half of a surrogate pair') from None
     elif text.startswith("eyJ") and text.count(".") == 2:
-        raise RevocationError(f'"{name}" looks like a whole token, which is not kept; give the {name} it holds')
+        raise RevocationError(
+            f'"{name}" looks like a whole token; lbjwt stores no tokens, so give only the {name} of the token'
+        )
 
 
 def _check_time(time: float, name: str) -> None:
     if not 0 < time <= LATEST:
-        raise RevocationError(f'"{name}" is a time in seconds since 1970, before the year 10000')
+        raise RevocationError(f'"{name}" must be a time in seconds since 1970, before the year 10000')
 
 
-# The tables, in this order: jti, kid, sub; each once by name and once by issuer and name as a pair (joining the two would make two
-# entries one, THREATS B17); and issuer. Those of jti and kid say when an entry ends, the others have Marks.
+# The tables of jti, kid and sub, each by name and by (issuer, name), which must not be joined into one text (THREATS B17), and the table of
+# issuer. Those of jti and kid have the end of an entry, the others have Marks.
 Tables = tuple[dict[Any, Any], ...]
 _PLACES: dict[Kind, int] = {"jti": 0, "kid": 2, "sub": 4, "issuer": 6}
 _MARKED = 4  # the first table of Marks
@@ -130,7 +126,7 @@ class RevocationList:
     """
     The entries in force, for one writer and any number of readers.
 
-    Every change builds new tables and puts them in place with one assignment, so a reader sees all of a change or nothing of it.
+    Every change builds new tables and replaces the old ones with one assignment, so a reader sees all of a change or none of it.
     """
 
     __slots__ = ("_count", "_first_end", "_tables", "max_entries")
@@ -142,11 +138,10 @@ class RevocationList:
         self._first_end = inf  # no entry ends earlier
 
     def __len__(self) -> int:
-        """Entries held, those past their end that were not pruned yet included."""
+        """Entries held, with expired ones that were not pruned yet."""
         return self._count
 
     def __iter__(self) -> Iterator[Revocation]:
-        """All entries, those past their end that were not pruned yet included."""
         tables = self._tables
         for kind, first in _PLACES.items():
             for place in (first, first + 1)[: len(tables) - first]:
@@ -157,12 +152,12 @@ class RevocationList:
 
     def revokes(self, issuer: str, kid: str, claims: Mapping[str, Any], now: float) -> bool:
         """
-        True when a token is revoked at a time. Some dictionary lookups, whatever the length of the list.
+        True when a token is revoked. A few dictionary lookups, whatever the length of the list.
 
         Args:
             issuer: Its exact `iss`; "" when it has none.
             kid: The id of the key that signed it; "" when the key has none.
-            claims: Whose types were checked: `jti` and `sub` are text and `iat` is a number, where they are there.
+            claims: With `jti` and `sub` checked to be text and `iat` to be a number, if present.
             now: Seconds since the epoch.
         """
         if not self._count:
@@ -185,19 +180,19 @@ class RevocationList:
         return False
 
     def covers(self, entry: Revocation) -> bool:
-        """True when the list already revokes, for at least as long, all that an entry would."""
+        """True when the list already revokes everything that an entry would, for at least as long."""
         place, key = _place(entry)
         held = self._tables[place].get(key)
         return held is not None and (_says(held, *_mark(entry)) if place >= _MARKED else held >= entry.expires)
 
     def named_by(self, undo: Undo) -> int:
-        """How many entries an undo would take back."""
+        """How many entries an undo would remove."""
         place, key = _place(undo)
         held = self._tables[place].get(key)
         return 0 if held is None else len(held) if place >= _MARKED else 1
 
     def require_room(self, more: int, now: float) -> None:
-        """Refuse, with a RevocationError, so many further entries as would not fit."""
+        """RevocationError when `more` further entries do not fit."""
         if self._count + more > self.max_entries:
             self.prune(now)
         if self._count + more > self.max_entries:
@@ -205,10 +200,7 @@ class RevocationList:
 
     def add(self, changes: Iterable[Change], now: float) -> int:
         """
-        Make further changes in their order, all of them or none. Entries past their end and GRACE are passed over.
-
-        Returns:
-            How many changed anything.
+        Make changes in their order, all of them or none. Returns how many had an effect. Entries past their end and GRACE are skipped.
 
         Raises:
             RevocationError: The list would be longer than max_entries.
@@ -218,7 +210,7 @@ class RevocationList:
 
     def replace(self, changes: Iterable[Change], now: float) -> int:
         """
-        Make these changes to an empty list and put it in place of this one. As `add`.
+        As `add`, to an empty list that then replaces this one.
 
         Raises:
             RevocationError: More entries than max_entries; those in force stay.
@@ -226,7 +218,7 @@ class RevocationList:
         return self._take(changes, now, _no_tables(), 0, inf)
 
     def prune(self, now: float) -> int:
-        """Drop the entries past their end and GRACE; returns how many. Costs one comparison while there are none."""
+        """Drop the entries past their end and GRACE; returns how many."""
         now -= GRACE
         if now < self._first_end:
             return 0
@@ -259,7 +251,7 @@ class RevocationList:
             if (held is None) if isinstance(entry, Undo) else (entry.expires <= now):
                 continue
             if tables[place] is base[place]:
-                tables[place] = dict(base[place])  # what a reader may be looking at is never touched
+                tables[place] = dict(base[place])  # a reader may be using the old one
             if isinstance(entry, Undo):
                 gone = tables[place].pop(key)
                 count -= len(gone) if place >= _MARKED else 1
@@ -304,5 +296,5 @@ def _mark(entry: Revocation) -> tuple[float, float]:
 
 
 def _says(marks: Marks, before: float, expires: float) -> bool:
-    """True when one of the marks revokes at least what (before, expires) would."""
+    """True when one of the marks covers (before, expires)."""
     return any(mark[0] >= before and mark[1] >= expires for mark in marks)

@@ -5,9 +5,8 @@ Revocations as text: one JSON object each, in a file one to a line.
     {"sub": "user-7", "issued_before": 1796083200, "expires": 1798675200}
     {"undo": true, "jti": "4f1c…", "issuer": "https://issuer.example"}
 
-The last one takes back the first. Text in, `Revocation` (or `Undo`) or `RevocationError` out. Strict: exactly one of `jti`, `sub` and `kid`,
-or `issuer` alone; no other member; what is not understood is refused, because an entry that was misread revokes nothing. Times are seconds
-since 1970 or RFC 3339 with a zone.
+The last one removes the first. An entry has exactly one of `jti`, `sub` and `kid`, or `issuer` alone, and no unknown member, because a
+misread entry would revoke nothing. Times are seconds since 1970 or RFC 3339 with a zone.
 """
 
 import re
@@ -23,11 +22,8 @@ from lbjwt.auth.revocation import Change, Kind, Revocation, RevocationError, Und
 
 T = TypeVar("T")
 
-DEFAULT_LIFETIME: Final = 30 * 86_400.0
-"""Seconds an entry made by hand stays in force when nothing else is said: longer than access tokens live, and no list grows for ever."""
-
-MAX_LINE: Final = 16_384
-"""Bytes of one entry: two texts of 1,024 characters, each escaped."""
+DEFAULT_LIFETIME: Final = 30 * 86_400.0  # seconds, of an entry without `expires`; longer than access tokens live
+MAX_LINE: Final = 16_384  # bytes of one entry: two texts of 1,024 characters, escaped
 
 _NAMES: Final[tuple[Kind, ...]] = ("jti", "sub", "kid")
 _TEXTS: Final = (*_NAMES, "issuer")
@@ -41,9 +37,9 @@ def parse_time(value: object, name: str) -> float:
     Seconds since the epoch, from a number of them or an RFC 3339 text with its zone.
 
     Raises:
-        RevocationError: Another type or spelling. The range is asked for by `Revocation`.
+        RevocationError: Another type or spelling, or a leap second. `Revocation` checks the range.
 
-    Source: RFC 3339 section 5.6. A leap second is no time here: no token is dated by one.
+    Source: RFC 3339 section 5.6.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
@@ -54,7 +50,7 @@ def parse_time(value: object, name: str) -> float:
             return datetime.fromisoformat(f"{day}T{clock}{zone or '+00:00'}").timestamp() + float(fraction or 0)
         except ValueError:  # the 30th of February
             pass
-    raise RevocationError(f'"{name}" is a number of seconds since 1970, or text such as "2026-12-01T00:00:00Z"')
+    raise RevocationError(f'"{name}" must be a number of seconds since 1970, or text such as "2026-12-01T00:00:00Z"')
 
 
 def text_of_time(seconds: float) -> str:
@@ -67,14 +63,14 @@ def read_entry(members: Mapping[str, Any], *, default_expires: float | None = No
     One entry from the members of its JSON object.
 
     Args:
-        default_expires: For an entry without `expires`, in seconds since the epoch; None when it must say so itself.
+        default_expires: For an entry without `expires`, in seconds since the epoch; None to refuse such an entry.
 
     Raises:
         RevocationError: A member that is unknown, missing, of another type, or out of place with the others.
     """
     kind, value, issuer = _named(members)
     if "expires" not in members and default_expires is None:
-        raise RevocationError('needs "expires": an entry without an end would stay forever')
+        raise RevocationError('needs "expires"; without it, the entry would stay forever')
     expires = parse_time(members["expires"], "expires") if "expires" in members else default_expires
     assert expires is not None
     before = parse_time(members["issued_before"], "issued_before") if "issued_before" in members else None
@@ -83,40 +79,40 @@ def read_entry(members: Mapping[str, Any], *, default_expires: float | None = No
 
 def read_undo(members: Mapping[str, Any]) -> Undo:
     """
-    An undo from the members that name the entries: those of `read_entry` without the times.
+    An undo from the members of its JSON object.
 
     Raises:
-        RevocationError: As `read_entry`; also for a time, since all entries on the name are taken back.
+        RevocationError: As `read_entry`, and for a time, since an undo removes all entries on the name.
     """
     undo = Undo(*_named(members))
     for name in ("issued_before", "expires"):
         if name in members:
-            raise RevocationError(f'"{name}" has no meaning here: an undo removes all entries with that name')
+            raise RevocationError(f'"{name}" cannot be used with an undo, which removes all entries with that name')
     return undo
 
 
 def _named(members: Mapping[str, Any]) -> tuple[Kind, str, str | None]:
-    """What the members name: kind, value and the issuer they narrow it to."""
+    """Kind, value, and the issuer to which they are limited."""
     for name, value in members.items():
         if name not in _MEMBERS:
             near = get_close_matches(name, _MEMBERS, 1)
-            hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(_MEMBERS)}"
-            raise RevocationError(f"{_quoted(name)} is no member of a revocation; {hint}")
+            hint = f'did you mean "{near[0]}"?' if near else f"the members are {', '.join(_MEMBERS)}"
+            raise RevocationError(f"{_quoted(name)} is not a member of a revocation; {hint}")
         if name in _TEXTS and not isinstance(value, str):
-            raise RevocationError(f'"{name}" is text')
+            raise RevocationError(f'"{name}" must be text')
     named = [name for name in _NAMES if name in members]
     if len(named) > 1:
-        raise RevocationError(f"{' and '.join(named)} together are two entries; write each on its own")
+        raise RevocationError(f"{' and '.join(named)} cannot be in one entry; write an entry for each")
     issuer = members.get("issuer")
     if named:
         return named[0], members[named[0]], issuer
     if issuer is None:
-        raise RevocationError("needs a jti, a sub, a kid or an issuer")
+        raise RevocationError("an entry needs a jti, a sub, a kid or an issuer")
     return "issuer", issuer, None
 
 
 def line_of(entry: Change) -> bytes:
-    """The change as a line of a file, which `read_lines` reads back as the same change."""
+    """The change as a line that `read_lines` reads."""
     members: dict[str, Any] = {entry.kind: entry.value}
     if entry.issuer is not None:
         members["issuer"] = entry.issuer
@@ -130,13 +126,13 @@ def line_of(entry: Change) -> bytes:
 
 def read_lines(text: bytes, *, first: int = 1) -> Iterator[Change]:
     """
-    The changes of a file, read as they are asked for. Empty lines and lines that begin with # say nothing.
+    The changes of a file. Empty lines and lines that begin with # are skipped.
 
     Args:
         first: The number of the first line, for messages.
 
     Raises:
-        RevocationError: With the number of the line, at the first one that is no entry.
+        RevocationError: With the number of the first line that is no entry.
     """
     for number, line in enumerate(text.split(b"\n"), first):
         stripped = line.strip()
@@ -147,10 +143,10 @@ def read_lines(text: bytes, *, first: int = 1) -> Iterator[Change]:
                 raise RevocationError(f"is longer than {MAX_LINE} bytes")
             members = parse_object(stripped)
             if members is None:
-                raise RevocationError("is no JSON object, or names a member twice")
+                raise RevocationError("is not a JSON object, or contains a member twice")
             undo = members.pop(_UNDO, None)
             if undo is not None and undo is not True:
-                raise RevocationError('"undo" is true, or not there')
+                raise RevocationError('"undo" must be true; otherwise leave it out')
             entry: Change = read_entry(members) if undo is None else read_undo(members)
         except RevocationError as error:
             raise RevocationError(f"line {number}: {error}") from None
@@ -168,17 +164,17 @@ def read_posted(body: bytes, read: Callable[[Mapping[str, Any]], T]) -> list[T]:
     if not text.startswith(b"["):
         members = parse_object(text)
         if members is None:
-            raise RevocationError("the body is no JSON object, and no array of them")
+            raise RevocationError("the body must be a JSON object or an array of JSON objects")
         return [read(members)]
-    # as the only member of an object, so that an array is read by the same strict reader
+    # wrapped in an object, so that the same strict reader reads it
     parsed = parse_object(b'{"entries":' + text + b"}")
     if parsed is None or len(parsed) != 1:
-        raise RevocationError("the body is no JSON array of objects")
+        raise RevocationError("the body is not a valid JSON array of objects")
     entries = []
     for number, members in enumerate(parsed["entries"], 1):
         try:
             if not isinstance(members, dict):
-                raise RevocationError("is no object")
+                raise RevocationError("is not a JSON object")
             entries.append(read(members))
         except RevocationError as error:
             raise RevocationError(f"entry {number}: {error}") from None

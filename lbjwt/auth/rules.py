@@ -1,15 +1,14 @@
 """
 Claim rules as plain values: one test of one claim, and how tests are joined. `_rules` compiles them; nothing here judges.
 
-There is no regular expression (THREATS C15), no conversion, no case folding and no parsing of addresses (THREATS C14): text is compared
-whole, or from its first character on.
+Text is compared whole or by its beginning: no regular expressions (THREATS C15), no conversion, no case folding, no parsing of addresses (C14).
 """
 
 import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from lbjwt.errors import ConfigurationError
 
@@ -37,41 +36,34 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
 @dataclass(frozen=True, slots=True)
 class ClaimTest:
     """
-    One question about one claim. Its answer is true, false or unknown; only true passes.
+    One test of one claim. Its result is true, false or unknown; only true passes.
 
-    Unknown is what cannot be judged: the claim is not there, null counting as not there, or is of another kind than the test is about
-    (text, number, boolean, list). Integers and fractions are one kind: 1 is 1.0. A boolean is no number and "1" is no 1 (THREATS C12).
-    A number past 2^53 and a list with a member of another kind are of no kind at all.
+    It is unknown when the claim is missing or null, or of another kind (text, number, boolean, list) than the test compares. Integers and
+    fractions are one kind: 1 equals 1.0. A boolean is no number, and "1" does not equal 1 (THREATS C12). A number beyond 2^53 and a list with
+    a member of another kind are of no kind.
 
     Attributes:
-        path: Names from the claims inward. Every character of a name is the name's own, dots included (THREATS C13).
-        operator: `equals` and `one_of` compare text, a number or a boolean; `contains`, `contains_any` and `contains_all` ask for members
-            of a list; `contains_word`, `contains_any_word` and `contains_all_words` for words of a text with spaces between, as RFC 6749
-            section 3.3 and RFC 8693 section 4.2 write scopes: the space alone parts words, compared whole; `less_than`, `at_most`, `more_than`
-            and `at_least` compare numbers; `prefix` compares the beginning of a text; `exists` asks whether the claim is there and not null,
-            and is the one test that a missing claim makes false.
-        operand: Text, a number or a boolean; a tuple of one kind of them for one_of and what contains any or all; for exists False when the
-            claim must not be there.
+        path: Names from the claims inward; a dot is part of a name (THREATS C13).
+        operator: `equals` and `one_of` compare text, a number or a boolean; `contains`, `contains_any` and `contains_all` look for members
+            of a list; `contains_word`, `contains_any_word` and `contains_all_words` for whole words of a text, separated by spaces alone as in
+            scopes (RFC 6749 section 3.3, RFC 8693 section 4.2); `less_than`, `at_most`, `more_than` and `at_least` compare numbers;
+            `prefix` compares the beginning of a text; `exists` is false for a claim that is missing or null.
+        operand: Text, a number or a boolean; a tuple of these for one_of, contains_any…, contains_all…; for exists False when the claim
+            must be missing.
 
     Raises:
-        ConfigurationError: A test that cannot be.
+        ConfigurationError: An unknown operator, or a path or operand that it cannot use.
     """
 
     path: tuple[str, ...]
     operator: str
     operand: Any = None
+    depth: ClassVar[int] = 1
+    tests: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         check_claim_path(self.path)
         check_operand(self.operator, self.operand)
-
-    @property
-    def depth(self) -> int:
-        return 1
-
-    @property
-    def tests(self) -> int:
-        return 1
 
     def __str__(self) -> str:
         words = f"{path_text(self.path)} {self.operator.replace('_', ' ')}"
@@ -86,11 +78,11 @@ class _Group:
     rules: "tuple[ClaimRule, ...]"
 
     def __post_init__(self) -> None:
-        # Of none, "all" would be true and "any" false: either may be what nobody meant.
+        # An empty `all` would be true, an empty `any` false.
         if type(self.rules) is not tuple or not 1 <= len(self.rules) <= MAX_RULES:
-            raise ConfigurationError(f"all and any join 1 to {MAX_RULES} rules")
+            raise ConfigurationError(f"all and any must have 1 to {MAX_RULES} rules")
         if self.tests > MAX_TESTS:
-            raise ConfigurationError(f"more than {MAX_TESTS} comparisons in one rule")
+            raise ConfigurationError(f"a rule can have at most {MAX_TESTS} comparisons")
         _check_depth(self.depth)
 
     @property
@@ -122,7 +114,7 @@ class AnyOf(_Group):
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """True for false and false for true. Unknown stays unknown, so a claim of the wrong type never passes by being denied."""
+    """True for false and false for true. Unknown stays unknown, so a claim of the wrong type never passes by negation."""
 
     rule: "ClaimRule"
 
@@ -145,27 +137,27 @@ ClaimRule = ClaimTest | AllOf | AnyOf | Not
 
 
 def path_text(path: Iterable[str]) -> str:
-    """A path for the eye: dots between the names, quotation marks around a name that has more than letters, digits, `_` and `-`."""
+    """A path for people: names joined with dots; a name with other characters than letters, digits, `_` and `-` is quoted."""
     return ".".join(name if _PLAIN_NAME.fullmatch(name) else json.dumps(name) for name in path)
 
 
 def check_claim_path(path: Sequence[str]) -> None:
     if not 1 <= len(path) <= MAX_PATH:
-        raise ConfigurationError(f"a claim is named by at least 1 and at most {MAX_PATH} names")
+        raise ConfigurationError(f"the path to a claim must have 1 to {MAX_PATH} names")
     for at, name in enumerate(path):
         place = (at,) if len(path) > 1 else ()
         if type(name) is not str:
             raise ConfigurationError("must be text", *place)
         if not 1 <= len(name) <= MAX_NAME:
-            raise ConfigurationError(f"the name of a claim has 1 to {MAX_NAME} characters", *place)
+            raise ConfigurationError(f"the name of a claim must have 1 to {MAX_NAME} characters", *place)
         if not name.isprintable():
-            raise ConfigurationError("has an invisible character", *place)
+            raise ConfigurationError("contains an invisible character; remove it", *place)
 
 
 def check_operand(operator: str, operand: Any) -> None:
-    """Refuse what an operator cannot compare a claim with: ConfigurationError, with the index of the value where the operand is a list."""
+    """ConfigurationError for an operand that the operator cannot use, with the index of the value in a list."""
     if operator not in OPERATORS:
-        raise ConfigurationError(f"{operator!r} is not a test of a claim; there are {', '.join(OPERATORS)}")
+        raise ConfigurationError(f"{operator!r} is not an operator; the operators are {', '.join(OPERATORS)}")
     if operator == "exists":
         if operand is not None and type(operand) is not bool:
             raise ConfigurationError("must be true or false")
@@ -176,14 +168,12 @@ def check_operand(operator: str, operand: Any) -> None:
     if type(operand) is not tuple:
         raise ConfigurationError("must be a list; begin each item with a dash, or put it in [ ]")
     if not 1 <= len(operand) <= MAX_VALUES:
-        raise ConfigurationError(f"must have at least 1 and at most {MAX_VALUES} in the list")
+        raise ConfigurationError(f"must be a list of 1 to {MAX_VALUES} values")
     kinds = [_check_value(operator, value, at) for at, value in enumerate(operand)]
     if len(set(kinds)) > 1:
-        raise ConfigurationError(
-            "the values have different types; text in quotes is not a number, and neither is true or false"
-        )
+        raise ConfigurationError("all values must have the same type; a number or true or false in quotes is text")
     if len(set(operand)) < len(operand):
-        raise ConfigurationError("a value is in the list twice")
+        raise ConfigurationError("the list contains a value twice")
 
 
 def _check_value(operator: str, value: object, *place: int) -> str:
@@ -199,7 +189,7 @@ def _check_value(operator: str, value: object, *place: int) -> str:
             raise ConfigurationError("must not be empty", *place)
     if operator in WORD_OPERATORS and (" " in str(value) or not str(value).isprintable()):
         raise ConfigurationError(
-            "is more than one word; several words are a list for contains_any_word or contains_all_words", *place
+            "must be a single word; for several words, write a list for contains_any_word or contains_all_words", *place
         )
     return kind
 
@@ -213,11 +203,13 @@ def _kind(value: object, *place: int) -> str:
         return "booleans"
     if type(value) is int or type(value) is float:
         if not -MAX_NUMBER <= value <= MAX_NUMBER:
-            raise ConfigurationError("a number is from -2^53 to 2^53: beyond, two of them can look like one", *place)
+            raise ConfigurationError(
+                "a number must be from -2^53 to 2^53; larger ones cannot be compared exactly", *place
+            )
         return "numbers"
-    raise ConfigurationError("a claim is compared with text, a number, or true or false", *place)
+    raise ConfigurationError("must be text, a number, true or false", *place)
 
 
 def _check_depth(depth: int) -> None:
     if depth > MAX_DEPTH:
-        raise ConfigurationError(f"rules are nested more than {MAX_DEPTH} deep")
+        raise ConfigurationError(f"rules can be nested at most {MAX_DEPTH} levels deep")

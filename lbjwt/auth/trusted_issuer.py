@@ -13,8 +13,8 @@ from lbjwt.auth.policy import IssuerPolicy
 from lbjwt.errors import ConfigurationError
 from lbjwt.jose.keyring import KeyRing
 
+# (index of the issuer, key id, claims, seconds since the epoch) -> whether such a token is revoked
 Revoked = Callable[[int, str, Mapping[str, Any], float], bool]
-"""(row of the issuer, key id, claims, seconds since the epoch) -> whether such a token was revoked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +55,13 @@ class CompiledIssuer:
         self, index: int, trusted: TrustedIssuer, revoked: Revoked | None, known: "CompiledIssuer | None" = None
     ) -> None:
         self.trusted = trusted
+        self.keys: KeyRing | None = None
+        self.verification: Verification
         self._index = index
         self._revoked = revoked
-        self.keys: KeyRing | None = None
+        self._number: int  # of the rules, 0 before their first verification
+        self._rules: PolicyRules
+        self._identity: Callable[[Mapping[str, Any]], bytes | None] | None
         same_source = known is not None and known.trusted.keys_from == trusted.keys_from
         if known is not None and known.trusted == trusted:
             self._number, self._rules, self._identity = known._number, known._rules, known._identity
@@ -106,10 +110,12 @@ def selection(issuers: Mapping[int, TrustedIssuer]) -> Callable[[str], int] | No
     for index, issuer in issuers.items():
         name = issuer.policy.issuer
         if name is None:
-            raise ConfigurationError("any_issuer beside other issuers: a token could belong to several")
+            raise ConfigurationError(
+                "any_issuer works with a single issuer only; name this issuer, or remove the others"
+            )
         if isinstance(name, str):
             if name in exact:
-                raise ConfigurationError(f"two issuers are called {name}")
+                raise ConfigurationError(f"two policies have the issuer {name}")
             exact[name] = index
         else:
             patterns.append((name, index))

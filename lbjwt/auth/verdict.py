@@ -1,8 +1,7 @@
 """
-What a verifier says of one token: `Accepted` or `Refused`.
+The result of verifying one token: `Accepted` or `Refused`.
 
-Two classes, so that a type checker knows after `if not verdict: return` that there are claims (mypy and pyright read the literal results of
-`__bool__`).
+They are two classes with literal results of `__bool__`, so that a type checker knows after `if not verdict: return` that there are claims.
 """
 
 from collections.abc import Mapping
@@ -53,7 +52,6 @@ class Refused:
     grant: ClassVar[None] = None
     allowed: ClassVar[Literal[False]] = False
     claims: ClassVar[None] = None
-    """What a refused token says is nobody's business."""
 
     def __bool__(self) -> Literal[False]:
         return False

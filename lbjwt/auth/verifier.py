@@ -1,8 +1,7 @@
 """
 The public `Verifier`: keys and a policy in, a verdict per token out. Synchronous, without a loop, a socket or a file.
 
-The per-token work is done by `_fastverify.Gate`; this class puts its parts together and replaces the keys. It reads the wall clock only
-when no time is given, since token times are wall-clock times.
+`_fastverify.Gate` does the work per token; this class assembles its parts and replaces the keys.
 """
 
 import time
@@ -11,7 +10,7 @@ from typing import Any, Self
 
 from lbjwt._fastverify import DenyReason, Gate
 from lbjwt._grants import GrantCache
-from lbjwt.auth._place_grammar import bearer_token
+from lbjwt.auth._places import bearer_token
 from lbjwt.auth.identity import IdentityHeader
 from lbjwt.auth.issuer_pattern import IssuerPattern
 from lbjwt.auth.policy import IssuerPolicy
@@ -41,7 +40,7 @@ class Verifier:
             cache_entries: Greatest number of verified tokens; 0 remembers none.
 
         Raises:
-            ConfigurationError: An identity header that cannot be; a cache limit below 0.
+            ConfigurationError: An invalid identity header; a cache limit below 0.
         """
         issuer = TrustedIssuer(policy=policy, identity_headers=tuple(identity_headers))
         self._set_up({0: issuer}, None, cache_bytes, cache_entries)
@@ -57,14 +56,14 @@ class Verifier:
         cache_entries: int = 1_000_000,
     ) -> Self:
         """
-        A verifier of several issuers, without keys yet. A token's `iss` chooses the one issuer whose keys and rules may judge it (THREATS B17).
+        A verifier of several issuers, without keys yet. A token's `iss` selects the one issuer whose keys and rules apply (THREATS B17).
 
         Args:
             issuers: Each under its index, or in the order of their indexes. Two must not share an `iss`; patterns are tried in this order.
-            revoked: Asked for every token that passed, and again for each remembered one after `renew`.
+            revoked: Called for every token that passed the other checks, and again for each cached one after `renew` and `reload`.
 
         Raises:
-            ConfigurationError: No issuer, two with one name, any_issuer beside others, an identity header that cannot be.
+            ConfigurationError: No issuer, two with one name, any_issuer beside others, an invalid identity header.
         """
         made = cls.__new__(cls)
         made._set_up(issuers, revoked, cache_bytes, cache_entries)
@@ -78,7 +77,7 @@ class Verifier:
         cache_entries: int,
     ) -> None:
         if cache_bytes < 0 or cache_entries < 0:
-            raise ConfigurationError("a cache limit is below 0")
+            raise ConfigurationError("a cache limit must not be negative")
         self._revoked = revoked
         trusted = _by_index(issuers)
         self._issuers = {index: CompiledIssuer(index, one, revoked) for index, one in trusted.items()}
@@ -143,14 +142,14 @@ class Verifier:
         A verifier with the keys of a JWK Set.
 
         Args:
-            issuer: The exact `iss`, or a pattern with a tenant in it; needed unless any_issuer is said out loud.
-            audiences: Accepted members of `aud`; needed unless any_audience is said out loud.
+            issuer: The exact `iss`, or a pattern with a tenant; required unless any_issuer is true.
+            audiences: Accepted members of `aud`; required unless any_audience is true.
             algorithms: None for what the keys say.
             policy: Further fields of IssuerPolicy.
 
         Raises:
             KeyFormatError: Not a JWK Set, or without a usable key.
-            ConfigurationError: No issuer or audience, or another value that cannot be.
+            ConfigurationError: No issuer or audience, or another invalid value.
         """
         rules = _policy(issuer, audiences, any_issuer, any_audience, algorithms, policy)
         keys = KeyRing.from_jwks(document, algorithms=rules.algorithms, allow_padding=rules.allow_padding)
@@ -174,7 +173,7 @@ class Verifier:
 
         Raises:
             KeyFormatError: Not usable public keys or certificates.
-            ConfigurationError: No issuer or audience, or another value that cannot be.
+            ConfigurationError: No issuer or audience, or another invalid value.
         """
         rules = _policy(issuer, audiences, any_issuer, any_audience, algorithms, policy)
         return cls(KeyRing.from_pem(text, algorithms=rules.algorithms), rules, identity_headers=identity_headers)
@@ -197,7 +196,7 @@ class Verifier:
 
         Raises:
             KeyFormatError: Too short for an algorithm, or a public key's text.
-            ConfigurationError: No issuer or audience, or another value that cannot be.
+            ConfigurationError: No issuer or audience, or another invalid value.
         """
         names = tuple(algorithms)
         rules = _policy(issuer, audiences, any_issuer, any_audience, names, policy)
@@ -229,12 +228,12 @@ class Verifier:
 
     @property
     def gate(self) -> Gate:
-        """The compiled gate, for callers in Cython; also cache and counters."""
+        """The compiled gate, with cache and counters."""
         return self._gate
 
     def verify(self, token: bytes | str, now: float | None = None) -> Verdict:
         """
-        Judge one token. Never raises for a bad one.
+        Verify one token. Never raises for an invalid one.
 
         Args:
             token: The compact JWS.
@@ -249,9 +248,9 @@ class Verifier:
 
     def authorize(self, header_value: bytes | None, now: float | None = None) -> Verdict:
         """
-        Judge a whole Authorization field value, such as `Bearer eyJ…`; None when there is no such field.
+        Verify a whole Authorization field value, such as `Bearer eyJ…`; None when there is no such field.
 
-        Several Authorization fields are the caller's to refuse (MULTIPLE_TOKENS): they must not be joined.
+        The caller must refuse a request with several Authorization fields (MULTIPLE_TOKENS), not join them.
         """
         reason, token = bearer_token(header_value or b"")
         if reason is not DenyReason.NONE:
@@ -261,7 +260,7 @@ class Verifier:
 
     def publish(self, keys: KeyRing | None, issuer: int = 0) -> None:
         """
-        Replace the keys of one issuer. Grants of a key that is still there (same material, id and algorithms) live on; all others are dead at once.
+        Replace the keys of one issuer. Cached tokens of a key that stays (same material, id and algorithms) stay valid; all others end at once.
 
         Args:
             keys: None when no key may be used any more.
@@ -275,7 +274,7 @@ class Verifier:
         self._gate.replace(known.verification)
 
     def renew(self) -> None:
-        """Look again at every remembered token before its next use: what is revoked has changed."""
+        """Check every cached token again before its next use, because revocations have changed."""
         self._gate.renew()
 
 
@@ -301,13 +300,13 @@ def _policy(
     algorithms: Iterable[str] | None,
     rest: Mapping[str, Any],
 ) -> IssuerPolicy:
-    """The policy behind the friendly constructors: leaving out a check must be said, not forgotten."""
+    """The policy of the constructors, which require either a check or the explicit choice to have none."""
     if (issuer is None) is not any_issuer:
-        raise ConfigurationError("name the issuer, or say any_issuer=True (and not both)")
+        raise ConfigurationError("give either issuer or any_issuer=True")
     if (audiences is None) is not any_audience:
-        raise ConfigurationError("name the audiences, or say any_audience=True (and not both)")
+        raise ConfigurationError("give either audiences or any_audience=True")
     if isinstance(audiences, str):
-        raise ConfigurationError("audiences is a list of strings, not one string")
+        raise ConfigurationError("audiences must be a list of strings, not one string")
     return IssuerPolicy(
         issuer=issuer,
         audiences=None if audiences is None else tuple(audiences),

@@ -1,25 +1,18 @@
 """
-The keys of each issuer as they can be had now: can they be fetched or read, are they good, and does the issuer's clock agree with ours?
+The keys of an issuer as they can be fetched now: does it answer, are they good, and does the issuer's clock agree with ours?
 
 Asked of the code that fetches for serving, with the same limits. Says what to do about each way to fail.
 """
 
-import contextlib
 import os
 import time
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Final
 
-from lbjwt.assembly.fetched_keys import key_origin
 from lbjwt.assembly.issuers import IssuerInstance
-from lbjwt.assembly.present import present_keys
-from lbjwt.assembly.rings import key_ring_of
+from lbjwt.assembly.sources import key_origin, key_ring_of, present_keys
 from lbjwt.auth.header import key_shown
-from lbjwt.checks.key_files import documents_of
-from lbjwt.checks.results import LIMIT, OnlineCheck, Outcome, Result, blocking
-from lbjwt.config.issuer import Issuer
+from lbjwt.checks.results import Outcome, Result, keys_counted
 from lbjwt.config.remote import KeyFetch
 from lbjwt.errors import LbjwtError
 from lbjwt.keys import discovery, fetcher  # noqa: F401 - here, or the first fetch would be timed with the import of aiohttp
@@ -30,56 +23,42 @@ CLOCK_WARNING: Final = 5.0
 """Seconds: clocks that are kept by NTP are far closer."""
 
 _REMEDIES: Final = (
-    ("names no jwks_uri", "configure remote_jwks with the address of the keys"),
-    ("names an issuer other than", "write the issuer exactly as its metadata does, the slash at the end included"),
-    ("no valid certificate", "name the issuer's private authority in ca_file if it has one; else its certificate is wrong"),
-    ("TLS handshake", "see whether a proxy on the way speaks TLS, and whether the issuer wants a client certificate"),
-    ("the proxy", "see whether the proxy runs, lets lbjwt through and may reach the issuer (407: it wants a user and a password)"),
-    ("cannot connect", "see whether this machine may reach it: name resolution, routes, firewall"),
-    ("did not answer completely", "see what is slow between here and the issuer, or raise timeout"),
-    ("redirect", "configure the address that it leads to"),
-    ("status", "see whether the address is right, and whether it wants a token (bearer_token_file): curl it from this machine"),
-    ("more than", "raise max_bytes, if the document is really this long"),
-    ("", "curl it from this machine and look at what comes"),
+    ("names no jwks_uri", "use remote_jwks with the URL of the keys"),
+    ("names an issuer other than", "write the issuer exactly as in its metadata, including a slash at the end"),
+    ("no valid certificate", "if the issuer uses a private certificate authority, set ca_file; otherwise the issuer must replace its certificate"),
+    ("TLS handshake", "check whether a proxy on the way intercepts TLS, and whether the issuer requires a client certificate"),
+    ("the proxy", "check whether the proxy is running, accepts lbjwt and can reach the issuer (407: it requires a user and a password)"),
+    ("cannot connect", "check whether this machine can reach the issuer: name resolution, routes, firewall"),
+    ("did not answer completely", "find out what is slow between this machine and the issuer, or raise timeout"),
+    ("redirect", "configure the URL that the redirect leads to"),
+    ("status", "fetch the URL with curl from this machine: check whether it is right, and whether it requires a token (bearer_token_file)"),
+    ("more than", "raise max_bytes if the document is really this large"),
+    ("", "fetch the URL with curl from this machine and look at the response"),
 )  # fmt: skip
 """Words of an error, and what to do about it; the first that fits counts."""
 
 
-def issuer_checks(instance: IssuerInstance, directory: Path | None) -> Iterator[OnlineCheck]:
-    """The checks of one issuer; `directory` is that of the state, if there is one."""
-    subject = f"issuers.{instance.name}"
-    remote = instance.issuer.fetch
-    if remote is None:
-        yield OnlineCheck(subject, "keys", blocking(_local, subject, instance.issuer))
-        return
-    yield OnlineCheck(subject, "keys", partial(_remote, subject, instance, remote), 2 * remote.timeout + LIMIT)
-    if directory is not None:
-        yield OnlineCheck(subject, "stored-keys", partial(_stored, subject, instance, directory))
-
-
-def _local(subject: str, issuer: Issuer) -> Iterator[Result]:
-    with contextlib.suppress(LbjwtError, OSError):  # a static check names the fault
-        ring = key_ring_of(issuer)(*documents_of(issuer))
-        source = ", ".join(map(str, issuer.key_files)) or issuer.secret_env or issuer.key_source
-        yield Result(subject, "keys", "ok", f"{_keys(len(ring))} from {source}")
-
-
-async def _remote(subject: str, instance: IssuerInstance, remote: KeyFetch) -> list[Result]:
+async def fetched(subject: str, instance: IssuerInstance, remote: KeyFetch) -> list[Result]:
+    """Whether the keys can be fetched, and what they are."""
     issuer = instance.issuer
     origin = key_origin(instance)
     results: list[Result] = []
-    document, date, failure = None, None, "an answer without a body"
+    document, date, failure = None, None, "a response without a body"
     asked = time.time()
     try:
-        fetched = await origin.ask(doubtful=True)
-        document, date = fetched.document, fetched.date
+        answer = await origin.ask(doubtful=True)
+        document, date = answer.document, answer.date
     except (LbjwtError, OSError) as error:
         failure = f"{sentence_of(error)}; {remedy(error, remote)}"
     answered = time.time()
     if issuer.discovery is not None:
         if origin.uri is None:
             return [Result(subject, "discovery", "problem", failure)]
-        results.append(Result(subject, "discovery", "ok", f"its metadata names the keys at {place_of(origin.uri)}"))
+        results.append(
+            Result(
+                subject, "discovery", "ok", f"the issuer's metadata gives this URL for the keys: {place_of(origin.uri)}"
+            )
+        )
     if document is None:
         return [*results, Result(subject, "reachable", "problem", failure)]
     took = f"{len(document)} bytes in {1000 * (answered - asked):.0f} ms"
@@ -87,9 +66,13 @@ async def _remote(subject: str, instance: IssuerInstance, remote: KeyFetch) -> l
     try:
         ring = key_ring_of(issuer)(document)
     except LbjwtError as error:
-        results.append(Result(subject, "keys", "problem", f"{error}; no token of this issuer can be verified with it"))
+        results.append(
+            Result(
+                subject, "keys", "problem", f"{error}; lbjwt cannot verify tokens of this issuer without usable keys"
+            )
+        )
     else:
-        results.append(Result(subject, "keys", "ok", f"{_keys(len(ring))} that can be used"))
+        results.append(Result(subject, "keys", "ok", f"{keys_counted(len(ring))} that can be used"))
         for key in ring:
             sentence = f"{key_shown(key)} for {', '.join(sorted(key.algorithms))}"
             results.append(Result(subject, "key", "ok", sentence))
@@ -110,7 +93,7 @@ def clock_result(subject: str, date: float | None, asked: float, answered: float
         skew: The difference that is forgiven.
     """
     if date is None:
-        return Result(subject, "clock", "note", "the issuer sends no Date, so the clocks cannot be compared")
+        return Result(subject, "clock", "note", "the issuer sends no Date header, so lbjwt cannot compare the clocks")
     # It wrote the date at some moment between the two, and that second lasts until date + 1.
     ahead, behind = date - answered, asked - (date + 1.0)
     difference = max(ahead, behind, 0.0)
@@ -118,22 +101,30 @@ def clock_result(subject: str, date: float | None, asked: float, answered: float
         return Result(subject, "clock", "ok", "the issuer's clock agrees with this machine's")
     sentence = f"this machine's clock is {difference:.0f} s {'behind' if ahead > 0 else 'ahead of'} the issuer's"
     if ahead <= 0:
-        sentence += " (or a cache on the way gave an old answer)"
+        sentence += " (or a cache on the way returned an old response)"
     outcome: Outcome = "warning"
     if difference > skew:
         outcome = "problem"
-        effect = "new tokens are refused" if ahead > 0 else "tokens end early"
+        effect = "lbjwt refuses new tokens" if ahead > 0 else "tokens expire too early"
         sentence += f", more than clock_skew allows ({skew:g} s): {effect}"
-    return Result(subject, "clock", outcome, f"{sentence}; let NTP keep it")
+    return Result(subject, "clock", outcome, f"{sentence}; synchronize it with NTP")
 
 
-async def _stored(subject: str, instance: IssuerInstance, directory: Path) -> list[Result]:
+async def stored(subject: str, instance: IssuerInstance, directory: Path) -> list[Result]:
+    """Whether lbjwt could start with the keys that the last run stored in the state directory."""
     keys = await present_keys(instance, directory, offline=True, now=time.time())
     if keys.stored_at is None or keys.ring is None:
         sentence = keys.problem.partition("; ")[2]
-        return [Result(subject, "stored-keys", "note", f"{sentence}: lbjwt needs the issuer to start")]
+        return [
+            Result(
+                subject,
+                "stored-keys",
+                "note",
+                f"{sentence}: after a start, lbjwt must reach the issuer first",
+            )
+        ]
     age = max(0.0, time.time() - keys.stored_at)
-    sentence = f"{_keys(len(keys.ring))} stored {age / 60:.0f} min ago: lbjwt can start with them while the issuer is unreachable"
+    sentence = f"{keys_counted(len(keys.ring))} stored {age / 60:.0f} min ago: lbjwt can start with them while the issuer is unreachable"
     return [Result(subject, "stored-keys", "ok", sentence)]
 
 
@@ -145,8 +136,4 @@ def remedy(error: BaseException, remote: KeyFetch) -> str:
     names = [name for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy") if os.environ.get(name)]
     if not names or remote.proxy is not None or remote.proxy_from_environment:
         return sentence
-    return f"{sentence}. {names[0]} is set here, and not used: say proxy_from_environment: true, or proxy, if it is the way to the issuer"
-
-
-def _keys(count: int) -> str:
-    return f"{count} key{'s' if count != 1 else ''}"
+    return f"{sentence}. {names[0]} is set here, but lbjwt does not use it; to use it, set proxy_from_environment: true"

@@ -4,43 +4,41 @@ The files, directories and environment variables that a configuration names: do 
 Opens files and binds no address, fetches no URL. Returns problems without places; no problem shows a key.
 """
 
+import datetime
+import fcntl
+import itertools
+import os
 import stat
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
 
-from lbjwt.assembly.directories import directory_fault
-from lbjwt.checks.certificates import certificate_results
+from cryptography.x509 import Certificate, Name, load_pem_x509_certificates
+
 from lbjwt.checks.codes import warning
-from lbjwt.checks.key_files import key_problems, secrecy, unreadable
+from lbjwt.checks.key_files import secrecy, unreadable
+from lbjwt.checks.results import Outcome, Result
 from lbjwt.config.model import Configuration, Tls
 from lbjwt.config.problems import KeyPath, Problem
 from lbjwt.config.remote import KeyFetch
+from lbjwt.files import directory_fault
 from lbjwt.keys.egress import ClientTls, Egress
 from lbjwt.keys.errors import KeySourceError
 from lbjwt.net.tls import TLSError, server_context
 from lbjwt.observe.log_file import log_fault
 
-
-def file_problems(configuration: Configuration) -> Iterator[Problem]:
-    """Return errors and warnings about files; also of a `partial` configuration, whose wrong values have problems already."""
-    for index, listener in enumerate(configuration.listeners):
-        if listener.tls is not None:
-            yield from _tls(("listeners", index, "tls"), listener.tls)
-    for label, issuer in configuration.issuers.items():
-        path: KeyPath = ("issuers", label)
-        if not issuer.key_source or (issuer.key_source.startswith("secret_") and not issuer.algorithms):
-            continue  # of a partial configuration
-        if issuer.fetch is None:
-            yield from key_problems(path, issuer)
-        else:
-            yield from _fetch((*path, issuer.key_source), issuer.fetch)
-    yield from _revocation(configuration)
-    yield from _state(configuration)
-    fault = log_fault(configuration.access_log.path) if configuration.access_log is not None else ""
-    if fault:
-        yield Problem(("access_log", "path"), fault, code="access-log")
+SOON: Final = datetime.timedelta(days=14)
+"""Time to get a new certificate by hand, a holiday included."""
+_MAX_BYTES: Final = 1 << 20
 
 
-def _tls(path: KeyPath, tls: Tls) -> Iterator[Problem]:
+def tls_problems(path: KeyPath, tls: Tls, *, dates: bool) -> Iterator[Problem]:
+    """
+    Whether certificate and key can be served, and the key is a secret.
+
+    Args:
+        dates: Also warn of certificates that clients refuse, as `certificate_results` tells them.
+    """
     try:
         server_context(tls.certificate, tls.private_key, key="tls")
     except TLSError as error:
@@ -48,12 +46,12 @@ def _tls(path: KeyPath, tls: Tls) -> Iterator[Problem]:
         yield Problem((*path, *key.split(".")[1:]), sentence, code="tls-files")
         return
     yield from secrecy((*path, "private_key"), tls.private_key)
-    for result in certificate_results("tls", "certificate", tls.certificate):
+    for result in certificate_results("tls", "certificate", tls.certificate) if dates else ():
         if result.outcome == "problem" or result.check == "chain":
             yield warning((*path, "certificate"), "tls-certificate", what=result.sentence)
 
 
-def _fetch(path: KeyPath, fetch: KeyFetch) -> Iterator[Problem]:
+def fetch_problems(path: KeyPath, fetch: KeyFetch) -> Iterator[Problem]:
     """The files of a fetch: each by itself, so that each has its own place."""
     if fetch.ca_file is not None:
         try:
@@ -84,7 +82,7 @@ def _fetch(path: KeyPath, fetch: KeyFetch) -> Iterator[Problem]:
     yield from secrecy((*path, "client_key"), fetch.client_key)
 
 
-def _revocation(configuration: Configuration) -> Iterator[Problem]:
+def revocation_problems(configuration: Configuration) -> Iterator[Problem]:
     """That the file can be read; what is in its lines is not looked at."""
     file = configuration.revocation.file if configuration.revocation is not None else None
     if file is None:
@@ -97,23 +95,119 @@ def _revocation(configuration: Configuration) -> Iterator[Problem]:
         yield unreadable(place, file, error)
         return
     if not stat.S_ISREG(mode):
-        yield Problem(place, f"{file} is no file", code="unreadable")
+        yield Problem(place, f"{file} is not a regular file", code="unreadable")
     elif mode & stat.S_IWOTH:
         yield warning(place, "revocation-file-writable", file=file)
 
 
-def _state(configuration: Configuration) -> Iterator[Problem]:
-    directory = configuration.state_directory
-    if directory is None:
+def state_findings(configuration: Configuration, *, here: bool) -> Iterator[Problem | Result]:
+    """
+    Whether lbjwt may use the state directory.
+
+    Args:
+        here: On this machine, as this user, and beside the lbjwt that may have it: a result. Else its owner is not looked at: a problem, or nothing.
+    """
+    path, revocation = configuration.state_directory, configuration.revocation
+    if path is None:
+        if here and (revocation is not None or any(one.fetch is not None for one in configuration.issuers.values())):
+            lost = ("" if revocation is None else "revocations made at run time and ") + "the last good keys"
+            sentence = f"no state_directory is configured, so {lost} are lost when lbjwt stops; set it to keep them"
+            yield Result("state_directory", "state-directory", "note", sentence)
         return
-    place = ("state_directory",)
+    outcome: Outcome = "problem"
     try:
-        fault = directory_fault(directory, None)
-        mode = directory.stat().st_mode if directory.exists() else 0
+        fault = directory_fault(path, os.geteuid() if here else None)
+        mode = path.stat().st_mode if path.exists() else 0
+        if not fault and mode & (stat.S_IROTH | stat.S_IXOTH):
+            yield warning(("state_directory",), "state-directory-open", file=path)
+        if not here:
+            if fault:
+                yield Problem(("state_directory",), fault, code="state-directory")
+            return
+        if fault:
+            sentence = f"{fault}; or run this command as the user that runs lbjwt"
+        elif not mode:
+            outcome, sentence = "ok", f"lbjwt creates {path} when it starts"
+        elif _is_locked(path):
+            outcome, sentence = "note", f"a running lbjwt uses {path}; two cannot share one directory"
+        else:
+            outcome, sentence = "ok", f"{path} can be used by lbjwt"
     except OSError as error:
-        yield unreadable(place, directory, error)
-        return
+        if not here:
+            yield unreadable(("state_directory",), path, error)
+            return
+        sentence = f"cannot read {path}: {error.strerror}; run this command as the user that runs lbjwt"
+    yield Result("state_directory", "state-directory", outcome, sentence)
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a process holds the lock that lbjwt takes. Ours is shared and gone at once, so it stops no start for longer than an instant."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def access_log_problems(configuration: Configuration) -> Iterator[Problem]:
+    """Why the access log cannot be opened."""
+    fault = log_fault(configuration.access_log.path) if configuration.access_log is not None else ""
     if fault:
-        yield Problem(place, fault, code="state-directory")
-    elif mode & (stat.S_IROTH | stat.S_IXOTH):
-        yield warning(place, "state-directory-open", file=directory)
+        yield Problem(("access_log", "path"), fault, code="access-log")
+
+
+def certificate_results(subject: str, check: str, path: Path, now: datetime.datetime | None = None) -> Iterator[Result]:
+    """
+    The dates of the certificates of one file: the one that ends first counts. Of a listener's also their order.
+
+    Args:
+        now: With its time zone; None asks the clock.
+    """
+    try:
+        with path.open("rb") as file:
+            chain = load_pem_x509_certificates(file.read(_MAX_BYTES))
+    except OSError as error:
+        yield Result(subject, check, "problem", f"cannot read {path}: {error.strerror}; check its name and mode")
+        return
+    except ValueError:
+        yield Result(subject, check, "problem", f"{path} contains no readable certificate in PEM format")
+        return
+    yield _dates(subject, check, path, chain, now or datetime.datetime.now(datetime.UTC))
+    if check == "certificate":
+        yield from _order(subject, path, chain)
+
+
+def _dates(subject: str, check: str, path: Path, chain: list[Certificate], now: datetime.datetime) -> Result:
+    soonest = min(chain, key=lambda one: one.not_valid_after_utc)
+    latest = max(chain, key=lambda one: one.not_valid_before_utc)
+    name, end, left = _name(soonest.subject), soonest.not_valid_after_utc, soonest.not_valid_after_utc - now
+    if latest.not_valid_before_utc > now:
+        start = f"{latest.not_valid_before_utc:%Y-%m-%d %H:%M}Z"
+        sentence = f"{path}: {_name(latest.subject)} is not valid before {start}; check the clock of this machine"
+        return Result(subject, check, "problem", sentence)
+    if left <= datetime.timedelta():
+        sentence = f"{path}: {name} expired on {end:%Y-%m-%d}; replace it and restart"
+        return Result(subject, check, "problem", sentence)
+    sentence = f"{path}: {name} expires on {end:%Y-%m-%d}, in {left.days} days"
+    if left < SOON:
+        return Result(subject, check, "warning", f"{sentence}; renew it now")
+    return Result(subject, check, "ok", sentence)
+
+
+def _order(subject: str, path: Path, chain: list[Certificate]) -> Iterator[Result]:
+    """Each certificate is that of the signer of the one before it (RFC 8446 section 4.4.2); many clients take no other order."""
+    for number, (lower, upper) in enumerate(itertools.pairwise(chain), 1):
+        if lower.issuer != upper.subject:
+            sentence = (
+                f"{path}: the certificates are in the wrong order, or one is missing: number {number} is signed by {_name(lower.issuer)}, and "
+                f"number {number + 1} is that of {_name(upper.subject)}. Put the server's own certificate first, then that of its signer, and so on"
+            )
+            yield Result(subject, "chain", "warning", sentence)
+            return
+
+
+def _name(name: Name) -> str:
+    return name.rfc4514_string() or "a certificate without a name"

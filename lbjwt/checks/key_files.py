@@ -13,15 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import orjson
-
-from lbjwt.assembly.rings import key_ring_of, secrets_of
+from lbjwt.assembly.sources import documents_of, key_ring_of, secrets_of
 from lbjwt.checks.codes import warning
+from lbjwt.checks.results import Result, keys_counted
 from lbjwt.config.issuer import KEY_SOURCES, Issuer
 from lbjwt.config.problems import KeyPath, Problem
 from lbjwt.errors import KeyFormatError
 from lbjwt.keys.errors import KeySourceError
-from lbjwt.keys.source import secret_from_environment
 
 GOOD_SECRET_BITS: Final = 112.0
 """Whoever holds one token can try secrets without asking anybody (RFC 8725 section 3.5). NIST accepts no less."""
@@ -31,27 +29,12 @@ _FRAME: Final = 8  # bytes that zlib adds to what cannot be compressed
 _WORDS: Final = frozenset(b" _.,-'!?") | frozenset(range(ord("a"), ord("z") + 1))
 _PRINTABLE: Final = frozenset(range(0x20, 0x7F)) | frozenset(b"\r\n")
 
-_MAX_BYTES: Final = 1 << 20  # longest key file that is read
 _NUMBERED: Final = re.compile(r"key ([0-9]+)\b")
 
 
-def documents_of(issuer: Issuer) -> list[bytes]:
-    """
-    Return what the keys of an issuer are read from, when they are not fetched: each file, or what the configuration or the environment holds.
-
-    Raises:
-        OSError: A file cannot be read; the error names it.
-        KeySourceError: The environment does not hold the secret.
-    """
-    if issuer.key_files:
-        return [_read(file) for file in issuer.key_files]
-    if issuer.secret_env is not None:
-        return [secret_from_environment(issuer.secret_env)]
-    return [orjson.dumps(issuer.jwks) if issuer.jwks is not None else (issuer.pem or "").encode()]
-
-
-def key_problems(path: KeyPath, issuer: Issuer) -> Iterator[Problem]:
-    """Return what is wrong or dangerous about the keys of an issuer that are not fetched; `path` is that of the issuer."""
+def key_findings(label: str, issuer: Issuer) -> Iterator[Problem | Result]:
+    """Return what is wrong or dangerous about the keys of an issuer that are not fetched, and how many there are when they can be used."""
+    path = ("issuers", label)
     key, files = issuer.key_source, issuer.key_files
     several = key == "secret_files"
     places: list[KeyPath] = [(*path, key, at) for at in range(len(files))] if several else [(*path, key)]
@@ -73,6 +56,8 @@ def key_problems(path: KeyPath, issuer: Issuer) -> Iterator[Problem]:
     except KeyFormatError as error:
         yield Problem(whole, f"{', '.join(names)} cannot be used: {error}", code=code, at_key=not files)
         return
+    source = ", ".join(map(str, files)) or issuer.secret_env or key
+    yield Result(f"issuers.{label}", "keys", "ok", f"{keys_counted(len(ring))} from {source}")
     for note in ring.warnings:
         number = _NUMBERED.match(note)
         if issuer.jwks is not None and number is not None:
@@ -100,16 +85,6 @@ def unreadable(path: KeyPath, file: Path, error: OSError) -> Problem:
     return Problem(path, f"cannot read {file}: {error.strerror or 'unknown reason'}", code="unreadable")
 
 
-def _read(file: Path) -> bytes:
-    """One byte more than a key file may have, so that a longer one is refused for its length."""
-    try:
-        with file.open("rb") as opened:
-            return opened.read(_MAX_BYTES + 1)
-    except OSError as error:
-        error.filename = str(file)  # not set by a failed read
-        raise
-
-
 def _strength(place: KeyPath, name: str, secret: bytes) -> Iterator[Problem]:
     fault = secret_fault(secret)
     if fault:
@@ -124,8 +99,8 @@ def secret_fault(secret: bytes) -> str:
     if bits >= GOOD_SECRET_BITS:
         return ""
     return (
-        f"has {len(secret)} bytes, but looks like text worth some {bits:.0f} bits: anybody with one token can find it by trying. "
-        "Make a random one: lbjwt keys generate --algorithm HS256"
+        f"has {len(secret)} bytes, but only about {bits:.0f} bits of randomness: anybody with one token can guess it. "
+        "Generate a random one: lbjwt keys generate --algorithm HS256"
     )
 
 

@@ -1,86 +1,129 @@
-"""What lbjwt keeps and needs on this machine: its state directory, the revocations, and enough file descriptors."""
+"""
+What lbjwt needs on this machine and around it: free ports, which a running lbjwt may have already, endpoints that accept connections,
+revocations that can be read, and enough file descriptors.
+"""
 
-import fcntl
-import os
+from __future__ import annotations
+
+import asyncio
 import resource
 from collections.abc import Iterator
-from functools import partial
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from lbjwt.assembly.descriptors import needed, shortage
-from lbjwt.assembly.directories import directory_fault
 from lbjwt.assembly.revocations import new_reader
 from lbjwt.auth.revocation import RevocationError
-from lbjwt.checks.results import OnlineCheck, Outcome, Result, blocking
-from lbjwt.config.model import Configuration
+from lbjwt.checks.results import Outcome, Result
+from lbjwt.errors import cause_of
+from lbjwt.net.sockets import BindError, bind, close
 
-REVOCATIONS: Final = 30.0
-"""Seconds allowed for reading a revocation list of the maximum size."""
+if TYPE_CHECKING:
+    from lbjwt.address import Address
+    from lbjwt.config.model import Cluster, Configuration
 
-
-def machine_checks(configuration: Configuration) -> Iterator[OnlineCheck]:
-    """The state directory, when one is needed or named; the revocations, when there are any; the descriptors."""
-    path, revocation = configuration.state_directory, configuration.revocation
-    fetched = any(issuer.fetch is not None for issuer in configuration.issuers.values())
-    if path is not None or fetched or revocation is not None:
-        lost = ("" if revocation is None else "revocations made at run time and ") + "the last good keys"
-        ask = blocking(lambda: [directory_result(path, lost)])
-        yield OnlineCheck("state_directory", "state-directory", ask)
-    if revocation is not None:
-        yield OnlineCheck("revocation", "revocations", partial(_revocations, configuration), REVOCATIONS)
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    yield OnlineCheck("limits", "open-files", blocking(lambda: [descriptor_result(configuration, most)]))
+ADMIN_TIMEOUT: Final = 2.0
+"""Seconds for the admin API to answer."""
+AT_ONCE: Final = 50
+"""How many endpoints the check connects to at the same time."""
 
 
-def directory_result(path: Path | None, lost: str) -> Result:
-    """Whether lbjwt, running as this user, could use the directory, and whether one does; `lost` is what ends with the process without one."""
-    outcome: Outcome = "problem"
+async def is_running(admin: Address) -> bool:
+    """Whether a lbjwt answers at the address of the admin API."""
+    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(admin.host, admin.host)
     try:
-        fault = directory_fault(path, os.geteuid()) if path is not None else ""
-        if path is None:
-            outcome = "note"
-            sentence = f"none is configured, so {lost} are lost when the process ends; configure one to keep them"
-        elif fault:
-            sentence = f"{fault}; or run this as the user that lbjwt runs as"
-        elif not path.exists():
-            outcome, sentence = "ok", f"{path} is made at the start"
-        elif _is_locked(path):
-            outcome, sentence = "note", f"{path} is in use by a running lbjwt; two cannot share one"
+        async with asyncio.timeout(ADMIN_TIMEOUT):
+            reader, writer = await asyncio.open_connection(host, admin.port)
+            writer.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            writer.transport.abort()
+    except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        return False
+    return head.startswith(b"HTTP/1.1 200 ") and b"\r\nServer: lbjwt\r\n" in head
+
+
+def port_results(subject: str, address: Address, running: bool) -> Iterator[Result]:
+    """
+    Whether a listener or the admin API can have its address.
+
+    Args:
+        running: A lbjwt of this configuration answers at its admin API, and so has the ports.
+    """
+    try:
+        (sockets,) = bind(address, key="address")
+    except BindError as error:
+        cause = str(error).rpartition(f"{address}: ")[2]
+        if running and "in use" in cause:
+            sentence = f"a running lbjwt, whose admin API responds, uses {address}"
+            yield Result(subject, "port", "note", sentence)
         else:
-            outcome, sentence = "ok", f"{path} belongs to lbjwt and is free"
-    except OSError as error:
-        sentence = f"{path} cannot be looked at: {error.strerror}; run this as the user that lbjwt runs as"
-    return Result("state_directory", "state-directory", outcome, sentence)
+            yield Result(subject, "port", "problem", f"cannot listen on {address}: {cause}; {_remedy(cause)}")
+        return
+    close(sockets)
+    where = str(address) if address.port else f"{address} (the kernel chooses the port)"
+    yield Result(subject, "port", "ok", f"{where} is free")
 
 
-def _is_locked(path: Path) -> bool:
-    """Whether a process holds the lock that lbjwt takes. Ours is shared and gone at once, so it stops no start for longer than an instant."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _remedy(cause: str) -> str:
+    if "in use" in cause:
+        return "find the process that uses the port (ss -ltnp), or choose another port"
+    if "does not have the address" in cause or "resolve" in cause:
+        return "write an address of this machine, or :PORT for all"
+    return "give lbjwt that capability, or choose another port"
+
+
+async def endpoint_results(subject: str, cluster: Cluster) -> list[Result]:
+    """Whether the endpoints of one cluster accept connections. While one does, another one that does not is a warning."""
+    slots = asyncio.Semaphore(AT_ONCE)
+    addresses = [endpoint.address for endpoint in cluster.endpoints]
+    causes = await asyncio.gather(*(_reach(one, cluster.connect_timeout, slots) for one in addresses))
+    outcome: Outcome = "warning" if "" in causes else "problem"
+    others = "requests go to the other endpoints" if "" in causes else "no other endpoint accepts connections either"
+    results = []
+    for at, (address, cause) in enumerate(zip(addresses, causes, strict=True)):
+        endpoint = f"{subject}.endpoints[{at}]"
+        if not cause:
+            results.append(Result(endpoint, "endpoint", "ok", f"{address} accepts connections"))
+            continue
+        sentence = f"{address} accepts no connection: {cause}; {others}. Check that the backend is running and that this is its address"
+        results.append(Result(endpoint, "endpoint", outcome, sentence))
+    return results
+
+
+async def _reach(address: Address, timeout: float, slots: asyncio.Semaphore) -> str:
+    """ "" when a connection was made, else why none was."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+        async with slots, asyncio.timeout(timeout):
+            if address.path is not None:
+                _, writer = await asyncio.open_unix_connection(address.path)
+            else:
+                _, writer = await asyncio.open_connection(address.host, address.port)
+    except TimeoutError:
+        return f"no answer within {timeout:g} s"
+    except OSError as error:
+        return cause_of(error).lower()
+    writer.transport.abort()
+    return ""
 
 
-async def _revocations(configuration: Configuration) -> list[Result]:
-    reader = new_reader(configuration, configuration.state_directory, lambda more: None)
-    assert reader is not None
+async def revocation_results(configuration: Configuration) -> list[Result]:
+    """How many revocations are in force; nothing when the configuration has none."""
+    reader = new_reader(configuration, configuration.state_directory)
+    if reader is None:
+        return []
     try:
         await reader.load()
     except RevocationError as error:
-        sentence = f"{error}; lbjwt does not start with it, and a running one keeps the entries it has"
+        sentence = f"{error}; lbjwt does not start with this file, and a running lbjwt keeps its current entries"
         return [Result("revocation", "revocations", "problem", sentence)]
-    sentence = f"{len(reader)} in force: {len(reader.filed)} of the file, {len(reader.made)} made at run time"
+    sentence = f"{len(reader)} entries in force: {len(reader.filed)} from the file, {len(reader.made)} made at run time"
     return [Result("revocation", "revocations", "ok", sentence)]
 
 
-def descriptor_result(configuration: Configuration, most: int) -> Result:
-    """Whether a worker may open as many files as its limits promise; `serve` raises the soft limit to the hard one, `most`."""
+def descriptor_results(configuration: Configuration, most: int | None = None) -> list[Result]:
+    """Whether a worker may open as many files as its limits promise; `serve` raises the soft limit to the hard one, which is `most`."""
+    if most is None:
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     fault = shortage(configuration, most)
     room = "any number of" if most == resource.RLIM_INFINITY else str(most)
-    sentence = f"a worker may open {room} files, and needs {needed(configuration)} at most"
-    return Result("limits", "open-files", "warning" if fault else "ok", fault or sentence)
+    sentence = f"a worker can open {room} files and needs at most {needed(configuration)}"
+    return [Result("limits", "open-files", "warning" if fault else "ok", fault or sentence)]

@@ -1,8 +1,7 @@
 """
-The command line: ``lbjwt serve``, ``check``, ``doctor``, ``explain``, ``schema``, ``demo``, ``keys``, ``revoke``, ``token``.
+The command line: ``lbjwt serve``, ``check``, ``doctor``, ``explain``, ``schema``, ``demo``, ``keys``, ``reload``, ``revoke``, ``token``.
 
-Exit codes: 0 is done, 1 is refused or failed, 2 is a problem of usage or configuration. What was asked for goes to standard output, everything else
-to standard error. A command is imported when it is called, so that ``lbjwt --help`` and ``lbjwt --version`` cost no more than click.
+Results go to standard output, everything else to standard error. A command is imported when it is called, so that ``lbjwt --help`` is fast.
 """
 
 import importlib
@@ -11,7 +10,7 @@ import click
 
 from lbjwt.version import package_version
 
-# the function `serve` of `lbjwt/cli/serve.py`, and so on, each with its line of help
+# the function `serve` of `lbjwt/cli/serve.py`, and so on, each with its help text
 _COMMANDS = {
     "serve": "Verify tokens and balance requests.",
     "check": "Report every problem of a configuration file.",
@@ -20,14 +19,13 @@ _COMMANDS = {
     "schema": "Print the JSON Schema of the configuration file.",
     "demo": "Run an issuer, backends and the balancer on loopback.",
     "keys": "Generate keys.",
+    "reload": "Have a running balancer read its configuration again.",
     "revoke": "Refuse tokens before they expire.",
     "token": "Mint, inspect and verify tokens.",
 }
 
 
 class _Commands(click.Group):
-    """The commands of `_COMMANDS`: imported when they are called, and listed without being imported."""
-
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 
@@ -38,7 +36,6 @@ class _Commands(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands from their lines of help, without importing one."""
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
 

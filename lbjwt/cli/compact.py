@@ -1,4 +1,4 @@
-"""Tokens and times that people give, and what a compact JWS says, for people to look at. Verifies nothing."""
+"""Tokens and times from the command line, and the text of a compact JWS. Verifies nothing."""
 
 import base64
 import binascii
@@ -14,13 +14,11 @@ from lbjwt.auth.revocation import LATEST
 from lbjwt.auth.revocation_format import parse_time
 
 _TIMES: Final = ("iat", "nbf", "exp", "auth_time")
-
-
 _LONGEST: Final = 1 << 20  # bytes read from standard input: no token is longer
 
 
 def given(text: str) -> str:
-    """Return the token of an argument, - for standard input, without white space around it and without the word Bearer before it."""
+    """Return the token of an argument (- for standard input), without surrounding white space and a leading "Bearer"."""
     if text != "-":
         note = "note: every user of this machine can read a command line; prefer standard input for tokens"
         click.echo(note, err=True)
@@ -33,28 +31,18 @@ def given(text: str) -> str:
 
 
 def moment(text: str, name: str) -> float:
-    """
-    Return a number of seconds since the epoch, or a time of RFC 3339, as seconds.
-
-    Raises:
-        RevocationError: Neither.
-    """
+    """Read seconds since the epoch, or a time of RFC 3339, as seconds; RevocationError for anything else."""
     plain = text.replace(".", "", 1)
     return parse_time(float(text) if plain.isascii() and plain.isdecimal() else text, name)
 
 
 def decode(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """
-    Return header and claims of a compact JWS (RFC 7515 section 7.1).
-
-    Raises:
-        click.ClickException: It is none; the message holds nothing of it.
-    """
+    """Return header and claims of a compact JWS (RFC 7515 section 7.1). No error quotes the token."""
     parts = token.split(".", 5)
     if len(parts) == 5:
-        raise click.ClickException("five parts: this is an encrypted token (JWE), which lbjwt does not accept")
+        raise click.ClickException("this is an encrypted token (JWE, five parts), which lbjwt does not accept")
     if len(parts) != 3:
-        raise click.ClickException("a token has three parts with dots between them")
+        raise click.ClickException("a token must have three parts with dots between them")
     return _object(parts[0], "header"), _object(parts[1], "payload")
 
 
@@ -69,7 +57,7 @@ def _object(part: str, what: str) -> dict[str, Any]:
 
 
 def describe_times(claims: dict[str, Any], now: float) -> Iterator[str]:
-    """Yield one line for each time among the claims: the date in UTC and how far it is from ``now`` (seconds since the epoch)."""
+    """Yield one line for each time claim: the date in UTC and the distance from ``now`` (seconds since the epoch)."""
     for name in _TIMES:
         value = claims.get(name)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LATEST:

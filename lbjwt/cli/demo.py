@@ -1,4 +1,4 @@
-"""``lbjwt demo``: the whole thing on loopback, to look at and to play with."""
+"""``lbjwt demo``: issuer, backends and balancer on loopback."""
 
 import sys
 
@@ -6,13 +6,13 @@ import click
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="Run every printed line once and end.")
+@click.option("--once", is_flag=True, help="Run each printed command once, then exit.")
 @click.option(
     "--port",
     type=click.IntRange(1, 65535),
     default=8080,
     show_default=True,
-    help="Address of the balancer, if the port is free.",
+    help="Port of the load balancer; if it is in use, the demo uses another.",
 )
 def demo(once: bool, port: int) -> None:
     """Run an issuer, three backends and the balancer on loopback until Ctrl-C.

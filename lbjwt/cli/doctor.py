@@ -1,69 +1,55 @@
 """``lbjwt doctor``: is everything there that a configuration needs, on this machine, now?"""
 
-from __future__ import annotations
-
-import asyncio
 import dataclasses
 import json
 import logging
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
 
 import click
 
+from lbjwt.checks.results import OUTCOMES, Result
 from lbjwt.cli.report import EXIT_CONFIGURATION, print_lines
 from lbjwt.config.problems import Problem
-
-if TYPE_CHECKING:
-    from lbjwt.checks.results import Result
-
-_ASKED_ONLINE: Final = ("state-directory", "tls-certificate")
-"""Codes of problems that an online check tells with more words."""
 
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="For programs, with stable names.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON with stable names, for programs.")
 def doctor(config: Path, as_json: bool) -> None:
     """Test whether everything that a configuration needs is there and works.
 
     Checks the configuration and its files, the issuers with their metadata, keys and clocks, certificates and their dates, free ports, connections
-    to endpoints, the state directory, the revocations and the limit of open files. Each problem comes with what to do. Run it on the machine
-    and as the user that lbjwt runs as, also beside a running lbjwt. Nothing is changed. Each check ends after its configured timeout or 5 s.
+    to endpoints, the state directory, the revocations and the limit of open files. Each problem comes with a remedy. Run it on the same
+    machine and as the same user as lbjwt, also while lbjwt is running. It changes nothing. Each check ends after its configured timeout or 5 s.
 
     Exit code 0: no problem, perhaps warnings; 1: problems; 2: the configuration cannot be used.
     """
-    from lbjwt.checks.registry import every_problem, online_results
-    from lbjwt.checks.results import Result
+    from lbjwt.checks.registry import doctor_results, every_problem
     from lbjwt.config.load import examine_file
 
     logging.getLogger("lbjwt").addHandler(logging.NullHandler())  # what goes wrong is in the report
     examination = examine_file(config)
-    problems, configuration = every_problem(examination), examination.configuration
-    if configuration is None or examination.errors:
-        _show([_result(problem) for problem in problems], as_json)
+    if examination.configuration is None:
+        _show([_result(problem) for problem in every_problem(examination)], as_json)
         sys.exit(EXIT_CONFIGURATION)
-    known = [_result(problem) for problem in problems if problem.code not in _ASKED_ONLINE]
+    problems, online = doctor_results(examination)
+    known = [_result(problem) for problem in problems]
     if not known:
-        known.append(Result("configuration", "configuration", "ok", f"{config} is good, and so are its files"))
-    results = [*known, *asyncio.run(online_results(configuration))]
+        known.append(Result("configuration", "configuration", "ok", f"{config} and the files it names are valid"))
+    results = [*known, *online]
     _show(results, as_json)
     sys.exit(1 if any(result.outcome == "problem" for result in results) else 0)
 
 
 def _result(problem: Problem) -> Result:
-    from lbjwt.checks.results import Result
-
     place = f"line {problem.line}: " if problem.line is not None else ""
     sentence = place + dataclasses.replace(problem, level="error", line=None).render()
     return Result("configuration", "configuration", "problem" if problem.level == "error" else "warning", sentence)
 
 
 def _show(results: Sequence[Result], as_json: bool) -> None:
-    from lbjwt.checks.results import OUTCOMES
-
     problems, warnings = (sum(one.outcome == outcome for one in results) for outcome in ("problem", "warning"))
     if not as_json:
         print_lines(_lines(results, problems, warnings))

@@ -22,21 +22,24 @@ _EXIT: Final = {"allowed": 0, "refused": 1, "unknown": 2}
 
 @click.command()
 @click.option(
-    "--config", type=click.Path(path_type=Path), help="The configuration file; may also come first, as for serve."
+    "--config",
+    type=click.Path(path_type=Path),
+    help="The configuration file; you can also give it as the first argument, as for serve.",
 )
 @click.option("--method", default="GET", show_default=True, metavar="M", help="Method of the request.")
 @click.option(
     "--path", default="/", show_default=True, metavar="P", help="Path of the request, with its query if it has one."
 )
 @click.option("--host", metavar="H", help="Host of the request.  [default: the first listener]")
+@click.option("--header", "headers", multiple=True, metavar="NAME: VALUE", help="A header of the request. Repeatable.")
 @click.option(
-    "--header", "headers", multiple=True, metavar="NAME: VALUE", help="A further field of the request. Repeatable."
+    "--at",
+    "at",
+    metavar="TIME",
+    help="Check at another time: 2026-12-01T00:00:00Z, or seconds since 1970.  [default: now]",
 )
-@click.option(
-    "--at", "at", metavar="TIME", help="Check at another time: 2026-12-01T00:00:00Z, or seconds.  [default: now]"
-)
-@click.option("--offline", is_flag=True, help="Fetch no keys; use those in the state directory.")
-@click.option("--json", "as_json", is_flag=True, help="For programs, with stable names.")
+@click.option("--offline", is_flag=True, help="Fetch no keys; use the keys stored in the state directory.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON with stable names, for programs.")
 @click.argument("arguments", nargs=-1, metavar="[CONFIG] [TOKEN]")
 def explain(
     config: Path | None,
@@ -52,7 +55,7 @@ def explain(
     """Show what would happen to a request with this token, and why.
 
     Prints the route, the issuer, the key, every rule with its outcome, and what the backend and the client would get. The code that serves
-    traffic makes the verdict. Keys are read, and fetched unless --offline. Nothing is changed, and no running lbjwt is contacted.
+    traffic makes the verdict. It reads the keys, and fetches them unless --offline is given. It changes nothing and contacts no running lbjwt.
 
     TOKEN is - (the default) for standard input. Prefer it, because every user of the machine can read a command line. Empty input is a request
     without a token. The token goes to the route's first token location, unless --header already has it.
@@ -68,9 +71,9 @@ def explain(
     now = _time(at)
     fields = tuple(map(_field, headers))
     if not re.fullmatch(r"[A-Za-z-]{1,32}", method):
-        raise click.BadParameter("is a name such as GET", param_hint="--method")
+        raise click.BadParameter("must be a method name such as GET", param_hint="--method")
     if not re.fullmatch(r"[/*][^\s\0-\x1f]*", path):
-        raise click.BadParameter("begins with / and has no spaces", param_hint="--path")
+        raise click.BadParameter("must begin with / and contain no spaces", param_hint="--path")
     from lbjwt.config.load import load_file
     from lbjwt.config.problems import ConfigurationError as ProblemsFound
 
@@ -83,7 +86,7 @@ def explain(
         host = str(configuration.listeners[0].address).removeprefix(":") or "localhost"
         host = f"localhost:{host}" if host.isdigit() else host
     elif not re.fullmatch(r"[^\s\0-\x1f]*", host):
-        raise click.BadParameter("has no spaces", param_hint="--host")
+        raise click.BadParameter("must not contain spaces", param_hint="--host")
     from lbjwt.errors import LbjwtError
     from lbjwt.explain.explain import explain as told
     from lbjwt.explain.scene import Asked, set_scene
@@ -91,7 +94,7 @@ def explain(
     logging.getLogger("lbjwt").addHandler(logging.NullHandler())  # what goes wrong is in the explanation
     token = given(text)
     if re.search(r"[\r\n\0]", token):
-        raise click.UsageError("a token is one line.")
+        raise click.UsageError("a token must be a single line.")
     try:
         asked = Asked(token, method, path, host, fields)
         scene = asyncio.run(set_scene(configuration, asked, offline=offline, now=now))
@@ -114,14 +117,14 @@ def _sort(config: Path | None, arguments: tuple[str, ...]) -> tuple[Path, str]:
             raise click.UsageError("give a configuration: --config FILE.")
         config = Path(rest.pop(0))
     if len(rest) > 1:
-        raise click.UsageError("give one token.")
+        raise click.UsageError("give only one token.")
     return config, rest[0] if rest else "-"
 
 
 def _field(text: str) -> tuple[str, str]:
     match = _FIELD.fullmatch(text)
     if match is None:
-        raise click.BadParameter('is written "Name: value"', param_hint="--header")
+        raise click.BadParameter('must have the form "Name: value"', param_hint="--header")
     return match[1], match[2]
 
 
@@ -134,6 +137,6 @@ def _time(text: str | None) -> float:
         seconds = -1.0
     if not 0 <= seconds <= LATEST:
         raise click.BadParameter(
-            "is a number of seconds since 1970, or a time such as 2026-12-01T00:00:00Z", param_hint="--at"
+            "must be a number of seconds since 1970, or a time such as 2026-12-01T00:00:00Z", param_hint="--at"
         )
     return seconds

@@ -40,7 +40,7 @@ def _headline(story: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if reason := story["reason"] or story["problem"]:
         words += f": {reason}"
     elif story["would_refuse"]:
-        words += f", but only since it is report-only: {story['would_refuse']}"
+        words += f", but only because it is report-only: {story['would_refuse']}"
     elif verdict == "refused":
         words += f" with {story['answer']['status']}"
     yield verdict, words
@@ -65,7 +65,7 @@ def _token_lines(token: dict[str, Any], now: float) -> Iterator[tuple[str, str]]
     source = f", from {token['keys_from']}" if token["keys_from"] else ""
     yield "plain", f"key        {words}{source}"
     signature = token["signature"]
-    doubt = "" if signature == "good" else ": anybody could have written what follows"
+    doubt = "" if signature == "good" else ": anybody could have written the header and the claims below"
     yield signature, f"signature  {signature}{doubt}"
     if token["header"] is not None:
         members = {name: value for name, value in token["header"].items() if value is not None}
@@ -84,10 +84,10 @@ def _outcome_lines(backend: dict[str, Any] | None, answer: dict[str, Any] | None
     if backend is None:
         yield "plain", "the backend gets nothing"
         return
-    yield "plain", f"the backend gets {backend['path']}, with the fields {', '.join(backend['fields'])}"
+    yield "plain", f"the backend gets {backend['path']}, with the headers {', '.join(backend['fields'])}"
     yield from (("plain", f"  {name}: {value}") for name, value in backend["identity"])
     for token in backend["tokens"]:
-        yield "plain", f"  what stands in {token['place']} {'goes along' if token['forwarded'] else 'is taken out'}"
+        yield "plain", f"  the token in {token['place']} {'is passed on' if token['forwarded'] else 'is removed'}"
 
 
 def _date(seconds: float) -> str:

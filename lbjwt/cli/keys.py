@@ -1,4 +1,4 @@
-"""``lbjwt keys``: key pairs and secrets to begin with. Private parts go to files that only their owner may read, never to a screen unless asked."""
+"""``lbjwt keys``: generate key pairs and secrets. Private parts go to files that only their owner may read."""
 
 import json
 import os
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 SIGNING_ALGORITHMS: Final = tuple(name for name in ALGORITHMS if not name.startswith("ML-DSA"))
-"""Those that the command line makes keys for and signs with."""
 
 _CURVES: Final = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521", "ES256K": "secp256k1"}
 _RSA_BITS: Final = 3072  # NIST SP 800-57 part 1, table 2: 128 bits of security, as the curves have at least
@@ -59,7 +58,7 @@ def generate(algorithm: str, kid: str | None, form: str, out_dir: str) -> None:
     """
     if is_hmac(algorithm):
         if kid is not None or form != "jwk":
-            raise click.UsageError("a secret has no key id and no PEM form.")
+            raise click.UsageError("a secret cannot have a key id or be written as PEM; leave out these options.")
         secret = secrets.token_bytes(_SECRET_BYTES)
         if out_dir == "-":
             sys.stdout.buffer.write(secret)
@@ -94,12 +93,14 @@ def _write(directory: Path, files: dict[str, tuple[bytes, int]]) -> None:
     """Write all files or, when one of them exists, none."""
     for name in files:
         if os.path.lexists(directory / name):
-            raise click.ClickException(f"{directory / name} exists and is not overwritten")
+            raise click.ClickException(
+                f"{directory / name} already exists and lbjwt does not overwrite it; choose another directory"
+            )
     for name, (content, mode) in files.items():
         path = directory / name
         try:
             directory.mkdir(exist_ok=True)
-            # Created with its mode, so that there is no moment at which others could open it.
+            # created with its mode: others can never open it
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
                 file.write(content)
         except OSError as error:

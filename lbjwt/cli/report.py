@@ -1,4 +1,4 @@
-"""How problems are shown and what they mean for the exit code; lines in colour for a terminal."""
+"""How commands show problems and exit for them; lines in colour for a terminal."""
 
 import os
 import sys
@@ -11,18 +11,14 @@ from lbjwt.config.problems import Problem, printable
 
 EXIT_CONFIGURATION: Final = 2
 
-_GOOD: Final = {"fg": "green"}
-_BAD: Final = {"fg": "red", "bold": True}
-_DOUBTFUL: Final = {"fg": "yellow"}
 _STYLES: Final[dict[str, dict[str, Any]]] = {
-    **dict.fromkeys(("ok", "met", "good", "allowed"), _GOOD),
-    **dict.fromkeys(("problem", "refused", "wrong"), _BAD),
-    **dict.fromkeys(("warning", "reported", "unknown", "unchecked"), _DOUBTFUL),
+    **{key: {"fg": "green"} for key in ("ok", "met", "good", "allowed")},
+    **{key: {"fg": "red", "bold": True} for key in ("problem", "refused", "wrong")},
+    **{key: {"fg": "yellow"} for key in ("warning", "reported", "unknown", "unchecked")},
     "note": {"dim": True},
     "title": {"bold": True},
     "plain": {},
 }
-"""By what a line tells: an outcome, a verdict, or its kind."""
 
 
 def print_problems(problems: Sequence[Problem], source: str) -> None:
@@ -31,13 +27,13 @@ def print_problems(problems: Sequence[Problem], source: str) -> None:
 
 
 def stop_for(problems: Sequence[Problem], *, strict: bool = False) -> None:
-    """End the process with the exit code of a configuration problem when one of them is an error, or, if strict, when there is any."""
+    """Exit with code 2 if one of them is an error or, if strict, if there is any."""
     if any(strict or problem.level == "error" for problem in problems):
         sys.exit(EXIT_CONFIGURATION)
 
 
 def print_lines(lines: Iterable[tuple[str, str]]) -> None:
-    """Print lines of (style, text): in colour on a terminal, plain anywhere else. No text drives the terminal."""
+    """Print lines of (style, text), in colour on a terminal; control characters of a text do not reach it."""
     plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
     for style, text in lines:
         click.secho(printable(text), color=False if plain else None, **_STYLES[style])

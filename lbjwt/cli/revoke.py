@@ -1,11 +1,9 @@
 """
-``lbjwt revoke``: refuse tokens before their time, or take that back, by way of a running balancer or of the file it watches.
+``lbjwt revoke``: add or remove one revocation, in a running balancer or in the file that it watches.
 
-The options become one entry; what an entry may be is decided where entries are read. A token is read from standard input only: it is good until
-it is revoked, and a command line can be read by every user of the machine.
+A token is read from standard input only: it is valid until it is revoked, and every user of the machine can read a command line.
 """
 
-import http.client
 import json
 import time
 from pathlib import Path
@@ -15,36 +13,32 @@ import click
 
 from lbjwt.auth.revocation import LATEST, Change, Revocation, RevocationError, Undo
 from lbjwt.auth.revocation_format import DEFAULT_LIFETIME, line_of, read_entry, read_undo, text_of_time
+from lbjwt.cli.admin import ask
 from lbjwt.cli.compact import decode, given, moment
-from lbjwt.config.problems import printable
 from lbjwt.units import UnitError, parse_duration
-from lbjwt.url import split_url
 
 SKEW: Final = 300.0
 """Seconds after its exp that a token may still be accepted: the most that a clock_skew can be."""
 
-TIMEOUT: Final = 10.0
-"""Seconds for connecting to the admin door, and for its answer."""
-
-_LONGEST: Final = 1 << 20  # bytes of an answer
-
 
 @click.command()
-@click.option("--jti", metavar="TEXT", help="The one token with this id.")
-@click.option("--sub", metavar="TEXT", help="All tokens of this subject.")
-@click.option("--kid", metavar="TEXT", help="All tokens signed by the key with this id.")
+@click.option("--jti", metavar="TEXT", help="Revoke the one token with this id (jti).")
+@click.option("--sub", metavar="TEXT", help="Revoke all tokens of this subject (sub).")
+@click.option("--kid", metavar="TEXT", help="Revoke all tokens signed by the key with this id (kid).")
 @click.option(
-    "--issuer", metavar="TEXT", help="Only tokens of this issuer; alone, with --issued-before: all its tokens."
+    "--issuer", metavar="TEXT", help="Revoke only tokens of this issuer; without another name, give --issued-before."
 )
 @click.option(
-    "--issued-before", metavar="TIME", help="Only tokens issued before: now, 2026-12-01T00:00:00Z, or seconds."
+    "--issued-before",
+    metavar="TIME",
+    help="Revoke only tokens issued before this time: now, 2026-12-01T00:00:00Z, or seconds since 1970.",
 )
 @click.option("--for", "lifetime", metavar="DURATION", help="How long the entry stays in force.  [default: 30d]")
-@click.option("--until", metavar="TIME", help="When the entry ends, in place of --for.")
+@click.option("--until", metavar="TIME", help="When the entry ends; use it instead of --for.")
 @click.option(
     "--token", "source", metavar="-", help="Read a token from standard input and revoke its jti until it ends."
 )
-@click.option("--undo", is_flag=True, help="Remove the entries that name exactly this.")
+@click.option("--undo", is_flag=True, help="Remove the entries that match these options exactly.")
 @click.option("--admin", metavar="URL", help="Admin API of a running balancer, such as http://127.0.0.1:9900.")
 @click.option("--file", type=click.Path(path_type=Path), metavar="FILE", help="Write to the file that balancers watch.")
 def revoke(
@@ -59,8 +53,8 @@ def revoke(
     """Refuse tokens before they expire, in all workers, within a second.
 
     Select the tokens with one of --jti, --sub, --kid, --token, or --issuer with --issued-before. Send the entry to --admin or --file.
-    The entry must outlive the tokens; afterwards a balancer drops it by itself. Clocks differ: if the issuer's clock is ahead, a token issued a
-    moment ago is dated after now and is not refused.
+    The entry must last longer than the tokens; when it ends, lbjwt removes it. If the clock of the issuer is ahead, a token issued a moment ago
+    has a later date than now, and lbjwt does not refuse it.
 
     \b
         lbjwt revoke --sub user-7 --issued-before now --admin http://127.0.0.1:9900
@@ -78,11 +72,11 @@ def revoke(
     if lifetime is not None and until is not None:
         raise click.UsageError("give --for or --until, not both.")
     if source is not None and (members or lifetime is not None or until is not None):
-        raise click.UsageError("--token takes everything from the token; the other options cannot be given with it.")
+        raise click.UsageError("--token takes everything from the token; leave out the other options.")
     if source is not None and source != "-":
-        raise click.UsageError("a token is read from standard input: --token -")
+        raise click.UsageError("lbjwt reads the token from standard input only; write --token -")
     if undo and (lifetime is not None or until is not None):
-        raise click.UsageError("--undo removes all entries with that name; --for and --until cannot be given.")
+        raise click.UsageError("--undo removes all entries with that name; leave out --for and --until.")
     now = time.time()
     try:
         entry = _entry_of_token(now) if source is not None else None
@@ -113,7 +107,7 @@ def _undo(undo: Undo, admin: str | None, file: Path | None) -> None:
             admin, "DELETE", json.dumps({undo.kind: undo.value} | ({"issuer": undo.issuer} if undo.issuer else {}))
         )
         done = bool(answer.get("undone"))
-    sentence = "taken back" if done else "nothing to undo: no entry in force here names exactly this"
+    sentence = "undone" if done else "nothing to undo: no entry in force matches these options exactly"
     click.echo(sentence, err=True)
 
 
@@ -147,16 +141,12 @@ def _time(text: str, name: str, now: float) -> float:
 
 
 def _entry_of_token(now: float) -> Revocation:
-    """
-    An entry on the jti of the token on standard input, narrowed to its issuer.
-
-    Nothing is verified: there may be no key at hand, and the worst that a forged token can do is to name the jti of another.
-    """
+    """An entry for the jti and issuer of the token on standard input. The signature is not checked: there may be no key here."""
     _, claims = decode(given("-"))
     jti, issuer, exp = claims.get("jti"), claims.get("iss"), claims.get("exp")
     if not isinstance(jti, str) or not jti:
         raise click.ClickException(
-            "the token has no jti, so a revocation cannot name it; revoke the tokens of its subject: --sub TEXT --issued-before now"
+            "the token has no jti, so lbjwt cannot revoke it alone; revoke the tokens of its subject: --sub TEXT --issued-before now"
         )
     if exp is not None and (isinstance(exp, bool) or not isinstance(exp, int | float) or not 0 <= exp < LATEST - SKEW):
         raise click.ClickException("the exp of the token is not a time, so no balancer accepts it")
@@ -166,34 +156,10 @@ def _entry_of_token(now: float) -> Revocation:
 
 
 def _ask(admin: str, method: str, body: bytes | str) -> dict[str, Any]:
-    try:
-        parts = split_url(admin.removesuffix("/"))
-    except ValueError:
-        parts = None
-    if parts is None or parts.hostname is None or parts.path:
-        raise click.BadParameter("is a URL such as http://127.0.0.1:9900, without a path", param_hint="--admin")
-    # http.client asks no proxy of the environment: the door is on this machine or near it
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname, parts.port, timeout=TIMEOUT)
-    try:
-        connection.request(method, "/revocations", body, {"Content-Type": "application/json"})
-        response = connection.getresponse()
-        status, body = response.status, response.read(_LONGEST)
-    except (OSError, http.client.HTTPException) as error:
-        cause = getattr(error, "strerror", None) or type(error).__name__
-        raise click.ClickException(
-            f"{parts.netloc} did not answer ({cause}); it is unknown whether the change was made"
-        ) from None
-    finally:
-        connection.close()
-    try:
-        answer = json.loads(body)
-    except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
-        answer = {
-            "error": "it takes no revocations; does its configuration have `revocation`, and is this its admin API?"
-        }
-    if status != 200:
-        raise click.ClickException(f"refused with status {status}: {printable(str(answer.get('error')))}")
-    return answer
+    reply = ask(admin, method, "/revocations", body, doubt="it is unknown whether the change was made")
+    if reply.status != 200:
+        why = reply.error or (
+            "the server accepts no revocations; check that this is the address of an admin API and that its configuration has `revocation`"
+        )
+        raise click.ClickException(f"the server refused the request with status {reply.status}: {why}")
+    return reply.members

@@ -11,7 +11,7 @@ from lbjwt.config.schema import json_schema
 def schema() -> None:
     """Print the JSON Schema (draft 2020-12) of the configuration file.
 
-    Editors complete and check with it; for those with a YAML language server, save it and begin the file with:
+    Editors use it to complete and check the file. For a YAML language server, save it and begin the file with:
 
     \b
         # yaml-language-server: $schema=lbjwt.schema.json

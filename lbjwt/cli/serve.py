@@ -1,30 +1,30 @@
-"""``lbjwt serve``: from a file or from flags to a running balancer."""
+"""``lbjwt serve``: run a balancer from a file or from flags."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from lbjwt.cli.report import EXIT_CONFIGURATION, print_problems, stop_for
+from lbjwt.cli.report import EXIT_CONFIGURATION, print_problems
 from lbjwt.config.dump import dump
-from lbjwt.config.flags import Flags, configuration_from_flags, problems_under_flags
-from lbjwt.config.load import examine_file
-from lbjwt.config.model import Configuration
-from lbjwt.config.problems import ConfigurationError, Problem
+from lbjwt.config.flags import Flags, configuration_from_flags
+from lbjwt.config.problems import ConfigurationError
 
 
 @click.command()
 @click.argument("config", required=False, type=click.Path(path_type=Path))
 @click.option(
-    "--listen", multiple=True, metavar="HOST:PORT", help="Address for clients; :PORT is all addresses. Repeatable."
+    "--listen",
+    multiple=True,
+    metavar="HOST:PORT",
+    help="Address to listen on for clients; :PORT means all addresses. Repeatable.",
 )
-@click.option("--backend", multiple=True, metavar="HOST:PORT", help="A backend; also unix:PATH. Repeatable.")
+@click.option("--backend", multiple=True, metavar="HOST:PORT", help="Address of a backend, or unix:PATH. Repeatable.")
 @click.option(
     "--jwks",
     metavar="FILE-or-URL",
-    help="The keys: a JWK Set in a file or behind an https URL.  [default: found by --issuer]",
+    help="The keys: a JWK Set in a file or at an https URL.  [default: discovered from --issuer]",
 )
 @click.option("--pem", metavar="FILE", help="The key: a public key or certificate in PEM, in place of --jwks.")
 @click.option(
@@ -33,7 +33,7 @@ from lbjwt.config.problems import ConfigurationError, Problem
 @click.option(
     "--issuer",
     metavar="TEXT",
-    help="The exact iss claim of tokens. An https URL without --jwks, --pem and --secret-file: its keys are found by discovery.",
+    help="The exact iss claim of tokens. Without --jwks, --pem and --secret-file it must be an https URL: lbjwt discovers the keys from it.",
 )
 @click.option("--any-issuer", is_flag=True, help="Accept tokens of any issuer.")
 @click.option("--audience", multiple=True, metavar="TEXT", help="An accepted aud claim. Repeatable.")
@@ -52,7 +52,9 @@ from lbjwt.config.problems import ConfigurationError, Problem
 )
 @click.option("--tls-cert", metavar="FILE", help="PEM certificate chain for the listeners.")
 @click.option("--tls-key", metavar="FILE", help="PEM private key for the listeners.")
-@click.option("--workers", metavar="N|auto", help="Worker processes; auto is one for each processor.  [default: 1]")
+@click.option(
+    "--workers", metavar="N|auto", help="Number of worker processes; auto means one per processor.  [default: 1]"
+)
 @click.option(
     "--admin",
     metavar="HOST:PORT",
@@ -74,42 +76,30 @@ def serve(config: Path | None, print_config: bool, **said: Any) -> None:
         lbjwt serve --listen :8080 --backend 127.0.0.1:9001 \\
             --issuer https://issuer.example --audience api --print-config > lbjwt.yaml
 
-    Exit codes: 0 stopped as requested; 1 could not start, or a drain was cut; 2 a problem of flags, configuration, keys or certificate.
+    Exit codes: 0 stopped as requested; 1 could not start, or did not drain in time; 2 a problem of flags, configuration, keys or certificate.
     """
     flags = Flags(**said)
     given = flags.given()
     if config is not None and given:
-        raise click.UsageError(f"with a CONFIG file, {', '.join(given)} cannot be given: write it into the file.")
+        raise click.UsageError(f"{', '.join(given)} cannot be combined with a CONFIG file: write it into the file.")
     if config is None and not given:
-        raise click.UsageError("give a CONFIG file, or flags: at least --listen, --backend, --issuer and --audience.")
+        raise click.UsageError(
+            "give a CONFIG file or flags; the flags need at least --listen, --backend, --issuer and --audience."
+        )
+    from lbjwt.checks.source import FileSource, FlagsSource
+
     try:
-        if config is not None:
-            configuration, source, told = _from_file(config)
-        else:
-            configuration, source, told = configuration_from_flags(flags, Path.cwd()), "", problems_under_flags
+        source = FlagsSource(configuration_from_flags(flags, Path.cwd())) if config is None else FileSource(config)
     except ConfigurationError as error:
         print_problems(error.problems, error.source)
         sys.exit(EXIT_CONFIGURATION)
+    reading = source.read_text() if print_config else source.read()
+    print_problems(reading.problems, reading.source)
+    if reading.configuration is None:
+        sys.exit(EXIT_CONFIGURATION)
     if print_config:
-        click.echo(dump(configuration), nl=False)
+        click.echo(dump(reading.configuration), nl=False)
         return
-    from lbjwt.checks.dangers import warnings
-    from lbjwt.checks.files import file_problems
     from lbjwt.process.supervisor import run
 
-    # the supervisor opens the access log and tells what is wrong with it
-    files = [problem for problem in file_problems(configuration) if problem.code != "access-log"]
-    problems = told([*warnings(configuration), *files])
-    print_problems(problems, source)
-    stop_for(problems)
-    sys.exit(run(configuration))
-
-
-def _from_file(config: Path) -> tuple[Configuration, str, Callable[[list[Problem]], list[Problem]]]:
-    """The configuration, the name of its file, and how a problem gets its line there."""
-    examination = examine_file(config)
-    if examination.configuration is None or examination.errors:
-        from lbjwt.checks.registry import every_problem
-
-        raise ConfigurationError(every_problem(examination), examination.source)
-    return examination.configuration, examination.source, examination.placed
+    sys.exit(run(reading.configuration, source))

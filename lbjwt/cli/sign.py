@@ -1,4 +1,4 @@
-"""Sign a token with a key from a file: for tests and demonstrations, an issuer has better means. No message holds a key."""
+"""Sign a token with a key from a file, for tests and demonstrations. No message contains a key."""
 
 import json
 import warnings
@@ -25,12 +25,9 @@ def sign(path: Path, claims: dict[str, Any], *, algorithm: str | None, kid: str 
     Return a compact JWS.
 
     Args:
-        path: A private JWK, a private key in PEM, or, when the algorithm is an HMAC, any bytes.
-        algorithm: None for what the key says: its ``alg`` or kind, else RS256, the algorithm of its curve, or EdDSA.
+        path: A private JWK, a private key in PEM, or the bytes of an HMAC secret.
+        algorithm: None for the ``alg`` of the key, else RS256 or the algorithm of its curve.
         kid: Key id for the header; None for the key's own, if it has one.
-
-    Raises:
-        click.ClickException: The key cannot be read or cannot sign this.
     """
     try:
         with path.open("rb") as file:
@@ -38,7 +35,7 @@ def sign(path: Path, claims: dict[str, Any], *, algorithm: str | None, kid: str 
     except OSError as error:
         raise click.ClickException(f"cannot read {path}: {error.strerror}") from None
     if len(content) > _LONGEST:
-        raise click.ClickException(f"{path} is too long for a key")
+        raise click.ClickException(f"{path} is too large for a key file")
     key = _secret(path, content, algorithm) if algorithm is not None and is_hmac(algorithm) else _private(path, content)
     chosen = algorithm or _algorithm(key)
     header = {"typ": typ, "alg": chosen}
@@ -49,19 +46,20 @@ def sign(path: Path, claims: dict[str, Any], *, algorithm: str | None, kid: str 
             warnings.simplefilter("ignore", SecurityWarning)  # EdDSA is an old name, not a weak algorithm (RFC 9864)
             return jwt.encode(header, claims, key, algorithms=[chosen])
     except (JoseError, ValueError, TypeError, KeyError):
-        raise click.ClickException(f"the key in {path} cannot sign with {chosen}") from None
+        raise click.ClickException(
+            f"the key in {path} cannot sign with {chosen}; choose another algorithm or key"
+        ) from None
 
 
 def _secret(path: Path, content: bytes, algorithm: str) -> OctKey:
     try:
-        secret_key(content, allowed=[algorithm])  # what no balancer would accept is not signed with either
+        secret_key(content, allowed=[algorithm])  # no balancer would accept a weaker one
     except KeyFormatError as error:
         raise click.ClickException(f"{path}: {error}") from None
     return OctKey.import_key(content)
 
 
 def _private(path: Path, content: bytes) -> RSAKey | ECKey | OKPKey:
-    """Import the private key of a file; its text decides what it is, because the user of a command line knows where the file came from."""
     try:
         text = content if b"-----BEGIN" in content else json.loads(content)
         with warnings.catch_warnings():
@@ -72,7 +70,7 @@ def _private(path: Path, content: bytes) -> RSAKey | ECKey | OKPKey:
     if isinstance(key, RSAKey | ECKey | OKPKey) and key.is_private:
         return key
     raise click.ClickException(
-        f"{path} holds no private JWK and no unencrypted private key in PEM; for a secret, say --algorithm HS256"
+        f"{path} contains neither a private JWK nor an unencrypted private key in PEM; if it is a secret, add --algorithm HS256"
     )
 
 

@@ -1,9 +1,4 @@
-"""
-``lbjwt token``: mint, inspect and verify tokens by hand.
-
-A token on the command line can be read by every user of the machine while the command runs, and stays in the shell's history; ``-``
-(the default) reads it from standard input.
-"""
+"""``lbjwt token``: mint, inspect and verify tokens by hand."""
 
 import json
 import sys
@@ -37,12 +32,14 @@ def token() -> None:
     required=True,
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Private JWK or PEM, or a secret.",
+    help="File with the private key (JWK or PEM) or a secret.",
 )
 @click.option(
-    "--algorithm", type=click.Choice(SIGNING_ALGORITHMS), help="Default: the key's own; required for a secret."
+    "--algorithm",
+    type=click.Choice(SIGNING_ALGORITHMS),
+    help="Algorithm to sign with; required for a secret.  [default: that of the key]",
 )
-@click.option("--kid", help="Key id for the header.  [default: the key's own]")
+@click.option("--kid", help="Key id for the header.  [default: that of the key]")
 @click.option("--typ", default="JWT", show_default=True, help="The typ header, such as at+jwt.")
 @click.option(
     "--claim",
@@ -52,14 +49,18 @@ def token() -> None:
     help="A claim: sub=alice, or admin:=true. Repeatable.",
 )
 @click.option(
-    "--expires-in", default="5m", show_default=True, metavar="DURATION", help="Sets exp, counted from now; iat is now."
+    "--expires-in",
+    default="5m",
+    show_default=True,
+    metavar="DURATION",
+    help="Lifetime: exp is now plus this time, and iat is now.",
 )
 def mint(
     key_file: Path, algorithm: str | None, kid: str | None, typ: str, claims: tuple[str, ...], expires_in: str
 ) -> None:
     """Sign a token and print it.
 
-    Claims named with --claim win over those set by themselves:
+    --claim overrides the claims that this command sets itself:
 
     \b
         lbjwt token mint --key private.jwk --claim iss=https://issuer.example --claim aud=api --claim sub=alice
@@ -69,17 +70,14 @@ def mint(
     except UnitError as error:
         raise click.BadParameter(str(error), param_hint="--expires-in") from None
     now = int(time.time())
-    content: dict[str, Any] = {"iat": now, "exp": now + int(lifetime)}
-    for claim in claims:
-        name, value = _claim(claim)
-        content[name] = value
+    content = {"iat": now, "exp": now + int(lifetime), **dict(map(_claim, claims))}
     click.echo(sign(key_file, content, algorithm=algorithm, kid=kid, typ=typ))
 
 
 def _claim(text: str) -> tuple[str, Any]:
     name, separator, value = text.partition("=")
     if not separator or name in ("", ":"):
-        raise click.BadParameter("a claim is NAME=TEXT or NAME:=JSON", param_hint="--claim")
+        raise click.BadParameter("a claim must have the form NAME=TEXT or NAME:=JSON", param_hint="--claim")
     if not name.endswith(":"):
         return name, value
     try:
@@ -119,16 +117,15 @@ def verify(text: str, **said: Any) -> None:
     """
     flags = Flags(**said)
     if flags.jwks is not None and "://" in flags.jwks:
-        raise click.UsageError("this command reads keys from a file; fetch the JWK Set first.")
+        raise click.UsageError("this command reads keys from files only; download the JWK Set first.")
     try:
         issuer = issuer_from_flags(flags, Path.cwd())
     except ConfigurationError as error:
         print_problems(error.problems, "")
         sys.exit(EXIT_CONFIGURATION)
-    from lbjwt.assembly.rings import key_ring_of
+    from lbjwt.assembly.sources import documents_of, key_ring_of
     from lbjwt.auth.policy import IssuerPolicy
     from lbjwt.auth.verifier import Verifier
-    from lbjwt.checks.key_files import documents_of
     from lbjwt.errors import KeyFormatError
 
     try:

@@ -1,15 +1,15 @@
 """
 What differs between two configurations, in words; and which of it can only come with a restart.
 
-Sections are compared key by key. What has a name (issuers, clusters, routes) or an address (listeners, endpoints) is the same one in both wherever it stands: order
-decides nothing. No value is told: it may be a secret in the wrong place.
+Sections are compared key by key. What has a name (issuers, clusters, routes) or an address (listeners, endpoints) is the same one in both wherever it
+stands: order decides nothing. No value is told: it may be a secret in the wrong place.
 """
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from lbjwt.config.model import Configuration, Endpoint, Listener
+from lbjwt.config.model import Configuration, Endpoint
 from lbjwt.config.problems import KeyPath, key_path_text
 from lbjwt.config.route import Route
 from lbjwt.config.section import Section, keys_of
@@ -58,7 +58,10 @@ def _section(path: KeyPath, old: Section, new: Section) -> Iterator[Change]:
         yield Change(path, "changed")
         return
     for key, name in _names(new).items():
-        yield from _value((*path, key), getattr(old, name), getattr(new, name))
+        if key == "listeners" and isinstance(old, Configuration) and isinstance(new, Configuration):
+            yield from _parts((key,), old.named_listeners, new.named_listeners)
+        else:
+            yield from _value((*path, key), getattr(old, name), getattr(new, name))
 
 
 def _value(path: KeyPath, old: Any, new: Any) -> Iterator[Change]:
@@ -90,18 +93,11 @@ def _parts(path: KeyPath, old: Mapping[Any, Any], new: Mapping[Any, Any]) -> Ite
 
 def _named(parts: Sequence[Any]) -> dict[Hashable, Any]:
     """The parts of a list by what tells them apart; {} for a list whose parts have no names."""
-    named: dict[Hashable, Any] = {}
-    for part in parts:
-        if isinstance(part, Route):
-            name = part.name
-        elif isinstance(part, Endpoint | Listener):
-            name = str(part.address)
-        else:
-            return {}
-        while name in named:  # listeners whose port the kernel chooses
-            name += "'"
-        named[name] = part
-    return named
+    if all(isinstance(part, Route) for part in parts):
+        return {part.name: part for part in parts}
+    if all(isinstance(part, Endpoint) for part in parts):
+        return {str(part.address): part for part in parts}
+    return {}
 
 
 def _holds_sections(old: Mapping[Any, Any], new: Mapping[Any, Any]) -> bool:

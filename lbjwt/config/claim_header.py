@@ -11,27 +11,30 @@ from lbjwt.config.section import Section, across, given
 
 
 class ClaimHeader(Section):
-    """A claim that endpoints receive as a header. What clients send under the name, in any spelling, is removed."""
+    """A claim that lbjwt passes to endpoints as a header. It removes headers with this name, in any spelling, that clients send."""
 
     claim: ClaimPath | None = Field(
         default=None,
-        description="The claim: its exact name, such as `sub`, or a list of names from the outside in. A dot is part of a name.",
+        description="Exact name of the claim, such as `sub`, or a list of names for a claim inside claims. A dot is part of a name.",
     )
     payload: StrictBool = Field(
         default=False,
         validate_default=True,
-        description="The whole payload, base64url without padding, instead of `claim`.",
+        description="Send the whole payload, in base64url without padding, instead of one claim.",
     )
     header: HeaderName = Field(description="Name of the request header, such as `X-Jwt-Sub`.")
     style: Literal["auto", "comma", "json"] = Field(
         default="auto",
-        description="`auto`: lists joined with commas, objects as JSON. `json`: lists as JSON too. `comma`: objects are refused.",
+        description="`auto`: lists joined with commas, objects as JSON. `json`: both as JSON. `comma`: as `auto`, but objects are refused.",
     )
     unrepresentable: Literal["encode", "refuse"] = Field(
         default="encode",
-        description="What happens to characters that a header cannot hold: percent-encoded, or the request is refused.",
+        description="What to do with characters that a header cannot hold: `encode` percent-encodes them, `refuse` refuses the request.",
     )
-    issuer: Label | None = Field(default=None, description="Only from tokens of this issuer. Default: of every issuer.")
+    issuer: Label | None = Field(
+        default=None,
+        description="Set the header only from tokens of this issuer. Default: from tokens of every issuer.",
+    )
 
     @field_validator("payload")
     @classmethod
@@ -44,12 +47,11 @@ class ClaimHeader(Section):
     @classmethod
     def _of_a_claim(cls, word: str, info: ValidationInfo) -> str:
         if info.data.get("payload") is True:
-            raise ValueError("is about the value of a claim; the payload is always base64url")
+            raise ValueError("has no effect with payload: true, which is always base64url")
         return word
 
     @property
     def identity_header(self) -> IdentityHeader:
-        """The header as it is made of the claims of a token."""
         return IdentityHeader(
             header=self.header,
             path=self.claim or (),

@@ -1,10 +1,8 @@
 """
-One YAML 1.2 document as plain data that remembers where every part of it stood.
+One YAML 1.2 document as plain data with the line and column of every part.
 
-Knows YAML and nothing of lbjwt's keys. ``read`` returns a tree of ``Node``, and every fault found with its place.
-It builds from parser events instead of objects, for three reasons: places are exact for keys as well as values, plain scalars follow the
-YAML 1.2 core schema only (``yes`` is text, ``1:30`` is text, no dates), and depth, size and the expansion of aliases are bounded while reading,
-so that a hostile file costs seconds at most, and no memory.
+``read`` builds the nodes from parser events for three reasons: places are exact for keys and values, plain scalars follow the YAML 1.2 core
+schema (``yes`` and ``1:30`` are text), and depth, size and the expansion of aliases are bounded while reading, against hostile files.
 
 Refused besides bad syntax: a second document, duplicate keys, keys that are not text, ``<<`` merges, tags, another ``%YAML`` version.
 """
@@ -35,7 +33,7 @@ MAX_BYTES: Final = 1 << 20  # a configuration of 1 MiB is a mistake, not a confi
 MAX_NODES: Final = 50_000  # values after the expansion of aliases: room for a thousand routes, read in seconds
 MAX_DEPTH: Final = 32  # a rule in a rule, as deep as the model allows, stands at depth 21
 
-# YAML 1.2.2 §10.3.2, the core schema. Integers and numbers are bounded in digits: nobody configures a value of a hundred digits.
+# YAML 1.2.2 §10.3.2, the core schema, with a bounded number of digits.
 _NULL: Final = re.compile(r"~|null|Null|NULL|")
 _TRUE: Final = re.compile(r"true|True|TRUE")
 _FALSE: Final = re.compile(r"false|False|FALSE")
@@ -47,7 +45,7 @@ _NOT_FINITE: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 @dataclass(slots=True)
 class Node:
-    """A value of the document: its plain data, its place (from 1), its children by key or index, and the places of a mapping's keys."""
+    """A value of the document. Lines and columns count from 1."""
 
     data: Any
     line: int
@@ -57,19 +55,18 @@ class Node:
     weight: int = 1  # number of values in it, aliases expanded
 
     def find(self, path: tuple[str | int, ...]) -> "Node | None":
-        """Return the node at a path of keys and indices, None when the document has none there."""
+        """The node at a path of keys and indices; None when the document has none there."""
         node: Node | None = self
         for step in path:
             node = node.children.get(step) if node is not None else None
         return node
 
     def place(self, path: tuple[str | int, ...], *, key: bool = False) -> tuple[int, int]:
-        """Return line and column of the value at a path, of its key when asked, else of the nearest ancestor that the document has."""
+        """Line and column of the value at a path, of its key when asked, else of the nearest ancestor that the document has."""
         node = self
         for depth, step in enumerate(path):
             child = node.children.get(step)
             if child is None:
-                # The whole of a mapping is shown by its first line, which the key that holds it is.
                 return self.place(path[:depth], key=True)
             if key and depth == len(path) - 1 and step in node.key_places:
                 return node.key_places[step]
@@ -79,10 +76,10 @@ class Node:
 
 def read(text: str) -> tuple[Node | None, list[Problem]]:
     """
-    Read the one document of a text. An empty document is an empty mapping.
+    Read the one document of a text; an empty one is an empty mapping.
 
     Returns:
-        What could be read, None when reading stopped; and every fault that was found, none behind the one that stopped it.
+        The root, None when reading stopped; and every fault up to there.
     """
     if len(text) > MAX_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         return None, [fault_at((1, 1), f"the file is larger than {MAX_BYTES >> 20} MiB")]
@@ -99,12 +96,10 @@ def read(text: str) -> tuple[Node | None, list[Problem]]:
 
 
 class _StopReading(Exception):
-    """What follows is not read; not an error by itself, the fault is noted."""
+    """Reading stops; the fault is in `faults`."""
 
 
 class _Reader:
-    """Turns parser events into nodes."""
-
     def __init__(self, events: Iterator[Event]) -> None:
         self.faults: list[Problem] = []
         self.last: ScalarEvent | None = None
@@ -112,34 +107,34 @@ class _Reader:
         self._anchors: dict[str, Node] = {}
 
     def document(self) -> Node | None:
-        """Read to the end; None of a text without a value."""
         root = None
         documents = 0
         for event in self._events:
             if isinstance(event, DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    raise self._stopped(event, (), "a second document starts here; a configuration is one document")
+                    raise self._stopped(
+                        event, (), "a second YAML document starts here; a configuration must be a single document"
+                    )
                 if event.version not in (None, (1, 2)):
-                    self._fault(event, (), "the file is read as YAML 1.2; remove the %YAML line")
+                    self._fault(event, (), "lbjwt reads the file as YAML 1.2; remove the %YAML line")
             elif isinstance(event, NodeEvent):
                 root = self._node(event, ())
         return root
 
     def _node(self, event: Event, path: KeyPath) -> Node:
-        """The value that begins with the event."""
         if isinstance(event, AliasEvent):
             if event.anchor not in self._anchors:
-                raise self._stopped(event, path, "the alias has no anchor before it")
+                raise self._stopped(event, path, "this alias has no anchor; define the anchor above it")
             return self._anchors[event.anchor]
         assert isinstance(event, ScalarEvent | MappingStartEvent | SequenceStartEvent)
         if event.tag is not None:
-            self._fault(event, path, "tags are not accepted; to keep a value as text, put it in quotes")
+            self._fault(event, path, "YAML tags are not accepted; to make a value text, put it in quotes")
         node = Node(None, *_place(event))
         if isinstance(event, ScalarEvent):
             node.data = self._resolved(event) if self._is_plain(event, path) else str(event.value)
         elif len(path) >= MAX_DEPTH:
-            raise self._stopped(event, path, f"nested more than {MAX_DEPTH} levels deep")
+            raise self._stopped(event, path, f"the file is nested more than {MAX_DEPTH} levels deep")
         elif isinstance(event, MappingStartEvent):
             self._mapping(node, path)
         else:
@@ -149,17 +144,17 @@ class _Reader:
         return node
 
     def _mapping(self, node: Node, path: KeyPath) -> None:
-        """Read its keys and values. Of a key that stands there twice the last value counts, for what else is wrong."""
+        """Read its keys and values. Of a duplicate key the last value is kept, to find its other faults."""
         node.data = {}
         while not isinstance(event := next(self._events), MappingEndEvent):
             if not isinstance(event, ScalarEvent):
-                raise self._stopped(event, path, "a key is text, not a list, a mapping or an alias")
+                raise self._stopped(event, path, "a key must be text, not a list, a mapping or an alias")
             key = str(event.value)
             if self._is_plain(event, path) and key == "<<":
                 self._fault(event, (*path, key), "merge keys (<<) are not part of YAML 1.2; write the values out")
             elif key in node.children:
                 first = node.key_places[key][0]
-                self._fault(event, (*path, key), f"this key is here twice, first on line {first}")
+                self._fault(event, (*path, key), f"this key appears twice, first on line {first}; remove one")
             node.key_places[key] = _place(event)
             child = self._node(next(self._events), (*path, key))
             self._attach(node, key, child)
@@ -176,12 +171,17 @@ class _Reader:
     def _attach(self, node: Node, step: str | int, child: Node) -> None:
         node.weight += child.weight
         if node.weight > MAX_NODES:
-            self.faults.append(fault_at((child.line, child.column), f"more than {MAX_NODES} values, aliases expanded"))
+            self.faults.append(
+                fault_at(
+                    (child.line, child.column),
+                    f"the file has more than {MAX_NODES} values, counted with all aliases expanded",
+                )
+            )
             raise _StopReading
         node.children[step] = child
 
     def _is_plain(self, event: ScalarEvent, path: KeyPath) -> bool:
-        """True for a scalar without quotes; the curly ones, which somebody took for quotes, are noted."""
+        """True for a scalar without quotes. Curly quotes are a fault."""
         self.last = event
         if event.style:
             return False
@@ -190,7 +190,6 @@ class _Reader:
         return True
 
     def _resolved(self, event: ScalarEvent) -> Any:
-        """Return the value of a plain scalar under the core schema."""
         text = str(event.value)
         if _NULL.fullmatch(text):
             return None
@@ -212,7 +211,7 @@ class _Reader:
         self.faults.append(fault_at(_place(event), message, path))
 
     def _stopped(self, event: Event, path: KeyPath, message: str) -> _StopReading:
-        """Note a fault after which nothing more is read; the caller raises what comes back."""
+        """Record a fault that ends the reading; the caller raises the result."""
         self._fault(event, path, message)
         return _StopReading()
 

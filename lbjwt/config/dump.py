@@ -1,8 +1,7 @@
 """
 The configuration as YAML that reads back as the same configuration.
 
-Writes what was given, with readable units, and leaves out what was left to its default. File names come out resolved, so that the
-text can be saved anywhere.
+Writes the given values, with readable units and absolute file names, and no defaults.
 """
 
 import io
@@ -16,11 +15,11 @@ from lbjwt.config.syntax import curly_quotes
 
 
 def dump(configuration: Configuration) -> str:
-    """Return the YAML text of a configuration. It holds no secret: keys and secrets stand in files of their own."""
+    """The YAML text of a configuration. It has no secrets: those are in other files."""
     writer = YAML(typ="rt", pure=True)
     writer.default_flow_style = False
     writer.allow_unicode = True
-    writer.width = 4096  # never fold a value: a folded name is hard to read and easy to break by editing
+    writer.width = 4096  # never fold a value
     writer.indent(mapping=2, sequence=4, offset=2)
     text = io.StringIO()
     writer.dump(
@@ -30,7 +29,7 @@ def dump(configuration: Configuration) -> str:
 
 
 def _quoted(value: Any) -> Any:
-    """The value with quotes around what would be read as a mistake without."""
+    """The value, with quotes around text that would be read as a mistake without."""
     if isinstance(value, dict):
         return {key: _quoted(inner) for key, inner in value.items()}
     if isinstance(value, list):

@@ -1,9 +1,9 @@
 """
 The annotated types of configuration values: durations, sizes, addresses, files, names.
 
-Knows how one value is read, bounded, written back and described to a JSON Schema; knows no key of the configuration. A value that came from text
-(a file or flags: validation has a ``Source`` as context) must carry its unit and has its relative file names resolved; a value that came from
-Python may be a plain number of seconds or bytes. A bad value raises ``ValueError`` with a sentence for the person who wrote it.
+Each reads, bounds and writes one kind of value and describes it to a JSON Schema. In a value from text (a file or flags: the validation context is
+a ``Source``), a duration needs a unit and relative file names are resolved; a duration from Python may be a plain number of seconds. An invalid value
+raises ``ValueError``.
 """
 
 import ipaddress
@@ -47,12 +47,11 @@ _VARIABLE: Final = re.compile(r"\$\{[^{}]+\}|\$\([A-Za-z_][A-Za-z0-9_.]*\)|\{\{.
 
 
 def is_variable(text: str) -> bool:
-    """True for a text that other programs would replace, in whole or in part, by the value of a variable."""
+    """True for a text in which other programs would replace a variable."""
     return _VARIABLE.search(text) is not None
 
 
 def is_hmac(algorithm: str) -> bool:
-    """True for the algorithms whose verifier holds the signer's secret."""
     return algorithm.startswith("HS")
 
 
@@ -71,7 +70,6 @@ class Words:
 
 
 def first_repeat(values: Iterable[T]) -> T | None:
-    """The first value that stands there a second time."""
     seen: set[T] = set()
     for value in values:
         if value in seen:
@@ -81,9 +79,9 @@ def first_repeat(values: Iterable[T]) -> T | None:
 
 
 def distinct(values: tuple[T, ...] | None) -> tuple[T, ...] | None:
-    """Refuse a list in which something stands twice: one of the two was meant to be something else."""
+    """Refuse a list with a repeated value."""
     if (value := first_repeat(values or ())) is not None:
-        raise ValueError(f'"{value}" is in the list twice')
+        raise ValueError(f'the list contains "{value}" twice')
     return values
 
 
@@ -98,9 +96,9 @@ class Seconds:
         if isinstance(value, str):
             seconds = parse_duration(value)
         elif isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError("a duration is text such as 10s")
+            raise ValueError("must be a duration such as 10s")
         elif info.context is not None:
-            raise ValueError(f'a duration needs a unit (ms, s, m, h, d); did you mean "{value}s"?')
+            raise ValueError(f'needs a unit (ms, s, m, h, d); did you mean "{value}s"?')
         else:
             format_duration(value)  # refuses what could not be written back
             seconds = float(value)
@@ -127,7 +125,7 @@ class Bytes:
 
     def _read(self, value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int | str):
-            raise ValueError("a size is a number of bytes or text such as 64KiB")
+            raise ValueError("must be a number of bytes or a size such as 64KiB")
         size = parse_size(value) if isinstance(value, str) else value
         if not self.least <= size <= self.most:
             raise ValueError(f"must be from {format_size(self.least)} to {format_size(self.most)}")
@@ -151,24 +149,24 @@ def whole(least: int, most: int) -> Any:
 
 def _text(value: Any, what: str) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{what} is text")
+        raise ValueError(f"must be {what}, written as text")
     return value
 
 
 def _printable(value: str) -> str:
     if not value.isprintable():
-        raise ValueError("has an invisible character")
+        raise ValueError("contains an invisible character; remove it")
     return value
 
 
 def _path(value: Any, info: ValidationInfo) -> Path:
-    """Resolve a relative name against the source's directory without touching the file system: symbolic links stay what they are."""
+    """Resolve a relative name against the source's directory, without following symbolic links."""
     if isinstance(value, str):
         if not value or "\0" in value:
-            raise ValueError("a file name is not empty and holds no NUL")
+            raise ValueError("a file name must not be empty and must not contain a NUL character")
         value = Path(value)
     if not isinstance(value, Path):
-        raise ValueError("a file name is text")
+        raise ValueError("a file name must be text")
     return Path(os.path.normpath(info.context.directory / value)) if isinstance(info.context, Source) else value
 
 
@@ -201,7 +199,7 @@ def _endpoint_address(value: Any, info: ValidationInfo) -> Address:
     if not address.is_unix and (not address.host or address.port == 0):
         raise ValueError("an endpoint needs a host and a port from 1 to 65535")
     if address.host in ("0.0.0.0", "::"):
-        raise ValueError("the unspecified address cannot be connected to; write the host's own address")
+        raise ValueError("lbjwt cannot connect to the address for all interfaces; write the address of the endpoint")
     return address
 
 
@@ -212,7 +210,9 @@ def _network(value: Any) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     try:
         return ipaddress.ip_network(text)
     except ValueError:
-        sentence = "a network is an address with a prefix length and no bits set beyond it, such as 10.0.0.0/8"
+        sentence = (
+            "must be an address with a prefix length, such as 10.0.0.0/8, and all bits after the prefix must be zero"
+        )
         raise ValueError(sentence) from None
 
 
@@ -224,7 +224,7 @@ def _token_field(value: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
-    """Text that matches a pattern as a whole, with a sentence for the one that does not. Use as ``Annotated[str, Spelling(...)]``."""
+    """Text that matches a pattern as a whole; other text raises the sentence. Use as ``Annotated[str, Spelling(...)]``."""
 
     pattern: str
     sentence: str
@@ -250,7 +250,7 @@ def _workers(value: Any) -> Any:
     if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1024):
         return value
     quoted = ", without quotes" if isinstance(value, str) and value.isdecimal() else ""
-    raise ValueError(f"is a whole number from 1 to 1024{quoted}, or auto")
+    raise ValueError(f"must be a whole number from 1 to 1024{quoted}, or auto")
 
 
 _NETWORK_SCHEMA: Final = {"type": "string", "examples": ["10.0.0.0/8", "fd00::/8"]}
@@ -274,7 +274,7 @@ Network = Annotated[
 HeaderName = Annotated[str, AfterValidator(check_header_name), WithJsonSchema(_HEADER_SCHEMA)]
 TokenField = Annotated[str, AfterValidator(_token_field), WithJsonSchema(_HEADER_SCHEMA)]
 Label = Annotated[
-    str, Spelling("[A-Za-z0-9][A-Za-z0-9_-]{0,62}", "a label starts with a letter or digit and has letters, digits, _ and - only, at most 63 of them")
+    str, Spelling("[A-Za-z0-9][A-Za-z0-9_-]{0,62}", "a label must be at most 63 letters, digits, _ and -, and start with a letter or digit")
 ]  # fmt: skip
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_printable)]
 ClaimName = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_printable)]
@@ -284,7 +284,7 @@ Realm = Annotated[
     str,
     Spelling(
         r"[\x20\x21\x23-\x5B\x5D-\x7E]{1,128}",
-        "a realm is printable ASCII without quotes and backslashes, 1 to 128 characters",
+        "must be 1 to 128 characters of printable ASCII, without quotes and backslashes",
     ),
 ]
 _WORKERS_SCHEMA: Final = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 1024}, {"const": "auto"}]}

@@ -1,8 +1,7 @@
 """
 The flags of ``lbjwt serve`` as a configuration: the same object a file makes.
 
-Knows which flag stands for which key, and speaks of flags, not of keys, when something is wrong. Opens no file. Secrets are never given in
-flags, only the names of files that hold them: every user of a machine can read every command line on it.
+Errors name flags, not keys. Flags give the names of files with secrets, never secrets: every user of a machine can read its command lines.
 """
 
 import re
@@ -21,9 +20,9 @@ from lbjwt.config.section import Section
 
 S = TypeVar("S", bound=Section)
 
-LABEL: Final = "main"
-"""The label of the one issuer and the one cluster that flags can describe."""
+LABEL: Final = "main"  # of the one issuer and the one cluster that flags can describe
 
+# The flag that gives the value of a key and of what is below it.
 _FLAGS: Final[dict[str | int, str]] = {
     "listeners": "--listen",
     "tls": "--tls-cert",
@@ -46,15 +45,14 @@ _FLAGS: Final[dict[str | int, str]] = {
     "access_log": "--access-log",
     "state_directory": "--state-directory",
 }
-"""Which flag gives the value of a key and of what is below it."""
 
-# A key in a sentence about several. "issuer" and "algorithms" are words of their own, too, except before these signs.
+# A key in a sentence about several. "issuer" and "algorithms" are keys only before these signs, else plain words.
 _KEY: Final = re.compile(r"\b(\w+_\w+|audiences|(?:issuer|algorithms)(?=[,;]))\b(: true)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flags:
-    """What was said on the command line; None and () is what was not said."""
+    """The flags of the command line; None, () or False if not given."""
 
     listen: tuple[str, ...] = ()
     backend: tuple[str, ...] = ()
@@ -75,7 +73,6 @@ class Flags:
     state_directory: str | None = None
 
     def given(self) -> list[str]:
-        """Return the flags that were used, as they are written."""
         return [
             f"--{field.name.replace('_', '-')}"
             for field in fields(self)
@@ -106,7 +103,7 @@ def issuer_from_flags(flags: Flags, directory: Path) -> Issuer:
 
 
 def _validated(model: type[S], document: dict[str, Any], wrong: list[Problem], directory: Path) -> S:
-    """Return the section, or raise what is wrong with the flags together with what is wrong with their values."""
+    """The section; ConfigurationError with the problems in `wrong` and those of the values."""
     try:
         section = model.model_validate(document, context=Source(directory))
     except ValidationError as error:
@@ -118,7 +115,7 @@ def _validated(model: type[S], document: dict[str, Any], wrong: list[Problem], d
 
 
 def problems_under_flags(problems: Iterable[Problem]) -> list[Problem]:
-    """Return problems of a configuration that flags made, each under its flag instead of its key path; without a path when no single one is meant."""
+    """The problems of a configuration that flags made, each with its flag in place of its key path, or no path when no single flag is meant."""
     return [_under_flag(problem) for problem in problems]
 
 
@@ -131,12 +128,12 @@ def _under_flag(problem: Problem) -> Problem:
 
 
 def _document(flags: Flags) -> tuple[dict[str, Any], list[Problem]]:
-    """The document that a file with the same meaning would hold, and what is wrong with the flags that a file could not have wrong."""
+    """The equivalent document of a file, and the problems that only flags can have."""
     tls = _said({"certificate": flags.tls_cert, "private_key": flags.tls_key})
     issuer, wrong = _issuer(flags, discover=True)
     pairs = [claim.split("=") for claim in flags.claim_header]
     if any(len(pair) != 2 for pair in pairs):
-        wrong.append(Problem(("--claim-header",), "is written CLAIM=Header-Name, such as sub=X-Jwt-Sub"))
+        wrong.append(Problem(("--claim-header",), "must have the form CLAIM=Header-Name, such as sub=X-Jwt-Sub"))
     workers = flags.workers
     endpoints = [{"address": address} for address in flags.backend]
     document = {
@@ -153,16 +150,20 @@ def _document(flags: Flags) -> tuple[dict[str, Any], list[Problem]]:
 
 
 def _issuer(flags: Flags, *, discover: bool) -> tuple[dict[str, Any], list[Problem]]:
-    """Return the issuer that the flags describe, and an error if they give no keys. A file can give keys in more ways."""
+    """The issuer that the flags describe, and an error if they give no keys."""
     jwks, discovery = flags.jwks, None
     wrong: list[Problem] = []
     if {flags.jwks, flags.pem, flags.secret_file} == {None}:
         if discover and flags.issuer is not None and flags.issuer.startswith(("https://", "http://")):
             discovery = dict[str, Any]()
         else:
-            jwks = "-"  # that there are none is told here, or waits for an issuer whose URL may be all that is needed
-            why = ", because --issuer is no URL to find them by" if discover and flags.issuer is not None else ""
-            sentence = f"is required: a file or an https URL with the keys (or --pem, or --secret-file){why}"
+            jwks = "-"  # so that only the problem below is reported, or only that of a missing issuer
+            why = (
+                ", because lbjwt can discover the keys only if --issuer is a URL"
+                if discover and flags.issuer is not None
+                else ""
+            )
+            sentence = f"is required: give a file or an https URL with the keys (or use --pem or --secret-file){why}"
             if flags.issuer is not None or flags.any_issuer or not discover:
                 wrong.append(Problem(("--jwks",), sentence))
     remote = jwks is not None and "://" in jwks

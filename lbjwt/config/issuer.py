@@ -1,8 +1,4 @@
-"""
-Who is believed, with which keys, under which rules: the ``issuers`` section.
-
-Knows the shape of a policy; what a policy does to a token is the business of ``lbjwt.auth``.
-"""
+"""The ``issuers`` section."""
 
 from collections.abc import Iterator
 from dataclasses import fields
@@ -46,24 +42,24 @@ class Issuer(Section):
     """One issuer of tokens."""
 
     issuer: Text | None = Field(
-        default=None, description="The exact `iss` claim. Compared byte by byte: a trailing slash counts."
+        default=None, description="The exact `iss` claim. lbjwt compares every byte, including a trailing slash."
     )
     tenants: Tenants | None = Field(
         default=None,
-        description="The values of `{tenant}` in `issuer`, such as `https://login.example/{tenant}/v2.0`.",
+        description="Which values `{tenant}` in `issuer` may have, for an issuer such as `https://login.example/{tenant}/v2.0`.",
     )
     any_issuer: StrictBool = Field(
         default=False,
         validate_default=True,
-        description="Accept any `iss`, or none. An explicit alternative to `issuer`.",
+        description="Accept tokens with any `iss` claim or without one. Set either this or `issuer`.",
     )
     audiences: Annotated[tuple[Text, ...], Field(max_length=100)] = Field(
-        default=(), description="Accepted audiences: the `aud` claim must hold one of them."
+        default=(), description="Accepted audiences: the `aud` claim must contain at least one of them."
     )
     any_audience: StrictBool = Field(
         default=False,
         validate_default=True,
-        description="Accept any `aud`, or none: a token made for another service opens this one. An explicit alternative to `audiences`.",
+        description="Accept tokens with any `aud` claim or without one, also tokens for other services. Set either this or `audiences`.",
     )
     algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1)] | None = Field(
         default=None,
@@ -71,78 +67,81 @@ class Issuer(Section):
     )
     discovery: Discovery | None = Field(
         default=None,
-        description="Find the keys by the issuer's name alone (OpenID Connect Discovery, RFC 8414). `{}` is enough. A key source: give exactly one.",
+        description="Key source (give exactly one): discovery from the URL in `issuer` (OpenID Connect, RFC 8414). `{}` is enough.",
     )
     jwks_file: File | None = Field(
         default=None,
-        description="A file with a JWK Set, watched. With HS algorithms alone its `oct` keys are used, and it is kept as a secret. A key source.",
+        description="Key source: a file with a JWK Set, watched for changes. Its `oct` keys are used only if all `algorithms` are HS algorithms.",
     )
     remote_jwks: RemoteJwks | None = Field(
-        default=None, description="A JWK Set that is fetched and kept fresh. A key source."
+        default=None, description="Key source: a URL of a JWK Set, which lbjwt fetches regularly."
     )
     jwks: Annotated[dict[str, Any], Words("JWK Set")] | None = Field(
-        default=None, description="A JWK Set of public keys, written here. A key source."
+        default=None, description="Key source: a JWK Set of public keys, written in the configuration."
     )
     pem_file: File | None = Field(
         default=None,
-        description="A file with public keys or certificates in PEM, watched; of a chain the first certificate counts. A key source.",
+        description="Key source: a file with public keys or certificates in PEM, watched for changes. Only the first certificate of a chain counts.",
     )
     pem: Annotated[str, StringConstraints(max_length=65_536)] | None = Field(
-        default=None, description="Public keys or certificates in PEM, written here. A key source."
+        default=None, description="Key source: public keys or certificates in PEM, written in the configuration."
     )
     secret_env: EnvironmentName | None = Field(
-        default=None, description="An environment variable whose text is the HMAC secret. A key source."
+        default=None, description="Key source: the name of an environment variable that contains the HMAC secret."
     )
     secret_files: Annotated[tuple[File, ...], Field(min_length=1, max_length=8)] | None = Field(
         default=None,
-        description="Several files like `secret_file`, all of them valid, for a rotation. A key source.",
+        description="Key source: several files like `secret_file`. lbjwt accepts all their secrets, so that you can rotate them.",
     )
     secret_file: File | None = Field(
         default=None,
         validate_default=True,
-        description="A file whose bytes are the HMAC secret, at least as long as the hash (RFC 7518 §3.2), watched. A key source.",
+        description="Key source: a file with the bytes of the HMAC secret, at least as long as the hash (RFC 7518 §3.2), watched for changes.",
     )
     clock_skew: Annotated[float, Seconds(0, MAX_CLOCK_SKEW)] = Field(
-        default=CLOCK_SKEW, description="How far the issuer's clock may be off, for `exp`, `nbf` and `iat`."
+        default=CLOCK_SKEW,
+        description="Accepted difference between the issuer's clock and ours, for `exp`, `nbf` and `iat`.",
     )
     require_expiration: StrictBool = Field(
         default=True, description="Refuse tokens without `exp`, which would be valid forever."
     )
     required_claims: Annotated[tuple[ClaimName, ...], Field(max_length=100)] = Field(
-        default=(), description="Claims a token must have, and not null."
+        default=(), description="Claims that a token must have, with a value other than null."
     )
     max_lifetime: Annotated[float, Seconds(1, 315_360_000)] | None = Field(
         default=None,
-        description="Longest accepted `exp - iat`, such as `24h`; both claims are then required. Default: no limit.",
+        description="Maximum of `exp - iat`, such as `24h`; a token then needs both claims. Default: no limit.",
     )
     max_age: Annotated[float, Seconds(1, 315_360_000)] | None = Field(
         default=None,
-        description="Longest time since the user signed in (`auth_time`) or else the token was issued (`iat`). Default: no limit.",
+        description="Maximum time since the user signed in (`auth_time`) or else the token was issued (`iat`). Default: no limit.",
     )
     typ: Text | None = Field(
         default=None,
-        description="Required `typ` header, such as `at+jwt` (RFC 9068 §2.1). Default: any but that of another kind of token, such as `logout+jwt`.",
+        description="Required `typ` header, such as `at+jwt` (RFC 9068 §2.1). Default: any except those of other tokens, such as `logout+jwt`.",
     )
     access_token_profile: StrictBool = Field(
         default=False,
-        description="Require RFC 9068: `typ` is `at+jwt`, and `iss`, `exp`, `aud`, `sub`, `client_id`, `iat` and `jti` are there.",
+        description="Require RFC 9068: the token needs `typ: at+jwt` and the claims `iss`, `exp`, `aud`, `sub`, `client_id`, `iat` and `jti`.",
     )
     subjects: Annotated[tuple[Text, ...], Field(max_length=10_000)] = Field(
         default=(), description="Accepted `sub` claims. Default: every subject."
     )
     clients: Annotated[tuple[Text, ...], Field(max_length=10_000)] = Field(
-        default=(), description="Accepted clients: `azp` and `client_id`, whichever are there. Default: every client."
+        default=(),
+        description="Accepted clients: lbjwt checks the claims `azp` and `client_id` if the token has them. Default: every client.",
     )
     refuse_sender_constrained: StrictBool = Field(
         default=False,
-        description="Refuse tokens with `cnf`. They are bound to a key, and lbjwt does not check the proof (RFC 9449, RFC 8705).",
+        description="Refuse tokens with `cnf`: lbjwt cannot check that the client has the key that they are bound to (RFC 9449, RFC 8705).",
     )
     required_scopes: Annotated[tuple[ScopeToken, ...], Field(max_length=100)] = Field(
-        default=(), description="Scopes a token must all have; without one the answer is 403 `insufficient_scope`."
+        default=(),
+        description="Scopes that every token must have; if one is missing, the response is 403 `insufficient_scope`.",
     )
     allow_padding: StrictBool = Field(
         default=False,
-        description="Accept `=` at the end of a token's parts, as some load balancers in the cloud write it.",
+        description="Accept `=` at the end of the parts of a token, as some cloud load balancers write it.",
     )
 
     from_headers: Annotated[tuple[FromHeader, ...], Field(max_length=8)] | None = Field(
@@ -158,7 +157,7 @@ class Issuer(Section):
     from_subprotocol: StrictBool = Field(
         default=False,
         validate_default=True,
-        description="Take the token from `Sec-WebSocket-Protocol: bearer, <token>` or `base64url.bearer.…`, the only one a browser's WebSocket has.",
+        description="Accept tokens in `Sec-WebSocket-Protocol: bearer, <token>` or `base64url.bearer.…`; browsers can set no other header.",
     )
 
     _no_repeats = field_validator(
@@ -180,7 +179,7 @@ class Issuer(Section):
                 raise across(f"tenants need {TENANT} in issuer", "tenants", at_key=True)
             return anyone
         if TENANT in issuer and tenants is None:
-            raise across(f"{TENANT} in issuer needs tenants: which tenants are there?", "issuer")
+            raise across(f"{TENANT} in issuer needs tenants; list them or give their kind", "issuer")
         if TENANT not in issuer and isinstance(tenants, Tenants):
             raise across(f"tenants need {TENANT} in issuer", "issuer")
         if isinstance(tenants, Tenants):
@@ -210,9 +209,9 @@ class Issuer(Section):
         try:
             check_fetchable(issuer)
         except ValueError as error:
-            raise across(f"discovery starts from the issuer's name: {error}", "issuer") from None
+            raise across(f"discovery cannot use this issuer: {error}", "issuer") from None
         if "?" in issuer:
-            raise across("discovery starts from an issuer without a query (RFC 8414 §2)", "issuer")
+            raise across("discovery needs an issuer without a query (RFC 8414 §2)", "issuer")
         if issuer.startswith("http:") and not discovery.allow_http and not is_loopback_url(issuer):
             raise across(PLAIN_HTTP, "issuer")
         _keys_by_name(info.data.get("tenants", ...))
@@ -223,14 +222,13 @@ class Issuer(Section):
     def _one_address_or_many(cls, remote: RemoteJwks | None, info: ValidationInfo) -> RemoteJwks | None:
         if remote is not None and TENANT in remote.uri:
             if info.data.get("tenants", ...) is None:
-                raise across(f"{TENANT} in the address of the keys needs tenants", "remote_jwks", "uri")
+                raise across(f"{TENANT} in the URL of the keys needs tenants", "remote_jwks", "uri")
             _keys_by_name(info.data.get("tenants", ...))
         return remote
 
     @field_validator("jwks")
     @classmethod
     def _public_keys(cls, jwks: dict[str, Any] | None) -> dict[str, Any] | None:
-        """What is written here is copied, printed and shared with the rest of the configuration."""
         refuse(_secrets_in(jwks or {}))
         return jwks
 
@@ -248,32 +246,33 @@ class Issuer(Section):
         if not sources:
             raise across(f"give the keys: one of {', '.join(KEY_SOURCES)}")
         if len(sources) > 1:
-            raise across(f"keys come from one source, but {' and '.join(sources)} are given", sources[-1])
+            raise across(f"give one key source only, but here are {' and '.join(sources)}", sources[-1])
         (source,) = sources
         algorithms = info.data.get("algorithms", ...)
         if algorithms is ...:
             return secret
         is_secret = source.startswith("secret_")
         if is_secret and algorithms is None:
-            raise across(f"{source} needs algorithms, such as HS256: a secret does not name its algorithm")
+            raise across(f"{source} needs algorithms, such as HS256, because a secret does not name its algorithm")
         if is_secret and not all(map(is_hmac, algorithms)):
-            raise across(f"with {source} every algorithm is one of HS256, HS384, HS512", "algorithms")
+            raise across(f"with {source}, every algorithm must be HS256, HS384 or HS512", "algorithms")
         if not is_secret and source != "jwks_file" and algorithms and all(map(is_hmac, algorithms)):
-            raise across(f"HS algorithms need a secret, which {source} does not give; use secret_file", "algorithms")
+            raise across(f"HS algorithms need a secret, which {source} cannot contain; use secret_file", "algorithms")
         return secret
 
     @field_validator("access_token_profile")
     @classmethod
     def _whole_profile(cls, profile: bool, info: ValidationInfo) -> bool:
-        """RFC 9068 §4 leaves nothing of it to choice."""
         switched = {"any_issuer": True, "any_audience": True, "require_expiration": False}
         if profile:
             faults = [
-                Fault((key,), f"access_token_profile requires what {key} waives; keep one of the two")
+                Fault((key,), f"access_token_profile requires a check that {key} disables; keep one of the two")
                 for key, off in switched.items()
                 if info.data.get(key) is off
             ]
-            faults += [Fault(("typ",), "access_token_profile already sets typ")] * (info.data.get("typ") is not None)
+            faults += [Fault(("typ",), "access_token_profile already sets typ; remove typ")] * (
+                info.data.get("typ") is not None
+            )
             refuse(faults)
         return profile
 
@@ -304,18 +303,12 @@ class Issuer(Section):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The ``iss`` of each of its instances; none for any issuer, and the text as it stands where one instance is for all tenants."""
+        """The ``iss`` of each of its instances; none for any issuer, the text with ``{tenant}`` where one instance serves all tenants."""
         text = self.issuer
         return () if text is None else tuple(text.replace(TENANT, tenant or TENANT) for tenant in self.instances)
 
     def policy(self, tenant: str = "", *, max_token: int, max_token_header: int | None) -> IssuerPolicy:
-        """
-        The rules that its tokens meet.
-
-        Args:
-            tenant: The one tenant whose tokens these are; "" for an issuer that is one instance.
-            max_token, max_token_header: In bytes.
-        """
+        """The policy of a tenant's instance, or with "" of an issuer that is one instance; the limits are in bytes."""
         same = {field.name for field in fields(IssuerPolicy)} & type(self).model_fields.keys() - {"issuer", "audiences"}
         return IssuerPolicy(
             issuer=self.issuer.replace(TENANT, tenant) if self.issuer is not None and tenant else self.name,
@@ -327,7 +320,7 @@ class Issuer(Section):
 
     @property
     def bearer_methods(self) -> frozenset[str]:
-        """The ways of RFC 6750 sections 2.1 and 2.3 among the places; one's own field or parameter is none of them."""
+        """Which of its token locations are those of RFC 6750 sections 2.1 and 2.3."""
         header = any(
             place.name.lower() == "authorization" and place.scheme.lower() == "bearer" for place in self.headers
         )
@@ -336,14 +329,14 @@ class Issuer(Section):
 
     @property
     def places(self) -> frozenset[tuple[str, str]]:
-        """Where a token may stand, as pairs of kind and name; one request has at most one token in each."""
+        """Its token locations as pairs of kind and name; a request has at most one token in each."""
         found = [("header", place.name.lower()) for place in self.headers]
         found += [("cookie", place.name) for place in self.from_cookies]
         found += [("parameter", place.name) for place in self.from_params]
         return frozenset([*found, *[("subprotocol", "")] * self.from_subprotocol])
 
     def token_places(self, forward: bool | None) -> tuple[Any, ...]:
-        """What `TokenPlaces` is made of: headers, cookies, params and subprotocol. ``forward`` is for the fields that do not say it themselves."""
+        """The arguments of `TokenPlaces`: headers, cookies, params and subprotocol. ``forward`` is the default of headers."""
         return (
             tuple((at.name, at.scheme, forward if at.forward is None else at.forward) for at in self.headers),
             tuple((at.name, at.forward) for at in self.from_cookies),
@@ -353,39 +346,38 @@ class Issuer(Section):
 
     @property
     def key_source(self) -> str:
-        """The key that names where the keys come from; "" only in a configuration with errors."""
+        """The configuration key of its key source; "" only in a configuration with errors."""
         return next((key for key in KEY_SOURCES if getattr(self, key) is not None), "")
 
     @property
     def key_files(self) -> tuple[Path, ...]:
-        """The files that hold its keys, in their order; none when they are elsewhere."""
+        """The files with its keys."""
         named = (self.jwks_file, self.pem_file, self.secret_file, *(self.secret_files or ()))
         return tuple(file for file in named if file is not None)
 
     @property
     def symmetric(self) -> bool:
-        """Its keys are secrets: said by the configuration, never by what a key set holds (RFC 8725 §3.1)."""
+        """True when its keys are secrets. The configuration decides this, never the content of a key set (RFC 8725 §3.1)."""
         source = self.key_source
         return source.startswith("secret_") or (source == "jwks_file" and all(map(is_hmac, self.algorithms or [""])))
 
     @property
     def fetch(self) -> KeyFetch | None:
-        """How the keys are fetched; None when they are not."""
         return self.discovery or self.remote_jwks
 
     @property
     def instances(self) -> tuple[str, ...]:
-        """Which issuers this one is to keys, counters and log: each tenant by itself when each has keys of its own, else one called ""."""
+        """Its instances for keys, counters and log: each tenant when tenants have keys of their own, else one called ""."""
         own_keys = self.discovery is not None or (self.remote_jwks is not None and TENANT in self.remote_jwks.uri)
         names = self.tenants.names if self.tenants is not None else None
         return names if names is not None and own_keys else ("",)
 
 
 def _keys_by_name(tenants: Any) -> None:
-    """Raise when each tenant has an address of keys and the tenants are not known by name."""
+    """Raise when tenants have keys of their own but no names."""
     if isinstance(tenants, Tenants) and tenants.names is None:
         raise across(
-            "keys of each tenant need tenants.names: a token must not choose the URL of its keys",
+            "{tenant} in the URL of the keys needs tenants.names; otherwise a token could choose the URL of its keys",
             "tenants",
             at_key=True,
         )

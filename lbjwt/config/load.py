@@ -1,8 +1,5 @@
 """
-From a YAML text to the configuration, or to every problem of the text with its place.
-
-Knows documents and the model, and ties each problem to the line and column that it is about. Reads the one file it is asked to read;
-files named inside it are not opened here.
+From a YAML text to the configuration, or to all its problems with line and column. Files named in the text are not opened.
 """
 
 from dataclasses import dataclass, replace
@@ -20,14 +17,14 @@ from lbjwt.config.problems import ConfigurationError, KeyPath, Problem, describe
 @dataclass(frozen=True, slots=True)
 class Examination:
     """
-    What came of reading a configuration.
+    The result of reading a configuration.
 
     Attributes:
         configuration: None when an error prevents it.
-        problems: Every problem of the text, in the order of the lines.
+        problems: Every error of the text, in the order of the lines; none when there is a configuration.
         source: The name of the text.
-        root: Where everything stands; None when the text is no YAML.
-        readable: The configuration, or what is right of it value by value; for a look into the files it names.
+        root: The document with its places; None when the text is no YAML.
+        readable: The configuration, or its valid values only, to check the files that they name.
     """
 
     configuration: Configuration | None
@@ -36,13 +33,8 @@ class Examination:
     root: document.Node | None = None
     readable: Configuration | None = None
 
-    @property
-    def errors(self) -> tuple[Problem, ...]:
-        """The problems that prevent the use of the configuration."""
-        return tuple(problem for problem in self.problems if problem.level == "error")
-
     def placed(self, problems: list[Problem]) -> list[Problem]:
-        """Return problems found elsewhere with their places in this text."""
+        """Problems that were found elsewhere, with their places in this text."""
         return problems if self.root is None else [_placed(problem, self.root) for problem in problems]
 
 
@@ -67,7 +59,7 @@ def load_text(text: str, directory: Path, source: str = "configuration") -> Conf
 
 
 def examine_file(path: Path) -> Examination:
-    """Read a configuration file and return what came of it. Does not raise: a file that cannot be read is a problem too."""
+    """Read a configuration file. Does not raise: a file that cannot be read is a problem too."""
     source = str(path)
     try:
         with path.open("rb") as file:
@@ -83,7 +75,7 @@ def examine_file(path: Path) -> Examination:
 
 
 def examine_text(text: str, directory: Path, source: str = "configuration") -> Examination:
-    """Read a configuration from text and return what came of it. Does not raise."""
+    """Read a configuration from text. Does not raise."""
     root, faults = document.read(text)
     if root is None:
         return Examination(None, tuple(faults), source)
@@ -102,18 +94,18 @@ def examine_text(text: str, directory: Path, source: str = "configuration") -> E
 
 
 def _usable(examination: Examination) -> Configuration:
-    if examination.configuration is None or examination.errors:
-        raise ConfigurationError(examination.errors, examination.source)
+    if examination.configuration is None:
+        raise ConfigurationError(examination.problems, examination.source)
     return examination.configuration
 
 
 def _placed(problem: Problem, root: document.Node) -> Problem:
-    """Tie a problem to the place of its key or value; what the text does not have is shown where it is missing."""
+    """The problem with the place of its key or value, or of the mapping that lacks the key."""
     path: KeyPath = problem.path
     if path and problem.code == "missing":
         path = path[:-1]
     line, column = root.place(path, key=problem.at_key)
     key = root.place(path, key=True)
     if line != key[0] and isinstance(getattr(root.find(path), "data", None), dict | list):
-        line, column = key  # what begins on the line after its key is looked for at its key
+        line, column = key  # a mapping or list that begins on the line after its key
     return replace(problem, line=line, column=column)

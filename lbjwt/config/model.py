@@ -1,9 +1,8 @@
 """
 The configuration: one frozen object, the same whether a file, flags or Python made it.
 
-Attribute names are the keys of the file. Every field's description carries its unit and reason; the JSON Schema and
-``docs/reference.md`` are made from them. Knows what a legal configuration is; whether a legal one is safe, and whether
-its files exist, is asked in ``lbjwt.checks``.
+Attribute names are the keys of the file; the JSON Schema and ``docs/reference.md`` are generated from the descriptions. ``lbjwt.checks`` looks for
+valid settings that are unsafe, and at the files.
 """
 
 import hashlib
@@ -51,15 +50,15 @@ _MIB: Final = 1 << 20
 class Tls(Section):
     """TLS of a listener: versions 1.2 and 1.3."""
 
-    certificate: File = Field(description="PEM file with the certificate and the chain up to the root.")
+    certificate: File = Field(description="PEM file with the certificate, followed by its chain.")
     private_key: File = Field(description="PEM file with the unencrypted private key.")
 
 
 class Health(Section):
-    """Health checks of balancers in front: 200 when `/readyz` says so, else 503; no token, any host. Neither forwarded, logged nor counted."""
+    """Health checks, without a token and for any host: 200 if lbjwt is ready, otherwise 503. lbjwt does not forward, log or count them."""
 
     path: Path = Field(
-        description="The exact path. GET and HEAD are answered, other methods get 405; no route sees a request for it."
+        description="The exact path. lbjwt answers GET and HEAD itself and other methods with 405; no route applies to this path."
     )
 
 
@@ -69,10 +68,10 @@ class Listener(Section):
     address: ListenAddress = Field(
         description="`HOST:PORT`, `[IPV6]:PORT`, or `:PORT` for all addresses. Port 0 lets the kernel choose."
     )
-    tls: Tls | None = Field(default=None, description="Speak TLS. Without it tokens travel in the clear.")
+    tls: Tls | None = Field(default=None, description="Accept TLS. Without it, clients send their tokens unencrypted.")
     health: Health | None = Field(
         default=None,
-        description="Answer health checks on this listener. Default: none; all paths belong to the routes.",
+        description="Answer health checks on this listener. Default: no health checks; the routes apply to all paths.",
     )
 
 
@@ -81,7 +80,7 @@ class Endpoint(Section):
 
     address: EndpointAddress = Field(description="`HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`.")
     weight: Annotated[int, whole(1, 1000)] = Field(
-        default=1, description="Share of the requests in flight: weight 2 holds twice as many as weight 1."
+        default=1, description="Share of the requests in flight: weight 2 gets twice as many as weight 1."
     )
 
 
@@ -92,39 +91,42 @@ class Cluster(Section):
         description="The backend servers, at least one."
     )
     connect_timeout: Annotated[float, Seconds(0.01, 60)] = Field(
-        default=2.0, description="Time to connect; after that the next endpoint is tried."
+        default=2.0, description="Time to connect to an endpoint; after that, lbjwt tries the next one."
     )
     response_timeout: Annotated[float, Seconds(0.01, 3_600)] = Field(
-        default=15.0, description="Time from the end of the request to the first byte of the response head; then 504."
+        default=15.0,
+        description="Maximum time from the end of the request to the first byte of the response head; after that, the client gets 504.",
     )
     idle_timeout: Annotated[float, Seconds(0.1, 3_600)] = Field(
         default=30.0,
-        description="How long an unused connection is kept. Keep it below the endpoint's own limit, otherwise requests meet closed connections.",
+        description="How long to keep an unused connection. Set it below the endpoint's own limit; otherwise requests meet closed connections.",
     )
     max_idle_connections: Annotated[int, whole(0, 65_536)] | None = Field(
         default=None,
-        description="Unused connections kept, per endpoint and worker. Default: `max_connections`; `idle_timeout` ends what the load no longer uses.",
+        description="Maximum number of unused connections, per endpoint and worker. Default: `max_connections`.",
     )
     max_connections: Annotated[int, whole(1, 65_536)] = Field(
-        default=1024, description="Connections at once, per endpoint and worker."
+        default=1024, description="Maximum number of connections at the same time, per endpoint and worker."
     )
     max_pending: Annotated[int, whole(0, 65_536)] = Field(
         default=1024,
-        description="Requests that wait, per worker, while every endpoint has `max_connections`; beyond that the response is 503. 0: none waits.",
+        description="Maximum number of requests per worker that wait while every endpoint is full; further ones get 503. 0: no request waits.",
     )
     pending_timeout: Annotated[float, Seconds(0.01, 300)] = Field(
-        default=5.0, description="How long such a request waits; then 503."
+        default=5.0, description="How long a request waits while every endpoint is full; after that, it gets 503."
     )
     retries: Annotated[int, whole(0, 5)] = Field(
         default=1,
-        description="How often a request is sent again if its connection closed without a response and RFC 9110 §9.2.2 allows it.",
+        description="How often lbjwt sends a request again after its connection closed without a response, where RFC 9110 §9.2.2 allows it.",
     )
 
     @field_validator("endpoints")
     @classmethod
     def _distinct_endpoints(cls, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
         if twice := first_repeat(endpoint.address for endpoint in endpoints):
-            raise ValueError(f"the endpoint {twice} is here twice; to send it more requests, raise its weight")
+            raise ValueError(
+                f"the list contains the endpoint {twice} twice; to send it more requests, raise its weight"
+            )
         return endpoints
 
 
@@ -140,15 +142,15 @@ class TokenCache(Section):
 
 
 class Revocation(Section):
-    """Tokens that are refused before they expire."""
+    """Refuse tokens before they expire."""
 
     file: File | None = Field(
         default=None,
-        description="A file of revocations, one JSON object a line, watched. Revocations made at run time need none.",
+        description="A file of revocations, one JSON object per line, watched for changes. Revocations made at run time do not need it.",
     )
     max_entries: Annotated[int, whole(1, 100_000_000)] = Field(
         default=MAX_ENTRIES,
-        description="Maximum number of revocations in force. lbjwt refuses further ones and drops none.",
+        description="Maximum number of revocations in force. lbjwt refuses to add further ones and never drops one early.",
     )
 
 
@@ -156,55 +158,58 @@ class FailLimit(Section):
     """A limit on bad tokens per client address (IPv6: per /64)."""
 
     failures: Annotated[int, whole(1, 1_000_000)] = Field(
-        description="Bad tokens within `window` after which the address gets 429 for tokens not known to be good."
+        description="Bad tokens within `window` after which an address gets 429 for every token that is not in the cache."
     )
     window: Annotated[float, Seconds(1, 3_600)] = Field(default=60.0, description="Length of the sliding window.")
 
 
 class Limits(Section):
-    """Bounds on what clients and endpoints may send. Each protects memory or processor time."""
+    """Limits on what clients and endpoints may send. Each protects memory or processor time."""
 
     max_request_line: Annotated[int, Bytes(256, 64 * _KIB)] = Field(
-        default=8 * _KIB, description="Bytes of the request line; more is 414 (RFC 9112 §3 asks for 8000)."
+        default=8 * _KIB,
+        description="Maximum size of the request line; a longer one gets 414 (RFC 9112 §3 recommends 8000 bytes or more).",
     )
     max_request_head: Annotated[int, Bytes(1 * _KIB, 256 * _KIB)] = Field(
-        default=32 * _KIB, description="Bytes of request line and fields; more is 431."
+        default=32 * _KIB, description="Maximum size of the request line and the headers; a larger one gets 431."
     )
     max_request_fields: Annotated[int, whole(1, 1000)] = Field(
-        default=100, description="Fields of a request; more is 431."
+        default=100, description="Maximum number of headers of a request; more get 431."
     )
     max_request_body: Annotated[int, Bytes(0, 1 << 50)] | None = Field(
-        default=None, description="Bytes of a request body; more is 413. Default: no limit, bodies stream."
+        default=None,
+        description="Maximum size of a request body; a larger one gets 413. Default: no limit, because lbjwt streams bodies.",
     )
     max_response_head: Annotated[int, Bytes(1 * _KIB, 1 * _MIB)] = Field(
-        default=64 * _KIB, description="Bytes of status line and fields; more is 502."
+        default=64 * _KIB,
+        description="Maximum size of the status line and the headers of a response; a larger one becomes 502.",
     )
     max_response_fields: Annotated[int, whole(1, 2000)] = Field(
-        default=200, description="Fields of a response; more is 502."
+        default=200, description="Maximum number of headers of a response; more become 502."
     )
     max_identity_header: Annotated[int, Bytes(64, MOST_BYTES)] = Field(
         default=MAX_VALUE,
-        description="Bytes of one claim as a header; a longer one refuses the token. Most servers take 8 KiB lines.",
+        description="Maximum size of one claim as a header; lbjwt refuses a token with a longer one. Most servers accept lines of 8 KiB.",
     )
     max_identity_headers: Annotated[int, Bytes(64, MOST_BYTES)] = Field(
-        default=MAX_TOTAL, validate_default=True, description="Bytes of all claims as headers together."
+        default=MAX_TOTAL, validate_default=True, description="Maximum size of all claims as headers together."
     )
     max_token: Annotated[int, Bytes(256, 64 * _KIB)] = Field(
-        default=MAX_TOKEN, description="Bytes of a token, checked before anything of it is decoded."
+        default=MAX_TOKEN, description="Maximum size of a token, checked before lbjwt decodes it."
     )
     max_token_header: Annotated[int, Bytes(256, 64 * _KIB)] | None = Field(
         default=None,
-        description="Bytes of a token's first part as it is sent; a certificate chain in it (`x5c`) may need 8 KiB. Default: as `max_token`.",
+        description="Maximum size of the encoded header of a token; a certificate chain in it (`x5c`) may need 8 KiB. Default: as `max_token`.",
     )
     max_connections: Annotated[int, whole(1, 1_000_000)] = Field(
-        default=16_384, description="Client connections, per worker."
+        default=16_384, description="Maximum number of client connections, per worker."
     )
     max_waiting: Annotated[int, whole(0, 100_000)] = Field(
         default=100,
-        description="Requests that wait for the keys of one issuer at once, per worker, while an unknown key id is looked up.",
+        description="Maximum number of requests per worker that wait for the keys of one issuer while lbjwt fetches an unknown key id.",
     )
     max_requests_per_connection: Annotated[int, whole(0, 1_000_000_000)] = Field(
-        default=0, description="Requests on one client connection; 0 is no limit."
+        default=0, description="Maximum number of requests on one client connection; 0 means no limit."
     )
 
     @field_validator("max_identity_headers")
@@ -223,7 +228,9 @@ class Limits(Section):
     def _token_fits_the_head(cls, size: int, info: ValidationInfo) -> int:
         head = info.data.get("max_request_head")
         if head is not None and size >= head:
-            raise ValueError("a token this long does not fit max_request_head")
+            raise ValueError(
+                "a token this long does not fit in a request head; raise max_request_head or lower this limit"
+            )
         return size
 
 
@@ -232,17 +239,21 @@ class Timeouts(Section):
 
     request_head: Annotated[float, Seconds(0.1, 600)] = Field(
         default=10.0,
-        description="Absolute time from the first byte (or the connection) to the end of the head; then 408. It ends slow heads as well as silence.",
+        description="Maximum time from the first byte (or the connection) to the end of the head, for slow and silent clients; then 408.",
     )
     keep_alive: Annotated[float, Seconds(0, 3_600)] = Field(
         default=60.0, description="How long a client connection may wait for its next request."
     )
     stream_idle: Annotated[float, Seconds(0.1, 86_400)] = Field(
-        default=300.0, description="Longest time without a byte either way during an exchange or a tunnel."
+        default=300.0,
+        description="Maximum time without a byte in either direction during a request, response or tunnel.",
     )
-    tls_handshake: Annotated[float, Seconds(0.1, 600)] = Field(default=10.0, description="Time for the TLS handshake.")
+    tls_handshake: Annotated[float, Seconds(0.1, 600)] = Field(
+        default=10.0, description="Maximum time for the TLS handshake."
+    )
     drain: Annotated[float, Seconds(0, 3_600)] = Field(
-        default=30.0, description="Time for requests in flight to finish after SIGTERM; then connections are cut."
+        default=30.0,
+        description="How long requests in flight may take after SIGTERM; then lbjwt closes their connections.",
     )
 
 
@@ -255,54 +266,54 @@ class Admin(Section):
 class AccessLog(Section):
     """One JSON line for each request."""
 
-    path: LogPath = Field(description="A file that is appended to, or `-` for standard output.")
+    path: LogPath = Field(description="A file to which lbjwt appends, or `-` for standard output.")
 
 
 class Configuration(Section):
-    """Everything that one balancer needs to know."""
+    """All settings of one load balancer."""
 
     listeners: Annotated[tuple[Listener, ...], Field(min_length=1, max_length=100)] = Field(
-        description="Where clients connect, at least one."
+        description="Addresses where clients connect, at least one."
     )
     issuers: dict[Label, Issuer] = Field(
-        description="Trusted issuers, at least one; the key is the label in logs and metrics."
+        description="Trusted issuers, at least one. Each has a label, which logs and metrics show."
     )
     clusters: dict[Label, Cluster] = Field(
-        description="Where requests go, at least one; the key is its label in routes, metrics and `/status`."
+        description="Groups of backends for the requests, at least one. Each has a label, which routes, metrics and `/status` show."
     )
     routes: Annotated[tuple[Route, ...], Field(max_length=1000)] = Field(
         default=(),
         validate_default=True,
-        description="Policies for parts of the service. Default: every request needs a token of any of the issuers.",
+        description="Rules for parts of the service. Default: every request needs a token of one of the issuers.",
     )
     revocation: Revocation | None = Field(
         default=None,
         description="Refuse tokens before they expire. `{}` is enough for `lbjwt revoke` and the admin API.",
     )
     fail_limit: FailLimit | None = Field(
-        default=None, description="Answer 429 to addresses that fail too often. Default: no limit."
+        default=None, description="Answer 429 to addresses that send too many bad tokens. Default: no limit."
     )
     state_directory: Directory | None = Field(
         default=None,
-        description="A directory of lbjwt's own (0700) for the last good keys and the revocations made at run time, so that both survive a restart. "
-        "Default: none survive.",
+        description="A directory only for lbjwt (mode 0700), where it stores the last good keys and the revocations made at run time, "
+        "so that both survive a restart. Default: nothing survives a restart.",
     )
     token_cache: TokenCache = Field(default=TokenCache(), description="The cache of verified tokens.")
     claim_to_headers: Annotated[tuple[ClaimHeader, ...], Field(max_length=64)] = Field(
-        default=(), description="Claims that endpoints receive as headers."
+        default=(), description="Claims that lbjwt passes to endpoints as headers."
     )
     forward_token: StrictBool = Field(
         default=True,
-        description="Pass request fields with a token, such as `Authorization`, on to endpoints; false strips them.",
+        description="Pass headers with a token, such as `Authorization`, on to endpoints; false removes them.",
     )
     realm: Realm = Field(
         default="lbjwt",
-        description="The realm named in `WWW-Authenticate` of refusals (RFC 6750 §3); a route may have its own.",
+        description="The realm in the `WWW-Authenticate` header of refusals (RFC 6750 §3); a route can have its own.",
     )
     trusted_proxies: Annotated[tuple[Network, ...], Field(max_length=1000)] = Field(
         default=(),
-        description="Networks whose `X-Forwarded-*`, `Forwarded`, `X-Real-IP` and `X-Request-Id` are accepted; "
-        "from others they are replaced or dropped.",
+        description="Networks of proxies from which lbjwt accepts `X-Forwarded-*`, `Forwarded`, `X-Real-IP` and `X-Request-Id`; "
+        "from all others it replaces or drops these headers.",
     )
     forwarded_headers: Literal["x-forwarded", "forwarded", "both"] = Field(
         default="x-forwarded",
@@ -311,29 +322,35 @@ class Configuration(Section):
     )
     header_names: Literal["drop", "reject", "allow"] = Field(
         default="drop",
-        description="What happens to request fields with a name outside `[A-Za-z0-9-]`, which some backends take for another name: "
-        "`drop` the field, `reject` the request with 400, or `allow`.",
+        description="What to do with headers whose name has characters outside `[A-Za-z0-9-]`, because some backends confuse them "
+        "with other names: `drop` the header, `reject` the request with 400, or `allow`.",
     )
     allow_half_close: StrictBool = Field(
         default=False,
-        description="Serve a client that closes its sending side before it has its response; false ends its request at the endpoint.",
+        description="Answer a client that closes its sending side before it has received the response; false cancels its request.",
     )
     allow_websocket: StrictBool = Field(
-        default=True, description="Let `Upgrade: websocket` through as a tunnel; false sends the request on without it."
+        default=True,
+        description="Pass `Upgrade: websocket` on and open a tunnel; false removes the upgrade from the request.",
     )
-    limits: Limits = Field(default=Limits(), description="Bounds on what clients and endpoints may send.")
+    limits: Limits = Field(default=Limits(), description="Limits on what clients and endpoints may send.")
     timeouts: Timeouts = Field(default=Timeouts(), description="Times after which lbjwt stops waiting for a peer.")
     workers: Workers = Field(
-        default=1, description="Worker processes, 1 to 1024; `auto` is one for each processor the process may use."
+        default=1,
+        description="Number of worker processes, 1 to 1024; `auto` means one for each processor that the process may use.",
     )
-    admin: Admin | None = Field(default=None, description="Open the admin API. Default: closed.")
+    watch: StrictBool = Field(
+        default=False,
+        description="Reload this file when it changes; lbjwt looks at it each second. false: only on `SIGHUP` and `lbjwt reload`.",
+    )
+    admin: Admin | None = Field(default=None, description="Enable the admin API. Default: disabled.")
     access_log: AccessLog | None = Field(default=None, description="Write an access log. Default: none.")
 
     @field_validator("listeners")
     @classmethod
     def _distinct_listeners(cls, listeners: tuple[Listener, ...]) -> tuple[Listener, ...]:
         if twice := first_repeat(listener.address for listener in listeners if listener.address.port):
-            raise ValueError(f"two listeners on {twice}")
+            raise ValueError(f"two listeners have the address {twice}; remove one")
         return listeners
 
     @field_validator("issuers")
@@ -346,9 +363,9 @@ class Configuration(Section):
     @classmethod
     def _at_least_one(cls, clusters: dict[str, Cluster]) -> dict[str, Cluster]:
         if not clusters:
-            raise ValueError("needs one cluster, under a label of your choice")
+            raise ValueError("needs a cluster with a label that you choose")
         if len(clusters) > MAX_CLUSTERS:
-            raise ValueError(f"at most {MAX_CLUSTERS} clusters, but there are {len(clusters)}")
+            raise ValueError(f"at most {MAX_CLUSTERS} clusters are possible, but there are {len(clusters)}")
         return clusters
 
     @field_validator("routes")

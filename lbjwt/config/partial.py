@@ -1,7 +1,7 @@
 """
-What is right of a configuration that has errors: each value by itself, so that the files it names can be looked into in the same run.
+The valid values of a configuration that has errors, so that the files they name can be checked in the same run.
 
-What comes out is no configuration to serve with: values that are wrong or missing are not there, and no rule between keys was asked.
+It is no configuration to serve with: invalid and missing values are absent, and no rule between keys was applied.
 """
 
 from typing import Annotated, Any, Final, get_origin
@@ -17,9 +17,8 @@ _NOTHING: Final = object()
 
 def partial(document: Any, source: Source) -> Configuration:
     """
-    The configuration of a document as far as its values are right by themselves; sections in lists and under labels keep their places.
-
-    What every configuration has, and this one lacks or has wrong, is empty.
+    The configuration of a document's valid values. Sections in lists and under labels keep their positions; required keys without a valid
+    value are empty.
     """
     made = _section(Configuration, document, source)
     assert isinstance(made, Configuration)
@@ -44,7 +43,7 @@ def _section(kind: type[Section], given: Any, source: Source) -> Section:
 
 
 def _value(annotation: Any, given: Any, source: Source) -> Any:
-    """The value, with what is right of the sections in it; nothing when it is wrong."""
+    """The value, or the valid values of the sections in it, or _NOTHING."""
     try:
         return TypeAdapter(annotation).validate_python(given, context=source)
     except ValidationError:

@@ -7,32 +7,37 @@ from pydantic import Field, StrictBool
 from lbjwt.config.fields import Spelling, TokenField
 from lbjwt.config.section import Section
 
-Scheme = Annotated[str, Spelling("|[A-Za-z][A-Za-z0-9-]{0,31}", "a scheme is letters, digits and hyphens, or nothing")]
+Scheme = Annotated[
+    str, Spelling("|[A-Za-z][A-Za-z0-9-]{0,31}", "a scheme must be letters, digits and hyphens, or empty")
+]
 CookieName = Annotated[
-    str, Spelling("[A-Za-z0-9_.-]{1,64}", "a cookie name is letters, digits, dots, hyphens and underscores here")
+    str, Spelling("[A-Za-z0-9_.-]{1,64}", "a cookie name must be letters, digits, dots, hyphens and underscores")
 ]
 ParamName = Annotated[
-    str, Spelling("[A-Za-z0-9_.-]{1,64}", "a parameter name is letters, digits, dots, hyphens and underscores here")
+    str, Spelling("[A-Za-z0-9_.-]{1,64}", "a parameter name must be letters, digits, dots, hyphens and underscores")
 ]
 
 
 class FromHeader(Section):
-    """A request field that may hold the token."""
+    """A header that may hold the token."""
 
-    name: TokenField = Field(description="Name of the field, such as `Authorization`.")
+    name: TokenField = Field(description="Name of the header, such as `Authorization`.")
     scheme: Scheme = Field(
-        default="Bearer", description="The word before the token, in any case; empty when the whole value is the token."
+        default="Bearer",
+        description="The word before the token, in upper or lower case; empty if the whole value is the token.",
     )
     forward: StrictBool | None = Field(
-        default=None, description="Pass the field on to endpoints. Default: as `forward_token` says."
+        default=None, description="Pass the header on to endpoints. Default: the value of `forward_token`."
     )
 
 
 class FromCookie(Section):
     """A cookie that may hold the token."""
 
-    name: CookieName = Field(description="Name of the cookie, exact.")
-    forward: StrictBool = Field(default=False, description="Pass the cookie on to endpoints; otherwise it is cut out.")
+    name: CookieName = Field(description="Exact name of the cookie.")
+    forward: StrictBool = Field(
+        default=False, description="Pass the cookie on to endpoints; otherwise lbjwt removes it."
+    )
 
 
 class FromParam(Section):
@@ -40,5 +45,5 @@ class FromParam(Section):
 
     name: ParamName = Field(description="Name of the parameter, such as `access_token`.")
     forward: StrictBool = Field(
-        default=False, description="Pass the parameter on to endpoints; otherwise it is cut out."
+        default=False, description="Pass the parameter on to endpoints; otherwise lbjwt removes it."
     )

@@ -1,7 +1,6 @@
 """
-Problems of a configuration: what is wrong where, in words for the person who wrote it.
+Problems of a configuration: pydantic's errors as problems with a key path, a sentence and a suggestion. ``load`` adds line and column.
 
-Knows how to turn pydantic's errors into problems with a key path, a sentence and a suggestion. Knows nothing of files: places come from ``load``.
 A sentence repeats names of keys and enumerated words, never other values of the file, which may be secrets in the wrong place.
 """
 
@@ -20,7 +19,7 @@ from lbjwt.config.section import ACROSS, EMPTY, Section, keys_of, section_in
 
 KeyPath = tuple[str | int, ...]
 
-# What people call things in other programs, and what they are called here.
+# Names of other programs, and ours.
 _OTHER_WORDS: Final = {
     "address": "uri", "allow_anonymous": "allow_missing", "allow_missing_or_failed": "allow_missing", "anonymous": "public",
     "audience": "audiences", "backend": "clusters", "backends": "endpoints", "bind": "listeners", "blacklist": "revocation",
@@ -59,7 +58,7 @@ _SENTENCES: Final = {
 }
 
 
-# What a mapping looks like, by the name of its section, for the person who wrote something else in its place.
+# An example of each section, for messages about another value in its place.
 EXAMPLES: Final = {
     "AccessLog": '{path: "-"}',
     "Admin": '{address: "127.0.0.1:9900"}',
@@ -96,8 +95,8 @@ class Problem:
     """
     One thing wrong (``error``) or unwise (``warning``) in a configuration.
 
-    ``code`` is a stable word for machines; ``line`` and ``column`` count from 1 and are None when the configuration came from no file.
-    ``at_key`` tells that the key and not its value is meant.
+    ``code`` is a stable word for programs; ``line`` and ``column`` count from 1 and are None without a file.
+    ``at_key``: the key is wrong, not its value.
     """
 
     path: KeyPath
@@ -110,7 +109,7 @@ class Problem:
     column: int | None = None
 
     def render(self, source: str = "") -> str:
-        """Return ``source:line:column: key.path: sentence; did you mean "x"?``; a warning says so and names its code."""
+        """``source:line:column: key.path: sentence; did you mean "x"?``; of a warning with that word and its code."""
         place = f"{source}:{self.line}:{self.column}: " if self.line is not None else f"{source}: " if source else ""
         warning = "warning: " if self.level == "warning" else ""
         path = f"{key_path_text(self.path)}: " if self.path else ""
@@ -120,7 +119,7 @@ class Problem:
 
 
 class ConfigurationError(errors.ConfigurationError):
-    """A configuration that cannot be used, with every problem that was found; its text has one line for each."""
+    """An invalid configuration; its text has one line for each problem."""
 
     def __init__(self, problems: Iterable[Problem], source: str = "") -> None:
         self.problems = tuple(problems)
@@ -129,22 +128,21 @@ class ConfigurationError(errors.ConfigurationError):
 
 
 def key_path_text(path: KeyPath) -> str:
-    """Write a path of keys and list indices the way people do: ``issuers.main.algorithms[1]``."""
+    """A path of keys and list indices as text: ``issuers.main.algorithms[1]``."""
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return printable(text.removeprefix("."))
 
 
 def describe(error: ValidationError, model: type[Section]) -> list[Problem]:
-    """Turn everything pydantic found into problems, in pydantic's order."""
     found = [details for details in error.errors(include_url=False) if not _is_echo(details)]
     problems = [problem for details in found for problem in _problems(details, model)]
-    # A key that stands there misspelt is not told a second time as missing, be it by a rule between keys.
+    # A misspelt key is not reported a second time as missing, not even by a rule between keys.
     misspelt = {(*problem.path[:-1], problem.suggestion) for problem in problems if problem.code == "unknown-key"}
     return [problem for problem in problems if not any(_is_missing(problem, path) for path in misspelt)]
 
 
 def _is_missing(problem: Problem, path: tuple[str | int | None, ...]) -> bool:
-    """True for a problem that says no more than that there is no key at the path."""
+    """True for a problem that only says that the key at the path is missing."""
     if problem.code == "missing":
         return problem.path == path
     return (
@@ -203,7 +201,6 @@ def _problem(details: ErrorDetails, model: type[Section]) -> Problem:
 
 
 def _example(path: KeyPath, model: type[Section]) -> str:
-    """`, such as {…}` for a path where a mapping belongs."""
     section = _section_at(model, path)
     example = EXAMPLES.get(section.__name__) if section is not None else None
     if example is None:
@@ -221,7 +218,7 @@ def _sentence(details: ErrorDetails) -> str:
 
 
 def _unknown_key(path: KeyPath, model: type[Section]) -> Problem:
-    """An unknown key, with the one that was likely meant, or the place where such a key belongs."""
+    """An unknown key, with the likely one or the mapping to which it belongs."""
     key = str(path[-1])
     section = _section_at(model, path[:-1])
     known = list(keys_of(section)) if section is not None else []
@@ -245,7 +242,7 @@ def _unknown_word(path: KeyPath, given: Any, words: list[str]) -> Problem:
 
 
 def _section_at(model: type[Section], path: KeyPath) -> type[Section] | None:
-    """The section whose keys stand at a path of the document."""
+    """The section at a path of the document."""
     section: type[Section] | None = model
     label_due = False
     for step in path:
@@ -263,7 +260,7 @@ def _section_at(model: type[Section], path: KeyPath) -> type[Section] | None:
 def _all_keys(
     model: type[Section], where: str = "", around: frozenset[type[Section]] = frozenset()
 ) -> Iterator[tuple[str, str]]:
-    """Every key of the model with the place it belongs to, the outer ones first. A section inside itself, as rules are, is told once."""
+    """Every key of the model with its place, the outer ones first. A section that contains itself, such as a rule, comes once."""
     keys = keys_of(model)
     yield from ((where, name) for name in keys)
     for name, field in keys.items():
@@ -274,7 +271,7 @@ def _all_keys(
 
 
 def printable(text: str) -> str:
-    """Escape what could drive a terminal: keys and words come from a file."""
+    """Escape control characters, which could drive a terminal."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
         for character in text

@@ -1,7 +1,7 @@
 """
-What sections must not say together: issuers that could be one, routes that tie, headers and addresses with two owners.
+Rules between valid sections: overlapping issuers, routes that tie, headers and addresses that are used twice.
 
-Pure rules on valid sections; each finds all its faults, placed from the top of the file, and raises nothing.
+Each yields all its faults, with places from the top of the file.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,22 +22,21 @@ from lbjwt.url import check_identifier
 
 MAX_ISSUERS: Final = 100
 MAX_CLUSTERS: Final = 100
-MAX_GROUPS: Final = 32
-"""Groups of places in which one request is searched for a token; issuers with equal places share a group."""
-MAX_INSTANCES: Final = 1000
-"""Issuers and tenants with keys of their own, together: each has its counters in shared memory and its fetches."""
+MAX_GROUPS: Final = 32  # of token locations per request; issuers with the same locations share a group
+MAX_INSTANCES: Final = 1000  # issuers and tenants with keys of their own; each has counters and fetches
 
 
 def issuer_faults(issuers: Mapping[str, Issuer]) -> Iterator[Fault]:
-    """A token must say whose it is, and counters must have room."""
     if not issuers:
-        yield Fault(("issuers",), "needs one issuer, under a label of your choice")
+        yield Fault(("issuers",), "needs an issuer with a label that you choose")
     if len(issuers) > MAX_ISSUERS:
-        yield Fault(("issuers",), f"at most {MAX_ISSUERS} issuers, but there are {len(issuers)}", at_key=True)
+        yield Fault(
+            ("issuers",), f"at most {MAX_ISSUERS} issuers are supported, but there are {len(issuers)}", at_key=True
+        )
     elif (count := sum(len(issuer.instances) for issuer in issuers.values())) > MAX_INSTANCES:
         yield Fault(
             ("issuers",),
-            f"at most {MAX_INSTANCES} issuers and tenants with keys of their own, but there are {count}",
+            f"at most {MAX_INSTANCES} issuers and tenants with keys of their own are supported, but there are {count}",
             at_key=True,
         )
     seen: list[tuple[str, str | IssuerPattern]] = []
@@ -56,17 +55,18 @@ def issuer_faults(issuers: Mapping[str, Issuer]) -> Iterator[Fault]:
         for other, before in seen:
             if may_be_one(issuer.name, before):
                 yield Fault(
-                    ("issuers", label, "issuer"), f"{other} has the same issuer: a token could belong to either"
+                    ("issuers", label, "issuer"),
+                    f"{other} has the same issuer, so lbjwt could not tell whose a token is; remove one",
                 )
         seen.append((label, issuer.name))
 
 
 def route_faults(routes: Sequence[Route], issuers: Mapping[str, Issuer] | None) -> Iterator[Fault]:
-    """Names, ties, what a route requires, and what it tells of itself. ``issuers`` is None when they have problems of their own."""
+    """Faults of names, ties, `require` and `resource`. ``issuers`` is None when they have problems of their own."""
     names: set[str] = set()
     for at, route in enumerate(routes):
         if route.name in names:
-            yield Fault(("routes", at, "name"), f"two routes are called {route.name}")
+            yield Fault(("routes", at, "name"), f"two routes have the name {route.name}; rename one")
         names.add(route.name)
         if issuers is not None:
             yield from _requirement(at, route, issuers)
@@ -96,7 +96,7 @@ def _groups(place: tuple[str | int, ...], required: Sequence[Issuer]) -> Iterato
     if len(groups) > MAX_GROUPS:
         yield Fault(
             place,
-            f"tokens would be looked for in more than {MAX_GROUPS} different groups of token locations",
+            f"the issuers have more than {MAX_GROUPS} different groups of token locations; give several issuers the same locations",
             at_key=True,
         )
 
@@ -108,7 +108,7 @@ def _requirement(at: int, route: Route, issuers: Mapping[str, Issuer]) -> Iterat
     for place, label in route.require.places:
         here = ("routes", at, "require", *place)
         if label not in issuers:
-            yield Fault(here, f"there is no issuer {label}")
+            yield Fault(here, f"there is no issuer with the label {label}")
             continue
         if route.require.all_of is None:
             continue
@@ -124,17 +124,16 @@ def _requirement(at: int, route: Route, issuers: Mapping[str, Issuer]) -> Iterat
 
 
 def _ties(routes: Sequence[Route]) -> Iterator[Fault]:
-    """Two routes of one host, one path and one method: neither is more specific."""
     for one, other in sorted(set(ties(entries_of([route.match for route in routes])))):
         yield Fault(
             ("routes", other),
-            f"{routes[other].name} and {routes[one].name} match the same requests, so neither is more specific",
+            f"{routes[other].name} and {routes[one].name} match the same requests; change the hosts, the path or the methods of one",
             at_key=True,
         )
 
 
 def _resources(routes: Sequence[Route], issuers: Mapping[str, Issuer]) -> Iterator[Fault]:
-    """One document stands at one path, whatever the host (RFC 9728 §3.1), and nothing else does."""
+    """A path has at most one document, whatever the host (RFC 9728 §3.1), and no route."""
     documents: dict[str, tuple[str, bytes]] = {}
     for at, route in enumerate(routes):
         resource = route.resource
@@ -147,12 +146,13 @@ def _resources(routes: Sequence[Route], issuers: Mapping[str, Issuer]) -> Iterat
         document = route.metadata(issuers)
         name, other = documents.setdefault(metadata_path(resource.identifier), (route.name, document))
         if other != document:
-            sentence = f"{name} has another document at the same path of {WELL_KNOWN}; give both the same words"
+            sentence = f"{name} has a different document at the same path of {WELL_KNOWN}; make both documents equal"
             yield Fault((*here, "identifier"), sentence)
     for at, route in enumerate(routes):
         if route.path in documents and route.covers("HEAD"):
             yield Fault(
-                ("routes", at, "path"), f"is answered by lbjwt itself, with the metadata of {documents[route.path][0]}"
+                ("routes", at, "path"),
+                f"lbjwt itself answers this path with the metadata of {documents[route.path][0]}; choose another path",
             )
 
 
@@ -166,7 +166,6 @@ def _is_server(issuer: Issuer) -> bool:
 def claim_header_faults(
     pairs: Sequence[ClaimHeader], issuers: Mapping[str, Issuer] | None, routes: Sequence[Route] | None
 ) -> Iterator[Fault]:
-    """A header has one writer, and it is not the client."""
     fields = {fold_header_name(field.name) for issuer in (issuers or {}).values() for field in issuer.headers}
     together = [
         set(route.require.all_of)
@@ -185,14 +184,14 @@ def claim_header_faults(
                 at_key=True,
             )
         elif pair.issuer is not None and issuers is not None and pair.issuer not in issuers:
-            yield Fault(("claim_to_headers", at, "issuer"), f"there is no issuer {pair.issuer}")
+            yield Fault(("claim_to_headers", at, "issuer"), f"there is no issuer with the label {pair.issuer}")
         for other in seen.setdefault(folded, []):
             # Two names that fold to one would be one header to some backends (CVE-2025-64484).
             one_token = None in (pair.issuer, other.issuer) or pair.issuer == other.issuer
             if one_token or any({pair.issuer, other.issuer} <= labels for labels in together):
                 yield Fault(
                     ("claim_to_headers", at, "header"),
-                    f"{pair.header} and {other.header} are the same header name to a backend",
+                    f"{pair.header} and {other.header} can be the same header name for a backend; rename one",
                 )
                 break
         seen[folded].append(pair)
@@ -207,17 +206,21 @@ def address_faults(sections: Mapping[str, Any]) -> Iterator[Fault]:
             for ours in listening:
                 everywhere = ours.host in ("", "0.0.0.0", "::") and theirs.is_loopback and not theirs.is_unix
                 if ours.port == theirs.port and (ours.host == theirs.host or everywhere):
-                    sentence = f"is the balancer's own listener {ours}: requests would go round in circles"
+                    sentence = f"is lbjwt's own listener {ours}, so requests would loop; write the address of a backend"
                     yield Fault(("clusters", label, "endpoints", at, "address"), sentence, code="proxy-loop")
     admin = sections["admin"]
     if admin is not None and admin.address.port and admin.address in listening:
-        yield Fault(("admin", "address"), f"{admin.address} is a listener already", code="address-twice")
+        yield Fault(
+            ("admin", "address"),
+            f"{admin.address} is already the address of a listener; choose another one",
+            code="address-twice",
+        )
 
 
 def log_faults(sections: Mapping[str, Any]) -> Iterator[Fault]:
-    """A log must not overwrite what is read."""
+    """The access log must not be a file that lbjwt reads."""
     read = leaves({key: value for key, value in sections.items() if key != "state_directory"})
     log = sections["access_log"]
     if log is not None and log.path in {str(value) for _, value in read if isinstance(value, PurePath)}:
-        sentence = "is also the name of a file that is read, which the log would spoil"
+        sentence = "is also the name of a file that lbjwt reads, and the log would overwrite it; choose another file"
         yield Fault(("access_log", "path"), sentence, code="log-over-file")

@@ -1,8 +1,4 @@
-"""
-Keys that are fetched: from a JWKS URL, or by discovery from the issuer alone.
-
-Knows what a legal fetch is; when and how one happens is the business of ``lbjwt.keys``.
-"""
+"""Keys that are fetched: from a JWKS URL, or by discovery."""
 
 from typing import Annotated, Final
 
@@ -23,62 +19,62 @@ class KeyFetch(Section):
 
     refresh_interval: Annotated[float, Seconds(1, 86_400)] = Field(
         default=INTERVAL,
-        description="Time between two fetches when the answer does not say how long it is fresh (`Cache-Control`, RFC 9111 §4.2).",
+        description="Time between two fetches if the response does not say how long it is fresh (`Cache-Control`, RFC 9111 §4.2).",
     )
     min_refresh: Annotated[float, Seconds(1, 86_400)] | None = Field(
         default=None,
-        description="Shortest time between two fetches, whatever an answer says. Default: 60s, or `refresh_interval` when that is shorter.",
+        description="Minimum time between two fetches, even if a response is fresh for less. Default: 60s, or `refresh_interval` if that is shorter.",
     )
     max_refresh: Annotated[float, Seconds(1, 86_400)] | None = Field(
         default=None,
-        description="Longest time between two fetches, whatever an answer says: a withdrawn key works this long at most while "
-        "fetches succeed. Default: 1h, or `refresh_interval` when that is longer.",
+        description="Maximum time between two fetches, even if a response is fresh for longer. While fetches succeed, a withdrawn key "
+        "stays valid for at most this time. Default: 1h, or `refresh_interval` if that is longer.",
     )
     cooldown: Annotated[float, Seconds(1, 3_600)] = Field(
         default=COOLDOWN,
-        description="Minimum time between two fetches caused by unknown key ids, however many arrive. A new key is accepted within this time.",
+        description="Minimum time between two fetches that unknown key ids cause. lbjwt accepts a new key within this time.",
     )
     max_stale: Annotated[float, Seconds(1, 604_800)] = Field(
         default=MAX_STALE,
-        description="How long keys stay valid after the last successful fetch; then 503 with `Retry-After`.",
+        description="How long keys stay valid after the last successful fetch; after that, requests get 503 with `Retry-After`.",
     )
     timeout: Annotated[float, Seconds(0.1, 60)] = Field(
-        default=5.0, description="Whole time of one fetch, from the connection to the last byte."
+        default=5.0, description="Maximum time of one fetch, from the connection to the last byte."
     )
     max_bytes: Annotated[int, Bytes(1 << 10, 16 << 20)] = Field(
         default=262_144, description="Maximum size of a document; a JWK Set of 100 RSA keys has about 64 KiB."
     )
     max_keys: Annotated[int, whole(1, 1000)] = Field(
         default=100,
-        description="Maximum number of keys in a document. lbjwt refuses a larger one and keeps the current keys.",
+        description="Maximum number of keys in a document. lbjwt rejects a document with more keys and keeps the current keys.",
     )
     ca_file: File | None = Field(
         default=None,
-        description="PEM file with the only certificate authorities trusted for the server. Default: the system's.",
+        description="PEM file with certificate authorities. lbjwt trusts only these for the server. Default: those of the system.",
     )
     client_certificate: File | None = Field(
-        default=None, description="PEM file with a certificate to show to the server."
+        default=None, description="PEM file with a client certificate that lbjwt presents to the server."
     )
     client_key: File | None = Field(
         default=None, validate_default=True, description="PEM file with the private key of `client_certificate`."
     )
     bearer_token_file: File | None = Field(
         default=None,
-        description="A file with a token that is sent as `Authorization: Bearer`, as Kubernetes requires; read again for each fetch. "
-        "It is sent to the configured server only, not to a URL from an issuer's metadata.",
+        description="A file with a token that lbjwt sends as `Authorization: Bearer`, as Kubernetes requires. lbjwt reads the file again "
+        "for each fetch and sends the token to the configured server only, never to a URL from an issuer's metadata.",
     )
     proxy: Annotated[Text, AfterValidator(check_proxy)] | None = Field(
         default=None,
-        description="`http://HOST:PORT` of an HTTP proxy on the way to the server. It is never used for loopback. Default: none.",
+        description="`http://HOST:PORT` of an HTTP proxy for fetches. lbjwt does not use it for loopback addresses. Default: none.",
     )
     proxy_from_environment: StrictBool = Field(
         default=False,
-        description="Use the proxy that `HTTPS_PROXY`, `http_proxy`, `ALL_PROXY` and `NO_PROXY` name. It may have a user and a password.",
+        description="Use the proxy in `HTTPS_PROXY`, `http_proxy`, `ALL_PROXY` and `NO_PROXY`. Its URL may contain a user and a password.",
     )
     allow_http: StrictBool = Field(
         default=False,
         validate_default=True,
-        description="Allow plain `http` to other hosts than loopback. Anybody who can change the response in transit can then sign any token.",
+        description="Allow plain `http` to hosts other than loopback. Anybody on the network path can then replace the keys and sign any token.",
     )
 
     @field_validator("min_refresh")
@@ -86,7 +82,7 @@ class KeyFetch(Section):
     def _floor(cls, least: float | None, info: ValidationInfo) -> float | None:
         interval = info.data.get("refresh_interval")
         if least is not None and interval is not None and least > interval:
-            raise ValueError("is longer than refresh_interval, so that interval would never be used")
+            raise ValueError("must not be longer than refresh_interval")
         return least
 
     @field_validator("max_refresh")
@@ -94,7 +90,7 @@ class KeyFetch(Section):
     def _ceiling(cls, most: float | None, info: ValidationInfo) -> float | None:
         interval = info.data.get("refresh_interval")
         if most is not None and interval is not None and most < interval:
-            raise ValueError("is shorter than refresh_interval, so that interval would never be used")
+            raise ValueError("must not be shorter than refresh_interval")
         return most
 
     @field_validator("client_key")
@@ -102,7 +98,7 @@ class KeyFetch(Section):
     def _certificate_with_key(cls, key: object, info: ValidationInfo) -> object:
         if given(info, "client_certificate") != (key is not None):
             raise across(
-                "client_certificate and client_key go together",
+                "give both client_certificate and client_key",
                 "client_key" if key is not None else "client_certificate",
                 at_key=True,
             )
@@ -118,32 +114,30 @@ class KeyFetch(Section):
     @field_validator("allow_http")
     @classmethod
     def _keys_outlast_a_fetch(cls, allow: bool, info: ValidationInfo) -> bool:
-        """A rule of two earlier keys; the last key of all reports it, because a duration's default is not validated."""
+        """A rule of two earlier keys, which are not validated when they have their defaults."""
         interval, stale = info.data.get("refresh_interval"), info.data.get("max_stale")
         if interval is not None and stale is not None and stale < interval:
             raise across(
-                "max_stale is shorter than refresh_interval: keys would be withdrawn between two good fetches",
+                "max_stale must not be shorter than refresh_interval, or keys would expire between two successful fetches",
                 "max_stale",
             )
         return allow
 
     @property
     def shortest_interval(self) -> float:
-        """Seconds between two fetches at least, whatever an answer says: ``min_refresh`` or its default."""
         return min(FLOOR, self.refresh_interval) if self.min_refresh is None else self.min_refresh
 
     @property
     def longest_interval(self) -> float:
-        """Seconds between two fetches at most, whatever an answer says: ``max_refresh`` or its default."""
         return max(CEILING, self.refresh_interval) if self.max_refresh is None else self.max_refresh
 
 
 class RemoteJwks(KeyFetch):
-    """A JWK Set that is fetched."""
+    """A JWK Set that lbjwt fetches."""
 
     uri: Annotated[Text, AfterValidator(check_fetchable)] = Field(
-        description="The `https` URL of the JWK Set. Plain `http` only to loopback, or with `allow_http`. "
-        "`{tenant}` stands for each name of `tenants.names`."
+        description="The `https` URL of the JWK Set. Plain `http` is allowed for loopback addresses only, or with `allow_http`. "
+        "lbjwt replaces `{tenant}` with each name of `tenants.names`."
     )
 
     @field_validator("uri")
@@ -155,4 +149,4 @@ class RemoteJwks(KeyFetch):
 
 
 class Discovery(KeyFetch):
-    """Keys are found by the issuer's name alone: OpenID Connect Discovery, then RFC 8414. The `issuer` in the document must be the configured one."""
+    """Discovery of the keys from the URL in `issuer`: OpenID Connect, then RFC 8414. The document must have the configured `issuer`."""

@@ -1,6 +1,4 @@
-"""
-Routes: which requests a policy is for, and the policy. The sections build the values that `lbjwt.routing` and `lbjwt.auth` judge by.
-"""
+"""The ``routes`` section."""
 
 import re
 from collections.abc import Mapping
@@ -26,7 +24,7 @@ T = TypeVar("T")
 
 def _prefix(value: str) -> str:
     if len(value) > 1 and value.endswith("/"):
-        raise ValueError(f'a prefix is whole steps without a slash at its end; did you mean "{value.rstrip("/")}"?')
+        raise ValueError(f'a prefix must not end with a slash; did you mean "{value.rstrip("/")}"?')
     return value
 
 
@@ -41,7 +39,6 @@ Url = Annotated[Text, AfterValidator(check_identifier)]
 
 
 def _status_key(value: Any) -> Any:
-    """The keys of a mapping are text in every document."""
     return int(value) if isinstance(value, str) and re.fullmatch("[0-9]{3}", value) else value
 
 
@@ -51,14 +48,16 @@ StatusKey = Annotated[StrictInt, BeforeValidator(_status_key)]
 class Require(Section):
     """Issuers whose tokens the route accepts. Give exactly one of the keys."""
 
-    issuer: Label | None = Field(default=None, description="The label of one issuer.")
+    issuer: Label | None = Field(
+        default=None, description="The label of an issuer: the request needs a token of this issuer."
+    )
     any_of: Annotated[tuple[Label, ...], Field(min_length=1, max_length=100)] | None = Field(
-        default=None, description="Labels: a token of one of these issuers."
+        default=None, description="Labels of issuers: the request needs a token of one of them."
     )
     all_of: Annotated[tuple[Label, ...], Field(min_length=2, max_length=4)] | None = Field(
         default=None,
         validate_default=True,
-        description="Labels: a token of each of these issuers, each in its own locations.",
+        description="Labels of issuers: the request needs a token of each of them, each in the token locations of its issuer.",
     )
 
     _no_repeats = field_validator("any_of", "all_of")(distinct)
@@ -73,12 +72,10 @@ class Require(Section):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels, whichever key holds them."""
         return (self.issuer,) if self.issuer is not None else self.any_of or self.all_of or ()
 
     @property
     def places(self) -> list[tuple[tuple[str | int, ...], str]]:
-        """Each label with the place where it stands."""
         if self.issuer is not None:
             return [(("issuer",), self.issuer)]
         key = "any_of" if self.any_of is not None else "all_of"
@@ -86,11 +83,13 @@ class Require(Section):
 
 
 class Scopes(Section):
-    """Scopes in `scope` or `scp`; without them the answer is 403 `insufficient_scope` that names them."""
+    """Scopes that the claim `scope` or `scp` must contain. Otherwise the response is 403 `insufficient_scope` and names them."""
 
-    all: Annotated[tuple[ScopeToken, ...], Field(max_length=100)] = Field(default=(), description="All of these.")
+    all: Annotated[tuple[ScopeToken, ...], Field(max_length=100)] = Field(
+        default=(), description="The token needs all of these scopes."
+    )
     any: Annotated[tuple[ScopeToken, ...], Field(max_length=100)] = Field(
-        default=(), description="At least one of these."
+        default=(), description="The token needs at least one of these scopes."
     )
 
     _no_repeats = field_validator("all", "any")(distinct)
@@ -100,19 +99,19 @@ class Refusals(Section):
     """Responses to refused requests of the route."""
 
     format: Literal["text", "json"] = Field(
-        default="text", description="Body: a short sentence, or JSON problem details (RFC 9457)."
+        default="text", description="Format of the body: a short sentence, or JSON problem details (RFC 9457)."
     )
     expose_reason: StrictBool = Field(
-        default=False, description="Tell the client the reason's name. This helps developers and attackers alike."
+        default=False, description="Tell the client the name of the reason. This helps developers, but also attackers."
     )
     statuses: Annotated[dict[StatusKey, StrictInt], Words("status: status")] = Field(
         default={},
-        description="Other status codes for 400, 401, 403, 429 and 503: `{403: 404}` hides what a caller may not see.",
+        description="Replacements for the status codes 400, 401, 403, 429 and 503: `{403: 404}` hides forbidden resources.",
     )
     redirect: Annotated[Text, AfterValidator(_redirect)] | None = Field(
         default=None,
-        description="Redirect (302) for browsers without a valid token: a URL or a path, such as `https://login.example/?return={url}`; "
-        "`{url}` is the URL they asked for.",
+        description="Redirect (302) browsers without a valid token to this URL or path, such as `https://login.example/?return={url}`; "
+        "lbjwt replaces `{url}` with the requested URL.",
     )
 
     @field_validator("statuses")
@@ -129,42 +128,46 @@ class Refusals(Section):
 
 
 class Resource(Section):
-    """Protected resource metadata (RFC 9728): how a client finds out where to get a token. Served by lbjwt without a token."""
+    """Protected resource metadata (RFC 9728): tells clients where to get a token. lbjwt serves it without requiring a token."""
 
     identifier: Url = Field(
-        description="The resource's `https` URL, as clients know it; its path decides where the document stands."
+        description="The `https` URL of the resource, as clients know it. Its path determines the path of the metadata document."
     )
     authorization_servers: Annotated[tuple[Url, ...], Field(max_length=20)] = Field(
-        default=(), description="Issuers to get a token from. Default: the `issuer` of those the route requires."
+        default=(),
+        description="URLs of issuers where clients can get a token. Default: the `issuer` of each issuer that the route requires.",
     )
     scopes_supported: Annotated[tuple[ScopeToken, ...], Field(max_length=100)] = Field(
-        default=(), description="Scopes a client may ask for. Default: those of the route and of its issuers."
+        default=(), description="Scopes that a client may request. Default: the scopes of the route and of its issuers."
     )
-    name: Text | None = Field(default=None, description="A name for people.")
-    documentation: Url | None = Field(default=None, description="The `https` URL of a page for developers.")
+    name: Text | None = Field(default=None, description="A name of the resource to show to people.")
+    documentation: Url | None = Field(default=None, description="The `https` URL of documentation for developers.")
 
     _no_repeats = field_validator("authorization_servers", "scopes_supported")(distinct)
 
 
 class Route(Section):
-    """One policy for some requests. The most specific route wins, whatever the order; requests without a route get 404."""
+    """Which requests the route matches, and what they need. The most specific route wins, in any order; other requests get 404."""
 
-    name: Label = Field(description="Its name in logs and metrics.")
+    name: Label = Field(description="Name of the route in logs and metrics.")
     hosts: Annotated[tuple[Host, ...], Field(max_length=1000)] = Field(
-        default=(), description="Hosts: `api.example`, or `*.example` for all below. Default: every host."
+        default=(),
+        description="Hosts, such as `api.example`, or `*.example` for all hosts below it. Default: every host.",
     )
     path: Path | None = Field(
-        default=None, description="The exact path. One of `path` and `prefix`; without either, every path."
+        default=None,
+        description="The exact path. Give `path` or `prefix`, not both; without either, the route matches every path.",
     )
     prefix: Annotated[Path, AfterValidator(_prefix)] | None = Field(
         default=None,
-        description="The beginning of the path, whole steps: `/api` is `/api`, `/api/` and `/api/x`, not `/apix`.",
+        description="The beginning of the path, in whole segments: `/api` matches `/api`, `/api/` and `/api/x`, but not `/apix`.",
     )
     methods: Annotated[
         tuple[Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"], ...], Field(max_length=7)
-    ] = Field(default=(), description="Methods; GET includes HEAD. Default: every method.")
+    ] = Field(default=(), description="Methods; GET also matches HEAD. Default: every method.")
     cluster: Label | None = Field(
-        default=None, description="The cluster that serves its requests, by its label. Needed when there are several."
+        default=None,
+        description="Label of the cluster that serves its requests. Required when there are several clusters.",
     )
     public: StrictBool = Field(
         default=False, description="Read no token and let every request pass. Default: a token is required."
@@ -174,28 +177,30 @@ class Route(Section):
     )
     allow_missing: StrictBool = Field(
         default=False,
-        description="Without a token the request passes, without identity headers. A bad token never does.",
+        description="Let requests without a token pass, without identity headers. lbjwt still refuses a request with a bad token.",
     )
     audiences: Annotated[tuple[Text, ...], Field(max_length=100)] = Field(
-        default=(), description="The `aud` claim must hold one of these, in addition to one of the issuer's audiences."
+        default=(),
+        description="The `aud` claim must contain one of these, in addition to one of the issuer's audiences.",
     )
-    scopes: Scopes = Field(default=Scopes(), description="Scopes the token must have.")
+    scopes: Scopes = Field(default=Scopes(), description="Scopes that the token must have.")
     rules: Annotated[tuple[RouteRule, ...], Field(max_length=MAX_RULES)] = Field(
         default=(), description="Rules on claims; all of them must hold."
     )
     report_only: StrictBool = Field(
         default=False,
-        description="Check, count and log, but let every request pass, to switch tokens on without risk. Nothing is protected.",
+        description="Count and log what would be refused, but let every request pass, to introduce tokens without risk. Nothing is protected.",
     )
     end_streams: StrictBool = Field(
         default=True, description="End responses and WebSockets in progress when their token expires or is revoked."
     )
     stream_grace: Annotated[float, Seconds(0, 86_400)] = Field(
-        default=0.0, description="How long they may go on after their token expired; a revocation ends them at once."
+        default=0.0,
+        description="How long responses and WebSockets may continue after their token expired. lbjwt ends them immediately after a revocation.",
     )
     realm: Realm | None = Field(
         default=None,
-        description="The realm in `WWW-Authenticate` of this route's refusals (RFC 9110 §11.5). Default: the one of the whole file.",
+        description="The realm in the `WWW-Authenticate` header of this route's refusals (RFC 9110 §11.5). Default: the top-level `realm`.",
     )
     refusals: Refusals = Field(default=Refusals(), description="Responses to refused requests.")
     resource: Resource | None = Field(default=None, description="Serve protected resource metadata (RFC 9728).")
@@ -214,7 +219,7 @@ class Route(Section):
     def _not_public(cls, value: T, info: ValidationInfo) -> T:
         if info.data.get("public") is True and value not in (None, False, (), Scopes()):
             key = str(info.field_name)
-            raise across(f"a public route reads no token, so {key} has no effect", key, at_key=True)
+            raise across(f"{key} has no effect on a public route; remove {key} or public", key, at_key=True)
         return value
 
     @field_validator("allow_missing")
@@ -222,7 +227,7 @@ class Route(Section):
     def _missing_of_several(cls, missing: bool, info: ValidationInfo) -> bool:
         require = info.data.get("require")
         if missing and isinstance(require, Require) and require.all_of is not None:
-            raise across("all_of does not say which of the tokens may be missing", "allow_missing")
+            raise across("allow_missing cannot be used with all_of; remove one of the two", "allow_missing")
         return missing
 
     @field_validator("rules")
@@ -232,7 +237,9 @@ class Route(Section):
         faults: list[Fault] = []
         for at, rule in enumerate(rules):
             if rule.name in seen:
-                faults.append(Fault(("rules", at, "name"), f"two rules of the route are called {rule.name}"))
+                faults.append(
+                    Fault(("rules", at, "name"), f"two rules of the route have the name {rule.name}; rename one")
+                )
             seen |= {rule.name} if rule.name is not None else set()
         refuse(faults)
         with placed():
@@ -243,25 +250,25 @@ class Route(Section):
     @classmethod
     def _grace_of_an_end(cls, grace: float, info: ValidationInfo) -> float:
         if grace and info.data.get("end_streams") is False:
-            raise across("stream_grace has no effect with end_streams: false", "stream_grace", at_key=True)
+            raise across(
+                "stream_grace has no effect with end_streams: false; remove one of the two", "stream_grace", at_key=True
+            )
         return grace
 
     @property
     def place(self) -> tuple[str, bool]:
-        """The path it is for, and whether that is the whole path; ("/", False) is every path."""
+        """Its path or prefix, and True for a path; ("/", False) is every path."""
         return (self.path, True) if self.path is not None else (self.prefix or "/", False)
 
     def covers(self, method: str) -> bool:
-        """True when requests of the method are among its own."""
         return not self.methods or method in self.methods or (method == "HEAD" and "GET" in self.methods)
 
     @property
     def match(self) -> RouteMatch:
-        """Which requests it is for, as the router compares them."""
         return RouteMatch(self.hosts, self.path, self.prefix, self.methods)
 
     def policy(self, issuers: frozenset[int] | None) -> RoutePolicy:
-        """What it asks of a verified token; ``issuers`` are the numbers of those whose tokens may come, None for all."""
+        """Its requirements of a verified token; ``issuers`` are the indexes of the accepted ones, None for all."""
         return RoutePolicy(
             name=self.name,
             issuers=issuers,
@@ -272,16 +279,14 @@ class Route(Section):
         )
 
     def required(self, issuers: Mapping[str, Issuer]) -> list[Issuer]:
-        """The issuers whose tokens open it."""
         return [issuer for label, issuer in issuers.items() if self.require is None or label in self.require.labels]
 
     def asked_scopes(self, issuers: Mapping[str, Issuer]) -> tuple[str, ...]:
-        """What a client is told to ask for: the scopes of the route, and of the issuers that may open it."""
+        """The scopes that a client needs: those of the route and of its issuers."""
         of_issuers = [scope for issuer in self.required(issuers) for scope in issuer.required_scopes]
         return tuple(dict.fromkeys([*self.scopes.all, *self.scopes.any, *of_issuers]))
 
     def refusal_style(self, issuers: Mapping[str, Issuer]) -> RefusalStyle:
-        """How it puts its refusals."""
         return RefusalStyle(
             json=self.refusals.format == "json",
             expose_reason=self.refusals.expose_reason,
@@ -292,7 +297,6 @@ class Route(Section):
         )
 
     def metadata(self, issuers: Mapping[str, Issuer]) -> bytes:
-        """The document of its ``resource``."""
         resource, required = self.resource, self.required(issuers)
         assert resource is not None
         names = dict.fromkeys(name for issuer in required for name in issuer.names)

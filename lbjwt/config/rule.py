@@ -1,7 +1,5 @@
 """
-Rules on claims: one comparison, or all, any or none of several. What can be compared is told by `lbjwt.auth.rules`, which these sections build.
-
-There are no patterns: a regular expression in a policy has let the wrong ones in more than once (CVE-2026-39350).
+Rules on claims. There are no regular expressions: such policies have let wrong tokens in (CVE-2026-39350).
 """
 
 from typing import Annotated, Any, Final
@@ -31,7 +29,7 @@ from lbjwt.config.section import Section, across, given, placed
 
 def _path(value: Any, info: ValidationInfo) -> tuple[str, ...]:
     if not isinstance(value, str | list | tuple):
-        raise ValueError("is text, or a list of text")
+        raise ValueError("must be text or a list of text")
     path = (value,) if isinstance(value, str) else tuple(value)
     with placed(str(info.field_name)):
         check_claim_path(path)
@@ -72,43 +70,47 @@ class Rule(Section):
 
     claim: ClaimPath | None = Field(
         default=None,
-        description="The claim: its exact name, or a list of names from the outside in, such as `[realm_access, roles]`. A dot is part of a name.",
+        description="Exact name of the claim, or a list for a claim inside claims, such as `[realm_access, roles]`. A dot is part of a name.",
     )
     all: Annotated[tuple["Rule", ...], Field(min_length=1, max_length=MAX_RULES)] | None = Field(
-        default=None, description="Every one of these rules holds."
+        default=None, description="All of these rules must hold."
     )
     any: Annotated[tuple["Rule", ...], Field(min_length=1, max_length=MAX_RULES)] | None = Field(
-        default=None, description="At least one of these rules holds."
+        default=None, description="At least one of these rules must hold."
     )
     not_: "Rule | None" = Field(
         default=None,
         alias="not",
-        description="This rule does not hold, although the claims it compares are there and have its type.",
+        description="This rule must not hold. If a claim that it compares is missing or has another type, `not` does not hold either.",
     )
-    equals: Scalar | None = Field(default=None, description="The claim is this very text, number, or true or false.")
+    equals: Scalar | None = Field(default=None, description="The claim is exactly this text, number, true or false.")
     one_of: Scalars | None = Field(default=None, description="The claim is one of these.")
-    contains: Scalar | None = Field(default=None, description="The claim is a list with this member.")
-    contains_any: Scalars | None = Field(default=None, description="The claim is a list with one of these members.")
-    contains_all: Scalars | None = Field(default=None, description="The claim is a list with all of these members.")
+    contains: Scalar | None = Field(default=None, description="The claim is a list that contains this value.")
+    contains_any: Scalars | None = Field(
+        default=None, description="The claim is a list that contains at least one of these values."
+    )
+    contains_all: Scalars | None = Field(
+        default=None, description="The claim is a list that contains all of these values."
+    )
     contains_word: Word | None = Field(
         default=None,
-        description="The claim is one text of words with spaces between, as `scope` is, and this is a word of it.",
+        description="The claim is text with words separated by spaces, such as `scope`, and contains this word.",
     )
     contains_any_word: ManyWords | None = Field(
         default=None,
-        description="The claim is one text of words with spaces between, and one of these is a word of it.",
+        description="The claim is text with words separated by spaces and contains at least one of these words.",
     )
     contains_all_words: ManyWords | None = Field(
         default=None,
-        description="The claim is one text of words with spaces between, and all of these are words of it.",
+        description="The claim is text with words separated by spaces and contains all of these words.",
     )
-    less_than: Number | None = Field(default=None, description="The claim is a number below this.")
-    at_most: Number | None = Field(default=None, description="The claim is a number, this or below.")
-    more_than: Number | None = Field(default=None, description="The claim is a number above this.")
-    at_least: Number | None = Field(default=None, description="The claim is a number, this or above.")
-    prefix: Word | None = Field(default=None, description="The claim is text that begins like this.")
+    less_than: Number | None = Field(default=None, description="The claim is a number less than this.")
+    at_most: Number | None = Field(default=None, description="The claim is a number less than or equal to this.")
+    more_than: Number | None = Field(default=None, description="The claim is a number greater than this.")
+    at_least: Number | None = Field(default=None, description="The claim is a number greater than or equal to this.")
+    prefix: Word | None = Field(default=None, description="The claim is text that begins with this.")
     exists: StrictBool | None = Field(
-        default=None, validate_default=True, description="The claim is there (true) or is not (false)."
+        default=None, validate_default=True, description="`true`: the token has the claim. `false`: it does not."
     )
 
     @field_validator(*OPERATORS[:-1], mode="before")
@@ -128,13 +130,13 @@ class Rule(Section):
         operators = [name for name in OPERATORS[:-1] if given(info, name)] + ["exists"] * (exists is not None)
         if len(forms) != 1:
             are = f"are {' and '.join(name.rstrip('_') for name in forms)}" if forms else "is none"
-            raise across(f"a rule is one of claim, all, any and not, and here {are}")
+            raise across(f"a rule needs exactly one of claim, all, any and not, but here {are}")
         (form,) = forms
         if form != "claim" and operators:
             raise across(f"{operators[0]} needs claim", operators[0], at_key=True)
         if form == "claim" and len(operators) != 1:
-            are = f"are {' and '.join(operators)}" if operators else f"is none: {', '.join(OPERATORS)}"
-            raise across(f"a claim is compared in one way, and here {are}")
+            are = f"are {' and '.join(operators)}" if operators else f"is none of {', '.join(OPERATORS)}"
+            raise across(f"a claim needs exactly one operator, but here {are}")
         if form != "claim" and form in info.data:  # else it is wrong by itself
             with placed():
                 _joined(form, info.data[form])
@@ -142,7 +144,6 @@ class Rule(Section):
 
     @property
     def claim_rule(self) -> ClaimRule:
-        """The rule as the domain judges it."""
         if self.claim is not None:
             ((operator, operand),) = ((name, value) for name in OPERATORS if (value := getattr(self, name)) is not None)
             return ClaimTest(self.claim, operator, operand)
@@ -151,7 +152,6 @@ class Rule(Section):
 
 
 def _joined(form: str, rules: Any) -> ClaimRule:
-    """What joins the rules below a key."""
     if form == "not_":
         return Not(rules.claim_rule)
     join = AllOf if form == "all" else AnyOf
@@ -159,14 +159,14 @@ def _joined(form: str, rules: Any) -> ClaimRule:
 
 
 class RouteRule(Rule):
-    """A rule of a route. Without it the answer is 403. A rule that stands inside another has neither `name` nor `report_only`."""
+    """A rule of a route. If it does not hold, the response is 403. A rule inside another rule has neither `name` nor `report_only`."""
 
-    name: Label | None = Field(default=None, description="Its name in the log and in `lbjwt explain`.")
+    name: Label | None = Field(default=None, description="Name of the rule in the log and in `lbjwt explain`.")
     report_only: StrictBool = Field(
-        default=False, description="Check, count and log, but let the request pass, to try a rule on real traffic."
+        default=False,
+        description="Check the rule and count and log what it would refuse, but let the request pass. Use it to try a rule on real traffic.",
     )
 
     @property
     def route_rule(self) -> route_policy.RouteRule:
-        """The rule as the domain judges it, with what becomes of a token that fails it."""
         return route_policy.RouteRule(self.claim_rule, self.report_only, self.name or "")

@@ -1,7 +1,5 @@
 """
-The JSON Schema (draft 2020-12) of the configuration file, for editors that complete and check while one types.
-
-A schema knows less than the model: rules between keys are told only where it can say them. ``lbjwt check`` is the judge.
+The JSON Schema (draft 2020-12) of the configuration file, for editors. It has few of the rules between keys; ``lbjwt check`` has all.
 """
 
 from typing import Any, Final
@@ -16,14 +14,13 @@ DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 class _Generator(GenerateJsonSchema):
-    """Without a title for every field: a title that repeats the key helps nobody."""
+    """Without a title for every field."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the schema as a JSON object."""
     schema = Configuration.model_json_schema(schema_generator=_Generator)
     for section in (schema, *schema["$defs"].values()):
         for key, rule in section["properties"].items():
@@ -35,14 +32,14 @@ def json_schema() -> dict[str, Any]:
 
 
 def _ask_for_content(rule: dict[str, Any]) -> None:
-    """A key that takes a mapping is left out or has a mapping. The model refuses the key without a value, because it could be read as off."""
+    """Refuse null for a mapping, as the model does for text, because it could be read as off."""
     parts = rule.get("anyOf", ())
     if len(parts) == 2 and parts[1] == {"type": "null"} and "$ref" in parts[0]:
         rule.update(rule.pop("anyOf")[0])
 
 
 def _write_default(rule: dict[str, Any]) -> None:
-    """Write the default of a duration or a size the way the file does, and drop those that an editor has no use for."""
+    """Write the default of a duration or a size with its unit, and drop null and mappings."""
     default = rule.get("default")
     patterns = {part.get("pattern") for part in (rule, *rule.get("anyOf", ()))}
     if isinstance(default, dict) or ("default" in rule and default is None):

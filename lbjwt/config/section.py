@@ -1,9 +1,8 @@
 """
-The base of every mapping of the configuration: frozen, no unknown key, and rules between keys that point at a place.
+The base of every mapping of the configuration: frozen, no unknown key, and rules between keys.
 
-A rule between keys is written as the validator of the last key it needs, so that it runs even when another key of the same mapping is wrong
-and all problems come out in one run. ``across`` makes the error that belongs to the whole mapping, or to another of its keys, instead; ``refuse``
-raises one error for many, because a validator can raise only once.
+A rule between keys is the validator of the last key it needs, so that it runs even when another key of the mapping is wrong and one run reports
+all problems. ``across`` makes an error of the whole mapping, or of another of its keys; ``refuse`` raises several faults as one error.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,40 +16,38 @@ from pydantic_core import PydanticCustomError
 
 from lbjwt import errors
 
+# Error types: of a rule between keys, with ``ctx["faults"]`` placed from the mapping of the reporting key; of a mapping's key without a value.
 ACROSS = "lbjwt_across"
-"""The error type of a rule between keys: ``ctx["faults"]`` has the faults, placed from the mapping that holds the reporting key."""
-
 EMPTY = "lbjwt_empty"
-"""The error type of a key that is to hold a mapping and has no value."""
 
 
 class Section(BaseModel):
     """One mapping of the configuration file."""
 
-    # A validation error is printed by whoever embeds lbjwt; what was given may be a secret in the wrong place.
+    # An embedding program may print a validation error, and the input may be a secret in the wrong place.
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     @field_validator("*", mode="before")
     @classmethod
     def _something_below(cls, value: Any, info: ValidationInfo) -> Any:
-        """``tls:`` with nothing below it would be no TLS, and ``revocation:`` no revocation: in a text that is hardly what was meant."""
+        """Refuse ``tls:`` or ``revocation:`` with nothing below it in a text, which would silently mean none."""
         if (
             value is None
             and info.context is not None
             and _holds_section(cls.model_fields[str(info.field_name)].annotation)
         ):
             raise PydanticCustomError(
-                EMPTY, "{sentence}", {"sentence": "is empty; write {} for the defaults, or remove the key"}
+                EMPTY, "{sentence}", {"sentence": "has no value; write {} for the defaults, or remove the key"}
             )
         return value
 
 
 class Fault(NamedTuple):
     """
-    What a rule between keys has found.
+    A problem that a rule between keys found.
 
-    ``place`` leads from the mapping to the value that is wrong, () for the mapping itself; ``at_key`` tells that the key of that value is meant,
-    as it is when the value is a mapping. ``code`` is that of the problem; "" for one without its own.
+    ``place`` is the path from the mapping to the wrong value, () for the mapping itself; ``at_key``: show the key, not the value, as for
+    a mapping. ``code`` is that of the problem, "" for the default.
     """
 
     place: tuple[str | int, ...]
@@ -64,12 +61,12 @@ def _holds_section(annotation: Any) -> bool:
 
 
 def across(message: str, *place: str | int, at_key: bool = False) -> PydanticCustomError:
-    """Return the error of a rule between keys, to be raised by the validator of a key; see ``Fault``."""
+    """The error of a rule between keys, for the validator of a key to raise; see ``Fault``."""
     return _error([Fault(place, message, at_key)])
 
 
 def refuse(faults: Iterable[Fault]) -> None:
-    """Raise one error that tells all the faults, for the validator of a key; nothing happens when there are none."""
+    """Raise one error with all the faults, if there are any."""
     if found := list(faults):
         raise _error(found)
 
@@ -82,9 +79,9 @@ def _error(faults: list[Fault]) -> PydanticCustomError:
 @contextmanager
 def placed(key: str = "") -> Iterator[None]:
     """
-    Let a constructor of the domain refuse what it is given: its error becomes that of the value at the place it names, seen from the mapping.
+    Turn a ConfigurationError of the domain into an error of the section, at the place that it names, seen from the mapping.
 
-    With the key that is being validated the place is one inside its value.
+    With the key that is being validated, the place is inside its value.
     """
     try:
         yield
@@ -95,7 +92,7 @@ def placed(key: str = "") -> Iterator[None]:
 
 
 def given(info: ValidationInfo, key: str) -> bool:
-    """True when an earlier key has a value other than None, be it a wrong one (whose own problem is reported separately)."""
+    """True when an earlier key has a value other than None, also an invalid one."""
     value: Any = info.data.get(key, ...)
     return value is not None
 
@@ -113,7 +110,7 @@ def section_in(annotation: Any) -> type[Section] | None:
 
 
 def container_of(annotation: Any) -> Any:
-    """``tuple`` or ``dict`` for an annotation of several values; something else for one."""
+    """``tuple`` or ``dict`` for an annotation of several values, else another value."""
     if hasattr(annotation, "__metadata__"):
         return container_of(annotation.__origin__)
     if get_origin(annotation) in (Union, UnionType):
@@ -122,7 +119,7 @@ def container_of(annotation: Any) -> Any:
 
 
 def leaves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
-    """Every value below a mapping that is no mapping or list itself, with its path in the file."""
+    """Every value below that is no mapping or list, with its path in the file."""
     inner: Iterable[tuple[str | int, Any]]
     if isinstance(value, Section):
         inner = ((field.alias or name, getattr(value, name)) for name, field in type(value).model_fields.items())

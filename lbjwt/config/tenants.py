@@ -1,6 +1,4 @@
-"""
-Issuers that differ in one word: what may stand for ``{tenant}``. Closed on purpose: a list, or a kind of word; no patterns.
-"""
+"""The ``tenants`` of an issuer: a list, or a kind of word; no patterns."""
 
 from typing import Annotated, Any, Literal
 
@@ -23,18 +21,18 @@ Tenant = Annotated[str, AfterValidator(check_tenant), WithJsonSchema({"type": "s
 
 
 class Tenants(Section):
-    """The values of `{tenant}` in `issuer`: one of `names`, or every word of a `kind`."""
+    """Accepted values of `{tenant}` in `issuer`: those in `names`, or every value of a `kind`."""
 
     names: Annotated[tuple[Tenant, ...], Field(min_length=1, max_length=MAX_LISTED)] | None = Field(
-        default=None, description="The tenants, each by its exact name. Needed when each has keys of its own."
+        default=None, description="The exact names of the tenants. Required if each tenant has its own keys."
     )
     kind: Literal["digits", "hex", "uuid", "alphanumeric", "name"] | None = Field(
         default=None,
         validate_default=True,
-        description="Accept every tenant that is such a word: `hex` and `uuid` in lower case, `name` with letters, digits, `_` and `-`.",
+        description="Accept every tenant whose name has this form: `hex` and `uuid` in lower case, or `name` with letters, digits, `_` and `-`.",
     )
     max_length: Annotated[int, whole(1, MAX_LENGTH)] = Field(
-        default=LENGTH, description="Longest word in characters, with `kind`."
+        default=LENGTH, description="Maximum length of a tenant's name in characters, with `kind`."
     )
     max_tenants: Annotated[int, whole(1, MAX_TENANTS)] = Field(
         default=TENANTS,
@@ -55,12 +53,13 @@ class Tenants(Section):
     def _with_kind(cls, value: int, info: ValidationInfo) -> int:
         if info.data.get("kind", ...) is None and given(info, "names"):
             raise across(
-                f"{info.field_name} belongs to kind; the list of names is what it is", str(info.field_name), at_key=True
+                f"{info.field_name} has no effect with names; use it with kind, or remove it",
+                str(info.field_name),
+                at_key=True,
             )
         return value
 
     def pattern(self, template: str) -> IssuerPattern:
-        """The issuers that a template with ``{tenant}`` stands for."""
         return IssuerPattern(
             template=template,
             tenants=self.names,

@@ -1,6 +1,4 @@
-"""
-URLs that keys are fetched from, and the proxies on the way. A bad one raises ``ValueError`` with a sentence for the person who wrote it.
-"""
+"""URLs of keys and proxies. An invalid one raises ``ValueError``."""
 
 import ipaddress
 import re
@@ -21,35 +19,33 @@ _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052 §2.1
 
 def check_fetchable(uri: str) -> str:
     """
-    A URL that keys may be fetched from: no credentials in a file that people copy around, and not the metadata services of clouds.
+    Return a URL that keys may be fetched from: without credentials, and not of a cloud metadata service. It may contain ``{tenant}``.
 
-    ``{tenant}`` may stand in it. Addresses in the spellings that only resolvers know (one number, octal, hexadecimal) are refused, because
-    they hide what they are (THREATS B8).
+    IPv4 addresses in other notations (one number, octal, hexadecimal) are refused, because they hide the address (THREATS B8).
     """
     parts = split_url(uri.replace(TENANT, "tenant"))
     host = (parts.hostname or "").rstrip(".")
     if host in _METADATA:
-        raise ValueError("lbjwt never fetches from cloud metadata services")
+        raise ValueError("lbjwt never fetches from cloud metadata services; use another host")
     address = _address(host)
     if address is None and _NUMBER.fullmatch(host.rpartition(".")[2]):
-        raise ValueError("the host looks like an IPv4 address but is not valid")
+        raise ValueError("the host looks like an IPv4 address but is not a valid one")
     if address is not None and address.is_link_local:
         raise ValueError("lbjwt never fetches from link-local addresses, where cloud metadata services are")
     if address is not None and (address.is_unspecified or address.is_multicast):
-        raise ValueError("the host is not the address of one machine")
+        raise ValueError("the host must be the address of a single machine")
     return uri
 
 
 def check_proxy(uri: str) -> str:
-    """The URL of an HTTP proxy: a host and a port, in plain http, for what goes through it is a tunnel."""
+    """Return the URL of an HTTP proxy: plain http, a host and a port."""
     parts = split_url(uri)
     if parts.scheme != "http" or parts.path not in ("", "/") or "?" in uri:
-        raise ValueError("a proxy is http://HOST:PORT")
+        raise ValueError("a proxy must have the form http://HOST:PORT")
     return uri
 
 
 def is_loopback_url(uri: str) -> bool:
-    """True when the URL's host is this machine."""
     return is_loopback(urlsplit(uri).hostname or "")
 
 

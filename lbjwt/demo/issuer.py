@@ -1,7 +1,4 @@
-"""A token issuer for the demo: a fresh ES256 key each run, its JWKS over HTTP, and tokens without any login.
-
-Anybody who reaches it gets a token: it is for loopback only. The private key never leaves memory.
-"""
+"""A token issuer for the demo, with a new key each run. It gives tokens without any login, so it listens on loopback only."""
 
 import secrets
 import time
@@ -16,10 +13,9 @@ LIFETIME = 3600  # seconds
 
 
 class Issuer:
-    """Mints ES256 access tokens (RFC 7519) and publishes the key that checks them (RFC 7517)."""
+    """Mints ES256 access tokens whose `iss` is the URL of the issuer."""
 
     def __init__(self, url: str) -> None:
-        """`url`: where the issuer is reached; also the `iss` of its tokens."""
         self.url = url
         self._key = ECKey.generate_key("P-256", {"kid": secrets.token_hex(4), "use": "sig", "alg": "ES256"})
 
@@ -27,7 +23,7 @@ class Issuer:
         return {"keys": [self._key.as_dict(private=False)]}
 
     def mint(self, subject: str, *, audience: str = AUDIENCE, expired: bool = False) -> str:
-        """Return a signed token that is valid for an hour, or that stopped being valid an hour ago."""
+        """Return a signed token that is valid for an hour, or that expired an hour ago."""
         expires = int(time.time()) + (-LIFETIME if expired else LIFETIME)
         claims = {"iss": self.url, "sub": subject, "aud": audience, "iat": expires - LIFETIME, "exp": expires}
         return jwt.encode({"alg": "ES256", "kid": self._key.kid}, claims, self._key)

@@ -1,4 +1,4 @@
-"""Starts the issuer, the backends and the balancer of the demo in one event loop, and ends them."""
+"""Runs the issuer, the backends and the balancer of the demo in one event loop."""
 
 import asyncio
 import json
@@ -24,10 +24,10 @@ BACKENDS = (("ash", 0.0), ("birch", 0.0), ("snail", 0.3))  # names, and seconds 
 
 def run(*, once: bool, port: int) -> int:
     """
-    Run the demo until Ctrl-C, SIGTERM or SIGHUP, or with `once` until every printed line was run. Without `port` free, the balancer has another.
+    Run the demo until Ctrl-C, SIGTERM or SIGHUP, or with `once` until every printed line was run. If `port` is taken, the balancer uses another.
 
     Returns:
-        The exit status: 0, or 1 when the balancer did not start, or a line did not come out as it must.
+        The exit code: 0, or 1 when the balancer did not start or a line had a wrong result.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_run(once=once, port=port))
@@ -57,7 +57,7 @@ async def _play(stack: AsyncExitStack, *, once: bool, port: int) -> int:
         backend_socket = bind()
         backends.append(address(backend_socket))
         await _serve(stack, backend(name, delay), backend_socket)
-    # The balancer opens its own sockets: two free ports are looked for and let go again.
+    # the balancer opens its own sockets: find two free ports and release them
     with bind(port) as listen, bind() as admin:
         front, door = address(listen), address(admin)
     flags = Flags(
@@ -80,10 +80,10 @@ async def _play(stack: AsyncExitStack, *, once: bool, port: int) -> int:
 
 
 def introduction(steps: Sequence[Step], issuer: Issuer, front: str, admin: str) -> str:
-    """The text above the access log. Lines to copy stand alone, unindented and unwrapped."""
+    """The text above the access log."""
     parts = [
-        f"lbjwt listens on http://{front} and balances over three backends, one of them slow.",
-        f"Tokens come from {issuer.url}/token?sub=NAME; numbers are at http://{admin}/metrics.",
+        f"lbjwt listens on http://{front} and distributes requests to three backends; one of them is slow.",
+        f"Tokens come from {issuer.url}/token?sub=NAME; metrics are at http://{admin}/metrics.",
         "Copy these lines into another terminal; the access log appears here, and Ctrl-C ends the demo:",
     ]
     parts += [f"\n# {step.title}: {step.status}\n{step.line}" for step in steps]
@@ -91,7 +91,7 @@ def introduction(steps: Sequence[Step], issuer: Issuer, front: str, admin: str) 
 
 
 def backend(name: str, delay: float) -> web.Application:
-    """A backend that answers every request with its name and what reached it, `delay` seconds later."""
+    """A backend that answers every request after `delay` seconds, with its name and what it received."""
 
     async def answer(request: web.Request) -> web.Response:
         await asyncio.sleep(delay)

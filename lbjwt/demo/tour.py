@@ -1,4 +1,4 @@
-"""The lines a visitor copies into a second terminal, each with the answer it must get, and a run of all of them by the shell."""
+"""The lines to copy into a second terminal, each with its expected response, and a run of all of them by the shell."""
 
 import asyncio
 import json
@@ -16,8 +16,6 @@ PATIENCE = 30.0  # seconds a line may take
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line to copy and what its answer is."""
-
     title: str
     line: str
     status: int  # of every answer
@@ -26,7 +24,7 @@ class Step:
 
 
 def plan(issuer: Issuer, stranger: Issuer, url: str) -> list[Step]:
-    """Compose the lines for a balancer at `url` that trusts `issuer`; `stranger` calls itself the same but signs with another key."""
+    """The lines for a balancer at `url` that trusts `issuer`; `stranger` has the same name and another key."""
 
     def get(path: str, *fields: str) -> str:
         return " ".join(["curl -i", *(f"-H '{field}'" for field in fields), f"{url}{path}"])
@@ -48,13 +46,13 @@ def plan(issuer: Issuer, stranger: Issuer, url: str) -> list[Step]:
         Step("no token", get("/hello"), 401),
         Step("an expired token", get("/hello", bearer(issuer.mint("alice", expired=True))), 401),
         Step("a token for another audience", get("/hello", bearer(issuer.mint("alice", audience="another-api"))), 401),
-        Step("a token signed by a stranger", get("/hello", bearer(stranger.mint("alice"))), 401),
-        Step("many at once: the slow backend gets fewer", burst, 200, "alice", BURST),
+        Step("a token signed with an unknown key", get("/hello", bearer(stranger.mint("alice"))), 401),
+        Step("many requests at once: the slow backend gets fewer of them", burst, 200, "alice", BURST),
     ]
 
 
 async def walk(steps: Sequence[Step]) -> bool:
-    """Run every line and print what came of it; True when each came out as it must."""
+    """Run every line and print its result; True when all are as expected."""
     good = True
     for step in steps:
         try:
@@ -80,12 +78,7 @@ def check(step: Step, printed: str) -> str:
 
 
 async def _shell(line: str) -> str:
-    """
-    Run one line and return what it printed.
-
-    Raises:
-        RuntimeError: It failed or took longer than `PATIENCE`.
-    """
+    """Run one line and return what it printed; RuntimeError when it failed or took too long."""
     pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     child = await asyncio.create_subprocess_exec(
         "sh", "-c", line, stdin=null, stdout=pipe, stderr=null, start_new_session=True

@@ -1,8 +1,8 @@
 """
-What would happen to one request, and why: the request goes through the admission that serves, with a trace, and the trace is told.
+What would happen to one request, and why: the admission that serves decides about it and records a trace, which is put into words here.
 
-The result is a JSON document (`lbjwt explain --json`), which `render` turns into lines. Names in it are never taken away or given another meaning;
-what was not reached is null or empty. A token, a signature and a key are nowhere in it.
+The result is the JSON document of `lbjwt explain --json`. Its names are stable; what was not reached is null or empty. It never contains a token, a
+signature or a key.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from lbjwt.proxy._route import Demand, Route
 
 _PROBE = RequestPolicy(max_head=1 << 20, max_request_line=1 << 18, max_fields=1000, header_names="allow")
-"""For reading our own head for the backend again."""
-_MOST: Final = 5  # routes that are named beside the one
+"""Reads the head that we write for the backend."""
+_MOST: Final = 5  # other routes that are named
 
 
 def explain(scene: Scene) -> dict[str, Any]:
-    """The document. A scene answers once."""
+    """Return the document."""
     asked, (head, complete) = scene.asked, scene.parsed()
     path = asked.path.partition("?")[0]  # the query may hold a token
     story: dict[str, Any] = {
@@ -55,19 +55,21 @@ def explain(scene: Scene) -> dict[str, Any]:
     if not complete:
         problem = head.problem.name.lower() if head.problem else "incomplete"
         story["problem"] = problem
-        story["steps"] = [_step("request", "a request that can be read in one way", "note", f"refused: {problem}")]
+        story["steps"] = [
+            _step("request", "the request must have a single possible reading", "note", f"refused: {problem}")
+        ]
         story["answer"] = {"status": error_status(head.problem) or 400, "fields": []}
         return story
     for at, listener in enumerate(scene.configuration.listeners):
         answer = Health(listener.health.path).answer_to(head) if listener.health is not None else None
         if answer is not None and at == 0:
-            found = "a health check: listeners[0] answers it, with 503 while it is not ready"
+            found = "a health check: listeners[0] answers it itself, with 503 while lbjwt is not ready"
             story["verdict"] = "allowed" if answer.status == HTTPStatus.OK else "refused"
-            story["steps"] = [_step("request", "for a backend", "note", found)]
+            story["steps"] = [_step("request", "the request is for a backend", "note", found)]
             story["answer"] = _answer(answer, [])
             return story
         if answer is not None:
-            story["notes"].append(f"a client of listeners[{at}] gets the answer to a health check instead")
+            story["notes"].append(f"on listeners[{at}], this is a health check that lbjwt answers itself")
     trace: list[tuple[str, int, Any]] = []
     route, reason, reported, _, identity = scene.admission.decide(head, scene.now, trace=trace)
     _, _, (error, document) = trace.pop()
@@ -99,14 +101,16 @@ def _tell_route(
         story["steps"].append(_step("route", asked, "met", found))
     elif document is not None:
         story["verdict"], story["answer"] = "allowed", _answer(document, [])
-        story["steps"].append(_step("route", asked, "note", "a document of lbjwt's own, for everybody (RFC 9728)"))
+        story["steps"].append(
+            _step("route", asked, "note", "lbjwt itself answers with public resource metadata (RFC 9728)")
+        )
     else:
         story["answer"] = {"status": error_status(error), "fields": []}
         story["steps"].append(_step("route", asked, "note", _why_none(scene, error)))
 
 
 def _route_seen(scene: Scene, route: Route) -> dict[str, Any]:
-    """The route as the document shows it; `over` are less specific ones that are for the request as well."""
+    """The route as the document shows it; `over` are less specific routes that match too."""
     why, over = "there are no routes: every request needs a token", list[str]()
     if scene.configuration.routes:
         configured = scene.configuration.routes[route.index]
@@ -124,20 +128,20 @@ def _route_seen(scene: Scene, route: Route) -> dict[str, Any]:
 
 
 def _why_none(scene: Scene, error: ErrorReason) -> str:
-    """Why no route is for the request: what is wrong with its path, or the routes that it misses by its method or host alone."""
+    """Why no route matches: a fault of the path, or the routes that match but for method or host."""
     asked, found = scene.asked, ["none"]
     if error == ErrorReason.NO_ROUTE:
         for route in scene.configuration.routes:
             if _is_for(asked, route, route.hosts, ()):
-                found.append(f"{route.name} is for {', '.join(route.methods)} there")
+                found.append(f"{route.name} matches this path with {', '.join(route.methods)}")
             elif _is_for(asked, route, (), route.methods):
-                found.append(f"{route.name} is for the host {', '.join(route.hosts)}")
+                found.append(f"{route.name} matches this path for the host {', '.join(route.hosts)}")
         return "; ".join(found[: _MOST + 1])
     try:
         both_readings(asked.path.partition("?")[0].encode("utf-8", "surrogateescape"))
     except ValueError as problem:
-        return f"none: the path is refused ({problem})"
-    return "none: some backend reads this path as that of a more specific route, or the host has an empty label"
+        return f"none: lbjwt refuses the path ({problem})"
+    return "none: some backends would read this path as one of a more specific route, or the host has an empty label"
 
 
 def _why(route: RouteConfiguration, asked: Asked) -> str:
@@ -149,7 +153,7 @@ def _why(route: RouteConfiguration, asked: Asked) -> str:
         path = "any path" if route.prefix is None else f"the path begins with {route.prefix}"
     if route.methods:
         named = f"{asked.method} is among {', '.join(route.methods)}"
-        method = named if asked.method in route.methods else "HEAD follows GET"
+        method = named if asked.method in route.methods else "GET also matches HEAD"
     return f"{host}; {path}; {method}"
 
 
@@ -161,11 +165,11 @@ def _is_for(asked: Asked, route: RouteConfiguration, hosts: tuple[str, ...], met
 def _tell_trace(
     scene: Scene, story: dict[str, Any], route: Route, trace: Iterable[tuple[str, int, Any]]
 ) -> list[bytes]:
-    """Every step, the tokens, and which step decided. Returns the tokens."""
+    """Add every step and token to the document, and mark the steps after the one that decided. Returns the tokens."""
     steps, tokens, demands = story["steps"], list[bytes](), iter(route.demands)
     reading: TokenReading | None = None
     if not route.demands:
-        steps.append(_step("place", "no token", "note", "the route is public: none is looked for"))
+        steps.append(_step("place", "no token", "note", "the route is public, so lbjwt looks for no token"))
     decided = False
     for name, reason, value in trace:
         if name == "place":
@@ -197,23 +201,24 @@ def _place_step(scene: Scene, route: Route, demand: Demand, reason: DenyReason) 
     asked = f"a token in {' or '.join(looked)}"
     there = [place for place, found in looked.items() if found != DenyReason.MISSING]
     spoilt = [place for place in there if looked[place] != DenyReason.NONE]
-    where = " and ".join(spoilt or there) or "several of them"
+    where = " and ".join(spoilt or there) or "several locations"
     match reason:
         case DenyReason.NONE:
             return _step("place", asked, "met", f"found in {where}"), there
         case DenyReason.MISSING if route.allow_missing:
-            return _step("place", asked, "met", "none came, and the route lets requests without one pass"), there
+            return _step(
+                "place", asked, "met", "no token found, and the route lets requests without a token pass"
+            ), there
         case DenyReason.MISSING:
-            found = "none came"
+            found = "no token found"
         case DenyReason.MULTIPLE_TOKENS:
-            found = f"more than one in {where}" if spoilt else f"{where} hold different ones"
+            found = f"more than one token in {where}" if spoilt else f"different tokens in {where}"
         case _:
             found = f"{where} does not hold a token (RFC 6750 section 2)"
     return _step("place", asked, "refused", found, reason), there
 
 
 def _backend(scene: Scene, head: RequestHead, identity: bytes) -> dict[str, Any]:
-    """What would be sent, read from the very bytes."""
     written = head.write_bytes(scene.policy, identity=identity, peer=b"192.0.2.1", request_id=b"0")
     lines = written.decode("latin-1").split("\r\n")[1:-2]
     sent, (before, _) = RequestHead(), scene.parsed()
@@ -241,28 +246,28 @@ def _answer(answer: Answer, tokens: Iterable[bytes]) -> dict[str, Any]:
 def _notes(scene: Scene, story: dict[str, Any], issuers: Iterable[int]) -> Iterable[str]:
     configuration = scene.configuration
     if story["reason"] == "internal":
-        yield f"a fault of lbjwt ({scene.verifier.gate.last_fault}), worth reporting"
+        yield f"a bug of lbjwt ({scene.verifier.gate.last_fault}); please report it"
     if story["would_refuse"]:
-        yield "report-only: the request passes, and the refusal is counted and logged"
+        yield "report-only: the request passes, and lbjwt counts and logs what it would have refused"
     for index, keys in scene.keys.items():
         name = scene.instances[index].name
         if keys.stored_at is not None:
             date = datetime.datetime.fromtimestamp(keys.stored_at, datetime.UTC)
             yield (
                 f"{name}: {keys.problem}; using the keys stored at {date:%Y-%m-%d %H:%M:%SZ}. "
-                "For a key id that is not among them, a running lbjwt asks the issuer"
+                "For other key ids, a running lbjwt fetches the keys of the issuer again"
             )
         elif keys.ring is None:
-            yield f"{name}: {keys.problem}. A running lbjwt may have keys from before"
+            yield f"{name}: {keys.problem}. A running lbjwt may still have keys from an earlier fetch"
         for warning in keys.ring.warnings if keys.ring is not None else ():
             yield f"{name}: {warning}"
     if configuration.revocation is not None and configuration.state_directory is None:
-        yield "without state_directory, what was revoked at run time cannot be seen here"
+        yield "without state_directory, explain cannot see revocations made at run time"
     for tenants in (scene.instances[index].issuer.tenants for index in issuers):
         if tenants is not None and tenants.kind is not None:
-            yield f"whether {tenants.max_tenants} other tenants came before (max_tenants), only the running lbjwt knows"
+            yield f"explain cannot see whether the running lbjwt has already seen {tenants.max_tenants} other tenants (max_tenants)"
     if configuration.fail_limit is not None:
-        yield "whether the client's address is past fail_limit, only the running lbjwt knows"
+        yield "explain cannot see whether the client's address has exceeded fail_limit"
 
 
 def _step(
@@ -284,5 +289,4 @@ def _field(line: str) -> tuple[str, str]:
 
 
 def _name(reason: DenyReason) -> str | None:
-    """As in access log and metrics."""
     return None if reason == DenyReason.NONE else reason.name.lower()

@@ -1,6 +1,5 @@
 """
-The parts that serve, put together for one question: the same verifier, router and admission that a worker has, with the keys and the revocations
-of this moment. Only the keys that the answer depends on are read and fetched.
+The parts of a worker for one question: verifier, router and admission, with the present revocations, and with the keys that the answer depends on.
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from lbjwt._fastverify import DenyReason
 from lbjwt.assembly.cluster import new_policy
 from lbjwt.assembly.issuers import IssuerInstance, issuer_instances, new_verifier
-from lbjwt.assembly.present import PresentKeys, present_keys
 from lbjwt.assembly.revocations import new_reader, revocation_check
 from lbjwt.assembly.routes import new_admission
+from lbjwt.assembly.sources import PresentKeys, present_keys
 from lbjwt.auth._places import TokenPlaces
 from lbjwt.config.model import TokenCache
 from lbjwt.http1._request import Parse, RequestHead
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One header (with a scheme, or "" when its whole value is the token), cookie or parameter of this name, or the subprotocol."""
+    """One token location. The scheme of a header is "" when its whole value is the token."""
 
     kind: Literal["header", "cookie", "parameter", "subprotocol"]
     name: str = ""
@@ -41,7 +40,7 @@ class Place:
         return "the subprotocol bearer" if self.kind == "subprotocol" else f"the {self.kind} {self.name}"
 
     def put(self, token: str, target: str) -> tuple[str, str]:
-        """The target of a request that holds the token here, and the header line for it; "" when the target has it."""
+        """The target of a request with the token here, and the header line for it, if any."""
         if self.kind == "header":
             return target, f"{self.name}: {self.scheme} {token}" if self.scheme else f"{self.name}: {token}"
         if self.kind == "cookie":
@@ -51,7 +50,7 @@ class Place:
         return f"{target}{'&' if '?' in target else '?'}{self.name}={token}", ""
 
     def look(self, head: RequestHead) -> DenyReason:
-        """What a search of this place alone comes to: NONE, MISSING, or what is wrong with what stands here."""
+        """Search this place alone: NONE if a token is here, MISSING, or what is wrong with it."""
         places = TokenPlaces(
             headers=[(self.name, self.scheme, True)] if self.kind == "header" else (),
             cookies=[(self.name, True)] if self.kind == "cookie" else (),
@@ -62,7 +61,7 @@ class Place:
 
 
 def places_of(issuers: Iterable[Issuer]) -> list[Place]:
-    """The places of all these issuers, each once, in the order of the configuration; header names count once in any case."""
+    """The places of all these issuers, each once, in the order of the configuration."""
     found: dict[tuple[str, str, str], Place] = {}
     for issuer in issuers:
         places = [Place("header", at.name, at.scheme) for at in issuer.headers]
@@ -81,10 +80,9 @@ class Asked:
     The request that is asked about.
 
     Attributes:
-        token: "" for a request without one, or whose headers bring it.
+        token: "" for a request without one, or if `headers` has it.
         path: Target of the request line, with its query.
-        host: Of the Host field.
-        headers: Further fields.
+        headers: Fields besides Host.
     """
 
     token: str = field(default="", repr=False)
@@ -96,11 +94,11 @@ class Asked:
 
 class Scene:
     """
-    See `set_scene`.
+    Made by `set_scene`.
 
     Attributes:
-        keys: By issuer index: those that the question depends on.
-        head: Of the request, as bytes, with the token where the route looks first for tokens of its issuer.
+        keys: By issuer index: those that the answer depends on.
+        head: The request with the token in the first token location of the route.
     """
 
     def __init__(self, configuration: Configuration, asked: Asked, reader: RevocationReader | None, now: float) -> None:
@@ -112,7 +110,8 @@ class Scene:
         self.instances: list[IssuerInstance] = issuer_instances(configuration)
         forgetful = configuration.model_copy(update={"token_cache": TokenCache(max_bytes=0, max_entries=0)})
         self.verifier = new_verifier(forgetful, self.instances, revocation_check(reader))
-        self.admission = new_admission(configuration, self.instances, self.verifier.gate)
+        places = {route.name: at for at, route in enumerate(configuration.routes)}
+        self.admission = new_admission(configuration, self.instances, self.verifier.gate, rows=places)
         self.policy = new_policy(configuration, https=self.https)
         self.keys: dict[int, PresentKeys] = {}
         self.head = self._written(asked.path)
@@ -123,16 +122,15 @@ class Scene:
         return [one for one in self.instances if any(found is None or one.index in found for found in demand.issuers)]
 
     def parsed(self) -> tuple[RequestHead, bool]:
-        """The head of the request, read anew, and whether it could be read; else its `problem` says why."""
+        """Read the head again. The second value is false if it cannot be read; then its `problem` says why."""
         head = RequestHead()
         return head, head.parse_bytes(self.head, self.policy) == Parse.COMPLETE
 
     def issuers_in(self, trace: list[tuple[str, int, Any]]) -> list[int]:
-        """Indexes of the issuers that tokens were found to be of."""
+        """Indexes of the issuers of the tokens."""
         return sorted({value for step, _, value in trace if step == "issuer.name" and value >= 0})
 
     def _placed(self) -> tuple[str, str]:
-        """The target and the further line of a request with the token in its place."""
         head, complete = self.parsed()
         route = self.admission.decide(head, self.now)[0] if complete else None
         wanted = [
@@ -154,8 +152,8 @@ async def set_scene(configuration: Configuration, asked: Asked, *, offline: bool
     Read the revocations and the keys that the answer depends on, and put everything together.
 
     Args:
-        offline: Fetch nothing; keys that are fetched come from the state directory, or not at all.
-        now: Seconds since the epoch: the time that token, revocations and stored keys are judged for.
+        offline: Fetch nothing; take remote keys from the state directory only.
+        now: Seconds since the epoch: the time of the request.
 
     Raises:
         ConfigurationError: The configuration cannot be put together.

@@ -1,8 +1,7 @@
 """
-The steps of a trace in words: what was asked, and what the token says about it.
+The steps of a trace in words: what each step requires, and what the token has. Verifier and route decide; nothing is decided here.
 
-Decides nothing: which steps there are, in which order and how they ended comes from the verifier and the route. The words quote claims and headers
-of the asker's own token; a token, a signature and a key are in none.
+The words quote headers and claims, and never a token, a signature or a key.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from lbjwt.proxy._route import Demand
 
 Words = tuple[str, str]
-"""What was asked, and what was found; "" for nothing to add."""
+"""What is required, and what was found; "" for nothing to add."""
 
 _SHOWN: Final = ("alg", "kid", "x5t", "x5t#S256", "typ", "cty")  # of a header; of everything else the name
 _MOST_KEYS: Final = 10  # in one list
@@ -35,12 +34,7 @@ _TESTED: Final = {1: "met", 0: "refused", -1: "unknown"}
 
 
 class TokenReading:
-    """
-    One token of the request.
-
-    Attributes:
-        seen: The token as the document shows it. Header and claims are what it says, whoever wrote it.
-    """
+    """One token of the request; `seen` is the token as the document shows it, header and claims unverified."""
 
     def __init__(self, scene: Scene, demand: Demand, token: bytes, places: list[str]) -> None:
         self._scene = scene
@@ -53,7 +47,7 @@ class TokenReading:
         self.seen: dict[str, Any] = {
             "places": places,
             "issuer": None,
-            "why": "the token was refused before its issuer was looked for",
+            "why": "the token was refused before lbjwt looked for its issuer",
             "keys_from": None,
             "header": header and {name: value if name in _SHOWN else None for name, value in header.items()},
             "claims": claims,
@@ -62,7 +56,7 @@ class TokenReading:
         }
 
     def words(self, step: str, reason: int, value: Any) -> Words | None:
-        """A step of the trace in words; None when it asks for nothing here."""
+        """A step of the trace in words; None when it requires nothing here."""
         stage, _, name = step.partition(".")
         match stage:
             case "token":
@@ -79,7 +73,7 @@ class TokenReading:
                 found = self._revoked_by(value) if reason else f"{len(self._scene.reader or ())} revocations in force"
                 return "not revoked", found
             case "identity":
-                return "its claims can be headers", self._identity(reason, value)
+                return "the claims can be written as headers", self._identity(reason, value)
             case _:
                 return self._of_route(name, value)
 
@@ -87,20 +81,20 @@ class TokenReading:
         gate, parts = self._scene.verifier.gate, self._token.split(b".")
         match name:
             case "size":
-                return f"at most {gate.max_token} bytes", f"{len(self._token)} bytes"
+                return f"the token has at most {gate.max_token} bytes", f"{len(self._token)} bytes"
             case "alphabet":
-                return "nothing but the characters of a token", ""
+                return "the token has only characters that a token can have", ""
             case "parts":
-                asked = f"three parts with dots between them, the first of at most {gate.max_header} characters"
+                asked = f"three parts with dots between them; the first has at most {gate.max_header} characters"
                 if len(parts) != 3:
                     return asked, f"{len(parts) - 1} dots"
                 return asked, f"{len(parts[0])} and {len(parts[1])} characters before the signature"
             case "padding":
-                return "without padding", "another issuer allows it, this one does not"
+                return "no padding", "another issuer allows padding, this one does not"
             case _:
                 text = parse_base64url(parts[1], True)
-                asked = "the payload is base64url of one JSON object that can be read in one way"
-                return asked, "not base64url" if text is None else f"{len(text)} bytes"
+                asked = "the payload is base64url of a JSON object with a single possible reading"
+                return asked, "it is not base64url" if text is None else f"{len(text)} bytes"
 
     def _of_issuer(self, index: int) -> Words | None:
         instances = self._scene.instances
@@ -108,7 +102,7 @@ class TokenReading:
         if index >= 0:
             self._index = index
             self.seen["issuer"] = instances[index].name
-        self.seen["why"] = found if len(instances) > 1 else "the only issuer there is"
+        self.seen["why"] = found if len(instances) > 1 else "the only issuer configured"
         known = ", ".join(dict.fromkeys(one.label for one in instances))
         return (f"one of the issuers: {known}", found) if len(instances) > 1 else None
 
@@ -117,39 +111,39 @@ class TokenReading:
         self.seen["keys_from"] = keys and keys.source
         asked = f"keys of {self._scene.instances[self._index].name}"
         if keys is None:
-            return asked, "not looked for"
+            return asked, "lbjwt did not look for keys"
         return asked, keys.problem if ring is None else f"{len(ring)} from {keys.source}"
 
     def _of_header(self, name: str, value: Any) -> Words:
         header, policy = self._header, self._scene.verifier.policy_of(self._index)
         wanted = PROFILE_TYPE if policy.access_token_profile else policy.typ and media_type(policy.typ)
         there = ", ".join(sorted(REFUSED & header.keys()))
-        algorithms = _one_of(policy.algorithms) if policy.algorithms else "what the key says"
+        algorithms = _one_of(policy.algorithms) if policy.algorithms else "as given by the key"
         texts = [one for one in ("typ", "cty", "kid") if header.get(one) is not None]
         words: dict[str, Words] = {
-            "json": ("base64url of one JSON object that can be read in one way", ""),
-            "extensions": (f"without {', '.join(sorted(REFUSED))}", there and f"{there} is there"),
+            "json": ("the header is base64url of a JSON object with a single possible reading", ""),
+            "extensions": (f"the header has no {', '.join(sorted(REFUSED))}", there and f"it has {there}"),
             "texts": ("typ, cty, kid are text", _said(header, *texts)),
-            "content": ("no token inside the token", _said(header, "cty")),
-            "type": (f"type: {wanted or 'not that of a token for another use'}", _said(header, "typ")),
+            "content": ("the token contains no other token", _said(header, "cty")),
+            "type": (f"type: {wanted or 'not that of another kind of token'}", _said(header, "typ")),
             "algorithm": (f"algorithm: {algorithms}", _said(header, "alg")),
-            "key_id": ("a key id of 1 to 256 printable characters, or none", _said(header, "kid")),
+            "key_id": ("the key id, if any, has 1 to 256 printable characters", _said(header, "kid")),
         }
-        return ("a key of the issuer for it", self._key_found(value)) if name == "key" else words[name]
+        return ("the issuer has a key for the token", self._key_found(value)) if name == "key" else words[name]
 
     def _key_found(self, found: SignatureCheck | tuple[SignatureCheck, ...] | DenyReason) -> str:
         algorithm = self._header["alg"]
         if isinstance(found, SignatureCheck):
             return f"{key_shown(found.key)} with {algorithm}"
         if isinstance(found, tuple):
-            return f"{len(found)} keys, tried in turn with {algorithm}: {_keys_shown(check.key for check in found)}"
+            return f"{len(found)} keys, tried one after the other with {algorithm}: {_keys_shown(check.key for check in found)}"
         ring = self._scene.verifier.keys_of(self._index)
         assert ring is not None
         return _why_no_key(ring, self._header)
 
     def _of_signature(self, name: str, reason: int, value: Any) -> Words:
         if name == "text":
-            return "base64url", ""
+            return "the signature is base64url", ""
         checks: list[SignatureCheck] = list(value) if isinstance(value, tuple) else [value]
         if len(checks) == 1:
             key = checks[0].key
@@ -165,7 +159,7 @@ class TokenReading:
             return f"by {key_shown(checks[0].key) if len(checks) == 1 else f'one of {len(checks)} keys'}", ""
         wanted = " or ".join(map(str, sorted({(check.signature_size * 4 + 2) // 3 for check in checks})))
         size = len(self._token.split(b".")[2].rstrip(b"="))
-        return f"as long as one with {checks[0].algorithm}", f"{size} characters of {wanted}"
+        return f"the signature has the length of {checks[0].algorithm}", f"{size} characters, expected {wanted}"
 
     def _of_claims(self, name: str) -> Words | None:
         claims, policy = self._claims, self._scene.verifier.policy_of(self._index)
@@ -177,13 +171,13 @@ class TokenReading:
         dated = "iat" if claims.get("auth_time") is None else "auth_time"
         match name:
             case "types":
-                return "registered claims are of their types", _said(claims, *typed)
+                return "registered claims have the right types", _said(claims, *typed)
             case "issuer" if issuer:
                 return f"issuer: {issuer}", _said(claims, "iss")
             case "audience":
                 return f"audience: {_one_of(policy.audiences) if policy.audiences else 'any'}", _said(claims, "aud")
             case "expiry":
-                return f"before exp{'' if policy.require_expiration else ', when there is one'}{skew}", self._time(
+                return f"before exp{'' if policy.require_expiration else ', if the token has it'}{skew}", self._time(
                     "exp"
                 )
             case "start":
@@ -191,17 +185,17 @@ class TokenReading:
             case "issue":
                 return f"not issued in the future{skew}", self._time("iat")
             case "lifetime" if policy.max_lifetime:
-                return f"lives at most {policy.max_lifetime:g} s", self._lifetime()
+                return f"valid for at most {policy.max_lifetime:g} s", self._lifetime()
             case "age" if policy.max_age:
                 return f"younger than {policy.max_age:g} s{skew}", self._time(dated)
             case "required" if required:
                 return f"required: {', '.join(required)}", missing and f"without {missing}"
             case "subject" if policy.subjects:
-                return "one of the named subjects", _said(claims, "sub")
+                return "one of the configured subjects", _said(claims, "sub")
             case "client" if policy.clients:
                 return f"client: {_one_of(policy.clients)}", _said(claims, "azp", "client_id")
             case "binding" if policy.refuse_sender_constrained:
-                return "not bound to a key", "cnf is there" if "cnf" in claims else ""
+                return "not bound to a key", "the token has cnf" if "cnf" in claims else ""
             case "scopes" if policy.required_scopes:
                 return f"scopes: all of {' '.join(sorted(policy.required_scopes))}", self._scopes()
         return None
@@ -215,7 +209,7 @@ class TokenReading:
     def _time(self, name: str) -> str:
         at = self._claims.get(name)
         if isinstance(at, bool) or not isinstance(at, int | float):
-            return f"{name} is {'missing' if at is None else 'no time'}"
+            return f"{name} is {'missing' if at is None else 'not a time'}"
         distance = at - self._scene.now
         return f"{name} is {at:.15g}, {abs(distance):.0f} s {'ahead' if distance > 0 else 'ago'}"
 
@@ -225,38 +219,38 @@ class TokenReading:
 
     def _identity(self, reason: int, value: Any) -> str:
         if reason == DenyReason.NONE:
-            return "; ".join(line.decode().strip() for line in value) or "none of them is in the token"
+            return "; ".join(line.decode().strip() for line in value) or "the token has none of the claims"
         name, path = value
         if not name:
-            return f"together they have more than {self._scene.configuration.limits.max_identity_headers} bytes"
-        return f"not {name.decode().removesuffix(': ')} from {path_text(path) if path else 'the whole payload'}"
+            return f"all claims together have more than {self._scene.configuration.limits.max_identity_headers} bytes"
+        return f"{name.decode().removesuffix(': ')} cannot be written from {path_text(path) if path else 'the whole payload'}"
 
     def _revoked_by(self, kid: str) -> str:
-        """Which entry it is: asked with one claim at a time, dated after every `issued_before`."""
+        """Find the revocation that applies by asking with one claim at a time, dated after every `issued_before`."""
         claims, now, reader = self._claims, self._scene.now, self._scene.reader
         assert reader is not None
         issuer = claims.get("iss", "")
         issued = {"iat": claims["iat"]} if "iat" in claims else {}
         jti, sub = claims.get("jti"), claims.get("sub")
-        asked = [("", issued, "with all older tokens of its issuer")]
-        asked += [("", {"jti": jti, "iat": inf}, f"by its jti {shown(jti)}")]
-        asked += [(kid, {"iat": inf}, f"with all tokens of the key {shown(kid)}")] if kid else []
-        asked += [("", {"sub": sub, **issued}, f"by its sub {shown(sub)}")]
+        asked = [("", issued, "revoked with all older tokens of its issuer")]
+        asked += [("", {"jti": jti, "iat": inf}, f"revoked by its jti {shown(jti)}")]
+        asked += [(kid, {"iat": inf}, f"revoked with all tokens of the key {shown(kid)}")] if kid else []
+        asked += [("", {"sub": sub, **issued}, f"revoked by its sub {shown(sub)}")]
         for key, part, words in asked:
             if reader.made.revokes(issuer, key, part, now):
                 return f"{words}, by an entry made at run time"
             if reader.filed.revokes(issuer, key, part, now):
-                return f"{words}, by an entry of the file"
+                return f"{words}, by an entry in the file"
         return ""
 
     def _of_route(self, name: str, value: Any) -> Words | None:
         if name == "place":
-            asked = f"tokens of {self._scene.instances[self._index].name} may stand there"
-            return asked, f"it stands in {' and '.join(self.seen['places'])}"
+            asked = f"{self._scene.instances[self._index].name} allows a token in this location"
+            return asked, f"the token is in {' and '.join(self.seen['places'])}"
         if name == "claims":
             rule, _, tests = value
             found = [
-                f"{test}: {_TESTED[said]}, {path_text(test.path)} is {'in no object' if claim is ... else shown(claim)}"
+                f"{test}: {_TESTED[said]}, {path_text(test.path)} is {'not inside an object' if claim is ... else shown(claim)}"
                 for test, said, claim in tests
             ]
             return rule.name or str(rule.rule), "; ".join(found)
@@ -275,7 +269,6 @@ class TokenReading:
 
 
 def _object_in(token: bytes, part: int) -> dict[str, Any] | None:
-    """A part of the token as what it says, whoever wrote it; None when it cannot be read."""
     text = parse_base64url(token.split(b".")[part], True) if token.count(b".") >= part else None
     return None if text is None else parse_object(text)
 
@@ -305,8 +298,8 @@ def _why_no_key(ring: KeyRing, header: Mapping[str, Any]) -> str:
         served = ", ".join(sorted(frozenset[str]().union(*(key.algorithms for key in meant))))
         return f"{_keys_shown(meant)} {'is' if len(meant) == 1 else 'are'} for {served}, not for {algorithm}"
     if kid is None:
-        return f"the token names no key, and no key is for {algorithm}; there are {_keys_shown(ring)}"
-    return f"no key has the id {shown(kid)}; there are {_keys_shown(ring)}"
+        return f"the token names no key, and no key is for {algorithm}; the keys are {_keys_shown(ring)}"
+    return f"no key has the id {shown(kid)}; the keys are {_keys_shown(ring)}"
 
 
 def _keys_shown(keys: Iterable[VerificationKey]) -> str:

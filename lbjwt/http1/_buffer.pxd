@@ -1,9 +1,16 @@
 cimport cython
+from libc.stdint cimport uint32_t
 
 
 cdef struct Slice:
     const char *at       # borrowed: valid only as long as the bytes it points into
     Py_ssize_t size
+
+
+cdef struct Field:
+    Slice name
+    Slice value          # without the white space around it
+    uint32_t kind        # what the field is to the proxy, see _names.pxd; 0 is "just forward"
 
 
 @cython.final

@@ -6,10 +6,9 @@ trailer fields are checked, bounded and dropped (H10). One refusal ends the mess
 Pure rules on data: no I/O, no clock; nothing raises.
 """
 
-from libc.stdint cimport UINT64_MAX, int64_t, uint8_t, uint64_t
+from libc.stdint cimport UINT64_MAX
 from libc.string cimport memmove
 
-from lbjwt._error_reason cimport ErrorReason
 from lbjwt.http1._scan cimport DIGIT, HEX, TOKEN, byte_class
 
 cdef enum:

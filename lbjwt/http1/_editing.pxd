@@ -1,13 +1,11 @@
-# Taking something out of a request head that was parsed, before it is written.
+# Removing something from a parsed request head before it is written.
 #
-# A parsed head borrows the client's bytes, which nobody may change: they are a `bytes` of Python, and slices into them may still be in use.
-# So a value that loses a part is first copied into memory that the head owns. That memory is reserved once a head, for all that could
-# ever be copied, and never moves: a slice into it is good until the next parse.
+# A parsed head borrows the client's bytes, which must not change. So a value that loses a part is first copied into memory of the head. That
+# memory is reserved once per head, for all that could be copied, and does not move: a slice into it is good until the next parse.
 
 from libc.string cimport memcpy
 
-from lbjwt.http1._buffer cimport Buffer, Slice
-from lbjwt.http1._field cimport Field
+from lbjwt.http1._buffer cimport Buffer, Field, Slice
 from lbjwt.http1._names cimport DROPPED
 from lbjwt.http1._request cimport RequestHead
 

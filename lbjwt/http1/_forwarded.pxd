@@ -1,5 +1,4 @@
-from lbjwt.http1._buffer cimport Slice
-from lbjwt.http1._field cimport Field
+from lbjwt.http1._buffer cimport Field, Slice
 
 # The entries of X-Forwarded-For; how many there are. Number n is entries[n % room], of the newest `room` of them.
 cdef Py_ssize_t forwarded_for(Field *fields, Field *end, Slice *entries, Py_ssize_t room) noexcept

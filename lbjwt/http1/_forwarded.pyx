@@ -1,13 +1,11 @@
 """
-X-Forwarded-For, -Proto and -Host, and Forwarded (RFC 7239): ours, behind what a trusted proxy said or instead of what anybody else said (P12).
+X-Forwarded-For, -Proto and -Host, and Forwarded (RFC 7239). What a trusted proxy sent stays in front of ours, what any other peer sent goes (P12).
 
-Writes into memory already reserved and returns where the next byte goes. Knows no policy: who is trusted is told.
+Each function writes into memory already reserved and returns where the next byte goes.
 """
 
 from libc.stdint cimport uint8_t
 
-from lbjwt.http1._buffer cimport Slice
-from lbjwt.http1._field cimport Field
 from lbjwt.http1._grammar cimport is_authority
 from lbjwt.http1._names cimport FORWARDED_FOR, FORWARDED_OTHER
 from lbjwt.http1._scan cimport HEX, byte_class, equals, next_element

@@ -14,12 +14,9 @@ is allowed, "=", of which none can end a value or mean anything in one.
 from cpython.buffer cimport PyBUF_READ
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.memoryview cimport PyMemoryView_FromMemory, PyMemoryView_GET_BUFFER
-from libc.stdint cimport int64_t
 from libc.string cimport memcmp, memcpy
 
 from httptools import HttpParserUpgrade, HttpRequestParser, HttpResponseParser
-
-from lbjwt.http1._buffer cimport Slice
 
 
 cdef enum:

@@ -1,134 +1,83 @@
-# What a request or response field is to the proxy, from its name. Length and first letter decide before any comparison:
+# What a request or response field is to the proxy, from its name. The length picks the names to compare with and the first letter decides which:
 # most fields of a request are told to be none of ours within two comparisons of integers.
 
 from libc.stdint cimport uint32_t
 
 from lbjwt.http1._scan cimport same
 
-cdef enum:
-    FORWARD = 0
-    DROPPED = 1              # hop-by-hop (RFC 9110 section 7.6.1) or never passed on
-    HOST = 2
-    CONNECTION = 3
-    UPGRADE = 4
-    CONTENT_LENGTH = 5
-    TRANSFER_ENCODING = 6
-    AUTHORIZATION = 7
-    EXPECT = 8
-    REQUEST_ID = 9
-    FORWARDED_FOR = 10
-    FORWARDED_PROTO = 11
-    FORWARDED_HOST = 12
-    FORWARDED_OTHER = 13     # said about the client by a proxy before us: passed on from trusted peers only
-    WEBSOCKET_KEY = 14
-    WEBSOCKET_VERSION = 15
-    CONDITION = 16           # 16..21: may come once (the list of nginx); told apart only to count them
-    DATE = 22                # of a response
-
-
-cdef inline uint32_t request_kind(const char *at, Py_ssize_t size) noexcept nogil:
-    cdef int first = at[0] | 0x20
-    if first == c'x':
-        return _x_kind(at, size)
-    if size == 2:
-        return DROPPED if same(at, b"te", 2) else FORWARD
-    elif size == 4:
-        return HOST if first == c'h' and same(at, b"host", 4) else FORWARD
-    elif size == 5:
-        return DROPPED if first == c'p' and same(at, b"proxy", 5) else FORWARD
-    elif size == 6:
-        return EXPECT if first == c'e' and same(at, b"expect", 6) else FORWARD
-    elif size == 7:
-        if first == c'u' and same(at, b"upgrade", 7):
-            return UPGRADE
-        return DROPPED if first == c't' and same(at, b"trailer", 7) else FORWARD
-    elif size == 8:
-        if first != c'i':
-            return FORWARD
-        if same(at, b"if-match", 8):
-            return CONDITION
-        return CONDITION + 1 if same(at, b"if-range", 8) else FORWARD
-    elif size == 9:
-        return FORWARDED_OTHER if first == c'f' and same(at, b"forwarded", 9) else FORWARD
-    elif size == 10:
-        if first == c'c' and same(at, b"connection", 10):
-            return CONNECTION
-        return DROPPED if first == c'k' and same(at, b"keep-alive", 10) else FORWARD
-    elif size == 13:
-        if first == c'a':
-            return AUTHORIZATION if same(at, b"authorization", 13) else FORWARD
-        if first == c'i':
-            return CONDITION + 2 if same(at, b"if-none-match", 13) else FORWARD
-        return CONDITION + 3 if first == c'c' and same(at, b"content-range", 13) else FORWARD
-    elif size == 14:
-        if first == c'c':
-            return CONTENT_LENGTH if same(at, b"content-length", 14) else FORWARD
-        return DROPPED if first == c'h' and same(at, b"http2-settings", 14) else FORWARD
-    elif size == 16:
-        return DROPPED if first == c'p' and same(at, b"proxy-connection", 16) else FORWARD
-    elif size == 17:
-        if first == c't':
-            return TRANSFER_ENCODING if same(at, b"transfer-encoding", 17) else FORWARD
-        if first == c'i':
-            return CONDITION + 4 if same(at, b"if-modified-since", 17) else FORWARD
-        return WEBSOCKET_KEY if first == c's' and same(at, b"sec-websocket-key", 17) else FORWARD
-    elif size == 19:
-        if first == c'p':
-            return DROPPED if same(at, b"proxy-authorization", 19) else FORWARD
-        return CONDITION + 5 if first == c'i' and same(at, b"if-unmodified-since", 19) else FORWARD
-    elif size == 21:
-        return WEBSOCKET_VERSION if first == c's' and same(at, b"sec-websocket-version", 21) else FORWARD
-    return FORWARD
-
-
-cdef inline uint32_t _x_kind(const char *at, Py_ssize_t size) noexcept nogil:
-    if size == 9:
-        return FORWARDED_OTHER if same(at, b"x-real-ip", 9) else FORWARD
-    elif size == 12:
-        return REQUEST_ID if same(at, b"x-request-id", 12) else FORWARD
-    elif size == 13:
-        return DROPPED if same(at, b"x-rewrite-url", 13) or same(at, b"x-http-method", 13) else FORWARD
-    elif size == 14:
-        return DROPPED if same(at, b"x-original-url", 14) else FORWARD
-    elif size == 15:
-        if same(at, b"x-forwarded-for", 15):
-            return FORWARDED_FOR
-    elif size == 16:
-        if same(at, b"x-forwarded-host", 16):
-            return FORWARDED_HOST
-    elif size == 17:
-        if same(at, b"x-forwarded-proto", 17):
-            return FORWARDED_PROTO
-        return DROPPED if same(at, b"x-method-override", 17) else FORWARD
-    elif size == 22 and same(at, b"x-http-method-override", 22):
-        return DROPPED
-    if size > 12 and same(at, b"x-forwarded-", 12):
-        return FORWARDED_OTHER
-    return FORWARD
-
-
-cdef inline uint32_t response_kind(const char *at, Py_ssize_t size) noexcept nogil:
-    cdef int first = at[0] | 0x20
-    if size == 2:
-        return DROPPED if same(at, b"te", 2) else FORWARD
-    elif size == 4:
-        return DATE if first == c'd' and same(at, b"date", 4) else FORWARD
-    elif size == 7:
-        if first == c'u' and same(at, b"upgrade", 7):
-            return UPGRADE
-        return DROPPED if first == c't' and same(at, b"trailer", 7) else FORWARD
-    elif size == 10:
-        if first == c'c' and same(at, b"connection", 10):
-            return CONNECTION
-        return DROPPED if first == c'k' and same(at, b"keep-alive", 10) else FORWARD
-    elif size == 12:
-        return DROPPED if first == c'x' and same(at, b"x-request-id", 12) else FORWARD   # ours takes its place
-    elif size == 14:
-        return CONTENT_LENGTH if first == c'c' and same(at, b"content-length", 14) else FORWARD
-    elif size == 16:
-        return DROPPED if first == c'p' and same(at, b"proxy-connection", 16) else FORWARD
-    elif size == 17:
-        return TRANSFER_ENCODING if first == c't' and same(at, b"transfer-encoding", 17) else FORWARD
-    elif size == 18:
-        return DROPPED if first == c'p' and same(at, b"proxy-authenticate", 18) else FORWARD
-    return FORWARD
+cdef extern from *:
+    """
+    enum {
+        LBJ_FORWARD, LBJ_DROPPED, LBJ_HOST_FIELD, LBJ_CONNECTION, LBJ_UPGRADE, LBJ_CONTENT_LENGTH, LBJ_TRANSFER_ENCODING, LBJ_AUTHORIZATION,
+        LBJ_EXPECT, LBJ_REQUEST_ID, LBJ_FORWARDED_FOR, LBJ_FORWARDED_PROTO, LBJ_FORWARDED_HOST, LBJ_FORWARDED_OTHER, LBJ_WEBSOCKET_KEY,
+        LBJ_WEBSOCKET_VERSION, LBJ_CONDITION, LBJ_DATE = LBJ_CONDITION + 6
+    };
+    /* By length; an empty text ends a row. */
+    typedef struct { char text[23]; uint8_t kind; } lbj_name;
+    static const lbj_name lbj_request_names[23][6] = {
+        [2] = {{"te", LBJ_DROPPED}},
+        [4] = {{"host", LBJ_HOST_FIELD}},
+        [5] = {{"proxy", LBJ_DROPPED}},
+        [6] = {{"expect", LBJ_EXPECT}},
+        [7] = {{"upgrade", LBJ_UPGRADE}, {"trailer", LBJ_DROPPED}},
+        [8] = {{"if-match", LBJ_CONDITION}, {"if-range", LBJ_CONDITION + 1}},
+        [9] = {{"forwarded", LBJ_FORWARDED_OTHER}, {"x-real-ip", LBJ_FORWARDED_OTHER}},
+        [10] = {{"connection", LBJ_CONNECTION}, {"keep-alive", LBJ_DROPPED}},
+        [12] = {{"x-request-id", LBJ_REQUEST_ID}},
+        [13] = {{"authorization", LBJ_AUTHORIZATION}, {"if-none-match", LBJ_CONDITION + 2}, {"content-range", LBJ_CONDITION + 3},
+                {"x-rewrite-url", LBJ_DROPPED}, {"x-http-method", LBJ_DROPPED}},
+        [14] = {{"content-length", LBJ_CONTENT_LENGTH}, {"http2-settings", LBJ_DROPPED}, {"x-original-url", LBJ_DROPPED}},
+        [15] = {{"x-forwarded-for", LBJ_FORWARDED_FOR}},
+        [16] = {{"proxy-connection", LBJ_DROPPED}, {"x-forwarded-host", LBJ_FORWARDED_HOST}},
+        [17] = {{"transfer-encoding", LBJ_TRANSFER_ENCODING}, {"if-modified-since", LBJ_CONDITION + 4}, {"sec-websocket-key", LBJ_WEBSOCKET_KEY},
+                {"x-forwarded-proto", LBJ_FORWARDED_PROTO}, {"x-method-override", LBJ_DROPPED}},
+        [19] = {{"proxy-authorization", LBJ_DROPPED}, {"if-unmodified-since", LBJ_CONDITION + 5}},
+        [21] = {{"sec-websocket-version", LBJ_WEBSOCKET_VERSION}},
+        [22] = {{"x-http-method-override", LBJ_DROPPED}},
+    };
+    static const lbj_name lbj_response_names[23][3] = {
+        [2] = {{"te", LBJ_DROPPED}},
+        [4] = {{"date", LBJ_DATE}},
+        [7] = {{"upgrade", LBJ_UPGRADE}, {"trailer", LBJ_DROPPED}},
+        [10] = {{"connection", LBJ_CONNECTION}, {"keep-alive", LBJ_DROPPED}},
+        [12] = {{"x-request-id", LBJ_DROPPED}},      /* ours takes its place */
+        [14] = {{"content-length", LBJ_CONTENT_LENGTH}},
+        [16] = {{"proxy-connection", LBJ_DROPPED}},
+        [17] = {{"transfer-encoding", LBJ_TRANSFER_ENCODING}},
+        [18] = {{"proxy-authenticate", LBJ_DROPPED}},
+    };
+    static inline uint32_t lbj_kind(const lbj_name *known, const char *at, Py_ssize_t size) {
+        const char first = at[0] | 0x20;
+        for (; known->kind; known++) if (known->text[0] == first && lbj_same(at, known->text, size)) return known->kind;
+        return LBJ_FORWARD;
+    }
+    static inline uint32_t lbj_request_kind(const char *at, Py_ssize_t size) {
+        const uint32_t kind = size < 23 ? lbj_kind(lbj_request_names[size], at, size) : LBJ_FORWARD;
+        if (kind == LBJ_FORWARD && size > 12 && (at[0] | 0x20) == 'x' && lbj_same(at, "x-forwarded-", 12)) return LBJ_FORWARDED_OTHER;
+        return kind;
+    }
+    static inline uint32_t lbj_response_kind(const char *at, Py_ssize_t size) {
+        return size < 23 ? lbj_kind(lbj_response_names[size], at, size) : LBJ_FORWARD;
+    }
+    """
+    enum:
+        FORWARD "LBJ_FORWARD"
+        DROPPED "LBJ_DROPPED"                        # hop-by-hop (RFC 9110 section 7.6.1) or never passed on
+        HOST "LBJ_HOST_FIELD"
+        CONNECTION "LBJ_CONNECTION"
+        UPGRADE "LBJ_UPGRADE"
+        CONTENT_LENGTH "LBJ_CONTENT_LENGTH"
+        TRANSFER_ENCODING "LBJ_TRANSFER_ENCODING"
+        AUTHORIZATION "LBJ_AUTHORIZATION"
+        EXPECT "LBJ_EXPECT"
+        REQUEST_ID "LBJ_REQUEST_ID"
+        FORWARDED_FOR "LBJ_FORWARDED_FOR"
+        FORWARDED_PROTO "LBJ_FORWARDED_PROTO"
+        FORWARDED_HOST "LBJ_FORWARDED_HOST"
+        FORWARDED_OTHER "LBJ_FORWARDED_OTHER"        # said about the client by a proxy before us: passed on from trusted peers only
+        WEBSOCKET_KEY "LBJ_WEBSOCKET_KEY"
+        WEBSOCKET_VERSION "LBJ_WEBSOCKET_VERSION"
+        CONDITION "LBJ_CONDITION"                    # and the five above it: may come once (the list of nginx)
+        DATE "LBJ_DATE"                              # of a response
+    uint32_t request_kind "lbj_request_kind"(const char *at, Py_ssize_t size) noexcept nogil
+    uint32_t response_kind "lbj_response_kind"(const char *at, Py_ssize_t size) noexcept nogil

@@ -1,20 +1,19 @@
 """
 What the log says of a head that was refused or never came whole: method, path and host, as far as they were read.
 
-The bytes may be anything, also a token or a password that stands in the wrong place. So what does not look like its part is left out: a method is
-short, a path begins with a slash and ends before its query, and nothing of an authority with "@" is told.
+The bytes may be a token or a password in the wrong place. So whatever does not look like its part is left out: a method is short, a path begins
+with a slash and ends before its query, and an authority with "@" is not logged.
 """
 
 from libc.stdint cimport uint8_t
 from libc.string cimport memchr
 
-from lbjwt.http1._buffer cimport Slice
-from lbjwt.http1._field cimport Field
+from lbjwt.http1._buffer cimport Field, Slice
 from lbjwt.http1._names cimport DROPPED, HOST
 from lbjwt.http1._scan cimport TOKEN, byte_class, next_control, same, scan_head, split_field
 
 cdef enum:
-    MAX_METHOD = 24              # bytes: no token is that short
+    MAX_METHOD = 24              # bytes: every token is longer
     MAX_HOST = 255               # bytes
 
 

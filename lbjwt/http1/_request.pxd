@@ -2,8 +2,7 @@ cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from lbjwt._error_reason cimport ErrorReason
-from lbjwt.http1._buffer cimport Buffer, Slice
-from lbjwt.http1._field cimport Field
+from lbjwt.http1._buffer cimport Buffer, Field, Slice
 
 
 cpdef enum Parse:
@@ -47,17 +46,33 @@ cdef class RequestPolicy:
     cdef uint32_t _kind_of(self, Slice name, bint odd) noexcept
 
 
-@cython.final
-cdef class RequestHead:
-    """One parsed request head. Slices borrow the bytes given to `parse` and die with them."""
+cdef class Head:
+    """What a parsed request and a parsed response have in common. Slices borrow the bytes given to `parse` and die with them."""
     cdef readonly Py_ssize_t size                # bytes of the head, once COMPLETE
     cdef readonly ErrorReason problem            # once REFUSED
+    cdef Field *_fields
+    cdef Py_ssize_t _count
+    cdef Py_ssize_t _capacity
+    cdef readonly bint http10                    # the sender's version
+    cdef readonly bint keep_alive                # the sender lets the connection be used again, by version and Connection
+    cdef bint _connection_upgrade                # Connection names upgrade …
+    cdef bint _close_said                        # … or close …
+    cdef bint _keep_alive_said                   # … or keep-alive
+    cdef object _borrowed                        # keeps the bytes given to `parse_bytes` alive
+
+    cdef bint _refuse(self, ErrorReason problem)
+    # Connection options: close, keep-alive, upgrade, and names of fields that end here (RFC 9110 section 7.6.1).
+    cdef bint _take_connection(self, RequestPolicy policy, ErrorReason malformed)
+    cdef bint _nominate(self, Slice name, RequestPolicy policy)
+    cdef Py_buffer *_borrow(self, data) except NULL
+
+
+@cython.final
+cdef class RequestHead(Head):
     cdef readonly Method method
     cdef Slice method_name
     cdef Slice target                            # as forwarded: origin-form, or "*" for OPTIONS
     cdef Slice host                              # the authority the request is for
-    cdef readonly bint http10                    # HTTP/1.0 client
-    cdef readonly bint keep_alive                # the client's wish, by version and Connection
     cdef readonly int64_t content_length         # -1: none given
     cdef readonly bint chunked
     cdef readonly bint expect_continue           # of an HTTP/1.1 request with a body; in all other cases the field is dropped
@@ -69,19 +84,13 @@ cdef class RequestHead:
     # What the search for a token left here for whoever keeps the exchange; False after `parse`.
     cdef readonly bint token_in_query            # a token came in the target: the response is marked private
     cdef readonly bint subprotocol_answer        # a token came behind the subprotocol "bearer", which the 101 then has to name
-    cdef Field *_fields
-    cdef Py_ssize_t _count
-    cdef Py_ssize_t _capacity
     cdef Slice _special[22]                      # the value of the field of each kind; valid where _known has its bit
     cdef uint32_t _known                         # bit per kind: it came
     cdef uint32_t _repeated                      # bit per kind: it came more than once
-    cdef bint _connection_upgrade                # Connection names upgrade …
-    cdef bint _close_said                        # … or close …
-    cdef bint _keep_alive_said                   # … or keep-alive
+    cdef Py_ssize_t _nominations                 # names in Connection
     cdef Buffer _rewritten                       # holds a target that is not a slice of the client's bytes
     cdef Buffer _edited                          # holds values that lost a part, see _editing.pxd …
     cdef Py_ssize_t _owned                       # … in so many bytes
-    cdef object _borrowed                        # test door: keeps parsed bytes alive
 
     # data/size: all bytes of the connection not yet consumed, from the start of the message. seen: bytes of them already
     # searched by an earlier call that answered NEED_MORE (0 at first), so that a dripped head costs linear time.
@@ -95,10 +104,8 @@ cdef class RequestHead:
     cdef int write(self, Buffer out, RequestPolicy policy, Slice peer, bint trusted, bytes identity, Slice request_id) except -1
 
     cdef Slice _lone(self, uint32_t kind) noexcept
-    cdef bint _refuse(self, ErrorReason problem)
     cdef bint _take_request_line(self, Slice line)
     cdef bint _take_fields(self, RequestPolicy policy)
-    cdef bint _take_connection(self, Slice value, RequestPolicy policy, Py_ssize_t *nominations)
     cdef bint _take_host_and_target(self)
     cdef bint _take_framing(self)
     cdef bint _take_intents(self, RequestPolicy policy)

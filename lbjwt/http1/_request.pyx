@@ -7,13 +7,10 @@ Pure rules on data: no I/O, no clock. Nothing here raises but MemoryError.
 """
 
 from cpython.memoryview cimport PyMemoryView_GET_BUFFER
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, strncmp
 
-from lbjwt._error_reason cimport ErrorReason
-from lbjwt.http1._buffer cimport Buffer, Slice
-from lbjwt.http1._field cimport Field
 from lbjwt.http1._forwarded cimport is_forwarded, put_forwarded, put_forwarded_for, put_forwarded_host, put_forwarded_proto
 from lbjwt.http1._grammar cimport is_authority, is_request_id, same_text, without_default_port
 from lbjwt.http1._judge cimport request_head_stands
@@ -96,7 +93,7 @@ cdef class RequestPolicy:
         return request_kind(folded, name.size)
 
 
-cdef class RequestHead:
+cdef class Head:
 
     def __dealloc__(self):
         free(self._fields)
@@ -105,6 +102,47 @@ cdef class RequestHead:
         """Say why; False, for the caller to hand on."""
         self.problem = problem
         return False
+
+    cdef Py_buffer *_borrow(self, data) except NULL:
+        self._borrowed = memoryview(data)
+        return PyMemoryView_GET_BUFFER(self._borrowed)
+
+    cdef bint _take_connection(self, RequestPolicy policy, ErrorReason malformed):
+        cdef Field *field = self._fields
+        cdef Field *end = field + self._count
+        cdef Slice rest, name
+        while field < end:
+            rest = field.value
+            while field.kind == CONNECTION and next_element(&rest, &name):
+                if equals(name, b"keep-alive", 10):
+                    self._keep_alive_said = True
+                elif equals(name, b"close", 5):
+                    self._close_said = True
+                elif equals(name, b"upgrade", 7):
+                    self._connection_upgrade = True
+                elif not all_of(name.at, name.size, TOKEN):
+                    return self._refuse(malformed)
+                elif not self._nominate(name, policy):
+                    return False
+            field += 1
+        return True
+
+    cdef bint _nominate(self, Slice name, RequestPolicy policy):
+        cdef Field *field = self._fields
+        cdef Field *end = field + self._count
+        while field < end:
+            if (field.kind == FORWARD or field.kind >= CONDITION) and same_text(field.name, name):
+                field.kind = DROPPED
+            field += 1
+        return True
+
+    def fields(self):
+        cdef Py_ssize_t i
+        return [(self._fields[i].name.at[:self._fields[i].name.size], self._fields[i].value.at[:self._fields[i].value.size])
+                for i in range(self._count)]
+
+
+cdef class RequestHead(Head):
 
     cdef Parse parse(self, const char *data, Py_ssize_t size, Py_ssize_t seen, RequestPolicy policy, bytes known):
         cdef Py_ssize_t start = 0
@@ -178,9 +216,8 @@ cdef class RequestHead:
         cdef Field *end = self._fields + self._count
         cdef bint odd = False
         cdef uint32_t bit
-        cdef Py_ssize_t nominations = 0
         self._known = self._repeated = 0
-        self.dropped_names = self.authorization_count = 0
+        self.dropped_names = self.authorization_count = self._nominations = 0
         self._connection_upgrade = self._close_said = self._keep_alive_said = False
         while field < end:
             if split_field(field, &odd) < 0:
@@ -203,12 +240,8 @@ cdef class RequestHead:
                     self.authorization_count += 1
             field += 1
         self.authorization = self._lone(AUTHORIZATION)
-        if self._known & (1 << CONNECTION):
-            field = self._fields
-            while field < end:
-                if field.kind == CONNECTION and not self._take_connection(field.value, policy, &nominations):
-                    return False
-                field += 1
+        if self._known & (1 << CONNECTION) and not self._take_connection(policy, ErrorReason.CONNECTION_OPTION):
+            return False
         self.keep_alive = not self._close_said and (self._keep_alive_said or not self.http10)     # RFC 9112 section 9.3
         return True
 
@@ -218,38 +251,14 @@ cdef class RequestHead:
             return self._special[kind]
         return Slice(NULL, 0)
 
-    cdef bint _take_connection(self, Slice value, RequestPolicy policy, Py_ssize_t *nominations):
-        """
-        Connection options: close, keep-alive, upgrade, and names of fields that end here (RFC 9110 section 7.6.1).
-
-        A name whose loss would change what the request means to the backend (P3) is refused.
-        """
-        cdef Slice rest = value
-        cdef Slice name
-        cdef uint32_t kind
-        cdef Field *field
-        cdef Field *end = self._fields + self._count
-        while next_element(&rest, &name):
-            if equals(name, b"keep-alive", 10):
-                self._keep_alive_said = True
-            elif equals(name, b"close", 5):
-                self._close_said = True
-            elif equals(name, b"upgrade", 7):
-                self._connection_upgrade = True
-            elif not all_of(name.at, name.size, TOKEN):
-                return self._refuse(ErrorReason.CONNECTION_OPTION)
-            else:
-                kind = policy._kind_of(name, not all_of(name.at, name.size, PLAIN))
-                if (policy.is_identity(name) or HOST <= kind < CONDITION or nominations[0] == NOMINATIONS
-                        or (name.size > 8 and same(name.at, b"content-", 8))):
-                    return self._refuse(ErrorReason.CONNECTION_NOMINATES)
-                nominations[0] += 1
-                field = self._fields
-                while field < end:
-                    if same_text(field.name, name):
-                        field.kind = DROPPED
-                    field += 1
-        return True
+    cdef bint _nominate(self, Slice name, RequestPolicy policy):
+        """A name whose loss would change what the request means to the backend (P3) is refused."""
+        cdef uint32_t kind = policy._kind_of(name, not all_of(name.at, name.size, PLAIN))
+        if (policy.is_identity(name) or HOST <= kind < CONDITION or self._nominations == NOMINATIONS
+                or (name.size > 8 and same(name.at, b"content-", 8))):
+            return self._refuse(ErrorReason.CONNECTION_NOMINATES)
+        self._nominations += 1
+        return Head._nominate(self, name, policy)
 
     cdef bint _take_host_and_target(self):
         """Exactly one valid Host (RFC 9112 section 3.2); the target as an origin server is asked (sections 3.2.1 to 3.2.4)."""
@@ -411,19 +420,12 @@ cdef class RequestHead:
         return 0
 
     def parse_bytes(self, data, RequestPolicy policy not None, Py_ssize_t seen=0, bytes known=None):
-        cdef Py_buffer *view
-        self._borrowed = memoryview(data)
-        view = PyMemoryView_GET_BUFFER(self._borrowed)
+        cdef Py_buffer *view = self._borrow(data)
         return self.parse(<const char *> view.buf, view.len, seen, policy, known)
 
     def parts(self):
         return (self.method_name.at[:self.method_name.size], self.target.at[:self.target.size],
                 self.host.at[:self.host.size] if self.host.size else b"")
-
-    def fields(self):
-        cdef Py_ssize_t i
-        return [(self._fields[i].name.at[:self._fields[i].name.size], self._fields[i].value.at[:self._fields[i].value.size])
-                for i in range(self._count)]
 
     def write_bytes(self, RequestPolicy policy not None, *, bytes peer=b"192.0.2.1", bint trusted=False,
                     bytes identity=b"", bytes request_id=b""):

@@ -2,9 +2,8 @@ cimport cython
 from libc.stdint cimport int64_t, uint32_t
 
 from lbjwt._error_reason cimport ErrorReason
-from lbjwt.http1._buffer cimport Buffer, Slice
-from lbjwt.http1._field cimport Field
-from lbjwt.http1._request cimport Method, Parse
+from lbjwt.http1._buffer cimport Buffer, Field, Slice
+from lbjwt.http1._request cimport Head, Method, Parse, RequestPolicy
 
 
 cpdef enum Body:
@@ -16,27 +15,16 @@ cpdef enum Body:
 
 
 @cython.final
-cdef class ResponseHead:
-    """One parsed response head. Slices borrow the bytes given to `parse` and die with them."""
-    cdef readonly Py_ssize_t size
-    cdef readonly ErrorReason problem            # once REFUSED; the answer is 502
+cdef class ResponseHead(Head):
     cdef readonly int status                     # 100..599 of the endpoint
     cdef Slice reason
     cdef readonly Body body
     cdef readonly int64_t content_length         # of the body to relay when body is LENGTH
-    cdef readonly bint keep_alive                # the endpoint lets the connection be reused; not after UNTIL_CLOSE or 101
     cdef readonly bint websocket                 # 101 with Upgrade: websocket
-    cdef Field *_fields
-    cdef Py_ssize_t _count
-    cdef Py_ssize_t _capacity
-    cdef bint _http10                            # the endpoint's version
-    cdef bint _close                             # Connection says close
-    cdef bint _upgrade                           # Connection says upgrade
     cdef int64_t _declared                       # Content-Length as sent, -1: none
     cdef bint _dated                             # a Date field is written
     cdef bint _chunked                           # Transfer-Encoding: chunked was sent
     cdef bint _websocket_named                   # Upgrade: websocket was sent
-    cdef object _borrowed                        # test door: keeps parsed bytes alive
 
     # method: of the request answered. upgrade_asked: 101 is refused unless True. Limits: max_head bytes, max_fields.
     cdef Parse parse(self, const char *data, Py_ssize_t size, Py_ssize_t seen, Method method, bint upgrade_asked,
@@ -52,8 +40,6 @@ cdef class ResponseHead:
     # True when what is written has a Sec-WebSocket-Protocol field.
     cdef bint names_subprotocol(self) noexcept
 
-    cdef bint _refuse(self, ErrorReason problem)
     cdef bint _take_status_line(self, Slice line)
     cdef bint _take_fields(self)
-    cdef bint _take_connection(self, Slice value)
     cdef bint _take_body(self, Method method, bint upgrade_asked)

@@ -5,31 +5,16 @@ An endpoint is not believed to be honest: what is ambiguous is refused, and the 
 Pure rules on data: no I/O, no clock. Nothing here raises but MemoryError.
 """
 
-from cpython.memoryview cimport PyMemoryView_GET_BUFFER
-from libc.stdint cimport int64_t, uint32_t
-from libc.stdlib cimport free
 from libc.string cimport memcmp
 
-from lbjwt._error_reason cimport ErrorReason, in_response
-from lbjwt.http1._buffer cimport Buffer, Slice
-from lbjwt.http1._field cimport Field
-from lbjwt.http1._grammar cimport same_text
+from lbjwt._error_reason cimport in_response
 from lbjwt.http1._judge cimport response_head_stands
-from lbjwt.http1._names cimport CONNECTION, CONTENT_LENGTH, DATE, DROPPED, FORWARD, TRANSFER_ENCODING, UPGRADE, response_kind
-from lbjwt.http1._request cimport Method, Parse
-from lbjwt.http1._scan cimport DIGIT, TOKEN, all_of, equals, next_element, parse_length, scan_head, split_field
+from lbjwt.http1._names cimport CONNECTION, CONTENT_LENGTH, DATE, FORWARD, TRANSFER_ENCODING, UPGRADE, response_kind
+from lbjwt.http1._scan cimport DIGIT, all_of, equals, parse_length, scan_head, split_field
 from lbjwt.http1._writing cimport put_content_length, put_field, put_line_end, put_number, put_slice, put_text
 
 
-cdef class ResponseHead:
-
-    def __dealloc__(self):
-        free(self._fields)
-
-    cdef bint _refuse(self, ErrorReason problem):
-        """Say why; False, for the caller to hand on."""
-        self.problem = problem
-        return False
+cdef class ResponseHead(Head):
 
     cdef Parse parse(self, const char *data, Py_ssize_t size, Py_ssize_t seen, Method method, bint upgrade_asked,
                      Py_ssize_t max_head, Py_ssize_t max_fields):
@@ -71,7 +56,7 @@ cdef class ResponseHead:
         if (line.size < 12 or memcmp(at, b"HTTP/1.", 7) != 0 or not (at[7] == c'0' or at[7] == c'1') or at[8] != c' '
                 or not all_of(at + 9, 3, DIGIT) or (line.size > 12 and at[12] != c' ')):
             return self._refuse(ErrorReason.RESPONSE_STATUS_LINE)
-        self._http10 = at[7] == c'0'
+        self.http10 = at[7] == c'0'
         self.status = (at[9] - c'0') * 100 + (at[10] - c'0') * 10 + at[11] - c'0'
         if self.status < 100 or self.status > 599:
             return self._refuse(ErrorReason.RESPONSE_STATUS)
@@ -86,8 +71,8 @@ cdef class ResponseHead:
         cdef bint connection = False
         cdef uint32_t kind
         self._declared = -1
-        self._chunked = self._websocket_named = self._close = self._upgrade = self._dated = False
-        self.keep_alive = not self._http10
+        self._chunked = self._websocket_named = self._dated = False
+        self._close_said = self._keep_alive_said = self._connection_upgrade = False
         while field < end:
             if split_field(field, &odd) < 0:
                 return self._refuse(ErrorReason.RESPONSE_FIELD_LINE)
@@ -99,7 +84,7 @@ cdef class ResponseHead:
                 if self._declared < 0:
                     return self._refuse(ErrorReason.RESPONSE_CONTENT_LENGTH)
             elif kind == TRANSFER_ENCODING:
-                if self._chunked or self._http10 or not equals(field.value, b"chunked", 7):
+                if self._chunked or self.http10 or not equals(field.value, b"chunked", 7):
                     return self._refuse(ErrorReason.RESPONSE_TRANSFER_ENCODING)
                 self._chunked = True
             elif kind == DATE:
@@ -112,39 +97,14 @@ cdef class ResponseHead:
             field += 1
         if self._chunked and self._declared >= 0:
             return self._refuse(ErrorReason.RESPONSE_LENGTH_AND_ENCODING)
-        if connection:
-            field = self._fields
-            while field < end:
-                if field.kind == CONNECTION and not self._take_connection(field.value):
-                    return False
-                field += 1
-        if self._close:
-            self.keep_alive = False
+        if connection and not self._take_connection(None, ErrorReason.RESPONSE_CONNECTION_OPTION):
+            return False
+        self.keep_alive = not self._close_said and (self._keep_alive_said or not self.http10)     # RFC 9112 section 9.3
         return True
 
-    cdef bint _take_connection(self, Slice value):
-        """Connection options; a field that is named here ends here (RFC 9110 section 7.6.1)."""
-        cdef Slice rest = value
-        cdef Slice name
-        cdef Field *field
-        cdef Field *end = self._fields + self._count
-        while next_element(&rest, &name):
-            if equals(name, b"keep-alive", 10):
-                self.keep_alive = True
-            elif equals(name, b"close", 5):
-                self._close = True
-            elif equals(name, b"upgrade", 7):
-                self._upgrade = True
-            elif not all_of(name.at, name.size, TOKEN):
-                return self._refuse(ErrorReason.RESPONSE_CONNECTION_OPTION)
-            else:
-                field = self._fields
-                self._dated = self._dated and not equals(name, b"date", 4)
-                while field < end:
-                    if field.kind == FORWARD and same_text(field.name, name):
-                        field.kind = DROPPED
-                    field += 1
-        return True
+    cdef bint _nominate(self, Slice name, RequestPolicy policy):
+        self._dated = self._dated and not equals(name, b"date", 4)
+        return Head._nominate(self, name, policy)
 
     cdef bint _take_body(self, Method method, bint upgrade_asked):
         """RFC 9112 section 6.3, rules 1 to 8, from the request's method, the status and the fields."""
@@ -154,12 +114,12 @@ cdef class ResponseHead:
         if self.status == 101:
             if not upgrade_asked:
                 return self._refuse(ErrorReason.RESPONSE_UNASKED_UPGRADE)
-            if not (self._upgrade and self._websocket_named) or self._http10:
+            if not (self._connection_upgrade and self._websocket_named) or self.http10:
                 return self._refuse(ErrorReason.RESPONSE_BAD_UPGRADE)
             self.websocket = True
             self.keep_alive = False
         if self.status < 200 or self.status == 204:
-            # RFC 9110 section 8.6 forbids a length here. It is dropped, and who sent one with bytes behind it is not asked again.
+            # RFC 9110 section 8.6 forbids a length here. It is dropped; if it announces a body, the connection is not used again.
             if self._chunked or self._declared > 0:
                 self.keep_alive = False
             return True
@@ -223,15 +183,8 @@ cdef class ResponseHead:
 
     def parse_bytes(self, data, Method method, *, bint upgrade_asked=False, Py_ssize_t max_head=65536,
                     Py_ssize_t max_fields=200, Py_ssize_t seen=0):
-        cdef Py_buffer *view
-        self._borrowed = memoryview(data)
-        view = PyMemoryView_GET_BUFFER(self._borrowed)
+        cdef Py_buffer *view = self._borrow(data)
         return self.parse(<const char *> view.buf, view.len, seen, method, upgrade_asked, max_head, max_fields)
-
-    def fields(self):
-        cdef Py_ssize_t i
-        return [(self._fields[i].name.at[:self._fields[i].name.size], self._fields[i].value.at[:self._fields[i].value.size])
-                for i in range(self._count)]
 
     def write_bytes(self, *, bint http10=False, bint keep_alive=True, bytes request_id=b"", bytes date=b"", bytes extra=b""):
         cdef Buffer out = Buffer()

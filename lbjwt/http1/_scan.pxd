@@ -4,8 +4,7 @@
 
 from libc.stdint cimport int64_t, uint8_t
 
-from lbjwt.http1._buffer cimport Slice
-from lbjwt.http1._field cimport Field
+from lbjwt.http1._buffer cimport Field, Slice
 
 cdef extern from *:
     """

@@ -5,7 +5,7 @@ Every refusal here is bound to one byte position and the bytes are walked in ord
 whatever pieces it arrives (H20). Knows nothing of what a field means; makes no Python object; keeps no state of its own.
 """
 
-from libc.stdint cimport INT64_MAX, int64_t, uint8_t
+from libc.stdint cimport INT64_MAX
 from libc.stdlib cimport realloc
 from libc.string cimport memchr
 

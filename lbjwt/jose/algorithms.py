@@ -1,7 +1,5 @@
 """
-The signature algorithms lbjwt knows, as one closed table. `none` is not among them and cannot be added (RFC 8725 section 3.2).
-
-Knows names, key types and sizes; no keys. An algorithm that is not in the table does not exist for any other module.
+The table of all signature algorithms that lbjwt uses. `none` is not among them (RFC 8725 section 3.2).
 """
 
 from collections.abc import Collection, Iterable
@@ -29,14 +27,13 @@ class Algorithm:
     One row of the table.
 
     Attributes:
-        name: The JWS `alg` value, exact spelling.
+        name: The JWS `alg` value.
         kty: The JWK key type it needs.
-        crv: The JWK curve it needs; "" where the key type has none. An AKP key is made for one algorithm (RFC 9964), whose
-            name stands here as if it were a curve.
+        crv: The JWK curve it needs; "" where the key type has none; for an AKP key, which has one algorithm (RFC 9964), that algorithm's name.
         hash_name: As hashlib spells it; "" where the primitive brings its own.
         digest_size: Bytes of the hash; the least size of an HMAC secret (RFC 7518 section 3.2).
         signature_size: Bytes of every signature; 0 for RSA, where it is the size of the modulus.
-        on_demand: Used only when the configuration lists it or the key's own `alg` names it; a fitting curve is not enough.
+        on_demand: Used only when the configuration or the key's own `alg` names it.
     """
 
     name: str
@@ -64,7 +61,7 @@ def _table() -> Iterable[Algorithm]:
     yield Algorithm("ES256", Family.ECDSA, "EC", "P-256", "sha256", 32, 64)
     yield Algorithm("ES384", Family.ECDSA, "EC", "P-384", "sha384", 48, 96)
     yield Algorithm("ES512", Family.ECDSA, "EC", "P-521", "sha512", 64, 132)
-    # RFC 8812 section 3.2. Not among the curves of RFC 7518 and common in wallets only: nobody gets it by accident.
+    # RFC 8812 section 3.2
     yield Algorithm("ES256K", Family.ECDSA, "EC", "secp256k1", "sha256", 32, 64, on_demand=True)
     # RFC 9864: one name, one curve. `EdDSA` (RFC 8037) stands for either curve and gets its size from the key.
     yield Algorithm("EdDSA", Family.EDDSA, "OKP")
@@ -82,7 +79,7 @@ ALGORITHMS: MappingProxyType[str, Algorithm] = MappingProxyType({row.name: row f
 
 def algorithms_for(kty: str, crv: str = "", secret_size: int = 0) -> frozenset[str]:
     """
-    The names of all algorithms a key of this type could serve, those on demand included; empty for a type or curve we do not use.
+    The names of all algorithms for a type of key, with those on demand; empty for an unknown type or curve.
 
     Args:
         secret_size: Bytes of an `oct` secret; algorithms with a longer hash are left out (RFC 7518 section 3.2).
@@ -97,12 +94,14 @@ def algorithms_for(kty: str, crv: str = "", secret_size: int = 0) -> frozenset[s
 
 
 def check_algorithms(names: Collection[str]) -> None:
-    """Refuse a name that is not in the table, and no name at all, with a ConfigurationError."""
+    """ConfigurationError for a name that is not in the table, and for an empty list."""
     if not names:
         raise ConfigurationError("the list of algorithms is empty")
     for name in names:
         if name not in ALGORITHMS:
             hint = (
-                " (it is never accepted)" if name.lower() == "none" else f"; known are {', '.join(sorted(ALGORITHMS))}"
+                " (lbjwt never accepts it)"
+                if name.lower() == "none"
+                else f"; the known algorithms are {', '.join(sorted(ALGORITHMS))}"
             )
             raise ConfigurationError(f"unknown algorithm {name!r}{hint}")

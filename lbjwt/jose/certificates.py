@@ -1,13 +1,14 @@
 """
-Certificates as names of keys: their thumbprints, which a token may give in place of a key id, and which of several in one file is the signer's.
+Certificates as names of keys: their thumbprints, which a token may have in place of a key id, and which one of a file belongs to the signer.
 
-A certificate is never a reason to trust: dates, chains and names are not checked, since the file or key set that holds it is trusted as a whole.
+Dates, chains and names are not checked, because the file or key set that holds a certificate is trusted as a whole.
 
 Source: RFC 7515 sections 4.1.7 and 4.1.8, RFC 7517 sections 4.7 to 4.9.
 """
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha1, sha256
 from typing import Any
 
@@ -18,25 +19,23 @@ _NAMES = ("x5t#S256", "x5t")
 
 
 def thumbprints_named(members: Mapping[str, Any]) -> tuple[str, ...]:
-    """The thumbprints that a JWK or a token header gives as text, without padding. They are compared, never decoded: odd ones match nothing."""
+    """The thumbprints in a JWK or a token header, without padding. They are compared, never decoded."""
     return tuple(text.rstrip("=") for name in _NAMES if isinstance(text := members.get(name), str) and text)
 
 
 def thumbprints(jwk: Mapping[str, Any]) -> frozenset[str]:
-    """All that a token may call the certificate of a JWK: its members `x5t` and `x5t#S256`, and what follows from the first one in `x5c`."""
+    """The thumbprints of a JWK's certificate: its members `x5t` and `x5t#S256`, and those of the first certificate in `x5c`."""
     chain = jwk.get("x5c")
     first = chain[0] if isinstance(chain, list) and chain else None
-    computed: Iterable[str] = ()
+    computed: tuple[str, ...] = ()
     if isinstance(first, str):
-        try:
+        with suppress(ValueError):  # a certificate that cannot be read does not spoil the key beside it
             computed = thumbprints_of(base64.b64decode(first, validate=True))
-        except ValueError:  # a certificate that cannot be read names nothing; the key beside it is as good as before
-            computed = ()
     return frozenset((*thumbprints_named(jwk), *computed))
 
 
 def thumbprints_of(der: bytes) -> tuple[str, str]:
-    """`x5t#S256` and `x5t` of a certificate in DER. SHA-1 is a name here, not a protection: all it chooses among are the issuer's own keys."""
+    """`x5t#S256` and `x5t` of a certificate in DER. SHA-1 protects nothing here: it chooses among the issuer's own keys."""
     return _text(sha256(der).digest()), _text(sha1(der, usedforsecurity=False).digest())
 
 
@@ -44,8 +43,8 @@ def signers(certificates: Sequence[Certificate]) -> list[Certificate]:
     """
     The certificates of one file whose keys sign tokens, in their order: all but those that issued another one of the file.
 
-    So a chain gives its leaf, which stands first in it, and several certificates that did not issue each other (a rotation) give one each.
-    A certificate that was renewed with the same key has not issued the older one, though it looks as if it had.
+    That is the leaf of a chain, and each of several certificates that did not issue one another (a rotation). A renewed certificate with the same
+    key only looks as if it had issued the older one.
     """
     keyed = [
         (one, one.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)) for one in certificates
@@ -56,7 +55,7 @@ def signers(certificates: Sequence[Certificate]) -> list[Certificate]:
 def _issued(authority: Certificate, subject: Certificate) -> bool:
     try:
         subject.verify_directly_issued_by(authority)
-    except Exception:  # another name, another signature, an algorithm that is not known: whatever it is, it is no proof
+    except Exception:  # another name or signature, or an unknown algorithm
         return False
     return True
 

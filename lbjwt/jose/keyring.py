@@ -1,7 +1,5 @@
 """
-The keys of one issuer at one moment: an immutable set, looked up by key id or by the thumbprint of a certificate.
-
-Knows how a JWK Set is read and which keys a token header may mean. Does not fetch, does not know the time, holds no policy.
+The keys of one issuer, as an immutable set: how a JWK Set is read, and which keys a token header may mean.
 
 Source: RFC 7517 sections 4.5 and 5, RFC 7515 sections 4.1.4, 4.1.7, 6 and appendix D, RFC 8725 section 3.10.
 """
@@ -53,13 +51,13 @@ class KeyRing:
             for thumbprint in key.certificates:
                 self._by_certificate.setdefault(thumbprint, []).append(key)
         self.keys = tuple(different)
-        # A material that is given with an id too goes by that id whatever a token calls it: a revocation of the id ends all its tokens.
+        # A key that is here both with and without an id is used under the id only, so that a revocation of the id ends all its tokens.
         named = {key.digest for key in different if key.kid}
         self._nameless = [key for key in self._by_id.get("", []) if key.digest not in named]
         if len({key.kty == "oct" for key in self.keys}) > 1:
-            raise KeyFormatError("a secret and public keys cannot serve one issuer")
+            raise KeyFormatError("an issuer cannot have both a secret and public keys")
         if not self.keys:
-            raise KeyFormatError("no usable key" + (f" ({notes[0]})" if notes else ""))
+            raise KeyFormatError("there is no usable key" + (f" ({notes[0]})" if notes else ""))
         self.warnings = tuple(dict.fromkeys((*notes, *_ambiguities(self._by_id))))
 
     @classmethod
@@ -79,7 +77,7 @@ class KeyRing:
         Args:
             algorithms: The configured algorithms; None for all that the keys themselves allow.
             allow_padding: Accept base64url with correct `=` padding.
-            symmetric: Read secrets (`oct`) instead of public keys. Only for a document that no network brought.
+            symmetric: Read secrets (`oct`) instead of public keys. Not for documents from the network.
 
         Raises:
             KeyFormatError: Over a limit, not a JWK Set, or without one usable key.
@@ -88,7 +86,7 @@ class KeyRing:
             try:
                 text = orjson.dumps(dict(document))
             except TypeError as problem:
-                raise KeyFormatError("not a JWK Set: it cannot be written as JSON") from problem
+                raise KeyFormatError("this is not a JWK Set: it cannot be written as JSON") from problem
         else:
             text = document.encode("utf-8", "surrogatepass") if isinstance(document, str) else document
         if len(text) > max_bytes:
@@ -97,7 +95,7 @@ class KeyRing:
         members = parsed.get("keys") if parsed is not None else None
         if not isinstance(members, list):
             raise KeyFormatError(
-                f"not a JWK Set: {instead_of_jwks(bytes(text)) or 'a JSON object with a list of keys is needed'}"
+                f"not a JWK Set: {instead_of_jwks(bytes(text)) or 'it must be a JSON object with a list of keys'}"
             )
         if len(members) > max_keys:
             raise KeyFormatError(f"the key set has {len(members)} keys; at most {max_keys} are accepted")
@@ -129,7 +127,7 @@ class KeyRing:
     @classmethod
     def from_secret(cls, *secrets: bytes, algorithms: Iterable[str], kid: str = "") -> "KeyRing":
         """
-        A ring of one HMAC secret, or of several while one replaces another. The algorithms are always named: nothing about a secret says which.
+        A ring of one HMAC secret, or of several during a rotation. A secret does not name its algorithms, so the caller must.
 
         Raises:
             KeyFormatError: See `secret_key`.
@@ -147,12 +145,12 @@ class KeyRing:
         """
         The keys that a token may mean, whatever its algorithm.
 
-        Those with its key id, if there are any; else those without an id, which its issuer may call anything. A token without a key id means
-        the keys of the certificate it names (RFC 7515 section 4.1.7), or, when it names none that is known, any key: those without an id first.
+        With a key id: the keys with that id, or else those without one. Without a key id: the keys of the certificate that the token names
+        (RFC 7515 section 4.1.7), or else all keys, those without an id first.
 
         Args:
             kid: None when the token names none.
-            thumbprints: Of the certificate it names, most telling first.
+            thumbprints: Of the certificate it names, SHA-256 first.
         """
         if kid is not None:
             return self._by_id.get(kid) or self._nameless
@@ -165,20 +163,16 @@ class KeyRing:
         self, kid: str | None, algorithm: str, thumbprints: Iterable[str] = ()
     ) -> SignatureCheck | tuple[SignatureCheck, ...] | DenyReason:
         """
-        What may check a token with this key id and algorithm: the one check, or those of up to MAX_TRIED keys, which are tried in turn.
+        The signature check for a token with this key id and algorithm, or those of up to MAX_TRIED keys, which are tried in turn.
 
-        All of them are keys of the issuer that the token claims, with the algorithm that the token names and the key allows, so trying lets in
-        nothing that this issuer did not sign (THREATS B11). Every token has the same right to be tried; what the trying may cost is bounded.
-
-        Args:
-            kid: None when the token names none.
-            thumbprints: Of the certificate it names.
+        All are keys of the claimed issuer that allow the token's algorithm, so trying them accepts nothing that this issuer did not
+        sign (THREATS B11). Arguments as for `candidates`.
 
         Returns:
-            ALGORITHM_REFUSED when none of the keys it may mean must be used with the algorithm, UNKNOWN_KEY when it names a key and may mean none.
+            UNKNOWN_KEY when the token can mean no key, ALGORITHM_REFUSED when none that it can mean allows the algorithm.
         """
         candidates = self.candidates(kid, thumbprints)
-        # One material is tried once. Given with and without an id it is the one with the id, so that a revocation of that id ends its tokens.
+        # Each material is tried once, under its id if it has one.
         checks = {key.digest: check for key in candidates if (check := key.check_for(algorithm)) is not None}
         if not checks:
             return DenyReason.ALGORITHM_REFUSED if candidates else DenyReason.UNKNOWN_KEY
@@ -186,7 +180,7 @@ class KeyRing:
         return found[0] if len(found) == 1 else found
 
     def adopt(self, previous: "KeyRing") -> "KeyRing":
-        """This ring, with each key that the previous one already had replaced by that very object, so that its grants live on."""
+        """This ring with the previous ring's object for each key that both have, so that cached tokens of that key stay valid."""
         return KeyRing(
             [next((old for old in previous.keys if old.same_as(key)), key) for key in self.keys],
             warnings=self.warnings,
@@ -200,13 +194,13 @@ class KeyRing:
 
 
 def _ambiguities(by_id: Mapping[str, list[VerificationKey]]) -> Iterator[str]:
-    """What is odd about keys with one name: that several are tried, or that some of those without a name are not."""
+    """Warnings about keys that share an id, and about keys without one that are never tried."""
     for kid, keys in by_id.items():
         if len(keys) == 1:
             continue
         for algorithm in sorted(frozenset().union(*(key.algorithms for key in keys))):
             count = len({key.digest for key in keys if key.check_for(algorithm) is not None})
             if kid and count > 1:
-                yield f"key id {kid!r} is used by {count} keys for {algorithm}: up to {MAX_TRIED} are tried"
+                yield f"{count} keys for {algorithm} have the key id {kid!r}: lbjwt tries at most {MAX_TRIED} of them"
             elif count > MAX_TRIED:
-                yield f"{count} keys for {algorithm} have no key id: the first {MAX_TRIED} are tried"
+                yield f"{count} keys for {algorithm} have no key id: lbjwt tries only the first {MAX_TRIED}"

@@ -1,8 +1,7 @@
 """
-A verification key: public material (or an HMAC secret), and the closed set of algorithms it may check.
+A verification key: a public key or an HMAC secret, and the set of algorithms it may check.
 
-Every way to a key (JWK, PEM, certificate, secret) ends in `public_key` or `secret_key`, so the rules on sizes, curves and exponents
-stand in one place. Nothing here prints key material.
+JWK, PEM, certificates and secrets all go through `public_key` or `secret_key`, which have the rules on sizes, curves and exponents.
 
 Source: RFC 7518 sections 3 and 6, RFC 8037, RFC 8725 sections 3.1 to 3.5, RFC 8812, RFC 9964.
 """
@@ -37,22 +36,21 @@ _HASHES: dict[str, hashes.HashAlgorithm] = {
     "sha512": hashes.SHA512(),
 }
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521", "secp256k1": "secp256k1"}
-# What a public key or certificate looks like as text (THREATS A2: the key everybody has must never become the secret nobody has).
+# The text of public keys and certificates, which must never serve as a secret (THREATS A2).
 _KEY_TEXT = (b"-----BEGIN", b"ssh-rsa", b"ssh-ed25519", b"ecdsa-sha2-", b'"kty"')
 
 
 class VerificationKey:
     """
-    One key of an issuer, immutable. Two objects are equal only when they are the same: a Grant dies with its very key.
+    One key of an issuer, immutable. Compared by identity: a cached token belongs to the very object that verified it.
 
     Attributes:
         kid: The key id; "" when it has none.
         kty: "RSA", "EC", "OKP", "AKP" or "oct".
         crv: The curve; of an AKP key its algorithm; "" where the type has none.
         bits: Size of modulus, field or secret; of an AKP key: of the public key.
-        algorithms: All algorithms this key may check; never a symmetric one beside an asymmetric one.
-        certificates: What a token header may give as `x5t` or `x5t#S256` to mean this key.
-        digest: SHA-256 of the material, to compare keys by; not for any log.
+        certificates: The thumbprints `x5t` and `x5t#S256` of its certificate.
+        digest: SHA-256 of the material, to compare keys; never logged.
     """
 
     __slots__ = ("_checks", "algorithms", "bits", "certificates", "crv", "digest", "kid", "kty")
@@ -75,9 +73,9 @@ class VerificationKey:
         if not chosen:
             wanted = f" of {', '.join(sorted(allowed))}" if allowed is not None else ""
             if allowed is None and fitting:
-                wanted = f" unless the algorithms list {', '.join(sorted(fitting))}, or the key names it"
+                wanted = f" unless you add {', '.join(sorted(fitting))} to algorithms, or the key names it"
             raise KeyFormatError(
-                f"a key of type {kty}{f' {crv}' if crv else ''} with {bits} bits can serve none{wanted}"
+                f"a key of type {kty}{f' {crv}' if crv else ''} with {bits} bits fits no algorithm{wanted}"
             )
         self.kid = kid
         self.kty = kty
@@ -89,11 +87,11 @@ class VerificationKey:
         self._checks = {name: make_check(self, ALGORITHMS[name]) for name in chosen}
 
     def check_for(self, algorithm: str) -> SignatureCheck | None:
-        """The check of one algorithm, or None when this key must not be used with it."""
+        """The check of one algorithm; None when the key does not allow it."""
         return self._checks.get(algorithm)
 
     def same_as(self, other: "VerificationKey") -> bool:
-        """True when the other key has the same material, names and algorithms: what this one signed, that one would accept."""
+        """True when the other key has the same material, names and algorithms."""
         return (
             self.kid == other.kid
             and self.algorithms == other.algorithms
@@ -113,7 +111,6 @@ def public_key(
 
     Args:
         allowed: Algorithms it may check at most; None for all that fit its type and curve.
-        certificates: Thumbprints of its certificate.
 
     Raises:
         KeyFormatError: Another type or curve, a weak key, or no allowed algorithm fits.
@@ -157,7 +154,7 @@ def public_key(
 
 
 def _describe(key: Any) -> tuple[Any, str, str, int]:
-    """A public key that is good enough to be used, with its kty, crv and bits."""
+    """A public key without known weakness, with its kty, crv and bits."""
     if isinstance(key, RSAPublicKey):
         numbers = key.public_numbers()
         if weakness := rsa_weakness(numbers.n, numbers.e):
@@ -166,7 +163,7 @@ def _describe(key: Any) -> tuple[Any, str, str, int]:
     if isinstance(key, EllipticCurvePublicKey):
         curve = _CURVES.get(key.curve.name)
         if curve is None:
-            raise KeyFormatError("an elliptic curve other than P-256, P-384, P-521 and secp256k1")
+            raise KeyFormatError("the elliptic curve is not P-256, P-384, P-521 or secp256k1")
         return key, "EC", curve, key.curve.key_size
     if isinstance(key, Ed25519PublicKey | Ed448PublicKey):
         curve, bits = ("Ed25519", 256) if isinstance(key, Ed25519PublicKey) else ("Ed448", 456)
@@ -175,7 +172,7 @@ def _describe(key: Any) -> tuple[Any, str, str, int]:
         return key, "OKP", curve, bits
     if name := mldsa_algorithm(key):
         return key, "AKP", name, len(key.public_bytes_raw()) * 8
-    raise KeyFormatError("a type of key that is not used for signatures here")
+    raise KeyFormatError("lbjwt does not support this type of key for signatures")
 
 
 def secret_key(secret: bytes, *, kid: str = "", allowed: Iterable[str]) -> VerificationKey:
@@ -191,15 +188,15 @@ def secret_key(secret: bytes, *, kid: str = "", allowed: Iterable[str]) -> Verif
     wanted = frozenset(allowed)
     for name in sorted(wanted):
         if name not in ALGORITHMS or not ALGORITHMS[name].symmetric:
-            raise KeyFormatError(f"a secret cannot check {name}: it takes HS256, HS384 or HS512")
+            raise KeyFormatError(f"a secret cannot verify {name}, only HS256, HS384 or HS512")
         if len(secret) < ALGORITHMS[name].digest_size:
             raise KeyFormatError(
-                f"a secret of {len(secret)} bytes; {name} needs at least {ALGORITHMS[name].digest_size}"
+                f"the secret has {len(secret)} bytes; {name} needs at least {ALGORITHMS[name].digest_size}"
             )
     if len(secret) > MAX_SECRET:
-        raise KeyFormatError(f"a secret of {len(secret)} bytes; at most {MAX_SECRET} are accepted")
+        raise KeyFormatError(f"the secret has {len(secret)} bytes; at most {MAX_SECRET} are accepted")
     if _is_public_text(secret):
-        raise KeyFormatError("this is a public key or a key set: it cannot be a secret")
+        raise KeyFormatError("this is a public key or a key set, which cannot be used as a secret")
 
     def make_check(owner: VerificationKey, algorithm: Algorithm) -> SignatureCheck:
         def verify(signature: bytes, signed: bytes) -> None:
@@ -223,7 +220,7 @@ def _is_public_text(secret: bytes) -> bool:
         return False
     for load in (load_der_public_key, load_der_x509_certificate):
         for text in (secret, secret.rstrip(b"\r\n")):
-            with suppress(Exception):  # whatever a parser says of bytes that are not its format
+            with suppress(Exception):
                 load(text)
                 return True
     return False

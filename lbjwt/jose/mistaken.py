@@ -1,40 +1,40 @@
 """
-What a text is that was given in place of a JWK Set or of PEM, and where it belongs. Nothing of the text is in what is said.
+What a text is that was given in place of a JWK Set or of PEM, and where it belongs. The sentences quote nothing of the text.
 """
 
 from lbjwt._compact import parse_object
 
+# RFC 7518 section 6, RFC 8037 section 2, RFC 9964 section 3
 SECRET_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
-"""The members of a JWK that are not public: RFC 7518 section 6, RFC 8037 section 2, RFC 9964 section 3."""
 
 
 def instead_of_jwks(text: bytes) -> str:
-    """A sentence about a text that is no JWK Set; "" when it is nothing that is known."""
+    """A sentence about a text that is no JWK Set; "" for an unknown kind."""
     if b"-----BEGIN" in text:
         if b"PRIVATE KEY-----" in text:
-            return "it is a private key in PEM; the public key or certificate belongs here, under pem_file, and the private one stays with the issuer"
-        return "it is a public key or certificate in PEM; name it under pem_file (--pem)"
+            return "it is a private key in PEM; give the public key or certificate under pem_file, and leave the private key with the issuer"
+        return "it is a public key or certificate in PEM; give it under pem_file (--pem)"
     members = parse_object(text)
     if members is None:
         if text.lstrip()[:1] == b"<":
-            return "it is a web page or XML; is the address right?"
-        return "it is a token; the keys are needed" if text.startswith(b"eyJ") else ""
+            return "it is a web page or XML; check the URL"
+        return "it is a token; give the keys of the issuer instead" if text.startswith(b"eyJ") else ""
     if "kty" in members:
         if SECRET_MEMBERS & members.keys():
-            return 'it is one private or secret key (JWK); a set of public keys belongs here: {"keys": [ … ]} without its private members'
-        return 'it is one key (JWK); a set has it in a list: {"keys": [ … ]}'
-    return "it is a discovery document; name the issuer under discovery" if "jwks_uri" in members else ""
+            return 'it is one private or secret key (JWK); give a set of public keys instead: {"keys": [ … ]} without its private members'
+        return 'it is one key (JWK); put it in the list of a set: {"keys": [ … ]}'
+    return "it is a discovery document; use discovery instead of a key file" if "jwks_uri" in members else ""
 
 
 def instead_of_pem(text: bytes) -> str:
-    """A sentence about a text that is no PEM; "" when it is nothing that is known."""
+    """A sentence about a text that is no PEM; "" for an unknown kind."""
     members = parse_object(text)
     if members is not None and ("keys" in members or "kty" in members):
-        return "it is a JWK or a JWK Set; name a set under jwks_file (--jwks)"
+        return "it is a JWK or a JWK Set; give a set under jwks_file (--jwks)"
     if text.startswith(b"\x30"):
-        return "it is DER; PEM is its text form (openssl x509 -inform der, openssl pkey -pubin -inform der)"
+        return "it is DER; convert it to PEM (openssl x509 -inform der, openssl pkey -pubin -inform der)"
     return (
-        "it is an SSH key; ssh-keygen -e -m PKCS8 writes it as PEM"
+        "it is an SSH key; convert it to PEM with ssh-keygen -e -m PKCS8"
         if text.startswith((b"ssh-", b"ecdsa-sha2-"))
         else ""
     )

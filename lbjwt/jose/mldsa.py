@@ -1,8 +1,6 @@
 """
-ML-DSA public keys (FIPS 204), the one kind of key that the installed `cryptography` may not know: its wheels have it since version 48,
-other builds only with an OpenSSL of 3.5 or newer. Where it is missing everything else works, and a key of this kind says what it lacks.
-
-Bytes in, a key of the cryptography package or KeyFormatError out.
+ML-DSA public keys (FIPS 204). The installed `cryptography` may not have them: its wheels do since version 48, other builds only with
+OpenSSL 3.5 or newer. Without them, only keys of this kind are refused.
 
 Source: RFC 9964, FIPS 204.
 """
@@ -20,27 +18,24 @@ except ImportError:  # cryptography < 47
 
 mldsa: Any = _module
 
-# FIPS 204 table 2: bytes of an encoded public key. Every string of that length is a key (section 7.2), so length is all there is to check.
+# FIPS 204 table 2: bytes of an encoded public key. Every string of that length is a key (section 7.2).
 _SIZES = {"ML-DSA-44": 1312, "ML-DSA-65": 1952, "ML-DSA-87": 2592}
 
 
 def mldsa_key(algorithm: str, encoded: bytes) -> Any:
     """
-    The public key of an encoding.
-
-    Args:
-        algorithm: What the key is for; nothing in the encoding tells.
+    Decode a public key of the cryptography package.
 
     Raises:
-        KeyFormatError: No ML-DSA algorithm, another length than it has, or `cryptography` does not offer it.
+        KeyFormatError: Not an ML-DSA algorithm, the wrong length, or `cryptography` does not offer it.
     """
     size = _SIZES.get(algorithm)
     if size is None:
-        raise KeyFormatError("an AKP key for an algorithm other than ML-DSA")
+        raise KeyFormatError("the AKP key is for an algorithm other than ML-DSA")
     if len(encoded) != size:
-        raise KeyFormatError(f"pub has not the {size} bytes of {algorithm}")
+        raise KeyFormatError(f"pub does not have the {size} bytes of {algorithm}")
     missing = KeyFormatError(
-        f"{algorithm} is not offered by this version of cryptography (its wheels have it since 48.0)"
+        f"the installed version of cryptography does not support {algorithm}; install 48.0 or newer"
     )
     if mldsa is None:
         raise missing
@@ -49,7 +44,7 @@ def mldsa_key(algorithm: str, encoded: bytes) -> Any:
     except UnsupportedAlgorithm:
         raise missing from None
     except ValueError as problem:
-        raise KeyFormatError("key material that is not a valid public key") from problem
+        raise KeyFormatError("the key material is not a valid public key") from problem
 
 
 def mldsa_algorithm(key: object) -> str:

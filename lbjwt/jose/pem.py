@@ -1,7 +1,7 @@
 """
-PEM text to verification keys: public keys, certificates, chains of certificates, and several of them in one file for a rotation.
+PEM text to verification keys: public keys, certificates and chains, several in one file for a rotation.
 
-Text in, VerificationKeys or KeyFormatError out. Text between the blocks is a comment (RFC 7468 section 2).
+Text between the blocks is a comment (RFC 7468 section 2).
 """
 
 import re
@@ -28,27 +28,26 @@ def import_pem(
     """
     Import all public keys (SubjectPublicKeyInfo or PKCS#1) and certificates of a PEM text, in their order.
 
-    Of a chain of certificates the signer's counts, which stands first. Of a certificate only the key counts, not its dates.
+    A chain of certificates gives one key, that of its leaf. The dates of a certificate are ignored.
 
     Args:
         kid: Of every key.
         allowed: Algorithms they may check at most; None for all that fit.
 
     Raises:
-        KeyFormatError: A private key among them, another kind of block, no block or one that is not whole, or a weak key. One bad block
-            spoils the text: it is a file of ours, and half of it would be a surprise.
+        KeyFormatError: A private key, another kind of block, an incomplete block, no block, or a weak key. One bad block refuses the whole text.
     """
     data = text.encode("utf-8", "replace") if isinstance(text, str) else text
     blocks = [(match[1], match[0]) for match in _BLOCK.finditer(data)]
     if b"PRIVATE KEY-----" in data:
         which = "this" if data.count(_BEGIN) == 1 else "one of the PEM blocks"
-        raise KeyFormatError(f"{which} is a private key; the balancer needs public keys only")
+        raise KeyFormatError(f"{which} is a private key; lbjwt needs public keys only")
     if mistaken := instead_of_pem(data):
         raise KeyFormatError(f"not PEM: {mistaken}")
     if not blocks or data.count(_BEGIN) != len(blocks):
-        raise KeyFormatError("no complete PEM block" if not blocks else "an incomplete PEM block")
+        raise KeyFormatError("there is no complete PEM block" if not blocks else "a PEM block is incomplete")
     if len(blocks) > MAX_BLOCKS:
-        raise KeyFormatError(f"{len(blocks)} PEM blocks; at most {MAX_BLOCKS} are accepted")
+        raise KeyFormatError(f"there are {len(blocks)} PEM blocks; at most {MAX_BLOCKS} are accepted")
     loaded = [_load(label, block, number) for number, (label, block) in enumerate(blocks, 1)]
     wanted = None if allowed is None else frozenset(allowed)
     counting = signers([one for one in loaded if isinstance(one, Certificate)])
@@ -71,10 +70,10 @@ def _load(label: bytes, block: bytes, number: int) -> object:
     try:
         if label == b"CERTIFICATE":
             certificate = load_pem_x509_certificate(block)
-            certificate.public_key()  # what is not known to be a key is found here, not later
+            certificate.public_key()  # raises for an unknown kind of key
             return certificate
         if label in _PUBLIC:
             return load_pem_public_key(block)
     except Exception as problem:  # ValueError, UnsupportedAlgorithm, and what the ASN.1 parser finds
-        raise KeyFormatError(f"PEM block {number} is not a public key or certificate that can be used") from problem
+        raise KeyFormatError(f"PEM block {number} is not a usable public key or certificate") from problem
     raise KeyFormatError(f"PEM block {number} is {label.decode()}, neither a public key nor a certificate")

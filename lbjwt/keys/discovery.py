@@ -1,8 +1,8 @@
 """
 Where an issuer's keys are, from its metadata: OpenID Connect Discovery or RFC 8414, whichever it has.
 
-A document speaks for the issuer it names and no other: the `issuer` in it must be the configured one, character by character (THREATS B20). What
-it says about keys is judged by the rules of every URL that keys come from; nothing else of it is used.
+The `issuer` in a document must be the configured one, character by character (THREATS B20). Only its `jwks_uri` is used, and it must obey the rules
+of every URL of keys.
 """
 
 from lbjwt._compact import parse_object
@@ -17,11 +17,11 @@ async def discover(issuer: str, egress: Egress) -> str:
     Return the URL of the issuer's key set.
 
     Args:
-        issuer: Exactly as it stands in tokens; ``https``, or ``http`` to a loopback address.
-        egress: How each of the two documents that may be asked for is fetched; with `allow_http` the keys may be behind ``http``, too.
+        issuer: As in tokens; ``https``, or ``http`` to a loopback address.
+        egress: How the documents are fetched; with `allow_http` the key set may be behind ``http``, too.
 
     Raises:
-        JWKSFetchError: Neither place has a document that speaks for this issuer; the message tells what is wrong with each.
+        JWKSFetchError: Neither place has a valid document of this issuer; the message says what is wrong with each.
 
     Source: OpenID Connect Discovery 1.0 section 4; RFC 8414 section 3.
     """
@@ -40,13 +40,13 @@ def jwks_uri_of(document: bytes, issuer: str, *, place: str, allow_http: bool = 
     Read one metadata document.
 
     Raises:
-        JWKSFetchError: Not JSON, of another issuer, or without a URL of keys that may be fetched from.
+        JWKSFetchError: Not JSON, of another issuer, or without an allowed URL of keys.
 
     Source: OpenID Connect Discovery 1.0 section 4.3; RFC 8414 section 3.3; RFC 8725 section 3.8.
     """
     metadata = parse_object(document)
     if metadata is None:
-        raise JWKSFetchError(f"{place} is no JSON object")
+        raise JWKSFetchError(f"{place} is not a JSON object")
     if metadata.get("issuer") != issuer:  # the other one is not repeated: it is anybody's text
         raise JWKSFetchError(f"{place} names an issuer other than the configured one (every character counts)")
     uri = metadata.get("jwks_uri")

@@ -1,49 +1,40 @@
 """
-How a key fetch leaves this machine: through which proxy, with which bearer token, whose certificates are believed and which one is shown.
+How a key fetch leaves this machine: proxy, bearer token, trusted authorities and client certificate.
 
-A proxy is used only when the configuration says so, for the environment of a service may be anybody's. It is spoken to in plain HTTP and carries a
-tunnel (CONNECT) for https: the certificate of the server is checked as without it. A fetch over plain http (`allow_http`) it reads, bearer token
-included. Loopback is never behind one. A bearer token, such as that of a service account of Kubernetes, is read anew for each fetch, because others
-replace the file; it is part of no message.
+A proxy is used only if the configuration says so, because others may control the environment of a service. The connection to the proxy is plain
+HTTP; for https it carries a tunnel (CONNECT), and the server's certificate is checked as without a proxy. The proxy can read a fetch over plain http
+(`allow_http`), bearer token included. Loopback addresses never use a proxy. A bearer token, such as that of a Kubernetes service account, is read
+for each fetch, because its file is replaced; no message contains it.
 
-A private authority replaces the system's: keys that a private issuer signs with are not vouched for by every public one. Names and dates of
-certificates are always checked (THREATS B21); there is no switch for it.
+A private authority replaces those of the system, so that no public authority can vouch for a private issuer. Names and dates of certificates are
+always checked (THREATS B21).
 """
 
-import base64
 import re
 import ssl
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NoReturn
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from lbjwt.address import is_loopback
+from lbjwt.files import signature_of
 from lbjwt.keys.errors import JWKSFetchError, KeySourceError
-from lbjwt.net.files import signature_of
 
 MAX_TOKEN: Final = 64 * 1024
-"""Bytes of a file with a bearer token; those of Kubernetes have about 1 KiB."""
+"""Most bytes of a file with a bearer token; those of Kubernetes have about 1 KiB."""
 
 _TOKEN: Final = re.compile(rb"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 section 2.1
 
 
-@dataclass(frozen=True, slots=True)
-class Proxy:
-    """One HTTP proxy, ``http://HOST:PORT``. Its password is in `authorization`, the value of ``Proxy-Authorization``, alone."""
-
-    url: str
-    authorization: str | None
-
-
 class ClientTls:
     """
-    Trust anchors and client certificate of one key source. Files are read again when they change: a short-lived certificate needs no restart.
+    Trust anchors and client certificate of one key source. Files are read again when they change.
 
     Args:
-        ca_file: PEM file of the only authorities believed; None for the system's.
-        certificate: PEM file, our certificate first, then its chain; None to show none.
-        private_key: PEM file, not encrypted; None when it stands in the file of the certificate.
+        ca_file: PEM file of the only trusted authorities; None for those of the system.
+        certificate: PEM file with the client certificate and its chain; None for no certificate.
+        private_key: PEM file, not encrypted; None if the key is in the file of the certificate.
     """
 
     def __init__(
@@ -57,16 +48,16 @@ class ClientTls:
 
     def context(self) -> ssl.SSLContext:
         """
-        The context for the next fetch; the same one until a file changes.
+        Return the context for the next fetch; the same one until a file changes.
 
         Raises:
-            KeySourceError: A file is missing, not PEM, encrypted, or the two do not belong together.
+            KeySourceError: A file is missing, not PEM or encrypted, or certificate and key do not match.
         """
         signature = []
         for path in (self._ca_file, self._certificate, self._private_key):
             if path is not None:
                 try:
-                    signature.append(signature_of(path))
+                    signature.append(signature_of(path.stat()))
                 except OSError as error:
                     raise KeySourceError(f"cannot read {path}: {error.strerror}") from None
         if self._context is None or signature != self._signature:
@@ -78,7 +69,7 @@ class ClientTls:
         try:
             context = ssl.create_default_context(cafile=self._ca_file)
         except ssl.SSLError:
-            raise KeySourceError(f"{self._ca_file} holds no certificate authority that can be read") from None
+            raise KeySourceError(f"{self._ca_file} contains no readable certificate authority") from None
         except OSError as error:
             raise KeySourceError(f"cannot read {self._ca_file}: {error.strerror}") from None
         context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -111,13 +102,12 @@ class Egress:
     How the documents of one key source are fetched.
 
     Args:
-        timeout: Seconds for one document: name resolution, redirects and last byte included.
-        max_bytes: Longest document accepted, enforced while it is read. A JWK Set of 100 RSA keys has about 64 KiB, with certificates more.
-        allow_http: Allow plain ``http`` to other than loopback addresses.
-        tls: Whose certificates are believed, and the one that is shown.
-        proxy: ``http://HOST:PORT``; None for none, or
-        proxy_from_environment: the one that ``HTTPS_PROXY``, ``http_proxy``, ``ALL_PROXY`` and ``NO_PROXY`` name.
-        bearer_token_file: A file with a token for ``Authorization: Bearer``; None sends none.
+        timeout: Seconds for one document, from name resolution through redirects to the last byte.
+        max_bytes: Longest document. A JWK Set of 100 RSA keys has about 64 KiB, with certificates more.
+        allow_http: Allow plain ``http`` to addresses other than loopback.
+        proxy: ``http://HOST:PORT``.
+        proxy_from_environment: Without `proxy`, use the one in ``HTTPS_PROXY``, ``http_proxy``, ``ALL_PROXY``, unless ``NO_PROXY`` excludes it.
+        bearer_token_file: A file with a token for ``Authorization: Bearer``.
     """
 
     timeout: float = 5.0
@@ -131,27 +121,17 @@ class Egress:
     def without_token(self) -> "Egress":
         return replace(self, bearer_token_file=None)
 
-    def proxy_for(self, uri: str) -> Proxy | None:
-        """
-        Return the proxy that a URL is fetched through; None: none.
-
-        Raises:
-            JWKSFetchError: The environment names one that cannot be used.
-        """
+    def proxy_for(self, uri: str) -> SplitResult | None:
+        """Return the URL of the proxy for a URL, or None; JWKSFetchError if the environment names an unusable one."""
         parts = urlsplit(uri)
         if is_loopback(parts.hostname or ""):
             return None
         if self.proxy is not None:
-            return _proxy(urlsplit(self.proxy))
+            return urlsplit(self.proxy)
         return _from_environment(parts) if self.proxy_from_environment else None
 
     def authorization(self) -> str | None:
-        """
-        Return the value of ``Authorization`` for the next fetch; None without a token.
-
-        Raises:
-            KeySourceError: The file cannot be read, or holds no token.
-        """
+        """Return the value of ``Authorization`` for the next fetch, if any; KeySourceError if the file has no readable token."""
         path = self.bearer_token_file
         if path is None:
             return None
@@ -161,11 +141,11 @@ class Egress:
         except OSError as error:
             raise KeySourceError(f"cannot read the bearer token {path}: {error.strerror}") from None
         if len(token) > MAX_TOKEN or _TOKEN.fullmatch(token) is None:
-            raise KeySourceError(f"{path} holds no bearer token: one word of letters, digits and -._~+/ is expected")
+            raise KeySourceError(f"{path} contains no bearer token; write a single word of letters, digits and -._~+/")
         return f"Bearer {token.decode()}"
 
 
-def _from_environment(target: SplitResult) -> Proxy | None:
+def _from_environment(target: SplitResult) -> SplitResult | None:
     from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
     found = getproxies_environment()
@@ -174,26 +154,17 @@ def _from_environment(target: SplitResult) -> Proxy | None:
         return None
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
-        if parts.scheme == "http" and parts.hostname and parts.path in ("", "/"):
-            return _proxy(parts)
+        if parts.scheme == "http" and parts.hostname and parts.port != 0 and parts.path in ("", "/"):
+            return parts
     except ValueError:
         pass
-    raise JWKSFetchError("the proxy that the environment names does not have the form http://HOST:PORT")
-
-
-def _proxy(parts: SplitResult) -> Proxy:
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    authorization = None
-    if parts.username is not None:
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        authorization = f"Basic {base64.b64encode(pair.encode()).decode()}"
-    return Proxy(f"http://{host}:{parts.port or 80}", authorization)
+    raise JWKSFetchError("the proxy in the environment variable must have the form http://HOST:PORT")
 
 
 def _reason(error: ssl.SSLError) -> str:
     match getattr(error, "reason", None):
         case "KEY_VALUES_MISMATCH" | "KEY_TYPE_MISMATCH":
-            return "the private key does not belong to it"
+            return "the private key does not belong to the certificate"
         case str(reason):
             return reason.replace("_", " ").lower()
-    return "it is not a certificate with a private key in PEM"
+    return "the file is not a certificate with a private key in PEM"

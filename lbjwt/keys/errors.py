@@ -1,18 +1,18 @@
 """
-What goes wrong with key sources.
+Errors of key sources.
 
-Every message is one sentence with the place and the cause, without the query of a URL (which may hold a secret) and without a piece of a document.
+Every message is one sentence with the source and the cause. It contains no query of a URL, which may be secret, and no piece of a document.
 """
 
 from lbjwt.errors import LbjwtError
 
 
 class JWKSFetchError(LbjwtError):
-    """No document came over the network."""
+    """A document could not be fetched."""
 
 
 class KeySourceError(LbjwtError):
-    """A key source that cannot work: a mistake to mend."""
+    """A key source that cannot work until somebody corrects it."""
 
 
 class StoreError(LbjwtError):
@@ -20,7 +20,7 @@ class StoreError(LbjwtError):
 
 
 def sentence_of(error: BaseException) -> str:
-    """Quote only errors made for people: the text of another might hold a piece of the document."""
+    """The message of an error of ours; of any other only its class, because its text may contain a piece of the document."""
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     if isinstance(error, LbjwtError) and str(error):

@@ -1,13 +1,13 @@
 """
-How the processes of a service get the key sets that one of them fetches: shared memory with two copies for each remote source.
+Shared memory with the newest key set of each remote source: one process fetches and writes, all read.
 
-The control process writes, all read. `put` fills the copy that is not current and then makes it the current one by writing one byte, so a writer that
-dies in the middle leaves the key set of before. No lock is needed: a digest stands beside each copy, and a reader that was overtaken by two
-writes finds that the two disagree and looks again.
+Each source has two copies. `put` fills the one that is not current and then makes it current by writing one byte, so a writer that dies in between
+leaves the old key set in place. No lock is needed: each copy has a digest, and a reader that two writes overtake sees a wrong digest and tries again
+later.
 
-The sources of the start lie in memory that is made before the fork. Those that a reload brings lie in a memory file (memfd_create(2)), one for each
-reload: the supervisor hands its descriptor to the processes that run already, and forks the later ones with it. Its size is sealed, so that nobody
-who has it can make another process fail by cutting it short.
+The sources of the start are in memory that is made before the fork. Those that a reload adds are in a memory file (memfd_create(2)), one for each
+reload: the supervisor passes its descriptor to the running processes, and later ones inherit the mapping. The size of the file is sealed, because a
+process that reads behind the end of a file is killed.
 """
 
 import contextlib
@@ -17,20 +17,60 @@ import mmap
 import os
 import struct
 from collections.abc import Mapping
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import orjson
+from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from lbjwt.errors import ConfigurationError
-from lbjwt.keys.store import StoredKeySet, decoded, room_for
+from lbjwt.keys.schedule import ShelfLife
 
 _LENGTH: Final = struct.Struct("=Q")
 _DIGEST: Final = hashlib.sha256().digest_size
 _HEAD: Final = _DIGEST + _LENGTH.size
 
 _NO_RESERVE: Final = 0x4000
-"""MAP_NORESERVE of mmap(2), which `mmap` does not name: pages that are never written cost nothing, not even a promise."""
+"""MAP_NORESERVE of mmap(2): pages that are never written cost nothing."""
 _NO_EXEC_SEAL: Final = 0x8
 """MFD_NOEXEC_SEAL of memfd_create(2), which `os` does not name: since Linux 6.3 an administrator may demand it (vm.memfd_noexec)."""
 _SIZE_SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKeySet:
+    """A key set and where it comes from. Times: seconds since the epoch."""
+
+    place: str
+    """The `identity_of` its source; another source must not use it."""
+    fetched_at: FiniteFloat
+    good_until: FiniteFloat
+    document: str = field(repr=False)
+    etag: str | None = None
+    format: Literal[1] = 1
+
+    def encoded(self) -> bytes:
+        return orjson.dumps(self)
+
+    def shelf_life(self, now: float, wall: float, max_stale: float) -> ShelfLife | None:
+        """How long it may be believed: `max_stale` seconds after it was fetched, or until `good_until`. None: too old, or from the future."""
+        return ShelfLife.of(now, wall, self.fetched_at, min(self.good_until - self.fetched_at, max_stale))
+
+
+_STORED: Final = TypeAdapter(StoredKeySet)
+
+
+def decoded(text: bytes) -> StoredKeySet | None:
+    """Read the text of `StoredKeySet.encoded`; None for any other text."""
+    try:
+        return _STORED.validate_json(text, strict=True)
+    except ValidationError:
+        return None
+
+
+def room_for(document: int) -> int:
+    """Greatest length in bytes of an encoded key set whose document is that long: JSON within JSON, where each character may need an escape."""
+    return 2 * document + 8192
 
 
 class KeyFeed:
@@ -39,7 +79,7 @@ class KeyFeed:
     def __init__(self, longest: Mapping[int, int]) -> None:
         """
         Args:
-            longest: Of each source its number, and the length in bytes of its longest document.
+            longest: By number of the source, the length in bytes of its longest document.
 
         Raises:
             ConfigurationError: The system does not give that much address space.
@@ -116,28 +156,28 @@ class KeyFeed:
             end += 1 + 2 * room
 
     def _current(self, source: int, other: int = 0) -> tuple[mmap.mmap, int, int]:
-        """Where the current copy begins and the room of one has its end; of the other one when `other` is 1."""
+        """Memory, begin and end of the current copy, or with `other` 1 of the other copy."""
         memory, begin, room = self._copies[source]
         begin += 1 + room * (memory[begin] ^ other)
         return memory, begin, begin + room
 
     def put(self, source: int, stored: StoredKeySet) -> None:
-        """Make a key set the newest of its source. ValueError when it is longer than its source may be."""
+        """Make a key set the newest of its source; ValueError if it is too long."""
         memory, begin, end = self._current(source, other=1)
         text = stored.encoded()
         framed = hashlib.sha256(text).digest() + _LENGTH.pack(len(text)) + text
         if len(framed) > end - begin:
-            raise ValueError("the key set has no room in the feed")
+            raise ValueError("the key set is too large for the shared memory of the key feed")
         memory[begin : begin + len(framed)] = framed
         memory[self._copies[source][1]] ^= 1
 
     def version(self, source: int) -> bytes:
-        """Return what differs when another key set, or the same one fetched again, was put there; the same for all that were not put."""
+        """Return bytes that change when a key set is put, also the same one fetched again."""
         memory, begin, _ = self._current(source)
         return memory[begin : begin + _DIGEST]
 
     def get(self, source: int) -> StoredKeySet | None:
-        """Return the newest key set; None when there is none, or it was overwritten while it was read."""
+        """Return the newest key set; None if there is none, or if it was overwritten during the read."""
         memory, begin, end = self._current(source)
         (length,) = _LENGTH.unpack(memory[begin + _DIGEST : begin + _HEAD])
         text = memory[begin + _HEAD : min(begin + _HEAD + length, end)]

@@ -1,13 +1,13 @@
 """
 Fetch one document over HTTPS.
 
-Bytes come out, or `JWKSFetchError`; what the bytes mean is asked elsewhere. The URL comes from the configuration or from the issuer's own
-metadata, never from a token (no ``jku``, no ``x5u``). Every fetch has a connection of its own: a pooled one that the server closed meanwhile would
-fail once per interval (THREATS B5). Redirects stay on the origin (THREATS B7), a proxy is used only when asked for, cookies are not kept, content
-codings are refused so that 256 KiB on the wire stay 256 KiB in memory (THREATS B9).
+The URL comes from the configuration or from the issuer's own metadata, never from a token (no ``jku``, no ``x5u``). Every fetch opens a connection: a
+pooled one that the server closed meanwhile would fail once per interval (THREATS B5). Redirects stay on the origin (THREATS B7), cookies are not
+kept, and content codings are refused, so that 256 KiB on the wire stay 256 KiB in memory (THREATS B9).
 """
 
 import asyncio
+import base64
 import contextlib
 import datetime
 import email.utils
@@ -17,21 +17,21 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import unquote
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
 from lbjwt.errors import cause_of
-from lbjwt.keys.egress import Egress, Proxy
+from lbjwt.keys.egress import Egress
 from lbjwt.keys.errors import JWKSFetchError
 from lbjwt.keys.uri import examine, place_of, redirected
 
 MAX_REDIRECTS: Final = 3
-"""Maximum number of redirects: enough for a path that moved and gained a slash and a version, and it ends a redirect loop."""
 
 MAX_ETAG: Final = 256
-"""Characters of an entity tag that is kept and sent back; a longer one is forgotten."""
+"""Most characters of an entity tag; a longer one is ignored."""
 
 JWKS_TYPES: Final = "application/jwk-set+json, application/json"
 
@@ -41,7 +41,7 @@ _LONGEST: Final = 2**31
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What a server answered. The document is None when it is the one whose `etag` was sent (304); None elsewhere: it did not say."""
+    """A response. Its document is None after a 304; other fields are None if the server did not send them."""
 
     document: bytes | None = field(repr=False)
     etag: str | None = None
@@ -53,16 +53,16 @@ class Fetched:
 
 async def fetch(uri: str, egress: Egress, *, etag: str | None = None, accept: str = JWKS_TYPES) -> Fetched:
     """
-    Return the body of a 200 response, or word that it is the one we have.
+    Return a 200 or 304 response.
 
     Args:
         uri: ``https``, or ``http`` to a loopback address.
-        egress: Limits and way out. Behind a proxy names are resolved there, so plain ``http`` needs `allow_http`.
-        etag: Of the body we have: the server may answer 304 without one. None asks for the body as it is now, past every cache.
-        accept: Media types asked for; the one that comes does not matter.
+        egress: A proxy resolves names itself, so plain ``http`` through it needs `allow_http`.
+        etag: Of the document we have; the server may answer 304. Without it the response comes from no cache.
+        accept: Media types for the Accept field; the type of the response is not checked.
 
     Raises:
-        JWKSFetchError: Anything else than a 200 with a body within the limits, or the 304 that was asked for, in time.
+        JWKSFetchError: Any other response, a body above the limit, or no response in time.
         KeySourceError: The TLS files or the bearer token cannot be used.
 
     Source: RFC 7517 section 5; RFC 8725 section 3.10; RFC 9110 section 13.1.2.
@@ -71,17 +71,26 @@ async def fetch(uri: str, egress: Egress, *, etag: str | None = None, accept: st
     place = place_of(uri)
     host = parts.hostname or ""
     guard = _Guard(loopback_only=parts.scheme == "http" and not egress.allow_http)
-    with contextlib.suppress(ValueError):  # a name: the guard sees its addresses when it is resolved
+    with contextlib.suppress(ValueError):  # a name: the guard checks its addresses after resolution
         guard.check(ipaddress.ip_address(host), place)
     proxy = egress.proxy_for(uri)
     if proxy is not None and guard.loopback_only:  # what is resolved elsewhere cannot be seen to be loopback
-        raise JWKSFetchError(f"{place} would be fetched over plain http through a proxy, which needs allow_http")
-    by_proxy = proxy.url if proxy is not None else ""
+        raise JWKSFetchError(f"a proxy would fetch {place} over plain http; use https, or set allow_http")
+    by_proxy = ""
     headers = {"Accept": accept, "Accept-Encoding": "identity", "User-Agent": "lbjwt"}
     headers |= {"If-None-Match": etag} if etag is not None else {"Cache-Control": "no-cache"}
     authorization = egress.authorization()
     if authorization is not None:
         headers["Authorization"] = authorization
+    # with each request, because aiohttp sends the headers of a session, and so the bearer token, to the proxy too
+    options: dict[str, Any] = {"headers": headers}
+    if proxy is not None:
+        by_proxy = options["proxy"] = f"http://{proxy.netloc.rpartition('@')[2]}"
+        if proxy.username is not None:
+            pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+            own = {"Proxy-Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+            # a tunnel has fields of its own; without one the proxy reads, and removes, those of the request
+            options |= {"proxy_headers": own} if uri.startswith("https:") else {"headers": headers | own}
     connector = aiohttp.TCPConnector(
         resolver=guard if proxy is None else ThreadedResolver(),
         force_close=True,
@@ -99,7 +108,7 @@ async def fetch(uri: str, egress: Egress, *, etag: str | None = None, accept: st
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             ) as session,
         ):
-            return await _follow(session, uri, headers, proxy, egress.max_bytes, conditional=etag is not None)
+            return await _follow(session, uri, options, egress.max_bytes, conditional=etag is not None)
     except TimeoutError:
         raise JWKSFetchError(f"{place} did not answer completely within {egress.timeout:g} s") from None
     except aiohttp.ClientConnectorCertificateError as error:
@@ -111,38 +120,26 @@ async def fetch(uri: str, egress: Egress, *, etag: str | None = None, accept: st
             f"cannot connect to the proxy {by_proxy} on the way to {place}: {cause_of(error.os_error)}"
         ) from None
     except aiohttp.ClientHttpProxyError as error:
-        raise JWKSFetchError(f"the proxy {by_proxy} refused the way to {place} with status {error.status}") from None
+        raise JWKSFetchError(
+            f"the proxy {by_proxy} refused the connection to {place} with status {error.status}"
+        ) from None
     except aiohttp.ClientConnectorError as error:
         raise JWKSFetchError(f"cannot connect to {place}: {cause_of(error.os_error)}") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        # ValueError: what aiohttp's parser may raise on a hostile answer
+        # ValueError: from aiohttp's parser, for a hostile response
         raise JWKSFetchError(f"{place} closed the connection or did not speak HTTP ({type(error).__name__})") from None
 
 
 async def _follow(
-    session: aiohttp.ClientSession,
-    uri: str,
-    headers: dict[str, str],
-    proxy: Proxy | None,
-    max_bytes: int,
-    *,
-    conditional: bool,
+    session: aiohttp.ClientSession, uri: str, options: dict[str, Any], max_bytes: int, *, conditional: bool
 ) -> Fetched:
-    # With each request, for those of a session are sent to the proxy, too: it would learn the bearer token.
-    options: dict[str, Any] = {"headers": headers}
-    if proxy is not None:
-        options["proxy"] = proxy.url
-        if proxy.authorization is not None:
-            # a tunnel has fields of its own; without one the proxy reads, and takes away, those of the request
-            own = {"Proxy-Authorization": proxy.authorization}
-            options |= {"proxy_headers": own} if uri.startswith("https:") else {"headers": headers | own}
     for _ in range(MAX_REDIRECTS + 1):
         place = place_of(uri)
         async with session.get(uri, allow_redirects=False, **options) as response:
             if response.status in (301, 302, 303, 307, 308):
                 location = response.headers.get("Location")
                 if location is None:
-                    raise JWKSFetchError(f"{place} answered with a redirect to nowhere")
+                    raise JWKSFetchError(f"{place} answered with a redirect without a Location")
                 uri = redirected(uri, location)
                 continue
             if response.status == 304 and conditional:
@@ -150,13 +147,13 @@ async def _follow(
             if response.status != 200:
                 raise JWKSFetchError(f"{place} answered with status {response.status}")
             return _fetched(response, await _body(response, place, max_bytes))
-    raise JWKSFetchError(f"{place_of(uri)} is behind more than {MAX_REDIRECTS} redirects")
+    raise JWKSFetchError(f"{place_of(uri)} answered with more than {MAX_REDIRECTS} redirects")
 
 
 async def _body(response: aiohttp.ClientResponse, place: str, max_bytes: int) -> bytes:
     coding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if coding not in ("", "identity"):
-        raise JWKSFetchError(f"{place} sent a compressed body although none was asked for")
+        raise JWKSFetchError(f"{place} sent a compressed body, which lbjwt did not ask for")
     body = bytearray()
     if (response.content_length or 0) <= max_bytes:
         async for piece in response.content.iter_any():
@@ -180,7 +177,7 @@ def _fetched(response: aiohttp.ClientResponse, document: bytes | None) -> Fetche
 
 
 def _is_etag(text: str) -> bool:
-    """RFC 9110 section 8.8.3, in visible ASCII: it goes into our next request."""
+    """RFC 9110 section 8.8.3, visible ASCII only, because it goes into our next request."""
     opaque = text.removeprefix("W/")
     return (
         2 <= len(opaque) <= MAX_ETAG
@@ -191,17 +188,15 @@ def _is_etag(text: str) -> bool:
 
 def freshness(fields: Mapping[str, Sequence[str]], *, now: float) -> float | None:
     """
-    Return the seconds a response stays fresh from now on, or None when it does not say.
-
-    None of the values can raise: an issuer that writes nonsense is asked again soon, because a response with invalid freshness counts as stale.
+    Return how many seconds a response stays fresh, or None if it does not say.
 
     Args:
-        fields: Values of ``cache-control``, ``expires``, ``age`` and ``date``, one item a field line.
-        now: Seconds since the epoch, the time of reception; stands in for a ``Date`` that is missing or nonsense.
+        fields: Values of ``cache-control``, ``expires``, ``age`` and ``date``, one item per field line.
+        now: Time of reception, seconds since the epoch; replaces a missing or invalid ``Date``.
 
     Returns:
-        ``max-age``, else ``Expires`` minus ``Date``, less ``Age``; 0 for ``no-store``, ``no-cache`` and for nonsense. A
-        directive given twice counts with its shortest time.
+        ``max-age``, else ``Expires`` minus ``Date``, less ``Age``; 0 for ``no-store``, ``no-cache`` and invalid values. The shortest time of
+        repeated directives counts.
 
     Source: RFC 9111 sections 4.2, 5.1, 5.2.2 and 5.3.
     """
@@ -218,7 +213,7 @@ def freshness(fields: Mapping[str, Sequence[str]], *, now: float) -> float | Non
 
 
 def parse_http_date(text: str) -> float | None:
-    """Return a date in seconds since the epoch; None for what is none (RFC 9110 section 5.6.7)."""
+    """Return a date in seconds since the epoch; None if it is invalid (RFC 9110 section 5.6.7)."""
     try:
         date = email.utils.parsedate_to_datetime(text)
         return date.replace(tzinfo=date.tzinfo or datetime.UTC).timestamp()
@@ -227,7 +222,6 @@ def parse_http_date(text: str) -> float | None:
 
 
 def _controlled(values: Iterable[str]) -> float | None:
-    """The lifetime that Cache-Control gives, None when it gives none."""
     found: list[float] = []
     for directive in ",".join(values).split(","):
         name, equals, value = directive.strip(" \t").partition("=")
@@ -248,8 +242,8 @@ def _seconds(text: str) -> float | None:
 
 class _Guard(AbstractResolver):
     """
-    Resolves names and refuses addresses that must not be fetched from: link-local ones, where cloud metadata lives, and everything but
-    loopback for plain http. The check is on the address that is then connected to, so a name cannot pass as one address and connect as another.
+    Resolves names and refuses link-local addresses (cloud metadata) and, for plain http, all but loopback. aiohttp connects to the very addresses
+    that were checked, so a name cannot change in between.
     """
 
     def __init__(self, *, loopback_only: bool) -> None:
@@ -257,31 +251,29 @@ class _Guard(AbstractResolver):
         self.loopback_only = loopback_only
 
     def check(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address, host: str) -> None:
-        """Raise `JWKSFetchError` when `address` must not be connected to."""
         mapped = getattr(address, "ipv4_mapped", None)
         address = mapped if mapped is not None else address
         if address.is_link_local:
-            raise JWKSFetchError(f"{host} is a link-local address, which is never fetched from")
+            raise JWKSFetchError(f"{host} is a link-local address, and lbjwt never fetches from those")
         if self.loopback_only and not address.is_loopback:
             raise JWKSFetchError(
-                f"{host} would be fetched over plain http, which is allowed to loopback only (or with allow_http)"
+                f"{host} uses plain http, which is allowed for loopback addresses only (or with allow_http)"
             )
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """Resolve with the system's resolver, in a thread."""
         self._resolver = self._resolver or ThreadedResolver()
         found = await self._resolver.resolve(host, port, family)
         for result in found:
             try:
                 self.check(ipaddress.ip_address(result["host"].partition("%")[0]), host)
             except JWKSFetchError as error:
-                raise OSError(0, str(error)) from None  # aiohttp lets nothing else out of a resolver
+                raise OSError(0, str(error)) from None  # aiohttp passes on only OSError from a resolver
         return found
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Part of the interface; there is nothing to close."""
 
 
 def _tls_reason(error: Exception) -> str:

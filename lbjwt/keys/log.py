@@ -1,4 +1,4 @@
-"""The log of the key sources: what goes wrong is logged once, not once an attempt, and so is its end; each key that comes or goes has a line."""
+"""The log of the key sources: a failure and its end are logged once, not per attempt; each added or removed key has a line."""
 
 import logging
 from collections.abc import Iterable, Set
@@ -8,17 +8,15 @@ from lbjwt.jose.keyring import KeyRing
 from lbjwt.jose.keys import VerificationKey
 
 MOST_WARNINGS: Final = 10
-"""Lines about one document: an issuer that publishes a hundred odd keys does not fill the log."""
+"""About one document."""
 
 MOST_LINES: Final = 20
-"""Lines about one change of keys."""
+"""About one change of keys."""
 
 log = logging.getLogger("lbjwt.jwks")
 
 
 class SourceLog:
-    """The log of one key source; `place` is what messages call it."""
-
     def __init__(self, place: str) -> None:
         self._place = place
         self._failure = ""
@@ -28,12 +26,12 @@ class SourceLog:
         return bool(self._failure)
 
     def failed(self, sentence: str, *, in_force: bool) -> None:
-        """Log why the source gave no keys. `in_force`: it did before, and those keys stay."""
+        """Log why there are no new keys. `in_force`: there are earlier ones, and they stay."""
         if sentence == self._failure:
             return
         self._failure = sentence
         missing, meanwhile = (
-            ("no new keys", "the keys in force stay")
+            ("no new keys", "the current keys stay in force")
             if in_force
             else ("no keys", "requests get 503 until a fetch succeeds")
         )
@@ -43,32 +41,26 @@ class SourceLog:
 
     def recovered(self) -> None:
         if self._failure:
-            log.info("the keys from %s can be read again", self._place)
+            log.info("lbjwt can read the keys from %s again", self._place)
             self._failure = ""
 
     def withdrawn(self, max_stale: float) -> None:
         log.error(
-            "the keys from %s were not confirmed for %g s and are withdrawn; requests get 503 until a fetch succeeds",
+            "no fetch of the keys from %s succeeded for %g s, so lbjwt has withdrawn them; requests get 503 until a fetch succeeds",
             self._place,
             max_stale,
         )
 
     def left_out(self, warnings: tuple[str, ...]) -> None:
-        """Log the keys of a new document that cannot be used."""
+        """Log which keys of a new document cannot be used, and why."""
         for warning in warnings[:MOST_WARNINGS]:
             log.warning("keys from %s: %s", self._place, warning)
         if len(warnings) > MOST_WARNINGS:
-            log.warning("keys from %s: and %d more such", self._place, len(warnings) - MOST_WARNINGS)
+            log.warning("keys from %s: and %d more warnings", self._place, len(warnings) - MOST_WARNINGS)
 
 
 def log_key_changes(issuer: str, before: KeyRing | None, after: KeyRing | None, *, source: str) -> None:
-    """
-    Log each key that comes into force or goes, with its id, its algorithms and why.
-
-    Args:
-        after: None when the keys became too old to be believed.
-        source: Where the keys come from, for people.
-    """
+    """Log each added and removed key. `after` is None when the keys became too old; `source` is where they come from."""
     gone = "not confirmed for max_stale by" if after is None else "no longer in"
     old, new = tuple(before or ()), tuple(after or ())
     lines = [("added", key, f"from {source}") for key in new if not any(key.same_as(other) for other in old)]
@@ -77,7 +69,7 @@ def log_key_changes(issuer: str, before: KeyRing | None, after: KeyRing | None, 
 
 
 def log_revoked_keys(before: Set[tuple[str, VerificationKey]], after: Set[tuple[str, VerificationKey]]) -> None:
-    """Log which keys in force are revoked by their id, or no longer are. Each is given with the name of its issuer in the configuration."""
+    """Log which keys in force, each with the name of its issuer, were revoked by their id or are no longer revoked."""
     changes = (("revoked by its id", after - before), ("no longer revoked by its id", before - after))
     _write(f"issuer {issuer}: key {what}: {_shown(key)}" for what, keys in changes for issuer, key in keys)
 

@@ -1,8 +1,8 @@
 """
-One remote source in the process that fetches: where its keys are asked for (`KeyOrigin`), and how they are kept current (`RemoteKeys`).
+One remote source in the process that fetches: where its keys are (`KeyOrigin`), and how they are kept current (`RemoteKeys`).
 
-When to fetch and how long to believe is decided by `KeyLifecycle`, what a document means by the `build` that is given. One task makes one attempt
-at a time, whoever asked for it; no request waits in here, and nothing that a server sends ends the task (THREATS B6).
+`KeyLifecycle` decides when to fetch and how long keys are valid. One task makes one attempt at a time, and nothing that a server sends ends the task
+(THREATS B6).
 """
 
 import asyncio
@@ -20,37 +20,36 @@ from lbjwt.keys import store
 from lbjwt.keys.discovery import discover
 from lbjwt.keys.egress import Egress
 from lbjwt.keys.errors import JWKSFetchError, StoreError, sentence_of
-from lbjwt.keys.feed import KeyFeed
+from lbjwt.keys.feed import KeyFeed, StoredKeySet
 from lbjwt.keys.fetcher import Fetched, fetch
 from lbjwt.keys.log import SourceLog, log_key_changes
 from lbjwt.keys.schedule import KeyLifecycle
-from lbjwt.keys.store import StoredKeySet
 from lbjwt.keys.uri import identity_of, place_of, same_origin
 from lbjwt.observe._board import Board
 
 REDISCOVERY: Final = 86_400.0
-"""Seconds after which an issuer is asked again where its keys are, although they can be fetched."""
+"""Seconds until discovery is repeated although the keys can be fetched."""
 
 STORE_RETRY: Final = 10.0
 """Seconds until a key set that could not be stored is written again."""
 
 LONGEST_SLEEP: Final = 60.0
-"""Seconds: after a suspended machine wakes, its keys are found too old no later."""
+"""Seconds: no later than this after a suspended machine wakes, old keys are withdrawn."""
 
-_chance = random.SystemRandom()  # processes forked at one moment must not draw alike
+_chance = random.SystemRandom()  # forked processes must not draw the same numbers
 
 log = logging.getLogger("lbjwt.jwks")
 
 
 class KeyOrigin:
     """
-    Where to ask for the keys: a URL, or an issuer whose metadata tells the URL. Remembers the last place and its entity tag.
+    Where the keys are: a URL, or an issuer whose metadata has the URL. Remembers the last URL and its entity tag.
 
     Args:
-        uri: URL of the key set; None when it is unknown until its issuer tells.
-        issuer: The issuer whose metadata tells it, exactly as it stands in tokens. One of the two is given.
-        egress: How documents are fetched. Asking an issuer, which may take three, lasts at most twice the time for one. The bearer token goes to
-            the origin of `uri` or of `issuer` only, not to where an issuer's metadata leads.
+        egress: How documents are fetched. Discovery, which may fetch three, lasts at most twice the timeout of one. The bearer token goes only to
+            the origin of `uri` or `issuer`, not to another origin from an issuer's metadata.
+        uri: URL of the key set.
+        issuer: In place of `uri`: the issuer, exactly as in tokens.
     """
 
     def __init__(self, egress: Egress, *, uri: str | None = None, issuer: str | None = None) -> None:
@@ -66,10 +65,10 @@ class KeyOrigin:
 
     async def ask(self, *, doubtful: bool = False) -> Fetched:
         """
-        Get the keys, or word that they are unchanged; raises what `fetch` raises.
+        Fetch the keys; the document is None if they are unchanged. Raises what `fetch` raises.
 
         Args:
-            doubtful: The document we have may be out of date whatever its entity tag says: ask for it whole, past every cache.
+            doubtful: Do not send the entity tag: the document that we have may be outdated.
         """
         if self._issuer is None:
             return await self._fetch(doubtful)
@@ -81,7 +80,7 @@ class KeyOrigin:
             raise JWKSFetchError(f"{self.place} did not answer completely within {limit:g} s") from None
 
     def accepted(self, fetched: Fetched) -> None:
-        """The answer was good: the next question may be whether it still holds. Of one that was not good, nothing is remembered."""
+        """The document was good: remember its entity tag for the next fetch."""
         if fetched.etag is not None:
             assert self.uri is not None
             self._tag = (self.uri, fetched.etag)
@@ -89,12 +88,12 @@ class KeyOrigin:
             self._tag = None
 
     def restored(self, etag: str | None) -> None:
-        """The document in force is a stored one with this entity tag. Where an issuer's keys were at that time is not known."""
+        """The document in force is a stored one with this entity tag. With discovery, its URL is not known, so the tag is not used."""
         if self.uri is not None and etag is not None:
             self._tag = (self.uri, etag)
 
     def refused(self) -> None:
-        """The answer was not good, or there was none: perhaps the keys moved."""
+        """The fetch failed or the document was bad: repeat the discovery at the next fetch, because the keys may have moved."""
         self._discovered_at = -math.inf
 
     @property
@@ -102,7 +101,7 @@ class KeyOrigin:
         return self._tag[1] if self._tag is not None else None
 
     async def _fetch_discovered(self, doubtful: bool) -> Fetched:
-        """Ask for the keys where they were the last time; for the metadata only when that is a day ago, or did not work."""
+        """Fetch from the last URL. Repeat the discovery only after a day, or if the fetch fails."""
         before = self.uri
         asked = before is None or time.monotonic() - self._discovered_at >= REDISCOVERY
         if asked:
@@ -128,7 +127,7 @@ class KeyOrigin:
     async def _discover(self) -> None:
         assert self._issuer is not None
         self.discoveries += 1
-        self._discovered_at = time.monotonic()  # also when it fails: the place that is known will do for a day
+        self._discovered_at = time.monotonic()  # also if it fails: then the known URL is used for another day
         self.uri = await discover(self._issuer, self.egress)
         self._last_warning = ""
 
@@ -142,17 +141,16 @@ class KeyOrigin:
 
 class RemoteKeys:
     """
-    Fetches the keys of one remote source and puts each good key set into the feed; what workers have to know of its attempts is on the board.
+    Fetches the keys of one remote source, puts each good key set into the feed, and records its attempts on the board.
 
     Args:
-        lifecycle: When to ask, and how long to believe. It and `origin` are this object's alone.
         name: Of the issuer, for the log.
         source: Its number on the board and in the feed.
-        build: A document to a key ring; whatever it raises means that the document is not usable and the one before stays.
+        build: Makes a key ring of a document. If it raises anything, the document is refused and the previous one stays.
         notify: Called when there is something new on the board or in the feed.
-        path: File that keeps the last good key set for a cold start; None keeps none.
-        settings: What the source was made of, for comparison: where it is the same, the source is, too.
-        before: The source that the issuer had before a reload: what of its keys goes is logged.
+        path: File with the last good key set, for a cold start; None keeps none.
+        settings: What the source was made of. A reload keeps a source with equal settings.
+        before: The source that the issuer had before a reload, so that the log names the keys that go.
     """
 
     def __init__(
@@ -195,14 +193,14 @@ class RemoteKeys:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Take up what is in the feed, and keep the keys current from now on: the first attempt begins at once."""
+        """Restore the keys in the feed and begin the first attempt."""
         if self._task is None:
             if not self.lifecycle.has_keys:
                 self._restore()
             self._task = asyncio.get_running_loop().create_task(self._run(), name=f"keys from {self.origin.place}")
 
     async def stop(self) -> None:
-        """End everything, an attempt under way too; those who wait for it are told."""
+        """End everything; an attempt in progress ends on the board too, so that no request waits for it."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -213,9 +211,9 @@ class RemoteKeys:
 
     def notified(self) -> None:
         """
-        Fetch when a worker met a key id that nobody knows, unless that was done just now (THREATS B4).
+        Fetch if a worker counted a refresh request, unless the cooldown forbids it (THREATS B4).
 
-        The board tells workers of the end of an attempt; in the cool-down there is none, and its end is told at once: waiting is of no use.
+        Workers see the end of an attempt on the board. In the cooldown, an attempt begins and ends there at once, so that no request waits.
         """
         wanted = self._board.wanted(self._source)
         if wanted == self._wanted:
@@ -237,7 +235,7 @@ class RemoteKeys:
         return {
             "place": origin.place,
             "keys_from": place_of(origin.uri) if origin.uri is not None else None,
-            "state": lifecycle.state(now).value,
+            "state": lifecycle.state(now),
             "fetching": lifecycle.under_way,
             "next_fetch": 0.0 if lifecycle.under_way else max(0.0, lifecycle.due - now),
             "last_success": self.last_success or None,
@@ -273,7 +271,7 @@ class RemoteKeys:
             self._log.withdrawn(self.lifecycle.max_stale)
             self._log_change(None)
             self._notify()
-        requested = self.lifecycle.under_way  # for a key that the document does not have, whatever its entity tag says
+        requested = self.lifecycle.under_way  # for a key that is not in the document
         if self.lifecycle.wants_fetch(now):
             self.lifecycle.begin()
         if self.lifecycle.under_way:
@@ -282,7 +280,7 @@ class RemoteKeys:
             await self._save(self._unsaved[0])
 
     async def _attempt(self, *, doubtful: bool) -> None:
-        """Make the attempt that was begun. Raises nothing but the cancellation of this very task."""
+        """Make the attempt that was begun. Raises only the cancellation of this task."""
         self._board.add_source(self._source, "begun")
         self._tell_not_before()
         failure: str | None = None
@@ -297,7 +295,7 @@ class RemoteKeys:
                 self._abandon()
                 raise
             failure = f"{self.origin.place} could not be fetched (cancelled)"
-        except Exception as error:  # a hostile answer must not end the task that keeps the keys current
+        except Exception as error:  # a hostile response must not end this task
             failure = sentence_of(error)
         now, wall = time.monotonic(), time.time()
         self.attempts += 1
@@ -315,7 +313,7 @@ class RemoteKeys:
         self._end_on_board()
 
     def _accept(self, fetched: Fetched) -> None:
-        """Believe a document that makes a key ring, and hand it to the workers. Raises what `build` raises."""
+        """Put a document that makes a key ring into the feed. Raises what `build` raises."""
         document = self._document if fetched.document is None else fetched.document
         assert document is not None
         text = document.decode()
@@ -333,13 +331,11 @@ class RemoteKeys:
             self._unsaved = (stored, 0.0)
 
     def _restore(self) -> None:
-        """Take the key set in the feed into force: a stored one, or that of a process before this one. Raises nothing."""
+        """Use the key set in the feed, which is a stored one or from a previous control process. Raises nothing."""
         stored = self._feed.get(self._source)
         now, wall = time.monotonic(), time.time()
-        if stored is None or stored.place != self.origin.identity:
-            return  # of another source, from before a reload
-        shelf_life = stored.shelf_life(now, wall, self.lifecycle.max_stale)
-        if shelf_life is None:
+        shelf_life = stored.shelf_life(now, wall, self.lifecycle.max_stale) if stored is not None else None
+        if stored is None or shelf_life is None or stored.place != self.origin.identity:
             return
         document = stored.document.encode()
         try:
@@ -350,7 +346,7 @@ class RemoteKeys:
             return
         self._document = document
         self.origin.restored(stored.etag)
-        log.info("the keys from %s come from the stored copy until the next fetch", self.origin.place)
+        log.info("lbjwt uses the stored keys of %s until the next fetch", self.origin.place)
         self._log.left_out(self._ring.warnings)
         self._believe(stored.fetched_at, stored.fetched_at + shelf_life.limit)
 
@@ -370,7 +366,7 @@ class RemoteKeys:
         self._end_on_board()
 
     def _end_on_board(self) -> None:
-        """The attempt is over, as is every one that a process before this one began and never ended."""
+        """Mark the attempt as ended, and all that a previous control process left unfinished."""
         words = self._board.source_words(self._source)
         self._board.add_source(self._source, "attempts", words["begun"] - words["attempts"])
         self._tell_not_before()
@@ -380,9 +376,9 @@ class RemoteKeys:
         self._board.set_source_time(self._source, "not_before", self.lifecycle.not_before(time.monotonic()))
 
     async def _save(self, stored: StoredKeySet) -> None:
-        """Write the copy. A full disk takes no keys away; it is tried again soon."""
+        """Write the stored copy; after a failure try again later."""
         assert self._path is not None
-        # in a thread, for a disk may be slow; to its end, for the next writer must not meet this one
+        # in a thread, because a disk may be slow; not cancelled, because two writers must not overlap
         writing = asyncio.ensure_future(asyncio.to_thread(store.write, self._path, stored))
         try:
             await asyncio.shield(writing)
@@ -394,7 +390,7 @@ class RemoteKeys:
             self._unsaved = (stored, time.monotonic() + STORE_RETRY)
             if str(error) != self._store_warning:
                 self._store_warning = str(error)
-                log.warning("the keys from %s are not stored: %s", self.origin.place, error)
+                log.warning("cannot store the keys from %s: %s", self.origin.place, error)
         else:
             self._unsaved = None
             self._store_warning = ""

@@ -1,9 +1,9 @@
 """
-The keys of one issuer in a process that verifies with them: read from files or the configuration (`LocalKeys`), or taken from the feed (`FeedKeys`).
+The keys in a process that verifies with them: of each issuer those of files or of the configuration (`LocalKeys`) or those of the feed (`FeedKeys`).
 
 A source is read first (`load`), which may fail and may run in a thread, and then put into force (`begin`): a reload that fails changes nothing. From
-then on it publishes a new key ring when its bytes changed. Nothing that goes wrong after the first success takes a key away (THREATS B2), but the age
-of a fetched document does; there is no fallback to keys from anywhere else (THREATS B1).
+then on it publishes a new key ring when its bytes change. After the first success no failure removes a key (THREATS B2), only the age of a fetched
+document does. There is no fallback to another source (THREATS B1).
 """
 
 import os
@@ -12,32 +12,32 @@ from math import inf
 from pathlib import Path
 from typing import Final
 
+from lbjwt.files import signature_of
 from lbjwt.jose.keyring import KeyRing
 from lbjwt.keys.errors import KeySourceError, sentence_of
 from lbjwt.keys.feed import KeyFeed
 from lbjwt.keys.log import SourceLog
 from lbjwt.keys.schedule import ShelfLife
-from lbjwt.net.files import signature_of
 from lbjwt.observe._board import Board
 
 MAX_FILE_BYTES: Final = 1024 * 1024
-"""Longest key file that is read; 1 MiB is a thousand keys with certificate chains."""
+"""Longest key file; 1 MiB is a thousand keys with certificate chains."""
 
 Build = Callable[..., KeyRing]
-"""Makes a key ring of the bytes of a source (of each file, where there are several); whatever it raises means "not usable"."""
+"""Makes a key ring of the bytes of a source (of each file, if there are several). If it raises anything, they are refused."""
 
 
 class LocalKeys:
     """
-    Keys of files, of the configuration or of an environment variable. Files are read again when another one stands there or one was written to.
+    Keys of files, of the configuration or of an environment variable. Files are read again when they are replaced or written to.
 
-    All files are needed: one that cannot be read leaves the keys in force as they are, those that it held included.
+    All files are needed: if one cannot be read, all keys in force stay, those of that file included.
 
     Args:
-        place: What messages call the source.
-        given: The bytes themselves; None when they are in the files `paths`.
+        place: The name of the source in messages.
+        given: The bytes themselves; None if they are in the files `paths`.
         publish: Called with every new ring.
-        settings: What the source was made of, for comparison: where it is the same, the source is, too.
+        settings: What the source was made of. A reload keeps a source with equal settings.
     """
 
     def __init__(
@@ -69,17 +69,17 @@ class LocalKeys:
 
     def load(self, now: float, wall: float) -> None:
         """
-        Read for the first time. Times: see `look`.
+        Read for the first time. Times as in `look`.
 
         Raises:
-            KeySourceError: There is no usable key, which only a person can mend.
+            KeySourceError: There is no usable key.
         """
         problem = self._read()
         if problem:
             raise KeySourceError(f"no keys from {self.place}: {problem}")
 
     def begin(self, wall: float) -> None:
-        """Put what `load` read into force."""
+        """Put what was read into force; `wall` as in `look`."""
         assert self.ring is not None
         if self.ring is not self._published:
             self._publish(self.ring)
@@ -88,7 +88,7 @@ class LocalKeys:
 
     def look(self, now: float, wall: float) -> float:
         """
-        Read what is new, and log what goes wrong. Returns the seconds until the next look has to be; infinite when any time will do.
+        Read what is new and log failures. Returns the seconds until the next call is due; infinite if there is no such time.
 
         Args:
             now: Monotonic time.
@@ -96,21 +96,24 @@ class LocalKeys:
         """
         if self._given is None:
             problem = self._read()
+            if not problem:
+                try:
+                    self.begin(wall)
+                except Exception as error:  # the next look publishes the ring
+                    problem = sentence_of(error)
             if problem:
-                self._log.failed(problem, in_force=self.ring is not None)
-            else:
-                self.begin(wall)
+                self._log.failed(problem, in_force=self._published is not None)
         return inf
 
     def _read(self) -> str:
-        """Return "" or the sentence that tells what is wrong."""
+        """Return what is wrong, or ""."""
         try:
             documents = self._new_documents()
             if documents and documents != self._documents:
                 self.ring = ring = self._build(*documents)
                 self._documents = documents
                 self._log.left_out(ring.warnings)
-        except Exception as error:  # a hostile document must not end the task that keeps the keys current
+        except Exception as error:  # a hostile document must not end the task
             self._board.add("key_fetches", issuer=self._issuer)
             self._board.add("key_fetch_failures", issuer=self._issuer)
             return sentence_of(error)
@@ -120,66 +123,64 @@ class LocalKeys:
         return ""
 
     def _new_documents(self) -> list[bytes]:
-        """Return what the source holds; nothing when it is known to be what is in force."""
+        """Return the bytes of the source; nothing if the files did not change."""
         if self._given is not None:
             return [self._given]
         try:
             known = self._documents and not self._log.failing
-            if known and self._signatures == [*map(signature_of, self._paths)]:
+            if known and self._signatures == [signature_of(path.stat()) for path in self._paths]:
                 return []
             documents: list[bytes] = []
             self._signatures = []
             for path in self._paths:
-                with path.open("rb") as file:
-                    # before reading: a write meanwhile is seen at the next look
-                    self._signatures.append(signature_of(file.fileno()))
-                    documents.append(file.read(MAX_FILE_BYTES + 1))
+                document, signature = read_key_file(path)
+                self._signatures.append(signature)
+                documents.append(document)
         except OSError as error:
             if len(self._paths) == 1:
                 raise
             raise KeySourceError(f"{error.filename}: {sentence_of(error)}") from None
         if max(map(len, documents)) > MAX_FILE_BYTES:
-            raise KeySourceError(f"the file is longer than {MAX_FILE_BYTES} bytes")
+            raise KeySourceError(f"the file is larger than {MAX_FILE_BYTES} bytes")
         return documents
 
 
 class FeedKeys:
     """
-    Keys that another process fetches, or this one with `RemoteKeys`.
-
-    That process may die, hang or be slow: the ring in force stays until its document is too old, and is withdrawn then, by this process alone.
+    Keys from the feed. If the process that fetches dies or hangs, the ring in force stays until this process finds its document too old.
 
     Args:
-        place: What messages call the source.
-        identity: See `identity_of`. A key set of another source is not believed: it is left from before a reload.
+        place: The name of the source in messages.
+        identity: Which source it is, see `identity_of`. Key sets of another one in the feed are not taken: the process that fetches may not have
+            applied this configuration yet.
         publish: Called with every new ring, and with None when the keys became too old.
         issuer: Its index, also in the feed.
-        max_stale: Seconds for which a document is believed after it was fetched; the feed may say less.
-        attempts: Of the fetching process, that ended before it knew this source.
-        settings: As for `LocalKeys`.
+        max_stale: Seconds for which a document is valid after it was fetched; the feed may say less.
+        attempts: Of the process that fetches, that ended before it knew this source.
+        settings: As in `LocalKeys`.
     """
 
     def __init__(
         self,
         place: str,
         *,
+        identity: str,
         feed: KeyFeed,
         build: Build,
         publish: Callable[[KeyRing | None], None],
         board: Board,
         issuer: int,
         max_stale: float,
-        identity: str,
         attempts: int = 0,
         settings: object = None,
     ) -> None:
         self.settings = settings
         self.ring: KeyRing | None = None
-        """None when there are no keys, or they are too old."""
-        self._identity = identity
+        """None if there are no keys, or they are too old."""
         self._first_attempt = attempts + 1
         self._in_force = False
         self._published: KeyRing | None = None
+        self._identity = identity
         self._feed = feed
         self._build = build
         self._publish = publish
@@ -201,18 +202,17 @@ class FeedKeys:
         return self.loaded or self._board.source_words(self._issuer)["attempts"] >= self._first_attempt
 
     def load(self, now: float, wall: float) -> None:
-        """Take what is in the feed. Raises nothing: requests are answered with 503 until there are keys."""
+        """Take what is in the feed. Raises nothing: without keys, requests get 503."""
         self.look(now, wall)
 
     def begin(self, wall: float) -> None:
-        """Put what is there into force."""
+        """Put what was taken into force; `wall` as in `look`."""
         self._in_force = True
-        self._publish(self.ring)  # also when there are none: others may be in force
-        self._published = self.ring
-        self._announce(self.ring, self._shelf_life.fetched_at if self._shelf_life is not None else 0.0)
+        if self._shelf_life is not None:
+            self._announce(self.ring, self._shelf_life.fetched_at)
 
     def look(self, now: float, wall: float) -> float:
-        """Take what is new, and withdraw what is too old; arguments and result as those of `LocalKeys.look`."""
+        """Take what is new and withdraw what is too old; arguments and result as in `LocalKeys.look`."""
         try:
             self._take(now, wall)
         except Exception as error:
@@ -233,15 +233,12 @@ class FeedKeys:
             return
         stored = self._feed.get(self._issuer)
         if stored is None or stored.place != self._identity:
-            return  # nothing yet, or it is being written
+            return  # none yet, or it is being written, or it is of another source
         life = stored.shelf_life(now, wall, self._max_stale)
         if life is None:
             raise KeySourceError("the keys in the feed are too old, or from the future")
-        if stored.document != self._document:
-            # which keys were left out has been logged by the process that fetched it
-            ring = self._build(stored.document.encode())
-        else:
-            ring = self.ring
+        # the process that fetched it has logged which keys were left out
+        ring = self.ring if stored.document == self._document else self._build(stored.document.encode())
         self._announce(ring, stored.fetched_at)
         self.ring, self._document, self._shelf_life, self._version = ring, stored.document, life, version
         self._log.recovered()
@@ -254,14 +251,27 @@ class FeedKeys:
             self._board.set_keys(0 if ring is None else len(ring), fetched_at, issuer=self._issuer)
 
 
-def secret_from_environment(variable: str) -> bytes:
+def read_key_file(path: Path) -> tuple[bytes, tuple[int, ...]]:
     """
-    Return the bytes of an environment variable, all of them.
+    Return the content of a key file and its signature. Of a file longer than `MAX_FILE_BYTES` one byte more comes back, so that it can be refused.
 
     Raises:
-        KeySourceError: It is not set, or empty (THREATS A5).
+        OSError: It cannot be read; the error has its name.
     """
+    try:
+        with path.open("rb") as file:
+            signature = signature_of(
+                os.fstat(file.fileno())
+            )  # before reading: a write meanwhile is seen at the next look
+            return file.read(MAX_FILE_BYTES + 1), signature
+    except OSError as error:
+        error.filename = str(path)  # not set by a failed read
+        raise
+
+
+def secret_from_environment(variable: str) -> bytes:
+    """Return the bytes of an environment variable; KeySourceError if it is not set or empty (THREATS A5)."""
     value = os.environb.get(os.fsencode(variable), b"")
     if not value:
-        raise KeySourceError(f"no keys from the environment: {variable} is not set, or empty")
+        raise KeySourceError(f"no keys from the environment: the variable {variable} is not set, or is empty")
     return value

@@ -1,7 +1,7 @@
 """
-URLs that keys come from: what is fetched, where redirects and metadata lead, and what messages and the disk call them. Opens nothing.
+URLs of keys: which are allowed, where redirects and metadata lead, and their names in messages and stored files. Opens nothing.
 
-A redirect and a discovery document come from the network; `lbjwt.url` judges them by the same rules as the configuration.
+URLs from redirects and metadata obey the rules of `lbjwt.url`, as do those of the configuration.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ _PORTS: Final = {"https": 443, "http": 80}
 
 
 def examine(uri: str, what: str = "the JWKS URL") -> SplitResult:
-    """Return the parts of a URL, called `what` in messages, or raise JWKSFetchError when `split_url` refuses its text (RFC 8725 section 3.10)."""
+    """Return the parts of a URL, called `what` in messages; JWKSFetchError if `split_url` refuses it (RFC 8725 section 3.10)."""
     try:
         return split_url(uri)
     except ValueError as error:
@@ -23,17 +23,13 @@ def examine(uri: str, what: str = "the JWKS URL") -> SplitResult:
 
 
 def place_of(uri: str) -> str:
-    """What messages call a URL: without query, user and password, which may hold secrets."""
+    """The URL for messages: without query, user and password, which may be secret."""
     parts = urlsplit(uri)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def identity_of(*, uri: str | None = None, issuer: str | None = None) -> str:
-    """
-    The name of a place on disk: two sources have the same one only when they read the same keys.
-
-    Give one of the two. A query takes part as a digest, because it may hold a secret.
-    """
+    """The name of a source, given by one of the two, in stored files: equal only for the same keys. A query, which may be secret, is digested."""
     if issuer is not None:
         return f"issuer {issuer}"
     assert uri is not None
@@ -43,12 +39,10 @@ def identity_of(*, uri: str | None = None, issuer: str | None = None) -> str:
 
 def redirected(uri: str, location: str) -> str:
     """
-    Return where a redirect leads, which is never another origin (THREATS B7).
-
-    Only path and query are taken from `location`; scheme, host and port are those of `uri`, letter for letter.
+    Return the target of a redirect: path and query of `location` on the origin of `uri` (THREATS B7).
 
     Raises:
-        JWKSFetchError: Another origin, or a text that readers of URLs disagree about.
+        JWKSFetchError: Another origin, or a text that URL parsers disagree about.
 
     Source: RFC 9110 sections 10.2.2 and 15.4; RFC 6454 section 4.
     """
@@ -63,23 +57,23 @@ def redirected(uri: str, location: str) -> str:
         raise JWKSFetchError(f"{place} answered with a redirect to something that is not a URL") from None
     if not same or "@" in there.netloc:
         raise JWKSFetchError(
-            f"{place} answered with a redirect to another origin, which is not followed; configure the final URL"
+            f"{place} answered with a redirect to another origin, which lbjwt does not follow; configure the final URL"
         )
     return f"{here.scheme}://{here.netloc}{there.path or '/'}" + (f"?{there.query}" if there.query else "")
 
 
 def discovery_uris(issuer: str) -> tuple[str, str]:
     """
-    Return where an issuer's metadata is looked for: OpenID Connect Discovery first, then RFC 8414.
+    Return the URLs of an issuer's metadata: OpenID Connect Discovery first, then RFC 8414.
 
     Raises:
-        JWKSFetchError: The issuer is no URL that can be asked.
+        JWKSFetchError: The issuer is no URL that can be fetched from.
 
     Source: OpenID Connect Discovery 1.0 section 4.1; RFC 8414 section 3.1.
     """
-    parts = examine(issuer, "an issuer that is asked for its keys")
+    parts = examine(issuer, "an issuer with discovery")
     if "?" in issuer:
-        raise JWKSFetchError("an issuer that is asked for its keys has no query")
+        raise JWKSFetchError("an issuer with discovery must not have a query")
     path = parts.path.removesuffix("/")
     origin = f"{parts.scheme}://{parts.netloc}"
     return (
@@ -89,7 +83,7 @@ def discovery_uris(issuer: str) -> tuple[str, str]:
 
 
 def same_origin(one: str, other: str) -> bool:
-    """Whether two URLs that `examine` takes have scheme, host and port in common (RFC 6454 section 4)."""
+    """Whether two URLs have the same scheme, host and port (RFC 6454 section 4)."""
     return _origin(urlsplit(one)) == _origin(urlsplit(other))
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 BURST = 1024
-"""Connections accepted in one go at most: the others are not to wait long for them."""
+"""Connections accepted in one go at most, so that open ones do not wait long."""
 
 
 def take_over(coroutine: Coroutine[Any, Any, Any], done: Callable[[Exception | None], None]) -> None:

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from lbjwt.net.files import signature_of
+from lbjwt.files import signature_of
 from lbjwt.net.tls import MAX_PEM, server_context
 
 LOOK: Final = 0.5
@@ -77,7 +77,7 @@ class Certificate:
     def _signatures(self) -> _Signatures:
         """Of both files; empty while one is missing, as between the two steps of a replacement."""
         try:
-            return tuple(signature_of(path) for path in self.paths)
+            return tuple(signature_of(path.stat()) for path in self.paths)
         except OSError:
             return ()
 

@@ -1,6 +1,4 @@
-"""
-File descriptors of this process: the limit (RLIMIT_NOFILE), and whether there is one left. How they are shared is decided in `assembly.descriptors`.
-"""
+"""File descriptors of this process: the limit (RLIMIT_NOFILE), and whether there is one left. `assembly.descriptors` shares them out."""
 
 import contextlib
 import errno

@@ -3,17 +3,15 @@ From addresses to bound sockets.
 
 Every worker slot gets a TCP socket of its own on the same address (SO_REUSEPORT): the kernel spreads connections over them and no worker wakes
 for another's client. The sockets are bound and do **not** listen: until a worker listens on one, a client is refused at once instead of waiting in
-a queue that nobody serves. Python's sockets are close-on-exec and survive fork, so the supervisor can own them for its whole life and a
-connection queued on a dead worker's socket is served by the next one.
-
-No event loop here, and no TLS (`lbjwt.net.tls`).
+a queue that nobody serves. They survive fork, so the supervisor owns them for its whole life, and the next worker serves a connection queued on a
+dead worker's socket.
 """
 
 import contextlib
 import errno
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from lbjwt.address import Address
@@ -21,6 +19,8 @@ from lbjwt.errors import LbjwtError
 
 _NOT_HERE: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
 """This machine lacks the address, or its whole family (IPv6 switched off)."""
+
+_EVERYWHERE: Final = frozenset({"0.0.0.0", "::"})
 
 Place = tuple[int, str]
 """Address family and numeric host."""
@@ -39,7 +39,9 @@ def backlog() -> int:
         return socket.SOMAXCONN
 
 
-def bind(address: Address, *, key: str, copies: int = 1) -> list[list[socket.socket]]:
+def bind(
+    address: Address, *, key: str, copies: int = 1, ours: Collection[tuple[str, int]] = ()
+) -> list[list[socket.socket]]:
     """
     Bind `copies` sets of non-blocking sockets to one address; a set has one socket for each IP address the host stands for and this machine has.
 
@@ -51,6 +53,7 @@ def bind(address: Address, *, key: str, copies: int = 1) -> list[list[socket.soc
         address: Where to listen.
         key: Configuration key of the address, for the error message.
         copies: Worker slots, at least 1.
+        ours: IP addresses and ports of sockets that this process has bound already; a new one may share them, as `:80` does with `127.0.0.1:80`.
 
     Raises:
         BindError: The name does not resolve, or the address is in use, not local, or needs a privilege.
@@ -62,7 +65,8 @@ def bind(address: Address, *, key: str, copies: int = 1) -> list[list[socket.soc
             port = address.port or _free_port(places[0], undo)
             if address.port:
                 for place in places:
-                    _refuse_foreign_owner(place, port)
+                    if not _overlaps(place, port, ours):
+                        _refuse_foreign_owner(place, port)
             for _ in range(copies):
                 bound: list[socket.socket] = []
                 sets.append(bound)
@@ -141,6 +145,10 @@ def _refuse_foreign_owner(place: Place, port: int) -> None:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise
+
+
+def _overlaps(place: Place, port: int, ours: Collection[tuple[str, int]]) -> bool:
+    return any(port == bound and (host == place[1] or {host, place[1]} & _EVERYWHERE) for host, bound in ours)
 
 
 def _bind_one(place: Place, port: int) -> socket.socket:

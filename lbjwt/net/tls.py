@@ -18,7 +18,7 @@ CIPHERS: Final = (
 """For TLS 1.2; the suites of TLS 1.3 are all good and stay at OpenSSL's choice."""
 
 MAX_PEM: Final = 1 << 20
-"""Bytes of a PEM file that are looked at; a chain has some 10 KiB."""
+"""Bytes of a PEM file that are read; a chain has some 10 KiB."""
 
 
 class TLSError(LbjwtError):
@@ -58,7 +58,7 @@ def server_context(certificate: Path, private_key: Path, *, key: str) -> ssl.SSL
             raise TLSError(f"{key}.{name}: {path} is not a PEM file")
         words = name.replace("_", " ")
         if words.upper().encode() + b"-----" not in content:
-            raise TLSError(f"{key}.{name}: {path} holds no {words}")
+            raise TLSError(f"{key}.{name}: {path} contains no {words}")
     try:
         context.load_cert_chain(certificate, private_key, password=encrypted)
     except (ssl.SSLError, OSError) as error:
@@ -71,7 +71,7 @@ def _explain(error: OSError, certificate: Path, private_key: Path, key: str) -> 
         case "KEY_VALUES_MISMATCH" | "KEY_TYPE_MISMATCH" | "NO_CERTIFICATE_ASSIGNED":
             if number := _whose_certificate(certificate, private_key):
                 return (
-                    f"{key}.certificate: the certificates in {certificate} are in the wrong order: that of the private key is number {number}. "
+                    f"{key}.certificate: the certificates in {certificate} are in the wrong order: the one for the private key is number {number}. "
                     "Put it first, then the one that signed it, and so on"
                 )
             return f"{key}: the private key {private_key} does not belong to the certificate {certificate}"
@@ -81,7 +81,7 @@ def _explain(error: OSError, certificate: Path, private_key: Path, key: str) -> 
             return f"{key}.certificate: the signature of {certificate} uses a digest that is too weak"
         case str(reason):
             return f"{key}: {certificate} and {private_key} cannot be used ({reason.replace('_', ' ').lower()})"
-    return f"{key}: {certificate} and {private_key} hold no certificate and private key that can be read"
+    return f"{key}: {certificate} and {private_key} contain no readable certificate and private key"
 
 
 def _whose_certificate(certificate: Path, private_key: Path) -> int:

@@ -1,10 +1,10 @@
 """
-The access log: one JSON line a request, built in C, gathered in memory, written in whole lines.
+The access log: one JSON line per request, built in C, gathered in memory, written in whole lines.
 
-The file is opened with O_APPEND and every write ends at a line's end, so several workers share one file and no line is torn.
-Lines are plain ASCII: control bytes, DEL and every byte over 0x7E leave as \\u00XX, so no client can forge a line, move a
-terminal's cursor or break the encoding (CVE-2024-45808, CVE-2020-7694). No header value is ever written, hence no token.
-A reader that does not keep up costs log lines, never requests: past `MAX_PENDING` bytes records are dropped and counted.
+The file is opened with O_APPEND and every write ends at the end of a line, so several workers can share it.
+Lines are plain ASCII: control bytes, DEL and every byte over 0x7E become \\u00XX, so no client can forge a line, move a
+terminal's cursor or break the encoding (CVE-2024-45808, CVE-2020-7694). No header value is written, hence no token.
+If a reader is slow, records above `MAX_PENDING` bytes are dropped and counted; requests do not wait.
 """
 
 import os
@@ -75,19 +75,18 @@ cdef inline char *put_escaped(char *out, Slice text) noexcept:
 
 
 cdef inline char *put_member(char *out, const char *before, Py_ssize_t size, Slice text) noexcept:
-    """What stands before the text of a member, and the text."""
     return put_escaped(put_text(out, before, size), text)
 
 
 cdef inline char *put_name(char *out, list names, int number, int otherwise) noexcept:
-    """The name of a reason and the closing quote; that of `otherwise` for a number that has no name."""
+    """The name of a reason, or of `otherwise` for an unknown number, and the closing quote."""
     cdef bytes name = <bytes>names[number if 0 < number < len(names) else otherwise]
     return put_text(put_text(out, name, len(name)), b'"', 1)
 
 
 cdef class AccessLog:
     """
-    JSON lines, one a request, gathered in memory and written by `flush` (once a second by the owner, or by itself past 64 KiB).
+    Written by `flush`, which the owner calls once a second, and past 64 KiB without it.
 
     Keys in this order: `time` (RFC 3339, UTC, milliseconds), `duration_ms`, `client`, `peer` (the address of the connection, only when it
     is not the client's), `method`, `path` (without the query), `host`,
@@ -197,7 +196,7 @@ cdef class AccessLog:
             self.write_out()
 
     cdef const char *date(self, int64_t second) noexcept:
-        """YYYY-MM-DDTHH:MM:SS in UTC (RFC 3339), spelled anew once a second."""
+        """YYYY-MM-DDTHH:MM:SS in UTC (RFC 3339), formatted once per second."""
         cdef tm parts
         cdef time_t moment = <time_t>second
         if second != self._second:
@@ -207,7 +206,6 @@ cdef class AccessLog:
         return self._date
 
     cdef Py_ssize_t write_out(self) noexcept:
-        """Write what can be written without waiting; returns the bytes that stay."""
         cdef Buffer buffer = self._buffer
         cdef Py_ssize_t done = 0
         cdef Py_ssize_t size, sent

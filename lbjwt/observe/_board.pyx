@@ -2,10 +2,9 @@
 The counters of all processes, and the few words they say to each other, in one anonymous mapping that the supervisor makes before it forks.
 
 Every field has one writer, the process of its slot (of a source: the one that fetches), and is eight bytes on an eight-byte boundary: readers in
-other processes see the old or the new value, never half of one, and no lock is needed. The supervisor writes a slot only when nobody lives in it.
-A slot begins on its own page and each endpoint of a slot on its own cache lines, so that one worker's counting does not take the
-lines of another away. Nothing here knows what the numbers mean to Prometheus; `lbjwt.observe.metrics` does, and which name has which row
-is decided in `lbjwt.observe.rows`. There are more rows than names, for the configurations to come: a row that was never used has no memory.
+other processes see the old or the new value, never half of one, and no lock is needed. The supervisor writes a slot only while it has no process.
+Slots begin on their own page and endpoints on their own cache lines, so that workers which count do not take cache lines from each other.
+`lbjwt.observe.rows` decides which name has which row. There are more rows than names, for later configurations; an unused row has no memory.
 """
 
 from libc.stddef cimport size_t
@@ -79,23 +78,18 @@ cdef inline size_t pages(size_t size) noexcept:
 
 cdef class Board:
     """
-    Counters of all processes in one shared anonymous mapping; made before fork, shared by every child. Each writes its own slot and reads all.
-
-    Counters only grow, also over the death of a worker. Gauges (in flight, connections, cache size, keys) belong to the process that
-    lives in the slot and are zeroed by `clear_gauges` when it died.
+    Counters only grow, also over the death of a worker. Gauges (in flight, connections, cache size, keys) belong to the process of the slot;
+    when it dies, `clear_gauges` zeroes them.
 
     Issuers, endpoints and routes are named by their row; the issuer -1 is "no issuer known". The key source of an issuer has its row.
 
     endpoints, issuers, routes: Rows there is room for.
 
     Raises:
-        ValueError: workers < 1, endpoints < 0, issuers < 0 or routes < 0.
         MemoryError: The kernel gave no shared memory.
     """
 
     def __cinit__(self, Py_ssize_t workers, Py_ssize_t endpoints, Py_ssize_t issuers=1, Py_ssize_t routes=0):
-        if workers < 1 or endpoints < 0 or issuers < 0 or routes < 0:
-            raise ValueError("a board has at least one worker and no negative number of endpoints, issuers or routes")
         self.workers = workers
         self.endpoints = endpoints
         self.issuers = issuers
@@ -107,7 +101,7 @@ cdef class Board:
         self._size = self._slots + <size_t>(workers + 1) * self._stride
         cdef void *memory = mmap(NULL, self._size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
         if memory == MAP_FAILED:
-            raise MemoryError(f"no {self._size} bytes of shared memory for the counters")
+            raise MemoryError(f"cannot allocate {self._size} bytes of shared memory for the counters")
         self._base = <char *>memory
         self.header().started_at = self.header().reload_success_at = time()
         self.header().reload_ok = 1
@@ -121,7 +115,7 @@ cdef class Board:
 
     @property
     def keeper(self):
-        """The slot after those of the workers. It is no worker: neither readiness nor what is told of workers looks at it."""
+        """The slot of the control process, after those of the workers; readiness and the states of workers leave it out."""
         return self.workers
 
     cdef Header *header(self) noexcept:
@@ -236,8 +230,6 @@ cdef class Board:
 
     def set_state(self, int64_t state, slot=None):
         """`STARTING`, `READY`, `DRAINING` or `STOPPED`, of the own slot or (by the supervisor) of another."""
-        if not WORKER_STARTING <= state <= WORKER_STOPPED:
-            raise ValueError(f"no worker state {state}")
         cdef Py_ssize_t at = self.slot if slot is None else slot
         check(at, self.workers + 1, "slot")
         self.worker(at).state = state

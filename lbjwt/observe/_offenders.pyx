@@ -1,17 +1,16 @@
 """
-Who fails: refused requests by client address over a sliding window, counted by every worker, summed by whoever asks.
+Refused requests by client address over a sliding window. Each worker counts in a table of its own (512 sets of eight entries) in one mapping made
+before the fork; readers sum over the tables.
 
-Each worker has a table of its own (512 sets of eight entries) in one mapping made before the fork, and writes no other. An entry's key is an
-IPv4 address, or the first 64 bits of an IPv6 address: a single customer gets a /64 at least, and changing the rest costs him nothing. The
-window is cut into eight parts, so a failure counts for seven eighths of it at least and for the whole of it at most.
+An entry's key is an IPv4 address, or the first 64 bits of an IPv6 address: one customer gets a /64 at least, and can change the rest at will. The
+window has eight parts, so a failure counts for seven eighths of the window at least and for the whole window at most.
 
-Memory is bounded, so something must go when a set is full: the entry of the set that was quiet the longest. Which addresses share a set depends
-on a secret of this service. To make one worker forget an address before its time, eight further addresses of the same set must fail there while it
-keeps quiet (a request that is turned away counts as a sign of life). Without the secret that takes thousands of addresses, from which nothing is
-learned but what is forgotten. Whoever owns a /48 has 65,536 of them and is not stopped by a limit for each; this table is not the means against him.
+Memory is bounded: a new address in a full set replaces the one that was quiet the longest. Which addresses share a set depends on a secret of
+this service. To make a worker forget an address early, eight other addresses of its set must fail while it sends nothing (a refused request
+counts as activity), which takes thousands of addresses without the secret. The owner of a /48 has 65,536 of them and is not stopped by this limit.
 
-Readers take no lock. A key is published after its counts are zeroed, and a reader looks at it before and after: counts are never taken for
-another address.
+Readers take no lock. A writer zeroes the counts before it publishes a key, and a reader checks the key before and after it reads: counts never
+belong to another address.
 """
 
 import os
@@ -100,8 +99,7 @@ cdef inline void advance(Offence *offence, int64_t part) noexcept:
 
 cdef class Offenders:
     """
-    Made before fork, shared by every child. Counts are sums over the slots, and outlive a worker. Times: seconds on the monotonic clock, which
-    all processes share.
+    Counts outlive their worker. Times: seconds on the monotonic clock, which all processes share.
 
     Args:
         slots: Workers.
@@ -109,13 +107,10 @@ cdef class Offenders:
         window: Seconds.
 
     Raises:
-        ValueError: No slot, a negative limit or a window that is none.
         MemoryError: The kernel gave no shared memory.
     """
 
     def __cinit__(self, Py_ssize_t slots, *, int64_t limit=0, double window=60.0):
-        if slots < 1 or limit < 0 or not 0 < window < 1e9:
-            raise ValueError("a table of offenders has a slot, no negative limit, and a window in seconds")
         self.slots = slots
         self.limit = limit
         self.window = window
@@ -126,7 +121,7 @@ cdef class Offenders:
         self._size = <size_t>slots * self._stride
         cdef void *memory = mmap(NULL, self._size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
         if memory == MAP_FAILED:
-            raise MemoryError(f"no {self._size} bytes of shared memory for the failures by address")
+            raise MemoryError(f"cannot allocate {self._size} bytes of shared memory for the failures by address")
         self._base = <char *>memory
 
     def __dealloc__(self):
@@ -202,12 +197,12 @@ cdef class Offenders:
         mine = self._set(self.slot, key)
         for way in range(WAYS):
             if mine.keys[way] == key:
-                mine.offences[way].last_at = now         # whoever goes on knocking is not forgotten for being quiet
+                mine.offences[way].last_at = now         # a client that keeps trying is not quiet
                 break
         return True
 
     def attach(self, Py_ssize_t slot):
-        """Write to this slot from now on. Called by a worker, once, right after fork."""
+        """Write to this slot from now on; a worker calls this once, right after the fork."""
         if not 0 <= slot < self.slots:
             raise IndexError(f"no slot {slot}")
         self.slot = slot

@@ -1,8 +1,8 @@
 """
-Where the access log goes: from its name to a descriptor, and what is wrong with a name before anything is written.
+The file of the access log: opens it, and says what is wrong with its name before anything is written.
 
-``/dev/stdout`` opens the file behind descriptor 1 anew, and that fails where nothing is wrong with writing to it: a socket (the journal of
-systemd) cannot be opened at all (ENXIO), and a pipe or terminal of another user cannot be opened by us (EACCES). Then the open descriptor is used.
+``/dev/stdout`` cannot always be opened although descriptor 1 is writable: not a socket (the journal of systemd, ENXIO), nor a pipe or terminal of
+another user (EACCES). Then the open descriptor is used.
 """
 
 import errno
@@ -22,13 +22,9 @@ class AccessLogError(LbjwtError):
 
 def open_log(path: str, flags: int = _FLAGS | os.O_CREAT) -> int:
     """
-    Return a new descriptor for a log.
+    Return a new descriptor for a log: a file, made with mode 0640 when it is missing, or ``-`` for standard output.
 
-    A pipe is opened anew also for ``-``: O_NONBLOCK on an inherited description would change it for everybody who shares it.
-
-    Args:
-        path: A file, made with mode 0640 when it is missing, or ``-`` for standard output.
-        flags: Of open(2).
+    A pipe is opened again even for ``-``, because O_NONBLOCK on the inherited one would apply to every process that shares it.
 
     Raises:
         OSError: It cannot be opened.
@@ -45,11 +41,11 @@ def open_log(path: str, flags: int = _FLAGS | os.O_CREAT) -> int:
 
 
 def log_fault(path: str) -> str:
-    """Return why a log could not be written there now, and what mends it; "" when it could. Makes and writes nothing."""
+    """Return why a log cannot be written there now, and what to do; "" if it can. Creates and writes nothing."""
     try:
         descriptor = open_log(path, _FLAGS)
         try:
-            os.write(descriptor, b"")  # /dev/full and closed peers tell at once; a log gets not a byte more
+            os.write(descriptor, b"")  # /dev/full and closed peers fail here; a log file does not change
             full = _is_full(descriptor)
         finally:
             os.close(descriptor)
@@ -78,7 +74,7 @@ def try_log(path: str) -> None:
 
 
 def _inherited(path: str) -> int | None:
-    """Standard output or standard error, when the path is another name of it."""
+    """The descriptor of standard output or standard error, if the path is another name of it."""
     for descriptor in (1, 2):
         try:
             if os.path.samestat(os.stat(path), os.fstat(descriptor)):
@@ -90,11 +86,11 @@ def _inherited(path: str) -> int | None:
 
 def _cannot_be_made(path: Path) -> str:
     if path.is_symlink():
-        return f"{path} is a link to a file that is not there"
+        return f"{path} is a symbolic link to a file that does not exist"
     if not path.parent.is_dir():
-        return f"there is no directory {path.parent}; create it for the user that lbjwt runs as"
+        return f"there is no directory {path.parent}; create it for the user that runs lbjwt"
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        return f"{path} is not there, and this user (uid {os.geteuid()}) cannot create it in {path.parent}; chown one of the two"
+        return f"{path} does not exist, and this user (uid {os.geteuid()}) cannot create it in {path.parent}; chown the directory, or create the file"
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         return _explain(str(path), OSError(errno.ENOSPC, "")) if _is_full(directory) else ""
@@ -103,7 +99,7 @@ def _cannot_be_made(path: Path) -> str:
 
 
 def _is_full(descriptor: int) -> bool:
-    """Whether a file system, if it counts its blocks at all, has none left for this user."""
+    """Whether the file system has no free block for this user."""
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         return False
@@ -118,9 +114,9 @@ def _explain(path: str, error: OSError) -> str:
         case errno.ENXIO:
             return f"{path} is a socket, or a pipe without a reader; for standard output write -"
         case errno.ENOSPC:
-            return f"the device of {path} is full; make room, or name another place"
+            return f"the disk of {path} is full; free some space, or name another file"
         case errno.EACCES | errno.EPERM:
-            return f"this user (uid {os.geteuid()}) cannot write {path}; chown it to the user that lbjwt runs as"
+            return f"this user (uid {os.geteuid()}) cannot write {path}; chown it to the user that runs lbjwt"
         case errno.EROFS:
-            return f"{path} is on a read-only file system; name another place, or - for standard output"
+            return f"{path} is on a read-only file system; name another file, or - for standard output"
     return f"{path}: {os.strerror(error.errno) if error.errno else error}"

@@ -1,9 +1,8 @@
 """
-The counters of the board in the words of Prometheus.
+The counters of the board as Prometheus metrics, read from the board at each scrape and summed over all workers.
 
-Reads the board when somebody scrapes and holds no number of its own. Labels come from closed sets (status classes, deny reasons, worker states,
-and what is configured: routes, clusters, endpoints, issuers), so no client can make a time series: no path, no subject, no key id, no address
-(THREATS S13). Sums are over all workers: any process that has the board may answer a scrape.
+Labels come from closed sets (status classes, deny reasons, worker states, and what is configured: routes, clusters, endpoints, issuers), so no
+client can make a time series: no path, no subject, no key id, no address (THREATS S13).
 """
 
 import platform
@@ -21,6 +20,7 @@ from lbjwt._fastverify import DenyReason
 from lbjwt.observe._board import STATE_NAMES, Board
 from lbjwt.observe._offenders import Offenders
 from lbjwt.observe.rows import RowNumbers
+from lbjwt.version import package_version
 
 STATUS_CLASSES: Final = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
 """Labels in the order of the counters; "none" is a request that ended without a response."""
@@ -29,60 +29,60 @@ REASONS: Final = {name.lower(): int(number) for name, number in DenyReason.__mem
 """Every reason for a refusal by its name in logs and metrics."""
 
 UNKNOWN_ISSUER: Final = "unknown"
-"""The issuer label of what happened before an issuer was known: no token, no readable one, one of somebody else."""
+"""The issuer label of requests without a token, or with one that names no known issuer."""
 
 Samples = list[tuple[tuple[str, ...], float]]
 
-# Name: what it says, and its labels.
+# By name: help text and labels.
 COUNTERS: Final = {
     "requests": ("Requests answered, by class of the response status.", "status_class"),
     "route_requests": ("Requests answered, by route and class of the response status.", "route status_class"),
-    "requests_accepted": ("Requests let through with a token, by its issuer.", "issuer"),
-    "refusals": ("Requests refused at the gate, by issuer and reason.", "issuer reason"),
-    "reported_refusals": ("Requests let through by report-only rules, by what would have refused them.", "issuer reason"),
-    "bad_requests": ("Requests refused before the gate: framing or limits.", ""),
+    "requests_accepted": ("Requests allowed with a valid token, by issuer of the token.", "issuer"),
+    "refusals": ("Requests refused because of their token, by issuer and reason.", "issuer reason"),
+    "reported_refusals": ("Requests that report-only routes and rules would have refused but let pass, by issuer and reason.", "issuer reason"),
+    "bad_requests": ("Requests refused before their token was verified, because of framing or limits.", ""),
     "errors": ("Requests refused or failed for a reason other than the token, by reason and response status.", "reason status"),
     "connections_accepted": ("Client connections accepted.", ""),
-    "retries": ("Requests sent again after their connection ended unanswered.", ""),
-    "dropped_header_names": ("Request fields dropped for their name.", ""),
-    "access_log_dropped": ("Access log records dropped because the log was not written out in time.", ""),
-    "endpoints_full": ("Requests that found every endpoint full: they waited, or were refused.", ""),
+    "retries": ("Requests sent again because the connection closed before a response.", ""),
+    "dropped_header_names": ("Request headers dropped because of their name.", ""),
+    "access_log_dropped": ("Access log records dropped because the log could not be written fast enough.", ""),
+    "endpoints_full": ("Requests that waited or were refused because every endpoint was full.", ""),
     "requests_waited": ("Requests that had to wait for keys.", ""),
-    "streams_ended": ("Long responses and tunnels closed with their token.", ""),
-    "cache_hits": ("Tokens found among the verified ones.", ""),
-    "cache_misses": ("Tokens that had to be verified.", ""),
-    "cache_evictions": ("Verified tokens forgotten to make room.", ""),
+    "streams_ended": ("Long responses and tunnels closed because their token expired or was revoked.", ""),
+    "cache_hits": ("Tokens found in the cache of verified tokens.", ""),
+    "cache_misses": ("Tokens not found in the cache, which had to be verified.", ""),
+    "cache_evictions": ("Verified tokens removed from the cache to make room.", ""),
     "key_fetches": ("Fetches of remote keys and reads of key files, by result.", "issuer result"),
     "worker_restarts": ("Workers that died and were replaced.", ""),
     "upgrade_failures": ("Upgrades whose new program did not become ready.", ""),
-    "keeper_restarts": ("Processes that keep keys and the admin door that died and were replaced.", ""),
+    "keeper_restarts": ("Control processes that died and were replaced.", ""),
     "endpoint_requests": ("Requests sent to the endpoint.", "cluster endpoint"),
     "endpoint_connects": ("Connections opened to the endpoint.", "cluster endpoint"),
-    "endpoint_failures": ("Connects that failed and responses that never came or broke.", "cluster endpoint"),
+    "endpoint_failures": ("Connection attempts that failed and responses that did not arrive or were cut off.", "cluster endpoint"),
     "endpoint_responses": ("Responses of the endpoint, by class of status.", "cluster endpoint status_class"),
 }  # fmt: skip
 GAUGES: Final = {
     "connections": ("Client connections open.", ""),
-    "requests_in_flight": ("Requests begun and not finished.", ""),
-    "requests_pending": ("Requests that wait for an endpoint with room.", ""),
+    "requests_in_flight": ("Requests in progress.", ""),
+    "requests_pending": ("Requests that wait because every endpoint is full.", ""),
     "requests_waiting": ("Requests that wait for keys.", ""),
-    "revocations": ("Revocations in force; the least of all workers.", ""),
-    "failing_addresses": ("Client addresses with a refusal within the last window.", ""),
-    "cache_entries": ("Verified tokens remembered.", ""),
-    "cache_bytes": ("Memory of the verified tokens, in bytes.", ""),
-    "keys": ("Verification keys in force; the least of all workers.", "issuer"),
-    "keys_age_seconds": ("Seconds since the keys were last confirmed, the oldest of all workers; absent when never.", "issuer"),
-    "keys_last_success_timestamp_seconds": ("When the keys were last fetched or read well, in seconds since the epoch; absent when never.", "issuer"),
+    "revocations": ("Revocations in force, in the worker with the fewest.", ""),
+    "failing_addresses": ("Client addresses with a bad token within the fail_limit window.", ""),
+    "cache_entries": ("Verified tokens in the cache.", ""),
+    "cache_bytes": ("Memory of the cache of verified tokens, in bytes.", ""),
+    "keys": ("Verification keys in force, in the worker with the fewest.", "issuer"),
+    "keys_age_seconds": ("Seconds since the last successful fetch, in the worker with the oldest keys; absent before it.", "issuer"),
+    "keys_last_success_timestamp_seconds": ("Time of the last successful fetch or read, in seconds since the epoch; absent before it.", "issuer"),
     "workers": ("Worker processes by state.", "state"),
-    "ready": ("1 when requests with a good token are let through, 0 otherwise.", ""),
-    "start_time_seconds": ("When the service started, in seconds since the epoch.", ""),
-    "config_last_reload_successful": ("1 when the last reload of the configuration was applied, or there was none; 0 when it was refused.", ""),
-    "config_last_reload_success_timestamp_seconds": ("When the configuration in force was applied, in seconds since the epoch.", ""),
-    "config_info": ("Hash of the configuration in force; the value is always 1.", "hash"),
-    "build_info": ("Versions; the value is always 1.", "version python_version"),
+    "ready": ("1 while lbjwt is ready to pass requests with valid tokens, otherwise 0.", ""),
+    "start_time_seconds": ("Start time of the service, in seconds since the epoch.", ""),
+    "config_last_reload_successful": ("1 if the last reload of the configuration was applied, or there was none; otherwise 0.", ""),
+    "config_last_reload_success_timestamp_seconds": ("Time at which the configuration in force was applied, in seconds since the epoch.", ""),
+    "config_info": ("Hash of the configuration in force, as a label; the value is always 1.", "hash"),
+    "build_info": ("Versions of lbjwt and Python, as labels; the value is always 1.", "version python_version"),
     "endpoint_requests_in_flight": ("Requests in flight to the endpoint.", "cluster endpoint"),
-    "endpoint_connections": ("Connections to the endpoint, being opened, in use or idle.", "cluster endpoint"),
-    "endpoint_idle_connections": ("Pooled connections to the endpoint.", "cluster endpoint"),
+    "endpoint_connections": ("Connections to the endpoint that are being opened, in use or idle.", "cluster endpoint"),
+    "endpoint_idle_connections": ("Idle connections to the endpoint, kept for reuse.", "cluster endpoint"),
 }  # fmt: skip
 
 # Metrics without labels, and the field of `Board.totals` that holds the number where it has another name.
@@ -109,10 +109,8 @@ class BoardCollector(Collector):
     What a scrape sees.
 
     Args:
-        board: The counters.
-        rows: The names of the configuration in force and their rows on the board. Other rows are not told.
-        version: Of lbjwt, for the build information.
-        offenders: Failures by address; None when nobody counts them.
+        rows: The names of the configuration in force and their rows on the board. A scrape does not see other rows.
+        offenders: None when failures by address are not counted.
         clock: Seconds since the epoch.
         monotonic: Seconds on the monotonic clock.
     """
@@ -121,7 +119,6 @@ class BoardCollector(Collector):
         self,
         board: Board,
         rows: RowNumbers,
-        version: str,
         *,
         offenders: Offenders | None = None,
         clock: Callable[[], float] = time.time,
@@ -129,7 +126,7 @@ class BoardCollector(Collector):
     ) -> None:
         self._board = board
         self._rows = rows
-        self._version = version
+        self._version = package_version()
         self._offenders = offenders
         self._clock = clock
         self._monotonic = monotonic
@@ -139,12 +136,12 @@ class BoardCollector(Collector):
         self._rows = rows
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every metric, also those that never moved: an alert on a counter that is absent would stay silent."""
+        """Yield every metric, also those that never moved: an alert on an absent counter would stay silent."""
         samples = {**self._service(), **self._issuers(), **self._endpoint_samples()}
         for kind, table in ((CounterMetricFamily, COUNTERS), (GaugeMetricFamily, GAUGES)):
             for name, (text, labels) in table.items():
                 family = kind(f"lbjwt_{name}", text, labels=labels.split())
-                for values, number in samples.get(name, ()):  # the time of keys that never came is absent
+                for values, number in samples.get(name, ()):
                     family.add_metric(values, number)
                 yield family
 
@@ -198,7 +195,7 @@ class BoardCollector(Collector):
                     for reason, index in REASONS.items()
                 ]
             own = [issuer for index, issuer in zip(indices, issuers, strict=True) if index >= 0]
-            if own:  # tokens of nobody have nobody's keys
+            if own:
                 self._add_keys(samples, label, own)
         return samples
 

@@ -65,6 +65,21 @@ class RowNumbers:
             names[row] = name
         return names
 
+    def check(self, board: Board) -> None:
+        """
+        Refuse a board that has not all of these rows: counting there would write into other memory.
+
+        Raises:
+            ValueError: It does not.
+        """
+        for what, rows, capacity in (
+            ("endpoints", self.endpoints.values(), board.endpoints),
+            ("issuers", self.issuers.values(), board.issuers),
+            ("routes", self.routes.values(), board.routes),
+        ):
+            if not all(0 <= row < capacity for row in rows):
+                raise ValueError(f"the board has {capacity} rows for {what}, and the configuration needs more")
+
 
 class Rows:
     """Gives out the rows of a board. Nobody gave out any before."""

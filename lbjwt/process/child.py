@@ -1,6 +1,4 @@
-"""
-The first steps of a forked process: leave everything of the supervisor behind, and die when it dies.
-"""
+"""The first steps of a forked process: reset signals, set its name, and die when the supervisor dies."""
 
 import contextlib
 import ctypes
@@ -13,18 +11,18 @@ from typing import Final, NoReturn
 
 # Exit codes of ``lbjwt serve`` and of its processes.
 OK: Final = 0
-"""Stopped as asked; whatever was cut at the end of the drain was cut by configuration."""
+"""Stopped as requested, also when ``timeouts.drain`` cut connections."""
 
 FAILED: Final = 1
 """Could not start (a port in use), or a process had to be killed."""
 
 WRONG_CONFIGURATION: Final = 2
-"""A configuration, key or certificate file or the state directory is wrong: starting again changes nothing."""
+"""The configuration, a key or certificate file or the state directory is wrong: another start would fail too."""
 
 PR_SET_PDEATHSIG: Final = 1  # <linux/prctl.h>
 PR_SET_NAME: Final = 15
 
-# SIGINT: Ctrl-C reaches the whole foreground group, and the supervisor decides what it means. The others: harmless until a handler is there.
+# Ctrl-C reaches the whole foreground group, and the supervisor handles it. The others are ignored until there is a handler.
 IGNORED: Final = (
     signal.SIGINT,
     signal.SIGTERM,
@@ -47,14 +45,13 @@ def become(
     ends_on: signal.Signals = signal.SIGTERM,
 ) -> NoReturn:
     """
-    Run `live` in this freshly forked process and end the process with what it returns.
+    Run `live` in this freshly forked process and exit with the code that it returns.
 
     Args:
-        live: The process' life; returns the exit code.
         parent: Process id of the supervisor.
-        mask: Signal mask to set once the process ignores what it has no handler for.
+        mask: Signal mask, set after the signals are ignored.
         name: Shown by ps(1), as the command and as its arguments; at most 15 characters.
-        ends_on: The signal that ends it: at once while it has no handler, and sent by the kernel when the supervisor dies.
+        ends_on: Ends the process at once until it has a handler; the kernel sends it when the supervisor dies.
     """
     code = FAILED
     try:
@@ -79,11 +76,7 @@ def become(
 
 
 def _show_as(title: bytes) -> None:
-    """
-    Write a title over the arguments that the kernel shows of this process (``ps aux``, ``ps -ef``), which are those of the supervisor until then.
-
-    They lie where proc_pid_stat(5) says (arg_start, arg_end); Python made copies of its own long ago. Where that is not known they stay.
-    """
+    """Overwrite the arguments that ``ps aux`` shows, which are those of the supervisor, at arg_start of proc_pid_stat(5)."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         with open("/proc/self/stat", encoding="ascii", errors="replace") as file:
             fields = file.read().rpartition(")")[2].split()

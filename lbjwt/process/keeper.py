@@ -1,34 +1,38 @@
 """
-The control process, called keeper in logs and process lists: everything a service has once, not once a worker: fetching remote keys, the
-revocations, the admin API.
+The control process, called keeper in logs and process lists: it fetches remote keys, writes revocations and serves the admin API.
 
-It is forked like a worker and replaced like one, and its death loses nothing: what it knows is in the feed, on the board and on disk, and clients of
-the admin API wait on a socket of the supervisor. aiohttp is imported here and in no worker.
+It is forked and replaced like a worker. Its death loses nothing: its state is in the feed, on the board and on disk, and clients of the admin API
+wait on a socket of the supervisor. Only this process imports aiohttp.
 
-SIGUSR2 ends it; the supervisor sends that when the workers are gone, so that the admin API answers during a drain. SIGTERM is not meant for it:
-an init system signals the whole group. When the supervisor dies, it ends at once: nobody would tell it when the workers are gone.
+SIGUSR2 ends it. The supervisor sends that signal after the last worker ended, so the admin API answers during a drain. SIGTERM is ignored, because
+an init system sends it to the whole group. When the supervisor dies, the control process ends at once.
 """
 
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import time
 from typing import TYPE_CHECKING
 
-from lbjwt.assembly.fetched_keys import FetchedKeys
 from lbjwt.assembly.issuers import issuer_instances
+from lbjwt.assembly.keys import FetchedKeys
+from lbjwt.assembly.revocations import new_store
 from lbjwt.observe._board import READY
+from lbjwt.process.applying import Applier
+from lbjwt.process.generation import Generation
 from lbjwt.process.loop import Process
+from lbjwt.process.requests import ReloadRequests
 from lbjwt.process.shared import Shared
-from lbjwt.revocation.store import RevocationStore
 
 if TYPE_CHECKING:
     from lbjwt.admin.server import AdminServer
+    from lbjwt.revocation.store import RevocationStore
 
 
 def main(shared: Shared) -> int:
-    """Keep until told to stop; return the exit code."""
+    """Run until told to stop; return the exit code."""
     return _Keeper(shared).run()
 
 
@@ -41,19 +45,17 @@ class _Keeper(Process):
         assert shared.wakeups is not None
         self._shared = shared
         self._wakeups = shared.wakeups
+        self._requests = ReloadRequests(shared.board, os.getppid())
         self._store: RevocationStore | None = None
         self._admin: AdminServer | None = None
 
     def prepare(self, loop: asyncio.AbstractEventLoop) -> None:
-        # Imports take their time. Nothing is open yet, so until there is a handler the signal may end the process at once.
         shared, configuration = self._shared, self._shared.configuration
         assert shared.feed is not None
         kept = shared.directory if configuration.state_directory is not None else None
-        instances = issuer_instances(configuration)
+        instances = issuer_instances(configuration, shared.rows.issuers)
         self._keys = FetchedKeys(instances, shared.board, shared.feed, kept, self._wakeups.notify_workers)
-        if configuration.revocation is not None:
-            assert shared.directory is not None
-            self._store = RevocationStore(shared.directory, max_entries=configuration.revocation.max_entries)
+        self._store = new_store(configuration, shared.directory)
         if configuration.admin is not None:
             from lbjwt.admin.server import AdminServer
 
@@ -66,6 +68,7 @@ class _Keeper(Process):
                 sources=self._keys.describe,
                 revocations=self._store,
                 on_revoked=self._wakeups.notify_workers,
+                reload=self._requests.reload,
             )
         loop.add_signal_handler(signal.SIGUSR2, self._stop.set)
 
@@ -75,11 +78,22 @@ class _Keeper(Process):
         if self._store is not None:
             stack.callback(self._store.close)
             self._store.open(time.time())
-        # Only now: a notification that came meanwhile, or while there was no control process, is still there.
+        # A notification from before is still there.
         loop = asyncio.get_running_loop()
         self._wakeups.listen(loop, self._wakeups.control_fd, self._keys.notified)
         stack.callback(loop.remove_reader, self._wakeups.control_fd)
         if self._admin is not None:
             stack.push_async_callback(self._admin.stop)
             await self._admin.start()
+        shared = self._shared
+        if shared.channel is not None:
+            applier = Applier(shared.channel, shared.board, shared.feed, self._apply, self.log, self._requests.answered)
+            stack.push_async_callback(applier.stop)
+            applier.start()
         self._shared.board.set_state(READY)
+
+    async def _apply(self, generation: Generation) -> None:
+        """Fetch the keys of another configuration from now on, and show it at the admin API."""
+        await self._keys.reload(issuer_instances(generation.configuration, generation.rows.issuers))
+        if self._admin is not None:
+            self._admin.use(generation.configuration, generation.rows)

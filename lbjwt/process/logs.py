@@ -18,7 +18,7 @@ class _OneLine(logging.Formatter):
 
 
 def set_up(who: str) -> None:
-    """Send the records of the ``lbjwt`` loggers, and warnings of everybody else, to standard error under the name `who`."""
+    """Send records of the ``lbjwt`` loggers, and warnings of all others, to standard error under the name `who`."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_OneLine(FORMAT.format(who=who), datefmt="%Y-%m-%dT%H:%M:%S"))
     root = logging.getLogger()

@@ -1,6 +1,4 @@
-"""
-The one loop of a worker or of the control process: start, run until told to stop, finish; and the exit code that tells how that went.
-"""
+"""The event loop of a worker or of the control process: start, run until told to stop, exit code."""
 
 import asyncio
 import contextlib
@@ -17,34 +15,33 @@ from lbjwt.errors import LbjwtError
 from lbjwt.process.child import FAILED, OK, WRONG_CONFIGURATION
 
 PARENT_CHECK: Final = 0.5
-"""Seconds between two looks whether the supervisor still lives; the kernel's signal normally tells at once."""
+"""Seconds between two checks that the supervisor lives, in case the kernel's signal was missed."""
 
 COLLECT_AFTER: Final = 50_000
-"""New container objects before the collector looks for cycles. Connections break theirs when they close, so there is next to nothing to find."""
+"""New container objects before a garbage collection; connections break their cycles when they close."""
 
 
 class Process(ABC):
-    """What runs in the loop of a child of the supervisor. A start that is given up, or fails, undoes what is on the stack by then."""
+    """A child of the supervisor."""
 
     log: logging.Logger
     orphaned: str
-    """What follows when the supervisor is gone, for the log."""
+    """What it does when the supervisor is gone, for the log."""
 
     def __init__(self) -> None:
         self._stop = asyncio.Event()
 
     def run(self) -> int:
-        """Live until told to stop; return the exit code."""
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(self._run())
 
     @abstractmethod
     def prepare(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Make what needs no waiting, and set the handlers of signals: `_stop` ends the process."""
+        """Prepare without waiting, and set the signal handlers: `_stop` ends the process."""
 
     @abstractmethod
     async def start(self, stack: contextlib.AsyncExitStack) -> None:
-        """Begin to serve. What has to be done at the end goes to the stack."""
+        """Begin to serve. The stack is unwound at the end, also when the start fails or is given up."""
 
     async def _run(self) -> int:
         async with contextlib.AsyncExitStack() as stack:
@@ -61,7 +58,7 @@ class Process(ABC):
                 self.log.error("cannot start: %s", cause)
                 return FAILED
             if started:
-                # What the start made lives for ever: the collector need not walk it.
+                # objects of the start live for ever: exempt them from collection
                 gc.collect()
                 gc.freeze()
                 gc.set_threshold(COLLECT_AFTER, 20, 100)
@@ -71,7 +68,7 @@ class Process(ABC):
     async def _watch_parent(self, parent: int) -> None:
         while os.getppid() == parent:
             await asyncio.sleep(PARENT_CHECK)
-        self.log.error("the supervisor is gone: %s", self.orphaned)
+        self.log.error("the supervisor has ended: %s", self.orphaned)
         self._stop.set()
 
 

@@ -1,49 +1,45 @@
 """
-What the supervisor makes before it forks, and every process of the service has: configuration, sockets, shared memory, eventfds, a directory.
+What the supervisor makes before it forks: every process of the service has it.
+
+A reload replaces the configuration, its rows and the sockets in the supervisor: processes that are forked later start with those, and the others get
+them over their channel.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from lbjwt.assembly.state import keys_fetched
 from lbjwt.config.model import Configuration
 from lbjwt.keys.feed import KeyFeed
 from lbjwt.observe._board import Board
 from lbjwt.observe._offenders import Offenders
 from lbjwt.observe.rows import RowNumbers
 from lbjwt.process.bindings import Bindings
+from lbjwt.process.channel import Channel
 from lbjwt.process.wakeups import Wakeups
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Shared:
-    """One for the whole service."""
-
     configuration: Configuration
     bindings: Bindings
     board: Board
     rows: RowNumbers
     """Where the board counts what the configuration names."""
     offenders: Offenders | None = None
-    """None when nobody would look at them."""
+    """None without a limit on failures and without an admin API."""
     wakeups: Wakeups | None = None
     """None without a control process."""
     directory: Path | None = None
-    """The state directory, written by the control process only; None when nothing would be written."""
+    """The state directory, which only the control process writes; None when nothing would be written."""
     feed: KeyFeed | None = None
-    """The key sets that are fetched; None without a control process."""
+    """None without a control process."""
+    generation: int = 0
+    """Number of the configuration: 0 at the start, one more with each reload that changed anything."""
+    channel: Channel | None = None
+    """In a child, its end of the channel to the supervisor."""
 
 
 def keeper_needed(configuration: Configuration) -> bool:
-    """True when there is something to do for a control process; without, none is forked and nothing is made for one."""
+    """Whether the service needs a control process."""
     return configuration.admin is not None or configuration.revocation is not None or keys_fetched(configuration)
-
-
-def state_needed(configuration: Configuration) -> bool:
-    """True when there is something to write: revocations made at run time, and keys that are fetched when they shall outlive a restart."""
-    kept = configuration.state_directory is not None and keys_fetched(configuration)
-    return configuration.revocation is not None or kept
-
-
-def keys_fetched(configuration: Configuration) -> bool:
-    """True when some key source is behind a URL."""
-    return any(issuer.fetch is not None for issuer in configuration.issuers.values())

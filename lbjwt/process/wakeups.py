@@ -1,8 +1,8 @@
 """
 How processes notify each other: one eventfd(2) for each worker and one for the control process, made before the fork.
 
-A notification does not say what is new: the process looks at its files, the feed and the board, and reads again what moved. Notifications coalesce,
-none is lost while a process is being replaced, and one to a process that does not look blocks nobody.
+A notification does not say what is new: the receiver checks files, feed and board. Several may become one, none is lost while a process is
+replaced, and sending never blocks.
 """
 
 import asyncio
@@ -22,32 +22,28 @@ class Wakeups:
 
     @property
     def control_fd(self) -> int:
-        """Readable when the control process was notified."""
         return self._fds[-1]
 
     def worker_fd(self, slot: int) -> int:
-        """Readable when the worker of that slot was notified."""
         return self._fds[:-1][slot]
 
     def notify_control(self) -> None:
-        """Make the control process look at the board."""
         _notify(self._fds[-1])
 
     def notify_workers(self) -> None:
-        """Make all workers look at feed, board and revocations."""
         for fd in self._fds[:-1]:
             _notify(fd)
 
     @staticmethod
     def take(fd: int) -> bool:
-        """Return whether there was a notification since the last look, and forget it."""
+        """Return whether there was a notification since the last call."""
         try:
             return os.eventfd_read(fd) > 0
         except BlockingIOError:
             return False
 
     def listen(self, loop: asyncio.AbstractEventLoop, fd: int, notified: Callable[[], None]) -> None:
-        """Call `notified` in the loop after every notification, also after one that came before. `loop.remove_reader(fd)` ends it."""
+        """Call `notified` in the loop after every notification, earlier ones included. `loop.remove_reader(fd)` ends it."""
 
         def look() -> None:
             if self.take(fd):
@@ -56,14 +52,13 @@ class Wakeups:
         loop.add_reader(fd, look)
 
     def close(self) -> None:
-        """Give the descriptors of this process back."""
         fds, self._fds = self._fds, []
         for fd in fds:
             os.close(fd)
 
 
 class WorkerLink:
-    """The `lbjwt.keys.worker.ControlLink` of one worker."""
+    """The `lbjwt.keys.source.ControlLink` of one worker."""
 
     def __init__(self, wakeups: Wakeups, slot: int, directory: Path | None, feed: KeyFeed) -> None:
         self.directory = directory
@@ -82,5 +77,5 @@ class WorkerLink:
 
 
 def _notify(fd: int) -> None:
-    with contextlib.suppress(BlockingIOError):  # 2^64 notifications that nobody looked at: one more changes nothing
+    with contextlib.suppress(BlockingIOError):  # the counter is full: it is readable already
         os.eventfd_write(fd, 1)

@@ -1,8 +1,8 @@
 """
-One worker process: a uvloop loop with a `LoadBalancer` in it, and the signals of the supervisor.
+One worker process: a uvloop loop with a `LoadBalancer` in it, the signals of the supervisor, and the configurations that it sends.
 
-SIGTERM drains, however often it comes: an init system signals the whole group, and the supervisor passes the signal on. SIGUSR2 ends at once,
-SIGUSR1 reopens the access log. When the supervisor dies, the worker drains too: nobody would replace it or pass a signal on.
+SIGTERM starts the drain; a second one changes nothing, because an init system signals the whole group and the supervisor passes the signal on.
+SIGUSR2 ends at once, SIGUSR1 reopens the access log. When the supervisor dies, the worker drains.
 """
 
 import asyncio
@@ -10,6 +10,8 @@ import contextlib
 import logging
 import signal
 
+from lbjwt.process.applying import Applier
+from lbjwt.process.generation import Generation
 from lbjwt.process.loop import Process, unless_stopped
 from lbjwt.process.shared import Shared
 from lbjwt.process.wakeups import WorkerLink
@@ -42,7 +44,7 @@ class _Worker(Process):
         keeper = None
         if shared.wakeups is not None and shared.feed is not None:
             keeper = WorkerLink(shared.wakeups, self._slot, shared.directory, shared.feed)
-        self._balancer = balancer = LoadBalancer(
+        balancer = self._balancer = LoadBalancer(
             shared.configuration,
             sockets=shared.bindings.slots[self._slot],
             board=shared.board,
@@ -53,6 +55,16 @@ class _Worker(Process):
         stack.push_async_callback(balancer.stop)
         await balancer.start()
         stack.push_async_callback(unless_stopped, balancer.drain(), self._hurry)
+        if shared.channel is not None:
+            applier = Applier(shared.channel, shared.board, shared.feed, self._apply, self.log)
+            stack.push_async_callback(applier.stop)
+            applier.start()
+
+    async def _apply(self, generation: Generation) -> None:
+        """Put a configuration into force."""
+        assert self._balancer is not None
+        await self._balancer.reload(generation.configuration, rows=generation.rows, sockets=generation.sockets)
+        generation.sockets = []  # the balancer has those that it needs, and closed the others
 
     def _end_now(self) -> None:
         self._stop.set()

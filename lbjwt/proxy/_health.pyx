@@ -1,8 +1,4 @@
-"""
-Health checks on the traffic port: which requests are some, and what they are told.
-
-Knows a path and three answers. Whether the service is ready is the board's business, as it is for ``/readyz`` of the admin door.
-"""
+"""Health checks on the traffic port: which requests are some, and their responses."""
 
 from libc.string cimport memcmp
 

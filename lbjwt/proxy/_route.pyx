@@ -1,7 +1,7 @@
 """
-What requests of one kind meet: where their tokens stand, what is asked of them, and how a refusal is said.
+One route: where the tokens of its requests are found, what they must satisfy, and how they are refused.
 
-Knows the parts that decide and remembers their verdict with the Grant. Which request belongs to which route is the router's question.
+The verdict of a route on a token is kept in its Grant. The router decides which request belongs to which route.
 """
 
 from libc.string cimport memcmp
@@ -19,7 +19,7 @@ cdef enum:
 
 
 cdef inline DenyReason _search(TokenPlaces places, RequestHead head, const char **token, Py_ssize_t *size) noexcept:
-    """As `TokenPlaces.find`, which tells of its own places only: what an earlier search of this head came upon stays true."""
+    """As `TokenPlaces.find`, which resets the two marks of the head: marks set by an earlier search of the same head stay."""
     cdef bint in_query = head.token_in_query
     cdef bint subprotocol = head.subprotocol_answer
     cdef DenyReason reason = places.find(head, token, size)

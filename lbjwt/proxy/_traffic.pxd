@@ -8,6 +8,8 @@ from lbjwt.http1._response cimport ResponseHead
 from lbjwt.observe._access_log cimport AccessLog
 from lbjwt.observe._board cimport Board
 from lbjwt.http1._answer cimport Answer
+from lbjwt.net._connection cimport ReceiveBuffer
+from lbjwt.proxy._authorization cimport Authorization
 from lbjwt.proxy._snapshot cimport Snapshot
 from lbjwt.proxy._waiting cimport Waiting
 
@@ -19,7 +21,7 @@ cdef class Traffic:
     cdef readonly Waiting waiting
     cdef readonly Board board
     cdef public AccessLog access_log             # None: no log is kept
-    cdef readonly set wires                      # every open connection, for the sweep
+    cdef readonly set wires                      # every open connection, for the sweep: each a Timed
     cdef readonly Py_ssize_t clients             # open client connections
     cdef public bint draining                    # every answer ends its connection
     cdef object open_connection                  # (endpoint) -> its side, on which connection_made or connect_failed follows
@@ -30,8 +32,8 @@ cdef class Traffic:
     cdef RequestHead request_head
     cdef ResponseHead response_head
     cdef Buffer out
-    cdef bytearray receive
-    cdef char *receive_at
+    cdef ReceiveBuffer receive
+    cdef Authorization authorization             # of the head at hand, until an exchange takes it over
     cdef list spare                              # exchanges to use again
 
     cdef dict _answers                           # Answer by status and detail

@@ -1,7 +1,6 @@
 """What all connections of one worker share.
 
-Knows the snapshot in force, the clusters, the board, the answers of our own and the set of open connections, which `expire` and `sweep` walk now and
-then: there are no timers per request. Knows nothing of a single connection or request.
+There are no timers per request: `expire` and `sweep` walk the set of open connections.
 """
 
 import os
@@ -14,10 +13,10 @@ from lbjwt._error_reason import ErrorReason as _ErrorReason
 from libc.string cimport memcpy
 
 from lbjwt._error_reason cimport ErrorReason, error_status
-from lbjwt.net._wire cimport Wire, coarse_monotonic
-from lbjwt.proxy._downstream cimport Downstream
+from lbjwt.net._clock cimport Timed, coarse_monotonic
 from lbjwt.proxy._listener_settings cimport ListenerSettings
-from lbjwt.upstream._cluster cimport Cluster, Endpoint
+from lbjwt.upstream._cluster cimport Cluster
+from lbjwt.upstream._endpoint cimport Endpoint
 
 RECEIVE_SIZE = 65536          # bytes read from an endpoint at once: what a stalled client can make us hold, and large enough to amortise the calls
 cdef char *HEX = b"0123456789abcdef"
@@ -51,8 +50,8 @@ cdef class Traffic:
         self.request_head = RequestHead.__new__(RequestHead)
         self.response_head = ResponseHead.__new__(ResponseHead)
         self.out = Buffer.__new__(Buffer)
-        self.receive = bytearray(RECEIVE_SIZE)
-        self.receive_at = self.receive
+        self.receive = ReceiveBuffer(RECEIVE_SIZE)
+        self.authorization = Authorization.__new__(Authorization)
         self.spare = []
         self._answers = {}
         cdef bytes prefix = os.urandom(8).hex().encode()
@@ -81,46 +80,45 @@ cdef class Traffic:
 
     def expire(self):
         cdef double now = coarse_monotonic()
-        cdef Wire wire
-        for wire in list(self.wires):
-            if wire.deadline != 0.0 and now >= wire.deadline:
-                wire.expired()
-            elif wire.read_paused:
-                wire.check_peer()
+        cdef Timed watched
+        for watched in list(self.wires):
+            if watched.deadline != 0.0 and now >= watched.deadline:
+                watched.expired()
+            else:
+                watched.check_peer()
         for cluster in self.clusters:
             (<Cluster>cluster).pending.expire(now)
 
     def sweep(self):
         cdef double today = time.time()
-        cdef Wire wire
+        cdef Timed watched
         self.date = b"Date: %b\r\n" % formatdate(today, usegmt=True).encode()
-        for wire in list(self.wires):
-            if isinstance(wire, Downstream):
-                (<Downstream>wire).outlive(today)
+        for watched in list(self.wires):
+            watched.end_if_expired(today)
 
     def close_unused(self):
         cdef Cluster cluster
         cdef Endpoint endpoint
         for cluster in self.clusters:
             for endpoint in cluster.endpoints:
-                endpoint.close_idle()
+                endpoint.pool.close_idle()
 
     def drain(self, double grace):
         self.draining = True
         cdef double soon = coarse_monotonic() + grace
-        cdef Wire wire
-        for wire in list(self.wires):
-            wire.drain(soon, None)
+        cdef Timed watched
+        for watched in list(self.wires):
+            watched.drain(soon, None)
 
     def drain_listener(self, ListenerSettings listener not None, double grace):
-        """The clients of one listener have to go: now the idle ones within so many seconds, the others with the answer that is under way."""
+        """The clients of one listener have to go: the idle ones within so many seconds, the others with the answer that is under way."""
         listener.leaving = True
         cdef double soon = coarse_monotonic() + grace
-        cdef Wire wire
-        for wire in list(self.wires):
-            wire.drain(soon, listener)
+        cdef Timed watched
+        for watched in list(self.wires):
+            watched.drain(soon, listener)
 
     def close(self):
-        cdef Wire wire
-        for wire in list(self.wires):
-            wire.end()
+        cdef Timed watched
+        for watched in list(self.wires):
+            watched.end()

@@ -1,7 +1,7 @@
 cimport cython
 
 from lbjwt.observe._board cimport Board
-from lbjwt.proxy._downstream cimport Downstream
+from lbjwt.proxy._stream cimport ClientStream
 
 
 @cython.final
@@ -13,5 +13,5 @@ cdef class Waiting:
     cdef list _parked                            # by issuer: its clients as keys, who came first first
 
     # False: there is nothing to wait for, or no room. Raises for a fault of ours.
-    cdef bint enter(self, Downstream client, Py_ssize_t issuer)
-    cdef void leave(self, Downstream client, Py_ssize_t issuer)
+    cdef bint enter(self, ClientStream client, Py_ssize_t issuer)
+    cdef void leave(self, ClientStream client, Py_ssize_t issuer)

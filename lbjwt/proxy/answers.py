@@ -1,20 +1,18 @@
-"""The answers of our own, made ready once per configuration: to refused tokens, route by route, and the documents we serve."""
+"""Responses of our own that are made once per configuration: to refused tokens, for each route, and the documents we serve."""
 
 from __future__ import annotations
 
 from lbjwt._fastverify import DenyReason
 from lbjwt.auth.redirect import redirect_location, redirect_template
-from lbjwt.auth.refusals import RETRY_AFTER, RefusalStyle, compile_refusals, grpc_refusals, is_curable
+from lbjwt.auth.refusals import RefusalStyle, compile_refusals, grpc_refusals, is_curable
 from lbjwt.http1._answer import Answer
 
-METADATA_MAX_AGE = (
-    300  # seconds; a document changes with the configuration, and no client should believe an old one for long
-)
+METADATA_MAX_AGE = 300  # seconds; short, because a new configuration may change the document
 
 RouteAnswers = tuple[tuple[Answer, ...], tuple[Answer, ...], tuple[bytes | None, ...]]
 
 
-def route_answers(realm: str, style: RefusalStyle | None = None, *, retry_after: int = RETRY_AFTER) -> RouteAnswers:
+def route_answers(realm: str, style: RefusalStyle | None = None) -> RouteAnswers:
     """
     All answers of a route, three tables indexed by `DenyReason`: to everybody, to gRPC callers, and for browsers the template of where they are
     sent to log in, None where a login would not help.
@@ -22,7 +20,6 @@ def route_answers(realm: str, style: RefusalStyle | None = None, *, retry_after:
     Args:
         realm: The protection space named in the challenge (RFC 9110 section 11.5).
         style: How the route puts its refusals.
-        retry_after: Seconds, named when there are no keys, or too many failures.
 
     Raises:
         ConfigurationError: Something that cannot stand in a header.
@@ -30,14 +27,14 @@ def route_answers(realm: str, style: RefusalStyle | None = None, *, retry_after:
     style = style or RefusalStyle()
     template = None if style.redirect is None else redirect_template(style.redirect)
     return (
-        compile_refusals(realm, style, retry_after=retry_after),
+        compile_refusals(realm, style),
         grpc_refusals(style),
         tuple(template if is_curable(DenyReason(number)) else None for number in range(len(DenyReason))),
     )
 
 
 def redirect_answer(template: bytes, scheme: bytes, host: bytes, target: bytes) -> Answer:
-    """Send a browser to log in; made per request, which a refused browser is worth. See `redirect_location` for the arguments."""
+    """Send a browser to log in. See `redirect_location` for the arguments."""
     location = redirect_location(template, scheme, host, target)
     return Answer(302, b"Location: %b\r\nCache-Control: no-store\r\n" % location, b"")
 

@@ -1,8 +1,8 @@
 """
-Adding to the operator's file from another process, while balancers read it and others add to it.
+Adding to the operator's file of revocations while balancers read it and others add to it.
 
-One write(2) with O_APPEND, so entries of several writers stand behind each other whole. The file is never made: a balancer that watches it
-has one, and a new file under a mistyped name would be watched by nobody.
+One write(2) with O_APPEND, so that entries of several writers do not mix. The file must exist: no balancer would watch a new file under
+a mistyped name.
 """
 
 import os
@@ -15,26 +15,25 @@ from lbjwt.auth.revocation import Change, RevocationError, RevocationList, Undo
 from lbjwt.auth.revocation_format import line_of, read_lines
 from lbjwt.revocation.watched import MAX_FILE
 
-ATTEMPTS: Final = 5
-"""Tries when the file is replaced under us: an editor saves once, a fifth replacement in a row is a program gone wild."""
+ATTEMPTS: Final = 5  # when an editor replaces the file meanwhile
 
 
 def append_entries(path: Path, changes: Sequence[Change]) -> bool:
     """
-    Add changes to a file and return when they are on disk, in the file that stands under its name.
+    Add changes to a file and return when they are on disk under its name.
 
     Returns:
-        False when nothing was written: every change is an undo of what the file does not say.
+        False when nothing was written, because every change is an undo of an entry that the file does not have.
 
     Raises:
-        RevocationError: There is no such file, it cannot be written, or it has a line because of which balancers take nothing new from it.
+        RevocationError: The file does not exist, cannot be written, or has an invalid line, so that balancers ignore its changes.
     """
     try:
         for _ in range(ATTEMPTS):
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK)
             try:
                 written = _append(path, descriptor, changes)
-                # an editor that saved by rename meanwhile has left us with the file it replaced
+                # else an editor that saves by rename has replaced it meanwhile
                 if os.path.samestat(path.stat(), os.fstat(descriptor)):
                     return written
             finally:
@@ -49,7 +48,7 @@ def append_entries(path: Path, changes: Sequence[Change]) -> bool:
 def _append(path: Path, descriptor: int, changes: Sequence[Change]) -> bool:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE:
-        raise RevocationError(f"{path} is no file of at most {MAX_FILE} bytes")
+        raise RevocationError(f"{path} is not a regular file of at most {MAX_FILE} bytes")
     with open(descriptor, "rb", closefd=False) as file:
         text = file.read(MAX_FILE + 1)
     said = RevocationList(max_entries=text.count(b"\n") + 1)
@@ -57,15 +56,15 @@ def _append(path: Path, descriptor: int, changes: Sequence[Change]) -> bool:
         said.replace(read_lines(text), 0.0)
     except RevocationError as error:
         raise RevocationError(
-            f"{path}: {error}; balancers ignore changes of the file until you correct that, and nothing was added"
+            f"{path}: {error}; correct this line first: lbjwt ignores all changes of the file until then. No entry was added"
         ) from None
     new = [change for change in changes if not isinstance(change, Undo) or said.named_by(change)]
     if not new:
         return False
     lines = b"".join(map(line_of, new))
-    if text and not text.endswith(b"\n"):  # edited by hand; an empty line too many says nothing
+    if text and not text.endswith(b"\n"):
         lines = b"\n" + lines
     if os.write(descriptor, lines) != len(lines):
-        raise RevocationError(f"{path}: the disk is full; correct the last line of the file")
+        raise RevocationError(f"{path}: the disk is full; free some space, then correct the last line of the file")
     os.fsync(descriptor)
     return True

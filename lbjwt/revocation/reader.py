@@ -1,8 +1,7 @@
 """
-The revocations in force in one process: those of the log and those of the operator's file, looked at several times a second.
+The revocations in force in one process: those of the log and those of the operator's file, read several times a second.
 
-Whatever goes wrong after the start, no entry is lost by it: what was read stays in force, and the log of the process says once what is
-the matter. Long reading is done in a thread, so that requests do not wait for it.
+After an error, the entries in force stay, and lbjwt logs it once. Long reads run in a thread, so that requests do not wait for them.
 """
 
 import asyncio
@@ -18,17 +17,10 @@ from lbjwt.auth.revocation import MAX_ENTRIES, RevocationError, RevocationList
 from lbjwt.revocation.tail import LogTail
 from lbjwt.revocation.watched import WatchedFile
 
-CHECK: Final = 0.25
-"""Seconds between two looks at log and file, one stat(2) each: an entry is in force everywhere well within a second."""
-
-PRUNE: Final = 60.0
-"""Seconds between two removals of entries past their end. They revoke nothing in the meantime, they only take room."""
-
-MANY: Final = 10_000
-"""Entries that are gone through in the loop, some 2 ms; more goes to a thread."""
-
-INLINE: Final = 65_536
-"""Maximum bytes to read in the event loop (about 500 entries, 2 ms). A thread reads anything larger."""
+CHECK: Final = 0.25  # seconds between two checks of log and file, one stat(2) each
+PRUNE: Final = 60.0  # seconds between two removals of expired entries
+MANY: Final = 10_000  # entries to prune in the event loop (2 ms); a thread prunes more
+INLINE: Final = 65_536  # bytes to read in the event loop (about 500 entries, 2 ms); a thread reads more
 
 log = logging.getLogger("lbjwt.revocation")
 
@@ -38,8 +30,8 @@ class RevocationReader:
     Follows a log, a file, or both.
 
     Attributes:
-        made: What was revoked at run time, by the log; empty without one.
-        filed: What the file says; empty without one.
+        made: The revocations made at run time; empty without a log.
+        filed: Those of the file; empty without one.
     """
 
     def __init__(
@@ -55,14 +47,12 @@ class RevocationReader:
     ) -> None:
         """
         Args:
-            log: The log of a `RevocationStore`; it may come into being later.
-            file: The operator's file.
-            made: In place of a log, entries that this very process makes; it calls `on_change` itself.
-            on_change: Called in the loop's thread after each change, also the first: with True when tokens that were good may be revoked
-                now, with False when entries only left.
+            log: The log of a `RevocationStore`; it need not exist yet.
+            made: In place of a log, entries that this process makes; it calls `on_change` itself.
+            on_change: Called in the loop's thread after each change and the first load: with True when tokens may be revoked that were
+                accepted before, with False when entries were only removed.
             max_entries: Of log and file, each.
-            check: Seconds between two looks.
-            clock: Seconds since the epoch.
+            check: Seconds between two checks of log and file.
         """
         self._tail = LogTail(log or Path(), max_entries=max_entries)
         self._watched = WatchedFile(file or Path(), max_entries=max_entries)
@@ -92,7 +82,7 @@ class RevocationReader:
         Read for the first time, before the listeners open.
 
         Raises:
-            RevocationError: The file cannot be read or has a line that is no entry, or the log is none: a mistake to mend now.
+            RevocationError: The file cannot be read or has an invalid line, or the log is no log.
         """
         for part in self._parts:
             work = part.load if isinstance(part, WatchedFile) else part.look
@@ -105,7 +95,7 @@ class RevocationReader:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="revocations")
 
     async def stop(self) -> None:
-        """Stop looking; the entries stay in force."""
+        """Stop reading; the entries stay in force."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -113,7 +103,7 @@ class RevocationReader:
                 await task
 
     def poke(self) -> None:
-        """Look now: somebody said that there is something new."""
+        """Check log and file now."""
         self._poked.set()
 
     async def _run(self) -> None:
@@ -127,7 +117,7 @@ class RevocationReader:
                     await self._look(part)
                 except RevocationError as error:
                     self._complain(part, str(error))
-                except Exception as error:  # what nobody foresaw must not end the task that keeps up
+                except Exception as error:  # must not end the task
                     self._complain(part, f"{part.path} cannot be read ({type(error).__name__})")
             if time.monotonic() >= prune_at:
                 prune_at = time.monotonic() + PRUNE
@@ -137,7 +127,7 @@ class RevocationReader:
     async def _look(self, part: LogTail | WatchedFile) -> None:
         size = part.waiting()
         changed = size > 0 and await _apart(size > INLINE, part.look, self._clock())
-        if changed or not size:  # not a look that waits for another one
+        if changed or not size:  # else the next check decides
             self._complain(part, "")
         if changed:
             self._on_change(True)
@@ -146,23 +136,23 @@ class RevocationReader:
         return self.made.prune(now) + self.filed.prune(now)
 
     def _complain(self, part: LogTail | WatchedFile, sentence: str) -> None:
-        """Say what is wrong once, not once a look; "" when all is well again."""
+        """Log a problem once, not with each check; "" when it is over."""
         sentence = sentence or (part.complaint if isinstance(part, LogTail) else "")
         if sentence == self._complaints.get(part.path, ""):
             return
         self._complaints[part.path] = sentence
         if sentence:
-            log.error("revocations: %s; the entries in force stay", sentence)
+            log.error("revocations: %s; the current entries stay in force", sentence)
         else:
-            log.info("revocations: %s can be used again", part.path)
+            log.info("revocations: lbjwt can read %s again", part.path)
 
 
 async def _apart(long: bool, work: Callable[[float], Any], now: float) -> Any:
     """
     Do the work, in a thread when it is long.
 
-    The thread ends with the work. One that waits for more, as those of `asyncio.to_thread` do, would make every system call of the process
-    dearer: with two threads the kernel counts each use of a descriptor.
+    The thread ends with the work, unlike those of `asyncio.to_thread`: with two threads the kernel counts each use of a descriptor, which makes
+    every system call slower.
     """
     if not long:
         return work(now)

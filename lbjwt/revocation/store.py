@@ -1,10 +1,9 @@
 """
-The log of revocations made at run time: appended to by one process, read by the workers (`tail`), and there again after a restart.
+The log of revocations made at run time: one process appends, the workers read (`tail`), and it survives a restart.
 
-A file of lines. The first names the log, so that a reader knows when it has another one before it (a log is compacted by putting a new file in
-its place); each further one is an entry, or takes earlier ones back. It is on disk before it is answered for. What a crash leaves of a last
-line is no entry, and is cut off before the next one is written; any other line that cannot be read is an error, for it may have been somebody's
-revocation.
+A file of lines. The first identifies the log, so that readers notice when it was compacted, which replaces the file; each further line is an
+entry or an undo. A change is confirmed once it is on disk. An incomplete last line, left by a crash, is cut off before the next write; any
+other invalid line is an error, because it may be a revocation.
 """
 
 import contextlib
@@ -13,19 +12,16 @@ import logging
 import os
 import re
 import secrets
-import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 from lbjwt.auth.revocation import MAX_ENTRIES, Change, Revocation, RevocationError, RevocationList, Undo
 from lbjwt.auth.revocation_format import line_of, read_lines
+from lbjwt.files import file_fault, sync_directory
 
 LOG_NAME: Final = "revocations.jsonl"
-
-SLACK: Final = 1000
-"""Lines beyond twice the entries in force that a log may have before it is compacted; a short log is not worth the work."""
-
+SLACK: Final = 1000  # lines beyond twice the entries in force at which a log is compacted
 HEADER_BYTES: Final = 54
 _HEADER: Final = re.compile(rb'\{"format":1,"log":"[0-9a-f]{32}"\}\n')
 
@@ -33,7 +29,6 @@ log = logging.getLogger("lbjwt.revocation")
 
 
 def is_header(line: bytes) -> bool:
-    """True for a first line of a log."""
     return _HEADER.fullmatch(line) is not None
 
 
@@ -44,13 +39,12 @@ def open_log(path: Path, flags: int) -> int:
     Raises:
         FileNotFoundError: There is none.
         OSError: It cannot be opened, or is a symbolic link.
-        RevocationError: Somebody else may write it, or it is no file.
+        RevocationError: Others may write it, or it is no file.
     """
     descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode) or status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o022:
+    if file_fault(os.fstat(descriptor)):
         os.close(descriptor)
-        raise RevocationError(f"{path} is no file that its owner alone can write, and is not used")
+        raise RevocationError(f"{path} is not used: it must be a regular file that only its owner can write")
     return descriptor
 
 
@@ -64,10 +58,7 @@ class RevocationStore:
     """
 
     def __init__(self, directory: Path | None, *, max_entries: int = MAX_ENTRIES) -> None:
-        """
-        Args:
-            directory: Of state, for this balancer and its owner alone; None: the entries end with this process.
-        """
+        """With `directory` None, the entries end with this process."""
         self.entries = RevocationList(max_entries=max_entries)
         self.path = (directory or Path()) / LOG_NAME
         self._in_memory = directory is None
@@ -77,13 +68,10 @@ class RevocationStore:
 
     def append(self, entries: Iterable[Revocation], now: float) -> int:
         """
-        Put entries in force: all of them or none. What is revoked already is not new.
-
-        Returns:
-            How many were new.
+        Put entries in force, all of them or none. Returns how many were not in force already.
 
         Raises:
-            RevocationError: The list is full, or the disk did not take them.
+            RevocationError: The list is full, or writing failed.
         """
         fresh = [entry for entry in entries if entry.expires > now and not self.entries.covers(entry)]
         if fresh:
@@ -93,13 +81,10 @@ class RevocationStore:
 
     def undo(self, undone: Iterable[Undo], now: float) -> int:
         """
-        Take entries back: all that are named, or none.
-
-        Returns:
-            How many entries were taken back.
+        Remove entries, all that are named or none. Returns how many were removed.
 
         Raises:
-            RevocationError: The disk did not take it.
+            RevocationError: Writing failed.
         """
         held = {undo: count for undo in undone if (count := self.entries.named_by(undo))}
         if held:
@@ -108,52 +93,51 @@ class RevocationStore:
 
     def open(self, now: float) -> None:
         """
-        Read the log, or begin one.
+        Read the log, or create one.
 
         Raises:
-            RevocationError: It cannot be read or written, or holds a line that is no entry.
+            RevocationError: It cannot be read or written, or has an invalid line.
         """
         if self._in_memory:
             return
         try:
-            self.path.parent.mkdir(mode=0o700, exist_ok=True)
             if not self._read(now) or self._lines > 2 * len(self.entries) + SLACK:
                 self._rewrite(now)
         except OSError as error:
-            raise RevocationError(f"the log {self.path} cannot be used: {error.strerror}") from None
+            raise RevocationError(f"cannot use the log of revocations {self.path}: {error.strerror}") from None
 
     def close(self) -> None:
-        """Give the file back. Everything in it is on disk."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
     def _commit(self, changes: Sequence[Change], now: float) -> None:
-        """Changes to disk, then in force."""
         if self._in_memory:
             self.entries.add(changes, now)
             return
         lines = b"".join(map(line_of, changes))
         try:
             if not self._is_current():
-                # removed, or replaced by another process: what it holds now is kept as well, and so is what we know
+                # removed or replaced by another process: keep its entries and ours
                 self._read(now)
                 self._rewrite(now)
             self._write(lines)
         except RevocationError as error:
-            log.error("%s", error)  # names the file; who revokes is told without
+            log.error("%s", error)  # names the file; the caller's message does not
             raise RevocationError(
-                "the log was replaced by a file that cannot be used as one; nothing was changed"
+                "another program replaced the log of revocations with a file that lbjwt cannot use; nothing was changed"
             ) from None
         except OSError as error:
-            raise RevocationError(f"the log cannot be written: {error.strerror}; nothing was changed") from None
+            raise RevocationError(
+                f"cannot write the log of revocations: {error.strerror}; nothing was changed"
+            ) from None
         self._lines += len(changes)
         self.entries.add(changes, now)
         if self._lines > 2 * len(self.entries) + SLACK:
             try:
                 self._rewrite(now)
-            except OSError as error:  # the long log is as good as a short one
-                log.warning("the log %s was not compacted: %s", self.path, error.strerror)
+            except OSError as error:
+                log.warning("could not compact the log of revocations %s: %s", self.path, error.strerror)
 
     def _is_current(self) -> bool:
         try:
@@ -172,7 +156,7 @@ class RevocationStore:
             with open(descriptor, "rb", closefd=False) as file:
                 text = file.read()
             if not is_header(text[:HEADER_BYTES]):
-                raise RevocationError(f"{self.path} is no log of revocations")
+                raise RevocationError(f"{self.path} is not a log of revocations")
             end = text.rfind(b"\n") + 1
             try:
                 self.entries.add(read_lines(text[:end][HEADER_BYTES:], first=2), now)
@@ -187,9 +171,9 @@ class RevocationStore:
         return True
 
     def _write(self, lines: bytes) -> None:
-        """Append, and be sure of it. A failure leaves the log as it was."""
+        """Append and sync. A failure leaves the log as it was."""
         if os.fstat(self._descriptor).st_size != self._end:
-            os.ftruncate(self._descriptor, self._end)  # a torn last line, which no reader took for one
+            os.ftruncate(self._descriptor, self._end)  # an incomplete last line
         try:
             if os.write(self._descriptor, lines) != len(lines):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -201,7 +185,7 @@ class RevocationStore:
         self._end += len(lines)
 
     def _rewrite(self, now: float) -> None:
-        """Put a log of the entries in force in place of this one. A crash leaves one or the other."""
+        """Replace the log by one of the entries in force. A crash leaves either the old or the new one."""
         self.entries.prune(now)
         name = self.path.with_name(f"{LOG_NAME}.new")
         with contextlib.suppress(FileNotFoundError):
@@ -220,8 +204,4 @@ class RevocationStore:
         self._descriptor = descriptor
         self._end = os.fstat(descriptor).st_size
         self._lines = len(self.entries)
-        directory = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)  # the new name is on disk too
-        finally:
-            os.close(directory)
+        sync_directory(self.path.parent)

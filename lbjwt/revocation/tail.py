@@ -1,7 +1,7 @@
 """
-The log of revocations as a worker reads it: each entry once, as it is appended, and all again when another log stands in its place.
+The log of revocations as a worker reads it: each entry once, as it is appended, and all of them after the log was replaced.
 
-Never writes. A line without its end is not there yet. A line that is no entry is told and passed over: the others revoke all the same.
+An incomplete last line is read later. An invalid line is reported and skipped.
 """
 
 import os
@@ -9,18 +9,16 @@ from pathlib import Path
 
 from lbjwt.auth.revocation import MAX_ENTRIES, Change, RevocationError, RevocationList
 from lbjwt.auth.revocation_format import read_lines
-from lbjwt.net.files import signature_of
+from lbjwt.files import signature_of
 from lbjwt.revocation.store import HEADER_BYTES, is_header, open_log
 
 
 class LogTail:
     """
-    What a log says, kept up with by `look`.
+    The entries of a log, updated by `look`.
 
     Attributes:
-        path: Of the log.
-        entries: Those in force, by this log.
-        complaint: What is wrong with the first line that was passed over; "" when none was.
+        complaint: What is wrong with the first line that was skipped; "" when none was.
     """
 
     def __init__(self, path: Path, *, max_entries: int = MAX_ENTRIES) -> None:
@@ -33,23 +31,21 @@ class LogTail:
         self._lines = 0
 
     def waiting(self) -> int:
-        """Bytes that a look would read, about; 0 when there is nothing new. Costs one stat(2)."""
+        """About how many bytes `look` would read; 0 when nothing changed. One stat(2)."""
         try:
             status = self.path.stat()
         except FileNotFoundError:
             return 0
         except OSError:
-            return 1  # the look will say what is wrong
+            return 1  # `look` reports the error
         return 0 if signature_of(status) == self._signature else max(1, status.st_size - self._offset)
 
     def look(self, now: float) -> bool:
         """
-        Take in what is new. True when there was something.
-
-        A log that is not there has nothing new: what it said before stays in force.
+        Read new lines. True when entries changed; when the log is missing, they stay.
 
         Raises:
-            RevocationError: It cannot be read, is no log, or says more than the list holds. Nothing changed.
+            RevocationError: It cannot be read, is no log, or has more entries than the list may hold. Nothing changed.
         """
         try:
             descriptor = open_log(self.path, os.O_RDONLY)
@@ -61,10 +57,12 @@ class LogTail:
             status = os.fstat(descriptor)
             header = os.pread(descriptor, HEADER_BYTES, 0)
             if not is_header(header):
-                raise RevocationError(f"{self.path} is no log of revocations")
+                raise RevocationError(f"{self.path} is not a log of revocations")
             again = header != self._header or status.st_size < self._offset
             offset, lines = (HEADER_BYTES, 1) if again else (self._offset, self._lines)
-            text = _read(descriptor, offset, status.st_size)
+            with open(descriptor, "rb", closefd=False) as file:
+                file.seek(offset)
+                text = file.read(status.st_size - offset)
         finally:
             os.close(descriptor)
         end = text.rfind(b"\n") + 1
@@ -83,11 +81,3 @@ class LogTail:
         self._header, self._offset, self._lines = header, offset + end, lines
         self._signature, self.complaint = signature_of(status), complaint
         return again or bool(entries)
-
-
-def _read(descriptor: int, start: int, end: int) -> bytes:
-    parts = []
-    while start < end and (part := os.pread(descriptor, end - start, start)):
-        parts.append(part)
-        start += len(part)
-    return b"".join(parts)

@@ -1,10 +1,9 @@
 """
-The operator's file of revocations: read whole when it changed, and taken as a whole or not at all.
+The operator's file of revocations: read when it changed, and applied as a whole or not at all.
 
-A file with one line that is no entry changes nothing: half of an edit, silently applied, would hide the mistake and leave a token good
-that somebody believes revoked. Files are edited in several ways (appended to, written anew in place, replaced by rename), so what looks like a
-loss, a shorter file or a broken line, counts only when nothing was written between two looks. Additions count at once, and cost what they add:
-of a file that begins as before, only the rest is taken apart.
+One invalid line keeps the whole change out: half of an edit would hide the mistake and leave a token valid that was meant to be revoked. Editors
+append, write in place, or replace the file by rename. So a shorter file or an invalid line counts only when the file did not change between
+two checks. Additions count at once; if the file begins as before, only the rest is parsed.
 """
 
 import os
@@ -15,20 +14,13 @@ from typing import Final
 
 from lbjwt.auth.revocation import MAX_ENTRIES, RevocationError, RevocationList
 from lbjwt.auth.revocation_format import read_lines
-from lbjwt.net.files import signature_of
+from lbjwt.files import signature_of
 
-MAX_FILE: Final = 256 * 1024 * 1024
-"""Bytes of the file: a million entries of 256 bytes. More is another file than was meant."""
+MAX_FILE: Final = 256 * 1024 * 1024  # bytes: a million entries of 256
 
 
 class WatchedFile:
-    """
-    What a file says, kept up with by `look`.
-
-    Attributes:
-        path: Of the file.
-        entries: Those in force, by this file.
-    """
+    """The entries of a file, updated by `look`."""
 
     def __init__(self, path: Path, *, max_entries: int = MAX_ENTRIES) -> None:
         self.path = path
@@ -38,14 +30,14 @@ class WatchedFile:
         self._applied_digest = b""  # of what was read; "" when its last line could still grow
         self._applied_lines = 0
         self._seen: tuple[int, ...] = ()  # at the last look
-        self._refused: tuple[tuple[int, ...], str] = ((), "")  # what was read and is no list, and why
+        self._refused: tuple[tuple[int, ...], str] = ((), "")  # the signature of an invalid file, and its error
 
     def waiting(self) -> int:
-        """Bytes that a look would read, about; 0 when there is nothing new. Costs one stat(2)."""
+        """As `LogTail.waiting`."""
         try:
             status = self.path.stat()
         except OSError:
-            return 1  # the look will say what is wrong
+            return 1  # `look` reports the error
         signature = signature_of(status)
         if signature == self._applied:
             return 0
@@ -56,23 +48,23 @@ class WatchedFile:
         Read the file for the first time.
 
         Raises:
-            RevocationError: It cannot be read, or a line of it is no entry.
+            RevocationError: It cannot be read, or has an invalid line.
         """
         while not self.look(now, patient=False):
-            pass  # written to while it was read
+            pass  # the file changed during the read
 
     def look(self, now: float, *, patient: bool = True) -> bool:
         """
-        Take the file in when it changed. True when it did.
+        Read the file if it changed. True when the entries were replaced.
 
         Args:
-            patient: Believe a loss only when the file has not changed since the last look.
+            patient: Apply a shorter file, or report an invalid line, only when the file has not changed since the last check.
 
         Raises:
             RevocationError: As `load`; the entries in force stay.
         """
         try:
-            # not blocking: a named pipe would hold the whole worker
+            # O_NONBLOCK: a named pipe would block the worker
             descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
             raise RevocationError(f"{self.path} cannot be read: {error.strerror}") from None
@@ -84,7 +76,7 @@ class WatchedFile:
             if signature == self._refused[0]:
                 raise RevocationError(self._refused[1])
             if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE:
-                raise RevocationError(f"{self.path} is no file of at most {MAX_FILE} bytes")
+                raise RevocationError(f"{self.path} is not a regular file of at most {MAX_FILE} bytes")
             steady = signature == self._seen or not patient
             self._seen = signature
             if status.st_size < self._applied_size and not steady:
@@ -93,8 +85,7 @@ class WatchedFile:
                 text = file.read(status.st_size)
             after = os.fstat(descriptor)
             if signature_of(after) != signature:
-                # Written to meanwhile. When it grew, what stood there stands there still: whole lines of it count at once, or a busy
-                # writer would hold all entries back; the next look goes on behind them.
+                # The file changed during the read. If it grew, apply its whole lines at once, or a busy writer would delay all entries.
                 if after.st_size <= status.st_size or len(text) != status.st_size:
                     return False
                 text = text[: text.rfind(b"\n") + 1]

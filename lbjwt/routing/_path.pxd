@@ -1,5 +1,3 @@
-# The path of a request in its one spelling, and as the most forgiving back end would read it. C only but for the test doors.
-
 from lbjwt.http1._buffer cimport Slice
 
 
@@ -16,10 +14,10 @@ cdef enum PathProblem:
     DOTS = -9                # a segment that some back ends read as "." or ".."
 
 
-# True when `path` is in its one spelling and is read alike by everybody, but for a slash at its end: nothing to do.
+# True when `path` is canonical and its loose reading is the path without a slash at its end.
 cdef bint is_plain(Slice path) noexcept nogil
-# Write the one spelling of `path` to `out` (never longer than `path`). Its size, or a PathProblem.
+# Write the canonical `path` to `out` (never longer than `path`). Its size, or a PathProblem.
 cdef Py_ssize_t put_canonical(char *out, Slice path) noexcept nogil
-# Write the loose reading of a canonical path to `out` (never longer either): decoded, letters lower, parameters and slashes at the end cut off,
-# "" for "/". Its size, or a PathProblem. cut: bytes of it before an encoded "?" or "#", where a careless back end stops; -1: none.
+# Write the loose reading of a canonical path to `out` (never longer either): decoded, in lower case, without parameters and slashes at the end,
+# "" for "/". Its size, or a PathProblem. cut: bytes of it before an encoded "?" or "#", where some back ends stop; -1: none.
 cdef Py_ssize_t put_loose(char *out, Slice path, Py_ssize_t *cut) noexcept nogil

@@ -1,16 +1,14 @@
 """
-One path, one spelling: what is matched is what is forwarded (THREATS R1, R2, R9).
+Canonical paths: the path that is matched is the path that is forwarded (THREATS R1, R2, R9).
 
-The canonical path is that of RFC 3986 section 6.2.2, and no more: escapes of unreserved characters are decoded, other escapes get capital
-digits, dot segments are resolved, runs of slashes become one. What a back end might read as another path is refused, not repaired:
-backslashes, encoded slashes and controls, double encoding, bytes that are no UTF-8, segments of dots in disguise (`..;x`, `..%20`, `...`).
+The canonical path is that of RFC 3986 section 6.2.2: escapes of unreserved characters are decoded, other escapes get capital
+digits, dot segments are resolved, runs of slashes become one. What a back end might read as another path is refused:
+backslashes, encoded slashes and controls, double encoding, bytes that are no UTF-8, disguised dot segments (`..;x`, `..%20`, `...`).
 Canonicalising twice changes nothing.
 
-Some spellings are honest and read in two ways all the same: `/a;v=1` is `/a` to a servlet container, `/a.` to Windows, `/A` to Express,
-`/a%3Fx` to whoever decodes before looking for the query. For them there is the loose reading, where all of these fall together; the
-router refuses a path whose loose reading belongs to a more specific route than the path itself.
-
-Pure rules on bytes; knows no route, no host and no query. Nothing here raises, but for the Python doors.
+Some valid paths are read differently by different back ends: a servlet container takes `/a;v=1` for `/a`, Windows takes `/a.`, Express takes
+`/A`, and a program that decodes before it looks for the query takes `/a%3Fx`. The loose reading of all these is `/a`. The router refuses a path whose
+loose reading belongs to a more specific route than the path itself.
 
 Source: RFC 3986 sections 2.1, 2.3, 5.2.4 and 6.2.2, RFC 3629 section 4, RFC 9112 section 3.2.
 """
@@ -38,7 +36,7 @@ cdef dict _PROBLEMS = {
 
 
 cdef bint is_plain(Slice path) noexcept nogil:
-    """Small letters, digits and harmless marks; no empty segment, and no dot where a segment begins or ends."""
+    """Only lower-case letters, digits and marks without a meaning; no empty segment, no dot where a segment begins or ends."""
     cdef const char *at = path.at
     cdef const char *end = at + path.size
     cdef char before = 0
@@ -245,9 +243,8 @@ cdef Py_ssize_t trimmed(const char *out, const char *segment, const char *to) no
 
 def both_readings(bytes path not None):
     """
-    The one spelling of a path (from its first "/" to before the first "?"), as it is matched and forwarded; then the path as the most forgiving
-    back end reads it, and the same up to an encoded "?" or "#" (None when it has neither). Two paths that some back end may take for one
-    another are equal in the last two.
+    The canonical path, its loose reading, and the loose reading up to an encoded "?" or "#" (None when it has neither). Two paths that some
+    back end may confuse are equal in one of the loose readings.
 
     Raises:
         ValueError: A path that is refused (400); the message is a stable short code, such as ``path-encoded-slash``.

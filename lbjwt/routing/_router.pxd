@@ -39,9 +39,9 @@ cdef class Router:
     cdef int _other_count
     cdef list _owned             # the bytes that all slices borrow from
 
-    # The index of the route for this head, or a Found. On a match, of a route or of a document of our own, head.target becomes
-    # the canonical path and the query as it was: the client's own bytes when nothing had to change, else a slice of
-    # `scratch`, valid until it is written again. In every other case head.target is left alone. Raises MemoryError only.
+    # The index of the route for this head, or a Found. On a match, of a route or of a document of our own, head.target becomes the canonical path
+    # with the client's query: the client's own bytes when nothing changed, else a slice of `scratch`, valid until it is written again.
+    # Raises MemoryError only.
     cpdef int match(self, RequestHead head, Buffer scratch) except -3
 
     cdef int _find(self, uint64_t method, Slice host, Slice *target, Buffer scratch) except -3

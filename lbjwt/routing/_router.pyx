@@ -1,11 +1,9 @@
 """
 From host, path and method to one route, without a Python object per request.
 
-One pass over all rules, the most specific first, whatever their number and whatever the spelling of the path: no second branch that could
-forget a step (THREATS R3). The path is compared in its one spelling (`_path`), and exactly that is forwarded (R9). A path that some back
-end reads as one of a more specific route is refused (R2). No rule for a request means no route, and the caller refuses it (R8).
-
-Knows no token, policy or endpoint: what a route is, is the caller's business.
+One pass over all rules, the most specific first, for every path: no second branch that could
+omit a step (THREATS R3). The canonical path (`_path`) is compared and forwarded (R9). A path that some back
+end reads as one of a more specific route is refused (R2), and so is a request without a route (R8).
 """
 
 cimport cython
@@ -50,7 +48,7 @@ cdef class Router:
         self._owned = []
         for name in sorted({name for entry in entries for name in entry.methods} - _METHODS.keys()):
             if self._other_count == OTHER_METHODS:
-                raise ConfigurationError(f"the routes name more than {OTHER_METHODS} methods beside the usual ones")
+                raise ConfigurationError(f"the routes can name at most {OTHER_METHODS} methods apart from the usual ones")
             self._others[self._other_count] = self._kept(name)
             self._other_count += 1
         self._rules = <Rule *> calloc(len(own) + len(entries) + 1, sizeof(Rule))
@@ -154,7 +152,7 @@ cdef class Router:
             rule += 1
         end = self._rules + self._count
         while rule < end:
-            # A path under a rule is under it in its loose reading too, so that this one comparison turns most rules away.
+            # A path under a rule is under it in its loose reading too, so this comparison excludes most rules.
             if (rule.methods & method
                     and (_is_under(rule.loose, rule.exact, loose) or (cut >= 0 and _is_under(rule.loose, rule.exact, until_cut)))
                     and (rule.host.size == 0 or _is_host(rule, host))):
@@ -201,7 +199,7 @@ cdef inline bint _is_host(Rule *rule, Slice host) noexcept nogil:
 
 
 cdef bint _take_name(Slice *host) noexcept nogil:
-    """Leave the name alone: no port, no dot at its end. False for a name with an empty label, which could pass by a rule for its host."""
+    """Remove the port and dots at the end. False for a name with an empty label, which could evade a rule for its host."""
     cdef const char *colon
     cdef Py_ssize_t i
     if host.size == 0 or host.at[0] == c'[':

@@ -1,9 +1,8 @@
 """
-Routes as the operator writes them, put in the order in which they are tried: the most specific first, whatever order they came in (THREATS R7).
+The routes of a configuration in the order in which they are tried: the most specific first, whatever their order in the file (THREATS R7).
 
-Specific is, in this order: an exact host, then the longest wildcard, then any host; an exact path, then the longest prefix; methods, then
-none. Two routes that could both be the most specific one for some request are an error of the configuration, never a question of luck.
-Runs when a configuration is loaded. Knows no request.
+Compared in this order: an exact host, then the longest wildcard, then any host; an exact path, then the longest prefix; methods, then
+none. Two routes that tie for some request are an error. Runs when a configuration is loaded.
 """
 
 import re
@@ -27,13 +26,13 @@ _MAX_PATH = 1024  # characters
 @dataclass(frozen=True, slots=True)
 class RouteMatch:
     """
-    Which requests a route is for. What is left out matches everything, but for the target `*`, which only a `path` of `*` names.
+    Which requests a route matches. An omitted attribute matches everything except the target `*`, which only the path `*` matches.
 
     Attributes:
-        hosts: Names, or `*.` and a name for all hosts below it. Without port: the port of a request is never looked at.
-        path: The whole path. Exactly one spelling: a slash more or less at the end is another path.
-        prefix: The segments that the path begins with: `/api` is for `/api`, `/api/` and `/api/x`, never for `/apis`.
-        methods: Names in capitals. HEAD follows GET; a method that is not named is not matched, OPTIONS included (THREATS R5).
+        hosts: Names, or `*.` and a name for all hosts below it. The port of a request is ignored.
+        path: The whole path; a slash at the end makes another path.
+        prefix: The first segments of the path: `/api` matches `/api`, `/api/` and `/api/x`, not `/apis`.
+        methods: Names in capitals. GET includes HEAD; no other method is implied, not even OPTIONS (THREATS R5).
     """
 
     hosts: tuple[str, ...] = ()
@@ -44,15 +43,13 @@ class RouteMatch:
 
 class Entry(NamedTuple):
     """
-    One host pattern of one route, ready to be compared with requests. Entries with a greater rank are tried first.
+    One host pattern of one route. Entries with a greater rank are tried first.
 
     Attributes:
         rank: Host kind (2 exact, 1 wildcard, 0 any) and length, path kind (1 exact, 0 prefix) and length of its loose reading, methods (0, 1).
-        host: Lower-case; of a wildcard the part behind the star, with its dot; empty for any.
-        path: Canonical; of a prefix without the slash at its end, so that of `/` nothing is left.
-        loose: The loose reading of the path.
-        methods: HEAD added; empty for any.
-        route: Its position.
+        host: Lower-case; of a wildcard the part after the star, with its dot; empty for any.
+        path: Canonical; of a prefix without the slash at its end, so empty for `/`.
+        methods: With HEAD for GET; empty for any.
     """
 
     rank: tuple[int, int, int, int, int]
@@ -103,8 +100,6 @@ def entries_of(routes: Sequence[RouteMatch]) -> list[Entry]:
 def ties(entries: Iterable[Entry]) -> Iterator[tuple[int, int]]:
     """
     Pairs of routes of which neither is more specific, the earlier one first; a route that names a host twice ties with itself.
-
-    Entries of one rank exclude each other, unless they have the same host and path: then the methods must.
     """
     seen: dict[tuple[bytes, bool, bytes, bool, bool], list[Entry]] = {}
     for entry in entries:
@@ -120,34 +115,33 @@ def check_host(host: str) -> str:
     name = host.lower()
     if not _HOST.fullmatch(name) or len(name) > _MAX_HOST:
         raise ConfigurationError(
-            "a host is a name such as api.example, or *.example for all below it, in ASCII and without a port"
+            "must be a host name such as api.example, or *.example for all hosts below it, in ASCII and without a port"
         )
     return name
 
 
 def check_path(text: str) -> str:
     """
-    Return a path or prefix that some request can have once its path is canonical, and that every backend reads the same way;
-    ConfigurationError for any other text.
+    Return a canonical path or prefix that all backends read the same way; ConfigurationError for any other text.
     """
     if not _PATH.fullmatch(text) or len(text) > _MAX_PATH:
         raise ConfigurationError(
-            f"a path begins with / and has at most {_MAX_PATH} letters, digits and signs of a URL; "
-            "spaces and other characters are written %XX"
+            f"must begin with / and have at most {_MAX_PATH} letters, digits and URL punctuation; "
+            "write spaces and other characters as %XX"
         )
     written = text.encode("ascii")
     try:
         path, loose, cut = both_readings(written)
     except ValueError as error:
-        raise ConfigurationError(f"requests with such a path are always refused ({error})") from None
+        raise ConfigurationError(f"lbjwt always refuses requests with this path ({error})") from None
     if path != written:
         raise ConfigurationError(
-            f'requests are matched after their path is made canonical, so this would never match; write "{path.decode()}"'
+            f'lbjwt normalizes the path of a request before it compares, so this would never match; write "{path.decode()}"'
         )
     if cut is not None or b"%" in loose or loose != unquote_to_bytes(path).lower().rstrip(b"/"):
-        # Parameters, or dots and spaces at an end: nothing could tell it from the path without them.
+        # parameters, or dots and spaces at an end
         raise ConfigurationError(
-            "a ; or an escaped ? # % in a path, and a dot or a space at the end of a step, are read differently by different servers"
+            "servers do not agree how to read ; or an escaped ? # %, or a dot or a space at the end of a segment; choose another path"
         )
     return text
 

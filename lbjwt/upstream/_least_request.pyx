@@ -1,10 +1,9 @@
 """Least request: the candidate with the fewest requests in flight for its weight; of equals, the one whose turn it is.
 
-Knows numbers only. The load of a candidate is in flight / weight, compared by cross-multiplication. Turns among equally loaded candidates go
-round by weight: each has the time at which its next turn begins, the earliest is picked, and taking a request moves that time on by 1 / weight
-(start-time fair queueing, Goyal, Vin and Cheng 1996). The clock stands at the beginning of the last turn that was taken, and a turn that lies
-before the clock counts as beginning now: a candidate that could not be used for a while has saved up nothing, and its share meanwhile went to
-all others rather than to its neighbour.
+The load of a candidate is in flight / weight, compared by cross-multiplication. Equally loaded candidates take turns by weight: each has the time
+at which its next turn begins, the earliest is picked, and taking a request adds 1 / weight to that time (start-time fair queueing, Goyal, Vin and
+Cheng 1996). The clock shows the beginning of the last turn taken. A turn before the clock begins now, so a candidate that was unusable for a
+while does not get the requests it missed.
 """
 
 

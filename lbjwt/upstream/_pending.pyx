@@ -1,19 +1,10 @@
 """
-Requests that wait for an endpoint with room, first in, first out. Bounded in number and time: a queue that nobody bounds answers everybody late
-when the endpoints are slower than their load, where some refusals at once would let the others through in time.
+Requests that wait for an endpoint with room, first in, first out. The queue is bounded in number and time: with an unbounded one, endpoints
+slower than their load would answer every request late.
 
-A connection that gets free takes the first of them with it. Where room appears in another way, waking up is put off to the next turn of the event
-loop: it may be in the middle of another request's end, and opening a connection there would nest one request in the next.
+A free connection serves the first request of the queue. When room appears in another way, the queue is served in the next turn of the event
+loop: in this turn another request may be about to end, and opening a connection there would nest one request in the other.
 """
-
-
-cdef class PendingRequest:
-
-    cdef void dispatch(self):
-        pass
-
-    cdef void pending_timed_out(self):
-        pass
 
 
 cdef class PendingQueue:
@@ -29,7 +20,7 @@ cdef class PendingQueue:
     cdef bint is_empty(self) noexcept:
         return len(self._queue) == 0
 
-    cdef bint enter(self, PendingRequest request, double now):
+    cdef bint enter(self, UpstreamRequest request, double now):
         if len(self._queue) >= self.max_pending:
             return False
         if request.pending_until == 0.0:         # all its waiting counts, however often it comes back
@@ -38,12 +29,12 @@ cdef class PendingQueue:
         self._board.mine.pending += 1
         return True
 
-    cdef void leave(self, PendingRequest request):
+    cdef void leave(self, UpstreamRequest request):
         if request in self._queue:
             del self._queue[request]
             self._board.mine.pending -= 1
 
-    cdef PendingRequest first(self):
+    cdef UpstreamRequest first(self):
         return next(iter(self._queue)) if self._queue else None
 
     cdef void wake(self):
@@ -52,16 +43,16 @@ cdef class PendingQueue:
             self._call_soon(self.serve)
 
     def serve(self):
-        cdef PendingRequest request
+        cdef UpstreamRequest request
         self._scheduled = False
         while self._queue:
-            request = next(iter(self._queue))
+            request = self.first()
             request.dispatch()
-            if self._queue and next(iter(self._queue)) is request:
+            if self.first() is request:
                 break                            # there is no room left
 
     cdef void expire(self, double now):
-        cdef PendingRequest request
+        cdef UpstreamRequest request
         for request in list(self._queue):        # one that came back is behind others that may wait longer
             if request.pending_until <= now and request in self._queue:
                 request.pending_timed_out()

@@ -73,7 +73,7 @@ class Scene:
 class Store:
     """In the place of what writes revocations."""
 
-    def __init__(self, scene, directory, **options):
+    def __init__(self, scene, directory):
         self._scene = scene
         scene.note("keepers", os.getpid(), directory)
 
@@ -156,7 +156,7 @@ def main(folder, text="{}"):
     from lbjwt.admin import server
 
     keeper.FetchedKeys = functools.partial(Fetcher, scene)
-    keeper.RevocationStore = functools.partial(Store, scene)
+    keeper.new_store = lambda configuration, directory: configuration.revocation and Store(scene, directory)
     server.RevocationPages = functools.partial(Pages, scene)
     return run(configuration, worker=scene.worker)
 

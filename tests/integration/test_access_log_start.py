@@ -42,8 +42,8 @@ def told(path: Path) -> str:
     [
         ("none/access.log", "there is no directory"),
         (".", "is a directory"),
-        ("/dev/full", "the device of /dev/full is full"),
-        ("link", "is a link to a file that is not there"),
+        ("/dev/full", "the disk of /dev/full is full"),
+        ("link", "is a symbolic link to a file that does not exist"),
         ("socket", "is a socket"),
     ],
 )
@@ -68,10 +68,10 @@ def test_a_log_of_another_user_is_told_with_the_way_out(tmp_path: Path) -> None:
         folder.chmod(folder.stat().st_mode | 0o755)
     tmp_path.chmod(0o555)
     file = tmp_path / "access.log"
-    assert re.search(r"is not there, and this user \(uid [0-9]+\) cannot create it in", told(file))
+    assert re.search(r"does not exist, and this user \(uid [0-9]+\) cannot create it in", told(file))
     tmp_path.chmod(0o755)
     file.touch(mode=0o440)
-    assert "chown it to the user that lbjwt runs as" in told(file)
+    assert "chown it to the user that runs lbjwt" in told(file)
 
 
 def test_asking_makes_and_writes_nothing(tmp_path: Path) -> None:
@@ -89,9 +89,9 @@ def test_a_full_file_system_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(
         os, "statvfs", lambda where: type("Full", (), {"f_blocks": system.f_blocks, "f_bfree": 0, "f_bavail": 0})
     )
-    assert "is full; make room" in log_fault(str(tmp_path / "access.log"))
+    assert "is full; free some space" in log_fault(str(tmp_path / "access.log"))
     (tmp_path / "access.log").touch()
-    assert "is full; make room" in log_fault(str(tmp_path / "access.log"))
+    assert "is full; free some space" in log_fault(str(tmp_path / "access.log"))
 
 
 @pytest.mark.parametrize(

@@ -164,12 +164,12 @@ def test_a_coded_body_is_refused(door: Door):
 @pytest.mark.parametrize(
     ("body", "part"),
     [
-        (b"", "no JSON object"),
-        (b"jti=j1", "no JSON object"),
+        (b"", "JSON object"),
+        (b"jti=j1", "JSON object"),
         (b'{"jtis":"x"}', 'did you mean "jti"'),
-        (b'[{"jti":"a"},{"jti":""}]', 'entry 2: "jti" is text'),
-        (b'{"jti":"a","expires":1799999999}', '"expires" has passed already'),
-        (b'[{"jti":"a"},{"jti":"b","expires":1800000000}]', 'entry 2: "expires" has passed already'),
+        (b'[{"jti":"a"},{"jti":""}]', 'entry 2: "jti" must be text'),
+        (b'{"jti":"a","expires":1799999999}', '"expires" is in the past'),
+        (b'[{"jti":"a"},{"jti":"b","expires":1800000000}]', 'entry 2: "expires" is in the past'),
     ],
 )
 def test_a_bad_body_revokes_nothing(door: Door, body: bytes, part: str):
@@ -228,7 +228,7 @@ def test_a_full_list_or_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     )
     status, answer = door.ask(json={"jti": "a"})
     assert status == 507
-    assert answer["error"] == "the log cannot be written: No space left on device; nothing was changed"
+    assert answer["error"] == "cannot write the log of revocations: No space left on device; nothing was changed"
     assert len(door.store.entries) == door.woken == 0
     door.store.close()
 
@@ -300,15 +300,15 @@ def test_the_command_tells_what_the_door_refuses(tmp_path: Path):
     door = Door(tmp_path, max_entries=0)
     result = revoke(door, "--jti", "x", "--until", "2027-02-01T00:00:00Z")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "refused with status 507: the list is full (0 entries)" in result.stderr
+    assert "the server refused the request with status 507: the list is full (0 entries)" in result.stderr
     door.add_to = lambda application: None
-    assert "it takes no revocations" in revoke(door, "--jti", "x").stderr
+    assert "the server accepts no revocations" in revoke(door, "--jti", "x").stderr
 
     async def hostile(request: web.Request) -> web.Response:
         return web.json_response({"error": "\x1b[31mred\n"}, status=400)
 
     door.add_to = lambda application: application.router.add_post("/revocations", hostile)
-    assert "refused with status 400: \\x1b[31mred\\n\n" in revoke(door, "--jti", "x").stderr
+    assert "the server refused the request with status 400: \\x1b[31mred\\n\n" in revoke(door, "--jti", "x").stderr
     door.store.close()
 
 
@@ -363,7 +363,7 @@ def test_the_command_takes_back_by_the_door(door: Door):
     door.ask(json=[{"sub": "s"}, {"jti": "j1", "issuer": "https://i"}])
     for arguments, given in ((["--sub", "s"], None), (["--token", "-"], text)):
         result = revoke(door, "--undo", *arguments, given=given)
-        assert (result.exit_code, result.stderr.splitlines()[-1]) == (0, "taken back")
+        assert (result.exit_code, result.stderr.splitlines()[-1]) == (0, "undone")
         result = revoke(door, "--undo", *arguments, given=given)
         assert result.exit_code == 0 and "nothing to undo" in result.stderr
     assert len(door.store.entries) == 0

@@ -17,7 +17,7 @@ from lbjwt.assembly.descriptors import SPARE, TooFewDescriptors, needed, shares,
 from lbjwt.config.model import Configuration
 from lbjwt.net.descriptors import raise_limit
 from lbjwt.proxy.connect import Connector
-from lbjwt.upstream._cluster import Endpoint
+from lbjwt.upstream._endpoint import Endpoint
 from tests.integration.serve_scene import get, token
 from tests.playbooks.stage import Stage
 
@@ -59,7 +59,7 @@ def test_there_is_a_descriptor_for_the_endpoint_of_every_client(limit: int, clie
 
 def test_a_limit_that_leaves_none_for_clients_ends_the_start() -> None:
     """Both numbers are in the message."""
-    with pytest.raises(TooFewDescriptors, match=r"may open 64 files .* may need 19520"):
+    with pytest.raises(TooFewDescriptors, match=r"can open only 64 files .* raise the limit to 19520"):
         shares(configuration(16_384, 1024), 64)
 
 
@@ -185,7 +185,7 @@ def test_every_client_that_is_let_in_reaches_its_endpoint(serve, tmp_path: Path,
             )
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, process.wait_for, "ready: 1 worker")
-        process.wait_for(r"may open 256 files and may need 18496")
+        process.wait_for(r"can open 256 files but may need 18496")
         port, admin = int(process.url().rpartition(":")[2]), process.url("admin")
         asked = [loop.create_task(ask(port)) for _ in range(300)]
         while len([task for task in asked if task.done()]) + sum(one.requests for one in backends) < 300:

@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 
 from lbjwt.address import Address
 from lbjwt.checks.fetched_keys import clock_result
-from lbjwt.checks.network import port_results
+from lbjwt.checks.machine import port_results
 from lbjwt.cli import main
 from tests.harness.balancer import Balancer
 from tests.harness.keyserver import DISCOVERY, Answer, Blackhole, KeyServer
@@ -88,13 +88,13 @@ def discovered(server: KeyServer, **more: Any) -> dict[str, Any]:
 GOOD = """\
 configuration
 issuers.main
-  ok       discovery        its metadata names the keys at http://127.0.0.1:N/jwks
+  ok       discovery        the issuer's metadata gives this URL for the keys: http://127.0.0.1:N/jwks
   ok       reachable        http://127.0.0.1:N/jwks gave N bytes in N ms
-  ok       keys             2 keys that can be used
+  ok       keys             2 keys usable for verification
   ok       key              "k1" (EC P-256, 256 bits) for ES256
   ok       key              "r1" (RSA, 2048 bits) for PS256, PS384, PS512, RS256, RS384, RS512
   ok       clock            the issuer's clock agrees with this machine's
-  note     stored-keys      no keys are stored in DIRECTORY/state/keys/main.json: lbjwt needs the issuer to start
+  note     stored-keys      there are no stored keys in DIRECTORY/state/keys/main.json: after a start, lbjwt must reach the issuer first
 listeners[0]
   ok       port             127.0.0.1:N is free
 admin
@@ -102,11 +102,11 @@ admin
 clusters.main.endpoints[0]
   ok       endpoint         127.0.0.1:N accepts connections
 state_directory
-  ok       state-directory  DIRECTORY/state is made at the start
+  ok       state-directory  lbjwt creates DIRECTORY/state when it starts
 revocation
-  ok       revocations      0 in force: 0 of the file, 0 made at run time
+  ok       revocations      0 entries in force: 0 from the file, 0 made at run time
 limits
-  ok       open-files       a worker may open N files, and needs N at most
+  ok       open-files       a worker can open N files and needs at most N
 
 no problems, N warnings
 """
@@ -126,7 +126,7 @@ def test_when_all_is_well(tmp_path: Path, server: KeyServer, backend: str):
     result = doctor(path)
     text = result.stdout.replace(str(path), "FILE").replace(str(tmp_path), "DIRECTORY")
     text = re.sub(
-        r"(127\.0\.0\.1:|open |needs |gave |in )\d+|open any number of", lambda match: f"{match[1] or 'open '}N", text
+        r"(127\.0\.0\.1:|open |at most |gave |in )\d+|open any number of", lambda match: f"{match[1] or 'open '}N", text
     )
     text = re.sub(
         r"problems, \d+ warnings?", "problems, N warnings", re.sub(r"  warning  configuration .*\n", "", text)
@@ -146,7 +146,9 @@ def test_the_json_has_stable_names(tmp_path: Path, server: KeyServer, backend: s
     assert (report["outcome"], report["problems"], report["warnings"]) == ("warning", 0, 1)
     left_out, keys = report["findings"][:2]
     assert (left_out["subject"], left_out["outcome"]) == ("configuration", "warning")
-    assert left_out["sentence"].endswith("key 1 was left out: a key of type RSA with 2048 bits can serve none of ES256")
+    assert left_out["sentence"].endswith(
+        "key 1 was left out: a key of type RSA with 2048 bits fits no algorithm of ES256"
+    )
     assert keys == {"subject": "issuers.main", "check": "keys", "outcome": "ok", "sentence": "1 key from jwks"}
 
 
@@ -154,14 +156,14 @@ def test_the_json_has_stable_names(tmp_path: Path, server: KeyServer, backend: s
     ("answers", "documents", "check", "sentence", "remedy"),
     [
         ({}, {DISCOVERY: b'{"issuer":"http://other","jwks_uri":"http://other/jwks"}'}, "discovery", "an issuer other than", "write the issuer"),
-        ({}, {DISCOVERY: b'{"issuer":"ISSUER"}'}, "discovery", "names no jwks_uri", "configure remote_jwks"),
-        ({DISCOVERY: Answer(status=404)}, {}, "discovery", "status 404", "curl it"),
+        ({}, {DISCOVERY: b'{"issuer":"ISSUER"}'}, "discovery", "names no jwks_uri", "use remote_jwks"),
+        ({DISCOVERY: Answer(status=404)}, {}, "discovery", "status 404", "with curl"),
         ({DISCOVERY: Answer(hang=True)}, {}, "discovery", "did not answer completely within", "raise timeout"),
-        ({"/jwks": Answer(status=500)}, {}, "reachable", "status 500", "curl it"),
+        ({"/jwks": Answer(status=500)}, {}, "reachable", "status 500", "with curl"),
         ({"/jwks": Answer(hang=True)}, {}, "reachable", "did not answer completely within", "raise timeout"),
         ({"/jwks": Answer(endless=True)}, {}, "reachable", "more than 262144 bytes", "raise max_bytes"),
-        ({"/jwks": Answer(status=302, fields=("Location: http://127.0.0.1:1/",))}, {}, "reachable", "another origin", "configure the address"),
-        ({}, {"/jwks": b"<html>"}, "keys", "not a JWK Set", "no token of this issuer"),
+        ({"/jwks": Answer(status=302, fields=("Location: http://127.0.0.1:1/",))}, {}, "reachable", "another origin", "configure the URL"),
+        ({}, {"/jwks": b"<html>"}, "keys", "not a JWK Set", "cannot verify tokens of this issuer"),
         ({}, {"/jwks": b'{"keys":[{"kty":"oct","k":"eA"}]}'}, "keys", "no usable key", "symmetric"),
     ],
 )  # fmt: skip
@@ -196,7 +198,7 @@ def test_of_many_tenants_some_are_asked(tmp_path: Path, server: KeyServer, backe
     }
     found = findings(written(tmp_path, backend, issuer), 0)
     assert len([one for one in found if one[1] == "reachable"]) == server.count() == 20
-    assert of(found, "keys") == ("note", "3 further tenants were not asked for their keys")
+    assert of(found, "keys") == ("note", "3 further tenants were not checked: lbjwt did not fetch their keys")
 
 
 def test_an_issuer_that_is_not_there(tmp_path: Path, backend: str):
@@ -267,7 +269,7 @@ def test_a_client_certificate_and_its_dates(tmp_path: Path, server: KeyServer, b
     fetch |= {"client_certificate": str(other[0])}
     found = findings(written(tmp_path, backend, {"issuer": "i", "remote_jwks": fetch}), 1)
     assert of(found, "client-certificate")[0] == "ok"
-    assert "the private key does not belong to it" in of(found, "configuration")[1]
+    assert "the private key does not belong to the certificate" in of(found, "configuration")[1]
 
 
 @pytest.mark.parametrize(
@@ -275,8 +277,8 @@ def test_a_client_certificate_and_its_dates(tmp_path: Path, server: KeyServer, b
     [
         (-12, 0, "warning", "ahead of the issuer's"),
         (12, 0, "warning", "behind the issuer's"),
-        (120, 1, "problem", "new tokens are refused"),
-        (-120, 1, "problem", "tokens end early"),
+        (120, 1, "problem", "lbjwt refuses new tokens"),
+        (-120, 1, "problem", "tokens expire too early"),
     ],
 )
 def test_the_issuers_clock(
@@ -322,7 +324,7 @@ def test_keys_that_are_not_fetched(tmp_path: Path, backend: str, monkeypatch: py
     monkeypatch.setenv("DOCTOR_SECRET", secret)
     made = {"issuer": "i", "secret_env": "DOCTOR_SECRET", "algorithms": ["HS256"]}
     result = doctor(written(tmp_path, backend, made), "--json")
-    assert result.exit_code == 0 and "worth some" in result.stdout and secret not in result.stdout
+    assert result.exit_code == 0 and "of randomness" in result.stdout and secret not in result.stdout
     monkeypatch.delenv("DOCTOR_SECRET")
     assert "DOCTOR_SECRET is not set" in of(findings(written(tmp_path, backend, made), 1), "configuration")[1]
 
@@ -346,7 +348,7 @@ def test_endpoints(tmp_path: Path, backend: str):
         ):
             assert cause in said
         found = outcomes(1, *dead)
-        assert [outcome for outcome, _ in found] == ["problem"] * 3 and "no endpoint is left" in found[0][1]
+        assert [outcome for outcome, _ in found] == ["problem"] * 3 and "no other endpoint" in found[0][1]
 
 
 def test_a_port_that_another_program_has(tmp_path: Path, backend: str):
@@ -368,7 +370,7 @@ def test_a_port_that_another_program_has(tmp_path: Path, backend: str):
             ("listeners[2]", "ok"),
             ("admin", "problem"),
         ]
-        assert "in use by another process; find out who has it" in found[0][3]
+        assert "in use by another process; find the process" in found[0][3]
         assert "does not have the address; write an address of this machine" in found[1][3]
 
 
@@ -379,7 +381,7 @@ def test_a_running_lbjwt_is_no_problem(tmp_path: Path, backend: str):
         found = findings(running.config_path, 0)
     notes = [(subject, check) for subject, check, outcome, _ in found if outcome == "note" and check != "key"]
     assert notes == [("listeners[0]", "port"), ("admin", "port"), ("state_directory", "state-directory")]
-    assert of(found, "port")[1].endswith("is in use by a running lbjwt, whose admin API responds")
+    assert of(found, "port")[1].startswith("a running lbjwt, whose admin API responds, uses ")
     found = findings(running.config_path, 0)
     assert [outcome for _, check, outcome, _ in found if check in ("port", "state-directory")] == ["ok", "ok", "ok"]
 
@@ -418,3 +420,23 @@ def test_what_check_says_is_said_here_too(tmp_path: Path, backend: str):
     path.write_text(text)
     said = [said for _, check, outcome, said in findings(path, 0) if (check, outcome) == ("configuration", "warning")]
     assert [one.split(": ")[:2] for one in said] == [["line 1", "issuers.main.any_audience"]]
+
+
+def test_what_a_file_is_wrong_about_is_told_once(tmp_path: Path, backend: str):
+    """A file or directory that a check of the configuration and one of the machine both look at is one problem."""
+    state = tmp_path / "state"
+    state.mkdir()
+    state.chmod(0o777)
+    path = written(
+        tmp_path,
+        backend,
+        {"issuer": "i", "jwks": json.loads(JWKS), "max_lifetime": "1h"},
+        revocation={"file": str(tmp_path / "none")},
+        state_directory=str(state),
+    )
+    told = [sentence for _, _, outcome, sentence in findings(path, 1) if outcome == "problem"]
+    assert len(told) == 2
+    assert (
+        f"{state} can be written by its group or by others" in told[0]
+        and f"{tmp_path / 'none'} cannot be read" in told[1]
+    )

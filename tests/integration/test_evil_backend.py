@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import time
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -189,6 +189,8 @@ def test_what_came_while_the_balancer_stood_still_is_seen(
     backend = stage.backends[0]
     body = b"x" if method == "POST" else None
 
+    done = threading.Event()
+
     def misbehave() -> None:
         for connection in list(backend.site.connections):
             if what == "end":
@@ -198,6 +200,7 @@ def test_what_came_while_the_balancer_stood_still_is_seen(
                     connection.transport.get_extra_info("socket").fileno(),
                     b"HTTP/1.1 200 OK\r\nX-Echo-Id: stray\r\nContent-Length: 0\r\n\r\n",
                 )
+        backend.call_soon(done.set)  # a transport that is closed closes its socket with the next turn of the loop
 
     for number in range(5):
         with stage.client() as client:
@@ -208,8 +211,9 @@ def test_what_came_while_the_balancer_stood_still_is_seen(
                     if ask:
                         client.send(request("/r/x", method=method, token=stage.token, id=f"still-{number}", body=body))
                     else:
+                        done.clear()
                         backend.call_soon(misbehave)
-                    time.sleep(0.02)
+                        assert done.wait(30.0)
             finally:
                 os.kill(worker, signal.SIGCONT)
             assert client.response().echo_id == f"still-{number}"

@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from lbjwt.cli import main
-from lbjwt.keys.store import StoredKeySet, write
+from lbjwt.keys.feed import StoredKeySet
+from lbjwt.keys.store import write
 from lbjwt.keys.uri import identity_of
 from tests.harness.keyserver import DISCOVERY, Answer, KeyServer
 from tests.unit.auth_tokens import jwk_of, private_key, token
@@ -38,7 +39,7 @@ def file(tmp_path: Path, server: KeyServer) -> Path:
     document = {
         "listeners": [{"address": "127.0.0.1:8080"}],
         "issuers": {
-            "main": {"issuer": server.url, "audiences": ["api"], "discovery": {"timeout": "500ms", "max_stale": "1h"}},
+            "main": {"issuer": server.url, "audiences": ["api"], "discovery": {"timeout": "1500ms", "max_stale": "1h"}},
             "far": {"issuer": "https://far", "audiences": ["api"], "remote_jwks": {"uri": f"{server.url}/far"}},
             "gone": {"issuer": "https://gone", "audiences": ["api"], "jwks_file": "gone.json"},
         },
@@ -85,7 +86,9 @@ def test_offline_takes_the_stored_copy(file: Path, server: KeyServer):
     story, code = explained(file, server.url, "--offline")
     assert (story["verdict"], code, server.count()) == ("allowed", 0, 0)
     assert story["tokens"][0]["keys_from"].endswith("state/keys/main.json")
-    assert [note for note in story["notes"] if "nothing is fetched offline" in note and "asks the issuer" in note]
+    assert [
+        note for note in story["notes"] if "lbjwt fetches no keys when offline" in note and "fetches the keys" in note
+    ]
     assert explained(file, server.url, "--offline", kid="new")[0]["reason"] == "unknown_key"
 
 
@@ -95,7 +98,11 @@ def test_a_fetch_that_fails_leaves_the_stored_copy(file: Path, server: KeyServer
     server.answers["/jwks"] = answer
     story, code = explained(file, server.url)
     assert (story["verdict"], code) == ("unknown", 2)
-    assert [note for note in story["notes"] if "no keys are stored" in note and "A running lbjwt may have keys" in note]
+    assert [
+        note
+        for note in story["notes"]
+        if "there are no stored keys" in note and "A running lbjwt may still have keys" in note
+    ]
     store(file, server)
     story, code = explained(file, server.url)
     assert (story["verdict"], code) == ("allowed", 0)
@@ -143,4 +150,4 @@ def test_a_rotated_key_is_seen(file: Path, server: KeyServer):
     story, code = explained(file, server.url)
     assert (story["reason"], code) == ("unknown_key", 1)
     (said,) = [step["detail"] for step in story["steps"] if step["reason"] == "unknown_key"]
-    assert said == 'no key has the id "k1"; there are "k2" (OKP Ed25519, 256 bits)'
+    assert said == 'no key has the id "k1"; the keys are "k2" (OKP Ed25519, 256 bits)'

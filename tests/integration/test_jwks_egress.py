@@ -170,7 +170,7 @@ def test_plain_http_through_a_proxy_needs_to_be_allowed(runner, files, tmp_path,
 
     async def step(port: int, _: int) -> None:
         egress = {"proxy": f"http://127.0.0.1:{port}", "bearer_token_file": tmp_path / "token"}
-        with pytest.raises(JWKSFetchError, match="over plain http through a proxy, which needs allow_http"):
+        with pytest.raises(JWKSFetchError, match="over plain http; use https, or set allow_http"):
             await fetch("http://keys.internal.invalid/jwks", **egress)
         assert proxy.heads == []
         assert (await fetch("http://keys.internal.invalid/jwks", **egress, allow_http=True)).document == DOCUMENT
@@ -190,13 +190,13 @@ def test_what_the_proxy_does_wrong_is_said_of_the_proxy(runner, files, monkeypat
         for text, sentence in (
             (
                 f"http://us:s3cret@127.0.0.1:{port}",
-                rf"the proxy http://127.0.0.1:{port} refused the way to .* with status 407",
+                rf"the proxy http://127.0.0.1:{port} refused the connection to .* with status 407",
             ),
             (
                 "us:s3cret@127.0.0.1:9",
                 "cannot connect to the proxy http://127.0.0.1:9 on the way to .*: Connection refused",
             ),
-            ("socks5://us:s3cret@127.0.0.1:9", "the proxy that the environment names does not have the form"),
+            ("socks5://us:s3cret@127.0.0.1:9", "the proxy in the environment variable must have the form"),
         ):
             monkeypatch.setenv("HTTPS_PROXY", text)
             with pytest.raises(JWKSFetchError, match=sentence) as caught:
@@ -218,7 +218,7 @@ def test_a_bearer_token_is_read_anew_for_each_fetch_and_never_logged(runner, fil
             await fetch(uri, bearer_token_file=file, ssl_context=trust(files))
         for text in ("", "two words", "a\r\nX: y", "s3cret\x00"):
             file.write_text(text)
-            with pytest.raises(KeySourceError, match="token holds no bearer token") as caught:
+            with pytest.raises(KeySourceError, match="token contains no bearer token") as caught:
                 await fetch(uri, bearer_token_file=file)
             assert "s3cret" not in str(caught.value)
         file.unlink()
@@ -279,9 +279,9 @@ clusters: {{main: {{endpoints: [{{address: "127.0.0.1:9"}}]}}}}
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ("proxy: 'https://proxy.test:3128'", "a proxy is http://HOST:PORT"),
-        ("proxy: 'http://proxy.test:3128/path'", "a proxy is http://HOST:PORT"),
-        ("proxy: 'http://me:secret@proxy.test'", "must not hold a user name or a password"),
+        ("proxy: 'https://proxy.test:3128'", "a proxy must have the form http://HOST:PORT"),
+        ("proxy: 'http://proxy.test:3128/path'", "a proxy must have the form http://HOST:PORT"),
+        ("proxy: 'http://me:secret@proxy.test'", "must not contain a user name or a password"),
         ("proxy: 'http://proxy.test:3128', proxy_from_environment: true", "contradicts proxy; keep one"),
     ],
 )
@@ -297,5 +297,8 @@ def test_the_doctor_hints_at_a_proxy_that_is_not_used(monkeypatch: pytest.Monkey
     assert "proxy" not in remedy(error, fetching("timeout: 1s"))
     monkeypatch.setenv("HTTPS_PROXY", "http://us:s3cret@proxy.test:3128")
     hint = remedy(error, fetching("timeout: 1s"))
-    assert "HTTPS_PROXY is set here, and not used: say proxy_from_environment: true" in hint and "s3cret" not in hint
+    assert (
+        "HTTPS_PROXY is set here, but lbjwt does not use it; to use it, set proxy_from_environment: true" in hint
+        and "s3cret" not in hint
+    )
     assert "HTTPS_PROXY" not in remedy(error, fetching("proxy_from_environment: true"))

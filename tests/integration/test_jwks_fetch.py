@@ -183,7 +183,7 @@ def test_a_redirect_to_nowhere():
     async def nowhere(request):
         return web.Response(status=302)
 
-    with pytest.raises(JWKSFetchError, match="redirect to nowhere"):
+    with pytest.raises(JWKSFetchError, match="redirect without a Location"):
         fetched(nowhere)
 
 

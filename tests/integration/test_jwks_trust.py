@@ -124,13 +124,13 @@ def test_files_that_cannot_be_used(authority):
     noise.write_text("hush")
     for options, sentence in [
         ({"ca_file": authority.folder / "none.pem"}, r"cannot read .*none\.pem: No such file"),
-        ({"ca_file": noise}, r"noise\.pem holds no certificate authority"),
+        ({"ca_file": noise}, r"noise\.pem contains no readable certificate authority"),
         ({"certificate": authority.folder / "none.pem", "private_key": key}, r"none\.pem: No such file"),
         ({"certificate": certificate, "private_key": authority.folder / "none.key"}, r"none\.key: No such file"),
         ({"certificate": noise, "private_key": key}, r"noise\.pem cannot be used"),
         ({"certificate": certificate, "private_key": noise}, r"good\.pem cannot be used"),
         ({"certificate": certificate, "private_key": locked[1]}, r"locked\.key is encrypted"),
-        ({"certificate": certificate, "private_key": authority.issue("else")[1]}, "does not belong to it"),
+        ({"certificate": certificate, "private_key": authority.issue("else")[1]}, "does not belong to the certificate"),
         ({"certificate": certificate}, r"good\.pem cannot be used"),
         ({"ca_file": authority.folder}, "Is a directory|holds no certificate"),
     ]:

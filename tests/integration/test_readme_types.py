@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/python.md").read_text("utf-8")
 CACHE = ROOT / ".mypy_cache" / "readme"  # the second time is quick
+UNSEEN = ("aiohttp.*", "click.*", "cryptography.*", "joserfc.*", "prometheus_client.*", "ruamel.*")
 
 
 def test_the_python_passes_a_strict_type_checker(tmp_path):
@@ -17,8 +18,9 @@ def test_the_python_passes_a_strict_type_checker(tmp_path):
     for file, sample in zip(files, samples, strict=True):
         file.write_text(sample)
     configuration = tmp_path / "mypy.ini"
-    # silent, as mypy is about an installed package
+    # silent, as mypy is about an installed package; pydantic it must know, for the types of settings, the others no sample meets
     package = "[mypy-lbjwt.*]\nfollow_imports = silent\nignore_missing_imports = true\n"
+    package += f"[mypy-{','.join(UNSEEN)}]\nfollow_imports = skip\n"
     configuration.write_text(f"[mypy]\nstrict = true\nwarn_unreachable = true\nmypy_path = {ROOT}\n{package}")
     command = [sys.executable, "-m", "mypy", "--config-file", configuration, "--cache-dir", CACHE, *files]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)

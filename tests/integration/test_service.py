@@ -106,7 +106,7 @@ def test_a_fault_of_ours_is_told_by_its_kind(play: Scene, tmp_path: Path, caplog
 
     with caplog.at_level("ERROR", "lbjwt.service"):
         play(scene())
-    assert caplog.messages == ["2 faults of lbjwt, the last one a KeyError; the affected requests were refused"]
+    assert caplog.messages == ["2 internal errors, the last one a KeyError; lbjwt refused the affected requests"]
 
 
 def test_a_start_that_fails_leaves_nothing_behind(play: Scene, tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_readiness_ends_with_the_drain(play: Scene, tmp_path: Path) -> None:
 @pytest.mark.parametrize("workers", ["2", "auto"])
 def test_more_workers_are_an_error_embedded(tmp_path: Path, workers: str) -> None:
     """A balancer inside a program starts no processes, and does not quietly run with one."""
-    with pytest.raises(ConfigurationError, match="workers: a LoadBalancer is one worker"):
+    with pytest.raises(ConfigurationError, match="workers: a LoadBalancer runs as a single worker"):
         LoadBalancer(configuration(tmp_path, 1, more=f"workers: {workers}"))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.procfs import network_sockets
 from tests.harness.waiting import eventually
 from tests.integration.logged import LoggedProcess
 
@@ -215,25 +216,23 @@ def test_nobody_is_queued_before_a_worker_listens(supervise):
     assert supervisor.log.count("ready: 1 worker, 1 endpoint") == 1
 
 
-@pytest.mark.quiet
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains(supervise, number):
     """SIGTERM and SIGINT: not ready at once, new clients are refused, the request under way is answered, exit code 0."""
     supervisor = supervise().up()
     with socket.create_connection(("127.0.0.1", supervisor.port), timeout=30) as client:
-        client.sendall(b"sleep 0.8\n")
+        client.sendall(b"sleep 2.5\n")
         assert eventually((supervisor.folder / "asleep").exists)
         supervisor.send(number)
-        assert eventually(supervisor.refuses, 0.7)
+        assert eventually(supervisor.refuses, 2.0)
         assert client.recv(100) == b"False True"
     assert supervisor.end() == 0
-    assert "draining, 5 s at most" in supervisor.log
+    assert "draining for at most 5 s" in supervisor.log
     assert supervisor.log.rstrip().endswith("stopped")
 
 
-@pytest.mark.quiet
 def test_a_second_signal_ends_it_now(supervise):
-    """Twice SIGTERM: over within a second although a worker is busy for longer, exit code 0, no process left."""
+    """Twice SIGTERM: over long before the drain is, although a worker is busy for longer, exit code 0, no process left."""
     supervisor = supervise("stubborn").up()
     pid = int(supervisor.ask())
     supervisor.send(signal.SIGTERM)
@@ -243,7 +242,7 @@ def test_a_second_signal_ends_it_now(supervise):
     started = time.monotonic()
     supervisor.send(signal.SIGTERM)
     assert supervisor.end() == 0
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 4.0
     assert gone(pid)
 
 
@@ -332,18 +331,14 @@ def test_a_slot_that_dies_at_start_is_no_fork_bomb_and_disturbs_nobody(supervise
     assert supervisor.end() == 0
 
 
-@pytest.mark.quiet
 def test_workers_end_with_a_supervisor_that_is_killed(supervise, tmp_path):
-    """SIGKILL of the supervisor: workers drain and go within two seconds, and the port can be had again."""
+    """SIGKILL of the supervisor: workers drain and go, and the port can be had again."""
     supervisor = supervise(workers=2).up()
     port = supervisor.port
     pids = [pid for _, pid, _ in supervisor.starts()]
     supervisor.send(signal.SIGKILL)
     assert supervisor.end() == -signal.SIGKILL
-    deadline = time.monotonic() + 2.0
-    while not all(map(gone, pids)):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    assert eventually(lambda: all(map(gone, pids)))
     again = supervise(port=str(port)).up()
     assert again.ask()
     again.send(signal.SIGTERM)
@@ -351,11 +346,9 @@ def test_workers_end_with_a_supervisor_that_is_killed(supervise, tmp_path):
 
 
 def test_other_signals(supervise, tmp_path):
-    """SIGUSR1 reaches every worker, SIGHUP is answered with a sentence, and both leave the service as it is."""
+    """SIGUSR1 reaches every worker and leaves the service as it is."""
     supervisor = supervise(workers=2).up()
     supervisor.send(signal.SIGUSR1)
-    supervisor.send(signal.SIGHUP)
-    supervisor.wait_for("SIGHUP: the configuration cannot be reloaded yet")
     deadline = time.monotonic() + 2.0
     while not (tmp_path / "reopened").exists() or (tmp_path / "reopened").read_text() != "xx":
         assert time.monotonic() < deadline
@@ -374,6 +367,6 @@ def test_the_file_limit_is_raised_and_slots_hold_only_their_own_sockets(supervis
             line for line in Path(f"/proc/{pid}/limits").read_text().splitlines() if line.startswith("Max open files")
         ).split()
         assert limits[3] == limits[4]
+        assert len(network_sockets(pid)) == 1
         descriptors = [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
-        assert sum(name.startswith("socket:") for name in descriptors) == 1
         assert sum(name.startswith("pipe:") for name in descriptors) <= 2  # standard output and error

@@ -21,9 +21,9 @@ from lbjwt.auth.verifier import Verifier
 from lbjwt.http1._request import RequestPolicy
 from lbjwt.observe._access_log import AccessLog
 from lbjwt.observe._board import Board
+from lbjwt.proxy._accept import accepted
 from lbjwt.proxy._admission import Admission
-from lbjwt.proxy._client import ClientSide
-from lbjwt.proxy._endpoint import EndpointSide
+from lbjwt.proxy._client_connection import ClientConnection
 from lbjwt.proxy._health import Health
 from lbjwt.proxy._listener_settings import ListenerSettings
 from lbjwt.proxy._route import Demand, Route
@@ -31,7 +31,8 @@ from lbjwt.proxy._snapshot import Snapshot
 from lbjwt.proxy._traffic import Traffic
 from lbjwt.proxy._waiting import Waiting
 from lbjwt.proxy.answers import route_answers
-from lbjwt.upstream._cluster import Cluster, Endpoint
+from lbjwt.upstream._cluster import Cluster
+from lbjwt.upstream._endpoint import Endpoint
 from lbjwt.upstream._pending import PendingQueue
 
 SECRET = b"a secret of thirty-two bytes ...."
@@ -156,12 +157,16 @@ class Client(Peer):
 class Server(Peer):
     """The far end of a connection to an endpoint."""
 
+    def __init__(self, stage: Stage, stream: ClientConnection) -> None:
+        super().__init__(stage, stream.protocol())
+        self.stream = stream
+
     def connects(self) -> Server:
         self.side.connection_made(self.transport)
         return self
 
     def refuses(self) -> None:
-        self.side.connect_failed("cannot be reached: Connection refused")
+        self.stream.connect_failed("cannot be reached: Connection refused")
 
     def sends(self, data: bytes) -> None:
         for piece in self._pieces(data):
@@ -177,6 +182,11 @@ class Server(Peer):
         if not self.side.eof_received():
             self.transport.close()
         self.lose()
+
+
+def endpoint(number: int, weight: int = 1) -> Endpoint:
+    """An endpoint, not yet of a cluster; the same number is the same address."""
+    return Endpoint(number, f"10.0.0.{number}:80", f"10.0.0.{number}", 80, "", weight)
 
 
 class Stage:
@@ -236,10 +246,7 @@ class Stage:
     ) -> None:
         self.pieces = pieces
         if isinstance(endpoints, int):
-            endpoints = [
-                Endpoint(at, f"10.0.0.{at}:80", f"10.0.0.{at}", 80, "", weight)
-                for at, weight in enumerate(weights or [1] * endpoints)
-            ]
+            endpoints = [endpoint(at, weight) for at, weight in enumerate(weights or [1] * endpoints)]
         self.endpoints = endpoints
         self.board = board or Board(1, len(endpoints), len(issuers), 1000)
         self.board.attach(slot)
@@ -247,18 +254,18 @@ class Stage:
         self.connects_at_once = True
         self.callbacks: list[Callable[[], None]] = []
         self.pending = PendingQueue(self.board, self.callbacks.append)
-        cluster = Cluster("main", self.board, self.pending)
-        cluster.configure(
-            self.endpoints,
-            connect_timeout=connect_timeout,
-            response_timeout=response_timeout,
-            idle_timeout=30.0,
-            max_idle=max_idle,
-            max_connections=max_connections,
-            max_pending=max_pending,
-            pending_timeout=pending_timeout,
-            retries=retries,
-        )
+        self.cluster = cluster = Cluster("main", self.board, self.pending)
+        self._limits: dict[str, Any] = {
+            "connect_timeout": connect_timeout,
+            "response_timeout": response_timeout,
+            "idle_timeout": 30.0,
+            "max_idle": max_idle,
+            "max_connections": max_connections,
+            "max_pending": max_pending,
+            "pending_timeout": pending_timeout,
+            "retries": retries,
+        }
+        cluster.configure(self.endpoints, **self._limits)
         places = TokenPlaces(headers=[("Authorization", "Bearer", True)])
         route = Route([Demand([places], [None])], route_answers("lbjwt"), cluster=cluster)
         self.waiting = Waiting(self.board, len(issuers), ask or (lambda issuer: False), most=most, patience=patience)
@@ -294,19 +301,28 @@ class Stage:
         self._snapshot |= changed
         self.traffic.snapshot = Snapshot(**self._snapshot)
 
+    def use_endpoints(self, *numbers: int, **limits: Any) -> None:
+        """A reload: from now on the cluster has these endpoints, and these limits in place of those before."""
+        self._limits |= limits
+        self.cluster.configure([endpoint(number) for number in numbers], **self._limits)
+
     def turn(self) -> None:
         """One turn of the event loop: what was put off to it runs."""
         callbacks, self.callbacks[:] = list(self.callbacks), []
         for callback in callbacks:
             callback()
 
-    def _open(self, endpoint: Endpoint) -> EndpointSide:
-        side = EndpointSide(self.traffic, endpoint)
-        self.opened.append(Server(self, side))
-        return side
+    def _open(self, endpoint: Endpoint) -> ClientConnection:
+        stream = ClientConnection(self.traffic, endpoint)
+        self.opened.append(self.new_server(stream))
+        return stream
+
+    def new_server(self, stream: ClientConnection) -> Server:
+        """The far end of a connection that is being opened."""
+        return Server(self, stream)
 
     def client(self) -> Client:
-        client = Client(self, ClientSide(self.traffic, self.listener))
+        client = Client(self, accepted(self.traffic, self.listener))
         client.side.connection_made(client.transport)
         return client
 

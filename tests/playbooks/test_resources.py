@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from lbjwt.proxy._client import ClientSide
+from lbjwt.proxy._accept import accepted
 from tests.playbooks.stage import Client, Stage, request, response
 
 OK = response("200 OK", "Content-Length: 2", body=b"ok")
@@ -174,7 +174,7 @@ def test_a_client_that_goes_away_while_it_is_not_read_is_noticed(whole: bool, al
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)
-        client = Client(stage, ClientSide(stage.traffic, stage.listener))
+        client = Client(stage, accepted(stage.traffic, stage.listener))
         client.transport.socket = ours
         client.side.connection_made(client.transport)
         client.sends(request("POST", "/", "Content-Length: 100", body=b"begin"))

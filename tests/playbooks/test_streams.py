@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from lbjwt.assembly.issuers import issuer_instances, trusted_issuers
 from lbjwt.auth.trusted_issuer import Revoked
 from tests.playbooks.messages import OK, SWITCH, UPGRADE
 from tests.playbooks.policies import Policies, bearer, status_of, token
@@ -327,3 +328,51 @@ def test_a_renewal_without_reason_ends_nothing(scene: Scene) -> None:
         goes_on(scene, "chunked", client, server)
     server.sends(b"0\r\n\r\n")
     assert scene.ended == 0 and not client.is_gone()
+
+
+# --- another configuration --------------------------------------------------------------------------------------------
+
+
+def reloads(scene: Scene, **issuers: str) -> None:
+    """What a worker does with other issuers: the verifier first, then a look at everything under way."""
+    headers = {"a": "X-Jwt-Sub", "b": "X-Jwt-Sub-B", "c": "X-Jwt-Sub-C"}
+    rest = ", ".join(f"{{claim: sub, header: {headers[label]}, issuer: {label}}}" for label in issuers)
+    configuration = Policies("", issuers, f"claim_to_headers: [{rest}]").configuration
+    instances = issuer_instances(configuration, {"a": 0, "b": 1, "c": 2})
+    scene.policies.verifier.reload(trusted_issuers(configuration, instances))
+    scene.stage.traffic.sweep()
+
+
+def test_a_changed_policy_ends_no_stream_and_holds_for_the_next_request(scene: Scene) -> None:
+    """A response under way keeps the rules under which it began. The hint of its connection does not outlive them: the next request is refused."""
+    scene.open()
+    client, server = begins(scene, "chunked")
+    reloads(scene, a="required_scopes: [s]", b="")
+    for _ in range(2):
+        scene.stage.traffic.sweep()
+        goes_on(scene, "chunked", client, server)
+    server.sends(b"0\r\n\r\n")
+    assert scene.ended == 0 and client.take().endswith(b"0\r\n\r\n")
+    client.sends(request(auth=bearer(scene.token())))
+    assert status_of(client.take()) == 403
+
+
+def test_an_unchanged_policy_keeps_stream_and_hint(scene: Scene) -> None:
+    """The next request of the connection passes without another verification."""
+    scene.open()
+    client, server = begins(scene, "chunked")
+    verified = scene.policies.verifier.gate.cache.misses
+    reloads(scene, a="", c="")
+    goes_on(scene, "chunked", client, server)
+    server.sends(b"0\r\n\r\n")
+    client.take()
+    passes(scene.stage, client, request(auth=bearer(scene.token())))
+    assert scene.ended == 0 and scene.policies.verifier.gate.cache.misses == verified
+
+
+def test_a_removed_issuer_ends_its_streams(scene: Scene) -> None:
+    """Nobody vouches for its tokens any more, as when their key was withdrawn."""
+    scene.open()
+    client, server = begins(scene, "chunked")
+    reloads(scene, b="")
+    is_cut(scene, "chunked", client, server)

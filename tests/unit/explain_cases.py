@@ -237,8 +237,8 @@ GOOD: dict[str, dict[str, Any]] = {"strict": {"team": "a", "azp": "app", "scope"
 
 
 def one_at_a_time() -> Iterator[Case]:
-    """A good token with one claim changed, for every configuration and change."""
-    for name in CONFIGURATIONS:
+    """A good token with one claim changed, for every change and every configuration with rules of its own."""
+    for name in sorted(CONFIGURATIONS.keys() - {"padded", "several", "far"}):
         for change in CHANGES:
             said = claims(**GOOD.get(name, {})) | change
             text = token(_without_none(said), algorithm="ES256", header=_header(name, "k1"))
@@ -246,9 +246,10 @@ def one_at_a_time() -> Iterator[Case]:
 
 
 def spoilt_ones() -> Iterator[Case]:
-    """A token of every issuer, spoilt in every way, for every configuration."""
+    """A token of every issuer of every configuration, spoilt in every way."""
+    further = {"routes": OTHER, "tenants": "https://login.example/a/v2"}
     for name in CONFIGURATIONS:
-        for issuer in (ISSUER, OTHER, "https://login.example/a/v2"):
+        for issuer in filter(None, (ISSUER, further.get(name))):
             text = token(claims(**GOOD.get(name, {}), iss=issuer), algorithm="ES256", header=_header(name, "k1"))
             for way in range(SPOILS):
                 yield Case(name, Asked(spoilt(text, way), path="/mine" if name == "routes" else "/"))

@@ -10,26 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbjwt.assembly.issuers import IssuerInstance, issuer_instances, new_verifier
-from lbjwt.assembly.keys import (
-    EmbeddedControl,
-    key_lifecycle,
-    key_origin,
-    new_feed,
-    read_stored,
-    stored_keys,
-    wait_for_keys,
-    worker_keys,
-)
-from lbjwt.assembly.rings import key_ring_of
+from lbjwt.assembly.keys import EmbeddedControl, new_feed
+from lbjwt.assembly.sources import key_lifecycle, key_origin, key_ring_of, read_stored, stored_keys, wait_for_keys
+from lbjwt.assembly.state import StateDirectoryError
 from lbjwt.config.model import Configuration
 from lbjwt.config.remote import Discovery, KeyFetch, RemoteJwks
 from lbjwt.keys.errors import KeySourceError
+from lbjwt.keys.feed import StoredKeySet
 from lbjwt.keys.remote import KeyOrigin
-from lbjwt.keys.store import StoredKeySet, write
+from lbjwt.keys.store import write
 from lbjwt.observe._board import Board
 from lbjwt.service import LoadBalancer
 from tests.harness.keys import new_key
-from tests.unit.assembly_cases import TEMPLATE, configuration
+from tests.unit.assembly_cases import TEMPLATE, configuration, load
 
 KEYS = [new_key("EdDSA", "k1"), new_key("EdDSA", "k2")]
 
@@ -158,11 +151,11 @@ def test_a_secret_of_the_environment_is_read_and_its_absence_told(monkeypatch: p
     verifier = new_verifier(made, instances)
     board = Board(1, 1)
     control = EmbeddedControl(instances, board, None)
-    asyncio.run(worker_keys(instances, verifier, board, control).load())
+    asyncio.run(load(instances, verifier, board, control))
     assert verifier.keys is not None and len(verifier.keys) == 1
     monkeypatch.delenv("LBJWT_TEST_SECRET")
     with pytest.raises(KeySourceError, match="LBJWT_TEST_SECRET is not set"):
-        worker_keys(instances, verifier, board, control)
+        asyncio.run(load(instances, verifier, board, control))
 
 
 # --- where copies lie -------------------------------------------------------------------------------------------------
@@ -249,8 +242,9 @@ def test_the_limits_of_waiting_arrive() -> None:
             f"limits: {{max_waiting: {most}}}",
         )
         async with LoadBalancer(made) as balancer:
-            assert balancer._traffic is not None
-            return balancer._traffic.waiting.most, balancer._traffic.waiting.patience
+            traffic = balancer._runtime.traffic
+            assert traffic is not None
+            return traffic.waiting.most, traffic.waiting.patience
 
     assert asyncio.run(scenario(7)) == (7, 3.0) and asyncio.run(scenario(0)) == (0, 3.0)
 
@@ -276,6 +270,38 @@ def test_remote_keys_are_kept_for_the_next_start(tmp_path: Path) -> None:
     write(stored_keys(state, instance), StoredKeySet("http://127.0.0.1:1/", now, now + 60, text))
     assert read_stored(instance, state, now) is not None
     assert asyncio.run(keys()) == 1
+
+
+def test_an_embedded_balancer_refuses_the_directories_that_serve_refuses(tmp_path: Path) -> None:
+    """One that others can write, whose keys would be believed; and one that another balancer has, which would write over its own."""
+    state = tmp_path / "state"
+    made = configuration(
+        "  main: {issuer: https://a.test, audiences: [api], remote_jwks: {uri: 'http://127.0.0.1:1/'}}",
+        f"state_directory: {state}",
+    )
+    (instance,) = issuer_instances(made)
+    state.mkdir()
+    (state / "keys").mkdir()
+    now = time.time()
+    text = orjson.dumps({"keys": [KEYS[0].jwk()]}).decode()
+    write(stored_keys(state, instance), StoredKeySet("http://127.0.0.1:1/", now, now + 60, text))
+
+    async def refused() -> str:
+        balancer = LoadBalancer(made)
+        with pytest.raises(StateDirectoryError) as told:
+            await balancer.start()
+        await balancer.stop()
+        assert balancer.verifier.keys_of(0) is None
+        return str(told.value)
+
+    async def twice() -> str:
+        async with LoadBalancer(made):
+            return await refused()
+
+    state.chmod(0o777)
+    assert "can be written by its group or by others" in asyncio.run(refused())
+    state.chmod(0o700)
+    assert "another lbjwt uses" in asyncio.run(twice())
 
 
 def test_a_copy_that_must_not_be_used_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

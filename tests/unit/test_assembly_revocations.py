@@ -99,7 +99,7 @@ def test_c20_what_more_is_revoked_reaches_grants_and_streams_at_once() -> None:
     """Every known token is looked at once more and streams now, not at the next sweep; entries that ended disturb nobody (THREATS C20)."""
     balancer = LoadBalancer(made("revocation: {}"))
     swept: list[int] = []
-    balancer._traffic = SimpleNamespace(sweep=lambda: swept.append(balancer.verifier.gate.epoch))
+    balancer._runtime.traffic = SimpleNamespace(sweep=lambda: swept.append(balancer.verifier.gate.epoch))
     before = balancer.verifier.gate.epoch
     balancer._revoked(False)
     assert balancer.verifier.gate.epoch == before and swept == []
@@ -108,11 +108,20 @@ def test_c20_what_more_is_revoked_reaches_grants_and_streams_at_once() -> None:
 
 
 def test_a_balancer_by_itself_reads_the_log_of_its_directory(tmp_path: Path) -> None:
-    """The one in state_directory, which somebody else may write; the verifier of every issuer asks it."""
-    balancer = LoadBalancer(made(f"revocation: {{}}\nstate_directory: {tmp_path}"))
-    reader = balancer._revocations
-    assert reader is not None and [part.path for part in reader._parts] == [tmp_path / "revocations.jsonl"]
-    epoch = balancer.verifier.gate.epoch
-    asyncio.run(reader.load())
-    assert balancer.verifier.gate.epoch != epoch, "everything known is looked at once more"
-    assert balancer.board.totals()["revocations"] == 0
+    """The one in state_directory, also without an admin API: what the last run revoked is revoked."""
+    store = RevocationStore(tmp_path)
+    store.open(time.time())
+    store.append([Revocation("jti", "logged", LATER)], time.time())
+    store.close()
+
+    async def scenario() -> None:
+        keys = (
+            "  a: {issuer: https://a.test, audiences: [api], remote_jwks: {uri: 'http://127.0.0.1:1/', timeout: 100ms}}"
+        )
+        balancer = LoadBalancer(configuration(keys, f"revocation: {{}}\nstate_directory: {tmp_path}"))
+        epoch = balancer.verifier.gate.epoch
+        async with balancer:
+            assert balancer.verifier.gate.epoch != epoch, "everything known is looked at once more"
+            assert balancer.board.totals()["revocations"] == 1
+
+    asyncio.run(scenario())

@@ -10,7 +10,7 @@ from lbjwt.auth.refusals import RefusalStyle, compile_refusals, grpc_refusals, i
 from lbjwt.errors import ConfigurationError
 from lbjwt.http1._answer import Answer
 
-ALL = compile_refusals("api", RefusalStyle(scopes=("read", "write")), retry_after=7)
+ALL = compile_refusals("api", RefusalStyle(scopes=("read", "write")))
 NO_REQUEST = {DenyReason.MULTIPLE_TOKENS, DenyReason.MALFORMED_CREDENTIALS}
 NOT_ENOUGH = {
     DenyReason.INSUFFICIENT_SCOPE,
@@ -71,7 +71,7 @@ def test_what_judges_no_token_says_when_to_come_back(reason: DenyReason, status:
     """No challenge: another token would not help, time does."""
     refusal = ALL[reason]
     assert refusal.status == status == status_of(reason)
-    assert fields(refusal)["Retry-After"] == "7"
+    assert fields(refusal)["Retry-After"] == "5"
     assert "WWW-Authenticate" not in fields(refusal)
 
 
@@ -183,8 +183,8 @@ def test_a_custom_status_has_its_own_words():
         ({403: 405}, "4xx or 5xx"),  # these three need a field of their own
         ({401: 407}, "4xx or 5xx"),
         ({400: 426}, "4xx or 5xx"),
-        ({404: 403}, "no refusal has the status 404"),
-        ({200: 403}, "no refusal has the status 200"),
+        ({404: 403}, "lbjwt never refuses with status 404"),
+        ({200: 403}, "lbjwt never refuses with status 200"),
         ({503: 401}, "503 cannot become 401"),
         ({503: 403}, "503 cannot become 403"),
         ({429: 401}, "429 cannot become 401"),

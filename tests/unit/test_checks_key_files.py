@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from lbjwt.assembly.rings import key_ring_of
-from lbjwt.checks.key_files import documents_of, key_problems
+from lbjwt.assembly.sources import documents_of, key_ring_of
+from lbjwt.checks.key_files import key_findings
 from lbjwt.cli import main
 from lbjwt.config.issuer import Issuer
+from lbjwt.config.problems import Problem
 from lbjwt.jose.keyring import KeyRing
 
 
@@ -59,10 +60,11 @@ def test_no_problem_shows_a_key(place: Path, monkeypatch: pytest.MonkeyPatch):
     """A secret that cannot be used, and a private key where a public one belongs, are told without a byte of them."""
     monkeypatch.setenv("LBJWT_SECRET", "S3cr3tCanary")
     private = (place / "pem" / "private.pem").read_text()
-    found = [*key_problems(("issuers", "main"), issuer(secret_env="LBJWT_SECRET", algorithms=("HS256",)))]
-    found += key_problems(("issuers", "main"), issuer(pem_file=place / "pem" / "private.pem"))
+    found = [*key_findings("main", issuer(secret_env="LBJWT_SECRET", algorithms=("HS256",)))]
+    found += key_findings("main", issuer(pem_file=place / "pem" / "private.pem"))
     assert len(found) == 2
-    text = "\n".join(problem.render() for problem in found)
+    text = "\n".join(problem.render() for problem in found if isinstance(problem, Problem))
+    assert text
     assert "S3cr3tCanary" not in text
     assert all(line not in text for line in private.splitlines()[1:-1])
 
@@ -76,4 +78,4 @@ def test_two_key_sources_are_told_and_neither_is_read(place: Path):
     )
     told = CliRunner().invoke(main, ["check", str(place / "lbjwt.yaml")])
     assert told.exit_code == 2
-    assert "jwks_file and pem_file are given" in told.output
+    assert "give one key source only" in told.output

@@ -12,12 +12,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from lbjwt.checks.certificates import certificate_results
-from lbjwt.checks.machine import descriptor_result, directory_result, machine_checks
-from lbjwt.checks.results import Result, run
+from lbjwt.assembly.state import StateDirectory
+from lbjwt.checks.files import certificate_results, state_findings
+from lbjwt.checks.machine import descriptor_results, revocation_results
+from lbjwt.checks.results import Result
 from lbjwt.config.load import load_text
 from lbjwt.config.model import Configuration
-from lbjwt.process.state import StateDirectory
 
 NOW = datetime.datetime(2026, 6, 1, 12, tzinfo=datetime.UTC)
 DAY = datetime.timedelta(days=1)
@@ -78,16 +78,18 @@ def test_the_first_of_a_chain_to_end_counts(tmp_path: Path):
 
 def found(path: Path) -> tuple[str, str]:
     """Outcome and sentence for a state directory."""
-    result = directory_result(path, "")
+    (result,) = (
+        one for one in state_findings(configured(f"state_directory: {path}"), here=True) if isinstance(one, Result)
+    )
     return result.outcome, result.sentence
 
 
 def test_a_state_directory_that_can_be_used(tmp_path: Path):
     """There with mode 0700 and free, or not there yet in a place where it can be made."""
     path = tmp_path / "state"
-    assert found(path) == ("ok", f"{path} is made at the start")
+    assert found(path) == ("ok", f"lbjwt creates {path} when it starts")
     path.mkdir(mode=0o700)
-    assert found(path) == ("ok", f"{path} belongs to lbjwt and is free")
+    assert found(path) == ("ok", f"{path} can be used by lbjwt")
 
 
 def test_a_state_directory_that_lbjwt_would_refuse(tmp_path: Path):
@@ -100,7 +102,7 @@ def test_a_state_directory_that_lbjwt_would_refuse(tmp_path: Path):
     (tmp_path / "file").touch()
     assert found(tmp_path / "file")[0] == "problem"
     outcome, sentence = found(tmp_path / "none" / "state")
-    assert outcome == "problem" and f"no directory {tmp_path / 'none'}" in sentence
+    assert outcome == "problem" and f"{tmp_path / 'none'}" in sentence
 
 
 def test_a_state_directory_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -110,7 +112,7 @@ def test_a_state_directory_of_somebody_else(tmp_path: Path, monkeypatch: pytest.
     assert (
         outcome == "problem"
         and "belongs to another user" in sentence
-        and f"name a directory in it, such as {tmp_path}" in sentence
+        and f"name a new directory in it, such as {tmp_path}" in sentence
     )
 
 
@@ -118,28 +120,31 @@ def test_a_state_directory_in_use_is_a_note(tmp_path: Path):
     """The lock of a running lbjwt is seen, and not disturbed: also while the doctor looks, the next lbjwt is refused by that one alone."""
     path = tmp_path / "state"
     with StateDirectory(path):
-        assert found(path) == ("note", f"{path} is in use by a running lbjwt; two cannot share one")
+        assert found(path) == ("note", f"a running lbjwt uses {path}; two cannot share one directory")
         assert found(path)[0] == "note"
     assert found(path)[0] == "ok"
     with StateDirectory(path):
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
 
 
-def looked(configuration: Configuration) -> list[Result]:
-    """The results about state, revocations and descriptors."""
-    return asyncio.run(run(list(machine_checks(configuration))))
+def revocations(configuration: Configuration) -> Result:
+    """The result about revocations."""
+    (result,) = asyncio.run(revocation_results(configuration))
+    return result
 
 
 def test_without_need_of_state_nothing_is_said_of_it():
-    """Keys in a file and no revocations: only the descriptors."""
-    assert [finding.subject for finding in looked(configured())] == ["limits"]
+    """Keys in a file and no revocations: nothing to keep."""
+    assert [*state_findings(configured(), here=True)] == []
+    assert asyncio.run(revocation_results(configured())) == []
 
 
 def test_what_a_restart_would_lose_is_a_note():
     """Revocations without a directory are kept for no next start."""
-    findings = looked(configured("revocation: {}"))
-    assert [(one.check, one.outcome) for one in findings][:2] == [("state-directory", "note"), ("revocations", "ok")]
-    assert "revocations made at run time" in findings[0].sentence
+    made = configured("revocation: {}")
+    (note,) = state_findings(made, here=True)
+    assert isinstance(note, Result) and note.outcome == "note" and "revocations made at run time" in note.sentence
+    assert revocations(made).outcome == "ok"
 
 
 def test_revocations_are_counted_or_their_mistake_is_told(tmp_path: Path):
@@ -148,12 +153,12 @@ def test_revocations_are_counted_or_their_mistake_is_told(tmp_path: Path):
     file.write_text('{"jti":"a","expires":4000000000}\n# no\n{"sub":"b","expires":4000000000}\n')
     made = configured(f"revocation: {{file: {file}}}\nstate_directory: {tmp_path / 'state'}")
     (tmp_path / "state").mkdir(mode=0o700)
-    assert looked(made)[1].sentence == "2 in force: 2 of the file, 0 made at run time"
+    assert revocations(made).sentence == "2 entries in force: 2 from the file, 0 made at run time"
     file.write_text('{"jti":"a"}\n')
-    finding = looked(made)[1]
+    finding = revocations(made)
     assert finding.outcome == "problem" and "line 1" in finding.sentence
     file.unlink()
-    assert looked(made)[1].outcome == "problem"
+    assert revocations(made).outcome == "problem"
 
 
 @pytest.mark.parametrize(
@@ -162,5 +167,5 @@ def test_revocations_are_counted_or_their_mistake_is_told(tmp_path: Path):
 )
 def test_open_files_against_what_the_limits_promise(most: int, outcome: str):
     """1000 clients, 200 connections to endpoints and 64 to spare are needed; below that, clients give way."""
-    finding = descriptor_result(configured("limits: {max_connections: 1000}"), most)
+    (finding,) = descriptor_results(configured("limits: {max_connections: 1000}"), most)
     assert finding.outcome == outcome, finding.sentence

@@ -6,7 +6,8 @@ import sys
 import threading
 import time
 
-from lbjwt.checks.results import OnlineCheck, Result, blocking, run
+from lbjwt.checks.registry import guarded, in_thread
+from lbjwt.checks.results import Result
 
 
 def good(name: str) -> Result:
@@ -31,15 +32,18 @@ def test_a_check_that_hangs_or_fails_stops_no_other():
     async def broken() -> list[Result]:
         raise KeyError("eyJhbGciOi")
 
-    checks = [
-        OnlineCheck("a", "c", well),
-        OnlineCheck("hangs", "c", for_ever, 0.05),
-        OnlineCheck("blocks", "c", blocking(for_ever_in_a_thread), 0.05),
-        OnlineCheck("broken", "c", broken),
-        OnlineCheck("z", "c", well),
-    ]
+    async def all_at_once() -> list[Result]:
+        found = await asyncio.gather(
+            guarded("a", "c", well()),
+            guarded("hangs", "c", for_ever(), 0.05),
+            guarded("blocks", "c", in_thread(for_ever_in_a_thread), 0.05),
+            guarded("broken", "c", broken()),
+            guarded("z", "c", well()),
+        )
+        return [result for results in found for result in results]
+
     started = time.monotonic()
-    results = asyncio.run(run(checks))
+    results = asyncio.run(all_at_once())
     released.set()
     assert time.monotonic() - started < 20
     assert [(one.subject, one.outcome) for one in results] == [
@@ -56,21 +60,18 @@ def test_a_thread_hands_back_what_came_of_it():
     def refuse() -> list[Result]:
         raise LookupError
 
-    results = asyncio.run(
-        run([OnlineCheck("a", "c", blocking(lambda: [good("a")])), OnlineCheck("b", "c", blocking(refuse))])
-    )
-    assert results[0] == good("a")
-    assert results[1].outcome == "problem" and "LookupError" in results[1].sentence
+    assert asyncio.run(guarded("a", "c", in_thread(lambda: [good("a")]))) == [good("a")]
+    (failed,) = asyncio.run(guarded("b", "c", in_thread(refuse)))
+    assert failed.outcome == "problem" and "LookupError" in failed.sentence
 
 
 def test_a_thread_that_never_ends_holds_no_process():
     """The process ends with its findings although a look of it still waits for a pipe that nobody writes to."""
     code = """
 import asyncio, os
-from lbjwt.checks.results import OnlineCheck, blocking, run
+from lbjwt.checks.registry import guarded, in_thread
 end, _ = os.pipe()
-look = blocking(lambda: [os.read(end, 1)])
-print(asyncio.run(run([OnlineCheck("s", "c", look, 0.05)]))[0].outcome)
+print(asyncio.run(guarded("s", "c", in_thread(lambda: [os.read(end, 1)]), 0.05))[0].outcome)
 """
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert (finished.stdout, finished.stderr) == ("problem\n", "")

@@ -101,7 +101,7 @@ def test_warnings_have_places():
     """A warning about a file points at its line like an error does, and names its code."""
     text = Path("examples/minimal.yaml").read_text().replace("audiences: [api]", "any_audience: true")
     examination = examine_text(text, Path("/"), "f")
-    assert examination.errors == ()
+    assert examination.problems == ()
     (rendered,) = [problem.render("f") for problem in text_problems(examination)]
     assert rendered.startswith("f:10:19: warning: issuers.main.any_audience: ")
     assert rendered.endswith(" [any-audience]")

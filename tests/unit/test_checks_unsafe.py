@@ -20,8 +20,7 @@ from click.testing import CliRunner
 from ruamel.yaml import YAML
 
 from lbjwt.checks.codes import SENTENCES
-from lbjwt.checks.files import file_problems
-from lbjwt.checks.registry import text_problems
+from lbjwt.checks.registry import file_findings, text_problems
 from lbjwt.cli import main
 from lbjwt.config.load import examine_text
 from lbjwt.config.problems import Problem, key_path_text
@@ -139,7 +138,9 @@ def problems(text: str, directory: Path) -> Iterator[Problem]:
     yield from text_problems(examine_text(text, Path("/etc/lbjwt")))
     examination = examine_text(text, directory)
     if examination.configuration is not None:
-        yield from examination.placed(list(file_problems(examination.configuration)))
+        yield from examination.placed(
+            [one for one in file_findings(examination.configuration, "check") if isinstance(one, Problem)]
+        )
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -155,7 +155,7 @@ def test_named_claims_win(tmp_path: Path):
         (["--expires-in", "5"], 2, 'did you mean "5s"'),
         (["--algorithm", "none"], 2, "none"),
         (["--algorithm", "RS256"], 1, "cannot sign with RS256"),
-        (["--algorithm", "HS256"], 1, "cannot be a secret"),
+        (["--algorithm", "HS256"], 1, "cannot be used as a secret"),
     ],
 )
 def test_what_cannot_be_minted_is_refused(tmp_path: Path, arguments: list[str], code: int, part: str):
@@ -176,7 +176,7 @@ def test_what_is_no_private_key_cannot_sign(tmp_path: Path, content: bytes):
     (tmp_path / "key").write_bytes(content)
     result = run("token", "mint", "--key", tmp_path / "key")
     assert result.exit_code == 1
-    assert "holds no private JWK" in result.stderr
+    assert "contains neither a private JWK" in result.stderr
     (tmp_path / "short").write_bytes(b"x" * 31)
     assert "HS256 needs at least 32" in run("token", "mint", "--key", tmp_path / "short", "--algorithm", "HS256").stderr
     assert "cannot read" in run("token", "mint", "--key", tmp_path / "none").stderr

@@ -104,7 +104,7 @@ def test_a_token_of_the_past_needs_nothing(file: Path):
     [
         (
             compact(sub="s"),
-            "the token has no jti, so a revocation cannot name it; revoke the tokens of its subject: --sub",
+            "the token has no jti, so lbjwt cannot revoke it alone; revoke the tokens of its subject: --sub",
         ),
         (compact(jti=5), "has no jti"),
         (compact(jti=""), "has no jti"),
@@ -130,24 +130,24 @@ def test_a_token_that_names_nothing_is_told(file: Path, text: str, part: str):
 @pytest.mark.parametrize(
     ("options", "part"),
     [
-        ([], "needs a jti, a sub, a kid or an issuer"),
-        (["--jti", "a", "--sub", "b"], "two entries"),
-        (["--issuer", "i"], "an issuer alone needs"),
-        (["--jti", "a", "--issued-before", "now"], "no meaning for a jti"),
+        ([], "an entry needs a jti, a sub, a kid or an issuer"),
+        (["--jti", "a", "--sub", "b"], "an entry for each"),
+        (["--issuer", "i"], "an entry for a whole issuer needs"),
+        (["--jti", "a", "--issued-before", "now"], "cannot be used with a jti"),
         (["--jti", ""], "text of 1 to 1024"),
         (["--jti", "\udcff"], "half of a surrogate pair"),
         (["--jti", "eyJhbGciOiJub25lIn0.eyJqdGkiOiJ4In0.AAAA"], "looks like a whole token"),
-        (["--sub", "a", "--issued-before", "yesterday"], '"--issued-before" is a number'),
-        (["--sub", "a", "--issued-before", "1800000000000"], '"issued_before" is a time'),
-        (["--sub", "a", "--until", "2027-01-15"], '"--until" is a number'),
+        (["--sub", "a", "--issued-before", "yesterday"], '"--issued-before" must be a number'),
+        (["--sub", "a", "--issued-before", "1800000000000"], '"issued_before" must be a time'),
+        (["--sub", "a", "--until", "2027-01-15"], '"--until" must be a number'),
         (["--sub", "a", "--for", "30"], 'did you mean "30s"'),
         (["--sub", "a", "--for", "1d", "--until", "4000000000"], "not both"),
         (["--token", "-", "--jti", "a"], "takes everything from the token"),
         (["--token", "-", "--for", "1d"], "takes everything from the token"),
-        (["--token", "eyJhbGci.x.y"], "read from standard input"),
-        (["--undo"], "needs a jti, a sub, a kid or an issuer"),
-        (["--undo", "--jti", "a", "--for", "1d"], "--for and --until cannot be given"),
-        (["--undo", "--sub", "a", "--issued-before", "now"], '"issued_before" has no meaning here'),
+        (["--token", "eyJhbGci.x.y"], "from standard input only"),
+        (["--undo"], "an entry needs a jti, a sub, a kid or an issuer"),
+        (["--undo", "--jti", "a", "--for", "1d"], "leave out --for and --until"),
+        (["--undo", "--sub", "a", "--issued-before", "now"], '"issued_before" cannot be used with an undo'),
     ],
 )
 def test_a_problem_of_usage_is_exit_code_2(file: Path, options: list[str], part: str):
@@ -205,7 +205,7 @@ def test_an_undo_is_a_line_of_the_file(file: Path):
     """Behind the entry that it takes back; a second one writes nothing."""
     assert revoke("--jti", "j", "--issuer", "i", "--file", file).exit_code == 0
     result = revoke("--undo", "--jti", "j", "--issuer", "i", "--file", file)
-    assert (result.exit_code, result.stderr) == (0, "taken back\n")
+    assert (result.exit_code, result.stderr) == (0, "undone\n")
     assert entries(file)[1:] == [Undo("jti", "j", "i")]
     result = revoke("--undo", "--jti", "j", "--issuer", "i", "--file", file)
     assert result.exit_code == 0 and "nothing to undo" in result.stderr

@@ -14,6 +14,7 @@ import lbjwt.process.supervisor
 from lbjwt.cli import main
 from lbjwt.config.load import load_file, load_text
 from lbjwt.config.model import Configuration
+from lbjwt.config.reading import Source
 
 
 def run(*arguments: str | Path) -> Result:
@@ -63,7 +64,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Configuration]:
     """The configurations that would have been served; serving ends with exit code 7."""
     found: list[Configuration] = []
 
-    def serve(configuration: Configuration) -> int:
+    def serve(configuration: Configuration, source: Source) -> int:
         found.append(configuration)
         return 7
 
@@ -113,7 +114,7 @@ def test_a_state_directory_must_be_ours(place: Path, served: list[Configuration]
     (place / "state").chmod(0o777)
     result = run("serve", *flags(place), "--state-directory", place / "state")
     assert (result.exit_code, served) == (2, [])
-    assert f"name a directory in it, such as {place / 'state' / 'lbjwt'}" in result.stderr
+    assert f"name a new directory in it, such as {place / 'state' / 'lbjwt'}" in result.stderr
     assert run("serve", *flags(place), "--state-directory", place / "new").exit_code == 7
     assert served[0].state_directory == place / "new"
 
@@ -153,7 +154,7 @@ def test_broken_flags_serve_nothing(place: Path, served: list[Configuration]):
     assert (result.exit_code, served) == (2, [])
     assert result.stderr.splitlines() == [
         "--tls-key: is required",
-        "--workers: is a whole number from 1 to 1024, or auto",
+        "--workers: must be a whole number from 1 to 1024, or auto",
     ]
 
 
@@ -171,7 +172,7 @@ def test_warnings_do_not_stop_serving(place: Path, served: list[Configuration]):
     assert result.exit_code == 2  # both --audience and --any-audience
     result = run("serve", *flags(place), "--admin", "0.0.0.0:9900")
     assert (result.exit_code, len(served)) == (7, 1)
-    assert result.stderr.startswith("warning: --admin: the admin API asks for no password")
+    assert result.stderr.startswith("warning: --admin: the admin API requires no password")
 
 
 def test_a_good_file_is_good(place: Path):
@@ -189,7 +190,7 @@ def test_strict_makes_warnings_errors(place: Path):
     assert (result.exit_code, result.stdout) == (2, "")
     assert (
         result.stderr
-        == f"{file}:5:5: warning: listeners[0]: no TLS off loopback: anybody who sees a token on the network can use it [listener-plain]\n"
+        == f"{file}:5:5: warning: listeners[0]: this listener has no TLS, so anybody on the network path can steal the tokens [listener-plain]\n"
     )
 
 

@@ -59,7 +59,7 @@ def test_as_many_comparisons_as_one_rule_can_have():
     with pytest.raises(ValidationError) as caught:
         Configuration.model_validate({**sections, "issuers": issuers, "routes": routes})
     assert [problem.render() for problem in describe(caught.value, Configuration)] == [
-        "routes[0].rules[1]: more than 256 comparisons in one rule"
+        "routes[0].rules[1]: a rule can have at most 256 comparisons"
     ]
 
 

@@ -67,8 +67,8 @@ ROUTE = "  - name: health\n    path: /healthz\n"
 
 CORPUS: list[tuple[str, str, str, str]] = [
     # sections without anything below them
-    ("revocation: {}", "^revocation:", "revocation", "is empty; write {} for the defaults"),
-    ("discovery: {}", "^discovery:", "issuers.users.discovery", "is empty; write {}"),
+    ("revocation: {}", "^revocation:", "revocation", "has no value; write {} for the defaults"),
+    ("discovery: {}", "^discovery:", "issuers.users.discovery", "has no value; write {}"),
     ("scopes: {all: [read]}", "^scopes: ~", "routes[1].scopes", "has no value"),
     ("fail_limit: {failures: 100}", "^fail_limit: {}", "fail_limit.failures", "is required"),
     # words of other programs
@@ -84,24 +84,24 @@ CORPUS: list[tuple[str, str, str, str]] = [
     # issuers and tenants
     ("tenants: {names: [acme, globex]}", "clock_skew: 1s", "issuers.users.issuer", "needs tenants"),
     ("issuer: https://devices.example", "issuer: ^https://devices.example\n    tenants: {names: [a]}", "issuers.devices.issuer", "need {tenant}"),
-    ("{tenant}/v2.0", "{tenant}/{tenant}", "issuers.users.issuer", "must be in issuer once"),
-    ("issuer: https://devices.example", 'issuer: ^"{tenant}"\n    tenants: {kind: hex}', "issuers.devices.issuer", "after some text"),
+    ("{tenant}/v2.0", "{tenant}/{tenant}", "issuers.users.issuer", "exactly once"),
+    ("issuer: https://devices.example", 'issuer: ^"{tenant}"\n    tenants: {kind: hex}', "issuers.devices.issuer", "not at its beginning"),
     ("{names: [acme, globex]}", "{names: ^[acme, acme]}", "issuers.users.tenants.names", "twice"),
-    ("{names: [acme, globex]}", "{names: [acme, ^..]}", "issuers.users.tenants.names[1]", "a tenant starts with"),
-    ("{names: [acme, globex]}", "{names: [acme, ^a/b]}", "issuers.users.tenants.names[1]", "a tenant starts with"),
+    ("{names: [acme, globex]}", "{names: [acme, ^..]}", "issuers.users.tenants.names[1]", "a tenant must start with"),
+    ("{names: [acme, globex]}", "{names: [acme, ^a/b]}", "issuers.users.tenants.names[1]", "a tenant must start with"),
     ("tenants: {names: [acme, globex]}", "^tenants: {}", "issuers.users.tenants", "give names or kind"),
     ("tenants: {names: [acme, globex]}", "^tenants: {names: [acme], kind: hex}", "issuers.users.tenants", "and not both"),
-    ("tenants: {names: [acme, globex]}", "^tenants: {kind: uuid}", "issuers.users.tenants", "need tenants.names"),
-    ("{names: [acme, globex]}", "{names: [acme], ^max_tenants: 3}", "issuers.users.tenants.max_tenants", "belongs to kind"),
+    ("tenants: {names: [acme, globex]}", "^tenants: {kind: uuid}", "issuers.users.tenants", "needs tenants.names"),
+    ("{names: [acme, globex]}", "{names: [acme], ^max_tenants: 3}", "issuers.users.tenants.max_tenants", "has no effect with names"),
     ("{names: [acme, globex]}", "{kind: ^UUID}", "issuers.users.tenants.kind", 'did you mean "uuid"?'),
     ("https://batch.example", "^https://devices.example", "issuers.batch.issuer", "devices has the same issuer"),
     ("https://devices.example", "^https://login.example/acme/v2.0", "issuers.devices.issuer", "users has the same issuer"),
     ("issuer: https://batch.example", "any_issuer: true", "issuers.batch.any_issuer", "any_issuer works with a single issuer only"),
     ("issuer: https://devices.example", "any_issuer: true\n    ^tenants: {kind: hex}", "issuers.devices.tenants", "tenants need {tenant}"),
     # key sources
-    ("discovery: {}", "discovery: {}\n    jwks_file: ^k", "issuers.users.jwks_file", "discovery and jwks_file are given"),
+    ("discovery: {}", "discovery: {}\n    jwks_file: ^k", "issuers.users.jwks_file", "here are discovery and jwks_file"),
     ("issuer: https://login.example/", "issuer: ^http://login.example/", "issuers.users.issuer", "plain http"),
-    ("issuer: https://login.example/", "issuer: ^login.example/", "issuers.users.issuer", "name: must be an https URL"),
+    ("issuer: https://login.example/", "issuer: ^login.example/", "issuers.users.issuer", "cannot use this issuer: must be an https URL"),
     ("issuer: https://login.example/{tenant}/v2.0", "issuer: ^https://login.example/{tenant}?v=2", "issuers.users.issuer", "without a query"),
     ("issuer: https://login.example/", "issuer: ^https://169.254.169.254/", "issuers.users.issuer", "link-local"),
     ("{kty: OKP, crv: Ed25519, x: AAAA}", "{kty: OKP, crv: Ed25519, x: AAAA, ^d: BBBB}", "issuers.devices.jwks.keys[0].d", "secret part"),
@@ -110,13 +110,13 @@ CORPUS: list[tuple[str, str, str, str]] = [
     ("jwks: {keys: [{kty: OKP, crv: Ed25519, x: AAAA}]}", 'pem: ^"-----BEGIN PRIVATE KEY-----"', "issuers.devices.pem", "is a private key"),
     ("secret_env: BATCH_SECRET", "secret_env: ^a-b", "issuers.batch.secret_env", "the name of an environment variable"),
     ("    secret_env: BATCH_SECRET\n    algorithms: [HS256]", "    secret_env: BATCH_SECRET", "issuers.batch", "secret_env needs algorithms"),
-    ("algorithms: [HS256]", "algorithms: ^[HS256, ES256K]", "issuers.batch.algorithms", "with secret_env every algorithm"),
+    ("algorithms: [HS256]", "algorithms: ^[HS256, ES256K]", "issuers.batch.algorithms", "with secret_env, every algorithm"),
     ("discovery: {}", "discovery: {min_refresh: ^6m}", "issuers.users.discovery.min_refresh", "longer than refresh_interval"),
     ("discovery: {}", "discovery: {max_refresh: ^4m}", "issuers.users.discovery.max_refresh", "shorter than refresh_interval"),
     ("discovery: {}", "discovery: {max_stale: ^4m}", "issuers.users.discovery.max_stale", "shorter than refresh_interval"),
     ("discovery: {}", "discovery: {max_stale: ^0s}", "issuers.users.discovery.max_stale", "from 1s to 7d"),
-    ("discovery: {}", "discovery: {^client_key: k}", "issuers.users.discovery.client_key", "go together"),
-    ("discovery: {}", "discovery: {^client_certificate: c}", "issuers.users.discovery.client_certificate", "go together"),
+    ("discovery: {}", "discovery: {^client_key: k}", "issuers.users.discovery.client_key", "give both"),
+    ("discovery: {}", "discovery: {^client_certificate: c}", "issuers.users.discovery.client_certificate", "give both"),
     ("discovery: {}", "remote_jwks: {uri: ^https://login.example/keys?a#b}", "issuers.users.remote_jwks.uri", "fragment"),
     # what an issuer asks
     ("audiences: [devices]", "any_audience: ^true\n    access_token_profile: true", "issuers.devices.any_audience", "access_token_profile requires"),
@@ -133,73 +133,73 @@ CORPUS: list[tuple[str, str, str, str]] = [
     ('from_headers: [{name: X-Device, scheme: ""}]', "from_headers: ^[]", "issuers.devices.from_headers", "no token location is left"),
     ("name: __Host-token", 'name: ^"a;b"', "issuers.users.from_cookies[0].name", "a cookie name"),
     # routes: which requests
-    ("name: health", "name: both", "routes[2].name", "two routes are called both"),
-    ("path: /healthz", "path: ^healthz", "routes[0].path", "begins with /"),
-    ("path: /healthz", "path: ^/a?b", "routes[0].path", "begins with /"),
-    ("path: /healthz", "path: ^/a;b", "routes[0].path", "differently by different servers"),
+    ("name: health", "name: both", "routes[2].name", "two routes have the name both; rename one"),
+    ("path: /healthz", "path: ^healthz", "routes[0].path", "begin with /"),
+    ("path: /healthz", "path: ^/a?b", "routes[0].path", "begin with /"),
+    ("path: /healthz", "path: ^/a;b", "routes[0].path", "servers do not agree"),
     ("path: /healthz", "path: ^/a%2fb", "routes[0].path", "path-encoded-slash"),
     ("path: /healthz", "path: ^/a%2Fb", "routes[0].path", "path-encoded-slash"),
-    ("path: /healthz", "path: ^/a%3Bb", "routes[0].path", "differently by different servers"),
+    ("path: /healthz", "path: ^/a%3Bb", "routes[0].path", "servers do not agree"),
     ("path: /healthz", "path: ^/a%41", "routes[0].path", 'write "/aA"'),
     ("path: /healthz", "path: ^/a/../b", "routes[0].path", "would never match"),
     ("path: /healthz", "path: ^/a//b", "routes[0].path", "would never match"),
-    ("path: /healthz", "path: ^/a./b", "routes[0].path", "at the end of a step"),
-    ("path: /healthz", "path: ^/a%20", "routes[0].path", "at the end of a step"),
+    ("path: /healthz", "path: ^/a./b", "routes[0].path", "at the end of a segment"),
+    ("path: /healthz", "path: ^/a%20", "routes[0].path", "at the end of a segment"),
     ("path: /healthz", "prefix: ^/a/", "routes[0].prefix", 'did you mean "/a"?'),
     ("path: /healthz", "path: /healthz\n    ^prefix: /a", "routes[0].prefix", "not both"),
     ("hosts: [api.example,", "hosts: [^api.example:443,", "routes[1].hosts[0]", "without a port"),
-    ("hosts: [api.example,", "hosts: [^api.example.,", "routes[1].hosts[0]", "a host is a name"),
-    ("hosts: [api.example,", 'hosts: [^"*",', "routes[1].hosts[0]", "a host is a name"),
-    ("hosts: [api.example,", 'hosts: [^"a*.example",', "routes[1].hosts[0]", "a host is a name"),
-    ("hosts: [api.example,", 'hosts: [^"[::1]",', "routes[1].hosts[0]", "a host is a name"),
+    ("hosts: [api.example,", "hosts: [^api.example.,", "routes[1].hosts[0]", "must be a host name"),
+    ("hosts: [api.example,", 'hosts: [^"*",', "routes[1].hosts[0]", "must be a host name"),
+    ("hosts: [api.example,", 'hosts: [^"a*.example",', "routes[1].hosts[0]", "must be a host name"),
+    ("hosts: [api.example,", 'hosts: [^"[::1]",', "routes[1].hosts[0]", "must be a host name"),
     ('hosts: [api.example, "*.api.example"]', "hosts: ^[api.example, API.example]", "routes[1].hosts", "twice"),
     ("methods: [GET, POST]", "methods: [GET, ^get]", "routes[1].methods[1]", 'did you mean "GET"?'),
     ("methods: [GET, POST]", "methods: [^CONNECT]", "routes[1].methods[0]", "must be one of"),
     ("methods: [GET, POST]", "methods: ^[GET, GET]", "routes[1].methods", "twice"),
     # routes: the policy
-    ("public: true", "public: true\n    ^require: {issuer: users}", "routes[0].require", "a public route reads no token"),
-    ("public: true", "public: true\n    ^scopes: {any: [a]}", "routes[0].scopes", "a public route reads no token"),
-    ("public: true", "public: true\n    ^realm: r", "routes[0].realm", "a public route reads no token"),
-    ("prefix: /orders", "prefix: /orders\n    realm: ^'a\"b'", "routes[1].realm", "printable ASCII without quotes and backslashes"),
+    ("public: true", "public: true\n    ^require: {issuer: users}", "routes[0].require", "has no effect on a public route"),
+    ("public: true", "public: true\n    ^scopes: {any: [a]}", "routes[0].scopes", "has no effect on a public route"),
+    ("public: true", "public: true\n    ^realm: r", "routes[0].realm", "has no effect on a public route"),
+    ("prefix: /orders", "prefix: /orders\n    realm: ^'a\"b'", "routes[1].realm", "printable ASCII, without quotes and backslashes"),
     ("scopes: {all: [read]}", "scopes: {all: [read]}\n    realm: ^\"\"", "routes[1].realm", "1 to 128 characters"),
-    ("public: true", "public: true\n    ^report_only: true", "routes[0].report_only", "a public route reads no token"),
-    ("any_of: [users, batch]", "any_of: [users, ^bitch]", "routes[1].require.any_of[1]", "there is no issuer bitch"),
-    ("{any_of: [users, batch]}", "{issuer: ^nobody}", "routes[1].require.issuer", "there is no issuer nobody"),
+    ("public: true", "public: true\n    ^report_only: true", "routes[0].report_only", "has no effect on a public route"),
+    ("any_of: [users, batch]", "any_of: [users, ^bitch]", "routes[1].require.any_of[1]", "there is no issuer with the label bitch"),
+    ("{any_of: [users, batch]}", "{issuer: ^nobody}", "routes[1].require.issuer", "there is no issuer with the label nobody"),
     ("all_of: [users, devices]", "all_of: [users, ^batch]", "routes[2].require.all_of[1]", "both expected in the header authorization"),
     ("all_of: [users, devices]", "all_of: ^[users]", "routes[2].require.all_of", "at least 2"),
     ("{any_of: [users, batch]}", "{any_of: ^[users, users]}", "routes[1].require.any_of", "twice"),
     ("require: {any_of: [users, batch]}", "^require: {any_of: [users], issuer: users}", "routes[1].require", "give one of"),
     ("require: {any_of: [users, batch]}", "^require: {}", "routes[1].require", "give one of"),
-    ("prefix: /both", "prefix: /both\n    allow_missing: ^true", "routes[2].allow_missing", "does not say which"),
+    ("prefix: /both", "prefix: /both\n    allow_missing: ^true", "routes[2].allow_missing", "cannot be used with all_of"),
     ("stream_grace: 5s", "end_streams: false\n    ^stream_grace: 5s", "routes[1].stream_grace", "has no effect"),
     # rules
     ("contains: clerk}", "contains: clerk, equals: 1}", "routes[1].rules[0]", "are equals and contains"),
-    (", contains: clerk}", "}", "routes[1].rules[0]", "in one way, and here is none"),
+    (", contains: clerk}", "}", "routes[1].rules[0]", "exactly one operator, but here is none"),
     ("- {any: [{claim: a, equals: 1},", "- {claim: a, any: [{claim: a, equals: 1},", "routes[1].rules[1]", "are claim and any"),
     ("- {any: [{claim: a, equals: 1},", "- {^equals: 1, any: [{claim: a, equals: 1},", "routes[1].rules[1].equals", "equals needs claim"),
     ("{not: {claim: b, exists: true}}", "{^not: {}}", "routes[1].rules[1].any[1].not", "here is none"),
-    ("claim: a, equals: 1", "claim: a, equals: ^[1]", "routes[1].rules[1].any[0].equals", "text, a number, or true or false"),
+    ("claim: a, equals: 1", "claim: a, equals: ^[1]", "routes[1].rules[1].any[0].equals", "text, a number, true or false"),
     ("claim: a, equals: 1", "claim: a, equals: ^9007199254740993", "routes[1].rules[1].any[0].equals", "2^53"),
     ("claim: a, equals: 1", "claim: a, equals: ^.nan", "routes[1].rules[1].any[0].equals", "2^53"),
     ("claim: a, equals: 1", 'claim: a, less_than: ^"1"', "routes[1].rules[1].any[0].less_than", "must be a number, without quotes"),
     ("claim: a, equals: 1", "claim: a, at_least: ^true", "routes[1].rules[1].any[0].at_least", "must be a number"),
-    ("claim: a, equals: 1", 'claim: a, one_of: ^[1, "1"]', "routes[1].rules[1].any[0].one_of", "have different types"),
-    ("claim: a, equals: 1", "claim: a, one_of: ^[1, true]", "routes[1].rules[1].any[0].one_of", "have different types"),
+    ("claim: a, equals: 1", 'claim: a, one_of: ^[1, "1"]', "routes[1].rules[1].any[0].one_of", "must have the same type"),
+    ("claim: a, equals: 1", "claim: a, one_of: ^[1, true]", "routes[1].rules[1].any[0].one_of", "must have the same type"),
     ("claim: a, equals: 1", "claim: a, one_of: ^[1, 1.0]", "routes[1].rules[1].any[0].one_of", "twice"),
-    ("claim: a, equals: 1", "claim: a, one_of: [1, ^{}]", "routes[1].rules[1].any[0].one_of[1]", "text, a number, or true or false"),
+    ("claim: a, equals: 1", "claim: a, one_of: [1, ^{}]", "routes[1].rules[1].any[0].one_of[1]", "text, a number, true or false"),
     ("claim: a, equals: 1", 'claim: a, prefix: ^""', "routes[1].rules[1].any[0].prefix", "must not be empty"),
-    ("claim: a, equals: 1", "claim: ^[], equals: 1", "routes[1].rules[1].any[0].claim", "at least 1"),
+    ("claim: a, equals: 1", "claim: ^[], equals: 1", "routes[1].rules[1].any[0].claim", "1 to "),
     ("claim: a, equals: 1", "claim: [a, ^1], equals: 1", "routes[1].rules[1].any[0].claim[1]", "must be text"),
     ("claim: a, equals: 1", 'claim: ^"", equals: 1', "routes[1].rules[1].any[0].claim", "1 to 256"),
-    ("- {any: [{claim: a", "- {name: ^staff, any: [{claim: a", "routes[1].rules[1].name", "two rules of the route are called staff"),
+    ("- {any: [{claim: a", "- {name: ^staff, any: [{claim: a", "routes[1].rules[1].name", "two rules of the route have the name staff; rename one"),
     ("any: [{claim: a, equals: 1}", "any: [{claim: a, equals: 1, ^report_only: true}", "routes[1].rules[1].any[0].report_only", "it belongs in"),
     # refusals and metadata
-    ("{format: json}", "{statuses: {^404: 403}}", "routes[1].refusals.statuses.404", "no refusal has the status 404"),
+    ("{format: json}", "{statuses: {^404: 403}}", "routes[1].refusals.statuses.404", "never refuses with status 404"),
     ("{format: json}", "{statuses: {401: ^200}}", "routes[1].refusals.statuses.401", "4xx or 5xx"),
-    ("{format: json}", "{statuses: {401: ^407}}", "routes[1].refusals.statuses.401", "no further field"),
+    ("{format: json}", "{statuses: {401: ^407}}", "routes[1].refusals.statuses.401", "which need a further header"),
     ("{format: json}", "{statuses: {503: ^401}}", "routes[1].refusals.statuses.503", "that was not verified"),
     ("{format: json}", "{statuses: {^none: 401}}", "routes[1].refusals.statuses.none", "whole number"),
-    ("refusals: {format: json}", 'refusals: {redirect: ^"https://{url}/"}', "routes[1].refusals.redirect", "may be after ? only"),
+    ("refusals: {format: json}", 'refusals: {redirect: ^"https://{url}/"}', "routes[1].refusals.redirect", "must be behind the ?"),
     ("refusals: {format: json}", 'refusals: {redirect: ^"https://a/?{url}{url}"}', "routes[1].refusals.redirect", "once"),
     ("refusals: {format: json}", 'refusals: {redirect: ^"//evil.example/"}', "routes[1].refusals.redirect", "https URL"),
     ("refusals: {format: json}", 'refusals: {redirect: ^"javascript:x"}', "routes[1].refusals.redirect", "https URL"),
@@ -210,18 +210,18 @@ CORPUS: list[tuple[str, str, str, str]] = [
         "name: both\n",
         "name: both\n    resource: {identifier: ^https://other.example/orders, authorization_servers: [https://login.example]}\n",
         "routes[2].resource.identifier",
-        "orders has another document",
+        "orders has a different document",
     ),
     ("prefix: /both", "prefix: /orders\n    hosts: [API.example]\n    methods: [HEAD]", "routes[2]", "both and orders match the same requests"),
     (
         "path: /healthz",
         "path: ^/.well-known/oauth-protected-resource/orders",
         "routes[0].path",
-        "answered by lbjwt itself, with the metadata of orders",
+        "lbjwt itself answers this path with the metadata of orders",
     ),
     ("prefix: /both", "path: /healthz", "routes[2]", "both and health match the same requests"),
     # claims to headers
-    ("header: X-Sub, issuer: users", "header: X-Sub, issuer: ^user", "claim_to_headers[0].issuer", "there is no issuer user"),
+    ("header: X-Sub, issuer: users", "header: X-Sub, issuer: ^user", "claim_to_headers[0].issuer", "there is no issuer with the label user"),
     ("header: X-Sub, issuer: users}", "header: X-Sub}", "claim_to_headers[0]", "set the issuer whose token"),
     ("header: X-Serial", "header: ^x-sub", "claim_to_headers[1].header", "the same header name"),
     ("header: X-Sub", "header: ^X-Device", "claim_to_headers[0].header", "X-Device is a token location"),
@@ -237,7 +237,7 @@ CORPUS: list[tuple[str, str, str, str]] = [
 def test_the_good_policy_is_good():
     """Every entry of the corpus breaks a file that has no error itself."""
     examination = examine_text(GOOD, Path("/etc/lbjwt"))
-    assert examination.errors == ()
+    assert examination.problems == ()
     assert examination.configuration is not None
 
 
@@ -251,7 +251,9 @@ def test_every_fault_of_a_kind_is_told_in_one_run():
     """A rule between sections that finds three faults tells three, each at its line."""
     text = GOOD.replace("{any_of: [users, batch]}", "{any_of: [a, b]}").replace("[users, devices]", "[users, c]")
     problems = examine_text(text, Path("/")).problems
-    assert [problem.message for problem in problems] == [f"there is no issuer {label}" for label in "abc"]
+    assert [problem.message for problem in problems] == [
+        f"there is no issuer with the label {label}" for label in "abc"
+    ]
     assert [problem.line for problem in problems] == [31, 31, 41]
 
 
@@ -259,12 +261,14 @@ def test_rules_nest_eight_deep_and_no_deeper():
     """Eight levels are more than anybody reads; the ninth is an error, and a hundred cost no more than one."""
     for depth, good in ((6, True), (7, False), (8, False)):  # below an `any`, above a claim
         rule = "{not: " * depth + "{claim: a, equals: 1}" + "}" * depth
-        errors = examine_text(GOOD.replace("{claim: a, equals: 1}", rule), Path("/")).errors
-        assert [problem.message for problem in errors] == ([] if good else ["rules are nested more than 8 deep"])
+        errors = examine_text(GOOD.replace("{claim: a, equals: 1}", rule), Path("/")).problems
+        assert [problem.message for problem in errors] == (
+            [] if good else ["rules can be nested at most 8 levels deep"]
+        )
     rule = "{not: " * 100 + "{claim: a, equals: 1}" + "}" * 100
     assert (
         "nested more than 32 levels"
-        in examine_text(GOOD.replace("{claim: a, equals: 1}", rule), Path("/")).errors[0].message
+        in examine_text(GOOD.replace("{claim: a, equals: 1}", rule), Path("/")).problems[0].message
     )
 
 

@@ -193,7 +193,7 @@ def test_what_is_dumped_loads_back_as_equal(document: dict[str, Any]):
     try:
         second = load_text(text, ELSEWHERE)
     except Exception as error:  # the text is what one needs to see
-        if "round in circles" in str(error) or "would spoil" in str(error):
+        if "so requests would loop" in str(error) or "would overwrite" in str(error):
             return
         raise AssertionError(text) from error
     assert second == first

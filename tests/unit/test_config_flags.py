@@ -100,47 +100,50 @@ def test_nothing_said_tells_all_that_is_needed():
     [
         (replace(LEAST, any_issuer=True), "--any-issuer contradicts --issuer; keep one"),
         (replace(LEAST, any_audience=True), "--any-audience contradicts --audience; keep one"),
-        (replace(LEAST, pem="k.pem"), "--pem: keys come from one source, but --jwks and --pem are given"),
+        (replace(LEAST, pem="k.pem"), "--pem: give one key source only, but here are --jwks and --pem"),
         (replace(LEAST, jwks=None, secret_file="s"), "--secret-file needs --algorithm, such as HS256"),
         (replace(LEAST, tls_cert="c"), "--tls-key: is required"),
         (replace(LEAST, tls_key="k"), "--tls-cert: is required"),
-        (replace(LEAST, claim_header=("sub",)), "--claim-header: is written CLAIM=Header-Name"),
+        (replace(LEAST, claim_header=("sub",)), "--claim-header: must have the form CLAIM=Header-Name"),
         (replace(LEAST, claim_header=("sub=Host",)), "--claim-header: Host has a fixed meaning"),
-        (replace(LEAST, claim_header=("a=X-A", "b=x-a")), "--claim-header: x-a and X-A are the same header name"),
+        (replace(LEAST, claim_header=("a=X-A", "b=x-a")), "--claim-header: x-a and X-A can be the same header name"),
         (
             replace(LEAST, listen=("8080",)),
-            '--listen: an address is HOST:PORT, [IPV6]:PORT, :PORT or unix:PATH; did you mean ":8080"?',
+            '--listen: must be HOST:PORT, [IPV6]:PORT, :PORT or unix:PATH; did you mean ":8080"?',
         ),
-        (replace(LEAST, listen=(":1", ":1")), "--listen: two listeners on :1"),
+        (replace(LEAST, listen=(":1", ":1")), "--listen: two listeners have the address :1"),
         (replace(LEAST, backend=(":9001",)), "--backend: an endpoint needs a host"),
-        (replace(LEAST, backend=("127.0.0.1:8080",)), "--backend: is the balancer's own listener"),
+        (replace(LEAST, backend=("127.0.0.1:8080",)), "--backend: is lbjwt's own listener"),
         (replace(LEAST, jwks="http://issuer.example/jwks"), "--jwks: with plain http"),
         (replace(LEAST, jwks="file:///jwks.json"), "--jwks: must be an https URL"),
         (replace(LEAST, algorithm=("none",)), '--algorithm: "none" is never accepted'),
         (replace(LEAST, algorithm=("RS256", "rs512")), '"RS512"?'),
         (replace(LEAST, jwks=None, pem="a.pem", algorithm=("HS256",)), "--algorithm: HS algorithms need a secret"),
-        (replace(LEAST, workers="0"), "--workers: is a whole number from 1 to 1024, or auto"),
-        (replace(LEAST, workers="four"), "--workers: is a whole number"),
-        (replace(LEAST, workers="٤"), "--workers: is a whole number"),
-        (replace(LEAST, admin="127.0.0.1:8080"), "--admin: 127.0.0.1:8080 is a listener already"),
+        (replace(LEAST, workers="0"), "--workers: must be a whole number from 1 to 1024, or auto"),
+        (replace(LEAST, workers="four"), "--workers: must be a whole number"),
+        (replace(LEAST, workers="٤"), "--workers: must be a whole number"),
+        (
+            replace(LEAST, admin="127.0.0.1:8080"),
+            "--admin: 127.0.0.1:8080 is already the address of a listener; choose another one",
+        ),
         (replace(LEAST, access_log="/home/op/jwks.json"), "--access-log: is also the name of a file"),
         (replace(LEAST, issuer=""), "--issuer: must not be empty"),
-        (replace(LEAST, jwks=None, issuer="main"), "--jwks: is required: a file or an https URL with the keys"),
-        (replace(LEAST, jwks=None, issuer="main"), "because --issuer is no URL to find them by"),
-        (replace(LEAST, jwks=None, issuer=None, any_issuer=True), "--jwks: is required: a file or an https URL"),
+        (replace(LEAST, jwks=None, issuer="main"), "--jwks: is required: give a file or an https URL with the keys"),
+        (replace(LEAST, jwks=None, issuer="main"), "because lbjwt can discover the keys only if --issuer is a URL"),
+        (replace(LEAST, jwks=None, issuer=None, any_issuer=True), "--jwks: is required: give a file or an https URL"),
         (
             replace(LEAST, jwks=None, issuer="http://issuer.example"),
             "--issuer: with plain http, anybody on the network path",
         ),
         (
             replace(LEAST, jwks=None, issuer="https://issuer.example?a"),
-            "--issuer: discovery starts from an issuer without",
+            "--issuer: discovery needs an issuer without",
         ),
         (
             replace(LEAST, jwks=None, issuer="https://169.254.169.254"),
-            "--issuer: discovery starts from the issuer's name",
+            "--issuer: discovery cannot use this issuer",
         ),
-        (replace(LEAST, state_directory=""), "--state-directory: a file name is not empty"),
+        (replace(LEAST, state_directory=""), "--state-directory: a file name must not be empty"),
     ],
 )
 def test_problems_name_the_flag(flags: Flags, expected: str):
@@ -160,7 +163,7 @@ def test_warnings_name_the_flag():
     """A weakness is told under the flag that made it."""
     configuration = configuration_from_flags(replace(LEAST, listen=(":8080",), audience=(), any_audience=True), HERE)
     found = [problem.render() for problem in problems_under_flags(warnings(configuration))]
-    assert found[0].startswith("warning: --listen: no TLS")
+    assert found[0].startswith("warning: --listen: this listener has no TLS")
     assert found[1].startswith("warning: --any-audience: ")
 
 

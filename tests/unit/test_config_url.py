@@ -29,12 +29,12 @@ REFUSED = [
     ("https://:pass@issuer.example/jwks", "password"),
     ("https://issuer.example/jwks#keys", "fragment"),
     ("https://issuer.example/jwks#", "fragment"),
-    ("https://issuer.example:99999/jwks", "not a URL"),
-    ("https://issuer.example:/jwks", "a name or an address"),
+    ("https://issuer.example:99999/jwks", "must be a URL"),
+    ("https://issuer.example:/jwks", "a name or an IP address"),
     ("https://issuer.example\\@evil.example/jwks", "backslash"),
     ("https://issuer.example/jw ks", "percent-encode spaces"),
     ("https://issüer.example/jwks", "ASCII letters"),
-    ("https://issuer.example,evil.example/jwks", "a name or an address"),
+    ("https://issuer.example,evil.example/jwks", "a name or an IP address"),
     ("https://169.254.169.254/latest", "link-local"),
     ("https://[fe80::1]/jwks", "link-local"),
     ("https://[::ffff:169.254.169.254]/latest", "link-local"),
@@ -50,9 +50,9 @@ REFUSED = [
     ("https://[fd00:ec2::254]/latest", "cloud metadata"),
     ("https://metadata.google.internal/computeMetadata", "cloud metadata"),
     ("https://METADATA.google.internal./computeMetadata", "cloud metadata"),
-    ("https://0.0.0.0/jwks", "not the address of one machine"),
-    ("https://[::]/jwks", "not the address of one machine"),
-    ("https://224.0.0.1/jwks", "not the address of one machine"),
+    ("https://0.0.0.0/jwks", "must be the address of a single machine"),
+    ("https://[::]/jwks", "must be the address of a single machine"),
+    ("https://224.0.0.1/jwks", "must be the address of a single machine"),
 ]
 
 

@@ -56,7 +56,7 @@ def test_lines_carry_the_tokens_they_promise():
     with pytest.raises(jwt.InvalidAudienceError):
         decode(token_in(steps["a token for another audience"].line))
     with pytest.raises(jwt.InvalidSignatureError):
-        decode(token_in(steps["a token signed by a stranger"].line))
+        decode(token_in(steps["a token signed with an unknown key"].line))
     assert "Authorization" not in steps["no token"].line
 
 

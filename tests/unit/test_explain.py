@@ -52,7 +52,7 @@ def test_c16_the_route_is_named_with_its_reasons_and_rivals():
     story = routed("/only", host="X.api.example.:8080")
     assert story["route"]["why"] == "the host is below api.example; the path is /only; GET is among GET"
     story = routed("/only", host="x.api.example", method="HEAD")
-    assert story["route"]["why"].endswith("HEAD follows GET")
+    assert story["route"]["why"].endswith("GET also matches HEAD")
     seen = nested("/a/b")["route"]
     assert (seen["name"], seen["over"]) == ("ab", ["all", "a"])
 
@@ -61,7 +61,7 @@ def test_r2_a_path_that_backends_read_in_two_ways():
     """Why it is refused although a route would be for it."""
     story = nested("/A/b")
     assert story["answer"] == {"status": 400, "fields": []}
-    assert "some backend reads this path as that of a more specific route" in detail(story, "route")
+    assert "some backends would read this path as one of a more specific route" in detail(story, "route")
 
 
 def nested(path: str) -> dict[str, Any]:
@@ -74,10 +74,10 @@ def nested(path: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("path", "asked", "status", "words"),
     [
-        ("/only", {"host": "x.api.example", "method": "POST"}, 404, "get is for GET there"),
-        ("/only", {"host": "other.example"}, 404, "get is for the host *.api.example"),
+        ("/only", {"host": "x.api.example", "method": "POST"}, 404, "get matches this path with GET"),
+        ("/only", {"host": "other.example"}, 404, "get matches this path for the host *.api.example"),
         ("/nowhere", {}, 404, "none"),
-        ("/%2f", {}, 400, "the path is refused (path-encoded-slash)"),
+        ("/%2f", {}, 400, "lbjwt refuses the path (path-encoded-slash)"),
     ],
 )
 def test_no_route_and_why(path: str, asked: dict[str, Any], status: int, words: str):
@@ -165,7 +165,7 @@ def test_a_token_is_put_where_the_route_looks_first():
     assert routed("/both", minted(iss=OTHER))["reason"] == "missing"
     story = told(Case("one", Asked(minted())))
     assert story["backend"]["tokens"] == [{"place": "Authorization: Bearer", "forwarded": True}]
-    assert "what stands in Authorization: Bearer goes along" in text_of(story)
+    assert "the token in Authorization: Bearer is passed on" in text_of(story)
 
 
 def test_two_tokens_of_one_request():
@@ -181,9 +181,9 @@ def test_two_tokens_of_one_request():
 @pytest.mark.parametrize(
     ("headers", "reason", "words"),
     [
-        ((("Authorization", "Bearer other"),), "multiple_tokens", "more than one in Authorization: Bearer"),
-        ((("X-Token", "other"),), "multiple_tokens", "Authorization: Bearer and X-Token hold different ones"),
-        ((("Cookie", "session=a; session=b"),), "multiple_tokens", "more than one in the cookie session"),
+        ((("Authorization", "Bearer other"),), "multiple_tokens", "more than one token in Authorization: Bearer"),
+        ((("X-Token", "other"),), "multiple_tokens", "different tokens in Authorization: Bearer and X-Token"),
+        ((("Cookie", "session=a; session=b"),), "multiple_tokens", "more than one token in the cookie session"),
         (
             (("Sec-WebSocket-Protocol", "bearer"),),
             "malformed_credentials",
@@ -203,7 +203,7 @@ def test_what_is_wrong_with_the_places(headers: tuple[tuple[str, str], ...], rea
 @pytest.mark.parametrize(
     ("header", "reason", "words"),
     [
-        ({"kid": "gone"}, "unknown_key", 'no key has the id "gone"; there are "k1" (EC P-256, 256 bits), "r1" (RSA, 2048 bits)'),
+        ({"kid": "gone"}, "unknown_key", 'no key has the id "gone"; the keys are "k1" (EC P-256, 256 bits), "r1" (RSA, 2048 bits)'),
         ({"kid": "r1"}, "algorithm_refused", '"r1" (RSA, 2048 bits) is for RS256, not for "ES256"'),
         ({}, None, '"k1" (EC P-256, 256 bits) with ES256'),
         ({"alg": "EdDSA"}, "algorithm_refused", '"k1" (EC P-256, 256 bits) is for ES256, not for "EdDSA"'),
@@ -217,7 +217,7 @@ def test_which_key_or_why_none(header: dict[str, Any], reason: str | None, words
         algorithm="ES256", header={name: value for name, value in members.items() if value is not None}
     ).decode()
     story = told(Case("one", Asked(text)))
-    assert story["reason"] == reason and detail(story, "header", "a key of the issuer").startswith(words)
+    assert story["reason"] == reason and detail(story, "header", "the issuer has a key").startswith(words)
     seen = story["tokens"][0]
     assert (seen["key"] is not None) is (seen["signature"] == "good") is (reason is None)
     assert seen["keys_from"] == "issuers.main.jwks"
@@ -229,7 +229,7 @@ def test_several_keys_are_told_and_the_one_that_signed_is_named():
     """Which were tried and which it was, also when it was not the first; when none of them signed, none is named."""
     story = told(Case("several", Asked(minted())))
     assert story["reason"] is None
-    assert detail(story, "header", "a key of the issuer").startswith("2 keys, tried in turn with ES256: ")
+    assert detail(story, "header", "the issuer has a key").startswith("2 keys, tried one after the other with ES256: ")
     by = next(
         step["rule"] for step in story["steps"] if step["stage"] == "signature" and step["rule"].startswith("by ")
     )
@@ -244,14 +244,14 @@ def test_several_keys_are_told_and_the_one_that_signed_is_named():
     named = token(algorithm="EdDSA", header={"alg": "EdDSA", "x5t": "named"}).decode()
     story = told(Case("several", Asked(named)))
     assert story["reason"] is None and story["tokens"][0]["header"] == {"alg": "EdDSA", "x5t": "named"}
-    assert detail(story, "header", "a key of the issuer") == "one without id (OKP Ed25519, 256 bits) with EdDSA"
+    assert detail(story, "header", "the issuer has a key") == "a key without id (OKP Ed25519, 256 bits) with EdDSA"
 
 
 def test_a_wrong_signature_is_told_and_the_rest_too():
     """The claims are shown as what anybody could have written, and judged further on."""
     story = told(Case("one", Asked(minted(aud="web")[:-4] + "AAAA")))
     assert (story["reason"], story["tokens"][0]["signature"]) == ("bad_signature", "wrong")
-    assert "anybody could have written what follows" in text_of(story)
+    assert "anybody could have written the header and the claims below" in text_of(story)
     later = [step for step in story["steps"] if step["later"] and step["reason"]]
     assert [step["reason"] for step in later] == ["wrong_audience"]
 
@@ -266,29 +266,32 @@ def test_what_a_header_holds_is_told_by_name_only():
 
 def test_which_claim_cannot_be_a_header():
     """By the header it was for."""
-    assert detail(told(Case("one", Asked(minted(sub="é")))), "identity") == "not X-Sub from sub"
-    assert detail(told(Case("one", Asked(minted(groups={"a": 1})))), "identity") == "not X-Groups from groups"
+    assert detail(told(Case("one", Asked(minted(sub="é")))), "identity") == "X-Sub cannot be written from sub"
+    assert (
+        detail(told(Case("one", Asked(minted(groups={"a": 1})))), "identity")
+        == "X-Groups cannot be written from groups"
+    )
     assert "X-Sub: user-1" in detail(told(Case("one", Asked(minted()))), "identity")
 
 
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
-        (Revocation("jti", "gone", 4e9), 'by its jti "gone", by an entry'),
-        (Revocation("sub", "user-1", 4e9, ISSUER, NOW), 'by its sub "user-1", by an entry'),
-        (Revocation("kid", "k1", 4e9), 'with all tokens of the key "k1", by an entry'),
-        (Revocation("issuer", ISSUER, 4e9, None, NOW), "with all older tokens of its issuer, by an entry"),
+        (Revocation("jti", "gone", 4e9), 'revoked by its jti "gone", by an entry'),
+        (Revocation("sub", "user-1", 4e9, ISSUER, NOW), 'revoked by its sub "user-1", by an entry'),
+        (Revocation("kid", "k1", 4e9), 'revoked with all tokens of the key "k1", by an entry'),
+        (Revocation("issuer", ISSUER, 4e9, None, NOW), "revoked with all older tokens of its issuer, by an entry"),
     ],
 )
-@pytest.mark.parametrize("place", ["of the file", "made at run time"])
+@pytest.mark.parametrize("place", ["in the file", "made at run time"])
 def test_which_revocation_it_is(tmp_path: Path, entry: Revocation, words: str, place: str):
     """By what it names, and whether the file or the log has it."""
     from lbjwt.auth.revocation_format import line_of
 
     file, state = tmp_path / "revoked.jsonl", tmp_path / "state"
     state.mkdir(mode=0o700)
-    file.write_bytes(line_of(entry) if place == "of the file" else b"")
-    if place != "of the file":
+    file.write_bytes(line_of(entry) if place == "in the file" else b"")
+    if place != "in the file":
         store = RevocationStore(state)
         store.open(NOW)
         store.append([entry], NOW)
@@ -345,7 +348,7 @@ def test_report_only_lets_through_and_says_so():
     story = routed("/trial", minted(exp=T - 500))
     assert (story["verdict"], story["reason"], story["would_refuse"]) == ("allowed", None, "expired")
     assert story["backend"]["identity"] == []
-    assert text_of(story).startswith("allowed, but only since it is report-only: expired\n")
+    assert text_of(story).startswith("allowed, but only because it is report-only: expired\n")
     assert story["would_refuse"] == "expired"
     rule = routed("/ruled/x", minted(aud=["b", "api"], scope="read write", level=5, team="z", blocked=False))
     assert (rule["verdict"], rule["would_refuse"]) == ("allowed", "claim_refused")
@@ -365,7 +368,9 @@ def test_keys_that_cannot_be_had_make_the_verdict_unknown():
     """A running lbjwt may have them; what can be told without is told."""
     story = told(Case("far", Asked(minted(aud="web"))))
     assert (story["verdict"], story["reason"]) == ("unknown", "keys_unavailable")
-    assert "nothing is fetched offline; there is no state_directory" in detail(story, "issuer", "keys of main")
+    assert "lbjwt fetches no keys when offline; no state_directory is configured" in detail(
+        story, "issuer", "keys of main"
+    )
     assert [step["reason"] for step in story["steps"] if step["later"] and step["reason"]] == ["wrong_audience"]
     assert told(Case("far", Asked("a.b")))["verdict"] == "unknown"  # lbjwt without keys does not look further either
     assert told(Case("far", Asked("é")))["verdict"] == "refused"

@@ -57,7 +57,7 @@ def test_b12_symmetric_keys_of_a_set_are_ignored():
     assert keys.find("k1", "HS256") is DenyReason.UNKNOWN_KEY
     with pytest.raises(KeyFormatError):
         ring(oct_key)
-    with pytest.raises(KeyFormatError, match="cannot serve one issuer"):
+    with pytest.raises(KeyFormatError, match="an issuer cannot have both"):
         KeyRing([*keys, secret_key(SECRET, allowed=["HS256"])])
 
 

@@ -19,22 +19,22 @@ ED25519 = Ed25519PrivateKey.generate()
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        (KEY.as_pem(private=False), "it is a public key or certificate in PEM; name it under pem_file"),
+        (KEY.as_pem(private=False), "it is a public key or certificate in PEM; give it under pem_file"),
         (
             KEY.as_pem(private=True),
-            "it is a private key in PEM; the public key or certificate belongs here, under pem_file",
+            "it is a private key in PEM; give the public key or certificate under pem_file",
         ),
-        (json.dumps(PUBLIC), "it is one key (JWK); a set has it in a list"),
-        (json.dumps(PRIVATE), "it is one private or secret key (JWK); a set of public keys belongs here"),
+        (json.dumps(PUBLIC), "it is one key (JWK); put it in the list of a set"),
+        (json.dumps(PRIVATE), "it is one private or secret key (JWK); give a set of public keys instead"),
         ('{"kty": "oct", "k": "c2VjcmV0"}', "it is one private or secret key (JWK)"),
         (
             '{"issuer": "https://a", "jwks_uri": "https://a/jwks"}',
-            "it is a discovery document; name the issuer under discovery",
+            "it is a discovery document; use discovery instead of a key file",
         ),
         ("  <!DOCTYPE html>", "it is a web page"),
         ("eyJhbGciOiJub25lIn0.e30.", "it is a token"),
-        ("{}", "a JSON object with a list of keys is needed"),
-        ("keys", "a JSON object with a list of keys is needed"),
+        ("{}", "it must be a JSON object with a list of keys"),
+        ("keys", "it must be a JSON object with a list of keys"),
     ],
 )
 def test_what_is_no_jwks_is_named(text: str | bytes, part: str) -> None:
@@ -55,7 +55,7 @@ def test_what_is_no_jwks_is_named(text: str | bytes, part: str) -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        (json.dumps({"keys": [PUBLIC]}).encode(), "it is a JWK or a JWK Set; name a set under jwks_file"),
+        (json.dumps({"keys": [PUBLIC]}).encode(), "it is a JWK or a JWK Set; give a set under jwks_file"),
         (json.dumps(PRIVATE).encode(), "it is a JWK or a JWK Set"),
         (ED25519.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo), "it is DER"),
         (ED25519.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH), "it is an SSH key"),
@@ -75,4 +75,4 @@ def test_a_private_key_in_a_set_is_told() -> None:
     """It works as a public one, and is a warning of everybody who looks: the file is read by more than its issuer."""
     ring = KeyRing.from_jwks({"keys": [PRIVATE]})
     (note,) = ring.warnings
-    assert "private members were ignored; remove them" in note and PRIVATE["d"] not in note
+    assert "lbjwt ignored private members; remove them" in note and PRIVATE["d"] not in note

@@ -117,7 +117,7 @@ def test_a_private_key_in_a_pem_file_is_an_error_that_says_so(
 ) -> None:
     """Alone or among good keys; nothing of it is in the message."""
     text = rsa_key().private_bytes(Encoding.PEM, form, protection)
-    with pytest.raises(KeyFormatError, match="is a private key; the balancer needs public keys only") as caught:
+    with pytest.raises(KeyFormatError, match="is a private key; lbjwt needs public keys only") as caught:
         import_pem(around(text))
     assert not any(line in str(caught.value) for line in text.decode().splitlines() if len(line) > 40)
 
@@ -125,14 +125,14 @@ def test_a_private_key_in_a_pem_file_is_an_error_that_says_so(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (b"", "no complete PEM block"),
-        (b"x", "no complete PEM block"),
-        (pem(rsa_key())[:100], "no complete PEM block"),
-        (pem(certificate())[:-40], "no complete PEM block"),
+        (b"", "there is no complete PEM block"),
+        (b"x", "there is no complete PEM block"),
+        (pem(rsa_key())[:100], "there is no complete PEM block"),
+        (pem(certificate())[:-40], "there is no complete PEM block"),
         (pem(rsa_key()) + pem(rsa_key(1))[:-40], "incomplete"),
         (pem(rsa_key())[:-40] + pem(certificate()), "incomplete"),
-        (pem(rsa_key()).replace(b"M", b"!", 3), "PEM block 1 is not a public key or certificate"),
-        (pem(rsa_key()) + pem(certificate()).replace(b"MII", b"MIA"), "PEM block 2 is not a public key or certificate"),
+        (pem(rsa_key()).replace(b"M", b"!", 3), "PEM block 1 is not a usable public key or certificate"),
+        (pem(rsa_key()) + pem(certificate()).replace(b"MII", b"MIA"), "PEM block 2 is not a usable public key or certificate"),
         (pem(rsa_key()).replace(b"PUBLIC KEY", b"DH PARAMETERS"), "PEM block 1 is DH PARAMETERS"),
         (pem(rsa_key()).replace(b"PUBLIC KEY", b"CERTIFICATE REQUEST"), "PEM block 1 is CERTIFICATE REQUEST"),
         (pem(rsa_key()) * 101, "101 PEM blocks; at most 100"),
@@ -147,7 +147,7 @@ def test_other_pem_texts_are_refused(text: bytes, words: str) -> None:
 
 def test_one_bad_key_of_a_pem_file_is_named_by_its_place() -> None:
     """A key that fits no configured algorithm, behind one that does."""
-    with pytest.raises(KeyFormatError, match=r"^PEM block 2: a key of type EC P-256 .* none of RS256"):
+    with pytest.raises(KeyFormatError, match=r"^PEM block 2: a key of type EC P-256 .* fits no algorithm of RS256"):
         import_pem(pem(rsa_key()) + public_pem("ES256"), allowed=["RS256"])
     with pytest.raises(KeyFormatError, match=r"^a key of type RSA"):
         import_pem(pem(rsa_key()), allowed=["ES256"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from lbjwt.keys import schedule as module
-from lbjwt.keys.schedule import KeyLifecycle, KeyState, ShelfLife
+from lbjwt.keys.schedule import KeyLifecycle, ShelfLife
 from tests.harness.examples import examples
 
 NOW, WALL = 5000.0, 1.8e9
@@ -141,7 +141,7 @@ def test_the_first_attempt_is_due_at_once():
     made = KeyLifecycle()
     assert made.wants_fetch(0.0)
     assert made.wait(0.0, WALL) == 0.0
-    assert made.state(0.0) is KeyState.NONE
+    assert made.state(0.0) == "none"
 
 
 @pytest.mark.parametrize(("draw", "wait"), [(0.0, 270.0), (0.5, 300.0), (0.9999999, 330.0)])
@@ -152,7 +152,7 @@ def test_a_success_is_fresh_for_an_interval_and_a_tenth_either_way(draw, wait):
     assert made.wait(1000.0, WALL) == pytest.approx(wait)
     assert not made.wants_fetch(1000.0 + wait - 0.1)
     assert made.wants_fetch(1000.0 + wait + 0.1)
-    assert made.state(1000.0) is KeyState.FRESH
+    assert made.state(1000.0) == "fresh"
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_b3_without_any_key_the_next_attempt_comes_within_a_second_for_ever():
         made.begin()
         made.failed(now, attempt % 10 / 10)
         assert 0.39 <= made.wait(now, WALL) <= 0.81
-        assert made.state(now) is KeyState.NONE
+        assert made.state(now) == "none"
         now = made.due
     made.begin()
     made.succeeded(now, WALL, 0.5)
@@ -199,7 +199,7 @@ def test_with_keys_failures_back_off_to_one_interval():
         made.begin()
         made.failed(0.0, 0.5)
         waits.append(made.due)
-        assert made.state(0.0) is KeyState.STALE
+        assert made.state(0.0) == "stale"
     assert waits == pytest.approx([1, 2, 4, 8, 16, 20, 20, 20])
     made.begin()
     made.succeeded(0.0, WALL, 0.5, max_age=6.0)
@@ -232,7 +232,7 @@ def test_b2_no_number_of_failures_takes_keys_away_before_their_time():
     assert not made.withdraw(NOW + DAY - 0.001, WALL + DAY - 0.001)
     assert made.withdraw(NOW + DAY, WALL + DAY)
     assert not made.withdraw(NOW + DAY, WALL + DAY)
-    assert made.state(NOW + DAY) is KeyState.NONE
+    assert made.state(NOW + DAY) == "none"
     assert made.wants_fetch(NOW + DAY)
     made.begin()
     made.failed(NOW + DAY, 0.5)
@@ -289,7 +289,7 @@ def test_b19_a_refresh_needs_no_traffic():
     made = keys_idle()
     assert made.wait(NOW, WALL) == pytest.approx(200.0)
     assert made.wants_fetch(NOW + 200.0)
-    assert made.state(NOW + 400.0) is KeyState.STALE
+    assert made.state(NOW + 400.0) == "stale"
 
 
 def test_a_stored_copy_counts_from_its_own_time():
@@ -299,7 +299,7 @@ def test_a_stored_copy_counts_from_its_own_time():
     assert life is not None
     made.restored(life)
     assert made.wants_fetch(NOW)
-    assert made.state(NOW) is KeyState.STALE
+    assert made.state(NOW) == "stale"
     assert not made.withdraw(NOW + HOUR - 1, WALL + HOUR - 1)
     assert made.withdraw(NOW + HOUR, WALL + HOUR)
 
@@ -334,26 +334,6 @@ def test_shelf_life_of_a_document_of_another_process():
     assert life.left(NOW + 200, WALL - HOUR) == 0
     soon = ShelfLife.of(NOW, WALL, WALL + HOUR, 300)  # stored before the clock was set back
     assert soon.left(NOW, WALL) == 300
-
-
-@pytest.mark.parametrize(
-    "times",
-    [
-        {"floor": 0.0},
-        {"floor": 301.0},
-        {"interval": 3601.0},
-        {"ceiling": math.inf},
-        {"interval": math.nan},
-        {"cooldown": -1.0},
-        {"cooldown": math.inf},
-        {"max_stale": 0.0},
-        {"max_stale": math.inf},
-    ],
-)
-def test_times_that_make_no_sense_are_refused(times):
-    """No order of floor, interval and ceiling, and no endless or negative times."""
-    with pytest.raises(ValueError, match=r"needed|finite"):
-        KeyLifecycle(**times)
 
 
 @given(interval=st.floats(1, DAY), draw=DRAW, max_age=st.none() | st.floats(0, 1e10), failures=st.integers(0, 40))
@@ -417,7 +397,7 @@ class Life(RuleBasedStateMachine):
     def success(self, draw, max_age):
         self.made.succeeded(self.now, self.wall, draw, max_age=max_age)
         self.last_success = self.last_end = self.now
-        assert self.made.state(self.now) is KeyState.FRESH
+        assert self.made.state(self.now) == "fresh"
 
     @precondition(lambda self: self.made.under_way)
     @rule(draw=DRAW)

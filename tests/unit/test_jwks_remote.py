@@ -49,7 +49,7 @@ def test_b3_keys_come_within_a_second_of_the_issuer(run, caplog):
         run(scenario())
     assert [record.message for record in caplog.records] == [
         f"no keys from {PLACE}: nobody there; requests get 503 until a fetch succeeds",
-        f"the keys from {PLACE} can be read again",
+        f"lbjwt can read the keys from {PLACE} again",
     ]
 
 
@@ -102,7 +102,7 @@ def test_b2_no_failure_takes_keys_away_or_ends_the_task(run, caplog, failure):
     assert stage.origin.heard[:4] == ["accepted", "refused", "refused", "accepted"]
     assert stage.keys.failures == 2
     assert "hush" not in caplog.text
-    assert "the keys in force stay" in caplog.text
+    assert "the current keys stay in force" in caplog.text
 
 
 def test_b4_a_thousand_unknown_key_ids_are_one_attempt(run):

@@ -9,7 +9,7 @@ import pytest
 
 from lbjwt.keys import remote, store
 from lbjwt.keys.errors import JWKSFetchError, StoreError
-from lbjwt.keys.store import StoredKeySet
+from lbjwt.keys.feed import StoredKeySet
 from tests.unit.jwks_script import LOOPS, PLACE, Ring, Stage, runner, until
 
 
@@ -120,7 +120,7 @@ def test_a_full_disk_takes_no_keys_away(run, tmp_path, monkeypatch, caplog):
     assert stage.told == ["started", ["a"], "settled"]
     assert read(path).document == '["a"]'
     assert stage.origin.fetches == 1
-    assert sum("are not stored" in record.message for record in caplog.records) == 1
+    assert sum("cannot store the keys" in record.message for record in caplog.records) == 1
 
 
 def test_stopping_waits_for_the_disk(run, tmp_path, monkeypatch):
@@ -181,4 +181,4 @@ def test_a_hundred_odd_keys_are_a_few_lines(run, caplog, monkeypatch):
 
     run(scenario())
     assert len(caplog.records) == 11
-    assert caplog.records[-1].message == f"keys from {PLACE}: and 90 more such"
+    assert caplog.records[-1].message == f"keys from {PLACE}: and 90 more warnings"

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lbjwt.keys import store
+from lbjwt.keys import feed, store
 from lbjwt.keys.errors import StoreError
+from lbjwt.keys.feed import StoredKeySet, decoded
 from lbjwt.keys.schedule import CLOCK_STEP
-from lbjwt.keys.store import StoredKeySet, decoded, write
+from lbjwt.keys.store import write
 
 NOW, WALL = 5000.0, 1.8e9
 DAY = 86_400.0
@@ -21,7 +22,7 @@ PLACE = "https://issuer.example/jwks"
 KEPT = StoredKeySet(PLACE, 1.8e9, 1.8e9 + 86_400, '{"keys": [1]}', 'W/"a"')
 
 
-ROOM = store.room_for(1000)
+ROOM = feed.room_for(1000)
 
 
 def read(path, *, place=PLACE, max_bytes=ROOM):
@@ -44,7 +45,7 @@ def test_what_was_encoded_is_decoded(place, fetched_at, good_until, document, et
     """Every key set comes back as it was, quotes, controls and all, in no more room than was set aside."""
     kept = StoredKeySet(place, fetched_at, good_until, document, etag)
     assert decoded(kept.encoded()) == kept
-    assert len(kept.encoded()) <= store.room_for(3 * len(document.encode()))
+    assert len(kept.encoded()) <= feed.room_for(3 * len(document.encode()))
 
 
 def test_only_its_owner_may_read_and_write_it(path):
@@ -156,7 +157,7 @@ def test_a_file_that_others_may_write_is_not_used(path, mode):
     """Whoever can write it can put a key of his own into it."""
     write(path, KEPT)
     path.chmod(mode)
-    with pytest.raises(StoreError, match="others than its owner can write"):
+    with pytest.raises(StoreError, match="users other than its owner can write"):
         read(path)
 
 
@@ -193,7 +194,7 @@ def test_the_limit_is_exact(path):
     write(path, KEPT)
     size = path.stat().st_size
     assert read(path, max_bytes=size) == KEPT
-    with pytest.raises(StoreError, match=f"more than {size - 1} bytes"):
+    with pytest.raises(StoreError, match=f"larger than {size - 1} bytes"):
         read(path, max_bytes=size - 1)
 
 

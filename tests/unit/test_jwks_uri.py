@@ -201,5 +201,5 @@ def test_where_metadata_is_looked_for(issuer, first, second):
 @pytest.mark.parametrize("issuer", ["https://i.example/?a=1", "https://i.example/?", "https://i.example/#", "me", ""])
 def test_issuers_that_cannot_be_asked(issuer):
     """No URL, or one with a query or a fragment."""
-    with pytest.raises(JWKSFetchError, match="an issuer that is asked for its keys"):
+    with pytest.raises(JWKSFetchError, match="an issuer with discovery"):
         discovery_uris(issuer)

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from lbjwt.errors import ConfigurationError
-from lbjwt.keys.feed import KeyFeed
-from lbjwt.keys.store import StoredKeySet
+from lbjwt.keys.feed import KeyFeed, StoredKeySet
 
 
 def key_set(document: str, fetched_at: float = 1.0) -> StoredKeySet:
@@ -99,7 +98,7 @@ def test_the_longest_document_has_room_whatever_is_in_it(character: str):
     longest = character * (length // len(character.encode()) if character != "\x01" else length // 3)
     feed.put(0, key_set(longest))
     assert feed.get(0) == key_set(longest)
-    with pytest.raises(ValueError, match="no room"):
+    with pytest.raises(ValueError, match="too large"):
         feed.put(0, key_set("x" * (3 * length)))
     assert (feed.get(0), feed.get(1)) == (key_set(longest), key_set("next"))
 
@@ -151,7 +150,7 @@ def test_a_program_that_was_started_anew_gets_it_too():
     feed = KeyFeed({})
     fd = feed.add({5: 1000})
     program = (
-        "import sys\nfrom lbjwt.keys.feed import KeyFeed\nfrom lbjwt.keys.store import StoredKeySet\n"
+        "import sys\nfrom lbjwt.keys.feed import KeyFeed, StoredKeySet\n"
         "feed = KeyFeed({})\nfeed.attach({5: 1000}, int(sys.argv[1]))\n"
         "feed.put(5, StoredKeySet('https://issuer.test/jwks', 1.0, 61.0, 'from there', '\"tag\"'))"
     )

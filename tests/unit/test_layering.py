@@ -17,7 +17,7 @@ import lbjwt
 PACKAGE = Path(lbjwt.__file__).parent
 
 FLOORS = {
-    1: {"address", "errors", "units", "url", "version", "_error_reason", "_fastverify", "_grants", "_compact"},
+    1: {"address", "errors", "files", "units", "url", "version", "_error_reason", "_fastverify", "_grants", "_compact"},
     2: {"jose", "http1"},
     3: {"auth", "routing"},
     4: {"net", "observe"},

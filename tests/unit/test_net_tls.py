@@ -77,8 +77,8 @@ def test_old_versions_and_weak_suites_are_refused(files):
         ("noise.pem", "key.pem", r"tls.certificate: .*noise.pem is not a PEM file"),
         ("small-cert.pem", "small.pem", "small-cert.pem is too small"),
         ("cert.pem", "half.pem", r"listeners\[0\].tls: "),
-        ("key.pem", "cert.pem", r"tls.certificate: .*key.pem holds no certificate"),
-        ("cert.pem", "cert.pem", r"tls.private_key: .*cert.pem holds no private key"),
+        ("key.pem", "cert.pem", r"tls.certificate: .*key.pem contains no certificate"),
+        ("cert.pem", "cert.pem", r"tls.private_key: .*cert.pem contains no private key"),
         (".", "key.pem", "Is a directory"),
     ],
 )

@@ -12,6 +12,7 @@ from lbjwt.observe._board import READY, Board
 from lbjwt.observe._offenders import Offenders
 from lbjwt.observe.metrics import BoardCollector, exposition
 from lbjwt.observe.rows import RowNames, RowNumbers
+from lbjwt.version import package_version
 
 ENDPOINTS = [("api", "127.0.0.1:9001"), ("api", "unix:/run/app.sock")]
 ROUTES = ["orders", "everything-else"]
@@ -22,7 +23,6 @@ def collector(board, *, issuers=ISSUERS, offenders=None, now=1030.5):
     return BoardCollector(
         board,
         RowNumbers.in_order(RowNames(ENDPOINTS, issuers, ROUTES)),
-        "9.8.7",
         offenders=offenders,
         clock=lambda: now,
         monotonic=lambda: 50.0,
@@ -124,7 +124,7 @@ def test_the_numbers_of_the_board_under_their_names():
     assert found["lbjwt_endpoint_responses_total", "5xx", "api", "unix:/run/app.sock"] == 6
     assert found["lbjwt_route_requests_total", "2xx", "everything-else"] == 3
     assert found["lbjwt_route_requests_total", "4xx", "everything-else"] == 1
-    assert any(name == "lbjwt_build_info" and "9.8.7" in labels for name, *labels in found)
+    assert any(name == "lbjwt_build_info" and package_version() in labels for name, *labels in found)
 
 
 def test_every_series_is_there_before_anything_happened():

@@ -218,16 +218,6 @@ def resident():
         return int(file.read().split()[2])
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [{"slots": 0}, {"slots": 1, "limit": -1}, {"slots": 1, "window": 0.0}, {"slots": 1, "window": float("nan")}],
-)
-def test_senseless_tables_are_refused(arguments):
-    """No slot, a negative limit, no window: errors."""
-    with pytest.raises(ValueError, match="offenders"):
-        Offenders(arguments.pop("slots"), **arguments)
-
-
 def test_nothing_is_written_outside_the_table():
     """A slot that does not exist is an IndexError."""
     table = Offenders(2)

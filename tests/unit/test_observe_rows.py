@@ -211,6 +211,19 @@ def test_row_numbers_can_be_pickled():
     assert rows.issuer_names == ["", "", "main"]
 
 
+def test_a_board_without_the_rows_is_refused():
+    """Every counter is written without another check."""
+    board = Board(1, 2, 2, 2)
+    RowNumbers({("api", "a"): 1}, {"a": 1}, {"a": 1}).check(board)
+    for row in (2, -1):
+        with pytest.raises(ValueError, match="the board has 2 rows for endpoints"):
+            RowNumbers(endpoints={("api", "a"): row}).check(board)
+        with pytest.raises(ValueError, match="the board has 2 rows for issuers"):
+            RowNumbers(issuers={"a": row}).check(board)
+        with pytest.raises(ValueError, match="the board has 2 rows for routes"):
+            RowNumbers(routes={"a": row}).check(board)
+
+
 def test_series_of_names_that_left_are_gone_and_go_on_when_they_come_back():
     """Two clusters may hold the same address; each of them has its own numbers, before and after a reload."""
     board = Board(1, 4, 4, 4)
@@ -220,7 +233,7 @@ def test_series_of_names_that_left_are_gone_and_go_on_when_they_come_back():
     board.add("requests", 3, endpoint=1)
     board.add("accepted", 5)
     board.add("requests", 2, 2, route=0)
-    told = BoardCollector(board, first, "1")
+    told = BoardCollector(board, first)
 
     def series() -> dict[str, float]:
         lines = exposition(told)[0].decode().splitlines()

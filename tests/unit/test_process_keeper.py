@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lbjwt.assembly.fetched_keys import new_feed
 from lbjwt.assembly.issuers import issuer_instances
+from lbjwt.assembly.keys import new_feed
 from lbjwt.assembly.rows import row_names
 from lbjwt.auth.revocation import Revocation
 from lbjwt.keys.feed import KeyFeed

@@ -4,8 +4,9 @@ import pytest
 
 from lbjwt.assembly.cluster import new_offenders
 from lbjwt.assembly.issuers import issuer_instances
+from lbjwt.assembly.state import state_needed
 from lbjwt.config.model import Configuration
-from lbjwt.process.shared import keeper_needed, state_needed
+from lbjwt.process.shared import keeper_needed
 
 NAMED = {"issuer": "https://a.example", "any_audience": True}
 FILE = {"jwks_file": "jwks.json"}

@@ -6,8 +6,8 @@ import tempfile
 
 import pytest
 
-from lbjwt.assembly.keys import KEYS
-from lbjwt.process.state import MEMORY, StateDirectory, StateDirectoryError
+from lbjwt.assembly.sources import KEYS
+from lbjwt.assembly.state import MEMORY, StateDirectory, StateDirectoryError
 
 
 def mode(path):
@@ -98,7 +98,7 @@ def test_a_volume_that_cannot_be_changed_has_a_way_out(place, bits):
     place.mkdir()
     place.chmod(bits)
     inner = place / "lbjwt"
-    assert f"name a directory in it, such as {inner}," in refusal(place)
+    assert f"name a new directory in it, such as {inner}," in refusal(place)
     with StateDirectory(inner):
         assert mode(inner) & 0o777 == 0o700
 
@@ -162,7 +162,7 @@ def test_what_cannot_be_a_directory(place, tmp_path):
 def test_one_service_at_a_time(place):
     """A second service is refused while the first lives, and not afterwards."""
     with StateDirectory(place):
-        assert "in use by another lbjwt" in refusal(place)
+        assert "another lbjwt uses" in refusal(place)
     with StateDirectory(place):
         pass
 
@@ -181,7 +181,7 @@ def test_the_lock_is_the_supervisors(place):
         os.read(to_child, 1)
         os._exit(0)
     os.read(to_test, 1)
-    assert "in use" in refusal(place)
+    assert "another lbjwt uses" in refusal(place)
     first.__exit__(None, None, None)
     with StateDirectory(place):
         os.close(from_test)

@@ -12,7 +12,7 @@ from lbjwt.proxy.answers import metadata_answer, redirect_answer, route_answers
 
 TEMPLATE = "https://login.example/?u={url}"
 STYLE = RefusalStyle(scopes=("orders:read", "orders:write"), redirect=TEMPLATE)
-ANSWERS, GRPC, REDIRECTS = route_answers("the realm", STYLE, retry_after=9)
+ANSWERS, GRPC, REDIRECTS = route_answers("the realm", STYLE)
 REDIRECT = redirect_answer(TEMPLATE.encode(), b"https", b"a.example", b"/x?y")
 DOCUMENT = metadata_answer(b'{"resource": "https://a.example"}')
 
@@ -51,7 +51,7 @@ def test_the_challenge_names_realm_and_scopes() -> None:
         named = b'error="insufficient_scope", scope="orders:read orders:write"' in ANSWERS[reason].head
         assert named == (status_of(reason) == 403), reason
         assert (b"orders" in ANSWERS[reason].head) == named
-    assert fields(ANSWERS[DenyReason.KEYS_UNAVAILABLE])[b"retry-after"] == b"9"
+    assert fields(ANSWERS[DenyReason.KEYS_UNAVAILABLE])[b"retry-after"] == b"5"
 
 
 def test_the_answers_of_an_issuer_without_routes() -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -140,7 +141,7 @@ def test_a_spoiled_line_costs_itself_only(store: RevocationStore):
         log.write(lines("a") + b"{spoiled}\n" + lines("b"))
     assert tail.look(NOW)
     assert names(tail) == {"a", "b"}
-    assert tail.complaint == f"{store.path}: line 3: is no JSON object, or names a member twice"
+    assert tail.complaint == f"{store.path}: line 3: is not a JSON object, or contains a member twice"
 
 
 def test_a_log_that_goes_away_takes_nothing_along(store: RevocationStore):
@@ -154,11 +155,11 @@ def test_a_log_that_goes_away_takes_nothing_along(store: RevocationStore):
     assert not tail.look(NOW)
     store.path.write_bytes(b"")
     store.path.chmod(0o600)
-    with pytest.raises(RevocationError, match="is no log"):
+    with pytest.raises(RevocationError, match="is not a log"):
         tail.look(NOW)
     store.path.write_bytes(kept)
     store.path.chmod(0o666)
-    with pytest.raises(RevocationError, match="its owner alone"):
+    with pytest.raises(RevocationError, match="only its owner"):
         tail.look(NOW)
     assert names(tail) == {"a"}
 
@@ -271,7 +272,12 @@ def test_at_the_start_a_bad_file_is_an_error(file: Path, tmp_path: Path, monkeyp
     """At once: a missing file, a directory, a pipe, a line, a length, a list that is too long."""
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "bad").write_bytes(lines("a") + b"x\n")
-    for name, part in (("none", "No such file"), (".", "no file of"), ("pipe", "no file of"), ("bad", "line 2")):
+    for name, part in (
+        ("none", "No such file"),
+        (".", "not a regular file of"),
+        ("pipe", "not a regular file of"),
+        ("bad", "line 2"),
+    ):
         with pytest.raises(RevocationError, match=part):
             WatchedFile(tmp_path / name).load(NOW)
     file.write_bytes(lines("a", "b"))
@@ -299,7 +305,7 @@ def test_an_addition_to_what_balancers_would_not_read_is_refused(file: Path, tmp
         append_entries(tmp_path / "typo.jsonl", [entry("b")])
     assert not (tmp_path / "typo.jsonl").exists()
     file.write_bytes(lines("a") + b"x\n")
-    with pytest.raises(RevocationError, match=r"line 2: .* nothing was added"):
+    with pytest.raises(RevocationError, match=r"line 2: .* No entry was added"):
         append_entries(file, [entry("b")])
     assert file.read_bytes() == lines("a") + b"x\n"
     with pytest.raises(RevocationError):
@@ -334,13 +340,13 @@ import sys
 from pathlib import Path
 from lbjwt.auth.revocation import Revocation
 from lbjwt.revocation.append import append_entries
-for number in range(100):
+for number in range(50):
     append_entries(Path(sys.argv[1]), [Revocation("jti", f"{sys.argv[2]}-{number}", 1_800_001_000.0, "https://issuer.example")])
 """
 
 
 def test_writers_in_several_processes_lose_nothing_and_tear_nothing(file: Path):
-    """Four processes add a hundred entries each while the file is read: every look is a good one, and all entries are there."""
+    """Four processes add fifty entries each while the file is read: every look is a good one, and all entries are there."""
     watched = WatchedFile(file)
     watched.load(NOW)
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(file), name]) for name in "wxyz"]
@@ -348,11 +354,12 @@ def test_writers_in_several_processes_lose_nothing_and_tear_nothing(file: Path):
     while any(writer.poll() is None for writer in writers):
         watched.look(NOW)
         sizes.append(len(watched.entries))
+        time.sleep(0.002)  # the writers need the processor more
     assert [writer.returncode for writer in writers] == [0, 0, 0, 0]
     watched.look(NOW)
-    assert names(watched) == {"a"} | {f"{name}-{number}" for name in "wxyz" for number in range(100)}
+    assert names(watched) == {"a"} | {f"{name}-{number}" for name in "wxyz" for number in range(50)}
     assert sizes == sorted(sizes)
-    assert file.read_bytes().count(b"\n") == 401
+    assert file.read_bytes().count(b"\n") == 201
 
 
 # Both, in a loop
@@ -482,10 +489,10 @@ def test_a_broken_edit_is_told_once_and_costs_nothing(
             assert stage.revokes("a")
             file.write_bytes(lines("b"))
             await until(lambda: stage.revokes("b"))
-            await until(lambda: told("can be used again"))
+            await until(lambda: told("can read"))
 
     asyncio.run(scenario())
-    assert [len(told(part)) for part in ("line 1", "No such file", "can be used again")] == [1, 1, 1]
+    assert [len(told(part)) for part in ("line 1", "No such file", "can read")] == [1, 1, 1]
     assert stage.told == [True, True]
 
 

@@ -77,7 +77,7 @@ def test_the_log_is_for_its_owner(opened: Opened, tmp_path: Path):
 def test_a_log_that_others_may_write_is_not_used(opened: Opened, mode: int):
     """They could have taken a line out."""
     opened().path.chmod(mode)
-    with pytest.raises(RevocationError, match="its owner alone"):
+    with pytest.raises(RevocationError, match="only its owner"):
         opened()
 
 
@@ -100,7 +100,7 @@ def test_what_is_no_log_is_not_used(opened: Opened, tmp_path: Path):
     for text in (b"", b'{"jti":"a","expires":1800010000}\n', b'{"format":2,"log":"' + b"0" * 32 + b'"}\n'):
         path.write_bytes(text)
         path.chmod(0o600)
-        with pytest.raises(RevocationError, match="is no log of revocations"):
+        with pytest.raises(RevocationError, match="is not a log of revocations"):
             opened()
         assert path.read_bytes() == text
 
@@ -136,7 +136,7 @@ def test_a_spoiled_line_stops_the_start(opened: Opened):
     store.append([entry("a"), entry("b")], NOW)
     text = store.path.read_bytes().replace(b'"a"', b"'a'")
     store.path.write_bytes(text)
-    with pytest.raises(RevocationError, match=f"{LOG_NAME}: line 2: is no JSON object"):
+    with pytest.raises(RevocationError, match=f"{LOG_NAME}: line 2: is not a JSON object"):
         opened()
     assert store.path.read_bytes() == text
 
@@ -187,7 +187,7 @@ def test_a_disk_that_fails_revokes_nothing_and_leaves_the_log_whole(
             patched.setattr(os, "fsync", fsync)
         else:
             patched.setattr(os, "write", write)
-        with pytest.raises(RevocationError, match=r"the log cannot be written: .*; nothing was changed"):
+        with pytest.raises(RevocationError, match=r"cannot write the log of revocations: .*; nothing was changed"):
             store.append([entry("b")], NOW)
     assert store.path.read_bytes() == before
     assert names(store) == {"a"}
@@ -265,7 +265,7 @@ def test_a_compaction_that_fails_fails_nobody(
 
     monkeypatch.setattr(os, "rename", rename)
     assert store.append([entry("a")], NOW) == 1
-    assert "was not compacted: Input/output error" in caplog.text
+    assert f"could not compact the log of revocations {store.path}: Input/output error" in caplog.text
     monkeypatch.undo()
     assert names(opened()) == {"a"}
 

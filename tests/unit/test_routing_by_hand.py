@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from lbjwt.errors import ConfigurationError
 from lbjwt.routing._router import Found, Router
 from lbjwt.routing.table import RouteMatch, compile_table
 from tests.harness.examples import examples
-from tests.unit.path_readers import ALL_STYLES, canonical_by_the_book
+from tests.unit.path_readers import ALL_STYLES, BackEnd, canonical_by_the_book
 
 HOSTS = [(), ("a.example",), ("*.example",), ("*.a.example", "b.example")]
 PATHS = ["/", "/a", "/a/", "/a/b", "/A", "/ab", "/a/b/c", "/a:b", "/a%3Ab", "/a/b/"]
@@ -83,6 +84,11 @@ def covers(route: RouteMatch, segments: list[bytes], own: list[bytes]) -> bool:
     return segments[: len(own)] == own
 
 
+@cache
+def read_by(style: BackEnd, path: str) -> list[bytes]:
+    return style.read(path.encode())
+
+
 def by_hand(routes: list[RouteMatch], method: str, host: str, target: bytes) -> int:
     path = canonical_by_the_book(target.split(b"?")[0])
     if path is None:
@@ -94,12 +100,10 @@ def by_hand(routes: list[RouteMatch], method: str, host: str, target: bytes) -> 
         return Found.NO_ROUTE
     best = max(fitting, key=lambda number: fitting[number])
     for style in STYLES:
+        segments = style.read(path)
         for route in routes:
             found = rank(
-                route,
-                method,
-                host,
-                covers(route, style.read(path), style.read((route.path or route.prefix or "/").encode())),
+                route, method, host, covers(route, segments, read_by(style, route.path or route.prefix or "/"))
             )
             if found is not None and found > fitting[best]:
                 return Found.BAD_TARGET

@@ -34,7 +34,7 @@ def test_r2_no_spelling_reaches_a_protected_handler_by_a_public_route() -> None:
         if index in PUBLIC:
             passed[forwarded] = target
     assert len(passed) > 1000
-    some = examples(len(ALL_STYLES))
+    some = examples(len(ALL_STYLES), plain=16)
     for forwarded, target in passed.items():
         for back_end in random.sample(ALL_STYLES, some):
             assert not is_protected(back_end, forwarded or b""), (target, forwarded, back_end)
@@ -42,9 +42,9 @@ def test_r2_no_spelling_reaches_a_protected_handler_by_a_public_route() -> None:
 
 def test_the_spellings_are_dangerous() -> None:
     """More than 2,000 of them lead a back end of one of the four styles to a protected handler when they are forwarded as they came."""
-    dangers = [sum(is_protected(style, target) for target in spellings()) for style in FOUR_STYLES]
-    assert min(dangers) > 700, dangers
-    assert sum(any(is_protected(style, target) for style in FOUR_STYLES) for target in spellings()) > 2000
+    dangers = [{target for target in spellings() if is_protected(style, target)} for style in FOUR_STYLES]
+    assert min(map(len, dangers)) > 700
+    assert len(set().union(*dangers)) > 2000
 
 
 def test_honest_spellings_pass() -> None:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from lbjwt.checks.certificates import certificate_results
+from lbjwt.checks.files import certificate_results
 from lbjwt.cli.check import check
 from lbjwt.net.tls import TLSError, server_context
 from tests.unit.test_checks_machine import DAY, configured
@@ -48,7 +48,7 @@ def test_a_chain_that_begins_at_the_top_is_told_as_that(files: Path, chain: list
     """Not "does not belong to": the certificate of the key is there, only not first, whatever kind of key the first one has."""
     (files / "chain.pem").write_text("".join(chain))
     with pytest.raises(
-        TLSError, match=rf"in the wrong order: that of the private key is number {len(chain)}\. Put it first"
+        TLSError, match=rf"in the wrong order: the one for the private key is number {len(chain)}\. Put it first"
     ):
         server_context(files / "chain.pem", files / "key.pem", key="listeners[0].tls")
 

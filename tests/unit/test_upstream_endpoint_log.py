@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from lbjwt.proxy.connect import Connector
-from lbjwt.upstream._cluster import Endpoint
+from lbjwt.upstream._endpoint import Endpoint
 from tests.playbooks.stage import Stage, request, response
 
 
 @pytest.fixture
 def endpoint() -> Endpoint:
-    return Endpoint(0, "10.0.0.0:80", "10.0.0.0", 80, "", 1)
+    endpoint = Endpoint(0, "10.0.0.0:80", "10.0.0.0", 80, "", 1)
+    Stage(endpoints=[endpoint])
+    return endpoint
 
 
 @pytest.mark.parametrize(("pause", "failures"), [(0.0, 1), (10.0, 3)])
@@ -150,7 +152,7 @@ def test_a_full_queue_of_a_unix_socket_is_waited_for(tmp_path: Path) -> None:
             other.connect(path)
             connector(endpoint)
             await asyncio.sleep(0)
-            assert endpoint.open == 1 and stage.board.endpoint_totals(0)["connects"] == 0
+            assert endpoint.pool.open == 1 and stage.board.endpoint_totals(0)["connects"] == 0
             listener.accept()[0].close()
             while not stage.board.endpoint_totals(0)["connects"]:
                 await asyncio.sleep(0.01)

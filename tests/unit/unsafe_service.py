@@ -123,7 +123,7 @@ CASES = [
         {"listeners": [{"address": ":8443", "tls": TLS}]},
     ),
     Case(
-        "round in circles", "proxy-loop", "clusters.main.endpoints[0].address",
+        "so requests would loop", "proxy-loop", "clusters.main.endpoints[0].address",
         {"clusters.main.endpoints": [{"address": "127.0.0.1:8080"}]}, {},
     ),
     # --- doors and files -------------------------------------------------------------------------------------------------------
