@@ -306,8 +306,8 @@ class LoadBalancer:
         self.board.set("revocations", len(self._revocations))
         if more:
             self.verifier.renew()
-            if self._runtime.traffic is not None:
-                self._runtime.traffic.sweep()
+            if self._runtime.context is not None:
+                self._runtime.context.sweep()
         if self._revoked_keys is not None:
             self._revoked_keys.look()
 
@@ -330,11 +330,11 @@ class LoadBalancer:
         if self._whole:
             self.board.start_draining()
         self._runtime.listeners.close()
-        traffic = self._runtime.traffic
-        if traffic is None:
+        context = self._runtime.context
+        if context is None:
             return
-        traffic.drain(IDLE_GRACE)
-        while traffic.clients and loop.time() < deadline:
+        context.drain(IDLE_GRACE)
+        while context.clients and loop.time() < deadline:
             await asyncio.sleep(0.02)
 
     async def stop(self) -> None:

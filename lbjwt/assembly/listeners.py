@@ -25,9 +25,9 @@ from lbjwt.net.sockets import backlog, bind, close, stop_listening
 from lbjwt.net.tls import TLSError
 from lbjwt.observe._board import Board
 from lbjwt.proxy._accept import accepted
+from lbjwt.proxy._context import ProxyContext
 from lbjwt.proxy._health import Health
 from lbjwt.proxy._listener_settings import ListenerSettings
-from lbjwt.proxy._traffic import Traffic
 
 MANY_CLIENTS = 256
 """Client connections from which the queue of the listener is emptied in bursts: the loop accepts one each time it has polled all others."""
@@ -67,7 +67,7 @@ class Listeners:
     """Accepts clients in the running loop."""
 
     def __init__(self, board: Board) -> None:
-        self.traffic: Traffic | None = None
+        self.context: ProxyContext | None = None
         """Set before the first `use`."""
         self._board = board
         self._max_connections = 0
@@ -155,8 +155,8 @@ class Listeners:
         close(plan.spare)
 
     def _leave(self, settings: ListenerSettings) -> None:
-        assert self.traffic is not None
-        self.traffic.drain_listener(settings, IDLE_GRACE)
+        assert self.context is not None
+        self.context.drain_listener(settings, IDLE_GRACE)
 
     def _remove(self, listener: _Listener) -> None:
         """Take those who wait in the queue, then have the kernel refuse the next: no other worker is on these sockets."""
@@ -169,8 +169,8 @@ class Listeners:
         self._leave(listener.settings)
 
     def _client(self, listener: _Listener) -> asyncio.Protocol:
-        assert self.traffic is not None
-        return accepted(self.traffic, listener.settings)
+        assert self.context is not None
+        return accepted(self.context, listener.settings)
 
     async def accept(self) -> None:
         """Accept on every socket that does not yet."""
@@ -186,11 +186,11 @@ class Listeners:
 
     async def _listen(self, listener: _Listener, sock: socket.socket) -> asyncio.Server:
         loop = asyncio.get_running_loop()
-        traffic = self.traffic
-        assert traffic is not None
+        context = self.context
+        assert context is not None
 
         def connection() -> asyncio.Protocol:
-            if traffic.clients >= MANY_CLIENTS:
+            if context.clients >= MANY_CLIENTS:
                 accept_waiting(loop, sock, lambda: self._client(listener))
             return self._client(listener)
 
@@ -226,11 +226,11 @@ class Listeners:
         asyncio pauses by itself.
         """
         loop = asyncio.get_running_loop()
-        traffic = self.traffic
-        assert traffic is not None
+        context = self.context
+        assert context is not None
         free = available()
-        cut = traffic.max_clients < self._max_connections
-        self._board.set("no_descriptors", not free or (cut and traffic.clients >= traffic.max_clients))
+        cut = context.max_clients < self._max_connections
+        self._board.set("no_descriptors", not free or (cut and context.clients >= context.max_clients))
         listeners = self._by_name.values()
         if not free and any(one.servers for one in listeners) and not isinstance(loop, asyncio.BaseEventLoop):
             log.error("no file descriptors left: new clients wait until some are free; raise the limit of open files")

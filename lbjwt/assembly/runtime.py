@@ -24,8 +24,8 @@ from lbjwt.errors import ConfigurationError, cause_of
 from lbjwt.keys.worker import ControlLink, WorkerKeys
 from lbjwt.net.sockets import close
 from lbjwt.observe._access_log import AccessLog
-from lbjwt.proxy._traffic import Traffic
-from lbjwt.proxy._waiting import Waiting
+from lbjwt.proxy._context import ProxyContext
+from lbjwt.proxy._key_wait import KeyWait
 from lbjwt.proxy.connect import Connector
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Runtime:
     ) -> None:
         self.keys = WorkerKeys(board, link)
         self.listeners = Listeners(board)
-        self.traffic: Traffic | None = None
+        self.context: ProxyContext | None = None
         self.access_log: AccessLog | None = None
         self.instances: list[IssuerInstance] = []
         self._board = board
@@ -118,7 +118,7 @@ class Runtime:
                 offenders=self._offenders,
                 trusts=trusts,
             )
-            connections = 0 if self.traffic is None else len(self.traffic.wires)
+            connections = 0 if self.context is None else len(self.context.watched)
             return Plan(
                 configuration,
                 rows,
@@ -164,46 +164,48 @@ class Runtime:
         self._board.keep_issuers(plan.rows.issuers.values())
         self.instances = plan.instances
         self.keys.use(plan.sources)
-        traffic = self.traffic or self._set_up(plan)
-        traffic.snapshot = plan.snapshot
+        context = self.context or self._set_up(plan)
+        context.snapshot = plan.snapshot
         self._clusters.use(plan.configuration.clusters, plan.clusters, plan.rows.endpoints)
-        traffic.clusters = self._clusters.all
-        traffic.max_clients, traffic.max_answered = plan.shares.clients, plan.shares.answered
+        context.clusters = self._clusters.all
+        context.max_clients, context.max_answered = plan.shares.clients, plan.shares.answered
         before, self.access_log = self.access_log, plan.access_log
-        traffic.access_log = plan.access_log
+        context.access_log = plan.access_log
         if before is not None and before is not plan.access_log:
             before.close()
         self.listeners.use(plan.listeners)
-        traffic.waiting.reload(most=plan.configuration.limits.max_waiting, patience=wait_for_keys(plan.instances))
+        context.key_wait.reload(
+            max_waiting=plan.configuration.limits.max_waiting, max_wait=wait_for_keys(plan.instances)
+        )
 
-    def _set_up(self, plan: Plan) -> Traffic:
+    def _set_up(self, plan: Plan) -> ProxyContext:
         """The parts that every configuration shares."""
         loop = asyncio.get_running_loop()
-        waiting = Waiting(self._board, self._board.issuers, self.keys.request_refresh, most=0, patience=0.0)
-        self.keys.settled = waiting.settled
+        key_wait = KeyWait(self._board, self._board.issuers, self.keys.request_refresh, max_waiting=0, max_wait=0.0)
+        self.keys.settled = key_wait.fetch_done
         self._connector = Connector(loop)
-        self.traffic = self.listeners.traffic = self._connector.traffic = Traffic(
+        self.context = self.listeners.context = self._connector.context = ProxyContext(
             snapshot=plan.snapshot,
             clusters=[],
-            waiting=waiting,
+            key_wait=key_wait,
             board=self._board,
             access_log=None,
             open_connection=self._connector,
             max_clients=plan.shares.clients,
         )
-        return self.traffic
+        return self.context
 
     def expire(self) -> None:
         """End what has waited too long."""
-        assert self.traffic is not None
-        self.traffic.expire()
+        assert self.context is not None
+        self.context.expire()
 
     def sweep(self) -> None:
         """End streams whose token has expired; forget clusters that left, and take or refuse new clients by the descriptors that are left."""
-        assert self.traffic is not None
-        self.traffic.sweep()
+        assert self.context is not None
+        self.context.sweep()
         if self._clusters.forget():
-            self.traffic.clusters = self._clusters.all
+            self.context.clusters = self._clusters.all
         self.listeners.mind_descriptors()
         if self.access_log is not None:
             self.access_log.flush()
@@ -212,8 +214,8 @@ class Runtime:
         """End every connection."""
         if self._connector is not None:
             await self._connector.close()
-        if self.traffic is not None:
-            self.traffic.close()
+        if self.context is not None:
+            self.context.close()
         await asyncio.sleep(0)
 
     def close_log(self) -> None:

@@ -175,7 +175,7 @@ cdef class Connection:
         cdef iovec part
         part.iov_base = <void *>data
         part.iov_len = size
-        return self.send_parts(&part, 1)
+        return self._send_plain(&part, 1) if self.tls is None else self.send_parts(&part, 1)
 
     cdef Sent send_parts(self, iovec *parts, int count):
         """Send the pieces as one. Never blocks; an error of the connection is FAILED here, and is reported as its loss while it is read from."""

@@ -7,17 +7,17 @@ from lbjwt.net._tls cimport TlsSession
 from lbjwt.proxy._listener_settings cimport ListenerSettings
 from lbjwt.proxy._server_connection cimport ServerConnection
 from lbjwt.proxy._server_writer cimport GONE
-from lbjwt.proxy._traffic cimport Traffic
+from lbjwt.proxy._context cimport ProxyContext
 
 
-def accepted(Traffic traffic not None, ListenerSettings listener not None):
+def accepted(ProxyContext context not None, ListenerSettings listener not None):
     """A connection of a client, for the loop that accepted it."""
     cdef ServerConnection server = ServerConnection.__new__(ServerConnection)
-    server.traffic = traffic
+    server.context = context
     server.listener = listener
     server.phase = GONE
     server.droppable = -1
-    return streamed_connection(server, &EVENTS, traffic.receive, None if listener.tls is None else TlsSession(listener.tls))
+    return streamed_connection(server, &EVENTS, context.receive, None if listener.tls is None else TlsSession(listener.tls))
 
 
 cdef void _on_opened(object server, Connection connection):

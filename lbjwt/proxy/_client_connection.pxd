@@ -8,7 +8,7 @@ from lbjwt.http1._response cimport Body
 from lbjwt.net._connection cimport Connection
 from lbjwt.proxy._exchange cimport Exchange
 from lbjwt.proxy._stream cimport BackendStream
-from lbjwt.proxy._traffic cimport Traffic
+from lbjwt.proxy._context cimport ProxyContext
 
 
 cdef enum ClientPhase:
@@ -23,7 +23,7 @@ cdef enum ClientPhase:
 
 @cython.final
 cdef class ClientConnection(BackendStream):
-    cdef Traffic traffic
+    cdef ProxyContext context
     cdef Connection connection   # None: there is none yet
     cdef ClientPhase phase
     cdef Buffer partial          # a response head that came in pieces

@@ -24,28 +24,28 @@ cdef enum:
 
 cdef class ClientConnection(BackendStream):
 
-    def __init__(self, Traffic traffic not None, Endpoint endpoint not None):
+    def __init__(self, ProxyContext context not None, Endpoint endpoint not None):
         """A connection that begins to be opened: the loop is given `protocol`, or `connect_failed` is called."""
-        self.traffic = traffic
+        self.context = context
         self.endpoint = endpoint
         self.phase = CONNECTING
         self.counted = True
         endpoint.pool.add(self)
 
-    def protocol(self, context=None, str server_hostname=None):
+    def protocol(self, tls=None, str server_hostname=None):
         """
         What the loop is to tell of the connection, once it is made.
 
-        context: an `ssl.SSLContext`; None for plain HTTP. server_hostname: whom the certificate has to name.
+        tls: an `ssl.SSLContext`; None for plain HTTP. server_hostname: whom the certificate has to name.
         """
-        return buffered_connection(self, &EVENTS, self.traffic.receive,
-                                   None if context is None else TlsSession(context, server_side=False, server_hostname=server_hostname))
+        return buffered_connection(self, &EVENTS, self.context.receive,
+                                   None if tls is None else TlsSession(tls, server_side=False, server_hostname=server_hostname))
 
     # --- the connection -----------------------------------------------------------------------------------------------
 
     cdef void _open(self, Connection connection):
         self.connection = connection
-        self.traffic.wires.add(self)
+        self.context.watched.add(self)
         self.deadline = coarse_monotonic() + self.endpoint.connect_timeout       # of a handshake: without TLS it is ready now
 
     cdef void _ready(self):
@@ -72,7 +72,7 @@ cdef class ClientConnection(BackendStream):
         self.endpoint.unreachable(cause, coarse_monotonic())
         self._give_up_room()
         if self.connection is not None:
-            self.traffic.wires.discard(self)
+            self.context.watched.discard(self)
             self.connection.reset()
         if exchange is not None:
             exchange.connect_failed()
@@ -85,7 +85,7 @@ cdef class ClientConnection(BackendStream):
         exchange = <Exchange>self.request
         self._leave_pool()
         self._give_up_room()
-        self.traffic.wires.discard(self)
+        self.context.watched.discard(self)
         self.deadline = 0.0
         if exchange is None:
             self.phase = GONE
@@ -195,7 +195,7 @@ cdef class ClientConnection(BackendStream):
     # --- response -----------------------------------------------------------------------------------------------------
 
     cdef void _take_head(self, char *at, Py_ssize_t size):
-        cdef ResponseHead head = self.traffic.response_head
+        cdef ResponseHead head = self.context.response_head
         cdef Exchange exchange = <Exchange>self.request
         cdef Buffer _held = self.partial     # keeps the bytes `at` points into
         cdef Parse parsed
@@ -274,7 +274,7 @@ cdef class ClientConnection(BackendStream):
             self.phase = BODY
             self.deadline = coarse_monotonic() + exchange.snapshot.stream_idle_timeout
         if with_head:
-            exchange.response(self.traffic.response_head, at, size, end)
+            exchange.response(self.context.response_head, at, size, end)
         else:
             exchange.response_body(at, size, end)
 
@@ -294,7 +294,7 @@ cdef class ClientConnection(BackendStream):
         if self.phase == CONNECTING:
             endpoint.pool.abandon(self)
             return
-        if (whole and self.phase == DONE and self.keep_alive and not self.doubt and not self.traffic.draining
+        if (whole and self.phase == DONE and self.keep_alive and not self.doubt and not self.context.draining
                 and endpoint.pool.may_keep() and self.connection.drained() and not self.connection.is_closing()):
             self.connection.resume()
             exchange = <Exchange>endpoint.pool.next_request(self)

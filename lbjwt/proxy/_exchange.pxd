@@ -12,7 +12,7 @@ from lbjwt.proxy._forwarded cimport ForwardedRequest
 from lbjwt.proxy._logged_request cimport LoggedRequest
 from lbjwt.proxy._snapshot cimport Snapshot
 from lbjwt.proxy._stream cimport BackendStream, ClientStream
-from lbjwt.proxy._traffic cimport Traffic
+from lbjwt.proxy._context cimport ProxyContext
 from lbjwt.proxy._tunnel cimport Tunnel
 
 cdef enum:
@@ -71,5 +71,5 @@ cdef class Exchange(ForwardedRequest):
     cdef void end_if_expired(self, double now)
 
 
-# The decision about its head stands in `traffic.authorization`, which it takes over.
-cdef Exchange new_exchange(Traffic traffic, ClientStream client)
+# The decision about its head stands in `context.authorization`, which it takes over.
+cdef Exchange new_exchange(ProxyContext context, ClientStream client)

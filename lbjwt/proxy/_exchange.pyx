@@ -29,20 +29,20 @@ cdef enum:
     SPARE_BUFFER = 65536         # bytes; a larger buffer is not kept
 
 
-cdef Exchange new_exchange(Traffic traffic, ClientStream client):
+cdef Exchange new_exchange(ProxyContext context, ClientStream client):
     cdef Exchange exchange
-    cdef Authorization authorization = traffic.authorization
-    if traffic.spare:
-        exchange = <Exchange>traffic.spare.pop()
+    cdef Authorization authorization = context.authorization
+    if context.spare:
+        exchange = <Exchange>context.spare.pop()
     else:
         exchange = Exchange.__new__(Exchange)
         exchange.request = Buffer.__new__(Buffer)
         exchange.authorization = Authorization.__new__(Authorization)
         exchange.logged = LoggedRequest.__new__(LoggedRequest)
-    traffic.authorization = exchange.authorization
+    context.authorization = exchange.authorization
     exchange.authorization = authorization
-    exchange.traffic = traffic
-    exchange.snapshot = traffic.snapshot
+    exchange.context = context
+    exchange.snapshot = context.snapshot
     exchange.client = client
     exchange.state = NEW
     exchange.start_attempts()
@@ -50,7 +50,7 @@ cdef Exchange new_exchange(Traffic traffic, ClientStream client):
     exchange.error = ErrorReason.NO_ERROR
     exchange.request_bytes = 0
     exchange.response_bytes = 0
-    traffic.board.mine.in_flight += 1
+    context.board.mine.in_flight += 1
     return exchange
 
 
@@ -60,7 +60,7 @@ cdef class Exchange(ForwardedRequest):
 
     cdef void begin(self, RequestHead head, RequestPolicy policy, Slice peer, bint trusted, const char *body, Py_ssize_t size, bint end):
         """Forward what was authorized, or answer it. body: what of it came with the head; end: that is all of it."""
-        cdef Traffic traffic = self.traffic
+        cdef ProxyContext context = self.context
         cdef Authorization authorization = self.authorization
         if not self.expects(BEGIN):
             return
@@ -75,27 +75,27 @@ cdef class Exchange(ForwardedRequest):
             memcpy(self.request_id, head.request_id.at, head.request_id.size)
         else:
             self.request_id_size = REQUEST_ID_SIZE
-            traffic.next_request_id(self.request_id)
-        if traffic.access_log is not None:
+            context.next_request_id(self.request_id)
+        if context.access_log is not None:
             self.logged.begin(head, self.snapshot.admission.source(head, peer, trusted) if trusted else peer, peer)
         if head.dropped_names:
-            traffic.board.mine.dropped_header_names += head.dropped_names
+            context.board.mine.dropped_header_names += head.dropped_names
         self.cluster = None if authorization.route is None else authorization.route.cluster
         if authorization.document is not None:
             self._answer(authorization.document)
             return
         if authorization.route is None:
             if authorization.error == ErrorReason.AMBIGUOUS_PATH:
-                traffic.board.mine.bad_requests += 1
+                context.board.mine.bad_requests += 1
             self.fail(authorization.error)
             return
         if authorization.reason != NONE:
             self._refuse(head, policy.https, peer, trusted)
             return
         if authorization.reported != NONE:
-            traffic.board.my_issuers[authorization.reported_issuer + 1].reported[<int>authorization.reported] += 1
+            context.board.my_issuers[authorization.reported_issuer + 1].reported[<int>authorization.reported] += 1
         if authorization.grant is not None:
-            traffic.board.my_issuers[authorization.issuer + 1].accepted += 1
+            context.board.my_issuers[authorization.issuer + 1].accepted += 1
         self.token_in_query = head.token_in_query
         self.subprotocol_answer = head.subprotocol_answer
         self.request.clear()
@@ -109,11 +109,11 @@ cdef class Exchange(ForwardedRequest):
         return Slice(&self.request_id[0], self.request_id_size)
 
     cdef void _refuse(self, RequestHead head, bint https, Slice peer, bint trusted):
-        cdef Traffic traffic = self.traffic
+        cdef ProxyContext context = self.context
         cdef Authorization authorization = self.authorization
         cdef Slice source
         cdef Answer answer
-        traffic.board.my_issuers[authorization.issuer + 1].refusals[<int>authorization.reason] += 1
+        context.board.my_issuers[authorization.issuer + 1].refusals[<int>authorization.reason] += 1
         if self.snapshot.admission.offenders is not None and is_suspicious(authorization.reason):
             source = self.snapshot.admission.source(head, peer, trusted)
             self.snapshot.admission.offenders.blame(source.at, source.size, coarse_monotonic())
@@ -122,7 +122,7 @@ cdef class Exchange(ForwardedRequest):
         except BaseException as fault:
             self.snapshot.gate.note(fault)
             self.note(ErrorReason.INTERNAL_ERROR)
-            answer = traffic.answer(ErrorReason.INTERNAL_ERROR, False)
+            answer = context.answer(ErrorReason.INTERNAL_ERROR, False)
         self._answer(answer)
 
     cdef void _answer(self, Answer answer):
@@ -233,7 +233,7 @@ cdef class Exchange(ForwardedRequest):
         else:
             return
         self.note(ErrorReason.TOKEN_ENDED)
-        self.traffic.board.mine.streams_ended += 1
+        self.context.board.mine.streams_ended += 1
         if self.state == TUNNEL:
             self.tunnel.close()
         else:
@@ -287,27 +287,27 @@ cdef class Exchange(ForwardedRequest):
         cdef Route route = self.authorization.route
         self.note(reason)
         self._drop_backend()
-        self._answer(self.traffic.answer(reason, route is not None and route.expose_reason))
+        self._answer(self.context.answer(reason, route is not None and route.expose_reason))
 
     cdef void finish(self, bint whole):
         """Count, log, give back what was borrowed, and let the client's side go on. Nothing may touch this exchange afterwards: it is used again.
 
         whole: the response was had from the endpoint to its end (or is our own).
         """
-        cdef Traffic traffic = self.traffic
+        cdef ProxyContext context = self.context
         cdef ClientStream client = self.client
         cdef BackendStream backend = self.backend
         cdef Route route = self.authorization.route
         self._leave_queue()
-        traffic.board.mine.in_flight -= 1
-        traffic.board.mine.requests[self.status // 100] += 1
+        context.board.mine.in_flight -= 1
+        context.board.mine.requests[self.status // 100] += 1
         if self.error != ErrorReason.NO_ERROR:
-            traffic.board.mine.errors[<int>self.error] += 1
+            context.board.mine.errors[<int>self.error] += 1
         if route is not None and route.index >= 0:
-            traffic.board.my_routes[route.index].requests[self.status // 100] += 1
+            context.board.my_routes[route.index].requests[self.status // 100] += 1
         if self.endpoint is not None:
             self.endpoint.counters.requests += 1
-        if traffic.access_log is not None and self.logged.is_begun():    # a reload may have opened it after the request began
+        if context.access_log is not None and self.logged.is_begun():    # a reload may have opened it after the request began
             self._log(whole and not client.broken)
         self.logged.clear()
         self._move(OVER)
@@ -321,8 +321,8 @@ cdef class Exchange(ForwardedRequest):
         self._discharge()
         if self.request.capacity > SPARE_BUFFER:
             self.request = Buffer.__new__(Buffer)
-        if len(traffic.spare) < SPARE_EXCHANGES:
-            traffic.spare.append(self)
+        if len(context.spare) < SPARE_EXCHANGES:
+            context.spare.append(self)
         client.released()
 
     cdef void _log(self, bint complete):
@@ -347,4 +347,4 @@ cdef class Exchange(ForwardedRequest):
         record.response_bytes = self.response_bytes
         record.complete = complete
         record.retries = self.retries
-        self.traffic.access_log.record(&record)
+        self.context.access_log.record(&record)

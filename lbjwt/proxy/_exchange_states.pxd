@@ -1,3 +1,6 @@
+from libc.stdint cimport uint32_t
+
+
 cpdef enum State:
     NEW = 0                      # no endpoint was asked yet
     PENDING = 1                  # every endpoint is full
@@ -32,5 +35,13 @@ cpdef enum Event:
     EVENTS = 20
 
 
-cdef bint is_expected(Event event, State state) noexcept
-cdef bint may_become(State state, State next_state) noexcept
+cdef uint32_t *expected          # by state: a bit for each event
+cdef uint32_t *reachable         # by state: a bit for each state
+
+
+cdef inline bint is_expected(Event event, State state) noexcept nogil:
+    return expected[<int>state] >> <int>event & 1
+
+
+cdef inline bint may_become(State state, State next_state) noexcept nogil:
+    return reachable[<int>state] >> <int>next_state & 1

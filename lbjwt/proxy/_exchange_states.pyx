@@ -29,10 +29,10 @@ Any other event is a fault of lbjwt: it is counted, and the request ends at once
 serve another request already. From each state an exchange may move on to those that some event in that state leads to.
 """
 
-from libc.stdint cimport uint8_t, uint32_t
-
-cdef uint32_t _expected[7]       # by state: a bit for each event
-cdef uint8_t _next[7]            # by state: a bit for each state
+cdef uint32_t _expected[7]
+cdef uint32_t _reachable[7]
+expected = _expected
+reachable = _reachable
 
 SENT_OFF = (PENDING, CONNECTING, AWAITING, OVER)
 """Where a request goes that looks for an endpoint."""
@@ -82,15 +82,9 @@ def _fill():
     for (event, state), following in TABLE.items():
         _expected[state] |= 1 << event
         for after in following:
-            _next[state] |= 1 << after
+            _reachable[state] |= 1 << after
+    for state in range(7):
+        _reachable[state] |= 1 << state
 
 
 _fill()
-
-
-cdef bint is_expected(Event event, State state) noexcept:
-    return _expected[<int>state] >> <int>event & 1
-
-
-cdef bint may_become(State state, State next_state) noexcept:
-    return state == next_state or _next[<int>state] >> <int>next_state & 1

@@ -1,8 +1,8 @@
 from lbjwt._error_reason cimport ErrorReason
 from lbjwt.net._connection cimport Sent
-from lbjwt.proxy._exchange_states cimport Event, State
+from lbjwt.proxy._exchange_states cimport Event, State, is_expected, may_become
 from lbjwt.proxy._stream cimport BackendStream, ClientStream
-from lbjwt.proxy._traffic cimport Traffic
+from lbjwt.proxy._context cimport ProxyContext
 from lbjwt.upstream._cluster cimport Cluster
 from lbjwt.upstream._endpoint cimport Endpoint
 from lbjwt.upstream._request cimport UpstreamRequest
@@ -10,7 +10,7 @@ from lbjwt.upstream._request cimport UpstreamRequest
 
 cdef class ForwardedRequest(UpstreamRequest):
     """The part of an exchange that finds an endpoint for its request."""
-    cdef Traffic traffic
+    cdef ProxyContext context
     cdef Cluster cluster                         # of its route; None: it is not forwarded
     cdef ClientStream client
     cdef BackendStream backend                   # None: there is none yet, or no more
@@ -19,9 +19,16 @@ cdef class ForwardedRequest(UpstreamRequest):
     cdef ErrorReason error                       # what went wrong beside its token; the first such thing stays
 
     # False: lbjwt did not count on this event in this state; the request was ended.
-    cpdef bint expects(self, Event event)
-    cdef void _move(self, State state)
-    cdef void _unexpected(self)
+    cdef inline bint expects(self, Event event) noexcept:
+        return is_expected(event, self.state) or self._unexpected()
+
+    cdef inline void _move(self, State state) noexcept:
+        if not may_become(self.state, state):
+            self._fault()
+        self.state = state
+
+    cdef bint _unexpected(self) noexcept
+    cdef void _fault(self) noexcept
     cdef void _send_off(self)
     cdef void _send_again(self)
     cdef void _try_next(self)

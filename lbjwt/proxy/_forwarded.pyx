@@ -6,8 +6,7 @@ A request on its way to an endpoint: picking one, waiting for one, and trying th
 from lbjwt.net._clock cimport coarse_monotonic
 from lbjwt.net._connection cimport FAILED
 from lbjwt.proxy._exchange_states cimport (
-    AWAITING, CONNECT_FAILED, CONNECTED, CONNECTING, OVER, PENDING, PENDING_TIMED_OUT, RESPONDING, ROOM, STREAM_FREE, TUNNEL, is_expected,
-    may_become,
+    AWAITING, CONNECT_FAILED, CONNECTED, CONNECTING, OVER, PENDING, PENDING_TIMED_OUT, RESPONDING, ROOM, STREAM_FREE, TUNNEL,
 )
 from lbjwt.upstream._retry cimport exclude, send_elsewhere
 
@@ -16,28 +15,25 @@ cdef class ForwardedRequest(UpstreamRequest):
 
     # --- states -------------------------------------------------------------------------------------------------------
 
-    cpdef bint expects(self, Event event):
-        if is_expected(event, self.state):
-            return True
-        self._unexpected()
-        return False
+    def meets(self, Event event):
+        """`expects` for tests of the table."""
+        return self.expects(event)
 
-    cdef void _unexpected(self):
+    cdef bint _unexpected(self) noexcept:
         """A fault of ours. The request ends at once; an exchange that is over may belong to another one and is left alone."""
-        self.traffic.snapshot.gate.note(AssertionError())
+        self._fault()
         if self.state == OVER:
-            return
+            return False
         if self.state == RESPONDING or self.state == TUNNEL:
             self.note(ErrorReason.INTERNAL_ERROR)
             self.client.reset(ErrorReason.INTERNAL_ERROR)
             self.finish(False)
         else:
             self.fail(ErrorReason.INTERNAL_ERROR)
+        return False
 
-    cdef void _move(self, State state):
-        if not may_become(self.state, state):
-            self.traffic.snapshot.gate.note(AssertionError())
-        self.state = state
+    cdef void _fault(self) noexcept:
+        self.context.snapshot.gate.note(AssertionError())
 
     # --- finding an endpoint ------------------------------------------------------------------------------------------
 
@@ -72,17 +68,17 @@ cdef class ForwardedRequest(UpstreamRequest):
         self._move(CONNECTING)
         backend = <BackendStream>endpoint.pool.take_unclaimed()
         if backend is None:
-            backend = <BackendStream?>self.traffic.open_connection(endpoint)
+            backend = <BackendStream?>self.context.open_connection(endpoint)
         self.backend = backend
         endpoint.pool.connecting_for(backend, self)
 
     cdef void _wait_or_refuse(self):
-        cdef Traffic traffic = self.traffic
+        cdef ProxyContext context = self.context
         cdef double now = coarse_monotonic()
         if self.state == PENDING:
             return
         if (self.tried is None and not self.cluster.pending.is_empty()) or self.cluster.may_get_room(self.tried):
-            traffic.board.mine.endpoints_full += 1
+            context.board.mine.endpoints_full += 1
             if self.cluster.pending.enter(self, now):
                 self._move(PENDING)
                 self.tried = None            # in its turn any endpoint will do: if one were barred to it, all behind it would wait
@@ -143,7 +139,7 @@ cdef class ForwardedRequest(UpstreamRequest):
         """The connection ended, and repeating the request is harmless."""
         cdef Endpoint endpoint = self.endpoint
         endpoint.failed(None, coarse_monotonic())
-        self.traffic.board.mine.retries += 1
+        self.context.board.mine.retries += 1
         self._drop_backend()
         self._discharge()
         send_elsewhere(self, self.cluster, endpoint, coarse_monotonic())

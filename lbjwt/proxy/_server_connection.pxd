@@ -8,7 +8,7 @@ from lbjwt._grants cimport Grant
 from lbjwt.proxy._server_writer cimport ServerWriter
 from lbjwt.net._connection cimport Connection
 from lbjwt.proxy._exchange cimport Exchange
-from lbjwt.proxy._traffic cimport Traffic
+from lbjwt.proxy._context cimport ProxyContext
 
 
 @cython.final
@@ -21,7 +21,7 @@ cdef class ServerConnection(ServerWriter):
     cdef ChunkedDecoder decoder
     cdef uint64_t served
     cdef Py_ssize_t waits_for    # the issuer whose keys the request waits for in KEY_WAIT
-    cdef bint judged_again       # the request at hand has waited already
+    cdef bint authorized_again   # the request at hand has waited already
     cdef bint half_closed        # the client will send no more
     cdef bint consuming
     cdef bint head_begun

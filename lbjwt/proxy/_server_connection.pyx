@@ -27,29 +27,29 @@ cdef class ServerConnection(ServerWriter):
     # --- the connection -----------------------------------------------------------------------------------------------
 
     cdef void _open(self, Connection connection):
-        cdef Traffic traffic = self.traffic
+        cdef ProxyContext context = self.context
         self.connection = connection
-        traffic.wires.add(self)
-        traffic.clients += 1
-        traffic.board.mine.connections += 1
-        traffic.board.mine.connections_total += 1
+        context.watched.add(self)
+        context.clients += 1
+        context.board.mine.connections += 1
+        context.board.mine.connections_total += 1
         self.phase = HEAD
         self._learn_peer()
         self._set_deadline(self.listener.handshake_timeout)
         if not self.peer_text:
             self.phase = GONE                    # reset before it was accepted: the address is unknown
             connection.reset()
-        elif traffic.clients > traffic.max_clients:
+        elif context.clients > context.max_clients:
             self._turn_away()
 
     cdef void _ready(self):
         if self.phase == HEAD:
-            self._set_deadline(self.traffic.snapshot.head_timeout)
+            self._set_deadline(self.context.snapshot.head_timeout)
 
     cdef void _turn_away(self):
         """Refuse a client over the limit. A 503 needs a descriptor for a moment: beyond `max_answered`, and under TLS, there is none."""
-        if self.traffic.clients > self.traffic.max_answered or not self.connection.is_ready():
-            self.traffic.board.mine.errors[<int>ErrorReason.TOO_MANY_CONNECTIONS] += 1
+        if self.context.clients > self.context.max_answered or not self.connection.is_ready():
+            self.context.board.mine.errors[<int>ErrorReason.TOO_MANY_CONNECTIONS] += 1
             self.phase = GONE
             self.connection.reset()
         else:
@@ -57,14 +57,14 @@ cdef class ServerConnection(ServerWriter):
 
     cdef void _lose(self):
         cdef Exchange exchange = self.exchange
-        cdef Traffic traffic = self.traffic
+        cdef ProxyContext context = self.context
         if self.phase == KEY_WAIT:
             self._abandon_key_wait(ErrorReason.CLIENT_CLOSED)
         self.phase = GONE
         self.deadline = 0.0
-        traffic.wires.discard(self)
-        traffic.clients -= 1
-        traffic.board.mine.connections -= 1
+        context.watched.discard(self)
+        context.clients -= 1
+        context.board.mine.connections -= 1
         if exchange is not None:
             exchange.client_lost()
         self.held = None
@@ -75,7 +75,7 @@ cdef class ServerConnection(ServerWriter):
         if clean and self.phase == TUNNELING:
             self.exchange.tunnel_ended(True)
             return self.connection.can_half_close()
-        if clean and self.traffic.snapshot.allow_half_close and (self.phase == WAITING or self.phase == KEY_WAIT):
+        if clean and self.context.snapshot.allow_half_close and (self.phase == WAITING or self.phase == KEY_WAIT):
             self.half_closed = True
             self.keep_alive = False
             return self.connection.can_half_close()
@@ -110,13 +110,13 @@ cdef class ServerConnection(ServerWriter):
         self.record_lost(reason, at, 0 if self.held is None else len(self.held))
 
     cdef void check_peer(self):
-        cdef bint both = self.traffic.snapshot.allow_half_close or self.phase == TUNNELING
+        cdef bint both = self.context.snapshot.allow_half_close or self.phase == TUNNELING
         if self.exchange is not None and self.connection.read_paused and self.connection.has_ended(both):
             self._client_closed()
 
     cdef void _blocked(self):
         if self.phase != KEY_WAIT:               # backpressure must not extend the key-wait deadline
-            self._set_deadline(self.traffic.snapshot.stream_idle_timeout)
+            self._set_deadline(self.context.snapshot.stream_idle_timeout)
         if self.exchange is not None:
             self.exchange.client_blocked()
 
@@ -177,10 +177,10 @@ cdef class ServerConnection(ServerWriter):
 
     cdef Py_ssize_t _take_head(self, const char *at, Py_ssize_t size):
         """Bytes taken; 0 when the head is not whole yet."""
-        cdef Traffic traffic = self.traffic
-        cdef RequestHead head = traffic.request_head
-        cdef Admission admission = traffic.snapshot.admission
-        cdef Authorization authorization = traffic.authorization
+        cdef ProxyContext context = self.context
+        cdef RequestHead head = context.request_head
+        cdef Admission admission = context.snapshot.admission
+        cdef Authorization authorization = context.authorization
         cdef Exchange exchange
         cdef Py_ssize_t part = 0
         cdef Parse parsed = head.parse(at, size, self.seen, self.listener.policy, None if self.last_grant is None else self.last_grant.token)
@@ -188,19 +188,19 @@ cdef class ServerConnection(ServerWriter):
             self.seen = size
             if not self.head_begun:
                 self.head_begun = True
-                self._set_deadline(traffic.snapshot.head_timeout)
+                self._set_deadline(context.snapshot.head_timeout)
             return 0
         self.seen = 0
         if parsed != COMPLETE:
             self._refuse_head(head.problem, at, size)
             return size
-        if 0 <= traffic.snapshot.max_request_body < head.content_length:
+        if 0 <= context.snapshot.max_request_body < head.content_length:
             self._refuse_head(ErrorReason.BODY_TOO_LARGE, at, size)      # before the token is verified: a 413 says nothing about it
             return size
         if self.listener.health is not None and self.listener.health.is_for(head.target, admission.path):
             return self._answer_health(head)
         admission.authorize(head, self.last_grant, self.peer(), self.trusted, wall_clock(), authorization)
-        if authorization.waits_for >= 0 and not self.judged_again and self._wait_for_keys(authorization.waits_for):
+        if authorization.waits_for >= 0 and not self.authorized_again and self._wait_for_keys(authorization.waits_for):
             return 0
         if authorization.grant is not None and authorization.grant is not self.last_grant:
             self.last_grant = authorization.grant
@@ -212,31 +212,31 @@ cdef class ServerConnection(ServerWriter):
         elif head.chunked:
             if self.decoder is None:
                 self.decoder = ChunkedDecoder.__new__(ChunkedDecoder)
-            self.decoder.start(traffic.snapshot.max_request_body)
+            self.decoder.start(context.snapshot.max_request_body)
             self.body_left = -1
             self.phase = BODY
         else:
             self.phase = WAITING
         if self.phase == BODY:
-            self._set_deadline(traffic.snapshot.stream_idle_timeout)
+            self._set_deadline(context.snapshot.stream_idle_timeout)
         else:
             self.deadline = 0.0
-        exchange = new_exchange(traffic, self)
+        exchange = new_exchange(context, self)
         self.exchange = exchange
         size = head.size + part
         exchange.begin(head, self.listener.policy, self.peer(), self.trusted, at + head.size, part, self.phase == WAITING)
         return size
 
     cdef void _begin_request(self, RequestHead head) noexcept:
-        cdef Traffic traffic = self.traffic
+        cdef ProxyContext context = self.context
         self.head_begun = False
-        self.judged_again = False
+        self.authorized_again = False
         self.served += 1
         self.http10 = head.http10
         self.bodiless = head.method == METHOD_HEAD
         self.expecting = head.expect_continue
         self.keep_alive = (head.keep_alive and not self.half_closed and not self.ends_soon()
-                           and (traffic.snapshot.max_requests == 0 or self.served < <uint64_t>traffic.snapshot.max_requests))
+                           and (context.snapshot.max_requests == 0 or self.served < <uint64_t>context.snapshot.max_requests))
 
     cdef Py_ssize_t _answer_health(self, RequestHead head):
         """Answer a health check of a balancer in front; the bytes taken. No token is looked at and no endpoint is asked.
@@ -244,13 +244,13 @@ cdef class ServerConnection(ServerWriter):
         It is neither counted as a request nor logged: checks every second would bury the traffic of an idle service, and a 503 in a drain would
         raise alarms on the error rate.
         """
-        cdef Traffic traffic = self.traffic
+        cdef ProxyContext context = self.context
         cdef char request_id[REQUEST_ID_SIZE]
         self._begin_request(head)
         if head.content_length > 0 or head.chunked:
             self.keep_alive = False              # nobody reads the body of a health check
-        traffic.next_request_id(request_id)
-        self._send_answer(self.listener.health.answer(head, traffic.board.ready), Slice(&request_id[0], REQUEST_ID_SIZE), self.keep_alive)
+        context.next_request_id(request_id)
+        self._send_answer(self.listener.health.answer(head, context.board.ready), Slice(&request_id[0], REQUEST_ID_SIZE), self.keep_alive)
         if self.keep_alive and not self.broken:
             self._await_head()
         else:
@@ -261,26 +261,26 @@ cdef class ServerConnection(ServerWriter):
     cdef bint _wait_for_keys(self, Py_ssize_t issuer):
         """Keep the head, as bytes, until keys are there. False: there is nothing to wait for."""
         try:
-            if not self.traffic.waiting.enter(self, issuer):
+            if not self.context.key_wait.enter(self, issuer):
                 return False
         except Exception as fault:               # the request does not wait, its token is refused
-            self.traffic.snapshot.gate.note(fault)
+            self.context.snapshot.gate.note(fault)
             return False
         self.phase = KEY_WAIT
         self.waits_for = issuer
-        self._set_deadline(self.traffic.waiting.patience)
+        self._set_deadline(self.context.key_wait.max_wait)
         return True
 
     cdef void _end_key_wait(self):
         if self.phase == KEY_WAIT:
-            self.traffic.waiting.leave(self, self.waits_for)
+            self.context.key_wait.leave(self, self.waits_for)
             self.phase = HEAD
 
-    cdef void judge_again(self):
+    cdef void authorize_again(self):
         if self.phase != KEY_WAIT:
             return
         self._end_key_wait()
-        self.judged_again = True
+        self.authorized_again = True
         if self.connection.write_paused:
             self._await_head()
         self.request_wanted()
@@ -294,7 +294,7 @@ cdef class ServerConnection(ServerWriter):
         if not exchange.wants_body():
             self.connection.pause()
             return 0
-        self._set_deadline(self.traffic.snapshot.stream_idle_timeout)
+        self._set_deadline(self.context.snapshot.stream_idle_timeout)
         if self.body_left < 0:
             return self._take_chunks(at, size)
         size = min(size, self.body_left)
@@ -308,7 +308,7 @@ cdef class ServerConnection(ServerWriter):
     cdef Py_ssize_t _take_chunks(self, const char *at, Py_ssize_t size):
         cdef Exchange exchange = self.exchange
         cdef ChunkedDecoder decoder = self.decoder
-        cdef Buffer scratch = self.traffic.out
+        cdef Buffer scratch = self.context.out
         cdef Py_ssize_t used
         scratch.clear()
         scratch.put(at, size)
@@ -394,18 +394,18 @@ cdef class ServerConnection(ServerWriter):
     cdef void _await_head(self) noexcept:
         """Start the clock of the next request; while answers pile up, that of the client that does not read them."""
         if self.connection.write_paused:
-            self._set_deadline(self.traffic.snapshot.stream_idle_timeout)
+            self._set_deadline(self.context.snapshot.stream_idle_timeout)
         elif self.head_begun:
-            self._set_deadline(self.traffic.snapshot.head_timeout)
+            self._set_deadline(self.context.snapshot.head_timeout)
         else:
-            self._set_deadline(0.0 if self.ends_soon() else self.traffic.snapshot.keep_alive_timeout)
+            self._set_deadline(0.0 if self.ends_soon() else self.context.snapshot.keep_alive_timeout)
 
     # --- ends ---------------------------------------------------------------------------------------------------------
 
     cdef void _end(self):
         """Close once what is queued was sent, or after `stream_idle` if the client does not read it."""
         self.phase = GONE
-        self._set_deadline(self.traffic.snapshot.stream_idle_timeout)
+        self._set_deadline(self.context.snapshot.stream_idle_timeout)
         self.connection.close()
 
     cdef void _linger(self):
@@ -422,7 +422,7 @@ cdef class ServerConnection(ServerWriter):
         if not self.connection.is_ready():
             self.connection.reset()
         elif self.phase == KEY_WAIT:
-            self.judge_again()
+            self.authorize_again()
         elif self.connection.write_paused:
             if self.exchange is not None:
                 self.exchange.note(ErrorReason.CLIENT_STALLED)

@@ -8,7 +8,7 @@ from lbjwt.net._connection cimport Connection
 from lbjwt.proxy._exchange cimport Exchange
 from lbjwt.proxy._listener_settings cimport ListenerSettings
 from lbjwt.proxy._stream cimport ClientStream
-from lbjwt.proxy._traffic cimport Traffic
+from lbjwt.proxy._context cimport ProxyContext
 
 
 cdef enum ServerPhase:
@@ -24,7 +24,7 @@ cdef enum ServerPhase:
 
 cdef class ServerWriter(ClientStream):
     cdef Connection connection
-    cdef Traffic traffic
+    cdef ProxyContext context
     cdef ListenerSettings listener
     cdef bytes peer_text
     cdef bint trusted            # the peer's forwarding fields are believed

@@ -24,13 +24,13 @@ cdef enum:
 cdef class ServerWriter(ClientStream):
 
     cdef bint ends_soon(self) noexcept:
-        return self.traffic.draining or self.listener.leaving
+        return self.context.draining or self.listener.leaving
 
     cdef void _learn_peer(self):
         address = self.connection.transport.get_extra_info("peername")
         cdef str text = address[0] if isinstance(address, tuple) else "" if address is None else "unix"
         self.peer_text = text.encode()
-        self.trusted = self.traffic.snapshot.trusts is not None and self.traffic.snapshot.trusts(text)
+        self.trusted = self.context.snapshot.trusts is not None and self.context.snapshot.trusts(text)
 
     cdef Slice peer(self):
         return Slice(PyBytes_AS_STRING(self.peer_text), PyBytes_GET_SIZE(self.peer_text))
@@ -64,13 +64,13 @@ cdef class ServerWriter(ClientStream):
         self.deadline = coarse_monotonic() + seconds
 
     cdef void interim(self, ResponseHead head):
-        cdef Buffer out = self.traffic.out
+        cdef Buffer out = self.context.out
         out.clear()
         head.write(out, self.http10, True, Slice(NULL, 0), b"", NULL, 0)
         self.send(out.data, out.size)
 
     cdef void respond(self, ResponseHead head, const char *body, Py_ssize_t size, bint end):
-        cdef Buffer out = self.traffic.out
+        cdef Buffer out = self.context.out
         cdef Py_ssize_t owed
         cdef const char *extra
         cdef bint unmeasured = head.body == CHUNKED or head.body == UNTIL_CLOSE
@@ -79,11 +79,11 @@ cdef class ServerWriter(ClientStream):
         self.out_chunked = unmeasured and not self.http10
         extra = fields_owed(head, False, self.exchange.token_in_query, &owed)
         out.clear()
-        head.write(out, self.http10, self.keep_alive, self.exchange._identifier(), self.traffic.date, extra, owed)
+        head.write(out, self.http10, self.keep_alive, self.exchange._identifier(), self.context.date, extra, owed)
         self._send_body(out, body, size, end)
 
     cdef void respond_body(self, const char *body, Py_ssize_t size, bint end):
-        cdef Buffer out = self.traffic.out
+        cdef Buffer out = self.context.out
         if not self.out_chunked:
             if size:
                 self.send(body, size)
@@ -119,18 +119,18 @@ cdef class ServerWriter(ClientStream):
             self._send_parts(parts, 3)
 
     cdef void write_switch(self, ResponseHead head):
-        cdef Buffer out = self.traffic.out
+        cdef Buffer out = self.context.out
         cdef Py_ssize_t owed
         cdef const char *extra = fields_owed(head, self.exchange.subprotocol_answer, self.exchange.token_in_query, &owed)
         out.clear()
-        head.write(out, self.http10, True, self.exchange._identifier(), self.traffic.date, extra, owed)
+        head.write(out, self.http10, True, self.exchange._identifier(), self.context.date, extra, owed)
         self.send(out.data, out.size)
 
     cdef void _send_answer(self, Answer answer, Slice request_id, bint keep_alive):
-        cdef Buffer out = self.traffic.out
+        cdef Buffer out = self.context.out
         out.clear()
         out.put(answer.head, len(answer.head))
-        out.put(self.traffic.date, len(self.traffic.date))
+        out.put(self.context.date, len(self.context.date))
         out.put(b"X-Request-Id: ", 14)
         out.put(request_id.at, request_id.size)
         if not keep_alive:
@@ -145,14 +145,14 @@ cdef class ServerWriter(ClientStream):
 
     cdef void write_refusal(self, ErrorReason reason, const char *at, Py_ssize_t size):
         """Answer a head that was refused, and log it as far as it can be read."""
-        cdef Traffic traffic = self.traffic
+        cdef ProxyContext context = self.context
         cdef char request_id[REQUEST_ID_SIZE]
         cdef Answer answer
         if size > 1 and at[0] == 0x16 and at[1] == 0x03:     # a handshake record of TLS (RFC 8446 section 5.1)
             reason = ErrorReason.TLS_ON_HTTP_PORT
-        answer = traffic.answer(reason, False)
-        traffic.next_request_id(request_id)
-        traffic.board.mine.bad_requests += 1
+        answer = context.answer(reason, False)
+        context.next_request_id(request_id)
+        context.board.mine.bad_requests += 1
         self.bodiless = False
         self._send_answer(answer, Slice(&request_id[0], REQUEST_ID_SIZE), False)
         self._record(reason, at, size, Slice(&request_id[0], REQUEST_ID_SIZE), answer.status, len(answer.body))
@@ -160,22 +160,22 @@ cdef class ServerWriter(ClientStream):
     cdef void record_lost(self, ErrorReason reason, const char *at, Py_ssize_t size):
         """Log a head whose connection ended before it became an exchange."""
         cdef char request_id[REQUEST_ID_SIZE]
-        self.traffic.next_request_id(request_id)
+        self.context.next_request_id(request_id)
         self._record(reason, at, size, Slice(&request_id[0], REQUEST_ID_SIZE), 0, 0)
 
     cdef void _record(self, ErrorReason reason, const char *at, Py_ssize_t size, Slice request_id, int status, Py_ssize_t response_bytes):
-        cdef Traffic traffic = self.traffic
-        cdef RequestHead head = traffic.request_head
+        cdef ProxyContext context = self.context
+        cdef RequestHead head = context.request_head
         cdef AccessRecord record
-        traffic.board.mine.requests[status // 100] += 1
-        traffic.board.mine.errors[<int>reason] += 1
-        if traffic.access_log is None:
+        context.board.mine.requests[status // 100] += 1
+        context.board.mine.errors[<int>reason] += 1
+        if context.access_log is None:
             return
         read_remains(head, at, size, self.listener.policy)
         memset(&record, 0, sizeof(record))
         record.started_at = wall_clock()
         record.peer = self.peer()
-        record.client = traffic.snapshot.admission.source(head, record.peer, self.trusted)
+        record.client = context.snapshot.admission.source(head, record.peer, self.trusted)
         record.method = head.method_name
         record.path = head.target
         record.host = head.host
@@ -184,4 +184,4 @@ cdef class ServerWriter(ClientStream):
         record.error = reason
         record.response_bytes = response_bytes
         record.complete = status != 0
-        traffic.access_log.record(&record)
+        context.access_log.record(&record)

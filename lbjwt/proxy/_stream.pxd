@@ -29,7 +29,7 @@ cdef class ClientStream(Timed):
     cdef void request_wanted(self)
     cdef void released(self)                     # the exchange is over
     cdef Slice peer(self)                        # the client's address as text
-    cdef void judge_again(self)                  # the keys that its request waited for were fetched, or were not
+    cdef void authorize_again(self)                  # the keys that its request waited for were fetched, or were not
 
 
 cdef class BackendStream(PooledStream):

@@ -45,7 +45,7 @@ cdef class ClientStream(Timed):
     cdef Slice peer(self):
         return Slice(NULL, 0)
 
-    cdef void judge_again(self):
+    cdef void authorize_again(self):
         pass
 
 

@@ -18,7 +18,7 @@ from lbjwt.net.descriptors import EXHAUSTED
 from lbjwt.proxy._client_connection import ClientConnection
 
 if TYPE_CHECKING:
-    from lbjwt.proxy._traffic import Traffic
+    from lbjwt.proxy._context import ProxyContext
     from lbjwt.upstream._endpoint import Endpoint
 
 RETRY: Final = 0.01
@@ -34,14 +34,14 @@ class Connector:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.traffic: Traffic | None = None
+        self.context: ProxyContext | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.attempts: set[_Attempt] = set()
 
     def __call__(self, endpoint: Endpoint) -> ClientConnection:
         """Start a connection and return its protocol at once; what becomes of it is told in a later turn of the loop."""
-        assert self.traffic is not None
-        side = ClientConnection(self.traffic, endpoint)
+        assert self.context is not None
+        side = ClientConnection(self.context, endpoint)
         address = _address(endpoint)
         if address is None:
             task = self.loop.create_task(self._resolve_and_connect(side, endpoint))
@@ -69,8 +69,8 @@ class Connector:
         """False: the error is another one. When there was no file descriptor, unused connections, to whichever endpoint, give theirs back."""
         if error.errno not in EXHAUSTED:
             return False
-        assert self.traffic is not None
-        self.traffic.close_unused()
+        assert self.context is not None
+        self.context.close_unused()
         return True
 
     async def close(self) -> None:

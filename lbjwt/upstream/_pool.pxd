@@ -25,8 +25,8 @@ cdef class Pool:
     cdef readonly dict unclaimed     # being opened, and whose request left or is served by another one
     cdef readonly Py_ssize_t open    # those that take room: being opened, in use or idle; none that is on its way out
     cdef readonly bint leaving       # the endpoint is no member any more: none is kept
-    cdef Py_ssize_t max_connections
-    cdef Py_ssize_t max_idle
+    cdef readonly Py_ssize_t max_connections
+    cdef readonly Py_ssize_t max_idle
     cdef PendingQueue pending        # of the cluster
     cdef EndpointCounters *counters
 

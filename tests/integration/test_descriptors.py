@@ -101,7 +101,7 @@ def test_a_request_gets_the_descriptor_of_an_unused_connection(
             endpoint = Endpoint(0, "one", host, port, "", 1)
             stage = Stage(endpoints=[endpoint])
             connector = Connector(loop)
-            connector.traffic = stage.traffic
+            connector.context = stage.context
             connector(endpoint)
             await idle(stage, 1)
             shortages = [OSError(error, "no"), OSError(error, "no")]
@@ -126,7 +126,7 @@ def test_a_request_gets_the_descriptor_of_an_unused_connection(
             await idle(stage, 1)
             assert not shortages
             await connector.close()
-            stage.traffic.close()
+            stage.context.close()
             await asyncio.sleep(0)
 
     asyncio.run(run())

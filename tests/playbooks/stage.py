@@ -24,12 +24,12 @@ from lbjwt.observe._board import Board
 from lbjwt.proxy._accept import accepted
 from lbjwt.proxy._admission import Admission
 from lbjwt.proxy._client_connection import ClientConnection
+from lbjwt.proxy._context import ProxyContext
 from lbjwt.proxy._health import Health
+from lbjwt.proxy._key_wait import KeyWait
 from lbjwt.proxy._listener_settings import ListenerSettings
 from lbjwt.proxy._route import Demand, Route
 from lbjwt.proxy._snapshot import Snapshot
-from lbjwt.proxy._traffic import Traffic
-from lbjwt.proxy._waiting import Waiting
 from lbjwt.proxy.answers import route_answers
 from lbjwt.upstream._cluster import Cluster
 from lbjwt.upstream._endpoint import Endpoint
@@ -202,15 +202,15 @@ class Stage:
         max_pending: Requests that wait for an endpoint with room.
         pending_timeout: Seconds they wait; with 0 the next walk over the deadlines ends it.
         response_timeout: Seconds an endpoint has; with 0 likewise.
-        allow_half_close: As for `Traffic`.
+        allow_half_close: As for `ProxyContext`.
         admission: Lets requests pass; None: every one with a token of `VERIFIER`.
         issuers: Their names, by index.
-        ask: As for `Waiting`; None: nobody ever waits for keys.
-        most: Requests that wait for one issuer at once.
-        patience: Seconds a request waits; with 0 the next sweep ends it.
+        ask: As for `KeyWait`; None: nobody ever waits for keys.
+        max_waiting: Requests that wait for one issuer at once.
+        max_wait: Seconds a request waits; with 0 the next sweep ends it.
         heads: What is accepted as a head; None: made of `policy`.
         log: File of the access log; None: there is none.
-        trusts: As for `Traffic`.
+        trusts: As for `ProxyContext`.
         health: The path of health checks.
     """
 
@@ -236,8 +236,8 @@ class Stage:
         admission: Callable[[Cluster], Admission] | None = None,
         issuers: Sequence[str] = ("main",),
         ask: Callable[[int], bool] | None = None,
-        most: int = 100,
-        patience: float = 60.0,
+        max_waiting: int = 100,
+        max_wait: float = 60.0,
         heads: RequestPolicy | None = None,
         log: Path | None = None,
         trusts: Callable[[str], bool] | None = None,
@@ -268,7 +268,9 @@ class Stage:
         cluster.configure(self.endpoints, **self._limits)
         places = TokenPlaces(headers=[("Authorization", "Bearer", True)])
         route = Route([Demand([places], [None])], route_answers("lbjwt"), cluster=cluster)
-        self.waiting = Waiting(self.board, len(issuers), ask or (lambda issuer: False), most=most, patience=patience)
+        self.key_wait = KeyWait(
+            self.board, len(issuers), ask or (lambda issuer: False), max_waiting=max_waiting, max_wait=max_wait
+        )
         self.access_log = None if log is None else AccessLog(str(log), self.board)
         self._snapshot: dict[str, Any] = {
             "admission": Admission(VERIFIER.gate, [route]) if admission is None else admission(cluster),
@@ -283,10 +285,10 @@ class Stage:
             "timeouts": SimpleNamespace(request_head=request_head, keep_alive=60.0, stream_idle=stream_idle),
             "allow_half_close": allow_half_close,
         }
-        self.traffic = Traffic(
+        self.context = ProxyContext(
             snapshot=Snapshot(**self._snapshot),
             clusters=[cluster],
-            waiting=self.waiting,
+            key_wait=self.key_wait,
             board=self.board,
             access_log=self.access_log,
             open_connection=self._open,
@@ -299,7 +301,7 @@ class Stage:
     def reload(self, **changed: Any) -> None:
         """Put another snapshot in force: the one before with these values in place of its own."""
         self._snapshot |= changed
-        self.traffic.snapshot = Snapshot(**self._snapshot)
+        self.context.snapshot = Snapshot(**self._snapshot)
 
     def use_endpoints(self, *numbers: int, **limits: Any) -> None:
         """A reload: from now on the cluster has these endpoints, and these limits in place of those before."""
@@ -313,7 +315,7 @@ class Stage:
             callback()
 
     def _open(self, endpoint: Endpoint) -> ClientConnection:
-        stream = ClientConnection(self.traffic, endpoint)
+        stream = ClientConnection(self.context, endpoint)
         self.opened.append(self.new_server(stream))
         return stream
 
@@ -322,7 +324,7 @@ class Stage:
         return Server(self, stream)
 
     def client(self) -> Client:
-        client = Client(self, accepted(self.traffic, self.listener))
+        client = Client(self, accepted(self.context, self.listener))
         client.side.connection_made(client.transport)
         return client
 

@@ -63,7 +63,7 @@ def test_every_event_in_every_state(state: State, event: Event) -> None:
     """What the table has is expected and changes nothing by itself; all else is counted, and ends the request with 503 or cut short."""
     scene = Scene(state)
     faults = VERIFIER.gate.faults
-    expected = scene.exchange.expects(event)
+    expected = scene.exchange.meets(event)
     assert expected is ((event, state) in TABLE)
     assert VERIFIER.gate.faults - faults == (0 if expected else 1)
     said = scene.client.take()
@@ -83,7 +83,7 @@ def test_every_event_in_every_state(state: State, event: Event) -> None:
 def test_after_a_fault_the_worker_serves_on() -> None:
     """One request met a fault: the next one of the same client is served, on a connection that the faulty one did not use."""
     scene = Scene(State.AWAITING)
-    assert not scene.exchange.expects(Event.CONNECTED)
+    assert not scene.exchange.meets(Event.CONNECTED)
     assert scene.client.take().startswith(b"HTTP/1.1 503 ") and scene.stage.opened[0].is_gone()
     scene.stage.opened[0].lose()
     scene.client.sends(request())

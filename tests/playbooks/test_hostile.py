@@ -106,7 +106,7 @@ def test_a_response_that_ends_over_the_mark_holds_back_the_next_request(stage: S
     assert server.take().startswith(b"GET /2 ")
     client.side.pause_writing()
     server.sends(OK)
-    stage.traffic.expire()
+    stage.context.expire()
     assert client.transport.aborted
 
 
@@ -116,7 +116,7 @@ def test_a_closing_client_that_does_not_read_is_not_waited_for_without_end(stage
     client.sends(request("GET", "/", "Connection: close"))
     stage.server().sends(OK)
     assert client.is_gone() and not client.transport.aborted
-    stage.traffic.expire()
+    stage.context.expire()
     assert client.transport.aborted
 
 
@@ -160,7 +160,7 @@ def test_an_endpoint_that_answers_without_reading_is_cut(stage: Stage) -> None:
 
 def test_a_client_that_reset_before_it_was_accepted_is_not_served(stage: Stage) -> None:
     """Nobody could say whose request it was: neither the log nor X-Forwarded-For."""
-    client = Client(stage, accepted(stage.traffic, stage.listener))
+    client = Client(stage, accepted(stage.context, stage.listener))
     client.transport.address = None
     client.side.connection_made(client.transport)
     client.side.data_received(request())

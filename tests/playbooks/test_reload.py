@@ -82,7 +82,7 @@ def test_a_refusal_that_was_due_before_the_reload_is_in_its_style(pieces: int | 
     stage = Stage(pieces)
 
     def admission(realm: str) -> Admission:
-        demands = stage.traffic.snapshot.admission.routes[0].demands
+        demands = stage.context.snapshot.admission.routes[0].demands
         return Admission(VERIFIER.gate, [Route(demands, route_answers(realm), cluster=stage.cluster)])
 
     stage.reload(admission=admission("one"))
@@ -133,8 +133,8 @@ def test_a_listener_that_left_ends_its_clients_with_the_answer_under_way(pieces:
     stage.listener = ListenerSettings(stays.policy)
     other, other_server = asks(stage)
     answers(other, other_server)
-    stage.traffic.drain_listener(stays, -1.0)
-    stage.traffic.expire()
+    stage.context.drain_listener(stays, -1.0)
+    stage.context.expire()
     assert idle.is_gone() and not busy.is_gone() and not other.is_gone()
     server.take()
     server.sends(OK)
@@ -275,8 +275,8 @@ def test_an_access_log_that_opens_or_closes_has_whole_records(pieces: int | None
     log = stage.access_log
     client = stage.client()
     for target, begins, ends in (("/1", logged, True), ("/2", True, logged), ("/3", True, True)):
-        stage.traffic.access_log = log if begins else None
+        stage.context.access_log = log if begins else None
         _, server = asks(stage, client, target)
-        stage.traffic.access_log = log if ends else None
+        stage.context.access_log = log if ends else None
         answers(client, server)
     assert [record["path"] for record in stage.records()] == (["/1", "/2", "/3"] if logged else ["/3"])

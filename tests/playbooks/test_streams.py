@@ -53,13 +53,13 @@ class Scene:
         """The sweep at that time after the playbook began, give or take the second in which it runs."""
         real = time.time() - self._ahead
         self._ahead = self.born + seconds - real
-        self.stage.traffic.sweep()
+        self.stage.context.sweep()
 
     def revoke(self, subject: str) -> None:
         """What a worker does when it reads of a revocation."""
         self.revoked.add(subject)
         self.policies.verifier.renew()
-        self.stage.traffic.sweep()
+        self.stage.context.sweep()
 
     @property
     def ended(self) -> int:
@@ -227,7 +227,7 @@ def test_a_response_that_is_not_begun_is_not_cut(scene: Scene) -> None:
     server.sends(response("200 OK", "Transfer-Encoding: chunked", body=b"5\r\nfirst\r\n"))
     assert not client.is_gone()
     client.take()
-    scene.stage.traffic.sweep()
+    scene.stage.context.sweep()
     is_cut(scene, "chunked", client, server)
 
 
@@ -313,7 +313,7 @@ def test_a_fault_while_looking_again_ends_the_stream(scene: Scene) -> None:
 
     scene.revoked = Broken()
     scene.policies.verifier.renew()
-    scene.stage.traffic.sweep()
+    scene.stage.context.sweep()
     is_cut(scene, "chunked", client, server)
     assert scene.policies.verifier.gate.faults == 1
 
@@ -340,7 +340,7 @@ def reloads(scene: Scene, **issuers: str) -> None:
     configuration = Policies("", issuers, f"claim_to_headers: [{rest}]").configuration
     instances = issuer_instances(configuration, {"a": 0, "b": 1, "c": 2})
     scene.policies.verifier.reload(trusted_issuers(configuration, instances))
-    scene.stage.traffic.sweep()
+    scene.stage.context.sweep()
 
 
 def test_a_changed_policy_ends_no_stream_and_holds_for_the_next_request(scene: Scene) -> None:
@@ -349,7 +349,7 @@ def test_a_changed_policy_ends_no_stream_and_holds_for_the_next_request(scene: S
     client, server = begins(scene, "chunked")
     reloads(scene, a="required_scopes: [s]", b="")
     for _ in range(2):
-        scene.stage.traffic.sweep()
+        scene.stage.context.sweep()
         goes_on(scene, "chunked", client, server)
     server.sends(b"0\r\n\r\n")
     assert scene.ended == 0 and client.take().endswith(b"0\r\n\r\n")

@@ -78,7 +78,7 @@ def test_a_handshake_that_takes_too_long_is_a_failed_connect(files: Path) -> Non
     client.sends(request())
     silent = stage.opened[0]
     silent.side.connection_made(silent.transport)
-    stage.traffic.expire()
+    stage.context.expire()
     assert client.take().startswith(b"HTTP/1.1 503 ") and silent.is_gone()
     silent.lose()
     client.lose()

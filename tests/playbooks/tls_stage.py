@@ -37,7 +37,7 @@ class TlsClient(Client):
     """A client whose bytes are one record each call, or one a byte."""
 
     def __init__(self, stage: TlsStage) -> None:
-        super().__init__(stage, accepted(stage.traffic, stage.listener))
+        super().__init__(stage, accepted(stage.context, stage.listener))
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = stage.client_side.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
         self.turns = stage.turns

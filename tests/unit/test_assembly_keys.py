@@ -242,9 +242,9 @@ def test_the_limits_of_waiting_arrive() -> None:
             f"limits: {{max_waiting: {most}}}",
         )
         async with LoadBalancer(made) as balancer:
-            traffic = balancer._runtime.traffic
-            assert traffic is not None
-            return traffic.waiting.most, traffic.waiting.patience
+            context = balancer._runtime.context
+            assert context is not None
+            return context.key_wait.max_waiting, context.key_wait.max_wait
 
     assert asyncio.run(scenario(7)) == (7, 3.0) and asyncio.run(scenario(0)) == (0, 3.0)
 

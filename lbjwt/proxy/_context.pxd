@@ -11,17 +11,17 @@ from lbjwt.http1._answer cimport Answer
 from lbjwt.net._connection cimport ReceiveBuffer
 from lbjwt.proxy._authorization cimport Authorization
 from lbjwt.proxy._snapshot cimport Snapshot
-from lbjwt.proxy._waiting cimport Waiting
+from lbjwt.proxy._key_wait cimport KeyWait
 
 
 @cython.final
-cdef class Traffic:
+cdef class ProxyContext:
     cdef public Snapshot snapshot                # of the configuration in force
     cdef public list clusters                    # of Cluster: those of the configuration, and those whose last requests are under way
-    cdef readonly Waiting waiting
+    cdef readonly KeyWait key_wait
     cdef readonly Board board
     cdef public AccessLog access_log             # None: no log is kept
-    cdef readonly set wires                      # every open connection, for the sweep: each a Timed
+    cdef readonly set watched                    # of Timed, for the sweeps: every open connection
     cdef readonly Py_ssize_t clients             # open client connections
     cdef public bint draining                    # every answer ends its connection
     cdef object open_connection                  # (endpoint) -> its side, on which connection_made or connect_failed follows

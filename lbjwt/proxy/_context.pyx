@@ -34,17 +34,17 @@ cdef Answer _plain(int status, str detail):
     return Answer(status, fields, body)
 
 
-cdef class Traffic:
+cdef class ProxyContext:
 
-    def __init__(self, *, Snapshot snapshot not None, clusters, Waiting waiting not None, Board board not None, AccessLog access_log,
+    def __init__(self, *, Snapshot snapshot not None, clusters, KeyWait key_wait not None, Board board not None, AccessLog access_log,
                  object open_connection, Py_ssize_t max_clients):
         self.snapshot = snapshot
         self.clusters = list(clusters)
-        self.waiting = waiting
+        self.key_wait = key_wait
         self.board = board
         self.access_log = access_log
         self.open_connection = open_connection
-        self.wires = set()
+        self.watched = set()
         self.max_clients = max_clients
         self.max_answered = 2 * max_clients
         self.request_head = RequestHead.__new__(RequestHead)
@@ -81,7 +81,7 @@ cdef class Traffic:
     def expire(self):
         cdef double now = coarse_monotonic()
         cdef Timed watched
-        for watched in list(self.wires):
+        for watched in list(self.watched):
             if watched.deadline != 0.0 and now >= watched.deadline:
                 watched.expired()
             else:
@@ -93,7 +93,7 @@ cdef class Traffic:
         cdef double today = time.time()
         cdef Timed watched
         self.date = b"Date: %b\r\n" % formatdate(today, usegmt=True).encode()
-        for watched in list(self.wires):
+        for watched in list(self.watched):
             watched.end_if_expired(today)
 
     def close_unused(self):
@@ -107,7 +107,7 @@ cdef class Traffic:
         self.draining = True
         cdef double soon = coarse_monotonic() + grace
         cdef Timed watched
-        for watched in list(self.wires):
+        for watched in list(self.watched):
             watched.drain(soon, None)
 
     def drain_listener(self, ListenerSettings listener not None, double grace):
@@ -115,10 +115,10 @@ cdef class Traffic:
         listener.leaving = True
         cdef double soon = coarse_monotonic() + grace
         cdef Timed watched
-        for watched in list(self.wires):
+        for watched in list(self.watched):
             watched.drain(soon, listener)
 
     def close(self):
         cdef Timed watched
-        for watched in list(self.wires):
+        for watched in list(self.watched):
             watched.end()
