@@ -13,8 +13,14 @@ from lbjwt.net import certificate
 from lbjwt.net.certificate import Certificate
 from lbjwt.net.tls import TLSError
 from tests.harness.certificates import PEM, PKCS8, PLAIN, certify
+from tests.integration.service_reload_scene import LOOP_NAMES, LOOPS, Connection, File, Scene, player
 from tests.integration.service_scene import TOKENS, backend
-from tests.integration.test_service_reload import Connection, File, Scene, play  # noqa: F401 - a fixture
+
+
+@pytest.fixture(params=LOOPS, ids=LOOP_NAMES)
+def play(request: pytest.FixtureRequest) -> Scene:
+    """Runs a coroutine in a loop of each kind."""
+    return player(request.param)
 
 
 def pair(directory: Path, name: str) -> tuple[bytes, bytes]:
@@ -56,7 +62,7 @@ async def until_shown(address: tuple[str, int], trusted: Path) -> None:
 
 def test_a_certificate_that_was_replaced_is_shown(
     play: Scene, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:  # noqa: F811
+) -> None:
     """Without a reload, to new handshakes; a connection from before goes on. Half of a pair changes nothing and is logged once."""
     old, new = pair(tmp_path, "old.pem"), pair(tmp_path, "new.pem")
     for name, content in zip(("cert.pem", "key.pem"), old, strict=True):
@@ -89,7 +95,7 @@ def test_a_certificate_that_was_replaced_is_shown(
     assert "does not belong to" in refused and used.startswith("listeners[0].tls: new certificate in use")
 
 
-def test_tls_is_switched_on_and_off(play: Scene, tmp_path: Path) -> None:  # noqa: F811
+def test_tls_is_switched_on_and_off(play: Scene, tmp_path: Path) -> None:
     """On the same socket: new clients meet it at once, those of before end with the answer under way."""
     text = pair(tmp_path, "ca.pem")
     for name, content in zip(("cert.pem", "key.pem"), text, strict=True):
@@ -115,7 +121,7 @@ def test_tls_is_switched_on_and_off(play: Scene, tmp_path: Path) -> None:  # noq
     play(scene())
 
 
-def test_a_reload_reads_certificates_again_and_keeps_sessions(play: Scene, tmp_path: Path) -> None:  # noqa: F811
+def test_a_reload_reads_certificates_again_and_keeps_sessions(play: Scene, tmp_path: Path) -> None:
     """At once, without waiting for a look. Where the files are the same, a session of before is resumed."""
     old, new = pair(tmp_path, "old.pem"), pair(tmp_path, "new.pem")
     for name, content in zip(("cert.pem", "key.pem"), old, strict=True):
