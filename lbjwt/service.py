@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 SWEEP = 1.0
 """Seconds between two checks for streams that outlived their token, and between two writes of logs and numbers."""
 
+REPLACED_GRACE = 5.0
+"""Seconds until an idle client connection is closed when another program took over. The next response on it usually ends it first, without a race."""
+
 log = logging.getLogger("lbjwt.service")
 
 
@@ -321,19 +324,30 @@ class LoadBalancer:
         if self._runtime.access_log is not None:
             self._runtime.access_log.reopen()
 
-    async def drain(self) -> None:
-        """Stop accepting, finish open requests, and return when all clients are gone or after `timeouts.drain`."""
+    async def drain(self, *, lame_duck: bool = True, idle_grace: float = IDLE_GRACE) -> None:
+        """
+        Say that the service is not ready, and serve on for `timeouts.lame_duck`. Then accept no more, answer what is under way, and return when all
+        clients are gone or `timeouts.drain` has passed.
+
+        Args:
+            lame_duck: False: accept no more from now on, for another program serves already.
+            idle_grace: Seconds until idle client connections are closed.
+        """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self.configuration.timeouts.drain
+        timeouts = self.configuration.timeouts
         self._serves = False
-        self.board.set_state(DRAINING)
         if self._whole:
             self.board.start_draining()
+        if lame_duck and timeouts.lame_duck:
+            await asyncio.sleep(timeouts.lame_duck)
+        deadline = loop.time() + timeouts.drain
+        self.board.set_state(DRAINING)
         self._runtime.listeners.close()
+        await asyncio.sleep(0)  # the loop may have accepted a client in this turn, which nobody has met yet
         context = self._runtime.context
         if context is None:
             return
-        context.drain(IDLE_GRACE)
+        context.drain(idle_grace)
         while context.clients and loop.time() < deadline:
             await asyncio.sleep(0.02)
 

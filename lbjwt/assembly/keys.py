@@ -6,6 +6,7 @@ the feed and the board. A balancer that is embedded in another program has both 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
@@ -26,7 +27,7 @@ from lbjwt.assembly.sources import (
     stored_keys,
 )
 from lbjwt.keys.errors import StoreError
-from lbjwt.keys.feed import KeyFeed
+from lbjwt.keys.feed import KeyFeed, StoredKeySet
 from lbjwt.keys.log import log_key_changes
 from lbjwt.keys.source import FeedKeys
 
@@ -247,6 +248,26 @@ def put_stored(feed: KeyFeed, instances: Sequence[IssuerInstance], directory: Pa
                     feed.put(instance.index, stored)
             except (StoreError, ValueError) as error:
                 log.warning("no stored keys for %s: %s", place_of_keys(instance), error)
+
+
+def key_sets(instances: Sequence[IssuerInstance], feed: KeyFeed) -> list[StoredKeySet]:
+    """The key sets in a feed, for the program that replaces this one."""
+    remote = [one.index for one in instances if one.issuer.fetch is not None]
+    return [stored for index in remote if (stored := feed.get(index)) is not None]
+
+
+def put_inherited(feed: KeyFeed, instances: Sequence[IssuerInstance], inherited: Sequence[StoredKeySet]) -> None:
+    """Put the key sets of the program that this one replaces into the feed. A newer one that was stored stays; one that is too old is left out."""
+    for instance in instances:
+        fetch = instance.issuer.fetch
+        for stored in inherited if fetch is not None else ():
+            assert fetch is not None
+            there = feed.get(instance.index)
+            is_newer = there is None or stored.fetched_at > there.fetched_at
+            is_good = stored.shelf_life(0.0, time.time(), fetch.max_stale) is not None
+            if is_newer and is_good and stored.place == key_identity(instance):
+                with contextlib.suppress(ValueError):  # `max_bytes` is smaller than it was
+                    feed.put(instance.index, stored)
 
 
 class _LocalPublisher:

@@ -170,7 +170,8 @@ class Listeners:
 
     def _client(self, listener: _Listener) -> asyncio.Protocol:
         assert self.context is not None
-        return accepted(self.context, listener.settings)
+        made: asyncio.Protocol = accepted(self.context, listener.settings)
+        return made
 
     async def accept(self) -> None:
         """Accept on every socket that does not yet."""

@@ -4,6 +4,7 @@ The command line: ``lbjwt serve``, ``check``, ``doctor``, ``explain``, ``schema`
 Results go to standard output, everything else to standard error. A command is imported when it is called, so that ``lbjwt --help`` is fast.
 """
 
+import difflib
 import importlib
 
 import click
@@ -34,6 +35,16 @@ class _Commands(click.Group):
             return None
         command: click.Command = getattr(importlib.import_module(f"lbjwt.cli.{cmd_name}"), cmd_name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if meant := difflib.get_close_matches(args[0], _COMMANDS, 1):
+                raise click.UsageError(f"{error.message} Did you mean {meant[0]}?", ctx) from None
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

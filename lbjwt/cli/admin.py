@@ -53,12 +53,17 @@ def ask(admin: str, method: str, path: str, body: bytes | str, *, doubt: str, ti
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname, parts.port, timeout=timeout)
     try:
+        connection.connect()
+    except (OSError, http.client.HTTPException) as error:
+        raise click.ClickException(
+            f"cannot connect to {parts.netloc} ({_cause(error)}); nothing was changed. Is the admin API at this address?"
+        ) from None
+    try:
         connection.request(method, path, body, {"Content-Type": "application/json"})
         response = connection.getresponse()
         status, content = response.status, response.read(_LONGEST)
     except (OSError, http.client.HTTPException) as error:
-        cause = getattr(error, "strerror", None) or type(error).__name__
-        raise click.ClickException(f"{parts.netloc} did not answer ({cause}); {doubt}") from None
+        raise click.ClickException(f"{parts.netloc} did not answer ({_cause(error)}); {doubt}") from None
     finally:
         connection.close()
     try:
@@ -66,3 +71,7 @@ def ask(admin: str, method: str, path: str, body: bytes | str, *, doubt: str, ti
     except ValueError:
         members = None
     return Reply(status, members if isinstance(members, dict) else {})
+
+
+def _cause(error: Exception) -> str:
+    return getattr(error, "strerror", None) or type(error).__name__

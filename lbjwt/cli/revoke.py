@@ -64,7 +64,7 @@ def revoke(
     With --undo, name what the entry names, --issuer included, without times. Every entry that names exactly this is removed. Undo an entry where it
     was made: in the file, or at the admin API.
 
-    Exit code 0: done, or accepted; 1: failed; 2: a problem of usage.
+    Exit code 0: done, or accepted; 1: failed, or no entry matches --undo; 2: a problem of usage.
     """
     members = {name: value for name, value in named.items() if value is not None}
     if (admin is None) == (file is None):
@@ -81,8 +81,13 @@ def revoke(
     try:
         entry = _entry_of_token(now) if source is not None else None
         if undo:
-            _undo(read_undo(members) if entry is None else Undo(entry.kind, entry.value, entry.issuer), admin, file)
-            return
+            done = _undo(
+                read_undo(members) if entry is None else Undo(entry.kind, entry.value, entry.issuer), admin, file
+            )
+            if done:
+                click.echo("undone", err=True)
+                return
+            raise click.ClickException("nothing to undo: no entry in force matches these options exactly")
         entry = entry or _entry(members, lifetime, until, now)
     except RevocationError as error:
         raise click.UsageError(str(error)) from None
@@ -98,17 +103,13 @@ def revoke(
         click.echo(f"{new}, until {text_of_time(entry.expires)}; entries in force: {answer.get('in_force')}", err=True)
 
 
-def _undo(undo: Undo, admin: str | None, file: Path | None) -> None:
+def _undo(undo: Undo, admin: str | None, file: Path | None) -> bool:
+    """True when an entry was removed."""
     if file is not None:
-        done = _write(file, undo)
-    else:
-        assert admin is not None
-        answer = _ask(
-            admin, "DELETE", json.dumps({undo.kind: undo.value} | ({"issuer": undo.issuer} if undo.issuer else {}))
-        )
-        done = bool(answer.get("undone"))
-    sentence = "undone" if done else "nothing to undo: no entry in force matches these options exactly"
-    click.echo(sentence, err=True)
+        return _write(file, undo)
+    assert admin is not None
+    members = {undo.kind: undo.value} | ({"issuer": undo.issuer} if undo.issuer else {})
+    return bool(_ask(admin, "DELETE", json.dumps(members)).get("undone"))
 
 
 def _write(file: Path, change: Change) -> bool:

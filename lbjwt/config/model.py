@@ -255,6 +255,11 @@ class Timeouts(Section):
         default=30.0,
         description="How long requests in flight may take after SIGTERM; then lbjwt closes their connections.",
     )
+    lame_duck: Annotated[float, Seconds(0, 600)] = Field(
+        default=0.0,
+        description="Time after SIGTERM in which lbjwt still serves but says at its health checks that it is not ready, so that a balancer in front "
+        "stops sending requests first. `drain` begins after it.",
+    )
 
 
 class Admin(Section):

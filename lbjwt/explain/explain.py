@@ -204,7 +204,7 @@ def _place_step(scene: Scene, route: Route, demand: Demand, reason: DenyReason) 
     where = " and ".join(spoilt or there) or "several locations"
     match reason:
         case DenyReason.NONE:
-            return _step("place", asked, "met", f"found in {where}"), there
+            return _step("place", asked, "met", "found" if len(looked) == 1 else f"found in {where}"), there
         case DenyReason.MISSING if route.allow_missing:
             return _step(
                 "place", asked, "met", "no token found, and the route lets requests without a token pass"

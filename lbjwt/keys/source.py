@@ -12,7 +12,7 @@ from math import inf
 from pathlib import Path
 from typing import Final
 
-from lbjwt.files import signature_of
+from lbjwt.files import read_regular, signature_of
 from lbjwt.jose.keyring import KeyRing
 from lbjwt.keys.errors import KeySourceError, sentence_of
 from lbjwt.keys.feed import KeyFeed
@@ -256,17 +256,10 @@ def read_key_file(path: Path) -> tuple[bytes, tuple[int, ...]]:
     Return the content of a key file and its signature. Of a file longer than `MAX_FILE_BYTES` one byte more comes back, so that it can be refused.
 
     Raises:
-        OSError: It cannot be read; the error has its name.
+        OSError: It cannot be read, or is not a regular file; the error has its name.
     """
-    try:
-        with path.open("rb") as file:
-            signature = signature_of(
-                os.fstat(file.fileno())
-            )  # before reading: a write meanwhile is seen at the next look
-            return file.read(MAX_FILE_BYTES + 1), signature
-    except OSError as error:
-        error.filename = str(path)  # not set by a failed read
-        raise
+    document, status = read_regular(path, MAX_FILE_BYTES)
+    return document, signature_of(status)
 
 
 def secret_from_environment(variable: str) -> bytes:

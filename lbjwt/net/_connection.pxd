@@ -58,8 +58,6 @@ cdef class Connection:
     cdef bint _stalled               # reading is paused because the peer does not read what TLS itself has to send
     cdef bint _continuing            # `_read_on` is scheduled
 
-    # Let another object be told from now on, as after ALPN.
-    cdef void speak(self, object protocol, const Events *events)
     cdef Sent send(self, const char *data, Py_ssize_t size)
     cdef Sent send_parts(self, iovec *parts, int count)
     cdef void pause(self)

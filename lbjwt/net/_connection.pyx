@@ -57,10 +57,6 @@ cdef class Connection:
     def __init__(self):
         raise TypeError("a connection is made by its protocol")
 
-    cdef void speak(self, object protocol, const Events *events):
-        self._protocol = protocol
-        self._events = events
-
     # --- asyncio ------------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport):

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from lbjwt.files import signature_of
+from lbjwt.files import read_regular, signature_of
 from lbjwt.net.tls import MAX_PEM, server_context
 
 LOOK: Final = 0.5
@@ -86,8 +86,8 @@ class Certificate:
         digest = sha256()
         try:
             for path in self.paths:
-                with path.open("rb") as file:
-                    digest.update(sha256(file.read(MAX_PEM)).digest())
+                content, _ = read_regular(path, MAX_PEM)
+                digest.update(sha256(content).digest())
         except OSError:
             return b""
         return digest.digest()

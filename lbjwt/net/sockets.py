@@ -79,6 +79,17 @@ def bind(
     return sets
 
 
+def bind_beside(sock: socket.socket) -> socket.socket:
+    """
+    One more socket on the address of a bound one, which shares its port.
+
+    Raises:
+        OSError: The kernel gives none.
+    """
+    host, port = sock.getsockname()[:2]
+    return _bind_one((sock.family, host), port)
+
+
 def close(sockets: Iterable[socket.socket]) -> None:
     """Close this process' copies; other processes keep theirs."""
     for sock in sockets:

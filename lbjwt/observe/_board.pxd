@@ -77,6 +77,7 @@ cdef struct RouteCounters:
 
 cdef struct Header:
     int64_t draining                             # the whole service is on its way out
+    int64_t handed_over                          # another program serves in this one's place
     uint64_t restarts                            # workers replaced
     double started_at                            # seconds since the epoch
     uint64_t keeper_restarts

@@ -238,6 +238,10 @@ cdef class Board:
         """The whole service is on its way out: `ready` is False from now on in every process."""
         self.header().draining = 1
 
+    def hand_over(self):
+        """Another program serves in this one's place: health checks that still arrive here are answered for it, with `ready`."""
+        self.header().handed_over = 1
+
     # --- between the process that fetches keys and those that use them
 
     def want(self, Py_ssize_t source):
@@ -356,6 +360,10 @@ cdef class Board:
         return self.header().draining != 0
 
     @property
+    def handed_over(self):
+        return self.header().handed_over != 0
+
+    @property
     def started_at(self):
         return self.header().started_at
 
@@ -414,6 +422,8 @@ cdef class Board:
     def ready(self):
         """At least one worker is `READY` with a key of any issuer in force and room for a client, and the service does not drain."""
         cdef Py_ssize_t slot, index
+        if self.header().handed_over:
+            return True
         if self.header().draining:
             return False
         for slot in range(self.workers):

@@ -5,6 +5,7 @@ What the supervisor says about processes that became ready, and what it remember
 import logging
 
 from lbjwt.observe._board import DRAINING, READY
+from lbjwt.process.notify import notify
 from lbjwt.process.shared import Shared
 from lbjwt.process.slots import Slots
 
@@ -44,3 +45,4 @@ class Announcements:
         what = "ready" if not self.served else "all workers are ready again"
         log.info("%s: %d worker%s, %d endpoint%s", what, count, "s"[: count != 1], endpoints, "s"[: endpoints != 1])
         self.served = True
+        notify("READY=1")

@@ -1,18 +1,20 @@
 """
 All bound sockets of the service, by worker slot. The supervisor makes them and every worker inherits its own; a reload keeps the sockets of
-listeners that stay.
+listeners that stay. So does an upgrade: they are taken over from the program that this one replaces, and handed on to the one that replaces it.
 """
 
 import itertools
 import os
 import socket
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
 from lbjwt.address import Address
 from lbjwt.config.model import Configuration
 from lbjwt.net import sockets
-from lbjwt.net.sockets import BindError, backlog, bind
+from lbjwt.net.sockets import BindError, backlog, bind, bind_beside, stop_listening
+from lbjwt.process.handover import Predecessor
 
 
 def worker_count(configuration: Configuration) -> int:
@@ -33,24 +35,33 @@ class Bindings:
     """Bound sockets; `admin` listens already, the others listen when their worker says so."""
 
     slots: list[list[list[socket.socket]]]
-    """slots[worker][listener]: one socket for each IP address of the listener, in the order of ``configuration.listeners``."""
+    """slots[worker][listener]: one socket for each IP address of the listener, in the order of ``configuration.listeners``. More than one where the
+    program before had more workers."""
     admin: list[socket.socket]
     """Of the control process; the supervisor's copies keep what is queued while that is replaced."""
     names: list[str] = field(default_factory=list)
     """Of the listeners, as `Configuration.named_listeners` has them."""
+    common: list[list[socket.socket]] = field(default_factory=list)
+    """common[listener]: sockets on which every worker accepts. The program before had more workers, and not a multiple of ours: to close one of its
+    sockets would reset the connections that are queued there."""
+    borrowed: bool = False
+    """Another program uses the same sockets: none may stop listening."""
 
     @classmethod
-    def bind(cls, configuration: Configuration) -> Self:
+    def bind(cls, configuration: Configuration, predecessor: Predecessor | None = None) -> Self:
         """
-        Bind everything the configuration asks for.
+        Bind everything the configuration asks for; what the program before has bound already is taken over.
 
         Raises:
             BindError: One address cannot be had; the others are given back.
         """
-        bindings = cls([[] for _ in range(worker_count(configuration))], []).changed(configuration)
+        empty = cls([[] for _ in range(worker_count(configuration))], [], borrowed=predecessor is not None)
+        bindings = empty.changed(configuration, predecessor)
         try:
             if configuration.admin is not None:
-                bindings.admin = bind(configuration.admin.address, key="admin.address")[0]
+                address = configuration.admin.address
+                bindings.admin = predecessor.take_admin(str(address)) if predecessor is not None else []
+                bindings.admin = bindings.admin or bind(address, key="admin.address")[0]
                 for sock in bindings.admin:
                     sock.listen(backlog())
         except BindError:
@@ -58,42 +69,82 @@ class Bindings:
             raise
         return bindings
 
-    def changed(self, configuration: Configuration) -> Self:
+    def changed(
+        self,
+        configuration: Configuration,
+        predecessor: Predecessor | None = None,
+        *,
+        leaving: Sequence["Bindings"] = (),
+    ) -> Self:
         """
-        Return the bindings for another configuration: with the sockets of those that stay, and new ones. These here stay as they are.
+        Return the bindings for another configuration: with the sockets of listeners that stay, and new ones. These here stay as they are.
+
+        Args:
+            leaving: Listeners that are being closed: those that come back get their sockets again.
 
         Raises:
             ListenerError: One address cannot be had; the other new ones are given back.
         """
-        names = list(configuration.named_listeners)
-        made = type(self)([[] for _ in self.slots], self.admin, names)
-        ours = [sock.getsockname()[:2] for sock in self.of(0)] if self.names else []
+        every: list[Bindings] = [self, *leaving]
+        known = {name: (one, at) for one in every for at, name in enumerate(one.names)}
+        ours = [_address(sock) for one in every if one.slots for bound in one.slots[0] for sock in bound]
+        if predecessor is not None:
+            ours += predecessor.addresses()
+        made = type(self)([[] for _ in self.slots], self.admin, borrowed=self.borrowed)
         try:
-            for index, (name, listener) in enumerate(zip(names, configuration.listeners, strict=True)):
-                if name in self.names:
-                    found = [slot[self.names.index(name)] for slot in self.slots]
+            for index, (name, listener) in enumerate(configuration.named_listeners.items()):
+                key = f"listeners[{index}].address"
+                shared: list[socket.socket] = []
+                if name in known:
+                    one, at = known[name]
+                    found, shared = [slot[at] for slot in one.slots], one.common[at]
+                elif predecessor is not None and (left := predecessor.take(name)):
+                    found, shared = _spread(left, len(self.slots), key=key)
                 else:
-                    key = f"listeners[{index}].address"
                     try:
                         found = bind(listener.address, key=key, copies=len(self.slots), ours=ours)
                     except BindError as error:
                         raise ListenerError(index, error) from None
                 for slot, bound in zip(made.slots, found, strict=True):
                     slot.append(bound)
+                made.common.append(shared)
+                made.names.append(name)
         except BindError:
-            sockets.close(itertools.chain.from_iterable(made.only_here(self)))
+            made.part(name for name in made.names if name not in known).close()
             raise
         return made
 
-    def only_here(self, other: "Bindings") -> list[list[socket.socket]]:
-        """By slot, the sockets of listeners that `other` does not have."""
-        return [
-            [sock for name, bound in zip(self.names, slot, strict=False) if name not in other.names for sock in bound]
-            for slot in self.slots
-        ]
+    def part(self, names: Iterable[str]) -> Self:
+        """Return the sockets of some listeners only; those of others and of the admin API are left out."""
+        wanted = frozenset(names)
+        at = [index for index, name in enumerate(self.names) if name in wanted]
+        return type(self)(
+            [[slot[index] for index in at] for slot in self.slots],
+            [],
+            [self.names[index] for index in at],
+            [self.common[index] for index in at],
+            self.borrowed,
+        )
 
     def of(self, slot: int) -> list[socket.socket]:
+        """The sockets of a worker alone."""
         return list(itertools.chain.from_iterable(self.slots[slot]))
+
+    def accepting(self, slot: int) -> list[list[socket.socket]]:
+        """The sockets a worker accepts on, by listener."""
+        return [own + shared for own, shared in zip(self.slots[slot], self.common, strict=True)]
+
+    def by_listener(self) -> list[tuple[str, list[socket.socket]]]:
+        """Of each listener its name and its sockets, of all workers."""
+        return [
+            (name, [*itertools.chain.from_iterable(slot[at] for slot in self.slots), *self.common[at]])
+            for at, name in enumerate(self.names)
+        ]
+
+    def refuse(self, slot: int | None) -> None:
+        """Queue no more clients for a worker; None: on the sockets that all share. Nothing happens while they are borrowed."""
+        if not self.borrowed:
+            stop_listening(itertools.chain.from_iterable(self.common) if slot is None else self.of(slot))
 
     def keep(self, slot: int) -> None:
         """
@@ -104,6 +155,8 @@ class Bindings:
                 sockets.close(self.of(other))
         if slot < len(self.slots):
             sockets.close(self.admin)
+        else:
+            sockets.close(itertools.chain.from_iterable(self.common))
 
     def close(self) -> None:
         self.keep(len(self.slots))
@@ -118,4 +171,33 @@ class Bindings:
             for sock in bound
         ]
         found += [("admin", sock) for sock in self.admin if before is None]
-        return [(name, str(Address(*sock.getsockname()[:2]))) for name, sock in found]
+        return list(dict.fromkeys((name, str(Address(*_address(sock)))) for name, sock in found))
+
+
+def _spread(
+    found: Sequence[socket.socket], workers: int, *, key: str
+) -> tuple[list[list[socket.socket]], list[socket.socket]]:
+    """
+    Give the sockets of one listener to the workers: to each as many, and those that are left to all.
+
+    Raises:
+        BindError: There are fewer than workers, and the kernel gives no more.
+    """
+    own: list[list[socket.socket]] = [[] for _ in range(workers)]
+    shared: list[socket.socket] = []
+    for _, group in itertools.groupby(sorted(found, key=_address), _address):
+        bound = list(group)
+        try:
+            while len(bound) < workers:
+                bound.append(bind_beside(bound[0]))
+        except OSError as error:
+            raise BindError(f"{key}: cannot bind for another worker: {error.strerror}") from None
+        whole = len(bound) - len(bound) % workers
+        for at, sock in enumerate(bound):
+            (own[at % workers] if at < whole else shared).append(sock)
+    return own, shared
+
+
+def _address(sock: socket.socket) -> tuple[str, int]:
+    host, port = sock.getsockname()[:2]
+    return str(host), int(port)

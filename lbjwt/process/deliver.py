@@ -5,18 +5,14 @@ A process has at most one configuration in its channel that it has not answered 
 So a process that hangs costs no memory and no descriptors, however often the configuration is reloaded meanwhile.
 """
 
-import itertools
 import os
-import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lbjwt.assembly.issuers import issuer_instances
 from lbjwt.assembly.keys import longest_key_sets, put_stored
 from lbjwt.assembly.rows import row_names
 from lbjwt.config.model import Configuration
 from lbjwt.errors import ConfigurationError
-from lbjwt.net import sockets
-from lbjwt.net.sockets import stop_listening
 from lbjwt.observe.rows import RowNumbers, Rows
 from lbjwt.process.bindings import Bindings
 from lbjwt.process.channel import MOST_DESCRIPTORS
@@ -25,12 +21,23 @@ from lbjwt.process.shared import Shared
 from lbjwt.process.slots import Slot, Slots
 
 
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What was in force before a reload."""
+
+    configuration: Configuration
+    fingerprint: str
+    bindings: Bindings
+
+
 @dataclass(slots=True)
 class _Left:
-    """Sockets of a listener that is no longer configured, by slot, until every process has given it up."""
+    """Listeners that are no longer configured, until every worker has given them up. Until then a reload may bring them back."""
 
     number: int
-    sockets: list[list[socket.socket]]
+    bindings: Bindings
+    refused: set[int] = field(default_factory=set)
+    """Slots whose worker has given them up: their sockets no longer listen."""
 
 
 @dataclass(slots=True)
@@ -44,14 +51,6 @@ class _Area:
 
 class Deliveries:
     """The configuration in force, on its way to every process."""
-
-    @dataclass(frozen=True, slots=True)
-    class Before:
-        """What was in force."""
-
-        configuration: Configuration
-        fingerprint: str
-        bindings: Bindings
 
     def __init__(self, shared: Shared, slots: Slots, rows: Rows) -> None:
         self._shared = shared
@@ -68,7 +67,7 @@ class Deliveries:
         """True while some process does not have the newest configuration, or something waits to be closed."""
         return self._body >= 0 or bool(self._left)
 
-    def replace(self, configuration: Configuration, fingerprint: str) -> Before:
+    def replace(self, configuration: Configuration, fingerprint: str) -> InForce:
         """
         Make a configuration the one in force, for processes that are forked from now on, and begin to hand it to the others.
 
@@ -78,15 +77,16 @@ class Deliveries:
             OSError: No memory or descriptor is left. Whatever is raised, nothing changed.
         """
         shared = self._shared
-        before = self.Before(shared.configuration, shared.board.configuration_hash, shared.bindings)
+        before = InForce(shared.configuration, shared.board.configuration_hash, shared.bindings)
         number = shared.generation + 1
-        bindings = shared.bindings.changed(configuration)
-        new = bindings.only_here(shared.bindings)
+        leaving = [left.bindings for left in self._left]
+        bindings = shared.bindings.changed(configuration, leaving=leaving)
+        known = {name for one in (shared.bindings, *leaving) for name in one.names}
         body = -1
         try:
-            if len(bindings.of(0)) > MOST_DESCRIPTORS - 2 * len(self._areas) - 2:
+            if sum(map(len, bindings.accepting(0))) + len(self._areas) >= MOST_DESCRIPTORS:
                 raise ConfigurationError(
-                    "listeners: more sockets than can be handed to a running process; needs a restart"
+                    "listeners: more sockets than a running process can be given; this needs a restart"
                 )
             rows = self._rows.assign(row_names(configuration), number)
             body = packed(configuration, rows)
@@ -94,7 +94,7 @@ class Deliveries:
         except BaseException:
             if body >= 0:
                 os.close(body)
-            sockets.close(itertools.chain.from_iterable(new))
+            bindings.part(name for name in bindings.names if name not in known).close()
             raise
         self._forget_body()
         self._body = body
@@ -104,7 +104,7 @@ class Deliveries:
         self.turn()
         return before
 
-    def restore(self, before: Before) -> None:
+    def restore(self, before: InForce) -> None:
         """Hand out what was in force before: no process could apply what followed."""
         self.replace(before.configuration, before.fingerprint)
 
@@ -129,7 +129,7 @@ class Deliveries:
     def _send(self, slot: Slot) -> bool:
         assert slot.channel is not None
         is_worker = slot is not self._slots.keeper
-        bound = self._shared.bindings.slots[slot.index] if is_worker else []
+        bound = self._shared.bindings.accepting(slot.index) if is_worker else []
         areas = [area for area in self._areas if area.number > slot.sent]
         facts = {
             "number": self._shared.generation,
@@ -160,19 +160,26 @@ class Deliveries:
         put_stored(feed, [one for one in instances if one.index in new and kept.get(one.index) is None], directory)
 
     def _retire(self, bindings: Bindings, number: int) -> None:
-        left = self._shared.bindings.only_here(bindings)
-        if any(left):
-            self._left.append(_Left(number, left))
+        before = [*self._left, _Left(number, self._shared.bindings)]
+        self._left = []
+        for left in before:
+            left.bindings = left.bindings.part(name for name in left.bindings.names if name not in bindings.names)
+            if left.bindings.names:
+                self._left.append(left)
 
     def _close_left(self) -> None:
-        """Our copy of a socket would queue clients for nobody: it goes as soon as the worker of its slot has given the listener up."""
-        for left in self._left:
-            for slot, bound in zip(self._slots.workers, left.sockets, strict=True):
-                if bound and (not slot.pid or self._shared.board.generation(slot.index) >= left.number):
-                    stop_listening(bound)
-                    sockets.close(bound)
-                    bound.clear()
-        self._left = [left for left in self._left if any(left.sockets)]
+        """Our copy of a socket would queue clients that nobody serves: it stops listening as soon as the worker of its slot has given it up."""
+        for left in list(self._left):
+            left.bindings.borrowed = self._shared.bindings.borrowed
+            for slot in self._slots.workers:
+                gone = not slot.pid or self._shared.board.generation(slot.index) >= left.number
+                if gone and slot.index not in left.refused:
+                    left.refused.add(slot.index)
+                    left.bindings.refuse(slot.index)
+            if len(left.refused) == len(self._slots.workers):
+                left.bindings.refuse(None)
+                left.bindings.close()
+                self._left.remove(left)
 
     def _forget_body(self) -> None:
         if self._body >= 0:
@@ -185,5 +192,5 @@ class Deliveries:
         for area in self._areas:
             os.close(area.fd)
         for left in self._left:
-            sockets.close(itertools.chain.from_iterable(left.sockets))
+            left.bindings.close()
         self._areas, self._left = [], []

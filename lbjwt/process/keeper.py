@@ -1,5 +1,5 @@
 """
-The control process, called keeper in logs and process lists: it fetches remote keys, writes revocations and serves the admin API.
+The control process, called keeper in process lists and metrics: it fetches remote keys, writes revocations and serves the admin API.
 
 It is forked and replaced like a worker. Its death loses nothing: its state is in the feed, on the board and on disk, and clients of the admin API
 wait on a socket of the supervisor. Only this process imports aiohttp.

@@ -27,7 +27,7 @@ from lbjwt.net.descriptors import raise_limit
 from lbjwt.observe.log_file import AccessLogError, try_log
 from lbjwt.process.bindings import ListenerError
 from lbjwt.process.channel import sealed_memory
-from lbjwt.process.deliver import Deliveries
+from lbjwt.process.deliver import Deliveries, InForce
 from lbjwt.process.generation import RELOADED
 from lbjwt.process.reader import LIMIT, Reader, Wanted
 from lbjwt.process.shared import Shared
@@ -59,6 +59,8 @@ class Outcome:
     warnings: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     """What went wrong that no file can mend."""
+    in_force: bool = False
+    """It is the configuration of the service, even if some process could not apply it."""
 
 
 @dataclass(slots=True)
@@ -66,7 +68,7 @@ class _Applying:
     number: int
     until: float
     outcome: Outcome
-    before: "Deliveries.Before"
+    before: InForce
     hidden: bool = False
     """Handing the old configuration out again: its end is not told."""
 
@@ -84,6 +86,8 @@ class Reload:
         self._slots = slots
         self._source = source
         self._deliveries = deliveries
+        self.held = False
+        """Begin no reload for now: what was asked for is done later."""
         self._wanted = False
         self._asked = 0
         """Requests of the admin API that the reload under way answers."""
@@ -102,8 +106,13 @@ class Reload:
         self._deliveries.turn()
         if self._applying is not None:
             self._look_at_board(self._applying, now)
-        if self._wanted and self._reader is None and self._applying is None:
+        if self._wanted and not self.held and self._reader is None and self._applying is None:
             self._begin(now)
+
+    @property
+    def is_idle(self) -> bool:
+        """True when none is under way."""
+        return self._reader is None and self._applying is None
 
     def due(self, now: float) -> float:
         """Monotonic seconds at which `turn` has something to do without a signal; infinity when it has nothing."""
@@ -167,6 +176,7 @@ class Reload:
         else:
             for name, address in self._shared.bindings.describe(before.bindings):
                 log.info("%s on %s", name, address)
+            outcome.in_force = True
             if too_few := shortage(configuration, raise_limit()):
                 outcome.warnings.append(too_few)
             self._applying = _Applying(self._shared.generation, now + APPLY_LIMIT, outcome, before)
@@ -191,7 +201,7 @@ class Reload:
         ]
         if failed and not [slot for slot in workers if board.generation(slot.index) >= number]:
             outcome.failed.append("no worker could apply it, so the old configuration stays in force")
-            outcome.changes = []
+            outcome.changes, outcome.in_force = [], False
             self._deliveries.restore(applying.before)
             self._applying = _Applying(
                 self._shared.generation, now + APPLY_LIMIT, outcome, applying.before, hidden=True
@@ -213,24 +223,19 @@ class Reload:
         board.set_reloaded(ok, time.time())
         for line in outcome.warnings:
             log.warning("%s", line)
-        bad = [*outcome.problems, *outcome.failed]
-        if ok:
-            count = len(outcome.changes)
-            told = "; ".join(outcome.changes)
-            log.info("configuration reloaded: %s", f"{_count(count, 'change')}: {told}" if count else "no changes")
+        if outcome.in_force:
+            told = f"{_count(len(outcome.changes), 'change')}: {'; '.join(outcome.changes)}"
+            log.info("configuration reloaded: %s", told if outcome.changes else "no changes")
+            for line in outcome.failed:
+                log.error("configuration not in force everywhere: %s", line)
         else:
-            applied = not outcome.problems and "no worker" not in "".join(outcome.failed) and outcome.changes
-            what = (
-                "configuration reloaded, but not everywhere"
-                if applied
-                else "configuration not reloaded, the old one stays in force"
-            )
-            log.error("%s: %s", what, _count(len(bad), "problem"))
+            bad = [*outcome.problems, *outcome.failed]
+            log.error("configuration not reloaded, the old one stays in force: %s", _count(len(bad), "problem"))
             for line in bad[:MOST_LINES]:
                 log.error("%s", line)
             if len(bad) > MOST_LINES:
                 log.error("and %d more", len(bad) - MOST_LINES)
-        if outcome.restart and not outcome.problems:
+        if outcome.restart and outcome.in_force:
             log.warning("needs a restart: %s; the old values stay in force until then", ", ".join(outcome.restart))
         self._reply(ok, outcome)
 

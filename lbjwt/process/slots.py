@@ -17,6 +17,7 @@ from lbjwt.process import child, keeper, logs
 from lbjwt.process.channel import Channel
 from lbjwt.process.restart import RestartSchedule
 from lbjwt.process.shared import Shared
+from lbjwt.process.succession import Succession
 
 Worker = Callable[[Shared, int], int]
 """Lives in a process of its own: what all share, its slot; returns the exit code."""
@@ -53,14 +54,21 @@ class Slots:
     Args:
         mask: Signal mask of the children.
         state: Gives its lock up in them.
+        succession: Workers give up the link to the program before.
     """
 
     def __init__(
-        self, shared: Shared, worker: Worker, mask: set[signal.Signals] | set[int], state: StateDirectory | None
+        self,
+        shared: Shared,
+        worker: Worker,
+        mask: set[signal.Signals] | set[int],
+        state: StateDirectory | None,
+        succession: Succession,
     ) -> None:
         self._shared = shared
         self.mask = mask
         self._state = state
+        self.succession = succession
         self.workers = [
             Slot(index, f"worker {index}", functools.partial(worker, shared, index), "lbjwt-worker")
             for index in range(shared.board.workers)
@@ -68,7 +76,7 @@ class Slots:
         self.keeper: Slot | None = None
         if shared.wakeups is not None:
             main = functools.partial(keeper.main, shared)
-            self.keeper = Slot(shared.board.keeper, "keeper", main, "lbjwt-keeper", ends_on=signal.SIGUSR2)
+            self.keeper = Slot(shared.board.keeper, "control process", main, "lbjwt-keeper", ends_on=signal.SIGUSR2)
         self.all = self.workers if self.keeper is None else [*self.workers, self.keeper]
 
     def fork(self, slot: Slot, now: float) -> None:
@@ -112,6 +120,8 @@ class Slots:
         if shared.offenders is not None and slot is not self.keeper:
             shared.offenders.attach(slot.index)
         shared.bindings.keep(slot.index)
+        if slot is not self.keeper and self.succession.predecessor is not None:
+            self.succession.predecessor.close()
         logs.set_up(slot.name)
         return slot.main()
 

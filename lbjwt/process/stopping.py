@@ -1,5 +1,6 @@
 """
-How a service ends: the first signal drains, the second ends it now, and whoever is late is killed.
+How a service ends: the first signal drains, the second ends it now, and processes that are late are killed. A program that another one has replaced
+drains without a signal, and then the first signal changes nothing.
 """
 
 import logging
@@ -8,9 +9,9 @@ import signal
 import time
 from typing import Final
 
-from lbjwt.net.sockets import stop_listening
 from lbjwt.observe._board import READY, STARTING
 from lbjwt.process.child import FAILED, OK
+from lbjwt.process.notify import notify
 from lbjwt.process.shared import Shared
 from lbjwt.process.slots import Slots
 
@@ -36,25 +37,34 @@ class Stopping:
         """Exit code of the service."""
         self._shared = shared
         self._slots = slots
+        self._succession = slots.succession
+        self._replaced = False  # another program serves, and no signal came since then
         self._stopped_at = 0.0  # the first signal
 
     @property
     def is_done(self) -> bool:
         """True when it was told to stop and nobody is left."""
-        return bool(self.stops) and not any(slot.pid for slot in self._slots.all)
+        return bool(self.stops) and not any(slot.pid for slot in self._slots.all) and not self._succession.awaited
 
     def signalled(self, name: str, now: float) -> None:
         """SIGTERM or SIGINT came."""
         if self.stops and now - self._stopped_at < ECHO:
             return
+        if self._replaced:
+            self._replaced, self._stopped_at = False, now
+            return
         self.stops += 1
         if self.stops == 1:
             self._stopped_at = now
             self._shared.board.start_draining()
-            drain = self._shared.configuration.timeouts.drain
-            self.deadline = now + drain + GRACE
-            log.info("%s: draining for at most %g s; a second signal ends lbjwt immediately", name, drain)
+            notify("STOPPING=1")
+            timeouts = self._shared.configuration.timeouts
+            duck, drain = timeouts.lame_duck, timeouts.drain
+            self.deadline = now + duck + drain + GRACE
+            first = f"not ready, but serving for {duck:g} s, then " if duck else ""
+            log.info("%s: %sdraining for at most %g s; a second signal ends lbjwt immediately", name, first, drain)
             self._slots.send(signal.SIGTERM)
+            self._succession.abort()
         else:
             self.deadline = min(self.deadline, now + HURRY)
             log.info("%s again: ending immediately", name)
@@ -68,8 +78,20 @@ class Stopping:
         self.deadline = now + GRACE
         self._slots.send(signal.SIGTERM)
 
+        self._succession.abort()
+
+    def replaced(self, pid: int, now: float) -> None:
+        """Another program serves: drain at once. Whoever asks whether the service is ready hears nothing of it."""
+        drain = self._shared.configuration.timeouts.drain
+        log.info("upgraded: process %d serves; this one is draining for at most %g s", pid, drain)
+        self._shared.board.hand_over()
+        self.stops, self._stopped_at, self._replaced = 1, now, True
+        self.deadline = now + drain + GRACE
+        self._slots.send(signal.SIGTERM)
+
     def turn(self, now: float) -> None:
         """Do what is due, in each turn of the supervisor's loop."""
+        self._succession.bury()
         self._close_doors()
         self._end_keeper()
         if now >= self.deadline:
@@ -79,8 +101,10 @@ class Stopping:
         """Refuse new clients once a worker has stopped accepting, because our copy of its socket would still queue them."""
         for slot in self._slots.workers:
             if not slot.closed and (not slot.pid or self._shared.board.state(slot.index) not in (STARTING, READY)):
-                stop_listening(self._shared.bindings.of(slot.index))
+                self._shared.bindings.refuse(slot.index)
                 slot.closed = True
+                if all(other.closed for other in self._slots.workers):
+                    self._shared.bindings.refuse(None)
 
     def _end_keeper(self) -> None:
         """Tell the keeper to end when the workers are gone or a second signal came."""
@@ -102,3 +126,4 @@ class Stopping:
             log.error("processes did not end in time and were killed: %s", ", ".join(slot.name for slot in late))
         for slot in late:
             os.kill(slot.pid, signal.SIGKILL)
+        self._succession.bury(kill=True)

@@ -11,8 +11,11 @@ It has no thread and no event loop, so it can fork safely at any time; its signa
 | SIGTERM, SIGINT | readiness false at once, workers drain, then the keeper ends | all end now, killed after half a second |
 | SIGUSR1 | workers reopen the access log | the same |
 | SIGHUP | the configuration is read again and applied | ignored |
+| SIGUSR2 | the program is started again and takes over, see `upgrade` | ignored |
 
-Exit codes: see `lbjwt.process.child`. A drain takes at most ``timeouts.drain`` and one second, and the keeper one second more.
+Exit codes: see `lbjwt.process.child`. A stop takes at most ``timeouts.lame_duck``, ``timeouts.drain`` and one second, and the keeper one second more.
+
+When another program has taken over, this one drains at once, passes signals on, and then stands for the service if somebody waits for it (`relay`).
 """
 
 import contextlib
@@ -26,13 +29,13 @@ from typing import Final
 from lbjwt.assembly.cluster import new_offenders
 from lbjwt.assembly.descriptors import shortage
 from lbjwt.assembly.issuers import issuer_instances
-from lbjwt.assembly.keys import new_feed
+from lbjwt.assembly.keys import new_feed, put_inherited
 from lbjwt.assembly.rows import new_board, row_names
 from lbjwt.assembly.state import StateDirectory, StateDirectoryError, state_needed
 from lbjwt.config.model import Configuration
 from lbjwt.config.reading import FixedSource, Source
 from lbjwt.net.descriptors import raise_limit
-from lbjwt.net.sockets import BindError, stop_listening
+from lbjwt.net.sockets import BindError
 from lbjwt.observe.log_file import AccessLogError, try_log
 from lbjwt.observe.rows import Rows
 from lbjwt.process import logs, worker
@@ -40,17 +43,18 @@ from lbjwt.process.announcements import Announcements
 from lbjwt.process.bindings import Bindings, worker_count
 from lbjwt.process.child import FAILED, WRONG_CONFIGURATION
 from lbjwt.process.deliver import Deliveries
+from lbjwt.process.handover import HandoverError, Predecessor
+from lbjwt.process.relay import SIGNALS
 from lbjwt.process.reload import Reload
 from lbjwt.process.shared import Shared, keeper_needed
 from lbjwt.process.slots import Slot, Slots, Worker
 from lbjwt.process.stopping import Stopping
+from lbjwt.process.succession import Succession
 from lbjwt.process.wakeups import Wakeups
 from lbjwt.process.watch import Watch
 
 BOARD_POLL: Final = 0.02
 """Seconds between two reads of the board while workers start or begin to drain; otherwise only signals wake the supervisor."""
-
-SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1, signal.SIGHUP)
 
 log = logging.getLogger("lbjwt.supervisor")
 
@@ -77,9 +81,28 @@ def run(configuration: Configuration, source: Source | None = None, *, worker: W
         # Tokens and header values are dictionary keys: with a known seed a client could make them collide.
         log.error("PYTHONHASHSEED is set and makes hashes predictable; unset it")
         return WRONG_CONFIGURATION
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        succession = Succession(Predecessor.of_environment())
+        code = _supervise(configuration, source or FixedSource(configuration), worker, mask, succession)
+        return code if succession.relay is None else succession.relay.run()
+    except HandoverError as error:
+        log.error("cannot take over: %s", error)
+        return FAILED
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _supervise(
+    configuration: Configuration,
+    source: Source,
+    worker: Worker,
+    mask: set[signal.Signals] | set[int],
+    succession: Succession,
+) -> int:
+    """Make what all processes share, and keep them until told to stop; return the exit code."""
+    predecessor, inherited = succession.predecessor, succession.inherited_state()
     with contextlib.ExitStack() as stack:
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, mask)
         state: StateDirectory | None = None
         directory = wakeups = None
         try:
@@ -90,16 +113,22 @@ def run(configuration: Configuration, source: Source | None = None, *, worker: W
             numbers = rows.assign(row_names(configuration))
             if configuration.access_log is not None:
                 try_log(configuration.access_log.path)
-            bindings = Bindings.bind(configuration)
+            bindings = Bindings.bind(configuration, predecessor)
             if keeper_needed(configuration):
                 wakeups = Wakeups(worker_count(configuration))
                 stack.callback(wakeups.close)
             if state_needed(configuration):
-                state = StateDirectory(configuration.state_directory)
+                state = StateDirectory(configuration.state_directory, inherited)
                 directory = stack.enter_context(state)
-            feed = (
-                new_feed(issuer_instances(configuration, numbers.issuers), directory) if wakeups is not None else None
-            )
+            elif inherited is not None:
+                os.close(inherited.lock)
+            feed = None
+            if wakeups is not None:
+                instances = issuer_instances(configuration, numbers.issuers)
+                feed = new_feed(instances, directory)
+                put_inherited(feed, instances, succession.key_sets())
+            if predecessor is not None:
+                predecessor.drop()
             offenders = new_offenders(configuration, board.workers)
             shared = Shared(configuration, bindings, board, numbers, offenders, wakeups, directory, feed)
             stack.callback(lambda: shared.bindings.close())
@@ -112,11 +141,11 @@ def run(configuration: Configuration, source: Source | None = None, *, worker: W
         except StateDirectoryError as error:
             log.error("%s", error)
             return WRONG_CONFIGURATION
-        slots = Slots(shared, worker, mask, state)
+        slots = Slots(shared, worker, mask, state, succession)
         deliveries = Deliveries(shared, slots, rows)
         stack.callback(deliveries.close)
-        source = source or FixedSource(configuration)
-        return _Supervisor(shared, slots, source, Reload(shared, slots, source, deliveries)).run()
+        reload = Reload(shared, slots, source, deliveries)
+        return _Supervisor(shared, slots, source, reload, succession, state).run()
 
 
 def _wait(seconds: float) -> int | None:
@@ -130,11 +159,21 @@ def _wait(seconds: float) -> int | None:
 class _Supervisor:
     """Decides who is forked, what a death means, and which signal does what."""
 
-    def __init__(self, shared: Shared, slots: Slots, source: Source, reload: Reload) -> None:
+    def __init__(
+        self,
+        shared: Shared,
+        slots: Slots,
+        source: Source,
+        reload: Reload,
+        succession: Succession,
+        state: StateDirectory | None,
+    ) -> None:
         self._shared = shared
         self._board = shared.board
         self._slots = slots
         self._told = Announcements(shared, slots)
+        self._succession = succession
+        self._state = state
         self._stopping = Stopping(shared, slots)
         self._reload = reload
         self._watch = Watch(source)
@@ -154,6 +193,10 @@ class _Supervisor:
             self._told.look(stopping=bool(self._stopping.stops))
             self._reap()
             now = time.monotonic()
+            if self._succession.relay_is_gone and not self._stopping.stops:
+                self._stop("the process that stands for the service is gone")
+            if not self._stopping.stops:
+                self._mind_succession(now)
             if self._stopping.stops:
                 self._stopping.turn(now)
             else:
@@ -161,7 +204,7 @@ class _Supervisor:
                     log.info("the configuration file has changed")
                     self._reload.request()
                 self._reload.turn(now)
-        log.info("stopped")
+        log.info("drained" if self._succession.handed_over else "stopped")
         return self._stopping.code
 
     def _empty(self) -> list[Slot]:
@@ -169,7 +212,9 @@ class _Supervisor:
         return [
             slot
             for slot in self._slots.all
-            if not slot.pid and (self._told.up or slot is self._slots.keeper or not slot.schedule.failures)
+            if not slot.pid
+            and (self._told.up or slot is self._slots.keeper or not slot.schedule.failures)
+            and not (slot is self._slots.keeper and self._succession.under_way)
         ]
 
     def _patience(self, now: float) -> float:
@@ -184,7 +229,7 @@ class _Supervisor:
             looking = not all(slot.closed for slot in self._slots.workers)
         if looking:
             due = min(due, now + BOARD_POLL)
-        return max(0.0, due - now)
+        return max(0.0, min(due - now, self._succession.patience))
 
     def _fork(self, slot: Slot, now: float) -> None:
         if self._stopping.stops:  # a fork before this one failed, and the start was given up
@@ -194,10 +239,41 @@ class _Supervisor:
         except OSError as error:
             self._failed(slot, now, FAILED, f"cannot start the {slot.name}: {error.strerror}")
 
+    def _mind_predecessor(self) -> None:
+        """The program that this one replaces hears when all is ready here."""
+        if self._succession.predecessor is not None and all(slot.announced for slot in self._slots.all):
+            self._succession.mind_predecessor(self._shared, self._state)
+
+    def _mind_succession(self, now: float) -> None:
+        """An upgrade under way, or the program that this one replaces: do what is due."""
+        self._mind_predecessor()
+        self._reload.held = self._succession.under_way
+        keeper = self._slots.keeper
+        control = keeper.pid if keeper is not None else 0
+        if self._reload.is_idle and self._succession.look(now, self._shared, self._state, control, self._slots.mask):
+            self._stopping.replaced(self._succession.hand_over(self._shared.bindings, self._state), now)
+
+    def _upgrade(self) -> None:
+        if self._stopping.stops:
+            if not self._succession.handed_over:
+                log.warning("SIGUSR2: no upgrade while the service stops")
+            return
+        self._mind_predecessor()
+        keeper = self._slots.keeper
+        if self._succession.begin(time.monotonic()) and keeper is not None and keeper.pid:
+            os.kill(keeper.pid, keeper.ends_on)
+
+    def _stop(self, why: str) -> None:
+        self._reload.stop()
+        self._stopping.signalled(why, time.monotonic())
+
     def _signalled(self, number: int) -> None:
+        if self._succession.handed_over and number != signal.SIGCHLD:
+            self._succession.pass_on(number)
         if number in (signal.SIGTERM, signal.SIGINT):
-            self._reload.stop()
-            self._stopping.signalled(signal.Signals(number).name, time.monotonic())
+            self._stop(signal.Signals(number).name)
+        elif number == signal.SIGUSR2:
+            self._upgrade()
         elif number == signal.SIGUSR1:
             log.info("SIGUSR1: workers reopen the access log")
             self._slots.send(signal.SIGUSR1)
@@ -210,7 +286,7 @@ class _Supervisor:
 
     def _bury(self, slot: Slot, pid: int, code: int) -> None:
         """Log how a process ended, and decide what follows."""
-        if self._stopping.stops:
+        if self._stopping.stops or (slot is self._slots.keeper and self._succession.under_way):
             return
         cause = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         if code == WRONG_CONFIGURATION and not (self._told.kept if slot is self._slots.keeper else self._told.served):
@@ -232,7 +308,7 @@ class _Supervisor:
             self._board.count_restart()
             if slot.schedule.failures > 1 and any(other.announced and other.pid for other in self._slots.workers):
                 # Two starts failed: stop queueing clients here while others can serve them.
-                stop_listening(self._shared.bindings.of(slot.index))
+                self._shared.bindings.refuse(slot.index)
         log.error("%s; the next one starts in %.1f s", what, max(0.0, slot.schedule.due - now))
 
     def _give_up(self, code: int, why: str) -> None:

@@ -15,7 +15,7 @@ from lbjwt.process.generation import Generation
 from lbjwt.process.loop import Process, unless_stopped
 from lbjwt.process.shared import Shared
 from lbjwt.process.wakeups import WorkerLink
-from lbjwt.service import LoadBalancer
+from lbjwt.service import REPLACED_GRACE, LoadBalancer
 
 
 def main(shared: Shared, slot: int) -> int:
@@ -46,7 +46,7 @@ class _Worker(Process):
             keeper = WorkerLink(shared.wakeups, self._slot, shared.directory, shared.feed)
         balancer = self._balancer = LoadBalancer(
             shared.configuration,
-            sockets=shared.bindings.slots[self._slot],
+            sockets=shared.bindings.accepting(self._slot),
             board=shared.board,
             rows=shared.rows,
             offenders=shared.offenders,
@@ -54,7 +54,7 @@ class _Worker(Process):
         )
         stack.push_async_callback(balancer.stop)
         await balancer.start()
-        stack.push_async_callback(unless_stopped, balancer.drain(), self._hurry)
+        stack.push_async_callback(self._drain, balancer)
         if shared.channel is not None:
             applier = Applier(shared.channel, shared.board, shared.feed, self._apply, self.log)
             stack.push_async_callback(applier.stop)
@@ -65,6 +65,13 @@ class _Worker(Process):
         assert self._balancer is not None
         await self._balancer.reload(generation.configuration, rows=generation.rows, sockets=generation.sockets)
         generation.sockets = []  # the balancer has those that it needs, and closed the others
+
+    async def _drain(self, balancer: LoadBalancer) -> None:
+        if self._shared.board.handed_over:
+            drain = balancer.drain(lame_duck=False, idle_grace=REPLACED_GRACE)
+        else:
+            drain = balancer.drain(lame_duck=not self.orphan)  # of an orphan the next supervisor may want the port
+        await unless_stopped(drain, self._hurry)
 
     def _end_now(self) -> None:
         self._stop.set()

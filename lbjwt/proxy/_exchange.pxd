@@ -67,6 +67,7 @@ cdef class Exchange(ForwardedRequest):
     cdef void tunnel_down(self, const char *data, Py_ssize_t size)
     cdef void tunnel_ended(self, bint by_client)
     cdef void tunnel_closed(self)
+    cdef void go_away(self)                      # the worker is stopping
     # from the sweep
     cdef void end_if_expired(self, double now)
 

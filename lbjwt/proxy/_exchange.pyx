@@ -174,6 +174,8 @@ cdef class Exchange(ForwardedRequest):
             self._move(TUNNEL)
             self.tunnel = new_tunnel(self.client, self.backend, True, self.snapshot.stream_idle_timeout)
             self.client.switch(head)
+            if self.context.draining:
+                self.go_away()
             return
         self._move(RESPONDING)
         self.client.respond(head, body, size, end)
@@ -208,13 +210,16 @@ cdef class Exchange(ForwardedRequest):
 
     cdef void tunnel_down(self, const char *data, Py_ssize_t size):
         if self.expects(BACKEND_DATA):
-            self.response_bytes += size
-            self.tunnel.from_backend(data, size)
+            self.response_bytes += self.tunnel.from_backend(data, size)
 
     cdef void tunnel_ended(self, bint by_client):
         """One side will send no more; the tunnel is over when both have said so."""
         if self.expects(CLIENT_ENDED if by_client else BACKEND_ENDED) and self.tunnel.ended(by_client):
             self.finish(True)
+
+    cdef void go_away(self):
+        if self.state == TUNNEL:
+            self.tunnel.go_away()
 
     cdef void tunnel_closed(self):
         if self.expects(TUNNEL_CLOSED):

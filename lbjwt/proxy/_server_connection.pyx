@@ -1,6 +1,5 @@
 """The server of HTTP/1: bytes of one client connection in, one exchange after another. It owns its connection and is its one stream.
 
-Knows where a request begins and ends, and when the connection may be used for the next one. Knows nothing of tokens or endpoints.
 Requests are taken strictly in turn: what a pipelining client sent ahead is held, and reading stops past `HELD_INPUT`.
 """
 
@@ -451,3 +450,7 @@ cdef class ServerConnection(ServerWriter):
             self._end()
         elif self.phase == HEAD and not self.head_begun and self.deadline > soon:
             self.deadline = soon
+        elif self.phase == TUNNELING:
+            self.exchange.go_away()
+        elif self.phase == TUNNELING:
+            self.exchange.go_away()

@@ -120,7 +120,7 @@ def test_a_killed_keeper_is_replaced_and_nobody_at_the_door_is_lost(serve):
             assert answer.readline() == b"HTTP/1.1 200 OK\r\n"
     assert service.keeper != first
     assert service.workers == workers
-    service.wait_for(rf"keeper \(process {first}\) was killed by SIGKILL")
+    service.wait_for(rf"control process \(process {first}\) was killed by SIGKILL")
     service.wait_for("the control process is ready again")
     found = service.status()
     assert (found["keeper_restarts"], found["worker_restarts"], found["ready"]) == (1, 0, True)
@@ -195,7 +195,7 @@ def test_a_keeper_that_does_not_end_is_killed(serve):
     service = serve(mode="stubborn").up()
     keeper = service.keeper
     assert service.finish() == 1
-    assert "killed: keeper" in service.log
+    assert "killed: control process" in service.log
     assert not is_alive(keeper)
 
 
@@ -217,7 +217,7 @@ def test_a_start_that_makes_no_sense_ends_it_all(serve):
     service = serve(mode="wrong")
     service.order("release")
     assert service.end() == 2
-    assert "ERROR lbjwt[keeper]: the revocations on disk make no sense" in service.log
+    assert "ERROR lbjwt[control process]: the revocations on disk make no sense" in service.log
     assert len(service.notes("keepers")) == 1
 
 

@@ -339,7 +339,7 @@ def test_a_worker_that_hangs_holds_up_nobody(serve):
     assert 4.0 < time.monotonic() - started < 20.0
     assert done.returncode == 1
     assert re.search(r"the worker 1 \(process \d+\) has not applied it within 5 s", done.stderr)
-    service.wait_for("configuration reloaded, but not everywhere")
+    service.wait_for("configuration not in force everywhere: the worker 1")
     service.write(realm="two")
     service.hup()
     assert eventually(lambda: [note["realm"] for note in service.notes() if note["slot"] == 0] == ["one", "two"])
@@ -353,8 +353,10 @@ def test_one_worker_that_fails_is_told(serve):
     """The others have the new configuration; the next reload reaches it too."""
     service = serve(workers=2)
     service.order("fail", 0)
-    assert service.reload(realm="one") == "configuration reloaded, but not everywhere: 1 problem"
-    service.wait_for("the worker 0 could not apply it and keeps the old one; its log says why")
+    assert service.reload(realm="one") == "configuration reloaded: 1 change: realm changed"
+    service.wait_for(
+        "configuration not in force everywhere: the worker 0 could not apply it and keeps the old one; its log says why"
+    )
     assert service.reload(realm="two") == "configuration reloaded: 1 change: realm changed"
 
 
@@ -370,6 +372,32 @@ def test_a_configuration_that_no_worker_can_apply_is_taken_back(serve):
     os.kill(service.notes("forked")[0]["pid"], signal.SIGKILL)
     service.wait_for("all workers are ready again")
     assert service.notes("forked")[-1]["realm"] == "lbjwt"
+
+
+def test_a_listener_whose_removal_is_taken_back_goes_on(serve):
+    """Its sockets are the same ones all the while, in the workers and in the supervisor."""
+    service = serve(workers=2)
+    port = int(service.wait_for(r"listeners\[0\] on 127\.0\.0\.1:(\d+)")[1])
+    for slot in (0, 1):
+        service.order("fail", slot)
+    assert "not reloaded" in service.reload(listeners=[{"address": f"127.0.0.1:{free_port()}"}])
+    assert eventually(lambda: len(service.notes()) == 2)  # the old one again
+    assert "no changes" in service.reload(listeners=BASE["listeners"])
+    assert all(listens(port) for _ in range(40))
+
+
+def test_a_listener_comes_back_while_a_worker_has_not_given_it_up(serve):
+    """The worker that hangs has its socket still; the other one had given its own up, and listens on it again."""
+    service = serve(workers=2)
+    port = int(service.wait_for(r"listeners\[0\] on 127\.0\.0\.1:(\d+)")[1])
+    service.order("hang", 1)
+    other = {"address": f"127.0.0.1:{free_port()}"}
+    service.reload("not in force everywhere", listeners=[other])
+    service.reload("listeners: 127.0.0.1:0 added", listeners=[other, *BASE["listeners"]])
+    service.order("go", 1)
+    assert eventually(lambda: [note["slot"] for note in service.notes()].count(1) == 2)
+    assert {note["slot"]: note["ports"][-1] for note in service.notes()} == {0: port, 1: port}
+    assert all(listens(port) for _ in range(40))
 
 
 def test_watch_reloads_when_the_file_changes(serve):

@@ -136,7 +136,7 @@ def test_published_keys_reach_the_verifier(tmp_path: Path) -> None:
     (instance,) = issuer_instances(made)
     keys = local_keys(instance, publish=verifier.publish, board=Board(1, 3))
     keys.load(0.0, 0.0)
-    assert verifier.keys is None
+    assert verifier.keys_of(0) is None
     keys.begin(0.0)
     assert verifier.keys is not None and len(verifier.keys) == 1
     assert verifier.verify("a.b.c", time.time()).reason is DenyReason.MALFORMED
