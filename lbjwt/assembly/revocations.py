@@ -78,6 +78,11 @@ class RevokedKeys:
         self._reader = reader
         self._told: frozenset[tuple[str, VerificationKey]] = frozenset()
 
+    def use(self, instances: list[IssuerInstance]) -> None:
+        """Look at the keys of these issuers from now on."""
+        self._instances = instances
+        self.look()
+
     def look(self) -> None:
         """Log what changed since the last call."""
         now = time.time()

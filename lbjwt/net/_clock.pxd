@@ -5,7 +5,8 @@ cdef class Timed:
     cdef void expired(self)          # the deadline has passed
     cdef void check_peer(self)       # called often: is the peer still there, although nothing is read from it now?
     cdef void end_if_expired(self, double now)   # end what outlived its token; seconds since the epoch
-    cdef void drain(self, double soon)           # the worker is stopping: end by `soon` (monotonic seconds) if nothing is under way
+    # The worker is stopping, or, unless None, this listener left: end by `soon` (monotonic seconds) if nothing is under way.
+    cdef void drain(self, double soon, object listener)
     cdef void end(self)              # the worker ends now
 
 

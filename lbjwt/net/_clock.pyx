@@ -32,7 +32,7 @@ cdef class Timed:
     cdef void end_if_expired(self, double now):
         pass
 
-    cdef void drain(self, double soon):
+    cdef void drain(self, double soon, object listener):
         pass
 
     cdef void end(self):

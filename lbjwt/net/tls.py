@@ -18,8 +18,8 @@ CIPHERS: Final = (
 )
 """For TLS 1.2; the suites of TLS 1.3 are all good and stay at OpenSSL's choice."""
 
-
-_MAX_BYTES: Final = 1 << 20
+MAX_PEM: Final = 1 << 20
+"""Bytes of a PEM file that are read; a chain has some 10 KiB."""
 
 
 class TLSError(LbjwtError):
@@ -51,7 +51,7 @@ def server_context(certificate: Path, private_key: Path, *, key: str) -> ssl.SSL
 
     for path, name in ((certificate, "certificate"), (private_key, "private_key")):
         try:
-            content, _ = read_regular(path, _MAX_BYTES)
+            content, _ = read_regular(path, MAX_PEM)
         except OSError as error:
             raise TLSError(f"{key}.{name}: cannot read {path}: {error.strerror}") from None
         if b"-----BEGIN " not in content:
@@ -91,8 +91,8 @@ def _whose_certificate(certificate: Path, private_key: Path) -> int:
     from cryptography.x509 import load_pem_x509_certificates
 
     try:
-        public = load_pem_private_key(read_regular(private_key, _MAX_BYTES)[0], None).public_key()
-        chain = load_pem_x509_certificates(read_regular(certificate, _MAX_BYTES)[0])
+        public = load_pem_private_key(read_regular(private_key, MAX_PEM)[0], None).public_key()
+        chain = load_pem_x509_certificates(read_regular(certificate, MAX_PEM)[0])
         return next((number for number, one in enumerate(chain, 1) if one.public_key() == public), 0)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return 0

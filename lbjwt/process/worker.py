@@ -10,7 +10,6 @@ import contextlib
 import logging
 import signal
 
-from lbjwt.observe._access_log import AccessLog
 from lbjwt.process.applying import Applier
 from lbjwt.process.generation import Generation
 from lbjwt.process.loop import Process, unless_stopped
@@ -32,7 +31,6 @@ class _Worker(Process):
         super().__init__()
         self._shared = shared
         self._slot = slot
-        self._access_log: AccessLog | None = None
         self._balancer: LoadBalancer | None = None
         self._hurry = asyncio.Event()
 
@@ -43,19 +41,14 @@ class _Worker(Process):
 
     async def start(self, stack: contextlib.AsyncExitStack) -> None:
         shared = self._shared
-        configuration = shared.configuration
-        if configuration.access_log is not None:
-            self._access_log = AccessLog(configuration.access_log.path, shared.board)
-            stack.callback(self._access_log.close)
         keeper = None
         if shared.wakeups is not None and shared.feed is not None:
             keeper = WorkerLink(shared.wakeups, self._slot, shared.directory, shared.feed)
         balancer = self._balancer = LoadBalancer(
-            configuration,
+            shared.configuration,
             sockets=shared.bindings.accepting(self._slot),
             board=shared.board,
             rows=shared.rows,
-            access_log=self._access_log,
             offenders=shared.offenders,
             keeper=keeper,
         )
@@ -85,9 +78,9 @@ class _Worker(Process):
         self._hurry.set()
 
     def _reopen(self) -> None:
-        if self._access_log is None:
+        if self._balancer is None:
             return
         try:
-            self._access_log.reopen()
+            self._balancer.reopen_access_log()
         except OSError as error:
             self.log.error("cannot reopen the access log, the old file stays in use: %s", error.strerror)

@@ -2,29 +2,22 @@
 The server connections of a listener: how one is made for a client that was accepted, and what its connection reports to it.
 """
 
-from lbjwt.http1._request cimport RequestPolicy
 from lbjwt.net._connection cimport Connection, Events, streamed_connection
 from lbjwt.net._tls cimport TlsSession
-from lbjwt.proxy._health cimport Health
+from lbjwt.proxy._listener_settings cimport ListenerSettings
 from lbjwt.proxy._server_connection cimport ServerConnection
 from lbjwt.proxy._server_writer cimport GONE
 from lbjwt.proxy._context cimport ProxyContext
 
 
-def accepted(ProxyContext context not None, RequestPolicy policy not None, tls=None, double handshake_timeout=0.0, Health health=None):
-    """
-    A connection of a client, for the loop that accepted it.
-
-    tls: an `ssl.SSLContext`; None for plain HTTP. handshake_timeout: seconds, of TLS.
-    """
+def accepted(ProxyContext context not None, ListenerSettings listener not None):
+    """A connection of a client, for the loop that accepted it."""
     cdef ServerConnection server = ServerConnection.__new__(ServerConnection)
     server.context = context
-    server.policy = policy
-    server.health = health
-    server.handshake_timeout = handshake_timeout
+    server.listener = listener
     server.phase = GONE
     server.droppable = -1
-    return streamed_connection(server, &EVENTS, context.receive, None if tls is None else TlsSession(tls))
+    return streamed_connection(server, &EVENTS, context.receive, None if listener.tls is None else TlsSession(listener.tls))
 
 
 cdef void _on_opened(object server, Connection connection):

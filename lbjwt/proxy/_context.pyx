@@ -14,6 +14,7 @@ from libc.string cimport memcpy
 
 from lbjwt._error_reason cimport ErrorReason, error_status
 from lbjwt.net._clock cimport Timed, coarse_monotonic
+from lbjwt.proxy._listener_settings cimport ListenerSettings
 from lbjwt.upstream._cluster cimport Cluster
 from lbjwt.upstream._endpoint cimport Endpoint
 
@@ -107,7 +108,15 @@ cdef class ProxyContext:
         cdef double soon = coarse_monotonic() + grace
         cdef Timed watched
         for watched in list(self.watched):
-            watched.drain(soon)
+            watched.drain(soon, None)
+
+    def drain_listener(self, ListenerSettings listener not None, double grace):
+        """The clients of one listener have to go: the idle ones within so many seconds, the others with the answer that is under way."""
+        listener.leaving = True
+        cdef double soon = coarse_monotonic() + grace
+        cdef Timed watched
+        for watched in list(self.watched):
+            watched.drain(soon, listener)
 
     def close(self):
         cdef Timed watched

@@ -312,8 +312,9 @@ cdef class Exchange(ForwardedRequest):
             context.board.my_routes[route.index].requests[self.status // 100] += 1
         if self.endpoint is not None:
             self.endpoint.counters.requests += 1
-        if context.access_log is not None:
+        if context.access_log is not None and self.logged.is_begun():    # a reload may have opened it after the request began
             self._log(whole and not client.broken)
+        self.logged.clear()
         self._move(OVER)
         self.backend = None
         self.client = None

@@ -11,7 +11,7 @@ cdef class KeyWait:
         self.max_wait = max_wait
         self._board = board
         self._ask = ask
-        self._waiting = [{} for _ in range(issuers)]
+        self._waiting = [{} for _ in range(issuers)]     # by index, of every issuer that any reload can bring
 
     cdef bint enter(self, ClientStream client, Py_ssize_t issuer):
         cdef dict waiting = self._waiting[issuer]
@@ -32,3 +32,12 @@ cdef class KeyWait:
         cdef ClientStream client
         for client in list(self._waiting[issuer]):
             client.authorize_again()
+
+    def reload(self, *, Py_ssize_t max_waiting, double max_wait):
+        """Other limits from now on. The requests that wait are authorized once more, by the rules and keys of the moment."""
+        cdef Py_ssize_t issuer
+        self.max_waiting = max_waiting
+        self.max_wait = max_wait
+        for issuer in range(len(self._waiting)):
+            if self._waiting[issuer]:
+                self.fetch_done(issuer)

@@ -8,15 +8,12 @@ from lbjwt._grants cimport Grant
 from lbjwt.proxy._server_writer cimport ServerWriter
 from lbjwt.net._connection cimport Connection
 from lbjwt.proxy._exchange cimport Exchange
-from lbjwt.proxy._health cimport Health
 from lbjwt.proxy._context cimport ProxyContext
 
 
 @cython.final
 cdef class ServerConnection(ServerWriter):
-    cdef double handshake_timeout        # seconds; of TLS
     cdef Grant last_grant        # of the token that came last: most connections send one again and again
-    cdef Health health           # None: no path of this listener is ours
     cdef bytes held              # input not yet taken
     cdef Py_ssize_t seen         # bytes of it the head parser has searched
     cdef int64_t body_left       # bytes; -1 in a chunked body

@@ -34,7 +34,7 @@ cdef class ServerConnection(ServerWriter):
         context.board.mine.connections_total += 1
         self.phase = HEAD
         self._learn_peer()
-        self._set_deadline(self.handshake_timeout)
+        self._set_deadline(self.listener.handshake_timeout)
         if not self.peer_text:
             self.phase = GONE                    # reset before it was accepted: the address is unknown
             connection.reset()
@@ -182,7 +182,7 @@ cdef class ServerConnection(ServerWriter):
         cdef Authorization authorization = context.authorization
         cdef Exchange exchange
         cdef Py_ssize_t part = 0
-        cdef Parse parsed = head.parse(at, size, self.seen, self.policy, None if self.last_grant is None else self.last_grant.token)
+        cdef Parse parsed = head.parse(at, size, self.seen, self.listener.policy, None if self.last_grant is None else self.last_grant.token)
         if parsed == NEED_MORE:
             self.seen = size
             if not self.head_begun:
@@ -196,7 +196,7 @@ cdef class ServerConnection(ServerWriter):
         if 0 <= context.snapshot.max_request_body < head.content_length:
             self._refuse_head(ErrorReason.BODY_TOO_LARGE, at, size)      # before the token is verified: a 413 says nothing about it
             return size
-        if self.health is not None and self.health.is_for(head.target, admission.path):
+        if self.listener.health is not None and self.listener.health.is_for(head.target, admission.path):
             return self._answer_health(head)
         admission.authorize(head, self.last_grant, self.peer(), self.trusted, wall_clock(), authorization)
         if authorization.waits_for >= 0 and not self.authorized_again and self._wait_for_keys(authorization.waits_for):
@@ -223,7 +223,7 @@ cdef class ServerConnection(ServerWriter):
         exchange = new_exchange(context, self)
         self.exchange = exchange
         size = head.size + part
-        exchange.begin(head, self.policy, self.peer(), self.trusted, at + head.size, part, self.phase == WAITING)
+        exchange.begin(head, self.listener.policy, self.peer(), self.trusted, at + head.size, part, self.phase == WAITING)
         return size
 
     cdef void _begin_request(self, RequestHead head) noexcept:
@@ -234,7 +234,7 @@ cdef class ServerConnection(ServerWriter):
         self.http10 = head.http10
         self.bodiless = head.method == METHOD_HEAD
         self.expecting = head.expect_continue
-        self.keep_alive = (head.keep_alive and not self.half_closed and not context.draining
+        self.keep_alive = (head.keep_alive and not self.half_closed and not self.ends_soon()
                            and (context.snapshot.max_requests == 0 or self.served < <uint64_t>context.snapshot.max_requests))
 
     cdef Py_ssize_t _answer_health(self, RequestHead head):
@@ -249,7 +249,7 @@ cdef class ServerConnection(ServerWriter):
         if head.content_length > 0 or head.chunked:
             self.keep_alive = False              # nobody reads the body of a health check
         context.next_request_id(request_id)
-        self._send_answer(self.health.answer(head, context.board.ready), Slice(&request_id[0], REQUEST_ID_SIZE), self.keep_alive)
+        self._send_answer(self.listener.health.answer(head, context.board.ready), Slice(&request_id[0], REQUEST_ID_SIZE), self.keep_alive)
         if self.keep_alive and not self.broken:
             self._await_head()
         else:
@@ -356,12 +356,12 @@ cdef class ServerConnection(ServerWriter):
     cdef void answer(self, Answer answer, Slice request_id):
         if self.phase == BODY:
             # The client may or may not send a body it was not asked to continue: there is no telling where its next request begins.
-            if self.keep_alive and not self.expecting and 0 <= self.body_left <= SKIPPED_BODY and not self.context.draining:
+            if self.keep_alive and not self.expecting and 0 <= self.body_left <= SKIPPED_BODY and not self.ends_soon():
                 self.phase = DISCARDING
                 self.connection.resume()
             else:
                 self.keep_alive = False
-        if self.context.draining:
+        if self.ends_soon():
             self.keep_alive = False
         self._send_answer(answer, request_id, self.keep_alive)
 
@@ -397,7 +397,7 @@ cdef class ServerConnection(ServerWriter):
         elif self.head_begun:
             self._set_deadline(self.context.snapshot.head_timeout)
         else:
-            self._set_deadline(0.0 if self.context.draining else self.context.snapshot.keep_alive_timeout)
+            self._set_deadline(0.0 if self.ends_soon() else self.context.snapshot.keep_alive_timeout)
 
     # --- ends ---------------------------------------------------------------------------------------------------------
 
@@ -443,7 +443,9 @@ cdef class ServerConnection(ServerWriter):
             self._abandon_key_wait(ErrorReason.SHUTDOWN)
         self.connection.reset()
 
-    cdef void drain(self, double soon):
+    cdef void drain(self, double soon, object listener):
+        if listener is not None and listener is not self.listener:
+            return
         if self.phase == HEAD and self.connection.write_paused:
             self._end()
         elif self.phase == HEAD and not self.head_begun and self.deadline > soon:

@@ -2,11 +2,11 @@ from posix.uio cimport iovec
 
 from lbjwt._error_reason cimport ErrorReason
 from lbjwt.http1._buffer cimport Buffer, Slice
-from lbjwt.http1._request cimport RequestPolicy
 from lbjwt.http1._response cimport ResponseHead
 from lbjwt.http1._answer cimport Answer
 from lbjwt.net._connection cimport Connection
 from lbjwt.proxy._exchange cimport Exchange
+from lbjwt.proxy._listener_settings cimport ListenerSettings
 from lbjwt.proxy._stream cimport ClientStream
 from lbjwt.proxy._context cimport ProxyContext
 
@@ -25,7 +25,7 @@ cdef enum ServerPhase:
 cdef class ServerWriter(ClientStream):
     cdef Connection connection
     cdef ProxyContext context
-    cdef RequestPolicy policy
+    cdef ListenerSettings listener
     cdef bytes peer_text
     cdef bint trusted            # the peer's forwarding fields are believed
     cdef Exchange exchange
@@ -35,6 +35,7 @@ cdef class ServerWriter(ClientStream):
     cdef bint bodiless           # the request was HEAD: our own answers to it carry no body
     cdef bint out_chunked
 
+    cdef bint ends_soon(self) noexcept           # the service drains, or the listener left: each answer ends its connection
     cdef void _learn_peer(self)
     cdef void _unreachable(self)
     cdef void _set_deadline(self, double seconds) noexcept

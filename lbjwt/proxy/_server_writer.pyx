@@ -23,6 +23,9 @@ cdef enum:
 
 cdef class ServerWriter(ClientStream):
 
+    cdef bint ends_soon(self) noexcept:
+        return self.context.draining or self.listener.leaving
+
     cdef void _learn_peer(self):
         address = self.connection.transport.get_extra_info("peername")
         cdef str text = address[0] if isinstance(address, tuple) else "" if address is None else "unix"
@@ -72,7 +75,7 @@ cdef class ServerWriter(ClientStream):
         cdef const char *extra
         cdef bint unmeasured = head.body == CHUNKED or head.body == UNTIL_CLOSE
         # A response that overtakes its request leaves the rest of that request on the wire: such a connection ends with it.
-        self.keep_alive = self.keep_alive and self.phase == WAITING and not self.context.draining and not (unmeasured and self.http10)
+        self.keep_alive = self.keep_alive and self.phase == WAITING and not self.ends_soon() and not (unmeasured and self.http10)
         self.out_chunked = unmeasured and not self.http10
         extra = fields_owed(head, False, self.exchange.token_in_query, &owed)
         out.clear()
@@ -168,7 +171,7 @@ cdef class ServerWriter(ClientStream):
         context.board.mine.errors[<int>reason] += 1
         if context.access_log is None:
             return
-        read_remains(head, at, size, self.policy)
+        read_remains(head, at, size, self.listener.policy)
         memset(&record, 0, sizeof(record))
         record.started_at = wall_clock()
         record.peer = self.peer()

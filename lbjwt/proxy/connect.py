@@ -133,7 +133,10 @@ class _Attempt:
         """Hand the open socket to the loop, which tells the protocol in its next turn."""
         self._cancel_timers()
         self._handed_over = True
-        take_over(self._loop.create_connection(self._side.protocol, sock=self._socket), self._made)
+        assert self._socket is not None
+        # Not `create_connection`: uvloop 0.23 gives the socket to the transport only after `connection_made`. If that closes the connection, the
+        # socket object closes the descriptor a second time, when it may belong to another connection.
+        take_over(self._loop.connect_accepted_socket(self._side.protocol, self._socket), self._made)
 
     def _made(self, error: Exception | None) -> None:
         self._handed_over = False

@@ -63,6 +63,22 @@ cdef class Cluster:
             endpoint.pool.close_idle()
         self.pending.wake()
 
+    def retire(self):
+        """No route leads here any more: requests that are under way end as they began, and no connection is kept."""
+        cdef Endpoint endpoint
+        for endpoint in self.endpoints:
+            endpoint.pool.max_idle = 0
+            endpoint.pool.close_idle()
+
+    @property
+    def is_unused(self):
+        """No request waits here, and no connection to a member is open."""
+        cdef Endpoint endpoint
+        for endpoint in self.endpoints:
+            if endpoint.pool.open:
+                return False
+        return self.pending.is_empty()
+
     def __dealloc__(self):
         PyMem_Free(self._candidates)
 
@@ -72,6 +88,8 @@ cdef class Cluster:
         return <Endpoint>self.endpoints[least_request(self._candidates, self._count, self._clock)]
 
     cpdef void take(self, Endpoint endpoint):
+        if endpoint._position < 0:
+            return                                       # it left
         self._clock = take_turn(&self._candidates[endpoint._position], self._clock)
 
     cdef bint may_get_room(self, set tried):

@@ -93,7 +93,8 @@ class Scene:
             notify=self._notified,
             path=path,
         )
-        self.source.look(time.monotonic(), time.time())
+        self.source.load(time.monotonic(), time.time())
+        self.source.begin(time.time())
 
     def _notified(self):
         self.source.look(time.monotonic(), time.time())

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from lbjwt.assembly.cluster import forwarding_trust, new_policy
-from lbjwt.assembly.issuers import issuer_instances, new_verifier
+from lbjwt.assembly.issuers import issuer_instances, new_verifier, trusted_issuers
 from lbjwt.assembly.routes import new_admission
 from lbjwt.assembly.rows import row_names
-from lbjwt.auth.trusted_issuer import Revoked
+from lbjwt.auth.trusted_issuer import Revoked, TrustedIssuer
 from lbjwt.config.load import load_text
 from lbjwt.jose.keyring import KeyRing
 from lbjwt.observe._offenders import Offenders
@@ -85,6 +85,10 @@ class Policies:
             clusters=None if cluster is None else dict.fromkeys(self.configuration.clusters, cluster),
             rows=RowNumbers.in_order(row_names(self.configuration)).routes,
         )
+
+    def trusted(self) -> dict[int, TrustedIssuer]:
+        """What the verifier of other policies is reloaded with to have these."""
+        return trusted_issuers(self.configuration, self.instances)
 
     @staticmethod
     def issuer(label: str) -> str:

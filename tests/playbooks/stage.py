@@ -27,6 +27,7 @@ from lbjwt.proxy._client_connection import ClientConnection
 from lbjwt.proxy._context import ProxyContext
 from lbjwt.proxy._health import Health
 from lbjwt.proxy._key_wait import KeyWait
+from lbjwt.proxy._listener_settings import ListenerSettings
 from lbjwt.proxy._route import Demand, Route
 from lbjwt.proxy._snapshot import Snapshot
 from lbjwt.proxy.answers import route_answers
@@ -183,6 +184,11 @@ class Server(Peer):
         self.lose()
 
 
+def endpoint(number: int, weight: int = 1) -> Endpoint:
+    """An endpoint, not yet of a cluster; the same number is the same address."""
+    return Endpoint(number, f"10.0.0.{number}:80", f"10.0.0.{number}", 80, "", weight)
+
+
 class Stage:
     """
     One worker's traffic with `endpoints` backends, ready for clients.
@@ -240,10 +246,7 @@ class Stage:
     ) -> None:
         self.pieces = pieces
         if isinstance(endpoints, int):
-            endpoints = [
-                Endpoint(at, f"10.0.0.{at}:80", f"10.0.0.{at}", 80, "", weight)
-                for at, weight in enumerate(weights or [1] * endpoints)
-            ]
+            endpoints = [endpoint(at, weight) for at, weight in enumerate(weights or [1] * endpoints)]
         self.endpoints = endpoints
         self.board = board or Board(1, len(endpoints), len(issuers), 1000)
         self.board.attach(slot)
@@ -251,18 +254,18 @@ class Stage:
         self.connects_at_once = True
         self.callbacks: list[Callable[[], None]] = []
         self.pending = PendingQueue(self.board, self.callbacks.append)
-        cluster = Cluster("main", self.board, self.pending)
-        cluster.configure(
-            self.endpoints,
-            connect_timeout=connect_timeout,
-            response_timeout=response_timeout,
-            idle_timeout=30.0,
-            max_idle=max_idle,
-            max_connections=max_connections,
-            max_pending=max_pending,
-            pending_timeout=pending_timeout,
-            retries=retries,
-        )
+        self.cluster = cluster = Cluster("main", self.board, self.pending)
+        self._limits: dict[str, Any] = {
+            "connect_timeout": connect_timeout,
+            "response_timeout": response_timeout,
+            "idle_timeout": 30.0,
+            "max_idle": max_idle,
+            "max_connections": max_connections,
+            "max_pending": max_pending,
+            "pending_timeout": pending_timeout,
+            "retries": retries,
+        }
+        cluster.configure(self.endpoints, **self._limits)
         places = TokenPlaces(headers=[("Authorization", "Bearer", True)])
         route = Route([Demand([places], [None])], route_answers("lbjwt"), cluster=cluster)
         self.key_wait = KeyWait(
@@ -291,13 +294,19 @@ class Stage:
             open_connection=self._open,
             max_clients=100,
         )
-        self.health = None if health is None else Health(health)
-        self.policy = heads or RequestPolicy(identity_headers=["X-Jwt-Sub"], **policy)
+        self.listener = ListenerSettings(
+            heads or RequestPolicy(identity_headers=["X-Jwt-Sub"], **policy), None if health is None else Health(health)
+        )
 
     def reload(self, **changed: Any) -> None:
         """Put another snapshot in force: the one before with these values in place of its own."""
         self._snapshot |= changed
         self.context.snapshot = Snapshot(**self._snapshot)
+
+    def use_endpoints(self, *numbers: int, **limits: Any) -> None:
+        """A reload: from now on the cluster has these endpoints, and these limits in place of those before."""
+        self._limits |= limits
+        self.cluster.configure([endpoint(number) for number in numbers], **self._limits)
 
     def turn(self) -> None:
         """One turn of the event loop: what was put off to it runs."""
@@ -315,7 +324,7 @@ class Stage:
         return Server(self, stream)
 
     def client(self) -> Client:
-        client = Client(self, accepted(self.context, self.policy, health=self.health))
+        client = Client(self, accepted(self.context, self.listener))
         client.side.connection_made(client.transport)
         return client
 

@@ -207,7 +207,7 @@ def test_s9_an_address_that_fails_too_often_gets_429_without_cryptography(pieces
     passes(stage, client, request(auth=known))
     passes(stage, stage.client(), request(auth=known))  # not by the hint of its connection either
     assert counts(stage, -1)["refusals"]["RATE_LIMITED"] == 5
-    other = Client(stage, accepted(stage.context, stage.policy))
+    other = Client(stage, accepted(stage.context, stage.listener))
     other.transport.address = ("192.0.2.8", 1)
     other.side.connection_made(other.transport)
     passes(stage, other, request(auth=bearer(token(jti="another address"))))

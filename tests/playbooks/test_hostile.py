@@ -160,7 +160,7 @@ def test_an_endpoint_that_answers_without_reading_is_cut(stage: Stage) -> None:
 
 def test_a_client_that_reset_before_it_was_accepted_is_not_served(stage: Stage) -> None:
     """Nobody could say whose request it was: neither the log nor X-Forwarded-For."""
-    client = Client(stage, accepted(stage.context, stage.policy))
+    client = Client(stage, accepted(stage.context, stage.listener))
     client.transport.address = None
     client.side.connection_made(client.transport)
     client.side.data_received(request())

@@ -174,7 +174,7 @@ def test_a_client_that_goes_away_while_it_is_not_read_is_noticed(whole: bool, al
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)
-        client = Client(stage, accepted(stage.context, stage.policy))
+        client = Client(stage, accepted(stage.context, stage.listener))
         client.transport.socket = ours
         client.side.connection_made(client.transport)
         client.sends(request("POST", "/", "Content-Length: 100", body=b"begin"))

@@ -47,7 +47,8 @@ class Scene:
         return self.stage
 
     def token(self, label: str = "a", **claims: Any) -> str:
-        return token(label, **{"exp": self.born + LIFE, **claims})
+        # the same bytes each time, however slow the machine: one whose `iat` differs is another token
+        return token(label, **{"iat": int(self.born), "exp": self.born + LIFE, **claims})
 
     def sweeps_at(self, seconds: float) -> None:
         """The sweep at that time after the playbook began, give or take the second in which it runs."""

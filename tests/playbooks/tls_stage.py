@@ -37,7 +37,7 @@ class TlsClient(Client):
     """A client whose bytes are one record each call, or one a byte."""
 
     def __init__(self, stage: TlsStage) -> None:
-        super().__init__(stage, accepted(stage.context, stage.policy, stage.server_side, 10.0))
+        super().__init__(stage, accepted(stage.context, stage.listener))
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = stage.client_side.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
         self.turns = stage.turns
@@ -155,7 +155,7 @@ class TlsStage(Stage):
         super().__init__(pieces, **options)
         self.turns = turns
         self.small_records = small_records
-        self.server_side = server_context(files / "cert.pem", files / "key.pem", key="tls")
+        self.listener.tls = server_context(files / "cert.pem", files / "key.pem", key="tls")
         self.client_side = ssl.create_default_context(cafile=str(files / "cert.pem"))
 
     def client(self) -> TlsClient:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lbjwt import Configuration, DenyReason
-from lbjwt.assembly.cluster import configure_clusters, forwarding_trust, new_policy
+from lbjwt.assembly.cluster import Clusters, forwarding_trust, new_policy
 from lbjwt.assembly.issuers import issuer_instances, trusted_issuers
 from lbjwt.assembly.issuers import new_verifier as verifier_of
 from lbjwt.assembly.rows import row_names
@@ -94,16 +94,17 @@ def test_endpoints_keep_their_order_addresses_and_weights() -> None:
     """The index of an endpoint is its place in the configuration and on the board."""
     made = configuration()
     rows = RowNumbers.in_order(row_names(made)).endpoints
-    cluster = configure_clusters(made.clusters, {}, Board(1, 3), lambda callback: None, rows)["main"]
+    clusters = Clusters(Board(1, 3), lambda callback: None)
+    clusters.use(made.clusters, clusters.named(made.clusters), rows)
+    (cluster,) = clusters.all
     assert [(one.row, one.host, one.port, one.path, one.weight) for one in cluster.endpoints] == [
         (0, "127.0.0.1", 9001, "", 3),
         (1, "", 0, "/run/app.sock", 1),
         (2, "::1", 9002, "", 1),
     ]
     assert [one.address for one in cluster.endpoints] == ["127.0.0.1:9001", "unix:/run/app.sock", "[::1]:9002"]
-    assert {(one.response_timeout, one.idle_timeout) for one in cluster.endpoints} == {(7.0, 8.0)}
-    assert {(one.pool.max_idle, one.pool.max_connections) for one in cluster.endpoints} == {(9, 10)}
     assert cluster.retries == 2
+    assert {(one.response_timeout, one.idle_timeout) for one in cluster.endpoints} == {(7.0, 8.0)}
 
 
 def test_the_request_policy_is_that_of_the_file() -> None:
@@ -133,7 +134,10 @@ def test_published_keys_reach_the_verifier(tmp_path: Path) -> None:
     made = configuration("secret_file: secret, algorithms: [HS256]", directory=tmp_path)
     verifier = new_verifier(made)
     (instance,) = issuer_instances(made)
-    local_keys(instance, publish=verifier.publish, board=Board(1, 3)).load(0.0, 0.0)
+    keys = local_keys(instance, publish=verifier.publish, board=Board(1, 3))
+    keys.load(0.0, 0.0)
+    assert verifier.keys_of(0) is None
+    keys.begin(0.0)
     assert verifier.keys is not None and len(verifier.keys) == 1
     assert verifier.verify("a.b.c", time.time()).reason is DenyReason.MALFORMED
 

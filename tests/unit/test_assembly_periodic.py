@@ -2,8 +2,8 @@
 
 import pytest
 
+from lbjwt.assembly.periodic import expiry_interval
 from lbjwt.config.model import Configuration
-from lbjwt.service import expiry_interval
 
 
 @pytest.mark.parametrize(
