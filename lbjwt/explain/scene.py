@@ -110,8 +110,7 @@ class Scene:
         self.instances: list[IssuerInstance] = issuer_instances(configuration)
         forgetful = configuration.model_copy(update={"token_cache": TokenCache(max_bytes=0, max_entries=0)})
         self.verifier = new_verifier(forgetful, self.instances, revocation_check(reader))
-        places = {route.name: at for at, route in enumerate(configuration.routes)}
-        self.admission = new_admission(configuration, self.instances, self.verifier.gate, rows=places)
+        self.admission = new_admission(configuration, self.instances, self.verifier.gate)
         self.policy = new_policy(configuration, https=self.https)
         self.keys: dict[int, PresentKeys] = {}
         self.head = self._written(asked.path)
