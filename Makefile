@@ -110,7 +110,7 @@ $(VENV)/installed: $(PACKAGING)
 	@$(PYTHON) -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' || \
 		{ echo "lbjwt needs the C headers of Python (Debian: apt-get install python3-dev)"; exit 1; }
 	@[ -x $(BIN)/python ] || { echo "creating $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }; }
-	@echo "installing the dependencies and compiling"
+	@echo "installing the dependencies and compiling, which takes one to three minutes"
 	@$(PIP) Cython setuptools wheel
 	@$(PIP) --no-build-isolation --editable .
 	@touch $@

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lbjwt._fastverify import DenyReason as DenyReason
     from lbjwt.auth.policy import IssuerPolicy as IssuerPolicy
+    from lbjwt.auth.trusted_issuer import TrustedIssuer as TrustedIssuer
     from lbjwt.auth.verdict import Accepted as Accepted
     from lbjwt.auth.verdict import Refused as Refused
     from lbjwt.auth.verdict import Verdict as Verdict
-    from lbjwt.auth.verifier import TrustedIssuer as TrustedIssuer
     from lbjwt.auth.verifier import Verifier as Verifier
     from lbjwt.config.model import Configuration as Configuration
     from lbjwt.errors import LbjwtError as LbjwtError
@@ -32,7 +32,7 @@ _HOMES = {
     "LoadBalancer": "lbjwt.service",
     "Refused": "lbjwt.auth.verdict",
     "TokenRefused": "lbjwt.errors",
-    "TrustedIssuer": "lbjwt.auth.verifier",
+    "TrustedIssuer": "lbjwt.auth.trusted_issuer",
     "Verdict": "lbjwt.auth.verdict",
     "Verifier": "lbjwt.auth.verifier",
 }

@@ -1,5 +1,5 @@
 """
-The text of a compact JWS: its three parts, their base64url, their JSON, and the two spellings of an ECDSA signature.
+The text of a compact JWS: its alphabet, its three parts, their base64url, their JSON, and the two spellings of an ECDSA signature.
 
 No function raises for bad input or repairs it. One token has one spelling, so the whole token can be a cache key (RFC 7515 section 2,
 RFC 4648 section 3.5).
@@ -19,6 +19,7 @@ cdef enum:
     OUTSIDE = 0x80               # a byte outside the base64url alphabet
 
 cdef unsigned char SIX_BITS[256]
+cdef unsigned char TOKEN68[256]  # RFC 6750 section 2.1, b64token without its "="
 cdef object _loads = loads
 cdef object _JSONDecodeError = JSONDecodeError
 
@@ -29,9 +30,27 @@ cdef void _fill_alphabet() noexcept:
     memset(SIX_BITS, OUTSIDE, sizeof(SIX_BITS))
     for value in range(64):
         SIX_BITS[<unsigned char>PyBytes_AS_STRING(alphabet)[value]] = <unsigned char>value
+    for value in range(256):
+        TOKEN68[value] = SIX_BITS[value] != OUTSIDE or value in b".~+/"
 
 
 _fill_alphabet()
+
+
+cdef bint is_token68(const char *token, Py_ssize_t size, bint allow_padding) noexcept nogil:
+    """True for the characters of a b64token. allow_padding: `=` may also end the inner segments of a JWS."""
+    cdef Py_ssize_t at
+    cdef bint padded = False
+    for at in range(size):
+        if token[at] == c"=":
+            padded = True
+        elif not TOKEN68[<unsigned char>token[at]]:
+            return False
+        elif padded:
+            if not (allow_padding and token[at] == c"."):
+                return False
+            padded = False
+    return True
 
 
 cdef bint split(const char *token, Py_ssize_t size, Parts *parts) noexcept nogil:

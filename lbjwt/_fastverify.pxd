@@ -67,7 +67,8 @@ cdef class ClaimRules:
 
 cdef class Verification:
     """Keys and rules of one issuer, fixed for life: other keys are another Verification."""
-    cdef readonly Py_ssize_t index         # of the issuer
+    cdef readonly Py_ssize_t index         # row of the issuer
+    cdef readonly uint64_t policy          # number of its rules, which no other rules in this process have
     cdef frozenset _keys                   # in force, by identity
     cdef object _resolve                   # (header: dict) -> SignatureCheck | tuple of them | DenyReason; None: no keys at all
     cdef ClaimRules _rules
@@ -89,14 +90,14 @@ cdef class Verification:
 cdef class Gate:
     """The admission of tokens of all issuers: token in, Grant or reason out. What a route asks beyond that is asked of the Grant."""
     cdef readonly GrantCache cache
-    cdef readonly uint64_t epoch           # moves when a key or a token was withdrawn: every grant is then looked at once more
+    cdef readonly uint64_t epoch           # moves when a key, a token or a policy was withdrawn: every grant is then looked at once more
     cdef readonly Py_ssize_t max_token     # bytes
     cdef readonly Py_ssize_t max_header    # characters of an encoded JOSE header, for any issuer
     cdef readonly uint64_t faults          # of ours, each refused as INTERNAL
     cdef readonly str last_fault           # class name of the last one
-    cdef uint64_t _number
-    cdef list _issuers                     # of Verification, by issuer index
-    cdef object _select                    # (iss: str) -> issuer index or -1; None: there is one issuer, and it judges every token
+    cdef list _issuers                     # of Verification, by row; None where no issuer has the row
+    cdef object _select                    # (iss: str) -> row of the issuer or -1; None: there is one issuer, and it judges every token
+    cdef Py_ssize_t _only                  # its row
     cdef bint _allow_padding               # of any issuer
 
     # The Grant this connection used last, if this very token is it and it still stands: a keep-alive client sends the same token again, and
@@ -104,12 +105,15 @@ cdef class Gate:
     cdef bint recognises(self, Grant hint, const char *token, Py_ssize_t size, double now)
     # token: within max_token. None when it has to be judged.
     cdef Grant recall(self, bytes token, double now)
-    # issuer: set to the index of the issuer that the token named, -1 when it named none that is known. A token outside its alphabet is
+    # issuer: set to the row of the issuer that the token named, -1 when it named none that is known. A token outside its alphabet is
     # MALFORMED_CREDENTIALS. Never raises: a fault of ours is INTERNAL.
     cdef Grant judge(self, bytes token, double now, DenyReason *reason, Py_ssize_t *issuer, list trace)
-    # True while neither the key nor the token was withdrawn; its times are the caller's to compare.
+    # True while neither the issuer nor the key nor the token was withdrawn; its times are the caller's to compare. This is what a response under
+    # way needs: it keeps the policy under which it began. For another request `recall` asks for the policy in force, too.
     cdef bint stands(self, Grant grant, double now) except? False
     cdef bint _outdated(self, Grant grant, double now)
+    cdef bint _may_pad(self, Grant grant) noexcept
+    cdef int _use(self, object verifications, object select, Py_ssize_t max_token) except -1
     cdef dict _claims_of(self, bytes token, list trace)
     cdef bytes _unpadded(self, bytes token)
     cdef void note(self, object fault)

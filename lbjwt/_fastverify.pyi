@@ -80,15 +80,20 @@ class Verification:
         allow_padding: bool = False,
         max_header: int = 8192,
         index: int = 0,
+        policy: int = 0,
     ) -> None:
         """
         Args:
             resolve: The check a header asks for, or all that it may mean, which are tried in turn; None while there are no keys.
             keys: Those in force: a grant lives no longer than its key is among them.
             identity: Header lines for the backend, or None when a claim cannot be one; None for no header lines.
+            index: Row of the issuer, from 0 on.
+            policy: The number that another Verification with the same rules has; 0 for a new one. What was granted under one number is
+                dead under every other.
         """
 
     index: int
+    policy: int
 
 @final
 class Gate:
@@ -108,15 +113,36 @@ class Gate:
     ) -> None:
         """
         Args:
-            verifications: One for each issuer, in the order of their indexes.
-            select: The issuer index of an `iss`, -1 for none; None when there is one issuer, which then judges every token.
+            verifications: One for each issuer, each with a row of its own.
+            select: The row of the issuer of an `iss`, -1 for none; None when there is one issuer, which then judges every token.
+
+        Raises:
+            ValueError: No issuer, two in one row, or several and nothing to choose among them.
+        """
+
+    def reload(
+        self,
+        verifications: Iterable[Verification],
+        *,
+        select: Callable[[str], int] | None = None,
+        max_token: int = 8192,
+    ) -> None:
+        """
+        Replace all issuers at once; arguments and errors as for the constructor, and after an error nothing has changed.
+
+        Every known token is looked at once more before it is believed again. It lives on where its row has the same policy, its key is in force
+        and `select` still finds that row for its `iss`.
         """
 
     def replace(self, verification: Verification) -> None:
         """
         Judge tokens of its issuer by this from now on.
 
-        When a key went, every known token is looked at once more before it is believed again, and those of that key are dead.
+        When a key went or the policy is another one, every known token is looked at once more before it is believed again, and those of that
+        key or policy are dead.
+
+        Raises:
+            LookupError: No issuer has this row.
         """
 
     def renew(self) -> None:

@@ -9,9 +9,11 @@ become valid (a key arrives, its time begins), and one changed byte would make a
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.list cimport PyList_GET_SIZE
+from libc.stdint cimport uint64_t
 from libc.string cimport memcmp
 
-from lbjwt._compact cimport Parts, decoded, der_signature, object_of, split
+from lbjwt._compact cimport Parts, decoded, der_signature, is_token68, object_of, split
 
 from cryptography.exceptions import InvalidSignature
 
@@ -20,32 +22,6 @@ cdef enum:
 
 cdef object _InvalidSignature = InvalidSignature
 cdef uint64_t _numbers = 0
-cdef unsigned char TOKEN68[256]  # RFC 6750 section 2.1, b64token without its "="
-
-
-cdef void _fill_tables() noexcept:
-    cdef int c
-    for c in range(256):
-        TOKEN68[c] = 48 <= c <= 57 or 65 <= c <= 90 or 97 <= c <= 122 or c in b"-._~+/"
-
-
-_fill_tables()
-
-
-cdef bint _is_token68(const char *token, Py_ssize_t size, bint allow_padding) noexcept:
-    """True for the characters of a b64token. allow_padding: `=` may also end the inner segments of a JWS."""
-    cdef Py_ssize_t at
-    cdef bint padded = False
-    for at in range(size):
-        if token[at] == c"=":
-            padded = True
-        elif not TOKEN68[<unsigned char>token[at]]:
-            return False
-        elif padded:
-            if not (allow_padding and token[at] == c"."):
-                return False
-            padded = False
-    return True
 
 
 @cython.final
@@ -119,7 +95,9 @@ cdef class ClaimRules:
 @cython.final
 cdef class Verification:
     def __init__(self, object resolve, *, ClaimRules rules not None, keys=(), object identity=None, object revoked=None,
-                 bint allow_padding=False, Py_ssize_t max_header=8192, Py_ssize_t index=0):
+                 bint allow_padding=False, Py_ssize_t max_header=8192, Py_ssize_t index=0, uint64_t policy=0):
+        if index < 0:
+            raise ValueError("rows begin at 0")
         self._resolve = resolve
         self._rules = rules
         self._keys = frozenset(keys)
@@ -129,6 +107,7 @@ cdef class Verification:
         self._max_header = max_header
         self._known_headers = {}
         self.index = index
+        self.policy = policy or _next_number()
 
     # Cheap before dear (THREATS S9): form, header, key, signature length; then the signature; then what it vouches for.
     cdef Grant run(self, bytes token, double now, dict claims, DenyReason *reason, list trace):
@@ -236,32 +215,59 @@ cdef class Verification:
 
 
 cdef inline uint64_t _next_number() noexcept:
-    """Numbers of gates and of their epochs: no two are alike in one process."""
+    """Numbers of policies and of epochs of gates, from 1 on: no two are alike in one process."""
     global _numbers
     _numbers += 1
     return _numbers
 
 
+cdef inline Verification _in_row(list issuers, Py_ssize_t row):
+    """The issuer of a row; None when no issuer has it, or has it any more."""
+    return <Verification>issuers[row] if 0 <= row < PyList_GET_SIZE(issuers) else None
+
+
 @cython.final
 cdef class Gate:
     def __init__(self, GrantCache cache not None, *, verifications, object select=None, Py_ssize_t max_token=8192):
-        cdef Verification verification
-        self._issuers = list(verifications)
-        if not self._issuers or (select is None and len(self._issuers) > 1):
-            raise ValueError("a gate has one issuer, or a way to choose among several")
-        for verification in self._issuers:
-            self._allow_padding = self._allow_padding or verification._allow_padding
-            self.max_header = max(self.max_header, verification._max_header)
-        self._number = self.epoch = _next_number()
         self.cache = cache
-        self.max_token = max_token
         self.last_fault = ""
+        self._use(verifications, select, max_token)
+
+    def reload(self, verifications, *, object select=None, Py_ssize_t max_token=8192):
+        self._use(verifications, select, max_token)
+
+    cdef int _use(self, object verifications, object select, Py_ssize_t max_token) except -1:
+        cdef list given = list(verifications)
+        cdef list issuers
+        cdef Verification verification
+        cdef bint allow_padding = False
+        cdef Py_ssize_t max_header = 0
+        if not given or (select is None and len(given) > 1):
+            raise ValueError("a gate has one issuer, or a way to choose among several")
+        issuers = [None] * (1 + max([(<Verification?>one).index for one in given]))
+        for verification in given:
+            if issuers[verification.index] is not None:
+                raise ValueError("two issuers have one row")
+            issuers[verification.index] = verification
+            allow_padding = allow_padding or verification._allow_padding
+            max_header = max(max_header, verification._max_header)
+        # From here on nothing runs that could let another thread in, so each sees all of it or nothing. What was there ends after the last line.
+        _previous = (self._issuers, self._select)
+        self._issuers = issuers
         self._select = select
+        self._only = (<Verification>given[0]).index
+        self._allow_padding = allow_padding
+        self.max_header = max_header
+        self.max_token = max_token
+        self.epoch = _next_number()
+        return 0
 
     def replace(self, Verification verification not None):
-        cdef Verification previous = self._issuers[verification.index]
-        self._issuers[verification.index] = verification     # first: nothing new is granted by a key about to go
-        if not previous._keys <= verification._keys:
+        cdef Verification previous = _in_row(self._issuers, verification.index)
+        if previous is None:
+            raise LookupError(f"no issuer has the row {verification.index}")
+        self._issuers[verification.index] = verification     # first: nothing new is granted by a key or a rule about to go
+        if previous.policy != verification.policy or not previous._keys <= verification._keys:
             self.renew()
 
     def renew(self):
@@ -307,7 +313,7 @@ cdef class Gate:
         cdef Grant grant
         if self._allow_padding and PyBytes_AS_STRING(token)[PyBytes_GET_SIZE(token) - 1] == c"=":
             grant = self.cache.lookup(self._unpadded(token), now)
-            if grant is not None and not (<Verification>self._issuers[grant.issuer_index])._allow_padding:
+            if grant is not None and not self._may_pad(grant):
                 return None                        # its issuer did not opt in: this spelling is not that token
         else:
             grant = self.cache.lookup(token, now)
@@ -317,10 +323,15 @@ cdef class Gate:
         self.cache.misses += 1
         return None
 
+    cdef bint _may_pad(self, Grant grant) noexcept:
+        cdef Verification verification = _in_row(self._issuers, grant.issuer_index)
+        return verification is not None and verification._allow_padding
+
     cdef bint _outdated(self, Grant grant, double now):
         """Look again at a grant of an earlier epoch; True when it is dead, and then it is in no cache any more."""
+        cdef uint64_t epoch = self.epoch
         try:
-            if self.stands(grant, now):
+            if self.stands(grant, now) and grant.epoch == epoch:   # else the policy in force did not judge it
                 return False
         except BaseException as fault:
             self.note(fault)
@@ -333,41 +344,46 @@ cdef class Gate:
         cdef uint64_t epoch = self.epoch           # read first: what changes from now on, in another thread, is looked at next time
         if grant.epoch == epoch:
             return True
-        if grant.gate != self._number:
-            return False
-        verification = self._issuers[grant.issuer_index]
-        if grant.key not in verification._keys or (
+        select = self._select
+        verification = _in_row(self._issuers, grant.issuer_index)
+        if verification is None or grant.key not in verification._keys or (
             verification._revoked is not None and verification._revoked(grant.issuer_index, grant.key_id, grant.claims, now)
         ):
             return False
-        grant.epoch = epoch
+        # A token that today's policy did not judge keeps its earlier epoch, so it is good for no other request. Nor is one whose `iss` means
+        # another issuer by now: an exact name takes over from a pattern.
+        if grant.policy == verification.policy and (select is None or select(grant.issuer) == grant.issuer_index):
+            grant.epoch = epoch
         return True
 
     cdef Grant judge(self, bytes token, double now, DenyReason *reason, Py_ssize_t *issuer, list trace):
         cdef Verification verification
         cdef Grant grant = None
         cdef dict claims
+        cdef list issuers
         cdef uint64_t epoch
         reason[0] = DenyReason.INTERNAL
         issuer[0] = -1
         try:
-            if not _is_token68(PyBytes_AS_STRING(token), PyBytes_GET_SIZE(token), self._allow_padding):
+            if not is_token68(PyBytes_AS_STRING(token), PyBytes_GET_SIZE(token), self._allow_padding):
                 reason[0] = DenyReason.MALFORMED_CREDENTIALS
                 record(trace, "token.alphabet", reason[0], None)
                 return None
             record(trace, "token.alphabet", DenyReason.NONE, None)
-            bare = token
-            if self._allow_padding and PyBytes_AS_STRING(token)[PyBytes_GET_SIZE(token) - 1] == c"=":
-                bare = self._unpadded(token)       # the signature does not cover its own padding: a token has one spelling as a cache key
             while True:
+                bare = token
+                if self._allow_padding and PyBytes_AS_STRING(token)[PyBytes_GET_SIZE(token) - 1] == c"=":
+                    bare = self._unpadded(token)   # the signature does not cover its own padding: a token has one spelling as a cache key
                 epoch = self.epoch
+                issuers = self._issuers
+                select = self._select
                 claims = None
-                if self._select is None:
-                    issuer[0] = 0
+                if select is None:
+                    issuer[0] = self._only
                 else:
                     claims = self._claims_of(token, trace)
                     named = None if claims is None else claims.get("iss")
-                    issuer[0] = self._select(named) if type(named) is str else -1
+                    issuer[0] = select(named) if type(named) is str else -1
                     if issuer[0] < 0:
                         reason[0] = (
                             DenyReason.MALFORMED if claims is None
@@ -380,13 +396,15 @@ cdef class Gate:
                         return None
                 if trace is not None:
                     record(trace, "issuer.name", DenyReason.NONE, issuer[0])
-                verification = <Verification>self._issuers[issuer[0]]
+                verification = _in_row(issuers, issuer[0])
+                if verification is None:
+                    raise LookupError("a token was given to an issuer that is not there")
                 grant = verification.run(bare if verification._allow_padding else token, now, claims, reason, trace)
-                if verification is self._issuers[issuer[0]] and epoch == self.epoch:
-                    break        # else keys or revocations changed meanwhile in another thread: the later verdict counts
+                if epoch == self.epoch and verification is issuers[issuer[0]]:
+                    break        # else keys, policies or revocations changed meanwhile in another thread: the later verdict counts
             if grant is not None:
                 grant.epoch = epoch
-                grant.gate = self._number
+                grant.policy = verification.policy
                 self.cache.insert(grant)
             return grant
         except BaseException as fault:   # a panic in a Rust extension is no Exception

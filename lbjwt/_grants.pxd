@@ -1,4 +1,4 @@
-from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 cdef enum:
     MEMOS = 8                    # routes whose verdict a Grant remembers; more are judged again when they come round
@@ -15,14 +15,14 @@ cdef class Grant:
     cdef readonly str algorithm
     cdef readonly double valid_from        # seconds since the epoch, clock skew taken into account
     cdef readonly double valid_until       # seconds since the epoch, clock skew taken into account; exclusive
-    cdef readonly Py_ssize_t issuer_index  # of the gate's issuers
+    cdef readonly Py_ssize_t issuer_index  # row of its issuer
     cdef readonly uint64_t epoch           # of the gate when it last looked: a grant of another epoch is looked at again
-    cdef uint64_t gate                     # number of the gate that granted it: to every other gate it is dead
+    cdef uint64_t policy                   # number of the issuer's policy that granted it: under any other it is dead. 0: of no policy
     cdef readonly bytes identity_headers   # ready-made "Name: value\r\n" lines for the backend
     cdef readonly object key               # the verification key (identity): dies with it
     cdef bint alive                        # True exactly while its cache holds it: one that left is no hint any more
     # What routes made of it: verdict bytes, each under the number of its rules. Numbers begin at 1; 0 is an empty place.
-    cdef uint16_t memo_rules[MEMOS]
+    cdef uint32_t memo_rules[MEMOS]
     cdef uint8_t memo_verdict[MEMOS]
     # intrusive list of GrantCache; borrowed, since the dictionary of the cache owns its grants
     cdef void *_newer

@@ -1,8 +1,59 @@
-"""Files and directories whose content lbjwt believes at its next start: nobody else may have written them. And whether a file changed."""
+"""
+Reading regular files only. Files and directories whose content lbjwt believes at its next start: nobody else may have written them. And whether
+a file changed.
+"""
 
+import errno
 import os
 import stat
 from pathlib import Path
+
+
+def open_regular(path: Path, flags: int = os.O_RDONLY) -> tuple[int, os.stat_result]:
+    """
+    Open a regular file, through symbolic links unless the flags forbid it, and return its descriptor and its status.
+
+    Does not wait: opening a FIFO would block until somebody writes to it.
+
+    Raises:
+        OSError: It cannot be opened, or is not a regular file; the error has its name.
+    """
+    try:
+        descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket, or the writing end of a FIFO
+            raise _irregular(path) from None
+        if error.errno == errno.ELOOP and flags & os.O_NOFOLLOW:
+            raise OSError(errno.ELOOP, "it is a symbolic link, which lbjwt does not follow", str(path)) from None
+        raise
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise _irregular(path)
+    return descriptor, status
+
+
+def _irregular(path: Path) -> OSError:
+    return OSError(errno.EINVAL, "it is not a regular file", str(path))
+
+
+def read_regular(path: Path, most: int) -> tuple[bytes, os.stat_result]:
+    """
+    Return the content of a regular file and its status from before the read: what is written meanwhile changes the next one.
+
+    Args:
+        most: Bytes. Of a longer file one byte more is returned, so that the caller can refuse it.
+
+    Raises:
+        OSError: It cannot be read, or is not a regular file; the error has its name.
+    """
+    descriptor, status = open_regular(path)
+    try:
+        with open(descriptor, "rb") as file:
+            return file.read(most + 1), status
+    except OSError as error:
+        error.filename = str(path)  # not set by a failed read
+        raise
 
 
 def signature_of(status: os.stat_result) -> tuple[int, ...]:
@@ -10,11 +61,16 @@ def signature_of(status: os.stat_result) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def file_fault(status: os.stat_result) -> str:
-    """Return why somebody else could have written a file; "" when only its owner could, which is this user or root."""
+def file_fault(status: os.stat_result, *, ours: bool = True) -> str:
+    """
+    Return why somebody else could have written a file; "" when only its owner could.
+
+    Args:
+        ours: The owner must be this user or root; False in a check by another user.
+    """
     if not stat.S_ISREG(status.st_mode):
         return "it is not a regular file"
-    if status.st_uid not in (0, os.geteuid()):
+    if ours and status.st_uid not in (0, os.geteuid()):
         return "it belongs to another user"
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return "users other than its owner can write to it"
@@ -44,11 +100,13 @@ def directory_fault(path: Path, user: int | None) -> str:
         OSError: Its mode cannot be read.
     """
     try:
-        link, status = path.lstat(), path.stat()
+        link = path.lstat()
     except FileNotFoundError:
-        if path.parent.is_dir() if user is None else os.access(path.parent, os.W_OK | os.X_OK):
-            return ""
-        return f"{path} does not exist and cannot be created: {path.parent} is not a writable directory"
+        return _parent_fault(path, user)
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return f"{path} is a symbolic link to a place that does not exist; create the directory there, or name another directory"
     if not stat.S_ISDIR(status.st_mode):
         return f"{path} is not a directory"
     if user is not None and stat.S_ISLNK(link.st_mode) and link.st_uid not in (user, 0):
@@ -67,3 +125,18 @@ def directory_fault(path: Path, user: int | None) -> str:
     if os.access(path, os.W_OK | os.X_OK):
         remedy += f", or name a new directory in it, such as {path / 'lbjwt'}, which lbjwt creates with mode 0700 (do this for a Kubernetes volume)"
     return f"{path} {fault}; {remedy}"
+
+
+def _parent_fault(path: Path, user: int | None) -> str:
+    """Return why lbjwt cannot create a directory."""
+    parent = path.parent
+    cannot = f"{path} does not exist and cannot be created: "
+    if not parent.exists():
+        return f"{cannot}its parent directory {parent} does not exist; create it first"
+    if not parent.is_dir():
+        return f"{cannot}{parent} is not a directory"
+    if os.statvfs(parent).f_flag & os.ST_RDONLY:
+        return f"{cannot}the file system of {parent} is read-only"
+    if user is not None and not os.access(parent, os.W_OK | os.X_OK):
+        return f"{cannot}{parent} is not a writable directory"
+    return ""

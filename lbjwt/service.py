@@ -1,4 +1,6 @@
-"""One balancer in one event loop: built from its configuration, started, drained and stopped. The caller handles signals and sets up logging."""
+"""
+One balancer in one event loop: built from its configuration, started, reloaded, drained and stopped. The caller handles signals and sets up logging.
+"""
 
 from __future__ import annotations
 
@@ -7,40 +9,38 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from lbjwt.assembly.cluster import configure_clusters, forwarding_trust, new_board, new_offenders
-from lbjwt.assembly.descriptors import shares
+from lbjwt.assembly.cluster import new_offenders
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
-from lbjwt.assembly.keys import EmbeddedControl, worker_keys
-from lbjwt.assembly.listeners import Listeners
+from lbjwt.assembly.keys import NEW_KEYS, EmbeddedControl, first_fetch
+from lbjwt.assembly.listeners import IDLE_GRACE
+from lbjwt.assembly.periodic import Periodic, expiry_interval
 from lbjwt.assembly.revocations import RevokedKeys, new_reader, new_store, revocation_check
-from lbjwt.assembly.routes import new_admission
-from lbjwt.assembly.sources import wait_for_keys
+from lbjwt.assembly.rows import new_board, row_names
+from lbjwt.assembly.runtime import Plan, Runtime
 from lbjwt.assembly.state import StateDirectory, state_needed
+from lbjwt.assembly.verifier_stats import VerifierStats
+from lbjwt.config.changes import changes, until_restart
 from lbjwt.config.model import Configuration
 from lbjwt.errors import ConfigurationError, cause_of
-from lbjwt.keys.source import ControlLink
+from lbjwt.keys.worker import ControlLink
+from lbjwt.net import certificate
 from lbjwt.net.sockets import bind, close
-from lbjwt.net.tls import server_context
-from lbjwt.observe._access_log import AccessLog
 from lbjwt.observe._board import DRAINING, READY, STOPPED, Board
 from lbjwt.observe._offenders import Offenders
-from lbjwt.proxy._snapshot import Snapshot
-from lbjwt.proxy._traffic import Traffic
-from lbjwt.proxy._waiting import Waiting
-from lbjwt.proxy.connect import Connector
+from lbjwt.observe.rows import RowNumbers, Rows
+
+if TYPE_CHECKING:
+    from lbjwt.admin.server import AdminServer
 
 SWEEP = 1.0
 """Seconds between two checks for streams that outlived their token, and between two writes of logs and numbers."""
 
-EXPIRY = (0.05, 0.25)
-"""Least and most seconds between two checks of the deadlines of all connections; a client that is gone is noticed by then, too."""
-
-IDLE_GRACE = 1.0
-"""Seconds until a drain closes an idle client connection: a request may be on its way."""
+REPLACED_GRACE = 5.0
+"""Seconds until an idle client connection is closed when another program took over. The next response on it usually ends it first, without a race."""
 
 log = logging.getLogger("lbjwt.service")
 
@@ -52,13 +52,14 @@ class LoadBalancer:
     Args:
         configuration: What to do.
         sockets: For each listener, the bound sockets to accept on; None binds the configured addresses.
-        board: Counters to write to, its slot set. None: this balancer is a service by itself, with counters of its own, and also opens the access
-            log and the admin API of the configuration. With a board it is a worker of a service that has these.
-        access_log: Where requests are logged; None: as the configuration says, when this balancer is a service by itself.
+        board: Counters to write to, its slot set. None: this balancer is a service by itself, with counters of its own, and also opens the admin API
+            of the configuration. With a board it is a worker of a service that has these.
+        rows: Where the board counts endpoints, issuers and routes; None: in the order of the configuration.
         offenders: Where refusals are counted by client address; None makes one of its own when somebody asks for them.
         keeper: The control process, which fetches remote keys and keeps the revocations; None: this balancer itself.
 
     Raises:
+        ValueError: The board is too small for the configuration.
         ConfigurationError: `workers` asks for more than one by itself: processes are started by `lbjwt serve` alone.
 
     ```python
@@ -74,7 +75,7 @@ class LoadBalancer:
         *,
         sockets: Sequence[Sequence[socket.socket]] | None = None,
         board: Board | None = None,
-        access_log: AccessLog | None = None,
+        rows: RowNumbers | None = None,
         offenders: Offenders | None = None,
         keeper: ControlLink | None = None,
     ) -> None:
@@ -83,42 +84,50 @@ class LoadBalancer:
                 "workers: a LoadBalancer runs as a single worker in your process; set workers to 1 or remove it, or use lbjwt serve"
             )
         self.configuration = configuration
+        self._sockets = sockets
+        names = row_names(configuration)
+        if board is None:
+            self.board = new_board(configuration, 1)
+            self._all_rows: Rows | None = Rows(self.board)
+            self._rows = self._all_rows.assign(names)
+        else:
+            self.board = board
+            self._all_rows = None
+            self._rows = RowNumbers.in_order(names) if rows is None else rows
+        self._rows.check(self.board)
         self._whole = board is None
-        self._instances = issuer_instances(configuration)
-        self.board = board if board is not None else new_board(configuration, 1, len(self._instances))
+        instances = issuer_instances(configuration, self._rows.issuers)
         directory = configuration.state_directory if keeper is None else keeper.directory
         self._embedded: EmbeddedControl | None = None
         if keeper is None:
-            keeper = self._embedded = EmbeddedControl(self._instances, self.board, directory)
+            keeper = self._embedded = EmbeddedControl(instances, self.board, directory)
         self._control = keeper
         self._store = new_store(configuration, directory) if self._whole else None
         self._revocations = new_reader(configuration, directory, self._revoked, self._store)
-        self.verifier = new_verifier(configuration, self._instances, revocation_check(self._revocations))
+        self.verifier = new_verifier(configuration, instances, revocation_check(self._revocations))
         # every worker reads the same revocations: one of them logs
         self._revoked_keys = (
-            RevokedKeys(self._instances, self.verifier, self._revocations)
+            RevokedKeys(instances, self.verifier, self._revocations)
             if self._revocations is not None and self.board.slot == 0
             else None
         )
         if offenders is None:
             offenders = new_offenders(configuration, 1)
         self._offenders = offenders
-        self._trusts = forwarding_trust(configuration)
-        self._sockets = sockets
-        self._access_log = access_log
+        self._runtime = Runtime(self.board, self.verifier, self._control, offenders)
+        self._stats = VerifierStats(self.verifier, self.board)
+        self._periodic = Periodic()
+        self._admin: AdminServer | None = None
         self._admin_sockets: list[socket.socket] = []
-        self._keys = worker_keys(self._instances, self.verifier, self.board, self._control)
-        self._listeners: Listeners | None = None
-        self._traffic: Traffic | None = None
-        self._timers: dict[Callable[[], object], asyncio.TimerHandle] = {}
-        self._stack = contextlib.AsyncExitStack()  # ends what was started, in reverse order
-        self._published = {"hits": 0, "misses": 0, "evictions": 0}
-        self._faults = 0
+        self._stack = contextlib.AsyncExitStack()  # ends what was started, the last first
+        self._reloading = asyncio.Lock()
+        self._serves = False
+        """From the end of the start to the beginning of the end."""
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
         """Host and port of every socket it accepts on."""
-        return self._listeners.addresses if self._listeners is not None else []
+        return self._runtime.listeners.addresses
 
     @property
     def admin_addresses(self) -> list[tuple[str, int]]:
@@ -138,135 +147,159 @@ class LoadBalancer:
             TLSError: A certificate or its key cannot be used.
             TooFewDescriptors: The limit of open files leaves none for clients.
         """
-        configuration = self.configuration
-        loop = asyncio.get_running_loop()
-        contexts = [
-            server_context(listener.tls.certificate, listener.tls.private_key, key=f"listeners[{at}].tls")
-            if listener.tls
-            else None
-            for at, listener in enumerate(configuration.listeners)
-        ]
-        sockets = self._sockets
-        if sockets is None:
-            sockets = []
-            for at, listener in enumerate(configuration.listeners):
-                sockets.append(bind(listener.address, key=f"listeners[{at}].address")[0])
-                self._stack.callback(close, sockets[-1])
-        if self._access_log is not None:
-            self._stack.callback(self._access_log.flush)
-        if self._embedded is not None and configuration.state_directory is not None and state_needed(configuration):
-            self._stack.enter_context(StateDirectory(configuration.state_directory))
-        if self._whole:
-            await self._open_service()
+        runtime = self._runtime
+        directory = self.configuration.state_directory
+        if self._embedded is not None and directory is not None and state_needed(self.configuration):
+            self._stack.enter_context(StateDirectory(directory))
+        self._stack.callback(runtime.close_log)
+        if self._store is not None:
+            self._stack.callback(self._store.close)
+            self._store.open(time.time())
         if self._revocations is not None:
             self._stack.push_async_callback(self._revocations.stop)
             await self._revocations.load()
             self._revocations.start()
-        self._control.listen(self._notified)
-        self._stack.callback(self._control.ignore)
-        if self._embedded is not None:
-            self._stack.push_async_callback(self._embedded.stop)
-            await self._embedded.start()
-        self._stack.push_async_callback(self._keys.stop)
-        await self._keys.load()
-        self._keys.start()
-        if self._revoked_keys is not None:
-            self._revoked_keys.look()
-        clusters = configure_clusters(configuration.clusters, {}, self.board, loop.call_soon)
-        waiting = Waiting(
-            self.board,
-            len(self._instances),
-            self._keys.request_refresh,
-            most=configuration.limits.max_waiting,
-            patience=wait_for_keys(self._instances),
-        )
-        self._keys.settled = waiting.settled
-        connector = Connector(loop)
-        room = shares(configuration)
-        traffic = self._traffic = connector.traffic = Traffic(
-            snapshot=Snapshot(
-                admission=new_admission(
-                    configuration, self._instances, self.verifier.gate, self._offenders, self._trusts, clusters
-                ),
-                trusts=self._trusts,
-                issuers=[instance.name for instance in self._instances],
-                limits=configuration.limits,
-                timeouts=configuration.timeouts,
-                allow_half_close=configuration.allow_half_close,
-            ),
-            clusters=clusters.values(),
-            waiting=waiting,
-            board=self.board,
-            access_log=self._access_log,
-            open_connection=connector,
-            max_clients=room.clients,
-        )
-        traffic.max_answered = room.answered
-        self._stack.push_async_callback(self._end_traffic, connector, traffic)
-        self._listeners = Listeners(configuration, contexts, sockets, traffic, self.board)
-        self._stack.callback(self._listeners.close)
-        await self._listeners.accept()
-        self._stack.callback(self._cancel_timers)
-        self._every(SWEEP, self._tick)
-        self._every(expiry_interval(configuration), traffic.expire)
+        plan = await runtime.plan(self.configuration, self._rows, self._sockets)
+        try:
+            if self._whole:
+                await self._open_admin()
+            self._control.listen(self._notified)
+            self._stack.callback(self._control.ignore)
+            if self._embedded is not None:
+                self._stack.push_async_callback(self._embedded.stop)
+                await self._embedded.start()
+            await runtime.keys.wait(plan.new_sources, first_fetch(plan.instances))
+            self._stack.push_async_callback(runtime.keys.stop)
+            self._stack.push_async_callback(self._end_traffic)
+            self._stack.callback(runtime.listeners.close)
+            self._use(plan)
+        except BaseException:
+            runtime.give_up(plan)
+            raise
+        runtime.keys.start()
+        await runtime.listeners.accept()
+        self._stack.callback(self._periodic.stop)
+        self._periodic.every(SWEEP, self._tick)
+        self._periodic.every(certificate.LOOK, runtime.listeners.look_at_certificates)
+        self._serves = True
         self.board.set_state(READY)
 
-    async def _open_service(self) -> None:
-        """Open what a service has once: access log, revocation store, admin API."""
-        configuration = self.configuration
-        if self._access_log is None and configuration.access_log is not None:
-            path = configuration.access_log.path
+    async def reload(
+        self,
+        configuration: Configuration,
+        *,
+        rows: RowNumbers | None = None,
+        sockets: Sequence[Sequence[socket.socket]] | None = None,
+    ) -> list[str]:
+        """
+        Put another configuration into force while requests are served: all of it, or nothing when it raises.
+
+        The next request meets it, also on a connection that is open; a request under way ends as it began. Connections, pools, keys, revocations,
+        counters and the verified tokens of unchanged issuers stay. What only a restart can change (`workers`, `admin`, `state_directory`,
+        `token_cache`, `revocation`, `fail_limit`) keeps its old value.
+
+        Args:
+            rows: Where the board counts what it names, from whoever gave the board.
+            sockets: For each listener its bound sockets, also for those that are open already; None binds new ones. Unless it raises, they are the
+                balancer's.
+
+        Returns:
+            A sentence for each change, such as `routes: orders added`, and one that names the keys that need a restart.
+
+        Raises:
+            LbjwtError: As `start`, or it does not serve; the old configuration stays in force.
+        """
+        async with self._reloading:
             try:
-                self._access_log = AccessLog(path, self.board)
-            except OSError as error:
-                raise ConfigurationError(f"access_log.path: cannot open {path}: {cause_of(error)}") from None
-            self._stack.callback(self._access_log.close)
-        if self._store is not None:
-            self._stack.callback(self._store.close)
-            self._store.open(time.time())
+                told = await self._reload(configuration, rows, sockets)
+            except BaseException:
+                if self._whole:
+                    self.board.set_reloaded(False)
+                raise
+            if self._whole:
+                self.board.set_reloaded(True, time.time())
+            return told
+
+    async def _reload(
+        self, configuration: Configuration, rows: RowNumbers | None, sockets: Sequence[Sequence[socket.socket]] | None
+    ) -> list[str]:
+        self._check_serves()
+        configuration, kept = until_restart(self.configuration, configuration)
+        told = [str(change) for change in changes(self.configuration, configuration)]
+        generation = self.board.generation(self.board.slot) + 1
+        if self._all_rows is not None:
+            rows = self._all_rows.assign(row_names(configuration), generation)
+        elif rows is None:
+            raise ConfigurationError("a reload of a balancer with a board needs rows")
+        rows.check(self.board)
+        runtime = self._runtime
+        plan = await runtime.plan(configuration, rows, sockets)
+        try:
+            if self._embedded is not None:
+                self._embedded.make_room(plan.instances)
+                await self._embedded.reload(plan.instances)
+            await runtime.keys.wait(plan.new_sources, NEW_KEYS)
+            self._check_serves()
+            self._use(plan)
+        except BaseException:
+            runtime.give_up(plan)
+            if self._embedded is not None:
+                await self._embedded.reload(runtime.instances)
+            raise
+        if self._whole:
+            self.board.set_generation(generation)
+            self.board.configuration_hash = configuration.fingerprint
+        try:
+            await runtime.listeners.accept()
+        except OSError as error:
+            log.error("cannot accept on a new listener: %s; trying again every second", cause_of(error))
+        return told + ([f"needs a restart: {', '.join(kept)}"] if kept else [])
+
+    def _check_serves(self) -> None:
+        if not self._serves:
+            raise ConfigurationError("no reload: this balancer has not started, or it is ending")
+
+    def _use(self, plan: Plan) -> None:
+        """Put a plan into force, and tell everybody who shows or watches what is in force."""
+        configuration = plan.configuration
+        self._runtime.use(plan)
+        self.configuration, self._rows = configuration, plan.rows
+        self._periodic.every(expiry_interval(configuration), self._runtime.expire)
+        if self._admin is not None:
+            self._admin.use(configuration, plan.rows)
+        if self._revoked_keys is not None:
+            self._revoked_keys.use(plan.instances)
+
+    async def _open_admin(self) -> None:
+        """The admin API, with the revocations made there."""
+        configuration = self.configuration
         if configuration.admin is None:
             return
         from lbjwt.admin.server import AdminServer  # imports aiohttp, which is not needed without
 
         self._admin_sockets = bind(configuration.admin.address, key="admin.address")[0]
         self._stack.callback(close, self._admin_sockets)
-        admin = AdminServer(
+        self._admin = AdminServer(
             configuration,
             self.board,
             self._admin_sockets,
-            issuers=[instance.name for instance in self._instances],
+            self._rows,
             offenders=self._offenders,
             sources=self._embedded.describe if self._embedded is not None else dict,
             revocations=self._store,
             on_revoked=lambda: self._revoked(True),
         )
-        self._stack.push_async_callback(admin.stop)
-        await admin.start()
-
-    def _every(self, seconds: float, work: Callable[[], object]) -> None:
-        loop = asyncio.get_running_loop()
-
-        def turn() -> None:
-            self._timers[work] = loop.call_later(seconds, turn)
-            work()
-
-        self._timers[work] = loop.call_later(seconds, turn)
-
-    def _cancel_timers(self) -> None:
-        for timer in self._timers.values():
-            timer.cancel()
+        self._stack.push_async_callback(self._admin.stop)
+        await self._admin.start()
 
     def _tick(self) -> None:
-        assert self._traffic is not None and self._listeners is not None
-        self._traffic.sweep()
-        self._listeners.mind_descriptors()
-        self._publish_cache()
-        self._tell_faults()
-        if self._access_log is not None:
-            self._access_log.flush()
+        self._runtime.sweep()
+        self._stats.publish()
+        self._stats.log_faults()
 
     def _notified(self) -> None:
-        self._keys.notified()
+        """The control process has something new."""
+        self._runtime.keys.notified()
         if self._revocations is not None:
             self._revocations.poke()
 
@@ -276,56 +309,57 @@ class LoadBalancer:
         self.board.set("revocations", len(self._revocations))
         if more:
             self.verifier.renew()
-            if self._traffic is not None:
-                self._traffic.sweep()
+            if self._runtime.context is not None:
+                self._runtime.context.sweep()
         if self._revoked_keys is not None:
             self._revoked_keys.look()
 
-    def _publish_cache(self) -> None:
-        cache = self.verifier.gate.cache
-        self.board.set("cache_entries", len(cache))
-        self.board.set("cache_bytes", cache.bytes_used)
-        for name in self._published:
-            count = getattr(cache, name)
-            self.board.add(f"cache_{name}", count - self._published[name])
-            self._published[name] = count
+    def reopen_access_log(self) -> None:
+        """
+        Write what is pending to the old file and open the path anew, for log rotation. Without an access log nothing happens.
 
-    def _tell_faults(self) -> None:
-        """Log refusals by a fault of lbjwt. Of the exception only its class: its text may contain a piece of a token."""
-        gate = self.verifier.gate
-        if gate.faults != self._faults:
-            log.error(
-                "%d internal errors, the last one a %s; lbjwt refused the affected requests",
-                gate.faults - self._faults,
-                gate.last_fault,
-            )
-            self._faults = gate.faults
+        Raises:
+            OSError: The path cannot be opened; the old file stays in use.
+        """
+        if self._runtime.access_log is not None:
+            self._runtime.access_log.reopen()
 
-    async def drain(self) -> None:
-        """Stop accepting, finish open requests, and return when all clients are gone or after `timeouts.drain`."""
+    async def drain(self, *, lame_duck: bool = True, idle_grace: float = IDLE_GRACE) -> None:
+        """
+        Say that the service is not ready, and serve on for `timeouts.lame_duck`. Then accept no more, answer what is under way, and return when all
+        clients are gone or `timeouts.drain` has passed.
+
+        Args:
+            lame_duck: False: accept no more from now on, for another program serves already.
+            idle_grace: Seconds until idle client connections are closed.
+        """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self.configuration.timeouts.drain
-        self.board.set_state(DRAINING)
+        timeouts = self.configuration.timeouts
+        self._serves = False
         if self._whole:
             self.board.start_draining()
-        if self._listeners is not None:
-            self._listeners.close()
-        if self._traffic is None:
+        if lame_duck and timeouts.lame_duck:
+            await asyncio.sleep(timeouts.lame_duck)
+        deadline = loop.time() + timeouts.drain
+        self.board.set_state(DRAINING)
+        self._runtime.listeners.close()
+        await asyncio.sleep(0)  # the loop may have accepted a client in this turn, which nobody has met yet
+        context = self._runtime.context
+        if context is None:
             return
-        self._traffic.drain(IDLE_GRACE)
-        while self._traffic.clients and loop.time() < deadline:
+        context.drain(idle_grace)
+        while context.clients and loop.time() < deadline:
             await asyncio.sleep(0.02)
 
     async def stop(self) -> None:
         """End everything now, also after a start that failed. Sockets that were passed in and never accepted on stay open."""
+        self._serves = False
         self.board.set_state(STOPPED)
         await self._stack.aclose()
 
-    async def _end_traffic(self, connector: Connector, traffic: Traffic) -> None:
-        await connector.close()
-        traffic.close()
-        await asyncio.sleep(0)
-        self._publish_cache()
+    async def _end_traffic(self) -> None:
+        await self._runtime.close()
+        self._stats.publish()
 
     async def __aenter__(self) -> Self:
         try:
@@ -343,17 +377,3 @@ class LoadBalancer:
                 await self.drain()
         finally:
             await self.stop()
-
-
-def expiry_interval(configuration: Configuration) -> float:
-    """Seconds between two checks of the deadlines: every timeout is exact to 100 ms or a tenth of it, whichever is larger."""
-    timeouts = configuration.timeouts
-    least, most = EXPIRY
-    shortest = min(
-        min(timeouts.request_head, timeouts.keep_alive, timeouts.stream_idle, timeouts.tls_handshake),
-        *(
-            min(cluster.response_timeout, cluster.idle_timeout, cluster.pending_timeout)
-            for cluster in configuration.clusters.values()
-        ),
-    )
-    return min(most, max(least, shortest / 20))

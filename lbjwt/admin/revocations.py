@@ -3,9 +3,7 @@
 
 DELETE has a body like POST (RFC 9110 section 9.3.5 leaves its meaning to the server), because an identifier may be too long for a URL.
 
-The admin API has no password: any program that reaches its address may revoke. A web page in the operator's browser reaches it too and must not.
-A browser sends JSON to another origin only after an OPTIONS request, which is not answered here, and it adds ``Origin`` to every POST and DELETE of
-a script, also after DNS rebinding. So the content type must be JSON, and requests with a browser's fields are refused.
+Who may use it: see `lbjwt.admin.changing`.
 
 Each change is one line in the log: the client's address and how many entries of which kind. Whom they concern stands in the revocation log only.
 """
@@ -18,9 +16,9 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, TypeVar
 
-import orjson
 from aiohttp import web
 
+from lbjwt.admin.changing import answer, error, is_browser, refused
 from lbjwt.auth.revocation import Revocation, RevocationError, Undo
 from lbjwt.auth.revocation_format import (
     DEFAULT_LIFETIME,
@@ -84,49 +82,43 @@ class RevocationPages:
         commit: Callable[[Sequence[T], float], int],
         verb: str,
     ) -> web.Response:
-        if _is_browser(request):
-            return _error(403, "browsers are not allowed to do this; use lbjwt revoke or another program")
-        if request.content_type != "application/json" or "Content-Encoding" in request.headers:
-            return _error(415, "the content type must be application/json, without a content coding")
+        if (no := refused(request, "lbjwt revoke")) is not None:
+            return no
         try:
             async with asyncio.timeout(BODY_TIMEOUT):
                 body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            return _error(
+            return error(
                 413, f"the body is larger than {request.client_max_size} bytes; send the entries in several requests"
             )
         except TimeoutError:
-            return _error(408, f"the body did not arrive within {BODY_TIMEOUT:g} s")
+            return error(408, f"the body did not arrive within {BODY_TIMEOUT:g} s")
         try:
             changes = read_posted(body, read)
-        except RevocationError as error:
-            return _error(400, str(error))
+        except RevocationError as fault:
+            return error(400, str(fault))
         try:
             count = commit(changes, self._clock())
-        except RevocationError as error:  # no room in the list or on the disk: nothing of it is in force
-            return _error(507, str(error))
+        except RevocationError as fault:  # no room in the list or on the disk: nothing of it is in force
+            return error(507, str(fault))
         if count:
             self._on_change()
             kinds = Counter(change.kind for change in changes)
             told = ", ".join(f"{number} by {kind}" for kind, number in sorted(kinds.items()))
             log.info("%s over the admin API by %s: %s", verb, request.remote, told)
-        return _json(200, {verb: count, "in_force": len(self._store.entries)})
+        return answer(200, {verb: count, "in_force": len(self._store.entries)})
 
     async def get(self, request: web.Request) -> web.Response:
-        if _is_browser(request):
-            return _error(403, "browsers are not allowed to do this")
+        if is_browser(request):
+            return error(403, "browsers are not allowed to do this")
         limit = request.query.get("limit", str(SHOWN))
         if not (limit.isascii() and limit.isdecimal() and len(limit) <= 4 and int(limit) <= MOST_SHOWN):
-            return _error(400, f"limit must be a number from 0 to {MOST_SHOWN}")
+            return error(400, f"limit must be a number from 0 to {MOST_SHOWN}")
         now = self._clock()
         entries = self._store.entries
         entries.prune(now)
         shown = (_described(entry) for entry in entries if entry.expires > now)
-        return _json(200, {"in_force": len(entries), "entries": list(islice(shown, int(limit)))})
-
-
-def _is_browser(request: web.Request) -> bool:
-    return "Origin" in request.headers or request.headers.get("Sec-Fetch-Site", "none") != "none"
+        return answer(200, {"in_force": len(entries), "entries": list(islice(shown, int(limit)))})
 
 
 def _described(entry: Revocation) -> dict[str, Any]:
@@ -136,16 +128,3 @@ def _described(entry: Revocation) -> dict[str, Any]:
     if entry.issued_before is not None:
         members["issued_before"] = text_of_time(entry.issued_before)
     return {**members, "expires": text_of_time(entry.expires)}
-
-
-def _error(status: int, sentence: str) -> web.Response:
-    response = _json(status, {"error": sentence})
-    if status in (408, 413):  # the rest of the body may still be on its way
-        response.force_close()
-    return response
-
-
-def _json(status: int, members: Mapping[str, object]) -> web.Response:
-    return web.Response(
-        status=status, body=orjson.dumps(members, option=orjson.OPT_APPEND_NEWLINE), content_type="application/json"
-    )

@@ -17,12 +17,14 @@ import aiohttp
 import orjson
 from aiohttp import web
 
+from lbjwt.admin.reload import Reload, ReloadPage
 from lbjwt.admin.revocations import RevocationPages
-from lbjwt.config.model import Configuration
+from lbjwt.config.model import Configuration, Endpoint
 from lbjwt.net.sockets import backlog
 from lbjwt.observe._board import READY, STATE_NAMES, Board
 from lbjwt.observe._offenders import Offenders
 from lbjwt.observe.metrics import REASONS, BoardCollector, exposition
+from lbjwt.observe.rows import RowNumbers
 from lbjwt.revocation.store import RevocationStore
 from lbjwt.version import package_version
 
@@ -54,11 +56,12 @@ class AdminServer:
 
     Args:
         sockets: Bound and listening.
-        issuers: Label of every issuer, in the order of the board.
+        rows: Where the board counts endpoints, issuers and routes of the configuration.
         offenders: None when failures by address are not counted.
         sources: By issuer label, what `/status` tells about the source of its keys; nothing secret.
         revocations: Where `/revocations` writes; without a store there is no such page.
         on_revoked: Called when a change made there is on disk.
+        reload: What `/reload` does; None: there is no such page.
     """
 
     def __init__(
@@ -66,29 +69,21 @@ class AdminServer:
         configuration: Configuration,
         board: Board,
         sockets: Sequence[socket.socket],
+        rows: RowNumbers,
         *,
-        issuers: Sequence[str],
         offenders: Offenders | None = None,
         sources: Callable[[], Mapping[str, Mapping[str, object]]] = dict,
         revocations: RevocationStore | None = None,
         on_revoked: Callable[[], None] = lambda: None,
+        reload: Reload | None = None,
     ) -> None:
         self._configuration = configuration
         self._board = board
         self._sockets = sockets
-        self._issuers = issuers
+        self._rows = rows
         self._offenders = offenders
         self._sources = sources
-        self._endpoints = [
-            (label, endpoint) for label, cluster in configuration.clusters.items() for endpoint in cluster.endpoints
-        ]
-        self._collector = BoardCollector(
-            board,
-            [(label, str(endpoint.address)) for label, endpoint in self._endpoints],
-            issuers,
-            routes=[route.name for route in configuration.routes],
-            offenders=offenders,
-        )
+        self._collector = BoardCollector(board, rows, offenders=offenders)
         self._servers: list[asyncio.Server] = []
         self._open: set[_Connection] = set()
         # on other addresses, all of them included, any host name may be right
@@ -98,8 +93,16 @@ class AdminServer:
             self.app.router.add_get(f"/{page.__name__}", page)
         if revocations is not None:
             RevocationPages(revocations, on_change=on_revoked).add_to(self.app)
+        if reload is not None:
+            ReloadPage(reload).add_to(self.app)
         self.app.on_response_prepare.append(_dress)
         self._runner = web.AppRunner(self.app, handle_signals=False, shutdown_timeout=SHUTDOWN)
+
+    def use(self, configuration: Configuration, rows: RowNumbers) -> None:
+        """Show another configuration from now on. The address of the admin API stays that of the start."""
+        self._configuration = configuration
+        self._rows = rows
+        self._collector.use(rows)
 
     async def start(self) -> None:
         await self._runner.setup()
@@ -162,7 +165,16 @@ class AdminServer:
             "ready": board.ready,
             "draining": board.draining,
             "uptime_seconds": round(time.time() - board.started_at, 3),
-            "workers": [{"slot": slot, "state": STATE_NAMES[board.state(slot)]} for slot in range(board.workers)],
+            "workers": [
+                {"slot": slot, "state": STATE_NAMES[board.state(slot)], "generation": board.generation(slot)}
+                for slot in range(board.workers)
+            ],
+            "configuration": {
+                "hash": board.configuration_hash,
+                "last_reload_successful": board.reload_ok,
+                "last_success_seconds_ago": _age(board.reload_success_at),
+            },
+            "upgrade_failures": board.upgrade_failed,
             "worker_restarts": board.restarts,
             "keeper_restarts": board.keeper_restarts,
             "connections": totals["connections"],
@@ -178,17 +190,21 @@ class AdminServer:
                 {"address": str(listener.address), "tls": listener.tls is not None}
                 for listener in self._configuration.listeners
             ],
-            "endpoints": [self._endpoint(index) for index in range(len(self._endpoints))],
+            "endpoints": [
+                self._endpoint(label, endpoint)
+                for label, cluster in self._configuration.clusters.items()
+                for endpoint in cluster.endpoints
+            ],
             "issuers": [
-                self._issuer(index, label) | ({"source": sources[label]} if label in sources else {})
-                for index, label in enumerate(self._issuers)
+                self._issuer(row, label) | ({"source": sources[label]} if label in sources else {})
+                for label, row in self._rows.issuers.items()
             ],
             "unknown_issuer": _judgements(board.issuer_totals(-1)),
             "suspicious_addresses": self._offenders.top(SUSPICIOUS, time.monotonic()) if self._offenders else [],
         }
 
-    def _issuer(self, index: int, label: str) -> dict[str, object]:
-        totals = self._board.issuer_totals(index)
+    def _issuer(self, row: int, label: str) -> dict[str, object]:
+        totals = self._board.issuer_totals(row)
         return {
             "label": label,
             "accepted": totals["accepted"],
@@ -200,12 +216,12 @@ class AdminServer:
             "key_fetch_failures": totals["key_fetch_failures"],
         }
 
-    def _endpoint(self, index: int) -> dict[str, object]:
-        label, endpoint = self._endpoints[index]
-        totals = self._board.endpoint_totals(index)
+    def _endpoint(self, cluster: str, endpoint: Endpoint) -> dict[str, object]:
+        address = str(endpoint.address)
+        totals = self._board.endpoint_totals(self._rows.endpoints[cluster, address])
         return {
-            "cluster": label,
-            "address": str(endpoint.address),
+            "cluster": cluster,
+            "address": address,
             "weight": endpoint.weight,
             "requests_in_flight": totals["in_flight"],
             "connections": totals["connections"],

@@ -3,67 +3,109 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from itertools import count
 from typing import TYPE_CHECKING
 
 from lbjwt.config.model import FailLimit
 from lbjwt.http1._request import RequestPolicy
-from lbjwt.observe._board import Board
 from lbjwt.observe._offenders import Offenders
-from lbjwt.upstream._cluster import Cluster, Endpoint
+from lbjwt.upstream._cluster import Cluster
+from lbjwt.upstream._endpoint import Endpoint
 from lbjwt.upstream._pending import PendingQueue
 
 if TYPE_CHECKING:
     from lbjwt.config import model
-
-
-def new_board(configuration: model.Configuration, workers: int, issuers: int) -> Board:
-    """The counters of a service, with a slot for each worker."""
-    return Board(workers, configuration.endpoint_count, issuers, len(configuration.routes))
-
+    from lbjwt.observe._board import Board
 
 CallSoon = Callable[[Callable[[], object]], object]
 
 
-def configure_clusters(
-    configured: Mapping[str, model.Cluster], known: Mapping[str, Cluster], board: Board, call_soon: CallSoon
-) -> dict[str, Cluster]:
+class Clusters:
     """
-    Return the clusters of a configuration by name, ready for requests.
+    The clusters of one balancer, over all its configurations. One that left serves the requests that it has, and is forgotten then.
 
     Args:
-        known: Those of the configuration before; one with a name that stays is configured anew and keeps its endpoints.
         call_soon: Runs a function in the next turn of the event loop.
     """
-    rows = count()
-    clusters: dict[str, Cluster] = {}
-    for name, cluster in configured.items():
-        made = known.get(name) or Cluster(name, board, PendingQueue(board, call_soon))
-        made.configure(
-            [
-                Endpoint(
-                    next(rows),
-                    str(endpoint.address),
-                    endpoint.address.host,
-                    endpoint.address.port,
-                    endpoint.address.path or "",
-                    endpoint.weight,
-                )
-                for endpoint in cluster.endpoints
-            ],
-            connect_timeout=cluster.connect_timeout,
-            response_timeout=cluster.response_timeout,
-            idle_timeout=cluster.idle_timeout,
-            max_idle=cluster.max_connections if cluster.max_idle_connections is None else cluster.max_idle_connections,
-            max_connections=cluster.max_connections,
-            max_pending=cluster.max_pending,
-            pending_timeout=cluster.pending_timeout,
-            retries=cluster.retries,
-        )
-        clusters[name] = made
-    return clusters
+
+    def __init__(self, board: Board, call_soon: CallSoon) -> None:
+        self._board = board
+        self._call_soon = call_soon
+        self._in_force: dict[str, Cluster] = {}
+        self._leaving: dict[str, Cluster] = {}
+
+    @property
+    def all(self) -> list[Cluster]:
+        """Those of the configuration, and those whose last requests are under way."""
+        return [*self._in_force.values(), *self._leaving.values()]
+
+    def named(self, names: Iterable[str]) -> dict[str, Cluster]:
+        """The clusters with these names. Those that are new have no endpoints yet; the others are as they are."""
+        known = self._leaving | self._in_force
+        return {
+            name: known.get(name) or Cluster(name, self._board, PendingQueue(self._board, self._call_soon))
+            for name in names
+        }
+
+    def use(
+        self,
+        configured: Mapping[str, model.Cluster],
+        clusters: Mapping[str, Cluster],
+        rows: Mapping[tuple[str, str], int],
+    ) -> None:
+        """
+        Put a configuration into force.
+
+        Args:
+            clusters: What `named` made for it.
+            rows: Where each endpoint is counted, by the name of its cluster and the text of its address.
+        """
+        for name, cluster in self._in_force.items():
+            if name not in configured:
+                cluster.retire()
+                self._leaving[name] = cluster
+        for name, section in configured.items():
+            configure_cluster(clusters[name], section, rows)
+            self._leaving.pop(name, None)
+        self._in_force = dict(clusters)
+
+    def forget(self) -> bool:
+        """Forget those that left and have nothing under way any more; True when there was one."""
+        gone = [name for name, cluster in self._leaving.items() if cluster.is_unused]
+        for name in gone:
+            del self._leaving[name]
+        return bool(gone)
+
+
+def configure_cluster(made: Cluster, cluster: model.Cluster, rows: Mapping[tuple[str, str], int]) -> None:
+    """
+    Give a cluster its endpoints and limits. An endpoint that it has already stays as it is.
+
+    Args:
+        rows: As for `Clusters.use`.
+    """
+    made.configure(
+        [
+            Endpoint(
+                rows[made.name, str(endpoint.address)],
+                str(endpoint.address),
+                endpoint.address.host,
+                endpoint.address.port,
+                endpoint.address.path or "",
+                endpoint.weight,
+            )
+            for endpoint in cluster.endpoints
+        ],
+        connect_timeout=cluster.connect_timeout,
+        response_timeout=cluster.response_timeout,
+        idle_timeout=cluster.idle_timeout,
+        max_idle=cluster.max_connections if cluster.max_idle_connections is None else cluster.max_idle_connections,
+        max_connections=cluster.max_connections,
+        max_pending=cluster.max_pending,
+        pending_timeout=cluster.pending_timeout,
+        retries=cluster.retries,
+    )
 
 
 def new_policy(configuration: model.Configuration, *, https: bool) -> RequestPolicy:

@@ -49,12 +49,13 @@ def shortage(configuration: Configuration, limit: int) -> str:
     )
 
 
-def shares(configuration: Configuration, limit: int | None = None) -> Shares:
+def shares(configuration: Configuration, limit: int | None = None, *, connections: int = 0) -> Shares:
     """
     Share the descriptors that this process does not use yet.
 
     Args:
         limit: Of open files; None asks the kernel, -1 is none.
+        connections: To clients and endpoints, that are open now.
 
     Raises:
         TooFewDescriptors: None is left for clients.
@@ -64,7 +65,7 @@ def shares(configuration: Configuration, limit: int | None = None) -> Shares:
     clients = configuration.limits.max_connections
     if limit == resource.RLIM_INFINITY:
         return Shares(clients, 2 * clients)
-    found = _shares(clients, _pools(configuration), limit - SPARE - len(os.listdir("/proc/self/fd")))
+    found = _shares(clients, _pools(configuration), limit - SPARE - len(os.listdir("/proc/self/fd")) + connections)
     if found.clients < 1:
         raise TooFewDescriptors(
             f"this process can open only {limit} files (RLIMIT_NOFILE), which leaves none for clients; raise the limit to {needed(configuration)}"

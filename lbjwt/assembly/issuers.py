@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lbjwt.auth.issuer_pattern import TENANT
-from lbjwt.auth.verifier import Revoked, TrustedIssuer, Verifier
+from lbjwt.auth.trusted_issuer import Revoked, TrustedIssuer
+from lbjwt.auth.verifier import Verifier
 
 if TYPE_CHECKING:
     from lbjwt.config import model
@@ -21,6 +23,7 @@ class IssuerInstance:
     is one instance.
 
     Attributes:
+        index: Its number everywhere: its row in the shared stats.
         name: For metrics and log: the label, or ``label/tenant``.
         label: Its key in the configuration.
         tenant: "" for an instance of all tenants, or of an issuer without tenants.
@@ -36,13 +39,32 @@ class IssuerInstance:
         """Replace the tenant's placeholder in a configured text."""
         return text.replace(TENANT, self.tenant) if self.tenant else text
 
+    @property
+    def key_source(self) -> object:
+        """Where its keys come from. Keys of one source are never trusted for another, so a reload that changes it withdraws them."""
+        issuer = self.issuer
+        if issuer.remote_jwks is not None:
+            place: object = self.of_tenant(issuer.remote_jwks.uri)
+        elif issuer.discovery is not None:
+            place = self.of_tenant(issuer.issuer or "")
+        else:
+            place = (issuer.key_files, issuer.secret_env, issuer.jwks, issuer.pem)
+        return issuer.key_source, place
 
-def issuer_instances(configuration: model.Configuration) -> list[IssuerInstance]:
-    """All issuers, in the order of the configuration."""
+
+def issuer_instances(configuration: model.Configuration, rows: Mapping[str, int] | None = None) -> list[IssuerInstance]:
+    """
+    All issuers, in the order of the configuration.
+
+    Args:
+        rows: The index of each by its name; None for their order.
+    """
     found: list[IssuerInstance] = []
     for label, issuer in configuration.issuers.items():
         for tenant in issuer.instances:
-            found.append(IssuerInstance(len(found), f"{label}/{tenant}" if tenant else label, label, issuer, tenant))
+            name = f"{label}/{tenant}" if tenant else label
+            index = len(found) if rows is None else rows[name]
+            found.append(IssuerInstance(index, name, label, issuer, tenant))
     return found
 
 
@@ -51,11 +73,16 @@ def new_verifier(
 ) -> Verifier:
     """The verifier of all issuers, still without keys."""
     return Verifier.for_issuers(
-        [_trusted(configuration, instance) for instance in instances],
+        trusted_issuers(configuration, instances),
         revoked=revoked,
         cache_bytes=configuration.token_cache.max_bytes,
         cache_entries=configuration.token_cache.max_entries,
     )
+
+
+def trusted_issuers(configuration: model.Configuration, instances: list[IssuerInstance]) -> dict[int, TrustedIssuer]:
+    """What a verifier is made of, and reloaded with."""
+    return {instance.index: _trusted(configuration, instance) for instance in instances}
 
 
 def _trusted(configuration: model.Configuration, instance: IssuerInstance) -> TrustedIssuer:
@@ -69,4 +96,5 @@ def _trusted(configuration: model.Configuration, instance: IssuerInstance) -> Tr
         ),
         max_identity_header=limits.max_identity_header,
         max_identity_headers=limits.max_identity_headers,
+        key_source=instance.key_source,
     )

@@ -1,4 +1,10 @@
-"""The listeners of one balancer: they accept clients, and pause while no file descriptor is left."""
+"""
+The listeners of one balancer: they accept clients, pause while no file descriptor is left, follow a reload, and end with a drain.
+
+A listener is known by its address. One that stays keeps its sockets and its clients, which read its settings anew for each request. One that leaves
+accepts the clients in its queue and no more, and each client goes with the answer that is under way. When TLS is switched on or off, the clients
+from before go in the same way.
+"""
 
 from __future__ import annotations
 
@@ -6,120 +12,259 @@ import asyncio
 import contextlib
 import logging
 import socket
-import ssl
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
 from lbjwt.assembly.cluster import new_policy
 from lbjwt.config.model import Configuration, Listener
 from lbjwt.net.adopt import accept_waiting
+from lbjwt.net.certificate import Certificate
 from lbjwt.net.descriptors import available
-from lbjwt.net.sockets import backlog, close
+from lbjwt.net.sockets import backlog, bind, close, stop_listening
+from lbjwt.net.tls import TLSError
 from lbjwt.observe._board import Board
-from lbjwt.proxy._client import ClientSide
+from lbjwt.proxy._accept import accepted
+from lbjwt.proxy._context import ProxyContext
 from lbjwt.proxy._health import Health
-from lbjwt.proxy._tls_client import TlsClientSide
-from lbjwt.proxy._traffic import Traffic
+from lbjwt.proxy._listener_settings import ListenerSettings
 
 MANY_CLIENTS = 256
-"""From this number of clients on, the accept queue is emptied in bursts: the event loop accepts only one client per turn."""
+"""Client connections from which the queue of the listener is emptied in bursts: the loop accepts one each time it has polled all others."""
+
+IDLE_GRACE: Final = 1.0
+"""Seconds until an idle client connection is closed after its listener left or a drain began: a request may be on its way."""
 
 log = logging.getLogger("lbjwt.service")
 
 
+@dataclass(slots=True)
+class _Listener:
+    """One that accepts, or is about to."""
+
+    sockets: list[socket.socket]
+    settings: ListenerSettings
+    certificate: Certificate | None
+    servers: list[asyncio.Server] = field(default_factory=list)
+    """On copies of the sockets, the first ones: closing a server stops accepting, and the queue stays."""
+
+
+@dataclass(slots=True)
+class ListenerPlan:
+    """What the listeners of a configuration need, made and not yet in use."""
+
+    configuration: Configuration
+    certificates: dict[str, Certificate | None] = field(default_factory=dict)
+    sockets: dict[str, list[socket.socket]] = field(default_factory=dict)
+    """Of each listener that is new."""
+    spare: list[socket.socket] = field(default_factory=list)
+    """Given for listeners that have theirs."""
+    bound: list[socket.socket] = field(default_factory=list)
+    """Not given: bound here."""
+
+
 class Listeners:
-    """
-    Accepts clients on bound sockets in the running loop.
+    """Accepts clients in the running loop."""
 
-    Args:
-        contexts: TLS of each listener; None for plain HTTP.
-        sockets: The bound sockets of each listener.
-    """
-
-    def __init__(
-        self,
-        configuration: Configuration,
-        contexts: Sequence[ssl.SSLContext | None],
-        sockets: Sequence[Sequence[socket.socket]],
-        traffic: Traffic,
-        board: Board,
-    ) -> None:
-        self._configuration = configuration
-        self._traffic = traffic
+    def __init__(self, board: Board) -> None:
+        self.context: ProxyContext | None = None
+        """Set before the first `use`."""
         self._board = board
-        self._listening = [
-            (listener, context, sock)
-            for listener, context, bound in zip(configuration.listeners, contexts, sockets, strict=True)
-            for sock in bound
-        ]
-        self._servers: list[asyncio.Server] = []  # on copies: closing one stops accepting and keeps the queue
+        self._max_connections = 0
+        self._by_name: dict[str, _Listener] = {}
+        self._one_by_one = asyncio.Lock()
         self._accepting: asyncio.Task[None] | None = None  # begins to accept again
+        self._renewing: asyncio.Task[None] | None = None
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
-        """Host and port of every open socket."""
-        return [sock.getsockname()[:2] for server in self._servers for sock in server.sockets]
+        """Host and port of every socket it accepts on."""
+        return [
+            sock.getsockname()[:2]
+            for listener in self._by_name.values()
+            for server in listener.servers
+            for sock in server.sockets
+        ]
+
+    def plan(
+        self, configuration: Configuration, sockets: Sequence[Sequence[socket.socket]] | None = None
+    ) -> ListenerPlan:
+        """
+        Make what the listeners of a configuration need, and change nothing. Reads files, so it may run in a thread.
+
+        Args:
+            sockets: Bound ones for each listener, also for those that are in use already; they belong to the caller until `use`. None: bind what
+                is new.
+
+        Raises:
+            TLSError: A certificate or its key cannot be used.
+            BindError: An address cannot be listened on.
+        """
+        plan = ListenerPlan(configuration)
+        try:
+            for at, (name, listener) in enumerate(configuration.named_listeners.items()):
+                plan.certificates[name] = self._certificate(name, listener, f"listeners[{at}].tls")
+            for at, (name, listener) in enumerate(configuration.named_listeners.items()):
+                if sockets is not None:
+                    if name in self._by_name:
+                        plan.spare += sockets[at]
+                    else:
+                        plan.sockets[name] = list(sockets[at])
+                elif name not in self._by_name:
+                    plan.sockets[name] = bind(listener.address, key=f"listeners[{at}].address")[0]
+                    plan.bound += plan.sockets[name]
+        except BaseException:
+            close(plan.bound)
+            raise
+        return plan
+
+    def _certificate(self, name: str, listener: Listener, key: str) -> Certificate | None:
+        """The one in use while its files are the same: TLS sessions that it began can then be resumed."""
+        tls = listener.tls
+        if tls is None:
+            return None
+        made = Certificate(tls.certificate, tls.private_key, key=key)
+        known = self._by_name.get(name)
+        return known.certificate if known is not None and made == known.certificate else made
+
+    def use(self, plan: ListenerPlan) -> None:
+        """Put a plan into force. `accept` then opens the listeners that are new."""
+        configuration = plan.configuration
+        before, self._by_name = self._by_name, {}
+        self._max_connections = configuration.limits.max_connections
+        for at, (name, section) in enumerate(configuration.named_listeners.items()):
+            certificate = plan.certificates[name]
+            policy = new_policy(configuration, https=certificate is not None)
+            listener = before.pop(name, None)
+            if listener is None:
+                listener = _Listener(plan.sockets[name], ListenerSettings(policy), None)
+            elif (listener.certificate is None) is not (certificate is None):
+                self._leave(listener.settings)
+                listener.settings = ListenerSettings(policy)
+            self._by_name[name] = listener
+            settings = listener.settings
+            settings.policy = policy
+            settings.health = None if section.health is None else Health(section.health.path)
+            settings.handshake_timeout = configuration.timeouts.tls_handshake
+            listener.certificate = certificate
+            if certificate is not None:
+                certificate.key = f"listeners[{at}].tls"
+                settings.tls = certificate.context
+        for listener in before.values():
+            self._remove(listener)
+        close(plan.spare)
+
+    def _leave(self, settings: ListenerSettings) -> None:
+        assert self.context is not None
+        self.context.drain_listener(settings, IDLE_GRACE)
+
+    def _remove(self, listener: _Listener) -> None:
+        """Take those who wait in the queue, then have the kernel refuse the next: no other worker is on these sockets."""
+        loop = asyncio.get_running_loop()
+        for sock in listener.sockets:
+            accept_waiting(loop, sock, lambda: self._client(listener))
+        _end(listener)
+        stop_listening(listener.sockets)
+        close(listener.sockets)
+        self._leave(listener.settings)
+
+    def _client(self, listener: _Listener) -> asyncio.Protocol:
+        assert self.context is not None
+        made: asyncio.Protocol = accepted(self.context, listener.settings)
+        return made
 
     async def accept(self) -> None:
-        """Accept on every socket that is not accepting yet."""
-        for listener, context, sock in self._listening[len(self._servers) :]:
-            copy = sock.dup()
-            try:
-                self._servers.append(await self._listen(listener, context, copy))
-            except BaseException:
-                copy.close()
-                raise
+        """Accept on every socket that does not yet."""
+        async with self._one_by_one:
+            for listener in list(self._by_name.values()):
+                for sock in listener.sockets[len(listener.servers) :]:
+                    copy = sock.dup()
+                    try:
+                        listener.servers.append(await self._listen(listener, copy))
+                    except BaseException:
+                        copy.close()
+                        raise
 
-    async def _listen(self, listener: Listener, context: ssl.SSLContext | None, sock: socket.socket) -> asyncio.Server:
+    async def _listen(self, listener: _Listener, sock: socket.socket) -> asyncio.Server:
         loop = asyncio.get_running_loop()
-        traffic = self._traffic
-        policy = new_policy(self._configuration, https=context is not None)
-        handshake = self._configuration.timeouts.tls_handshake
-        health = None if listener.health is None else Health(listener.health.path)
+        context = self.context
+        assert context is not None
 
-        def client() -> ClientSide:
-            return (
-                ClientSide(traffic, policy, health)
-                if context is None
-                else TlsClientSide(traffic, policy, context, handshake, health)
-            )
+        def connection() -> asyncio.Protocol:
+            if context.clients >= MANY_CLIENTS:
+                accept_waiting(loop, sock, lambda: self._client(listener))
+            return self._client(listener)
 
-        def accepted() -> ClientSide:
-            if traffic.clients >= MANY_CLIENTS:
-                accept_waiting(loop, sock, client)
-            return client()
+        return await loop.create_server(connection, sock=sock, backlog=backlog())
 
-        return await loop.create_server(accepted, sock=sock, backlog=backlog())
+    def look_at_certificates(self) -> None:
+        """Have a thread read the pairs of files that were replaced; those that can be used are for the next handshakes."""
+        if _is_over(self._renewing):
+            changed = [one for one in self._by_name.values() if one.certificate and one.certificate.has_new_files()]
+            if changed:
+                self._renewing = asyncio.get_running_loop().create_task(self._renew(changed), name="certificates")
+
+    async def _renew(self, listeners: Sequence[_Listener]) -> None:
+        for listener in listeners:
+            certificate = listener.certificate
+            assert certificate is not None
+            try:
+                context = await asyncio.to_thread(certificate.renew)
+            except TLSError as error:
+                if self._board.slot == 0:  # every worker reads the same files: one of them logs
+                    log.warning("new certificate not used, the old one stays in use: %s", error)
+                continue
+            if context is not None and listener.certificate is certificate:
+                listener.settings.tls = context
+                if self._board.slot == 0:
+                    log.info("%s: new certificate in use from %s", certificate.key, certificate.paths[0])
 
     def mind_descriptors(self) -> None:
         """
-        Stop accepting while no descriptor is free, and report it at ``/readyz``. Clients wait in the kernel's queue meanwhile.
+        Stop accepting while no descriptor can be had, and say so at ``/readyz``. Clients wait in the kernel's queue meanwhile.
 
-        uvloop would accept and drop them, or call accept(2) in a busy loop when the machine has no descriptor. asyncio's own loop pauses by itself.
+        uvloop accepts and drops them all when this process has none left, and calls accept(2) without a pause when the machine has none. The loop of
+        asyncio pauses by itself.
         """
         loop = asyncio.get_running_loop()
-        traffic = self._traffic
+        context = self.context
+        assert context is not None
         free = available()
-        cut = traffic.max_clients < self._configuration.limits.max_connections
-        self._board.set("no_descriptors", not free or (cut and traffic.clients >= traffic.max_clients))
-        if not free and self._servers and not isinstance(loop, asyncio.BaseEventLoop):
+        cut = context.max_clients < self._max_connections
+        self._board.set("no_descriptors", not free or (cut and context.clients >= context.max_clients))
+        listeners = self._by_name.values()
+        if not free and any(one.servers for one in listeners) and not isinstance(loop, asyncio.BaseEventLoop):
             log.error("no file descriptors left: new clients wait until some are free; raise the limit of open files")
             self._pause()
-        elif free and len(self._servers) < len(self._listening) and (self._accepting is None or self._accepting.done()):
+        elif free and any(len(one.servers) < len(one.sockets) for one in listeners) and _is_over(self._accepting):
             self._accepting = loop.create_task(self._accept_again())
 
     async def _accept_again(self) -> None:
-        with contextlib.suppress(OSError):  # still none: the next tick tries again
+        with contextlib.suppress(OSError):  # there are none after all: the next look tries again
             await self.accept()
             log.info("file descriptors are available again: new clients are accepted")
 
     def _pause(self) -> None:
         if self._accepting is not None:
             self._accepting.cancel()
-        for server in self._servers:
-            server.close()
-        self._servers = []
+        for listener in self._by_name.values():
+            _end(listener)
 
     def close(self) -> None:
+        """Accept no more, and close the sockets."""
         self._pause()
-        close(sock for _, _, sock in self._listening)
-        self._listening = []
+        if self._renewing is not None:
+            self._renewing.cancel()
+        for listener in self._by_name.values():
+            close(listener.sockets)
+        self._by_name = {}
+
+
+def _is_over(task: asyncio.Task[None] | None) -> bool:
+    return task is None or task.done()
+
+
+def _end(listener: _Listener) -> None:
+    for server in listener.servers:
+        server.close()
+    listener.servers = []

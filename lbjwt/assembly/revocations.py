@@ -14,7 +14,8 @@ from lbjwt.revocation.store import LOG_NAME, RevocationStore
 
 if TYPE_CHECKING:
     from lbjwt.assembly.issuers import IssuerInstance
-    from lbjwt.auth.verifier import Revoked, Verifier
+    from lbjwt.auth.trusted_issuer import Revoked
+    from lbjwt.auth.verifier import Verifier
     from lbjwt.config import model
     from lbjwt.jose.keys import VerificationKey
 
@@ -76,6 +77,11 @@ class RevokedKeys:
         self._verifier = verifier
         self._reader = reader
         self._told: frozenset[tuple[str, VerificationKey]] = frozenset()
+
+    def use(self, instances: list[IssuerInstance]) -> None:
+        """Look at the keys of these issuers from now on."""
+        self._instances = instances
+        self.look()
 
     def look(self) -> None:
         """Log what changed since the last call."""

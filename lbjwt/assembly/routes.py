@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lbjwt.auth._places import TokenPlaces
-from lbjwt.auth._route_rules import RouteRules
+from lbjwt.auth._route_rules import route_rules
 from lbjwt.auth.refusals import RefusalStyle
 from lbjwt.auth.resource import metadata_path
 from lbjwt.config.relations import MAX_GROUPS
@@ -32,12 +32,14 @@ def new_admission(
     offenders: Offenders | None = None,
     trusts: Callable[[str], bool] | None = None,
     clusters: Mapping[str, Cluster] | None = None,
+    rows: Mapping[str, int] | None = None,
 ) -> Admission:
     """
     What every request of the configuration meets.
 
     Args:
         clusters: By name; None where nothing is forwarded.
+        rows: Where requests of each route are counted, by its name; None: nowhere.
     """
 
     def cluster_of(name: str | None) -> Cluster | None:
@@ -56,7 +58,7 @@ def new_admission(
     routes: list[Route] = []
     documents: dict[bytes, int] = {}
     served: list[Answer] = []
-    for at, route in enumerate(configuration.routes):
+    for route in configuration.routes:
         if route.resource is not None:
             path = metadata_path(route.resource.identifier).encode("ascii")
             if path not in documents:
@@ -68,7 +70,7 @@ def new_admission(
                 route_answers(route.realm or configuration.realm, route.refusal_style(configuration.issuers)),
                 strips=maker.places,
                 name=route.name,
-                index=at,
+                index=-1 if rows is None else rows[route.name],
                 cluster=cluster_of(route.cluster),
                 allow_missing=route.allow_missing,
                 report_only=route.report_only,
@@ -83,7 +85,7 @@ def new_admission(
 
 
 class _Maker:
-    """Makes demands: one `TokenPlaces` for all issuers whose tokens stand in the same places, and a number for each set of rules."""
+    """Makes demands: one `TokenPlaces` for all issuers whose tokens stand in the same places."""
 
     def __init__(self, configuration: model.Configuration, instances: list[IssuerInstance]) -> None:
         self._instances = instances
@@ -92,7 +94,6 @@ class _Maker:
         for key in {one.issuer.token_places(self._forward): None for one in instances}:
             headers, cookies, params, subprotocol = key
             self._places[key] = TokenPlaces(headers=headers, cookies=cookies, params=params, subprotocol=subprotocol)
-        self._rules = 0
 
     @property
     def places(self) -> list[TokenPlaces]:
@@ -119,11 +120,10 @@ class _Maker:
         indexes = [frozenset(found) for found in by_places.values()]
         if route is not None:
             every = len(issuers) == len(self._instances)
-            rules = RouteRules(route.policy(None if every else frozenset(one.index for one in issuers)))
+            rules = route_rules(route.policy(None if every else frozenset(one.index for one in issuers)))
             if not rules.asks_nothing:
-                self._rules += 1
-                return Demand(places, indexes, rules, self._rules)
-        return Demand(places, indexes, None, 0)
+                return Demand(places, indexes, rules)
+        return Demand(places, indexes)
 
     def _of(self, labels: tuple[str, ...] | list[str]) -> list[IssuerInstance]:
         return [instance for instance in self._instances if instance.label in labels]

@@ -93,7 +93,7 @@ def read_stored(instance: IssuerInstance, directory: Path, wall: float) -> Store
     assert remote is not None
     return store.read(
         stored_keys(directory, instance),
-        place=identity_of(**_whose(instance)),
+        place=key_identity(instance),
         max_stale=remote.max_stale,
         max_bytes=room_for(remote.max_bytes),
         wall=wall,
@@ -121,6 +121,20 @@ def key_origin(instance: IssuerInstance) -> KeyOrigin:
     return KeyOrigin(egress, **_whose(instance))
 
 
+def source_settings(instance: IssuerInstance) -> object:
+    """Everything that the keys of an issuer depend on: while it is the same, a reload keeps its source as it is."""
+    issuer = instance.issuer
+    return (
+        instance.index,
+        instance.name,
+        instance.key_source,
+        issuer.fetch,
+        issuer.algorithms,
+        issuer.allow_padding,
+        issuer.symmetric,
+    )
+
+
 def local_keys(instance: IssuerInstance, *, publish: Callable[[KeyRing], None], board: Board) -> LocalKeys:
     """
     A source that is not fetched.
@@ -137,6 +151,7 @@ def local_keys(instance: IssuerInstance, *, publish: Callable[[KeyRing], None], 
         publish=publish,
         board=board,
         issuer=instance.index,
+        settings=source_settings(instance),
     )
 
 
@@ -144,7 +159,7 @@ def place_of_keys(instance: IssuerInstance) -> str:
     """Where the keys come from, for people: without the query of a URL, which may hold a secret."""
     issuer = instance.issuer
     if issuer.fetch is not None:
-        return identity_of(**_whose(instance)).partition("?")[0]
+        return key_identity(instance).partition("?")[0]
     if issuer.key_files:
         return ", ".join(map(str, issuer.key_files))
     if issuer.secret_env is not None:
@@ -174,6 +189,11 @@ def key_lifecycle(remote: KeyFetch) -> KeyLifecycle:
         cooldown=remote.cooldown,
         max_stale=remote.max_stale,
     )
+
+
+def key_identity(instance: IssuerInstance) -> str:
+    """Which remote source it is, for stored key sets and those in the feed: nobody takes the keys of another one."""
+    return identity_of(**_whose(instance))
 
 
 def _whose(instance: IssuerInstance) -> dict[str, str]:
@@ -217,12 +237,13 @@ async def present_keys(
     place = place_of_keys(instance)
     build = key_ring_of(instance.issuer)
     if instance.issuer.fetch is None:
-        rings: list[KeyRing] = []
+        keys = None
         try:
-            local_keys(instance, publish=rings.append, board=Board(1, 0, instance.index + 1)).load(0.0, now)
+            keys = local_keys(instance, publish=lambda ring: None, board=Board(1, 0, instance.index + 1))
+            keys.load(0.0, now)
         except KeySourceError as error:
             return PresentKeys(None, f"issuers.{instance.label}.{instance.issuer.key_source}", str(error))
-        return PresentKeys(rings[-1], place)
+        return PresentKeys(keys.ring, place)
     problem = "lbjwt fetches no keys when offline"
     if not offline:
         origin = key_origin(instance)

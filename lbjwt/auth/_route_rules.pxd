@@ -1,9 +1,13 @@
+from libc.stdint cimport uint32_t
+
 from lbjwt._fastverify cimport DenyReason
 
 
 cdef class RouteRules:
     """The rules of one RoutePolicy, compiled."""
+    cdef object __weakref__
     cdef readonly object policy
+    cdef readonly uint32_t number          # no other rules in this process ever had it; 0 when they ask nothing
     cdef readonly bint asks_nothing        # every token passes: its claims need not be read
     cdef frozenset _issuers                # None: all
     cdef frozenset _audiences              # None: any

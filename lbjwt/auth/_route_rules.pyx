@@ -5,12 +5,17 @@ Runs once per token and route; the exchange keeps the verdict with the grant. No
 """
 
 cimport cython
+from libc.stdint cimport uint32_t, uint64_t
 
 from lbjwt._fastverify cimport DenyReason, record
 from lbjwt.auth._membership cimport judge_audience, judge_scopes
 from lbjwt.auth._rules cimport TRUE, Rule
 
+from hashlib import sha256
+from weakref import WeakValueDictionary
+
 from lbjwt.auth._rules import compile_rule
+from lbjwt.errors import ConfigurationError
 
 cdef enum Step:
     ISSUER
@@ -20,6 +25,30 @@ cdef enum Step:
     FIRST_RULE                   # and one step for each further rule
 
 cdef tuple NAMES = ("rules.issuers", "rules.audience", "rules.scopes_all", "rules.scopes_any")
+cdef uint64_t _numbers = 0
+cdef object _in_use = WeakValueDictionary()      # SHA-256 of a policy's text -> its RouteRules, as long as some route has them
+
+
+cdef uint32_t _next_number() except 0:
+    """A token remembers verdicts under 32 bits (16 bytes less than 64 bits would take), so numbers run out after four billion changed rules."""
+    global _numbers
+    if _numbers == 0xffffffff:
+        raise ConfigurationError("routes: the rules changed too often for one process; restart it")
+    _numbers += 1
+    return <uint32_t>_numbers
+
+
+def route_rules(policy):
+    """
+    The compiled rules of a RoutePolicy. Equal policies share them, so verdicts that a token remembers outlive a reload that left its route alone.
+
+    Equal is what reads the same: to Python 1 and True are equal, and to a rule they are not.
+    """
+    cdef bytes text = sha256(repr(policy).encode("utf-8", "surrogatepass")).digest()
+    rules = _in_use.get(text)
+    if rules is None:
+        rules = _in_use[text] = RouteRules(policy)
+    return rules
 
 
 @cython.final
@@ -34,6 +63,7 @@ cdef class RouteRules:
         self._report_only = tuple([bool(entry.report_only) for entry in policy.rules])
         self.asks_nothing = (self._issuers is None and self._audiences is None and self._scopes_all is None
                              and self._scopes_any is None and not self._rules)
+        self.number = 0 if self.asks_nothing else _next_number()
 
     cdef int judge(self, dict claims, int issuer, DenyReason *reported) except -1:
         cdef int step, verdict

@@ -34,7 +34,7 @@ def redirect_template(text: str) -> bytes:
         raise ConfigurationError("{url} may be in the URL only once, and no other braces are allowed")
     if place and "?" not in before and "#" not in before:
         raise ConfigurationError(
-            "{url} must be behind the ?; before it, the client could choose where the browser goes"
+            "{url} must be behind a ? or #; before it, the client could choose where the browser goes"
         )
     if not _PATH.fullmatch(before + after):
         try:

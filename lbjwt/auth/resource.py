@@ -40,9 +40,14 @@ def metadata_document(
     return json.dumps(members, indent=2).encode("ascii") + b"\n"
 
 
+def resource_path(resource: str) -> str:
+    """The path of a resource, which must be one that a route could have: clients ask for the document below it."""
+    return urlsplit(resource).path or "/"
+
+
 def metadata_path(resource: str) -> str:
     """The path of the document (RFC 9728 section 3.1)."""
-    path = urlsplit(resource).path
+    path = resource_path(resource)
     return WELL_KNOWN + ("" if path == "/" else path)
 
 

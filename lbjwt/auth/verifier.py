@@ -5,42 +5,19 @@ The public `Verifier`: keys and a policy in, a verdict per token out. Synchronou
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
-from lbjwt._fastverify import DenyReason, Gate, Verification
+from lbjwt._fastverify import DenyReason, Gate
 from lbjwt._grants import GrantCache
-from lbjwt.auth._claims import PolicyRules
 from lbjwt.auth._places import bearer_token
-from lbjwt.auth.header import HeaderRules
-from lbjwt.auth.identity import MAX_TOTAL, MAX_VALUE, IdentityHeader, compile_identity_headers
+from lbjwt.auth.identity import IdentityHeader
 from lbjwt.auth.issuer_pattern import IssuerPattern
 from lbjwt.auth.policy import IssuerPolicy
+from lbjwt.auth.trusted_issuer import CompiledIssuer, Revoked, TrustedIssuer, selection
 from lbjwt.auth.verdict import Accepted, Refused, Verdict
 from lbjwt.errors import ConfigurationError
 from lbjwt.jose.keyring import KeyRing
-
-# (issuer index, key id, claims, seconds since the epoch) -> whether such a token is revoked
-Revoked = Callable[[int, str, Mapping[str, Any], float], bool]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrustedIssuer:
-    """
-    One issuer of a verifier.
-
-    Attributes:
-        policy: Its rules.
-        identity_headers: What of its claims endpoints receive; see `compile_identity_headers`.
-        max_identity_header: Bytes of one value.
-        max_identity_headers: Bytes of all lines together.
-    """
-
-    policy: IssuerPolicy
-    identity_headers: tuple[IdentityHeader | tuple[str, str], ...] = ()
-    max_identity_header: int = MAX_VALUE
-    max_identity_headers: int = MAX_TOTAL
 
 
 class Verifier:
@@ -66,13 +43,13 @@ class Verifier:
             ConfigurationError: An invalid identity header; a cache limit below 0.
         """
         issuer = TrustedIssuer(policy=policy, identity_headers=tuple(identity_headers))
-        self._set_up([issuer], None, cache_bytes, cache_entries)
+        self._set_up({0: issuer}, None, cache_bytes, cache_entries)
         self.publish(keys)
 
     @classmethod
     def for_issuers(
         cls,
-        issuers: Sequence[TrustedIssuer],
+        issuers: Sequence[TrustedIssuer] | Mapping[int, TrustedIssuer],
         *,
         revoked: Revoked | None = None,
         cache_bytes: int = 64 * 1024 * 1024,
@@ -82,8 +59,8 @@ class Verifier:
         A verifier of several issuers, without keys yet. A token's `iss` selects the one issuer whose keys and rules apply (THREATS B17).
 
         Args:
-            issuers: Their order gives the issuer indexes. Two must not share an `iss`.
-            revoked: Called for every token that passed the other checks, and after `renew` again for each cached one.
+            issuers: Each under its index, or in the order of their indexes. Two must not share an `iss`; patterns are tried in this order.
+            revoked: Called for every token that passed the other checks, and again for each cached one after `renew` and `reload`.
 
         Raises:
             ConfigurationError: No issuer, two with one name, any_issuer beside others, an invalid identity header.
@@ -93,21 +70,60 @@ class Verifier:
         return made
 
     def _set_up(
-        self, issuers: Sequence[TrustedIssuer], revoked: Revoked | None, cache_bytes: int, cache_entries: int
+        self,
+        issuers: Sequence[TrustedIssuer] | Mapping[int, TrustedIssuer],
+        revoked: Revoked | None,
+        cache_bytes: int,
+        cache_entries: int,
     ) -> None:
         if cache_bytes < 0 or cache_entries < 0:
             raise ConfigurationError("a cache limit must not be negative")
-        if not issuers:
-            raise ConfigurationError("a verifier needs an issuer")
-        self._policies = [issuer.policy for issuer in issuers]
-        self._keys: list[KeyRing | None] = [None] * len(issuers)
-        self._with_keys = [_with_keys(index, issuer, revoked) for index, issuer in enumerate(issuers)]
+        self._revoked = revoked
+        trusted = _by_index(issuers)
+        self._issuers = {index: CompiledIssuer(index, one, revoked) for index, one in trusted.items()}
         self._gate = Gate(
-            cache=GrantCache(max_bytes=cache_bytes, max_entries=cache_entries),
-            verifications=[with_keys(None) for with_keys in self._with_keys],
-            select=None if len(issuers) == 1 else _selection(self._policies),
-            max_token=max(policy.max_token for policy in self._policies),
+            GrantCache(max_bytes=cache_bytes, max_entries=cache_entries),
+            verifications=[issuer.verification for issuer in self._issuers.values()],
+            select=selection(trusted),
+            max_token=_max_token(trusted),
         )
+
+    def reload(
+        self,
+        issuers: Sequence[TrustedIssuer] | Mapping[int, TrustedIssuer],
+        *,
+        keys: Mapping[int, KeyRing | None] | None = None,
+    ) -> None:
+        """
+        Replace the issuers, all at once: the next token is judged by the new ones. `verify` may run in other threads meanwhile, `publish` and
+        another `reload` must not.
+
+        An issuer that is equal under its index keeps its compiled rules, its keys and its verified tokens, which are looked at once more before
+        their next use. Tokens of a changed issuer are verified anew, those of a removed one are refused. A changed issuer keeps its keys, too,
+        unless they come from another source (see `TrustedIssuer.key_source`): then it has none until `publish`, or those of `keys`.
+
+        Args:
+            issuers: As for `for_issuers`. Indexes may have gaps.
+            keys: Published in the same moment, by index; None for no keys.
+
+        Raises:
+            ConfigurationError: As for `for_issuers`; nothing has changed.
+            LookupError: Keys for an index without an issuer; nothing has changed.
+        """
+        trusted = _by_index(issuers)
+        select, max_token = selection(trusted), _max_token(trusted)
+        given = keys or {}
+        if not given.keys() <= trusted.keys():
+            raise LookupError(f"no issuer has the index {min(given.keys() - trusted.keys())}")
+        made = {}
+        for index, one in trusted.items():
+            known = self._issuers.get(index)
+            made[index] = issuer = CompiledIssuer(index, one, self._revoked, known)
+            if index in given:
+                issuer.use(given[index], previous=None if known is None else known.keys)
+        verifications = [issuer.verification for issuer in made.values()]
+        self._gate.reload(verifications, select=select, max_token=max_token)
+        self._issuers = made
 
     @classmethod
     def from_jwks(
@@ -189,20 +205,26 @@ class Verifier:
     @property
     def keys(self) -> KeyRing | None:
         """The keys in force of the first issuer; None when there are none."""
-        return self._keys[0]
+        return self._first.keys
 
     @property
     def policy(self) -> IssuerPolicy:
-        """The rules of the first issuer, for life: another policy is another verifier."""
-        return self._policies[0]
+        """The rules of the first issuer."""
+        return self._first.trusted.policy
+
+    @property
+    def _first(self) -> CompiledIssuer:
+        issuers = self._issuers
+        return issuers[min(issuers)]
 
     def keys_of(self, issuer: int) -> KeyRing | None:
-        """The keys in force of one issuer, by its index; None when there are none."""
-        return self._keys[issuer]
+        """The keys in force of one issuer, by its index; None when there are none, or no such issuer."""
+        known = self._issuers.get(issuer)
+        return None if known is None else known.keys
 
     def policy_of(self, issuer: int) -> IssuerPolicy:
-        """The rules of one issuer, by its index."""
-        return self._policies[issuer]
+        """The rules of one issuer, by its index; LookupError when there is none."""
+        return self._issuers[issuer].trusted.policy
 
     @property
     def gate(self) -> Gate:
@@ -243,66 +265,31 @@ class Verifier:
         Args:
             keys: None when no key may be used any more.
             issuer: Its index.
+
+        Raises:
+            LookupError: No issuer has this index.
         """
-        previous = self._keys[issuer]
-        if keys is not None and previous is not None:
-            keys = keys.adopt(previous)
-        self._keys[issuer] = keys
-        self._gate.replace(self._with_keys[issuer](keys))
+        known = self._issuers[issuer]
+        known.use(keys, previous=known.keys)
+        self._gate.replace(known.verification)
 
     def renew(self) -> None:
         """Check every cached token again before its next use, because revocations have changed."""
         self._gate.renew()
 
 
-def _with_keys(index: int, trusted: TrustedIssuer, revoked: Revoked | None) -> Callable[[KeyRing | None], Verification]:
-    """The function that combines an issuer's compiled rules with its current keys."""
-    policy = trusted.policy
-    rules = PolicyRules(policy)
-    identity = compile_identity_headers(
-        trusted.identity_headers, max_value=trusted.max_identity_header, max_total=trusted.max_identity_headers
-    )
-
-    def verification(keys: KeyRing | None) -> Verification:
-        return Verification(
-            resolve=None if keys is None else HeaderRules(keys, policy),
-            rules=rules,
-            keys=keys or (),
-            identity=identity,
-            revoked=revoked,
-            allow_padding=policy.allow_padding,
-            max_header=policy.max_token_header or policy.max_token,
-            index=index,
-        )
-
-    return verification
+def _by_index(issuers: Sequence[TrustedIssuer] | Mapping[int, TrustedIssuer]) -> dict[int, TrustedIssuer]:
+    found = dict(issuers) if isinstance(issuers, Mapping) else dict(enumerate(issuers))
+    if not found:
+        raise ConfigurationError("a verifier needs an issuer")
+    if min(found) < 0:
+        raise ConfigurationError("the index of an issuer is below 0")
+    return found
 
 
-def _selection(policies: Sequence[IssuerPolicy]) -> Callable[[str], int]:
-    """The function that finds the issuer index of an `iss`, or -1: exact names first, then patterns in their order."""
-    exact: dict[str, int] = {}
-    patterns: list[tuple[IssuerPattern, int]] = []
-    for index, policy in enumerate(policies):
-        if policy.issuer is None:
-            raise ConfigurationError(
-                "any_issuer works with a single issuer only; name this issuer, or remove the others"
-            )
-        if isinstance(policy.issuer, str):
-            if policy.issuer in exact:
-                raise ConfigurationError(f"two policies have the issuer {policy.issuer}")
-            exact[policy.issuer] = index
-        else:
-            patterns.append((policy.issuer, index))
-
-    def select(name: str) -> int:
-        index = exact.get(name, -1)
-        if index < 0:
-            for pattern, candidate in patterns:
-                if pattern.tenant_of(name) is not None:
-                    return candidate
-        return index
-
-    return select
+def _max_token(issuers: Mapping[int, TrustedIssuer]) -> int:
+    """Bytes of a token of any issuer: which one it is of is known later."""
+    return max(issuer.policy.max_token for issuer in issuers.values())
 
 
 def _policy(

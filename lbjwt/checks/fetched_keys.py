@@ -120,7 +120,7 @@ async def stored(subject: str, instance: IssuerInstance, directory: Path) -> lis
                 subject,
                 "stored-keys",
                 "note",
-                f"{sentence}: after a start, lbjwt must reach the issuer first",
+                f"{sentence}: after a restart, lbjwt has no keys until it reaches the issuer",
             )
         ]
     age = max(0.0, time.time() - keys.stored_at)

@@ -4,28 +4,36 @@ The files, directories and environment variables that a configuration names: do 
 Opens files and binds no address, fetches no URL. Returns problems without places; no problem shows a key.
 """
 
+import contextlib
 import datetime
 import fcntl
 import itertools
 import os
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from cryptography.x509 import Certificate, Name, load_pem_x509_certificates
 
+from lbjwt.assembly.sources import KEYS
+from lbjwt.assembly.state import state_needed
+from lbjwt.auth.revocation import RevocationError
 from lbjwt.checks.codes import warning
 from lbjwt.checks.key_files import secrecy, unreadable
 from lbjwt.checks.results import Outcome, Result
 from lbjwt.config.model import Configuration, Tls
 from lbjwt.config.problems import KeyPath, Problem
 from lbjwt.config.remote import KeyFetch
-from lbjwt.files import directory_fault
+from lbjwt.files import directory_fault, open_regular, read_regular
 from lbjwt.keys.egress import ClientTls, Egress
 from lbjwt.keys.errors import KeySourceError
 from lbjwt.net.tls import TLSError, server_context
 from lbjwt.observe.log_file import log_fault
+from lbjwt.revocation.store import LOG_NAME, open_log
+from lbjwt.revocation.tail import LogTail
+from lbjwt.revocation.watched import WatchedFile
 
 SOON: Final = datetime.timedelta(days=14)
 """Time to get a new certificate by hand, a holiday included."""
@@ -70,7 +78,7 @@ def fetch_problems(path: KeyPath, fetch: KeyFetch) -> Iterator[Problem]:
         return
     for key, file in (("client_certificate", fetch.client_certificate), ("client_key", fetch.client_key)):
         try:
-            file.open("rb").close()
+            os.close(open_regular(file)[0])
         except OSError as error:
             yield unreadable((*path, key), file, error)
             return
@@ -82,30 +90,39 @@ def fetch_problems(path: KeyPath, fetch: KeyFetch) -> Iterator[Problem]:
     yield from secrecy((*path, "client_key"), fetch.client_key)
 
 
-def revocation_problems(configuration: Configuration) -> Iterator[Problem]:
-    """That the file can be read; what is in its lines is not looked at."""
-    file = configuration.revocation.file if configuration.revocation is not None else None
-    if file is None:
+def revocation_problems(configuration: Configuration, *, lines: bool) -> Iterator[Problem]:
+    """
+    That the file can be read.
+
+    Args:
+        lines: Look at each of its lines too, which takes seconds for a million of them.
+    """
+    revocation = configuration.revocation
+    if revocation is None or (file := revocation.file) is None:
         return
     place = ("revocation", "file")
     try:
-        with file.open("rb"):
-            mode = file.stat().st_mode
+        descriptor, status = open_regular(file)
+        os.close(descriptor)
     except OSError as error:
         yield unreadable(place, file, error)
         return
-    if not stat.S_ISREG(mode):
-        yield Problem(place, f"{file} is not a regular file", code="unreadable")
-    elif mode & stat.S_IWOTH:
+    if status.st_mode & stat.S_IWOTH:
         yield warning(place, "revocation-file-writable", file=file)
+    if lines:
+        try:
+            WatchedFile(file, max_entries=revocation.max_entries).load(time.time())
+        except RevocationError as error:
+            yield Problem(place, str(error), code="revocations")
 
 
-def state_findings(configuration: Configuration, *, here: bool) -> Iterator[Problem | Result]:
+def state_findings(configuration: Configuration, *, here: bool, lines: bool = True) -> Iterator[Problem | Result]:
     """
-    Whether lbjwt may use the state directory.
+    Whether lbjwt may use the state directory and what is in it.
 
     Args:
         here: On this machine, as this user, and beside the lbjwt that may have it: a result. Else its owner is not looked at: a problem, or nothing.
+        lines: As for `revocation_problems`, of the log of revocations.
     """
     path, revocation = configuration.state_directory, configuration.revocation
     if path is None:
@@ -118,6 +135,10 @@ def state_findings(configuration: Configuration, *, here: bool) -> Iterator[Prob
     try:
         fault = directory_fault(path, os.geteuid() if here else None)
         mode = path.stat().st_mode if path.exists() else 0
+        if fault and here:
+            fault += "; or run this command as the user that runs lbjwt"
+        if mode and not fault:
+            fault = _content_fault(configuration, path, here=here, lines=lines)
         if not fault and mode & (stat.S_IROTH | stat.S_IXOTH):
             yield warning(("state_directory",), "state-directory-open", file=path)
         if not here:
@@ -125,7 +146,9 @@ def state_findings(configuration: Configuration, *, here: bool) -> Iterator[Prob
                 yield Problem(("state_directory",), fault, code="state-directory")
             return
         if fault:
-            sentence = f"{fault}; or run this command as the user that runs lbjwt"
+            sentence = fault
+        elif not state_needed(configuration):
+            outcome, sentence = "note", f"lbjwt would store nothing in {path}: it fetches no keys and has no revocation"
         elif not mode:
             outcome, sentence = "ok", f"lbjwt creates {path} when it starts"
         elif _is_locked(path):
@@ -138,6 +161,29 @@ def state_findings(configuration: Configuration, *, here: bool) -> Iterator[Prob
             return
         sentence = f"cannot read {path}: {error.strerror}; run this command as the user that runs lbjwt"
     yield Result("state_directory", "state-directory", outcome, sentence)
+
+
+def _content_fault(configuration: Configuration, path: Path, *, here: bool, lines: bool) -> str:
+    """Return why lbjwt cannot start with what is in a state directory; "" when it can, or when only the user that runs lbjwt can tell."""
+    try:
+        if fault := directory_fault(path / KEYS, os.geteuid() if here else None):
+            return fault
+        if configuration.revocation is None:
+            return ""
+        log = path / LOG_NAME
+        if not lines:
+            with contextlib.suppress(FileNotFoundError):
+                os.close(open_log(log, os.O_RDONLY, ours=here))
+            return ""
+        tail = LogTail(log, max_entries=configuration.revocation.max_entries, ours=here)
+        tail.look(time.time())
+    except RevocationError as error:
+        return str(error)
+    except PermissionError:
+        if here:
+            raise
+        return ""
+    return tail.complaint
 
 
 def _is_locked(path: Path) -> bool:
@@ -167,8 +213,7 @@ def certificate_results(subject: str, check: str, path: Path, now: datetime.date
         now: With its time zone; None asks the clock.
     """
     try:
-        with path.open("rb") as file:
-            chain = load_pem_x509_certificates(file.read(_MAX_BYTES))
+        chain = load_pem_x509_certificates(read_regular(path, _MAX_BYTES)[0])
     except OSError as error:
         yield Result(subject, check, "problem", f"cannot read {path}: {error.strerror}; check its name and mode")
         return

@@ -29,6 +29,12 @@ _FRAME: Final = 8  # bytes that zlib adds to what cannot be compressed
 _WORDS: Final = frozenset(b" _.,-'!?") | frozenset(range(ord("a"), ord("z") + 1))
 _PRINTABLE: Final = frozenset(range(0x20, 0x7F)) | frozenset(b"\r\n")
 
+_KNOWN: Final = re.compile(
+    rb"your-(256|384|512)-bit-secret|a-string-secret-at-least-256-bits-long|a-valid-string-secret-that-is-at-least-(384|512)-bits-long"
+    rb"(-which-is-very-long)?",
+    re.IGNORECASE,
+)
+"""The secrets of jwt.io, which everybody tries first."""
 _NUMBERED: Final = re.compile(r"key ([0-9]+)\b")
 
 
@@ -105,8 +111,12 @@ def secret_fault(secret: bytes) -> str:
 
 
 def _entropy(secret: bytes) -> float:
-    """A generous guess in bits, by the kind of characters and without repetition. Random secrets pass; words, runs and short codes do not."""
-    text = secret.strip(b"\r\n")
+    """
+    A generous guess in bits, by the kind of characters and without repetition and known secrets.
+
+    Random secrets pass; words, runs and short codes do not.
+    """
+    text = _KNOWN.sub(b"", secret.strip(b"\r\n"))
     kinds = frozenset(text)
     if kinds <= frozenset(b"0123456789"):
         each = 3.3

@@ -18,6 +18,8 @@ from lbjwt.errors import cause_of
 from lbjwt.net.sockets import BindError, bind, close
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lbjwt.address import Address
     from lbjwt.config.model import Cluster, Configuration
 
@@ -105,9 +107,14 @@ async def _reach(address: Address, timeout: float, slots: asyncio.Semaphore) -> 
     return ""
 
 
-async def revocation_results(configuration: Configuration) -> list[Result]:
-    """How many revocations are in force; nothing when the configuration has none."""
-    reader = new_reader(configuration, configuration.state_directory)
+async def revocation_results(configuration: Configuration, directory: Path | None) -> list[Result]:
+    """
+    How many revocations are in force; nothing when the configuration has none.
+
+    Args:
+        directory: The state directory; None without one that can be used.
+    """
+    reader = new_reader(configuration, directory)
     if reader is None:
         return []
     try:

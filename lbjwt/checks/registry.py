@@ -55,9 +55,11 @@ def file_findings(configuration: Configuration, command: Command) -> Iterator[Pr
             yield from files.fetch_problems(("issuers", label, issuer.key_source), issuer.fetch)
     # the doctor reads the lines of the file, and tells itself when it cannot
     yield from (
-        one for one in files.revocation_problems(configuration) if command != "doctor" or one.level == "warning"
+        one
+        for one in files.revocation_problems(configuration, lines=command == "check")
+        if command != "doctor" or one.level == "warning"
     )
-    yield from files.state_findings(configuration, here=command == "doctor")
+    yield from files.state_findings(configuration, here=command == "doctor", lines=command != "serve")
     if command != "serve":  # which opens the log itself
         yield from files.access_log_problems(configuration)
 
@@ -141,7 +143,8 @@ async def _online_results(configuration: Configuration, known: Mapping[str, Resu
         limit = turns * cluster.connect_timeout + LIMIT
         checks.append(guarded(subject, "endpoint", machine.endpoint_results(subject, cluster), limit))
     checks.append(_known(known, "state_directory"))
-    checks.append(guarded("revocation", "revocations", machine.revocation_results(configuration), REVOCATIONS))
+    usable = state if "state_directory" not in known or known["state_directory"].outcome != "problem" else None
+    checks.append(guarded("revocation", "revocations", machine.revocation_results(configuration, usable), REVOCATIONS))
     checks.append(guarded("limits", "open-files", in_thread(machine.descriptor_results, configuration)))
     return [*results, *itertools.chain.from_iterable(await asyncio.gather(*checks))]
 

@@ -1,9 +1,10 @@
 """
-The command line: ``lbjwt serve``, ``check``, ``doctor``, ``explain``, ``schema``, ``demo``, ``keys``, ``revoke``, ``token``.
+The command line: ``lbjwt serve``, ``check``, ``doctor``, ``explain``, ``schema``, ``demo``, ``keys``, ``reload``, ``revoke``, ``token``.
 
 Results go to standard output, everything else to standard error. A command is imported when it is called, so that ``lbjwt --help`` is fast.
 """
 
+import difflib
 import importlib
 
 import click
@@ -19,6 +20,7 @@ _COMMANDS = {
     "schema": "Print the JSON Schema of the configuration file.",
     "demo": "Run an issuer, backends and the balancer on loopback.",
     "keys": "Generate keys.",
+    "reload": "Have a running balancer read its configuration again.",
     "revoke": "Refuse tokens before they expire.",
     "token": "Mint, inspect and verify tokens.",
 }
@@ -33,6 +35,16 @@ class _Commands(click.Group):
             return None
         command: click.Command = getattr(importlib.import_module(f"lbjwt.cli.{cmd_name}"), cmd_name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if meant := difflib.get_close_matches(args[0], _COMMANDS, 1):
+                raise click.UsageError(f"{error.message} Did you mean {meant[0]}?", ctx) from None
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -4,7 +4,6 @@
 A token is read from standard input only: it is valid until it is revoked, and every user of the machine can read a command line.
 """
 
-import http.client
 import json
 import time
 from pathlib import Path
@@ -14,18 +13,12 @@ import click
 
 from lbjwt.auth.revocation import LATEST, Change, Revocation, RevocationError, Undo
 from lbjwt.auth.revocation_format import DEFAULT_LIFETIME, line_of, read_entry, read_undo, text_of_time
+from lbjwt.cli.admin import ask
 from lbjwt.cli.compact import decode, given, moment
-from lbjwt.config.problems import printable
 from lbjwt.units import UnitError, parse_duration
-from lbjwt.url import split_url
 
 SKEW: Final = 300.0
 """Seconds after its exp that a token may still be accepted: the most that a clock_skew can be."""
-
-TIMEOUT: Final = 10.0
-"""Seconds for connecting to the admin API, and for its response."""
-
-_LONGEST: Final = 1 << 20  # bytes of a response
 
 
 @click.command()
@@ -71,7 +64,7 @@ def revoke(
     With --undo, name what the entry names, --issuer included, without times. Every entry that names exactly this is removed. Undo an entry where it
     was made: in the file, or at the admin API.
 
-    Exit code 0: done, or accepted; 1: failed; 2: a problem of usage.
+    Exit code 0: done, or accepted; 1: failed, or no entry matches --undo; 2: a problem of usage.
     """
     members = {name: value for name, value in named.items() if value is not None}
     if (admin is None) == (file is None):
@@ -88,8 +81,13 @@ def revoke(
     try:
         entry = _entry_of_token(now) if source is not None else None
         if undo:
-            _undo(read_undo(members) if entry is None else Undo(entry.kind, entry.value, entry.issuer), admin, file)
-            return
+            done = _undo(
+                read_undo(members) if entry is None else Undo(entry.kind, entry.value, entry.issuer), admin, file
+            )
+            if done:
+                click.echo("undone", err=True)
+                return
+            raise click.ClickException("nothing to undo: no entry in force matches these options exactly")
         entry = entry or _entry(members, lifetime, until, now)
     except RevocationError as error:
         raise click.UsageError(str(error)) from None
@@ -105,17 +103,13 @@ def revoke(
         click.echo(f"{new}, until {text_of_time(entry.expires)}; entries in force: {answer.get('in_force')}", err=True)
 
 
-def _undo(undo: Undo, admin: str | None, file: Path | None) -> None:
+def _undo(undo: Undo, admin: str | None, file: Path | None) -> bool:
+    """True when an entry was removed."""
     if file is not None:
-        done = _write(file, undo)
-    else:
-        assert admin is not None
-        answer = _ask(
-            admin, "DELETE", json.dumps({undo.kind: undo.value} | ({"issuer": undo.issuer} if undo.issuer else {}))
-        )
-        done = bool(answer.get("undone"))
-    sentence = "undone" if done else "nothing to undo: no entry in force matches these options exactly"
-    click.echo(sentence, err=True)
+        return _write(file, undo)
+    assert admin is not None
+    members = {undo.kind: undo.value} | ({"issuer": undo.issuer} if undo.issuer else {})
+    return bool(_ask(admin, "DELETE", json.dumps(members)).get("undone"))
 
 
 def _write(file: Path, change: Change) -> bool:
@@ -163,36 +157,10 @@ def _entry_of_token(now: float) -> Revocation:
 
 
 def _ask(admin: str, method: str, body: bytes | str) -> dict[str, Any]:
-    try:
-        parts = split_url(admin.removesuffix("/"))
-    except ValueError:
-        parts = None
-    if parts is None or parts.hostname is None or parts.path:
-        raise click.BadParameter("must be a URL such as http://127.0.0.1:9900, without a path", param_hint="--admin")
-    # http.client asks no proxy of the environment: the door is on this machine or near it
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname, parts.port, timeout=TIMEOUT)
-    try:
-        connection.request(method, "/revocations", body, {"Content-Type": "application/json"})
-        response = connection.getresponse()
-        status, body = response.status, response.read(_LONGEST)
-    except (OSError, http.client.HTTPException) as error:
-        cause = getattr(error, "strerror", None) or type(error).__name__
-        raise click.ClickException(
-            f"{parts.netloc} did not answer ({cause}); it is unknown whether the change was made"
-        ) from None
-    finally:
-        connection.close()
-    try:
-        answer = json.loads(body)
-    except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
-        answer = {
-            "error": "the server accepts no revocations; check that this is the address of an admin API and that its configuration has `revocation`"
-        }
-    if status != 200:
-        raise click.ClickException(
-            f"the server refused the request with status {status}: {printable(str(answer.get('error')))}"
+    reply = ask(admin, method, "/revocations", body, doubt="it is unknown whether the change was made")
+    if reply.status != 200:
+        why = reply.error or (
+            "the server accepts no revocations; check that this is the address of an admin API and that its configuration has `revocation`"
         )
-    return answer
+        raise click.ClickException(f"the server refused the request with status {reply.status}: {why}")
+    return reply.members

@@ -1,18 +1,15 @@
 """``lbjwt serve``: run a balancer from a file or from flags."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from lbjwt.cli.report import EXIT_CONFIGURATION, print_problems, stop_for
+from lbjwt.cli.report import EXIT_CONFIGURATION, print_problems
 from lbjwt.config.dump import dump
-from lbjwt.config.flags import Flags, configuration_from_flags, problems_under_flags
-from lbjwt.config.load import examine_file
-from lbjwt.config.model import Configuration
-from lbjwt.config.problems import ConfigurationError, Problem
+from lbjwt.config.flags import Flags, configuration_from_flags
+from lbjwt.config.problems import ConfigurationError
 
 
 @click.command()
@@ -61,7 +58,7 @@ from lbjwt.config.problems import ConfigurationError, Problem
 @click.option(
     "--admin",
     metavar="HOST:PORT",
-    help="Open the admin API: /livez, /readyz, /metrics, /status, and /revocations in a file with `revocation`.",
+    help="Open the admin API: /livez, /readyz, /metrics, /status, and /revocations if a configuration file has `revocation`.",
 )
 @click.option("--access-log", metavar="FILE|-", help="Write one JSON line for each request; - is standard output.")
 @click.option(
@@ -89,31 +86,20 @@ def serve(config: Path | None, print_config: bool, **said: Any) -> None:
         raise click.UsageError(
             "give a CONFIG file or flags; the flags need at least --listen, --backend, --issuer and --audience."
         )
+    from lbjwt.checks.source import FileSource, FlagsSource
+
     try:
-        if config is not None:
-            configuration, source, told = _from_file(config)
-        else:
-            configuration, source, told = configuration_from_flags(flags, Path.cwd()), "", problems_under_flags
+        source = FlagsSource(configuration_from_flags(flags, Path.cwd())) if config is None else FileSource(config)
     except ConfigurationError as error:
         print_problems(error.problems, error.source)
         sys.exit(EXIT_CONFIGURATION)
+    reading = source.read_text() if print_config else source.read()
+    print_problems(reading.problems, reading.source)
+    if reading.configuration is None:
+        sys.exit(EXIT_CONFIGURATION)
     if print_config:
-        click.echo(dump(configuration), nl=False)
+        click.echo(dump(reading.configuration), nl=False)
         return
-    from lbjwt.checks.registry import start_problems
     from lbjwt.process.supervisor import run
 
-    problems = told(start_problems(configuration))
-    print_problems(problems, source)
-    stop_for(problems)
-    sys.exit(run(configuration))
-
-
-def _from_file(config: Path) -> tuple[Configuration, str, Callable[[list[Problem]], list[Problem]]]:
-    """The configuration, the name of its file, and a function that gives problems their lines."""
-    examination = examine_file(config)
-    if examination.configuration is None:
-        from lbjwt.checks.registry import every_problem
-
-        raise ConfigurationError(every_problem(examination), examination.source)
-    return examination.configuration, examination.source, examination.placed
+    sys.exit(run(reading.configuration, source))

@@ -58,7 +58,7 @@ def token() -> None:
 def mint(
     key_file: Path, algorithm: str | None, kid: str | None, typ: str, claims: tuple[str, ...], expires_in: str
 ) -> None:
-    """Sign a token and print it.
+    """Sign a token and print it. It lives 5 minutes, or as long as --expires-in says.
 
     --claim overrides the claims that this command sets itself:
 

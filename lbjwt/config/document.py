@@ -76,7 +76,7 @@ class Node:
 
 def read(text: str) -> tuple[Node | None, list[Problem]]:
     """
-    Read the one document of a text; an empty one is an empty mapping.
+    Read the one document of a text.
 
     Returns:
         The root, None when reading stopped; and every fault up to there.
@@ -85,7 +85,10 @@ def read(text: str) -> tuple[Node | None, list[Problem]]:
         return None, [fault_at((1, 1), f"the file is larger than {MAX_BYTES >> 20} MiB")]
     reader = _Reader(YAML(typ="rt", pure=True).parse(text))
     try:
-        return reader.document() or Node({}, 1, 1), reader.faults
+        root = reader.document()
+        if root is None or root.data is None:
+            return None, [*reader.faults, fault_at((1, 1), _EMPTY)]
+        return root, reader.faults
     except MarkedYAMLError as error:
         reader.faults.append(syntax_fault(error, text, reader.last))
     except YAMLError as error:
@@ -93,6 +96,9 @@ def read(text: str) -> tuple[Node | None, list[Problem]]:
     except _StopReading:
         pass
     return None, reader.faults
+
+
+_EMPTY: Final = "the configuration is empty; start from examples/minimal.yaml, or from the output of lbjwt serve with flags and --print-config"
 
 
 class _StopReading(Exception):

@@ -64,7 +64,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What the reference calls a kind of value whose type does not say it. Changes nothing about the value."""
+    """The name that the reference gives to a kind of value, where its type is no help. It has no effect on the value."""
 
     text: str
 
@@ -224,7 +224,7 @@ def _token_field(value: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
-    """Text that matches a pattern as a whole; other text raises the sentence. Use as ``Annotated[str, Spelling(...)]``."""
+    """The whole text must match the pattern; the error for any other text is the sentence. Use as ``Annotated[str, Spelling(...)]``."""
 
     pattern: str
     sentence: str

@@ -5,6 +5,7 @@ Attribute names are the keys of the file; the JSON Schema and ``docs/reference.m
 valid settings that are unsafe, and at the files.
 """
 
+import hashlib
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, StrictBool, ValidationInfo, field_validator, model_validator
@@ -254,6 +255,11 @@ class Timeouts(Section):
         default=30.0,
         description="How long requests in flight may take after SIGTERM; then lbjwt closes their connections.",
     )
+    lame_duck: Annotated[float, Seconds(0, 600)] = Field(
+        default=0.0,
+        description="Time after SIGTERM in which lbjwt still serves but says at its health checks that it is not ready, so that a balancer in front "
+        "stops sending requests first. `drain` begins after it.",
+    )
 
 
 class Admin(Section):
@@ -338,6 +344,10 @@ class Configuration(Section):
         default=1,
         description="Number of worker processes, 1 to 1024; `auto` means one for each processor that the process may use.",
     )
+    watch: StrictBool = Field(
+        default=False,
+        description="Reload this file when it changes; lbjwt looks at it each second. false: only on `SIGHUP` and `lbjwt reload`.",
+    )
     admin: Admin | None = Field(default=None, description="Enable the admin API. Default: disabled.")
     access_log: AccessLog | None = Field(default=None, description="Write an access log. Default: none.")
 
@@ -377,9 +387,31 @@ class Configuration(Section):
         return pairs
 
     @property
+    def named_listeners(self) -> dict[str, Listener]:
+        """
+        Listeners by what they are known by over reloads: their address. Of several on port 0 of one host, where the system chooses a port for each,
+        the second is `HOST:0 (2)`.
+        """
+        named: dict[str, Listener] = {}
+        for listener in self.listeners:
+            address = name = str(listener.address)
+            number = 1
+            while name in named:
+                number += 1
+                name = f"{address} ({number})"
+            named[name] = listener
+        return named
+
+    @property
     def endpoint_count(self) -> int:
         """Endpoints of all clusters."""
         return sum(len(cluster.endpoints) for cluster in self.clusters.values())
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex characters that differ when a setting does: of the SHA-256 of all that were given."""
+        text = self.model_dump_json(by_alias=True, exclude_unset=True, exclude_none=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def only_cluster(self) -> str:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictI
 from lbjwt import errors
 from lbjwt.auth.redirect import redirect_template
 from lbjwt.auth.refusals import RefusalStyle, check_status
-from lbjwt.auth.resource import metadata_document, metadata_url
+from lbjwt.auth.resource import metadata_document, metadata_url, resource_path
 from lbjwt.auth.route_policy import RoutePolicy
 from lbjwt.auth.rules import MAX_RULES
 from lbjwt.config.fields import Label, Realm, ScopeToken, Seconds, Text, Words, distinct
@@ -33,9 +33,15 @@ def _redirect(template: str) -> str:
     return template
 
 
+def _resource(url: str) -> str:
+    check_path(resource_path(url))
+    return url
+
+
 Host = Annotated[str, AfterValidator(check_host)]
 Path = Annotated[str, AfterValidator(check_path), Words("text")]
 Url = Annotated[Text, AfterValidator(check_identifier)]
+ResourceUrl = Annotated[Url, AfterValidator(_resource)]
 
 
 def _status_key(value: Any) -> Any:
@@ -83,7 +89,7 @@ class Require(Section):
 
 
 class Scopes(Section):
-    """Scopes that the claim `scope` or `scp` must contain. Otherwise the response is 403 `insufficient_scope` and names them."""
+    """Scopes that the claim `scope` or `scp` must contain. Otherwise the response is 403 `insufficient_scope`, and its challenge lists the scopes."""
 
     all: Annotated[tuple[ScopeToken, ...], Field(max_length=100)] = Field(
         default=(), description="The token needs all of these scopes."
@@ -130,7 +136,7 @@ class Refusals(Section):
 class Resource(Section):
     """Protected resource metadata (RFC 9728): tells clients where to get a token. lbjwt serves it without requiring a token."""
 
-    identifier: Url = Field(
+    identifier: ResourceUrl = Field(
         description="The `https` URL of the resource, as clients know it. Its path determines the path of the metadata document."
     )
     authorization_servers: Annotated[tuple[Url, ...], Field(max_length=20)] = Field(

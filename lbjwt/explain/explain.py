@@ -113,7 +113,7 @@ def _route_seen(scene: Scene, route: Route) -> dict[str, Any]:
     """The route as the document shows it; `over` are less specific routes that match too."""
     why, over = "there are no routes: every request needs a token", list[str]()
     if scene.configuration.routes:
-        configured = scene.configuration.routes[route.index]
+        configured = next(one for one in scene.configuration.routes if one.name == route.name)
         why = _why(configured, scene.asked)
         others = [one for one in scene.configuration.routes if one is not configured]
         over = [one.name for one in others if _is_for(scene.asked, one, one.hosts, one.methods)]
@@ -204,7 +204,7 @@ def _place_step(scene: Scene, route: Route, demand: Demand, reason: DenyReason) 
     where = " and ".join(spoilt or there) or "several locations"
     match reason:
         case DenyReason.NONE:
-            return _step("place", asked, "met", f"found in {where}"), there
+            return _step("place", asked, "met", "found" if len(looked) == 1 else f"found in {where}"), there
         case DenyReason.MISSING if route.allow_missing:
             return _step(
                 "place", asked, "met", "no token found, and the route lets requests without a token pass"

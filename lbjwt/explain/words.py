@@ -71,7 +71,7 @@ class TokenReading:
                 return self._of_claims(name)
             case "revocation":
                 found = self._revoked_by(value) if reason else f"{len(self._scene.reader or ())} revocations in force"
-                return "not revoked", found
+                return "no revocation applies", found
             case "identity":
                 return "the claims can be written as headers", self._identity(reason, value)
             case _:
@@ -232,10 +232,10 @@ class TokenReading:
         issuer = claims.get("iss", "")
         issued = {"iat": claims["iat"]} if "iat" in claims else {}
         jti, sub = claims.get("jti"), claims.get("sub")
-        asked = [("", issued, "revoked with all older tokens of its issuer")]
-        asked += [("", {"jti": jti, "iat": inf}, f"revoked by its jti {shown(jti)}")]
-        asked += [(kid, {"iat": inf}, f"revoked with all tokens of the key {shown(kid)}")] if kid else []
-        asked += [("", {"sub": sub, **issued}, f"revoked by its sub {shown(sub)}")]
+        asked = [("", issued, "all older tokens of its issuer are revoked")]
+        asked += [("", {"jti": jti, "iat": inf}, f"its jti {shown(jti)} is revoked")]
+        asked += [(kid, {"iat": inf}, f"all tokens of the key {shown(kid)} are revoked")] if kid else []
+        asked += [("", {"sub": sub, **issued}, f"its sub {shown(sub)} is revoked")]
         for key, part, words in asked:
             if reader.made.revokes(issuer, key, part, now):
                 return f"{words}, by an entry made at run time"
@@ -249,11 +249,13 @@ class TokenReading:
             return asked, f"the token is in {' and '.join(self.seen['places'])}"
         if name == "claims":
             rule, _, tests = value
-            found = [
-                f"{test}: {_TESTED[said]}, {path_text(test.path)} is {'not inside an object' if claim is ... else shown(claim)}"
-                for test, said, claim in tests
-            ]
-            return rule.name or str(rule.rule), "; ".join(found)
+            asked = rule.name or str(rule.rule)
+            found = []
+            for test, said, claim in tests:
+                holds = f"{path_text(test.path)} is {'not inside an object' if claim is ... else shown(claim)}"
+                # of a rule that is one test, the line has its words and its outcome already
+                found.append(holds if str(test) == asked else f"{test}: {_TESTED[said]}, {holds}")
+            return asked, "; ".join(found)
         assert self._demand.rules is not None
         policy, claims = self._demand.rules.policy, self._claims
         match name:

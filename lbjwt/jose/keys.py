@@ -6,6 +6,7 @@ JWK, PEM, certificates and secrets all go through `public_key` or `secret_key`, 
 Source: RFC 7518 sections 3 and 6, RFC 8037, RFC 8725 sections 3.1 to 3.5, RFC 8812, RFC 9964.
 """
 
+from base64 import b64decode
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from hashlib import sha256
@@ -183,7 +184,7 @@ def secret_key(secret: bytes, *, kid: str = "", allowed: Iterable[str]) -> Verif
         allowed: The HS algorithms it may check; each needs a secret at least as long as its hash (RFC 7518 section 3.2).
 
     Raises:
-        KeyFormatError: Too short for one of them, too long, or the text of a public key, certificate or JWK.
+        KeyFormatError: Too short for one of them, too long, or a public key, certificate or JWK, also in base64.
     """
     wanted = frozenset(allowed)
     for name in sorted(wanted):
@@ -213,7 +214,19 @@ def secret_key(secret: bytes, *, kid: str = "", allowed: Iterable[str]) -> Verif
 
 
 def _is_public_text(secret: bytes) -> bool:
-    """True for PEM, SSH and JWK text anywhere inside, and for DER of a public key or certificate."""
+    """True for PEM, SSH and JWK text anywhere inside, for DER of a public key or certificate, and for either of them in base64."""
+    return _is_public(secret) or _is_public(_unarmoured(secret))
+
+
+def _unarmoured(text: bytes) -> bytes:
+    """The bytes of a base64 text of either alphabet, with or without padding and white space; b"" for any other text."""
+    letters = b"".join(text.split()).rstrip(b"=").translate(bytes.maketrans(b"-_", b"+/"))
+    with suppress(ValueError):
+        return b64decode(letters + b"=" * (-len(letters) % 4), validate=True)
+    return b""
+
+
+def _is_public(secret: bytes) -> bool:
     if any(mark in secret for mark in _KEY_TEXT):
         return True
     if not secret.startswith(b"\x30"):

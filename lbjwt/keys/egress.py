@@ -10,6 +10,7 @@ A private authority replaces those of the system, so that no public authority ca
 always checked (THREATS B21).
 """
 
+import os
 import re
 import ssl
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from typing import Final, NoReturn
 from urllib.parse import SplitResult, urlsplit
 
 from lbjwt.address import is_loopback
-from lbjwt.files import signature_of
+from lbjwt.files import open_regular, read_regular, signature_of
 from lbjwt.keys.errors import JWKSFetchError, KeySourceError
 
 MAX_TOKEN: Final = 64 * 1024
@@ -66,6 +67,12 @@ class ClientTls:
         return self._context
 
     def _new_context(self) -> ssl.SSLContext:
+        for path in (self._ca_file, self._certificate, self._private_key):
+            if path is not None:
+                try:
+                    os.close(open_regular(path)[0])  # OpenSSL would wait for a FIFO
+                except OSError as error:
+                    raise KeySourceError(f"cannot read {path}: {error.strerror}") from None
         try:
             context = ssl.create_default_context(cafile=self._ca_file)
         except ssl.SSLError:
@@ -136,8 +143,7 @@ class Egress:
         if path is None:
             return None
         try:
-            with path.open("rb") as file:
-                token = file.read(MAX_TOKEN + 1).strip()
+            token = read_regular(path, MAX_TOKEN)[0].strip()
         except OSError as error:
             raise KeySourceError(f"cannot read the bearer token {path}: {error.strerror}") from None
         if len(token) > MAX_TOKEN or _TOKEN.fullmatch(token) is None:

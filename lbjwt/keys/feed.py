@@ -1,13 +1,20 @@
 """
-Shared memory with the newest key set of each remote source, made before the fork: one process fetches and writes, all read.
+Shared memory with the newest key set of each remote source: one process fetches and writes, all read.
 
 Each source has two copies. `put` fills the one that is not current and then makes it current by writing one byte, so a writer that dies in between
 leaves the old key set in place. No lock is needed: each copy has a digest, and a reader that two writes overtake sees a wrong digest and tries again
 later.
+
+The sources of the start are in memory that is made before the fork. Those that a reload adds are in a memory file (memfd_create(2)), one for each
+reload: the supervisor passes its descriptor to the running processes, and later ones inherit the mapping. The size of the file is sealed, because a
+process that reads behind the end of a file is killed.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import mmap
+import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,6 +32,9 @@ _HEAD: Final = _DIGEST + _LENGTH.size
 
 _NO_RESERVE: Final = 0x4000
 """MAP_NORESERVE of mmap(2): pages that are never written cost nothing."""
+_NO_EXEC_SEAL: Final = 0x8
+"""MFD_NOEXEC_SEAL of memfd_create(2), which `os` does not name: since Linux 6.3 an administrator may demand it (vm.memfd_noexec)."""
+_SIZE_SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +74,8 @@ def room_for(document: int) -> int:
 
 
 class KeyFeed:
+    """The newest key set of each remote source, by its number."""
+
     def __init__(self, longest: Mapping[int, int]) -> None:
         """
         Args:
@@ -72,46 +84,126 @@ class KeyFeed:
         Raises:
             ConfigurationError: The system does not give that much address space.
         """
-        self._copies: dict[int, tuple[int, int]] = {}
+        self._copies: dict[int, tuple[mmap.mmap, int, int]] = {}
+        """Of each source its memory, where its two copies begin there, and the length of one. Memory without a source is given back."""
+        self._map(longest, -1)
+
+    def __contains__(self, source: int) -> bool:
+        return source in self._copies
+
+    def add(self, longest: Mapping[int, int]) -> int:
+        """
+        Make room for more sources, in the process that forks the others; one that is there already begins anew, empty.
+
+        Args:
+            longest: As at the start.
+
+        Returns:
+            A descriptor for `attach` in the processes that run already. The caller closes it; the room stays.
+
+        Raises:
+            ConfigurationError: The system does not give that much memory, or no descriptor for it.
+        """
+        try:
+            fd = _memory_file()
+        except OSError as error:
+            raise ConfigurationError(f"no shared memory for the keys of new issuers: {error.strerror}") from None
+        try:
+            try:
+                os.ftruncate(fd, _size(longest))
+                fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SIZE_SEALS)
+            except OSError as error:
+                raise _too_large(longest, error) from None
+            self._map(longest, fd)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def attach(self, longest: Mapping[int, int], fd: int) -> None:
+        """
+        Use what another process added. The descriptor may be closed afterwards.
+
+        Args:
+            longest: What `add` was given, in the same order.
+
+        Raises:
+            ValueError: The memory is not what `add` makes of this; reading it could kill the process.
+            ConfigurationError: The system does not give that much address space.
+        """
+        try:
+            sealed = fcntl.fcntl(fd, fcntl.F_GET_SEALS) & _SIZE_SEALS == _SIZE_SEALS
+        except OSError:  # no memory file
+            sealed = False
+        if not sealed or os.fstat(fd).st_size != _size(longest):
+            raise ValueError("this is not the memory of these key sources")
+        self._map(longest, fd)
+
+    def remove(self, source: int) -> None:
+        """Forget a source, in this process; nothing happens when it is not there."""
+        self._copies.pop(source, None)
+
+    def _map(self, longest: Mapping[int, int], fd: int) -> None:
+        kind = mmap.MAP_SHARED | _NO_RESERVE | (mmap.MAP_ANONYMOUS if fd < 0 else 0)
+        try:
+            memory = mmap.mmap(fd, _size(longest), kind)
+        except OSError as error:
+            raise _too_large(longest, error) from None
         end = 0
         for source, document in longest.items():
-            room = _HEAD + room_for(document)
-            self._copies[source] = end, room
+            room = _room(document)
+            self._copies[source] = memory, end, room
             end += 1 + 2 * room
-        try:
-            self._memory = mmap.mmap(-1, max(end, 1), mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | _NO_RESERVE)
-        except OSError as error:
-            mebibytes = end / (1 << 20)
-            raise ConfigurationError(
-                f"cannot map {mebibytes:.0f} MiB for {len(longest)} key sets ({error.strerror}); lower max_bytes, or list fewer tenants"
-            ) from None
 
-    def _current(self, source: int, other: int = 0) -> tuple[int, int]:
-        """Begin and end of the current copy, or with `other` 1 of the other copy."""
-        begin, room = self._copies[source]
-        begin += 1 + room * (self._memory[begin] ^ other)
-        return begin, begin + room
+    def _current(self, source: int, other: int = 0) -> tuple[mmap.mmap, int, int]:
+        """Memory, begin and end of the current copy, or with `other` 1 of the other copy."""
+        memory, begin, room = self._copies[source]
+        begin += 1 + room * (memory[begin] ^ other)
+        return memory, begin, begin + room
 
     def put(self, source: int, stored: StoredKeySet) -> None:
         """Make a key set the newest of its source; ValueError if it is too long."""
-        begin, end = self._current(source, other=1)
+        memory, begin, end = self._current(source, other=1)
         text = stored.encoded()
         framed = hashlib.sha256(text).digest() + _LENGTH.pack(len(text)) + text
         if len(framed) > end - begin:
             raise ValueError("the key set is too large for the shared memory of the key feed")
-        self._memory[begin : begin + len(framed)] = framed
-        self._memory[self._copies[source][0]] ^= 1
+        memory[begin : begin + len(framed)] = framed
+        memory[self._copies[source][1]] ^= 1
 
     def version(self, source: int) -> bytes:
         """Return bytes that change when a key set is put, also the same one fetched again."""
-        begin, _ = self._current(source)
-        return self._memory[begin : begin + _DIGEST]
+        memory, begin, _ = self._current(source)
+        return memory[begin : begin + _DIGEST]
 
     def get(self, source: int) -> StoredKeySet | None:
         """Return the newest key set; None if there is none, or if it was overwritten during the read."""
-        begin, end = self._current(source)
-        (length,) = _LENGTH.unpack(self._memory[begin + _DIGEST : begin + _HEAD])
-        text = self._memory[begin + _HEAD : min(begin + _HEAD + length, end)]
-        if not text or hashlib.sha256(text).digest() != self._memory[begin : begin + _DIGEST]:
+        memory, begin, end = self._current(source)
+        (length,) = _LENGTH.unpack(memory[begin + _DIGEST : begin + _HEAD])
+        text = memory[begin + _HEAD : min(begin + _HEAD + length, end)]
+        if not text or hashlib.sha256(text).digest() != memory[begin : begin + _DIGEST]:
             return None
         return decoded(text)
+
+
+def _room(document: int) -> int:
+    return _HEAD + room_for(document)
+
+
+def _size(longest: Mapping[int, int]) -> int:
+    """Bytes for these sources: of each one the number of its current copy, and two copies."""
+    return max(1, sum(1 + 2 * _room(document) for document in longest.values()))
+
+
+def _memory_file() -> int:
+    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+    with contextlib.suppress(OSError):  # an older kernel does not know the flag
+        return os.memfd_create("lbjwt-keys", flags | _NO_EXEC_SEAL)
+    return os.memfd_create("lbjwt-keys", flags)
+
+
+def _too_large(longest: Mapping[int, int], error: OSError) -> ConfigurationError:
+    mebibytes = _size(longest) / (1 << 20)
+    return ConfigurationError(
+        f"cannot map {mebibytes:.0f} MiB for {len(longest)} key sets ({error.strerror}); lower max_bytes, or list fewer tenants"
+    )

@@ -149,6 +149,8 @@ class RemoteKeys:
         build: Makes a key ring of a document. If it raises anything, the document is refused and the previous one stays.
         notify: Called when there is something new on the board or in the feed.
         path: File with the last good key set, for a cold start; None keeps none.
+        settings: What the source was made of. A reload keeps a source with equal settings.
+        before: The source that the issuer had before a reload, so that the log names the keys that go.
     """
 
     def __init__(
@@ -163,7 +165,10 @@ class RemoteKeys:
         feed: KeyFeed,
         notify: Callable[[], None],
         path: Path | None = None,
+        settings: object = None,
+        before: "RemoteKeys | None" = None,
     ) -> None:
+        self.settings = settings
         self.origin = origin
         self.lifecycle = lifecycle
         self.attempts = self.failures = self.documents = self.store_failures = self.withdrawals = 0
@@ -178,7 +183,7 @@ class RemoteKeys:
         self._log = SourceLog(origin.place)
         self._document: bytes | None = None  # the last good one, also after it became too old
         self._ring: KeyRing | None = None  # made of it
-        self._in_force: KeyRing | None = None
+        self._in_force: KeyRing | None = before._in_force if before is not None else None
         self._good_until = 0.0
         self._last_failure: tuple[str, float] | None = None
         self._unsaved: tuple[StoredKeySet, float] | None = None  # and when to write it
@@ -330,7 +335,7 @@ class RemoteKeys:
         stored = self._feed.get(self._source)
         now, wall = time.monotonic(), time.time()
         shelf_life = stored.shelf_life(now, wall, self.lifecycle.max_stale) if stored is not None else None
-        if stored is None or shelf_life is None:
+        if stored is None or shelf_life is None or stored.place != self.origin.identity:
             return
         document = stored.document.encode()
         try:

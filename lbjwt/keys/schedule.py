@@ -74,7 +74,7 @@ class ShelfLife:
         return cls(fetched_at, now - max(0.0, age), limit)
 
     def left(self, now: float, wall: float) -> float:
-        """Seconds for which it is still valid; 0 or less when it is not."""
+        """Seconds until the document is too old; 0 or less when it is."""
         age = now - self.since
         elapsed = wall - self.fetched_at
         return self.limit - (elapsed if elapsed > age + CLOCK_STEP else age)

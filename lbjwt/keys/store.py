@@ -9,7 +9,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from lbjwt.files import file_fault, sync_directory
+from lbjwt.files import file_fault, open_regular, sync_directory
 from lbjwt.keys.errors import StoreError
 from lbjwt.keys.feed import StoredKeySet, decoded
 
@@ -56,8 +56,9 @@ def read(path: Path, *, place: str, max_stale: float, max_bytes: int, wall: floa
             write it), it is no regular file, too long, damaged, of another source, too old, or from the future.
     """
     try:
-        with open(path, "rb", opener=_open_no_link) as file:
-            if fault := file_fault(os.fstat(file.fileno())):
+        descriptor, status = open_regular(path, os.O_RDONLY | os.O_NOFOLLOW)
+        with open(descriptor, "rb") as file:
+            if fault := file_fault(status):
                 raise StoreError(f"{path} is not used: {fault}")
             text = file.read(max_bytes + 1)
     except FileNotFoundError:
@@ -74,7 +75,3 @@ def read(path: Path, *, place: str, max_stale: float, max_bytes: int, wall: floa
     if stored.shelf_life(0.0, wall, max_stale) is None:
         raise StoreError(f"{path} is not used: its keys are too old, or from the future")
     return stored
-
-
-def _open_no_link(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)  # a FIFO would hang

@@ -7,11 +7,13 @@ cdef enum:
 
 @cython.final
 cdef class TlsSession:
+    cdef readonly bint server_side
     cdef readonly bint established       # the handshake is done
     cdef readonly bint ended             # the peer sent close_notify: it will send no more
     cdef object _incoming                # ssl.MemoryBIO
     cdef object _outgoing
     cdef object _ssl                     # ssl.SSLObject
+    cdef bint _begun
     cdef bytes _rest                     # ciphertext that OpenSSL has not been given yet, from `_taken` on
     cdef Py_ssize_t _taken
 
@@ -19,6 +21,7 @@ cdef class TlsSession:
     cdef int feed(self, bytes data) except -1
     # Whether there is ciphertext to work on.
     cdef bint has_input(self) except -1
+    # Go on with the handshake; a client begins it by the first call. True when it is done.
     cdef bint handshake(self) except -1
     # Plaintext of all whole records that fit into `room` (PLAINTEXT or more): its size, or 0 when there is none (then see `ended`).
     cdef Py_ssize_t decrypt(self, char *out, Py_ssize_t room) except -1

@@ -1,6 +1,6 @@
 """TLS over memory: what OpenSSL needs to read goes in as bytes, what it wants to send comes out as bytes.
 
-Knows the `ssl` module and nothing of connections, so that a TLS client is read and written by the same direct calls as a
+Knows the `ssl` module and nothing of connections, so that a TLS connection is read and written by the same direct calls as a
 plain one. The event loop's own TLS transport costs 7 µs more a request: it queues each write, copies a context for it, and
 sends at the end of the loop's turn (docs/design/hot-path.md).
 
@@ -23,10 +23,14 @@ cdef object _ZeroReturn = ssl.SSLZeroReturnError
 
 cdef class TlsSession:
 
-    def __init__(self, context):
+    def __init__(self, context, *, bint server_side=True, server_hostname=None):
+        """
+        context: an `ssl.SSLContext` for that side. server_hostname: as a client, whom to expect; required where the context checks it.
+        """
+        self.server_side = server_side
         self._incoming = _MemoryBIO()
         self._outgoing = _MemoryBIO()
-        self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname)
 
     cdef int feed(self, bytes data) except -1:
         if self._rest is not None:
@@ -52,7 +56,8 @@ cdef class TlsSession:
         return pending > 0
 
     cdef bint handshake(self) except -1:
-        while self.has_input():
+        while self.has_input() or not self._begun:
+            self._begun = True
             try:
                 self._ssl.do_handshake()
             except _WantRead:

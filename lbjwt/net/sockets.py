@@ -11,7 +11,7 @@ import contextlib
 import errno
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from lbjwt.address import Address
@@ -19,6 +19,8 @@ from lbjwt.errors import LbjwtError
 
 _NOT_HERE: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
 """This machine lacks the address, or its whole family (IPv6 switched off)."""
+
+_EVERYWHERE: Final = frozenset({"0.0.0.0", "::"})
 
 Place = tuple[int, str]
 """Address family and numeric host."""
@@ -37,7 +39,9 @@ def backlog() -> int:
         return socket.SOMAXCONN
 
 
-def bind(address: Address, *, key: str, copies: int = 1) -> list[list[socket.socket]]:
+def bind(
+    address: Address, *, key: str, copies: int = 1, ours: Collection[tuple[str, int]] = ()
+) -> list[list[socket.socket]]:
     """
     Bind `copies` sets of non-blocking sockets to one address; a set has one socket for each IP address the host stands for and this machine has.
 
@@ -49,6 +53,7 @@ def bind(address: Address, *, key: str, copies: int = 1) -> list[list[socket.soc
         address: Where to listen.
         key: Configuration key of the address, for the error message.
         copies: Worker slots, at least 1.
+        ours: IP addresses and ports of sockets that this process has bound already; a new one may share them, as `:80` does with `127.0.0.1:80`.
 
     Raises:
         BindError: The name does not resolve, or the address is in use, not local, or needs a privilege.
@@ -60,7 +65,8 @@ def bind(address: Address, *, key: str, copies: int = 1) -> list[list[socket.soc
             port = address.port or _free_port(places[0], undo)
             if address.port:
                 for place in places:
-                    _refuse_foreign_owner(place, port)
+                    if not _overlaps(place, port, ours):
+                        _refuse_foreign_owner(place, port)
             for _ in range(copies):
                 bound: list[socket.socket] = []
                 sets.append(bound)
@@ -71,6 +77,17 @@ def bind(address: Address, *, key: str, copies: int = 1) -> list[list[socket.soc
                 close(bound)
             raise BindError(f"{key}: cannot listen on {address}: {_explain(error)}") from None
     return sets
+
+
+def bind_beside(sock: socket.socket) -> socket.socket:
+    """
+    One more socket on the address of a bound one, which shares its port.
+
+    Raises:
+        OSError: The kernel gives none.
+    """
+    host, port = sock.getsockname()[:2]
+    return _bind_one((sock.family, host), port)
 
 
 def close(sockets: Iterable[socket.socket]) -> None:
@@ -139,6 +156,10 @@ def _refuse_foreign_owner(place: Place, port: int) -> None:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise
+
+
+def _overlaps(place: Place, port: int, ours: Collection[tuple[str, int]]) -> bool:
+    return any(port == bound and (host == place[1] or {host, place[1]} & _EVERYWHERE) for host, bound in ours)
 
 
 def _bind_one(place: Place, port: int) -> socket.socket:

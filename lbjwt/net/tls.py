@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from lbjwt.errors import LbjwtError
+from lbjwt.files import read_regular
 
 CIPHERS: Final = (
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
     "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
 )
 """For TLS 1.2; the suites of TLS 1.3 are all good and stay at OpenSSL's choice."""
+
+MAX_PEM: Final = 1 << 20
+"""Bytes of a PEM file that are read; a chain has some 10 KiB."""
 
 
 class TLSError(LbjwtError):
@@ -47,8 +51,7 @@ def server_context(certificate: Path, private_key: Path, *, key: str) -> ssl.SSL
 
     for path, name in ((certificate, "certificate"), (private_key, "private_key")):
         try:
-            with path.open("rb") as file:
-                content = file.read(1 << 20)
+            content, _ = read_regular(path, MAX_PEM)
         except OSError as error:
             raise TLSError(f"{key}.{name}: cannot read {path}: {error.strerror}") from None
         if b"-----BEGIN " not in content:
@@ -88,8 +91,8 @@ def _whose_certificate(certificate: Path, private_key: Path) -> int:
     from cryptography.x509 import load_pem_x509_certificates
 
     try:
-        public = load_pem_private_key(private_key.read_bytes(), None).public_key()
-        chain = load_pem_x509_certificates(certificate.read_bytes())
+        public = load_pem_private_key(read_regular(private_key, MAX_PEM)[0], None).public_key()
+        chain = load_pem_x509_certificates(read_regular(certificate, MAX_PEM)[0])
         return next((number for number, one in enumerate(chain, 1) if one.public_key() == public), 0)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return 0

@@ -36,6 +36,8 @@ cdef struct WorkerCounters:
     uint64_t waited                              # requests that ever waited for keys
     uint64_t streams_ended                       # long responses and tunnels closed with their token
     int64_t state                                # WORKER_*
+    int64_t generation                           # of the configuration that this process has applied; 0: the one of the start
+    int64_t failed_generation                    # the last one that it could not apply
 
 
 cdef struct IssuerCounters:
@@ -75,15 +77,24 @@ cdef struct RouteCounters:
 
 cdef struct Header:
     int64_t draining                             # the whole service is on its way out
+    int64_t handed_over                          # another program serves in this one's place
     uint64_t restarts                            # workers replaced
     double started_at                            # seconds since the epoch
     uint64_t keeper_restarts
+    int64_t endpoints_used                       # rows below have been given out; nobody looks at those above
+    int64_t issuers_used
+    int64_t routes_used
+    uint64_t reload_requests                     # written by the control process
+    int64_t reload_ok                            # 1: the last reload was applied, or there was none
+    double reload_success_at                     # seconds since the epoch: the last one that was, or the start
+    uint64_t configuration_hash                  # the first 8 bytes of a SHA-256
+    uint64_t upgrade_failed                      # upgrades whose new program did not become ready
 
 
 @cython.final
 cdef class Board:
     cdef readonly Py_ssize_t workers             # slots 0 … workers-1; one more, `keeper`, is no worker
-    cdef readonly Py_ssize_t endpoints
+    cdef readonly Py_ssize_t endpoints           # rows there is room for; how many of them have a name is no business of the board
     cdef readonly Py_ssize_t issuers
     cdef readonly Py_ssize_t routes
     cdef readonly Py_ssize_t slot                # of this process
@@ -96,6 +107,7 @@ cdef class Board:
     cdef WorkerCounters *mine                    # of slot 0 until `attach`
     cdef IssuerCounters *my_issuers              # row 0: no issuer known; row i + 1: issuer index i
     cdef RouteCounters *my_routes                # by route index
+    cdef frozenset _kept                         # issuer rows of the configuration in force in this process; None: all
 
     cdef WorkerCounters *worker(self, Py_ssize_t slot) noexcept
     cdef EndpointCounters *endpoint(self, Py_ssize_t slot, Py_ssize_t index) noexcept
@@ -105,4 +117,5 @@ cdef class Board:
 
     cdef Header *header(self) noexcept
     cdef bint _serves(self, Py_ssize_t slot) noexcept
+    cdef RouteCounters *route_rows(self, Py_ssize_t slot) noexcept
     cdef int64_t *_word(self, str name, Py_ssize_t index, Py_ssize_t issuer, Py_ssize_t endpoint, Py_ssize_t route) except NULL

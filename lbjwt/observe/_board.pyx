@@ -4,10 +4,12 @@ The counters of all processes, and the few words they say to each other, in one 
 Every field has one writer, the process of its slot (of a source: the one that fetches), and is eight bytes on an eight-byte boundary: readers in
 other processes see the old or the new value, never half of one, and no lock is needed. The supervisor writes a slot only while it has no process.
 Slots begin on their own page and endpoints on their own cache lines, so that workers which count do not take cache lines from each other.
+`lbjwt.observe.rows` decides which name has which row. There are more rows than names, for later configurations; an unused row has no memory.
 """
 
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t
+from libc.string cimport memset
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
 
 from time import time
@@ -24,7 +26,12 @@ STOPPED = WORKER_STOPPED
 STATE_NAMES = ("starting", "ready", "draining", "stopped")
 
 # What a slot does not hand on when its worker dies: what was open, held or in force in that process.
-cdef tuple WORKER_GAUGES = ("connections", "in_flight", "cache_entries", "cache_bytes", "revocations", "pending", "waiting", "no_descriptors")
+cdef tuple WORKER_GAUGES = (
+    "connections", "in_flight", "cache_entries", "cache_bytes", "revocations", "pending", "waiting", "no_descriptors", "generation",
+    "failed_generation",
+)
+# What is no number of the whole service, so that a sum over the slots would mean nothing.
+cdef tuple OF_ONE_PROCESS = ("state", "generation", "failed_generation")
 
 cdef WorkerCounters no_worker
 cdef IssuerCounters no_issuer
@@ -74,7 +81,9 @@ cdef class Board:
     Counters only grow, also over the death of a worker. Gauges (in flight, connections, cache size, keys) belong to the process of the slot;
     when it dies, `clear_gauges` zeroes them.
 
-    Issuers are named by their index, in the order of the configuration; -1 is "no issuer known". The key source of an issuer has its index.
+    Issuers, endpoints and routes are named by their row; the issuer -1 is "no issuer known". The key source of an issuer has its row.
+
+    endpoints, issuers, routes: Rows there is room for.
 
     Raises:
         MemoryError: The kernel gave no shared memory.
@@ -94,7 +103,10 @@ cdef class Board:
         if memory == MAP_FAILED:
             raise MemoryError(f"cannot allocate {self._size} bytes of shared memory for the counters")
         self._base = <char *>memory
-        self.header().started_at = time()
+        self.header().started_at = self.header().reload_success_at = time()
+        self.header().reload_ok = 1
+        self.use_rows(endpoints, issuers, routes)
+        self.worker(self.workers).state = WORKER_STOPPED        # until a control process is forked
         self.attach(0)
 
     def __dealloc__(self):
@@ -117,6 +129,9 @@ cdef class Board:
 
     cdef IssuerCounters *issuer_rows(self, Py_ssize_t slot) noexcept:
         return <IssuerCounters *>(<char *>self.worker(slot) + self._issuer_rows)
+
+    cdef RouteCounters *route_rows(self, Py_ssize_t slot) noexcept:
+        return <RouteCounters *>(<char *>self.worker(slot) + self._route_rows)
 
     cdef SourceWords *source(self, Py_ssize_t index) noexcept:
         return <SourceWords *>(self._base + PAGE + <size_t>index * SOURCE_STRIDE)
@@ -163,7 +178,7 @@ cdef class Board:
         self.slot = slot
         self.mine = self.worker(slot)
         self.my_issuers = self.issuer_rows(slot)
-        self.my_routes = <RouteCounters *>(<char *>self.mine + self._route_rows)
+        self.my_routes = self.route_rows(slot)
 
     def add(
         self, str name, int64_t amount=1, Py_ssize_t index=0, *, Py_ssize_t issuer=0, Py_ssize_t endpoint=-1, Py_ssize_t route=-1
@@ -179,10 +194,39 @@ cdef class Board:
         self._word(name, 0, 0, -1, -1)[0] = value
 
     def set_keys(self, int64_t count, double fetched_at, *, Py_ssize_t issuer=0):
-        """Verification keys in force in this worker and when they were last read (seconds since the epoch; 0: never)."""
+        """
+        Verification keys in force in this worker and when they were last read (seconds since the epoch; 0: never). Ignored for an issuer that
+        `keep_issuers` took away: a load that was under way then must not make the service ready.
+        """
         check(issuer, self.issuers, "issuer")
+        if self._kept is not None and issuer not in self._kept:
+            return
         self.my_issuers[issuer + 1].keys = count
         self.my_issuers[issuer + 1].keys_fetched_at = fetched_at
+
+    def keep_issuers(self, rows):
+        """The issuers of the configuration that is in force in this process from now on: the keys of any other count no more."""
+        cdef Py_ssize_t index
+        self._kept = frozenset(rows)
+        for index in range(self.header().issuers_used):
+            if index not in self._kept:
+                self.my_issuers[index + 1].keys = 0
+                self.my_issuers[index + 1].keys_fetched_at = 0
+
+    def set_generation(self, int64_t generation, slot=None):
+        """This process has applied that configuration; with a slot, said by the supervisor of a process that it is about to fork with it."""
+        cdef Py_ssize_t at = self.slot if slot is None else slot
+        check(at, self.workers + 1, "slot")
+        self.worker(at).generation = generation
+
+    def set_failed_generation(self, int64_t generation):
+        """This process could not apply that configuration and keeps the one before."""
+        self.mine.failed_generation = generation
+
+    def request_reload(self):
+        """Count one more request of the control process for a reload; return its number, the first one 1."""
+        self.header().reload_requests += 1
+        return self.header().reload_requests
 
     def set_state(self, int64_t state, slot=None):
         """`STARTING`, `READY`, `DRAINING` or `STOPPED`, of the own slot or (by the supervisor) of another."""
@@ -193,6 +237,10 @@ cdef class Board:
     def start_draining(self):
         """The whole service is on its way out: `ready` is False from now on in every process."""
         self.header().draining = 1
+
+    def hand_over(self):
+        """Another program serves in this one's place: health checks that still arrive here are answered for it, with `ready`."""
+        self.header().handed_over = 1
 
     # --- between the process that fetches keys and those that use them
 
@@ -231,12 +279,73 @@ cdef class Board:
         for name in WORKER_GAUGES:
             (<int64_t *>counters)[<size_t>WORKER[name][0]] = 0
         counters.state = WORKER_STOPPED
-        for index in range(self.endpoints):
+        for index in range(self.header().endpoints_used):
             self.endpoint(slot, index).in_flight = 0
+            self.endpoint(slot, index).connections = 0
             self.endpoint(slot, index).idle_connections = 0
-        for index in range(self.issuers + 1):
+        for index in range(self.header().issuers_used + 1):
             issuers[index].keys = 0
             issuers[index].keys_fetched_at = 0
+
+    def use_rows(self, Py_ssize_t endpoints, Py_ssize_t issuers, Py_ssize_t routes):
+        """So many rows of each kind have been given out; no one has to look at more."""
+        check(endpoints, self.endpoints + 1, "row")
+        check(issuers, self.issuers + 1, "row")
+        check(routes, self.routes + 1, "row")
+        self.header().endpoints_used = endpoints
+        self.header().issuers_used = issuers
+        self.header().routes_used = routes
+
+    def is_endpoint_idle(self, Py_ssize_t index):
+        """No process has a connection to it or a request for it."""
+        check(index, self.endpoints, "endpoint")
+        cdef EndpointCounters *row
+        cdef Py_ssize_t slot
+        for slot in range(self.workers + 1):
+            row = self.endpoint(slot, index)
+            if row.in_flight or row.connections or row.idle_connections:
+                return False
+        return True
+
+    def is_issuer_idle(self, Py_ssize_t issuer):
+        """No process has a key of it."""
+        check(issuer, self.issuers, "issuer")
+        cdef Py_ssize_t slot
+        for slot in range(self.workers + 1):
+            if self.issuer_rows(slot)[issuer + 1].keys:
+                return False
+        return True
+
+    def clear_endpoint(self, Py_ssize_t index):
+        """Zero a row that no process uses any more, for another endpoint."""
+        check(index, self.endpoints, "endpoint")
+        cdef Py_ssize_t slot
+        for slot in range(self.workers + 1):
+            memset(self.endpoint(slot, index), 0, sizeof(EndpointCounters))
+
+    def clear_issuer(self, Py_ssize_t issuer):
+        """As `clear_endpoint`, with the words about its key source."""
+        check(issuer, self.issuers, "issuer")
+        cdef Py_ssize_t slot
+        for slot in range(self.workers + 1):
+            memset(&self.issuer_rows(slot)[issuer + 1], 0, sizeof(IssuerCounters))
+        memset(self.source(issuer), 0, sizeof(SourceWords))
+
+    def clear_route(self, Py_ssize_t index):
+        """As `clear_endpoint`."""
+        check(index, self.routes, "route")
+        cdef Py_ssize_t slot
+        for slot in range(self.workers + 1):
+            memset(&self.route_rows(slot)[index], 0, sizeof(RouteCounters))
+
+    def set_reloaded(self, bint ok, double now=0.0):
+        """How the last reload ended; `now`: seconds since the epoch, of one that was applied."""
+        if ok:
+            self.header().reload_success_at = now
+        self.header().reload_ok = ok
+
+    def count_failed_upgrade(self):
+        self.header().upgrade_failed += 1
 
     def count_restart(self, *, bint keeper=False):
         if keeper:
@@ -251,6 +360,10 @@ cdef class Board:
         return self.header().draining != 0
 
     @property
+    def handed_over(self):
+        return self.header().handed_over != 0
+
+    @property
     def started_at(self):
         return self.header().started_at
 
@@ -263,16 +376,61 @@ cdef class Board:
         return self.header().keeper_restarts
 
     @property
+    def reload_requests(self):
+        return self.header().reload_requests
+
+    @property
+    def reload_ok(self):
+        return self.header().reload_ok != 0
+
+    @property
+    def reload_success_at(self):
+        return self.header().reload_success_at
+
+    @property
+    def upgrade_failed(self):
+        return self.header().upgrade_failed
+
+    @property
+    def configuration_hash(self):
+        """16 hex characters; the supervisor sets it, before it tells anyone of the configuration."""
+        return f"{self.header().configuration_hash:016x}"
+
+    @configuration_hash.setter
+    def configuration_hash(self, str digits not None):
+        self.header().configuration_hash = int(digits, 16)
+
+    def generation(self, Py_ssize_t slot):
+        """The configuration that the process of the slot has applied; 0: the one of the start."""
+        check(slot, self.workers + 1, "slot")
+        return self.worker(slot).generation
+
+    def failed_generation(self, Py_ssize_t slot):
+        """The last configuration that the process of the slot could not apply; 0: none."""
+        check(slot, self.workers + 1, "slot")
+        return self.worker(slot).failed_generation
+
+    def is_applied(self, int64_t generation):
+        """Every process that lives has applied this configuration or a later one."""
+        cdef Py_ssize_t slot
+        for slot in range(self.workers + 1):
+            if self.worker(slot).state != WORKER_STOPPED and self.worker(slot).generation < generation:
+                return False
+        return True
+
+    @property
     def ready(self):
         """At least one worker is `READY` with a key of any issuer in force and room for a client, and the service does not drain."""
         cdef Py_ssize_t slot, index
+        if self.header().handed_over:
+            return True
         if self.header().draining:
             return False
         for slot in range(self.workers):
             if self.worker(slot).state == WORKER_READY and not self.worker(slot).no_descriptors:
                 if self.issuers == 0:
                     return True
-                for index in range(self.issuers):
+                for index in range(self.header().issuers_used):
                     if self.issuer_rows(slot)[index + 1].keys > 0:
                         return True
         return False
@@ -283,14 +441,16 @@ cdef class Board:
 
     def totals(self):
         """
-        Every `WorkerCounters` field summed over the slots, and the fields of `issuer_totals` summed over the issuers.
+        Every `WorkerCounters` field that can be summed over the slots, and the fields of `issuer_totals` summed over the issuers, also over those
+        that left the configuration.
 
         `revocations` is no sum: each worker holds the same, and the least is told. `keys_fetched_at` is the oldest of any issuer that has keys.
         """
         cdef list workers = [self.worker(slot)[0] for slot in range(self.workers + 1)]
-        cdef list issuers = [self.issuer_totals(index) for index in range(-1, self.issuers)]
+        cdef list issuers = [self.issuer_totals(index) for index in range(-1, self.header().issuers_used)]
         cdef dict totals = {**summed(workers), **summed(issuers)}
-        del totals["state"]
+        for name in OF_ONE_PROCESS:
+            del totals[name]
         totals["revocations"] = min([workers[slot]["revocations"] for slot in range(self.workers) if self._serves(slot)], default=0)
         totals["keys_fetched_at"] = oldest(issuers)
         return totals
@@ -317,8 +477,7 @@ cdef class Board:
     def route_totals(self, Py_ssize_t index):
         """Requests of one route by status class."""
         check(index, self.routes, "route")
-        rows = [(<RouteCounters *>(<char *>self.worker(slot) + self._route_rows))[index] for slot in range(self.workers + 1)]
-        return summed(rows)["requests"]
+        return summed([self.route_rows(slot)[index] for slot in range(self.workers + 1)])["requests"]
 
     def endpoint_totals(self, Py_ssize_t index):
         check(index, self.endpoints, "endpoint")

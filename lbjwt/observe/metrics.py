@@ -19,6 +19,7 @@ from lbjwt._error_reason import ErrorReason, error_status
 from lbjwt._fastverify import DenyReason
 from lbjwt.observe._board import STATE_NAMES, Board
 from lbjwt.observe._offenders import Offenders
+from lbjwt.observe.rows import RowNumbers
 from lbjwt.version import package_version
 
 STATUS_CLASSES: Final = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
@@ -53,6 +54,7 @@ COUNTERS: Final = {
     "cache_evictions": ("Verified tokens removed from the cache to make room.", ""),
     "key_fetches": ("Fetches of remote keys and reads of key files, by result.", "issuer result"),
     "worker_restarts": ("Workers that died and were replaced.", ""),
+    "upgrade_failures": ("Upgrades whose new program did not become ready.", ""),
     "keeper_restarts": ("Control processes that died and were replaced.", ""),
     "endpoint_requests": ("Requests sent to the endpoint.", "cluster endpoint"),
     "endpoint_connects": ("Connections opened to the endpoint.", "cluster endpoint"),
@@ -74,6 +76,9 @@ GAUGES: Final = {
     "workers": ("Worker processes by state.", "state"),
     "ready": ("1 while lbjwt is ready to pass requests with valid tokens, otherwise 0.", ""),
     "start_time_seconds": ("Start time of the service, in seconds since the epoch.", ""),
+    "config_last_reload_successful": ("1 if the last reload of the configuration was applied, or there was none; otherwise 0.", ""),
+    "config_last_reload_success_timestamp_seconds": ("Time at which the configuration in force was applied, in seconds since the epoch.", ""),
+    "config_info": ("Hash of the configuration in force, as a label; the value is always 1.", "hash"),
     "build_info": ("Versions of lbjwt and Python, as labels; the value is always 1.", "version python_version"),
     "endpoint_requests_in_flight": ("Requests in flight to the endpoint.", "cluster endpoint"),
     "endpoint_connections": ("Connections to the endpoint that are being opened, in use or idle.", "cluster endpoint"),
@@ -101,12 +106,10 @@ PER_ENDPOINT: Final = {
 
 class BoardCollector(Collector):
     """
-    What a scrape sees. Endpoints, issuers and routes come in the order of the board.
+    What a scrape sees.
 
     Args:
-        endpoints: Label of the cluster and address text of every endpoint.
-        issuers: Label of every issuer. Issuers with the same label become one: the sum of their counts, the least number of keys, the greatest age.
-        routes: Name of every route.
+        rows: The names of the configuration in force and their rows on the board. A scrape does not see other rows.
         offenders: None when failures by address are not counted.
         clock: Seconds since the epoch.
         monotonic: Seconds on the monotonic clock.
@@ -115,24 +118,22 @@ class BoardCollector(Collector):
     def __init__(
         self,
         board: Board,
-        endpoints: Sequence[tuple[str, str]],
-        issuers: Sequence[str],
+        rows: RowNumbers,
         *,
-        routes: Sequence[str] = (),
         offenders: Offenders | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._board = board
-        self._endpoints = endpoints
-        self._labels: dict[str, list[int]] = {UNKNOWN_ISSUER: [-1]}
-        for index, label in enumerate(issuers):
-            self._labels.setdefault(label, []).append(index)
+        self._rows = rows
         self._version = package_version()
-        self._routes = routes
         self._offenders = offenders
         self._clock = clock
         self._monotonic = monotonic
+
+    def use(self, rows: RowNumbers) -> None:
+        """Tell of another configuration from now on."""
+        self._rows = rows
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric, also those that never moved: an alert on an absent counter would stay silent."""
@@ -152,6 +153,9 @@ class BoardCollector(Collector):
             "failing_addresses": self._offenders.count(self._monotonic()) if self._offenders is not None else 0,
             "worker_restarts": board.restarts,
             "keeper_restarts": board.keeper_restarts,
+            "upgrade_failures": board.upgrade_failed,
+            "config_last_reload_successful": int(board.reload_ok),
+            "config_last_reload_success_timestamp_seconds": board.reload_success_at,
             "ready": int(board.ready),
             "start_time_seconds": board.started_at,
         }
@@ -164,8 +168,8 @@ class BoardCollector(Collector):
             "requests": _by_class((), totals["requests"]),
             "route_requests": [
                 sample
-                for at, route in enumerate(self._routes)
-                for sample in _by_class((route,), board.route_totals(at))
+                for route, row in self._rows.routes.items()
+                for sample in _by_class((route,), board.route_totals(row))
             ],
             "errors": [
                 ((reason.name.lower(), str(error_status(reason))), totals["errors"][reason])
@@ -173,12 +177,16 @@ class BoardCollector(Collector):
                 if reason
             ],
             "workers": [((name,), states.count(state)) for state, name in enumerate(STATE_NAMES)],
+            "config_info": [((board.configuration_hash,), 1)],
             "build_info": [((self._version, platform.python_version()), 1)],
         }
 
     def _issuers(self) -> dict[str, Samples]:
         samples: dict[str, Samples] = defaultdict(list)
-        for label, indices in self._labels.items():
+        labels = {UNKNOWN_ISSUER: [-1]}
+        for label, row in self._rows.issuers.items():
+            labels.setdefault(label, []).append(row)  # an issuer may be called "unknown"
+        for label, indices in labels.items():
             issuers = [self._board.issuer_totals(index) for index in indices]
             samples["requests_accepted"].append(((label,), _sum(issuers, "accepted")))
             for name, field in (("refusals", "refusals"), ("reported_refusals", "reported")):
@@ -204,7 +212,7 @@ class BoardCollector(Collector):
         samples["key_fetches"].append(((label, "failure"), failures))
 
     def _endpoint_samples(self) -> dict[str, Samples]:
-        found = [(names, self._board.endpoint_totals(index)) for index, names in enumerate(self._endpoints)]
+        found = [(names, self._board.endpoint_totals(row)) for names, row in self._rows.endpoints.items()]
         samples: dict[str, Samples] = {
             name: [(names, totals[field]) for names, totals in found] for name, field in PER_ENDPOINT.items()
         }

@@ -1,5 +1,5 @@
 """
-The control process, called keeper in logs and process lists: it fetches remote keys, writes revocations and serves the admin API.
+The control process, called keeper in process lists and metrics: it fetches remote keys, writes revocations and serves the admin API.
 
 It is forked and replaced like a worker. Its death loses nothing: its state is in the feed, on the board and on disk, and clients of the admin API
 wait on a socket of the supervisor. Only this process imports aiohttp.
@@ -11,6 +11,7 @@ an init system sends it to the whole group. When the supervisor dies, the contro
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -19,7 +20,10 @@ from lbjwt.assembly.issuers import issuer_instances
 from lbjwt.assembly.keys import FetchedKeys
 from lbjwt.assembly.revocations import new_store
 from lbjwt.observe._board import READY
+from lbjwt.process.applying import Applier
+from lbjwt.process.generation import Generation
 from lbjwt.process.loop import Process
+from lbjwt.process.requests import ReloadRequests
 from lbjwt.process.shared import Shared
 
 if TYPE_CHECKING:
@@ -41,6 +45,7 @@ class _Keeper(Process):
         assert shared.wakeups is not None
         self._shared = shared
         self._wakeups = shared.wakeups
+        self._requests = ReloadRequests(shared.board, os.getppid())
         self._store: RevocationStore | None = None
         self._admin: AdminServer | None = None
 
@@ -48,7 +53,7 @@ class _Keeper(Process):
         shared, configuration = self._shared, self._shared.configuration
         assert shared.feed is not None
         kept = shared.directory if configuration.state_directory is not None else None
-        instances = issuer_instances(configuration)
+        instances = issuer_instances(configuration, shared.rows.issuers)
         self._keys = FetchedKeys(instances, shared.board, shared.feed, kept, self._wakeups.notify_workers)
         self._store = new_store(configuration, shared.directory)
         if configuration.admin is not None:
@@ -58,11 +63,12 @@ class _Keeper(Process):
                 configuration,
                 shared.board,
                 shared.bindings.admin,
-                issuers=[instance.name for instance in instances],
+                shared.rows,
                 offenders=shared.offenders,
                 sources=self._keys.describe,
                 revocations=self._store,
                 on_revoked=self._wakeups.notify_workers,
+                reload=self._requests.reload,
             )
         loop.add_signal_handler(signal.SIGUSR2, self._stop.set)
 
@@ -79,4 +85,15 @@ class _Keeper(Process):
         if self._admin is not None:
             stack.push_async_callback(self._admin.stop)
             await self._admin.start()
+        shared = self._shared
+        if shared.channel is not None:
+            applier = Applier(shared.channel, shared.board, shared.feed, self._apply, self.log, self._requests.answered)
+            stack.push_async_callback(applier.stop)
+            applier.start()
         self._shared.board.set_state(READY)
+
+    async def _apply(self, generation: Generation) -> None:
+        """Fetch the keys of another configuration from now on, and show it at the admin API."""
+        await self._keys.reload(issuer_instances(generation.configuration, generation.rows.issuers))
+        if self._admin is not None:
+            self._admin.use(generation.configuration, generation.rows)

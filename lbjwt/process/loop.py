@@ -30,6 +30,8 @@ class Process(ABC):
 
     def __init__(self) -> None:
         self._stop = asyncio.Event()
+        self.orphan = False
+        """The supervisor is gone."""
 
     def run(self) -> int:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -69,6 +71,7 @@ class Process(ABC):
         while os.getppid() == parent:
             await asyncio.sleep(PARENT_CHECK)
         self.log.error("the supervisor has ended: %s", self.orphaned)
+        self.orphan = True
         self._stop.set()
 
 

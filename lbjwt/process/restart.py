@@ -20,7 +20,7 @@ class RestartSchedule:
     """The forks of one slot. Times: seconds on the monotonic clock."""
 
     due: float = 0.0
-    """Time of the next fork while the slot has no process."""
+    """When the next process of the slot is forked; has no meaning while it has one."""
     failures: int = 0
     """Workers in a row that died before they were ready."""
     forked_at: float = float("-inf")

@@ -1,4 +1,9 @@
-"""What the supervisor makes before it forks: every process of the service has it."""
+"""
+What the supervisor makes before it forks: every process of the service has it.
+
+A reload replaces the configuration, its rows and the sockets in the supervisor: processes that are forked later start with those, and the others get
+them over their channel.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,15 +13,19 @@ from lbjwt.config.model import Configuration
 from lbjwt.keys.feed import KeyFeed
 from lbjwt.observe._board import Board
 from lbjwt.observe._offenders import Offenders
+from lbjwt.observe.rows import RowNumbers
 from lbjwt.process.bindings import Bindings
+from lbjwt.process.channel import Channel
 from lbjwt.process.wakeups import Wakeups
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Shared:
     configuration: Configuration
     bindings: Bindings
     board: Board
+    rows: RowNumbers
+    """Where the board counts what the configuration names."""
     offenders: Offenders | None = None
     """None without a limit on failures and without an admin API."""
     wakeups: Wakeups | None = None
@@ -25,6 +34,10 @@ class Shared:
     """The state directory, which only the control process writes; None when nothing would be written."""
     feed: KeyFeed | None = None
     """None without a control process."""
+    generation: int = 0
+    """Number of the configuration: 0 at the start, one more with each reload that changed anything."""
+    channel: Channel | None = None
+    """In a child, its end of the channel to the supervisor."""
 
 
 def keeper_needed(configuration: Configuration) -> bool:

@@ -1,5 +1,5 @@
 """
-One worker process: a uvloop loop with a `LoadBalancer` in it, and the signals of the supervisor.
+One worker process: a uvloop loop with a `LoadBalancer` in it, the signals of the supervisor, and the configurations that it sends.
 
 SIGTERM starts the drain; a second one changes nothing, because an init system signals the whole group and the supervisor passes the signal on.
 SIGUSR2 ends at once, SIGUSR1 reopens the access log. When the supervisor dies, the worker drains.
@@ -10,11 +10,12 @@ import contextlib
 import logging
 import signal
 
-from lbjwt.observe._access_log import AccessLog
+from lbjwt.process.applying import Applier
+from lbjwt.process.generation import Generation
 from lbjwt.process.loop import Process, unless_stopped
 from lbjwt.process.shared import Shared
 from lbjwt.process.wakeups import WorkerLink
-from lbjwt.service import LoadBalancer
+from lbjwt.service import REPLACED_GRACE, LoadBalancer
 
 
 def main(shared: Shared, slot: int) -> int:
@@ -30,7 +31,7 @@ class _Worker(Process):
         super().__init__()
         self._shared = shared
         self._slot = slot
-        self._access_log: AccessLog | None = None
+        self._balancer: LoadBalancer | None = None
         self._hurry = asyncio.Event()
 
     def prepare(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -40,33 +41,46 @@ class _Worker(Process):
 
     async def start(self, stack: contextlib.AsyncExitStack) -> None:
         shared = self._shared
-        configuration = shared.configuration
-        if configuration.access_log is not None:
-            self._access_log = AccessLog(configuration.access_log.path, shared.board)
-            stack.callback(self._access_log.close)
         keeper = None
         if shared.wakeups is not None and shared.feed is not None:
             keeper = WorkerLink(shared.wakeups, self._slot, shared.directory, shared.feed)
-        balancer = LoadBalancer(
-            configuration,
-            sockets=shared.bindings.slots[self._slot],
+        balancer = self._balancer = LoadBalancer(
+            shared.configuration,
+            sockets=shared.bindings.accepting(self._slot),
             board=shared.board,
-            access_log=self._access_log,
+            rows=shared.rows,
             offenders=shared.offenders,
             keeper=keeper,
         )
         stack.push_async_callback(balancer.stop)
         await balancer.start()
-        stack.push_async_callback(unless_stopped, balancer.drain(), self._hurry)
+        stack.push_async_callback(self._drain, balancer)
+        if shared.channel is not None:
+            applier = Applier(shared.channel, shared.board, shared.feed, self._apply, self.log)
+            stack.push_async_callback(applier.stop)
+            applier.start()
+
+    async def _apply(self, generation: Generation) -> None:
+        """Put a configuration into force."""
+        assert self._balancer is not None
+        await self._balancer.reload(generation.configuration, rows=generation.rows, sockets=generation.sockets)
+        generation.sockets = []  # the balancer has those that it needs, and closed the others
+
+    async def _drain(self, balancer: LoadBalancer) -> None:
+        if self._shared.board.handed_over:
+            drain = balancer.drain(lame_duck=False, idle_grace=REPLACED_GRACE)
+        else:
+            drain = balancer.drain(lame_duck=not self.orphan)  # of an orphan the next supervisor may want the port
+        await unless_stopped(drain, self._hurry)
 
     def _end_now(self) -> None:
         self._stop.set()
         self._hurry.set()
 
     def _reopen(self) -> None:
-        if self._access_log is None:
+        if self._balancer is None:
             return
         try:
-            self._access_log.reopen()
+            self._balancer.reopen_access_log()
         except OSError as error:
             self.log.error("cannot reopen the access log, the old file stays in use: %s", error.strerror)

@@ -5,13 +5,16 @@ It changes nothing but the head, from which tokens are removed where the configu
 not wait: `waits_for` names the issuer whose keys, once fetched, may change the verdict.
 """
 
+from lbjwt._error_reason cimport ErrorReason
 from lbjwt._fastverify cimport (
     CLAIM_REFUSED, CLIENT_REFUSED, INSUFFICIENT_SCOPE, INTERNAL, KEYS_UNAVAILABLE, MALFORMED, MISSING, NONE, RATE_LIMITED,
     SUBJECT_REFUSED, UNKNOWN_KEY, WRONG_ISSUER, record,
 )
 from lbjwt._grants cimport REASON_BITS, REPORTED
+from lbjwt.http1._answer cimport Answer
 from lbjwt.http1._forwarded cimport forwarded_for
-from lbjwt.net._wire cimport coarse_monotonic
+from lbjwt.net._clock cimport coarse_monotonic
+from lbjwt.proxy._route cimport Route
 from lbjwt.routing._router cimport NO_ROUTE, OWN
 
 cdef enum:
@@ -54,58 +57,58 @@ cdef class Admission:
         if not self.routes or (router is None and len(self.routes) > 1):
             raise ValueError("there is one route, or a router to choose among several")
 
-    cdef void judge(self, RequestHead head, Grant hint, Slice peer, bint trusted, double now):
+    cdef void authorize(self, RequestHead head, Grant hint, Slice peer, bint trusted, double now, Authorization decided):
         cdef Demand demand
         cdef DenyReason reason = NONE
         cdef DenyReason verdict
-        self._forget()
+        decided.clear()
         self._peer = peer
         self._trusted = trusted
         try:
-            self._find_route(head)
-            if self.route is None:
+            self._find_route(head, decided)
+            if decided.route is None:
                 return
-            for demand in self.route.demands:
-                verdict = self._meet(demand, head, hint, now)
+            for demand in decided.route.demands:
+                verdict = self._meet(demand, head, hint, now, decided)
                 if verdict != NONE:
                     reason = reason if reason != NONE else verdict
                     if self.trace is None:
                         break
                 hint = None                          # it is of the first demand
             if reason == UNKNOWN_KEY:
-                self.waits_for = self.issuer
-            if reason == NONE or self.route.report_only:
-                self.route.strip(head)
+                decided.waits_for = decided.issuer
+            if reason == NONE or decided.route.report_only:
+                decided.route.strip(head)
         except BaseException as fault:
             reason = INTERNAL
             self.gate.note(fault)
-            if self.route is None:
-                self.error = ErrorReason.INTERNAL_ERROR      # which route it was for is not known
+            if decided.route is None:
+                decided.error = ErrorReason.INTERNAL_ERROR      # which route it was for is not known
         if reason != NONE:
-            self.grant = None                        # not verified: the endpoint gets no identity
-            self.others = None
-            self.identity = b""
-            self.reported = NONE                     # the refusal counts, not what a rule would have refused
-            if self.route is not None and self.route.report_only and reason != INTERNAL:
-                self.reported = reason
-                self.reported_issuer = self.issuer
+            decided.grant = None                        # not verified: the endpoint gets no identity
+            decided.other_grants = None
+            decided.identity = b""
+            decided.reported = NONE                     # the refusal counts, not what a rule would have refused
+            if decided.route is not None and decided.route.report_only and reason != INTERNAL:
+                decided.reported = reason
+                decided.reported_issuer = decided.issuer
                 reason = NONE
-        elif self.grant is not None:
-            self.issuer = self.grant.issuer_index
-        self.reason = reason
+        elif decided.grant is not None:
+            decided.issuer = decided.grant.issuer_index
+        decided.reason = reason
 
-    cdef void _find_route(self, RequestHead head):
+    cdef void _find_route(self, RequestHead head, Authorization decided):
         cdef int index = 0
         if self.router is not None:
             index = self.router.match(head, self.path)
         if index >= 0:
-            self.route = <Route>self.routes[index]
+            decided.route = <Route>self.routes[index]
         elif index <= OWN:
-            self.document = <Answer>self.documents[OWN - index]
+            decided.document = <Answer>self.documents[OWN - index]
         else:
-            self.error = ErrorReason.NO_ROUTE if index == NO_ROUTE else ErrorReason.AMBIGUOUS_PATH
+            decided.error = ErrorReason.NO_ROUTE if index == NO_ROUTE else ErrorReason.AMBIGUOUS_PATH
 
-    cdef DenyReason _meet(self, Demand demand, RequestHead head, Grant hint, double now):
+    cdef DenyReason _meet(self, Demand demand, RequestHead head, Grant hint, double now, Authorization decided):
         cdef const char *token = NULL
         cdef Py_ssize_t size = 0
         cdef unsigned found = 0
@@ -114,11 +117,11 @@ cdef class Admission:
         cdef Grant grant
         cdef DenyReason reason = demand.find(head, &token, &size, &found)
         if reason != NONE:
-            self.issuer = -1
+            decided.issuer = -1
             record(self.trace, "place", reason, None)
-            return NONE if reason == MISSING and self.route.allow_missing else reason
+            return NONE if reason == MISSING and decided.route.allow_missing else reason
         if size > self.gate.max_token:
-            self.issuer = -1
+            decided.issuer = -1
             if self.trace is not None:
                 record(self.trace, "place", NONE, token[:size])
                 record(self.trace, "token.size", MALFORMED, None)
@@ -129,42 +132,42 @@ cdef class Admission:
             text = token[:size]
             grant = self.gate.recall(text, now)
             if grant is None:
-                grant = self._first_seen(demand, found, head, text, now, &reason)
+                grant = self._first_seen(demand, found, head, text, now, &reason, decided)
                 if grant is None:
                     return reason if reason != NONE else INTERNAL
-        self.issuer = grant.issuer_index
+        decided.issuer = grant.issuer_index
         if not demand.may_stand(grant, found):
             return WRONG_ISSUER
         verdict = demand.verdict(grant)
         reason = <DenyReason>(verdict & REASON_BITS)
         if verdict & REPORTED:
-            if self.reported == NONE:
-                self.reported = reason
-                self.reported_issuer = self.issuer
+            if decided.reported == NONE:
+                decided.reported = reason
+                decided.reported_issuer = decided.issuer
         elif reason != NONE:
             return reason
-        if self.grant is None:
-            self.grant = grant
-            self.identity = grant.identity_headers
+        if decided.grant is None:
+            decided.grant = grant
+            decided.identity = grant.identity_headers
         else:
-            self.others = [grant] if self.others is None else [*self.others, grant]
-            self.identity = self.identity + grant.identity_headers
+            decided.other_grants = [grant] if decided.other_grants is None else [*decided.other_grants, grant]
+            decided.identity = decided.identity + grant.identity_headers
         return NONE
 
-    cdef Grant _first_seen(self, Demand demand, unsigned found, RequestHead head, bytes token, double now, DenyReason *reason):
+    cdef Grant _first_seen(self, Demand demand, unsigned found, RequestHead head, bytes token, double now, DenyReason *reason, Authorization decided):
         cdef Grant grant
         cdef Slice source
         if self.offenders is not None:
             source = self.source(head, self._peer, self._trusted)
             if self.offenders.over(source.at, source.size, coarse_monotonic()):
-                self.issuer = -1
+                decided.issuer = -1
                 reason[0] = RATE_LIMITED             # tokens known to be good still pass: others may share the address
                 return None
         record(self.trace, "place", NONE, token)
         record(self.trace, "token.size", NONE, None)
-        grant = self.gate.judge(token, now, reason, &self.issuer, self.trace)
-        if self.trace is not None and self.issuer >= 0:
-            demand.tell(self.trace, self.issuer, found)
+        grant = self.gate.judge(token, now, reason, &decided.issuer, self.trace)
+        if self.trace is not None and decided.issuer >= 0:
+            demand.tell(self.trace, decided.issuer, found)
         return grant
 
     cdef Slice source(self, RequestHead head, Slice peer, bint trusted):
@@ -180,26 +183,17 @@ cdef class Admission:
                 return element                       # the newest entry that is no proxy of ours
         return peer
 
-    cdef void _forget(self) noexcept:
-        self.route = None
-        self.document = None
-        self.error = ErrorReason.NO_ERROR
-        self.grant = None
-        self.others = None
-        self.identity = b""
-        self.reason = self.reported = NONE
-        self.issuer = self.reported_issuer = self.waits_for = -1
-
     def decide(self, RequestHead head not None, double now, bytes peer=b"", list trace=None):
         """
-        `judge` for Python: route, DenyReason, what is only reported, the first token's grant, identity header lines.
+        `authorize` for Python: route, DenyReason, what is only reported, the first token's grant, identity header lines.
 
         trace: gets (step, DenyReason, value) for each step, NONE for one that was met. `place` begins each token that the route asks for; the last
         step, `answer`, has the ErrorReason when there is no route, and the document that is the answer. Only tokens that no cache knows are told.
         """
+        cdef Authorization decided = Authorization.__new__(Authorization)
         self.trace = trace
-        self.judge(head, None, Slice(peer, len(peer)), False, now)
+        self.authorize(head, None, Slice(peer, len(peer)), False, now, decided)
         if trace is not None:
-            record(trace, "answer", 0, (self.error, self.document))
+            record(trace, "answer", 0, (decided.error, decided.document))
             self.trace = None
-        return self.route, self.reason, self.reported, self.grant, self.identity
+        return decided.route, decided.reason, decided.reported, decided.grant, decided.identity

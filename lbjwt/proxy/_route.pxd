@@ -1,5 +1,5 @@
 cimport cython
-from libc.stdint cimport uint8_t, uint16_t
+from libc.stdint cimport uint8_t, uint32_t
 
 from lbjwt._fastverify cimport DenyReason
 from lbjwt._grants cimport Grant
@@ -14,10 +14,10 @@ from lbjwt.upstream._cluster cimport Cluster
 cdef class Demand:
     """One token that a route asks for: where it may stand, and what is asked of it."""
     cdef readonly tuple places                   # of TokenPlaces: issuers that are looked for in different places have one each
-    cdef readonly tuple issuers                  # beside each of them the issuer indexes it is for; None: every one
+    cdef readonly tuple issuers                  # beside each of them the rows of the issuers it is for; None: every one
     cdef TokenPlaces _only                       # the one there is, or None
     cdef readonly RouteRules rules               # None: nothing beyond what the issuer asks
-    cdef uint16_t _number                        # of the rules, under which a Grant remembers their verdict
+    cdef uint32_t _number                        # of the rules, under which a Grant remembers their verdict
 
     # found: bit n is set when places n hold the token. A token in two places must be the same one.
     cdef DenyReason find(self, RequestHead head, const char **token, Py_ssize_t *size, unsigned *found)

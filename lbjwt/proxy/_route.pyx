@@ -30,16 +30,16 @@ cdef inline DenyReason _search(TokenPlaces places, RequestHead head, const char 
 
 cdef class Demand:
 
-    def __init__(self, places, issuers, RouteRules rules=None, int number=0):
+    def __init__(self, places, issuers, RouteRules rules=None):
         self.places = tuple(places)
         self.issuers = tuple(issuers)
         if not 0 < len(self.places) <= MAX_GROUPS or len(self.places) != len(self.issuers):
             raise ValueError("a demand has 1 to 32 groups of places, each with its issuers")
-        if (rules is not None) is not (0 < number < 65536):
-            raise ValueError("rules have a number from 1 on")
+        if rules is not None and rules.asks_nothing:
+            raise ValueError("rules that ask nothing are None")
         self._only = self.places[0] if len(self.places) == 1 else None
         self.rules = rules
-        self._number = <uint16_t>number
+        self._number = 0 if rules is None else rules.number
 
     cdef DenyReason find(self, RequestHead head, const char **token, Py_ssize_t *size, unsigned *found):
         cdef TokenPlaces places

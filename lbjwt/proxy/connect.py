@@ -1,6 +1,6 @@
 """Opening connections to endpoints: connection set-up speed, so plain Python.
 
-The endpoint side gets either `connection_made` or `connect_failed`, once.
+The `ClientConnection` gets either `connection_made` or `connect_failed`, once.
 
 Addresses that need no resolving are connected here and handed to the loop as open sockets, without a task (see `net.adopt`).
 """
@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 from lbjwt.errors import cause_of
 from lbjwt.net.adopt import take_over
 from lbjwt.net.descriptors import EXHAUSTED
-from lbjwt.proxy._endpoint import EndpointSide
+from lbjwt.proxy._client_connection import ClientConnection
 
 if TYPE_CHECKING:
-    from lbjwt.proxy._traffic import Traffic
-    from lbjwt.upstream._cluster import Endpoint
+    from lbjwt.proxy._context import ProxyContext
+    from lbjwt.upstream._endpoint import Endpoint
 
 RETRY: Final = 0.01
 """Seconds until a connection is tried again for which no file descriptor was left, or no room in the queue of a Unix socket."""
@@ -34,43 +34,43 @@ class Connector:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.traffic: Traffic | None = None
+        self.context: ProxyContext | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.attempts: set[_Attempt] = set()
 
-    def __call__(self, endpoint: Endpoint) -> EndpointSide:
+    def __call__(self, endpoint: Endpoint) -> ClientConnection:
         """Start a connection and return its protocol at once; what becomes of it is told in a later turn of the loop."""
-        assert self.traffic is not None
-        side = EndpointSide(self.traffic, endpoint)
+        assert self.context is not None
+        side = ClientConnection(self.context, endpoint)
         address = _address(endpoint)
         if address is None:
             task = self.loop.create_task(self._resolve_and_connect(side, endpoint))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         else:
-            self.attempts.add(_Attempt(self, side, address, endpoint.cluster.connect_timeout))
+            self.attempts.add(_Attempt(self, side, address, endpoint.connect_timeout))
         return side
 
-    async def _resolve_and_connect(self, side: EndpointSide, endpoint: Endpoint) -> None:
+    async def _resolve_and_connect(self, side: ClientConnection, endpoint: Endpoint) -> None:
         try:
-            async with asyncio.timeout(endpoint.cluster.connect_timeout):
+            async with asyncio.timeout(endpoint.connect_timeout):
                 while True:
                     try:
-                        await self.loop.create_connection(lambda: side, endpoint.host, endpoint.port)
+                        await self.loop.create_connection(side.protocol, endpoint.host, endpoint.port)
                         return
                     except OSError as error:
                         if not self.frees_descriptors(error):
                             raise
                     await asyncio.sleep(RETRY)
         except (OSError, UnicodeError) as error:  # UnicodeError: a host name that IDNA cannot encode
-            side.connect_failed(cause(error, endpoint.cluster.connect_timeout))
+            side.connect_failed(cause(error, endpoint.connect_timeout))
 
     def frees_descriptors(self, error: OSError) -> bool:
         """False: the error is another one. When there was no file descriptor, unused connections, to whichever endpoint, give theirs back."""
         if error.errno not in EXHAUSTED:
             return False
-        assert self.traffic is not None
-        self.traffic.close_unused()
+        assert self.context is not None
+        self.context.close_unused()
         return True
 
     async def close(self) -> None:
@@ -87,7 +87,7 @@ class Connector:
 class _Attempt:
     """One connection that is being made to an address (family, and what `socket.connect` takes)."""
 
-    def __init__(self, connector: Connector, side: EndpointSide, address: tuple[int, Any], timeout: float) -> None:
+    def __init__(self, connector: Connector, side: ClientConnection, address: tuple[int, Any], timeout: float) -> None:
         self._connector = connector
         self._loop = connector.loop
         self._side = side
@@ -133,7 +133,10 @@ class _Attempt:
         """Hand the open socket to the loop, which tells the protocol in its next turn."""
         self._cancel_timers()
         self._handed_over = True
-        take_over(self._loop.create_connection(lambda: self._side, sock=self._socket), self._made)
+        assert self._socket is not None
+        # Not `create_connection`: uvloop 0.23 gives the socket to the transport only after `connection_made`. If that closes the connection, the
+        # socket object closes the descriptor a second time, when it may belong to another connection.
+        take_over(self._loop.connect_accepted_socket(self._side.protocol, self._socket), self._made)
 
     def _made(self, error: Exception | None) -> None:
         self._handed_over = False

@@ -6,13 +6,13 @@ a mistyped name.
 """
 
 import os
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from lbjwt.auth.revocation import Change, RevocationError, RevocationList, Undo
 from lbjwt.auth.revocation_format import line_of, read_lines
+from lbjwt.files import open_regular
 from lbjwt.revocation.watched import MAX_FILE
 
 ATTEMPTS: Final = 5  # when an editor replaces the file meanwhile
@@ -30,8 +30,10 @@ def append_entries(path: Path, changes: Sequence[Change]) -> bool:
     """
     try:
         for _ in range(ATTEMPTS):
-            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK)
+            descriptor, status = open_regular(path, os.O_RDWR | os.O_APPEND)
             try:
+                if status.st_size > MAX_FILE:
+                    raise RevocationError(f"{path} is larger than {MAX_FILE} bytes")
                 written = _append(path, descriptor, changes)
                 # else an editor that saves by rename has replaced it meanwhile
                 if os.path.samestat(path.stat(), os.fstat(descriptor)):
@@ -46,9 +48,6 @@ def append_entries(path: Path, changes: Sequence[Change]) -> bool:
 
 
 def _append(path: Path, descriptor: int, changes: Sequence[Change]) -> bool:
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE:
-        raise RevocationError(f"{path} is not a regular file of at most {MAX_FILE} bytes")
     with open(descriptor, "rb", closefd=False) as file:
         text = file.read(MAX_FILE + 1)
     said = RevocationList(max_entries=text.count(b"\n") + 1)

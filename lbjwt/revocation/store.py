@@ -18,7 +18,7 @@ from typing import Final
 
 from lbjwt.auth.revocation import MAX_ENTRIES, Change, Revocation, RevocationError, RevocationList, Undo
 from lbjwt.auth.revocation_format import line_of, read_lines
-from lbjwt.files import file_fault, sync_directory
+from lbjwt.files import file_fault, open_regular, sync_directory
 
 LOG_NAME: Final = "revocations.jsonl"
 SLACK: Final = 1000  # lines beyond twice the entries in force at which a log is compacted
@@ -32,19 +32,29 @@ def is_header(line: bytes) -> bool:
     return _HEADER.fullmatch(line) is not None
 
 
-def open_log(path: Path, flags: int) -> int:
+def open_log(path: Path, flags: int, *, ours: bool = True) -> int:
     """
     Open a log that only its owner can change, and return the descriptor.
 
+    Args:
+        ours: As for `file_fault`.
+
     Raises:
         FileNotFoundError: There is none.
-        OSError: It cannot be opened, or is a symbolic link.
-        RevocationError: Others may write it, or it is no file.
+        RevocationError: It cannot be opened, is a symbolic link, no file or no log, or others may write it.
     """
-    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    if file_fault(os.fstat(descriptor)):
+    try:
+        descriptor, status = open_regular(path, flags | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise RevocationError(f"the log of revocations {path} cannot be used: {error.strerror}") from None
+    if fault := file_fault(status, ours=ours):
         os.close(descriptor)
-        raise RevocationError(f"{path} is not used: it must be a regular file that only its owner can write")
+        raise RevocationError(f"the log of revocations {path} cannot be used: {fault}")
+    if not is_header(os.pread(descriptor, HEADER_BYTES, 0)):
+        os.close(descriptor)
+        raise RevocationError(f"{path} is not a log of revocations")
     return descriptor
 
 
@@ -104,7 +114,7 @@ class RevocationStore:
             if not self._read(now) or self._lines > 2 * len(self.entries) + SLACK:
                 self._rewrite(now)
         except OSError as error:
-            raise RevocationError(f"cannot use the log of revocations {self.path}: {error.strerror}") from None
+            raise RevocationError(f"the log of revocations {self.path} cannot be used: {error.strerror}") from None
 
     def close(self) -> None:
         if self._descriptor >= 0:
@@ -155,8 +165,6 @@ class RevocationStore:
         try:
             with open(descriptor, "rb", closefd=False) as file:
                 text = file.read()
-            if not is_header(text[:HEADER_BYTES]):
-                raise RevocationError(f"{self.path} is not a log of revocations")
             end = text.rfind(b"\n") + 1
             try:
                 self.entries.add(read_lines(text[:end][HEADER_BYTES:], first=2), now)

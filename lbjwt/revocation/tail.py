@@ -10,7 +10,7 @@ from pathlib import Path
 from lbjwt.auth.revocation import MAX_ENTRIES, Change, RevocationError, RevocationList
 from lbjwt.auth.revocation_format import read_lines
 from lbjwt.files import signature_of
-from lbjwt.revocation.store import HEADER_BYTES, is_header, open_log
+from lbjwt.revocation.store import HEADER_BYTES, open_log
 
 
 class LogTail:
@@ -21,8 +21,13 @@ class LogTail:
         complaint: What is wrong with the first line that was skipped; "" when none was.
     """
 
-    def __init__(self, path: Path, *, max_entries: int = MAX_ENTRIES) -> None:
+    def __init__(self, path: Path, *, max_entries: int = MAX_ENTRIES, ours: bool = True) -> None:
+        """
+        Args:
+            ours: The log must belong to this user or root; False in a check by another user.
+        """
         self.path = path
+        self._ours = ours
         self.entries = RevocationList(max_entries=max_entries)
         self.complaint = ""
         self._signature: tuple[int, ...] = ()
@@ -48,16 +53,12 @@ class LogTail:
             RevocationError: It cannot be read, is no log, or has more entries than the list may hold. Nothing changed.
         """
         try:
-            descriptor = open_log(self.path, os.O_RDONLY)
+            descriptor = open_log(self.path, os.O_RDONLY, ours=self._ours)
         except FileNotFoundError:
             return False
-        except OSError as error:
-            raise RevocationError(f"{self.path} cannot be read: {error.strerror}") from None
         try:
             status = os.fstat(descriptor)
             header = os.pread(descriptor, HEADER_BYTES, 0)
-            if not is_header(header):
-                raise RevocationError(f"{self.path} is not a log of revocations")
             again = header != self._header or status.st_size < self._offset
             offset, lines = (HEADER_BYTES, 1) if again else (self._offset, self._lines)
             with open(descriptor, "rb", closefd=False) as file:

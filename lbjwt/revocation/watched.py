@@ -7,14 +7,13 @@ two checks. Additions count at once; if the file begins as before, only the rest
 """
 
 import os
-import stat
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 from lbjwt.auth.revocation import MAX_ENTRIES, RevocationError, RevocationList
 from lbjwt.auth.revocation_format import read_lines
-from lbjwt.files import signature_of
+from lbjwt.files import open_regular, signature_of
 
 MAX_FILE: Final = 256 * 1024 * 1024  # bytes: a million entries of 256
 
@@ -64,19 +63,17 @@ class WatchedFile:
             RevocationError: As `load`; the entries in force stay.
         """
         try:
-            # O_NONBLOCK: a named pipe would block the worker
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            descriptor, status = open_regular(self.path)
         except OSError as error:
             raise RevocationError(f"{self.path} cannot be read: {error.strerror}") from None
         try:
-            status = os.fstat(descriptor)
             signature = signature_of(status)
             if signature == self._applied:
                 return False
             if signature == self._refused[0]:
                 raise RevocationError(self._refused[1])
-            if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE:
-                raise RevocationError(f"{self.path} is not a regular file of at most {MAX_FILE} bytes")
+            if status.st_size > MAX_FILE:
+                raise RevocationError(f"{self.path} is larger than {MAX_FILE} bytes")
             steady = signature == self._seen or not patient
             self._seen = signature
             if status.st_size < self._applied_size and not steady:

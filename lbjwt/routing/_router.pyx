@@ -56,7 +56,8 @@ cdef class Router:
             raise MemoryError()
         for name, number in own.items():
             if not _is_canonical(name) or number < 0:
-                raise ConfigurationError(f"the path {name!r} of a document of our own is not spelled as it will be matched")
+                path = name.decode("ascii", "backslashreplace")
+                raise ConfigurationError(f"the path {path} of a document of our own is not spelled as it will be matched")
             rule = &self._rules[self._own]
             rule.path = self._kept(name)
             rule.methods = GET_AND_HEAD

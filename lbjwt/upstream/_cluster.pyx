@@ -1,65 +1,14 @@
 """A cluster: which endpoint gets the next request.
 
-An endpoint is usable for a request that has not tried it, while it has room for a connection. If a connect to it failed within the last second,
-it is used only when every other was tried, so that a dead backend does not cost every request a failed connect.
+An endpoint is usable for a request that has not tried it, while it is available: healthy and not full. One that is not healthy, as a connect to it
+failed within the last second, is used only when every other was tried, so that a dead backend does not cost every request a failed connect.
 """
-
-import logging
 
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 
 from lbjwt.upstream._least_request cimport least_request, take_turn
 
-cdef double EJECTION = 1.0       # seconds an endpoint is passed over after a failed connect
 cdef double EVER = 1e300         # later than any `ejected_until`
-cdef double QUIET = 10.0         # seconds between two reports of one endpoint: one that fails now and then must not fill the log
-
-cdef object log = logging.getLogger("lbjwt.endpoints")
-
-
-cdef class Endpoint:
-
-    def __init__(self, Py_ssize_t row, str address, str host, int port, str path, long weight=1):
-        self.row = row
-        self.address = address
-        self.label = address.encode()
-        self.host = host
-        self.port = port
-        self.path = path
-        self.weight = weight
-        self.idle = []
-        self.connecting = {}
-        self.unclaimed = {}
-
-    cdef void mark_unreachable(self, double now):
-        self.counters.failures += 1
-        self.ejected_until = now + EJECTION
-
-    cpdef void failed(self, str cause, double now):
-        """Log that a request or a connection failed, once until the endpoint responds again."""
-        if not self.failing and now >= self._quiet_until:
-            self.failing = True
-            self._quiet_until = now + QUIET
-            log.warning("endpoint %s fails: %s", self.address, cause)
-
-    cpdef void recovered(self):
-        self.failing = False
-        log.info("endpoint %s responds again", self.address)
-
-    cdef void close_idle(self):
-        cdef Wire connection
-        for connection in list(self.idle):
-            connection.end()
-
-    cdef Wire take_idle(self, bint fresh, Py_ssize_t max_connections):
-        cdef Wire connection
-        while self.idle and not (fresh and self.open < max_connections):
-            connection = <Wire>self.idle.pop()
-            self.counters.idle_connections -= 1
-            if not fresh and not connection.has_input():
-                return connection
-            connection.close()
-        return None
 
 
 cdef class Cluster:
@@ -90,52 +39,68 @@ cdef class Cluster:
             raise MemoryError
         for at in range(count):
             endpoint = endpoints[at]
-            if endpoint.cluster is self:
+            if endpoint._position >= 0:
                 candidates[at].turn = self._candidates[endpoint._position].turn
-            endpoint.cluster = self
             endpoint._position = at
             endpoint.weight = candidates[at].weight = (<Endpoint>members[at]).weight
-            endpoint.counters = self._board.endpoint(self._board.slot, endpoint.row)
+            endpoint.connect_timeout = connect_timeout
+            endpoint.response_timeout = response_timeout
+            endpoint.idle_timeout = idle_timeout
+            endpoint.counters = endpoint.pool.counters = self._board.endpoint(self._board.slot, endpoint.row)
+            endpoint.pool.pending = self.pending
+            endpoint.pool.max_idle = max_idle
+            endpoint.pool.max_connections = max_connections
         PyMem_Free(self._candidates)
         self._candidates = candidates
         self._count = count
         self.endpoints = tuple(endpoints)
-        self.connect_timeout = connect_timeout
-        self.response_timeout = response_timeout
-        self.idle_timeout = idle_timeout
-        self.max_idle = max_idle
-        self.max_connections = max_connections
         self.retries = retries
         self.pending.max_pending = max_pending
         self.pending.timeout = pending_timeout
         for endpoint in known.values():
-            endpoint.leaving = True
-            endpoint.close_idle()
+            endpoint._position = -1
+            endpoint.pool.leaving = True
+            endpoint.pool.close_idle()
         self.pending.wake()
+
+    def retire(self):
+        """No route leads here any more: requests that are under way end as they began, and no connection is kept."""
+        cdef Endpoint endpoint
+        for endpoint in self.endpoints:
+            endpoint.pool.max_idle = 0
+            endpoint.pool.close_idle()
+
+    @property
+    def is_unused(self):
+        """No request waits here, and no connection to a member is open."""
+        cdef Endpoint endpoint
+        for endpoint in self.endpoints:
+            if endpoint.pool.open:
+                return False
+        return self.pending.is_empty()
 
     def __dealloc__(self):
         PyMem_Free(self._candidates)
 
-    cpdef Endpoint pick(self, set tried, double now):
-        if not self._consider(tried, now) and (self._is_full(tried, now) or not self._consider(tried, EVER)):
+    cpdef Endpoint pick(self, UpstreamRequest request, set tried, double now):
+        if not self._consider(tried, now) and (self._is_any_full(tried, now) or not self._consider(tried, EVER)):
             return None
         return <Endpoint>self.endpoints[least_request(self._candidates, self._count, self._clock)]
 
     cpdef void take(self, Endpoint endpoint):
+        if endpoint._position < 0:
+            return                                       # it left
         self._clock = take_turn(&self._candidates[endpoint._position], self._clock)
 
     cdef bint may_get_room(self, set tried):
-        return self._is_full(tried, EVER)
+        return self._is_any_full(tried, EVER)
 
-    cdef bint _is_full(self, set tried, double now):
+    cdef bint _is_any_full(self, set tried, double now):
         cdef Endpoint endpoint
         for endpoint in self.endpoints:
-            if endpoint.ejected_until <= now and (tried is None or endpoint not in tried) and not self._has_room(endpoint):
+            if endpoint.is_healthy(now) and endpoint.is_full() and (tried is None or endpoint not in tried):
                 return True
         return False
-
-    cdef bint _has_room(self, Endpoint endpoint):
-        return endpoint.open < self.max_connections or len(endpoint.idle) > 0 or len(endpoint.unclaimed) > 0
 
     cdef bint _consider(self, set tried, double now):
         """Mark the usable endpoints; False when there is none."""
@@ -146,7 +111,7 @@ cdef class Cluster:
         for at in range(self._count):
             endpoint = <Endpoint>self.endpoints[at]
             candidate = &self._candidates[at]
-            candidate.usable = endpoint.ejected_until <= now and self._has_room(endpoint) and (tried is None or endpoint not in tried)
+            candidate.usable = endpoint.is_available(now) and (tried is None or endpoint not in tried)
             if candidate.usable:
                 candidate.in_flight = self._board.in_flight(endpoint.row)
                 any_usable = True

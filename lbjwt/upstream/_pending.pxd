@@ -1,15 +1,7 @@
 cimport cython
 
 from lbjwt.observe._board cimport Board
-
-
-cdef class PendingRequest:
-    """A request as the queue sees it."""
-    cdef double pending_until                    # seconds on the monotonic clock
-
-    # Go to an endpoint with room, or keep the place in the queue.
-    cdef void dispatch(self)
-    cdef void pending_timed_out(self)
+from lbjwt.upstream._request cimport UpstreamRequest
 
 
 @cython.final
@@ -22,9 +14,9 @@ cdef class PendingQueue:
     cdef bint _scheduled
 
     # False: the queue is full.
-    cdef bint enter(self, PendingRequest request, double now)
-    cdef void leave(self, PendingRequest request)
-    cdef PendingRequest first(self)              # None: there is none
+    cdef bint enter(self, UpstreamRequest request, double now)
+    cdef void leave(self, UpstreamRequest request)
+    cdef UpstreamRequest first(self)              # None: there is none
     # An endpoint may have room again.
     cdef void wake(self)
     cdef void expire(self, double now)

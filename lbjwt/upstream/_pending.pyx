@@ -7,15 +7,6 @@ loop: in this turn another request may be about to end, and opening a connection
 """
 
 
-cdef class PendingRequest:
-
-    cdef void dispatch(self):
-        pass
-
-    cdef void pending_timed_out(self):
-        pass
-
-
 cdef class PendingQueue:
 
     def __init__(self, Board board not None, call_soon):
@@ -29,7 +20,7 @@ cdef class PendingQueue:
     cdef bint is_empty(self) noexcept:
         return len(self._queue) == 0
 
-    cdef bint enter(self, PendingRequest request, double now):
+    cdef bint enter(self, UpstreamRequest request, double now):
         if len(self._queue) >= self.max_pending:
             return False
         if request.pending_until == 0.0:         # all its waiting counts, however often it comes back
@@ -38,12 +29,12 @@ cdef class PendingQueue:
         self._board.mine.pending += 1
         return True
 
-    cdef void leave(self, PendingRequest request):
+    cdef void leave(self, UpstreamRequest request):
         if request in self._queue:
             del self._queue[request]
             self._board.mine.pending -= 1
 
-    cdef PendingRequest first(self):
+    cdef UpstreamRequest first(self):
         return next(iter(self._queue)) if self._queue else None
 
     cdef void wake(self):
@@ -52,7 +43,7 @@ cdef class PendingQueue:
             self._call_soon(self.serve)
 
     def serve(self):
-        cdef PendingRequest request
+        cdef UpstreamRequest request
         self._scheduled = False
         while self._queue:
             request = self.first()
@@ -61,7 +52,7 @@ cdef class PendingQueue:
                 break                            # there is no room left
 
     cdef void expire(self, double now):
-        cdef PendingRequest request
+        cdef UpstreamRequest request
         for request in list(self._queue):        # one that came back is behind others that may wait longer
             if request.pending_until <= now and request in self._queue:
                 request.pending_timed_out()

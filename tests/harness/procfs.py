@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,3 +92,15 @@ def usage(pid: int) -> Usage:
     """Sums over the process and everything below it."""
     pids = tree(pid)
     return Usage(sum(map(memory, pids)), sum(map(cpu_seconds, pids)), sum(map(fd_count, pids)), len(pids))
+
+
+def network_sockets(pid: int) -> set[str]:
+    """The sockets of a process as its descriptors show them (`socket:[INODE]`), without those that only join processes of this machine (AF_UNIX)."""
+    local = {
+        f"socket:[{line.split()[6]}]" for line in Path("/proc/net/unix").read_text("ascii", "replace").splitlines()[1:]
+    }
+    found: set[str] = set()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found.add(os.readlink(entry))
+    return {name for name in found if name.startswith("socket:")} - local

@@ -11,7 +11,7 @@ from lbjwt.auth.verifier import Verifier
 from lbjwt.jose.keyring import KeyRing
 from lbjwt.keys import fetcher, store
 from lbjwt.keys.egress import Egress
-from lbjwt.keys.feed import KeyFeed
+from lbjwt.keys.feed import KeyFeed, room_for
 from lbjwt.keys.remote import KeyOrigin, RemoteKeys
 from lbjwt.keys.schedule import KeyLifecycle
 from lbjwt.keys.source import FeedKeys
@@ -74,6 +74,7 @@ class Scene:
                     self.feed.put(0, stored)
         self.source = FeedKeys(
             origin.place,
+            identity=origin.identity,
             feed=self.feed,
             build=KeyRing.from_jwks,
             publish=self.verifier.publish,
@@ -92,7 +93,8 @@ class Scene:
             notify=self._notified,
             path=path,
         )
-        self.source.look(time.monotonic(), time.time())
+        self.source.load(time.monotonic(), time.time())
+        self.source.begin(time.time())
 
     def _notified(self):
         self.source.look(time.monotonic(), time.time())
@@ -128,7 +130,7 @@ class Scene:
 
 def read(path, *, place, max_bytes=256 * 1024):
     """What a file keeps for the next start."""
-    return store.read(path, place=place, max_stale=86_400.0, max_bytes=store.room_for(max_bytes), wall=time.time())
+    return store.read(path, place=place, max_stale=86_400.0, max_bytes=room_for(max_bytes), wall=time.time())
 
 
 def tagged(document, tag, **fields):

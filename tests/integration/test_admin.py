@@ -5,15 +5,18 @@ import io
 import json
 import socket
 import time
+from dataclasses import replace
 
 import aiohttp
 import aiohttp.web
 import pytest
 
 from lbjwt.admin.server import AdminServer
+from lbjwt.assembly.rows import row_names
 from lbjwt.config.model import Admin, Configuration
 from lbjwt.observe._board import DRAINING, READY, Board
 from lbjwt.observe._offenders import Offenders
+from lbjwt.observe.rows import RowNumbers, Rows
 from lbjwt.revocation.store import RevocationStore
 
 CONFIGURATION = Configuration.model_validate(
@@ -36,6 +39,7 @@ CONFIGURATION = Configuration.model_validate(
         "admin": {"address": "127.0.0.1:0"},
     }
 )
+ROWS = RowNumbers.in_order(row_names(CONFIGURATION))
 
 
 @pytest.fixture
@@ -48,7 +52,7 @@ def serve(board, scenario, **options):
 
     async def run():
         with socket.create_server(("127.0.0.1", 0)) as sock:
-            server = AdminServer(CONFIGURATION, board, [sock], **{"issuers": ["main"], **options})
+            server = AdminServer(CONFIGURATION, board, [sock], **{"rows": ROWS, **options})
             await server.start()
             try:
                 return await scenario(sock.getsockname()[1])
@@ -127,13 +131,24 @@ def test_status_tells_the_state_of_everything_and_no_secret(board):
     board.add("in_flight", 4, endpoint=1)
     board.add("requests", 9, endpoint=1)
     board.clear_gauges(0)
+    board.set_generation(2)
+    board.configuration_hash = "deadbeef"
+    board.set_reloaded(True, 2000.0)
+    board.set_reloaded(False)
+    board.count_failed_upgrade()
     status, fields, text = request(board, "/status")
     found = json.loads(text)
     assert status == 200
     assert fields["Content-Type"].startswith("application/json")
     assert fields["Cache-Control"] == "no-store"
     assert found["ready"] is True
-    assert found["workers"] == [{"slot": 0, "state": "stopped"}, {"slot": 1, "state": "ready"}]
+    assert found["workers"] == [
+        {"slot": 0, "state": "stopped", "generation": 0},
+        {"slot": 1, "state": "ready", "generation": 2},
+    ]
+    assert found["configuration"].pop("last_success_seconds_ago") > 0
+    assert found["configuration"] == {"hash": "00000000deadbeef", "last_reload_successful": False}
+    assert found["upgrade_failures"] == 1
     assert (found["requests"], found["refusals"], found["reported_refusals"]) == (5, 5, 1)
     assert (found["revocations"], found["cache"]["bytes"]) == (6, 4096)
     assert found["unknown_issuer"] == {"refusals": {"missing": 3}, "reported_refusals": {}}
@@ -183,11 +198,59 @@ def test_status_lists_the_worst_addresses_and_no_more_than_twenty():
 def test_what_services_tell_stands_with_their_issuer(board):
     """Names are those of the board's issuers, also when there are more of them than labels, and each has what is known of its source."""
     board = Board(2, 2, 2)
-    door = {"issuers": ["main/a", "main/b"], "sources": lambda: {"main/b": {"next_fetch_seconds": 5}}}
+    rows = replace(ROWS, issuers={"main/a": 0, "main/b": 1})
+    door = {"rows": rows, "sources": lambda: {"main/b": {"next_fetch_seconds": 5}}}
     first, second = json.loads(request(board, "/status", door=door)[2])["issuers"]
     assert (first["label"], second["label"]) == ("main/a", "main/b")
     assert "source" not in first
     assert second["source"] == {"next_fetch_seconds": 5}
+
+
+def test_another_configuration_is_shown_from_a_reload_on():
+    """Its listeners, endpoints and issuers with the numbers of their rows; those that left are neither in status nor in metrics."""
+    board = Board(2, 8, 8, 8)
+    rows = Rows(board)
+    first = rows.assign(row_names(CONFIGURATION))
+    board.add("requests", 7, endpoint=1)
+    board.add("accepted", 5)
+    written = CONFIGURATION.model_dump(mode="json", exclude_unset=True)
+    written["issuers"] = {"partner": written["issuers"]["main"]}
+    written["clusters"]["new"] = {"endpoints": [{"address": "unix:/run/app.sock"}]}
+    written["clusters"]["shop"]["endpoints"].reverse()
+    written["listeners"].pop()
+    written["routes"] = [{"name": "all", "cluster": "new"}]
+    changed = Configuration.model_validate(written)
+
+    async def run():
+        with socket.create_server(("127.0.0.1", 0)) as sock:
+            server = AdminServer(CONFIGURATION, board, [sock], first)
+            await server.start()
+            server.use(changed, rows.assign(row_names(changed), 1))
+            board.add("requests", 2, endpoint=2)
+            board.add("accepted", 3, issuer=1)
+            board.add("requests", 4, 2, route=0)
+            try:
+                async with (
+                    aiohttp.ClientSession(f"http://127.0.0.1:{sock.getsockname()[1]}") as session,
+                    session.get("/status") as status,
+                    session.get("/metrics") as metrics,
+                ):
+                    return await status.json(), await metrics.text()
+            finally:
+                await server.stop()
+
+    found, metrics = asyncio.run(run())
+    assert len(found["listeners"]) == 1
+    assert [(one["cluster"], one["address"], one["requests"]) for one in found["endpoints"]] == [
+        ("shop", "unix:/run/app.sock", 7),
+        ("shop", "127.0.0.1:9001", 0),
+        ("new", "unix:/run/app.sock", 2),
+    ]
+    assert [(one["label"], one["accepted"]) for one in found["issuers"]] == [("partner", 3)]
+    assert 'lbjwt_endpoint_requests_total{cluster="shop",endpoint="unix:/run/app.sock"} 7.0' in metrics
+    assert 'lbjwt_endpoint_requests_total{cluster="new",endpoint="unix:/run/app.sock"} 2.0' in metrics
+    assert 'lbjwt_requests_accepted_total{issuer="partner"} 3.0' in metrics and '"main"' not in metrics
+    assert 'lbjwt_route_requests_total{route="all",status_class="2xx"} 4.0' in metrics
 
 
 def test_the_page_of_revocations(board, tmp_path):
@@ -275,8 +338,8 @@ def test_several_processes_can_share_one_socket(board):
         with socket.create_server(("127.0.0.1", 0)) as sock:
             twin = sock.dup()
             first, second = (
-                AdminServer(CONFIGURATION, board, [sock], issuers=["main"]),
-                AdminServer(CONFIGURATION, board, [twin], issuers=["main"]),
+                AdminServer(CONFIGURATION, board, [sock], ROWS),
+                AdminServer(CONFIGURATION, board, [twin], ROWS),
             )
             await first.start()
             await second.start()

@@ -365,5 +365,5 @@ def test_the_command_takes_back_by_the_door(door: Door):
         result = revoke(door, "--undo", *arguments, given=given)
         assert (result.exit_code, result.stderr.splitlines()[-1]) == (0, "undone")
         result = revoke(door, "--undo", *arguments, given=given)
-        assert result.exit_code == 0 and "nothing to undo" in result.stderr
+        assert result.exit_code == 1 and "nothing to undo" in result.stderr
     assert len(door.store.entries) == 0

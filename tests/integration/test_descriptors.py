@@ -17,7 +17,7 @@ from lbjwt.assembly.descriptors import SPARE, TooFewDescriptors, needed, shares,
 from lbjwt.config.model import Configuration
 from lbjwt.net.descriptors import raise_limit
 from lbjwt.proxy.connect import Connector
-from lbjwt.upstream._cluster import Endpoint
+from lbjwt.upstream._endpoint import Endpoint
 from tests.integration.serve_scene import get, token
 from tests.playbooks.stage import Stage
 
@@ -101,7 +101,7 @@ def test_a_request_gets_the_descriptor_of_an_unused_connection(
             endpoint = Endpoint(0, "one", host, port, "", 1)
             stage = Stage(endpoints=[endpoint])
             connector = Connector(loop)
-            connector.traffic = stage.traffic
+            connector.context = stage.context
             connector(endpoint)
             await idle(stage, 1)
             shortages = [OSError(error, "no"), OSError(error, "no")]
@@ -126,7 +126,7 @@ def test_a_request_gets_the_descriptor_of_an_unused_connection(
             await idle(stage, 1)
             assert not shortages
             await connector.close()
-            stage.traffic.close()
+            stage.context.close()
             await asyncio.sleep(0)
 
     asyncio.run(run())

@@ -90,11 +90,11 @@ configuration
 issuers.main
   ok       discovery        the issuer's metadata gives this URL for the keys: http://127.0.0.1:N/jwks
   ok       reachable        http://127.0.0.1:N/jwks gave N bytes in N ms
-  ok       keys             2 keys usable for verification
+  ok       keys             2 keys that can be used
   ok       key              "k1" (EC P-256, 256 bits) for ES256
   ok       key              "r1" (RSA, 2048 bits) for PS256, PS384, PS512, RS256, RS384, RS512
   ok       clock            the issuer's clock agrees with this machine's
-  note     stored-keys      there are no stored keys in DIRECTORY/state/keys/main.json: after a start, lbjwt must reach the issuer first
+  note     stored-keys      there are no stored keys in DIRECTORY/state/keys/main.json: after a restart, lbjwt has no keys until it reaches the issuer
 listeners[0]
   ok       port             127.0.0.1:N is free
 admin

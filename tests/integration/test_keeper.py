@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.ports import free_port
-from tests.harness.procfs import children, is_alive, name_of
+from tests.harness.procfs import children, is_alive, name_of, network_sockets
 from tests.harness.waiting import eventually
 from tests.integration.logged import LoggedProcess
 
@@ -120,7 +120,7 @@ def test_a_killed_keeper_is_replaced_and_nobody_at_the_door_is_lost(serve):
             assert answer.readline() == b"HTTP/1.1 200 OK\r\n"
     assert service.keeper != first
     assert service.workers == workers
-    service.wait_for(rf"keeper \(process {first}\) was killed by SIGKILL")
+    service.wait_for(rf"control process \(process {first}\) was killed by SIGKILL")
     service.wait_for("the control process is ready again")
     found = service.status()
     assert (found["keeper_restarts"], found["worker_restarts"], found["ready"]) == (1, 0, True)
@@ -195,7 +195,7 @@ def test_a_keeper_that_does_not_end_is_killed(serve):
     service = serve(mode="stubborn").up()
     keeper = service.keeper
     assert service.finish() == 1
-    assert "killed: keeper" in service.log
+    assert "killed: control process" in service.log
     assert not is_alive(keeper)
 
 
@@ -217,7 +217,7 @@ def test_a_start_that_makes_no_sense_ends_it_all(serve):
     service = serve(mode="wrong")
     service.order("release")
     assert service.end() == 2
-    assert "ERROR lbjwt[keeper]: the revocations on disk make no sense" in service.log
+    assert "ERROR lbjwt[control process]: the revocations on disk make no sense" in service.log
     assert len(service.notes("keepers")) == 1
 
 
@@ -312,16 +312,12 @@ def test_no_keeper_without_a_need(serve):
 def test_each_process_holds_its_own_sockets_only(serve):
     """The keeper has the door's, a worker its listener's: no queue outlives the process that serves it."""
     service = serve(workers=2).up()
-    owned = sockets(service.process.pid)
-    held = [sockets(pid) & owned for pid in (service.keeper, *service.workers)]
+    owned = network_sockets(service.process.pid)
+    held = [network_sockets(pid) & owned for pid in (service.keeper, *service.workers)]
     assert [len(found) for found in held] == [1, 1, 1]
     assert set.union(*held) == owned
     assert len(owned) == 3
     assert service.finish() == 0
-
-
-def sockets(pid):
-    return {name for name in descriptors(pid) if name.startswith("socket:")}
 
 
 def descriptors(pid):

@@ -245,14 +245,13 @@ def test_an_access_log_that_cannot_be_opened_is_an_error_embedded(play: Scene, t
     play(scene())
 
 
-def test_a_worker_of_a_service_opens_neither_log_nor_admin_api(play: Scene, tmp_path: Path) -> None:
-    """With a board of a service these are the service's; and its number of workers is no matter of one of them."""
-    more = 'admin: {address: "127.0.0.1:0"}\naccess_log: {path: access.log}\nworkers: 2'
+def test_a_worker_of_a_service_opens_no_admin_api(play: Scene, tmp_path: Path) -> None:
+    """With a board of a service that is the service's; and its number of workers is no matter of one of them."""
+    more = 'admin: {address: "127.0.0.1:0"}\nworkers: 2'
 
     async def scene() -> None:
         async with LoadBalancer(configuration(tmp_path, 1, more=more), board=Board(2, 1)) as balancer:
             assert balancer.admin_addresses == []
-        assert not (tmp_path / "access.log").exists()
 
     play(scene())
 

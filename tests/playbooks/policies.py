@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from lbjwt.assembly.cluster import forwarding_trust, new_policy
-from lbjwt.assembly.issuers import issuer_instances, new_verifier
+from lbjwt.assembly.issuers import issuer_instances, new_verifier, trusted_issuers
 from lbjwt.assembly.routes import new_admission
-from lbjwt.auth.verifier import Revoked
+from lbjwt.assembly.rows import row_names
+from lbjwt.auth.trusted_issuer import Revoked, TrustedIssuer
 from lbjwt.config.load import load_text
 from lbjwt.jose.keyring import KeyRing
 from lbjwt.observe._offenders import Offenders
+from lbjwt.observe.rows import RowNumbers
 from lbjwt.proxy._admission import Admission
 from lbjwt.upstream._cluster import Cluster
 from tests.harness.keys import SigningKey, new_key
@@ -81,7 +83,12 @@ class Policies:
             self.offenders,
             trusts=forwarding_trust(self.configuration),
             clusters=None if cluster is None else dict.fromkeys(self.configuration.clusters, cluster),
+            rows=RowNumbers.in_order(row_names(self.configuration)).routes,
         )
+
+    def trusted(self) -> dict[int, TrustedIssuer]:
+        """What the verifier of other policies is reloaded with to have these."""
+        return trusted_issuers(self.configuration, self.instances)
 
     @staticmethod
     def issuer(label: str) -> str:

@@ -21,16 +21,18 @@ from lbjwt.auth.verifier import Verifier
 from lbjwt.http1._request import RequestPolicy
 from lbjwt.observe._access_log import AccessLog
 from lbjwt.observe._board import Board
+from lbjwt.proxy._accept import accepted
 from lbjwt.proxy._admission import Admission
-from lbjwt.proxy._client import ClientSide
-from lbjwt.proxy._endpoint import EndpointSide
+from lbjwt.proxy._client_connection import ClientConnection
+from lbjwt.proxy._context import ProxyContext
 from lbjwt.proxy._health import Health
+from lbjwt.proxy._key_wait import KeyWait
+from lbjwt.proxy._listener_settings import ListenerSettings
 from lbjwt.proxy._route import Demand, Route
 from lbjwt.proxy._snapshot import Snapshot
-from lbjwt.proxy._traffic import Traffic
-from lbjwt.proxy._waiting import Waiting
 from lbjwt.proxy.answers import route_answers
-from lbjwt.upstream._cluster import Cluster, Endpoint
+from lbjwt.upstream._cluster import Cluster
+from lbjwt.upstream._endpoint import Endpoint
 from lbjwt.upstream._pending import PendingQueue
 
 SECRET = b"a secret of thirty-two bytes ...."
@@ -155,12 +157,16 @@ class Client(Peer):
 class Server(Peer):
     """The far end of a connection to an endpoint."""
 
+    def __init__(self, stage: Stage, stream: ClientConnection) -> None:
+        super().__init__(stage, stream.protocol())
+        self.stream = stream
+
     def connects(self) -> Server:
         self.side.connection_made(self.transport)
         return self
 
     def refuses(self) -> None:
-        self.side.connect_failed("cannot be reached: Connection refused")
+        self.stream.connect_failed("cannot be reached: Connection refused")
 
     def sends(self, data: bytes) -> None:
         for piece in self._pieces(data):
@@ -178,6 +184,11 @@ class Server(Peer):
         self.lose()
 
 
+def endpoint(number: int, weight: int = 1) -> Endpoint:
+    """An endpoint, not yet of a cluster; the same number is the same address."""
+    return Endpoint(number, f"10.0.0.{number}:80", f"10.0.0.{number}", 80, "", weight)
+
+
 class Stage:
     """
     One worker's traffic with `endpoints` backends, ready for clients.
@@ -191,15 +202,15 @@ class Stage:
         max_pending: Requests that wait for an endpoint with room.
         pending_timeout: Seconds they wait; with 0 the next walk over the deadlines ends it.
         response_timeout: Seconds an endpoint has; with 0 likewise.
-        allow_half_close: As for `Traffic`.
+        allow_half_close: As for `ProxyContext`.
         admission: Lets requests pass; None: every one with a token of `VERIFIER`.
         issuers: Their names, by index.
-        ask: As for `Waiting`; None: nobody ever waits for keys.
-        most: Requests that wait for one issuer at once.
-        patience: Seconds a request waits; with 0 the next sweep ends it.
+        ask: As for `KeyWait`; None: nobody ever waits for keys.
+        max_waiting: Requests that wait for one issuer at once.
+        max_wait: Seconds a request waits; with 0 the next sweep ends it.
         heads: What is accepted as a head; None: made of `policy`.
         log: File of the access log; None: there is none.
-        trusts: As for `Traffic`.
+        trusts: As for `ProxyContext`.
         health: The path of health checks.
     """
 
@@ -225,8 +236,8 @@ class Stage:
         admission: Callable[[Cluster], Admission] | None = None,
         issuers: Sequence[str] = ("main",),
         ask: Callable[[int], bool] | None = None,
-        most: int = 100,
-        patience: float = 60.0,
+        max_waiting: int = 100,
+        max_wait: float = 60.0,
         heads: RequestPolicy | None = None,
         log: Path | None = None,
         trusts: Callable[[str], bool] | None = None,
@@ -235,10 +246,7 @@ class Stage:
     ) -> None:
         self.pieces = pieces
         if isinstance(endpoints, int):
-            endpoints = [
-                Endpoint(at, f"10.0.0.{at}:80", f"10.0.0.{at}", 80, "", weight)
-                for at, weight in enumerate(weights or [1] * endpoints)
-            ]
+            endpoints = [endpoint(at, weight) for at, weight in enumerate(weights or [1] * endpoints)]
         self.endpoints = endpoints
         self.board = board or Board(1, len(endpoints), len(issuers), 1000)
         self.board.attach(slot)
@@ -246,21 +254,23 @@ class Stage:
         self.connects_at_once = True
         self.callbacks: list[Callable[[], None]] = []
         self.pending = PendingQueue(self.board, self.callbacks.append)
-        cluster = Cluster("main", self.board, self.pending)
-        cluster.configure(
-            self.endpoints,
-            connect_timeout=connect_timeout,
-            response_timeout=response_timeout,
-            idle_timeout=30.0,
-            max_idle=max_idle,
-            max_connections=max_connections,
-            max_pending=max_pending,
-            pending_timeout=pending_timeout,
-            retries=retries,
-        )
+        self.cluster = cluster = Cluster("main", self.board, self.pending)
+        self._limits: dict[str, Any] = {
+            "connect_timeout": connect_timeout,
+            "response_timeout": response_timeout,
+            "idle_timeout": 30.0,
+            "max_idle": max_idle,
+            "max_connections": max_connections,
+            "max_pending": max_pending,
+            "pending_timeout": pending_timeout,
+            "retries": retries,
+        }
+        cluster.configure(self.endpoints, **self._limits)
         places = TokenPlaces(headers=[("Authorization", "Bearer", True)])
         route = Route([Demand([places], [None])], route_answers("lbjwt"), cluster=cluster)
-        self.waiting = Waiting(self.board, len(issuers), ask or (lambda issuer: False), most=most, patience=patience)
+        self.key_wait = KeyWait(
+            self.board, len(issuers), ask or (lambda issuer: False), max_waiting=max_waiting, max_wait=max_wait
+        )
         self.access_log = None if log is None else AccessLog(str(log), self.board)
         self._snapshot: dict[str, Any] = {
             "admission": Admission(VERIFIER.gate, [route]) if admission is None else admission(cluster),
@@ -275,22 +285,28 @@ class Stage:
             "timeouts": SimpleNamespace(request_head=request_head, keep_alive=60.0, stream_idle=stream_idle),
             "allow_half_close": allow_half_close,
         }
-        self.traffic = Traffic(
+        self.context = ProxyContext(
             snapshot=Snapshot(**self._snapshot),
             clusters=[cluster],
-            waiting=self.waiting,
+            key_wait=self.key_wait,
             board=self.board,
             access_log=self.access_log,
             open_connection=self._open,
             max_clients=100,
         )
-        self.health = None if health is None else Health(health)
-        self.policy = heads or RequestPolicy(identity_headers=["X-Jwt-Sub"], **policy)
+        self.listener = ListenerSettings(
+            heads or RequestPolicy(identity_headers=["X-Jwt-Sub"], **policy), None if health is None else Health(health)
+        )
 
     def reload(self, **changed: Any) -> None:
         """Put another snapshot in force: the one before with these values in place of its own."""
         self._snapshot |= changed
-        self.traffic.snapshot = Snapshot(**self._snapshot)
+        self.context.snapshot = Snapshot(**self._snapshot)
+
+    def use_endpoints(self, *numbers: int, **limits: Any) -> None:
+        """A reload: from now on the cluster has these endpoints, and these limits in place of those before."""
+        self._limits |= limits
+        self.cluster.configure([endpoint(number) for number in numbers], **self._limits)
 
     def turn(self) -> None:
         """One turn of the event loop: what was put off to it runs."""
@@ -298,13 +314,17 @@ class Stage:
         for callback in callbacks:
             callback()
 
-    def _open(self, endpoint: Endpoint) -> EndpointSide:
-        side = EndpointSide(self.traffic, endpoint)
-        self.opened.append(Server(self, side))
-        return side
+    def _open(self, endpoint: Endpoint) -> ClientConnection:
+        stream = ClientConnection(self.context, endpoint)
+        self.opened.append(self.new_server(stream))
+        return stream
+
+    def new_server(self, stream: ClientConnection) -> Server:
+        """The far end of a connection that is being opened."""
+        return Server(self, stream)
 
     def client(self) -> Client:
-        client = Client(self, ClientSide(self.traffic, self.policy, self.health))
+        client = Client(self, accepted(self.context, self.listener))
         client.side.connection_made(client.transport)
         return client
 

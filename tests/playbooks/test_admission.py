@@ -12,6 +12,7 @@ from lbjwt._fastverify import DenyReason
 from lbjwt.auth._places import TokenPlaces
 from lbjwt.auth._route_rules import RouteRules
 from lbjwt.auth.route_policy import RoutePolicy
+from lbjwt.proxy._accept import accepted
 from lbjwt.proxy._admission import Admission
 from lbjwt.proxy._route import Demand, Route
 from lbjwt.proxy.answers import route_answers
@@ -206,7 +207,7 @@ def test_s9_an_address_that_fails_too_often_gets_429_without_cryptography(pieces
     passes(stage, client, request(auth=known))
     passes(stage, stage.client(), request(auth=known))  # not by the hint of its connection either
     assert counts(stage, -1)["refusals"]["RATE_LIMITED"] == 5
-    other = Client(stage, type(client.side)(stage.traffic, stage.policy))
+    other = Client(stage, accepted(stage.context, stage.listener))
     other.transport.address = ("192.0.2.8", 1)
     other.side.connection_made(other.transport)
     passes(stage, other, request(auth=bearer(token(jti="another address"))))
@@ -325,7 +326,7 @@ def test_a_fault_in_the_rules_of_a_route_refuses_and_is_noted(pieces: int | None
     places = TokenPlaces(headers=[("Authorization", "Bearer", True)])
 
     def admission(cluster: Cluster) -> Admission:
-        demand = Demand([places], [None], rules, 1)
+        demand = Demand([places], [None], rules)
         route = Route([demand], route_answers("lbjwt"), report_only=True, cluster=cluster)
         return Admission(policies.verifier.gate, [route])
 

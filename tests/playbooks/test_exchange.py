@@ -1,4 +1,4 @@
-"""Traffic scripts for the exchange: what a client sends, what the endpoint must see, what comes back. Each runs whole and byte by byte."""
+"""ProxyContext scripts for the exchange: what a client sends, what the endpoint must see, what comes back. Each runs whole and byte by byte."""
 
 import re
 from collections.abc import Iterator
@@ -243,7 +243,7 @@ def test_the_end_of_the_worker_closes_idle_connections_and_cuts_busy_ones(stage:
     second.sends(request())
     idle, busy = stage.server(0), stage.server(1)
     idle.sends(OK)
-    stage.traffic.close()
+    stage.context.close()
     assert idle.transport.closed and not idle.transport.aborted
     assert busy.transport.aborted
     for peer in (first, second, idle, busy):
@@ -593,6 +593,6 @@ def test_draining_ends_connections_with_their_answer(stage: Stage) -> None:
     """While the worker stops, each answer says Connection: close and the connection ends behind it."""
     client = stage.client()
     client.sends(request())
-    stage.traffic.drain(1.0)
+    stage.context.drain(1.0)
     stage.server().sends(OK)
     assert b"\r\nConnection: close\r\n" in client.take() and client.is_gone()

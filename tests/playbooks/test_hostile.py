@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from lbjwt.proxy._accept import accepted
 from tests.playbooks.stage import Client, Server, Stage, request, response
 
 OK = response("200 OK", "Content-Length: 2", body=b"ok")
@@ -105,7 +106,7 @@ def test_a_response_that_ends_over_the_mark_holds_back_the_next_request(stage: S
     assert server.take().startswith(b"GET /2 ")
     client.side.pause_writing()
     server.sends(OK)
-    stage.traffic.expire()
+    stage.context.expire()
     assert client.transport.aborted
 
 
@@ -115,7 +116,7 @@ def test_a_closing_client_that_does_not_read_is_not_waited_for_without_end(stage
     client.sends(request("GET", "/", "Connection: close"))
     stage.server().sends(OK)
     assert client.is_gone() and not client.transport.aborted
-    stage.traffic.expire()
+    stage.context.expire()
     assert client.transport.aborted
 
 
@@ -138,12 +139,12 @@ def test_a_connection_made_and_given_up_at_once_is_told_once(stage: Stage) -> No
     client = stage.client()
     client.sends(request())
     server = stage.server()
-    server.side.connect_failed("cannot be reached: no connection within 2 s")
+    server.stream.connect_failed("cannot be reached: no connection within 2 s")
     assert len(stage.opened) == 2
     server.side.connection_lost(None)  # asyncio's own loop tells as well
-    assert stage.endpoints[0].open == 1
+    assert stage.endpoints[0].pool.open == 1
     stage.server().sends(OK)
-    assert client.take() == OK and stage.endpoints[0].open == 1
+    assert client.take() == OK and stage.endpoints[0].pool.open == 1
 
 
 def test_an_endpoint_that_answers_without_reading_is_cut(stage: Stage) -> None:
@@ -159,8 +160,7 @@ def test_an_endpoint_that_answers_without_reading_is_cut(stage: Stage) -> None:
 
 def test_a_client_that_reset_before_it_was_accepted_is_not_served(stage: Stage) -> None:
     """Nobody could say whose request it was: neither the log nor X-Forwarded-For."""
-    side = stage.client().side
-    client = Client(stage, type(side)(stage.traffic, stage.policy))
+    client = Client(stage, accepted(stage.context, stage.listener))
     client.transport.address = None
     client.side.connection_made(client.transport)
     client.side.data_received(request())

@@ -72,7 +72,7 @@ def test_after_pending_timeout_it_is_refused() -> None:
     """503 with Retry-After, and the connection goes on."""
     stage = Stage(max_connections=1, pending_timeout=0.0)
     first, second = asks(stage, "/1"), asks(stage, "/2")
-    stage.traffic.expire()
+    stage.context.expire()
     answer = second.take()
     assert answer.startswith(b"HTTP/1.1 503 ") and b"\r\nRetry-After: " in answer and not second.is_gone()
     serves(stage, b"/1", first)
@@ -200,7 +200,7 @@ def test_the_queue_asks_an_endpoint_that_was_unreachable_again() -> None:
     third = asks(stage, "/3")
     assert (len(stage.opened), stage.totals["pending"]) == (2, 2)
     stage.endpoints[1].ejected_until = 0.0  # a second has passed
-    stage.traffic.expire()
+    stage.context.expire()
     stage.turn()
     serves(stage, b"/2", second)
     serves(stage, b"/3", third)
@@ -218,7 +218,7 @@ def test_all_waiting_of_a_request_counts() -> None:
         stage.endpoints[1].ejected_until = 0.0
         stage.pending.serve()
         stage.opened[-1].refuses()
-    stage.traffic.expire()
+    stage.context.expire()
     assert second.take().startswith(b"HTTP/1.1 503 ") and stage.totals["pending"] == 0
 
 

@@ -94,7 +94,7 @@ def test_a_request_that_does_not_come_whole_says_why(
     client.sends(wire)
     if b"chunked" in wire:
         stage.server()
-    stage.traffic.expire()
+    stage.context.expire()
     record = told(stage, client, reason)
     assert (record["method"], record["path"], record["host"]) == shown
     assert record["status"] == error_status(ErrorReason[reason.upper()])
@@ -146,7 +146,7 @@ def test_a_response_that_is_cut_says_why(tmp_path: Path, head: str, body: bytes,
     client.sends(request())
     stage.server().sends(response("200 OK", head, body=body))
     if reason == "stream_idle":
-        stage.traffic.expire()
+        stage.context.expire()
     elif reason == "response_incomplete":
         stage.server().ends()
     record = told(stage, client, reason)
@@ -172,7 +172,7 @@ def test_a_503_says_why_no_endpoint_took_it(tmp_path: Path) -> None:
         clients = [stage.client() for _ in range(number)]
         for client in clients:
             client.sends(request())
-        stage.traffic.expire()
+        stage.context.expire()
         assert told(stage, clients[-1], reason)["status"] == 503
 
 
@@ -182,7 +182,7 @@ def test_a_504_says_which_timeout(tmp_path: Path) -> None:
     client = stage.client()
     client.sends(request())
     stage.server()
-    stage.traffic.expire()
+    stage.context.expire()
     record = told(stage, client, "response_timeout")
     assert (record["status"], record["endpoint"]) == (504, "10.0.0.0:80")
 
@@ -196,9 +196,9 @@ def test_a_request_that_its_client_ends_says_so(tmp_path: Path) -> None:
         stage.server()
         if ending == "stall":
             client.side.pause_writing()
-            stage.traffic.expire()
+            stage.context.expire()
         elif ending == "end":
-            stage.traffic.close()
+            stage.context.close()
         client.lose()
         record = told(stage, client, reason)
         assert (record["status"], record["complete"]) == (499 if ending == "lose" else 0, False)

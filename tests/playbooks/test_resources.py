@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from lbjwt.proxy._client import ClientSide
+from lbjwt.proxy._accept import accepted
 from tests.playbooks.stage import Client, Stage, request, response
 
 OK = response("200 OK", "Content-Length: 2", body=b"ok")
@@ -18,7 +18,7 @@ def test_s1_a_dripped_head_does_not_move_its_deadline() -> None:
     client.sends(b"GET / HT")
     time.sleep(0.03)
     client.sends(b"TP/1.1\r\nHost:")
-    stage.traffic.expire()
+    stage.context.expire()
     assert client.take().startswith(b"HTTP/1.1 408 ") and client.transport.ended
     client.lose()
 
@@ -28,7 +28,7 @@ def test_s1_nor_does_silence_after_the_connection() -> None:
     stage = Stage(request_head=0.02)
     client = stage.client()
     time.sleep(0.03)
-    stage.traffic.expire()
+    stage.context.expire()
     assert client.take() == b"" and client.is_gone()
 
 
@@ -174,17 +174,17 @@ def test_a_client_that_goes_away_while_it_is_not_read_is_noticed(whole: bool, al
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)
-        client = Client(stage, ClientSide(stage.traffic, stage.policy))
+        client = Client(stage, accepted(stage.context, stage.listener))
         client.transport.socket = ours
         client.side.connection_made(client.transport)
         client.sends(request("POST", "/", "Content-Length: 100", body=b"begin"))
         server = stage.server()
         server.side.pause_writing()
         client.sends(b"more")
-        stage.traffic.expire()
+        stage.context.expire()
         assert client.is_paused() and not server.is_gone()
         theirs.shutdown(socket.SHUT_RDWR if whole else socket.SHUT_WR)
-        stage.traffic.expire()
+        stage.context.expire()
         assert server.is_gone() == (whole or not allowed)
         client.lose()
     assert stage.totals["in_flight"] == 0

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from lbjwt.auth.verifier import Revoked
+from lbjwt.assembly.issuers import issuer_instances, trusted_issuers
+from lbjwt.auth.trusted_issuer import Revoked
 from tests.playbooks.messages import OK, SWITCH, UPGRADE
 from tests.playbooks.policies import Policies, bearer, status_of, token
 from tests.playbooks.stage import Client, Server, Stage, request, response
@@ -46,19 +47,20 @@ class Scene:
         return self.stage
 
     def token(self, label: str = "a", **claims: Any) -> str:
-        return token(label, **{"exp": self.born + LIFE, **claims})
+        # the same bytes each time, however slow the machine: one whose `iat` differs is another token
+        return token(label, **{"iat": int(self.born), "exp": self.born + LIFE, **claims})
 
     def sweeps_at(self, seconds: float) -> None:
         """The sweep at that time after the playbook began, give or take the second in which it runs."""
         real = time.time() - self._ahead
         self._ahead = self.born + seconds - real
-        self.stage.traffic.sweep()
+        self.stage.context.sweep()
 
     def revoke(self, subject: str) -> None:
         """What a worker does when it reads of a revocation."""
         self.revoked.add(subject)
         self.policies.verifier.renew()
-        self.stage.traffic.sweep()
+        self.stage.context.sweep()
 
     @property
     def ended(self) -> int:
@@ -226,7 +228,7 @@ def test_a_response_that_is_not_begun_is_not_cut(scene: Scene) -> None:
     server.sends(response("200 OK", "Transfer-Encoding: chunked", body=b"5\r\nfirst\r\n"))
     assert not client.is_gone()
     client.take()
-    scene.stage.traffic.sweep()
+    scene.stage.context.sweep()
     is_cut(scene, "chunked", client, server)
 
 
@@ -312,7 +314,7 @@ def test_a_fault_while_looking_again_ends_the_stream(scene: Scene) -> None:
 
     scene.revoked = Broken()
     scene.policies.verifier.renew()
-    scene.stage.traffic.sweep()
+    scene.stage.context.sweep()
     is_cut(scene, "chunked", client, server)
     assert scene.policies.verifier.gate.faults == 1
 
@@ -327,3 +329,51 @@ def test_a_renewal_without_reason_ends_nothing(scene: Scene) -> None:
         goes_on(scene, "chunked", client, server)
     server.sends(b"0\r\n\r\n")
     assert scene.ended == 0 and not client.is_gone()
+
+
+# --- another configuration --------------------------------------------------------------------------------------------
+
+
+def reloads(scene: Scene, **issuers: str) -> None:
+    """What a worker does with other issuers: the verifier first, then a look at everything under way."""
+    headers = {"a": "X-Jwt-Sub", "b": "X-Jwt-Sub-B", "c": "X-Jwt-Sub-C"}
+    rest = ", ".join(f"{{claim: sub, header: {headers[label]}, issuer: {label}}}" for label in issuers)
+    configuration = Policies("", issuers, f"claim_to_headers: [{rest}]").configuration
+    instances = issuer_instances(configuration, {"a": 0, "b": 1, "c": 2})
+    scene.policies.verifier.reload(trusted_issuers(configuration, instances))
+    scene.stage.context.sweep()
+
+
+def test_a_changed_policy_ends_no_stream_and_holds_for_the_next_request(scene: Scene) -> None:
+    """A response under way keeps the rules under which it began. The hint of its connection does not outlive them: the next request is refused."""
+    scene.open()
+    client, server = begins(scene, "chunked")
+    reloads(scene, a="required_scopes: [s]", b="")
+    for _ in range(2):
+        scene.stage.context.sweep()
+        goes_on(scene, "chunked", client, server)
+    server.sends(b"0\r\n\r\n")
+    assert scene.ended == 0 and client.take().endswith(b"0\r\n\r\n")
+    client.sends(request(auth=bearer(scene.token())))
+    assert status_of(client.take()) == 403
+
+
+def test_an_unchanged_policy_keeps_stream_and_hint(scene: Scene) -> None:
+    """The next request of the connection passes without another verification."""
+    scene.open()
+    client, server = begins(scene, "chunked")
+    verified = scene.policies.verifier.gate.cache.misses
+    reloads(scene, a="", c="")
+    goes_on(scene, "chunked", client, server)
+    server.sends(b"0\r\n\r\n")
+    client.take()
+    passes(scene.stage, client, request(auth=bearer(scene.token())))
+    assert scene.ended == 0 and scene.policies.verifier.gate.cache.misses == verified
+
+
+def test_a_removed_issuer_ends_its_streams(scene: Scene) -> None:
+    """Nobody vouches for its tokens any more, as when their key was withdrawn."""
+    scene.open()
+    client, server = begins(scene, "chunked")
+    reloads(scene, b="")
+    is_cut(scene, "chunked", client, server)

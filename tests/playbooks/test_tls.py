@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lbjwt.proxy._tls_client import TlsClientSide
+from lbjwt.proxy._server_connection import ServerConnection
 from tests.playbooks import test_exchange as plain
 from tests.playbooks.messages import OK, SWITCH, UPGRADE, bodies
 from tests.playbooks.stage import request, response
@@ -162,7 +162,7 @@ def test_a_lost_connection_is_freed_at_once(stage: TlsStage) -> None:
         client.take()
         client.lose()
         del client
-        assert not [found for found in gc.get_objects() if isinstance(found, TlsClientSide)]
+        assert not [found for found in gc.get_objects() if isinstance(found, ServerConnection)]
     finally:
         gc.enable()
 

@@ -46,7 +46,7 @@ class Scene:
         """The attempt that was asked for ends; kids: what the issuer has now, if that is known."""
         if kids:
             self.policies.publish(label, *kids)
-        self.stage.waiting.settled(self.policies.index(label))
+        self.stage.key_wait.fetch_done(self.policies.index(label))
 
     @property
     def waiting(self) -> int:
@@ -132,16 +132,16 @@ def test_an_attempt_that_brings_nothing_refuses_at_once(scene: Scene) -> None:
 
 def test_a_fetch_that_never_ends_is_not_waited_for(scene: Scene) -> None:
     """After its time the request is judged with the keys there are: 401; before, nothing happens to it."""
-    stage = scene.open(patience=0.0)
+    stage = scene.open(max_wait=0.0)
     client = parks(scene)
-    stage.traffic.expire()
+    stage.context.expire()
     assert status_of(client.take()) == 401 and scene.waiting == 0 and not client.is_gone()
     scene.settles("a", NEW)  # too late for that one, and nobody is disturbed
     assert client.take() == b""
     client.lose()
-    stage = scene.open(patience=60.0)
+    stage = scene.open(max_wait=60.0)
     client = parks(scene)
-    stage.traffic.expire()
+    stage.context.expire()
     assert scene.waiting == 1 and client.take() == b""
     scene.settles()
     assert status_of(client.take()) == 401
@@ -149,7 +149,7 @@ def test_a_fetch_that_never_ends_is_not_waited_for(scene: Scene) -> None:
 
 def test_b4_so_many_wait_and_no_more(scene: Scene) -> None:
     """The third of two is refused at once, for this issuer only; a place that is free again is used (THREATS B4)."""
-    stage = scene.open(most=2)
+    stage = scene.open(max_waiting=2)
     clients = [parks(scene), parks(scene)]
     late = stage.client()
     assert status_of(is_refused(stage, late, request(auth=bearer(token("a", NEW, jti="3"))))) == 401
@@ -341,8 +341,8 @@ def test_a_drain_lets_those_who_wait_have_their_answer(scene: Scene) -> None:
     """They are no idle connections; the answer is the last one of its connection."""
     stage = scene.open()
     passing, failing = parks(scene), parks(scene, request(auth=bearer(token("b", NEW))))
-    stage.traffic.drain(0.0)
-    stage.traffic.expire()
+    stage.context.drain(0.0)
+    stage.context.expire()
     assert scene.waiting == 2
     scene.settles("a", NEW)
     stage.server().sends(OK)
@@ -357,7 +357,7 @@ def test_the_end_of_the_worker_ends_those_who_wait(scene: Scene) -> None:
     """Reset like all that is under way, and nobody is left in the book."""
     stage = scene.open()
     client = parks(scene)
-    stage.traffic.close()
+    stage.context.close()
     assert client.transport.aborted
     client.lose()
     assert scene.waiting == 0
@@ -419,18 +419,18 @@ def test_whoever_waits_is_no_offender_yet(scene: Scene) -> None:
 
 def test_a_client_that_reads_nothing_while_it_waits(scene: Scene) -> None:
     """It waits no longer for that; judged, it is like every client that reads nothing: not served before it reads, given up in the end."""
-    stage = scene.open(patience=0.0)
+    stage = scene.open(max_wait=0.0)
     client = parks(scene)
     client.side.pause_writing()
-    stage.traffic.expire()
+    stage.context.expire()
     assert scene.waiting == 0 and not client.is_gone() and stage.opened == []
     client.side.resume_writing()
     assert status_of(client.take()) == 401
-    stage = scene.open(patience=0.0, stream_idle=0.0)
+    stage = scene.open(max_wait=0.0, stream_idle=0.0)
     client = parks(scene)
     client.side.pause_writing()
-    stage.traffic.expire()
+    stage.context.expire()
     assert scene.waiting == 0
-    stage.traffic.expire()
+    stage.context.expire()
     assert client.transport.aborted
     client.lose()

@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from lbjwt.net.tls import server_context
-from lbjwt.proxy._tls_client import TlsClientSide
-from tests.playbooks.stage import Client, Server, Stage
+from lbjwt.proxy._accept import accepted
+from lbjwt.proxy._client_connection import ClientConnection
+from tests.playbooks.stage import Client, Peer, Server, Stage
 
 
 class Turns:
@@ -36,7 +37,7 @@ class TlsClient(Client):
     """A client whose bytes are one record each call, or one a byte."""
 
     def __init__(self, stage: TlsStage) -> None:
-        super().__init__(stage, TlsClientSide(stage.traffic, stage.policy, stage.server_side, 10.0))
+        super().__init__(stage, accepted(stage.context, stage.listener))
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = stage.client_side.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
         self.turns = stage.turns
@@ -154,7 +155,7 @@ class TlsStage(Stage):
         super().__init__(pieces, **options)
         self.turns = turns
         self.small_records = small_records
-        self.server_side = server_context(files / "cert.pem", files / "key.pem", key="tls")
+        self.listener.tls = server_context(files / "cert.pem", files / "key.pem", key="tls")
         self.client_side = ssl.create_default_context(cafile=str(files / "cert.pem"))
 
     def client(self) -> TlsClient:
@@ -162,6 +163,72 @@ class TlsStage(Stage):
         client.side.connection_made(client.transport)
         client.handshake()
         return client
+
+    def server(self, number: int = -1) -> Server:
+        self.turns.turn()
+        return super().server(number)
+
+
+class TlsServer(Server):
+    """An endpoint that speaks TLS: what it takes and sends is the plaintext."""
+
+    def __init__(self, stage: TlsBackendStage, stream: ClientConnection) -> None:
+        Peer.__init__(self, stage, stream.protocol(stage.client_side, "localhost"))
+        self.stream = stream
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = stage.server_side.wrap_bio(self.incoming, self.outgoing, server_side=True)
+
+    def connects(self) -> Server:
+        super().connects()
+        while True:
+            self.incoming.write(Peer.take(self))
+            with suppress(ssl.SSLWantReadError):
+                self.tls.do_handshake()
+                super().sends(self.outgoing.read())
+                return self
+            super().sends(self.outgoing.read())
+
+    def take(self) -> bytes:
+        self.incoming.write(super().take())
+        got = b""
+        with suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError):
+            while piece := self.tls.read(65536):
+                got += piece
+        return got
+
+    def sends(self, data: bytes) -> None:
+        if data:
+            self.tls.write(data)
+        super().sends(self.outgoing.read())
+
+    def says_goodbye(self) -> None:
+        """close_notify, without the end of the stream."""
+        unread = self.incoming.read()  # else unwrap takes it for data behind the other side's close_notify
+        with suppress(ssl.SSLWantReadError):
+            self.tls.unwrap()
+        self.incoming.write(unread)
+        super().sends(self.outgoing.read())
+
+    def cuts(self) -> None:
+        """The end of the stream, without a close_notify of its own."""
+        super().ends()
+
+    def ends(self) -> None:
+        self.says_goodbye()
+        self.cuts()
+
+
+class TlsBackendStage(Stage):
+    """`Stage` with endpoints that speak TLS."""
+
+    def __init__(self, turns: Turns, files: Path, pieces: int | None = None, **options: Any) -> None:
+        super().__init__(pieces, **options)
+        self.turns = turns
+        self.server_side = server_context(files / "cert.pem", files / "key.pem", key="tls")
+        self.client_side = ssl.create_default_context(cafile=str(files / "cert.pem"))
+
+    def new_server(self, stream: ClientConnection) -> Server:
+        return TlsServer(self, stream)
 
     def server(self, number: int = -1) -> Server:
         self.turns.turn()

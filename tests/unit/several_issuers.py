@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lbjwt.auth.policy import IssuerPolicy
-from lbjwt.auth.verifier import TrustedIssuer, Verifier
+from lbjwt.auth.trusted_issuer import TrustedIssuer
+from lbjwt.auth.verifier import Verifier
 from lbjwt.jose.keyring import KeyRing
 from tests.harness.keys import SigningKey, new_key
 from tests.unit.auth_tokens import NOW, claims, judged
@@ -22,6 +23,12 @@ def ring(label: str, *kids: str) -> KeyRing:
     return KeyRing.from_jwks({"keys": [KEYS[label][kid].jwk() for kid in kids]})
 
 
+def trusted(label: str, **policy: Any) -> TrustedIssuer:
+    """An issuer, with members of its policy in place of the usual ones."""
+    usual: dict[str, Any] = {"issuer": issuer(label), "audiences": ("api",), "clock_skew": 0.0}
+    return TrustedIssuer(policy=IssuerPolicy(**(usual | policy)), identity_headers=(("sub", f"X-{label.upper()}"),))
+
+
 class Bench:
     """A verifier of three issuers, each with its first key, and a list of revoked ids."""
 
@@ -29,15 +36,7 @@ class Bench:
         self.revoked: set[str] = set()
         self.asked: list[tuple[int, str, str, float]] = []
         self.verifier = Verifier.for_issuers(
-            [
-                TrustedIssuer(
-                    policy=IssuerPolicy(
-                        **{"issuer": issuer(label), "audiences": ("api",), "clock_skew": 0.0, **policies.get(label, {})}
-                    ),
-                    identity_headers=(("sub", f"X-{label.upper()}"),),
-                )
-                for label in LABELS
-            ],
+            [trusted(label, **policies.get(label, {})) for label in LABELS],
             revoked=revoked or self._ask,
         )
         for index, label in enumerate(LABELS):

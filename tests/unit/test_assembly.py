@@ -1,5 +1,6 @@
 """From configuration to working parts: every key of the configuration arrives where it takes effect."""
 
+import pickle
 import time
 from pathlib import Path
 from typing import Any
@@ -7,14 +8,16 @@ from typing import Any
 import pytest
 
 from lbjwt import Configuration, DenyReason
-from lbjwt.assembly.cluster import configure_clusters, forwarding_trust, new_policy
-from lbjwt.assembly.issuers import issuer_instances
+from lbjwt.assembly.cluster import Clusters, forwarding_trust, new_policy
+from lbjwt.assembly.issuers import issuer_instances, trusted_issuers
 from lbjwt.assembly.issuers import new_verifier as verifier_of
+from lbjwt.assembly.rows import row_names
 from lbjwt.assembly.sources import key_ring_of, local_keys, place_of_keys
 from lbjwt.auth.verifier import Verifier
 from lbjwt.config.load import load_text
 from lbjwt.jose.keyring import KeyRing
 from lbjwt.observe._board import Board
+from lbjwt.observe.rows import RowNumbers
 
 BASE = """
 listeners: [{address: "127.0.0.1:0"}]
@@ -90,15 +93,18 @@ def test_the_limits_of_a_remote_set_are_applied(monkeypatch: pytest.MonkeyPatch)
 def test_endpoints_keep_their_order_addresses_and_weights() -> None:
     """The index of an endpoint is its place in the configuration and on the board."""
     made = configuration()
-    cluster = configure_clusters(made.clusters, {}, Board(1, 3), lambda callback: None)["main"]
+    rows = RowNumbers.in_order(row_names(made)).endpoints
+    clusters = Clusters(Board(1, 3), lambda callback: None)
+    clusters.use(made.clusters, clusters.named(made.clusters), rows)
+    (cluster,) = clusters.all
     assert [(one.row, one.host, one.port, one.path, one.weight) for one in cluster.endpoints] == [
         (0, "127.0.0.1", 9001, "", 3),
         (1, "", 0, "/run/app.sock", 1),
         (2, "::1", 9002, "", 1),
     ]
     assert [one.address for one in cluster.endpoints] == ["127.0.0.1:9001", "unix:/run/app.sock", "[::1]:9002"]
-    assert (cluster.response_timeout, cluster.idle_timeout) == (7.0, 8.0)
-    assert (cluster.max_idle, cluster.max_connections, cluster.retries) == (9, 10, 2)
+    assert cluster.retries == 2
+    assert {(one.response_timeout, one.idle_timeout) for one in cluster.endpoints} == {(7.0, 8.0)}
 
 
 def test_the_request_policy_is_that_of_the_file() -> None:
@@ -128,6 +134,73 @@ def test_published_keys_reach_the_verifier(tmp_path: Path) -> None:
     made = configuration("secret_file: secret, algorithms: [HS256]", directory=tmp_path)
     verifier = new_verifier(made)
     (instance,) = issuer_instances(made)
-    local_keys(instance, publish=verifier.publish, board=Board(1, 3)).load(0.0, 0.0)
+    keys = local_keys(instance, publish=verifier.publish, board=Board(1, 3))
+    keys.load(0.0, 0.0)
+    assert verifier.keys_of(0) is None
+    keys.begin(0.0)
     assert verifier.keys is not None and len(verifier.keys) == 1
     assert verifier.verify("a.b.c", time.time()).reason is DenyReason.MALFORMED
+
+
+# --- another configuration --------------------------------------------------------------------------------------------
+
+TENANTS = """
+listeners: [{address: "127.0.0.1:0"}]
+clusters: {main: {endpoints: [{address: "127.0.0.1:9001"}]}}
+issuers:
+  one: {issuer: https://one.test, audiences: [x], remote_jwks: {uri: https://one.test/keys}}
+  many: {issuer: "https://{tenant}.test", tenants: {names: [p, q]}, audiences: [x], remote_jwks: {uri: "https://{tenant}.test/keys"}}
+"""
+
+
+def test_issuers_have_the_rows_that_are_given() -> None:
+    """By their names, in the order of the configuration; a verifier knows them by these rows."""
+    made = load_text(TENANTS, Path("/"))
+    rows = {"many/q": 0, "one": 4, "many/p": 9, "of before": 1}
+    instances = issuer_instances(made, rows)
+    assert [(one.name, one.index) for one in instances] == [("one", 4), ("many/p", 9), ("many/q", 0)]
+    verifier = verifier_of(made, instances)
+    assert [verifier.policy_of(row).issuer for row in (4, 9, 0)] == [
+        f"https://{name}.test" for name in ("one", "p", "q")
+    ]
+    assert verifier.keys_of(1) is None
+    assert [one.index for one in issuer_instances(made)] == [0, 1, 2]
+
+
+def test_the_same_configuration_trusts_the_same_issuers() -> None:
+    """Read twice, or sent to another process, it changes no issuer: no token of it is verified again."""
+    made = load_text(TENANTS, Path("/"))
+    trusted = trusted_issuers(made, issuer_instances(made))
+    for same in (load_text(TENANTS, Path("/")), pickle.loads(pickle.dumps(made))):  # noqa: S301
+        again = trusted_issuers(same, issuer_instances(same))
+        assert again == trusted
+        assert [one.key_source for one in again.values()] == [one.key_source for one in trusted.values()]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("jwks_file: one.json", "jwks_file: two.json"),
+        ("jwks_file: one.json", "pem_file: one.json"),
+        ("secret_files: [a, b], algorithms: [HS256]", "secret_files: [a], algorithms: [HS256]"),
+        ("secret_env: A, algorithms: [HS256]", "secret_env: B, algorithms: [HS256]"),
+        ("jwks: {keys: []}", "jwks: {keys: [{kty: x}]}"),
+        ("remote_jwks: {uri: https://a.test/1}", "remote_jwks: {uri: https://a.test/2}"),
+        ("remote_jwks: {uri: https://a.test/1}", "jwks_file: one.json"),
+    ],
+)
+def test_another_place_of_keys_is_another_source(before: str, after: str) -> None:
+    """Then a reload withdraws the keys; how often and through what they are fetched does not."""
+    (one,), (other,) = (issuer_instances(configuration(text)) for text in (before, after))
+    assert one.key_source != other.key_source
+    (often,) = issuer_instances(configuration("remote_jwks: {uri: https://a.test/1, cooldown: 7s}"))
+    (seldom,) = issuer_instances(configuration("remote_jwks: {uri: https://a.test/1}, clock_skew: 7s"))
+    assert often.key_source == seldom.key_source
+
+
+def test_each_tenant_has_keys_of_its_own() -> None:
+    """The address with the tenant in it is the source, and with discovery the issuer's name."""
+    discovered = TENANTS.replace('remote_jwks: {uri: "https://{tenant}.test/keys"}', "discovery: {}")
+    for text in (TENANTS, discovered):
+        sources = [one.key_source for one in issuer_instances(load_text(text, Path("/")))]
+        assert len(set(map(repr, sources))) == 3

@@ -9,10 +9,11 @@ import orjson
 import pytest
 
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
-from lbjwt.assembly.keys import new_feed, worker_keys
+from lbjwt.assembly.keys import new_feed, worker_sources
 from lbjwt.keys.feed import KeyFeed, StoredKeySet
+from lbjwt.keys.worker import WorkerKeys
 from lbjwt.observe._board import Board
-from tests.unit.assembly_cases import configuration
+from tests.unit.assembly_cases import configuration, load
 from tests.unit.test_assembly_keys import KEYS
 
 
@@ -49,9 +50,16 @@ class Worker:
         self.restart()
 
     def restart(self) -> None:
-        self.keys = worker_keys(self.instances, self.verifier, self.board, self.link)
+        self.keys = WorkerKeys(self.board, self.link)
+        sources = worker_sources(self.instances, {}, self.verifier, self.board, self.link.feed)
+        for source in sources.values():
+            source.load(time.monotonic(), time.time())
+        self.keys.use(sources)
         self.settled: list[tuple[int, int]] = []
         self.keys.settled = lambda issuer: self.settled.append((issuer, self.count))
+
+    async def load(self) -> None:
+        await load(self.instances, self.verifier, self.board, self.link, self.keys)
 
     @property
     def count(self) -> int:
@@ -140,7 +148,7 @@ def test_a_worker_waits_for_the_first_attempt_of_the_control_process(worker: Wor
     """Loading ends when the control process has tried once, with keys or without; with a key set in the feed it ends at once."""
 
     async def scenario() -> None:
-        loading = asyncio.ensure_future(worker.keys.load())
+        loading = asyncio.ensure_future(worker.load())
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(asyncio.shield(loading), 0.1)
         worker.begins()
@@ -152,5 +160,5 @@ def test_a_worker_waits_for_the_first_attempt_of_the_control_process(worker: Wor
     worker.board = Board(1, 1, 2)
     worker.store(0)
     worker.restart()
-    asyncio.run(asyncio.wait_for(worker.keys.load(), 5.0))
+    asyncio.run(asyncio.wait_for(worker.load(), 5.0))
     assert worker.count == 1

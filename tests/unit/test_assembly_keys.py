@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbjwt.assembly.issuers import IssuerInstance, issuer_instances, new_verifier
-from lbjwt.assembly.keys import EmbeddedControl, new_feed, worker_keys
+from lbjwt.assembly.keys import EmbeddedControl, new_feed
 from lbjwt.assembly.sources import key_lifecycle, key_origin, key_ring_of, read_stored, stored_keys, wait_for_keys
 from lbjwt.assembly.state import StateDirectoryError
 from lbjwt.config.model import Configuration
@@ -22,7 +22,7 @@ from lbjwt.keys.store import write
 from lbjwt.observe._board import Board
 from lbjwt.service import LoadBalancer
 from tests.harness.keys import new_key
-from tests.unit.assembly_cases import TEMPLATE, configuration
+from tests.unit.assembly_cases import TEMPLATE, configuration, load
 
 KEYS = [new_key("EdDSA", "k1"), new_key("EdDSA", "k2")]
 
@@ -151,11 +151,11 @@ def test_a_secret_of_the_environment_is_read_and_its_absence_told(monkeypatch: p
     verifier = new_verifier(made, instances)
     board = Board(1, 1)
     control = EmbeddedControl(instances, board, None)
-    asyncio.run(worker_keys(instances, verifier, board, control).load())
+    asyncio.run(load(instances, verifier, board, control))
     assert verifier.keys is not None and len(verifier.keys) == 1
     monkeypatch.delenv("LBJWT_TEST_SECRET")
     with pytest.raises(KeySourceError, match="LBJWT_TEST_SECRET is not set"):
-        worker_keys(instances, verifier, board, control)
+        asyncio.run(load(instances, verifier, board, control))
 
 
 # --- where copies lie -------------------------------------------------------------------------------------------------
@@ -242,8 +242,9 @@ def test_the_limits_of_waiting_arrive() -> None:
             f"limits: {{max_waiting: {most}}}",
         )
         async with LoadBalancer(made) as balancer:
-            assert balancer._traffic is not None
-            return balancer._traffic.waiting.most, balancer._traffic.waiting.patience
+            context = balancer._runtime.context
+            assert context is not None
+            return context.key_wait.max_waiting, context.key_wait.max_wait
 
     assert asyncio.run(scenario(7)) == (7, 3.0) and asyncio.run(scenario(0)) == (0, 3.0)
 

@@ -99,7 +99,7 @@ def test_c20_what_more_is_revoked_reaches_grants_and_streams_at_once() -> None:
     """Every known token is looked at once more and streams now, not at the next sweep; entries that ended disturb nobody (THREATS C20)."""
     balancer = LoadBalancer(made("revocation: {}"))
     swept: list[int] = []
-    balancer._traffic = SimpleNamespace(sweep=lambda: swept.append(balancer.verifier.gate.epoch))
+    balancer._runtime.context = SimpleNamespace(sweep=lambda: swept.append(balancer.verifier.gate.epoch))
     before = balancer.verifier.gate.epoch
     balancer._revoked(False)
     assert balancer.verifier.gate.epoch == before and swept == []

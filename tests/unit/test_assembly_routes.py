@@ -11,6 +11,7 @@ from lbjwt._fastverify import DenyReason
 from lbjwt.assembly.cluster import new_policy
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
 from lbjwt.assembly.routes import new_admission
+from lbjwt.auth._route_rules import RouteRules
 from lbjwt.auth.route_policy import RoutePolicy
 from lbjwt.auth.rules import OPERATORS, AllOf, AnyOf, ClaimTest, Not
 from lbjwt.config.load import load_text
@@ -403,3 +404,37 @@ def test_a_fail_limit_arrives() -> None:
     assert decided(policies, request(auth=bearer(token(jti="2"))))[1] == "RATE_LIMITED"
     assert decided(policies, request(auth=bearer(token(jti="2"))), b"192.0.2.2")[1] == "NONE"
     assert decided(Policies(), request(auth=bearer(token())))[1] == "NONE"
+
+
+# --- another configuration for the same verifier ----------------------------------------------------------------------
+
+
+def under(policies: Policies, routes: str) -> None:
+    """Other routes, the same verifier."""
+    other = Policies(routes)
+    policies.admission = new_admission(other.configuration, policies.instances, policies.verifier.gate)
+
+
+def number_of(policies: Policies) -> int:
+    """The number of the rules of its only route."""
+    (route,) = policies.admission.routes
+    return int(route.demands[0].rules.number)
+
+
+def test_remembered_verdicts_outlive_other_routes_and_no_other_rules() -> None:
+    """Equal rules keep their number, so their verdict is not made again; other ones have a number that no 16 bits confuse with it."""
+    lax, strict = "  - {name: r, scopes: {all: [x]}}", "  - {name: r, scopes: {all: [y]}}"
+    policies = Policies(lax)
+    data = request(auth=bearer(token("a", scope="x")))
+    assert decided(policies, data)[:2] == ("r", "NONE")
+    before, number = policies.admission, number_of(policies)
+    under(policies, lax)
+    assert number_of(policies) == number and policies.admission is not before
+    filler = RoutePolicy(name="f", audiences=("x",))
+    while RouteRules(filler).number % 65536 != (number - 1) % 65536:
+        pass
+    under(policies, strict)
+    assert number_of(policies) % 65536 == number % 65536, "they would be one in 16 bits"
+    assert decided(policies, data)[:2] == ("r", "INSUFFICIENT_SCOPE")
+    under(policies, lax)
+    assert decided(policies, data)[:2] == ("r", "NONE")

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from lbjwt.auth.policy import IssuerPolicy
 from lbjwt.auth.revocation import GRACE, LATEST, Revocation, RevocationError, RevocationList, Undo
-from lbjwt.auth.verifier import TrustedIssuer, Verifier
+from lbjwt.auth.trusted_issuer import TrustedIssuer
+from lbjwt.auth.verifier import Verifier
 from lbjwt.jose.keyring import KeyRing
 from tests.unit.auth_tokens import ISSUER, NOW, SECRET, b64, claims, private_key, token, unb64, verifier
 

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from lbjwt._fastverify import DenyReason
-from lbjwt.auth._route_rules import RouteRules
+from lbjwt.auth._route_rules import RouteRules, route_rules
 from lbjwt.auth.route_policy import RoutePolicy, RouteRule
-from lbjwt.auth.rules import ClaimTest, Not
+from lbjwt.auth.rules import AllOf, AnyOf, ClaimTest, Not
 from lbjwt.errors import ConfigurationError
 
 ADMIN = ClaimTest(("roles",), "contains", "admin")
@@ -155,3 +155,26 @@ def test_impossible_routes_cannot_be_made(options: dict[str, Any]):
     """A policy that exists is one that some token can meet."""
     with pytest.raises(ConfigurationError):
         RoutePolicy(**({"name": "r"} | options))
+
+
+def test_equal_rules_are_one_and_different_ones_never() -> None:
+    """As long as somebody has them. What Python calls equal and a rule does not is two: a number and a boolean, all and any."""
+
+    def made(operand: object, group: type[AllOf] | type[AnyOf] = AllOf, **policy: Any) -> RouteRules:
+        rule = group((ClaimTest(("x",), "equals", operand), ADMIN))
+        return route_rules(RoutePolicy(name="r", rules=(RouteRule(rule),), **policy))
+
+    one = made(1)
+    assert made(1) is one
+    others = [made(True), made("1"), made(1, AnyOf), made(1, audiences=("api",)), made(1, issuers=frozenset({0}))]
+    assert len({rules.number for rules in [one, *others]}) == 6 and 0 not in {rules.number for rules in others}
+    number = one.number
+    del one
+    assert made(1).number > number, "numbers do not come back"
+    assert route_rules(RoutePolicy(name="r")).number == 0
+
+
+def test_seventy_thousand_rules_have_seventy_thousand_numbers() -> None:
+    """More than 16 bits have."""
+    policy = RoutePolicy(name="r", audiences=("api",))
+    assert len({RouteRules(policy).number for _ in range(70_000)}) == 70_000

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import socket
 import tracemalloc
 from typing import Any
@@ -17,6 +18,8 @@ from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from lbjwt._fastverify import DenyReason
 from lbjwt.auth.verifier import Verifier
 from lbjwt.errors import ConfigurationError, KeyFormatError
+from lbjwt.jose.imports import import_jwk
+from lbjwt.jose.keys import secret_key
 from tests.unit.auth_tokens import (
     ALGORITHMS,
     CURVES,
@@ -24,6 +27,7 @@ from tests.unit.auth_tokens import (
     NOW,
     SECRET,
     b64,
+    certificate,
     claims,
     judged,
     jwk_of,
@@ -120,6 +124,21 @@ def test_a2_public_key_text_as_hmac_secret():
         for secret in (text, text + b"\n", *([b" \n" + text] if text[0] != 0x30 else [])):
             with pytest.raises(KeyFormatError):
                 Verifier.from_secret(secret, algorithms=["HS256"], issuer=ISSUER, audiences=["api"])
+
+
+def test_a2_a_public_key_in_base64_is_no_secret():
+    """One line of PEM without its armour, in either alphabet, with or without padding and line breaks; what only looks like it passes."""
+    for text in (*public_texts(), certificate().public_bytes(Encoding.DER)):
+        standard, url = base64.b64encode(text), base64.urlsafe_b64encode(text)
+        for secret in (standard, url, standard.rstrip(b"="), url.rstrip(b"="), base64.encodebytes(text), url + b"\r\n"):
+            with pytest.raises(KeyFormatError, match="cannot be used as a secret"):
+                secret_key(secret, allowed=["HS256"])
+            with pytest.raises(KeyFormatError):
+                import_jwk({"kty": "oct", "k": b64(secret)}, allowed=["HS256"], symmetric=True)
+    for size in (32, 48, 64, 294, 1000):
+        for noise in (os.urandom(size), b"\x30\x82\x01\x22" + os.urandom(size)):
+            for secret in (noise, base64.b64encode(noise), base64.urlsafe_b64encode(noise).rstrip(b"=")):
+                assert secret_key(secret, allowed=["HS256"]).kty == "oct"
 
 
 def test_a3_a_key_without_alg_takes_algorithms_of_its_type_only():

@@ -79,7 +79,9 @@ def test_the_first_of_a_chain_to_end_counts(tmp_path: Path):
 def found(path: Path) -> tuple[str, str]:
     """Outcome and sentence for a state directory."""
     (result,) = (
-        one for one in state_findings(configured(f"state_directory: {path}"), here=True) if isinstance(one, Result)
+        one
+        for one in state_findings(configured(f"revocation: {{}}\nstate_directory: {path}"), here=True)
+        if isinstance(one, Result)
     )
     return result.outcome, result.sentence
 
@@ -129,14 +131,14 @@ def test_a_state_directory_in_use_is_a_note(tmp_path: Path):
 
 def revocations(configuration: Configuration) -> Result:
     """The result about revocations."""
-    (result,) = asyncio.run(revocation_results(configuration))
+    (result,) = asyncio.run(revocation_results(configuration, configuration.state_directory))
     return result
 
 
 def test_without_need_of_state_nothing_is_said_of_it():
     """Keys in a file and no revocations: nothing to keep."""
     assert [*state_findings(configured(), here=True)] == []
-    assert asyncio.run(revocation_results(configured())) == []
+    assert asyncio.run(revocation_results(configured(), None)) == []
 
 
 def test_what_a_restart_would_lose_is_a_note():

@@ -22,6 +22,14 @@ def test_help_lists_every_command():
             assert f"\n  {name} " in result.stdout
 
 
+def test_a_misspelt_command_is_told_with_the_nearest():
+    """Nothing is suggested for a word that is like none."""
+    for word, meant in (("serv", " Did you mean serve?"), ("explian", " Did you mean explain?"), ("xyzzy", "")):
+        result = CliRunner().invoke(main, [word])
+        assert result.exit_code == 2
+        assert f"No such command '{word}'.{meant}\n" in result.stderr
+
+
 def test_the_listed_line_is_the_one_of_the_command():
     """The help that is shown without importing a command agrees with the command itself."""
     assert isinstance(main, click.Group)

@@ -3,6 +3,8 @@
 import base64
 import json
 import os
+import socket
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -195,10 +197,25 @@ def test_what_the_file_says_is_told(file: Path, tmp_path: Path):
 
 
 def test_a_door_that_is_closed_is_told():
-    """Exit code 1; whether anything was revoked is not known when an answer was missed."""
+    """Exit code 1; nothing was sent, so nothing was changed."""
     result = revoke("--jti", "a", "--admin", "http://127.0.0.1:1")
     assert result.exit_code == 1
-    assert "127.0.0.1:1 did not answer (Connection refused)" in result.stderr
+    assert (
+        "cannot connect to 127.0.0.1:1 (Connection refused); nothing was changed. Is the admin API at this address?"
+        in result.stderr
+    )
+    assert "unknown" not in result.stderr
+
+
+def test_a_door_that_says_nothing_is_told():
+    """The request was sent, so the change may have been made."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=lambda: server.accept()[0].close())
+        thread.start()
+        result = revoke("--jti", "a", "--admin", f"http://127.0.0.1:{server.getsockname()[1]}")
+        thread.join()
+    assert result.exit_code == 1
+    assert "it is unknown whether the change was made" in result.stderr
 
 
 def test_an_undo_is_a_line_of_the_file(file: Path):
@@ -208,5 +225,5 @@ def test_an_undo_is_a_line_of_the_file(file: Path):
     assert (result.exit_code, result.stderr) == (0, "undone\n")
     assert entries(file)[1:] == [Undo("jti", "j", "i")]
     result = revoke("--undo", "--jti", "j", "--issuer", "i", "--file", file)
-    assert result.exit_code == 0 and "nothing to undo" in result.stderr
+    assert result.exit_code == 1 and "nothing to undo" in result.stderr
     assert len(entries(file)) == 2

@@ -14,6 +14,7 @@ import lbjwt.process.supervisor
 from lbjwt.cli import main
 from lbjwt.config.load import load_file, load_text
 from lbjwt.config.model import Configuration
+from lbjwt.config.reading import Source
 
 
 def run(*arguments: str | Path) -> Result:
@@ -63,7 +64,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Configuration]:
     """The configurations that would have been served; serving ends with exit code 7."""
     found: list[Configuration] = []
 
-    def serve(configuration: Configuration) -> int:
+    def serve(configuration: Configuration, source: Source) -> int:
         found.append(configuration)
         return 7
 

@@ -323,7 +323,7 @@ def every_section(section: type[Section]) -> Iterator[type[Section]]:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "admin: {address: 127.0.0.1:9900}\n", "listeners: 5\nissuers: [a]\nclusters: {main: 3}\n"]
+    "text", ["{}", "admin: {address: 127.0.0.1:9900}\n", "listeners: 5\nissuers: [a]\nclusters: {main: 3}\n"]
 )
 def test_a_file_without_the_required_sections_is_told_so(text: str, tmp_path: Path) -> None:
     """What is not there has no files to look into: it does not end the command."""

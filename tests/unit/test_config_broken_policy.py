@@ -199,12 +199,26 @@ CORPUS: list[tuple[str, str, str, str]] = [
     ("{format: json}", "{statuses: {401: ^407}}", "routes[1].refusals.statuses.401", "which need a further header"),
     ("{format: json}", "{statuses: {503: ^401}}", "routes[1].refusals.statuses.503", "that was not verified"),
     ("{format: json}", "{statuses: {^none: 401}}", "routes[1].refusals.statuses.none", "whole number"),
-    ("refusals: {format: json}", 'refusals: {redirect: ^"https://{url}/"}', "routes[1].refusals.redirect", "must be behind the ?"),
+    ("refusals: {format: json}", 'refusals: {redirect: ^"https://{url}/"}', "routes[1].refusals.redirect", "must be behind a ? or #"),
     ("refusals: {format: json}", 'refusals: {redirect: ^"https://a/?{url}{url}"}', "routes[1].refusals.redirect", "once"),
     ("refusals: {format: json}", 'refusals: {redirect: ^"//evil.example/"}', "routes[1].refusals.redirect", "https URL"),
     ("refusals: {format: json}", 'refusals: {redirect: ^"javascript:x"}', "routes[1].refusals.redirect", "https URL"),
     ("identifier: https", "identifier: ^http", "routes[1].resource.identifier", "plain http"),
     ("https://api.example/orders", "^https://api.example/orders?a", "routes[1].resource.identifier", "query"),
+    *(
+        ("https://api.example/orders", f'^"https://api.example{path}"', "routes[1].resource.identifier", part)
+        for path, part in (
+            ("/a/../b", 'so this would never match; write "/b"'),
+            ("/a/./b", 'write "/a/b"'),
+            ("/%41", 'write "/A"'),
+            ("//a", 'write "/a"'),
+            ("/..", 'write "/"'),
+            ("/a/%2e%2e/b", 'write "/b"'),
+            ("/a%2Fb", "refuses requests with this path (path-encoded-slash)"),
+            ("/a%zz", "write spaces and other characters as %XX"),
+            ("/a%00", "refuses requests with this path (path-encoded-control)"),
+        )
+    ),
     ("authorization_servers: [https:", "authorization_servers: [^ftp:", "routes[1].resource.authorization_servers[0]", "https URL"),
     (
         "name: both\n",

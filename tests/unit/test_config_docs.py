@@ -51,6 +51,7 @@ def test_every_section_of_the_file_is_shown():
         "allow_websocket",
         "timeouts",
         "workers",
+        "watch",
         "access_log",
     }
     assert set(json_schema()["properties"]) - plain == shown - plain

@@ -36,10 +36,13 @@ def test_values_follow_the_core_schema_of_yaml_1_2(text: str, value: object):
     assert read(f"key: {text}").data == {"key": value}
 
 
-def test_an_empty_document_is_an_empty_mapping():
-    """Nothing but comments configures nothing, which the model then complains about."""
+def test_an_empty_document_is_told_with_where_to_start():
+    """Nothing but comments configures nothing."""
     for text in ("", "# a comment\n", "---\n", "\n\n"):
-        assert read(text).data in ({}, None)
+        (fault,) = faults(text)
+        assert fault[:2] == (1, 1)
+        assert "is empty" in fault[2] and "examples/minimal.yaml" in fault[2] and "--print-config" in fault[2]
+    assert read("{}").data == {}
 
 
 def test_places_count_from_one():

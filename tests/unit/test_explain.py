@@ -277,10 +277,10 @@ def test_which_claim_cannot_be_a_header():
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
-        (Revocation("jti", "gone", 4e9), 'revoked by its jti "gone", by an entry'),
-        (Revocation("sub", "user-1", 4e9, ISSUER, NOW), 'revoked by its sub "user-1", by an entry'),
-        (Revocation("kid", "k1", 4e9), 'revoked with all tokens of the key "k1", by an entry'),
-        (Revocation("issuer", ISSUER, 4e9, None, NOW), "revoked with all older tokens of its issuer, by an entry"),
+        (Revocation("jti", "gone", 4e9), 'its jti "gone" is revoked, by an entry'),
+        (Revocation("sub", "user-1", 4e9, ISSUER, NOW), 'its sub "user-1" is revoked, by an entry'),
+        (Revocation("kid", "k1", 4e9), 'all tokens of the key "k1" are revoked, by an entry'),
+        (Revocation("issuer", ISSUER, 4e9, None, NOW), "all older tokens of its issuer are revoked, by an entry"),
     ],
 )
 @pytest.mark.parametrize("place", ["in the file", "made at run time"])

@@ -145,10 +145,10 @@ routes:
             'roles contains "admin": met, roles is ["admin"]; plan one of "pro", "team": unknown, plan is 5',
             "claim_refused",
         ),
-        ('plan one of "pro", "team"', "unknown", 'plan one of "pro", "team": unknown, plan is 5', "claim_refused"),
-        ("level at least 3", "reported", "level at least 3: refused, level is 2", "claim_refused"),
-        ("sub exists", "met", 'sub exists: met, sub is "u\\u001b[31m"', None),
-        ("sub.deep exists", "unknown", "sub.deep exists: unknown, sub.deep is not inside an object", "claim_refused"),
+        ('plan one of "pro", "team"', "unknown", "plan is 5", "claim_refused"),
+        ("level at least 3", "reported", "level is 2", "claim_refused"),
+        ("sub exists", "met", 'sub is "u\\u001b[31m"', None),
+        ("sub.deep exists", "unknown", "sub.deep is not inside an object", "claim_refused"),
     ]
     for more, found in (
         ({"scp": ["x"]}, 'scp is ["x"]'),

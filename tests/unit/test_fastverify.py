@@ -14,7 +14,8 @@ from lbjwt._fastverify import DenyReason, Gate, SignatureCheck, Verification
 from lbjwt._grants import Grant, GrantCache
 from lbjwt.auth._claims import PolicyRules
 from lbjwt.auth.policy import IssuerPolicy
-from lbjwt.auth.verifier import TrustedIssuer, Verifier
+from lbjwt.auth.trusted_issuer import TrustedIssuer
+from lbjwt.auth.verifier import Verifier
 from lbjwt.jose.keyring import KeyRing
 from lbjwt.process.supervisor import hash_is_randomised
 from tests.unit.auth_tokens import NOW, b64, claims, judged, jwk_of, private_key, reason, token, verifier

@@ -10,7 +10,8 @@ from lbjwt._fastverify import DenyReason
 from lbjwt._grants import Grant, GrantCache
 from lbjwt.auth.issuer_pattern import IssuerPattern
 from lbjwt.auth.policy import IssuerPolicy
-from lbjwt.auth.verifier import TrustedIssuer, Verifier
+from lbjwt.auth.trusted_issuer import TrustedIssuer
+from lbjwt.auth.verifier import Verifier
 from lbjwt.errors import ConfigurationError
 from lbjwt.jose.keyring import KeyRing
 from tests.harness.keys import b64

@@ -1,4 +1,4 @@
-"""The gate against a model, and against other threads: random changes of keys, revocations and time, and changes in the middle of a verdict."""
+"""The gate against a model, and against other threads: random changes of keys, issuers, revocations and time, also in the middle of a verdict."""
 
 import itertools
 import threading
@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from lbjwt._grants import Grant
 from tests.harness.examples import examples
 from tests.unit.auth_tokens import NOW, claims
-from tests.unit.several_issuers import KEYS, LABELS, Bench, issuer, ring, token
+from tests.unit.several_issuers import KEYS, LABELS, Bench, issuer, ring, token, trusted
 
 # --- other threads ----------------------------------------------------------------------------------------------------
 
@@ -127,12 +127,13 @@ TEXTS = list(TOKENS)
 
 
 class GateMachine(RuleBasedStateMachine):
-    """Keys come and go, ids are revoked and not, time runs both ways, connections hold grants: every verdict is that of the model."""
+    """Keys and issuers come and go, ids are revoked, time runs both ways, connections hold grants: every verdict is that of the model."""
 
     @initialize()
     def start(self) -> None:
         self.bench = Bench()
         self.keys: dict[str, frozenset[str] | None] = {label: frozenset({"k1"}) for label in LABELS}
+        self.audiences = dict.fromkeys(LABELS, "api")
         self.revoked: set[tuple[str, str]] = set()
         self.now = NOW
         self.hint: Grant | None = None
@@ -143,12 +144,19 @@ class GateMachine(RuleBasedStateMachine):
         self.bench = Bench(revoked=asked)
 
     def expected(self, text: str) -> str:
-        label, kid, jti, start, end = TOKENS[text]
+        signer, kid, jti, start, end = TOKENS[text]
+        label = signer if len(self.audiences) > 1 else next(iter(self.audiences))  # one issuer judges every token
+        if label not in self.audiences:
+            return "WRONG_ISSUER"
         keys = self.keys[label]
         if keys is None:
             return "KEYS_UNAVAILABLE"
         if kid not in keys:
             return "UNKNOWN_KEY"
+        if signer != label:
+            return "BAD_SIGNATURE"
+        if self.audiences[label] != "api":
+            return "WRONG_AUDIENCE"
         if self.now >= end:
             return "EXPIRED"
         if self.now < start:
@@ -157,8 +165,18 @@ class GateMachine(RuleBasedStateMachine):
 
     @rule(label=st.sampled_from(LABELS), kids=st.none() | st.sets(st.sampled_from(["k1", "k2"]), min_size=1))
     def publish(self, label: str, kids: set[str] | None) -> None:
+        if label not in self.audiences:
+            return
         self.keys[label] = None if kids is None else frozenset(kids)
         self.bench.verifier.publish(None if kids is None else ring(label, *sorted(kids)), LABELS.index(label))
+
+    @rule(audiences=st.dictionaries(st.sampled_from(LABELS), st.sampled_from(["api", "other"]), min_size=1))
+    def reload(self, audiences: dict[str, str]) -> None:
+        self.keys.update(dict.fromkeys(audiences.keys() - self.audiences.keys()))
+        self.audiences = audiences
+        self.bench.verifier.reload(
+            {LABELS.index(label): trusted(label, audiences=(audience,)) for label, audience in audiences.items()}
+        )
 
     @rule(label=st.sampled_from(LABELS), jti=st.sampled_from(["1", "2"]))
     def revoke(self, label: str, jti: str) -> None:
@@ -213,5 +231,10 @@ def test_the_model_has_all_verdicts() -> None:
             for machine.now in (NOW - 5, NOW + 20, NOW + 200):
                 for machine.revoked in (set(), {("a", "1")}):
                     yield from (machine.expected(text) for text in TEXTS)
+        for machine.audiences in ({"a": "api"}, {"a": "api", "b": "other"}):
+            yield from (machine.expected(text) for text in TEXTS)
 
-    assert set(expectations()) == {"NONE", "KEYS_UNAVAILABLE", "UNKNOWN_KEY", "EXPIRED", "NOT_YET_VALID", "REVOKED"}
+    assert set(expectations()) == {
+        *("NONE", "KEYS_UNAVAILABLE", "UNKNOWN_KEY", "EXPIRED", "NOT_YET_VALID", "REVOKED"),
+        *("WRONG_ISSUER", "WRONG_AUDIENCE", "BAD_SIGNATURE"),
+    }

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from lbjwt.admin.server import AdminServer
+from lbjwt.assembly.rows import row_names
 from lbjwt.observe._board import Board
+from lbjwt.observe.rows import RowNumbers
 from lbjwt.revocation.watched import WatchedFile
 from tests.unit.assembly_cases import configuration
 
@@ -47,7 +49,7 @@ def test_o4_a_broken_body_at_the_admin_door_is_no_traceback(caplog: pytest.LogCa
 
     async def scenario() -> None:
         with socket.create_server(("127.0.0.1", 0)) as sock:
-            door = AdminServer(made, Board(1, 1), [sock], issuers=["main"])
+            door = AdminServer(made, Board(1, 1), [sock], RowNumbers.in_order(row_names(made)))
             await door.start()
             reader, writer = await asyncio.open_connection(*sock.getsockname())
             writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc")

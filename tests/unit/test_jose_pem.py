@@ -125,7 +125,7 @@ def test_a_private_key_in_a_pem_file_is_an_error_that_says_so(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (b"", "there is no complete PEM block"),
+        (b"", "it is empty"),
         (b"x", "there is no complete PEM block"),
         (pem(rsa_key())[:100], "there is no complete PEM block"),
         (pem(certificate())[:-40], "there is no complete PEM block"),

@@ -10,7 +10,8 @@ from lbjwt._fastverify import DenyReason, Gate, SignatureCheck, Verification
 from lbjwt._grants import GrantCache
 from lbjwt.auth._claims import PolicyRules
 from lbjwt.auth.policy import IssuerPolicy
-from lbjwt.auth.verifier import TrustedIssuer, Verifier
+from lbjwt.auth.trusted_issuer import TrustedIssuer
+from lbjwt.auth.verifier import Verifier
 from lbjwt.errors import KeyFormatError
 from lbjwt.jose.certificates import thumbprints_of
 from lbjwt.jose.keyring import MAX_TRIED, KeyRing

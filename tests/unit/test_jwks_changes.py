@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
-from lbjwt.assembly.keys import EmbeddedControl, worker_keys
+from lbjwt.assembly.keys import EmbeddedControl
 from lbjwt.assembly.revocations import RevokedKeys
 from lbjwt.auth.revocation import Revocation
 from lbjwt.jose.keyring import KeyRing
 from lbjwt.keys.log import MOST_LINES, log_key_changes
 from lbjwt.observe._board import Board
 from lbjwt.revocation.reader import RevocationReader
-from tests.unit.assembly_cases import configuration
+from tests.unit.assembly_cases import configuration, load
 from tests.unit.auth_tokens import jwk_of, private_key, rsa_key
 
 RSA = {"kid": "k1", "alg": "RS256"}
@@ -84,11 +84,10 @@ def test_one_of_the_workers_tells_of_the_keys_of_a_file(
     board = Board(2, 1, 1)
     board.attach(slot)
     verifier = new_verifier(made, instances)
-    keys = worker_keys(instances, verifier, board, EmbeddedControl(instances, board, None))
     first: list[str] = []
 
     async def scenario() -> None:
-        await keys.load()
+        keys = await load(instances, verifier, board, EmbeddedControl(instances, board, None))
         first.extend(said())
         path.write_text(json.dumps({"keys": [jwk_of(private_key("ES256"), kid="new-one")]}))
         keys.start()

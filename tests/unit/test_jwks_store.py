@@ -185,7 +185,7 @@ def test_what_is_no_regular_file_is_not_used(path):
         read(path)
     path.unlink()
     path.mkdir()
-    with pytest.raises(StoreError, match="Is a directory"):
+    with pytest.raises(StoreError, match="not a regular file"):
         read(path)
 
 

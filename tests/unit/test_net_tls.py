@@ -79,7 +79,7 @@ def test_old_versions_and_weak_suites_are_refused(files):
         ("cert.pem", "half.pem", r"listeners\[0\].tls: "),
         ("key.pem", "cert.pem", r"tls.certificate: .*key.pem contains no certificate"),
         ("cert.pem", "cert.pem", r"tls.private_key: .*cert.pem contains no private key"),
-        (".", "key.pem", "Is a directory"),
+        (".", "key.pem", "not a regular file"),
     ],
 )
 def test_what_is_wrong_with_the_files(files, certificate, private_key, sentence):

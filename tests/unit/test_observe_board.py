@@ -153,6 +153,7 @@ def test_a_dead_worker_leaves_its_counters_and_takes_its_gauges():
         board.add("refusals", 2, 8, issuer=-1)
         board.set_state(READY)
         board.add("in_flight", 2, endpoint=0)
+        board.add("connections", 5, endpoint=0)
         board.add("idle_connections", 3, endpoint=0)
         board.add("requests", 11, endpoint=0)
     board.clear_gauges(0)
@@ -170,7 +171,7 @@ def test_a_dead_worker_leaves_its_counters_and_takes_its_gauges():
     assert (board.totals()["keys"], board.totals()["revocations"]) == (0, 0)
     board.set_state(STOPPED, 0)
     endpoint = board.endpoint_totals(0)
-    assert (endpoint["in_flight"], endpoint["idle_connections"], endpoint["requests"]) == (2, 3, 22)
+    assert [endpoint[name] for name in ("in_flight", "connections", "idle_connections", "requests")] == [2, 5, 3, 22]
     assert (board.state(0), board.state(1)) == (STOPPED, READY)
 
 
@@ -208,6 +209,78 @@ def test_keys_of_any_issuer_make_ready():
     free.set_state(READY)
     assert free.ready
     assert free.totals()["keys"] == 0
+
+
+def test_an_issuer_that_left_makes_nobody_ready():
+    """Its keys count no more from the reload on, nor those that a load brings which was under way then."""
+    board = Board(1, 0, 3)
+    board.set_state(READY)
+    board.set_keys(2, 1.0, issuer=1)
+    assert board.ready
+    board.keep_issuers([0, 2])
+    assert not board.ready
+    board.set_keys(2, 2.0, issuer=1)
+    assert not board.ready
+    assert board.issuer_totals(1)["keys"] == board.issuer_totals(1)["keys_fetched_at"] == 0
+    board.set_keys(1, 2.0, issuer=2)
+    assert board.ready
+    board.keep_issuers([1, 2])
+    board.set_keys(1, 3.0, issuer=1)
+    assert board.issuer_totals(1)["keys"] == 1
+
+
+def test_nobody_looks_at_rows_that_were_not_given_out():
+    """What `use_rows` leaves out counts neither in totals nor for readiness."""
+    board = Board(1, 2, 2, 2)
+    board.set_state(READY)
+    board.set_keys(1, 1.0, issuer=1)
+    board.add("accepted", 3, issuer=1)
+    assert board.ready and board.totals()["accepted"] == 3
+    board.use_rows(0, 1, 0)
+    assert not board.ready and board.totals()["accepted"] == 0
+    for rows in [(3, 0, 0), (0, 3, 0), (0, 0, 3), (-1, 0, 0)]:
+        with pytest.raises(IndexError):
+            board.use_rows(*rows)
+
+
+def test_which_configuration_each_process_has_applied():
+    """Applied by all is what every living process has applied; the supervisor says it of one that it is about to fork."""
+    board = Board(2, 0)
+    assert (
+        [board.generation(slot) for slot in range(3)] == [board.failed_generation(slot) for slot in range(3)] == [0] * 3
+    )
+    assert board.is_applied(0) and not board.is_applied(1)
+    board.attach(1)
+    board.set_generation(2)
+    board.set_failed_generation(3)
+    assert (board.generation(1), board.failed_generation(1)) == (2, 3)
+    assert not board.is_applied(1)
+    board.set_generation(1, 0)
+    assert board.is_applied(1) and not board.is_applied(2)
+    board.set_state(STARTING, board.keeper)
+    assert not board.is_applied(1)
+    board.set_generation(1, board.keeper)
+    assert board.is_applied(1)
+    board.clear_gauges(1)
+    assert (board.generation(1), board.failed_generation(1)) == (0, 0)
+    assert board.is_applied(1)
+    assert "generation" not in board.totals()
+
+
+def test_how_the_last_reload_ended():
+    """At first as if the start had been one. A refused one keeps the time of the last good one; requests are numbered, failed upgrades counted."""
+    board = Board(1, 0)
+    assert (board.reload_ok, board.reload_success_at) == (True, board.started_at)
+    assert (board.reload_requests, board.upgrade_failed, board.configuration_hash) == (0, 0, "0" * 16)
+    board.set_reloaded(True, 100.5)
+    board.set_reloaded(False)
+    assert (board.reload_ok, board.reload_success_at) == (False, 100.5)
+    assert [board.request_reload(), board.request_reload(), board.reload_requests] == [1, 2, 2]
+    board.count_failed_upgrade()
+    assert board.upgrade_failed == 1
+    for digits in ("00000000deadbeef", "f" * 16):
+        board.configuration_hash = digits
+        assert board.configuration_hash == digits
 
 
 def test_the_keeper_is_no_worker():

@@ -11,6 +11,7 @@ from lbjwt._fastverify import DenyReason
 from lbjwt.observe._board import READY, Board
 from lbjwt.observe._offenders import Offenders
 from lbjwt.observe.metrics import BoardCollector, exposition
+from lbjwt.observe.rows import RowNames, RowNumbers
 from lbjwt.version import package_version
 
 ENDPOINTS = [("api", "127.0.0.1:9001"), ("api", "unix:/run/app.sock")]
@@ -21,9 +22,7 @@ ISSUERS = ["main", "partner"]
 def collector(board, *, issuers=ISSUERS, offenders=None, now=1030.5):
     return BoardCollector(
         board,
-        ENDPOINTS,
-        issuers,
-        routes=ROUTES,
+        RowNumbers.in_order(RowNames(ENDPOINTS, issuers, ROUTES)),
         offenders=offenders,
         clock=lambda: now,
         monotonic=lambda: 50.0,
@@ -48,6 +47,10 @@ def filled():
     board.add_source(1, "failures", 1)
     board.set_source_time(1, "last_success", 1020.0)
     board.count_restart(keeper=True)
+    board.set_reloaded(True, 1010.0)
+    board.set_reloaded(False)
+    board.configuration_hash = "00ff00ff00ff00ff"
+    board.count_failed_upgrade()
     board.add("cache_hits", 7)
     board.add("in_flight", 2)
     board.add("key_fetches", 5)
@@ -61,6 +64,13 @@ def filled():
     board.add("responses", 6, 5, endpoint=1)
     board.add("requests", 3, 2, route=1)
     board.add("requests", 1, 4, route=1)
+    return board
+
+
+def fresh_board():
+    """Nothing was counted, and the configuration is that of `filled`."""
+    board = Board(2, 2, 2, 2)
+    board.configuration_hash = "00ff00ff00ff00ff"
     return board
 
 
@@ -102,6 +112,10 @@ def test_the_numbers_of_the_board_under_their_names():
     assert found["lbjwt_key_fetches_total", "main", "success"] == 3
     assert found["lbjwt_key_fetches_total", "failure", "main"] == 2
     assert found["lbjwt_key_fetches_total", "partner", "success"] == 8
+    assert found["lbjwt_config_last_reload_successful",] == 0
+    assert found["lbjwt_config_last_reload_success_timestamp_seconds",] == 1010
+    assert found["lbjwt_config_info", "00ff00ff00ff00ff"] == 1
+    assert found["lbjwt_upgrade_failures_total",] == 1
     assert found["lbjwt_workers", "ready"] == 1
     assert found["lbjwt_workers", "starting"] == 1
     assert found["lbjwt_ready",] == 1
@@ -130,6 +144,8 @@ def test_every_series_is_there_before_anything_happened():
         key for key in found if key[0] in ("lbjwt_keys_age_seconds", "lbjwt_keys_last_success_timestamp_seconds")
     ]
     assert found["lbjwt_keys", "main"] == 0
+    assert found["lbjwt_config_last_reload_successful",] == 1
+    assert found["lbjwt_config_last_reload_success_timestamp_seconds",] > 0
 
 
 def test_s13_series_do_not_multiply():
@@ -137,7 +153,7 @@ def test_s13_series_do_not_multiply():
     offenders = Offenders(2)
     for at in range(300):
         offenders.add_failure(f"192.0.2.{at % 256}", 50.0)
-    fresh = {key for key in samples(Board(2, 2, 2, 2)) if not key[0].endswith("_created")}
+    fresh = {key for key in samples(fresh_board()) if not key[0].endswith("_created")}
     found = samples(filled(), offenders=offenders)
     busy = {key for key in found if not key[0].endswith("_created")}
     times = ("lbjwt_keys_age_seconds", "lbjwt_keys_last_success_timestamp_seconds")
@@ -153,14 +169,8 @@ def test_the_keeper_is_no_worker():
     assert (found["lbjwt_workers", "ready"], found["lbjwt_workers", "starting"], found["lbjwt_ready",]) == (0, 2, 0)
 
 
-def test_issuers_under_one_label_are_one_series():
-    """Counts are added up, of the keys the least number and the greatest age are told; also when an issuer is called as nobody is."""
-    found = samples(filled(), issuers=["all", "all"])
-    assert found["lbjwt_refusals_total", "all", "expired"] == 7
-    assert found["lbjwt_keys", "all"] == 2
-    assert found["lbjwt_keys_age_seconds", "all"] == 40.5
-    assert found["lbjwt_keys_last_success_timestamp_seconds", "all"] == 1000
-    assert found["lbjwt_key_fetches_total", "all", "failure"] == 3
+def test_an_issuer_that_is_called_as_nobody_is():
+    """What is told of tokens without a known issuer and of the issuer named "unknown" are one series: the counts are added up."""
     found = samples(filled(), issuers=["unknown", "partner"])
     assert found["lbjwt_refusals_total", "missing", "unknown"] == 5
     assert found["lbjwt_refusals_total", "expired", "unknown"] == 3

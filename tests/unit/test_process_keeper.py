@@ -15,9 +15,11 @@ from typing import Any
 
 from lbjwt.assembly.issuers import issuer_instances
 from lbjwt.assembly.keys import new_feed
+from lbjwt.assembly.rows import row_names
 from lbjwt.auth.revocation import Revocation
 from lbjwt.keys.feed import KeyFeed
 from lbjwt.observe._board import Board
+from lbjwt.observe.rows import RowNumbers
 from lbjwt.process import keeper
 from lbjwt.process.bindings import Bindings
 from lbjwt.process.shared import Shared
@@ -44,7 +46,13 @@ class Scene:
         self.admin = socket.create_server(("127.0.0.1", 0))
         feed = new_feed(issuer_instances(made), None)
         self.shared = Shared(
-            made, Bindings([], [self.admin]), self.board, wakeups=self.wakeups, directory=directory, feed=feed
+            made,
+            Bindings([], [self.admin]),
+            self.board,
+            RowNumbers.in_order(row_names(made)),
+            wakeups=self.wakeups,
+            directory=directory,
+            feed=feed,
         )
 
     @contextmanager

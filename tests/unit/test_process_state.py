@@ -155,7 +155,7 @@ def test_what_cannot_be_a_directory(place, tmp_path):
     assert "cannot be used" in refusal(place) or "is not a directory" in refusal(place)
     dangling = tmp_path / "dangling"
     dangling.symlink_to(tmp_path / "nowhere")
-    assert "No such file" in refusal(dangling)
+    assert "symbolic link to a place that does not exist" in refusal(dangling)
     assert "No such file" in refusal(tmp_path / "missing" / "state")
 
 

@@ -59,3 +59,28 @@ def test_what_is_no_stream_of_frames_never_ends_one(head: bytes) -> None:
     assert not is_between(tracker, head)
     assert not is_between(tracker, b"\x00" * 100)
     assert not is_between(tracker, frame(0))
+
+
+@given(st.lists(st.tuples(st.integers(0, 300), st.sampled_from([2, 8, None])), max_size=4), st.integers(0, 400))
+def test_up_to_the_end_of_one_frame(frames: list[tuple[int, int | None]], passed: int) -> None:
+    """Wherever the stream stands, the next frame's end is found, and not one byte more is counted."""
+    data, ends = b"", []
+    for size, length in frames:
+        data += frame(size, length=length)
+        ends.append(len(data))
+    passed = min(passed, len(data))
+    tracker = FrameTracker()
+    tracker.feed(data[:passed], passed)
+    rest = data[passed:]
+    used = tracker.feed_frame(rest, len(rest))
+    assert passed + used == next((end for end in ends if end > passed), len(data))
+    assert tracker.between()
+
+
+def test_a_close_frame_is_known() -> None:
+    """Its opcode counts, not the text of other frames."""
+    tracker = FrameTracker()
+    tracker.feed(frame(8) + frame(0, opcode=9), 12)
+    assert not tracker.closed
+    tracker.feed(b"\x88\x02", 2)
+    assert tracker.closed

@@ -153,9 +153,10 @@ def test_the_example_of_several_issuers_runs(tmp_path, monkeypatch):
     assert [bool(verdict) for verdict in verdicts.values()] == [True, False, False, True]
 
 
-def test_the_balancer_example_is_python():
-    """The LoadBalancer example compiles, and what it imports is there."""
-    code = block(PYTHON, "python", "LoadBalancer").replace("asyncio.run(main())", "")
+@pytest.mark.parametrize("words", ["asyncio.Event().wait()", "balancer.reload"])
+def test_the_balancer_examples_are_python(words):
+    """The LoadBalancer examples compile, and what they import is there."""
+    code = block(PYTHON, "python", words).replace("asyncio.run(main())", "")
     names = {}
     exec(compile(code, "python.md", "exec"), names)  # noqa: S102 - our own text
     assert callable(names["main"])

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from lbjwt.proxy.connect import Connector
-from lbjwt.upstream._cluster import Endpoint
+from lbjwt.upstream._endpoint import Endpoint
 from tests.playbooks.stage import Stage, request, response
 
 
 @pytest.fixture
 def endpoint() -> Endpoint:
-    return Endpoint(0, "10.0.0.0:80", "10.0.0.0", 80, "", 1)
+    endpoint = Endpoint(0, "10.0.0.0:80", "10.0.0.0", 80, "", 1)
+    Stage(endpoints=[endpoint])
+    return endpoint
 
 
 @pytest.mark.parametrize(("pause", "failures"), [(0.0, 1), (10.0, 3)])
@@ -50,7 +52,7 @@ def test_an_outage_is_two_lines(caplog: pytest.LogCaptureFixture, failure: str) 
             return
         server = stage.server()
         if failure == "timeout":
-            stage.traffic.expire()
+            stage.context.expire()
         elif failure == "malformed":
             server.sends(b"no response at all\r\n\r\n")
         else:
@@ -75,7 +77,7 @@ def tried(endpoint: Endpoint, timeout: float, *, loop_error: Exception | None = 
         if loop_error is not None:
             loop.create_connection = raising(loop_error)  # type: ignore[method-assign]
         connector = Connector(loop)
-        connector.traffic = stage.traffic
+        connector.context = stage.context
         connector(endpoint)
         while not endpoint.failing:
             await asyncio.sleep(0.01)
@@ -143,20 +145,20 @@ def test_a_full_queue_of_a_unix_socket_is_waited_for(tmp_path: Path) -> None:
 
     async def run() -> None:
         connector = Connector(asyncio.get_running_loop())
-        connector.traffic = stage.traffic
+        connector.context = stage.context
         with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as other:
             listener.bind(path)
             listener.listen(0)
             other.connect(path)
             connector(endpoint)
             await asyncio.sleep(0)
-            assert endpoint.open == 1 and stage.board.endpoint_totals(0)["connects"] == 0
+            assert endpoint.pool.open == 1 and stage.board.endpoint_totals(0)["connects"] == 0
             listener.accept()[0].close()
             while not stage.board.endpoint_totals(0)["connects"]:
                 await asyncio.sleep(0.01)
             assert not endpoint.failing and stage.board.endpoint_totals(0)["failures"] == 0
             await connector.close()
-            stage.traffic.close()
+            stage.context.close()
             await asyncio.sleep(0)
 
     asyncio.run(run())

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lbjwt.observe._board import Board
-from lbjwt.upstream._cluster import Cluster, Endpoint
+from lbjwt.upstream._cluster import Cluster
+from lbjwt.upstream._endpoint import Endpoint
 from lbjwt.upstream._pending import PendingQueue
+from lbjwt.upstream._request import UpstreamRequest
 
 LIMITS = {
     "connect_timeout": 1.0,
@@ -40,7 +42,7 @@ class Scene:
 
     def pick(self, usable: list[bool] | None = None) -> int:
         """The index of the endpoint for the next request; -1: none."""
-        endpoint = self.cluster.pick(self.tried(usable), NOW)
+        endpoint = self.cluster.pick(UpstreamRequest(), self.tried(usable), NOW)
         return -1 if endpoint is None else endpoint.row
 
     def shares(self, usable: list[bool], requests: int) -> list[int]:

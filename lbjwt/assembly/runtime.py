@@ -1,0 +1,224 @@
+"""
+The parts of a balancer that follow its configuration: keys, verifier, clusters, listeners, and what is asked of requests.
+
+A configuration comes in two steps, the first one like every later one. `plan` builds everything that can fail or takes time, and changes nothing.
+`use` puts it into force at once, within one turn of the event loop. Connections, pools, requests under way, key rings, counters and verified tokens
+outlive it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lbjwt.assembly.cluster import Clusters, forwarding_trust
+from lbjwt.assembly.descriptors import Shares, shares
+from lbjwt.assembly.issuers import issuer_instances, trusted_issuers
+from lbjwt.assembly.keys import worker_sources
+from lbjwt.assembly.listeners import Listeners
+from lbjwt.assembly.snapshot import new_snapshot
+from lbjwt.assembly.sources import wait_for_keys
+from lbjwt.errors import ConfigurationError, cause_of
+from lbjwt.keys.worker import ControlLink, WorkerKeys
+from lbjwt.net.sockets import close
+from lbjwt.observe._access_log import AccessLog
+from lbjwt.proxy._context import ProxyContext
+from lbjwt.proxy._key_wait import KeyWait
+from lbjwt.proxy.connect import Connector
+
+if TYPE_CHECKING:
+    import socket
+
+    from lbjwt.assembly.issuers import IssuerInstance
+    from lbjwt.assembly.listeners import ListenerPlan
+    from lbjwt.auth.verifier import Verifier
+    from lbjwt.config.model import Configuration
+    from lbjwt.keys.worker import Source
+    from lbjwt.observe._board import Board
+    from lbjwt.observe._offenders import Offenders
+    from lbjwt.observe.rows import RowNumbers
+    from lbjwt.proxy._snapshot import Snapshot
+    from lbjwt.upstream._cluster import Cluster
+
+
+@dataclass(slots=True)
+class Plan:
+    """Everything of a configuration, built and not yet in force."""
+
+    configuration: Configuration
+    rows: RowNumbers
+    instances: list[IssuerInstance]
+    listeners: ListenerPlan
+    sources: dict[int, Source]
+    new_sources: list[Source]
+    clusters: dict[str, Cluster]
+    snapshot: Snapshot
+    shares: Shares
+    access_log: AccessLog | None
+
+
+class Runtime:
+    """
+    The parts of one balancer in the running loop.
+
+    Args:
+        verifier: Of the first configuration, without keys.
+        link: To the process that fetches keys.
+        logs: Whether requests are logged where the configuration says; else nowhere.
+    """
+
+    def __init__(
+        self, board: Board, verifier: Verifier, link: ControlLink, offenders: Offenders | None, *, logs: bool = True
+    ) -> None:
+        self.keys = WorkerKeys(board, link)
+        self.listeners = Listeners(board)
+        self.context: ProxyContext | None = None
+        self.access_log: AccessLog | None = None
+        self.instances: list[IssuerInstance] = []
+        self._board = board
+        self._verifier = verifier
+        self._link = link
+        self._offenders = offenders
+        self._logs = logs
+        self._clusters = Clusters(board, lambda callback: asyncio.get_running_loop().call_soon(callback))
+        self._connector: Connector | None = None
+
+    async def plan(
+        self, configuration: Configuration, rows: RowNumbers, sockets: Sequence[Sequence[socket.socket]] | None = None
+    ) -> Plan:
+        """
+        Build what a configuration needs, in a thread where it takes time. Keys behind a URL are not waited for.
+
+        Args:
+            rows: Where the board counts what the configuration names.
+            sockets: As for `Listeners.plan`.
+
+        Raises:
+            LbjwtError: As `LoadBalancer.start`; nothing has changed.
+        """
+        instances = issuer_instances(configuration, rows.issuers)
+        sources = worker_sources(instances, self.keys.sources, self._verifier, self._board, self._link.feed)
+        new_sources = [source for index, source in sources.items() if self.keys.sources.get(index) is not source]
+        clusters = self._clusters.named(configuration.clusters)
+        trusts = forwarding_trust(configuration)
+        listeners = await asyncio.to_thread(self.listeners.plan, configuration, sockets)
+        access_log = None
+        try:
+            access_log = self._log_of(configuration)
+            await self.keys.load(new_sources)
+            snapshot = await asyncio.to_thread(
+                new_snapshot,
+                configuration,
+                instances,
+                self._verifier.gate,
+                clusters,
+                rows,
+                offenders=self._offenders,
+                trusts=trusts,
+            )
+            connections = 0 if self.context is None else len(self.context.watched)
+            return Plan(
+                configuration,
+                rows,
+                instances,
+                listeners,
+                sources,
+                new_sources,
+                clusters,
+                snapshot,
+                shares(configuration, connections=connections),
+                access_log,
+            )
+        except BaseException:
+            close(listeners.bound)
+            self._close_unused(access_log)
+            raise
+
+    def give_up(self, plan: Plan) -> None:
+        """Close what was opened for a plan that will not be in force."""
+        close(plan.listeners.bound)
+        self._close_unused(plan.access_log)
+
+    def _log_of(self, configuration: Configuration) -> AccessLog | None:
+        """The access log of a configuration: the one in use, if it goes to the same place."""
+        if configuration.access_log is None or not self._logs:
+            return None
+        path = configuration.access_log.path
+        if self.access_log is not None and self.access_log.path == path:
+            return self.access_log
+        try:
+            return AccessLog(path, self._board)
+        except OSError as error:
+            raise ConfigurationError(f"access_log.path: cannot open {path}: {cause_of(error)}") from None
+
+    def _close_unused(self, access_log: AccessLog | None) -> None:
+        if access_log is not None and access_log is not self.access_log:
+            access_log.close()
+
+    def use(self, plan: Plan) -> None:
+        """Put a plan into force. `Listeners.accept` then opens the listeners that are new."""
+        without_keys = {index: None for index, source in plan.sources.items() if source.ring is None}
+        self._verifier.reload(trusted_issuers(plan.configuration, plan.instances), keys=without_keys)
+        self._board.keep_issuers(plan.rows.issuers.values())
+        self.instances = plan.instances
+        self.keys.use(plan.sources)
+        context = self.context or self._set_up(plan)
+        context.snapshot = plan.snapshot
+        self._clusters.use(plan.configuration.clusters, plan.clusters, plan.rows.endpoints)
+        context.clusters = self._clusters.all
+        context.max_clients, context.max_answered = plan.shares.clients, plan.shares.answered
+        before, self.access_log = self.access_log, plan.access_log
+        context.access_log = plan.access_log
+        if before is not None and before is not plan.access_log:
+            before.close()
+        self.listeners.use(plan.listeners)
+        context.key_wait.reload(
+            max_waiting=plan.configuration.limits.max_waiting, max_wait=wait_for_keys(plan.instances)
+        )
+
+    def _set_up(self, plan: Plan) -> ProxyContext:
+        """The parts that every configuration shares."""
+        loop = asyncio.get_running_loop()
+        key_wait = KeyWait(self._board, self._board.issuers, self.keys.request_refresh, max_waiting=0, max_wait=0.0)
+        self.keys.settled = key_wait.fetch_done
+        self._connector = Connector(loop)
+        self.context = self.listeners.context = self._connector.context = ProxyContext(
+            snapshot=plan.snapshot,
+            clusters=[],
+            key_wait=key_wait,
+            board=self._board,
+            access_log=None,
+            open_connection=self._connector,
+            max_clients=plan.shares.clients,
+        )
+        return self.context
+
+    def expire(self) -> None:
+        """End what has waited too long."""
+        assert self.context is not None
+        self.context.expire()
+
+    def sweep(self) -> None:
+        """End streams whose token has expired; forget clusters that left, and take or refuse new clients by the descriptors that are left."""
+        assert self.context is not None
+        self.context.sweep()
+        if self._clusters.forget():
+            self.context.clusters = self._clusters.all
+        self.listeners.mind_descriptors()
+        if self.access_log is not None:
+            self.access_log.flush()
+
+    async def close(self) -> None:
+        """End every connection."""
+        if self._connector is not None:
+            await self._connector.close()
+        if self.context is not None:
+            self.context.close()
+        await asyncio.sleep(0)
+
+    def close_log(self) -> None:
+        """Write what is pending, and close."""
+        if self.access_log is not None:
+            self.access_log.close()

@@ -1,0 +1,131 @@
+"""An issuer of a verifier: what is trusted of it, the same compiled, and the choice among several by the `iss` of a token."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lbjwt._fastverify import Verification
+from lbjwt.auth._claims import PolicyRules
+from lbjwt.auth.header import HeaderRules
+from lbjwt.auth.identity import MAX_TOTAL, MAX_VALUE, IdentityHeader, compile_identity_headers
+from lbjwt.auth.issuer_pattern import IssuerPattern
+from lbjwt.auth.policy import IssuerPolicy
+from lbjwt.errors import ConfigurationError
+from lbjwt.jose.keyring import KeyRing
+
+# (index of the issuer, key id, claims, seconds since the epoch) -> whether such a token is revoked
+Revoked = Callable[[int, str, Mapping[str, Any], float], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedIssuer:
+    """
+    One issuer of a verifier.
+
+    Attributes:
+        policy: Its rules.
+        identity_headers: What of its claims endpoints receive; see `compile_identity_headers`.
+        max_identity_header: Bytes of one value.
+        max_identity_headers: Bytes of all lines together.
+        key_source: Where its keys come from, in any form that can be compared; None for "where this `iss` has its keys". When
+            `Verifier.reload` changes it, the keys from there are no longer trusted.
+    """
+
+    policy: IssuerPolicy
+    identity_headers: tuple[IdentityHeader | tuple[str, str], ...] = ()
+    max_identity_header: int = MAX_VALUE
+    max_identity_headers: int = MAX_TOTAL
+    key_source: object = field(default=None, compare=False)  # keys that move to another place change no rule
+
+    @property
+    def keys_from(self) -> object:
+        """The origin of its keys: keys of one origin are never keys of another."""
+        return ("iss", self.policy.issuer) if self.key_source is None else ("source", self.key_source)
+
+
+class CompiledIssuer:
+    """
+    An issuer with its compiled rules and the keys of the moment.
+
+    Args:
+        known: The one that had the index before: what is the same is taken from it. It is not changed.
+    """
+
+    def __init__(
+        self, index: int, trusted: TrustedIssuer, revoked: Revoked | None, known: "CompiledIssuer | None" = None
+    ) -> None:
+        self.trusted = trusted
+        self.keys: KeyRing | None = None
+        self.verification: Verification
+        self._index = index
+        self._revoked = revoked
+        self._number: int  # of the rules, 0 before their first verification
+        self._rules: PolicyRules
+        self._identity: Callable[[Mapping[str, Any]], bytes | None] | None
+        same_source = known is not None and known.trusted.keys_from == trusted.keys_from
+        if known is not None and known.trusted == trusted:
+            self._number, self._rules, self._identity = known._number, known._rules, known._identity
+            if same_source:
+                self.keys, self.verification = known.keys, known.verification
+                return
+        else:
+            self._number = 0
+            self._rules = PolicyRules(trusted.policy)
+            self._identity = compile_identity_headers(
+                trusted.identity_headers, max_value=trusted.max_identity_header, max_total=trusted.max_identity_headers
+            )
+        self.use(known.keys if known is not None and same_source else None)
+
+    def use(self, keys: KeyRing | None, previous: KeyRing | None = None) -> None:
+        """
+        Make the verification with these keys; the gate has to be told.
+
+        Args:
+            previous: Keys whose tokens live on where they are in the new ring, too.
+        """
+        policy = self.trusted.policy
+        if keys is not None and previous is not None:
+            keys = keys.adopt(previous)
+        self.keys = keys
+        self.verification = Verification(
+            resolve=None if keys is None else HeaderRules(keys, policy),
+            rules=self._rules,
+            keys=keys or (),
+            identity=self._identity,
+            revoked=self._revoked,
+            allow_padding=policy.allow_padding,
+            max_header=policy.max_token_header or policy.max_token,
+            index=self._index,
+            policy=self._number,
+        )
+        self._number = self.verification.policy
+
+
+def selection(issuers: Mapping[int, TrustedIssuer]) -> Callable[[str], int] | None:
+    """The function that finds the index of the issuer of an `iss`: exact names first, patterns in their order. None when there is one issuer."""
+    if len(issuers) == 1:
+        return None
+    exact: dict[str, int] = {}
+    patterns: list[tuple[IssuerPattern, int]] = []
+    for index, issuer in issuers.items():
+        name = issuer.policy.issuer
+        if name is None:
+            raise ConfigurationError(
+                "any_issuer works with a single issuer only; name this issuer, or remove the others"
+            )
+        if isinstance(name, str):
+            if name in exact:
+                raise ConfigurationError(f"two policies have the issuer {name}")
+            exact[name] = index
+        else:
+            patterns.append((name, index))
+
+    def select(name: str) -> int:
+        index = exact.get(name, -1)
+        if index < 0:
+            for pattern, candidate in patterns:
+                if pattern.tenant_of(name) is not None:
+                    return candidate
+        return index
+
+    return select

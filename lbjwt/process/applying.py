@@ -1,0 +1,105 @@
+"""
+A child's side of a reload: takes configurations out of its channel and applies them, one at a time, of several only the last.
+
+Whether that went well is on the shared stats, where the supervisor looks: the number of the configuration in force, or that of the last one that
+could not be applied. Such a one changes nothing, and the log of the process says why.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+
+from lbjwt.errors import LbjwtError, cause_of
+from lbjwt.keys.feed import KeyFeed
+from lbjwt.observe._board import Board
+from lbjwt.process.channel import Channel, Message, read_memory
+from lbjwt.process.generation import GENERATION, Delivery, Generation
+
+
+class Applier:
+    """
+    Applies what comes, in the running loop, until `stop`.
+
+    Args:
+        apply: Makes a configuration the one in force, or raises and changes nothing. It takes the sockets that it keeps out of the generation.
+        other: Called with the kind and the body of every other message.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        board: Board,
+        feed: KeyFeed | None,
+        apply: Callable[[Generation], Awaitable[object]],
+        log: logging.Logger,
+        other: Callable[[str, bytes], object] = lambda kind, body: None,
+    ) -> None:
+        self._channel = channel
+        self._board = board
+        self._feed = feed
+        self._apply = apply
+        self._log = log
+        self._other = other
+        self._next: Delivery | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin with what came since the fork."""
+        asyncio.get_running_loop().add_reader(self._channel.fileno(), self._readable)
+
+    async def stop(self) -> None:
+        """Take no more; what is being applied is given up."""
+        asyncio.get_running_loop().remove_reader(self._channel.fileno())
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._next is not None:
+            self._next.close()
+
+    def _readable(self) -> None:
+        try:
+            while (message := self._channel.receive()) is not None:
+                self._take(message)
+        except EOFError:  # the supervisor is gone, and who watches for that will say so
+            asyncio.get_running_loop().remove_reader(self._channel.fileno())
+
+    def _take(self, message: Message) -> None:
+        if message.kind != GENERATION:
+            body = read_memory(message.body) if message.whole and message.body >= 0 else b""
+            message.close()
+            self._other(message.kind, body)
+            return
+        if self._next is not None:
+            self._next.close()
+        self._next = Delivery.take(message, self._feed)
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._work(), name="reload")
+
+    async def _work(self) -> None:
+        while (delivery := self._next) is not None:
+            self._next = None
+            number = delivery.number
+            try:
+                await self._try(delivery)
+            except LbjwtError as error:
+                self._failed(number, str(error))
+            except OSError as error:
+                self._failed(number, cause_of(error))
+            except Exception:
+                self._log.exception("the new configuration is not applied, the old one stays in force")
+                self._board.set_failed_generation(number)
+            else:
+                self._board.set_generation(number)
+
+    async def _try(self, delivery: Delivery) -> None:
+        with contextlib.closing(delivery):
+            if not delivery.whole:
+                raise LbjwtError("this process cannot open more files; raise the limit (LimitNOFILE=, ulimit -Hn)")
+            generation = await asyncio.to_thread(delivery.unpacked)
+        with contextlib.closing(generation):
+            await self._apply(generation)
+
+    def _failed(self, number: int, cause: str) -> None:
+        self._log.error("the new configuration is not applied, the old one stays in force: %s", cause)
+        self._board.set_failed_generation(number)

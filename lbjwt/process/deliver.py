@@ -1,0 +1,196 @@
+"""
+What the supervisor owns of a configuration (rows, sockets, memory for keys), replaced as a whole and handed to the processes that run.
+
+A process has at most one configuration in its channel that it has not answered for: a later one waits here, and of several only the last is sent.
+So a process that hangs costs no memory and no descriptors, however often the configuration is reloaded meanwhile.
+"""
+
+import os
+from dataclasses import dataclass, field
+
+from lbjwt.assembly.issuers import issuer_instances
+from lbjwt.assembly.keys import longest_key_sets, put_stored
+from lbjwt.assembly.rows import row_names
+from lbjwt.config.model import Configuration
+from lbjwt.errors import ConfigurationError
+from lbjwt.observe.rows import RowNumbers, Rows
+from lbjwt.process.bindings import Bindings
+from lbjwt.process.channel import MOST_DESCRIPTORS
+from lbjwt.process.generation import GENERATION, packed
+from lbjwt.process.shared import Shared
+from lbjwt.process.slots import Slot, Slots
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What was in force before a reload."""
+
+    configuration: Configuration
+    fingerprint: str
+    bindings: Bindings
+
+
+@dataclass(slots=True)
+class _Left:
+    """Listeners that are no longer configured, until every worker has given them up. Until then a reload may bring them back."""
+
+    number: int
+    bindings: Bindings
+    refused: set[int] = field(default_factory=set)
+    """Slots whose worker has given them up: their sockets no longer listen."""
+
+
+@dataclass(slots=True)
+class _Area:
+    """Memory for the keys of new sources, for the processes that do not have it yet."""
+
+    number: int
+    longest: dict[int, int]
+    fd: int
+
+
+class Deliveries:
+    """The configuration in force, on its way to every process."""
+
+    def __init__(self, shared: Shared, slots: Slots, rows: Rows) -> None:
+        self._shared = shared
+        self._slots = slots
+        self._rows = rows
+        self._body = -1
+        self._left: list[_Left] = []
+        self._areas: list[_Area] = []
+        self._room = longest_key_sets(issuer_instances(shared.configuration, shared.rows.issuers))
+        """Of each source that the feed has memory for, the length in bytes of the longest document."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """True while some process does not have the newest configuration, or something waits to be closed."""
+        return self._body >= 0 or bool(self._left)
+
+    def replace(self, configuration: Configuration, fingerprint: str) -> InForce:
+        """
+        Make a configuration the one in force, for processes that are forked from now on, and begin to hand it to the others.
+
+        Raises:
+            ListenerError: One of its addresses cannot be listened on.
+            ConfigurationError: There is no room for it without a restart.
+            OSError: No memory or descriptor is left. Whatever is raised, nothing changed.
+        """
+        shared = self._shared
+        before = InForce(shared.configuration, shared.board.configuration_hash, shared.bindings)
+        number = shared.generation + 1
+        leaving = [left.bindings for left in self._left]
+        bindings = shared.bindings.changed(configuration, leaving=leaving)
+        known = {name for one in (shared.bindings, *leaving) for name in one.names}
+        body = -1
+        try:
+            if sum(map(len, bindings.accepting(0))) + len(self._areas) >= MOST_DESCRIPTORS:
+                raise ConfigurationError(
+                    "listeners: more sockets than a running process can be given; this needs a restart"
+                )
+            rows = self._rows.assign(row_names(configuration), number)
+            body = packed(configuration, rows)
+            self._new_area(configuration, rows, number)
+        except BaseException:
+            if body >= 0:
+                os.close(body)
+            bindings.part(name for name in bindings.names if name not in known).close()
+            raise
+        self._forget_body()
+        self._body = body
+        self._retire(bindings, number)
+        shared.generation, shared.configuration, shared.rows, shared.bindings = number, configuration, rows, bindings
+        shared.board.configuration_hash = fingerprint
+        self.turn()
+        return before
+
+    def restore(self, before: InForce) -> None:
+        """Hand out what was in force before: no process could apply what followed."""
+        self.replace(before.configuration, before.fingerprint)
+
+    def turn(self) -> None:
+        """Send to whoever can take it, and close what nobody needs any longer."""
+        self._close_left()
+        if self._body < 0:
+            return
+        number, board = self._shared.generation, self._shared.board
+        behind = [slot for slot in self._slots.all if slot.pid and slot.sent < number]
+        for slot in behind:
+            answered = max(board.generation(slot.index), board.failed_generation(slot.index)) >= slot.sent
+            if answered and slot.channel is not None and self._send(slot):
+                slot.sent = number
+        if all(slot.sent >= number for slot in behind):
+            self._forget_body()
+        least = min((slot.sent for slot in self._slots.all if slot.pid), default=number)
+        for area in [area for area in self._areas if area.number <= least]:
+            os.close(area.fd)
+            self._areas.remove(area)
+
+    def _send(self, slot: Slot) -> bool:
+        assert slot.channel is not None
+        is_worker = slot is not self._slots.keeper
+        bound = self._shared.bindings.accepting(slot.index) if is_worker else []
+        areas = [area for area in self._areas if area.number > slot.sent]
+        facts = {
+            "number": self._shared.generation,
+            "sockets": [len(every) for every in bound],
+            "feeds": [area.longest for area in areas],
+        }
+        fds = [sock.fileno() for every in bound for sock in every] + [area.fd for area in areas]
+        return slot.channel.send(GENERATION, facts, body=self._body, descriptors=fds)
+
+    def _new_area(self, configuration: Configuration, rows: RowNumbers, number: int) -> None:
+        """Make room in the feed for key sources that have none, or need more."""
+        feed = self._shared.feed
+        if feed is None:
+            return
+        instances = issuer_instances(configuration, rows.issuers)
+        new = {
+            source: most for source, most in longest_key_sets(instances).items() if self._room.get(source, -1) < most
+        }
+        if not new:
+            return
+        kept = {source: feed.get(source) for source in new if source in self._room}
+        self._areas.append(_Area(number, new, feed.add(new)))
+        self._room |= new
+        for source, stored in kept.items():
+            if stored is not None:
+                feed.put(source, stored)
+        directory = self._shared.directory if configuration.state_directory is not None else None
+        put_stored(feed, [one for one in instances if one.index in new and kept.get(one.index) is None], directory)
+
+    def _retire(self, bindings: Bindings, number: int) -> None:
+        before = [*self._left, _Left(number, self._shared.bindings)]
+        self._left = []
+        for left in before:
+            left.bindings = left.bindings.part(name for name in left.bindings.names if name not in bindings.names)
+            if left.bindings.names:
+                self._left.append(left)
+
+    def _close_left(self) -> None:
+        """Our copy of a socket would queue clients that nobody serves: it stops listening as soon as the worker of its slot has given it up."""
+        for left in list(self._left):
+            left.bindings.borrowed = self._shared.bindings.borrowed
+            for slot in self._slots.workers:
+                gone = not slot.pid or self._shared.board.generation(slot.index) >= left.number
+                if gone and slot.index not in left.refused:
+                    left.refused.add(slot.index)
+                    left.bindings.refuse(slot.index)
+            if len(left.refused) == len(self._slots.workers):
+                left.bindings.refuse(None)
+                left.bindings.close()
+                self._left.remove(left)
+
+    def _forget_body(self) -> None:
+        if self._body >= 0:
+            os.close(self._body)
+            self._body = -1
+
+    def close(self) -> None:
+        """Give everything back."""
+        self._forget_body()
+        for area in self._areas:
+            os.close(area.fd)
+        for left in self._left:
+            left.bindings.close()
+        self._areas, self._left = [], []

@@ -1,0 +1,41 @@
+"""
+`watch: true`: whether the configuration file was written or replaced, by a look at it each second.
+
+A look, not inotify(7): a file that is replaced by rename, a link that turns to another directory (as Kubernetes changes a ConfigMap) and a network
+file system are all the same to stat(2).
+"""
+
+import time
+from typing import Final
+
+from lbjwt.config.reading import Source
+
+INTERVAL: Final = 1.0
+"""Seconds between two looks."""
+SETTLING: Final = 0.2
+"""Seconds for which a file that changed must stay as it is: editors write in several steps, and half a file is a broken one."""
+
+
+class Watch:
+    """
+    Looks at the file of a source.
+
+    Args:
+        source: What `seen` says of it was read, whoever asked for that.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.due = time.monotonic() + INTERVAL
+        """Monotonic seconds of the next look."""
+        self._source = source
+        self._news: object = source.seen
+
+    def has_changed(self, now: float) -> bool:
+        """Look, when it is time to. True when the file is another one than was read, or gone, and has been for a moment."""
+        if now < self.due:
+            return False
+        found = self._source.stamp()
+        settled, self._news = found == self._news, found
+        changed = found != self._source.seen
+        self.due = now + (SETTLING if changed and not settled else INTERVAL)
+        return changed and settled

@@ -1,0 +1,402 @@
+"""The client of HTTP/1.1: one request to an endpoint out, one response in, and the question whether the connection may be used again.
+
+It owns its connection and is its one stream. It returns to its pool only if nothing is in doubt: no byte too many came, the request was sent to its
+end, and the endpoint does not want to close.
+
+Input is read into one buffer that all connections of the worker share, and is processed before the call returns.
+"""
+
+from libc.stdio cimport snprintf
+from posix.uio cimport iovec
+
+from lbjwt._error_reason cimport ErrorReason, in_response
+from lbjwt.http1._request cimport COMPLETE, NEED_MORE, Parse
+from lbjwt.http1._response cimport CHUNKED, LENGTH, NO_BODY, ResponseHead, UNTIL_CLOSE
+from lbjwt.net._clock cimport coarse_monotonic
+from lbjwt.net._connection cimport Events, Sent, buffered_connection
+from lbjwt.net._tls cimport TlsSession
+from lbjwt.upstream._endpoint cimport Endpoint
+from lbjwt.upstream._request cimport UpstreamRequest
+
+cdef enum:
+    MAX_INTERIMS = 8             # 1xx responses before the final one
+
+
+cdef class ClientConnection(BackendStream):
+
+    def __init__(self, ProxyContext context not None, Endpoint endpoint not None):
+        """A connection that begins to be opened: the loop is given `protocol`, or `connect_failed` is called."""
+        self.context = context
+        self.endpoint = endpoint
+        self.phase = CONNECTING
+        self.counted = True
+        endpoint.pool.add(self)
+
+    def protocol(self, tls=None, str server_hostname=None):
+        """
+        What the loop is to tell of the connection, once it is made.
+
+        tls: an `ssl.SSLContext`; None for plain HTTP. server_hostname: whom the certificate has to name.
+        """
+        return buffered_connection(self, &EVENTS, self.context.receive,
+                                   None if tls is None else TlsSession(tls, server_side=False, server_hostname=server_hostname))
+
+    # --- the connection -----------------------------------------------------------------------------------------------
+
+    cdef void _open(self, Connection connection):
+        self.connection = connection
+        self.context.watched.add(self)
+        self.deadline = coarse_monotonic() + self.endpoint.connect_timeout       # of a handshake: without TLS it is ready now
+
+    cdef void _ready(self):
+        cdef Exchange exchange = <Exchange>self.request
+        self.deadline = 0.0
+        self.endpoint.counters.connects += 1
+        self.endpoint.pool.settle(self)
+        self.phase = DONE
+        self.keep_alive = True
+        if exchange is None:
+            self.release(True)
+        else:
+            exchange.connected()
+
+    def connect_failed(self, str cause):
+        cdef Exchange exchange = <Exchange>self.request
+        if self.phase != CONNECTING:
+            # Made and given up at the same moment: uvloop closes such a connection and tells nobody, asyncio tells a second time.
+            self.connection.connection_lost(TimeoutError())
+            return
+        self.phase = GONE
+        self.deadline = 0.0
+        self.endpoint.pool.settle(self)
+        self.endpoint.unreachable(cause, coarse_monotonic())
+        self._give_up_room()
+        if self.connection is not None:
+            self.context.watched.discard(self)
+            self.connection.reset()
+        if exchange is not None:
+            exchange.connect_failed()
+
+    cdef void _lose(self, bint clean):
+        cdef Exchange exchange
+        if self.phase == CONNECTING:
+            self.connect_failed("cannot be reached: the connection ended during the TLS handshake")
+            return
+        exchange = <Exchange>self.request
+        self._leave_pool()
+        self._give_up_room()
+        self.context.watched.discard(self)
+        self.deadline = 0.0
+        if exchange is None:
+            self.phase = GONE
+        elif self.phase == BODY and self.body == UNTIL_CLOSE and clean:
+            self.phase = DONE
+            exchange.response_body(NULL, 0, True)
+        elif self.phase == TUNNELING and clean:
+            self.phase = GONE
+            exchange.tunnel_closed()
+        else:
+            self.phase = GONE
+            exchange.backend_lost(self.partial is not None)
+
+    cdef void _break(self):
+        """The endpoint broke TLS, or there is no agreeing with it. The loss of the connection then ends what is under way."""
+        if self.phase == CONNECTING:
+            self.connect_failed("cannot be reached: the TLS handshake failed")
+        else:
+            self._reset()
+
+    cdef bint _peer_ended(self, bint clean):
+        """True keeps our half open."""
+        cdef Exchange exchange = <Exchange>self.request
+        if self.phase == TUNNELING and clean:
+            exchange.tunnel_ended(False)
+            return self.connection.can_half_close()
+        self._leave_pool()
+        if self.phase == BODY and self.body == UNTIL_CLOSE and clean:
+            self.phase = DONE
+            self.keep_alive = False
+            exchange.response_body(NULL, 0, True)
+        elif self.phase != CONNECTING and exchange is not None:
+            self.phase = GONE if self.phase == HEAD else self.phase
+            exchange.backend_lost(self.partial is not None)
+        return False
+
+    cdef void _receive(self, char *at, Py_ssize_t size):
+        cdef Buffer partial
+        if self.phase == BODY:
+            self._take_body(at, size, False)
+        elif self.phase == HEAD:
+            partial = self.partial
+            if partial is None:
+                self._take_head(at, size)
+            else:
+                partial.put(at, size)
+                self._take_head(partial.data, partial.size)
+        elif self.phase == TUNNELING:
+            (<Exchange>self.request).tunnel_down(at, size)
+        elif self.phase == POOLED:
+            self._leave_pool()
+            self._reset()
+        else:
+            self.doubt = True
+
+    cdef bint wants_body(self) noexcept:
+        return self.connection is None or not self.connection.write_paused
+
+    cdef void pause(self):
+        if self.connection is not None:
+            self.connection.pause()
+
+    cdef void resume(self):
+        if self.connection is not None:
+            self.connection.resume()
+
+    cdef Sent send(self, const char *data, Py_ssize_t size):
+        return self.connection.send(data, size)
+
+    cdef void shutdown(self):
+        self.connection.shutdown()
+
+    # --- request ------------------------------------------------------------------------------------------------------
+
+    cdef Sent transmit(self, UpstreamRequest request):
+        cdef Exchange exchange = <Exchange>request
+        self.request = exchange
+        self.phase = HEAD
+        self.doubt = False
+        self.interims = 0
+        self.seen = 0
+        self.deadline = coarse_monotonic() + (
+            self.endpoint.response_timeout if exchange.request_complete else exchange.snapshot.stream_idle_timeout)
+        return self.connection.send(exchange.request.data, exchange.request.size)
+
+    cdef void request_body(self, const char *body, Py_ssize_t size, bint end):
+        cdef Exchange exchange = <Exchange>self.request
+        cdef iovec parts[3]
+        cdef char line[20]
+        if self.phase == HEAD:
+            self.deadline = coarse_monotonic() + (self.endpoint.response_timeout if end else exchange.snapshot.stream_idle_timeout)
+        if not exchange.chunked:
+            self.connection.send(body, size)
+            return
+        if size == 0:
+            if end:
+                self.connection.send(b"0\r\n\r\n", 5)
+            return
+        parts[0].iov_base = line
+        parts[0].iov_len = snprintf(line, sizeof(line), "%zx\r\n", size)
+        parts[1].iov_base = <void *>body
+        parts[1].iov_len = size
+        parts[2].iov_base = <char *>b"\r\n0\r\n\r\n"
+        parts[2].iov_len = 7 if end else 2
+        self.connection.send_parts(parts, 3)
+
+    # --- response -----------------------------------------------------------------------------------------------------
+
+    cdef void _take_head(self, char *at, Py_ssize_t size):
+        cdef ResponseHead head = self.context.response_head
+        cdef Exchange exchange = <Exchange>self.request
+        cdef Buffer _held = self.partial     # keeps the bytes `at` points into
+        cdef Parse parsed
+        while True:
+            parsed = head.parse(at, size, self.seen, exchange.method, exchange.websocket, exchange.snapshot.max_response_head,
+                                exchange.snapshot.max_response_fields)
+            if parsed == NEED_MORE:
+                self.seen = size
+                exchange.replayable = False      # the endpoint has begun to answer
+                if self.partial is None or self.partial.data != at:
+                    self.partial = Buffer.__new__(Buffer)
+                    self.partial.put(at, size)
+                return
+            self.seen = 0
+            if parsed != COMPLETE:
+                self._broken(head.problem)
+                return
+            if head.status >= 200 or head.websocket:
+                break
+            self.interims += 1
+            if self.interims > MAX_INTERIMS:
+                self._broken(ErrorReason.RESPONSE_TOO_MANY_INTERIMS)
+                return
+            exchange.interim(head)
+            at += head.size
+            size -= head.size
+            if size == 0:
+                self.partial = None
+                return
+        self.partial = None
+        if head.websocket:
+            self.phase = TUNNELING
+            self.deadline = coarse_monotonic() + exchange.snapshot.stream_idle_timeout
+            exchange.response(head, NULL, 0, False)
+            if size > head.size and self.request is exchange:
+                exchange.tunnel_down(at + head.size, size - head.size)
+            return
+        self.body = head.body
+        self.keep_alive = head.keep_alive
+        self.left = head.content_length
+        if self.body == CHUNKED:
+            if self.decoder is None:
+                self.decoder = ChunkedDecoder.__new__(ChunkedDecoder)
+            self.decoder.start(-1)
+        self._take_body(at + head.size, size - head.size, True)
+
+    cdef void _take_body(self, char *at, Py_ssize_t size, bint with_head):
+        """Relay what came of the body; with_head: together with the head that was just parsed."""
+        cdef Exchange exchange = <Exchange>self.request
+        cdef Py_ssize_t used = size
+        cdef bint end = False
+        if self.body == LENGTH:
+            if size >= self.left:
+                end = True
+                used = self.left
+            self.left -= used
+            self.doubt = size > used
+            size = used
+        elif self.body == CHUNKED:
+            used = self.decoder.feed(at, size)
+            if used < 0:
+                self._broken(in_response(self.decoder.problem))
+                return
+            end = self.decoder.done
+            self.doubt = size > used
+            at += self.decoder.body_at
+            size = self.decoder.body_size
+        elif self.body == NO_BODY:
+            end = True
+            self.doubt = size > 0
+            size = 0
+        if end:
+            self.phase = DONE
+            self.deadline = 0.0
+        else:
+            self.phase = BODY
+            self.deadline = coarse_monotonic() + exchange.snapshot.stream_idle_timeout
+        if with_head:
+            exchange.response(self.context.response_head, at, size, end)
+        else:
+            exchange.response_body(at, size, end)
+
+    cdef void _broken(self, ErrorReason reason):
+        cdef Exchange exchange = <Exchange>self.request
+        self.keep_alive = False
+        exchange.backend_failed(reason)
+
+    # --- reuse --------------------------------------------------------------------------------------------------------
+
+    cdef bint is_reusable(self):
+        return not self.connection.has_input()
+
+    cdef void release(self, bint whole):
+        cdef Endpoint endpoint = self.endpoint
+        cdef Exchange exchange
+        if self.phase == CONNECTING:
+            endpoint.pool.abandon(self)
+            return
+        if (whole and self.phase == DONE and self.keep_alive and not self.doubt and not self.context.draining
+                and endpoint.pool.may_keep() and self.connection.drained() and not self.connection.is_closing()):
+            self.connection.resume()
+            exchange = <Exchange>endpoint.pool.next_request(self)
+            if exchange is not None:
+                exchange.use(self)
+                return
+            self.phase = POOLED
+            self.deadline = coarse_monotonic() + endpoint.idle_timeout
+            endpoint.pool.keep(self)
+            return
+        if whole and (self.phase == TUNNELING or (self.phase == DONE and self.connection.drained())):
+            self._close()
+        else:
+            self._reset()
+        self.phase = GONE
+
+    cdef void _leave_pool(self):
+        if self.phase == POOLED:
+            self.phase = GONE
+            self.endpoint.pool.leave(self)
+
+    cdef void _give_up_room(self):
+        if self.counted:
+            self.counted = False
+            self.endpoint.pool.forget()
+
+    # --- ends ---------------------------------------------------------------------------------------------------------
+
+    cdef void _close(self):
+        self._give_up_room()
+        if self.connection is not None:
+            self.connection.close()
+
+    cdef void _reset(self):
+        self._give_up_room()
+        if self.connection is not None:
+            self.connection.reset()
+
+    cdef void close(self):
+        self._close()
+
+    cdef void reset(self, ErrorReason reason):
+        self._reset()
+
+    cdef void end(self):
+        if self.phase == POOLED:
+            self._leave_pool()
+            self._close()            # nothing is under way: an endpoint need not log a reset
+        else:
+            self._reset()
+
+    cdef void expired(self):
+        cdef Exchange exchange = <Exchange>self.request
+        self.deadline = 0.0
+        if self.phase == POOLED:
+            self.end()
+        elif self.phase == CONNECTING:
+            self.connect_failed(f"cannot be reached: no TLS session within {self.endpoint.connect_timeout:g} s")
+        elif exchange is not None:
+            exchange.backend_failed(ErrorReason.RESPONSE_TIMEOUT if self.phase == HEAD and exchange.request_complete else ErrorReason.STREAM_IDLE)
+        else:
+            self._reset()
+
+
+# --- what the connection reports --------------------------------------------------------------------------------------
+
+cdef void _on_opened(object client, Connection connection):
+    (<ClientConnection>client)._open(connection)
+
+
+cdef void _on_ready(object client):
+    (<ClientConnection>client)._ready()
+
+
+cdef void _on_received(object client, char *at, Py_ssize_t size):
+    (<ClientConnection>client)._receive(at, size)
+
+
+cdef bint _on_ended(object client, bint clean) except? -1:
+    return (<ClientConnection>client)._peer_ended(clean)
+
+
+cdef void _on_blocked(object client):
+    pass
+
+
+cdef void _on_unblocked(object client):
+    cdef Exchange exchange = <Exchange>(<ClientConnection>client).request
+    if exchange is not None:
+        exchange.backend_unblocked()
+
+
+cdef bint _on_not_tls(object client, const char *at, Py_ssize_t size) except? -1:
+    return False
+
+
+cdef void _on_broken(object client):
+    (<ClientConnection>client)._break()
+
+
+cdef void _on_lost(object client, bint clean):
+    (<ClientConnection>client)._lose(clean)
+
+
+cdef Events EVENTS = Events(_on_opened, _on_ready, _on_received, _on_ended, _on_blocked, _on_unblocked, _on_not_tls, _on_broken, _on_lost)

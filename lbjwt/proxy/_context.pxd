@@ -1,0 +1,46 @@
+cimport cython
+from libc.stdint cimport uint64_t
+
+from lbjwt._error_reason cimport ErrorReason
+from lbjwt.http1._buffer cimport Buffer
+from lbjwt.http1._request cimport RequestHead
+from lbjwt.http1._response cimport ResponseHead
+from lbjwt.observe._access_log cimport AccessLog
+from lbjwt.observe._board cimport Board
+from lbjwt.http1._answer cimport Answer
+from lbjwt.net._connection cimport ReceiveBuffer
+from lbjwt.proxy._authorization cimport Authorization
+from lbjwt.proxy._snapshot cimport Snapshot
+from lbjwt.proxy._key_wait cimport KeyWait
+
+
+@cython.final
+cdef class ProxyContext:
+    cdef public Snapshot snapshot                # of the configuration in force
+    cdef public list clusters                    # of Cluster: those of the configuration, and those whose last requests are under way
+    cdef readonly KeyWait key_wait
+    cdef readonly Board board
+    cdef public AccessLog access_log             # None: no log is kept
+    cdef readonly set watched                    # of Timed, for the sweeps: every open connection
+    cdef readonly Py_ssize_t clients             # open client connections
+    cdef public bint draining                    # every answer ends its connection
+    cdef object open_connection                  # (endpoint) -> its side, on which connection_made or connect_failed follows
+    cdef public Py_ssize_t max_clients
+    cdef public Py_ssize_t max_answered # clients up to which one too many is told 503; beyond, it is reset
+
+    # Scratch: valid while one buffer is worked on, never across a return to the loop.
+    cdef RequestHead request_head
+    cdef ResponseHead response_head
+    cdef Buffer out
+    cdef ReceiveBuffer receive
+    cdef Authorization authorization             # of the head at hand, until an exchange takes it over
+    cdef list spare                              # exchanges to use again
+
+    cdef dict _answers                           # Answer by status and detail
+    cdef bytes date                              # "Date: …\r\n", of this second
+    cdef char _id_prefix[16]
+    cdef uint64_t _id_counter
+
+    # named: the answer tells the reason
+    cdef Answer answer(self, ErrorReason reason, bint named)
+    cdef void next_request_id(self, char *out) noexcept

@@ -1,0 +1,175 @@
+"""
+A request on its way to an endpoint: picking one, waiting for one, and trying the next one. `upstream/` has the rules that are asked: `Cluster.pick`,
+`Pool`, and `_retry` for what may be sent again. What comes back is the business of the exchange.
+"""
+
+from lbjwt.net._clock cimport coarse_monotonic
+from lbjwt.net._connection cimport FAILED
+from lbjwt.proxy._exchange_states cimport (
+    AWAITING, CONNECT_FAILED, CONNECTED, CONNECTING, OVER, PENDING, PENDING_TIMED_OUT, RESPONDING, ROOM, STREAM_FREE, TUNNEL,
+)
+from lbjwt.upstream._retry cimport exclude, send_elsewhere
+
+
+cdef class ForwardedRequest(UpstreamRequest):
+
+    # --- states -------------------------------------------------------------------------------------------------------
+
+    def meets(self, Event event):
+        """`expects` for tests of the table."""
+        return self.expects(event)
+
+    cdef bint _unexpected(self) noexcept:
+        """A fault of ours. The request ends at once; an exchange that is over may belong to another one and is left alone."""
+        self._fault()
+        if self.state == OVER:
+            return False
+        if self.state == RESPONDING or self.state == TUNNEL:
+            self.note(ErrorReason.INTERNAL_ERROR)
+            self.client.reset(ErrorReason.INTERNAL_ERROR)
+            self.finish(False)
+        else:
+            self.fail(ErrorReason.INTERNAL_ERROR)
+        return False
+
+    cdef void _fault(self) noexcept:
+        self.context.snapshot.gate.note(AssertionError())
+
+    # --- finding an endpoint ------------------------------------------------------------------------------------------
+
+    cdef void dispatch(self):
+        if self.expects(ROOM):
+            self._send_off()
+
+    cdef void _send_off(self):
+        """Send the request to the best endpoint that was not tried: on an idle stream, or on a new one. When all are full, wait in line."""
+        cdef Endpoint endpoint
+        cdef BackendStream backend
+        while True:
+            # A new request goes behind those that wait; one whose first endpoint failed does not.
+            endpoint = None
+            if self.state == PENDING or self.tried is not None or self.cluster.pending.is_empty():
+                endpoint = self.cluster.pick(self, self.tried, coarse_monotonic())
+            if endpoint is None:
+                self._wait_or_refuse()
+                return
+            self._leave_queue()
+            self.cluster.take(endpoint)
+            backend = <BackendStream>endpoint.pool.take_idle(self.fresh)
+            if backend is None:
+                break
+            self._charge(endpoint)
+            if self._transmit(backend) != FAILED:
+                return
+            self._discharge()
+        if self.tried is None and not endpoint.is_healthy(coarse_monotonic()):
+            self.no_endpoint = ErrorReason.ENDPOINTS_DOWN    # every one failed a moment ago: this is the last resort
+        self._charge(endpoint)
+        self._move(CONNECTING)
+        backend = <BackendStream>endpoint.pool.take_unclaimed()
+        if backend is None:
+            backend = <BackendStream?>self.context.open_connection(endpoint)
+        self.backend = backend
+        endpoint.pool.connecting_for(backend, self)
+
+    cdef void _wait_or_refuse(self):
+        cdef ProxyContext context = self.context
+        cdef double now = coarse_monotonic()
+        if self.state == PENDING:
+            return
+        if (self.tried is None and not self.cluster.pending.is_empty()) or self.cluster.may_get_room(self.tried):
+            context.board.mine.endpoints_full += 1
+            if self.cluster.pending.enter(self, now):
+                self._move(PENDING)
+                self.tried = None            # in its turn any endpoint will do: if one were barred to it, all behind it would wait
+                return
+            self.fail(ErrorReason.PENDING_OVERFLOW if self.cluster.pending.max_pending else ErrorReason.ENDPOINTS_FULL)
+            return
+        self.fail(self.no_endpoint)
+
+    cdef void _leave_queue(self):
+        if self.state == PENDING:
+            self.cluster.pending.leave(self)
+
+    cdef void pending_timed_out(self):
+        if self.expects(PENDING_TIMED_OUT):
+            self.fail(ErrorReason.PENDING_TIMEOUT)
+
+    cdef Sent _transmit(self, BackendStream backend):
+        """FAILED: not one byte was sent, so that any request may go elsewhere."""
+        cdef Sent sent
+        self.backend = backend
+        self._move(AWAITING)
+        sent = backend.transmit(self)
+        if sent == FAILED:
+            self._drop_backend()
+        elif not self.request_complete:
+            self.client.request_wanted()
+        return sent
+
+    cdef void _drop_backend(self):
+        cdef BackendStream backend = self.backend
+        self._leave_queue()
+        self.backend = None
+        if backend is not None:
+            backend.request = None
+            backend.release(False)
+
+    cdef void _charge(self, Endpoint endpoint):
+        self.endpoint = endpoint
+        endpoint.counters.in_flight += 1
+
+    cdef void _discharge(self):
+        if self.endpoint is not None:
+            self.endpoint.counters.in_flight -= 1
+            self.endpoint = None
+
+    cdef void connected(self):
+        if not self.expects(CONNECTED):
+            return
+        if self._transmit(self.backend) == FAILED:
+            self.endpoint.unreachable(None, coarse_monotonic())
+            self._try_next()
+
+    cdef void connect_failed(self):
+        if self.expects(CONNECT_FAILED):
+            self._try_next()
+
+    cdef void _send_again(self):
+        """The connection ended, and repeating the request is harmless."""
+        cdef Endpoint endpoint = self.endpoint
+        endpoint.failed(None, coarse_monotonic())
+        self.context.board.mine.retries += 1
+        self._drop_backend()
+        self._discharge()
+        send_elsewhere(self, self.cluster, endpoint, coarse_monotonic())
+        self._send_off()
+
+    cdef void _try_next(self):
+        exclude(self, self.endpoint)
+        self._drop_backend()
+        self._discharge()
+        self._send_off()
+
+    cdef void use(self, BackendStream backend):
+        """A stream got free while this request waited for one that is being opened, or in the queue."""
+        if not self.expects(STREAM_FREE):
+            return
+        if self.state == PENDING:
+            self._leave_queue()
+            self.cluster.take(backend.endpoint)
+            self._charge(backend.endpoint)
+        if self._transmit(backend) == FAILED:
+            self._discharge()
+            self._send_off()
+
+    cdef void note(self, ErrorReason reason) noexcept:
+        """What went wrong, for log and metrics. The first thing that does is the cause of all others."""
+        if self.error == ErrorReason.NO_ERROR:
+            self.error = reason
+
+    cdef void fail(self, ErrorReason reason):
+        pass
+
+    cdef void finish(self, bint whole):
+        pass

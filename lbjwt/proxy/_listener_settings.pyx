@@ -1,0 +1,10 @@
+"""What one listener asks of its clients, as one object that outlives configurations."""
+
+
+cdef class ListenerSettings:
+
+    def __init__(self, RequestPolicy policy not None, Health health=None, tls=None, double handshake_timeout=10.0):
+        self.policy = policy
+        self.health = health
+        self.tls = tls
+        self.handshake_timeout = handshake_timeout

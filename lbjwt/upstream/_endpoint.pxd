@@ -1,0 +1,34 @@
+cimport cython
+
+from lbjwt.observe._board cimport EndpointCounters
+from lbjwt.upstream._pool cimport Pool
+
+
+@cython.final
+cdef class Endpoint:
+    """One backend address of a cluster: whether it is healthy, its counters of this worker, and its pool. It outlives configurations."""
+    cdef readonly Py_ssize_t row             # of its counters in the shared stats
+    cdef readonly str address                # as configured: HOST:PORT or unix:PATH
+    cdef readonly bytes label                # the same, for the access log
+    cdef readonly str host                   # "" for a Unix socket
+    cdef readonly int port
+    cdef readonly str path                   # of a Unix socket, else ""
+    cdef readonly long weight                # a change is a matter of the cluster
+    cdef readonly Pool pool
+    cdef readonly double connect_timeout     # seconds
+    cdef readonly double response_timeout    # seconds, to the first byte of the response
+    cdef readonly double idle_timeout        # seconds, of idle connections
+    cdef public double ejected_until         # seconds on the monotonic clock: connecting failed a moment ago
+    cdef readonly bint failing               # its failure was logged, its recovery was not
+    cdef Py_ssize_t _position                # among the members of its cluster; -1: it is none
+    cdef double _quiet_until                 # seconds on the monotonic clock: no failure is logged before
+    cdef EndpointCounters *counters
+
+    cdef bint is_healthy(self, double now) noexcept
+    cdef bint is_full(self) noexcept
+    cdef bint is_available(self, double now) noexcept        # healthy and not full
+    # Once nobody can connect, every request is spared the attempt for a moment.
+    cpdef void unreachable(self, str cause, double now)
+    # A request was not answered as it should be. cause: for the log; None: it is sent again, and nothing is logged yet.
+    cpdef void failed(self, str cause, double now)
+    cpdef void recovered(self)

@@ -1,0 +1,51 @@
+cimport cython
+
+from lbjwt.net._clock cimport Timed
+from lbjwt.observe._board cimport EndpointCounters
+from lbjwt.upstream._pending cimport PendingQueue
+from lbjwt.upstream._request cimport UpstreamRequest
+
+
+cdef class PooledStream(Timed):
+    """
+    What carries one request to an endpoint at a time, as its pool sees it. Over HTTP/1 it is the connection; of a protocol with several streams on
+    a connection each is one.
+    """
+    cdef UpstreamRequest request     # it carries, or is being opened for; None: none
+
+    cdef bint is_reusable(self)      # asked of an idle one: nothing about it is in doubt
+    cdef void close(self)            # send what is queued, then close
+
+
+@cython.final
+cdef class Pool:
+    """The streams to one endpoint in this worker: idle, being opened, in use."""
+    cdef readonly list idle          # nothing about them is in doubt; the last used one last
+    cdef readonly dict connecting    # being opened for a request that any stream serves: stream -> None, the oldest first
+    cdef readonly dict unclaimed     # being opened, and whose request left or is served by another one
+    cdef readonly Py_ssize_t open    # those that take room: being opened, in use or idle; none that is on its way out
+    cdef readonly bint leaving       # the endpoint is no member any more: none is kept
+    cdef readonly Py_ssize_t max_connections
+    cdef readonly Py_ssize_t max_idle
+    cdef PendingQueue pending        # of the cluster
+    cdef EndpointCounters *counters
+
+    cdef bint has_room(self) noexcept
+    # An idle stream, the one used last. None: there is none, and room for a new one. fresh: one that nobody used before, if there is room.
+    cdef PooledStream take_idle(self, bint fresh)
+    # A stream that is being opened and that nobody waits for any more; None: open another one.
+    cdef PooledStream take_unclaimed(self)
+    # A stream begins to be opened; `forget` ends its count.
+    cdef void add(self, PooledStream stream)
+    cdef void forget(self)
+    cdef void connecting_for(self, PooledStream stream, UpstreamRequest request)
+    # It is being opened no longer.
+    cdef void settle(self, PooledStream stream)
+    # Its request left before it was open.
+    cdef void abandon(self, PooledStream stream)
+    # The request that a stream which got free serves before it is kept, or None.
+    cdef UpstreamRequest next_request(self, PooledStream stream)
+    cdef bint may_keep(self) noexcept
+    cdef void keep(self, PooledStream stream)
+    cdef void leave(self, PooledStream stream)
+    cdef void close_idle(self)

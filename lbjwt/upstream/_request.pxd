@@ -1,0 +1,20 @@
+from lbjwt._error_reason cimport ErrorReason
+
+
+cdef class UpstreamRequest:
+    """A request as clusters, pools and queues see it: what a balancing or retry rule may go by stands here."""
+    cdef double pending_until                    # seconds on the monotonic clock, once it waited in a queue; 0.0: it has not
+    cdef set tried                               # endpoints not to be picked again; None: no endpoint failed
+    cdef int retries                             # times it was sent again
+    cdef bint replayable                         # all that was sent is kept, and may be sent again (RFC 9110 section 9.2.2)
+    cdef bint fresh                              # use no pooled connection
+    cdef bint request_complete                   # the whole request was read from the client
+    cdef ErrorReason no_endpoint                 # why nobody takes it, once nobody is left
+
+    # Go to an endpoint with room, or keep the place in the queue.
+    cdef void dispatch(self)
+    cdef void pending_timed_out(self)
+    # Forget earlier attempts: another request begins.
+    cdef void start_attempts(self) noexcept
+    # Any stream to an endpoint serves it, whoever that was opened for.
+    cdef bint takes_any_stream(self) noexcept

@@ -1,0 +1,21 @@
+"""A request as the upstream side sees it. What it does when its turn comes is written by whoever forwards requests."""
+
+
+cdef class UpstreamRequest:
+
+    cdef void dispatch(self):
+        pass
+
+    cdef void pending_timed_out(self):
+        pass
+
+    cdef void start_attempts(self) noexcept:
+        self.pending_until = 0.0
+        self.tried = None
+        self.retries = 0
+        self.fresh = False
+        self.no_endpoint = ErrorReason.CONNECT_FAILED
+
+    cdef bint takes_any_stream(self) noexcept:
+        # The rest of a body would be taken from its client in the middle of another request's end.
+        return self.request_complete and not self.fresh
