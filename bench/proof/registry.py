@@ -50,6 +50,16 @@ NAMES = [
     "idle_connections",
     "head_bombs",
     "large_bodies",
+    "hot_reload",
+    "in_flight_reload",
+    "drain_idle_clients",
+    "broken_configurations",
+    "reload_storm",
+    "reload_latency",
+    "tokens_across_reload",
+    "certificate_replaced",
+    "upgrade",
+    "reload_leaks",
     "soak",
 ]
 

@@ -30,6 +30,7 @@ READY_TIMEOUT = 90.0  # seconds; a start takes one, and a machine with other wor
 SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? ([^ ]+)")  # Prometheus text format
 LABEL = re.compile(r'(\w+)="([^"]*)"')
 LIBC = ctypes.CDLL(None)
+AUXILIARY = ("lbjwt-keeper", "lbjwt-reader")  # processes that are no workers
 
 
 def configuration(
@@ -81,6 +82,7 @@ class Balancer:
         *,
         flags: Callable[[int, int], list[str]] | None = None,
         command: list[str] | None = None,
+        program: Sequence[str] = (sys.executable, "-m", "lbjwt"),
         wait_ready: bool = True,
         **changes: Any,
     ) -> None:
@@ -88,6 +90,7 @@ class Balancer:
         Args:
             flags: Given port and admin port, the command line after `lbjwt serve` instead of a file.
             command: A whole command line instead of lbjwt; `{port}` in it is replaced. Such a program has no admin door.
+            program: What runs `serve`, in place of `python -m lbjwt`.
             wait_ready: Enter only once /readyz answers 200.
             changes: Over the configuration, see `configuration`.
         """
@@ -102,11 +105,11 @@ class Balancer:
         if command is not None:
             self._command = [part.replace("{port}", str(self.port)) for part in command]
         elif flags is not None:
-            self._command = [sys.executable, "-m", "lbjwt", "serve", *flags(self.port, self.admin)]
+            self._command = [*program, "serve", *flags(self.port, self.admin)]
         else:
             document = configuration(directory, tokens, backends, port=self.port, admin=self.admin, **changes)
             self.config_path.write_text(json.dumps(document, indent=2), encoding="utf-8")
-            self._command = [sys.executable, "-m", "lbjwt", "serve", str(self.config_path)]
+            self._command = [*program, "serve", str(self.config_path)]
         self._process: subprocess.Popen[bytes] | None = None
         self.exit_code: int | None = None
 
@@ -119,7 +122,7 @@ class Balancer:
     @property
     def workers(self) -> list[int]:
         """Pids of the workers; the process itself when it has no children."""
-        return [pid for pid in children(self.pid) if name_of(pid) != "lbjwt-keeper"] or [self.pid]
+        return [pid for pid in children(self.pid) if name_of(pid) not in AUXILIARY] or [self.pid]
 
     @property
     def stderr(self) -> str:

@@ -1,8 +1,9 @@
 """
 What backends answer, chosen by the request's path: the good behaviours here, the bad ones in `evil`.
 
-Paths: /r/… (the ordinary answer), /bytes/N, /chunked/N, /eof/N, /status/CODE, /slow/MS, /head (echoes the head it saw), /interim/N,
-/tunnel (WebSocket handshake, then an echo), /upload (answers at the end of the body), /evil/NAME?… . Anything else is ordinary.
+Paths: /r/… (the ordinary answer), /bytes/N, /chunked/N, /eof/N, /drip/N/MS (N bytes spread over that time), /status/CODE, /slow/MS,
+/head (echoes the head it saw), /interim/N, /tunnel (WebSocket handshake, then an echo), /upload (answers at the end of the body),
+/evil/NAME?… . Anything else is ordinary.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from urllib.parse import parse_qsl
 
 from tests.harness.record import Seen
-from tests.harness.script import Close, Script, Send, Stream, Tunnel, Wait
+from tests.harness.script import Close, Drip, Script, Send, Stream, Tunnel, Wait, pattern
 
 WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -67,6 +68,13 @@ def _eof(seen: Seen, rest: list[str]) -> Script:
     return Script((Send(head), Close()) if seen.method == "HEAD" else (Send(head), Stream(int(rest[0])), Close()))
 
 
+def _drip(seen: Seen, rest: list[str]) -> Script:
+    size, seconds = int(rest[0]), int(rest[1]) / 1000
+    head = b"HTTP/1.1 200 OK\r\n%bContent-Length: %d\r\n\r\n" % (tags(seen), size)
+    piece = max(1, size // 20)
+    return Script((Send(head), Drip(pattern(size), piece, seconds / (size / piece))))
+
+
 def _status(seen: Seen, rest: list[str]) -> bytes:
     return ordinary(seen, rest[0].encode() + b" As Asked")
 
@@ -118,6 +126,7 @@ HANDLERS: dict[str, Callable[[Seen, list[str]], bytes | Script]] = {
     "bytes": _bytes,
     "chunked": _chunked,
     "eof": _eof,
+    "drip": _drip,
     "status": _status,
     "slow": _slow,
     "head": _head,

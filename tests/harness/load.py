@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 import time
 from collections import deque
@@ -91,6 +92,7 @@ class _Connection(asyncio.Protocol):
         self.job: Job | None = None
         self.closed = False
         self.reusable = True
+        self.started = 0.0  # when the request at hand was sent, seconds on the monotonic clock
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio."""
@@ -102,6 +104,7 @@ class _Connection(asyncio.Protocol):
         """Send one request."""
         self.job, self.sample = job, sample
         self.reusable = True
+        self.started = time.monotonic()
         self.reader.expect(job.method.encode())
         self.transport.write(job.data)
 
@@ -196,8 +199,9 @@ class _Connection(asyncio.Protocol):
 class _Load:
     """The state of one run."""
 
-    def __init__(self, port: int, connections: int, timeout: float) -> None:
+    def __init__(self, port: int, connections: int, timeout: float, tls: ssl.SSLContext | None = None) -> None:
         self.port = port
+        self.tls = tls
         self.timeout = timeout
         self.free = connections
         self.idle: set[_Connection] = set()
@@ -231,7 +235,11 @@ class _Load:
     async def _open(self, job: Job, sample: Sample) -> None:
         try:
             _, connection = await asyncio.get_running_loop().create_connection(
-                lambda: _Connection(self), "127.0.0.1", self.port
+                lambda: _Connection(self),
+                "127.0.0.1",
+                self.port,
+                ssl=self.tls,
+                server_hostname="localhost" if self.tls else None,
             )
         except OSError as problem:
             sample.outcome, sample.problem = Outcome.RESET, str(problem)
@@ -260,13 +268,19 @@ class _Load:
     def expire(self) -> None:
         """Give up on requests that have been on the wire for too long."""
         limit = time.monotonic() - self.timeout
-        for connection in [busy for busy in self.busy if busy.sample is not None and busy.sample.at < limit]:
+        for connection in [busy for busy in self.busy if busy.sample is not None and busy.started < limit]:
             connection._finish(Outcome.TIMEOUT)
             connection.abort()
 
 
 async def run(
-    port: int, work: Iterable[Job], *, rate: float | None, connections: int = 64, patience: float = 10.0
+    port: int,
+    work: Iterable[Job],
+    *,
+    rate: float | None,
+    connections: int = 64,
+    patience: float = 10.0,
+    tls: ssl.SSLContext | None = None,
 ) -> list[Sample]:
     """
     Send every job and return one sample for each, in order.
@@ -274,9 +288,10 @@ async def run(
     Args:
         rate: Arrivals a second, evenly spaced whatever the balancer does; None for as fast as `connections` connections allow.
         connections: At most so many requests at once; later arrivals wait (and their latency counts the wait).
-        patience: Seconds from the intended start until a request is given up.
+        patience: Seconds on the wire until a request is given up; the wait for a connection does not count, nor does a generator that is late.
+        tls: For https; a failed handshake is a request without its answer.
     """
-    load = _Load(port, connections, patience)
+    load = _Load(port, connections, patience, tls)
     begin = time.monotonic()
     swept = begin
     for number, job in enumerate(work):
@@ -310,12 +325,18 @@ async def run(
 
 
 def drive(
-    port: int, work: Iterable[Job], *, rate: float | None = None, connections: int = 64, timeout: float = 30.0
+    port: int,
+    work: Iterable[Job],
+    *,
+    rate: float | None = None,
+    connections: int = 64,
+    timeout: float = 30.0,
+    tls: ssl.SSLContext | None = None,
 ) -> list[Sample]:
     """`run` from a program without a loop."""
     import uvloop
 
-    return uvloop.run(run(port, work, rate=rate, connections=connections, patience=timeout))
+    return uvloop.run(run(port, work, rate=rate, connections=connections, patience=timeout, tls=tls))
 
 
 def quantile(values: Iterable[float], share: float) -> float:

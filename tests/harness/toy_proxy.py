@@ -4,7 +4,8 @@ A toy proxy with a fault planted on request, to show that the harness finds it. 
 `python -m tests.harness.toy_proxy PORT BACKEND_PORT FAULT ACCESS_LOG JWKS ISSUER AUDIENCE`. Faults: none, swap (crosses responses), duplicate
 (sends a POST twice), unverified (lets every token pass), complete (ends a cut response as if it were whole), surplus (keeps using a
 connection that held bytes too many), lose (answers 200 itself), lie (logs another status), forget (logs nothing), frame (forwards a
-request it should refuse, line ends and all), double (sends a response twice).
+request it should refuse, line ends and all), double (sends a response twice), drop (ends every tenth connection with its request unanswered),
+restart (as drop, but for all connections at once, and with a closed door for a moment: at SIGHUP, as a proxy does that reloads by a restart).
 """
 
 from __future__ import annotations
@@ -33,11 +34,14 @@ class ToyProxy:
         self.shadow = shadow
         self.held: list[tuple[bytes, asyncio.Future[bytes]]] = []
         self.pooled: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self.count = 0
+        self.clients: set[asyncio.StreamWriter] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One client connection."""
         messages, raw = RequestReader(), b""
         head: Head | None = None
+        self.clients.add(writer)
         try:
             while data := await reader.read(65536):
                 raw += data
@@ -52,6 +56,9 @@ class ToyProxy:
                         assert isinstance(value, Head)
                         head = value
                     elif kind is END and head is not None:
+                        self.count += 1
+                        if self.fault == "drop" and self.count % 10 == 0:
+                            return
                         await self.exchange(head, raw, writer)
                         raw = b""
         except WireError:
@@ -59,7 +66,16 @@ class ToyProxy:
         except ConnectionError:
             pass
         finally:
+            self.clients.discard(writer)
             writer.close()
+
+    async def restart(self, server: asyncio.Server, port: int) -> None:
+        """What a reload must not do."""
+        server.close()
+        for writer in list(self.clients):
+            writer.transport.abort()
+        await asyncio.sleep(0.1)
+        await asyncio.start_server(self.serve, "127.0.0.1", port)
 
     async def exchange(self, head: Head, raw: bytes, writer: asyncio.StreamWriter) -> None:
         """One request and its response."""
@@ -139,7 +155,10 @@ async def main(
     shadow = ShadowVerifier(json.loads(keys), issuer, audience)
     proxy = ToyProxy(int(backend_port), fault, Path(access_log), shadow)
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", int(port))
-    await server.serve_forever()
+    if fault == "restart":
+        loop, tasks = asyncio.get_running_loop(), []
+        loop.add_signal_handler(signal.SIGHUP, lambda: tasks.append(loop.create_task(proxy.restart(server, int(port)))))
+    await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

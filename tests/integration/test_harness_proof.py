@@ -12,14 +12,20 @@ from bench.proof import __main__ as door
 from bench.proof.registry import Bar, Result, bars
 
 MEASURE = {
+    "broken_configurations",
     "cached_expiry",
+    "certificate_replaced",
     "client_aborts",
     "cold_start",
     "fetch_count",
     "head_bombs",
+    "hot_reload",
     "idle_connections",
     "key_rotation",
     "key_withdrawal",
+    "reload_latency",
+    "reload_leaks",
+    "reload_storm",
     "revocation_delay",
     "slow_jwks",
     "worker_kill",
@@ -81,7 +87,9 @@ def test_ids_are_those_promised() -> None:
         "pipelining segmentation jwks_outage unknown_kid_flood key_rotation key_withdrawal cold_start "
         "poisoned_jwks slow_jwks fetch_count token_urls key_fallback two_authorizations jwks_idle_close "
         "token_edits refusal_answers token_times cached_expiry cross_route_cache garbage_flood revocation_delay "
-        "refusal_reasons stalled_readers idle_connections head_bombs large_bodies soak"
+        "refusal_reasons stalled_readers idle_connections head_bombs large_bodies hot_reload in_flight_reload "
+        "drain_idle_clients broken_configurations reload_storm reload_latency tokens_across_reload certificate_replaced "
+        "upgrade reload_leaks soak"
     )
     assert [bar.id for bar in bars()] == expected.split()
     assert [bar.id for bar in bars(["h-8", "worker_kill", "W1"])] == ["pipelining", "worker_kill", "worker_kill"]
