@@ -94,5 +94,3 @@ def test_ids_are_those_promised() -> None:
     assert [bar.id for bar in bars()] == expected.split()
     assert [bar.id for bar in bars(["h-8", "worker_kill", "W1"])] == ["pipelining", "worker_kill", "worker_kill"]
     assert len({bar.alias for bar in bars()}) == len(bars())
-    manual = (Path(__file__).parents[2] / "docs" / "proof.md").read_text()
-    assert [bar.id for bar in bars() if f"`{bar.id}` {bar.alias}" not in " ".join(manual.split())] == []
