@@ -54,7 +54,7 @@ class VerificationKey:
         digest: SHA-256 of the material, to compare keys; never logged.
     """
 
-    __slots__ = ("_checks", "algorithms", "bits", "certificates", "crv", "digest", "kid", "kty")
+    __slots__ = ("_make_check", "algorithms", "bits", "certificates", "crv", "digest", "kid", "kty")
 
     def __init__(
         self,
@@ -85,11 +85,15 @@ class VerificationKey:
         self.algorithms = chosen
         self.certificates = certificates
         self.digest = sha256(material).digest()
-        self._checks = {name: make_check(self, ALGORITHMS[name]) for name in chosen}
+        self._make_check = make_check
 
     def check_for(self, algorithm: str) -> SignatureCheck | None:
-        """The check of one algorithm; None when the key does not allow it."""
-        return self._checks.get(algorithm)
+        """
+        A check of one algorithm; None when the key does not allow it.
+
+        The key does not keep its checks: each refers to the key, and a key that was replaced would wait for the garbage collector.
+        """
+        return self._make_check(self, ALGORITHMS[algorithm]) if algorithm in self.algorithms else None
 
     def same_as(self, other: "VerificationKey") -> bool:
         """True when the other key has the same material, names and algorithms."""

@@ -181,6 +181,7 @@ class Reload:
                 outcome.warnings.append(too_few)
             self._applying = _Applying(self._shared.generation, now + APPLY_LIMIT, outcome, before)
             return
+        outcome.changes = []
         self._end(outcome)
 
     def _look_at_board(self, applying: _Applying, now: float) -> None:

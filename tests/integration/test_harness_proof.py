@@ -79,7 +79,7 @@ def test_what_falls_short_is_reported_and_recorded(
     ]
 
 
-def test_ids_are_those_promised() -> None:
+def test_ids_are_those_promised(capsys: pytest.CaptureFixture[str]) -> None:
     """The bars this release promises have names, and answer to the ids of older records too."""
     expected = (
         "worker_kill backend_kill post_retries idle_close_race truncated_responses surplus_bytes "

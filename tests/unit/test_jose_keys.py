@@ -1,5 +1,6 @@
 """Import of keys: THREATS table B and the sizes of table A."""
 
+import gc
 import random
 from typing import Any
 
@@ -9,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from lbjwt.errors import KeyFormatError, LbjwtError
 from lbjwt.jose.imports import import_jwk
-from lbjwt.jose.keys import public_key, secret_key
+from lbjwt.jose.keys import VerificationKey, public_key, secret_key
 from lbjwt.jose.pem import import_pem
 from lbjwt.jose.weak import edwards_weakness, has_roca_fingerprint, rsa_weakness
 from tests.unit.auth_tokens import ALGORITHMS, b64, certificate, jwk_of, number, private_key, public_pem, rsa_key, sign
@@ -33,6 +34,27 @@ def test_a_jwk_and_a_pem_of_one_key_check_the_same(algorithm: str):
         assert not check.verify(signature, b"test")
         assert key.check_for("HS256") is None
         assert key.check_for("none") is None
+
+
+def test_a_key_that_nobody_uses_is_gone_without_the_garbage_collector():
+    """Workers collect garbage rarely: a key that was replaced, and its check, must not wait for that."""
+
+    def living() -> int:
+        return sum(type(found) is VerificationKey for found in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = living()
+        for algorithm in ALGORITHMS:
+            hmac = algorithm[:2] == "HS"
+            key = secret_key(b"k" * 64, allowed=[algorithm]) if hmac else import_jwk(jwk_of(private_key(algorithm)))[0]
+            assert living() == before + 1
+            assert key.check_for(next(iter(key.algorithms))) is not None
+            del key
+            assert living() == before
+    finally:
+        gc.enable()
 
 
 def test_algorithms_follow_type_and_curve():
