@@ -233,10 +233,11 @@ class LoadBalancer:
             raise ConfigurationError("a reload of a balancer with a board needs rows")
         rows.check(self.board)
         runtime = self._runtime
+        if self._embedded is not None:  # first, for a plan looks for its keys there
+            self._embedded.make_room(issuer_instances(configuration, rows.issuers))
         plan = await runtime.plan(configuration, rows, sockets)
         try:
             if self._embedded is not None:
-                self._embedded.make_room(plan.instances)
                 await self._embedded.reload(plan.instances)
             await runtime.keys.wait(plan.new_sources, NEW_KEYS)
             self._check_serves()

@@ -227,8 +227,10 @@ def test_a_key_file_with_another_path_is_read(play: Scene, tmp_path: Path, caplo
     assert "issuer main: key removed: id 'ES256'" in told and told.count("issuer main: key added: id 'ES256'") == 2
 
 
-def test_an_issuer_with_remote_keys_is_there_when_the_reload_returns(play: Scene, tmp_path: Path) -> None:
-    """Its keys are fetched before its routes are in force; sources that stay are not asked again."""
+def test_an_issuer_with_remote_keys_is_there_when_the_reload_returns(
+    play: Scene, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its keys are fetched before its routes are in force, without a warning; sources that stay are not asked again."""
 
     async def scene() -> None:
         async with backend() as (_, port), Issuer() as first, Issuer() as second:
@@ -247,6 +249,7 @@ def test_an_issuer_with_remote_keys_is_there_when_the_reload_returns(play: Scene
                 await balancer.reload(file.read(issuers={"main": main, "other": other}))
                 assert [await ask(balancer, token=one) for one in (token, OTHERS.mint())] == [200, 200]
                 assert (first.count("/jwks"), second.count("/jwks")) == (1, 1)
+                assert "no keys" not in caplog.text
                 await balancer.reload(file.read(issuers={"other": other}))
                 assert [await ask(balancer, token=one) for one in (token, OTHERS.mint())] == [401, 200]
                 assert second.count("/jwks") == 1
@@ -254,6 +257,25 @@ def test_an_issuer_with_remote_keys_is_there_when_the_reload_returns(play: Scene
                 moved = other | {"remote_jwks": {"uri": f"{first.uri}/nothing"}}
                 await balancer.reload(file.read(issuers={"other": moved}))
                 assert await ask(balancer, token=OTHERS.mint()) == 503
+
+    play(scene())
+
+
+def test_keys_outlive_a_longer_limit_of_their_document(play: Scene, tmp_path: Path) -> None:
+    """Though the issuer is down: the key set moves into the new memory of the feed, and the next reload finds it there."""
+
+    async def scene() -> None:
+        async with backend() as (_, port), Issuer() as issuer:
+            issuer.answers["/jwks"] = http(TOKENS.jwks())
+            file = File(tmp_path, port)
+            remote = {"uri": f"{issuer.uri}/jwks", "max_bytes": "64KiB"}
+            async with LoadBalancer(file.read(issuers={"main": File.issuer(remote_jwks=remote)})) as balancer:
+                assert await ask(balancer, token=TOKENS.mint()) == 200
+                del issuer.answers["/jwks"]
+                for changed in ({"max_bytes": "128KiB"}, {"max_stale": "2h"}, {"max_bytes": "32KiB"}):
+                    remote |= changed
+                    await balancer.reload(file.read(issuers={"main": File.issuer(remote_jwks=remote)}))
+                    assert await ask(balancer, token=TOKENS.mint()) == 200
 
     play(scene())
 
