@@ -196,7 +196,7 @@ class LoadBalancer:
 
         The next request meets it, also on a connection that is open; a request under way ends as it began. Connections, pools, keys, revocations,
         counters and the verified tokens of unchanged issuers stay. What only a restart can change (`workers`, `admin`, `state_directory`,
-        `token_cache`, `revocation`, `fail_limit`) keeps its old value.
+        `token_cache`, `revocation`, `fail_limit`) keeps its old value, and the rest must go with that.
 
         Args:
             rows: Where the board counts what it names, from whoever gave the board.

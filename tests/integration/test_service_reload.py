@@ -330,6 +330,28 @@ def test_what_needs_a_restart_is_told_and_keeps_its_value(play: Scene, tmp_path:
     play(scene())
 
 
+def test_new_values_must_go_with_the_old_ones_that_stay(play: Scene, tmp_path: Path) -> None:
+    """An access log at the path of the file of revocations, which the new configuration no longer reads: this needs the restart first."""
+
+    async def scene() -> None:
+        revoked = tmp_path / "revoked.jsonl"
+        revoked.write_text("")
+        async with backend() as (_, port):
+            file = File(tmp_path, port)
+            async with LoadBalancer(file.read(revocation={"file": revoked.name})) as balancer:
+                before = balancer.configuration
+                new = file.read(revocation={}, access_log={"path": revoked.name})
+                with pytest.raises(
+                    ConfigurationError, match=r"access_log\.path: .*revocation as in force until a restart"
+                ):
+                    await balancer.reload(new)
+                assert balancer.configuration == before
+                assert await ask(balancer, token=TOKENS.mint()) == 200
+        assert revoked.read_text() == ""
+
+    play(scene())
+
+
 def test_reloads_one_after_another_under_requests(play: Scene, tmp_path: Path) -> None:
     """Requests on kept and new connections go on while endpoints and routes change; none fails, and nothing is left behind."""
 
