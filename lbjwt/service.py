@@ -42,6 +42,9 @@ SWEEP = 1.0
 REPLACED_GRACE = 5.0
 """Seconds until an idle client connection is closed when another program took over. The next response on it usually ends it first, without a race."""
 
+NO_EFFECT = ("watch",)
+"""The key without effect here: a balancer knows no file, so whoever gave it the configuration looks for changes."""
+
 log = logging.getLogger("lbjwt.service")
 
 
@@ -204,7 +207,8 @@ class LoadBalancer:
                 balancer's.
 
         Returns:
-            A sentence for each change, such as `routes: orders added`, and one that names the keys that need a restart.
+            A sentence for each change, such as `routes: orders added`, and one that names the keys that need a restart. `watch` has no effect
+            here, and a change of it is not told.
 
         Raises:
             LbjwtError: As `start`, or it does not serve; the old configuration stays in force.
@@ -225,7 +229,7 @@ class LoadBalancer:
     ) -> list[str]:
         self._check_serves()
         configuration, kept = until_restart(self.configuration, configuration)
-        told = [str(change) for change in changes(self.configuration, configuration)]
+        told = [str(change) for change in changes(self.configuration, configuration) if change.path != NO_EFFECT]
         generation = self.board.generation(self.board.slot) + 1
         if self._all_rows is not None:
             rows = self._all_rows.assign(row_names(configuration), generation)

@@ -52,6 +52,7 @@ def test_the_next_request_of_a_kept_connection_meets_the_new_routes(play: Scene,
                 status, head = await client.answer()
                 assert status == 401 and b'realm="other"' in head
                 assert await balancer.reload(file.read()) == []
+                assert await balancer.reload(file.read(watch=True)) == []  # it has no effect here
 
     play(scene())
 
