@@ -58,7 +58,7 @@ from lbjwt.config.problems import ConfigurationError
 @click.option(
     "--admin",
     metavar="HOST:PORT",
-    help="Open the admin API: /livez, /readyz, /metrics, /status, and /revocations if a configuration file has `revocation`.",
+    help="Open the admin API: /livez, /readyz, /metrics, /status, /reload, and /revocations if a configuration file has `revocation`.",
 )
 @click.option("--access-log", metavar="FILE|-", help="Write one JSON line for each request; - is standard output.")
 @click.option(
