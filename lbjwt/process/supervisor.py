@@ -43,6 +43,7 @@ from lbjwt.process.announcements import Announcements
 from lbjwt.process.bindings import Bindings, worker_count
 from lbjwt.process.child import FAILED, WRONG_CONFIGURATION
 from lbjwt.process.deliver import Deliveries
+from lbjwt.process.early import Mask
 from lbjwt.process.handover import HandoverError, Predecessor
 from lbjwt.process.relay import SIGNALS
 from lbjwt.process.reload import Reload
@@ -67,7 +68,13 @@ def hash_is_randomised() -> bool:
     )
 
 
-def run(configuration: Configuration, source: Source | None = None, *, worker: Worker = worker.main) -> int:
+def run(
+    configuration: Configuration,
+    source: Source | None = None,
+    *,
+    worker: Worker = worker.main,
+    mask: Mask | None = None,
+) -> int:
     """
     Serve until told to stop; return the exit code.
 
@@ -75,29 +82,31 @@ def run(configuration: Configuration, source: Source | None = None, *, worker: W
         configuration: Checked.
         source: Where it came from, for reloads; None: it stays as it is.
         worker: What runs in the worker processes.
+        mask: Signal mask of the worker processes and of a new program; None: that of now.
     """
     logs.set_up("supervisor")
     if not hash_is_randomised():
         # Tokens and header values are dictionary keys: with a known seed a client could make them collide.
         log.error("PYTHONHASHSEED is set and makes hashes predictable; unset it")
         return WRONG_CONFIGURATION
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    found = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         succession = Succession(Predecessor.of_environment())
-        code = _supervise(configuration, source or FixedSource(configuration), worker, mask, succession)
+        children = found if mask is None else mask
+        code = _supervise(configuration, source or FixedSource(configuration), worker, children, succession)
         return code if succession.relay is None else succession.relay.run()
     except HandoverError as error:
         log.error("cannot take over: %s", error)
         return FAILED
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.pthread_sigmask(signal.SIG_SETMASK, found)
 
 
 def _supervise(
     configuration: Configuration,
     source: Source,
     worker: Worker,
-    mask: set[signal.Signals] | set[int],
+    mask: Mask,
     succession: Succession,
 ) -> int:
     """Make what all processes share, and keep them until told to stop; return the exit code."""
