@@ -110,6 +110,11 @@ class Reload:
             self._begin(now)
 
     @property
+    def is_wanted(self) -> bool:
+        """True when one is asked for and has not begun. It will read what the file is then."""
+        return self._wanted
+
+    @property
     def is_idle(self) -> bool:
         """True when none is under way."""
         return self._reader is None and self._applying is None

@@ -209,12 +209,17 @@ class _Supervisor:
             if self._stopping.stops:
                 self._stopping.turn(now)
             else:
-                if self._shared.configuration.watch and self._watch.has_changed(now):
+                if self._watches and self._watch.has_changed(now):
                     log.info("the configuration file has changed")
                     self._reload.request()
                 self._reload.turn(now)
         log.info("drained" if self._succession.handed_over else "stopped")
         return self._stopping.code
+
+    @property
+    def _watches(self) -> bool:
+        """A change of the file is news. While a reload is asked for, which an upgrade may hold up for a minute, it is none."""
+        return self._shared.configuration.watch and not self._reload.is_wanted
 
     def _empty(self) -> list[Slot]:
         """The slots to fork into. Before the first worker was ready, a slot that failed is not tried again."""
@@ -231,7 +236,7 @@ class _Supervisor:
         due = self._stopping.deadline
         if not self._stopping.stops:
             due = min([due, self._reload.due(now), *(slot.schedule.due for slot in self._empty())])
-            if self._shared.configuration.watch:
+            if self._watches:
                 due = min(due, self._watch.due)
             looking = any(slot.pid and not slot.announced for slot in self._slots.all)
         else:
@@ -256,11 +261,11 @@ class _Supervisor:
     def _mind_succession(self, now: float) -> None:
         """An upgrade under way, or the program that this one replaces: do what is due."""
         self._mind_predecessor()
-        self._reload.held = self._succession.under_way
         keeper = self._slots.keeper
         control = keeper.pid if keeper is not None else 0
         if self._reload.is_idle and self._succession.look(now, self._shared, self._state, control, self._slots.mask):
             self._stopping.replaced(self._succession.hand_over(self._shared.bindings, self._state), now)
+        self._reload.held = self._succession.under_way  # after the look: nothing wakes us once an upgrade is over
 
     def _upgrade(self) -> None:
         if self._stopping.stops:
