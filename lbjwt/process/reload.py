@@ -132,6 +132,12 @@ class Reload:
         if self._reader is not None:
             self._reader.kill()
         self._applying = None
+        self.refuse()
+
+    def refuse(self) -> None:
+        """The service is stopping: so hears whoever waits for a reload at the admin API, which asked before it knew."""
+        self._asked = self._shared.board.reload_requests
+        self._reply(False, Outcome(failed=["the service is stopping"]))
 
     def _begin(self, now: float) -> None:
         self._wanted = False

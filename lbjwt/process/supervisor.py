@@ -291,8 +291,11 @@ class _Supervisor:
         elif number == signal.SIGUSR1:
             log.info("SIGUSR1: workers reopen the access log")
             self._slots.send(signal.SIGUSR1)
-        elif number == signal.SIGHUP and not self._stopping.stops:
-            self._reload.request()
+        elif number == signal.SIGHUP:
+            if self._stopping.stops:
+                self._reload.refuse()
+            else:
+                self._reload.request()
 
     def _reap(self) -> None:
         for slot, pid, code in self._slots.ended():
