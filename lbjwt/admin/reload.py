@@ -1,9 +1,10 @@
 """
 ``POST /reload`` of the admin API: have the configuration read again, and tell what became of it.
 
-The answer has ``changes``, ``restart`` (keys whose new values need one), ``problems``, ``warnings`` and ``failed``, each a list of sentences. Status
-200: applied; 422: the configuration has problems and nothing changed; 500: it was not applied, or not everywhere, for another reason; 503: the service
-is stopping and reloads no more; 504: no answer within half a minute. File names and key paths of the configuration are in the sentences, values are not.
+The answer has ``changes``, ``restart`` (keys whose new values need one), ``problems``, ``warnings`` and ``failed``, each a list of sentences.
+Status 200: applied; 422: the configuration has problems and nothing changed; 500: it was not applied, or not everywhere, for another reason; 503:
+the service is stopping and reloads no more; 504: no answer within half a minute. File names and key paths of the configuration are in the
+sentences, values are not.
 """
 
 import logging
