@@ -69,7 +69,7 @@ from lbjwt.process.early import Mask
 )
 @click.option("--print-config", is_flag=True, help="Print the configuration as YAML and exit.")
 @click.pass_obj
-def serve(mask: Mask | None, config: Path | None, print_config: bool, **said: Any) -> None:
+def serve(mask: Mask | None, /, config: Path | None, print_config: bool, **said: Any) -> None:
     """Verify tokens and balance requests.
 
     Give a CONFIG file or flags. Both make the same configuration, and --print-config turns flags into a file:

@@ -461,7 +461,7 @@ def test_a_reload_works_after_an_upgrade(service):
 
 
 def test_a_file_that_changes_during_an_upgrade_is_told_once_and_read_afterwards(service):
-    """`watch: true`, and a new program that does not become ready: four looks at the file, one line of it, and the reload when the upgrade is over."""
+    """`watch: true`, and a new program that does not become ready: one line for four looks at the file, and the reload afterwards."""
     running = service(watch=True, hasty=True)
     running.mode("hangs")
     running.process.send_signal(signal.SIGUSR2)
