@@ -64,7 +64,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Configuration]:
     """The configurations that would have been served; serving ends with exit code 7."""
     found: list[Configuration] = []
 
-    def serve(configuration: Configuration, source: Source) -> int:
+    def serve(configuration: Configuration, source: Source, *, mask: object = None) -> int:
         found.append(configuration)
         return 7
 
