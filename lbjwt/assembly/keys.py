@@ -165,6 +165,8 @@ class FetchedKeys:
         for name, keys in before.items():
             if name not in kept:
                 await keys.stop()  # before the next one writes to the same file and the same place in the feed
+            if name not in kept and name not in new:
+                keys.forget()
         self._keys = kept | new
         for keys in new.values():
             keys.start()

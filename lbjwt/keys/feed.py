@@ -171,6 +171,12 @@ class KeyFeed:
         memory[begin : begin + len(framed)] = framed
         memory[self._copies[source][1]] ^= 1
 
+    def clear(self, source: int) -> None:
+        """Take the key set of a source away, so that it does not come back when the source does."""
+        memory, begin, _ = self._current(source, other=1)
+        memory[begin : begin + _HEAD] = bytes(_HEAD)
+        memory[self._copies[source][1]] ^= 1
+
     def version(self, source: int) -> bytes:
         """Return bytes that change when a key set is put, also the same one fetched again."""
         memory, begin, _ = self._current(source)

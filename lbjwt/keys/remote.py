@@ -209,6 +209,14 @@ class RemoteKeys:
         if self.lifecycle.under_way:  # begun by a refresh request, and never made
             self._abandon()
 
+    def forget(self) -> None:
+        """Take away its last good keys, in the feed and on disk: nobody trusts its issuer any more."""
+        if self._source in self._feed:
+            self._feed.clear(self._source)
+        if self._path is not None:
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
+
     def notified(self) -> None:
         """
         Fetch if a worker counted a refresh request, unless the cooldown forbids it (THREATS B4).

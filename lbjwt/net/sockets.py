@@ -100,11 +100,13 @@ def stop_listening(sockets: Iterable[socket.socket]) -> None:
     """
     Take listening sockets out of the kernel's rotation without giving up their port: no new connection goes to them, queued ones are reset.
 
-    Linux: shutdown(2) of a listening socket leaves it bound, and a later listen(2) brings it back.
+    Linux: shutdown(2) of a listening socket leaves it bound, and a later listen(2) brings it back. A socket that does not listen is left alone:
+    shutdown(2) would mark it for good, and every client accepted after the next listen(2) would look as if it had closed its side.
     """
     for sock in sockets:
         with contextlib.suppress(OSError):
-            sock.shutdown(socket.SHUT_RD)
+            if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                sock.shutdown(socket.SHUT_RD)
 
 
 def _places(address: Address, key: str) -> list[Place]:

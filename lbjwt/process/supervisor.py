@@ -177,6 +177,7 @@ class _Supervisor:
         self._stopping = Stopping(shared, slots)
         self._reload = reload
         self._watch = Watch(source)
+        self._unanswered: set[int] = set()  # signals during an upgrade, for the next program
 
     def run(self) -> int:
         for name, address in self._shared.bindings.describe():
@@ -252,6 +253,8 @@ class _Supervisor:
         control = keeper.pid if keeper is not None else 0
         if self._reload.is_idle and self._succession.look(now, self._shared, self._state, control, self._slots.mask):
             self._stopping.replaced(self._succession.hand_over(self._shared.bindings, self._state), now)
+            for number in sorted(self._unanswered):
+                self._succession.pass_on(number)
 
     def _upgrade(self) -> None:
         if self._stopping.stops:
@@ -260,6 +263,7 @@ class _Supervisor:
             return
         self._mind_predecessor()
         keeper = self._slots.keeper
+        self._unanswered.clear()
         if self._succession.begin(time.monotonic()) and keeper is not None and keeper.pid:
             os.kill(keeper.pid, keeper.ends_on)
 
@@ -270,6 +274,8 @@ class _Supervisor:
     def _signalled(self, number: int) -> None:
         if self._succession.handed_over and number != signal.SIGCHLD:
             self._succession.pass_on(number)
+        elif self._succession.under_way and number in (signal.SIGHUP, signal.SIGUSR1):
+            self._unanswered.add(number)  # the next program may have read its configuration and opened its log before
         if number in (signal.SIGTERM, signal.SIGINT):
             self._stop(signal.Signals(number).name)
         elif number == signal.SIGUSR2:

@@ -50,6 +50,7 @@ cdef class Cluster:
             endpoint.pool.pending = self.pending
             endpoint.pool.max_idle = max_idle
             endpoint.pool.max_connections = max_connections
+            endpoint.pool.trim()
         PyMem_Free(self._candidates)
         self._candidates = candidates
         self._count = count

@@ -46,6 +46,7 @@ cdef class Pool:
     # The request that a stream which got free serves before it is kept, or None.
     cdef UpstreamRequest next_request(self, PooledStream stream)
     cdef bint may_keep(self) noexcept
+    cdef void trim(self)
     cdef void keep(self, PooledStream stream)
     cdef void leave(self, PooledStream stream)
     cdef void close_idle(self)

@@ -91,7 +91,7 @@ cdef class Pool:
         return request if request.takes_any_stream() else None
 
     cdef bint may_keep(self) noexcept:
-        return not self.leaving and len(self.idle) < self.max_idle
+        return not self.leaving and self.open <= self.max_connections and len(self.idle) < self.max_idle
 
     cdef void keep(self, PooledStream stream):
         self.idle.append(stream)
@@ -102,6 +102,11 @@ cdef class Pool:
         if stream in self.idle:
             self.idle.remove(stream)
             self.counters.idle_connections -= 1
+
+    cdef void trim(self):
+        """Close the oldest idle streams that are too many since the limit was lowered; those in use end when they are released."""
+        while self.idle and self.open > self.max_connections:
+            (<PooledStream>self.idle[0]).end()
 
     cdef void close_idle(self):
         cdef PooledStream stream

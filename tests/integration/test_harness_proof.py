@@ -94,6 +94,3 @@ def test_ids_are_those_promised(capsys: pytest.CaptureFixture[str]) -> None:
     assert [bar.id for bar in bars()] == expected.split()
     assert [bar.id for bar in bars(["h-8", "worker_kill", "W1"])] == ["pipelining", "worker_kill", "worker_kill"]
     assert len({bar.alias for bar in bars()}) == len(bars())
-    assert door.main(["--list"]) == 0
-    listed = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
-    assert listed == [[bar.id, bar.alias] for bar in bars()]

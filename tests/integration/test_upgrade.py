@@ -435,3 +435,26 @@ def test_a_variable_that_is_not_meant_for_it_prevents_a_start(tmp_path):
 
 
 NOWHERE = {"main": {"endpoints": [{"address": "127.0.0.1:9"}]}}
+
+
+def test_a_reload_works_after_an_upgrade(service):
+    """With a listener that came by the reload, and another upgrade that takes it over."""
+    running = service(workers=2)
+    running.upgrade()
+    other = free_port()
+    first = running.configuration["listeners"]
+    running.configure(listeners=[*first, {"address": f"127.0.0.1:{other}", "health": {"path": "/up"}}])
+    running.process.send_signal(signal.SIGHUP)
+    running.wait_for("configuration reloaded: 1 change")
+    assert get(f"http://127.0.0.1:{other}/up")[0] == 200
+    with Clients(running.port, kept=1, fresh=1) as clients:
+        running.upgrade()
+        assert get(f"http://127.0.0.1:{other}/up")[0] == 200
+        running.configure(workers=3)
+        running.upgrade()
+        running.configure(workers=2, listeners=first)
+        running.upgrade()
+    assert clients.failures == []
+    running.process.send_signal(signal.SIGHUP)
+    running.wait_for("configuration reloaded: no changes")
+    assert running.stop() == 0

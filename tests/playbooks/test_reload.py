@@ -280,3 +280,15 @@ def test_an_access_log_that_opens_or_closes_has_whole_records(pieces: int | None
         stage.context.access_log = log if ends else None
         answers(client, server)
     assert [record["path"] for record in stage.records()] == (["/1", "/2", "/3"] if logged else ["/3"])
+
+
+def test_a_lowered_limit_of_connections_is_kept_as_soon_as_they_are_released(pieces: int | None) -> None:
+    """Idle connections that are too many close at the reload, those in use when their response has ended."""
+    stage = Stage(pieces)
+    clients = [asks(stage) for _ in range(4)]
+    answers(*clients[0])
+    stage.use_endpoints(0, max_connections=1)
+    assert stage.endpoints[0].pool.open == 3
+    for client, server in clients[1:]:
+        answers(client, server)
+    assert stage.endpoints[0].pool.open == 1

@@ -236,3 +236,14 @@ def test_more_sources_than_the_machine_gives_change_nothing():
     assert len(os.listdir("/proc/self/fd")) == before
     assert sources_of(feed) == [0]
     assert feed.get(0) == key_set("old")
+
+
+def test_a_key_set_that_was_cleared_does_not_come_back():
+    """A source that left and returns begins without keys; the next key set that is put there counts."""
+    feed = KeyFeed({0: 1000})
+    feed.put(0, key_set("a"))
+    seen = feed.version(0)
+    feed.clear(0)
+    assert feed.get(0) is None and feed.version(0) != seen
+    feed.put(0, key_set("b"))
+    assert feed.get(0) == key_set("b")

@@ -177,3 +177,23 @@ def test_the_queue_is_as_long_as_the_kernel_grants():
     """The backlog is net.core.somaxconn."""
     with open("/proc/sys/net/core/somaxconn", encoding="ascii") as file:
         assert backlog() == int(file.read())
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_socket_can_listen_again_however_often_it_was_stopped(times: int) -> None:
+    """A client that is accepted after the next listen(2) can send: it does not look as if it had closed its side."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        stop_listening([listener])  # before it ever listened
+        listener.listen()
+        for _ in range(times):
+            stop_listening([listener])
+        listener.listen()
+        with socket.create_connection(listener.getsockname()) as client:
+            client.sendall(b"hello")
+            accepted, _ = listener.accept()
+            with accepted:
+                assert accepted.recv(5) == b"hello"
+                accepted.settimeout(0.05)
+                with pytest.raises(TimeoutError):
+                    accepted.recv(5)
