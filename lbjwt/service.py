@@ -42,6 +42,9 @@ SWEEP = 1.0
 REPLACED_GRACE = 5.0
 """Seconds until an idle client connection is closed when another program took over. The next response on it usually ends it first, without a race."""
 
+NO_EFFECT = ("watch",)
+"""The key without effect here: a balancer knows no file, so whoever gave it the configuration looks for changes."""
+
 log = logging.getLogger("lbjwt.service")
 
 
@@ -196,7 +199,7 @@ class LoadBalancer:
 
         The next request meets it, also on a connection that is open; a request under way ends as it began. Connections, pools, keys, revocations,
         counters and the verified tokens of unchanged issuers stay. What only a restart can change (`workers`, `admin`, `state_directory`,
-        `token_cache`, `revocation`, `fail_limit`) keeps its old value.
+        `token_cache`, `revocation`, `fail_limit`) keeps its old value, and the rest must go with that.
 
         Args:
             rows: Where the board counts what it names, from whoever gave the board.
@@ -204,7 +207,8 @@ class LoadBalancer:
                 balancer's.
 
         Returns:
-            A sentence for each change, such as `routes: orders added`, and one that names the keys that need a restart.
+            A sentence for each change, such as `routes: orders added`, and one that names the keys that need a restart. `watch` has no effect
+            here, and a change of it is not told.
 
         Raises:
             LbjwtError: As `start`, or it does not serve; the old configuration stays in force.
@@ -225,7 +229,7 @@ class LoadBalancer:
     ) -> list[str]:
         self._check_serves()
         configuration, kept = until_restart(self.configuration, configuration)
-        told = [str(change) for change in changes(self.configuration, configuration)]
+        told = [str(change) for change in changes(self.configuration, configuration) if change.path != NO_EFFECT]
         generation = self.board.generation(self.board.slot) + 1
         if self._all_rows is not None:
             rows = self._all_rows.assign(row_names(configuration), generation)
@@ -233,10 +237,11 @@ class LoadBalancer:
             raise ConfigurationError("a reload of a balancer with a board needs rows")
         rows.check(self.board)
         runtime = self._runtime
+        if self._embedded is not None:  # first, for a plan looks for its keys there
+            self._embedded.make_room(issuer_instances(configuration, rows.issuers))
         plan = await runtime.plan(configuration, rows, sockets)
         try:
             if self._embedded is not None:
-                self._embedded.make_room(plan.instances)
                 await self._embedded.reload(plan.instances)
             await runtime.keys.wait(plan.new_sources, NEW_KEYS)
             self._check_serves()

@@ -94,7 +94,7 @@ class AdminServer:
         if revocations is not None:
             RevocationPages(revocations, on_change=on_revoked).add_to(self.app)
         if reload is not None:
-            ReloadPage(reload).add_to(self.app)
+            ReloadPage(reload, board).add_to(self.app)
         self.app.on_response_prepare.append(_dress)
         self._runner = web.AppRunner(self.app, handle_signals=False, shutdown_timeout=SHUTDOWN)
 

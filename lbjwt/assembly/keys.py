@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -188,7 +189,6 @@ class EmbeddedControl(FetchedKeys):
         self.directory = directory
         self.feed = new_feed(instances, None)
         self._instances = instances
-        self._longest = longest_key_sets(instances)
         self._worker: Callable[[], None] | None = None
         super().__init__(instances, board, self.feed, directory, self._notify_worker)
 
@@ -199,17 +199,14 @@ class EmbeddedControl(FetchedKeys):
 
     def make_room(self, instances: Sequence[IssuerInstance]) -> None:
         """
-        Make room in the feed for those of these issuers that have none of this size, with the key sets that are stored for them.
+        Make room in the feed for the key sets of these issuers, see `make_room`.
 
         Raises:
             ConfigurationError: The system does not give that much memory.
         """
-        longest = longest_key_sets(instances)
-        new = {index: size for index, size in longest.items() if self._longest.get(index) != size}
-        if new:
-            os.close(self.feed.add(new))
-            self._longest |= new
-            put_stored(self.feed, [one for one in instances if one.index in new], self.directory)
+        made = make_room(self.feed, instances, self.directory)
+        if made is not None:
+            os.close(made.fd)
 
     def notify(self) -> None:
         """Look at the board in the next turn of the loop."""
@@ -238,6 +235,34 @@ def new_feed(instances: Sequence[IssuerInstance], directory: Path | None) -> Key
 def longest_key_sets(instances: Sequence[IssuerInstance]) -> dict[int, int]:
     """What a feed needs to know of the remote sources among these: bytes of the longest document, by issuer index."""
     return {one.index: one.issuer.fetch.max_bytes for one in instances if one.issuer.fetch is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Memory that was added to a feed: what `KeyFeed.attach` needs in another process."""
+
+    longest: dict[int, int]
+    fd: int
+    """Whoever made the room closes it."""
+
+
+def make_room(feed: KeyFeed, instances: Sequence[IssuerInstance], directory: Path | None) -> Room | None:
+    """
+    Make room in a feed for those of these issuers that have none, or need more; None if there is nothing to do. A key set that is in the feed moves
+    along, and a source without one begins with what the state directory has.
+
+    Raises:
+        ConfigurationError: The system does not give that much memory; nothing changed.
+    """
+    longest = {index: most for index, most in longest_key_sets(instances).items() if not feed.has_room(index, most)}
+    if not longest:
+        return None
+    kept = {index: stored for index in longest if index in feed and (stored := feed.get(index)) is not None}
+    room = Room(longest, feed.add(longest))
+    for index, stored in kept.items():
+        feed.put(index, stored)  # it fits: rooms only grow
+    put_stored(feed, [one for one in instances if one.index in longest and one.index not in kept], directory)
+    return room
 
 
 def put_stored(feed: KeyFeed, instances: Sequence[IssuerInstance], directory: Path | None) -> None:

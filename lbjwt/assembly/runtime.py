@@ -66,12 +66,9 @@ class Runtime:
     Args:
         verifier: Of the first configuration, without keys.
         link: To the process that fetches keys.
-        logs: Whether requests are logged where the configuration says; else nowhere.
     """
 
-    def __init__(
-        self, board: Board, verifier: Verifier, link: ControlLink, offenders: Offenders | None, *, logs: bool = True
-    ) -> None:
+    def __init__(self, board: Board, verifier: Verifier, link: ControlLink, offenders: Offenders | None) -> None:
         self.keys = WorkerKeys(board, link)
         self.listeners = Listeners(board)
         self.context: ProxyContext | None = None
@@ -81,7 +78,6 @@ class Runtime:
         self._verifier = verifier
         self._link = link
         self._offenders = offenders
-        self._logs = logs
         self._clusters = Clusters(board, lambda callback: asyncio.get_running_loop().call_soon(callback))
         self._connector: Connector | None = None
 
@@ -143,7 +139,7 @@ class Runtime:
 
     def _log_of(self, configuration: Configuration) -> AccessLog | None:
         """The access log of a configuration: the one in use, if it goes to the same place."""
-        if configuration.access_log is None or not self._logs:
+        if configuration.access_log is None:
             return None
         path = configuration.access_log.path
         if self.access_log is not None and self.access_log.path == path:

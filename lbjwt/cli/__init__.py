@@ -33,6 +33,10 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
+        if cmd_name == "serve":
+            from lbjwt.process.early import hold_signals
+
+            ctx.obj = ctx.with_resource(hold_signals())  # until this command line ends, however it does
         command: click.Command = getattr(importlib.import_module(f"lbjwt.cli.{cmd_name}"), cmd_name)
         return command
 

@@ -10,6 +10,7 @@ from lbjwt.cli.report import EXIT_CONFIGURATION, print_problems
 from lbjwt.config.dump import dump
 from lbjwt.config.flags import Flags, configuration_from_flags
 from lbjwt.config.problems import ConfigurationError
+from lbjwt.process.early import Mask
 
 
 @click.command()
@@ -58,7 +59,7 @@ from lbjwt.config.problems import ConfigurationError
 @click.option(
     "--admin",
     metavar="HOST:PORT",
-    help="Open the admin API: /livez, /readyz, /metrics, /status, and /revocations if a configuration file has `revocation`.",
+    help="Open the admin API: /livez, /readyz, /metrics, /status, /reload, and /revocations if a configuration file has `revocation`.",
 )
 @click.option("--access-log", metavar="FILE|-", help="Write one JSON line for each request; - is standard output.")
 @click.option(
@@ -67,7 +68,8 @@ from lbjwt.config.problems import ConfigurationError
     help="Keep the last good keys and revocations in this directory, so that they survive a restart.",
 )
 @click.option("--print-config", is_flag=True, help="Print the configuration as YAML and exit.")
-def serve(config: Path | None, print_config: bool, **said: Any) -> None:
+@click.pass_obj
+def serve(mask: Mask | None, /, config: Path | None, print_config: bool, **said: Any) -> None:
     """Verify tokens and balance requests.
 
     Give a CONFIG file or flags. Both make the same configuration, and --print-config turns flags into a file:
@@ -102,4 +104,4 @@ def serve(config: Path | None, print_config: bool, **said: Any) -> None:
         return
     from lbjwt.process.supervisor import run
 
-    sys.exit(run(reading.configuration, source))
+    sys.exit(run(reading.configuration, source, mask=mask))

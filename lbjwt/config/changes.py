@@ -6,11 +6,13 @@ stands: order decides nothing. No value is told: it may be a secret in the wrong
 """
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
+from pydantic import ValidationError
+
 from lbjwt.config.model import Configuration, Endpoint
-from lbjwt.config.problems import KeyPath, key_path_text
+from lbjwt.config.problems import ConfigurationError, KeyPath, describe, key_path_text
 from lbjwt.config.route import Route
 from lbjwt.config.section import Section, keys_of
 
@@ -39,18 +41,32 @@ def changes(old: Configuration, new: Configuration) -> list[Change]:
     return list(_section((), old, new))
 
 
+def needs_restart(old: Configuration, new: Configuration) -> list[str]:
+    """Return the keys whose new values only a restart can put into force."""
+    return [key for key in RESTART if getattr(old, key) != getattr(new, key)]
+
+
 def until_restart(old: Configuration, new: Configuration) -> tuple[Configuration, list[str]]:
     """
-    Return the new configuration as far as a running service can apply it, and the keys that keep their old values for that.
+    Return what a reload puts into force: the new configuration as far as a running service can apply it, and the keys that keep their old values
+    for that.
 
-    Rules between the kept values and the new ones are not asked here.
+    Raises:
+        ConfigurationError: The kept values do not go with the new ones.
     """
-    kept = [key for key in RESTART if getattr(old, key) != getattr(new, key)]
+    kept = needs_restart(old, new)
     if not kept:
         return new, []
     values = dict(new) | {key: getattr(old, key) for key in kept}
     given = (new.model_fields_set - {*kept}) | (old.model_fields_set & {*kept})
-    return Configuration.model_construct(given, **values), kept
+    effective = Configuration.model_construct(given, **values)
+    try:
+        Configuration.model_validate(dict(effective))
+    except ValidationError as error:
+        why = f" (with {', '.join(kept)} as in force until a restart)"
+        problems = describe(error, Configuration)
+        raise ConfigurationError(replace(problem, message=problem.message + why) for problem in problems) from None
+    return effective, kept
 
 
 def _section(path: KeyPath, old: Section, new: Section) -> Iterator[Change]:

@@ -91,6 +91,10 @@ class KeyFeed:
     def __contains__(self, source: int) -> bool:
         return source in self._copies
 
+    def has_room(self, source: int, document: int) -> bool:
+        """Whether a source is there, with room for a document of that many bytes."""
+        return source in self._copies and self._copies[source][2] >= _room(document)
+
     def add(self, longest: Mapping[int, int]) -> int:
         """
         Make room for more sources, in the process that forks the others; one that is there already begins anew, empty.

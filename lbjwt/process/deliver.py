@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass, field
 
 from lbjwt.assembly.issuers import issuer_instances
-from lbjwt.assembly.keys import longest_key_sets, put_stored
+from lbjwt.assembly.keys import Room, make_room
 from lbjwt.assembly.rows import row_names
 from lbjwt.config.model import Configuration
 from lbjwt.errors import ConfigurationError
@@ -45,8 +45,7 @@ class _Area:
     """Memory for the keys of new sources, for the processes that do not have it yet."""
 
     number: int
-    longest: dict[int, int]
-    fd: int
+    room: Room
 
 
 class Deliveries:
@@ -59,8 +58,6 @@ class Deliveries:
         self._body = -1
         self._left: list[_Left] = []
         self._areas: list[_Area] = []
-        self._room = longest_key_sets(issuer_instances(shared.configuration, shared.rows.issuers))
-        """Of each source that the feed has memory for, the length in bytes of the longest document."""
 
     @property
     def is_waiting(self) -> bool:
@@ -123,7 +120,7 @@ class Deliveries:
             self._forget_body()
         least = min((slot.sent for slot in self._slots.all if slot.pid), default=number)
         for area in [area for area in self._areas if area.number <= least]:
-            os.close(area.fd)
+            os.close(area.room.fd)
             self._areas.remove(area)
 
     def _send(self, slot: Slot) -> bool:
@@ -134,9 +131,9 @@ class Deliveries:
         facts = {
             "number": self._shared.generation,
             "sockets": [len(every) for every in bound],
-            "feeds": [area.longest for area in areas],
+            "feeds": [area.room.longest for area in areas],
         }
-        fds = [sock.fileno() for every in bound for sock in every] + [area.fd for area in areas]
+        fds = [sock.fileno() for every in bound for sock in every] + [area.room.fd for area in areas]
         return slot.channel.send(GENERATION, facts, body=self._body, descriptors=fds)
 
     def _new_area(self, configuration: Configuration, rows: RowNumbers, number: int) -> None:
@@ -144,20 +141,10 @@ class Deliveries:
         feed = self._shared.feed
         if feed is None:
             return
-        instances = issuer_instances(configuration, rows.issuers)
-        new = {
-            source: most for source, most in longest_key_sets(instances).items() if self._room.get(source, -1) < most
-        }
-        if not new:
-            return
-        kept = {source: feed.get(source) for source in new if source in self._room}
-        self._areas.append(_Area(number, new, feed.add(new)))
-        self._room |= new
-        for source, stored in kept.items():
-            if stored is not None:
-                feed.put(source, stored)
         directory = self._shared.directory if configuration.state_directory is not None else None
-        put_stored(feed, [one for one in instances if one.index in new and kept.get(one.index) is None], directory)
+        room = make_room(feed, issuer_instances(configuration, rows.issuers), directory)
+        if room is not None:
+            self._areas.append(_Area(number, room))
 
     def _retire(self, bindings: Bindings, number: int) -> None:
         before = [*self._left, _Left(number, self._shared.bindings)]
@@ -190,7 +177,7 @@ class Deliveries:
         """Give everything back."""
         self._forget_body()
         for area in self._areas:
-            os.close(area.fd)
+            os.close(area.room.fd)
         for left in self._left:
             left.bindings.close()
         self._areas, self._left = [], []

@@ -6,15 +6,13 @@ from nothing, and what reading takes in memory goes with the process.
 import os
 import pickle
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from pydantic import ValidationError
-
-from lbjwt.config.changes import changes, until_restart
+from lbjwt.config.changes import changes, needs_restart, until_restart
 from lbjwt.config.model import Configuration
-from lbjwt.config.problems import Problem, describe
+from lbjwt.config.problems import ConfigurationError, Problem
 from lbjwt.config.reading import Reading, Source
 from lbjwt.process import child
 from lbjwt.process.channel import read_memory
@@ -104,32 +102,23 @@ def wanted_of(reading: Reading, old: Configuration, *, controlled: bool) -> Want
     new = reading.configuration
     if new is None:
         return Wanted(reading, [], [], "")
-    effective, restart = until_restart(old, new)
-    problems = _problems_together(effective, restart)
+    try:
+        effective, restart = until_restart(old, new)
+    except ConfigurationError as error:
+        return _refused(reading, error.problems, needs_restart(old, new))
     if not controlled and keeper_needed(effective):
         sentence = "its keys are fetched, and this service was started without anything to fetch: this needs a restart"
-        problems += [
+        problems = [
             Problem(("issuers", label), sentence, code="needs-restart", at_key=True)
             for label, issuer in effective.issuers.items()
             if issuer.fetch is not None
         ]
-    if problems:
-        placed = [*reading.problems, *map(reading.placed, problems)]
-        return Wanted(replace(reading, configuration=None, problems=tuple(placed)), [], restart, "")
+        if problems:
+            return _refused(reading, problems, restart)
     reading = replace(reading, configuration=effective)
     return Wanted(reading, [str(change) for change in changes(old, effective)], restart, effective.fingerprint)
 
 
-def _problems_together(effective: Configuration, restart: list[str]) -> list[Problem]:
-    """What is wrong with the new values together with the old ones of keys that need a restart."""
-    if not restart:
-        return []
-    try:
-        Configuration.model_validate(dict(effective))
-    except ValidationError as error:
-        why = f" (with {', '.join(restart)} as in force until a restart)"
-        return [
-            Problem(problem.path, problem.message + why, code=problem.code)
-            for problem in describe(error, Configuration)
-        ]
-    return []
+def _refused(reading: Reading, problems: Iterable[Problem], restart: list[str]) -> Wanted:
+    placed = (*reading.problems, *map(reading.placed, problems))
+    return Wanted(replace(reading, configuration=None, problems=placed), [], restart, "")

@@ -110,6 +110,11 @@ class Reload:
             self._begin(now)
 
     @property
+    def is_wanted(self) -> bool:
+        """True when one is asked for and has not begun. It will read what the file is then."""
+        return self._wanted
+
+    @property
     def is_idle(self) -> bool:
         """True when none is under way."""
         return self._reader is None and self._applying is None
@@ -127,6 +132,12 @@ class Reload:
         if self._reader is not None:
             self._reader.kill()
         self._applying = None
+        self.refuse()
+
+    def refuse(self) -> None:
+        """The service is stopping: so hears whoever waits for a reload at the admin API, which asked before it knew."""
+        self._asked = self._shared.board.reload_requests
+        self._reply(False, Outcome(failed=["the service is stopping"]))
 
     def _begin(self, now: float) -> None:
         self._wanted = False

@@ -43,6 +43,7 @@ from lbjwt.process.announcements import Announcements
 from lbjwt.process.bindings import Bindings, worker_count
 from lbjwt.process.child import FAILED, WRONG_CONFIGURATION
 from lbjwt.process.deliver import Deliveries
+from lbjwt.process.early import Mask
 from lbjwt.process.handover import HandoverError, Predecessor
 from lbjwt.process.relay import SIGNALS
 from lbjwt.process.reload import Reload
@@ -67,7 +68,13 @@ def hash_is_randomised() -> bool:
     )
 
 
-def run(configuration: Configuration, source: Source | None = None, *, worker: Worker = worker.main) -> int:
+def run(
+    configuration: Configuration,
+    source: Source | None = None,
+    *,
+    worker: Worker = worker.main,
+    mask: Mask | None = None,
+) -> int:
     """
     Serve until told to stop; return the exit code.
 
@@ -75,29 +82,31 @@ def run(configuration: Configuration, source: Source | None = None, *, worker: W
         configuration: Checked.
         source: Where it came from, for reloads; None: it stays as it is.
         worker: What runs in the worker processes.
+        mask: Signal mask of the worker processes and of a new program; None: that of now.
     """
     logs.set_up("supervisor")
     if not hash_is_randomised():
         # Tokens and header values are dictionary keys: with a known seed a client could make them collide.
         log.error("PYTHONHASHSEED is set and makes hashes predictable; unset it")
         return WRONG_CONFIGURATION
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    found = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         succession = Succession(Predecessor.of_environment())
-        code = _supervise(configuration, source or FixedSource(configuration), worker, mask, succession)
+        children = found if mask is None else mask
+        code = _supervise(configuration, source or FixedSource(configuration), worker, children, succession)
         return code if succession.relay is None else succession.relay.run()
     except HandoverError as error:
         log.error("cannot take over: %s", error)
         return FAILED
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.pthread_sigmask(signal.SIG_SETMASK, found)
 
 
 def _supervise(
     configuration: Configuration,
     source: Source,
     worker: Worker,
-    mask: set[signal.Signals] | set[int],
+    mask: Mask,
     succession: Succession,
 ) -> int:
     """Make what all processes share, and keep them until told to stop; return the exit code."""
@@ -201,12 +210,17 @@ class _Supervisor:
             if self._stopping.stops:
                 self._stopping.turn(now)
             else:
-                if self._shared.configuration.watch and self._watch.has_changed(now):
+                if self._watches and self._watch.has_changed(now):
                     log.info("the configuration file has changed")
                     self._reload.request()
                 self._reload.turn(now)
         log.info("drained" if self._succession.handed_over else "stopped")
         return self._stopping.code
+
+    @property
+    def _watches(self) -> bool:
+        """A change of the file is news. While a reload is asked for, which an upgrade may hold up for a minute, it is none."""
+        return self._shared.configuration.watch and not self._reload.is_wanted
 
     def _empty(self) -> list[Slot]:
         """The slots to fork into. Before the first worker was ready, a slot that failed is not tried again."""
@@ -223,7 +237,7 @@ class _Supervisor:
         due = self._stopping.deadline
         if not self._stopping.stops:
             due = min([due, self._reload.due(now), *(slot.schedule.due for slot in self._empty())])
-            if self._shared.configuration.watch:
+            if self._watches:
                 due = min(due, self._watch.due)
             looking = any(slot.pid and not slot.announced for slot in self._slots.all)
         else:
@@ -248,13 +262,13 @@ class _Supervisor:
     def _mind_succession(self, now: float) -> None:
         """An upgrade under way, or the program that this one replaces: do what is due."""
         self._mind_predecessor()
-        self._reload.held = self._succession.under_way
         keeper = self._slots.keeper
         control = keeper.pid if keeper is not None else 0
         if self._reload.is_idle and self._succession.look(now, self._shared, self._state, control, self._slots.mask):
             self._stopping.replaced(self._succession.hand_over(self._shared.bindings, self._state), now)
             for number in sorted(self._unanswered):
                 self._succession.pass_on(number)
+        self._reload.held = self._succession.under_way  # after the look: nothing wakes us once an upgrade is over
 
     def _upgrade(self) -> None:
         if self._stopping.stops:
@@ -283,8 +297,11 @@ class _Supervisor:
         elif number == signal.SIGUSR1:
             log.info("SIGUSR1: workers reopen the access log")
             self._slots.send(signal.SIGUSR1)
-        elif number == signal.SIGHUP and not self._stopping.stops:
-            self._reload.request()
+        elif number == signal.SIGHUP:
+            if self._stopping.stops:
+                self._reload.refuse()
+            else:
+                self._reload.request()
 
     def _reap(self) -> None:
         for slot, pid, code in self._slots.ended():

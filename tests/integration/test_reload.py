@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -450,6 +451,26 @@ def test_a_reload_during_a_drain_is_ignored(serve):
     service.wait_for("draining")
     service.hup()
     assert service.end(30.0) == 1  # the worker that hangs is killed
+    assert "configuration reloaded" not in service.log
+
+
+def test_a_service_that_stops_says_so_to_who_asks_for_a_reload(serve):
+    """One that waits when SIGTERM comes is answered, and one that comes during the drain is refused at once."""
+    service = serve(admin=ADMIN)
+    service.order("hang")
+    service.write(realm="one")
+    with ThreadPoolExecutor(1) as pool:
+        waits = pool.submit(service.command)
+        assert eventually(lambda: not (service.folder / "hang-0").exists())
+        service.process.send_signal(signal.SIGTERM)
+        service.wait_for("draining for at most 3 s")
+        answer = service.ask("/reload", "POST", {"Content-Type": "application/json"})
+        assert answer == (503, {"error": "the service is stopping"})
+        late, waited = service.command(), waits.result()
+    assert (late.returncode, late.stdout) == (1, "")
+    assert late.stderr == "Error: refused with status 503: the service is stopping\n"
+    assert (waited.returncode, waited.stdout, waited.stderr) == (1, "", "the service is stopping\n")
+    service.end()
     assert "configuration reloaded" not in service.log
 
 

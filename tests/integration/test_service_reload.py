@@ -52,6 +52,7 @@ def test_the_next_request_of_a_kept_connection_meets_the_new_routes(play: Scene,
                 status, head = await client.answer()
                 assert status == 401 and b'realm="other"' in head
                 assert await balancer.reload(file.read()) == []
+                assert await balancer.reload(file.read(watch=True)) == []  # it has no effect here
 
     play(scene())
 
@@ -227,8 +228,10 @@ def test_a_key_file_with_another_path_is_read(play: Scene, tmp_path: Path, caplo
     assert "issuer main: key removed: id 'ES256'" in told and told.count("issuer main: key added: id 'ES256'") == 2
 
 
-def test_an_issuer_with_remote_keys_is_there_when_the_reload_returns(play: Scene, tmp_path: Path) -> None:
-    """Its keys are fetched before its routes are in force; sources that stay are not asked again."""
+def test_an_issuer_with_remote_keys_is_there_when_the_reload_returns(
+    play: Scene, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its keys are fetched before its routes are in force, without a warning; sources that stay are not asked again."""
 
     async def scene() -> None:
         async with backend() as (_, port), Issuer() as first, Issuer() as second:
@@ -247,6 +250,7 @@ def test_an_issuer_with_remote_keys_is_there_when_the_reload_returns(play: Scene
                 await balancer.reload(file.read(issuers={"main": main, "other": other}))
                 assert [await ask(balancer, token=one) for one in (token, OTHERS.mint())] == [200, 200]
                 assert (first.count("/jwks"), second.count("/jwks")) == (1, 1)
+                assert "no keys" not in caplog.text
                 await balancer.reload(file.read(issuers={"other": other}))
                 assert [await ask(balancer, token=one) for one in (token, OTHERS.mint())] == [401, 200]
                 assert second.count("/jwks") == 1
@@ -254,6 +258,25 @@ def test_an_issuer_with_remote_keys_is_there_when_the_reload_returns(play: Scene
                 moved = other | {"remote_jwks": {"uri": f"{first.uri}/nothing"}}
                 await balancer.reload(file.read(issuers={"other": moved}))
                 assert await ask(balancer, token=OTHERS.mint()) == 503
+
+    play(scene())
+
+
+def test_keys_outlive_a_longer_limit_of_their_document(play: Scene, tmp_path: Path) -> None:
+    """Though the issuer is down: the key set moves into the new memory of the feed, and the next reload finds it there."""
+
+    async def scene() -> None:
+        async with backend() as (_, port), Issuer() as issuer:
+            issuer.answers["/jwks"] = http(TOKENS.jwks())
+            file = File(tmp_path, port)
+            remote = {"uri": f"{issuer.uri}/jwks", "max_bytes": "64KiB"}
+            async with LoadBalancer(file.read(issuers={"main": File.issuer(remote_jwks=remote)})) as balancer:
+                assert await ask(balancer, token=TOKENS.mint()) == 200
+                del issuer.answers["/jwks"]
+                for changed in ({"max_bytes": "128KiB"}, {"max_stale": "2h"}, {"max_bytes": "32KiB"}):
+                    remote |= changed
+                    await balancer.reload(file.read(issuers={"main": File.issuer(remote_jwks=remote)}))
+                    assert await ask(balancer, token=TOKENS.mint()) == 200
 
     play(scene())
 
@@ -304,6 +327,28 @@ def test_what_needs_a_restart_is_told_and_keeps_its_value(play: Scene, tmp_path:
                     client.writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
                     text = await client.reader.read()
                     assert b'route="new"' in text and b"lbjwt_config_last_reload_successful 1.0" in text
+
+    play(scene())
+
+
+def test_new_values_must_go_with_the_old_ones_that_stay(play: Scene, tmp_path: Path) -> None:
+    """An access log at the path of the file of revocations, which the new configuration no longer reads: this needs the restart first."""
+
+    async def scene() -> None:
+        revoked = tmp_path / "revoked.jsonl"
+        revoked.write_text("")
+        async with backend() as (_, port):
+            file = File(tmp_path, port)
+            async with LoadBalancer(file.read(revocation={"file": revoked.name})) as balancer:
+                before = balancer.configuration
+                new = file.read(revocation={}, access_log={"path": revoked.name})
+                with pytest.raises(
+                    ConfigurationError, match=r"access_log\.path: .*revocation as in force until a restart"
+                ):
+                    await balancer.reload(new)
+                assert balancer.configuration == before
+                assert await ask(balancer, token=TOKENS.mint()) == 200
+        assert revoked.read_text() == ""
 
     play(scene())
 

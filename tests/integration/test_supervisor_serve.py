@@ -4,9 +4,12 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +19,7 @@ import pytest
 
 from tests.harness.ports import free_port
 from tests.harness.procfs import children
+from tests.harness.waiting import eventually
 from tests.integration.serve_scene import JWKS, get, http_server, token
 
 
@@ -219,3 +223,52 @@ def test_a_certificate_of_another_key_ends_the_start(serve, files):
     assert process.end() == 2
     assert "belong" in process.log, process.log
     assert "Traceback" not in process.log
+
+
+EARLY = {signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
+
+
+def blocked(pid):
+    """Those of `EARLY` that a process blocks, and SIGTERM, which the supervisor blocks too."""
+    mask = int(re.search(r"SigBlk:\t(\w+)", Path(f"/proc/{pid}/status").read_text())[1], 16)
+    return {number for number in (*EARLY, signal.SIGTERM) if mask >> (number - 1) & 1}
+
+
+def test_signals_that_come_while_the_program_loads_wait_for_the_supervisor(serve):
+    """SIGHUP and SIGUSR1 before the configuration was read: a reload and a reopening follow the start; workers block nothing of it."""
+    process = serve()
+    pid = process.process.pid
+    assert eventually(lambda: blocked(pid) == EARLY)
+    assert process.log == ""
+    process.process.send_signal(signal.SIGHUP)
+    process.process.send_signal(signal.SIGUSR1)
+    process.wait_for("workers reopen the access log")
+    process.wait_for("configuration reloaded: no changes")
+    process.wait_for("ready: 1 worker")
+    served = children(pid)
+    assert len(served) == 2  # with the control process
+    assert [blocked(child) for child in served] == [set(), set()]
+    process.process.send_signal(signal.SIGTERM)
+    assert process.end() == 0
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["--print-config"], 0), ([], 2)])
+def test_a_signal_does_not_change_how_a_command_without_a_service_ends(tmp_path, arguments, code):
+    """--print-config, and a file with problems: SIGHUP while the program loads, and its exit code and output are those of any other time."""
+    (tmp_path / "lbjwt.yaml").write_text("listeners: 3" if code else CONFIGURATION)
+    command = [sys.executable, "-m", "lbjwt", "serve", *arguments, str(tmp_path / "lbjwt.yaml")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert eventually(lambda: blocked(process.pid) == EARLY)
+        process.send_signal(signal.SIGHUP)
+        out, errors = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "issuers:" in out or "listeners" in errors
+
+
+CONFIGURATION = json.dumps(
+    {
+        "listeners": [{"address": "127.0.0.1:0"}],
+        "issuers": {"main": {"issuer": "i", "audiences": ["a"], "jwks_file": "jwks.json"}},
+        "clusters": {"main": {"endpoints": [{"address": "127.0.0.1:9"}]}},
+    }
+)

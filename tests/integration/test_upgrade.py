@@ -458,3 +458,18 @@ def test_a_reload_works_after_an_upgrade(service):
     running.process.send_signal(signal.SIGHUP)
     running.wait_for("configuration reloaded: no changes")
     assert running.stop() == 0
+
+
+def test_a_file_that_changes_during_an_upgrade_is_told_once_and_read_afterwards(service):
+    """`watch: true`, and a new program that does not become ready: one line for four looks at the file, and the reload afterwards."""
+    running = service(watch=True, hasty=True)
+    running.mode("hangs")
+    running.process.send_signal(signal.SIGUSR2)
+    running.wait_for("SIGUSR2: upgrading")
+    running.configure(realm="other")
+    running.wait_for("the configuration file has changed")
+    assert FAILED not in running.log
+    running.wait_for("configuration reloaded: 1 change: realm changed")
+    assert FAILED in running.log.partition("configuration reloaded")[0]
+    assert running.count("the configuration file has changed") == 1
+    assert running.stop() == 0

@@ -93,5 +93,6 @@ def test_new_values_must_go_with_the_old_ones_that_stay():
     new = made(admin={"address": "127.0.0.1:9901"}, listeners=[{"address": "127.0.0.1:9900"}])
     found = wanted_of(Reading(new), old, controlled=True)
     assert found.reading.configuration is None
+    assert found.restart == ["admin"]
     assert len(found.reading.errors) == 1
     assert found.reading.errors[0].endswith("(with admin as in force until a restart)")
