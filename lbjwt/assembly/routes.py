@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,8 @@ def new_admission(
             offenders=offenders,
             trusts=trusts,
         )
+    # Most routes refuse alike, and a table of answers takes a millisecond to make: at a reload that delays requests.
+    answers_of = functools.cache(route_answers)
     routes: list[Route] = []
     documents: dict[bytes, int] = {}
     served: list[Answer] = []
@@ -67,7 +70,7 @@ def new_admission(
         routes.append(
             Route(
                 maker.demands(route),
-                route_answers(route.realm or configuration.realm, route.refusal_style(configuration.issuers)),
+                answers_of(route.realm or configuration.realm, route.refusal_style(configuration.issuers)),
                 strips=maker.places,
                 name=route.name,
                 index=-1 if rows is None else rows[route.name],

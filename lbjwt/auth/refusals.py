@@ -62,7 +62,7 @@ class RefusalStyle:
 
     json: bool = False
     expose_reason: bool = False
-    statuses: Mapping[int, int] = field(default_factory=dict)
+    statuses: Mapping[int, int] = field(default_factory=dict, hash=False)  # a mapping has no hash; equality compares it
     redirect: str | None = None
     resource_metadata: str | None = None
     scopes: tuple[str, ...] = ()

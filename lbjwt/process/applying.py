@@ -8,13 +8,18 @@ could not be applied. Such a one changes nothing, and the log of the process say
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Final
 
 from lbjwt.errors import LbjwtError, cause_of
 from lbjwt.keys.feed import KeyFeed
 from lbjwt.observe._board import Board
 from lbjwt.process.channel import Channel, Message, read_memory
 from lbjwt.process.generation import GENERATION, Delivery, Generation
+
+TURN: Final = 0.0005
+"""Seconds for which a thread that builds a configuration keeps the interpreter while the event loop waits; Python's own value is ten times that."""
 
 
 class Applier:
@@ -96,10 +101,22 @@ class Applier:
         with contextlib.closing(delivery):
             if not delivery.whole:
                 raise LbjwtError("this process cannot open more files; raise the limit (LimitNOFILE=, ulimit -Hn)")
-            generation = await asyncio.to_thread(delivery.unpacked)
-        with contextlib.closing(generation):
+            with _short_turns():
+                generation = await asyncio.to_thread(delivery.unpacked)
+        with contextlib.closing(generation), _short_turns():
             await self._apply(generation)
 
     def _failed(self, number: int, cause: str) -> None:
         self._log.error("the new configuration is not applied, the old one stays in force: %s", cause)
         self._board.set_failed_generation(number)
+
+
+@contextlib.contextmanager
+def _short_turns() -> Iterator[None]:
+    """Let a thread that builds a configuration hold the interpreter for `TURN` at a time, so that requests hardly wait for it."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(TURN)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)

@@ -102,7 +102,11 @@ class Client:
         if source:
             raw.bind((source, 0))
         raw.settimeout(timeout)
-        raw.connect(("127.0.0.1", port))
+        try:
+            raw.connect(("127.0.0.1", port))
+        except OSError:
+            raw.close()
+            raise
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket: socket.socket = tls.wrap_socket(raw, server_hostname="localhost") if tls else raw
         self.timeout = timeout

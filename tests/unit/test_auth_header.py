@@ -29,13 +29,13 @@ MEMBERS: dict[str, list[Any]] = {
 }
 
 
-def identity(verdict: Any) -> Any:
-    """What a verdict comes to: of a check its key and algorithm."""
-    return (verdict.key, verdict.algorithm) if isinstance(verdict, SignatureCheck) else verdict
-
-
 def rules(**policy: Any) -> HeaderRules:
     return HeaderRules(RING, IssuerPolicy(issuer="i", audiences=None, **policy))
+
+
+def told(verdict: object) -> object:
+    """The reason, or the key that was found and its algorithm."""
+    return (verdict.key, verdict.algorithm) if isinstance(verdict, SignatureCheck) else verdict
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=str)
@@ -47,7 +47,7 @@ def test_a_trace_has_every_rule_up_to_the_one_that_refuses(policy: dict[str, Any
         header = {name: value for name, value in zip(MEMBERS, values, strict=True) if value is not ...}
         trace: list[tuple[str, int, Any]] = []
         verdict = judged(header, trace)
-        assert identity(verdict) == identity(judged(header))
+        assert told(verdict) == told(judged(header))
         *before, (step, reason, found) = trace
         assert {one for _, one, _ in before} <= {DenyReason.NONE}
         if isinstance(verdict, SignatureCheck):
