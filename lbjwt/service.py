@@ -43,7 +43,7 @@ REPLACED_GRACE = 5.0
 """Seconds until an idle client connection is closed when another program took over. The next response on it usually ends it first, without a race."""
 
 NO_EFFECT = ("watch",)
-"""The key without effect here: a balancer knows no file, so whoever gave it the configuration looks for changes."""
+"""The key without effect here: an embedded balancer knows no file, so its program has to look for changes."""
 
 log = logging.getLogger("lbjwt.service")
 
@@ -202,7 +202,7 @@ class LoadBalancer:
         `token_cache`, `revocation`, `fail_limit`) keeps its old value, and the rest must go with that.
 
         Args:
-            rows: Where the board counts what it names, from whoever gave the board.
+            rows: The rows of the configuration in the board; given together with the board.
             sockets: For each listener its bound sockets, also for those that are open already; None binds new ones. Unless it raises, they are the
                 balancer's.
 

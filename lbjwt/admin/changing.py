@@ -1,8 +1,8 @@
 """
 What the pages of the admin API that change something have in common: who may use them, and what their answers look like.
 
-The admin API asks for no password, so whoever reaches its address may use them, as an operator would. A web page open in the operator's browser
-reaches that address too, and must not: a browser sends a body of JSON to another origin only after asking with OPTIONS, which is not
+The admin API has no password: every program that reaches its address may use these pages. A web page in the operator's browser also reaches the
+address, and must not use them: a browser sends a body of JSON to another origin only after asking with OPTIONS, which is not
 answered here, and it puts ``Origin`` on every POST and DELETE of a script, also on one whose host name was pointed at this machine (DNS rebinding).
 So the content type must be JSON, and what bears a browser's marks is refused. Programs send neither.
 """

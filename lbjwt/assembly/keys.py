@@ -243,7 +243,7 @@ class Room:
 
     longest: dict[int, int]
     fd: int
-    """Whoever made the room closes it."""
+    """The caller of `make_room` closes it."""
 
 
 def make_room(feed: KeyFeed, instances: Sequence[IssuerInstance], directory: Path | None) -> Room | None:

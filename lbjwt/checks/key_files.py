@@ -22,7 +22,7 @@ from lbjwt.errors import KeyFormatError
 from lbjwt.keys.errors import KeySourceError
 
 GOOD_SECRET_BITS: Final = 112.0
-"""Whoever holds one token can try secrets without asking anybody (RFC 8725 section 3.5). NIST accepts no less."""
+"""An attacker with one token can try secrets offline (RFC 8725 section 3.5). NIST accepts no less."""
 
 _FEW: Final = 10  # different bytes, of which each tells less than its kind
 _FRAME: Final = 8  # bytes that zlib adds to what cannot be compressed

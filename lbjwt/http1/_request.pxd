@@ -81,7 +81,7 @@ cdef class RequestHead(Head):
     cdef Slice authorization                     # the value of the one Authorization field; at is NULL when none
     cdef readonly Py_ssize_t dropped_names       # fields dropped for a name outside [A-Za-z0-9-]
     cdef Slice request_id                        # the client's own X-Request-Id when one and valid; else at is NULL
-    # What the search for a token left here for whoever keeps the exchange; False after `parse`.
+    # Set by the search for a token, read by the exchange; False after `parse`.
     cdef readonly bint token_in_query            # a token came in the target: the response is marked private
     cdef readonly bint subprotocol_answer        # a token came behind the subprotocol "bearer", which the 101 then has to name
     cdef Slice _special[22]                      # the value of the field of each kind; valid where _known has its bit

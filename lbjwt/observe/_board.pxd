@@ -48,7 +48,7 @@ cdef struct IssuerCounters:
     double keys_fetched_at                       # seconds since the epoch of the last good load; 0: never
     uint64_t key_fetches                         # reads by this very process: files. What the keeper fetches is in SourceWords
     uint64_t key_fetch_failures
-    uint64_t wanted                              # unknown key ids that came: whoever fetches for this issuer should look
+    uint64_t wanted                              # unknown key ids that came: the process that fetches for this issuer should look
 
 
 cdef struct SourceWords:

@@ -1,7 +1,7 @@
 """
 Which row of the shared stats each endpoint, issuer and route has, for as long as the service lives.
 
-A name keeps its row over reloads, also while no configuration has it: whoever comes back goes on with their counts. A new name gets a row that was
+A name keeps its row over reloads, also while no configuration has it: when it comes back, its counts go on. A new name gets a row that was
 never used. When none is left it gets that of a name that left, the one that left first, when no process can still write there: every one has
 applied the configuration without that name, and no connection, request or key of it is left.
 

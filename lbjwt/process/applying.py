@@ -91,7 +91,7 @@ class Applier:
                 self._failed(number, str(error))
             except OSError as error:
                 self._failed(number, cause_of(error))
-            except Exception:
+            except Exception:  # a fault of ours: the process goes on with the configuration it has, and says so
                 self._log.exception("the new configuration is not applied, the old one stays in force")
                 self._board.set_failed_generation(number)
             else:

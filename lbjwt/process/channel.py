@@ -143,7 +143,7 @@ def sealed_memory(data: bytes) -> int:
 
 
 def read_memory(fd: int) -> bytes:
-    """Return the bytes behind a descriptor of memory, whoever read from it before."""
+    """Return all bytes of a memory file, wherever its offset is."""
     pieces: list[bytes] = []
     at = 0
     while piece := os.pread(fd, 1 << 20, at):

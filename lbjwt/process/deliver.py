@@ -106,7 +106,7 @@ class Deliveries:
         self.replace(before.configuration, before.fingerprint)
 
     def turn(self) -> None:
-        """Send to whoever can take it, and close what nobody needs any longer."""
+        """Send to each child whose channel has room, and close what no child needs any more."""
         self._close_left()
         if self._body < 0:
             return

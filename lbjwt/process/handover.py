@@ -171,7 +171,7 @@ class Predecessor:
                 os.close(self.handover.keys)
 
     def close(self) -> None:
-        """Give up the link, also in a worker: the old program takes it as a sign of life of whoever may write the state directory."""
+        """Close the link, also in a worker: while it is open, the old program assumes that a process of this one may write the state directory."""
         self._link.close()
 
     def tell_ready(self, *, directory: bool) -> None:

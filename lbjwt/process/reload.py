@@ -6,7 +6,7 @@ A reload, as the supervisor sees it: read, compare, open, hand out, look who app
 | reading | a process of its own (`lbjwt.process.reader`) | a configuration, or every problem; then nothing changes |
 | opening | the supervisor: rows of the stats, sockets, memory for keys | all, or nothing and a problem |
 | applying | each process for itself; the supervisor looks at the stats | all have applied it or failed, or `APPLY_LIMIT` passed |
-| telling | one line in the log, the metrics, an answer to whoever asked at the admin API | |
+| telling | one line in the log, the metrics, an answer to requests at the admin API | |
 
 One reload is under way, and one more waits at most: signals and requests that come meanwhile are all answered by that one.
 If no worker can apply a configuration, the one before is handed out again, so that later workers do not fail on it.
@@ -135,7 +135,7 @@ class Reload:
         self.refuse()
 
     def refuse(self) -> None:
-        """The service is stopping: so hears whoever waits for a reload at the admin API, which asked before it knew."""
+        """Tell requests that wait for a reload at the admin API that the service is stopping."""
         self._asked = self._shared.board.reload_requests
         self._reply(False, Outcome(failed=["the service is stopping"]))
 
@@ -267,7 +267,7 @@ class Reload:
         try:
             body = sealed_memory(json.dumps(answer).encode())
         except OSError:
-            return  # whoever waits is told after a while that no answer came
+            return  # the admin API answers 504 after its timeout
         keeper.channel.send(RELOADED, {}, body=body)
         os.close(body)
 

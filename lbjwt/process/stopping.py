@@ -81,7 +81,7 @@ class Stopping:
         self._succession.abort()
 
     def replaced(self, pid: int, now: float) -> None:
-        """Another program serves: drain at once. Whoever asks whether the service is ready hears nothing of it."""
+        """Another program serves: drain at once. Readiness does not change, because the service is ready."""
         drain = self._shared.configuration.timeouts.drain
         log.info("upgraded: process %d serves; this one is draining for at most %g s", pid, drain)
         self._shared.board.hand_over()

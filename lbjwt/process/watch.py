@@ -21,7 +21,7 @@ class Watch:
     Looks at the file of a source.
 
     Args:
-        source: What `seen` says of it was read, whoever asked for that.
+        source: The configuration file; `seen` is its state when it was last read, by the watch or by a reload.
     """
 
     def __init__(self, source: Source) -> None:

@@ -312,9 +312,10 @@ cdef class Exchange(ForwardedRequest):
             context.board.my_routes[route.index].requests[self.status // 100] += 1
         if self.endpoint is not None:
             self.endpoint.counters.requests += 1
-        if context.access_log is not None and self.logged.is_begun():    # a reload may have opened it after the request began
-            self._log(whole and not client.broken)
-        self.logged.clear()
+        if self.logged.is_begun():
+            if context.access_log is not None:   # a reload may have closed it
+                self._log(whole and not client.broken)
+            self.logged.clear()
         self._move(OVER)
         self.backend = None
         self.client = None

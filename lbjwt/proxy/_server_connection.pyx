@@ -452,5 +452,3 @@ cdef class ServerConnection(ServerWriter):
             self.deadline = soon
         elif self.phase == TUNNELING:
             self.exchange.go_away()
-        elif self.phase == TUNNELING:
-            self.exchange.go_away()

@@ -16,5 +16,5 @@ cdef class UpstreamRequest:
     cdef void pending_timed_out(self)
     # Forget earlier attempts: another request begins.
     cdef void start_attempts(self) noexcept
-    # Any stream to an endpoint serves it, whoever that was opened for.
+    # Any stream to an endpoint serves it, also one that was opened for another request.
     cdef bint takes_any_stream(self) noexcept

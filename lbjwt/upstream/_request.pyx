@@ -1,4 +1,4 @@
-"""A request as the upstream side sees it. What it does when its turn comes is written by whoever forwards requests."""
+"""A request as the upstream side sees it. The class that forwards requests says what happens when its turn comes."""
 
 
 cdef class UpstreamRequest:

@@ -356,7 +356,7 @@ def test_the_process_that_was_started_ends_with_the_code_of_the_last_program(ser
 
 @pytest.mark.quiet
 def test_without_the_process_that_was_started_the_service_ends(service):
-    """Whoever started the service can no longer reach it: it drains, and the port is free."""
+    """Nobody can signal the service any more: it drains, and the port is free."""
     running = service()
     running.upgrade()
     serving = running.upgrade()
@@ -370,7 +370,7 @@ def test_without_the_process_that_was_started_the_service_ends(service):
 def test_as_the_first_process_of_a_container(service):
     """Process 1 stays, passes signals on, and buries orphans; three upgrades, one of them to a broken program."""
     if subprocess.run(["unshare", "--pid", "--fork", "true"], check=False, capture_output=True).returncode:
-        pytest.skip("no new PID namespace can be made here")
+        pytest.skip("needs unshare(1) of util-linux, and the right to make a PID namespace (root, or CAP_SYS_ADMIN)")
     program = "import os, sys\nos.execvp('unshare', ['unshare', '--pid', '--fork', sys.executable, 'program.py'])\n"
     running = service(wrapper=["-c", program], environment={"NOTIFY_SOCKET": "@nobody-listens-there"})
     (first,) = children(running.process.pid)
@@ -472,4 +472,17 @@ def test_a_file_that_changes_during_an_upgrade_is_told_once_and_read_afterwards(
     running.wait_for("configuration reloaded: 1 change: realm changed")
     assert FAILED in running.log.partition("configuration reloaded")[0]
     assert running.count("the configuration file has changed") == 1
+    assert running.stop() == 0
+
+
+def test_signals_during_an_upgrade_reach_the_new_program(service):
+    """The new program may have read the file and opened the log before: it reloads and reopens once it serves."""
+    running = service()
+    running.process.send_signal(signal.SIGUSR2)
+    running.wait_for("SIGUSR2: upgrading")
+    running.process.send_signal(signal.SIGHUP)
+    running.process.send_signal(signal.SIGUSR1)
+    running.wait_for(UPGRADED)
+    running.wait_for("configuration reloaded: no changes")
+    assert eventually(lambda: running.count("SIGUSR1: workers reopen") == 2, 10.0), running.log
     assert running.stop() == 0
