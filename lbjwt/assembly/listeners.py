@@ -193,7 +193,7 @@ class Listeners:
         def connection() -> asyncio.Protocol:
             if context.clients >= MANY_CLIENTS:
                 accept_waiting(loop, sock, lambda: self._client(listener))
-            return self._client(listener)
+            return accepted(context, listener.settings)  # type: ignore[no-any-return]
 
         return await loop.create_server(connection, sock=sock, backlog=backlog())
 

@@ -64,6 +64,8 @@ cdef class Connection:
     cdef void resume(self)
     cdef bint is_ready(self)         # not before the handshake is done
     cdef bint is_closing(self)
+    # The peer's IP address as text; b"unix" on a Unix socket; b"" when it was reset before it was accepted: the address is unknown then.
+    cdef bytes peer(self)
     cdef bint has_input(self)
     cdef bint has_ended(self, bint both)  # the peer closed or reset the connection, even behind unread input; both: in both directions
     cdef bint drained(self)

@@ -26,6 +26,8 @@ cdef extern from "<sys/socket.h>" nogil:
     struct linger:
         int l_onoff
         int l_linger
+    struct sockaddr:
+        unsigned short sa_family
     ssize_t c_send "send"(int fd, const void *data, size_t size, int flags)
     ssize_t c_recv "recv"(int fd, void *data, size_t size, int flags)
     ssize_t c_sendmsg "sendmsg"(int fd, const msghdr *message, int flags)
@@ -35,9 +37,35 @@ cdef extern from "<sys/socket.h>" nogil:
     int MSG_PEEK
     int SOL_SOCKET
     int SO_LINGER
+    int AF_INET
+    int AF_INET6
+    int AF_UNIX
+    int getpeername(int fd, sockaddr *address, unsigned int *size)
+
+
+cdef extern from "<netinet/in.h>" nogil:
+    struct in_addr:
+        pass
+    struct in6_addr:
+        pass
+    struct sockaddr_in:
+        in_addr sin_addr
+    struct sockaddr_in6:
+        in6_addr sin6_addr
+
+
+cdef extern from "<arpa/inet.h>" nogil:
+    const char *inet_ntop(int family, const void *address, char *text, unsigned int size)
+
+
+cdef union SocketAddress:
+    sockaddr any
+    sockaddr_in ipv4
+    sockaddr_in6 ipv6
 
 cdef enum:
     RECORDS = 8                  # sent in one call: 64 KiB of a body with its head and the chunk's end
+    ADDRESS_TEXT = 46            # of an IPv6 address with its NUL (INET6_ADDRSTRLEN)
     FIRST_OF_NO_RECORD = 0x18    # a record of TLS begins with a byte below it (RFC 8446 section 5.1)
 
 
@@ -274,6 +302,25 @@ cdef class Connection:
             asyncio.get_running_loop().call_soon(self._read_on)
 
     # --- questions ----------------------------------------------------------------------------------------------------
+
+    cdef bytes peer(self):
+        """Asked of the kernel: the transport's own answer costs a Python tuple and a text, 3 µs of each connection."""
+        cdef SocketAddress address
+        cdef unsigned int size = sizeof(address)
+        cdef char text[ADDRESS_TEXT]
+        cdef const char *found = NULL
+        if self._fd < 0:
+            known = self.transport.get_extra_info("peername")
+            return known[0].encode() if isinstance(known, tuple) else b"" if known is None else b"unix"
+        if getpeername(self._fd, &address.any, &size) != 0:
+            return b""
+        if address.any.sa_family == AF_UNIX:
+            return b"unix"
+        if address.any.sa_family == AF_INET:
+            found = inet_ntop(AF_INET, &address.ipv4.sin_addr, text, sizeof(text))
+        elif address.any.sa_family == AF_INET6:
+            found = inet_ntop(AF_INET6, &address.ipv6.sin6_addr, text, sizeof(text))
+        return b"" if found is NULL else found
 
     cdef bint is_ready(self):
         return self.transport is not None and (self.tls is None or self.tls.established)

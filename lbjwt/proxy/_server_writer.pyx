@@ -27,10 +27,8 @@ cdef class ServerWriter(ClientStream):
         return self.context.draining or self.listener.leaving
 
     cdef void _learn_peer(self):
-        address = self.connection.transport.get_extra_info("peername")
-        cdef str text = address[0] if isinstance(address, tuple) else "" if address is None else "unix"
-        self.peer_text = text.encode()
-        self.trusted = self.context.snapshot.trusts is not None and self.context.snapshot.trusts(text)
+        self.peer_text = self.connection.peer()
+        self.trusted = self.context.snapshot.trusts is not None and self.context.snapshot.trusts(self.peer_text.decode())
 
     cdef Slice peer(self):
         return Slice(PyBytes_AS_STRING(self.peer_text), PyBytes_GET_SIZE(self.peer_text))
