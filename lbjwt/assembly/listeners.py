@@ -22,6 +22,7 @@ from lbjwt.net.adopt import accept_waiting
 from lbjwt.net.certificate import Certificate
 from lbjwt.net.descriptors import available
 from lbjwt.net.sockets import backlog, bind, close, stop_listening
+from lbjwt.net.threads import in_thread
 from lbjwt.net.tls import TLSError
 from lbjwt.observe._board import Board
 from lbjwt.proxy._accept import accepted
@@ -209,7 +210,7 @@ class Listeners:
             certificate = listener.certificate
             assert certificate is not None
             try:
-                context = await asyncio.to_thread(certificate.renew)
+                context = await in_thread(certificate.renew)
             except TLSError as error:
                 if self._board.slot == 0:  # every worker reads the same files: one of them logs
                     log.warning("new certificate not used, the old one stays in use: %s", error)

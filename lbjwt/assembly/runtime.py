@@ -23,6 +23,7 @@ from lbjwt.assembly.sources import wait_for_keys
 from lbjwt.errors import ConfigurationError, cause_of
 from lbjwt.keys.worker import ControlLink, WorkerKeys
 from lbjwt.net.sockets import close
+from lbjwt.net.threads import in_thread
 from lbjwt.observe._access_log import AccessLog
 from lbjwt.proxy._context import ProxyContext
 from lbjwt.proxy._key_wait import KeyWait
@@ -99,12 +100,12 @@ class Runtime:
         new_sources = [source for index, source in sources.items() if self.keys.sources.get(index) is not source]
         clusters = self._clusters.named(configuration.clusters)
         trusts = forwarding_trust(configuration)
-        listeners = await asyncio.to_thread(self.listeners.plan, configuration, sockets)
+        listeners = await in_thread(self.listeners.plan, configuration, sockets)
         access_log = None
         try:
             access_log = self._log_of(configuration)
             await self.keys.load(new_sources)
-            snapshot = await asyncio.to_thread(
+            snapshot = await in_thread(
                 new_snapshot,
                 configuration,
                 instances,

@@ -25,6 +25,7 @@ from lbjwt.keys.fetcher import Fetched, fetch
 from lbjwt.keys.log import SourceLog, log_key_changes
 from lbjwt.keys.schedule import KeyLifecycle
 from lbjwt.keys.uri import identity_of, place_of, same_origin
+from lbjwt.net.threads import in_thread
 from lbjwt.observe._board import Board
 
 REDISCOVERY: Final = 86_400.0
@@ -387,7 +388,7 @@ class RemoteKeys:
         """Write the stored copy; after a failure try again later."""
         assert self._path is not None
         # in a thread, because a disk may be slow; not cancelled, because two writers must not overlap
-        writing = asyncio.ensure_future(asyncio.to_thread(store.write, self._path, stored))
+        writing = asyncio.ensure_future(in_thread(store.write, self._path, stored))
         try:
             await asyncio.shield(writing)
         except asyncio.CancelledError:

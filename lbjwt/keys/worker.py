@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from lbjwt.keys.errors import sentence_of
 from lbjwt.keys.feed import KeyFeed
 from lbjwt.keys.source import FeedKeys, LocalKeys
+from lbjwt.net.threads import in_thread
 from lbjwt.observe._board import Board
 
 LOOK: Final = 1.0
@@ -66,7 +67,7 @@ class WorkerKeys:
             for source in sources:
                 source.load(time.monotonic(), time.time())
 
-        await asyncio.to_thread(load)
+        await in_thread(load)
 
     async def wait(self, sources: Iterable[Source], seconds: float) -> None:
         """Wait until one attempt was made for each of these that the feed does not have yet, and not longer."""

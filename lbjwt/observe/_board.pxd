@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t, uint64_t
 cimport cython
 
 from lbjwt._error_reason cimport ERROR_REASONS
+from lbjwt.observe._endpoint_states cimport EndpointStates
 
 cdef enum:
     REASONS = 32                                 # room for DenyReason
@@ -97,6 +98,7 @@ cdef class Board:
     cdef readonly Py_ssize_t endpoints           # rows there is room for; how many of them have a name is no business of the board
     cdef readonly Py_ssize_t issuers
     cdef readonly Py_ssize_t routes
+    cdef readonly EndpointStates endpoint_states
     cdef readonly Py_ssize_t slot                # of this process
     cdef char *_base
     cdef size_t _size
@@ -113,8 +115,6 @@ cdef class Board:
     cdef EndpointCounters *endpoint(self, Py_ssize_t slot, Py_ssize_t index) noexcept
     cdef IssuerCounters *issuer_rows(self, Py_ssize_t slot) noexcept
     cdef SourceWords *source(self, Py_ssize_t index) noexcept
-    cdef int64_t in_flight(self, Py_ssize_t index) noexcept      # to an endpoint, over all workers
-
     cdef Header *header(self) noexcept
     cdef bint _serves(self, Py_ssize_t slot) noexcept
     cdef RouteCounters *route_rows(self, Py_ssize_t slot) noexcept

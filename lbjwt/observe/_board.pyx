@@ -12,6 +12,8 @@ from libc.stdint cimport int64_t
 from libc.string cimport memset
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
 
+from lbjwt.observe._endpoint_states cimport EndpointState, add_to
+
 from time import time
 
 cdef size_t PAGE = 4096
@@ -94,6 +96,7 @@ cdef class Board:
         self.endpoints = endpoints
         self.issuers = issuers
         self.routes = routes
+        self.endpoint_states = EndpointStates(endpoints)
         self._issuer_rows = WORKER_STRIDE + <size_t>endpoints * ENDPOINT_STRIDE
         self._route_rows = self._issuer_rows + <size_t>(issuers + 1) * sizeof(IssuerCounters)
         self._stride = pages(self._route_rows + <size_t>routes * sizeof(RouteCounters))
@@ -135,15 +138,6 @@ cdef class Board:
 
     cdef SourceWords *source(self, Py_ssize_t index) noexcept:
         return <SourceWords *>(self._base + PAGE + <size_t>index * SOURCE_STRIDE)
-
-    cdef int64_t in_flight(self, Py_ssize_t index) noexcept:
-        cdef char *at = <char *>self.endpoint(0, index)
-        cdef int64_t count = 0
-        cdef Py_ssize_t _slot
-        for _slot in range(self.workers):
-            count += (<EndpointCounters *>at).in_flight
-            at += self._stride
-        return count
 
     cdef bint _serves(self, Py_ssize_t slot) noexcept:
         return self.worker(slot).state == WORKER_READY or self.worker(slot).state == WORKER_DRAINING
@@ -275,11 +269,15 @@ cdef class Board:
         check(slot, self.workers + 1, "slot")
         cdef WorkerCounters *counters = self.worker(slot)
         cdef IssuerCounters *issuers = self.issuer_rows(slot)
+        cdef EndpointState *state
         cdef Py_ssize_t index
         for name in WORKER_GAUGES:
             (<int64_t *>counters)[<size_t>WORKER[name][0]] = 0
         counters.state = WORKER_STOPPED
         for index in range(self.header().endpoints_used):
+            state = self.endpoint_states.at(index)
+            add_to(&state.in_flight, -self.endpoint(slot, index).in_flight)
+            add_to(&state.connections, -self.endpoint(slot, index).connections)
             self.endpoint(slot, index).in_flight = 0
             self.endpoint(slot, index).connections = 0
             self.endpoint(slot, index).idle_connections = 0
@@ -322,6 +320,7 @@ cdef class Board:
         cdef Py_ssize_t slot
         for slot in range(self.workers + 1):
             memset(self.endpoint(slot, index), 0, sizeof(EndpointCounters))
+        self.endpoint_states.clear(index)
 
     def clear_issuer(self, Py_ssize_t issuer):
         """As `clear_endpoint`, with the words about its key source."""

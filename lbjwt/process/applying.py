@@ -14,6 +14,7 @@ from typing import Final
 
 from lbjwt.errors import LbjwtError, cause_of
 from lbjwt.keys.feed import KeyFeed
+from lbjwt.net.threads import in_thread
 from lbjwt.observe._board import Board
 from lbjwt.process.channel import Channel, Message, read_memory
 from lbjwt.process.generation import GENERATION, Delivery, Generation
@@ -102,7 +103,7 @@ class Applier:
             if not delivery.whole:
                 raise LbjwtError("this process cannot open more files; raise the limit (LimitNOFILE=, ulimit -Hn)")
             with _short_turns():
-                generation = await asyncio.to_thread(delivery.unpacked)
+                generation = await in_thread(delivery.unpacked)
         with contextlib.closing(generation), _short_turns():
             await self._apply(generation)
 

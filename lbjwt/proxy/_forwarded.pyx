@@ -117,11 +117,11 @@ cdef class ForwardedRequest(UpstreamRequest):
 
     cdef void _charge(self, Endpoint endpoint):
         self.endpoint = endpoint
-        endpoint.counters.in_flight += 1
+        endpoint.charge()
 
     cdef void _discharge(self):
         if self.endpoint is not None:
-            self.endpoint.counters.in_flight -= 1
+            self.endpoint.discharge()
             self.endpoint = None
 
     cdef void connected(self):

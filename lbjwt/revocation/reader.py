@@ -9,11 +9,11 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
 from lbjwt.auth.revocation import MAX_ENTRIES, RevocationError, RevocationList
+from lbjwt.net.threads import in_thread
 from lbjwt.revocation.tail import LogTail
 from lbjwt.revocation.watched import WatchedFile
 
@@ -148,16 +148,5 @@ class RevocationReader:
 
 
 async def _apart(long: bool, work: Callable[[float], Any], now: float) -> Any:
-    """
-    Do the work, in a thread when it is long.
-
-    The thread ends with the work, unlike those of `asyncio.to_thread`: with two threads the kernel counts each use of a descriptor, which makes
-    every system call slower.
-    """
-    if not long:
-        return work(now)
-    executor = ThreadPoolExecutor(1, "revocations")
-    try:
-        return await asyncio.get_running_loop().run_in_executor(executor, work, now)
-    finally:
-        executor.shutdown(wait=False)
+    """Do the work, in a thread when it is long."""
+    return await in_thread(work, now) if long else work(now)

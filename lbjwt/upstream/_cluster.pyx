@@ -8,8 +8,6 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free
 
 from lbjwt.upstream._least_request cimport least_request, take_turn
 
-cdef double EVER = 1e300         # later than any `ejected_until`
-
 
 cdef class Cluster:
 
@@ -46,7 +44,7 @@ cdef class Cluster:
             endpoint.connect_timeout = connect_timeout
             endpoint.response_timeout = response_timeout
             endpoint.idle_timeout = idle_timeout
-            endpoint.counters = endpoint.pool.counters = self._board.endpoint(self._board.slot, endpoint.row)
+            endpoint.attach(self._board)
             endpoint.pool.pending = self.pending
             endpoint.pool.max_idle = max_idle
             endpoint.pool.max_connections = max_connections
@@ -84,7 +82,7 @@ cdef class Cluster:
         PyMem_Free(self._candidates)
 
     cpdef Endpoint pick(self, UpstreamRequest request, set tried, double now):
-        if not self._consider(tried, now) and (self._is_any_full(tried, now) or not self._consider(tried, EVER)):
+        if not self._consider(tried, now, True) and (self._is_any_full(tried, now, True) or not self._consider(tried, now, False)):
             return None
         return <Endpoint>self.endpoints[least_request(self._candidates, self._count, self._clock)]
 
@@ -94,17 +92,18 @@ cdef class Cluster:
         self._clock = take_turn(&self._candidates[endpoint._position], self._clock)
 
     cdef bint may_get_room(self, set tried):
-        return self._is_any_full(tried, EVER)
+        return self._is_any_full(tried, 0.0, False)
 
-    cdef bint _is_any_full(self, set tried, double now):
+    cdef bint _is_any_full(self, set tried, double now, bint healthy):
         cdef Endpoint endpoint
         for endpoint in self.endpoints:
-            if endpoint.is_healthy(now) and endpoint.is_full() and (tried is None or endpoint not in tried):
+            if (endpoint.is_in_service() and endpoint.is_full() and (not healthy or endpoint.is_healthy(now))
+                    and (tried is None or endpoint not in tried)):
                 return True
         return False
 
-    cdef bint _consider(self, set tried, double now):
-        """Mark the usable endpoints; False when there is none."""
+    cdef bint _consider(self, set tried, double now, bint healthy):
+        """Mark the usable endpoints, only the healthy ones or all in service; False when there is none."""
         cdef Endpoint endpoint
         cdef Candidate *candidate
         cdef Py_ssize_t at
@@ -112,8 +111,9 @@ cdef class Cluster:
         for at in range(self._count):
             endpoint = <Endpoint>self.endpoints[at]
             candidate = &self._candidates[at]
-            candidate.usable = endpoint.is_available(now) and (tried is None or endpoint not in tried)
+            candidate.usable = (endpoint.is_in_service() and not endpoint.is_full() and (not healthy or endpoint.is_healthy(now))
+                                and (tried is None or endpoint not in tried))
             if candidate.usable:
-                candidate.in_flight = self._board.in_flight(endpoint.row)
+                candidate.in_flight = endpoint.state.in_flight
                 any_usable = True
         return any_usable

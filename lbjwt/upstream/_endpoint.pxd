@@ -1,6 +1,7 @@
 cimport cython
 
-from lbjwt.observe._board cimport EndpointCounters
+from lbjwt.observe._board cimport Board, EndpointCounters
+from lbjwt.observe._endpoint_states cimport EndpointState
 from lbjwt.upstream._pool cimport Pool
 
 
@@ -18,15 +19,21 @@ cdef class Endpoint:
     cdef readonly double connect_timeout     # seconds
     cdef readonly double response_timeout    # seconds, to the first byte of the response
     cdef readonly double idle_timeout        # seconds, of idle connections
-    cdef public double ejected_until         # seconds on the monotonic clock: connecting failed a moment ago
     cdef readonly bint failing               # its failure was logged, its recovery was not
     cdef Py_ssize_t _position                # among the members of its cluster; -1: it is none
     cdef double _quiet_until                 # seconds on the monotonic clock: no failure is logged before
-    cdef EndpointCounters *counters
+    cdef EndpointCounters *counters          # of this worker
+    cdef EndpointState *state                # of all processes
+
+    # Count on this board, from its configuration on.
+    cdef void attach(self, Board board)
+    # A request goes there, or has left.
+    cdef void charge(self) noexcept
+    cdef void discharge(self) noexcept
 
     cdef bint is_healthy(self, double now) noexcept
     cdef bint is_full(self) noexcept
-    cdef bint is_available(self, double now) noexcept        # healthy and not full
+    cdef bint is_in_service(self) noexcept   # nobody drained it
     # Once nobody can connect, every request is spared the attempt for a moment.
     cpdef void unreachable(self, str cause, double now)
     # A request was not answered as it should be. cause: for the log; None: it is sent again, and nothing is logged yet.

@@ -6,6 +6,8 @@ Knows nothing of other endpoints. Connections to it are kept by its pool.
 
 import logging
 
+from lbjwt.observe._endpoint_states cimport FAILING, IN_SERVICE, add_to
+
 cdef double EJECTION = 1.0       # seconds an endpoint is passed over after a failed connect
 cdef double QUIET = 10.0         # seconds between two reports of one endpoint: one that fails now and then must not fill the log
 
@@ -25,17 +27,29 @@ cdef class Endpoint:
         self.pool = Pool()
         self._position = -1
 
+    cdef void attach(self, Board board):
+        self.counters = self.pool.counters = board.endpoint(board.slot, self.row)
+        self.state = self.pool.state = board.endpoint_states.at(self.row)
+
+    cdef void charge(self) noexcept:
+        self.counters.in_flight += 1
+        add_to(&self.state.in_flight, 1)
+
+    cdef void discharge(self) noexcept:
+        self.counters.in_flight -= 1
+        add_to(&self.state.in_flight, -1)
+
     cdef bint is_healthy(self, double now) noexcept:
-        return self.ejected_until <= now
+        return self.state.ejected_until <= now and self.state.check != FAILING
+
+    cdef bint is_in_service(self) noexcept:
+        return self.state.service == IN_SERVICE
 
     cdef bint is_full(self) noexcept:
         return not self.pool.has_room()
 
-    cdef bint is_available(self, double now) noexcept:
-        return self.is_healthy(now) and not self.is_full()
-
     cpdef void unreachable(self, str cause, double now):
-        self.ejected_until = now + EJECTION
+        self.state.ejected_until = now + EJECTION
         self.failed(cause, now)
 
     cpdef void failed(self, str cause, double now):

@@ -2,6 +2,7 @@ cimport cython
 
 from lbjwt.net._clock cimport Timed
 from lbjwt.observe._board cimport EndpointCounters
+from lbjwt.observe._endpoint_states cimport EndpointState
 from lbjwt.upstream._pending cimport PendingQueue
 from lbjwt.upstream._request cimport UpstreamRequest
 
@@ -28,7 +29,8 @@ cdef class Pool:
     cdef readonly Py_ssize_t max_connections
     cdef readonly Py_ssize_t max_idle
     cdef PendingQueue pending        # of the cluster
-    cdef EndpointCounters *counters
+    cdef EndpointCounters *counters  # of this worker
+    cdef EndpointState *state        # of all processes
 
     cdef bint has_room(self) noexcept
     # An idle stream, the one used last. None: there is none, and room for a new one. fresh: one that nobody used before, if there is room.

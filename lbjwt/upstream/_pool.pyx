@@ -4,6 +4,8 @@ The pool of streams to one endpoint: which one carries the next request, and whi
 Knows numbers, queues and what a stream says of itself. Opens nothing, and knows no protocol: whether a stream may be used again is the stream's word.
 """
 
+from lbjwt.observe._endpoint_states cimport add_to
+
 
 cdef class PooledStream(Timed):
 
@@ -49,11 +51,13 @@ cdef class Pool:
     cdef void add(self, PooledStream stream):
         self.open += 1
         self.counters.connections += 1
+        add_to(&self.state.connections, 1)
 
     cdef void forget(self):
         """A stream that is ending does not count: another one may be opened."""
         self.open -= 1
         self.counters.connections -= 1
+        add_to(&self.state.connections, -1)
         self.pending.wake()
 
     cdef void connecting_for(self, PooledStream stream, UpstreamRequest request):

@@ -440,6 +440,18 @@ def test_a_reload_keeps_no_descriptor_and_no_process(serve):
     assert eventually(lambda: held() == before, 5.0), (held(), before)
 
 
+def test_a_reload_leaves_no_thread(serve):
+    """What reads files does so in a thread that ends: with a second one, even asleep, every system call of the worker costs more."""
+    service = serve(workers=2)
+    service.reload(realm="x")
+    service.notes()
+
+    def threads() -> list[int]:
+        return [len(list(Path(f"/proc/{child}/task").iterdir())) for child in children(service.process.pid)]
+
+    assert eventually(lambda: set(threads()) == {1}, 5.0), threads()
+
+
 def test_a_reload_during_a_drain_is_ignored(serve):
     """And one under way does not keep the service from ending."""
     service = serve()

@@ -199,7 +199,7 @@ def test_the_queue_asks_an_endpoint_that_was_unreachable_again() -> None:
     stage.opened[1].refuses()
     third = asks(stage, "/3")
     assert (len(stage.opened), stage.totals["pending"]) == (2, 2)
-    stage.endpoints[1].ejected_until = 0.0  # a second has passed
+    stage.board.endpoint_states.set(stage.endpoints[1].row, "ejected_until", 0.0)  # a second has passed
     stage.context.expire()
     stage.turn()
     serves(stage, b"/2", second)
@@ -215,7 +215,7 @@ def test_all_waiting_of_a_request_counts() -> None:
     stage.opened[1].refuses()
     end = time.monotonic() + 0.07
     while time.monotonic() < end:
-        stage.endpoints[1].ejected_until = 0.0
+        stage.board.endpoint_states.set(stage.endpoints[1].row, "ejected_until", 0.0)
         stage.pending.serve()
         stage.opened[-1].refuses()
     stage.context.expire()

@@ -56,7 +56,7 @@ class Scene:
 
     def load(self, loads: list[int]) -> None:
         for at, load in enumerate(loads):
-            self.board.add("in_flight", load, endpoint=at)
+            self.board.endpoint_states.add(at, "in_flight", load)
 
 
 @pytest.mark.parametrize(
@@ -116,10 +116,10 @@ def test_to_ask_changes_nothing() -> None:
 def test_an_endpoint_that_failed_a_moment_ago_is_the_last_resort() -> None:
     """It is passed over while another one is left, and asked when none is; afterwards it is one among others again."""
     scene = Scene([1, 1])
-    scene.endpoints[0].ejected_until = NOW + 1
+    scene.board.endpoint_states.set(0, "ejected_until", NOW + 1)
     assert scene.shares([True, True], 4) == [0, 4]
     assert scene.pick([True, False]) == 0
-    scene.endpoints[0].ejected_until = NOW
+    scene.board.endpoint_states.set(0, "ejected_until", NOW)
     assert scene.shares([True, True], 10) == pytest.approx([5, 5], abs=1)
 
 
