@@ -32,6 +32,7 @@ from lbjwt.net.sockets import bind, close
 from lbjwt.observe._board import DRAINING, READY, STOPPED, Board
 from lbjwt.observe._offenders import Offenders
 from lbjwt.observe.rows import RowNumbers, Rows
+from lbjwt.upstream.operations import EndpointOperations, EndpointState
 
 if TYPE_CHECKING:
     from lbjwt.admin.server import AdminServer
@@ -41,6 +42,9 @@ SWEEP = 1.0
 
 REPLACED_GRACE = 5.0
 """Seconds until an idle client connection is closed when another program took over. The next response on it usually ends it first, without a race."""
+
+QUIET_LOOK = 0.05
+"""Seconds between two looks at an endpoint that is to become quiet."""
 
 NO_EFFECT = ("watch",)
 """The key without effect here: an embedded balancer knows no file, so its program has to look for changes."""
@@ -118,6 +122,7 @@ class LoadBalancer:
             offenders = new_offenders(configuration, 1)
         self._offenders = offenders
         self._runtime = Runtime(self.board, self.verifier, self._control, offenders)
+        self._operations = EndpointOperations(self.board, self._rows.endpoints, self._runtime.follow_endpoint_states)
         self._stats = VerifierStats(self.verifier, self.board)
         self._periodic = Periodic()
         self._admin: AdminServer | None = None
@@ -269,6 +274,7 @@ class LoadBalancer:
         configuration = plan.configuration
         self._runtime.use(plan)
         self.configuration, self._rows = configuration, plan.rows
+        self._operations.use(plan.rows.endpoints)
         self._periodic.every(expiry_interval(configuration), self._runtime.expire)
         if self._admin is not None:
             self._admin.use(configuration, plan.rows)
@@ -293,6 +299,7 @@ class LoadBalancer:
             sources=self._embedded.describe if self._embedded is not None else dict,
             revocations=self._store,
             on_revoked=lambda: self._revoked(True),
+            on_endpoint_change=self._runtime.follow_endpoint_states,
         )
         self._stack.push_async_callback(self._admin.stop)
         await self._admin.start()
@@ -304,6 +311,7 @@ class LoadBalancer:
 
     def _notified(self) -> None:
         """The control process has something new."""
+        self._runtime.follow_endpoint_states()
         self._runtime.keys.notified()
         if self._revocations is not None:
             self._revocations.poke()
@@ -318,6 +326,50 @@ class LoadBalancer:
                 self._runtime.context.sweep()
         if self._revoked_keys is not None:
             self._revoked_keys.look()
+
+    def set_endpoint(
+        self, cluster: str, endpoint: str, *, state: str | None = None, weight: int | str | None = None
+    ) -> EndpointState:
+        """
+        Drain, disable, enable or weight an endpoint, from the next request on.
+
+        A drained endpoint gets no new request; requests in flight end normally, and idle connections are closed. Disabled: its health checks stop
+        too. A reload keeps state and weight.
+
+        Args:
+            cluster: Its name.
+            endpoint: Its address, as the configuration has it.
+            state: `drained`, `disabled` or `in service`; None: as it is.
+            weight: 0 to 1000, `configured` for that of the configuration; None: as it is.
+
+        Returns:
+            Its state, with the requests in flight and the open connections.
+
+        Raises:
+            UnknownEndpoint: There is no such cluster or endpoint.
+            ValueError: There is no such state or weight.
+        """
+        return self._operations.change(cluster, endpoint, state=state, weight=weight, by="this program")
+
+    async def wait_until_quiet(self, cluster: str, endpoint: str, *, timeout: float = 60.0) -> bool:
+        """
+        Wait until no request is in flight to a drained endpoint and no connection to it is open.
+
+        Args:
+            timeout: Seconds.
+
+        Returns:
+            False when the time was up before.
+
+        Raises:
+            UnknownEndpoint: There is no such cluster or endpoint.
+        """
+        end = asyncio.get_running_loop().time() + timeout
+        while not self._operations.read(cluster, endpoint).is_quiet:
+            if asyncio.get_running_loop().time() >= end:
+                return False
+            await asyncio.sleep(QUIET_LOOK)
+        return True
 
     def reopen_access_log(self) -> None:
         """

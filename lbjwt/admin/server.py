@@ -17,15 +17,20 @@ import aiohttp
 import orjson
 from aiohttp import web
 
+from lbjwt.admin.endpoints import EndpointPages
 from lbjwt.admin.reload import Reload, ReloadPage
 from lbjwt.admin.revocations import RevocationPages
+from lbjwt.config.cluster_choice import ClusterChoice
 from lbjwt.config.model import Configuration, Endpoint
+from lbjwt.config.route import Route
 from lbjwt.net.sockets import backlog
 from lbjwt.observe._board import READY, STATE_NAMES, Board
+from lbjwt.observe._endpoint_states import CHECK_NAMES, SERVICE_NAMES
 from lbjwt.observe._offenders import Offenders
 from lbjwt.observe.metrics import REASONS, BoardCollector, exposition
 from lbjwt.observe.rows import RowNumbers
 from lbjwt.revocation.store import RevocationStore
+from lbjwt.upstream.operations import EndpointOperations
 from lbjwt.version import package_version
 
 MAX_FIELD: Final = 4096
@@ -61,6 +66,7 @@ class AdminServer:
         sources: By issuer label, what `/status` tells about the source of its keys; nothing secret.
         revocations: Where `/revocations` writes; without a store there is no such page.
         on_revoked: Called when a change made there is on disk.
+        on_endpoint_change: Called when an endpoint was drained, disabled, enabled or weighted.
         reload: What `/reload` does; None: there is no such page.
     """
 
@@ -76,6 +82,7 @@ class AdminServer:
         revocations: RevocationStore | None = None,
         on_revoked: Callable[[], None] = lambda: None,
         reload: Reload | None = None,
+        on_endpoint_change: Callable[[], None] = lambda: None,
     ) -> None:
         self._configuration = configuration
         self._board = board
@@ -93,6 +100,8 @@ class AdminServer:
             self.app.router.add_get(f"/{page.__name__}", page)
         if revocations is not None:
             RevocationPages(revocations, on_change=on_revoked).add_to(self.app)
+        self._operations = EndpointOperations(board, rows.endpoints, on_endpoint_change)
+        EndpointPages(self._operations).add_to(self.app)
         if reload is not None:
             ReloadPage(reload, board).add_to(self.app)
         self.app.on_response_prepare.append(_dress)
@@ -103,6 +112,7 @@ class AdminServer:
         self._configuration = configuration
         self._rows = rows
         self._collector.use(rows)
+        self._operations.use(rows.endpoints)
 
     async def start(self) -> None:
         await self._runner.setup()
@@ -195,6 +205,7 @@ class AdminServer:
                 for label, cluster in self._configuration.clusters.items()
                 for endpoint in cluster.endpoints
             ],
+            "routes": [self._route(route) for route in self._configuration.routes],
             "issuers": [
                 self._issuer(row, label) | ({"source": sources[label]} if label in sources else {})
                 for label, row in self._rows.issuers.items()
@@ -216,13 +227,28 @@ class AdminServer:
             "key_fetch_failures": totals["key_fetch_failures"],
         }
 
+    def _route(self, route: Route) -> dict[str, object]:
+        weights = route.cluster.split if isinstance(route.cluster, ClusterChoice) else None
+        return {
+            "name": route.name,
+            "clusters": list(route.clusters or (self._configuration.only_cluster,)),
+            **({"split": weights} if weights is not None else {}),
+            "requests": sum(self._board.route_totals(self._rows.routes[route.name])),
+        }
+
     def _endpoint(self, cluster: str, endpoint: Endpoint) -> dict[str, object]:
         address = str(endpoint.address)
-        totals = self._board.endpoint_totals(self._rows.endpoints[cluster, address])
+        row = self._rows.endpoints[cluster, address]
+        totals = self._board.endpoint_totals(row)
+        words = self._board.endpoint_states.read(row)
         return {
             "cluster": cluster,
             "address": address,
-            "weight": endpoint.weight,
+            "state": SERVICE_NAMES[words["service"]],
+            "health": _health(words, time.monotonic()),
+            "check": CHECK_NAMES[words["check"]],
+            "weight": words["weight"] - 1 if words["weight"] else endpoint.weight,
+            "configured_weight": endpoint.weight,
             "requests_in_flight": totals["in_flight"],
             "connections": totals["connections"],
             "idle_connections": totals["idle_connections"],
@@ -291,6 +317,14 @@ def _judgements(totals: Mapping[str, Sequence[int]]) -> dict[str, object]:
         name: {reason: totals[field][index] for reason, index in REASONS.items() if totals[field][index]}
         for name, field in (("refusals", "refusals"), ("reported_refusals", "reported"))
     }
+
+
+def _health(words: Mapping[str, Any], now: float) -> str:
+    """Why requests avoid an endpoint, or `healthy`. now: seconds on the monotonic clock."""
+    if words["check"] == CHECK_NAMES.index("failing"):
+        return "failing checks"
+    left = words["ejected_until"] - now
+    return f"ejected for {left:.1f} s" if left > 0 else "healthy"
 
 
 def _age(moment: float) -> float | None:

@@ -63,6 +63,7 @@ EXAMPLES: Final = {
     "AccessLog": '{path: "-"}',
     "Admin": '{address: "127.0.0.1:9900"}',
     "ClaimHeader": "{claim: sub, header: X-Jwt-Sub}",
+    "ClusterChoice": "{split: {api: 95, canary: 5}}",
     "Cluster": '{endpoints: [{address: "127.0.0.1:9001"}]}',
     "Discovery": "{}",
     "Endpoint": '{address: "127.0.0.1:9001"}',

@@ -82,6 +82,7 @@ GAUGES: Final = {
     "build_info": ("Versions of lbjwt and Python, as labels; the value is always 1.", "version python_version"),
     "endpoint_requests_in_flight": ("Requests in flight to the endpoint.", "cluster endpoint"),
     "endpoint_connections": ("Connections to the endpoint that are being opened, in use or idle.", "cluster endpoint"),
+    "endpoint_drained": ("1 while the endpoint is drained or disabled at run time, otherwise 0.", "cluster endpoint"),
     "endpoint_idle_connections": ("Idle connections to the endpoint, kept for reuse.", "cluster endpoint"),
 }  # fmt: skip
 
@@ -216,6 +217,10 @@ class BoardCollector(Collector):
         samples: dict[str, Samples] = {
             name: [(names, totals[field]) for names, totals in found] for name, field in PER_ENDPOINT.items()
         }
+        states = self._board.endpoint_states
+        samples["endpoint_drained"] = [
+            (names, int(states.read(row)["service"] != 0)) for names, row in self._rows.endpoints.items()
+        ]
         samples["endpoint_responses"] = [
             sample for names, totals in found for sample in _by_class(names, totals["responses"])[1:]
         ]

@@ -69,6 +69,7 @@ class _Keeper(Process):
                 revocations=self._store,
                 on_revoked=self._wakeups.notify_workers,
                 reload=self._requests.reload,
+                on_endpoint_change=self._wakeups.notify_workers,
             )
         loop.add_signal_handler(signal.SIGUSR2, self._stop.set)
 

@@ -10,6 +10,7 @@ from lbjwt.upstream._request cimport UpstreamRequest
 @cython.final
 cdef class Cluster:
     cdef readonly str name
+    cdef readonly bytes label                # the same, for the access log
     cdef readonly tuple endpoints            # the members
     cdef readonly PendingQueue pending       # requests that found every endpoint full
     cdef readonly int retries

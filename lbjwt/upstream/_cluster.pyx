@@ -13,6 +13,7 @@ cdef class Cluster:
 
     def __init__(self, str name not None, Board board not None, PendingQueue pending not None):
         self.name = name
+        self.label = name.encode()
         self.pending = pending
         self.endpoints = ()
         self._board = board
@@ -68,6 +69,14 @@ cdef class Cluster:
         for endpoint in self.endpoints:
             endpoint.pool.max_idle = 0
             endpoint.pool.close_idle()
+
+    def follow_states(self):
+        """The state of an endpoint may have changed: one that is not in service keeps no idle connection, and one that came back has room."""
+        cdef Endpoint endpoint
+        for endpoint in self.endpoints:
+            if not endpoint.is_in_service():
+                endpoint.pool.close_idle()
+        self.pending.wake()
 
     @property
     def is_unused(self):

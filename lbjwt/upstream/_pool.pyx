@@ -4,7 +4,7 @@ The pool of streams to one endpoint: which one carries the next request, and whi
 Knows numbers, queues and what a stream says of itself. Opens nothing, and knows no protocol: whether a stream may be used again is the stream's word.
 """
 
-from lbjwt.observe._endpoint_states cimport add_to
+from lbjwt.observe._endpoint_states cimport IN_SERVICE, add_to
 
 
 cdef class PooledStream(Timed):
@@ -90,12 +90,14 @@ cdef class Pool:
             opening.request = None
             self.abandon(opening)
             return request
+        if self.state.service != IN_SERVICE:
+            return None
         request = self.pending.first()
         # One that does not take any stream is sent off by `wake`.
         return request if request.takes_any_stream() else None
 
     cdef bint may_keep(self) noexcept:
-        return not self.leaving and self.open <= self.max_connections and len(self.idle) < self.max_idle
+        return not self.leaving and self.state.service == IN_SERVICE and self.open <= self.max_connections and len(self.idle) < self.max_idle
 
     cdef void keep(self, PooledStream stream):
         self.idle.append(stream)

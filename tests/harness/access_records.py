@@ -15,7 +15,7 @@ RECORD = {
 }
 
 
-TEXTS = ("client", "peer", "method", "path", "host", "request_id", "endpoint", "issuer", "route")
+TEXTS = ("client", "peer", "method", "path", "host", "request_id", "cluster", "endpoint", "issuer", "route")
 NUMBERS = ("status", "reason", "error", "would_refuse", "request_bytes", "response_bytes", "retries")
 
 
