@@ -43,6 +43,8 @@ else:
     Algorithm = Literal[ALGORITHMS]
 
 NOT_REPLACED: Final = "lbjwt does not replace ${…}, $(…) or {{…}}; create the file with another tool, such as envsubst"
+PERCENT_PATTERN: Final = r"^[0-9]{1,3}(\.[0-9]{1,3})?%$"
+_PERCENT: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3})?)%")
 _VARIABLE: Final = re.compile(r"\$\{[^{}]+\}|\$\([A-Za-z_][A-Za-z0-9_.]*\)|\{\{.+\}\}|^\$[A-Z_][A-Z0-9_]*$")
 
 
@@ -140,6 +142,39 @@ class Bytes:
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         number = {"type": "integer", "minimum": self.least, "maximum": self.most}
         return {"anyOf": [{"type": "string", "pattern": SIZE_PATTERN}, number]}
+
+
+@dataclass(frozen=True, slots=True)
+class Percent:
+    """A share within bounds, written such as "20%" and kept as 0.2. Use as ``Annotated[float, Percent(0, 100)]``; the bounds are percent."""
+
+    least: float
+    most: float
+
+    def _read(self, value: Any, info: ValidationInfo) -> float:
+        if isinstance(value, str) and (found := _PERCENT.fullmatch(value)):
+            percent = float(found[1])
+        elif isinstance(value, bool) or not isinstance(value, int | float) or info.context is not None:
+            raise ValueError("must be a percentage such as 20%")
+        else:
+            percent = float(value) * 100
+        if not self.least <= percent <= self.most:
+            raise ValueError(f"must be from {self.least:g}% to {self.most:g}%")
+        return percent / 100
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        writer = core_schema.plain_serializer_function_ser_schema(
+            format_percent, when_used="json", return_schema=core_schema.str_schema()
+        )
+        return core_schema.with_info_plain_validator_function(self._read, serialization=writer)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"type": "string", "pattern": PERCENT_PATTERN}
+
+
+def format_percent(share: float) -> str:
+    """0.2 as "20%"."""
+    return f"{share * 100:g}%"
 
 
 def whole(least: int, most: int) -> Any:
