@@ -299,7 +299,7 @@ cdef class ClientConnection(BackendStream):
             endpoint.pool.abandon(self)
             return
         if (whole and self.phase == DONE and self.keep_alive and not self.doubt and not self.context.draining
-                and endpoint.pool.may_keep() and self.connection.drained() and not self.connection.is_closing()):
+                and endpoint.pool.may_keep() and self.connection.drained()):
             self.connection.resume()
             exchange = <Exchange>endpoint.pool.next_request(self)
             if exchange is not None:

@@ -33,6 +33,7 @@ cdef class Exchange(ForwardedRequest):
     cdef bint websocket
     cdef bint chunked                            # the request body goes out chunked
     cdef int status                              # of the final response; 0: none yet
+    cdef bint is_logged                          # in the access log, once it is over
     cdef bint token_in_query                     # the response is marked private
     cdef bint subprotocol_answer                 # a 101 that names no subprotocol gets "bearer"
     cdef int64_t request_bytes

@@ -52,6 +52,7 @@ cdef Exchange new_exchange(ProxyContext context, ClientStream client):
     exchange.error = ErrorReason.NO_ERROR
     exchange.request_bytes = 0
     exchange.response_bytes = 0
+    exchange.is_logged = False
     context.board.mine.in_flight += 1
     return exchange
 
@@ -79,6 +80,7 @@ cdef class Exchange(ForwardedRequest):
             self.request_id_size = REQUEST_ID_SIZE
             context.next_request_id(self.request_id)
         if context.access_log is not None:
+            self.is_logged = True
             self.logged.begin(head, self.snapshot.admission.source(head, peer, trusted) if trusted else peer, peer)
         if head.dropped_names:
             context.board.mine.dropped_header_names += head.dropped_names
@@ -339,10 +341,9 @@ cdef class Exchange(ForwardedRequest):
             context.board.my_routes[route.index].requests[self.status // 100] += 1
         if self.endpoint is not None:
             self.endpoint.counters.requests += 1
-        if self.logged.is_begun():
+        if self.is_logged:
             if context.access_log is not None:   # a reload may have closed it
                 self._log(whole and not client.broken)
-            self.logged.clear()
         self._move(OVER)
         self.backend = None
         self.client = None
