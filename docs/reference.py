@@ -12,11 +12,11 @@ from typing import Any, Final, Literal, Union, get_args, get_origin
 import annotated_types
 from pydantic.fields import FieldInfo
 
-from lbjwt.config.fields import Bytes, Percent, Seconds, Words, format_percent
+from lbjwt.config.fields import Bytes, Percent, Seconds, Words
 from lbjwt.config.model import Configuration
 from lbjwt.config.rule import Rule
 from lbjwt.config.section import Section, container_of, keys_of, section_in
-from lbjwt.units import format_duration, format_size
+from lbjwt.units import format_duration, format_percent, format_size
 
 BEGIN: Final = "<!-- reference: begin (made by python -m docs.reference) -->"
 END: Final = "<!-- reference: end -->"
@@ -71,7 +71,7 @@ def _kind(annotation: Any, metadata: list[Any]) -> str:
         if isinstance(mark, Seconds):
             return f"duration, {format_duration(mark.least)} to {format_duration(mark.most)}"
         if isinstance(mark, Percent):
-            return f"percentage, {mark.least:g}% to {mark.most:g}%"
+            return f"percentage, {format_percent(mark.least)} to {format_percent(mark.most)}"
         if isinstance(mark, Words):
             return mark.text
         if isinstance(mark, Bytes):

@@ -32,7 +32,17 @@ from lbjwt.address import Address
 from lbjwt.auth.identity import HEADER_NAME, check_header_name
 from lbjwt.auth.policy import SCOPE, check_scopes
 from lbjwt.jose import algorithms
-from lbjwt.units import DURATION_PATTERN, SIZE_PATTERN, format_duration, format_size, parse_duration, parse_size
+from lbjwt.units import (
+    DURATION_PATTERN,
+    PERCENT_PATTERN,
+    SIZE_PATTERN,
+    format_duration,
+    format_percent,
+    format_size,
+    parse_duration,
+    parse_percent,
+    parse_size,
+)  # fmt: skip
 
 T = TypeVar("T")
 
@@ -43,8 +53,6 @@ else:
     Algorithm = Literal[ALGORITHMS]
 
 NOT_REPLACED: Final = "lbjwt does not replace ${…}, $(…) or {{…}}; create the file with another tool, such as envsubst"
-PERCENT_PATTERN: Final = r"^[0-9]{1,3}(\.[0-9]{1,3})?%$"
-_PERCENT: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3})?)%")
 _VARIABLE: Final = re.compile(r"\$\{[^{}]+\}|\$\([A-Za-z_][A-Za-z0-9_.]*\)|\{\{.+\}\}|^\$[A-Z_][A-Z0-9_]*$")
 
 
@@ -146,21 +154,24 @@ class Bytes:
 
 @dataclass(frozen=True, slots=True)
 class Percent:
-    """A share within bounds, written such as "20%" and kept as 0.2. Use as ``Annotated[float, Percent(0, 100)]``; the bounds are percent."""
+    """A share within bounds (0 to 1), written with a percent sign. Use as ``Annotated[float, Percent(0, 1)]``."""
 
     least: float
     most: float
 
     def _read(self, value: Any, info: ValidationInfo) -> float:
-        if isinstance(value, str) and (found := _PERCENT.fullmatch(value)):
-            percent = float(found[1])
-        elif isinstance(value, bool) or not isinstance(value, int | float) or info.context is not None:
-            raise ValueError("must be a percentage such as 20%")
+        if isinstance(value, str):
+            share = parse_percent(value)
+        elif isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError("must be a percentage, such as 20%")
+        elif info.context is not None:
+            raise ValueError(f'needs a percent sign; did you mean "{value}%"?')
         else:
-            percent = float(value) * 100
-        if not self.least <= percent <= self.most:
-            raise ValueError(f"must be from {self.least:g}% to {self.most:g}%")
-        return percent / 100
+            format_percent(value)  # refuses what could not be written back
+            share = float(value)
+        if not self.least <= share <= self.most:
+            raise ValueError(f"must be from {format_percent(self.least)} to {format_percent(self.most)}")
+        return share
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         writer = core_schema.plain_serializer_function_ser_schema(
@@ -170,11 +181,6 @@ class Percent:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {"type": "string", "pattern": PERCENT_PATTERN}
-
-
-def format_percent(share: float) -> str:
-    """0.2 as "20%"."""
-    return f"{share * 100:g}%"
 
 
 def whole(least: int, most: int) -> Any:

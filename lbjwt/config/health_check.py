@@ -86,7 +86,7 @@ class HealthCheck(Section):
     interval: Annotated[float, Seconds(0.1, 3_600)] = Field(
         default=5.0, description="Time from one check of an endpoint to the next, at most."
     )
-    jitter: Annotated[float, Percent(0, 50)] = Field(
+    jitter: Annotated[float, Percent(0, 0.5)] = Field(
         default=0.1,
         description="Share by which lbjwt shortens each interval at random, so that checks of many balancers do not come at the same time.",
     )
