@@ -68,6 +68,7 @@ class AdminServer:
         on_revoked: Called when a change made there is on disk.
         on_endpoint_change: Called when an endpoint was drained, disabled, enabled or weighted.
         reload: What `/reload` does; None: there is no such page.
+        check_failure: Why the last health check of the endpoint in a row failed; "" when it passed, or there was none.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class AdminServer:
         on_revoked: Callable[[], None] = lambda: None,
         reload: Reload | None = None,
         on_endpoint_change: Callable[[], None] = lambda: None,
+        check_failure: Callable[[int], str] = lambda row: "",
     ) -> None:
         self._configuration = configuration
         self._board = board
@@ -90,6 +92,7 @@ class AdminServer:
         self._rows = rows
         self._offenders = offenders
         self._sources = sources
+        self._check_failure = check_failure
         self._collector = BoardCollector(board, rows, offenders=offenders)
         self._servers: list[asyncio.Server] = []
         self._open: set[_Connection] = set()
@@ -143,7 +146,10 @@ class AdminServer:
         return web.Response(text="alive\n")
 
     async def readyz(self, request: web.Request) -> web.Response:
-        """200 when at least one worker serves, has keys and room for a client, and the service does not drain; else 503 with the cause."""
+        """
+        200 when at least one worker serves, has keys and room for a client, some cluster has a usable endpoint, and the service does not drain;
+        else 503 with the cause.
+        """
         board = self._board
         if board.ready:
             return web.Response(text="ready\n")
@@ -151,6 +157,8 @@ class AdminServer:
             cause = "draining"
         elif READY not in map(board.state, range(board.workers)):
             cause = "starting"
+        elif not board.usable:
+            cause = "no usable endpoint"
         else:
             cause = "no file descriptors" if board.totals()["no_descriptors"] else "no keys"
         return web.Response(status=503, text=f"{cause}\n", headers={"Retry-After": "1"})
@@ -239,21 +247,25 @@ class AdminServer:
     def _endpoint(self, cluster: str, endpoint: Endpoint) -> dict[str, object]:
         address = str(endpoint.address)
         row = self._rows.endpoints[cluster, address]
-        totals = self._board.endpoint_totals(row)
-        words = self._board.endpoint_states.read(row)
+        totals, state = self._board.endpoint_totals(row), self._board.endpoint_states.read(row)
         return {
             "cluster": cluster,
             "address": address,
-            "state": SERVICE_NAMES[words["service"]],
-            "health": _health(words, time.monotonic()),
-            "check": CHECK_NAMES[words["check"]],
-            "weight": words["weight"] - 1 if words["weight"] else endpoint.weight,
+            "state": SERVICE_NAMES[state["service"]],
+            "health": _health(state, time.monotonic()),
+            "weight": state["weight"] - 1 if state["weight"] else endpoint.weight,
             "configured_weight": endpoint.weight,
             "requests_in_flight": totals["in_flight"],
             "connections": totals["connections"],
             "idle_connections": totals["idle_connections"],
             "requests": totals["requests"],
             "failures": totals["failures"],
+            "health_check": {
+                "state": CHECK_NAMES[state["check"]],
+                "seconds_ago": _age(state["checked_at"]),
+                "failure": self._check_failure(row) or None,
+                "transitions": state["transitions"],
+            },
         }
 
 

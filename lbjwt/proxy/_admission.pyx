@@ -24,7 +24,8 @@ cdef enum:
 
 
 cdef bint is_suspicious(DenyReason reason) noexcept:
-    return reason not in (MISSING, INSUFFICIENT_SCOPE, CLAIM_REFUSED, SUBJECT_REFUSED, CLIENT_REFUSED, NO_CLUSTER, KEYS_UNAVAILABLE, RATE_LIMITED, INTERNAL)
+    return reason not in (
+        MISSING, INSUFFICIENT_SCOPE, CLAIM_REFUSED, SUBJECT_REFUSED, CLIENT_REFUSED, NO_CLUSTER, KEYS_UNAVAILABLE, RATE_LIMITED, INTERNAL)
 
 
 cdef Slice bare_address(Slice entry) noexcept:

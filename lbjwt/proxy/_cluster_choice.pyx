@@ -4,8 +4,8 @@ Which cluster of a route serves a request: a share of all requests or callers (c
 Both are decided after the token was verified. What a claim decides is remembered with the token, under a number of its own as the verdicts of routes
 are, so a further request of the token reads no claim.
 
-A share is cut out of the numbers below 2**64, one interval for each cluster in the order of the configuration. Without a key, the points walk in steps
-of the golden ratio, which fill the line evenly: of any 100 requests in a row about 5 go to a cluster with 5 %, and not none and then many. With a
+A share is cut out of the numbers below 2**64, one interval for each cluster in the order of the configuration. Without a key, the points walk in
+steps of the golden ratio, which fill the line evenly: of any 100 requests in a row about 5 go to a cluster with 5 %, not none and then many. With a
 key, its hash is the point: the same key goes to the same cluster in every worker and after a restart, and when a weight is changed, only the keys
 between the old and the new end of an interval move.
 
