@@ -4,6 +4,8 @@
 cpdef int error_status(ErrorReason reason) noexcept:
     if reason == ErrorReason.NO_ERROR or ErrorReason.CLIENT_CLOSED <= reason <= ErrorReason.SHUTDOWN:
         return 0
+    if reason == ErrorReason.CLUSTER_FULL:
+        return 503
     if reason > ErrorReason.SHUTDOWN:
         return 502
     if reason == ErrorReason.RESPONSE_TIMEOUT or reason == ErrorReason.STREAM_IDLE:
