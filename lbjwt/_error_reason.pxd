@@ -66,8 +66,9 @@ cpdef enum ErrorReason:
     TOKEN_ENDED = 56                     # the token expired or was revoked while the response ran
     SHUTDOWN = 57                        # the worker ended
 
-    # 503 too: it came later.
-    CLUSTER_FULL = 58                    # the cluster has max_requests in flight
+    # Of 503 and 504 too: numbers that came later.
+    CLUSTER_FULL = 58                    # 503: the cluster has max_requests in flight
+    ROUTE_TIMEOUT = 62                   # 504: no response head within the route's timeout
 
     # The response: 502. Those that a request can have too stand 64 above it.
     RESPONSE_BARE_LF = 64 + 1

@@ -125,6 +125,7 @@ def configure_cluster(
         ),
         slow_start=cluster.slow_start,
         max_requests=cluster.max_requests or 0,
+        retry_budget=cluster.retry_budget,
     )
 
 

@@ -13,14 +13,14 @@ from lbjwt.config.section import Section, across, given
 Method = Literal["least_requests", "power_of_two", "round_robin", "random", "hash", "cookie"]
 _ALONE: Final = ("least_requests", "power_of_two", "round_robin", "random")
 
-_TOKEN: Final = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}"  # RFC 9110 §5.6.2
+_NAME: Final = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}"  # RFC 9110 §5.6.2
 
 
 def _hash_on(value: str) -> str:
     kind, colon, name = value.partition(":")
     if value == "client_address" or (kind == "claim" and 0 < len(name) <= 256 and name.isprintable()):
         return value
-    if kind in ("header", "cookie") and re.fullmatch(_TOKEN, name):
+    if kind in ("header", "cookie") and re.fullmatch(_NAME, name):
         return value
     if kind in ("header", "cookie", "claim") and not colon:
         raise ValueError(f"needs a name: {kind}:NAME")
@@ -29,7 +29,7 @@ def _hash_on(value: str) -> str:
 
 HashOn = Annotated[str, AfterValidator(_hash_on), Words("text")]
 CookieName = Annotated[
-    str, Spelling(_TOKEN, "a cookie name must be 1 to 64 letters, digits, and characters such as _ and -")
+    str, Spelling(_NAME, "a cookie name must be 1 to 64 letters, digits, and characters such as _ and -")
 ]
 
 
@@ -38,8 +38,9 @@ class Balancing(Section):
 
     method: Method = Field(
         default="least_requests",
-        description="`least_requests`: the fewest requests in flight per weight; `power_of_two`: the better of two at random; `round_robin`: in turn, "
-        "by weight; `random`: by weight; `hash`: requests with the same key go to the same endpoint; `cookie`: clients come back to their endpoint.",
+        description="`least_requests`: the fewest requests in flight per weight; `power_of_two`: the better of two at random; "
+        "`round_robin`: in turn, by weight; `random`: by weight; `hash`: requests with the same key go to the same endpoint; "
+        "`cookie`: clients come back to their endpoint.",
     )
     hash_on: HashOn | None = Field(
         default=None,

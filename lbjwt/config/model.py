@@ -24,6 +24,7 @@ from lbjwt.config.fields import (
     ListenAddress,
     LogPath,
     Network,
+    Percent,
     Realm,
     Seconds,
     Workers,
@@ -102,7 +103,8 @@ class Cluster(Section):
     )
     slow_start: Annotated[float, Seconds(0, 3_600)] = Field(
         default=0.0,
-        description="Time over which the share of an endpoint that comes into service grows from 10 % to its weight. 0: it gets its whole share at once.",
+        description="Time over which the share of an endpoint that comes into service grows from 10 % to its weight. "
+        "0: it gets its whole share at once.",
     )
     connect_timeout: Annotated[float, Seconds(0.01, 60)] = Field(
         default=2.0, description="Time to connect to an endpoint; after that, lbjwt tries the next one."
@@ -135,7 +137,13 @@ class Cluster(Section):
     )
     retries: Annotated[int, whole(0, 5)] = Field(
         default=1,
-        description="How often lbjwt sends a request again after its connection closed without a response, where RFC 9110 §9.2.2 allows it.",
+        description="How often lbjwt sends a request again after its connection closed without a response, where RFC 9110 §9.2.2 allows it. "
+        "A route can set `retry.attempts`.",
+    )
+    retry_budget: Annotated[float, Percent(0, 1)] = Field(
+        default=0.2,
+        description="Maximum number of requests that are being sent again, as a share of the other requests in flight of the cluster; at least 3. "
+        "When it is used up, the client gets the failure. This protects endpoints that fail because of their load.",
     )
 
     @field_validator("endpoints")

@@ -18,6 +18,7 @@ cdef class Cluster:
     cdef readonly PendingQueue pending       # requests that found every endpoint full
     cdef readonly int retries
     cdef readonly Py_ssize_t max_requests    # in flight over all workers; 0: no limit
+    cdef readonly double retry_budget        # share of the requests in flight that may be sent again at a time; see `_retry`
     cdef Board _board
     cdef Members _members
     cdef object _call_later                  # (seconds, callback); None: what waits is looked at by `expire` alone

@@ -1,8 +1,8 @@
 """A cluster: which endpoint gets the next request.
 
-An endpoint is usable for a request that has not tried it, while it is available: in service, healthy and not full. The balancing rule picks one of the
-usable endpoints; when there is none, one of the usable backups. One that is not healthy is used only when no other is left and none is full, so that a dead
-backend does not cost every request a failed connect.
+An endpoint is usable for a request that has not tried it, while it is available: in service, healthy and not full. The balancing rule picks one
+of the usable endpoints; when there is none, one of the usable backups. One that is not healthy is used only when no other is left and none is full,
+so that a dead backend does not cost every request a failed connect.
 """
 
 from libc.stdint cimport int64_t
@@ -29,7 +29,7 @@ cdef class Cluster:
 
     def configure(self, members, *, double connect_timeout, double response_timeout, double idle_timeout, Py_ssize_t max_idle,
                   Py_ssize_t max_connections, Py_ssize_t max_pending, double pending_timeout, int retries, Balancing balancing=None,
-                  double slow_start=0.0, Py_ssize_t max_requests=0):
+                  double slow_start=0.0, Py_ssize_t max_requests=0, double retry_budget=0.2):
         """
         Set the members and the limits, now or at a reload.
 
@@ -69,6 +69,7 @@ cdef class Cluster:
         self.balancing.use(self._members)
         self.retries = retries
         self.max_requests = max_requests
+        self.retry_budget = retry_budget
         self.pending.max_pending = max_pending
         self.pending.timeout = pending_timeout
         for endpoint in known.values():

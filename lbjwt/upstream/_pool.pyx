@@ -3,9 +3,10 @@ The pool of streams to one endpoint: which one carries the next request, and whi
 
 Knows numbers, queues and what a stream says of itself. Opens nothing, and knows no protocol: whether a stream may be used again is the stream's word.
 
-Workers share the room of an endpoint. One adds itself to the total, looks, and takes itself back when that was too much, so the limit holds however many do so
-at once. A worker whose requests wait says so in the state of the endpoint (`wish`). The others then close what is idle, also when a stream is released, and
-open nothing there; one with waiting requests of its own gives up one stream in 20 ms. One wish stands at a time, until it is met: workers take turns.
+Workers share the room of an endpoint. One adds itself to the total, looks, and takes itself back when that was too much, so the limit holds
+however many do so at once. A worker whose requests wait says so in the state of the endpoint (`wish`). The others then close what is idle, also when
+a stream is released, and open nothing there; one with waiting requests of its own gives up one stream in 20 ms. One wish stands at a time, until it
+is met: workers take turns.
 """
 
 from lbjwt.net._clock cimport coarse_monotonic

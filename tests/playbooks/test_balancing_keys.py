@@ -1,4 +1,4 @@
-"""What a balancing rule looks at in a request: the client's address, a header, a cookie, a claim of the verified token; and the cookie of affinity."""
+"""What a balancing rule looks at in a request: an address, a header, a cookie, a claim of the verified token; and the affinity cookie."""
 
 import re
 from collections import Counter

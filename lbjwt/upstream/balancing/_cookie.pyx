@@ -1,8 +1,8 @@
 """
 Cookie affinity: a client comes back to the endpoint that served it first, by a cookie that lbjwt sets.
 
-The value is a keyed hash of the endpoint's address: it tells nothing about addresses, and nobody can make one up. When its endpoint cannot be used, or is no
-member any more, least requests picks another one, and the response renews the cookie.
+The value is a keyed hash of the endpoint's address: it tells nothing about addresses, and nobody can make one up. When its endpoint cannot be used,
+or is no member any more, least requests picks another one, and the response renews the cookie.
 """
 
 import hmac

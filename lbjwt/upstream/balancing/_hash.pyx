@@ -1,12 +1,12 @@
 """
 Rendezvous hash with bounded load: requests with the same key go to the same endpoint, and no endpoint gets much more than its share.
 
-Each endpoint has a number for each key; the highest one wins (Thaler and Ravishankar 1998), and a weight raises it (Schindelhauer and Schomaker 2005).
-When an endpoint leaves, only the keys that it had move; when it comes back, only they return. An endpoint that would have more than `max_load` times its
-share of the requests in flight is passed over (Mirrokni, Thorup and Zadimoghaddam 2016), so that one key, or one tenant, cannot overload it.
+Each endpoint has a number for each key; the highest one wins (Thaler and Ravishankar 1998), and a weight raises it (Schindelhauer and Schomaker
+2005). When an endpoint leaves, only the keys that it had move; when it comes back, only they return. An endpoint that would have more than
+`max_load` times its share of the requests in flight is passed over (Mirrokni, Thorup and Zadimoghaddam 2016), so that one key, or one tenant, cannot
+overload it.
 
-A request without the key goes where least requests sends it. The cost grows with the number of endpoints: about as much for a thousand as for
-verifying one HMAC.
+A request without the key goes where least requests sends it. Every endpoint is looked at for each request, so the cost grows with their number.
 """
 
 from libc.math cimport ceil, log

@@ -1,8 +1,8 @@
 """
 Smooth weighted round robin: endpoints take turns by weight, and the turns of one are spread evenly between those of the others.
 
-The turns stand in a heap, the earliest on top, so that a request costs the same with a thousand endpoints. An endpoint that is not usable when its turn
-comes has missed this turn.
+The turns stand in a heap, the earliest on top, so that a request costs about the same with a thousand endpoints. An endpoint that is not usable
+when its turn comes has missed this turn.
 """
 
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
