@@ -14,9 +14,7 @@ def workers(max_connections: int = 1) -> tuple[Stage, Stage]:
 
 
 def open_connections(*stages: Stage) -> int:
-    return sum(
-        server.transport is not None and not server.transport.closed for stage in stages for server in stage.opened
-    )
+    return sum(not server.transport.closed for stage in stages for server in stage.opened)
 
 
 def test_a_worker_whose_request_waits_gets_the_connection_when_it_is_released() -> None:
