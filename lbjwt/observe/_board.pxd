@@ -40,6 +40,7 @@ cdef struct WorkerCounters:
     int64_t state                                # WORKER_*
     int64_t generation                           # of the configuration that this process has applied; 0: the one of the start
     int64_t failed_generation                    # the last one that it could not apply
+    int64_t finishing                            # 1: drains, and no request will begin any more; those under way end
 
 
 cdef struct IssuerCounters:
@@ -93,6 +94,7 @@ cdef struct Header:
     double reload_success_at                     # seconds since the epoch: the last one that was, or the start
     uint64_t configuration_hash                  # the first 8 bytes of a SHA-256
     uint64_t upgrade_failed                      # upgrades whose new program did not become ready
+    unsigned char affinity_key[32]               # a secret of this service, for affinity cookies
 
 
 @cython.final

@@ -87,7 +87,7 @@ cdef class ProxyContext:
             else:
                 watched.check_peer()
         for cluster in self.clusters:
-            (<Cluster>cluster).pending.expire(now)
+            (<Cluster>cluster).expire(now)
 
     def sweep(self):
         cdef double today = time.time()
@@ -117,6 +117,14 @@ cdef class ProxyContext:
         cdef Timed watched
         for watched in list(self.watched):
             watched.drain(soon, listener)
+
+    def takes_requests(self, bint after_answer):
+        """While draining: whether a request may still begin on any connection. after_answer=False: from now on none follows an answer under way."""
+        cdef Timed watched
+        cdef bint found = False
+        for watched in list(self.watched):
+            found = watched.takes_requests(after_answer) or found
+        return found
 
     def close(self):
         cdef Timed watched
