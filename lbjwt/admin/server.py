@@ -332,11 +332,10 @@ def _judgements(totals: Mapping[str, Sequence[int]]) -> dict[str, object]:
 
 
 def _health(words: Mapping[str, Any], now: float) -> str:
-    """Why requests avoid an endpoint, or `healthy`. now: seconds on the monotonic clock."""
+    """`failing checks`, `ejected` or `healthy`. now: seconds on the monotonic clock."""
     if words["check"] == CHECK_NAMES.index("failing"):
         return "failing checks"
-    left = words["ejected_until"] - now
-    return f"ejected for {left:.1f} s" if left > 0 else "healthy"
+    return "ejected" if words["ejected_until"] > now else "healthy"
 
 
 def _age(moment: float) -> float | None:
