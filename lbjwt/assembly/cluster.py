@@ -11,8 +11,10 @@ from lbjwt.config.model import FailLimit
 from lbjwt.http1._request import RequestPolicy
 from lbjwt.observe._offenders import Offenders
 from lbjwt.upstream._cluster import Cluster
+from lbjwt.upstream._ejection import EjectionRules
 from lbjwt.upstream._endpoint import Endpoint
 from lbjwt.upstream._pending import PendingQueue
+from lbjwt.upstream.outliers import SuccessRates
 
 if TYPE_CHECKING:
     from lbjwt.config import model
@@ -34,6 +36,7 @@ class Clusters:
         self._call_soon = call_soon
         self._in_force: dict[str, Cluster] = {}
         self._leaving: dict[str, Cluster] = {}
+        self._success_rates: dict[str, SuccessRates] = {}
 
     @property
     def all(self) -> list[Cluster]:
@@ -69,6 +72,15 @@ class Clusters:
             configure_cluster(clusters[name], section, rows)
             self._leaving.pop(name, None)
         self._in_force = dict(clusters)
+        self._success_rates = {
+            name: self._success_rates.get(name) or SuccessRates(cluster) for name, cluster in clusters.items()
+        }
+
+    def compare_success_rates(self, now: float) -> None:
+        """Have endpoints ejected that fail more often than the others. One process does so for all. now: seconds on the monotonic clock."""
+        if self._board.slot == 0:
+            for rates in self._success_rates.values():
+                rates.look(now)
 
     def forget(self) -> bool:
         """Forget those that left and have nothing under way any more; True when there was one."""
@@ -105,6 +117,8 @@ def configure_cluster(made: Cluster, cluster: model.Cluster, rows: Mapping[tuple
         max_pending=cluster.max_pending,
         pending_timeout=cluster.pending_timeout,
         retries=cluster.retries,
+        ejection=EjectionRules.off() if cluster.ejection is False else cluster.ejection.rules,
+        panic_threshold=cluster.panic_threshold,
     )
 
 

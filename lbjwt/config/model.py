@@ -14,6 +14,7 @@ from lbjwt.auth.identity import MAX_TOTAL, MAX_VALUE, MOST_BYTES
 from lbjwt.auth.policy import MAX_TOKEN
 from lbjwt.auth.revocation import MAX_ENTRIES
 from lbjwt.config.claim_header import ClaimHeader
+from lbjwt.config.ejection import Ejection
 from lbjwt.config.fields import (
     Bytes,
     Directory,
@@ -23,6 +24,8 @@ from lbjwt.config.fields import (
     ListenAddress,
     LogPath,
     Network,
+    OrFalse,
+    Percent,
     Realm,
     Seconds,
     Workers,
@@ -118,6 +121,15 @@ class Cluster(Section):
     retries: Annotated[int, whole(0, 5)] = Field(
         default=1,
         description="How often lbjwt sends a request again after its connection closed without a response, where RFC 9110 §9.2.2 allows it.",
+    )
+
+    panic_threshold: Annotated[float, Percent(0, 1)] = Field(
+        default=0.5,
+        description="When fewer than this share of the endpoints are healthy, requests go to all of them, as those that are left could not carry "
+        "the load. 0%: never.",
+    )
+    ejection: Annotated[Ejection | Literal[False], OrFalse(Ejection)] = Field(
+        default=Ejection(), description="When an endpoint whose requests fail is passed over; `false`: never."
     )
 
     @field_validator("endpoints")

@@ -22,6 +22,8 @@ from lbjwt.proxy._exchange_states cimport (
 )
 from lbjwt.proxy._route cimport Route
 from lbjwt.proxy._tunnel cimport new_tunnel
+from lbjwt.observe._endpoint_states cimport SERVER_ERRORS, EjectionCause
+from lbjwt.upstream._ejection cimport cause_of
 from lbjwt.upstream._retry cimport is_replayable, may_send_again
 
 cdef enum:
@@ -170,6 +172,10 @@ cdef class Exchange(ForwardedRequest):
         self.endpoint.counters.responses[head.status // 100] += 1
         if self.endpoint.failing:
             self.endpoint.recovered()
+        if self.status >= 500:
+            self.endpoint.unhealthy(SERVER_ERRORS, self.take_trial())
+        elif self.trial:
+            self.endpoint.healthy(self.take_trial())
         if head.websocket:
             self._move(TUNNEL)
             self.tunnel = new_tunnel(self.client, self.backend, True, self.snapshot.stream_idle_timeout)
@@ -269,8 +275,12 @@ cdef class Exchange(ForwardedRequest):
             self._fail_backend(reason)
 
     cdef void _fail_backend(self, ErrorReason reason):
+        cdef int cause = cause_of(reason)
         self.note(reason)
         self.endpoint.failed(ErrorNames(<int>reason).name.lower().replace("_", " "), coarse_monotonic())
+        # A connection that was used before may have been closed for being idle, and a tunnel may end in any way: neither is a sign of bad health.
+        if cause >= 0 and self.state != TUNNEL and not (reason == ErrorReason.NO_RESPONSE and self.backend.used):
+            self.endpoint.unhealthy(<EjectionCause>cause, self.take_trial())
         if self.state == RESPONDING:
             self.client.reset(reason)
             self.finish(False)
@@ -312,6 +322,8 @@ cdef class Exchange(ForwardedRequest):
             context.board.my_routes[route.index].requests[self.status // 100] += 1
         if self.endpoint is not None:
             self.endpoint.counters.requests += 1
+            if self.endpoint.state.suspect and whole and self.status < 500 and self.error == ErrorReason.NO_ERROR:
+                self.endpoint.healthy(False)
         if self.logged.is_begun():
             if context.access_log is not None:   # a reload may have closed it
                 self._log(whole and not client.broken)

@@ -15,6 +15,7 @@ cdef class ForwardedRequest(UpstreamRequest):
     cdef ClientStream client
     cdef BackendStream backend                   # None: there is none yet, or no more
     cdef Endpoint endpoint                       # whose load it counts in; None: none
+    cdef bint trial                              # it tries this endpoint, which was ejected
     cdef readonly State state
     cdef ErrorReason error                       # what went wrong beside its token; the first such thing stays
 
@@ -26,6 +27,12 @@ cdef class ForwardedRequest(UpstreamRequest):
         if not may_become(self.state, state):
             self._fault()
         self.state = state
+
+    # Whether it tries its endpoint; once the endpoint was told what came of it, it does not any more.
+    cdef inline bint take_trial(self) noexcept:
+        cdef bint trial = self.trial
+        self.trial = False
+        return trial
 
     cdef bint _unexpected(self) noexcept
     cdef void _fault(self) noexcept

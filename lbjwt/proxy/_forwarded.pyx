@@ -8,6 +8,7 @@ from lbjwt.net._connection cimport FAILED
 from lbjwt.proxy._exchange_states cimport (
     AWAITING, CONNECT_FAILED, CONNECTED, CONNECTING, OVER, PENDING, PENDING_TIMED_OUT, RESPONDING, ROOM, STREAM_FREE, TUNNEL,
 )
+from lbjwt.observe._endpoint_states cimport RESETS
 from lbjwt.upstream._retry cimport exclude, send_elsewhere
 
 
@@ -117,10 +118,12 @@ cdef class ForwardedRequest(UpstreamRequest):
 
     cdef void _charge(self, Endpoint endpoint):
         self.endpoint = endpoint
-        endpoint.charge()
+        self.trial = endpoint.charge()
 
     cdef void _discharge(self):
         if self.endpoint is not None:
+            if self.take_trial():
+                self.endpoint.end_trial()
             self.endpoint.discharge()
             self.endpoint = None
 
@@ -128,7 +131,7 @@ cdef class ForwardedRequest(UpstreamRequest):
         if not self.expects(CONNECTED):
             return
         if self._transmit(self.backend) == FAILED:
-            self.endpoint.unreachable(None, coarse_monotonic())
+            self.endpoint.unreachable(None, self.take_trial(), coarse_monotonic())
             self._try_next()
 
     cdef void connect_failed(self):
@@ -139,6 +142,8 @@ cdef class ForwardedRequest(UpstreamRequest):
         """The connection ended, and repeating the request is harmless."""
         cdef Endpoint endpoint = self.endpoint
         endpoint.failed(None, coarse_monotonic())
+        if not self.backend.used:
+            endpoint.unhealthy(RESETS, self.take_trial())
         self.context.board.mine.retries += 1
         self._drop_backend()
         self._discharge()

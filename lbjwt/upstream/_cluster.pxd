@@ -1,6 +1,7 @@
 cimport cython
 
 from lbjwt.observe._board cimport Board
+from lbjwt.upstream._ejector cimport Ejector
 from lbjwt.upstream._endpoint cimport Endpoint
 from lbjwt.upstream._least_request cimport Candidate
 from lbjwt.upstream._pending cimport PendingQueue
@@ -13,6 +14,7 @@ cdef class Cluster:
     cdef readonly tuple endpoints            # the members
     cdef readonly PendingQueue pending       # requests that found every endpoint full
     cdef readonly int retries
+    cdef readonly Ejector ejector
     cdef Board _board
     cdef Candidate *_candidates
     cdef Py_ssize_t _count

@@ -1,11 +1,12 @@
 """A cluster: which endpoint gets the next request.
 
-An endpoint is usable for a request that has not tried it, while it is available: healthy and not full. One that is not healthy, as a connect to it
-failed within the last second, is used only when every other was tried, so that a dead backend does not cost every request a failed connect.
+An endpoint is usable for a request that has not tried it, while it is available: healthy and not full. One that is not healthy is used only when
+every other was tried, so that a dead backend does not cost every request a failed connect.
 """
 
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 
+from lbjwt.upstream._ejection cimport EjectionRules
 from lbjwt.upstream._least_request cimport least_request, take_turn
 
 
@@ -15,10 +16,12 @@ cdef class Cluster:
         self.name = name
         self.pending = pending
         self.endpoints = ()
+        self.ejector = Ejector(name, board)
         self._board = board
 
     def configure(self, members, *, double connect_timeout, double response_timeout, double idle_timeout, Py_ssize_t max_idle,
-                  Py_ssize_t max_connections, Py_ssize_t max_pending, double pending_timeout, int retries):
+                  Py_ssize_t max_connections, Py_ssize_t max_pending, double pending_timeout, int retries, EjectionRules ejection=EjectionRules(),
+                  double panic_threshold=0.5):
         """
         Set the members and the limits, now or at a reload.
 
@@ -44,6 +47,7 @@ cdef class Cluster:
             endpoint.connect_timeout = connect_timeout
             endpoint.response_timeout = response_timeout
             endpoint.idle_timeout = idle_timeout
+            endpoint.ejector = self.ejector
             endpoint.attach(self._board)
             endpoint.pool.pending = self.pending
             endpoint.pool.max_idle = max_idle
@@ -53,6 +57,7 @@ cdef class Cluster:
         self._candidates = candidates
         self._count = count
         self.endpoints = tuple(endpoints)
+        self.ejector.configure(ejection, panic_threshold, [endpoint.row for endpoint in endpoints])
         self.retries = retries
         self.pending.max_pending = max_pending
         self.pending.timeout = pending_timeout
