@@ -119,6 +119,7 @@ def configure_cluster(made: Cluster, cluster: model.Cluster, rows: Mapping[tuple
         retries=cluster.retries,
         ejection=EjectionRules.off() if cluster.ejection is False else cluster.ejection.rules,
         panic_threshold=cluster.panic_threshold,
+        retry_budget=cluster.retry_budget,
     )
 
 

@@ -45,6 +45,7 @@ cdef struct EndpointState:
     double checked_at            # seconds since the epoch; 0: never
     int64_t suspect              # 1: a success changes something: one of `consecutive` is not 0, or connecting failed
     int64_t panic                # 1: so few endpoints of its cluster are healthy that all are used
+    int64_t retrying             # of the requests in flight, over all workers: those that were sent again
 
 
 @cython.final

@@ -74,7 +74,7 @@ cpdef bint is_panic(Py_ssize_t healthy, Py_ssize_t endpoints, double threshold) 
 
 
 cpdef int cause_of(ErrorReason reason) noexcept:
-    if reason == ErrorReason.RESPONSE_TIMEOUT:
+    if reason == ErrorReason.RESPONSE_TIMEOUT or reason == ErrorReason.ROUTE_TIMEOUT:
         return TIMEOUTS
     if reason == ErrorReason.NO_RESPONSE or reason == ErrorReason.RESPONSE_INCOMPLETE:
         return RESETS

@@ -2,8 +2,8 @@
 Passive health: an endpoint whose requests fail is ejected, which means that it gets no request for a while. `_ejection` has the rules.
 
 After its time it is on trial. One request goes there, and whoever sends it holds the trial by moving `ejected_until` into the future, so that no
-other request follows. A success puts the endpoint back into rotation, a failure ejects it again at once, and a request that ends without either gives the
-trial to the next one. Requests that were on their way when the endpoint was ejected say nothing new and are not counted.
+other request follows. A success puts the endpoint back into rotation, a failure ejects it again at once, and a request that ends without either
+gives the trial to the next one. Requests that were on their way when the endpoint was ejected say nothing new and are not counted.
 
 All workers count in one row of shared memory. Which of them ejects is decided by compare-and-swap, and that one logs.
 """

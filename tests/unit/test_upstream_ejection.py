@@ -98,6 +98,7 @@ def test_what_went_wrong_with_a_request_says_what_is_wrong_with_its_endpoint() -
     """What a client or lbjwt did says nothing; a response that is not HTTP counts as the 502 that it becomes."""
     expected = {
         ErrorReason.RESPONSE_TIMEOUT: TIMEOUTS,
+        ErrorReason.ROUTE_TIMEOUT: TIMEOUTS,
         ErrorReason.NO_RESPONSE: RESETS,
         ErrorReason.RESPONSE_INCOMPLETE: RESETS,
     }
