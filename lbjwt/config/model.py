@@ -32,6 +32,7 @@ from lbjwt.config.fields import (
     first_repeat,
     whole,
 )  # fmt: skip
+from lbjwt.config.health_check import HealthCheck, check_ports
 from lbjwt.config.issuer import Issuer as Issuer
 from lbjwt.config.relations import (
     MAX_CLUSTERS,
@@ -128,6 +129,11 @@ class Cluster(Section):
         description="Maximum number of requests that are being sent again, as a share of the other requests in flight of the cluster; at least 3. "
         "When it is used up, the client gets the failure. This protects endpoints that fail because of their load.",
     )
+    health_check: HealthCheck | None = Field(
+        default=None,
+        json_schema_extra={"shortcut": {"type": "string", "pattern": "^/"}},
+        description="Check the endpoints regularly, and send no requests to those that fail. Default: no checks.",
+    )
 
     panic_threshold: Annotated[float, Percent(0, 1)] = Field(
         default=0.5,
@@ -146,6 +152,13 @@ class Cluster(Section):
                 f"the list contains the endpoint {twice} twice; to send it more requests, raise its weight"
             )
         return endpoints
+
+    @field_validator("health_check")
+    @classmethod
+    def _ports(cls, check: HealthCheck | None, info: ValidationInfo) -> HealthCheck | None:
+        if check is not None:
+            check_ports(check, [endpoint.address for endpoint in info.data.get("endpoints", ())])
+        return check
 
 
 class TokenCache(Section):

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from lbjwt._error_reason import ErrorReason, error_status
 from lbjwt._fastverify import DenyReason
 from lbjwt.observe._board import STATE_NAMES, Board
-from lbjwt.observe._endpoint_states import CAUSE_NAMES
+from lbjwt.observe._endpoint_states import CAUSE_NAMES, CHECK_NAMES
 from lbjwt.observe._offenders import Offenders
 from lbjwt.observe.rows import RowNumbers
 from lbjwt.version import package_version
@@ -62,6 +62,7 @@ COUNTERS: Final = {
     "endpoint_connects": ("Connections opened to the endpoint.", "cluster endpoint"),
     "endpoint_failures": ("Connection attempts that failed and responses that did not arrive or were cut off.", "cluster endpoint"),
     "endpoint_ejections": ("Ejections of the endpoint, by cause.", "cluster endpoint cause"),
+    "endpoint_check_transitions": ("Times the endpoint began to fail its health check or to pass it again.", "cluster endpoint"),
     "endpoint_responses": ("Responses of the endpoint, by class of status.", "cluster endpoint status_class"),
 }  # fmt: skip
 GAUGES: Final = {
@@ -86,6 +87,8 @@ GAUGES: Final = {
     "endpoint_ejected": ("1 from an ejection of the endpoint until a request to it succeeds, otherwise 0.", "cluster endpoint"),
     "cluster_panic": ("1 while so few endpoints of the cluster are healthy that all are used, otherwise 0.", "cluster"),
     "endpoint_requests_in_flight": ("Requests in flight to the endpoint.", "cluster endpoint"),
+    "endpoint_healthy": ("0 while the endpoint fails its health check, 1 while it passes; absent without checks.", "cluster endpoint"),
+    "endpoint_last_check_seconds": ("Seconds since the last health check of the endpoint ended; absent before it.", "cluster endpoint"),
     "endpoint_connections": ("Connections to the endpoint that are being opened, in use or idle.", "cluster endpoint"),
     "endpoint_idle_connections": ("Idle connections to the endpoint, kept for reuse.", "cluster endpoint"),
 }  # fmt: skip
@@ -98,6 +101,8 @@ RENAMED: Final = {
     "requests_waiting": "waiting",
     "requests_waited": "waited",
 }
+FAILING: Final = CHECK_NAMES.index("failing")
+
 PER_ENDPOINT: Final = {
     "endpoint_requests_in_flight": "in_flight",
     "endpoint_connections": "connections",
@@ -234,6 +239,12 @@ class BoardCollector(Collector):
         samples["cluster_panic"] = list(panic.items())
         samples["endpoint_responses"] = [
             sample for names, totals in found for sample in _by_class(names, totals["responses"])[1:]
+        ]
+        samples["endpoint_check_transitions"] = [(names, state["transitions"]) for names, state in states]
+        checked = [(names, state) for names, state in states if state["check"]]
+        samples["endpoint_healthy"] = [(names, int(state["check"] != FAILING)) for names, state in checked]
+        samples["endpoint_last_check_seconds"] = [
+            (names, max(0.0, self._clock() - state["checked_at"])) for names, state in checked
         ]
         return samples
 
