@@ -18,6 +18,7 @@ NAMES = [
     "post_retries",
     "failing_backend",
     "failing_backend_posts",
+    "health_checks",
     "idle_close_race",
     "truncated_responses",
     "surplus_bytes",

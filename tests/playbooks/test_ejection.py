@@ -44,7 +44,7 @@ def takes(stage: Stage) -> Server:
     return server
 
 
-def asks(stage: Stage, client: Client, answers: Callable[[Server], object]) -> int:
+def asks(stage: Stage, client: Client, answers: Callable[[Server], None]) -> int:
     """One request to its end; returns the number of the endpoint that got it."""
     client.sends(request())
     server = takes(stage)
@@ -53,11 +53,11 @@ def asks(stage: Stage, client: Client, answers: Callable[[Server], object]) -> i
     return stage.endpoints.index(server.endpoint)
 
 
-def one_bad(bad: Callable[[Server], object], number: int = 0) -> Callable[[Server], object]:
+def one_bad(bad: Callable[[Server], None], number: int = 0) -> Callable[[Server], None]:
     """Endpoint `number` misbehaves, the others answer well."""
 
-    def answers(server: Server) -> object:
-        return bad(server) if server.endpoint.address == f"10.0.0.{number}:80" else serves(server)
+    def answers(server: Server) -> None:
+        (bad if server.endpoint.address == f"10.0.0.{number}:80" else serves)(server)
 
     return answers
 
@@ -93,7 +93,7 @@ def hangs(server: Server) -> None:
     ids=["5xx", "invalid", "timeout", "reset", "cut"],
 )
 def test_so_many_failures_in_a_row_eject(
-    bad: Callable[[Server], object], threshold: int, cause: int, caplog: pytest.LogCaptureFixture
+    bad: Callable[[Server], None], threshold: int, cause: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """After the last one the endpoint gets nothing more, one line says so, and it is counted by its cause."""
     stage = Stage(endpoints=3, retries=0, max_idle=0, response_timeout=0.0 if bad is hangs else 15.0)
@@ -131,7 +131,7 @@ def test_failures_that_several_workers_see_add_up() -> None:
     assert state(workers[0])["ejections"][0] == 1
 
 
-def ejected_stage(count: int = 3, **options: object) -> Stage:
+def ejected_stage(count: int = 3, **options: Any) -> Stage:
     """Endpoint 0 was ejected for errors and its time is over."""
     stage = Stage(endpoints=count, max_idle=0, **options)
     while not is_ejected(stage):
