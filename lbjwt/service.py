@@ -44,9 +44,6 @@ SWEEP = 1.0
 REPLACED_GRACE = 5.0
 """Seconds until an idle client connection is closed when another program took over. The next response on it usually ends it first, without a race."""
 
-QUIET_LOOK = 0.05
-"""Seconds between two looks at an endpoint that is to become quiet."""
-
 NO_EFFECT = ("watch",)
 """The key without effect here: an embedded balancer knows no file, so its program has to look for changes."""
 
@@ -355,46 +352,12 @@ class LoadBalancer:
     def set_endpoint(
         self, cluster: str, endpoint: str, *, state: str | None = None, weight: int | str | None = None
     ) -> EndpointState:
-        """
-        Drain, disable, enable or weight an endpoint, from the next request on.
-
-        A drained endpoint gets no new request; requests in flight end normally, and idle connections are closed. Disabled: its health checks stop
-        too. A reload keeps state and weight.
-
-        Args:
-            cluster: Its name.
-            endpoint: Its address, as the configuration has it.
-            state: `drained`, `disabled` or `in service`; None: as it is.
-            weight: 0 to 1000, `configured` for that of the configuration; None: as it is.
-
-        Returns:
-            Its state, with the requests in flight and the open connections.
-
-        Raises:
-            UnknownEndpoint: There is no such cluster or endpoint.
-            ValueError: There is no such state or weight.
-        """
+        """Drain, disable, enable or weight an endpoint, from the next request on; see `EndpointOperations.change`."""
         return self._operations.change(cluster, endpoint, state=state, weight=weight, by="this program")
 
     async def wait_until_quiet(self, cluster: str, endpoint: str, *, timeout: float = 60.0) -> bool:
-        """
-        Wait until no request is in flight to a drained endpoint and no connection to it is open.
-
-        Args:
-            timeout: Seconds.
-
-        Returns:
-            False when the time was up before.
-
-        Raises:
-            UnknownEndpoint: There is no such cluster or endpoint.
-        """
-        end = asyncio.get_running_loop().time() + timeout
-        while not self._operations.read(cluster, endpoint).is_quiet:
-            if asyncio.get_running_loop().time() >= end:
-                return False
-            await asyncio.sleep(QUIET_LOOK)
-        return True
+        """Wait until nothing is in flight to a drained endpoint; see `EndpointOperations.wait_until_quiet`."""
+        return await self._operations.wait_until_quiet(cluster, endpoint, timeout=timeout)
 
     def reopen_access_log(self) -> None:
         """

@@ -25,7 +25,7 @@ from lbjwt.config.model import Configuration, Endpoint
 from lbjwt.config.route import Route
 from lbjwt.net.sockets import backlog
 from lbjwt.observe._board import READY, STATE_NAMES, Board
-from lbjwt.observe._endpoint_states import CHECK_NAMES, SERVICE_NAMES
+from lbjwt.observe._endpoint_states import CAUSE_NAMES, CHECK_NAMES, SERVICE_NAMES
 from lbjwt.observe._offenders import Offenders
 from lbjwt.observe.metrics import REASONS, BoardCollector, exposition
 from lbjwt.observe.rows import RowNumbers
@@ -252,7 +252,7 @@ class AdminServer:
             "cluster": cluster,
             "address": address,
             "state": SERVICE_NAMES[state["service"]],
-            "health": _health(state, time.monotonic()),
+            "health": _health(state),
             "weight": state["weight"] - 1 if state["weight"] else endpoint.weight,
             "configured_weight": endpoint.weight,
             "requests_in_flight": totals["in_flight"],
@@ -266,6 +266,21 @@ class AdminServer:
                 "failure": self._check_failure(row) or None,
                 "transitions": state["transitions"],
             },
+            "ejection": self._ejection(state),
+            "panic": bool(state["panic"]),
+        }
+
+    @staticmethod
+    def _ejection(state: Mapping[str, Any]) -> dict[str, object]:
+        """Why an endpoint is ejected and for how many more seconds; with 0, the next request tries it."""
+        counts = {name: count for name, count in zip(CAUSE_NAMES, state["ejections"], strict=True) if count}
+        if not state["on_trial"]:
+            return {"ejected": False, "ejections": counts}
+        return {
+            "ejected": True,
+            "cause": CAUSE_NAMES[state["on_trial"] - 1],
+            "seconds_left": round(max(0.0, state["ejected_until"] - time.monotonic()), 3),
+            "ejections": counts,
         }
 
 
@@ -331,11 +346,11 @@ def _judgements(totals: Mapping[str, Sequence[int]]) -> dict[str, object]:
     }
 
 
-def _health(words: Mapping[str, Any], now: float) -> str:
-    """`failing checks`, `ejected` or `healthy`. now: seconds on the monotonic clock."""
+def _health(words: Mapping[str, Any]) -> str:
+    """`failing checks`, `ejected` or `healthy`."""
     if words["check"] == CHECK_NAMES.index("failing"):
         return "failing checks"
-    return "ejected" if words["ejected_until"] > now else "healthy"
+    return "ejected" if words["on_trial"] else "healthy"
 
 
 def _age(moment: float) -> float | None:

@@ -9,6 +9,7 @@ outlive it.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -211,6 +212,7 @@ class Runtime:
         assert self.context is not None
         self.follow_endpoint_states()  # a notification may be lost
         self.context.sweep()
+        self._clusters.compare_success_rates(time.monotonic())
         if self._clusters.forget():
             self.context.clusters = self._clusters.all
         self.listeners.mind_descriptors()

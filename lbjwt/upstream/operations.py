@@ -8,8 +8,10 @@ an upgrade begin with every endpoint in service.
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -24,6 +26,9 @@ MAX_WEIGHT: Final = 1000
 
 CONFIGURED: Final = "configured"
 """In place of a weight: that of the configuration."""
+
+LOOK: Final = 0.05
+"""Seconds between two looks at an endpoint that is to become quiet."""
 
 log = logging.getLogger("lbjwt.endpoints")
 
@@ -98,7 +103,9 @@ class EndpointOperations:
         self, cluster: str, endpoint: str, *, state: str | None = None, weight: int | str | None = None, by: str
     ) -> EndpointState:
         """
-        Change an endpoint, log it, and return its state.
+        Change an endpoint from the next request on, log it, and return its state.
+
+        A drained endpoint gets no new request: requests in flight end normally, idle connections are closed. Disabled: its health checks stop too.
 
         Args:
             state: One of `in service`, `drained` and `disabled`; None: as it is.
@@ -128,6 +135,26 @@ class EndpointOperations:
             log.info("the weight of endpoint %s of %s is %s (asked for by %s)", after.address, cluster, told, by)
         self._on_change()
         return after
+
+    async def wait_until_quiet(self, cluster: str, endpoint: str, *, timeout: float) -> bool:
+        """
+        Wait until no request is in flight to a drained endpoint and no connection to it is open.
+
+        Args:
+            timeout: Seconds.
+
+        Returns:
+            False when the time was up before.
+
+        Raises:
+            UnknownEndpoint: As `read`.
+        """
+        end = time.monotonic() + timeout
+        while not self.read(cluster, endpoint).is_quiet:
+            if time.monotonic() >= end:
+                return False
+            await asyncio.sleep(LOOK)
+        return True
 
     def _find(self, cluster: str, endpoint: str) -> str:
         """The address as the configuration writes it."""
