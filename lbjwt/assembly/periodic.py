@@ -50,5 +50,6 @@ def expiry_interval(configuration: Configuration) -> float:
             min(cluster.response_timeout, cluster.idle_timeout, cluster.pending_timeout)
             for cluster in configuration.clusters.values()
         ),
+        *(cluster.connect_timeout for cluster in configuration.clusters.values() if cluster.uses_tls),
     )
     return min(most, max(least, shortest / 20))

@@ -6,25 +6,34 @@ revocations that can be read, and enough file descriptors.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import resource
+import ssl
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from lbjwt.assembly.backend_tls import new_backend_tls
 from lbjwt.assembly.descriptors import needed, shortage
 from lbjwt.assembly.revocations import new_reader
 from lbjwt.auth.revocation import RevocationError
 from lbjwt.checks.results import Outcome, Result
 from lbjwt.errors import cause_of
+from lbjwt.net.handshake import fault_of
 from lbjwt.net.sockets import BindError, bind, close
+from lbjwt.net.tls import TLSError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from lbjwt.address import Address
     from lbjwt.config.model import Cluster, Configuration
+    from lbjwt.net.certificate import BackendTls
 
 ADMIN_TIMEOUT: Final = 2.0
 """Seconds for the admin API to answer."""
+REFUSAL: Final = 0.2
+"""Seconds for an endpoint to refuse the client certificate after the handshake. Without a refusal it waits for a request."""
+TLS_FAILED: Final = "the TLS handshake fails"
 AT_ONCE: Final = 50
 """How many endpoints the check connects to at the same time."""
 
@@ -74,33 +83,56 @@ def _remedy(cause: str) -> str:
 
 
 async def endpoint_results(subject: str, cluster: Cluster) -> list[Result]:
-    """Whether the endpoints of one cluster accept connections. While one does, another one that does not is a warning."""
+    """
+    Whether the endpoints of one cluster accept connections, and TLS handshakes where they use it. While one does, another one that does not is a
+    warning.
+    """
     slots = asyncio.Semaphore(AT_ONCE)
     addresses = [endpoint.address for endpoint in cluster.endpoints]
-    causes = await asyncio.gather(*(_reach(one, cluster.connect_timeout, slots) for one in addresses))
+    try:
+        tls = new_backend_tls({subject.partition(".")[2]: cluster}, {}) if cluster.uses_tls else {}
+    except TLSError:  # told as a problem of the file
+        return []
+    (ours,) = tls.values() or (None,)
+    causes = await asyncio.gather(*(_reach(one, cluster.connect_timeout, slots, ours) for one in addresses))
     outcome: Outcome = "warning" if "" in causes else "problem"
     others = "requests go to the other endpoints" if "" in causes else "no other endpoint accepts connections either"
     results = []
     for at, (address, cause) in enumerate(zip(addresses, causes, strict=True)):
         endpoint = f"{subject}.endpoints[{at}]"
         if not cause:
-            results.append(Result(endpoint, "endpoint", "ok", f"{address} accepts connections"))
+            what = "TLS connections" if address.https else "connections"
+            results.append(Result(endpoint, "endpoint", "ok", f"{address} accepts {what}"))
             continue
-        sentence = f"{address} accepts no connection: {cause}; {others}. Check that the backend is running and that this is its address"
+        if cause.startswith(TLS_FAILED):
+            sentence = f"{address}: {cause}; {others}"
+        else:
+            sentence = f"{address} accepts no connection: {cause}; {others}. Check that the backend is running and that this is its address"
         results.append(Result(endpoint, "endpoint", outcome, sentence))
     return results
 
 
-async def _reach(address: Address, timeout: float, slots: asyncio.Semaphore) -> str:
+async def _reach(address: Address, timeout: float, slots: asyncio.Semaphore, tls: BackendTls | None) -> str:
     """ "" when a connection was made, else why none was."""
+    name = "" if tls is None else tls.name_of(address.host)
     try:
         async with slots, asyncio.timeout(timeout):
             if address.path is not None:
                 _, writer = await asyncio.open_unix_connection(address.path)
-            else:
+            elif tls is None or not address.https:
                 _, writer = await asyncio.open_connection(address.host, address.port)
+            else:
+                reader, writer = await asyncio.open_connection(
+                    address.host, address.port, ssl=tls.context, server_hostname=name
+                )
+                # Over TLS 1.3 a server refuses our certificate after the handshake has ended on this side.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(REFUSAL):
+                        await reader.read(1)
     except TimeoutError:
         return f"no answer within {timeout:g} s"
+    except ssl.SSLError as error:
+        return f"{TLS_FAILED}: {fault_of(error, name)}"
     except OSError as error:
         return cause_of(error).lower()
     writer.transport.abort()

@@ -13,6 +13,7 @@ from pydantic import Field, StrictBool, ValidationInfo, field_validator, model_v
 from lbjwt.auth.identity import MAX_TOTAL, MAX_VALUE, MOST_BYTES
 from lbjwt.auth.policy import MAX_TOKEN
 from lbjwt.auth.revocation import MAX_ENTRIES
+from lbjwt.config.backend_tls import BackendTls
 from lbjwt.config.claim_header import ClaimHeader
 from lbjwt.config.fields import (
     Bytes,
@@ -78,7 +79,10 @@ class Listener(Section):
 class Endpoint(Section):
     """One backend server."""
 
-    address: EndpointAddress = Field(description="`HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`.")
+    address: EndpointAddress = Field(
+        description="`HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`; `http://HOST:PORT` is the same as `HOST:PORT`. `https://HOST:PORT` for TLS, "
+        "see `tls` of the cluster. Default ports: 80 and 443."
+    )
     weight: Annotated[int, whole(1, 1000)] = Field(
         default=1, description="Share of the requests in flight: weight 2 gets twice as many as weight 1."
     )
@@ -91,7 +95,8 @@ class Cluster(Section):
         description="The backend servers, at least one."
     )
     connect_timeout: Annotated[float, Seconds(0.01, 60)] = Field(
-        default=2.0, description="Time to connect to an endpoint; after that, lbjwt tries the next one."
+        default=2.0,
+        description="Time to connect to an endpoint, with the TLS handshake; after that, lbjwt tries the next one.",
     )
     response_timeout: Annotated[float, Seconds(0.01, 3_600)] = Field(
         default=15.0,
@@ -119,6 +124,11 @@ class Cluster(Section):
         default=1,
         description="How often lbjwt sends a request again after its connection closed without a response, where RFC 9110 §9.2.2 allows it.",
     )
+    tls: BackendTls | None = Field(
+        default=None,
+        description="TLS to the `https` endpoints of this cluster. Default: their certificates must name their host, signed by an authority "
+        "of the system.",
+    )
 
     @field_validator("endpoints")
     @classmethod
@@ -128,6 +138,19 @@ class Cluster(Section):
                 f"the list contains the endpoint {twice} twice; to send it more requests, raise its weight"
             )
         return endpoints
+
+    @field_validator("tls")
+    @classmethod
+    def _endpoints_with_tls(cls, tls: BackendTls | None, info: ValidationInfo) -> BackendTls | None:
+        endpoints = info.data.get("endpoints")
+        if tls is not None and endpoints and not any(endpoint.address.https for endpoint in endpoints):
+            raise ValueError("no endpoint uses TLS, so this has no effect; write the addresses as https://HOST:PORT")
+        return tls
+
+    @property
+    def uses_tls(self) -> bool:
+        """True when there is an https endpoint, or may be one."""
+        return self.tls is not None or any(endpoint.address.https for endpoint in self.endpoints)
 
 
 class TokenCache(Section):

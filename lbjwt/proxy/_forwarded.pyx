@@ -128,7 +128,7 @@ cdef class ForwardedRequest(UpstreamRequest):
         if not self.expects(CONNECTED):
             return
         if self._transmit(self.backend) == FAILED:
-            self.endpoint.unreachable(None, coarse_monotonic())
+            self.endpoint.unreachable("a new connection was reset before the request was sent", coarse_monotonic())
             self._try_next()
 
     cdef void connect_failed(self):

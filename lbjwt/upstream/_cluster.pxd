@@ -24,5 +24,6 @@ cdef class Cluster:
     cpdef void take(self, Endpoint endpoint)
     # An endpoint that was not tried is full now: waiting may help.
     cdef bint may_get_room(self, set tried)
+    cdef bint _is_known(self, Endpoint endpoint, dict known)
     cdef bint _is_any_full(self, set tried, double now, bint healthy)
     cdef bint _consider(self, set tried, double now, bint healthy)

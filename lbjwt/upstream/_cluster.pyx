@@ -23,12 +23,13 @@ cdef class Cluster:
         Set the members and the limits, now or at a reload.
 
         An endpoint whose address was a member before stays the same object, with its connections, its counters and its turn. One that is no member
-        any more is drained: it gets no request, its idle connections are closed, those in use when they are released.
+        any more is drained: it gets no request, its idle connections are closed, those in use when they are released. So is one of which another
+        TLS server is asked for now: another one with the same counters takes its place.
 
         members: `Endpoint`s, each with an address of its own. Of one that is known by its address only the weight is taken over.
         """
         cdef dict known = {endpoint.address: endpoint for endpoint in self.endpoints}
-        cdef list endpoints = [known.pop(endpoint.address, endpoint) for endpoint in members]
+        cdef list endpoints = [known.pop(endpoint.address) if self._is_known(endpoint, known) else endpoint for endpoint in members]
         cdef Py_ssize_t count = len(endpoints)
         cdef Candidate *candidates = <Candidate *>PyMem_Calloc(max(count, 1), sizeof(Candidate))
         cdef Endpoint endpoint
@@ -61,6 +62,10 @@ cdef class Cluster:
             endpoint.pool.leaving = True
             endpoint.pool.close_idle()
         self.pending.wake()
+
+    cdef bint _is_known(self, Endpoint endpoint, dict known):
+        cdef Endpoint other = known.get(endpoint.address)
+        return other is not None and endpoint.is_like(other)
 
     def retire(self):
         """No route leads here any more: requests that are under way end as they began, and no connection is kept."""
