@@ -129,6 +129,7 @@ def configure_cluster(
         max_pending=cluster.max_pending,
         pending_timeout=cluster.pending_timeout,
         retries=cluster.retries,
+        retry_budget=cluster.retry_budget,
     )
 
 

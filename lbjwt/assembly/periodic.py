@@ -51,5 +51,11 @@ def expiry_interval(configuration: Configuration) -> float:
             for cluster in configuration.clusters.values()
         ),
         *(cluster.connect_timeout for cluster in configuration.clusters.values() if cluster.uses_tls),
+        *(
+            timeout
+            for route in configuration.routes
+            for timeout in (route.timeout, route.retry.try_timeout)
+            if timeout is not None
+        ),
     )
     return min(most, max(least, shortest / 20))

@@ -79,6 +79,7 @@ EXAMPLES: Final = {
     "RemoteJwks": '{uri: "https://issuer.example/jwks.json"}',
     "Require": "{issuer: main}",
     "Resource": '{identifier: "https://api.example"}',
+    "Retry": "{attempts: 2, on: [connect_failure, reset, 503]}",
     "Revocation": "{}",
     "Route": "{name: orders, prefix: /orders}",
     "RouteRule": "{claim: role, equals: clerk}",

@@ -348,7 +348,8 @@ cdef class Connection:
         return len(poll.poll(0)) > 0
 
     cdef bint drained(self):
-        return self.transport is None or self.transport.get_write_buffer_size() == 0
+        # While every byte went straight to the kernel, the transport need not be asked.
+        return self.transport is None or (self._fd >= 0 and not self._corked) or self.transport.get_write_buffer_size() == 0
 
     cdef bint can_half_close(self):
         return self.transport is not None and self.transport.can_write_eof()

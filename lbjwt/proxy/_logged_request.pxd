@@ -20,6 +20,4 @@ cdef class LoggedRequest:
     cdef Py_ssize_t _client_size                 # 0: nobody but the peer
 
     cdef void begin(self, RequestHead head, Slice client, Slice peer)
-    cdef bint is_begun(self) noexcept
-    cdef void clear(self) noexcept
     cdef void fill(self, AccessRecord *record, Slice peer) noexcept

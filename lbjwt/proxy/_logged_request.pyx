@@ -20,12 +20,6 @@ cdef class LoggedRequest:
         self._path = path.at[:path.size]
         self._host = head.host.at[:head.host.size]
 
-    cdef bint is_begun(self) noexcept:
-        return self._method is not None
-
-    cdef void clear(self) noexcept:
-        self._method = None
-
     cdef void fill(self, AccessRecord *record, Slice peer) noexcept:
         record.started_at = self._started_at
         record.duration = monotonic() - self._started
