@@ -43,11 +43,15 @@ class Address:
         """True when only this machine can reach it: a loopback address, ``localhost``, or a Unix socket."""
         return self.path is not None or is_loopback(self.host.lower().rstrip("."))
 
+    @property
+    def authority(self) -> str:
+        """Host and port, as in a URL."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
     def __str__(self) -> str:
         if self.path is not None:
             return f"unix:{self.path}"
-        text = f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-        return f"https://{text}" if self.https else text
+        return f"https://{self.authority}" if self.https else self.authority
 
     @classmethod
     def parse(cls, text: str) -> Self:

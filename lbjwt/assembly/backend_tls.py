@@ -44,6 +44,11 @@ def new_backend_tls(clusters: Mapping[str, model.Cluster], known: Mapping[str, B
     return made
 
 
+def backend_tls_of(name: str, cluster: model.Cluster) -> BackendTls | None:
+    """As `new_backend_tls`, of one cluster; None without an https endpoint."""
+    return new_backend_tls({name: cluster}, {}).get(name)
+
+
 def in_use(made: Mapping[str, BackendTls], known: Mapping[str, BackendTls]) -> dict[str, BackendTls]:
     """What is in use from now on: where only the files differ, those of before with what the files hold now."""
     used = {}

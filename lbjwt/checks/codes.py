@@ -46,6 +46,7 @@ SENTENCES: Final = {
     "revocation-without-lifetime": "revocations expire, and without max_lifetime a token may be valid for longer than its revocation",
     "backend-unverified": "lbjwt does not verify the certificates of these endpoints, so anybody on the network path can read and change requests, "
     "tokens included; set ca instead of verify: false",
+    "check-overlaps": "the timeout of the check is not shorter than its interval: an endpoint that hangs is checked less often than configured",
     # files and secrets
     "key-left-out": "{what}",
     "key-file-writable": "every user of this machine can write {file} and so choose which keys are trusted",

@@ -144,7 +144,8 @@ async def _online_results(configuration: Configuration, known: Mapping[str, Resu
     for label, cluster in configuration.clusters.items():
         subject = f"clusters.{label}"
         turns = -(-len(cluster.endpoints) // machine.AT_ONCE)
-        limit = turns * cluster.connect_timeout + LIMIT
+        longest = cluster.connect_timeout if cluster.health_check is None else cluster.health_check.timeout
+        limit = turns * longest + LIMIT
         checks.append(guarded(subject, "endpoint", machine.endpoint_results(subject, cluster), limit))
         for check, path in _tls_files(cluster):
             checks.append(guarded(subject, check, in_thread(files.certificate_results, subject, check, path)))

@@ -29,6 +29,7 @@ from lbjwt.config.fields import (
     first_repeat,
     whole,
 )  # fmt: skip
+from lbjwt.config.health_check import HealthCheck, check_ports
 from lbjwt.config.issuer import Issuer as Issuer
 from lbjwt.config.limits import Limits as Limits
 from lbjwt.config.limits import Timeouts as Timeouts
@@ -134,6 +135,11 @@ class Cluster(Section):
         description="TLS to the `https` endpoints of this cluster. Default: their certificates must name their host, signed by an authority "
         "of the system.",
     )
+    health_check: HealthCheck | None = Field(
+        default=None,
+        json_schema_extra={"shortcut": {"type": "string", "pattern": "^/"}},
+        description="Check the endpoints regularly, and send no requests to those that fail. Default: no checks.",
+    )
 
     @field_validator("endpoints")
     @classmethod
@@ -143,6 +149,13 @@ class Cluster(Section):
                 f"the list contains the endpoint {twice} twice; to send it more requests, raise its weight"
             )
         return endpoints
+
+    @field_validator("health_check")
+    @classmethod
+    def _ports(cls, check: HealthCheck | None, info: ValidationInfo) -> HealthCheck | None:
+        if check is not None:
+            check_ports(check, [endpoint.address for endpoint in info.data.get("endpoints", ())])
+        return check
 
     @field_validator("tls")
     @classmethod

@@ -321,6 +321,28 @@ def test_a_reload_reads_the_files_again_and_keeps_connections(
     play(scene())
 
 
+def test_health_checks_use_the_same_settings(play: Scene, tmp_path: Path, authority: Authority) -> None:
+    """An endpoint that requires the client certificate passes its check, and is checked under its own host name."""
+    context = server_side(pair(authority, "server"), clients=authority.ca_file)
+
+    async def scene() -> None:
+        async with secure_backend(context) as backend:
+            made = configuration(
+                tmp_path,
+                f"https://localhost:{backend.port}",
+                tls=tls(authority, **with_client(authority)),
+                health_check={"path": "/", "interval": "200ms", "fall": 1},
+            )
+            async with LoadBalancer(made) as balancer:
+                async with asyncio.timeout(20):
+                    while backend.requests < 2:
+                        await asyncio.sleep(0.02)
+                assert (await ask(balancer.addresses[0]))[0] == 200
+            assert {seen.client for seen in backend.connections} == {"client"}
+
+    play(scene())
+
+
 def test_plain_and_secure_endpoints_share_a_cluster(play: Scene, tmp_path: Path, authority: Authority) -> None:
     """`tls` is for those with https; `http://` is a plain one."""
 
