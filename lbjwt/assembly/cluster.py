@@ -15,6 +15,7 @@ from lbjwt.observe._offenders import Offenders
 from lbjwt.upstream._cluster import Cluster
 from lbjwt.upstream._endpoint import Endpoint
 from lbjwt.upstream._pending import PendingQueue
+from lbjwt.upstream.balancing.rules import MAX_LOAD, balancing_rule
 
 if TYPE_CHECKING:
     from lbjwt.config import model
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from lbjwt.observe._board import Board
 
 CallSoon = Callable[[Callable[[], object]], object]
+CallLater = Callable[[float, Callable[[], object]], object]
 
 
 class Clusters:
@@ -30,11 +32,13 @@ class Clusters:
 
     Args:
         call_soon: Runs a function in the next turn of the event loop.
+        call_later: Runs a function after so many seconds.
     """
 
-    def __init__(self, board: Board, call_soon: CallSoon) -> None:
+    def __init__(self, board: Board, call_soon: CallSoon, call_later: CallLater | None = None) -> None:
         self._board = board
         self._call_soon = call_soon
+        self._call_later = call_later
         self._in_force: dict[str, Cluster] = {}
         self._leaving: dict[str, Cluster] = {}
         self._tls: dict[str, BackendTls] = {}
@@ -49,7 +53,8 @@ class Clusters:
         """The clusters with these names. Those that are new have no endpoints yet; the others are as they are."""
         known = self._leaving | self._in_force
         return {
-            name: known.get(name) or Cluster(name, self._board, PendingQueue(self._board, self._call_soon))
+            name: known.get(name)
+            or Cluster(name, self._board, PendingQueue(self._board, self._call_soon), self._call_later)
             for name in names
         }
 
@@ -86,7 +91,7 @@ class Clusters:
                 cluster.retire()
                 self._leaving[name] = cluster
         for name, section in configured.items():
-            configure_cluster(clusters[name], section, rows, self._tls.get(name))
+            configure_cluster(clusters[name], section, rows, self._tls.get(name), self._board.affinity_key)
             self._leaving.pop(name, None)
         self._in_force = dict(clusters)
 
@@ -99,7 +104,11 @@ class Clusters:
 
 
 def configure_cluster(
-    made: Cluster, cluster: model.Cluster, rows: Mapping[tuple[str, str], int], tls: BackendTls | None = None
+    made: Cluster,
+    cluster: model.Cluster,
+    rows: Mapping[tuple[str, str], int],
+    tls: BackendTls | None = None,
+    cookie_key: bytes = b"",
 ) -> None:
     """
     Give a cluster its endpoints and limits. An endpoint that it has already stays as it is.
@@ -107,7 +116,9 @@ def configure_cluster(
     Args:
         rows: As for `Clusters.use`.
         tls: For its https endpoints.
+        cookie_key: As for `balancing_rule`.
     """
+    balancing = cluster.balancing
     made.configure(
         [
             Endpoint(
@@ -117,7 +128,9 @@ def configure_cluster(
                 endpoint.address.port,
                 endpoint.address.path or "",
                 endpoint.weight,
-                peer_of(tls, endpoint.address),
+                tls=peer_of(tls, endpoint.address),
+                backup=endpoint.backup,
+                max_connections=endpoint.max_connections or 0,
             )
             for endpoint in cluster.endpoints
         ],
@@ -129,6 +142,15 @@ def configure_cluster(
         max_pending=cluster.max_pending,
         pending_timeout=cluster.pending_timeout,
         retries=cluster.retries,
+        balancing=balancing_rule(
+            balancing.method,
+            hash_on=balancing.hash_on or "",
+            max_load=balancing.max_load or MAX_LOAD,
+            cookie=balancing.cookie or "",
+            cookie_key=cookie_key,
+        ),
+        slow_start=cluster.slow_start,
+        max_requests=cluster.max_requests or 0,
         retry_budget=cluster.retry_budget,
     )
 

@@ -12,6 +12,7 @@ from pydantic import Field, StrictBool, ValidationInfo, field_validator, model_v
 
 from lbjwt.auth.revocation import MAX_ENTRIES
 from lbjwt.config.backend_tls import BackendTls
+from lbjwt.config.balancing import Balancing, ByName
 from lbjwt.config.claim_header import ClaimHeader
 from lbjwt.config.fields import (
     Bytes,
@@ -83,16 +84,30 @@ class Endpoint(Section):
         description="`HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`; `http://HOST:PORT` is the same as `HOST:PORT`. `https://HOST:PORT` for TLS, "
         "see `tls` of the cluster. Default ports: 80 and 443."
     )
-    weight: Annotated[int, whole(1, 1000)] = Field(
-        default=1, description="Share of the requests in flight: weight 2 gets twice as many as weight 1."
+    weight: Annotated[int, whole(0, 1000)] = Field(
+        default=1,
+        description="Share of the requests: weight 2 gets twice as many as weight 1. 0 drains the endpoint: it gets no new request.",
+    )
+    backup: StrictBool = Field(default=False, description="Use the endpoint only while no other one can be used.")
+    max_connections: Annotated[int, whole(1, 65_536)] | None = Field(
+        default=None,
+        description="Maximum number of connections to this endpoint at the same time, over all workers. Default: the cluster's `max_connections`.",
     )
 
 
 class Cluster(Section):
-    """Endpoints that serve the same requests; each request goes to the one with the fewest requests in flight per weight."""
+    """Endpoints that serve the same requests."""
 
     endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1, max_length=1000)] = Field(
         description="The backend servers, at least one."
+    )
+    balancing: Annotated[Balancing, ByName()] = Field(
+        default=Balancing(), description="Which endpoint a request goes to: the name of a method, or a mapping."
+    )
+    slow_start: Annotated[float, Seconds(0, 3_600)] = Field(
+        default=0.0,
+        description="Time over which the share of an endpoint that comes into service grows from 10 % to its weight. "
+        "0: it gets its whole share at once.",
     )
     connect_timeout: Annotated[float, Seconds(0.01, 60)] = Field(
         default=2.0,
@@ -111,7 +126,11 @@ class Cluster(Section):
         description="Maximum number of unused connections, per endpoint and worker. Default: `max_connections`.",
     )
     max_connections: Annotated[int, whole(1, 65_536)] = Field(
-        default=1024, description="Maximum number of connections at the same time, per endpoint and worker."
+        default=1024, description="Maximum number of connections at the same time, per endpoint, over all workers."
+    )
+    max_requests: Annotated[int, whole(1, 10_000_000)] | None = Field(
+        default=None,
+        description="Maximum number of requests in flight to the cluster, over all workers; further ones get 503. Default: no limit.",
     )
     max_pending: Annotated[int, whole(0, 65_536)] = Field(
         default=1024,

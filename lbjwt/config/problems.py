@@ -65,6 +65,7 @@ EXAMPLES: Final = {
     "BackendTls": "{ca: backends-ca.pem}",
     "AccessLog": '{path: "-"}',
     "Admin": '{address: "127.0.0.1:9900"}',
+    "Balancing": "{method: round_robin}",
     "ClaimHeader": "{claim: sub, header: X-Jwt-Sub}",
     "Cluster": '{endpoints: [{address: "127.0.0.1:9001"}]}',
     "Discovery": "{}",

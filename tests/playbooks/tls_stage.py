@@ -229,7 +229,7 @@ class TlsBackendStage(Stage):
         self.client_side = SimpleNamespace(context=trusted, settings=None)
         peer = TlsPeer(self.client_side, "localhost")
         numbers = range(options.pop("endpoints", 1))
-        secure = [Endpoint(at, f"https://10.0.0.{at}:443", f"10.0.0.{at}", 443, "", 1, peer) for at in numbers]
+        secure = [Endpoint(at, f"https://10.0.0.{at}:443", f"10.0.0.{at}", 443, "", 1, tls=peer) for at in numbers]
         super().__init__(pieces, secure, **options)
         self.turns = turns
         self.server_side = server_context(files / "cert.pem", files / "key.pem", key="tls")
