@@ -197,7 +197,7 @@ class LoadBalancer:
         await runtime.listeners.accept()
         self._stack.callback(self._periodic.stop)
         self._periodic.every(SWEEP, self._tick)
-        self._periodic.every(certificate.LOOK, runtime.listeners.look_at_certificates)
+        self._periodic.every(certificate.LOOK, runtime.look_at_certificates)
         self._serves = True
         self.board.set_state(READY)
 
