@@ -122,7 +122,7 @@ class LoadBalancer:
             offenders = new_offenders(configuration, 1)
         self._offenders = offenders
         self._runtime = Runtime(self.board, self.verifier, self._control, offenders)
-        self._operations = EndpointOperations(self.board, self._rows.endpoints, self._runtime.follow_endpoint_states)
+        self._operations = EndpointOperations(self.board, self._rows.endpoints, self._endpoint_changed)
         self._stats = VerifierStats(self.verifier, self.board)
         self._periodic = Periodic()
         self._admin: AdminServer | None = None
@@ -199,7 +199,7 @@ class LoadBalancer:
         await runtime.listeners.accept()
         self._stack.callback(self._periodic.stop)
         self._periodic.every(SWEEP, self._tick)
-        self._periodic.every(certificate.LOOK, runtime.listeners.look_at_certificates)
+        self._periodic.every(certificate.LOOK, runtime.look_at_certificates)
         self._serves = True
         self.board.set_state(READY)
 
@@ -315,7 +315,7 @@ class LoadBalancer:
             sources=self._embedded.describe if self._embedded is not None else dict,
             revocations=self._store,
             on_revoked=lambda: self._revoked(True),
-            on_endpoint_change=self._runtime.follow_endpoint_states,
+            on_endpoint_change=self._endpoint_changed,
             check_failure=self._checks.failure if self._checks is not None else lambda row: "",
         )
         self._stack.push_async_callback(self._admin.stop)
@@ -358,6 +358,11 @@ class LoadBalancer:
     async def wait_until_quiet(self, cluster: str, endpoint: str, *, timeout: float = 60.0) -> bool:
         """Wait until nothing is in flight to a drained endpoint; see `EndpointOperations.wait_until_quiet`."""
         return await self._operations.wait_until_quiet(cluster, endpoint, timeout=timeout)
+
+    def _endpoint_changed(self) -> None:
+        if self._checks is not None:
+            self._checks.look()
+        self._runtime.follow_endpoint_states()
 
     def reopen_access_log(self) -> None:
         """

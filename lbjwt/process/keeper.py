@@ -72,7 +72,7 @@ class _Keeper(Process):
                 revocations=self._store,
                 on_revoked=self._wakeups.notify_workers,
                 reload=self._requests.reload,
-                on_endpoint_change=self._wakeups.notify_workers,
+                on_endpoint_change=self._endpoint_changed,
                 check_failure=self._checks.failure,
             )
         loop.add_signal_handler(signal.SIGUSR2, self._stop.set)
@@ -98,6 +98,11 @@ class _Keeper(Process):
             stack.push_async_callback(applier.stop)
             applier.start()
         self._shared.board.set_state(READY)
+
+    def _endpoint_changed(self) -> None:
+        """An endpoint was taken out of service or came back: readiness and the workers follow."""
+        self._checks.look()
+        self._wakeups.notify_workers()
 
     async def _apply(self, generation: Generation) -> None:
         """Fetch the keys and check the endpoints of another configuration from now on, and show it at the admin API."""

@@ -124,6 +124,8 @@ class EndpointOperations:
         before = self.read(cluster, endpoint)
         row = self._rows[cluster, before.address]
         if state is not None:
+            if state == SERVICE_NAMES[0] and before.state != state:
+                self._states.set(row, "serving_since", time.monotonic())  # before `service`: its slow start begins now
             self._states.set(row, "service", SERVICE_NAMES.index(state))
         if weight is not None:
             self._states.set(row, "weight", 0 if isinstance(weight, str) else 1 + weight)
