@@ -6,7 +6,7 @@ No name is resolved and no socket is opened here.
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Self
 
 # A DNS name, relative or absolute, as far as its characters and label lengths go (RFC 1123 §2.1; the underscore is met in container networks).
@@ -30,6 +30,10 @@ class Address:
     host: str = ""
     port: int = 0
     path: str | None = None
+    srv: bool = False
+    """``srv:NAME``, of an endpoint: host is the name of a service, whose SRV records (RFC 2782) say where it is."""
+    resolved_from: str = field(default="", compare=False)
+    """The name that was resolved to this address; "" for one that was configured."""
 
     @property
     def is_unix(self) -> bool:
@@ -41,9 +45,21 @@ class Address:
         """True when only this machine can reach it: a loopback address, ``localhost``, or a Unix socket."""
         return self.path is not None or is_loopback(self.host.lower().rstrip("."))
 
+    @property
+    def is_name(self) -> bool:
+        """
+        True when a name server knows its addresses. ``localhost`` is this machine (RFC 6761 section 6.3), whose two loopback addresses are one
+        endpoint.
+        """
+        if self.srv:
+            return True
+        return bool(self.host) and not _is_literal(self.host) and self.host.lower().rstrip(".") != "localhost"
+
     def __str__(self) -> str:
         if self.path is not None:
             return f"unix:{self.path}"
+        if self.srv:
+            return f"srv:{self.host}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @classmethod
@@ -65,6 +81,27 @@ class Address:
         if not _PORT.fullmatch(port) or int(port) > 65535:
             raise ValueError("the port after the last colon must be a number from 0 to 65535")
         return cls(_host(host), int(port))
+
+
+def parse_srv(text: str) -> Address:
+    """
+    Read ``srv:_SERVICE._PROTOCOL.NAME``.
+
+    Raises:
+        ValueError: The name has not this form.
+    """
+    name = text.removeprefix("srv:")
+    if not _NAME.fullmatch(name) or not re.match(r"_[^.]+\._[^.]+\.[^.]", name):
+        raise ValueError("the name of a service must look like srv:_http._tcp.api.internal")
+    return Address(name, srv=True)
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def is_loopback(host: str) -> bool:

@@ -33,6 +33,7 @@ class Clusters:
         self._board = board
         self._call_soon = call_soon
         self._in_force: dict[str, Cluster] = {}
+        self._configured: Mapping[str, model.Cluster] = {}
         self._leaving: dict[str, Cluster] = {}
 
     @property
@@ -69,6 +70,14 @@ class Clusters:
             configure_cluster(clusters[name], section, rows)
             self._leaving.pop(name, None)
         self._in_force = dict(clusters)
+        self._configured = configured
+
+    def use_members(self, configured: Mapping[str, model.Cluster], rows: Mapping[tuple[str, str], int]) -> None:
+        """Give clusters that are in force other members. Arguments as for `use`; everything but the endpoints is as it was there."""
+        for name, section in configured.items():
+            if section.endpoints != self._configured[name].endpoints:
+                configure_cluster(self._in_force[name], section, rows)
+        self._configured = configured
 
     def forget(self) -> bool:
         """Forget those that left and have nothing under way any more; True when there was one."""

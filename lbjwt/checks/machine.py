@@ -76,12 +76,12 @@ def _remedy(cause: str) -> str:
 async def endpoint_results(subject: str, cluster: Cluster) -> list[Result]:
     """Whether the endpoints of one cluster accept connections. While one does, another one that does not is a warning."""
     slots = asyncio.Semaphore(AT_ONCE)
-    addresses = [endpoint.address for endpoint in cluster.endpoints]
-    causes = await asyncio.gather(*(_reach(one, cluster.connect_timeout, slots) for one in addresses))
+    addresses = {at: one.address for at, one in enumerate(cluster.endpoints) if not one.address.srv}
+    causes = await asyncio.gather(*(_reach(one, cluster.connect_timeout, slots) for one in addresses.values()))
     outcome: Outcome = "warning" if "" in causes else "problem"
     others = "requests go to the other endpoints" if "" in causes else "no other endpoint accepts connections either"
     results = []
-    for at, (address, cause) in enumerate(zip(addresses, causes, strict=True)):
+    for (at, address), cause in zip(addresses.items(), causes, strict=True):
         endpoint = f"{subject}.endpoints[{at}]"
         if not cause:
             results.append(Result(endpoint, "endpoint", "ok", f"{address} accepts connections"))

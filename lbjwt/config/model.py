@@ -6,9 +6,10 @@ valid settings that are unsafe, and at the files.
 """
 
 import hashlib
+from pathlib import Path as FilePath
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, StrictBool, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, StrictBool, ValidationInfo, field_validator, model_validator
 
 from lbjwt.auth.identity import MAX_TOTAL, MAX_VALUE, MOST_BYTES
 from lbjwt.auth.policy import MAX_TOKEN
@@ -39,10 +40,13 @@ from lbjwt.config.relations import (
     log_faults,
     route_faults,
 )
+from lbjwt.config.resolve import Resolve
 from lbjwt.config.route import Path, Route
 from lbjwt.config.section import Section, across, refuse
 from lbjwt.units import format_size
 
+MAX_ENDPOINTS: Final = 1000
+"""Of one cluster, as configured, from a file, or as a name resolves."""
 _KIB: Final = 1 << 10
 _MIB: Final = 1 << 20
 
@@ -78,18 +82,39 @@ class Listener(Section):
 class Endpoint(Section):
     """One backend server."""
 
-    address: EndpointAddress = Field(description="`HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`.")
+    address: EndpointAddress = Field(
+        description="`HOST:PORT`, `[IPV6]:PORT`, `unix:PATH`, or `srv:_SERVICE._PROTOCOL.NAME` for the SRV records of a name. Each address that a "
+        "name has is an endpoint."
+    )
     weight: Annotated[int, whole(1, 1000)] = Field(
         default=1, description="Share of the requests in flight: weight 2 gets twice as many as weight 1."
     )
 
 
+def _distinct_endpoints(endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+    if twice := first_repeat(endpoint.address for endpoint in endpoints):
+        raise ValueError(f"the list contains the endpoint {twice} twice; to send it more requests, raise its weight")
+    return endpoints
+
+
+Endpoints = Annotated[
+    tuple[Endpoint, ...], Field(min_length=1, max_length=MAX_ENDPOINTS), AfterValidator(_distinct_endpoints)
+]
+
+
 class Cluster(Section):
     """Endpoints that serve the same requests; each request goes to the one with the fewest requests in flight per weight."""
 
-    endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1, max_length=1000)] = Field(
-        description="The backend servers, at least one."
+    endpoints: Endpoints = Field(
+        default=(), description="The backend servers, at least one here or in `endpoints_file`."
     )
+    endpoints_file: File | None = Field(
+        default=None,
+        validate_default=True,
+        description="A JSON or YAML file with a list like `endpoints`, used beside it and watched for changes. While the file is wrong, the "
+        "endpoints that it had stay.",
+    )
+    resolve: Resolve = Field(default=Resolve(), description="How names of endpoints are resolved.")
     connect_timeout: Annotated[float, Seconds(0.01, 60)] = Field(
         default=2.0, description="Time to connect to an endpoint; after that, lbjwt tries the next one."
     )
@@ -120,14 +145,12 @@ class Cluster(Section):
         description="How often lbjwt sends a request again after its connection closed without a response, where RFC 9110 §9.2.2 allows it.",
     )
 
-    @field_validator("endpoints")
+    @field_validator("endpoints_file")
     @classmethod
-    def _distinct_endpoints(cls, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
-        if twice := first_repeat(endpoint.address for endpoint in endpoints):
-            raise ValueError(
-                f"the list contains the endpoint {twice} twice; to send it more requests, raise its weight"
-            )
-        return endpoints
+    def _some_endpoint(cls, file: FilePath | None, info: ValidationInfo) -> FilePath | None:
+        if file is None and info.data.get("endpoints") == ():
+            raise across("is required, or endpoints_file", "endpoints")
+        return file
 
 
 class TokenCache(Section):

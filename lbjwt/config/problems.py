@@ -65,6 +65,7 @@ EXAMPLES: Final = {
     "ClaimHeader": "{claim: sub, header: X-Jwt-Sub}",
     "Cluster": '{endpoints: [{address: "127.0.0.1:9001"}]}',
     "Discovery": "{}",
+    "EndpointList": '{endpoints: [{address: "127.0.0.1:9001"}]}',
     "Endpoint": '{address: "127.0.0.1:9001"}',
     "FailLimit": "{failures: 100}",
     "FromCookie": "{name: __Host-token}",
@@ -77,6 +78,7 @@ EXAMPLES: Final = {
     "Refusals": "{format: json}",
     "RemoteJwks": '{uri: "https://issuer.example/jwks.json"}',
     "Require": "{issuer: main}",
+    "Resolve": "{max_ttl: 30s}",
     "Resource": '{identifier: "https://api.example"}',
     "Revocation": "{}",
     "Route": "{name: orders, prefix: /orders}",
@@ -205,7 +207,7 @@ def _example(path: KeyPath, model: type[Section]) -> str:
     example = EXAMPLES.get(section.__name__) if section is not None else None
     if example is None:
         return ""
-    label_due = isinstance(path[-1], str) and path[-1] in ("issuers", "clusters")
+    label_due = bool(path) and path[-1] in ("issuers", "clusters")
     return f", such as {{main: {example}}}" if label_due else f", such as {example}"
 
 

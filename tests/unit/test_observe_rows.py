@@ -187,9 +187,10 @@ def test_two_names_never_have_one_row():
     assert 0 < refused < 900
 
 
-def test_capacity_is_four_times_the_start_and_at_least_256():
-    assert RowNames().capacity == (256, 256, 256)
-    assert RowNames([("api", str(at)) for at in range(65)], ["a"] * 64, ["r"] * 1000).capacity == (260, 256, 4000)
+def test_capacity_is_four_times_the_start_and_has_a_least():
+    assert RowNames().capacity == (4096, 256, 256)
+    assert RowNames([("api", str(at)) for at in range(65)], ["a"] * 64, ["r"] * 1000).capacity == (4096, 256, 4000)
+    assert RowNames([("api", str(at)) for at in range(1025)]).capacity[0] == 4100
 
 
 def test_room_for_more_takes_no_memory():
