@@ -57,8 +57,8 @@ from lbjwt.process.succession import Succession
 from lbjwt.process.wakeups import Wakeups
 from lbjwt.process.watch import Watch
 
-NAMES_WAIT: Final = FIRST_ANSWERS + 2.0
-"""Seconds until workers start although the control process has not told the addresses of the names."""
+NAMES_WAIT: Final = 3 * FIRST_ANSWERS
+"""Seconds until workers start although the control process, which waits for answers itself, has told nothing: it cannot start, or hangs."""
 
 BOARD_POLL: Final = 0.02
 """Seconds between two reads of the board while workers start or begin to drain; otherwise only signals wake the supervisor."""

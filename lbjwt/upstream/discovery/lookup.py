@@ -6,6 +6,7 @@ another. Only this module imports it.
 """
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -95,7 +96,7 @@ class Lookup:
             answer = await self._ask(question, name, kind)
         except (dns.exception.DNSException, OSError, ValueError) as error:
             return Reply(failure=_cause(error))
-        found = tuple(record.address for record in answer.rrset or ())
+        found = tuple(record.address for record in answer.rrset or () if kind == "A" or _has_route(record.address))
         return Reply(found, _ttl(answer) if found else None)
 
     async def _ask(self, question: Question, name: str, kind: str) -> dns.resolver.Answer:
@@ -129,6 +130,20 @@ def _new_resolver(question: Question) -> dns.asyncresolver.Resolver:
         resolver.nameservers = servers
     resolver.timeout = TRY
     return resolver
+
+
+def _has_route(address: str) -> bool:
+    """
+    False for an IPv6 address on a machine without IPv6: an endpoint there would only fail (getaddrinfo(3) has AI_ADDRCONFIG for that).
+
+    Connecting a UDP socket asks the kernel for a route and sends nothing.
+    """
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.connect((address, 53))
+    except OSError:
+        return False
+    return True
 
 
 def _ttl(answer: dns.resolver.Answer) -> float:
