@@ -24,6 +24,7 @@ from lbjwt.config.fields import (
     ListenAddress,
     LogPath,
     Network,
+    Percent,
     Realm,
     Seconds,
     Workers,
@@ -142,7 +143,13 @@ class Cluster(Section):
     )
     retries: Annotated[int, whole(0, 5)] = Field(
         default=1,
-        description="How often lbjwt sends a request again after its connection closed without a response, where RFC 9110 §9.2.2 allows it.",
+        description="How often lbjwt sends a request again after its connection closed without a response, where RFC 9110 §9.2.2 allows it. "
+        "A route can set `retry.attempts`.",
+    )
+    retry_budget: Annotated[float, Percent(0, 1)] = Field(
+        default=0.2,
+        description="Maximum number of requests that are being sent again, as a share of the other requests in flight of the cluster; at least 3. "
+        "When it is used up, the client gets the failure. This protects endpoints that fail because of their load.",
     )
 
     @field_validator("endpoints_file")

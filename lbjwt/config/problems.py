@@ -80,6 +80,7 @@ EXAMPLES: Final = {
     "Require": "{issuer: main}",
     "Resolve": "{max_ttl: 30s}",
     "Resource": '{identifier: "https://api.example"}',
+    "Retry": "{attempts: 2, on: [connect_failure, reset, 503]}",
     "Revocation": "{}",
     "Route": "{name: orders, prefix: /orders}",
     "RouteRule": "{claim: role, equals: clerk}",

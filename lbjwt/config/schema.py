@@ -8,7 +8,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from lbjwt.config.model import Configuration
 from lbjwt.config.relations import MAX_ISSUERS
-from lbjwt.units import DURATION_PATTERN, SIZE_PATTERN, format_duration, format_size
+from lbjwt.units import DURATION_PATTERN, PERCENT_PATTERN, SIZE_PATTERN, format_duration, format_percent, format_size
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -48,3 +48,5 @@ def _write_default(rule: dict[str, Any]) -> None:
         rule["default"] = format_duration(default)
     elif SIZE_PATTERN in patterns and isinstance(default, int):
         rule["default"] = format_size(default)
+    elif PERCENT_PATTERN in patterns and isinstance(default, int | float):
+        rule["default"] = format_percent(default)

@@ -22,6 +22,7 @@ cdef struct WorkerCounters:
     int64_t connections                          # open now
     int64_t in_flight
     uint64_t retries
+    uint64_t retries_over_budget                 # failures passed on because the cluster's budget was used up
     uint64_t dropped_header_names
     uint64_t access_log_dropped
     uint64_t cache_hits
@@ -70,6 +71,7 @@ cdef struct EndpointCounters:
     uint64_t connects
     uint64_t failures                            # connect failures and responses that never came or broke
     uint64_t responses[STATUS_CLASSES]
+    int64_t retrying                             # of `in_flight`: requests that were sent again
 
 
 cdef struct RouteCounters:

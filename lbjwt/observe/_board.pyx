@@ -277,8 +277,10 @@ cdef class Board:
         for index in range(self.header().endpoints_used):
             state = self.endpoint_states.at(index)
             add_to(&state.in_flight, -self.endpoint(slot, index).in_flight)
+            add_to(&state.retrying, -self.endpoint(slot, index).retrying)
             add_to(&state.connections, -self.endpoint(slot, index).connections)
             self.endpoint(slot, index).in_flight = 0
+            self.endpoint(slot, index).retrying = 0
             self.endpoint(slot, index).connections = 0
             self.endpoint(slot, index).idle_connections = 0
         for index in range(self.header().issuers_used + 1):
