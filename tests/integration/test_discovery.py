@@ -20,6 +20,7 @@ from tests.harness.nameserver import DNSMASQ, NameServer
 from tests.harness.ports import free_port
 from tests.harness.waiting import eventually
 from tests.integration.discovery_scene import Backends, Clients, endpoints, metric, send, status
+from tests.integration.logged import LoggedProcess
 from tests.integration.serve_scene import JWKS, Serve, get, serve, token
 
 __all__ = ["serve"]
@@ -422,3 +423,48 @@ def test_b18_with_dnsmasq(serve, backends, tmp_path):
             seen = clients.statuses[200]
             assert eventually(lambda: clients.statuses[200] > seen + 100)
         assert clients.failed == {}
+
+
+# --- the examples
+
+
+@pytest.mark.parametrize("name", ["dns", "endpoints-file"])
+def test_the_examples_serve(backends, names, tmp_path, name):
+    """Started as they are, but for ports, name server and keys."""
+    (tmp_path / "jwks.json").write_text(JWKS)
+    text = (Path("examples") / f"{name}.yaml").read_text()
+    for old, new in {
+        "127.0.0.1:8080": "127.0.0.1:0",
+        "127.0.0.1:9900": "127.0.0.1:0",
+        "127.0.0.1:5353": names.address,
+        "https://issuer.example": "i",
+        "audiences: [api]": "audiences: [a]",
+        "internal:9001": f"internal:{backends.port}",
+    }.items():
+        text = text.replace(old, new)
+    (tmp_path / "lbjwt.yaml").write_text(text)
+    listed = json.loads(Path("examples/endpoints.json").read_text())
+    (tmp_path / "endpoints.json").write_text(
+        json.dumps([one | {"address": backends.at(host)} for one, host in zip(listed, (ONE, TWO), strict=True)])
+    )
+    names.set("api.internal", "A", [ONE, TWO])
+    names.set("_http._tcp.reports.internal", "SRV", [f"1 1 {backends.port} three.internal."])
+    names.set("three.internal", "A", [THREE])
+    with contextlib.closing(_Example(tmp_path)) as served:
+        served.wait_for(f"ready: 1 worker, {3 if name == 'dns' else 2} endpoints")
+        url = served.url()
+        assert {get(f"{url}/", bearer=token())[2] for _ in range(20)} == {ONE, TWO}
+        if name == "dns":
+            assert get(f"{url}/reports", bearer=token())[2] == THREE
+
+
+class _Example(LoggedProcess):
+    def __init__(self, folder):
+        super().__init__(["-m", "lbjwt", "serve", str(folder / "lbjwt.yaml")], folder)
+
+    def url(self):
+        return f"http://{self.wait_for(r'listeners.0. on ([0-9.:]+)')[1]}"
+
+    def close(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.end()
