@@ -23,6 +23,7 @@ from lbjwt.admin.revocations import RevocationPages
 from lbjwt.config.model import Configuration, Endpoint
 from lbjwt.net.sockets import backlog
 from lbjwt.observe._board import READY, STATE_NAMES, Board
+from lbjwt.observe._endpoint_states import CHECK_NAMES
 from lbjwt.observe._offenders import Offenders
 from lbjwt.observe.metrics import REASONS, BoardCollector, exposition
 from lbjwt.observe.rows import RowNumbers
@@ -64,6 +65,7 @@ class AdminServer:
         on_revoked: Called when a change made there is on disk.
         reload: What `/reload` does; None: there is no such page.
         discovery: What `/clusters/NAME/endpoints` changes; None: there is no such page.
+        check_failure: Why the last health check of the endpoint in a row failed; "" when it passed, or there was none.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class AdminServer:
         on_revoked: Callable[[], None] = lambda: None,
         reload: Reload | None = None,
         discovery: Members | None = None,
+        check_failure: Callable[[int], str] = lambda row: "",
     ) -> None:
         self._configuration = configuration
         self._board = board
@@ -90,6 +93,7 @@ class AdminServer:
         discovered = discovery.describe if discovery is not None else list
         self._collector = BoardCollector(board, rows, offenders=offenders, discovered=discovered)
         self._collector.use(rows, _resolved_names(configuration))
+        self._check_failure = check_failure
         self._servers: list[asyncio.Server] = []
         self._open: set[_Connection] = set()
         # on other addresses, all of them included, any host name may be right
@@ -141,7 +145,10 @@ class AdminServer:
         return web.Response(text="alive\n")
 
     async def readyz(self, request: web.Request) -> web.Response:
-        """200 when at least one worker serves, has keys and room for a client, and the service does not drain; else 503 with the cause."""
+        """
+        200 when at least one worker serves, has keys and room for a client, some cluster has a usable endpoint, and the service does not drain;
+        else 503 with the cause.
+        """
         board = self._board
         if board.ready:
             return web.Response(text="ready\n")
@@ -149,6 +156,8 @@ class AdminServer:
             cause = "draining"
         elif READY not in map(board.state, range(board.workers)):
             cause = "starting"
+        elif not board.usable:
+            cause = "no usable endpoint"
         else:
             cause = "no file descriptors" if board.totals()["no_descriptors"] else "no keys"
         return web.Response(status=503, text=f"{cause}\n", headers={"Retry-After": "1"})
@@ -227,7 +236,8 @@ class AdminServer:
 
     def _endpoint(self, cluster: str, endpoint: Endpoint) -> dict[str, object]:
         address = str(endpoint.address)
-        totals = self._board.endpoint_totals(self._rows.endpoints[cluster, address])
+        row = self._rows.endpoints[cluster, address]
+        totals, state = self._board.endpoint_totals(row), self._board.endpoint_states.read(row)
         return {
             "cluster": cluster,
             "address": address,
@@ -238,6 +248,12 @@ class AdminServer:
             "idle_connections": totals["idle_connections"],
             "requests": totals["requests"],
             "failures": totals["failures"],
+            "health_check": {
+                "state": CHECK_NAMES[state["check"]],
+                "seconds_ago": _age(state["checked_at"]),
+                "failure": self._check_failure(row) or None,
+                "transitions": state["transitions"],
+            },
         }
 
 

@@ -31,6 +31,7 @@ from lbjwt.config.fields import (
     first_repeat,
     whole,
 )  # fmt: skip
+from lbjwt.config.health_check import HealthCheck, check_ports
 from lbjwt.config.issuer import Issuer as Issuer
 from lbjwt.config.relations import (
     MAX_CLUSTERS,
@@ -151,6 +152,11 @@ class Cluster(Section):
         description="Maximum number of requests that are being sent again, as a share of the other requests in flight of the cluster; at least 3. "
         "When it is used up, the client gets the failure. This protects endpoints that fail because of their load.",
     )
+    health_check: HealthCheck | None = Field(
+        default=None,
+        json_schema_extra={"shortcut": {"type": "string", "pattern": "^/"}},
+        description="Check the endpoints regularly, and send no requests to those that fail. Default: no checks.",
+    )
 
     @field_validator("endpoints_file")
     @classmethod
@@ -158,6 +164,13 @@ class Cluster(Section):
         if file is None and info.data.get("endpoints") == ():
             raise across("is required, or endpoints_file", "endpoints")
         return file
+
+    @field_validator("health_check")
+    @classmethod
+    def _ports(cls, check: HealthCheck | None, info: ValidationInfo) -> HealthCheck | None:
+        if check is not None:
+            check_ports(check, [endpoint.address for endpoint in info.data.get("endpoints", ())])
+        return check
 
 
 class TokenCache(Section):

@@ -81,6 +81,7 @@ cdef struct RouteCounters:
 cdef struct Header:
     int64_t draining                             # the whole service is on its way out
     int64_t handed_over                          # another program serves in this one's place
+    int64_t no_endpoint                          # 1: no cluster has an endpoint in service that passes its health check
     uint64_t restarts                            # workers replaced
     double started_at                            # seconds since the epoch
     uint64_t keeper_restarts

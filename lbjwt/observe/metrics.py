@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from lbjwt._error_reason import ErrorReason, error_status
 from lbjwt._fastverify import DenyReason
 from lbjwt.observe._board import STATE_NAMES, Board
+from lbjwt.observe._endpoint_states import CHECK_NAMES
 from lbjwt.observe._offenders import Offenders
 from lbjwt.observe.rows import RowNumbers
 from lbjwt.version import package_version
@@ -61,6 +62,7 @@ COUNTERS: Final = {
     "endpoint_connects": ("Connections opened to the endpoint.", "cluster endpoint"),
     "discovery_failures": ("Attempts to resolve a name or to read an endpoints file that failed; the last good endpoints stay in use.", "source"),
     "endpoint_failures": ("Connection attempts that failed and responses that did not arrive or were cut off.", "cluster endpoint"),
+    "endpoint_check_transitions": ("Times the endpoint began to fail its health check or to pass it again.", "cluster endpoint"),
     "endpoint_responses": ("Responses of the endpoint, by class of status.", "cluster endpoint status_class"),
 }  # fmt: skip
 GAUGES: Final = {
@@ -87,6 +89,8 @@ GAUGES: Final = {
     "discovery_endpoints": ("Addresses that a name has, or endpoints in an endpoints file.", "source"),
     "discovery_last_success_timestamp_seconds": ("Time of the last good answer or file, in seconds since the epoch.", "source"),
     "endpoint_requests_in_flight": ("Requests in flight to the endpoint.", "cluster endpoint"),
+    "endpoint_healthy": ("0 while the endpoint fails its health check, 1 while it passes; absent without checks.", "cluster endpoint"),
+    "endpoint_last_check_seconds": ("Seconds since the last health check of the endpoint ended; absent before it.", "cluster endpoint"),
     "endpoint_connections": ("Connections to the endpoint that are being opened, in use or idle.", "cluster endpoint"),
     "endpoint_idle_connections": ("Idle connections to the endpoint, kept for reuse.", "cluster endpoint"),
 }  # fmt: skip
@@ -99,6 +103,8 @@ RENAMED: Final = {
     "requests_waiting": "waiting",
     "requests_waited": "waited",
 }
+FAILING: Final = CHECK_NAMES.index("failing")
+
 PER_ENDPOINT: Final = {
     "endpoint_requests_in_flight": "in_flight",
     "endpoint_connections": "connections",
@@ -246,6 +252,13 @@ class BoardCollector(Collector):
         }
         samples["endpoint_responses"] = [
             sample for names, totals in found for sample in _by_class(names, totals["responses"])[1:]
+        ]
+        states = [(names, self._board.endpoint_states.read(row)) for names, row in self._rows.endpoints.items()]
+        samples["endpoint_check_transitions"] = [(names, state["transitions"]) for names, state in states]
+        checked = [(names, state) for names, state in states if state["check"]]
+        samples["endpoint_healthy"] = [(names, int(state["check"] != FAILING)) for names, state in checked]
+        samples["endpoint_last_check_seconds"] = [
+            (names, max(0.0, self._clock() - state["checked_at"])) for names, state in checked
         ]
         return samples
 

@@ -1,6 +1,6 @@
 """
-The control process, called keeper in process lists and metrics: it fetches remote keys, discovers endpoints, writes revocations and
-serves the admin API.
+The control process, called keeper in process lists and metrics: it fetches remote keys, discovers and checks endpoints, writes
+revocations and serves the admin API.
 
 It is forked and replaced like a worker. Its death loses nothing: its state is in the feed, on the board and on disk, and clients of the admin API
 wait on a socket of the supervisor. Only this process imports aiohttp.
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from lbjwt.assembly.discovered import Discovered
 from lbjwt.assembly.discovery import Discovery
+from lbjwt.assembly.health import HealthChecks
 from lbjwt.assembly.issuers import issuer_instances
 from lbjwt.assembly.keys import FetchedKeys
 from lbjwt.assembly.revocations import new_store
@@ -62,6 +63,7 @@ class _Keeper(Process):
         kept = shared.directory if configuration.state_directory is not None else None
         instances = issuer_instances(configuration, shared.rows.issuers)
         self._keys = FetchedKeys(instances, shared.board, shared.feed, kept, self._wakeups.notify_workers)
+        self._checks = HealthChecks(shared.board, self._wakeups.notify_workers)
         self._store = new_store(configuration, shared.directory)
         self._discovery = Discovery(configuration, shared.discovered or Discovered(), self._publish, kept)
         if configuration.admin is not None:
@@ -78,12 +80,15 @@ class _Keeper(Process):
                 on_revoked=self._wakeups.notify_workers,
                 reload=self._requests.reload,
                 discovery=self._discovery,
+                check_failure=self._checks.failure,
             )
         loop.add_signal_handler(signal.SIGUSR2, self._stop.set)
 
     async def start(self, stack: contextlib.AsyncExitStack) -> None:
         stack.push_async_callback(self._keys.stop)
         await self._keys.start()
+        stack.push_async_callback(self._checks.stop)
+        self._checks.use(self._shared.in_force, self._shared.rows, at_start=True)
         if self._store is not None:
             stack.callback(self._store.close)
             self._store.open(time.time())
@@ -104,13 +109,14 @@ class _Keeper(Process):
         self._shared.board.set_state(READY)
 
     async def _apply(self, generation: Generation) -> None:
-        """Fetch the keys of another configuration from now on, discover its endpoints, and show it at the admin API."""
+        """Fetch the keys of another configuration from now on, discover and check its endpoints, and show it at the admin API."""
         shared = self._shared
         shared.discovered, shared.rows = generation.discovered, generation.rows
         if generation.configuration is not None:
             shared.configuration = generation.configuration
             await self._keys.reload(issuer_instances(shared.configuration, shared.rows.issuers))
             self._discovery.use(shared.configuration)
+        self._checks.use(shared.in_force, shared.rows)
         if self._admin is not None:
             self._admin.use(shared.in_force, shared.rows)
 

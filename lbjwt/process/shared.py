@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lbjwt.assembly.discovered import Discovered, discovers, in_force
+from lbjwt.assembly.health import checks_configured
 from lbjwt.assembly.state import keys_fetched
 from lbjwt.config.model import Configuration
 from lbjwt.keys.feed import KeyFeed
@@ -57,4 +58,5 @@ def keeper_needed(configuration: Configuration) -> bool:
         or configuration.revocation is not None
         or keys_fetched(configuration)
         or discovers(configuration)
+        or checks_configured(configuration)
     )

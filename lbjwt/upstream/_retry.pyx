@@ -69,7 +69,7 @@ cdef bint is_replayable(Method method, bint complete, Py_ssize_t body_size) noex
 
 
 cpdef bint is_within_budget(int64_t in_flight, int64_t retrying, double share) noexcept:
-    return retrying < ALWAYS_ALLOWED or <double>(retrying + 1) <= share * <double>(in_flight - retrying)
+    return retrying < ALWAYS_ALLOWED or <double>(retrying + 1) <= share * <double>(in_flight - retrying - 1)
 
 
 cdef bint may_send_again(UpstreamRequest request, RetryRule rule, Cluster cluster, RetryCause cause, int status, bint begun, double now) noexcept:

@@ -81,9 +81,10 @@ def test_the_cluster_has_the_default_of_attempts(attempts: int, retries: int, ag
         (3, 2, 0.2, True),
         (4, 3, 0.2, False),  # three at a time are always allowed, a fourth is not
         (19, 3, 0.2, False),
-        (23, 3, 0.2, True),  # 4 of 20 others
-        (120, 19, 0.2, True),
-        (120, 20, 0.2, False),  # 20 of 100 others
+        (23, 3, 0.2, False),
+        (24, 3, 0.2, True),  # 4 beside 20 others
+        (120, 19, 0.2, True),  # 20 beside 100 others
+        (120, 20, 0.2, False),
         (1000, 2, 0.0, True),
         (1000, 3, 0.0, False),
         (10, 5, 10.0, True),
