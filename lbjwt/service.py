@@ -9,7 +9,7 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -153,9 +153,13 @@ class LoadBalancer:
         """The configuration with the members of its clusters."""
         return in_force(self.configuration, self._discovered)
 
-    async def start(self) -> None:
+    async def start(self, *, before_accept: Callable[[], Awaitable[object]] | None = None) -> None:
         """
         Get the keys and check the endpoints once, then open the listeners.
+
+        Args:
+            before_accept: Awaited when all is there, before the first client is accepted. It may `reload`: then no client meets the configuration
+                of the start.
 
         Raises:
             ConfigurationError: The access log cannot be opened.
@@ -202,6 +206,9 @@ class LoadBalancer:
             runtime.give_up(plan)
             raise
         runtime.keys.start()
+        if before_accept is not None:
+            self._serves = True
+            await before_accept()
         await runtime.listeners.accept()
         self._stack.callback(self._periodic.stop)
         self._periodic.every(SWEEP, self._tick)
@@ -441,7 +448,12 @@ class LoadBalancer:
         if context is None:
             return
         context.drain(idle_grace)
+        after_answers = loop.time() + idle_grace
+        finishing = False
         while context.clients and loop.time() < deadline:
+            if not finishing and not context.takes_requests(loop.time() < after_answers):
+                finishing = True
+                self.board.set("finishing", 1)
             await asyncio.sleep(0.02)
 
     async def stop(self) -> None:

@@ -90,8 +90,8 @@ def run(n: int, directory: Path) -> Result:
     """Reloads spread evenly over the load, by signal, command and admin API in turn."""
     rate = 2000.0 if n >= 100_000 else 300.0
     count = RELOADS if n >= 100_000 else 7
-    with reload_scene(directory, clusters=NO_RETRIES) as stage:
-        reloads, watchers = Reloads(stage), Watchers(stage)
+    with reload_scene(directory, clusters=NO_RETRIES) as stage, Watchers(stage) as watchers:
+        reloads = Reloads(stage)
         processes = sorted(stage.balancer.workers)
         hashes = {hash_in_force(stage)}
         steps = kinds(reloads.document, free_port())
@@ -103,7 +103,6 @@ def run(n: int, directory: Path) -> Result:
         same = sorted(stage.balancer.workers) == processes
         with Client(stage.port) as client:
             new = realm_of(client.ask("/r/which")) == reloads.realm
-        watchers.close()
     slow = sum(seconds > VISIBLE for seconds in times)
     figure = (
         f"{tally.count()} of {n:,} failed ({n // 2:,} on new connections) over {count} reloads, "

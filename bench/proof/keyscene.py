@@ -109,27 +109,31 @@ class EveryWorker:
 
     def __init__(self, stage: Stage, workers: int) -> None:
         self.clients: dict[int, Client] = {}  # one for each worker's pid
-        spare: list[Client] = []
-        for _ in range(400):
-            client = Client(stage.port, timeout=8.0)
-            client.ask("/r/hello")
-            port = client.socket.getsockname()[1]
-            owners = [
-                pid
-                for pid in children(stage.balancer.pid) or [stage.balancer.pid]
-                if (stage.port, port) in sockets_of(pid)
-            ]
-            if len(owners) == 1 and owners[0] not in self.clients:
-                self.clients[owners[0]] = client
-            else:
-                spare.append(client)
-            if len(self.clients) == workers:
-                break
-        for client in spare:
-            client.close()
-        if len(self.clients) < workers:
-            self.close()
-            raise RuntimeError(f"only {len(self.clients)} of {workers} workers were reached")
+        opened: list[Client] = []
+        try:
+            for _ in range(400):
+                client = Client(stage.port, timeout=8.0)
+                opened.append(client)
+                client.ask("/r/hello")
+                port = client.socket.getsockname()[1]
+                owners = [
+                    pid
+                    for pid in children(stage.balancer.pid) or [stage.balancer.pid]
+                    if (stage.port, port) in sockets_of(pid)
+                ]
+                if len(owners) == 1 and owners[0] not in self.clients:
+                    self.clients[owners[0]] = client
+                if len(self.clients) == workers:
+                    break
+            if len(self.clients) < workers:
+                raise RuntimeError(f"only {len(self.clients)} of {workers} workers were reached")
+        except BaseException:
+            self.clients.clear()
+            raise
+        finally:
+            for client in opened:
+                if client not in self.clients.values():
+                    client.close()
 
     def statuses(self, token: str) -> list[int]:
         """What each worker answers to a request with this token."""

@@ -16,6 +16,7 @@ NAMES = [
     "worker_kill",
     "backend_kill",
     "post_retries",
+    "health_checks",
     "idle_close_race",
     "truncated_responses",
     "surplus_bytes",

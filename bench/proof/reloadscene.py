@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from bench.proof.keyscene import EveryWorker
 from bench.proof.scene import scene
@@ -166,6 +166,12 @@ class Watchers:
     def close(self) -> None:
         """Close the connections."""
         self._everyone.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def require(condition: object, text: str) -> None:

@@ -194,7 +194,7 @@ class Runtime:
     def _set_up(self, plan: Plan) -> ProxyContext:
         """The parts that every configuration shares."""
         loop = asyncio.get_running_loop()
-        key_wait = KeyWait(self._board, self._board.issuers, self.keys.request_refresh, max_waiting=0, max_wait=0.0)
+        key_wait = KeyWait(self._board, self.keys.request_refresh, max_waiting=0, max_wait=0.0)
         self.keys.settled = key_wait.fetch_done
         self._connector = Connector(loop)
         self.context = self.listeners.context = self._connector.context = ProxyContext(

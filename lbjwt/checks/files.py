@@ -39,6 +39,8 @@ from lbjwt.revocation.watched import WatchedFile
 
 SOON: Final = datetime.timedelta(days=14)
 """Time to get a new certificate by hand, a holiday included."""
+REPLACED: Final = {"certificate": "; a running lbjwt uses the new one within two seconds"}
+"""By the check: what follows when the file is replaced."""
 _MAX_BYTES: Final = 1 << 20
 
 
@@ -244,7 +246,7 @@ def _dates(subject: str, check: str, path: Path, chain: list[Certificate], now: 
         sentence = f"{path}: {_name(latest.subject)} is not valid before {start}; check the clock of this machine"
         return Result(subject, check, "problem", sentence)
     if left <= datetime.timedelta():
-        sentence = f"{path}: {name} expired on {end:%Y-%m-%d}; replace it and restart"
+        sentence = f"{path}: {name} expired on {end:%Y-%m-%d}; replace it{REPLACED.get(check, '')}"
         return Result(subject, check, "problem", sentence)
     sentence = f"{path}: {name} expires on {end:%Y-%m-%d}, in {left.days} days"
     if left < SOON:

@@ -1,6 +1,7 @@
 """The sources of `lbjwt serve`: a file, or flags; read with every check that `lbjwt check` makes."""
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from lbjwt.checks.registry import every_problem, start_problems
@@ -16,6 +17,7 @@ class FileSource:
 
     def __init__(self, path: Path) -> None:
         self.seen: object = None
+        self.warned: Collection[str] = ()
         self._path = path
 
     def read(self) -> Reading:
@@ -23,9 +25,11 @@ class FileSource:
         self.seen = self.stamp()  # before: what is written meanwhile is another state of the file
         examination = examine_file(self._path)
         made = examination.configuration
-        return _reading(
+        reading = _reading(
             examination, every_problem(examination) if made is None else examination.placed(start_problems(made))
         )
+        self.warned = frozenset(reading.warnings)
+        return reading
 
     def read_text(self) -> Reading:
         """Read the file alone, unless it is wrong: then every problem is told."""
@@ -47,13 +51,16 @@ class FlagsSource:
     seen: object = None
 
     def __init__(self, configuration: Configuration) -> None:
+        self.warned: Collection[str] = ()
         self._configuration = configuration
 
     def read(self) -> Reading:
         """Read the files that the flags name."""
         problems = problems_under_flags(start_problems(self._configuration))
         wrong = any(problem.level == "error" for problem in problems)
-        return Reading(None if wrong else self._configuration, tuple(problems))
+        reading = Reading(None if wrong else self._configuration, tuple(problems))
+        self.warned = frozenset(reading.warnings)
+        return reading
 
     def read_text(self) -> Reading:
         """The flags by themselves."""

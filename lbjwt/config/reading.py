@@ -4,7 +4,7 @@ What came of reading a configuration once, checks of its files included; and whe
 At the start and at each reload the same source is read, in the same way.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -35,9 +35,13 @@ class Reading:
         return [problem.render(self.source) for problem in self.problems if problem.level == "error"]
 
     @property
-    def warnings(self) -> list[str]:
-        """A line for each warning."""
-        return [problem.render(self.source) for problem in self.problems if problem.level == "warning"]
+    def warnings(self) -> dict[str, str]:
+        """A line for each warning, by its text without the place in the file, which changes with every line above."""
+        return {
+            replace(problem, line=None, column=None).render(): problem.render(self.source)
+            for problem in self.problems
+            if problem.level == "warning"
+        }
 
     def placed(self, problem: Problem) -> Problem:
         """Return a problem that was found later on, with its place."""
@@ -50,6 +54,8 @@ class Source(Protocol):
 
     seen: object
     """Its stamp at the last `read` of this process."""
+    warned: Collection[str]
+    """The warnings of that `read`, without their places."""
 
     def read(self) -> Reading:
         """Read and check it, and the files that it names. Blocks; raises nothing."""
@@ -62,6 +68,7 @@ class FixedSource:
     """A configuration that somebody made, and that stays as it is: without checks."""
 
     seen: object = None
+    warned: Collection[str] = ()
 
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration

@@ -7,6 +7,8 @@ cdef class Timed:
     cdef void end_if_expired(self, double now)   # end what outlived its token; seconds since the epoch
     # The worker is stopping, or, unless None, this listener left: end by `soon` (monotonic seconds) if nothing is under way.
     cdef void drain(self, double soon, object listener)
+    # A request may still begin here. after_answer: also count those where one may follow the answer under way; False: none will any more.
+    cdef bint takes_requests(self, bint after_answer)
     cdef void end(self)              # the worker ends now
 
 

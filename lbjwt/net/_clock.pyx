@@ -35,5 +35,8 @@ cdef class Timed:
     cdef void drain(self, double soon, object listener):
         pass
 
+    cdef bint takes_requests(self, bint after_answer):
+        return False
+
     cdef void end(self):
         pass

@@ -40,6 +40,7 @@ cdef struct WorkerCounters:
     int64_t state                                # WORKER_*
     int64_t generation                           # of the configuration that this process has applied; 0: the one of the start
     int64_t failed_generation                    # the last one that it could not apply
+    int64_t finishing                            # 1: drains, and no request will begin any more; those under way end
 
 
 cdef struct IssuerCounters:

@@ -30,10 +30,10 @@ STATE_NAMES = ("starting", "ready", "draining", "stopped")
 # What a slot does not hand on when its worker dies: what was open, held or in force in that process.
 cdef tuple WORKER_GAUGES = (
     "connections", "in_flight", "cache_entries", "cache_bytes", "revocations", "pending", "waiting", "no_descriptors", "generation",
-    "failed_generation",
+    "failed_generation", "finishing",
 )
 # What is no number of the whole service, so that a sum over the slots would mean nothing.
-cdef tuple OF_ONE_PROCESS = ("state", "generation", "failed_generation")
+cdef tuple OF_ONE_PROCESS = ("state", "generation", "failed_generation", "finishing")
 
 cdef WorkerCounters no_worker
 cdef IssuerCounters no_issuer
@@ -419,6 +419,11 @@ cdef class Board:
         """The last configuration that the process of the slot could not apply; 0: none."""
         check(slot, self.workers + 1, "slot")
         return self.worker(slot).failed_generation
+
+    def is_finishing(self, Py_ssize_t slot):
+        """No request will begin any more in the process of the slot."""
+        check(slot, self.workers + 1, "slot")
+        return self.worker(slot).finishing != 0
 
     def is_applied(self, int64_t generation):
         """Every process that lives has applied this configuration or a later one."""

@@ -16,8 +16,11 @@ from typing import Final, Generic, TypeVar
 from lbjwt.errors import ConfigurationError
 from lbjwt.observe._board import Board
 
-LEAST: Final = 256
-"""Rows of each kind at least, so that a small configuration can grow without a restart; unused ones have no memory."""
+LEAST: Final = 2048
+"""
+Rows of each kind at least, so that a small configuration can grow without a restart. Unused ones have no memory: 2,048 of each kind are 2 MB of
+address space for each process.
+"""
 LEAST_ENDPOINTS: Final = 4096
 """Of endpoints: names bring a thousand addresses of a cluster at once, and other ones over the months."""
 GROWTH: Final = 4
@@ -157,11 +160,17 @@ class _Kind(Generic[Name]):
                 row = next(free, None)
             if row is None:
                 raise ConfigurationError(
-                    f"{self._what}: counters for {self._capacity} were reserved at the start, and none of them is free: "
-                    "this change needs a restart"
+                    f"{self._what}: counters for {self._capacity} were reserved at the start, and too few of them are free: "
+                    + self._way_out(frozenset(names))
                 )
             rows[name] = row
         return rows
+
+    def _way_out(self, names: frozenset[Name]) -> str:
+        """What to do when the rows of names that leave now, and left before, are needed and still in use."""
+        if len(names) <= self._capacity and any(name not in names for name in self._rows):
+            return "reload first without the names that are new, then with them; if that does not help, this change needs a restart"
+        return "this change needs a restart"
 
     def _free(self, names: frozenset[Name]) -> Iterator[int]:
         return (

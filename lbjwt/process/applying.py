@@ -54,6 +54,13 @@ class Applier:
         """Begin with what came since the fork."""
         asyncio.get_running_loop().add_reader(self._channel.fileno(), self._readable)
 
+    async def catch_up(self) -> None:
+        """`start`, and return when what came since the fork is in force, or could not be applied."""
+        self.start()
+        self._readable()
+        if self._task is not None:
+            await asyncio.wait({self._task})
+
     async def stop(self) -> None:
         """Take no more; what is being applied is given up."""
         asyncio.get_running_loop().remove_reader(self._channel.fileno())

@@ -3,7 +3,8 @@ What a running program leaves to the one that replaces it (SIGUSR2), and how the
 
 It is told in one environment variable, `VARIABLE`: JSON with the numbers of inherited descriptors. The new program takes what it has use for and
 closes the rest. Both sides have an end of a socket pair: the new program sends `READY` once it serves, the old one answers `YOURS`. Until then
-the old one may go on, so the new one must neither shut a listening socket down nor remove the state directory.
+the old one may go on, so the new one must neither shut a listening socket down nor remove the state directory. Until `FINISHING`, the last word, the
+old one may judge a request by its own configuration: one that its client began before.
 """
 
 import contextlib
@@ -25,6 +26,8 @@ READY: Final = b"ready"
 READY_WITH_DIRECTORY: Final = b"ready, with the state directory"
 """The new program has taken over the temporary state directory too."""
 YOURS: Final = b"yours"
+FINISHING: Final = b"finishing"
+"""The old program drains, and no request will begin there any more."""
 
 
 class HandoverError(LbjwtError):
@@ -192,3 +195,12 @@ class Predecessor:
                 pass
             self._owns = True
         return True
+
+    def is_finishing(self) -> bool:
+        """After `owns`: True once no request can begin in the old program any more, or it is gone."""
+        try:
+            return self._link.recv(64) in (FINISHING, b"")
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True

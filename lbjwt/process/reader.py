@@ -113,7 +113,7 @@ def wanted_of(reading: Reading, old: Configuration, *, controlled: bool) -> Want
     except ConfigurationError as error:
         return _refused(reading, error.problems, needs_restart(old, new))
     if not controlled and keeper_needed(effective):
-        sentence = "its keys are fetched, and this service was started without anything to fetch: this needs a restart"
+        sentence = "the control process fetches keys from a URL, and this service was started without one: this needs a restart"
         problems = [
             Problem(("issuers", label), sentence, code="needs-restart", at_key=True)
             for label, issuer in effective.issuers.items()

@@ -6,9 +6,11 @@ A reload, as the supervisor sees it: read, compare, open, hand out, look who app
 | reading | a process of its own (`lbjwt.process.reader`) | a configuration, or every problem; then nothing changes |
 | opening | the supervisor: rows of the stats, sockets, memory for keys | all, or nothing and a problem |
 | applying | each process for itself; the supervisor looks at the stats | all have applied it or failed, or `APPLY_LIMIT` passed |
+| waiting | after an upgrade: the program before | no request can begin there any more, or `OLD_LIMIT` passed |
 | telling | one line in the log, the metrics, an answer to requests at the admin API | |
 
 One reload is under way, and one more waits at most: signals and requests that come meanwhile are all answered by that one.
+While an upgrade may still fail, none begins: the program before would go on with the listeners that it has.
 If no worker can apply a configuration, the one before is handed out again, so that later workers do not fail on it.
 """
 
@@ -32,9 +34,16 @@ from lbjwt.process.generation import RELOADED
 from lbjwt.process.reader import LIMIT, Reader, Wanted
 from lbjwt.process.shared import Shared
 from lbjwt.process.slots import Slot, Slots
+from lbjwt.process.succession import Succession
 
 APPLY_LIMIT: Final = 5.0
 """Seconds for all processes to apply a configuration. One that hangs applies it when it can; it holds up nobody."""
+
+OLD_LIMIT: Final = 15.0
+"""
+Seconds for the program that this one replaced to end the requests that clients had begun to send. It ends idle connections within 5 s, and gives a
+head 5 s more.
+"""
 
 LOOK: Final = 0.02
 """Seconds between two looks at the stats while processes apply a configuration."""
@@ -57,6 +66,8 @@ class Outcome:
     problems: list[str] = field(default_factory=list)
     """Why nothing changed."""
     warnings: list[str] = field(default_factory=list)
+    new_warnings: list[str] = field(default_factory=list)
+    """Those that the configuration in force had not: the log has them already, from the start or an earlier reload."""
     failed: list[str] = field(default_factory=list)
     """What went wrong that no file can mend."""
     in_force: bool = False
@@ -73,6 +84,14 @@ class _Applying:
     """Handing the old configuration out again: its end is not told."""
 
 
+@dataclass(slots=True)
+class _Waiting:
+    """In force here, and not yet told."""
+
+    outcome: Outcome
+    until: float
+
+
 class Reload:
     """
     The reloads of a service, one after another; never blocks.
@@ -81,19 +100,25 @@ class Reload:
         source: Read again each time.
     """
 
-    def __init__(self, shared: Shared, slots: Slots, source: Source, deliveries: Deliveries) -> None:
+    def __init__(
+        self, shared: Shared, slots: Slots, source: Source, deliveries: Deliveries, succession: Succession
+    ) -> None:
         self._shared = shared
         self._slots = slots
         self._source = source
         self._deliveries = deliveries
+        self._succession = succession
         self.held = False
         """Begin no reload for now: what was asked for is done later."""
         self._wanted = False
+        self._warned = frozenset(source.warned)
+        """Warnings about the configuration in force, without their places."""
         self._asked = 0
         """Requests of the admin API that the reload under way answers."""
         self._reader: Reader | None = None
         self._reading_until = 0.0
         self._applying: _Applying | None = None
+        self._waiting: _Waiting | None = None
 
     def request(self) -> None:
         """Reload as soon as may be."""
@@ -106,7 +131,9 @@ class Reload:
         self._deliveries.turn()
         if self._applying is not None:
             self._look_at_board(self._applying, now)
-        if self._wanted and not self.held and self._reader is None and self._applying is None:
+        if self._waiting is not None:
+            self._look_at_old_program(self._waiting, now)
+        if self._wanted and not self.held and self.is_idle:
             self._begin(now)
 
     @property
@@ -117,11 +144,11 @@ class Reload:
     @property
     def is_idle(self) -> bool:
         """True when none is under way."""
-        return self._reader is None and self._applying is None
+        return self._reader is None and self._applying is None and self._waiting is None
 
     def due(self, now: float) -> float:
         """Monotonic seconds at which `turn` has something to do without a signal; infinity when it has nothing."""
-        if self._applying is not None:
+        if self._applying is not None or self._waiting is not None:
             return now + LOOK
         due = self._reading_until if self._reader is not None else float("inf")
         return min(due, now + LATE_LOOK) if self._deliveries.is_waiting else due
@@ -131,7 +158,7 @@ class Reload:
         self._wanted = False
         if self._reader is not None:
             self._reader.kill()
-        self._applying = None
+        self._applying = self._waiting = None
         self.refuse()
 
     def refuse(self) -> None:
@@ -166,7 +193,9 @@ class Reload:
     def _open(self, wanted: Wanted, now: float) -> None:
         """Make ready what the configuration needs, and hand it out."""
         reading = wanted.reading
-        outcome = Outcome(wanted.changes, wanted.restart, reading.errors, reading.warnings)
+        found = reading.warnings
+        new = [line for text, line in found.items() if text not in self._warned]
+        outcome = Outcome(wanted.changes, wanted.restart, reading.errors, [*found.values()], new)
         configuration = reading.configuration
         if configuration is None:
             self._end(outcome)
@@ -190,6 +219,8 @@ class Reload:
             outcome.in_force = True
             if too_few := shortage(self._shared.in_force, raise_limit()):
                 outcome.warnings.append(too_few)
+                outcome.new_warnings.append(too_few)
+            self._warned = frozenset(found)
             self._applying = _Applying(self._shared.generation, now + APPLY_LIMIT, outcome, before)
             return
         outcome.changes = []
@@ -220,10 +251,24 @@ class Reload:
             )
             return
         outcome.failed += [self._why_late(slot) for slot in late if slot.announced]
-        outcome.warnings += [
-            f"the {slot.name} is starting and will apply it then" for slot in late if not slot.announced
-        ]
+        starting = [f"the {slot.name} is starting and will apply it then" for slot in late if not slot.announced]
+        outcome.warnings += starting
+        outcome.new_warnings += starting
+        if self._succession.is_old_serving:
+            log.info("the configuration is in force; the program before still answers requests that began there")
+            self._waiting = _Waiting(outcome, now + OLD_LIMIT)
+            return
         self._end(outcome)
+
+    def _look_at_old_program(self, waiting: _Waiting, now: float) -> None:
+        if self._succession.is_old_serving:
+            if now < waiting.until:
+                return
+            waiting.outcome.failed.append(
+                "the program before still takes requests, under the configuration that it had"
+            )
+        self._waiting = None
+        self._end(waiting.outcome)
 
     def _why_late(self, slot: Slot) -> str:
         return f"the {slot.name} (process {slot.pid}) has not applied it within {APPLY_LIMIT:g} s; it will when it can"
@@ -233,7 +278,7 @@ class Reload:
         board = self._shared.board
         ok = not outcome.problems and not outcome.failed
         board.set_reloaded(ok, time.time())
-        for line in outcome.warnings:
+        for line in outcome.new_warnings:
             log.warning("%s", line)
         if outcome.in_force:
             told = f"{_count(len(outcome.changes), 'change')}: {'; '.join(outcome.changes)}"

@@ -120,8 +120,8 @@ class Slots:
         if shared.offenders is not None and slot is not self.keeper:
             shared.offenders.attach(slot.index)
         shared.bindings.keep(slot.index)
-        if slot is not self.keeper and self.succession.predecessor is not None:
-            self.succession.predecessor.close()
+        if slot is not self.keeper:
+            self.succession.leave()
         logs.set_up(slot.name)
         return slot.main()
 

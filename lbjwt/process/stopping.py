@@ -93,6 +93,7 @@ class Stopping:
         """Do what is due, in each turn of the supervisor's loop."""
         self._succession.bury()
         self._close_doors()
+        self._tell_finishing()
         self._end_keeper()
         if now >= self.deadline:
             self._kill()
@@ -105,6 +106,12 @@ class Stopping:
                 slot.closed = True
                 if all(other.closed for other in self._slots.workers):
                     self._shared.bindings.refuse(None)
+
+    def _tell_finishing(self) -> None:
+        """The program that replaced this one hears when no worker here will judge another request."""
+        board, workers = self._shared.board, self._slots.workers
+        if self._succession.has_news_due and all(not slot.pid or board.is_finishing(slot.index) for slot in workers):
+            self._succession.finishing()
 
     def _end_keeper(self) -> None:
         """Tell the keeper to end when the workers are gone or a second signal came."""

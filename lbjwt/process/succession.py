@@ -37,6 +37,7 @@ class Succession:
     def __init__(self, predecessor: Predecessor | None) -> None:
         self.predecessor = predecessor
         """None as soon as that program has given everything up."""
+        self._draining: Predecessor | None = None  # the same one, until no request can begin there
         self.relay: Relay | None = None
         """What this process does when it has drained, after it was replaced; None: it ends."""
         self.handed_over = False
@@ -69,11 +70,24 @@ class Succession:
             return  # all keys are gone, for instance: the program before serves better
         predecessor.tell_ready(directory=state is not None and state.borrowed)
         if predecessor.owns():
-            predecessor.close()
-            self.predecessor = None
+            self.predecessor, self._draining = None, predecessor
             shared.bindings.borrowed = False
             if state is not None:
                 state.own()
+
+    @property
+    def is_old_serving(self) -> bool:
+        """A request may still begin in the program before, which judges it by the configuration that it has."""
+        if self._draining is not None and self._draining.is_finishing():
+            self._draining.close()
+            self._draining = None
+        return self.predecessor is not None or self._draining is not None
+
+    def leave(self) -> None:
+        """In a child: give up the link to the program before."""
+        for one in (self.predecessor, self._draining):
+            if one is not None:
+                one.close()
 
     @property
     def relay_is_gone(self) -> bool:
@@ -93,6 +107,16 @@ class Succession:
     def under_way(self) -> bool:
         """There is an upgrade that has neither succeeded nor failed."""
         return self._upgrade is not None and self._upgrade.under_way
+
+    @property
+    def has_news_due(self) -> bool:
+        """This program was replaced, and the new one waits to hear that no request will begin here any more."""
+        return self.handed_over and self._upgrade is not None and self._upgrade.is_linked
+
+    def finishing(self) -> None:
+        """Tell it."""
+        if self._upgrade is not None:
+            self._upgrade.finishing()
 
     @property
     def awaited(self) -> bool:

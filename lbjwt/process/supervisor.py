@@ -163,7 +163,7 @@ def _supervise(
         slots = Slots(shared, worker, mask, state, succession)
         deliveries = Deliveries(shared, slots, rows)
         stack.callback(deliveries.close)
-        reload = Reload(shared, slots, source, deliveries)
+        reload = Reload(shared, slots, source, deliveries, succession)
         return _Supervisor(shared, slots, source, reload, deliveries, succession, state).run()
 
 
@@ -264,7 +264,7 @@ class _Supervisor:
                 due = min(due, self._watch.due)
             looking = any(slot.pid and not slot.announced for slot in self._slots.all)
         else:
-            looking = not all(slot.closed for slot in self._slots.workers)
+            looking = self._succession.has_news_due or not all(slot.closed for slot in self._slots.workers)
         if looking:
             due = min(due, now + BOARD_POLL)
         return max(0.0, min(due - now, self._succession.patience))
@@ -291,7 +291,8 @@ class _Supervisor:
             self._stopping.replaced(self._succession.hand_over(self._shared.bindings, self._state), now)
             for number in sorted(self._unanswered):
                 self._succession.pass_on(number)
-        self._reload.held = self._succession.under_way  # after the look: nothing wakes us once an upgrade is over
+        # after the look: nothing wakes us once an upgrade is over
+        self._reload.held = self._succession.under_way or self._succession.predecessor is not None
 
     def _upgrade(self) -> None:
         if self._stopping.stops:

@@ -23,7 +23,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Final
 
-from lbjwt.process.handover import READY, READY_WITH_DIRECTORY, VARIABLE, YOURS, Handover
+from lbjwt.process.handover import FINISHING, READY, READY_WITH_DIRECTORY, VARIABLE, YOURS, Handover
 from lbjwt.process.relay import Relay
 
 TIME: Final = 60.0
@@ -113,7 +113,6 @@ class Upgrade:
         assert self._link is not None
         with contextlib.suppress(OSError):
             self._link.send(YOURS)
-        self._link.close()
         if self._chain is not None:
             with contextlib.suppress(OSError):
                 self._chain.send(str(self.pid).encode())
@@ -122,6 +121,19 @@ class Upgrade:
         ours, theirs = self._relay
         theirs.close()
         return Relay(self.pid, ours)
+
+    def finishing(self) -> None:
+        """After `hand_over`: no request will begin in this program any more."""
+        if self._link is not None:
+            with contextlib.suppress(OSError):
+                self._link.send(FINISHING)
+            self._link.close()
+            self._link = None
+
+    @property
+    def is_linked(self) -> bool:
+        """The new program waits to hear that."""
+        return self._link is not None
 
     def abort(self) -> None:
         """This service is told to stop: so is the new program."""

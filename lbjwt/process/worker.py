@@ -54,12 +54,18 @@ class _Worker(Process):
             discovered=shared.discovered,
         )
         stack.push_async_callback(balancer.stop)
-        await balancer.start()
+        if shared.channel is None:
+            await balancer.start()
+            stack.push_async_callback(self._drain, balancer)
+            return
+        applier = Applier(shared.channel, shared.board, shared.feed, self._apply, self.log)
+        try:
+            await balancer.start(before_accept=applier.catch_up)
+        except BaseException:
+            await applier.stop()
+            raise
         stack.push_async_callback(self._drain, balancer)
-        if shared.channel is not None:
-            applier = Applier(shared.channel, shared.board, shared.feed, self._apply, self.log)
-            stack.push_async_callback(applier.stop)
-            applier.start()
+        stack.push_async_callback(applier.stop)
 
     async def _apply(self, generation: Generation) -> None:
         """Put a configuration into force, or other members of its clusters."""

@@ -118,6 +118,14 @@ cdef class ProxyContext:
         for watched in list(self.watched):
             watched.drain(soon, listener)
 
+    def takes_requests(self, bint after_answer):
+        """While draining: whether a request may still begin on any connection. after_answer=False: from now on none follows an answer under way."""
+        cdef Timed watched
+        cdef bint found = False
+        for watched in list(self.watched):
+            found = watched.takes_requests(after_answer) or found
+        return found
+
     def close(self):
         cdef Timed watched
         for watched in list(self.watched):

@@ -10,7 +10,7 @@ cdef class KeyWait:
     cdef readonly double max_wait                # seconds a request waits at most
     cdef Board _board
     cdef object _ask                             # (issuer index) -> True when its keys are being fetched now
-    cdef list _waiting                           # by issuer: its clients as keys, who came first first
+    cdef dict _waiting                           # by issuer that anybody ever waited for: its clients as keys, who came first first
 
     # False: there is nothing to wait for, or no room. Raises for a fault of ours.
     cdef bint enter(self, ClientStream client, Py_ssize_t issuer)

@@ -6,15 +6,15 @@ each is authorized once more. At most `max_waiting` requests of an issuer wait, 
 
 cdef class KeyWait:
 
-    def __init__(self, Board board not None, Py_ssize_t issuers, ask, *, Py_ssize_t max_waiting, double max_wait):
+    def __init__(self, Board board not None, ask, *, Py_ssize_t max_waiting, double max_wait):
         self.max_waiting = max_waiting
         self.max_wait = max_wait
         self._board = board
         self._ask = ask
-        self._waiting = [{} for _ in range(issuers)]     # by index, of every issuer that any reload can bring
+        self._waiting = {}
 
     cdef bint enter(self, ClientStream client, Py_ssize_t issuer):
-        cdef dict waiting = self._waiting[issuer]
+        cdef dict waiting = self._waiting.setdefault(issuer, {})
         if len(waiting) >= self.max_waiting or not self._ask(issuer):
             return False
         waiting[client] = None
@@ -23,14 +23,14 @@ cdef class KeyWait:
         return True
 
     cdef void leave(self, ClientStream client, Py_ssize_t issuer):
-        cdef dict waiting = self._waiting[issuer]
-        if client in waiting:
+        cdef dict waiting = self._waiting.get(issuer)
+        if waiting is not None and client in waiting:
             del waiting[client]
             self._board.mine.waiting -= 1
 
     def fetch_done(self, Py_ssize_t issuer):
         cdef ClientStream client
-        for client in list(self._waiting[issuer]):
+        for client in list(self._waiting.get(issuer, ())):
             client.authorize_again()
 
     def reload(self, *, Py_ssize_t max_waiting, double max_wait):
@@ -38,6 +38,5 @@ cdef class KeyWait:
         cdef Py_ssize_t issuer
         self.max_waiting = max_waiting
         self.max_wait = max_wait
-        for issuer in range(len(self._waiting)):
-            if self._waiting[issuer]:
-                self.fetch_done(issuer)
+        for issuer in list(self._waiting):
+            self.fetch_done(issuer)

@@ -52,5 +52,6 @@ cdef class ServerConnection(ServerWriter):
     cdef void _abandon_key_wait(self, ErrorReason reason)
     cdef void _next_request(self)
     cdef void _await_head(self) noexcept
+    cdef double _head_time(self) noexcept
     cdef void _end(self)
     cdef void _linger(self)

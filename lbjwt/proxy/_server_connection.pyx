@@ -6,7 +6,7 @@ Requests are taken strictly in turn: what a pipelining client sent ahead is held
 from lbjwt.http1._buffer cimport Buffer, Slice
 from lbjwt.http1._request cimport COMPLETE, HEAD as METHOD_HEAD, NEED_MORE, Parse
 from lbjwt.http1._response cimport ResponseHead
-from lbjwt.net._clock cimport wall_clock
+from lbjwt.net._clock cimport coarse_monotonic, wall_clock
 from lbjwt.proxy._admission cimport Admission
 from lbjwt.http1._answer cimport Answer
 from lbjwt.proxy._authorization cimport Authorization
@@ -19,6 +19,7 @@ cdef enum:
     DROPPED_HEAD = 1048576       # bytes dropped after a head that was refused, so that its sender gets the answer; a longer one is an attack
 
 cdef double LINGER = 5.0         # seconds
+cdef double LAST_HEAD = 5.0      # seconds for a head while the service drains: those who wait for the end of all requests wait no longer
 
 
 cdef class ServerConnection(ServerWriter):
@@ -43,7 +44,7 @@ cdef class ServerConnection(ServerWriter):
 
     cdef void _ready(self):
         if self.phase == HEAD:
-            self._set_deadline(self.context.snapshot.head_timeout)
+            self._set_deadline(self._head_time())
 
     cdef void _turn_away(self):
         """Refuse a client over the limit. A 503 needs a descriptor for a moment: beyond `max_answered`, and under TLS, there is none."""
@@ -189,7 +190,7 @@ cdef class ServerConnection(ServerWriter):
             self.seen = size
             if not self.head_begun:
                 self.head_begun = True
-                self._set_deadline(context.snapshot.head_timeout)
+                self._set_deadline(self._head_time())
             return 0
         self.seen = 0
         if parsed != COMPLETE:
@@ -397,9 +398,13 @@ cdef class ServerConnection(ServerWriter):
         if self.connection.write_paused:
             self._set_deadline(self.context.snapshot.stream_idle_timeout)
         elif self.head_begun:
-            self._set_deadline(self.context.snapshot.head_timeout)
+            self._set_deadline(self._head_time())
         else:
             self._set_deadline(0.0 if self.ends_soon() else self.context.snapshot.keep_alive_timeout)
+
+    cdef double _head_time(self) noexcept:
+        """Seconds for a head."""
+        return min(self.context.snapshot.head_timeout, LAST_HEAD) if self.ends_soon() else self.context.snapshot.head_timeout
 
     # --- ends ---------------------------------------------------------------------------------------------------------
 
@@ -450,7 +455,14 @@ cdef class ServerConnection(ServerWriter):
             return
         if self.phase == HEAD and self.connection.write_paused:
             self._end()
-        elif self.phase == HEAD and not self.head_begun and self.deadline > soon:
+        elif self.phase == HEAD and self.head_begun:
+            self.deadline = min(self.deadline, coarse_monotonic() + LAST_HEAD)
+        elif self.phase == HEAD and self.deadline > soon:
             self.deadline = soon
         elif self.phase == TUNNELING:
             self.exchange.go_away()
+
+    cdef bint takes_requests(self, bint after_answer):
+        if not after_answer and (self.phase == WAITING or self.phase == BODY):
+            self.keep_alive = False
+        return self.phase == HEAD or self.phase == DISCARDING or ((self.phase == WAITING or self.phase == BODY) and self.keep_alive)

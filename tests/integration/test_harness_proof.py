@@ -19,6 +19,7 @@ MEASURE = {
     "cold_start",
     "fetch_count",
     "head_bombs",
+    "health_checks",
     "hot_reload",
     "idle_connections",
     "key_rotation",
@@ -82,7 +83,7 @@ def test_what_falls_short_is_reported_and_recorded(
 def test_ids_are_those_promised(capsys: pytest.CaptureFixture[str]) -> None:
     """The bars this release promises have names, and answer to the ids of older records too."""
     expected = (
-        "worker_kill backend_kill post_retries idle_close_race truncated_responses surplus_bytes "
+        "worker_kill backend_kill post_retries health_checks idle_close_race truncated_responses surplus_bytes "
         "bodiless_and_interim_responses malformed_responses early_responses client_aborts canonical_heads "
         "pipelining segmentation jwks_outage unknown_kid_flood key_rotation key_withdrawal cold_start "
         "poisoned_jwks slow_jwks fetch_count token_urls key_fallback two_authorizations jwks_idle_close "

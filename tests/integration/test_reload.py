@@ -256,6 +256,32 @@ def test_the_command_prints_changes_or_every_problem(serve):
     assert len(checked.stderr.splitlines()) == 2
 
 
+def test_a_reload_logs_only_the_warnings_that_are_new(serve):
+    """Those of the start are in the log already, wherever they stand in the file now; the answer has all of them."""
+    lax = {"issuer": "https://i.test", "any_audience": True, "jwks_file": "jwks.json"}
+    service = serve(admin=ADMIN, issuers={"main": lax})
+
+    def logged() -> list[str]:
+        return re.findall(r"WARNING .*(any-audience|expiration-optional)", service.log)
+
+    service.reload(realm="one")
+    assert logged() == []
+    service.reload(
+        issuers={"first": {**lax, "issuer": "https://f.test", "audiences": ["a"], "any_audience": False}, "main": lax}
+    )
+    assert logged() == []
+    service.write(issuers={"main": {**lax, "require_expiration": False}})
+    done = service.command()
+    assert done.returncode == 0
+    assert logged() == ["expiration-optional"]
+    assert "[any-audience]" in done.stderr and "[expiration-optional]" in done.stderr
+    service.reload(realm="two")
+    assert logged() == ["expiration-optional"]
+    service.reload(issuers=BASE["issuers"])
+    service.reload(issuers={"main": lax})
+    assert logged() == ["expiration-optional", "any-audience"]
+
+
 def test_what_needs_a_restart_is_told_and_stays(serve):
     """The rest is applied, and the hash is that of what is in force."""
     service = serve(admin=ADMIN)
@@ -276,7 +302,7 @@ def test_keys_to_fetch_need_a_control_process(serve):
     service = serve()
     assert "not reloaded" in service.reload(issuers=issuers)
     service.wait_for(
-        r":\d+:\d+: issuers\.far: its keys are fetched, and this service was started without anything to fetch"
+        r":\d+:\d+: issuers\.far: the control process fetches keys from a URL, and this service was started without one"
     )
 
 

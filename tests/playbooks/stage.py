@@ -273,9 +273,7 @@ class Stage:
         cluster.configure(self.endpoints, **self._limits)
         places = TokenPlaces(headers=[("Authorization", "Bearer", True)])
         route = Route([Demand([places], [None])], route_answers("lbjwt"), cluster=cluster, retry=retry)
-        self.key_wait = KeyWait(
-            self.board, len(issuers), ask or (lambda issuer: False), max_waiting=max_waiting, max_wait=max_wait
-        )
+        self.key_wait = KeyWait(self.board, ask or (lambda issuer: False), max_waiting=max_waiting, max_wait=max_wait)
         self.access_log = None if log is None else AccessLog(str(log), self.board)
         self._snapshot: dict[str, Any] = {
             "admission": Admission(VERIFIER.gate, [route]) if admission is None else admission(cluster),

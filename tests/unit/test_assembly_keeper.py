@@ -8,13 +8,45 @@ from pathlib import Path
 import orjson
 import pytest
 
-from lbjwt.assembly.issuers import issuer_instances, new_verifier
-from lbjwt.assembly.keys import new_feed, worker_sources
+from lbjwt.assembly.issuers import IssuerInstance, issuer_instances, new_verifier
+from lbjwt.assembly.keys import FetchedKeys, new_feed, worker_sources
+from lbjwt.assembly.sources import stored_keys
 from lbjwt.keys.feed import KeyFeed, StoredKeySet
 from lbjwt.keys.worker import WorkerKeys
 from lbjwt.observe._board import Board
 from tests.unit.assembly_cases import configuration, load
 from tests.unit.test_assembly_keys import KEYS
+
+
+def test_the_stored_keys_of_an_issuer_that_left_are_deleted(tmp_path: Path) -> None:
+    """From the state directory, so that the next start does not trust them, and from the feed; those of the other issuer stay."""
+
+    def instances(*names: str) -> list[IssuerInstance]:
+        return issuer_instances(
+            configuration(
+                "\n".join(
+                    f"  {name}: {{issuer: https://{name}.test, audiences: [api], remote_jwks: {{uri: 'https://{name}.test/k'}}}}"
+                    for name in names
+                )
+            )
+        )
+
+    async def scenario() -> None:
+        both = instances("stays", "leaves")
+        files = [stored_keys(tmp_path, instance) for instance in both]
+        feed = new_feed(both, None)
+        keys = FetchedKeys(both, Board(1, 1, 2), feed, tmp_path, lambda: None)
+        for instance, file in zip(both, files, strict=True):
+            kept = StoredKeySet(f"https://{instance.name}.test/k", 1.0, 2.0, '{"keys": []}')
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(kept.encoded())
+            feed.put(instance.index, kept)
+        await keys.reload(instances("stays"))
+        assert [file.exists() for file in files] == [True, False]
+        assert feed.get(both[0].index) is not None
+        assert feed.get(both[1].index) is None
+
+    asyncio.run(scenario())
 
 
 class Link:

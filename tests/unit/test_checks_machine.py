@@ -56,7 +56,12 @@ def dated(directory: Path, *certificates: x509.Certificate) -> Result:
         (-DAY, 14 * DAY, "ok", "in 14 days"),
         (-DAY, 14 * DAY - datetime.timedelta(seconds=1), "warning", "in 13 days; renew it now"),
         (-DAY, datetime.timedelta(), "problem", "expired on 2026-06-01"),
-        (-2 * DAY, -DAY, "problem", "expired on 2026-05-31; replace it"),
+        (
+            -2 * DAY,
+            -DAY,
+            "problem",
+            "expired on 2026-05-31; replace it; a running lbjwt uses the new one within two seconds",
+        ),
         (DAY, 30 * DAY, "problem", "is not valid before 2026-06-02 12:00Z"),
     ],
 )

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from lbjwt.config.changes import RESTART
+from lbjwt.service import LoadBalancer
 from tests.unit.test_layering import FLOORS
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +30,15 @@ def test_the_house_has_the_rooms_that_are_enforced() -> None:
         (row,) = re.findall(rf"^\| {floor} [a-z ]+\| (.*?) \|", HOUSE, re.MULTILINE)
         named = {name.rstrip("/") for name in re.findall(r"`(\w+/?)`", re.sub(r"\([^)]*\)", "", row))}
         assert {"" if name == "__init__" else name for name in named} == rooms, f"floor {floor}"
+
+
+@pytest.mark.parametrize("place", ["configuration.md", "operations.md", "troubleshooting.md", "python"])
+def test_what_needs_a_restart_is_named_alike(place: str) -> None:
+    """Each page that lists the settings which only a restart changes has all of them, in the order of the code."""
+    text = (LoadBalancer.reload.__doc__ or "") if place == "python" else (ROOT / "docs" / place).read_text()
+    *most, last = (f"`{key}`" for key in RESTART)
+    wanted = (", ".join([*most, last]), f"{', '.join(most)} and {last}")
+    assert any(listed in " ".join(text.split()) for listed in wanted)
 
 
 def test_the_register_and_the_tests_agree() -> None:

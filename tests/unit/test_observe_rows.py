@@ -188,9 +188,36 @@ def test_two_names_never_have_one_row():
 
 
 def test_capacity_is_four_times_the_start_and_has_a_least():
-    assert RowNames().capacity == (4096, 256, 256)
-    assert RowNames([("api", str(at)) for at in range(65)], ["a"] * 64, ["r"] * 1000).capacity == (4096, 256, 4000)
-    assert RowNames([("api", str(at)) for at in range(1025)]).capacity[0] == 4100
+    assert RowNames().capacity == (4096, 2048, 2048)
+    assert RowNames([("api", str(at)) for at in range(1025)], ["a"] * 64, ["r"] * 1000).capacity == (4100, 2048, 4000)
+
+
+def test_a_small_service_grows_by_two_thousand_names_in_one_reload():
+    """The names of before leave in the same reload, so that their rows are not free yet."""
+    names = RowNames([("api", "old")], ["old"], ["old"])
+    rows = Rows(Board(2, *names.capacity))
+    rows.assign(names)
+    many = [str(at) for at in range(2000)]
+    found = rows.assign(RowNames([("api", name) for name in many], many, many), 1)
+    assert len({*found.endpoints.values()}) == len({*found.issuers.values()}) == len({*found.routes.values()}) == 2000
+
+
+def test_a_reload_that_needs_the_rows_that_it_frees_says_that_two_reloads_do():
+    """And they do. When nothing leaves, or the new configuration alone is too large, only a restart helps."""
+    board = Board(1, 0, 0, 3)
+    rows = Rows(board)
+    rows.assign(routes("a", "b"))
+    running(0, board)
+    with pytest.raises(
+        ConfigurationError, match=r"^routes: counters for 3 .*: reload first without the names that are new, then"
+    ):
+        rows.assign(routes("b", "c", "d"), 1)
+    rows.assign(routes("b"), 1)
+    running(1, board)
+    assert rows.assign(routes("b", "c", "d"), 2).routes == {"b": 1, "c": 2, "d": 0}
+    running(2, board)
+    with pytest.raises(ConfigurationError, match=r"too few of them are free: this change needs a restart$"):
+        rows.assign(routes("b", "c", "d", "e"), 3)
 
 
 def test_room_for_more_takes_no_memory():

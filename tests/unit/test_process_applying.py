@@ -69,6 +69,28 @@ class Stage:
                 await asyncio.sleep(0.005)
 
 
+def test_catching_up_ends_when_what_came_before_is_in_force():
+    """Also when nothing came, and when it could not be applied."""
+
+    async def scenario() -> list[int]:
+        stage = Stage()
+        await stage.applier.catch_up()
+        stage.send(1, "one")
+        catching_up = asyncio.ensure_future(stage.applier.catch_up())
+        await stage.begun.wait()
+        assert not catching_up.done()
+        stage.go.set()
+        await catching_up
+        found = [stage.board.generation(0)]
+        stage.error = ConfigurationError("no")
+        stage.send(2, "two")
+        await stage.applier.catch_up()
+        await stage.close()
+        return [*found, stage.board.failed_generation(0)]
+
+    assert asyncio.run(scenario()) == [1, 2]
+
+
 def test_of_several_the_last_is_applied():
     """What came while one was being applied waits, and only the last of it counts."""
 
