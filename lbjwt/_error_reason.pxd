@@ -67,6 +67,7 @@ cpdef enum ErrorReason:
     SHUTDOWN = 57                        # the worker ended
 
     # Of 503 and 504 too: numbers that came later.
+    CLUSTER_FULL = 58                    # 503: the cluster has max_requests in flight
     ROUTE_TIMEOUT = 62                   # 504: no response head within the route's timeout
 
     # The response: 502. Those that a request can have too stand 64 above it.

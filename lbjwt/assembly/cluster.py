@@ -13,12 +13,14 @@ from lbjwt.observe._offenders import Offenders
 from lbjwt.upstream._cluster import Cluster
 from lbjwt.upstream._endpoint import Endpoint
 from lbjwt.upstream._pending import PendingQueue
+from lbjwt.upstream.balancing.rules import MAX_LOAD, balancing_rule
 
 if TYPE_CHECKING:
     from lbjwt.config import model
     from lbjwt.observe._board import Board
 
 CallSoon = Callable[[Callable[[], object]], object]
+CallLater = Callable[[float, Callable[[], object]], object]
 
 
 class Clusters:
@@ -27,11 +29,13 @@ class Clusters:
 
     Args:
         call_soon: Runs a function in the next turn of the event loop.
+        call_later: Runs a function after so many seconds.
     """
 
-    def __init__(self, board: Board, call_soon: CallSoon) -> None:
+    def __init__(self, board: Board, call_soon: CallSoon, call_later: CallLater | None = None) -> None:
         self._board = board
         self._call_soon = call_soon
+        self._call_later = call_later
         self._in_force: dict[str, Cluster] = {}
         self._configured: Mapping[str, model.Cluster] = {}
         self._leaving: dict[str, Cluster] = {}
@@ -45,7 +49,8 @@ class Clusters:
         """The clusters with these names. Those that are new have no endpoints yet; the others are as they are."""
         known = self._leaving | self._in_force
         return {
-            name: known.get(name) or Cluster(name, self._board, PendingQueue(self._board, self._call_soon))
+            name: known.get(name)
+            or Cluster(name, self._board, PendingQueue(self._board, self._call_soon), self._call_later)
             for name in names
         }
 
@@ -67,7 +72,7 @@ class Clusters:
                 cluster.retire()
                 self._leaving[name] = cluster
         for name, section in configured.items():
-            configure_cluster(clusters[name], section, rows)
+            configure_cluster(clusters[name], section, rows, self._board.affinity_key)
             self._leaving.pop(name, None)
         self._in_force = dict(clusters)
         self._configured = configured
@@ -87,13 +92,17 @@ class Clusters:
         return bool(gone)
 
 
-def configure_cluster(made: Cluster, cluster: model.Cluster, rows: Mapping[tuple[str, str], int]) -> None:
+def configure_cluster(
+    made: Cluster, cluster: model.Cluster, rows: Mapping[tuple[str, str], int], cookie_key: bytes = b""
+) -> None:
     """
     Give a cluster its endpoints and limits. An endpoint that it has already stays as it is.
 
     Args:
         rows: As for `Clusters.use`.
+        cookie_key: As for `balancing_rule`.
     """
+    balancing = cluster.balancing
     made.configure(
         [
             Endpoint(
@@ -103,6 +112,8 @@ def configure_cluster(made: Cluster, cluster: model.Cluster, rows: Mapping[tuple
                 endpoint.address.port,
                 endpoint.address.path or "",
                 endpoint.weight,
+                backup=endpoint.backup,
+                max_connections=endpoint.max_connections or 0,
             )
             for endpoint in cluster.endpoints
         ],
@@ -114,6 +125,15 @@ def configure_cluster(made: Cluster, cluster: model.Cluster, rows: Mapping[tuple
         max_pending=cluster.max_pending,
         pending_timeout=cluster.pending_timeout,
         retries=cluster.retries,
+        balancing=balancing_rule(
+            balancing.method,
+            hash_on=balancing.hash_on or "",
+            max_load=balancing.max_load or MAX_LOAD,
+            cookie=balancing.cookie or "",
+            cookie_key=cookie_key,
+        ),
+        slow_start=cluster.slow_start,
+        max_requests=cluster.max_requests or 0,
         retry_budget=cluster.retry_budget,
     )
 

@@ -195,12 +195,8 @@ def _resolved(endpoint: Endpoint, found: Sequence[Found]) -> Iterator[Endpoint]:
         address = replace(
             endpoint.address, host=one.host, port=one.port or endpoint.address.port, srv=False, resolved_from=one.name
         )
-        changes: dict[str, object] = {"address": address, "weight": endpoint.weight * one.weight}
-        if one.backup and "backup" in Endpoint.model_fields:
-            changes["backup"] = True
-        elif one.backup:
-            continue
-        yield endpoint.model_copy(update=changes)
+        backup = endpoint.backup or one.backup
+        yield endpoint.model_copy(update={"address": address, "weight": endpoint.weight * one.weight, "backup": backup})
 
 
 def read_file(path: Path) -> tuple[Endpoint, ...]:

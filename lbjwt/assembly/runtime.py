@@ -79,7 +79,11 @@ class Runtime:
         self._verifier = verifier
         self._link = link
         self._offenders = offenders
-        self._clusters = Clusters(board, lambda callback: asyncio.get_running_loop().call_soon(callback))
+        self._clusters = Clusters(
+            board,
+            lambda callback: asyncio.get_running_loop().call_soon(callback),
+            lambda seconds, callback: asyncio.get_running_loop().call_later(seconds, callback),
+        )
         self._connector: Connector | None = None
 
     async def plan(

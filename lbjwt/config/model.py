@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, StrictBool, ValidationInfo, field_va
 from lbjwt.auth.identity import MAX_TOTAL, MAX_VALUE, MOST_BYTES
 from lbjwt.auth.policy import MAX_TOKEN
 from lbjwt.auth.revocation import MAX_ENTRIES
+from lbjwt.config.balancing import Balancing, ByName
 from lbjwt.config.claim_header import ClaimHeader
 from lbjwt.config.fields import (
     Bytes,
@@ -88,8 +89,14 @@ class Endpoint(Section):
         description="`HOST:PORT`, `[IPV6]:PORT`, `unix:PATH`, or `srv:_SERVICE._PROTOCOL.NAME` for the SRV records of a name. Each address that a "
         "name has is an endpoint."
     )
-    weight: Annotated[int, whole(1, 1000)] = Field(
-        default=1, description="Share of the requests in flight: weight 2 gets twice as many as weight 1."
+    weight: Annotated[int, whole(0, 1000)] = Field(
+        default=1,
+        description="Share of the requests: weight 2 gets twice as many as weight 1. 0 drains the endpoint: it gets no new request.",
+    )
+    backup: StrictBool = Field(default=False, description="Use the endpoint only while no other one can be used.")
+    max_connections: Annotated[int, whole(1, 65_536)] | None = Field(
+        default=None,
+        description="Maximum number of connections to this endpoint at the same time, over all workers. Default: the cluster's `max_connections`.",
     )
 
 
@@ -105,7 +112,7 @@ Endpoints = Annotated[
 
 
 class Cluster(Section):
-    """Endpoints that serve the same requests; each request goes to the one with the fewest requests in flight per weight."""
+    """Endpoints that serve the same requests."""
 
     endpoints: Endpoints = Field(
         default=(), description="The backend servers, at least one here or in `endpoints_file`."
@@ -117,6 +124,14 @@ class Cluster(Section):
         "endpoints that it had stay.",
     )
     resolve: Resolve = Field(default=Resolve(), description="How names of endpoints are resolved.")
+    balancing: Annotated[Balancing, ByName()] = Field(
+        default=Balancing(), description="Which endpoint a request goes to: the name of a method, or a mapping."
+    )
+    slow_start: Annotated[float, Seconds(0, 3_600)] = Field(
+        default=0.0,
+        description="Time over which the share of an endpoint that comes into service grows from 10 % to its weight. "
+        "0: it gets its whole share at once.",
+    )
     connect_timeout: Annotated[float, Seconds(0.01, 60)] = Field(
         default=2.0, description="Time to connect to an endpoint; after that, lbjwt tries the next one."
     )
@@ -133,7 +148,11 @@ class Cluster(Section):
         description="Maximum number of unused connections, per endpoint and worker. Default: `max_connections`.",
     )
     max_connections: Annotated[int, whole(1, 65_536)] = Field(
-        default=1024, description="Maximum number of connections at the same time, per endpoint and worker."
+        default=1024, description="Maximum number of connections at the same time, per endpoint, over all workers."
+    )
+    max_requests: Annotated[int, whole(1, 10_000_000)] | None = Field(
+        default=None,
+        description="Maximum number of requests in flight to the cluster, over all workers; further ones get 503. Default: no limit.",
     )
     max_pending: Annotated[int, whole(0, 65_536)] = Field(
         default=1024,

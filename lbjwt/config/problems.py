@@ -64,6 +64,7 @@ _SENTENCES: Final = {
 EXAMPLES: Final = {
     "AccessLog": '{path: "-"}',
     "Admin": '{address: "127.0.0.1:9900"}',
+    "Balancing": "{method: round_robin}",
     "ClaimHeader": "{claim: sub, header: X-Jwt-Sub}",
     "Cluster": '{endpoints: [{address: "127.0.0.1:9001"}]}',
     "Discovery": "{}",

@@ -94,6 +94,7 @@ cdef struct Header:
     double reload_success_at                     # seconds since the epoch: the last one that was, or the start
     uint64_t configuration_hash                  # the first 8 bytes of a SHA-256
     uint64_t upgrade_failed                      # upgrades whose new program did not become ready
+    unsigned char affinity_key[32]               # a secret of this service, for affinity cookies
 
 
 @cython.final

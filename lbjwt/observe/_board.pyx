@@ -9,11 +9,12 @@ Slots begin on their own page and endpoints on their own cache lines, so that wo
 
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
 
 from lbjwt.observe._endpoint_states cimport EndpointState, add_to
 
+import os
 from time import time
 
 cdef size_t PAGE = 4096
@@ -108,6 +109,8 @@ cdef class Board:
         self._base = <char *>memory
         self.header().started_at = self.header().reload_success_at = time()
         self.header().reload_ok = 1
+        cdef bytes secret = os.urandom(32)
+        memcpy(self.header().affinity_key, <const char *>secret, 32)
         self.use_rows(endpoints, issuers, routes)
         self.worker(self.workers).state = WORKER_STOPPED        # until a control process is forked
         self.attach(0)
@@ -115,6 +118,11 @@ cdef class Board:
     def __dealloc__(self):
         if self._base != NULL:
             munmap(self._base, self._size)
+
+    @property
+    def affinity_key(self):
+        """A secret that all workers share, drawn when the service started."""
+        return (<char *>self.header().affinity_key)[:32]
 
     @property
     def keeper(self):

@@ -87,7 +87,7 @@ cdef class ProxyContext:
             else:
                 watched.check_peer()
         for cluster in self.clusters:
-            (<Cluster>cluster).pending.expire(now)
+            (<Cluster>cluster).expire(now)
 
     def sweep(self):
         cdef double today = time.time()

@@ -16,6 +16,7 @@ from lbjwt._grants cimport Grant
 from lbjwt.net._clock cimport coarse_monotonic
 from lbjwt.observe._access_log cimport AccessRecord
 from lbjwt.proxy._admission cimport is_suspicious
+from lbjwt.proxy._balancing_key cimport learn
 from lbjwt.proxy._exchange_states cimport (
     AWAITING, BACKEND_DATA, BACKEND_ENDED, BACKEND_FAILED, BACKEND_LOST, BEGIN, CLIENT_DATA, CLIENT_ENDED, CLIENT_LOST, CONNECTING, DEADLINE,
     INTERIM, NEW, OVER, PENDING, REQUEST_BODY, REQUEST_BROKEN, RESPONDING, RESPONSE, RESPONSE_BODY, TIMED_OUT, TOKEN_ENDED, TUNNEL, TUNNEL_CLOSED,
@@ -110,6 +111,11 @@ cdef class Exchange(ForwardedRequest):
         self.retry = authorization.route.retry
         if self.retry.timeout >= 0.0:
             self.give_up_at = coarse_monotonic() + self.retry.timeout
+        if self.cluster.looks_at is not None:
+            learn(self, self.cluster.looks_at, head, self.snapshot.admission.source(head, peer, trusted) if trusted else peer, authorization.grant)
+        if self.cluster.max_requests != 0 and self.cluster.is_at_max_requests():
+            self.fail(ErrorReason.CLUSTER_FULL)
+            return
         self._send_off()
 
     cdef Slice _identifier(self) noexcept:

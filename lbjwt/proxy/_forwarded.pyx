@@ -46,28 +46,34 @@ cdef class ForwardedRequest(UpstreamRequest):
         """Send the request to the best endpoint that was not tried: on an idle stream, or on a new one. When all are full, wait in line."""
         cdef Endpoint endpoint
         cdef BackendStream backend
+        cdef set passed_over = self.tried
         while True:
             # A new request goes behind those that wait; one whose first endpoint failed does not.
             endpoint = None
             if self.state == PENDING or self.tried is not None or self.cluster.pending.is_empty():
-                endpoint = self.cluster.pick(self, self.tried, coarse_monotonic())
+                endpoint = self.cluster.pick(self, passed_over, coarse_monotonic())
             if endpoint is None:
                 self._wait_or_refuse()
                 return
-            self._leave_queue()
-            self.cluster.take(endpoint)
             backend = <BackendStream>endpoint.pool.take_idle(self.fresh)
             if backend is None:
-                break
+                backend = <BackendStream>endpoint.pool.take_unclaimed()
+                if backend is not None or endpoint.pool.reserve(coarse_monotonic()):
+                    break
+                passed_over = {endpoint} if passed_over is None else passed_over | {endpoint}    # another worker took the room
+                continue
+            self._leave_queue()
+            self.cluster.take(endpoint)
             self._charge(endpoint)
             if self._transmit(backend) != FAILED:
                 return
             self._discharge()
+        self._leave_queue()
+        self.cluster.take(endpoint)
         if self.tried is None and not endpoint.is_healthy(coarse_monotonic()):
             self.no_endpoint = ErrorReason.ENDPOINTS_DOWN    # every one failed a moment ago: this is the last resort
         self._charge(endpoint)
         self._move(CONNECTING)
-        backend = <BackendStream>endpoint.pool.take_unclaimed()
         if backend is None:
             backend = <BackendStream?>self.context.open_connection(endpoint)
         self.backend = backend
@@ -80,7 +86,7 @@ cdef class ForwardedRequest(UpstreamRequest):
             return
         if (self.tried is None and not self.cluster.pending.is_empty()) or self.cluster.may_get_room(self.tried):
             context.board.mine.endpoints_full += 1
-            if self.cluster.pending.enter(self, now):
+            if self.cluster.wait(self, now):
                 self._move(PENDING)
                 self.tried = None            # in its turn any endpoint will do: if one were barred to it, all behind it would wait
                 return

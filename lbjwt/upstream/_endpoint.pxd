@@ -1,8 +1,12 @@
 cimport cython
 
 from lbjwt.observe._board cimport Board, EndpointCounters
-from lbjwt.observe._endpoint_states cimport EndpointState
+from lbjwt.observe._endpoint_states cimport FAILING, EndpointState
 from lbjwt.upstream._pool cimport Pool
+
+
+cdef inline bint is_healthy(const EndpointState *state, double now) noexcept:
+    return state.ejected_until <= now and state.check != FAILING
 
 
 @cython.final
@@ -14,7 +18,9 @@ cdef class Endpoint:
     cdef readonly str host                   # "" for a Unix socket
     cdef readonly int port
     cdef readonly str path                   # of a Unix socket, else ""
-    cdef readonly long weight                # a change is a matter of the cluster
+    cdef readonly long weight                # as configured; 0: drained. A change is a matter of the cluster
+    cdef readonly bint backup                # used only while no other can be
+    cdef readonly Py_ssize_t max_connections # 0: that of the cluster
     cdef readonly Pool pool
     cdef readonly double connect_timeout     # seconds
     cdef readonly double response_timeout    # seconds, to the first byte of the response
@@ -32,8 +38,7 @@ cdef class Endpoint:
     cdef void discharge(self) noexcept
 
     cdef bint is_healthy(self, double now) noexcept
-    cdef bint is_full(self) noexcept
-    cdef bint is_in_service(self) noexcept   # nobody drained it
+    cdef bint is_full(self, double now)
     # Once nobody can connect, every request is spared the attempt for a moment.
     cpdef void unreachable(self, str cause, double now)
     # A request was not answered as it should be. cause: for the log; None: it is sent again, and nothing is logged yet.

@@ -6,7 +6,7 @@ Knows nothing of other endpoints. Connections to it are kept by its pool.
 
 import logging
 
-from lbjwt.observe._endpoint_states cimport FAILING, IN_SERVICE, add_to
+from lbjwt.observe._endpoint_states cimport add_to
 
 cdef double EJECTION = 1.0       # seconds an endpoint is passed over after a failed connect
 cdef double QUIET = 10.0         # seconds between two reports of one endpoint: one that fails now and then must not fill the log
@@ -16,7 +16,8 @@ cdef object log = logging.getLogger("lbjwt.endpoints")
 
 cdef class Endpoint:
 
-    def __init__(self, Py_ssize_t row, str address, str host, int port, str path, long weight=1):
+    def __init__(self, Py_ssize_t row, str address, str host, int port, str path, long weight=1, *, bint backup=False,
+                 Py_ssize_t max_connections=0):
         self.row = row
         self.address = address
         self.label = address.encode()
@@ -24,12 +25,15 @@ cdef class Endpoint:
         self.port = port
         self.path = path
         self.weight = weight
+        self.backup = backup
+        self.max_connections = max_connections
         self.pool = Pool()
         self._position = -1
 
     cdef void attach(self, Board board):
         self.counters = self.pool.counters = board.endpoint(board.slot, self.row)
         self.state = self.pool.state = board.endpoint_states.at(self.row)
+        self.pool.wish_offset = board.slot * 1e-6
 
     cdef void charge(self) noexcept:
         self.counters.in_flight += 1
@@ -40,13 +44,10 @@ cdef class Endpoint:
         add_to(&self.state.in_flight, -1)
 
     cdef bint is_healthy(self, double now) noexcept:
-        return self.state.ejected_until <= now and self.state.check != FAILING
+        return is_healthy(self.state, now)
 
-    cdef bint is_in_service(self) noexcept:
-        return self.state.service == IN_SERVICE
-
-    cdef bint is_full(self) noexcept:
-        return not self.pool.has_room()
+    cdef bint is_full(self, double now):
+        return not self.pool.has_room(now)
 
     cpdef void unreachable(self, str cause, double now):
         self.state.ejected_until = now + EJECTION

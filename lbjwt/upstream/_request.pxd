@@ -1,3 +1,5 @@
+from libc.stdint cimport uint64_t
+
 from lbjwt._error_reason cimport ErrorReason
 
 
@@ -11,6 +13,10 @@ cdef class UpstreamRequest:
     cdef bint replayable                         # all that was sent is kept, and may be sent again (RFC 9110 section 9.2.2)
     cdef bint fresh                              # use no pooled connection
     cdef bint request_complete                   # the whole request was read from the client
+    # What the balancing rule of its cluster looks at; see `KeySource`.
+    cdef public bint has_key
+    cdef public uint64_t key                            # a hash of it
+    cdef bytes affinity                          # the value of the affinity cookie; None: there is none
     cdef ErrorReason no_endpoint                 # why nobody takes it, once nobody is left
 
     # Go to an endpoint with room, or keep the place in the queue.

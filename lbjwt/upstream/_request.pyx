@@ -16,6 +16,8 @@ cdef class UpstreamRequest:
         self.failed = None
         self.retries = 0
         self.fresh = False
+        self.has_key = False
+        self.affinity = None
         self.no_endpoint = ErrorReason.CONNECT_FAILED
 
     cdef bint takes_any_stream(self) noexcept:

@@ -85,7 +85,7 @@ CORPUS: list[tuple[str, str, str, str]] = [
     ("weight: 1", "weight: ^heavy", "clusters.main.endpoints[0].weight", "whole number"),
     ("weight: 1", 'weight: ^"1"', "clusters.main.endpoints[0].weight", "whole number, without quotes"),
     ("weight: 1", "weight: ^1.5", "clusters.main.endpoints[0].weight", "whole number"),
-    ("weight: 1", "weight: ^0", "clusters.main.endpoints[0].weight", "at least 1"),
+    ("weight: 1", "weight: ^-1", "clusters.main.endpoints[0].weight", "at least 0"),
     ("weight: 1", "weight: ^1001", "clusters.main.endpoints[0].weight", "at most 1000"),
     ("weight: 1", "weight: ^true", "clusters.main.endpoints[0].weight", "whole number"),
     ("issuers:\n  main:", "^issuers:\n  - main:", "issuers", "must be a mapping"),
@@ -197,7 +197,7 @@ def test_all_problems_come_in_one_run_in_the_order_of_the_lines():
         ("127.0.0.1:8080", "127.0.0.1:x"),
         ("    issuer: https://issuer.example\n", ""),
         ("RS256,", "none,"),
-        ("weight: 1", "weight: 0"),
+        ("weight: 1", "weight: -1"),
     ]
     changes += [
         ("header: X-Jwt-Sub", "header: Host"),

@@ -277,12 +277,12 @@ def test_nothing_to_discover_leaves_the_configuration_as_it_is() -> None:
     assert not discovers(made) and in_force(made, Discovered()) is made
 
 
-def test_srv_records_bring_ports_and_weights() -> None:
+def test_srv_records_bring_ports_weights_and_backups() -> None:
     made = configuration({"endpoints": [{"address": "srv:_http._tcp.api.test", "weight": 2}]})
-    shown = in_force(made, Discovered({SRV: (Found(A1, "a.test", 8080, 5), Found(A2, "b.test", 8081, 1))}))
-    assert [(str(one.address), one.weight) for one in shown.clusters["main"].endpoints] == [
-        ("10.0.0.1:8080", 10),
-        ("10.0.0.2:8081", 2),
+    shown = in_force(made, Discovered({SRV: (Found(A1, "a.test", 8080, 5), Found(A2, "b.test", 8081, 1, True))}))
+    assert [(str(one.address), one.weight, one.backup) for one in shown.clusters["main"].endpoints] == [
+        ("10.0.0.1:8080", 10, False),
+        ("10.0.0.2:8081", 2, True),
     ]
 
 
