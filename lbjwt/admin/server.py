@@ -17,7 +17,8 @@ import aiohttp
 import orjson
 from aiohttp import web
 
-from lbjwt.admin.endpoints import EndpointPages
+from lbjwt.admin.endpoint_state import EndpointStatePage
+from lbjwt.admin.endpoints import EndpointPages, Members
 from lbjwt.admin.reload import Reload, ReloadPage
 from lbjwt.admin.revocations import RevocationPages
 from lbjwt.config.cluster_choice import ClusterChoice
@@ -68,6 +69,7 @@ class AdminServer:
         on_revoked: Called when a change made there is on disk.
         on_endpoint_change: Called when an endpoint was drained, disabled, enabled or weighted.
         reload: What `/reload` does; None: there is no such page.
+        discovery: What `/clusters/NAME/endpoints` changes; None: there is no such page.
         check_failure: Why the last health check of the endpoint in a row failed; "" when it passed, or there was none.
     """
 
@@ -84,6 +86,7 @@ class AdminServer:
         on_revoked: Callable[[], None] = lambda: None,
         reload: Reload | None = None,
         on_endpoint_change: Callable[[], None] = lambda: None,
+        discovery: Members | None = None,
         check_failure: Callable[[int], str] = lambda row: "",
     ) -> None:
         self._configuration = configuration
@@ -92,8 +95,11 @@ class AdminServer:
         self._rows = rows
         self._offenders = offenders
         self._sources = sources
+        self._discovery = discovery
+        discovered = discovery.describe if discovery is not None else list
+        self._collector = BoardCollector(board, rows, offenders=offenders, discovered=discovered)
+        self._collector.use(rows, _resolved_names(configuration))
         self._check_failure = check_failure
-        self._collector = BoardCollector(board, rows, offenders=offenders)
         self._servers: list[asyncio.Server] = []
         self._open: set[_Connection] = set()
         # on other addresses, all of them included, any host name may be right
@@ -104,9 +110,11 @@ class AdminServer:
         if revocations is not None:
             RevocationPages(revocations, on_change=on_revoked).add_to(self.app)
         self._operations = EndpointOperations(board, rows.endpoints, on_endpoint_change)
-        EndpointPages(self._operations).add_to(self.app)
+        EndpointStatePage(self._operations).add_to(self.app)
         if reload is not None:
             ReloadPage(reload, board).add_to(self.app)
+        if discovery is not None:
+            EndpointPages(discovery, lambda: self._configuration).add_to(self.app)
         self.app.on_response_prepare.append(_dress)
         self._runner = web.AppRunner(self.app, handle_signals=False, shutdown_timeout=SHUTDOWN)
 
@@ -114,7 +122,7 @@ class AdminServer:
         """Show another configuration from now on. The address of the admin API stays that of the start."""
         self._configuration = configuration
         self._rows = rows
-        self._collector.use(rows)
+        self._collector.use(rows, _resolved_names(configuration))
         self._operations.use(rows.endpoints)
 
     async def start(self) -> None:
@@ -214,6 +222,7 @@ class AdminServer:
                 for endpoint in cluster.endpoints
             ],
             "routes": [self._route(route) for route in self._configuration.routes],
+            "discovery": self._discovery.describe() if self._discovery is not None else [],
             "issuers": [
                 self._issuer(row, label) | ({"source": sources[label]} if label in sources else {})
                 for label, row in self._rows.issuers.items()
@@ -251,6 +260,7 @@ class AdminServer:
         return {
             "cluster": cluster,
             "address": address,
+            "name": endpoint.address.resolved_from or None,
             "state": SERVICE_NAMES[state["service"]],
             "health": _health(state),
             "weight": state["weight"] - 1 if state["weight"] else endpoint.weight,
@@ -336,6 +346,15 @@ class _Connection(web.RequestHandler):
         )
         response.force_close()
         return response
+
+
+def _resolved_names(configuration: Configuration) -> dict[tuple[str, str], str]:
+    """Of each endpoint of a cluster the name that it was resolved from, "" for none."""
+    return {
+        (name, str(endpoint.address)): endpoint.address.resolved_from
+        for name, cluster in configuration.clusters.items()
+        for endpoint in cluster.endpoints
+    }
 
 
 def _judgements(totals: Mapping[str, Sequence[int]]) -> dict[str, object]:

@@ -98,12 +98,13 @@ cdef class ClientConnection(BackendStream):
     cdef void _break(self):
         """The endpoint broke TLS, or there is no agreeing with it. The loss of the connection then ends what is under way."""
         cdef str cause = "the TLS handshake failed: " + self.connection.tls.fault
+        cdef Exchange exchange = <Exchange>self.request
         if self.phase == CONNECTING:
             self.connect_failed(cause)
             return
         if not self.connection.tls.heard:
             # With TLS 1.3 our side has ended the handshake, and sent the request, when the endpoint refuses our certificate.
-            self.endpoint.unreachable(cause, coarse_monotonic())
+            self.endpoint.unreachable(cause, exchange is not None and exchange.take_trial(), coarse_monotonic())
         self._reset()
 
     cdef bint _peer_ended(self, bint clean):
