@@ -13,9 +13,11 @@ from lbjwt.config.model import FailLimit
 from lbjwt.http1._request import RequestPolicy
 from lbjwt.observe._offenders import Offenders
 from lbjwt.upstream._cluster import Cluster
+from lbjwt.upstream._ejection import EjectionRules
 from lbjwt.upstream._endpoint import Endpoint
 from lbjwt.upstream._pending import PendingQueue
 from lbjwt.upstream.balancing.rules import MAX_LOAD, balancing_rule
+from lbjwt.upstream.outliers import SuccessRates
 
 if TYPE_CHECKING:
     from lbjwt.config import model
@@ -43,6 +45,7 @@ class Clusters:
         self._leaving: dict[str, Cluster] = {}
         self._tls: dict[str, BackendTls] = {}
         self._renewals = Renewals(board)
+        self._success_rates: dict[str, SuccessRates] = {}
 
     @property
     def all(self) -> list[Cluster]:
@@ -94,6 +97,15 @@ class Clusters:
             configure_cluster(clusters[name], section, rows, self._tls.get(name), self._board.affinity_key)
             self._leaving.pop(name, None)
         self._in_force = dict(clusters)
+        self._success_rates = {
+            name: self._success_rates.get(name) or SuccessRates(cluster) for name, cluster in clusters.items()
+        }
+
+    def compare_success_rates(self, now: float) -> None:
+        """Have endpoints ejected that fail more often than the others. One process does so for all. now: seconds on the monotonic clock."""
+        if self._board.slot == 0:
+            for rates in self._success_rates.values():
+                rates.look(now)
 
     def forget(self) -> bool:
         """Forget those that left and have nothing under way any more; True when there was one."""
@@ -151,6 +163,8 @@ def configure_cluster(
         ),
         slow_start=cluster.slow_start,
         max_requests=cluster.max_requests or 0,
+        ejection=EjectionRules.off() if cluster.ejection is False else cluster.ejection.rules,
+        panic_threshold=cluster.panic_threshold,
         retry_budget=cluster.retry_budget,
     )
 

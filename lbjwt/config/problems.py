@@ -69,6 +69,7 @@ EXAMPLES: Final = {
     "ClaimHeader": "{claim: sub, header: X-Jwt-Sub}",
     "Cluster": '{endpoints: [{address: "127.0.0.1:9001"}]}',
     "Discovery": "{}",
+    "Ejection": "{consecutive_5xx: 5}",
     "Endpoint": '{address: "127.0.0.1:9001"}',
     "FailLimit": "{failures: 100}",
     "FromCookie": "{name: __Host-token}",

@@ -65,7 +65,7 @@ cdef class ClientConnection(BackendStream):
         self.phase = GONE
         self.deadline = 0.0
         self.endpoint.pool.settle(self)
-        self.endpoint.unreachable(cause, coarse_monotonic())
+        self.endpoint.unreachable(cause, exchange is not None and exchange.take_trial(), coarse_monotonic())
         self._give_up_room()
         if self.connection is not None:
             self.context.watched.discard(self)
@@ -97,13 +97,14 @@ cdef class ClientConnection(BackendStream):
 
     cdef void _break(self):
         """The endpoint broke TLS, or there is no agreeing with it. The loss of the connection then ends what is under way."""
+        cdef Exchange exchange = <Exchange>self.request
         cdef str cause = "the TLS handshake failed: " + self.connection.tls.fault
         if self.phase == CONNECTING:
             self.connect_failed(cause)
             return
         if not self.connection.tls.heard:
             # With TLS 1.3 our side has ended the handshake, and sent the request, when the endpoint refuses our certificate.
-            self.endpoint.unreachable(cause, coarse_monotonic())
+            self.endpoint.unreachable(cause, exchange is not None and exchange.take_trial(), coarse_monotonic())
         self._reset()
 
     cdef bint _peer_ended(self, bint clean):
@@ -301,6 +302,7 @@ cdef class ClientConnection(BackendStream):
         if (whole and self.phase == DONE and self.keep_alive and not self.doubt and not self.context.draining
                 and endpoint.pool.may_keep() and self.connection.drained()):
             self.connection.resume()
+            self.used = True
             exchange = <Exchange>endpoint.pool.next_request(self)
             if exchange is not None:
                 exchange.use(self)
