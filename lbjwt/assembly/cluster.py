@@ -43,9 +43,9 @@ class Clusters:
         self._call_later = call_later
         self._in_force: dict[str, Cluster] = {}
         self._leaving: dict[str, Cluster] = {}
+        self._success_rates: dict[str, SuccessRates] = {}
         self._tls: dict[str, BackendTls] = {}
         self._renewals = Renewals(board)
-        self._success_rates: dict[str, SuccessRates] = {}
 
     @property
     def all(self) -> list[Cluster]:
