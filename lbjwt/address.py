@@ -6,7 +6,7 @@ No name is resolved and no socket is opened here.
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Self
 
 # A DNS name, relative or absolute, as far as its characters and label lengths go (RFC 1123 §2.1; the underscore is met in container networks).
@@ -32,6 +32,10 @@ class Address:
     port: int = 0
     path: str | None = None
     https: bool = False
+    srv: bool = False
+    """``srv:NAME``, of an endpoint: host is the name of a service, whose SRV records (RFC 2782) say where it is."""
+    resolved_from: str = field(default="", compare=False)
+    """The name that was resolved to this address; "" for one that was configured."""
 
     @property
     def is_unix(self) -> bool:
@@ -48,9 +52,21 @@ class Address:
         """Host and port, as in a URL."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    @property
+    def is_name(self) -> bool:
+        """
+        True when a name server knows its addresses. ``localhost`` is this machine (RFC 6761 section 6.3), whose two loopback addresses are one
+        endpoint.
+        """
+        if self.srv:
+            return True
+        return bool(self.host) and not _is_literal(self.host) and self.host.lower().rstrip(".") != "localhost"
+
     def __str__(self) -> str:
         if self.path is not None:
             return f"unix:{self.path}"
+        if self.srv:
+            return f"srv:{self.host}"
         return f"https://{self.authority}" if self.https else self.authority
 
     @classmethod
@@ -107,6 +123,27 @@ def check_host(host: str) -> str:
     if not host:
         raise ValueError("must be a name or an IP address")
     return _host(f"[{host}]" if ":" in host else host)
+
+
+def parse_srv(text: str) -> Address:
+    """
+    Read ``srv:_SERVICE._PROTOCOL.NAME``.
+
+    Raises:
+        ValueError: The name has not this form.
+    """
+    name = text.removeprefix("srv:")
+    if not _NAME.fullmatch(name) or not re.match(r"_[^.]+\._[^.]+\.[^.]", name):
+        raise ValueError("the name of a service must look like srv:_http._tcp.api.internal")
+    return Address(name, srv=True)
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def is_loopback(host: str) -> bool:

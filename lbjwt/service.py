@@ -14,6 +14,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from lbjwt.assembly.cluster import new_offenders
+from lbjwt.assembly.discovered import Discovered, in_force, initial, keeping
+from lbjwt.assembly.discovery import Discovery
 from lbjwt.assembly.health import FirstChecks, HealthChecks
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
 from lbjwt.assembly.keys import NEW_KEYS, EmbeddedControl, first_fetch
@@ -30,6 +32,7 @@ from lbjwt.errors import ConfigurationError, cause_of
 from lbjwt.keys.worker import ControlLink
 from lbjwt.net import certificate
 from lbjwt.net.sockets import bind, close
+from lbjwt.net.threads import in_thread
 from lbjwt.observe._board import DRAINING, READY, STOPPED, Board
 from lbjwt.observe._offenders import Offenders
 from lbjwt.observe.rows import RowNumbers, Rows
@@ -61,6 +64,8 @@ class LoadBalancer:
         rows: Where the board counts endpoints, issuers and routes; None: in the order of the configuration.
         offenders: Where refusals are counted by client address; None makes one of its own when somebody asks for them.
         keeper: The control process, which fetches remote keys and keeps the revocations; None: this balancer itself.
+        discovered: Members of clusters that the control process discovered; None without one: then names are resolved when a connection is opened,
+            except in a balancer that is a service by itself, which discovers them.
 
     Raises:
         ValueError: The board is too small for the configuration.
@@ -82,6 +87,7 @@ class LoadBalancer:
         rows: RowNumbers | None = None,
         offenders: Offenders | None = None,
         keeper: ControlLink | None = None,
+        discovered: Discovered | None = None,
     ) -> None:
         if board is None and configuration.workers != 1:
             raise ConfigurationError(
@@ -89,7 +95,10 @@ class LoadBalancer:
             )
         self.configuration = configuration
         self._sockets = sockets
-        names = row_names(configuration)
+        self._whole = board is None
+        self._discovered = Discovered() if self._whole else discovered
+        self._discovery: Discovery | None = None
+        names = row_names(self._in_force)
         if board is None:
             self.board = new_board(configuration, 1)
             self._all_rows: Rows | None = Rows(self.board)
@@ -99,7 +108,6 @@ class LoadBalancer:
             self._all_rows = None
             self._rows = RowNumbers.in_order(names) if rows is None else rows
         self._rows.check(self.board)
-        self._whole = board is None
         instances = issuer_instances(configuration, self._rows.issuers)
         directory = configuration.state_directory if keeper is None else keeper.directory
         self._embedded: EmbeddedControl | None = None
@@ -140,6 +148,11 @@ class LoadBalancer:
         """Host and port of every socket of the admin API; empty when it is not open here."""
         return [sock.getsockname()[:2] for sock in self._admin_sockets]
 
+    @property
+    def _in_force(self) -> Configuration:
+        """The configuration with the members of its clusters."""
+        return in_force(self.configuration, self._discovered)
+
     async def start(self, *, before_accept: Callable[[], Awaitable[object]] | None = None) -> None:
         """
         Get the keys and check the endpoints once, then open the listeners.
@@ -169,7 +182,9 @@ class LoadBalancer:
             self._stack.push_async_callback(self._revocations.stop)
             await self._revocations.load()
             self._revocations.start()
-        plan = await runtime.plan(self.configuration, self._rows, self._sockets)
+        if self._whole:
+            await self._start_discovery()
+        plan = await runtime.plan(self._in_force, self._rows, self._sockets)
         try:
             if self._whole:
                 await self._open_admin()
@@ -186,7 +201,7 @@ class LoadBalancer:
             self._stack.push_async_callback(runtime.keys.stop)
             self._stack.push_async_callback(self._end_traffic)
             self._stack.callback(runtime.listeners.close)
-            self._use(plan)
+            self._use(plan, self.configuration, self._discovered)
         except BaseException:
             runtime.give_up(plan)
             raise
@@ -207,6 +222,7 @@ class LoadBalancer:
         *,
         rows: RowNumbers | None = None,
         sockets: Sequence[Sequence[socket.socket]] | None = None,
+        discovered: Discovered | None = None,
     ) -> list[str]:
         """
         Put another configuration into force while requests are served: all of it, or nothing when it raises.
@@ -219,6 +235,7 @@ class LoadBalancer:
             rows: The rows of the configuration in the board; given together with the board.
             sockets: For each listener its bound sockets, also for those that are open already; None binds new ones. Unless it raises, they are the
                 balancer's.
+            discovered: As for the balancer; given together with the board.
 
         Returns:
             A sentence for each change, such as `routes: orders added`, and one that names the keys that need a restart. `watch` has no effect
@@ -229,7 +246,7 @@ class LoadBalancer:
         """
         async with self._reloading:
             try:
-                told = await self._reload(configuration, rows, sockets)
+                told = await self._reload(configuration, rows, sockets, discovered)
             except BaseException:
                 if self._whole:
                     self.board.set_reloaded(False)
@@ -239,21 +256,27 @@ class LoadBalancer:
             return told
 
     async def _reload(
-        self, configuration: Configuration, rows: RowNumbers | None, sockets: Sequence[Sequence[socket.socket]] | None
+        self,
+        configuration: Configuration,
+        rows: RowNumbers | None,
+        sockets: Sequence[Sequence[socket.socket]] | None,
+        discovered: Discovered | None,
     ) -> list[str]:
         self._check_serves()
         configuration, kept = until_restart(self.configuration, configuration)
         told = [str(change) for change in changes(self.configuration, configuration) if change.path != NO_EFFECT]
         generation = self.board.generation(self.board.slot) + 1
         if self._all_rows is not None:
-            rows = self._all_rows.assign(row_names(configuration), generation)
+            assert self._discovered is not None
+            discovered = keeping(configuration, self._discovered, self._in_force)
+            rows = self._all_rows.assign(row_names(in_force(configuration, discovered)), generation)
         elif rows is None:
             raise ConfigurationError("a reload of a balancer with a board needs rows")
         rows.check(self.board)
         runtime = self._runtime
         if self._embedded is not None:  # first, for a plan looks for its keys there
             self._embedded.make_room(issuer_instances(configuration, rows.issuers))
-        plan = await runtime.plan(configuration, rows, sockets)
+        plan = await runtime.plan(in_force(configuration, discovered), rows, sockets)
         try:
             if self._embedded is not None:
                 await self._embedded.reload(plan.instances)
@@ -262,13 +285,13 @@ class LoadBalancer:
             await runtime.keys.wait(plan.new_sources, NEW_KEYS)
             await self._first_checks.wait(plan.configuration, plan.rows)
             self._check_serves()
-            self._use(plan)
+            self._use(plan, configuration, discovered)
         except BaseException:
             runtime.give_up(plan)
             if self._embedded is not None:
                 await self._embedded.reload(runtime.instances)
             if self._checks is not None:
-                self._checks.use(self.configuration, self._rows)
+                self._checks.use(self._in_force, self._rows)
             raise
         if self._whole:
             self.board.set_generation(generation)
@@ -283,14 +306,60 @@ class LoadBalancer:
         if not self._serves:
             raise ConfigurationError("no reload: this balancer has not started, or it is ending")
 
-    def _use(self, plan: Plan) -> None:
+    async def discover(self, discovered: Discovered, rows: RowNumbers | None = None) -> None:
+        """
+        Give clusters the members that were discovered. An endpoint that stays keeps its connections and counters; one that leaves is drained.
+
+        Args:
+            rows: As for `reload`.
+
+        Raises:
+            LbjwtError: There is no room for them; nothing changed.
+        """
+        async with self._reloading:
+            generation = self.board.generation(self.board.slot) + 1
+            if self._all_rows is None:
+                assert rows is not None
+                configuration = await in_thread(in_force, self.configuration, discovered)
+            else:
+                before = self._in_force
+                discovered = keeping(self.configuration, discovered, before)
+                configuration = in_force(self.configuration, discovered)
+                if configuration.clusters == before.clusters:
+                    self._discovered = discovered
+                    return
+                rows = self._all_rows.assign(row_names(configuration), generation)
+            rows.check(self.board)
+            if self._runtime.context is not None:
+                if self._checks is not None:
+                    self._checks.use(configuration, rows)
+                await self._first_checks.wait(configuration, rows)
+                self._runtime.use_members(configuration, rows)
+            self._discovered, self._rows = discovered, rows
+            if self._whole:
+                self.board.set_generation(generation)
+            if self._admin is not None:
+                self._admin.use(configuration, rows)
+
+    async def _start_discovery(self) -> None:
+        """Begin to discover, in this loop."""
+        configuration = self.configuration
+        directory = configuration.state_directory if state_needed(configuration) else None
+        known = await in_thread(initial, configuration, directory)
+        await self.discover(known)
+        self._discovery = Discovery(configuration, known, self.discover, directory)
+        self._stack.push_async_callback(self._discovery.stop)
+        await self._discovery.start()
+
+    def _use(self, plan: Plan, configuration: Configuration, discovered: Discovered | None) -> None:
         """Put a plan into force, and tell everybody who shows or watches what is in force."""
-        configuration = plan.configuration
         self._runtime.use(plan)
-        self.configuration, self._rows = configuration, plan.rows
+        self.configuration, self._discovered, self._rows = configuration, discovered, plan.rows
+        if self._discovery is not None:
+            self._discovery.use(configuration)
         self._periodic.every(expiry_interval(configuration), self._runtime.expire)
         if self._admin is not None:
-            self._admin.use(configuration, plan.rows)
+            self._admin.use(plan.configuration, plan.rows)
         if self._revoked_keys is not None:
             self._revoked_keys.use(plan.instances)
 
@@ -304,7 +373,7 @@ class LoadBalancer:
         self._admin_sockets = bind(configuration.admin.address, key="admin.address")[0]
         self._stack.callback(close, self._admin_sockets)
         self._admin = AdminServer(
-            configuration,
+            self._in_force,
             self.board,
             self._admin_sockets,
             self._rows,
@@ -312,6 +381,7 @@ class LoadBalancer:
             sources=self._embedded.describe if self._embedded is not None else dict,
             revocations=self._store,
             on_revoked=lambda: self._revoked(True),
+            discovery=self._discovery,
             check_failure=self._checks.failure if self._checks is not None else lambda row: "",
         )
         self._stack.push_async_callback(self._admin.stop)

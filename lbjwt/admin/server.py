@@ -17,6 +17,7 @@ import aiohttp
 import orjson
 from aiohttp import web
 
+from lbjwt.admin.endpoints import EndpointPages, Members
 from lbjwt.admin.reload import Reload, ReloadPage
 from lbjwt.admin.revocations import RevocationPages
 from lbjwt.config.model import Configuration, Endpoint
@@ -63,6 +64,7 @@ class AdminServer:
         revocations: Where `/revocations` writes; without a store there is no such page.
         on_revoked: Called when a change made there is on disk.
         reload: What `/reload` does; None: there is no such page.
+        discovery: What `/clusters/NAME/endpoints` changes; None: there is no such page.
         check_failure: Why the last health check of the endpoint in a row failed; "" when it passed, or there was none.
     """
 
@@ -78,6 +80,7 @@ class AdminServer:
         revocations: RevocationStore | None = None,
         on_revoked: Callable[[], None] = lambda: None,
         reload: Reload | None = None,
+        discovery: Members | None = None,
         check_failure: Callable[[int], str] = lambda row: "",
     ) -> None:
         self._configuration = configuration
@@ -86,8 +89,11 @@ class AdminServer:
         self._rows = rows
         self._offenders = offenders
         self._sources = sources
+        self._discovery = discovery
+        discovered = discovery.describe if discovery is not None else list
+        self._collector = BoardCollector(board, rows, offenders=offenders, discovered=discovered)
+        self._collector.use(rows, _resolved_names(configuration))
         self._check_failure = check_failure
-        self._collector = BoardCollector(board, rows, offenders=offenders)
         self._servers: list[asyncio.Server] = []
         self._open: set[_Connection] = set()
         # on other addresses, all of them included, any host name may be right
@@ -99,6 +105,8 @@ class AdminServer:
             RevocationPages(revocations, on_change=on_revoked).add_to(self.app)
         if reload is not None:
             ReloadPage(reload, board).add_to(self.app)
+        if discovery is not None:
+            EndpointPages(discovery, lambda: self._configuration).add_to(self.app)
         self.app.on_response_prepare.append(_dress)
         self._runner = web.AppRunner(self.app, handle_signals=False, shutdown_timeout=SHUTDOWN)
 
@@ -106,7 +114,7 @@ class AdminServer:
         """Show another configuration from now on. The address of the admin API stays that of the start."""
         self._configuration = configuration
         self._rows = rows
-        self._collector.use(rows)
+        self._collector.use(rows, _resolved_names(configuration))
 
     async def start(self) -> None:
         await self._runner.setup()
@@ -204,6 +212,7 @@ class AdminServer:
                 for label, cluster in self._configuration.clusters.items()
                 for endpoint in cluster.endpoints
             ],
+            "discovery": self._discovery.describe() if self._discovery is not None else [],
             "issuers": [
                 self._issuer(row, label) | ({"source": sources[label]} if label in sources else {})
                 for label, row in self._rows.issuers.items()
@@ -232,6 +241,7 @@ class AdminServer:
         return {
             "cluster": cluster,
             "address": address,
+            "name": endpoint.address.resolved_from or None,
             "weight": endpoint.weight,
             "requests_in_flight": totals["in_flight"],
             "connections": totals["connections"],
@@ -314,6 +324,15 @@ class _Connection(web.RequestHandler):
         )
         response.force_close()
         return response
+
+
+def _resolved_names(configuration: Configuration) -> dict[tuple[str, str], str]:
+    """Of each endpoint of a cluster the name that it was resolved from, "" for none."""
+    return {
+        (name, str(endpoint.address)): endpoint.address.resolved_from
+        for name, cluster in configuration.clusters.items()
+        for endpoint in cluster.endpoints
+    }
 
 
 def _judgements(totals: Mapping[str, Sequence[int]]) -> dict[str, object]:

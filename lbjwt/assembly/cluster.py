@@ -42,6 +42,7 @@ class Clusters:
         self._call_soon = call_soon
         self._call_later = call_later
         self._in_force: dict[str, Cluster] = {}
+        self._configured: Mapping[str, model.Cluster] = {}
         self._leaving: dict[str, Cluster] = {}
         self._success_rates: dict[str, SuccessRates] = {}
         self._tls: dict[str, BackendTls] = {}
@@ -97,6 +98,7 @@ class Clusters:
             configure_cluster(clusters[name], section, rows, self._tls.get(name), self._board.affinity_key)
             self._leaving.pop(name, None)
         self._in_force = dict(clusters)
+        self._configured = configured
         self._success_rates = {
             name: self._success_rates.get(name) or SuccessRates(cluster) for name, cluster in clusters.items()
         }
@@ -106,6 +108,13 @@ class Clusters:
         if self._board.slot == 0:
             for rates in self._success_rates.values():
                 rates.look(now)
+
+    def use_members(self, configured: Mapping[str, model.Cluster], rows: Mapping[tuple[str, str], int]) -> None:
+        """Give clusters that are in force other members. Arguments as for `use`; everything but the endpoints is as it was there."""
+        for name, section in configured.items():
+            if section.endpoints != self._configured[name].endpoints:
+                configure_cluster(self._in_force[name], section, rows, self._tls.get(name), self._board.affinity_key)
+        self._configured = configured
 
     def forget(self) -> bool:
         """Forget those that left and have nothing under way any more; True when there was one."""

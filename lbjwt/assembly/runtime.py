@@ -184,6 +184,22 @@ class Runtime:
             max_waiting=plan.configuration.limits.max_waiting, max_wait=wait_for_keys(plan.instances)
         )
 
+    def use_members(self, configuration: Configuration, rows: RowNumbers) -> None:
+        """
+        Give the clusters of the configuration in force other members, within one turn of the event loop.
+
+        Args:
+            configuration: The one in force, with these members.
+
+        Raises:
+            TooFewDescriptors: The limit of open files leaves none for clients; nothing changed.
+        """
+        context = self.context
+        assert context is not None
+        found = shares(configuration, connections=len(context.watched))
+        self._clusters.use_members(configuration.clusters, rows.endpoints)
+        context.max_clients, context.max_answered = found.clients, found.answered
+
     def _set_up(self, plan: Plan) -> ProxyContext:
         """The parts that every configuration shares."""
         loop = asyncio.get_running_loop()

@@ -55,6 +55,7 @@ SENTENCES: Final = {
     "secret-guessable": "{name} {fault}",
     "secret-line-break": "{name} ends with a line break, which is part of the secret; remove it if the issuer uses the secret without it",
     "tls-certificate": "{what}",
+    "endpoints-file": "{what}; lbjwt starts without the endpoints of this file, and uses them when it is mended",
     "revocation-file-writable": "every user of this machine can write {file}, and so revoke all tokens or undo a revocation",
     "state-directory-open": "every user of this machine can read in {file} whose tokens were revoked; run chmod 700 on it",
 }  # fmt: skip

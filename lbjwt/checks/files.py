@@ -17,6 +17,7 @@ from typing import Final
 
 from cryptography.x509 import Certificate, Name, load_pem_x509_certificates
 
+from lbjwt.assembly.discovered import read_file
 from lbjwt.assembly.sources import KEYS
 from lbjwt.assembly.state import state_needed
 from lbjwt.auth.revocation import RevocationError
@@ -24,6 +25,7 @@ from lbjwt.checks.codes import warning
 from lbjwt.checks.key_files import secrecy, unreadable
 from lbjwt.checks.results import Outcome, Result
 from lbjwt.config.backend_tls import BackendTls
+from lbjwt.config.endpoint_list import EndpointsError
 from lbjwt.config.model import Configuration, Tls
 from lbjwt.config.problems import KeyPath, Problem
 from lbjwt.config.remote import KeyFetch
@@ -84,6 +86,14 @@ def backend_tls_problems(path: KeyPath, tls: BackendTls, *, dates: bool) -> Iter
     for result in certificate_results("tls", "certificate", tls.certificate) if dates and tls.certificate else ():
         if result.outcome == "problem" or result.check == "chain":
             yield warning((*path, "certificate"), "tls-certificate", what=result.sentence)
+
+
+def endpoints_file_problems(path: KeyPath, file: Path) -> Iterator[Problem]:
+    """Whether an endpoints file can be used. It may be written later, so one that is missing or wrong does not stop a start."""
+    try:
+        read_file(file)
+    except EndpointsError as error:
+        yield warning(path, "endpoints-file", what=str(error))
 
 
 def fetch_problems(path: KeyPath, fetch: KeyFetch) -> Iterator[Problem]:

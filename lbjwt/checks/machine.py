@@ -96,11 +96,11 @@ async def endpoint_results(subject: str, cluster: Cluster) -> list[Result]:
     if cluster.health_check is not None:
         return await _check_results(subject, cluster, tls)
     slots = asyncio.Semaphore(AT_ONCE)
-    addresses = [endpoint.address for endpoint in cluster.endpoints]
-    causes = await asyncio.gather(*(_reach(one, cluster.connect_timeout, slots, tls) for one in addresses))
+    addresses = {at: one.address for at, one in enumerate(cluster.endpoints) if not one.address.srv}
+    causes = await asyncio.gather(*(_reach(one, cluster.connect_timeout, slots, tls) for one in addresses.values()))
     outcome, others = _beside(causes, "accepts connections")
     results = []
-    for at, (address, cause) in enumerate(zip(addresses, causes, strict=True)):
+    for (at, address), cause in zip(addresses.items(), causes, strict=True):
         endpoint = f"{subject}.endpoints[{at}]"
         if not cause:
             what = "TLS connections" if address.https else "connections"
@@ -125,7 +125,7 @@ async def _check_results(subject: str, cluster: Cluster, tls: BackendTls | None)
     """The health check of each endpoint, made once, with the code and the settings of the service."""
     slots = asyncio.Semaphore(AT_ONCE)
     numbers = {(subject, str(endpoint.address)): at for at, endpoint in enumerate(cluster.endpoints)}
-    targets = list(check_targets(subject, cluster, numbers, tls))
+    targets = [target for target in check_targets(subject, cluster, numbers, tls) if not target.address.srv]
     causes = await asyncio.gather(*(_probe(target, slots) for target in targets))
     outcome, others = _beside(causes, "passes")
     results = []

@@ -57,6 +57,9 @@ def file_findings(configuration: Configuration, command: Command) -> Iterator[Pr
             yield from key_findings(label, issuer)
         else:
             yield from files.fetch_problems(("issuers", label, issuer.key_source), issuer.fetch)
+    for label, cluster in configuration.clusters.items():
+        if cluster.endpoints_file is not None:
+            yield from files.endpoints_file_problems(("clusters", label, "endpoints_file"), cluster.endpoints_file)
     # the doctor reads the lines of the file, and tells itself when it cannot
     yield from (
         one

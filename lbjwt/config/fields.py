@@ -28,7 +28,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from lbjwt.address import Address, check_host
+from lbjwt.address import Address, check_host, parse_srv
 from lbjwt.auth.identity import HEADER_NAME, check_header_name
 from lbjwt.auth.policy import SCOPE, check_scopes
 from lbjwt.jose import algorithms
@@ -252,11 +252,30 @@ def _listen_address(value: Any, info: ValidationInfo) -> Address:
 
 
 def _endpoint_address(value: Any, info: ValidationInfo) -> Address:
+    if isinstance(value, str) and value.startswith("srv:"):
+        return parse_srv(value)
     address = _any_address(value, info, Address.parse_endpoint)
-    if not address.is_unix and (not address.host or address.port == 0):
+    if not address.is_unix and not address.srv and (not address.host or address.port == 0):
         raise ValueError("an endpoint needs a host and a port from 1 to 65535")
     if address.host in ("0.0.0.0", "::"):
         raise ValueError("lbjwt cannot connect to the address for all interfaces; write the address of the endpoint")
+    return address
+
+
+def _name_server(value: Any) -> Address:
+    """An address with or without a port, which is 53."""
+    if isinstance(value, Address):
+        return value
+    text = _text(value, "an address")
+    try:
+        ipaddress.ip_address(text)
+        return Address(str(ipaddress.ip_address(text)), 53)
+    except ValueError:
+        address = Address.parse(text if re.search(r"[^:\]]:[0-9]+$|\]:[0-9]+$", text) else f"{text}:53")
+    try:
+        ipaddress.ip_address(address.host)
+    except ValueError:
+        raise ValueError("a name server must be an IP address, with or without a port") from None
     return address
 
 
@@ -321,9 +340,13 @@ _ADDRESS_WRITER: Final = PlainSerializer(str, when_used="json", return_type=str)
 ListenAddress = Annotated[
     Address, BeforeValidator(_listen_address), _ADDRESS_WRITER, WithJsonSchema({"type": "string", "pattern": "^[^ /]*:[0-9]{1,5}$"})
 ]  # fmt: skip
-_ENDPOINT_SCHEMA: Final = {"type": "string", "pattern": "^(unix:.+|[^ /]+:[0-9]{1,5}|https?://[^ /]+/?)$"}
+_ENDPOINT_SCHEMA: Final = {"type": "string", "pattern": "^(unix:.+|srv:.+|[^ /]+:[0-9]{1,5}|https?://[^ /]+/?)$"}
 EndpointAddress = Annotated[
     Address, BeforeValidator(_endpoint_address), _ADDRESS_WRITER, WithJsonSchema(_ENDPOINT_SCHEMA)
+]  # fmt: skip
+NameServer = Annotated[
+    Address, BeforeValidator(_name_server), _ADDRESS_WRITER, WithJsonSchema({"type": "string", "examples": ["10.0.0.2", "10.0.0.2:5353"]}),
+    Words("address"),
 ]  # fmt: skip
 Network = Annotated[
     ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network), PlainSerializer(str, return_type=str, when_used="json"),

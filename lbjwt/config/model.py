@@ -6,9 +6,10 @@ valid settings that are unsafe, and at the files.
 """
 
 import hashlib
+from pathlib import Path as FilePath
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, StrictBool, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, StrictBool, ValidationInfo, field_validator, model_validator
 
 from lbjwt.auth.revocation import MAX_ENTRIES
 from lbjwt.config.backend_tls import BackendTls
@@ -45,9 +46,12 @@ from lbjwt.config.relations import (
     log_faults,
     route_faults,
 )
+from lbjwt.config.resolve import Resolve
 from lbjwt.config.route import Path, Route
-from lbjwt.config.section import Section, refuse
+from lbjwt.config.section import Section, across, refuse
 
+MAX_ENDPOINTS: Final = 1000
+"""Of one cluster, as configured, from a file, or as a name resolves."""
 _MIB: Final = 1 << 20
 
 
@@ -84,7 +88,8 @@ class Endpoint(Section):
 
     address: EndpointAddress = Field(
         description="`HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`; `http://HOST:PORT` is the same as `HOST:PORT`. `https://HOST:PORT` for TLS, "
-        "see `tls` of the cluster. Default ports: 80 and 443."
+        "see `tls` of the cluster. Default ports: 80 and 443. `srv:_SERVICE._PROTOCOL.NAME` for the SRV records of a name. Each address that a name "
+        "has is an endpoint."
     )
     weight: Annotated[int, whole(0, 1000)] = Field(
         default=1,
@@ -97,12 +102,30 @@ class Endpoint(Section):
     )
 
 
+def _distinct_endpoints(endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+    if twice := first_repeat(endpoint.address for endpoint in endpoints):
+        raise ValueError(f"the list contains the endpoint {twice} twice; to send it more requests, raise its weight")
+    return endpoints
+
+
+Endpoints = Annotated[
+    tuple[Endpoint, ...], Field(min_length=1, max_length=MAX_ENDPOINTS), AfterValidator(_distinct_endpoints)
+]
+
+
 class Cluster(Section):
     """Endpoints that serve the same requests."""
 
-    endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1, max_length=1000)] = Field(
-        description="The backend servers, at least one."
+    endpoints: Endpoints = Field(
+        default=(), description="The backend servers, at least one here or in `endpoints_file`."
     )
+    endpoints_file: File | None = Field(
+        default=None,
+        validate_default=True,
+        description="A JSON or YAML file with a list like `endpoints`, used beside it and watched for changes. While the file is wrong, the "
+        "endpoints that it had stay.",
+    )
+    resolve: Resolve = Field(default=Resolve(), description="How names of endpoints are resolved.")
     balancing: Annotated[Balancing, ByName()] = Field(
         default=Balancing(), description="Which endpoint a request goes to: the name of a method, or a mapping."
     )
@@ -171,14 +194,12 @@ class Cluster(Section):
         default=Ejection(), description="When an endpoint whose requests fail is passed over; `false`: never."
     )
 
-    @field_validator("endpoints")
+    @field_validator("endpoints_file")
     @classmethod
-    def _distinct_endpoints(cls, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
-        if twice := first_repeat(endpoint.address for endpoint in endpoints):
-            raise ValueError(
-                f"the list contains the endpoint {twice} twice; to send it more requests, raise its weight"
-            )
-        return endpoints
+    def _some_endpoint(cls, file: FilePath | None, info: ValidationInfo) -> FilePath | None:
+        if file is None and info.data.get("endpoints") == ():
+            raise across("is required, or endpoints_file", "endpoints")
+        return file
 
     @field_validator("health_check")
     @classmethod

@@ -70,6 +70,7 @@ EXAMPLES: Final = {
     "Cluster": '{endpoints: [{address: "127.0.0.1:9001"}]}',
     "Discovery": "{}",
     "Ejection": "{consecutive_5xx: 5}",
+    "EndpointList": '{endpoints: [{address: "127.0.0.1:9001"}]}',
     "Endpoint": '{address: "127.0.0.1:9001"}',
     "FailLimit": "{failures: 100}",
     "FromCookie": "{name: __Host-token}",
@@ -83,6 +84,7 @@ EXAMPLES: Final = {
     "Refusals": "{format: json}",
     "RemoteJwks": '{uri: "https://issuer.example/jwks.json"}',
     "Require": "{issuer: main}",
+    "Resolve": "{max_ttl: 30s}",
     "Resource": '{identifier: "https://api.example"}',
     "Retry": "{attempts: 2, on: [connect_failure, reset, 503]}",
     "Revocation": "{}",
@@ -212,7 +214,7 @@ def _example(path: KeyPath, model: type[Section]) -> str:
     example = EXAMPLES.get(section.__name__) if section is not None else None
     if example is None:
         return ""
-    label_due = isinstance(path[-1], str) and path[-1] in ("issuers", "clusters")
+    label_due = bool(path) and path[-1] in ("issuers", "clusters")
     return f", such as {{main: {example}}}" if label_due else f", such as {example}"
 
 

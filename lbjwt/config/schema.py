@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydantic.json_schema import GenerateJsonSchema
 
 from lbjwt.config.model import Configuration
-from lbjwt.config.relations import MAX_ISSUERS
+from lbjwt.config.relations import MAX_CLUSTERS, MAX_ISSUERS
 from lbjwt.units import DURATION_PATTERN, PERCENT_PATTERN, SIZE_PATTERN, format_duration, format_percent, format_size
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -28,7 +28,7 @@ def json_schema() -> dict[str, Any]:
             _ask_for_content(rule)
             _add_shortcut(rule)
             if section is schema and key in ("issuers", "clusters"):
-                rule.update(minProperties=1, maxProperties=MAX_ISSUERS if key == "issuers" else 1)
+                rule.update(minProperties=1, maxProperties=MAX_ISSUERS if key == "issuers" else MAX_CLUSTERS)
     return {"$schema": DIALECT, **schema, "title": "lbjwt configuration"}
 
 

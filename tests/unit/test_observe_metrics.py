@@ -24,6 +24,10 @@ def collector(board, *, issuers=ISSUERS, offenders=None, now=1030.5):
         board,
         RowNumbers.in_order(RowNames(ENDPOINTS, issuers, ROUTES)),
         offenders=offenders,
+        discovered=lambda: [
+            {"source": "api.test", "endpoints": 2, "failures": 3, "failing": "SERVFAIL", "last_success": 1000.0},
+            {"source": "new.test", "endpoints": 0, "failures": 0, "failing": None, "last_success": None},
+        ],
         clock=lambda: now,
         monotonic=lambda: 50.0,
     )
@@ -207,3 +211,21 @@ def test_every_metric_and_reason_stands_in_the_manual():
     assert named == {name for name, *_ in samples(filled())}
     for reason in [*DenyReason.__members__, *ErrorReason.__members__]:
         assert reason in ("NONE", "NO_ERROR") or f"`{reason.lower()}`" in manual
+
+
+def test_names_that_are_resolved_and_what_came_from_them():
+    """Each name and endpoints file has its state, and each endpoint the name that it was resolved from."""
+    found = samples(filled())
+    for source, endpoints, failures, failing in (("api.test", 2, 3, 1), ("new.test", 0, 0, 0)):
+        assert found["lbjwt_discovery_endpoints", source] == endpoints
+        assert found["lbjwt_discovery_failures_total", source] == failures
+        assert found["lbjwt_discovery_failing", source] == failing
+    assert found["lbjwt_discovery_last_success_timestamp_seconds", "api.test"] == 1000.0
+    assert ("lbjwt_discovery_last_success_timestamp_seconds", "new.test") not in found
+    told = collector(filled())
+    told.use(RowNumbers.in_order(RowNames(ENDPOINTS, ISSUERS, ROUTES)), {ENDPOINTS[0]: "api.test"})
+    info = next(family for family in told.collect() if family.name == "lbjwt_endpoint_info")
+    assert [(sample.labels["endpoint"], sample.labels["name"], sample.value) for sample in info.samples] == [
+        ("127.0.0.1:9001", "api.test", 1),
+        ("unix:/run/app.sock", "", 1),
+    ]

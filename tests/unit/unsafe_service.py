@@ -183,6 +183,10 @@ CASES = [
         {"issuers.main.max_lifetime": "1h", "revocation": {"file": "writable.jsonl"}}, REVOCATION,
     ),
     Case(
+        "endpoints that nobody can use", "endpoints-file", "clusters.main.endpoints_file",
+        {"clusters.main.endpoints_file": "broken.yaml"}, {"clusters.main.endpoints_file": "endpoints.yaml"},
+    ),
+    Case(
         "no revocations at all", "unreadable", "revocation.file",
         {"issuers.main.max_lifetime": "1h", "revocation": {"file": "none.jsonl"}}, REVOCATION,
     ),
