@@ -99,7 +99,6 @@ cdef class ClientConnection(BackendStream):
         """The endpoint broke TLS, or there is no agreeing with it. The loss of the connection then ends what is under way."""
         cdef Exchange exchange = <Exchange>self.request
         cdef str cause = "the TLS handshake failed: " + self.connection.tls.fault
-        cdef Exchange exchange = <Exchange>self.request
         if self.phase == CONNECTING:
             self.connect_failed(cause)
             return
