@@ -211,7 +211,7 @@ class Cluster(Section):
     @field_validator("tls")
     @classmethod
     def _endpoints_with_tls(cls, tls: BackendTls | None, info: ValidationInfo) -> BackendTls | None:
-        endpoints = info.data.get("endpoints")
+        endpoints = info.data.get("endpoints") or ()
         listed = endpoints and not given(info, "endpoints_file")  # a file may bring some at any time
         if tls is not None and listed and not any(endpoint.address.https for endpoint in endpoints):
             raise ValueError("no endpoint uses TLS, so this has no effect; write the addresses as https://HOST:PORT")
