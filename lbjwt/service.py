@@ -385,8 +385,8 @@ class LoadBalancer:
             sources=self._embedded.describe if self._embedded is not None else dict,
             revocations=self._store,
             on_revoked=lambda: self._revoked(True),
-            on_endpoint_change=self._endpoint_changed,
             discovery=self._discovery,
+            on_endpoint_change=self._endpoint_changed,
             check_failure=self._checks.failure if self._checks is not None else lambda row: "",
         )
         self._stack.push_async_callback(self._admin.stop)

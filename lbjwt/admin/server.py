@@ -17,8 +17,8 @@ import aiohttp
 import orjson
 from aiohttp import web
 
-from lbjwt.admin.endpoint_state import EndpointStatePage
 from lbjwt.admin.endpoints import EndpointPages, Members
+from lbjwt.admin.operations import OperationPages
 from lbjwt.admin.reload import Reload, ReloadPage
 from lbjwt.admin.revocations import RevocationPages
 from lbjwt.config.cluster_choice import ClusterChoice
@@ -85,8 +85,8 @@ class AdminServer:
         revocations: RevocationStore | None = None,
         on_revoked: Callable[[], None] = lambda: None,
         reload: Reload | None = None,
-        on_endpoint_change: Callable[[], None] = lambda: None,
         discovery: Members | None = None,
+        on_endpoint_change: Callable[[], None] = lambda: None,
         check_failure: Callable[[int], str] = lambda row: "",
     ) -> None:
         self._configuration = configuration
@@ -110,7 +110,7 @@ class AdminServer:
         if revocations is not None:
             RevocationPages(revocations, on_change=on_revoked).add_to(self.app)
         self._operations = EndpointOperations(board, rows.endpoints, on_endpoint_change)
-        EndpointStatePage(self._operations).add_to(self.app)
+        OperationPages(self._operations).add_to(self.app)
         if reload is not None:
             ReloadPage(reload, board).add_to(self.app)
         if discovery is not None:
@@ -221,8 +221,8 @@ class AdminServer:
                 for label, cluster in self._configuration.clusters.items()
                 for endpoint in cluster.endpoints
             ],
-            "routes": [self._route(route) for route in self._configuration.routes],
             "discovery": self._discovery.describe() if self._discovery is not None else [],
+            "routes": [self._route(route) for route in self._configuration.routes],
             "issuers": [
                 self._issuer(row, label) | ({"source": sources[label]} if label in sources else {})
                 for label, row in self._rows.issuers.items()

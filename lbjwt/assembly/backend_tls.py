@@ -72,4 +72,4 @@ def peer_of(tls: BackendTls | None, address: Address) -> TlsPeer | None:
         return None
     if tls is None:
         raise ValueError(f"no TLS for {address}")
-    return TlsPeer(tls, tls.name_of(address.resolved_from or address.host))
+    return TlsPeer(tls, tls.name_of(address))

@@ -113,6 +113,10 @@ class Clusters:
         """Give clusters that are in force other members. Arguments as for `use`; everything but the endpoints is as it was there."""
         for name, section in configured.items():
             if section.endpoints != self._configured[name].endpoints:
+                if (
+                    section.uses_tls and name not in self._tls
+                ):  # the first https endpoint: nothing to read but the system's authorities
+                    self._tls |= new_backend_tls({name: section}, {})
                 configure_cluster(self._in_force[name], section, rows, self._tls.get(name), self._board.affinity_key)
         self._configured = configured
 

@@ -149,7 +149,7 @@ async def _probe(target: Target, slots: asyncio.Semaphore) -> str:
 
 async def _reach(address: Address, timeout: float, slots: asyncio.Semaphore, tls: BackendTls | None) -> str:
     """ "" when a connection was made, else why none was."""
-    name = "" if tls is None else tls.name_of(address.host)
+    name = "" if tls is None else tls.name_of(address)
     try:
         async with slots, asyncio.timeout(timeout):
             if address.path is not None:

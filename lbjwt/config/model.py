@@ -48,7 +48,7 @@ from lbjwt.config.relations import (
 )
 from lbjwt.config.resolve import Resolve
 from lbjwt.config.route import Path, Route
-from lbjwt.config.section import Section, across, refuse
+from lbjwt.config.section import Section, across, given, refuse
 
 MAX_ENDPOINTS: Final = 1000
 """Of one cluster, as configured, from a file, or as a name resolves."""
@@ -211,8 +211,9 @@ class Cluster(Section):
     @field_validator("tls")
     @classmethod
     def _endpoints_with_tls(cls, tls: BackendTls | None, info: ValidationInfo) -> BackendTls | None:
-        endpoints = info.data.get("endpoints")
-        if tls is not None and endpoints and not any(endpoint.address.https for endpoint in endpoints):
+        endpoints = info.data.get("endpoints") or ()
+        listed = endpoints and not given(info, "endpoints_file")  # a file may bring some at any time
+        if tls is not None and listed and not any(endpoint.address.https for endpoint in endpoints):
             raise ValueError("no endpoint uses TLS, so this has no effect; write the addresses as https://HOST:PORT")
         return tls
 

@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from lbjwt.address import Address
 from lbjwt.files import read_regular, signature_of
 from lbjwt.net.tls import MAX_PEM, client_context, server_context
 
@@ -170,6 +171,6 @@ class BackendTls(TlsFiles):
         self.context, self._digest = newer.context, newer._digest
         self._used = self._seen = newer._used
 
-    def name_of(self, host: str) -> str:
-        """Whom the certificate of an endpoint must name: `host` is the one in its address, not an address that it was resolved to."""
-        return self.settings.server_name or host.partition("%")[0].rstrip(".")
+    def name_of(self, address: Address) -> str:
+        """Whom the certificate of an endpoint must name: the host as it was configured, whatever it was resolved to."""
+        return self.settings.server_name or (address.resolved_from or address.host).partition("%")[0].rstrip(".")

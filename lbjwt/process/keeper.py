@@ -79,8 +79,8 @@ class _Keeper(Process):
                 revocations=self._store,
                 on_revoked=self._wakeups.notify_workers,
                 reload=self._requests.reload,
-                on_endpoint_change=self._endpoint_changed,
                 discovery=self._discovery,
+                on_endpoint_change=self._endpoint_changed,
                 check_failure=self._checks.failure,
             )
         loop.add_signal_handler(signal.SIGUSR2, self._stop.set)

@@ -97,8 +97,8 @@ cdef class ClientConnection(BackendStream):
 
     cdef void _break(self):
         """The endpoint broke TLS, or there is no agreeing with it. The loss of the connection then ends what is under way."""
-        cdef str cause = "the TLS handshake failed: " + self.connection.tls.fault
         cdef Exchange exchange = <Exchange>self.request
+        cdef str cause = "the TLS handshake failed: " + self.connection.tls.fault
         if self.phase == CONNECTING:
             self.connect_failed(cause)
             return

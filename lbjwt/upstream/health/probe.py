@@ -50,7 +50,7 @@ class Target:
     @property
     def server_name(self) -> str | None:
         """Whom the certificate must name; None without TLS."""
-        return None if self.tls is None else self.tls.name_of(self.address.host)
+        return None if self.tls is None else self.tls.name_of(self.address)
 
     def request(self) -> bytes:
         """What is sent."""

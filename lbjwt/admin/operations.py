@@ -23,7 +23,7 @@ BODY_TIMEOUT: Final = 10.0
 """Seconds for a whole body to arrive."""
 
 
-class EndpointStatePage:
+class OperationPages:
     """The handlers."""
 
     def __init__(self, operations: EndpointOperations) -> None:
