@@ -157,6 +157,7 @@ def test_status_tells_the_state_of_everything_and_no_secret(board):
     assert found["endpoints"][1] == {
         "cluster": "shop",
         "address": "unix:/run/app.sock",
+        "name": None,
         "state": "in service",
         "health": "healthy",
         "weight": 1,
