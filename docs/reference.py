@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, Union, get_args, get_origin
 import annotated_types
 from pydantic.fields import FieldInfo
 
-from lbjwt.config.fields import Bytes, Percent, Seconds, Words
+from lbjwt.config.fields import Bytes, OrFalse, Percent, Seconds, Words
 from lbjwt.config.model import Configuration
 from lbjwt.config.rule import Rule
 from lbjwt.config.section import Section, container_of, keys_of, section_in
@@ -68,6 +68,8 @@ def _section(section: type[Section], where: str, title: str) -> list[str]:
 def _kind(annotation: Any, metadata: list[Any]) -> str:
     """The kind of value and its bounds, in words."""
     for mark in metadata:
+        if isinstance(mark, OrFalse):
+            return "mapping, or `false`"
         if isinstance(mark, Seconds):
             return f"duration, {format_duration(mark.least)} to {format_duration(mark.most)}"
         if isinstance(mark, Percent):

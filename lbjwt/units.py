@@ -2,8 +2,8 @@
 Durations, sizes and shares as people write them: ``250ms``, ``10s``, ``5m``, ``1h``, ``1d``; ``512``, ``64KiB``, ``1MiB``, ``1GiB``; ``20%``.
 
 A duration is a whole number with a unit and becomes ``float`` seconds; a size is a whole number of bytes, or of binary multiples, and becomes
-``int`` bytes; a share is a percentage and becomes a ``float`` from 0 to 1. Every function returns a value that its counterpart reads back exactly, or
-raises ``UnitError``. No duration is finer than a millisecond, so that the way back to text is exact.
+``int`` bytes; a share is a percentage and becomes a ``float`` from 0 to 1. Every function returns a value that its counterpart reads back exactly,
+or raises ``UnitError``. No duration is finer than a millisecond, and no share finer than a thousandth, so that the way back to text is exact.
 """
 
 import re

@@ -16,6 +16,8 @@ NAMES = [
     "worker_kill",
     "backend_kill",
     "post_retries",
+    "failing_backend",
+    "failing_backend_posts",
     "health_checks",
     "idle_close_race",
     "truncated_responses",

@@ -23,7 +23,7 @@ from lbjwt.admin.revocations import RevocationPages
 from lbjwt.config.model import Configuration, Endpoint
 from lbjwt.net.sockets import backlog
 from lbjwt.observe._board import READY, STATE_NAMES, Board
-from lbjwt.observe._endpoint_states import CHECK_NAMES
+from lbjwt.observe._endpoint_states import CAUSE_NAMES, CHECK_NAMES
 from lbjwt.observe._offenders import Offenders
 from lbjwt.observe.metrics import REASONS, BoardCollector, exposition
 from lbjwt.observe.rows import RowNumbers
@@ -254,6 +254,21 @@ class AdminServer:
                 "failure": self._check_failure(row) or None,
                 "transitions": state["transitions"],
             },
+            "ejection": self._ejection(state),
+            "panic": bool(state["panic"]),
+        }
+
+    @staticmethod
+    def _ejection(state: Mapping[str, Any]) -> dict[str, object]:
+        """Why an endpoint is ejected and for how many more seconds; with 0, the next request tries it."""
+        counts = {name: count for name, count in zip(CAUSE_NAMES, state["ejections"], strict=True) if count}
+        if not state["on_trial"]:
+            return {"ejected": False, "ejections": counts}
+        return {
+            "ejected": True,
+            "cause": CAUSE_NAMES[state["on_trial"] - 1],
+            "seconds_left": round(max(0.0, state["ejected_until"] - time.monotonic()), 3),
+            "ejections": counts,
         }
 
 

@@ -11,9 +11,11 @@ from lbjwt.config.model import FailLimit
 from lbjwt.http1._request import RequestPolicy
 from lbjwt.observe._offenders import Offenders
 from lbjwt.upstream._cluster import Cluster
+from lbjwt.upstream._ejection import EjectionRules
 from lbjwt.upstream._endpoint import Endpoint
 from lbjwt.upstream._pending import PendingQueue
 from lbjwt.upstream.balancing.rules import MAX_LOAD, balancing_rule
+from lbjwt.upstream.outliers import SuccessRates
 
 if TYPE_CHECKING:
     from lbjwt.config import model
@@ -39,6 +41,7 @@ class Clusters:
         self._in_force: dict[str, Cluster] = {}
         self._configured: Mapping[str, model.Cluster] = {}
         self._leaving: dict[str, Cluster] = {}
+        self._success_rates: dict[str, SuccessRates] = {}
 
     @property
     def all(self) -> list[Cluster]:
@@ -75,13 +78,22 @@ class Clusters:
             configure_cluster(clusters[name], section, rows, self._board.affinity_key)
             self._leaving.pop(name, None)
         self._in_force = dict(clusters)
+        self._success_rates = {
+            name: self._success_rates.get(name) or SuccessRates(cluster) for name, cluster in clusters.items()
+        }
         self._configured = configured
+
+    def compare_success_rates(self, now: float) -> None:
+        """Have endpoints ejected that fail more often than the others. One process does so for all. now: seconds on the monotonic clock."""
+        if self._board.slot == 0:
+            for rates in self._success_rates.values():
+                rates.look(now)
 
     def use_members(self, configured: Mapping[str, model.Cluster], rows: Mapping[tuple[str, str], int]) -> None:
         """Give clusters that are in force other members. Arguments as for `use`; everything but the endpoints is as it was there."""
         for name, section in configured.items():
             if section.endpoints != self._configured[name].endpoints:
-                configure_cluster(self._in_force[name], section, rows)
+                configure_cluster(self._in_force[name], section, rows, self._board.affinity_key)
         self._configured = configured
 
     def forget(self) -> bool:
@@ -134,6 +146,8 @@ def configure_cluster(
         ),
         slow_start=cluster.slow_start,
         max_requests=cluster.max_requests or 0,
+        ejection=EjectionRules.off() if cluster.ejection is False else cluster.ejection.rules,
+        panic_threshold=cluster.panic_threshold,
         retry_budget=cluster.retry_budget,
     )
 

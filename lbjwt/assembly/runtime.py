@@ -9,6 +9,7 @@ outlive it.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -221,6 +222,7 @@ class Runtime:
         """End streams whose token has expired; forget clusters that left, and take or refuse new clients by the descriptors that are left."""
         assert self.context is not None
         self.context.sweep()
+        self._clusters.compare_success_rates(time.monotonic())
         if self._clusters.forget():
             self.context.clusters = self._clusters.all
         self.listeners.mind_descriptors()

@@ -183,6 +183,26 @@ class Percent:
         return {"type": "string", "pattern": PERCENT_PATTERN}
 
 
+@dataclass(frozen=True, slots=True)
+class OrFalse:
+    """A section, or ``false`` to turn off what it describes. Use as ``Annotated[Ejection | Literal[False], OrFalse(Ejection)]``."""
+
+    section: type[Any]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_wrap_validator_function(
+            lambda value, read: False if value is False else read(value),
+            handler.generate_schema(self.section),
+            serialization=core_schema.wrap_serializer_function_ser_schema(
+                lambda value, write: False if value is False else write(value),
+                schema=handler.generate_schema(self.section),
+            ),
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [handler(schema), {"const": False}]}
+
+
 def whole(least: int, most: int) -> Any:
     """A whole number within bounds; text is none. Use as ``Annotated[int, whole(1, 1000)]``."""
     return Field(ge=least, le=most, strict=True)

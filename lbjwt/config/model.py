@@ -16,6 +16,7 @@ from lbjwt.auth.policy import MAX_TOKEN
 from lbjwt.auth.revocation import MAX_ENTRIES
 from lbjwt.config.balancing import Balancing, ByName
 from lbjwt.config.claim_header import ClaimHeader
+from lbjwt.config.ejection import Ejection
 from lbjwt.config.fields import (
     Bytes,
     Directory,
@@ -25,6 +26,7 @@ from lbjwt.config.fields import (
     ListenAddress,
     LogPath,
     Network,
+    OrFalse,
     Percent,
     Realm,
     Seconds,
@@ -175,6 +177,15 @@ class Cluster(Section):
         default=None,
         json_schema_extra={"shortcut": {"type": "string", "pattern": "^/"}},
         description="Check the endpoints regularly, and send no requests to those that fail. Default: no checks.",
+    )
+
+    panic_threshold: Annotated[float, Percent(0, 1)] = Field(
+        default=0.5,
+        description="When fewer than this share of the endpoints are healthy, requests go to all of them, as those that are left could not carry "
+        "the load. 0%: never.",
+    )
+    ejection: Annotated[Ejection | Literal[False], OrFalse(Ejection)] = Field(
+        default=Ejection(), description="When an endpoint whose requests fail is passed over; `false`: never."
     )
 
     @field_validator("endpoints_file")

@@ -68,6 +68,7 @@ EXAMPLES: Final = {
     "ClaimHeader": "{claim: sub, header: X-Jwt-Sub}",
     "Cluster": '{endpoints: [{address: "127.0.0.1:9001"}]}',
     "Discovery": "{}",
+    "Ejection": "{consecutive_5xx: 5}",
     "EndpointList": '{endpoints: [{address: "127.0.0.1:9001"}]}',
     "Endpoint": '{address: "127.0.0.1:9001"}',
     "FailLimit": "{failures: 100}",

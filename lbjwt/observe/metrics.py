@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from lbjwt._error_reason import ErrorReason, error_status
 from lbjwt._fastverify import DenyReason
 from lbjwt.observe._board import STATE_NAMES, Board
-from lbjwt.observe._endpoint_states import CHECK_NAMES
+from lbjwt.observe._endpoint_states import CAUSE_NAMES, CHECK_NAMES
 from lbjwt.observe._offenders import Offenders
 from lbjwt.observe.rows import RowNumbers
 from lbjwt.version import package_version
@@ -62,6 +62,7 @@ COUNTERS: Final = {
     "endpoint_connects": ("Connections opened to the endpoint.", "cluster endpoint"),
     "discovery_failures": ("Attempts to resolve a name or to read an endpoints file that failed; the last good endpoints stay in use.", "source"),
     "endpoint_failures": ("Connection attempts that failed and responses that did not arrive or were cut off.", "cluster endpoint"),
+    "endpoint_ejections": ("Ejections of the endpoint, by cause.", "cluster endpoint cause"),
     "endpoint_check_transitions": ("Times the endpoint began to fail its health check or to pass it again.", "cluster endpoint"),
     "endpoint_responses": ("Responses of the endpoint, by class of status.", "cluster endpoint status_class"),
 }  # fmt: skip
@@ -84,6 +85,8 @@ GAUGES: Final = {
     "config_last_reload_success_timestamp_seconds": ("Time at which the configuration in force was applied, in seconds since the epoch.", ""),
     "config_info": ("Hash of the configuration in force, as a label; the value is always 1.", "hash"),
     "build_info": ("Versions of lbjwt and Python, as labels; the value is always 1.", "version python_version"),
+    "endpoint_ejected": ("1 from an ejection of the endpoint until a request to it succeeds, otherwise 0.", "cluster endpoint"),
+    "cluster_panic": ("1 while so few endpoints of the cluster are healthy that all are used, otherwise 0.", "cluster"),
     "endpoint_info": ("Endpoints in use, with the name that they were resolved from; the value is always 1.", "cluster endpoint name"),
     "discovery_failing": ("1 while a name cannot be resolved or an endpoints file cannot be used; otherwise 0.", "source"),
     "discovery_endpoints": ("Addresses that a name has, or endpoints in an endpoints file.", "source"),
@@ -250,10 +253,20 @@ class BoardCollector(Collector):
         samples: dict[str, Samples] = {
             name: [(names, totals[field]) for names, totals in found] for name, field in PER_ENDPOINT.items()
         }
+        states = [(names, self._board.endpoint_states.read(row)) for names, row in self._rows.endpoints.items()]
+        samples["endpoint_ejections"] = [
+            ((*names, cause), count)
+            for names, state in states
+            for cause, count in zip(CAUSE_NAMES, state["ejections"], strict=True)
+        ]
+        samples["endpoint_ejected"] = [(names, int(state["on_trial"] != 0)) for names, state in states]
+        panic: dict[tuple[str, ...], float] = {}
+        for (cluster, _), state in states:
+            panic[cluster,] = max(panic.get((cluster,), 0), state["panic"])
+        samples["cluster_panic"] = list(panic.items())
         samples["endpoint_responses"] = [
             sample for names, totals in found for sample in _by_class(names, totals["responses"])[1:]
         ]
-        states = [(names, self._board.endpoint_states.read(row)) for names, row in self._rows.endpoints.items()]
         samples["endpoint_check_transitions"] = [(names, state["transitions"]) for names, state in states]
         checked = [(names, state) for names, state in states if state["check"]]
         samples["endpoint_healthy"] = [(names, int(state["check"] != FAILING)) for names, state in checked]

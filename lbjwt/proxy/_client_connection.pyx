@@ -69,7 +69,7 @@ cdef class ClientConnection(BackendStream):
         self.phase = GONE
         self.deadline = 0.0
         self.endpoint.pool.settle(self)
-        self.endpoint.unreachable(cause, coarse_monotonic())
+        self.endpoint.unreachable(cause, exchange is not None and exchange.take_trial(), coarse_monotonic())
         self._give_up_room()
         if self.connection is not None:
             self.context.watched.discard(self)
@@ -301,6 +301,7 @@ cdef class ClientConnection(BackendStream):
         if (whole and self.phase == DONE and self.keep_alive and not self.doubt and not self.context.draining
                 and endpoint.pool.may_keep() and self.connection.drained()):
             self.connection.resume()
+            self.used = True
             exchange = <Exchange>endpoint.pool.next_request(self)
             if exchange is not None:
                 exchange.use(self)

@@ -87,6 +87,7 @@ cdef class ProxyContext:
             else:
                 watched.check_peer()
         for cluster in self.clusters:
+            (<Cluster>cluster).ejector.look(now)
             (<Cluster>cluster).expire(now)
 
     def sweep(self):

@@ -24,6 +24,8 @@ from lbjwt.proxy._exchange_states cimport (
 )
 from lbjwt.proxy._route cimport Route
 from lbjwt.proxy._tunnel cimport new_tunnel
+from lbjwt.observe._endpoint_states cimport RESETS, SERVER_ERRORS, TIMEOUTS, EjectionCause
+from lbjwt.upstream._ejection cimport cause_of
 from lbjwt.upstream._retry cimport RetryCause, is_replayable, may_send_again
 
 cdef enum:
@@ -183,10 +185,12 @@ cdef class Exchange(ForwardedRequest):
         self.endpoint.counters.responses[head.status // 100] += 1
         if self.endpoint.failing:
             self.endpoint.recovered()
-        if self.retry.any_status and self._sends_again(RetryCause.STATUS, head.status, True, end):
+        if (self.retry.any_status or (self.trial and head.status >= 500)) and self._sends_again(RetryCause.STATUS, head.status, True, end):
             return
         self.status = head.status
         self.response_bytes = size
+        if head.status >= 500 or self.trial:
+            self._tell_status(head.status)
         if head.websocket:
             self._move(TUNNEL)
             self.tunnel = new_tunnel(self.client, self.backend, True, self.snapshot.stream_idle_timeout)
@@ -286,8 +290,21 @@ cdef class Exchange(ForwardedRequest):
         """Send the request again if `_retry` allows it. whole: see `_send_again`."""
         if not may_send_again(self, self.retry, self.cluster, cause, status, begun, coarse_monotonic()):
             return False
+        if cause == RetryCause.STATUS:
+            self._tell_status(status)
+        elif cause == RetryCause.TIMEOUT:
+            self.endpoint.unhealthy(TIMEOUTS, self.take_trial())
+        elif not self.backend.used:              # else the endpoint may have closed it for being idle
+            self.endpoint.unhealthy(RESETS, self.take_trial())
         self._send_again(cause, whole)
         return True
+
+    cdef void _tell_status(self, int status):
+        """The endpoint has answered, which says whether it is healthy."""
+        if status >= 500:
+            self.endpoint.unhealthy(SERVER_ERRORS, self.take_trial())
+        else:
+            self.endpoint.healthy(self.take_trial())
 
     cdef void end_if_late(self):
         """Give up waiting for the head of a response. While the client sends its request, `stream_idle` goes for it."""
@@ -304,8 +321,12 @@ cdef class Exchange(ForwardedRequest):
             self._fail_backend(reason)
 
     cdef void _fail_backend(self, ErrorReason reason):
+        cdef int cause = cause_of(reason)
         self.note(reason)
         self.endpoint.failed(ErrorNames(<int>reason).name.lower().replace("_", " "), coarse_monotonic())
+        # A connection that was used before may have been closed for being idle, and a tunnel may end in any way: neither is a sign of bad health.
+        if cause >= 0 and self.state != TUNNEL and not (reason == ErrorReason.NO_RESPONSE and self.backend.used):
+            self.endpoint.unhealthy(<EjectionCause>cause, self.take_trial())
         if self.state == RESPONDING:
             self.client.reset(reason)
             self.finish(False)
@@ -347,6 +368,8 @@ cdef class Exchange(ForwardedRequest):
             context.board.my_routes[route.index].requests[self.status // 100] += 1
         if self.endpoint is not None:
             self.endpoint.counters.requests += 1
+            if self.endpoint.state.suspect and whole and self.status < 500 and self.error == ErrorReason.NO_ERROR:
+                self.endpoint.healthy(False)
         if self.is_logged:
             if context.access_log is not None:   # a reload may have closed it
                 self._log(whole and not client.broken)

@@ -29,6 +29,12 @@ cdef class ForwardedRequest(UpstreamRequest):
             self._fault()
         self.state = state
 
+    # Whether it tries its endpoint; once the endpoint was told what came of it, it does not any more.
+    cdef inline bint take_trial(self) noexcept:
+        cdef bint trial = self.trial
+        self.trial = False
+        return trial
+
     cdef bint _unexpected(self) noexcept
     cdef void _fault(self) noexcept
     cdef void _send_off(self)

@@ -124,12 +124,14 @@ cdef class ForwardedRequest(UpstreamRequest):
 
     cdef void _charge(self, Endpoint endpoint):
         self.endpoint = endpoint
-        endpoint.charge()
+        self.trial = endpoint.charge()
         if self.retries:
             self._count_retrying(1)
 
     cdef void _discharge(self):
         if self.endpoint is not None:
+            if self.take_trial():
+                self.endpoint.end_trial()
             if self.retries:
                 self._count_retrying(-1)
             self.endpoint.discharge()
@@ -143,7 +145,7 @@ cdef class ForwardedRequest(UpstreamRequest):
         if not self.expects(CONNECTED):
             return
         if self._transmit(self.backend) == FAILED:
-            self.endpoint.unreachable(None, coarse_monotonic())
+            self.endpoint.unreachable(None, self.take_trial(), coarse_monotonic())
             self._try_next()
 
     cdef void connect_failed(self):

@@ -1,6 +1,7 @@
 cimport cython
 
 from lbjwt.observe._board cimport Board
+from lbjwt.upstream._ejector cimport Ejector
 from lbjwt.upstream._endpoint cimport Endpoint
 from lbjwt.upstream._pending cimport PendingQueue
 from lbjwt.upstream._request cimport UpstreamRequest
@@ -18,6 +19,7 @@ cdef class Cluster:
     cdef readonly PendingQueue pending       # requests that found every endpoint full
     cdef readonly int retries
     cdef readonly Py_ssize_t max_requests    # in flight over all workers; 0: no limit
+    cdef readonly Ejector ejector
     cdef readonly double retry_budget        # share of the requests in flight that may be sent again at a time; see `_retry`
     cdef Board _board
     cdef Members _members

@@ -9,6 +9,7 @@ from libc.stdint cimport int64_t
 
 from lbjwt.net._clock cimport coarse_monotonic
 from lbjwt.observe._endpoint_states cimport swap
+from lbjwt.upstream._ejection cimport EjectionRules
 from lbjwt.upstream.balancing._least_requests cimport LeastRequests
 from lbjwt.upstream.balancing._members cimport ANY, BACKUP
 
@@ -24,12 +25,14 @@ cdef class Cluster:
         self.pending = pending
         self.endpoints = ()
         self.balancing = LeastRequests()
+        self.ejector = Ejector(name, board)
         self._board = board
         self._members = Members(())
 
     def configure(self, members, *, double connect_timeout, double response_timeout, double idle_timeout, Py_ssize_t max_idle,
                   Py_ssize_t max_connections, Py_ssize_t max_pending, double pending_timeout, int retries, Balancing balancing=None,
-                  double slow_start=0.0, Py_ssize_t max_requests=0, double retry_budget=0.2):
+                  double slow_start=0.0, Py_ssize_t max_requests=0, double retry_budget=0.2, EjectionRules ejection=EjectionRules(),
+                  double panic_threshold=0.5):
         """
         Set the members and the limits, now or at a reload.
 
@@ -54,6 +57,7 @@ cdef class Cluster:
             endpoint.connect_timeout = connect_timeout
             endpoint.response_timeout = response_timeout
             endpoint.idle_timeout = idle_timeout
+            endpoint.ejector = self.ejector
             endpoint.attach(self._board)
             endpoint.pool.pending = self.pending
             endpoint.pool.max_idle = max_idle
@@ -67,6 +71,7 @@ cdef class Cluster:
         self._members = Members(self.endpoints, self._members, slow_start=slow_start)
         self._members.now = now
         self.balancing.use(self._members)
+        self.ejector.configure(ejection, panic_threshold, [endpoint.row for endpoint in endpoints if endpoint.weight and not endpoint.backup])
         self.retries = retries
         self.max_requests = max_requests
         self.retry_budget = retry_budget

@@ -1,12 +1,15 @@
 cimport cython
 
 from lbjwt.observe._board cimport Board, EndpointCounters
-from lbjwt.observe._endpoint_states cimport FAILING, EndpointState
+from lbjwt.observe._endpoint_states cimport CONNECT_FAILURES, FAILING, EjectionCause, EndpointState
+from lbjwt.upstream._ejector cimport Ejector
 from lbjwt.upstream._pool cimport Pool
 
 
 cdef inline bint is_healthy(const EndpointState *state, double now) noexcept:
-    return state.ejected_until <= now and state.check != FAILING
+    """In panic all endpoints count as healthy but those that nobody can connect to."""
+    return (state.ejected_until <= now and state.check != FAILING) or (
+        state.panic and not (state.on_trial == 1 + CONNECT_FAILURES and state.ejected_until > now))
 
 
 @cython.final
@@ -26,6 +29,7 @@ cdef class Endpoint:
     cdef readonly double response_timeout    # seconds, to the first byte of the response
     cdef readonly double idle_timeout        # seconds, of idle connections
     cdef readonly bint failing               # its failure was logged, its recovery was not
+    cdef Ejector ejector                     # of its cluster
     cdef Py_ssize_t _position                # among the members of its cluster; -1: it is none
     cdef double _quiet_until                 # seconds on the monotonic clock: no failure is logged before
     cdef EndpointCounters *counters          # of this worker
@@ -33,14 +37,20 @@ cdef class Endpoint:
 
     # Count on this board, from its configuration on.
     cdef void attach(self, Board board)
-    # A request goes there, or has left.
-    cdef void charge(self) noexcept
+    # A request goes there, or has left. True: it tries the endpoint, which was ejected, and no other goes there until it says what came of it.
+    cdef bint charge(self) noexcept
     cdef void discharge(self) noexcept
+    cdef bint _begin_trial(self) noexcept
+    # It ended without a word about the endpoint.
+    cdef void end_trial(self) noexcept
 
     cdef bint is_healthy(self, double now) noexcept
     cdef bint is_full(self, double now)
-    # Once nobody can connect, every request is spared the attempt for a moment.
-    cpdef void unreachable(self, str cause, double now)
+    # A response was good, or a request failed. trial: it was the one that tried the endpoint.
+    cdef void healthy(self, bint trial)
+    cdef void unhealthy(self, EjectionCause cause, bint trial)
+    # Nobody can connect.
+    cdef void unreachable(self, str cause, bint trial, double now)
     # A request was not answered as it should be. cause: for the log; None: it is sent again, and nothing is logged yet.
     cpdef void failed(self, str cause, double now)
     cpdef void recovered(self)

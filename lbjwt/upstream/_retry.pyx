@@ -7,6 +7,7 @@ May a request be sent again, and to whom? docs/retries.md says the same to users
 - The connection ended, or the time for a response passed, before the first byte of a response; or the response has a chosen status: if the rule of
   the route covers it, repeating the request is harmless (RFC 9110 section 9.2.2), all of it is kept, it was not sent again too often, its deadline
   has not passed, and the cluster has budget left. To another endpoint if there is one.
+- It tried an endpoint that was ejected: after a timeout or a 5xx as after a reset, because its client did not ask for the risk.
 - Anything else: never. In particular nothing is sent again once an interim response went to the client.
 
 The budget bounds what retries add to the load of endpoints that fail: requests that are being sent again are at most a share of the others in
@@ -76,7 +77,9 @@ cdef bint may_send_again(UpstreamRequest request, RetryRule rule, Cluster cluste
     cdef Endpoint endpoint
     cdef int64_t in_flight = 0
     cdef int64_t retrying = 0
-    if not rule.may_send_again(cause, status, request.replayable, begun, request.retries, cluster.retries):
+    if not rule.may_send_again(cause, status, request.replayable, begun, request.retries, cluster.retries) and not (
+            request.trial and rule.may_send_again(RetryCause.RESET, 0, request.replayable, begun and cause != RetryCause.STATUS,
+                                                  request.retries, cluster.retries)):
         return False
     if request.give_up_at != 0.0 and request.give_up_at <= now:
         return False

@@ -164,6 +164,8 @@ def test_status_tells_the_state_of_everything_and_no_secret(board):
         "requests": 9,
         "failures": 0,
         "health_check": {"state": "not checked", "seconds_ago": None, "failure": None, "transitions": 0},
+        "ejection": {"ejected": False, "ejections": {}},
+        "panic": False,
     }
     (issuer,) = found["issuers"]
     assert (issuer["label"], issuer["keys"]) == ("main", 3)

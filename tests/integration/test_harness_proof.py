@@ -17,6 +17,7 @@ MEASURE = {
     "certificate_replaced",
     "client_aborts",
     "cold_start",
+    "failing_backend",
     "fetch_count",
     "head_bombs",
     "health_checks",

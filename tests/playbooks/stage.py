@@ -158,6 +158,8 @@ class Client(Peer):
 class Server(Peer):
     """The far end of a connection to an endpoint."""
 
+    endpoint: Endpoint
+
     def __init__(self, stage: Stage, stream: ClientConnection) -> None:
         super().__init__(stage, stream.protocol())
         self.stream = stream
@@ -319,7 +321,9 @@ class Stage:
 
     def _open(self, endpoint: Endpoint) -> ClientConnection:
         stream = ClientConnection(self.context, endpoint)
-        self.opened.append(self.new_server(stream))
+        server = self.new_server(stream)
+        server.endpoint = endpoint
+        self.opened.append(server)
         return stream
 
     def new_server(self, stream: ClientConnection) -> Server:
