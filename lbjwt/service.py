@@ -212,7 +212,7 @@ class LoadBalancer:
         await runtime.listeners.accept()
         self._stack.callback(self._periodic.stop)
         self._periodic.every(SWEEP, self._tick)
-        self._periodic.every(certificate.LOOK, runtime.listeners.look_at_certificates)
+        self._periodic.every(certificate.LOOK, runtime.look_at_certificates)
         self._serves = True
         self.board.set_state(READY)
 
@@ -334,7 +334,7 @@ class LoadBalancer:
                 if self._checks is not None:
                     self._checks.use(configuration, rows)
                 await self._first_checks.wait(configuration, rows)
-                self._runtime.use_members(configuration, rows)
+                await self._runtime.use_members(configuration, rows)
             self._discovered, self._rows = discovered, rows
             if self._whole:
                 self.board.set_generation(generation)

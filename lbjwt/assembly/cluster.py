@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from lbjwt.assembly.backend_tls import in_use, new_backend_tls, peer_of
+from lbjwt.assembly.certificates import Renewals
 from lbjwt.config.model import FailLimit
 from lbjwt.http1._request import RequestPolicy
 from lbjwt.observe._offenders import Offenders
@@ -19,6 +21,7 @@ from lbjwt.upstream.outliers import SuccessRates
 
 if TYPE_CHECKING:
     from lbjwt.config import model
+    from lbjwt.net.certificate import BackendTls
     from lbjwt.observe._board import Board
 
 CallSoon = Callable[[Callable[[], object]], object]
@@ -42,6 +45,8 @@ class Clusters:
         self._configured: Mapping[str, model.Cluster] = {}
         self._leaving: dict[str, Cluster] = {}
         self._success_rates: dict[str, SuccessRates] = {}
+        self._tls: dict[str, BackendTls] = {}
+        self._renewals = Renewals(board)
 
     @property
     def all(self) -> list[Cluster]:
@@ -57,10 +62,23 @@ class Clusters:
             for name in names
         }
 
+    def plan_tls(self, configured: Mapping[str, model.Cluster]) -> dict[str, BackendTls]:
+        """As `new_backend_tls`."""
+        return new_backend_tls(configured, self._tls)
+
+    def look_at_certificates(self) -> None:
+        """Use files for TLS to endpoints that were replaced for the next connections."""
+        self._renewals.look(self._tls.values(), lambda tls, context: None)
+
+    def close(self) -> None:
+        """Read no more files."""
+        self._renewals.stop()
+
     def use(
         self,
         configured: Mapping[str, model.Cluster],
         clusters: Mapping[str, Cluster],
+        tls: Mapping[str, BackendTls],
         rows: Mapping[tuple[str, str], int],
     ) -> None:
         """
@@ -68,14 +86,16 @@ class Clusters:
 
         Args:
             clusters: What `named` made for it.
+            tls: What `plan_tls` made for it.
             rows: Where each endpoint is counted, by the name of its cluster and the text of its address.
         """
+        self._tls = in_use(tls, self._tls)
         for name, cluster in self._in_force.items():
             if name not in configured:
                 cluster.retire()
                 self._leaving[name] = cluster
         for name, section in configured.items():
-            configure_cluster(clusters[name], section, rows, self._board.affinity_key)
+            configure_cluster(clusters[name], section, rows, self._tls.get(name), self._board.affinity_key)
             self._leaving.pop(name, None)
         self._in_force = dict(clusters)
         self._success_rates = {
@@ -89,11 +109,17 @@ class Clusters:
             for rates in self._success_rates.values():
                 rates.look(now)
 
-    def use_members(self, configured: Mapping[str, model.Cluster], rows: Mapping[tuple[str, str], int]) -> None:
+    def use_members(
+        self,
+        configured: Mapping[str, model.Cluster],
+        tls: Mapping[str, BackendTls],
+        rows: Mapping[tuple[str, str], int],
+    ) -> None:
         """Give clusters that are in force other members. Arguments as for `use`; everything but the endpoints is as it was there."""
+        self._tls = in_use(tls, self._tls)
         for name, section in configured.items():
             if section.endpoints != self._configured[name].endpoints:
-                configure_cluster(self._in_force[name], section, rows, self._board.affinity_key)
+                configure_cluster(self._in_force[name], section, rows, self._tls.get(name), self._board.affinity_key)
         self._configured = configured
 
     def forget(self) -> bool:
@@ -105,13 +131,18 @@ class Clusters:
 
 
 def configure_cluster(
-    made: Cluster, cluster: model.Cluster, rows: Mapping[tuple[str, str], int], cookie_key: bytes = b""
+    made: Cluster,
+    cluster: model.Cluster,
+    rows: Mapping[tuple[str, str], int],
+    tls: BackendTls | None = None,
+    cookie_key: bytes = b"",
 ) -> None:
     """
     Give a cluster its endpoints and limits. An endpoint that it has already stays as it is.
 
     Args:
         rows: As for `Clusters.use`.
+        tls: For its https endpoints.
         cookie_key: As for `balancing_rule`.
     """
     balancing = cluster.balancing
@@ -124,6 +155,7 @@ def configure_cluster(
                 endpoint.address.port,
                 endpoint.address.path or "",
                 endpoint.weight,
+                tls=peer_of(tls, endpoint.address),
                 backup=endpoint.backup,
                 max_connections=endpoint.max_connections or 0,
             )

@@ -10,14 +10,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from lbjwt.assembly.backend_tls import in_use, new_backend_tls
 from lbjwt.upstream.health.history import FAILING
 from lbjwt.upstream.health.probe import Target
 from lbjwt.upstream.health.prober import Prober
 
 if TYPE_CHECKING:
     from lbjwt.config.model import Cluster, Configuration
+    from lbjwt.net.certificate import BackendTls
     from lbjwt.observe._board import Board
     from lbjwt.observe._endpoint_states import EndpointStates
     from lbjwt.observe.rows import RowNumbers
@@ -28,32 +31,38 @@ Then it goes on, and an endpoint that is not checked yet gets requests."""
 
 IN_SERVICE: Final = 0
 
+NO_TLS: Final[Mapping[str, BackendTls]] = MappingProxyType({})
+
 
 def checks_configured(configuration: Configuration) -> bool:
     """True when some cluster has a health check."""
     return any(cluster.health_check is not None for cluster in configuration.clusters.values())
 
 
-def check_targets(name: str, cluster: Cluster, rows: Mapping[tuple[str, str], int]) -> Iterator[Target]:
+def check_targets(
+    name: str, cluster: Cluster, rows: Mapping[tuple[str, str], int], tls: BackendTls | None = None
+) -> Iterator[Target]:
     """
     What is checked of one cluster; nothing without a health check.
 
     Args:
         rows: Of the shared state, by the name of the cluster and the text of the address.
+        tls: For its https endpoints.
     """
     if cluster.health_check is None:
         return
     check = cluster.health_check.check
     for endpoint in cluster.endpoints:
-        yield Target(rows[name, str(endpoint.address)], name, endpoint.address, check)
+        row, address = rows[name, str(endpoint.address)], endpoint.address
+        yield Target(row, name, address, check, tls if address.https else None)
 
 
-def all_targets(configuration: Configuration, rows: RowNumbers) -> list[Target]:
-    """What is checked of a configuration."""
+def all_targets(configuration: Configuration, rows: RowNumbers, tls: Mapping[str, BackendTls] = NO_TLS) -> list[Target]:
+    """What is checked of a configuration. tls: of its clusters, where it matters."""
     return [
         target
         for name, cluster in configuration.clusters.items()
-        for target in check_targets(name, cluster, rows.endpoints)
+        for target in check_targets(name, cluster, rows.endpoints, tls.get(name))
     ]
 
 
@@ -69,6 +78,7 @@ class HealthChecks:
         self._board = board
         self._notify = notify
         self._prober = Prober(board.endpoint_states, self._changed)
+        self._tls: dict[str, BackendTls] = {}
         self._clusters: list[list[int]] = []
         """The rows of each cluster."""
 
@@ -78,7 +88,11 @@ class HealthChecks:
             [rows.endpoints[name, str(endpoint.address)] for endpoint in cluster.endpoints]
             for name, cluster in configuration.clusters.items()
         ]
-        self._prober.use(all_targets(configuration, rows), at_start=at_start)
+        checked = {
+            name: cluster for name, cluster in configuration.clusters.items() if cluster.health_check is not None
+        }
+        self._tls = in_use(new_backend_tls(checked, self._tls), self._tls)
+        self._prober.use(all_targets(configuration, rows, self._tls), at_start=at_start)
         self.look()
 
     def look(self) -> None:

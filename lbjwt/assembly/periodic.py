@@ -50,6 +50,7 @@ def expiry_interval(configuration: Configuration) -> float:
             min(cluster.response_timeout, cluster.idle_timeout, cluster.pending_timeout)
             for cluster in configuration.clusters.values()
         ),
+        *(cluster.connect_timeout for cluster in configuration.clusters.values() if cluster.uses_tls),
         *(
             timeout
             for route in configuration.routes

@@ -44,10 +44,13 @@ SENTENCES: Final = {
     "admin-exposed": "the admin API requires no password, and other machines can reach it",
     "revocation-forgotten": "revocations made through the admin API are lost at a restart; set state_directory",
     "revocation-without-lifetime": "revocations expire, and without max_lifetime a token may be valid for longer than its revocation",
+    "backend-unverified": "lbjwt does not verify the certificates of these endpoints, so anybody on the network path can read and change requests, "
+    "tokens included; set ca instead of verify: false",
     "check-overlaps": "the timeout of the check is not shorter than its interval: an endpoint that hangs is checked less often than configured",
     # files and secrets
     "key-left-out": "{what}",
     "key-file-writable": "every user of this machine can write {file} and so choose which keys are trusted",
+    "authority-file-writable": "every user of this machine can write {file} and so choose which endpoints are trusted",
     "secret-open": "every user of this machine can read or write {file}; run chmod 600 on it",
     "secret-guessable": "{name} {fault}",
     "secret-line-break": "{name} ends with a line break, which is part of the secret; remove it if the issuer uses the secret without it",

@@ -52,6 +52,9 @@ def _service(configuration: Configuration) -> Iterator[Problem]:
     for at, network in enumerate(configuration.trusted_proxies):
         if network.prefixlen == 0:
             yield warning(("trusted_proxies", at), "trust-everyone")
+    for label, cluster in configuration.clusters.items():
+        if cluster.tls is not None and not cluster.tls.verify:
+            yield warning(("clusters", label, "tls", "verify"), "backend-unverified")
     if configuration.header_names == "allow":
         yield warning(("header_names",), "header-names-allow")
     headers = configuration.claim_to_headers

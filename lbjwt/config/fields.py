@@ -9,7 +9,7 @@ raises ``ValueError``.
 import ipaddress
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
@@ -28,7 +28,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from lbjwt.address import Address, parse_srv
+from lbjwt.address import Address, check_host, parse_srv
 from lbjwt.auth.identity import HEADER_NAME, check_header_name
 from lbjwt.auth.policy import SCOPE, check_scopes
 from lbjwt.jose import algorithms
@@ -235,10 +235,10 @@ def _log_path(value: Any, info: ValidationInfo) -> str:
     return "-" if value == "-" else str(_path(value, info))
 
 
-def _any_address(value: Any, info: ValidationInfo) -> Address:
+def _any_address(value: Any, info: ValidationInfo, parse: Callable[[str], Address] = Address.parse) -> Address:
     if isinstance(value, Address):
         return value
-    address = Address.parse(_text(value, "an address"))
+    address = parse(_text(value, "an address"))
     if address.path is not None and isinstance(info.context, Source):
         return Address.parse("unix:" + os.path.normpath(info.context.directory / address.path))
     return address
@@ -252,13 +252,9 @@ def _listen_address(value: Any, info: ValidationInfo) -> Address:
 
 
 def _endpoint_address(value: Any, info: ValidationInfo) -> Address:
-    if isinstance(value, str) and value.lower().startswith("https://"):
-        raise ValueError(
-            "TLS to endpoints is not supported yet, so lbjwt sends plain HTTP; write HOST:PORT of a plain listener"
-        )
     if isinstance(value, str) and value.startswith("srv:"):
         return parse_srv(value)
-    address = _any_address(value, info)
+    address = _any_address(value, info, Address.parse_endpoint)
     if not address.is_unix and not address.srv and (not address.host or address.port == 0):
         raise ValueError("an endpoint needs a host and a port from 1 to 65535")
     if address.host in ("0.0.0.0", "::"):
@@ -344,9 +340,10 @@ _ADDRESS_WRITER: Final = PlainSerializer(str, when_used="json", return_type=str)
 ListenAddress = Annotated[
     Address, BeforeValidator(_listen_address), _ADDRESS_WRITER, WithJsonSchema({"type": "string", "pattern": "^[^ /]*:[0-9]{1,5}$"})
 ]  # fmt: skip
+_ENDPOINT_SCHEMA: Final = {"type": "string", "pattern": "^(unix:.+|srv:.+|[^ /]+:[0-9]{1,5}|https?://[^ /]+/?)$"}
 EndpointAddress = Annotated[
     Address, BeforeValidator(_endpoint_address), _ADDRESS_WRITER,
-    WithJsonSchema({"type": "string", "pattern": "^(unix:.+|srv:.+|[^ /]+:[0-9]{1,5})$"}),
+    WithJsonSchema(_ENDPOINT_SCHEMA),
 ]  # fmt: skip
 NameServer = Annotated[
     Address, BeforeValidator(_name_server), _ADDRESS_WRITER, WithJsonSchema({"type": "string", "examples": ["10.0.0.2", "10.0.0.2:5353"]}),
@@ -358,6 +355,7 @@ Network = Annotated[
 ]  # fmt: skip
 HeaderName = Annotated[str, AfterValidator(check_header_name), WithJsonSchema(_HEADER_SCHEMA)]
 TokenField = Annotated[str, AfterValidator(_token_field), WithJsonSchema(_HEADER_SCHEMA)]
+ServerName = Annotated[str, AfterValidator(check_host), WithJsonSchema({"type": "string", "minLength": 1})]
 Label = Annotated[
     str, Spelling("[A-Za-z0-9][A-Za-z0-9_-]{0,62}", "a label must be at most 63 letters, digits, _ and -, and start with a letter or digit")
 ]  # fmt: skip

@@ -14,7 +14,7 @@ from lbjwt.http1._request cimport COMPLETE, NEED_MORE, Parse
 from lbjwt.http1._response cimport CHUNKED, LENGTH, NO_BODY, ResponseHead, UNTIL_CLOSE
 from lbjwt.net._clock cimport coarse_monotonic
 from lbjwt.net._connection cimport Events, Sent, buffered_connection
-from lbjwt.net._tls cimport TlsSession
+from lbjwt.net._tls cimport TlsPeer
 from lbjwt.upstream._endpoint cimport Endpoint
 from lbjwt.upstream._request cimport UpstreamRequest
 
@@ -29,24 +29,20 @@ cdef class ClientConnection(BackendStream):
         self.context = context
         self.endpoint = endpoint
         self.phase = CONNECTING
+        self.deadline = coarse_monotonic() + endpoint.connect_timeout      # of a handshake, which is watched once the connection is open
         self.counted = True
         endpoint.pool.add(self)
 
-    def protocol(self, tls=None, str server_hostname=None):
-        """
-        What the loop is to tell of the connection, once it is made.
-
-        tls: an `ssl.SSLContext`; None for plain HTTP. server_hostname: whom the certificate has to name.
-        """
-        return buffered_connection(self, &EVENTS, self.context.receive,
-                                   None if tls is None else TlsSession(tls, server_side=False, server_hostname=server_hostname))
+    def protocol(self):
+        """What the loop is to tell of the connection, once it is made."""
+        cdef TlsPeer peer = self.endpoint.tls
+        return buffered_connection(self, &EVENTS, self.context.receive, None if peer is None else peer.connect())
 
     # --- the connection -----------------------------------------------------------------------------------------------
 
     cdef void _open(self, Connection connection):
         self.connection = connection
         self.context.watched.add(self)
-        self.deadline = coarse_monotonic() + self.endpoint.connect_timeout       # of a handshake: without TLS it is ready now
 
     cdef void _ready(self):
         cdef Exchange exchange = <Exchange>self.request
@@ -101,10 +97,15 @@ cdef class ClientConnection(BackendStream):
 
     cdef void _break(self):
         """The endpoint broke TLS, or there is no agreeing with it. The loss of the connection then ends what is under way."""
+        cdef str cause = "the TLS handshake failed: " + self.connection.tls.fault
+        cdef Exchange exchange = <Exchange>self.request
         if self.phase == CONNECTING:
-            self.connect_failed("cannot be reached: the TLS handshake failed")
-        else:
-            self._reset()
+            self.connect_failed(cause)
+            return
+        if not self.connection.tls.heard:
+            # With TLS 1.3 our side has ended the handshake, and sent the request, when the endpoint refuses our certificate.
+            self.endpoint.unreachable(cause, exchange is not None and exchange.take_trial(), coarse_monotonic())
+        self._reset()
 
     cdef bint _peer_ended(self, bint clean):
         """True keeps our half open."""

@@ -145,7 +145,7 @@ cdef class ForwardedRequest(UpstreamRequest):
         if not self.expects(CONNECTED):
             return
         if self._transmit(self.backend) == FAILED:
-            self.endpoint.unreachable(None, self.take_trial(), coarse_monotonic())
+            self.endpoint.unreachable("a new connection was reset before the request was sent", self.take_trial(), coarse_monotonic())
             self._try_next()
 
     cdef void connect_failed(self):

@@ -32,6 +32,7 @@ cdef class Cluster:
     cpdef void take(self, Endpoint endpoint)
     # An endpoint that was not tried is full now: waiting may help.
     cdef bint may_get_room(self, set tried)
+    cdef bint _is_known(self, Endpoint endpoint, dict known)
     # It has max_requests in flight.
     cdef bint is_at_max_requests(self) noexcept
     # Put the request into the queue; False: the queue is full.

@@ -37,7 +37,8 @@ cdef class Cluster:
         Set the members and the limits, now or at a reload.
 
         An endpoint whose address was a member before stays the same object, with its connections, its counters and its turn. One that is no member
-        any more is drained: it gets no request, its idle connections are closed, those in use when they are released.
+        any more is drained: it gets no request, its idle connections are closed, those in use when they are released. So is one of which another
+        TLS server is asked for now: another one with the same counters takes its place.
 
         members: `Endpoint`s, each with an address of its own. Of one that is known by its address only weight, backup and max_connections are taken
         over. max_connections: per endpoint over all workers, unless it has its own. balancing: None for least requests. slow_start: seconds.
@@ -49,7 +50,7 @@ cdef class Cluster:
         cdef double now = coarse_monotonic()
         cdef Endpoint member, endpoint
         for member in members:
-            endpoint = known.pop(member.address, member)
+            endpoint = known.pop(member.address) if self._is_known(member, known) else member
             endpoints.append(endpoint)
             endpoint.weight = member.weight
             endpoint.backup = member.backup
@@ -82,6 +83,10 @@ cdef class Cluster:
             endpoint.pool.leaving = True
             endpoint.pool.close_idle()
         self.pending.wake()
+
+    cdef bint _is_known(self, Endpoint endpoint, dict known):
+        cdef Endpoint other = known.get(endpoint.address)
+        return other is not None and endpoint.is_like(other)
 
     def retire(self):
         """No route leads here any more: requests that are under way end as they began, and no connection is kept."""

@@ -1,5 +1,6 @@
 cimport cython
 
+from lbjwt.net._tls cimport TlsPeer
 from lbjwt.observe._board cimport Board, EndpointCounters
 from lbjwt.observe._endpoint_states cimport CONNECT_FAILURES, FAILING, EjectionCause, EndpointState
 from lbjwt.upstream._ejector cimport Ejector
@@ -16,11 +17,12 @@ cdef inline bint is_healthy(const EndpointState *state, double now) noexcept:
 cdef class Endpoint:
     """One backend address of a cluster: whether it is healthy, its counters of this worker, and its pool. It outlives configurations."""
     cdef readonly Py_ssize_t row             # of its counters in the shared stats
-    cdef readonly str address                # as configured: HOST:PORT or unix:PATH
+    cdef readonly str address                # as configured: HOST:PORT, https://HOST:PORT or unix:PATH
     cdef readonly bytes label                # the same, for the access log
     cdef readonly str host                   # "" for a Unix socket
     cdef readonly int port
     cdef readonly str path                   # of a Unix socket, else ""
+    cdef readonly TlsPeer tls                # whom its certificate must name; None: plain HTTP
     cdef readonly long weight                # as configured; 0: drained. A change is a matter of the cluster
     cdef readonly bint backup                # used only while no other can be
     cdef readonly Py_ssize_t max_connections # 0: that of the cluster
@@ -35,6 +37,8 @@ cdef class Endpoint:
     cdef EndpointCounters *counters          # of this worker
     cdef EndpointState *state                # of all processes
 
+    # The same address, and the same is asked of it: its connections serve as well.
+    cdef bint is_like(self, Endpoint other)
     # Count on this board, from its configuration on.
     cdef void attach(self, Board board)
     # A request goes there, or has left. True: it tries the endpoint, which was ejected, and no other goes there until it says what came of it.

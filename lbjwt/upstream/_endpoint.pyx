@@ -17,7 +17,7 @@ cdef object log = logging.getLogger("lbjwt.endpoints")
 cdef class Endpoint:
 
     def __init__(self, Py_ssize_t row, str address, str host, int port, str path, long weight=1, *, bint backup=False,
-                 Py_ssize_t max_connections=0):
+                 Py_ssize_t max_connections=0, TlsPeer tls=None):
         self.row = row
         self.address = address
         self.label = address.encode()
@@ -25,10 +25,16 @@ cdef class Endpoint:
         self.port = port
         self.path = path
         self.weight = weight
+        self.tls = tls
         self.backup = backup
         self.max_connections = max_connections
         self.pool = Pool()
         self._position = -1
+
+    cdef bint is_like(self, Endpoint other):
+        if self.address != other.address:
+            return False
+        return self.tls is other.tls or (self.tls is not None and other.tls is not None and self.tls.is_like(other.tls))
 
     cdef void attach(self, Board board):
         self.counters = self.pool.counters = board.endpoint(board.slot, self.row)

@@ -6,12 +6,14 @@ import errno
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lbjwt.address import Address
+from lbjwt.net.certificate import BackendTls, BackendTlsSettings
 from lbjwt.upstream.health import probe as probe_module
 from lbjwt.upstream.health.probe import NotMade, Target, probe
 from lbjwt.upstream.health.settings import HealthCheck, Statuses
@@ -208,15 +210,18 @@ def test_tls_is_verified(play: Scene, tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*authority.issue("backend", names=["localhost"]))
-    trusting = ssl.create_default_context(cafile=str(authority.ca_file))
+    trusting = BackendTlsSettings(ca=authority.ca_file, server_name="localhost")
+
+    async def probed(address: Address, settings: BackendTlsSettings) -> str:
+        tls = BackendTls(settings, key="clusters.main.tls")
+        return await probe(Target(0, "main", address, HealthCheck(timeout=10.0), tls))
 
     async def scene() -> None:
         async with listening(Peer(OK), ssl=context) as address:
-            check = HealthCheck(timeout=10.0)
-            assert await probe(Target(0, "main", address, check, trusting, "localhost")) == ""
-            strange = await probe(Target(0, "main", address, check, ssl.create_default_context(), "localhost"))
-            assert strange == "TLS: unable to get local issuer certificate"
-            wrong = await probe(Target(0, "main", address, check, trusting, "other.test"))
-            assert wrong.startswith("TLS: ") and "other.test" in wrong
+            assert await probed(address, trusting) == ""
+            strange = await probed(address, replace(trusting, ca=None))
+            assert "signed by an authority that is not trusted" in strange
+            wrong = await probed(address, replace(trusting, server_name="other.test"))
+            assert wrong == "the TLS handshake failed: its certificate is not for other.test"
 
     play(scene())

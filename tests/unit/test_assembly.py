@@ -96,7 +96,7 @@ def test_endpoints_keep_their_order_addresses_and_weights() -> None:
     made = configuration()
     rows = RowNumbers.in_order(row_names(made)).endpoints
     clusters = Clusters(Board(1, 3), lambda callback: None)
-    clusters.use(made.clusters, clusters.named(made.clusters), rows)
+    clusters.use(made.clusters, clusters.named(made.clusters), {}, rows)
     (cluster,) = clusters.all
     assert [(one.row, one.host, one.port, one.path, one.weight) for one in cluster.endpoints] == [
         (0, "127.0.0.1", 9001, "", 3),

@@ -7,6 +7,7 @@ from tests.unit.unsafe_cases import Case, route
 __all__ = ["CASES"]
 
 TLS = {"certificate": "cert.pem", "private_key": "key.pem"}
+SECURE = {"address": "https://127.0.0.1:9443"}
 PROTECTED = {"name": "all"}
 OTHER = {"issuer": "https://other.example", "audiences": ["api"], "remote_jwks": {"uri": "https://other.example/jwks"}}
 REVOCATION = {"issuers.main.max_lifetime": "1h", "revocation": {"file": "revoked.jsonl"}}
@@ -127,6 +128,25 @@ CASES = [
         "a chain in no order", "tls-certificate", "listeners[0].tls.certificate",
         {"listeners": [{"address": ":8443", "tls": {"certificate": "chain.pem", "private_key": "key.pem"}}]},
         {"listeners": [{"address": ":8443", "tls": TLS}]},
+    ),
+    Case(
+        "backends that nobody verified", "backend-unverified", "clusters.main.tls.verify",
+        {"clusters.main.endpoints": [SECURE], "clusters.main.tls": {"verify": False}}, {"clusters.main.endpoints": [SECURE]},
+    ),
+    Case(
+        "a client key for endpoints that everybody may read", "secret-open", "clusters.main.tls.private_key",
+        {"clusters.main.endpoints": [SECURE], "clusters.main.tls": {"certificate": "cert.pem", "private_key": "open.pem"}},
+        {"clusters.main.endpoints": [SECURE], "clusters.main.tls": TLS},
+    ),
+    Case(
+        "a client chain in no order", "tls-certificate", "clusters.main.tls.certificate",
+        {"clusters.main.endpoints": [SECURE], "clusters.main.tls": {"certificate": "chain.pem", "private_key": "key.pem"}},
+        {"clusters.main.endpoints": [SECURE], "clusters.main.tls": TLS},
+    ),
+    Case(
+        "authorities that everybody may write", "authority-file-writable", "clusters.main.tls.ca",
+        {"clusters.main.endpoints": [SECURE], "clusters.main.tls": {"ca": "writable.pem"}},
+        {"clusters.main.endpoints": [SECURE], "clusters.main.tls": {"ca": "cert.pem"}},
     ),
     Case(
         "so requests would loop", "proxy-loop", "clusters.main.endpoints[0].address",

@@ -7,12 +7,16 @@ The request has a fixed text. Nothing of a client, no token and no connection of
 import asyncio
 import contextlib
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from lbjwt.address import Address
 from lbjwt.errors import cause_of
+from lbjwt.net.certificate import BackendTls
 from lbjwt.net.descriptors import EXHAUSTED
+from lbjwt.net.handshake import fault_of
+from lbjwt.net.threads import in_thread
+from lbjwt.net.tls import TLSError
 from lbjwt.upstream.health.response import ResponseCheck
 from lbjwt.upstream.health.settings import HealthCheck
 
@@ -33,17 +37,20 @@ class Target:
     cluster: str
     address: Address
     check: HealthCheck
-    tls: ssl.SSLContext | None = None
+    tls: BackendTls | None = None
     """None: plain."""
-    server_name: str | None = None
-    """For SNI and the check of the certificate; None: the host of the address."""
 
     @property
     def host(self) -> str:
         """The value of the `Host` header."""
         if self.check.host is not None:
             return self.check.host
-        return "localhost" if self.address.is_unix else str(self.address)
+        return "localhost" if self.address.is_unix else replace(self.address, host=self.address.name).authority
+
+    @property
+    def server_name(self) -> str | None:
+        """Whom the certificate must name; None without TLS."""
+        return None if self.tls is None else self.tls.name_of(self.address.name)
 
     def request(self) -> bytes:
         """What is sent."""
@@ -75,10 +82,8 @@ async def probe(target: Target) -> str:
         if error.errno is not None:
             return cause_of(error).lower()
         return f"no {'response' if connected else 'connection'} within {timeout:g} s"
-    except ssl.SSLCertVerificationError as error:
-        return f"TLS: {error.verify_message}"
     except ssl.SSLError as error:
-        return f"TLS: {(error.reason or 'handshake failed').lower().replace('_', ' ')}"
+        return f"the TLS handshake failed: {fault_of(error, target.server_name or '')}"
     except OSError as error:
         if error.errno in EXHAUSTED:
             raise NotMade from None
@@ -88,12 +93,20 @@ async def probe(target: Target) -> str:
 
 
 async def _connect(target: Target) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    address, tls = target.address, target.tls
-    name = None if tls is None else target.server_name or address.host
+    address, name = target.address, target.server_name
+    tls = None if target.tls is None else await _context(target.tls)
     if address.path is not None:
         return await asyncio.open_unix_connection(address.path, ssl=tls, server_hostname=name)
     port = target.check.port or address.port
     return await asyncio.open_connection(address.host, port, ssl=tls, server_hostname=name)
+
+
+async def _context(tls: BackendTls) -> ssl.SSLContext:
+    """The context of the files as they are now; those that cannot be used change nothing, which the first worker logs."""
+    if tls.has_new_files():
+        with contextlib.suppress(TLSError):
+            await in_thread(tls.renew)
+    return tls.context
 
 
 async def _ask(target: Target, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
