@@ -64,14 +64,6 @@ def tls_problems(path: KeyPath, tls: Tls, *, dates: bool) -> Iterator[Problem]:
             yield warning((*path, "certificate"), "tls-certificate", what=result.sentence)
 
 
-def endpoints_file_problems(path: KeyPath, file: Path) -> Iterator[Problem]:
-    """Whether an endpoints file can be used. It may be written later, so one that is missing or wrong does not stop a start."""
-    try:
-        read_file(file)
-    except EndpointsError as error:
-        yield warning(path, "endpoints-file", what=str(error))
-
-
 def backend_tls_problems(path: KeyPath, tls: BackendTls, *, dates: bool) -> Iterator[Problem]:
     """
     Whether authorities and client certificate can be used, and the key is a secret.
@@ -94,6 +86,14 @@ def backend_tls_problems(path: KeyPath, tls: BackendTls, *, dates: bool) -> Iter
     for result in certificate_results("tls", "certificate", tls.certificate) if dates and tls.certificate else ():
         if result.outcome == "problem" or result.check == "chain":
             yield warning((*path, "certificate"), "tls-certificate", what=result.sentence)
+
+
+def endpoints_file_problems(path: KeyPath, file: Path) -> Iterator[Problem]:
+    """Whether an endpoints file can be used. It may be written later, so one that is missing or wrong does not stop a start."""
+    try:
+        read_file(file)
+    except EndpointsError as error:
+        yield warning(path, "endpoints-file", what=str(error))
 
 
 def fetch_problems(path: KeyPath, fetch: KeyFetch) -> Iterator[Problem]:

@@ -342,8 +342,7 @@ ListenAddress = Annotated[
 ]  # fmt: skip
 _ENDPOINT_SCHEMA: Final = {"type": "string", "pattern": "^(unix:.+|srv:.+|[^ /]+:[0-9]{1,5}|https?://[^ /]+/?)$"}
 EndpointAddress = Annotated[
-    Address, BeforeValidator(_endpoint_address), _ADDRESS_WRITER,
-    WithJsonSchema(_ENDPOINT_SCHEMA),
+    Address, BeforeValidator(_endpoint_address), _ADDRESS_WRITER, WithJsonSchema(_ENDPOINT_SCHEMA)
 ]  # fmt: skip
 NameServer = Annotated[
     Address, BeforeValidator(_name_server), _ADDRESS_WRITER, WithJsonSchema({"type": "string", "examples": ["10.0.0.2", "10.0.0.2:5353"]}),

@@ -88,8 +88,8 @@ class Endpoint(Section):
 
     address: EndpointAddress = Field(
         description="`HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`; `http://HOST:PORT` is the same as `HOST:PORT`. `https://HOST:PORT` for TLS, "
-        "see `tls` of the cluster. Default ports: 80 and 443. `srv:_SERVICE._PROTOCOL.NAME` for the SRV records of a name. Each address of a "
-        "name is an endpoint."
+        "see `tls` of the cluster. Default ports: 80 and 443. `srv:_SERVICE._PROTOCOL.NAME` for the SRV records of a name. Each address that a name "
+        "has is an endpoint."
     )
     weight: Annotated[int, whole(0, 1000)] = Field(
         default=1,
