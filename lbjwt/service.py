@@ -36,6 +36,7 @@ from lbjwt.net.threads import in_thread
 from lbjwt.observe._board import DRAINING, READY, STOPPED, Board
 from lbjwt.observe._offenders import Offenders
 from lbjwt.observe.rows import RowNumbers, Rows
+from lbjwt.upstream.operations import EndpointOperations, EndpointState
 
 if TYPE_CHECKING:
     from lbjwt.admin.server import AdminServer
@@ -129,6 +130,7 @@ class LoadBalancer:
             offenders = new_offenders(configuration, 1)
         self._offenders = offenders
         self._runtime = Runtime(self.board, self.verifier, self._control, offenders)
+        self._operations = EndpointOperations(self.board, self._rows.endpoints, self._endpoint_changed)
         self._stats = VerifierStats(self.verifier, self.board)
         self._periodic = Periodic()
         self._admin: AdminServer | None = None
@@ -336,6 +338,7 @@ class LoadBalancer:
                 await self._first_checks.wait(configuration, rows)
                 await self._runtime.use_members(configuration, rows)
             self._discovered, self._rows = discovered, rows
+            self._operations.use(rows.endpoints)
             if self._whole:
                 self.board.set_generation(generation)
             if self._admin is not None:
@@ -355,6 +358,7 @@ class LoadBalancer:
         """Put a plan into force, and tell everybody who shows or watches what is in force."""
         self._runtime.use(plan)
         self.configuration, self._discovered, self._rows = configuration, discovered, plan.rows
+        self._operations.use(plan.rows.endpoints)
         if self._discovery is not None:
             self._discovery.use(configuration)
         self._periodic.every(expiry_interval(configuration), self._runtime.expire)
@@ -382,6 +386,7 @@ class LoadBalancer:
             revocations=self._store,
             on_revoked=lambda: self._revoked(True),
             discovery=self._discovery,
+            on_endpoint_change=self._endpoint_changed,
             check_failure=self._checks.failure if self._checks is not None else lambda row: "",
         )
         self._stack.push_async_callback(self._admin.stop)
@@ -394,6 +399,7 @@ class LoadBalancer:
 
     def _notified(self) -> None:
         """The control process has something new."""
+        self._runtime.follow_endpoint_states()
         self._runtime.keys.notified()
         self._first_checks.notified()
         if self._revocations is not None:
@@ -413,6 +419,21 @@ class LoadBalancer:
                 self._runtime.context.sweep()
         if self._revoked_keys is not None:
             self._revoked_keys.look()
+
+    def set_endpoint(
+        self, cluster: str, endpoint: str, *, state: str | None = None, weight: int | str | None = None
+    ) -> EndpointState:
+        """Drain, disable, enable or weight an endpoint, from the next request on; see `EndpointOperations.change`."""
+        return self._operations.change(cluster, endpoint, state=state, weight=weight, by="this program")
+
+    async def wait_until_quiet(self, cluster: str, endpoint: str, *, timeout: float = 60.0) -> bool:
+        """Wait until nothing is in flight to a drained endpoint; see `EndpointOperations.wait_until_quiet`."""
+        return await self._operations.wait_until_quiet(cluster, endpoint, timeout=timeout)
+
+    def _endpoint_changed(self) -> None:
+        if self._checks is not None:
+            self._checks.look()
+        self._runtime.follow_endpoint_states()
 
     def reopen_access_log(self) -> None:
         """

@@ -18,16 +18,20 @@ import orjson
 from aiohttp import web
 
 from lbjwt.admin.endpoints import EndpointPages, Members
+from lbjwt.admin.operations import OperationPages
 from lbjwt.admin.reload import Reload, ReloadPage
 from lbjwt.admin.revocations import RevocationPages
+from lbjwt.config.cluster_choice import ClusterChoice
 from lbjwt.config.model import Configuration, Endpoint
+from lbjwt.config.route import Route
 from lbjwt.net.sockets import backlog
 from lbjwt.observe._board import READY, STATE_NAMES, Board
-from lbjwt.observe._endpoint_states import CAUSE_NAMES, CHECK_NAMES
+from lbjwt.observe._endpoint_states import CAUSE_NAMES, CHECK_NAMES, SERVICE_NAMES
 from lbjwt.observe._offenders import Offenders
 from lbjwt.observe.metrics import REASONS, BoardCollector, exposition
 from lbjwt.observe.rows import RowNumbers
 from lbjwt.revocation.store import RevocationStore
+from lbjwt.upstream.operations import EndpointOperations
 from lbjwt.version import package_version
 
 MAX_FIELD: Final = 4096
@@ -63,6 +67,7 @@ class AdminServer:
         sources: By issuer label, what `/status` tells about the source of its keys; nothing secret.
         revocations: Where `/revocations` writes; without a store there is no such page.
         on_revoked: Called when a change made there is on disk.
+        on_endpoint_change: Called when an endpoint was drained, disabled, enabled or weighted.
         reload: What `/reload` does; None: there is no such page.
         discovery: What `/clusters/NAME/endpoints` changes; None: there is no such page.
         check_failure: Why the last health check of the endpoint in a row failed; "" when it passed, or there was none.
@@ -81,6 +86,7 @@ class AdminServer:
         on_revoked: Callable[[], None] = lambda: None,
         reload: Reload | None = None,
         discovery: Members | None = None,
+        on_endpoint_change: Callable[[], None] = lambda: None,
         check_failure: Callable[[int], str] = lambda row: "",
     ) -> None:
         self._configuration = configuration
@@ -103,6 +109,8 @@ class AdminServer:
             self.app.router.add_get(f"/{page.__name__}", page)
         if revocations is not None:
             RevocationPages(revocations, on_change=on_revoked).add_to(self.app)
+        self._operations = EndpointOperations(board, rows.endpoints, on_endpoint_change)
+        OperationPages(self._operations).add_to(self.app)
         if reload is not None:
             ReloadPage(reload, board).add_to(self.app)
         if discovery is not None:
@@ -115,6 +123,7 @@ class AdminServer:
         self._configuration = configuration
         self._rows = rows
         self._collector.use(rows, _resolved_names(configuration))
+        self._operations.use(rows.endpoints)
 
     async def start(self) -> None:
         await self._runner.setup()
@@ -213,6 +222,7 @@ class AdminServer:
                 for endpoint in cluster.endpoints
             ],
             "discovery": self._discovery.describe() if self._discovery is not None else [],
+            "routes": [self._route(route) for route in self._configuration.routes],
             "issuers": [
                 self._issuer(row, label) | ({"source": sources[label]} if label in sources else {})
                 for label, row in self._rows.issuers.items()
@@ -234,6 +244,15 @@ class AdminServer:
             "key_fetch_failures": totals["key_fetch_failures"],
         }
 
+    def _route(self, route: Route) -> dict[str, object]:
+        weights = route.cluster.split if isinstance(route.cluster, ClusterChoice) else None
+        return {
+            "name": route.name,
+            "clusters": list(route.clusters or (self._configuration.only_cluster,)),
+            **({"split": weights} if weights is not None else {}),
+            "requests": sum(self._board.route_totals(self._rows.routes[route.name])),
+        }
+
     def _endpoint(self, cluster: str, endpoint: Endpoint) -> dict[str, object]:
         address = str(endpoint.address)
         row = self._rows.endpoints[cluster, address]
@@ -242,7 +261,10 @@ class AdminServer:
             "cluster": cluster,
             "address": address,
             "name": endpoint.address.resolved_from or None,
-            "weight": endpoint.weight,
+            "state": SERVICE_NAMES[state["service"]],
+            "health": _health(state),
+            "weight": state["weight"] - 1 if state["weight"] else endpoint.weight,
+            "configured_weight": endpoint.weight,
             "requests_in_flight": totals["in_flight"],
             "connections": totals["connections"],
             "idle_connections": totals["idle_connections"],
@@ -341,6 +363,13 @@ def _judgements(totals: Mapping[str, Sequence[int]]) -> dict[str, object]:
         name: {reason: totals[field][index] for reason, index in REASONS.items() if totals[field][index]}
         for name, field in (("refusals", "refusals"), ("reported_refusals", "reported"))
     }
+
+
+def _health(words: Mapping[str, Any]) -> str:
+    """`failing checks`, `ejected` or `healthy`."""
+    if words["check"] == CHECK_NAMES.index("failing"):
+        return "failing checks"
+    return "ejected" if words["on_trial"] else "healthy"
 
 
 def _age(moment: float) -> float | None:

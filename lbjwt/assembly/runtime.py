@@ -226,9 +226,15 @@ class Runtime:
         assert self.context is not None
         self.context.expire()
 
+    def follow_endpoint_states(self) -> None:
+        """Close the idle connections to endpoints that were taken out of service, and serve requests that wait for one that came back."""
+        for cluster in self._clusters.all:
+            cluster.follow_states()
+
     def sweep(self) -> None:
         """End streams whose token has expired; forget clusters that left, and take or refuse new clients by the descriptors that are left."""
         assert self.context is not None
+        self.follow_endpoint_states()  # a notification may be lost
         self.context.sweep()
         self._clusters.compare_success_rates(time.monotonic())
         if self._clusters.forget():

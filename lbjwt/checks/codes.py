@@ -32,6 +32,7 @@ SENTENCES: Final = {
     "streams-outlive-token": "a WebSocket or a long response continues after its token has expired or was revoked",
     "redirect-plain-http": "the login page uses plain http, so anybody on the network path can replace it; use https",
     "email-unverified": "many issuers do not verify email addresses; check email_verified, too, or compare sub (OpenID Connect Core §5.7)",
+    "cluster-unused": "no route forwards to this cluster; name it in a route, or remove it",
     # text that is compared as it stands
     "variable-as-text": NOT_REPLACED,
     "path-with-star": "lbjwt compares paths literally, without wildcards and parameters; to match everything below a path, use prefix",

@@ -145,6 +145,10 @@ def _routes(configuration: Configuration) -> Iterator[Problem]:
         redirect = route.refusals.redirect or ""
         if redirect.startswith("http:") and not is_loopback_url(redirect):
             yield warning((*path, "refusals", "redirect"), "redirect-plain-http")
+    used = {label for route in routes for label in route.clusters}
+    for label in configuration.clusters:
+        if routes and label not in used and len(configuration.clusters) > 1:
+            yield warning(("clusters", label), "cluster-unused", at_key=True)
     yield from _emails(configuration)
     yield from _opened(routes)
 

@@ -305,13 +305,14 @@ class Spelling:
     pattern: str
     sentence: str
 
-    def _check(self, value: str) -> str:
+    def check(self, value: str) -> str:
+        """Return the text, or raise ValueError."""
         if not re.fullmatch(self.pattern, value):
             raise ValueError(self.sentence)
         return value
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self._check, handler(source))
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {**handler(schema), "pattern": f"^{self.pattern}$"}
@@ -355,9 +356,11 @@ Network = Annotated[
 HeaderName = Annotated[str, AfterValidator(check_header_name), WithJsonSchema(_HEADER_SCHEMA)]
 TokenField = Annotated[str, AfterValidator(_token_field), WithJsonSchema(_HEADER_SCHEMA)]
 ServerName = Annotated[str, AfterValidator(check_host), WithJsonSchema({"type": "string", "minLength": 1})]
-Label = Annotated[
-    str, Spelling("[A-Za-z0-9][A-Za-z0-9_-]{0,62}", "a label must be at most 63 letters, digits, _ and -, and start with a letter or digit")
-]  # fmt: skip
+LABEL: Final = Spelling(
+    "[A-Za-z0-9][A-Za-z0-9_-]{0,62}",
+    "a label must be at most 63 letters, digits, _ and -, and start with a letter or digit",
+)
+Label = Annotated[str, LABEL]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_printable)]
 ClaimName = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_printable)]
 ScopeToken = Annotated[str, AfterValidator(_scope), WithJsonSchema({"type": "string", "pattern": f"^{SCOPE}$"})]

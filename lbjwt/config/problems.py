@@ -67,6 +67,7 @@ EXAMPLES: Final = {
     "Admin": '{address: "127.0.0.1:9900"}',
     "Balancing": "{method: round_robin}",
     "ClaimHeader": "{claim: sub, header: X-Jwt-Sub}",
+    "ClusterChoice": "{split: {api: 95, canary: 5}}",
     "Cluster": '{endpoints: [{address: "127.0.0.1:9001"}]}',
     "Discovery": "{}",
     "Ejection": "{consecutive_5xx: 5}",

@@ -12,6 +12,7 @@ from lbjwt.auth.refusals import RefusalStyle, check_status
 from lbjwt.auth.resource import metadata_document, metadata_url, resource_path
 from lbjwt.auth.route_policy import RoutePolicy
 from lbjwt.auth.rules import MAX_RULES
+from lbjwt.config.cluster_choice import ClusterChoice, ClusterOrChoice
 from lbjwt.config.fields import Label, Realm, ScopeToken, Seconds, Text, Words, distinct, whole
 from lbjwt.config.issuer import Issuer
 from lbjwt.config.rule import RouteRule
@@ -194,9 +195,9 @@ class Route(Section):
     methods: Annotated[
         tuple[Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"], ...], Field(max_length=7)
     ] = Field(default=(), description="Methods; GET also matches HEAD. Default: every method.")
-    cluster: Label | None = Field(
+    cluster: ClusterOrChoice | None = Field(
         default=None,
-        description="Label of the cluster that serves its requests. Required when there are several clusters.",
+        description="Label of the cluster that serves its requests, or a choice among several. Required when there are several clusters.",
     )
     timeout: Annotated[float, Seconds(0.01, 3_600)] | None = Field(
         default=None,
@@ -224,6 +225,7 @@ class Route(Section):
     )
     report_only: StrictBool = Field(
         default=False,
+        validate_default=True,
         description="Count and log what would be refused, but let every request pass, to introduce tokens without risk. Nothing is protected.",
     )
     end_streams: StrictBool = Field(
@@ -291,6 +293,28 @@ class Route(Section):
             RoutePolicy(name="route", rules=tuple(rule.route_rule for rule in rules))
         return rules
 
+    @field_validator("report_only")
+    @classmethod
+    def _claims_of_a_token(cls, report_only: bool, info: ValidationInfo) -> bool:
+        """A claim may choose the cluster only where every request that passes has a verified token."""
+        choice = info.data.get("cluster")
+        if not isinstance(choice, ClusterChoice):
+            return report_only
+        open_to_all = [key for key in ("public", "allow_missing") if info.data.get(key) is True] + [
+            "report_only"
+        ] * report_only
+        if choice.claim is not None and open_to_all:
+            sentence = (
+                f"with {open_to_all[0]}, requests without a valid token pass, and they have no claim that chooses a cluster; "
+                f"remove {open_to_all[0]}, or name one cluster"
+            )
+            raise across(sentence, "cluster", "claim", at_key=True)
+        if choice.by_claim is not None and info.data.get("public") is True:
+            raise across(
+                "a public route reads no token, so it cannot split by a claim; use by: client_address", "cluster", "by"
+            )
+        return report_only
+
     @field_validator("stream_grace")
     @classmethod
     def _grace_of_an_end(cls, grace: float, info: ValidationInfo) -> float:
@@ -299,6 +323,13 @@ class Route(Section):
                 "stream_grace has no effect with end_streams: false; remove one of the two", "stream_grace", at_key=True
             )
         return grace
+
+    @property
+    def clusters(self) -> tuple[str, ...]:
+        """The clusters that its requests may go to; () when it names none."""
+        if isinstance(self.cluster, ClusterChoice):
+            return self.cluster.labels
+        return () if self.cluster is None else (self.cluster,)
 
     @property
     def place(self) -> tuple[str, bool]:

@@ -95,6 +95,7 @@ GAUGES: Final = {
     "endpoint_healthy": ("0 while the endpoint fails its health check, 1 while it passes; absent without checks.", "cluster endpoint"),
     "endpoint_last_check_seconds": ("Seconds since the last health check of the endpoint ended; absent before it.", "cluster endpoint"),
     "endpoint_connections": ("Connections to the endpoint that are being opened, in use or idle.", "cluster endpoint"),
+    "endpoint_drained": ("1 while the endpoint is drained or disabled at run time, otherwise 0.", "cluster endpoint"),
     "endpoint_idle_connections": ("Idle connections to the endpoint, kept for reuse.", "cluster endpoint"),
 }  # fmt: skip
 
@@ -264,6 +265,7 @@ class BoardCollector(Collector):
         for (cluster, _), state in states:
             panic[cluster,] = max(panic.get((cluster,), 0), state["panic"])
         samples["cluster_panic"] = list(panic.items())
+        samples["endpoint_drained"] = [(names, int(state["service"] != 0)) for names, state in states]
         samples["endpoint_responses"] = [
             sample for names, totals in found for sample in _by_class(names, totals["responses"])[1:]
         ]

@@ -80,6 +80,7 @@ class _Keeper(Process):
                 on_revoked=self._wakeups.notify_workers,
                 reload=self._requests.reload,
                 discovery=self._discovery,
+                on_endpoint_change=self._endpoint_changed,
                 check_failure=self._checks.failure,
             )
         loop.add_signal_handler(signal.SIGUSR2, self._stop.set)
@@ -107,6 +108,11 @@ class _Keeper(Process):
         stack.push_async_callback(self._discovery.stop)
         await self._discovery.start()
         self._shared.board.set_state(READY)
+
+    def _endpoint_changed(self) -> None:
+        """An endpoint was taken out of service or came back: readiness and the workers follow."""
+        self._checks.look()
+        self._wakeups.notify_workers()
 
     async def _apply(self, generation: Generation) -> None:
         """Fetch the keys of another configuration from now on, discover and check its endpoints, and show it at the admin API."""

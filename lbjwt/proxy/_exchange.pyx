@@ -25,6 +25,7 @@ from lbjwt.proxy._exchange_states cimport (
 from lbjwt.proxy._route cimport Route
 from lbjwt.proxy._tunnel cimport new_tunnel
 from lbjwt.observe._endpoint_states cimport RESETS, SERVER_ERRORS, TIMEOUTS, EjectionCause
+from lbjwt.upstream._cluster cimport Cluster
 from lbjwt.upstream._ejection cimport cause_of
 from lbjwt.upstream._retry cimport RetryCause, is_replayable, may_send_again
 
@@ -87,7 +88,6 @@ cdef class Exchange(ForwardedRequest):
             self.logged.begin(head, self.snapshot.admission.source(head, peer, trusted) if trusted else peer, peer)
         if head.dropped_names:
             context.board.mine.dropped_header_names += head.dropped_names
-        self.cluster = None if authorization.route is None else authorization.route.cluster
         if authorization.document is not None:
             self._answer(authorization.document)
             return
@@ -103,6 +103,12 @@ cdef class Exchange(ForwardedRequest):
             context.board.my_issuers[authorization.reported_issuer + 1].reported[<int>authorization.reported] += 1
         if authorization.grant is not None:
             context.board.my_issuers[authorization.issuer + 1].accepted += 1
+        self.cluster = authorization.route.cluster
+        if authorization.route.choice is not None:
+            if authorization.cluster < 0:            # a fault of ours: such a request is refused before
+                self.fail(ErrorReason.INTERNAL_ERROR)
+                return
+            self.cluster = <Cluster>authorization.route.choice.clusters[authorization.cluster]
         self.token_in_query = head.token_in_query
         self.subprotocol_answer = head.subprotocol_answer
         self.request.clear()
@@ -394,7 +400,9 @@ cdef class Exchange(ForwardedRequest):
         cdef bytes label
         self.logged.fill(&record, self.client.peer())
         record.request_id = self._identifier()
-        record.endpoint = record.issuer = record.route = Slice(NULL, 0)
+        record.endpoint = record.issuer = record.route = record.cluster = Slice(NULL, 0)
+        if self.cluster is not None:
+            record.cluster = Slice(self.cluster.label, len(self.cluster.label))
         if self.endpoint is not None:
             record.endpoint = Slice(self.endpoint.label, len(self.endpoint.label))
         if authorization.issuer >= 0:

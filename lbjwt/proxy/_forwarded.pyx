@@ -92,7 +92,7 @@ cdef class ForwardedRequest(UpstreamRequest):
                 return
             self.fail(ErrorReason.PENDING_OVERFLOW if self.cluster.pending.max_pending else ErrorReason.ENDPOINTS_FULL)
             return
-        self.fail(self.no_endpoint)
+        self.fail(ErrorReason.ENDPOINTS_DOWN if self.tried is None else self.no_endpoint)
 
     cdef void _leave_queue(self):
         if self.state == PENDING:

@@ -13,6 +13,7 @@ from lbjwt.upstream.balancing._members cimport Members
 @cython.final
 cdef class Cluster:
     cdef readonly str name
+    cdef readonly bytes label                # the same, for the access log
     cdef readonly tuple endpoints            # the members
     cdef readonly Balancing balancing
     cdef KeySource looks_at                  # of the rule; None: it looks at nothing in a request

@@ -8,7 +8,7 @@ so that a dead backend does not cost every request a failed connect.
 from libc.stdint cimport int64_t
 
 from lbjwt.net._clock cimport coarse_monotonic
-from lbjwt.observe._endpoint_states cimport swap
+from lbjwt.observe._endpoint_states cimport IN_SERVICE, swap
 from lbjwt.upstream._ejection cimport EjectionRules
 from lbjwt.upstream.balancing._least_requests cimport LeastRequests
 from lbjwt.upstream.balancing._members cimport ANY, BACKUP
@@ -21,6 +21,7 @@ cdef class Cluster:
     def __init__(self, str name not None, Board board not None, PendingQueue pending not None, call_later=None):
         """call_later: (seconds, callback), runs it in the event loop; None: requests that wait for another worker's connections wait longer."""
         self.name = name
+        self.label = name.encode()
         self._call_later = call_later
         self.pending = pending
         self.endpoints = ()
@@ -94,6 +95,14 @@ cdef class Cluster:
         for endpoint in self.endpoints:
             endpoint.pool.max_idle = 0
             endpoint.pool.close_idle()
+
+    def follow_states(self):
+        """The state of an endpoint may have changed: one that is not in service keeps no idle connection, and one that came back has room."""
+        cdef Endpoint endpoint
+        for endpoint in self.endpoints:
+            if endpoint.state.service != IN_SERVICE:
+                endpoint.pool.close_idle()
+        self.pending.wake()
 
     @property
     def is_unused(self):

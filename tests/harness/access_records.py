@@ -15,7 +15,19 @@ RECORD = {
 }
 
 
-TEXTS = ("client", "peer", "method", "path", "host", "request_id", "endpoint", "issuer", "route", "failed_endpoints")
+TEXTS = (
+    "client",
+    "peer",
+    "method",
+    "path",
+    "host",
+    "request_id",
+    "cluster",
+    "endpoint",
+    "issuer",
+    "route",
+    "failed_endpoints",
+)
 NUMBERS = ("status", "reason", "error", "would_refuse", "request_bytes", "response_bytes", "retries", "attempts")
 
 

@@ -157,7 +157,10 @@ def test_status_tells_the_state_of_everything_and_no_secret(board):
     assert found["endpoints"][1] == {
         "cluster": "shop",
         "address": "unix:/run/app.sock",
+        "state": "in service",
+        "health": "healthy",
         "weight": 1,
+        "configured_weight": 1,
         "requests_in_flight": 4,
         "connections": 0,
         "idle_connections": 0,

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import time
+import urllib.request
 
 from tests.harness.procfs import children, name_of
 from tests.harness.waiting import eventually
@@ -26,6 +27,36 @@ def names(answers):
 
 def control_process(supervisor):
     return next(pid for pid in children(supervisor) if name_of(pid) == "lbjwt-keeper")
+
+
+def test_a_disabled_endpoint_is_not_checked_until_it_is_enabled(serve):
+    """A drained one is. What is known of it stays meanwhile."""
+    with backends("one", "two") as (one, two):
+        scene = serve(clusters={"main": checked(one.address, two.address)}, workers=2)
+        admin = scene.url("admin")
+        scene.wait_for(": ready: ")
+
+        def put(state):
+            body = json.dumps({"state": state})
+            url = f"{admin}/clusters/main/endpoints/{one.address}"
+            ask = urllib.request.Request(url, body.encode(), {"Content-Type": "application/json"})
+            with urllib.request.urlopen(ask, timeout=30) as answer:
+                assert json.loads(answer.read())["state"] == state
+
+        def checks_more(backend, count):
+            end = len(backend.checks) + count
+            return eventually(lambda: len(backend.checks) >= end)
+
+        put("drained")
+        assert checks_more(one, 2)
+        put("disabled")
+        assert checks_more(two, 2)  # one that was under way has ended
+        seen = len(one.checks)
+        assert checks_more(two, 4)
+        assert len(one.checks) == seen
+        assert health(admin)[one.address]["state"] == "passing"
+        put("in service")
+        assert checks_more(one, 1)
 
 
 def test_an_endpoint_that_fails_gets_no_requests_until_it_passes_again(serve):

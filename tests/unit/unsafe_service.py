@@ -11,6 +11,7 @@ SECURE = {"address": "https://127.0.0.1:9443"}
 PROTECTED = {"name": "all"}
 OTHER = {"issuer": "https://other.example", "audiences": ["api"], "remote_jwks": {"uri": "https://other.example/jwks"}}
 REVOCATION = {"issuers.main.max_lifetime": "1h", "revocation": {"file": "revoked.jsonl"}}
+SPARE = {"endpoints": [{"address": "127.0.0.1:9005"}]}
 ADMIN = {"address": "127.0.0.1:9900"}
 
 
@@ -91,6 +92,11 @@ CASES = [
     Case(
         "nobody needs a token", "optional-everything", "routes[0].allow_missing",
         route(allow_missing=True), route(prefix="/a", allow_missing=True),
+    ),
+    Case(
+        "a cluster that no route uses", "cluster-unused", "clusters.spare",
+        {"clusters": {"main": SPARE, "spare": SPARE}, "routes": [{"name": "all", "cluster": "main"}]},
+        {"clusters": {"main": SPARE, "spare": SPARE}, "routes": [{"name": "all", "cluster": {"split": {"main": 1, "spare": 1}}}]},
     ),
     Case("streams outlive their token", "streams-outlive-token", "routes[0].end_streams", route(end_streams=False), route(end_streams=True)),
     Case(

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from lbjwt.observe._endpoint_states import EndpointStates
+from lbjwt.observe._endpoint_states import SERVICE_NAMES, EndpointStates
 from lbjwt.upstream.health.history import FAILING, NOT_CHECKED, PASSING, CheckHistory
 from lbjwt.upstream.health.probe import NotMade, Target, probe
 
@@ -26,6 +26,8 @@ STEP: Final = 0.005
 
 KEPT: Final = 5.0
 """Seconds for which the result of an endpoint that is not checked any more stays: until every worker has applied the configuration without it."""
+
+DISABLED: Final = SERVICE_NAMES.index("disabled")
 
 log = logging.getLogger("lbjwt.health")
 
@@ -128,13 +130,17 @@ class _Checked:
                 started = loop.time()
                 failure: str | None
                 try:
-                    failure = await probe(self.target)
+                    failure = None if self._is_disabled() else await probe(self.target)
                 except NotMade:
                     failure = None
                 except Exception:  # a fault of ours: it says nothing of the endpoint, and the next check may go well
                     log.exception("the health check of endpoint %s failed", self.target.address)
                     failure = None
             self._ended(failure, started, loop.time())
+
+    def _is_disabled(self) -> bool:
+        """The operator took the endpoint out of service with its checks: what is known of it stays."""
+        return bool(self._prober.states.read(self.target.row)["service"] == DISABLED)
 
     def _ended(self, failure: str | None, started: float, now: float) -> None:
         states, row, history = self._prober.states, self.target.row, self._history
