@@ -48,11 +48,6 @@ class Address:
         return self.path is not None or is_loopback(self.host.lower().rstrip("."))
 
     @property
-    def authority(self) -> str:
-        """Host and port, as in a URL."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @property
     def is_name(self) -> bool:
         """
         True when a name server knows its addresses. ``localhost`` is this machine (RFC 6761 section 6.3), whose two loopback addresses are one
@@ -61,6 +56,16 @@ class Address:
         if self.srv:
             return True
         return bool(self.host) and not _is_literal(self.host) and self.host.lower().rstrip(".") != "localhost"
+
+    @property
+    def name(self) -> str:
+        """Whom a certificate must name, and a `Host` header: the name that was configured, also where its address is known."""
+        return self.resolved_from or self.host
+
+    @property
+    def authority(self) -> str:
+        """Host and port, as in a URL."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def __str__(self) -> str:
         if self.path is not None:

@@ -336,7 +336,7 @@ class LoadBalancer:
                 if self._checks is not None:
                     self._checks.use(configuration, rows)
                 await self._first_checks.wait(configuration, rows)
-                self._runtime.use_members(configuration, rows)
+                await self._runtime.use_members(configuration, rows)
             self._discovered, self._rows = discovered, rows
             self._operations.use(rows.endpoints)
             if self._whole:

@@ -66,10 +66,14 @@ def peer_of(tls: BackendTls | None, address: Address) -> TlsPeer | None:
 
     Args:
         tls: Of the cluster; None if it has no https endpoint.
-        address: As configured: a name that is resolved elsewhere stays the name to verify.
+        address: One that was resolved knows the name that it came from, which stays the name to verify.
     """
     if not address.https:
         return None
     if tls is None:
         raise ValueError(f"no TLS for {address}")
+<<<<<<< HEAD
     return TlsPeer(tls, tls.name_of(address))
+=======
+    return TlsPeer(tls, tls.name_of(address.name))
+>>>>>>> discovery

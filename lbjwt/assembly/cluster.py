@@ -98,10 +98,10 @@ class Clusters:
             configure_cluster(clusters[name], section, rows, self._tls.get(name), self._board.affinity_key)
             self._leaving.pop(name, None)
         self._in_force = dict(clusters)
-        self._configured = configured
         self._success_rates = {
             name: self._success_rates.get(name) or SuccessRates(cluster) for name, cluster in clusters.items()
         }
+        self._configured = configured
 
     def compare_success_rates(self, now: float) -> None:
         """Have endpoints ejected that fail more often than the others. One process does so for all. now: seconds on the monotonic clock."""
@@ -109,8 +109,14 @@ class Clusters:
             for rates in self._success_rates.values():
                 rates.look(now)
 
-    def use_members(self, configured: Mapping[str, model.Cluster], rows: Mapping[tuple[str, str], int]) -> None:
+    def use_members(
+        self,
+        configured: Mapping[str, model.Cluster],
+        tls: Mapping[str, BackendTls],
+        rows: Mapping[tuple[str, str], int],
+    ) -> None:
         """Give clusters that are in force other members. Arguments as for `use`; everything but the endpoints is as it was there."""
+        self._tls = in_use(tls, self._tls)
         for name, section in configured.items():
             if section.endpoints != self._configured[name].endpoints:
                 if (

@@ -184,20 +184,24 @@ class Runtime:
             max_waiting=plan.configuration.limits.max_waiting, max_wait=wait_for_keys(plan.instances)
         )
 
-    def use_members(self, configuration: Configuration, rows: RowNumbers) -> None:
+    async def use_members(self, configuration: Configuration, rows: RowNumbers) -> None:
         """
-        Give the clusters of the configuration in force other members, within one turn of the event loop.
+        Give the clusters of the configuration in force other members, within one turn of the event loop. Files for TLS are read in a thread.
 
         Args:
             configuration: The one in force, with these members.
 
         Raises:
             TooFewDescriptors: The limit of open files leaves none for clients; nothing changed.
+            TLSError: A file for TLS cannot be used; nothing changed.
         """
         context = self.context
         assert context is not None
+        tls: dict[str, BackendTls] = {}
+        if any(cluster.uses_tls for cluster in configuration.clusters.values()):
+            tls = await in_thread(self._clusters.plan_tls, configuration.clusters)
         found = shares(configuration, connections=len(context.watched))
-        self._clusters.use_members(configuration.clusters, rows.endpoints)
+        self._clusters.use_members(configuration.clusters, tls, rows.endpoints)
         context.max_clients, context.max_answered = found.clients, found.answered
 
     def _set_up(self, plan: Plan) -> ProxyContext:

@@ -117,6 +117,7 @@ cdef class Exchange(ForwardedRequest):
             self.request.put(body, size)
         self.replayable = is_replayable(self.method, end, size)
         self.retry = authorization.route.retry
+        self.cluster.count_request()
         if self.retry.timeout >= 0.0:
             self.give_up_at = coarse_monotonic() + self.retry.timeout
         if self.cluster.looks_at is not None:

@@ -1,4 +1,5 @@
 cimport cython
+from libc.stdint cimport int64_t
 
 from lbjwt.observe._board cimport Board
 from lbjwt.upstream._ejector cimport Ejector
@@ -22,6 +23,9 @@ cdef class Cluster:
     cdef readonly Py_ssize_t max_requests    # in flight over all workers; 0: no limit
     cdef readonly Ejector ejector
     cdef readonly double retry_budget        # share of the requests in flight that may be sent again at a time; see `_retry`
+    cdef int64_t _requests[2]                # of this worker: in the current half of the window of the retry budget, and in the half before
+    cdef int64_t _sent_again[2]
+    cdef double _half_until                  # seconds on the monotonic clock
     cdef Board _board
     cdef Members _members
     cdef object _call_later                  # (seconds, callback); None: what waits is looked at by `expire` alone
@@ -41,6 +45,11 @@ cdef class Cluster:
     cdef void _wish(self, double now)
     # The header line that the response of this endpoint needs, or None.
     cdef bytes response_line(self, UpstreamRequest request, Endpoint endpoint, bint https)
+    # For the retry budget: a request came; one was sent again.
+    cdef void count_request(self) noexcept
+    cdef void count_sent_again(self) noexcept
+    # Requests that may still be sent again for those that came in the last seconds.
+    cdef double savings(self) noexcept
     # Now and then.
     cpdef void expire(self, double now)
     cdef Py_ssize_t _pick_otherwise(self, UpstreamRequest request)

@@ -13,6 +13,7 @@ from lbjwt.upstream._ejection cimport EjectionRules
 from lbjwt.upstream.balancing._least_requests cimport LeastRequests
 from lbjwt.upstream.balancing._members cimport ANY, BACKUP
 
+cdef double HALF_WINDOW = 5.0    # seconds; a request counts for the retry budget for one to two of them
 cdef double LOOK = 0.003         # seconds until requests that wait look again for room that other workers gave up
 
 
@@ -194,8 +195,21 @@ cdef class Cluster:
     cdef bytes response_line(self, UpstreamRequest request, Endpoint endpoint, bint https):
         return None if endpoint._position < 0 else self.balancing.response_line(request, self._members, endpoint._position, https)
 
+    cdef void count_request(self) noexcept:
+        self._requests[0] += 1
+
+    cdef void count_sent_again(self) noexcept:
+        self._sent_again[0] += 1
+
+    cdef double savings(self) noexcept:
+        return self.retry_budget * (self._requests[0] + self._requests[1]) - (self._sent_again[0] + self._sent_again[1])
+
     cpdef void expire(self, double now):
         cdef Endpoint endpoint
+        if now >= self._half_until:
+            self._requests[1], self._requests[0] = self._requests[0], 0
+            self._sent_again[1], self._sent_again[0] = self._sent_again[0], 0
+            self._half_until = now + HALF_WINDOW
         if self._members.refresh(now):
             self.balancing.use(self._members)
         for endpoint in self.endpoints:

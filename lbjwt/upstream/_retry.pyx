@@ -11,7 +11,8 @@ May a request be sent again, and to whom? docs/retries.md says the same to users
 - Anything else: never. In particular nothing is sent again once an interim response went to the client.
 
 The budget bounds what retries add to the load of endpoints that fail: requests that are being sent again are at most a share of the others in
-flight, over all workers. A few are always allowed, or a service with little traffic would have none.
+flight, over all workers, or of those that came to this worker in the last seconds. One endpoint that dies with a third of all requests in flight
+would exceed the first share, and is within the second. A few are always allowed, or a service with little traffic would have none.
 """
 
 from lbjwt.http1._request cimport DELETE, GET, HEAD, OPTIONS, PUT
@@ -88,7 +89,8 @@ cdef bint may_send_again(UpstreamRequest request, RetryRule rule, Cluster cluste
         retrying += endpoint.state.retrying
     if request.retries:
         retrying -= 1                            # this one: it is over, and asks for another turn
-    if is_within_budget(in_flight, retrying, cluster.retry_budget):
+    if is_within_budget(in_flight, retrying, cluster.retry_budget) or cluster.savings() >= 1.0:
+        cluster.count_sent_again()
         return True
     cluster._board.mine.retries_over_budget += 1
     return False

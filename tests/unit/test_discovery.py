@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lbjwt.address import Address
+from lbjwt.assembly.backend_tls import backend_tls_of, peer_of
 from lbjwt.assembly.discovered import (
     STORED,
     Discovered,
@@ -385,3 +386,12 @@ def test_what_a_cluster_must_have(cluster: dict[str, object], told: str) -> None
     with pytest.raises(ConfigurationError) as caught:
         configuration(cluster)
     assert told in str(caught.value)
+
+
+def test_the_certificate_of_a_resolved_address_is_for_the_name() -> None:
+    made = configuration({"endpoints": [{"address": "https://api.test"}]})
+    shown = in_force(made, Discovered({API: (Found(A1, "api.test"),)}))
+    (endpoint,) = shown.clusters["main"].endpoints
+    assert str(endpoint.address) == "https://10.0.0.1:443"
+    peer = peer_of(backend_tls_of("main", shown.clusters["main"]), endpoint.address)
+    assert peer is not None and peer.server_name == "api.test"

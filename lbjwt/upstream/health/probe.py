@@ -7,7 +7,7 @@ The request has a fixed text. Nothing of a client, no token and no connection of
 import asyncio
 import contextlib
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from lbjwt.address import Address
@@ -45,12 +45,16 @@ class Target:
         """The value of the `Host` header."""
         if self.check.host is not None:
             return self.check.host
-        return "localhost" if self.address.is_unix else self.address.authority
+        return "localhost" if self.address.is_unix else replace(self.address, host=self.address.name).authority
 
     @property
     def server_name(self) -> str | None:
         """Whom the certificate must name; None without TLS."""
+<<<<<<< HEAD
         return None if self.tls is None else self.tls.name_of(self.address)
+=======
+        return None if self.tls is None else self.tls.name_of(self.address.name)
+>>>>>>> discovery
 
     def request(self) -> bytes:
         """What is sent."""
