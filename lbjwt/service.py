@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from lbjwt.assembly.cluster import new_offenders
+from lbjwt.assembly.health import FirstChecks, HealthChecks
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
 from lbjwt.assembly.keys import NEW_KEYS, EmbeddedControl, first_fetch
 from lbjwt.assembly.listeners import IDLE_GRACE
@@ -105,6 +106,8 @@ class LoadBalancer:
         if keeper is None:
             keeper = self._embedded = EmbeddedControl(instances, self.board, directory)
         self._control = keeper
+        self._checks = HealthChecks(self.board, self._checked) if self._embedded is not None else None
+        self._first_checks = FirstChecks(self.board.endpoint_states)
         self._store = new_store(configuration, directory) if self._whole else None
         self._revocations = new_reader(configuration, directory, self._revoked, self._store)
         self.verifier = new_verifier(configuration, instances, revocation_check(self._revocations))
@@ -139,7 +142,7 @@ class LoadBalancer:
 
     async def start(self) -> None:
         """
-        Get the keys, then open the listeners.
+        Get the keys and check the endpoints once, then open the listeners.
 
         Raises:
             ConfigurationError: The access log cannot be opened.
@@ -171,7 +174,11 @@ class LoadBalancer:
             if self._embedded is not None:
                 self._stack.push_async_callback(self._embedded.stop)
                 await self._embedded.start()
+            if self._checks is not None:
+                self._stack.push_async_callback(self._checks.stop)
+                self._checks.use(plan.configuration, plan.rows, at_start=True)
             await runtime.keys.wait(plan.new_sources, first_fetch(plan.instances))
+            await self._first_checks.wait(plan.configuration, plan.rows)
             self._stack.push_async_callback(runtime.keys.stop)
             self._stack.push_async_callback(self._end_traffic)
             self._stack.callback(runtime.listeners.close)
@@ -243,13 +250,18 @@ class LoadBalancer:
         try:
             if self._embedded is not None:
                 await self._embedded.reload(plan.instances)
+            if self._checks is not None:
+                self._checks.use(plan.configuration, plan.rows)
             await runtime.keys.wait(plan.new_sources, NEW_KEYS)
+            await self._first_checks.wait(plan.configuration, plan.rows)
             self._check_serves()
             self._use(plan)
         except BaseException:
             runtime.give_up(plan)
             if self._embedded is not None:
                 await self._embedded.reload(runtime.instances)
+            if self._checks is not None:
+                self._checks.use(self.configuration, self._rows)
             raise
         if self._whole:
             self.board.set_generation(generation)
@@ -293,6 +305,7 @@ class LoadBalancer:
             sources=self._embedded.describe if self._embedded is not None else dict,
             revocations=self._store,
             on_revoked=lambda: self._revoked(True),
+            check_failure=self._checks.failure if self._checks is not None else lambda row: "",
         )
         self._stack.push_async_callback(self._admin.stop)
         await self._admin.start()
@@ -305,8 +318,13 @@ class LoadBalancer:
     def _notified(self) -> None:
         """The control process has something new."""
         self._runtime.keys.notified()
+        self._first_checks.notified()
         if self._revocations is not None:
             self._revocations.poke()
+
+    def _checked(self) -> None:
+        """An endpoint was checked for the first time, or its health changed."""
+        self._first_checks.notified()
 
     def _revoked(self, more: bool) -> None:
         """The revocations changed. If `more` are in force, check every cached token again on its next use, and open streams now."""

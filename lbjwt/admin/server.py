@@ -22,6 +22,7 @@ from lbjwt.admin.revocations import RevocationPages
 from lbjwt.config.model import Configuration, Endpoint
 from lbjwt.net.sockets import backlog
 from lbjwt.observe._board import READY, STATE_NAMES, Board
+from lbjwt.observe._endpoint_states import CHECK_NAMES
 from lbjwt.observe._offenders import Offenders
 from lbjwt.observe.metrics import REASONS, BoardCollector, exposition
 from lbjwt.observe.rows import RowNumbers
@@ -62,6 +63,7 @@ class AdminServer:
         revocations: Where `/revocations` writes; without a store there is no such page.
         on_revoked: Called when a change made there is on disk.
         reload: What `/reload` does; None: there is no such page.
+        check_failure: Why the last health check of the endpoint in a row failed; "" when it passed, or there was none.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class AdminServer:
         revocations: RevocationStore | None = None,
         on_revoked: Callable[[], None] = lambda: None,
         reload: Reload | None = None,
+        check_failure: Callable[[int], str] = lambda row: "",
     ) -> None:
         self._configuration = configuration
         self._board = board
@@ -83,6 +86,7 @@ class AdminServer:
         self._rows = rows
         self._offenders = offenders
         self._sources = sources
+        self._check_failure = check_failure
         self._collector = BoardCollector(board, rows, offenders=offenders)
         self._servers: list[asyncio.Server] = []
         self._open: set[_Connection] = set()
@@ -133,7 +137,10 @@ class AdminServer:
         return web.Response(text="alive\n")
 
     async def readyz(self, request: web.Request) -> web.Response:
-        """200 when at least one worker serves, has keys and room for a client, and the service does not drain; else 503 with the cause."""
+        """
+        200 when at least one worker serves, has keys and room for a client, some cluster has a usable endpoint, and the service does not drain;
+        else 503 with the cause.
+        """
         board = self._board
         if board.ready:
             return web.Response(text="ready\n")
@@ -141,6 +148,8 @@ class AdminServer:
             cause = "draining"
         elif READY not in map(board.state, range(board.workers)):
             cause = "starting"
+        elif not board.usable:
+            cause = "no usable endpoint"
         else:
             cause = "no file descriptors" if board.totals()["no_descriptors"] else "no keys"
         return web.Response(status=503, text=f"{cause}\n", headers={"Retry-After": "1"})
@@ -218,7 +227,8 @@ class AdminServer:
 
     def _endpoint(self, cluster: str, endpoint: Endpoint) -> dict[str, object]:
         address = str(endpoint.address)
-        totals = self._board.endpoint_totals(self._rows.endpoints[cluster, address])
+        row = self._rows.endpoints[cluster, address]
+        totals, state = self._board.endpoint_totals(row), self._board.endpoint_states.read(row)
         return {
             "cluster": cluster,
             "address": address,
@@ -228,6 +238,12 @@ class AdminServer:
             "idle_connections": totals["idle_connections"],
             "requests": totals["requests"],
             "failures": totals["failures"],
+            "health_check": {
+                "state": CHECK_NAMES[state["check"]],
+                "seconds_ago": _age(state["checked_at"]),
+                "failure": self._check_failure(row) or None,
+                "transitions": state["transitions"],
+            },
         }
 
 

@@ -105,6 +105,7 @@ def configure_cluster(made: Cluster, cluster: model.Cluster, rows: Mapping[tuple
         max_pending=cluster.max_pending,
         pending_timeout=cluster.pending_timeout,
         retries=cluster.retries,
+        retry_budget=cluster.retry_budget,
     )
 
 

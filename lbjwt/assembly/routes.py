@@ -17,6 +17,7 @@ from lbjwt.proxy._admission import Admission
 from lbjwt.proxy._route import Demand, Route
 from lbjwt.proxy.answers import metadata_answer, route_answers
 from lbjwt.routing._router import Router
+from lbjwt.upstream._retry import RetryRule
 
 if TYPE_CHECKING:
     from lbjwt._fastverify import Gate
@@ -75,6 +76,7 @@ def new_admission(
                 name=route.name,
                 index=-1 if rows is None else rows[route.name],
                 cluster=cluster_of(route.cluster),
+                retry=_retry_rule(route),
                 allow_missing=route.allow_missing,
                 report_only=route.report_only,
                 end_streams=route.end_streams,
@@ -85,6 +87,17 @@ def new_admission(
         )
     router = Router([route.match for route in configuration.routes], documents)
     return Admission(gate, routes, router=router, documents=served, offenders=offenders, trusts=trusts)
+
+
+def _retry_rule(route: RouteConfiguration) -> RetryRule:
+    """When requests of the route are sent again, and how long they may take."""
+    retry = route.retry
+    return RetryRule(
+        attempts=-1 if retry.attempts is None else retry.attempts,
+        on=retry.on,
+        try_timeout=-1.0 if retry.try_timeout is None else retry.try_timeout,
+        timeout=-1.0 if route.timeout is None else route.timeout,
+    )
 
 
 class _Maker:

@@ -44,6 +44,7 @@ SENTENCES: Final = {
     "admin-exposed": "the admin API requires no password, and other machines can reach it",
     "revocation-forgotten": "revocations made through the admin API are lost at a restart; set state_directory",
     "revocation-without-lifetime": "revocations expire, and without max_lifetime a token may be valid for longer than its revocation",
+    "check-overlaps": "the timeout of the check is not shorter than its interval: an endpoint that hangs is checked less often than configured",
     # files and secrets
     "key-left-out": "{what}",
     "key-file-writable": "every user of this machine can write {file} and so choose which keys are trusted",

@@ -38,6 +38,7 @@ def warnings(configuration: Configuration) -> list[Problem]:
     """Return the warnings of a configuration, without places in a text."""
     return [
         *_service(configuration),
+        *_clusters(configuration),
         *_issuers(configuration),
         *_routes(configuration),
         *_literals(configuration),
@@ -63,6 +64,13 @@ def _service(configuration: Configuration) -> Iterator[Problem]:
         yield warning(("admin", "address"), "admin-exposed")
     if revocation is not None and admin is not None and configuration.state_directory is None:
         yield warning(("revocation",), "revocation-forgotten", at_key=True)
+
+
+def _clusters(configuration: Configuration) -> Iterator[Problem]:
+    for label, cluster in configuration.clusters.items():
+        check = cluster.health_check
+        if check is not None and check.timeout >= check.interval:
+            yield warning(("clusters", label, "health_check", "timeout"), "check-overlaps")
 
 
 def _has_several_issuers(configuration: Configuration, header: ClaimHeader) -> bool:

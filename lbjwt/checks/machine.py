@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from lbjwt.assembly.descriptors import needed, shortage
+from lbjwt.assembly.health import check_targets
 from lbjwt.assembly.revocations import new_reader
 from lbjwt.auth.revocation import RevocationError
 from lbjwt.checks.results import Outcome, Result
 from lbjwt.errors import cause_of
 from lbjwt.net.sockets import BindError, bind, close
+from lbjwt.upstream.health.probe import NotMade, Target, probe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,12 +76,16 @@ def _remedy(cause: str) -> str:
 
 
 async def endpoint_results(subject: str, cluster: Cluster) -> list[Result]:
-    """Whether the endpoints of one cluster accept connections. While one does, another one that does not is a warning."""
+    """
+    Whether the endpoints of one cluster accept connections, or pass the health check if there is one. While one does, another one that does not is
+    a warning.
+    """
+    if cluster.health_check is not None:
+        return await _check_results(subject, cluster)
     slots = asyncio.Semaphore(AT_ONCE)
     addresses = [endpoint.address for endpoint in cluster.endpoints]
     causes = await asyncio.gather(*(_reach(one, cluster.connect_timeout, slots) for one in addresses))
-    outcome: Outcome = "warning" if "" in causes else "problem"
-    others = "requests go to the other endpoints" if "" in causes else "no other endpoint accepts connections either"
+    outcome, others = _beside(causes, "accepts connections")
     results = []
     for at, (address, cause) in enumerate(zip(addresses, causes, strict=True)):
         endpoint = f"{subject}.endpoints[{at}]"
@@ -89,6 +95,39 @@ async def endpoint_results(subject: str, cluster: Cluster) -> list[Result]:
         sentence = f"{address} accepts no connection: {cause}; {others}. Check that the backend is running and that this is its address"
         results.append(Result(endpoint, "endpoint", outcome, sentence))
     return results
+
+
+def _beside(causes: Sequence[str], does: str) -> tuple[Outcome, str]:
+    """How bad an endpoint with a cause is, by the causes of all; and what becomes of its requests."""
+    if "" in causes:
+        return "warning", "requests go to the other endpoints"
+    return "problem", f"no other endpoint {does} either"
+
+
+async def _check_results(subject: str, cluster: Cluster) -> list[Result]:
+    """The health check of each endpoint, made once, with the code and the settings of the service."""
+    slots = asyncio.Semaphore(AT_ONCE)
+    numbers = {(subject, str(endpoint.address)): at for at, endpoint in enumerate(cluster.endpoints)}
+    targets = list(check_targets(subject, cluster, numbers))
+    causes = await asyncio.gather(*(_probe(target, slots) for target in targets))
+    outcome, others = _beside(causes, "passes")
+    results = []
+    for target, cause in zip(targets, causes, strict=True):
+        endpoint = f"{subject}.endpoints[{target.row}]"
+        if cause:
+            sentence = f"{target.address} fails its health check: {cause}; {others}. Check the backend and health_check"
+            results.append(Result(endpoint, "endpoint", outcome, sentence))
+        else:
+            results.append(Result(endpoint, "endpoint", "ok", f"{target.address} passes its health check"))
+    return results
+
+
+async def _probe(target: Target, slots: asyncio.Semaphore) -> str:
+    async with slots:
+        try:
+            return await probe(target)
+        except NotMade:
+            return "this process can open no more files"
 
 
 async def _reach(address: Address, timeout: float, slots: asyncio.Semaphore) -> str:

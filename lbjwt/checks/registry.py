@@ -140,7 +140,8 @@ async def _online_results(configuration: Configuration, known: Mapping[str, Resu
     for label, cluster in configuration.clusters.items():
         subject = f"clusters.{label}"
         turns = -(-len(cluster.endpoints) // machine.AT_ONCE)
-        limit = turns * cluster.connect_timeout + LIMIT
+        longest = cluster.connect_timeout if cluster.health_check is None else cluster.health_check.timeout
+        limit = turns * longest + LIMIT
         checks.append(guarded(subject, "endpoint", machine.endpoint_results(subject, cluster), limit))
     checks.append(_known(known, "state_directory"))
     usable = state if "state_directory" not in known or known["state_directory"].outcome != "problem" else None

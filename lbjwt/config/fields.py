@@ -32,7 +32,17 @@ from lbjwt.address import Address
 from lbjwt.auth.identity import HEADER_NAME, check_header_name
 from lbjwt.auth.policy import SCOPE, check_scopes
 from lbjwt.jose import algorithms
-from lbjwt.units import DURATION_PATTERN, SIZE_PATTERN, format_duration, format_size, parse_duration, parse_size
+from lbjwt.units import (
+    DURATION_PATTERN,
+    PERCENT_PATTERN,
+    SIZE_PATTERN,
+    format_duration,
+    format_percent,
+    format_size,
+    parse_duration,
+    parse_percent,
+    parse_size,
+)  # fmt: skip
 
 T = TypeVar("T")
 
@@ -140,6 +150,37 @@ class Bytes:
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         number = {"type": "integer", "minimum": self.least, "maximum": self.most}
         return {"anyOf": [{"type": "string", "pattern": SIZE_PATTERN}, number]}
+
+
+@dataclass(frozen=True, slots=True)
+class Percent:
+    """A share within bounds (0 to 1), written with a percent sign. Use as ``Annotated[float, Percent(0, 1)]``."""
+
+    least: float
+    most: float
+
+    def _read(self, value: Any, info: ValidationInfo) -> float:
+        if isinstance(value, str):
+            share = parse_percent(value)
+        elif isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError("must be a percentage, such as 20%")
+        elif info.context is not None:
+            raise ValueError(f'needs a percent sign; did you mean "{value}%"?')
+        else:
+            format_percent(value)  # refuses what could not be written back
+            share = float(value)
+        if not self.least <= share <= self.most:
+            raise ValueError(f"must be from {format_percent(self.least)} to {format_percent(self.most)}")
+        return share
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        writer = core_schema.plain_serializer_function_ser_schema(
+            format_percent, when_used="json", return_schema=core_schema.str_schema()
+        )
+        return core_schema.with_info_plain_validator_function(self._read, serialization=writer)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"type": "string", "pattern": PERCENT_PATTERN}
 
 
 def whole(least: int, most: int) -> Any:

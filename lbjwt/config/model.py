@@ -23,12 +23,14 @@ from lbjwt.config.fields import (
     ListenAddress,
     LogPath,
     Network,
+    Percent,
     Realm,
     Seconds,
     Workers,
     first_repeat,
     whole,
 )  # fmt: skip
+from lbjwt.config.health_check import HealthCheck, check_ports
 from lbjwt.config.issuer import Issuer as Issuer
 from lbjwt.config.relations import (
     MAX_CLUSTERS,
@@ -117,7 +119,18 @@ class Cluster(Section):
     )
     retries: Annotated[int, whole(0, 5)] = Field(
         default=1,
-        description="How often lbjwt sends a request again after its connection closed without a response, where RFC 9110 §9.2.2 allows it.",
+        description="How often lbjwt sends a request again after its connection closed without a response, where RFC 9110 §9.2.2 allows it. "
+        "A route can set `retry.attempts`.",
+    )
+    retry_budget: Annotated[float, Percent(0, 1)] = Field(
+        default=0.2,
+        description="Maximum number of requests that are being sent again, as a share of the other requests in flight of the cluster; at least 3. "
+        "When it is used up, the client gets the failure. This protects endpoints that fail because of their load.",
+    )
+    health_check: HealthCheck | None = Field(
+        default=None,
+        json_schema_extra={"shortcut": {"type": "string", "pattern": "^/"}},
+        description="Check the endpoints regularly, and send no requests to those that fail. Default: no checks.",
     )
 
     @field_validator("endpoints")
@@ -128,6 +141,13 @@ class Cluster(Section):
                 f"the list contains the endpoint {twice} twice; to send it more requests, raise its weight"
             )
         return endpoints
+
+    @field_validator("health_check")
+    @classmethod
+    def _ports(cls, check: HealthCheck | None, info: ValidationInfo) -> HealthCheck | None:
+        if check is not None:
+            check_ports(check, [endpoint.address for endpoint in info.data.get("endpoints", ())])
+        return check
 
 
 class TokenCache(Section):

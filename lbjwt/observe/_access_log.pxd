@@ -28,6 +28,8 @@ cdef struct AccessRecord:
     int64_t response_bytes                       # body
     bint complete                                # the response was relayed whole
     int retries
+    int attempts                                 # endpoints that were tried, one as often as it was; written with the next one
+    Slice failed_endpoints                       # addresses of those that failed; at is NULL when none did
 
 
 @cython.final

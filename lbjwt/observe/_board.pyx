@@ -236,6 +236,15 @@ cdef class Board:
         """Another program serves in this one's place: health checks that still arrive here are answered for it, with `ready`."""
         self.header().handed_over = 1
 
+    @property
+    def usable(self):
+        """Some cluster has an endpoint in service that does not fail its health check. True where nothing is checked."""
+        return self.header().no_endpoint == 0
+
+    def set_usable(self, bint usable):
+        """Set `usable`; by the process that checks endpoints."""
+        self.header().no_endpoint = not usable
+
     # --- between the process that fetches keys and those that use them
 
     def want(self, Py_ssize_t source):
@@ -277,8 +286,10 @@ cdef class Board:
         for index in range(self.header().endpoints_used):
             state = self.endpoint_states.at(index)
             add_to(&state.in_flight, -self.endpoint(slot, index).in_flight)
+            add_to(&state.retrying, -self.endpoint(slot, index).retrying)
             add_to(&state.connections, -self.endpoint(slot, index).connections)
             self.endpoint(slot, index).in_flight = 0
+            self.endpoint(slot, index).retrying = 0
             self.endpoint(slot, index).connections = 0
             self.endpoint(slot, index).idle_connections = 0
         for index in range(self.header().issuers_used + 1):
@@ -419,11 +430,14 @@ cdef class Board:
 
     @property
     def ready(self):
-        """At least one worker is `READY` with a key of any issuer in force and room for a client, and the service does not drain."""
+        """
+        At least one worker is `READY` with a key of any issuer in force and room for a client, some cluster has a usable endpoint, and the service
+        does not drain.
+        """
         cdef Py_ssize_t slot, index
         if self.header().handed_over:
             return True
-        if self.header().draining:
+        if self.header().draining or self.header().no_endpoint:
             return False
         for slot in range(self.workers):
             if self.worker(slot).state == WORKER_READY and not self.worker(slot).no_descriptors:

@@ -43,6 +43,7 @@ cdef struct EndpointState:
     uint64_t ejections[EJECTION_CAUSES]
     uint64_t transitions         # of `check`
     double checked_at            # seconds since the epoch; 0: never
+    int64_t retrying             # of the requests in flight, over all workers: those that were sent again
 
 
 @cython.final

@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from lbjwt._error_reason import ErrorReason, error_status
 from lbjwt._fastverify import DenyReason
 from lbjwt.observe._board import STATE_NAMES, Board
+from lbjwt.observe._endpoint_states import CHECK_NAMES
 from lbjwt.observe._offenders import Offenders
 from lbjwt.observe.rows import RowNumbers
 from lbjwt.version import package_version
@@ -43,7 +44,8 @@ COUNTERS: Final = {
     "bad_requests": ("Requests refused before their token was verified, because of framing or limits.", ""),
     "errors": ("Requests refused or failed for a reason other than the token, by reason and response status.", "reason status"),
     "connections_accepted": ("Client connections accepted.", ""),
-    "retries": ("Requests sent again because the connection closed before a response.", ""),
+    "retries": ("Requests sent again after a try that failed.", ""),
+    "retries_over_budget": ("Failures passed on to the client because the retry budget of the cluster was used up.", ""),
     "dropped_header_names": ("Request headers dropped because of their name.", ""),
     "access_log_dropped": ("Access log records dropped because the log could not be written fast enough.", ""),
     "endpoints_full": ("Requests that waited or were refused because every endpoint was full.", ""),
@@ -59,6 +61,7 @@ COUNTERS: Final = {
     "endpoint_requests": ("Requests sent to the endpoint.", "cluster endpoint"),
     "endpoint_connects": ("Connections opened to the endpoint.", "cluster endpoint"),
     "endpoint_failures": ("Connection attempts that failed and responses that did not arrive or were cut off.", "cluster endpoint"),
+    "endpoint_check_transitions": ("Times the endpoint began to fail its health check or to pass it again.", "cluster endpoint"),
     "endpoint_responses": ("Responses of the endpoint, by class of status.", "cluster endpoint status_class"),
 }  # fmt: skip
 GAUGES: Final = {
@@ -81,6 +84,8 @@ GAUGES: Final = {
     "config_info": ("Hash of the configuration in force, as a label; the value is always 1.", "hash"),
     "build_info": ("Versions of lbjwt and Python, as labels; the value is always 1.", "version python_version"),
     "endpoint_requests_in_flight": ("Requests in flight to the endpoint.", "cluster endpoint"),
+    "endpoint_healthy": ("0 while the endpoint fails its health check, 1 while it passes; absent without checks.", "cluster endpoint"),
+    "endpoint_last_check_seconds": ("Seconds since the last health check of the endpoint ended; absent before it.", "cluster endpoint"),
     "endpoint_connections": ("Connections to the endpoint that are being opened, in use or idle.", "cluster endpoint"),
     "endpoint_idle_connections": ("Idle connections to the endpoint, kept for reuse.", "cluster endpoint"),
 }  # fmt: skip
@@ -93,6 +98,8 @@ RENAMED: Final = {
     "requests_waiting": "waiting",
     "requests_waited": "waited",
 }
+FAILING: Final = CHECK_NAMES.index("failing")
+
 PER_ENDPOINT: Final = {
     "endpoint_requests_in_flight": "in_flight",
     "endpoint_connections": "connections",
@@ -218,6 +225,13 @@ class BoardCollector(Collector):
         }
         samples["endpoint_responses"] = [
             sample for names, totals in found for sample in _by_class(names, totals["responses"])[1:]
+        ]
+        states = [(names, self._board.endpoint_states.read(row)) for names, row in self._rows.endpoints.items()]
+        samples["endpoint_check_transitions"] = [(names, state["transitions"]) for names, state in states]
+        checked = [(names, state) for names, state in states if state["check"]]
+        samples["endpoint_healthy"] = [(names, int(state["check"] != FAILING)) for names, state in checked]
+        samples["endpoint_last_check_seconds"] = [
+            (names, max(0.0, self._clock() - state["checked_at"])) for names, state in checked
         ]
         return samples
 

@@ -1,5 +1,6 @@
 """
-The control process, called keeper in process lists and metrics: it fetches remote keys, writes revocations and serves the admin API.
+The control process, called keeper in process lists and metrics: it fetches remote keys, checks endpoints, writes revocations and serves the
+admin API.
 
 It is forked and replaced like a worker. Its death loses nothing: its state is in the feed, on the board and on disk, and clients of the admin API
 wait on a socket of the supervisor. Only this process imports aiohttp.
@@ -16,6 +17,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
+from lbjwt.assembly.health import HealthChecks
 from lbjwt.assembly.issuers import issuer_instances
 from lbjwt.assembly.keys import FetchedKeys
 from lbjwt.assembly.revocations import new_store
@@ -55,6 +57,7 @@ class _Keeper(Process):
         kept = shared.directory if configuration.state_directory is not None else None
         instances = issuer_instances(configuration, shared.rows.issuers)
         self._keys = FetchedKeys(instances, shared.board, shared.feed, kept, self._wakeups.notify_workers)
+        self._checks = HealthChecks(shared.board, self._wakeups.notify_workers)
         self._store = new_store(configuration, shared.directory)
         if configuration.admin is not None:
             from lbjwt.admin.server import AdminServer
@@ -69,12 +72,15 @@ class _Keeper(Process):
                 revocations=self._store,
                 on_revoked=self._wakeups.notify_workers,
                 reload=self._requests.reload,
+                check_failure=self._checks.failure,
             )
         loop.add_signal_handler(signal.SIGUSR2, self._stop.set)
 
     async def start(self, stack: contextlib.AsyncExitStack) -> None:
         stack.push_async_callback(self._keys.stop)
         await self._keys.start()
+        stack.push_async_callback(self._checks.stop)
+        self._checks.use(self._shared.configuration, self._shared.rows, at_start=True)
         if self._store is not None:
             stack.callback(self._store.close)
             self._store.open(time.time())
@@ -93,7 +99,8 @@ class _Keeper(Process):
         self._shared.board.set_state(READY)
 
     async def _apply(self, generation: Generation) -> None:
-        """Fetch the keys of another configuration from now on, and show it at the admin API."""
+        """Fetch the keys and check the endpoints of another configuration from now on, and show it at the admin API."""
+        self._checks.use(generation.configuration, generation.rows)
         await self._keys.reload(issuer_instances(generation.configuration, generation.rows.issuers))
         if self._admin is not None:
             self._admin.use(generation.configuration, generation.rows)

@@ -113,6 +113,14 @@ def wanted_of(reading: Reading, old: Configuration, *, controlled: bool) -> Want
             for label, issuer in effective.issuers.items()
             if issuer.fetch is not None
         ]
+        sentence = (
+            "this service was started without a control process, which would check the endpoints: this needs a restart"
+        )
+        problems += [
+            Problem(("clusters", name, "health_check"), sentence, code="needs-restart", at_key=True)
+            for name, cluster in effective.clusters.items()
+            if cluster.health_check is not None
+        ]
         if problems:
             return _refused(reading, problems, restart)
     reading = replace(reading, configuration=effective)

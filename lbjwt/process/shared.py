@@ -8,6 +8,7 @@ them over their channel.
 from dataclasses import dataclass
 from pathlib import Path
 
+from lbjwt.assembly.health import checks_configured
 from lbjwt.assembly.state import keys_fetched
 from lbjwt.config.model import Configuration
 from lbjwt.keys.feed import KeyFeed
@@ -42,4 +43,5 @@ class Shared:
 
 def keeper_needed(configuration: Configuration) -> bool:
     """Whether the service needs a control process."""
-    return configuration.admin is not None or configuration.revocation is not None or keys_fetched(configuration)
+    asked = configuration.admin is not None or configuration.revocation is not None
+    return asked or keys_fetched(configuration) or checks_configured(configuration)

@@ -167,16 +167,21 @@ cdef class ClientConnection(BackendStream):
         self.doubt = False
         self.interims = 0
         self.seen = 0
-        self.deadline = coarse_monotonic() + (
-            self.endpoint.response_timeout if exchange.request_complete else exchange.snapshot.stream_idle_timeout)
+        self.deadline = coarse_monotonic() + self._time_for_head(exchange)
         return self.connection.send(exchange.request.data, exchange.request.size)
+
+    cdef double _time_for_head(self, Exchange exchange) noexcept:
+        """Seconds until the next part of the request, or the response head, has to come."""
+        if not exchange.request_complete:
+            return exchange.snapshot.stream_idle_timeout
+        return exchange.retry.try_timeout if exchange.retry.try_timeout >= 0.0 else self.endpoint.response_timeout
 
     cdef void request_body(self, const char *body, Py_ssize_t size, bint end):
         cdef Exchange exchange = <Exchange>self.request
         cdef iovec parts[3]
         cdef char line[20]
         if self.phase == HEAD:
-            self.deadline = coarse_monotonic() + (self.endpoint.response_timeout if end else exchange.snapshot.stream_idle_timeout)
+            self.deadline = coarse_monotonic() + self._time_for_head(exchange)
         if not exchange.chunked:
             self.connection.send(body, size)
             return
@@ -204,7 +209,6 @@ cdef class ClientConnection(BackendStream):
                                 exchange.snapshot.max_response_fields)
             if parsed == NEED_MORE:
                 self.seen = size
-                exchange.replayable = False      # the endpoint has begun to answer
                 if self.partial is None or self.partial.data != at:
                     self.partial = Buffer.__new__(Buffer)
                     self.partial.put(at, size)
@@ -353,10 +357,12 @@ cdef class ClientConnection(BackendStream):
             self.end()
         elif self.phase == CONNECTING:
             self.connect_failed(f"cannot be reached: no TLS session within {self.endpoint.connect_timeout:g} s")
-        elif exchange is not None:
-            exchange.backend_failed(ErrorReason.RESPONSE_TIMEOUT if self.phase == HEAD and exchange.request_complete else ErrorReason.STREAM_IDLE)
-        else:
+        elif exchange is None:
             self._reset()
+        elif self.phase == HEAD and exchange.request_complete:
+            exchange.timed_out(self.partial is not None)
+        else:
+            exchange.backend_failed(ErrorReason.STREAM_IDLE)
 
 
 # --- what the connection reports --------------------------------------------------------------------------------------

@@ -17,16 +17,18 @@ from lbjwt.net._clock cimport coarse_monotonic
 from lbjwt.observe._access_log cimport AccessRecord
 from lbjwt.proxy._admission cimport is_suspicious
 from lbjwt.proxy._exchange_states cimport (
-    AWAITING, BACKEND_DATA, BACKEND_ENDED, BACKEND_FAILED, BACKEND_LOST, BEGIN, CLIENT_DATA, CLIENT_ENDED, CLIENT_LOST, CONNECTING, INTERIM,
-    NEW, OVER, PENDING, REQUEST_BODY, REQUEST_BROKEN, RESPONDING, RESPONSE, RESPONSE_BODY, TOKEN_ENDED, TUNNEL, TUNNEL_CLOSED, is_expected,
+    AWAITING, BACKEND_DATA, BACKEND_ENDED, BACKEND_FAILED, BACKEND_LOST, BEGIN, CLIENT_DATA, CLIENT_ENDED, CLIENT_LOST, CONNECTING, DEADLINE,
+    INTERIM, NEW, OVER, PENDING, REQUEST_BODY, REQUEST_BROKEN, RESPONDING, RESPONSE, RESPONSE_BODY, TIMED_OUT, TOKEN_ENDED, TUNNEL, TUNNEL_CLOSED,
+    is_expected,
 )
 from lbjwt.proxy._route cimport Route
 from lbjwt.proxy._tunnel cimport new_tunnel
-from lbjwt.upstream._retry cimport is_replayable, may_send_again
+from lbjwt.upstream._retry cimport RetryCause, is_replayable, may_send_again
 
 cdef enum:
     SPARE_EXCHANGES = 256        # kept to be used again, with their buffers
     SPARE_BUFFER = 65536         # bytes; a larger buffer is not kept
+    LOGGED_ENDPOINTS = 16        # failed ones that the access log names of one request
 
 
 cdef Exchange new_exchange(ProxyContext context, ClientStream client):
@@ -105,6 +107,9 @@ cdef class Exchange(ForwardedRequest):
         if size:
             self.request.put(body, size)
         self.replayable = is_replayable(self.method, end, size)
+        self.retry = authorization.route.retry
+        if self.retry.timeout >= 0.0:
+            self.give_up_at = coarse_monotonic() + self.retry.timeout
         self._send_off()
 
     cdef Slice _identifier(self) noexcept:
@@ -142,6 +147,8 @@ cdef class Exchange(ForwardedRequest):
         self.request_bytes += size
         self.request_complete = end
         self.replayable = False
+        if end and self.give_up_at != 0.0:
+            self.give_up_at = coarse_monotonic() + self.retry.timeout    # the time of the upload was the client's
         self.backend.request_body(body, size, end)
 
     cdef void request_broken(self, ErrorReason reason):
@@ -167,11 +174,13 @@ cdef class Exchange(ForwardedRequest):
     cdef void response(self, ResponseHead head, const char *body, Py_ssize_t size, bint end):
         if not self.expects(RESPONSE):
             return
-        self.status = head.status
-        self.response_bytes = size
         self.endpoint.counters.responses[head.status // 100] += 1
         if self.endpoint.failing:
             self.endpoint.recovered()
+        if self.retry.any_status and self._sends_again(RetryCause.STATUS, head.status, True, end):
+            return
+        self.status = head.status
+        self.response_bytes = size
         if head.websocket:
             self._move(TUNNEL)
             self.tunnel = new_tunnel(self.client, self.backend, True, self.snapshot.stream_idle_timeout)
@@ -260,10 +269,28 @@ cdef class Exchange(ForwardedRequest):
         """The endpoint's connection ended before the response was whole. begun: a part of its head came."""
         if not self.expects(BACKEND_LOST):
             return
-        if self.state == AWAITING and may_send_again(self, self.cluster):
-            self._send_again()
-        else:
+        if self.state != AWAITING or not self._sends_again(RetryCause.RESET, 0, begun, False):
             self._fail_backend(ErrorReason.RESPONSE_INCOMPLETE if begun or self.state != AWAITING else ErrorReason.NO_RESPONSE)
+
+    cdef void timed_out(self, bint begun):
+        if self.expects(TIMED_OUT) and not self._sends_again(RetryCause.TIMEOUT, 0, begun, False):
+            self._fail_backend(ErrorReason.RESPONSE_TIMEOUT)
+
+    cdef bint _sends_again(self, RetryCause cause, int status, bint begun, bint whole):
+        """Send the request again if `_retry` allows it. whole: see `_send_again`."""
+        if not may_send_again(self, self.retry, self.cluster, cause, status, begun, coarse_monotonic()):
+            return False
+        self._send_again(cause, whole)
+        return True
+
+    cdef void end_if_late(self):
+        """Give up waiting for the head of a response. While the client sends its request, `stream_idle` goes for it."""
+        if self.give_up_at == 0.0 or coarse_monotonic() < self.give_up_at or not is_expected(DEADLINE, self.state):
+            return
+        if self.state != AWAITING:
+            self.fail(ErrorReason.ROUTE_TIMEOUT)
+        elif self.request_complete:
+            self._fail_backend(ErrorReason.ROUTE_TIMEOUT)
 
     cdef void backend_failed(self, ErrorReason reason):
         """The endpoint sent no response, an invalid one, or a part of one."""
@@ -354,4 +381,9 @@ cdef class Exchange(ForwardedRequest):
         record.response_bytes = self.response_bytes
         record.complete = complete
         record.retries = self.retries
+        record.failed_endpoints = Slice(NULL, 0)
+        if self.failed is not None:
+            label = b", ".join(self.failed[:LOGGED_ENDPOINTS])
+            record.failed_endpoints = Slice(label, len(label))
+            record.attempts = <int>len(self.failed) + (self.endpoint is not None)
         self.context.access_log.record(&record)

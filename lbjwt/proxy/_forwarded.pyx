@@ -5,10 +5,11 @@ A request on its way to an endpoint: picking one, waiting for one, and trying th
 
 from lbjwt.net._clock cimport coarse_monotonic
 from lbjwt.net._connection cimport FAILED
+from lbjwt.observe._endpoint_states cimport add_to
 from lbjwt.proxy._exchange_states cimport (
     AWAITING, CONNECT_FAILED, CONNECTED, CONNECTING, OVER, PENDING, PENDING_TIMED_OUT, RESPONDING, ROOM, STREAM_FREE, TUNNEL,
 )
-from lbjwt.upstream._retry cimport exclude, send_elsewhere
+from lbjwt.upstream._retry cimport RetryCause, exclude, send_elsewhere
 
 
 cdef class ForwardedRequest(UpstreamRequest):
@@ -118,11 +119,19 @@ cdef class ForwardedRequest(UpstreamRequest):
     cdef void _charge(self, Endpoint endpoint):
         self.endpoint = endpoint
         endpoint.charge()
+        if self.retries:
+            self._count_retrying(1)
 
     cdef void _discharge(self):
         if self.endpoint is not None:
+            if self.retries:
+                self._count_retrying(-1)
             self.endpoint.discharge()
             self.endpoint = None
+
+    cdef void _count_retrying(self, int amount) noexcept:
+        self.endpoint.counters.retrying += amount
+        add_to(&self.endpoint.state.retrying, amount)
 
     cdef void connected(self):
         if not self.expects(CONNECTED):
@@ -135,21 +144,30 @@ cdef class ForwardedRequest(UpstreamRequest):
         if self.expects(CONNECT_FAILED):
             self._try_next()
 
-    cdef void _send_again(self):
-        """The connection ended, and repeating the request is harmless."""
+    cdef void _send_again(self, RetryCause cause, bint whole):
+        """`_retry` allows it. whole: the response that is dropped was had to its end, and so its connection may be used again."""
         cdef Endpoint endpoint = self.endpoint
-        endpoint.failed(None, coarse_monotonic())
+        cdef BackendStream backend = self.backend
+        if cause != RetryCause.STATUS:
+            endpoint.failed(None, coarse_monotonic())
+        endpoint.counters.requests += 1
         self.context.board.mine.retries += 1
-        self._drop_backend()
+        self.backend = None
+        backend.request = None
+        backend.release(whole)
         self._discharge()
-        send_elsewhere(self, self.cluster, endpoint, coarse_monotonic())
+        send_elsewhere(self, self.cluster, endpoint, cause, coarse_monotonic())
         self._send_off()
 
     cdef void _try_next(self):
+        """No connection could be had."""
         exclude(self, self.endpoint)
         self._drop_backend()
         self._discharge()
-        self._send_off()
+        if self.retry.covers(RetryCause.CONNECT_FAILURE):
+            self._send_off()
+        else:
+            self.fail(ErrorReason.CONNECT_FAILED)
 
     cdef void use(self, BackendStream backend):
         """A stream got free while this request waited for one that is being opened, or in the queue."""

@@ -8,6 +8,7 @@ from lbjwt.auth._route_rules cimport RouteRules
 from lbjwt.http1._request cimport RequestHead
 from lbjwt.http1._answer cimport Answer
 from lbjwt.upstream._cluster cimport Cluster
+from lbjwt.upstream._retry cimport RetryRule
 
 
 @cython.final
@@ -35,6 +36,7 @@ cdef class Route:
     cdef readonly bytes label                    # the same, for the access log
     cdef readonly Py_ssize_t index               # where the board counts it; -1: nowhere
     cdef readonly Cluster cluster                # where its requests go; None where nothing is forwarded, as in explain
+    cdef readonly RetryRule retry                # when they are sent again, and how long they may take
     cdef readonly tuple demands                  # of Demand; empty: the route is public
     cdef readonly tuple strips                   # of TokenPlaces, also of issuers that the route does not ask
     cdef readonly bint allow_missing

@@ -106,10 +106,11 @@ cdef class Route:
 
     def __init__(self, demands, answers, *, strips=(), secret_places=(), str name="", bint allow_missing=False, bint report_only=False,
                  bint end_streams=True, double stream_grace=0.0, bint expose_reason=False,
-                 Py_ssize_t index=-1, Cluster cluster=None):
+                 Py_ssize_t index=-1, Cluster cluster=None, RetryRule retry=None):
         self.name = name
         self.index = index
         self.cluster = cluster
+        self.retry = RetryRule() if retry is None else retry
         self.label = name.encode()
         self.demands = tuple(demands)
         self.strips = tuple(strips)

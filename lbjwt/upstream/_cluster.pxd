@@ -13,6 +13,7 @@ cdef class Cluster:
     cdef readonly tuple endpoints            # the members
     cdef readonly PendingQueue pending       # requests that found every endpoint full
     cdef readonly int retries
+    cdef readonly double retry_budget        # share of the requests in flight that may be sent again at a time; see `_retry`
     cdef Board _board
     cdef Candidate *_candidates
     cdef Py_ssize_t _count

@@ -18,7 +18,8 @@ cdef class Cluster:
         self._board = board
 
     def configure(self, members, *, double connect_timeout, double response_timeout, double idle_timeout, Py_ssize_t max_idle,
-                  Py_ssize_t max_connections, Py_ssize_t max_pending, double pending_timeout, int retries):
+                  Py_ssize_t max_connections, Py_ssize_t max_pending, double pending_timeout, int retries,
+                  double retry_budget=0.2):
         """
         Set the members and the limits, now or at a reload.
 
@@ -54,6 +55,7 @@ cdef class Cluster:
         self._count = count
         self.endpoints = tuple(endpoints)
         self.retries = retries
+        self.retry_budget = retry_budget
         self.pending.max_pending = max_pending
         self.pending.timeout = pending_timeout
         for endpoint in known.values():

@@ -4,7 +4,9 @@ from lbjwt._error_reason cimport ErrorReason
 cdef class UpstreamRequest:
     """A request as clusters, pools and queues see it: what a balancing or retry rule may go by stands here."""
     cdef double pending_until                    # seconds on the monotonic clock, once it waited in a queue; 0.0: it has not
+    cdef double give_up_at                       # deadline of its route, seconds on the monotonic clock; 0.0: none
     cdef set tried                               # endpoints not to be picked again; None: no endpoint failed
+    cdef list failed                             # labels of the endpoints of the tries that failed, for the log; None: none did
     cdef int retries                             # times it was sent again
     cdef bint replayable                         # all that was sent is kept, and may be sent again (RFC 9110 section 9.2.2)
     cdef bint fresh                              # use no pooled connection

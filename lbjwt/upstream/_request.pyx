@@ -11,7 +11,9 @@ cdef class UpstreamRequest:
 
     cdef void start_attempts(self) noexcept:
         self.pending_until = 0.0
+        self.give_up_at = 0.0
         self.tried = None
+        self.failed = None
         self.retries = 0
         self.fresh = False
         self.no_endpoint = ErrorReason.CONNECT_FAILED

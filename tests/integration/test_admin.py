@@ -163,6 +163,7 @@ def test_status_tells_the_state_of_everything_and_no_secret(board):
         "idle_connections": 0,
         "requests": 9,
         "failures": 0,
+        "health_check": {"state": "not checked", "seconds_ago": None, "failure": None, "transitions": 0},
     }
     (issuer,) = found["issuers"]
     assert (issuer["label"], issuer["keys"]) == ("main", 3)

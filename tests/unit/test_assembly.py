@@ -29,6 +29,7 @@ clusters:
     max_idle_connections: 9
     max_connections: 10
     retries: 2
+    retry_budget: 10%
 """
 
 
@@ -103,7 +104,7 @@ def test_endpoints_keep_their_order_addresses_and_weights() -> None:
         (2, "::1", 9002, "", 1),
     ]
     assert [one.address for one in cluster.endpoints] == ["127.0.0.1:9001", "unix:/run/app.sock", "[::1]:9002"]
-    assert cluster.retries == 2
+    assert (cluster.retries, cluster.retry_budget) == (2, 0.1)
     assert {(one.response_timeout, one.idle_timeout) for one in cluster.endpoints} == {(7.0, 8.0)}
 
 

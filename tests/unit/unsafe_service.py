@@ -24,6 +24,12 @@ def opened(public: dict[str, Any], *others: dict[str, Any]) -> dict[str, Any]:
 
 
 CASES = [
+    # --- health checks -----------------------------------------------------------------------------------------------------------
+    Case(
+        "a check that may take longer than the time to the next", "check-overlaps", "clusters.main.health_check.timeout",
+        {"clusters.main.health_check": {"interval": "1s", "timeout": "1s"}},
+        {"clusters.main.health_check": {"interval": "1s", "timeout": "900ms"}},
+    ),
     # --- open routes -------------------------------------------------------------------------------------------------------------
     Case("no route asks for a token", "nothing-protected", "routes", opened({"path": "/healthz"}), opened({"path": "/healthz"}, PROTECTED)),
     Case(
