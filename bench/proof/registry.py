@@ -21,6 +21,7 @@ NAMES = [
     "idle_close_race",
     "nginx_backends",
     "python_backends",
+    "retry_budget",
     "truncated_responses",
     "surplus_bytes",
     "bodiless_and_interim_responses",

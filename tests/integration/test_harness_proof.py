@@ -84,7 +84,7 @@ def test_what_falls_short_is_reported_and_recorded(
 def test_ids_are_those_promised(capsys: pytest.CaptureFixture[str]) -> None:
     """The bars this release promises have names, and answer to the ids of older records too."""
     expected = (
-        "worker_kill backend_kill post_retries idle_close_race nginx_backends python_backends truncated_responses surplus_bytes "
+        "worker_kill backend_kill post_retries idle_close_race nginx_backends python_backends retry_budget truncated_responses surplus_bytes "
         "bodiless_and_interim_responses malformed_responses early_responses client_aborts canonical_heads "
         "pipelining segmentation jwks_outage unknown_kid_flood key_rotation key_withdrawal cold_start "
         "poisoned_jwks slow_jwks fetch_count token_urls key_fallback two_authorizations jwks_idle_close "
