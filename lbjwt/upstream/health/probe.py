@@ -50,11 +50,7 @@ class Target:
     @property
     def server_name(self) -> str | None:
         """Whom the certificate must name; None without TLS."""
-<<<<<<< HEAD
         return None if self.tls is None else self.tls.name_of(self.address)
-=======
-        return None if self.tls is None else self.tls.name_of(self.address.name)
->>>>>>> discovery
 
     def request(self) -> bytes:
         """What is sent."""
