@@ -72,8 +72,4 @@ def peer_of(tls: BackendTls | None, address: Address) -> TlsPeer | None:
         return None
     if tls is None:
         raise ValueError(f"no TLS for {address}")
-<<<<<<< HEAD
     return TlsPeer(tls, tls.name_of(address))
-=======
-    return TlsPeer(tls, tls.name_of(address.name))
->>>>>>> discovery
