@@ -9,7 +9,7 @@
  *   /-/count  how many other requests were answered so far: the second witness of every measurement
  *   anything else is answered like /
  *
- * usage: backend PORT [COUNT]: on the addresses 127.0.0.1 to 127.0.0.COUNT, which a proxy takes for so many endpoints
+ * usage: backend PORT [COUNT]: on the addresses 127.0.0.1, 127.0.0.2 and so on, COUNT of them, which a proxy takes for so many endpoints
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -25,7 +25,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { HEAD_LIMIT = 65536, EVENTS = 512, MAX_ADDRESSES = 64 };
+enum { HEAD_LIMIT = 65536, EVENTS = 512, MAX_ADDRESSES = 1000 };
 
 struct answer {
     char *bytes; /* head and body in one piece */

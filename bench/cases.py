@@ -22,7 +22,10 @@ class Case:
     tls: bool = False
     refused: bool = False  # no token; every answer must be a refusal
     connections: int = 64  # of clients at once
-    endpoints: int = 1
+    endpoints: int = 1  # of each cluster
+    routes: int = 1  # the last one is for every path; the others for /area-001, /area-002, …
+    clusters: int = 1  # the routes take them in turn
+    checks: bool = False  # each endpoint is asked once a second whether it works
     least_seconds: float = 0.0  # of a measurement
     idle: bool = False  # not load but 5,000 waiting connections
     workers: bool = False  # one worker against two
@@ -97,6 +100,31 @@ _CASES = (
         script=("close=1",),
     ),
     Case("tls", "TLS to the client, keep-alive", ("nginx", "haproxy", "envoy-jwt", "lbjwt"), tls=True),
+    *(
+        Case(
+            f"endpoints-{count}",
+            f"{count:,} endpoints",
+            ("nginx", "haproxy", "lbjwt"),
+            endpoints=count,
+        )
+        for count in (3, 30, 300, 1000)
+    ),
+    Case(
+        "routes",
+        "200 routes to 20 clusters of 3 endpoints",
+        ("nginx", "haproxy", "lbjwt"),
+        path="/area-117/orders",
+        endpoints=3,
+        routes=200,
+        clusters=20,
+    ),
+    Case(
+        "checks",
+        "30 endpoints, each checked once a second",
+        ("haproxy", "lbjwt"),
+        endpoints=30,
+        checks=True,
+    ),
     Case("refusal", "no token: refused", ("haproxy-jwt", "envoy-jwt", "lbjwt"), refused=True, least_bytes=0),
     Case("workers", "one worker against two", ("lbjwt", "lbjwt-2w"), workers=True),
     Case("idle", "5,000 idle keep-alive connections", ROUND_THE_TABLE, idle=True),

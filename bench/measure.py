@@ -58,7 +58,18 @@ def measure(case: Case, peer: Peer, number: int, *, cores: Layout, seconds: floa
         backend = [str(native.built("backend")), str(backend_port), str(case.endpoints)]
         stack.enter_context(child.running("backend", backend, port=backend_port, cores=cores.load, directory=directory))
         certificate = self_signed(directory) if case.tls else None
-        setup = Setup(port, backend_port, directory, material, certificate, free_port(), case.endpoints)
+        setup = Setup(
+            port,
+            backend_port,
+            directory,
+            material,
+            certificate,
+            free_port(),
+            case.endpoints,
+            case.routes,
+            case.clusters,
+            case.checks,
+        )
         command = peer.command(setup)
         root = stack.enter_context(child.running(peer.name, command, port=port, cores=cores.proxy, directory=directory))
         client.prove(port, material, verifies=peer.verifies, tls=case.tls)
@@ -112,7 +123,8 @@ def _loaded(case: Case, peer: Peer, number: int, setup: Setup, root: int, cores:
     elapsed = time.monotonic() - started
     wrk.judge(load, refusals=case.refused, least_bytes=case.least_bytes)
     time.sleep(SETTLE_SECONDS)
-    agree(case, load.requests, client.answered_by_backend(setup.backend_port) - answered)
+    answered = client.answered_by_backend(setup.backend_port) - answered
+    agree(case, load.requests, answered, seconds=time.monotonic() - started)
     if peer.remembers is not None and not case.refused:
         hits, misses = client.cache_counts(setup.admin_port)
         tokens_shown = (tokens.ROTATION if case.rotates else 1) + client.PROOF_TOKENS
@@ -141,17 +153,21 @@ def _warm(url: str, arguments: tuple[str, ...], cores: Layout, connections: int,
         load = wrk.run(url, arguments, seconds=seconds, cores=cores.load, connections=connections, threads=threads)
 
 
-def agree(case: Case, asked: int, answered: int) -> None:
+def agree(case: Case, asked: int, answered: int, *, seconds: float = 0.0) -> None:
     """
-    Compare wrk's count with the backend's. Requests in flight when wrk stops are answered but not counted by it.
+    Compare wrk's count with the backend's. Requests in flight when wrk stops are answered but not counted by it; nor are health checks.
+
+    Args:
+        seconds: Between the counts, for the health checks that came in that time.
 
     Raises:
         BenchError: They differ by more, or a refused request reached the backend.
     """
+    checks = math.ceil(1.5 * case.endpoints * (seconds + 1)) if case.checks else 0
     if case.refused:
         if answered:
             raise child.BenchError(f"{answered} refused requests reached the backend")
-    elif not asked <= answered <= asked + case.connections:
+    elif not asked <= answered <= asked + case.connections + checks:
         raise child.BenchError(f"wrk counts {asked} answers, the backend {answered}")
 
 

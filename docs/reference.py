@@ -12,11 +12,11 @@ from typing import Any, Final, Literal, Union, get_args, get_origin
 import annotated_types
 from pydantic.fields import FieldInfo
 
-from lbjwt.config.fields import Bytes, Seconds, Words
+from lbjwt.config.fields import Bytes, OrFalse, Percent, Seconds, Words
 from lbjwt.config.model import Configuration
 from lbjwt.config.rule import Rule
 from lbjwt.config.section import Section, container_of, keys_of, section_in
-from lbjwt.units import format_duration, format_size
+from lbjwt.units import format_duration, format_percent, format_size
 
 BEGIN: Final = "<!-- reference: begin (made by python -m docs.reference) -->"
 END: Final = "<!-- reference: end -->"
@@ -68,8 +68,12 @@ def _section(section: type[Section], where: str, title: str) -> list[str]:
 def _kind(annotation: Any, metadata: list[Any]) -> str:
     """The kind of value and its bounds, in words."""
     for mark in metadata:
+        if isinstance(mark, OrFalse):
+            return "mapping, or `false`"
         if isinstance(mark, Seconds):
             return f"duration, {format_duration(mark.least)} to {format_duration(mark.most)}"
+        if isinstance(mark, Percent):
+            return f"percentage, {format_percent(mark.least)} to {format_percent(mark.most)}"
         if isinstance(mark, Words):
             return mark.text
         if isinstance(mark, Bytes):
@@ -108,6 +112,8 @@ def _default(field: FieldInfo) -> str:
         if kind.startswith("duration")
         else format_size(value)
         if kind.startswith("size")
+        else format_percent(value)
+        if kind.startswith("percentage")
         else str(value)
     )
     return f"`{text}`"

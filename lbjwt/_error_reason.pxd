@@ -66,6 +66,10 @@ cpdef enum ErrorReason:
     TOKEN_ENDED = 56                     # the token expired or was revoked while the response ran
     SHUTDOWN = 57                        # the worker ended
 
+    # Of 503 and 504 too: numbers that came later.
+    CLUSTER_FULL = 58                    # 503: the cluster has max_requests in flight
+    ROUTE_TIMEOUT = 62                   # 504: no response head within the route's timeout
+
     # The response: 502. Those that a request can have too stand 64 above it.
     RESPONSE_BARE_LF = 64 + 1
     RESPONSE_BARE_CR = 64 + 2

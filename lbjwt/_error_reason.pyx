@@ -4,9 +4,9 @@
 cpdef int error_status(ErrorReason reason) noexcept:
     if reason == ErrorReason.NO_ERROR or ErrorReason.CLIENT_CLOSED <= reason <= ErrorReason.SHUTDOWN:
         return 0
-    if reason > ErrorReason.SHUTDOWN:
+    if reason >= ErrorReason.RESPONSE_BARE_LF:
         return 502
-    if reason == ErrorReason.RESPONSE_TIMEOUT or reason == ErrorReason.STREAM_IDLE:
+    if reason == ErrorReason.RESPONSE_TIMEOUT or reason == ErrorReason.STREAM_IDLE or reason == ErrorReason.ROUTE_TIMEOUT:
         return 504
     if reason >= ErrorReason.ENDPOINTS_DOWN:
         return 503

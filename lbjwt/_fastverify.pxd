@@ -32,6 +32,7 @@ cpdef enum DenyReason:
     TOO_OLD = 24                 # issued longer ago than max_age
     WRONG_TYPE = 25              # the typ header, or what a profile asks of it
     RATE_LIMITED = 26            # too many failures from this address: 429, before any cryptography
+    NO_CLUSTER = 27              # the claim that chooses the cluster is missing or names none: 403
 
 
 cdef inline int record(list trace, str step, int reason, object value) except -1:

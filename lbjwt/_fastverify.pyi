@@ -38,6 +38,7 @@ class DenyReason(IntEnum):
     TOO_OLD = 24
     WRONG_TYPE = 25
     RATE_LIMITED = 26
+    NO_CLUSTER = 27
 
 @final
 class SignatureCheck:

@@ -24,6 +24,9 @@ cdef class Grant:
     # What routes made of it: verdict bytes, each under the number of its rules. Numbers begin at 1; 0 is an empty place.
     cdef uint32_t memo_rules[MEMOS]
     cdef uint8_t memo_verdict[MEMOS]
+    # What the balancing rule made of a claim, and the number of that claim; 0: nothing yet.
+    cdef uint64_t balancing_claim
+    cdef uint64_t balancing_key
     # intrusive list of GrantCache; borrowed, since the dictionary of the cache owns its grants
     cdef void *_newer
     cdef void *_older

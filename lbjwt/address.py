@@ -1,12 +1,12 @@
 """
-Addresses: ``HOST:PORT``, ``[v6]:PORT``, ``:PORT`` (all addresses) and ``unix:PATH``.
+Addresses: ``HOST:PORT``, ``[v6]:PORT``, ``:PORT`` (all addresses) and ``unix:PATH``; of an endpoint also ``http://HOST:PORT`` and ``https://HOST:PORT``.
 
 No name is resolved and no socket is opened here.
 """
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Self
 
 # A DNS name, relative or absolute, as far as its characters and label lengths go (RFC 1123 §2.1; the underscore is met in container networks).
@@ -14,6 +14,7 @@ _NAME: Final = re.compile(
     r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?"
 )
 _PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 # sizeof(sockaddr_un.sun_path) is 108 on Linux, one byte of it for the terminating NUL.
 _LONGEST_UNIX_PATH: Final = 107
 
@@ -24,12 +25,17 @@ class Address:
     Where to listen or to connect.
 
     ``host`` is a name or an IP address without brackets, ``""`` for all addresses; ``port`` is 0 when the kernel shall choose.
-    A Unix socket has ``path`` and neither host nor port.
+    A Unix socket has ``path`` and neither host nor port. ``https``: an endpoint that speaks TLS.
     """
 
     host: str = ""
     port: int = 0
     path: str | None = None
+    https: bool = False
+    srv: bool = False
+    """``srv:NAME``, of an endpoint: host is the name of a service, whose SRV records (RFC 2782) say where it is."""
+    resolved_from: str = field(default="", compare=False)
+    """The name that was resolved to this address; "" for one that was configured."""
 
     @property
     def is_unix(self) -> bool:
@@ -41,10 +47,32 @@ class Address:
         """True when only this machine can reach it: a loopback address, ``localhost``, or a Unix socket."""
         return self.path is not None or is_loopback(self.host.lower().rstrip("."))
 
+    @property
+    def is_name(self) -> bool:
+        """
+        True when a name server knows its addresses. ``localhost`` is this machine (RFC 6761 section 6.3), whose two loopback addresses are one
+        endpoint.
+        """
+        if self.srv:
+            return True
+        return bool(self.host) and not _is_literal(self.host) and self.host.lower().rstrip(".") != "localhost"
+
+    @property
+    def name(self) -> str:
+        """Whom a certificate must name, and a `Host` header: the name that was configured, also where its address is known."""
+        return self.resolved_from or self.host
+
+    @property
+    def authority(self) -> str:
+        """Host and port, as in a URL."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
     def __str__(self) -> str:
         if self.path is not None:
             return f"unix:{self.path}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        if self.srv:
+            return f"srv:{self.host}"
+        return f"https://{self.authority}" if self.https else self.authority
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -66,6 +94,62 @@ class Address:
             raise ValueError("the port after the last colon must be a number from 0 to 65535")
         return cls(_host(host), int(port))
 
+    @classmethod
+    def parse_endpoint(cls, text: str) -> Self:
+        """
+        Read the address of an endpoint. ``http://HOST:PORT`` is the same address as ``HOST:PORT``; without a port it is 80, and 443 for ``https``.
+
+        Raises:
+            ValueError: Neither that nor what `parse` reads.
+        """
+        scheme, separator, rest = text.partition("://")
+        if not separator:
+            return cls.parse(text)
+        scheme = scheme.lower()
+        if scheme not in _DEFAULT_PORTS:
+            raise ValueError(f"must begin with http:// or https://, or be HOST:PORT or unix:PATH{_meant(scheme)}")
+        if re.search(r"[/?#]", rest.removesuffix("/")):
+            raise ValueError("must end after the port: lbjwt passes on the path of each request as it is")
+        if "@" in rest:
+            raise ValueError(
+                "must not contain a user or a password; a client certificate belongs into the tls section of the cluster"
+            )
+        if rest.startswith("unix:"):
+            raise ValueError("a Unix socket has no scheme; write unix:PATH")
+        rest = rest.removesuffix("/")
+        if not rest.removeprefix("[").rpartition("]")[2].rpartition(":")[1]:
+            rest += f":{_DEFAULT_PORTS[scheme]}"
+        found = cls.parse(rest)
+        return cls(found.host, found.port, https=scheme == "https")
+
+
+def check_host(host: str) -> str:
+    """Return a name or an IP address without brackets in its canonical form; ValueError for anything else."""
+    if not host:
+        raise ValueError("must be a name or an IP address")
+    return _host(f"[{host}]" if ":" in host else host)
+
+
+def parse_srv(text: str) -> Address:
+    """
+    Read ``srv:_SERVICE._PROTOCOL.NAME``.
+
+    Raises:
+        ValueError: The name has not this form.
+    """
+    name = text.removeprefix("srv:")
+    if not _NAME.fullmatch(name) or not re.match(r"_[^.]+\._[^.]+\.[^.]", name):
+        raise ValueError("the name of a service must look like srv:_http._tcp.api.internal")
+    return Address(name, srv=True)
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
 
 def is_loopback(host: str) -> bool:
     """True for ``localhost`` and for every address of this machine's loopback, also for an IPv4 one written as IPv6 (RFC 4291 §2.5.5.2)."""
@@ -74,6 +158,18 @@ def is_loopback(host: str) -> bool:
     except ValueError:
         return host == "localhost"
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def _meant(scheme: str) -> str:
+    """What the writer of another scheme may have wanted."""
+    match scheme:
+        case "h2" | "h2c" | "grpc" | "grpcs":
+            return "; lbjwt speaks HTTP/1.1 to endpoints"
+        case "tcp" | "ws":
+            return "; for this endpoint write http://"
+        case "tls" | "ssl" | "wss":
+            return "; for TLS write https://"
+    return ""
 
 
 def _likely(url: str) -> str:

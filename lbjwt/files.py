@@ -3,6 +3,7 @@ Reading regular files only. Files and directories whose content lbjwt believes a
 a file changed.
 """
 
+import contextlib
 import errno
 import os
 import stat
@@ -75,6 +76,36 @@ def file_fault(status: os.stat_result, *, ours: bool = True) -> str:
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return "users other than its owner can write to it"
     return ""
+
+
+def write_whole(path: Path, content: bytes, *, sync: bool = True) -> None:
+    """
+    Replace a file, mode 0600. After a crash at any moment the old file or the new one stands there, whole.
+
+    There is one writer at a time: a file it left half-written is thrown away by the next.
+
+    Args:
+        sync: It must survive a power cut.
+
+    Raises:
+        OSError: The disk is full, the directory is missing or not ours, and the like; the old file is still there.
+    """
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with open(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+        fresh.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            fresh.unlink()
+        raise
+    if sync:
+        sync_directory(path.parent)
 
 
 def sync_directory(directory: Path) -> None:

@@ -14,6 +14,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from lbjwt.assembly.cluster import new_offenders
+from lbjwt.assembly.discovered import Discovered, in_force, initial, keeping
+from lbjwt.assembly.discovery import Discovery
+from lbjwt.assembly.health import FirstChecks, HealthChecks
 from lbjwt.assembly.issuers import issuer_instances, new_verifier
 from lbjwt.assembly.keys import NEW_KEYS, EmbeddedControl, first_fetch
 from lbjwt.assembly.listeners import IDLE_GRACE
@@ -29,9 +32,11 @@ from lbjwt.errors import ConfigurationError, cause_of
 from lbjwt.keys.worker import ControlLink
 from lbjwt.net import certificate
 from lbjwt.net.sockets import bind, close
+from lbjwt.net.threads import in_thread
 from lbjwt.observe._board import DRAINING, READY, STOPPED, Board
 from lbjwt.observe._offenders import Offenders
 from lbjwt.observe.rows import RowNumbers, Rows
+from lbjwt.upstream.operations import EndpointOperations, EndpointState
 
 if TYPE_CHECKING:
     from lbjwt.admin.server import AdminServer
@@ -60,6 +65,8 @@ class LoadBalancer:
         rows: Where the board counts endpoints, issuers and routes; None: in the order of the configuration.
         offenders: Where refusals are counted by client address; None makes one of its own when somebody asks for them.
         keeper: The control process, which fetches remote keys and keeps the revocations; None: this balancer itself.
+        discovered: Members of clusters that the control process discovered; None without one: then names are resolved when a connection is opened,
+            except in a balancer that is a service by itself, which discovers them.
 
     Raises:
         ValueError: The board is too small for the configuration.
@@ -81,6 +88,7 @@ class LoadBalancer:
         rows: RowNumbers | None = None,
         offenders: Offenders | None = None,
         keeper: ControlLink | None = None,
+        discovered: Discovered | None = None,
     ) -> None:
         if board is None and configuration.workers != 1:
             raise ConfigurationError(
@@ -88,7 +96,10 @@ class LoadBalancer:
             )
         self.configuration = configuration
         self._sockets = sockets
-        names = row_names(configuration)
+        self._whole = board is None
+        self._discovered = Discovered() if self._whole else discovered
+        self._discovery: Discovery | None = None
+        names = row_names(self._in_force)
         if board is None:
             self.board = new_board(configuration, 1)
             self._all_rows: Rows | None = Rows(self.board)
@@ -98,13 +109,14 @@ class LoadBalancer:
             self._all_rows = None
             self._rows = RowNumbers.in_order(names) if rows is None else rows
         self._rows.check(self.board)
-        self._whole = board is None
         instances = issuer_instances(configuration, self._rows.issuers)
         directory = configuration.state_directory if keeper is None else keeper.directory
         self._embedded: EmbeddedControl | None = None
         if keeper is None:
             keeper = self._embedded = EmbeddedControl(instances, self.board, directory)
         self._control = keeper
+        self._checks = HealthChecks(self.board, self._checked) if self._embedded is not None else None
+        self._first_checks = FirstChecks(self.board.endpoint_states)
         self._store = new_store(configuration, directory) if self._whole else None
         self._revocations = new_reader(configuration, directory, self._revoked, self._store)
         self.verifier = new_verifier(configuration, instances, revocation_check(self._revocations))
@@ -118,6 +130,7 @@ class LoadBalancer:
             offenders = new_offenders(configuration, 1)
         self._offenders = offenders
         self._runtime = Runtime(self.board, self.verifier, self._control, offenders)
+        self._operations = EndpointOperations(self.board, self._rows.endpoints, self._endpoint_changed)
         self._stats = VerifierStats(self.verifier, self.board)
         self._periodic = Periodic()
         self._admin: AdminServer | None = None
@@ -137,9 +150,14 @@ class LoadBalancer:
         """Host and port of every socket of the admin API; empty when it is not open here."""
         return [sock.getsockname()[:2] for sock in self._admin_sockets]
 
+    @property
+    def _in_force(self) -> Configuration:
+        """The configuration with the members of its clusters."""
+        return in_force(self.configuration, self._discovered)
+
     async def start(self, *, before_accept: Callable[[], Awaitable[object]] | None = None) -> None:
         """
-        Get the keys, then open the listeners.
+        Get the keys and check the endpoints once, then open the listeners.
 
         Args:
             before_accept: Awaited when all is there, before the first client is accepted. It may `reload`: then no client meets the configuration
@@ -166,7 +184,9 @@ class LoadBalancer:
             self._stack.push_async_callback(self._revocations.stop)
             await self._revocations.load()
             self._revocations.start()
-        plan = await runtime.plan(self.configuration, self._rows, self._sockets)
+        if self._whole:
+            await self._start_discovery()
+        plan = await runtime.plan(self._in_force, self._rows, self._sockets)
         try:
             if self._whole:
                 await self._open_admin()
@@ -175,11 +195,15 @@ class LoadBalancer:
             if self._embedded is not None:
                 self._stack.push_async_callback(self._embedded.stop)
                 await self._embedded.start()
+            if self._checks is not None:
+                self._stack.push_async_callback(self._checks.stop)
+                self._checks.use(plan.configuration, plan.rows, at_start=True)
             await runtime.keys.wait(plan.new_sources, first_fetch(plan.instances))
+            await self._first_checks.wait(plan.configuration, plan.rows)
             self._stack.push_async_callback(runtime.keys.stop)
             self._stack.push_async_callback(self._end_traffic)
             self._stack.callback(runtime.listeners.close)
-            self._use(plan)
+            self._use(plan, self.configuration, self._discovered)
         except BaseException:
             runtime.give_up(plan)
             raise
@@ -190,7 +214,7 @@ class LoadBalancer:
         await runtime.listeners.accept()
         self._stack.callback(self._periodic.stop)
         self._periodic.every(SWEEP, self._tick)
-        self._periodic.every(certificate.LOOK, runtime.listeners.look_at_certificates)
+        self._periodic.every(certificate.LOOK, runtime.look_at_certificates)
         self._serves = True
         self.board.set_state(READY)
 
@@ -200,6 +224,7 @@ class LoadBalancer:
         *,
         rows: RowNumbers | None = None,
         sockets: Sequence[Sequence[socket.socket]] | None = None,
+        discovered: Discovered | None = None,
     ) -> list[str]:
         """
         Put another configuration into force while requests are served: all of it, or nothing when it raises.
@@ -212,6 +237,7 @@ class LoadBalancer:
             rows: The rows of the configuration in the board; given together with the board.
             sockets: For each listener its bound sockets, also for those that are open already; None binds new ones. Unless it raises, they are the
                 balancer's.
+            discovered: As for the balancer; given together with the board.
 
         Returns:
             A sentence for each change, such as `routes: orders added`, and one that names the keys that need a restart. `watch` has no effect
@@ -222,7 +248,7 @@ class LoadBalancer:
         """
         async with self._reloading:
             try:
-                told = await self._reload(configuration, rows, sockets)
+                told = await self._reload(configuration, rows, sockets, discovered)
             except BaseException:
                 if self._whole:
                     self.board.set_reloaded(False)
@@ -232,31 +258,42 @@ class LoadBalancer:
             return told
 
     async def _reload(
-        self, configuration: Configuration, rows: RowNumbers | None, sockets: Sequence[Sequence[socket.socket]] | None
+        self,
+        configuration: Configuration,
+        rows: RowNumbers | None,
+        sockets: Sequence[Sequence[socket.socket]] | None,
+        discovered: Discovered | None,
     ) -> list[str]:
         self._check_serves()
         configuration, kept = until_restart(self.configuration, configuration)
         told = [str(change) for change in changes(self.configuration, configuration) if change.path != NO_EFFECT]
         generation = self.board.generation(self.board.slot) + 1
         if self._all_rows is not None:
-            rows = self._all_rows.assign(row_names(configuration), generation)
+            assert self._discovered is not None
+            discovered = keeping(configuration, self._discovered, self._in_force)
+            rows = self._all_rows.assign(row_names(in_force(configuration, discovered)), generation)
         elif rows is None:
             raise ConfigurationError("a reload of a balancer with a board needs rows")
         rows.check(self.board)
         runtime = self._runtime
         if self._embedded is not None:  # first, for a plan looks for its keys there
             self._embedded.make_room(issuer_instances(configuration, rows.issuers))
-        plan = await runtime.plan(configuration, rows, sockets)
+        plan = await runtime.plan(in_force(configuration, discovered), rows, sockets)
         try:
             if self._embedded is not None:
                 await self._embedded.reload(plan.instances)
+            if self._checks is not None:
+                self._checks.use(plan.configuration, plan.rows)
             await runtime.keys.wait(plan.new_sources, NEW_KEYS)
+            await self._first_checks.wait(plan.configuration, plan.rows)
             self._check_serves()
-            self._use(plan)
+            self._use(plan, configuration, discovered)
         except BaseException:
             runtime.give_up(plan)
             if self._embedded is not None:
                 await self._embedded.reload(runtime.instances)
+            if self._checks is not None:
+                self._checks.use(self._in_force, self._rows)
             raise
         if self._whole:
             self.board.set_generation(generation)
@@ -271,14 +308,62 @@ class LoadBalancer:
         if not self._serves:
             raise ConfigurationError("no reload: this balancer has not started, or it is ending")
 
-    def _use(self, plan: Plan) -> None:
+    async def discover(self, discovered: Discovered, rows: RowNumbers | None = None) -> None:
+        """
+        Give clusters the members that were discovered. An endpoint that stays keeps its connections and counters; one that leaves is drained.
+
+        Args:
+            rows: As for `reload`.
+
+        Raises:
+            LbjwtError: There is no room for them; nothing changed.
+        """
+        async with self._reloading:
+            generation = self.board.generation(self.board.slot) + 1
+            if self._all_rows is None:
+                assert rows is not None
+                configuration = await in_thread(in_force, self.configuration, discovered)
+            else:
+                before = self._in_force
+                discovered = keeping(self.configuration, discovered, before)
+                configuration = in_force(self.configuration, discovered)
+                if configuration.clusters == before.clusters:
+                    self._discovered = discovered
+                    return
+                rows = self._all_rows.assign(row_names(configuration), generation)
+            rows.check(self.board)
+            if self._runtime.context is not None:
+                if self._checks is not None:
+                    self._checks.use(configuration, rows)
+                await self._first_checks.wait(configuration, rows)
+                await self._runtime.use_members(configuration, rows)
+            self._discovered, self._rows = discovered, rows
+            self._operations.use(rows.endpoints)
+            if self._whole:
+                self.board.set_generation(generation)
+            if self._admin is not None:
+                self._admin.use(configuration, rows)
+
+    async def _start_discovery(self) -> None:
+        """Begin to discover, in this loop."""
+        configuration = self.configuration
+        directory = configuration.state_directory if state_needed(configuration) else None
+        known = await in_thread(initial, configuration, directory)
+        await self.discover(known)
+        self._discovery = Discovery(configuration, known, self.discover, directory)
+        self._stack.push_async_callback(self._discovery.stop)
+        await self._discovery.start()
+
+    def _use(self, plan: Plan, configuration: Configuration, discovered: Discovered | None) -> None:
         """Put a plan into force, and tell everybody who shows or watches what is in force."""
-        configuration = plan.configuration
         self._runtime.use(plan)
-        self.configuration, self._rows = configuration, plan.rows
+        self.configuration, self._discovered, self._rows = configuration, discovered, plan.rows
+        self._operations.use(plan.rows.endpoints)
+        if self._discovery is not None:
+            self._discovery.use(configuration)
         self._periodic.every(expiry_interval(configuration), self._runtime.expire)
         if self._admin is not None:
-            self._admin.use(configuration, plan.rows)
+            self._admin.use(plan.configuration, plan.rows)
         if self._revoked_keys is not None:
             self._revoked_keys.use(plan.instances)
 
@@ -292,7 +377,7 @@ class LoadBalancer:
         self._admin_sockets = bind(configuration.admin.address, key="admin.address")[0]
         self._stack.callback(close, self._admin_sockets)
         self._admin = AdminServer(
-            configuration,
+            self._in_force,
             self.board,
             self._admin_sockets,
             self._rows,
@@ -300,6 +385,9 @@ class LoadBalancer:
             sources=self._embedded.describe if self._embedded is not None else dict,
             revocations=self._store,
             on_revoked=lambda: self._revoked(True),
+            discovery=self._discovery,
+            on_endpoint_change=self._endpoint_changed,
+            check_failure=self._checks.failure if self._checks is not None else lambda row: "",
         )
         self._stack.push_async_callback(self._admin.stop)
         await self._admin.start()
@@ -311,9 +399,15 @@ class LoadBalancer:
 
     def _notified(self) -> None:
         """The control process has something new."""
+        self._runtime.follow_endpoint_states()
         self._runtime.keys.notified()
+        self._first_checks.notified()
         if self._revocations is not None:
             self._revocations.poke()
+
+    def _checked(self) -> None:
+        """An endpoint was checked for the first time, or its health changed."""
+        self._first_checks.notified()
 
     def _revoked(self, more: bool) -> None:
         """The revocations changed. If `more` are in force, check every cached token again on its next use, and open streams now."""
@@ -325,6 +419,21 @@ class LoadBalancer:
                 self._runtime.context.sweep()
         if self._revoked_keys is not None:
             self._revoked_keys.look()
+
+    def set_endpoint(
+        self, cluster: str, endpoint: str, *, state: str | None = None, weight: int | str | None = None
+    ) -> EndpointState:
+        """Drain, disable, enable or weight an endpoint, from the next request on; see `EndpointOperations.change`."""
+        return self._operations.change(cluster, endpoint, state=state, weight=weight, by="this program")
+
+    async def wait_until_quiet(self, cluster: str, endpoint: str, *, timeout: float = 60.0) -> bool:
+        """Wait until nothing is in flight to a drained endpoint; see `EndpointOperations.wait_until_quiet`."""
+        return await self._operations.wait_until_quiet(cluster, endpoint, timeout=timeout)
+
+    def _endpoint_changed(self) -> None:
+        if self._checks is not None:
+            self._checks.look()
+        self._runtime.follow_endpoint_states()
 
     def reopen_access_log(self) -> None:
         """

@@ -1,9 +1,9 @@
 """
-Durations and sizes as people write them: ``250ms``, ``10s``, ``5m``, ``1h``, ``1d``; ``512``, ``64KiB``, ``1MiB``, ``1GiB``.
+Durations, sizes and shares as people write them: ``250ms``, ``10s``, ``5m``, ``1h``, ``1d``; ``512``, ``64KiB``, ``1MiB``, ``1GiB``; ``20%``.
 
 A duration is a whole number with a unit and becomes ``float`` seconds; a size is a whole number of bytes, or of binary multiples, and becomes
-``int`` bytes. Every function returns a value that its counterpart reads back exactly, or raises ``UnitError``. No duration is finer than a
-millisecond, so that the way back to text is exact.
+``int`` bytes; a share is a percentage and becomes a ``float`` from 0 to 1. Every function returns a value that its counterpart reads back exactly,
+or raises ``UnitError``. No duration is finer than a millisecond, and no share finer than a thousandth, so that the way back to text is exact.
 """
 
 import re
@@ -17,6 +17,7 @@ _ENDLESS: Final = 10**12  # milliseconds, over 30 years: what is longer is a typ
 # The grammar, also published in the JSON Schema.
 DURATION_PATTERN: Final = r"^[0-9]{1,12}(ms|s|m|h|d)$"
 SIZE_PATTERN: Final = r"^[0-9]{1,19}(KiB|MiB|GiB|TiB)?$"
+PERCENT_PATTERN: Final = r"^[0-9]{1,3}(\.[0-9])?%$"
 
 _DURATION: Final = re.compile(DURATION_PATTERN, re.ASCII)
 _SIZE: Final = re.compile(SIZE_PATTERN, re.ASCII)
@@ -99,6 +100,34 @@ def format_size(size: int) -> str:
         return "0"
     unit = next(unit for unit in ("TiB", "GiB", "MiB", "KiB", "") if size % _BYTES[unit] == 0)
     return f"{size // _BYTES[unit]}{unit}"
+
+
+def parse_percent(text: str) -> float:
+    """
+    Read a percentage such as ``20%`` or ``2.5%`` and return it as a share: 0.2, 0.025.
+
+    Raises:
+        UnitError: Not a number with at most one decimal and a percent sign.
+    """
+    if re.fullmatch(PERCENT_PATTERN, text, re.ASCII) is None:
+        number = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9])?) *%?", text.strip(), re.ASCII)
+        raise UnitError("must be a percentage, such as 20%" + _hint(f"{number[1]}%" if number else None))
+    return round(float(text[:-1]) / 100, 3)
+
+
+def format_percent(share: float) -> str:
+    """
+    Write a share as a percentage: 0.2 is ``20%``, 0.025 is ``2.5%``.
+
+    Raises:
+        UnitError: Negative, 10 or more, not a number, or finer than a thousandth.
+    """
+    if not 0 <= share < 10:
+        raise UnitError("a share must be a number from 0 to 1")
+    thousandths = round(share * 1000)
+    if thousandths / 1000 != share:
+        raise UnitError("a share must be a whole number of thousandths")
+    return f"{thousandths / 10:g}%"
 
 
 def _hint(likely: str | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from bench.certificate import Certificate
@@ -22,10 +23,18 @@ class Setup:
     tls: Certificate | None = None
     admin_port: int = 0  # where a proxy that can be asked tells about its cache
     endpoints: int = 1  # addresses of the backend, from 127.0.0.1 on
+    routes: int = 1
+    clusters: int = 1
+    checks: bool = False
 
     def addresses(self) -> list[str]:
-        """HOST:PORT of every endpoint."""
-        return [f"127.0.0.{number + 1}:{self.backend_port}" for number in range(self.endpoints)]
+        """HOST:PORT of every endpoint. All clusters have the same ones."""
+        first = int(IPv4Address("127.0.0.1"))
+        return [f"{IPv4Address(first + number)}:{self.backend_port}" for number in range(self.endpoints)]
+
+    def areas(self) -> list[tuple[str, int]]:
+        """Prefix and cluster of every route but the last, which is for all other paths and goes to cluster 0."""
+        return [(f"/area-{number:03}", number % self.clusters) for number in range(1, self.routes)]
 
 
 @dataclass(frozen=True)

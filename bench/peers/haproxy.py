@@ -29,9 +29,15 @@ defaults
 frontend edge
     bind 127.0.0.1:{port}{ssl} backlog 4096
 {rules}
-    default_backend backend
-backend backend
+    {area}
+    default_backend c0
+{backends}
+"""
+
+BACKEND = """
+backend c{number}
     balance leastconn
+    {check}
 {servers}
 """
 
@@ -69,8 +75,15 @@ def program() -> str | None:
 def _start(setup: Setup, rules: str) -> list[str]:
     path = setup.directory / "haproxy.cfg"
     ssl = f" ssl crt {setup.tls.both}" if setup.tls else ""
-    servers = "\n".join(f"    server s{number} {address}" for number, address in enumerate(setup.addresses()))
-    path.write_text(CONFIGURATION.format(port=setup.port, servers=servers, ssl=ssl, rules=rules))
+    check, each = ("option httpchk GET /", " check inter 1s") if setup.checks else ("", "")
+    servers = "\n".join(f"    server s{number} {address}{each}" for number, address in enumerate(setup.addresses()))
+    backends = "".join(BACKEND.format(number=number, check=check, servers=servers) for number in range(setup.clusters))
+    area = ""
+    if setup.routes > 1:
+        areas = setup.directory / "areas.map"
+        areas.write_text("".join(f"{prefix} c{number}\n" for prefix, number in setup.areas()))
+        area = f"use_backend %[path,map_beg({areas},c0)]"
+    path.write_text(CONFIGURATION.format(port=setup.port, backends=backends, ssl=ssl, rules=rules, area=area))
     return [program() or "haproxy", "-db", "-f", str(path)]
 
 

@@ -59,7 +59,13 @@ def _start(setup: Setup, *, cached: bool, workers: int, policy: bool) -> list[st
         "issuers": {
             "main": {"issuer": ISSUER, "audiences": [AUDIENCE], "jwks_file": str(setup.material.jwks.resolve())}
         },
-        "clusters": {"main": {"endpoints": [{"address": address} for address in setup.addresses()]}},
+        "clusters": {
+            f"c{number}": {
+                "endpoints": [{"address": address} for address in setup.addresses()],
+                **({"health_check": {"path": "/", "interval": "1s"}} if setup.checks else {}),
+            }
+            for number in range(setup.clusters)
+        },
         "claim_to_headers": [{"claim": "sub", "header": "X-Jwt-Sub"}],
         # the default of 64 MiB may not hold the whole rotation, and then it would measure eviction
         "token_cache": {"max_bytes": "256MiB"} if cached else {"max_entries": 0},
@@ -67,6 +73,11 @@ def _start(setup: Setup, *, cached: bool, workers: int, policy: bool) -> list[st
         "workers": workers,
         "admin": {"address": f"127.0.0.1:{setup.admin_port}"},
     }
+    if setup.routes > 1:
+        every = [*setup.areas(), ("/", 0)]
+        configuration["routes"] = [
+            {"name": f"r{at}", "prefix": prefix, "cluster": f"c{number}"} for at, (prefix, number) in enumerate(every)
+        ]
     if policy:
         configuration |= _policy(setup)
     path = setup.directory / "lbjwt.yaml"

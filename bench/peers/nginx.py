@@ -24,21 +24,23 @@ http {{
     fastcgi_temp_path {directory}/fastcgi;
     uwsgi_temp_path {directory}/uwsgi;
     scgi_temp_path {directory}/scgi;
-    upstream backend {{
-        server 127.0.0.1:{backend_port};
-        keepalive 256;
-        keepalive_requests 1000000000;
-    }}
+{upstreams}
     server {{
         listen 127.0.0.1:{port}{ssl} backlog=4096;
         {certificate}
-        location / {{
-            proxy_pass http://backend;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-        }}
+        proxy_http_version 1.1;
+        proxy_set_header Connection "";
+{locations}
     }}
 }}
+"""
+
+UPSTREAM = """    upstream c{number} {{
+        {rule}
+{servers}
+        keepalive {kept};
+        keepalive_requests 1000000000;
+    }}
 """
 
 
@@ -50,9 +52,24 @@ def _command(setup: Setup) -> list[str]:
     certificate = ""
     if setup.tls is not None:
         certificate = f"ssl_certificate {setup.tls.certificate}; ssl_certificate_key {setup.tls.private_key};"
+    addresses = setup.addresses()
+    servers = "\n".join(f"        server {address};" for address in addresses)
+    upstreams = "".join(
+        UPSTREAM.format(
+            number=number,
+            rule="least_conn;" if len(addresses) > 1 else "",
+            servers=servers,
+            kept=max(256, len(addresses)),
+        )
+        for number in range(setup.clusters)
+    )
+    locations = "\n".join(
+        f"        location {prefix} {{ proxy_pass http://c{number}; }}" for prefix, number in [*setup.areas(), ("/", 0)]
+    )
     text = CONFIGURATION.format(
         directory=setup.directory,
-        backend_port=setup.backend_port,
+        upstreams=upstreams,
+        locations=locations,
         port=setup.port,
         ssl=" ssl" if setup.tls else "",
         certificate=certificate,

@@ -8,6 +8,8 @@ recorded and reported; nothing is run again until it is green.
 from __future__ import annotations
 
 import importlib
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,13 @@ NAMES = [
     "worker_kill",
     "backend_kill",
     "post_retries",
+    "failing_backend",
+    "failing_backend_posts",
+    "health_checks",
     "idle_close_race",
+    "nginx_backends",
+    "python_backends",
+    "retry_budget",
     "truncated_responses",
     "surplus_bytes",
     "bodiless_and_interim_responses",
@@ -90,6 +98,14 @@ class Bar:
     full: int  # N of make proof
     run: Callable[[int, Path], Result]  # (N, empty directory)
     alias: str = ""  # its id in records made before the bars had names
+    needs: tuple[str, ...] = ()  # programs that must be installed
+
+    @property
+    def missing(self) -> list[str]:
+        """Those that are not."""
+        return [
+            program for program in self.needs if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin") is None
+        ]
 
 
 def bars(ids: list[str] | None = None) -> list[Bar]:
@@ -105,5 +121,5 @@ def bars(ids: list[str] | None = None) -> list[Bar]:
         found[bar.id] = bar
     if not ids:
         return list(found.values())
-    known = found | {bar.alias.lower(): bar for bar in found.values()}
+    known = found | {bar.alias.lower(): bar for bar in found.values() if bar.alias}
     return [known[id.lower()] for id in ids]

@@ -17,15 +17,21 @@ import aiohttp
 import orjson
 from aiohttp import web
 
+from lbjwt.admin.endpoints import EndpointPages, Members
+from lbjwt.admin.operations import OperationPages
 from lbjwt.admin.reload import Reload, ReloadPage
 from lbjwt.admin.revocations import RevocationPages
+from lbjwt.config.cluster_choice import ClusterChoice
 from lbjwt.config.model import Configuration, Endpoint
+from lbjwt.config.route import Route
 from lbjwt.net.sockets import backlog
 from lbjwt.observe._board import READY, STATE_NAMES, Board
+from lbjwt.observe._endpoint_states import CAUSE_NAMES, CHECK_NAMES, SERVICE_NAMES
 from lbjwt.observe._offenders import Offenders
 from lbjwt.observe.metrics import REASONS, BoardCollector, exposition
 from lbjwt.observe.rows import RowNumbers
 from lbjwt.revocation.store import RevocationStore
+from lbjwt.upstream.operations import EndpointOperations
 from lbjwt.version import package_version
 
 MAX_FIELD: Final = 4096
@@ -61,7 +67,10 @@ class AdminServer:
         sources: By issuer label, what `/status` tells about the source of its keys; nothing secret.
         revocations: Where `/revocations` writes; without a store there is no such page.
         on_revoked: Called when a change made there is on disk.
+        on_endpoint_change: Called when an endpoint was drained, disabled, enabled or weighted.
         reload: What `/reload` does; None: there is no such page.
+        discovery: What `/clusters/NAME/endpoints` changes; None: there is no such page.
+        check_failure: Why the last health check of the endpoint in a row failed; "" when it passed, or there was none.
     """
 
     def __init__(
@@ -76,6 +85,9 @@ class AdminServer:
         revocations: RevocationStore | None = None,
         on_revoked: Callable[[], None] = lambda: None,
         reload: Reload | None = None,
+        discovery: Members | None = None,
+        on_endpoint_change: Callable[[], None] = lambda: None,
+        check_failure: Callable[[int], str] = lambda row: "",
     ) -> None:
         self._configuration = configuration
         self._board = board
@@ -83,7 +95,11 @@ class AdminServer:
         self._rows = rows
         self._offenders = offenders
         self._sources = sources
-        self._collector = BoardCollector(board, rows, offenders=offenders)
+        self._discovery = discovery
+        discovered = discovery.describe if discovery is not None else list
+        self._collector = BoardCollector(board, rows, offenders=offenders, discovered=discovered)
+        self._collector.use(rows, _resolved_names(configuration))
+        self._check_failure = check_failure
         self._servers: list[asyncio.Server] = []
         self._open: set[_Connection] = set()
         # on other addresses, all of them included, any host name may be right
@@ -93,8 +109,12 @@ class AdminServer:
             self.app.router.add_get(f"/{page.__name__}", page)
         if revocations is not None:
             RevocationPages(revocations, on_change=on_revoked).add_to(self.app)
+        self._operations = EndpointOperations(board, rows.endpoints, on_endpoint_change)
+        OperationPages(self._operations).add_to(self.app)
         if reload is not None:
             ReloadPage(reload, board).add_to(self.app)
+        if discovery is not None:
+            EndpointPages(discovery, lambda: self._configuration).add_to(self.app)
         self.app.on_response_prepare.append(_dress)
         self._runner = web.AppRunner(self.app, handle_signals=False, shutdown_timeout=SHUTDOWN)
 
@@ -102,7 +122,8 @@ class AdminServer:
         """Show another configuration from now on. The address of the admin API stays that of the start."""
         self._configuration = configuration
         self._rows = rows
-        self._collector.use(rows)
+        self._collector.use(rows, _resolved_names(configuration))
+        self._operations.use(rows.endpoints)
 
     async def start(self) -> None:
         await self._runner.setup()
@@ -133,7 +154,10 @@ class AdminServer:
         return web.Response(text="alive\n")
 
     async def readyz(self, request: web.Request) -> web.Response:
-        """200 when at least one worker serves, has keys and room for a client, and the service does not drain; else 503 with the cause."""
+        """
+        200 when at least one worker serves, has keys and room for a client, some cluster has a usable endpoint, and the service does not drain;
+        else 503 with the cause.
+        """
         board = self._board
         if board.ready:
             return web.Response(text="ready\n")
@@ -141,6 +165,8 @@ class AdminServer:
             cause = "draining"
         elif READY not in map(board.state, range(board.workers)):
             cause = "starting"
+        elif not board.usable:
+            cause = "no usable endpoint"
         else:
             cause = "no file descriptors" if board.totals()["no_descriptors"] else "no keys"
         return web.Response(status=503, text=f"{cause}\n", headers={"Retry-After": "1"})
@@ -195,6 +221,8 @@ class AdminServer:
                 for label, cluster in self._configuration.clusters.items()
                 for endpoint in cluster.endpoints
             ],
+            "discovery": self._discovery.describe() if self._discovery is not None else [],
+            "routes": [self._route(route) for route in self._configuration.routes],
             "issuers": [
                 self._issuer(row, label) | ({"source": sources[label]} if label in sources else {})
                 for label, row in self._rows.issuers.items()
@@ -216,18 +244,53 @@ class AdminServer:
             "key_fetch_failures": totals["key_fetch_failures"],
         }
 
+    def _route(self, route: Route) -> dict[str, object]:
+        weights = route.cluster.split if isinstance(route.cluster, ClusterChoice) else None
+        return {
+            "name": route.name,
+            "clusters": list(route.clusters or (self._configuration.only_cluster,)),
+            **({"split": weights} if weights is not None else {}),
+            "requests": sum(self._board.route_totals(self._rows.routes[route.name])),
+        }
+
     def _endpoint(self, cluster: str, endpoint: Endpoint) -> dict[str, object]:
         address = str(endpoint.address)
-        totals = self._board.endpoint_totals(self._rows.endpoints[cluster, address])
+        row = self._rows.endpoints[cluster, address]
+        totals, state = self._board.endpoint_totals(row), self._board.endpoint_states.read(row)
         return {
             "cluster": cluster,
             "address": address,
-            "weight": endpoint.weight,
+            "name": endpoint.address.resolved_from or None,
+            "state": SERVICE_NAMES[state["service"]],
+            "health": _health(state),
+            "weight": state["weight"] - 1 if state["weight"] else endpoint.weight,
+            "configured_weight": endpoint.weight,
             "requests_in_flight": totals["in_flight"],
             "connections": totals["connections"],
             "idle_connections": totals["idle_connections"],
             "requests": totals["requests"],
             "failures": totals["failures"],
+            "health_check": {
+                "state": CHECK_NAMES[state["check"]],
+                "seconds_ago": _age(state["checked_at"]),
+                "failure": self._check_failure(row) or None,
+                "transitions": state["transitions"],
+            },
+            "ejection": self._ejection(state),
+            "panic": bool(state["panic"]),
+        }
+
+    @staticmethod
+    def _ejection(state: Mapping[str, Any]) -> dict[str, object]:
+        """Why an endpoint is ejected and for how many more seconds; with 0, the next request tries it."""
+        counts = {name: count for name, count in zip(CAUSE_NAMES, state["ejections"], strict=True) if count}
+        if not state["on_trial"]:
+            return {"ejected": False, "ejections": counts}
+        return {
+            "ejected": True,
+            "cause": CAUSE_NAMES[state["on_trial"] - 1],
+            "seconds_left": round(max(0.0, state["ejected_until"] - time.monotonic()), 3),
+            "ejections": counts,
         }
 
 
@@ -285,12 +348,28 @@ class _Connection(web.RequestHandler):
         return response
 
 
+def _resolved_names(configuration: Configuration) -> dict[tuple[str, str], str]:
+    """Of each endpoint of a cluster the name that it was resolved from, "" for none."""
+    return {
+        (name, str(endpoint.address)): endpoint.address.resolved_from
+        for name, cluster in configuration.clusters.items()
+        for endpoint in cluster.endpoints
+    }
+
+
 def _judgements(totals: Mapping[str, Sequence[int]]) -> dict[str, object]:
     """Refusals by reason, without the zeros."""
     return {
         name: {reason: totals[field][index] for reason, index in REASONS.items() if totals[field][index]}
         for name, field in (("refusals", "refusals"), ("reported_refusals", "reported"))
     }
+
+
+def _health(words: Mapping[str, Any]) -> str:
+    """`failing checks`, `ejected` or `healthy`."""
+    if words["check"] == CHECK_NAMES.index("failing"):
+        return "failing checks"
+    return "ejected" if words["on_trial"] else "healthy"
 
 
 def _age(moment: float) -> float | None:

@@ -7,18 +7,25 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from lbjwt.assembly.backend_tls import in_use, new_backend_tls, peer_of
+from lbjwt.assembly.certificates import Renewals
 from lbjwt.config.model import FailLimit
 from lbjwt.http1._request import RequestPolicy
 from lbjwt.observe._offenders import Offenders
 from lbjwt.upstream._cluster import Cluster
+from lbjwt.upstream._ejection import EjectionRules
 from lbjwt.upstream._endpoint import Endpoint
 from lbjwt.upstream._pending import PendingQueue
+from lbjwt.upstream.balancing.rules import MAX_LOAD, balancing_rule
+from lbjwt.upstream.outliers import SuccessRates
 
 if TYPE_CHECKING:
     from lbjwt.config import model
+    from lbjwt.net.certificate import BackendTls
     from lbjwt.observe._board import Board
 
 CallSoon = Callable[[Callable[[], object]], object]
+CallLater = Callable[[float, Callable[[], object]], object]
 
 
 class Clusters:
@@ -27,13 +34,19 @@ class Clusters:
 
     Args:
         call_soon: Runs a function in the next turn of the event loop.
+        call_later: Runs a function after so many seconds.
     """
 
-    def __init__(self, board: Board, call_soon: CallSoon) -> None:
+    def __init__(self, board: Board, call_soon: CallSoon, call_later: CallLater | None = None) -> None:
         self._board = board
         self._call_soon = call_soon
+        self._call_later = call_later
         self._in_force: dict[str, Cluster] = {}
+        self._configured: Mapping[str, model.Cluster] = {}
         self._leaving: dict[str, Cluster] = {}
+        self._success_rates: dict[str, SuccessRates] = {}
+        self._tls: dict[str, BackendTls] = {}
+        self._renewals = Renewals(board)
 
     @property
     def all(self) -> list[Cluster]:
@@ -44,14 +57,28 @@ class Clusters:
         """The clusters with these names. Those that are new have no endpoints yet; the others are as they are."""
         known = self._leaving | self._in_force
         return {
-            name: known.get(name) or Cluster(name, self._board, PendingQueue(self._board, self._call_soon))
+            name: known.get(name)
+            or Cluster(name, self._board, PendingQueue(self._board, self._call_soon), self._call_later)
             for name in names
         }
+
+    def plan_tls(self, configured: Mapping[str, model.Cluster]) -> dict[str, BackendTls]:
+        """As `new_backend_tls`."""
+        return new_backend_tls(configured, self._tls)
+
+    def look_at_certificates(self) -> None:
+        """Use files for TLS to endpoints that were replaced for the next connections."""
+        self._renewals.look(self._tls.values(), lambda tls, context: None)
+
+    def close(self) -> None:
+        """Read no more files."""
+        self._renewals.stop()
 
     def use(
         self,
         configured: Mapping[str, model.Cluster],
         clusters: Mapping[str, Cluster],
+        tls: Mapping[str, BackendTls],
         rows: Mapping[tuple[str, str], int],
     ) -> None:
         """
@@ -59,16 +86,45 @@ class Clusters:
 
         Args:
             clusters: What `named` made for it.
+            tls: What `plan_tls` made for it.
             rows: Where each endpoint is counted, by the name of its cluster and the text of its address.
         """
+        self._tls = in_use(tls, self._tls)
         for name, cluster in self._in_force.items():
             if name not in configured:
                 cluster.retire()
                 self._leaving[name] = cluster
         for name, section in configured.items():
-            configure_cluster(clusters[name], section, rows)
+            configure_cluster(clusters[name], section, rows, self._tls.get(name), self._board.affinity_key)
             self._leaving.pop(name, None)
         self._in_force = dict(clusters)
+        self._success_rates = {
+            name: self._success_rates.get(name) or SuccessRates(cluster) for name, cluster in clusters.items()
+        }
+        self._configured = configured
+
+    def compare_success_rates(self, now: float) -> None:
+        """Have endpoints ejected that fail more often than the others. One process does so for all. now: seconds on the monotonic clock."""
+        if self._board.slot == 0:
+            for rates in self._success_rates.values():
+                rates.look(now)
+
+    def use_members(
+        self,
+        configured: Mapping[str, model.Cluster],
+        tls: Mapping[str, BackendTls],
+        rows: Mapping[tuple[str, str], int],
+    ) -> None:
+        """Give clusters that are in force other members. Arguments as for `use`; everything but the endpoints is as it was there."""
+        self._tls = in_use(tls, self._tls)
+        for name, section in configured.items():
+            if section.endpoints != self._configured[name].endpoints:
+                if (
+                    section.uses_tls and name not in self._tls
+                ):  # the first https endpoint: nothing to read but the system's authorities
+                    self._tls |= new_backend_tls({name: section}, {})
+                configure_cluster(self._in_force[name], section, rows, self._tls.get(name), self._board.affinity_key)
+        self._configured = configured
 
     def forget(self) -> bool:
         """Forget those that left and have nothing under way any more; True when there was one."""
@@ -78,13 +134,22 @@ class Clusters:
         return bool(gone)
 
 
-def configure_cluster(made: Cluster, cluster: model.Cluster, rows: Mapping[tuple[str, str], int]) -> None:
+def configure_cluster(
+    made: Cluster,
+    cluster: model.Cluster,
+    rows: Mapping[tuple[str, str], int],
+    tls: BackendTls | None = None,
+    cookie_key: bytes = b"",
+) -> None:
     """
     Give a cluster its endpoints and limits. An endpoint that it has already stays as it is.
 
     Args:
         rows: As for `Clusters.use`.
+        tls: For its https endpoints.
+        cookie_key: As for `balancing_rule`.
     """
+    balancing = cluster.balancing
     made.configure(
         [
             Endpoint(
@@ -94,6 +159,9 @@ def configure_cluster(made: Cluster, cluster: model.Cluster, rows: Mapping[tuple
                 endpoint.address.port,
                 endpoint.address.path or "",
                 endpoint.weight,
+                tls=peer_of(tls, endpoint.address),
+                backup=endpoint.backup,
+                max_connections=endpoint.max_connections or 0,
             )
             for endpoint in cluster.endpoints
         ],
@@ -105,6 +173,18 @@ def configure_cluster(made: Cluster, cluster: model.Cluster, rows: Mapping[tuple
         max_pending=cluster.max_pending,
         pending_timeout=cluster.pending_timeout,
         retries=cluster.retries,
+        balancing=balancing_rule(
+            balancing.method,
+            hash_on=balancing.hash_on or "",
+            max_load=balancing.max_load or MAX_LOAD,
+            cookie=balancing.cookie or "",
+            cookie_key=cookie_key,
+        ),
+        slow_start=cluster.slow_start,
+        max_requests=cluster.max_requests or 0,
+        ejection=EjectionRules.off() if cluster.ejection is False else cluster.ejection.rules,
+        panic_threshold=cluster.panic_threshold,
+        retry_budget=cluster.retry_budget,
     )
 
 

@@ -74,7 +74,11 @@ def shares(configuration: Configuration, limit: int | None = None, *, connection
 
 
 def _pools(configuration: Configuration) -> int:
-    return sum(len(cluster.endpoints) * cluster.max_connections for cluster in configuration.clusters.values())
+    return sum(
+        endpoint.max_connections or cluster.max_connections
+        for cluster in configuration.clusters.values()
+        for endpoint in cluster.endpoints
+    )
 
 
 def _shares(clients: int, pools: int, free: int) -> Shares:

@@ -12,18 +12,18 @@ import asyncio
 import contextlib
 import logging
 import socket
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from lbjwt.assembly.certificates import Renewals
 from lbjwt.assembly.cluster import new_policy
 from lbjwt.config.model import Configuration, Listener
 from lbjwt.net.adopt import accept_waiting
 from lbjwt.net.certificate import Certificate
 from lbjwt.net.descriptors import available
 from lbjwt.net.sockets import backlog, bind, close, stop_listening
-from lbjwt.net.threads import in_thread
-from lbjwt.net.tls import TLSError
 from lbjwt.observe._board import Board
 from lbjwt.proxy._accept import accepted
 from lbjwt.proxy._context import ProxyContext
@@ -75,7 +75,7 @@ class Listeners:
         self._by_name: dict[str, _Listener] = {}
         self._one_by_one = asyncio.Lock()
         self._accepting: asyncio.Task[None] | None = None  # begins to accept again
-        self._renewing: asyncio.Task[None] | None = None
+        self._renewals = Renewals(board)
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -199,26 +199,15 @@ class Listeners:
         return await loop.create_server(connection, sock=sock, backlog=backlog())
 
     def look_at_certificates(self) -> None:
-        """Have a thread read the pairs of files that were replaced; those that can be used are for the next handshakes."""
-        if _is_over(self._renewing):
-            changed = [one for one in self._by_name.values() if one.certificate and one.certificate.has_new_files()]
-            if changed:
-                self._renewing = asyncio.get_running_loop().create_task(self._renew(changed), name="certificates")
+        """Use pairs of files that were replaced for the next handshakes."""
+        self._renewals.look(
+            [one.certificate for one in self._by_name.values() if one.certificate is not None], self._use_certificate
+        )
 
-    async def _renew(self, listeners: Sequence[_Listener]) -> None:
-        for listener in listeners:
-            certificate = listener.certificate
-            assert certificate is not None
-            try:
-                context = await in_thread(certificate.renew)
-            except TLSError as error:
-                if self._board.slot == 0:  # every worker reads the same files: one of them logs
-                    log.warning("new certificate not used, the old one stays in use: %s", error)
-                continue
-            if context is not None and listener.certificate is certificate:
+    def _use_certificate(self, certificate: Certificate, context: ssl.SSLContext) -> None:
+        for listener in self._by_name.values():
+            if listener.certificate is certificate:
                 listener.settings.tls = context
-                if self._board.slot == 0:
-                    log.info("%s: new certificate in use from %s", certificate.key, certificate.paths[0])
 
     def mind_descriptors(self) -> None:
         """
@@ -254,8 +243,7 @@ class Listeners:
     def close(self) -> None:
         """Accept no more, and close the sockets."""
         self._pause()
-        if self._renewing is not None:
-            self._renewing.cancel()
+        self._renewals.stop()
         for listener in self._by_name.values():
             close(listener.sockets)
         self._by_name = {}

@@ -50,5 +50,12 @@ def expiry_interval(configuration: Configuration) -> float:
             min(cluster.response_timeout, cluster.idle_timeout, cluster.pending_timeout)
             for cluster in configuration.clusters.values()
         ),
+        *(cluster.connect_timeout for cluster in configuration.clusters.values() if cluster.uses_tls),
+        *(
+            timeout
+            for route in configuration.routes
+            for timeout in (route.timeout, route.retry.try_timeout)
+            if timeout is not None
+        ),
     )
     return min(most, max(least, shortest / 20))

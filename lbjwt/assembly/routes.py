@@ -10,13 +10,16 @@ from lbjwt.auth._places import TokenPlaces
 from lbjwt.auth._route_rules import route_rules
 from lbjwt.auth.refusals import RefusalStyle
 from lbjwt.auth.resource import metadata_path
+from lbjwt.config.cluster_choice import ClusterChoice as ClusterChoiceConfiguration
 from lbjwt.config.relations import MAX_GROUPS
 from lbjwt.config.route import Route as RouteConfiguration
 from lbjwt.http1._answer import Answer
 from lbjwt.proxy._admission import Admission
+from lbjwt.proxy._cluster_choice import ByClaim, ClusterChoice, Split
 from lbjwt.proxy._route import Demand, Route
 from lbjwt.proxy.answers import metadata_answer, route_answers
 from lbjwt.routing._router import Router
+from lbjwt.upstream._retry import RetryRule
 
 if TYPE_CHECKING:
     from lbjwt._fastverify import Gate
@@ -46,6 +49,19 @@ def new_admission(
     def cluster_of(name: str | None) -> Cluster | None:
         return None if clusters is None else clusters[name or configuration.only_cluster]
 
+    def choice_of(chosen: ClusterChoiceConfiguration, demands: list[Demand]) -> ClusterChoice:
+        names = chosen.labels
+        made = None if clusters is None else [clusters[name] for name in names]
+        avoid = demands[0].number if demands else 0
+        if chosen.split is not None:
+            return Split(
+                chosen.split, clusters=made, by_address=chosen.by_address, by_claim=chosen.by_claim, avoid=avoid
+            )
+        assert chosen.claim is not None and chosen.clusters is not None
+        indexes = {text: names.index(name) for text, name in chosen.clusters.items()}
+        default = None if chosen.default is None else names.index(chosen.default)
+        return ByClaim(chosen.claim, names, indexes, clusters=made, default=default, avoid=avoid)
+
     maker = _Maker(configuration, instances)
     if not configuration.routes:
         scopes = tuple({scope: None for issuer in configuration.issuers.values() for scope in issuer.required_scopes})
@@ -67,14 +83,20 @@ def new_admission(
             if path not in documents:
                 documents[path] = len(served)
                 served.append(metadata_answer(route.metadata(configuration.issuers)))
+        demands = maker.demands(route)
+        one, several = (
+            (None, route.cluster) if isinstance(route.cluster, ClusterChoiceConfiguration) else (route.cluster, None)
+        )
         routes.append(
             Route(
-                maker.demands(route),
+                demands,
                 answers_of(route.realm or configuration.realm, route.refusal_style(configuration.issuers)),
                 strips=maker.places,
                 name=route.name,
                 index=-1 if rows is None else rows[route.name],
-                cluster=cluster_of(route.cluster),
+                cluster=cluster_of(one) if several is None else None,
+                choice=choice_of(several, demands) if several is not None else None,
+                retry=_retry_rule(route),
                 allow_missing=route.allow_missing,
                 report_only=route.report_only,
                 end_streams=route.end_streams,
@@ -85,6 +107,17 @@ def new_admission(
         )
     router = Router([route.match for route in configuration.routes], documents)
     return Admission(gate, routes, router=router, documents=served, offenders=offenders, trusts=trusts)
+
+
+def _retry_rule(route: RouteConfiguration) -> RetryRule:
+    """When requests of the route are sent again, and how long they may take."""
+    retry = route.retry
+    return RetryRule(
+        attempts=-1 if retry.attempts is None else retry.attempts,
+        on=retry.on,
+        try_timeout=-1.0 if retry.try_timeout is None else retry.try_timeout,
+        timeout=-1.0 if route.timeout is None else route.timeout,
+    )
 
 
 class _Maker:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def row_names(configuration: model.Configuration) -> RowNames:
-    """Every endpoint, issuer and route of a configuration."""
+    """Every endpoint, issuer and route of a configuration with its members, see `lbjwt.assembly.discovered.in_force`."""
     return RowNames(
         endpoints=[
             (name, str(endpoint.address))

@@ -9,6 +9,7 @@ outlive it.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from lbjwt.auth.verifier import Verifier
     from lbjwt.config.model import Configuration
     from lbjwt.keys.worker import Source
+    from lbjwt.net.certificate import BackendTls
     from lbjwt.observe._board import Board
     from lbjwt.observe._offenders import Offenders
     from lbjwt.observe.rows import RowNumbers
@@ -55,6 +57,7 @@ class Plan:
     sources: dict[int, Source]
     new_sources: list[Source]
     clusters: dict[str, Cluster]
+    backend_tls: dict[str, BackendTls]
     snapshot: Snapshot
     shares: Shares
     access_log: AccessLog | None
@@ -79,7 +82,11 @@ class Runtime:
         self._verifier = verifier
         self._link = link
         self._offenders = offenders
-        self._clusters = Clusters(board, lambda callback: asyncio.get_running_loop().call_soon(callback))
+        self._clusters = Clusters(
+            board,
+            lambda callback: asyncio.get_running_loop().call_soon(callback),
+            lambda seconds, callback: asyncio.get_running_loop().call_later(seconds, callback),
+        )
         self._connector: Connector | None = None
 
     async def plan(
@@ -99,6 +106,7 @@ class Runtime:
         sources = worker_sources(instances, self.keys.sources, self._verifier, self._board, self._link.feed)
         new_sources = [source for index, source in sources.items() if self.keys.sources.get(index) is not source]
         clusters = self._clusters.named(configuration.clusters)
+        backend_tls = await in_thread(self._clusters.plan_tls, configuration.clusters)
         trusts = forwarding_trust(configuration)
         listeners = await in_thread(self.listeners.plan, configuration, sockets)
         access_log = None
@@ -124,6 +132,7 @@ class Runtime:
                 sources,
                 new_sources,
                 clusters,
+                backend_tls,
                 snapshot,
                 shares(configuration, connections=connections),
                 access_log,
@@ -163,7 +172,7 @@ class Runtime:
         self.keys.use(plan.sources)
         context = self.context or self._set_up(plan)
         context.snapshot = plan.snapshot
-        self._clusters.use(plan.configuration.clusters, plan.clusters, plan.rows.endpoints)
+        self._clusters.use(plan.configuration.clusters, plan.clusters, plan.backend_tls, plan.rows.endpoints)
         context.clusters = self._clusters.all
         context.max_clients, context.max_answered = plan.shares.clients, plan.shares.answered
         before, self.access_log = self.access_log, plan.access_log
@@ -174,6 +183,26 @@ class Runtime:
         context.key_wait.reload(
             max_waiting=plan.configuration.limits.max_waiting, max_wait=wait_for_keys(plan.instances)
         )
+
+    async def use_members(self, configuration: Configuration, rows: RowNumbers) -> None:
+        """
+        Give the clusters of the configuration in force other members, within one turn of the event loop. Files for TLS are read in a thread.
+
+        Args:
+            configuration: The one in force, with these members.
+
+        Raises:
+            TooFewDescriptors: The limit of open files leaves none for clients; nothing changed.
+            TLSError: A file for TLS cannot be used; nothing changed.
+        """
+        context = self.context
+        assert context is not None
+        tls: dict[str, BackendTls] = {}
+        if any(cluster.uses_tls for cluster in configuration.clusters.values()):
+            tls = await in_thread(self._clusters.plan_tls, configuration.clusters)
+        found = shares(configuration, connections=len(context.watched))
+        self._clusters.use_members(configuration.clusters, tls, rows.endpoints)
+        context.max_clients, context.max_answered = found.clients, found.answered
 
     def _set_up(self, plan: Plan) -> ProxyContext:
         """The parts that every configuration shares."""
@@ -197,18 +226,31 @@ class Runtime:
         assert self.context is not None
         self.context.expire()
 
+    def follow_endpoint_states(self) -> None:
+        """Close the idle connections to endpoints that were taken out of service, and serve requests that wait for one that came back."""
+        for cluster in self._clusters.all:
+            cluster.follow_states()
+
     def sweep(self) -> None:
         """End streams whose token has expired; forget clusters that left, and take or refuse new clients by the descriptors that are left."""
         assert self.context is not None
+        self.follow_endpoint_states()  # a notification may be lost
         self.context.sweep()
+        self._clusters.compare_success_rates(time.monotonic())
         if self._clusters.forget():
             self.context.clusters = self._clusters.all
         self.listeners.mind_descriptors()
         if self.access_log is not None:
             self.access_log.flush()
 
+    def look_at_certificates(self) -> None:
+        """Use certificates, keys and authorities that were replaced on disk."""
+        self.listeners.look_at_certificates()
+        self._clusters.look_at_certificates()
+
     async def close(self) -> None:
         """End every connection."""
+        self._clusters.close()
         if self._connector is not None:
             await self._connector.close()
         if self.context is not None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from lbjwt.assembly.discovered import discovers
 from lbjwt.assembly.sources import KEYS
 from lbjwt.config.model import Configuration
 from lbjwt.errors import LbjwtError, cause_of
@@ -30,11 +31,11 @@ MEMORY: Final = Path("/dev/shm")  # noqa: S108 - the directory below it is ours 
 
 def state_needed(configuration: Configuration) -> bool:
     """
-    True when there may be something to write: revocations made at run time, and keys that are fetched when they shall outlive a restart. A reload may
-    bring the first of these keys, but not the first control process.
+    True when there may be something to write: revocations made at run time, and keys that are fetched and endpoints that are discovered when they
+    shall outlive a restart. A reload may bring the first of these keys, but not the first control process.
     """
     kept = configuration.state_directory is not None and (
-        configuration.admin is not None or keys_fetched(configuration)
+        configuration.admin is not None or keys_fetched(configuration) or discovers(configuration)
     )
     return configuration.revocation is not None or kept
 

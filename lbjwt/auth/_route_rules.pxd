@@ -23,3 +23,7 @@ cdef class RouteRules:
     cdef int tell(self, dict claims, int issuer, list trace) except -1
     cdef int _check(self, int step, dict claims, int issuer) except -1
     cdef bint _only_reports(self, int step)
+
+
+# Another number under which a Grant remembers something, kept in another place than what stands under `avoid` (0: under nothing).
+cdef uint32_t new_number(uint32_t avoid) except 0

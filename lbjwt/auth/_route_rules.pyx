@@ -8,6 +8,7 @@ cimport cython
 from libc.stdint cimport uint32_t, uint64_t
 
 from lbjwt._fastverify cimport DenyReason, record
+from lbjwt._grants cimport MEMOS
 from lbjwt.auth._membership cimport judge_audience, judge_scopes
 from lbjwt.auth._rules cimport TRUE, Rule
 
@@ -36,6 +37,13 @@ cdef uint32_t _next_number() except 0:
         raise ConfigurationError("routes: the rules changed too often for one process; restart it")
     _numbers += 1
     return <uint32_t>_numbers
+
+
+cdef uint32_t new_number(uint32_t avoid) except 0:
+    cdef uint32_t number = _next_number()
+    while avoid and number % MEMOS == avoid % MEMOS:
+        number = _next_number()
+    return number
 
 
 def route_rules(policy):

@@ -49,6 +49,17 @@ cdef Kind _kind_of(object value) except *:
     return NO_KIND
 
 
+cdef object claim_at(dict claims, tuple path):
+    cdef object value = claims
+    for name in path:
+        if type(value) is not dict:
+            return BROKEN
+        value = (<dict>value).get(name)
+        if value is None:
+            return None
+    return value
+
+
 cdef class Rule:
     cpdef int judge(self, dict claims) except -2:
         raise NotImplementedError
@@ -65,19 +76,8 @@ cdef class _Test(Rule):
     cdef object _operand         # a number or a text to compare with
     cdef frozenset _words        # AMONG, HOLDS_*, *_WORD(S): values of one kind, so that equal means equal
 
-    cdef object _find(self, dict claims):
-        """The value at the path; None when it is not there; BROKEN when something on the way to it is no object."""
-        cdef object value = claims
-        for name in self._path:
-            if type(value) is not dict:
-                return BROKEN
-            value = (<dict>value).get(name)
-            if value is None:
-                return None
-        return value
-
     cpdef int judge(self, dict claims) except -2:
-        cdef object value = self._find(claims)
+        cdef object value = claim_at(claims, self._path)
         if value is BROKEN:
             return UNKNOWN
         if value is None:
@@ -110,7 +110,7 @@ cdef class _Test(Rule):
         return (<str>value).startswith(self._operand)
 
     cdef int tell(self, dict claims, list tests) except -1:
-        tests.append((self.source, self.judge(claims), self._find(claims)))
+        tests.append((self.source, self.judge(claims), claim_at(claims, self._path)))
         return 0
 
 

@@ -30,6 +30,7 @@ _TOLD: dict[DenyReason, tuple[int, str | None]] = {
     DenyReason.CLAIM_REFUSED: (403, "insufficient_scope"),
     DenyReason.SUBJECT_REFUSED: (403, "insufficient_scope"),
     DenyReason.CLIENT_REFUSED: (403, "insufficient_scope"),
+    DenyReason.NO_CLUSTER: (403, "insufficient_scope"),
     DenyReason.RATE_LIMITED: (429, None),
     DenyReason.KEYS_UNAVAILABLE: (503, None),
 }

@@ -32,6 +32,7 @@ SENTENCES: Final = {
     "streams-outlive-token": "a WebSocket or a long response continues after its token has expired or was revoked",
     "redirect-plain-http": "the login page uses plain http, so anybody on the network path can replace it; use https",
     "email-unverified": "many issuers do not verify email addresses; check email_verified, too, or compare sub (OpenID Connect Core §5.7)",
+    "cluster-unused": "no route forwards to this cluster; name it in a route, or remove it",
     # text that is compared as it stands
     "variable-as-text": NOT_REPLACED,
     "path-with-star": "lbjwt compares paths literally, without wildcards and parameters; to match everything below a path, use prefix",
@@ -44,13 +45,18 @@ SENTENCES: Final = {
     "admin-exposed": "the admin API requires no password, and other machines can reach it",
     "revocation-forgotten": "revocations made through the admin API are lost at a restart; set state_directory",
     "revocation-without-lifetime": "revocations expire, and without max_lifetime a token may be valid for longer than its revocation",
+    "backend-unverified": "lbjwt does not verify the certificates of these endpoints, so anybody on the network path can read and change requests, "
+    "tokens included; set ca instead of verify: false",
+    "check-overlaps": "the timeout of the check is not shorter than its interval: an endpoint that hangs is checked less often than configured",
     # files and secrets
     "key-left-out": "{what}",
     "key-file-writable": "every user of this machine can write {file} and so choose which keys are trusted",
+    "authority-file-writable": "every user of this machine can write {file} and so choose which endpoints are trusted",
     "secret-open": "every user of this machine can read or write {file}; run chmod 600 on it",
     "secret-guessable": "{name} {fault}",
     "secret-line-break": "{name} ends with a line break, which is part of the secret; remove it if the issuer uses the secret without it",
     "tls-certificate": "{what}",
+    "endpoints-file": "{what}; lbjwt starts without the endpoints of this file, and uses them when it is mended",
     "revocation-file-writable": "every user of this machine can write {file}, and so revoke all tokens or undo a revocation",
     "state-directory-open": "every user of this machine can read in {file} whose tokens were revoked; run chmod 700 on it",
 }  # fmt: skip

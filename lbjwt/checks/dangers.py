@@ -38,6 +38,7 @@ def warnings(configuration: Configuration) -> list[Problem]:
     """Return the warnings of a configuration, without places in a text."""
     return [
         *_service(configuration),
+        *_clusters(configuration),
         *_issuers(configuration),
         *_routes(configuration),
         *_literals(configuration),
@@ -51,6 +52,9 @@ def _service(configuration: Configuration) -> Iterator[Problem]:
     for at, network in enumerate(configuration.trusted_proxies):
         if network.prefixlen == 0:
             yield warning(("trusted_proxies", at), "trust-everyone")
+    for label, cluster in configuration.clusters.items():
+        if cluster.tls is not None and not cluster.tls.verify:
+            yield warning(("clusters", label, "tls", "verify"), "backend-unverified")
     if configuration.header_names == "allow":
         yield warning(("header_names",), "header-names-allow")
     headers = configuration.claim_to_headers
@@ -63,6 +67,13 @@ def _service(configuration: Configuration) -> Iterator[Problem]:
         yield warning(("admin", "address"), "admin-exposed")
     if revocation is not None and admin is not None and configuration.state_directory is None:
         yield warning(("revocation",), "revocation-forgotten", at_key=True)
+
+
+def _clusters(configuration: Configuration) -> Iterator[Problem]:
+    for label, cluster in configuration.clusters.items():
+        check = cluster.health_check
+        if check is not None and check.timeout >= check.interval:
+            yield warning(("clusters", label, "health_check", "timeout"), "check-overlaps")
 
 
 def _has_several_issuers(configuration: Configuration, header: ClaimHeader) -> bool:
@@ -134,6 +145,10 @@ def _routes(configuration: Configuration) -> Iterator[Problem]:
         redirect = route.refusals.redirect or ""
         if redirect.startswith("http:") and not is_loopback_url(redirect):
             yield warning((*path, "refusals", "redirect"), "redirect-plain-http")
+    used = {label for route in routes for label in route.clusters}
+    for label in configuration.clusters:
+        if routes and label not in used and len(configuration.clusters) > 1:
+            yield warning(("clusters", label), "cluster-unused", at_key=True)
     yield from _emails(configuration)
     yield from _opened(routes)
 

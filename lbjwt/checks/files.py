@@ -17,19 +17,22 @@ from typing import Final
 
 from cryptography.x509 import Certificate, Name, load_pem_x509_certificates
 
+from lbjwt.assembly.discovered import read_file
 from lbjwt.assembly.sources import KEYS
 from lbjwt.assembly.state import state_needed
 from lbjwt.auth.revocation import RevocationError
 from lbjwt.checks.codes import warning
 from lbjwt.checks.key_files import secrecy, unreadable
 from lbjwt.checks.results import Outcome, Result
+from lbjwt.config.backend_tls import BackendTls
+from lbjwt.config.endpoint_list import EndpointsError
 from lbjwt.config.model import Configuration, Tls
 from lbjwt.config.problems import KeyPath, Problem
 from lbjwt.config.remote import KeyFetch
 from lbjwt.files import directory_fault, open_regular, read_regular
 from lbjwt.keys.egress import ClientTls, Egress
 from lbjwt.keys.errors import KeySourceError
-from lbjwt.net.tls import TLSError, server_context
+from lbjwt.net.tls import TLSError, client_context, server_context
 from lbjwt.observe.log_file import log_fault
 from lbjwt.revocation.store import LOG_NAME, open_log
 from lbjwt.revocation.tail import LogTail
@@ -59,6 +62,38 @@ def tls_problems(path: KeyPath, tls: Tls, *, dates: bool) -> Iterator[Problem]:
     for result in certificate_results("tls", "certificate", tls.certificate) if dates else ():
         if result.outcome == "problem" or result.check == "chain":
             yield warning((*path, "certificate"), "tls-certificate", what=result.sentence)
+
+
+def backend_tls_problems(path: KeyPath, tls: BackendTls, *, dates: bool) -> Iterator[Problem]:
+    """
+    Whether authorities and client certificate can be used, and the key is a secret.
+
+    Args:
+        dates: Also warn of a client certificate that endpoints refuse, as `certificate_results` tells it.
+    """
+    try:
+        client_context(
+            ca=tls.ca, certificate=tls.certificate, private_key=tls.private_key, verify=tls.verify, key="tls"
+        )
+    except TLSError as error:
+        key, _, sentence = str(error).partition(": ")
+        yield Problem((*path, *key.split(".")[1:]), sentence, code="tls-files")
+        return
+    if tls.ca is not None and tls.ca.stat().st_mode & stat.S_IWOTH:
+        yield warning((*path, "ca"), "authority-file-writable", file=tls.ca)
+    if tls.private_key is not None:
+        yield from secrecy((*path, "private_key"), tls.private_key)
+    for result in certificate_results("tls", "certificate", tls.certificate) if dates and tls.certificate else ():
+        if result.outcome == "problem" or result.check == "chain":
+            yield warning((*path, "certificate"), "tls-certificate", what=result.sentence)
+
+
+def endpoints_file_problems(path: KeyPath, file: Path) -> Iterator[Problem]:
+    """Whether an endpoints file can be used. It may be written later, so one that is missing or wrong does not stop a start."""
+    try:
+        read_file(file)
+    except EndpointsError as error:
+        yield warning(path, "endpoints-file", what=str(error))
 
 
 def fetch_problems(path: KeyPath, fetch: KeyFetch) -> Iterator[Problem]:

@@ -6,25 +6,36 @@ revocations that can be read, and enough file descriptors.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import resource
-from collections.abc import Iterator
+import ssl
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from lbjwt.assembly.backend_tls import backend_tls_of
 from lbjwt.assembly.descriptors import needed, shortage
+from lbjwt.assembly.health import check_targets
 from lbjwt.assembly.revocations import new_reader
 from lbjwt.auth.revocation import RevocationError
 from lbjwt.checks.results import Outcome, Result
 from lbjwt.errors import cause_of
+from lbjwt.net.handshake import fault_of
 from lbjwt.net.sockets import BindError, bind, close
+from lbjwt.net.tls import TLSError
+from lbjwt.upstream.health.probe import NotMade, Target, probe
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from lbjwt.address import Address
     from lbjwt.config.model import Cluster, Configuration
+    from lbjwt.net.certificate import BackendTls
 
 ADMIN_TIMEOUT: Final = 2.0
 """Seconds for the admin API to answer."""
+REFUSAL: Final = 0.2
+"""Seconds for an endpoint to refuse the client certificate after the handshake. Without a refusal it waits for a request."""
+TLS_FAILED: Final = "the TLS handshake fails"
 AT_ONCE: Final = 50
 """How many endpoints the check connects to at the same time."""
 
@@ -74,33 +85,89 @@ def _remedy(cause: str) -> str:
 
 
 async def endpoint_results(subject: str, cluster: Cluster) -> list[Result]:
-    """Whether the endpoints of one cluster accept connections. While one does, another one that does not is a warning."""
+    """
+    Whether the endpoints of one cluster accept connections, and TLS handshakes where they use it, or pass the health check if there is one. While
+    one does, another one that does not is a warning.
+    """
+    try:
+        tls = backend_tls_of(subject.partition(".")[2], cluster)
+    except TLSError:  # told as a problem of the file
+        return []
+    if cluster.health_check is not None:
+        return await _check_results(subject, cluster, tls)
     slots = asyncio.Semaphore(AT_ONCE)
-    addresses = [endpoint.address for endpoint in cluster.endpoints]
-    causes = await asyncio.gather(*(_reach(one, cluster.connect_timeout, slots) for one in addresses))
-    outcome: Outcome = "warning" if "" in causes else "problem"
-    others = "requests go to the other endpoints" if "" in causes else "no other endpoint accepts connections either"
+    addresses = {at: one.address for at, one in enumerate(cluster.endpoints) if not one.address.srv}
+    causes = await asyncio.gather(*(_reach(one, cluster.connect_timeout, slots, tls) for one in addresses.values()))
+    outcome, others = _beside(causes, "accepts connections")
     results = []
-    for at, (address, cause) in enumerate(zip(addresses, causes, strict=True)):
+    for (at, address), cause in zip(addresses.items(), causes, strict=True):
         endpoint = f"{subject}.endpoints[{at}]"
         if not cause:
-            results.append(Result(endpoint, "endpoint", "ok", f"{address} accepts connections"))
+            what = "TLS connections" if address.https else "connections"
+            results.append(Result(endpoint, "endpoint", "ok", f"{address} accepts {what}"))
             continue
-        sentence = f"{address} accepts no connection: {cause}; {others}. Check that the backend is running and that this is its address"
+        if cause.startswith(TLS_FAILED):
+            sentence = f"{address}: {cause}; {others}"
+        else:
+            sentence = f"{address} accepts no connection: {cause}; {others}. Check that the backend is running and that this is its address"
         results.append(Result(endpoint, "endpoint", outcome, sentence))
     return results
 
 
-async def _reach(address: Address, timeout: float, slots: asyncio.Semaphore) -> str:
+def _beside(causes: Sequence[str], does: str) -> tuple[Outcome, str]:
+    """How bad an endpoint with a cause is, by the causes of all; and what becomes of its requests."""
+    if "" in causes:
+        return "warning", "requests go to the other endpoints"
+    return "problem", f"no other endpoint {does} either"
+
+
+async def _check_results(subject: str, cluster: Cluster, tls: BackendTls | None) -> list[Result]:
+    """The health check of each endpoint, made once, with the code and the settings of the service."""
+    slots = asyncio.Semaphore(AT_ONCE)
+    numbers = {(subject, str(endpoint.address)): at for at, endpoint in enumerate(cluster.endpoints)}
+    targets = [target for target in check_targets(subject, cluster, numbers, tls) if not target.address.srv]
+    causes = await asyncio.gather(*(_probe(target, slots) for target in targets))
+    outcome, others = _beside(causes, "passes")
+    results = []
+    for target, cause in zip(targets, causes, strict=True):
+        endpoint = f"{subject}.endpoints[{target.row}]"
+        if cause:
+            sentence = f"{target.address} fails its health check: {cause}; {others}. Check the backend and health_check"
+            results.append(Result(endpoint, "endpoint", outcome, sentence))
+        else:
+            results.append(Result(endpoint, "endpoint", "ok", f"{target.address} passes its health check"))
+    return results
+
+
+async def _probe(target: Target, slots: asyncio.Semaphore) -> str:
+    async with slots:
+        try:
+            return await probe(target)
+        except NotMade:
+            return "this process can open no more files"
+
+
+async def _reach(address: Address, timeout: float, slots: asyncio.Semaphore, tls: BackendTls | None) -> str:
     """ "" when a connection was made, else why none was."""
+    name = "" if tls is None else tls.name_of(address)
     try:
         async with slots, asyncio.timeout(timeout):
             if address.path is not None:
                 _, writer = await asyncio.open_unix_connection(address.path)
-            else:
+            elif tls is None or not address.https:
                 _, writer = await asyncio.open_connection(address.host, address.port)
+            else:
+                reader, writer = await asyncio.open_connection(
+                    address.host, address.port, ssl=tls.context, server_hostname=name
+                )
+                # Over TLS 1.3 a server refuses our certificate after the handshake has ended on this side.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(REFUSAL):
+                        await reader.read(1)
     except TimeoutError:
         return f"no answer within {timeout:g} s"
+    except ssl.SSLError as error:
+        return f"{TLS_FAILED}: {fault_of(error, name)}"
     except OSError as error:
         return cause_of(error).lower()
     writer.transport.abort()

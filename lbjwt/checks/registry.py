@@ -8,13 +8,14 @@ import concurrent.futures
 import itertools
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from lbjwt.checks import dangers, files
 from lbjwt.checks.key_files import key_findings
 from lbjwt.checks.results import Result
 from lbjwt.config.load import Examination
-from lbjwt.config.model import Configuration
+from lbjwt.config.model import Cluster, Configuration
 from lbjwt.config.problems import Problem
 
 Command = Literal["check", "serve", "doctor"]
@@ -46,6 +47,9 @@ def file_findings(configuration: Configuration, command: Command) -> Iterator[Pr
         if listener.tls is not None:
             # the doctor has a check of its own for the dates, with the number of days that are left
             yield from files.tls_problems(("listeners", at, "tls"), listener.tls, dates=command != "doctor")
+    for label, cluster in configuration.clusters.items():
+        if cluster.tls is not None:
+            yield from files.backend_tls_problems(("clusters", label, "tls"), cluster.tls, dates=command != "doctor")
     for label, issuer in configuration.issuers.items():
         if not issuer.key_source or (issuer.key_source.startswith("secret_") and not issuer.algorithms):
             continue  # of a partial configuration
@@ -53,6 +57,9 @@ def file_findings(configuration: Configuration, command: Command) -> Iterator[Pr
             yield from key_findings(label, issuer)
         else:
             yield from files.fetch_problems(("issuers", label, issuer.key_source), issuer.fetch)
+    for label, cluster in configuration.clusters.items():
+        if cluster.endpoints_file is not None:
+            yield from files.endpoints_file_problems(("clusters", label, "endpoints_file"), cluster.endpoints_file)
     # the doctor reads the lines of the file, and tells itself when it cannot
     yield from (
         one
@@ -140,13 +147,24 @@ async def _online_results(configuration: Configuration, known: Mapping[str, Resu
     for label, cluster in configuration.clusters.items():
         subject = f"clusters.{label}"
         turns = -(-len(cluster.endpoints) // machine.AT_ONCE)
-        limit = turns * cluster.connect_timeout + LIMIT
+        longest = cluster.connect_timeout if cluster.health_check is None else cluster.health_check.timeout
+        limit = turns * longest + LIMIT
         checks.append(guarded(subject, "endpoint", machine.endpoint_results(subject, cluster), limit))
+        for check, path in _tls_files(cluster):
+            checks.append(guarded(subject, check, in_thread(files.certificate_results, subject, check, path)))
     checks.append(_known(known, "state_directory"))
     usable = state if "state_directory" not in known or known["state_directory"].outcome != "problem" else None
     checks.append(guarded("revocation", "revocations", machine.revocation_results(configuration, usable), REVOCATIONS))
     checks.append(guarded("limits", "open-files", in_thread(machine.descriptor_results, configuration)))
     return [*results, *itertools.chain.from_iterable(await asyncio.gather(*checks))]
+
+
+def _tls_files(cluster: Cluster) -> Iterator[tuple[str, Path]]:
+    """Certificates for TLS to endpoints, each with the name of its check."""
+    if cluster.tls is not None and cluster.tls.ca is not None:
+        yield "authority", cluster.tls.ca
+    if cluster.tls is not None and cluster.tls.certificate is not None:
+        yield "client-certificate", cluster.tls.certificate
 
 
 async def _known(known: Mapping[str, Result], subject: str) -> list[Result]:

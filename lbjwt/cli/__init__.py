@@ -1,5 +1,6 @@
 """
-The command line: ``lbjwt serve``, ``check``, ``doctor``, ``explain``, ``schema``, ``demo``, ``keys``, ``reload``, ``revoke``, ``token``.
+The command line: ``lbjwt serve``, ``check``, ``doctor``, ``explain``, ``schema``, ``demo``, ``keys``, ``status``, ``drain``, ``disable``,
+``enable``, ``weight``, ``reload``, ``revoke``, ``token``.
 
 Results go to standard output, everything else to standard error. A command is imported when it is called, so that ``lbjwt --help`` is fast.
 """
@@ -20,10 +21,18 @@ _COMMANDS = {
     "schema": "Print the JSON Schema of the configuration file.",
     "demo": "Run an issuer, backends and the balancer on loopback.",
     "keys": "Generate keys.",
+    "status": "Show the endpoints of a running balancer.",
+    "drain": "Send no new request to an endpoint.",
+    "disable": "Drain an endpoint and stop its health checks.",
+    "enable": "Take an endpoint back into service.",
+    "weight": "Set the weight of an endpoint.",
     "reload": "Have a running balancer read its configuration again.",
     "revoke": "Refuse tokens before they expire.",
     "token": "Mint, inspect and verify tokens.",
 }
+
+_MODULES = dict.fromkeys(("drain", "disable", "enable", "weight", "status"), "endpoints")
+"""Where a command is not in a module of its own name."""
 
 
 class _Commands(click.Group):
@@ -37,7 +46,9 @@ class _Commands(click.Group):
             from lbjwt.process.early import hold_signals
 
             ctx.obj = ctx.with_resource(hold_signals())  # until this command line ends, however it does
-        command: click.Command = getattr(importlib.import_module(f"lbjwt.cli.{cmd_name}"), cmd_name)
+        command: click.Command = getattr(
+            importlib.import_module(f"lbjwt.cli.{_MODULES.get(cmd_name, cmd_name)}"), cmd_name
+        )
         return command
 
     def resolve_command(

@@ -29,7 +29,7 @@ def as_lines(story: dict[str, Any]) -> Iterator[tuple[str, str]]:
         style = "note" if later and step["outcome"] == "met" else step["outcome"]
         yield style, f"  {_MARKS[step['outcome']]:<8} {step['stage']:<10} {step['rule']}{detail}{reason}"
     yield "plain", ""
-    yield from _outcome_lines(story["backend"], story["answer"])
+    yield from _outcome_lines(story["backend"], story["answer"], story["cluster"])
     for note in story["notes"]:
         yield "warning", f"note: {note}"
 
@@ -77,13 +77,17 @@ def _token_lines(token: dict[str, Any], now: float) -> Iterator[tuple[str, str]]
         yield from (("note", f"           {line}") for line in describe_times(token["claims"], now))
 
 
-def _outcome_lines(backend: dict[str, Any] | None, answer: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
+def _outcome_lines(
+    backend: dict[str, Any] | None, answer: dict[str, Any] | None, cluster: str | None
+) -> Iterator[tuple[str, str]]:
     if answer is not None:
         yield "plain", f"the client gets {answer['status']}"
         yield from (("plain", f"  {name}: {value}") for name, value in answer["fields"])
     if backend is None:
         yield "plain", "the backend gets nothing"
         return
+    if cluster is not None:
+        yield "plain", f"cluster    {cluster}"
     yield "plain", f"the backend gets {backend['path']}, with the headers {', '.join(backend['fields'])}"
     yield from (("plain", f"  {name}: {value}") for name, value in backend["identity"])
     for token in backend["tokens"]:

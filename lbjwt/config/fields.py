@@ -9,7 +9,7 @@ raises ``ValueError``.
 import ipaddress
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
@@ -28,11 +28,21 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from lbjwt.address import Address
+from lbjwt.address import Address, check_host, parse_srv
 from lbjwt.auth.identity import HEADER_NAME, check_header_name
 from lbjwt.auth.policy import SCOPE, check_scopes
 from lbjwt.jose import algorithms
-from lbjwt.units import DURATION_PATTERN, SIZE_PATTERN, format_duration, format_size, parse_duration, parse_size
+from lbjwt.units import (
+    DURATION_PATTERN,
+    PERCENT_PATTERN,
+    SIZE_PATTERN,
+    format_duration,
+    format_percent,
+    format_size,
+    parse_duration,
+    parse_percent,
+    parse_size,
+)  # fmt: skip
 
 T = TypeVar("T")
 
@@ -142,6 +152,57 @@ class Bytes:
         return {"anyOf": [{"type": "string", "pattern": SIZE_PATTERN}, number]}
 
 
+@dataclass(frozen=True, slots=True)
+class Percent:
+    """A share within bounds (0 to 1), written with a percent sign. Use as ``Annotated[float, Percent(0, 1)]``."""
+
+    least: float
+    most: float
+
+    def _read(self, value: Any, info: ValidationInfo) -> float:
+        if isinstance(value, str):
+            share = parse_percent(value)
+        elif isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError("must be a percentage, such as 20%")
+        elif info.context is not None:
+            raise ValueError(f'needs a percent sign; did you mean "{value}%"?')
+        else:
+            format_percent(value)  # refuses what could not be written back
+            share = float(value)
+        if not self.least <= share <= self.most:
+            raise ValueError(f"must be from {format_percent(self.least)} to {format_percent(self.most)}")
+        return share
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        writer = core_schema.plain_serializer_function_ser_schema(
+            format_percent, when_used="json", return_schema=core_schema.str_schema()
+        )
+        return core_schema.with_info_plain_validator_function(self._read, serialization=writer)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"type": "string", "pattern": PERCENT_PATTERN}
+
+
+@dataclass(frozen=True, slots=True)
+class OrFalse:
+    """A section, or ``false`` to turn off what it describes. Use as ``Annotated[Ejection | Literal[False], OrFalse(Ejection)]``."""
+
+    section: type[Any]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_wrap_validator_function(
+            lambda value, read: False if value is False else read(value),
+            handler.generate_schema(self.section),
+            serialization=core_schema.wrap_serializer_function_ser_schema(
+                lambda value, write: False if value is False else write(value),
+                schema=handler.generate_schema(self.section),
+            ),
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [handler(schema), {"const": False}]}
+
+
 def whole(least: int, most: int) -> Any:
     """A whole number within bounds; text is none. Use as ``Annotated[int, whole(1, 1000)]``."""
     return Field(ge=least, le=most, strict=True)
@@ -174,10 +235,10 @@ def _log_path(value: Any, info: ValidationInfo) -> str:
     return "-" if value == "-" else str(_path(value, info))
 
 
-def _any_address(value: Any, info: ValidationInfo) -> Address:
+def _any_address(value: Any, info: ValidationInfo, parse: Callable[[str], Address] = Address.parse) -> Address:
     if isinstance(value, Address):
         return value
-    address = Address.parse(_text(value, "an address"))
+    address = parse(_text(value, "an address"))
     if address.path is not None and isinstance(info.context, Source):
         return Address.parse("unix:" + os.path.normpath(info.context.directory / address.path))
     return address
@@ -191,15 +252,30 @@ def _listen_address(value: Any, info: ValidationInfo) -> Address:
 
 
 def _endpoint_address(value: Any, info: ValidationInfo) -> Address:
-    if isinstance(value, str) and value.lower().startswith("https://"):
-        raise ValueError(
-            "TLS to endpoints is not supported yet, so lbjwt sends plain HTTP; write HOST:PORT of a plain listener"
-        )
-    address = _any_address(value, info)
-    if not address.is_unix and (not address.host or address.port == 0):
+    if isinstance(value, str) and value.startswith("srv:"):
+        return parse_srv(value)
+    address = _any_address(value, info, Address.parse_endpoint)
+    if not address.is_unix and not address.srv and (not address.host or address.port == 0):
         raise ValueError("an endpoint needs a host and a port from 1 to 65535")
     if address.host in ("0.0.0.0", "::"):
         raise ValueError("lbjwt cannot connect to the address for all interfaces; write the address of the endpoint")
+    return address
+
+
+def _name_server(value: Any) -> Address:
+    """An address with or without a port, which is 53."""
+    if isinstance(value, Address):
+        return value
+    text = _text(value, "an address")
+    try:
+        ipaddress.ip_address(text)
+        return Address(str(ipaddress.ip_address(text)), 53)
+    except ValueError:
+        address = Address.parse(text if re.search(r"[^:\]]:[0-9]+$|\]:[0-9]+$", text) else f"{text}:53")
+    try:
+        ipaddress.ip_address(address.host)
+    except ValueError:
+        raise ValueError("a name server must be an IP address, with or without a port") from None
     return address
 
 
@@ -229,13 +305,14 @@ class Spelling:
     pattern: str
     sentence: str
 
-    def _check(self, value: str) -> str:
+    def check(self, value: str) -> str:
+        """Return the text, or raise ValueError."""
         if not re.fullmatch(self.pattern, value):
             raise ValueError(self.sentence)
         return value
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self._check, handler(source))
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {**handler(schema), "pattern": f"^{self.pattern}$"}
@@ -264,8 +341,13 @@ _ADDRESS_WRITER: Final = PlainSerializer(str, when_used="json", return_type=str)
 ListenAddress = Annotated[
     Address, BeforeValidator(_listen_address), _ADDRESS_WRITER, WithJsonSchema({"type": "string", "pattern": "^[^ /]*:[0-9]{1,5}$"})
 ]  # fmt: skip
+_ENDPOINT_SCHEMA: Final = {"type": "string", "pattern": "^(unix:.+|srv:.+|[^ /]+:[0-9]{1,5}|https?://[^ /]+/?)$"}
 EndpointAddress = Annotated[
-    Address, BeforeValidator(_endpoint_address), _ADDRESS_WRITER, WithJsonSchema({"type": "string", "pattern": "^(unix:.+|[^ /]+:[0-9]{1,5})$"})
+    Address, BeforeValidator(_endpoint_address), _ADDRESS_WRITER, WithJsonSchema(_ENDPOINT_SCHEMA)
+]  # fmt: skip
+NameServer = Annotated[
+    Address, BeforeValidator(_name_server), _ADDRESS_WRITER, WithJsonSchema({"type": "string", "examples": ["10.0.0.2", "10.0.0.2:5353"]}),
+    Words("address"),
 ]  # fmt: skip
 Network = Annotated[
     ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network), PlainSerializer(str, return_type=str, when_used="json"),
@@ -273,9 +355,12 @@ Network = Annotated[
 ]  # fmt: skip
 HeaderName = Annotated[str, AfterValidator(check_header_name), WithJsonSchema(_HEADER_SCHEMA)]
 TokenField = Annotated[str, AfterValidator(_token_field), WithJsonSchema(_HEADER_SCHEMA)]
-Label = Annotated[
-    str, Spelling("[A-Za-z0-9][A-Za-z0-9_-]{0,62}", "a label must be at most 63 letters, digits, _ and -, and start with a letter or digit")
-]  # fmt: skip
+ServerName = Annotated[str, AfterValidator(check_host), WithJsonSchema({"type": "string", "minLength": 1})]
+LABEL: Final = Spelling(
+    "[A-Za-z0-9][A-Za-z0-9_-]{0,62}",
+    "a label must be at most 63 letters, digits, _ and -, and start with a letter or digit",
+)
+Label = Annotated[str, LABEL]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_printable)]
 ClaimName = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_printable)]
 ScopeToken = Annotated[str, AfterValidator(_scope), WithJsonSchema({"type": "string", "pattern": f"^{SCOPE}$"})]

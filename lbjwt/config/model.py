@@ -6,14 +6,16 @@ valid settings that are unsafe, and at the files.
 """
 
 import hashlib
+from pathlib import Path as FilePath
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, StrictBool, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, StrictBool, ValidationInfo, field_validator, model_validator
 
-from lbjwt.auth.identity import MAX_TOTAL, MAX_VALUE, MOST_BYTES
-from lbjwt.auth.policy import MAX_TOKEN
 from lbjwt.auth.revocation import MAX_ENTRIES
+from lbjwt.config.backend_tls import BackendTls
+from lbjwt.config.balancing import Balancing, ByName
 from lbjwt.config.claim_header import ClaimHeader
+from lbjwt.config.ejection import Ejection
 from lbjwt.config.fields import (
     Bytes,
     Directory,
@@ -23,13 +25,18 @@ from lbjwt.config.fields import (
     ListenAddress,
     LogPath,
     Network,
+    OrFalse,
+    Percent,
     Realm,
     Seconds,
     Workers,
     first_repeat,
     whole,
 )  # fmt: skip
+from lbjwt.config.health_check import HealthCheck, check_ports
 from lbjwt.config.issuer import Issuer as Issuer
+from lbjwt.config.limits import Limits as Limits
+from lbjwt.config.limits import Timeouts as Timeouts
 from lbjwt.config.relations import (
     MAX_CLUSTERS,
     address_faults,
@@ -39,11 +46,12 @@ from lbjwt.config.relations import (
     log_faults,
     route_faults,
 )
+from lbjwt.config.resolve import Resolve
 from lbjwt.config.route import Path, Route
-from lbjwt.config.section import Section, across, refuse
-from lbjwt.units import format_size
+from lbjwt.config.section import Section, across, given, refuse
 
-_KIB: Final = 1 << 10
+MAX_ENDPOINTS: Final = 1000
+"""Of one cluster, as configured, from a file, or as a name resolves."""
 _MIB: Final = 1 << 20
 
 
@@ -78,20 +86,57 @@ class Listener(Section):
 class Endpoint(Section):
     """One backend server."""
 
-    address: EndpointAddress = Field(description="`HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`.")
-    weight: Annotated[int, whole(1, 1000)] = Field(
-        default=1, description="Share of the requests in flight: weight 2 gets twice as many as weight 1."
+    address: EndpointAddress = Field(
+        description="`HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`; `http://HOST:PORT` is the same as `HOST:PORT`. `https://HOST:PORT` for TLS, "
+        "see `tls` of the cluster. Default ports: 80 and 443. `srv:_SERVICE._PROTOCOL.NAME` for the SRV records of a name. Each address that a name "
+        "has is an endpoint."
     )
+    weight: Annotated[int, whole(0, 1000)] = Field(
+        default=1,
+        description="Share of the requests: weight 2 gets twice as many as weight 1. 0 drains the endpoint: it gets no new request.",
+    )
+    backup: StrictBool = Field(default=False, description="Use the endpoint only while no other one can be used.")
+    max_connections: Annotated[int, whole(1, 65_536)] | None = Field(
+        default=None,
+        description="Maximum number of connections to this endpoint at the same time, over all workers. Default: the cluster's `max_connections`.",
+    )
+
+
+def _distinct_endpoints(endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+    if twice := first_repeat(endpoint.address for endpoint in endpoints):
+        raise ValueError(f"the list contains the endpoint {twice} twice; to send it more requests, raise its weight")
+    return endpoints
+
+
+Endpoints = Annotated[
+    tuple[Endpoint, ...], Field(min_length=1, max_length=MAX_ENDPOINTS), AfterValidator(_distinct_endpoints)
+]
 
 
 class Cluster(Section):
-    """Endpoints that serve the same requests; each request goes to the one with the fewest requests in flight per weight."""
+    """Endpoints that serve the same requests."""
 
-    endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1, max_length=1000)] = Field(
-        description="The backend servers, at least one."
+    endpoints: Endpoints = Field(
+        default=(), description="The backend servers, at least one here or in `endpoints_file`."
+    )
+    endpoints_file: File | None = Field(
+        default=None,
+        validate_default=True,
+        description="A JSON or YAML file with a list like `endpoints`, used beside it and watched for changes. While the file is wrong, the "
+        "endpoints that it had stay.",
+    )
+    resolve: Resolve = Field(default=Resolve(), description="How names of endpoints are resolved.")
+    balancing: Annotated[Balancing, ByName()] = Field(
+        default=Balancing(), description="Which endpoint a request goes to: the name of a method, or a mapping."
+    )
+    slow_start: Annotated[float, Seconds(0, 3_600)] = Field(
+        default=0.0,
+        description="Time over which the share of an endpoint that comes into service grows from 10 % to its weight. "
+        "0: it gets its whole share at once.",
     )
     connect_timeout: Annotated[float, Seconds(0.01, 60)] = Field(
-        default=2.0, description="Time to connect to an endpoint; after that, lbjwt tries the next one."
+        default=2.0,
+        description="Time to connect to an endpoint, with the TLS handshake; after that, lbjwt tries the next one.",
     )
     response_timeout: Annotated[float, Seconds(0.01, 3_600)] = Field(
         default=15.0,
@@ -106,7 +151,11 @@ class Cluster(Section):
         description="Maximum number of unused connections, per endpoint and worker. Default: `max_connections`.",
     )
     max_connections: Annotated[int, whole(1, 65_536)] = Field(
-        default=1024, description="Maximum number of connections at the same time, per endpoint and worker."
+        default=1024, description="Maximum number of connections at the same time, per endpoint, over all workers."
+    )
+    max_requests: Annotated[int, whole(1, 10_000_000)] | None = Field(
+        default=None,
+        description="Maximum number of requests in flight to the cluster, over all workers; further ones get 503. Default: no limit.",
     )
     max_pending: Annotated[int, whole(0, 65_536)] = Field(
         default=1024,
@@ -117,17 +166,61 @@ class Cluster(Section):
     )
     retries: Annotated[int, whole(0, 5)] = Field(
         default=1,
-        description="How often lbjwt sends a request again after its connection closed without a response, where RFC 9110 §9.2.2 allows it.",
+        description="How often lbjwt sends a request again after its connection closed without a response, where RFC 9110 §9.2.2 allows it. "
+        "A route can set `retry.attempts`.",
+    )
+    retry_budget: Annotated[float, Percent(0, 1)] = Field(
+        default=0.2,
+        description="Maximum number of requests that are being sent again, as a share of the other requests in flight of the cluster, or of those of the last seconds; at least 3. "
+        "When it is used up, the client gets the failure. This protects endpoints that fail because of their load.",
+    )
+    tls: BackendTls | None = Field(
+        default=None,
+        description="TLS to the `https` endpoints of this cluster. Default: their certificates must name their host, signed by an authority "
+        "of the system.",
+    )
+    health_check: HealthCheck | None = Field(
+        default=None,
+        json_schema_extra={"shortcut": {"type": "string", "pattern": "^/"}},
+        description="Check the endpoints regularly, and send no requests to those that fail. Default: no checks.",
     )
 
-    @field_validator("endpoints")
+    panic_threshold: Annotated[float, Percent(0, 1)] = Field(
+        default=0.5,
+        description="When fewer than this share of the endpoints are healthy, requests go to all of them, as those that are left could not carry "
+        "the load. 0%: never.",
+    )
+    ejection: Annotated[Ejection | Literal[False], OrFalse(Ejection)] = Field(
+        default=Ejection(), description="When an endpoint whose requests fail is passed over; `false`: never."
+    )
+
+    @field_validator("endpoints_file")
     @classmethod
-    def _distinct_endpoints(cls, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
-        if twice := first_repeat(endpoint.address for endpoint in endpoints):
-            raise ValueError(
-                f"the list contains the endpoint {twice} twice; to send it more requests, raise its weight"
-            )
-        return endpoints
+    def _some_endpoint(cls, file: FilePath | None, info: ValidationInfo) -> FilePath | None:
+        if file is None and info.data.get("endpoints") == ():
+            raise across("is required, or endpoints_file", "endpoints")
+        return file
+
+    @field_validator("health_check")
+    @classmethod
+    def _ports(cls, check: HealthCheck | None, info: ValidationInfo) -> HealthCheck | None:
+        if check is not None:
+            check_ports(check, [endpoint.address for endpoint in info.data.get("endpoints", ())])
+        return check
+
+    @field_validator("tls")
+    @classmethod
+    def _endpoints_with_tls(cls, tls: BackendTls | None, info: ValidationInfo) -> BackendTls | None:
+        endpoints = info.data.get("endpoints") or ()
+        listed = endpoints and not given(info, "endpoints_file")  # a file may bring some at any time
+        if tls is not None and listed and not any(endpoint.address.https for endpoint in endpoints):
+            raise ValueError("no endpoint uses TLS, so this has no effect; write the addresses as https://HOST:PORT")
+        return tls
+
+    @property
+    def uses_tls(self) -> bool:
+        """True when there is an https endpoint, or may be one."""
+        return self.tls is not None or any(endpoint.address.https for endpoint in self.endpoints)
 
 
 class TokenCache(Section):
@@ -161,105 +254,6 @@ class FailLimit(Section):
         description="Bad tokens within `window` after which an address gets 429 for every token that is not in the cache."
     )
     window: Annotated[float, Seconds(1, 3_600)] = Field(default=60.0, description="Length of the sliding window.")
-
-
-class Limits(Section):
-    """Limits on what clients and endpoints may send. Each protects memory or processor time."""
-
-    max_request_line: Annotated[int, Bytes(256, 64 * _KIB)] = Field(
-        default=8 * _KIB,
-        description="Maximum size of the request line; a longer one gets 414 (RFC 9112 §3 recommends 8000 bytes or more).",
-    )
-    max_request_head: Annotated[int, Bytes(1 * _KIB, 256 * _KIB)] = Field(
-        default=32 * _KIB, description="Maximum size of the request line and the headers; a larger one gets 431."
-    )
-    max_request_fields: Annotated[int, whole(1, 1000)] = Field(
-        default=100, description="Maximum number of headers of a request; more get 431."
-    )
-    max_request_body: Annotated[int, Bytes(0, 1 << 50)] | None = Field(
-        default=None,
-        description="Maximum size of a request body; a larger one gets 413. Default: no limit, because lbjwt streams bodies.",
-    )
-    max_response_head: Annotated[int, Bytes(1 * _KIB, 1 * _MIB)] = Field(
-        default=64 * _KIB,
-        description="Maximum size of the status line and the headers of a response; a larger one becomes 502.",
-    )
-    max_response_fields: Annotated[int, whole(1, 2000)] = Field(
-        default=200, description="Maximum number of headers of a response; more become 502."
-    )
-    max_identity_header: Annotated[int, Bytes(64, MOST_BYTES)] = Field(
-        default=MAX_VALUE,
-        description="Maximum size of one claim as a header; lbjwt refuses a token with a longer one. Most servers accept lines of 8 KiB.",
-    )
-    max_identity_headers: Annotated[int, Bytes(64, MOST_BYTES)] = Field(
-        default=MAX_TOTAL, validate_default=True, description="Maximum size of all claims as headers together."
-    )
-    max_token: Annotated[int, Bytes(256, 64 * _KIB)] = Field(
-        default=MAX_TOKEN, description="Maximum size of a token, checked before lbjwt decodes it."
-    )
-    max_token_header: Annotated[int, Bytes(256, 64 * _KIB)] | None = Field(
-        default=None,
-        description="Maximum size of the encoded header of a token; a certificate chain in it (`x5c`) may need 8 KiB. Default: as `max_token`.",
-    )
-    max_connections: Annotated[int, whole(1, 1_000_000)] = Field(
-        default=16_384, description="Maximum number of client connections, per worker."
-    )
-    max_waiting: Annotated[int, whole(0, 100_000)] = Field(
-        default=100,
-        description="Maximum number of requests per worker that wait for the keys of one issuer while lbjwt fetches an unknown key id.",
-    )
-    max_requests_per_connection: Annotated[int, whole(0, 1_000_000_000)] = Field(
-        default=0, description="Maximum number of requests on one client connection; 0 means no limit."
-    )
-
-    @field_validator("max_identity_headers")
-    @classmethod
-    def _one_fits_all(cls, size: int, info: ValidationInfo) -> int:
-        one = info.data.get("max_identity_header")
-        if one is not None and size < one:
-            raise across(
-                f"max_identity_header is larger than max_identity_headers, which is {format_size(size)}",
-                "max_identity_header",
-            )
-        return size
-
-    @field_validator("max_token")
-    @classmethod
-    def _token_fits_the_head(cls, size: int, info: ValidationInfo) -> int:
-        head = info.data.get("max_request_head")
-        if head is not None and size >= head:
-            raise ValueError(
-                "a token this long does not fit in a request head; raise max_request_head or lower this limit"
-            )
-        return size
-
-
-class Timeouts(Section):
-    """Times after which lbjwt stops waiting for a peer."""
-
-    request_head: Annotated[float, Seconds(0.1, 600)] = Field(
-        default=10.0,
-        description="Maximum time from the first byte (or the connection) to the end of the head, for slow and silent clients; then 408.",
-    )
-    keep_alive: Annotated[float, Seconds(0, 3_600)] = Field(
-        default=60.0, description="How long a client connection may wait for its next request."
-    )
-    stream_idle: Annotated[float, Seconds(0.1, 86_400)] = Field(
-        default=300.0,
-        description="Maximum time without a byte in either direction during a request, response or tunnel.",
-    )
-    tls_handshake: Annotated[float, Seconds(0.1, 600)] = Field(
-        default=10.0, description="Maximum time for the TLS handshake."
-    )
-    drain: Annotated[float, Seconds(0, 3_600)] = Field(
-        default=30.0,
-        description="How long requests in flight may take after SIGTERM; then lbjwt closes their connections.",
-    )
-    lame_duck: Annotated[float, Seconds(0, 600)] = Field(
-        default=0.0,
-        description="Time after SIGTERM in which lbjwt still serves but says at its health checks that it is not ready, so that a balancer in front "
-        "stops sending requests first. `drain` begins after it.",
-    )
 
 
 class Admin(Section):

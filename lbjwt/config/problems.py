@@ -26,7 +26,9 @@ _OTHER_WORDS: Final = {
     "blocklist": "revocation", "cache": "token_cache", "cert": "certificate", "certificate_file": "certificate",
     "claims_to_headers": "claim_to_headers", "cluster": "clusters", "cookies": "from_cookies", "denylist": "revocation",
     "discovery_url": "discovery", "dry_run": "report_only", "eq": "equals", "forward": "forward_token", "frontends": "listeners",
-    "gt": "more_than", "gte": "at_least", "headers": "from_headers", "host": "address", "includes": "contains", "iss": "issuer",
+    "gt": "more_than", "gte": "at_least", "headers": "from_headers", "health": "health_check", "healthcheck": "health_check",
+    "healthy_threshold": "rise", "unhealthy_threshold": "fall", "expected_statuses": "statuses",
+    "host": "address", "includes": "contains", "iss": "issuer",
     "jwks_uri": "remote_jwks", "jwks_url": "remote_jwks", "key": "private_key", "key_file": "private_key", "leeway": "clock_skew",
     "listen": "listeners", "listener": "listeners", "local_jwks": "jwks_file", "lt": "less_than", "lte": "at_most", "name": "header",
     "none": "not", "oidc": "discovery", "openid": "discovery", "optional": "allow_missing", "params": "from_params", "paths": "routes",
@@ -60,24 +62,32 @@ _SENTENCES: Final = {
 
 # An example of each section, for messages about another value in its place.
 EXAMPLES: Final = {
+    "BackendTls": "{ca: backends-ca.pem}",
     "AccessLog": '{path: "-"}',
     "Admin": '{address: "127.0.0.1:9900"}',
+    "Balancing": "{method: round_robin}",
     "ClaimHeader": "{claim: sub, header: X-Jwt-Sub}",
+    "ClusterChoice": "{split: {api: 95, canary: 5}}",
     "Cluster": '{endpoints: [{address: "127.0.0.1:9001"}]}',
     "Discovery": "{}",
+    "Ejection": "{consecutive_5xx: 5}",
+    "EndpointList": '{endpoints: [{address: "127.0.0.1:9001"}]}',
     "Endpoint": '{address: "127.0.0.1:9001"}',
     "FailLimit": "{failures: 100}",
     "FromCookie": "{name: __Host-token}",
     "FromHeader": "{name: X-Token}",
     "FromParam": "{name: access_token}",
     "Health": "{path: /ready}",
+    "HealthCheck": "{path: /health}",
     "Issuer": '{issuer: "https://issuer.example", audiences: [api], discovery: {}}',
     "Limits": "{max_token: 8KiB}",
     "Listener": '{address: "127.0.0.1:8080"}',
     "Refusals": "{format: json}",
     "RemoteJwks": '{uri: "https://issuer.example/jwks.json"}',
     "Require": "{issuer: main}",
+    "Resolve": "{max_ttl: 30s}",
     "Resource": '{identifier: "https://api.example"}',
+    "Retry": "{attempts: 2, on: [connect_failure, reset, 503]}",
     "Revocation": "{}",
     "Route": "{name: orders, prefix: /orders}",
     "RouteRule": "{claim: role, equals: clerk}",
@@ -205,7 +215,7 @@ def _example(path: KeyPath, model: type[Section]) -> str:
     example = EXAMPLES.get(section.__name__) if section is not None else None
     if example is None:
         return ""
-    label_due = isinstance(path[-1], str) and path[-1] in ("issuers", "clusters")
+    label_due = bool(path) and path[-1] in ("issuers", "clusters")
     return f", such as {{main: {example}}}" if label_due else f", such as {example}"
 
 

@@ -4,6 +4,7 @@ Rules between valid sections: overlapping issuers, routes that tie, headers and 
 Each yields all its faults, with places from the top of the file.
 """
 
+import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, Final
@@ -14,6 +15,7 @@ from lbjwt.auth.issuer_pattern import IssuerPattern, may_be_one
 from lbjwt.auth.policy import MAX_TOKEN
 from lbjwt.auth.resource import WELL_KNOWN, metadata_path
 from lbjwt.config.claim_header import ClaimHeader
+from lbjwt.config.cluster_choice import ClusterChoice
 from lbjwt.config.issuer import Issuer
 from lbjwt.config.route import Route
 from lbjwt.config.section import Fault, leaves
@@ -87,8 +89,20 @@ def cluster_faults(routes: Sequence[Route], clusters: Iterable[str] | None) -> I
     for at, route in enumerate(routes):
         if route.cluster is None and len(labels) > 1:
             yield Fault(("routes", at), f"there are several clusters: add the cluster of {route.name}", at_key=True)
-        elif route.cluster is not None and labels and route.cluster not in labels:
-            yield Fault(("routes", at, "cluster"), f"there is no cluster {route.cluster}")
+        elif isinstance(route.cluster, ClusterChoice) and labels:
+            for place, label in route.cluster.places:
+                if label not in labels:
+                    sentence = f"there is no cluster {label}{_meant(label, labels)}"
+                    yield Fault(("routes", at, "cluster", *place), sentence, at_key=place[0] == "split")
+        elif isinstance(route.cluster, str) and labels and route.cluster not in labels:
+            yield Fault(
+                ("routes", at, "cluster"), f"there is no cluster {route.cluster}{_meant(route.cluster, labels)}"
+            )
+
+
+def _meant(label: str, labels: Iterable[str]) -> str:
+    likely = difflib.get_close_matches(label, labels, 1, 0.6)
+    return f"; did you mean {likely[0]}?" if likely else ""
 
 
 def _groups(place: tuple[str | int, ...], required: Sequence[Issuer]) -> Iterator[Fault]:

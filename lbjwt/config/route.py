@@ -12,7 +12,8 @@ from lbjwt.auth.refusals import RefusalStyle, check_status
 from lbjwt.auth.resource import metadata_document, metadata_url, resource_path
 from lbjwt.auth.route_policy import RoutePolicy
 from lbjwt.auth.rules import MAX_RULES
-from lbjwt.config.fields import Label, Realm, ScopeToken, Seconds, Text, Words, distinct
+from lbjwt.config.cluster_choice import ClusterChoice, ClusterOrChoice
+from lbjwt.config.fields import Label, Realm, ScopeToken, Seconds, Text, Words, distinct, whole
 from lbjwt.config.issuer import Issuer
 from lbjwt.config.rule import RouteRule
 from lbjwt.config.section import Fault, Section, across, given, placed, refuse
@@ -152,6 +153,29 @@ class Resource(Section):
     _no_repeats = field_validator("authorization_servers", "scopes_supported")(distinct)
 
 
+class Retry(Section):
+    """When a failed request is sent again, to another endpoint if there is one."""
+
+    attempts: Annotated[int, whole(0, 10)] | None = Field(
+        default=None,
+        description="How often lbjwt sends a request again. Failed connects do not count. Default: `retries` of the cluster.",
+    )
+    on: Annotated[
+        tuple[Literal["connect_failure", "reset", "refused", "timeout", 429, 500, 501, 502, 503, 504], ...],
+        Field(max_length=10),
+    ] = Field(
+        default=("connect_failure", "reset"),
+        description="What makes lbjwt send a request again: `connect_failure`, `reset` (the connection ended before a response), `refused` (an "
+        "HTTP/2 stream), `timeout` (no response head in time), or response statuses. All but `connect_failure` apply to idempotent methods only.",
+    )
+    try_timeout: Annotated[float, Seconds(0.01, 3_600)] | None = Field(
+        default=None,
+        description="Maximum time from the end of the request to the response head, for each try. Default: `response_timeout` of the cluster.",
+    )
+
+    _no_repeats = field_validator("on")(distinct)
+
+
 class Route(Section):
     """Which requests the route matches, and what they need. The most specific route wins, in any order; other requests get 404."""
 
@@ -171,10 +195,16 @@ class Route(Section):
     methods: Annotated[
         tuple[Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"], ...], Field(max_length=7)
     ] = Field(default=(), description="Methods; GET also matches HEAD. Default: every method.")
-    cluster: Label | None = Field(
+    cluster: ClusterOrChoice | None = Field(
         default=None,
-        description="Label of the cluster that serves its requests. Required when there are several clusters.",
+        description="Label of the cluster that serves its requests, or a choice among several. Required when there are several clusters.",
     )
+    timeout: Annotated[float, Seconds(0.01, 3_600)] | None = Field(
+        default=None,
+        description="Maximum time for all tries together, from the request to the response head; then the client gets 504. The time in which the "
+        "client sends the body does not count. Default: no limit.",
+    )
+    retry: Retry = Field(default=Retry(), validate_default=True, description="When a failed request is sent again.")
     public: StrictBool = Field(
         default=False, description="Read no token and let every request pass. Default: a token is required."
     )
@@ -195,6 +225,7 @@ class Route(Section):
     )
     report_only: StrictBool = Field(
         default=False,
+        validate_default=True,
         description="Count and log what would be refused, but let every request pass, to introduce tokens without risk. Nothing is protected.",
     )
     end_streams: StrictBool = Field(
@@ -219,6 +250,16 @@ class Route(Section):
         if prefix is not None and given(info, "path"):
             raise across("give path or prefix, not both", "prefix", at_key=True)
         return prefix
+
+    @field_validator("retry")
+    @classmethod
+    def _try_within_the_deadline(cls, retry: Retry, info: ValidationInfo) -> Retry:
+        timeout = info.data.get("timeout")
+        if timeout is not None and retry.try_timeout is not None and retry.try_timeout >= timeout:
+            raise across(
+                "try_timeout must be shorter than timeout, which limits all tries together", "retry", "try_timeout"
+            )
+        return retry
 
     @field_validator("require", "allow_missing", "audiences", "scopes", "rules", "report_only", "realm", "resource")
     @classmethod
@@ -252,6 +293,28 @@ class Route(Section):
             RoutePolicy(name="route", rules=tuple(rule.route_rule for rule in rules))
         return rules
 
+    @field_validator("report_only")
+    @classmethod
+    def _claims_of_a_token(cls, report_only: bool, info: ValidationInfo) -> bool:
+        """A claim may choose the cluster only where every request that passes has a verified token."""
+        choice = info.data.get("cluster")
+        if not isinstance(choice, ClusterChoice):
+            return report_only
+        open_to_all = [key for key in ("public", "allow_missing") if info.data.get(key) is True] + [
+            "report_only"
+        ] * report_only
+        if choice.claim is not None and open_to_all:
+            sentence = (
+                f"with {open_to_all[0]}, requests without a valid token pass, and they have no claim that chooses a cluster; "
+                f"remove {open_to_all[0]}, or name one cluster"
+            )
+            raise across(sentence, "cluster", "claim", at_key=True)
+        if choice.by_claim is not None and info.data.get("public") is True:
+            raise across(
+                "a public route reads no token, so it cannot split by a claim; use by: client_address", "cluster", "by"
+            )
+        return report_only
+
     @field_validator("stream_grace")
     @classmethod
     def _grace_of_an_end(cls, grace: float, info: ValidationInfo) -> float:
@@ -260,6 +323,13 @@ class Route(Section):
                 "stream_grace has no effect with end_streams: false; remove one of the two", "stream_grace", at_key=True
             )
         return grace
+
+    @property
+    def clusters(self) -> tuple[str, ...]:
+        """The clusters that its requests may go to; () when it names none."""
+        if isinstance(self.cluster, ClusterChoice):
+            return self.cluster.labels
+        return () if self.cluster is None else (self.cluster,)
 
     @property
     def place(self) -> tuple[str, bool]:

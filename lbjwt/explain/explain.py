@@ -16,7 +16,7 @@ from urllib.parse import quote
 from lbjwt._error_reason import ErrorReason, error_status
 from lbjwt._fastverify import DenyReason
 from lbjwt.explain.scene import places_of
-from lbjwt.explain.words import TokenReading
+from lbjwt.explain.words import TokenReading, cluster_words
 from lbjwt.http1._request import Parse, RequestHead, RequestPolicy
 from lbjwt.proxy._health import Health
 from lbjwt.routing._path import both_readings
@@ -46,6 +46,7 @@ def explain(scene: Scene) -> dict[str, Any]:
         "at": scene.now,
         "request": {"method": asked.method, "host": asked.host, "path": path},
         "route": None,
+        "cluster": None,
         "tokens": [],
         "steps": [],
         "backend": None,
@@ -83,6 +84,8 @@ def explain(scene: Scene) -> dict[str, Any]:
     elif reason == DenyReason.NONE:
         story["verdict"] = "allowed"
     if reason == DenyReason.NONE:
+        if route.choice is None:
+            story["cluster"] = _only_cluster(scene, route)
         story["backend"] = _backend(scene, head, identity)
     else:
         story["answer"] = _answer(route.refusal(reason, head, scene.https), tokens)
@@ -172,7 +175,11 @@ def _tell_trace(
         steps.append(_step("place", "no token", "note", "the route is public, so lbjwt looks for no token"))
     decided = False
     for name, reason, value in trace:
-        if name == "place":
+        if name == "cluster":
+            story["cluster"] = value
+            asked, found = cluster_words(scene, route.name, value, reading)
+            step = _step("cluster", asked, "refused" if reason else "met", found, DenyReason(reason))
+        elif name == "place":
             demand = next(demands)
             step, places = _place_step(scene, route, demand, DenyReason(reason))
             if value is not None:
@@ -193,6 +200,12 @@ def _tell_trace(
             step["outcome"] = "reported" if route.report_only else step["outcome"]
         steps.append(step)
     return tokens
+
+
+def _only_cluster(scene: Scene, route: Route) -> str:
+    """The cluster of a route without a choice."""
+    named = next((one.clusters for one in scene.configuration.routes if one.name == route.name), ())
+    return named[0] if named else scene.configuration.only_cluster
 
 
 def _place_step(scene: Scene, route: Route, demand: Demand, reason: DenyReason) -> tuple[dict[str, Any], list[str]]:

@@ -16,6 +16,7 @@ from lbjwt.auth.header import REFUSED, key_shown, shown
 from lbjwt.auth.issuer_pattern import IssuerPattern
 from lbjwt.auth.policy import PROFILE_CLAIMS, PROFILE_TYPE, media_type
 from lbjwt.auth.rules import path_text
+from lbjwt.config.cluster_choice import ClusterChoice
 from lbjwt.jose.certificates import thumbprints_named
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ class TokenReading:
             "key": None,
             "signature": "unchecked",
         }
+
+    @property
+    def claims(self) -> Mapping[str, Any]:
+        """Those of the token; {} when it cannot be read."""
+        return self._claims
 
     def words(self, step: str, reason: int, value: Any) -> Words | None:
         """A step of the trace in words; None when it requires nothing here."""
@@ -268,6 +274,41 @@ class TokenReading:
             case "scopes_any" if policy.scopes_any:
                 return f"scopes: one of {' '.join(policy.scopes_any)}", self._scopes()
         return None
+
+
+def cluster_words(scene: Scene, route: str, chosen: str | None, reading: TokenReading | None) -> Words:
+    """How the route chooses among clusters, and what it chose; None: no cluster, or one by weight that only serving tells."""
+    choice = next(one.cluster for one in scene.configuration.routes if one.name == route)
+    assert isinstance(choice, ClusterChoice)
+    claims = reading.claims if reading is not None else {}
+    if choice.claim is not None:
+        found = f"{path_text(choice.claim)} is {shown(claim_in(claims, choice.claim))}"
+        return (
+            f"the claim {path_text(choice.claim)} chooses the cluster",
+            found if chosen is None else f"{chosen}: {found}",
+        )
+    weights = choice.split or {}
+    shares = ", ".join(f"{name} {100 * weight / sum(weights.values()):.4g} %" for name, weight in weights.items())
+    if choice.by_claim is not None:
+        found = f"{path_text(choice.by_claim)} is {shown(claim_in(claims, choice.by_claim))}"
+        return (
+            f"the value of {path_text(choice.by_claim)} chooses the cluster: {shares}",
+            f"{chosen or 'by weight'}: {found}",
+        )
+    by = (
+        "the client's address chooses the cluster, by weight"
+        if choice.by_address
+        else "the cluster is chosen by weight"
+    )
+    return by, shares
+
+
+def claim_in(claims: Mapping[str, Any], path: Iterable[str]) -> Any:
+    """The value of a claim; None when it is missing."""
+    value: Any = claims
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
 
 
 def _object_in(token: bytes, part: int) -> dict[str, Any] | None:

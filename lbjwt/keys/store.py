@@ -5,39 +5,23 @@ A file is replaced as a whole or not at all, and believed only when nobody else 
 tokens.
 """
 
-import contextlib
 import os
 from pathlib import Path
 
-from lbjwt.files import file_fault, open_regular, sync_directory
+from lbjwt.files import file_fault, open_regular, write_whole
 from lbjwt.keys.errors import StoreError
 from lbjwt.keys.feed import StoredKeySet, decoded
 
 
 def write(path: Path, stored: StoredKeySet) -> None:
     """
-    Replace the file, mode 0600. After a crash at any moment the old file or the new one stands there, whole.
-
-    There is one writer at a time: a file it left half-written is thrown away by the next.
+    Replace the file, see `lbjwt.files.write_whole`.
 
     Raises:
         StoreError: The disk is full, the directory is missing or not ours, and the like; the old file is still there.
     """
-    fresh = path.with_name(f".{path.name}.new")
     try:
-        fresh.unlink(missing_ok=True)
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            with open(handle, "wb") as file:
-                file.write(stored.encoded())
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                fresh.unlink()
-            raise
-        sync_directory(path.parent)
+        write_whole(path, stored.encoded())
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror}") from None
 

@@ -80,7 +80,7 @@ cdef class Connection:
     cdef Sent _send_plain(self, iovec *parts, int count)
     cdef Sent _flush(self)
     cdef void _say_goodbye(self)
-    cdef void _break(self)
+    cdef void _break(self, error)
 
 
 # buffer: for input that is decrypted, or read into it. tls: None for a plain connection.

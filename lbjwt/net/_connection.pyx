@@ -99,8 +99,8 @@ cdef class Connection:
             try:
                 self.tls.handshake()
                 self._flush()
-            except SSLError:
-                self._break()
+            except SSLError as error:
+                self._break(error)
 
     def connection_lost(self, exc):
         cdef object protocol = self._protocol
@@ -151,8 +151,8 @@ cdef class Connection:
                 self._flush()                    # the end of the handshake, and session tickets
                 self._events.ready(self._protocol)
             self._decrypt()
-        except SSLError:
-            self._break()
+        except SSLError as error:
+            self._break(error)
 
     cdef bint _is_plain(self, bytes data):
         """The protocol takes these first bytes as they are, and answers without TLS."""
@@ -183,11 +183,12 @@ cdef class Connection:
         self._continuing = False
         try:
             self._decrypt()
-        except SSLError:
-            self._break()
+        except SSLError as error:
+            self._break(error)
 
-    cdef void _break(self):
+    cdef void _break(self, error):
         """The peer broke TLS, or there is no agreeing with it: send the alert, and no close_notify behind it."""
+        self.tls.note(error)
         self._flush()
         self._goodbye_sent = True
         self.ignoring = True

@@ -5,11 +5,35 @@ cdef enum:
     PLAINTEXT = 16384            # bytes of plaintext one record can hold (RFC 8446 section 5.1)
 
 
+cdef class TlsSession
+
+
+@cython.final
+cdef class TlsPeer:
+    """
+    A server as its clients see it: what it must prove, and the last session with it, which the next connection resumes: that saves both sides
+    the certificates and their signatures. Tickets of TLS 1.3 come after the handshake, so a session is kept once plaintext has come.
+    """
+    cdef readonly object source          # where the context of new connections is
+    cdef readonly str server_name
+    cdef object _session                 # ssl.SSLSession, or None
+    cdef object _context                 # of that session: no other one resumes it
+
+    cdef TlsSession connect(self)
+    # Asks the same of the server.
+    cdef bint is_like(self, TlsPeer other)
+    cdef object session_of(self, context)
+    cdef int remember(self, tls) except -1
+
+
 @cython.final
 cdef class TlsSession:
     cdef readonly bint server_side
     cdef readonly bint established       # the handshake is done
     cdef readonly bint ended             # the peer sent close_notify: it will send no more
+    cdef readonly bint heard             # plaintext came
+    cdef readonly str fault              # as a client: why TLS failed; None: it has not
+    cdef TlsPeer _peer                   # None: we are the server
     cdef object _incoming                # ssl.MemoryBIO
     cdef object _outgoing
     cdef object _ssl                     # ssl.SSLObject
@@ -28,5 +52,7 @@ cdef class TlsSession:
     # size: 1 to PLAINTEXT. What has to be sent, with whatever waited in `output`.
     cdef bytes encrypt(self, const char *data, Py_ssize_t size)
     cdef int close_notify(self) except -1
+    # An `ssl.SSLError` that one of these raised.
+    cdef int note(self, error) except -1
     # Ciphertext that has to go out now; empty when there is none.
     cdef bytes output(self)

@@ -13,6 +13,8 @@ from cpython.memoryview cimport PyMemoryView_FromMemory
 
 import ssl
 
+from lbjwt.net.handshake import fault_of
+
 cdef enum:
     RECORD = 5 + PLAINTEXT + 256         # bytes of the largest record (RFC 8446 section 5.2)
 
@@ -21,16 +23,44 @@ cdef object _WantRead = ssl.SSLWantReadError
 cdef object _ZeroReturn = ssl.SSLZeroReturnError
 
 
+cdef class TlsPeer:
+
+    def __init__(self, source not None, str server_name not None):
+        """
+        source: has the `ssl.SSLContext` for new connections as `context`, and `settings`. server_name: whom the certificate must name.
+        """
+        self.source = source
+        self.server_name = server_name
+
+    cdef TlsSession connect(self):
+        return TlsSession(self.source.context, peer=self)
+
+    cdef bint is_like(self, TlsPeer other):
+        return self.server_name == other.server_name and self.source.settings == other.source.settings
+
+    cdef object session_of(self, context):
+        return self._session if self._context is context else None
+
+    cdef int remember(self, tls) except -1:
+        self._session = tls.session
+        self._context = tls.context
+        return 0
+
+
 cdef class TlsSession:
 
-    def __init__(self, context, *, bint server_side=True, server_hostname=None):
+    def __init__(self, context, *, TlsPeer peer=None):
         """
-        context: an `ssl.SSLContext` for that side. server_hostname: as a client, whom to expect; required where the context checks it.
+        context: an `ssl.SSLContext` for that side. peer: as a client, whom to expect; None for a server.
         """
-        self.server_side = server_side
+        self.server_side = peer is None
+        self._peer = peer
         self._incoming = _MemoryBIO()
         self._outgoing = _MemoryBIO()
-        self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname)
+        if peer is None:
+            self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        else:
+            self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_hostname=peer.server_name, session=peer.session_of(context))
 
     cdef int feed(self, bytes data) except -1:
         if self._rest is not None:
@@ -81,6 +111,10 @@ cdef class TlsSession:
             if part == 0:
                 self.ended = True
             size += part
+        if size and not self.heard:
+            self.heard = True
+            if self._peer is not None:
+                self._peer.remember(self._ssl)
         return size
 
     cdef bytes encrypt(self, const char *data, Py_ssize_t size):
@@ -96,6 +130,11 @@ cdef class TlsSession:
             pass
         finally:
             self._incoming.write(unread)
+        return 0
+
+    cdef int note(self, error) except -1:
+        if self._peer is not None:
+            self.fault = fault_of(error, self._peer.server_name)
         return 0
 
     cdef bytes output(self):

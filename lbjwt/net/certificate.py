@@ -1,55 +1,61 @@
 """
-A listener's certificate and private key on disk: the context that was made of them, and whether there is a newer one.
+Certificates, keys and authorities on disk: the context that was made of them, and whether there are newer ones.
 
-Files are replaced one after the other, and written in pieces. So a change counts when nothing was written between two looks, and a pair that cannot
-be used changes nothing: the one in use stays until the files change again.
+Files are replaced one after the other, and written in pieces. So a change counts when nothing was written between two looks, and files that cannot
+be used change nothing: what is in use stays until the files change again.
 """
 
 import ssl
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from lbjwt.address import Address
 from lbjwt.files import read_regular, signature_of
-from lbjwt.net.tls import MAX_PEM, server_context
+from lbjwt.net.tls import MAX_PEM, client_context, server_context
 
 LOOK: Final = 0.5
-"""Seconds between two looks. A new pair is in use after two of them, so well within two seconds of its last byte."""
+"""Seconds between two looks. New files are in use after two of them, so well within two seconds of the last byte."""
 
 _Signatures = tuple[tuple[int, ...], ...]
 
 
-class Certificate:
+class TlsFiles(ABC):
     """
-    The two files of one listener.
+    Files and the context that was made of them.
 
     Args:
-        certificate: PEM file, the certificate first, then its chain.
-        private_key: PEM file.
+        paths: PEM files.
         key: Configuration key of the TLS section, for messages; a reload may change it.
 
     Raises:
-        TLSError: As `server_context`.
+        TLSError: The files cannot be used.
     """
 
-    def __init__(self, certificate: Path, private_key: Path, *, key: str) -> None:
+    what: str
+    """What is replaced, for the log."""
+
+    def __init__(self, paths: tuple[Path, ...], *, key: str) -> None:
         self.key = key
-        self.paths = (certificate, private_key)
+        self.paths = paths
         self._used = self._seen = self._signatures()
-        self._digest = self._digest_of_both()
-        self.context = server_context(certificate, private_key, key=key)
+        self._digest = self._digest_of_all()
+        self.context = self._new_context()
 
-    def __eq__(self, other: object) -> bool:
-        """The same files with the same contents."""
-        return isinstance(other, Certificate) and (self.paths, self._digest) == (other.paths, other._digest)
-
-    __hash__ = None  # type: ignore[assignment]  # files change
+    @abstractmethod
+    def _new_context(self) -> ssl.SSLContext: ...
 
     def has_new_files(self) -> bool:
-        """Whether there are other files than at the last attempt, and the same as at the last look. Costs two stat(2)."""
+        """Whether there are other files than at the last attempt, and the same as at the last look. Costs a stat(2) for each."""
         now = self._signatures()
         stable, self._seen = now == self._seen, now
         return bool(now) and stable and now != self._used
+
+    def is_current(self) -> bool:
+        """Whether the files hold what is in use. Reads them."""
+        return bool(self._digest) and self._digest_of_all() == self._digest
 
     def renew(self) -> ssl.SSLContext | None:
         """
@@ -57,15 +63,15 @@ class Certificate:
         makes keys, so it is not for an event loop.
 
         Raises:
-            TLSError: As `server_context`, once for one state of the files.
+            TLSError: As the constructor, once for one state of the files.
         """
         before = self._signatures()
-        digest = self._digest_of_both()
+        digest = self._digest_of_all()
         if digest and digest == self._digest:
             self._used = before
             return None
         try:
-            context = server_context(*self.paths, key=self.key)
+            context = self._new_context()
         finally:
             if before == self._signatures():
                 self._used = before
@@ -75,13 +81,13 @@ class Certificate:
         return context
 
     def _signatures(self) -> _Signatures:
-        """Of both files; empty while one is missing, as between the two steps of a replacement."""
+        """Of all files; empty while one is missing, as between the two steps of a replacement."""
         try:
             return tuple(signature_of(path.stat()) for path in self.paths)
         except OSError:
             return ()
 
-    def _digest_of_both(self) -> bytes:
+    def _digest_of_all(self) -> bytes:
         """Empty when one cannot be read."""
         digest = sha256()
         try:
@@ -91,3 +97,80 @@ class Certificate:
         except OSError:
             return b""
         return digest.digest()
+
+
+class Certificate(TlsFiles):
+    """
+    The two files of one listener.
+
+    Args:
+        certificate: PEM file, the certificate first, then its chain.
+        private_key: PEM file.
+        key: As for `TlsFiles`.
+
+    Raises:
+        TLSError: As `server_context`.
+    """
+
+    what = "certificate"
+
+    def __init__(self, certificate: Path, private_key: Path, *, key: str) -> None:
+        super().__init__((certificate, private_key), key=key)
+
+    def __eq__(self, other: object) -> bool:
+        """The same files with the same contents."""
+        return isinstance(other, Certificate) and (self.paths, self._digest) == (other.paths, other._digest)
+
+    __hash__ = None  # type: ignore[assignment]  # files change
+
+    def _new_context(self) -> ssl.SSLContext:
+        return server_context(*self.paths, key=self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class BackendTlsSettings:
+    """What a cluster asks of its https endpoints; see `client_context`. server_name: None for the host of each endpoint."""
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    private_key: Path | None = None
+    server_name: str | None = None
+    verify: bool = True
+
+
+class BackendTls(TlsFiles):
+    """
+    TLS to the endpoints of one cluster.
+
+    Args:
+        key: As for `TlsFiles`.
+
+    Raises:
+        TLSError: As `client_context`.
+    """
+
+    what = "certificate or authorities"
+
+    def __init__(self, settings: BackendTlsSettings, *, key: str) -> None:
+        self.settings = settings
+        paths = (settings.ca, settings.certificate, settings.private_key)
+        super().__init__(tuple(path for path in paths if path is not None), key=key)
+
+    def _new_context(self) -> ssl.SSLContext:
+        settings = self.settings
+        return client_context(
+            ca=settings.ca,
+            certificate=settings.certificate,
+            private_key=settings.private_key,
+            verify=settings.verify,
+            key=self.key,
+        )
+
+    def adopt(self, newer: "BackendTls") -> None:
+        """Use from now on what another one read from the same files; connections that are open stay."""
+        self.context, self._digest = newer.context, newer._digest
+        self._used = self._seen = newer._used
+
+    def name_of(self, address: Address) -> str:
+        """Whom the certificate of an endpoint must name: the host as it was configured, whatever it was resolved to."""
+        return self.settings.server_name or (address.resolved_from or address.host).partition("%")[0].rstrip(".")

@@ -1,8 +1,8 @@
 """
-The TLS side of a listener: one `ssl.SSLContext` per listener, with the profile of RFC 9325.
+The `ssl.SSLContext` of a listener, and that of a cluster towards its endpoints, both with the profile of RFC 9325.
 
 TLS 1.2 and 1.3 only; for 1.2 only forward-secret AEAD suites (RFC 9325 section 4.2); no compression (section 3.3, CRIME), no renegotiation
-(section 3.5). Each context has session-ticket keys of its own, so a ticket of one listener opens no session on another (CVE-2025-23419).
+(section 3.5). Each listener's context has session-ticket keys of its own, so a ticket of one opens no session on another (CVE-2025-23419).
 """
 
 import ssl
@@ -38,32 +38,78 @@ def server_context(certificate: Path, private_key: Path, *, key: str) -> ssl.SSL
     Raises:
         TLSError: A file is missing, unreadable, not PEM, encrypted, too weak, or the two do not belong together.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = _context(ssl.PROTOCOL_TLS_SERVER)
+    context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+    _load_pair(context, certificate, private_key, key)
+    return context
+
+
+def client_context(
+    *, ca: Path | None, certificate: Path | None, private_key: Path | None, verify: bool, key: str
+) -> ssl.SSLContext:
+    """
+    Return the context of connections to endpoints. With `verify` it checks the name that each connection expects.
+
+    Args:
+        ca: PEM file of the only trusted authorities; a certificate in it need not be self-signed. None: those of the system.
+        certificate: PEM file, the client certificate first, then its chain; None for no certificate.
+        private_key: PEM file, not encrypted; given together with `certificate`.
+        key: As for `server_context`.
+
+    Raises:
+        TLSError: A file is missing, unreadable, not PEM, encrypted, too weak, or certificate and key do not belong together.
+    """
+    context = _context(ssl.PROTOCOL_TLS_CLIENT)
+    context.hostname_checks_common_name = False  # RFC 9525 section 6.3: only the alternative names are names
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if ca is None:
+        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+    else:
+        _read_pem(ca, f"{key}.ca", "certificate")
+        try:
+            context.load_verify_locations(cafile=ca)
+        except (ssl.SSLError, OSError):
+            raise TLSError(f"{key}.ca: {ca} contains no readable certificate authority") from None
+    if certificate is not None and private_key is not None:
+        _load_pair(context, certificate, private_key, key)
+    return context
+
+
+def _context(protocol: int) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
+    return context
 
+
+def _read_pem(path: Path, key: str, words: str) -> None:
+    try:
+        content, _ = read_regular(path, MAX_PEM)
+    except OSError as error:
+        raise TLSError(f"{key}: cannot read {path}: {error.strerror}") from None
+    if b"-----BEGIN " not in content:
+        raise TLSError(f"{key}: {path} is not a PEM file")
+    if words.upper().encode() + b"-----" not in content:
+        raise TLSError(f"{key}: {path} contains no {words}")
+
+
+def _load_pair(context: ssl.SSLContext, certificate: Path, private_key: Path, key: str) -> None:
     def encrypted() -> NoReturn:
         raise TLSError(
             f"{key}.private_key: {private_key} is encrypted, and nobody can enter a password when lbjwt starts; write it unencrypted, mode 0600"
         )
 
     for path, name in ((certificate, "certificate"), (private_key, "private_key")):
-        try:
-            content, _ = read_regular(path, MAX_PEM)
-        except OSError as error:
-            raise TLSError(f"{key}.{name}: cannot read {path}: {error.strerror}") from None
-        if b"-----BEGIN " not in content:
-            raise TLSError(f"{key}.{name}: {path} is not a PEM file")
-        words = name.replace("_", " ")
-        if words.upper().encode() + b"-----" not in content:
-            raise TLSError(f"{key}.{name}: {path} contains no {words}")
+        _read_pem(path, f"{key}.{name}", name.replace("_", " "))
     try:
         context.load_cert_chain(certificate, private_key, password=encrypted)
     except (ssl.SSLError, OSError) as error:
         raise TLSError(_explain(error, certificate, private_key, key)) from None
-    return context
 
 
 def _explain(error: OSError, certificate: Path, private_key: Path, key: str) -> str:

@@ -19,6 +19,7 @@ cdef struct AccessRecord:
     Slice request_id
     Slice endpoint                               # address text; at is NULL when none was picked
     Slice issuer                                 # label of the token's issuer; at is NULL when it is not known
+    Slice cluster                                # name; at is NULL when the request was not forwarded
     Slice route                                  # name of the route; at is NULL when there is none
     int status                                   # 0: ended without a response
     DenyReason reason
@@ -28,6 +29,8 @@ cdef struct AccessRecord:
     int64_t response_bytes                       # body
     bint complete                                # the response was relayed whole
     int retries
+    int attempts                                 # endpoints that were tried, one as often as it was; written with the next one
+    Slice failed_endpoints                       # addresses of those that failed; at is NULL when none did
 
 
 @cython.final

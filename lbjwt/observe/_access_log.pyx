@@ -91,8 +91,9 @@ cdef class AccessLog:
     Keys in this order: `time` (RFC 3339, UTC, milliseconds), `duration_ms`, `client`, `peer` (the address of the connection, only when it
     is not the client's), `method`, `path` (without the query), `host`,
     `status` (0: ended without a response), `reason` (only when refused or failed), `would_refuse` (only when a report-only rule let it through),
-    `issuer` and `route` (only when known), `request_bytes` and `response_bytes` (bodies), `endpoint`
-    (only when one was picked), `request_id`, `complete` (the response was relayed whole), `retries`.
+    `issuer` and `route` (only when known), `request_bytes` and `response_bytes` (bodies), `cluster`
+    (only when it was forwarded), `endpoint` (only when one was picked), `request_id`, `complete` (the response was relayed whole), `retries`, and
+    when a try failed `attempts` and `failed_endpoints`.
 
     Args:
         path: File to append to (made with mode 0640 when absent), or "-" for standard output.
@@ -136,7 +137,7 @@ cdef class AccessLog:
         cdef int64_t milliseconds, microseconds
         cdef Py_ssize_t need = 640 + 6 * (
             record.client.size + record.peer.size + record.method.size + record.path.size + record.host.size + record.request_id.size
-            + record.endpoint.size + record.issuer.size + record.route.size
+            + record.endpoint.size + record.issuer.size + record.route.size + record.cluster.size + record.failed_endpoints.size
         )
         if buffer.size >= MAX_PENDING or self._fd < 0:
             self._board.mine.access_log_dropped += 1
@@ -181,6 +182,9 @@ cdef class AccessLog:
         out = put_number(out, record.request_bytes)
         out = put_text(out, b',"response_bytes":', 18)
         out = put_number(out, record.response_bytes)
+        if record.cluster.at != NULL:
+            out = put_member(out, b',"cluster":"', 12, record.cluster)
+            out = put_text(out, b'"', 1)
         if record.endpoint.at != NULL:
             out = put_member(out, b',"endpoint":"', 13, record.endpoint)
             out = put_text(out, b'"', 1)
@@ -190,6 +194,10 @@ cdef class AccessLog:
         else:
             out = put_text(out, b'","complete":false,"retries":', 29)
         out = put_number(out, record.retries)
+        if record.failed_endpoints.at != NULL:
+            out = put_number(put_text(out, b',"attempts":', 12), record.attempts)
+            out = put_member(out, b',"failed_endpoints":"', 21, record.failed_endpoints)
+            out = put_text(out, b'"', 1)
         out = put_text(out, b"}\n", 2)
         buffer.size = out - buffer.data
         if buffer.size >= FLUSH_AT:
@@ -238,6 +246,10 @@ cdef class AccessLog:
             record.issuer = Slice(NULL, 0)
         if record.route.size < 0:
             record.route = Slice(NULL, 0)
+        if record.cluster.size < 0:
+            record.cluster = Slice(NULL, 0)
+        if record.failed_endpoints.size < 0:
+            record.failed_endpoints = Slice(NULL, 0)
         self.record(&record)
 
     def flush(self):

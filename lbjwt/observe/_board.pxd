@@ -22,6 +22,7 @@ cdef struct WorkerCounters:
     int64_t connections                          # open now
     int64_t in_flight
     uint64_t retries
+    uint64_t retries_over_budget                 # failures passed on because the cluster's budget was used up
     uint64_t dropped_header_names
     uint64_t access_log_dropped
     uint64_t cache_hits
@@ -71,6 +72,7 @@ cdef struct EndpointCounters:
     uint64_t connects
     uint64_t failures                            # connect failures and responses that never came or broke
     uint64_t responses[STATUS_CLASSES]
+    int64_t retrying                             # of `in_flight`: requests that were sent again
 
 
 cdef struct RouteCounters:
@@ -80,6 +82,7 @@ cdef struct RouteCounters:
 cdef struct Header:
     int64_t draining                             # the whole service is on its way out
     int64_t handed_over                          # another program serves in this one's place
+    int64_t no_endpoint                          # 1: no cluster has an endpoint in service that passes its health check
     uint64_t restarts                            # workers replaced
     double started_at                            # seconds since the epoch
     uint64_t keeper_restarts
@@ -91,6 +94,7 @@ cdef struct Header:
     double reload_success_at                     # seconds since the epoch: the last one that was, or the start
     uint64_t configuration_hash                  # the first 8 bytes of a SHA-256
     uint64_t upgrade_failed                      # upgrades whose new program did not become ready
+    unsigned char affinity_key[32]               # a secret of this service, for affinity cookies
 
 
 @cython.final

@@ -9,11 +9,12 @@ Slots begin on their own page and endpoints on their own cache lines, so that wo
 
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
 
 from lbjwt.observe._endpoint_states cimport EndpointState, add_to
 
+import os
 from time import time
 
 cdef size_t PAGE = 4096
@@ -108,6 +109,8 @@ cdef class Board:
         self._base = <char *>memory
         self.header().started_at = self.header().reload_success_at = time()
         self.header().reload_ok = 1
+        cdef bytes secret = os.urandom(32)
+        memcpy(self.header().affinity_key, <const char *>secret, 32)
         self.use_rows(endpoints, issuers, routes)
         self.worker(self.workers).state = WORKER_STOPPED        # until a control process is forked
         self.attach(0)
@@ -115,6 +118,11 @@ cdef class Board:
     def __dealloc__(self):
         if self._base != NULL:
             munmap(self._base, self._size)
+
+    @property
+    def affinity_key(self):
+        """A secret that all workers share, drawn when the service started."""
+        return (<char *>self.header().affinity_key)[:32]
 
     @property
     def keeper(self):
@@ -236,6 +244,15 @@ cdef class Board:
         """Another program serves in this one's place: health checks that still arrive here are answered for it, with `ready`."""
         self.header().handed_over = 1
 
+    @property
+    def usable(self):
+        """Some cluster has an endpoint in service that does not fail its health check. True where nothing is checked."""
+        return self.header().no_endpoint == 0
+
+    def set_usable(self, bint usable):
+        """Set `usable`; by the process that checks endpoints."""
+        self.header().no_endpoint = not usable
+
     # --- between the process that fetches keys and those that use them
 
     def want(self, Py_ssize_t source):
@@ -277,8 +294,10 @@ cdef class Board:
         for index in range(self.header().endpoints_used):
             state = self.endpoint_states.at(index)
             add_to(&state.in_flight, -self.endpoint(slot, index).in_flight)
+            add_to(&state.retrying, -self.endpoint(slot, index).retrying)
             add_to(&state.connections, -self.endpoint(slot, index).connections)
             self.endpoint(slot, index).in_flight = 0
+            self.endpoint(slot, index).retrying = 0
             self.endpoint(slot, index).connections = 0
             self.endpoint(slot, index).idle_connections = 0
         for index in range(self.header().issuers_used + 1):
@@ -424,11 +443,14 @@ cdef class Board:
 
     @property
     def ready(self):
-        """At least one worker is `READY` with a key of any issuer in force and room for a client, and the service does not drain."""
+        """
+        At least one worker is `READY` with a key of any issuer in force and room for a client, some cluster has a usable endpoint, and the service
+        does not drain.
+        """
         cdef Py_ssize_t slot, index
         if self.header().handed_over:
             return True
-        if self.header().draining:
+        if self.header().draining or self.header().no_endpoint:
             return False
         for slot in range(self.workers):
             if self.worker(slot).state == WORKER_READY and not self.worker(slot).no_descriptors:

@@ -30,8 +30,8 @@ cdef struct EndpointState:
     # The first cache line is read for each request that may go there.
     int64_t in_flight            # requests, over all workers
     int64_t connections          # over all workers: being opened, in use or idle
-    double ejected_until         # seconds on the monotonic clock; 0: not ejected
-    int64_t on_trial             # 1: was ejected; gets one request at a time until one succeeds
+    double ejected_until         # seconds on the monotonic clock: it gets no request before; 0: was never ejected
+    int64_t on_trial             # 1 + EjectionCause since it was ejected, until a success; 0: not ejected
     int64_t check                # CheckState, of active health checks
     int64_t service              # ServiceState, set at run time
     int64_t weight               # 1 + the weight that was set at run time; 0: the configured one
@@ -43,6 +43,9 @@ cdef struct EndpointState:
     uint64_t ejections[EJECTION_CAUSES]
     uint64_t transitions         # of `check`
     double checked_at            # seconds since the epoch; 0: never
+    int64_t suspect              # 1: a success changes something: one of `consecutive` is not 0, or connecting failed
+    int64_t panic                # 1: so few endpoints of its cluster are healthy that all are used
+    int64_t retrying             # of the requests in flight, over all workers: those that were sent again
 
 
 @cython.final

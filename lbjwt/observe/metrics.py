@@ -8,7 +8,7 @@ client can make a time series: no path, no subject, no key id, no address (THREA
 import platform
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from lbjwt._error_reason import ErrorReason, error_status
 from lbjwt._fastverify import DenyReason
 from lbjwt.observe._board import STATE_NAMES, Board
+from lbjwt.observe._endpoint_states import CAUSE_NAMES, CHECK_NAMES
 from lbjwt.observe._offenders import Offenders
 from lbjwt.observe.rows import RowNumbers
 from lbjwt.version import package_version
@@ -43,7 +44,8 @@ COUNTERS: Final = {
     "bad_requests": ("Requests refused before their token was verified, because of framing or limits.", ""),
     "errors": ("Requests refused or failed for a reason other than the token, by reason and response status.", "reason status"),
     "connections_accepted": ("Client connections accepted.", ""),
-    "retries": ("Requests sent again because the connection closed before a response.", ""),
+    "retries": ("Requests sent again after a try that failed.", ""),
+    "retries_over_budget": ("Failures passed on to the client because the retry budget of the cluster was used up.", ""),
     "dropped_header_names": ("Request headers dropped because of their name.", ""),
     "access_log_dropped": ("Access log records dropped because the log could not be written fast enough.", ""),
     "endpoints_full": ("Requests that waited or were refused because every endpoint was full.", ""),
@@ -58,7 +60,10 @@ COUNTERS: Final = {
     "keeper_restarts": ("Control processes that died and were replaced.", ""),
     "endpoint_requests": ("Requests sent to the endpoint.", "cluster endpoint"),
     "endpoint_connects": ("Connections opened to the endpoint.", "cluster endpoint"),
+    "discovery_failures": ("Attempts to resolve a name or to read an endpoints file that failed; the last good endpoints stay in use.", "source"),
     "endpoint_failures": ("Connection attempts that failed and responses that did not arrive or were cut off.", "cluster endpoint"),
+    "endpoint_ejections": ("Ejections of the endpoint, by cause.", "cluster endpoint cause"),
+    "endpoint_check_transitions": ("Times the endpoint began to fail its health check or to pass it again.", "cluster endpoint"),
     "endpoint_responses": ("Responses of the endpoint, by class of status.", "cluster endpoint status_class"),
 }  # fmt: skip
 GAUGES: Final = {
@@ -80,8 +85,17 @@ GAUGES: Final = {
     "config_last_reload_success_timestamp_seconds": ("Time at which the configuration in force was applied, in seconds since the epoch.", ""),
     "config_info": ("Hash of the configuration in force, as a label; the value is always 1.", "hash"),
     "build_info": ("Versions of lbjwt and Python, as labels; the value is always 1.", "version python_version"),
+    "endpoint_ejected": ("1 from an ejection of the endpoint until a request to it succeeds, otherwise 0.", "cluster endpoint"),
+    "cluster_panic": ("1 while so few endpoints of the cluster are healthy that all are used, otherwise 0.", "cluster"),
+    "endpoint_info": ("Endpoints in use, with the name that they were resolved from; the value is always 1.", "cluster endpoint name"),
+    "discovery_failing": ("1 while a name cannot be resolved or an endpoints file cannot be used; otherwise 0.", "source"),
+    "discovery_endpoints": ("Addresses that a name has, or endpoints in an endpoints file.", "source"),
+    "discovery_last_success_timestamp_seconds": ("Time of the last good answer or file, in seconds since the epoch.", "source"),
     "endpoint_requests_in_flight": ("Requests in flight to the endpoint.", "cluster endpoint"),
+    "endpoint_healthy": ("0 while the endpoint fails its health check, 1 while it passes; absent without checks.", "cluster endpoint"),
+    "endpoint_last_check_seconds": ("Seconds since the last health check of the endpoint ended; absent before it.", "cluster endpoint"),
     "endpoint_connections": ("Connections to the endpoint that are being opened, in use or idle.", "cluster endpoint"),
+    "endpoint_drained": ("1 while the endpoint is drained or disabled at run time, otherwise 0.", "cluster endpoint"),
     "endpoint_idle_connections": ("Idle connections to the endpoint, kept for reuse.", "cluster endpoint"),
 }  # fmt: skip
 
@@ -93,6 +107,8 @@ RENAMED: Final = {
     "requests_waiting": "waiting",
     "requests_waited": "waited",
 }
+FAILING: Final = CHECK_NAMES.index("failing")
+
 PER_ENDPOINT: Final = {
     "endpoint_requests_in_flight": "in_flight",
     "endpoint_connections": "connections",
@@ -111,6 +127,7 @@ class BoardCollector(Collector):
     Args:
         rows: The names of the configuration in force and their rows on the board. A scrape does not see other rows.
         offenders: None when failures by address are not counted.
+        discovered: The state of each name and endpoints file: `source`, `endpoints`, `failures`, `failing`, `last_success`.
         clock: Seconds since the epoch.
         monotonic: Seconds on the monotonic clock.
     """
@@ -121,6 +138,7 @@ class BoardCollector(Collector):
         rows: RowNumbers,
         *,
         offenders: Offenders | None = None,
+        discovered: Callable[[], Sequence[Mapping[str, Any]]] = list,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -128,16 +146,24 @@ class BoardCollector(Collector):
         self._rows = rows
         self._version = package_version()
         self._offenders = offenders
+        self._discovered = discovered
+        self._names: Mapping[tuple[str, str], str] = {}
         self._clock = clock
         self._monotonic = monotonic
 
-    def use(self, rows: RowNumbers) -> None:
-        """Tell of another configuration from now on."""
+    def use(self, rows: RowNumbers, names: Mapping[tuple[str, str], str] | None = None) -> None:
+        """
+        Tell of another configuration from now on.
+
+        Args:
+            names: Of endpoints that were resolved from a name, that name.
+        """
         self._rows = rows
+        self._names = names or {}
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric, also those that never moved: an alert on an absent counter would stay silent."""
-        samples = {**self._service(), **self._issuers(), **self._endpoint_samples()}
+        samples = {**self._service(), **self._issuers(), **self._endpoint_samples(), **self._discovery_samples()}
         for kind, table in ((CounterMetricFamily, COUNTERS), (GaugeMetricFamily, GAUGES)):
             for name, (text, labels) in table.items():
                 family = kind(f"lbjwt_{name}", text, labels=labels.split())
@@ -211,13 +237,43 @@ class BoardCollector(Collector):
         samples["key_fetches"].append(((label, "success"), _sum(issuers, "key_fetches") - failures))
         samples["key_fetches"].append(((label, "failure"), failures))
 
+    def _discovery_samples(self) -> dict[str, Samples]:
+        found = [((one["source"],), one) for one in self._discovered()]
+        return {
+            "discovery_failures": [(labels, one["failures"]) for labels, one in found],
+            "discovery_failing": [(labels, int(one["failing"] is not None)) for labels, one in found],
+            "discovery_endpoints": [(labels, one["endpoints"]) for labels, one in found],
+            "discovery_last_success_timestamp_seconds": [
+                (labels, one["last_success"]) for labels, one in found if one["last_success"] is not None
+            ],
+            "endpoint_info": [((*names, self._names.get(names, "")), 1) for names in self._rows.endpoints],
+        }
+
     def _endpoint_samples(self) -> dict[str, Samples]:
         found = [(names, self._board.endpoint_totals(row)) for names, row in self._rows.endpoints.items()]
         samples: dict[str, Samples] = {
             name: [(names, totals[field]) for names, totals in found] for name, field in PER_ENDPOINT.items()
         }
+        states = [(names, self._board.endpoint_states.read(row)) for names, row in self._rows.endpoints.items()]
+        samples["endpoint_ejections"] = [
+            ((*names, cause), count)
+            for names, state in states
+            for cause, count in zip(CAUSE_NAMES, state["ejections"], strict=True)
+        ]
+        samples["endpoint_ejected"] = [(names, int(state["on_trial"] != 0)) for names, state in states]
+        panic: dict[tuple[str, ...], float] = {}
+        for (cluster, _), state in states:
+            panic[cluster,] = max(panic.get((cluster,), 0), state["panic"])
+        samples["cluster_panic"] = list(panic.items())
+        samples["endpoint_drained"] = [(names, int(state["service"] != 0)) for names, state in states]
         samples["endpoint_responses"] = [
             sample for names, totals in found for sample in _by_class(names, totals["responses"])[1:]
+        ]
+        samples["endpoint_check_transitions"] = [(names, state["transitions"]) for names, state in states]
+        checked = [(names, state) for names, state in states if state["check"]]
+        samples["endpoint_healthy"] = [(names, int(state["check"] != FAILING)) for names, state in checked]
+        samples["endpoint_last_check_seconds"] = [
+            (names, max(0.0, self._clock() - state["checked_at"])) for names, state in checked
         ]
         return samples
 

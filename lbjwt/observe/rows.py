@@ -21,6 +21,8 @@ LEAST: Final = 2048
 Rows of each kind at least, so that a small configuration can grow without a restart. Unused ones have no memory: 2,048 of each kind are 2 MB of
 address space for each process.
 """
+LEAST_ENDPOINTS: Final = 4096
+"""Of endpoints: names bring a thousand addresses of a cluster at once, and other ones over the months."""
 GROWTH: Final = 4
 """Rows of each kind for each name at the start, so that a large configuration can be replaced whole, more than once."""
 
@@ -40,10 +42,8 @@ class RowNames:
     @property
     def capacity(self) -> tuple[int, int, int]:
         """Rows that a board should have for a service that starts with these: of endpoints, issuers and routes."""
-        endpoints, issuers, routes = (
-            max(LEAST, GROWTH * len(names)) for names in (self.endpoints, self.issuers, self.routes)
-        )
-        return endpoints, issuers, routes
+        issuers, routes = (max(LEAST, GROWTH * len(names)) for names in (self.issuers, self.routes))
+        return max(LEAST_ENDPOINTS, GROWTH * len(self.endpoints)), issuers, routes
 
 
 @dataclass(frozen=True, slots=True)

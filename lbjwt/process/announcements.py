@@ -41,7 +41,7 @@ class Announcements:
                 self._ready()
 
     def _ready(self) -> None:
-        count, endpoints = len(self._slots.workers), self._shared.configuration.endpoint_count
+        count, endpoints = len(self._slots.workers), self._shared.in_force.endpoint_count
         what = "ready" if not self.served else "all workers are ready again"
         log.info("%s: %d worker%s, %d endpoint%s", what, count, "s"[: count != 1], endpoints, "s"[: endpoints != 1])
         self.served = True

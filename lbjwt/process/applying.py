@@ -17,7 +17,7 @@ from lbjwt.keys.feed import KeyFeed
 from lbjwt.net.threads import in_thread
 from lbjwt.observe._board import Board
 from lbjwt.process.channel import Channel, Message, read_memory
-from lbjwt.process.generation import GENERATION, Delivery, Generation
+from lbjwt.process.generation import GENERATION, MEMBERS, Delivery, Generation
 
 TURN: Final = 0.0005
 """Seconds for which a thread that builds a configuration keeps the interpreter while the event loop waits; Python's own value is ten times that."""
@@ -78,7 +78,7 @@ class Applier:
             asyncio.get_running_loop().remove_reader(self._channel.fileno())
 
     def _take(self, message: Message) -> None:
-        if message.kind != GENERATION:
+        if message.kind not in (GENERATION, MEMBERS):
             body = read_memory(message.body) if message.whole and message.body >= 0 else b""
             message.close()
             self._other(message.kind, body)

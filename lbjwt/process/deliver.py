@@ -8,6 +8,7 @@ So a process that hangs costs no memory and no descriptors, however often the co
 import os
 from dataclasses import dataclass, field
 
+from lbjwt.assembly.discovered import Discovered, in_force, keeping
 from lbjwt.assembly.issuers import issuer_instances
 from lbjwt.assembly.keys import Room, make_room
 from lbjwt.assembly.rows import row_names
@@ -16,7 +17,7 @@ from lbjwt.errors import ConfigurationError
 from lbjwt.observe.rows import RowNumbers, Rows
 from lbjwt.process.bindings import Bindings
 from lbjwt.process.channel import MOST_DESCRIPTORS
-from lbjwt.process.generation import GENERATION, packed
+from lbjwt.process.generation import GENERATION, MEMBERS, packed
 from lbjwt.process.shared import Shared
 from lbjwt.process.slots import Slot, Slots
 
@@ -56,13 +57,16 @@ class Deliveries:
         self._slots = slots
         self._rows = rows
         self._body = -1
+        """Of the message with the configuration; -1: no process needs it now."""
+        self._members = -1
+        """Of the message with the members alone."""
         self._left: list[_Left] = []
         self._areas: list[_Area] = []
 
     @property
     def is_waiting(self) -> bool:
         """True while some process does not have the newest configuration, or something waits to be closed."""
-        return self._body >= 0 or bool(self._left)
+        return self._body >= 0 or self._members >= 0 or bool(self._left)
 
     def replace(self, configuration: Configuration, fingerprint: str) -> InForce:
         """
@@ -85,18 +89,27 @@ class Deliveries:
                 raise ConfigurationError(
                     "listeners: more sockets than a running process can be given; this needs a restart"
                 )
-            rows = self._rows.assign(row_names(configuration), number)
-            body = packed(configuration, rows)
+            discovered = shared.discovered
+            if discovered is not None:
+                discovered = keeping(configuration, discovered, shared.in_force)
+            rows = self._rows.assign(row_names(in_force(configuration, discovered)), number)
+            body = packed(configuration, discovered, rows)
             self._new_area(configuration, rows, number)
         except BaseException:
             if body >= 0:
                 os.close(body)
             bindings.part(name for name in bindings.names if name not in known).close()
             raise
-        self._forget_body()
+        self._forget_bodies()
         self._body = body
         self._retire(bindings, number)
-        shared.generation, shared.configuration, shared.rows, shared.bindings = number, configuration, rows, bindings
+        shared.generation = shared.configured = number
+        shared.configuration, shared.rows, shared.bindings, shared.discovered = (
+            configuration,
+            rows,
+            bindings,
+            discovered,
+        )
         shared.board.configuration_hash = fingerprint
         self.turn()
         return before
@@ -105,10 +118,38 @@ class Deliveries:
         """Hand out what was in force before: no process could apply what followed."""
         self.replace(before.configuration, before.fingerprint)
 
+    def discover(self, discovered: Discovered) -> int:
+        """
+        Make these the members of clusters, for processes that are forked from now on, and begin to hand them to the others.
+
+        Returns:
+            The generation with which they are in force.
+
+        Raises:
+            ConfigurationError: There is no room to count them.
+            OSError: No memory or descriptor is left. Whatever is raised, nothing changed.
+        """
+        shared = self._shared
+        before = shared.in_force
+        discovered = keeping(shared.configuration, discovered, before)
+        after = in_force(shared.configuration, discovered)
+        if _endpoints(after) == _endpoints(before):
+            shared.discovered = discovered
+            return shared.generation
+        number = shared.generation + 1
+        rows = self._rows.assign(row_names(after), number)
+        body = packed(shared.configuration, discovered, rows) if self._body >= 0 else -1
+        members = packed(None, discovered, rows)
+        self._forget_bodies()
+        self._body, self._members = body, members
+        shared.generation, shared.rows, shared.discovered = number, rows, discovered
+        self.turn()
+        return number
+
     def turn(self) -> None:
         """Send to each child whose channel has room, and close what no child needs any more."""
         self._close_left()
-        if self._body < 0:
+        if self._body < 0 and self._members < 0:
             return
         number, board = self._shared.generation, self._shared.board
         behind = [slot for slot in self._slots.all if slot.pid and slot.sent < number]
@@ -117,7 +158,7 @@ class Deliveries:
             if answered and slot.channel is not None and self._send(slot):
                 slot.sent = number
         if all(slot.sent >= number for slot in behind):
-            self._forget_body()
+            self._forget_bodies()
         least = min((slot.sent for slot in self._slots.all if slot.pid), default=number)
         for area in [area for area in self._areas if area.number <= least]:
             os.close(area.room.fd)
@@ -125,6 +166,14 @@ class Deliveries:
 
     def _send(self, slot: Slot) -> bool:
         assert slot.channel is not None
+        shared = self._shared
+        if shared.board.generation(slot.index) >= shared.configured and self._members >= 0:
+            return slot.channel.send(MEMBERS, {"number": shared.generation}, body=self._members)
+        if self._body < 0:  # it could not apply the configuration: perhaps it can with other members
+            try:
+                self._body = packed(shared.configuration, shared.discovered, shared.rows)
+            except OSError:
+                return False
         is_worker = slot is not self._slots.keeper
         bound = self._shared.bindings.accepting(slot.index) if is_worker else []
         areas = [area for area in self._areas if area.number > slot.sent]
@@ -168,16 +217,22 @@ class Deliveries:
                 left.bindings.close()
                 self._left.remove(left)
 
-    def _forget_body(self) -> None:
-        if self._body >= 0:
-            os.close(self._body)
-            self._body = -1
+    def _forget_bodies(self) -> None:
+        for fd in (self._body, self._members):
+            if fd >= 0:
+                os.close(fd)
+        self._body = self._members = -1
 
     def close(self) -> None:
         """Give everything back."""
-        self._forget_body()
+        self._forget_bodies()
         for area in self._areas:
             os.close(area.room.fd)
         for left in self._left:
             left.bindings.close()
         self._areas, self._left = [], []
+
+
+def _endpoints(configuration: Configuration) -> list[object]:
+    """The members of all clusters, in their order."""
+    return [(name, cluster.endpoints) for name, cluster in configuration.clusters.items()]

@@ -22,6 +22,12 @@ LIMIT: Final = 10.0
 """Seconds for reading and checking. The longest legal file takes two or three."""
 
 
+_UNDISCOVERED: Final = (
+    "its endpoints are in a file or in SRV records, and this service was started without anything to watch or resolve: "
+    "this needs a restart"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What was read, seen from the configuration in force."""
@@ -112,6 +118,19 @@ def wanted_of(reading: Reading, old: Configuration, *, controlled: bool) -> Want
             Problem(("issuers", label), sentence, code="needs-restart", at_key=True)
             for label, issuer in effective.issuers.items()
             if issuer.fetch is not None
+        ]
+        problems += [
+            Problem(("clusters", label), _UNDISCOVERED, code="needs-restart", at_key=True)
+            for label, cluster in effective.clusters.items()
+            if cluster.endpoints_file is not None or any(endpoint.address.srv for endpoint in cluster.endpoints)
+        ]
+        sentence = (
+            "this service was started without a control process, which would check the endpoints: this needs a restart"
+        )
+        problems += [
+            Problem(("clusters", name, "health_check"), sentence, code="needs-restart", at_key=True)
+            for name, cluster in effective.clusters.items()
+            if cluster.health_check is not None
         ]
         if problems:
             return _refused(reading, problems, restart)

@@ -19,7 +19,15 @@ from lbjwt.process.child import FAILED
 
 PR_SET_CHILD_SUBREAPER: Final = 36  # <linux/prctl.h>
 
-SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
+SIGNALS: Final = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGCHLD,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGHUP,
+    signal.SIGURG,
+)
 """Blocked in the supervisor and taken by sigwaitinfo(2)."""
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
@@ -50,7 +58,7 @@ class Relay:
         log.info("process %d serves; signals are passed on to it until it ends", self._current())
         while (code := self._reap()) is None:
             number = signal.sigwaitinfo(SIGNALS).si_signo
-            if number != signal.SIGCHLD:
+            if number not in (signal.SIGCHLD, signal.SIGURG):
                 self.pass_on(number)
         self._link.close()
         if code < 0:

@@ -217,7 +217,7 @@ class Reload:
             for name, address in self._shared.bindings.describe(before.bindings):
                 log.info("%s on %s", name, address)
             outcome.in_force = True
-            if too_few := shortage(configuration, raise_limit()):
+            if too_few := shortage(self._shared.in_force, raise_limit()):
                 outcome.warnings.append(too_few)
                 outcome.new_warnings.append(too_few)
             self._warned = frozenset(found)

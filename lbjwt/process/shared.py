@@ -8,6 +8,8 @@ them over their channel.
 from dataclasses import dataclass
 from pathlib import Path
 
+from lbjwt.assembly.discovered import Discovered, discovers, in_force
+from lbjwt.assembly.health import checks_configured
 from lbjwt.assembly.state import keys_fetched
 from lbjwt.config.model import Configuration
 from lbjwt.keys.feed import KeyFeed
@@ -34,12 +36,27 @@ class Shared:
     """The state directory, which only the control process writes; None when nothing would be written."""
     feed: KeyFeed | None = None
     """None without a control process."""
+    discovered: Discovered | None = None
+    """The members of clusters, as far as they are discovered; None without a control process."""
     generation: int = 0
-    """Number of the configuration: 0 at the start, one more with each reload that changed anything."""
+    """Number of what is in force: 0 at the start, one more with each reload and each change of members."""
+    configured: int = 0
+    """The generation that brought the configuration."""
     channel: Channel | None = None
     """In a child, its end of the channel to the supervisor."""
+
+    @property
+    def in_force(self) -> Configuration:
+        """The configuration with the members of its clusters."""
+        return in_force(self.configuration, self.discovered)
 
 
 def keeper_needed(configuration: Configuration) -> bool:
     """Whether the service needs a control process."""
-    return configuration.admin is not None or configuration.revocation is not None or keys_fetched(configuration)
+    return (
+        configuration.admin is not None
+        or configuration.revocation is not None
+        or keys_fetched(configuration)
+        or discovers(configuration)
+        or checks_configured(configuration)
+    )

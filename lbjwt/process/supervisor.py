@@ -11,6 +11,7 @@ It has no thread and no event loop, so it can fork safely at any time; its signa
 | SIGTERM, SIGINT | readiness false at once, workers drain, then the keeper ends | all end now, killed after half a second |
 | SIGUSR1 | workers reopen the access log | the same |
 | SIGHUP | the configuration is read again and applied | ignored |
+| SIGURG | members of clusters came from the control process | the same |
 | SIGUSR2 | the program is started again and takes over, see `upgrade` | ignored |
 
 Exit codes: see `lbjwt.process.child`. A stop takes at most ``timeouts.lame_duck``, ``timeouts.drain`` and one second, and the keeper one second more.
@@ -28,6 +29,8 @@ from typing import Final
 
 from lbjwt.assembly.cluster import new_offenders
 from lbjwt.assembly.descriptors import shortage
+from lbjwt.assembly.discovered import in_force, initial, questions
+from lbjwt.assembly.discovery import FIRST_ANSWERS
 from lbjwt.assembly.issuers import issuer_instances
 from lbjwt.assembly.keys import new_feed, put_inherited
 from lbjwt.assembly.rows import new_board, row_names
@@ -38,7 +41,7 @@ from lbjwt.net.descriptors import raise_limit
 from lbjwt.net.sockets import BindError
 from lbjwt.observe.log_file import AccessLogError, try_log
 from lbjwt.observe.rows import Rows
-from lbjwt.process import logs, worker
+from lbjwt.process import logs, members, worker
 from lbjwt.process.announcements import Announcements
 from lbjwt.process.bindings import Bindings, worker_count
 from lbjwt.process.child import FAILED, WRONG_CONFIGURATION
@@ -53,6 +56,9 @@ from lbjwt.process.stopping import Stopping
 from lbjwt.process.succession import Succession
 from lbjwt.process.wakeups import Wakeups
 from lbjwt.process.watch import Watch
+
+NAMES_WAIT: Final = 3 * FIRST_ANSWERS
+"""Seconds until workers start although the control process, which waits for answers itself, has told nothing: it cannot start, or hangs."""
 
 BOARD_POLL: Final = 0.02
 """Seconds between two reads of the board while workers start or begin to drain; otherwise only signals wake the supervisor."""
@@ -118,8 +124,6 @@ def _supervise(
             if too_few := shortage(configuration, raise_limit()):
                 log.warning("%s", too_few)
             board = new_board(configuration, worker_count(configuration))
-            rows = Rows(board)
-            numbers = rows.assign(row_names(configuration))
             if configuration.access_log is not None:
                 try_log(configuration.access_log.path)
             bindings = Bindings.bind(configuration, predecessor)
@@ -131,6 +135,12 @@ def _supervise(
                 directory = stack.enter_context(state)
             elif inherited is not None:
                 os.close(inherited.lock)
+            discovered = None
+            if wakeups is not None:
+                kept = directory if configuration.state_directory is not None else None
+                discovered = initial(configuration, kept)
+            rows = Rows(board)
+            numbers = rows.assign(row_names(in_force(configuration, discovered)))
             feed = None
             if wakeups is not None:
                 instances = issuer_instances(configuration, numbers.issuers)
@@ -139,7 +149,7 @@ def _supervise(
             if predecessor is not None:
                 predecessor.drop()
             offenders = new_offenders(configuration, board.workers)
-            shared = Shared(configuration, bindings, board, numbers, offenders, wakeups, directory, feed)
+            shared = Shared(configuration, bindings, board, numbers, offenders, wakeups, directory, feed, discovered)
             stack.callback(lambda: shared.bindings.close())
         except (BindError, AccessLogError, MemoryError) as error:
             log.error("%s", error)
@@ -154,7 +164,7 @@ def _supervise(
         deliveries = Deliveries(shared, slots, rows)
         stack.callback(deliveries.close)
         reload = Reload(shared, slots, source, deliveries, succession)
-        return _Supervisor(shared, slots, source, reload, succession, state).run()
+        return _Supervisor(shared, slots, source, reload, deliveries, succession, state).run()
 
 
 def _wait(seconds: float) -> int | None:
@@ -174,6 +184,7 @@ class _Supervisor:
         slots: Slots,
         source: Source,
         reload: Reload,
+        deliveries: Deliveries,
         succession: Succession,
         state: StateDirectory | None,
     ) -> None:
@@ -185,6 +196,11 @@ class _Supervisor:
         self._state = state
         self._stopping = Stopping(shared, slots)
         self._reload = reload
+        self._deliveries = deliveries
+        self._names_until = 0.0
+        """Monotonic seconds until which workers wait for the addresses of names."""
+        if shared.discovered is not None and questions(shared.configuration, shared.discovered):
+            self._names_until = time.monotonic() + NAMES_WAIT
         self._watch = Watch(source)
         self._unanswered: set[int] = set()  # signals during an upgrade, for the next program
 
@@ -223,13 +239,18 @@ class _Supervisor:
         return self._shared.configuration.watch and not self._reload.is_wanted
 
     def _empty(self) -> list[Slot]:
-        """The slots to fork into. Before the first worker was ready, a slot that failed is not tried again."""
+        """
+        The slots to fork into. Before the first worker was ready, a slot that failed is not tried again. At the start, workers wait for the first
+        addresses of names.
+        """
+        waits = time.monotonic() < self._names_until
         return [
             slot
             for slot in self._slots.all
             if not slot.pid
             and (self._told.up or slot is self._slots.keeper or not slot.schedule.failures)
             and not (slot is self._slots.keeper and self._succession.under_way)
+            and not (waits and slot is not self._slots.keeper)
         ]
 
     def _patience(self, now: float) -> float:
@@ -237,6 +258,8 @@ class _Supervisor:
         due = self._stopping.deadline
         if not self._stopping.stops:
             due = min([due, self._reload.due(now), *(slot.schedule.due for slot in self._empty())])
+            if now < self._names_until:
+                due = min(due, self._names_until)
             if self._watches:
                 due = min(due, self._watch.due)
             looking = any(slot.pid and not slot.announced for slot in self._slots.all)
@@ -287,7 +310,9 @@ class _Supervisor:
         self._stopping.signalled(why, time.monotonic())
 
     def _signalled(self, number: int) -> None:
-        if self._succession.handed_over and number != signal.SIGCHLD:
+        if number == members.WAKE:
+            self._take_members()
+        elif self._succession.handed_over and number != signal.SIGCHLD:
             self._succession.pass_on(number)
         elif self._succession.under_way and number in (signal.SIGHUP, signal.SIGUSR1):
             self._unanswered.add(number)  # the next program may have read its configuration and opened its log before
@@ -303,6 +328,15 @@ class _Supervisor:
                 self._reload.refuse()
             else:
                 self._reload.request()
+
+    def _take_members(self) -> None:
+        keeper = self._slots.keeper
+        if (
+            keeper is not None
+            and keeper.channel is not None
+            and members.take(keeper.channel, self._deliveries.discover)
+        ):
+            self._names_until = 0.0
 
     def _reap(self) -> None:
         for slot, pid, code in self._slots.ended():

@@ -51,6 +51,7 @@ class _Worker(Process):
             rows=shared.rows,
             offenders=shared.offenders,
             keeper=keeper,
+            discovered=shared.discovered,
         )
         stack.push_async_callback(balancer.stop)
         if shared.channel is None:
@@ -67,9 +68,19 @@ class _Worker(Process):
         stack.push_async_callback(applier.stop)
 
     async def _apply(self, generation: Generation) -> None:
-        """Put a configuration into force."""
-        assert self._balancer is not None
-        await self._balancer.reload(generation.configuration, rows=generation.rows, sockets=generation.sockets)
+        """Put a configuration into force, or other members of its clusters."""
+        balancer = self._balancer
+        assert balancer is not None
+        if generation.configuration is None:
+            assert generation.discovered is not None
+            await balancer.discover(generation.discovered, generation.rows)
+            return
+        await balancer.reload(
+            generation.configuration,
+            rows=generation.rows,
+            sockets=generation.sockets,
+            discovered=generation.discovered,
+        )
         generation.sockets = []  # the balancer has those that it needs, and closed the others
 
     async def _drain(self, balancer: LoadBalancer) -> None:

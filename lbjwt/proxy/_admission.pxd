@@ -31,6 +31,8 @@ cdef class Admission:
     # The client's address: behind proxies of ours, the one that they name, else `peer`. Failures are counted under it and the log names it.
     cdef Slice source(self, RequestHead head, Slice peer, bint trusted)
     cdef void _find_route(self, RequestHead head, Authorization decided)
+    # The cluster, where the route has a choice. NO_CLUSTER: the claims name none. grant: whose claims count; None: no token was accepted.
+    cdef DenyReason _choose(self, RequestHead head, Grant grant, Authorization decided)
     cdef DenyReason _meet(self, Demand demand, RequestHead head, Grant hint, double now, Authorization decided)
     cdef Grant _first_seen(self, Demand demand, unsigned found, RequestHead head, bytes token, double now, DenyReason *reason, Authorization decided)
 

@@ -7,13 +7,14 @@ not wait: `waits_for` names the issuer whose keys, once fetched, may change the 
 
 from lbjwt._error_reason cimport ErrorReason
 from lbjwt._fastverify cimport (
-    CLAIM_REFUSED, CLIENT_REFUSED, INSUFFICIENT_SCOPE, INTERNAL, KEYS_UNAVAILABLE, MALFORMED, MISSING, NONE, RATE_LIMITED,
-    SUBJECT_REFUSED, UNKNOWN_KEY, WRONG_ISSUER, record,
+    CLAIM_REFUSED, CLIENT_REFUSED, INSUFFICIENT_SCOPE, INTERNAL, KEYS_UNAVAILABLE, MALFORMED, MISSING, NONE, NO_CLUSTER,
+    RATE_LIMITED, SUBJECT_REFUSED, UNKNOWN_KEY, WRONG_ISSUER, record,
 )
 from lbjwt._grants cimport REASON_BITS, REPORTED
 from lbjwt.http1._answer cimport Answer
 from lbjwt.http1._forwarded cimport forwarded_for
 from lbjwt.net._clock cimport coarse_monotonic
+from lbjwt.proxy._cluster_choice cimport NO_CHOICE, ClusterChoice
 from lbjwt.proxy._route cimport Route
 from lbjwt.routing._router cimport NO_ROUTE, OWN
 
@@ -23,7 +24,8 @@ cdef enum:
 
 
 cdef bint is_suspicious(DenyReason reason) noexcept:
-    return reason not in (MISSING, INSUFFICIENT_SCOPE, CLAIM_REFUSED, SUBJECT_REFUSED, CLIENT_REFUSED, KEYS_UNAVAILABLE, RATE_LIMITED, INTERNAL)
+    return reason not in (
+        MISSING, INSUFFICIENT_SCOPE, CLAIM_REFUSED, SUBJECT_REFUSED, CLIENT_REFUSED, NO_CLUSTER, KEYS_UNAVAILABLE, RATE_LIMITED, INTERNAL)
 
 
 cdef Slice bare_address(Slice entry) noexcept:
@@ -77,6 +79,9 @@ cdef class Admission:
                 hint = None                          # it is of the first demand
             if reason == UNKNOWN_KEY:
                 decided.waits_for = decided.issuer
+            if decided.route.choice is not None and (reason == NONE or decided.route.report_only):
+                verdict = self._choose(head, decided.grant if reason == NONE else None, decided)
+                reason = reason if reason != NONE else verdict
             if reason == NONE or decided.route.report_only:
                 decided.route.strip(head)
         except BaseException as fault:
@@ -107,6 +112,16 @@ cdef class Admission:
             decided.document = <Answer>self.documents[OWN - index]
         else:
             decided.error = ErrorReason.NO_ROUTE if index == NO_ROUTE else ErrorReason.AMBIGUOUS_PATH
+
+    cdef DenyReason _choose(self, RequestHead head, Grant grant, Authorization decided):
+        cdef ClusterChoice choice = decided.route.choice
+        cdef Slice address = Slice(NULL, 0)
+        if choice.by_address:
+            address = self.source(head, self._peer, self._trusted)
+        decided.cluster = choice.choose(grant, address)
+        cdef DenyReason reason = NO_CLUSTER if decided.cluster == NO_CHOICE else NONE
+        record(self.trace, "cluster", reason, None if reason != NONE or choice.drawn else choice.names[decided.cluster])
+        return reason
 
     cdef DenyReason _meet(self, Demand demand, RequestHead head, Grant hint, double now, Authorization decided):
         cdef const char *token = NULL

@@ -20,6 +20,7 @@ cdef class Authorization:
     cdef DenyReason reported                     # what would have refused it, were it not only reported
     cdef Py_ssize_t issuer                       # the index of the issuer it is about (let through: of `grant`); -1: none that is known
     cdef Py_ssize_t reported_issuer              # … and of the one that `reported` is about
+    cdef int cluster                             # index in the choice of the route; -1: the route has no choice
     cdef Py_ssize_t waits_for                    # issuer whose keys might hold the answer in a moment; -1: decided
 
     cdef void clear(self) noexcept

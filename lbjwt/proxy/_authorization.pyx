@@ -13,6 +13,7 @@ cdef class Authorization:
         self.other_grants = None
         self.identity = b""
         self.reason = self.reported = NONE
+        self.cluster = -1
         self.issuer = self.reported_issuer = self.waits_for = -1
 
     cdef void release(self) noexcept:

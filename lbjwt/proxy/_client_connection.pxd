@@ -42,6 +42,7 @@ cdef class ClientConnection(BackendStream):
     cdef bint _peer_ended(self, bint clean)
     cdef void _break(self)
     cdef void _lose(self, bint clean)
+    cdef double _time_for_head(self, Exchange exchange) noexcept
     cdef void _take_head(self, char *at, Py_ssize_t size)
     cdef void _take_body(self, char *at, Py_ssize_t size, bint with_head)
     cdef void _broken(self, ErrorReason reason)

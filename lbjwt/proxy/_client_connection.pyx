@@ -14,7 +14,7 @@ from lbjwt.http1._request cimport COMPLETE, NEED_MORE, Parse
 from lbjwt.http1._response cimport CHUNKED, LENGTH, NO_BODY, ResponseHead, UNTIL_CLOSE
 from lbjwt.net._clock cimport coarse_monotonic
 from lbjwt.net._connection cimport Events, Sent, buffered_connection
-from lbjwt.net._tls cimport TlsSession
+from lbjwt.net._tls cimport TlsPeer
 from lbjwt.upstream._endpoint cimport Endpoint
 from lbjwt.upstream._request cimport UpstreamRequest
 
@@ -29,24 +29,20 @@ cdef class ClientConnection(BackendStream):
         self.context = context
         self.endpoint = endpoint
         self.phase = CONNECTING
+        self.deadline = coarse_monotonic() + endpoint.connect_timeout      # of a handshake, which is watched once the connection is open
         self.counted = True
         endpoint.pool.add(self)
 
-    def protocol(self, tls=None, str server_hostname=None):
-        """
-        What the loop is to tell of the connection, once it is made.
-
-        tls: an `ssl.SSLContext`; None for plain HTTP. server_hostname: whom the certificate has to name.
-        """
-        return buffered_connection(self, &EVENTS, self.context.receive,
-                                   None if tls is None else TlsSession(tls, server_side=False, server_hostname=server_hostname))
+    def protocol(self):
+        """What the loop is to tell of the connection, once it is made."""
+        cdef TlsPeer peer = self.endpoint.tls
+        return buffered_connection(self, &EVENTS, self.context.receive, None if peer is None else peer.connect())
 
     # --- the connection -----------------------------------------------------------------------------------------------
 
     cdef void _open(self, Connection connection):
         self.connection = connection
         self.context.watched.add(self)
-        self.deadline = coarse_monotonic() + self.endpoint.connect_timeout       # of a handshake: without TLS it is ready now
 
     cdef void _ready(self):
         cdef Exchange exchange = <Exchange>self.request
@@ -69,7 +65,7 @@ cdef class ClientConnection(BackendStream):
         self.phase = GONE
         self.deadline = 0.0
         self.endpoint.pool.settle(self)
-        self.endpoint.unreachable(cause, coarse_monotonic())
+        self.endpoint.unreachable(cause, exchange is not None and exchange.take_trial(), coarse_monotonic())
         self._give_up_room()
         if self.connection is not None:
             self.context.watched.discard(self)
@@ -101,10 +97,15 @@ cdef class ClientConnection(BackendStream):
 
     cdef void _break(self):
         """The endpoint broke TLS, or there is no agreeing with it. The loss of the connection then ends what is under way."""
+        cdef Exchange exchange = <Exchange>self.request
+        cdef str cause = "the TLS handshake failed: " + self.connection.tls.fault
         if self.phase == CONNECTING:
-            self.connect_failed("cannot be reached: the TLS handshake failed")
-        else:
-            self._reset()
+            self.connect_failed(cause)
+            return
+        if not self.connection.tls.heard:
+            # With TLS 1.3 our side has ended the handshake, and sent the request, when the endpoint refuses our certificate.
+            self.endpoint.unreachable(cause, exchange is not None and exchange.take_trial(), coarse_monotonic())
+        self._reset()
 
     cdef bint _peer_ended(self, bint clean):
         """True keeps our half open."""
@@ -167,16 +168,21 @@ cdef class ClientConnection(BackendStream):
         self.doubt = False
         self.interims = 0
         self.seen = 0
-        self.deadline = coarse_monotonic() + (
-            self.endpoint.response_timeout if exchange.request_complete else exchange.snapshot.stream_idle_timeout)
+        self.deadline = coarse_monotonic() + self._time_for_head(exchange)
         return self.connection.send(exchange.request.data, exchange.request.size)
+
+    cdef double _time_for_head(self, Exchange exchange) noexcept:
+        """Seconds until the next part of the request, or the response head, has to come."""
+        if not exchange.request_complete:
+            return exchange.snapshot.stream_idle_timeout
+        return exchange.retry.try_timeout if exchange.retry.try_timeout >= 0.0 else self.endpoint.response_timeout
 
     cdef void request_body(self, const char *body, Py_ssize_t size, bint end):
         cdef Exchange exchange = <Exchange>self.request
         cdef iovec parts[3]
         cdef char line[20]
         if self.phase == HEAD:
-            self.deadline = coarse_monotonic() + (self.endpoint.response_timeout if end else exchange.snapshot.stream_idle_timeout)
+            self.deadline = coarse_monotonic() + self._time_for_head(exchange)
         if not exchange.chunked:
             self.connection.send(body, size)
             return
@@ -204,7 +210,6 @@ cdef class ClientConnection(BackendStream):
                                 exchange.snapshot.max_response_fields)
             if parsed == NEED_MORE:
                 self.seen = size
-                exchange.replayable = False      # the endpoint has begun to answer
                 if self.partial is None or self.partial.data != at:
                     self.partial = Buffer.__new__(Buffer)
                     self.partial.put(at, size)
@@ -297,6 +302,7 @@ cdef class ClientConnection(BackendStream):
         if (whole and self.phase == DONE and self.keep_alive and not self.doubt and not self.context.draining
                 and endpoint.pool.may_keep() and self.connection.drained()):
             self.connection.resume()
+            self.used = True
             exchange = <Exchange>endpoint.pool.next_request(self)
             if exchange is not None:
                 exchange.use(self)
@@ -353,10 +359,12 @@ cdef class ClientConnection(BackendStream):
             self.end()
         elif self.phase == CONNECTING:
             self.connect_failed(f"cannot be reached: no TLS session within {self.endpoint.connect_timeout:g} s")
-        elif exchange is not None:
-            exchange.backend_failed(ErrorReason.RESPONSE_TIMEOUT if self.phase == HEAD and exchange.request_complete else ErrorReason.STREAM_IDLE)
-        else:
+        elif exchange is None:
             self._reset()
+        elif self.phase == HEAD and exchange.request_complete:
+            exchange.timed_out(self.partial is not None)
+        else:
+            exchange.backend_failed(ErrorReason.STREAM_IDLE)
 
 
 # --- what the connection reports --------------------------------------------------------------------------------------

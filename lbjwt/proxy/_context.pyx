@@ -87,7 +87,8 @@ cdef class ProxyContext:
             else:
                 watched.check_peer()
         for cluster in self.clusters:
-            (<Cluster>cluster).pending.expire(now)
+            (<Cluster>cluster).ejector.look(now)
+            (<Cluster>cluster).expire(now)
 
     def sweep(self):
         cdef double today = time.time()

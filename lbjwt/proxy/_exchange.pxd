@@ -14,6 +14,7 @@ from lbjwt.proxy._snapshot cimport Snapshot
 from lbjwt.proxy._stream cimport BackendStream, ClientStream
 from lbjwt.proxy._context cimport ProxyContext
 from lbjwt.proxy._tunnel cimport Tunnel
+from lbjwt.upstream._retry cimport RetryCause
 
 cdef enum:
     REQUEST_ID_SIZE = 32         # bytes of an id of ours
@@ -46,6 +47,8 @@ cdef class Exchange(ForwardedRequest):
     cdef bint _is_expired(self, Grant grant, double now, double grace)
     cdef void _answer(self, Answer answer)
     cdef void _fail_backend(self, ErrorReason reason)
+    cdef void _tell_status(self, int status)
+    cdef bint _sends_again(self, RetryCause cause, int status, bint begun, bint whole)
     cdef void _log(self, bint complete)
 
     # from the client's side
@@ -63,6 +66,7 @@ cdef class Exchange(ForwardedRequest):
     cdef void response_body(self, const char *body, Py_ssize_t size, bint end)
     cdef void backend_lost(self, bint begun)
     cdef void backend_failed(self, ErrorReason reason)
+    cdef void timed_out(self, bint begun)        # no response head in time; begun: a part of it came
     # of a tunnel
     cdef void tunnel_up(self, const char *data, Py_ssize_t size)
     cdef void tunnel_down(self, const char *data, Py_ssize_t size)
@@ -71,6 +75,7 @@ cdef class Exchange(ForwardedRequest):
     cdef void go_away(self)                      # the worker is stopping
     # from the sweep
     cdef void end_if_expired(self, double now)
+    cdef void end_if_late(self)                  # its route's deadline may have passed
 
 
 # The decision about its head stands in `context.authorization`, which it takes over.

@@ -16,17 +16,23 @@ from lbjwt._grants cimport Grant
 from lbjwt.net._clock cimport coarse_monotonic
 from lbjwt.observe._access_log cimport AccessRecord
 from lbjwt.proxy._admission cimport is_suspicious
+from lbjwt.proxy._balancing_key cimport learn
 from lbjwt.proxy._exchange_states cimport (
-    AWAITING, BACKEND_DATA, BACKEND_ENDED, BACKEND_FAILED, BACKEND_LOST, BEGIN, CLIENT_DATA, CLIENT_ENDED, CLIENT_LOST, CONNECTING, INTERIM,
-    NEW, OVER, PENDING, REQUEST_BODY, REQUEST_BROKEN, RESPONDING, RESPONSE, RESPONSE_BODY, TOKEN_ENDED, TUNNEL, TUNNEL_CLOSED, is_expected,
+    AWAITING, BACKEND_DATA, BACKEND_ENDED, BACKEND_FAILED, BACKEND_LOST, BEGIN, CLIENT_DATA, CLIENT_ENDED, CLIENT_LOST, CONNECTING, DEADLINE,
+    INTERIM, NEW, OVER, PENDING, REQUEST_BODY, REQUEST_BROKEN, RESPONDING, RESPONSE, RESPONSE_BODY, TIMED_OUT, TOKEN_ENDED, TUNNEL, TUNNEL_CLOSED,
+    is_expected,
 )
 from lbjwt.proxy._route cimport Route
 from lbjwt.proxy._tunnel cimport new_tunnel
-from lbjwt.upstream._retry cimport is_replayable, may_send_again
+from lbjwt.observe._endpoint_states cimport RESETS, SERVER_ERRORS, TIMEOUTS, EjectionCause
+from lbjwt.upstream._cluster cimport Cluster
+from lbjwt.upstream._ejection cimport cause_of
+from lbjwt.upstream._retry cimport RetryCause, is_replayable, may_send_again
 
 cdef enum:
     SPARE_EXCHANGES = 256        # kept to be used again, with their buffers
     SPARE_BUFFER = 65536         # bytes; a larger buffer is not kept
+    LOGGED_ENDPOINTS = 16        # failed ones that the access log names of one request
 
 
 cdef Exchange new_exchange(ProxyContext context, ClientStream client):
@@ -82,7 +88,6 @@ cdef class Exchange(ForwardedRequest):
             self.logged.begin(head, self.snapshot.admission.source(head, peer, trusted) if trusted else peer, peer)
         if head.dropped_names:
             context.board.mine.dropped_header_names += head.dropped_names
-        self.cluster = None if authorization.route is None else authorization.route.cluster
         if authorization.document is not None:
             self._answer(authorization.document)
             return
@@ -98,6 +103,12 @@ cdef class Exchange(ForwardedRequest):
             context.board.my_issuers[authorization.reported_issuer + 1].reported[<int>authorization.reported] += 1
         if authorization.grant is not None:
             context.board.my_issuers[authorization.issuer + 1].accepted += 1
+        self.cluster = authorization.route.cluster
+        if authorization.route.choice is not None:
+            if authorization.cluster < 0:            # a fault of ours: such a request is refused before
+                self.fail(ErrorReason.INTERNAL_ERROR)
+                return
+            self.cluster = <Cluster>authorization.route.choice.clusters[authorization.cluster]
         self.token_in_query = head.token_in_query
         self.subprotocol_answer = head.subprotocol_answer
         self.request.clear()
@@ -105,6 +116,15 @@ cdef class Exchange(ForwardedRequest):
         if size:
             self.request.put(body, size)
         self.replayable = is_replayable(self.method, end, size)
+        self.retry = authorization.route.retry
+        self.cluster.count_request()
+        if self.retry.timeout >= 0.0:
+            self.give_up_at = coarse_monotonic() + self.retry.timeout
+        if self.cluster.looks_at is not None:
+            learn(self, self.cluster.looks_at, head, self.snapshot.admission.source(head, peer, trusted) if trusted else peer, authorization.grant)
+        if self.cluster.max_requests != 0 and self.cluster.is_at_max_requests():
+            self.fail(ErrorReason.CLUSTER_FULL)
+            return
         self._send_off()
 
     cdef Slice _identifier(self) noexcept:
@@ -142,6 +162,8 @@ cdef class Exchange(ForwardedRequest):
         self.request_bytes += size
         self.request_complete = end
         self.replayable = False
+        if end and self.give_up_at != 0.0:
+            self.give_up_at = coarse_monotonic() + self.retry.timeout    # the time of the upload was the client's
         self.backend.request_body(body, size, end)
 
     cdef void request_broken(self, ErrorReason reason):
@@ -167,11 +189,15 @@ cdef class Exchange(ForwardedRequest):
     cdef void response(self, ResponseHead head, const char *body, Py_ssize_t size, bint end):
         if not self.expects(RESPONSE):
             return
-        self.status = head.status
-        self.response_bytes = size
         self.endpoint.counters.responses[head.status // 100] += 1
         if self.endpoint.failing:
             self.endpoint.recovered()
+        if (self.retry.any_status or (self.trial and head.status >= 500)) and self._sends_again(RetryCause.STATUS, head.status, True, end):
+            return
+        self.status = head.status
+        self.response_bytes = size
+        if head.status >= 500 or self.trial:
+            self._tell_status(head.status)
         if head.websocket:
             self._move(TUNNEL)
             self.tunnel = new_tunnel(self.client, self.backend, True, self.snapshot.stream_idle_timeout)
@@ -260,10 +286,41 @@ cdef class Exchange(ForwardedRequest):
         """The endpoint's connection ended before the response was whole. begun: a part of its head came."""
         if not self.expects(BACKEND_LOST):
             return
-        if self.state == AWAITING and may_send_again(self, self.cluster):
-            self._send_again()
-        else:
+        if self.state != AWAITING or not self._sends_again(RetryCause.RESET, 0, begun, False):
             self._fail_backend(ErrorReason.RESPONSE_INCOMPLETE if begun or self.state != AWAITING else ErrorReason.NO_RESPONSE)
+
+    cdef void timed_out(self, bint begun):
+        if self.expects(TIMED_OUT) and not self._sends_again(RetryCause.TIMEOUT, 0, begun, False):
+            self._fail_backend(ErrorReason.RESPONSE_TIMEOUT)
+
+    cdef bint _sends_again(self, RetryCause cause, int status, bint begun, bint whole):
+        """Send the request again if `_retry` allows it. whole: see `_send_again`."""
+        if not may_send_again(self, self.retry, self.cluster, cause, status, begun, coarse_monotonic()):
+            return False
+        if cause == RetryCause.STATUS:
+            self._tell_status(status)
+        elif cause == RetryCause.TIMEOUT:
+            self.endpoint.unhealthy(TIMEOUTS, self.take_trial())
+        elif not self.backend.used:              # else the endpoint may have closed it for being idle
+            self.endpoint.unhealthy(RESETS, self.take_trial())
+        self._send_again(cause, whole)
+        return True
+
+    cdef void _tell_status(self, int status):
+        """The endpoint has answered, which says whether it is healthy."""
+        if status >= 500:
+            self.endpoint.unhealthy(SERVER_ERRORS, self.take_trial())
+        else:
+            self.endpoint.healthy(self.take_trial())
+
+    cdef void end_if_late(self):
+        """Give up waiting for the head of a response. While the client sends its request, `stream_idle` goes for it."""
+        if self.give_up_at == 0.0 or coarse_monotonic() < self.give_up_at or not is_expected(DEADLINE, self.state):
+            return
+        if self.state != AWAITING:
+            self.fail(ErrorReason.ROUTE_TIMEOUT)
+        elif self.request_complete:
+            self._fail_backend(ErrorReason.ROUTE_TIMEOUT)
 
     cdef void backend_failed(self, ErrorReason reason):
         """The endpoint sent no response, an invalid one, or a part of one."""
@@ -271,8 +328,12 @@ cdef class Exchange(ForwardedRequest):
             self._fail_backend(reason)
 
     cdef void _fail_backend(self, ErrorReason reason):
+        cdef int cause = cause_of(reason)
         self.note(reason)
         self.endpoint.failed(ErrorNames(<int>reason).name.lower().replace("_", " "), coarse_monotonic())
+        # A connection that was used before may have been closed for being idle, and a tunnel may end in any way: neither is a sign of bad health.
+        if cause >= 0 and self.state != TUNNEL and not (reason == ErrorReason.NO_RESPONSE and self.backend.used):
+            self.endpoint.unhealthy(<EjectionCause>cause, self.take_trial())
         if self.state == RESPONDING:
             self.client.reset(reason)
             self.finish(False)
@@ -314,6 +375,8 @@ cdef class Exchange(ForwardedRequest):
             context.board.my_routes[route.index].requests[self.status // 100] += 1
         if self.endpoint is not None:
             self.endpoint.counters.requests += 1
+            if self.endpoint.state.suspect and whole and self.status < 500 and self.error == ErrorReason.NO_ERROR:
+                self.endpoint.healthy(False)
         if self.is_logged:
             if context.access_log is not None:   # a reload may have closed it
                 self._log(whole and not client.broken)
@@ -338,7 +401,9 @@ cdef class Exchange(ForwardedRequest):
         cdef bytes label
         self.logged.fill(&record, self.client.peer())
         record.request_id = self._identifier()
-        record.endpoint = record.issuer = record.route = Slice(NULL, 0)
+        record.endpoint = record.issuer = record.route = record.cluster = Slice(NULL, 0)
+        if self.cluster is not None:
+            record.cluster = Slice(self.cluster.label, len(self.cluster.label))
         if self.endpoint is not None:
             record.endpoint = Slice(self.endpoint.label, len(self.endpoint.label))
         if authorization.issuer >= 0:
@@ -354,4 +419,9 @@ cdef class Exchange(ForwardedRequest):
         record.response_bytes = self.response_bytes
         record.complete = complete
         record.retries = self.retries
+        record.failed_endpoints = Slice(NULL, 0)
+        if self.failed is not None:
+            label = b", ".join(self.failed[:LOGGED_ENDPOINTS])
+            record.failed_endpoints = Slice(label, len(label))
+            record.attempts = <int>len(self.failed) + (self.endpoint is not None)
         self.context.access_log.record(&record)

@@ -32,7 +32,9 @@ cpdef enum Event:
     TUNNEL_CLOSED = 17           # the endpoint closed it
     TOKEN_ENDED = 18
     CLIENT_LOST = 19
-    EVENTS = 20
+    TIMED_OUT = 20               # no response head came in time
+    DEADLINE = 21                # the deadline of the route has passed
+    EVENTS = 22
 
 
 cdef uint32_t *expected          # by state: a bit for each event

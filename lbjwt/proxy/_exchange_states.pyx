@@ -14,7 +14,8 @@ endpoint is full, or OVER when lbjwt answers in the endpoint's place: 503 when n
 | request body                | AWAITING, RESPONDING                      | the same                                         |
 | request broken              | PENDING, CONNECTING, AWAITING, RESPONDING | OVER: 4xx, or cut short                          |
 | interim                     | AWAITING                                  | AWAITING                                         |
-| response                    | AWAITING                                  | RESPONDING; TUNNEL after 101                     |
+| response                    | AWAITING                                  | RESPONDING; TUNNEL after 101; as above when      |
+|                             |                                           | `_retry` allows                                  |
 | response body               | RESPONDING                                | RESPONDING; OVER at its end                      |
 | backend lost                | AWAITING                                  | as above when `_retry` allows; else OVER: 502    |
 | backend lost                | RESPONDING, TUNNEL                        | OVER, cut short                                  |
@@ -24,6 +25,8 @@ endpoint is full, or OVER when lbjwt answers in the endpoint's place: 503 when n
 | tunnel closed               | TUNNEL                                    | OVER                                             |
 | token ended                 | RESPONDING, TUNNEL                        | OVER, cut short                                  |
 | client lost                 | all but OVER                              | OVER; what the endpoint has of it is given up    |
+| timed out                   | AWAITING                                  | as above when `_retry` allows; else OVER: 504    |
+| deadline                    | PENDING, CONNECTING, AWAITING             | OVER: 504                                        |
 
 Any other event is a fault of lbjwt: it is counted, and the request ends at once, with 503 or cut short. In OVER nothing is done, as the exchange may
 serve another request already. From each state an exchange may move on to those that some event in that state leads to.
@@ -52,7 +55,7 @@ TABLE = {
     (REQUEST_BROKEN, AWAITING): (OVER,),
     (REQUEST_BROKEN, RESPONDING): (OVER,),
     (INTERIM, AWAITING): (AWAITING,),
-    (RESPONSE, AWAITING): (RESPONDING, TUNNEL),
+    (RESPONSE, AWAITING): (RESPONDING, TUNNEL, *SENT_OFF),
     (RESPONSE_BODY, RESPONDING): (RESPONDING, OVER),
     (BACKEND_LOST, AWAITING): SENT_OFF,
     (BACKEND_LOST, RESPONDING): (OVER,),
@@ -73,6 +76,10 @@ TABLE = {
     (CLIENT_LOST, AWAITING): (OVER,),
     (CLIENT_LOST, RESPONDING): (OVER,),
     (CLIENT_LOST, TUNNEL): (OVER,),
+    (TIMED_OUT, AWAITING): SENT_OFF,
+    (DEADLINE, PENDING): (OVER,),
+    (DEADLINE, CONNECTING): (OVER,),
+    (DEADLINE, AWAITING): (OVER,),
 }
 """(event, state) -> states after it, further events that it causes left out."""
 

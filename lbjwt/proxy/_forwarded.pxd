@@ -6,12 +6,14 @@ from lbjwt.proxy._context cimport ProxyContext
 from lbjwt.upstream._cluster cimport Cluster
 from lbjwt.upstream._endpoint cimport Endpoint
 from lbjwt.upstream._request cimport UpstreamRequest
+from lbjwt.upstream._retry cimport RetryCause, RetryRule
 
 
 cdef class ForwardedRequest(UpstreamRequest):
     """The part of an exchange that finds an endpoint for its request."""
     cdef ProxyContext context
     cdef Cluster cluster                         # of its route; None: it is not forwarded
+    cdef RetryRule retry                         # of its route
     cdef ClientStream client
     cdef BackendStream backend                   # None: there is none yet, or no more
     cdef Endpoint endpoint                       # whose load it counts in; None: none
@@ -27,10 +29,16 @@ cdef class ForwardedRequest(UpstreamRequest):
             self._fault()
         self.state = state
 
+    # Whether it tries its endpoint; once the endpoint was told what came of it, it does not any more.
+    cdef inline bint take_trial(self) noexcept:
+        cdef bint trial = self.trial
+        self.trial = False
+        return trial
+
     cdef bint _unexpected(self) noexcept
     cdef void _fault(self) noexcept
     cdef void _send_off(self)
-    cdef void _send_again(self)
+    cdef void _send_again(self, RetryCause cause, bint whole)
     cdef void _try_next(self)
     cdef void _wait_or_refuse(self)
     cdef void _leave_queue(self)
@@ -38,6 +46,7 @@ cdef class ForwardedRequest(UpstreamRequest):
     cdef void _drop_backend(self)
     cdef void _charge(self, Endpoint endpoint)
     cdef void _discharge(self)
+    cdef void _count_retrying(self, int amount) noexcept
 
     # from the endpoint's side
     cdef void connected(self)

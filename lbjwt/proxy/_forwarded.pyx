@@ -5,10 +5,11 @@ A request on its way to an endpoint: picking one, waiting for one, and trying th
 
 from lbjwt.net._clock cimport coarse_monotonic
 from lbjwt.net._connection cimport FAILED
+from lbjwt.observe._endpoint_states cimport add_to
 from lbjwt.proxy._exchange_states cimport (
     AWAITING, CONNECT_FAILED, CONNECTED, CONNECTING, OVER, PENDING, PENDING_TIMED_OUT, RESPONDING, ROOM, STREAM_FREE, TUNNEL,
 )
-from lbjwt.upstream._retry cimport exclude, send_elsewhere
+from lbjwt.upstream._retry cimport RetryCause, exclude, send_elsewhere
 
 
 cdef class ForwardedRequest(UpstreamRequest):
@@ -45,28 +46,34 @@ cdef class ForwardedRequest(UpstreamRequest):
         """Send the request to the best endpoint that was not tried: on an idle stream, or on a new one. When all are full, wait in line."""
         cdef Endpoint endpoint
         cdef BackendStream backend
+        cdef set passed_over = self.tried
         while True:
             # A new request goes behind those that wait; one whose first endpoint failed does not.
             endpoint = None
             if self.state == PENDING or self.tried is not None or self.cluster.pending.is_empty():
-                endpoint = self.cluster.pick(self, self.tried, coarse_monotonic())
+                endpoint = self.cluster.pick(self, passed_over, coarse_monotonic())
             if endpoint is None:
                 self._wait_or_refuse()
                 return
-            self._leave_queue()
-            self.cluster.take(endpoint)
             backend = <BackendStream>endpoint.pool.take_idle(self.fresh)
             if backend is None:
-                break
+                backend = <BackendStream>endpoint.pool.take_unclaimed()
+                if backend is not None or endpoint.pool.reserve(coarse_monotonic()):
+                    break
+                passed_over = {endpoint} if passed_over is None else passed_over | {endpoint}    # another worker took the room
+                continue
+            self._leave_queue()
+            self.cluster.take(endpoint)
             self._charge(endpoint)
             if self._transmit(backend) != FAILED:
                 return
             self._discharge()
+        self._leave_queue()
+        self.cluster.take(endpoint)
         if self.tried is None and not endpoint.is_healthy(coarse_monotonic()):
             self.no_endpoint = ErrorReason.ENDPOINTS_DOWN    # every one failed a moment ago: this is the last resort
         self._charge(endpoint)
         self._move(CONNECTING)
-        backend = <BackendStream>endpoint.pool.take_unclaimed()
         if backend is None:
             backend = <BackendStream?>self.context.open_connection(endpoint)
         self.backend = backend
@@ -79,13 +86,13 @@ cdef class ForwardedRequest(UpstreamRequest):
             return
         if (self.tried is None and not self.cluster.pending.is_empty()) or self.cluster.may_get_room(self.tried):
             context.board.mine.endpoints_full += 1
-            if self.cluster.pending.enter(self, now):
+            if self.cluster.wait(self, now):
                 self._move(PENDING)
                 self.tried = None            # in its turn any endpoint will do: if one were barred to it, all behind it would wait
                 return
             self.fail(ErrorReason.PENDING_OVERFLOW if self.cluster.pending.max_pending else ErrorReason.ENDPOINTS_FULL)
             return
-        self.fail(self.no_endpoint)
+        self.fail(ErrorReason.ENDPOINTS_DOWN if self.tried is None else self.no_endpoint)
 
     cdef void _leave_queue(self):
         if self.state == PENDING:
@@ -117,39 +124,58 @@ cdef class ForwardedRequest(UpstreamRequest):
 
     cdef void _charge(self, Endpoint endpoint):
         self.endpoint = endpoint
-        endpoint.charge()
+        self.trial = endpoint.charge()
+        if self.retries:
+            self._count_retrying(1)
 
     cdef void _discharge(self):
         if self.endpoint is not None:
+            if self.take_trial():
+                self.endpoint.end_trial()
+            if self.retries:
+                self._count_retrying(-1)
             self.endpoint.discharge()
             self.endpoint = None
+
+    cdef void _count_retrying(self, int amount) noexcept:
+        self.endpoint.counters.retrying += amount
+        add_to(&self.endpoint.state.retrying, amount)
 
     cdef void connected(self):
         if not self.expects(CONNECTED):
             return
         if self._transmit(self.backend) == FAILED:
-            self.endpoint.unreachable(None, coarse_monotonic())
+            self.endpoint.unreachable("a new connection was reset before the request was sent", self.take_trial(), coarse_monotonic())
             self._try_next()
 
     cdef void connect_failed(self):
         if self.expects(CONNECT_FAILED):
             self._try_next()
 
-    cdef void _send_again(self):
-        """The connection ended, and repeating the request is harmless."""
+    cdef void _send_again(self, RetryCause cause, bint whole):
+        """`_retry` allows it. whole: the response that is dropped was had to its end, and so its connection may be used again."""
         cdef Endpoint endpoint = self.endpoint
-        endpoint.failed(None, coarse_monotonic())
+        cdef BackendStream backend = self.backend
+        if cause != RetryCause.STATUS:
+            endpoint.failed(None, coarse_monotonic())
+        endpoint.counters.requests += 1
         self.context.board.mine.retries += 1
-        self._drop_backend()
+        self.backend = None
+        backend.request = None
+        backend.release(whole)
         self._discharge()
-        send_elsewhere(self, self.cluster, endpoint, coarse_monotonic())
+        send_elsewhere(self, self.cluster, endpoint, cause, coarse_monotonic())
         self._send_off()
 
     cdef void _try_next(self):
+        """No connection could be had."""
         exclude(self, self.endpoint)
         self._drop_backend()
         self._discharge()
-        self._send_off()
+        if self.retry.covers(RetryCause.CONNECT_FAILURE):
+            self._send_off()
+        else:
+            self.fail(ErrorReason.CONNECT_FAILED)
 
     cdef void use(self, BackendStream backend):
         """A stream got free while this request waited for one that is being opened, or in the queue."""

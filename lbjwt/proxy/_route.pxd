@@ -7,7 +7,9 @@ from lbjwt.auth._places cimport TokenPlaces
 from lbjwt.auth._route_rules cimport RouteRules
 from lbjwt.http1._request cimport RequestHead
 from lbjwt.http1._answer cimport Answer
+from lbjwt.proxy._cluster_choice cimport ClusterChoice
 from lbjwt.upstream._cluster cimport Cluster
+from lbjwt.upstream._retry cimport RetryRule
 
 
 @cython.final
@@ -17,7 +19,7 @@ cdef class Demand:
     cdef readonly tuple issuers                  # beside each of them the rows of the issuers it is for; None: every one
     cdef TokenPlaces _only                       # the one there is, or None
     cdef readonly RouteRules rules               # None: nothing beyond what the issuer asks
-    cdef uint32_t _number                        # of the rules, under which a Grant remembers their verdict
+    cdef readonly uint32_t number                        # of the rules, under which a Grant remembers their verdict
 
     # found: bit n is set when places n hold the token. A token in two places must be the same one.
     cdef DenyReason find(self, RequestHead head, const char **token, Py_ssize_t *size, unsigned *found)
@@ -34,7 +36,9 @@ cdef class Route:
     cdef readonly str name                       # "" for the one route of a configuration without routes
     cdef readonly bytes label                    # the same, for the access log
     cdef readonly Py_ssize_t index               # where the board counts it; -1: nowhere
-    cdef readonly Cluster cluster                # where its requests go; None where nothing is forwarded, as in explain
+    cdef readonly Cluster cluster                # where its requests go; None: `choice` says, or nothing is forwarded, as in explain
+    cdef readonly ClusterChoice choice           # None: there is one cluster
+    cdef readonly RetryRule retry                # when they are sent again, and how long they may take
     cdef readonly tuple demands                  # of Demand; empty: the route is public
     cdef readonly tuple strips                   # of TokenPlaces, also of issuers that the route does not ask
     cdef readonly bint allow_missing

@@ -39,7 +39,7 @@ cdef class Demand:
             raise ValueError("rules that ask nothing are None")
         self._only = self.places[0] if len(self.places) == 1 else None
         self.rules = rules
-        self._number = 0 if rules is None else rules.number
+        self.number = 0 if rules is None else rules.number
 
     cdef DenyReason find(self, RequestHead head, const char **token, Py_ssize_t *size, unsigned *found):
         cdef TokenPlaces places
@@ -93,11 +93,11 @@ cdef class Demand:
         cdef int reason
         if self.rules is None:
             return JUDGED
-        place = self._number % MEMOS
-        if grant.memo_rules[place] == self._number:
+        place = self.number % MEMOS
+        if grant.memo_rules[place] == self.number:
             return grant.memo_verdict[place]
         reason = self.rules.judge(dict(grant.claims), <int>grant.issuer_index, &reported)
-        grant.memo_rules[place] = self._number
+        grant.memo_rules[place] = self.number
         grant.memo_verdict[place] = <uint8_t>(JUDGED | reason if reason != NONE else JUDGED | REPORTED | reported if reported != NONE else JUDGED)
         return grant.memo_verdict[place]
 
@@ -106,10 +106,12 @@ cdef class Route:
 
     def __init__(self, demands, answers, *, strips=(), secret_places=(), str name="", bint allow_missing=False, bint report_only=False,
                  bint end_streams=True, double stream_grace=0.0, bint expose_reason=False,
-                 Py_ssize_t index=-1, Cluster cluster=None):
+                 Py_ssize_t index=-1, Cluster cluster=None, ClusterChoice choice=None, RetryRule retry=None):
         self.name = name
         self.index = index
         self.cluster = cluster
+        self.choice = choice
+        self.retry = RetryRule() if retry is None else retry
         self.label = name.encode()
         self.demands = tuple(demands)
         self.strips = tuple(strips)

@@ -113,6 +113,8 @@ cdef class ServerConnection(ServerWriter):
         cdef bint both = self.context.snapshot.allow_half_close or self.phase == TUNNELING
         if self.exchange is not None and self.connection.read_paused and self.connection.has_ended(both):
             self._client_closed()
+        elif self.exchange is not None:
+            self.exchange.end_if_late()
 
     cdef void _blocked(self):
         if self.phase != KEY_WAIT:               # backpressure must not extend the key-wait deadline

@@ -40,6 +40,7 @@ cdef class ServerWriter(ClientStream):
     cdef void _unreachable(self)
     cdef void _set_deadline(self, double seconds) noexcept
     cdef void _send_parts(self, iovec *parts, int count)
+    cdef bytes _with_balancing_line(self, const char **extra, Py_ssize_t *size)
     cdef void write_switch(self, ResponseHead head)
     cdef void _send_answer(self, Answer answer, Slice request_id, bint keep_alive)
     cdef void _send_body(self, Buffer out, const char *body, Py_ssize_t size, bint end)

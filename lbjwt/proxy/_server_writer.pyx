@@ -71,14 +71,26 @@ cdef class ServerWriter(ClientStream):
         cdef Buffer out = self.context.out
         cdef Py_ssize_t owed
         cdef const char *extra
+        cdef bytes _line                         # owns what `extra` then points to
         cdef bint unmeasured = head.body == CHUNKED or head.body == UNTIL_CLOSE
         # A response that overtakes its request leaves the rest of that request on the wire: such a connection ends with it.
         self.keep_alive = self.keep_alive and self.phase == WAITING and not self.ends_soon() and not (unmeasured and self.http10)
         self.out_chunked = unmeasured and not self.http10
         extra = fields_owed(head, False, self.exchange.token_in_query, &owed)
+        if self.exchange.cluster.looks_at is not None:
+            _line = self._with_balancing_line(&extra, &owed)
         out.clear()
         head.write(out, self.http10, self.keep_alive, self.exchange._identifier(), self.context.date, extra, owed)
         self._send_body(out, body, size, end)
+
+    cdef bytes _with_balancing_line(self, const char **extra, Py_ssize_t *size):
+        """Lengthen the extra lines by that of the balancing rule, if it has one."""
+        cdef bytes line = self.exchange.cluster.response_line(self.exchange, self.exchange.endpoint, self.listener.policy.https)
+        if line is not None:
+            line = extra[0][:size[0]] + line
+            extra[0] = line
+            size[0] = len(line)
+        return line
 
     cdef void respond_body(self, const char *body, Py_ssize_t size, bint end):
         cdef Buffer out = self.context.out
@@ -120,6 +132,9 @@ cdef class ServerWriter(ClientStream):
         cdef Buffer out = self.context.out
         cdef Py_ssize_t owed
         cdef const char *extra = fields_owed(head, self.exchange.subprotocol_answer, self.exchange.token_in_query, &owed)
+        cdef bytes _line
+        if self.exchange.cluster.looks_at is not None:
+            _line = self._with_balancing_line(&extra, &owed)
         out.clear()
         head.write(out, self.http10, True, self.exchange._identifier(), self.context.date, extra, owed)
         self.send(out.data, out.size)

@@ -2,7 +2,9 @@
 
 The `ClientConnection` gets either `connection_made` or `connect_failed`, once.
 
-Addresses that need no resolving are connected here and handed to the loop as open sockets, without a task (see `net.adopt`).
+Sockets are connected here and handed to the loop when they are open (see `net.adopt`). A name may have several addresses, and any of them may be
+dead: they are tried as RFC 8305 says ("Happy Eyeballs"), families in turn, each a moment after the one before unless that failed sooner, and the
+first that is open is used. The next connection begins with the address that was.
 """
 
 from __future__ import annotations
@@ -10,6 +12,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+from collections import deque
+from collections.abc import Iterable
+from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any, Final
 
 from lbjwt.errors import cause_of
@@ -24,6 +29,15 @@ if TYPE_CHECKING:
 RETRY: Final = 0.01
 """Seconds until a connection is tried again for which no file descriptor was left, or no room in the queue of a Unix socket."""
 
+ATTEMPT_DELAY: Final = 0.25
+"""Seconds until the next address of a name is tried beside those before (RFC 8305 section 5: the recommended value)."""
+
+MAX_REMEMBERED: Final = 4096
+"""Names whose last good address is remembered. Each takes some 300 bytes; beyond, all are forgotten, which costs a moment per name."""
+
+Target = tuple[int, Any]
+"""Family, and what `socket.connect` takes."""
+
 
 class Connector:
     """Starts connections to endpoints in one event loop.
@@ -37,33 +51,42 @@ class Connector:
         self.context: ProxyContext | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.attempts: set[_Attempt] = set()
+        self._last_good: dict[tuple[str, int], Target] = {}
 
     def __call__(self, endpoint: Endpoint) -> ClientConnection:
         """Start a connection and return its protocol at once; what becomes of it is told in a later turn of the loop."""
         assert self.context is not None
         side = ClientConnection(self.context, endpoint)
-        address = _address(endpoint)
-        if address is None:
+        target = _target(endpoint)
+        if target is None:
             task = self.loop.create_task(self._resolve_and_connect(side, endpoint))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         else:
-            self.attempts.add(_Attempt(self, side, address, endpoint.connect_timeout))
+            self.attempts.add(_Attempt(self, side, [target], endpoint.connect_timeout))
         return side
 
     async def _resolve_and_connect(self, side: ClientConnection, endpoint: Endpoint) -> None:
+        name, timeout = (endpoint.host, endpoint.port), endpoint.connect_timeout
+        end = self.loop.time() + timeout
         try:
-            async with asyncio.timeout(endpoint.connect_timeout):
-                while True:
-                    try:
-                        await self.loop.create_connection(side.protocol, endpoint.host, endpoint.port)
-                        return
-                    except OSError as error:
-                        if not self.frees_descriptors(error):
-                            raise
-                    await asyncio.sleep(RETRY)
+            async with asyncio.timeout(timeout):
+                found = await self.loop.getaddrinfo(*name, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:  # UnicodeError: a host name that IDNA cannot encode
-            side.connect_failed(cause(error, endpoint.connect_timeout))
+            side.connect_failed(cause(error, timeout))
+            return
+        targets = interleaved((family, address) for family, _, _, _, address in found)
+        last = self._last_good.get(name)
+        if last in targets:
+            targets.remove(last)
+            targets.insert(0, last)
+        self.attempts.add(_Attempt(self, side, targets, timeout, end=end, name=name))
+
+    def remember(self, name: tuple[str, int], target: Target) -> None:
+        """A connection to one address of a name was made."""
+        if len(self._last_good) >= MAX_REMEMBERED and name not in self._last_good:
+            self._last_good.clear()
+        self._last_good[name] = target
 
     def frees_descriptors(self, error: OSError) -> bool:
         """False: the error is another one. When there was no file descriptor, unused connections, to whichever endpoint, give theirs back."""
@@ -75,68 +98,114 @@ class Connector:
 
     async def close(self) -> None:
         """Give up what is under way."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for attempt in list(self.attempts):
             attempt.give_up()
         while self.attempts:  # sockets the loop is taking over
             await asyncio.sleep(0)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def interleaved(targets: Iterable[Target]) -> list[Target]:
+    """The addresses in the order of RFC 8305 section 4: families in turn, the first one's first; within a family as they came."""
+    families: dict[int, dict[Target, None]] = {}
+    for target in targets:
+        families.setdefault(target[0], {})[target] = None
+    return [target for target in chain.from_iterable(zip_longest(*families.values())) if target is not None]
 
 
 class _Attempt:
-    """One connection that is being made to an address (family, and what `socket.connect` takes)."""
+    """
+    One connection that is being made, to the first of several addresses that is open.
 
-    def __init__(self, connector: Connector, side: ClientConnection, address: tuple[int, Any], timeout: float) -> None:
+    Args:
+        targets: At least one.
+        timeout: Seconds for all of it, as configured.
+        end: When they are over, on the clock of the loop; None: they begin now.
+        name: That the targets are addresses of.
+    """
+
+    def __init__(
+        self,
+        connector: Connector,
+        side: ClientConnection,
+        targets: list[Target],
+        timeout: float,
+        *,
+        end: float | None = None,
+        name: tuple[str, int] | None = None,
+    ) -> None:
         self._connector = connector
-        self._loop = connector.loop
+        self._loop = loop = connector.loop
         self._side = side
-        self._family, self._address = address
+        self._untried = deque(targets)
         self._timeout = timeout
-        self._socket: socket.socket | None = None
-        self._timer = self._loop.call_later(self._timeout, self._fail, TimeoutError())
+        self._name = name
+        self._opening: dict[socket.socket, Target] = {}
+        self._open: socket.socket | None = None
+        self._timer = loop.call_at(loop.time() + timeout if end is None else end, self._fail, TimeoutError())
         self._next: asyncio.Handle | None = None
         self._handed_over = False
-        self._open()
+        self._try_next()
 
-    def _open(self) -> None:
+    def _try_next(self) -> None:
+        """Begin with the next address. Nothing is told from in here: the protocol is not known yet."""
+        target = self._untried[0]
         try:
-            self._socket = opened = socket.socket(self._family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            opened = socket.socket(target[0], socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         except OSError as error:
             if self._connector.frees_descriptors(error):
-                self._next = self._loop.call_later(RETRY, self._open)
+                self._next = self._loop.call_later(RETRY, self._try_next)
             else:
-                self._next = self._loop.call_soon(self._fail, error)
+                self._untried.popleft()
+                self._next = self._loop.call_soon(self._failed, error)
             return
-        code = opened.connect_ex(self._address)
-        if code == errno.EINPROGRESS:
-            self._loop.add_writer(opened.fileno(), self._decided)
-        elif code == errno.EAGAIN:  # unix(7): the queue of the listener is full, and nothing tells when it is not
+        code = opened.connect_ex(target[1])
+        if code == errno.EAGAIN:  # unix(7): the queue of the listener is full, and nothing tells when it is not
             opened.close()
-            self._socket = None
-            self._next = self._loop.call_later(RETRY, self._open)
+            self._next = self._loop.call_later(RETRY, self._try_next)
+            return
+        self._untried.popleft()
+        if code == errno.EINPROGRESS:
+            self._opening[opened] = target
+            self._loop.add_writer(opened.fileno(), self._decided, opened)
+            self._next = self._loop.call_later(ATTEMPT_DELAY, self._try_next) if self._untried else None
         elif code:
-            self._next = self._loop.call_soon(self._fail, OSError(code, ""))
+            opened.close()
+            self._next = self._loop.call_soon(self._failed, OSError(code, ""))
         else:
-            self._next = self._loop.call_soon(self._connected)
+            self._opening[opened] = target
+            self._next = self._loop.call_soon(self._connected, opened)
 
-    def _decided(self) -> None:
-        assert self._socket is not None
-        self._loop.remove_writer(self._socket.fileno())
-        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            self._fail(OSError(code, ""))
-        else:
-            self._connected()
+    def _decided(self, opened: socket.socket) -> None:
+        self._loop.remove_writer(opened.fileno())
+        code = opened.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if not code:
+            self._connected(opened)
+            return
+        del self._opening[opened]
+        opened.close()
+        self._failed(OSError(code, ""))
 
-    def _connected(self) -> None:
+    def _failed(self, error: OSError) -> None:
+        """One address did not work: the next one is tried at once; the last one's error is told."""
+        if self._untried:
+            self._cancel_next()
+            self._try_next()
+        elif not self._opening:
+            self._fail(error)
+
+    def _connected(self, opened: socket.socket) -> None:
         """Hand the open socket to the loop, which tells the protocol in its next turn."""
-        self._cancel_timers()
-        self._handed_over = True
-        assert self._socket is not None
+        target = self._opening.pop(opened)
+        self._give_up_others()
+        if self._name is not None:
+            self._connector.remember(self._name, target)
+        self._open, self._handed_over = opened, True
         # Not `create_connection`: uvloop 0.23 gives the socket to the transport only after `connection_made`. If that closes the connection, the
         # socket object closes the descriptor a second time, when it may belong to another connection.
-        take_over(self._loop.connect_accepted_socket(self._side.protocol, self._socket), self._made)
+        take_over(self._loop.connect_accepted_socket(self._side.protocol, opened), self._made)
 
     def _made(self, error: Exception | None) -> None:
         self._handed_over = False
@@ -151,17 +220,24 @@ class _Attempt:
 
     def give_up(self) -> None:
         """End it without a word to the protocol, unless the loop has the socket already."""
-        self._cancel_timers()
         if self._handed_over:
             return
-        if self._socket is not None:
-            self._loop.remove_writer(self._socket.fileno())
-            self._socket.close()
-            self._socket = None
+        self._give_up_others()
+        if self._open is not None:
+            self._open.close()
+            self._open = None
         self._connector.attempts.discard(self)
 
-    def _cancel_timers(self) -> None:
+    def _give_up_others(self) -> None:
+        """All but the open one."""
         self._timer.cancel()
+        self._cancel_next()
+        for opening in self._opening:
+            self._loop.remove_writer(opening.fileno())
+            opening.close()
+        self._opening.clear()
+
+    def _cancel_next(self) -> None:
         if self._next is not None:
             self._next.cancel()
 
@@ -177,7 +253,7 @@ def cause(error: Exception, timeout: float) -> str:
     return f"cannot be reached: {cause_of(error)}"
 
 
-def _address(endpoint: Endpoint) -> tuple[int, Any] | None:
+def _target(endpoint: Endpoint) -> Target | None:
     """Family and address for `socket.connect`; None for a name that has to be resolved."""
     if endpoint.path:
         return socket.AF_UNIX, endpoint.path

@@ -1,41 +1,60 @@
 cimport cython
 
+from lbjwt.net._tls cimport TlsPeer
 from lbjwt.observe._board cimport Board, EndpointCounters
-from lbjwt.observe._endpoint_states cimport EndpointState
+from lbjwt.observe._endpoint_states cimport CONNECT_FAILURES, FAILING, EjectionCause, EndpointState
+from lbjwt.upstream._ejector cimport Ejector
 from lbjwt.upstream._pool cimport Pool
+
+
+cdef inline bint is_healthy(const EndpointState *state, double now) noexcept:
+    """In panic all endpoints count as healthy but those that nobody can connect to."""
+    return (state.ejected_until <= now and state.check != FAILING) or (
+        state.panic and not (state.on_trial == 1 + CONNECT_FAILURES and state.ejected_until > now))
 
 
 @cython.final
 cdef class Endpoint:
     """One backend address of a cluster: whether it is healthy, its counters of this worker, and its pool. It outlives configurations."""
     cdef readonly Py_ssize_t row             # of its counters in the shared stats
-    cdef readonly str address                # as configured: HOST:PORT or unix:PATH
+    cdef readonly str address                # as configured: HOST:PORT, https://HOST:PORT or unix:PATH
     cdef readonly bytes label                # the same, for the access log
     cdef readonly str host                   # "" for a Unix socket
     cdef readonly int port
     cdef readonly str path                   # of a Unix socket, else ""
-    cdef readonly long weight                # a change is a matter of the cluster
+    cdef readonly TlsPeer tls                # whom its certificate must name; None: plain HTTP
+    cdef readonly long weight                # as configured; 0: drained. A change is a matter of the cluster
+    cdef readonly bint backup                # used only while no other can be
+    cdef readonly Py_ssize_t max_connections # 0: that of the cluster
     cdef readonly Pool pool
     cdef readonly double connect_timeout     # seconds
     cdef readonly double response_timeout    # seconds, to the first byte of the response
     cdef readonly double idle_timeout        # seconds, of idle connections
     cdef readonly bint failing               # its failure was logged, its recovery was not
+    cdef Ejector ejector                     # of its cluster
     cdef Py_ssize_t _position                # among the members of its cluster; -1: it is none
     cdef double _quiet_until                 # seconds on the monotonic clock: no failure is logged before
     cdef EndpointCounters *counters          # of this worker
     cdef EndpointState *state                # of all processes
 
+    # The same address, and the same is asked of it: its connections serve as well.
+    cdef bint is_like(self, Endpoint other)
     # Count on this board, from its configuration on.
     cdef void attach(self, Board board)
-    # A request goes there, or has left.
-    cdef void charge(self) noexcept
+    # A request goes there, or has left. True: it tries the endpoint, which was ejected, and no other goes there until it says what came of it.
+    cdef bint charge(self) noexcept
     cdef void discharge(self) noexcept
+    cdef bint _begin_trial(self) noexcept
+    # It ended without a word about the endpoint.
+    cdef void end_trial(self) noexcept
 
     cdef bint is_healthy(self, double now) noexcept
-    cdef bint is_full(self) noexcept
-    cdef bint is_in_service(self) noexcept   # nobody drained it
-    # Once nobody can connect, every request is spared the attempt for a moment.
-    cpdef void unreachable(self, str cause, double now)
+    cdef bint is_full(self, double now)
+    # A response was good, or a request failed. trial: it was the one that tried the endpoint.
+    cdef void healthy(self, bint trial)
+    cdef void unhealthy(self, EjectionCause cause, bint trial)
+    # Nobody can connect.
+    cdef void unreachable(self, str cause, bint trial, double now)
     # A request was not answered as it should be. cause: for the log; None: it is sent again, and nothing is logged yet.
     cpdef void failed(self, str cause, double now)
     cpdef void recovered(self)

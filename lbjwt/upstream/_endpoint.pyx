@@ -1,14 +1,14 @@
 """
-One endpoint: what counts as a failure of it, for how long it is passed over, and what is logged of that.
+One endpoint: its load, whether it is healthy, what counts as a failure of it, and what is logged of that.
 
-Knows nothing of other endpoints. Connections to it are kept by its pool.
+Knows nothing of other endpoints: `Ejector` decides for how long one that fails is passed over. Connections to it are kept by its pool.
 """
 
 import logging
 
-from lbjwt.observe._endpoint_states cimport FAILING, IN_SERVICE, add_to
+from lbjwt.net._clock cimport coarse_monotonic
+from lbjwt.observe._endpoint_states cimport CONNECT_FAILURES, add_to, swap
 
-cdef double EJECTION = 1.0       # seconds an endpoint is passed over after a failed connect
 cdef double QUIET = 10.0         # seconds between two reports of one endpoint: one that fails now and then must not fill the log
 
 cdef object log = logging.getLogger("lbjwt.endpoints")
@@ -16,7 +16,8 @@ cdef object log = logging.getLogger("lbjwt.endpoints")
 
 cdef class Endpoint:
 
-    def __init__(self, Py_ssize_t row, str address, str host, int port, str path, long weight=1):
+    def __init__(self, Py_ssize_t row, str address, str host, int port, str path, long weight=1, *, bint backup=False,
+                 Py_ssize_t max_connections=0, TlsPeer tls=None):
         self.row = row
         self.address = address
         self.label = address.encode()
@@ -24,33 +25,54 @@ cdef class Endpoint:
         self.port = port
         self.path = path
         self.weight = weight
+        self.tls = tls
+        self.backup = backup
+        self.max_connections = max_connections
         self.pool = Pool()
         self._position = -1
+
+    cdef bint is_like(self, Endpoint other):
+        if self.address != other.address:
+            return False
+        return self.tls is other.tls or (self.tls is not None and other.tls is not None and self.tls.is_like(other.tls))
 
     cdef void attach(self, Board board):
         self.counters = self.pool.counters = board.endpoint(board.slot, self.row)
         self.state = self.pool.state = board.endpoint_states.at(self.row)
+        self.pool.wish_offset = board.slot * 1e-6
 
-    cdef void charge(self) noexcept:
+    cdef bint charge(self) noexcept:
         self.counters.in_flight += 1
         add_to(&self.state.in_flight, 1)
+        return self.state.on_trial != 0 and self._begin_trial()
+
+    cdef bint _begin_trial(self) noexcept:
+        cdef double now = coarse_monotonic(), until = self.state.ejected_until
+        return until <= now and swap(&self.state.ejected_until, until, now + self.connect_timeout + self.response_timeout)
+
+    cdef void end_trial(self) noexcept:
+        if self.state.on_trial:
+            self.state.ejected_until = coarse_monotonic()
 
     cdef void discharge(self) noexcept:
         self.counters.in_flight -= 1
         add_to(&self.state.in_flight, -1)
 
     cdef bint is_healthy(self, double now) noexcept:
-        return self.state.ejected_until <= now and self.state.check != FAILING
+        return is_healthy(self.state, now)
 
-    cdef bint is_in_service(self) noexcept:
-        return self.state.service == IN_SERVICE
+    cdef bint is_full(self, double now):
+        return not self.pool.has_room(now)
 
-    cdef bint is_full(self) noexcept:
-        return not self.pool.has_room()
+    cdef void healthy(self, bint trial):
+        self.ejector.succeeded(self.state, self.address, trial, coarse_monotonic())
 
-    cpdef void unreachable(self, str cause, double now):
-        self.state.ejected_until = now + EJECTION
+    cdef void unhealthy(self, EjectionCause cause, bint trial):
+        self.ejector.failed(self.state, self.address, cause, trial, coarse_monotonic())
+
+    cdef void unreachable(self, str cause, bint trial, double now):
         self.failed(cause, now)
+        self.ejector.failed(self.state, self.address, CONNECT_FAILURES, trial, now)
 
     cpdef void failed(self, str cause, double now):
         self.counters.failures += 1

@@ -26,18 +26,29 @@ cdef class Pool:
     cdef readonly dict unclaimed     # being opened, and whose request left or is served by another one
     cdef readonly Py_ssize_t open    # those that take room: being opened, in use or idle; none that is on its way out
     cdef readonly bint leaving       # the endpoint is no member any more: none is kept
-    cdef readonly Py_ssize_t max_connections
+    cdef readonly Py_ssize_t max_connections     # over all workers
     cdef readonly Py_ssize_t max_idle
     cdef PendingQueue pending        # of the cluster
     cdef EndpointCounters *counters  # of this worker
     cdef EndpointState *state        # of all processes
 
-    cdef bint has_room(self) noexcept
+    cdef double wish_offset          # seconds; makes the wishes of two workers different
+    cdef double _wish                # as written to the state; 0: none
+    cdef double _held_since          # seconds on the monotonic clock: the last connection was opened, or given up for another worker
+
+    cdef bint has_room(self, double now)
+    # Take room for another stream, out of what all workers share. False: there is none.
+    cdef bint reserve(self, double now)
+    # Another worker waits for room.
+    cdef bint is_wanted(self, double now) noexcept
+    # This worker waits for room, for the next half second. True: other workers have connections, so it may come.
+    cdef bint wish(self, double now) noexcept
+    cdef void end_wish(self) noexcept
     # An idle stream, the one used last. None: there is none, and room for a new one. fresh: one that nobody used before, if there is room.
     cdef PooledStream take_idle(self, bint fresh)
     # A stream that is being opened and that nobody waits for any more; None: open another one.
     cdef PooledStream take_unclaimed(self)
-    # A stream begins to be opened; `forget` ends its count.
+    # A stream begins to be opened in room that was reserved; `forget` ends its count.
     cdef void add(self, PooledStream stream)
     cdef void forget(self)
     cdef void connecting_for(self, PooledStream stream, UpstreamRequest request)
@@ -47,8 +58,11 @@ cdef class Pool:
     cdef void abandon(self, PooledStream stream)
     # The request that a stream which got free serves before it is kept, or None.
     cdef UpstreamRequest next_request(self, PooledStream stream)
-    cdef bint may_keep(self) noexcept
+    cdef bint may_keep(self)
+    cdef bint _yields(self)
     cdef void trim(self)
+    # Close an idle stream for another worker that waits.
+    cdef void yield_idle(self, double now)
     cdef void keep(self, PooledStream stream)
     cdef void leave(self, PooledStream stream)
     cdef void close_idle(self)

@@ -2,9 +2,18 @@
 The pool of streams to one endpoint: which one carries the next request, and which request a free one carries next.
 
 Knows numbers, queues and what a stream says of itself. Opens nothing, and knows no protocol: whether a stream may be used again is the stream's word.
+
+Workers share the room of an endpoint. One adds itself to the total, looks, and takes itself back when that was too much, so the limit holds
+however many do so at once. A worker whose requests wait says so in the state of the endpoint (`wish`). The others then close what is idle, also when
+a stream is released, and open nothing there; one with waiting requests of its own gives up one stream in 20 ms. One wish stands at a time, until it
+is met: workers take turns.
 """
 
-from lbjwt.observe._endpoint_states cimport add_to
+from lbjwt.net._clock cimport coarse_monotonic
+from lbjwt.observe._endpoint_states cimport IN_SERVICE, add_to, swap
+
+cdef double WISH = 0.5           # seconds a wish stands: longer than from one walk over the deadlines to the next, short if its worker has died
+cdef double HOLD = 0.02          # seconds for which a worker with waiting requests keeps a stream that another one wants: many requests, one connect
 
 
 cdef class PooledStream(Timed):
@@ -23,14 +32,58 @@ cdef class Pool:
         self.connecting = {}
         self.unclaimed = {}
 
-    cdef bint has_room(self) noexcept:
-        return self.open < self.max_connections or len(self.idle) > 0 or len(self.unclaimed) > 0
+    cdef bint has_room(self, double now):
+        return (len(self.idle) > 0 or len(self.unclaimed) > 0
+                or (self.state.connections < self.max_connections and not self.is_wanted(now)))
+
+    # --- room, shared by all workers ----------------------------------------------------------------------------------
+
+    cdef bint reserve(self, double now):
+        if self.is_wanted(now):
+            return False
+        if add_to(&self.state.connections, 1) > self.max_connections:
+            add_to(&self.state.connections, -1)
+            return False
+        self._held_since = now
+        self.end_wish()
+        return True
+
+    cdef bint is_wanted(self, double now) noexcept:
+        return self.state.wanted_until > now and self.state.wanted_until != self._wish
+
+    cdef bint wish(self, double now) noexcept:
+        cdef double before = self.state.wanted_until
+        cdef double wish = now + WISH + self.wish_offset
+        if self.state.connections <= self.open:
+            return False
+        if not self.is_wanted(now) and swap(&self.state.wanted_until, before, wish):
+            self._wish = wish
+        return True
+
+    cdef void end_wish(self) noexcept:
+        if self._wish != 0.0:
+            swap(&self.state.wanted_until, self._wish, 0.0)
+            self._wish = 0.0
+
+    cdef bint _yields(self):
+        """Another worker wants the stream that is released."""
+        cdef double now = coarse_monotonic()
+        if not self.is_wanted(now):
+            return False
+        if (self.connecting or not self.pending.is_empty()) and now - self._held_since < HOLD:
+            return False
+        self._held_since = now
+        return True
+
+    cdef void yield_idle(self, double now):
+        if self.idle and self.is_wanted(now):
+            (<PooledStream>self.idle[0]).end()
 
     # --- a stream for a request ---------------------------------------------------------------------------------------
 
     cdef PooledStream take_idle(self, bint fresh):
         cdef PooledStream stream
-        while self.idle and not (fresh and self.open < self.max_connections):
+        while self.idle and not (fresh and self.state.connections < self.max_connections):
             stream = <PooledStream>self.idle.pop()
             self.counters.idle_connections -= 1
             if not fresh and stream.is_reusable():
@@ -51,7 +104,6 @@ cdef class Pool:
     cdef void add(self, PooledStream stream):
         self.open += 1
         self.counters.connections += 1
-        add_to(&self.state.connections, 1)
 
     cdef void forget(self):
         """A stream that is ending does not count: another one may be opened."""
@@ -90,12 +142,15 @@ cdef class Pool:
             opening.request = None
             self.abandon(opening)
             return request
+        if self.state.service != IN_SERVICE:
+            return None
         request = self.pending.first()
         # One that does not take any stream is sent off by `wake`.
         return request if request.takes_any_stream() else None
 
-    cdef bint may_keep(self) noexcept:
-        return not self.leaving and self.open <= self.max_connections and len(self.idle) < self.max_idle
+    cdef bint may_keep(self):
+        return (not self.leaving and self.state.service == IN_SERVICE and self.state.connections <= self.max_connections
+                and len(self.idle) < self.max_idle and (self.state.wanted_until == 0.0 or not self._yields()))
 
     cdef void keep(self, PooledStream stream):
         self.idle.append(stream)
@@ -109,7 +164,7 @@ cdef class Pool:
 
     cdef void trim(self):
         """Close the oldest idle streams that are too many since the limit was lowered; those in use end when they are released."""
-        while self.idle and self.open > self.max_connections:
+        while self.idle and self.state.connections > self.max_connections:
             (<PooledStream>self.idle[0]).end()
 
     cdef void close_idle(self):

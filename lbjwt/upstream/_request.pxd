@@ -1,14 +1,23 @@
+from libc.stdint cimport uint64_t
+
 from lbjwt._error_reason cimport ErrorReason
 
 
 cdef class UpstreamRequest:
     """A request as clusters, pools and queues see it: what a balancing or retry rule may go by stands here."""
     cdef double pending_until                    # seconds on the monotonic clock, once it waited in a queue; 0.0: it has not
+    cdef double give_up_at                       # deadline of its route, seconds on the monotonic clock; 0.0: none
     cdef set tried                               # endpoints not to be picked again; None: no endpoint failed
+    cdef list failed                             # labels of the endpoints of the tries that failed, for the log; None: none did
     cdef int retries                             # times it was sent again
+    cdef bint trial                              # it tries an endpoint that was ejected
     cdef bint replayable                         # all that was sent is kept, and may be sent again (RFC 9110 section 9.2.2)
     cdef bint fresh                              # use no pooled connection
     cdef bint request_complete                   # the whole request was read from the client
+    # What the balancing rule of its cluster looks at; see `KeySource`.
+    cdef public bint has_key
+    cdef public uint64_t key                            # a hash of it
+    cdef bytes affinity                          # the value of the affinity cookie; None: there is none
     cdef ErrorReason no_endpoint                 # why nobody takes it, once nobody is left
 
     # Go to an endpoint with room, or keep the place in the queue.

@@ -11,9 +11,13 @@ cdef class UpstreamRequest:
 
     cdef void start_attempts(self) noexcept:
         self.pending_until = 0.0
+        self.give_up_at = 0.0
         self.tried = None
+        self.failed = None
         self.retries = 0
         self.fresh = False
+        self.has_key = False
+        self.affinity = None
         self.no_endpoint = ErrorReason.CONNECT_FAILED
 
     cdef bint takes_any_stream(self) noexcept:

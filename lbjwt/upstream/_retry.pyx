@@ -1,36 +1,113 @@
 """
-May a request be sent again, and to whom?
+May a request be sent again, and to whom? docs/retries.md says the same to users.
 
-- Connecting failed: always, as nothing was sent; to an endpoint that was not tried.
+- Connecting failed: any request goes on to an endpoint that was not tried, until none is left, as not one byte of it was sent. It costs neither
+  attempts nor budget.
 - An idle connection took not one byte: always; to any endpoint.
-- The connection ended before the first byte of a response: up to `retries` times, if repeating the request is harmless (RFC 9110 section 9.2.2) and
-  all of it is kept; to another endpoint if there is one, on a connection that nobody used before.
-- Anything else: never.
+- The connection ended, or the time for a response passed, before the first byte of a response; or the response has a chosen status: if the rule of
+  the route covers it, repeating the request is harmless (RFC 9110 section 9.2.2), all of it is kept, it was not sent again too often, its deadline
+  has not passed, and the cluster has budget left. To another endpoint if there is one.
+- It tried an endpoint that was ejected: after a timeout or a 5xx as after a reset, because its client did not ask for the risk.
+- Anything else: never. In particular nothing is sent again once an interim response went to the client.
+
+The budget bounds what retries add to the load of endpoints that fail: requests that are being sent again are at most a share of the others in
+flight, over all workers, or of those that came to this worker in the last seconds. One endpoint that dies with a third of all requests in flight
+would exceed the first share, and is within the second. A few are always allowed, or a service with little traffic would have none.
 """
 
 from lbjwt.http1._request cimport DELETE, GET, HEAD, OPTIONS, PUT
 
 cdef enum:
     HELD_BODY = 65536            # bytes of a request body kept for sending it again
+    ALWAYS_ALLOWED = 3           # requests sent again at a time whatever the budget says, as in Envoy (min_retry_concurrency)
+
+STATUSES = (429, 500, 501, 502, 503, 504)
+"""Statuses that may be a reason to send a request again: all others say that another try would end the same way."""
+
+DEFAULT_CAUSES = ("connect_failure", "reset")
+"""Causes for which a request is sent again unless its route says otherwise."""
+
+
+cdef inline int _bit(int status) noexcept:
+    """The number of a status among STATUSES, or -1."""
+    return 0 if status == 429 else status - 499 if 500 <= status <= 504 else -1
+
+
+cdef class RetryRule:
+
+    def __init__(self, *, int attempts=-1, on=DEFAULT_CAUSES, double try_timeout=-1.0, double timeout=-1.0):
+        """
+        on: names of `RetryCause`s in lower case, and statuses.
+
+        Raises:
+            ValueError: A status that is not in STATUSES. KeyError: A word that names no cause.
+        """
+        self.attempts = attempts
+        self.try_timeout = try_timeout
+        self.timeout = timeout
+        for cause in on:
+            if isinstance(cause, str):
+                self._causes |= 1 << <int>RetryCause[cause.upper()]
+                continue
+            if cause not in STATUSES:
+                raise ValueError(f"{cause} is no reason to send a request again")
+            self._causes |= 1 << <int>RetryCause.STATUS
+            self._statuses |= 1 << _bit(cause)
+            self.any_status = True
+
+    cpdef bint covers(self, RetryCause cause, int status=0) noexcept:
+        if not self._causes >> <int>cause & 1:
+            return False
+        return cause != RetryCause.STATUS or (_bit(status) >= 0 and self._statuses >> _bit(status) & 1)
+
+    cpdef bint may_send_again(self, RetryCause cause, int status, bint replayable, bint begun, int sent_again, int retries) noexcept:
+        if not self.covers(cause, status) or not replayable or (begun and cause != RetryCause.STATUS):
+            return False
+        return sent_again < (self.attempts if self.attempts >= 0 else retries)
 
 
 cdef bint is_replayable(Method method, bint complete, Py_ssize_t body_size) noexcept:
     return complete and body_size <= HELD_BODY and (method == GET or method == HEAD or method == PUT or method == DELETE or method == OPTIONS)
 
 
-cdef bint may_send_again(UpstreamRequest request, Cluster cluster) noexcept:
-    return request.replayable and request.retries < cluster.retries
+cpdef bint is_within_budget(int64_t in_flight, int64_t retrying, double share) noexcept:
+    return retrying < ALWAYS_ALLOWED or <double>(retrying + 1) <= share * <double>(in_flight - retrying - 1)
+
+
+cdef bint may_send_again(UpstreamRequest request, RetryRule rule, Cluster cluster, RetryCause cause, int status, bint begun, double now) noexcept:
+    cdef Endpoint endpoint
+    cdef int64_t in_flight = 0
+    cdef int64_t retrying = 0
+    if not rule.may_send_again(cause, status, request.replayable, begun, request.retries, cluster.retries) and not (
+            request.trial and rule.may_send_again(RetryCause.RESET, 0, request.replayable, begun and cause != RetryCause.STATUS,
+                                                  request.retries, cluster.retries)):
+        return False
+    if request.give_up_at != 0.0 and request.give_up_at <= now:
+        return False
+    for endpoint in cluster.endpoints:
+        in_flight += endpoint.state.in_flight
+        retrying += endpoint.state.retrying
+    if request.retries:
+        retrying -= 1                            # this one: it is over, and asks for another turn
+    if is_within_budget(in_flight, retrying, cluster.retry_budget) or cluster.savings() >= 1.0:
+        cluster.count_sent_again()
+        return True
+    cluster._board.mine.retries_over_budget += 1
+    return False
 
 
 cdef void exclude(UpstreamRequest request, Endpoint endpoint):
     if request.tried is None:
         request.tried = set()
     request.tried.add(endpoint)
+    if request.failed is None:
+        request.failed = []
+    request.failed.append(endpoint.label)
 
 
-cdef void send_elsewhere(UpstreamRequest request, Cluster cluster, Endpoint failed, double now):
+cdef void send_elsewhere(UpstreamRequest request, Cluster cluster, Endpoint failed, RetryCause cause, double now):
     exclude(request, failed)
     if cluster.pick(request, request.tried, now) is None:
         request.tried.discard(failed)            # no other is left: the same one again
-    request.fresh = True
+    request.fresh = cause == RetryCause.RESET    # others of its pool may be dead as well
     request.retries += 1

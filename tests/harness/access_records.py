@@ -15,8 +15,20 @@ RECORD = {
 }
 
 
-TEXTS = ("client", "peer", "method", "path", "host", "request_id", "endpoint", "issuer", "route")
-NUMBERS = ("status", "reason", "error", "would_refuse", "request_bytes", "response_bytes", "retries")
+TEXTS = (
+    "client",
+    "peer",
+    "method",
+    "path",
+    "host",
+    "request_id",
+    "cluster",
+    "endpoint",
+    "issuer",
+    "route",
+    "failed_endpoints",
+)
+NUMBERS = ("status", "reason", "error", "would_refuse", "request_bytes", "response_bytes", "retries", "attempts")
 
 
 def append(log: AccessLog, **given: Any) -> None:

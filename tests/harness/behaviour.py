@@ -11,10 +11,11 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import parse_qsl
 
 from tests.harness.record import Seen
-from tests.harness.script import Close, Drip, Script, Send, Stream, Tunnel, Wait, pattern
+from tests.harness.script import Close, Drip, Hang, Reset, Script, Send, Stream, Tunnel, Wait, pattern
 
 WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -141,5 +142,22 @@ def slowed(milliseconds: int) -> Callable[[Seen], bytes | Script]:
 
     def behave(seen: Seen) -> bytes | Script:
         return Script((Wait(milliseconds / 1000), Send(ordinary(seen))))
+
+    return behave
+
+
+def switched(mode: Path, otherwise: Callable[[Seen], bytes | Script]) -> Callable[[Seen], bytes | Script]:
+    """A backend that misbehaves while that file names a misbehaviour: "hang", "reset" or "error", which is a 500 at once."""
+
+    def behave(seen: Seen) -> bytes | Script:
+        try:
+            word = mode.read_text()
+        except FileNotFoundError:
+            word = ""
+        if word == "error":
+            return ordinary(seen, b"500 Internal Server Error")
+        if word:
+            return Script((Hang() if word == "hang" else Reset(),), whole=False)
+        return otherwise(seen)
 
     return behave

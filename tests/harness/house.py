@@ -28,6 +28,7 @@ ANSWERS: dict[str, tuple[int, str]] = {
     "claim_refused": (403, "insufficient_scope"),
     "subject_refused": (403, "insufficient_scope"),
     "client_refused": (403, "insufficient_scope"),
+    "no_cluster": (403, "insufficient_scope"),
     "rate_limited": (429, ""),
     "keys_unavailable": (503, ""),
 }

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.harness.backend import Site, listen
-from tests.harness.behaviour import good, slowed
+from tests.harness.behaviour import good, slowed, switched
 from tests.harness.ports import free_port
 from tests.harness.record import FileRecorder, Seen, read_records
 from tests.harness.tokens import ShadowVerifier, TokenSource
@@ -57,12 +57,14 @@ class BackendProcess:
         self.name = name
         self.port = free_port()
         self.records = directory / f"{name}.records"
+        self._mode = directory / f"{name}.mode"
         self._options = {
             "jwks": tokens.jwks() if tokens else None,
             "issuer": tokens.issuer if tokens else "",
             "audience": tokens.audience if tokens else "",
             "idle_close": idle_close,
             "slow": slow,
+            "mode": str(self._mode),
         }
         self._process: subprocess.Popen[bytes] | None = None
         self._offset = 0
@@ -97,6 +99,10 @@ class BackendProcess:
             self.kill()
             raise
 
+    def misbehave(self, mode: str) -> None:
+        """Hang, reset or answer 500 from now on ("hang", "reset", "error"); "": be honest again."""
+        self._mode.write_text(mode)
+
     def kill(self) -> None:
         """SIGKILL, and wait for the end."""
         if self._process is not None:
@@ -130,6 +136,8 @@ def main(name: str, port: str, records: str, options: str = "{}") -> None:
     )
     idle_close = settings.get("idle_close")
     behaviour = slowed(settings["slow"]) if settings.get("slow") else good
+    if "mode" in settings:
+        behaviour = switched(Path(settings["mode"]), behaviour)
     site = Site(
         name, FileRecorder(Path(records)), behaviour, shadow, tuple(idle_close) if idle_close else None, keep_heads=True
     )

@@ -157,12 +157,19 @@ def test_status_tells_the_state_of_everything_and_no_secret(board):
     assert found["endpoints"][1] == {
         "cluster": "shop",
         "address": "unix:/run/app.sock",
+        "name": None,
+        "state": "in service",
+        "health": "healthy",
         "weight": 1,
+        "configured_weight": 1,
         "requests_in_flight": 4,
         "connections": 0,
         "idle_connections": 0,
         "requests": 9,
         "failures": 0,
+        "health_check": {"state": "not checked", "seconds_ago": None, "failure": None, "transitions": 0},
+        "ejection": {"ejected": False, "ejections": {}},
+        "panic": False,
     }
     (issuer,) = found["issuers"]
     assert (issuer["label"], issuer["keys"]) == ("main", 3)

@@ -26,6 +26,7 @@ from tests.harness.keyserver import DISCOVERY, Answer, Blackhole, KeyServer
 from tests.harness.ports import free_port
 from tests.harness.tokens import TokenFactory
 from tests.integration.authority import Authority
+from tests.integration.health_scene import backends, checked
 from tests.unit.auth_tokens import jwk_of, private_key, rsa_key
 
 JWKS = json.dumps({"keys": [jwk_of(private_key("ES256"), kid="k1"), jwk_of(rsa_key(), kid="r1")]}).encode()
@@ -349,6 +350,24 @@ def test_endpoints(tmp_path: Path, backend: str):
             assert cause in said
         found = outcomes(1, *dead)
         assert [outcome for outcome, _ in found] == ["problem"] * 3 and "no other endpoint" in found[0][1]
+
+
+def test_a_health_check_is_made_once(tmp_path: Path, backend: str):
+    """With the settings of the cluster: an endpoint that accepts may fail it, with the cause that the service would log."""
+    with backends("one", "two") as (one, two):
+        two.health = 503
+        cluster = checked(
+            one.address, two.address, f"127.0.0.1:{free_port()}", body="all good", timeout="5s", interval="6s"
+        )
+        path = written(tmp_path, backend, {"issuer": "i", "jwks": json.loads(JWKS)}, clusters={"main": cluster})
+        found = [(outcome, said) for _, check, outcome, said in findings(path, 0) if check == "endpoint"]
+        assert [outcome for outcome, _ in found] == ["ok", "warning", "warning"]
+        assert f"{one.address} passes its health check" in found[0][1]
+        assert "status 503; requests go to the other endpoints" in found[1][1] and "connection refused" in found[2][1]
+        one.health = 404
+        found = [(outcome, said) for _, check, outcome, said in findings(path, 1) if check == "endpoint"]
+        assert [outcome for outcome, _ in found] == ["problem"] * 3 and "no other endpoint passes either" in found[0][1]
+        assert len(one.checks) == 2
 
 
 def test_a_port_that_another_program_has(tmp_path: Path, backend: str):

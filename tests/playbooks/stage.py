@@ -34,6 +34,7 @@ from lbjwt.proxy.answers import route_answers
 from lbjwt.upstream._cluster import Cluster
 from lbjwt.upstream._endpoint import Endpoint
 from lbjwt.upstream._pending import PendingQueue
+from lbjwt.upstream._retry import RetryRule
 
 SECRET = b"a secret of thirty-two bytes ...."
 VERIFIER = Verifier.from_secret(
@@ -157,6 +158,8 @@ class Client(Peer):
 class Server(Peer):
     """The far end of a connection to an endpoint."""
 
+    endpoint: Endpoint
+
     def __init__(self, stage: Stage, stream: ClientConnection) -> None:
         super().__init__(stage, stream.protocol())
         self.stream = stream
@@ -202,6 +205,7 @@ class Stage:
         max_pending: Requests that wait for an endpoint with room.
         pending_timeout: Seconds they wait; with 0 the next walk over the deadlines ends it.
         response_timeout: Seconds an endpoint has; with 0 likewise.
+        retry: When the requests of the one route are sent again; None: by the default.
         allow_half_close: As for `ProxyContext`.
         admission: Lets requests pass; None: every one with a token of `VERIFIER`.
         issuers: Their names, by index.
@@ -223,6 +227,8 @@ class Stage:
         board: Board | None = None,
         slot: int = 0,
         retries: int = 1,
+        retry_budget: float = 0.2,
+        retry: RetryRule | None = None,
         max_idle: int = 8,
         max_connections: int = 16,
         max_pending: int = 4,
@@ -264,10 +270,11 @@ class Stage:
             "max_pending": max_pending,
             "pending_timeout": pending_timeout,
             "retries": retries,
+            "retry_budget": retry_budget,
         }
         cluster.configure(self.endpoints, **self._limits)
         places = TokenPlaces(headers=[("Authorization", "Bearer", True)])
-        route = Route([Demand([places], [None])], route_answers("lbjwt"), cluster=cluster)
+        route = Route([Demand([places], [None])], route_answers("lbjwt"), cluster=cluster, retry=retry)
         self.key_wait = KeyWait(self.board, ask or (lambda issuer: False), max_waiting=max_waiting, max_wait=max_wait)
         self.access_log = None if log is None else AccessLog(str(log), self.board)
         self._snapshot: dict[str, Any] = {
@@ -314,7 +321,9 @@ class Stage:
 
     def _open(self, endpoint: Endpoint) -> ClientConnection:
         stream = ClientConnection(self.context, endpoint)
-        self.opened.append(self.new_server(stream))
+        server = self.new_server(stream)
+        server.endpoint = endpoint
+        self.opened.append(server)
         return stream
 
     def new_server(self, stream: ClientConnection) -> Server:

@@ -19,7 +19,7 @@ NAMED = "claim_to_headers: [{claim: sub, header: X-Jwt-Sub}, {claim: name, heade
 
 def strict(kid: str = "k1", header: dict[str, Any] | None = None, **claims: Any) -> str:
     """A token that meets all that `STRICT` and `RULES` ask."""
-    good = {"sub": "alice", "azp": "app", "scope": "read", "jti": "1", "level": 3, **claims}
+    good = {"sub": "alice", "azp": "app", "scope": "read", "jti": "1", "level": 3, "tenant": "acme", **claims}
     return token("a", kid, header={"typ": "at+jwt", **(header or {})}, **good)
 
 
@@ -50,6 +50,7 @@ def bad_requests() -> dict[DenyReason, bytes]:
         DenyReason.CLAIM_REFUSED: bearer(strict(level=2)),
         DenyReason.SUBJECT_REFUSED: bearer(strict(sub="bob")),
         DenyReason.CLIENT_REFUSED: bearer(strict(azp="tool")),
+        DenyReason.NO_CLUSTER: bearer(strict(tenant="stranger")),
         DenyReason.TOO_OLD: bearer(strict(auth_time=now - 4 * 3600)),
         DenyReason.WRONG_TYPE: bearer(strict(header={"typ": "JWT"})),
         DenyReason.RATE_LIMITED: bearer(strict(jti="over the limit")),
@@ -67,6 +68,8 @@ def revoked(issuer: int, kid: str, claims: Any, now: float) -> bool:
 def strict_stage(pieces: int | None, route: str, reason: DenyReason) -> Stage:
     """One route with every rule there is; somebody failed once before where that is the matter."""
     rest = NAMED + (f"\n{RATE}" if reason is DenyReason.RATE_LIMITED else "")
+    if "report_only" not in route:
+        route += ", cluster: {claim: tenant, clusters: {acme: main}}"
     policies = Policies(f"  - {{name: only, {RULES}, {route}}}", {"a": STRICT, "b": ""}, rest, revoked)
     policies.publish("b")
     stage = Stage(pieces, **policies.options())

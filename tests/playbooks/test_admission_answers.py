@@ -38,7 +38,7 @@ def test_a_grpc_caller_is_told_in_its_own_words(pieces: int | None, reason: Deny
     expected = {
         DenyReason.MULTIPLE_TOKENS: 3, DenyReason.MALFORMED_CREDENTIALS: 3, DenyReason.RATE_LIMITED: 8, DenyReason.KEYS_UNAVAILABLE: 14,
         **dict.fromkeys(
-            (DenyReason.INSUFFICIENT_SCOPE, DenyReason.CLAIM_REFUSED, DenyReason.SUBJECT_REFUSED, DenyReason.CLIENT_REFUSED), 7
+            (DenyReason.INSUFFICIENT_SCOPE, DenyReason.CLAIM_REFUSED, DenyReason.SUBJECT_REFUSED, DenyReason.CLIENT_REFUSED, DenyReason.NO_CLUSTER), 7
         ),
     }  # fmt: skip
     assert int(field_of(answer, "grpc-status")) == expected.get(reason, 16)

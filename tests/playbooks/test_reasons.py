@@ -175,6 +175,16 @@ def test_a_503_says_why_no_endpoint_took_it(tmp_path: Path) -> None:
         stage.context.expire()
         assert told(stage, clients[-1], reason)["status"] == 503
 
+    stage = Stage(log=tmp_path / "cluster_full")
+    stage.use_endpoints(0, max_requests=2)
+    clients = [stage.client() for _ in range(3)]
+    for client in clients:
+        client.sends(request())
+    assert told(stage, clients[-1], "cluster_full")["status"] == 503
+    stage.server(0).sends(OK)
+    clients[0].sends(request())
+    assert stage.server(0).take()
+
 
 def test_a_504_says_which_timeout(tmp_path: Path) -> None:
     """The endpoint has the whole request and does not answer."""

@@ -1,4 +1,4 @@
-"""Playbooks with endpoints that speak TLS: the connection's TLS layer on the client's side. No configuration asks for it yet."""
+"""Playbooks with endpoints that speak TLS: the connection's TLS layer on the client's side."""
 
 import asyncio
 import ssl
@@ -60,7 +60,7 @@ def test_a_body_until_the_close_needs_a_close_notify(stage: TlsBackendStage) -> 
 
 def test_an_endpoint_of_another_name_gets_no_request(stage: TlsBackendStage) -> None:
     """The certificate has to name the endpoint; else it counts as unreachable and the client gets 503."""
-    stage.client_side = ssl.create_default_context()
+    stage.client_side.context = ssl.create_default_context()
     client = stage.client()
     client.sends(request())
     with pytest.raises(ssl.SSLError):

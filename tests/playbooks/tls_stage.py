@@ -7,15 +7,18 @@ import struct
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
+from lbjwt.net._tls import TlsPeer
 from lbjwt.net.tls import server_context
 from lbjwt.proxy._accept import accepted
 from lbjwt.proxy._client_connection import ClientConnection
+from lbjwt.upstream._endpoint import Endpoint
 from tests.playbooks.stage import Client, Peer, Server, Stage
 
 
@@ -173,7 +176,7 @@ class TlsServer(Server):
     """An endpoint that speaks TLS: what it takes and sends is the plaintext."""
 
     def __init__(self, stage: TlsBackendStage, stream: ClientConnection) -> None:
-        Peer.__init__(self, stage, stream.protocol(stage.client_side, "localhost"))
+        Peer.__init__(self, stage, stream.protocol())
         self.stream = stream
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = stage.server_side.wrap_bio(self.incoming, self.outgoing, server_side=True)
@@ -222,10 +225,14 @@ class TlsBackendStage(Stage):
     """`Stage` with endpoints that speak TLS."""
 
     def __init__(self, turns: Turns, files: Path, pieces: int | None = None, **options: Any) -> None:
-        super().__init__(pieces, **options)
+        trusted = ssl.create_default_context(cafile=str(files / "cert.pem"))
+        self.client_side = SimpleNamespace(context=trusted, settings=None)
+        peer = TlsPeer(self.client_side, "localhost")
+        numbers = range(options.pop("endpoints", 1))
+        secure = [Endpoint(at, f"https://10.0.0.{at}:443", f"10.0.0.{at}", 443, "", 1, tls=peer) for at in numbers]
+        super().__init__(pieces, secure, **options)
         self.turns = turns
         self.server_side = server_context(files / "cert.pem", files / "key.pem", key="tls")
-        self.client_side = ssl.create_default_context(cafile=str(files / "cert.pem"))
 
     def new_server(self, stream: ClientConnection) -> Server:
         return TlsServer(self, stream)

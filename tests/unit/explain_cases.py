@@ -53,6 +53,10 @@ clusters: {main: {endpoints: [{address: "127.0.0.1:9001"}]}}
 """
 
 CONFIGURATIONS = {
+    "chosen": f"""{BASE}
+issuers: {{main: {{issuer: "{ISSUER}", audiences: [api], jwks: JWKS}}}}
+routes: [{{name: all, cluster: {{claim: team, clusters: {{a: main}}}}}}]
+""",
     "one": f"""{BASE}
 issuers: {{main: {{issuer: "{ISSUER}", audiences: [api], jwks: JWKS}}}}
 claim_to_headers: [{{claim: sub, header: X-Sub, unrepresentable: refuse}}, {{claim: groups, header: X-Groups, style: comma}}]
@@ -232,7 +236,7 @@ def spoilt(text: bytes, way: int) -> str:
     return made.decode()
 
 
-GOOD: dict[str, dict[str, Any]] = {"strict": {"team": "a", "azp": "app", "scope": "read"}}
+GOOD: dict[str, dict[str, Any]] = {"chosen": {"team": "a"}, "strict": {"team": "a", "azp": "app", "scope": "read"}}
 """What a token needs beyond the usual claims to be good enough for a configuration."""
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from lbjwt import Configuration, DenyReason
+from lbjwt.address import Address
+from lbjwt.assembly.backend_tls import peer_of
 from lbjwt.assembly.cluster import Clusters, forwarding_trust, new_policy
 from lbjwt.assembly.issuers import issuer_instances, trusted_issuers
 from lbjwt.assembly.issuers import new_verifier as verifier_of
@@ -16,6 +18,7 @@ from lbjwt.assembly.sources import key_ring_of, local_keys, place_of_keys
 from lbjwt.auth.verifier import Verifier
 from lbjwt.config.load import load_text
 from lbjwt.jose.keyring import KeyRing
+from lbjwt.net.certificate import BackendTls, BackendTlsSettings
 from lbjwt.observe._board import Board
 from lbjwt.observe.rows import RowNumbers
 
@@ -29,6 +32,7 @@ clusters:
     max_idle_connections: 9
     max_connections: 10
     retries: 2
+    retry_budget: 10%
 """
 
 
@@ -95,7 +99,7 @@ def test_endpoints_keep_their_order_addresses_and_weights() -> None:
     made = configuration()
     rows = RowNumbers.in_order(row_names(made)).endpoints
     clusters = Clusters(Board(1, 3), lambda callback: None)
-    clusters.use(made.clusters, clusters.named(made.clusters), rows)
+    clusters.use(made.clusters, clusters.named(made.clusters), {}, rows)
     (cluster,) = clusters.all
     assert [(one.row, one.host, one.port, one.path, one.weight) for one in cluster.endpoints] == [
         (0, "127.0.0.1", 9001, "", 3),
@@ -103,7 +107,7 @@ def test_endpoints_keep_their_order_addresses_and_weights() -> None:
         (2, "::1", 9002, "", 1),
     ]
     assert [one.address for one in cluster.endpoints] == ["127.0.0.1:9001", "unix:/run/app.sock", "[::1]:9002"]
-    assert cluster.retries == 2
+    assert (cluster.retries, cluster.retry_budget) == (2, 0.1)
     assert {(one.response_timeout, one.idle_timeout) for one in cluster.endpoints} == {(7.0, 8.0)}
 
 
@@ -204,3 +208,21 @@ def test_each_tenant_has_keys_of_its_own() -> None:
     for text in (TENANTS, discovered):
         sources = [one.key_source for one in issuer_instances(load_text(text, Path("/")))]
         assert len(set(map(repr, sources))) == 3
+
+
+def test_the_name_to_verify_stays_the_configured_one():
+    """Whatever a name was resolved to, its certificate must name it; a dot at the end and a zone are no part of the name."""
+    tls = BackendTls(BackendTlsSettings(), key="clusters.main.tls")
+    for address, name in (
+        (Address("10.0.0.1", 443, https=True, resolved_from="app.internal"), "app.internal"),
+        (Address("app.internal.", 443, https=True), "app.internal"),
+        (Address("fe80::1%eth0", 443, https=True), "fe80::1"),
+        (Address("10.0.0.1", 443, https=True), "10.0.0.1"),
+    ):
+        peer = peer_of(tls, address)
+        assert peer is not None and peer.server_name == name
+    assert peer_of(tls, Address("app.internal", 80)) is None
+    other = BackendTls(BackendTlsSettings(server_name="else.test"), key="clusters.main.tls")
+    assert peer_of(other, Address("10.0.0.1", 443, https=True)).server_name == "else.test"
+    with pytest.raises(ValueError, match="no TLS for"):
+        peer_of(None, Address("app.internal", 443, https=True))

@@ -17,10 +17,11 @@ from lbjwt.auth.rules import OPERATORS, AllOf, AnyOf, ClaimTest, Not
 from lbjwt.config.load import load_text
 from lbjwt.config.model import FailLimit
 from lbjwt.config.places import FromCookie, FromHeader, FromParam
-from lbjwt.config.route import Refusals, Require, Resource, Route, Scopes
+from lbjwt.config.route import Refusals, Require, Resource, Retry, Route, Scopes
 from lbjwt.config.rule import RouteRule
 from lbjwt.errors import ConfigurationError
 from lbjwt.http1._request import RequestHead
+from lbjwt.upstream._retry import RetryCause
 from tests.playbooks.policies import BASE, Policies, bearer, field_of, status_of, token
 from tests.playbooks.stage import Stage, request
 
@@ -172,10 +173,31 @@ def test_the_modes_of_a_route_arrive(members: str, attribute: str, value: object
         assert route is not None and (getattr(route, attribute) == value) is same
 
 
+def test_timeout_and_retry_of_a_route_arrive() -> None:
+    """Each of their keys, and the default of the others."""
+    policies = Policies(
+        "  - {name: one, prefix: /1, timeout: 30s, retry: {attempts: 3, on: [timeout, 503], try_timeout: 2s}}\n"
+        "  - {name: two, prefix: /2}"
+    )
+    head = RequestHead()
+    found = []
+    for target in ("/1", "/2"):
+        assert head.parse_bytes(request("GET", target), new_policy(policies.configuration, https=False))
+        route = policies.admission.decide(head, time.time())[0]
+        assert route is not None
+        found.append(route.retry)
+    one, two = found
+    assert (one.attempts, one.timeout, one.try_timeout) == (3, 30.0, 2.0)
+    assert [cause.name for cause in RetryCause if one.covers(cause, 503)] == ["TIMEOUT", "STATUS"]
+    assert not one.covers(RetryCause.STATUS, 502)
+    assert (two.attempts, two.any_status, two.timeout < 0, two.try_timeout < 0) == (-1, False, True, True)
+    assert set(Retry.model_fields) == {"attempts", "on", "try_timeout"}
+
+
 def test_no_key_of_a_route_is_left_out() -> None:
     """A key that a person can write and that arrives nowhere would be a check that is not made: each is tried here or in a playbook."""
     assert set(Route.model_fields) == {
-        *("name", "hosts", "path", "prefix", "methods", "cluster"),
+        *("name", "hosts", "path", "prefix", "methods", "cluster", "timeout", "retry"),
         *("public", "require", "allow_missing", "audiences", "scopes", "rules"),
         *("report_only", "end_streams", "stream_grace", "refusals", "realm", "resource"),
     }

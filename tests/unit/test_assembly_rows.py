@@ -35,7 +35,7 @@ def test_every_endpoint_issuer_and_route_has_a_name():
 def test_a_service_starts_with_room_for_other_configurations():
     made = Configuration.model_validate(WRITTEN)
     board = new_board(made, 2)
-    assert (board.workers, board.endpoints, board.issuers, board.routes) == (2, 2048, 2048, 2048)
+    assert (board.workers, board.endpoints, board.issuers, board.routes) == (2, 4096, 2048, 2048)
     assert board.configuration_hash == made.fingerprint
 
 

@@ -17,6 +17,7 @@ NOT_ENOUGH = {
     DenyReason.CLAIM_REFUSED,
     DenyReason.SUBJECT_REFUSED,
     DenyReason.CLIENT_REFUSED,
+    DenyReason.NO_CLUSTER,
 }
 UNJUDGED = {DenyReason.RATE_LIMITED, DenyReason.KEYS_UNAVAILABLE}
 NO_GOOD = set(DenyReason) - NO_REQUEST - NOT_ENOUGH - UNJUDGED - {DenyReason.MISSING, DenyReason.NONE}
@@ -52,6 +53,7 @@ def fields(refusal: Answer) -> dict[str, str]:
         (DenyReason.CLAIM_REFUSED, 403, 'Bearer realm="api", error="insufficient_scope", scope="read write"'),
         (DenyReason.SUBJECT_REFUSED, 403, 'Bearer realm="api", error="insufficient_scope", scope="read write"'),
         (DenyReason.CLIENT_REFUSED, 403, 'Bearer realm="api", error="insufficient_scope", scope="read write"'),
+        (DenyReason.NO_CLUSTER, 403, 'Bearer realm="api", error="insufficient_scope", scope="read write"'),
         (DenyReason.EXPIRED, 401, 'Bearer realm="api", error="invalid_token"'),
         (DenyReason.REVOKED, 401, 'Bearer realm="api", error="invalid_token"'),
         (DenyReason.TOO_OLD, 401, 'Bearer realm="api", error="invalid_token"'),
@@ -225,6 +227,7 @@ def test_what_cannot_stand_in_a_header_cannot_be_configured(style: dict):
         (DenyReason.MALFORMED_CREDENTIALS, 3),
         (DenyReason.INSUFFICIENT_SCOPE, 7),
         (DenyReason.CLIENT_REFUSED, 7),
+        (DenyReason.NO_CLUSTER, 7),
         (DenyReason.KEYS_UNAVAILABLE, 14),
         (DenyReason.RATE_LIMITED, 8),
     ],

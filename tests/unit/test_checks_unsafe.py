@@ -67,6 +67,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "token": "a.b.c",
         "revoked.jsonl": "",
         "writable.jsonl": "",
+        "endpoints.yaml": "- address: 10.0.0.1:80\n",
+        "broken.yaml": "- addres: 10.0.0.1:80\n",
     }
     for name, text in files.items():
         (directory / name).write_text(text)

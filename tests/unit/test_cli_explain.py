@@ -115,6 +115,7 @@ JSON: dict[str, Any] = {
     "request": {"method": "GET", "host": "h", "path": "/"},
     "route": {"name": None, "why": "there are no routes: every request needs a token", "over": [], "public": False, "report_only": False,
               "allow_missing": False},
+    "cluster": None,
     "tokens": [{
         "places": ["Authorization: Bearer"], "issuer": "main", "why": "the only issuer configured", "keys_from": "issuers.main.jwks",
         "header": {"alg": "ES256", "typ": "JWT", "kid": "k1"},

@@ -103,7 +103,7 @@ clusters = st.fixed_dictionaries(
         "endpoints": st.lists(
             st.fixed_dictionaries(
                 {"address": st.sampled_from(["a:1", "[::1]:2", "unix:/run/x y.sock"])},
-                optional={"weight": st.integers(1, 9)},
+                optional={"weight": st.integers(0, 9), "backup": st.booleans(), "max_connections": st.integers(1, 9)},
             ),
             min_size=1,
             unique_by=lambda endpoint: endpoint["address"],
@@ -113,6 +113,15 @@ clusters = st.fixed_dictionaries(
         "connect_timeout": duration(10, 60_000),
         "retries": st.integers(0, 5),
         "max_connections": st.integers(1, 65536),
+        "max_requests": st.integers(1, 65536),
+        "slow_start": duration(0, 60_000),
+        "balancing": st.sampled_from(
+            [
+                "round_robin",
+                {"method": "hash", "hash_on": "claim:tenant", "max_load": 1.5},
+                {"method": "cookie", "cookie": "home"},
+            ]
+        ),
     },
 )
 labels = st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9_-]{0,5}\Z")

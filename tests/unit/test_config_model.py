@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from lbjwt.address import Address
 from lbjwt.auth.identity import fold_header_name
+from lbjwt.config.balancing import Balancing
 from lbjwt.config.fields import ALGORITHMS, Source
 from lbjwt.config.load import load_file, load_text
 from lbjwt.config.model import Cluster, Configuration, Endpoint, Issuer, Limits, Listener, Timeouts, TokenCache
@@ -96,6 +97,7 @@ def test_the_full_example_sets_every_key():
             "any_audience",
         },
         Require: {"issuer"},
+        Balancing: {"cookie"},
     }
     for section, keys in said.items():
         assert set(section.model_fields) - keys == exclusive.get(section, set()), section

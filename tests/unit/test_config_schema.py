@@ -64,6 +64,8 @@ def accepts(rule: dict[str, Any], value: Any) -> bool:
             case "properties":
                 closed = rule.get("additionalProperties") is not False or value.keys() <= operand.keys()
                 good = closed and all(accepts(operand[key], item) for key, item in value.items() if key in operand)
+            case "propertyNames":
+                good = all(accepts(operand, key) for key in value)
             case "patternProperties":
                 ((pattern, inner),) = operand.items()
                 good = all(re.search(pattern, key) and accepts(inner, item) for key, item in value.items())

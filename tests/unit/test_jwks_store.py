@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lbjwt import files
 from lbjwt.keys import feed, store
 from lbjwt.keys.errors import StoreError
 from lbjwt.keys.feed import StoredKeySet, decoded
@@ -89,7 +90,7 @@ def test_a_write_that_fails_leaves_the_old_file(path, monkeypatch, step):
         monkeypatch.setattr(store.os, "open", fail)
     elif step == "write":
         opened = open
-        monkeypatch.setattr(store, "open", lambda handle, mode: Full(opened(handle, mode)), raising=False)
+        monkeypatch.setattr(files, "open", lambda handle, mode: Full(opened(handle, mode)), raising=False)
     elif step == "fsync":
         monkeypatch.setattr(store.os, "fsync", fail)
     else:

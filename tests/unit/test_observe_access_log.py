@@ -34,6 +34,7 @@ def test_a_whole_record(log, path):
     """All fields in their documented order, times in UTC with milliseconds, duration in milliseconds with microseconds."""
     append(
         log,
+        cluster=b"api",
         endpoint=b"127.0.0.1:9001",
         status=200,
         request_bytes=5,
@@ -44,7 +45,7 @@ def test_a_whole_record(log, path):
     assert log.flush() == 0
     assert path.read_bytes() == (
         b'{"time":"2023-11-14T22:13:20.123Z","duration_ms":12.346,"client":"192.0.2.1","method":"GET","path":"/a",'
-        b'"host":"api.example","status":200,"request_bytes":5,"response_bytes":1099511627776,"endpoint":"127.0.0.1:9001",'
+        b'"host":"api.example","status":200,"request_bytes":5,"response_bytes":1099511627776,"cluster":"api","endpoint":"127.0.0.1:9001",'
         b'"request_id":"r1","complete":false,"retries":1}\n'
     )
 
@@ -56,7 +57,7 @@ def test_reason_and_endpoint_stand_there_only_when_there_is_one(log, path):
     log.flush()
     refused, passed = read(path)
     assert refused["reason"] == "expired"
-    assert "endpoint" not in refused
+    assert not {"cluster", "endpoint"} & refused.keys()
     assert "reason" not in passed
     assert passed["endpoint"] == "e:1"
 

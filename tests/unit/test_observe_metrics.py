@@ -24,6 +24,10 @@ def collector(board, *, issuers=ISSUERS, offenders=None, now=1030.5):
         board,
         RowNumbers.in_order(RowNames(ENDPOINTS, issuers, ROUTES)),
         offenders=offenders,
+        discovered=lambda: [
+            {"source": "api.test", "endpoints": 2, "failures": 3, "failing": "SERVFAIL", "last_success": 1000.0},
+            {"source": "new.test", "endpoints": 0, "failures": 0, "failing": None, "last_success": None},
+        ],
         clock=lambda: now,
         monotonic=lambda: 50.0,
     )
@@ -62,6 +66,9 @@ def filled():
     board.set_state(READY)
     board.add("in_flight", 2, endpoint=1)
     board.add("responses", 6, 5, endpoint=1)
+    board.endpoint_states.set(1, "check", 2)
+    board.endpoint_states.set(1, "checked_at", 1000.0)
+    board.endpoint_states.add(1, "transitions", 3)
     board.add("requests", 3, 2, route=1)
     board.add("requests", 1, 4, route=1)
     return board
@@ -122,6 +129,8 @@ def test_the_numbers_of_the_board_under_their_names():
     assert found["lbjwt_endpoint_requests_in_flight", "api", "unix:/run/app.sock"] == 2
     assert found["lbjwt_endpoint_requests_in_flight", "127.0.0.1:9001", "api"] == 0
     assert found["lbjwt_endpoint_responses_total", "5xx", "api", "unix:/run/app.sock"] == 6
+    assert found["lbjwt_endpoint_healthy", "api", "unix:/run/app.sock"] == 0
+    assert found["lbjwt_endpoint_check_transitions_total", "api", "unix:/run/app.sock"] == 3
     assert found["lbjwt_route_requests_total", "2xx", "everything-else"] == 3
     assert found["lbjwt_route_requests_total", "4xx", "everything-else"] == 1
     assert any(name == "lbjwt_build_info" and package_version() in labels for name, *labels in found)
@@ -149,7 +158,7 @@ def test_every_series_is_there_before_anything_happened():
 
 
 def test_s13_series_do_not_multiply():
-    """Nothing a client does makes a new series: a busy board has those of a fresh one and the key times (THREATS S13)."""
+    """Nothing a client does makes a new series: a busy board has those of a fresh one, key times and results of checks (THREATS S13)."""
     offenders = Offenders(2)
     for at in range(300):
         offenders.add_failure(f"192.0.2.{at % 256}", 50.0)
@@ -157,7 +166,9 @@ def test_s13_series_do_not_multiply():
     found = samples(filled(), offenders=offenders)
     busy = {key for key in found if not key[0].endswith("_created")}
     times = ("lbjwt_keys_age_seconds", "lbjwt_keys_last_success_timestamp_seconds")
-    assert busy - fresh == {(name, issuer) for name in times for issuer in ISSUERS}
+    checks = ("lbjwt_endpoint_healthy", "lbjwt_endpoint_last_check_seconds")
+    expected = {(name, issuer) for name in times for issuer in ISSUERS}
+    assert busy - fresh == expected | {(name, "api", "unix:/run/app.sock") for name in checks}
     assert found["lbjwt_failing_addresses",] == 256
 
 
@@ -200,3 +211,21 @@ def test_every_metric_and_reason_stands_in_the_manual():
     assert named == {name for name, *_ in samples(filled())}
     for reason in [*DenyReason.__members__, *ErrorReason.__members__]:
         assert reason in ("NONE", "NO_ERROR") or f"`{reason.lower()}`" in manual
+
+
+def test_names_that_are_resolved_and_what_came_from_them():
+    """Each name and endpoints file has its state, and each endpoint the name that it was resolved from."""
+    found = samples(filled())
+    for source, endpoints, failures, failing in (("api.test", 2, 3, 1), ("new.test", 0, 0, 0)):
+        assert found["lbjwt_discovery_endpoints", source] == endpoints
+        assert found["lbjwt_discovery_failures_total", source] == failures
+        assert found["lbjwt_discovery_failing", source] == failing
+    assert found["lbjwt_discovery_last_success_timestamp_seconds", "api.test"] == 1000.0
+    assert ("lbjwt_discovery_last_success_timestamp_seconds", "new.test") not in found
+    told = collector(filled())
+    told.use(RowNumbers.in_order(RowNames(ENDPOINTS, ISSUERS, ROUTES)), {ENDPOINTS[0]: "api.test"})
+    info = next(family for family in told.collect() if family.name == "lbjwt_endpoint_info")
+    assert [(sample.labels["endpoint"], sample.labels["name"], sample.value) for sample in info.samples] == [
+        ("127.0.0.1:9001", "api.test", 1),
+        ("unix:/run/app.sock", "", 1),
+    ]

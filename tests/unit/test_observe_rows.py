@@ -187,9 +187,9 @@ def test_two_names_never_have_one_row():
     assert 0 < refused < 900
 
 
-def test_capacity_is_four_times_the_start_and_at_least_2048():
-    assert RowNames().capacity == (2048, 2048, 2048)
-    assert RowNames([("api", str(at)) for at in range(513)], ["a"] * 64, ["r"] * 1000).capacity == (2052, 2048, 4000)
+def test_capacity_is_four_times_the_start_and_has_a_least():
+    assert RowNames().capacity == (4096, 2048, 2048)
+    assert RowNames([("api", str(at)) for at in range(1025)], ["a"] * 64, ["r"] * 1000).capacity == (4100, 2048, 4000)
 
 
 def test_a_small_service_grows_by_two_thousand_names_in_one_reload():

@@ -54,10 +54,11 @@ class Stage:
         await self.go.wait()
         if self.error is not None:
             raise self.error
+        assert generation.configuration is not None
         self.applied.append(generation.configuration.realm)
 
     def send(self, number: int, realm: str, feeds: list[tuple[dict[int, int], int]] = []) -> None:  # noqa: B006
-        body = packed(configuration(realm), RowNumbers({}, {"main": 3}, {}))
+        body = packed(configuration(realm), None, RowNumbers({}, {"main": 3}, {}))
         facts = {"number": number, "sockets": [], "feeds": [longest for longest, _ in feeds]}
         assert self.ours.send(GENERATION, facts, body=body, descriptors=[fd for _, fd in feeds])
         os.close(body)

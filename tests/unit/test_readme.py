@@ -15,8 +15,9 @@ from lbjwt.config.flags import Flags, configuration_from_flags
 from lbjwt.config.load import examine_text
 from lbjwt.config.model import Cluster, FailLimit, Issuer, Limits, Revocation, Timeouts, TokenCache
 from lbjwt.config.remote import RemoteJwks
+from lbjwt.config.route import Retry, Route
 from lbjwt.config.tenants import Tenants
-from lbjwt.units import parse_duration, parse_size
+from lbjwt.units import parse_duration, parse_percent, parse_size
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -28,6 +29,8 @@ SECTIONS = {
     "timeouts": Timeouts,
     "token_cache": TokenCache,
     "clusters.*": Cluster,
+    "routes[]": Route,
+    "routes[].retry": Retry,
     "issuers.*": Issuer,
     "issuers.*.remote_jwks": RemoteJwks,
     "issuers.*.tenants": Tenants,
@@ -58,7 +61,7 @@ def as_written(text: str) -> float | None:
     word = re.split(r"[ ,]", text)[0]
     if word == "none":
         return None
-    for parse in (int, parse_size, parse_duration):
+    for parse in (int, parse_size, parse_duration, parse_percent):
         try:
             return parse(word)
         except ValueError:

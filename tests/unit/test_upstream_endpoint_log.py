@@ -75,7 +75,7 @@ def tried(endpoint: Endpoint, timeout: float, *, loop_error: Exception | None = 
     async def run() -> None:
         loop = asyncio.get_running_loop()
         if loop_error is not None:
-            loop.create_connection = raising(loop_error)  # type: ignore[method-assign]
+            loop.getaddrinfo = raising(loop_error)  # type: ignore[method-assign]
         connector = Connector(loop)
         connector.context = stage.context
         connector(endpoint)
@@ -87,10 +87,10 @@ def tried(endpoint: Endpoint, timeout: float, *, loop_error: Exception | None = 
 
 
 def raising(error: Exception):
-    async def create_connection(*_arguments, **_options):
+    async def getaddrinfo(*_arguments, **_options):
         raise error
 
-    return create_connection
+    return getaddrinfo
 
 
 def test_a_refused_connection_is_told_in_the_system_s_words(caplog: pytest.LogCaptureFixture) -> None:
@@ -125,7 +125,7 @@ def test_a_connection_that_takes_too_long_is_told_with_its_time(caplog: pytest.L
 @pytest.mark.parametrize(
     ("error", "cause"),
     [
-        (ConnectionRefusedError(111, "Connect call failed ('192.0.2.1', 80)"), "Connection refused"),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "Name or service not known"),
         (TimeoutError(), "no connection within 2 s"),
         (UnicodeError("label too long"), "the host name cannot be encoded"),
     ],

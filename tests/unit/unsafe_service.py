@@ -7,9 +7,11 @@ from tests.unit.unsafe_cases import Case, route
 __all__ = ["CASES"]
 
 TLS = {"certificate": "cert.pem", "private_key": "key.pem"}
+SECURE = {"address": "https://127.0.0.1:9443"}
 PROTECTED = {"name": "all"}
 OTHER = {"issuer": "https://other.example", "audiences": ["api"], "remote_jwks": {"uri": "https://other.example/jwks"}}
 REVOCATION = {"issuers.main.max_lifetime": "1h", "revocation": {"file": "revoked.jsonl"}}
+SPARE = {"endpoints": [{"address": "127.0.0.1:9005"}]}
 ADMIN = {"address": "127.0.0.1:9900"}
 
 
@@ -24,6 +26,12 @@ def opened(public: dict[str, Any], *others: dict[str, Any]) -> dict[str, Any]:
 
 
 CASES = [
+    # --- health checks -----------------------------------------------------------------------------------------------------------
+    Case(
+        "a check that may take longer than the time to the next", "check-overlaps", "clusters.main.health_check.timeout",
+        {"clusters.main.health_check": {"interval": "1s", "timeout": "1s"}},
+        {"clusters.main.health_check": {"interval": "1s", "timeout": "900ms"}},
+    ),
     # --- open routes -------------------------------------------------------------------------------------------------------------
     Case("no route asks for a token", "nothing-protected", "routes", opened({"path": "/healthz"}), opened({"path": "/healthz"}, PROTECTED)),
     Case(
@@ -85,6 +93,11 @@ CASES = [
         "nobody needs a token", "optional-everything", "routes[0].allow_missing",
         route(allow_missing=True), route(prefix="/a", allow_missing=True),
     ),
+    Case(
+        "a cluster that no route uses", "cluster-unused", "clusters.spare",
+        {"clusters": {"main": SPARE, "spare": SPARE}, "routes": [{"name": "all", "cluster": "main"}]},
+        {"clusters": {"main": SPARE, "spare": SPARE}, "routes": [{"name": "all", "cluster": {"split": {"main": 1, "spare": 1}}}]},
+    ),
     Case("streams outlive their token", "streams-outlive-token", "routes[0].end_streams", route(end_streams=False), route(end_streams=True)),
     Case(
         "a login page over http", "redirect-plain-http", "routes[0].refusals.redirect",
@@ -123,6 +136,25 @@ CASES = [
         {"listeners": [{"address": ":8443", "tls": TLS}]},
     ),
     Case(
+        "backends that nobody verified", "backend-unverified", "clusters.main.tls.verify",
+        {"clusters.main.endpoints": [SECURE], "clusters.main.tls": {"verify": False}}, {"clusters.main.endpoints": [SECURE]},
+    ),
+    Case(
+        "a client key for endpoints that everybody may read", "secret-open", "clusters.main.tls.private_key",
+        {"clusters.main.endpoints": [SECURE], "clusters.main.tls": {"certificate": "cert.pem", "private_key": "open.pem"}},
+        {"clusters.main.endpoints": [SECURE], "clusters.main.tls": TLS},
+    ),
+    Case(
+        "a client chain in no order", "tls-certificate", "clusters.main.tls.certificate",
+        {"clusters.main.endpoints": [SECURE], "clusters.main.tls": {"certificate": "chain.pem", "private_key": "key.pem"}},
+        {"clusters.main.endpoints": [SECURE], "clusters.main.tls": TLS},
+    ),
+    Case(
+        "authorities that everybody may write", "authority-file-writable", "clusters.main.tls.ca",
+        {"clusters.main.endpoints": [SECURE], "clusters.main.tls": {"ca": "writable.pem"}},
+        {"clusters.main.endpoints": [SECURE], "clusters.main.tls": {"ca": "cert.pem"}},
+    ),
+    Case(
         "so requests would loop", "proxy-loop", "clusters.main.endpoints[0].address",
         {"clusters.main.endpoints": [{"address": "127.0.0.1:8080"}]}, {},
     ),
@@ -155,6 +187,10 @@ CASES = [
     Case(
         "revocations that everybody writes", "revocation-file-writable", "revocation.file",
         {"issuers.main.max_lifetime": "1h", "revocation": {"file": "writable.jsonl"}}, REVOCATION,
+    ),
+    Case(
+        "endpoints that nobody can use", "endpoints-file", "clusters.main.endpoints_file",
+        {"clusters.main.endpoints_file": "broken.yaml"}, {"clusters.main.endpoints_file": "endpoints.yaml"},
     ),
     Case(
         "no revocations at all", "unreadable", "revocation.file",

@@ -1,0 +1,75 @@
+"""TLS to endpoints: what the clusters of a configuration ask of theirs, for traffic and for health checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from lbjwt.net._tls import TlsPeer
+from lbjwt.net.certificate import BackendTls, BackendTlsSettings
+
+if TYPE_CHECKING:
+    from lbjwt.address import Address
+    from lbjwt.config import model
+    from lbjwt.config.backend_tls import BackendTls as Section
+
+
+def settings_of(section: Section | None) -> BackendTlsSettings:
+    """The settings of a ``tls`` section; None: the defaults."""
+    if section is None:
+        return BackendTlsSettings()
+    return BackendTlsSettings(section.ca, section.certificate, section.private_key, section.server_name, section.verify)
+
+
+def new_backend_tls(clusters: Mapping[str, model.Cluster], known: Mapping[str, BackendTls]) -> dict[str, BackendTls]:
+    """
+    Return the TLS of each cluster with https endpoints, by its name: the one in use where settings and files are the same. Reads files, so it may
+    run in a thread.
+
+    Args:
+        known: Those in use.
+
+    Raises:
+        TLSError: A file cannot be used.
+    """
+    made = {}
+    for name, cluster in clusters.items():
+        if not cluster.uses_tls:
+            continue
+        settings, before = settings_of(cluster.tls), known.get(name)
+        if before is not None and before.settings == settings and before.is_current():
+            made[name] = before
+        else:
+            made[name] = BackendTls(settings, key=f"clusters.{name}.tls")
+    return made
+
+
+def backend_tls_of(name: str, cluster: model.Cluster) -> BackendTls | None:
+    """As `new_backend_tls`, of one cluster; None without an https endpoint."""
+    return new_backend_tls({name: cluster}, {}).get(name)
+
+
+def in_use(made: Mapping[str, BackendTls], known: Mapping[str, BackendTls]) -> dict[str, BackendTls]:
+    """What is in use from now on: where only the files differ, those of before with what the files hold now."""
+    used = {}
+    for name, tls in made.items():
+        before = known.get(name)
+        if before is not None and before is not tls and before.settings == tls.settings:
+            before.adopt(tls)
+        used[name] = tls if before is None or before.settings != tls.settings else before
+    return used
+
+
+def peer_of(tls: BackendTls | None, address: Address) -> TlsPeer | None:
+    """
+    Whom connections to an endpoint expect; None for plain HTTP.
+
+    Args:
+        tls: Of the cluster; None if it has no https endpoint.
+        address: One that was resolved knows the name that it came from, which stays the name to verify.
+    """
+    if not address.https:
+        return None
+    if tls is None:
+        raise ValueError(f"no TLS for {address}")
+    return TlsPeer(tls, tls.name_of(address))

@@ -1,0 +1,28 @@
+from libc.stdint cimport int64_t
+
+cimport cython
+
+from lbjwt.observe._board cimport Board
+from lbjwt.observe._endpoint_states cimport EjectionCause, EndpointState
+from lbjwt.upstream._ejection cimport EjectionRules
+
+
+@cython.final
+cdef class Ejector:
+    """What becomes of the endpoints of one cluster when requests to them fail or succeed, over all workers."""
+    cdef readonly str cluster
+    cdef readonly EjectionRules rules
+    cdef readonly double panic_threshold     # share of the endpoints, 0 to 1
+    cdef readonly bint panic                 # so few are healthy that all are used
+    cdef Board _board
+    cdef EndpointState **_states             # of the endpoints that carry the load of the cluster
+    cdef Py_ssize_t _count
+
+    # A request failed. trial: it was the one that tried an ejected endpoint. now: seconds on the monotonic clock.
+    cdef void failed(self, EndpointState *state, str address, EjectionCause cause, bint trial, double now)
+    # Its response is good.
+    cdef void succeeded(self, EndpointState *state, str address, bint trial, double now)
+    cdef void _clear(self, EndpointState *state) noexcept
+    cdef bint _eject(self, EndpointState *state, str address, EjectionCause cause, str reason, double now)
+    cdef Py_ssize_t _ejected(self) noexcept
+    cdef void look(self, double now)

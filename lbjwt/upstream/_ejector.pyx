@@ -1,0 +1,169 @@
+"""
+Passive health: an endpoint whose requests fail is ejected, which means that it gets no request for a while. `_ejection` has the rules.
+
+After its time it is on trial. One request goes there, and whoever sends it holds the trial by moving `ejected_until` into the future, so that no
+other request follows. A success puts the endpoint back into rotation, a failure ejects it again at once, and a request that ends without either
+gives the trial to the next one. Requests that were on their way when the endpoint was ejected say nothing new and are not counted.
+
+All workers count in one row of shared memory. Which of them ejects is decided by compare-and-swap, and that one logs.
+"""
+
+import logging
+from random import random
+
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from libc.stdint cimport uint64_t
+
+from lbjwt.observe._board cimport EndpointCounters
+from lbjwt.observe._endpoint_states cimport CONNECT_FAILURES, FAILING, IN_SERVICE, SUCCESS_RATE, add_to, swap
+from lbjwt.upstream._ejection cimport is_panic
+
+cdef object log = logging.getLogger("lbjwt.endpoints")
+
+cdef tuple SINGULAR = ("a response with 5xx", "no connection", "no response in time", "a connection that ended without a whole response")
+cdef tuple PLURAL = (
+    "{} responses with 5xx in a row", "{} failed connects in a row", "{} timeouts in a row",
+    "{} connections in a row that ended without a whole response",
+)
+
+
+cdef class Ejector:
+
+    def __init__(self, str cluster not None, Board board not None):
+        self.cluster = cluster
+        self.rules = EjectionRules.off()
+        self._board = board
+
+    def __dealloc__(self):
+        PyMem_Free(self._states)
+
+    def configure(self, EjectionRules rules not None, double panic_threshold, rows):
+        """rows: Those of the endpoints that carry the load: no backups, none with weight 0."""
+        cdef Py_ssize_t at, count = len(rows)
+        cdef EndpointState **states = <EndpointState **>PyMem_Calloc(max(count, 1), sizeof(EndpointState *))
+        if states is NULL:
+            raise MemoryError
+        for at in range(count):
+            states[at] = self._board.endpoint_states.at(rows[at])
+        PyMem_Free(self._states)
+        self._states = states
+        self._count = count
+        self.rules = rules
+        self.panic_threshold = panic_threshold
+
+    # --- results ------------------------------------------------------------------------------------------------------
+
+    cdef void failed(self, EndpointState *state, str address, EjectionCause cause, bint trial, double now):
+        cdef int64_t count
+        if state.on_trial:
+            if not trial:
+                return
+            if not self.rules.thresholds[<int>cause]:
+                state.ejected_until = now            # no verdict: the next request tries it
+                return
+            self._eject(state, address, cause, "on trial, " + SINGULAR[<int>cause], now)
+            return
+        state.suspect = 1
+        count = add_to(&state.consecutive[<int>cause], 1)
+        if self.rules.is_enough(cause, count):
+            self._eject(state, address, cause, SINGULAR[<int>cause] if count == 1 else PLURAL[<int>cause].format(count), now)
+
+    cdef void succeeded(self, EndpointState *state, str address, bint trial, double now):
+        cdef double until = state.ejected_until
+        if not state.on_trial:
+            self._clear(state)
+        elif (trial or state.on_trial == 1 + CONNECT_FAILURES) and swap(&state.ejected_until, until, now):
+            state.serving_since = now
+            state.on_trial = 0
+            self._clear(state)
+            if self._count > 1:
+                log.info("endpoint %s of cluster %s is back in rotation", address, self.cluster)
+            self.look(now)
+
+    cdef void _clear(self, EndpointState *state) noexcept:
+        state.suspect = 0
+        for cause in range(4):
+            state.consecutive[cause] = 0
+
+    cdef bint _eject(self, EndpointState *state, str address, EjectionCause cause, str reason, double now):
+        cdef double before = state.ejected_until, seconds
+        cdef bint again = state.on_trial != 0
+        cdef bint limited = cause != CONNECT_FAILURES and not again
+        cdef int64_t in_row = state.ejections_in_row
+        cdef Py_ssize_t room = self.rules.room(self._count)
+        if limited and self._ejected() >= room:
+            return False
+        if not again:
+            in_row = self.rules.decayed(cause, in_row, now - state.serving_since)
+        seconds = self.rules.seconds(cause, in_row, random())
+        if not swap(&state.ejected_until, before, now + seconds):
+            return False                             # another worker was first
+        state.on_trial = 1 + cause
+        if limited and self._ejected() > room:       # at the same time another endpoint was ejected
+            state.on_trial = 0
+            state.ejected_until = before
+            return False
+        state.ejections_in_row = in_row + 1
+        self._clear(state)
+        state.suspect = cause == CONNECT_FAILURES    # any success ends it
+        add_to(<int64_t *>&state.ejections[<int>cause], 1)
+        if self._count > 1 and not (again and self.rules.seconds(cause, in_row, 0.5) <= self.rules.seconds(cause, in_row - 1, 0.5)):
+            log.warning("endpoint %s of cluster %s ejected for %.3g s: %s", address, self.cluster, seconds, reason)
+        self.look(now)
+        return True
+
+    cdef Py_ssize_t _ejected(self) noexcept:
+        """Endpoints that are out of rotation although one can connect to them."""
+        cdef Py_ssize_t at, count = 0
+        for at in range(self._count):
+            if self._states[at].on_trial and self._states[at].on_trial != 1 + CONNECT_FAILURES:
+                count += 1
+        return count
+
+    def results(self, rows):
+        """For each row the good responses and all requests that were judged, since the start and over all workers; failures count as requests."""
+        cdef list found = []
+        cdef Py_ssize_t row, slot
+        cdef EndpointCounters *counters
+        cdef uint64_t good, bad
+        for row in rows:
+            good = bad = 0
+            for slot in range(self._board.workers):
+                counters = self._board.endpoint(slot, row)
+                good += counters.responses[2] + counters.responses[3] + counters.responses[4]
+                bad += counters.responses[5] + counters.failures
+            found.append((good, good + bad))
+        return found
+
+    def eject_outlier(self, Py_ssize_t row, str address, double rate, double mean, double now):
+        """Eject an endpoint whose success rate (0 to 1) is far below the mean of its cluster; False when it may not be ejected."""
+        cdef EndpointState *state = self._board.endpoint_states.at(row)
+        if state.on_trial:
+            return False
+        return self._eject(state, address, SUCCESS_RATE, f"{100 * rate:.1f} % good responses, where the mean is {100 * mean:.1f} %", now)
+
+    # --- panic --------------------------------------------------------------------------------------------------------
+
+    cdef void look(self, double now):
+        """Count the healthy endpoints. Called when one changed, and often, as other processes change them too."""
+        cdef Py_ssize_t at, healthy = 0, serving = 0
+        cdef EndpointState *state
+        cdef bint panic, told
+        for at in range(self._count):
+            state = self._states[at]
+            if state.service != IN_SERVICE or state.weight == 1:
+                continue
+            serving += 1
+            if not state.on_trial and state.check != FAILING:
+                healthy += 1
+        panic = is_panic(healthy, serving, self.panic_threshold)
+        told = panic == self.panic or self._board.slot != 0      # all workers see it, one logs
+        self.panic = panic
+        for at in range(self._count):
+            if self._states[at].panic != panic:
+                self._states[at].panic = panic
+        if not told and panic:
+            log.warning("cluster %s: %d of %d endpoints are healthy, which is below %g %%: all are used (panic)", self.cluster, healthy,
+                        serving, 100 * self.panic_threshold)
+        elif not told:
+            log.info("cluster %s: %d of %d endpoints are healthy: only these are used again", self.cluster, healthy, serving)

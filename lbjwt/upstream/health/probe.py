@@ -1,0 +1,123 @@
+"""
+One check of one endpoint: a connection of its own, one request at most, closed at the end.
+
+The request has a fixed text. Nothing of a client, no token and no connection of the traffic is in it.
+"""
+
+import asyncio
+import contextlib
+import ssl
+from dataclasses import dataclass, replace
+from typing import Final
+
+from lbjwt.address import Address
+from lbjwt.errors import cause_of
+from lbjwt.net.certificate import BackendTls
+from lbjwt.net.descriptors import EXHAUSTED
+from lbjwt.net.handshake import fault_of
+from lbjwt.net.threads import in_thread
+from lbjwt.net.tls import TLSError
+from lbjwt.upstream.health.response import ResponseCheck
+from lbjwt.upstream.health.settings import HealthCheck
+
+PIECE: Final = 16 * 1024
+"""Bytes that are read at a time."""
+
+
+class NotMade(Exception):
+    """The check could not be made, for a reason that is this process's own: it says nothing of the endpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An endpoint and how it is checked."""
+
+    row: int
+    """Of its shared state."""
+    cluster: str
+    address: Address
+    check: HealthCheck
+    tls: BackendTls | None = None
+    """None: plain."""
+
+    @property
+    def host(self) -> str:
+        """The value of the `Host` header."""
+        if self.check.host is not None:
+            return self.check.host
+        return "localhost" if self.address.is_unix else replace(self.address, host=self.address.name).authority
+
+    @property
+    def server_name(self) -> str | None:
+        """Whom the certificate must name; None without TLS."""
+        return None if self.tls is None else self.tls.name_of(self.address)
+
+    def request(self) -> bytes:
+        """What is sent."""
+        check = self.check
+        return (
+            f"{check.method} {check.path} HTTP/1.1\r\nHost: {self.host}\r\nUser-Agent: lbjwt-health-check\r\n"
+            "Accept: */*\r\nConnection: close\r\n\r\n"
+        ).encode()
+
+
+async def probe(target: Target) -> str:
+    """
+    Check once; return "" when the endpoint passes, else why it does not.
+
+    Raises:
+        NotMade: No file descriptor is left.
+    """
+    timeout = target.check.timeout
+    connected = False
+    try:
+        async with asyncio.timeout(timeout):
+            reader, writer = await _connect(target)
+            connected = True
+            try:
+                return "" if target.check.type == "tcp" else await _ask(target, reader, writer)
+            finally:
+                writer.transport.abort()  # nothing is waited for: neither for a close_notify nor for the rest of a body
+    except TimeoutError as error:
+        if error.errno is not None:
+            return cause_of(error).lower()
+        return f"no {'response' if connected else 'connection'} within {timeout:g} s"
+    except ssl.SSLError as error:
+        return f"the TLS handshake failed: {fault_of(error, target.server_name or '')}"
+    except OSError as error:
+        if error.errno in EXHAUSTED:
+            raise NotMade from None
+        return cause_of(error).lower()
+    except UnicodeError:
+        return "the host name cannot be encoded"
+
+
+async def _connect(target: Target) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    address, name = target.address, target.server_name
+    tls = None if target.tls is None else await _context(target.tls)
+    if address.path is not None:
+        return await asyncio.open_unix_connection(address.path, ssl=tls, server_hostname=name)
+    port = target.check.port or address.port
+    return await asyncio.open_connection(address.host, port, ssl=tls, server_hostname=name)
+
+
+async def _context(tls: BackendTls) -> ssl.SSLContext:
+    """The context of the files as they are now; those that cannot be used change nothing, which the first worker logs."""
+    if tls.has_new_files():
+        with contextlib.suppress(TLSError):
+            await in_thread(tls.renew)
+    return tls.context
+
+
+async def _ask(target: Target, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
+    response = ResponseCheck(target.check)
+    with contextlib.suppress(ConnectionError):  # what it had sent before decides
+        writer.write(target.request())
+        while response.failure is None:
+            data = await reader.read(PIECE)
+            if not data:
+                break
+            response.feed(data)
+    response.ended()
+    assert response.failure is not None
+    return response.failure

@@ -1,0 +1,152 @@
+"""Connections to a name with several addresses: dead ones cost little, the first that is open serves, and nothing is left open (RFC 8305)."""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+
+from lbjwt.proxy import connect
+from lbjwt.proxy.connect import Connector, interleaved
+from lbjwt.upstream._endpoint import Endpoint
+from tests.harness.ports import free_port
+from tests.integration.service_reload_scene import LOOP_NAMES, LOOPS, Scene, player
+from tests.playbooks.stage import Stage
+
+V4, V6 = socket.AF_INET, socket.AF_INET6
+ADDRESSES = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
+
+
+@pytest.fixture(params=LOOPS, ids=LOOP_NAMES)
+def play(request: pytest.FixtureRequest) -> Scene:
+    """Runs a coroutine in a loop of each kind."""
+    run = player(request.param)
+    run(asyncio.sleep(0))  # the first loop of uvloop opens descriptors that the process keeps
+    return run
+
+
+@pytest.mark.parametrize(
+    ("found", "order"),
+    [
+        ("", ""),
+        ("4a", "4a"),
+        ("6a 6b 4a 4b", "6a 4a 6b 4b"),
+        ("4a 6a 6b 6c", "4a 6a 6b 6c"),
+        ("6a 6b 6c 4a", "6a 4a 6b 6c"),
+        ("4a 4a 6a", "4a 6a"),
+    ],
+)
+def test_families_take_turns(found: str, order: str) -> None:
+    """The family that the system prefers begins; an address that is given twice is tried once."""
+    targets = [({"4": V4, "6": V6}[text[0]], text) for text in found.split()]
+    assert [text for _, text in interleaved(targets)] == order.split()
+
+
+@contextlib.contextmanager
+def deaf(address: str, port: int) -> Iterator[None]:
+    """A listener whose queue is full: it answers no SYN."""
+    with socket.socket() as full, contextlib.ExitStack() as waiting:
+        full.bind((address, port))
+        full.listen(0)
+        for _ in range(3):
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex((address, port))
+        yield
+
+
+class Scenery:
+    """A connector and one endpoint whose name has these addresses."""
+
+    def __init__(self, addresses: list[str], port: int, timeout: float) -> None:
+        self.endpoint = Endpoint(0, "app", "app.example", port, "", 1)
+        self.stage = Stage(endpoints=[self.endpoint], connect_timeout=timeout)
+        self._loop = asyncio.get_running_loop()
+        self.connector = Connector(cast(asyncio.AbstractEventLoop, self))
+        self.connector.context = self.stage.context
+        self._found = [(V4, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+    async def getaddrinfo(self, *_arguments: Any, **_options: Any) -> Any:
+        """In the place of the loop's resolver."""
+        return self._found
+
+    async def connects(self) -> bool:
+        """Open one connection more; False: it failed."""
+        totals = self.stage.board.endpoint_totals
+        wanted = totals(0)["connects"] + 1
+        before = totals(0)["failures"]
+        self.connector(self.endpoint)
+        async with asyncio.timeout(20):
+            while totals(0)["connects"] < wanted and totals(0)["failures"] == before:
+                await asyncio.sleep(0.005)
+        return totals(0)["connects"] == wanted
+
+    async def close(self) -> None:
+        await self.connector.close()
+        self.stage.context.close()
+        await asyncio.sleep(0)
+
+
+def test_an_address_that_answers_nothing_does_not_cost_the_timeout(
+    play: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The next one is tried a moment later, and the next connection begins with the one that was open."""
+
+    async def scene() -> None:
+        with deaf("127.0.0.1", port), socket.create_server(("127.0.0.2", port)):
+            scenery = Scenery(["127.0.0.1", "127.0.0.2"], port, timeout=60.0)
+            assert await scenery.connects()
+            monkeypatch.setattr(connect, "ATTEMPT_DELAY", 3600.0)
+            assert await scenery.connects()
+            await scenery.close()
+
+    port = free_port()
+    files = len(os.listdir("/proc/self/fd"))
+    play(scene())
+    assert len(os.listdir("/proc/self/fd")) <= files and caplog.messages == []
+
+
+def test_an_address_that_refuses_costs_nothing(play: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one is tried at once, also when the one that was used last refuses now."""
+    monkeypatch.setattr(connect, "ATTEMPT_DELAY", 3600.0)
+
+    async def scene() -> None:
+        port = free_port()
+        scenery = Scenery(ADDRESSES, port, timeout=60.0)
+        for listening in ("127.0.0.3", "127.0.0.2"):
+            with socket.create_server((listening, port)):
+                assert await scenery.connects()
+        assert not await scenery.connects()
+        await scenery.close()
+
+    play(scene())
+
+
+@pytest.mark.parametrize(
+    ("dead", "cause"), [("deaf", "no connection within 0.6 s"), ("refusing", "Connection refused")]
+)
+def test_a_name_without_a_live_address_fails_once(
+    play: Scene, caplog: pytest.LogCaptureFixture, dead: str, cause: str
+) -> None:
+    """The timeout is that of all attempts together, and no socket is left."""
+
+    async def scene() -> None:
+        with contextlib.ExitStack() as stack:
+            for address in ADDRESSES if dead == "deaf" else ():
+                stack.enter_context(deaf(address, port))
+            scenery = Scenery(ADDRESSES, port, timeout=0.6)
+            assert not await scenery.connects()
+            assert scenery.endpoint.pool.open == 0
+            await scenery.close()
+
+    port = free_port()
+    files = len(os.listdir("/proc/self/fd"))
+    play(scene())
+    assert caplog.messages == [f"endpoint app fails: cannot be reached: {cause}"]
+    assert len(os.listdir("/proc/self/fd")) <= files
