@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bench.compared.scene import Program, Scene, Trial
-from bench.peers.nginx import CONFIGURATION, PEERS, program
+from bench.peers.nginx import CONFIGURATION, PEERS, UPSTREAM, program
 from tests.harness.ports import free_port
 
 ABOUT = PEERS[0]
@@ -29,8 +29,14 @@ _FIELDS = {
 
 
 def _write(scene: Scene, port: int, line: str = "") -> list[str]:
+    backend = f"        server 127.0.0.1:{scene.backend_port};"
     text = CONFIGURATION.format(
-        directory=scene.directory, backend_port=scene.backend_port, port=port, ssl="", certificate=line
+        directory=scene.directory,
+        upstreams=UPSTREAM.format(number=0, rule="", servers=backend, kept=16),
+        locations="        location / { proxy_pass http://c0; }",
+        port=port,
+        ssl="",
+        certificate=line,
     )
     path = scene.file("nginx.conf", text.encode())
     return [program() or "nginx", "-p", str(scene.directory), "-e", "stderr", "-c", str(path)]

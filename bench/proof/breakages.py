@@ -28,7 +28,7 @@ VALUES: dict[tuple[str | int, ...], list[Any]] = {
     ("issuers", "main", "remote_jwks"): [{"uri": "https://issuer.test/keys"}, {}],
     ("clusters",): [{}, {"main": {}}],
     ("clusters", "main", "endpoints"): [[], [{"address": "127.0.0.1:99999"}], [{"address": "/app"}], "127.0.0.1:9001"],
-    ("clusters", "main", "endpoints", 0, "weight"): [0, -3, 1e9, "much"],
+    ("clusters", "main", "endpoints", 0, "weight"): [1.5, -3, 1e9, "much"],
     ("clusters", "main", "retries"): [-1, 1.5, "never"],
     ("clusters", "main", "connect_timeout"): [-1, "soon", "0s"],
     ("routes", 0, "cluster"): ["no-such-cluster", "", 3],

@@ -171,8 +171,8 @@ class Cluster(Section):
     )
     retry_budget: Annotated[float, Percent(0, 1)] = Field(
         default=0.2,
-        description="Maximum number of requests that are being sent again, as a share of the other requests in flight of the cluster, or of those "
-        "of the last seconds; at least 3. When it is used up, the client gets the failure. This protects endpoints that fail because of their load.",
+        description="Maximum number of requests that are sent again, as a share of those that came in the last seconds; three at a time are always "
+        "allowed. When it is used up, the client gets the failure. This protects endpoints that fail because of their load.",
     )
     tls: BackendTls | None = Field(
         default=None,

@@ -33,7 +33,7 @@ cdef class RetryRule:
 # Whether a request may be sent again while nothing came back: its method says so, and all of it is kept.
 cdef bint is_replayable(Method method, bint complete, Py_ssize_t body_size) noexcept
 # One more request may be sent again. in_flight: requests of the cluster, this one and the `retrying` among them; share: of all others.
-cpdef bint is_within_budget(int64_t in_flight, int64_t retrying, double share) noexcept
+cpdef bint is_within_budget(int64_t retrying, double savings) noexcept
 # The try went wrong, by this cause (and status). True: send the request again, after `send_elsewhere`. now: seconds on the monotonic clock.
 cdef bint may_send_again(UpstreamRequest request, RetryRule rule, Cluster cluster, RetryCause cause, int status, bint begun, double now) noexcept
 # This try failed: no other one goes to the endpoint.

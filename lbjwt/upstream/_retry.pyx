@@ -10,9 +10,9 @@ May a request be sent again, and to whom? docs/retries.md says the same to users
 - It tried an endpoint that was ejected: after a timeout or a 5xx as after a reset, because its client did not ask for the risk.
 - Anything else: never. In particular nothing is sent again once an interim response went to the client.
 
-The budget bounds what retries add to the load of endpoints that fail: requests that are being sent again are at most a share of the others in
-flight, over all workers, or of those that came to this worker in the last seconds. One endpoint that dies with a third of all requests in flight
-would exceed the first share, and is within the second. A few are always allowed, or a service with little traffic would have none.
+The budget bounds what retries add to the load of endpoints that fail: requests that are sent again are at most a share of those that came to this
+worker in the last seconds. A share of the requests in flight would be too strict: one endpoint of three that dies has a third of them. A few at a
+time, over all workers, are always allowed, or a service with little traffic would have none.
 """
 
 from lbjwt.http1._request cimport DELETE, GET, HEAD, OPTIONS, PUT
@@ -70,13 +70,13 @@ cdef bint is_replayable(Method method, bint complete, Py_ssize_t body_size) noex
     return complete and body_size <= HELD_BODY and (method == GET or method == HEAD or method == PUT or method == DELETE or method == OPTIONS)
 
 
-cpdef bint is_within_budget(int64_t in_flight, int64_t retrying, double share) noexcept:
-    return retrying < ALWAYS_ALLOWED or <double>(retrying + 1) <= share * <double>(in_flight - retrying - 1)
+cpdef bint is_within_budget(int64_t retrying, double savings) noexcept:
+    """retrying: requests that are being sent again now, over all workers. savings: those that may still be, for the requests of the last seconds."""
+    return retrying < ALWAYS_ALLOWED or savings >= ALWAYS_ALLOWED
 
 
 cdef bint may_send_again(UpstreamRequest request, RetryRule rule, Cluster cluster, RetryCause cause, int status, bint begun, double now) noexcept:
     cdef Endpoint endpoint
-    cdef int64_t in_flight = 0
     cdef int64_t retrying = 0
     if not rule.may_send_again(cause, status, request.replayable, begun, request.retries, cluster.retries) and not (
             request.trial and rule.may_send_again(RetryCause.RESET, 0, request.replayable, begun and cause != RetryCause.STATUS,
@@ -85,11 +85,10 @@ cdef bint may_send_again(UpstreamRequest request, RetryRule rule, Cluster cluste
     if request.give_up_at != 0.0 and request.give_up_at <= now:
         return False
     for endpoint in cluster.endpoints:
-        in_flight += endpoint.state.in_flight
         retrying += endpoint.state.retrying
     if request.retries:
         retrying -= 1                            # this one: it is over, and asks for another turn
-    if is_within_budget(in_flight, retrying, cluster.retry_budget) or cluster.savings() >= 1.0:
+    if is_within_budget(retrying, cluster.savings()):
         cluster.count_sent_again()
         return True
     cluster._board.mine.retries_over_budget += 1

@@ -266,6 +266,9 @@ def routes(house: House) -> Iterator[Denial]:
         "malformed_credentials",
         get(None, "/optional/<id>", fields=["Authorization: Bearer"]),
     )
+    for tenant in ("globex", "ACME", "acme ", "", ["acme"], {"acme": 1}, 7, None):
+        yield Denial(f"route: tenant {tenant!r}", "no_cluster", get(house.mint(tenant=tenant), "/chosen/<id>"))
+    yield Denial("route: no tenant", "no_cluster", get(house.mint(), "/chosen/<id>"))
 
 
 def styles(house: House) -> Iterator[Denial]:

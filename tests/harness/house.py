@@ -177,6 +177,11 @@ class House(TokenSource):
                 {"name": "told", "prefix": "/told", "refusals": {"format": "json", "expose_reason": True}},
                 {"name": "hidden", "prefix": "/hidden", "refusals": {"statuses": {"401": 404, "403": 404}}},
                 {"name": "public", "prefix": "/public", "public": True},
+                {
+                    "name": "chosen",
+                    "prefix": "/chosen",
+                    "cluster": {"claim": "tenant", "clusters": {"acme": "main"}},
+                },
             ],
         }
 

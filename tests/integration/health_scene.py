@@ -99,7 +99,11 @@ def backends(*names):
 def checked(*addresses, **check):
     """A cluster whose endpoints are checked, ten times a second unless told, with a patience that a busy machine does not exhaust."""
     check = {"path": "/health", "interval": "100ms", "timeout": "10s", "jitter": "0%", "rise": 2, "fall": 2, **check}
-    return {"endpoints": [{"address": address} for address in addresses], "health_check": check}
+    return {
+        "endpoints": [{"address": address} for address in addresses],
+        "health_check": check,
+        "panic_threshold": "0%",  # only the checks decide here
+    }
 
 
 def status(admin):

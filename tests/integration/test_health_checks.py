@@ -243,11 +243,12 @@ def test_what_is_slow_or_has_the_wrong_body_fails(serve):
         scene = serve(clusters={"main": cluster})
         admin = scene.url("admin")
         scene.wait_for(": ready: ")
-        assert {address: told["failure"] for address, told in health(admin).items()} == {
+        expected = {
             one.address: None,
             two.address: "the text of `body` is not in the response",
             three.address: "no response within 1 s",
         }
+        assert eventually(lambda: {address: told["failure"] for address, told in health(admin).items()} == expected)
         assert status(admin)["ready"]
 
 

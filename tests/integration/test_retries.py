@@ -51,7 +51,7 @@ def total(balancer: Balancer, metric: str) -> float:
 def test_a_chosen_status_is_seen_by_no_get_and_no_post_arrives_twice(tmp_path: Path) -> None:
     """One of three backends answers 503: each GET gets its 200 from another one, each POST what its only backend said."""
     changes = route(retry={"attempts": 2, "on": ["connect_failure", "reset", 503]})
-    with Stage(tmp_path, behaviours=[busy, good, good], **changes) as stage:
+    with Stage(tmp_path, behaviours=[busy, good, good], clusters={"main": {"ejection": False}}, **changes) as stage:
         work = [*jobs(600, stage.token, prefix="get"), *jobs(300, stage.token, prefix="post", method="POST", body=b"x")]
         samples = drive(stage.port, work, connections=ALWAYS_ALLOWED)
         assert {sample.status for sample in samples if sample.id.startswith("get")} == {200}

@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from bench.proof.reloadscene import Reloads
 from tests.harness.stage import Stage
+from tests.harness.waiting import eventually
 
 
 def example(name: str) -> dict[str, Any]:
@@ -90,13 +91,13 @@ def test_a_split_without_a_key_is_kept_by_every_worker(tmp_path: Path) -> None:
         reloads.publish("post")
         assert set(statuses(stage, [stage.token] * 40, clients=8)) == {200}
         assert set(stage.went()) == {"canary"}
-        status = json.loads(stage.balancer.admin_get("/status")[1])
-        assert status["routes"][0] == {
+        expected = {
             "name": "all",
             "clusters": ["stable", "canary"],
             "split": {"stable": 0, "canary": 1},
             "requests": 440,
         }
+        assert eventually(lambda: json.loads(stage.balancer.admin_get("/status")[1])["routes"][0] == expected)
 
 
 @pytest.mark.parametrize(

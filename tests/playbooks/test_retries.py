@@ -335,20 +335,24 @@ def test_a_second_retry_of_one_request_takes_no_further_budget(pieces: int | Non
     assert client.take().startswith(b"HTTP/1.1 502 ")
 
 
-def test_the_budget_is_over_all_workers(pieces: int | None) -> None:
-    """What others send again counts, and so does what they have in flight."""
+def test_the_budget_is_saved_by_requests(pieces: int | None) -> None:
+    """While others send three requests again, a failure is passed on, until enough requests came for one more."""
     stage = staged(pieces, 1, RetryRule(on=[503]))
     states = stage.board.endpoint_states
-    for others, retrying, status in ((0, 3, 503), (40, 3, 200)):
-        states.add(0, "in_flight", others + retrying)
-        states.add(0, "retrying", retrying)
+    states.add(0, "retrying", 3)
+    client, server = asks(stage)
+    server.sends(SLOW)
+    assert client.take().startswith(b"HTTP/1.1 503 ")
+    client.lose()
+    for _ in range(14):
         client, server = asks(stage)
-        server.sends(SLOW)
-        if status == 200:
-            stage.server().sends(OK)
-        assert client.take().startswith(b"HTTP/1.1 %d " % status)
-        states.add(0, "in_flight", -others - retrying)
-        states.add(0, "retrying", -retrying)
+        server.sends(OK)
+        client.lose()
+    client, server = asks(stage)
+    server.sends(SLOW)
+    stage.server().sends(OK)
+    assert client.take().startswith(b"HTTP/1.1 200 ")
+    states.add(0, "retrying", -3)
 
 
 def test_connect_failures_are_passed_on_where_the_route_says_so(pieces: int | None) -> None:
