@@ -165,6 +165,7 @@ class _Connection(asyncio.Protocol):
         self.closed = True
         self.reusable = False
         self.load.idle.discard(self)
+        self.load.alive.discard(self)
         if self.sample is None:
             if self.reader.pending:
                 self._garbage(f"bytes after the response: {self.reader.pending[:60]!r}")
@@ -205,6 +206,7 @@ class _Load:
         self.timeout = timeout
         self.free = connections
         self.idle: set[_Connection] = set()
+        self.alive: set[_Connection] = set()  # also those whose close has begun: under TLS it waits for the other side
         self.backlog: deque[tuple[Job, Sample]] = deque()
         self.samples: list[Sample] = []
         self.busy: set[_Connection] = set()
@@ -246,6 +248,8 @@ class _Load:
             self._next()
             return
         self.busy.add(connection)
+        if not connection.closed:
+            self.alive.add(connection)
         connection.start(job, sample)
 
     def finished(self, connection: _Connection, sample: Sample) -> None:
@@ -271,6 +275,17 @@ class _Load:
         for connection in [busy for busy in self.busy if busy.sample is not None and busy.started < limit]:
             connection._finish(Outcome.TIMEOUT)
             connection.abort()
+
+    async def close(self) -> None:
+        """Close what is idle, and return when no transport is left: the loop must not meet one when it ends."""
+        for connection in list(self.idle):
+            connection.transport.close()
+        until = time.monotonic() + 2.0
+        while self.alive and time.monotonic() < until + 3.0:
+            if time.monotonic() > until:
+                for connection in list(self.alive):
+                    connection.transport.abort()
+            await asyncio.sleep(0.005)
 
 
 async def run(
@@ -318,9 +333,7 @@ async def run(
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(load.changed.wait(), 0.1)
         load.expire()
-    for connection in list(load.idle):
-        connection.transport.close()
-    await asyncio.sleep(0)
+    await load.close()
     return load.samples
 
 
