@@ -4,8 +4,6 @@ take 100 ms, is stopped (SIGSTOP), or is killed and cannot be connected to.
 
 A GET may fail only if it was in the hands of the bad backend before lbjwt could know: before the first timeout, or among the failures in a row that
 eject, with those that were under way at that moment. `failing_backend_posts` uses the same faults with POST.
-
-The budget of retries is 100 % here: with the default of 20 %, requests that one backend resets at the same moment are not all sent again.
 """
 
 from __future__ import annotations
@@ -101,7 +99,6 @@ def under_fault(n: int, rate: float, directory: Path, fault: Fault, method: str,
     cluster = {
         "main": {
             "response_timeout": "500ms",
-            "retry_budget": "100%",
             "ejection": {"base_time": "1s", "max_time": "2s"},
         }
     }

@@ -21,7 +21,7 @@ def overloaded(seen: Seen) -> Script:
 
 
 def run(n: int, directory: Path) -> Result:
-    """Closed loop, 64 requests at once, two workers that share the budget."""
+    """Closed loop, 64 requests at once, two workers, each with a budget of its own."""
     with Stage(
         directory,
         tokens=issuer(),

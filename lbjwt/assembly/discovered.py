@@ -2,8 +2,8 @@
 What was discovered of the endpoints that a configuration names: addresses of names, endpoints in files, endpoints set over the admin API; and the
 configuration that is in force with it.
 
-`in_force` is the one rule: it returns the configuration with the members of each cluster in place of its endpoints. Whoever serves, counts, checks
-or shows endpoints gets that one. Whoever compares configurations gets the one that was written.
+`in_force` is the one rule: it returns the configuration with the members of each cluster in place of its endpoints. Code that serves,
+counts, checks or shows endpoints gets that one; code that compares configurations gets the one that was written.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ cdef class Cluster:
     cdef readonly int retries
     cdef readonly Py_ssize_t max_requests    # in flight over all workers; 0: no limit
     cdef readonly Ejector ejector
-    cdef readonly double retry_budget        # share of the requests in flight that may be sent again at a time; see `_retry`
+    cdef readonly double retry_budget        # share of the requests of the last seconds that may be sent again; see `_retry`
     cdef int64_t _requests[2]                # of this worker: in the current half of the window of the retry budget, and in the half before
     cdef int64_t _sent_again[2]
     cdef double _half_until                  # seconds on the monotonic clock

@@ -1,7 +1,7 @@
 """
 Passive health: an endpoint whose requests fail is ejected, which means that it gets no request for a while. `_ejection` has the rules.
 
-After its time it is on trial. One request goes there, and whoever sends it holds the trial by moving `ejected_until` into the future, so that no
+After its time it is on trial. One request goes there. Its worker holds the trial by moving `ejected_until` into the future, so that no
 other request follows. A success puts the endpoint back into rotation, a failure ejects it again at once, and a request that ends without either
 gives the trial to the next one. Requests that were on their way when the endpoint was ejected say nothing new and are not counted.
 

@@ -12,7 +12,7 @@ cdef enum KeyKind:
 
 @cython.final
 cdef class KeySource:
-    """What a balancing rule looks at in a request. Whoever reads requests fills `UpstreamRequest.key` or, for AFFINITY, `.affinity` with it."""
+    """What a balancing rule looks at in a request. The exchange fills `UpstreamRequest.key` or, for AFFINITY, `.affinity` with it."""
     cdef KeyKind kind
     cdef readonly bytes name     # of the header (in lower case), cookie or claim
     cdef readonly str claim

@@ -154,7 +154,7 @@ class _Checked:
             if history.state == PASSING and (was == FAILING or self._newcomer):
                 states.set(
                     row, "serving_since", time.monotonic()
-                )  # before `check`: whoever sees it pass sees since when
+                )  # before `check`: a worker that sees it pass also sees since when
             states.set(row, "check", history.state)
             if was != NOT_CHECKED or history.state == FAILING:
                 states.add(row, "transitions")
