@@ -68,6 +68,10 @@ cpdef enum ErrorReason:
 
     # Of 503 and 504 too: numbers that came later.
     CLUSTER_FULL = 58                    # 503: the cluster has max_requests in flight
+    # Of the request too: numbers that came later.
+    PSEUDO_FIELD = 59                    # of HTTP/2: one is missing, unknown, twice there or not in front
+    CONNECTION_FIELD = 60                # of HTTP/2: a field that only HTTP/1 may have
+    FLOOD = 61                           # ended without an answer: too many frames that cost their sender nothing
     ROUTE_TIMEOUT = 62                   # 504: no response head within the route's timeout
 
     # The response: 502. Those that a request can have too stand 64 above it.

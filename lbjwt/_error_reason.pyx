@@ -2,12 +2,14 @@
 
 
 cpdef int error_status(ErrorReason reason) noexcept:
-    if reason == ErrorReason.NO_ERROR or ErrorReason.CLIENT_CLOSED <= reason <= ErrorReason.SHUTDOWN:
+    if reason == ErrorReason.NO_ERROR or ErrorReason.CLIENT_CLOSED <= reason <= ErrorReason.SHUTDOWN or reason == ErrorReason.FLOOD:
         return 0
     if reason >= ErrorReason.RESPONSE_BARE_LF:
         return 502
     if reason == ErrorReason.RESPONSE_TIMEOUT or reason == ErrorReason.STREAM_IDLE or reason == ErrorReason.ROUTE_TIMEOUT:
         return 504
+    if reason == ErrorReason.PSEUDO_FIELD or reason == ErrorReason.CONNECTION_FIELD:
+        return 400
     if reason >= ErrorReason.ENDPOINTS_DOWN:
         return 503
     if reason == ErrorReason.NO_ROUTE:

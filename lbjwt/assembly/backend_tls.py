@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lbjwt.net._tls import TlsPeer
 from lbjwt.net.certificate import BackendTls, BackendTlsSettings
@@ -14,11 +14,17 @@ if TYPE_CHECKING:
     from lbjwt.config.backend_tls import BackendTls as Section
 
 
-def settings_of(section: Section | None) -> BackendTlsSettings:
-    """The settings of a ``tls`` section; None: the defaults."""
+ALPN: Final = {"http1": ("http/1.1",), "http2": ("h2",), "auto": ("h2", "http/1.1")}
+"""What is offered during the handshake, by the `protocol` of a cluster (RFC 7301)."""
+
+
+def settings_of(section: Section | None, protocol: str = "http1") -> BackendTlsSettings:
+    """The settings of a ``tls`` section (None: the defaults) of a cluster with this `protocol`."""
     if section is None:
-        return BackendTlsSettings()
-    return BackendTlsSettings(section.ca, section.certificate, section.private_key, section.server_name, section.verify)
+        return BackendTlsSettings(alpn=ALPN[protocol])
+    return BackendTlsSettings(
+        section.ca, section.certificate, section.private_key, section.server_name, section.verify, ALPN[protocol]
+    )
 
 
 def new_backend_tls(clusters: Mapping[str, model.Cluster], known: Mapping[str, BackendTls]) -> dict[str, BackendTls]:
@@ -36,7 +42,7 @@ def new_backend_tls(clusters: Mapping[str, model.Cluster], known: Mapping[str, B
     for name, cluster in clusters.items():
         if not cluster.uses_tls:
             continue
-        settings, before = settings_of(cluster.tls), known.get(name)
+        settings, before = settings_of(cluster.tls, cluster.protocol), known.get(name)
         if before is not None and before.settings == settings and before.is_current():
             made[name] = before
         else:

@@ -14,7 +14,7 @@ from lbjwt.http1._request import RequestPolicy
 from lbjwt.observe._offenders import Offenders
 from lbjwt.upstream._cluster import Cluster
 from lbjwt.upstream._ejection import EjectionRules
-from lbjwt.upstream._endpoint import Endpoint
+from lbjwt.upstream._endpoint import Endpoint, Protocol
 from lbjwt.upstream._pending import PendingQueue
 from lbjwt.upstream.balancing.rules import MAX_LOAD, balancing_rule
 from lbjwt.upstream.outliers import SuccessRates
@@ -162,6 +162,7 @@ def configure_cluster(
                 tls=peer_of(tls, endpoint.address),
                 backup=endpoint.backup,
                 max_connections=endpoint.max_connections or 0,
+                protocol=Protocol[cluster.protocol.upper()],
             )
             for endpoint in cluster.endpoints
         ],

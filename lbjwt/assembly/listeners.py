@@ -20,6 +20,7 @@ from typing import Final
 from lbjwt.assembly.certificates import Renewals
 from lbjwt.assembly.cluster import new_policy
 from lbjwt.config.model import Configuration, Listener
+from lbjwt.http2._session import Limits as Http2Limits
 from lbjwt.net.adopt import accept_waiting
 from lbjwt.net.certificate import Certificate
 from lbjwt.net.descriptors import available
@@ -124,7 +125,7 @@ class Listeners:
         tls = listener.tls
         if tls is None:
             return None
-        made = Certificate(tls.certificate, tls.private_key, key=key)
+        made = Certificate(tls.certificate, tls.private_key, key=key, http2=listener.http2)
         known = self._by_name.get(name)
         return known.certificate if known is not None and made == known.certificate else made
 
@@ -147,6 +148,9 @@ class Listeners:
             settings.policy = policy
             settings.health = None if section.health is None else Health(section.health.path)
             settings.handshake_timeout = configuration.timeouts.tls_handshake
+            settings.h2c = section.h2c and certificate is None
+            speaks = section.http2 if certificate is not None else section.h2c
+            settings.http2 = _http2_limits(configuration) if speaks else None
             listener.certificate = certificate
             if certificate is not None:
                 certificate.key = f"listeners[{at}].tls"
@@ -247,6 +251,18 @@ class Listeners:
         for listener in self._by_name.values():
             close(listener.sockets)
         self._by_name = {}
+
+
+def _http2_limits(configuration: Configuration) -> Http2Limits:
+    limits = configuration.limits
+    return Http2Limits(
+        max_streams=limits.http2.max_streams,
+        window=limits.http2.stream_window,
+        max_fields=limits.max_request_fields,
+        max_field_bytes=limits.max_request_head,
+        max_resets=limits.http2.max_resets,
+        max_control_frames=limits.http2.max_control_frames,
+    )
 
 
 def _is_over(task: asyncio.Task[None] | None) -> bool:

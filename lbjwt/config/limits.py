@@ -7,6 +7,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from lbjwt.auth.identity import MAX_TOTAL, MAX_VALUE, MOST_BYTES
 from lbjwt.auth.policy import MAX_TOKEN
 from lbjwt.config.fields import Bytes, Seconds, whole
+from lbjwt.config.http2 import Http2Limits
 from lbjwt.config.section import Section, across
 from lbjwt.units import format_size
 
@@ -62,6 +63,7 @@ class Limits(Section):
     max_requests_per_connection: Annotated[int, whole(0, 1_000_000_000)] = Field(
         default=0, description="Maximum number of requests on one client connection; 0 means no limit."
     )
+    http2: Http2Limits = Field(default_factory=Http2Limits, description="What a client may do on one HTTP/2 connection.")
 
     @field_validator("max_identity_headers")
     @classmethod

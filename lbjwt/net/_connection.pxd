@@ -63,6 +63,10 @@ cdef class Connection:
     cdef void pause(self)
     cdef void resume(self)
     cdef bint is_ready(self)         # not before the handshake is done
+    cdef bint is_http2(self)         # both sides agreed on it during the handshake (ALPN, RFC 7301)
+    # Another protocol goes on from here: it is told what comes next.
+    cdef void hand_over(self, object protocol, const Events *events)
+    cdef void received(self, char *at, Py_ssize_t size)      # tell the protocol of input that another one has had
     cdef bint is_closing(self)
     # The peer's IP address as text; b"unix" on a Unix socket; b"" when it was reset before it was accepted: the address is unknown then.
     cdef bytes peer(self)

@@ -326,6 +326,16 @@ cdef class Connection:
     cdef bint is_ready(self):
         return self.transport is not None and (self.tls is None or self.tls.established)
 
+    cdef bint is_http2(self):
+        return self.tls is not None and self.tls.agreed_on_http2()
+
+    cdef void hand_over(self, object protocol, const Events *events):
+        self._protocol = protocol
+        self._events = events
+
+    cdef void received(self, char *at, Py_ssize_t size):
+        self._events.received(self._protocol, at, size)
+
     cdef bint is_closing(self):
         return self.transport is None or self.transport.is_closing()
 

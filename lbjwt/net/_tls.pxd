@@ -41,6 +41,7 @@ cdef class TlsSession:
     cdef bytes _rest                     # ciphertext that OpenSSL has not been given yet, from `_taken` on
     cdef Py_ssize_t _taken
 
+    cdef bint agreed_on_http2(self) except -1    # by ALPN
     # All of these may raise ssl.SSLError; what is to be sent because of it then waits in `output`.
     cdef int feed(self, bytes data) except -1
     # Whether there is ciphertext to work on.

@@ -96,6 +96,9 @@ cdef class TlsSession:
             return True
         return False
 
+    cdef bint agreed_on_http2(self) except -1:
+        return self._ssl.selected_alpn_protocol() == "h2"
+
     cdef Py_ssize_t decrypt(self, char *out, Py_ssize_t room) except -1:
         cdef Py_ssize_t size = 0
         cdef Py_ssize_t part

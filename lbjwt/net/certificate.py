@@ -107,6 +107,7 @@ class Certificate(TlsFiles):
         certificate: PEM file, the certificate first, then its chain.
         private_key: PEM file.
         key: As for `TlsFiles`.
+        http2: As for `server_context`.
 
     Raises:
         TLSError: As `server_context`.
@@ -114,17 +115,22 @@ class Certificate(TlsFiles):
 
     what = "certificate"
 
-    def __init__(self, certificate: Path, private_key: Path, *, key: str) -> None:
+    def __init__(self, certificate: Path, private_key: Path, *, key: str, http2: bool = False) -> None:
+        self.http2 = http2
         super().__init__((certificate, private_key), key=key)
 
     def __eq__(self, other: object) -> bool:
-        """The same files with the same contents."""
-        return isinstance(other, Certificate) and (self.paths, self._digest) == (other.paths, other._digest)
+        """The same files with the same contents, for the same protocols."""
+        return isinstance(other, Certificate) and (self.paths, self._digest, self.http2) == (
+            other.paths,
+            other._digest,
+            other.http2,
+        )
 
     __hash__ = None  # type: ignore[assignment]  # files change
 
     def _new_context(self) -> ssl.SSLContext:
-        return server_context(*self.paths, key=self.key)
+        return server_context(*self.paths, key=self.key, http2=self.http2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +142,7 @@ class BackendTlsSettings:
     private_key: Path | None = None
     server_name: str | None = None
     verify: bool = True
+    alpn: tuple[str, ...] = ("http/1.1",)
 
 
 class BackendTls(TlsFiles):
@@ -164,6 +171,7 @@ class BackendTls(TlsFiles):
             private_key=settings.private_key,
             verify=settings.verify,
             key=self.key,
+            alpn=settings.alpn,
         )
 
     def adopt(self, newer: "BackendTls") -> None:

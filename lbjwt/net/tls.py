@@ -6,6 +6,7 @@ TLS 1.2 and 1.3 only; for 1.2 only forward-secret AEAD suites (RFC 9325 section 
 """
 
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -26,7 +27,7 @@ class TLSError(LbjwtError):
     """A certificate or private key that cannot be used; the message names the configuration key, the file and the cause."""
 
 
-def server_context(certificate: Path, private_key: Path, *, key: str) -> ssl.SSLContext:
+def server_context(certificate: Path, private_key: Path, *, key: str, http2: bool = False) -> ssl.SSLContext:
     """
     Return the context of a listener.
 
@@ -34,18 +35,27 @@ def server_context(certificate: Path, private_key: Path, *, key: str) -> ssl.SSL
         certificate: PEM file, the certificate first, then its chain.
         private_key: PEM file, not encrypted.
         key: Configuration key of the TLS section, for the error message.
+        http2: Offer HTTP/2 before HTTP/1.1 (ALPN, RFC 7301).
 
     Raises:
         TLSError: A file is missing, unreadable, not PEM, encrypted, too weak, or the two do not belong together.
     """
     context = _context(ssl.PROTOCOL_TLS_SERVER)
+    if http2:
+        context.set_alpn_protocols(["h2", "http/1.1"])
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
     _load_pair(context, certificate, private_key, key)
     return context
 
 
 def client_context(
-    *, ca: Path | None, certificate: Path | None, private_key: Path | None, verify: bool, key: str
+    *,
+    ca: Path | None,
+    certificate: Path | None,
+    private_key: Path | None,
+    verify: bool,
+    key: str,
+    alpn: Sequence[str] = ("http/1.1",),
 ) -> ssl.SSLContext:
     """
     Return the context of connections to endpoints. With `verify` it checks the name that each connection expects.
@@ -55,11 +65,13 @@ def client_context(
         certificate: PEM file, the client certificate first, then its chain; None for no certificate.
         private_key: PEM file, not encrypted; given together with `certificate`.
         key: As for `server_context`.
+        alpn: Protocols that are offered, the preferred one first.
 
     Raises:
         TLSError: A file is missing, unreadable, not PEM, encrypted, too weak, or certificate and key do not belong together.
     """
     context = _context(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_alpn_protocols(list(alpn))
     context.hostname_checks_common_name = False  # RFC 9525 section 6.3: only the alternative names are names
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if not verify:

@@ -15,7 +15,8 @@ from lbjwt.http1._response cimport CHUNKED, LENGTH, NO_BODY, ResponseHead, UNTIL
 from lbjwt.net._clock cimport coarse_monotonic
 from lbjwt.net._connection cimport Events, Sent, buffered_connection
 from lbjwt.net._tls cimport TlsPeer
-from lbjwt.upstream._endpoint cimport Endpoint
+from lbjwt.proxy._http2_client cimport adopt_http2
+from lbjwt.upstream._endpoint cimport Endpoint, Protocol
 from lbjwt.upstream._request cimport UpstreamRequest
 
 cdef enum:
@@ -47,6 +48,13 @@ cdef class ClientConnection(BackendStream):
     cdef void _ready(self):
         cdef Exchange exchange = <Exchange>self.request
         self.deadline = 0.0
+        if self.endpoint.protocol == Protocol.AUTO and self.connection.is_http2():
+            self.phase = GONE
+            self.counted = False
+            self.request = None
+            self.endpoint.pool.settle(self)
+            adopt_http2(self.context, self.endpoint, self.connection, exchange, self)
+            return
         self.endpoint.counters.connects += 1
         self.endpoint.pool.settle(self)
         self.phase = DONE

@@ -32,6 +32,7 @@ cdef class ProxyContext:
     cdef RequestHead request_head
     cdef ResponseHead response_head
     cdef Buffer out
+    cdef Buffer head_text                        # a head of HTTP/2, as HTTP/1
     cdef ReceiveBuffer receive
     cdef Authorization authorization             # of the head at hand, until an exchange takes it over
     cdef list spare                              # exchanges to use again

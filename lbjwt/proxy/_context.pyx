@@ -50,6 +50,7 @@ cdef class ProxyContext:
         self.request_head = RequestHead.__new__(RequestHead)
         self.response_head = ResponseHead.__new__(ResponseHead)
         self.out = Buffer.__new__(Buffer)
+        self.head_text = Buffer.__new__(Buffer)
         self.receive = ReceiveBuffer(RECEIVE_SIZE)
         self.authorization = Authorization.__new__(Authorization)
         self.spare = []

@@ -55,6 +55,7 @@ cdef class Exchange(ForwardedRequest):
     cdef void begin(self, RequestHead head, RequestPolicy policy, Slice peer, bint trusted, const char *body, Py_ssize_t size, bint end)
     cdef bint wants_body(self) noexcept
     cdef void request_body(self, const char *body, Py_ssize_t size, bint end)
+    cdef void request_trailers(self, list fields)    # the end of the request
     cdef void request_broken(self, ErrorReason reason)
     cdef void client_blocked(self)               # too much is queued for the client …
     cdef void client_unblocked(self)             # … and now it is not
@@ -64,7 +65,9 @@ cdef class Exchange(ForwardedRequest):
     cdef void interim(self, ResponseHead head)
     cdef void response(self, ResponseHead head, const char *body, Py_ssize_t size, bint end)
     cdef void response_body(self, const char *body, Py_ssize_t size, bint end)
+    cdef void response_trailers(self, list fields)   # the end of the response
     cdef void backend_lost(self, bint begun)
+    cdef void refused(self)                      # the endpoint says that it did not look at the request (RFC 9113 section 8.7)
     cdef void backend_failed(self, ErrorReason reason)
     cdef void timed_out(self, bint begun)        # no response head in time; begun: a part of it came
     # of a tunnel

@@ -166,6 +166,15 @@ cdef class Exchange(ForwardedRequest):
             self.give_up_at = coarse_monotonic() + self.retry.timeout    # the time of the upload was the client's
         self.backend.request_body(body, size, end)
 
+    cdef void request_trailers(self, list fields):
+        if not self.expects(REQUEST_BODY):
+            return
+        self.request_complete = True
+        self.replayable = False
+        if self.give_up_at != 0.0:
+            self.give_up_at = coarse_monotonic() + self.retry.timeout
+        self.backend.request_trailers(fields)
+
     cdef void request_broken(self, ErrorReason reason):
         """The rest of the request will not come: its framing is broken, it is too large, or it stalled."""
         if not self.expects(REQUEST_BROKEN):
@@ -217,6 +226,12 @@ cdef class Exchange(ForwardedRequest):
         self.client.respond_body(body, size, end)
         if end:
             self.finish(True)
+
+    cdef void response_trailers(self, list fields):
+        if not self.expects(RESPONSE_BODY):
+            return
+        self.client.respond_trailers(fields)
+        self.finish(True)
 
     cdef void client_blocked(self):
         if self.backend is not None:
@@ -288,6 +303,10 @@ cdef class Exchange(ForwardedRequest):
             return
         if self.state != AWAITING or not self._sends_again(RetryCause.RESET, 0, begun, False):
             self._fail_backend(ErrorReason.RESPONSE_INCOMPLETE if begun or self.state != AWAITING else ErrorReason.NO_RESPONSE)
+
+    cdef void refused(self):
+        if self.expects(BACKEND_LOST) and (self.state != AWAITING or not self._sends_again(RetryCause.REFUSED, 0, False, False)):
+            self._fail_backend(ErrorReason.NO_RESPONSE)
 
     cdef void timed_out(self, bint begun):
         if self.expects(TIMED_OUT) and not self._sends_again(RetryCause.TIMEOUT, 0, begun, False):

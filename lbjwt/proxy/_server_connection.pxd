@@ -36,6 +36,7 @@ cdef class ServerConnection(ServerWriter):
     cdef bint _not_tls(self, const char *at, Py_ssize_t size)
     cdef void _break(self)
     cdef void _lose(self)
+    cdef void _serve_http2(self)
     cdef void _turn_away(self)
     cdef void _consume(self, const char *at, Py_ssize_t size)
     cdef Py_ssize_t _take_head(self, const char *at, Py_ssize_t size)

@@ -3,6 +3,8 @@
 Requests are taken strictly in turn: what a pipelining client sent ahead is held, and reading stops past `HELD_INPUT`.
 """
 
+from libc.string cimport memcmp
+
 from lbjwt.http1._buffer cimport Buffer, Slice
 from lbjwt.http1._request cimport COMPLETE, HEAD as METHOD_HEAD, NEED_MORE, Parse
 from lbjwt.http1._response cimport ResponseHead
@@ -12,6 +14,7 @@ from lbjwt.http1._answer cimport Answer
 from lbjwt.proxy._authorization cimport Authorization
 from lbjwt.proxy._server_writer cimport BODY, DISCARDING, GONE, HEAD, KEY_WAIT, LINGERING, TUNNELING, WAITING
 from lbjwt.proxy._exchange cimport REQUEST_ID_SIZE, new_exchange
+from lbjwt.proxy._http2_server cimport serve_http2
 
 cdef enum:
     HELD_INPUT = 65536           # bytes of pipelined requests held before reading stops
@@ -43,8 +46,17 @@ cdef class ServerConnection(ServerWriter):
             self._turn_away()
 
     cdef void _ready(self):
-        if self.phase == HEAD:
+        if self.phase != HEAD:
+            return
+        if self.listener.http2 is not None and self.connection.is_http2():
+            self._serve_http2()
+        else:
             self._set_deadline(self._head_time())
+
+    cdef void _serve_http2(self):
+        self.phase = GONE
+        self.deadline = 0.0
+        serve_http2(self.context, self.listener, self.connection, self.peer_text, self.trusted, self)
 
     cdef void _turn_away(self):
         """Refuse a client over the limit. A 503 needs a descriptor for a moment: beyond `max_answered`, and under TLS, there is none."""
@@ -135,12 +147,16 @@ cdef class ServerConnection(ServerWriter):
 
     cdef void _receive(self, char *at, Py_ssize_t size):
         cdef bytes data
-        if self.held is None:
-            self._consume(at, size)
-        else:
+        if self.held is not None:
             data = self.held + at[:size]
             self.held = None
-            self._consume(data, len(data))
+            at = data
+            size = len(data)
+        if self.served == 0 and self.listener.h2c and self.connection.tls is None and size >= 3 and memcmp(at, b"PRI", 3) == 0:
+            self._serve_http2()
+            self.connection.received(at, size)
+        else:
+            self._consume(at, size)
 
     cdef void _consume(self, const char *at, Py_ssize_t size):
         cdef Py_ssize_t used

@@ -6,16 +6,14 @@ Frames bodies for this client, adds the fields that depend on the request, and l
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdio cimport snprintf
-from libc.string cimport memset, strlen
+from libc.string cimport strlen
 
 from lbjwt.auth._places cimport fields_owed
-from lbjwt.http1._remains cimport read_remains
-from lbjwt.http1._request cimport RequestHead
 from lbjwt.http1._response cimport CHUNKED, UNTIL_CLOSE
-from lbjwt.net._clock cimport coarse_monotonic, wall_clock
+from lbjwt.net._clock cimport coarse_monotonic
 from lbjwt.net._connection cimport FAILED
-from lbjwt.observe._access_log cimport AccessRecord
-from lbjwt.proxy._exchange cimport CLIENT_CLOSED_STATUS, REQUEST_ID_SIZE
+from lbjwt.proxy._exchange cimport REQUEST_ID_SIZE
+from lbjwt.proxy._refused_head cimport is_trusted, record_head
 
 cdef enum:
     COPIED_BODY = 16384          # bytes up to which a body is copied behind its head; beyond, two pieces are sent in one call
@@ -28,7 +26,7 @@ cdef class ServerWriter(ClientStream):
 
     cdef void _learn_peer(self):
         self.peer_text = self.connection.peer()
-        self.trusted = self.context.snapshot.trusts is not None and self.context.snapshot.trusts(self.peer_text.decode())
+        self.trusted = is_trusted(self.context, self.peer_text)
 
     cdef Slice peer(self):
         return Slice(PyBytes_AS_STRING(self.peer_text), PyBytes_GET_SIZE(self.peer_text))
@@ -177,24 +175,4 @@ cdef class ServerWriter(ClientStream):
         self._record(reason, at, size, Slice(&request_id[0], REQUEST_ID_SIZE), 0, 0)
 
     cdef void _record(self, ErrorReason reason, const char *at, Py_ssize_t size, Slice request_id, int status, Py_ssize_t response_bytes):
-        cdef ProxyContext context = self.context
-        cdef RequestHead head = context.request_head
-        cdef AccessRecord record
-        context.board.mine.requests[status // 100] += 1
-        context.board.mine.errors[<int>reason] += 1
-        if context.access_log is None:
-            return
-        read_remains(head, at, size, self.listener.policy)
-        memset(&record, 0, sizeof(record))
-        record.started_at = wall_clock()
-        record.peer = self.peer()
-        record.client = context.snapshot.admission.source(head, record.peer, self.trusted)
-        record.method = head.method_name
-        record.path = head.target
-        record.host = head.host
-        record.request_id = request_id
-        record.status = CLIENT_CLOSED_STATUS if reason == ErrorReason.CLIENT_CLOSED else status
-        record.error = reason
-        record.response_bytes = response_bytes
-        record.complete = status != 0
-        context.access_log.record(&record)
+        record_head(self.context, self.listener, self.peer(), self.trusted, reason, at, size, request_id, status, response_bytes)

@@ -14,9 +14,10 @@ cdef class ClientStream(Timed):
     cdef bint broken                             # something for the client could not be sent
 
     cdef void interim(self, ResponseHead head)
-    # The final response: its head, then its body. end: that was all of it. Trailers, which HTTP/1 drops, would come before the end.
+    # The final response: its head, then its body. end: that was all of it.
     cdef void respond(self, ResponseHead head, const char *body, Py_ssize_t size, bint end)
     cdef void respond_body(self, const char *body, Py_ssize_t size, bint end)
+    cdef void respond_trailers(self, list fields)      # (name, value): the end of a response, for a protocol that has such
     # A response of our own, instead.
     cdef void answer(self, Answer answer, Slice request_id)
     # The endpoint agreed to switch protocols: from now on `send` and `shutdown`, and data comes to the exchange's tunnel.
@@ -40,6 +41,7 @@ cdef class BackendStream(PooledStream):
     # Send what the exchange holds of its request. FAILED: not one byte left, so that any request may go elsewhere.
     cdef Sent transmit(self, UpstreamRequest exchange)
     cdef void request_body(self, const char *body, Py_ssize_t size, bint end)
+    cdef void request_trailers(self, list fields)      # the end of the request, for a protocol that has such
     cdef bint wants_body(self) noexcept          # False: more is queued for the endpoint than should be
     cdef void pause(self)                        # hold back the response
     cdef void resume(self)

@@ -18,6 +18,10 @@ cdef class ClientStream(Timed):
     cdef void respond_body(self, const char *body, Py_ssize_t size, bint end):
         pass
 
+    cdef void respond_trailers(self, list fields):
+        """Protocols without trailers end the body."""
+        self.respond_body(NULL, 0, True)
+
     cdef void answer(self, Answer answer, Slice request_id):
         pass
 
@@ -56,6 +60,10 @@ cdef class BackendStream(PooledStream):
 
     cdef void request_body(self, const char *body, Py_ssize_t size, bint end):
         pass
+
+    cdef void request_trailers(self, list fields):
+        """Protocols without trailers end the body."""
+        self.request_body(NULL, 0, True)
 
     cdef bint wants_body(self) noexcept:
         return True

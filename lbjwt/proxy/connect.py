@@ -21,9 +21,12 @@ from lbjwt.errors import cause_of
 from lbjwt.net.adopt import take_over
 from lbjwt.net.descriptors import EXHAUSTED
 from lbjwt.proxy._client_connection import ClientConnection
+from lbjwt.proxy._http2_client import Http2Client
+from lbjwt.upstream._endpoint import Protocol
 
 if TYPE_CHECKING:
     from lbjwt.proxy._context import ProxyContext
+    from lbjwt.proxy._stream import BackendStream
     from lbjwt.upstream._endpoint import Endpoint
 
 RETRY: Final = 0.01
@@ -34,6 +37,8 @@ ATTEMPT_DELAY: Final = 0.25
 
 MAX_REMEMBERED: Final = 4096
 """Names whose last good address is remembered. Each takes some 300 bytes; beyond, all are forgotten, which costs a moment per name."""
+
+Side = ClientConnection | Http2Client
 
 Target = tuple[int, Any]
 """Family, and what `socket.connect` takes."""
@@ -53,10 +58,10 @@ class Connector:
         self.attempts: set[_Attempt] = set()
         self._last_good: dict[tuple[str, int], Target] = {}
 
-    def __call__(self, endpoint: Endpoint) -> ClientConnection:
-        """Start a connection and return its protocol at once; what becomes of it is told in a later turn of the loop."""
+    def __call__(self, endpoint: Endpoint) -> BackendStream:
+        """Start a connection and return the stream for its first request at once; what becomes of it is told in a later turn of the loop."""
         assert self.context is not None
-        side = ClientConnection(self.context, endpoint)
+        side, stream = _sides(self.context, endpoint)
         target = _target(endpoint)
         if target is None:
             task = self.loop.create_task(self._resolve_and_connect(side, endpoint))
@@ -64,9 +69,9 @@ class Connector:
             task.add_done_callback(self._tasks.discard)
         else:
             self.attempts.add(_Attempt(self, side, [target], endpoint.connect_timeout))
-        return side
+        return stream
 
-    async def _resolve_and_connect(self, side: ClientConnection, endpoint: Endpoint) -> None:
+    async def _resolve_and_connect(self, side: Side, endpoint: Endpoint) -> None:
         name, timeout = (endpoint.host, endpoint.port), endpoint.connect_timeout
         end = self.loop.time() + timeout
         try:
@@ -107,6 +112,14 @@ class Connector:
             await asyncio.sleep(0)
 
 
+def _sides(context: ProxyContext, endpoint: Endpoint) -> tuple[Side, BackendStream]:
+    if endpoint.protocol == Protocol.HTTP2:
+        client = Http2Client(context, endpoint)
+        return client, client.first_stream()
+    side = ClientConnection(context, endpoint)
+    return side, side
+
+
 def interleaved(targets: Iterable[Target]) -> list[Target]:
     """The addresses in the order of RFC 8305 section 4: families in turn, the first one's first; within a family as they came."""
     families: dict[int, dict[Target, None]] = {}
@@ -129,7 +142,7 @@ class _Attempt:
     def __init__(
         self,
         connector: Connector,
-        side: ClientConnection,
+        side: Side,
         targets: list[Target],
         timeout: float,
         *,

@@ -13,6 +13,12 @@ cdef inline bint is_healthy(const EndpointState *state, double now) noexcept:
         state.panic and not (state.on_trial == 1 + CONNECT_FAILURES and state.ejected_until > now))
 
 
+cpdef enum Protocol:
+    HTTP1 = 0
+    HTTP2 = 1                    # by ALPN, or at once where there is no TLS
+    AUTO = 2                     # by ALPN
+
+
 @cython.final
 cdef class Endpoint:
     """One backend address of a cluster: whether it is healthy, its counters of this worker, and its pool. It outlives configurations."""
@@ -22,6 +28,7 @@ cdef class Endpoint:
     cdef readonly str host                   # "" for a Unix socket
     cdef readonly int port
     cdef readonly str path                   # of a Unix socket, else ""
+    cdef readonly Protocol protocol          # that its cluster speaks to it
     cdef readonly TlsPeer tls                # whom its certificate must name; None: plain HTTP
     cdef readonly long weight                # as configured; 0: drained. A change is a matter of the cluster
     cdef readonly bint backup                # used only while no other can be

@@ -17,7 +17,7 @@ cdef object log = logging.getLogger("lbjwt.endpoints")
 cdef class Endpoint:
 
     def __init__(self, Py_ssize_t row, str address, str host, int port, str path, long weight=1, *, bint backup=False,
-                 Py_ssize_t max_connections=0, TlsPeer tls=None):
+                 Py_ssize_t max_connections=0, TlsPeer tls=None, Protocol protocol=Protocol.HTTP1):
         self.row = row
         self.address = address
         self.label = address.encode()
@@ -26,13 +26,14 @@ cdef class Endpoint:
         self.path = path
         self.weight = weight
         self.tls = tls
+        self.protocol = protocol
         self.backup = backup
         self.max_connections = max_connections
         self.pool = Pool()
         self._position = -1
 
     cdef bint is_like(self, Endpoint other):
-        if self.address != other.address:
+        if self.address != other.address or self.protocol != other.protocol:
             return False
         return self.tls is other.tls or (self.tls is not None and other.tls is not None and self.tls.is_like(other.tls))
 

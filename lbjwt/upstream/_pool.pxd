@@ -15,6 +15,7 @@ cdef class PooledStream(Timed):
     cdef UpstreamRequest request     # it carries, or is being opened for; None: none
 
     cdef bint is_reusable(self)      # asked of an idle one: nothing about it is in doubt
+    cdef void taken(self)            # it was idle or unclaimed, and a request gets it: its connection may have room for another stream
     cdef void close(self)            # send what is queued, then close
 
 

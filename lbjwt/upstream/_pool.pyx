@@ -21,6 +21,9 @@ cdef class PooledStream(Timed):
     cdef bint is_reusable(self):
         return False
 
+    cdef void taken(self):
+        pass
+
     cdef void close(self):
         pass
 
@@ -87,6 +90,7 @@ cdef class Pool:
             stream = <PooledStream>self.idle.pop()
             self.counters.idle_connections -= 1
             if not fresh and stream.is_reusable():
+                stream.taken()
                 return stream
             stream.close()
         return None
@@ -97,6 +101,7 @@ cdef class Pool:
             return None
         stream = <PooledStream>next(iter(self.unclaimed))
         del self.unclaimed[stream]
+        stream.taken()
         return stream
 
     # --- opening ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,70 @@
+cimport cython
+
+
+cdef struct SessionEvents:
+    # What the owner of a session is told. Each function gets the owner first. A number of a stream is never used again on its connection.
+    void (*request)(object owner, int stream, tuple fields, bint end)        # of a server: the whole head. end: no body and no trailers follow
+    void (*response)(object owner, int stream, tuple fields, bint end)       # of a client
+    void (*interim)(object owner, int stream, tuple fields)
+    void (*data)(object owner, int stream, bytes data, bint end)             # `consumed` makes room for more
+    void (*trailers)(object owner, int stream, tuple fields)                 # the end of what the peer sends on this stream
+    # Nothing more comes on the stream, and nothing can be sent: both sides have ended it, or one took it back. code: of RFC 9113 section 7.
+    void (*closed)(object owner, int stream, unsigned code)
+    # The peer opens no streams any more, and has not seen those of ours above `last`.
+    void (*going_away)(object owner, int last, unsigned code)
+    # The peer broke a rule of the connection, or a limit: the GOAWAY that says so is to be sent, then the connection closed. flood: a limit
+    void (*broken)(object owner, bint flood)
+
+
+@cython.final
+cdef class Limits:
+    """What a peer may do on one connection. Immutable."""
+    cdef readonly int max_streams            # open at a time
+    cdef readonly int window                 # bytes of one stream's body that wait here
+    cdef readonly int max_fields             # of a head or of trailers
+    cdef readonly int max_field_bytes        # … and their bytes, with 32 for each (RFC 9113 section 6.5.2)
+    cdef readonly int max_resets             # streams taken back, or broken, a second
+    cdef readonly int max_control_frames     # PING, SETTINGS, empty DATA and the like a second
+
+
+@cython.final
+cdef class Session:
+    """One HTTP/2 connection without its socket: bytes in, events out; calls in, bytes out."""
+    cdef object _owner
+    cdef const SessionEvents *_events
+    cdef Limits _limits
+    cdef object _engine
+    cdef object _feed                        # bound methods of the engine
+    cdef object _take_events
+    cdef object _output
+    cdef object _queued
+    cdef double _second                      # when this second's counts began
+    cdef int _resets
+    cdef int _control_frames
+    cdef readonly bint over                  # the peer broke a rule, or a limit
+
+    cdef int receive(self, char *at, Py_ssize_t size, double now) except -1
+    # The next bytes for the peer, at most about `room`; b"" when there are none now.
+    cdef bytes output(self, Py_ssize_t room)
+    # False: the stream is gone, or the peer wants no more.
+    cdef bint send_head(self, int stream, list fields, bint end)
+    cdef bint send_interim(self, int stream, list fields)
+    cdef bint send_data(self, int stream, const char *at, Py_ssize_t size, bint end)
+    cdef bint send_trailers(self, int stream, list fields)
+    cdef bint end(self, int stream)
+    cdef bint can_open(self)                             # another stream of ours
+    cdef int send_request(self, list fields, bint end)   # the number of the new stream; -1: none can be opened
+    cdef void reset(self, int stream, unsigned code)
+    cdef void consumed(self, int stream, Py_ssize_t size)
+    cdef Py_ssize_t queued(self, int stream)             # bytes of its body that wait for the peer
+    cdef void announce_end(self)                         # no streams any more, soon (RFC 9113 section 6.8, the first of two)
+    cdef void end_requests(self)                         # those that came are the last
+    cdef void terminate(self, unsigned code)             # say why, and take nothing more
+    cdef void ping(self)
+    cdef int _tell(self, object event, double now) except -1
+    cdef bint _is_too_much(self, object event, double now)
+    cdef bint _send(self, object call, tuple arguments)
+
+
+cdef Session server_session(object owner, const SessionEvents *events, Limits limits, bint websockets)
+cdef Session client_session(object owner, const SessionEvents *events, Limits limits)

@@ -1,0 +1,39 @@
+"""
+A head that never became an exchange: it was refused, or its connection ended first. Counters and access log know of it as far as it can be read.
+"""
+
+from libc.string cimport memset
+
+from lbjwt.http1._remains cimport read_remains
+from lbjwt.http1._request cimport RequestHead
+from lbjwt.net._clock cimport wall_clock
+from lbjwt.observe._access_log cimport AccessRecord
+from lbjwt.proxy._exchange cimport CLIENT_CLOSED_STATUS
+
+
+cdef void record_head(ProxyContext context, ListenerSettings listener, Slice peer, bint trusted, ErrorReason reason, const char *at, Py_ssize_t size,
+                      Slice request_id, int status, Py_ssize_t response_bytes):
+    cdef RequestHead head = context.request_head
+    cdef AccessRecord record
+    context.board.mine.requests[status // 100] += 1
+    context.board.mine.errors[<int>reason] += 1
+    if context.access_log is None:
+        return
+    read_remains(head, at, size, listener.policy)
+    memset(&record, 0, sizeof(record))
+    record.started_at = wall_clock()
+    record.peer = peer
+    record.client = context.snapshot.admission.source(head, peer, trusted)
+    record.method = head.method_name
+    record.path = head.target
+    record.host = head.host
+    record.request_id = request_id
+    record.status = CLIENT_CLOSED_STATUS if reason == ErrorReason.CLIENT_CLOSED else status
+    record.error = reason
+    record.response_bytes = response_bytes
+    record.complete = status != 0
+    context.access_log.record(&record)
+
+
+cdef bint is_trusted(ProxyContext context, bytes peer):
+    return context.snapshot.trusts is not None and context.snapshot.trusts(peer.decode())
