@@ -32,7 +32,7 @@ cdef class ClientConnection(BackendStream):
         self.phase = CONNECTING
         self.deadline = coarse_monotonic() + endpoint.connect_timeout      # of a handshake, which is watched once the connection is open
         self.counted = True
-        endpoint.pool.add(self)
+        endpoint.pool.add()
 
     def protocol(self):
         """What the loop is to tell of the connection, once it is made."""

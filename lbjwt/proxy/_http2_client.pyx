@@ -63,7 +63,7 @@ cdef class Http2Client(Timed):
         self.waiting = {}
         self.deadline = coarse_monotonic() + endpoint.connect_timeout
         self.counted = True
-        endpoint.pool.add(self)
+        endpoint.pool.add()
 
     def first_stream(self):
         """For the request that the connection is opened for."""
@@ -509,7 +509,7 @@ cdef class Http2ClientStream(BackendStream):
 
 cdef Http2ClientStream _stream(object client, int number):
     """The stream, if its request still waits for what comes on it."""
-    cdef Http2ClientStream stream = <Http2ClientStream?>(<Http2Client>client).streams.get(number)
+    cdef Http2ClientStream stream = (<Http2Client>client).streams.get(number)
     return None if stream is None or stream.request is None else stream
 
 
@@ -540,7 +540,7 @@ cdef void _on_trailers(object client, int number, tuple fields):
 
 
 cdef void _on_closed(object client, int number, unsigned code):
-    cdef Http2ClientStream stream = <Http2ClientStream?>(<Http2Client>client).streams.pop(number, None)
+    cdef Http2ClientStream stream = (<Http2Client>client).streams.pop(number, None)
     if stream is not None:
         stream._closed(code)
 

@@ -551,7 +551,7 @@ cdef void _on_request(object server, int stream, tuple fields, bint end):
 
 
 cdef void _on_data(object server, int number, bytes data, bint end):
-    cdef Http2ServerStream stream = <Http2ServerStream?>(<Http2Server>server).streams.get(number)
+    cdef Http2ServerStream stream = (<Http2Server>server).streams.get(number)
     if stream is None:
         (<Http2Server>server).session.consumed(number, len(data))
     else:
@@ -559,7 +559,7 @@ cdef void _on_data(object server, int number, bytes data, bint end):
 
 
 cdef void _on_trailers(object server, int number, tuple fields):
-    cdef Http2ServerStream stream = <Http2ServerStream?>(<Http2Server>server).streams.get(number)
+    cdef Http2ServerStream stream = (<Http2Server>server).streams.get(number)
     cdef list passed = passed_trailers(fields)
     if stream is None:
         return
@@ -572,7 +572,7 @@ cdef void _on_trailers(object server, int number, tuple fields):
 
 
 cdef void _on_closed(object server, int number, unsigned code):
-    cdef Http2ServerStream stream = <Http2ServerStream?>(<Http2Server>server).streams.get(number)
+    cdef Http2ServerStream stream = (<Http2Server>server).streams.get(number)
     if stream is not None:
         stream._lost()
         (<Http2Server>server)._forget(number)

@@ -50,7 +50,7 @@ cdef class Pool:
     # A stream that is being opened and that nobody waits for any more; None: open another one.
     cdef PooledStream take_unclaimed(self)
     # A stream begins to be opened in room that was reserved; `forget` ends its count.
-    cdef void add(self, PooledStream stream)
+    cdef void add(self)
     cdef void forget(self)
     cdef void connecting_for(self, PooledStream stream, UpstreamRequest request)
     # It is being opened no longer.

@@ -106,7 +106,7 @@ cdef class Pool:
 
     # --- opening ------------------------------------------------------------------------------------------------------
 
-    cdef void add(self, PooledStream stream):
+    cdef void add(self):
         self.open += 1
         self.counters.connections += 1
 
