@@ -64,6 +64,27 @@ def head(
     return fields + more
 
 
+def from_http1(data: bytes) -> tuple[Fields, bytes]:
+    """The same request as fields and body. Framing and fields of the connection, which HTTP/2 does not have, are left out."""
+    text, _, body = data.partition(b"\r\n\r\n")
+    line, *lines = text.split(b"\r\n")
+    method, target, _ = line.split(b" ", 2)
+    fields = [(name.lower(), value.strip(b" \t")) for name, _, value in (line.partition(b":") for line in lines)]
+    named = {name.strip().lower() for known, value in fields if known == b"connection" for name in value.split(b",")}
+    left_out = named | {b"connection", b"transfer-encoding", b"keep-alive", b"proxy-connection", b"upgrade", b"host"}
+    chunked = any(name == b"transfer-encoding" for name, _ in fields)
+    host = next((value for name, value in fields if name == b"host"), b"")
+    pseudo = [(b":method", method), (b":scheme", b"http"), (b":authority", host), (b":path", target)]
+    if chunked:
+        pieces = body
+        body = b""
+        while size := int(pieces.partition(b"\r\n")[0].partition(b";")[0], 16):
+            pieces = pieces.partition(b"\r\n")[2]
+            body += pieces[:size]
+            pieces = pieces[size + 2 :]
+    return pseudo + [field for field in fields if field[0] not in left_out], body
+
+
 @dataclass(slots=True)
 class Reply:
     """What came back on one stream."""

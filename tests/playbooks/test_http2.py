@@ -1,12 +1,15 @@
 """Exchanges over HTTP/2: what a client sends on a stream, what the endpoint must see, what comes back on which stream."""
 
 import asyncio
+import base64
+import hashlib
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
 from tests.harness.http2 import PREFACE, SETTINGS, frame, head
-from tests.playbooks.http2_stage import Http2Stage
+from tests.playbooks.http2_stage import Http2Client, Http2Stage
 from tests.playbooks.messages import OK, SWITCH
 from tests.playbooks.stage import TOKEN, request, response
 from tests.playbooks.tls_stage import Turns
@@ -324,7 +327,7 @@ def test_input_is_not_read_while_the_client_does_not_read(stage: Http2Stage) -> 
 CONNECT = [(b":method", b"CONNECT"), (b":protocol", b"websocket"), *head()[1:], (b"authorization", b"Bearer " + TOKEN), (b"sec-websocket-version", b"13")]
 
 
-def tunnel(stage: Http2Stage) -> tuple[object, int]:
+def tunnel(stage: Http2Stage) -> tuple[Http2Client, int]:
     client = stage.client()
     number = client.begins(CONNECT, None)
     seen = stage.server().take()
@@ -336,9 +339,6 @@ def tunnel(stage: Http2Stage) -> tuple[object, int]:
 
 
 def switch(key: bytes) -> bytes:
-    import base64
-    import hashlib
-
     accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
     return SWITCH.replace(b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", accept)
 
@@ -416,8 +416,6 @@ def test_half_a_preface_or_head_has_little_time(turns: Turns, begun: bytes) -> N
 
 def test_an_idle_connection_is_closed_in_time(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
     """A finished stream starts the clock of `timeouts.keep_alive`, with no further frame of the client."""
-    from types import SimpleNamespace
-
     stage = Http2Stage(turns)
     stage.reload(timeouts=SimpleNamespace(request_head=10.0, keep_alive=0.0, stream_idle=300.0))
     client = stage.client()
@@ -468,8 +466,6 @@ def test_a_listener_that_leaves_ends_its_own_clients_only(stage: Http2Stage) -> 
 
 def test_max_requests_per_connection(turns: Turns) -> None:
     """The last of them announces the end."""
-    from types import SimpleNamespace
-
     stage = Http2Stage(turns)
     stage.reload(limits=SimpleNamespace(max_request_body=None, max_response_head=65536, max_response_fields=200, max_requests_per_connection=2))
     client = stage.client()
@@ -488,14 +484,3 @@ def test_a_body_larger_than_allowed(turns: Turns) -> None:
     number = client.asks("POST", body=b"x" * 11)
     assert stage.server() and client.reply(number).status == 413
     settled(stage)
-
-
-# --- waiting for keys ----------------------------------------------------------------------------------------------------
-
-
-def other_key(kid: str = "new") -> bytes:
-    import jwt
-
-    from tests.playbooks.stage import SECRET
-
-    return jwt.encode({"iss": "https://issuer.test", "aud": "api", "sub": "a", "exp": 4102444800}, SECRET, algorithm="HS256", headers={"kid": kid}).encode()
