@@ -186,8 +186,10 @@ cdef class Session:
             self._give_up(INTERNAL_ERROR)
             self._end(False)
             return self.output(room)
-        if not data:
+        if not data and not self.over:
             self._tell_all()
+            if self.over:                        # the GOAWAY
+                return self.output(room)
         return data
 
     cdef bint _send(self, object call, tuple arguments):

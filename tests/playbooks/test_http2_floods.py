@@ -64,7 +64,6 @@ FLOODS: dict[str, Callable[[int], bytes]] = {
     "PING": lambda at: frame(PING, 0, 0, b"12345678"),
     "PING answers": lambda at: frame(PING, 1, 0, b"12345678"),
     "SETTINGS": lambda at: frame(SETTINGS, 0, 0, b"\0\4\0\0\0" + bytes([at & 1])),
-    "SETTINGS answers": lambda at: frame(SETTINGS, 1, 0),
     "PRIORITY": lambda at: frame(PRIORITY, 0, 2 * at + 1, b"\0\0\0\0\x10"),
     "unknown frames": lambda at: frame(0xBE, 0, 0, b"x"),
     "empty DATA": upload(frame(DATA, 0, 1)),
