@@ -19,7 +19,8 @@ cdef enum:
     OUTPUT = 65536               # bytes taken from the session at a time
     DROPPED = 1048576            # bytes dropped of a client that was told to go; one that sends more is cut off
 
-cdef double LAST = 1.0           # seconds from the announcement that requests end to their end, and for the last frames to be read
+cdef double LAST = 1.0           # seconds from the announcement that requests end to their end
+cdef double LINGER = 0.5         # seconds for the last frames to be read
 
 
 cdef void serve_http2(ProxyContext context, ListenerSettings listener, Connection connection, bytes peer_text, bint trusted, Timed before):
@@ -90,7 +91,7 @@ cdef class Http2Server(Http2Streams):
         """Nothing will come any more, and all was sent: say so, and wait for the client to close. Closing with unread input would destroy what it has not read."""
         if self.ending == LAST_ONES and not self.streams and not self.connection.write_paused:
             self.gone = True
-            self.deadline = coarse_monotonic() + LAST
+            self.deadline = coarse_monotonic() + LINGER
             self.given_up_at = coarse_monotonic() + self.context.snapshot.stream_idle_timeout
             self.connection.shutdown()
 
@@ -191,19 +192,19 @@ cdef class Http2Server(Http2Streams):
             self.context.flood_log.tell(self.peer_text.decode(), coarse_monotonic())
         self._lose_streams(ErrorReason.FLOOD if flood else ErrorReason.CLIENT_CLOSED)
         self.ending = LAST_ONES
-        self.deadline = coarse_monotonic() + LAST
+        self.deadline = coarse_monotonic() + LINGER
 
     cdef void expired(self):
         self.deadline = 0.0
         if not self.connection.is_ready() or self.connection.write_paused:
             self.connection.reset()
         elif self.gone and not self.connection.drained() and coarse_monotonic() < self.given_up_at:
-            self.deadline = coarse_monotonic() + LAST
+            self.deadline = coarse_monotonic() + LINGER
         elif self.gone:
             self.connection.close()
         else:
             self._end_requests(LAST_ONES)
-            self.deadline = coarse_monotonic() + LAST
+            self.deadline = coarse_monotonic() + LINGER
 
     cdef void check_peer(self):
         cdef Http2ServerStream stream

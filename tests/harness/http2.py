@@ -1,6 +1,6 @@
 """
-An HTTP/2 client for tests: `Peer` is bytes in, replies out (by ngh2), `Http2Client` puts it on a socket. `frame` and `block` write what a client library
-refuses to send.
+An HTTP/2 client for tests: `Peer` is bytes in, replies out (by ngh2), `Http2Client` puts it on a socket. `frame` and `block` write what no client
+library sends.
 """
 
 from __future__ import annotations
@@ -55,13 +55,23 @@ def frames(data: bytes) -> list[tuple[int, int, int, bytes]]:
 
 
 def head(
-    method: str = "GET", path: str = "/", *, host: str = "api.test", token: str | bytes | None = None, more: Fields = []
+    method: str = "GET",
+    path: str = "/",
+    *,
+    host: str = "api.test",
+    token: str | bytes | None = None,
+    more: Iterable[tuple[bytes, bytes]] = (),
 ) -> Fields:
     """The fields of a request."""
-    fields = [(b":method", method.encode()), (b":scheme", b"https"), (b":authority", host.encode()), (b":path", path.encode())]
+    fields = [
+        (b":method", method.encode()),
+        (b":scheme", b"https"),
+        (b":authority", host.encode()),
+        (b":path", path.encode()),
+    ]
     if token is not None:
         fields.append((b"authorization", b"Bearer " + (token.encode() if isinstance(token, str) else token)))
-    return fields + more
+    return [*fields, *more]
 
 
 def from_http1(data: bytes) -> tuple[Fields, bytes]:
@@ -242,5 +252,7 @@ class Http2Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.socket.close()

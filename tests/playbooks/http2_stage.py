@@ -49,7 +49,15 @@ class Http2Client(Client):
         self.flush()
         return number
 
-    def asks(self, method: str = "GET", path: str = "/", *, body: bytes | None = b"", token: bytes | None = TOKEN, **options: Any) -> int:
+    def asks(
+        self,
+        method: str = "GET",
+        path: str = "/",
+        *,
+        body: bytes | None = b"",
+        token: bytes | None = TOKEN,
+        **options: Any,
+    ) -> int:
         """Send a request (see `harness.http2.head`); the number of its stream."""
         return self.begins(head(method, path, token=token, **options), body)
 
@@ -87,7 +95,15 @@ class RawClient(Client):
 class Http2Stage(Stage):
     """`Stage` whose listener speaks HTTP/2. http2: limits other than `LIMITS`."""
 
-    def __init__(self, turns: Turns, pieces: int | None = None, endpoints: int = 1, *, http2: dict[str, int] | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        turns: Turns,
+        pieces: int | None = None,
+        endpoints: int = 1,
+        *,
+        http2: dict[str, int] | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(pieces, endpoints, **options)
         self.turns = turns
         self.listener.h2c = True

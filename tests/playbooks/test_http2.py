@@ -134,7 +134,13 @@ def test_fields_of_the_backends_connection_stay_there(stage: Http2Stage) -> None
     """Hop-by-hop fields of HTTP/1 would be malformed in HTTP/2 (RFC 9113 section 8.2.2)."""
     client = stage.client()
     number = client.asks()
-    lines = ["Connection: Upgrade, Keep-Alive, X-Mine", "Upgrade: h2,h2c", "Keep-Alive: timeout=5", "X-Mine: 1", "Proxy-Connection: a"]
+    lines = [
+        "Connection: Upgrade, Keep-Alive, X-Mine",
+        "Upgrade: h2,h2c",
+        "Keep-Alive: timeout=5",
+        "X-Mine: 1",
+        "Proxy-Connection: a",
+    ]
     stage.server().sends(response("200 OK", *lines, "X-Kept: 1", "Content-Length: 0"))
     reply = client.reply(number)
     names = {name for name, _ in reply.fields}
@@ -324,7 +330,10 @@ def test_input_is_not_read_while_the_client_does_not_read(stage: Http2Stage) -> 
 
 # --- WebSocket ----------------------------------------------------------------------------------------------------------
 
-CONNECT = [(b":method", b"CONNECT"), (b":protocol", b"websocket"), *head()[1:], (b"authorization", b"Bearer " + TOKEN), (b"sec-websocket-version", b"13")]
+CONNECT = [
+    *((b":method", b"CONNECT"), (b":protocol", b"websocket"), *head()[1:]),
+    *((b"authorization", b"Bearer " + TOKEN), (b"sec-websocket-version", b"13")),
+]
 
 
 def tunnel(stage: Http2Stage) -> tuple[Http2Client, int]:
@@ -403,7 +412,11 @@ def test_a_preface_where_http_2_is_not_spoken_is_a_bad_request(stage: Http2Stage
     assert client.take().startswith(b"HTTP/1.1 505 ") or client.is_gone()
 
 
-@pytest.mark.parametrize("begun", [PREFACE[:10], PREFACE + frame(SETTINGS) + frame(1, 5, 1, b"x" * 50)[:30], PREFACE + frame(SETTINGS) + frame(1, 1, 1, b"\x82")])
+@pytest.mark.parametrize(
+    BEGUN = PREFACE + frame(SETTINGS)
+
+
+@pytest.mark.parametrize("begun", [PREFACE[:10], BEGUN + frame(1, 5, 1, b"x" * 50)[:30], BEGUN + frame(1, 1, 1, b"\x82")])
 def test_half_a_preface_or_head_has_little_time(turns: Turns, begun: bytes) -> None:
     """`timeouts.request_head` is for it, on a connection that carries no other request."""
     stage = Http2Stage(turns, request_head=0.0)
@@ -467,7 +480,11 @@ def test_a_listener_that_leaves_ends_its_own_clients_only(stage: Http2Stage) -> 
 def test_max_requests_per_connection(turns: Turns) -> None:
     """The last of them announces the end."""
     stage = Http2Stage(turns)
-    stage.reload(limits=SimpleNamespace(max_request_body=None, max_response_head=65536, max_response_fields=200, max_requests_per_connection=2))
+    stage.reload(
+        limits=SimpleNamespace(
+            max_request_body=None, max_response_head=65536, max_response_fields=200, max_requests_per_connection=2
+        )
+    )
     client = stage.client()
     client.reply(client.asks(token=None))
     assert client.peer.goaways == []

@@ -1,25 +1,19 @@
-"""Frames that cost their sender nothing and us something: each flood ends in GOAWAY with its reason in log and metrics, and other clients are served."""
+"""Each flood (`harness.http2_floods`) ends in GOAWAY with its reason in log and metrics, and other clients are served."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 
 import pytest
 
 from lbjwt._error_reason import ErrorReason
 from tests.harness.http2 import (
-    CONTINUATION,
     DATA,
-    END_HEADERS,
-    END_STREAM,
     ENHANCE_YOUR_CALM,
     GOAWAY,
     HEADERS,
-    PADDED,
     PING,
-    PRIORITY,
     RST_STREAM,
     SETTINGS,
     WINDOW_UPDATE,
@@ -28,15 +22,14 @@ from tests.harness.http2 import (
     frames,
     head,
 )
+from tests.harness.http2_floods import ALL, STEPS, floods
 from tests.playbooks.http2_stage import Http2Stage
 from tests.playbooks.messages import OK
 from tests.playbooks.stage import TOKEN, response
 from tests.playbooks.tls_stage import Turns
 
+FLOODS = floods(TOKEN)
 GET = block(head(token=TOKEN))
-POST = block(head("POST", token=TOKEN))
-BOMB = block(head(token=TOKEN, more=[(b"x-%d" % at, b"y" * 1000) for at in range(14)]))
-ALL = END_STREAM | END_HEADERS
 
 
 @pytest.fixture
@@ -44,33 +37,6 @@ def turns(monkeypatch: pytest.MonkeyPatch) -> Turns:
     turns = Turns()
     monkeypatch.setattr(asyncio, "get_running_loop", lambda: turns)
     return turns
-
-
-def upload(data: bytes) -> Callable[[int], bytes]:
-    """One request whose body is that, again and again."""
-    return lambda at: (frame(HEADERS, END_HEADERS, 1, POST) if at == 0 else b"") + data
-
-
-FLOODS: dict[str, Callable[[int], bytes]] = {
-    "rapid reset (CVE-2023-44487)": lambda at: frame(HEADERS, ALL, 2 * at + 1, GET) + frame(RST_STREAM, 0, 2 * at + 1, b"\0\0\0\x08"),
-    "rapid reset of large heads": lambda at: frame(HEADERS, ALL, 2 * at + 1, BOMB) + frame(RST_STREAM, 0, 2 * at + 1, b"\0\0\0\x08"),
-    "heads that are malformed (CVE-2025-8671)": lambda at: frame(HEADERS, ALL, 2 * at + 1, block([*head(), (b"connection", b"close")])),
-    "bodies of another length (CVE-2025-8671)": lambda at: frame(HEADERS, END_HEADERS, 2 * at + 1, block(head(more=[(b"content-length", b"5")])))
-    + frame(DATA, END_STREAM, 2 * at + 1, b"x"),
-    "CONTINUATION (CVE-2024-27316)": lambda at: frame(CONTINUATION, 0, 1, b"") if at else frame(HEADERS, 1, 1, GET),
-    "CONTINUATION of fields": lambda at: frame(CONTINUATION, 0, 1, block([(b"x", b"y")])) if at else frame(HEADERS, 1, 1, GET),
-    "a head without end": lambda at: frame(CONTINUATION, 0, 1, block([(b"x", b"y" * 9000)])) if at else frame(HEADERS, 1, 1, GET),
-    "fields without end": lambda at: frame(HEADERS, ALL, 2 * at + 1, GET + block([(b"x", b"y")]) * 500),
-    "PING": lambda at: frame(PING, 0, 0, b"12345678"),
-    "PING answers": lambda at: frame(PING, 1, 0, b"12345678"),
-    "SETTINGS": lambda at: frame(SETTINGS, 0, 0, b"\0\4\0\0\0" + bytes([at & 1])),
-    "PRIORITY": lambda at: frame(PRIORITY, 0, 2 * at + 1, b"\0\0\0\0\x10"),
-    "unknown frames": lambda at: frame(0xBE, 0, 0, b"x"),
-    "empty DATA": upload(frame(DATA, 0, 1)),
-    "DATA that is padding": upload(frame(DATA, PADDED, 1, b"\x05" + bytes(5))),
-    "WINDOW_UPDATE": lambda at: frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\1"),
-    "resets of the same stream": lambda at: (frame(HEADERS, ALL, 1, GET) if at == 0 else b"") + frame(RST_STREAM, 0, 1, b"\0\0\0\x08"),
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("together", [1, 50], ids=["one by one", "fifty at a time"])
@@ -81,7 +47,7 @@ def test_a_flood_ends_its_connection(turns: Turns, caplog: pytest.LogCaptureFixt
     client = stage.raw_client()
     out = b""
     with caplog.at_level(logging.WARNING, "lbjwt.service"):
-        for at in range(0, 1500, together):
+        for at in range(0, STEPS, together):
             client.sends(b"".join(FLOODS[name](at + more) for more in range(together)))
             out += client.take()
             if client.transport.ended or client.is_gone():
@@ -128,13 +94,15 @@ def test_windows_of_one_byte(turns: Turns) -> None:
     client.sends(frame(SETTINGS, 0, 0, b"\0\4\0\0\0\1") + frame(HEADERS, ALL, 1, GET))
     stage.server().sends(response("200 OK", "Content-Length: 60000", body=b"x" * 60000))
     out = client.take()
-    for count in range(2000):
+    updates = 0
+    while updates < 2000 and not client.transport.ended:
         client.sends(frame(WINDOW_UPDATE, 0, 1, b"\0\0\0\1"))
         out += client.take()
-        if client.transport.ended:
-            break
-    assert [int.from_bytes(payload[4:8]) for kind, _, _, payload in frames(out) if kind == GOAWAY] == [ENHANCE_YOUR_CALM]
-    assert count < 700 and stage.totals["in_flight"] == 0
+        updates += 1
+    assert [int.from_bytes(payload[4:8]) for kind, _, _, payload in frames(out) if kind == GOAWAY] == [
+        ENHANCE_YOUR_CALM
+    ]
+    assert updates < 700 and stage.totals["in_flight"] == 0
 
 
 @pytest.mark.parametrize("size", [10, 1000, 16384])
@@ -155,11 +123,20 @@ def test_a_reader_that_gives_back_what_it_took_is_no_flood(turns: Turns, size: i
 def test_a_broken_rule_of_the_connection_is_no_flood(turns: Turns) -> None:
     """GOAWAY says which (RFC 9113 section 5.4.1)."""
     stage = Http2Stage(turns)
-    for data, code in ((frame(DATA, 0, 0, b"x"), 1), (frame(HEADERS, ALL, 1, b"\xff\xff\xff\xff\xff"), 9), (frame(PING, 0, 0, b"1"), 6),
-                       (frame(HEADERS, ALL, 2, GET), 1), (frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\0"), 1), (frame(DATA, 0, 1, b"x" * 20000), 6)):  # fmt: skip
+    breaches = {
+        frame(DATA, 0, 0, b"x"): 1,
+        frame(HEADERS, ALL, 1, b"\xff\xff\xff\xff\xff"): 9,
+        frame(PING, 0, 0, b"1"): 6,
+        frame(HEADERS, ALL, 2, GET): 1,
+        frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\0"): 1,
+        frame(DATA, 0, 1, b"x" * 20000): 6,
+    }
+    for data, code in breaches.items():
         client = stage.raw_client()
         client.sends(data)
-        assert [int.from_bytes(payload[4:8]) for kind, _, _, payload in frames(client.take()) if kind == GOAWAY] == [code]
+        assert [int.from_bytes(payload[4:8]) for kind, _, _, payload in frames(client.take()) if kind == GOAWAY] == [
+            code
+        ]
         assert client.transport.ended
         client.lose()
     assert stage.totals["errors"][ErrorReason.FLOOD] == 0

@@ -26,7 +26,9 @@ from tests.unit.path_spellings import PUBLIC, ROUTES, spellings
 
 Verdict = tuple[int, bytes | None]
 """Status, and what the endpoint saw without what differs in each request."""
-OWN = re.compile(rb"(?m)^(x-request-id|content-length|transfer-encoding|connection|x-forwarded-proto|te): [^\r]*\r\n", re.IGNORECASE)
+OWN = re.compile(
+    rb"(?m)^(x-request-id|content-length|transfer-encoding|connection|x-forwarded-proto|te): [^\r]*\r\n", re.IGNORECASE
+)
 
 
 def normal(seen: bytes) -> bytes:
@@ -85,12 +87,35 @@ def with_token(data: bytes) -> bytes:
 
 
 HTTP_1_ONLY = (
-    *("chunk", "coding", "length and chunked", "chunked and length", "two codings", "HTTP/", "RTSP", "ICE", "two spaces", "trailing space", "tab"),
-    *("bare", "obs-fold", "folded", "space before", "no colon", "leading space field", "absolute", "no Host", "two Hosts", "CONNECT", "authority form"),
-)  # fmt: skip
+    *(
+        "chunk",
+        "coding",
+        "length and chunked",
+        "chunked and length",
+        "two codings",
+        "HTTP/",
+        "RTSP",
+        "ICE",
+        "two spaces",
+    ),
+    *(
+        "trailing space",
+        "tab",
+        "bare",
+        "obs-fold",
+        "folded",
+        "space before",
+        "no colon",
+        "leading space field",
+        "absolute",
+    ),
+    *("no Host", "two Hosts", "CONNECT", "authority form"),
+)
 
 
-@pytest.mark.parametrize("case", [case for case in REFUSED_REQUESTS if not case[0].startswith(HTTP_1_ONLY)], ids=lambda case: case[0])
+@pytest.mark.parametrize(
+    "case", [case for case in REFUSED_REQUESTS if not case[0].startswith(HTTP_1_ONLY)], ids=lambda case: case[0]
+)
 def test_refused_requests(turns: Turns, case: tuple[str, bytes]) -> None:
     """Those that HTTP/2 can say at all: refused with the same status, and no endpoint hears of them."""
     both = Both(turns)
@@ -100,7 +125,9 @@ def test_refused_requests(turns: Turns, case: tuple[str, bytes]) -> None:
     assert both.http2(*from_http1(data)) == (status, None)
 
 
-@pytest.mark.parametrize("case", [case for case in ACCEPTED_REQUESTS if not case[0].startswith("absolute")], ids=lambda case: case[0])
+@pytest.mark.parametrize(
+    "case", [case for case in ACCEPTED_REQUESTS if not case[0].startswith("absolute")], ids=lambda case: case[0]
+)
 def test_accepted_requests(turns: Turns, case: tuple[str, bytes]) -> None:
     both = Both(turns)
     data = with_token(case[1])
@@ -114,7 +141,8 @@ def routed(cluster: Cluster) -> Admission:
     places = TokenPlaces(headers=[("Authorization", "Bearer", True)])
     answers = route_answers("lbjwt")
     routes = [
-        Route([] if at in PUBLIC else [Demand([places], [None])], answers, cluster=cluster) for at, _ in enumerate(ROUTES)
+        Route([] if at in PUBLIC else [Demand([places], [None])], answers, cluster=cluster)
+        for at, _ in enumerate(ROUTES)
     ]
     return Admission(VERIFIER.gate, routes, router=Router(ROUTES))
 
@@ -133,9 +161,37 @@ def test_path_spellings(turns: Turns) -> None:
 
 
 HOSTS = (
-    *("api.test", "API.test", "api.test:80", "api.test:443", "api.test:", "api.test.", "[::1]", "[::1]:8080", "127.0.0.1", "a_b.test", "a..b", "-", "~"),
-    *("", " ", "a b", "a,b", "a/b", "a?b", "a#b", "u@a", "u:p@a", "a:b", "a:123456", "a:-1", "[::1", "::1", "a%41", "a\\b", "a;b", "\xe9", "a\x01", "a:80:80"),
-)  # fmt: skip
+    *(
+        "api.test",
+        "API.test",
+        "api.test:80",
+        "api.test:443",
+        "api.test:",
+        "api.test.",
+        "[::1]",
+        "[::1]:8080",
+        "127.0.0.1",
+    ),
+    *(
+        "a_b.test",
+        "a..b",
+        "-",
+        "~",
+        "",
+        " ",
+        "a b",
+        "a,b",
+        "a/b",
+        "a?b",
+        "a#b",
+        "u@a",
+        "u:p@a",
+        "a:b",
+        "a:123456",
+        "a:-1",
+    ),
+    *("[::1", "::1", "a%41", "a\\b", "a;b", "\xe9", "a\x01", "a:80:80"),
+)
 
 
 @pytest.mark.parametrize("host", HOSTS)
@@ -149,7 +205,13 @@ def spoofs(name: str) -> list[str]:
     """Spellings that some backend folds into the same variable."""
     words = name.split("-")
     found = {joiner.join(words) for joiner in ("-", "_", ".", "--", "-_", "_-")}
-    found |= {odd.join(words) for odd in "!#$%&'*+.^`|~"} | {f"{name}_", f"_{name}", f"{name}.", f"{name}-", name.replace("-", "")}
+    found |= {odd.join(words) for odd in "!#$%&'*+.^`|~"} | {
+        f"{name}_",
+        f"_{name}",
+        f"{name}.",
+        f"{name}-",
+        name.replace("-", ""),
+    }
     return sorted(found)
 
 
@@ -157,7 +219,15 @@ def spoofs(name: str) -> list[str]:
 def test_names_like_identity_headers(turns: Turns, policy: str) -> None:
     """Dropped, refused or passed as over HTTP/1; the value of the token stays the only one."""
     both = Both(turns, header_names=policy)
-    for name in spoofs("x-jwt-sub") + ["x-forwarded-for", "x-forwarded-host", "forwarded", "x-real-ip", "proxy", "x-request-id"]:
+    for name in [
+        *spoofs("x-jwt-sub"),
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "forwarded",
+        "x-real-ip",
+        "proxy",
+        "x-request-id",
+    ]:
         data = b"GET / HTTP/1.1\r\nHost: api.test\r\n" + name.encode() + b": root\r\n" + AUTH + b"\r\n"
         verdict = both.http1(data)
         assert both.http2(*from_http1(data)) == verdict, name
@@ -168,9 +238,25 @@ def test_tokens(turns: Turns) -> None:
     """A token with each byte changed in turn, and Authorization in odd forms."""
     both = Both(turns)
     chance = random.Random("tokens")
-    tokens = [TOKEN[:at] + bytes([chance.choice(b"AZaz09-_.=+/ ,\x00\xff")]) + TOKEN[at + 1 :] for at in range(len(TOKEN))]
-    values = [b"Bearer " + token for token in tokens] + [b"", b"Bearer", b"bearer " + TOKEN, b"Basic eA==", b"Bearer  " + TOKEN, b"Bearer " + TOKEN + b" x",
-              b"Bearer\t" + TOKEN, TOKEN, b"Bearer " + TOKEN + b"," + TOKEN, b"Bearer " + b"a" * 9000]  # fmt: skip
+    tokens = [
+        TOKEN[:at] + bytes([chance.choice(b"AZaz09-_.=+/ ,\x00\xff")]) + TOKEN[at + 1 :] for at in range(len(TOKEN))
+    ]
+    odd = (
+        b"",
+        b"Bearer",
+        b"bearer " + TOKEN,
+        b"Basic eA==",
+        b"Bearer  " + TOKEN,
+        b"Bearer " + TOKEN + b" x",
+        b"Bearer\t" + TOKEN,
+    )
+    values = [
+        *(b"Bearer " + token for token in tokens),
+        *odd,
+        TOKEN,
+        b"Bearer " + TOKEN + b"," + TOKEN,
+        b"Bearer " + b"a" * 9000,
+    ]
     for value in values:
         data = b"GET / HTTP/1.1\r\nHost: api.test\r\nAuthorization: " + value + b"\r\n\r\n"
         assert both.http2(*from_http1(data)) == both.http1(data), value

@@ -38,7 +38,7 @@ REFUSED: list[tuple[str, Fields]] = [
         for value in (None, b"", b"/a b", b"/ HTTP/1.1\r\nx: y", b"/\r", b"/\n", b"/\0", b"/\t", b"/\x7f", b"/\xe9")
     ),
     *(("target_form", changed(path=value)) for value in (b"x", b"*", b"http://a.test/", b"//a.test"[2:], b"?x")),
-    *(("invalid_host", changed(authority=value)) for value in (b"", b"u@a", b"a b", b"a/b", b"a\r\nx: y", b"a,b", b"[::1", b"a:b", b"a:123456", b"a%41")),
+    *(("invalid_host", changed(authority=value)) for value in (b"", b"u@a", b"a b", b"a/b", b"a\r\nx: y", b"a,b", b"[::1", b"a:123456", b"a%41")),
     *(("field_line", [*GET, (name, b"y")]) for name in (b"X", b"xA", b"", b"a b", b"a ", b"a\r\nb", b"a\n", b"a\0", b"a:b", b"\xe9", b"(")),
     *(("field_line", [*GET, (b"x", value)]) for value in (b"a\rb", b"a\nb", b"a\r\nb: c", b"\0", b" a", b"a ", b"\ta", b"\x7f", b"\x01", b"a\r")),
     *(("field_line", [*GET, (b"cookie", value)]) for value in (b"a=b\r\nx: y", b"a\0", b" a")),
@@ -54,7 +54,9 @@ REFUSED: list[tuple[str, Fields]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("reason", "fields"), REFUSED, ids=lambda value: value if isinstance(value, str) else repr(value)[-60:])
+@pytest.mark.parametrize(
+    ("reason", "fields"), REFUSED, ids=lambda value: value if isinstance(value, str) else repr(value)[-60:]
+)
 def test_refused(reason: str, fields: Fields) -> None:
     """With the reason that log and metrics name; nothing is repaired."""
     assert refused(fields) == reason
@@ -99,6 +101,9 @@ def test_the_handshake_of_a_websocket_is_ours() -> None:
     """The backend's answer is to a key that the client never saw (RFC 8441 section 5)."""
     fields = ((b":protocol", b"websocket"), *changed(method=b"CONNECT"))
     texts = [request_text(fields, False) for _ in range(2)]
-    assert all(text.startswith(b"GET /x HTTP/1.1\r\n") and b"\r\nconnection: upgrade\r\nupgrade: websocket\r\n" in text for text in texts)
+    assert all(
+        text.startswith(b"GET /x HTTP/1.1\r\n") and b"\r\nconnection: upgrade\r\nupgrade: websocket\r\n" in text
+        for text in texts
+    )
     keys = {re.findall(rb"sec-websocket-key: (\S{24})\r\n", text)[0] for text in texts}
     assert len(keys) == 2
