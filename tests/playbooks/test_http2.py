@@ -412,11 +412,12 @@ def test_a_preface_where_http_2_is_not_spoken_is_a_bad_request(stage: Http2Stage
     assert client.take().startswith(b"HTTP/1.1 505 ") or client.is_gone()
 
 
+BEGUN = PREFACE + frame(SETTINGS)
+
+
 @pytest.mark.parametrize(
-    BEGUN = PREFACE + frame(SETTINGS)
-
-
-@pytest.mark.parametrize("begun", [PREFACE[:10], BEGUN + frame(1, 5, 1, b"x" * 50)[:30], BEGUN + frame(1, 1, 1, b"\x82")])
+    "begun", [PREFACE[:10], BEGUN + frame(1, 5, 1, b"x" * 50)[:30], BEGUN + frame(1, 1, 1, b"\x82")]
+)
 def test_half_a_preface_or_head_has_little_time(turns: Turns, begun: bytes) -> None:
     """`timeouts.request_head` is for it, on a connection that carries no other request."""
     stage = Http2Stage(turns, request_head=0.0)
