@@ -65,6 +65,7 @@ cdef class Session:
     cdef void announce_end(self)                         # no streams any more, soon (RFC 9113 section 6.8, the first of two)
     cdef void end_requests(self)                         # those that came are the last
     cdef void terminate(self, unsigned code)             # say why, and take nothing more
+    cdef void release(self)                              # the connection is gone: forget its owner, so that reference counting alone frees both
     cdef void ping(self)
     cdef bint is_inside(self)                            # the peer has begun a frame, or a head, that is not whole yet
     cdef Py_ssize_t all_queued(self)                     # bytes of all bodies that wait for the peer

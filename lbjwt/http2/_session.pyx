@@ -262,5 +262,9 @@ cdef class Session:
     cdef void terminate(self, unsigned code):
         self._send(self._engine.terminate_connection, (code,))
 
+    cdef void release(self):
+        self.over = True
+        self._owner = None
+
     cdef void ping(self):
         self._send(self._engine.ping, ())

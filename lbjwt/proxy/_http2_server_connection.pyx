@@ -184,6 +184,7 @@ cdef class Http2Server(Http2Streams):
         self.context.board.mine.connections -= 1
         self._lose_streams(ErrorReason.CLIENT_CLOSED)
         self.last_grant = None
+        self.session.release()
 
     cdef void _break_off(self, bint flood):
         """The client broke a rule of the connection, or sent too much that costs it nothing: the GOAWAY goes out, then the connection ends."""
