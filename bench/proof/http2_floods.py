@@ -38,7 +38,8 @@ def attack(port: int, step: Callable[[int], bytes]) -> tuple[float, bool]:
             while data := raw.recv(1 << 18):
                 out += data
             told = any(
-                kind == GOAWAY and int.from_bytes(payload[4:8]) == ENHANCE_YOUR_CALM for kind, _, _, payload in frames(out)
+                kind == GOAWAY and int.from_bytes(payload[4:8]) == ENHANCE_YOUR_CALM
+                for kind, _, _, payload in frames(out)
             )
         except ConnectionResetError:
             told = True
@@ -86,7 +87,7 @@ def run(n: int, directory: Path) -> Result:
         finally:
             stop.set()
             visitor.join()
-        counted = stage.balancer.metric("lbjwt_request_errors_total", reason="flood")
+        counted = stage.balancer.metric("lbjwt_errors_total", reason="flood")
     asked = (turns + 1) * len(kinds)
     figure = (
         f"{len(wrong)} of {asked} floods or good requests not as promised; the slowest end after {worst:.2f} s; "

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gc
 import hashlib
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -505,3 +506,28 @@ def test_a_body_larger_than_allowed(turns: Turns) -> None:
     stage.server()
     assert client.reply(number).status == 413
     settled(stage)
+
+
+@pytest.mark.parametrize("end", ["client", "flood", "cancel"])
+def test_a_lost_connection_is_freed_at_once(turns: Turns, end: str) -> None:
+    """Reference counting alone frees the connection, its engine and its streams."""
+    gc.collect()
+    gc.disable()
+    try:
+        stage = Http2Stage(turns)
+        client = stage.client()
+        number, _ = client.asks(), client.asks("POST", body=None)
+        for at in range(2):
+            stage.server(at)
+        if end == "cancel":
+            client.takes_back(number)
+        elif end == "flood":
+            client.sends(frame(6, 0, 0, b"12345678") * 600)
+        client.lose()
+        turns.turn()
+        del client
+        kept = {"Http2Server", "Http2ServerStream", "Session"}
+        assert not [found for found in gc.get_objects() if type(found).__name__ in kept]
+        settled(stage)
+    finally:
+        gc.enable()
