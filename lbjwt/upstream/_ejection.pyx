@@ -43,6 +43,9 @@ cdef class EjectionRules:
         """Rules that never eject."""
         return cls(consecutive_5xx=0, consecutive_connect_failures=0, consecutive_timeouts=0, consecutive_resets=0, success_rate=0.0)
 
+    cpdef bint ejects(self, int cause) noexcept:
+        return self.success_rate > 0.0 if cause == SUCCESS_RATE else self.thresholds[cause] > 0
+
     cpdef bint is_enough(self, int cause, int64_t count) noexcept:
         return cause == SUCCESS_RATE or 0 < self.thresholds[cause] <= count
 

@@ -110,6 +110,9 @@ def test_a_request_under_way_ends_and_wait_knows_it(tmp_path: Path) -> None:
         assert command(stage, "enable", "main", address).returncode == 0
         assert client.ask(token=stage.token).status == 200
         assert stage.balancer.admin_status("/readyz") == 200
+        assert command(stage, "weight", "main", address, "0").returncode == 0
+        assert client.ask(token=stage.token).status == 503
+        assert stage.balancer.admin_status("/readyz") == 503
 
 
 def test_a_reload_keeps_the_state_and_status_shows_it(tmp_path: Path) -> None:
