@@ -18,7 +18,7 @@ cdef object _interruption = None
 
 
 def interrupt(callback):
-    """For tests: call this, with the name of the step, between two writes, as if another worker ran there. None: nothing."""
+    """For tests: call this, with the name of the step, between two reads or writes, as if another worker ran there. None: nothing."""
     global _interruption
     _interruption = callback
 
@@ -42,13 +42,15 @@ cdef void revoke(EndpointState *state, double before) noexcept:
 
 
 cdef bint begin_trial(EndpointState *state, double now, double seconds) noexcept:
-    cdef double until = state.ejected_until
+    cdef double until
+    _between("begin_trial")
+    until = state.ejected_until
     if until > now:
         return False
-    _between("begin_trial")
+    _between("begin_trial: time read")
     if not swap(&state.ejected_until, until, now + seconds):
         return False
-    _between("held")
+    _between("begin_trial: time moved")
     if state.on_trial == 0:
         swap(&state.ejected_until, now + seconds, until)
         return False
