@@ -33,9 +33,9 @@ cdef class Cluster:
         self._members = Members(())
 
     def configure(self, members, *, double connect_timeout, double response_timeout, double idle_timeout, Py_ssize_t max_idle,
-                  Py_ssize_t max_connections, Py_ssize_t max_pending, double pending_timeout, int retries, Balancing balancing=None,
-                  double slow_start=0.0, Py_ssize_t max_requests=0, double retry_budget=0.2, EjectionRules ejection=EjectionRules(),
-                  double panic_threshold=0.5):
+                  Py_ssize_t max_connections, Py_ssize_t max_pending, double pending_timeout, int retries, double retry_budget,
+                  EjectionRules ejection not None, double panic_threshold, Balancing balancing=None, double slow_start=0.0,
+                  Py_ssize_t max_requests=0):
         """
         Set the members and the limits, now or at a reload.
 
@@ -45,7 +45,7 @@ cdef class Cluster:
 
         members: `Endpoint`s, each with an address of its own. Of one that is known by its address only weight, backup and max_connections are taken
         over. max_connections: per endpoint over all workers, unless it has its own. balancing: None for least requests. slow_start: seconds.
-        max_requests: in flight over all workers; 0: no limit.
+        max_requests: in flight over all workers; 0: no limit. retry_budget, panic_threshold: shares, 0 to 1.
         """
         cdef dict known = {endpoint.address: endpoint for endpoint in self.endpoints}
         cdef bint first = not known

@@ -18,6 +18,8 @@ import orjson
 
 from lbjwt.auth._places import TokenPlaces
 from lbjwt.auth.verifier import Verifier
+from lbjwt.config.ejection import Ejection
+from lbjwt.config.model import Cluster as ClusterSection
 from lbjwt.http1._request import RequestPolicy
 from lbjwt.observe._access_log import AccessLog
 from lbjwt.observe._board import Board
@@ -271,6 +273,8 @@ class Stage:
             "pending_timeout": pending_timeout,
             "retries": retries,
             "retry_budget": retry_budget,
+            "ejection": Ejection().rules,
+            "panic_threshold": ClusterSection.model_fields["panic_threshold"].default,
         }
         cluster.configure(self.endpoints, **self._limits)
         places = TokenPlaces(headers=[("Authorization", "Bearer", True)])

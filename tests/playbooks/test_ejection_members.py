@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lbjwt.config.ejection import Ejection
 from lbjwt.upstream._ejection import EjectionRules
 from tests.playbooks.ejection_stage import asks, errs, is_ejected, one_bad, serves, state
 from tests.playbooks.stage import Stage, endpoint, request
@@ -111,7 +112,7 @@ def test_a_cause_that_is_turned_off_keeps_nobody_out(cause: int, off: dict[str, 
     until = time.monotonic() + 60.0
     sets(stage, 0, on_trial=1 + cause, ejected_until=until)
     assert went(stage) == {1}
-    stage.use_endpoints(0, 1, ejection=EjectionRules.off() if off is None else EjectionRules(**off))
+    stage.use_endpoints(0, 1, ejection=EjectionRules.off() if off is None else Ejection(**off).rules)
     assert not is_ejected(stage) and not state(stage)["on_trial"]
     assert went(stage) == {0, 1}
 
