@@ -96,7 +96,9 @@ class HealthChecks:
     def look(self) -> None:
         """Tell the board whether any cluster has an endpoint that can be used: the service is not ready without one."""
         states = self._board.endpoint_states
-        self._board.set_usable(any(may_serve(states, row, weight) for endpoints in self._clusters for row, weight in endpoints))
+        self._board.set_usable(
+            any(may_serve(states, row, weight) for endpoints in self._clusters for row, weight in endpoints)
+        )
 
     def _changed(self) -> None:
         self.look()

@@ -1,8 +1,8 @@
 """A cluster: which endpoint gets the next request.
 
-An endpoint is usable for a request that has not tried it, while it is available: in service, healthy and not full. The balancing rule picks one
-of the usable endpoints; when there is none, one of the usable backups. If so few are healthy that the cluster panics, the others come next. At other
-times one that is not healthy is used only when no other is left and none is full, so that a dead backend does not cost every request a failed connect.
+An endpoint is usable for a request that has not tried it, while it is available: in service, healthy and not full. The balancing rule picks one of
+the usable endpoints; when there is none, one of the usable backups. If too few are healthy, the others that can be reached come next. Otherwise one
+that is not healthy is used only when no other is left and none is full, so that a dead backend does not cost every request a failed connect.
 """
 
 from libc.stdint cimport int64_t

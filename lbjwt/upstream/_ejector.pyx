@@ -5,8 +5,8 @@ After its time it is on trial. One request goes there. Its worker holds the tria
 other request follows. A success puts the endpoint back into rotation, a failure ejects it again at once, and a request that ends without either
 gives the trial to the next one. Requests that were on their way when the endpoint was ejected say nothing new and are not counted.
 
-All workers count in one row of shared memory. `_trial` decides which of them ejects or readmits, and that one logs. Who counts as one of the endpoints
-of the cluster is asked each time, because weights and drains change at run time.
+All workers count in one row of shared memory. `_trial` decides which of them ejects or readmits, and that one logs. Which endpoints carry the load of
+the cluster is asked each time, because weights and drains change at run time.
 """
 
 import logging
@@ -44,8 +44,8 @@ cdef class Ejector:
 
     def configure(self, EjectionRules rules not None, double panic_threshold, members):
         """
-        members: (row, configured weight, whether it is a backup) of each endpoint. Those that leave keep neither ejection nor panic, and no ejection is
-        kept of which the cause is turned off.
+        members: (row, configured weight, whether it is a backup) of each endpoint. Those that leave keep neither ejection nor panic. An ejection
+        whose cause is turned off ends.
         """
         cdef Py_ssize_t at, count = len(members)
         cdef int64_t row

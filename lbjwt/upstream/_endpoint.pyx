@@ -8,7 +8,7 @@ import logging
 
 from lbjwt.net._clock cimport coarse_monotonic
 from lbjwt.observe._endpoint_states cimport CONNECT_FAILURES, add_to
-from lbjwt.upstream._availability cimport is_healthy
+from lbjwt.upstream._availability cimport is_healthy as passes
 from lbjwt.upstream._trial cimport begin_trial, pass_trial_on
 
 cdef double QUIET = 10.0         # seconds between two reports of one endpoint: one that fails now and then must not fill the log
@@ -56,7 +56,7 @@ cdef class Endpoint:
         add_to(&self.state.in_flight, -1)
 
     cdef bint is_healthy(self, double now) noexcept:
-        return is_healthy(self.state, now)
+        return passes(self.state, now)
 
     cdef bint is_full(self, double now):
         return not self.pool.has_room(now)

@@ -25,11 +25,11 @@ from tests.playbooks.ejection_stage import (
     serves,
     state,
     takes,
-    time_passes,
     until_first,
 )
 from tests.playbooks.messages import OK
 from tests.playbooks.stage import Server, Stage, endpoint, request
+
 
 @pytest.mark.parametrize(
     ("bad", "threshold", "cause"),

@@ -105,7 +105,9 @@ def test_an_endpoint_that_does_not_count_any_more_is_in_no_panic(changed: Any) -
     assert 0 not in went(stage)
 
 
-@pytest.mark.parametrize(("cause", "off"), [(0, {"consecutive_5xx": 0}), (1, None), (4, {"success_rate": 0.0})], ids=str)
+@pytest.mark.parametrize(
+    ("cause", "off"), [(0, {"consecutive_5xx": 0}), (1, None), (4, {"success_rate": 0.0})], ids=str
+)
 def test_a_cause_that_is_turned_off_keeps_nobody_out(cause: int, off: dict[str, Any] | None) -> None:
     """By a reload with `ejection: false`, or with this threshold at 0."""
     stage = Stage(endpoints=2)
