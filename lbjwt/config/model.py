@@ -187,8 +187,8 @@ class Cluster(Section):
 
     panic_threshold: Annotated[float, Percent(0, 1)] = Field(
         default=0.5,
-        description="When fewer than this share of the endpoints are healthy, requests go to all of them, as those that are left could not carry "
-        "the load. 0%: never.",
+        description="When fewer than this share of the endpoints are healthy, and no backup is, requests go to all of them, as those that are left "
+        "could not carry the load. 0%: never.",
     )
     ejection: Annotated[Ejection | Literal[False], OrFalse(Ejection)] = Field(
         default=Ejection(), description="When an endpoint whose requests fail is passed over; `false`: never."

@@ -15,6 +15,8 @@ cdef class EjectionRules:
     cdef readonly double success_rate        # share of good responses, 0 to 1, below which an outlier is ejected; 0: never
     cdef readonly double interval            # seconds between two comparisons of success rates
 
+    # This EjectionCause ejects at all.
+    cpdef bint ejects(self, int cause) noexcept
     # So many failures of one cause in a row are enough.
     cpdef bint is_enough(self, int cause, int64_t count) noexcept
     # Seconds of an ejection after `in_row` others; chance: 0 to 1, for the jitter.

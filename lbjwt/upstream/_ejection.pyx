@@ -22,12 +22,11 @@ cdef enum:
 cdef class EjectionRules:
     """
     consecutive_…: failures in a row that eject; 0: never. base_time, max_time: seconds of the first and of the longest ejection. max_ejected: share
-    of the endpoints of a cluster, above 0 and up to 1. success_rate, interval: for `outliers`.
+    of the endpoints of a cluster, above 0 and up to 1. success_rate, interval: for `outliers`. `config.ejection` has the defaults.
     """
 
-    def __init__(self, *, int64_t consecutive_5xx=5, int64_t consecutive_connect_failures=1, int64_t consecutive_timeouts=3,
-                 int64_t consecutive_resets=3, double base_time=10.0, double max_time=300.0, double max_ejected=0.5,
-                 double success_rate=0.9, double interval=10.0):
+    def __init__(self, *, int64_t consecutive_5xx, int64_t consecutive_connect_failures, int64_t consecutive_timeouts,
+                 int64_t consecutive_resets, double base_time, double max_time, double max_ejected, double success_rate, double interval):
         self.thresholds[<int>SERVER_ERRORS] = consecutive_5xx
         self.thresholds[<int>CONNECT_FAILURES] = consecutive_connect_failures
         self.thresholds[<int>TIMEOUTS] = consecutive_timeouts
@@ -41,7 +40,11 @@ cdef class EjectionRules:
     @classmethod
     def off(cls):
         """Rules that never eject."""
-        return cls(consecutive_5xx=0, consecutive_connect_failures=0, consecutive_timeouts=0, consecutive_resets=0, success_rate=0.0)
+        return cls(consecutive_5xx=0, consecutive_connect_failures=0, consecutive_timeouts=0, consecutive_resets=0, base_time=0.0,
+                   max_time=0.0, max_ejected=0.0, success_rate=0.0, interval=0.0)
+
+    cpdef bint ejects(self, int cause) noexcept:
+        return self.success_rate > 0.0 if cause == SUCCESS_RATE else self.thresholds[cause] > 0
 
     cpdef bint is_enough(self, int cause, int64_t count) noexcept:
         return cause == SUCCESS_RATE or 0 < self.thresholds[cause] <= count
