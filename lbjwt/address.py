@@ -6,7 +6,7 @@ No name is resolved and no socket is opened here.
 
 import ipaddress
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Self
 
 # A DNS name, relative or absolute, as far as its characters and label lengths go (RFC 1123 §2.1; the underscore is met in container networks).
@@ -34,8 +34,8 @@ class Address:
     https: bool = False
     srv: bool = False
     """``srv:NAME``, of an endpoint: host is the name of a service, whose SRV records (RFC 2782) say where it is."""
-    resolved_from: str = field(default="", compare=False)
-    """The name that was resolved to this address; "" for one that was configured."""
+    resolved_from: str = ""
+    """The name that was resolved to this address; "" for one that was configured. The certificate of another name is another one to expect."""
 
     @property
     def is_unix(self) -> bool:

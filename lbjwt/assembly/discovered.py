@@ -102,10 +102,12 @@ def _question(data: dict[str, Any]) -> Question:
 
 def discovers(configuration: Configuration) -> bool:
     """True when something has to be resolved or watched."""
-    return any(
-        cluster.endpoints_file is not None or any(endpoint.address.is_name for endpoint in cluster.endpoints)
-        for cluster in configuration.clusters.values()
-    )
+    return any(map(is_discovered, configuration.clusters.values()))
+
+
+def is_discovered(cluster: Cluster) -> bool:
+    """True when endpoints of this cluster have names to resolve, or are in a file to watch."""
+    return cluster.endpoints_file is not None or any(endpoint.address.is_name for endpoint in cluster.endpoints)
 
 
 def files_of(configuration: Configuration) -> list[Path]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from lbjwt.assembly.backend_tls import in_use, new_backend_tls
+from lbjwt.assembly.backend_tls import checked_backend_tls
 from lbjwt.upstream.health.history import FAILING
 from lbjwt.upstream.health.probe import Target
 from lbjwt.upstream.health.prober import Prober
@@ -83,7 +83,10 @@ class HealthChecks:
         """The rows of each cluster."""
 
     def use(self, configuration: Configuration, rows: RowNumbers, *, at_start: bool = False) -> None:
-        """Check the endpoints of this configuration from now on; those that are checked already go on undisturbed."""
+        """
+        Check the endpoints of this configuration from now on; those that are checked already go on undisturbed. A file for TLS that cannot be used
+        raises nothing.
+        """
         self._clusters = [
             [rows.endpoints[name, str(endpoint.address)] for endpoint in cluster.endpoints]
             for name, cluster in configuration.clusters.items()
@@ -91,7 +94,7 @@ class HealthChecks:
         checked = {
             name: cluster for name, cluster in configuration.clusters.items() if cluster.health_check is not None
         }
-        self._tls = in_use(new_backend_tls(checked, self._tls), self._tls)
+        self._tls = checked_backend_tls(checked, self._tls)
         self._prober.use(all_targets(configuration, rows, self._tls), at_start=at_start)
         self.look()
 

@@ -186,20 +186,19 @@ class Runtime:
 
     async def use_members(self, configuration: Configuration, rows: RowNumbers) -> None:
         """
-        Give the clusters of the configuration in force other members, within one turn of the event loop. Files for TLS are read in a thread.
+        Give the clusters of the configuration in force other members, within one turn of the event loop. TLS for clusters that
+        have none yet is made in a thread.
 
         Args:
             configuration: The one in force, with these members.
 
         Raises:
             TooFewDescriptors: The limit of open files leaves none for clients; nothing changed.
-            TLSError: A file for TLS cannot be used; nothing changed.
+            TLSError: TLS cannot be made where there was none; nothing changed.
         """
         context = self.context
         assert context is not None
-        tls: dict[str, BackendTls] = {}
-        if any(cluster.uses_tls for cluster in configuration.clusters.values()):
-            tls = await in_thread(self._clusters.plan_tls, configuration.clusters)
+        tls = await in_thread(self._clusters.plan_members_tls, configuration.clusters)
         found = shares(configuration, connections=len(context.watched))
         self._clusters.use_members(configuration.clusters, tls, rows.endpoints)
         context.max_clients, context.max_answered = found.clients, found.answered
