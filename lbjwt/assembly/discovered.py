@@ -195,7 +195,12 @@ def _resolved(endpoint: Endpoint, found: Sequence[Found]) -> Iterator[Endpoint]:
     """One endpoint for each address of a name."""
     for one in found:
         address = replace(
-            endpoint.address, host=one.host, port=one.port or endpoint.address.port, srv=False, resolved_from=one.name
+            endpoint.address,
+            host=one.host,
+            port=one.port or endpoint.address.port,
+            srv=False,
+            resolved_from=one.name,
+            domain=endpoint.address.service_domain,
         )
         backup = endpoint.backup or one.backup
         yield endpoint.model_copy(update={"address": address, "weight": endpoint.weight * one.weight, "backup": backup})

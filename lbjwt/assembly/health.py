@@ -47,14 +47,14 @@ def check_targets(
 
     Args:
         rows: Of the shared state, by the name of the cluster and the text of the address.
-        tls: For its https endpoints.
+        tls: For those that are checked over TLS.
     """
     if cluster.health_check is None:
         return
     check = cluster.health_check.check
     for endpoint in cluster.endpoints:
         row, address = rows[name, str(endpoint.address)], endpoint.address
-        yield Target(row, name, address, check, tls if address.https else None)
+        yield Target(row, name, address, check, tls if check.is_over_tls(https=address.https) else None)
 
 
 def all_targets(configuration: Configuration, rows: RowNumbers, tls: Mapping[str, BackendTls] = NO_TLS) -> list[Target]:

@@ -187,4 +187,4 @@ class BackendTls(TlsFiles):
 
     def name_of(self, address: Address) -> str:
         """Whom the certificate of an endpoint must name: the host as it was configured, whatever it was resolved to."""
-        return self.settings.server_name or (address.resolved_from or address.host).partition("%")[0].rstrip(".")
+        return self.settings.server_name or address.certified_name.partition("%")[0].rstrip(".")

@@ -70,6 +70,27 @@ def test_an_endpoint_with_another_name_must_have_the_certificate_of_that_name(se
         assert endpoints(admin) == {f"https://127.0.0.1:{port}": "new.test"}
 
 
+def test_servers_of_srv_records_must_prove_the_domain_of_the_service(serve, names, authority):
+    """Not the target: whoever forges an answer can name a host of their own there, whose certificate is good."""
+    names.set("a.test", "A", ["127.0.0.1"])
+    with (
+        blocking_backend(server_side(authority.issue("good", names=["good.test"]))) as good,
+        blocking_backend(server_side(authority.issue("forged", names=["a.test"]))) as forged,
+    ):
+        for name, port in (("good", good), ("forged", forged)):
+            names.set(f"_https._tcp.{name}.test", "SRV", [f"10 1 {port} a.test."])
+        clusters = {name: secure(authority, f"https+srv:_https._tcp.{name}.test", names) for name in ("good", "forged")}
+        routes = [{"name": name, "prefix": f"/{name}", "cluster": name} for name in clusters]
+        served = serve(clusters=clusters, routes=routes)
+        admin, url = served.url("admin"), served.url()
+        served.wait_for("ready: ")
+        found = {name: f"https://127.0.0.1:{port}" for name, port in (("good", good), ("forged", forged))}
+        assert endpoints(admin) == dict.fromkeys(found.values(), "a.test")
+        assert [get(f"{url}/{name}", bearer=token())[0] for name in clusters] == [200, 503]
+        assert check_of(admin, found["good"])["state"] == "passing"
+        assert "its certificate is not for forged.test" in check_of(admin, found["forged"])["failure"]
+
+
 def test_a_file_that_cannot_be_used_holds_up_no_members(serve, authority):
     """Members change, and a control process that died is replaced, while an authority is half written; checks go on when it is whole again."""
     good = authority.ca_file.read_bytes()

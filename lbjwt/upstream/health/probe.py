@@ -49,8 +49,8 @@ class Target:
 
     @property
     def server_name(self) -> str | None:
-        """Whom the certificate must name; None without TLS."""
-        return None if self.tls is None else self.tls.name_of(self.address)
+        """Whom the certificate must name; None without TLS. A Unix socket is on this machine."""
+        return None if self.tls is None else self.tls.name_of(self.address) or "localhost"
 
     def request(self) -> bytes:
         """What is sent."""
