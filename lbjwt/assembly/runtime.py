@@ -70,9 +70,12 @@ class Runtime:
     Args:
         verifier: Of the first configuration, without keys.
         link: To the process that fetches keys.
+        is_alone: As for `shares`.
     """
 
-    def __init__(self, board: Board, verifier: Verifier, link: ControlLink, offenders: Offenders | None) -> None:
+    def __init__(
+        self, board: Board, verifier: Verifier, link: ControlLink, offenders: Offenders | None, *, is_alone: bool = False
+    ) -> None:
         self.keys = WorkerKeys(board, link)
         self.listeners = Listeners(board)
         self.context: ProxyContext | None = None
@@ -82,6 +85,7 @@ class Runtime:
         self._verifier = verifier
         self._link = link
         self._offenders = offenders
+        self._is_alone = is_alone
         self._clusters = Clusters(
             board,
             lambda callback: asyncio.get_running_loop().call_soon(callback),
@@ -134,7 +138,7 @@ class Runtime:
                 clusters,
                 backend_tls,
                 snapshot,
-                shares(configuration, connections=connections),
+                shares(configuration, connections=connections, is_alone=self._is_alone),
                 access_log,
             )
         except BaseException:
@@ -199,7 +203,7 @@ class Runtime:
         context = self.context
         assert context is not None
         tls = await in_thread(self._clusters.plan_members_tls, configuration.clusters)
-        found = shares(configuration, connections=len(context.watched))
+        found = shares(configuration, connections=len(context.watched), is_alone=self._is_alone)
         self._clusters.use_members(configuration.clusters, tls, rows.endpoints)
         context.max_clients, context.max_answered = found.clients, found.answered
 
