@@ -74,7 +74,13 @@ class Runtime:
     """
 
     def __init__(
-        self, board: Board, verifier: Verifier, link: ControlLink, offenders: Offenders | None, *, is_alone: bool = False
+        self,
+        board: Board,
+        verifier: Verifier,
+        link: ControlLink,
+        offenders: Offenders | None,
+        *,
+        is_alone: bool = False,
     ) -> None:
         self.keys = WorkerKeys(board, link)
         self.listeners = Listeners(board)
