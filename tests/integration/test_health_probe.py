@@ -231,7 +231,7 @@ def test_every_endpoint_can_be_checked_by_http_https_and_tcp(
 
     async def scene() -> None:
         async with listening(Peer(OK), **({"ssl": context} if over_tls else {})) as address:
-            section = {
+            section: dict[str, Any] = {
                 "endpoints": [{"address": f"{'https://' * https}localhost:{address.port}"}],
                 "health_check": {"timeout": "10s", **check},
                 **({"tls": {"ca": str(authority.ca_file)}} if https or over_tls else {}),

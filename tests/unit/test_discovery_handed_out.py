@@ -13,6 +13,7 @@ from lbjwt.assembly.discovered import STORED, Discovered
 from lbjwt.assembly.discovery import Discovery, NotHandedOut
 from lbjwt.config.endpoint_list import endpoints_of
 from lbjwt.config.model import Configuration
+from lbjwt.files import write_whole
 from lbjwt.observe._board import READY, Board
 from lbjwt.process.channel import Channel, read_memory
 from lbjwt.process.members import MemberUpdates, take
@@ -96,11 +97,10 @@ def test_what_could_not_be_handed_out_is_tried_again(monkeypatch: pytest.MonkeyP
 def test_endpoints_set_over_the_admin_api_survive_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also when something else is stored after them: every file that has them is synced before it takes the place of the one before."""
     synced: list[tuple[bool, bool]] = []
-    real = discovered_module.write_whole
 
     def write(path: Path, content: bytes, *, sync: bool) -> None:
         synced.append((b"10.0.0.7:80" in content, sync))
-        real(path, content, sync=sync)
+        write_whole(path, content, sync=sync)
 
     monkeypatch.setattr(discovered_module, "write_whole", write)
     file = tmp_path / "list.json"
