@@ -1,5 +1,6 @@
 """Discovered endpoints that speak TLS: whom their certificates must name, and what a file that cannot be used leaves alone; with real processes."""
 
+import asyncio
 import os
 import resource
 import signal
@@ -7,12 +8,13 @@ import subprocess
 
 import pytest
 
+from lbjwt import Configuration, LoadBalancer
 from tests.harness.nameserver import NameServer
 from tests.harness.waiting import eventually
 from tests.integration.authority import Authority
-from tests.integration.backend_tls_scene import blocking_backend, server_side
+from tests.integration.backend_tls_scene import blocking_backend, secure_backend, server_side
 from tests.integration.discovery_scene import Backends, endpoints, send, status
-from tests.integration.serve_scene import get, serve, token
+from tests.integration.serve_scene import JWKS, get, serve, token
 
 __all__ = ["serve"]
 
@@ -70,25 +72,39 @@ def test_an_endpoint_with_another_name_must_have_the_certificate_of_that_name(se
         assert endpoints(admin) == {f"https://127.0.0.1:{port}": "new.test"}
 
 
-def test_servers_of_srv_records_must_prove_the_domain_of_the_service(serve, names, authority):
+def test_servers_of_srv_records_must_prove_the_domain_of_the_service(names, authority, tmp_path):
     """Not the target: whoever forges an answer can name a host of their own there, whose certificate is good."""
     names.set("a.test", "A", ["127.0.0.1"])
-    with (
-        blocking_backend(server_side(authority.issue("good", names=["good.test"]))) as good,
-        blocking_backend(server_side(authority.issue("forged", names=["a.test"]))) as forged,
-    ):
-        for name, port in (("good", good), ("forged", forged)):
-            names.set(f"_https._tcp.{name}.test", "SRV", [f"10 1 {port} a.test."])
-        clusters = {name: secure(authority, f"https+srv:_https._tcp.{name}.test", names) for name in ("good", "forged")}
-        routes = [{"name": name, "prefix": f"/{name}", "cluster": name} for name in clusters]
-        served = serve(clusters=clusters, routes=routes)
-        admin, url = served.url("admin"), served.url()
-        served.wait_for("ready: ")
-        found = {name: f"https://127.0.0.1:{port}" for name, port in (("good", good), ("forged", forged))}
-        assert endpoints(admin) == dict.fromkeys(found.values(), "a.test")
-        assert [get(f"{url}/{name}", bearer=token())[0] for name in clusters] == [200, 503]
-        assert check_of(admin, found["good"])["state"] == "passing"
-        assert "its certificate is not for forged.test" in check_of(admin, found["forged"])["failure"]
+    (tmp_path / "jwks.json").write_text(JWKS)
+    contexts = [server_side(authority.issue(name, names=[name])) for name in ("good.test", "a.test")]
+
+    async def scenario():
+        async with secure_backend(contexts[0]) as good, secure_backend(contexts[1]) as forged:
+            ports = {"good": good.port, "forged": forged.port}
+            for name, port in ports.items():
+                names.set(f"_https._tcp.{name}.test", "SRV", [f"10 1 {port} a.test."])
+            configuration = Configuration.model_validate(
+                {
+                    "listeners": [{"address": "127.0.0.1:0"}],
+                    "issuers": {"main": {"issuer": "i", "audiences": ["a"], "jwks_file": tmp_path / "jwks.json"}},
+                    "clusters": {n: secure(authority, f"https+srv:_https._tcp.{n}.test", names) for n in ports},
+                    "routes": [{"name": name, "prefix": f"/{name}", "cluster": name} for name in ports],
+                    "admin": {"address": "127.0.0.1:0"},
+                }
+            )
+            async with LoadBalancer(configuration) as balancer:
+                url = "http://{}:{}".format(*balancer.addresses[0])
+                admin = "http://{}:{}".format(*balancer.admin_addresses[0])
+                answers = [(await asyncio.to_thread(get, f"{url}/{name}", bearer=token()))[0] for name in ports]
+                shown = {one["cluster"]: one for one in (await asyncio.to_thread(status, admin))["endpoints"]}
+            assert set(good.names) == {"good.test"}
+        return answers, shown
+
+    answers, shown = asyncio.run(scenario())
+    assert answers == [200, 503]
+    assert {one["name"] for one in shown.values()} == {"a.test"}
+    assert shown["good"]["health_check"]["state"] == "passing"
+    assert "its certificate is not for forged.test" in shown["forged"]["health_check"]["failure"]
 
 
 def test_a_file_that_cannot_be_used_holds_up_no_members(serve, authority):
