@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from lbjwt.assembly.backend_tls import in_use, new_backend_tls
+from lbjwt.assembly.backend_tls import checked_backend_tls
 from lbjwt.upstream._availability import may_serve
 from lbjwt.upstream.health.probe import Target
 from lbjwt.upstream.health.prober import Prober
@@ -45,14 +45,14 @@ def check_targets(
 
     Args:
         rows: Of the shared state, by the name of the cluster and the text of the address.
-        tls: For its https endpoints.
+        tls: For those that are checked over TLS.
     """
     if cluster.health_check is None:
         return
     check = cluster.health_check.check
     for endpoint in cluster.endpoints:
         row, address = rows[name, str(endpoint.address)], endpoint.address
-        yield Target(row, name, address, check, tls if address.https else None)
+        yield Target(row, name, address, check, tls if check.is_over_tls(https=address.https) else None)
 
 
 def all_targets(configuration: Configuration, rows: RowNumbers, tls: Mapping[str, BackendTls] = NO_TLS) -> list[Target]:
@@ -81,7 +81,10 @@ class HealthChecks:
         """Of each cluster, the rows and the configured weights of its endpoints."""
 
     def use(self, configuration: Configuration, rows: RowNumbers, *, at_start: bool = False) -> None:
-        """Check the endpoints of this configuration from now on; those that are checked already go on undisturbed."""
+        """
+        Check the endpoints of this configuration from now on; those that are checked already go on undisturbed. A file for TLS that cannot be used
+        raises nothing.
+        """
         self._clusters = [
             [(rows.endpoints[name, str(endpoint.address)], endpoint.weight) for endpoint in cluster.endpoints]
             for name, cluster in configuration.clusters.items()
@@ -89,7 +92,7 @@ class HealthChecks:
         checked = {
             name: cluster for name, cluster in configuration.clusters.items() if cluster.health_check is not None
         }
-        self._tls = in_use(new_backend_tls(checked, self._tls), self._tls)
+        self._tls = checked_backend_tls(checked, self._tls)
         self._prober.use(all_targets(configuration, rows, self._tls), at_start=at_start)
         self.look()
 

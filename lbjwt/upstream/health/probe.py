@@ -49,8 +49,8 @@ class Target:
 
     @property
     def server_name(self) -> str | None:
-        """Whom the certificate must name; None without TLS."""
-        return None if self.tls is None else self.tls.name_of(self.address)
+        """Whom the certificate must name; None without TLS. A Unix socket is on this machine."""
+        return None if self.tls is None else self.tls.name_of(self.address) or "localhost"
 
     def request(self) -> bytes:
         """What is sent."""
@@ -66,7 +66,7 @@ async def probe(target: Target) -> str:
     Check once; return "" when the endpoint passes, else why it does not.
 
     Raises:
-        NotMade: No file descriptor is left.
+        NotMade: No file descriptor is left, or no file for TLS could be used since the start.
     """
     timeout = target.check.timeout
     connected = False
@@ -103,9 +103,11 @@ async def _connect(target: Target) -> tuple[asyncio.StreamReader, asyncio.Stream
 
 async def _context(tls: BackendTls) -> ssl.SSLContext:
     """The context of the files as they are now; those that cannot be used change nothing, which the first worker logs."""
-    if tls.has_new_files():
+    if tls.has_new_files() or tls.fault:
         with contextlib.suppress(TLSError):
             await in_thread(tls.renew)
+    if tls.fault:
+        raise NotMade
     return tls.context
 
 
