@@ -45,6 +45,8 @@ cdef class Endpoint:
     cdef bint charge(self) noexcept
     cdef void discharge(self) noexcept
     cdef bint _begin_trial(self) noexcept
+    # For a moment after its ejection it waits for a request that may be sent again: a failed trial costs any other its response.
+    cdef bint awaits_replayable(self, double now) noexcept
     # It ended without a word about the endpoint.
     cdef void end_trial(self) noexcept
 
