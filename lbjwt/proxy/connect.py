@@ -109,7 +109,11 @@ class Connector:
         now = self.loop.time()
         if ours and now >= self._quiet_until:
             self._quiet_until = now + QUIET
-            log.warning("this machine opens no connection to endpoint %s: %s", connection.endpoint.address, cause(error, timeout))
+            log.warning(
+                "this machine opens no connection to endpoint %s: %s",
+                connection.endpoint.address,
+                cause(error, timeout),
+            )
         connection.connect_failed(cause(error, timeout), ours)
 
     async def close(self) -> None:

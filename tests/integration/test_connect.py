@@ -5,7 +5,6 @@ import contextlib
 import errno
 import os
 import socket
-from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
@@ -13,7 +12,7 @@ import pytest
 from lbjwt.proxy import connect
 from lbjwt.proxy.connect import Connector, interleaved
 from lbjwt.upstream._endpoint import Endpoint
-from tests.harness.ports import free_port
+from tests.harness.ports import deaf, free_port
 from tests.integration.service_reload_scene import LOOP_NAMES, LOOPS, Scene, player
 from tests.playbooks.stage import Stage
 
@@ -44,19 +43,6 @@ def test_families_take_turns(found: str, order: str) -> None:
     """The family that the system prefers begins; an address that is given twice is tried once."""
     targets = [({"4": V4, "6": V6}[text[0]], text) for text in found.split()]
     assert [text for _, text in interleaved(targets)] == order.split()
-
-
-@contextlib.contextmanager
-def deaf(address: str, port: int) -> Iterator[None]:
-    """A listener whose queue is full: it answers no SYN."""
-    with socket.socket() as full, contextlib.ExitStack() as waiting:
-        full.bind((address, port))
-        full.listen(0)
-        for _ in range(3):
-            one = waiting.enter_context(socket.socket())
-            one.setblocking(False)
-            one.connect_ex((address, port))
-        yield
 
 
 class Scenery:
@@ -149,7 +135,7 @@ def test_a_fault_of_this_machine_is_not_the_endpoint_s(
 
     async def scene() -> None:
         scenery = Scenery(ADDRESSES, free_port(), timeout=60.0)
-        monkeypatch.setattr(connect.socket, "socket", Short)
+        monkeypatch.setattr("lbjwt.proxy.connect.socket.socket", Short)
         for _ in range(2):
             await scenery.fails()
         monkeypatch.undo()
@@ -161,10 +147,14 @@ def test_a_fault_of_this_machine_is_not_the_endpoint_s(
     if others_refuse:
         assert "endpoint app of cluster main fails: cannot be reached: Connection refused" in caplog.messages
     else:
-        assert len(caplog.messages) == 1 and caplog.messages[0].startswith("this machine opens no connection to endpoint app: ")
+        assert len(caplog.messages) == 1 and caplog.messages[0].startswith(
+            "this machine opens no connection to endpoint app: "
+        )
 
 
-def test_a_shortage_of_descriptors_that_lasts_is_not_the_endpoint_s(play: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shortage_of_descriptors_that_lasts_is_not_the_endpoint_s(
+    play: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """None was left for as long as a connection may take."""
 
     def none(*_arguments: Any) -> socket.socket:
@@ -172,7 +162,7 @@ def test_a_shortage_of_descriptors_that_lasts_is_not_the_endpoint_s(play: Scene,
 
     async def scene() -> None:
         scenery = Scenery(ADDRESSES, free_port(), timeout=0.05)
-        monkeypatch.setattr(connect.socket, "socket", none)
+        monkeypatch.setattr("lbjwt.proxy.connect.socket.socket", none)
         await scenery.fails()
         monkeypatch.undo()
         assert scenery.stage.board.endpoint_totals(0)["failures"] == 0

@@ -1,7 +1,6 @@
 """What is logged about endpoints that fail: one line when it begins, one when it ends."""
 
 import asyncio
-import contextlib
 import logging
 import socket
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 
 from lbjwt.proxy.connect import Connector
 from lbjwt.upstream._endpoint import Endpoint
+from tests.harness.ports import deaf, free_port
 from tests.playbooks.stage import Stage, request, response
 
 
@@ -65,7 +65,10 @@ def test_an_outage_is_two_lines(caplog: pytest.LogCaptureFixture, failure: str) 
         client.sends(request())
         stage.server().sends(response("200 OK", "Content-Length: 0"))
     first, last = caplog.messages
-    assert first.startswith("endpoint 10.0.0.0:80 of cluster main fails: ") and last == "endpoint 10.0.0.0:80 of cluster main responds again"
+    assert (
+        first.startswith("endpoint 10.0.0.0:80 of cluster main fails: ")
+        and last == "endpoint 10.0.0.0:80 of cluster main responds again"
+    )
 
 
 def test_an_error_is_no_recovery(caplog: pytest.LogCaptureFixture) -> None:
@@ -115,26 +118,24 @@ def test_a_refused_connection_is_told_in_the_system_s_words(caplog: pytest.LogCa
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
         tried(Endpoint(0, f"127.0.0.1:{port}", "127.0.0.1", port, "", 1), 2.0)
-    assert caplog.messages == [f"endpoint 127.0.0.1:{port} of cluster main fails: cannot be reached: Connection refused"]
+    assert caplog.messages == [
+        f"endpoint 127.0.0.1:{port} of cluster main fails: cannot be reached: Connection refused"
+    ]
 
 
 def test_a_missing_unix_socket_is_told_in_the_system_s_words(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     """A path at which there is none."""
     tried(Endpoint(0, "unix:app.sock", "", 0, str(tmp_path / "app.sock"), 1), 2.0)
-    assert caplog.messages == ["endpoint unix:app.sock of cluster main fails: cannot be reached: No such file or directory"]
+    assert caplog.messages == [
+        "endpoint unix:app.sock of cluster main fails: cannot be reached: No such file or directory"
+    ]
 
 
 def test_a_connection_that_takes_too_long_is_told_with_its_time(caplog: pytest.LogCaptureFixture) -> None:
     """A listener whose queue is full answers no SYN."""
-    with socket.socket() as full, contextlib.ExitStack() as waiting:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        address = full.getsockname()
-        for _ in range(3):
-            one = waiting.enter_context(socket.socket())
-            one.setblocking(False)
-            one.connect_ex(address)
-        tried(Endpoint(0, "full", "127.0.0.1", address[1], "", 1), 0.2)
+    port = free_port()
+    with deaf("127.0.0.1", port):
+        tried(Endpoint(0, "full", "127.0.0.1", port, "", 1), 0.2)
     assert caplog.messages == ["endpoint full of cluster main fails: cannot be reached: no connection within 0.2 s"]
 
 
