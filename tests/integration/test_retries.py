@@ -100,7 +100,9 @@ def test_an_endpoint_that_swallows_packets_costs_no_request(tmp_path: Path) -> N
     limits = {"main": {"connect_timeout": "900ms"}}
     with (
         deaf("127.0.0.1", port),
-        Stage(tmp_path, behaviours=[good, good], endpoints=[silent], clusters=limits, **route(timeout="800ms")) as stage,
+        Stage(
+            tmp_path, behaviours=[good, good], endpoints=[silent], clusters=limits, **route(timeout="800ms")
+        ) as stage,
     ):
         samples = drive(stage.port, jobs(60, stage.token, prefix="get"), rate=100.0, connections=60)
         samples += drive(stage.port, jobs(60, stage.token, prefix="post", method="POST", body=b"x"), rate=100.0)
