@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 
 from bench.proof.registry import Bar, Result
@@ -30,7 +31,7 @@ class Silent:
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", free_port()), backlog=128)
-        self.address = "127.0.0.1:{}".format(self._listener.getsockname()[1])
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self.times: list[float] = []
         """When each connection came, seconds on the monotonic clock."""
         self._held: list[socket.socket] = []
@@ -105,7 +106,7 @@ def silent_accept(n: int, directory: Path, found: list[str]) -> str:
         found.append(f"silent accept: {len(bad)} failed before it was ejected")
     # Each of them had a connection of its own. The requests of later ones are probes, which go to another backend in the end.
     after = silent.times[len(bad) :]
-    gaps = [later - at for at, later in zip(after, after[1:], strict=False)]
+    gaps = [later - at for at, later in pairwise(after)]
     found += [f"silent accept: two probes within {gap:.2f} s" for gap in gaps if gap < 0.9 * INTERVAL]
     return f"silent accept: {len(bad)} × 504, off by {100 * max(late, default=0):.1f} % at most, {len(after)} probes"
 

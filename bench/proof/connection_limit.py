@@ -23,7 +23,7 @@ class Counting:
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", free_port()), backlog=128)
-        self.address = "127.0.0.1:{}".format(self._listener.getsockname()[1])
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self.delay = 0.0  # seconds before each response
         self.connections = self.requests = self.exceeded = 0
         self._open: set[socket.socket] = set()
