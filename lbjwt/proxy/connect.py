@@ -107,13 +107,10 @@ class Connector:
         """No connection within `timeout` seconds, for this reason."""
         ours = is_local(error)
         now = self.loop.time()
-        if ours and now >= self._quiet_until:
+        if isinstance(error, OSError) and ours and now >= self._quiet_until:
             self._quiet_until = now + QUIET
-            log.warning(
-                "this machine opens no connection to endpoint %s: %s",
-                connection.endpoint.address,
-                cause(error, timeout),
-            )
+            address = connection.endpoint.address
+            log.warning("this machine opens no connection to endpoint %s: %s", address, cause_of(error))
         connection.connect_failed(cause(error, timeout), ours)
 
     async def close(self) -> None:
