@@ -31,3 +31,6 @@ cdef class EjectionRules:
 cpdef bint is_panic(Py_ssize_t healthy, Py_ssize_t endpoints, double threshold) noexcept
 # The EjectionCause that a failed request is a sign of; -1: it says nothing about its endpoint.
 cpdef int cause_of(ErrorReason reason) noexcept
+# Whether a request that its route's deadline ended is a sign of its endpoint's health. All in seconds. waited: for the response head, since the whole
+# request was sent; timeout: of the route; time_for_head: what the endpoint has for any request.
+cpdef bint had_fair_share(double waited, double timeout, double time_for_head) noexcept

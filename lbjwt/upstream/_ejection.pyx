@@ -7,6 +7,9 @@ state. `_ejector` carries them out.
   together. The number in a row falls by one each time that the endpoint was in rotation for as long as its last ejection lasted.
 - A failed connect costs its request no answer, because the request goes to another endpoint. So one is enough, but the endpoint is tried again
   soon: after a tenth of the base time at first, after the base time at most.
+- The deadline of a route also runs while a request waits for room, connects, and is in the hands of other endpoints. So when it passes, this says
+  something about the last endpoint only if that one had at least half of the time, or as long as any request may take there. Else a queue would
+  eject healthy endpoints, which makes the queue longer.
 - Of the endpoints of a cluster only a share is ejected, never all, as those that are left have to carry the load. This does not hold for endpoints
   that nobody can connect to: they carry none.
 """
@@ -15,6 +18,7 @@ from lbjwt._error_reason cimport ErrorReason
 from lbjwt.observe._endpoint_states cimport CONNECT_FAILURES, RESETS, SERVER_ERRORS, SUCCESS_RATE, TIMEOUTS
 
 cdef double JITTER = 0.1
+cdef double FAIR_SHARE = 0.5         # of the timeout of a route: more than all that came before
 cdef enum:
     DOUBLINGS = 30                   # more would overflow nothing, but no time is that long
 
@@ -83,3 +87,7 @@ cpdef int cause_of(ErrorReason reason) noexcept:
         return RESETS
     # A response that is no valid HTTP is a 502 to the client.
     return SERVER_ERRORS if reason >= ErrorReason.RESPONSE_BARE_LF else -1
+
+
+cpdef bint had_fair_share(double waited, double timeout, double time_for_head) noexcept:
+    return waited >= min(FAIR_SHARE * timeout, time_for_head)

@@ -13,6 +13,8 @@ from lbjwt.upstream._trial cimport begin_trial, pass_trial_on
 
 cdef double QUIET = 10.0         # seconds between two reports of one endpoint: one that fails now and then must not fill the log
 
+cdef double REPLAYABLE_FIRST = 1.0   # seconds: then any request tries an endpoint, or a service that only gets POST would never have it back
+
 cdef object log = logging.getLogger("lbjwt.endpoints")
 
 
@@ -48,6 +50,11 @@ cdef class Endpoint:
         add_to(&self.state.in_flight, 1)
         return self.state.on_trial != 0 and begin_trial(self.state, coarse_monotonic(), self.connect_timeout + self.response_timeout)
 
+    cdef bint awaits_replayable(self, double now) noexcept:
+        # A connect that fails costs no request its response.
+        return (self.state.on_trial != 0 and self.state.on_trial != 1 + CONNECT_FAILURES
+                and self.state.ejected_until <= now < self.state.ejected_until + REPLAYABLE_FIRST)
+
     cdef void end_trial(self) noexcept:
         pass_trial_on(self.state, coarse_monotonic())
 
@@ -77,9 +84,9 @@ cdef class Endpoint:
         if cause is not None and not self.failing and now >= self._quiet_until:
             self.failing = True
             self._quiet_until = now + QUIET
-            log.warning("endpoint %s fails: %s", self.address, cause)
+            log.warning("endpoint %s of cluster %s fails: %s", self.address, self.ejector.cluster, cause)
 
     cpdef void recovered(self):
         """It answered after a failure that was logged."""
         self.failing = False
-        log.info("endpoint %s responds again", self.address)
+        log.info("endpoint %s of cluster %s responds again", self.address, self.ejector.cluster)

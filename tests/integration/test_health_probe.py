@@ -197,11 +197,12 @@ def test_a_unix_socket_and_a_port_of_its_own(play: Scene, tmp_path: Path) -> Non
     play(scene())
 
 
-def test_a_missing_descriptor_says_nothing_of_the_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
-    """EMFILE is this process's own trouble: no result."""
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS], ids=errno.errorcode.__getitem__)
+def test_a_fault_of_this_machine_says_nothing_of_the_endpoint(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """No descriptor, no local port, no memory: no result."""
 
     async def fail(target: Target) -> Any:
-        raise OSError(errno.EMFILE, "Too many open files")
+        raise OSError(number, "no")
 
     monkeypatch.setattr(probe_module, "_connect", fail)
     with pytest.raises(NotMade):

@@ -5,7 +5,7 @@ import pytest
 from lbjwt._error_reason import ErrorReason
 from lbjwt.config.ejection import Ejection
 from lbjwt.observe._endpoint_states import CAUSE_NAMES
-from lbjwt.upstream._ejection import EjectionRules, cause_of, is_panic
+from lbjwt.upstream._ejection import EjectionRules, cause_of, had_fair_share, is_panic
 
 SERVER_ERRORS, CONNECT_FAILURES, TIMEOUTS, RESETS, SUCCESS_RATE = range(len(CAUSE_NAMES))
 MEAN = 0.5  # the middle of the jitter
@@ -106,3 +106,21 @@ def test_what_went_wrong_with_a_request_says_what_is_wrong_with_its_endpoint() -
     for reason in ErrorReason:
         invalid = SERVER_ERRORS if reason.name.startswith("RESPONSE_") else -1
         assert cause_of(reason) == expected.get(reason, invalid), reason.name
+
+
+@pytest.mark.parametrize(
+    ("waited", "timeout", "time_for_head", "fair"),
+    [
+        (0.0, 1.0, 15.0, False),  # the queue, connecting and other endpoints took it all
+        (0.49, 1.0, 15.0, False),
+        (0.5, 1.0, 15.0, True),
+        (1.0, 1.0, 15.0, True),
+        (0.2, 1.0, 0.2, True),  # as long as any request may take there
+        (0.19, 1.0, 0.2, False),
+    ],
+)
+def test_a_route_s_deadline_is_a_sign_after_a_fair_share_of_it(
+    waited: float, timeout: float, time_for_head: float, fair: bool
+) -> None:
+    """Else a queue would eject the endpoint that happens to have the request in the end."""
+    assert had_fair_share(waited, timeout, time_for_head) is fair

@@ -13,7 +13,7 @@ from typing import Final
 from lbjwt.address import Address
 from lbjwt.errors import cause_of
 from lbjwt.net.certificate import BackendTls
-from lbjwt.net.descriptors import EXHAUSTED
+from lbjwt.net.descriptors import is_local
 from lbjwt.net.handshake import fault_of
 from lbjwt.net.threads import in_thread
 from lbjwt.net.tls import TLSError
@@ -66,7 +66,7 @@ async def probe(target: Target) -> str:
     Check once; return "" when the endpoint passes, else why it does not.
 
     Raises:
-        NotMade: No file descriptor is left, or no file for TLS could be used since the start.
+        NotMade: This machine is short of descriptors, local ports or memory, or no file for TLS could be used since the start.
     """
     timeout = target.check.timeout
     connected = False
@@ -85,8 +85,8 @@ async def probe(target: Target) -> str:
     except ssl.SSLError as error:
         return f"the TLS handshake failed: {fault_of(error, target.server_name or '')}"
     except OSError as error:
-        if error.errno in EXHAUSTED:
-            raise NotMade from None
+        if is_local(error):
+            raise NotMade(cause_of(error)) from None
         return cause_of(error).lower()
     except UnicodeError:
         return "the host name cannot be encoded"
