@@ -1,10 +1,10 @@
 """
-One HTTP/2 connection without its socket. The engine is `ngh2`, libnghttp2 for Python: frames, HPACK, the states of streams, flow control, and the rules
-of RFC 9113 that need no knowledge of requests. No other module uses it, so another engine means another version of this file.
+One HTTP/2 connection without its socket. The engine is `ngh2`, libnghttp2 for Python: frames, HPACK, the states of streams, flow control, and the
+rules of RFC 9113 that need no knowledge of requests. No other module uses it, so another engine means another version of this file.
 
 Floods are counted before the engine reads them (`_meter`), but for streams that end because the peer broke a rule in them: the engine finds these. It
-has limits of its own for CONTINUATION frames (CVE-2024-27316), for acknowledgements that wait, and for settings in one frame. Past one of those it cannot
-be used any more, not even for the GOAWAY that says why, which is written here.
+has limits of its own for CONTINUATION frames (CVE-2024-27316), for acknowledgements that wait, and for settings in one frame. Past one of those it
+cannot be used any more, not even for the GOAWAY that says why, which is written here.
 """
 
 import struct
