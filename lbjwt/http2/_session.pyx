@@ -20,6 +20,7 @@ cdef enum:
     SETTINGS_ENABLE_PUSH = 2
     FIELD_OVERHEAD = 32          # bytes that RFC 9113 section 6.5.2 counts for each field
     WIDEST = 2147483647          # bytes: the largest window
+    LONGEST_HEAD = 1 << 24       # bytes: above every limit of heads, which are judged before they are sent
 
 cdef object _Request = ngh2.RequestReceived
 cdef object _Response = ngh2.ResponseReceived
@@ -28,6 +29,7 @@ cdef object _Data = ngh2.DataReceived
 cdef object _Trailers = ngh2.TrailersReceived
 cdef object _Closed = ngh2.StreamClosed
 cdef object _Reset = ngh2.StreamReset
+cdef object _Settings = ngh2.SettingsReceived
 cdef object _GoAway = ngh2.GoAwayReceived
 cdef object _Over = ngh2.ConnectionClosed
 cdef object _Error = ngh2.NGH2Error
@@ -54,7 +56,7 @@ cdef Session _new(object owner, const SessionEvents *events, Limits limits, obje
     session._events = events
     session._limits = limits
     session._engine = engine = ngh2.Connection(role, ngh2.Configuration(
-        auto_window_update=False, max_inbound_header_count=limits.max_fields, max_inbound_header_list_size=limits.max_field_bytes,
+        auto_window_update=False, max_send_header_block_length=LONGEST_HEAD, max_inbound_header_count=limits.max_fields, max_inbound_header_list_size=limits.max_field_bytes,
         stream_reset_rate_limit=(2 * limits.max_resets, limits.max_resets)))
     session._feed = engine.receive_data
     session._take_events = engine.events
@@ -124,7 +126,8 @@ cdef class Session:
         elif kind is _Reset:
             self._is_too_much(event, now)
         elif kind is _Closed:
-            if event.local_error is None or not self._is_too_much(event, now):
+            self.malformed = event.local_error is not None
+            if not self.malformed or not self._is_too_much(event, now):
                 self._events.closed(self._owner, event.stream_id, event.error_code)
         elif kind is _Interim:
             self._events.interim(self._owner, event.stream_id, event.headers)
@@ -133,7 +136,8 @@ cdef class Session:
         elif kind is _Over:
             self.over = True
         elif kind in _CONTROL:
-            self._is_too_much(event, now)
+            if not self._is_too_much(event, now) and kind is _Settings:
+                self._events.settings(self._owner)
         return 0
 
     cdef bint _is_too_much(self, object event, double now):
@@ -189,6 +193,12 @@ cdef class Session:
 
     cdef bint can_open(self):
         return self._engine.can_send_request
+
+    cdef int max_streams(self):
+        return min(<long long>self._engine.remote_settings[SETTINGS_MAX_STREAMS], <long long>WIDEST)
+
+    cdef bint takes_websockets(self):
+        return self._engine.remote_settings[SETTINGS_ENABLE_CONNECT] == 1
 
     cdef int send_request(self, list fields, bint end):
         try:

@@ -156,7 +156,7 @@ cdef class ForwardedRequest(UpstreamRequest):
         """`_retry` allows it. whole: the response that is dropped was had to its end, and so its connection may be used again."""
         cdef Endpoint endpoint = self.endpoint
         cdef BackendStream backend = self.backend
-        if cause != RetryCause.STATUS:
+        if cause != RetryCause.STATUS and cause != RetryCause.REFUSED:
             endpoint.failed(None, coarse_monotonic())
         endpoint.counters.requests += 1
         self.context.board.mine.retries += 1
@@ -165,6 +165,7 @@ cdef class ForwardedRequest(UpstreamRequest):
         backend.release(whole)
         self._discharge()
         send_elsewhere(self, self.cluster, endpoint, cause, coarse_monotonic())
+        self.fresh = self.fresh and not backend.multiplexed      # the others know of their end at once
         self._send_off()
 
     cdef void _try_next(self):

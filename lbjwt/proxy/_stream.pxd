@@ -36,6 +36,7 @@ cdef class ClientStream(Timed):
 cdef class BackendStream(PooledStream):
     """One request to an endpoint and its response, as an exchange sees it. `request` is the exchange."""
     cdef Endpoint endpoint
+    cdef bint multiplexed                        # other streams share its connection
     cdef bint used                               # it was idle before, or carried another request: the endpoint may have closed it meanwhile
 
     # Send what the exchange holds of its request. FAILED: not one byte left, so that any request may go elsewhere.
