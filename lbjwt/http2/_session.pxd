@@ -41,13 +41,15 @@ cdef class Session:
     cdef object _output
     cdef object _queued
     cdef double _second                      # when this second's counts began
+    cdef double _now                         # when input came last
+    cdef int _reset                          # the stream that the peer took back last
     cdef int _resets
     cdef int _control_frames
     cdef readonly bint over                  # the peer broke a rule, or a limit
     cdef readonly bint malformed             # while `closed` is told: what the peer sent on the stream broke a rule
 
     cdef int receive(self, char *at, Py_ssize_t size, double now) except -1
-    # The next bytes for the peer, at most about `room`; b"" when there are none now.
+    # The next bytes for the peer, at most about `room`; b"" when there are none now. The owner is told what came of sending: streams that are closed.
     cdef bytes output(self, Py_ssize_t room)
     # False: the stream is gone, or the peer wants no more.
     cdef bint send_head(self, int stream, list fields, bint end)
@@ -66,6 +68,7 @@ cdef class Session:
     cdef void end_requests(self)                         # those that came are the last
     cdef void terminate(self, unsigned code)             # say why, and take nothing more
     cdef void ping(self)
+    cdef int _tell_all(self) except -1
     cdef int _tell(self, object event, double now) except -1
     cdef bint _is_too_much(self, object event, double now)
     cdef bint _send(self, object call, tuple arguments)

@@ -34,6 +34,7 @@ cdef object _GoAway = ngh2.GoAwayReceived
 cdef object _Over = ngh2.ConnectionClosed
 cdef object _Error = ngh2.NGH2Error
 cdef object _Flood = ngh2.DenialOfServiceError
+cdef frozenset _BREACHES = frozenset({1, 3, 5, 6})      # PROTOCOL_ERROR, FLOW_CONTROL_ERROR, STREAM_CLOSED, FRAME_SIZE_ERROR
 cdef frozenset _CONTROL = frozenset({
     ngh2.PingReceived, ngh2.PingAcknowledged, ngh2.SettingsReceived, ngh2.SettingsAcknowledged, ngh2.PriorityUpdateReceived, ngh2.AltSvcReceived,
     ngh2.OriginReceived, ngh2.GoAwayReceived})
@@ -95,6 +96,7 @@ cdef class Session:
         cdef bint flood = False
         if self.over:
             return 0
+        self._now = now
         try:
             self._feed(PyMemoryView_FromMemory(at, size, PyBUF_READ))
         except _Flood:
@@ -111,6 +113,15 @@ cdef class Session:
             self._events.broken(self._owner, flood)
         return 0
 
+    cdef int _tell_all(self) except -1:
+        for event in self._take_events():
+            if self.over:
+                break
+            self._tell(event, self._now)
+            if self.over and type(event) is _Over:
+                self._events.broken(self._owner, False)
+        return 0
+
     cdef int _tell(self, object event, double now) except -1:
         cdef object kind = type(event)
         if kind is _Request:
@@ -124,9 +135,11 @@ cdef class Session:
         elif kind is _Trailers:
             self._events.trailers(self._owner, event.stream_id, event.headers)
         elif kind is _Reset:
+            self._reset = event.stream_id
             self._is_too_much(event, now)
         elif kind is _Closed:
-            self.malformed = event.local_error is not None
+            # The engine took it back: none of these codes is ours.
+            self.malformed = event.error_code in _BREACHES and event.stream_id != self._reset
             if not self.malformed or not self._is_too_much(event, now):
                 self._events.closed(self._owner, event.stream_id, event.error_code)
         elif kind is _Interim:
@@ -159,7 +172,14 @@ cdef class Session:
     # --- output -------------------------------------------------------------------------------------------------------
 
     cdef bytes output(self, Py_ssize_t room):
-        return self._output(room)
+        cdef bytes data = b""
+        try:
+            data = self._output(room)
+        except _Error:
+            self.over = True
+        if not data and not self.over:
+            self._tell_all()
+        return data
 
     cdef bint _send(self, object call, tuple arguments):
         try:
