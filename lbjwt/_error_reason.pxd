@@ -102,6 +102,8 @@ cpdef enum ErrorReason:
     RESPONSE_TOO_MANY_INTERIMS = 113     # 1xx responses before the final one
     RESPONSE_INCOMPLETE = 114            # the connection ended within the response
     NO_RESPONSE = 115                    # the connection ended before the response began
+    REFUSED_BY_ENDPOINT = 116            # of HTTP/2: the endpoint did not process the request, and it could not be sent again
+    WEBSOCKET_UNSUPPORTED = 117          # the endpoint speaks HTTP/2, and takes no WebSocket there (RFC 8441)
 
 
 cdef enum:

@@ -14,7 +14,7 @@ from lbjwt.http1._request import RequestPolicy
 from lbjwt.observe._offenders import Offenders
 from lbjwt.upstream._cluster import Cluster
 from lbjwt.upstream._ejection import EjectionRules
-from lbjwt.upstream._endpoint import Endpoint, Protocol
+from lbjwt.upstream._endpoint import Endpoint, Http2Settings, Protocol
 from lbjwt.upstream._pending import PendingQueue
 from lbjwt.upstream.balancing.rules import MAX_LOAD, balancing_rule
 from lbjwt.upstream.outliers import SuccessRates
@@ -197,6 +197,12 @@ def configure_cluster(
         ejection=EjectionRules.off() if cluster.ejection is False else cluster.ejection.rules,
         panic_threshold=cluster.panic_threshold,
         retry_budget=cluster.retry_budget,
+        http2=Http2Settings(
+            max_streams=cluster.http2.max_streams,
+            ping_interval=cluster.http2.ping_interval or 0.0,
+            ping_timeout=cluster.http2.ping_timeout,
+            max_connection_age=cluster.http2.max_connection_age or 0.0,
+        ),
     )
 
 

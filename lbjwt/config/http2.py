@@ -1,10 +1,10 @@
-"""What a client may do on one HTTP/2 connection: the section ``limits.http2``."""
+"""HTTP/2: what a client may do on one connection (``limits.http2``), and how connections to endpoints are used (``clusters.*.http2``)."""
 
 from typing import Annotated, Final
 
 from pydantic import Field
 
-from lbjwt.config.fields import Bytes, whole
+from lbjwt.config.fields import Bytes, Seconds, whole
 from lbjwt.config.section import Section
 
 _KIB: Final = 1 << 10
@@ -30,4 +30,28 @@ class Http2Limits(Section):
     max_control_frames: Annotated[int, whole(10, 1_000_000)] = Field(
         default=500,
         description="Maximum number of frames per second that carry nothing: PING, SETTINGS, PRIORITY_UPDATE, empty DATA.",
+    )
+
+
+class EndpointHttp2(Section):
+    """How HTTP/2 connections to the endpoints are used."""
+
+    max_streams: Annotated[int, whole(1, 1000)] = Field(
+        default=100,
+        description="Maximum number of requests at the same time on one connection; fewer if the endpoint allows fewer. Further requests open another "
+        "connection, up to `max_connections`, and then wait.",
+    )
+    ping_interval: Annotated[float, Seconds(1, 3_600)] | None = Field(
+        default=None,
+        description="Send a PING when nothing has come from an endpoint for this long, with and without requests in progress. Default: no PING, as in "
+        "Envoy and gRPC, because gRPC servers close connections with more than one PING in 5 minutes unless they are told otherwise.",
+    )
+    ping_timeout: Annotated[float, Seconds(0.1, 300)] = Field(
+        default=20.0,
+        description="How long to wait for the answer to a PING; after that, the connection is closed and its requests fail. The default is that of gRPC.",
+    )
+    max_connection_age: Annotated[float, Seconds(1, 604_800)] | None = Field(
+        default=None,
+        description="Age at which a connection gets no more requests; it is closed when those in progress have ended. Up to 10 % shorter at random. Use "
+        "it if the endpoint is itself a balancer, which spreads connections rather than requests. Default: no limit.",
     )

@@ -34,6 +34,7 @@ from lbjwt.config.fields import (
     whole,
 )  # fmt: skip
 from lbjwt.config.health_check import HealthCheck, check_ports
+from lbjwt.config.http2 import EndpointHttp2
 from lbjwt.config.issuer import Issuer as Issuer
 from lbjwt.config.limits import Limits as Limits
 from lbjwt.config.limits import Timeouts as Timeouts
@@ -190,6 +191,9 @@ class Cluster(Section):
         default="http1",
         description="What the endpoints speak. `http2`: many requests at a time on one connection, as gRPC needs it; with TLS by ALPN, without it from "
         "the first byte (h2c). `auto`: HTTP/2 to `https` endpoints that offer it, else HTTP/1.1.",
+    )
+    http2: EndpointHttp2 = Field(
+        default_factory=EndpointHttp2, description="How HTTP/2 connections to the endpoints are used, with `protocol: http2` or `auto`."
     )
     health_check: HealthCheck | None = Field(
         default=None,

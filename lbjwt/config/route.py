@@ -164,9 +164,10 @@ class Retry(Section):
         tuple[Literal["connect_failure", "reset", "refused", "timeout", 429, 500, 501, 502, 503, 504], ...],
         Field(max_length=10),
     ] = Field(
-        default=("connect_failure", "reset"),
-        description="What makes lbjwt send a request again: `connect_failure`, `reset` (the connection ended before a response), `refused` (an "
-        "HTTP/2 stream), `timeout` (no response head in time), or response statuses. All but `connect_failure` apply to idempotent methods only.",
+        default=("connect_failure", "reset", "refused"),
+        description="What makes lbjwt send a request again: `connect_failure`, `reset` (the connection ended before a response), `refused` "
+        "(an HTTP/2 endpoint did not process it), `timeout` (no response head in time), or response statuses. All but `connect_failure` and "
+        "`refused` apply to idempotent methods only.",
     )
     try_timeout: Annotated[float, Seconds(0.01, 3_600)] | None = Field(
         default=None,

@@ -13,6 +13,8 @@ cdef list answer_fields(Answer answer, bytes date, Slice request_id)
 # The fields of a request, with the pseudo-header fields first, of a head that `RequestHead.write` wrote: `at` up to its empty line. body_at: set to
 # what stands behind it. websocket: an extended CONNECT (RFC 8441)
 cdef list request_fields(const char *at, Py_ssize_t size, bint https, bint websocket, Py_ssize_t *body_at)
+# The key of the WebSocket handshake in such a head; None: there is none
+cdef bytes websocket_key(const char *at, Py_ssize_t size)
 # The head of an HTTP/1.1 response with the same meaning, appended to `out`, where `ResponseHead.parse` judges it; False: it is malformed (RFC 9113
 # section 8.3.2). end: no body follows. accept: the key of a WebSocket handshake that it agrees to; None for all other requests
 cdef bint write_response(Buffer out, tuple fields, bint end, bytes accept) except -1

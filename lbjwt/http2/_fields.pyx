@@ -311,6 +311,20 @@ cdef list request_fields(const char *at, Py_ssize_t size, bint https, bint webso
     return fields
 
 
+cdef bytes websocket_key(const char *at, Py_ssize_t size):
+    cdef const char *end = at + size
+    cdef const char *line = <const char *>memchr(at, c"\n", size) + 1
+    cdef const char *stop
+    cdef const char *colon
+    while line[0] != c"\r":
+        stop = <const char *>memchr(line, c"\r", end - line)
+        colon = <const char *>memchr(line, c":", stop - line)
+        if same_text(Slice(line, colon - line), Slice(b"sec-websocket-key", 17)):
+            return PyBytes_FromStringAndSize(colon + 2, stop - colon - 2)
+        line = stop + 2
+    return None
+
+
 cdef bytes _WEBSOCKET = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"      # RFC 6455 section 1.3
 
 

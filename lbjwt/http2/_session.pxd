@@ -16,6 +16,8 @@ cdef struct SessionEvents:
     void (*going_away)(object owner, int last, unsigned code)
     # The peer broke a rule of the connection, or a limit: the GOAWAY that says so is to be sent, then the connection closed. flood: a limit
     void (*broken)(object owner, bint flood)
+    # SETTINGS of the peer came: `max_streams` and `takes_websockets` go by them.
+    void (*settings)(object owner)
 
 
 @cython.final
@@ -47,6 +49,7 @@ cdef class Session:
     cdef bint _unusable                      # the engine gave up: what there is to say is said by `_goodbye`
     cdef bytes _goodbye
     cdef readonly bint over                  # the peer broke a rule, or a limit
+    cdef readonly bint malformed             # while `closed` is told: what the peer sent on the stream broke a rule
 
     cdef int receive(self, char *at, Py_ssize_t size, double now) except -1
     # The next bytes for the peer, at most about `room`; b"" when there are none now. The owner is told what came of sending: streams that are closed.
@@ -58,6 +61,8 @@ cdef class Session:
     cdef bint send_trailers(self, int stream, list fields)
     cdef bint end(self, int stream)
     cdef bint can_open(self)                             # another stream of ours
+    cdef int max_streams(self)                           # of ours that the peer allows at a time
+    cdef bint takes_websockets(self)                     # extended CONNECT (RFC 8441)
     cdef int send_request(self, list fields, bint end)   # the number of the new stream; -1: none can be opened
     cdef void reset(self, int stream, unsigned code)
     cdef void consumed(self, int stream, Py_ssize_t size)

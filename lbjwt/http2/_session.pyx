@@ -31,6 +31,7 @@ cdef enum:
     # A head that is too large for us is still read, so that its sender is told so: up to so many times the limits. A longer one ends the connection.
     TOLERATED = 4
     FRAME = 16384                # bytes of the largest frame
+    LONGEST_HEAD = 1 << 24       # bytes: above every limit of heads, which are judged before they are sent
 
 cdef object _SERVER = ngh2.Role.SERVER
 cdef object _Request = ngh2.RequestReceived
@@ -40,6 +41,7 @@ cdef object _Data = ngh2.DataReceived
 cdef object _Trailers = ngh2.TrailersReceived
 cdef object _Closed = ngh2.StreamClosed
 cdef object _Reset = ngh2.StreamReset
+cdef object _Settings = ngh2.SettingsReceived
 cdef object _GoAway = ngh2.GoAwayReceived
 cdef object _Over = ngh2.ConnectionClosed
 cdef object _Error = ngh2.NGH2Error
@@ -66,7 +68,7 @@ cdef Session _new(object owner, const SessionEvents *events, Limits limits, obje
     session._limits = limits
     session._meter = new_meter(limits.max_resets, limits.max_control_frames, role is _SERVER)
     session._engine = engine = ngh2.Connection(role, ngh2.Configuration(
-        auto_window_update=False, max_inbound_header_count=TOLERATED * limits.max_fields, max_inbound_header_list_size=most,
+        auto_window_update=False, max_send_header_block_length=LONGEST_HEAD, max_inbound_header_count=TOLERATED * limits.max_fields, max_inbound_header_list_size=most,
         max_continuations=most // FRAME + 2, stream_reset_rate_limit=(2 * limits.max_resets, 2 * limits.max_resets)))
     session._feed = engine.receive_data
     session._take_events = engine.events
@@ -142,7 +144,8 @@ cdef class Session:
         elif kind is _Closed:
             stream = event.stream_id
             # The engine took it back, for the peer broke a rule in it (CVE-2025-8671): none of these codes is ours.
-            if event.error_code in _BREACHES and stream != self._reset and not self._meter.count_reset(self._now):
+            self.malformed = event.error_code in _BREACHES and stream != self._reset
+            if self.malformed and not self._meter.count_reset(self._now):
                 self.terminate(ENHANCE_YOUR_CALM)
                 return self._end(True)
             self._events.closed(self._owner, stream, event.error_code)
@@ -154,6 +157,8 @@ cdef class Session:
             self._events.interim(self._owner, event.stream_id, event.headers)
         elif kind is _GoAway:
             self._events.going_away(self._owner, event.last_stream_id, event.error_code)
+        elif kind is _Settings:
+            self._events.settings(self._owner)
         elif kind is _Over:
             self._end(event.error_code == ENHANCE_YOUR_CALM)
         return 0
@@ -225,6 +230,12 @@ cdef class Session:
 
     cdef bint can_open(self):
         return self._engine.can_send_request
+
+    cdef int max_streams(self):
+        return min(<long long>self._engine.remote_settings[SETTINGS_MAX_STREAMS], <long long>WIDEST)
+
+    cdef bint takes_websockets(self):
+        return self._engine.remote_settings[SETTINGS_ENABLE_CONNECT] == 1
 
     cdef int send_request(self, list fields, bint end):
         try:

@@ -73,6 +73,10 @@ cdef struct EndpointCounters:
     uint64_t failures                            # connect failures and responses that never came or broke
     uint64_t responses[STATUS_CLASSES]
     int64_t retrying                             # of `in_flight`: requests that were sent again
+    # of HTTP/2
+    uint64_t refused                             # requests that the endpoint did not process, and said so
+    uint64_t goaways                             # connections that it wanted to end
+    uint64_t ping_timeouts                       # connections ended because it did not answer a PING
 
 
 cdef struct RouteCounters:

@@ -62,6 +62,9 @@ COUNTERS: Final = {
     "endpoint_connects": ("Connections opened to the endpoint.", "cluster endpoint"),
     "discovery_failures": ("Attempts to resolve a name or to read an endpoints file that failed; the last good endpoints stay in use.", "source"),
     "endpoint_failures": ("Connection attempts that failed and responses that did not arrive or were cut off.", "cluster endpoint"),
+    "endpoint_refused_requests": ("Requests that the endpoint did not process, as it said over HTTP/2 (REFUSED_STREAM, GOAWAY).", "cluster endpoint"),
+    "endpoint_goaways": ("HTTP/2 connections that the endpoint ended with GOAWAY.", "cluster endpoint"),
+    "endpoint_ping_timeouts": ("HTTP/2 connections closed because the endpoint did not answer a PING.", "cluster endpoint"),
     "endpoint_ejections": ("Ejections of the endpoint, by cause.", "cluster endpoint cause"),
     "endpoint_check_transitions": ("Times the endpoint began to fail its health check or to pass it again.", "cluster endpoint"),
     "endpoint_responses": ("Responses of the endpoint, by class of status.", "cluster endpoint status_class"),
@@ -116,6 +119,9 @@ PER_ENDPOINT: Final = {
     "endpoint_requests": "requests",
     "endpoint_connects": "connects",
     "endpoint_failures": "failures",
+    "endpoint_refused_requests": "refused",
+    "endpoint_goaways": "goaways",
+    "endpoint_ping_timeouts": "ping_timeouts",
 }
 """Metrics of each endpoint, and the field of `Board.endpoint_totals` that holds the number."""
 

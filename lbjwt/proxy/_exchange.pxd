@@ -42,6 +42,7 @@ cdef class Exchange(ForwardedRequest):
     cdef Py_ssize_t request_id_size
     cdef LoggedRequest logged                    # what the access log says of its head
 
+    cdef bint _keep(self, const char *body, Py_ssize_t size)
     cdef Slice _identifier(self) noexcept
     cdef void _refuse(self, RequestHead head, bint https, Slice peer, bint trusted)
     cdef bint _is_expired(self, Grant grant, double now, double grace)

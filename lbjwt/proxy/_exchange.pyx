@@ -27,7 +27,8 @@ from lbjwt.proxy._tunnel cimport new_tunnel
 from lbjwt.observe._endpoint_states cimport RESETS, SERVER_ERRORS, TIMEOUTS, EjectionCause
 from lbjwt.upstream._cluster cimport Cluster
 from lbjwt.upstream._ejection cimport cause_of, had_fair_share
-from lbjwt.upstream._retry cimport RetryCause, is_replayable, may_send_again
+from lbjwt.upstream._endpoint cimport Protocol
+from lbjwt.upstream._retry cimport RetryCause, is_kept, is_replayable, may_send_again
 
 cdef enum:
     SPARE_EXCHANGES = 256        # kept to be used again, with their buffers
@@ -115,6 +116,7 @@ cdef class Exchange(ForwardedRequest):
         head.write(self.request, policy, peer, trusted, authorization.identity, self._identifier())
         if size:
             self.request.put(body, size)
+        self.kept = is_kept(size)
         self.replayable = is_replayable(self.method, end, size)
         self.retry = authorization.route.retry
         self.cluster.count_request()
@@ -161,16 +163,25 @@ cdef class Exchange(ForwardedRequest):
             return
         self.request_bytes += size
         self.request_complete = end
-        self.replayable = False
+        self.kept = self.kept and self._keep(body, size)
+        self.replayable = self.kept and is_replayable(self.method, end, 0)
         if end and self.give_up_at != 0.0:
             self.give_up_at = coarse_monotonic() + self.retry.timeout    # the time of the upload was the client's
         self.backend.request_body(body, size, end)
+
+    cdef bint _keep(self, const char *body, Py_ssize_t size):
+        """Keep the next part of a body for another endpoint. Over HTTP/1 none is kept: there no endpoint says that it did not process a request."""
+        if self.state != AWAITING or self.endpoint.protocol != Protocol.HTTP2 or not is_kept(self.request_bytes):
+            return False
+        if size:
+            self.request.put(body, size)
+        return True
 
     cdef void request_trailers(self, list fields):
         if not self.expects(REQUEST_BODY):
             return
         self.request_complete = True
-        self.replayable = False
+        self.kept = self.replayable = False
         if self.give_up_at != 0.0:
             self.give_up_at = coarse_monotonic() + self.retry.timeout
         self.backend.request_trailers(fields)
@@ -191,7 +202,7 @@ cdef class Exchange(ForwardedRequest):
     cdef void interim(self, ResponseHead head):
         if not self.expects(INTERIM):
             return
-        self.replayable = False
+        self.kept = self.replayable = False
         if not self.http10:
             self.client.interim(head)
 
@@ -307,8 +318,10 @@ cdef class Exchange(ForwardedRequest):
             self._fail_backend(ErrorReason.RESPONSE_INCOMPLETE if begun or self.state != AWAITING else ErrorReason.NO_RESPONSE)
 
     cdef void refused(self):
+        """The endpoint did not process the request, and says so."""
         if self.expects(BACKEND_LOST) and (self.state != AWAITING or not self._sends_again(RetryCause.REFUSED, 0, False, False)):
-            self._fail_backend(ErrorReason.NO_RESPONSE)
+            self.endpoint.counters.refused += 1
+            self._fail_backend(ErrorReason.REFUSED_BY_ENDPOINT)
 
     cdef void timed_out(self, bint begun):
         if self.expects(TIMED_OUT) and not self._sends_again(RetryCause.TIMEOUT, 0, begun, False):
@@ -320,6 +333,8 @@ cdef class Exchange(ForwardedRequest):
             return False
         if cause == RetryCause.STATUS:
             self._tell_status(status)
+        elif cause == RetryCause.REFUSED:
+            self.endpoint.counters.refused += 1
         elif cause == RetryCause.TIMEOUT or not self.backend.used:       # else the endpoint may have closed it for being idle
             self.endpoint.failed(None, coarse_monotonic())
             self.endpoint.unhealthy(TIMEOUTS if cause == RetryCause.TIMEOUT else RESETS, self.take_trial())

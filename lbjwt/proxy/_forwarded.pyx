@@ -182,6 +182,7 @@ cdef class ForwardedRequest(UpstreamRequest):
         backend.release(whole)
         self._discharge()
         send_elsewhere(self, self.cluster, endpoint, cause, coarse_monotonic())
+        self.fresh = self.fresh and not backend.multiplexed      # the others know of their end at once
         self._send_off()
 
     cdef void _try_next(self):

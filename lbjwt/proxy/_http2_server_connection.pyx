@@ -304,12 +304,16 @@ cdef void _on_going_away(object server, int last, unsigned code):
     (<Http2Server>server)._end_requests(LAST_ONES)
 
 
+cdef void _on_settings(object server):
+    pass
+
+
 cdef void _on_broken(object server, bint flood):
     (<Http2Server>server)._break_off(flood)
 
 
 cdef SessionEvents SESSION = SessionEvents(
-    _on_request, _on_response, _on_interim, _on_data, _on_trailers, _on_closed, _on_going_away, _on_broken)
+    _on_request, _on_response, _on_interim, _on_data, _on_trailers, _on_closed, _on_going_away, _on_broken, _on_settings)
 
 
 # --- what the connection reports ---------------------------------------------------------------------------------------

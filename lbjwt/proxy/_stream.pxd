@@ -36,6 +36,7 @@ cdef class ClientStream(Timed):
 cdef class BackendStream(PooledStream):
     """One request to an endpoint and its response, as an exchange sees it. `request` is the exchange."""
     cdef readonly Endpoint endpoint
+    cdef bint multiplexed                        # other streams share its connection
     cdef bint used                               # it was idle before, or carried another request: the endpoint may have closed it meanwhile
     cdef bint trial                              # being opened without a request: what comes of it tries an endpoint that was ejected
     cdef double asked_at                         # seconds on the monotonic clock: the last part of the request that came was sent

@@ -11,6 +11,7 @@ from lbjwt.net._clock cimport coarse_monotonic
 from lbjwt.observe._endpoint_states cimport swap
 from lbjwt.upstream._availability cimport takes_requests
 from lbjwt.upstream._ejection cimport EjectionRules
+from lbjwt.upstream._endpoint cimport Http2Settings
 from lbjwt.upstream.balancing._least_requests cimport LeastRequests
 from lbjwt.upstream.balancing._members cimport ANY, BACKUP, PANIC
 
@@ -35,7 +36,7 @@ cdef class Cluster:
     def configure(self, members, *, double connect_timeout, double response_timeout, double idle_timeout, Py_ssize_t max_idle,
                   Py_ssize_t max_connections, Py_ssize_t max_pending, double pending_timeout, int retries, double retry_budget,
                   EjectionRules ejection not None, double panic_threshold, Balancing balancing=None, double slow_start=0.0,
-                  Py_ssize_t max_requests=0):
+                  Py_ssize_t max_requests=0, Http2Settings http2=Http2Settings()):
         """
         Set the members and the limits, now or at a reload.
 
@@ -61,6 +62,7 @@ cdef class Cluster:
             endpoint.connect_timeout = connect_timeout
             endpoint.response_timeout = response_timeout
             endpoint.idle_timeout = idle_timeout
+            endpoint.http2 = http2
             endpoint.ejector = self.ejector
             endpoint.attach(self._board)
             endpoint.pool.pending = self.pending

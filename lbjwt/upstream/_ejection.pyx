@@ -85,6 +85,8 @@ cpdef int cause_of(ErrorReason reason) noexcept:
         return TIMEOUTS
     if reason == ErrorReason.NO_RESPONSE or reason == ErrorReason.RESPONSE_INCOMPLETE:
         return RESETS
+    if reason == ErrorReason.REFUSED_BY_ENDPOINT or reason == ErrorReason.WEBSOCKET_UNSUPPORTED:
+        return -1                                # it is there, and says what it does not take
     # A response that is no valid HTTP is a 502 to the client.
     return SERVER_ERRORS if reason >= ErrorReason.RESPONSE_BARE_LF else -1
 

@@ -14,6 +14,15 @@ cpdef enum Protocol:
 
 
 @cython.final
+cdef class Http2Settings:
+    """How connections of HTTP/2 to an endpoint are used. Immutable."""
+    cdef readonly int max_streams            # requests at a time on one connection; the endpoint may allow fewer
+    cdef readonly double ping_interval       # seconds without a byte from it until it gets a PING; 0.0: never
+    cdef readonly double ping_timeout        # seconds for its answer
+    cdef readonly double max_connection_age  # seconds; 0.0: no limit
+
+
+@cython.final
 cdef class Endpoint:
     """One backend address of a cluster: whether it is healthy, its counters of this worker, and its pool. It outlives configurations."""
     cdef readonly Py_ssize_t row             # of its counters in the shared stats
@@ -31,6 +40,8 @@ cdef class Endpoint:
     cdef readonly double connect_timeout     # seconds
     cdef readonly double response_timeout    # seconds, to the first byte of the response
     cdef readonly double idle_timeout        # seconds, of idle connections
+    cdef readonly Http2Settings http2
+    cdef int streams_allowed                 # at a time on one connection, as it said on the last one
     cdef readonly bint failing               # its failure was logged, its recovery was not
     cdef Ejector ejector                     # of its cluster
     cdef Py_ssize_t _position                # among the members of its cluster; -1: it is none

@@ -15,7 +15,21 @@ cdef double QUIET = 10.0         # seconds between two reports of one endpoint: 
 
 cdef double REPLAYABLE_FIRST = 1.0   # seconds: then any request tries an endpoint, or a service that only gets POST would never have it back
 
+cdef enum:
+    ASSUMED_STREAMS = 100        # until an endpoint says how many it allows, which should not be fewer (RFC 9113 section 6.5.2)
+
+cdef Http2Settings DEFAULTS = Http2Settings()
+
 cdef object log = logging.getLogger("lbjwt.endpoints")
+
+
+cdef class Http2Settings:
+
+    def __init__(self, *, int max_streams=100, double ping_interval=0.0, double ping_timeout=20.0, double max_connection_age=0.0):
+        self.max_streams = max_streams
+        self.ping_interval = ping_interval
+        self.ping_timeout = ping_timeout
+        self.max_connection_age = max_connection_age
 
 
 cdef class Endpoint:
@@ -34,6 +48,8 @@ cdef class Endpoint:
         self.backup = backup
         self.max_connections = max_connections
         self.pool = Pool()
+        self.http2 = DEFAULTS
+        self.streams_allowed = ASSUMED_STREAMS
         self._position = -1
 
     cdef bint is_like(self, Endpoint other):

@@ -61,6 +61,8 @@ cdef class Pool:
     # The request that a stream which got free serves before it is kept, or None.
     cdef UpstreamRequest next_request(self, PooledStream stream)
     cdef bint may_keep(self)
+    # Whether a connection that carries requests may get more: its endpoint is in use, and no other worker wants its room.
+    cdef bint may_go_on(self)
     cdef bint _yields(self)
     cdef void trim(self)
     # Close an idle stream for another worker that waits.

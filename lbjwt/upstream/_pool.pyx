@@ -158,6 +158,10 @@ cdef class Pool:
         return (not self.leaving and takes_requests(self.state, self.weight) and self.state.connections <= self.max_connections
                 and len(self.idle) < self.max_idle and (self.state.wanted_until == 0.0 or not self._yields()))
 
+    cdef bint may_go_on(self):
+        return (not self.leaving and self.state.service == IN_SERVICE and self.state.connections <= self.max_connections
+                and (self.state.wanted_until == 0.0 or not self._yields()))
+
     cdef void keep(self, PooledStream stream):
         self.idle.append(stream)
         self.counters.idle_connections += 1

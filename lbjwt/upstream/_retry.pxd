@@ -10,7 +10,7 @@ from lbjwt.upstream._request cimport UpstreamRequest
 cpdef enum RetryCause:
     CONNECT_FAILURE = 0          # no connection could be had: not one byte was sent
     RESET = 1                    # the connection ended
-    REFUSED = 2                  # the endpoint says that it did not look at the request; HTTP/1.1 has no word for it
+    REFUSED = 2                  # the endpoint says that it did not process the request (RFC 9113 section 8.7); HTTP/1.1 has no word for it
     TIMEOUT = 3                  # no response head in time
     STATUS = 4                   # the response has one of the chosen statuses
 
@@ -30,10 +30,12 @@ cdef class RetryRule:
         return self.try_timeout if self.try_timeout >= 0.0 else endpoint.response_timeout
 
     cpdef bint covers(self, RetryCause cause, int status=*) noexcept
-    # replayable: see `is_replayable`. begun: a part of a response head came. sent_again: how often it was already. retries: of the cluster.
+    # replayable: see `is_replayable`; of one that was refused: `is_kept`. begun: a part of a response head came. sent_again: how often it was already. retries: of the cluster.
     cpdef bint may_send_again(self, RetryCause cause, int status, bint replayable, bint begun, int sent_again, int retries) noexcept
 
 
+# All that was sent of a request is kept: one that no endpoint processed may be sent again, whatever its method.
+cdef bint is_kept(Py_ssize_t body_size) noexcept
 # Whether a request may be sent again while nothing came back: its method says so, and all of it is kept.
 cdef bint is_replayable(Method method, bint complete, Py_ssize_t body_size) noexcept
 # One more request may be sent again. retrying: those that are being sent again now, over all workers; savings: see `Cluster.savings`.

@@ -8,6 +8,8 @@ them out where it finds an endpoint (`_try_next`, `_send_off`).
 - The connection ended, or the time for a response passed, before the first byte of a response; or the response has a chosen status: if the rule of
   the route covers it, repeating the request is harmless (RFC 9110 section 9.2.2), all of it is kept, it was not sent again too often, its deadline
   has not passed, and the cluster has budget left. To another endpoint if there is one.
+- The endpoint refused the request unprocessed, as only HTTP/2 can say (RFC 9113 section 8.7): any request that is kept, POST too, if the rule covers it
+  and it was not sent again too often. It costs no budget, as the endpoint had no work with it.
 - It tried an endpoint that was ejected: after a timeout or a 5xx as after a reset, because its client did not ask for the risk.
 - Anything else: never. In particular nothing is sent again once an interim response went to the client.
 
@@ -25,7 +27,7 @@ cdef enum:
 STATUSES = (429, 500, 501, 502, 503, 504)
 """Statuses that may be a reason to send a request again: all others say that another try would end the same way."""
 
-DEFAULT_CAUSES = ("connect_failure", "reset")
+DEFAULT_CAUSES = ("connect_failure", "reset", "refused")
 """Causes for which a request is sent again unless its route says otherwise."""
 
 
@@ -67,6 +69,10 @@ cdef class RetryRule:
         return sent_again < (self.attempts if self.attempts >= 0 else retries)
 
 
+cdef bint is_kept(Py_ssize_t body_size) noexcept:
+    return body_size <= HELD_BODY
+
+
 cdef bint is_replayable(Method method, bint complete, Py_ssize_t body_size) noexcept:
     return complete and body_size <= HELD_BODY and (method == GET or method == HEAD or method == PUT or method == DELETE or method == OPTIONS)
 
@@ -79,6 +85,9 @@ cpdef bint is_within_budget(int64_t retrying, double savings) noexcept:
 cdef bint may_send_again(UpstreamRequest request, RetryRule rule, Cluster cluster, RetryCause cause, int status, bint begun, double now) noexcept:
     cdef Endpoint endpoint
     cdef int64_t retrying = 0
+    if cause == RetryCause.REFUSED:
+        return (request.request_complete and (request.give_up_at == 0.0 or now < request.give_up_at)
+                and rule.may_send_again(cause, status, request.kept, begun, request.retries, cluster.retries))
     if not rule.may_send_again(cause, status, request.replayable, begun, request.retries, cluster.retries) and not (
             request.trial and rule.may_send_again(RetryCause.RESET, 0, request.replayable, begun and cause != RetryCause.STATUS,
                                                   request.retries, cluster.retries)):
