@@ -330,7 +330,6 @@ cdef bytes _WEBSOCKET = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"      # RFC 6455 
 
 cdef bint write_response(Buffer out, tuple fields, bint end, bytes accept) except -1:
     cdef Slice name, value
-    cdef bytes status = None
     cdef bytes answer
     cdef bint measured = False
     cdef bint first = True
