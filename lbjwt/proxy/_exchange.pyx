@@ -18,16 +18,18 @@ from lbjwt.observe._access_log cimport AccessRecord
 from lbjwt.proxy._admission cimport is_suspicious
 from lbjwt.proxy._balancing_key cimport learn
 from lbjwt.proxy._exchange_states cimport (
-    AWAITING, BACKEND_DATA, BACKEND_ENDED, BACKEND_FAILED, BACKEND_LOST, BEGIN, CLIENT_DATA, CLIENT_ENDED, CLIENT_LOST, CONNECTING, DEADLINE,
-    INTERIM, NEW, OVER, PENDING, REQUEST_BODY, REQUEST_BROKEN, RESPONDING, RESPONSE, RESPONSE_BODY, TIMED_OUT, TOKEN_ENDED, TUNNEL, TUNNEL_CLOSED,
+    AWAITING, BACKEND_DATA, BACKEND_ENDED, BACKEND_FAILED, BACKEND_LOST, BEGIN, CLIENT_DATA, CLIENT_ENDED, CLIENT_LOST, CONNECTING, INTERIM,
+    NEW, OVER, PENDING, REQUEST_BODY, REQUEST_BROKEN, RESPONDING, RESPONSE, RESPONSE_BODY, TIMED_OUT, TOKEN_ENDED, TUNNEL, TUNNEL_CLOSED,
     is_expected,
 )
+from lbjwt.proxy._grpc_call cimport UNAVAILABLE
 from lbjwt.proxy._route cimport Route
 from lbjwt.proxy._tunnel cimport new_tunnel
-from lbjwt.observe._endpoint_states cimport RESETS, SERVER_ERRORS, TIMEOUTS, EjectionCause
+from lbjwt.observe._endpoint_states cimport EjectionCause
 from lbjwt.upstream._cluster cimport Cluster
 from lbjwt.upstream._ejection cimport cause_of
-from lbjwt.upstream._retry cimport RetryCause, is_replayable, may_send_again
+from lbjwt.upstream._endpoint cimport Protocol
+from lbjwt.upstream._retry cimport RetryCause, is_kept, is_replayable
 
 cdef enum:
     SPARE_EXCHANGES = 256        # kept to be used again, with their buffers
@@ -57,6 +59,7 @@ cdef Exchange new_exchange(ProxyContext context, ClientStream client):
     exchange.request_bytes = 0
     exchange.response_bytes = 0
     exchange.is_logged = False
+    exchange.call = None
     context.board.mine.in_flight += 1
     return exchange
 
@@ -115,6 +118,7 @@ cdef class Exchange(ForwardedRequest):
         head.write(self.request, policy, peer, trusted, authorization.identity, self._identifier())
         if size:
             self.request.put(body, size)
+        self.kept = is_kept(size)
         self.replayable = is_replayable(self.method, end, size)
         self.retry = authorization.route.retry
         self.cluster.count_request()
@@ -144,8 +148,11 @@ cdef class Exchange(ForwardedRequest):
         except BaseException as fault:
             self.snapshot.gate.note(fault)
             self.note(ErrorReason.INTERNAL_ERROR)
-            answer = context.answer(ErrorReason.INTERNAL_ERROR, False)
+            answer = context.answer(ErrorReason.INTERNAL_ERROR, False, self._caller())
         self._answer(answer)
+
+    cdef Caller _caller(self) noexcept:
+        return Caller.NO_GRPC if self.call is None else self.call.caller
 
     cdef void _answer(self, Answer answer):
         self.status = answer.status
@@ -161,16 +168,25 @@ cdef class Exchange(ForwardedRequest):
             return
         self.request_bytes += size
         self.request_complete = end
-        self.replayable = False
+        self.kept = self.kept and self._keep(body, size)
+        self.replayable = self.kept and is_replayable(self.method, end, 0)
         if end and self.give_up_at != 0.0:
             self.give_up_at = coarse_monotonic() + self.retry.timeout    # the time of the upload was the client's
         self.backend.request_body(body, size, end)
+
+    cdef bint _keep(self, const char *body, Py_ssize_t size):
+        """Keep the next part of a body for another endpoint. Over HTTP/1 none is kept: there no endpoint says that it did not process a request."""
+        if self.state != AWAITING or self.endpoint.protocol != Protocol.HTTP2 or not is_kept(self.request_bytes):
+            return False
+        if size:
+            self.request.put(body, size)
+        return True
 
     cdef void request_trailers(self, list fields):
         if not self.expects(REQUEST_BODY):
             return
         self.request_complete = True
-        self.replayable = False
+        self.kept = self.replayable = False
         if self.give_up_at != 0.0:
             self.give_up_at = coarse_monotonic() + self.retry.timeout
         self.backend.request_trailers(fields)
@@ -191,7 +207,7 @@ cdef class Exchange(ForwardedRequest):
     cdef void interim(self, ResponseHead head):
         if not self.expects(INTERIM):
             return
-        self.replayable = False
+        self.kept = self.replayable = False
         if not self.http10:
             self.client.interim(head)
 
@@ -201,11 +217,15 @@ cdef class Exchange(ForwardedRequest):
         self.endpoint.counters.responses[head.status // 100] += 1
         if self.endpoint.failing:
             self.endpoint.recovered()
+        if self.call is not None:
+            self.call.read_head(head)
+            if end and self.call.status == UNAVAILABLE and self._sends_again(RetryCause.GRPC_UNAVAILABLE, head.status, True, True):
+                return
         if (self.retry.any_status or (self.trial and head.status >= 500)) and self._sends_again(RetryCause.STATUS, head.status, True, end):
             return
         self.status = head.status
         self.response_bytes = size
-        if head.status >= 500 or self.trial:
+        if head.status >= 500 or self.trial or (self.call is not None and self.call.is_failure()):
             self._tell_status(head.status)
         if head.websocket:
             self._move(TUNNEL)
@@ -230,6 +250,10 @@ cdef class Exchange(ForwardedRequest):
     cdef void response_trailers(self, list fields):
         if not self.expects(RESPONSE_BODY):
             return
+        if self.call is not None:
+            self.call.read_trailers(fields)
+            if self.call.is_failure():
+                self._tell_status(self.status)
         self.client.respond_trailers(fields)
         self.finish(True)
 
@@ -301,6 +325,9 @@ cdef class Exchange(ForwardedRequest):
         """The endpoint's connection ended before the response was whole. begun: a part of its head came."""
         if not self.expects(BACKEND_LOST):
             return
+        if self.call is not None and self.call.is_late(coarse_monotonic()):
+            self._end_call()
+            return
         if self.state != AWAITING or not self._sends_again(RetryCause.RESET, 0, begun, False):
             self._fail_backend(ErrorReason.RESPONSE_INCOMPLETE if begun or self.state != AWAITING else ErrorReason.NO_RESPONSE)
 
@@ -311,35 +338,6 @@ cdef class Exchange(ForwardedRequest):
     cdef void timed_out(self, bint begun):
         if self.expects(TIMED_OUT) and not self._sends_again(RetryCause.TIMEOUT, 0, begun, False):
             self._fail_backend(ErrorReason.RESPONSE_TIMEOUT)
-
-    cdef bint _sends_again(self, RetryCause cause, int status, bint begun, bint whole):
-        """Send the request again if `_retry` allows it. whole: see `_send_again`."""
-        if not may_send_again(self, self.retry, self.cluster, cause, status, begun, coarse_monotonic()):
-            return False
-        if cause == RetryCause.STATUS:
-            self._tell_status(status)
-        elif cause == RetryCause.TIMEOUT:
-            self.endpoint.unhealthy(TIMEOUTS, self.take_trial())
-        elif not self.backend.used:              # else the endpoint may have closed it for being idle
-            self.endpoint.unhealthy(RESETS, self.take_trial())
-        self._send_again(cause, whole)
-        return True
-
-    cdef void _tell_status(self, int status):
-        """The endpoint has answered, which says whether it is healthy."""
-        if status >= 500:
-            self.endpoint.unhealthy(SERVER_ERRORS, self.take_trial())
-        else:
-            self.endpoint.healthy(self.take_trial())
-
-    cdef void end_if_late(self):
-        """Give up waiting for the head of a response. While the client sends its request, `stream_idle` goes for it."""
-        if self.give_up_at == 0.0 or coarse_monotonic() < self.give_up_at or not is_expected(DEADLINE, self.state):
-            return
-        if self.state != AWAITING:
-            self.fail(ErrorReason.ROUTE_TIMEOUT)
-        elif self.request_complete:
-            self._fail_backend(ErrorReason.ROUTE_TIMEOUT)
 
     cdef void backend_failed(self, ErrorReason reason):
         """The endpoint sent no response, an invalid one, or a part of one."""
@@ -374,7 +372,7 @@ cdef class Exchange(ForwardedRequest):
         cdef Route route = self.authorization.route
         self.note(reason)
         self._drop_backend()
-        self._answer(self.context.answer(reason, route is not None and route.expose_reason))
+        self._answer(self.context.answer(reason, route is not None and route.expose_reason, self._caller()))
 
     cdef void finish(self, bint whole):
         """Count, log, give back what was borrowed, and let the client's side go on. Nothing may touch this exchange afterwards: it is used again.
@@ -394,7 +392,8 @@ cdef class Exchange(ForwardedRequest):
             context.board.my_routes[route.index].requests[self.status // 100] += 1
         if self.endpoint is not None:
             self.endpoint.counters.requests += 1
-            if self.endpoint.state.suspect and whole and self.status < 500 and self.error == ErrorReason.NO_ERROR:
+            if self.endpoint.state.suspect and whole and self.status < 500 and self.error == ErrorReason.NO_ERROR and (
+                    self.call is None or not self.call.is_failure()):
                 self.endpoint.healthy(False)
         if self.is_logged:
             if context.access_log is not None:   # a reload may have closed it
@@ -437,6 +436,7 @@ cdef class Exchange(ForwardedRequest):
         record.request_bytes = self.request_bytes
         record.response_bytes = self.response_bytes
         record.complete = complete
+        record.grpc_status = -1 if self.call is None else self.call.status
         record.retries = self.retries
         record.failed_endpoints = Slice(NULL, 0)
         if self.failed is not None:

@@ -5,11 +5,11 @@ A request on its way to an endpoint: picking one, waiting for one, and trying th
 
 from lbjwt.net._clock cimport coarse_monotonic
 from lbjwt.net._connection cimport FAILED
-from lbjwt.observe._endpoint_states cimport add_to
+from lbjwt.observe._endpoint_states cimport RESETS, SERVER_ERRORS, TIMEOUTS, add_to
 from lbjwt.proxy._exchange_states cimport (
-    AWAITING, CONNECT_FAILED, CONNECTED, CONNECTING, OVER, PENDING, PENDING_TIMED_OUT, RESPONDING, ROOM, STREAM_FREE, TUNNEL,
+    AWAITING, CONNECT_FAILED, CONNECTED, CONNECTING, DEADLINE, OVER, PENDING, PENDING_TIMED_OUT, RESPONDING, ROOM, STREAM_FREE, TUNNEL,
 )
-from lbjwt.upstream._retry cimport RetryCause, exclude, send_elsewhere
+from lbjwt.upstream._retry cimport RetryCause, exclude, may_send_again, send_elsewhere
 
 
 cdef class ForwardedRequest(UpstreamRequest):
@@ -156,7 +156,7 @@ cdef class ForwardedRequest(UpstreamRequest):
         """`_retry` allows it. whole: the response that is dropped was had to its end, and so its connection may be used again."""
         cdef Endpoint endpoint = self.endpoint
         cdef BackendStream backend = self.backend
-        if cause != RetryCause.STATUS:
+        if cause < RetryCause.STATUS:
             endpoint.failed(None, coarse_monotonic())
         endpoint.counters.requests += 1
         self.context.board.mine.retries += 1
@@ -166,6 +166,26 @@ cdef class ForwardedRequest(UpstreamRequest):
         self._discharge()
         send_elsewhere(self, self.cluster, endpoint, cause, coarse_monotonic())
         self._send_off()
+
+    cdef bint _sends_again(self, RetryCause cause, int status, bint begun, bint whole):
+        """Send the request again if `_retry` allows it. whole: see `_send_again`."""
+        if not may_send_again(self, self.retry, self.cluster, cause, status, begun, coarse_monotonic()):
+            return False
+        if cause >= RetryCause.STATUS:
+            self._tell_status(status)
+        elif cause == RetryCause.TIMEOUT:
+            self.endpoint.unhealthy(TIMEOUTS, self.take_trial())
+        elif not self.backend.used:              # else the endpoint may have closed it for being idle
+            self.endpoint.unhealthy(RESETS, self.take_trial())
+        self._send_again(cause, whole)
+        return True
+
+    cdef void _tell_status(self, int status):
+        """The endpoint has answered, which says whether it is healthy. A gRPC status that blames it counts as a 5xx does."""
+        if status >= 500 or (self.call is not None and self.call.is_failure()):
+            self.endpoint.unhealthy(SERVER_ERRORS, self.take_trial())
+        else:
+            self.endpoint.healthy(self.take_trial())
 
     cdef void _try_next(self):
         """No connection could be had."""
@@ -189,6 +209,31 @@ cdef class ForwardedRequest(UpstreamRequest):
             self._discharge()
             self._send_off()
 
+    # --- deadlines ----------------------------------------------------------------------------------------------------
+
+    cdef void end_if_late(self):
+        """Give up waiting for the head of a response. While the client sends its request, `stream_idle` goes for it. A gRPC call ends as a whole."""
+        if self.call is not None and self.call.is_late(coarse_monotonic()) and is_expected(DEADLINE, self.state):
+            self._end_call()
+            return
+        if self.state == RESPONDING or self.give_up_at == 0.0 or coarse_monotonic() < self.give_up_at or not is_expected(DEADLINE, self.state):
+            return
+        if self.state != AWAITING:
+            self.fail(ErrorReason.ROUTE_TIMEOUT)
+        elif self.request_complete:
+            self._fail_backend(ErrorReason.ROUTE_TIMEOUT)
+
+    cdef void _end_call(self):
+        """The deadline that the client gave has passed. It says nothing of the endpoint: a client may ask for a microsecond."""
+        self.note(ErrorReason.DEADLINE_EXCEEDED)
+        if self.state == RESPONDING:
+            self.client.reset(ErrorReason.DEADLINE_EXCEEDED)
+            self.finish(False)
+        else:
+            self.fail(ErrorReason.DEADLINE_EXCEEDED)
+
+    # --- ends ---------------------------------------------------------------------------------------------------------
+
     cdef void note(self, ErrorReason reason) noexcept:
         """What went wrong, for log and metrics. The first thing that does is the cause of all others."""
         if self.error == ErrorReason.NO_ERROR:
@@ -198,4 +243,7 @@ cdef class ForwardedRequest(UpstreamRequest):
         pass
 
     cdef void finish(self, bint whole):
+        pass
+
+    cdef void _fail_backend(self, ErrorReason reason):
         pass

@@ -77,6 +77,7 @@ cdef class Http2ServerStream(ClientStream):
     cdef void _pass_on(self, bytes data, bint end)
     cdef void _send_data(self, const char *at, Py_ssize_t size, bint end)
     cdef list _fields(self, ResponseHead head)
+    cdef bint _end_with_status(self, ErrorReason reason)
     cdef void _lost(self)
     cdef void _record_lost(self, bytes head)
     cdef void _finish(self)

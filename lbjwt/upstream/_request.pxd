@@ -11,6 +11,7 @@ cdef class UpstreamRequest:
     cdef list failed                             # labels of the endpoints of the tries that failed, for the log; None: none did
     cdef int retries                             # times it was sent again
     cdef bint trial                              # it tries an endpoint that was ejected
+    cdef bint kept                               # all that was sent is kept, and the client has had nothing back
     cdef bint replayable                         # all that was sent is kept, and may be sent again (RFC 9110 section 9.2.2)
     cdef bint fresh                              # use no pooled connection
     cdef bint request_complete                   # the whole request was read from the client

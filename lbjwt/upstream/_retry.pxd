@@ -13,6 +13,7 @@ cpdef enum RetryCause:
     REFUSED = 2                  # the endpoint says that it did not look at the request; HTTP/1.1 has no word for it
     TIMEOUT = 3                  # no response head in time
     STATUS = 4                   # the response has one of the chosen statuses
+    GRPC_UNAVAILABLE = 5         # it is nothing but the gRPC status UNAVAILABLE; for calls of any method
 
 
 @cython.final
@@ -22,14 +23,17 @@ cdef class RetryRule:
     cdef readonly double try_timeout             # seconds, from the end of the request to the response head; below 0: `response_timeout`
     cdef readonly double timeout                 # seconds until lbjwt gives up waiting for a response head; below 0: no limit
     cdef readonly bint any_status                # some status is a reason to send again
+    cdef readonly bint grpc_unavailable          # GRPC_UNAVAILABLE is
     cdef uint32_t _causes                        # a bit for each RetryCause
     cdef uint32_t _statuses                      # a bit for each status in STATUSES
 
     cpdef bint covers(self, RetryCause cause, int status=*) noexcept
-    # replayable: see `is_replayable`. begun: a part of a response head came. sent_again: how often it was already. retries: of the cluster.
+    # replayable: see `is_replayable`; for GRPC_UNAVAILABLE: `is_kept`. begun: a part of a response head came. sent_again: how often it was already. retries: of the cluster.
     cpdef bint may_send_again(self, RetryCause cause, int status, bint replayable, bint begun, int sent_again, int retries) noexcept
 
 
+# All that was sent of a request is kept: one that no endpoint processed may be sent again, whatever its method.
+cdef bint is_kept(Py_ssize_t body_size) noexcept
 # Whether a request may be sent again while nothing came back: its method says so, and all of it is kept.
 cdef bint is_replayable(Method method, bint complete, Py_ssize_t body_size) noexcept
 # One more request may be sent again. in_flight: requests of the cluster, this one and the `retrying` among them; share: of all others.

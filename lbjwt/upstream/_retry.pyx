@@ -7,6 +7,8 @@ May a request be sent again, and to whom? docs/retries.md says the same to users
 - The connection ended, or the time for a response passed, before the first byte of a response; or the response has a chosen status: if the rule of
   the route covers it, repeating the request is harmless (RFC 9110 section 9.2.2), all of it is kept, it was not sent again too often, its deadline
   has not passed, and the cluster has budget left. To another endpoint if there is one.
+- The response to a gRPC call is UNAVAILABLE without a message (`grpc_unavailable`): the same, but for the method, as gRPC sends each call as POST. A
+  service may give this status after it did something, so the rule of the route must name it.
 - It tried an endpoint that was ejected: after a timeout or a 5xx as after a reset, because its client did not ask for the risk.
 - Anything else: never. In particular nothing is sent again once an interim response went to the client.
 
@@ -48,6 +50,7 @@ cdef class RetryRule:
         for cause in on:
             if isinstance(cause, str):
                 self._causes |= 1 << <int>RetryCause[cause.upper()]
+                self.grpc_unavailable = self._causes >> <int>RetryCause.GRPC_UNAVAILABLE & 1
                 continue
             if cause not in STATUSES:
                 raise ValueError(f"{cause} is no reason to send a request again")
@@ -61,9 +64,13 @@ cdef class RetryRule:
         return cause != RetryCause.STATUS or (_bit(status) >= 0 and self._statuses >> _bit(status) & 1)
 
     cpdef bint may_send_again(self, RetryCause cause, int status, bint replayable, bint begun, int sent_again, int retries) noexcept:
-        if not self.covers(cause, status) or not replayable or (begun and cause != RetryCause.STATUS):
+        if not self.covers(cause, status) or not replayable or (begun and cause < RetryCause.STATUS):
             return False
         return sent_again < (self.attempts if self.attempts >= 0 else retries)
+
+
+cdef bint is_kept(Py_ssize_t body_size) noexcept:
+    return body_size <= HELD_BODY
 
 
 cdef bint is_replayable(Method method, bint complete, Py_ssize_t body_size) noexcept:
@@ -78,8 +85,9 @@ cpdef bint is_within_budget(int64_t retrying, double savings) noexcept:
 cdef bint may_send_again(UpstreamRequest request, RetryRule rule, Cluster cluster, RetryCause cause, int status, bint begun, double now) noexcept:
     cdef Endpoint endpoint
     cdef int64_t retrying = 0
-    if not rule.may_send_again(cause, status, request.replayable, begun, request.retries, cluster.retries) and not (
-            request.trial and rule.may_send_again(RetryCause.RESET, 0, request.replayable, begun and cause != RetryCause.STATUS,
+    cdef bint replayable = request.kept and request.request_complete if cause == RetryCause.GRPC_UNAVAILABLE else request.replayable
+    if not rule.may_send_again(cause, status, replayable, begun, request.retries, cluster.retries) and not (
+            request.trial and rule.may_send_again(RetryCause.RESET, 0, request.replayable, begun and cause < RetryCause.STATUS,
                                                   request.retries, cluster.retries)):
         return False
     if request.give_up_at != 0.0 and request.give_up_at <= now:

@@ -38,12 +38,14 @@ class Service(grpc.GenericRpcHandler):
         """Of each call, in the order of their arrival."""
         self.calls: list[str] = []
         self.cancelled = threading.Event()
-        """A `Hang` or `Endless` ended before it was done."""
+        """A `Hang` or `Endless` is over."""
         self.remaining: list[float | None] = []
         """Seconds left of the deadline of each `Unary`."""
         self.failures: list[grpc.StatusCode] = []
         """What the next calls of `Flaky` fail with."""
         self.arrived = threading.Semaphore(0)
+        self.raw: Any = None
+        """What a test has beside it."""
 
     def service(self, details: Any) -> Any:
         name = details.method.removeprefix("/test.Echo/")
@@ -95,21 +97,23 @@ class Service(grpc.GenericRpcHandler):
         return request
 
     def _hang(self, request: bytes, context: Any) -> bytes:
-        over = threading.Event()
-        context.add_callback(over.set)
+        over = self._until_over(context)
         self.arrived.release()
         over.wait(PATIENCE)
-        self.cancelled.set()
         return b""
 
     def _endless(self, request: bytes, context: Any) -> Iterator[bytes]:
-        over = threading.Event()
-        context.add_callback(over.set)
+        over = self._until_over(context)
         yield b"first"
         if request:
             yield b"x" * int(request)
         over.wait(PATIENCE)
-        self.cancelled.set()
+
+    def _until_over(self, context: Any) -> threading.Event:
+        over = threading.Event()
+        context.add_callback(over.set)
+        context.add_callback(self.cancelled.set)
+        return over
 
 
 @contextmanager
@@ -195,18 +199,19 @@ class GrpcStage:
             directory,
             self.tokens,
             [f"127.0.0.1:{port}" for port in ports],
-            **{"listeners": listeners, "clusters": {"main": cluster}, **changes},
+            **{"listeners": listeners, "clusters": {"main": cluster, **changes.pop("clusters", {})}, **changes},
         )
         self._stack = ExitStack()
 
-    def channel(self, *, tls: bool = False, **options: Any) -> grpc.Channel:
-        """A connection of its own, closed at the end."""
+    def channel(self, *, tls: bool = False, host: str = "", **options: Any) -> grpc.Channel:
+        """A connection of its own, closed at the end. host: instead of that of the address."""
+        settings = (*OPTIONS, ("grpc.default_authority", host)) if host else OPTIONS
         if tls:
             made = grpc.secure_channel(
-                f"localhost:{self.secure}", grpc.ssl_channel_credentials(self._authority), OPTIONS, **options
+                f"localhost:{self.secure}", grpc.ssl_channel_credentials(self._authority), settings, **options
             )
         else:
-            made = grpc.insecure_channel(f"127.0.0.1:{self.plain}", OPTIONS, **options)
+            made = grpc.insecure_channel(f"127.0.0.1:{self.plain}", settings, **options)
         return self._stack.enter_context(made)
 
     def calls(self, *, tls: bool = False, token: str | None = "good", **options: Any) -> Calls:  # noqa: S107 - no token

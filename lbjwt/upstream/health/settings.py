@@ -80,9 +80,10 @@ class HealthCheck:
         rise: Passed checks in a row after which an endpoint gets requests again.
         fall: Failed checks in a row after which it gets none.
         port: To connect to; None: the port of the endpoint.
+        service: Of a `grpc` check; "": the server as a whole.
     """
 
-    type: Literal["http", "tcp"] = "http"
+    type: Literal["http", "tcp", "grpc"] = "http"
     path: str = "/"
     method: Literal["GET", "HEAD", "OPTIONS"] = "GET"
     host: str | None = None
@@ -94,3 +95,4 @@ class HealthCheck:
     rise: int = 2
     fall: int = 3
     port: int | None = None
+    service: str = ""
