@@ -4,7 +4,7 @@ One request to an HTTP/2 server, on a connection of its own, without the socket:
 It reads a bounded amount: one window of the body, and heads up to a limit.
 """
 
-from lbjwt.http2._session cimport Limits, Session, SessionEvents, client_session
+from lbjwt.http2._session cimport Limits, SessionEvents, client_session
 
 cdef enum:
     OUTPUT = 65536               # bytes taken from the session at a time
@@ -21,13 +21,6 @@ cdef class OneRequest:
         body: What came of its body.
         ended: Nothing more comes: the response has ended, or the server took the stream or the connection back.
     """
-    cdef Session _session
-    cdef int _number
-    cdef readonly int status
-    cdef readonly dict fields
-    cdef readonly bytes body
-    cdef readonly bint ended
-
     def __init__(self, list fields not None, bytes body not None):
         """
         Args:

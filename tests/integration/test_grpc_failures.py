@@ -12,6 +12,7 @@ import grpc
 import ngh2
 import pytest
 
+from tests.harness.client import Client
 from tests.harness.http2 import Http2Client, Reply, head
 from tests.harness.ports import free_port
 from tests.harness.waiting import eventually
@@ -21,6 +22,8 @@ Scene = tuple[GrpcStage, Service]
 TYPE = [(b"content-type", b"application/grpc")]
 MESSAGE = b"\0\0\0\0\2hi"
 CODE = grpc.StatusCode
+WEB = MESSAGE + b"\x80\0\0\0\x0fgrpc-status:0\r\n"
+"""A response of gRPC-Web: its trailers stand in the body."""
 
 
 class Raw:
@@ -57,6 +60,10 @@ class Raw:
         path = fields[b":path"]
         self.timeouts.append(fields.get(b"grpc-timeout"))
         if path == b"/raw.Service/Hang":
+            return
+        if path == b"/raw.Service/Web":
+            engine.send_response(event.stream_id, [(b":status", b"200"), (b"content-type", fields[b"content-type"])])
+            engine.send_data(event.stream_id, WEB, end_stream=True)
             return
         if path == b"/raw.Service/Html":
             engine.send_response(event.stream_id, [(b":status", b"503")], end_stream=True)
@@ -237,10 +244,7 @@ def test_the_deadline_of_a_client_ends_its_call(scene: Scene, service: str) -> N
     assert reply.body.startswith(b"\0\0\0\0") and status_in_trailers(reply) == 4
     assert scene[0].balancer.metric("lbjwt_endpoint_ejected") == 0
     # A service of gRPC may say it first, as its own status.
-    assert (
-        service == "test.Echo"
-        or scene[0].balancer.metric("lbjwt_errors_total", reason="deadline_exceeded") >= 2
-    )
+    assert service == "test.Echo" or scene[0].balancer.metric("lbjwt_errors_total", reason="deadline_exceeded") >= 2
 
 
 def test_a_deadline_is_passed_on_as_it_came(scene: Scene) -> None:
@@ -313,6 +317,21 @@ def test_grpc_web_callers_get_the_status_in_a_head_of_their_type(scene: Scene, k
         assert status_in_head(made.reply(made.begin(fields, b"x")), kind) == 16
         fields = head("POST", "/x", host="down", token=scene[0].token, more=[(b"content-type", kind.encode())])
         assert status_in_head(made.reply(made.begin(fields, b"x")), kind) == 14
+
+
+@pytest.mark.parametrize("kind", ["application/grpc-web+proto", "application/grpc-web-text"])
+def test_grpc_web_passes_untouched(scene: Scene, kind: str) -> None:
+    """From clients of HTTP/2 and of HTTP/1.1, with the trailers in the body."""
+    stage = scene[0]
+    with client(scene) as made:
+        fields = head("POST", "/raw.Service/Web", token=stage.token, more=[(b"content-type", kind.encode())])
+        reply = made.reply(made.begin(fields, b"any"))
+    assert (reply.body, reply.trailers, reply.field("content-type")) == (WEB, None, kind)
+    with Client(stage.plain) as old:
+        answer = old.ask(
+            "/raw.Service/Web", method="POST", token=stage.token, fields=[f"Content-Type: {kind}"], body=b"any"
+        )
+    assert (answer.status, answer.body) == (200, WEB)
 
 
 def test_a_head_that_is_refused_is_told_in_grpc_too(scene: Scene) -> None:
