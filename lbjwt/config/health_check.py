@@ -106,7 +106,9 @@ class HealthCheck(Section):
         description="Port to check. Default: the port of the endpoint. A Unix socket is checked at its path.",
     )
 
-    service: Annotated[str, Spelling(r"[\x21-\x7E]{1,255}", "must be the name of a gRPC service, such as shop.Orders")] = Field(
+    service: Annotated[
+        str, Spelling(r"[\x21-\x7E]{1,255}", "must be the name of a gRPC service, such as shop.Orders")
+    ] = Field(
         default="",
         description="The service that a `grpc` check asks for, as the server registered it. Default: the server as a whole.",
     )

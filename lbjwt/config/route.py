@@ -162,9 +162,7 @@ class Retry(Section):
     )
     on: Annotated[
         tuple[
-            Literal[
-                "connect_failure", "reset", "refused", "timeout", "grpc_unavailable", 429, 500, 501, 502, 503, 504
-            ],
+            Literal["connect_failure", "reset", "refused", "timeout", "grpc_unavailable", 429, 500, 501, 502, 503, 504],
             ...,
         ],
         Field(max_length=11),

@@ -1,6 +1,6 @@
 """
-An HTTP/2 client for tests: `Peer` is bytes in, replies out (by ngh2), `Http2Client` puts it on a socket. `frame` and `block` write what a client library
-refuses to send.
+An HTTP/2 client for tests: `Peer` is bytes in, replies out (by ngh2), `Http2Client` puts it on a socket. `frame` and `block` write what no client
+library sends.
 """
 
 from __future__ import annotations
@@ -55,13 +55,44 @@ def frames(data: bytes) -> list[tuple[int, int, int, bytes]]:
 
 
 def head(
-    method: str = "GET", path: str = "/", *, host: str = "api.test", token: str | bytes | None = None, more: Fields = []
+    method: str = "GET",
+    path: str = "/",
+    *,
+    host: str = "api.test",
+    token: str | bytes | None = None,
+    more: Iterable[tuple[bytes, bytes]] = (),
 ) -> Fields:
     """The fields of a request."""
-    fields = [(b":method", method.encode()), (b":scheme", b"https"), (b":authority", host.encode()), (b":path", path.encode())]
+    fields = [
+        (b":method", method.encode()),
+        (b":scheme", b"https"),
+        (b":authority", host.encode()),
+        (b":path", path.encode()),
+    ]
     if token is not None:
         fields.append((b"authorization", b"Bearer " + (token.encode() if isinstance(token, str) else token)))
-    return fields + more
+    return [*fields, *more]
+
+
+def from_http1(data: bytes) -> tuple[Fields, bytes]:
+    """The same request as fields and body. Framing and fields of the connection, which HTTP/2 does not have, are left out."""
+    text, _, body = data.partition(b"\r\n\r\n")
+    line, *lines = text.split(b"\r\n")
+    method, target, _ = line.split(b" ", 2)
+    fields = [(name.lower(), value.strip(b" \t")) for name, _, value in (line.partition(b":") for line in lines)]
+    named = {name.strip().lower() for known, value in fields if known == b"connection" for name in value.split(b",")}
+    left_out = named | {b"connection", b"transfer-encoding", b"keep-alive", b"proxy-connection", b"upgrade", b"host"}
+    chunked = any(name == b"transfer-encoding" for name, _ in fields)
+    host = next((value for name, value in fields if name == b"host"), b"")
+    pseudo = [(b":method", method), (b":scheme", b"http"), (b":authority", host), (b":path", target)]
+    if chunked:
+        pieces = body
+        body = b""
+        while size := int(pieces.partition(b"\r\n")[0].partition(b";")[0], 16):
+            pieces = pieces.partition(b"\r\n")[2]
+            body += pieces[:size]
+            pieces = pieces[size + 2 :]
+    return pseudo + [field for field in fields if field[0] not in left_out], body
 
 
 @dataclass(slots=True)
@@ -221,5 +252,7 @@ class Http2Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.socket.close()

@@ -83,7 +83,7 @@ class Service(grpc.GenericRpcHandler):
             yield request.upper()
         yield b"bye"
 
-    def _fail(self, request: bytes, context: Any) -> bytes:
+    def _fail(self, request: bytes, context: Any) -> None:
         context.set_trailing_metadata((("why-bin", b"\0\xff"),))
         context.abort(grpc.StatusCode[request.decode()], "as asked: 50 % of ümlauts")
 

@@ -28,18 +28,17 @@ from tests.harness.certificates import files  # noqa: F401 - a fixture
 from tests.harness.waiting import eventually
 
 CHECK = HealthCheck(type="grpc", timeout=10.0)
-Health = health.HealthServicer
 State = health_pb2.HealthCheckResponse
 
 
 @contextmanager
 def health_server(
     *, pair: Path | None = None, more: Sequence[grpc.GenericRpcHandler] = (), orders: str = "NOT_SERVING"
-) -> Iterator[tuple[Health, int]]:
+) -> Iterator[tuple[Any, int]]:
     """A server that is serving, with the service shop.Orders in another state. pair: of its TLS; more: what else it serves."""
     with ThreadPoolExecutor(4) as pool:
         server = grpc.server(pool, handlers=more, options=OPTIONS)
-        servicer = Health()
+        servicer = health.HealthServicer()
         servicer.set("shop.Orders", State.ServingStatus.Value(orders))
         health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
         if pair is None:
