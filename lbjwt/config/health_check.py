@@ -26,7 +26,7 @@ T = TypeVar("T")
 # What may stand in a request target (RFC 9112 §3.2.1), and nothing that another server would decode differently.
 _TARGET: Final = re.compile(r"/[\x21\x24-\x3B\x3D\x3F-\x5B\x5D\x5F\x61-\x7A\x7E%]{0,1023}")
 
-ONLY_HTTP: Final = ("path", "method", "host", "statuses", "body")
+ONLY_HTTP: Final = ("scheme", "path", "method", "host", "statuses", "body")
 """Keys that ask for an HTTP response."""
 
 
@@ -57,8 +57,13 @@ class HealthCheck(Section):
 
     type: Literal["http", "tcp", "grpc"] = Field(
         default="http",
-        description="`http`: the response to a request decides; `tcp`: an accepted connection is enough; `grpc`: the health service of a gRPC "
-        "server decides (`grpc.health.v1`).",
+        description="`http`: the response to a request decides; `tcp`: an accepted connection is enough, also at an `https` endpoint; `grpc`: the "
+        "health service of a gRPC server decides (`grpc.health.v1`).",
+    )
+    scheme: Literal["http", "https"] | None = Field(
+        default=None,
+        description="`https`: request over TLS, with `tls` of the cluster; `http`: without TLS, such as on a management `port`. "
+        "Default: as requests go to the endpoint.",
     )
     path: Annotated[str, AfterValidator(_target)] = Field(
         default="/", description="What the check requests, with a query if there is one."
@@ -122,7 +127,7 @@ class HealthCheck(Section):
     @classmethod
     def _only_http(cls, value: T, info: ValidationInfo) -> T:
         kind = info.data.get("type")
-        if kind in ("tcp", "grpc") and not (kind == "grpc" and info.field_name == "host"):
+        if kind in ("tcp", "grpc") and not (kind == "grpc" and info.field_name in ("host", "scheme")):
             raise ValueError(f"has no effect on a check of type {kind}; remove it, or use type http")
         if info.field_name == "body" and info.data.get("method") == "HEAD":
             raise ValueError("a response to HEAD has no body (RFC 9110 §9.3.2); use GET, or remove this key")

@@ -215,7 +215,7 @@ cdef class Exchange(ForwardedRequest):
         if not self.expects(RESPONSE):
             return
         self.endpoint.counters.responses[head.status // 100] += 1
-        if self.endpoint.failing:
+        if self.endpoint.failing and head.status < 500:
             self.endpoint.recovered()
         if self.call is not None:
             self.call.read_head(head)
@@ -223,6 +223,8 @@ cdef class Exchange(ForwardedRequest):
                 return
         if (self.retry.any_status or (self.trial and head.status >= 500)) and self._sends_again(RetryCause.STATUS, head.status, True, end):
             return
+        if self.retrying:
+            self._count_retrying(-1)             # however long the response or the tunnel lasts, it is no try any more
         self.status = head.status
         self.response_bytes = size
         if head.status >= 500 or self.trial or (self.call is not None and self.call.is_failure()):
@@ -347,10 +349,10 @@ cdef class Exchange(ForwardedRequest):
     cdef void _fail_backend(self, ErrorReason reason):
         cdef int cause = cause_of(reason)
         self.note(reason)
-        self.endpoint.failed(ErrorNames(<int>reason).name.lower().replace("_", " "), coarse_monotonic())
-        # A connection that was used before may have been closed for being idle, and a tunnel may end in any way: neither is a sign of bad health.
-        if cause >= 0 and self.state != TUNNEL and not (reason == ErrorReason.NO_RESPONSE and self.backend.used):
-            self.endpoint.unhealthy(<EjectionCause>cause, self.take_trial())
+        if self._is_verdict(reason):
+            self.endpoint.failed(ErrorNames(<int>reason).name.lower().replace("_", " "), coarse_monotonic())
+            if cause >= 0:
+                self.endpoint.unhealthy(<EjectionCause>cause, self.take_trial())
         if self.state == RESPONDING:
             self.client.reset(reason)
             self.finish(False)
@@ -365,6 +367,7 @@ cdef class Exchange(ForwardedRequest):
             return
         self.note(ErrorReason.CLIENT_CLOSED)
         self.client.broken = True
+        self._drop_backend()
         self.finish(False)
 
     cdef void fail(self, ErrorReason reason):

@@ -18,6 +18,8 @@ cdef class ForwardedRequest(UpstreamRequest):
     cdef ClientStream client
     cdef BackendStream backend                   # None: there is none yet, or no more
     cdef Endpoint endpoint                       # whose load it counts in; None: none
+    cdef double connect_until                    # seconds on the monotonic clock: from then on another endpoint is tried; only with a deadline
+    cdef bint retrying                           # counted among the requests that are being sent again
     cdef readonly State state
     cdef ErrorReason error                       # what went wrong beside its token; the first such thing stays
     cdef GrpcCall call                           # None: it is no gRPC call, or one over HTTP/1
@@ -43,7 +45,10 @@ cdef class ForwardedRequest(UpstreamRequest):
     cdef bint _sends_again(self, RetryCause cause, int status, bint begun, bint whole)
     cdef void _send_again(self, RetryCause cause, bint whole)
     cdef void _tell_status(self, int status)
+    cdef bint _is_verdict(self, ErrorReason reason) noexcept
     cdef void _try_next(self)
+    cdef void _stop_connecting(self, double now)
+    cdef Endpoint _pick_safer(self, Endpoint picked, set passed_over, double now)
     cdef void _wait_or_refuse(self)
     cdef void _leave_queue(self)
     cdef Sent _transmit(self, BackendStream backend)

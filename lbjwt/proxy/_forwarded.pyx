@@ -9,7 +9,10 @@ from lbjwt.observe._endpoint_states cimport RESETS, SERVER_ERRORS, TIMEOUTS, add
 from lbjwt.proxy._exchange_states cimport (
     AWAITING, CONNECT_FAILED, CONNECTED, CONNECTING, DEADLINE, OVER, PENDING, PENDING_TIMED_OUT, RESPONDING, ROOM, STREAM_FREE, TUNNEL,
 )
+from lbjwt.upstream._ejection cimport had_fair_share
 from lbjwt.upstream._retry cimport RetryCause, exclude, may_send_again, send_elsewhere
+
+cdef double CONNECT_SHARE = 0.5      # of what is left of the route's deadline: as much stays for the next endpoint, and it for its response
 
 
 cdef class ForwardedRequest(UpstreamRequest):
@@ -47,11 +50,14 @@ cdef class ForwardedRequest(UpstreamRequest):
         cdef Endpoint endpoint
         cdef BackendStream backend
         cdef set passed_over = self.tried
+        cdef double now
         while True:
             # A new request goes behind those that wait; one whose first endpoint failed does not.
             endpoint = None
             if self.state == PENDING or self.tried is not None or self.cluster.pending.is_empty():
                 endpoint = self.cluster.pick(self, passed_over, coarse_monotonic())
+            if endpoint is not None and endpoint.state.on_trial and not self.replayable:
+                endpoint = self._pick_safer(endpoint, passed_over, coarse_monotonic())
             if endpoint is None:
                 self._wait_or_refuse()
                 return
@@ -68,9 +74,11 @@ cdef class ForwardedRequest(UpstreamRequest):
             if self._transmit(backend) != FAILED:
                 return
             self._discharge()
+        now = coarse_monotonic()
         self._leave_queue()
         self.cluster.take(endpoint)
-        if self.tried is None and not endpoint.is_healthy(coarse_monotonic()):
+        self.connect_until = now + CONNECT_SHARE * (self.give_up_at - now)
+        if self.tried is None and not endpoint.is_healthy(now):
             self.no_endpoint = ErrorReason.ENDPOINTS_DOWN    # every one failed a moment ago: this is the last resort
         self._charge(endpoint)
         self._move(CONNECTING)
@@ -78,6 +86,15 @@ cdef class ForwardedRequest(UpstreamRequest):
             backend = <BackendStream?>self.context.open_connection(endpoint)
         self.backend = backend
         endpoint.pool.connecting_for(backend, self)
+
+    cdef Endpoint _pick_safer(self, Endpoint picked, set passed_over, double now):
+        """For a request that cannot be sent again: another endpoint than one that it would try, if there is a healthy one."""
+        cdef set others = set() if passed_over is None else set(passed_over)
+        cdef Endpoint endpoint = picked
+        while endpoint is not None and endpoint.awaits_replayable(now):
+            others.add(endpoint)
+            endpoint = self.cluster.pick(self, others, now)
+        return picked if endpoint is None or not endpoint.is_healthy(now) else endpoint
 
     cdef void _wait_or_refuse(self):
         cdef ProxyContext context = self.context
@@ -119,6 +136,8 @@ cdef class ForwardedRequest(UpstreamRequest):
         self._leave_queue()
         self.backend = None
         if backend is not None:
+            if self.state == CONNECTING:         # which goes on, and ends with a verdict
+                backend.trial = self.take_trial() or backend.trial
             backend.request = None
             backend.release(False)
 
@@ -132,12 +151,13 @@ cdef class ForwardedRequest(UpstreamRequest):
         if self.endpoint is not None:
             if self.take_trial():
                 self.endpoint.end_trial()
-            if self.retries:
+            if self.retrying:
                 self._count_retrying(-1)
             self.endpoint.discharge()
             self.endpoint = None
 
     cdef void _count_retrying(self, int amount) noexcept:
+        self.retrying = amount > 0
         self.endpoint.counters.retrying += amount
         add_to(&self.endpoint.state.retrying, amount)
 
@@ -156,8 +176,6 @@ cdef class ForwardedRequest(UpstreamRequest):
         """`_retry` allows it. whole: the response that is dropped was had to its end, and so its connection may be used again."""
         cdef Endpoint endpoint = self.endpoint
         cdef BackendStream backend = self.backend
-        if cause < RetryCause.STATUS:
-            endpoint.failed(None, coarse_monotonic())
         endpoint.counters.requests += 1
         self.context.board.mine.retries += 1
         self.backend = None
@@ -173,10 +191,9 @@ cdef class ForwardedRequest(UpstreamRequest):
             return False
         if cause >= RetryCause.STATUS:
             self._tell_status(status)
-        elif cause == RetryCause.TIMEOUT:
-            self.endpoint.unhealthy(TIMEOUTS, self.take_trial())
-        elif not self.backend.used:              # else the endpoint may have closed it for being idle
-            self.endpoint.unhealthy(RESETS, self.take_trial())
+        elif cause == RetryCause.TIMEOUT or not self.backend.used:       # else the endpoint may have closed it for being idle
+            self.endpoint.failed(None, coarse_monotonic())
+            self.endpoint.unhealthy(TIMEOUTS if cause == RetryCause.TIMEOUT else RESETS, self.take_trial())
         self._send_again(cause, whole)
         return True
 
@@ -187,8 +204,16 @@ cdef class ForwardedRequest(UpstreamRequest):
         else:
             self.endpoint.healthy(self.take_trial())
 
+    cdef bint _is_verdict(self, ErrorReason reason) noexcept:
+        """Whether the failure says something about the endpoint."""
+        if reason == ErrorReason.NO_RESPONSE:
+            return not self.backend.used         # else the endpoint may have closed it for being idle
+        if reason == ErrorReason.ROUTE_TIMEOUT:
+            return had_fair_share(coarse_monotonic() - self.backend.asked_at, self.retry.timeout, self.retry.time_for_head(self.endpoint))
+        return self.state != TUNNEL              # which may end in any way
+
     cdef void _try_next(self):
-        """No connection could be had."""
+        """No connection could be had, or not soon enough."""
         exclude(self, self.endpoint)
         self._drop_backend()
         self._discharge()
@@ -196,6 +221,15 @@ cdef class ForwardedRequest(UpstreamRequest):
             self._send_off()
         else:
             self.fail(ErrorReason.CONNECT_FAILED)
+
+    cdef void _stop_connecting(self, double now):
+        """
+        Connecting has taken its share of the route's deadline: go on to another endpoint, if there is one. The connection is still being opened, and
+        what comes of it is the verdict on its endpoint.
+        """
+        cdef set others = {self.endpoint} if self.tried is None else self.tried | {self.endpoint}
+        if self.retry.covers(RetryCause.CONNECT_FAILURE) and self.cluster.pick(self, others, now) is not None:
+            self._try_next()
 
     cdef void use(self, BackendStream backend):
         """A stream got free while this request waited for one that is being opened, or in the queue."""
@@ -213,12 +247,19 @@ cdef class ForwardedRequest(UpstreamRequest):
 
     cdef void end_if_late(self):
         """Give up waiting for the head of a response. While the client sends its request, `stream_idle` goes for it. A gRPC call ends as a whole."""
-        if self.call is not None and self.call.is_late(coarse_monotonic()) and is_expected(DEADLINE, self.state):
+        cdef double now
+        if not is_expected(DEADLINE, self.state):
+            return
+        if self.call is not None and self.call.is_late(coarse_monotonic()):
             self._end_call()
             return
-        if self.state == RESPONDING or self.give_up_at == 0.0 or coarse_monotonic() < self.give_up_at or not is_expected(DEADLINE, self.state):
+        if self.state == RESPONDING or self.give_up_at == 0.0:
             return
-        if self.state != AWAITING:
+        now = coarse_monotonic()
+        if now < self.give_up_at:
+            if self.state == CONNECTING and now >= self.connect_until:
+                self._stop_connecting(now)
+        elif self.state != AWAITING:
             self.fail(ErrorReason.ROUTE_TIMEOUT)
         elif self.request_complete:
             self._fail_backend(ErrorReason.ROUTE_TIMEOUT)

@@ -56,6 +56,7 @@ class Service(grpc.GenericRpcHandler):
             "Upload": grpc.stream_unary_rpc_method_handler(self._upload),
             "Download": grpc.unary_stream_rpc_method_handler(self._download),
             "Chat": grpc.stream_stream_rpc_method_handler(self._chat),
+            "EndEarly": grpc.stream_stream_rpc_method_handler(self._end_early),
             "Fail": grpc.unary_unary_rpc_method_handler(self._fail),
             "FailLate": grpc.unary_stream_rpc_method_handler(self._fail_late),
             "Flaky": grpc.unary_unary_rpc_method_handler(self._flaky),
@@ -90,6 +91,10 @@ class Service(grpc.GenericRpcHandler):
     def _fail_late(self, request: bytes, context: Any) -> Iterator[bytes]:
         yield b"first"
         context.abort(grpc.StatusCode[request.decode()], "late")
+
+    def _end_early(self, requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
+        yield next(requests).upper()
+        context.abort(grpc.StatusCode.OUT_OF_RANGE, "enough")
 
     def _flaky(self, request: bytes, context: Any) -> bytes:
         if self.failures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import grpc
 import pytest
 
 from tests.harness.certificates import files  # noqa: F401 - a fixture
-from tests.integration.grpc_scene import Calls, GrpcStage, Service, failure, served
+from tests.integration.grpc_scene import PATIENCE, Calls, GrpcStage, Service, failure, served
 
 Scene = tuple[GrpcStage, Service]
 
@@ -72,6 +73,21 @@ def test_a_status_of_the_service_arrives_with_its_message_and_details(calls: Cal
     stream = calls.download("FailLate")(b"ABORTED")
     assert next(stream) == b"first"
     assert failure(lambda: next(stream)) == (grpc.StatusCode.ABORTED, "late")
+
+
+def test_a_service_may_end_a_chat_that_its_client_would_go_on_with(calls: Calls) -> None:
+    released = threading.Event()
+
+    def talk() -> Iterator[bytes]:
+        yield b"one"
+        released.wait(PATIENCE)
+
+    chat = calls.chat("EndEarly")(talk())
+    try:
+        assert next(chat) == b"ONE"
+        assert failure(lambda: next(chat)) == (grpc.StatusCode.OUT_OF_RANGE, "enough")
+    finally:
+        released.set()
 
 
 def test_large_messages_arrive_whole(calls: Calls) -> None:

@@ -72,6 +72,7 @@ class HealthCheck:
     The check of the endpoints of one cluster.
 
     Args:
+        scheme: Of the request; None: that of the endpoint.
         host: Value of the `Host` header; None: the address of the endpoint.
         body: Text that must be in the body; None: any body.
         interval: Seconds between the starts of two checks of one endpoint.
@@ -84,6 +85,7 @@ class HealthCheck:
     """
 
     type: Literal["http", "tcp", "grpc"] = "http"
+    scheme: Literal["http", "https"] | None = None
     path: str = "/"
     method: Literal["GET", "HEAD", "OPTIONS"] = "GET"
     host: str | None = None
@@ -96,3 +98,12 @@ class HealthCheck:
     fall: int = 3
     port: int | None = None
     service: str = ""
+
+    def is_over_tls(self, *, https: bool) -> bool:
+        """
+        Whether an endpoint is checked over TLS.
+
+        Args:
+            https: Requests go there over TLS.
+        """
+        return self.type != "tcp" and (https if self.scheme is None else self.scheme == "https")
