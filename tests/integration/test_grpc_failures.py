@@ -13,7 +13,7 @@ import ngh2
 import pytest
 
 from tests.harness.client import Client
-from tests.harness.http2 import Http2Client, Reply, head
+from tests.harness.http2 import CANCEL, Http2Client, Reply, head
 from tests.harness.ports import free_port
 from tests.harness.waiting import eventually
 from tests.integration.grpc_scene import Calls, GrpcStage, Service, failure, served
@@ -22,18 +22,22 @@ Scene = tuple[GrpcStage, Service]
 TYPE = [(b"content-type", b"application/grpc")]
 MESSAGE = b"\0\0\0\0\2hi"
 CODE = grpc.StatusCode
+FLOOD = 1 << 20
+"""Bytes of a message that no window has room for."""
 WEB = MESSAGE + b"\x80\0\0\0\x0fgrpc-status:0\r\n"
 """A response of gRPC-Web: its trailers stand in the body."""
 
 
 class Raw:
-    """An endpoint of HTTP/2 that breaks off, within a message (`/raw.Service/Half`) or behind one (`Whole`), or never ends (`Hang`, `Endless`)."""
+    """An endpoint of HTTP/2 that breaks off, within a message (`/raw.Service/Half`) or behind one (`Whole`), or never ends (`Hang`, `Endless`, `Flood`)."""
 
     def __init__(self) -> None:
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self.socket.getsockname()[1]
         self.timeouts: list[bytes | None] = []
         """What each request said of its deadline."""
+        self.stuck = threading.Event()
+        """A `Flood` has sent all that there is room for."""
 
     def run(self) -> None:
         with suppress(OSError):
@@ -69,6 +73,12 @@ class Raw:
             engine.send_response(event.stream_id, [(b":status", b"503")], end_stream=True)
             return
         engine.send_response(event.stream_id, [(b":status", b"200"), *TYPE])
+        if path == b"/raw.Service/Flood":
+            engine.send_data(event.stream_id, b"\0" + FLOOD.to_bytes(4, "big") + bytes(FLOOD))
+            while data := engine.data_to_send():
+                connection.sendall(data)
+            self.stuck.set()
+            return
         engine.send_data(event.stream_id, MESSAGE + (b"\0\0\0\1\0half" if path.endswith(b"Half") else b""))
         if path == b"/raw.Service/Endless":
             return
@@ -353,9 +363,12 @@ def test_over_http1_failures_keep_their_status(scene: Scene) -> None:
 
 def test_a_client_that_does_not_read_is_reset(scene: Scene) -> None:
     """Trailers would stand behind what it has not read."""
-    with Http2Client(scene[0].plain, window=1000) as made:
-        fields = head(
-            "POST", "/test.Echo/Endless", host="x", token=scene[0].token, more=[*TYPE, (b"grpc-timeout", b"300m")]
-        )
-        reply = made.reply(made.begin(fields, b"\0\0\0\0\x06200000"))
-    assert reply.status == 200 and reply.trailers is None and reply.reset is not None
+    stage, service = scene
+    service.raw.stuck.clear()
+    with Http2Client(stage.plain, window=1000) as made:
+        token = stage.tokens.mint(jti="unread")
+        number = made.begin(head("POST", "/raw.Service/Flood", host="x", token=token, more=TYPE), MESSAGE)
+        assert service.raw.stuck.wait(20)
+        assert stage.balancer.admin_post("/revocations", {"jti": "unread"})[0] in (200, 201, 202)
+        reply = made.reply(number)
+    assert (reply.status, reply.trailers, reply.reset) == (200, None, CANCEL)
