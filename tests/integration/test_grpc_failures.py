@@ -29,7 +29,9 @@ WEB = MESSAGE + b"\x80\0\0\0\x0fgrpc-status:0\r\n"
 
 
 class Raw:
-    """An endpoint of HTTP/2 that breaks off, within a message (`/raw.Service/Half`) or behind one (`Whole`), or never ends (`Hang`, `Endless`, `Flood`)."""
+    """
+    An endpoint of HTTP/2 that breaks off, within a message (`/raw.Service/Half`) or behind one (`Whole`), or never ends (`Hang`, `Endless`, `Flood`).
+    """
 
     def __init__(self) -> None:
         self.socket = socket.create_server(("127.0.0.1", 0))

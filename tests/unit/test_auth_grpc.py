@@ -1,5 +1,8 @@
 """What gRPC callers get in place of HTTP statuses: one for every reason of ours, by the mapping of gRPC where it has one."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from lbjwt._error_reason import ErrorReason, error_status
@@ -30,6 +33,15 @@ def test_a_failure_is_told_in_the_head_or_in_trailers(status: int, expected: int
     assert trailers[b"grpc-status"] == b"%d" % expected
     assert b"\r\ngrpc-message: %b\r\n" % trailers[b"grpc-message"] in answer.head
     assert b"some_reason" not in grpc_error_answer(status, "", Caller.GRPC).head
+
+
+def test_the_manual_has_the_table() -> None:
+    """Each status of HTTP stands in the row of its status of gRPC."""
+    page = Path("docs/grpc.md").read_text()
+    found = {}
+    for told, number in re.findall(r"^\| ([\d, ]+) \| (\d+) `[A-Z_]+` \|", page, re.MULTILINE):
+        found |= {int(status): int(number) for status in told.split(",")}
+    assert found == STATUS and "| 400, of a token | 3 `INVALID_ARGUMENT` |" in page
 
 
 def test_a_response_without_a_status_of_ours_ends_as_unknown() -> None:
