@@ -225,6 +225,8 @@ class Cluster(Section):
     @field_validator("health_check")
     @classmethod
     def _ports(cls, check: HealthCheck | None, info: ValidationInfo) -> HealthCheck | None:
+        if check is not None and check.type == "grpc" and info.data.get("protocol") == "http1":
+            raise across("a check of type grpc needs HTTP/2; set protocol: http2", "health_check", "type")
         if check is not None:
             check_ports(check, [endpoint.address for endpoint in info.data.get("endpoints", ())])
         return check

@@ -31,6 +31,7 @@ cdef struct AccessRecord:
     int retries
     int attempts                                 # endpoints that were tried, one as often as it was; written with the next one
     Slice failed_endpoints                       # addresses of those that failed; at is NULL when none did
+    int grpc_status                              # -1: it was no gRPC call, or ended without one
 
 
 @cython.final

@@ -135,7 +135,7 @@ cdef class AccessLog:
         cdef Buffer buffer = self._buffer
         cdef char *out
         cdef int64_t milliseconds, microseconds
-        cdef Py_ssize_t need = 640 + 6 * (
+        cdef Py_ssize_t need = 672 + 6 * (
             record.client.size + record.peer.size + record.method.size + record.path.size + record.host.size + record.request_id.size
             + record.endpoint.size + record.issuer.size + record.route.size + record.cluster.size + record.failed_endpoints.size
         )
@@ -166,6 +166,8 @@ cdef class AccessLog:
         out = put_member(out, b'","host":"', 10, record.host)
         out = put_text(out, b'","status":', 11)
         out = put_number(out, record.status)
+        if record.grpc_status >= 0:
+            out = put_number(put_text(out, b',"grpc_status":', 15), record.grpc_status)
         if record.reason != DenyReason.NONE:
             out = put_name(put_text(out, b',"reason":"', 11), REASON_NAMES, record.reason, DenyReason.INTERNAL)
         elif record.error != ErrorReason.NO_ERROR:

@@ -32,6 +32,7 @@ cdef void record_head(ProxyContext context, ListenerSettings listener, Slice pee
     record.error = reason
     record.response_bytes = response_bytes
     record.complete = status != 0
+    record.grpc_status = -1
     context.access_log.record(&record)
 
 

@@ -35,6 +35,7 @@ def append(log: AccessLog, **given: Any) -> None:
     """Write a record of RECORD and what else is given; the peer is the client."""
     fields: dict[str, Any] = {
         **dict.fromkeys(NUMBERS, 0),
+        "grpc_status": -1,
         "complete": True,
         **RECORD,
         "peer": RECORD["client"],
