@@ -153,6 +153,7 @@ cdef class Http2Server(Timed):
         stream.server = self
         stream.number = number
         stream.waits_for = -1
+        stream.http2 = True
         stream.request_ended = end
         self.streams[number] = stream
         self.served += 1
@@ -447,7 +448,7 @@ cdef class Http2ServerStream(ClientStream):
         context.board.mine.bad_requests += 1
         self._send_answer(answer, Slice(&request_id[0], REQUEST_ID_SIZE))
         record_head(context, self.server.listener, self.peer(), self.server.trusted, reason, at, size, Slice(&request_id[0], REQUEST_ID_SIZE),
-                    answer.status, len(answer.body))
+                    answer.status, len(answer.body), True)
         self._finish()
 
     cdef void _answer_health(self, Answer answer):
@@ -527,7 +528,7 @@ cdef class Http2ServerStream(ClientStream):
         cdef char request_id[REQUEST_ID_SIZE]
         context.next_request_id(request_id)
         record_head(context, self.server.listener, self.peer(), self.server.trusted, ErrorReason.CLIENT_CLOSED, head, len(head),
-                    Slice(&request_id[0], REQUEST_ID_SIZE), 0, 0)
+                    Slice(&request_id[0], REQUEST_ID_SIZE), 0, 0, True)
 
     cdef void expired(self):
         self.deadline = 0.0
