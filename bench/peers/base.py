@@ -26,6 +26,7 @@ class Setup:
     routes: int = 1
     clusters: int = 1
     checks: bool = False
+    http2_backend: bool = False  # the backend speaks HTTP/2 without TLS
 
     def addresses(self) -> list[str]:
         """HOST:PORT of every endpoint. All clusters have the same ones."""

@@ -71,7 +71,7 @@ def _command(setup: Setup) -> list[str]:
         upstreams=upstreams,
         locations=locations,
         port=setup.port,
-        ssl=" ssl" if setup.tls else "",
+        ssl=" ssl http2" if setup.tls else "",
         certificate=certificate,
     )
     path = setup.directory / "nginx.conf"
