@@ -24,7 +24,7 @@ def command(directory: Path, port: int, *, grpc: bool = False) -> list[str]:
         raise BenchError("nghttpd is missing: apt-get install nghttp2-server")
     site = directory / "site"
     method = site / GRPC_PATH[1:]
-    method.parent.mkdir(parents=True)
+    method.parent.mkdir(parents=True, exist_ok=True)
     method.write_bytes(GRPC_MESSAGE)
     (site / "index.html").write_bytes(b"hello world\n")
     kinds = directory / "mime.types"
