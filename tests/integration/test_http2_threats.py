@@ -72,7 +72,7 @@ class Attacker:
                 number = int.from_bytes(head[5:], "big")
                 payload = self._reader.read(size)
                 if kind == HEADERS:
-                    fields = dict(self._decoder.decode(payload))
+                    fields = {str(name): str(value) for name, value in self._decoder.decode(payload)}
                     status = fields.get(":status", status) if number == stream else status
                 elif kind == GOAWAY and (code := int.from_bytes(payload[4:8], "big")):
                     return f"goaway {code}"
