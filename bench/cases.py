@@ -28,6 +28,7 @@ class Case:
     routes: int = 1  # the last one is for every path; the others for /area-001, /area-002, …
     clusters: int = 1  # the routes take them in turn
     checks: bool = False  # each endpoint is asked once a second whether it works
+    backend_tls: bool = False  # the proxy speaks TLS to the backend, and checks its certificate
     least_seconds: float = 0.0  # of a measurement
     idle: bool = False  # not load but 5,000 waiting connections
     workers: bool = False  # one worker against two
@@ -135,6 +136,7 @@ _CASES = (
         endpoints=30,
         checks=True,
     ),
+    Case("backend-tls", "TLS to the backend", ("nginx", "haproxy", "lbjwt"), backend_tls=True),
     *(
         Case(
             f"h2-{connections}x{streams}",

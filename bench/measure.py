@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
 
-from bench import child, client, h2load, idle, native, nghttpd, procfs, tokens, wrk
+from bench import child, client, h2load, idle, native, nghttpd, procfs, terminator, tokens, wrk
 from bench.cases import Case
 from bench.certificate import self_signed
 from bench.layout import Layout
@@ -67,18 +67,26 @@ def measure(case: Case, peer: Peer, number: int, *, cores: Layout, seconds: floa
         if case.http2_backend:
             backend = nghttpd.command(directory, backend_port, grpc=case.grpc)
         stack.enter_context(child.running("backend", backend, port=backend_port, cores=cores.load, directory=directory))
-        certificate = self_signed(directory) if case.tls else None
+        certificate = self_signed(directory) if case.tls or case.backend_tls else None
+        proxied_port = backend_port
+        if case.backend_tls:
+            proxied_port = free_port()
+            command = terminator.command(proxied_port, backend_port, directory, certificate)
+            stack.enter_context(
+                child.running("terminator", command, port=proxied_port, cores=cores.load, directory=directory)
+            )
         setup = Setup(
             port,
-            backend_port,
+            proxied_port,
             directory,
             material,
-            certificate,
+            certificate if case.tls else None,
             free_port(),
             case.endpoints,
             case.routes,
             case.clusters,
             case.checks,
+            certificate if case.backend_tls else None,
             case.http2_backend,
         )
         command = peer.command(setup)
@@ -86,7 +94,7 @@ def measure(case: Case, peer: Peer, number: int, *, cores: Layout, seconds: floa
         client.prove(port, material, verifies=peer.verifies, tls=case.tls, http2=case.streams > 0)
         if case.idle:
             return _idle(case, peer, number, setup, root)
-        return _loaded(case, peer, number, setup, root, cores, seconds)
+        return _loaded(case, peer, number, setup, root, cores, seconds, backend_port)
 
 
 def _idle(case: Case, peer: Peer, number: int, setup: Setup, root: int) -> Figures:
@@ -103,7 +111,10 @@ def _idle(case: Case, peer: Peer, number: int, setup: Setup, root: int) -> Figur
     )
 
 
-def _loaded(case: Case, peer: Peer, number: int, setup: Setup, root: int, cores: Layout, seconds: float) -> Figures:
+def _loaded(
+    case: Case, peer: Peer, number: int, setup: Setup, root: int, cores: Layout, seconds: float, backend_port: int
+) -> Figures:
+    """backend_port: where the backend counts what it was asked."""
     seconds = max(seconds, case.least_seconds)
     load_for = _load_of(case, setup, cores)
     _warm(load_for, tokens.ROTATION if case.rotates else 0)
@@ -111,7 +122,7 @@ def _loaded(case: Case, peer: Peer, number: int, setup: Setup, root: int, cores:
     time.sleep(SETTLE_SECONDS)
     pids = procfs.tree(root)
     memory: list[int] = []
-    answered = 0 if case.http2_backend else client.answered_by_backend(setup.backend_port)
+    answered = 0 if case.http2_backend else client.answered_by_backend(backend_port)
     started, busy, cpu = time.monotonic(), procfs.core_busy_seconds(cores.proxy), procfs.cpu_seconds(pids)
     load = load_for(seconds, lambda: memory.append(procfs.memory_bytes(pids)))
     cpu = procfs.cpu_seconds(pids) - cpu
@@ -120,7 +131,7 @@ def _loaded(case: Case, peer: Peer, number: int, setup: Setup, root: int, cores:
     wrk.judge(load, refusals=case.refused, least_bytes=case.least_bytes)
     time.sleep(SETTLE_SECONDS)
     if not case.http2_backend:
-        answered = client.answered_by_backend(setup.backend_port) - answered
+        answered = client.answered_by_backend(backend_port) - answered
         agree(case, load.requests, answered, seconds=time.monotonic() - started)
     if peer.remembers is not None and not case.refused:
         hits, misses = client.cache_counts(setup.admin_port)

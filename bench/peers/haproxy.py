@@ -77,6 +77,8 @@ def _start(setup: Setup, rules: str) -> list[str]:
     ssl = f" ssl crt {setup.tls.both} alpn h2,http/1.1" if setup.tls else ""
     protocol = " proto h2" if setup.http2_backend else ""
     check, each = ("option httpchk GET /", " check inter 1s") if setup.checks else ("", "")
+    if setup.backend_tls:
+        each += f" ssl verify required ca-file {setup.backend_tls.certificate}"
     servers = "\n".join(
         f"    server s{number} {address}{protocol}{each}" for number, address in enumerate(setup.addresses())
     )

@@ -20,6 +20,10 @@ NAMES = [
     "post_retries",
     "failing_backend",
     "failing_backend_posts",
+    "blackhole_backend",
+    "refused_connects",
+    "no_backend_left",
+    "connection_limit",
     "health_checks",
     "idle_close_race",
     "nginx_backends",
@@ -94,7 +98,7 @@ class Bar:
 
     id: str  # also the name of its file
     sentence: str
-    quick: int  # N inside make test
+    quick: int  # N inside make test; 0: too slow for it
     full: int  # N of make proof
     run: Callable[[int, Path], Result]  # (N, empty directory)
     alias: str = ""  # its id in records made before the bars had names

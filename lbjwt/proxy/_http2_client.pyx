@@ -104,6 +104,12 @@ cdef class Http2Client(Timed):
             del self.waiting[stream]
             self.endpoint.pool.settle(stream)
             exchange = <Exchange>stream.request
+            if stream.trial:                     # a connection alone says too little: a request tries the endpoint
+                stream.trial = False
+                if exchange is None:
+                    self.endpoint.end_trial()
+                else:
+                    exchange.trial = True
             if exchange is None:
                 self.ended(stream)
             else:
@@ -113,7 +119,9 @@ cdef class Http2Client(Timed):
         if self.active == 0:
             self.deadline = coarse_monotonic() + self.endpoint.idle_timeout
 
-    def connect_failed(self, str cause):
+    def connect_failed(self, str cause, bint ours=False):
+        """ours: for a reason of this machine, which says nothing about the endpoint."""
+        cdef bint trial = False
         cdef Http2ClientStream stream
         cdef Exchange exchange
         cdef list waiting = list(self.waiting)
@@ -125,8 +133,13 @@ cdef class Http2Client(Timed):
         self.deadline = 0.0
         self.withdraw()
         self.waiting.clear()
-        exchange = <Exchange>(<Http2ClientStream>waiting[0]).request if waiting else None
-        self.endpoint.unreachable(cause, exchange is not None and exchange.take_trial(), coarse_monotonic())
+        for stream in waiting:
+            exchange = <Exchange>stream.request
+            trial = (exchange is not None and exchange.take_trial()) or stream.trial or trial
+        if not ours:
+            self.endpoint.unreachable(cause, trial, coarse_monotonic())
+        elif trial:
+            self.endpoint.end_trial()
         self._give_up_room()
         if self.connection is not None:
             self.context.watched.discard(self)
