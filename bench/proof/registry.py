@@ -61,6 +61,8 @@ NAMES = [
     "stalled_readers",
     "idle_connections",
     "head_bombs",
+    "http2_floods",
+    "http2_cancels",
     "large_bodies",
     "hot_reload",
     "in_flight_reload",

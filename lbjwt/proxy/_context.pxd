@@ -21,6 +21,7 @@ cdef class ProxyContext:
     cdef readonly KeyWait key_wait
     cdef readonly Board board
     cdef public AccessLog access_log             # None: no log is kept
+    cdef readonly object flood_log               # FloodLog
     cdef readonly set watched                    # of Timed, for the sweeps: every open connection
     cdef readonly Py_ssize_t clients             # open client connections
     cdef public bint draining                    # every answer ends its connection

@@ -163,6 +163,8 @@ cdef class Http2Client(Timed):
         for stream in list(self.streams.values()):
             stream._closed(CANCEL)
         self.streams.clear()
+        if self.session is not None:
+            self.session.release()
 
     cdef void _broken(self):
         """The endpoint broke TLS, or there is no agreeing with it."""

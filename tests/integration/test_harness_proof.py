@@ -22,6 +22,7 @@ MEASURE = {
     "head_bombs",
     "health_checks",
     "hot_reload",
+    "http2_floods",
     "idle_connections",
     "key_rotation",
     "key_withdrawal",
@@ -97,7 +98,7 @@ def test_ids_are_those_promised(capsys: pytest.CaptureFixture[str]) -> None:
         "pipelining segmentation jwks_outage unknown_kid_flood key_rotation key_withdrawal cold_start "
         "poisoned_jwks slow_jwks fetch_count token_urls key_fallback two_authorizations jwks_idle_close "
         "token_edits refusal_answers token_times cached_expiry cross_route_cache garbage_flood revocation_delay "
-        "refusal_reasons stalled_readers idle_connections head_bombs large_bodies hot_reload in_flight_reload "
+        "refusal_reasons stalled_readers idle_connections head_bombs http2_floods http2_cancels large_bodies hot_reload in_flight_reload "
         "drain_idle_clients broken_configurations reload_storm reload_latency tokens_across_reload certificate_replaced "
         "upgrade reload_leaks soak"
     )

@@ -229,6 +229,7 @@ def test_s21_s22_s23_a_flood_ends_its_own_connection(stage: Stage, name: str) ->
         assert found == "closed" or found.startswith("goaway"), found
         assert other.ask(1, request(stage)) == "200"
     assert stage.balancer.usage().rss - before < 8 << 20
+    assert "Traceback" not in stage.balancer.stderr, stage.balancer.stderr
 
 
 def test_s24_responses_that_nobody_reads_are_held_back(stage: Stage) -> None:
