@@ -89,8 +89,8 @@ cdef class AccessLog:
     Written by `flush`, which the owner calls once a second, and past 64 KiB without it.
 
     Keys in this order: `time` (RFC 3339, UTC, milliseconds), `duration_ms`, `client`, `peer` (the address of the connection, only when it
-    is not the client's), `method`, `path` (without the query), `host`,
-    `protocol` (HTTP/1.0, HTTP/1.1 or HTTP/2), `status` (0: ended without a response), `reason` (only when refused or failed), `would_refuse` (only when a report-only rule let it through),
+    is not the client's), `method`, `path` (without the query), `host`, `protocol` (HTTP/1.0, HTTP/1.1 or HTTP/2),
+    `status` (0: ended without a response), `reason` (only when refused or failed), `would_refuse` (only when a report-only rule let it through),
     `issuer` and `route` (only when known), `request_bytes` and `response_bytes` (bodies), `cluster`
     (only when it was forwarded), `endpoint` (only when one was picked), `request_id`, `complete` (the response was relayed whole), `retries`, and
     when a try failed `attempts` and `failed_endpoints`.
