@@ -63,7 +63,9 @@ class Limits(Section):
     max_requests_per_connection: Annotated[int, whole(0, 1_000_000_000)] = Field(
         default=0, description="Maximum number of requests on one client connection; 0 means no limit."
     )
-    http2: Http2Limits = Field(default_factory=Http2Limits, description="What a client may do on one HTTP/2 connection.")
+    http2: Http2Limits = Field(
+        default_factory=Http2Limits, description="What a client may do on one HTTP/2 connection."
+    )
 
     @field_validator("max_identity_headers")
     @classmethod

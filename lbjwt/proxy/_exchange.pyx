@@ -14,7 +14,7 @@ from libc.string cimport memcpy
 from lbjwt._fastverify cimport NONE
 from lbjwt._grants cimport Grant
 from lbjwt.net._clock cimport coarse_monotonic
-from lbjwt.observe._access_log cimport AccessRecord
+from lbjwt.observe._access_log cimport HTTP_1_0, HTTP_1_1, HTTP_2, AccessRecord
 from lbjwt.proxy._admission cimport is_suspicious
 from lbjwt.proxy._balancing_key cimport learn
 from lbjwt.proxy._exchange_states cimport (
@@ -423,6 +423,7 @@ cdef class Exchange(ForwardedRequest):
         cdef Authorization authorization = self.authorization
         cdef bytes label
         self.logged.fill(&record, self.client.peer())
+        record.protocol = HTTP_2 if self.client.http2 else HTTP_1_0 if self.http10 else HTTP_1_1
         record.request_id = self._identifier()
         record.endpoint = record.issuer = record.route = record.cluster = Slice(NULL, 0)
         if self.cluster is not None:

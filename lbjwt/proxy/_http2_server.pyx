@@ -280,7 +280,7 @@ cdef class Http2ServerStream(ClientStream):
         context.board.mine.bad_requests += 1
         self._send_answer(answer, Slice(&request_id[0], REQUEST_ID_SIZE))
         record_head(context, self.server.listener, self.peer(), self.server.trusted, reason, at, size, Slice(&request_id[0], REQUEST_ID_SIZE),
-                    answer.status, len(answer.body))
+                    answer.status, len(answer.body), True)
         self._finish()
 
     cdef void _answer_health(self, Answer answer):
@@ -375,7 +375,7 @@ cdef class Http2ServerStream(ClientStream):
         cdef char request_id[REQUEST_ID_SIZE]
         context.next_request_id(request_id)
         record_head(context, self.server.listener, self.peer(), self.server.trusted, reason, head, len(head),
-                    Slice(&request_id[0], REQUEST_ID_SIZE), 0, 0)
+                    Slice(&request_id[0], REQUEST_ID_SIZE), 0, 0, True)
 
     cdef void expired(self):
         self.deadline = 0.0

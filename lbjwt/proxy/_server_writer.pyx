@@ -176,4 +176,4 @@ cdef class ServerWriter(ClientStream):
         self._record(reason, at, size, Slice(&request_id[0], REQUEST_ID_SIZE), 0, 0)
 
     cdef void _record(self, ErrorReason reason, const char *at, Py_ssize_t size, Slice request_id, int status, Py_ssize_t response_bytes):
-        record_head(self.context, self.listener, self.peer(), self.trusted, reason, at, size, request_id, status, response_bytes)
+        record_head(self.context, self.listener, self.peer(), self.trusted, reason, at, size, request_id, status, response_bytes, False)

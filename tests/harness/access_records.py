@@ -28,7 +28,17 @@ TEXTS = (
     "route",
     "failed_endpoints",
 )
-NUMBERS = ("status", "reason", "error", "would_refuse", "request_bytes", "response_bytes", "retries", "attempts")
+NUMBERS = (
+    "protocol",
+    "status",
+    "reason",
+    "error",
+    "would_refuse",
+    "request_bytes",
+    "response_bytes",
+    "retries",
+    "attempts",
+)
 
 
 def append(log: AccessLog, **given: Any) -> None:
