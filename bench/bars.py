@@ -35,6 +35,10 @@ def _plain(case: str, about: str) -> Bar:
     return Bar(f"{about}: CPU / HAProxy without auth", "cpu_us", (case, "lbjwt"), (case, "haproxy"), 1.00)
 
 
+def _http2(case: str, about: str, peer: str, name: str, limit: float) -> Bar:
+    return Bar(f"{about}: CPU / {name}", "cpu_us", (case, "lbjwt"), (case, peer), limit)
+
+
 BARS = (
     Bar("hot RS256: CPU / HAProxy without auth", "cpu_us", ("hot", "lbjwt"), ("hot", "haproxy"), 1.00),
     Bar("hot RS256: CPU / C relay", "cpu_us", ("hot", "lbjwt"), ("hot", "floor"), 1.30),
@@ -77,6 +81,17 @@ BARS = (
         1.00,
     ),
     _plain("tls-connect", "TLS connection per request"),
+    *(
+        bar
+        for streams in ("10x10", "1x100")
+        for bar in (
+            _http2(f"h2-{streams}", f"HTTP/2 {streams}", "haproxy", "HAProxy without auth", 1.40),
+            _http2(f"h2-{streams}", f"HTTP/2 {streams}", "envoy-jwt", "Envoy jwt_authn with cache", 0.65),
+        )
+    ),
+    _http2("h2-body-100k", "100 KiB response, HTTP/2", "haproxy", "HAProxy without auth", 1.20),
+    _http2("h2-body-1m", "1 MiB response, HTTP/2", "haproxy", "HAProxy without auth", 1.20),
+    _http2("grpc", "unary call of gRPC", "envoy-jwt", "Envoy jwt_authn with cache", 0.70),
     Bar("refusal without a token: CPU / HAProxy's", "cpu_us", ("refusal", "lbjwt"), ("refusal", "haproxy-jwt"), 1.3),
     Bar(
         "two workers: requests/s / one worker",

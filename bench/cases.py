@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bench import nghttpd
+
 ROUND_THE_TABLE = ("floor", "nginx", "haproxy", "envoy-jwt", "lbjwt")
 
 
@@ -21,7 +23,7 @@ class Case:
     rotates: bool = False  # 30,000 tokens in turn instead of one
     tls: bool = False
     refused: bool = False  # no token; every answer must be a refusal
-    connections: int = 64  # of clients at once
+    connections: int = 64  # of clients
     endpoints: int = 1  # of each cluster
     routes: int = 1  # the last one is for every path; the others for /area-001, /area-002, …
     clusters: int = 1  # the routes take them in turn
@@ -30,6 +32,14 @@ class Case:
     least_seconds: float = 0.0  # of a measurement
     idle: bool = False  # not load but 5,000 waiting connections
     workers: bool = False  # one worker against two
+    streams: int = 0  # requests at a time on each connection, by h2load over HTTP/2; 0: by wrk over HTTP/1.1
+    http2_backend: bool = False  # nghttpd, to which the proxy speaks HTTP/2
+    grpc: bool = False  # a unary call of gRPC, with trailers
+
+    @property
+    def in_flight(self) -> int:
+        """Requests at a time over all connections."""
+        return self.connections * max(1, self.streams)
 
 
 _CASES = (
@@ -127,6 +137,56 @@ _CASES = (
         checks=True,
     ),
     Case("backend-tls", "TLS to the backend", ("nginx", "haproxy", "lbjwt"), backend_tls=True),
+    *(
+        Case(
+            f"h2-{connections}x{streams}",
+            f"HTTP/2 over TLS, {connections} × {streams} streams",
+            ("nginx", "haproxy", "envoy-jwt", "lbjwt"),
+            tls=True,
+            connections=connections,
+            streams=streams,
+        )
+        for connections, streams in ((10, 10), (1, 100))
+    ),
+    *(
+        Case(
+            f"h2-body-{name}",
+            f"{about} response, HTTP/2 over TLS",
+            ("nginx", "haproxy", "envoy-jwt", "lbjwt"),
+            tls=True,
+            connections=10,
+            streams=10,
+            path=f"/{name}",
+            least_bytes=size,
+        )
+        for name, about, size in (("100k", "100 KiB", 100 << 10), ("1m", "1 MiB", 1 << 20))
+    ),
+    Case(
+        "h2-backend",
+        "HTTP/2 from clients and to the backend",
+        ("haproxy", "envoy-jwt", "lbjwt"),
+        tls=True,
+        connections=10,
+        streams=10,
+        http2_backend=True,
+    ),
+    Case(
+        "h2-backend-only",
+        "HTTP/1.1 from clients, HTTP/2 to the backend",
+        ("haproxy", "envoy-jwt", "lbjwt"),
+        http2_backend=True,
+    ),
+    Case(
+        "grpc",
+        "unary call of gRPC",
+        ("haproxy", "envoy-jwt", "lbjwt"),
+        tls=True,
+        connections=10,
+        streams=10,
+        http2_backend=True,
+        grpc=True,
+        path=nghttpd.GRPC_PATH,
+    ),
     Case("refusal", "no token: refused", ("haproxy-jwt", "envoy-jwt", "lbjwt"), refused=True, least_bytes=0),
     Case("workers", "one worker against two", ("lbjwt", "lbjwt-2w"), workers=True),
     Case("idle", "5,000 idle keep-alive connections", ROUND_THE_TABLE, idle=True),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import shutil
 import ssl
+import subprocess
 
 from bench.child import BenchError
 from bench.tokens import Material
@@ -95,7 +97,32 @@ def tampered(token: str) -> str:
     return f"{head}.{signature[:middle]}{other}{signature[middle + 1 :]}"
 
 
-def prove(port: int, material: Material, *, verifies: bool, tls: bool) -> None:
+def http2_status(port: int, path: str, token: str | None, *, tls: bool) -> int:
+    """
+    Status of one GET over HTTP/2, by curl. The token goes through its standard input.
+
+    Raises:
+        BenchError: curl is missing, no answer came, or it did not come over HTTP/2.
+    """
+    if shutil.which("curl") is None:
+        raise BenchError("curl is missing: apt-get install curl")
+    url = f"{'https' if tls else 'http'}://127.0.0.1:{port}{path}"
+    lines = [f'url = "{url}"', "insecure", "silent", "show-error", f"max-time = {_TIMEOUT:.0f}", 'noproxy = "*"']
+    lines += ["http2-prior-knowledge"] if not tls else ["http2"]
+    lines += [f'header = "Authorization: Bearer {token}"'] if token else []
+    lines += ['output = "/dev/null"', 'write-out = "%{http_code} %{http_version}"']
+    done = subprocess.run(
+        ["curl", "--config", "-"], input="\n".join(lines), capture_output=True, text=True, check=False
+    )
+    found, _, version = done.stdout.partition(" ")
+    if done.returncode != 0:
+        raise BenchError(f"no answer to a single request: {done.stderr.strip()}")
+    if version != "2":
+        raise BenchError(f"a request over HTTP/2 was answered in HTTP/{version}")
+    return int(found)
+
+
+def prove(port: int, material: Material, *, verifies: bool, tls: bool, http2: bool = False) -> None:
     """
     Show that a proxy lets good tokens pass and, when it is said to verify, refuses bad ones.
 
@@ -112,6 +139,6 @@ def prove(port: int, material: Material, *, verifies: bool, tls: bool) -> None:
             "a good token, again": (material.token, 200),
         }
     for what, (token, wanted) in expected.items():
-        got = status(port, "/", token, tls=tls)
+        got = (http2_status if http2 else status)(port, "/", token, tls=tls)
         if got != wanted:
             raise BenchError(f"{what} was answered with {got} instead of {wanted}")

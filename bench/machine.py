@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 from pathlib import Path
 
 from bench.peers import Peer
@@ -27,6 +28,7 @@ def describe(peers: list[Peer]) -> dict[str, str]:
         "load before": f"{os.getloadavg()[0]:.2f}",
         "python": platform.python_version(),
         "wrk": first_line_of("wrk", "-v").partition(" [")[0],
+        "h2load": first_line_of("h2load", "--version") if shutil.which("h2load") else "not installed",
     }
     for peer in peers:
         found.setdefault(peer.name.partition("-")[0], peer.version())

@@ -2,19 +2,21 @@
 One measurement: start a backend and a proxy, prove that it does its work, warm it, load it, read what it cost.
 
 CPU is user and system time of the proxy's whole process tree, after minus before, over the requests answered in between.
-A run counts only when wrk saw nothing but the answers asked for and the backend counted as many requests as wrk did.
+A run counts only when the load saw nothing but the answers asked for and the backend, if it counts, counted as many requests.
 """
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Protocol
 
-from bench import child, client, idle, native, procfs, terminator, tokens, wrk
+from bench import child, client, h2load, idle, native, nghttpd, procfs, terminator, tokens, wrk
 from bench.cases import Case
 from bench.certificate import self_signed
 from bench.layout import Layout
@@ -22,7 +24,13 @@ from bench.peers import Peer, Setup
 from tests.harness.ports import free_port
 
 WARM_SECONDS = 1.0
-SETTLE_SECONDS = 0.1  # after each load: what wrk left in flight must arrive before anything is counted
+SETTLE_SECONDS = 0.1  # after each load: what was left in flight must arrive before anything is counted
+
+
+class LoadFor(Protocol):
+    """Loads a proxy for some seconds; ``midway`` is called once meanwhile."""
+
+    def __call__(self, seconds: float, midway: Callable[[], None] | None = None) -> wrk.Load: ...
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,8 @@ def measure(case: Case, peer: Peer, number: int, *, cores: Layout, seconds: floa
         directory.chmod(0o755)  # nginx's workers give up root
         backend_port, port = free_port(), free_port()
         backend = [str(native.built("backend")), str(backend_port), str(case.endpoints)]
+        if case.http2_backend:
+            backend = nghttpd.command(directory, backend_port, grpc=case.grpc)
         stack.enter_context(child.running("backend", backend, port=backend_port, cores=cores.load, directory=directory))
         certificate = self_signed(directory) if case.tls or case.backend_tls else None
         proxied_port = backend_port
@@ -77,10 +87,11 @@ def measure(case: Case, peer: Peer, number: int, *, cores: Layout, seconds: floa
             case.clusters,
             case.checks,
             certificate if case.backend_tls else None,
+            case.http2_backend,
         )
         command = peer.command(setup)
         root = stack.enter_context(child.running(peer.name, command, port=port, cores=cores.proxy, directory=directory))
-        client.prove(port, material, verifies=peer.verifies, tls=case.tls)
+        client.prove(port, material, verifies=peer.verifies, tls=case.tls, http2=case.streams > 0)
         if case.idle:
             return _idle(case, peer, number, setup, root)
         return _loaded(case, peer, number, setup, root, cores, seconds, backend_port)
@@ -105,37 +116,23 @@ def _loaded(
 ) -> Figures:
     """backend_port: where the backend counts what it was asked."""
     seconds = max(seconds, case.least_seconds)
-    url = f"{'https' if case.tls else 'http'}://127.0.0.1:{setup.port}{case.path}"
-    arguments = case.script
-    if case.rotates:
-        arguments += (f"tokens={setup.material.rotation.resolve()}",)
-    elif not case.refused:
-        arguments += (f"token={setup.material.hot.resolve()}",)
-    threads = 2 if case.workers and cores.scales else 1
-    least = tokens.ROTATION if case.rotates else 0
-    _warm(url, arguments, cores, case.connections, threads, least)
+    load_for = _load_of(case, setup, cores)
+    _warm(load_for, tokens.ROTATION if case.rotates else 0)
 
     time.sleep(SETTLE_SECONDS)
     pids = procfs.tree(root)
     memory: list[int] = []
-    answered = client.answered_by_backend(backend_port)
+    answered = 0 if case.http2_backend else client.answered_by_backend(backend_port)
     started, busy, cpu = time.monotonic(), procfs.core_busy_seconds(cores.proxy), procfs.cpu_seconds(pids)
-    load = wrk.run(
-        url,
-        arguments,
-        seconds=seconds,
-        cores=cores.load,
-        connections=case.connections,
-        threads=threads,
-        midway=lambda: memory.append(procfs.memory_bytes(pids)),
-    )
+    load = load_for(seconds, lambda: memory.append(procfs.memory_bytes(pids)))
     cpu = procfs.cpu_seconds(pids) - cpu
     busy = procfs.core_busy_seconds(cores.proxy) - busy
     elapsed = time.monotonic() - started
     wrk.judge(load, refusals=case.refused, least_bytes=case.least_bytes)
     time.sleep(SETTLE_SECONDS)
-    answered = client.answered_by_backend(backend_port) - answered
-    agree(case, load.requests, answered, seconds=time.monotonic() - started)
+    if not case.http2_backend:
+        answered = client.answered_by_backend(backend_port) - answered
+        agree(case, load.requests, answered, seconds=time.monotonic() - started)
     if peer.remembers is not None and not case.refused:
         hits, misses = client.cache_counts(setup.admin_port)
         tokens_shown = (tokens.ROTATION if case.rotates else 1) + client.PROOF_TOKENS
@@ -155,18 +152,51 @@ def _loaded(
     )
 
 
-def _warm(url: str, arguments: tuple[str, ...], cores: Layout, connections: int, threads: int, least: int) -> None:
+def _load_of(case: Case, setup: Setup, cores: Layout) -> LoadFor:
+    """What loads the proxy in this case, for some seconds."""
+    url = f"{'https' if case.tls else 'http'}://127.0.0.1:{setup.port}{case.path}"
+    if case.streams:
+        fields = [f"-HAuthorization: Bearer {setup.material.token}"]
+        if case.grpc:
+            message = nghttpd.message_file(setup.directory)
+            fields += [f"-d{message}", "-Hcontent-type: application/grpc", "-Hte: trailers"]
+        return lambda seconds, midway=None: h2load.run(
+            url,
+            tuple(fields),
+            seconds=seconds,
+            cores=cores.load,
+            connections=case.connections,
+            streams=case.streams,
+            midway=midway,
+        )
+    arguments = case.script
+    if case.rotates:
+        arguments += (f"tokens={setup.material.rotation.resolve()}",)
+    elif not case.refused:
+        arguments += (f"token={setup.material.hot.resolve()}",)
+    return lambda seconds, midway=None: wrk.run(
+        url,
+        arguments,
+        seconds=seconds,
+        cores=cores.load,
+        connections=case.connections,
+        threads=2 if case.workers and cores.scales else 1,
+        midway=midway,
+    )
+
+
+def _warm(load_for: LoadFor, least: int) -> None:
     """Load before the figures; when tokens rotate, until one run has sent each of them once (wrk starts at the first every time)."""
     seconds = WARM_SECONDS
-    load = wrk.run(url, arguments, seconds=seconds, cores=cores.load, connections=connections, threads=threads)
+    load = load_for(seconds)
     while 0 < load.requests < least:
         seconds = math.ceil(seconds * least / load.requests * 1.1)
-        load = wrk.run(url, arguments, seconds=seconds, cores=cores.load, connections=connections, threads=threads)
+        load = load_for(seconds)
 
 
 def agree(case: Case, asked: int, answered: int, *, seconds: float = 0.0) -> None:
     """
-    Compare wrk's count with the backend's. Requests in flight when wrk stops are answered but not counted by it; nor are health checks.
+    Compare the load's count with the backend's. Requests in flight when the load stops are answered but not counted by it; nor are health checks.
 
     Args:
         seconds: Between the counts, for the health checks that came in that time.
@@ -178,8 +208,8 @@ def agree(case: Case, asked: int, answered: int, *, seconds: float = 0.0) -> Non
     if case.refused:
         if answered:
             raise child.BenchError(f"{answered} refused requests reached the backend")
-    elif not asked <= answered <= asked + case.connections + checks:
-        raise child.BenchError(f"wrk counts {asked} answers, the backend {answered}")
+    elif not asked <= answered <= asked + case.in_flight + checks:
+        raise child.BenchError(f"the load counts {asked} answers, the backend {answered}")
 
 
 def remembered(expected: bool, requests: int, hits: int, misses: int, *, most_misses: int) -> None:

@@ -21,10 +21,10 @@ DISTURBED = 0.10  # share of the proxy's core used by others, from which a figur
 
 HEADINGS = ("", "CPU µs/request", "× HAProxy no auth", "requests/s", "p50 ms", "p99 ms", "memory MiB", "KiB/idle conn")
 METHOD = (
-    "One proxy after another, each started anew, pinned to one core with one worker; load (wrk, closed loop, 64 connections unless said) "
-    "and backend on the other core(s). CPU is user+sys of the proxy's whole process tree over the requests answered. "
-    "Every run was checked: bad tokens refused, every answer the expected one, the backend's count in agreement with wrk's. "
-    "Cells are medians over rounds; ratios are taken within each round, then the median."
+    "One proxy after another, each started anew, pinned to one core with one worker; load (wrk, closed loop, 64 connections unless said; "
+    "h2load for HTTP/2) and backend on the other core(s). CPU is user+sys of the proxy's whole process tree over the requests answered. "
+    "Every run was checked: bad tokens refused, every answer the expected one, the backend's count in agreement with the load's "
+    "(nghttpd, the HTTP/2 backend, does not count). Cells are medians over rounds; ratios are taken within each round, then the median."
 )
 
 

@@ -73,6 +73,7 @@ cpdef enum ErrorReason:
     CONNECTION_FIELD = 60                # of HTTP/2: a field that only HTTP/1 may have
     FLOOD = 61                           # ended without an answer: too many frames that cost their sender nothing
     ROUTE_TIMEOUT = 62                   # 504: no response head within the route's timeout
+    DEADLINE_EXCEEDED = 63               # 504: the deadline that a gRPC client gave its call has passed
 
     # The response: 502. Those that a request can have too stand 64 above it.
     RESPONSE_BARE_LF = 64 + 1

@@ -6,7 +6,8 @@ cpdef int error_status(ErrorReason reason) noexcept:
         return 0
     if reason >= ErrorReason.RESPONSE_BARE_LF:
         return 502
-    if reason == ErrorReason.RESPONSE_TIMEOUT or reason == ErrorReason.STREAM_IDLE or reason == ErrorReason.ROUTE_TIMEOUT:
+    if (reason == ErrorReason.RESPONSE_TIMEOUT or reason == ErrorReason.STREAM_IDLE or reason == ErrorReason.ROUTE_TIMEOUT
+            or reason == ErrorReason.DEADLINE_EXCEEDED):
         return 504
     if reason == ErrorReason.PSEUDO_FIELD or reason == ErrorReason.CONNECTION_FIELD:
         return 400

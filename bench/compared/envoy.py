@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from bench.compared import http2
 from bench.compared.scene import AUDIENCE, ISSUER, OTHER, Program, Scene, Trial, streamed, unsigned
 from bench.peers.envoy import PEERS, configuration, program
 from tests.harness.ports import free_port
@@ -219,6 +220,12 @@ def _health(scene: Scene) -> str:
 TRIALS = (
     Trial("`exp` must be there", "a token without exp", "200; with require_expiration 401", _exp),
     Trial("issuer and audience must be named, or waived explicitly", "a provider that names neither", "200", _names),
+    Trial(
+        http2.ROW,
+        "TLS, then with alpn_protocols too; a cluster with http2_protocol_options",
+        "200 over HTTP/1.1; 200 over HTTP/2",
+        partial(http2.spoken, peer=PEERS[0], file="envoy.json", offer='"alpn_protocols": ["h2", "http/1.1"], '),
+    ),
     Trial("`none`", "a token of the algorithm none", "401", lambda scene: _status(scene, unsigned())),
     Trial(
         "several issuers", "requires_any: a token of each, and one signed by the other's key", "200 200 401", _several

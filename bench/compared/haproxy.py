@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
+from bench.compared import http2
 from bench.compared.scene import ISSUER, OTHER, Program, Scene, Trial, streamed, unsigned
 from bench.peers.haproxy import PEERS, program
 from tests.harness.ports import free_port
@@ -162,5 +163,7 @@ TRIALS = (
     Trial(_COPY, "set-header; X-Jwt-Sub: forged", "the backend received: alice", partial(_copy, rules=_with("set-header"))),
     Trial(_COPY, "set-header; X_Jwt_Sub: forged", "the backend received: forged, alice",
           partial(_copy, rules=_with("set-header"), name="X_Jwt_Sub")),
+    Trial(http2.ROW, "bind with ssl, then with alpn h2 too; a server with proto h2", "200 over HTTP/1.1; 200 over HTTP/2",
+          partial(http2.spoken, peer=PEERS[0], file="haproxy.cfg", offer=" alpn h2,http/1.1")),
     Trial("", "monitor-uri", "200, counted 1, logged 0", _health),
 )  # fmt: skip

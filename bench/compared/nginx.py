@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
+from bench.compared import http2
 from bench.compared.scene import Program, Scene, Trial
 from bench.peers.nginx import CONFIGURATION, PEERS, UPSTREAM, program
 from tests.harness.ports import free_port
@@ -54,6 +56,12 @@ def _auth_jwt(scene: Scene) -> str:
     return "unknown directive" if 'unknown directive "auth_jwt"' in done.stderr else f"ends with {done.returncode}"
 
 
+def _to_backends(scene: Scene) -> str:
+    command = [*_write(scene, free_port(), "proxy_http_version 2;"), "-t"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    return "invalid value" if "invalid value" in done.stderr else f"ends with {done.returncode}"
+
+
 def _underscore(scene: Scene) -> str:
     with _nginx(scene) as running:
         return f"the backend received: {running.ask(None, 'X_Jwt_Sub: forged').copies('x_jwt_sub', 'x-jwt-sub')}"
@@ -68,6 +76,13 @@ def _twice(scene: Scene) -> str:
 
 TRIALS = (
     Trial("", "auth_jwt in the configuration", "unknown directive", _auth_jwt),
+    Trial(
+        "",
+        "listen with ssl, then with http2 too",
+        "200 over HTTP/1.1; 200 over HTTP/2",
+        partial(http2.spoken, peer=ABOUT, file="nginx.conf", offer=" http2", to_backend=False),
+    ),
+    Trial("", "proxy_http_version 2", "invalid value", _to_backends),
     Trial("", "X_Jwt_Sub: forged", "the backend received: none", _underscore),
     Trial(
         "",

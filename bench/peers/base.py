@@ -27,6 +27,7 @@ class Setup:
     clusters: int = 1
     checks: bool = False
     backend_tls: Certificate | None = None  # of the backend, and its own authority; None: plain HTTP
+    http2_backend: bool = False  # the backend speaks HTTP/2 without TLS
 
     def addresses(self) -> list[str]:
         """HOST:PORT of every endpoint. All clusters have the same ones."""

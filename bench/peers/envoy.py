@@ -53,14 +53,18 @@ def _address(port: int) -> dict[str, Any]:
 
 
 def configuration(
-    port: int, backend_port: int, filters: list[dict[str, Any]], tls: Certificate | None = None
+    port: int,
+    backend_port: int,
+    filters: list[dict[str, Any]],
+    tls: Certificate | None = None,
+    http2_backend: bool = False,
 ) -> dict[str, Any]:
     """One listener with these filters before its router, one cluster for everything."""
     router = {"name": "envoy.filters.http.router", "typed_config": {"@type": f"{_TYPES}.filters.http.router.v3.Router"}}
     manager = {
         "@type": f"{_TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "edge",
-        "codec_type": "HTTP1",
+        "codec_type": "HTTP1" if tls is None else "AUTO",
         "route_config": {
             "virtual_hosts": [
                 {
@@ -85,6 +89,7 @@ def configuration(
             "typed_config": {
                 "@type": f"{_TYPES}.transport_sockets.tls.v3.DownstreamTlsContext",
                 "common_tls_context": {
+                    "alpn_protocols": ["h2", "http/1.1"],
                     "tls_certificates": [files],
                     # Envoy's servers stop at TLS 1.2 unless told otherwise; all peers of a case speak the same version
                     "tls_params": {"tls_maximum_protocol_version": "TLSv1_3"},
@@ -92,7 +97,7 @@ def configuration(
             },
         }
     endpoint = {"endpoint": {"address": _address(backend_port)}}
-    cluster = {
+    cluster: dict[str, Any] = {
         "name": "backend",
         "type": "STATIC",
         "connect_timeout": "5s",
@@ -101,13 +106,21 @@ def configuration(
         },
         "load_assignment": {"cluster_name": "backend", "endpoints": [{"lb_endpoints": [endpoint]}]},
     }
+    if http2_backend:
+        options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+        cluster["typed_extension_protocol_options"] = {
+            options: {
+                "@type": f"type.googleapis.com/{options}",
+                "explicit_http_config": {"http2_protocol_options": {}},
+            }
+        }
     listener = {"name": "edge", "address": _address(port), "filter_chains": [chain]}
     return {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
 
 
 def _start(setup: Setup, filters: list[dict[str, Any]]) -> list[str]:
     path = setup.directory / "envoy.json"
-    path.write_text(json.dumps(configuration(setup.port, setup.backend_port, filters, setup.tls)))
+    path.write_text(json.dumps(configuration(setup.port, setup.backend_port, filters, setup.tls, setup.http2_backend)))
     return [program() or "envoy", "-c", str(path), "--concurrency", "1", "--disable-hot-restart", "-l", "error"]
 
 

@@ -74,11 +74,14 @@ def program() -> str | None:
 
 def _start(setup: Setup, rules: str) -> list[str]:
     path = setup.directory / "haproxy.cfg"
-    ssl = f" ssl crt {setup.tls.both}" if setup.tls else ""
+    ssl = f" ssl crt {setup.tls.both} alpn h2,http/1.1" if setup.tls else ""
+    protocol = " proto h2" if setup.http2_backend else ""
     check, each = ("option httpchk GET /", " check inter 1s") if setup.checks else ("", "")
     if setup.backend_tls:
         each += f" ssl verify required ca-file {setup.backend_tls.certificate}"
-    servers = "\n".join(f"    server s{number} {address}{each}" for number, address in enumerate(setup.addresses()))
+    servers = "\n".join(
+        f"    server s{number} {address}{protocol}{each}" for number, address in enumerate(setup.addresses())
+    )
     backends = "".join(BACKEND.format(number=number, check=check, servers=servers) for number in range(setup.clusters))
     area = ""
     if setup.routes > 1:

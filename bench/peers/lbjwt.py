@@ -67,6 +67,7 @@ def _start(setup: Setup, *, cached: bool, workers: int, policy: bool) -> list[st
                 "endpoints": [{"address": f"{scheme}{address}"} for address in setup.addresses()],
                 **trust,
                 **({"health_check": {"path": "/", "interval": "1s"}} if setup.checks else {}),
+                **({"protocol": "http2"} if setup.http2_backend else {}),
             }
             for number in range(setup.clusters)
         },

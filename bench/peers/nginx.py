@@ -79,7 +79,7 @@ def _command(setup: Setup) -> list[str]:
         locations=locations,
         trust=trust,
         port=setup.port,
-        ssl=" ssl" if setup.tls else "",
+        ssl=" ssl http2" if setup.tls else "",
         certificate=certificate,
     )
     path = setup.directory / "nginx.conf"

@@ -11,16 +11,30 @@ from lbjwt.http1._request cimport GET, HEAD, RequestHead
 from lbjwt.http1._scan cimport equals, next_element, same
 
 
-cpdef bint is_grpc(RequestHead head) noexcept:
-    """True when the first Content-Type is `application/grpc`, bare or with a suffix (`+proto`, `-web`, parameters)."""
+cpdef Caller caller_of(RequestHead head) noexcept:
+    """What the first Content-Type says: `application/grpc` or gRPC-Web, bare or with a suffix (`+proto`, parameters)."""
     cdef Field *field = head._fields
     cdef Field *end = field + head._count
     while field < end:
         if equals(field.name, b"content-type", 12):
-            return (field.value.size >= 16 and same(field.value.at, b"application/grpc", 16)
-                    and (field.value.size == 16 or field.value.at[16] in (c'+', c'-', c';', c' ')))
+            return caller_by_type(field.value)
         field += 1
-    return False
+    return Caller.NO_GRPC
+
+
+cdef Caller caller_by_type(Slice value) noexcept:
+    if value.size < 16 or not same(value.at, b"application/grpc", 16) or not _ends(value, 16, True):
+        return Caller.NO_GRPC
+    if value.size >= 25 and same(value.at + 16, b"-web-text", 9) and _ends(value, 25, False):
+        return Caller.GRPC_WEB_TEXT
+    if value.size >= 20 and same(value.at + 16, b"-web", 4) and _ends(value, 20, False):
+        return Caller.GRPC_WEB
+    return Caller.GRPC
+
+
+cdef inline bint _ends(Slice value, Py_ssize_t size, bint dash) noexcept:
+    """A name of so many bytes ends there: a suffix or parameters follow, or nothing."""
+    return value.size == size or value.at[size] in (c'+', c';', c' ') or (dash and value.at[size] == c'-')
 
 
 cpdef bint is_browser(RequestHead head) noexcept:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from lbjwt._fastverify import DenyReason
+from lbjwt.auth._callers import Caller
+from lbjwt.auth.grpc import OF_TOKENS, grpc_answer, phrase
 from lbjwt.auth.policy import check_scopes
 from lbjwt.auth.redirect import redirect_template
 from lbjwt.errors import ConfigurationError
@@ -37,8 +39,7 @@ _TOLD: dict[DenyReason, tuple[int, str | None]] = {
 _NO_GOOD = (401, "invalid_token")
 _UNJUDGED = frozenset({429, 503})
 
-# gRPC: INVALID_ARGUMENT, UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE.
-_GRPC = {400: 3, 401: 16, 403: 7, 429: 8, 503: 14}
+_STATUSES = frozenset({_NO_GOOD[0], *(status for status, _ in _TOLD.values())})
 
 # Their answers need a field that we would have to make up: Allow, Proxy-Authenticate, Upgrade (RFC 9110 section 15.5).
 _INCOMPLETE = frozenset({405, 407, 426})
@@ -78,7 +79,7 @@ class RefusalStyle:
 
 def check_status(told: int, status: int) -> None:
     """ConfigurationError when `status` cannot replace `told`, the status of a refusal."""
-    if told not in _GRPC:
+    if told not in _STATUSES:
         raise ConfigurationError(f"lbjwt never refuses with status {told}; replace 400, 401, 403, 429 or 503", "told")
     if status < 400 or status not in set(HTTPStatus) - _INCOMPLETE:
         raise ConfigurationError(
@@ -126,14 +127,13 @@ def compile_refusals(realm: str = "lbjwt", style: RefusalStyle | None = None) ->
     return _for_all(refusal)
 
 
-def grpc_refusals(style: RefusalStyle | None = None) -> tuple[Answer, ...]:
-    """The same for gRPC clients: 200 without a body, with `grpc-status` in the head ("Trailers-Only"). A style's statuses are not used."""
+def grpc_refusals(style: RefusalStyle | None = None, caller: Caller = Caller.GRPC) -> tuple[Answer, ...]:
+    """The same for clients of gRPC or gRPC-Web (`auth.grpc`). A style's statuses are not used."""
     exposes = style is not None and style.expose_reason
 
     def refusal(reason: DenyReason) -> Answer:
         status = status_of(reason)
-        message = _name(reason) if exposes else HTTPStatus(status).phrase.lower()
-        return _refusal(200, [f"grpc-status: {_GRPC[status]}", f"grpc-message: {message}"], "application/grpc", b"")
+        return grpc_answer(OF_TOKENS[status], _name(reason) if exposes else phrase(status), caller)
 
     return _for_all(refusal)
 

@@ -47,6 +47,8 @@ SENTENCES: Final = {
     "revocation-without-lifetime": "revocations expire, and without max_lifetime a token may be valid for longer than its revocation",
     "backend-unverified": "lbjwt does not verify the certificates of these endpoints, so anybody on the network path can read and change requests, "
     "tokens included; set ca instead of verify: false",
+    "auto-without-tls": "no endpoint of this cluster uses TLS, and only its handshake tells what an endpoint offers, so auto means HTTP/1.1; "
+    "for HTTP/2 without TLS, write http2",
     "check-overlaps": "the timeout of the check is not shorter than its interval: an endpoint that hangs is checked less often than configured",
     # files and secrets
     "key-left-out": "{what}",

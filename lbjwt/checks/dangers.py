@@ -71,6 +71,8 @@ def _service(configuration: Configuration) -> Iterator[Problem]:
 
 def _clusters(configuration: Configuration) -> Iterator[Problem]:
     for label, cluster in configuration.clusters.items():
+        if cluster.protocol == "auto" and not cluster.uses_tls and cluster.endpoints_file is None:
+            yield warning(("clusters", label, "protocol"), "auto-without-tls")
         check = cluster.health_check
         if check is not None and check.timeout >= check.interval:
             yield warning(("clusters", label, "health_check", "timeout"), "check-overlaps")

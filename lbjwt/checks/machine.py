@@ -36,6 +36,7 @@ ADMIN_TIMEOUT: Final = 2.0
 REFUSAL: Final = 0.2
 """Seconds for an endpoint to refuse the client certificate after the handshake. Without a refusal it waits for a request."""
 TLS_FAILED: Final = "the TLS handshake fails"
+NO_HTTP2: Final = "it does not offer HTTP/2 during the TLS handshake (ALPN), as protocol: http2 requires"
 AT_ONCE: Final = 50
 """How many endpoints the check connects to at the same time."""
 
@@ -97,7 +98,7 @@ async def endpoint_results(subject: str, cluster: Cluster) -> list[Result]:
         return await _check_results(subject, cluster, tls)
     slots = asyncio.Semaphore(AT_ONCE)
     addresses = {at: one.address for at, one in enumerate(cluster.endpoints) if not one.address.srv}
-    causes = await asyncio.gather(*(_reach(one, cluster.connect_timeout, slots, tls) for one in addresses.values()))
+    causes = await asyncio.gather(*(_reach(one, cluster, slots, tls) for one in addresses.values()))
     outcome, others = _beside(causes, "accepts connections")
     results = []
     for (at, address), cause in zip(addresses.items(), causes, strict=True):
@@ -106,7 +107,7 @@ async def endpoint_results(subject: str, cluster: Cluster) -> list[Result]:
             what = "TLS connections" if address.https else "connections"
             results.append(Result(endpoint, "endpoint", "ok", f"{address} accepts {what}"))
             continue
-        if cause.startswith(TLS_FAILED):
+        if cause.startswith((TLS_FAILED, NO_HTTP2)):
             sentence = f"{address}: {cause}; {others}"
         else:
             sentence = f"{address} accepts no connection: {cause}; {others}. Check that the backend is running and that this is its address"
@@ -147,8 +148,9 @@ async def _probe(target: Target, slots: asyncio.Semaphore) -> str:
             return f"this machine cannot open a connection: {error}"
 
 
-async def _reach(address: Address, timeout: float, slots: asyncio.Semaphore, tls: BackendTls | None) -> str:
-    """ "" when a connection was made, else why none was."""
+async def _reach(address: Address, cluster: Cluster, slots: asyncio.Semaphore, tls: BackendTls | None) -> str:
+    """ "" when a connection was made that can be used, else why none was."""
+    timeout = cluster.connect_timeout
     name = "" if tls is None else tls.name_of(address)
     try:
         async with slots, asyncio.timeout(timeout):
@@ -164,6 +166,10 @@ async def _reach(address: Address, timeout: float, slots: asyncio.Semaphore, tls
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(REFUSAL):
                         await reader.read(1)
+                agreed = writer.get_extra_info("ssl_object").selected_alpn_protocol()
+                if cluster.protocol == "http2" and agreed != "h2":
+                    writer.transport.abort()
+                    return NO_HTTP2
     except TimeoutError:
         return f"no answer within {timeout:g} s"
     except ssl.SSLError as error:

@@ -55,9 +55,10 @@ StatusSet = Annotated[
 class HealthCheck(Section):
     """Checks of the endpoints: one that fails gets no requests until it passes again. `health_check: /health` is `{path: /health}`."""
 
-    type: Literal["http", "tcp"] = Field(
+    type: Literal["http", "tcp", "grpc"] = Field(
         default="http",
-        description="`http`: the response to a request decides; `tcp`: an accepted connection is enough, also at an `https` endpoint.",
+        description="`http`: the response to a request decides; `tcp`: an accepted connection is enough, also at an `https` endpoint; `grpc`: the "
+        "health service of a gRPC server decides (`grpc.health.v1`).",
     )
     scheme: Literal["http", "https"] | None = Field(
         default=None,
@@ -110,6 +111,13 @@ class HealthCheck(Section):
         description="Port to check. Default: the port of the endpoint. A Unix socket is checked at its path.",
     )
 
+    service: Annotated[
+        str, Spelling(r"[\x21-\x7E]{1,255}", "must be the name of a gRPC service, such as shop.Orders")
+    ] = Field(
+        default="",
+        description="The service that a `grpc` check asks for, as the server registered it. Default: the server as a whole.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _from_path(cls, value: Any) -> Any:
@@ -118,11 +126,19 @@ class HealthCheck(Section):
     @field_validator(*ONLY_HTTP)
     @classmethod
     def _only_http(cls, value: T, info: ValidationInfo) -> T:
-        if info.data.get("type") == "tcp":
-            raise ValueError("has no effect on a check of type tcp; remove it, or use type http")
+        kind = info.data.get("type")
+        if kind in ("tcp", "grpc") and not (kind == "grpc" and info.field_name in ("host", "scheme")):
+            raise ValueError(f"has no effect on a check of type {kind}; remove it, or use type http")
         if info.field_name == "body" and info.data.get("method") == "HEAD":
             raise ValueError("a response to HEAD has no body (RFC 9110 §9.3.2); use GET, or remove this key")
         return value
+
+    @field_validator("service")
+    @classmethod
+    def _only_grpc(cls, service: str, info: ValidationInfo) -> str:
+        if info.data.get("type") != "grpc":
+            raise ValueError("has an effect on a check of type grpc only; remove it, or use type grpc")
+        return service
 
     @property
     def check(self) -> Check:

@@ -19,8 +19,8 @@ class Http2Limits(Section):
     )
     stream_window: Annotated[int, Bytes(16 * _KIB, 16 << 20)] = Field(
         default=64 * _KIB,
-        description="How much of a request body may wait here for its endpoint, per request. "
-        "A connection can take `max_streams` times as much memory.",
+        description="How much of a request body may wait here for its endpoint, per request. A connection can take `max_streams` times as much "
+        "memory.",
     )
     max_resets: Annotated[int, whole(1, 1_000_000)] = Field(
         default=200,

@@ -87,7 +87,8 @@ class Listener(Section):
     )
     h2c: StrictBool = Field(
         default=False,
-        description="Accept HTTP/2 without TLS from clients that begin with it (prior knowledge, RFC 9113 §3.3), beside HTTP/1.1. Only without `tls`.",
+        description="Accept HTTP/2 without TLS from clients that begin with it (prior knowledge, RFC 9113 §3.3), beside HTTP/1.1. Only "
+        "without `tls`.",
     )
 
     @field_validator("h2c")
@@ -193,12 +194,11 @@ class Cluster(Section):
     )
     protocol: Literal["http1", "http2", "auto"] = Field(
         default="http1",
-        description="What the endpoints speak. `http2`: many requests at a time on one connection, as gRPC needs it; with TLS by ALPN, without it from "
-        "the first byte (h2c). `auto`: HTTP/2 to `https` endpoints that offer it, else HTTP/1.1.",
+        description="What the endpoints speak. `http2`: many requests at a time on one connection, as gRPC needs it; with TLS by ALPN, without it "
+        "from the first byte (h2c). `auto`: HTTP/2 to `https` endpoints that offer it, else HTTP/1.1.",
     )
     http2: EndpointHttp2 = Field(
-        default_factory=EndpointHttp2,
-        description="How HTTP/2 connections to the endpoints are used, with `protocol: http2` or `auto`.",
+        default_factory=EndpointHttp2, description="How HTTP/2 connections to the endpoints are used, with `protocol: http2` or `auto`."
     )
     health_check: HealthCheck | None = Field(
         default=None,
@@ -230,6 +230,8 @@ class Cluster(Section):
     @field_validator("health_check")
     @classmethod
     def _ports(cls, check: HealthCheck | None, info: ValidationInfo) -> HealthCheck | None:
+        if check is not None and check.type == "grpc" and info.data.get("protocol") == "http1":
+            raise across("a check of type grpc needs HTTP/2; set protocol: http2", "health_check", "type")
         if check is not None:
             check_ports(check, [endpoint.address for endpoint in info.data.get("endpoints", ())])
         return check

@@ -161,13 +161,17 @@ class Retry(Section):
         description="How often lbjwt sends a request again. Failed connects do not count. Default: `retries` of the cluster.",
     )
     on: Annotated[
-        tuple[Literal["connect_failure", "reset", "refused", "timeout", 429, 500, 501, 502, 503, 504], ...],
-        Field(max_length=10),
+        tuple[
+            Literal["connect_failure", "reset", "refused", "timeout", "grpc_unavailable", 429, 500, 501, 502, 503, 504],
+            ...,
+        ],
+        Field(max_length=11),
     ] = Field(
         default=("connect_failure", "reset", "refused"),
-        description="What makes lbjwt send a request again: `connect_failure`, `reset` (the connection ended before a response), `refused` "
-        "(an HTTP/2 endpoint did not process it), `timeout` (no response head in time), or response statuses. All but `connect_failure` and "
-        "`refused` apply to idempotent methods only.",
+        description="What makes lbjwt send a request again: `connect_failure`, `reset` (the connection ended before a response), `refused` (an "
+        "HTTP/2 endpoint did not process it), `timeout` (no response head in time), response statuses, or `grpc_unavailable` (a gRPC call whose "
+        "response is the status UNAVAILABLE and nothing else). All but `connect_failure`, `refused` and `grpc_unavailable` apply to idempotent "
+        "methods only.",
     )
     try_timeout: Annotated[float, Seconds(0.01, 3_600)] | None = Field(
         default=None,

@@ -25,6 +25,7 @@ cdef void read_remains(RequestHead head, const char *data, Py_ssize_t size, Requ
         at += 1
     _take_fields(head, data, size, at - data, policy)
     end = next_control(at, at + min(end - at, policy.max_request_line))
+    head.http10 = end - at > 8 and same(end - 8, b"HTTP/1.0", 8)
     _take_request_line(head, at, end)
 
 

@@ -8,6 +8,12 @@ from lbjwt.http1._buffer cimport Buffer, Slice
 from lbjwt.observe._board cimport Board
 
 
+cdef enum:                       # the protocol of a request
+    HTTP_1_1 = 0
+    HTTP_1_0 = 1
+    HTTP_2 = 2
+
+
 cdef struct AccessRecord:
     double started_at                            # seconds since the epoch
     double duration                              # seconds
@@ -21,6 +27,7 @@ cdef struct AccessRecord:
     Slice issuer                                 # label of the token's issuer; at is NULL when it is not known
     Slice cluster                                # name; at is NULL when the request was not forwarded
     Slice route                                  # name of the route; at is NULL when there is none
+    int protocol                                 # HTTP_1_1, HTTP_1_0 or HTTP_2; that of a head which cannot be read is HTTP_1_1
     int status                                   # 0: ended without a response
     DenyReason reason
     ErrorReason error                            # told as the reason when there is no other
@@ -31,6 +38,7 @@ cdef struct AccessRecord:
     int retries
     int attempts                                 # endpoints that were tried, one as often as it was; written with the next one
     Slice failed_endpoints                       # addresses of those that failed; at is NULL when none did
+    int grpc_status                              # -1: it was no gRPC call, or ended without one
 
 
 @cython.final

@@ -89,7 +89,7 @@ cdef class AccessLog:
     Written by `flush`, which the owner calls once a second, and past 64 KiB without it.
 
     Keys in this order: `time` (RFC 3339, UTC, milliseconds), `duration_ms`, `client`, `peer` (the address of the connection, only when it
-    is not the client's), `method`, `path` (without the query), `host`,
+    is not the client's), `method`, `path` (without the query), `host`, `protocol` (HTTP/1.0, HTTP/1.1 or HTTP/2),
     `status` (0: ended without a response), `reason` (only when refused or failed), `would_refuse` (only when a report-only rule let it through),
     `issuer` and `route` (only when known), `request_bytes` and `response_bytes` (bodies), `cluster`
     (only when it was forwarded), `endpoint` (only when one was picked), `request_id`, `complete` (the response was relayed whole), `retries`, and
@@ -135,7 +135,7 @@ cdef class AccessLog:
         cdef Buffer buffer = self._buffer
         cdef char *out
         cdef int64_t milliseconds, microseconds
-        cdef Py_ssize_t need = 640 + 6 * (
+        cdef Py_ssize_t need = 672 + 6 * (
             record.client.size + record.peer.size + record.method.size + record.path.size + record.host.size + record.request_id.size
             + record.endpoint.size + record.issuer.size + record.route.size + record.cluster.size + record.failed_endpoints.size
         )
@@ -164,8 +164,15 @@ cdef class AccessLog:
         out = put_member(out, b'","method":"', 12, record.method)
         out = put_member(out, b'","path":"', 10, record.path)
         out = put_member(out, b'","host":"', 10, record.host)
-        out = put_text(out, b'","status":', 11)
+        if record.protocol == HTTP_2:
+            out = put_text(out, b'","protocol":"HTTP/2","status":', 31)
+        elif record.protocol == HTTP_1_0:
+            out = put_text(out, b'","protocol":"HTTP/1.0","status":', 33)
+        else:
+            out = put_text(out, b'","protocol":"HTTP/1.1","status":', 33)
         out = put_number(out, record.status)
+        if record.grpc_status >= 0:
+            out = put_number(put_text(out, b',"grpc_status":', 15), record.grpc_status)
         if record.reason != DenyReason.NONE:
             out = put_name(put_text(out, b',"reason":"', 11), REASON_NAMES, record.reason, DenyReason.INTERNAL)
         elif record.error != ErrorReason.NO_ERROR:

@@ -2,6 +2,7 @@ cimport cython
 from libc.stdint cimport uint64_t
 
 from lbjwt._error_reason cimport ErrorReason
+from lbjwt.auth._callers cimport Caller
 from lbjwt.http1._buffer cimport Buffer
 from lbjwt.http1._request cimport RequestHead
 from lbjwt.http1._response cimport ResponseHead
@@ -38,11 +39,13 @@ cdef class ProxyContext:
     cdef Authorization authorization             # of the head at hand, until an exchange takes it over
     cdef list spare                              # exchanges to use again
 
-    cdef dict _answers                           # Answer by status and detail
+    cdef dict _answers                           # Answer by status, detail and caller
     cdef bytes date                              # "Date: …\r\n", of this second
     cdef char _id_prefix[16]
     cdef uint64_t _id_counter
 
-    # named: the answer tells the reason
-    cdef Answer answer(self, ErrorReason reason, bint named)
+    # named: the answer tells the reason. caller: whom; over HTTP/1 it is NO_GRPC, as gRPC is not spoken there
+    cdef Answer answer(self, ErrorReason reason, bint named, Caller caller)
+    # The end of a response to a gRPC call that breaks off.
+    cdef list grpc_trailers(self, ErrorReason reason, bint named)
     cdef void next_request_id(self, char *out) noexcept

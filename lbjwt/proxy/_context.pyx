@@ -9,6 +9,7 @@ from email.utils import formatdate
 from http import HTTPStatus
 
 from lbjwt._error_reason import ErrorReason as _ErrorReason
+from lbjwt.auth.grpc import grpc_error_answer, grpc_error_trailers
 from lbjwt.observe.flood_log import FloodLog
 
 from libc.string cimport memcpy
@@ -61,15 +62,20 @@ cdef class ProxyContext:
         memcpy(self._id_prefix, <char *>prefix, 16)
         self.sweep()
 
-    cdef Answer answer(self, ErrorReason reason, bint named):
+    cdef Answer answer(self, ErrorReason reason, bint named, Caller caller):
         cdef int status = error_status(reason)
         cdef str detail = REASON_NAMES[<int>reason] if named else ""
         if reason == ErrorReason.HTTP_ON_TLS_PORT:   # no secret, and all that its sender needs to know
             detail = "plain HTTP was sent to an HTTPS port"
-        answer = self._answers.get((status, detail))
+        answer = self._answers.get((status, detail, caller))
         if answer is None:
-            answer = self._answers[status, detail] = _plain(status, detail)
+            answer = _plain(status, detail) if caller == Caller.NO_GRPC else grpc_error_answer(status, detail, caller)
+            self._answers[status, detail, caller] = answer
         return <Answer>answer
+
+    cdef list grpc_trailers(self, ErrorReason reason, bint named):
+        # A token that ended has no status, as its response has begun.
+        return grpc_error_trailers(401 if reason == ErrorReason.TOKEN_ENDED else error_status(reason), REASON_NAMES[<int>reason] if named else "")
 
     cdef void next_request_id(self, char *out) noexcept:
         # Unique, not secret: 64 random bits of this process, then a counter.

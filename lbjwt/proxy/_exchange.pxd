@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t
 
 from lbjwt._error_reason cimport ErrorReason
 from lbjwt._grants cimport Grant
+from lbjwt.auth._callers cimport Caller
 from lbjwt.http1._buffer cimport Buffer, Slice
 from lbjwt.http1._request cimport Method, RequestHead, RequestPolicy
 from lbjwt.http1._response cimport ResponseHead
@@ -14,7 +15,6 @@ from lbjwt.proxy._snapshot cimport Snapshot
 from lbjwt.proxy._stream cimport BackendStream, ClientStream
 from lbjwt.proxy._context cimport ProxyContext
 from lbjwt.proxy._tunnel cimport Tunnel
-from lbjwt.upstream._retry cimport RetryCause
 
 cdef enum:
     REQUEST_ID_SIZE = 32         # bytes of an id of ours
@@ -47,10 +47,7 @@ cdef class Exchange(ForwardedRequest):
     cdef void _refuse(self, RequestHead head, bint https, Slice peer, bint trusted)
     cdef bint _is_expired(self, Grant grant, double now, double grace)
     cdef void _answer(self, Answer answer)
-    cdef void _fail_backend(self, ErrorReason reason)
-    cdef bint _is_verdict(self, ErrorReason reason) noexcept
-    cdef void _tell_status(self, int status)
-    cdef bint _sends_again(self, RetryCause cause, int status, bint begun, bint whole)
+    cdef Caller _caller(self) noexcept
     cdef void _log(self, bint complete)
 
     # from the client's side
@@ -80,7 +77,6 @@ cdef class Exchange(ForwardedRequest):
     cdef void go_away(self)                      # the worker is stopping
     # from the sweep
     cdef void end_if_expired(self, double now)
-    cdef void end_if_late(self)                  # its route's deadline may have passed
 
 
 # The decision about its head stands in `context.authorization`, which it takes over.

@@ -14,21 +14,22 @@ from libc.string cimport memcpy
 from lbjwt._fastverify cimport NONE
 from lbjwt._grants cimport Grant
 from lbjwt.net._clock cimport coarse_monotonic
-from lbjwt.observe._access_log cimport AccessRecord
+from lbjwt.observe._access_log cimport HTTP_1_0, HTTP_1_1, HTTP_2, AccessRecord
 from lbjwt.proxy._admission cimport is_suspicious
 from lbjwt.proxy._balancing_key cimport learn
 from lbjwt.proxy._exchange_states cimport (
-    AWAITING, BACKEND_DATA, BACKEND_ENDED, BACKEND_FAILED, BACKEND_LOST, BEGIN, CLIENT_DATA, CLIENT_ENDED, CLIENT_LOST, CONNECTING, DEADLINE,
-    INTERIM, NEW, OVER, PENDING, REQUEST_BODY, REQUEST_BROKEN, RESPONDING, RESPONSE, RESPONSE_BODY, TIMED_OUT, TOKEN_ENDED, TUNNEL, TUNNEL_CLOSED,
+    AWAITING, BACKEND_DATA, BACKEND_ENDED, BACKEND_FAILED, BACKEND_LOST, BEGIN, CLIENT_DATA, CLIENT_ENDED, CLIENT_LOST, CONNECTING, INTERIM,
+    NEW, OVER, PENDING, REQUEST_BODY, REQUEST_BROKEN, RESPONDING, RESPONSE, RESPONSE_BODY, TIMED_OUT, TOKEN_ENDED, TUNNEL, TUNNEL_CLOSED,
     is_expected,
 )
+from lbjwt.proxy._grpc_call cimport UNAVAILABLE
 from lbjwt.proxy._route cimport Route
 from lbjwt.proxy._tunnel cimport new_tunnel
-from lbjwt.observe._endpoint_states cimport RESETS, SERVER_ERRORS, TIMEOUTS, EjectionCause
+from lbjwt.observe._endpoint_states cimport EjectionCause
 from lbjwt.upstream._cluster cimport Cluster
-from lbjwt.upstream._ejection cimport cause_of, had_fair_share
+from lbjwt.upstream._ejection cimport cause_of
 from lbjwt.upstream._endpoint cimport Protocol
-from lbjwt.upstream._retry cimport RetryCause, is_kept, is_replayable, may_send_again
+from lbjwt.upstream._retry cimport RetryCause, is_kept, is_replayable
 
 cdef enum:
     SPARE_EXCHANGES = 256        # kept to be used again, with their buffers
@@ -58,6 +59,7 @@ cdef Exchange new_exchange(ProxyContext context, ClientStream client):
     exchange.request_bytes = 0
     exchange.response_bytes = 0
     exchange.is_logged = False
+    exchange.call = None
     context.board.mine.in_flight += 1
     return exchange
 
@@ -146,8 +148,11 @@ cdef class Exchange(ForwardedRequest):
         except BaseException as fault:
             self.snapshot.gate.note(fault)
             self.note(ErrorReason.INTERNAL_ERROR)
-            answer = context.answer(ErrorReason.INTERNAL_ERROR, False)
+            answer = context.answer(ErrorReason.INTERNAL_ERROR, False, self._caller())
         self._answer(answer)
+
+    cdef Caller _caller(self) noexcept:
+        return Caller.NO_GRPC if self.call is None else self.call.caller
 
     cdef void _answer(self, Answer answer):
         self.status = answer.status
@@ -212,13 +217,17 @@ cdef class Exchange(ForwardedRequest):
         self.endpoint.counters.responses[head.status // 100] += 1
         if self.endpoint.failing and head.status < 500:
             self.endpoint.recovered()
+        if self.call is not None:
+            self.call.read_head(head)
+            if end and self.call.status == UNAVAILABLE and self._sends_again(RetryCause.GRPC_UNAVAILABLE, head.status, True, True):
+                return
         if (self.retry.any_status or (self.trial and head.status >= 500)) and self._sends_again(RetryCause.STATUS, head.status, True, end):
             return
         if self.retrying:
             self._count_retrying(-1)             # however long the response or the tunnel lasts, it is no try any more
         self.status = head.status
         self.response_bytes = size
-        if head.status >= 500 or self.trial:
+        if head.status >= 500 or self.trial or (self.call is not None and self.call.is_failure()):
             self._tell_status(head.status)
         if head.websocket:
             self._move(TUNNEL)
@@ -243,6 +252,10 @@ cdef class Exchange(ForwardedRequest):
     cdef void response_trailers(self, list fields):
         if not self.expects(RESPONSE_BODY):
             return
+        if self.call is not None:
+            self.call.read_trailers(fields)
+            if self.call.is_failure():
+                self._tell_status(self.status)
         self.client.respond_trailers(fields)
         self.finish(True)
 
@@ -314,6 +327,9 @@ cdef class Exchange(ForwardedRequest):
         """The endpoint's connection ended before the response was whole. begun: a part of its head came."""
         if not self.expects(BACKEND_LOST):
             return
+        if self.call is not None and self.call.is_late(coarse_monotonic()):
+            self._end_call()
+            return
         if self.state != AWAITING or not self._sends_again(RetryCause.RESET, 0, begun, False):
             self._fail_backend(ErrorReason.RESPONSE_INCOMPLETE if begun or self.state != AWAITING else ErrorReason.NO_RESPONSE)
 
@@ -326,41 +342,6 @@ cdef class Exchange(ForwardedRequest):
     cdef void timed_out(self, bint begun):
         if self.expects(TIMED_OUT) and not self._sends_again(RetryCause.TIMEOUT, 0, begun, False):
             self._fail_backend(ErrorReason.RESPONSE_TIMEOUT)
-
-    cdef bint _sends_again(self, RetryCause cause, int status, bint begun, bint whole):
-        """Send the request again if `_retry` allows it. whole: see `_send_again`."""
-        if not may_send_again(self, self.retry, self.cluster, cause, status, begun, coarse_monotonic()):
-            return False
-        if cause == RetryCause.STATUS:
-            self._tell_status(status)
-        elif cause == RetryCause.REFUSED:
-            self.endpoint.counters.refused += 1
-        elif cause == RetryCause.TIMEOUT or not self.backend.used:       # else the endpoint may have closed it for being idle
-            self.endpoint.failed(None, coarse_monotonic())
-            self.endpoint.unhealthy(TIMEOUTS if cause == RetryCause.TIMEOUT else RESETS, self.take_trial())
-        self._send_again(cause, whole)
-        return True
-
-    cdef void _tell_status(self, int status):
-        """The endpoint has answered, which says whether it is healthy."""
-        if status >= 500:
-            self.endpoint.unhealthy(SERVER_ERRORS, self.take_trial())
-        else:
-            self.endpoint.healthy(self.take_trial())
-
-    cdef void end_if_late(self):
-        """Give up waiting for the head of a response. While the client sends its request, `stream_idle` goes for it."""
-        cdef double now
-        if self.give_up_at == 0.0 or not is_expected(DEADLINE, self.state):
-            return
-        now = coarse_monotonic()
-        if now < self.give_up_at:
-            if self.state == CONNECTING and now >= self.connect_until:
-                self._stop_connecting(now)
-        elif self.state != AWAITING:
-            self.fail(ErrorReason.ROUTE_TIMEOUT)
-        elif self.request_complete:
-            self._fail_backend(ErrorReason.ROUTE_TIMEOUT)
 
     cdef void backend_failed(self, ErrorReason reason):
         """The endpoint sent no response, an invalid one, or a part of one."""
@@ -383,14 +364,6 @@ cdef class Exchange(ForwardedRequest):
         else:
             self.fail(reason)
 
-    cdef bint _is_verdict(self, ErrorReason reason) noexcept:
-        """Whether the failure says something about the endpoint."""
-        if reason == ErrorReason.NO_RESPONSE:
-            return not self.backend.used         # else the endpoint may have closed it for being idle
-        if reason == ErrorReason.ROUTE_TIMEOUT:
-            return had_fair_share(coarse_monotonic() - self.backend.asked_at, self.retry.timeout, self.retry.time_for_head(self.endpoint))
-        return self.state != TUNNEL              # which may end in any way
-
     cdef void client_lost(self):
         if not self.expects(CLIENT_LOST):
             return
@@ -404,7 +377,7 @@ cdef class Exchange(ForwardedRequest):
         cdef Route route = self.authorization.route
         self.note(reason)
         self._drop_backend()
-        self._answer(self.context.answer(reason, route is not None and route.expose_reason))
+        self._answer(self.context.answer(reason, route is not None and route.expose_reason, self._caller()))
 
     cdef void finish(self, bint whole):
         """Count, log, give back what was borrowed, and let the client's side go on. Nothing may touch this exchange afterwards: it is used again.
@@ -424,7 +397,8 @@ cdef class Exchange(ForwardedRequest):
             context.board.my_routes[route.index].requests[self.status // 100] += 1
         if self.endpoint is not None:
             self.endpoint.counters.requests += 1
-            if self.endpoint.state.suspect and whole and self.status < 500 and self.error == ErrorReason.NO_ERROR:
+            if self.endpoint.state.suspect and whole and self.status < 500 and self.error == ErrorReason.NO_ERROR and (
+                    self.call is None or not self.call.is_failure()):
                 self.endpoint.healthy(False)
         if self.is_logged:
             if context.access_log is not None:   # a reload may have closed it
@@ -449,6 +423,7 @@ cdef class Exchange(ForwardedRequest):
         cdef Authorization authorization = self.authorization
         cdef bytes label
         self.logged.fill(&record, self.client.peer())
+        record.protocol = HTTP_2 if self.client.http2 else HTTP_1_0 if self.http10 else HTTP_1_1
         record.request_id = self._identifier()
         record.endpoint = record.issuer = record.route = record.cluster = Slice(NULL, 0)
         if self.cluster is not None:
@@ -467,6 +442,7 @@ cdef class Exchange(ForwardedRequest):
         record.request_bytes = self.request_bytes
         record.response_bytes = self.response_bytes
         record.complete = complete
+        record.grpc_status = -1 if self.call is None else self.call.status
         record.retries = self.retries
         record.failed_endpoints = Slice(NULL, 0)
         if self.failed is not None:

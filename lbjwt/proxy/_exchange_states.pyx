@@ -28,6 +28,7 @@ endpoint is full, or OVER when lbjwt answers in the endpoint's place: 503 when n
 | client lost                 | all but OVER                              | OVER; what the endpoint has of it is given up    |
 | timed out                   | AWAITING                                  | as above when `_retry` allows; else OVER: 504    |
 | deadline                    | PENDING, CONNECTING, AWAITING             | OVER: 504                                        |
+| deadline                    | RESPONDING, of a gRPC call                | OVER, cut short                                  |
 
 Any other event is a fault of lbjwt: it is counted, and the request ends at once, with 503 or cut short. In OVER nothing is done, as the exchange may
 serve another request already. From each state an exchange may move on to those that some event in that state leads to.
@@ -81,6 +82,7 @@ TABLE = {
     (DEADLINE, PENDING): (OVER,),
     (DEADLINE, CONNECTING): (OVER,),
     (DEADLINE, AWAITING): (OVER,),
+    (DEADLINE, RESPONDING): (OVER,),
 }
 """(event, state) -> states after it, further events that it causes left out."""
 

@@ -1,5 +1,6 @@
 from lbjwt._error_reason cimport ErrorReason
 from lbjwt.net._connection cimport Sent
+from lbjwt.proxy._grpc_call cimport GrpcCall
 from lbjwt.proxy._exchange_states cimport Event, State, is_expected, may_become
 from lbjwt.proxy._stream cimport BackendStream, ClientStream
 from lbjwt.proxy._context cimport ProxyContext
@@ -21,6 +22,7 @@ cdef class ForwardedRequest(UpstreamRequest):
     cdef bint retrying                           # counted among the requests that are being sent again
     cdef readonly State state
     cdef ErrorReason error                       # what went wrong beside its token; the first such thing stays
+    cdef GrpcCall call                           # None: it is no gRPC call, or one over HTTP/1
 
     # False: lbjwt did not count on this event in this state; the request was ended.
     cdef inline bint expects(self, Event event) noexcept:
@@ -40,7 +42,10 @@ cdef class ForwardedRequest(UpstreamRequest):
     cdef bint _unexpected(self) noexcept
     cdef void _fault(self) noexcept
     cdef void _send_off(self)
+    cdef bint _sends_again(self, RetryCause cause, int status, bint begun, bint whole)
     cdef void _send_again(self, RetryCause cause, bint whole)
+    cdef void _tell_status(self, int status)
+    cdef bint _is_verdict(self, ErrorReason reason) noexcept
     cdef void _try_next(self)
     cdef void _stop_connecting(self, double now)
     cdef Endpoint _pick_safer(self, Endpoint picked, set passed_over, double now)
@@ -56,9 +61,14 @@ cdef class ForwardedRequest(UpstreamRequest):
     cdef void connected(self)
     cdef void connect_failed(self)
     cdef void use(self, BackendStream backend)
+    # from the sweep: its route's deadline, or that of its client, may have passed
+    cdef void end_if_late(self)
+    cdef void _end_call(self)
     # What went wrong, for log and metrics.
     cdef void note(self, ErrorReason reason) noexcept
     # Answer in the endpoint's place, as no byte of a final response has gone to the client yet.
     cdef void fail(self, ErrorReason reason)
     # whole: the response was had from the endpoint to its end (or is our own). Nothing may touch this object afterwards: it is used again.
     cdef void finish(self, bint whole)
+    # The endpoint is why the request fails.
+    cdef void _fail_backend(self, ErrorReason reason)

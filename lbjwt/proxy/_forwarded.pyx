@@ -5,11 +5,12 @@ A request on its way to an endpoint: picking one, waiting for one, and trying th
 
 from lbjwt.net._clock cimport coarse_monotonic
 from lbjwt.net._connection cimport FAILED
-from lbjwt.observe._endpoint_states cimport add_to
+from lbjwt.observe._endpoint_states cimport RESETS, SERVER_ERRORS, TIMEOUTS, add_to
 from lbjwt.proxy._exchange_states cimport (
-    AWAITING, CONNECT_FAILED, CONNECTED, CONNECTING, OVER, PENDING, PENDING_TIMED_OUT, RESPONDING, ROOM, STREAM_FREE, TUNNEL,
+    AWAITING, CONNECT_FAILED, CONNECTED, CONNECTING, DEADLINE, OVER, PENDING, PENDING_TIMED_OUT, RESPONDING, ROOM, STREAM_FREE, TUNNEL,
 )
-from lbjwt.upstream._retry cimport RetryCause, exclude, send_elsewhere
+from lbjwt.upstream._ejection cimport had_fair_share
+from lbjwt.upstream._retry cimport RetryCause, exclude, may_send_again, send_elsewhere
 
 cdef double CONNECT_SHARE = 0.5      # of what is left of the route's deadline: as much stays for the next endpoint, and it for its response
 
@@ -185,6 +186,35 @@ cdef class ForwardedRequest(UpstreamRequest):
         self.fresh = self.fresh and not backend.multiplexed      # the others know of their end at once
         self._send_off()
 
+    cdef bint _sends_again(self, RetryCause cause, int status, bint begun, bint whole):
+        """Send the request again if `_retry` allows it. whole: see `_send_again`."""
+        if not may_send_again(self, self.retry, self.cluster, cause, status, begun, coarse_monotonic()):
+            return False
+        if cause >= RetryCause.STATUS:
+            self._tell_status(status)
+        elif cause == RetryCause.REFUSED:
+            self.endpoint.counters.refused += 1
+        elif cause == RetryCause.TIMEOUT or not self.backend.used:       # else the endpoint may have closed it for being idle
+            self.endpoint.failed(None, coarse_monotonic())
+            self.endpoint.unhealthy(TIMEOUTS if cause == RetryCause.TIMEOUT else RESETS, self.take_trial())
+        self._send_again(cause, whole)
+        return True
+
+    cdef void _tell_status(self, int status):
+        """The endpoint has answered, which says whether it is healthy. A gRPC status that blames it counts as a 5xx does."""
+        if status >= 500 or (self.call is not None and self.call.is_failure()):
+            self.endpoint.unhealthy(SERVER_ERRORS, self.take_trial())
+        else:
+            self.endpoint.healthy(self.take_trial())
+
+    cdef bint _is_verdict(self, ErrorReason reason) noexcept:
+        """Whether the failure says something about the endpoint."""
+        if reason == ErrorReason.NO_RESPONSE:
+            return not self.backend.used         # else the endpoint may have closed it for being idle
+        if reason == ErrorReason.ROUTE_TIMEOUT:
+            return had_fair_share(coarse_monotonic() - self.backend.asked_at, self.retry.timeout, self.retry.time_for_head(self.endpoint))
+        return self.state != TUNNEL              # which may end in any way
+
     cdef void _try_next(self):
         """No connection could be had, or not soon enough."""
         exclude(self, self.endpoint)
@@ -216,6 +246,38 @@ cdef class ForwardedRequest(UpstreamRequest):
             self._discharge()
             self._send_off()
 
+    # --- deadlines ----------------------------------------------------------------------------------------------------
+
+    cdef void end_if_late(self):
+        """Give up waiting for the head of a response. While the client sends its request, `stream_idle` goes for it. A gRPC call ends as a whole."""
+        cdef double now
+        if not is_expected(DEADLINE, self.state):
+            return
+        if self.call is not None and self.call.is_late(coarse_monotonic()):
+            self._end_call()
+            return
+        if self.state == RESPONDING or self.give_up_at == 0.0:
+            return
+        now = coarse_monotonic()
+        if now < self.give_up_at:
+            if self.state == CONNECTING and now >= self.connect_until:
+                self._stop_connecting(now)
+        elif self.state != AWAITING:
+            self.fail(ErrorReason.ROUTE_TIMEOUT)
+        elif self.request_complete:
+            self._fail_backend(ErrorReason.ROUTE_TIMEOUT)
+
+    cdef void _end_call(self):
+        """The deadline that the client gave has passed. It says nothing of the endpoint: a client may ask for a microsecond."""
+        self.note(ErrorReason.DEADLINE_EXCEEDED)
+        if self.state == RESPONDING:
+            self.client.reset(ErrorReason.DEADLINE_EXCEEDED)
+            self.finish(False)
+        else:
+            self.fail(ErrorReason.DEADLINE_EXCEEDED)
+
+    # --- ends ---------------------------------------------------------------------------------------------------------
+
     cdef void note(self, ErrorReason reason) noexcept:
         """What went wrong, for log and metrics. The first thing that does is the cause of all others."""
         if self.error == ErrorReason.NO_ERROR:
@@ -225,4 +287,7 @@ cdef class ForwardedRequest(UpstreamRequest):
         pass
 
     cdef void finish(self, bint whole):
+        pass
+
+    cdef void _fail_backend(self, ErrorReason reason):
         pass

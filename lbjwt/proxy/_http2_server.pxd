@@ -68,4 +68,5 @@ cdef class Http2ServerStream(ClientStream):
     cdef void stalled(self)      # … or did not, for too long
     cdef void lost(self, ErrorReason reason)     # the client took the stream back, or its connection is gone
     cdef void _record_lost(self, ErrorReason reason, bytes head)
+    cdef bint _end_with_status(self, ErrorReason reason)
     cdef void _finish(self)

@@ -6,12 +6,15 @@ a response that its client does not take pauses its endpoint, and no other strea
 """
 
 from lbjwt.auth._places cimport fields_owed
-from lbjwt.http1._request cimport COMPLETE, HEAD as METHOD_HEAD, Parse, RequestHead
+from lbjwt.auth._callers cimport Caller, caller_of
+from lbjwt.http1._remains cimport read_remains
+from lbjwt.http1._request cimport COMPLETE, HEAD as METHOD_HEAD, POST, Parse, RequestHead
 from lbjwt.http2._fields cimport answer_fields, response_fields
 from lbjwt.net._clock cimport coarse_monotonic, wall_clock
 from lbjwt.proxy._admission cimport Admission
 from lbjwt.proxy._authorization cimport Authorization
 from lbjwt.proxy._exchange cimport REQUEST_ID_SIZE, new_exchange
+from lbjwt.proxy._grpc_call cimport new_grpc_call
 from lbjwt.proxy._refused_head cimport record_head
 
 cdef enum:
@@ -72,6 +75,8 @@ cdef class Http2ServerStream(ClientStream):
         exchange = new_exchange(context, self)
         self.exchange = exchange
         self.end_told = self.websocket or (self.request_ended and self.held is None)
+        if head.method == POST:
+            exchange.call = new_grpc_call(head, coarse_monotonic())
         self.deadline = 0.0 if self.request_ended or self.websocket else coarse_monotonic() + context.snapshot.stream_idle_timeout
         exchange.begin(head, listener.policy, self.peer(), server.trusted, NULL, 0, self.end_told)
         if self.held is not None and self.exchange is exchange:
@@ -268,12 +273,14 @@ cdef class Http2ServerStream(ClientStream):
         """Answer what never became an exchange."""
         cdef ProxyContext context = self.server.context
         cdef char request_id[REQUEST_ID_SIZE]
-        cdef Answer answer = context.answer(reason, False)
+        cdef Answer answer
+        read_remains(context.request_head, at, size, self.server.listener.policy)
+        answer = context.answer(reason, False, caller_of(context.request_head))
         context.next_request_id(request_id)
         context.board.mine.bad_requests += 1
         self._send_answer(answer, Slice(&request_id[0], REQUEST_ID_SIZE))
         record_head(context, self.server.listener, self.peer(), self.server.trusted, reason, at, size, Slice(&request_id[0], REQUEST_ID_SIZE),
-                    answer.status, len(answer.body))
+                    answer.status, len(answer.body), True)
         self._finish()
 
     cdef void _answer_health(self, Answer answer):
@@ -311,9 +318,20 @@ cdef class Http2ServerStream(ClientStream):
     # --- ends ---------------------------------------------------------------------------------------------------------
 
     cdef void reset(self, ErrorReason reason):
+        if self._end_with_status(reason):
+            return
         self.response_ended = True
         self.server.session.reset(self.number, CANCEL if reason == ErrorReason.TOKEN_ENDED or reason == ErrorReason.NO_ERROR else INTERNAL_ERROR)
         self.server.flush_soon()
+
+    cdef bint _end_with_status(self, ErrorReason reason):
+        """End the response to a gRPC call with trailers that say why. A client that does not read would not get to them."""
+        cdef Exchange exchange = self.exchange
+        if (exchange is None or exchange._caller() != Caller.GRPC or not self.responded or self.response_ended or self.tunneling
+                or self in self.server.blocked):
+            return False
+        self.respond_trailers(self.server.context.grpc_trailers(reason, exchange.authorization.route.expose_reason))
+        return True
 
     cdef void released(self):
         self.exchange = None
@@ -357,7 +375,7 @@ cdef class Http2ServerStream(ClientStream):
         cdef char request_id[REQUEST_ID_SIZE]
         context.next_request_id(request_id)
         record_head(context, self.server.listener, self.peer(), self.server.trusted, reason, head, len(head),
-                    Slice(&request_id[0], REQUEST_ID_SIZE), 0, 0)
+                    Slice(&request_id[0], REQUEST_ID_SIZE), 0, 0, True)
 
     cdef void expired(self):
         self.deadline = 0.0

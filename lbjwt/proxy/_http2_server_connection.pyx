@@ -128,6 +128,7 @@ cdef class Http2Server(Http2Streams):
         stream.server = self
         stream.number = number
         stream.waits_for = -1
+        stream.http2 = True
         stream.content_length = -1
         stream.request_ended = end
         self.streams[number] = stream

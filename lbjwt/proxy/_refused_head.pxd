@@ -3,8 +3,9 @@ from lbjwt.http1._buffer cimport Slice
 from lbjwt.proxy._context cimport ProxyContext
 from lbjwt.proxy._listener_settings cimport ListenerSettings
 
-# Count and log a head that never became an exchange. at, size: what was read of it, as HTTP/1 (NULL and 0: nothing). status: of the answer, or 0
+# Count and log a head that never became an exchange. at, size: what was read of it, as HTTP/1 (NULL and 0: nothing). status: of the answer; 0:
+# none was sent. http2: it came as HTTP/2
 cdef void record_head(ProxyContext context, ListenerSettings listener, Slice peer, bint trusted, ErrorReason reason, const char *at, Py_ssize_t size,
-                      Slice request_id, int status, Py_ssize_t response_bytes)
+                      Slice request_id, int status, Py_ssize_t response_bytes, bint http2)
 # The peer is in trusted_proxies: its forwarding fields are believed.
 cdef bint is_trusted(ProxyContext context, bytes peer)

@@ -7,12 +7,12 @@ from libc.string cimport memset
 from lbjwt.http1._remains cimport read_remains
 from lbjwt.http1._request cimport RequestHead
 from lbjwt.net._clock cimport wall_clock
-from lbjwt.observe._access_log cimport AccessRecord
+from lbjwt.observe._access_log cimport HTTP_1_0, HTTP_1_1, HTTP_2, AccessRecord
 from lbjwt.proxy._exchange cimport CLIENT_CLOSED_STATUS
 
 
 cdef void record_head(ProxyContext context, ListenerSettings listener, Slice peer, bint trusted, ErrorReason reason, const char *at, Py_ssize_t size,
-                      Slice request_id, int status, Py_ssize_t response_bytes):
+                      Slice request_id, int status, Py_ssize_t response_bytes, bint http2):
     cdef RequestHead head = context.request_head
     cdef AccessRecord record
     context.board.mine.requests[status // 100] += 1
@@ -27,11 +27,13 @@ cdef void record_head(ProxyContext context, ListenerSettings listener, Slice pee
     record.method = head.method_name
     record.path = head.target
     record.host = head.host
+    record.protocol = HTTP_2 if http2 else HTTP_1_0 if head.http10 else HTTP_1_1
     record.request_id = request_id
     record.status = CLIENT_CLOSED_STATUS if reason == ErrorReason.CLIENT_CLOSED else status
     record.error = reason
     record.response_bytes = response_bytes
     record.complete = status != 0
+    record.grpc_status = -1
     context.access_log.record(&record)
 
 

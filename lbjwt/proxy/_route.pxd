@@ -47,7 +47,7 @@ cdef class Route:
     cdef readonly double stream_grace            # seconds
     cdef readonly bint expose_reason             # of errors too: refusals are ready-made
     cdef tuple _plain                            # Answer by DenyReason
-    cdef tuple _grpc                             # the same for gRPC callers
+    cdef tuple _grpc                             # the same for gRPC callers, one table for each Caller from GRPC on
     cdef tuple _redirects                        # by DenyReason: the template of where a browser is sent, or None
     cdef tuple _secret_places                    # of TokenPlaces: what stands there goes along to no other site
 

@@ -8,7 +8,7 @@ from libc.string cimport memcmp
 
 from lbjwt._fastverify cimport MISSING, MULTIPLE_TOKENS, NONE, WRONG_ISSUER, record
 from lbjwt._grants cimport JUDGED, MEMOS, REPORTED
-from lbjwt.auth._callers cimport is_browser, is_grpc
+from lbjwt.auth._callers cimport Caller, caller_of, is_browser
 
 from lbjwt.proxy.answers import redirect_answer
 
@@ -133,8 +133,9 @@ cdef class Route:
         return 0
 
     cpdef Answer refusal(self, DenyReason reason, RequestHead head, bint https):
-        if is_grpc(head):
-            return <Answer>self._grpc[<int>reason]
+        cdef Caller caller = caller_of(head)
+        if caller != Caller.NO_GRPC:
+            return <Answer>(<tuple>self._grpc[<int>caller - 1])[<int>reason]
         template = self._redirects[<int>reason]
         if template is not None and is_browser(head):
             for places in self._secret_places:

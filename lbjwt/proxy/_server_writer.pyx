@@ -8,6 +8,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdio cimport snprintf
 from libc.string cimport strlen
 
+from lbjwt.auth._callers cimport Caller
 from lbjwt.auth._places cimport fields_owed
 from lbjwt.http1._response cimport CHUNKED, UNTIL_CLOSE
 from lbjwt.net._clock cimport coarse_monotonic
@@ -161,7 +162,7 @@ cdef class ServerWriter(ClientStream):
         cdef Answer answer
         if size > 1 and at[0] == 0x16 and at[1] == 0x03:     # a handshake record of TLS (RFC 8446 section 5.1)
             reason = ErrorReason.TLS_ON_HTTP_PORT
-        answer = context.answer(reason, False)
+        answer = context.answer(reason, False, Caller.NO_GRPC)
         context.next_request_id(request_id)
         context.board.mine.bad_requests += 1
         self.bodiless = False
@@ -175,4 +176,4 @@ cdef class ServerWriter(ClientStream):
         self._record(reason, at, size, Slice(&request_id[0], REQUEST_ID_SIZE), 0, 0)
 
     cdef void _record(self, ErrorReason reason, const char *at, Py_ssize_t size, Slice request_id, int status, Py_ssize_t response_bytes):
-        record_head(self.context, self.listener, self.peer(), self.trusted, reason, at, size, request_id, status, response_bytes)
+        record_head(self.context, self.listener, self.peer(), self.trusted, reason, at, size, request_id, status, response_bytes, False)

@@ -12,6 +12,7 @@ from lbjwt.upstream._request cimport UpstreamRequest
 cdef class ClientStream(Timed):
     """One request of a client and its response, as an exchange sees it. An HTTP/1 connection is its own one stream."""
     cdef bint broken                             # something for the client could not be sent
+    cdef bint http2                              # for the access log: HTTP/2, not HTTP/1
 
     cdef void interim(self, ResponseHead head)
     # The final response: its head, then its body. end: that was all of it.

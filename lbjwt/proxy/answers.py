@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from lbjwt._fastverify import DenyReason
+from lbjwt.auth._callers import Caller
 from lbjwt.auth.redirect import redirect_location, redirect_template
 from lbjwt.auth.refusals import RefusalStyle, compile_refusals, grpc_refusals, is_curable
 from lbjwt.http1._answer import Answer
 
 METADATA_MAX_AGE = 300  # seconds; short, because a new configuration may change the document
 
-RouteAnswers = tuple[tuple[Answer, ...], tuple[Answer, ...], tuple[bytes | None, ...]]
+RouteAnswers = tuple[tuple[Answer, ...], tuple[tuple[Answer, ...], ...], tuple[bytes | None, ...]]
 
 
 def route_answers(realm: str, style: RefusalStyle | None = None) -> RouteAnswers:
     """
-    All answers of a route, three tables indexed by `DenyReason`: to everybody, to gRPC callers, and for browsers the template of where they are
-    sent to log in, None where a login would not help.
+    All answers of a route, tables indexed by `DenyReason`: to everybody; to gRPC callers, one table for each `Caller` from GRPC on; and for browsers
+    the template of where they are sent to log in, None where a login would not help.
 
     Args:
         realm: The protection space named in the challenge (RFC 9110 section 11.5).
@@ -28,7 +29,7 @@ def route_answers(realm: str, style: RefusalStyle | None = None) -> RouteAnswers
     template = None if style.redirect is None else redirect_template(style.redirect)
     return (
         compile_refusals(realm, style),
-        grpc_refusals(style),
+        tuple(grpc_refusals(style, caller) for caller in (Caller.GRPC, Caller.GRPC_WEB, Caller.GRPC_WEB_TEXT)),
         tuple(template if is_curable(DenyReason(number)) else None for number in range(len(DenyReason))),
     )
 

@@ -155,11 +155,10 @@ cdef class Pool:
         return request if request.takes_any_stream() else None
 
     cdef bint may_keep(self):
-        return (not self.leaving and takes_requests(self.state, self.weight) and self.state.connections <= self.max_connections
-                and len(self.idle) < self.max_idle and (self.state.wanted_until == 0.0 or not self._yields()))
+        return len(self.idle) < self.max_idle and self.may_go_on()
 
     cdef bint may_go_on(self):
-        return (not self.leaving and self.state.service == IN_SERVICE and self.state.connections <= self.max_connections
+        return (not self.leaving and takes_requests(self.state, self.weight) and self.state.connections <= self.max_connections
                 and (self.state.wanted_until == 0.0 or not self._yields()))
 
     cdef void keep(self, PooledStream stream):

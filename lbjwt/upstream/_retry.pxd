@@ -13,6 +13,7 @@ cpdef enum RetryCause:
     REFUSED = 2                  # the endpoint says that it did not process the request (RFC 9113 section 8.7); HTTP/1.1 has no word for it
     TIMEOUT = 3                  # no response head in time
     STATUS = 4                   # the response has one of the chosen statuses
+    GRPC_UNAVAILABLE = 5         # it is nothing but the gRPC status UNAVAILABLE; for calls of any method
 
 
 @cython.final
@@ -22,6 +23,7 @@ cdef class RetryRule:
     cdef readonly double try_timeout             # seconds, from the end of the request to the response head; below 0: `response_timeout`
     cdef readonly double timeout                 # seconds until lbjwt gives up waiting for a response head; below 0: no limit
     cdef readonly bint any_status                # some status is a reason to send again
+    cdef readonly bint grpc_unavailable          # GRPC_UNAVAILABLE is
     cdef uint32_t _causes                        # a bit for each RetryCause
     cdef uint32_t _statuses                      # a bit for each status in STATUSES
 
@@ -30,7 +32,8 @@ cdef class RetryRule:
         return self.try_timeout if self.try_timeout >= 0.0 else endpoint.response_timeout
 
     cpdef bint covers(self, RetryCause cause, int status=*) noexcept
-    # replayable: see `is_replayable`; of one that was refused: `is_kept`. begun: a part of a response head came. sent_again: how often it was already. retries: of the cluster.
+    # replayable: see `is_replayable`; for REFUSED and GRPC_UNAVAILABLE: `is_kept`. begun: a part of a response head came. sent_again: how often it was
+    # already. retries: of the cluster.
     cpdef bint may_send_again(self, RetryCause cause, int status, bint replayable, bint begun, int sent_again, int retries) noexcept
 
 

@@ -10,6 +10,8 @@ them out where it finds an endpoint (`_try_next`, `_send_off`).
   has not passed, and the cluster has budget left. To another endpoint if there is one.
 - The endpoint refused the request unprocessed, as only HTTP/2 can say (RFC 9113 section 8.7): any request that is kept, POST too, if the rule covers it
   and it was not sent again too often. It costs no budget, as the endpoint had no work with it.
+- The response to a gRPC call is UNAVAILABLE without a message (`grpc_unavailable`): as after a chosen status, but for any method, as gRPC sends each
+  call as POST. A service may give this status after it did something, so the rule of the route must name it.
 - It tried an endpoint that was ejected: after a timeout or a 5xx as after a reset, because its client did not ask for the risk.
 - Anything else: never. In particular nothing is sent again once an interim response went to the client.
 
@@ -51,6 +53,7 @@ cdef class RetryRule:
         for cause in on:
             if isinstance(cause, str):
                 self._causes |= 1 << <int>RetryCause[cause.upper()]
+                self.grpc_unavailable = self._causes >> <int>RetryCause.GRPC_UNAVAILABLE & 1
                 continue
             if cause not in STATUSES:
                 raise ValueError(f"{cause} is no reason to send a request again")
@@ -64,7 +67,7 @@ cdef class RetryRule:
         return cause != RetryCause.STATUS or (_bit(status) >= 0 and self._statuses >> _bit(status) & 1)
 
     cpdef bint may_send_again(self, RetryCause cause, int status, bint replayable, bint begun, int sent_again, int retries) noexcept:
-        if not self.covers(cause, status) or not replayable or (begun and cause != RetryCause.STATUS):
+        if not self.covers(cause, status) or not replayable or (begun and cause < RetryCause.STATUS):
             return False
         return sent_again < (self.attempts if self.attempts >= 0 else retries)
 
@@ -85,11 +88,12 @@ cpdef bint is_within_budget(int64_t retrying, double savings) noexcept:
 cdef bint may_send_again(UpstreamRequest request, RetryRule rule, Cluster cluster, RetryCause cause, int status, bint begun, double now) noexcept:
     cdef Endpoint endpoint
     cdef int64_t retrying = 0
+    cdef bint replayable = request.kept and request.request_complete if cause == RetryCause.GRPC_UNAVAILABLE else request.replayable
     if cause == RetryCause.REFUSED:
         return (request.request_complete and (request.give_up_at == 0.0 or now < request.give_up_at)
                 and rule.may_send_again(cause, status, request.kept, begun, request.retries, cluster.retries))
-    if not rule.may_send_again(cause, status, request.replayable, begun, request.retries, cluster.retries) and not (
-            request.trial and rule.may_send_again(RetryCause.RESET, 0, request.replayable, begun and cause != RetryCause.STATUS,
+    if not rule.may_send_again(cause, status, replayable, begun, request.retries, cluster.retries) and not (
+            request.trial and rule.may_send_again(RetryCause.RESET, 0, request.replayable, begun and cause < RetryCause.STATUS,
                                                   request.retries, cluster.retries)):
         return False
     if request.give_up_at != 0.0 and request.give_up_at <= now:

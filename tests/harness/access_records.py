@@ -28,13 +28,24 @@ TEXTS = (
     "route",
     "failed_endpoints",
 )
-NUMBERS = ("status", "reason", "error", "would_refuse", "request_bytes", "response_bytes", "retries", "attempts")
+NUMBERS = (
+    "protocol",
+    "status",
+    "reason",
+    "error",
+    "would_refuse",
+    "request_bytes",
+    "response_bytes",
+    "retries",
+    "attempts",
+)
 
 
 def append(log: AccessLog, **given: Any) -> None:
     """Write a record of RECORD and what else is given; the peer is the client."""
     fields: dict[str, Any] = {
         **dict.fromkeys(NUMBERS, 0),
+        "grpc_status": -1,
         "complete": True,
         **RECORD,
         "peer": RECORD["client"],

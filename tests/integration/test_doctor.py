@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from email.utils import formatdate
 from functools import partial
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -350,6 +351,34 @@ def test_endpoints(tmp_path: Path, backend: str):
             assert cause in said
         found = outcomes(1, *dead)
         assert [outcome for outcome, _ in found] == ["problem"] * 3 and "no other endpoint" in found[0][1]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "offered", "outcome"),
+    [
+        ("http2", ["h2", "http/1.1"], "ok"),
+        ("http2", ["http/1.1"], "problem"),
+        ("auto", ["http/1.1"], "ok"),
+        ("http1", ["http/1.1"], "ok"),
+    ],
+)
+def test_an_endpoint_must_offer_what_its_cluster_speaks(
+    tmp_path: Path, files: Path, protocol: str, offered: list[str], outcome: str
+) -> None:
+    """Whoever does not agree on HTTP/2 during the handshake serves no request of a cluster with `protocol: http2`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files / "cert.pem", files / "key.pem")
+    context.set_alpn_protocols(offered)
+    endpoint = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    endpoint.socket = context.wrap_socket(endpoint.socket, server_side=True)
+    threading.Thread(target=endpoint.handle_request, daemon=True).start()
+    with contextlib.closing(endpoint.socket):
+        address = f"https://localhost:{endpoint.server_port}"
+        cluster = {"endpoints": [{"address": address}], "protocol": protocol, "tls": {"ca": str(files / "cert.pem")}}
+        path = written(tmp_path, address, {"issuer": "i", "jwks": json.loads(JWKS)}, clusters={"main": cluster})
+        found = of(findings(path, int(outcome == "problem")), "endpoint")
+    assert found[0] == outcome
+    assert ("does not offer HTTP/2" in found[1]) == (outcome == "problem")
 
 
 def test_a_health_check_is_made_once(tmp_path: Path, backend: str):

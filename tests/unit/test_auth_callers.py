@@ -2,7 +2,7 @@
 
 import pytest
 
-from lbjwt.auth._callers import is_browser, is_grpc
+from lbjwt.auth._callers import Caller, caller_of, is_browser
 from lbjwt.http1._request import Parse, RequestHead, RequestPolicy
 
 POLICY = RequestPolicy()
@@ -18,24 +18,30 @@ def head_of(*lines: bytes, method: bytes = b"GET") -> RequestHead:
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
-        ((b"Content-Type: application/grpc",), True),
-        ((b"content-TYPE:Application/GRPC+proto",), True),
-        ((b"Content-Type: application/grpc;charset=utf-8",), True),
-        ((b"Content-Type: application/grpc ; x=y",), True),
-        ((b"Content-Type: application/grpc-web-text",), True),
-        ((b"X-A: b", b"Content-Type: application/grpc+json", b"Content-Type: text/html"), True),
-        ((b"Content-Type: text/html", b"Content-Type: application/grpc"), False),
-        ((b"Content-Type: application/grpcx",), False),
-        ((b"Content-Type: application/grp",), False),
-        ((b"Content-Type: text/plain; application/grpc",), False),
-        ((b"Content-Type:",), False),
-        ((b"X-Content-Type: application/grpc",), False),
-        ((), False),
+        ((b"Content-Type: application/grpc",), Caller.GRPC),
+        ((b"content-TYPE:Application/GRPC+proto",), Caller.GRPC),
+        ((b"Content-Type: application/grpc;charset=utf-8",), Caller.GRPC),
+        ((b"Content-Type: application/grpc ; x=y",), Caller.GRPC),
+        ((b"Content-Type: application/grpc-web",), Caller.GRPC_WEB),
+        ((b"Content-Type: application/grpc-web+proto",), Caller.GRPC_WEB),
+        ((b"Content-Type: application/grpc-WEB;x=y",), Caller.GRPC_WEB),
+        ((b"Content-Type: application/grpc-web-text",), Caller.GRPC_WEB_TEXT),
+        ((b"Content-Type: application/grpc-web-text+proto",), Caller.GRPC_WEB_TEXT),
+        ((b"Content-Type: application/grpc-website",), Caller.GRPC),
+        ((b"Content-Type: application/grpc-web-texts",), Caller.GRPC),
+        ((b"X-A: b", b"Content-Type: application/grpc+json", b"Content-Type: text/html"), Caller.GRPC),
+        ((b"Content-Type: text/html", b"Content-Type: application/grpc"), Caller.NO_GRPC),
+        ((b"Content-Type: application/grpcx",), Caller.NO_GRPC),
+        ((b"Content-Type: application/grp",), Caller.NO_GRPC),
+        ((b"Content-Type: text/plain; application/grpc",), Caller.NO_GRPC),
+        ((b"Content-Type:",), Caller.NO_GRPC),
+        ((b"X-Content-Type: application/grpc",), Caller.NO_GRPC),
+        ((), Caller.NO_GRPC),
     ],
 )
-def test_grpc_callers_are_known_by_their_content_type(lines: tuple[bytes, ...], expected: bool):
+def test_grpc_callers_are_known_by_their_content_type(lines: tuple[bytes, ...], expected: Caller):
     """`application/grpc`, bare or with a suffix, in any case; of two fields the first counts."""
-    assert is_grpc(head_of(*lines, method=b"POST")) is expected
+    assert caller_of(head_of(*lines, method=b"POST")) == expected
 
 
 @pytest.mark.parametrize(

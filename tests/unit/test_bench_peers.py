@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from bench import tokens
 from bench.__main__ import turned
 from bench.cases import CASES
+from bench.certificate import self_signed
 from bench.child import BenchError
 from bench.client import prove, tampered
 from bench.layout import Layout, layout
@@ -123,3 +124,31 @@ def test_the_backend_must_have_counted_what_wrk_counted():
     for case, asked, answered in ((hot, 1000, 999), (hot, 1000, 1065), (refusal, 1000, 1)):
         with pytest.raises(BenchError):
             agree(case, asked, answered)
+
+
+@pytest.mark.parametrize(
+    ("name", "word"), [("haproxy", "proto h2"), ("envoy-jwt", "http2_protocol_options"), ("lbjwt", '"http2"')]
+)
+def test_http2_to_the_backend_is_asked_for_where_the_case_has_it(name, word, material, tmp_path):
+    """A proxy that kept to HTTP/1.1 there would measure something else."""
+    for http2_backend in (False, True):
+        PEERS[name].command(Setup(18001, 18002, tmp_path, material, http2_backend=http2_backend))
+        text = "".join(path.read_text() for path in tmp_path.iterdir())
+        assert (word in text) == http2_backend
+
+
+@pytest.mark.parametrize(
+    ("name", "word"), [("haproxy", "alpn h2,"), ("nginx", "ssl http2"), ("envoy-jwt", '["h2", "http/1.1"]')]
+)
+def test_every_listener_with_tls_offers_http2(name, word, material, tmp_path):
+    """As that of lbjwt does by default. wrk does not ask for it."""
+    PEERS[name].command(Setup(18001, 18002, tmp_path, material, tls=self_signed(tmp_path)))
+    assert word in "".join(path.read_text() for path in tmp_path.iterdir() if path.suffix in (".cfg", ".conf", ".json"))
+
+
+def test_requests_in_flight_at_the_end_are_those_of_all_streams():
+    """10 connections with 10 streams have 100 at a time."""
+    case = CASES["h2-10x10"]
+    agree(case, 1000, 1100)
+    with pytest.raises(BenchError):
+        agree(case, 1000, 1101)

@@ -45,9 +45,17 @@ def test_a_whole_record(log, path):
     assert log.flush() == 0
     assert path.read_bytes() == (
         b'{"time":"2023-11-14T22:13:20.123Z","duration_ms":12.346,"client":"192.0.2.1","method":"GET","path":"/a",'
-        b'"host":"api.example","status":200,"request_bytes":5,"response_bytes":1099511627776,"cluster":"api","endpoint":"127.0.0.1:9001",'
+        b'"host":"api.example","protocol":"HTTP/1.1","status":200,"request_bytes":5,"response_bytes":1099511627776,"cluster":"api","endpoint":"127.0.0.1:9001",'
         b'"request_id":"r1","complete":false,"retries":1}\n'
     )
+
+
+def test_the_protocol_of_a_request_is_named(log, path):
+    """HTTP/1.1 unless the request was of another version: 1 and 2 are HTTP_1_0 and HTTP_2 in the .pxd."""
+    for protocol in range(3):
+        append(log, protocol=protocol)
+    log.flush()
+    assert [record["protocol"] for record in read(path)] == ["HTTP/1.1", "HTTP/1.0", "HTTP/2"]
 
 
 def test_reason_and_endpoint_stand_there_only_when_there_is_one(log, path):

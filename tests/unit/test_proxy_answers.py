@@ -12,7 +12,7 @@ from lbjwt.proxy.answers import metadata_answer, redirect_answer, route_answers
 
 TEMPLATE = "https://login.example/?u={url}"
 STYLE = RefusalStyle(scopes=("orders:read", "orders:write"), redirect=TEMPLATE)
-ANSWERS, GRPC, REDIRECTS = route_answers("the realm", STYLE)
+ANSWERS, (GRPC, WEB, WEB_TEXT), REDIRECTS = route_answers("the realm", STYLE)
 REDIRECT = redirect_answer(TEMPLATE.encode(), b"https", b"a.example", b"/x?y")
 DOCUMENT = metadata_answer(b'{"resource": "https://a.example"}')
 
@@ -31,8 +31,14 @@ def test_every_reason_has_its_answer() -> None:
     assert {answer.status for answer in ANSWERS} == {400, 401, 403, 429, 503}
     assert ANSWERS[DenyReason.NONE].status == ANSWERS[DenyReason.INTERNAL].status == 401
     assert [answer.status for answer in ANSWERS[1:]] == [status_of(reason) for reason in [*DenyReason][1:]]
-    assert {answer.status for answer in GRPC} == {200}
-    assert all(int(fields(answer)[b"grpc-status"]) > 0 for answer in GRPC)
+    for table, content_type in (
+        (GRPC, b"application/grpc"),
+        (WEB, b"application/grpc-web"),
+        (WEB_TEXT, b"application/grpc-web-text"),
+    ):
+        assert {(answer.status, fields(answer)[b"content-type"]) for answer in table} == {(200, content_type)}
+        statuses = [int(fields(answer)[b"grpc-status"]) for answer in table]
+        assert min(statuses) > 0 and statuses == [int(fields(answer)[b"grpc-status"]) for answer in GRPC]
 
 
 @pytest.mark.parametrize("answer", [*ANSWERS, *GRPC, REDIRECT, DOCUMENT], ids=lambda answer: str(answer.status))

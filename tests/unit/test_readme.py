@@ -12,6 +12,7 @@ from joserfc.jwk import ECKey
 from lbjwt.checks.registry import text_problems
 from lbjwt.cli.serve import serve
 from lbjwt.config.flags import Flags, configuration_from_flags
+from lbjwt.config.http2 import Http2Limits
 from lbjwt.config.load import examine_text
 from lbjwt.config.model import Cluster, FailLimit, Issuer, Limits, Revocation, Timeouts, TokenCache
 from lbjwt.config.remote import RemoteJwks
@@ -26,6 +27,7 @@ CONFIGURATION, LIMITS, PYTHON = (
 )
 SECTIONS = {
     "limits": Limits,
+    "limits.http2": Http2Limits,
     "timeouts": Timeouts,
     "token_cache": TokenCache,
     "clusters.*": Cluster,
@@ -106,7 +108,11 @@ def test_every_limit_is_listed():
     """No limit or timeout of the configuration is missing from the table."""
     listed = {row[0].strip("`") for row in table(LIMITS, "Limits and timeouts")}
     assert listed >= {
-        f"{section}.{name}" for section in ("limits", "timeouts") for name in SECTIONS[section].model_fields
+        f"{name}.{key}"
+        for name, section in SECTIONS.items()
+        if name.startswith(("limits", "timeouts"))
+        for key in section.model_fields
+        if f"{name}.{key}" not in SECTIONS
     }
 
 

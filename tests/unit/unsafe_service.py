@@ -32,6 +32,11 @@ CASES = [
         {"clusters.main.health_check": {"interval": "1s", "timeout": "1s"}},
         {"clusters.main.health_check": {"interval": "1s", "timeout": "900ms"}},
     ),
+    # --- protocols ---------------------------------------------------------------------------------------------------------------
+    Case(
+        "an agreement that only TLS can bring about", "auto-without-tls", "clusters.main.protocol",
+        {"clusters.main.protocol": "auto"}, {"clusters.main.protocol": "auto", "clusters.main.endpoints": [SECURE]},
+    ),
     # --- open routes -------------------------------------------------------------------------------------------------------------
     Case("no route asks for a token", "nothing-protected", "routes", opened({"path": "/healthz"}), opened({"path": "/healthz"}, PROTECTED)),
     Case(

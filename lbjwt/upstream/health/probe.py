@@ -12,11 +12,13 @@ from typing import Final
 
 from lbjwt.address import Address
 from lbjwt.errors import cause_of
+from lbjwt.http2._one_request import OneRequest
 from lbjwt.net.certificate import BackendTls
 from lbjwt.net.descriptors import is_local
 from lbjwt.net.handshake import fault_of
 from lbjwt.net.threads import in_thread
 from lbjwt.net.tls import TLSError
+from lbjwt.upstream.health import grpc
 from lbjwt.upstream.health.response import ResponseCheck
 from lbjwt.upstream.health.settings import HealthCheck
 
@@ -75,7 +77,12 @@ async def probe(target: Target) -> str:
             reader, writer = await _connect(target)
             connected = True
             try:
-                return "" if target.check.type == "tcp" else await _ask(target, reader, writer)
+                match target.check.type:
+                    case "tcp":
+                        return ""
+                    case "grpc":
+                        return await _call(target, reader, writer)
+                return await _ask(target, reader, writer)
             finally:
                 writer.transport.abort()  # nothing is waited for: neither for a close_notify nor for the rest of a body
     except TimeoutError as error:
@@ -109,6 +116,26 @@ async def _context(tls: BackendTls) -> ssl.SSLContext:
     if tls.fault:
         raise NotMade
     return tls.context
+
+
+async def _call(target: Target, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
+    """Ask the health service of a gRPC server."""
+    tls = writer.get_extra_info("ssl_object")
+    if tls is not None and tls.selected_alpn_protocol() != "h2":
+        return "it does not offer HTTP/2 during the TLS handshake (ALPN)"
+    request = OneRequest(grpc.request_fields(tls is not None, target.host), grpc.request_body(target.check.service))
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(ConnectionError):  # what it had sent before decides
+        while True:
+            while output := request.output():
+                writer.write(output)
+            if request.ended:
+                break
+            data = await reader.read(PIECE)
+            if not data:
+                break
+            request.receive(data, loop.time())
+    return grpc.failure_of(request.status, request.fields, request.body)
 
 
 async def _ask(target: Target, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:

@@ -81,9 +81,10 @@ class HealthCheck:
         rise: Passed checks in a row after which an endpoint gets requests again.
         fall: Failed checks in a row after which it gets none.
         port: To connect to; None: the port of the endpoint.
+        service: Of a `grpc` check; "": the server as a whole.
     """
 
-    type: Literal["http", "tcp"] = "http"
+    type: Literal["http", "tcp", "grpc"] = "http"
     scheme: Literal["http", "https"] | None = None
     path: str = "/"
     method: Literal["GET", "HEAD", "OPTIONS"] = "GET"
@@ -96,6 +97,7 @@ class HealthCheck:
     rise: int = 2
     fall: int = 3
     port: int | None = None
+    service: str = ""
 
     def is_over_tls(self, *, https: bool) -> bool:
         """
@@ -104,4 +106,4 @@ class HealthCheck:
         Args:
             https: Requests go there over TLS.
         """
-        return self.type == "http" and (https if self.scheme is None else self.scheme == "https")
+        return self.type != "tcp" and (https if self.scheme is None else self.scheme == "https")
