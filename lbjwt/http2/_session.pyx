@@ -69,7 +69,8 @@ cdef Session _new(object owner, const SessionEvents *events, Limits limits, obje
     session._meter = new_meter(limits.max_resets, limits.max_control_frames, role is _SERVER)
     session._engine = engine = ngh2.Connection(role, ngh2.Configuration(
         auto_window_update=False, max_send_header_block_length=LONGEST_HEAD, max_inbound_header_count=TOLERATED * limits.max_fields,
-        max_inbound_header_list_size=most, max_continuations=most // FRAME + 2, stream_reset_rate_limit=(2 * limits.max_resets, 2 * limits.max_resets)))
+        max_inbound_header_list_size=most, max_continuations=most // FRAME + 2,
+        stream_reset_rate_limit=(2 * limits.max_resets, 2 * limits.max_resets)))
     session._feed = engine.receive_data
     session._take_events = engine.events
     session._output = engine.data_to_send
