@@ -1,15 +1,16 @@
-"""Every way to be refused gets the one answer that RFC 6750 has for it, and nothing more."""
+"""Every way to be refused gets the one answer that RFC 6750 has for it, and nothing more; over HTTP/2 the same one."""
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
 
-from bench.proof.refusals import ask_all, faults
+from bench.proof.refusals import ask_all, faults, otherwise_over_http2
 from bench.proof.registry import Bar, Result
 from bench.proof.scene import taken
 from tests.harness.deny import denials
 from tests.harness.house import Denial, House, controls, get
+from tests.harness.ports import free_port
 from tests.harness.stage import Stage
 
 
@@ -20,6 +21,7 @@ def run(n: int, directory: Path) -> Result:
     with scene_of(house, directory) as stage:
         wrong = [f"before: {line}" for line in unserved(stage, house)]
         asked = ask_all(stage, cases, "t5")
+        wrong += otherwise_over_http2(stage.port, [one for one in asked if one.case.style != "grpc"])
         wrong += [f"after: {line}" for line in unserved(stage, house)]
         seen = [record for record in taken(stage) if record.id.startswith("t5")]
     limited = directory / "limited"
@@ -45,8 +47,12 @@ def run(n: int, directory: Path) -> Result:
 
 def scene_of(house: House, directory: Path, **changes: object) -> Stage:
     """The house with a balancer in front; entering it waits for readiness, which one issuer without keys does not hinder."""
-    options = {"access_log": ..., **house.configuration(), **changes}
-    return Stage(directory, tokens=house, processes=1, shadow=False, **options)
+    port = free_port()
+    listeners = [{"address": f"127.0.0.1:{port}", "h2c": True}]
+    options = {"access_log": ..., "listeners": listeners, **house.configuration(), **changes}
+    stage = Stage(directory, tokens=house, processes=1, shadow=False, **options)
+    stage.listens_on = port
+    return stage
 
 
 def unserved(stage: Stage, house: House) -> list[str]:
@@ -70,7 +76,7 @@ def too_many(house: House) -> list[Denial]:
 
 BAR = Bar(
     "refusal_answers",
-    "at least 400 requests to be refused: status, challenge and body of each exactly as RFC 6750 has them",
+    "at least 400 requests to be refused: status, challenge and body of each exactly as RFC 6750 has them, over HTTP/2 too",
     400,
     400,
     run,

@@ -10,6 +10,7 @@ from http import HTTPStatus
 
 from tests.harness.client import Client, Response
 from tests.harness.house import Denial
+from tests.harness.http2 import Http2Client, from_http1
 from tests.harness.stage import Stage
 
 CHALLENGE = re.compile(
@@ -30,13 +31,14 @@ class Asked:
     @property
     def shape(self) -> tuple[str, ...]:
         """What a client could tell answers apart by, without what belongs to the single request."""
-        fields = self.answer.head.fields if self.answer.head else []
-        told = sorted(f"{name.decode().lower()}: {value.decode()}" for name, value in fields)
-        return (
-            str(self.answer.status),
-            *(line for line in told if not line.startswith(("date:", "x-request-id:"))),
-            self.answer.body.decode("latin-1"),
-        )
+        return shape_of(self.answer.status, self.answer.head.fields if self.answer.head else [], self.answer.body)
+
+
+def shape_of(status: int, fields: Iterable[tuple[bytes, bytes]], body: bytes) -> tuple[str, ...]:
+    """What a client could tell answers apart by, without what belongs to the single request or its connection."""
+    told = sorted(f"{name.decode().lower()}: {value.decode()}" for name, value in fields)
+    own = ("date:", "x-request-id:", "connection:")
+    return (str(status), *(line for line in told if not line.startswith(own)), body.decode("latin-1"))
 
 
 def ask_all(stage: Stage, cases: Iterable[Denial], prefix: str) -> list[Asked]:
@@ -55,6 +57,19 @@ def ask_all(stage: Stage, cases: Iterable[Denial], prefix: str) -> list[Asked]:
     if client is not None:
         client.close()
     return asked
+
+
+def otherwise_over_http2(port: int, asked: Iterable[Asked]) -> list[str]:
+    """The same requests over HTTP/2, and which of them get another answer. A head that HTTP/2 forbids gets RST_STREAM in place of its 400."""
+    wrong = []
+    with Http2Client(port) as client:
+        for one in asked:
+            number = client.begin(*from_http1(one.case.data.replace(b"<id>", one.id.encode())))
+            reply = client.reply(number)
+            got = shape_of(reply.status, reply.fields[1:], reply.body)
+            if got != one.shape and not (one.answer.status == 400 and (reply.status, reply.reset) == (0, 1)):
+                wrong.append(f"over HTTP/2: {one.case.name}: {got} instead of {one.shape}")
+    return wrong
 
 
 def faults(asked: Asked) -> list[str]:

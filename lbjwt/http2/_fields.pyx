@@ -1,6 +1,6 @@
 """
-Heads between HTTP/2 and HTTP/1. A request of HTTP/2 is written as HTTP/1.1, and read by `RequestHead` like all others, so every rule about requests stands
-once and holds for both. What only HTTP/2 can say, or say in another way, is judged here: RFC 9113 sections 8.2 and 8.3, RFC 8441.
+Heads between HTTP/2 and HTTP/1. A request of HTTP/2 is written as HTTP/1.1, and read by `RequestHead` like all others, so every rule about requests
+stands once and holds for both. What only HTTP/2 can say, or say in another way, is judged here: RFC 9113 sections 8.2 and 8.3, RFC 8441.
 
 The engine refuses most of it before (a stream with such a head is reset); what it lets through, and what it could let through in another version, is
 refused here with a reason: nothing is repaired, and no byte can end a line or a name early in what is written.
@@ -196,8 +196,8 @@ cdef ErrorReason write_request(Buffer out, tuple fields, bint end, bint *websock
 
 def request_text(tuple fields, bint end):
     """
-    The head of HTTP/1.1 that `write_request` makes of these fields, or the number of the `ErrorReason` to refuse them, for tests of what the engine would
-    stop before.
+    The head of HTTP/1.1 that `write_request` makes of these fields, or the number of the `ErrorReason` to refuse them: for tests of what the engine
+    would stop before.
     """
     cdef Buffer out = Buffer.__new__(Buffer)
     cdef bint websocket = False
@@ -330,7 +330,6 @@ cdef bytes _WEBSOCKET = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"      # RFC 6455 
 
 cdef bint write_response(Buffer out, tuple fields, bint end, bytes accept) except -1:
     cdef Slice name, value
-    cdef bytes status = None
     cdef bytes answer
     cdef bint measured = False
     cdef bint first = True
@@ -371,9 +370,9 @@ cdef bint write_response(Buffer out, tuple fields, bint end, bytes accept) excep
 # --- trailers -----------------------------------------------------------------------------------------------------------
 
 cdef frozenset _NOT_IN_TRAILERS = frozenset({
-    b"content-length", b"transfer-encoding", b"connection", b"keep-alive", b"proxy-connection", b"upgrade", b"te", b"trailer", b"host", b"authorization",
-    b"proxy-authorization", b"cookie", b"set-cookie", b"content-encoding", b"content-type", b"content-range", b"expect", b"max-forwards",
-    b"cache-control", b"x-request-id"})
+    b"content-length", b"transfer-encoding", b"connection", b"keep-alive", b"proxy-connection", b"upgrade", b"te", b"trailer", b"host",
+    b"authorization", b"proxy-authorization", b"cookie", b"set-cookie", b"content-encoding", b"content-type", b"content-range", b"expect",
+    b"max-forwards", b"cache-control", b"x-request-id"})
 
 
 cdef list passed_trailers(tuple fields):

@@ -3,8 +3,8 @@ What a peer sends, counted frame by frame before the engine sees it. Floods are 
 engine tells of some of them only, and of those only after it has done the work.
 
 Counts are of one second. A WINDOW_UPDATE is free as long as we have sent what it makes room for; else windows of one byte would cost us a frame each.
-Input is cut behind every few heads: HPACK makes a head of 32 KiB out of a few bytes, and no more of these than `HEADS` may be in memory before they are
-judged.
+Input is cut behind every few heads: HPACK makes a head of 32 KiB out of a few bytes, and no more of these than `HEADS` may be in memory before they
+are judged.
 """
 
 cdef enum:

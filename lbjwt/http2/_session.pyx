@@ -1,10 +1,10 @@
 """
-One HTTP/2 connection without its socket. The engine is `ngh2`, libnghttp2 for Python: frames, HPACK, the states of streams, flow control, and the rules of
-RFC 9113 that need no knowledge of requests. No other module uses it, so another engine means another version of this file.
+One HTTP/2 connection without its socket. The engine is `ngh2`, libnghttp2 for Python: frames, HPACK, the states of streams, flow control, and the
+rules of RFC 9113 that need no knowledge of requests. No other module uses it, so another engine means another version of this file.
 
-Floods are counted before the engine reads them (`_meter`), but for streams that end because the peer broke a rule in them: the engine finds these. It has
-limits of its own for CONTINUATION frames (CVE-2024-27316), for acknowledgements that wait, and for settings in one frame. Past one of those it cannot be
-used any more, not even for the GOAWAY that says why, which is written here.
+Floods are counted before the engine reads them (`_meter`), but for streams that end because the peer broke a rule in them: the engine finds these. It
+has limits of its own for CONTINUATION frames (CVE-2024-27316), for acknowledgements that wait, and for settings in one frame. Past one of those it
+cannot be used any more, not even for the GOAWAY that says why, which is written here.
 """
 
 import struct
@@ -68,8 +68,9 @@ cdef Session _new(object owner, const SessionEvents *events, Limits limits, obje
     session._limits = limits
     session._meter = new_meter(limits.max_resets, limits.max_control_frames, role is _SERVER)
     session._engine = engine = ngh2.Connection(role, ngh2.Configuration(
-        auto_window_update=False, max_send_header_block_length=LONGEST_HEAD, max_inbound_header_count=TOLERATED * limits.max_fields, max_inbound_header_list_size=most,
-        max_continuations=most // FRAME + 2, stream_reset_rate_limit=(2 * limits.max_resets, 2 * limits.max_resets)))
+        auto_window_update=False, max_send_header_block_length=LONGEST_HEAD, max_inbound_header_count=TOLERATED * limits.max_fields,
+        max_inbound_header_list_size=most, max_continuations=most // FRAME + 2,
+        stream_reset_rate_limit=(2 * limits.max_resets, 2 * limits.max_resets)))
     session._feed = engine.receive_data
     session._take_events = engine.events
     session._output = engine.data_to_send

@@ -1,8 +1,8 @@
 """
 One request of an HTTP/2 client and its response: a stream. Its connection is in `_http2_server_connection`.
 
-A head becomes one of HTTP/1 (`http2/_fields`) and is then judged as every other. A body that its endpoint does not take waits in its stream's window; a
-response that its client does not take pauses its endpoint, and no other stream.
+A head becomes one of HTTP/1 (`http2/_fields`) and is then judged as every other. A body that its endpoint does not take waits in its stream's window;
+a response that its client does not take pauses its endpoint, and no other stream.
 """
 
 from lbjwt.auth._places cimport fields_owed

@@ -1,9 +1,9 @@
 """
 The server of HTTP/2 on one client connection: many streams (`_http2_server`), each an exchange of its own.
 
-Frames and their rules are the session's (`http2/_session`). What this file adds is what many streams on one connection need: output is sent in turns of
-the loop, so that responses which come together leave together; input is not read while the client does not read; and the connection ends in steps that
-lose no request.
+Frames and their rules are the session's (`http2/_session`). What this file adds is what many streams on one connection need: output is sent in turns
+of the loop, so that responses which come together leave together; input is not read while the client does not read; and the connection ends in steps
+that lose no request.
 """
 
 import asyncio
@@ -88,7 +88,7 @@ cdef class Http2Server(Http2Streams):
         self._close_if_done()
 
     cdef void _close_if_done(self):
-        """Nothing will come any more, and all was sent: say so, and wait for the client to close. Closing with unread input would destroy what it has not read."""
+        """Nothing will come any more, and all was sent: say so, and wait for the client to close. Closing with unread input would destroy output."""
         if self.ending == LAST_ONES and not self.streams and not self.connection.write_paused:
             self.gone = True
             self.deadline = coarse_monotonic() + LINGER
@@ -194,7 +194,10 @@ cdef class Http2Server(Http2Streams):
             self.context.flood_log.tell(self.peer_text.decode(), coarse_monotonic())
         self._lose_streams(ErrorReason.FLOOD if flood else ErrorReason.CLIENT_CLOSED)
         self.ending = LAST_ONES
-        self.deadline = coarse_monotonic() + LINGER
+        asyncio.get_running_loop().call_later(LINGER, self._cut_off)     # the walk over the deadlines may be a second away
+
+    def _cut_off(self):
+        self.connection.reset()
 
     cdef void expired(self):
         self.deadline = 0.0

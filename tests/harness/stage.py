@@ -78,11 +78,12 @@ class Stage:
         self._changes = changes
         self._stack = ExitStack()
         self.balancer: Balancer
+        self.listens_on: int | None = None  # with `listeners` among the changes
 
     @property
     def port(self) -> int:
         """Of the balancer's listener."""
-        return self.balancer.port
+        return self.listens_on or self.balancer.port
 
     @property
     def seen(self) -> list[Seen]:

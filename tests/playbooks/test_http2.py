@@ -525,6 +525,7 @@ def test_a_lost_connection_is_freed_at_once(turns: Turns, end: str) -> None:
             client.sends(frame(6, 0, 0, b"12345678") * 600)
         client.lose()
         turns.turn()
+        turns.later.clear()
         del client
         kept = {"Http2Server", "Http2ServerStream", "Session"}
         assert not [found for found in gc.get_objects() if type(found).__name__ in kept]

@@ -75,12 +75,15 @@ def test_many_floods_of_one_address_are_one_line(turns: Turns, caplog: pytest.Lo
     assert len(caplog.records) == 1 and stage.totals["errors"][ErrorReason.FLOOD] == 5
 
 
-def test_a_client_that_does_not_go_is_cut_off(turns: Turns) -> None:
-    """What it sends after its GOAWAY is dropped, and past 1 MiB its connection is reset."""
+@pytest.mark.parametrize("stalls", [False, True])
+def test_a_client_that_does_not_go_is_cut_off(turns: Turns, stalls: bool) -> None:
+    """What it sends after its GOAWAY is dropped; past 1 MiB, or after half a second, its connection is reset."""
     stage = Http2Stage(turns)
     client = stage.raw_client()
     client.sends(frame(PING, 0, 0, b"12345678") * 501)
     assert client.transport.ended and not client.is_gone()
+    if stalls:
+        turns.later.pop()()
     for _ in range(17):
         client.sends(b"x" * 65536)
     assert client.is_gone()

@@ -27,9 +27,14 @@ class Turns:
 
     def __init__(self) -> None:
         self._waiting: list[Callable[[], Any]] = []
+        self.later: list[Callable[[], Any]] = []
+        """What was put off for a time."""
 
     def call_soon(self, callback: Callable[[], Any]) -> None:
         self._waiting.append(callback)
+
+    def call_later(self, delay: float, callback: Callable[[], Any]) -> None:
+        self.later.append(callback)
 
     def turn(self) -> None:
         while self._waiting:
