@@ -54,7 +54,7 @@ def check_targets(
     check = cluster.health_check.check
     for endpoint in cluster.endpoints:
         row, address = rows[name, str(endpoint.address)], endpoint.address
-        yield Target(row, name, address, check, tls if address.https else None)
+        yield Target(row, name, address, check, tls if address.https else None, cluster.protocol)
 
 
 def all_targets(configuration: Configuration, rows: RowNumbers, tls: Mapping[str, BackendTls] = NO_TLS) -> list[Target]:
