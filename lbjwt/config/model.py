@@ -82,7 +82,9 @@ class Listener(Section):
         default=None,
         description="Answer health checks on this listener. Default: no health checks; the routes apply to all paths.",
     )
-    http2: StrictBool = Field(default=True, description="Offer HTTP/2 during the TLS handshake (ALPN). Without `tls`, see `h2c`.")
+    http2: StrictBool = Field(
+        default=True, description="Offer HTTP/2 during the TLS handshake (ALPN). Without `tls`, see `h2c`."
+    )
     h2c: StrictBool = Field(
         default=False,
         description="Accept HTTP/2 without TLS from clients that begin with it (prior knowledge, RFC 9113 §3.3), beside HTTP/1.1. Only without `tls`.",
@@ -92,7 +94,9 @@ class Listener(Section):
     @classmethod
     def _without_tls(cls, h2c: bool, info: ValidationInfo) -> bool:
         if h2c and info.data.get("tls") is not None:
-            raise ValueError("h2c is HTTP/2 without TLS, and this listener has tls; remove h2c: `http2` is on by default")
+            raise ValueError(
+                "h2c is HTTP/2 without TLS, and this listener has tls; remove h2c: `http2` is on by default"
+            )
         return h2c
 
 
@@ -193,7 +197,8 @@ class Cluster(Section):
         "the first byte (h2c). `auto`: HTTP/2 to `https` endpoints that offer it, else HTTP/1.1.",
     )
     http2: EndpointHttp2 = Field(
-        default_factory=EndpointHttp2, description="How HTTP/2 connections to the endpoints are used, with `protocol: http2` or `auto`."
+        default_factory=EndpointHttp2,
+        description="How HTTP/2 connections to the endpoints are used, with `protocol: http2` or `auto`.",
     )
     tls: BackendTls | None = Field(
         default=None,

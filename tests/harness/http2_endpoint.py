@@ -42,9 +42,7 @@ def reset(stream: int, code: int) -> bytes:
 
 def block(*fields: tuple[bytes, bytes]) -> bytes:
     """A field block of literals (RFC 7541 section 6.2.2), each shorter than 127 bytes: any bytes may be in names and values."""
-    return b"".join(
-        b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value for name, value in fields
-    )
+    return b"".join(b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value for name, value in fields)
 
 
 @dataclass
@@ -142,7 +140,13 @@ class EndpointConnection:
             self.receive()
 
     def respond(
-        self, stream: int, body: bytes = b"", *, status: int = 200, more: Fields | None = None, trailers: Fields | None = None
+        self,
+        stream: int,
+        body: bytes = b"",
+        *,
+        status: int = 200,
+        more: Fields | None = None,
+        trailers: Fields | None = None,
     ) -> None:
         """Send a whole response."""
         head = [(b":status", b"%d" % status), *(more or [])]
@@ -253,6 +257,8 @@ class Http2Endpoint:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._listener.close()
         self.close_connections()

@@ -82,7 +82,9 @@ def backends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backends]:
         (folder / "www" / name / "small").write_bytes(b"small\n")
         (folder / "www" / name / "large").write_bytes(bytes(range(256)) * 4096)
     ports = {name: free_port() for name in ("nghttpd", "nghttpd_tls", "nginx_tls", "node", "node_tls")}
-    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, port=ports["nginx_tls"], certificate=certificate, key=key))
+    (folder / "nginx.conf").write_text(
+        NGINX.format(folder=folder, port=ports["nginx_tls"], certificate=certificate, key=key)
+    )
     www = str(folder / "www")
     commands = [
         ["nghttpd", "--no-tls", "-d", www, "-a", "127.0.0.1", str(ports["nghttpd"])],
@@ -93,7 +95,9 @@ def backends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backends]:
     tokens = TokenFactory()
     with ExitStack() as stack:
         for command in commands:
-            process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+            process = stack.enter_context(
+                subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            )
             stack.callback(process.wait)
             stack.callback(process.terminate)
         for port in ports.values():
@@ -107,15 +111,20 @@ def backends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backends]:
             }
             if tls:
                 made["tls"] = {"ca": str(authority.ca_file), "server_name": "localhost"}
-            if not server.startswith("lbjwt"):   # which wants a token
+            if not server.startswith("lbjwt"):  # which wants a token
                 made["health_check"] = {"path": f"/{name}/small", "body": "small", "interval": "1s"}
             return made
 
         ports["lbjwt_tls"] = free_port()
         (folder / "inner").mkdir()
-        listener = {"address": f"127.0.0.1:{ports['lbjwt_tls']}", "tls": {"certificate": str(certificate), "private_key": str(key)}}
+        listener = {
+            "address": f"127.0.0.1:{ports['lbjwt_tls']}",
+            "tls": {"certificate": str(certificate), "private_key": str(key)},
+        }
         inner = cluster("nghttpd", "nghttpd", "http2")
-        stack.enter_context(Balancer(folder / "inner", tokens, [], clusters={"main": inner}, listeners=[listener], workers=1))
+        stack.enter_context(
+            Balancer(folder / "inner", tokens, [], clusters={"main": inner}, listeners=[listener], workers=1)
+        )
         clusters = {"main": ..., **{name: cluster(name, *how) for name, how in CLUSTERS.items()}}
         routes = [{"name": name, "prefix": f"/{name}", "cluster": name} for name in CLUSTERS]
         balancer = stack.enter_context(Balancer(folder, tokens, [], clusters=clusters, routes=routes, workers=1))
@@ -160,4 +169,3 @@ def test_health_checks_go_over_the_protocol_of_the_cluster(backends: Backends) -
     for name in checked:
         assert backends.balancer.metric("lbjwt_endpoint_healthy", cluster=name) == 1, status
     assert "health check" not in backends.balancer.stderr
-

@@ -202,4 +202,4 @@ def test_a_connection_that_does_not_open_costs_no_request(scene: Http2Scene, nam
     scene.one.play(serving(echo))
     assert scene.ask("/quick/x").status == 200
     line = scene.balancer.stderr[logged:]
-    assert cause in line or "fails: " not in line    # an endpoint that fails now and then does not fill the log
+    assert cause in line or "fails: " not in line  # an endpoint that fails now and then does not fill the log

@@ -10,7 +10,16 @@ import ngh2
 import pytest
 
 from tests.harness.client import Client, request
-from tests.harness.http2_endpoint import CANCEL, ENABLE_CONNECT, MAX_STREAMS, EndpointConnection, Request, echo, reset, serving
+from tests.harness.http2_endpoint import (
+    CANCEL,
+    ENABLE_CONNECT,
+    MAX_STREAMS,
+    EndpointConnection,
+    Request,
+    echo,
+    reset,
+    serving,
+)
 from tests.integration.http2_scene import Http2Scene, http2_scene
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
