@@ -193,8 +193,8 @@ class Cluster(Section):
     )
     protocol: Literal["http1", "http2", "auto"] = Field(
         default="http1",
-        description="What the endpoints speak. `http2`: many requests at a time on one connection, as gRPC needs it; with TLS by ALPN, without it from "
-        "the first byte (h2c). `auto`: HTTP/2 to `https` endpoints that offer it, else HTTP/1.1.",
+        description="What the endpoints speak. `http2`: many requests at a time on one connection, as gRPC needs it; with TLS by ALPN, without it "
+        "from the first byte (h2c). `auto`: HTTP/2 to `https` endpoints that offer it, else HTTP/1.1.",
     )
     http2: EndpointHttp2 = Field(
         default_factory=EndpointHttp2,

@@ -1,6 +1,6 @@
 """
-Heads between HTTP/2 and HTTP/1. A request of HTTP/2 is written as HTTP/1.1, and read by `RequestHead` like all others, so every rule about requests stands
-once and holds for both. What only HTTP/2 can say, or say in another way, is judged here: RFC 9113 sections 8.2 and 8.3, RFC 8441.
+Heads between HTTP/2 and HTTP/1. A request of HTTP/2 is written as HTTP/1.1, and read by `RequestHead` like all others, so every rule about requests
+stands once and holds for both. What only HTTP/2 can say, or say in another way, is judged here: RFC 9113 sections 8.2 and 8.3, RFC 8441.
 
 The engine refuses most of it before (a stream with such a head is reset); what it lets through, and what it could let through in another version, is
 refused here with a reason: nothing is repaired, and no byte can end a line or a name early in what is written.
@@ -15,7 +15,7 @@ from libc.stdint cimport uint8_t
 from libc.string cimport memchr, memcmp
 
 from lbjwt.http1._buffer cimport Field
-from lbjwt.http1._grammar cimport is_authority, lower, same_text
+from lbjwt.http1._grammar cimport is_authority, same_text
 from lbjwt.http1._names cimport FORWARD
 from lbjwt.http1._scan cimport TARGET, TOKEN, all_of, byte_class
 
@@ -315,7 +315,6 @@ cdef bytes _WEBSOCKET = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"      # RFC 6455 
 
 cdef bint write_response(Buffer out, tuple fields, bint end, bytes accept) except -1:
     cdef Slice name, value
-    cdef bytes status = None
     cdef bytes answer
     cdef bint measured = False
     cdef bint first = True

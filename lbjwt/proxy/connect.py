@@ -15,7 +15,7 @@ import socket
 from collections import deque
 from collections.abc import Iterable
 from itertools import chain, zip_longest
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from lbjwt.errors import cause_of
 from lbjwt.net.adopt import take_over
@@ -38,7 +38,7 @@ ATTEMPT_DELAY: Final = 0.25
 MAX_REMEMBERED: Final = 4096
 """Names whose last good address is remembered. Each takes some 300 bytes; beyond, all are forgotten, which costs a moment per name."""
 
-Side = ClientConnection | Http2Client
+Side: TypeAlias = ClientConnection | Http2Client
 
 Target = tuple[int, Any]
 """Family, and what `socket.connect` takes."""

@@ -26,7 +26,8 @@ cdef class RetryRule:
     cdef uint32_t _statuses                      # a bit for each status in STATUSES
 
     cpdef bint covers(self, RetryCause cause, int status=*) noexcept
-    # replayable: see `is_replayable`; of one that was refused: `is_kept`. begun: a part of a response head came. sent_again: how often it was already. retries: of the cluster.
+    # replayable: see `is_replayable`; of one that was refused: `is_kept`. begun: a part of a response head came. sent_again: how
+    # often it was already. retries: of the cluster.
     cpdef bint may_send_again(self, RetryCause cause, int status, bint replayable, bint begun, int sent_again, int retries) noexcept
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -17,6 +18,7 @@ from tests.harness.ports import free_port
 from tests.harness.processes import wait_for_port
 from tests.harness.tokens import TokenFactory
 from tests.integration.authority import Authority
+from tests.integration.backend_tls_scene import blocking_backend
 
 NGINX = """
 daemon off; master_process off; pid {folder}/nginx.pid; error_log stderr crit;
@@ -65,6 +67,8 @@ CLUSTERS = {
     "node_auto": ("node_tls", "auto"),
     "lbjwt": ("lbjwt_tls", "http2"),
     "lbjwt_auto": ("lbjwt_tls", "auto"),
+    "old": ("old_tls", "http2"),  # HTTP/1.1 only
+    "old_auto": ("old_tls", "auto"),
 }
 """Name of the cluster -> the server, and `protocol`."""
 UPLOADS = ["node", "node_tls", "node_auto"]
@@ -111,10 +115,14 @@ def backends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backends]:
             }
             if tls:
                 made["tls"] = {"ca": str(authority.ca_file), "server_name": "localhost"}
-            if not server.startswith("lbjwt"):  # which wants a token
+            if not server.startswith(("lbjwt", "old")):  # which wants a token
                 made["health_check"] = {"path": f"/{name}/small", "body": "small", "interval": "1s"}
             return made
 
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        context.set_alpn_protocols(["http/1.1"])
+        ports["old_tls"] = stack.enter_context(blocking_backend(context))
         ports["lbjwt_tls"] = free_port()
         (folder / "inner").mkdir()
         listener = {
@@ -131,7 +139,7 @@ def backends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backends]:
         yield Backends(balancer, tokens.mint())
 
 
-@pytest.mark.parametrize("name", CLUSTERS)
+@pytest.mark.parametrize("name", [name for name in CLUSTERS if not name.startswith("old")])
 def test_responses_of_real_servers_are_whole(backends: Backends, name: str) -> None:
     """A small one, 1 MiB, a head alone, one that is not there; all on one connection to the endpoint."""
     with Client(backends.balancer.port) as client:
@@ -156,7 +164,7 @@ def test_uploads_to_real_servers_arrive_whole(backends: Backends, name: str) -> 
     """1 MiB with a length, and in chunks."""
     with Client(backends.balancer.port) as client:
         response = client.ask(f"/{name}/x", token=backends.token, method="PUT", body=bytes(1 << 20))
-        assert (response.body, response.head.get(b"x-version")) == (b"1048576", b"2.0")
+        assert (response.body, response.field("x-version")) == (b"1048576", "2.0")
         client.send(request(f"/{name}/x", token=backends.token, method="PUT", fields=["Transfer-Encoding: chunked"]))
         client.socket.sendall((b"4000\r\n" + bytes(0x4000) + b"\r\n") * 64 + b"0\r\n\r\n")
         assert client.response().body == b"1048576"
@@ -165,7 +173,19 @@ def test_uploads_to_real_servers_arrive_whole(backends: Backends, name: str) -> 
 def test_health_checks_go_over_the_protocol_of_the_cluster(backends: Backends) -> None:
     """Each endpoint that is checked passes, with the text of `body` in its response."""
     status = json.loads(backends.balancer.admin_get("/status")[1])
-    checked = [name for name in CLUSTERS if not name.startswith("lbjwt")]
+    checked = [name for name in CLUSTERS if not name.startswith(("lbjwt", "old"))]
     for name in checked:
         assert backends.balancer.metric("lbjwt_endpoint_healthy", cluster=name) == 1, status
     assert "health check" not in backends.balancer.stderr
+
+
+def test_an_endpoint_that_does_not_offer_http2_is_named_in_the_log(backends: Backends) -> None:
+    """`http2`: 503, and the log says what to change. `auto`: the same endpoint is asked over HTTP/1.1."""
+    with Client(backends.balancer.port) as client:
+        assert client.ask("/old/x", token=backends.token).status == 503
+        assert (
+            "does not offer HTTP/2 during the TLS handshake (ALPN), and its cluster has `protocol: http2`"
+            in backends.balancer.stderr
+        )
+        response = client.ask("/old_auto/x", token=backends.token)
+        assert (response.status, response.body) == (200, b"ok")

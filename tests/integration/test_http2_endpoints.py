@@ -10,8 +10,21 @@ import pytest
 
 from tests.harness.client import request
 from tests.harness.http2_endpoint import (
-    CANCEL, DATA, END_STREAM, INITIAL_WINDOW, INTERNAL_ERROR, MAX_STREAMS, REFUSED_STREAM, EndpointConnection, Request, Script, echo, frame,
-    goaway, reset, serving,
+    CANCEL,
+    DATA,
+    END_STREAM,
+    INITIAL_WINDOW,
+    INTERNAL_ERROR,
+    MAX_STREAMS,
+    REFUSED_STREAM,
+    EndpointConnection,
+    Request,
+    Script,
+    echo,
+    frame,
+    goaway,
+    reset,
+    serving,
 )  # fmt: skip
 from tests.integration.http2_scene import Http2Scene, eventually, http2_scene
 
@@ -43,6 +56,7 @@ def test_a_request_and_its_response_lose_nothing(scene: Http2Scene) -> None:
 
     scene.one.play(serving(answer))
     response = scene.ask("/main/a?b=c", method="POST", body=b"hello", fields=["X-Ask: yes"])
+    assert response.head is not None
     assert (response.status, response.body, response.head.get_all(b"x-one")) == (201, b"made", [b"1", b"2"])
     (asked,) = seen
     assert (asked.field(b":method"), asked.path, asked.body) == (b"POST", "/main/a?b=c", b"hello")
