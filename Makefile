@@ -34,7 +34,7 @@ $(error $(VENV) was made with $(shell $(BIN)/python --version): make clean first
 endif
 endif
 
-.PHONY: help demo quick test check format lint types layering wheel bench proof load build lock clean
+.PHONY: help demo quick test check format lint types strict stubs layering wheel bench proof load build lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,7 +57,9 @@ else
 	exit $$code
 endif
 
-check: lint types layering ## what CI runs: format, lint, types, layering, tests, the built wheel away from the source
+check: $(VENV)/dev build ## what CI runs: format, lint, types, layering, tests, the built wheel away from the source
+	@# Each of these uses one core.
+	@$(MAKE) --jobs $(WORKERS) --output-sync=target strict stubs lint layering
 	@$(MAKE) test
 	@$(MAKE) wheel
 
@@ -70,14 +72,18 @@ lint: $(VENV)/dev
 	@$(BIN)/ruff check --quiet .
 	@PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint lbjwt
 
-types: $(VENV)/dev build
+types: strict stubs
+
+strict: $(VENV)/dev build
 	@$(BIN)/mypy
+
+stubs: $(VENV)/dev build
 	@$(BIN)/python -m mypy.stubtest $(STUBBED) --mypy-config-file pyproject.toml --allowlist .ci/stubtest-allowlist --ignore-unused-allowlist
 
 layering: $(VENV)/dev build
 	@$(BIN)/python -m pytest -q tests/unit/test_layering.py
 
-wheel: $(VENV)/dev
+wheel: $(VENV)/dev build
 	@$(BIN)/python .ci/check_wheel.py
 
 bench: $(VENV)/bench build ## CPU per request against nginx, HAProxy and Envoy; ratios in one run

@@ -1,17 +1,21 @@
 """Build sdist and wheel, install the wheel into a clean environment away from the source tree, and use it there.
 
-The wheel is built from the unpacked sdist, so a file that the sdist forgot shows here.
+The wheel is built from the unpacked sdist, whose package must have every file of the source tree, byte for byte. So what `make build` compiled here
+is what compiling there would give, and is not compiled a second time.
 """
 
+import filecmp
 import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+SOURCES = {".py", ".pyi", ".pyx", ".pxd"}
 TESTS = ["unit/test_packaging.py", "integration/test_demo.py"]  # need no file of the source tree
 
 
@@ -27,17 +31,49 @@ def run(*command: str | Path, cwd: Path) -> None:
         sys.exit(f"check_wheel: {' '.join(map(str, command))} ended with {finished.returncode}")
 
 
+def forgotten(unpacked: Path) -> list[str]:
+    """Files of the package that the unpacked sdist has not, or has otherwise."""
+    files = [
+        path.relative_to(ROOT)
+        for path in (ROOT / "lbjwt").rglob("*")
+        if path.suffix in SOURCES or path.name == "py.typed"
+    ]
+    return [
+        str(file)
+        for file in files
+        if not ((unpacked / file).is_file() and filecmp.cmp(ROOT / file, unpacked / file, False))
+    ]
+
+
+def reuse(unpacked: Path) -> None:
+    """Put what `make build` made where setuptools and Cython look for it. Both make anew what is missing or older than its source."""
+    shutil.copytree(ROOT / "build" / "cython", unpacked / "build" / "cython")
+    built = unpacked / "build" / f"lib.{sysconfig.get_platform()}-{sys.implementation.cache_tag}"
+    for module in (ROOT / "lbjwt").rglob(f"*{sysconfig.get_config_var('EXT_SUFFIX')}"):
+        place = built / module.relative_to(ROOT)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(module, place)
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="lbjwt-wheel-") as name:
         away = Path(name)
         dist = away / "dist"
-        run(sys.executable, "-m", "build", "--no-isolation", "--outdir", dist, ROOT, cwd=away)
+        run(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", dist, ROOT, cwd=away)
+        (sdist,) = dist.glob("*.tar.gz")
+        shutil.unpack_archive(sdist, away, filter="data")
+        unpacked = away / sdist.name.removesuffix(".tar.gz")
+        if missing := forgotten(unpacked):
+            sys.exit(f"check_wheel: the sdist has not, or has otherwise: {', '.join(missing)}")
+        reuse(unpacked)
+        run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", dist, unpacked, cwd=away)
         (wheel,) = dist.glob("*.whl")
 
-        venv.create(away / "venv", with_pip=True)
+        venv.create(away / "venv")
         python = away / "venv" / "bin" / "python"
+        pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", python, "install")
         lock = ROOT / "requirements-dev.lock"
-        run(python, "-m", "pip", "install", "--quiet", "--constraint", lock, wheel, "pytest", cwd=away)
+        run(*pip, "--quiet", "--no-compile", "--constraint", lock, wheel, "pytest", cwd=away)
 
         for test in TESTS:
             (away / "tests" / test).parent.mkdir(parents=True, exist_ok=True)

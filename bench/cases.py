@@ -26,6 +26,7 @@ class Case:
     routes: int = 1  # the last one is for every path; the others for /area-001, /area-002, …
     clusters: int = 1  # the routes take them in turn
     checks: bool = False  # each endpoint is asked once a second whether it works
+    backend_tls: bool = False  # the proxy speaks TLS to the backend, and checks its certificate
     least_seconds: float = 0.0  # of a measurement
     idle: bool = False  # not load but 5,000 waiting connections
     workers: bool = False  # one worker against two
@@ -125,6 +126,7 @@ _CASES = (
         endpoints=30,
         checks=True,
     ),
+    Case("backend-tls", "TLS to the backend", ("nginx", "haproxy", "lbjwt"), backend_tls=True),
     Case("refusal", "no token: refused", ("haproxy-jwt", "envoy-jwt", "lbjwt"), refused=True, least_bytes=0),
     Case("workers", "one worker against two", ("lbjwt", "lbjwt-2w"), workers=True),
     Case("idle", "5,000 idle keep-alive connections", ROUND_THE_TABLE, idle=True),

@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+NAME = "bench.example"
+
 
 @dataclass(frozen=True)
 class Certificate:
@@ -23,9 +25,9 @@ class Certificate:
 
 
 def self_signed(directory: Path) -> Certificate:
-    """A certificate for 127.0.0.1, valid for a day."""
+    """A certificate for NAME and 127.0.0.1, valid for a day."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bench.example")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
     now = datetime.datetime.now(datetime.UTC)
     signed = (
         x509.CertificateBuilder()
@@ -35,7 +37,10 @@ def self_signed(directory: Path) -> Certificate:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.DNSName(NAME), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            critical=False,
+        )
         .sign(key, hashes.SHA256())
     )
     certificate = signed.public_bytes(serialization.Encoding.PEM)

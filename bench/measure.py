@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import child, client, idle, native, procfs, tokens, wrk
+from bench import child, client, idle, native, procfs, terminator, tokens, wrk
 from bench.cases import Case
 from bench.certificate import self_signed
 from bench.layout import Layout
@@ -57,25 +57,33 @@ def measure(case: Case, peer: Peer, number: int, *, cores: Layout, seconds: floa
         backend_port, port = free_port(), free_port()
         backend = [str(native.built("backend")), str(backend_port), str(case.endpoints)]
         stack.enter_context(child.running("backend", backend, port=backend_port, cores=cores.load, directory=directory))
-        certificate = self_signed(directory) if case.tls else None
+        certificate = self_signed(directory) if case.tls or case.backend_tls else None
+        proxied_port = backend_port
+        if case.backend_tls:
+            proxied_port = free_port()
+            command = terminator.command(proxied_port, backend_port, directory, certificate)
+            stack.enter_context(
+                child.running("terminator", command, port=proxied_port, cores=cores.load, directory=directory)
+            )
         setup = Setup(
             port,
-            backend_port,
+            proxied_port,
             directory,
             material,
-            certificate,
+            certificate if case.tls else None,
             free_port(),
             case.endpoints,
             case.routes,
             case.clusters,
             case.checks,
+            certificate if case.backend_tls else None,
         )
         command = peer.command(setup)
         root = stack.enter_context(child.running(peer.name, command, port=port, cores=cores.proxy, directory=directory))
         client.prove(port, material, verifies=peer.verifies, tls=case.tls)
         if case.idle:
             return _idle(case, peer, number, setup, root)
-        return _loaded(case, peer, number, setup, root, cores, seconds)
+        return _loaded(case, peer, number, setup, root, cores, seconds, backend_port)
 
 
 def _idle(case: Case, peer: Peer, number: int, setup: Setup, root: int) -> Figures:
@@ -92,7 +100,10 @@ def _idle(case: Case, peer: Peer, number: int, setup: Setup, root: int) -> Figur
     )
 
 
-def _loaded(case: Case, peer: Peer, number: int, setup: Setup, root: int, cores: Layout, seconds: float) -> Figures:
+def _loaded(
+    case: Case, peer: Peer, number: int, setup: Setup, root: int, cores: Layout, seconds: float, backend_port: int
+) -> Figures:
+    """backend_port: where the backend counts what it was asked."""
     seconds = max(seconds, case.least_seconds)
     url = f"{'https' if case.tls else 'http'}://127.0.0.1:{setup.port}{case.path}"
     arguments = case.script
@@ -107,7 +118,7 @@ def _loaded(case: Case, peer: Peer, number: int, setup: Setup, root: int, cores:
     time.sleep(SETTLE_SECONDS)
     pids = procfs.tree(root)
     memory: list[int] = []
-    answered = client.answered_by_backend(setup.backend_port)
+    answered = client.answered_by_backend(backend_port)
     started, busy, cpu = time.monotonic(), procfs.core_busy_seconds(cores.proxy), procfs.cpu_seconds(pids)
     load = wrk.run(
         url,
@@ -123,7 +134,7 @@ def _loaded(case: Case, peer: Peer, number: int, setup: Setup, root: int, cores:
     elapsed = time.monotonic() - started
     wrk.judge(load, refusals=case.refused, least_bytes=case.least_bytes)
     time.sleep(SETTLE_SECONDS)
-    answered = client.answered_by_backend(setup.backend_port) - answered
+    answered = client.answered_by_backend(backend_port) - answered
     agree(case, load.requests, answered, seconds=time.monotonic() - started)
     if peer.remembers is not None and not case.refused:
         hits, misses = client.cache_counts(setup.admin_port)

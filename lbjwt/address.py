@@ -6,7 +6,7 @@ No name is resolved and no socket is opened here.
 
 import ipaddress
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Self
 
 # A DNS name, relative or absolute, as far as its characters and label lengths go (RFC 1123 §2.1; the underscore is met in container networks).
@@ -33,9 +33,11 @@ class Address:
     path: str | None = None
     https: bool = False
     srv: bool = False
-    """``srv:NAME``, of an endpoint: host is the name of a service, whose SRV records (RFC 2782) say where it is."""
-    resolved_from: str = field(default="", compare=False)
-    """The name that was resolved to this address; "" for one that was configured."""
+    """``srv:NAME``, of an endpoint: host is the name of a service, whose SRV records (RFC 2782) say where it is. ``https+srv:NAME`` for TLS."""
+    resolved_from: str = ""
+    """The name that was resolved to this address; "" for one that was configured. The certificate of another name is another one to expect."""
+    domain: str = ""
+    """Of an address from SRV records: the domain of the service, see `service_domain`."""
 
     @property
     def is_unix(self) -> bool:
@@ -59,8 +61,21 @@ class Address:
 
     @property
     def name(self) -> str:
-        """Whom a certificate must name, and a `Host` header: the name that was configured, also where its address is known."""
+        """What a `Host` header says: the name that was configured or that SRV records gave, also where its address is known."""
         return self.resolved_from or self.host
+
+    @property
+    def service_domain(self) -> str:
+        """The domain in ``srv:_SERVICE._PROTOCOL.DOMAIN``; "" for any other address."""
+        return self.host.split(".", 2)[2] if self.srv else ""
+
+    @property
+    def certified_name(self) -> str:
+        """
+        Whom a certificate must name: what was configured, and for SRV records the domain of the service. Their targets come from DNS without a proof,
+        so whoever forges an answer could name a host that has a good certificate (RFC 9325 section 7.1, RFC 9525).
+        """
+        return self.domain or self.resolved_from or self.host
 
     @property
     def authority(self) -> str:
@@ -71,7 +86,7 @@ class Address:
         if self.path is not None:
             return f"unix:{self.path}"
         if self.srv:
-            return f"srv:{self.host}"
+            return f"https+srv:{self.host}" if self.https else f"srv:{self.host}"
         return f"https://{self.authority}" if self.https else self.authority
 
     @classmethod
@@ -130,17 +145,22 @@ def check_host(host: str) -> str:
     return _host(f"[{host}]" if ":" in host else host)
 
 
+def is_srv(text: str) -> bool:
+    """True for what `parse_srv` reads."""
+    return text.startswith(("srv:", "https+srv:"))
+
+
 def parse_srv(text: str) -> Address:
     """
-    Read ``srv:_SERVICE._PROTOCOL.NAME``.
+    Read ``srv:_SERVICE._PROTOCOL.DOMAIN`` or ``https+srv:_SERVICE._PROTOCOL.DOMAIN``.
 
     Raises:
         ValueError: The name has not this form.
     """
-    name = text.removeprefix("srv:")
+    scheme, _, name = text.partition("srv:")
     if not _NAME.fullmatch(name) or not re.match(r"_[^.]+\._[^.]+\.[^.]", name):
         raise ValueError("the name of a service must look like srv:_http._tcp.api.internal")
-    return Address(name, srv=True)
+    return Address(name, https=bool(scheme), srv=True)
 
 
 def _is_literal(host: str) -> bool:

@@ -129,7 +129,9 @@ class LoadBalancer:
         if offenders is None:
             offenders = new_offenders(configuration, 1)
         self._offenders = offenders
-        self._runtime = Runtime(self.board, self.verifier, self._control, offenders)
+        self._runtime = Runtime(
+            self.board, self.verifier, self._control, offenders, is_alone=self._embedded is not None
+        )
         self._operations = EndpointOperations(self.board, self._rows.endpoints, self._endpoint_changed)
         self._stats = VerifierStats(self.verifier, self.board)
         self._periodic = Periodic()

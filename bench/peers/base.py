@@ -26,6 +26,7 @@ class Setup:
     routes: int = 1
     clusters: int = 1
     checks: bool = False
+    backend_tls: Certificate | None = None  # of the backend, and its own authority; None: plain HTTP
 
     def addresses(self) -> list[str]:
         """HOST:PORT of every endpoint. All clusters have the same ones."""

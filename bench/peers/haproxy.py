@@ -76,6 +76,8 @@ def _start(setup: Setup, rules: str) -> list[str]:
     path = setup.directory / "haproxy.cfg"
     ssl = f" ssl crt {setup.tls.both}" if setup.tls else ""
     check, each = ("option httpchk GET /", " check inter 1s") if setup.checks else ("", "")
+    if setup.backend_tls:
+        each += f" ssl verify required ca-file {setup.backend_tls.certificate}"
     servers = "\n".join(f"    server s{number} {address}{each}" for number, address in enumerate(setup.addresses()))
     backends = "".join(BACKEND.format(number=number, check=check, servers=servers) for number in range(setup.clusters))
     area = ""

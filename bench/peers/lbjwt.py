@@ -54,6 +54,9 @@ def _start(setup: Setup, *, cached: bool, workers: int, policy: bool) -> list[st
     listener: dict[str, Any] = {"address": f"127.0.0.1:{setup.port}"}
     if setup.tls is not None:
         listener["tls"] = {"certificate": str(setup.tls.certificate), "private_key": str(setup.tls.private_key)}
+    scheme, trust = "", {}
+    if setup.backend_tls is not None:
+        scheme, trust = "https://", {"tls": {"ca": str(setup.backend_tls.certificate)}}
     configuration = {
         "listeners": [listener],
         "issuers": {
@@ -61,7 +64,8 @@ def _start(setup: Setup, *, cached: bool, workers: int, policy: bool) -> list[st
         },
         "clusters": {
             f"c{number}": {
-                "endpoints": [{"address": address} for address in setup.addresses()],
+                "endpoints": [{"address": f"{scheme}{address}"} for address in setup.addresses()],
+                **trust,
                 **({"health_check": {"path": "/", "interval": "1s"}} if setup.checks else {}),
             }
             for number in range(setup.clusters)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+from bench.certificate import NAME
 from bench.peers.base import Peer, Setup, first_line_of
 
 CONFIGURATION = """
@@ -30,6 +31,7 @@ http {{
         {certificate}
         proxy_http_version 1.1;
         proxy_set_header Connection "";
+        {trust}
 {locations}
     }}
 }}
@@ -63,13 +65,19 @@ def _command(setup: Setup) -> list[str]:
         )
         for number in range(setup.clusters)
     )
+    scheme = "https" if setup.backend_tls else "http"
     locations = "\n".join(
-        f"        location {prefix} {{ proxy_pass http://c{number}; }}" for prefix, number in [*setup.areas(), ("/", 0)]
+        f"        location {prefix} {{ proxy_pass {scheme}://c{number}; }}"
+        for prefix, number in [*setup.areas(), ("/", 0)]
     )
+    trust = ""
+    if setup.backend_tls is not None:
+        trust = f"proxy_ssl_verify on; proxy_ssl_trusted_certificate {setup.backend_tls.certificate}; proxy_ssl_name {NAME};"
     text = CONFIGURATION.format(
         directory=setup.directory,
         upstreams=upstreams,
         locations=locations,
+        trust=trust,
         port=setup.port,
         ssl=" ssl" if setup.tls else "",
         certificate=certificate,

@@ -44,6 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
         for bar in chosen:
             print(f"{bar.id:<30} {bar.alias:<5} N {bar.full:>13,} (quick {bar.quick:,}): {bar.sentence}")
         return 0
+    if options.quick:
+        chosen = [bar for bar in chosen if bar.quick]
     record: list[dict[str, Any]] = []
     started = time.time()
     for bar in chosen:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.proof.registry import Bar, Result
-from bench.proof.scene import issuer, scene
+from bench.proof.scene import scene
 from tests.harness.client import request
 from tests.harness.load import Job, drive
+from tests.harness.stage import issuer
 
 
 def asks(tokens: list[str], prefix: str) -> Iterator[Job]:

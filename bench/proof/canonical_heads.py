@@ -9,8 +9,7 @@ from pathlib import Path
 import h11
 
 from bench.proof.registry import Bar, Result
-from bench.proof.scene import issuer
-from tests.harness.stage import Stage
+from tests.harness.stage import Stage, issuer
 from tests.harness.wire import parse_head
 
 SPACES = [": ", ":", ":\t", ":  ", ": \t "]

@@ -20,6 +20,10 @@ NAMES = [
     "post_retries",
     "failing_backend",
     "failing_backend_posts",
+    "blackhole_backend",
+    "refused_connects",
+    "no_backend_left",
+    "connection_limit",
     "health_checks",
     "idle_close_race",
     "nginx_backends",
@@ -57,6 +61,8 @@ NAMES = [
     "stalled_readers",
     "idle_connections",
     "head_bombs",
+    "http2_floods",
+    "http2_cancels",
     "large_bodies",
     "hot_reload",
     "in_flight_reload",
@@ -94,7 +100,7 @@ class Bar:
 
     id: str  # also the name of its file
     sentence: str
-    quick: int  # N inside make test
+    quick: int  # N inside make test; 0: too slow for it
     full: int  # N of make proof
     run: Callable[[int, Path], Result]  # (N, empty directory)
     alias: str = ""  # its id in records made before the bars had names

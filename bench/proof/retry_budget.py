@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.proof.registry import Bar, Result
-from bench.proof.scene import issuer
 from tests.harness.behaviour import ordinary
 from tests.harness.load import drive, jobs
 from tests.harness.record import Seen
 from tests.harness.script import Script, Send, Wait
-from tests.harness.stage import Stage
+from tests.harness.stage import Stage, issuer
 
 MOST = 1.2  # requests at the backends for each that clients sent
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from bench.proof.keyscene import EveryWorker
 from bench.proof.registry import Bar, Result
-from bench.proof.scene import issuer, scene
-from tests.harness.stage import Stage
+from bench.proof.scene import scene
+from tests.harness.stage import Stage, issuer
 
 WORKERS = 2
 LIMIT = 1.0  # seconds

@@ -1,11 +1,10 @@
-"""What several bars share: one issuer per run, rounds of load with their ledger, and the counting of findings."""
+"""What several bars share: a scene, rounds of load with their ledger, and the counting of findings."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +13,14 @@ from tests.harness.load import Job, Sample, drive
 from tests.harness.procfs import tree
 from tests.harness.record import Seen
 from tests.harness.stage import Stage
-from tests.harness.tokens import TokenFactory
 
 ROUND = 50_000  # requests judged at a time: a million records need not fit in memory
 
 
-@cache
-def issuer() -> TokenFactory:
-    """The issuer of every bar in this run; keys are costly to make."""
-    return TokenFactory()
-
-
 def scene(directory: Path, processes: int = 2, **options: Any) -> Stage:
-    """Backends as processes, the balancer with one worker, no access log unless asked for, the issuer of all bars unless given."""
+    """Backends as processes, the balancer with one worker, no access log unless asked for."""
     options.setdefault("access_log", ...)
-    return Stage(directory, tokens=options.pop("tokens", None) or issuer(), processes=processes, **options)
+    return Stage(directory, processes=processes, **options)
 
 
 def taken(stage: Stage) -> list[Seen]:

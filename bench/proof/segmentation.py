@@ -8,9 +8,8 @@ from pathlib import Path
 import uvloop
 
 from bench.proof.registry import Bar, Result
-from bench.proof.scene import issuer
 from tests.harness.corpus import ACCEPTED_REQUESTS, REFUSED_REQUESTS
-from tests.harness.stage import Stage
+from tests.harness.stage import Stage, issuer
 
 GAP = 0.002  # seconds between the segments: far more than a loop's turn
 AT_ONCE = 24

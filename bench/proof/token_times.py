@@ -8,8 +8,9 @@ from pathlib import Path
 
 from bench.proof.pipeline import DEPTH, answers
 from bench.proof.registry import Bar, Result
-from bench.proof.scene import issuer, scene
+from bench.proof.scene import scene
 from tests.harness.client import request
+from tests.harness.stage import issuer
 
 SKEWS = (0, 30)  # seconds
 PHASE = 0.05  # seconds after the full second at which a volley begins

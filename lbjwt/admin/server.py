@@ -31,6 +31,7 @@ from lbjwt.observe._offenders import Offenders
 from lbjwt.observe.metrics import REASONS, BoardCollector, exposition
 from lbjwt.observe.rows import RowNumbers
 from lbjwt.revocation.store import RevocationStore
+from lbjwt.upstream._availability import weight_now
 from lbjwt.upstream.operations import EndpointOperations
 from lbjwt.version import package_version
 
@@ -263,7 +264,7 @@ class AdminServer:
             "name": endpoint.address.resolved_from or None,
             "state": SERVICE_NAMES[state["service"]],
             "health": _health(state),
-            "weight": state["weight"] - 1 if state["weight"] else endpoint.weight,
+            "weight": weight_now(self._board.endpoint_states, row, endpoint.weight),
             "configured_weight": endpoint.weight,
             "requests_in_flight": totals["in_flight"],
             "connections": totals["connections"],

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from lbjwt.net._tls import TlsPeer
 from lbjwt.net.certificate import BackendTls, BackendTlsSettings
+from lbjwt.net.tls import TLSError
 
 if TYPE_CHECKING:
     from lbjwt.address import Address
     from lbjwt.config import model
     from lbjwt.config.backend_tls import BackendTls as Section
+
+log = logging.getLogger("lbjwt.health")
 
 
 ALPN: Final = {"http1": ("http/1.1",), "http2": ("h2",), "auto": ("h2", "http/1.1")}
@@ -47,6 +52,29 @@ def new_backend_tls(clusters: Mapping[str, model.Cluster], known: Mapping[str, B
             made[name] = before
         else:
             made[name] = BackendTls(settings, key=f"clusters.{name}.tls")
+    return made
+
+
+def checked_backend_tls(
+    clusters: Mapping[str, model.Cluster], known: Mapping[str, BackendTls]
+) -> dict[str, BackendTls]:
+    """
+    As `new_backend_tls`, for health checks, which go on whatever the files hold: where settings are the same, those in use stay, with what the files
+    hold now if that can be used. Where nothing is in use and a file is unusable, one without a context, whose `fault` says why.
+    """
+    made = {}
+    for name, cluster in clusters.items():
+        if not cluster.uses_tls:
+            continue
+        settings, tls = settings_of(cluster.tls), known.get(name)
+        if tls is None or tls.settings != settings:
+            tls = BackendTls(settings, key=f"clusters.{name}.tls", required=False)
+            if tls.fault:
+                log.error("endpoints of cluster %s are not checked until the file can be used: %s", name, tls.fault)
+        elif not tls.is_current():
+            with contextlib.suppress(TLSError):  # the workers log it
+                tls.renew()
+        made[name] = tls
     return made
 
 

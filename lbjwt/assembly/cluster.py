@@ -66,6 +66,16 @@ class Clusters:
         """As `new_backend_tls`."""
         return new_backend_tls(configured, self._tls)
 
+    def plan_members_tls(self, configured: Mapping[str, model.Cluster]) -> dict[str, BackendTls]:
+        """
+        TLS for clusters that get their first https endpoint. What the others use stays, whatever their files hold now: a file that cannot be used is
+        no reason to keep members that left.
+
+        Raises:
+            TLSError: As `new_backend_tls`.
+        """
+        return new_backend_tls({name: one for name, one in configured.items() if name not in self._tls}, {})
+
     def look_at_certificates(self) -> None:
         """Use files for TLS to endpoints that were replaced for the next connections."""
         self._renewals.look(self._tls.values(), lambda tls, context: None)
@@ -115,14 +125,15 @@ class Clusters:
         tls: Mapping[str, BackendTls],
         rows: Mapping[tuple[str, str], int],
     ) -> None:
-        """Give clusters that are in force other members. Arguments as for `use`; everything but the endpoints is as it was there."""
-        self._tls = in_use(tls, self._tls)
+        """
+        Give clusters that are in force other members. Arguments as for `use`; everything but the endpoints is as it was there.
+
+        Args:
+            tls: What `plan_members_tls` made.
+        """
+        self._tls |= tls
         for name, section in configured.items():
             if section.endpoints != self._configured[name].endpoints:
-                if (
-                    section.uses_tls and name not in self._tls
-                ):  # the first https endpoint: nothing to read but the system's authorities
-                    self._tls |= new_backend_tls({name: section}, {})
                 configure_cluster(self._in_force[name], section, rows, self._tls.get(name), self._board.affinity_key)
         self._configured = configured
 

@@ -10,8 +10,11 @@ import resource
 from dataclasses import dataclass
 from typing import Final
 
+from lbjwt.assembly.discovered import is_discovered
 from lbjwt.config.model import Configuration
 from lbjwt.errors import LbjwtError
+from lbjwt.upstream.discovery import resolver
+from lbjwt.upstream.health import prober
 
 SPARE: Final = 64
 """For everything but connections in use: files that are read again, name resolution, the log, connections that are closing."""
@@ -49,13 +52,16 @@ def shortage(configuration: Configuration, limit: int) -> str:
     )
 
 
-def shares(configuration: Configuration, limit: int | None = None, *, connections: int = 0) -> Shares:
+def shares(
+    configuration: Configuration, limit: int | None = None, *, connections: int = 0, is_alone: bool = False
+) -> Shares:
     """
     Share the descriptors that this process does not use yet.
 
     Args:
         limit: Of open files; None asks the kernel, -1 is none.
         connections: To clients and endpoints, that are open now.
+        is_alone: There is no control process: this process checks endpoints and resolves names itself.
 
     Raises:
         TooFewDescriptors: None is left for clients.
@@ -65,12 +71,22 @@ def shares(configuration: Configuration, limit: int | None = None, *, connection
     clients = configuration.limits.max_connections
     if limit == resource.RLIM_INFINITY:
         return Shares(clients, 2 * clients)
-    found = _shares(clients, _pools(configuration), limit - SPARE - len(os.listdir("/proc/self/fd")) + connections)
+    own = _own(configuration) if is_alone else 0
+    used = SPARE + own + len(os.listdir("/proc/self/fd")) - connections
+    found = _shares(clients, _pools(configuration), limit - used)
     if found.clients < 1:
         raise TooFewDescriptors(
-            f"this process can open only {limit} files (RLIMIT_NOFILE), which leaves none for clients; raise the limit to {needed(configuration)}"
+            f"this process can open only {limit} files (RLIMIT_NOFILE), which leaves none for clients; "
+            f"raise the limit to {needed(configuration) + own}"
         )
     return found
+
+
+def _own(configuration: Configuration) -> int:
+    """Descriptors for checks that are under way at the same time, and for queries to name servers: A and AAAA of each name."""
+    clusters = configuration.clusters.values()
+    checked = sum(len(cluster.endpoints) for cluster in clusters if cluster.health_check is not None)
+    return min(prober.AT_ONCE, checked) + (2 * resolver.AT_ONCE if any(map(is_discovered, clusters)) else 0)
 
 
 def _pools(configuration: Configuration) -> int:

@@ -102,10 +102,12 @@ def _question(data: dict[str, Any]) -> Question:
 
 def discovers(configuration: Configuration) -> bool:
     """True when something has to be resolved or watched."""
-    return any(
-        cluster.endpoints_file is not None or any(endpoint.address.is_name for endpoint in cluster.endpoints)
-        for cluster in configuration.clusters.values()
-    )
+    return any(map(is_discovered, configuration.clusters.values()))
+
+
+def is_discovered(cluster: Cluster) -> bool:
+    """True when endpoints of this cluster have names to resolve, or are in a file to watch."""
+    return cluster.endpoints_file is not None or any(endpoint.address.is_name for endpoint in cluster.endpoints)
 
 
 def files_of(configuration: Configuration) -> list[Path]:
@@ -193,7 +195,12 @@ def _resolved(endpoint: Endpoint, found: Sequence[Found]) -> Iterator[Endpoint]:
     """One endpoint for each address of a name."""
     for one in found:
         address = replace(
-            endpoint.address, host=one.host, port=one.port or endpoint.address.port, srv=False, resolved_from=one.name
+            endpoint.address,
+            host=one.host,
+            port=one.port or endpoint.address.port,
+            srv=False,
+            resolved_from=one.name,
+            domain=endpoint.address.service_domain,
         )
         backup = endpoint.backup or one.backup
         yield endpoint.model_copy(update={"address": address, "weight": endpoint.weight * one.weight, "backup": backup})

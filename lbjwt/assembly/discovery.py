@@ -81,6 +81,7 @@ class Discovery:
         self._file_status: dict[Path, FileStatus] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()
+        self._stored: Discovered | None = None
         self._storing_failed = False
         self._publishing = asyncio.Lock()
 
@@ -128,7 +129,7 @@ class Discovery:
 
         Raises:
             OSError: They cannot be stored; nothing changed.
-            NotHandedOut: They are stored, and could not be put into force yet.
+            LbjwtError: They are stored, and could not be put into force yet; that is tried again.
         """
         replaced = dict(self._known.replaced)
         if endpoints is None:
@@ -138,12 +139,17 @@ class Discovery:
         known = replace(self._known, replaced=replaced)
         if self._directory is not None:
             store(self._directory, known, sync=True)
+            self._stored = known
         self._known = known
         self._resolve()
         if self._resolver is not None:
             await self._resolver.first(FIRST_ANSWERS)
             self._collect()
-        await self._hand_out()
+        try:
+            await self._hand_out()
+        except LbjwtError:
+            self._news.set()
+            raise
 
     def describe(self) -> list[dict[str, Any]]:
         """What `/status` tells of each name and file."""
@@ -197,16 +203,17 @@ class Discovery:
             await self._publish(known)
 
     def _store(self, known: Discovered) -> None:
-        if self._directory is None:
+        if self._directory is None or known == self._stored:
             return
         try:
-            store(self._directory, known, sync=False)
+            # Endpoints that were set over the admin API are promised to survive a power cut, in whichever file is the last one.
+            store(self._directory, known, sync=bool(known.replaced))
         except OSError as error:
             if not self._storing_failed:
                 log.error("cannot store the discovered endpoints for the next start: %s", cause_of(error))
             self._storing_failed = True
         else:
-            self._storing_failed = False
+            self._stored, self._storing_failed = known, False
 
     async def _watch(self) -> None:
         while True:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from lbjwt.assembly.backend_tls import in_use, new_backend_tls
-from lbjwt.upstream.health.history import FAILING
+from lbjwt.assembly.backend_tls import checked_backend_tls
+from lbjwt.upstream._availability import may_serve
 from lbjwt.upstream.health.probe import Target
 from lbjwt.upstream.health.prober import Prober
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 FIRST_CHECKS: Final = 3.0
 """Seconds that a start or a reload waits at most for the first checks of new endpoints: they start within one second, and end within two by default.
 Then it goes on, and an endpoint that is not checked yet gets requests."""
-
-IN_SERVICE: Final = 0
 
 NO_TLS: Final[Mapping[str, BackendTls]] = MappingProxyType({})
 
@@ -47,14 +45,15 @@ def check_targets(
 
     Args:
         rows: Of the shared state, by the name of the cluster and the text of the address.
-        tls: For its https endpoints.
+        tls: For those that are checked over TLS.
     """
     if cluster.health_check is None:
         return
     check = cluster.health_check.check
     for endpoint in cluster.endpoints:
         row, address = rows[name, str(endpoint.address)], endpoint.address
-        yield Target(row, name, address, check, tls if address.https else None, cluster.protocol)
+        over_tls = check.is_over_tls(https=address.https)
+        yield Target(row, name, address, check, tls if over_tls else None, cluster.protocol)
 
 
 def all_targets(configuration: Configuration, rows: RowNumbers, tls: Mapping[str, BackendTls] = NO_TLS) -> list[Target]:
@@ -79,29 +78,31 @@ class HealthChecks:
         self._notify = notify
         self._prober = Prober(board.endpoint_states, self._changed)
         self._tls: dict[str, BackendTls] = {}
-        self._clusters: list[list[int]] = []
-        """The rows of each cluster."""
+        self._clusters: list[list[tuple[int, int]]] = []
+        """Of each cluster, the rows and the configured weights of its endpoints."""
 
     def use(self, configuration: Configuration, rows: RowNumbers, *, at_start: bool = False) -> None:
-        """Check the endpoints of this configuration from now on; those that are checked already go on undisturbed."""
+        """
+        Check the endpoints of this configuration from now on; those that are checked already go on undisturbed. A file for TLS that cannot be used
+        raises nothing.
+        """
         self._clusters = [
-            [rows.endpoints[name, str(endpoint.address)] for endpoint in cluster.endpoints]
+            [(rows.endpoints[name, str(endpoint.address)], endpoint.weight) for endpoint in cluster.endpoints]
             for name, cluster in configuration.clusters.items()
         ]
         checked = {
             name: cluster for name, cluster in configuration.clusters.items() if cluster.health_check is not None
         }
-        self._tls = in_use(new_backend_tls(checked, self._tls), self._tls)
+        self._tls = checked_backend_tls(checked, self._tls)
         self._prober.use(all_targets(configuration, rows, self._tls), at_start=at_start)
         self.look()
 
     def look(self) -> None:
         """Tell the board whether any cluster has an endpoint that can be used: the service is not ready without one."""
-        self._board.set_usable(any(self._is_usable(rows) for rows in self._clusters))
-
-    def _is_usable(self, rows: Iterable[int]) -> bool:
-        states = map(self._board.endpoint_states.read, rows)
-        return any(state["check"] != FAILING and state["service"] == IN_SERVICE for state in states)
+        states = self._board.endpoint_states
+        self._board.set_usable(
+            any(may_serve(states, row, weight) for endpoints in self._clusters for row, weight in endpoints)
+        )
 
     def _changed(self) -> None:
         self.look()

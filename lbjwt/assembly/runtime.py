@@ -70,9 +70,18 @@ class Runtime:
     Args:
         verifier: Of the first configuration, without keys.
         link: To the process that fetches keys.
+        is_alone: As for `shares`.
     """
 
-    def __init__(self, board: Board, verifier: Verifier, link: ControlLink, offenders: Offenders | None) -> None:
+    def __init__(
+        self,
+        board: Board,
+        verifier: Verifier,
+        link: ControlLink,
+        offenders: Offenders | None,
+        *,
+        is_alone: bool = False,
+    ) -> None:
         self.keys = WorkerKeys(board, link)
         self.listeners = Listeners(board)
         self.context: ProxyContext | None = None
@@ -82,6 +91,7 @@ class Runtime:
         self._verifier = verifier
         self._link = link
         self._offenders = offenders
+        self._is_alone = is_alone
         self._clusters = Clusters(
             board,
             lambda callback: asyncio.get_running_loop().call_soon(callback),
@@ -134,7 +144,7 @@ class Runtime:
                 clusters,
                 backend_tls,
                 snapshot,
-                shares(configuration, connections=connections),
+                shares(configuration, connections=connections, is_alone=self._is_alone),
                 access_log,
             )
         except BaseException:
@@ -186,21 +196,20 @@ class Runtime:
 
     async def use_members(self, configuration: Configuration, rows: RowNumbers) -> None:
         """
-        Give the clusters of the configuration in force other members, within one turn of the event loop. Files for TLS are read in a thread.
+        Give the clusters of the configuration in force other members, within one turn of the event loop. TLS for clusters that
+        have none yet is made in a thread.
 
         Args:
             configuration: The one in force, with these members.
 
         Raises:
             TooFewDescriptors: The limit of open files leaves none for clients; nothing changed.
-            TLSError: A file for TLS cannot be used; nothing changed.
+            TLSError: TLS cannot be made where there was none; nothing changed.
         """
         context = self.context
         assert context is not None
-        tls: dict[str, BackendTls] = {}
-        if any(cluster.uses_tls for cluster in configuration.clusters.values()):
-            tls = await in_thread(self._clusters.plan_tls, configuration.clusters)
-        found = shares(configuration, connections=len(context.watched))
+        tls = await in_thread(self._clusters.plan_members_tls, configuration.clusters)
+        found = shares(configuration, connections=len(context.watched), is_alone=self._is_alone)
         self._clusters.use_members(configuration.clusters, tls, rows.endpoints)
         context.max_clients, context.max_answered = found.clients, found.answered
 

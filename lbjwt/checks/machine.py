@@ -143,8 +143,8 @@ async def _probe(target: Target, slots: asyncio.Semaphore) -> str:
     async with slots:
         try:
             return await probe(target)
-        except NotMade:
-            return "this process can open no more files"
+        except NotMade as error:
+            return f"this machine cannot open a connection: {error}"
 
 
 async def _reach(address: Address, timeout: float, slots: asyncio.Semaphore, tls: BackendTls | None) -> str:

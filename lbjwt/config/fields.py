@@ -28,7 +28,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from lbjwt.address import Address, check_host, parse_srv
+from lbjwt.address import Address, check_host, is_srv, parse_srv
 from lbjwt.auth.identity import HEADER_NAME, check_header_name
 from lbjwt.auth.policy import SCOPE, check_scopes
 from lbjwt.jose import algorithms
@@ -252,7 +252,7 @@ def _listen_address(value: Any, info: ValidationInfo) -> Address:
 
 
 def _endpoint_address(value: Any, info: ValidationInfo) -> Address:
-    if isinstance(value, str) and value.startswith("srv:"):
+    if isinstance(value, str) and is_srv(value):
         return parse_srv(value)
     address = _any_address(value, info, Address.parse_endpoint)
     if not address.is_unix and not address.srv and (not address.host or address.port == 0):
@@ -341,7 +341,10 @@ _ADDRESS_WRITER: Final = PlainSerializer(str, when_used="json", return_type=str)
 ListenAddress = Annotated[
     Address, BeforeValidator(_listen_address), _ADDRESS_WRITER, WithJsonSchema({"type": "string", "pattern": "^[^ /]*:[0-9]{1,5}$"})
 ]  # fmt: skip
-_ENDPOINT_SCHEMA: Final = {"type": "string", "pattern": "^(unix:.+|srv:.+|[^ /]+:[0-9]{1,5}|https?://[^ /]+/?)$"}
+_ENDPOINT_SCHEMA: Final = {
+    "type": "string",
+    "pattern": "^(unix:.+|(https\\+)?srv:.+|[^ /]+:[0-9]{1,5}|https?://[^ /]+/?)$",
+}
 EndpointAddress = Annotated[
     Address, BeforeValidator(_endpoint_address), _ADDRESS_WRITER, WithJsonSchema(_ENDPOINT_SCHEMA)
 ]  # fmt: skip

@@ -26,7 +26,7 @@ T = TypeVar("T")
 # What may stand in a request target (RFC 9112 §3.2.1), and nothing that another server would decode differently.
 _TARGET: Final = re.compile(r"/[\x21\x24-\x3B\x3D\x3F-\x5B\x5D\x5F\x61-\x7A\x7E%]{0,1023}")
 
-ONLY_HTTP: Final = ("path", "method", "host", "statuses", "body")
+ONLY_HTTP: Final = ("scheme", "path", "method", "host", "statuses", "body")
 """Keys that ask for an HTTP response."""
 
 
@@ -57,7 +57,12 @@ class HealthCheck(Section):
 
     type: Literal["http", "tcp"] = Field(
         default="http",
-        description="`http`: the response to a request decides; `tcp`: an accepted connection is enough.",
+        description="`http`: the response to a request decides; `tcp`: an accepted connection is enough, also at an `https` endpoint.",
+    )
+    scheme: Literal["http", "https"] | None = Field(
+        default=None,
+        description="`https`: request over TLS, with `tls` of the cluster; `http`: without TLS, such as on a management `port`. "
+        "Default: as requests go to the endpoint.",
     )
     path: Annotated[str, AfterValidator(_target)] = Field(
         default="/", description="What the check requests, with a query if there is one."

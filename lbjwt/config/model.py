@@ -105,8 +105,8 @@ class Endpoint(Section):
 
     address: EndpointAddress = Field(
         description="`HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`; `http://HOST:PORT` is the same as `HOST:PORT`. `https://HOST:PORT` for TLS, "
-        "see `tls` of the cluster. Default ports: 80 and 443. `srv:_SERVICE._PROTOCOL.NAME` for the SRV records of a name. Each address that a name "
-        "has is an endpoint."
+        "see `tls` of the cluster. Default ports: 80 and 443. `srv:_SERVICE._PROTOCOL.DOMAIN` for the SRV records of a service, "
+        "`https+srv:_SERVICE._PROTOCOL.DOMAIN` for those of one with TLS. Each address that a name has is an endpoint."
     )
     weight: Annotated[int, whole(0, 1000)] = Field(
         default=1,
@@ -183,8 +183,8 @@ class Cluster(Section):
     )
     retries: Annotated[int, whole(0, 5)] = Field(
         default=1,
-        description="How often lbjwt sends a request again after its connection closed without a response, where RFC 9110 §9.2.2 allows it. "
-        "A route can set `retry.attempts`.",
+        description="How often lbjwt sends a request again after a failure that `retry.on` of its route names (default: its connection closed "
+        "without a response), where RFC 9110 §9.2.2 allows it. A route can set `retry.attempts`.",
     )
     retry_budget: Annotated[float, Percent(0, 1)] = Field(
         default=0.2,
@@ -200,21 +200,21 @@ class Cluster(Section):
         default_factory=EndpointHttp2,
         description="How HTTP/2 connections to the endpoints are used, with `protocol: http2` or `auto`.",
     )
-    tls: BackendTls | None = Field(
-        default=None,
-        description="TLS to the `https` endpoints of this cluster. Default: their certificates must name their host, signed by an authority "
-        "of the system.",
-    )
     health_check: HealthCheck | None = Field(
         default=None,
         json_schema_extra={"shortcut": {"type": "string", "pattern": "^/"}},
         description="Check the endpoints regularly, and send no requests to those that fail. Default: no checks.",
     )
+    tls: BackendTls | None = Field(
+        default=None,
+        description="TLS to the `https` endpoints of this cluster. Default: their certificates must name their host, signed by an authority "
+        "of the system.",
+    )
 
     panic_threshold: Annotated[float, Percent(0, 1)] = Field(
         default=0.5,
-        description="When fewer than this share of the endpoints are healthy, requests go to all of them, as those that are left could not carry "
-        "the load. 0%: never.",
+        description="When fewer than this share of the endpoints are healthy, and no backup is, requests go to all of them, as those that are left "
+        "could not carry the load. 0%: never.",
     )
     ejection: Annotated[Ejection | Literal[False], OrFalse(Ejection)] = Field(
         default=Ejection(), description="When an endpoint whose requests fail is passed over; `false`: never."
@@ -238,15 +238,18 @@ class Cluster(Section):
     @classmethod
     def _endpoints_with_tls(cls, tls: BackendTls | None, info: ValidationInfo) -> BackendTls | None:
         endpoints = info.data.get("endpoints") or ()
+        check = info.data.get("health_check")
         listed = endpoints and not given(info, "endpoints_file")  # a file may bring some at any time
-        if tls is not None and listed and not any(endpoint.address.https for endpoint in endpoints):
+        used = any(endpoint.address.https for endpoint in endpoints) or (check is not None and check.scheme == "https")
+        if tls is not None and listed and not used:
             raise ValueError("no endpoint uses TLS, so this has no effect; write the addresses as https://HOST:PORT")
         return tls
 
     @property
     def uses_tls(self) -> bool:
-        """True when there is an https endpoint, or may be one."""
-        return self.tls is not None or any(endpoint.address.https for endpoint in self.endpoints)
+        """True when there is an https endpoint, or may be one, or endpoints are checked over TLS."""
+        checked = self.health_check is not None and self.health_check.scheme == "https"
+        return checked or self.tls is not None or any(endpoint.address.https for endpoint in self.endpoints)
 
 
 class TokenCache(Section):
@@ -283,7 +286,7 @@ class FailLimit(Section):
 
 
 class Admin(Section):
-    """The admin API: `/livez`, `/readyz`, `/metrics`, `/status`, and `/revocations` with `revocation`. It has no password."""
+    """The admin API: `/livez`, `/readyz`, `/metrics`, `/status`, `/clusters`, `/reload`, and `/revocations` with `revocation`. It has no password."""
 
     address: ListenAddress = Field(description="`HOST:PORT`; keep it on loopback or a management network.")
 
@@ -320,8 +323,8 @@ class Configuration(Section):
     )
     state_directory: Directory | None = Field(
         default=None,
-        description="A directory only for lbjwt (mode 0700), where it stores the last good keys and the revocations made at run time, "
-        "so that both survive a restart. Default: nothing survives a restart.",
+        description="A directory only for lbjwt (mode 0700), where it stores the last good keys, discovered endpoints and those set over the "
+        "admin API, and the revocations made at run time, so that they survive a restart. Default: nothing survives a restart.",
     )
     token_cache: TokenCache = Field(default=TokenCache(), description="The cache of verified tokens.")
     claim_to_headers: Annotated[tuple[ClaimHeader, ...], Field(max_length=64)] = Field(

@@ -15,7 +15,7 @@ from libc.stdint cimport uint8_t
 from libc.string cimport memchr, memcmp
 
 from lbjwt.http1._buffer cimport Field
-from lbjwt.http1._grammar cimport is_authority, same_text
+from lbjwt.http1._grammar cimport is_authority, same_text, without_default_port
 from lbjwt.http1._names cimport FORWARD
 from lbjwt.http1._scan cimport TARGET, TOKEN, all_of, byte_class
 
@@ -119,7 +119,7 @@ cdef ErrorReason write_request(Buffer out, tuple fields, bint end, bint *websock
     cdef Py_ssize_t first = 0
     cdef int kind
     cdef bint measured = False
-    cdef bint connect
+    cdef bint connect, https
     cdef ErrorReason problem
     cdef bytes joined
     cdef object field
@@ -171,8 +171,12 @@ cdef ErrorReason write_request(Buffer out, tuple fields, bint end, bint *websock
     if pseudo[AUTHORITY].at != NULL:
         if not is_authority(pseudo[AUTHORITY]):
             return ErrorReason.INVALID_HOST
-        if host.at != NULL and not same_text(host, pseudo[AUTHORITY]):
-            return ErrorReason.TARGET_NOT_HOST
+        if host.at != NULL:
+            https = _is(pseudo[SCHEME], b"https", 5)
+            if not is_authority(host):
+                return ErrorReason.INVALID_HOST
+            if not same_text(without_default_port(host, https), without_default_port(pseudo[AUTHORITY], https)):
+                return ErrorReason.TARGET_NOT_HOST
         host = pseudo[AUTHORITY]
     if host.at != NULL:
         _put_line(out, Slice(b"host", 4), host)
@@ -188,6 +192,17 @@ cdef ErrorReason write_request(Buffer out, tuple fields, bint end, bint *websock
         out.put(b"transfer-encoding: chunked\r\n", 28)
     out.put(b"\r\n", 2)
     return ErrorReason.NO_ERROR
+
+
+def request_text(tuple fields, bint end):
+    """
+    The head of HTTP/1.1 that `write_request` makes of these fields, or the number of the `ErrorReason` to refuse them, for tests of what the engine would
+    stop before.
+    """
+    cdef Buffer out = Buffer.__new__(Buffer)
+    cdef bint websocket = False
+    cdef ErrorReason problem = write_request(out, fields, end, &websocket)
+    return int(problem) if problem else out.data[:out.size]
 
 
 # --- responses ---------------------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 cimport cython
 
+from lbjwt.http2._meter cimport FrameMeter
+
 
 cdef struct SessionEvents:
     # What the owner of a session is told. Each function gets the owner first. A number of a stream is never used again on its connection.
@@ -40,11 +42,12 @@ cdef class Session:
     cdef object _take_events
     cdef object _output
     cdef object _queued
-    cdef double _second                      # when this second's counts began
+    cdef FrameMeter _meter
     cdef double _now                         # when input came last
+    cdef int _last                           # the highest number of a request that the owner was told of
     cdef int _reset                          # the stream that the peer took back last
-    cdef int _resets
-    cdef int _control_frames
+    cdef bint _unusable                      # the engine gave up: what there is to say is said by `_goodbye`
+    cdef bytes _goodbye
     cdef readonly bint over                  # the peer broke a rule, or a limit
     cdef readonly bint malformed             # while `closed` is told: what the peer sent on the stream broke a rule
 
@@ -67,10 +70,14 @@ cdef class Session:
     cdef void announce_end(self)                         # no streams any more, soon (RFC 9113 section 6.8, the first of two)
     cdef void end_requests(self)                         # those that came are the last
     cdef void terminate(self, unsigned code)             # say why, and take nothing more
+    cdef void release(self)                              # the connection is gone: forget its owner, so that reference counting alone frees both
     cdef void ping(self)
+    cdef bint is_inside(self)                            # the peer has begun a frame, or a head, that is not whole yet
+    cdef Py_ssize_t all_queued(self)                     # bytes of all bodies that wait for the peer
     cdef int _tell_all(self) except -1
-    cdef int _tell(self, object event, double now) except -1
-    cdef bint _is_too_much(self, object event, double now)
+    cdef int _tell(self, object event) except -1
+    cdef int _end(self, bint flood) except -1
+    cdef int _give_up(self, unsigned code) except -1
     cdef bint _send(self, object call, tuple arguments)
 
 

@@ -207,6 +207,7 @@ cdef class Connection:
         cdef iovec out[RECORDS]
         cdef list records
         cdef bytes record
+        cdef bint begun = False                  # something of this call left: from then on an error is told by the loss of the connection alone
         cdef Sent sent = WHOLE
         cdef const char *data
         cdef size_t left, size
@@ -222,6 +223,9 @@ cdef class Connection:
             while left:
                 if len(records) == RECORDS:
                     sent = self._send_plain(out, RECORDS)
+                    if sent == FAILED:
+                        return QUEUED if begun else FAILED
+                    begun = True
                     records = []
                 size = min(left, <size_t>PLAINTEXT)
                 try:
@@ -229,13 +233,15 @@ cdef class Connection:
                 except SSLError:
                     # A gap in the middle of the stream would shift all that follows.
                     self.reset()
-                    return FAILED
+                    return QUEUED if begun else FAILED
                 out[len(records)].iov_base = <char *>record
                 out[len(records)].iov_len = len(record)
                 records.append(record)
                 data += size
                 left -= size
-        return self._send_plain(out, len(records)) if records else sent
+        if records:
+            sent = self._send_plain(out, len(records))
+        return QUEUED if sent == FAILED and begun else sent
 
     cdef Sent _send_plain(self, iovec *parts, int count):
         cdef ssize_t taken = 0

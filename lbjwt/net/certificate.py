@@ -14,7 +14,7 @@ from typing import Final
 
 from lbjwt.address import Address
 from lbjwt.files import read_regular, signature_of
-from lbjwt.net.tls import MAX_PEM, client_context, server_context
+from lbjwt.net.tls import MAX_PEM, TLSError, client_context, server_context
 
 LOOK: Final = 0.5
 """Seconds between two looks. New files are in use after two of them, so well within two seconds of the last byte."""
@@ -151,17 +151,31 @@ class BackendTls(TlsFiles):
 
     Args:
         key: As for `TlsFiles`.
+        required: False: files that cannot be used are no error. Then `fault` says why, and there is no context until `renew` has made one.
 
     Raises:
-        TLSError: As `client_context`.
+        TLSError: As `client_context`, unless not required.
     """
 
     what = "certificate or authorities"
 
-    def __init__(self, settings: BackendTlsSettings, *, key: str) -> None:
+    def __init__(self, settings: BackendTlsSettings, *, key: str, required: bool = True) -> None:
         self.settings = settings
+        self.fault = ""
+        """Why there is no context yet; "" when there is one."""
         paths = (settings.ca, settings.certificate, settings.private_key)
-        super().__init__(tuple(path for path in paths if path is not None), key=key)
+        try:
+            super().__init__(tuple(path for path in paths if path is not None), key=key)
+        except TLSError as error:
+            if required:
+                raise
+            self.fault, self._digest = str(error), b""
+
+    def renew(self) -> ssl.SSLContext | None:
+        context = super().renew()
+        if context is not None:
+            self.fault = ""
+        return context
 
     def _new_context(self) -> ssl.SSLContext:
         settings = self.settings
@@ -181,4 +195,4 @@ class BackendTls(TlsFiles):
 
     def name_of(self, address: Address) -> str:
         """Whom the certificate of an endpoint must name: the host as it was configured, whatever it was resolved to."""
-        return self.settings.server_name or (address.resolved_from or address.host).partition("%")[0].rstrip(".")
+        return self.settings.server_name or address.certified_name.partition("%")[0].rstrip(".")

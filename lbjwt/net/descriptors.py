@@ -9,6 +9,14 @@ from typing import Final
 EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE)
 """This process (EMFILE) or the whole machine (ENFILE) has no descriptor left."""
 
+LOCAL: Final = (*EXHAUSTED, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM)
+"""What socket(2) and connect(2) report when this machine is short of descriptors, local ports or memory, or has no address of that family."""
+
+
+def is_local(error: BaseException) -> bool:
+    """No packet was sent: the error says nothing about the other end."""
+    return isinstance(error, OSError) and error.errno in LOCAL
+
 
 def raise_limit() -> int:
     """Raise the soft limit of open files to the hard one, as far as the kernel allows; return it. -1: no limit."""

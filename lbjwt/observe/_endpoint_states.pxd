@@ -23,14 +23,14 @@ cdef enum CheckState:
 cdef enum ServiceState:
     IN_SERVICE = 0
     DRAINED = 1                  # gets no new request
-    DISABLED = 2                 # and its connections are closed
+    DISABLED = 2                 # the same, and it is not checked
 
 
 cdef struct EndpointState:
     # The first cache line is read for each request that may go there.
     int64_t in_flight            # requests, over all workers
     int64_t connections          # over all workers: being opened, in use or idle
-    double ejected_until         # seconds on the monotonic clock: it gets no request before; 0: was never ejected
+    double ejected_until         # seconds on the monotonic clock: it gets no request before; 0: was never ejected. See `upstream/_trial`
     int64_t on_trial             # 1 + EjectionCause since it was ejected, until a success; 0: not ejected
     int64_t check                # CheckState, of active health checks
     int64_t service              # ServiceState, set at run time
@@ -44,7 +44,7 @@ cdef struct EndpointState:
     uint64_t transitions         # of `check`
     double checked_at            # seconds since the epoch; 0: never
     int64_t suspect              # 1: a success changes something: one of `consecutive` is not 0, or connecting failed
-    int64_t panic                # 1: so few endpoints of its cluster are healthy that all are used
+    int64_t panic                # 1: so few endpoints of its cluster are healthy that it is used although it may not be
     int64_t retrying             # of the requests in flight, over all workers: those that were sent again
 
 
@@ -61,3 +61,6 @@ cdef class EndpointStates:
 cdef int64_t add_to(int64_t *word, int64_t amount) noexcept nogil
 # Sets the word to `after` if it is `before`; True when it did, which one process alone gets.
 cdef bint swap(double *word, double before, double after) noexcept nogil
+cdef bint swap_word(int64_t *word, int64_t before, int64_t after) noexcept nogil
+# Set the word. A process that sees the new value also sees everything that this one wrote before.
+cdef void publish(double *word, double value) noexcept nogil

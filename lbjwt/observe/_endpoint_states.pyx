@@ -3,7 +3,8 @@ What all processes know of each endpoint: its load over all workers, whether it 
 the fork.
 
 A word has eight bytes on an eight-byte boundary, so that a reader sees the old or the new value, never half of one. Loads are added to atomically
-by every worker. Each other word has one kind of writer: workers eject, the control process checks, the admin API drains and weighs.
+by every worker. Each other word has one kind of writer: workers eject, the control process checks, the admin API drains and weighs. The exception is
+`serving_since`, which whoever puts the endpoint into rotation writes: it is one time, and the last one is right.
 """
 
 from libc.stddef cimport size_t
@@ -15,11 +16,17 @@ cdef extern from *:
     """
     static inline int64_t lbjwt_add(int64_t *word, int64_t amount) { return __atomic_add_fetch(word, amount, __ATOMIC_RELAXED); }
     static inline int lbjwt_swap(double *word, double before, double after) {
-        return __atomic_compare_exchange(word, &before, &after, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+        return __atomic_compare_exchange(word, &before, &after, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
     }
+    static inline int lbjwt_swap_word(int64_t *word, int64_t before, int64_t after) {
+        return __atomic_compare_exchange_n(word, &before, after, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+    }
+    static inline void lbjwt_publish(double *word, double value) { __atomic_store(word, &value, __ATOMIC_SEQ_CST); }
     """
     int64_t lbjwt_add(int64_t *word, int64_t amount) nogil
     int lbjwt_swap(double *word, double before, double after) nogil
+    int lbjwt_swap_word(int64_t *word, int64_t before, int64_t after) nogil
+    void lbjwt_publish(double *word, double value) nogil
 
 
 cdef size_t STRIDE = 192         # three cache lines
@@ -51,6 +58,14 @@ cdef int64_t add_to(int64_t *word, int64_t amount) noexcept nogil:
 
 cdef bint swap(double *word, double before, double after) noexcept nogil:
     return lbjwt_swap(word, before, after) != 0
+
+
+cdef bint swap_word(int64_t *word, int64_t before, int64_t after) noexcept nogil:
+    return lbjwt_swap_word(word, before, after) != 0
+
+
+cdef void publish(double *word, double value) noexcept nogil:
+    lbjwt_publish(word, value)
 
 
 cdef class EndpointStates:

@@ -120,7 +120,8 @@ class Deliveries:
 
     def discover(self, discovered: Discovered) -> int:
         """
-        Make these the members of clusters, for processes that are forked from now on, and begin to hand them to the others.
+        Make these the members of clusters, for processes that are forked from now on, and begin to hand them to the others. The same members are
+        handed out anew when a process could not apply what it was given last.
 
         Returns:
             The generation with which they are in force.
@@ -133,7 +134,7 @@ class Deliveries:
         before = shared.in_force
         discovered = keeping(shared.configuration, discovered, before)
         after = in_force(shared.configuration, discovered)
-        if _endpoints(after) == _endpoints(before):
+        if _endpoints(after) == _endpoints(before) and not self._is_refused():
             shared.discovered = discovered
             return shared.generation
         number = shared.generation + 1
@@ -145,6 +146,15 @@ class Deliveries:
         shared.generation, shared.rows, shared.discovered = number, rows, discovered
         self.turn()
         return number
+
+    def _is_refused(self) -> bool:
+        """True when some process could not apply what is in force."""
+        board, number = self._shared.board, self._shared.generation
+        return any(
+            board.failed_generation(slot.index) >= number > board.generation(slot.index)
+            for slot in self._slots.all
+            if slot.pid
+        )
 
     def turn(self) -> None:
         """Send to each child whose channel has room, and close what no child needs any more."""

@@ -116,12 +116,13 @@ class _Keeper(Process):
 
     async def _apply(self, generation: Generation) -> None:
         """Fetch the keys of another configuration from now on, discover and check its endpoints, and show it at the admin API."""
-        shared = self._shared
+        shared, configuration = self._shared, generation.configuration
+        if configuration is not None:
+            await self._keys.reload(issuer_instances(configuration, generation.rows.issuers))
+            shared.configuration = configuration
         shared.discovered, shared.rows = generation.discovered, generation.rows
-        if generation.configuration is not None:
-            shared.configuration = generation.configuration
-            await self._keys.reload(issuer_instances(shared.configuration, shared.rows.issuers))
-            self._discovery.use(shared.configuration)
+        if configuration is not None:
+            self._discovery.use(configuration)
         self._checks.use(shared.in_force, shared.rows)
         if self._admin is not None:
             self._admin.use(shared.in_force, shared.rows)

@@ -50,7 +50,7 @@ class MemberUpdates:
         Hand it over, and wait until the workers have applied it.
 
         Raises:
-            NotHandedOut: The supervisor did not answer, or has no room for it.
+            NotHandedOut: The supervisor did not answer or has no room for it, or a process could not apply it.
         """
         self._sent += 1
         future = self._waiting[self._sent] = asyncio.get_running_loop().create_future()
@@ -83,6 +83,8 @@ class MemberUpdates:
         while asyncio.get_running_loop().time() < until:
             living = [board.keeper, *(slot for slot in range(board.workers) if board.state(slot) == READY)]
             if all(max(board.generation(slot), board.failed_generation(slot)) >= generation for slot in living):
+                if any(board.generation(slot) < generation for slot in living):
+                    raise NotHandedOut("a process could not apply them; its log says why")
                 return
             await asyncio.sleep(LOOK)
 

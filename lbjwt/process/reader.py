@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from lbjwt.assembly.discovered import is_discovered
 from lbjwt.config.changes import changes, needs_restart, until_restart
 from lbjwt.config.model import Configuration
 from lbjwt.config.problems import ConfigurationError, Problem
@@ -23,7 +24,7 @@ LIMIT: Final = 10.0
 
 
 _UNDISCOVERED: Final = (
-    "its endpoints are in a file or in SRV records, and this service was started without anything to watch or resolve: "
+    "its endpoints have names to resolve or are in a file to watch, and this service was started without a control process, which would do that: "
     "this needs a restart"
 )
 
@@ -122,7 +123,7 @@ def wanted_of(reading: Reading, old: Configuration, *, controlled: bool) -> Want
         problems += [
             Problem(("clusters", label), _UNDISCOVERED, code="needs-restart", at_key=True)
             for label, cluster in effective.clusters.items()
-            if cluster.endpoints_file is not None or any(endpoint.address.srv for endpoint in cluster.endpoints)
+            if is_discovered(cluster)
         ]
         sentence = (
             "this service was started without a control process, which would check the endpoints: this needs a restart"

@@ -59,13 +59,21 @@ cdef class ClientConnection(BackendStream):
         self.endpoint.pool.settle(self)
         self.phase = DONE
         self.keep_alive = True
+        if self.trial:                           # a connection alone says too little: a request tries the endpoint
+            self.trial = False
+            if exchange is None:
+                self.endpoint.end_trial()
+            else:
+                exchange.trial = True
         if exchange is None:
             self.release(True)
         else:
             exchange.connected()
 
-    def connect_failed(self, str cause):
+    def connect_failed(self, str cause, bint ours=False):
+        """ours: for a reason of this machine, which says nothing about the endpoint."""
         cdef Exchange exchange = <Exchange>self.request
+        cdef bint trial
         if self.phase != CONNECTING:
             # Made and given up at the same moment: uvloop closes such a connection and tells nobody, asyncio tells a second time.
             self.connection.connection_lost(TimeoutError())
@@ -73,7 +81,11 @@ cdef class ClientConnection(BackendStream):
         self.phase = GONE
         self.deadline = 0.0
         self.endpoint.pool.settle(self)
-        self.endpoint.unreachable(cause, exchange is not None and exchange.take_trial(), coarse_monotonic())
+        trial = (exchange is not None and exchange.take_trial()) or self.trial
+        if not ours:
+            self.endpoint.unreachable(cause, trial, coarse_monotonic())
+        elif trial:
+            self.endpoint.end_trial()
         self._give_up_room()
         if self.connection is not None:
             self.context.watched.discard(self)
@@ -176,21 +188,23 @@ cdef class ClientConnection(BackendStream):
         self.doubt = False
         self.interims = 0
         self.seen = 0
-        self.deadline = coarse_monotonic() + self._time_for_head(exchange)
+        self.asked_at = coarse_monotonic()
+        self.deadline = self.asked_at + self._time_for_head(exchange)
         return self.connection.send(exchange.request.data, exchange.request.size)
 
     cdef double _time_for_head(self, Exchange exchange) noexcept:
         """Seconds until the next part of the request, or the response head, has to come."""
         if not exchange.request_complete:
             return exchange.snapshot.stream_idle_timeout
-        return exchange.retry.try_timeout if exchange.retry.try_timeout >= 0.0 else self.endpoint.response_timeout
+        return exchange.retry.time_for_head(self.endpoint)
 
     cdef void request_body(self, const char *body, Py_ssize_t size, bint end):
         cdef Exchange exchange = <Exchange>self.request
         cdef iovec parts[3]
         cdef char line[20]
         if self.phase == HEAD:
-            self.deadline = coarse_monotonic() + self._time_for_head(exchange)
+            self.asked_at = coarse_monotonic()
+            self.deadline = self.asked_at + self._time_for_head(exchange)
         if not exchange.chunked:
             self.connection.send(body, size)
             return

@@ -21,10 +21,11 @@ cdef class ProxyContext:
     cdef readonly KeyWait key_wait
     cdef readonly Board board
     cdef public AccessLog access_log             # None: no log is kept
+    cdef readonly object flood_log               # FloodLog
     cdef readonly set watched                    # of Timed, for the sweeps: every open connection
     cdef readonly Py_ssize_t clients             # open client connections
     cdef public bint draining                    # every answer ends its connection
-    cdef object open_connection                  # (endpoint) -> its side, on which connection_made or connect_failed follows
+    cdef object open_connection                  # (endpoint) -> the connection, on which connection_made or connect_failed follows
     cdef public Py_ssize_t max_clients
     cdef public Py_ssize_t max_answered # clients up to which one too many is told 503; beyond, it is reset
 

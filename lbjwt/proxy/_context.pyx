@@ -9,6 +9,7 @@ from email.utils import formatdate
 from http import HTTPStatus
 
 from lbjwt._error_reason import ErrorReason as _ErrorReason
+from lbjwt.observe.flood_log import FloodLog
 
 from libc.string cimport memcpy
 
@@ -44,6 +45,7 @@ cdef class ProxyContext:
         self.board = board
         self.access_log = access_log
         self.open_connection = open_connection
+        self.flood_log = FloodLog()
         self.watched = set()
         self.max_clients = max_clients
         self.max_answered = 2 * max_clients

@@ -48,6 +48,7 @@ cdef class Exchange(ForwardedRequest):
     cdef bint _is_expired(self, Grant grant, double now, double grace)
     cdef void _answer(self, Answer answer)
     cdef void _fail_backend(self, ErrorReason reason)
+    cdef bint _is_verdict(self, ErrorReason reason) noexcept
     cdef void _tell_status(self, int status)
     cdef bint _sends_again(self, RetryCause cause, int status, bint begun, bint whole)
     cdef void _log(self, bint complete)

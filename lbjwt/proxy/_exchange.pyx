@@ -26,7 +26,7 @@ from lbjwt.proxy._route cimport Route
 from lbjwt.proxy._tunnel cimport new_tunnel
 from lbjwt.observe._endpoint_states cimport RESETS, SERVER_ERRORS, TIMEOUTS, EjectionCause
 from lbjwt.upstream._cluster cimport Cluster
-from lbjwt.upstream._ejection cimport cause_of
+from lbjwt.upstream._ejection cimport cause_of, had_fair_share
 from lbjwt.upstream._endpoint cimport Protocol
 from lbjwt.upstream._retry cimport RetryCause, is_kept, is_replayable, may_send_again
 
@@ -210,10 +210,12 @@ cdef class Exchange(ForwardedRequest):
         if not self.expects(RESPONSE):
             return
         self.endpoint.counters.responses[head.status // 100] += 1
-        if self.endpoint.failing:
+        if self.endpoint.failing and head.status < 500:
             self.endpoint.recovered()
         if (self.retry.any_status or (self.trial and head.status >= 500)) and self._sends_again(RetryCause.STATUS, head.status, True, end):
             return
+        if self.retrying:
+            self._count_retrying(-1)             # however long the response or the tunnel lasts, it is no try any more
         self.status = head.status
         self.response_bytes = size
         if head.status >= 500 or self.trial:
@@ -331,12 +333,11 @@ cdef class Exchange(ForwardedRequest):
             return False
         if cause == RetryCause.STATUS:
             self._tell_status(status)
-        elif cause == RetryCause.TIMEOUT:
-            self.endpoint.unhealthy(TIMEOUTS, self.take_trial())
         elif cause == RetryCause.REFUSED:
             self.endpoint.counters.refused += 1
-        elif not self.backend.used:              # else the endpoint may have closed it for being idle
-            self.endpoint.unhealthy(RESETS, self.take_trial())
+        elif cause == RetryCause.TIMEOUT or not self.backend.used:       # else the endpoint may have closed it for being idle
+            self.endpoint.failed(None, coarse_monotonic())
+            self.endpoint.unhealthy(TIMEOUTS if cause == RetryCause.TIMEOUT else RESETS, self.take_trial())
         self._send_again(cause, whole)
         return True
 
@@ -349,9 +350,14 @@ cdef class Exchange(ForwardedRequest):
 
     cdef void end_if_late(self):
         """Give up waiting for the head of a response. While the client sends its request, `stream_idle` goes for it."""
-        if self.give_up_at == 0.0 or coarse_monotonic() < self.give_up_at or not is_expected(DEADLINE, self.state):
+        cdef double now
+        if self.give_up_at == 0.0 or not is_expected(DEADLINE, self.state):
             return
-        if self.state != AWAITING:
+        now = coarse_monotonic()
+        if now < self.give_up_at:
+            if self.state == CONNECTING and now >= self.connect_until:
+                self._stop_connecting(now)
+        elif self.state != AWAITING:
             self.fail(ErrorReason.ROUTE_TIMEOUT)
         elif self.request_complete:
             self._fail_backend(ErrorReason.ROUTE_TIMEOUT)
@@ -364,10 +370,10 @@ cdef class Exchange(ForwardedRequest):
     cdef void _fail_backend(self, ErrorReason reason):
         cdef int cause = cause_of(reason)
         self.note(reason)
-        self.endpoint.failed(ErrorNames(<int>reason).name.lower().replace("_", " "), coarse_monotonic())
-        # A connection that was used before may have been closed for being idle, and a tunnel may end in any way: neither is a sign of bad health.
-        if cause >= 0 and self.state != TUNNEL and not (reason == ErrorReason.NO_RESPONSE and self.backend.used):
-            self.endpoint.unhealthy(<EjectionCause>cause, self.take_trial())
+        if self._is_verdict(reason):
+            self.endpoint.failed(ErrorNames(<int>reason).name.lower().replace("_", " "), coarse_monotonic())
+            if cause >= 0:
+                self.endpoint.unhealthy(<EjectionCause>cause, self.take_trial())
         if self.state == RESPONDING:
             self.client.reset(reason)
             self.finish(False)
@@ -377,11 +383,20 @@ cdef class Exchange(ForwardedRequest):
         else:
             self.fail(reason)
 
+    cdef bint _is_verdict(self, ErrorReason reason) noexcept:
+        """Whether the failure says something about the endpoint."""
+        if reason == ErrorReason.NO_RESPONSE:
+            return not self.backend.used         # else the endpoint may have closed it for being idle
+        if reason == ErrorReason.ROUTE_TIMEOUT:
+            return had_fair_share(coarse_monotonic() - self.backend.asked_at, self.retry.timeout, self.retry.time_for_head(self.endpoint))
+        return self.state != TUNNEL              # which may end in any way
+
     cdef void client_lost(self):
         if not self.expects(CLIENT_LOST):
             return
         self.note(ErrorReason.CLIENT_CLOSED)
         self.client.broken = True
+        self._drop_backend()
         self.finish(False)
 
     cdef void fail(self, ErrorReason reason):

@@ -10,7 +10,8 @@ endpoint is full, or OVER when lbjwt answers in the endpoint's place: 503 when n
 | room                        | PENDING                                   | as above                                         |
 | pending timed out           | PENDING                                   | OVER: 503                                        |
 | stream free, connected      | CONNECTING; stream free also PENDING      | AWAITING; as above if not one byte could be sent |
-| connect failed              | CONNECTING                                | as above, to an endpoint that was not tried      |
+| connect failed, or took its | CONNECTING                                | as above, to an endpoint that was not tried      |
+| share of the deadline       |                                           |                                                  |
 | request body                | AWAITING, RESPONDING                      | the same                                         |
 | request broken              | PENDING, CONNECTING, AWAITING, RESPONDING | OVER: 4xx, or cut short                          |
 | interim                     | AWAITING                                  | AWAITING                                         |

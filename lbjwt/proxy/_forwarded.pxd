@@ -17,6 +17,8 @@ cdef class ForwardedRequest(UpstreamRequest):
     cdef ClientStream client
     cdef BackendStream backend                   # None: there is none yet, or no more
     cdef Endpoint endpoint                       # whose load it counts in; None: none
+    cdef double connect_until                    # seconds on the monotonic clock: from then on another endpoint is tried; only with a deadline
+    cdef bint retrying                           # counted among the requests that are being sent again
     cdef readonly State state
     cdef ErrorReason error                       # what went wrong beside its token; the first such thing stays
 
@@ -40,6 +42,8 @@ cdef class ForwardedRequest(UpstreamRequest):
     cdef void _send_off(self)
     cdef void _send_again(self, RetryCause cause, bint whole)
     cdef void _try_next(self)
+    cdef void _stop_connecting(self, double now)
+    cdef Endpoint _pick_safer(self, Endpoint picked, set passed_over, double now)
     cdef void _wait_or_refuse(self)
     cdef void _leave_queue(self)
     cdef Sent _transmit(self, BackendStream backend)

@@ -11,6 +11,8 @@ from lbjwt.proxy._exchange_states cimport (
 )
 from lbjwt.upstream._retry cimport RetryCause, exclude, send_elsewhere
 
+cdef double CONNECT_SHARE = 0.5      # of what is left of the route's deadline: as much stays for the next endpoint, and it for its response
+
 
 cdef class ForwardedRequest(UpstreamRequest):
 
@@ -47,11 +49,14 @@ cdef class ForwardedRequest(UpstreamRequest):
         cdef Endpoint endpoint
         cdef BackendStream backend
         cdef set passed_over = self.tried
+        cdef double now
         while True:
             # A new request goes behind those that wait; one whose first endpoint failed does not.
             endpoint = None
             if self.state == PENDING or self.tried is not None or self.cluster.pending.is_empty():
                 endpoint = self.cluster.pick(self, passed_over, coarse_monotonic())
+            if endpoint is not None and endpoint.state.on_trial and not self.replayable:
+                endpoint = self._pick_safer(endpoint, passed_over, coarse_monotonic())
             if endpoint is None:
                 self._wait_or_refuse()
                 return
@@ -68,9 +73,11 @@ cdef class ForwardedRequest(UpstreamRequest):
             if self._transmit(backend) != FAILED:
                 return
             self._discharge()
+        now = coarse_monotonic()
         self._leave_queue()
         self.cluster.take(endpoint)
-        if self.tried is None and not endpoint.is_healthy(coarse_monotonic()):
+        self.connect_until = now + CONNECT_SHARE * (self.give_up_at - now)
+        if self.tried is None and not endpoint.is_healthy(now):
             self.no_endpoint = ErrorReason.ENDPOINTS_DOWN    # every one failed a moment ago: this is the last resort
         self._charge(endpoint)
         self._move(CONNECTING)
@@ -78,6 +85,15 @@ cdef class ForwardedRequest(UpstreamRequest):
             backend = <BackendStream?>self.context.open_connection(endpoint)
         self.backend = backend
         endpoint.pool.connecting_for(backend, self)
+
+    cdef Endpoint _pick_safer(self, Endpoint picked, set passed_over, double now):
+        """For a request that cannot be sent again: another endpoint than one that it would try, if there is a healthy one."""
+        cdef set others = set() if passed_over is None else set(passed_over)
+        cdef Endpoint endpoint = picked
+        while endpoint is not None and endpoint.awaits_replayable(now):
+            others.add(endpoint)
+            endpoint = self.cluster.pick(self, others, now)
+        return picked if endpoint is None or not endpoint.is_healthy(now) else endpoint
 
     cdef void _wait_or_refuse(self):
         cdef ProxyContext context = self.context
@@ -119,6 +135,8 @@ cdef class ForwardedRequest(UpstreamRequest):
         self._leave_queue()
         self.backend = None
         if backend is not None:
+            if self.state == CONNECTING:         # which goes on, and ends with a verdict
+                backend.trial = self.take_trial() or backend.trial
             backend.request = None
             backend.release(False)
 
@@ -132,12 +150,13 @@ cdef class ForwardedRequest(UpstreamRequest):
         if self.endpoint is not None:
             if self.take_trial():
                 self.endpoint.end_trial()
-            if self.retries:
+            if self.retrying:
                 self._count_retrying(-1)
             self.endpoint.discharge()
             self.endpoint = None
 
     cdef void _count_retrying(self, int amount) noexcept:
+        self.retrying = amount > 0
         self.endpoint.counters.retrying += amount
         add_to(&self.endpoint.state.retrying, amount)
 
@@ -156,8 +175,6 @@ cdef class ForwardedRequest(UpstreamRequest):
         """`_retry` allows it. whole: the response that is dropped was had to its end, and so its connection may be used again."""
         cdef Endpoint endpoint = self.endpoint
         cdef BackendStream backend = self.backend
-        if cause != RetryCause.STATUS and cause != RetryCause.REFUSED:
-            endpoint.failed(None, coarse_monotonic())
         endpoint.counters.requests += 1
         self.context.board.mine.retries += 1
         self.backend = None
@@ -169,7 +186,7 @@ cdef class ForwardedRequest(UpstreamRequest):
         self._send_off()
 
     cdef void _try_next(self):
-        """No connection could be had."""
+        """No connection could be had, or not soon enough."""
         exclude(self, self.endpoint)
         self._drop_backend()
         self._discharge()
@@ -177,6 +194,15 @@ cdef class ForwardedRequest(UpstreamRequest):
             self._send_off()
         else:
             self.fail(ErrorReason.CONNECT_FAILED)
+
+    cdef void _stop_connecting(self, double now):
+        """
+        Connecting has taken its share of the route's deadline: go on to another endpoint, if there is one. The connection is still being opened, and
+        what comes of it is the verdict on its endpoint.
+        """
+        cdef set others = {self.endpoint} if self.tried is None else self.tried | {self.endpoint}
+        if self.retry.covers(RetryCause.CONNECT_FAILURE) and self.cluster.pick(self, others, now) is not None:
+            self._try_next()
 
     cdef void use(self, BackendStream backend):
         """A stream got free while this request waited for one that is being opened, or in the queue."""

@@ -111,6 +111,7 @@ cdef class Http2Client(StreamCarrier):
     cdef void _begin(self):
         """The connection is open: send the requests that wait for it. Those that are too many for the endpoint wait in the session."""
         cdef Http2ClientStream stream
+        cdef Exchange exchange
         cdef double age = self.endpoint.http2.max_connection_age
         cdef list waiting = list(self.waiting)
         self.phase = OPEN
@@ -124,15 +125,24 @@ cdef class Http2Client(StreamCarrier):
             self.endpoint.pool.settle(stream)
         self.offering = True                     # not before all of these were sent
         for stream in waiting:
-            if stream.request is None:
+            exchange = <Exchange>stream.request
+            if stream.trial:                     # a connection alone says too little: a request tries the endpoint
+                stream.trial = False
+                if exchange is None:
+                    self.endpoint.end_trial()
+                else:
+                    exchange.trial = True
+            if exchange is None:
                 self.ended(stream)
             else:
-                (<Exchange>stream.request).connected()
+                exchange.connected()
         self.offering = False
         self.offer()
         self._rest()
 
-    def connect_failed(self, str cause):
+    def connect_failed(self, str cause, bint ours=False):
+        """ours: for a reason of this machine, which says nothing about the endpoint."""
+        cdef bint trial = False
         cdef Http2ClientStream stream
         cdef Exchange exchange = None
         cdef list waiting = list(self.waiting)
@@ -147,9 +157,12 @@ cdef class Http2Client(StreamCarrier):
         self.waiting.clear()
         for stream in waiting:
             self.endpoint.pool.settle(stream)
-            if exchange is None or not exchange.trial:
-                exchange = <Exchange>stream.request
-        self.endpoint.unreachable(cause, exchange is not None and exchange.take_trial(), coarse_monotonic())
+            exchange = <Exchange>stream.request
+            trial = (exchange is not None and exchange.take_trial()) or stream.trial or trial
+        if not ours:
+            self.endpoint.unreachable(cause, trial, coarse_monotonic())
+        elif trial:
+            self.endpoint.end_trial()
         self._give_up_room()
         if self.connection is not None:
             self.context.watched.discard(self)
@@ -183,6 +196,8 @@ cdef class Http2Client(StreamCarrier):
             stream.closed(CANCEL, False)
         self.streams.clear()
         self.blocked.clear()
+        if self.session is not None:
+            self.session.release()
 
     cdef void _broken(self):
         """The endpoint broke TLS, or there is no agreeing with it."""

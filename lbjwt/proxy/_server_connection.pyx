@@ -14,7 +14,7 @@ from lbjwt.http1._answer cimport Answer
 from lbjwt.proxy._authorization cimport Authorization
 from lbjwt.proxy._server_writer cimport BODY, DISCARDING, GONE, HEAD, KEY_WAIT, LINGERING, TUNNELING, WAITING
 from lbjwt.proxy._exchange cimport REQUEST_ID_SIZE, new_exchange
-from lbjwt.proxy._http2_server cimport serve_http2
+from lbjwt.proxy._http2_server_connection cimport serve_http2
 
 cdef enum:
     HELD_INPUT = 65536           # bytes of pipelined requests held before reading stops
@@ -152,7 +152,7 @@ cdef class ServerConnection(ServerWriter):
             self.held = None
             at = data
             size = len(data)
-        if self.served == 0 and self.listener.h2c and self.connection.tls is None and size >= 3 and memcmp(at, b"PRI", 3) == 0:
+        if self.served == 0 and self.listener.h2c and self.connection.tls is None and size >= 4 and memcmp(at, b"PRI ", 4) == 0:
             self._serve_http2()
             self.connection.received(at, size)
         else:

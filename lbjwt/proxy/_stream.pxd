@@ -35,9 +35,11 @@ cdef class ClientStream(Timed):
 
 cdef class BackendStream(PooledStream):
     """One request to an endpoint and its response, as an exchange sees it. `request` is the exchange."""
-    cdef Endpoint endpoint
+    cdef readonly Endpoint endpoint
     cdef bint multiplexed                        # other streams share its connection
     cdef bint used                               # it was idle before, or carried another request: the endpoint may have closed it meanwhile
+    cdef bint trial                              # being opened without a request: what comes of it tries an endpoint that was ejected
+    cdef double asked_at                         # seconds on the monotonic clock: the last part of the request that came was sent
 
     # Send what the exchange holds of its request. FAILED: not one byte left, so that any request may go elsewhere.
     cdef Sent transmit(self, UpstreamRequest exchange)

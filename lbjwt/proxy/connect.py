@@ -1,6 +1,6 @@
 """Opening connections to endpoints: connection set-up speed, so plain Python.
 
-The `ClientConnection` gets either `connection_made` or `connect_failed`, once.
+The `ClientConnection` or `Http2Client` gets either `connection_made` or `connect_failed`, once.
 
 Sockets are connected here and handed to the loop when they are open (see `net.adopt`). A name may have several addresses, and any of them may be
 dead: they are tried as RFC 8305 says ("Happy Eyeballs"), families in turn, each a moment after the one before unless that failed sooner, and the
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import socket
 from collections import deque
 from collections.abc import Iterable
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from lbjwt.errors import cause_of
 from lbjwt.net.adopt import take_over
-from lbjwt.net.descriptors import EXHAUSTED
+from lbjwt.net.descriptors import EXHAUSTED, is_local
 from lbjwt.proxy._client_connection import ClientConnection
 from lbjwt.proxy._http2_client import Http2Client
 from lbjwt.upstream._endpoint import Protocol
@@ -38,7 +39,12 @@ ATTEMPT_DELAY: Final = 0.25
 MAX_REMEMBERED: Final = 4096
 """Names whose last good address is remembered. Each takes some 300 bytes; beyond, all are forgotten, which costs a moment per name."""
 
-Side: TypeAlias = ClientConnection | Http2Client
+HttpClient: TypeAlias = ClientConnection | Http2Client
+
+QUIET: Final = 10.0
+"""Seconds between two log lines about a fault of this machine: each request may meet it."""
+
+log = logging.getLogger("lbjwt.endpoints")
 
 Target = tuple[int, Any]
 """Family, and what `socket.connect` takes."""
@@ -57,35 +63,36 @@ class Connector:
         self._tasks: set[asyncio.Task[None]] = set()
         self.attempts: set[_Attempt] = set()
         self._last_good: dict[tuple[str, int], Target] = {}
+        self._quiet_until = 0.0
 
     def __call__(self, endpoint: Endpoint) -> BackendStream:
         """Start a connection and return the stream for its first request at once; what becomes of it is told in a later turn of the loop."""
         assert self.context is not None
-        side, stream = _sides(self.context, endpoint)
+        connection, stream = _streams(self.context, endpoint)
         target = _target(endpoint)
         if target is None:
-            task = self.loop.create_task(self._resolve_and_connect(side, endpoint))
+            task = self.loop.create_task(self._resolve_and_connect(connection, endpoint))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         else:
-            self.attempts.add(_Attempt(self, side, [target], endpoint.connect_timeout))
+            self.attempts.add(_Attempt(self, connection, [target], endpoint.connect_timeout))
         return stream
 
-    async def _resolve_and_connect(self, side: Side, endpoint: Endpoint) -> None:
+    async def _resolve_and_connect(self, connection: HttpClient, endpoint: Endpoint) -> None:
         name, timeout = (endpoint.host, endpoint.port), endpoint.connect_timeout
         end = self.loop.time() + timeout
         try:
             async with asyncio.timeout(timeout):
                 found = await self.loop.getaddrinfo(*name, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:  # UnicodeError: a host name that IDNA cannot encode
-            side.connect_failed(cause(error, timeout))
+            self.failed(connection, error, timeout)
             return
         targets = interleaved((family, address) for family, _, _, _, address in found)
         last = self._last_good.get(name)
         if last in targets:
             targets.remove(last)
             targets.insert(0, last)
-        self.attempts.add(_Attempt(self, side, targets, timeout, end=end, name=name))
+        self.attempts.add(_Attempt(self, connection, targets, timeout, end=end, name=name))
 
     def remember(self, name: tuple[str, int], target: Target) -> None:
         """A connection to one address of a name was made."""
@@ -101,6 +108,16 @@ class Connector:
         self.context.close_unused()
         return True
 
+    def failed(self, connection: HttpClient, error: Exception, timeout: float) -> None:
+        """No connection within `timeout` seconds, for this reason."""
+        ours = is_local(error)
+        now = self.loop.time()
+        if isinstance(error, OSError) and ours and now >= self._quiet_until:
+            self._quiet_until = now + QUIET
+            address = connection.endpoint.address
+            log.warning("this machine opens no connection to endpoint %s: %s", address, cause_of(error))
+        connection.connect_failed(cause(error, timeout), ours)
+
     async def close(self) -> None:
         """Give up what is under way."""
         for task in self._tasks:
@@ -112,12 +129,12 @@ class Connector:
             await asyncio.sleep(0)
 
 
-def _sides(context: ProxyContext, endpoint: Endpoint) -> tuple[Side, BackendStream]:
+def _streams(context: ProxyContext, endpoint: Endpoint) -> tuple[HttpClient, BackendStream]:
     if endpoint.protocol == Protocol.HTTP2:
         client = Http2Client(context, endpoint)
         return client, client.first_stream()
-    side = ClientConnection(context, endpoint)
-    return side, side
+    connection = ClientConnection(context, endpoint)
+    return connection, connection
 
 
 def interleaved(targets: Iterable[Target]) -> list[Target]:
@@ -142,7 +159,7 @@ class _Attempt:
     def __init__(
         self,
         connector: Connector,
-        side: Side,
+        connection: HttpClient,
         targets: list[Target],
         timeout: float,
         *,
@@ -151,13 +168,17 @@ class _Attempt:
     ) -> None:
         self._connector = connector
         self._loop = loop = connector.loop
-        self._side = side
+        self._connection = connection
         self._untried = deque(targets)
         self._timeout = timeout
         self._name = name
         self._opening: dict[socket.socket, Target] = {}
         self._open: socket.socket | None = None
-        self._timer = loop.call_at(loop.time() + timeout if end is None else end, self._fail, TimeoutError())
+        self._shortage: OSError | None = None
+        """No file descriptor was left at the last look."""
+        self._refusal: OSError | None = None
+        """The last error that was not this machine's: it says something about the endpoint."""
+        self._timer = loop.call_at(loop.time() + timeout if end is None else end, self._timed_out)
         self._next: asyncio.Handle | None = None
         self._handed_over = False
         self._try_next()
@@ -169,11 +190,13 @@ class _Attempt:
             opened = socket.socket(target[0], socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         except OSError as error:
             if self._connector.frees_descriptors(error):
+                self._shortage = error
                 self._next = self._loop.call_later(RETRY, self._try_next)
             else:
                 self._untried.popleft()
                 self._next = self._loop.call_soon(self._failed, error)
             return
+        self._shortage = None
         code = opened.connect_ex(target[1])
         if code == errno.EAGAIN:  # unix(7): the queue of the listener is full, and nothing tells when it is not
             opened.close()
@@ -202,12 +225,17 @@ class _Attempt:
         self._failed(OSError(code, ""))
 
     def _failed(self, error: OSError) -> None:
-        """One address did not work: the next one is tried at once; the last one's error is told."""
+        """One address did not work: the next one is tried at once; the last one's error is told, of this machine's only if there is no other."""
+        if not is_local(error):
+            self._refusal = error
         if self._untried:
             self._cancel_next()
             self._try_next()
         elif not self._opening:
-            self._fail(error)
+            self._fail(self._refusal or error)
+
+    def _timed_out(self) -> None:
+        self._fail(self._shortage if self._shortage is not None and not self._opening else TimeoutError())
 
     def _connected(self, opened: socket.socket) -> None:
         """Hand the open socket to the loop, which tells the protocol in its next turn."""
@@ -218,7 +246,7 @@ class _Attempt:
         self._open, self._handed_over = opened, True
         # Not `create_connection`: uvloop 0.23 gives the socket to the transport only after `connection_made`. If that closes the connection, the
         # socket object closes the descriptor a second time, when it may belong to another connection.
-        take_over(self._loop.connect_accepted_socket(self._side.protocol, opened), self._made)
+        take_over(self._loop.connect_accepted_socket(self._connection.protocol, opened), self._made)
 
     def _made(self, error: Exception | None) -> None:
         self._handed_over = False
@@ -229,7 +257,7 @@ class _Attempt:
 
     def _fail(self, error: Exception) -> None:
         self.give_up()
-        self._side.connect_failed(cause(error, self._timeout))
+        self._connector.failed(self._connection, error, self._timeout)
 
     def give_up(self) -> None:
         """End it without a word to the protocol, unless the loop has the socket already."""

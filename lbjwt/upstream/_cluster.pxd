@@ -52,5 +52,6 @@ cdef class Cluster:
     cdef double savings(self) noexcept
     # Now and then.
     cpdef void expire(self, double now)
+    # An endpoint when no healthy one that is no backup can be used; -1: none.
     cdef Py_ssize_t _pick_otherwise(self, UpstreamRequest request)
     cdef bint _is_any_full(self, bint healthy)

@@ -1,18 +1,19 @@
 """A cluster: which endpoint gets the next request.
 
-An endpoint is usable for a request that has not tried it, while it is available: in service, healthy and not full. The balancing rule picks one
-of the usable endpoints; when there is none, one of the usable backups. One that is not healthy is used only when no other is left and none is full,
-so that a dead backend does not cost every request a failed connect.
+An endpoint is usable for a request that has not tried it, while it is available: in service, healthy and not full. The balancing rule picks one of
+the usable endpoints; when there is none, one of the usable backups. If too few are healthy, the others that can be reached come next. Otherwise one
+that is not healthy is used only when no other is left and none is full, so that a dead backend does not cost every request a failed connect.
 """
 
 from libc.stdint cimport int64_t
 
 from lbjwt.net._clock cimport coarse_monotonic
-from lbjwt.observe._endpoint_states cimport IN_SERVICE, swap
+from lbjwt.observe._endpoint_states cimport swap
+from lbjwt.upstream._availability cimport takes_requests
 from lbjwt.upstream._ejection cimport EjectionRules
 from lbjwt.upstream._endpoint cimport Http2Settings
 from lbjwt.upstream.balancing._least_requests cimport LeastRequests
-from lbjwt.upstream.balancing._members cimport ANY, BACKUP
+from lbjwt.upstream.balancing._members cimport ANY, BACKUP, PANIC
 
 cdef double HALF_WINDOW = 5.0    # seconds; a request counts for the retry budget for one to two of them
 cdef double LOOK = 0.003         # seconds until requests that wait look again for room that other workers gave up
@@ -33,9 +34,9 @@ cdef class Cluster:
         self._members = Members(())
 
     def configure(self, members, *, double connect_timeout, double response_timeout, double idle_timeout, Py_ssize_t max_idle,
-                  Py_ssize_t max_connections, Py_ssize_t max_pending, double pending_timeout, int retries, Balancing balancing=None,
-                  double slow_start=0.0, Py_ssize_t max_requests=0, double retry_budget=0.2, EjectionRules ejection=EjectionRules(),
-                  double panic_threshold=0.5, Http2Settings http2=Http2Settings()):
+                  Py_ssize_t max_connections, Py_ssize_t max_pending, double pending_timeout, int retries, double retry_budget,
+                  EjectionRules ejection not None, double panic_threshold, Balancing balancing=None, double slow_start=0.0,
+                  Py_ssize_t max_requests=0, Http2Settings http2=Http2Settings()):
         """
         Set the members and the limits, now or at a reload.
 
@@ -45,7 +46,7 @@ cdef class Cluster:
 
         members: `Endpoint`s, each with an address of its own. Of one that is known by its address only weight, backup and max_connections are taken
         over. max_connections: per endpoint over all workers, unless it has its own. balancing: None for least requests. slow_start: seconds.
-        max_requests: in flight over all workers; 0: no limit.
+        max_requests: in flight over all workers; 0: no limit. retry_budget, panic_threshold: shares, 0 to 1.
         """
         cdef dict known = {endpoint.address: endpoint for endpoint in self.endpoints}
         cdef bint first = not known
@@ -65,6 +66,7 @@ cdef class Cluster:
             endpoint.ejector = self.ejector
             endpoint.attach(self._board)
             endpoint.pool.pending = self.pending
+            endpoint.pool.weight = endpoint.weight
             endpoint.pool.max_idle = max_idle
             endpoint.pool.max_connections = endpoint.max_connections if endpoint.max_connections else max_connections
             endpoint.pool.trim()
@@ -76,7 +78,9 @@ cdef class Cluster:
         self._members = Members(self.endpoints, self._members, slow_start=slow_start)
         self._members.now = now
         self.balancing.use(self._members)
-        self.ejector.configure(ejection, panic_threshold, [endpoint.row for endpoint in endpoints if endpoint.weight and not endpoint.backup])
+        self.ejector.configure(ejection, panic_threshold, [
+            (endpoint.row, endpoint.weight, endpoint.backup) for endpoint in endpoints
+        ])
         self.retries = retries
         self.max_requests = max_requests
         self.retry_budget = retry_budget
@@ -100,10 +104,10 @@ cdef class Cluster:
             endpoint.pool.close_idle()
 
     def follow_states(self):
-        """The state of an endpoint may have changed: one that is not in service keeps no idle connection, and one that came back has room."""
+        """The state of an endpoint may have changed: one that takes no requests keeps no idle connection, and one that came back has room."""
         cdef Endpoint endpoint
         for endpoint in self.endpoints:
-            if endpoint.state.service != IN_SERVICE:
+            if not takes_requests(endpoint.state, endpoint.weight):
                 endpoint.pool.close_idle()
         self.pending.wake()
 
@@ -118,6 +122,8 @@ cdef class Cluster:
 
     cpdef Endpoint pick(self, UpstreamRequest request, set tried, double now):
         cdef Py_ssize_t at
+        if self._members.count == 0:                     # no name was resolved yet, or the file of endpoints is empty
+            return None
         self._members.begin(tried, now)
         at = self.balancing.pick(self._members, request)
         if at < 0:
@@ -125,12 +131,15 @@ cdef class Cluster:
         return None if at < 0 else <Endpoint>self.endpoints[at]
 
     cdef Py_ssize_t _pick_otherwise(self, UpstreamRequest request):
-        """Among the backups; else, unless waiting for a healthy one may help, among all in service."""
+        """Among the backups; else among all that panic allows; else, unless waiting for a healthy one may help, among all in service."""
         cdef Members members = self._members
         cdef Py_ssize_t at
         if members.has_backups:
             members.tier = BACKUP
             at = self.balancing.pick(members, request)
+            if at < 0 and self.ejector.few_healthy:      # the backups are full, or the request has tried them
+                members.tier = PANIC
+                at = self.balancing.pick(members, request)
             if at >= 0:
                 return at
         if self._is_any_full(True):

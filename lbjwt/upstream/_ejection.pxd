@@ -15,6 +15,8 @@ cdef class EjectionRules:
     cdef readonly double success_rate        # share of good responses, 0 to 1, below which an outlier is ejected; 0: never
     cdef readonly double interval            # seconds between two comparisons of success rates
 
+    # This EjectionCause ejects at all.
+    cpdef bint ejects(self, int cause) noexcept
     # So many failures of one cause in a row are enough.
     cpdef bint is_enough(self, int cause, int64_t count) noexcept
     # Seconds of an ejection after `in_row` others; chance: 0 to 1, for the jitter.
@@ -29,3 +31,6 @@ cdef class EjectionRules:
 cpdef bint is_panic(Py_ssize_t healthy, Py_ssize_t endpoints, double threshold) noexcept
 # The EjectionCause that a failed request is a sign of; -1: it says nothing about its endpoint.
 cpdef int cause_of(ErrorReason reason) noexcept
+# Whether a request that its route's deadline ended is a sign of its endpoint's health. All in seconds. waited: for the response head, since the whole
+# request was sent; timeout: of the route; time_for_head: what the endpoint has for any request.
+cpdef bint had_fair_share(double waited, double timeout, double time_for_head) noexcept

@@ -7,6 +7,9 @@ state. `_ejector` carries them out.
   together. The number in a row falls by one each time that the endpoint was in rotation for as long as its last ejection lasted.
 - A failed connect costs its request no answer, because the request goes to another endpoint. So one is enough, but the endpoint is tried again
   soon: after a tenth of the base time at first, after the base time at most.
+- The deadline of a route also runs while a request waits for room, connects, and is in the hands of other endpoints. So when it passes, this says
+  something about the last endpoint only if that one had at least half of the time, or as long as any request may take there. Else a queue would
+  eject healthy endpoints, which makes the queue longer.
 - Of the endpoints of a cluster only a share is ejected, never all, as those that are left have to carry the load. This does not hold for endpoints
   that nobody can connect to: they carry none.
 """
@@ -15,6 +18,7 @@ from lbjwt._error_reason cimport ErrorReason
 from lbjwt.observe._endpoint_states cimport CONNECT_FAILURES, RESETS, SERVER_ERRORS, SUCCESS_RATE, TIMEOUTS
 
 cdef double JITTER = 0.1
+cdef double FAIR_SHARE = 0.5         # of the timeout of a route: more than all that came before
 cdef enum:
     DOUBLINGS = 30                   # more would overflow nothing, but no time is that long
 
@@ -22,12 +26,11 @@ cdef enum:
 cdef class EjectionRules:
     """
     consecutive_…: failures in a row that eject; 0: never. base_time, max_time: seconds of the first and of the longest ejection. max_ejected: share
-    of the endpoints of a cluster, above 0 and up to 1. success_rate, interval: for `outliers`.
+    of the endpoints of a cluster, above 0 and up to 1. success_rate, interval: for `outliers`. `config.ejection` has the defaults.
     """
 
-    def __init__(self, *, int64_t consecutive_5xx=5, int64_t consecutive_connect_failures=1, int64_t consecutive_timeouts=3,
-                 int64_t consecutive_resets=3, double base_time=10.0, double max_time=300.0, double max_ejected=0.5,
-                 double success_rate=0.9, double interval=10.0):
+    def __init__(self, *, int64_t consecutive_5xx, int64_t consecutive_connect_failures, int64_t consecutive_timeouts,
+                 int64_t consecutive_resets, double base_time, double max_time, double max_ejected, double success_rate, double interval):
         self.thresholds[<int>SERVER_ERRORS] = consecutive_5xx
         self.thresholds[<int>CONNECT_FAILURES] = consecutive_connect_failures
         self.thresholds[<int>TIMEOUTS] = consecutive_timeouts
@@ -41,7 +44,11 @@ cdef class EjectionRules:
     @classmethod
     def off(cls):
         """Rules that never eject."""
-        return cls(consecutive_5xx=0, consecutive_connect_failures=0, consecutive_timeouts=0, consecutive_resets=0, success_rate=0.0)
+        return cls(consecutive_5xx=0, consecutive_connect_failures=0, consecutive_timeouts=0, consecutive_resets=0, base_time=0.0,
+                   max_time=0.0, max_ejected=0.0, success_rate=0.0, interval=0.0)
+
+    cpdef bint ejects(self, int cause) noexcept:
+        return self.success_rate > 0.0 if cause == SUCCESS_RATE else self.thresholds[cause] > 0
 
     cpdef bint is_enough(self, int cause, int64_t count) noexcept:
         return cause == SUCCESS_RATE or 0 < self.thresholds[cause] <= count
@@ -82,3 +89,7 @@ cpdef int cause_of(ErrorReason reason) noexcept:
         return -1                                # it is there, and says what it does not take
     # A response that is no valid HTTP is a 502 to the client.
     return SERVER_ERRORS if reason >= ErrorReason.RESPONSE_BARE_LF else -1
+
+
+cpdef bint had_fair_share(double waited, double timeout, double time_for_head) noexcept:
+    return waited >= min(FAIR_SHARE * timeout, time_for_head)

@@ -5,7 +5,8 @@ After its time it is on trial. One request goes there. Its worker holds the tria
 other request follows. A success puts the endpoint back into rotation, a failure ejects it again at once, and a request that ends without either
 gives the trial to the next one. Requests that were on their way when the endpoint was ejected say nothing new and are not counted.
 
-All workers count in one row of shared memory. Which of them ejects is decided by compare-and-swap, and that one logs.
+All workers count in one row of shared memory. `_trial` decides which of them ejects or readmits, and that one logs. Which endpoints carry the load of
+the cluster is asked each time, because weights and drains change at run time.
 """
 
 import logging
@@ -14,9 +15,12 @@ from random import random
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.stdint cimport uint64_t
 
+from lbjwt.net._clock cimport coarse_monotonic
 from lbjwt.observe._board cimport EndpointCounters
-from lbjwt.observe._endpoint_states cimport CONNECT_FAILURES, FAILING, IN_SERVICE, SUCCESS_RATE, add_to, swap
+from lbjwt.observe._endpoint_states cimport CONNECT_FAILURES, SUCCESS_RATE, add_to
+from lbjwt.upstream._availability cimport carries_load, is_in_rotation, takes_requests
 from lbjwt.upstream._ejection cimport is_panic
+from lbjwt.upstream._trial cimport eject, pass_trial_on, readmit, revoke
 
 cdef object log = logging.getLogger("lbjwt.endpoints")
 
@@ -32,24 +36,51 @@ cdef class Ejector:
     def __init__(self, str cluster not None, Board board not None):
         self.cluster = cluster
         self.rules = EjectionRules.off()
+        self._rows = frozenset()
         self._board = board
 
     def __dealloc__(self):
-        PyMem_Free(self._states)
+        PyMem_Free(self._members)
 
-    def configure(self, EjectionRules rules not None, double panic_threshold, rows):
-        """rows: Those of the endpoints that carry the load: no backups, none with weight 0."""
-        cdef Py_ssize_t at, count = len(rows)
-        cdef EndpointState **states = <EndpointState **>PyMem_Calloc(max(count, 1), sizeof(EndpointState *))
-        if states is NULL:
+    def configure(self, EjectionRules rules not None, double panic_threshold, members):
+        """
+        members: (row, configured weight, whether it is a backup) of each endpoint. Those that leave keep neither ejection nor panic. An ejection
+        whose cause is turned off ends.
+        """
+        cdef Py_ssize_t at, count = len(members)
+        cdef int64_t row
+        cdef double now = coarse_monotonic()
+        cdef EjectorMember *known = <EjectorMember *>PyMem_Calloc(max(count, 1), sizeof(EjectorMember))
+        if known is NULL:
             raise MemoryError
         for at in range(count):
-            states[at] = self._board.endpoint_states.at(rows[at])
-        PyMem_Free(self._states)
-        self._states = states
+            row, known[at].weight, known[at].backup = members[at]
+            known[at].state = self._board.endpoint_states.at(row)
+            if known[at].state.on_trial and not rules.ejects(known[at].state.on_trial - 1):
+                self._readmit(known[at].state, now)
+        rows = frozenset(row for row, _, _ in members)
+        for row in self._rows - rows:
+            self._forget(self._board.endpoint_states.at(row), now)
+        PyMem_Free(self._members)
+        self._members = known
         self._count = count
+        self._rows = rows
         self.rules = rules
         self.panic_threshold = panic_threshold
+        self.look(now)
+
+    cdef bint _readmit(self, EndpointState *state, double now) noexcept:
+        if not readmit(state, now):
+            return False
+        self._clear(state)
+        return True
+
+    cdef void _forget(self, EndpointState *state, double now) noexcept:
+        """It is no member any more. If it comes back, it begins anew, with its slow start."""
+        self._readmit(state, now)
+        self._clear(state)
+        state.panic = 0
+        state.serving_since = 0.0
 
     # --- results ------------------------------------------------------------------------------------------------------
 
@@ -59,7 +90,7 @@ cdef class Ejector:
             if not trial:
                 return
             if not self.rules.thresholds[<int>cause]:
-                state.ejected_until = now            # no verdict: the next request tries it
+                pass_trial_on(state, now)
                 return
             self._eject(state, address, cause, "on trial, " + SINGULAR[<int>cause], now)
             return
@@ -69,13 +100,9 @@ cdef class Ejector:
             self._eject(state, address, cause, SINGULAR[<int>cause] if count == 1 else PLURAL[<int>cause].format(count), now)
 
     cdef void succeeded(self, EndpointState *state, str address, bint trial, double now):
-        cdef double until = state.ejected_until
         if not state.on_trial:
             self._clear(state)
-        elif (trial or state.on_trial == 1 + CONNECT_FAILURES) and swap(&state.ejected_until, until, now):
-            state.serving_since = now
-            state.on_trial = 0
-            self._clear(state)
+        elif (trial or state.on_trial == 1 + CONNECT_FAILURES) and self._readmit(state, now):
             if self._count > 1:
                 log.info("endpoint %s of cluster %s is back in rotation", address, self.cluster)
             self.look(now)
@@ -90,18 +117,18 @@ cdef class Ejector:
         cdef bint again = state.on_trial != 0
         cdef bint limited = cause != CONNECT_FAILURES and not again
         cdef int64_t in_row = state.ejections_in_row
-        cdef Py_ssize_t room = self.rules.room(self._count)
+        cdef Py_ssize_t room = self.rules.room(self._carriers())
+        if not self._is_member(state) or (not again and before > now):
+            return False                             # it left; or another worker ejects it at this moment
         if limited and self._ejected() >= room:
             return False
         if not again:
             in_row = self.rules.decayed(cause, in_row, now - state.serving_since)
         seconds = self.rules.seconds(cause, in_row, random())
-        if not swap(&state.ejected_until, before, now + seconds):
+        if not eject(state, before, now + seconds, cause):
             return False                             # another worker was first
-        state.on_trial = 1 + cause
         if limited and self._ejected() > room:       # at the same time another endpoint was ejected
-            state.on_trial = 0
-            state.ejected_until = before
+            revoke(state, before)
             return False
         state.ejections_in_row = in_row + 1
         self._clear(state)
@@ -112,11 +139,29 @@ cdef class Ejector:
         self.look(now)
         return True
 
-    cdef Py_ssize_t _ejected(self) noexcept:
-        """Endpoints that are out of rotation although one can connect to them."""
+    cdef bint _is_member(self, const EndpointState *state) noexcept:
+        cdef Py_ssize_t at
+        for at in range(self._count):
+            if self._members[at].state == state:
+                return True
+        return False
+
+    cdef bint _carries_load(self, Py_ssize_t at) noexcept:
+        return carries_load(self._members[at].state, self._members[at].weight, self._members[at].backup)
+
+    cdef Py_ssize_t _carriers(self) noexcept:
+        """Endpoints that carry the load of the cluster now."""
         cdef Py_ssize_t at, count = 0
         for at in range(self._count):
-            if self._states[at].on_trial and self._states[at].on_trial != 1 + CONNECT_FAILURES:
+            count += self._carries_load(at)
+        return count
+
+    cdef Py_ssize_t _ejected(self) noexcept:
+        """Of these, the ones that are out of rotation although one can connect to them."""
+        cdef Py_ssize_t at, count = 0
+        for at in range(self._count):
+            if (self._carries_load(at) and self._members[at].state.on_trial
+                    and self._members[at].state.on_trial != 1 + CONNECT_FAILURES):
                 count += 1
         return count
 
@@ -147,21 +192,23 @@ cdef class Ejector:
     cdef void look(self, double now):
         """Count the healthy endpoints. Called when one changed, and often, as other processes change them too."""
         cdef Py_ssize_t at, healthy = 0, serving = 0
-        cdef EndpointState *state
-        cdef bint panic, told
+        cdef EjectorMember *member
+        cdef bint panic, wanted, told, backed_up = False
         for at in range(self._count):
-            state = self._states[at]
-            if state.service != IN_SERVICE or state.weight == 1:
-                continue
-            serving += 1
-            if not state.on_trial and state.check != FAILING:
-                healthy += 1
-        panic = is_panic(healthy, serving, self.panic_threshold)
+            member = &self._members[at]
+            if self._carries_load(at):
+                serving += 1
+                healthy += is_in_rotation(member.state)
+            elif member.backup and takes_requests(member.state, member.weight) and is_in_rotation(member.state):
+                backed_up = True
+        self.few_healthy = is_panic(healthy, serving, self.panic_threshold)
+        panic = self.few_healthy and not backed_up   # backups come before endpoints that fail
         told = panic == self.panic or self._board.slot != 0      # all workers see it, one logs
         self.panic = panic
         for at in range(self._count):
-            if self._states[at].panic != panic:
-                self._states[at].panic = panic
+            wanted = panic and self._carries_load(at)
+            if self._members[at].state.panic != wanted:
+                self._members[at].state.panic = wanted
         if not told and panic:
             log.warning("cluster %s: %d of %d endpoints are healthy, which is below %g %%: all are used (panic)", self.cluster, healthy,
                         serving, 100 * self.panic_threshold)

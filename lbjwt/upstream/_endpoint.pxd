@@ -2,15 +2,9 @@ cimport cython
 
 from lbjwt.net._tls cimport TlsPeer
 from lbjwt.observe._board cimport Board, EndpointCounters
-from lbjwt.observe._endpoint_states cimport CONNECT_FAILURES, FAILING, EjectionCause, EndpointState
+from lbjwt.observe._endpoint_states cimport EjectionCause, EndpointState
 from lbjwt.upstream._ejector cimport Ejector
 from lbjwt.upstream._pool cimport Pool
-
-
-cdef inline bint is_healthy(const EndpointState *state, double now) noexcept:
-    """In panic all endpoints count as healthy but those that nobody can connect to."""
-    return (state.ejected_until <= now and state.check != FAILING) or (
-        state.panic and not (state.on_trial == 1 + CONNECT_FAILURES and state.ejected_until > now))
 
 
 cpdef enum Protocol:
@@ -39,7 +33,7 @@ cdef class Endpoint:
     cdef readonly str path                   # of a Unix socket, else ""
     cdef readonly Protocol protocol          # that its cluster speaks to it
     cdef readonly TlsPeer tls                # whom its certificate must name; None: plain HTTP
-    cdef readonly long weight                # as configured; 0: drained. A change is a matter of the cluster
+    cdef readonly long weight                # as configured; see `weight_of`. A change is a matter of the cluster
     cdef readonly bint backup                # used only while no other can be
     cdef readonly Py_ssize_t max_connections # 0: that of the cluster
     cdef readonly Pool pool
@@ -62,7 +56,8 @@ cdef class Endpoint:
     # A request goes there, or has left. True: it tries the endpoint, which was ejected, and no other goes there until it says what came of it.
     cdef bint charge(self) noexcept
     cdef void discharge(self) noexcept
-    cdef bint _begin_trial(self) noexcept
+    # For a moment after its ejection it waits for a request that may be sent again: a failed trial costs any other its response.
+    cdef bint awaits_replayable(self, double now) noexcept
     # It ended without a word about the endpoint.
     cdef void end_trial(self) noexcept
 

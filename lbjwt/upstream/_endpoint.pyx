@@ -7,9 +7,13 @@ Knows nothing of other endpoints: `Ejector` decides for how long one that fails 
 import logging
 
 from lbjwt.net._clock cimport coarse_monotonic
-from lbjwt.observe._endpoint_states cimport CONNECT_FAILURES, add_to, swap
+from lbjwt.observe._endpoint_states cimport CONNECT_FAILURES, add_to
+from lbjwt.upstream._availability cimport is_healthy as passes
+from lbjwt.upstream._trial cimport begin_trial, pass_trial_on
 
 cdef double QUIET = 10.0         # seconds between two reports of one endpoint: one that fails now and then must not fill the log
+
+cdef double REPLAYABLE_FIRST = 1.0   # seconds: then any request tries an endpoint, or a service that only gets POST would never have it back
 
 cdef enum:
     ASSUMED_STREAMS = 100        # until an endpoint says how many it allows, which should not be fewer (RFC 9113 section 6.5.2)
@@ -61,28 +65,29 @@ cdef class Endpoint:
     cdef bint charge(self) noexcept:
         self.counters.in_flight += 1
         add_to(&self.state.in_flight, 1)
-        return self.state.on_trial != 0 and self._begin_trial()
+        return self.state.on_trial != 0 and begin_trial(self.state, coarse_monotonic(), self.connect_timeout + self.response_timeout)
 
-    cdef bint _begin_trial(self) noexcept:
-        cdef double now = coarse_monotonic(), until = self.state.ejected_until
-        return until <= now and swap(&self.state.ejected_until, until, now + self.connect_timeout + self.response_timeout)
+    cdef bint awaits_replayable(self, double now) noexcept:
+        # A connect that fails costs no request its response.
+        return (self.state.on_trial != 0 and self.state.on_trial != 1 + CONNECT_FAILURES
+                and self.state.ejected_until <= now < self.state.ejected_until + REPLAYABLE_FIRST)
 
     cdef void end_trial(self) noexcept:
-        if self.state.on_trial:
-            self.state.ejected_until = coarse_monotonic()
+        pass_trial_on(self.state, coarse_monotonic())
 
     cdef void discharge(self) noexcept:
         self.counters.in_flight -= 1
         add_to(&self.state.in_flight, -1)
 
     cdef bint is_healthy(self, double now) noexcept:
-        return is_healthy(self.state, now)
+        return passes(self.state, now)
 
     cdef bint is_full(self, double now):
         return not self.pool.has_room(now)
 
     cdef void healthy(self, bint trial):
         self.ejector.succeeded(self.state, self.address, trial, coarse_monotonic())
+        self.pool.pending.wake()                 # it may be back in rotation, with connections that are free
 
     cdef void unhealthy(self, EjectionCause cause, bint trial):
         self.ejector.failed(self.state, self.address, cause, trial, coarse_monotonic())
@@ -96,9 +101,9 @@ cdef class Endpoint:
         if cause is not None and not self.failing and now >= self._quiet_until:
             self.failing = True
             self._quiet_until = now + QUIET
-            log.warning("endpoint %s fails: %s", self.address, cause)
+            log.warning("endpoint %s of cluster %s fails: %s", self.address, self.ejector.cluster, cause)
 
     cpdef void recovered(self):
         """It answered after a failure that was logged."""
         self.failing = False
-        log.info("endpoint %s responds again", self.address)
+        log.info("endpoint %s of cluster %s responds again", self.address, self.ejector.cluster)

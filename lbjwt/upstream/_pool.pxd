@@ -30,6 +30,7 @@ cdef class Pool:
     cdef readonly Py_ssize_t max_connections     # over all workers
     cdef readonly Py_ssize_t max_idle
     cdef PendingQueue pending        # of the cluster
+    cdef long weight                 # of the endpoint, as configured
     cdef EndpointCounters *counters  # of this worker
     cdef EndpointState *state        # of all processes
 

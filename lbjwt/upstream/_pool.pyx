@@ -10,7 +10,8 @@ is met: workers take turns.
 """
 
 from lbjwt.net._clock cimport coarse_monotonic
-from lbjwt.observe._endpoint_states cimport IN_SERVICE, add_to, swap
+from lbjwt.observe._endpoint_states cimport add_to, swap
+from lbjwt.upstream._availability cimport is_healthy, takes_requests
 
 cdef double WISH = 0.5           # seconds a wish stands: longer than from one walk over the deadlines to the next, short if its worker has died
 cdef double HOLD = 0.02          # seconds for which a worker with waiting requests keeps a stream that another one wants: many requests, one connect
@@ -135,7 +136,7 @@ cdef class Pool:
     cdef UpstreamRequest next_request(self, PooledStream stream):
         """
         Whichever is open first serves the oldest request that waits: this stream, or the one that is being opened for it. Then comes the one that
-        has waited longest because every endpoint is full.
+        has waited longest because every endpoint is full: if the endpoint would be picked for it now. Else `wake` finds it another one.
         """
         cdef PooledStream opening
         cdef UpstreamRequest request
@@ -147,18 +148,18 @@ cdef class Pool:
             opening.request = None
             self.abandon(opening)
             return request
-        if self.state.service != IN_SERVICE:
+        if not takes_requests(self.state, self.weight) or not is_healthy(self.state, coarse_monotonic()):
             return None
         request = self.pending.first()
         # One that does not take any stream is sent off by `wake`.
         return request if request.takes_any_stream() else None
 
     cdef bint may_keep(self):
-        return (not self.leaving and self.state.service == IN_SERVICE and self.state.connections <= self.max_connections
+        return (not self.leaving and takes_requests(self.state, self.weight) and self.state.connections <= self.max_connections
                 and len(self.idle) < self.max_idle and (self.state.wanted_until == 0.0 or not self._yields()))
 
     cdef bint may_go_on(self):
-        return (not self.leaving and self.state.service == IN_SERVICE and self.state.connections <= self.max_connections
+        return (not self.leaving and takes_requests(self.state, self.weight) and self.state.connections <= self.max_connections
                 and (self.state.wanted_until == 0.0 or not self._yields()))
 
     cdef void keep(self, PooledStream stream):

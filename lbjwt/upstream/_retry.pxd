@@ -25,6 +25,10 @@ cdef class RetryRule:
     cdef uint32_t _causes                        # a bit for each RetryCause
     cdef uint32_t _statuses                      # a bit for each status in STATUSES
 
+    # Seconds from the end of a request to the head of its response, at that endpoint.
+    cdef inline double time_for_head(self, Endpoint endpoint) noexcept:
+        return self.try_timeout if self.try_timeout >= 0.0 else endpoint.response_timeout
+
     cpdef bint covers(self, RetryCause cause, int status=*) noexcept
     # replayable: see `is_replayable`; of one that was refused: `is_kept`. begun: a part of a response head came. sent_again: how
     # often it was already. retries: of the cluster.
@@ -35,7 +39,7 @@ cdef class RetryRule:
 cdef bint is_kept(Py_ssize_t body_size) noexcept
 # Whether a request may be sent again while nothing came back: its method says so, and all of it is kept.
 cdef bint is_replayable(Method method, bint complete, Py_ssize_t body_size) noexcept
-# One more request may be sent again. in_flight: requests of the cluster, this one and the `retrying` among them; share: of all others.
+# One more request may be sent again. retrying: those that are being sent again now, over all workers; savings: see `Cluster.savings`.
 cpdef bint is_within_budget(int64_t retrying, double savings) noexcept
 # The try went wrong, by this cause (and status). True: send the request again, after `send_elsewhere`. now: seconds on the monotonic clock.
 cdef bint may_send_again(UpstreamRequest request, RetryRule rule, Cluster cluster, RetryCause cause, int status, bint begun, double now) noexcept

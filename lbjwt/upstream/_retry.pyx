@@ -1,8 +1,9 @@
 """
-May a request be sent again, and to whom? docs/retries.md says the same to users.
+May a request be sent again, and to whom? docs/retries.md says the same to users. The first two rules need no question: `ForwardedRequest` carries
+them out where it finds an endpoint (`_try_next`, `_send_off`).
 
-- Connecting failed: any request goes on to an endpoint that was not tried, until none is left, as not one byte of it was sent. It costs neither
-  attempts nor budget.
+- Connecting failed, or took half of what was left of the route's deadline while another endpoint is there: any request goes on to an endpoint that
+  was not tried, until none is left, as not one byte of it was sent. It costs neither attempts nor budget.
 - An idle connection took not one byte: always; to any endpoint.
 - The connection ended, or the time for a response passed, before the first byte of a response; or the response has a chosen status: if the rule of
   the route covers it, repeating the request is harmless (RFC 9110 section 9.2.2), all of it is kept, it was not sent again too often, its deadline

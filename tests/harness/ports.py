@@ -9,6 +9,8 @@ process that holds it ends, however it ends.
 import random
 import socket
 from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 LOWEST, HIGHEST = 12_000, 32_000  # /proc/sys/net/ipv4/ip_local_port_range begins at 32768
 
@@ -40,3 +42,16 @@ def free_port() -> int:
             _held.popleft().close()
         return port
     raise RuntimeError(f"no free port between {LOWEST} and {HIGHEST}")
+
+
+@contextmanager
+def deaf(address: str, port: int) -> Iterator[None]:
+    """A listener whose queue is full: it answers no SYN."""
+    with socket.socket() as full, ExitStack() as waiting:
+        full.bind((address, port))
+        full.listen(0)
+        for _ in range(3):
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex((address, port))
+        yield

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +23,12 @@ from tests.harness.client import Client
 from tests.harness.processes import BackendProcess
 from tests.harness.record import Seen
 from tests.harness.tokens import ShadowVerifier, TokenFactory, TokenSource
+
+
+@cache
+def issuer() -> TokenFactory:
+    """The issuer of every stage that is given none: keys are costly to make."""
+    return TokenFactory()
 
 
 class Stage:
@@ -49,7 +56,7 @@ class Stage:
             changes: For the balancer (see `Balancer` and `configuration`).
         """
         self.directory = directory
-        self.tokens: TokenSource = tokens or TokenFactory()
+        self.tokens: TokenSource = tokens or issuer()
         self.token = self.tokens.mint()
         judge = ShadowVerifier(self.tokens.jwks(), self.tokens.issuer, self.tokens.audience) if shadow else None
         self.backends: list[Backend] = []

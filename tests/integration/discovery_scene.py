@@ -70,6 +70,11 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
+PAUSE = (
+    0.01  # seconds between two requests of a client: without, a handful of them take a core from whatever is waited for
+)
+
+
 class Clients:
     """Some clients, each of which sends one GET after another on a connection that it keeps."""
 
@@ -84,7 +89,7 @@ class Clients:
         connection = http.client.HTTPConnection(self._where, timeout=30)
         fields = {"Authorization": f"Bearer {token()}"}
         with contextlib.closing(connection):
-            while not self._stop.wait(0.002):
+            while not self._stop.wait(PAUSE):
                 begun = time.monotonic()
                 try:
                     connection.request("GET", "/", headers=fields)

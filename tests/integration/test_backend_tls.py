@@ -194,7 +194,7 @@ def test_a_handshake_that_fails_is_told_and_costs_no_request(
         async with good:
             async with LoadBalancer(configuration(tmp_path, address, tls=section)) as balancer:
                 assert (await ask(balancer.addresses[0]))[0] in (502, 503)
-                told = [line for line in caplog.messages if f"{address} fails: " in line]
+                told = [line for line in caplog.messages if f"{address} of cluster main fails: " in line]
                 # With TLS 1.3 the reset may overtake the alert.
                 assert len(told) == 1, caplog.messages
                 assert words in told[0] or (fault == "client" and "a new connection was reset" in told[0])

@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
-from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from lbjwt.proxy import connect
 from lbjwt.proxy.connect import Connector, interleaved
 from lbjwt.upstream._endpoint import Endpoint
-from tests.harness.ports import free_port
+from tests.harness.ports import deaf, free_port
 from tests.integration.service_reload_scene import LOOP_NAMES, LOOPS, Scene, player
 from tests.playbooks.stage import Stage
 
@@ -45,19 +45,6 @@ def test_families_take_turns(found: str, order: str) -> None:
     assert [text for _, text in interleaved(targets)] == order.split()
 
 
-@contextlib.contextmanager
-def deaf(address: str, port: int) -> Iterator[None]:
-    """A listener whose queue is full: it answers no SYN."""
-    with socket.socket() as full, contextlib.ExitStack() as waiting:
-        full.bind((address, port))
-        full.listen(0)
-        for _ in range(3):
-            one = waiting.enter_context(socket.socket())
-            one.setblocking(False)
-            one.connect_ex((address, port))
-        yield
-
-
 class Scenery:
     """A connector and one endpoint whose name has these addresses."""
 
@@ -86,6 +73,13 @@ class Scenery:
             while totals(0)["connects"] < wanted and totals(0)["failures"] == before:
                 await asyncio.sleep(0.005)
         return totals(0)["connects"] == wanted
+
+    async def fails(self) -> None:
+        """Try to open a connection, until that was given up."""
+        self.connector(self.endpoint)
+        async with asyncio.timeout(20):
+            while self.endpoint.pool.open:
+                await asyncio.sleep(0.005)
 
     async def close(self) -> None:
         await self.connector.close()
@@ -128,6 +122,54 @@ def test_an_address_that_refuses_costs_nothing(play: Scene, monkeypatch: pytest.
     play(scene())
 
 
+@pytest.mark.parametrize("error", [errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM], ids=errno.errorcode.__getitem__)
+@pytest.mark.parametrize("others_refuse", [False, True])
+def test_a_fault_of_this_machine_is_not_the_endpoint_s(
+    play: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: int, others_refuse: bool
+) -> None:
+    """No local port, or no memory: no failure is counted, unless another address of the name says something. The log says so once."""
+
+    class Short(socket.socket):
+        def connect_ex(self, address: Any) -> int:
+            return super().connect_ex(address) if others_refuse and address[0] == "127.0.0.1" else error
+
+    async def scene() -> None:
+        scenery = Scenery(ADDRESSES, free_port(), timeout=60.0)
+        monkeypatch.setattr("lbjwt.proxy.connect.socket.socket", Short)
+        for _ in range(2):
+            await scenery.fails()
+        monkeypatch.undo()
+        assert scenery.stage.board.endpoint_totals(0)["failures"] == (2 if others_refuse else 0)
+        assert scenery.stage.board.endpoint_states.read(0)["ejections"][1] == int(others_refuse)
+        await scenery.close()
+
+    play(scene())
+    if others_refuse:
+        assert "endpoint app of cluster main fails: cannot be reached: Connection refused" in caplog.messages
+    else:
+        assert caplog.messages == [f"this machine opens no connection to endpoint app: {os.strerror(error)}"]
+
+
+def test_a_shortage_of_descriptors_that_lasts_is_not_the_endpoint_s(
+    play: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None was left for as long as a connection may take."""
+
+    def none(*_arguments: Any) -> socket.socket:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def scene() -> None:
+        scenery = Scenery(ADDRESSES, free_port(), timeout=0.05)
+        monkeypatch.setattr("lbjwt.proxy.connect.socket.socket", none)
+        await scenery.fails()
+        monkeypatch.undo()
+        assert scenery.stage.board.endpoint_totals(0)["failures"] == 0
+        assert scenery.stage.board.endpoint_states.read(0)["on_trial"] == 0
+        await scenery.close()
+
+    play(scene())
+
+
 @pytest.mark.parametrize(
     ("dead", "cause"), [("deaf", "no connection within 0.6 s"), ("refusing", "Connection refused")]
 )
@@ -148,5 +190,5 @@ def test_a_name_without_a_live_address_fails_once(
     port = free_port()
     files = len(os.listdir("/proc/self/fd"))
     play(scene())
-    assert caplog.messages == [f"endpoint app fails: cannot be reached: {cause}"]
+    assert caplog.messages == [f"endpoint app of cluster main fails: cannot be reached: {cause}"]
     assert len(os.listdir("/proc/self/fd")) <= files

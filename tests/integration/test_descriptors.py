@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from lbjwt.assembly.descriptors import SPARE, TooFewDescriptors, needed, shares, shortage
+from lbjwt.config.endpoint_list import endpoints_of
+from lbjwt.config.health_check import HealthCheck
 from lbjwt.config.model import Configuration
 from lbjwt.net.descriptors import raise_limit
 from lbjwt.proxy.connect import Connector
@@ -55,6 +57,26 @@ def test_there_is_a_descriptor_for_the_endpoint_of_every_client(limit: int, clie
         assert found.answered + min(found.clients, 3 * per_endpoint) + SPARE <= limit
     if limit < 0 or limit >= needed(made) + clients + 100:
         assert found.clients == clients and found.answered == 2 * clients
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "checks", "name", "own"),
+    [(3, True, False, 3), (300, True, False, 100), (300, False, True, 40), (3, False, False, 0)],
+)
+def test_a_balancer_that_checks_and_resolves_itself_leaves_room_for_that(
+    endpoints: int, checks: bool, name: bool, own: int
+) -> None:
+    """A worker of a service does neither."""
+    made = configuration(16_384, 1024, endpoints)
+    (cluster,) = made.clusters.values()
+    members = cluster.endpoints + (endpoints_of([{"address": "api.internal:80"}]) if name else ())
+    health_check = HealthCheck() if checks else None
+    made = made.model_copy(
+        update={"clusters": {"main": cluster.model_copy(update={"endpoints": members, "health_check": health_check})}}
+    )
+    alone, worker = shares(made, 2_000, is_alone=True), shares(made, 2_000)
+    assert alone == shares(made, 2_000 - own)
+    assert (alone == worker) is (own == 0)
 
 
 def test_a_limit_that_leaves_none_for_clients_ends_the_start() -> None:

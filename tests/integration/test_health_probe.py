@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 
 from lbjwt.address import Address
+from lbjwt.assembly.backend_tls import backend_tls_of
+from lbjwt.assembly.health import check_targets
+from lbjwt.config.model import Cluster
 from lbjwt.net.certificate import BackendTls, BackendTlsSettings
 from lbjwt.upstream.health import probe as probe_module
 from lbjwt.upstream.health.probe import NotMade, Target, probe
@@ -194,15 +197,53 @@ def test_a_unix_socket_and_a_port_of_its_own(play: Scene, tmp_path: Path) -> Non
     play(scene())
 
 
-def test_a_missing_descriptor_says_nothing_of_the_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
-    """EMFILE is this process's own trouble: no result."""
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS], ids=errno.errorcode.__getitem__)
+def test_a_fault_of_this_machine_says_nothing_of_the_endpoint(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """No descriptor, no local port, no memory: no result."""
 
     async def fail(target: Target) -> Any:
-        raise OSError(errno.EMFILE, "Too many open files")
+        raise OSError(number, "no")
 
     monkeypatch.setattr(probe_module, "_connect", fail)
     with pytest.raises(NotMade):
         asyncio.run(probe(target(Address("127.0.0.1", 1))))
+
+
+@pytest.mark.parametrize(
+    ("https", "check", "over_tls"),
+    [
+        (False, {}, False),
+        (True, {}, True),
+        (True, {"scheme": "http"}, False),
+        (False, {"scheme": "https"}, True),
+        (True, {"type": "tcp"}, False),
+        (False, {"type": "tcp"}, False),
+    ],
+)
+def test_every_endpoint_can_be_checked_by_http_https_and_tcp(
+    play: Scene, tmp_path: Path, https: bool, check: dict[str, Any], over_tls: bool
+) -> None:
+    """As requests go there, unless the check says otherwise: a management port may speak plain HTTP, and TCP shakes no hands."""
+    authority = Authority(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue("backend", names=["localhost"]))
+    handshakes: list[object] = []
+    context.sni_callback = lambda *seen: handshakes.append(seen)
+
+    async def scene() -> None:
+        async with listening(Peer(OK), **({"ssl": context} if over_tls else {})) as address:
+            section: dict[str, Any] = {
+                "endpoints": [{"address": f"{'https://' * https}localhost:{address.port}"}],
+                "health_check": {"timeout": "10s", **check},
+                **({"tls": {"ca": str(authority.ca_file)}} if https or over_tls else {}),
+            }
+            cluster = Cluster.model_validate(section)
+            rows = {("main", str(cluster.endpoints[0].address)): 0}
+            (made,) = check_targets("main", cluster, rows, backend_tls_of("main", cluster))
+            assert await probe(made) == ""
+            assert bool(handshakes) is over_tls
+
+    play(scene())
 
 
 def test_tls_is_verified(play: Scene, tmp_path: Path) -> None:

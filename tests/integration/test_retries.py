@@ -14,9 +14,11 @@ from tests.harness.balancer import Balancer
 from tests.harness.behaviour import good, ordinary, slowed
 from tests.harness.ledger import compare, summary
 from tests.harness.load import drive, jobs
+from tests.harness.ports import deaf, free_port
 from tests.harness.record import Seen
 from tests.harness.script import Close, Script, Send, Wait
 from tests.harness.stage import Stage
+from tests.harness.waiting import eventually
 
 WORKERS = 2
 ALWAYS_ALLOWED = 3  # requests sent again at a time whatever the budget says
@@ -89,6 +91,23 @@ def test_the_deadline_of_a_route_holds_over_all_tries(tmp_path: Path) -> None:
         records = stage.balancer.settled_access_log(6)
         assert {record["reason"] for record in records} == {"route_timeout"}
         assert all(record["attempts"] >= 2 for record in records)
+
+
+def test_an_endpoint_that_swallows_packets_costs_no_request(tmp_path: Path) -> None:
+    """The route's timeout is shorter than `connect_timeout`: every request has its response in time, and the endpoint is ejected."""
+    port = free_port()
+    silent = f"127.0.0.1:{port}"
+    limits = {"main": {"connect_timeout": "900ms"}}
+    with (
+        deaf("127.0.0.1", port),
+        Stage(
+            tmp_path, behaviours=[good, good], endpoints=[silent], clusters=limits, **route(timeout="800ms")
+        ) as stage,
+    ):
+        samples = drive(stage.port, jobs(60, stage.token, prefix="get"), rate=100.0, connections=60)
+        samples += drive(stage.port, jobs(60, stage.token, prefix="post", method="POST", body=b"x"), rate=100.0)
+        assert {sample.status for sample in samples} == {200}, [s for s in samples if s.status != 200][:3]
+        assert eventually(lambda: stage.balancer.metric("lbjwt_endpoint_ejected", endpoint=silent), 5.0)
 
 
 @pytest.mark.parametrize("failing", [busy_after(0.05), broken_after(0.05)], ids=["status", "reset"])

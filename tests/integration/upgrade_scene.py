@@ -22,7 +22,7 @@ class Clients:
         pause: Seconds between two requests of a thread.
     """
 
-    def __init__(self, port: int, *, kept: int = 3, fresh: int = 3, pause: float = 0.002) -> None:
+    def __init__(self, port: int, *, kept: int = 3, fresh: int = 3, pause: float = 0.01) -> None:
         self._port = port
         self._pause = pause
         self._over = threading.Event()

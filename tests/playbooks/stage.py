@@ -18,6 +18,8 @@ import orjson
 
 from lbjwt.auth._places import TokenPlaces
 from lbjwt.auth.verifier import Verifier
+from lbjwt.config.ejection import Ejection
+from lbjwt.config.model import Cluster as ClusterSection
 from lbjwt.http1._request import RequestPolicy
 from lbjwt.observe._access_log import AccessLog
 from lbjwt.observe._board import Board
@@ -187,9 +189,9 @@ class Server(Peer):
         self.lose()
 
 
-def endpoint(number: int, weight: int = 1) -> Endpoint:
+def endpoint(number: int, weight: int = 1, *, backup: bool = False) -> Endpoint:
     """An endpoint, not yet of a cluster; the same number is the same address."""
-    return Endpoint(number, f"10.0.0.{number}:80", f"10.0.0.{number}", 80, "", weight)
+    return Endpoint(number, f"10.0.0.{number}:80", f"10.0.0.{number}", 80, "", weight, backup=backup)
 
 
 class Stage:
@@ -271,6 +273,8 @@ class Stage:
             "pending_timeout": pending_timeout,
             "retries": retries,
             "retry_budget": retry_budget,
+            "ejection": Ejection().rules,
+            "panic_threshold": ClusterSection.model_fields["panic_threshold"].default,
         }
         cluster.configure(self.endpoints, **self._limits)
         places = TokenPlaces(headers=[("Authorization", "Bearer", True)])
@@ -308,10 +312,10 @@ class Stage:
         self._snapshot |= changed
         self.context.snapshot = Snapshot(**self._snapshot)
 
-    def use_endpoints(self, *numbers: int, **limits: Any) -> None:
+    def use_endpoints(self, *members: int | Endpoint, **limits: Any) -> None:
         """A reload: from now on the cluster has these endpoints, and these limits in place of those before."""
         self._limits |= limits
-        self.cluster.configure([endpoint(number) for number in numbers], **self._limits)
+        self.cluster.configure([endpoint(one) if isinstance(one, int) else one for one in members], **self._limits)
 
     def turn(self) -> None:
         """One turn of the event loop: what was put off to it runs."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from lbjwt.observe._board import Board
+from lbjwt.upstream.balancing.rules import PLAIN, balancing_rule
 from tests.playbooks.messages import OK
 from tests.playbooks.stage import Client, Stage, request
 
@@ -140,3 +141,17 @@ def test_an_endpoint_is_not_asked_twice_for_one_request() -> None:
     stage.server(1).sends(OK)
     assert client.take() == OK
     assert counted(stage, "requests") == [0, 1]
+
+
+@pytest.mark.parametrize("method", PLAIN)
+def test_a_cluster_without_endpoints_refuses_and_serves_when_one_comes(method: str) -> None:
+    """503 on a connection that goes on, as while the name of the endpoints was not resolved yet."""
+    stage = Stage(endpoints=1)
+    stage.use_endpoints(balancing=balancing_rule(method), slow_start=30.0)
+    client = stage.client()
+    client.sends(request())
+    assert client.take().startswith(b"HTTP/1.1 503 ")
+    stage.use_endpoints(0)
+    client.sends(request())
+    stage.server().sends(OK)
+    assert client.take() == OK

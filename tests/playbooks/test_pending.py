@@ -247,3 +247,80 @@ def test_a_freed_connection_goes_to_the_queue_at_once(stage: Stage) -> None:
     assert stage.server().take().startswith(b"GET /2 ")
     stage.server().sends(OK)
     assert second.take() == OK
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"on_trial": 1, "ejected_until": float("inf")},
+        {"check": 2},
+        {"weight": 1},
+        {"service": 1},
+    ],
+    ids=["ejected, or tried by another request", "failing", "weight 0", "drained"],
+)
+def test_the_queue_passes_over_an_endpoint_that_gets_no_new_requests(words: dict[str, float]) -> None:
+    """Its connection gets free while requests wait: they wait for the other endpoint."""
+    stage = Stage(endpoints=2, max_connections=1)
+    first, second, third, fourth = (asks(stage, f"/{number}") for number in range(4))
+    one, other = stage.server(0), stage.server(1)
+    assert one.take() and other.take() and stage.totals["pending"] == 2
+    for name, value in words.items():
+        stage.board.endpoint_states.set(0, name, value)
+    one.sends(OK)
+    stage.turn()
+    assert first.take() == OK and one.take() == b"" and len(stage.opened) == 2
+    for client, target in ((second, b"/2"), (third, b"/3")):
+        other.sends(OK)
+        stage.turn()
+        assert client.take() == OK and other.take().startswith(b"GET " + target + b" ")
+    other.sends(OK)
+    assert fourth.take() == OK and one.take() == b""
+
+
+def test_a_queue_does_not_drain_into_an_endpoint_that_answers_500_at_once() -> None:
+    """It gets the five requests that eject it, however many wait."""
+    stage = Stage(endpoints=2, max_connections=1, max_pending=40, retries=0)
+    for number in range(40):
+        asks(stage, f"/{number}")
+    bad, good = stage.server(0), stage.server(1)
+    errors = 0
+    while bad.take():
+        errors += 1
+        bad.sends(response("500 Internal Server Error", "Content-Length: 0"))
+        stage.turn()
+    assert errors == 5
+    while good.take():
+        good.sends(OK)
+        stage.turn()
+    assert stage.totals["pending"] == stage.totals["in_flight"] == 0
+
+
+def test_one_waiting_request_tries_an_endpoint_that_was_ejected() -> None:
+    """Its time is over, and requests wait: one of them is the trial, and a second one follows after its success only."""
+    stage = Stage(endpoints=2, max_connections=2, max_pending=20)
+    for number in range(8):
+        asks(stage, f"/{number}")
+    servers = [stage.server(number) for number in range(4)]
+    one, two = (server for server in servers if server.endpoint is stage.endpoints[0])
+    assert all(server.take() for server in servers)
+    stage.board.endpoint_states.set(0, "on_trial", 1)
+    stage.board.endpoint_states.set(0, "ejected_until", time.monotonic() - 1.0)
+    one.sends(OK)
+    stage.turn()
+    two.sends(OK)
+    stage.turn()
+    assert one.take() and not two.take(), "the first of those that wait is the trial"
+    one.sends(OK)
+    stage.turn()
+    assert stage.board.endpoint_states.read(0)["on_trial"] == 0
+    assert one.take() and two.take()
+
+
+def test_the_last_resort_serves_a_queue_too() -> None:
+    """The one endpoint fails its checks, and gets the requests all the same, in their order."""
+    stage = Stage(max_connections=1)
+    stage.board.endpoint_states.set(0, "check", 2)
+    first, second = asks(stage, "/1"), asks(stage, "/2")
+    serves(stage, b"/1", first)
+    serves(stage, b"/2", second)

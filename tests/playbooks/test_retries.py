@@ -7,7 +7,7 @@ import pytest
 
 from lbjwt._error_reason import ErrorReason
 from lbjwt.upstream._retry import RetryRule
-from tests.playbooks.messages import OK
+from tests.playbooks.messages import OK, SWITCH, UPGRADE
 from tests.playbooks.stage import Client, Server, Stage, request, response
 
 IDEMPOTENT = ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"]
@@ -322,6 +322,23 @@ def test_the_budget_ends_retries(pieces: int | None) -> None:
     assert client.take() == b"" and stage.totals["retries"] == 4
     for one in (*clients, client):
         one.lose()
+
+
+@pytest.mark.parametrize("what", ["stream", "websocket"])
+def test_a_response_that_has_begun_takes_no_budget(what: str) -> None:
+    """Three long streams, or tunnels, that were sent again: the next failure is sent again as well."""
+    stage = staged(None, 1, RetryRule(on=["reset"]), max_connections=64)
+    clients = []
+    for _ in range(4):
+        client, server = asks(stage, request("GET", "/", *(UPGRADE if what == "websocket" else ())))
+        server.ends()
+        stage.server().sends(SWITCH if what == "websocket" else response("200 OK", "Content-Length: 9", body=b"begin"))
+        assert client.take().startswith(b"HTTP/1.1 101 " if what == "websocket" else b"HTTP/1.1 200 ")
+        clients.append(client)
+    assert (stage.totals["retries"], stage.totals["retries_over_budget"]) == (4, 0)
+    assert stage.board.endpoint_states.read(0)["retrying"] == 0
+    for client in clients:
+        client.lose()
 
 
 def test_a_second_retry_of_one_request_takes_no_further_budget(pieces: int | None) -> None:

@@ -71,6 +71,32 @@ def test_an_endpoint_of_another_name_gets_no_request(stage: TlsBackendStage) -> 
     client.lose()
 
 
+def test_a_request_that_left_in_part_is_not_sent_elsewhere(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection breaks behind the first 128 KiB of a POST: they may have been processed, so the other endpoint gets none of it."""
+    turns = Turns()
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: turns)
+    stage = TlsBackendStage(turns, files, endpoints=2)
+    client = stage.client()
+    for _ in range(2):
+        client.sends(request())
+        stage.server().sends(OK)
+        assert client.take() == OK and stage.server().take()
+    broken, other = stage.opened
+    write = broken.transport.write
+
+    def breaks(data: bytes) -> None:
+        write(data)
+        broken.transport.closed = True
+
+    monkeypatch.setattr(broken.transport, "write", breaks)
+    body = b"x" * 200_000
+    client.sends(request("POST", "/", f"Content-Length: {len(body)}", body=body))
+    assert broken.take() and other.take() == b""
+    broken.lose(ConnectionResetError())
+    assert client.take().startswith(b"HTTP/1.1 502 ") and other.take() == b"" and len(stage.opened) == 2
+    client.lose()
+
+
 def test_a_handshake_that_takes_too_long_is_a_failed_connect(files: Path) -> None:
     """The time for a connection includes its handshake."""
     stage = TlsBackendStage(Turns(), files, connect_timeout=0.0)

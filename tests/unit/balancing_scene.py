@@ -6,6 +6,7 @@ from typing import Any
 
 from lbjwt.observe._board import Board
 from lbjwt.upstream._cluster import Cluster
+from lbjwt.upstream._ejection import EjectionRules
 from lbjwt.upstream._endpoint import Endpoint
 from lbjwt.upstream._pending import PendingQueue
 from lbjwt.upstream._request import UpstreamRequest
@@ -21,6 +22,9 @@ LIMITS = {
     "max_pending": 1,
     "pending_timeout": 1.0,
     "retries": 0,
+    "retry_budget": 0.2,
+    "ejection": EjectionRules.off(),
+    "panic_threshold": 0.5,
 }
 
 

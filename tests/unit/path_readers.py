@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -63,24 +64,37 @@ class BackEnd(NamedTuple):
 
     def read(self, path: bytes) -> list[bytes]:
         """The segments it looks for."""
-        for _ in range(self.decodings):
-            path = unquote_to_bytes(path)
-        if self.query_after_decoding:
-            path = re.split(rb"[?#]", path)[0]
-        if self.backslashes:
-            path = path.replace(b"\\", b"/")
-        if self.folds:
-            path = path.lower()
-        segments = path.split(b"/")[1:]
-        if self.parameters:
-            segments = [segment.split(b";")[0] for segment in segments]
-        if self.trims:
-            segments = [segment if segment in (b".", b"..") else segment.rstrip(b". ") for segment in segments]
-        if self.collapses:
-            segments = resolved([segment for segment in segments[:-1] if segment] + segments[-1:])
-        if self.slash_at_end and len(segments) > 1 and not segments[-1]:
-            del segments[-1]
-        return segments
+        written = _written(path, self.decodings, self.query_after_decoding, self.backslashes, self.folds)
+        return list(_segments(written, self.parameters, self.trims, self.collapses, self.slash_at_end))
+
+
+# Styles have much in common, and are asked one after another for one path.
+
+
+@lru_cache(10_000)
+def _written(path: bytes, decodings: int, query_after_decoding: bool, backslashes: bool, folds: bool) -> bytes:
+    """What is cut into segments."""
+    for _ in range(decodings):
+        path = unquote_to_bytes(path)
+    if query_after_decoding:
+        path = re.split(rb"[?#]", path)[0]
+    if backslashes:
+        path = path.replace(b"\\", b"/")
+    return path.lower() if folds else path
+
+
+@lru_cache(10_000)
+def _segments(path: bytes, parameters: bool, trims: bool, collapses: bool, slash_at_end: bool) -> tuple[bytes, ...]:
+    segments = path.split(b"/")[1:]
+    if parameters:
+        segments = [segment.split(b";")[0] for segment in segments]
+    if trims:
+        segments = [segment if segment in (b".", b"..") else segment.rstrip(b". ") for segment in segments]
+    if collapses:
+        segments = resolved([segment for segment in segments[:-1] if segment] + segments[-1:])
+    if slash_at_end and len(segments) > 1 and not segments[-1]:
+        del segments[-1]
+    return tuple(segments)
 
 
 KEEPS_AS_IS = BackEnd(0, False, False, False, False, False, False, False)

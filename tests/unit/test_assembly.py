@@ -215,6 +215,7 @@ def test_the_name_to_verify_stays_the_configured_one():
     tls = BackendTls(BackendTlsSettings(), key="clusters.main.tls")
     for address, name in (
         (Address("10.0.0.1", 443, https=True, resolved_from="app.internal"), "app.internal"),
+        (Address("10.0.0.1", 443, https=True, resolved_from="host-1.internal", domain="app.internal"), "app.internal"),
         (Address("app.internal.", 443, https=True), "app.internal"),
         (Address("fe80::1%eth0", 443, https=True), "fe80::1"),
         (Address("10.0.0.1", 443, https=True), "10.0.0.1"),

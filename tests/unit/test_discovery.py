@@ -195,7 +195,10 @@ def test_a_file_is_read_when_it_is_new_here_and_when_it_has_settled() -> None:
 # --- addresses and lists
 
 
-@pytest.mark.parametrize("text", ["srv:api.internal", "srv:", "srv:_http.api", "srv:_http._tcp.", "srv:_http._tcp.a b"])
+@pytest.mark.parametrize(
+    "text",
+    ["srv:api.internal", "srv:", "srv:_http.api", "srv:_http._tcp.", "srv:_http._tcp.a b", "https+srv:api.internal"],
+)
 def test_names_of_services_have_a_form(text: str) -> None:
     with pytest.raises(EndpointsError, match=r"must look like srv:_http\._tcp\.api\.internal"):
         endpoints_of([{"address": text}])
@@ -206,6 +209,7 @@ def test_names_of_services_have_a_form(text: str) -> None:
     [
         ("api.internal:80", True),
         ("srv:_http._tcp.api.internal", True),
+        ("https+srv:_http._tcp.api.internal", True),
         ("api:80", True),
         ("10.0.0.1:80", False),
         ("[::1]:80", False),
@@ -285,6 +289,18 @@ def test_srv_records_bring_ports_weights_and_backups() -> None:
         ("10.0.0.1:8080", 10, False),
         ("10.0.0.2:8081", 2, True),
     ]
+
+
+def test_srv_records_of_a_service_with_tls() -> None:
+    """The records are the same ones; the certificate must name the domain of the service, which no name server can change."""
+    made = configuration(
+        {"endpoints": [{"address": "https+srv:_http._tcp.api.test"}, {"address": "srv:_http._tcp.api.test"}]}
+    )
+    assert set(questions(made, Discovered())) == {SRV}
+    shown = in_force(made, Discovered({SRV: (Found(A1, "a.test", 8443),)}))
+    assert members(shown) == ["https://10.0.0.1:8443", "10.0.0.1:8443"]
+    peer = peer_of(backend_tls_of("main", shown.clusters["main"]), shown.clusters["main"].endpoints[0].address)
+    assert peer is not None and peer.server_name == "api.test"
 
 
 def test_an_address_that_is_there_twice_is_one_endpoint() -> None:

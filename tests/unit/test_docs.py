@@ -32,6 +32,17 @@ def test_the_house_has_the_rooms_that_are_enforced() -> None:
         assert {"" if name == "__init__" else name for name in named} == rooms, f"floor {floor}"
 
 
+def test_the_files_where_a_change_begins_exist() -> None:
+    """Those that the page names as they are today; a file in italics is one that the change would add."""
+    _, _, today = HOUSE.partition("## Interfaces")
+    today, _, _ = today.partition("## Tried and dropped")
+    rows = [line.split(" | ") for line in today.splitlines() if line.startswith("| ")]
+    cells = [cell for row in rows for cell in (row[3:] if len(row) == 5 else row)]
+    files = {file for cell in cells for file in re.findall(r"(?<!\*)`([\w/]+\.(?:py|pyx|pxd|pyi))`", cell)}
+    assert len(files) > 60
+    assert [file for file in sorted(files) if not any((ROOT / "lbjwt").glob(f"**/{file}"))] == []
+
+
 @pytest.mark.parametrize("place", ["configuration.md", "operations.md", "troubleshooting.md", "python"])
 def test_what_needs_a_restart_is_named_alike(place: str) -> None:
     """Each page that lists the settings which only a restart changes has all of them, in the order of the code."""

@@ -96,3 +96,28 @@ def test_new_values_must_go_with_the_old_ones_that_stay():
     assert found.restart == ["admin"]
     assert len(found.reading.errors) == 1
     assert found.reading.errors[0].endswith("(with admin as in force until a restart)")
+
+
+@pytest.mark.parametrize(
+    ("changed", "key"),
+    [
+        ({"endpoints": [{"address": "api.internal:80"}]}, "clusters.main"),
+        ({"endpoints": [{"address": "srv:_http._tcp.api.internal"}]}, "clusters.main"),
+        ({"endpoints_file": "endpoints.json"}, "clusters.main"),
+        ({"endpoints": [{"address": "127.0.0.1:1"}], "health_check": "/health"}, "clusters.main.health_check"),
+    ],
+)
+def test_the_first_thing_for_a_control_process_needs_a_restart(changed: dict[str, Any], key: str):
+    """Without one nobody would resolve, watch or check; a service that has one takes it."""
+    reading = Reading(made(clusters={"main": changed}))
+    found = wanted_of(reading, made(), controlled=False)
+    assert found.reading.configuration is None
+    (told,) = found.reading.errors
+    assert f"{key}: " in told and "without a control process" in told and told.endswith("this needs a restart")
+    assert wanted_of(reading, made(), controlled=True).reading.configuration == reading.configuration
+
+
+def test_a_service_without_a_control_process_takes_what_needs_none():
+    """`localhost` and addresses are not resolved by anybody."""
+    new = made(clusters={"main": {"endpoints": [{"address": "localhost:80"}, {"address": "10.0.0.1:80"}]}})
+    assert wanted_of(Reading(new), made(), controlled=False).reading.configuration == new

@@ -1,13 +1,21 @@
 """Balancing rules: whom each of them picks, by weight, load and state. Loads and times are given, so nothing is measured."""
 
 import itertools
+import time
 from collections import Counter
+from typing import Any
 
 import pytest
 
+from lbjwt.upstream._request import UpstreamRequest
 from tests.unit.balancing_scene import NOW, Scene
 
 RULES = ["least_requests", "power_of_two", "round_robin", "random"]
+EVERY_RULE: dict[str, dict[str, Any]] = {
+    **{method: {} for method in RULES},
+    "hash": {"hash_on": "client_address"},
+    "cookie": {"cookie": "endpoint", "cookie_key": b"key"},
+}
 
 
 @pytest.mark.parametrize("method", RULES)
@@ -72,6 +80,34 @@ def test_only_usable_endpoints_are_picked(method: str, count: int) -> None:
     assert scene.shares(20) == {count - 1: 20}
 
 
+@pytest.mark.parametrize("slow_start", [0.0, 30.0])
+@pytest.mark.parametrize("method", EVERY_RULE)
+@pytest.mark.parametrize("has_key", [False, True])
+def test_a_cluster_without_endpoints_picks_none(method: str, slow_start: float, has_key: bool) -> None:
+    """As at a start while the name server is down; before a member comes and after the last one left."""
+    scene = Scene([1, 1], method, slow_start=slow_start, **EVERY_RULE[method])
+    asked = UpstreamRequest()
+    asked.has_key = has_key
+    for members in ({}, {0: 1, 1: 1}, {}):
+        scene.use(members)
+        scene.cluster.expire(NOW)
+        found = {scene.pick(request=asked) for _ in range(20)}
+        assert found <= set(members) if members else found == {-1}
+
+
+@pytest.mark.parametrize("slow_start", [0.0, 30.0])
+@pytest.mark.parametrize("method", EVERY_RULE)
+@pytest.mark.parametrize("count", [1, 3, 70])
+def test_a_cluster_without_a_usable_endpoint_picks_none(method: str, slow_start: float, count: int) -> None:
+    """All are drained, or have weight 0, by the configuration or set at run time."""
+    scene = Scene([0 if at % 3 == 0 else 1 for at in range(count)], method, slow_start=slow_start, **EVERY_RULE[method])
+    for at in range(count):
+        if at % 3:
+            scene.states.set(at, "service" if at % 3 == 1 else "weight", 1)
+    scene.cluster.expire(NOW)
+    assert {scene.pick() for _ in range(20)} == {-1}
+
+
 @pytest.mark.parametrize("method", RULES)
 def test_backups_serve_only_when_no_other_endpoint_is_usable(method: str) -> None:
     """A healthy backup gets nothing while an endpoint is usable, everything when none is, and nothing again afterwards."""
@@ -131,6 +167,18 @@ def test_an_endpoint_that_a_reload_adds_starts_slowly() -> None:
     fresh.use({0: 1})
     fresh.use({0: 1, 2: 1})
     assert fresh.states.read(2)["serving_since"] > 0.0
+
+
+def test_an_endpoint_that_left_and_comes_back_starts_slowly_again() -> None:
+    """It had its slow start long ago, when a reload added it for the first time."""
+    scene = Scene([1, 1], slow_start=30.0)
+    scene.states.set(1, "serving_since", 5.0)
+    scene.use({0: 1, 1: 1})
+    assert scene.states.read(1)["serving_since"] == 5.0, "it was there all the time"
+    before = time.monotonic() - 1.0
+    scene.use({0: 1})
+    scene.use({0: 1, 1: 1})
+    assert scene.states.read(1)["serving_since"] > before
 
 
 def test_turns_go_on_over_a_reload() -> None:

@@ -3,8 +3,9 @@
 import pytest
 
 from lbjwt._error_reason import ErrorReason
+from lbjwt.config.ejection import Ejection
 from lbjwt.observe._endpoint_states import CAUSE_NAMES
-from lbjwt.upstream._ejection import EjectionRules, cause_of, is_panic
+from lbjwt.upstream._ejection import EjectionRules, cause_of, had_fair_share, is_panic
 
 SERVER_ERRORS, CONNECT_FAILURES, TIMEOUTS, RESETS, SUCCESS_RATE = range(len(CAUSE_NAMES))
 MEAN = 0.5  # the middle of the jitter
@@ -26,7 +27,7 @@ MEAN = 0.5  # the middle of the jitter
 )
 def test_each_cause_has_its_threshold(cause: int, count: int, enough: bool) -> None:
     """The defaults; a success rate is judged before."""
-    assert EjectionRules().is_enough(cause, count) == enough
+    assert Ejection().rules.is_enough(cause, count) == enough
 
 
 @pytest.mark.parametrize("cause", [SERVER_ERRORS, CONNECT_FAILURES, TIMEOUTS, RESETS])
@@ -45,7 +46,7 @@ def test_rules_that_are_off_eject_nobody(cause: int) -> None:
 )
 def test_an_ejection_lasts_twice_as_long_as_the_one_before(cause: int, expected: list[float]) -> None:
     """Up to a limit, which for failed connects is the base time; also for a number in a row that no clock ever reaches."""
-    rules = EjectionRules(base_time=10.0, max_time=300.0)
+    rules = Ejection(base_time=10.0, max_time=300.0).rules
     assert [rules.seconds(cause, in_row, MEAN) for in_row in range(7)] == pytest.approx(expected)
     assert rules.seconds(cause, 1 << 40, MEAN) == pytest.approx(expected[-1])
 
@@ -53,7 +54,7 @@ def test_an_ejection_lasts_twice_as_long_as_the_one_before(cause: int, expected:
 @pytest.mark.parametrize(("chance", "expected"), [(0.0, 9.0), (0.25, 9.5), (1.0, 11.0)])
 def test_the_time_is_drawn_from_a_tenth_around(chance: float, expected: float) -> None:
     """Endpoints that failed together are not tried together."""
-    assert EjectionRules().seconds(SERVER_ERRORS, 0, chance) == pytest.approx(expected)
+    assert Ejection().rules.seconds(SERVER_ERRORS, 0, chance) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_the_time_is_drawn_from_a_tenth_around(chance: float, expected: float) -
 )
 def test_time_in_rotation_makes_good(in_row: int, healthy_for: float, left: int) -> None:
     """One ejection is forgotten for each time that the endpoint was in rotation for as long as that ejection lasted."""
-    assert EjectionRules().decayed(SERVER_ERRORS, in_row, healthy_for) == left
+    assert Ejection().rules.decayed(SERVER_ERRORS, in_row, healthy_for) == left
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_time_in_rotation_makes_good(in_row: int, healthy_for: float, left: int)
 )
 def test_a_share_may_be_ejected_one_at_least_and_never_all(endpoints: int, share: float, room: int) -> None:
     """The lone endpoint of a cluster stays."""
-    assert EjectionRules(max_ejected=share).room(endpoints) == room
+    assert Ejection(max_ejected=share).rules.room(endpoints) == room
 
 
 @pytest.mark.parametrize(
@@ -105,3 +106,21 @@ def test_what_went_wrong_with_a_request_says_what_is_wrong_with_its_endpoint() -
     for reason in ErrorReason:
         invalid = SERVER_ERRORS if reason.name.startswith("RESPONSE_") else -1
         assert cause_of(reason) == expected.get(reason, invalid), reason.name
+
+
+@pytest.mark.parametrize(
+    ("waited", "timeout", "time_for_head", "fair"),
+    [
+        (0.0, 1.0, 15.0, False),  # the queue, connecting and other endpoints took it all
+        (0.49, 1.0, 15.0, False),
+        (0.5, 1.0, 15.0, True),
+        (1.0, 1.0, 15.0, True),
+        (0.2, 1.0, 0.2, True),  # as long as any request may take there
+        (0.19, 1.0, 0.2, False),
+    ],
+)
+def test_a_route_s_deadline_is_a_sign_after_a_fair_share_of_it(
+    waited: float, timeout: float, time_for_head: float, fair: bool
+) -> None:
+    """Else a queue would eject the endpoint that happens to have the request in the end."""
+    assert had_fair_share(waited, timeout, time_for_head) is fair

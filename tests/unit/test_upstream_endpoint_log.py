@@ -1,7 +1,6 @@
 """What is logged about endpoints that fail: one line when it begins, one when it ends."""
 
 import asyncio
-import contextlib
 import logging
 import socket
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 
 from lbjwt.proxy.connect import Connector
 from lbjwt.upstream._endpoint import Endpoint
+from tests.harness.ports import deaf, free_port
 from tests.playbooks.stage import Stage, request, response
 
 
@@ -34,8 +34,8 @@ def test_an_endpoint_that_comes_and_goes_does_not_fill_the_log(
                 endpoint.recovered()
             now += pause
     assert caplog.messages == failures * [
-        "endpoint 10.0.0.0:80 fails: cannot be reached: Connection refused",
-        "endpoint 10.0.0.0:80 responds again",
+        "endpoint 10.0.0.0:80 of cluster main fails: cannot be reached: Connection refused",
+        "endpoint 10.0.0.0:80 of cluster main responds again",
     ]
 
 
@@ -65,7 +65,26 @@ def test_an_outage_is_two_lines(caplog: pytest.LogCaptureFixture, failure: str) 
         client.sends(request())
         stage.server().sends(response("200 OK", "Content-Length: 0"))
     first, last = caplog.messages
-    assert first.startswith("endpoint 10.0.0.0:80 fails: ") and last == "endpoint 10.0.0.0:80 responds again"
+    assert (
+        first.startswith("endpoint 10.0.0.0:80 of cluster main fails: ")
+        and last == "endpoint 10.0.0.0:80 of cluster main responds again"
+    )
+
+
+def test_an_error_is_no_recovery(caplog: pytest.LogCaptureFixture) -> None:
+    """An endpoint that could not be reached and now answers 500 has not come back."""
+    stage = Stage(retries=0)
+    stage.client().sends(request())
+    stage.opened[0].refuses()
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "lbjwt.endpoints"):
+        client = stage.client()
+        client.sends(request())
+        stage.server().sends(response("500 Oops", "Content-Length: 0"))
+        assert caplog.messages == []
+        client.sends(request())
+        stage.server().sends(response("404 Not Found", "Content-Length: 0"))
+    assert caplog.messages == ["endpoint 10.0.0.0:80 of cluster main responds again"]
 
 
 def tried(endpoint: Endpoint, timeout: float, *, loop_error: Exception | None = None) -> None:
@@ -99,27 +118,25 @@ def test_a_refused_connection_is_told_in_the_system_s_words(caplog: pytest.LogCa
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
         tried(Endpoint(0, f"127.0.0.1:{port}", "127.0.0.1", port, "", 1), 2.0)
-    assert caplog.messages == [f"endpoint 127.0.0.1:{port} fails: cannot be reached: Connection refused"]
+    assert caplog.messages == [
+        f"endpoint 127.0.0.1:{port} of cluster main fails: cannot be reached: Connection refused"
+    ]
 
 
 def test_a_missing_unix_socket_is_told_in_the_system_s_words(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     """A path at which there is none."""
     tried(Endpoint(0, "unix:app.sock", "", 0, str(tmp_path / "app.sock"), 1), 2.0)
-    assert caplog.messages == ["endpoint unix:app.sock fails: cannot be reached: No such file or directory"]
+    assert caplog.messages == [
+        "endpoint unix:app.sock of cluster main fails: cannot be reached: No such file or directory"
+    ]
 
 
 def test_a_connection_that_takes_too_long_is_told_with_its_time(caplog: pytest.LogCaptureFixture) -> None:
     """A listener whose queue is full answers no SYN."""
-    with socket.socket() as full, contextlib.ExitStack() as waiting:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        address = full.getsockname()
-        for _ in range(3):
-            one = waiting.enter_context(socket.socket())
-            one.setblocking(False)
-            one.connect_ex(address)
-        tried(Endpoint(0, "full", "127.0.0.1", address[1], "", 1), 0.2)
-    assert caplog.messages == ["endpoint full fails: cannot be reached: no connection within 0.2 s"]
+    port = free_port()
+    with deaf("127.0.0.1", port):
+        tried(Endpoint(0, "full", "127.0.0.1", port, "", 1), 0.2)
+    assert caplog.messages == ["endpoint full of cluster main fails: cannot be reached: no connection within 0.2 s"]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +151,7 @@ def test_a_connection_that_takes_too_long_is_told_with_its_time(caplog: pytest.L
 def test_a_name_that_leads_nowhere_is_told(caplog: pytest.LogCaptureFixture, error: Exception, cause: str) -> None:
     """An endpoint given by name goes through the loop's resolver; what goes wrong is told the same way."""
     tried(Endpoint(0, "app:80", "app.example", 80, "", 1), 2.0, loop_error=error)
-    assert caplog.messages == [f"endpoint app:80 fails: cannot be reached: {cause}"]
+    assert caplog.messages == [f"endpoint app:80 of cluster main fails: cannot be reached: {cause}"]
 
 
 def test_a_full_queue_of_a_unix_socket_is_waited_for(tmp_path: Path) -> None:

@@ -12,18 +12,7 @@ from lbjwt.upstream._cluster import Cluster
 from lbjwt.upstream._endpoint import Endpoint
 from lbjwt.upstream._pending import PendingQueue
 from lbjwt.upstream._request import UpstreamRequest
-
-LIMITS = {
-    "connect_timeout": 1.0,
-    "response_timeout": 1.0,
-    "idle_timeout": 1.0,
-    "max_idle": 1,
-    "max_connections": 1,
-    "max_pending": 1,
-    "pending_timeout": 1.0,
-    "retries": 0,
-}
-NOW = 100.0  # monotonic seconds
+from tests.unit.balancing_scene import LIMITS, NOW
 
 
 class Scene:

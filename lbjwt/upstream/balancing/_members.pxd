@@ -8,13 +8,14 @@ cdef enum Tier:
     # Who may be picked. Each of them leaves out who is drained, full, or was tried.
     HEALTHY = 0                  # the healthy ones that are no backup
     BACKUP = 1                   # the healthy backups
-    ANY = 2                      # the unhealthy ones too
+    PANIC = 2                    # all that are no backup and can be reached
+    ANY = 3                      # the unhealthy ones too
 
 
 cdef struct Member:
     # One endpoint, in one cache line. Its load and health stand in the first cache line of its state.
     EndpointState *state
-    int64_t weight               # as configured; 0: drained
+    int64_t weight               # as configured; see `weight_of`
     int64_t limit                # connections over all workers
     double turn                  # when its next turn begins, on the clock of turns
     uint64_t identity            # of its address, the same in every process

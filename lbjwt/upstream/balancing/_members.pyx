@@ -13,8 +13,8 @@ import os
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.math cimport fmax
 
-from lbjwt.observe._endpoint_states cimport IN_SERVICE
-from lbjwt.upstream._endpoint cimport Endpoint, is_healthy
+from lbjwt.upstream._availability cimport is_healthy, is_reachable, takes_requests, weight_of
+from lbjwt.upstream._endpoint cimport Endpoint
 from lbjwt.upstream.balancing._key cimport hash_of
 
 cdef double SLOW_BEGIN = 0.1     # share of its weight with which an endpoint begins under slow start
@@ -68,9 +68,12 @@ cdef class Members:
     cdef bint is_usable(self, Py_ssize_t at):
         cdef Member *member = &self.at[at]
         cdef EndpointState *state = member.state
-        if state.service != IN_SERVICE or (state.weight == 1 if state.weight else member.weight == 0):
+        if not takes_requests(state, member.weight):
             return False
-        if self.tier != ANY and (member.backup != <int64_t>self.tier or not is_healthy(state, self.now)):
+        if self.tier <= BACKUP:
+            if member.backup != <int64_t>self.tier or not is_healthy(state, self.now):
+                return False
+        elif self.tier == PANIC and (member.backup or not is_reachable(state, self.now)):
             return False
         if state.connections >= member.limit and (<Endpoint>member.endpoint).is_full(self.now):
             return False
@@ -79,13 +82,12 @@ cdef class Members:
     cdef bint is_waited_for(self, Py_ssize_t at, bint healthy):
         cdef Member *member = &self.at[at]
         cdef EndpointState *state = member.state
-        return (state.service == IN_SERVICE and (state.weight != 1 if state.weight else member.weight != 0)
-                and (not healthy or is_healthy(state, self.now)) and (<Endpoint>member.endpoint).is_full(self.now)
-                and (self.tried is None or <Endpoint>member.endpoint not in self.tried))
+        return (takes_requests(state, member.weight) and (not healthy or is_healthy(state, self.now))
+                and (<Endpoint>member.endpoint).is_full(self.now) and (self.tried is None or <Endpoint>member.endpoint not in self.tried))
 
     cdef int64_t share(self, Py_ssize_t at) noexcept:
         cdef EndpointState *state = self.at[at].state
-        cdef int64_t whole = (state.weight - 1 if state.weight else self.at[at].weight) << 10
+        cdef int64_t whole = weight_of(state, self.at[at].weight) << 10
         cdef double age
         if self.slow_start == 0.0 or state.serving_since == 0.0:
             return whole
@@ -119,14 +121,16 @@ cdef class Members:
         return self._random * <uint64_t>0x2545F4914F6CDD1D
 
     cdef Py_ssize_t draw(self) noexcept:
-        """An endpoint at random, by weight; -1: try again, as the one that was drawn is in its slow start."""
+        """An endpoint at random, by weight; -1: try again, as the one that was drawn is in its slow start; or there is none at all."""
         cdef uint64_t drawn = self.random()
         cdef Py_ssize_t at = <Py_ssize_t>(((drawn >> 32) * <uint64_t>self.count) >> 32)
         cdef int64_t whole
+        if self.count == 0:
+            return -1
         if self._keeps is not NULL and (drawn & 0xffffffff) >= self._keeps[at] * 4294967296.0:
             at = self._others[at]
         if self.slow_start != 0.0 and self.at[at].state.serving_since != 0.0:
-            whole = (self.at[at].state.weight - 1 if self.at[at].state.weight else self.at[at].weight) << 10
+            whole = weight_of(self.at[at].state, self.at[at].weight) << 10
             if <int64_t>(self.random() >> 40) * whole >= self.share(at) << 24:
                 return -1
         return at
@@ -170,9 +174,7 @@ cdef class Members:
         self._keeps = NULL
         self._others = NULL
         self._drawn_weights = self._weights()
-        cdef list weights = [
-            self.at[at].state.weight - 1 if self.at[at].state.weight else self.at[at].weight for at in range(self.count)
-        ]
+        cdef list weights = [weight_of(self.at[at].state, self.at[at].weight) for at in range(self.count)]
         cdef double total = sum(weights)
         if total == 0.0 or min(weights) == max(weights):
             return

@@ -17,6 +17,8 @@ cdef class PowerOfTwo(Balancing):
     cdef Py_ssize_t pick(self, Members members, UpstreamRequest request):
         cdef Py_ssize_t one = members.draw_usable(DRAWS)
         cdef Py_ssize_t other
+        if one < 0:
+            return -1
         for _ in range(DRAWS):
             other = members.draw()
             if other >= 0 and other != one and members.is_usable(other):

@@ -14,7 +14,7 @@ from lbjwt.address import Address
 from lbjwt.errors import cause_of
 from lbjwt.http2._one_request import OneRequest
 from lbjwt.net.certificate import BackendTls
-from lbjwt.net.descriptors import EXHAUSTED
+from lbjwt.net.descriptors import is_local
 from lbjwt.net.handshake import fault_of
 from lbjwt.net.threads import in_thread
 from lbjwt.net.tls import TLSError
@@ -55,8 +55,8 @@ class Target:
 
     @property
     def server_name(self) -> str | None:
-        """Whom the certificate must name; None without TLS."""
-        return None if self.tls is None else self.tls.name_of(self.address)
+        """Whom the certificate must name; None without TLS. A Unix socket is on this machine."""
+        return None if self.tls is None else self.tls.name_of(self.address) or "localhost"
 
     def request(self) -> bytes:
         """What is sent."""
@@ -83,7 +83,7 @@ async def probe(target: Target) -> str:
     Check once; return "" when the endpoint passes, else why it does not.
 
     Raises:
-        NotMade: No file descriptor is left.
+        NotMade: This machine is short of descriptors, local ports or memory, or no file for TLS could be used since the start.
     """
     timeout = target.check.timeout
     connected = False
@@ -102,8 +102,8 @@ async def probe(target: Target) -> str:
     except ssl.SSLError as error:
         return f"the TLS handshake failed: {fault_of(error, target.server_name or '')}"
     except OSError as error:
-        if error.errno in EXHAUSTED:
-            raise NotMade from None
+        if is_local(error):
+            raise NotMade(cause_of(error)) from None
         return cause_of(error).lower()
     except UnicodeError:
         return "the host name cannot be encoded"
@@ -120,9 +120,11 @@ async def _connect(target: Target) -> tuple[asyncio.StreamReader, asyncio.Stream
 
 async def _context(tls: BackendTls) -> ssl.SSLContext:
     """The context of the files as they are now; those that cannot be used change nothing, which the first worker logs."""
-    if tls.has_new_files():
+    if tls.has_new_files() or tls.fault:
         with contextlib.suppress(TLSError):
             await in_thread(tls.renew)
+    if tls.fault:
+        raise NotMade
     return tls.context
 
 

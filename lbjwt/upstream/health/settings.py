@@ -72,6 +72,7 @@ class HealthCheck:
     The check of the endpoints of one cluster.
 
     Args:
+        scheme: Of the request; None: that of the endpoint.
         host: Value of the `Host` header; None: the address of the endpoint.
         body: Text that must be in the body; None: any body.
         interval: Seconds between the starts of two checks of one endpoint.
@@ -83,6 +84,7 @@ class HealthCheck:
     """
 
     type: Literal["http", "tcp"] = "http"
+    scheme: Literal["http", "https"] | None = None
     path: str = "/"
     method: Literal["GET", "HEAD", "OPTIONS"] = "GET"
     host: str | None = None
@@ -94,3 +96,12 @@ class HealthCheck:
     rise: int = 2
     fall: int = 3
     port: int | None = None
+
+    def is_over_tls(self, *, https: bool) -> bool:
+        """
+        Whether an endpoint is checked over TLS.
+
+        Args:
+            https: Requests go there over TLS.
+        """
+        return self.type == "http" and (https if self.scheme is None else self.scheme == "https")
