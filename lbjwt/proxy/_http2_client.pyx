@@ -287,7 +287,7 @@ cdef class Http2Client(StreamCarrier):
     # --- streams ------------------------------------------------------------------------------------------------------
 
     cdef bint has_room(self) noexcept:
-        return self.phase <= OPEN and self.active < self.limit and not self.endpoint.pool.leaving and not self.context.draining
+        return self.phase <= OPEN and self.active < self.limit and not self.endpoint.pool.leaving
 
     cdef void offer(self):
         cdef Http2ClientStream stream
