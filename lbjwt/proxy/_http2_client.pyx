@@ -4,8 +4,8 @@ The client of HTTP/2: one connection to an endpoint that carries many requests a
 The pool knows streams (`_http2_client_stream`), not connections. A connection with room for another request has one stream in the pool, idle or,
 while it is being opened, unclaimed; when a request takes that one, the connection offers the next.
 
-A connection is open when the endpoint's SETTINGS have come. Before that nothing is sent but what opens it: an endpoint that does not speak HTTP/2 costs
-no request its answer, and no stream is opened that the endpoint does not allow.
+A connection is open when the endpoint's SETTINGS have come. Before that nothing is sent but what opens it: an endpoint that does not speak HTTP/2
+costs no request its answer, and no stream is opened that the endpoint does not allow.
 """
 
 import asyncio
