@@ -66,7 +66,7 @@ def checked_backend_tls(
     for name, cluster in clusters.items():
         if not cluster.uses_tls:
             continue
-        settings, tls = settings_of(cluster.tls), known.get(name)
+        settings, tls = settings_of(cluster.tls, cluster.protocol), known.get(name)
         if tls is None or tls.settings != settings:
             tls = BackendTls(settings, key=f"clusters.{name}.tls", required=False)
             if tls.fault:

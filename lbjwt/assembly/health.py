@@ -52,7 +52,8 @@ def check_targets(
     check = cluster.health_check.check
     for endpoint in cluster.endpoints:
         row, address = rows[name, str(endpoint.address)], endpoint.address
-        yield Target(row, name, address, check, tls if check.is_over_tls(https=address.https) else None)
+        over_tls = check.is_over_tls(https=address.https)
+        yield Target(row, name, address, check, tls if over_tls else None, cluster.protocol)
 
 
 def all_targets(configuration: Configuration, rows: RowNumbers, tls: Mapping[str, BackendTls] = NO_TLS) -> list[Target]:

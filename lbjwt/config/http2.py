@@ -38,20 +38,21 @@ class EndpointHttp2(Section):
 
     max_streams: Annotated[int, whole(1, 1000)] = Field(
         default=100,
-        description="Maximum number of requests at the same time on one connection; fewer if the endpoint allows fewer. Further requests open another "
-        "connection, up to `max_connections`, and then wait.",
+        description="Maximum number of requests at the same time on one connection; fewer if the endpoint allows fewer. Further requests open "
+        "another connection, up to `max_connections`, and then wait.",
     )
     ping_interval: Annotated[float, Seconds(1, 3_600)] | None = Field(
         default=None,
-        description="Send a PING when nothing has come from an endpoint for this long, with and without requests in progress. Default: no PING, as in "
-        "Envoy and gRPC, because gRPC servers close connections with more than one PING in 5 minutes unless they are told otherwise.",
+        description="Send a PING when nothing has come from an endpoint for this long, with and without requests in progress. Default: no PING, as "
+        "in Envoy and gRPC, because gRPC servers close connections with more than one PING in 5 minutes unless they are told otherwise.",
     )
     ping_timeout: Annotated[float, Seconds(0.1, 300)] = Field(
         default=20.0,
-        description="How long to wait for the answer to a PING; after that, the connection is closed and its requests fail. The default is that of gRPC.",
+        description="How long to wait for the answer to a PING; after that, the connection is closed and its requests fail. The default is that "
+        "of gRPC.",
     )
     max_connection_age: Annotated[float, Seconds(1, 604_800)] | None = Field(
         default=None,
-        description="Age at which a connection gets no more requests; it is closed when those in progress have ended. Up to 10 % shorter at random. Use "
-        "it if the endpoint is itself a balancer, which spreads connections rather than requests. Default: no limit.",
+        description="Age at which a connection gets no more requests; it is closed when those in progress have ended. Up to 10 % shorter at random. "
+        "Use it if the endpoint is itself a balancer, which spreads connections rather than requests. Default: no limit.",
     )

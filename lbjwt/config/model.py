@@ -198,7 +198,8 @@ class Cluster(Section):
         "from the first byte (h2c). `auto`: HTTP/2 to `https` endpoints that offer it, else HTTP/1.1.",
     )
     http2: EndpointHttp2 = Field(
-        default_factory=EndpointHttp2, description="How HTTP/2 connections to the endpoints are used, with `protocol: http2` or `auto`."
+        default_factory=EndpointHttp2,
+        description="How HTTP/2 connections to the endpoints are used, with `protocol: http2` or `auto`.",
     )
     health_check: HealthCheck | None = Field(
         default=None,

@@ -11,4 +11,5 @@ cdef class OneRequest:
     cdef readonly int status
     cdef readonly dict fields
     cdef readonly bytes body
+    cdef readonly bint opened
     cdef readonly bint ended

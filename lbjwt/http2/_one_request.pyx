@@ -19,6 +19,7 @@ cdef class OneRequest:
         status: Of the response; 0: its head has not come.
         fields: Of its head, without `:status`, and of its trailers: name -> the last value, both bytes.
         body: What came of its body.
+        opened: The server speaks HTTP/2: its SETTINGS have come.
         ended: Nothing more comes: the response has ended, or the server took the stream or the connection back.
     """
     def __init__(self, list fields not None, bytes body not None):
@@ -87,5 +88,9 @@ cdef void _on_interim(object request, int stream, tuple fields):
     pass
 
 
+cdef void _on_settings(object request):
+    (<OneRequest>request).opened = True
+
+
 cdef SessionEvents EVENTS = SessionEvents(
-    _on_request, _on_response, _on_interim, _on_data, _on_trailers, _on_closed, _on_going_away, _on_broken)
+    _on_request, _on_response, _on_interim, _on_data, _on_trailers, _on_closed, _on_going_away, _on_broken, _on_settings)

@@ -1,11 +1,11 @@
 """
 The client of HTTP/2: one connection to an endpoint that carries many requests at a time.
 
-The pool knows streams (`_http2_client_stream`), not connections. A connection with room for another request has one stream in the pool, idle or, while
-it is being opened, unclaimed; when a request takes that one, the connection offers the next.
+The pool knows streams (`_http2_client_stream`), not connections. A connection with room for another request has one stream in the pool, idle or,
+while it is being opened, unclaimed; when a request takes that one, the connection offers the next.
 
-A connection is open when the endpoint's SETTINGS have come. Before that nothing is sent but what opens it: one that does not speak HTTP/2 costs no request
-its answer, and no stream is opened that the endpoint does not allow.
+A connection is open when the endpoint's SETTINGS have come. Before that nothing is sent but what opens it: an endpoint that does not speak HTTP/2
+costs no request its answer, and no stream is opened that the endpoint does not allow.
 """
 
 import asyncio
@@ -287,7 +287,7 @@ cdef class Http2Client(StreamCarrier):
     # --- streams ------------------------------------------------------------------------------------------------------
 
     cdef bint has_room(self) noexcept:
-        return self.phase <= OPEN and self.active < self.limit and not self.endpoint.pool.leaving and not self.context.draining
+        return self.phase <= OPEN and self.active < self.limit and not self.endpoint.pool.leaving
 
     cdef void offer(self):
         cdef Http2ClientStream stream

@@ -60,6 +60,7 @@ cdef class Http2ClientStream(BackendStream):
     cdef bytes key               # of a WebSocket handshake
 
     cdef bint _parse(self, tuple fields, bint end, ResponseHead head)
+    cdef void _start_clock(self, Exchange exchange) noexcept
     cdef double _time_for_head(self, Exchange exchange) noexcept
     # What comes on the stream.
     cdef void take_response(self, tuple fields, bint end)

@@ -116,7 +116,7 @@ cdef class Http2ClientStream(BackendStream):
         self.sent = exchange.request_complete and not exchange.websocket
         if size:
             carrier.session.send_data(self.number, data + body_at, size, self.sent)
-        self.deadline = coarse_monotonic() + self._time_for_head(exchange)
+        self._start_clock(exchange)
         carrier.flush_soon()
         return QUEUED
 
@@ -124,16 +124,21 @@ cdef class Http2ClientStream(BackendStream):
         if self.request is not None:
             (<Exchange>self.request).backend_failed(ErrorReason.WEBSOCKET_UNSUPPORTED)
 
+    cdef void _start_clock(self, Exchange exchange) noexcept:
+        """A part of the request was sent."""
+        self.asked_at = coarse_monotonic()
+        self.deadline = self.asked_at + self._time_for_head(exchange)
+
     cdef double _time_for_head(self, Exchange exchange) noexcept:
         """Seconds until the next part of the request, or the response head, has to come."""
         if not exchange.request_complete:
             return exchange.snapshot.stream_idle_timeout
-        return exchange.retry.try_timeout if exchange.retry.try_timeout >= 0.0 else self.endpoint.response_timeout
+        return exchange.retry.time_for_head(self.endpoint)
 
     cdef void request_body(self, const char *body, Py_ssize_t size, bint end):
         cdef Exchange exchange = <Exchange>self.request
         if not self.begun:
-            self.deadline = coarse_monotonic() + self._time_for_head(exchange)
+            self._start_clock(exchange)
         self.sent = self.sent or end
         if size:
             self.carrier.session.send_data(self.number, body, size, end)
@@ -144,7 +149,7 @@ cdef class Http2ClientStream(BackendStream):
     cdef void request_trailers(self, list fields):
         self.sent = True
         if not self.begun:
-            self.deadline = coarse_monotonic() + self._time_for_head(<Exchange>self.request)
+            self._start_clock(<Exchange>self.request)
         if not fields or not self.carrier.session.send_trailers(self.number, fields):
             self.carrier.session.end(self.number)
         self.carrier.flush_soon()
@@ -278,6 +283,9 @@ cdef class Http2ClientStream(BackendStream):
                 self.unread = 0
             carrier.flush_soon()
         elif carrier.phase == CONNECTING:
+            if self.trial:                       # it waits on: what comes of the connection is the verdict on the endpoint
+                carrier.endpoint.pool.abandon(self)
+                return
             carrier.endpoint.pool.settle(self)
         carrier.ended(self)
 

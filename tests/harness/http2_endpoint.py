@@ -42,9 +42,7 @@ def reset(stream: int, code: int) -> bytes:
 
 def block(*fields: tuple[bytes, bytes]) -> bytes:
     """A field block of literals (RFC 7541 section 6.2.2), each shorter than 127 bytes: any bytes may be in names and values."""
-    return b"".join(
-        b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value for name, value in fields
-    )
+    return b"".join(b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value for name, value in fields)
 
 
 @dataclass
@@ -142,7 +140,13 @@ class EndpointConnection:
             self.receive()
 
     def respond(
-        self, stream: int, body: bytes = b"", *, status: int = 200, more: Fields | None = None, trailers: Fields | None = None
+        self,
+        stream: int,
+        body: bytes = b"",
+        *,
+        status: int = 200,
+        more: Fields | None = None,
+        trailers: Fields | None = None,
     ) -> None:
         """Send a whole response."""
         head = [(b":status", b"%d" % status), *(more or [])]
@@ -178,6 +182,9 @@ def echo(connection: EndpointConnection, request: Request) -> None:
     connection.respond(request.stream, request.body or request.path.encode())
 
 
+ECHO: Final = serving(echo)
+
+
 class Http2Endpoint:
     """
     `with Http2Endpoint() as endpoint: endpoint.address`.
@@ -187,7 +194,7 @@ class Http2Endpoint:
         tls: Its context, with ALPN.
     """
 
-    def __init__(self, script: Script = serving(echo), *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, script: Script = ECHO, *, tls: ssl.SSLContext | None = None) -> None:
         self.script = script
         self.settings: dict[int, int] | None = {MAX_STREAMS: 100}
         self.connections: list[EndpointConnection] = []
@@ -245,7 +252,7 @@ class Http2Endpoint:
             self.script(connection)
         except (Closed, OSError):
             pass
-        except BaseException as fault:  # noqa: BLE001 - shown by the test that asked for it
+        except BaseException as fault:  # shown by the test that asks for it
             self.faults.append(fault)
         finally:
             connected.close()
@@ -253,6 +260,8 @@ class Http2Endpoint:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._listener.close()
         self.close_connections()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -48,10 +50,19 @@ class Http2Scene:
                 client.send(request(target.format(at), token=self.token))
             return [client.response() for client in clients]
 
-    def reason(self) -> str:
-        """Of the last record in the access log."""
-        count = len(self.balancer.access_log())
-        return str(self.balancer.settled_access_log(count + 1, 2.0)[-1].get("reason"))
+    def move(self, cluster: str, endpoint: Http2Endpoint) -> None:
+        """Reload the configuration with this one endpoint in a cluster, and wait until it is in force."""
+        document = json.loads(self.balancer.config_path.read_text("utf-8"))
+        document["clusters"][cluster]["endpoints"] = [{"address": endpoint.address}]
+        self.balancer.config_path.write_text(json.dumps(document), encoding="utf-8")
+        self.balancer.signal(signal.SIGHUP)
+        eventually(
+            lambda: any(
+                key[0] == "lbjwt_endpoint_info"
+                and dict(key[1]).items() >= {"cluster": cluster, "endpoint": endpoint.address}.items()
+                for key, _ in self.balancer.metrics()
+            )
+        )
 
 
 CLUSTERS: dict[str, dict[str, Any]] = {
@@ -61,6 +72,7 @@ CLUSTERS: dict[str, dict[str, Any]] = {
     "pinging": {"http2": {"ping_interval": "1s", "ping_timeout": "200ms"}},
     "aging": {"http2": {"max_connection_age": "1s"}},
     "few": {"http2": {"max_streams": 2}, "max_connections": 2},
+    "moving": {},
     "quick": {"connect_timeout": "300ms", "response_timeout": "300ms"},
 }
 

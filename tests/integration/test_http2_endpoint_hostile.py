@@ -9,8 +9,24 @@ import pytest
 
 from tests.harness.client import Response
 from tests.harness.http2_endpoint import (
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, INTERNAL_ERROR, MAX_STREAMS, PING, SETTINGS, WINDOW_UPDATE, EndpointConnection, Script,
-    block, echo, frame, goaway, reset, serving,
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    INTERNAL_ERROR,
+    MAX_STREAMS,
+    PING,
+    SETTINGS,
+    WINDOW_UPDATE,
+    EndpointConnection,
+    Script,
+    block,
+    echo,
+    frame,
+    goaway,
+    reset,
+    serving,
 )  # fmt: skip
 from tests.integration.http2_scene import Http2Scene, http2_scene
 
@@ -106,6 +122,7 @@ def test_what_is_no_response_becomes_502(scene: Http2Scene, name: str) -> None:
     scene.one.play(script)
     response = scene.ask("/main/x", method="POST", body=b"x")
     assert (response.status, response.is_complete) == (502, True)
+    assert response.head is not None
     assert not any(b"evil" in name or b"evil" in value for name, value in response.head.fields)
     assert scene.one.begun == 1
     assert scene.ask("/main/next").body == b"/main/next"
@@ -202,4 +219,4 @@ def test_a_connection_that_does_not_open_costs_no_request(scene: Http2Scene, nam
     scene.one.play(serving(echo))
     assert scene.ask("/quick/x").status == 200
     line = scene.balancer.stderr[logged:]
-    assert cause in line or "fails: " not in line    # an endpoint that fails now and then does not fill the log
+    assert cause in line or "fails: " not in line  # an endpoint that fails now and then does not fill the log

@@ -10,8 +10,21 @@ import pytest
 
 from tests.harness.client import request
 from tests.harness.http2_endpoint import (
-    CANCEL, DATA, END_STREAM, INITIAL_WINDOW, INTERNAL_ERROR, MAX_STREAMS, REFUSED_STREAM, EndpointConnection, Request, Script, echo, frame,
-    goaway, reset, serving,
+    CANCEL,
+    DATA,
+    END_STREAM,
+    INITIAL_WINDOW,
+    INTERNAL_ERROR,
+    MAX_STREAMS,
+    REFUSED_STREAM,
+    EndpointConnection,
+    Request,
+    Script,
+    echo,
+    frame,
+    goaway,
+    reset,
+    serving,
 )  # fmt: skip
 from tests.integration.http2_scene import Http2Scene, eventually, http2_scene
 
@@ -37,10 +50,13 @@ def test_a_request_and_its_response_lose_nothing(scene: Http2Scene) -> None:
 
     def answer(connection: EndpointConnection, asked: Request) -> None:
         seen.append(asked)
-        connection.respond(asked.stream, b"made", status=201, more=[(b"x-one", b"1"), (b"x-one", b"2")], trailers=[(b"x-sum", b"9")])
+        connection.respond(
+            asked.stream, b"made", status=201, more=[(b"x-one", b"1"), (b"x-one", b"2")], trailers=[(b"x-sum", b"9")]
+        )
 
     scene.one.play(serving(answer))
     response = scene.ask("/main/a?b=c", method="POST", body=b"hello", fields=["X-Ask: yes"])
+    assert response.head is not None
     assert (response.status, response.body, response.head.get_all(b"x-one")) == (201, b"made", [b"1", b"2"])
     (asked,) = seen
     assert (asked.field(b":method"), asked.path, asked.body) == (b"POST", "/main/a?b=c", b"hello")
@@ -77,7 +93,9 @@ def test_requests_share_a_connection_and_more_than_it_takes_open_another(scene: 
     assert len(scene.one.connections) == 1
 
     def in_pairs(connection: EndpointConnection) -> None:
-        for asked in [connection.request() for _ in range(2)]:
+        pair = [connection.request() for _ in range(2)]
+        eventually(lambda: scene.one.begun >= 4)
+        for asked in pair:
             connection.respond(asked.stream, b"two")
         serving(echo)(connection)
 
@@ -159,7 +177,9 @@ def test_a_response_may_come_before_the_request_ends(scene: Http2Scene) -> None:
 
     scene.one.play(early)
     with scene.client() as client:
-        client.send(request(method="POST", target="/main/x", token=scene.token, fields=["Content-Length: 100000"]) + b"begin")
+        client.send(
+            request(method="POST", target="/main/x", token=scene.token, fields=["Content-Length: 100000"]) + b"begin"
+        )
         response = client.response()
     assert (response.status, response.body) == (413, b"enough")
     assert scene.ask("/main/next").body == b"/main/next"
@@ -210,7 +230,9 @@ def first_refuses(how: str) -> Script:
 
 
 @pytest.mark.parametrize("how", ["refused", "goaway", "two_goaways"])
-@pytest.mark.parametrize(("method", "body"), [("GET", None), ("POST", b""), ("POST", b"kept"), ("PATCH", b"x" * 60_000)])
+@pytest.mark.parametrize(
+    ("method", "body"), [("GET", None), ("POST", b""), ("POST", b"kept"), ("PATCH", b"x" * 60_000)]
+)
 def test_what_was_not_processed_is_sent_again(scene: Http2Scene, how: str, method: str, body: bytes | None) -> None:
     """Whatever its method, once, with its whole body."""
     before = scene.balancer.metric("lbjwt_endpoint_refused_requests_total", cluster="main")
@@ -242,7 +264,9 @@ def test_an_endpoint_that_always_refuses_gets_a_request_a_bounded_number_of_time
 
 @pytest.mark.parametrize(("method", "times"), [("GET", 2), ("POST", 1)])
 @pytest.mark.parametrize("how", ["reset", "lost", "goaway_then_lost"])
-def test_what_may_have_been_processed_is_sent_again_only_if_harmless(scene: Http2Scene, how: str, method: str, times: int) -> None:
+def test_what_may_have_been_processed_is_sent_again_only_if_harmless(
+    scene: Http2Scene, how: str, method: str, times: int
+) -> None:
     """The endpoint had the request: a GET goes once more, a POST never."""
 
     def script(connection: EndpointConnection) -> None:
@@ -290,7 +314,7 @@ def test_a_connection_that_ends_takes_no_other_request_with_it(scene: Http2Scene
         serving(echo)(connection)
 
     scene.one.play(script)
-    assert {response.status for response in scene.ask_at_once(100)} == {200}     # of which the retry budget is a share
+    assert {response.status for response in scene.ask_at_once(100)} == {200}  # of which the retry budget is a share
     scene.one.close_connections()
     dying.set()
     assert {response.status for response in scene.ask_at_once(20)} == {200}
@@ -310,7 +334,7 @@ def test_an_endpoint_that_does_not_answer_a_ping_loses_the_connection(scene: Htt
         connection.request()
         first.set()
         while b"".join([connection.socket.recv(65536)]):
-            pass                                 # nothing is answered any more
+            pass  # nothing is answered any more
 
     scene.one.play(script)
     assert scene.ask("/pinging/x").status == 200
@@ -350,5 +374,30 @@ def test_an_old_connection_gets_no_more_requests(scene: Http2Scene) -> None:
         first, second = scene.one.connections
         first.respond(under_way[0], b"at last")
         assert client.response().body == b"at last"
-    assert first.until(ngh2.GoAwayReceived).error_code == 0
+    eventually(lambda: any(isinstance(event, ngh2.GoAwayReceived) for event in first.events))
     assert second.heads
+
+
+def test_a_reload_that_drops_the_endpoint_ends_its_connection_with_its_last_request(scene: Http2Scene) -> None:
+    """The request under way ends well on the connection, new ones go to the other endpoint, then the connection is closed with GOAWAY."""
+    under_way: list[int] = []
+
+    def answer(connection: EndpointConnection, asked: Request) -> None:
+        if asked.path == "/moving/long":
+            under_way.append(asked.stream)
+        else:
+            connection.respond(asked.stream, b"one")
+
+    scene.one.play(serving(answer))
+    scene.two.play(serving(lambda connection, asked: connection.respond(asked.stream, b"two")))
+    with scene.client() as client:
+        client.send(request("/moving/long", token=scene.token))
+        eventually(lambda: bool(under_way))
+        assert scene.ask("/moving/x").body == b"one"
+        scene.move("moving", scene.two)
+        assert scene.ask("/moving/x").body == b"two"
+        (first,) = scene.one.connections
+        assert not any(isinstance(event, ngh2.GoAwayReceived) for event in first.events)
+        first.respond(under_way[0], b"at last")
+        assert client.response().body == b"at last"
+    eventually(lambda: any(isinstance(event, ngh2.GoAwayReceived) for event in first.events))

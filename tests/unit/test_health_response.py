@@ -2,7 +2,7 @@
 
 import pytest
 
-from lbjwt.upstream.health.response import MAX_BODY, MAX_HEAD, ResponseCheck
+from lbjwt.upstream.health.response import MAX_BODY, MAX_HEAD, ResponseCheck, judged
 from lbjwt.upstream.health.settings import HealthCheck, Statuses
 
 PLAIN = HealthCheck()
@@ -80,3 +80,17 @@ def test_an_endless_head_is_read_up_to_its_bound(piece: bytes) -> None:
         response.feed(piece)
         fed += len(piece)
     assert response.failure == "the head of the response is longer than 64 KiB"
+
+
+@pytest.mark.parametrize("status", [200, 204, 399, 400, 503])
+@pytest.mark.parametrize("text", [None, "fine"])
+@pytest.mark.parametrize("body", [b"", b"all is fine", b"x" * 70_000, b"x" * 65_536 + b"fine"])
+def test_a_whole_response_is_judged_as_one_that_comes_in_pieces(status: int, text: str | None, body: bytes) -> None:
+    """Over HTTP/2 and over HTTP/1.1 the same response passes, or fails for the same reason."""
+    check = HealthCheck(body=text)
+    response = ResponseCheck(check)
+    length = b"" if status == 204 else b"Content-Length: %d\r\n" % len(body)
+    sent = b"" if status == 204 else body
+    response.feed(b"HTTP/1.1 %d X\r\n%s\r\n" % (status, length) + sent)
+    response.ended()
+    assert judged(check, status, sent) == response.failure

@@ -39,10 +39,14 @@ def test_a_rule_covers_what_it_names(on: tuple[str | int, ...], cause: RetryCaus
     assert RetryRule(on=on).covers(cause, status) is covered
 
 
-def test_the_default_is_connect_failure_and_reset() -> None:
-    """As it was before routes had a rule."""
+def test_the_default_is_what_harms_nobody() -> None:
+    """No connection, no response to what may be repeated, and not processed."""
     rule = RetryRule()
-    assert [cause for cause in RetryCause if rule.covers(cause, 503)] == [CONNECT_FAILURE, RESET]
+    assert [cause for cause in RetryCause if rule.covers(cause, 503)] == [
+        CONNECT_FAILURE,
+        RESET,
+        RetryCause.REFUSED,
+    ]
     assert (rule.attempts, rule.any_status, rule.timeout < 0, rule.try_timeout < 0) == (-1, False, True, True)
 
 

@@ -19,11 +19,14 @@ from lbjwt.net.handshake import fault_of
 from lbjwt.net.threads import in_thread
 from lbjwt.net.tls import TLSError
 from lbjwt.upstream.health import grpc
-from lbjwt.upstream.health.response import ResponseCheck
+from lbjwt.upstream.health.response import ResponseCheck, decided, judged
 from lbjwt.upstream.health.settings import HealthCheck
 
 PIECE: Final = 16 * 1024
 """Bytes that are read at a time."""
+
+
+NO_HTTP2: Final = "it does not offer HTTP/2 during the TLS handshake (ALPN)"
 
 
 class NotMade(Exception):
@@ -41,6 +44,8 @@ class Target:
     check: HealthCheck
     tls: BackendTls | None = None
     """None: plain."""
+    protocol: str = "http1"
+    """That the cluster speaks: `http1`, `http2`, or `auto`, which is what the TLS handshake agrees on."""
 
     @property
     def host(self) -> str:
@@ -61,6 +66,17 @@ class Target:
             f"{check.method} {check.path} HTTP/1.1\r\nHost: {self.host}\r\nUser-Agent: lbjwt-health-check\r\n"
             "Accept: */*\r\nConnection: close\r\n\r\n"
         ).encode()
+
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        """What is sent over HTTP/2."""
+        return [
+            (b":method", self.check.method.encode()),
+            (b":scheme", b"http" if self.tls is None else b"https"),
+            (b":path", self.check.path.encode()),
+            (b":authority", self.host.encode()),
+            (b"user-agent", b"lbjwt-health-check"),
+            (b"accept", b"*/*"),
+        ]
 
 
 async def probe(target: Target) -> str:
@@ -139,6 +155,12 @@ async def _call(target: Target, reader: asyncio.StreamReader, writer: asyncio.St
 
 
 async def _ask(target: Target, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
+    tls = writer.get_extra_info("ssl_object")
+    agreed = None if tls is None else tls.selected_alpn_protocol()
+    if target.protocol == "http2" and tls is not None and agreed != "h2":
+        return NO_HTTP2
+    if target.protocol == "http2" or (target.protocol == "auto" and agreed == "h2"):
+        return await _ask_http2(target, reader, writer)
     response = ResponseCheck(target.check)
     with contextlib.suppress(ConnectionError):  # what it had sent before decides
         writer.write(target.request())
@@ -150,3 +172,23 @@ async def _ask(target: Target, reader: asyncio.StreamReader, writer: asyncio.Str
     response.ended()
     assert response.failure is not None
     return response.failure
+
+
+async def _ask_http2(target: Target, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
+    request = OneRequest(target.fields(), b"")
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(ConnectionError):  # what it had sent before decides
+        while True:
+            while output := request.output():
+                writer.write(output)
+            if request.ended or (request.status and decided(target.check, request.status, request.body)):
+                break
+            data = await reader.read(PIECE)
+            if not data:
+                break
+            request.receive(data, loop.time())
+    if not request.opened:
+        return "it does not speak HTTP/2"
+    if not request.status:
+        return "the connection was closed without a whole response head"
+    return judged(target.check, request.status, request.body)

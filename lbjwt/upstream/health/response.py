@@ -17,6 +17,9 @@ MAX_BODY: Final = 64 * 1024
 """Bytes of the body in which the text is looked for. A longer body is cut off: an endless one costs no more."""
 
 
+MISSING: Final = "the text of `body` is not in the response"
+
+
 class ResponseCheck:
     """
     What a response to a check says of the endpoint.
@@ -52,7 +55,7 @@ class ResponseCheck:
     def ended(self) -> None:
         """The endpoint closed the connection."""
         if self._in_body:
-            self._decide(self._missing())
+            self._decide(MISSING)
         else:
             self._decide("the connection was closed without a whole response head")
 
@@ -81,11 +84,24 @@ class ResponseCheck:
 
     def on_message_complete(self) -> None:
         if self._in_body:
-            self._decide(self._missing())
-
-    def _missing(self) -> str:
-        return "the text of `body` is not in the response"
+            self._decide(MISSING)
 
     def _decide(self, failure: str) -> None:
         if self.failure is None:
             self.failure = failure
+
+
+def judged(check: HealthCheck, status: int, body: bytes) -> str:
+    """As `ResponseCheck.failure`, of a response that was read to its end, or to the limit of its body."""
+    if status not in check.statuses:
+        return f"status {status}"
+    if check.body is None or check.body.encode() in body[:MAX_BODY]:
+        return ""
+    if len(body) >= MAX_BODY:
+        return f"the text of `body` is not in the first {MAX_BODY >> 10} KiB of the response"
+    return MISSING
+
+
+def decided(check: HealthCheck, status: int, body: bytes) -> bool:
+    """Whether the rest of the body changes nothing."""
+    return judged(check, status, body) != MISSING
