@@ -87,5 +87,9 @@ cdef void _on_interim(object request, int stream, tuple fields):
     pass
 
 
+cdef void _on_settings(object request):
+    pass
+
+
 cdef SessionEvents EVENTS = SessionEvents(
-    _on_request, _on_response, _on_interim, _on_data, _on_trailers, _on_closed, _on_going_away, _on_broken)
+    _on_request, _on_response, _on_interim, _on_data, _on_trailers, _on_closed, _on_going_away, _on_broken, _on_settings)
