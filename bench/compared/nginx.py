@@ -39,6 +39,7 @@ def _write(scene: Scene, port: int, line: str = "") -> list[str]:
         port=port,
         ssl="",
         certificate=line,
+        trust="",
     )
     path = scene.file("nginx.conf", text.encode())
     return [program() or "nginx", "-p", str(scene.directory), "-e", "stderr", "-c", str(path)]
