@@ -79,6 +79,7 @@ EXAMPLES: Final = {
     "FromParam": "{name: access_token}",
     "Health": "{path: /ready}",
     "HealthCheck": "{path: /health}",
+    "EndpointHttp2": "{max_streams: 100}",
     "Http2Limits": "{max_streams: 100}",
     "Issuer": '{issuer: "https://issuer.example", audiences: [api], discovery: {}}',
     "Limits": "{max_token: 8KiB}",

@@ -32,8 +32,8 @@ cdef class RetryRule:
         return self.try_timeout if self.try_timeout >= 0.0 else endpoint.response_timeout
 
     cpdef bint covers(self, RetryCause cause, int status=*) noexcept
-    # replayable: see `is_replayable`; for REFUSED and GRPC_UNAVAILABLE: `is_kept`. begun: a part of a response head came. sent_again: how often it was
-    # already. retries: of the cluster.
+    # replayable: see `is_replayable`; for REFUSED and GRPC_UNAVAILABLE: `is_kept`. begun: a part of a response head came. sent_again: how often
+    # it was already. retries: of the cluster.
     cpdef bint may_send_again(self, RetryCause cause, int status, bint replayable, bint begun, int sent_again, int retries) noexcept
 
 

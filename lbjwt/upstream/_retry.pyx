@@ -8,8 +8,8 @@ them out where it finds an endpoint (`_try_next`, `_send_off`).
 - The connection ended, or the time for a response passed, before the first byte of a response; or the response has a chosen status: if the rule of
   the route covers it, repeating the request is harmless (RFC 9110 section 9.2.2), all of it is kept, it was not sent again too often, its deadline
   has not passed, and the cluster has budget left. To another endpoint if there is one.
-- The endpoint refused the request unprocessed, as only HTTP/2 can say (RFC 9113 section 8.7): any request that is kept, POST too, if the rule covers it
-  and it was not sent again too often. It costs no budget, as the endpoint had no work with it.
+- The endpoint refused the request unprocessed, as only HTTP/2 can say (RFC 9113 section 8.7): any request that is kept, POST too, if the rule covers
+  it and it was not sent again too often. It costs no budget, as the endpoint had no work with it.
 - The response to a gRPC call is UNAVAILABLE without a message (`grpc_unavailable`): as after a chosen status, but for any method, as gRPC sends each
   call as POST. A service may give this status after it did something, so the rule of the route must name it.
 - It tried an endpoint that was ejected: after a timeout or a 5xx as after a reset, because its client did not ask for the risk.

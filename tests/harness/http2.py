@@ -10,6 +10,7 @@ import ssl
 import struct
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Self
@@ -204,8 +205,9 @@ class Http2Client:
         self.flush()
 
     def flush(self) -> None:
-        """Send what is queued."""
-        self.socket.sendall(self.peer.output())
+        """Send what is queued. A peer that has closed may have sent something before, which is still to be read."""
+        with suppress(BrokenPipeError):
+            self.socket.sendall(self.peer.output())
 
     def receive(self) -> bool:
         """Take what comes next. False: the connection has ended."""
