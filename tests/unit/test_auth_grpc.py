@@ -38,7 +38,7 @@ def test_a_failure_is_told_in_the_head_or_in_trailers(status: int, expected: int
 def test_the_manual_has_the_table() -> None:
     """Each status of HTTP stands in the row of its status of gRPC."""
     page = Path("docs/grpc.md").read_text()
-    found = {}
+    found: dict[int, int] = {}
     for told, number in re.findall(r"^\| ([\d, ]+) \| (\d+) `[A-Z_]+` \|", page, re.MULTILINE):
         found |= {int(status): int(number) for status in told.split(",")}
     assert found == STATUS and "| 400, of a token | 3 `INVALID_ARGUMENT` |" in page
