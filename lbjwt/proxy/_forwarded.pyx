@@ -90,7 +90,7 @@ cdef class ForwardedRequest(UpstreamRequest):
         """For a request that cannot be sent again: another endpoint than one that it would try, if there is a healthy one."""
         cdef set others = set() if passed_over is None else set(passed_over)
         cdef Endpoint endpoint = picked
-        while endpoint is not None and endpoint.awaits_replayable(now):
+        while endpoint is not None and endpoint.awaits_replayable(self.request_complete, now):
             others.add(endpoint)
             endpoint = self.cluster.pick(self, others, now)
         return picked if endpoint is None or not endpoint.is_healthy(now) else endpoint
@@ -142,7 +142,7 @@ cdef class ForwardedRequest(UpstreamRequest):
 
     cdef void _charge(self, Endpoint endpoint):
         self.endpoint = endpoint
-        self.trial = endpoint.charge()
+        self.trial = HOLDS_TRIAL if endpoint.charge() else NO_TRIAL
         if self.retries:
             self._count_retrying(1)
 

@@ -34,3 +34,5 @@ cpdef int cause_of(ErrorReason reason) noexcept
 # Whether a request that its route's deadline ended is a sign of its endpoint's health. All in seconds. waited: for the response head, since the whole
 # request was sent; timeout: of the route; time_for_head: what the endpoint has for any request.
 cpdef bint had_fair_share(double waited, double timeout, double time_for_head) noexcept
+# Whether the end of a connection may be the doing of the client. waited: seconds for which the endpoint waited for it.
+cpdef bint is_clients_doing(double waited) noexcept
