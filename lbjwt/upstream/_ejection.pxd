@@ -23,8 +23,8 @@ cdef class EjectionRules:
     cpdef double seconds(self, int cause, int64_t in_row, double chance) noexcept
     # What is left of `in_row` after so many seconds in rotation.
     cpdef int64_t decayed(self, int cause, int64_t in_row, double healthy_for) noexcept
-    # Of so many endpoints of a cluster, those that may be ejected at the same time.
-    cpdef Py_ssize_t room(self, Py_ssize_t endpoints) noexcept
+    # Of so many endpoints of a cluster, those that may be ejected at the same time. backed_up: a healthy backup can take over.
+    cpdef Py_ssize_t room(self, Py_ssize_t endpoints, bint backed_up=*) noexcept
 
 
 # So few endpoints are healthy that all of them are used.

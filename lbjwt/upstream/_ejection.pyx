@@ -12,8 +12,8 @@ state. `_ejector` carries them out.
   eject healthy endpoints, which makes the queue longer.
 - An endpoint that ends a connection may have lost patience with the client, who sends its request slowly or does not read the response. So such an
   end says something only if the endpoint waited less than half a second for the client. Else a single client could eject healthy endpoints.
-- Of the endpoints of a cluster only a share is ejected, never all, as those that are left have to carry the load. This does not hold for endpoints
-  that nobody can connect to: they carry none.
+- Of the endpoints of a cluster only a share is ejected, and not all unless a healthy backup is there, as those that are left have to carry the
+  load. This does not hold for endpoints that nobody can connect to: they carry none.
 """
 
 from lbjwt._error_reason cimport ErrorReason
@@ -67,8 +67,8 @@ cdef class EjectionRules:
             in_row -= 1
         return in_row
 
-    cpdef Py_ssize_t room(self, Py_ssize_t endpoints) noexcept:
-        return min(max(<Py_ssize_t>(endpoints * self.max_ejected), 1), endpoints - 1) if endpoints > 0 else 0
+    cpdef Py_ssize_t room(self, Py_ssize_t endpoints, bint backed_up=False) noexcept:
+        return min(max(<Py_ssize_t>(endpoints * self.max_ejected), 1), endpoints if backed_up else endpoints - 1) if endpoints > 0 else 0
 
 
 cdef double _nominal(EjectionRules rules, int cause, int64_t in_row) noexcept:

@@ -15,6 +15,7 @@ cdef class UpstreamRequest:
     cdef set tried                               # endpoints not to be picked again; None: no endpoint failed
     cdef list failed                             # labels of the endpoints of the tries that failed, for the log; None: none did
     cdef int retries                             # times it was sent again
+    cdef int connects                            # connections that were awaited for it
     cdef Trial trial
     cdef bint replayable                         # all that was sent is kept, and may be sent again (RFC 9110 section 9.2.2)
     cdef bint fresh                              # use no pooled connection
@@ -27,7 +28,9 @@ cdef class UpstreamRequest:
 
     # Go to an endpoint with room, or keep the place in the queue.
     cdef void dispatch(self)
+    # It has waited in the queue for as long as it may.
     cdef void pending_timed_out(self)
+    cdef bint is_overdue(self, double now) noexcept
     # Forget earlier attempts: another request begins.
     cdef void start_attempts(self) noexcept
     # Any stream to an endpoint serves it, also one that was opened for another request.
