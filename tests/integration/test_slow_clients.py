@@ -1,6 +1,7 @@
 """Clients that stall, over real sockets: the backend that gives up on them has not failed, one that resets at once has."""
 
 import asyncio
+import contextlib
 import logging
 from pathlib import Path
 from typing import Any
@@ -75,19 +76,19 @@ def test_only_an_endpoint_that_resets_at_once_has_failed(
         backend = Impatient()
         server = await asyncio.start_server(backend.serve, "127.0.0.1", 0)
         settings = configuration(tmp_path, server.sockets[0].getsockname()[1])
-        async with LoadBalancer(settings) as service, asyncio.timeout(10):
-            (address,) = service.addresses
-            up, first = await ask(address, "/up", "Content-Length: 5000", body=b"a")
-            down, second = await ask(address, "/down")
-            assert (await up.read(12)) == b"HTTP/1.1 502"
-            await backend.gave_up[b"/down"].wait()
-            assert await ends(down) == b"HTTP/1.1 200"
-            assert caplog.messages == []
-            died, third = await ask(address, "/die", "Content-Length: 5000", body=b"a")
-            assert (await died.read(12)) == b"HTTP/1.1 502"
-            for writer in (first, second, third):
-                writer.close()
-        server.close()
+        with contextlib.closing(server):
+            async with LoadBalancer(settings) as service, asyncio.timeout(10):
+                (address,) = service.addresses
+                up, first = await ask(address, "/up", "Content-Length: 5000", body=b"a")
+                down, second = await ask(address, "/down")
+                assert (await up.read(12)) == b"HTTP/1.1 502"
+                await backend.gave_up[b"/down"].wait()
+                assert await ends(down) == b"HTTP/1.1 200"
+                assert caplog.messages == []
+                died, third = await ask(address, "/die", "Content-Length: 5000", body=b"a")
+                assert (await died.read(12)) == b"HTTP/1.1 502"
+                for writer in (first, second, third):
+                    writer.close()
 
     player(loop)(scene())
     (line,) = caplog.messages
