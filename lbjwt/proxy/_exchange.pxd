@@ -8,7 +8,7 @@ from lbjwt.http1._request cimport Method, RequestHead, RequestPolicy
 from lbjwt.http1._response cimport ResponseHead
 from lbjwt.http1._answer cimport Answer
 from lbjwt.proxy._authorization cimport Authorization
-from lbjwt.proxy._forwarded cimport ForwardedRequest
+from lbjwt.proxy._judged cimport JudgedRequest
 from lbjwt.proxy._logged_request cimport LoggedRequest
 from lbjwt.proxy._snapshot cimport Snapshot
 from lbjwt.proxy._stream cimport BackendStream, ClientStream
@@ -23,7 +23,7 @@ cdef enum:
 
 
 @cython.final
-cdef class Exchange(ForwardedRequest):
+cdef class Exchange(JudgedRequest):
     cdef Snapshot snapshot                       # it began under
     cdef Authorization authorization
     cdef Tunnel tunnel                           # in TUNNEL
@@ -47,8 +47,6 @@ cdef class Exchange(ForwardedRequest):
     cdef bint _is_expired(self, Grant grant, double now, double grace)
     cdef void _answer(self, Answer answer)
     cdef void _fail_backend(self, ErrorReason reason)
-    cdef bint _is_verdict(self, ErrorReason reason) noexcept
-    cdef void _tell_status(self, int status)
     cdef bint _sends_again(self, RetryCause cause, int status, bint begun, bint whole)
     cdef void _log(self, bint complete)
 

@@ -2,7 +2,7 @@
 
 Knows what was decided of the request, what was sent to whom, and what the log and the numbers say of it. Knows nothing of connections, nor of how
 either side frames its bytes: it has a `ClientStream` on one side and a `BackendStream` on the other. Which endpoint gets the request is found in
-`_forwarded`.
+`_forwarded`, and `_judged` knows what the request says of that endpoint.
 
 What may happen in which state, and what comes of it, is the table of `_exchange_states`: every event is checked against it.
 """
@@ -24,9 +24,9 @@ from lbjwt.proxy._exchange_states cimport (
 )
 from lbjwt.proxy._route cimport Route
 from lbjwt.proxy._tunnel cimport new_tunnel
-from lbjwt.observe._endpoint_states cimport RESETS, SERVER_ERRORS, TIMEOUTS, EjectionCause
+from lbjwt.observe._endpoint_states cimport RESETS, TIMEOUTS, EjectionCause
 from lbjwt.upstream._cluster cimport Cluster
-from lbjwt.upstream._ejection cimport cause_of, had_fair_share
+from lbjwt.upstream._ejection cimport cause_of
 from lbjwt.upstream._retry cimport RetryCause, is_replayable, may_send_again
 
 cdef enum:
@@ -56,12 +56,13 @@ cdef Exchange new_exchange(ProxyContext context, ClientStream client):
     exchange.error = ErrorReason.NO_ERROR
     exchange.request_bytes = 0
     exchange.response_bytes = 0
+    exchange.held_back = 0.0
     exchange.is_logged = False
     context.board.mine.in_flight += 1
     return exchange
 
 
-cdef class Exchange(ForwardedRequest):
+cdef class Exchange(JudgedRequest):
 
     # --- request ------------------------------------------------------------------------------------------------------
 
@@ -199,7 +200,7 @@ cdef class Exchange(ForwardedRequest):
         self.status = head.status
         self.response_bytes = size
         if head.status >= 500 or self.trial:
-            self._tell_status(head.status)
+            self.tell_status(head.status)
         if head.websocket:
             self._move(TUNNEL)
             self.tunnel = new_tunnel(self.client, self.backend, True, self.snapshot.stream_idle_timeout)
@@ -221,10 +222,12 @@ cdef class Exchange(ForwardedRequest):
             self.finish(True)
 
     cdef void client_blocked(self):
+        self.hold_back()
         if self.backend is not None:
             self.backend.pause()
 
     cdef void client_unblocked(self):
+        self.go_on()
         if self.backend is not None:
             self.backend.resume()
 
@@ -300,23 +303,18 @@ cdef class Exchange(ForwardedRequest):
         if not may_send_again(self, self.retry, self.cluster, cause, status, begun, coarse_monotonic()):
             return False
         if cause == RetryCause.STATUS:
-            self._tell_status(status)
+            self.tell_status(status)
         elif cause == RetryCause.TIMEOUT or not self.backend.used:       # else the endpoint may have closed it for being idle
             self.endpoint.failed(None, coarse_monotonic())
             self.endpoint.unhealthy(TIMEOUTS if cause == RetryCause.TIMEOUT else RESETS, self.take_trial())
         self._send_again(cause, whole)
         return True
 
-    cdef void _tell_status(self, int status):
-        """The endpoint has answered, which says whether it is healthy."""
-        if status >= 500:
-            self.endpoint.unhealthy(SERVER_ERRORS, self.take_trial())
-        else:
-            self.endpoint.healthy(self.take_trial())
-
     cdef void end_if_late(self):
         """Give up waiting for the head of a response. While the client sends its request, `stream_idle` goes for it."""
         cdef double now
+        if self.trial:
+            self.pass_slow_trial_on()
         if self.give_up_at == 0.0 or not is_expected(DEADLINE, self.state):
             return
         now = coarse_monotonic()
@@ -336,7 +334,7 @@ cdef class Exchange(ForwardedRequest):
     cdef void _fail_backend(self, ErrorReason reason):
         cdef int cause = cause_of(reason)
         self.note(reason)
-        if self._is_verdict(reason):
+        if self.is_verdict(reason):
             self.endpoint.failed(ErrorNames(<int>reason).name.lower().replace("_", " "), coarse_monotonic())
             if cause >= 0:
                 self.endpoint.unhealthy(<EjectionCause>cause, self.take_trial())
@@ -348,14 +346,6 @@ cdef class Exchange(ForwardedRequest):
             self.finish(True)
         else:
             self.fail(reason)
-
-    cdef bint _is_verdict(self, ErrorReason reason) noexcept:
-        """Whether the failure says something about the endpoint."""
-        if reason == ErrorReason.NO_RESPONSE:
-            return not self.backend.used         # else the endpoint may have closed it for being idle
-        if reason == ErrorReason.ROUTE_TIMEOUT:
-            return had_fair_share(coarse_monotonic() - self.backend.asked_at, self.retry.timeout, self.retry.time_for_head(self.endpoint))
-        return self.state != TUNNEL              # which may end in any way
 
     cdef void client_lost(self):
         if not self.expects(CLIENT_LOST):

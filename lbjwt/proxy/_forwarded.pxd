@@ -5,7 +5,7 @@ from lbjwt.proxy._stream cimport BackendStream, ClientStream
 from lbjwt.proxy._context cimport ProxyContext
 from lbjwt.upstream._cluster cimport Cluster
 from lbjwt.upstream._endpoint cimport Endpoint
-from lbjwt.upstream._request cimport UpstreamRequest
+from lbjwt.upstream._request cimport HOLDS_TRIAL, NO_TRIAL, UpstreamRequest
 from lbjwt.upstream._retry cimport RetryCause, RetryRule
 
 
@@ -33,8 +33,8 @@ cdef class ForwardedRequest(UpstreamRequest):
 
     # Whether it tries its endpoint; once the endpoint was told what came of it, it does not any more.
     cdef inline bint take_trial(self) noexcept:
-        cdef bint trial = self.trial
-        self.trial = False
+        cdef bint trial = self.trial == HOLDS_TRIAL
+        self.trial = NO_TRIAL
         return trial
 
     cdef bint _unexpected(self) noexcept

@@ -9,7 +9,7 @@ from lbjwt.observe._endpoint_states cimport add_to
 from lbjwt.proxy._exchange_states cimport (
     AWAITING, CONNECT_FAILED, CONNECTED, CONNECTING, OVER, PENDING, PENDING_TIMED_OUT, RESPONDING, ROOM, STREAM_FREE, TUNNEL,
 )
-from lbjwt.upstream._retry cimport RetryCause, exclude, send_elsewhere
+from lbjwt.upstream._retry cimport RetryCause, exclude, may_try_next, send_elsewhere
 
 cdef double CONNECT_SHARE = 0.5      # of what is left of the route's deadline: as much stays for the next endpoint, and it for its response
 
@@ -80,6 +80,7 @@ cdef class ForwardedRequest(UpstreamRequest):
         if self.tried is None and not endpoint.is_healthy(now):
             self.no_endpoint = ErrorReason.ENDPOINTS_DOWN    # every one failed a moment ago: this is the last resort
         self._charge(endpoint)
+        self.connects += 1
         self._move(CONNECTING)
         if backend is None:
             backend = <BackendStream?>self.context.open_connection(endpoint)
@@ -90,7 +91,7 @@ cdef class ForwardedRequest(UpstreamRequest):
         """For a request that cannot be sent again: another endpoint than one that it would try, if there is a healthy one."""
         cdef set others = set() if passed_over is None else set(passed_over)
         cdef Endpoint endpoint = picked
-        while endpoint is not None and endpoint.awaits_replayable(now):
+        while endpoint is not None and endpoint.awaits_replayable(self.request_complete, now):
             others.add(endpoint)
             endpoint = self.cluster.pick(self, others, now)
         return picked if endpoint is None or not endpoint.is_healthy(now) else endpoint
@@ -115,8 +116,10 @@ cdef class ForwardedRequest(UpstreamRequest):
             self.cluster.pending.leave(self)
 
     cdef void pending_timed_out(self):
+        cdef bint late
         if self.expects(PENDING_TIMED_OUT):
-            self.fail(ErrorReason.PENDING_TIMEOUT)
+            late = self.give_up_at != 0.0 and self.give_up_at <= coarse_monotonic()
+            self.fail(ErrorReason.ROUTE_TIMEOUT if late else ErrorReason.PENDING_TIMEOUT)
 
     cdef Sent _transmit(self, BackendStream backend):
         """FAILED: not one byte was sent, so that any request may go elsewhere."""
@@ -142,7 +145,7 @@ cdef class ForwardedRequest(UpstreamRequest):
 
     cdef void _charge(self, Endpoint endpoint):
         self.endpoint = endpoint
-        self.trial = endpoint.charge()
+        self.trial = HOLDS_TRIAL if endpoint.charge() else NO_TRIAL
         if self.retries:
             self._count_retrying(1)
 
@@ -189,7 +192,7 @@ cdef class ForwardedRequest(UpstreamRequest):
         exclude(self, self.endpoint)
         self._drop_backend()
         self._discharge()
-        if self.retry.covers(RetryCause.CONNECT_FAILURE):
+        if may_try_next(self, self.retry):
             self._send_off()
         else:
             self.fail(ErrorReason.CONNECT_FAILED)
@@ -200,7 +203,7 @@ cdef class ForwardedRequest(UpstreamRequest):
         what comes of it is the verdict on its endpoint.
         """
         cdef set others = {self.endpoint} if self.tried is None else self.tried | {self.endpoint}
-        if self.retry.covers(RetryCause.CONNECT_FAILURE) and self.cluster.pick(self, others, now) is not None:
+        if may_try_next(self, self.retry) and self.cluster.pick(self, others, now) is not None:
             self._try_next()
 
     cdef void use(self, BackendStream backend):
