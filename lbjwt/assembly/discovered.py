@@ -88,7 +88,8 @@ class Discovered:
             data = orjson.loads(text)
             return cls(
                 {_question(question): tuple(Found(**one) for one in found) for question, found in data["answers"]},
-                {path: endpoints_of(endpoints) for path, endpoints in data["files"].items()},
+                # none of a file that could not be used yet
+                {path: endpoints_of(endpoints) if endpoints else () for path, endpoints in data["files"].items()},
                 {name: endpoints_of(endpoints) for name, endpoints in data["replaced"].items()},
             )
         except (KeyError, TypeError, AttributeError, EndpointsError) as error:

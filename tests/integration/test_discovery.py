@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from lbjwt import Configuration, LoadBalancer
+from lbjwt.address import Address
 from lbjwt.upstream.discovery.answers import Found, Question
 from lbjwt.upstream.discovery.hosts import Hosts
 from lbjwt.upstream.discovery.lookup import Lookup
@@ -80,7 +81,8 @@ def test_every_address_of_a_name_is_an_endpoint_and_changes_lose_nothing(serve, 
 @pytest.mark.parametrize("mood", ["servfail", "nxdomain", "empty", "silent"])
 def test_b18_a_name_server_that_fails_takes_nothing_away(serve, backends, names, mood):
     """The addresses stay, one line in the log says so, and when it answers again that is noticed; no request fails."""
-    served = serve(clusters={"main": cluster(names, backends)}, workers=2)
+    soon = {"min_ttl": "100ms", "max_ttl": "500ms"}
+    served = serve(clusters={"main": cluster(names, backends, resolve=soon)}, workers=2)
     admin, url = served.url("admin"), served.url()
     served.wait_for("ready")
     with Clients(url) as clients:
@@ -96,6 +98,46 @@ def test_b18_a_name_server_that_fails_takes_nothing_away(serve, backends, names,
     assert clients.failed == {}
     assert "".join(served.log).count("cannot be resolved") == 1
     assert metric(admin, "lbjwt_discovery_failing") == 0
+
+
+def test_a_large_answer_takes_nothing_away_and_stops_no_checks(serve, backends, names):
+    names.set("api.test", "A", [ONE, TWO], ttl=0)
+    checked = {"endpoints": [{"address": backends.at(THREE)}], "health_check": {"interval": "100ms"}}
+    settings = cluster(names, backends, resolve={"min_ttl": "100ms"})
+    served = serve(
+        clusters={"main": settings, "checked": checked},
+        routes=[{"name": "checked", "prefix": "/c", "cluster": "checked"}, {"name": "main", "cluster": "main"}],
+    )
+    served.wait_for("ready")
+    names.mood = "large"
+    served.wait_for("name api.test .* cannot be resolved: the answer has 64026 bytes; .* its 2 known addresses stay in use")
+    seen = backends.counts[THREE]
+    assert eventually(lambda: backends.counts[THREE] >= seen + 3)
+    assert endpoints(served.url("admin")).keys() == {backends.at(host) for host in (ONE, TWO, THREE)}
+
+
+def test_a_file_that_is_missing_stops_no_other_discovery(serve, backends, names):
+    """A cluster whose file has never been readable has no endpoints, and the others get theirs, from DNS and over the admin API."""
+    names.set("api.test", "A", [ONE], ttl=0)
+    served = serve(
+        clusters={
+            "main": cluster(names, backends, resolve={"min_ttl": "100ms"}),
+            "listed": {"endpoints_file": "missing.json"},
+            "set": {"endpoints": [{"address": backends.at(THREE)}]},
+        },
+        routes=[
+            {"name": "listed", "prefix": "/l", "cluster": "listed"},
+            {"name": "set", "prefix": "/s", "cluster": "set"},
+            {"name": "main", "cluster": "main"},
+        ],
+    )
+    admin = served.url("admin")
+    served.wait_for("endpoints_file .*missing.json: .*; it has no endpoints until it is mended")
+    served.wait_for("ready")
+    names.set("api.test", "A", [TWO], ttl=0)
+    assert eventually(lambda: endpoints(admin).keys() == {backends.at(TWO), backends.at(THREE)})
+    assert send("PUT", f"{admin}/clusters/set/endpoints", [{"address": backends.at(ONE)}])[0] == 200
+    assert endpoints(admin).keys() == {backends.at(TWO), backends.at(ONE)}
 
 
 def test_deaths_forget_nothing(serve, backends, names):
@@ -349,8 +391,6 @@ def lookup(question, hosts=Path("/nonexistent"), before=()):
 
 
 def question(names, name="api.test", **settings):
-    from lbjwt.address import Address
-
     return Question(name, nameservers=(Address("127.0.0.1", names.port),), **settings)
 
 
@@ -366,6 +406,25 @@ def test_a_truncated_answer_is_asked_for_over_tcp(names):
     result = lookup(question(names))
     assert [one.host for one in result.found] == [ONE, TWO]
     assert names.count("api.test", "A", "tcp") == 1 and names.count("api.test", "A", "udp") == 1
+
+
+def test_an_answer_that_is_too_large_is_refused_before_it_is_parsed(names):
+    """dnspython needs seconds for the largest one, in which the control process checks nothing."""
+    names.mood = "large"
+    before = (Found(ONE, "api.test"),)
+    result = lookup(question(names), before=before)
+    assert result.found == before and result.ttl is None
+    assert result.failure == "the answer has 64026 bytes; lbjwt takes 32768 at most"
+
+
+def test_targets_beyond_the_addresses_of_a_cluster_are_not_asked_for(names):
+    targets = [f"t{number:02}.test" for number in range(100)]
+    names.set("_http._tcp.test", "SRV", [f"1 1 80 {target}." for target in targets])
+    for at, target in enumerate(targets):
+        names.set(target, "A", [f"10.0.{at}.{last}" for last in range(50)])
+    result = lookup(question(names, "_http._tcp.test", srv=True, family="ipv4"))
+    assert [one.name for one in result.found] == [target for target in targets[:20] for _ in range(50)]
+    assert sum(names.count(target) for target in targets) < 100
 
 
 def test_the_family_decides_what_is_asked(names):
@@ -384,6 +443,11 @@ def test_what_went_wrong_is_told(names, mood, cause):
     before = (Found(ONE, "api.test"),)
     result = lookup(question(names), before=before)
     assert result.found == before and result.ttl is None and cause in result.failure
+
+
+def test_a_name_server_that_does_not_run_is_told_from_one_that_is_slow():
+    result = asyncio.run(Lookup(Hosts(Path("/nonexistent")))(Question("api.test", nameservers=(Address("127.0.0.1", free_port()),)), ()))
+    assert result.failure == "no name server listens at the address (connection refused)"
 
 
 # --- dnsmasq

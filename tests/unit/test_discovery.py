@@ -1,10 +1,14 @@
 """Discovery as pure rules: when a name is due, what answers make of it, which files are read, and which members a cluster has."""
 
+import contextlib
 import json
+import re
+import struct
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from dns.exception import FormError
 
 from lbjwt.address import Address
 from lbjwt.assembly.backend_tls import backend_tls_of, peer_of
@@ -25,10 +29,17 @@ from lbjwt.config.model import Configuration
 from lbjwt.errors import ConfigurationError
 from lbjwt.upstream.discovery.answers import Found, Question, Reply, Service, Target, resolved, targets_of
 from lbjwt.upstream.discovery.hosts import Hosts, names_in
+from lbjwt.upstream.discovery.nameserver import MAX_ANSWER, MAX_RECORDS, check_size
 from lbjwt.upstream.discovery.schedule import Bounds, Schedule
 from lbjwt.upstream.discovery.watched import WatchedFiles
 
 BOUNDS = Bounds(1.0, 300.0)
+
+
+def header(*counts: int) -> bytes:
+    """Of a DNS message with so many questions, answers, authorities and additional records."""
+    return struct.pack("!6H", 1, 0x8180, *(*counts, 0, 0, 0, 0)[:4])
+
 
 # --- when
 
@@ -90,6 +101,26 @@ def test_names_that_stay_keep_their_time_and_others_are_forgotten() -> None:
     schedule.answered("b", 1.0, 10.0)
     schedule.use({"a": Bounds(1.0, 20.0)}, 12.0)
     assert schedule.next() == 20.0, "shorter bounds hold at once"
+
+
+# --- the size of an answer
+
+
+@pytest.mark.parametrize(
+    ("wire", "sentence"),
+    [
+        (header(1, MAX_RECORDS), ""),
+        (header(1, MAX_RECORDS + 1), "the answer has 1025 records; lbjwt takes 1024 at most"),
+        (header(1, 0, 0, 65_535), "the answer has 65535 records; lbjwt takes 1024 at most"),
+        (header(65_535), "the answer has 65534 records; lbjwt takes 1024 at most"),
+        (header(1, 1) + bytes(MAX_ANSWER - 12), ""),
+        (header(1, 1) + bytes(MAX_ANSWER - 11), "the answer has 32769 bytes; lbjwt takes 32768 at most"),
+        (header(1)[:-1], "The DNS packet passed to from_wire() is too short."),
+    ],
+)
+def test_an_answer_is_measured_before_it_is_parsed(wire: bytes, sentence: str) -> None:
+    with pytest.raises(FormError, match=re.escape(sentence)) if sentence else contextlib.nullcontext():
+        check_size(wire)
 
 
 # --- answers

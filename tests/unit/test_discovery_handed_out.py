@@ -32,6 +32,12 @@ def configuration(**cluster: object) -> Configuration:
 ENDPOINTS = endpoints_of([{"address": "10.0.0.7:80"}])
 
 
+def test_a_file_without_endpoints_travels_with_the_others() -> None:
+    """One file that could not be used yet must not keep what else was discovered from the workers and from the disk."""
+    known = Discovered(files={"/missing.json": (), "/good.json": ENDPOINTS}, replaced={"main": ENDPOINTS})
+    assert Discovered.decoded(known.encoded()) == known
+
+
 def publish(apply: Callable[[Board], object], monkeypatch: pytest.MonkeyPatch) -> None:
     """Hand something out that becomes generation 3, to a control process that applies it and to one worker that does what it is told."""
     monkeypatch.setattr(os, "kill", lambda pid, number: None)
