@@ -11,9 +11,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from lbjwt import Configuration, LoadBalancer
 from lbjwt.address import Address
+from lbjwt.cli import main
 from lbjwt.upstream.discovery.answers import Found, Question
 from lbjwt.upstream.discovery.hosts import Hosts
 from lbjwt.upstream.discovery.lookup import Lookup
@@ -81,7 +83,7 @@ def test_every_address_of_a_name_is_an_endpoint_and_changes_lose_nothing(serve, 
 @pytest.mark.parametrize("mood", ["servfail", "nxdomain", "empty", "silent"])
 def test_b18_a_name_server_that_fails_takes_nothing_away(serve, backends, names, mood):
     """The addresses stay, one line in the log says so, and when it answers again that is noticed; no request fails."""
-    soon = {"min_ttl": "100ms", "max_ttl": "500ms"}
+    soon = {"min_ttl": "100ms", "max_ttl": "1s"}
     served = serve(clusters={"main": cluster(names, backends, resolve=soon)}, workers=2)
     admin, url = served.url("admin"), served.url()
     served.wait_for("ready")
@@ -100,6 +102,12 @@ def test_b18_a_name_server_that_fails_takes_nothing_away(serve, backends, names,
     assert metric(admin, "lbjwt_discovery_failing") == 0
 
 
+def shown_status(admin, *cluster):
+    """What `lbjwt status` prints."""
+    done = CliRunner().invoke(main, ["status", *cluster, "--admin", admin])
+    return done.output
+
+
 def test_a_large_answer_takes_nothing_away_and_stops_no_checks(serve, backends, names):
     names.set("api.test", "A", [ONE, TWO], ttl=0)
     checked = {"endpoints": [{"address": backends.at(THREE)}], "health_check": {"interval": "100ms"}}
@@ -110,7 +118,9 @@ def test_a_large_answer_takes_nothing_away_and_stops_no_checks(serve, backends, 
     )
     served.wait_for("ready")
     names.mood = "large"
-    served.wait_for("name api.test .* cannot be resolved: the answer has 64026 bytes; .* its 2 known addresses stay in use")
+    served.wait_for(
+        "name api.test .* cannot be resolved: the answer has 64026 bytes; .* its 2 known addresses stay in use"
+    )
     seen = backends.counts[THREE]
     assert eventually(lambda: backends.counts[THREE] >= seen + 3)
     assert endpoints(served.url("admin")).keys() == {backends.at(host) for host in (ONE, TWO, THREE)}
@@ -136,6 +146,12 @@ def test_a_file_that_is_missing_stops_no_other_discovery(serve, backends, names)
     served.wait_for("ready")
     names.set("api.test", "A", [TWO], ttl=0)
     assert eventually(lambda: endpoints(admin).keys() == {backends.at(TWO), backends.at(THREE)})
+    table = [line.split() for line in shown_status(admin).splitlines()]
+    assert ["listed", "no", "endpoints"] in table and ["set", backends.at(THREE), "in", "service", "unchecked"] in [
+        row[:5] for row in table
+    ]
+    assert len(shown_status(admin, "listed").splitlines()) == 2
+    assert shown_status(admin, "other") == "Error: there is no cluster other; there are listed, main, set\n"
     assert send("PUT", f"{admin}/clusters/set/endpoints", [{"address": backends.at(ONE)}])[0] == 200
     assert endpoints(admin).keys() == {backends.at(TWO), backends.at(ONE)}
 
@@ -249,7 +265,7 @@ def test_an_endpoints_file_is_watched_and_a_broken_one_changes_nothing(serve, ba
         assert eventually(lambda: endpoints(admin).keys() == {backends.at(THREE)})
         write("- addres: nonsense\n")
         served.wait_for(
-            r"endpoints_file .*endpoints.yaml: line 1: \[0\].addres: unknown key.*; its last 1 endpoint stay"
+            r"endpoints_file .*endpoints.yaml: line 1: \[0\].addres: unknown key.*; its last endpoint stays in use"
         )
         assert metric(admin, "lbjwt_discovery_failing") == 1
         file.unlink()
@@ -317,27 +333,39 @@ def test_endpoints_set_over_the_admin_api_hold_over_a_restart(serve, backends, t
     ],
 )
 def test_what_the_admin_api_refuses_changes_nothing(refusing, method, path, document, fields, code):
-    admin, backends = refusing
+    admin, backends, _ = refusing
     assert send(method, f"{admin}/clusters/{path}/endpoints", document, **fields)[0] == code
     assert endpoints(admin) == {backends.at(ONE): None}
+
+
+def test_the_admin_api_takes_no_listener_as_an_endpoint(refusing):
+    """Requests would go round until every connection is used up."""
+    admin, backends, port = refusing
+    code, told = send(
+        "PUT", f"{admin}/clusters/main/endpoints", [{"address": "127.0.0.9:1"}, {"address": f"localhost:{port}"}]
+    )
+    assert code == 400 and told["error"].startswith(f"endpoints[1].address: is lbjwt's own listener 127.0.0.1:{port}")
+    assert endpoints(admin) == {backends.at(ONE): None}
+    assert send("GET", f"{admin}/clusters/other/endpoints")[1]["error"] == "there is no such cluster; there is main"
 
 
 @pytest.fixture(scope="module")
 def refusing(tmp_path_factory):
     folder = tmp_path_factory.mktemp("refusing")
     (folder / "jwks.json").write_text(JWKS)
+    port = free_port()
     with Backends(ONE) as backends:
         served = Serve(
             folder,
             {
-                "listeners": [{"address": "127.0.0.1:0"}],
+                "listeners": [{"address": f"127.0.0.1:{port}"}],
                 "issuers": {"main": {"issuer": "i", "audiences": ["a"], "jwks_file": "jwks.json"}},
                 "clusters": {"main": {"endpoints": [{"address": backends.at(ONE)}]}},
                 "admin": {"address": "127.0.0.1:0"},
             },
         )
         served.wait_for("ready")
-        yield served.url("admin"), backends
+        yield served.url("admin"), backends, port
         served.process.send_signal(signal.SIGTERM)
         served.end()
 
@@ -446,7 +474,9 @@ def test_what_went_wrong_is_told(names, mood, cause):
 
 
 def test_a_name_server_that_does_not_run_is_told_from_one_that_is_slow():
-    result = asyncio.run(Lookup(Hosts(Path("/nonexistent")))(Question("api.test", nameservers=(Address("127.0.0.1", free_port()),)), ()))
+    result = asyncio.run(
+        Lookup(Hosts(Path("/nonexistent")))(Question("api.test", nameservers=(Address("127.0.0.1", free_port()),)), ())
+    )
     assert result.failure == "no name server listens at the address (connection refused)"
 
 
