@@ -1,7 +1,7 @@
 """
 One query to one name server, over UDP or TCP.
 
-dnspython parses an answer in Python at 0.1 ms a record or more, and nothing else runs meanwhile. So an answer that is too large is refused before it is
+dnspython parses an answer in Python, 0.1 ms a record or more, and nothing else runs meanwhile. So an answer that is too large is refused before it is
 parsed, and large ones are parsed one at a time in a thread.
 """
 
@@ -30,6 +30,9 @@ _HEADER: Final = struct.Struct("!6H")
 
 class AnswerTooLarge(dns.exception.FormError):
     """The answer is above a limit. The text says which one."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)  # type: ignore[no-untyped-call]
 
 
 class MeasuredNameserver(dns.nameserver.Do53Nameserver):
@@ -64,7 +67,7 @@ class MeasuredNameserver(dns.nameserver.Do53Nameserver):
             async with asyncio.timeout(timeout) as limit:
                 return await (self._over_tcp(request, limit) if max_size else self._over_udp(request, limit))
         except TimeoutError:
-            raise dns.exception.Timeout(timeout=timeout) from None
+            raise dns.exception.Timeout(timeout=timeout) from None  # type: ignore[no-untyped-call]
 
     async def _over_udp(self, request: dns.message.QueryMessage, limit: asyncio.Timeout) -> dns.message.Message:
         # Connected, so that the kernel drops datagrams of others and tells that nothing listens.
@@ -81,7 +84,7 @@ class MeasuredNameserver(dns.nameserver.Do53Nameserver):
                 try:
                     message = await self._parsed(wire, limit, raise_on_truncation=True)
                 except dns.message.Truncated as error:
-                    if request.is_response(error.message()):
+                    if request.is_response(error.message()):  # type: ignore[no-untyped-call]
                         raise
                 except dns.exception.DNSException:
                     continue
