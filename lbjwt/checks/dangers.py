@@ -72,7 +72,7 @@ def _service(configuration: Configuration) -> Iterator[Problem]:
 def _clusters(configuration: Configuration) -> Iterator[Problem]:
     for label, cluster in configuration.clusters.items():
         check = cluster.health_check
-        if check is not None and check.timeout >= check.interval:
+        if check is not None and check.timeout is not None and check.timeout >= check.interval:
             yield warning(("clusters", label, "health_check", "timeout"), "check-overlaps")
 
 
