@@ -6,6 +6,7 @@ No name is resolved and no socket is opened here.
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -15,6 +16,8 @@ _NAME: Final = re.compile(
 )
 _PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_EVERYWHERE: Final = frozenset(("", "0.0.0.0", "::"))
+_LOOPBACK: Final = frozenset(("127.0.0.1", "::1"))
 # sizeof(sockaddr_un.sun_path) is 108 on Linux, one byte of it for the terminating NUL.
 _LONGEST_UNIX_PATH: Final = 107
 
@@ -136,6 +139,41 @@ class Address:
             rest += f":{_DEFAULT_PORTS[scheme]}"
         found = cls.parse(rest)
         return cls(found.host, found.port, https=scheme == "https")
+
+
+def loop_fault(endpoint: Address, listening: Iterable[Address]) -> str:
+    """
+    Return why an address cannot be an endpoint beside these listeners: requests would come back to lbjwt. "" when it can.
+
+    `localhost` and an IPv4 address written as IPv6 are the addresses they stand for. A listener on all addresses has those of the loopback;
+    which others this machine has is not known here.
+    """
+    for ours in listening:
+        if endpoint.is_unix or ours.is_unix:
+            same = endpoint.path == ours.path
+        elif endpoint.port != ours.port:
+            continue
+        else:
+            hosts = _hosts(endpoint.host)
+            everywhere = ours.host in _EVERYWHERE and any(map(is_loopback, hosts))
+            same = everywhere or not hosts.isdisjoint(_hosts(ours.host))
+        if same:
+            return f"is lbjwt's own listener {ours}, so requests would loop; write the address of a backend"
+    return ""
+
+
+def _hosts(host: str) -> frozenset[str]:
+    """The literal addresses that a host of this machine stands for, else the host itself. Connecting to no address connects to the loopback."""
+    host = host.lower().rstrip(".")
+    if host == "localhost":
+        return _LOOPBACK
+    if host in _EVERYWHERE:
+        return _LOOPBACK | {host}
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return frozenset((host,))
+    return frozenset((str(getattr(address, "ipv4_mapped", None) or address),))
 
 
 def check_host(host: str) -> str:

@@ -10,6 +10,7 @@ No message holds a token, a key or a secret, or a part of one.
 """
 
 import os
+from collections.abc import Iterable
 
 from lbjwt._fastverify import DenyReason
 
@@ -48,3 +49,11 @@ def cause_of(error: OSError) -> str:
     if error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)
     return error.strerror or ("timed out" if isinstance(error, TimeoutError) else "no connection")
+
+
+def there_are(names: Iterable[str]) -> str:
+    """Which names there are instead of one that there is not: all of them, or of many their number."""
+    found = sorted(names)
+    if len(found) > 5:
+        return f"there are {len(found)}"
+    return f"there {'is' if len(found) < 2 else 'are'} {', '.join(found) or 'none'}"

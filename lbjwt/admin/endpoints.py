@@ -14,10 +14,11 @@ from typing import Any, Final, Protocol
 import orjson
 from aiohttp import web
 
+from lbjwt.address import loop_fault
 from lbjwt.admin.changing import answer, error, is_browser, refused
 from lbjwt.config.endpoint_list import EndpointsError, endpoints_of, to_json
 from lbjwt.config.model import Configuration, Endpoint
-from lbjwt.errors import LbjwtError, cause_of
+from lbjwt.errors import LbjwtError, cause_of, there_are
 
 PATH: Final = "/clusters/{name}/endpoints"
 
@@ -82,6 +83,10 @@ class EndpointPages:
             return error(400, "the body is not JSON")
         except EndpointsError as fault:
             return error(400, str(fault))
+        listening = [listener.address for listener in self._configuration().listeners]
+        for at, endpoint in enumerate(endpoints):
+            if loop := loop_fault(endpoint.address, listening):
+                return error(400, f"endpoints[{at}].address: {loop}")
         return await self._replace(request, endpoints)
 
     async def delete(self, request: web.Request) -> web.Response:
@@ -106,7 +111,7 @@ class EndpointPages:
         clusters = self._configuration().clusters
         if name in clusters:
             return None
-        return error(404, f"there is no such cluster; there is {', '.join(sorted(clusters)[:20])}")
+        return error(404, f"there is no such cluster; {there_are(clusters)}")
 
     def _shown(self, name: str) -> web.Response:
         endpoints = self._configuration().clusters[name].endpoints

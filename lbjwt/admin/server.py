@@ -217,6 +217,10 @@ class AdminServer:
                 {"address": str(listener.address), "tls": listener.tls is not None}
                 for listener in self._configuration.listeners
             ],
+            "clusters": [
+                {"name": label, "endpoints": len(cluster.endpoints)}
+                for label, cluster in self._configuration.clusters.items()
+            ],
             "endpoints": [
                 self._endpoint(label, endpoint)
                 for label, cluster in self._configuration.clusters.items()
@@ -263,7 +267,7 @@ class AdminServer:
             "address": address,
             "name": endpoint.address.resolved_from or None,
             "state": SERVICE_NAMES[state["service"]],
-            "health": _health(state),
+            "health": _health(state, used=totals["requests"] > 0),
             "weight": weight_now(self._board.endpoint_states, row, endpoint.weight),
             "configured_weight": endpoint.weight,
             "requests_in_flight": totals["in_flight"],
@@ -366,11 +370,20 @@ def _judgements(totals: Mapping[str, Sequence[int]]) -> dict[str, object]:
     }
 
 
-def _health(words: Mapping[str, Any]) -> str:
-    """`failing checks`, `ejected` or `healthy`."""
+def _health(words: Mapping[str, Any], *, used: bool) -> str:
+    """
+    `disabled`, `failing checks`, `ejected`, `unchecked` or `healthy`.
+
+    Args:
+        used: Some request was sent there; without one and without a check, nothing is known.
+    """
+    if words["service"] == SERVICE_NAMES.index("disabled"):
+        return "disabled"
     if words["check"] == CHECK_NAMES.index("failing"):
         return "failing checks"
-    return "ejected" if words["on_trial"] else "healthy"
+    if words["on_trial"]:
+        return "ejected"
+    return "healthy" if used or words["check"] else CHECK_NAMES[0]
 
 
 def _age(moment: float) -> float | None:

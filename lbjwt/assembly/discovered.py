@@ -8,6 +8,7 @@ counts, checks or shows endpoints gets that one; code that compares configuratio
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from lbjwt.address import Address
+from lbjwt.address import Address, loop_fault
 from lbjwt.config import document
 from lbjwt.config.endpoint_list import EndpointsError, endpoints_of, read_endpoints, to_json
 from lbjwt.config.model import MAX_ENDPOINTS, Cluster, Configuration, Endpoint
@@ -88,7 +89,8 @@ class Discovered:
             data = orjson.loads(text)
             return cls(
                 {_question(question): tuple(Found(**one) for one in found) for question, found in data["answers"]},
-                {path: endpoints_of(endpoints) for path, endpoints in data["files"].items()},
+                # none of a file that could not be used yet
+                {path: endpoints_of(endpoints) if endpoints else () for path, endpoints in data["files"].items()},
                 {name: endpoints_of(endpoints) for name, endpoints in data["replaced"].items()},
             )
         except (KeyError, TypeError, AttributeError, EndpointsError) as error:
@@ -137,13 +139,31 @@ def in_force(configuration: Configuration, discovered: Discovered | None) -> Con
     """
     if discovered is None:
         return configuration
+    listening = [listener.address for listener in configuration.listeners]
     clusters: dict[str, Cluster] = {}
     for name, cluster in configuration.clusters.items():
-        members = tuple(_members(name, cluster, discovered)) or tuple(discovered.kept.get(name, ()))
+        members = _no_loops(_members(name, cluster, discovered), listening) or _no_loops(
+            discovered.kept.get(name, ()), listening
+        )
         clusters[name] = cluster if members == cluster.endpoints else cluster.model_copy(update={"endpoints": members})
     if all(clusters[name] is cluster for name, cluster in configuration.clusters.items()):
         return configuration
     return configuration.model_copy(update={"clusters": clusters})
+
+
+def left_out(configuration: Configuration, discovered: Discovered) -> dict[tuple[str, str], str]:
+    """Cluster and address of each endpoint that `in_force` leaves out because it is a listener of this configuration, with the reason."""
+    listening = [listener.address for listener in configuration.listeners]
+    return {
+        (name, str(member.address)): fault
+        for name, cluster in configuration.clusters.items()
+        for member in _members(name, cluster, discovered)
+        if (fault := loop_fault(member.address, listening))
+    }
+
+
+def _no_loops(members: Iterable[Endpoint], listening: Sequence[Address]) -> tuple[Endpoint, ...]:
+    return tuple(member for member in members if not loop_fault(member.address, listening))
 
 
 def keeping(configuration: Configuration, discovered: Discovered, before: Configuration) -> Discovered:
@@ -220,7 +240,22 @@ def read_file(path: Path) -> tuple[Endpoint, ...]:
         raise EndpointsError(f"cannot be read: {cause_of(error)}") from None
     except UnicodeDecodeError:
         raise EndpointsError("not UTF-8") from None
-    return read_endpoints(text, path.parent)
+    try:
+        return read_endpoints(text, path.parent)
+    except EndpointsError:
+        if path.suffix == ".json":
+            _check_json(text)
+        raise
+
+
+def _check_json(text: str) -> None:
+    """Raise EndpointsError where a text is not JSON, in the words for JSON: most of it is YAML too."""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        raise EndpointsError(f"line {error.lineno}: not JSON: {error.msg.lower()}") from None
+    except RecursionError:
+        raise EndpointsError("not JSON: it is nested too deeply") from None
 
 
 def initial(configuration: Configuration, directory: Path | None) -> Discovered:
@@ -237,19 +272,19 @@ def initial(configuration: Configuration, directory: Path | None) -> Discovered:
             files[str(path)] = read_file(path)
         except EndpointsError as error:
             files[str(path)] = known = stored.files.get(str(path), ())
-            log.error("endpoints_file %s: %s; %s", path, error, _stay(known))
+            log.error("endpoints_file %s: %s; %s", path, error, stay(known))
     unused = stored.replaced.keys() - configuration.clusters.keys()
     if unused:
         log.warning("endpoints set over the admin API are not used: there is no cluster %s", ", ".join(sorted(unused)))
     return replace(stored, files=files)
 
 
-def _stay(endpoints: Sequence[Endpoint]) -> str:
-    count = len(endpoints)
+def stay(endpoints: Sequence[Endpoint]) -> str:
+    """What becomes of the endpoints that a file had, when it cannot be used."""
+    if not endpoints:
+        return "it has no endpoints until it is mended"
     return (
-        f"its last good {count} endpoint{'s' * (count != 1)} stay in use"
-        if count
-        else "it has no endpoints until it is mended"
+        f"its last {len(endpoints)} endpoints stay in use" if len(endpoints) > 1 else "its last endpoint stays in use"
     )
 
 

@@ -16,9 +16,11 @@ from typing import Any, Final
 from lbjwt.assembly.discovered import (
     Discovered,
     files_of,
+    left_out,
     pruned,
     questions,
     read_file,
+    stay,
     store,
 )
 from lbjwt.config.endpoint_list import EndpointsError
@@ -84,6 +86,7 @@ class Discovery:
         self._stored: Discovered | None = None
         self._storing_failed = False
         self._publishing = asyncio.Lock()
+        self._left_out: set[tuple[str, str]] = set()
 
     @property
     def replaced(self) -> Mapping[str, Sequence[Endpoint]]:
@@ -200,7 +203,16 @@ class Discovery:
             names = questions(self._configuration, self._known)
             known = self._known = pruned(self._known, names, files_of(self._configuration))
             self._store(known)
+            self._tell_left_out(known)
             await self._publish(known)
+
+    def _tell_left_out(self, known: Discovered) -> None:
+        """Log endpoints that are left out, once."""
+        found = left_out(self._configuration, known)
+        for (cluster, address), fault in found.items():
+            if (cluster, address) not in self._left_out:
+                log.error("endpoint %s of cluster %s %s; it is left out", address, cluster, fault)
+        self._left_out = set(found)
 
     def _store(self, known: Discovered) -> None:
         if self._directory is None or known == self._stored:
@@ -230,13 +242,7 @@ class Discovery:
         except EndpointsError as error:
             status.failures += 1
             status.cause = str(error)
-            count = len(before)
-            kept = (
-                f"its last {count} endpoint{'s' * (count != 1)} stay in use"
-                if before
-                else "it has no endpoints until it is mended"
-            )
-            log.error("endpoints_file %s: %s; %s", path, error, kept)
+            log.error("endpoints_file %s: %s; %s", path, error, stay(before))
             return
         if status.cause:
             log.info("endpoints_file %s can be used again", path)

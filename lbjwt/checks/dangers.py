@@ -74,7 +74,7 @@ def _clusters(configuration: Configuration) -> Iterator[Problem]:
         if cluster.protocol == "auto" and not cluster.uses_tls and cluster.endpoints_file is None:
             yield warning(("clusters", label, "protocol"), "auto-without-tls")
         check = cluster.health_check
-        if check is not None and check.timeout >= check.interval:
+        if check is not None and check.timeout is not None and check.timeout >= check.interval:
             yield warning(("clusters", label, "health_check", "timeout"), "check-overlaps")
 
 

@@ -11,12 +11,13 @@ import itertools
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from cryptography.x509 import Certificate, Name, load_pem_x509_certificates
 
+from lbjwt.address import Address, loop_fault
 from lbjwt.assembly.discovered import read_file
 from lbjwt.assembly.sources import KEYS
 from lbjwt.assembly.state import state_needed
@@ -52,6 +53,9 @@ def tls_problems(path: KeyPath, tls: Tls, *, dates: bool) -> Iterator[Problem]:
     Args:
         dates: Also warn of certificates that clients refuse, as `certificate_results` tells them.
     """
+    if missing := list(_unread(path, {"certificate": tls.certificate, "private_key": tls.private_key})):
+        yield from missing
+        return
     try:
         server_context(tls.certificate, tls.private_key, key="tls")
     except TLSError as error:
@@ -64,6 +68,16 @@ def tls_problems(path: KeyPath, tls: Tls, *, dates: bool) -> Iterator[Problem]:
             yield warning((*path, "certificate"), "tls-certificate", what=result.sentence)
 
 
+def _unread(path: KeyPath, named: Mapping[str, Path | None]) -> Iterator[Problem]:
+    """Each file that cannot be read, by its key. OpenSSL and `net.tls` stop at the first one."""
+    for key, file in named.items():
+        if file is not None:
+            try:
+                os.close(open_regular(file)[0])
+            except OSError as error:
+                yield Problem((*path, key), f"cannot read {file}: {error.strerror}", code="tls-files")
+
+
 def backend_tls_problems(path: KeyPath, tls: BackendTls, *, dates: bool) -> Iterator[Problem]:
     """
     Whether authorities and client certificate can be used, and the key is a secret.
@@ -71,6 +85,10 @@ def backend_tls_problems(path: KeyPath, tls: BackendTls, *, dates: bool) -> Iter
     Args:
         dates: Also warn of a client certificate that endpoints refuse, as `certificate_results` tells it.
     """
+    named = {"ca": tls.ca, "certificate": tls.certificate, "private_key": tls.private_key}
+    if missing := list(_unread(path, named)):
+        yield from missing
+        return
     try:
         client_context(
             ca=tls.ca, certificate=tls.certificate, private_key=tls.private_key, verify=tls.verify, key="tls"
@@ -88,12 +106,21 @@ def backend_tls_problems(path: KeyPath, tls: BackendTls, *, dates: bool) -> Iter
             yield warning((*path, "certificate"), "tls-certificate", what=result.sentence)
 
 
-def endpoints_file_problems(path: KeyPath, file: Path) -> Iterator[Problem]:
-    """Whether an endpoints file can be used. It may be written later, so one that is missing or wrong does not stop a start."""
+def endpoints_file_problems(path: KeyPath, file: Path, listening: Sequence[Address]) -> Iterator[Problem]:
+    """
+    Whether an endpoints file can be used. It may be written later, so one that is missing or wrong does not stop a start.
+
+    Args:
+        listening: Addresses of lbjwt's own listeners, which are left out as endpoints.
+    """
     try:
-        read_file(file)
+        endpoints = read_file(file)
     except EndpointsError as error:
         yield warning(path, "endpoints-file", what=str(error))
+        return
+    for at, endpoint in enumerate(endpoints):
+        if loop := loop_fault(endpoint.address, listening):
+            yield warning(path, "endpoints-file", what=f"endpoints[{at}].address: {loop}")
 
 
 def fetch_problems(path: KeyPath, fetch: KeyFetch) -> Iterator[Problem]:
@@ -113,12 +140,15 @@ def fetch_problems(path: KeyPath, fetch: KeyFetch) -> Iterator[Problem]:
             yield Problem((*path, "bearer_token_file"), str(error), code="bearer-token")
     if fetch.client_certificate is None or fetch.client_key is None:
         return
+    unread = False
     for key, file in (("client_certificate", fetch.client_certificate), ("client_key", fetch.client_key)):
         try:
             os.close(open_regular(file)[0])
         except OSError as error:
             yield unreadable((*path, key), file, error)
-            return
+            unread = True
+    if unread:
+        return
     try:
         ClientTls(certificate=fetch.client_certificate, private_key=fetch.client_key).context()
     except KeySourceError as error:

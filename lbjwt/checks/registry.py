@@ -43,6 +43,7 @@ def file_findings(configuration: Configuration, command: Command) -> Iterator[Pr
     The problems of the files that a configuration names, and for the doctor what they hold when they are good; also of a `partial` configuration,
     whose wrong values have problems already.
     """
+    listening = [listener.address for listener in configuration.listeners if hasattr(listener, "address")]
     for at, listener in enumerate(configuration.listeners):
         if listener.tls is not None:
             # the doctor has a check of its own for the dates, with the number of days that are left
@@ -59,7 +60,9 @@ def file_findings(configuration: Configuration, command: Command) -> Iterator[Pr
             yield from files.fetch_problems(("issuers", label, issuer.key_source), issuer.fetch)
     for label, cluster in configuration.clusters.items():
         if cluster.endpoints_file is not None:
-            yield from files.endpoints_file_problems(("clusters", label, "endpoints_file"), cluster.endpoints_file)
+            yield from files.endpoints_file_problems(
+                ("clusters", label, "endpoints_file"), cluster.endpoints_file, listening
+            )
     # the doctor reads the lines of the file, and tells itself when it cannot
     yield from (
         one
@@ -147,7 +150,7 @@ async def _online_results(configuration: Configuration, known: Mapping[str, Resu
     for label, cluster in configuration.clusters.items():
         subject = f"clusters.{label}"
         turns = -(-len(cluster.endpoints) // machine.AT_ONCE)
-        longest = cluster.connect_timeout if cluster.health_check is None else cluster.health_check.timeout
+        longest = cluster.connect_timeout if cluster.health_check is None else cluster.health_check.time_limit
         limit = turns * longest + LIMIT
         checks.append(guarded(subject, "endpoint", machine.endpoint_results(subject, cluster), limit))
         for check, path in _tls_files(cluster):

@@ -79,6 +79,8 @@ def _reading(examination: Examination, problems: list[Problem]) -> Reading:
     if made is not None:
         paths += [("listeners", at, "address") for at in range(len(made.listeners))]
         paths += [("issuers", label) for label in made.issuers]
+        paths += [("clusters", label) for label in made.clusters]
+        paths += [("clusters", label, "health_check") for label in made.clusters]
     root = examination.root
-    places = {} if root is None else {path: root.place(path, key=len(path) == 2) for path in paths}
+    places = {} if root is None else {path: root.place(path, key=path[0] != "listeners") for path in paths}
     return Reading(made, tuple(problems), examination.source, places)

@@ -11,6 +11,7 @@ import click
 
 from lbjwt.cli.admin import ask
 from lbjwt.config.problems import printable
+from lbjwt.errors import there_are
 from lbjwt.units import UnitError, parse_duration
 
 POLL: Final = 0.1
@@ -198,15 +199,20 @@ def status(cluster: str | None, admin: str) -> None:
     endpoints = reply.members.get("endpoints")
     if reply.status != 200 or not isinstance(endpoints, list):
         raise click.ClickException(f"status {reply.status}: is this the admin API of lbjwt?")
+    clusters = [one["name"] for one in reply.members.get("clusters", ())] or [one["cluster"] for one in endpoints]
+    if cluster is not None and cluster not in clusters:
+        raise click.ClickException(f"there is no cluster {cluster}; {there_are(set(clusters))}")
     shown = [one for one in endpoints if cluster in (None, one["cluster"])]
-    if not shown:
-        raise click.ClickException(
-            f"there is no cluster {cluster}; there are {', '.join({one['cluster']: 0 for one in endpoints})}"
-        )
     rows = [("CLUSTER", "ENDPOINT", "STATE", "HEALTH", "WEIGHT", "IN FLIGHT", "CONNECTIONS", "REQUESTS", "FAILURES")]
     for one in shown:
         numbers = (one[key] for key in ("weight", "requests_in_flight", "connections", "requests", "failures"))
         rows.append((one["cluster"], one["address"], one["state"], one["health"], *map(str, numbers)))
+    filled = {one["cluster"] for one in shown}
+    rows += [
+        (name, "no endpoints", *[""] * 7)
+        for name in dict.fromkeys(clusters)
+        if name not in filled and cluster in (None, name)
+    ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         cells = (

@@ -48,8 +48,8 @@ class Ejection(Section):
     )
     max_ejected: Annotated[float, Percent(0.01, 1)] = Field(
         default=0.5,
-        description="Share of the endpoints that may be ejected at the same time: at least one of several, never all. Endpoints to which connecting "
-        "fails do not count.",
+        description="Share of the endpoints that may be ejected at the same time: at least one of several, and never all unless a "
+        "healthy backup is there. Endpoints to which connecting fails do not count.",
     )
 
     @field_validator("max_time")

@@ -26,6 +26,9 @@ T = TypeVar("T")
 # What may stand in a request target (RFC 9112 §3.2.1), and nothing that another server would decode differently.
 _TARGET: Final = re.compile(r"/[\x21\x24-\x3B\x3D\x3F-\x5B\x5D\x5F\x61-\x7A\x7E%]{0,1023}")
 
+TIMEOUT: Final = 2.0
+"""Seconds for a check whose interval is not shorter."""
+
 ONLY_HTTP: Final = ("scheme", "path", "method", "host", "statuses", "body")
 """Keys that ask for an HTTP response."""
 
@@ -96,8 +99,9 @@ class HealthCheck(Section):
         default=0.1,
         description="Share by which lbjwt shortens each interval at random, so that checks of many balancers do not come at the same time.",
     )
-    timeout: Annotated[float, Seconds(0.01, 60)] = Field(
-        default=2.0, description="Time for the whole check, from the name lookup to the response."
+    timeout: Annotated[float, Seconds(0.01, 60)] | None = Field(
+        default=None,
+        description="Time for the whole check, from the name lookup to the response. Default: 2s, or the interval if that is shorter.",
     )
     rise: Annotated[int, whole(1, 100)] = Field(
         default=2, description="Passed checks in a row after which a failing endpoint gets requests again."
@@ -143,7 +147,12 @@ class HealthCheck(Section):
     @property
     def check(self) -> Check:
         """As the prober takes it."""
-        return Check(**dict(self))
+        return Check(**dict(self) | {"timeout": self.time_limit})
+
+    @property
+    def time_limit(self) -> float:
+        """Seconds for the whole check."""
+        return min(TIMEOUT, self.interval) if self.timeout is None else self.timeout
 
 
 def check_ports(check: HealthCheck, addresses: Sequence[Address]) -> None:

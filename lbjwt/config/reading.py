@@ -21,7 +21,8 @@ class Reading:
         configuration: None when an error prevents its use.
         problems: Errors and warnings, with their places.
         source: The name of the file, for messages; "" of flags.
-        places: Line and column of the values that are found wrong only when they are used: issuers, addresses to listen on, the access log.
+        places: Line and column of the values that are found wrong only when they are used: issuers, clusters and their
+            health checks, addresses to listen on, the access log.
     """
 
     configuration: Configuration | None

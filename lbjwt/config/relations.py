@@ -10,6 +10,7 @@ from pathlib import PurePath
 from typing import Any, Final
 
 from lbjwt import errors
+from lbjwt.address import loop_fault
 from lbjwt.auth.identity import fold_header_name
 from lbjwt.auth.issuer_pattern import IssuerPattern, may_be_one
 from lbjwt.auth.policy import MAX_TOKEN
@@ -216,12 +217,8 @@ def address_faults(sections: Mapping[str, Any]) -> Iterator[Fault]:
     listening = [listener.address for listener in sections["listeners"]]
     for label, cluster in sections["clusters"].items():
         for at, endpoint in enumerate(cluster.endpoints):
-            theirs = endpoint.address
-            for ours in listening:
-                everywhere = ours.host in ("", "0.0.0.0", "::") and theirs.is_loopback and not theirs.is_unix
-                if ours.port == theirs.port and (ours.host == theirs.host or everywhere):
-                    sentence = f"is lbjwt's own listener {ours}, so requests would loop; write the address of a backend"
-                    yield Fault(("clusters", label, "endpoints", at, "address"), sentence, code="proxy-loop")
+            if sentence := loop_fault(endpoint.address, listening):
+                yield Fault(("clusters", label, "endpoints", at, "address"), sentence, code="proxy-loop")
     admin = sections["admin"]
     if admin is not None and admin.address.port and admin.address in listening:
         yield Fault(

@@ -33,7 +33,7 @@ cdef size_t STRIDE = 192         # three cache lines
 cdef EndpointState no_state
 
 CAUSE_NAMES = ("server_errors", "connect_failures", "timeouts", "resets", "success_rate")
-CHECK_NAMES = ("not checked", "passing", "failing")
+CHECK_NAMES = ("unchecked", "passing", "failing")
 SERVICE_NAMES = ("in service", "drained", "disabled")
 
 

@@ -17,7 +17,7 @@ from lbjwt.net._connection cimport Events, Sent, buffered_connection
 from lbjwt.net._tls cimport TlsPeer
 from lbjwt.proxy._http2_client cimport adopt_http2
 from lbjwt.upstream._endpoint cimport Endpoint, Protocol
-from lbjwt.upstream._request cimport UpstreamRequest
+from lbjwt.upstream._request cimport HOLDS_TRIAL, UpstreamRequest
 
 cdef enum:
     MAX_INTERIMS = 8             # 1xx responses before the final one
@@ -64,7 +64,7 @@ cdef class ClientConnection(BackendStream):
             if exchange is None:
                 self.endpoint.end_trial()
             else:
-                exchange.trial = True
+                exchange.trial = HOLDS_TRIAL
         if exchange is None:
             self.release(True)
         else:
@@ -188,7 +188,7 @@ cdef class ClientConnection(BackendStream):
         self.doubt = False
         self.interims = 0
         self.seen = 0
-        self.asked_at = coarse_monotonic()
+        self.sent_at = self.asked_at = coarse_monotonic()
         self.deadline = self.asked_at + self._time_for_head(exchange)
         return self.connection.send(exchange.request.data, exchange.request.size)
 

@@ -9,7 +9,7 @@ from lbjwt.http1._request cimport Method, RequestHead, RequestPolicy
 from lbjwt.http1._response cimport ResponseHead
 from lbjwt.http1._answer cimport Answer
 from lbjwt.proxy._authorization cimport Authorization
-from lbjwt.proxy._forwarded cimport ForwardedRequest
+from lbjwt.proxy._judged cimport JudgedRequest
 from lbjwt.proxy._logged_request cimport LoggedRequest
 from lbjwt.proxy._snapshot cimport Snapshot
 from lbjwt.proxy._stream cimport BackendStream, ClientStream
@@ -23,7 +23,7 @@ cdef enum:
 
 
 @cython.final
-cdef class Exchange(ForwardedRequest):
+cdef class Exchange(JudgedRequest):
     cdef Snapshot snapshot                       # it began under
     cdef Authorization authorization
     cdef Tunnel tunnel                           # in TUNNEL

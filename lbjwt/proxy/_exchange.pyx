@@ -2,7 +2,7 @@
 
 Knows what was decided of the request, what was sent to whom, and what the log and the numbers say of it. Knows nothing of connections, nor of how
 either side frames its bytes: it has a `ClientStream` on one side and a `BackendStream` on the other. Which endpoint gets the request is found in
-`_forwarded`.
+`_forwarded`, and `_judged` knows what the request says of that endpoint.
 
 What may happen in which state, and what comes of it, is the table of `_exchange_states`: every event is checked against it.
 """
@@ -58,13 +58,14 @@ cdef Exchange new_exchange(ProxyContext context, ClientStream client):
     exchange.error = ErrorReason.NO_ERROR
     exchange.request_bytes = 0
     exchange.response_bytes = 0
+    exchange.held_back = 0.0
     exchange.is_logged = False
     exchange.call = None
     context.board.mine.in_flight += 1
     return exchange
 
 
-cdef class Exchange(ForwardedRequest):
+cdef class Exchange(JudgedRequest):
 
     # --- request ------------------------------------------------------------------------------------------------------
 
@@ -228,7 +229,7 @@ cdef class Exchange(ForwardedRequest):
         self.status = head.status
         self.response_bytes = size
         if head.status >= 500 or self.trial or (self.call is not None and self.call.is_failure()):
-            self._tell_status(head.status)
+            self.tell_status(head.status)
         if head.websocket:
             self._move(TUNNEL)
             self.tunnel = new_tunnel(self.client, self.backend, True, self.snapshot.stream_idle_timeout)
@@ -260,10 +261,12 @@ cdef class Exchange(ForwardedRequest):
         self.finish(True)
 
     cdef void client_blocked(self):
+        self.hold_back()
         if self.backend is not None:
             self.backend.pause()
 
     cdef void client_unblocked(self):
+        self.go_on()
         if self.backend is not None:
             self.backend.resume()
 
@@ -351,7 +354,7 @@ cdef class Exchange(ForwardedRequest):
     cdef void _fail_backend(self, ErrorReason reason):
         cdef int cause = cause_of(reason)
         self.note(reason)
-        if self._is_verdict(reason):
+        if self.is_verdict(reason):
             self.endpoint.failed(ErrorNames(<int>reason).name.lower().replace("_", " "), coarse_monotonic())
             if cause >= 0:
                 self.endpoint.unhealthy(<EjectionCause>cause, self.take_trial())

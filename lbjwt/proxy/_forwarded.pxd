@@ -6,7 +6,7 @@ from lbjwt.proxy._stream cimport BackendStream, ClientStream
 from lbjwt.proxy._context cimport ProxyContext
 from lbjwt.upstream._cluster cimport Cluster
 from lbjwt.upstream._endpoint cimport Endpoint
-from lbjwt.upstream._request cimport UpstreamRequest
+from lbjwt.upstream._request cimport HOLDS_TRIAL, NO_TRIAL, UpstreamRequest
 from lbjwt.upstream._retry cimport RetryCause, RetryRule
 
 
@@ -35,17 +35,14 @@ cdef class ForwardedRequest(UpstreamRequest):
 
     # Whether it tries its endpoint; once the endpoint was told what came of it, it does not any more.
     cdef inline bint take_trial(self) noexcept:
-        cdef bint trial = self.trial
-        self.trial = False
+        cdef bint trial = self.trial == HOLDS_TRIAL
+        self.trial = NO_TRIAL
         return trial
 
     cdef bint _unexpected(self) noexcept
     cdef void _fault(self) noexcept
     cdef void _send_off(self)
-    cdef bint _sends_again(self, RetryCause cause, int status, bint begun, bint whole)
     cdef void _send_again(self, RetryCause cause, bint whole)
-    cdef void _tell_status(self, int status)
-    cdef bint _is_verdict(self, ErrorReason reason) noexcept
     cdef void _try_next(self)
     cdef void _stop_connecting(self, double now)
     cdef Endpoint _pick_safer(self, Endpoint picked, set passed_over, double now)
@@ -61,14 +58,9 @@ cdef class ForwardedRequest(UpstreamRequest):
     cdef void connected(self)
     cdef void connect_failed(self)
     cdef void use(self, BackendStream backend)
-    # from the sweep: its route's deadline, or that of its client, may have passed
-    cdef void end_if_late(self)
-    cdef void _end_call(self)
     # What went wrong, for log and metrics.
     cdef void note(self, ErrorReason reason) noexcept
     # Answer in the endpoint's place, as no byte of a final response has gone to the client yet.
     cdef void fail(self, ErrorReason reason)
     # whole: the response was had from the endpoint to its end (or is our own). Nothing may touch this object afterwards: it is used again.
     cdef void finish(self, bint whole)
-    # The endpoint is why the request fails.
-    cdef void _fail_backend(self, ErrorReason reason)

@@ -9,8 +9,7 @@ from lbjwt.observe._endpoint_states cimport RESETS, SERVER_ERRORS, TIMEOUTS, add
 from lbjwt.proxy._exchange_states cimport (
     AWAITING, CONNECT_FAILED, CONNECTED, CONNECTING, DEADLINE, OVER, PENDING, PENDING_TIMED_OUT, RESPONDING, ROOM, STREAM_FREE, TUNNEL,
 )
-from lbjwt.upstream._ejection cimport had_fair_share
-from lbjwt.upstream._retry cimport RetryCause, exclude, may_send_again, send_elsewhere
+from lbjwt.upstream._retry cimport RetryCause, exclude, may_try_next, send_elsewhere
 
 cdef double CONNECT_SHARE = 0.5      # of what is left of the route's deadline: as much stays for the next endpoint, and it for its response
 
@@ -81,6 +80,7 @@ cdef class ForwardedRequest(UpstreamRequest):
         if self.tried is None and not endpoint.is_healthy(now):
             self.no_endpoint = ErrorReason.ENDPOINTS_DOWN    # every one failed a moment ago: this is the last resort
         self._charge(endpoint)
+        self.connects += 1
         self._move(CONNECTING)
         if backend is None:
             backend = <BackendStream?>self.context.open_connection(endpoint)
@@ -91,7 +91,7 @@ cdef class ForwardedRequest(UpstreamRequest):
         """For a request that cannot be sent again: another endpoint than one that it would try, if there is a healthy one."""
         cdef set others = set() if passed_over is None else set(passed_over)
         cdef Endpoint endpoint = picked
-        while endpoint is not None and endpoint.awaits_replayable(now):
+        while endpoint is not None and endpoint.awaits_replayable(self.request_complete, now):
             others.add(endpoint)
             endpoint = self.cluster.pick(self, others, now)
         return picked if endpoint is None or not endpoint.is_healthy(now) else endpoint
@@ -116,8 +116,10 @@ cdef class ForwardedRequest(UpstreamRequest):
             self.cluster.pending.leave(self)
 
     cdef void pending_timed_out(self):
+        cdef bint late
         if self.expects(PENDING_TIMED_OUT):
-            self.fail(ErrorReason.PENDING_TIMEOUT)
+            late = self.give_up_at != 0.0 and self.give_up_at <= coarse_monotonic()
+            self.fail(ErrorReason.ROUTE_TIMEOUT if late else ErrorReason.PENDING_TIMEOUT)
 
     cdef Sent _transmit(self, BackendStream backend):
         """FAILED: not one byte was sent, so that any request may go elsewhere."""
@@ -143,7 +145,7 @@ cdef class ForwardedRequest(UpstreamRequest):
 
     cdef void _charge(self, Endpoint endpoint):
         self.endpoint = endpoint
-        self.trial = endpoint.charge()
+        self.trial = HOLDS_TRIAL if endpoint.charge() else NO_TRIAL
         if self.retries:
             self._count_retrying(1)
 
@@ -186,41 +188,12 @@ cdef class ForwardedRequest(UpstreamRequest):
         self.fresh = self.fresh and not backend.multiplexed      # the others know of their end at once
         self._send_off()
 
-    cdef bint _sends_again(self, RetryCause cause, int status, bint begun, bint whole):
-        """Send the request again if `_retry` allows it. whole: see `_send_again`."""
-        if not may_send_again(self, self.retry, self.cluster, cause, status, begun, coarse_monotonic()):
-            return False
-        if cause >= RetryCause.STATUS:
-            self._tell_status(status)
-        elif cause == RetryCause.REFUSED:
-            self.endpoint.counters.refused += 1
-        elif cause == RetryCause.TIMEOUT or not self.backend.used:       # else the endpoint may have closed it for being idle
-            self.endpoint.failed(None, coarse_monotonic())
-            self.endpoint.unhealthy(TIMEOUTS if cause == RetryCause.TIMEOUT else RESETS, self.take_trial())
-        self._send_again(cause, whole)
-        return True
-
-    cdef void _tell_status(self, int status):
-        """The endpoint has answered, which says whether it is healthy. A gRPC status that blames it counts as a 5xx does."""
-        if status >= 500 or (self.call is not None and self.call.is_failure()):
-            self.endpoint.unhealthy(SERVER_ERRORS, self.take_trial())
-        else:
-            self.endpoint.healthy(self.take_trial())
-
-    cdef bint _is_verdict(self, ErrorReason reason) noexcept:
-        """Whether the failure says something about the endpoint."""
-        if reason == ErrorReason.NO_RESPONSE:
-            return not self.backend.used         # else the endpoint may have closed it for being idle
-        if reason == ErrorReason.ROUTE_TIMEOUT:
-            return had_fair_share(coarse_monotonic() - self.backend.asked_at, self.retry.timeout, self.retry.time_for_head(self.endpoint))
-        return self.state != TUNNEL              # which may end in any way
-
     cdef void _try_next(self):
         """No connection could be had, or not soon enough."""
         exclude(self, self.endpoint)
         self._drop_backend()
         self._discharge()
-        if self.retry.covers(RetryCause.CONNECT_FAILURE):
+        if may_try_next(self, self.retry):
             self._send_off()
         else:
             self.fail(ErrorReason.CONNECT_FAILED)
@@ -231,7 +204,7 @@ cdef class ForwardedRequest(UpstreamRequest):
         what comes of it is the verdict on its endpoint.
         """
         cdef set others = {self.endpoint} if self.tried is None else self.tried | {self.endpoint}
-        if self.retry.covers(RetryCause.CONNECT_FAILURE) and self.cluster.pick(self, others, now) is not None:
+        if may_try_next(self, self.retry) and self.cluster.pick(self, others, now) is not None:
             self._try_next()
 
     cdef void use(self, BackendStream backend):
@@ -246,36 +219,6 @@ cdef class ForwardedRequest(UpstreamRequest):
             self._discharge()
             self._send_off()
 
-    # --- deadlines ----------------------------------------------------------------------------------------------------
-
-    cdef void end_if_late(self):
-        """Give up waiting for the head of a response. While the client sends its request, `stream_idle` goes for it. A gRPC call ends as a whole."""
-        cdef double now
-        if not is_expected(DEADLINE, self.state):
-            return
-        if self.call is not None and self.call.is_late(coarse_monotonic()):
-            self._end_call()
-            return
-        if self.state == RESPONDING or self.give_up_at == 0.0:
-            return
-        now = coarse_monotonic()
-        if now < self.give_up_at:
-            if self.state == CONNECTING and now >= self.connect_until:
-                self._stop_connecting(now)
-        elif self.state != AWAITING:
-            self.fail(ErrorReason.ROUTE_TIMEOUT)
-        elif self.request_complete:
-            self._fail_backend(ErrorReason.ROUTE_TIMEOUT)
-
-    cdef void _end_call(self):
-        """The deadline that the client gave has passed. It says nothing of the endpoint: a client may ask for a microsecond."""
-        self.note(ErrorReason.DEADLINE_EXCEEDED)
-        if self.state == RESPONDING:
-            self.client.reset(ErrorReason.DEADLINE_EXCEEDED)
-            self.finish(False)
-        else:
-            self.fail(ErrorReason.DEADLINE_EXCEEDED)
-
     # --- ends ---------------------------------------------------------------------------------------------------------
 
     cdef void note(self, ErrorReason reason) noexcept:
@@ -287,7 +230,4 @@ cdef class ForwardedRequest(UpstreamRequest):
         pass
 
     cdef void finish(self, bint whole):
-        pass
-
-    cdef void _fail_backend(self, ErrorReason reason):
         pass

@@ -17,6 +17,7 @@ from lbjwt.net._connection cimport Events, buffered_connection
 from lbjwt.net._tls cimport TlsPeer
 from lbjwt.proxy._exchange cimport Exchange
 from lbjwt.proxy._http2_client_stream cimport CONNECTING, GONE, LEAVING, OPEN
+from lbjwt.upstream._request cimport HOLDS_TRIAL
 
 cdef enum:
     OUTPUT = 65536               # bytes taken from the session at a time
@@ -131,7 +132,7 @@ cdef class Http2Client(StreamCarrier):
                 if exchange is None:
                     self.endpoint.end_trial()
                 else:
-                    exchange.trial = True
+                    exchange.trial = HOLDS_TRIAL
             if exchange is None:
                 self.ended(stream)
             else:

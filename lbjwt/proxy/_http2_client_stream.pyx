@@ -117,6 +117,7 @@ cdef class Http2ClientStream(BackendStream):
         if size:
             carrier.session.send_data(self.number, data + body_at, size, self.sent)
         self._start_clock(exchange)
+        self.sent_at = self.asked_at
         carrier.flush_soon()
         return QUEUED
 

@@ -40,6 +40,7 @@ cdef class BackendStream(PooledStream):
     cdef bint multiplexed                        # other streams share its connection
     cdef bint used                               # it was idle before, or carried another request: the endpoint may have closed it meanwhile
     cdef bint trial                              # being opened without a request: what comes of it tries an endpoint that was ejected
+    cdef double sent_at                          # seconds on the monotonic clock: the first part of the request was sent
     cdef double asked_at                         # seconds on the monotonic clock: the last part of the request that came was sent
 
     # Send what the exchange holds of its request. FAILED: not one byte left, so that any request may go elsewhere.

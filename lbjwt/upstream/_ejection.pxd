@@ -23,8 +23,8 @@ cdef class EjectionRules:
     cpdef double seconds(self, int cause, int64_t in_row, double chance) noexcept
     # What is left of `in_row` after so many seconds in rotation.
     cpdef int64_t decayed(self, int cause, int64_t in_row, double healthy_for) noexcept
-    # Of so many endpoints of a cluster, those that may be ejected at the same time.
-    cpdef Py_ssize_t room(self, Py_ssize_t endpoints) noexcept
+    # Of so many endpoints of a cluster, those that may be ejected at the same time. backed_up: a healthy backup can take over.
+    cpdef Py_ssize_t room(self, Py_ssize_t endpoints, bint backed_up=*) noexcept
 
 
 # So few endpoints are healthy that all of them are used.
@@ -34,3 +34,5 @@ cpdef int cause_of(ErrorReason reason) noexcept
 # Whether a request that its route's deadline ended is a sign of its endpoint's health. All in seconds. waited: for the response head, since the whole
 # request was sent; timeout: of the route; time_for_head: what the endpoint has for any request.
 cpdef bint had_fair_share(double waited, double timeout, double time_for_head) noexcept
+# Whether the end of a connection may be the doing of the client. waited: seconds for which the endpoint waited for it.
+cpdef bint is_clients_doing(double waited) noexcept

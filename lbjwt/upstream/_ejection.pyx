@@ -10,8 +10,10 @@ state. `_ejector` carries them out.
 - The deadline of a route also runs while a request waits for room, connects, and is in the hands of other endpoints. So when it passes, this says
   something about the last endpoint only if that one had at least half of the time, or as long as any request may take there. Else a queue would
   eject healthy endpoints, which makes the queue longer.
-- Of the endpoints of a cluster only a share is ejected, never all, as those that are left have to carry the load. This does not hold for endpoints
-  that nobody can connect to: they carry none.
+- An endpoint that ends a connection may have lost patience with the client, who sends its request slowly or does not read the response. So such an
+  end says something only if the endpoint waited less than half a second for the client. Else a single client could eject healthy endpoints.
+- Of the endpoints of a cluster only a share is ejected, and not all unless a healthy backup is there, as those that are left have to carry the
+  load. This does not hold for endpoints that nobody can connect to: they carry none.
 """
 
 from lbjwt._error_reason cimport ErrorReason
@@ -19,6 +21,7 @@ from lbjwt.observe._endpoint_states cimport CONNECT_FAILURES, RESETS, SERVER_ERR
 
 cdef double JITTER = 0.1
 cdef double FAIR_SHARE = 0.5         # of the timeout of a route: more than all that came before
+cdef double CLIENT_TIME = 0.5        # seconds: half of the shortest time after which a server gives a client up, which is 1 s
 cdef enum:
     DOUBLINGS = 30                   # more would overflow nothing, but no time is that long
 
@@ -64,8 +67,8 @@ cdef class EjectionRules:
             in_row -= 1
         return in_row
 
-    cpdef Py_ssize_t room(self, Py_ssize_t endpoints) noexcept:
-        return min(max(<Py_ssize_t>(endpoints * self.max_ejected), 1), endpoints - 1) if endpoints > 0 else 0
+    cpdef Py_ssize_t room(self, Py_ssize_t endpoints, bint backed_up=False) noexcept:
+        return min(max(<Py_ssize_t>(endpoints * self.max_ejected), 1), endpoints if backed_up else endpoints - 1) if endpoints > 0 else 0
 
 
 cdef double _nominal(EjectionRules rules, int cause, int64_t in_row) noexcept:
@@ -93,3 +96,7 @@ cpdef int cause_of(ErrorReason reason) noexcept:
 
 cpdef bint had_fair_share(double waited, double timeout, double time_for_head) noexcept:
     return waited >= min(FAIR_SHARE * timeout, time_for_head)
+
+
+cpdef bint is_clients_doing(double waited) noexcept:
+    return waited >= CLIENT_TIME

@@ -37,5 +37,7 @@ cdef class Ejector:
     cdef bint _is_member(self, const EndpointState *state) noexcept
     cdef bint _carries_load(self, Py_ssize_t at) noexcept
     cdef Py_ssize_t _carriers(self) noexcept
+    cdef bint _is_backed_up(self) noexcept
+    cdef Py_ssize_t _room(self) noexcept
     cdef Py_ssize_t _ejected(self) noexcept
     cdef void look(self, double now)

@@ -103,7 +103,7 @@ cdef class Ejector:
         if not state.on_trial:
             self._clear(state)
         elif (trial or state.on_trial == 1 + CONNECT_FAILURES) and self._readmit(state, now):
-            if self._count > 1:
+            if self._count > 1:                  # a lone endpoint is never out of rotation: its requests have nowhere else to go
                 log.info("endpoint %s of cluster %s is back in rotation", address, self.cluster)
             self.look(now)
 
@@ -117,17 +117,16 @@ cdef class Ejector:
         cdef bint again = state.on_trial != 0
         cdef bint limited = cause != CONNECT_FAILURES and not again
         cdef int64_t in_row = state.ejections_in_row
-        cdef Py_ssize_t room = self.rules.room(self._carriers())
         if not self._is_member(state) or (not again and before > now):
             return False                             # it left; or another worker ejects it at this moment
-        if limited and self._ejected() >= room:
+        if limited and self._ejected() >= self._room():
             return False
         if not again:
             in_row = self.rules.decayed(cause, in_row, now - state.serving_since)
         seconds = self.rules.seconds(cause, in_row, random())
         if not eject(state, before, now + seconds, cause):
             return False                             # another worker was first
-        if limited and self._ejected() > room:       # at the same time another endpoint was ejected
+        if limited and self._ejected() > self._room():           # at the same time another endpoint was ejected, or the last backup
             revoke(state, before)
             return False
         state.ejections_in_row = in_row + 1
@@ -155,6 +154,20 @@ cdef class Ejector:
         for at in range(self._count):
             count += self._carries_load(at)
         return count
+
+    cdef bint _is_backed_up(self) noexcept:
+        """A healthy backup can take over."""
+        cdef Py_ssize_t at
+        cdef EjectorMember *member
+        for at in range(self._count):
+            member = &self._members[at]
+            if member.backup and takes_requests(member.state, member.weight) and is_in_rotation(member.state):
+                return True
+        return False
+
+    cdef Py_ssize_t _room(self) noexcept:
+        """Endpoints that may be ejected at the same time although one can connect to them."""
+        return self.rules.room(self._carriers(), self._is_backed_up())
 
     cdef Py_ssize_t _ejected(self) noexcept:
         """Of these, the ones that are out of rotation although one can connect to them."""
@@ -193,16 +206,14 @@ cdef class Ejector:
         """Count the healthy endpoints. Called when one changed, and often, as other processes change them too."""
         cdef Py_ssize_t at, healthy = 0, serving = 0
         cdef EjectorMember *member
-        cdef bint panic, wanted, told, backed_up = False
+        cdef bint panic, wanted, told
         for at in range(self._count):
             member = &self._members[at]
             if self._carries_load(at):
                 serving += 1
                 healthy += is_in_rotation(member.state)
-            elif member.backup and takes_requests(member.state, member.weight) and is_in_rotation(member.state):
-                backed_up = True
         self.few_healthy = is_panic(healthy, serving, self.panic_threshold)
-        panic = self.few_healthy and not backed_up   # backups come before endpoints that fail
+        panic = self.few_healthy and not self._is_backed_up()    # backups come before endpoints that fail
         told = panic == self.panic or self._board.slot != 0      # all workers see it, one logs
         self.panic = panic
         for at in range(self._count):

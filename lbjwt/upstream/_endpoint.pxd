@@ -56,8 +56,9 @@ cdef class Endpoint:
     # A request goes there, or has left. True: it tries the endpoint, which was ejected, and no other goes there until it says what came of it.
     cdef bint charge(self) noexcept
     cdef void discharge(self) noexcept
-    # For a moment after its ejection it waits for a request that may be sent again: a failed trial costs any other its response.
-    cdef bint awaits_replayable(self, double now) noexcept
+    # For a moment after its ejection it waits for a request that may be sent again: a failed trial costs any other its response. complete: all of
+    # the request that it would get is there.
+    cdef bint awaits_replayable(self, bint complete, double now) noexcept
     # It ended without a word about the endpoint.
     cdef void end_trial(self) noexcept
 

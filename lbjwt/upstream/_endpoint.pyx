@@ -67,9 +67,9 @@ cdef class Endpoint:
         add_to(&self.state.in_flight, 1)
         return self.state.on_trial != 0 and begin_trial(self.state, coarse_monotonic(), self.connect_timeout + self.response_timeout)
 
-    cdef bint awaits_replayable(self, double now) noexcept:
-        # A connect that fails costs no request its response.
-        return (self.state.on_trial != 0 and self.state.on_trial != 1 + CONNECT_FAILURES
+    cdef bint awaits_replayable(self, bint complete, double now) noexcept:
+        # A connect that fails costs no request its response. But a request whose rest is yet to come may hold the trial up.
+        return (self.state.on_trial != 0 and (self.state.on_trial != 1 + CONNECT_FAILURES or not complete)
                 and self.state.ejected_until <= now < self.state.ejected_until + REPLAYABLE_FIRST)
 
     cdef void end_trial(self) noexcept:

@@ -6,6 +6,8 @@ A free connection serves the first request of the queue. When room appears in an
 loop: in this turn another request may be about to end, and opening a connection there would nest one request in the other.
 """
 
+from lbjwt.net._clock cimport coarse_monotonic
+
 
 cdef class PendingQueue:
 
@@ -44,10 +46,14 @@ cdef class PendingQueue:
 
     def serve(self):
         cdef UpstreamRequest request
+        cdef double now = coarse_monotonic()
         self._scheduled = False
         while self._queue:
             request = self.first()
-            request.dispatch()
+            if request.is_overdue(now):          # no sweep came since: nobody waits for its response any more
+                request.pending_timed_out()
+            else:
+                request.dispatch()
             if self.first() is request:
                 break                            # there is no room left
 

@@ -140,6 +140,7 @@ cdef class Pool:
         """
         cdef PooledStream opening
         cdef UpstreamRequest request
+        cdef double now
         if (not self.connecting and self.pending.is_empty()) or not stream.is_reusable():
             return None
         if self.connecting:
@@ -148,11 +149,12 @@ cdef class Pool:
             opening.request = None
             self.abandon(opening)
             return request
-        if not takes_requests(self.state, self.weight) or not is_healthy(self.state, coarse_monotonic()):
+        now = coarse_monotonic()
+        if not takes_requests(self.state, self.weight) or not is_healthy(self.state, now):
             return None
         request = self.pending.first()
-        # One that does not take any stream is sent off by `wake`.
-        return request if request.takes_any_stream() else None
+        # One that does not take any stream is sent off by `wake`, and one whose time is over is ended by it.
+        return request if request.takes_any_stream() and not request.is_overdue(now) else None
 
     cdef bint may_keep(self):
         return len(self.idle) < self.max_idle and self.may_go_on()

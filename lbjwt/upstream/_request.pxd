@@ -2,6 +2,11 @@ from libc.stdint cimport uint64_t
 
 from lbjwt._error_reason cimport ErrorReason
 
+cdef enum Trial:
+    NO_TRIAL = 0
+    HOLDS_TRIAL = 1              # it tries an endpoint that was ejected, and no other request does
+    PASSED_TRIAL_ON = 2          # its client was too slow, so that the next request tries the endpoint; a good response still counts
+
 
 cdef class UpstreamRequest:
     """A request as clusters, pools and queues see it: what a balancing or retry rule may go by stands here."""
@@ -10,7 +15,8 @@ cdef class UpstreamRequest:
     cdef set tried                               # endpoints not to be picked again; None: no endpoint failed
     cdef list failed                             # labels of the endpoints of the tries that failed, for the log; None: none did
     cdef int retries                             # times it was sent again
-    cdef bint trial                              # it tries an endpoint that was ejected
+    cdef int connects                            # connections that were awaited for it
+    cdef Trial trial
     cdef bint kept                               # all that was sent is kept, and the client has had nothing back
     cdef bint replayable                         # all that was sent is kept, and may be sent again (RFC 9110 section 9.2.2)
     cdef bint fresh                              # use no pooled connection
@@ -23,7 +29,9 @@ cdef class UpstreamRequest:
 
     # Go to an endpoint with room, or keep the place in the queue.
     cdef void dispatch(self)
+    # It has waited in the queue for as long as it may.
     cdef void pending_timed_out(self)
+    cdef bint is_overdue(self, double now) noexcept
     # Forget earlier attempts: another request begins.
     cdef void start_attempts(self) noexcept
     # Any stream to an endpoint serves it, also one that was opened for another request.

@@ -9,12 +9,16 @@ cdef class UpstreamRequest:
     cdef void pending_timed_out(self):
         pass
 
+    cdef bint is_overdue(self, double now) noexcept:
+        return self.pending_until <= now or (self.give_up_at != 0.0 and self.give_up_at <= now)
+
     cdef void start_attempts(self) noexcept:
         self.pending_until = 0.0
         self.give_up_at = 0.0
         self.tried = None
         self.failed = None
         self.retries = 0
+        self.connects = 0
         self.fresh = False
         self.has_key = False
         self.affinity = None

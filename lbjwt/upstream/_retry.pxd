@@ -45,6 +45,8 @@ cdef bint is_replayable(Method method, bint complete, Py_ssize_t body_size) noex
 cpdef bint is_within_budget(int64_t retrying, double savings) noexcept
 # The try went wrong, by this cause (and status). True: send the request again, after `send_elsewhere`. now: seconds on the monotonic clock.
 cdef bint may_send_again(UpstreamRequest request, RetryRule rule, Cluster cluster, RetryCause cause, int status, bint begun, double now) noexcept
+# No connection could be had, or not soon enough. True: the request may go to another endpoint.
+cdef bint may_try_next(UpstreamRequest request, RetryRule rule) noexcept
 # This try failed: no other one goes to the endpoint.
 cdef void exclude(UpstreamRequest request, Endpoint endpoint)
 # To another endpoint if there is one; after a reset on a connection that nobody used before.

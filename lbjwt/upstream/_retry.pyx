@@ -3,7 +3,7 @@ May a request be sent again, and to whom? docs/retries.md says the same to users
 them out where it finds an endpoint (`_try_next`, `_send_off`).
 
 - Connecting failed, or took half of what was left of the route's deadline while another endpoint is there: any request goes on to an endpoint that
-  was not tried, until none is left, as not one byte of it was sent. It costs neither attempts nor budget.
+  was not tried, as not one byte of it was sent, until none is left or MAX_CONNECTS were tried. It costs neither attempts nor budget.
 - An idle connection took not one byte: always; to any endpoint.
 - The connection ended, or the time for a response passed, before the first byte of a response; or the response has a chosen status: if the rule of
   the route covers it, repeating the request is harmless (RFC 9110 section 9.2.2), all of it is kept, it was not sent again too often, its deadline
@@ -24,6 +24,7 @@ from lbjwt.http1._request cimport DELETE, GET, HEAD, OPTIONS, PUT
 
 cdef enum:
     HELD_BODY = 65536            # bytes of a request body kept for sending it again
+    MAX_CONNECTS = 10            # for one request: else each request would try every endpoint of a large cluster that is down
     ALWAYS_ALLOWED = 3           # requests sent again at a time whatever the budget says, as in Envoy (min_retry_concurrency)
 
 STATUSES = (429, 500, 501, 502, 503, 504)
@@ -107,6 +108,10 @@ cdef bint may_send_again(UpstreamRequest request, RetryRule rule, Cluster cluste
         return True
     cluster._board.mine.retries_over_budget += 1
     return False
+
+
+cdef bint may_try_next(UpstreamRequest request, RetryRule rule) noexcept:
+    return rule.covers(RetryCause.CONNECT_FAILURE) and request.connects < MAX_CONNECTS
 
 
 cdef void exclude(UpstreamRequest request, Endpoint endpoint):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from lbjwt.address import Address
-from lbjwt.errors import LbjwtError
+from lbjwt.errors import LbjwtError, there_are
 from lbjwt.observe._board import Board
 from lbjwt.observe._endpoint_states import SERVICE_NAMES
 
@@ -131,10 +131,12 @@ class EndpointOperations:
             self._states.set(row, "weight", 0 if isinstance(weight, str) else 1 + weight)
         after = self.read(cluster, endpoint)
         if after.state != before.state:
-            log.info("endpoint %s of %s is %s (asked for by %s)", after.address, cluster, after.state, by)
+            log.info("endpoint %s of cluster %s is %s (asked for by %s)", after.address, cluster, after.state, by)
         if after.weight != before.weight:
             told = "the configured one" if after.weight is None else after.weight
-            log.info("the weight of endpoint %s of %s is %s (asked for by %s)", after.address, cluster, told, by)
+            log.info(
+                "the weight of endpoint %s of cluster %s is %s (asked for by %s)", after.address, cluster, told, by
+            )
         self._on_change()
         return after
 
@@ -180,4 +182,4 @@ def _meant(given: str, names: set[str] | list[str]) -> str:
     """The names that may be meant: the one that is alike, else all if they are few."""
     if likely := difflib.get_close_matches(given, sorted(names), 1, 0.6):
         return f"; did you mean {likely[0]}?"
-    return f"; there are {', '.join(sorted(names))}" if len(names) <= 5 else f"; there are {len(names)}"
+    return f"; {there_are(names)}"

@@ -25,7 +25,8 @@ class NameServer:
     """
     Knows the records that were set with `set`.
 
-    `mood`: answer; servfail, nxdomain, empty (for every name), silent; truncated (over UDP no records, but the bit that asks to come by TCP).
+    `mood`: answer; servfail, nxdomain, empty (for every name), silent; truncated (over UDP no records, but the bit that asks to come by TCP); large
+    (truncated, and over TCP 4,000 addresses for every query for A).
     """
 
     def __init__(self) -> None:
@@ -97,11 +98,19 @@ class NameServer:
             return None
         if mood == "servfail":
             answer.set_rcode(dns.rcode.SERVFAIL)
-        elif mood == "truncated" and way == "udp":
+        elif mood in ("truncated", "large") and way == "udp":
             answer.flags |= dns.flags.TC
+        elif mood == "large" and kind == "A":
+            return large(answer.to_wire(), 4000)
         elif mood == "nxdomain" or (mood != "empty" and not any(known == name for known, _ in self._records)):
             answer.set_rcode(dns.rcode.NXDOMAIN)
         elif mood != "empty" and (name, kind) in self._records:
             ttl, values = self._records[name, kind]
             answer.answer.append(dns.rrset.from_text_list(question.name, ttl, "IN", kind, values))
         return answer.to_wire()
+
+
+def large(empty: bytes, count: int) -> bytes:
+    """An answer with so many addresses. empty: the answer without any, with the question."""
+    records = (struct.pack("!HHHIHI", 0xC00C, 1, 1, 1, 4, 0x0A000001 + at) for at in range(count))
+    return empty[:6] + struct.pack("!H", count) + empty[8:] + b"".join(records)

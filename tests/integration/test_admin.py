@@ -167,7 +167,7 @@ def test_status_tells_the_state_of_everything_and_no_secret(board):
         "idle_connections": 0,
         "requests": 9,
         "failures": 0,
-        "health_check": {"state": "not checked", "seconds_ago": None, "failure": None, "transitions": 0},
+        "health_check": {"state": "unchecked", "seconds_ago": None, "failure": None, "transitions": 0},
         "ejection": {"ejected": False, "ejections": {}},
         "panic": False,
     }

@@ -11,8 +11,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from lbjwt import Configuration, LoadBalancer
+from lbjwt.address import Address
+from lbjwt.cli import main
 from lbjwt.upstream.discovery.answers import Found, Question
 from lbjwt.upstream.discovery.hosts import Hosts
 from lbjwt.upstream.discovery.lookup import Lookup
@@ -80,7 +83,8 @@ def test_every_address_of_a_name_is_an_endpoint_and_changes_lose_nothing(serve, 
 @pytest.mark.parametrize("mood", ["servfail", "nxdomain", "empty", "silent"])
 def test_b18_a_name_server_that_fails_takes_nothing_away(serve, backends, names, mood):
     """The addresses stay, one line in the log says so, and when it answers again that is noticed; no request fails."""
-    served = serve(clusters={"main": cluster(names, backends)}, workers=2)
+    soon = {"min_ttl": "100ms", "max_ttl": "1s"}
+    served = serve(clusters={"main": cluster(names, backends, resolve=soon)}, workers=2)
     admin, url = served.url("admin"), served.url()
     served.wait_for("ready")
     with Clients(url) as clients:
@@ -96,6 +100,60 @@ def test_b18_a_name_server_that_fails_takes_nothing_away(serve, backends, names,
     assert clients.failed == {}
     assert "".join(served.log).count("cannot be resolved") == 1
     assert metric(admin, "lbjwt_discovery_failing") == 0
+
+
+def shown_status(admin, *cluster):
+    """What `lbjwt status` prints."""
+    done = CliRunner().invoke(main, ["status", *cluster, "--admin", admin])
+    return done.output
+
+
+def test_a_large_answer_takes_nothing_away_and_stops_no_checks(serve, backends, names):
+    names.set("api.test", "A", [ONE, TWO], ttl=0)
+    checked = {"endpoints": [{"address": backends.at(THREE)}], "health_check": {"interval": "100ms"}}
+    settings = cluster(names, backends, resolve={"min_ttl": "100ms"})
+    served = serve(
+        clusters={"main": settings, "checked": checked},
+        routes=[{"name": "checked", "prefix": "/c", "cluster": "checked"}, {"name": "main", "cluster": "main"}],
+    )
+    served.wait_for("ready")
+    names.mood = "large"
+    served.wait_for(
+        "name api.test .* cannot be resolved: the answer has 64026 bytes; .* its 2 known addresses stay in use"
+    )
+    seen = backends.counts[THREE]
+    assert eventually(lambda: backends.counts[THREE] >= seen + 3)
+    assert endpoints(served.url("admin")).keys() == {backends.at(host) for host in (ONE, TWO, THREE)}
+
+
+def test_a_file_that_is_missing_stops_no_other_discovery(serve, backends, names):
+    """A cluster whose file has never been readable has no endpoints, and the others get theirs, from DNS and over the admin API."""
+    names.set("api.test", "A", [ONE], ttl=0)
+    served = serve(
+        clusters={
+            "main": cluster(names, backends, resolve={"min_ttl": "100ms"}),
+            "listed": {"endpoints_file": "missing.json"},
+            "set": {"endpoints": [{"address": backends.at(THREE)}]},
+        },
+        routes=[
+            {"name": "listed", "prefix": "/l", "cluster": "listed"},
+            {"name": "set", "prefix": "/s", "cluster": "set"},
+            {"name": "main", "cluster": "main"},
+        ],
+    )
+    admin = served.url("admin")
+    served.wait_for("endpoints_file .*missing.json: .*; it has no endpoints until it is mended")
+    served.wait_for("ready")
+    names.set("api.test", "A", [TWO], ttl=0)
+    assert eventually(lambda: endpoints(admin).keys() == {backends.at(TWO), backends.at(THREE)})
+    table = [line.split() for line in shown_status(admin).splitlines()]
+    assert ["listed", "no", "endpoints"] in table and ["set", backends.at(THREE), "in", "service", "unchecked"] in [
+        row[:5] for row in table
+    ]
+    assert len(shown_status(admin, "listed").splitlines()) == 2
+    assert shown_status(admin, "other") == "Error: there is no cluster other; there are listed, main, set\n"
+    assert send("PUT", f"{admin}/clusters/set/endpoints", [{"address": backends.at(ONE)}])[0] == 200
+    assert endpoints(admin).keys() == {backends.at(TWO), backends.at(ONE)}
 
 
 def test_deaths_forget_nothing(serve, backends, names):
@@ -207,7 +265,7 @@ def test_an_endpoints_file_is_watched_and_a_broken_one_changes_nothing(serve, ba
         assert eventually(lambda: endpoints(admin).keys() == {backends.at(THREE)})
         write("- addres: nonsense\n")
         served.wait_for(
-            r"endpoints_file .*endpoints.yaml: line 1: \[0\].addres: unknown key.*; its last 1 endpoint stay"
+            r"endpoints_file .*endpoints.yaml: line 1: \[0\].addres: unknown key.*; its last endpoint stays in use"
         )
         assert metric(admin, "lbjwt_discovery_failing") == 1
         file.unlink()
@@ -275,27 +333,39 @@ def test_endpoints_set_over_the_admin_api_hold_over_a_restart(serve, backends, t
     ],
 )
 def test_what_the_admin_api_refuses_changes_nothing(refusing, method, path, document, fields, code):
-    admin, backends = refusing
+    admin, backends, _ = refusing
     assert send(method, f"{admin}/clusters/{path}/endpoints", document, **fields)[0] == code
     assert endpoints(admin) == {backends.at(ONE): None}
+
+
+def test_the_admin_api_takes_no_listener_as_an_endpoint(refusing):
+    """Requests would go round until every connection is used up."""
+    admin, backends, port = refusing
+    code, told = send(
+        "PUT", f"{admin}/clusters/main/endpoints", [{"address": "127.0.0.9:1"}, {"address": f"localhost:{port}"}]
+    )
+    assert code == 400 and told["error"].startswith(f"endpoints[1].address: is lbjwt's own listener 127.0.0.1:{port}")
+    assert endpoints(admin) == {backends.at(ONE): None}
+    assert send("GET", f"{admin}/clusters/other/endpoints")[1]["error"] == "there is no such cluster; there is main"
 
 
 @pytest.fixture(scope="module")
 def refusing(tmp_path_factory):
     folder = tmp_path_factory.mktemp("refusing")
     (folder / "jwks.json").write_text(JWKS)
+    port = free_port()
     with Backends(ONE) as backends:
         served = Serve(
             folder,
             {
-                "listeners": [{"address": "127.0.0.1:0"}],
+                "listeners": [{"address": f"127.0.0.1:{port}"}],
                 "issuers": {"main": {"issuer": "i", "audiences": ["a"], "jwks_file": "jwks.json"}},
                 "clusters": {"main": {"endpoints": [{"address": backends.at(ONE)}]}},
                 "admin": {"address": "127.0.0.1:0"},
             },
         )
         served.wait_for("ready")
-        yield served.url("admin"), backends
+        yield served.url("admin"), backends, port
         served.process.send_signal(signal.SIGTERM)
         served.end()
 
@@ -349,8 +419,6 @@ def lookup(question, hosts=Path("/nonexistent"), before=()):
 
 
 def question(names, name="api.test", **settings):
-    from lbjwt.address import Address
-
     return Question(name, nameservers=(Address("127.0.0.1", names.port),), **settings)
 
 
@@ -366,6 +434,25 @@ def test_a_truncated_answer_is_asked_for_over_tcp(names):
     result = lookup(question(names))
     assert [one.host for one in result.found] == [ONE, TWO]
     assert names.count("api.test", "A", "tcp") == 1 and names.count("api.test", "A", "udp") == 1
+
+
+def test_an_answer_that_is_too_large_is_refused_before_it_is_parsed(names):
+    """dnspython needs seconds for the largest one, in which the control process checks nothing."""
+    names.mood = "large"
+    before = (Found(ONE, "api.test"),)
+    result = lookup(question(names), before=before)
+    assert result.found == before and result.ttl is None
+    assert result.failure == "the answer has 64026 bytes; lbjwt takes 32768 at most"
+
+
+def test_targets_beyond_the_addresses_of_a_cluster_are_not_asked_for(names):
+    targets = [f"t{number:02}.test" for number in range(100)]
+    names.set("_http._tcp.test", "SRV", [f"1 1 80 {target}." for target in targets])
+    for at, target in enumerate(targets):
+        names.set(target, "A", [f"10.0.{at}.{last}" for last in range(50)])
+    result = lookup(question(names, "_http._tcp.test", srv=True, family="ipv4"))
+    assert [one.name for one in result.found] == [target for target in targets[:20] for _ in range(50)]
+    assert sum(names.count(target) for target in targets) < 100
 
 
 def test_the_family_decides_what_is_asked(names):
@@ -384,6 +471,13 @@ def test_what_went_wrong_is_told(names, mood, cause):
     before = (Found(ONE, "api.test"),)
     result = lookup(question(names), before=before)
     assert result.found == before and result.ttl is None and cause in result.failure
+
+
+def test_a_name_server_that_does_not_run_is_told_from_one_that_is_slow():
+    result = asyncio.run(
+        Lookup(Hosts(Path("/nonexistent")))(Question("api.test", nameservers=(Address("127.0.0.1", free_port()),)), ())
+    )
+    assert result.failure == "no name server listens at the address (connection refused)"
 
 
 # --- dnsmasq

@@ -126,13 +126,13 @@ def test_a_reload_keeps_the_state_and_status_shows_it(tmp_path: Path) -> None:
         reloads.publish("post")
         (shown, other) = json.loads(stage.balancer.admin_get("/status")[1])["endpoints"]
         assert (shown["state"], shown["weight"], shown["configured_weight"]) == ("drained", 7, 3)
-        assert (other["state"], other["health"], other["weight"]) == ("in service", "healthy", 1)
+        assert (other["state"], other["health"], other["weight"]) == ("in service", "unchecked", 1)
         assert stage.balancer.metric("lbjwt_endpoint_drained", endpoint=address) == 1
         table = command(stage, "status").stdout
         assert len(table.splitlines()) == 3 and f"{address}  drained" in table
         assert command(stage, "weight", "main", address, "configured").returncode == 0
         assert json.loads(stage.balancer.admin_get("/status")[1])["endpoints"][0]["weight"] == 3
-        assert f"endpoint {address} of main is drained (asked for by admin API)" in stage.balancer.stderr
+        assert f"endpoint {address} of cluster main is drained (asked for by admin API)" in stage.balancer.stderr
 
 
 @pytest.mark.parametrize(

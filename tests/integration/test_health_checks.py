@@ -123,7 +123,7 @@ def test_a_silent_endpoint_delays_the_start_by_its_timeout_only(serve):
         started = time.monotonic()
         scene.wait_for(": ready: ")
         assert time.monotonic() - started < 20
-        assert states(admin) == {one.address: "passing", two.address: "not checked"}
+        assert states(admin) == {one.address: "passing", two.address: "unchecked"}
         assert names(ask(scene.url())) == {"one", "two"}
 
 
@@ -208,7 +208,7 @@ def test_a_reload_changes_checks_in_place(serve, tmp_path):
         reload(
             scene, tmp_path, 3, clusters={"main": {"endpoints": [{"address": one.address}, {"address": three.address}]}}
         )
-        assert eventually(lambda: set(states(admin).values()) == {"not checked"})
+        assert eventually(lambda: set(states(admin).values()) == {"unchecked"})
         assert names(ask(url)) == {"one", "three"}
         assert len(two.checks) == checks
         assert metrics(admin, "lbjwt_endpoint_healthy") == {}

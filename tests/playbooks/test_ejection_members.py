@@ -50,6 +50,21 @@ def test_drained_endpoints_leave_no_room_for_ejections(word: dict[str, int]) -> 
     assert [is_ejected(stage, at) for at in (2, 3)].count(True) == 1
 
 
+def test_the_last_endpoint_is_ejected_while_a_healthy_backup_is_there() -> None:
+    """The backup serves until the endpoint is tried again; the backup itself stays, also when it errs too."""
+    stage = Stage(endpoints=[endpoint(0), endpoint(1, backup=True)], max_idle=0)
+    assert [asks(stage, stage.client(), errs) for _ in range(12)] == [0] * 5 + [1] * 7
+    assert is_ejected(stage, 0) and not is_ejected(stage, 1)
+
+
+@pytest.mark.parametrize("word", [{"service": 1}, {"check": FAILING}, {"on_trial": 1}], ids=str)
+def test_a_backup_that_cannot_take_over_keeps_the_last_endpoint_in(word: dict[str, int]) -> None:
+    """It is drained, fails its checks or was ejected."""
+    stage = Stage(endpoints=[endpoint(0), endpoint(1, backup=True)], max_idle=0)
+    sets(stage, 1, **word)
+    assert {asks(stage, stage.client(), errs) for _ in range(9)} == {0}
+
+
 # --- healthy endpoints, healthy backups, panic ----------------------------------------------------------------------------
 
 

@@ -419,3 +419,21 @@ def test_the_log_tells_every_try(tmp_path: Path) -> None:
     assert first["attempts"] == 4 and "endpoint" not in first
     assert (first["retries"], first["reason"]) == (2, "connect_failed")
     assert "attempts" not in second and "failed_endpoints" not in second
+
+
+def test_ten_endpoints_that_refuse_are_enough_for_one_request() -> None:
+    """A cluster of 25 is down: each request tries ten, those that nobody tried first, and so a few requests find the one that is up."""
+    stage = staged(None, 25)
+    tried: list[int] = []
+    for answered in (False, False, True):
+        client = stage.client()
+        client.sends(request())
+        while not (sent := client.take()):
+            server = stage.opened[-1]
+            tried.append(server.endpoint.row)
+            if answered and len(tried) == 25:
+                stage.server().sends(OK)
+            else:
+                server.refuses()
+        assert sent == OK if answered else sent.startswith(b"HTTP/1.1 503 ")
+    assert len(tried) == len(set(tried)) == 25

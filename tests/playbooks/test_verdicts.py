@@ -42,14 +42,15 @@ def number_of(server: Server) -> int:
 
 def test_a_deadline_that_the_queue_used_up_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """The endpoint had the request for a moment of its deadline: no failure is counted, and none is logged."""
-    stage = Stage(max_connections=1, retry=RetryRule(timeout=0.2))
+    stage = Stage(max_connections=1, retry=RetryRule(timeout=0.3))
     first, second = stage.client(), stage.client()
     with caplog.at_level(logging.INFO, "lbjwt.endpoints"):
         first.sends(request())
         second.sends(request("GET", "/second"))
-        time.sleep(0.21)
+        time.sleep(0.2)
         stage.server().sends(OK)
         assert stage.server().take().endswith(b"\r\n\r\n") and second.take() == b""
+        time.sleep(0.11)
         stage.context.expire()
     assert second.take().startswith(b"HTTP/1.1 504 ")
     assert state(stage)["consecutive"] == [0, 0, 0, 0]

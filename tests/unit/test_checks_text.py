@@ -83,6 +83,16 @@ def test_sound_configurations_earn_no_warning(changes: dict[str, Any]):
         (":80", "10.0.0.1:80", False),
         ("127.0.0.1:80", "127.0.0.1:81", False),
         (":80", "unix:/run/a.sock", False),
+        ("127.0.0.1:80", "localhost:80", True),
+        ("127.0.0.1:80", "LOCALHOST.:80", True),
+        ("[::1]:80", "localhost:80", True),
+        ("127.0.0.1:80", "[::ffff:127.0.0.1]:80", True),
+        ("[::ffff:127.0.0.1]:80", "127.0.0.1:80", True),
+        (":80", "[::ffff:127.0.0.9]:80", True),
+        ("127.0.0.1:80", "https://127.0.0.1:80", True),
+        ("127.0.0.2:80", "localhost:80", False),
+        ("10.0.0.1:80", "localhost:80", False),
+        ("10.0.0.1:80", "[::ffff:10.0.0.1]:80", True),
     ],
 )
 def test_an_endpoint_that_is_the_balancer_itself_is_an_error(listener: str, endpoint: str, loop: bool):
@@ -90,6 +100,12 @@ def test_an_endpoint_that_is_the_balancer_itself_is_an_error(listener: str, endp
     tls = {"certificate": "c", "private_key": "k"}
     changes = {"cluster": {"endpoints": [{"address": endpoint}]}, "listeners": [{"address": listener, "tls": tls}]}
     assert codes(changes) == ["proxy-loop"] * loop
+
+
+def test_a_short_interval_shortens_the_timeout_that_nobody_set():
+    made = configuration(cluster={"endpoints": [{"address": "10.0.0.1:80"}], "health_check": {"interval": "1s"}})
+    check = made.clusters["main"].health_check
+    assert warnings(made) == [] and check is not None and (check.timeout, check.check.timeout) == (None, 1.0)
 
 
 def test_the_access_log_must_not_be_a_key_file():

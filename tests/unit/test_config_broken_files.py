@@ -262,7 +262,7 @@ issuers:
   third: {issuer: x, audiences: [api], pem_file: absent.pem, pem: x, raelm: 1}
   fourth: {issuer: y, audiences: [api], remote_jwks: {uri: "https://a.example", ca_file: absent.pem, timeout: 5}}
   fifth: {issuer: z, audiences: [api], algorithms: [none], secret_file: short}
-clusters: {main: {endpoints: []}}
+clusters: {main: {endpoints: [], tls: {ca: absent.pem, certificate: absent.pem, private_key: absent.key}}}
 revocation: {file: absent.jsonl, max_entries: many}
 state_directory: absent/state
 access_log: {path: absent/log, more: 1}
@@ -273,6 +273,10 @@ access_log: {path: absent/log, more: 1}
     told = {(key_path_text(problem.path), problem.code) for problem in problems}
     files = {
         ("listeners[0].tls.certificate", "tls-files"),
+        ("listeners[0].tls.private_key", "tls-files"),
+        ("clusters.main.tls.ca", "tls-files"),
+        ("clusters.main.tls.certificate", "tls-files"),
+        ("clusters.main.tls.private_key", "tls-files"),
         ("issuers.main.jwks_file", "key-file"),
         ("issuers.other.secret_file", "key-file"),
         ("issuers.third.pem_file", "unreadable"),

@@ -1,10 +1,14 @@
 """Discovery as pure rules: when a name is due, what answers make of it, which files are read, and which members a cluster has."""
 
+import contextlib
 import json
+import re
+import struct
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from dns.exception import FormError
 
 from lbjwt.address import Address
 from lbjwt.assembly.backend_tls import backend_tls_of, peer_of
@@ -15,8 +19,10 @@ from lbjwt.assembly.discovered import (
     in_force,
     initial,
     keeping,
+    left_out,
     pruned,
     questions,
+    read_file,
     store,
 )
 from lbjwt.config.endpoint_list import EndpointsError, endpoints_of, read_endpoints
@@ -25,10 +31,17 @@ from lbjwt.config.model import Configuration
 from lbjwt.errors import ConfigurationError
 from lbjwt.upstream.discovery.answers import Found, Question, Reply, Service, Target, resolved, targets_of
 from lbjwt.upstream.discovery.hosts import Hosts, names_in
+from lbjwt.upstream.discovery.nameserver import MAX_ANSWER, MAX_RECORDS, check_size
 from lbjwt.upstream.discovery.schedule import Bounds, Schedule
 from lbjwt.upstream.discovery.watched import WatchedFiles
 
 BOUNDS = Bounds(1.0, 300.0)
+
+
+def header(*counts: int) -> bytes:
+    """Of a DNS message with so many questions, answers, authorities and additional records."""
+    return struct.pack("!6H", 1, 0x8180, *(*counts, 0, 0, 0, 0)[:4])
+
 
 # --- when
 
@@ -90,6 +103,26 @@ def test_names_that_stay_keep_their_time_and_others_are_forgotten() -> None:
     schedule.answered("b", 1.0, 10.0)
     schedule.use({"a": Bounds(1.0, 20.0)}, 12.0)
     assert schedule.next() == 20.0, "shorter bounds hold at once"
+
+
+# --- the size of an answer
+
+
+@pytest.mark.parametrize(
+    ("wire", "sentence"),
+    [
+        (header(1, MAX_RECORDS), ""),
+        (header(1, MAX_RECORDS + 1), "the answer has 1025 records; lbjwt takes 1024 at most"),
+        (header(1, 0, 0, 65_535), "the answer has 65535 records; lbjwt takes 1024 at most"),
+        (header(65_535), "the answer has 65534 records; lbjwt takes 1024 at most"),
+        (header(1, 1) + bytes(MAX_ANSWER - 12), ""),
+        (header(1, 1) + bytes(MAX_ANSWER - 11), "the answer has 32769 bytes; lbjwt takes 32768 at most"),
+        (header(1)[:-1], "The DNS packet passed to from_wire() is too short."),
+    ],
+)
+def test_an_answer_is_measured_before_it_is_parsed(wire: bytes, sentence: str) -> None:
+    with pytest.raises(FormError, match=re.escape(sentence)) if sentence else contextlib.nullcontext():
+        check_size(wire)
 
 
 # --- answers
@@ -250,9 +283,9 @@ def test_both_forms_of_a_list_and_paths_beside_the_file() -> None:
 # --- members
 
 
-def configuration(cluster: object, name: str = "main") -> Configuration:
+def configuration(cluster: object, name: str = "main", listener: str = "127.0.0.1:0") -> Configuration:
     sections = {
-        "listeners": [{"address": "127.0.0.1:0"}],
+        "listeners": [{"address": listener}],
         "issuers": {"main": {"issuer": "i", "audiences": ["a"], "jwks_file": "j.json"}},
         "clusters": {name: cluster},
     }
@@ -329,6 +362,51 @@ def test_a_cluster_never_loses_its_last_member() -> None:
     assert members(in_force(new, answered)) == ["10.0.0.2:80"] and not answered.kept
     stranger = configuration({"endpoints": [{"address": "other.test:80"}]}, "second")
     assert members(in_force(stranger, keeping(stranger, Discovered(), before)), "second") == []
+
+
+def test_what_is_discovered_of_the_balancer_itself_is_left_out(tmp_path: Path) -> None:
+    """From DNS, from a file and from the admin API; a cluster that has nothing else keeps what it had."""
+    own, other = "127.0.0.1:8080", "10.0.0.7:80"
+    listed = configuration(
+        {"endpoints": [{"address": "api.test:8080"}], "endpoints_file": str(tmp_path / "list.json")},
+        listener="127.0.0.1:8080",
+    )
+    file = str(listed.clusters["main"].endpoints_file)
+    known = Discovered(
+        {
+            Question("api.test"): (
+                Found("127.0.0.1", "api.test"),
+                Found("0.0.0.0", "api.test"),
+                Found("10.0.0.8", "api.test"),
+            )
+        },
+        {file: endpoints_of([{"address": "localhost:8080"}, {"address": other}])},
+    )
+    assert [str(one.address) for one in in_force(listed, known).clusters["main"].endpoints] == ["10.0.0.8:8080", other]
+    assert left_out(listed, known).keys() == {("main", own), ("main", "0.0.0.0:8080"), ("main", "localhost:8080")}
+    before = in_force(listed, known)
+    put = Discovered(replaced={"main": endpoints_of([{"address": "[::ffff:127.0.0.1]:8080"}])})
+    assert in_force(listed, keeping(listed, put, before)).clusters == before.clusters
+    assert (
+        in_force(listed, replace(put, kept={"main": endpoints_of([{"address": own}])})).clusters["main"].endpoints == ()
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("list.json", '[{"address": "10.0.0.7:80"},\n', "line 2: not JSON: expecting value"),
+        ("list.json", "", "line 1: not JSON: expecting value"),
+        ("list.json", '[{"address": 3}]', "line 1: [0].address"),
+        ("list.yaml", "[a", "not YAML"),
+    ],
+)
+def test_a_file_that_cannot_be_parsed_is_called_what_its_name_says(
+    tmp_path: Path, name: str, text: str, told: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(EndpointsError, match=re.escape(told)):
+        read_file(tmp_path / name)
 
 
 def test_another_way_to_resolve_keeps_the_answer_of_the_one_before() -> None:

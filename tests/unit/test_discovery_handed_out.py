@@ -32,6 +32,12 @@ def configuration(**cluster: object) -> Configuration:
 ENDPOINTS = endpoints_of([{"address": "10.0.0.7:80"}])
 
 
+def test_a_file_without_endpoints_travels_with_the_others() -> None:
+    """One file that could not be used yet must not keep what else was discovered from the workers and from the disk."""
+    known = Discovered(files={"/missing.json": (), "/good.json": ENDPOINTS}, replaced={"main": ENDPOINTS})
+    assert Discovered.decoded(known.encoded()) == known
+
+
 def publish(apply: Callable[[Board], object], monkeypatch: pytest.MonkeyPatch) -> None:
     """Hand something out that becomes generation 3, to a control process that applies it and to one worker that does what it is told."""
     monkeypatch.setattr(os, "kill", lambda pid, number: None)
@@ -92,6 +98,25 @@ def test_what_could_not_be_handed_out_is_tried_again(monkeypatch: pytest.MonkeyP
         return [first, second]
 
     assert asyncio.run(scenario()) == [None, ENDPOINTS]
+
+
+def test_an_own_listener_among_the_endpoints_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    sections = configuration().model_dump(mode="json", by_alias=True, exclude_unset=True)
+    loops = Configuration.model_validate({**sections, "listeners": [{"address": "127.0.0.1:8080"}]})
+    known = Discovered(replaced={"main": endpoints_of([{"address": "localhost:8080"}, {"address": "10.0.0.7:80"}])})
+
+    async def hand_out(known: Discovered) -> None:
+        pass
+
+    async def scenario() -> None:
+        discovery = Discovery(loops, known, hand_out, None)
+        await discovery.start()
+        await discovery.replace("main", known.replaced["main"])
+        await discovery.stop()
+
+    asyncio.run(scenario())
+    (told,) = [line for line in caplog.messages if "left out" in line]
+    assert told.startswith("endpoint localhost:8080 of cluster main is lbjwt's own listener 127.0.0.1:8080")
 
 
 def test_endpoints_set_over_the_admin_api_survive_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lbjwt.upstream.health.response import MAX_BODY, MAX_HEAD, ResponseCheck, judged
+from lbjwt.upstream.health.response import MAX_BODY, MAX_HEAD, MAX_WIRE, ResponseCheck, judged
 from lbjwt.upstream.health.settings import HealthCheck, Statuses
 
 PLAIN = HealthCheck()
@@ -94,3 +94,26 @@ def test_a_whole_response_is_judged_as_one_that_comes_in_pieces(status: int, tex
     response.feed(b"HTTP/1.1 %d X\r\n%s\r\n" % (status, length) + sent)
     response.ended()
     assert judged(check, status, sent) == response.failure
+
+
+@pytest.mark.parametrize(
+    ("first", "piece"),
+    [
+        (b"1;", b"x" * 1000),
+        (b"0\r\nX: ", b"x" * 1000),
+        (b"0\r\n", b"X: y\r\n" * 100),
+        (b"", b"1;" + b"x" * 997 + b"\r\nx\r\n"),
+    ],
+    ids=["chunk extension", "trailer", "trailers", "extension of every chunk"],
+)
+def test_what_surrounds_the_body_is_bounded(first: bytes, piece: bytes) -> None:
+    """Endless chunk extensions and trailers hold no text, and are not read on until the timeout of the check."""
+    response = ResponseCheck(TEXT)
+    fed = CHUNKED + first
+    response.feed(fed)
+    count = len(fed)
+    while response.failure is None:
+        assert count <= MAX_WIRE
+        response.feed(piece)
+        count += len(piece)
+    assert response.failure.startswith("the text of `body` is not in")

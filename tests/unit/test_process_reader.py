@@ -1,13 +1,16 @@
 """Reading a configuration in a process of its own, and what of it a running service can apply."""
 
+import json
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lbjwt.assembly.rows import new_board, row_names
+from lbjwt.checks.source import FileSource
 from lbjwt.config.model import Configuration
 from lbjwt.config.reading import FixedSource, Reading
 from lbjwt.observe.rows import RowNumbers
@@ -115,6 +118,20 @@ def test_the_first_thing_for_a_control_process_needs_a_restart(changed: dict[str
     (told,) = found.reading.errors
     assert f"{key}: " in told and "without a control process" in told and told.endswith("this needs a restart")
     assert wanted_of(reading, made(), controlled=True).reading.configuration == reading.configuration
+
+
+def test_what_needs_a_restart_has_its_place_in_the_file(tmp_path: Path):
+    (tmp_path / "unused.json").write_text(
+        '{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}'
+    )
+    file = tmp_path / "lbjwt.yaml"
+    sections = {key: json.dumps(value) for key, value in BASE.items() if key != "clusters"}
+    file.write_text(
+        "".join(f"{key}: {value}\n" for key, value in sections.items())
+        + "clusters:\n  main: {endpoints: [{address: 'api.internal:80'}], health_check: /health}\n"
+    )
+    found = wanted_of(FileSource(file).read(), made(), controlled=False)
+    assert [line.partition(": ")[0] for line in found.reading.errors] == [f"{file}:4:3", f"{file}:4:53"]
 
 
 def test_a_service_without_a_control_process_takes_what_needs_none():

@@ -5,7 +5,7 @@ import pytest
 from lbjwt._error_reason import ErrorReason
 from lbjwt.config.ejection import Ejection
 from lbjwt.observe._endpoint_states import CAUSE_NAMES
-from lbjwt.upstream._ejection import EjectionRules, cause_of, had_fair_share, is_panic
+from lbjwt.upstream._ejection import EjectionRules, cause_of, had_fair_share, is_clients_doing, is_panic
 
 SERVER_ERRORS, CONNECT_FAILURES, TIMEOUTS, RESETS, SUCCESS_RATE = range(len(CAUSE_NAMES))
 MEAN = 0.5  # the middle of the jitter
@@ -83,6 +83,20 @@ def test_time_in_rotation_makes_good(in_row: int, healthy_for: float, left: int)
 def test_a_share_may_be_ejected_one_at_least_and_never_all(endpoints: int, share: float, room: int) -> None:
     """The lone endpoint of a cluster stays."""
     assert Ejection(max_ejected=share).rules.room(endpoints) == room
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "share", "room"), [(0, 0.5, 0), (1, 0.5, 1), (2, 0.5, 1), (2, 1.0, 2), (10, 1.0, 10)]
+)
+def test_with_a_healthy_backup_the_share_may_be_all(endpoints: int, share: float, room: int) -> None:
+    """The backup carries the load then."""
+    assert Ejection(max_ejected=share).rules.room(endpoints, True) == room
+
+
+@pytest.mark.parametrize(("waited", "excused"), [(0.0, False), (0.49, False), (0.5, True), (1.0, True), (300.0, True)])
+def test_an_end_after_waiting_for_the_client_may_be_its_doing(waited: float, excused: bool) -> None:
+    """Servers give clients one second at least, so that an end before half of it has another reason."""
+    assert is_clients_doing(waited) is excused
 
 
 @pytest.mark.parametrize(

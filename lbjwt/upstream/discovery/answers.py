@@ -137,15 +137,19 @@ def resolved(
     found: list[Found] = []
     ttls: list[float] = []
     failures: list[str] = []
+    own: dict[str, dict[RecordType, Reply]] = {}
+    for (name, kind), reply in replies.items():
+        own.setdefault(name, {})[kind] = reply
+    had: dict[tuple[str, RecordType], list[str]] = {}
+    for one in before:
+        had.setdefault((one.name, "AAAA" if ":" in one.host else "A"), []).append(one.host)
     for target in targets:
-        own = {kind: reply for (name, kind), reply in replies.items() if name == target.name}
-        answered = any(reply.addresses for reply in own.values())
-        for kind, reply in sorted(own.items()):
+        answers = own.get(target.name, {})
+        answered = any(reply.addresses for reply in answers.values())
+        for kind, reply in sorted(answers.items()):
             addresses: Sequence[str] = sorted(set(reply.addresses))
             if reply.failure:
-                addresses = [
-                    one.host for one in before if one.name == target.name and (":" in one.host) is (kind == "AAAA")
-                ]
+                addresses = had.get((target.name, kind), ())
                 if addresses or not answered:  # some servers fail for AAAA when there is none (RFC 4074)
                     failures.append(reply.failure)
             elif reply.addresses and reply.ttl is not None:

@@ -2,7 +2,7 @@
 One round of queries for a name: /etc/hosts, then the name servers.
 
 dnspython reads /etc/resolv.conf with its search list and options, asks again over TCP when an answer was truncated, and tries one name server after
-another. Only this module imports it.
+another. Only this module and `nameserver` import it.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from typing import Any, Final
 
 import dns.asyncresolver
 import dns.exception
-import dns.nameserver
 import dns.resolver
 
 from lbjwt.files import signature_of
 from lbjwt.upstream.discovery.answers import (
+    MAX_ADDRESSES,
     RECORD_TYPES,
     Found,
     Question,
@@ -30,6 +30,7 @@ from lbjwt.upstream.discovery.answers import (
     targets_of,
 )
 from lbjwt.upstream.discovery.hosts import Hosts
+from lbjwt.upstream.discovery.nameserver import AnswerTooLarge, MeasuredNameserver
 
 RESOLV_CONF: Final = Path("/etc/resolv.conf")
 
@@ -41,6 +42,9 @@ LIFETIME: Final = 5.0
 
 MAX_TARGETS: Final = 100
 """SRV records of one name that are used: each target costs two queries."""
+
+MAX_QUERIES: Final = 50
+"""Queries for addresses that are under way at the same time, for all names. Each one has a socket, and answers come in bursts."""
 
 HOSTS_TTL: Final = 1.0
 """Seconds for which a name from /etc/hosts holds: looking at the file costs one stat(2)."""
@@ -61,6 +65,8 @@ class Lookup:
         self._hosts = Hosts() if hosts is None else hosts
         self._resolvers: dict[object, dns.asyncresolver.Resolver] = {}
         self._seen: object = None
+        self._queries = asyncio.Semaphore(MAX_QUERIES)
+        self._parsing = asyncio.Lock()
 
     async def __call__(self, question: Question, before: Sequence[Found]) -> Resolved:
         """
@@ -84,19 +90,31 @@ class Lookup:
             ttl = _ttl(answer)
         names = dict.fromkeys(target.name for target in targets)
         wanted = [(name, kind) for name in names for kind in RECORD_TYPES[question.family]]
-        replies = await asyncio.gather(*(self._addresses(question, name, kind) for name, kind in wanted))
+        known: set[str] = set()
+        replies = await asyncio.gather(*(self._addresses(question, name, kind, known) for name, kind in wanted))
         result = resolved(targets, dict(zip(wanted, replies, strict=True)), before)
         return result if result.ttl is None else Resolved(result.found, min(ttl, result.ttl), result.failure)
 
-    async def _addresses(self, question: Question, name: str, kind: RecordType) -> Reply:
-        if known := self._hosts.addresses(name):
-            mine = tuple(address for address in known if (":" in address) is (kind == "AAAA"))
+    async def _addresses(self, question: Question, name: str, kind: RecordType, known: set[str]) -> Reply:
+        """
+        Ask for the addresses of one target.
+
+        Args:
+            known: Those of all targets, which this adds to. When there are enough, a target whose turn has not come is not asked for: targets take
+                their turn in order, so its addresses would be left out.
+        """
+        if listed := self._hosts.addresses(name):
+            mine = tuple(address for address in listed if (":" in address) is (kind == "AAAA"))
             return Reply(mine, HOSTS_TTL if mine else None)
-        try:
-            answer = await self._ask(question, name, kind)
-        except (dns.exception.DNSException, OSError, ValueError) as error:
-            return Reply(failure=_cause(error))
+        async with self._queries:
+            if len(known) >= MAX_ADDRESSES:
+                return Reply()
+            try:
+                answer = await self._ask(question, name, kind)
+            except (dns.exception.DNSException, OSError, ValueError) as error:
+                return Reply(failure=_cause(error))
         found = tuple(record.address for record in answer.rrset or () if kind == "A" or _has_route(record.address))
+        known.update(found)
         return Reply(found, _ttl(answer) if found else None)
 
     async def _ask(self, question: Question, name: str, kind: str) -> dns.resolver.Answer:
@@ -114,20 +132,22 @@ class Lookup:
             self._seen = seen
         resolver = self._resolvers.get(question.nameservers)
         if resolver is None:
-            resolver = self._resolvers[question.nameservers] = _new_resolver(question)
+            resolver = self._resolvers[question.nameservers] = _new_resolver(question, self._parsing)
         return resolver
 
 
-def _new_resolver(question: Question) -> dns.asyncresolver.Resolver:
+def _new_resolver(question: Question, parsing: asyncio.Lock) -> dns.asyncresolver.Resolver:
     try:
         resolver = dns.asyncresolver.Resolver()
     except dns.resolver.NoResolverConfiguration:
         if not question.nameservers:
             raise
         resolver = dns.asyncresolver.Resolver(configure=False)
-    if question.nameservers:
-        servers: list[Any] = [dns.nameserver.Do53Nameserver(one.host, one.port) for one in question.nameservers]
-        resolver.nameservers = servers
+    asked = [(one.host, one.port) for one in question.nameservers] or [
+        (str(one), resolver.port) for one in resolver.nameservers
+    ]
+    servers: list[Any] = [MeasuredNameserver(host, port, parsing) for host, port in asked]
+    resolver.nameservers = servers
     resolver.timeout = TRY
     return resolver
 
@@ -152,6 +172,12 @@ def _ttl(answer: dns.resolver.Answer) -> float:
 
 
 def _cause(error: Exception) -> str:
+    told = [one[3] for one in error.kwargs.get("errors", ())] if isinstance(error, dns.exception.DNSException) else []
+    for one in told:
+        if isinstance(one, AnswerTooLarge):
+            return str(one)
+    if told and all(isinstance(one, ConnectionRefusedError) for one in told):
+        return "no name server listens at the address (connection refused)"
     for kind, sentence in _CAUSES:
         if isinstance(error, kind):
             return sentence

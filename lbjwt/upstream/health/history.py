@@ -3,7 +3,7 @@ The health of one endpoint by the results of its checks, and when the next check
 
 | state | result | state after it |
 | --- | --- | --- |
-| not checked | passed or failed | passing or failing at once: there is nothing else to go by |
+| unchecked | passed or failed | passing or failing at once: there is nothing else to go by |
 | passing | failed `fall` times in a row | failing |
 | failing | passed `rise` times in a row | passing |
 | any | no result | the same, and the row goes on |

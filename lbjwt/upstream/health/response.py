@@ -16,6 +16,9 @@ MAX_HEAD: Final = 64 * 1024
 MAX_BODY: Final = 64 * 1024
 """Bytes of the body in which the text is looked for. A longer body is cut off: an endless one costs no more."""
 
+MAX_WIRE: Final = MAX_HEAD + 8 * MAX_BODY
+"""Bytes altogether, chunk extensions and trailers included; a body in chunks of one byte has six for each."""
+
 
 MISSING: Final = "the text of `body` is not in the response"
 
@@ -35,12 +38,14 @@ class ResponseCheck:
         self._parser = httptools.HttpResponseParser(self)
         self._in_body = False
         self._head_bytes = 0
+        self._bytes = 0
         self._body = bytearray()
 
     def feed(self, data: bytes) -> None:
         """Take in what came from the endpoint."""
         if self.failure is not None:
             return
+        self._bytes += len(data)
         if not self._in_body:
             self._head_bytes += len(data)
         try:
@@ -51,6 +56,8 @@ class ResponseCheck:
             self._decide("the response is not valid HTTP/1.1")
         if not self._in_body and self._head_bytes > MAX_HEAD:
             self._decide(f"the head of the response is longer than {MAX_HEAD >> 10} KiB")
+        if self._bytes > MAX_WIRE:
+            self._decide(self._missing())
 
     def ended(self) -> None:
         """The endpoint closed the connection."""
