@@ -5,9 +5,9 @@ A request on its way to an endpoint: picking one, waiting for one, and trying th
 
 from lbjwt.net._clock cimport coarse_monotonic
 from lbjwt.net._connection cimport FAILED
-from lbjwt.observe._endpoint_states cimport RESETS, SERVER_ERRORS, TIMEOUTS, add_to
+from lbjwt.observe._endpoint_states cimport add_to
 from lbjwt.proxy._exchange_states cimport (
-    AWAITING, CONNECT_FAILED, CONNECTED, CONNECTING, DEADLINE, OVER, PENDING, PENDING_TIMED_OUT, RESPONDING, ROOM, STREAM_FREE, TUNNEL,
+    AWAITING, CONNECT_FAILED, CONNECTED, CONNECTING, OVER, PENDING, PENDING_TIMED_OUT, RESPONDING, ROOM, STREAM_FREE, TUNNEL,
 )
 from lbjwt.upstream._retry cimport RetryCause, exclude, may_try_next, send_elsewhere
 

@@ -19,7 +19,6 @@ MAX_BODY: Final = 64 * 1024
 MAX_WIRE: Final = MAX_HEAD + 8 * MAX_BODY
 """Bytes altogether, chunk extensions and trailers included; a body in chunks of one byte has six for each."""
 
-
 MISSING: Final = "the text of `body` is not in the response"
 
 
@@ -57,7 +56,7 @@ class ResponseCheck:
         if not self._in_body and self._head_bytes > MAX_HEAD:
             self._decide(f"the head of the response is longer than {MAX_HEAD >> 10} KiB")
         if self._bytes > MAX_WIRE:
-            self._decide(self._missing())
+            self._decide(MISSING)
 
     def ended(self) -> None:
         """The endpoint closed the connection."""
