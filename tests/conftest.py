@@ -1,6 +1,11 @@
 """What every test shares: random examples without a stopwatch, certificates, and runs that count a skipped test as a failure."""
 
 import gc
+import os
+
+os.environ.setdefault(
+    "GRPC_ENABLE_FORK_SUPPORT", "0"
+)  # before grpcio is imported: processes that tests start call exec at once
 
 from hypothesis import HealthCheck, settings
 

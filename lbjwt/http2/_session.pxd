@@ -60,7 +60,6 @@ cdef class Session:
     cdef bint send_data(self, int stream, const char *at, Py_ssize_t size, bint end)
     cdef bint send_trailers(self, int stream, list fields)
     cdef bint end(self, int stream)
-    cdef bint can_open(self)                             # another stream of ours
     cdef int max_streams(self)                           # of ours that the peer allows at a time
     cdef bint takes_websockets(self)                     # extended CONNECT (RFC 8441)
     cdef int send_request(self, list fields, bint end)   # the number of the new stream; -1: none can be opened

@@ -229,9 +229,6 @@ cdef class Session:
     cdef bint end(self, int stream):
         return self._send(self._engine.end_stream, (stream,))
 
-    cdef bint can_open(self):
-        return self._engine.can_send_request
-
     cdef int max_streams(self):
         return min(<long long>self._engine.remote_settings[SETTINGS_MAX_STREAMS], <long long>WIDEST)
 

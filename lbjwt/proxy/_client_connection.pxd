@@ -5,7 +5,7 @@ from lbjwt._error_reason cimport ErrorReason
 from lbjwt.http1._buffer cimport Buffer
 from lbjwt.http1._chunked cimport ChunkedDecoder
 from lbjwt.http1._response cimport Body
-from lbjwt.net._connection cimport Connection
+from lbjwt.net._connection cimport Connection, Sent
 from lbjwt.proxy._exchange cimport Exchange
 from lbjwt.proxy._stream cimport BackendStream
 from lbjwt.proxy._context cimport ProxyContext
@@ -42,6 +42,8 @@ cdef class ClientConnection(BackendStream):
     cdef bint _peer_ended(self, bint clean)
     cdef void _break(self)
     cdef void _lose(self, bint clean)
+    cdef void _end_own_trial(self, Exchange exchange)
+    cdef Sent _send_kept(self, Exchange exchange)
     cdef double _time_for_head(self, Exchange exchange) noexcept
     cdef void _take_head(self, char *at, Py_ssize_t size)
     cdef void _take_body(self, char *at, Py_ssize_t size, bint with_head)

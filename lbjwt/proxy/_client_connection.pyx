@@ -19,6 +19,9 @@ from lbjwt.proxy._http2_client cimport adopt_http2
 from lbjwt.upstream._endpoint cimport Endpoint, Protocol
 from lbjwt.upstream._request cimport HOLDS_TRIAL, UpstreamRequest
 
+cdef extern from "<string.h>" nogil:
+    void *memmem(const void *text, size_t size, const void *part, size_t part_size)
+
 cdef enum:
     MAX_INTERIMS = 8             # 1xx responses before the final one
 
@@ -53,22 +56,28 @@ cdef class ClientConnection(BackendStream):
             self.counted = False
             self.request = None
             self.endpoint.pool.settle(self)
+            self._end_own_trial(exchange)
             adopt_http2(self.context, self.endpoint, self.connection, exchange, self)
             return
         self.endpoint.counters.connects += 1
         self.endpoint.pool.settle(self)
         self.phase = DONE
         self.keep_alive = True
-        if self.trial:                           # a connection alone says too little: a request tries the endpoint
-            self.trial = False
-            if exchange is None:
-                self.endpoint.end_trial()
-            else:
-                exchange.trial = HOLDS_TRIAL
+        self._end_own_trial(exchange)
         if exchange is None:
             self.release(True)
         else:
             exchange.connected()
+
+    cdef void _end_own_trial(self, Exchange exchange):
+        """A connection alone says too little: a request tries the endpoint."""
+        if not self.trial:
+            return
+        self.trial = False
+        if exchange is None:
+            self.endpoint.end_trial()
+        else:
+            exchange.trial = HOLDS_TRIAL
 
     def connect_failed(self, str cause, bint ours=False):
         """ours: for a reason of this machine, which says nothing about the endpoint."""
@@ -190,7 +199,30 @@ cdef class ClientConnection(BackendStream):
         self.seen = 0
         self.sent_at = self.asked_at = coarse_monotonic()
         self.deadline = self.asked_at + self._time_for_head(exchange)
+        if exchange.chunked and (exchange.request_bytes or exchange.request_complete):
+            return self._send_kept(exchange)
         return self.connection.send(exchange.request.data, exchange.request.size)
+
+    cdef Sent _send_kept(self, Exchange exchange):
+        """The head, and as a chunk what was kept of the body behind it when it went to an endpoint that speaks HTTP/2."""
+        cdef iovec parts[4]
+        cdef char line[20]
+        cdef const char *data = exchange.request.data
+        cdef const char *body = <const char *>memmem(data, exchange.request.size, b"\r\n\r\n", 4) + 4
+        cdef Py_ssize_t size = data + exchange.request.size - body
+        parts[0].iov_base = <void *>data
+        parts[0].iov_len = body - data
+        if size == 0:
+            parts[1].iov_base = <char *>b"0\r\n\r\n"
+            parts[1].iov_len = 5 if exchange.request_complete else 0
+            return self.connection.send_parts(parts, 2)
+        parts[1].iov_base = line
+        parts[1].iov_len = snprintf(line, sizeof(line), "%zx\r\n", size)
+        parts[2].iov_base = <void *>body
+        parts[2].iov_len = size
+        parts[3].iov_base = <char *>b"\r\n0\r\n\r\n"
+        parts[3].iov_len = 7 if exchange.request_complete else 2
+        return self.connection.send_parts(parts, 4)
 
     cdef double _time_for_head(self, Exchange exchange) noexcept:
         """Seconds until the next part of the request, or the response head, has to come."""

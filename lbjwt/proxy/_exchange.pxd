@@ -54,7 +54,6 @@ cdef class Exchange(JudgedRequest):
     cdef void begin(self, RequestHead head, RequestPolicy policy, Slice peer, bint trusted, const char *body, Py_ssize_t size, bint end)
     cdef bint wants_body(self) noexcept
     cdef void request_body(self, const char *body, Py_ssize_t size, bint end)
-    cdef void request_trailers(self, list fields)    # the end of the request
     cdef void request_broken(self, ErrorReason reason)
     cdef void client_blocked(self)               # too much is queued for the client …
     cdef void client_unblocked(self)             # … and now it is not

@@ -28,7 +28,6 @@ from lbjwt.proxy._tunnel cimport new_tunnel
 from lbjwt.observe._endpoint_states cimport EjectionCause
 from lbjwt.upstream._cluster cimport Cluster
 from lbjwt.upstream._ejection cimport cause_of
-from lbjwt.upstream._endpoint cimport Protocol
 from lbjwt.upstream._retry cimport RetryCause, is_kept, is_replayable
 
 cdef enum:
@@ -165,7 +164,7 @@ cdef class Exchange(JudgedRequest):
         return self.state != CONNECTING and self.state != PENDING and (self.backend is None or self.backend.wants_body())
 
     cdef void request_body(self, const char *body, Py_ssize_t size, bint end):
-        if not self.expects(REQUEST_BODY):
+        if not self.expects(REQUEST_BODY) or (self.websocket and not self._unexpected()):
             return
         self.request_bytes += size
         self.request_complete = end
@@ -177,20 +176,11 @@ cdef class Exchange(JudgedRequest):
 
     cdef bint _keep(self, const char *body, Py_ssize_t size):
         """Keep the next part of a body for another endpoint. Over HTTP/1 none is kept: there no endpoint says that it did not process a request."""
-        if self.state != AWAITING or self.endpoint.protocol != Protocol.HTTP2 or not is_kept(self.request_bytes):
+        if self.state != AWAITING or not self.backend.multiplexed or not is_kept(self.request_bytes):
             return False
         if size:
             self.request.put(body, size)
         return True
-
-    cdef void request_trailers(self, list fields):
-        if not self.expects(REQUEST_BODY):
-            return
-        self.request_complete = True
-        self.kept = self.replayable = False
-        if self.give_up_at != 0.0:
-            self.give_up_at = coarse_monotonic() + self.retry.timeout
-        self.backend.request_trailers(fields)
 
     cdef void request_broken(self, ErrorReason reason):
         """The rest of the request will not come: its framing is broken, it is too large, or it stalled."""
@@ -256,7 +246,7 @@ cdef class Exchange(JudgedRequest):
         if self.call is not None:
             self.call.read_trailers(fields)
             if self.call.is_failure():
-                self._tell_status(self.status)
+                self.tell_status(self.status)
         self.client.respond_trailers(fields)
         self.finish(True)
 

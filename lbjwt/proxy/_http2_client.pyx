@@ -32,7 +32,6 @@ cdef double JITTER = 0.1         # share by which the age of a connection is sho
 cdef double DOUBT = 1.0          # seconds after the loss of one connection in which others are looked at before they are used
 cdef double _in_doubt_until = 0.0    # seconds on the coarse monotonic clock
 
-cdef Limits LIMITS = Limits(max_streams=100, window=WINDOW, max_fields=1000, max_field_bytes=1 << 20, max_resets=10000, max_control_frames=10000)
 
 
 cdef void adopt_http2(ProxyContext context, Endpoint endpoint, Connection connection, UpstreamRequest request, Timed before):
@@ -93,7 +92,9 @@ cdef class Http2Client(StreamCarrier):
         if self.connection.tls is not None and not self.connection.is_http2():
             self.connect_failed("cannot be reached: it does not offer HTTP/2 during the TLS handshake (ALPN), and its cluster has `protocol: http2`")
             return
-        self.session = client_session(self, &SESSION, LIMITS)
+        self.session = client_session(self, &SESSION, Limits(
+            max_streams=self.endpoint.http2.max_streams, window=WINDOW, max_fields=1000, max_field_bytes=1 << 20, max_resets=10000,
+            max_control_frames=10000))
         self.flush()
 
     cdef void _settings(self):
@@ -315,6 +316,19 @@ cdef class Http2Client(StreamCarrier):
             stream.taken()
             exchange.use(stream)
         self.offering = False
+
+    cdef void offer_idle(self):
+        """Have the next stream in the pool. It serves no request that waits: one is being sent off just now, and stands in the queue until it is."""
+        cdef Http2ClientStream stream
+        if self.offering or self.offered is not None or not self.has_room():
+            return
+        stream = self.new_stream()
+        if self.phase == CONNECTING:
+            self.offered = stream
+            self.endpoint.pool.abandon(stream)
+        elif stream.is_reusable() and self.endpoint.pool.may_go_on():
+            self.offered = stream
+            self.endpoint.pool.keep(stream)
 
     cdef void withdraw(self):
         cdef Http2ClientStream stream = self.offered

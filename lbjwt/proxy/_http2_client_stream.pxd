@@ -37,6 +37,7 @@ cdef class StreamCarrier(Timed):
     cdef void flush_soon(self)
     # Have one stream in the pool while there is room for another request.
     cdef void offer(self)
+    cdef void offer_idle(self)
     # A stream carries its request no longer.
     cdef void ended(self, Http2ClientStream stream)
     # No stream begins any more. keeps_room: the connection counts until it is closed.

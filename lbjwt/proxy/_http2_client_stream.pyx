@@ -40,6 +40,9 @@ cdef class StreamCarrier(Timed):
     cdef void offer(self):
         pass
 
+    cdef void offer_idle(self):
+        pass
+
     cdef void ended(self, Http2ClientStream stream):
         pass
 
@@ -65,7 +68,7 @@ cdef class Http2ClientStream(BackendStream):
             carrier.waiting[self] = None
         else:
             carrier.deadline = 0.0
-        carrier.offer()
+        carrier.offer_idle()
 
     cdef bint is_reusable(self):
         cdef StreamCarrier carrier = self.carrier
@@ -84,7 +87,7 @@ cdef class Http2ClientStream(BackendStream):
         carrier.leave(True)
 
     cdef void end(self):
-        self.close()
+        self.carrier.leave(True)
 
     # --- request ------------------------------------------------------------------------------------------------------
 
@@ -144,14 +147,6 @@ cdef class Http2ClientStream(BackendStream):
         if size:
             self.carrier.session.send_data(self.number, body, size, end)
         elif end:
-            self.carrier.session.end(self.number)
-        self.carrier.flush_soon()
-
-    cdef void request_trailers(self, list fields):
-        self.sent = True
-        if not self.begun:
-            self._start_clock(<Exchange>self.request)
-        if not fields or not self.carrier.session.send_trailers(self.number, fields):
             self.carrier.session.end(self.number)
         self.carrier.flush_soon()
 

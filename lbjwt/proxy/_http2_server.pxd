@@ -38,8 +38,8 @@ cdef class Http2ServerStream(ClientStream):
     cdef Exchange exchange       # None: there is none yet, or it is over
     cdef bytes head              # of a request that waits for keys, as HTTP/1
     cdef Py_ssize_t waits_for    # the issuer of those keys; -1: it does not wait
-    cdef list held               # body that came and that its endpoint does not take yet; None: none
-    cdef list trailers           # that came, as far as they may be passed on; None: none
+    cdef ErrorReason problem     # of what came of the request while it waited for keys
+    cdef bytearray held               # body that came and that its endpoint does not take yet; None: none
     cdef int64_t body            # bytes of the body that were passed on
     cdef int64_t content_length  # that the head announced; -1: it did not
     cdef double unread_until     # seconds on the monotonic clock: when the client must have taken more of the response; 0.0: it owes nothing
@@ -59,6 +59,7 @@ cdef class Http2ServerStream(ClientStream):
     cdef void _answer_health(self, Answer answer)
     cdef void _send_answer(self, Answer answer, Slice request_id)
     cdef void take_data(self, bytes data, bint end)
+    cdef void break_off(self, ErrorReason reason)
     cdef void _pass_on(self, bytes data, bint end)
     cdef ErrorReason _check_body(self, Py_ssize_t size, bint end) noexcept
     cdef void _send_data(self, const char *at, Py_ssize_t size, bint end)

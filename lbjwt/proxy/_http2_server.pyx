@@ -48,6 +48,9 @@ cdef class Http2ServerStream(ClientStream):
         cdef Grant hint = server.last_grant
         cdef Parse parsed = head.parse(at, size, 0, listener.policy, None if hint is None else hint.token)
         cdef Exchange exchange
+        if self.problem:
+            self._refuse(self.problem, at, size)
+            return
         if parsed != COMPLETE or head.size != size:
             self._refuse(head.problem if head.problem else ErrorReason.GRAMMAR, at, size)
             return
@@ -116,13 +119,21 @@ cdef class Http2ServerStream(ClientStream):
         if exchange is None and self.waits_for < 0:
             self.server.session.consumed(self.number, size)      # answered already
             return
-        if exchange is None or self.held is not None or not exchange.wants_body():
+        # What comes behind an extended CONNECT is of the tunnel: before the endpoint agreed it would read it as the next request.
+        if exchange is None or self.held is not None or (self.websocket and not self.tunneling) or not exchange.wants_body():
             if self.held is None:
-                self.held = []
-            if size:
-                self.held.append(data)
+                self.held = bytearray()
+            self.held += data
             return
         self._pass_on(data, self.request_ended)
+
+    cdef void break_off(self, ErrorReason reason):
+        """What comes of the request is malformed."""
+        self.request_ended = True
+        if self.exchange is not None:
+            self.exchange.request_broken(reason)
+        elif self.waits_for >= 0:
+            self.problem = reason
 
     cdef void _pass_on(self, bytes data, bint end):
         cdef Exchange exchange = self.exchange
@@ -139,11 +150,6 @@ cdef class Http2ServerStream(ClientStream):
             problem = self._check_body(size, end)
             if problem:
                 exchange.request_broken(problem)
-            elif end and self.trailers:
-                if size:
-                    exchange.request_body(data, size, False)
-                if self.exchange is exchange:
-                    exchange.request_trailers(self.trailers)
             else:
                 exchange.request_body(data, size, end)
         self.passing = False
@@ -163,17 +169,14 @@ cdef class Http2ServerStream(ClientStream):
         return ErrorReason.NO_ERROR
 
     cdef void request_wanted(self):
-        cdef list held = self.held
         cdef bytes data
-        if held is None or self.passing or self.exchange is None or (self.websocket and not self.tunneling):
+        if (self.held is None or self.passing or self.exchange is None or (self.websocket and not self.tunneling)
+                or not self.exchange.wants_body()):
             return
-        while held and self.exchange is not None and self.exchange.wants_body():
-            data = <bytes>held.pop(0)
-            self._pass_on(data, self.request_ended and not held)
-        if not held:
-            self.held = None
-            if self.request_ended and not self.end_told and self.exchange is not None:
-                self._pass_on(b"", True)
+        data = bytes(self.held)
+        self.held = None
+        if data or (self.request_ended and not self.end_told):
+            self._pass_on(data, self.request_ended)
 
     # --- response -----------------------------------------------------------------------------------------------------
 
@@ -300,7 +303,7 @@ cdef class Http2ServerStream(ClientStream):
         self.server.flush_soon()
         if self.held is not None or self.request_ended:
             if self.held is None:
-                self.held = []
+                self.held = bytearray()
             self.request_wanted()
 
     cdef void send(self, const char *data, Py_ssize_t size):
@@ -345,8 +348,7 @@ cdef class Http2ServerStream(ClientStream):
         self.deadline = 0.0
         self.head = None
         if self.held is not None:
-            for data in self.held:
-                self.server.session.consumed(self.number, len(data))
+            self.server.session.consumed(self.number, len(self.held))
             self.held = None
         if not self.response_ended:
             self.response_ended = True

@@ -12,7 +12,7 @@ from lbjwt.http1._buffer cimport Buffer
 from lbjwt.http2._fields cimport passed_trailers, write_request
 from lbjwt.http2._session cimport SessionEvents, server_session
 from lbjwt.net._clock cimport coarse_monotonic
-from lbjwt.net._connection cimport Events
+from lbjwt.net._connection cimport FAILED, Events
 from lbjwt.proxy._http2_server cimport Http2ServerStream
 
 cdef enum:
@@ -84,7 +84,10 @@ cdef class Http2Server(Http2Streams):
                 for stream in list(self.blocked):
                     stream.taken()
                 break
-            self.connection.send(data, len(data))
+            if self.connection.send(data, len(data)) == FAILED:
+                # While nothing is read from the client, the loop does not notice an RST: nobody else would end this.
+                self.connection.reset()
+                return
         self._close_if_done()
 
     cdef void _close_if_done(self):
@@ -192,7 +195,7 @@ cdef class Http2Server(Http2Streams):
         if flood:
             self.context.board.mine.errors[<int>ErrorReason.FLOOD] += 1
             self.context.flood_log.tell(self.peer_text.decode(), coarse_monotonic())
-        self._lose_streams(ErrorReason.FLOOD if flood else ErrorReason.CLIENT_CLOSED)
+        self._lose_streams(ErrorReason.CLIENT_CLOSED)
         self.ending = LAST_ONES
         asyncio.get_running_loop().call_later(LINGER, self._cut_off)     # the walk over the deadlines may be a second away
 
@@ -205,6 +208,8 @@ cdef class Http2Server(Http2Streams):
             self.connection.reset()
         elif self.gone and not self.connection.drained() and coarse_monotonic() < self.given_up_at:
             self.deadline = coarse_monotonic() + LINGER
+        elif self.gone and not self.connection.drained():
+            self.connection.reset()
         elif self.gone:
             self.connection.close()
         else:
@@ -275,15 +280,13 @@ cdef void _on_data(object server, int number, bytes data, bint end):
 
 cdef void _on_trailers(object server, int number, tuple fields):
     cdef Http2ServerStream stream = (<Http2Server>server).streams.get(number)
-    cdef list passed = passed_trailers(fields)
     if stream is None:
         return
-    if passed is None and stream.exchange is not None:
-        stream.request_ended = True
-        stream.exchange.request_broken(ErrorReason.TRAILER)
-        return
-    stream.trailers = passed
-    stream.take_data(b"", True)
+    if passed_trailers(fields) is None:
+        stream.break_off(ErrorReason.TRAILER)
+    else:
+        # They are dropped, as over HTTP/1: a server that merges them with the head would take them for what lbjwt says of the request.
+        stream.take_data(b"", True)
 
 
 cdef void _on_closed(object server, int number, unsigned code):

@@ -27,6 +27,8 @@ cdef class JudgedRequest(ForwardedRequest):
         cdef double now = coarse_monotonic()
         if self.state == TUNNEL:                 # it may end in any way
             return False
+        if reason == ErrorReason.WEBSOCKET_UNSUPPORTED or reason == ErrorReason.REFUSED_BY_ENDPOINT:
+            return False                         # it does what it said
         if reason == ErrorReason.ROUTE_TIMEOUT:
             return had_fair_share(now - self.backend.asked_at, self.retry.timeout, self.retry.time_for_head(self.endpoint))
         if reason == ErrorReason.NO_RESPONSE and self.backend.used:      # the endpoint may have closed it for being idle

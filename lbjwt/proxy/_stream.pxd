@@ -46,7 +46,6 @@ cdef class BackendStream(PooledStream):
     # Send what the exchange holds of its request. FAILED: not one byte left, so that any request may go elsewhere.
     cdef Sent transmit(self, UpstreamRequest exchange)
     cdef void request_body(self, const char *body, Py_ssize_t size, bint end)
-    cdef void request_trailers(self, list fields)      # the end of the request, for a protocol that has such
     cdef bint wants_body(self) noexcept          # False: more is queued for the endpoint than should be
     cdef void pause(self)                        # hold back the response
     cdef void resume(self)

@@ -61,10 +61,6 @@ cdef class BackendStream(PooledStream):
     cdef void request_body(self, const char *body, Py_ssize_t size, bint end):
         pass
 
-    cdef void request_trailers(self, list fields):
-        """Protocols without trailers end the body."""
-        self.request_body(NULL, 0, True)
-
     cdef bint wants_body(self) noexcept:
         return True
 

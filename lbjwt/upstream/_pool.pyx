@@ -175,8 +175,11 @@ cdef class Pool:
 
     cdef void trim(self):
         """Close the oldest idle streams that are too many since the limit was lowered; those in use end when they are released."""
-        while self.idle and self.state.connections > self.max_connections:
-            (<PooledStream>self.idle[0]).end()
+        cdef PooledStream stream
+        for stream in list(self.idle):
+            if self.state.connections <= self.max_connections:
+                break
+            stream.end()
 
     cdef void close_idle(self):
         cdef PooledStream stream

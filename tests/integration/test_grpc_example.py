@@ -7,15 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import grpc
 from ruamel.yaml import YAML
-
-from tests.integration.grpc_scene import Calls, failure  # first: it says how grpc is imported
-
-import grpc  # isort: skip
 
 from tests.harness.balancer import Balancer
 from tests.harness.certificates import files  # noqa: F401 - a fixture
 from tests.harness.tokens import TokenFactory
+from tests.integration.grpc_scene import Calls, failure
 from tests.integration.test_grpc_health import health_server
 
 TOKENS = TokenFactory("https://issuer.example", "shop")

@@ -13,11 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
-
-from tests.integration.grpc_scene import OPTIONS, GrpcStage, Service, served  # first: it says how grpc is imported
-
-import grpc  # isort: skip
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from lbjwt.address import Address
@@ -26,6 +23,7 @@ from lbjwt.upstream.health.probe import Target, probe
 from lbjwt.upstream.health.settings import HealthCheck
 from tests.harness.certificates import files  # noqa: F401 - a fixture
 from tests.harness.waiting import eventually
+from tests.integration.grpc_scene import OPTIONS, GrpcStage, Service, served
 
 CHECK = HealthCheck(type="grpc", timeout=10.0)
 State = health_pb2.HealthCheckResponse

@@ -390,6 +390,34 @@ def test_a_websocket_that_the_backend_refuses_is_a_response(stage: Http2Stage) -
     assert (client.reply(number).status, client.reply(number).body) == (403, b"no")
 
 
+@pytest.mark.parametrize("end", [False, True])
+@pytest.mark.parametrize("status", ["101 Switching Protocols", "200 OK", "403 Forbidden"])
+def test_what_comes_before_a_websocket_is_agreed_on_is_no_request(stage: Http2Stage, status: str, end: bool) -> None:
+    """It waits for the 101. A backend that declines never sees it: it would take it for the next request on the connection, past the gate."""
+    smuggled = b"GET /admin HTTP/1.1\r\nHost: a\r\n\r\n"
+    client = stage.client()
+    client.asks()
+    stage.server().sends(OK)  # the next request is sent at once, on this connection
+    client.flush()
+    stage.server().take()
+    number = client.peer.request(CONNECT, None)
+    client.peer.engine.send_data(number, smuggled, end_stream=end)
+    client.flush()
+    server = stage.server()
+    seen = server.take()
+    assert seen.startswith(b"GET / HTTP/1.1\r\n") and seen.endswith(b"\r\n\r\n") and b"/admin" not in seen
+    if status.startswith("101"):
+        key = next(line[19:] for line in seen.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key: "))
+        server.sends(switch(key))
+        client.flush()
+        assert server.take() == smuggled
+        client.lose()
+    else:
+        server.sends(response(status, "Content-Length: 2", body=b"no"))
+        assert client.reply(number).body == b"no"
+        assert server.take() == b""
+
+
 def test_a_websocket_without_token_is_refused(stage: Http2Stage) -> None:
     client = stage.client()
     fields = [field for field in CONNECT if field[0] != b"authorization"]
