@@ -15,7 +15,8 @@ class Http2Limits(Section):
 
     max_streams: Annotated[int, whole(1, 1000)] = Field(
         default=100,
-        description="Maximum number of requests at the same time. Clients are told, and wait; the connection of one that opens more ends with GOAWAY.",
+        description="Maximum number of requests at the same time. Clients are told, and wait; the connection of one that opens more ends with "
+        "GOAWAY.",
     )
     stream_window: Annotated[int, Bytes(16 * _KIB, 16 << 20)] = Field(
         default=64 * _KIB,
