@@ -33,7 +33,6 @@ cdef double DOUBT = 1.0          # seconds after the loss of one connection in w
 cdef double _in_doubt_until = 0.0    # seconds on the coarse monotonic clock
 
 
-
 cdef void adopt_http2(ProxyContext context, Endpoint endpoint, Connection connection, UpstreamRequest request, Timed before):
     cdef Http2Client client = Http2Client.__new__(Http2Client)
     cdef Http2ClientStream stream

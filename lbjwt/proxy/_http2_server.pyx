@@ -344,7 +344,6 @@ cdef class Http2ServerStream(ClientStream):
 
     cdef void _finish(self):
         """Nothing more is done for this request. What is queued of its response still goes to the client, which has a time for taking it."""
-        cdef bytes data
         self.deadline = 0.0
         self.head = None
         if self.held is not None:

@@ -152,7 +152,8 @@ cdef class ServerConnection(ServerWriter):
             self.held = None
             at = data
             size = len(data)
-        if self.served == 0 and self.phase == HEAD and self.listener.h2c and self.connection.tls is None and size >= 4 and memcmp(at, b"PRI ", 4) == 0:
+        if (self.served == 0 and self.phase == HEAD and self.listener.h2c and self.connection.tls is None and size >= 4
+                and memcmp(at, b"PRI ", 4) == 0):
             self._serve_http2()
             self.connection.received(at, size)
         else:
