@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -81,3 +81,35 @@ def running(name: str, command: list[str], *, port: int, cores: tuple[int, ...],
             raise BenchError(f"{name} ended with status {program.returncode} under load: {_tail(log)}")
     finally:
         _stop(program)
+
+
+def load(
+    name: str, command: list[str], *, seconds: float, cores: tuple[int, ...], midway: Callable[[], None] | None
+) -> str:
+    """
+    Run a program that makes load for so many seconds, pinned to ``cores``, and return what it printed.
+
+    Args:
+        midway: Called after seven tenths of the time.
+
+    Raises:
+        BenchError: It did not end.
+    """
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, cores),
+    )
+    try:
+        if midway is not None:
+            time.sleep(seconds * 0.7)
+            midway()
+        output, _ = process.communicate(timeout=seconds + 30)
+    except subprocess.TimeoutExpired as error:
+        raise BenchError(f"{name} did not end within {seconds + 30:.0f} s") from error
+    finally:
+        process.kill()
+        process.wait()
+    return output

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from bench import child
 from bench.child import BenchError
 from bench.wrk import Load
 
@@ -87,23 +85,7 @@ def run(
         raise BenchError("h2load is missing: apt-get install nghttp2-client")
     with TemporaryDirectory(prefix="bench-h2load-") as directory:
         log = Path(directory) / "log"
-        load = [f"-c{connections}", f"-m{streams}", f"-D{max(1, round(seconds))}", f"--log-file={log}"]
-        process = subprocess.Popen(
-            [program, *load, *arguments, url],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            preexec_fn=lambda: os.sched_setaffinity(0, cores),
-        )
-        try:
-            if midway is not None:
-                time.sleep(seconds * 0.7)
-                midway()
-            output, _ = process.communicate(timeout=seconds + 30)
-        except subprocess.TimeoutExpired as error:
-            raise BenchError(f"h2load did not end within {seconds + 30:.0f} s") from error
-        finally:
-            process.kill()
-            process.wait()
+        options = [f"-c{connections}", f"-m{streams}", f"-D{max(1, round(seconds))}", f"--log-file={log}"]
+        output = child.load("h2load", [program, *options, *arguments, url], seconds=seconds, cores=cores, midway=midway)
         lines = log.read_text().splitlines() if log.exists() else []
         return parse(output, [int(line.rpartition("\t")[2]) for line in lines])

@@ -8,21 +8,13 @@ from bench.certificate import Certificate
 from bench.child import BenchError
 from bench.peers import haproxy
 
-CONFIGURATION = """
-global
-    nbthread 1
-    maxconn 9000
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 600s
-    timeout server 600s
-    timeout http-keep-alive 600s
-    http-reuse always
-listen backend
+CONFIGURATION = (
+    haproxy.BASE
+    + """listen backend
     bind 127.0.0.1:{port} ssl crt {both} backlog 4096
     server backend 127.0.0.1:{backend_port}
 """
+)
 
 
 def command(port: int, backend_port: int, directory: Path, certificate: Certificate | None) -> list[str]:

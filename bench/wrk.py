@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import child
 from bench.child import BenchError
 
 SCRIPT = Path(__file__).parent / "load" / "load.lua"
@@ -114,21 +112,4 @@ def run(
         "--",
         *arguments,
     ]
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, cores),
-    )
-    try:
-        if midway is not None:
-            time.sleep(seconds * 0.7)
-            midway()
-        output, _ = process.communicate(timeout=seconds + 30)
-    except subprocess.TimeoutExpired as error:
-        raise BenchError(f"wrk did not end within {seconds + 30:.0f} s") from error
-    finally:
-        process.kill()
-        process.wait()
-    return parse(output)
+    return parse(child.load("wrk", command, seconds=seconds, cores=cores, midway=midway))

@@ -76,7 +76,7 @@ class Address:
     def certified_name(self) -> str:
         """
         Whom a certificate must name: what was configured, and for SRV records the domain of the service. Their targets come from DNS without a proof,
-        so whoever forges an answer could name a host that has a good certificate (RFC 9325 section 7.1, RFC 9525).
+        so an attacker who forges an answer could name a host with a valid certificate (RFC 9325 section 7.1, RFC 9525).
         """
         return self.domain or self.resolved_from or self.host
 

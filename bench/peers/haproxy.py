@@ -15,7 +15,7 @@ from functools import partial
 from bench.peers.base import Peer, Setup, first_line_of
 from bench.tokens import AUDIENCE, ISSUER
 
-CONFIGURATION = """
+BASE = """
 global
     nbthread 1
     maxconn 9000
@@ -26,13 +26,19 @@ defaults
     timeout server 600s
     timeout http-keep-alive 600s
     http-reuse always
-frontend edge
+"""
+"""What every HAProxy of the benchmark has: one thread, connections that are kept."""
+
+CONFIGURATION = (
+    BASE
+    + """frontend edge
     bind 127.0.0.1:{port}{ssl} backlog 4096
 {rules}
     {area}
     default_backend c0
 {backends}
 """
+)
 
 BACKEND = """
 backend c{number}

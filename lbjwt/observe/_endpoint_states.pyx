@@ -4,7 +4,7 @@ the fork.
 
 A word has eight bytes on an eight-byte boundary, so that a reader sees the old or the new value, never half of one. Loads are added to atomically
 by every worker. Each other word has one kind of writer: workers eject, the control process checks, the admin API drains and weighs. The exception is
-`serving_since`, which whoever puts the endpoint into rotation writes: it is one time, and the last one is right.
+`serving_since`: every process that puts the endpoint into rotation writes the time, and the last one is right.
 """
 
 from libc.stddef cimport size_t

@@ -50,12 +50,16 @@ class Http2Scene:
                 client.send(request(target.format(at), token=self.token))
             return [client.response() for client in clients]
 
-    def move(self, cluster: str, endpoint: Http2Endpoint) -> None:
-        """Reload the configuration with this one endpoint in a cluster, and wait until it is in force."""
+    def change(self, cluster: str, **keys: Any) -> None:
+        """Reload the configuration with other settings of a cluster."""
         document = json.loads(self.balancer.config_path.read_text("utf-8"))
-        document["clusters"][cluster]["endpoints"] = [{"address": endpoint.address}]
+        document["clusters"][cluster] |= keys
         self.balancer.config_path.write_text(json.dumps(document), encoding="utf-8")
         self.balancer.signal(signal.SIGHUP)
+
+    def move(self, cluster: str, endpoint: Http2Endpoint) -> None:
+        """Reload the configuration with this one endpoint in a cluster, and wait until it is in force."""
+        self.change(cluster, endpoints=[{"address": endpoint.address}])
         eventually(
             lambda: any(
                 key[0] == "lbjwt_endpoint_info"

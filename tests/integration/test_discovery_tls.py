@@ -73,7 +73,7 @@ def test_an_endpoint_with_another_name_must_have_the_certificate_of_that_name(se
 
 
 def test_servers_of_srv_records_must_prove_the_domain_of_the_service(names, authority, tmp_path):
-    """Not the target: whoever forges an answer can name a host of their own there, whose certificate is good."""
+    """Not the target: an attacker who forges an answer can name a host of their own, with a valid certificate."""
     names.set("a.test", "A", ["127.0.0.1"])
     (tmp_path / "jwks.json").write_text(JWKS)
     contexts = [server_side(authority.issue(name, names=[name])) for name in ("good.test", "a.test")]

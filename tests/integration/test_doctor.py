@@ -365,7 +365,7 @@ def test_endpoints(tmp_path: Path, backend: str):
 def test_an_endpoint_must_offer_what_its_cluster_speaks(
     tmp_path: Path, files: Path, protocol: str, offered: list[str], outcome: str
 ) -> None:
-    """Whoever does not agree on HTTP/2 during the handshake serves no request of a cluster with `protocol: http2`."""
+    """An endpoint that does not offer HTTP/2 during the handshake serves no request of a cluster with `protocol: http2`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(files / "cert.pem", files / "key.pem")
     context.set_alpn_protocols(offered)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import ngh2
 import pytest
@@ -401,3 +402,25 @@ def test_a_reload_that_drops_the_endpoint_ends_its_connection_with_its_last_requ
         first.respond(under_way[0], b"at last")
         assert client.response().body == b"at last"
     eventually(lambda: any(isinstance(event, ngh2.GoAwayReceived) for event in first.events))
+
+
+def test_a_reload_that_lowers_the_limit_leaves_connections_their_requests(scene: Http2Scene) -> None:
+    """Three requests on two connections, of which one has room for another: with one connection allowed they end well, and the worker goes on."""
+    under_way: list[tuple[EndpointConnection, int]] = []
+    scene.one.play(serving(lambda connection, asked: under_way.append((connection, asked.stream))))
+    with ExitStack() as stack:
+        clients = [stack.enter_context(scene.client()) for _ in range(3)]
+        for at, client in enumerate(clients):
+            client.send(request(f"/few/{at}", token=scene.token))
+        eventually(lambda: len(under_way) == 3)
+        assert len(scene.one.connections) == 2
+        scene.change("few", max_connections=1)
+        try:
+            scene.two.play(serving(lambda connection, asked: connection.respond(asked.stream, b"two")))
+            scene.move("moving", scene.two)  # the worker has applied both
+            assert scene.ask("/moving/x").body == b"two"
+            for connection, stream in under_way:
+                connection.respond(stream, b"whole")
+            assert [client.response().body for client in clients] == [b"whole"] * 3
+        finally:
+            scene.change("few", max_connections=2)

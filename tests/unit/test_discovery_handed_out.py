@@ -75,7 +75,7 @@ def test_members_that_a_worker_could_not_apply_are_not_in_force(monkeypatch: pyt
 
 
 def test_what_could_not_be_handed_out_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever set the endpoints is told that they are not in force yet; then they come into force by themselves."""
+    """A PUT is answered that the endpoints are not in force yet; later they come into force without another one."""
     monkeypatch.setattr(discovery_module, "PACE", 0.0)
 
     async def scenario() -> list[object]:
