@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bench.peers import nginx
-from bench.proof.realscene import Judged, around_the_timeout, burst, running, served
+from bench.proof.realscene import Judged, allowed_posts, around_the_timeout, burst, running, served
 from bench.proof.registry import Bar, Result
 from bench.proof.scene import scene
 from tests.harness.ports import free_port
@@ -68,7 +68,7 @@ def run(n: int, directory: Path) -> Result:
     none, second = one("0", n // 2, directory), one("1s", n - n // 2, directory)
     get, post = (none.failed[method] + second.failed[method] for method in ("GET", "POST"))
     duplicates = none.duplicates + second.duplicates
-    allowed = max(1, n // 200)  # a POST that crosses the FIN of the server cannot be sent again
+    allowed = allowed_posts(n)
     figure = f"{get} GET and {post} POST failed (POST ≤ {allowed}), {duplicates} duplicates"
     good = not get and not duplicates and not none.failed and post <= allowed
     return Result(n, figure, good, failures=get + duplicates, note=f"{none.note}\n{second.note}".strip())

@@ -7,7 +7,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.proof.realscene import Judged, around_the_timeout, burst, running, served
+from bench.proof.realscene import Judged, allowed_posts, around_the_timeout, burst, running, served
 from bench.proof.registry import Bar, Result
 from bench.proof.scene import scene
 
@@ -85,7 +85,7 @@ def run(n: int, directory: Path) -> Result:
     every = [one(name, n // 2, directory) for name in SERVERS]
     get, post = (sum(judged.failed[method] for judged in every) for method in ("GET", "POST"))
     duplicates = sum(judged.duplicates for judged in every)
-    allowed = max(1, n // 200)  # a POST that crosses the FIN of the server cannot be sent again
+    allowed = allowed_posts(n)
     figure = f"{get} GET and {post} POST failed (POST ≤ {allowed}), {duplicates} duplicates"
     note = "\n".join(judged.note for judged in every).strip()
     return Result(n, figure, not get and not duplicates and post <= allowed, failures=get + duplicates, note=note)

@@ -171,7 +171,7 @@ def strict(house: House) -> Iterator[Denial]:
     yield strict("no iat", "missing_claim", iat=None)
     yield strict("no aud", "missing_claim", aud=None)
     for seconds in (3601, 7200, 10**6):
-        yield strict(f"lives {seconds} s", "lifetime_too_long", exp=now + seconds)
+        yield strict(f"lives {seconds} s", "lifetime_too_long", iat=now, exp=now + seconds)
     for seconds in (1831, 1900):
         yield strict(f"issued {seconds} s ago", "too_old", iat=now - seconds)
         yield strict(f"logged in {seconds} s ago", "too_old", auth_time=now - seconds)
