@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-com
 export PYTHONDONTWRITEBYTECODE :=
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/bytecode
 
-SOURCES := $(shell find lbjwt -name '*.pyx' -o -name '*.pxd')
+SOURCES := $(shell find lbjwt -name '*.pyx' -o -name '*.pxd' -o -name '*.c')
 STUBBED = $(subst /,.,$(basename $(shell find lbjwt -name '*.pyi')))
 PACKAGING := setup.py pyproject.toml requirements-dev.lock
 

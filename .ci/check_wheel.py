@@ -15,7 +15,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = {".py", ".pyi", ".pyx", ".pxd"}
+SOURCES = {".py", ".pyi", ".pyx", ".pxd", ".c"}
 TESTS = ["unit/test_packaging.py", "integration/test_demo.py"]  # need no file of the source tree
 
 
@@ -48,11 +48,13 @@ def forgotten(unpacked: Path) -> list[str]:
 def reuse(unpacked: Path) -> None:
     """Put what `make build` made where setuptools and Cython look for it. Both make anew what is missing or older than its source."""
     shutil.copytree(ROOT / "build" / "cython", unpacked / "build" / "cython")
-    built = unpacked / "build" / f"lib.{sysconfig.get_platform()}-{sys.implementation.cache_tag}"
-    for module in (ROOT / "lbjwt").rglob(f"*{sysconfig.get_config_var('EXT_SUFFIX')}"):
-        place = built / module.relative_to(ROOT)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(module, place)
+    tag, objects = sys.implementation.cache_tag, Path("build") / "cython"
+    platform = f"{sysconfig.get_platform()}-{tag}"
+    shutil.copytree(ROOT / "build" / tag / objects, unpacked / "build" / f"temp.{platform}" / objects)
+    (library,) = (ROOT / "lbjwt").glob(f"*{sysconfig.get_config_var('EXT_SUFFIX')}")
+    place = unpacked / "build" / f"lib.{platform}" / library.relative_to(ROOT)
+    place.parent.mkdir(parents=True)
+    shutil.copy2(library, place)
 
 
 def main() -> None:

@@ -6,6 +6,8 @@ Importing this package is cheap: each public name is loaded when it is first ask
 
 from typing import TYPE_CHECKING, Any
 
+from lbjwt import _loader
+
 if TYPE_CHECKING:
     from lbjwt._fastverify import DenyReason as DenyReason
     from lbjwt.auth.policy import IssuerPolicy as IssuerPolicy
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from lbjwt.service import LoadBalancer as LoadBalancer
 
     __version__: str
+
+_loader.install()
 
 _HOMES = {
     "Accepted": "lbjwt.auth.verdict",

@@ -17,7 +17,7 @@ import lbjwt
 PACKAGE = Path(lbjwt.__file__).parent
 
 FLOORS = {
-    1: {"address", "errors", "files", "units", "url", "version", "_error_reason", "_fastverify", "_grants", "_compact"},
+    1: {"address", "errors", "files", "units", "url", "version", "_error_reason", "_fastverify", "_grants", "_compact", "_compiled", "_loader"},
     2: {"jose", "http1"},
     3: {"auth", "routing", "http2"},
     4: {"net", "observe"},
@@ -27,7 +27,7 @@ FLOORS = {
     8: {"service", "assembly"},
     9: {"process", "demo", "explain", "checks"},
     10: {"cli", "__main__", ""},  # "": lbjwt itself, its lazy re-exports
-}
+}  # fmt: skip
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 NEIGHBOURS_MAY_TALK = {1, 8, 10}  # words, the assembly of the service, and doors
 

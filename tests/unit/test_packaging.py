@@ -5,9 +5,14 @@ import importlib.metadata
 import re
 import subprocess
 import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
+import pytest
+
 import lbjwt
+from lbjwt import _compiled
+from lbjwt._loader import CompiledFinder
 
 PACKAGE = Path(lbjwt.__file__).parent
 
@@ -62,19 +67,27 @@ def test_types_are_shipped():
     """The package is marked as typed, the stub of what users import is there, and every compiled module carries its shape."""
     assert (PACKAGE / "py.typed").is_file()
     assert (PACKAGE / "_fastverify.pyi").is_file()
-    compiled = list(PACKAGE.rglob("*.so"))
-    assert compiled, "no compiled module found"
-    for module in compiled:
-        stem = module.name.split(".")[0]
-        assert module.with_name(f"{stem}.pxd").is_file(), f"{stem} has no .pxd"
+    assert _compiled.NAMES, "no compiled module found"
+    for name in _compiled.NAMES:
+        assert (PACKAGE.parent / name.replace(".", "/")).with_suffix(".pxd").is_file(), f"{name} has no .pxd"
 
 
 def test_compiled_modules_load():
-    """Every compiled module that was installed can be imported by its name."""
-    for module in PACKAGE.rglob("*.so"):
-        parts = [*module.relative_to(PACKAGE.parent).parts[:-1], module.name.split(".")[0]]
-        name = ".".join(parts)
-        assert importlib.import_module(name).__name__ == name
+    """Every compiled module can be imported by its name, and comes from the one library."""
+    for name in _compiled.NAMES:
+        module = importlib.import_module(name)
+        assert module.__name__ == name
+        assert module.__file__ == _compiled.__file__
+
+
+def test_other_names_are_not_found():
+    """The finder of the compiled modules leaves every other name to Python."""
+    for name in ("lbjwt.proxy._nothing", "lbjwt.service", "json", "lbjwt"):
+        assert CompiledFinder.find_spec(name) is None
+    with pytest.raises(ModuleNotFoundError, match=r"lbjwt\.proxy\._nothing"):
+        importlib.import_module("lbjwt.proxy._nothing")
+    with pytest.raises(ImportError, match="no compiled module 'json'"):
+        _compiled.create(ModuleSpec("json", None))
 
 
 def test_the_command_is_installed():

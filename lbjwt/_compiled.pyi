@@ -1,0 +1,6 @@
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+NAMES: tuple[str, ...]
+
+def create(spec: ModuleSpec, /) -> ModuleType: ...
