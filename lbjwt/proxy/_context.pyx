@@ -111,7 +111,7 @@ cdef class ProxyContext:
         cdef Endpoint endpoint
         for cluster in self.clusters:
             for endpoint in cluster.endpoints:
-                endpoint.pool.close_idle()
+                endpoint.pool.close_unused()
 
     def drain(self, double grace):
         self.draining = True

@@ -94,6 +94,9 @@ cdef class Exchange(JudgedRequest):
         if authorization.document is not None:
             self._answer(authorization.document)
             return
+        if self.call is not None and self.call.is_over(coarse_monotonic()):
+            self.fail(ErrorReason.DEADLINE_EXCEEDED)     # it has waited for keys
+            return
         if authorization.route is None:
             if authorization.error == ErrorReason.AMBIGUOUS_PATH:
                 context.board.mine.bad_requests += 1
@@ -206,6 +209,10 @@ cdef class Exchange(JudgedRequest):
         if not self.expects(RESPONSE):
             return
         self.endpoint.counters.responses[head.status // 100] += 1
+        if self.websocket and head.status // 100 == 2 and (self.client.http2 or self.backend.multiplexed):
+            # The endpoint did not switch, but over HTTP/2 any 2xx says that it did (RFC 8441 section 5).
+            self._fail_backend(ErrorReason.WEBSOCKET_UNSUPPORTED)
+            return
         if self.endpoint.failing and head.status < 500:
             self.endpoint.recovered()
         if self.call is not None:

@@ -18,7 +18,9 @@ cdef class GrpcCall:
     # The status in a response without a body ("Trailers-Only"), or in trailers.
     cdef void read_head(self, ResponseHead head) noexcept
     cdef void read_trailers(self, list fields)
-    # The deadline has passed: a service that ends the stream now is not to blame.
+    # The deadline has passed.
+    cdef bint is_over(self, double now) noexcept
+    # … or is about to: a service that ends the stream now is not to blame.
     cdef bint is_late(self, double now) noexcept
     # The status says that the endpoint is not well, as a 5xx does.
     cdef bint is_failure(self) noexcept

@@ -92,6 +92,9 @@ cdef class GrpcCall:
                 self.status = _status(value, len(value))
                 return
 
+    cdef bint is_over(self, double now) noexcept:
+        return self.ends_at != 0.0 and now >= self.ends_at
+
     cdef bint is_late(self, double now) noexcept:
         return self.ends_at != 0.0 and now + AHEAD >= self.ends_at
 

@@ -14,7 +14,7 @@ from lbjwt.net._clock cimport coarse_monotonic, wall_clock
 from lbjwt.proxy._admission cimport Admission
 from lbjwt.proxy._authorization cimport Authorization
 from lbjwt.proxy._exchange cimport REQUEST_ID_SIZE, new_exchange
-from lbjwt.proxy._grpc_call cimport new_grpc_call
+from lbjwt.proxy._grpc_call cimport GrpcCall, new_grpc_call
 from lbjwt.proxy._refused_head cimport record_head
 
 cdef enum:
@@ -69,7 +69,7 @@ cdef class Http2ServerStream(ClientStream):
             self._answer_health(listener.health.answer(head, context.board.ready))
             return
         admission.authorize(head, hint, self.peer(), server.trusted, wall_clock(), authorization)
-        if authorization.waits_for >= 0 and not again and self._wait_for_keys(authorization.waits_for):
+        if authorization.waits_for >= 0 and not again and self._wait_for_keys(head, authorization.waits_for):
             self.head = at[:size]
             return
         if authorization.grant is not None and authorization.grant is not hint:
@@ -79,14 +79,15 @@ cdef class Http2ServerStream(ClientStream):
         self.exchange = exchange
         self.end_told = self.websocket or (self.request_ended and self.held is None)
         if head.method == POST:
-            exchange.call = new_grpc_call(head, coarse_monotonic())
+            exchange.call = new_grpc_call(head, self.came_at if again else coarse_monotonic())
         self.deadline = 0.0 if self.request_ended or self.websocket else coarse_monotonic() + context.snapshot.stream_idle_timeout
         exchange.begin(head, listener.policy, self.peer(), server.trusted, NULL, 0, self.end_told)
         if self.held is not None and self.exchange is exchange:
             self.request_wanted()
 
-    cdef bint _wait_for_keys(self, Py_ssize_t issuer):
+    cdef bint _wait_for_keys(self, RequestHead head, Py_ssize_t issuer):
         cdef ProxyContext context = self.server.context
+        cdef GrpcCall call
         try:
             if not context.key_wait.enter(self, issuer):
                 return False
@@ -94,7 +95,12 @@ cdef class Http2ServerStream(ClientStream):
             context.snapshot.gate.note(fault)
             return False
         self.waits_for = issuer
-        self.deadline = coarse_monotonic() + context.key_wait.max_wait
+        self.came_at = coarse_monotonic()
+        self.deadline = self.came_at + context.key_wait.max_wait
+        if head.method == POST:
+            call = new_grpc_call(head, self.came_at)
+            if call is not None and call.ends_at != 0.0:
+                self.deadline = min(self.deadline, call.ends_at)
         return True
 
     cdef void _end_key_wait(self):
@@ -370,6 +376,13 @@ cdef class Http2ServerStream(ClientStream):
         if exchange is not None:
             exchange.note(reason)
             exchange.client_lost()
+
+    cdef void fail(self):
+        if self.exchange is not None:
+            self.exchange.end_by_fault()
+        else:
+            self._end_key_wait()
+            self._finish()
 
     cdef void _record_lost(self, ErrorReason reason, bytes head):
         cdef ProxyContext context = self.server.context

@@ -54,8 +54,10 @@ cdef class Http2Server(Http2Streams):
                 self.connection.reset()
             return
         self.receiving = True
-        self.session.receive(at, size, coarse_monotonic())
-        self.receiving = False
+        try:
+            self.session.receive(at, size, coarse_monotonic())
+        finally:
+            self.receiving = False
         self.flush()
         if not self.streams and not self.gone:
             self._await_head()
@@ -205,6 +207,7 @@ cdef class Http2Server(Http2Streams):
     cdef void expired(self):
         self.deadline = 0.0
         if not self.connection.is_ready() or self.connection.write_paused:
+            self._lose_streams(ErrorReason.CLIENT_STALLED)
             self.connection.reset()
         elif self.gone and not self.connection.drained() and coarse_monotonic() < self.given_up_at:
             self.deadline = coarse_monotonic() + LINGER
@@ -316,8 +319,18 @@ cdef void _on_broken(object server, bint flood):
     (<Http2Server>server)._break_off(flood)
 
 
+cdef void _on_faulted(object server, int number, object fault):
+    cdef Http2Server self = <Http2Server>server
+    cdef Http2ServerStream stream = self.streams.get(number)
+    self.context.snapshot.gate.note(fault)
+    if stream is not None:
+        stream.fail()
+    elif number == 0:
+        self.connection.reset()
+
+
 cdef SessionEvents SESSION = SessionEvents(
-    _on_request, _on_response, _on_interim, _on_data, _on_trailers, _on_closed, _on_going_away, _on_broken, _on_settings)
+    _on_request, _on_response, _on_interim, _on_data, _on_trailers, _on_closed, _on_going_away, _on_broken, _on_settings, _on_faulted)
 
 
 # --- what the connection reports ---------------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ def test_windows_of_one_byte(turns: Turns) -> None:
 
 @pytest.mark.parametrize("size", [10, 1000, 16384])
 def test_a_reader_that_gives_back_what_it_took_is_no_flood(turns: Turns, size: int) -> None:
-    """Two updates, for stream and connection, for each piece that comes."""
+    """For each piece that comes two updates, for stream and connection, and a PING, by which gRPC clients measure the connection."""
     stage = Http2Stage(turns)
     client = stage.raw_client()
     client.sends(frame(HEADERS, ALL, 1, GET))
@@ -118,7 +118,8 @@ def test_a_reader_that_gives_back_what_it_took_is_no_flood(turns: Turns, size: i
     for _ in range(3000):
         stage.server().sends(b"%x\r\n%b\r\n" % (size, b"x" * size))
         assert client.take()
-        client.sends(frame(WINDOW_UPDATE, 0, 0, size.to_bytes(4)) + frame(WINDOW_UPDATE, 0, 1, size.to_bytes(4)))
+        updates = frame(WINDOW_UPDATE, 0, 0, size.to_bytes(4)) + frame(WINDOW_UPDATE, 0, 1, size.to_bytes(4))
+        client.sends(updates + frame(PING, 0, 0, b"12345678"))
     assert not client.transport.ended
     client.lose()
 

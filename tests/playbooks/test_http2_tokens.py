@@ -88,6 +88,24 @@ def test_a_key_that_does_not_come_is_a_refusal(scene: Scene) -> None:
     assert client.reply(number).status == 401
 
 
+@pytest.mark.parametrize("fetched", [True, False])
+def test_the_deadline_of_a_call_begins_with_its_head(scene: Scene, fetched: bool) -> None:
+    """It passes while the call waits for keys: DEADLINE_EXCEEDED at once, whatever the token is worth, and no endpoint is asked."""
+    stage = scene.open()
+    client = stage.client()
+    number = scene.asks(
+        client, method="POST", body=b"x", more=[(b"content-type", b"application/grpc"), (b"grpc-timeout", b"1n")]
+    )
+    time.sleep(0.02)  # the clock of deadlines moves every 4 or 10 milliseconds
+    if fetched:
+        scene.settles("k1", NEW)
+    else:
+        stage.passes()
+    reply = client.reply(number)
+    assert (reply.status, reply.field("grpc-status"), stage.opened) == (200, "4", [])
+    assert stage.totals["errors"][ErrorReason.DEADLINE_EXCEEDED] == 1
+
+
 @pytest.mark.parametrize("more", [[(b"content-length", b"5")], []])
 def test_a_body_that_came_meanwhile_goes_with_its_request(scene: Scene, more: list[tuple[bytes, bytes]]) -> None:
     """It waits in its window, and its length is compared as ever."""
