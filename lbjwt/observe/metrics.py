@@ -50,7 +50,7 @@ COUNTERS: Final = {
     "access_log_dropped": ("Access log records dropped because the log could not be written fast enough.", ""),
     "endpoints_full": ("Requests that waited or were refused because every endpoint was full.", ""),
     "requests_waited": ("Requests that had to wait for keys.", ""),
-    "streams_ended": ("Long responses and tunnels closed because their token expired or was revoked.", ""),
+    "streams_ended": ("Long responses, tunnels and uploads ended because their token expired or was revoked.", ""),
     "cache_hits": ("Tokens found in the cache of verified tokens.", ""),
     "cache_misses": ("Tokens not found in the cache, which had to be verified.", ""),
     "cache_evictions": ("Verified tokens removed from the cache to make room.", ""),

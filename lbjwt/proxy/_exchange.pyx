@@ -297,9 +297,16 @@ cdef class Exchange(JudgedRequest):
     # --- the token's end ----------------------------------------------------------------------------------------------
 
     cdef void end_if_expired(self, double now):
-        """End a response or tunnel under way whose token has expired or was withdrawn. now: seconds since the epoch."""
+        """
+        End a response, tunnel or upload under way whose token has expired or was withdrawn. now: seconds since the epoch.
+
+        An upload that began in time may end, as its response would take no longer than `response_timeout`. A gRPC call may not: its messages are
+        requests of their own, and its service may answer none of them before the last.
+        """
         cdef Authorization authorization = self.authorization
         if authorization.grant is None or not authorization.route.end_streams or not is_expected(TOKEN_ENDED, self.state):
+            return
+        if self.state == AWAITING and self.request_complete:
             return
         for grant in [authorization.grant, *(authorization.other_grants or ())]:
             if self._is_expired(<Grant>grant, now, authorization.route.stream_grace):
@@ -308,6 +315,9 @@ cdef class Exchange(JudgedRequest):
             return
         self.note(ErrorReason.TOKEN_ENDED)
         self.context.board.mine.streams_ended += 1
+        if self.state == AWAITING and self.call is not None:
+            self.fail(ErrorReason.TOKEN_ENDED)
+            return
         if self.state == TUNNEL:
             self.tunnel.close()
         else:
@@ -316,7 +326,9 @@ cdef class Exchange(JudgedRequest):
 
     cdef bint _is_expired(self, Grant grant, double now, double grace):
         try:
-            return now >= grant.valid_until + grace or not self.snapshot.gate.stands(grant, now)
+            if now >= grant.valid_until + grace and (self.state != AWAITING or self.call is not None):
+                return True
+            return not self.snapshot.gate.stands(grant, now)
         except BaseException as fault:
             self.snapshot.gate.note(fault)
             return True

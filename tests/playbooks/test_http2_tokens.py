@@ -197,6 +197,40 @@ def test_a_stream_ends_with_its_token(
     assert client.reply(other).ended and client.reply(other).body == b"ho"
 
 
+@pytest.mark.parametrize("how", [revoked, expired])
+@pytest.mark.parametrize("kind", ["application/grpc", "text/plain"])
+def test_an_upload_ends_with_its_token(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, how: Callable[[Scene, Http2Stage], None], kind: str
+) -> None:
+    """
+    No response has begun, and its client still sends: a call has a status, another upload is taken back. It may end if it began in time, but not a
+    call, of which each message is a request.
+    """
+    stage = scene.open()
+    client = stage.client()
+    more = [(b"content-type", kind.encode())]
+    number = scene.asks(client, "k1", method="POST", body=None, more=more)
+    whole = scene.asks(client, "k1", method="POST", body=b"x", more=more)
+    servers = [stage.server(at) for at in range(2)]
+    if how is expired:
+        real = time.time
+        monkeypatch.setattr(time, "time", lambda: real() + 90000)
+    how(scene, stage)
+    reply = client.reply(number)
+    if kind == "application/grpc":
+        assert (reply.status, reply.field("grpc-status"), servers[0].is_gone()) == (200, "16", True)
+    elif how is revoked:
+        assert (reply.status, reply.reset, servers[0].is_gone()) == (0, CANCEL, True)
+    else:
+        client.peer.engine.send_data(number, b"x", end_stream=True)
+        client.flush()
+        servers[0].sends(OK)
+        assert client.reply(number).body == b"ok"
+    servers[1].sends(OK)
+    assert client.reply(whole).body == b"ok", "what was sent whole is answered soon"
+    assert stage.totals["streams_ended"] == (kind == "application/grpc" or how is revoked)
+
+
 def test_a_withdrawn_token_serves_no_further_stream(scene: Scene) -> None:
     """The connection's hint of its last token is no way around the check."""
     stage, client, number = streams(scene)
