@@ -20,6 +20,7 @@ cdef class Http2Client(StreamCarrier):
     cdef Exchange told           # the one that the session tells of now
     cdef double heard_at         # seconds on the coarse monotonic clock: the last byte of the endpoint
     cdef double pinged_at        # 0.0: no PING waits for its answer
+    cdef bint questioned         # it gets no requests before that answer
     cdef double leave_at         # 0.0: whenever it likes
 
     cdef void _open(self, Connection connection)
@@ -38,6 +39,7 @@ cdef class Http2Client(StreamCarrier):
     cdef void flush(self)
     cdef void _wake_blocked(self)
     cdef void _look(self, double now)
+    cdef void _ping(self, double now)
     cdef bint has_room(self) noexcept
     cdef void withdraw(self)
     cdef void _rest(self) noexcept

@@ -226,6 +226,7 @@ cdef class Http2Client(StreamCarrier):
             return
         self.heard_at = coarse_monotonic()
         self.pinged_at = 0.0
+        self.questioned = False
         self.receiving = True
         try:
             self.session.receive(at, size, self.heard_at)
@@ -304,7 +305,7 @@ cdef class Http2Client(StreamCarrier):
     # --- streams ------------------------------------------------------------------------------------------------------
 
     cdef bint has_room(self) noexcept:
-        return self.phase <= OPEN and self.active < self.limit and not self.endpoint.pool.leaving
+        return self.phase <= OPEN and self.active < self.limit and not self.endpoint.pool.leaving and not self.questioned
 
     cdef void offer(self):
         cdef Http2ClientStream stream
@@ -425,6 +426,19 @@ cdef class Http2Client(StreamCarrier):
         if self.phase != GONE:
             self._look(now)
 
+    cdef void _ping(self, double now):
+        self.pinged_at = now
+        self.session.ping()
+        self.flush()
+
+    cdef void question(self, double asked_at):
+        """Some network drops what a connection sends and says nothing. Else each request on it would wait for nothing until TCP gives up."""
+        if self.phase == OPEN and self.heard_at <= asked_at:
+            self.questioned = True
+            self.withdraw()
+            if self.pinged_at == 0.0:
+                self._ping(coarse_monotonic())
+
     cdef void _look(self, double now):
         """Is the endpoint still there, and is the connection old enough to end?"""
         cdef double interval = self.endpoint.http2.ping_interval
@@ -435,9 +449,7 @@ cdef class Http2Client(StreamCarrier):
                 self.connection.reset()
                 return
         elif interval != 0.0 and self.phase != CONNECTING and now - self.heard_at >= interval:
-            self.pinged_at = now
-            self.session.ping()
-            self.flush()
+            self._ping(now)
         if self.leave_at != 0.0 and now >= self.leave_at:
             self.leave(False)
 

@@ -49,6 +49,9 @@ cdef class StreamCarrier(Timed):
     cdef void leave(self, bint keeps_room):
         pass
 
+    cdef void question(self, double asked_at):
+        pass
+
     cdef bint is_in_doubt(self) noexcept:
         return False
 
@@ -323,6 +326,7 @@ cdef class Http2ClientStream(BackendStream):
         if exchange is None:
             return
         if not self.begun and exchange.request_complete:
+            self.carrier.question(self.asked_at)
             exchange.timed_out(False)
         else:
             exchange.backend_failed(ErrorReason.STREAM_IDLE)
