@@ -226,6 +226,9 @@ cdef class Http2ClientStream(BackendStream):
             self.unread += size
         else:
             self.carrier.session.consumed(self.number, size)
+        if not self.begun:                       # the engine lets empty DATA pass, also in front of the head
+            exchange.backend_failed(ErrorReason.RESPONSE_GRAMMAR)
+            return
         if self.left >= 0:
             # The engine compares too, but not if the request was an extended CONNECT. A client of HTTP/1 would read what is too much as the next
             # response.

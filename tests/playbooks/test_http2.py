@@ -289,6 +289,22 @@ def test_the_connections_window_is_given_back(turns: Turns, token: bytes | None)
     settled(stage)
 
 
+def test_frames_of_refused_uploads_use_up_no_window(turns: Turns) -> None:
+    """Each is refused while a DATA frame is on its way. All of them together are far more than the window of the connection."""
+    stage = Http2Stage(turns, http2={"max_streams": 4, "window": 16384})
+    client = stage.raw_client()
+    client.sends(frame(SETTINGS, 1))
+    for number in range(1, 101, 2):
+        data = frame(DATA, 0, number, bytes(16000))
+        client.sends(frame(HEADERS, 4, number, block(head("POST"))) + data[:15000])
+        said = [kind for kind, *_ in frames(client.take())]
+        assert RST_STREAM in said and GOAWAY not in said
+        client.sends(data[15000:])
+        assert GOAWAY not in [kind for kind, *_ in frames(client.take())]
+    client.lose()
+    settled(stage)
+
+
 def test_a_response_that_is_not_read_ends(turns: Turns) -> None:
     """All of it is queued, and the client opens no window: after `stream_idle` the stream is taken back, and the connection is idle again."""
     stage = Http2Stage(turns, stream_idle=0.0)
