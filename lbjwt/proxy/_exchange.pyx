@@ -160,6 +160,8 @@ cdef class Exchange(JudgedRequest):
     cdef void _answer(self, Answer answer):
         self.status = answer.status
         self.response_bytes = len(answer.body)
+        if self.call is not None:
+            self.call.ours = answer.grpc_status
         self.client.answer(answer, self._identifier())
         self.finish(True)
 
@@ -412,6 +414,8 @@ cdef class Exchange(JudgedRequest):
             if self.endpoint.state.suspect and whole and self.status < 500 and self.error == ErrorReason.NO_ERROR and (
                     self.call is None or not self.call.is_failure()):
                 self.endpoint.healthy(False)
+        if self.call is not None:
+            self.call.count(context.board)
         if self.is_logged:
             if context.access_log is not None:   # a reload may have closed it
                 self._log(whole and not client.broken)

@@ -14,7 +14,7 @@ from lbjwt.net._clock cimport coarse_monotonic, wall_clock
 from lbjwt.proxy._admission cimport Admission
 from lbjwt.proxy._authorization cimport Authorization
 from lbjwt.proxy._exchange cimport REQUEST_ID_SIZE, new_exchange
-from lbjwt.proxy._grpc_call cimport GrpcCall, new_grpc_call
+from lbjwt.proxy._grpc_call cimport GrpcCall, count_status, new_grpc_call
 from lbjwt.proxy._refused_head cimport record_head
 
 cdef enum:
@@ -285,6 +285,8 @@ cdef class Http2ServerStream(ClientStream):
         cdef Answer answer
         read_remains(context.request_head, at, size, self.server.listener.policy)
         answer = context.answer(reason, False, caller_of(context.request_head))
+        if answer.grpc_status >= 0:
+            count_status(context.board, answer.grpc_status)
         context.next_request_id(request_id)
         context.board.mine.bad_requests += 1
         self._send_answer(answer, Slice(&request_id[0], REQUEST_ID_SIZE))
@@ -339,7 +341,9 @@ cdef class Http2ServerStream(ClientStream):
         if (exchange is None or exchange._caller() != Caller.GRPC or not self.responded or self.response_ended or self.tunneling
                 or self in self.server.blocked):
             return False
-        self.respond_trailers(self.server.context.grpc_trailers(reason, exchange.authorization.route.expose_reason))
+        trailers = self.server.context.grpc_trailers(reason, exchange.authorization.route.expose_reason)
+        exchange.call.ours = int(<bytes>trailers[0][1])
+        self.respond_trailers(trailers)
         return True
 
     cdef void released(self):

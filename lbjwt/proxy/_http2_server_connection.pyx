@@ -140,6 +140,7 @@ cdef class Http2Server(Http2Streams):
         stream.request_ended = end
         self.streams[number] = stream
         self.served += 1
+        context.board.mine.http2_requests += 1
         if not self.connection.write_paused:
             self.deadline = 0.0
         if context.snapshot.max_requests != 0 and self.served >= context.snapshot.max_requests and self.ending == OPEN:
