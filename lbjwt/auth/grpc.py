@@ -87,4 +87,5 @@ def grpc_answer(status: int, message: str, caller: Caller) -> Answer:
         caller: Of gRPC or gRPC-Web.
     """
     lines = f"grpc-status: {status}", f"grpc-message: {message}", f"Content-Type: {CONTENT_TYPES[caller]}"
-    return Answer(200, "".join(f"{line}\r\n" for line in (*lines, "Cache-Control: no-store")).encode("ascii"), b"")
+    fields = "".join(f"{line}\r\n" for line in (*lines, "Cache-Control: no-store")).encode("ascii")
+    return Answer(200, fields, b"", grpc_status=status)

@@ -234,7 +234,8 @@ class Route(Section):
         description="Count and log what would be refused, but let every request pass, to introduce tokens without risk. Nothing is protected.",
     )
     end_streams: StrictBool = Field(
-        default=True, description="End responses and WebSockets in progress when their token expires or is revoked."
+        default=True,
+        description="End responses and WebSockets in progress when their token expires or is revoked, and uploads when it is revoked.",
     )
     stream_grace: Annotated[float, Seconds(0, 86_400)] = Field(
         default=0.0,

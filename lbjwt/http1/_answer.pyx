@@ -5,8 +5,9 @@ from http import HTTPStatus
 
 cdef class Answer:
 
-    def __init__(self, int status, bytes fields, bytes body):
+    def __init__(self, int status, bytes fields, bytes body, *, int grpc_status=-1):
         self.status = status
+        self.grpc_status = grpc_status
         cdef bytes phrase = HTTPStatus(status).phrase.encode()
         self.head = b"HTTP/1.1 %d %b\r\nServer: lbjwt\r\n%bContent-Length: %d\r\n" % (status, phrase, fields, len(body))
         self.body = body

@@ -3,6 +3,7 @@ What a peer sends, counted frame by frame before the engine sees it. Floods are 
 engine tells of some of them only, and of those only after it has done the work.
 
 Counts are of one second. A WINDOW_UPDATE is free as long as we have sent what it makes room for; else windows of one byte would cost us a frame each.
+So is a PING behind a DATA frame of ours: gRPC clients measure the connection with one for each that they read, a thousand a second.
 Input is cut behind every few heads: HPACK makes a head of 32 KiB out of a few bytes, and no more of these than `HEADS` may be in memory before they
 are judged.
 """
@@ -11,12 +12,14 @@ cdef enum:
     HEAD = 9                     # bytes of a frame's head (RFC 9113 section 4.1)
     PREFACE = 24                 # bytes of the client's preface (section 3.4)
     HEADS = 8                    # HEADERS frames that the engine gets at a time
+    MAX_CREDIT = 1 << 20         # frames that are paid for at most
     COSTLY = 10                  # one SETTINGS frame counts as so many: it may change the windows of all streams
     # types and flags (section 6)
     DATA = 0
     HEADERS = 1
     RST_STREAM = 3
     SETTINGS = 4
+    PING = 6
     WINDOW_UPDATE = 8
     CONTINUATION = 9
     ACK = 1
@@ -75,11 +78,11 @@ cdef class FrameMeter:
                 self._control += 1
         elif kind == HEADERS or kind == CONTINUATION:
             self._in_block = not flags & END_HEADERS
-            self._updates += 2
+            self._earn(2)
         elif kind == RST_STREAM:
             self._resets += 1
-        elif kind == WINDOW_UPDATE and self._updates > 0:
-            self._updates -= 1
+        elif (kind == WINDOW_UPDATE or (kind == PING and not flags & ACK)) and self._credit > 0:
+            self._credit -= 1
         elif kind == SETTINGS and not flags & ACK:
             self._control += COSTLY
         else:
@@ -97,7 +100,16 @@ cdef class FrameMeter:
         return self._resets <= self._max_resets
 
     cdef void sent(self, Py_ssize_t size) noexcept:
-        self._updates += 2 + (size >> 9)
+        self._earn(3 + (size >> 9))
+
+    cdef void _earn(self, Py_ssize_t frames) noexcept:
+        self._credit = min(self._credit + frames, <Py_ssize_t>MAX_CREDIT)
+
+    cdef Py_ssize_t part_of(self, int stream) noexcept:
+        if self._left == 0 or self._head[3] != DATA or stream != (
+                (self._head[5] & 0x7f) << 24 | self._head[6] << 16 | self._head[7] << 8 | self._head[8]):
+            return 0
+        return (self._head[0] << 16 | self._head[1] << 8 | self._head[2]) - self._left
 
     cdef bint is_inside(self) noexcept:
         return self._preface != 0 or self._seen != 0 or self._left != 0 or self._in_block

@@ -92,5 +92,9 @@ cdef void _on_settings(object request):
     (<OneRequest>request).opened = True
 
 
+cdef void _on_faulted(object request, int stream, object fault):
+    raise fault
+
+
 cdef SessionEvents EVENTS = SessionEvents(
-    _on_request, _on_response, _on_interim, _on_data, _on_trailers, _on_closed, _on_going_away, _on_broken, _on_settings)
+    _on_request, _on_response, _on_interim, _on_data, _on_trailers, _on_closed, _on_going_away, _on_broken, _on_settings, _on_faulted)

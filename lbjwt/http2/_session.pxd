@@ -18,6 +18,8 @@ cdef struct SessionEvents:
     void (*broken)(object owner, bint flood)
     # SETTINGS of the peer came: `max_streams` and `takes_websockets` go by them.
     void (*settings)(object owner)
+    # One of these functions raised: a fault of ours. stream: whose event it was; 0: of the connection.
+    void (*faulted)(object owner, int stream, object fault)
 
 
 @cython.final
@@ -44,6 +46,7 @@ cdef class Session:
     cdef object _queued
     cdef FrameMeter _meter
     cdef double _now                         # when input came last
+    cdef Py_ssize_t _window                  # bytes of all bodies that may come unasked
     cdef int _last                           # the highest number of a request that the owner was told of
     cdef int _reset                          # the stream that the peer took back last
     cdef bint _unusable                      # the engine gave up: what there is to say is said by `_goodbye`
@@ -73,6 +76,7 @@ cdef class Session:
     cdef void ping(self)
     cdef bint is_inside(self)                            # the peer has begun a frame, or a head, that is not whole yet
     cdef Py_ssize_t all_queued(self)                     # bytes of all bodies that wait for the peer
+    cdef void _widen(self, Py_ssize_t size)
     cdef int _tell_all(self) except -1
     cdef int _tell(self, object event) except -1
     cdef int _end(self, bint flood) except -1

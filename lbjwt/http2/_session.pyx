@@ -85,7 +85,7 @@ cdef Session server_session(object owner, const SessionEvents *events, Limits li
         settings[SETTINGS_ENABLE_CONNECT] = 1
     session._engine.initiate_connection(settings)
     # As wide as all streams together: a body that its endpoint does not take holds up no other.
-    session._engine.set_local_window_size(min(WIDEST, limits.max_streams * limits.window + limits.window))
+    session._widen(limits.max_streams * limits.window + limits.window)
     return session
 
 
@@ -93,7 +93,7 @@ cdef Session client_session(object owner, const SessionEvents *events, Limits li
     cdef Session session = _new(owner, events, limits, ngh2.Role.CLIENT)
     session._engine.initiate_connection(
         {SETTINGS_ENABLE_PUSH: 0, SETTINGS_INITIAL_WINDOW: limits.window, SETTINGS_MAX_FIELD_BYTES: limits.max_field_bytes})
-    session._engine.set_local_window_size(min(WIDEST, limits.max_streams * limits.window + limits.window))
+    session._widen(limits.max_streams * limits.window + limits.window)
     return session
 
 
@@ -129,7 +129,10 @@ cdef class Session:
         for event in self._take_events():
             if self.over:
                 return 0
-            self._tell(event)
+            try:
+                self._tell(event)
+            except BaseException as fault:       # the other events are of other streams
+                self._events.faulted(self._owner, getattr(event, "stream_id", 0), fault)
         return 0
 
     cdef int _tell(self, object event) except -1:
@@ -149,6 +152,9 @@ cdef class Session:
             if self.malformed and not self._meter.count_reset(self._now):
                 self.terminate(ENHANCE_YOUR_CALM)
                 return self._end(True)
+            if not self.malformed:
+                # Of a frame that was coming when its stream ended the engine tells nothing, and so nobody gives back its part of the window.
+                self._widen(self._meter.part_of(stream))
             self._events.closed(self._owner, stream, event.error_code)
         elif kind is _Reset:
             self._reset = event.stream_id
@@ -175,6 +181,11 @@ cdef class Session:
         self._unusable = True
         self._goodbye = struct.pack(">HBBBLLL", 0, 8, GOAWAY, 0, 0, self._last, code)
         return 0
+
+    cdef void _widen(self, Py_ssize_t size):
+        if size:
+            self._window = min(self._window + size, <Py_ssize_t>WIDEST)
+            self._send(self._engine.set_local_window_size, (self._window,))
 
     cdef bint is_inside(self):
         return self._meter.is_inside()

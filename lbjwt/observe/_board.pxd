@@ -8,6 +8,7 @@ from lbjwt.observe._endpoint_states cimport EndpointStates
 cdef enum:
     REASONS = 32                                 # room for DenyReason
     STATUS_CLASSES = 6                           # index 0: ended without a response; 1..5: 1xx..5xx
+    GRPC_STATUSES = 18                           # index 0..16: that status; 17: the client got none
     WORKER_STARTING = 0
     WORKER_READY = 1
     WORKER_DRAINING = 2
@@ -36,7 +37,9 @@ cdef struct WorkerCounters:
     int64_t waiting                              # requests that wait for keys now
     int64_t no_descriptors                       # 1 while no file descriptor is left for another client
     uint64_t waited                              # requests that ever waited for keys
-    uint64_t streams_ended                       # long responses and tunnels closed with their token
+    uint64_t streams_ended                       # long responses, tunnels and uploads ended with their token
+    uint64_t http2_requests                      # of clients that speak HTTP/2
+    uint64_t grpc_calls[GRPC_STATUSES]           # by the status that the client got
     int64_t state                                # WORKER_*
     int64_t generation                           # of the configuration that this process has applied; 0: the one of the start
     int64_t failed_generation                    # the last one that it could not apply

@@ -26,6 +26,9 @@ from lbjwt.version import package_version
 STATUS_CLASSES: Final = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
 """Labels in the order of the counters; "none" is a request that ended without a response."""
 
+GRPC_STATUSES: Final = (*map(str, range(17)), "none")
+"""Labels in the order of the counters; "none" is a call that ended without a status: its client took it back, or it was reset."""
+
 REASONS: Final = {name.lower(): int(number) for name, number in DenyReason.__members__.items() if int(number)}
 """Every reason for a refusal by its name in logs and metrics."""
 
@@ -44,13 +47,15 @@ COUNTERS: Final = {
     "bad_requests": ("Requests refused before their token was verified, because of framing or limits.", ""),
     "errors": ("Requests refused or failed for a reason other than the token, by reason and response status.", "reason status"),
     "connections_accepted": ("Client connections accepted.", ""),
+    "http2_requests": ("Requests of clients that speak HTTP/2.", ""),
+    "grpc_calls": ("gRPC calls over HTTP/2, by the status that the client got.", "grpc_status"),
     "retries": ("Requests sent again after a try that failed.", ""),
     "retries_over_budget": ("Failures passed on to the client because the retry budget of the cluster was used up.", ""),
     "dropped_header_names": ("Request headers dropped because of their name.", ""),
     "access_log_dropped": ("Access log records dropped because the log could not be written fast enough.", ""),
     "endpoints_full": ("Requests that waited or were refused because every endpoint was full.", ""),
     "requests_waited": ("Requests that had to wait for keys.", ""),
-    "streams_ended": ("Long responses and tunnels closed because their token expired or was revoked.", ""),
+    "streams_ended": ("Long responses, tunnels and uploads ended because their token expired or was revoked.", ""),
     "cache_hits": ("Tokens found in the cache of verified tokens.", ""),
     "cache_misses": ("Tokens not found in the cache, which had to be verified.", ""),
     "cache_evictions": ("Verified tokens removed from the cache to make room.", ""),
@@ -208,6 +213,7 @@ class BoardCollector(Collector):
                 for reason in ErrorReason
                 if reason
             ],
+            "grpc_calls": [((name,), count) for name, count in zip(GRPC_STATUSES, totals["grpc_calls"], strict=True)],
             "workers": [((name,), states.count(state)) for state, name in enumerate(STATE_NAMES)],
             "config_info": [((board.configuration_hash,), 1)],
             "build_info": [((self._version, platform.python_version()), 1)],

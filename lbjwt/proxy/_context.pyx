@@ -36,6 +36,11 @@ cdef Answer _plain(int status, str detail):
     return Answer(status, fields, body)
 
 
+cdef inline int _grpc_source(ErrorReason reason) noexcept:
+    """The HTTP status that a gRPC status is made of. A token that ended has none of its own, as responses have begun then."""
+    return 401 if reason == ErrorReason.TOKEN_ENDED else error_status(reason)
+
+
 cdef class ProxyContext:
 
     def __init__(self, *, Snapshot snapshot not None, clusters, KeyWait key_wait not None, Board board not None, AccessLog access_log,
@@ -63,7 +68,7 @@ cdef class ProxyContext:
         self.sweep()
 
     cdef Answer answer(self, ErrorReason reason, bint named, Caller caller):
-        cdef int status = error_status(reason)
+        cdef int status = error_status(reason) if caller == Caller.NO_GRPC else _grpc_source(reason)
         cdef str detail = REASON_NAMES[<int>reason] if named else ""
         if reason == ErrorReason.HTTP_ON_TLS_PORT:   # no secret, and all that its sender needs to know
             detail = "plain HTTP was sent to an HTTPS port"
@@ -74,8 +79,7 @@ cdef class ProxyContext:
         return <Answer>answer
 
     cdef list grpc_trailers(self, ErrorReason reason, bint named):
-        # A token that ended has no status, as its response has begun.
-        return grpc_error_trailers(401 if reason == ErrorReason.TOKEN_ENDED else error_status(reason), REASON_NAMES[<int>reason] if named else "")
+        return grpc_error_trailers(_grpc_source(reason), REASON_NAMES[<int>reason] if named else "")
 
     cdef void next_request_id(self, char *out) noexcept:
         # Unique, not secret: 64 random bits of this process, then a counter.
@@ -111,7 +115,7 @@ cdef class ProxyContext:
         cdef Endpoint endpoint
         for cluster in self.clusters:
             for endpoint in cluster.endpoints:
-                endpoint.pool.close_idle()
+                endpoint.pool.close_unused()
 
     def drain(self, double grace):
         self.draining = True

@@ -94,6 +94,9 @@ cdef class Exchange(JudgedRequest):
         if authorization.document is not None:
             self._answer(authorization.document)
             return
+        if self.call is not None and self.call.is_over(coarse_monotonic()):
+            self.fail(ErrorReason.DEADLINE_EXCEEDED)     # it has waited for keys
+            return
         if authorization.route is None:
             if authorization.error == ErrorReason.AMBIGUOUS_PATH:
                 context.board.mine.bad_requests += 1
@@ -157,6 +160,8 @@ cdef class Exchange(JudgedRequest):
     cdef void _answer(self, Answer answer):
         self.status = answer.status
         self.response_bytes = len(answer.body)
+        if self.call is not None:
+            self.call.ours = answer.grpc_status
         self.client.answer(answer, self._identifier())
         self.finish(True)
 
@@ -206,6 +211,10 @@ cdef class Exchange(JudgedRequest):
         if not self.expects(RESPONSE):
             return
         self.endpoint.counters.responses[head.status // 100] += 1
+        if self.websocket and head.status // 100 == 2 and (self.client.http2 or self.backend.multiplexed):
+            # The endpoint did not switch, but over HTTP/2 any 2xx says that it did (RFC 8441 section 5).
+            self._fail_backend(ErrorReason.WEBSOCKET_UNSUPPORTED)
+            return
         if self.endpoint.failing and head.status < 500:
             self.endpoint.recovered()
         if self.call is not None:
@@ -290,9 +299,16 @@ cdef class Exchange(JudgedRequest):
     # --- the token's end ----------------------------------------------------------------------------------------------
 
     cdef void end_if_expired(self, double now):
-        """End a response or tunnel under way whose token has expired or was withdrawn. now: seconds since the epoch."""
+        """
+        End a response, tunnel or upload under way whose token has expired or was withdrawn. now: seconds since the epoch.
+
+        An upload that began in time may end, as its response would take no longer than `response_timeout`. A gRPC call may not: its messages are
+        requests of their own, and its service may answer none of them before the last.
+        """
         cdef Authorization authorization = self.authorization
         if authorization.grant is None or not authorization.route.end_streams or not is_expected(TOKEN_ENDED, self.state):
+            return
+        if self.state == AWAITING and self.request_complete:
             return
         for grant in [authorization.grant, *(authorization.other_grants or ())]:
             if self._is_expired(<Grant>grant, now, authorization.route.stream_grace):
@@ -301,6 +317,9 @@ cdef class Exchange(JudgedRequest):
             return
         self.note(ErrorReason.TOKEN_ENDED)
         self.context.board.mine.streams_ended += 1
+        if self.state == AWAITING and self.call is not None:
+            self.fail(ErrorReason.TOKEN_ENDED)
+            return
         if self.state == TUNNEL:
             self.tunnel.close()
         else:
@@ -309,7 +328,9 @@ cdef class Exchange(JudgedRequest):
 
     cdef bint _is_expired(self, Grant grant, double now, double grace):
         try:
-            return now >= grant.valid_until + grace or not self.snapshot.gate.stands(grant, now)
+            if now >= grant.valid_until + grace and (self.state != AWAITING or self.call is not None):
+                return True
+            return not self.snapshot.gate.stands(grant, now)
         except BaseException as fault:
             self.snapshot.gate.note(fault)
             return True
@@ -393,6 +414,8 @@ cdef class Exchange(JudgedRequest):
             if self.endpoint.state.suspect and whole and self.status < 500 and self.error == ErrorReason.NO_ERROR and (
                     self.call is None or not self.call.is_failure()):
                 self.endpoint.healthy(False)
+        if self.call is not None:
+            self.call.count(context.board)
         if self.is_logged:
             if context.access_log is not None:   # a reload may have closed it
                 self._log(whole and not client.broken)

@@ -25,6 +25,7 @@ endpoint is full, or OVER when lbjwt answers in the endpoint's place: 503 when n
 | client ended, backend ended | TUNNEL                                    | TUNNEL; OVER once both have                      |
 | tunnel closed               | TUNNEL                                    | OVER                                             |
 | token ended                 | RESPONDING, TUNNEL                        | OVER, cut short                                  |
+| token ended                 | AWAITING, of an upload                    | OVER: cut short, or the status of a gRPC call    |
 | client lost                 | all but OVER                              | OVER; what the endpoint has of it is given up    |
 | timed out                   | AWAITING                                  | as above when `_retry` allows; else OVER: 504    |
 | deadline                    | PENDING, CONNECTING, AWAITING             | OVER: 504                                        |
@@ -70,6 +71,7 @@ TABLE = {
     (CLIENT_ENDED, TUNNEL): (TUNNEL, OVER),
     (BACKEND_ENDED, TUNNEL): (TUNNEL, OVER),
     (TUNNEL_CLOSED, TUNNEL): (OVER,),
+    (TOKEN_ENDED, AWAITING): (OVER,),
     (TOKEN_ENDED, RESPONDING): (OVER,),
     (TOKEN_ENDED, TUNNEL): (OVER,),
     (CLIENT_LOST, NEW): (OVER,),

@@ -40,6 +40,8 @@ cdef class ForwardedRequest(UpstreamRequest):
         return trial
 
     cdef bint _unexpected(self) noexcept
+    # After a fault of ours.
+    cdef void end_by_fault(self) noexcept
     cdef void _fault(self) noexcept
     cdef void _send_off(self)
     cdef void _send_again(self, RetryCause cause, bint whole)

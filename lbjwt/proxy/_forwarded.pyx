@@ -23,17 +23,21 @@ cdef class ForwardedRequest(UpstreamRequest):
         return self.expects(event)
 
     cdef bint _unexpected(self) noexcept:
-        """A fault of ours. The request ends at once; an exchange that is over may belong to another one and is left alone."""
+        """A fault of ours."""
         self._fault()
+        self.end_by_fault()
+        return False
+
+    cdef void end_by_fault(self) noexcept:
+        """The request ends at once; an exchange that is over may belong to another one and is left alone."""
         if self.state == OVER:
-            return False
+            return
         if self.state == RESPONDING or self.state == TUNNEL:
             self.note(ErrorReason.INTERNAL_ERROR)
             self.client.reset(ErrorReason.INTERNAL_ERROR)
             self.finish(False)
         else:
             self.fail(ErrorReason.INTERNAL_ERROR)
-        return False
 
     cdef void _fault(self) noexcept:
         self.context.snapshot.gate.note(AssertionError())

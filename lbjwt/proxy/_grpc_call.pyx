@@ -9,10 +9,13 @@ Source: the gRPC protocol over HTTP/2 ("Requests", "Responses").
 from lbjwt.auth._callers cimport caller_of
 from lbjwt.http1._buffer cimport Field, Slice
 from lbjwt.http1._scan cimport equals
+from lbjwt.observe._board cimport GRPC_STATUSES
 
 cdef enum:
     MOST_DIGITS = 8              # of a timeout
-    INTERNAL = 13                # a grpc-status
+    # values of grpc-status
+    UNKNOWN = 2
+    INTERNAL = 13
 
 cdef double AHEAD = 0.01         # seconds by which the clock of a service that ends its call may be ahead of ours
 
@@ -27,7 +30,7 @@ cdef GrpcCall new_grpc_call(RequestHead head, double now):
         return None
     call = GrpcCall.__new__(GrpcCall)
     call.caller = caller
-    call.status = -1
+    call.status = call.ours = -1
     while field < end:
         if equals(field.name, b"grpc-timeout", 12):
             seconds = _seconds(field.value)
@@ -73,6 +76,14 @@ cdef int _status(const char *at, Py_ssize_t size) noexcept:
     return -1
 
 
+cdef void count_status(Board board, int status) noexcept:
+    if status < 0:
+        status = GRPC_STATUSES - 1
+    elif status >= GRPC_STATUSES - 1:
+        status = UNKNOWN                         # as clients take it
+    board.mine.grpc_calls[status] += 1
+
+
 cdef class GrpcCall:
 
     cdef void read_head(self, ResponseHead head) noexcept:
@@ -92,8 +103,15 @@ cdef class GrpcCall:
                 self.status = _status(value, len(value))
                 return
 
+    cdef bint is_over(self, double now) noexcept:
+        return self.ends_at != 0.0 and now >= self.ends_at
+
     cdef bint is_late(self, double now) noexcept:
         return self.ends_at != 0.0 and now + AHEAD >= self.ends_at
+
+    cdef void count(self, Board board) noexcept:
+        if self.caller == Caller.GRPC:           # that of gRPC-Web stands in the body
+            count_status(board, self.status if self.ours < 0 else self.ours)
 
     cdef bint is_failure(self) noexcept:
         return self.status == UNAVAILABLE or self.status == INTERNAL

@@ -3,6 +3,7 @@ cimport cython
 from lbjwt.net._clock cimport Timed
 from lbjwt.net._connection cimport Connection
 from lbjwt.proxy._context cimport ProxyContext
+from lbjwt.proxy._exchange cimport Exchange
 from lbjwt.proxy._http2_client_stream cimport Http2ClientStream, StreamCarrier
 from lbjwt.upstream._endpoint cimport Endpoint
 from lbjwt.upstream._request cimport UpstreamRequest
@@ -16,8 +17,10 @@ cdef class Http2Client(StreamCarrier):
     cdef bint flushing
     cdef bint receiving
     cdef bint offering
+    cdef Exchange told           # the one that the session tells of now
     cdef double heard_at         # seconds on the coarse monotonic clock: the last byte of the endpoint
     cdef double pinged_at        # 0.0: no PING waits for its answer
+    cdef bint questioned         # it gets no requests before that answer
     cdef double leave_at         # 0.0: whenever it likes
 
     cdef void _open(self, Connection connection)
@@ -31,9 +34,12 @@ cdef class Http2Client(StreamCarrier):
     cdef void _begin(self)
     cdef void _go_away(self, int last, unsigned code)
     cdef void _close_stream(self, int number, unsigned code, bint malformed)
+    cdef void _end_by_fault(self, object fault)
+    cdef void _release_session(self)
     cdef void flush(self)
     cdef void _wake_blocked(self)
     cdef void _look(self, double now)
+    cdef void _ping(self, double now)
     cdef bint has_room(self) noexcept
     cdef void withdraw(self)
     cdef void _rest(self) noexcept

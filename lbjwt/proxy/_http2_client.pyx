@@ -15,7 +15,6 @@ from lbjwt.http2._session cimport Limits, SessionEvents, client_session
 from lbjwt.net._clock cimport coarse_monotonic
 from lbjwt.net._connection cimport Events, buffered_connection
 from lbjwt.net._tls cimport TlsPeer
-from lbjwt.proxy._exchange cimport Exchange
 from lbjwt.proxy._http2_client_stream cimport CONNECTING, GONE, LEAVING, OPEN
 from lbjwt.upstream._request cimport HOLDS_TRIAL
 
@@ -97,6 +96,8 @@ cdef class Http2Client(StreamCarrier):
         self.flush()
 
     cdef void _settings(self):
+        if self.phase > OPEN:                    # no stream begins any more, and the session may have ended
+            return
         self.endpoint.streams_allowed = self.session.max_streams()
         self.limit = min(self.endpoint.http2.max_streams, self.endpoint.streams_allowed)
         self.websockets = self.session.takes_websockets()
@@ -182,9 +183,9 @@ cdef class Http2Client(StreamCarrier):
 
     cdef void _lose(self):
         global _in_doubt_until
-        cdef Http2ClientStream stream
         if self.phase == CONNECTING:
             self.connect_failed(self._why_not_open())
+            self._release_session()
             return
         if self.active:
             _in_doubt_until = coarse_monotonic() + DOUBT
@@ -193,10 +194,12 @@ cdef class Http2Client(StreamCarrier):
         self.context.watched.discard(self)
         self.withdraw()
         self._give_up_room()
-        for stream in list(self.streams.values()):
-            stream.closed(CANCEL, False)
-        self.streams.clear()
+        for number in list(self.streams):
+            self._close_stream(number, CANCEL, False)
         self.blocked.clear()
+        self._release_session()
+
+    cdef void _release_session(self):
         if self.session is not None:
             self.session.release()
 
@@ -223,13 +226,15 @@ cdef class Http2Client(StreamCarrier):
             return
         self.heard_at = coarse_monotonic()
         self.pinged_at = 0.0
+        self.questioned = False
         self.receiving = True
         try:
             self.session.receive(at, size, self.heard_at)
-        except BaseException as fault:           # of ours: the connection is in no known state
+        except BaseException as fault:           # of the engine: the connection is in no known state
             self.context.snapshot.gate.note(fault)
             self.connection.reset()
         self.receiving = False
+        self.told = None
         self.offer()
         self.flush()
 
@@ -248,8 +253,20 @@ cdef class Http2Client(StreamCarrier):
 
     cdef void _close_stream(self, int number, unsigned code, bint malformed):
         cdef Http2ClientStream stream = <Http2ClientStream>self.streams.pop(number, None)
-        if stream is not None:
+        if stream is None:
+            return
+        self.told = <Exchange>stream.request
+        try:
             stream.closed(code, malformed)
+        except BaseException as fault:           # others may have to be closed as well
+            self._end_by_fault(fault)
+        self.told = None
+
+    cdef void _end_by_fault(self, object fault):
+        """A fault of ours ends the request that the session told of, and no other on the connection."""
+        self.context.snapshot.gate.note(fault)
+        if self.told is not None:
+            self.told.end_by_fault()
 
     cdef void flush_soon(self):
         if self.flushing or self.receiving or self.phase == GONE:
@@ -288,7 +305,7 @@ cdef class Http2Client(StreamCarrier):
     # --- streams ------------------------------------------------------------------------------------------------------
 
     cdef bint has_room(self) noexcept:
-        return self.phase <= OPEN and self.active < self.limit and not self.endpoint.pool.leaving
+        return self.phase <= OPEN and self.active < self.limit and not self.endpoint.pool.leaving and not self.questioned
 
     cdef void offer(self):
         cdef Http2ClientStream stream
@@ -409,6 +426,19 @@ cdef class Http2Client(StreamCarrier):
         if self.phase != GONE:
             self._look(now)
 
+    cdef void _ping(self, double now):
+        self.pinged_at = now
+        self.session.ping()
+        self.flush()
+
+    cdef void question(self, double asked_at):
+        """Some network drops what a connection sends and says nothing. Else each request on it would wait for nothing until TCP gives up."""
+        if self.phase == OPEN and self.heard_at <= asked_at:
+            self.questioned = True
+            self.withdraw()
+            if self.pinged_at == 0.0:
+                self._ping(coarse_monotonic())
+
     cdef void _look(self, double now):
         """Is the endpoint still there, and is the connection old enough to end?"""
         cdef double interval = self.endpoint.http2.ping_interval
@@ -419,9 +449,7 @@ cdef class Http2Client(StreamCarrier):
                 self.connection.reset()
                 return
         elif interval != 0.0 and self.phase != CONNECTING and now - self.heard_at >= interval:
-            self.pinged_at = now
-            self.session.ping()
-            self.flush()
+            self._ping(now)
         if self.leave_at != 0.0 and now >= self.leave_at:
             self.leave(False)
 
@@ -431,7 +459,10 @@ cdef class Http2Client(StreamCarrier):
 cdef Http2ClientStream _stream(object client, int number):
     """The stream, if its request still waits for what comes on it."""
     cdef Http2ClientStream stream = <Http2ClientStream>(<Http2Client>client).streams.get(number)
-    return None if stream is None or stream.request is None else stream
+    if stream is None or stream.request is None:
+        stream = None
+    (<Http2Client>client).told = None if stream is None else <Exchange>stream.request
+    return stream
 
 
 cdef void _on_response(object client, int number, tuple fields, bint end):
@@ -469,10 +500,12 @@ cdef void _on_request(object client, int number, tuple fields, bint end):
 
 
 cdef void _on_going_away(object client, int last, unsigned code):
+    (<Http2Client>client).told = None
     (<Http2Client>client)._go_away(last, code)
 
 
 cdef void _on_settings(object client):
+    (<Http2Client>client).told = None
     (<Http2Client>client)._settings()
 
 
@@ -480,8 +513,14 @@ cdef void _on_broken(object client, bint flood):
     (<Http2Client>client)._break_off()
 
 
+cdef void _on_faulted(object client, int number, object fault):
+    (<Http2Client>client)._end_by_fault(fault)
+    if number == 0:
+        (<Http2Client>client).connection.reset()
+
+
 cdef SessionEvents SESSION = SessionEvents(
-    _on_request, _on_response, _on_interim, _on_data, _on_trailers, _on_closed, _on_going_away, _on_broken, _on_settings)
+    _on_request, _on_response, _on_interim, _on_data, _on_trailers, _on_closed, _on_going_away, _on_broken, _on_settings, _on_faulted)
 
 
 # --- what the connection reports ---------------------------------------------------------------------------------------

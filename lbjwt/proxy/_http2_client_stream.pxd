@@ -1,4 +1,5 @@
 cimport cython
+from libc.stdint cimport int64_t
 
 from lbjwt._error_reason cimport ErrorReason
 from lbjwt.http1._response cimport ResponseHead
@@ -42,6 +43,8 @@ cdef class StreamCarrier(Timed):
     cdef void ended(self, Http2ClientStream stream)
     # No stream begins any more. keeps_room: the connection counts until it is closed.
     cdef void leave(self, bint keeps_room)
+    # A request was not answered in time. Did anything come since then? Else the endpoint may be gone, and gets no requests here until it is heard.
+    cdef void question(self, double asked_at)
     # Something that arrived lately says that other connections may have ended too.
     cdef bint is_in_doubt(self) noexcept
 
@@ -57,12 +60,14 @@ cdef class Http2ClientStream(BackendStream):
     cdef bint tunneling
     cdef bint ended              # the endpoint has ended its side
     cdef bint sent               # … and we ours
+    cdef int64_t left            # bytes of the body that the head announced and that have not come; -1: it announced none
     cdef int interims
     cdef bytes key               # of a WebSocket handshake
 
     cdef bint _parse(self, tuple fields, bint end, ResponseHead head)
     cdef void _start_clock(self, Exchange exchange) noexcept
     cdef double _time_for_head(self, Exchange exchange) noexcept
+    cdef bint _is_too_large(self, tuple trailers)
     # What comes on the stream.
     cdef void take_response(self, tuple fields, bint end)
     cdef void take_interim(self, tuple fields)

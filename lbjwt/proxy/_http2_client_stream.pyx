@@ -8,7 +8,7 @@ import asyncio
 
 from lbjwt.http1._buffer cimport Buffer
 from lbjwt.http1._request cimport COMPLETE
-from lbjwt.http1._response cimport NO_BODY
+from lbjwt.http1._response cimport LENGTH, NO_BODY
 from lbjwt.http2._fields cimport passed_trailers, request_fields, websocket_key, write_response
 from lbjwt.net._clock cimport coarse_monotonic
 from lbjwt.net._connection cimport FAILED, QUEUED, Sent
@@ -47,6 +47,9 @@ cdef class StreamCarrier(Timed):
         pass
 
     cdef void leave(self, bint keeps_room):
+        pass
+
+    cdef void question(self, double asked_at):
         pass
 
     cdef bint is_in_doubt(self) noexcept:
@@ -88,6 +91,9 @@ cdef class Http2ClientStream(BackendStream):
 
     cdef void end(self):
         self.carrier.leave(True)
+
+    cdef bint shares_connection(self) noexcept:
+        return self.carrier.active > 0
 
     # --- request ------------------------------------------------------------------------------------------------------
 
@@ -197,6 +203,10 @@ cdef class Http2ClientStream(BackendStream):
         cdef ResponseHead head = self.carrier.context.response_head
         if not self._parse(fields, end, head):
             return
+        self.left = head.content_length if head.body == LENGTH else -1
+        if end and self.left > 0:
+            exchange.backend_failed(ErrorReason.RESPONSE_INCOMPLETE)
+            return
         self.begun = True
         self.ended = end
         self.tunneling = head.websocket
@@ -216,6 +226,16 @@ cdef class Http2ClientStream(BackendStream):
             self.unread += size
         else:
             self.carrier.session.consumed(self.number, size)
+        if not self.begun:                       # the engine lets empty DATA pass, also in front of the head
+            exchange.backend_failed(ErrorReason.RESPONSE_GRAMMAR)
+            return
+        if self.left >= 0:
+            # The engine compares too, but not if the request was an extended CONNECT. A client of HTTP/1 would read what is too much as the next
+            # response.
+            self.left -= size
+            if self.left < 0 or (end and self.left > 0):
+                exchange.backend_failed(ErrorReason.RESPONSE_INCOMPLETE)
+                return
         if self.tunneling:
             if size:
                 exchange.tunnel_down(data, size)
@@ -233,8 +253,21 @@ cdef class Http2ClientStream(BackendStream):
             exchange.tunnel_ended(False)
         elif passed is None:
             exchange.backend_failed(ErrorReason.RESPONSE_TRAILER)
+        elif self._is_too_large(fields):
+            exchange.backend_failed(ErrorReason.RESPONSE_TRAILER_TOO_LARGE)
+        elif self.left > 0:
+            exchange.backend_failed(ErrorReason.RESPONSE_INCOMPLETE)
         else:
             exchange.response_trailers(passed)
+
+    cdef bint _is_too_large(self, tuple trailers):
+        """More than a head may have: clients end the whole connection for less."""
+        cdef Exchange exchange = <Exchange>self.request
+        cdef Py_ssize_t size = 0
+        cdef bytes name, value
+        for name, value in trailers:
+            size += len(name) + len(value) + 4
+        return len(trailers) > exchange.snapshot.max_response_fields or size > exchange.snapshot.max_response_head
 
     cdef void pause(self):
         self.paused = True
@@ -296,6 +329,7 @@ cdef class Http2ClientStream(BackendStream):
         if exchange is None:
             return
         if not self.begun and exchange.request_complete:
+            self.carrier.question(self.asked_at)
             exchange.timed_out(False)
         else:
             exchange.backend_failed(ErrorReason.STREAM_IDLE)

@@ -5,6 +5,7 @@ from lbjwt._error_reason cimport ErrorReason
 from lbjwt._grants cimport Grant
 from lbjwt.http1._answer cimport Answer
 from lbjwt.http1._buffer cimport Slice
+from lbjwt.http1._request cimport RequestHead
 from lbjwt.http1._response cimport ResponseHead
 from lbjwt.http2._session cimport Session
 from lbjwt.net._clock cimport Timed
@@ -37,6 +38,7 @@ cdef class Http2ServerStream(ClientStream):
     cdef int number
     cdef Exchange exchange       # None: there is none yet, or it is over
     cdef bytes head              # of a request that waits for keys, as HTTP/1
+    cdef double came_at          # seconds on the monotonic clock: that head
     cdef Py_ssize_t waits_for    # the issuer of those keys; -1: it does not wait
     cdef ErrorReason problem     # of what came of the request while it waited for keys
     cdef bytearray held               # body that came and that its endpoint does not take yet; None: none
@@ -53,7 +55,7 @@ cdef class Http2ServerStream(ClientStream):
     cdef bint tunneling
 
     cdef void _start(self, const char *at, Py_ssize_t size, bint again)
-    cdef bint _wait_for_keys(self, Py_ssize_t issuer)
+    cdef bint _wait_for_keys(self, RequestHead head, Py_ssize_t issuer)
     cdef void _end_key_wait(self)
     cdef void _refuse(self, ErrorReason reason, const char *at, Py_ssize_t size)
     cdef void _answer_health(self, Answer answer)
@@ -68,6 +70,7 @@ cdef class Http2ServerStream(ClientStream):
     cdef list _fields(self, ResponseHead head)
     cdef void stalled(self)      # … or did not, for too long
     cdef void lost(self, ErrorReason reason)     # the client took the stream back, or its connection is gone
+    cdef void fail(self)         # a fault of ours ends this request, and no other on the connection
     cdef void _record_lost(self, ErrorReason reason, bytes head)
     cdef bint _end_with_status(self, ErrorReason reason)
     cdef void _finish(self)

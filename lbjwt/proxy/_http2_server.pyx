@@ -14,7 +14,7 @@ from lbjwt.net._clock cimport coarse_monotonic, wall_clock
 from lbjwt.proxy._admission cimport Admission
 from lbjwt.proxy._authorization cimport Authorization
 from lbjwt.proxy._exchange cimport REQUEST_ID_SIZE, new_exchange
-from lbjwt.proxy._grpc_call cimport new_grpc_call
+from lbjwt.proxy._grpc_call cimport GrpcCall, count_status, new_grpc_call
 from lbjwt.proxy._refused_head cimport record_head
 
 cdef enum:
@@ -69,7 +69,7 @@ cdef class Http2ServerStream(ClientStream):
             self._answer_health(listener.health.answer(head, context.board.ready))
             return
         admission.authorize(head, hint, self.peer(), server.trusted, wall_clock(), authorization)
-        if authorization.waits_for >= 0 and not again and self._wait_for_keys(authorization.waits_for):
+        if authorization.waits_for >= 0 and not again and self._wait_for_keys(head, authorization.waits_for):
             self.head = at[:size]
             return
         if authorization.grant is not None and authorization.grant is not hint:
@@ -79,14 +79,15 @@ cdef class Http2ServerStream(ClientStream):
         self.exchange = exchange
         self.end_told = self.websocket or (self.request_ended and self.held is None)
         if head.method == POST:
-            exchange.call = new_grpc_call(head, coarse_monotonic())
+            exchange.call = new_grpc_call(head, self.came_at if again else coarse_monotonic())
         self.deadline = 0.0 if self.request_ended or self.websocket else coarse_monotonic() + context.snapshot.stream_idle_timeout
         exchange.begin(head, listener.policy, self.peer(), server.trusted, NULL, 0, self.end_told)
         if self.held is not None and self.exchange is exchange:
             self.request_wanted()
 
-    cdef bint _wait_for_keys(self, Py_ssize_t issuer):
+    cdef bint _wait_for_keys(self, RequestHead head, Py_ssize_t issuer):
         cdef ProxyContext context = self.server.context
+        cdef GrpcCall call
         try:
             if not context.key_wait.enter(self, issuer):
                 return False
@@ -94,7 +95,12 @@ cdef class Http2ServerStream(ClientStream):
             context.snapshot.gate.note(fault)
             return False
         self.waits_for = issuer
-        self.deadline = coarse_monotonic() + context.key_wait.max_wait
+        self.came_at = coarse_monotonic()
+        self.deadline = self.came_at + context.key_wait.max_wait
+        if head.method == POST:
+            call = new_grpc_call(head, self.came_at)
+            if call is not None and call.ends_at != 0.0:
+                self.deadline = min(self.deadline, call.ends_at)
         return True
 
     cdef void _end_key_wait(self):
@@ -279,6 +285,8 @@ cdef class Http2ServerStream(ClientStream):
         cdef Answer answer
         read_remains(context.request_head, at, size, self.server.listener.policy)
         answer = context.answer(reason, False, caller_of(context.request_head))
+        if answer.grpc_status >= 0:
+            count_status(context.board, answer.grpc_status)
         context.next_request_id(request_id)
         context.board.mine.bad_requests += 1
         self._send_answer(answer, Slice(&request_id[0], REQUEST_ID_SIZE))
@@ -333,7 +341,9 @@ cdef class Http2ServerStream(ClientStream):
         if (exchange is None or exchange._caller() != Caller.GRPC or not self.responded or self.response_ended or self.tunneling
                 or self in self.server.blocked):
             return False
-        self.respond_trailers(self.server.context.grpc_trailers(reason, exchange.authorization.route.expose_reason))
+        trailers = self.server.context.grpc_trailers(reason, exchange.authorization.route.expose_reason)
+        exchange.call.ours = int(<bytes>trailers[0][1])
+        self.respond_trailers(trailers)
         return True
 
     cdef void released(self):
@@ -370,6 +380,13 @@ cdef class Http2ServerStream(ClientStream):
         if exchange is not None:
             exchange.note(reason)
             exchange.client_lost()
+
+    cdef void fail(self):
+        if self.exchange is not None:
+            self.exchange.end_by_fault()
+        else:
+            self._end_key_wait()
+            self._finish()
 
     cdef void _record_lost(self, ErrorReason reason, bytes head):
         cdef ProxyContext context = self.server.context

@@ -39,6 +39,7 @@ cdef class Http2Server(Http2Streams):
     cdef void _lose_streams(self, ErrorReason reason)
     cdef void _lose(self)
     cdef void _break_off(self, bint flood)
+    cdef void _count_malformed(self)
     cdef void _end_requests(self, Ending stage)
 
 

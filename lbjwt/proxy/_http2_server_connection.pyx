@@ -8,12 +8,14 @@ that lose no request.
 
 import asyncio
 
-from lbjwt.http1._buffer cimport Buffer
+from lbjwt.http1._buffer cimport Buffer, Slice
 from lbjwt.http2._fields cimport passed_trailers, write_request
 from lbjwt.http2._session cimport SessionEvents, server_session
 from lbjwt.net._clock cimport coarse_monotonic
 from lbjwt.net._connection cimport FAILED, Events
+from lbjwt.proxy._exchange cimport REQUEST_ID_SIZE
 from lbjwt.proxy._http2_server cimport Http2ServerStream
+from lbjwt.proxy._refused_head cimport record_head
 
 cdef enum:
     OUTPUT = 65536               # bytes taken from the session at a time
@@ -54,8 +56,10 @@ cdef class Http2Server(Http2Streams):
                 self.connection.reset()
             return
         self.receiving = True
-        self.session.receive(at, size, coarse_monotonic())
-        self.receiving = False
+        try:
+            self.session.receive(at, size, coarse_monotonic())
+        finally:
+            self.receiving = False
         self.flush()
         if not self.streams and not self.gone:
             self._await_head()
@@ -136,6 +140,7 @@ cdef class Http2Server(Http2Streams):
         stream.request_ended = end
         self.streams[number] = stream
         self.served += 1
+        context.board.mine.http2_requests += 1
         if not self.connection.write_paused:
             self.deadline = 0.0
         if context.snapshot.max_requests != 0 and self.served >= context.snapshot.max_requests and self.ending == OPEN:
@@ -149,6 +154,15 @@ cdef class Http2Server(Http2Streams):
         stream._start(text.data, text.size, False)
 
     # --- ends ---------------------------------------------------------------------------------------------------------
+
+    cdef void _count_malformed(self):
+        """A head that the engine has refused: nothing of it is known."""
+        cdef ProxyContext context = self.context
+        cdef char request_id[REQUEST_ID_SIZE]
+        context.next_request_id(request_id)
+        context.board.mine.bad_requests += 1
+        record_head(context, self.listener, Slice(<const char *>self.peer_text, len(self.peer_text)), self.trusted, ErrorReason.GRAMMAR, NULL, 0,
+                    Slice(&request_id[0], REQUEST_ID_SIZE), 0, 0, True)
 
     cdef void _end_requests(self, Ending stage):
         if self.ending >= stage:
@@ -205,6 +219,7 @@ cdef class Http2Server(Http2Streams):
     cdef void expired(self):
         self.deadline = 0.0
         if not self.connection.is_ready() or self.connection.write_paused:
+            self._lose_streams(ErrorReason.CLIENT_STALLED)
             self.connection.reset()
         elif self.gone and not self.connection.drained() and coarse_monotonic() < self.given_up_at:
             self.deadline = coarse_monotonic() + LINGER
@@ -290,10 +305,13 @@ cdef void _on_trailers(object server, int number, tuple fields):
 
 
 cdef void _on_closed(object server, int number, unsigned code):
-    cdef Http2ServerStream stream = (<Http2Server>server).streams.get(number)
+    cdef Http2Server self = <Http2Server>server
+    cdef Http2ServerStream stream = self.streams.get(number)
     if stream is not None:
-        stream.lost(ErrorReason.CLIENT_CLOSED)
-        (<Http2Server>server)._forget(number)
+        stream.lost(ErrorReason.GRAMMAR if self.session.malformed else ErrorReason.CLIENT_CLOSED)
+        self._forget(number)
+    elif self.session.malformed:
+        self._count_malformed()
 
 
 cdef void _on_response(object server, int stream, tuple fields, bint end):
@@ -316,8 +334,18 @@ cdef void _on_broken(object server, bint flood):
     (<Http2Server>server)._break_off(flood)
 
 
+cdef void _on_faulted(object server, int number, object fault):
+    cdef Http2Server self = <Http2Server>server
+    cdef Http2ServerStream stream = self.streams.get(number)
+    self.context.snapshot.gate.note(fault)
+    if stream is not None:
+        stream.fail()
+    elif number == 0:
+        self.connection.reset()
+
+
 cdef SessionEvents SESSION = SessionEvents(
-    _on_request, _on_response, _on_interim, _on_data, _on_trailers, _on_closed, _on_going_away, _on_broken, _on_settings)
+    _on_request, _on_response, _on_interim, _on_data, _on_trailers, _on_closed, _on_going_away, _on_broken, _on_settings, _on_faulted)
 
 
 # --- what the connection reports ---------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ cdef class PooledStream(Timed):
     cdef bint is_reusable(self)      # asked of an idle one: nothing about it is in doubt
     cdef void taken(self)            # it was idle or unclaimed, and a request gets it: its connection may have room for another stream
     cdef void close(self)            # send what is queued, then close
+    cdef bint shares_connection(self) noexcept   # with requests that are under way: to end it gives no descriptor back
 
 
 @cython.final
@@ -70,3 +71,5 @@ cdef class Pool:
     cdef void keep(self, PooledStream stream)
     cdef void leave(self, PooledStream stream)
     cdef void close_idle(self)
+    # The same, of those whose connection is idle too.
+    cdef void close_unused(self)

@@ -28,6 +28,9 @@ cdef class PooledStream(Timed):
     cdef void close(self):
         pass
 
+    cdef bint shares_connection(self) noexcept:
+        return False
+
 
 cdef class Pool:
 
@@ -185,3 +188,9 @@ cdef class Pool:
         cdef PooledStream stream
         for stream in list(self.idle):
             stream.end()
+
+    cdef void close_unused(self):
+        cdef PooledStream stream
+        for stream in list(self.idle):
+            if not stream.shares_connection():
+                stream.end()

@@ -76,6 +76,8 @@ class EndpointConnection:
         self.events: list[Any] = []
         self.heads: list[int] = []
         """Streams whose request has begun."""
+        self.paths: dict[int, str] = {}
+        """Of their requests."""
         self._whole: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self._partial: dict[int, Request] = {}
         if settings is not None:
@@ -111,6 +113,7 @@ class EndpointConnection:
     def _note(self, event: Any) -> None:
         if isinstance(event, ngh2.RequestReceived):
             self.heads.append(event.stream_id)
+            self.paths[event.stream_id] = dict(event.headers).get(b":path", b"").decode()
             self._partial[event.stream_id] = Request(event.stream_id, list(event.headers))
         elif isinstance(event, ngh2.DataReceived):
             self._partial[event.stream_id].body += event.data

@@ -240,6 +240,30 @@ def test_a_stream_whose_token_is_withdrawn_ends_as_unauthenticated(scene: Scene)
     assert service.cancelled.wait(5)
 
 
+def test_calls_are_counted_by_the_status_that_their_client_got(scene: Scene) -> None:
+    """From the service, in head or trailers; from lbjwt, in its place or behind a part of a response; none if the client takes it back."""
+    stage = scene[0]
+
+    def count(status: str) -> float:
+        return stage.balancer.metric("lbjwt_grpc_calls_total", grpc_status=status)
+
+    before = {status: count(status) for status in ("0", "5", "14", "16", "13", "none")}
+    requests = stage.balancer.metric("lbjwt_http2_requests_total")
+    assert calls(scene).unary()(b"x") == b"x"
+    assert failure(lambda: calls(scene).unary("Fail")(b"NOT_FOUND"))[0] is CODE.NOT_FOUND
+    assert failure(lambda: calls(scene, "down").unary()(b""))[0] is CODE.UNAVAILABLE
+    assert failure(lambda: calls(scene, token=None).unary()(b""))[0] is CODE.UNAUTHENTICATED
+    assert status_in_trailers(call(scene, "/raw.Service/Half")) == 14
+    assert status_in_head(call(scene, "/test.Echo/%2funary")) == 13
+    with client(scene) as made:
+        number = made.begin(head("POST", "/raw.Service/Hang", token=stage.token, more=TYPE), MESSAGE)
+        made.peer.engine.reset_stream(number, CANCEL)
+        made.flush()
+        assert eventually(lambda: count("none") == before["none"] + 1)
+    assert [count(status) - before[status] for status in ("0", "5", "14", "16", "13")] == [1, 1, 2, 1, 1]
+    assert stage.balancer.metric("lbjwt_http2_requests_total") == requests + 7
+
+
 # --- deadlines ----------------------------------------------------------------------------------------------------------
 
 

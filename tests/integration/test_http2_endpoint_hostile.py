@@ -83,6 +83,7 @@ NO_RESPONSE: dict[str, Callable[[int], bytes]] = {
     "length_is_a_word": lambda at: headers(at, OK + block((b"content-length", b"five"))) + data(at, b"x", END_STREAM),
     "negative_length": lambda at: headers(at, OK + block((b"content-length", b"-1"))) + data(at, b"x", END_STREAM),
     "interims_for_ever": lambda at: headers(at, block((b":status", b"103"))) * 9 + headers(at, OK, END_STREAM),
+    "data_behind_an_interim": lambda at: headers(at, block((b":status", b"103"))) + data(at, b"") + headers(at, OK, END_STREAM),
     "interim_that_ends": lambda at: headers(at, block((b":status", b"103")), END_STREAM),
     "head_too_large": lambda at: frame(HEADERS, END_STREAM, at, OK) + frame(CONTINUATION, 0, at, block(*[(b"x", b"v" * 120)] * 125)) * 6
     + frame(CONTINUATION, END_HEADERS, at),

@@ -120,6 +120,30 @@ def test_an_endpoint_may_refuse_the_handshake(scene: Http2Scene) -> None:
         assert (response.status, response.body) == (403, b"no")
 
 
+@pytest.mark.parametrize("body", [b"", b"no", b"much more than that"], ids=["none", "too short", "too long"])
+def test_a_refusal_of_another_length_is_not_passed_on(scene: Http2Scene, body: bytes) -> None:
+    """The engine does not compare where the request was CONNECT. A client would take what is too much for its next response."""
+
+    def script(connection: EndpointConnection) -> None:
+        connection.respond(connection.head(), body, status=403, more=[(b"content-length", b"5")])
+        connection.until(ngh2.StreamReset)
+        serving(echo)(connection)
+
+    scene.one.play(script, WITH_CONNECT)
+    with upgrade(scene) as client:
+        response = client.response()
+        assert response.status == 502 if not body else not response.is_complete
+        assert body or client.ask("/main/next", token=scene.token).body == b"/main/next"
+
+
+@pytest.mark.parametrize("status", [201, 204])
+def test_another_success_than_200_is_no_tunnel(scene: Http2Scene, status: int) -> None:
+    """The endpoint takes it for one (RFC 9110 section 9.3.6), the client does not: 502."""
+    scene.one.play(lambda connection: connection.respond(connection.head(), status=status), WITH_CONNECT)
+    with upgrade(scene) as client:
+        assert client.response().status == 502
+
+
 def test_a_tunnel_that_the_endpoint_takes_back_ends_for_the_client(scene: Http2Scene) -> None:
     """RST_STREAM after the switch: the connection of the client closes, and that of the endpoint goes on."""
 

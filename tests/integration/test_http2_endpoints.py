@@ -357,6 +357,25 @@ def test_a_response_timeout_takes_the_stream_back(scene: Http2Scene) -> None:
     assert len(scene.one.connections) == 1
 
 
+def test_a_connection_that_has_gone_silent_gets_no_more_requests(scene: Http2Scene) -> None:
+    """One request is lost on it. It is asked with a PING, and the next request does not wait for the answer."""
+    first = threading.Event()
+
+    def script(connection: EndpointConnection) -> None:
+        if first.is_set():
+            serving(echo)(connection)
+        first.set()
+        echo(connection, connection.request())
+        while b"".join([connection.socket.recv(65536)]):
+            pass  # nothing is answered any more
+
+    scene.one.play(script)
+    assert scene.ask("/quick/x").status == 200
+    assert scene.ask("/quick/lost").status == 504
+    assert [scene.ask("/quick/y").status for _ in range(3)] == [200] * 3
+    assert len(scene.one.connections) == 2
+
+
 def test_an_old_connection_gets_no_more_requests(scene: Http2Scene) -> None:
     """The one under way ends well, the next one opens a connection."""
     under_way: list[int] = []

@@ -9,11 +9,12 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.harness.http2 import Http2Client, Reply, head
+from tests.harness.http2 import PREFACE, SETTINGS, Http2Client, Reply, frame, head
 from tests.harness.ports import free_port
 from tests.harness.script import pattern
 from tests.harness.stage import Stage
@@ -55,6 +56,29 @@ def test_alpn_decides(stage: Stage, files: Path) -> None:
         with TlsWire(stage.port, context) as wire:
             wire.send(b"GET /r/x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + stage.token.encode() + b"\r\n\r\n")
             assert wire.read_until(b"\n").startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("offered", ["h2", "http/1.1", None])
+def test_another_protocol_than_was_agreed_on_reaches_nobody(stage: Stage, files: Path, offered: str | None) -> None:
+    """HTTP/1 where HTTP/2 was agreed on, the preface of HTTP/2 where it was not, and an upgrade to h2c on top of TLS."""
+    context = trust(files)
+    if offered:
+        context.set_alpn_protocols([offered])
+    good = b"GET /r/x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + stage.token.encode() + b"\r\n"
+    before = len(stage.seen)
+    with TlsWire(stage.port, context) as wire:
+        wire.send(good + b"\r\n" if offered == "h2" else PREFACE + frame(SETTINGS))
+        answer = b""
+        with suppress(ConnectionResetError, ssl.SSLEOFError):
+            while piece := wire.read():
+                answer += piece
+        assert b" 200 " not in answer and (offered == "h2" or answer.startswith(b"HTTP/1.1 505 "))
+    assert len(stage.seen) == before
+    if offered != "h2":
+        with TlsWire(stage.port, context) as wire:
+            wire.send(good + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n")
+            assert wire.read_until(b"\n").startswith(b"HTTP/1.1 200 ")
+        assert not any(word in stage.seen[-1].head.lower() for word in (b"upgrade", b"http2-settings", b"h2c"))
 
 
 def test_bodies_of_many_streams_are_byte_exact(stage: Stage, files: Path) -> None:

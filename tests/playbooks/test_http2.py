@@ -9,7 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.harness.http2 import PREFACE, SETTINGS, frame, head
+from lbjwt._error_reason import ErrorReason
+from tests.harness.http2 import DATA, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, block, frame, frames, head
 from tests.playbooks.http2_stage import Http2Client, Http2Stage
 from tests.playbooks.messages import OK, SWITCH
 from tests.playbooks.stage import TOKEN, request, response
@@ -288,6 +289,22 @@ def test_the_connections_window_is_given_back(turns: Turns, token: bytes | None)
     settled(stage)
 
 
+def test_frames_of_refused_uploads_use_up_no_window(turns: Turns) -> None:
+    """Each is refused while a DATA frame is on its way. All of them together are far more than the window of the connection."""
+    stage = Http2Stage(turns, http2={"max_streams": 4, "window": 16384})
+    client = stage.raw_client()
+    client.sends(frame(SETTINGS, 1))
+    for number in range(1, 101, 2):
+        data = frame(DATA, 0, number, bytes(16000))
+        client.sends(frame(HEADERS, 4, number, block(head("POST"))) + data[:15000])
+        said = [kind for kind, *_ in frames(client.take())]
+        assert RST_STREAM in said and GOAWAY not in said
+        client.sends(data[15000:])
+        assert GOAWAY not in [kind for kind, *_ in frames(client.take())]
+    client.lose()
+    settled(stage)
+
+
 def test_a_response_that_is_not_read_ends(turns: Turns) -> None:
     """All of it is queued, and the client opens no window: after `stream_idle` the stream is taken back, and the connection is idle again."""
     stage = Http2Stage(turns, stream_idle=0.0)
@@ -297,6 +314,18 @@ def test_a_response_that_is_not_read_ends(turns: Turns) -> None:
     assert client.reply(number).body == b"x" * 10
     stage.passes()
     assert client.reply(number).reset == 8
+    settled(stage)
+
+
+def test_a_client_that_reads_nothing_has_stalled(turns: Turns) -> None:
+    """The reason is that of HTTP/1, and not that the client has closed."""
+    stage = Http2Stage(turns, stream_idle=0.0)
+    client = stage.client()
+    client.asks()
+    client.side.pause_writing()
+    stage.passes()
+    assert client.is_gone() and stage.totals["errors"][ErrorReason.CLIENT_STALLED] == 1
+    client.lose()
     settled(stage)
 
 
@@ -414,7 +443,11 @@ def test_what_comes_before_a_websocket_is_agreed_on_is_no_request(stage: Http2St
         client.lose()
     else:
         server.sends(response(status, "Content-Length: 2", body=b"no"))
-        assert client.reply(number).body == b"no"
+        reply = client.reply(number)
+        if status.startswith("200"):  # which would say that the tunnel is open
+            assert reply.status == 502 and server.is_gone()
+        else:
+            assert (reply.status, reply.body) == (403, b"no")
         assert server.take() == b""
 
 
@@ -523,6 +556,34 @@ def test_max_requests_per_connection(turns: Turns) -> None:
     client.reply(client.asks(token=None))
     assert client.peer.goaways == [(2**31 - 1, 0)]
     client.lose()
+
+
+@pytest.mark.parametrize("acknowledged", [True, False])
+def test_too_many_streams(turns: Turns, acknowledged: bool) -> None:
+    """Who knows the limit has broken it; for others the stream is refused, which they may send again (RFC 9113 section 5.1.2)."""
+    stage = Http2Stage(turns, http2={"max_streams": 2})
+    client = stage.raw_client()
+    if acknowledged:
+        client.sends(frame(SETTINGS, 1))
+    get = block(head(token=TOKEN))
+    client.sends(b"".join(frame(HEADERS, 5, number, get) for number in (1, 3, 5)))
+    found = [
+        (kind, number, payload) for kind, _, number, payload in frames(client.take()) if kind in (RST_STREAM, GOAWAY)
+    ]
+    if acknowledged:
+        assert [(kind, int.from_bytes(payload[4:8])) for kind, _, payload in found] == [(GOAWAY, 1)]
+        assert stage.totals["in_flight"] == 0
+    else:
+        assert found == [(RST_STREAM, 5, b"\0\0\0\7")]
+        for server in [stage.server(at) for at in range(2)]:
+            server.sends(OK)
+        assert {(number, payload) for kind, _, number, payload in frames(client.take()) if kind == DATA} == {
+            (1, b"ok"),
+            (3, b"ok"),
+        }
+        assert len(stage.opened) == 2
+    client.lose()
+    settled(stage)
 
 
 def test_a_body_larger_than_allowed(turns: Turns) -> None:

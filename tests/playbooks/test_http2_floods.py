@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from pathlib import Path
 
 import pytest
 
@@ -110,7 +111,7 @@ def test_windows_of_one_byte(turns: Turns) -> None:
 
 @pytest.mark.parametrize("size", [10, 1000, 16384])
 def test_a_reader_that_gives_back_what_it_took_is_no_flood(turns: Turns, size: int) -> None:
-    """Two updates, for stream and connection, for each piece that comes."""
+    """For each piece that comes two updates, for stream and connection, and a PING, by which gRPC clients measure the connection."""
     stage = Http2Stage(turns)
     client = stage.raw_client()
     client.sends(frame(HEADERS, ALL, 1, GET))
@@ -118,7 +119,8 @@ def test_a_reader_that_gives_back_what_it_took_is_no_flood(turns: Turns, size: i
     for _ in range(3000):
         stage.server().sends(b"%x\r\n%b\r\n" % (size, b"x" * size))
         assert client.take()
-        client.sends(frame(WINDOW_UPDATE, 0, 0, size.to_bytes(4)) + frame(WINDOW_UPDATE, 0, 1, size.to_bytes(4)))
+        updates = frame(WINDOW_UPDATE, 0, 0, size.to_bytes(4)) + frame(WINDOW_UPDATE, 0, 1, size.to_bytes(4))
+        client.sends(updates + frame(PING, 0, 0, b"12345678"))
     assert not client.transport.ended
     client.lose()
 
@@ -143,6 +145,34 @@ def test_a_broken_rule_of_the_connection_is_no_flood(turns: Turns) -> None:
         assert client.transport.ended
         client.lose()
     assert stage.totals["errors"][ErrorReason.FLOOD] == 0
+
+
+@pytest.mark.parametrize(
+    "breach",
+    [
+        frame(DATA, 1, 1, b"shorter than its length"),
+        frame(DATA, 0, 1, bytes(200)),
+        frame(HEADERS, 4, 1, block([(b"x-trailer", b"1")])),
+        frame(HEADERS, 5, 1, block([(b":path", b"/other")])),
+        frame(HEADERS, 5, 5, block([*head(token=TOKEN), (b"connection", b"close")])),
+    ],
+    ids=["body too short", "body too long", "trailers without end", "pseudo trailer", "head"],
+)
+def test_a_broken_rule_of_a_stream_ends_that_stream(turns: Turns, tmp_path: Path, breach: bytes) -> None:
+    """The other one on the connection is answered; the log has the reason."""
+    stage = Http2Stage(turns, log=tmp_path / "log")
+    client = stage.raw_client()
+    client.sends(frame(HEADERS, 4, 1, block(head("POST", token=TOKEN, more=[(b"content-length", b"100")]))))
+    client.sends(frame(HEADERS, ALL, 3, GET))
+    servers = [stage.server(at) for at in range(2)]
+    client.sends(breach)
+    ended = [(number, payload[:4]) for kind, _, number, payload in frames(client.take()) if kind == RST_STREAM]
+    assert [number for number, _ in ended] == [breach[8]]
+    servers[1].sends(OK)
+    assert (DATA, b"ok") in [(kind, payload) for kind, _, _, payload in frames(client.take())]
+    assert stage.totals["errors"][ErrorReason.GRAMMAR] == 1 and stage.totals["bad_requests"] == (breach[8] == 5)
+    client.lose()
+    assert "grammar" in [record.get("reason") for record in stage.records()]
 
 
 def test_heads_that_grow_are_judged_before_the_next_ones_are_read(turns: Turns) -> None:

@@ -88,6 +88,24 @@ def test_a_key_that_does_not_come_is_a_refusal(scene: Scene) -> None:
     assert client.reply(number).status == 401
 
 
+@pytest.mark.parametrize("fetched", [True, False])
+def test_the_deadline_of_a_call_begins_with_its_head(scene: Scene, fetched: bool) -> None:
+    """It passes while the call waits for keys: DEADLINE_EXCEEDED at once, whatever the token is worth, and no endpoint is asked."""
+    stage = scene.open()
+    client = stage.client()
+    number = scene.asks(
+        client, method="POST", body=b"x", more=[(b"content-type", b"application/grpc"), (b"grpc-timeout", b"1n")]
+    )
+    time.sleep(0.02)  # the clock of deadlines moves every 4 or 10 milliseconds
+    if fetched:
+        scene.settles("k1", NEW)
+    else:
+        stage.passes()
+    reply = client.reply(number)
+    assert (reply.status, reply.field("grpc-status"), stage.opened) == (200, "4", [])
+    assert stage.totals["errors"][ErrorReason.DEADLINE_EXCEEDED] == 1
+
+
 @pytest.mark.parametrize("more", [[(b"content-length", b"5")], []])
 def test_a_body_that_came_meanwhile_goes_with_its_request(scene: Scene, more: list[tuple[bytes, bytes]]) -> None:
     """It waits in its window, and its length is compared as ever."""
@@ -177,6 +195,40 @@ def test_a_stream_ends_with_its_token(
     assert stage.totals["streams_ended"] == 1 and stage.totals["errors"][ErrorReason.TOKEN_ENDED] == 1
     stage.server().sends(b"0\r\n\r\n")
     assert client.reply(other).ended and client.reply(other).body == b"ho"
+
+
+@pytest.mark.parametrize("how", [revoked, expired])
+@pytest.mark.parametrize("kind", ["application/grpc", "text/plain"])
+def test_an_upload_ends_with_its_token(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, how: Callable[[Scene, Http2Stage], None], kind: str
+) -> None:
+    """
+    No response has begun, and its client still sends: a call has a status, another upload is taken back. It may end if it began in time, but not a
+    call, of which each message is a request.
+    """
+    stage = scene.open()
+    client = stage.client()
+    more = [(b"content-type", kind.encode())]
+    number = scene.asks(client, "k1", method="POST", body=None, more=more)
+    whole = scene.asks(client, "k1", method="POST", body=b"x", more=more)
+    servers = [stage.server(at) for at in range(2)]
+    if how is expired:
+        real = time.time
+        monkeypatch.setattr(time, "time", lambda: real() + 90000)
+    how(scene, stage)
+    reply = client.reply(number)
+    if kind == "application/grpc":
+        assert (reply.status, reply.field("grpc-status"), servers[0].is_gone()) == (200, "16", True)
+    elif how is revoked:
+        assert (reply.status, reply.reset, servers[0].is_gone()) == (0, CANCEL, True)
+    else:
+        client.peer.engine.send_data(number, b"x", end_stream=True)
+        client.flush()
+        servers[0].sends(OK)
+        assert client.reply(number).body == b"ok"
+    servers[1].sends(OK)
+    assert client.reply(whole).body == b"ok", "what was sent whole is answered soon"
+    assert stage.totals["streams_ended"] == (kind == "application/grpc" or how is revoked)
 
 
 def test_a_withdrawn_token_serves_no_further_stream(scene: Scene) -> None:

@@ -123,6 +123,20 @@ def is_cut(scene: Scene, kind: str, client: Client, server: Server) -> None:
     server.lose()
 
 
+def test_an_upload_ends_with_the_revocation_of_its_token(scene: Scene) -> None:
+    """Not with its time: what began with a good token may end. Both connections are cut."""
+    scene.open()
+    client = scene.stage.client()
+    client.sends(request("POST", "/", "Content-Length: 10", auth=bearer(scene.token()), body=b"begin"))
+    server = scene.stage.server()
+    scene.sweeps_at(LIFE + 3600)
+    assert not client.is_gone() and server.take().endswith(b"begin")
+    scene.revoke("user-of-a")
+    assert client.transport.aborted and server.transport.aborted and scene.ended == 1
+    client.lose()
+    server.lose()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stream_ends_with_the_time_of_its_token(scene: Scene, kind: str, tmp_path: Path) -> None:
     """One second before exp and skew it goes on, one second later it is cut and counted, and its record says that it is not complete."""

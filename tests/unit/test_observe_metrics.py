@@ -46,6 +46,8 @@ def filled():
     board.add("waiting", 1)
     board.add("waited", 2)
     board.add("streams_ended", 3)
+    board.add("grpc_calls", 2, 14)
+    board.add("grpc_calls", 1, 17)
     board.set("revocations", 11)
     board.add_source(1, "fetches", 9)
     board.add_source(1, "failures", 1)
@@ -95,6 +97,7 @@ def test_the_numbers_of_the_board_under_their_names():
     found = samples(filled())
     assert found["lbjwt_requests_total", "2xx"] == 4
     assert found["lbjwt_requests_total", "none"] == 1
+    assert (found["lbjwt_grpc_calls_total", "14"], found["lbjwt_grpc_calls_total", "none"]) == (2, 1)
     assert found["lbjwt_refusals_total", "expired", "main"] == 3
     assert found["lbjwt_refusals_total", "expired", "partner"] == 4
     assert found["lbjwt_refusals_total", "missing", "unknown"] == 5

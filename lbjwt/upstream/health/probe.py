@@ -7,6 +7,7 @@ The request has a fixed text. Nothing of a client, no token and no connection of
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -138,19 +139,9 @@ async def _call(target: Target, reader: asyncio.StreamReader, writer: asyncio.St
     """Ask the health service of a gRPC server."""
     tls = writer.get_extra_info("ssl_object")
     if tls is not None and tls.selected_alpn_protocol() != "h2":
-        return "it does not offer HTTP/2 during the TLS handshake (ALPN)"
+        return NO_HTTP2
     request = OneRequest(grpc.request_fields(tls is not None, target.host), grpc.request_body(target.check.service))
-    loop = asyncio.get_running_loop()
-    with contextlib.suppress(ConnectionError):  # what it had sent before decides
-        while True:
-            while output := request.output():
-                writer.write(output)
-            if request.ended:
-                break
-            data = await reader.read(PIECE)
-            if not data:
-                break
-            request.receive(data, loop.time())
+    await _exchange(request, reader, writer, lambda: request.ended)
     return grpc.failure_of(request.status, request.fields, request.body)
 
 
@@ -174,19 +165,28 @@ async def _ask(target: Target, reader: asyncio.StreamReader, writer: asyncio.Str
     return response.failure
 
 
-async def _ask_http2(target: Target, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
-    request = OneRequest(target.fields(), b"")
+async def _exchange(
+    request: OneRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_enough: Callable[[], bool]
+) -> None:
+    """Send the request, and read of the response until it is enough or the connection ends."""
     loop = asyncio.get_running_loop()
     with contextlib.suppress(ConnectionError):  # what it had sent before decides
         while True:
             while output := request.output():
                 writer.write(output)
-            if request.ended or (request.status and decided(target.check, request.status, request.body)):
-                break
-            data = await reader.read(PIECE)
-            if not data:
+            if is_enough() or not (data := await reader.read(PIECE)):
                 break
             request.receive(data, loop.time())
+
+
+async def _ask_http2(target: Target, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
+    request = OneRequest(target.fields(), b"")
+    await _exchange(
+        request,
+        reader,
+        writer,
+        lambda: request.ended or bool(request.status and decided(target.check, request.status, request.body)),
+    )
     if not request.opened:
         return "it does not speak HTTP/2"
     if not request.status:
