@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import AfterValidator, Field, StrictBool, ValidationInfo, field_validator, model_validator
 
 from lbjwt.auth.revocation import MAX_ENTRIES
+from lbjwt.config.authorize import Authorize
 from lbjwt.config.backend_tls import BackendTls
 from lbjwt.config.balancing import Balancing, ByName
 from lbjwt.config.claim_header import ClaimHeader
@@ -82,6 +83,16 @@ class Listener(Section):
         default=None,
         description="Answer health checks on this listener. Default: no health checks; the routes apply to all paths.",
     )
+    mode: Literal["proxy", "authorize"] = Field(
+        default="proxy",
+        description="`proxy` forwards requests to a cluster. `authorize` forwards nothing: it answers another proxy that asks whether a request "
+        "may pass, by the same issuers, routes and rules.",
+    )
+    authorize: Authorize | None = Field(
+        default=None,
+        validate_default=True,
+        description="Who asks, and how. Required with `mode: authorize`.",
+    )
     http2: StrictBool = Field(
         default=True, description="Offer HTTP/2 during the TLS handshake (ALPN). Without `tls`, see `h2c`."
     )
@@ -90,6 +101,23 @@ class Listener(Section):
         description="Accept HTTP/2 without TLS from clients that begin with it (prior knowledge, RFC 9113 §3.3), beside HTTP/1.1. Only "
         "without `tls`.",
     )
+
+    @field_validator("authorize")
+    @classmethod
+    def _in_its_mode(cls, authorize: Authorize | None, info: ValidationInfo) -> Authorize | None:
+        mode = info.data.get("mode")
+        if authorize is None and mode == "authorize":
+            raise across("mode: authorize needs authorize with the profile of the proxy that asks", "mode")
+        if authorize is not None and mode == "proxy":
+            raise across("authorize has no effect without mode: authorize; add the mode, or remove authorize", "authorize", at_key=True)
+        if authorize is not None and authorize.described_by == "wire" and given(info, "health"):
+            raise across(
+                "a health check cannot be told from a question about the same path, and its 200 would let that request pass; "
+                "use /readyz of the admin API",
+                "health",
+                at_key=True,
+            )
+        return authorize
 
     @field_validator("h2c")
     @classmethod
@@ -310,7 +338,10 @@ class Configuration(Section):
         description="Trusted issuers, at least one. Each has a label, which logs and metrics show."
     )
     clusters: dict[Label, Cluster] = Field(
-        description="Groups of backends for the requests, at least one. Each has a label, which routes, metrics and `/status` show."
+        default={},
+        validate_default=True,
+        description="Groups of backends for the requests, at least one, unless every listener has `mode: authorize`. Each has a label, which "
+        "routes, metrics and `/status` show.",
     )
     routes: Annotated[tuple[Route, ...], Field(max_length=1000)] = Field(
         default=(),
@@ -392,8 +423,8 @@ class Configuration(Section):
 
     @field_validator("clusters")
     @classmethod
-    def _at_least_one(cls, clusters: dict[str, Cluster]) -> dict[str, Cluster]:
-        if not clusters:
+    def _at_least_one(cls, clusters: dict[str, Cluster], info: ValidationInfo) -> dict[str, Cluster]:
+        if not clusters and any(listener.mode == "proxy" for listener in info.data.get("listeners", ())):
             raise ValueError("needs a cluster with a label that you choose")
         if len(clusters) > MAX_CLUSTERS:
             raise ValueError(f"at most {MAX_CLUSTERS} clusters are possible, but there are {len(clusters)}")
@@ -441,9 +472,8 @@ class Configuration(Section):
 
     @property
     def only_cluster(self) -> str:
-        """The name of the one cluster, for routes that name none."""
-        (name,) = self.clusters
-        return name
+        """The name of the one cluster, for routes that name none; "" where nothing is forwarded."""
+        return next(iter(self.clusters), "")
 
     @model_validator(mode="after")
     def _nothing_twice(self) -> Self:

@@ -5,6 +5,7 @@ from lbjwt._error_reason cimport ErrorReason
 from lbjwt._grants cimport Grant
 from lbjwt.http1._answer cimport Answer
 from lbjwt.http1._buffer cimport Slice
+from lbjwt.http1._request cimport RequestHead
 from lbjwt.http1._response cimport ResponseHead
 from lbjwt.http2._session cimport Session
 from lbjwt.net._clock cimport Timed
@@ -53,6 +54,7 @@ cdef class Http2ServerStream(ClientStream):
     cdef bint tunneling
 
     cdef void _start(self, const char *at, Py_ssize_t size, bint again)
+    cdef RequestHead _original(self, RequestHead question, const char *at, Py_ssize_t size)
     cdef bint _wait_for_keys(self, Py_ssize_t issuer)
     cdef void _end_key_wait(self)
     cdef void _refuse(self, ErrorReason reason, const char *at, Py_ssize_t size)

@@ -68,6 +68,11 @@ cdef class Http2ServerStream(ClientStream):
         if listener.health is not None and listener.health.is_for(head.target, admission.path):
             self._answer_health(listener.health.answer(head, context.board.ready))
             return
+        if listener.authorizer is not None:
+            head = self._original(head, at, size)
+            if head is None:
+                return
+            admission = context.snapshot.asked
         admission.authorize(head, hint, self.peer(), server.trusted, wall_clock(), authorization)
         if authorization.waits_for >= 0 and not again and self._wait_for_keys(authorization.waits_for):
             self.head = at[:size]
@@ -78,12 +83,32 @@ cdef class Http2ServerStream(ClientStream):
         exchange = new_exchange(context, self)
         self.exchange = exchange
         self.end_told = self.websocket or (self.request_ended and self.held is None)
-        if head.method == POST:
+        if head.method == POST and self.authorizer is None:
             exchange.call = new_grpc_call(head, coarse_monotonic())
         self.deadline = 0.0 if self.request_ended or self.websocket else coarse_monotonic() + context.snapshot.stream_idle_timeout
         exchange.begin(head, listener.policy, self.peer(), server.trusted, NULL, 0, self.end_told)
         if self.held is not None and self.exchange is exchange:
             self.request_wanted()
+
+    cdef RequestHead _original(self, RequestHead question, const char *at, Py_ssize_t size):
+        """The head of the request that this one asks about; None: it was refused."""
+        cdef Http2Streams server = self.server
+        cdef RequestHead head
+        cdef bint trusted = server.trusted
+        self.authorizer = server.listener.authorizer
+        if self.websocket:
+            self._refuse(ErrorReason.METHOD_NOT_ALLOWED, at, size)
+            return None
+        head = self.authorizer.original.read(question, server.listener.policy, self.peer(), None if server.last_grant is None else server.last_grant.token)
+        if not head.problem:
+            return head
+        server.trusted = head.problem != ErrorReason.UNTRUSTED_PEER
+        if head is question:
+            self._refuse(head.problem, at, size)
+        else:
+            self._refuse(head.problem, self.authorizer.original.text.data, self.authorizer.original.text.size)
+        server.trusted = trusted
+        return None
 
     cdef bint _wait_for_keys(self, Py_ssize_t issuer):
         cdef ProxyContext context = self.server.context
@@ -278,7 +303,10 @@ cdef class Http2ServerStream(ClientStream):
         cdef char request_id[REQUEST_ID_SIZE]
         cdef Answer answer
         read_remains(context.request_head, at, size, self.server.listener.policy)
-        answer = context.answer(reason, False, caller_of(context.request_head))
+        if self.server.listener.authorizer is None:
+            answer = context.answer(reason, False, caller_of(context.request_head))
+        else:
+            answer = self.server.listener.authorizer.adapted(context.answer(reason, False, Caller.NO_GRPC))
         context.next_request_id(request_id)
         context.board.mine.bad_requests += 1
         self._send_answer(answer, Slice(&request_id[0], REQUEST_ID_SIZE))

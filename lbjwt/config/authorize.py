@@ -1,0 +1,43 @@
+"""The ``authorize`` section of a listener that another proxy asks."""
+
+import ipaddress
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from lbjwt.auth.decision import PROFILES
+from lbjwt.config.fields import File, HeaderName, Network
+from lbjwt.config.section import Section
+
+_LOOPBACK: Final = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+
+
+class Authorize(Section):
+    """Who asks a listener with `mode: authorize`, and how. What is missing, doubled or malformed in a question is refused."""
+
+    profile: Literal["nginx", "envoy", "caddy", "traefik"] = Field(
+        description="The proxy that asks: `nginx` (`auth_request`), `envoy` (`ext_authz` by HTTP), `caddy` (`forward_auth`) or `traefik` "
+        "(`forwardAuth`). lbjwt maps statuses that it cannot take; `X-Lbjwt-Status` has the original one."
+    )
+    original_request: Literal["wire", "x-forwarded", "x-original"] | None = Field(
+        default=None,
+        description="Where the original request is described. `wire`: the question has its method, path and host. `x-forwarded`: "
+        "`X-Forwarded-Method`, `-Uri` and `-Host`. `x-original`: `X-Original-Method`, and `X-Original-URI` with `X-Original-Host`, or "
+        "`X-Original-URL`. Default: `x-original` for nginx, `wire` for envoy, `x-forwarded` for caddy and traefik.",
+    )
+    trusted_peers: Annotated[tuple[Network, ...], Field(min_length=1, max_length=1000)] = Field(
+        default=_LOOPBACK,
+        description="Networks of the proxies that may ask; all others get 403. lbjwt believes what they say of the original request, and the last "
+        "address in `X-Forwarded-For`.",
+    )
+    secret_file: File | None = Field(
+        default=None,
+        description="A file with a secret that each question must have in `secret_header`, beside an address in `trusted_peers`; a second line "
+        "has another one that is accepted too, to change it. Default: no secret.",
+    )
+    secret_header: HeaderName = Field(default="X-Lbjwt-Secret", description="The header with the secret of `secret_file`.")
+
+    @property
+    def described_by(self) -> str:
+        """Where the original request is described, by the profile unless said."""
+        return self.original_request or PROFILES[self.profile].original

@@ -1,0 +1,40 @@
+"""
+The answers of a listener with `mode: authorize`, where other listeners forward: made once for each content, and kept.
+
+`auth/decision.py` has the rules: what an answer says, and which statuses a proxy can take.
+"""
+
+cdef enum:
+    REMEMBERED = 512             # answers that are kept; when there are more, all are made anew
+
+
+cdef class Authorizer:
+
+    def __init__(self, OriginalRequest original not None, *, allow, adapt, bint redirects=True):
+        self.original = original
+        self.redirects = redirects
+        self._allow = allow
+        self._adapt = adapt
+        self._allowed = {}
+        self._adapted = {}
+
+    cdef Answer allowed(self, bytes identity):
+        return _made(self._allowed, identity, self._allow)
+
+    cdef Answer refusal(self, Route route, DenyReason reason, RequestHead head):
+        return route.http_refusal(reason, head, self.original.https, self.redirects)
+
+    cdef Answer adapted(self, Answer answer):
+        if 300 <= answer.status < 400:           # each is another one
+            return answer
+        return _made(self._adapted, answer, self._adapt)
+
+
+cdef Answer _made(dict kept, object content, object make):
+    cdef object answer = kept.get(content)
+    if answer is None:
+        answer = make(content)
+        if len(kept) >= REMEMBERED:
+            kept.clear()
+        kept[content] = answer
+    return <Answer?>answer
