@@ -26,6 +26,8 @@ _DESCRIPTIONS: Final = {
     "wire": Description.WIRE,
     "x-forwarded": Description.X_FORWARDED,
     "x-original": Description.X_ORIGINAL,
+    "check": Description.CHECK,
+    "spoe": Description.SPOE,
 }
 
 

@@ -32,6 +32,7 @@ from lbjwt.proxy._authorizer import Authorizer
 from lbjwt.proxy._context import ProxyContext
 from lbjwt.proxy._health import Health
 from lbjwt.proxy._listener_settings import ListenerSettings
+from lbjwt.proxy._original import Description
 
 MANY_CLIENTS = 256
 """Client connections from which the queue of the listener is emptied in bursts: the loop accepts one each time it has polled all others."""
@@ -146,7 +147,7 @@ class Listeners:
             if listener is None:
                 listener = _Listener(plan.sockets[name], ListenerSettings(policy), None)
             elif (listener.certificate is None) is not (certificate is None) or (
-                (listener.settings.authorizer is None) is not (plan.authorizers[name] is None)
+                _kind(listener.settings.authorizer) is not _kind(plan.authorizers[name])
             ):
                 self._leave(listener.settings)
                 listener.settings = ListenerSettings(policy)
@@ -259,6 +260,13 @@ class Listeners:
         for listener in self._by_name.values():
             close(listener.sockets)
         self._by_name = {}
+
+
+def _kind(authorizer: Authorizer | None) -> str:
+    """What kind of connections a listener has: one that becomes another loses its clients."""
+    if authorizer is None:
+        return "forwarded"
+    return "asked by SPOP" if authorizer.original.description == Description.SPOE else "asked by HTTP"
 
 
 def _http2_limits(configuration: Configuration) -> Http2Limits:

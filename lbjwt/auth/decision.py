@@ -32,7 +32,7 @@ class Profile:
     What one proxy expects of who answers it.
 
     Attributes:
-        original: Where it usually describes the original request: `wire`, `x-forwarded` or `x-original`.
+        original: Where it usually describes the original request: `wire`, `x-forwarded` or `x-original`. By a protocol of its own: `spoe` or `check`.
         redirects: It passes a redirect on to the browser.
         three_statuses: It understands 200, 401 and 403, and makes 500 of every other.
     """
@@ -63,6 +63,8 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
         "envoy": Profile("wire"),
         "caddy": Profile("x-forwarded"),
         "traefik": Profile("x-forwarded"),
+        "haproxy": Profile("spoe"),
+        "envoy-grpc": Profile("check"),
     }
 )
 

@@ -1,9 +1,10 @@
 """The ``authorize`` section of a listener that another proxy asks."""
 
 import ipaddress
+from pathlib import Path as FilePath
 from typing import Annotated, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from lbjwt.auth.decision import PROFILES
 from lbjwt.config.fields import File, HeaderName, Network
@@ -15,15 +16,17 @@ _LOOPBACK: Final = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network(":
 class Authorize(Section):
     """Who asks a listener with `mode: authorize`, and how. What is missing, doubled or malformed in a question is refused."""
 
-    profile: Literal["nginx", "envoy", "caddy", "traefik"] = Field(
-        description="The proxy that asks: `nginx` (`auth_request`), `envoy` (`ext_authz` by HTTP), `caddy` (`forward_auth`) or `traefik` "
-        "(`forwardAuth`). lbjwt maps statuses that it cannot take; `X-Lbjwt-Status` has the original one."
+    profile: Literal["nginx", "envoy", "caddy", "traefik", "haproxy", "envoy-grpc"] = Field(
+        description="The proxy that asks: `nginx` (`auth_request`), `envoy` (`ext_authz` by HTTP), `envoy-grpc` (`ext_authz` by gRPC), `caddy` "
+        "(`forward_auth`), `traefik` (`forwardAuth`) or `haproxy` (`filter spoe`: the listener then speaks SPOP, not HTTP). lbjwt maps "
+        "statuses that it cannot take; `X-Lbjwt-Status` has the original one."
     )
     original_request: Literal["wire", "x-forwarded", "x-original"] | None = Field(
         default=None,
         description="Where the original request is described. `wire`: the question has its method, path and host. `x-forwarded`: "
         "`X-Forwarded-Method`, `-Uri` and `-Host`. `x-original`: `X-Original-Method`, and `X-Original-URI` with `X-Original-Host`, or "
-        "`X-Original-URL`. Default: `x-original` for nginx, `wire` for envoy, `x-forwarded` for caddy and traefik.",
+        "`X-Original-URL`. Default: `x-original` for nginx, `wire` for envoy, `x-forwarded` for caddy and traefik. haproxy and envoy-grpc "
+        "describe it in their own protocols.",
     )
     trusted_peers: Annotated[tuple[Network, ...], Field(min_length=1, max_length=1000)] = Field(
         default=_LOOPBACK,
@@ -36,6 +39,20 @@ class Authorize(Section):
         "has another one that is accepted too, to change it. Default: no secret.",
     )
     secret_header: HeaderName = Field(default="X-Lbjwt-Secret", description="The header with the secret of `secret_file`.")
+
+    @field_validator("original_request")
+    @classmethod
+    def _in_fields(cls, original: str | None, info: ValidationInfo) -> str | None:
+        if original is not None and info.data.get("profile") in ("haproxy", "envoy-grpc"):
+            raise ValueError("this profile describes the original request in its own protocol; remove original_request")
+        return original
+
+    @field_validator("secret_file")
+    @classmethod
+    def _in_a_header(cls, file: FilePath | None, info: ValidationInfo) -> FilePath | None:
+        if file is not None and info.data.get("profile") == "haproxy":
+            raise ValueError("a question over SPOE has no place for a secret; use trusted_peers alone")
+        return file
 
     @property
     def described_by(self) -> str:

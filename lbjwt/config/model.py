@@ -98,6 +98,7 @@ class Listener(Section):
     )
     h2c: StrictBool = Field(
         default=False,
+        validate_default=True,
         description="Accept HTTP/2 without TLS from clients that begin with it (prior knowledge, RFC 9113 §3.3), beside HTTP/1.1. Only "
         "without `tls`.",
     )
@@ -110,6 +111,8 @@ class Listener(Section):
             raise across("mode: authorize needs authorize with the profile of the proxy that asks", "mode")
         if authorize is not None and mode == "proxy":
             raise across("authorize has no effect without mode: authorize; add the mode, or remove authorize", "authorize", at_key=True)
+        if authorize is not None and authorize.described_by == "spoe" and given(info, "health"):
+            raise across("this listener speaks SPOP, not HTTP; use `option spop-check` of HAProxy", "health", at_key=True)
         if authorize is not None and authorize.described_by == "wire" and given(info, "health"):
             raise across(
                 "a health check cannot be told from a question about the same path, and its 200 would let that request pass; "
@@ -126,6 +129,10 @@ class Listener(Section):
             raise ValueError(
                 "h2c is HTTP/2 without TLS, and this listener has tls; remove h2c: `http2` is on by default"
             )
+        authorize = info.data.get("authorize")
+        speaks = h2c if info.data.get("tls") is None else info.data.get("http2")
+        if authorize is not None and authorize.described_by == "check" and not speaks:
+            raise across("gRPC needs HTTP/2; add h2c: true, or tls", "authorize", "profile")
         return h2c
 
 

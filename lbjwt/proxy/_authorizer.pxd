@@ -16,6 +16,7 @@ cdef class Authorizer:
     cdef object _adapt                           # (Answer) -> Answer
     cdef dict _allowed                           # Answer by the identity header lines in it
     cdef dict _adapted                           # Answer by the one it was made of
+    cdef dict _decisions                         # Decision by the answer that says it
 
     # The request may pass; identity: its header lines.
     cdef Answer allowed(self, bytes identity)
@@ -23,3 +24,5 @@ cdef class Authorizer:
     cdef Answer refusal(self, Route route, DenyReason reason, RequestHead head)
     # Any answer but `allowed`, with a status that its proxy can take.
     cdef Answer adapted(self, Answer answer)
+    # What an answer says (a Decision), for a protocol other than HTTP.
+    cdef object decision(self, Answer answer)

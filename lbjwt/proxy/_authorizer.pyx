@@ -4,6 +4,10 @@ The answers of a listener with `mode: authorize`, where other listeners forward:
 `auth/decision.py` has the rules: what an answer says, and which statuses a proxy can take.
 """
 
+from lbjwt.auth.decision import decision_of
+
+cdef object _decision_of = decision_of
+
 cdef enum:
     REMEMBERED = 512             # answers that are kept; when there are more, all are made anew
 
@@ -17,9 +21,10 @@ cdef class Authorizer:
         self._adapt = adapt
         self._allowed = {}
         self._adapted = {}
+        self._decisions = {}
 
     cdef Answer allowed(self, bytes identity):
-        return _made(self._allowed, identity, self._allow)
+        return <Answer?>_made(self._allowed, identity, self._allow)
 
     cdef Answer refusal(self, Route route, DenyReason reason, RequestHead head):
         return route.http_refusal(reason, head, self.original.https, self.redirects)
@@ -27,14 +32,19 @@ cdef class Authorizer:
     cdef Answer adapted(self, Answer answer):
         if 300 <= answer.status < 400:           # each is another one
             return answer
-        return _made(self._adapted, answer, self._adapt)
+        return <Answer?>_made(self._adapted, answer, self._adapt)
+
+    cdef object decision(self, Answer answer):
+        if 300 <= answer.status < 400:
+            return _decision_of(answer)
+        return _made(self._decisions, answer, _decision_of)
 
 
-cdef Answer _made(dict kept, object content, object make):
+cdef object _made(dict kept, object content, object make):
     cdef object answer = kept.get(content)
     if answer is None:
         answer = make(content)
         if len(kept) >= REMEMBERED:
             kept.clear()
         kept[content] = answer
-    return <Answer?>answer
+    return answer

@@ -10,6 +10,8 @@ cpdef enum Description:
     WIRE = 0                     # it is the original request itself, without its body
     X_FORWARDED = 1              # X-Forwarded-Method, -Uri and -Host
     X_ORIGINAL = 2               # X-Original-Method and X-Original-URL, or -URI and -Host
+    CHECK = 3                    # the message of a gRPC call, `Check` of Envoy's authorization service
+    SPOE = 4                     # a frame of HAProxy's SPOE filter
 
 
 @cython.final
@@ -30,7 +32,13 @@ cdef class OriginalRequest:
     # from it and from this object. known: as for `RequestHead.parse`.
     cdef RequestHead read(self, RequestHead question, RequestPolicy policy, Slice peer, bytes known)
     cdef ErrorReason _scheme(self, RequestHead question)
-    cdef bint _is_trusted(self, RequestHead question, Slice peer) except -1
+    # The peer and the secret are those of a proxy that may ask.
+    cdef bint is_trusted(self, RequestHead question, Slice peer) except -1
+    cdef bint believes(self, Slice peer) except -1               # … the peer alone
     cdef bint _describe(self, RequestHead question, Slice *method, Slice *target, Slice *host) noexcept
     cdef bint _split(self, Slice url, Slice *target, Slice *host) noexcept
     cdef int _write(self, RequestHead question, Slice method, Slice target, Slice host) except -1
+
+
+# A field whose name some applications take for that of an identity header.
+cdef bint has_other_spelling(RequestHead question, RequestPolicy policy) noexcept

@@ -33,7 +33,7 @@ cdef bint _once(RequestHead head, const char *name, Py_ssize_t size, Slice *valu
     return _find(head, name, size, value) == 1 and value.size > 0
 
 
-cdef bint _has_other_spelling(RequestHead question, RequestPolicy policy) noexcept:
+cdef bint has_other_spelling(RequestHead question, RequestPolicy policy) noexcept:
     """
     A field whose name some applications take for that of an identity header (`X_Jwt_Sub`). lbjwt removes such a field from what it forwards itself; another
     proxy passes it on, next to the header that we answer.
@@ -65,12 +65,12 @@ cdef class OriginalRequest:
         cdef Slice method, target, host
         self.by_head = question.method == HEAD
         self.https = policy.https
-        if not self._is_trusted(question, peer):
+        if not self.is_trusted(question, peer):
             question.problem = ErrorReason.UNTRUSTED_PEER
-        elif _has_other_spelling(question, policy):
+        elif has_other_spelling(question, policy):
             question.problem = ErrorReason.FIELD_NAME
         else:
-            question.problem = self._scheme(question)
+            question.problem = ErrorReason.NOT_DESCRIBED if self.description >= CHECK else self._scheme(question)
         if question.problem or self.description == WIRE:
             return question
         if not self._describe(question, &method, &target, &host):
@@ -89,10 +89,13 @@ cdef class OriginalRequest:
         head.dropped_names = question.dropped_names
         return head
 
-    cdef bint _is_trusted(self, RequestHead question, Slice peer) except -1:
+    cdef bint believes(self, Slice peer) except -1:
+        return self._trusts(peer.at[:peer.size].decode("latin-1"))
+
+    cdef bint is_trusted(self, RequestHead question, Slice peer) except -1:
         cdef Slice value
         cdef bytes given
-        if not self._trusts(peer.at[:peer.size].decode("latin-1")):
+        if not self.believes(peer):
             return False
         if self._secret_name is None:
             return True

@@ -23,7 +23,7 @@ from tests.harness.tokens import TokenFactory
 
 EXAMPLES = Path("examples/beside")
 TOKENS = TokenFactory("https://issuer.example", "shop")
-LISTENERS = {"nginx": 9081, "envoy": 9082, "caddy": 9083, "traefik": 9084}
+LISTENERS = {"nginx": 9081, "envoy": 9082, "caddy": 9083, "traefik": 9084, "haproxy": 9085}
 
 
 def binary(name: str) -> str | None:
@@ -43,6 +43,7 @@ def command(name: str, folder: Path) -> list[str]:
         "nginx": [program, "-p", str(folder), "-e", "stderr", "-c", str(folder / "nginx.conf"), "-g", f"daemon off; master_process off; pid {folder}/nginx.pid;"],
         "envoy": [program, "-c", str(folder / "envoy.yaml"), "--concurrency", "1", "--disable-hot-restart", "-l", "error"],
         "caddy": [program, "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"],
+        "haproxy": [program, "-db", "-f", str(folder / "haproxy.cfg")],
         "traefik": [program, f"--configFile={folder / 'traefik.yaml'}"],
     }[name]
 
