@@ -109,7 +109,11 @@ class Listener(Section):
         if authorize is None and mode == "authorize":
             raise across("mode: authorize needs authorize with the profile of the proxy that asks", "mode")
         if authorize is not None and mode == "proxy":
-            raise across("authorize has no effect without mode: authorize; add the mode, or remove authorize", "authorize", at_key=True)
+            raise across(
+                "authorize has no effect without mode: authorize; add the mode, or remove authorize",
+                "authorize",
+                at_key=True,
+            )
         if authorize is not None and authorize.described_by == "wire" and given(info, "health"):
             raise across(
                 "a health check cannot be told from a question about the same path, and its 200 would let that request pass; "
