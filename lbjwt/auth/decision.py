@@ -23,7 +23,9 @@ STATUS: Final = "X-Lbjwt-Status"
 MAX_HYPHENS: Final = 4
 """In a header name whose other spellings are all listed for removal, which are 2 to this power."""
 
-_NOT_A_DENIAL: Final = Answer(503, b"Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n", b"unavailable\n")
+_NOT_A_DENIAL: Final = Answer(
+    503, b"Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n", b"unavailable\n"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,9 @@ def other_spellings(name: str) -> Sequence[str]:
     if not 1 < len(parts) <= MAX_HYPHENS + 1:
         return ()
     joints = itertools.product("-_", repeat=len(parts) - 1)
-    spelled = ("".join(itertools.chain.from_iterable(itertools.zip_longest(parts, one, fillvalue=""))) for one in joints)
+    spelled = (
+        "".join(itertools.chain.from_iterable(itertools.zip_longest(parts, one, fillvalue=""))) for one in joints
+    )
     return [one for one in spelled if "_" in one]
 
 

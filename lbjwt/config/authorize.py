@@ -38,7 +38,9 @@ class Authorize(Section):
         description="A file with a secret that each question must have in `secret_header`, beside an address in `trusted_peers`; a second line "
         "has another one that is accepted too, to change it. Default: no secret.",
     )
-    secret_header: HeaderName = Field(default="X-Lbjwt-Secret", description="The header with the secret of `secret_file`.")
+    secret_header: HeaderName = Field(
+        default="X-Lbjwt-Secret", description="The header with the secret of `secret_file`."
+    )
 
     @field_validator("original_request")
     @classmethod

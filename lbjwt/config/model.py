@@ -110,9 +110,11 @@ class Listener(Section):
         if authorize is None and mode == "authorize":
             raise across("mode: authorize needs authorize with the profile of the proxy that asks", "mode")
         if authorize is not None and mode == "proxy":
-            raise across("authorize has no effect without mode: authorize; add the mode, or remove authorize", "authorize", at_key=True)
-        if authorize is not None and authorize.described_by == "spoe" and given(info, "health"):
-            raise across("this listener speaks SPOP, not HTTP; use `option spop-check` of HAProxy", "health", at_key=True)
+            raise across(
+                "authorize has no effect without mode: authorize; add the mode, or remove authorize",
+                "authorize",
+                at_key=True,
+            )
         if authorize is not None and authorize.described_by == "wire" and given(info, "health"):
             raise across(
                 "a health check cannot be told from a question about the same path, and its 200 would let that request pass; "
@@ -130,6 +132,8 @@ class Listener(Section):
                 "h2c is HTTP/2 without TLS, and this listener has tls; remove h2c: `http2` is on by default"
             )
         authorize = info.data.get("authorize")
+        if authorize is not None and authorize.described_by == "spoe" and given(info, "health"):
+            raise across("this listener speaks SPOP, not HTTP; use `option spop-check` of HAProxy", "health", at_key=True)
         speaks = h2c if info.data.get("tls") is None else info.data.get("http2")
         if authorize is not None and authorize.described_by == "check" and not speaks:
             raise across("gRPC needs HTTP/2; add h2c: true, or tls", "authorize", "profile")

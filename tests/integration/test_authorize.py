@@ -6,7 +6,6 @@ import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -62,7 +61,9 @@ class Asker:
             file = connection.makefile("rb")
             return [read(file, head=request.startswith(b"HEAD")) for request in requests]
 
-    def ask(self, listener: str, *lines: str, method: str = "GET", target: str = "/", host: str = "lbjwt", **fields: str) -> Answer:
+    def ask(
+        self, listener: str, *lines: str, method: str = "GET", target: str = "/", host: str = "lbjwt", **fields: str
+    ) -> Answer:
         named = [f"{name.replace('__', '-')}: {value}" for name, value in fields.items()]
         return self.send(listener, request(*lines, *named, method=method, target=target, host=host))[0]
 
@@ -141,7 +142,9 @@ def test_without_an_accepted_token_all_identity_headers_are_empty(asker: Asker, 
     assert asker.ask("envoy", AUTH, target="/public/a").headers["x-jwt-sub"] == ""
 
 
-@pytest.mark.parametrize("content_type", ["application/grpc", "application/grpc+proto", "application/grpc-web", "application/grpc-web-text"])
+@pytest.mark.parametrize(
+    "content_type", ["application/grpc", "application/grpc+proto", "application/grpc-web", "application/grpc-web-text"]
+)
 @pytest.mark.parametrize("listener", ["envoy", "nginx"])
 def test_grpc_callers_are_refused_with_a_status(asker: Asker, content_type: str, listener: str) -> None:
     """Their usual refusal is HTTP 200, which a proxy takes for permission: also for a path without a route, and over HTTP/2."""
@@ -152,9 +155,18 @@ def test_grpc_callers_are_refused_with_a_status(asker: Asker, content_type: str,
     with httpx.Client(http1=False, http2=True, timeout=60) as client:
         url = f"http://127.0.0.1:{asker.ports[listener]}/read/1"
         for more in ({}, {"x-original-method": "TRACE"}, {"x-original-host": "a b"}):
-            fields = {"host": "api.example", "content-type": content_type, **{k.lower(): v for k, v in ORIGINAL.items()}, **more}
+            fields = {
+                "host": "api.example",
+                "content-type": content_type,
+                **{k.lower(): v for k, v in ORIGINAL.items()},
+                **more,
+            }
             response = client.post(url, headers=fields)
-            assert response.http_version == "HTTP/2" and response.status_code >= 400 and "grpc-status" not in response.headers
+            assert (
+                response.http_version == "HTTP/2"
+                and response.status_code >= 400
+                and "grpc-status" not in response.headers
+            )
 
 
 def test_what_nginx_cannot_take_is_mapped(asker: Asker) -> None:
@@ -220,7 +232,9 @@ def test_kept_and_pipelined_connections_and_bodies(asker: Asker) -> None:
     )
     assert [answer.status for answer in answers] == [200, 200, 401, 403, 200]
     assert [answer.headers.get("x-jwt-sub") for answer in answers] == ["alice", "", None, None, ""]
-    chunked = request(AUTH, "Transfer-Encoding: chunked", method="POST", target="/public/a", body=b"1\r\na\r\n0\r\n\r\n")
+    chunked = request(
+        AUTH, "Transfer-Encoding: chunked", method="POST", target="/public/a", body=b"1\r\na\r\n0\r\n\r\n"
+    )
     assert asker.send("envoy", chunked)[0].status == 200
 
 
@@ -258,7 +272,17 @@ def test_two_descriptions_are_refused(asker: Asker) -> None:
     assert asker.ask("envoy", *other, *described(FORWARDED), target="/read/1", host="api.example").status == 401
 
 
-@pytest.mark.parametrize("url", ["api.example/read/1", "ftp://api.example/read/1", "https://api.example", "https:///read/1", "https://api.example?a", "https://user@api.example/read/1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "api.example/read/1",
+        "ftp://api.example/read/1",
+        "https://api.example",
+        "https:///read/1",
+        "https://api.example?a",
+        "https://user@api.example/read/1",
+    ],
+)
 def test_an_original_url_has_scheme_host_and_path(asker: Asker, url: str) -> None:
     assert asker.ask("nginx", AUTH, *described(WHOLE, X_Original_URL=url)).status == 403
 
@@ -312,7 +336,9 @@ def test_strangers_may_not_ask(asker: Asker) -> None:
         return [line for line in asker.balancer.access_log() if line["path"] == "/strangers/a"]
 
     assert eventually(lambda: len(logged()) == 2)
-    assert {(line["client"], line["reason"], line["status"]) for line in logged()} == {("127.0.0.1", "untrusted_peer", 403)}
+    assert {(line["client"], line["reason"], line["status"]) for line in logged()} == {
+        ("127.0.0.1", "untrusted_peer", 403)
+    }
 
 
 @pytest.mark.parametrize(
@@ -345,7 +371,11 @@ def test_limits_go_by_the_client_that_the_proxy_names(asker: Asker) -> None:
 
 
 def test_the_log_has_the_original_request(asker: Asker) -> None:
-    lines = [*described(FORWARDED, X_Forwarded_Method="DELETE", X_Forwarded_Uri="/read/logged?token=x"), "X-Forwarded-For: 203.0.113.77", "X-Request-Id: of-the-proxy"]
+    lines = [
+        *described(FORWARDED, X_Forwarded_Method="DELETE", X_Forwarded_Uri="/read/logged?token=x"),
+        "X-Forwarded-For: 203.0.113.77",
+        "X-Request-Id: of-the-proxy",
+    ]
     assert asker.ask("caddy", *lines).status >= 400
 
     def logged() -> list[dict[str, Any]]:
@@ -362,7 +392,9 @@ def test_the_log_has_the_original_request(asker: Asker) -> None:
 def test_health_checks_and_metrics(asker: Asker) -> None:
     """A health check is for the listener's own path; questions are counted as requests of their routes."""
     assert asker.ask("caddy", target="/ready").status == 200
-    before = asker.balancer.metric("lbjwt_route_requests_total", route="public", status="2xx")
+    before = asker.balancer.metric("lbjwt_route_requests_total", route="public", status_class="2xx")
     assert asker.ask("envoy", target="/public/counted").status == 200
-    assert eventually(lambda: asker.balancer.metric("lbjwt_route_requests_total", route="public", status="2xx") > before)
+    assert eventually(
+        lambda: asker.balancer.metric("lbjwt_route_requests_total", route="public", status_class="2xx") > before
+    )
     assert re.search("listeners", asker.balancer.stderr)

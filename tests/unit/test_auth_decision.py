@@ -3,9 +3,9 @@
 import pytest
 
 from lbjwt._fastverify import DenyReason
+from lbjwt.auth._callers import Caller
 from lbjwt.auth.decision import PROFILES, Allowing, decision_of, other_spellings
 from lbjwt.auth.grpc import grpc_error_answer
-from lbjwt.auth._callers import Caller
 from lbjwt.auth.refusals import RefusalStyle, compile_refusals
 from lbjwt.http1._answer import Answer
 
