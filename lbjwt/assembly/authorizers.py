@@ -9,11 +9,13 @@ from lbjwt.auth.decision import PROFILES, Allowing
 from lbjwt.errors import ConfigurationError, cause_of
 from lbjwt.files import read_regular
 from lbjwt.proxy._authorizer import Authorizer
+from lbjwt.proxy._check_call import CheckSettings
 from lbjwt.proxy._original import Description, OriginalRequest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lbjwt.config.authorize import Authorize
     from lbjwt.config.model import Configuration, Listener
 
 MIN_SECRET: Final = 16
@@ -53,7 +55,23 @@ def new_authorizer(configuration: Configuration, listener: Listener, key: str) -
         secrets=secrets,
     )
     allowing = Allowing([pair.header for pair in configuration.claim_to_headers], removed_headers(configuration))
-    return Authorizer(original, allow=allowing, adapt=profile.adapted, redirects=profile.redirects)
+    return Authorizer(
+        original,
+        allow=allowing,
+        adapt=profile.adapted,
+        redirects=profile.redirects,
+        check=check_settings(configuration, section) if profile.original == "check" else None,
+    )
+
+
+def check_settings(configuration: Configuration, section: Authorize) -> CheckSettings:
+    """What Envoy gets by gRPC beside headers."""
+    places = [issuer.token_places(configuration.forward_token) for issuer in configuration.issuers.values()]
+    return CheckSettings(
+        claims=section.dynamic_metadata,
+        parameters=dict.fromkeys(name for _, _, params, _ in places for name, forward in params if not forward),
+        cookies=any(not forward for _, cookies, _, _ in places for _, forward in cookies),
+    )
 
 
 def removed_headers(configuration: Configuration) -> list[str]:

@@ -4,10 +4,10 @@ import ipaddress
 from pathlib import Path as FilePath
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from lbjwt.auth.decision import PROFILES
-from lbjwt.config.fields import File, HeaderName, Network
+from lbjwt.config.fields import File, HeaderName, Network, Text, distinct
 from lbjwt.config.section import Section
 
 _LOOPBACK: Final = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
@@ -41,6 +41,19 @@ class Authorize(Section):
     secret_header: HeaderName = Field(
         default="X-Lbjwt-Secret", description="The header with the secret of `secret_file`."
     )
+
+    dynamic_metadata: Annotated[tuple[Text, ...], Field(max_length=100), AfterValidator(distinct)] = Field(
+        default=(),
+        description="Claims that Envoy gets as dynamic metadata of `envoy.filters.http.ext_authz`, for its rules and its log: names of top-level "
+        "claims. Only with the profile `envoy-grpc`.",
+    )
+
+    @field_validator("dynamic_metadata")
+    @classmethod
+    def _by_grpc(cls, claims: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if claims and info.data.get("profile") not in (None, "envoy-grpc"):
+            raise ValueError("only Envoy takes metadata, and only by gRPC; use the profile envoy-grpc, or remove dynamic_metadata")
+        return claims
 
     @field_validator("original_request")
     @classmethod

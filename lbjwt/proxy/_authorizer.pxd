@@ -3,6 +3,7 @@ cimport cython
 from lbjwt._fastverify cimport DenyReason
 from lbjwt.http1._answer cimport Answer
 from lbjwt.http1._request cimport RequestHead
+from lbjwt.proxy._check_call cimport CheckSettings
 from lbjwt.proxy._original cimport OriginalRequest
 from lbjwt.proxy._route cimport Route
 
@@ -14,6 +15,7 @@ cdef class Authorizer:
     cdef readonly bint redirects                 # its proxy passes a redirect on to the browser
     cdef object _allow                           # (identity header lines: bytes) -> Answer
     cdef object _adapt                           # (Answer) -> Answer
+    cdef readonly CheckSettings check            # what Envoy gets by gRPC beside this; None: it is not asked so
     cdef dict _allowed                           # Answer by the identity header lines in it
     cdef dict _adapted                           # Answer by the one it was made of
     cdef dict _decisions                         # Decision by the answer that says it

@@ -14,9 +14,10 @@ cdef enum:
 
 cdef class Authorizer:
 
-    def __init__(self, OriginalRequest original not None, *, allow, adapt, bint redirects=True):
+    def __init__(self, OriginalRequest original not None, *, allow, adapt, bint redirects=True, CheckSettings check=None):
         self.original = original
         self.redirects = redirects
+        self.check = check
         self._allow = allow
         self._adapt = adapt
         self._allowed = {}

@@ -265,9 +265,14 @@ cdef class SpopServer(ClientStream):
         """Write the variables of an answer; when they do not fit in a frame of HAProxy, those that deny it."""
         cdef Buffer out = self.context.out
         cdef Py_ssize_t start
-        out.clear()
-        start = begin_frame(out, FrameType.ACK, self.stream, self.number)
-        _put_variables(out, self.authorizer.decision(answer), request_id.at[:request_id.size], reason)
+        try:
+            out.clear()
+            start = begin_frame(out, FrameType.ACK, self.stream, self.number)
+            _put_variables(out, self.authorizer.decision(answer), request_id.at[:request_id.size], reason)
+        except BaseException as fault:           # no answer: HAProxy sets no variable
+            self.context.snapshot.gate.note(fault)
+            self._disconnect(SpopStatus.NO_RESOURCES)
+            return
         if out.size - LENGTH > self.max_frame:
             out.clear()
             start = begin_frame(out, FrameType.ACK, self.stream, self.number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import struct
-from typing import Any, Final
+from typing import Any, Final, Self
 
 HAPROXY_HELLO: Final = 1
 HAPROXY_DISCONNECT: Final = 2
@@ -201,6 +201,9 @@ class Connection:
         assert (kind, stream, number) == (ACK, 7, self._number), said
         return said
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._stream.close()
         self.socket.close()
