@@ -7,9 +7,10 @@ valid settings that are unsafe, and at the files.
 
 import hashlib
 from pathlib import Path as FilePath
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, StrictBool, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticKnownError
 
 from lbjwt.auth.revocation import MAX_ENTRIES
 from lbjwt.config.authorize import Authorize
@@ -83,15 +84,12 @@ class Listener(Section):
         default=None,
         description="Answer health checks on this listener. Default: no health checks; the routes apply to all paths.",
     )
+    authorize: Authorize | None = Field(default=None, description="Who asks, and how. Required with `mode: authorize`.")
     mode: Literal["proxy", "authorize"] = Field(
         default="proxy",
+        validate_default=True,
         description="`proxy` forwards requests to a cluster. `authorize` forwards nothing: it answers another proxy that asks whether a request "
         "may pass, by the same issuers, routes and rules.",
-    )
-    authorize: Authorize | None = Field(
-        default=None,
-        validate_default=True,
-        description="Who asks, and how. Required with `mode: authorize`.",
     )
     http2: StrictBool = Field(
         default=True, description="Offer HTTP/2 during the TLS handshake (ALPN). Without `tls`, see `h2c`."
@@ -102,26 +100,24 @@ class Listener(Section):
         "without `tls`.",
     )
 
-    @field_validator("authorize")
+    @field_validator("mode")
     @classmethod
-    def _in_its_mode(cls, authorize: Authorize | None, info: ValidationInfo) -> Authorize | None:
-        mode = info.data.get("mode")
-        if authorize is None and mode == "authorize":
-            raise across("mode: authorize needs authorize with the profile of the proxy that asks", "mode")
-        if authorize is not None and mode == "proxy":
-            raise across(
-                "authorize has no effect without mode: authorize; add the mode, or remove authorize",
-                "authorize",
-                at_key=True,
+    def _asked_by_whom(cls, mode: str, info: ValidationInfo) -> str:
+        if mode == "authorize" and not given(info, "authorize"):
+            raise ValueError(
+                "needs authorize with the profile of the proxy that asks, such as authorize: {profile: nginx}"
             )
+        if mode == "proxy" and given(info, "authorize"):
+            sentence = "authorize has no effect without mode: authorize; add the mode, or remove authorize"
+            raise across(sentence, "authorize", at_key=True)
+        authorize = info.data.get("authorize")
         if authorize is not None and authorize.described_by == "wire" and given(info, "health"):
-            raise across(
-                "a health check cannot be told from a question about the same path, and its 200 would let that request pass; "
-                "use /readyz of the admin API",
-                "health",
-                at_key=True,
+            sentence = (
+                "a health check cannot be told from a question about the same path, and its 200 would let that request pass; use /readyz "
+                "of the admin API"
             )
-        return authorize
+            raise across(sentence, "health", at_key=True)
+        return mode
 
     @field_validator("h2c")
     @classmethod
@@ -332,6 +328,16 @@ class AccessLog(Section):
     path: LogPath = Field(description="A file to which lbjwt appends, or `-` for standard output.")
 
 
+def _forwards_nothing(info: ValidationInfo) -> bool:
+    """Every listener answers another proxy."""
+    listeners = info.data.get("listeners")
+    return bool(listeners) and all(listener.mode == "authorize" for listener in listeners)
+
+
+class _NotGiven(dict[str, Any]):
+    """No clusters because the key is missing, not because it is empty."""
+
+
 class Configuration(Section):
     """All settings of one load balancer."""
 
@@ -342,7 +348,7 @@ class Configuration(Section):
         description="Trusted issuers, at least one. Each has a label, which logs and metrics show."
     )
     clusters: dict[Label, Cluster] = Field(
-        default={},
+        default_factory=_NotGiven,
         validate_default=True,
         description="Groups of backends for the requests, at least one, unless every listener has `mode: authorize`. Each has a label, which "
         "routes, metrics and `/status` show.",
@@ -425,10 +431,17 @@ class Configuration(Section):
         refuse(issuer_faults(issuers))
         return issuers
 
+    @field_validator("clusters", mode="before")
+    @classmethod
+    def _required(cls, clusters: Any, info: ValidationInfo) -> Any:
+        if isinstance(clusters, _NotGiven) and not _forwards_nothing(info):
+            raise PydanticKnownError("missing")
+        return clusters
+
     @field_validator("clusters")
     @classmethod
     def _at_least_one(cls, clusters: dict[str, Cluster], info: ValidationInfo) -> dict[str, Cluster]:
-        if not clusters and any(listener.mode == "proxy" for listener in info.data.get("listeners", ())):
+        if not clusters and not _forwards_nothing(info):
             raise ValueError("needs a cluster with a label that you choose")
         if len(clusters) > MAX_CLUSTERS:
             raise ValueError(f"at most {MAX_CLUSTERS} clusters are possible, but there are {len(clusters)}")
