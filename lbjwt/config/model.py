@@ -13,7 +13,6 @@ from pydantic import AfterValidator, Field, StrictBool, ValidationInfo, field_va
 from pydantic_core import PydanticKnownError
 
 from lbjwt.auth.revocation import MAX_ENTRIES
-from lbjwt.config.authorize import Authorize
 from lbjwt.config.backend_tls import BackendTls
 from lbjwt.config.balancing import Balancing, ByName
 from lbjwt.config.claim_header import ClaimHeader
@@ -40,6 +39,8 @@ from lbjwt.config.http2 import EndpointHttp2
 from lbjwt.config.issuer import Issuer as Issuer
 from lbjwt.config.limits import Limits as Limits
 from lbjwt.config.limits import Timeouts as Timeouts
+from lbjwt.config.listener import Listener as Listener
+from lbjwt.config.listener import Tls as Tls
 from lbjwt.config.relations import (
     MAX_CLUSTERS,
     address_faults,
@@ -50,83 +51,12 @@ from lbjwt.config.relations import (
     route_faults,
 )
 from lbjwt.config.resolve import Resolve
-from lbjwt.config.route import Path, Route
+from lbjwt.config.route import Route
 from lbjwt.config.section import Section, across, given, refuse
 
 MAX_ENDPOINTS: Final = 1000
 """Of one cluster, as configured, from a file, or as a name resolves."""
 _MIB: Final = 1 << 20
-
-
-class Tls(Section):
-    """TLS of a listener: versions 1.2 and 1.3."""
-
-    certificate: File = Field(description="PEM file with the certificate, followed by its chain.")
-    private_key: File = Field(description="PEM file with the unencrypted private key.")
-
-
-class Health(Section):
-    """Health checks, without a token and for any host: 200 if lbjwt is ready, otherwise 503. lbjwt does not forward, log or count them."""
-
-    path: Path = Field(
-        description="The exact path. lbjwt answers GET and HEAD itself and other methods with 405; no route applies to this path."
-    )
-
-
-class Listener(Section):
-    """Where clients connect."""
-
-    address: ListenAddress = Field(
-        description="`HOST:PORT`, `[IPV6]:PORT`, or `:PORT` for all addresses. Port 0 lets the kernel choose."
-    )
-    tls: Tls | None = Field(default=None, description="Accept TLS. Without it, clients send their tokens unencrypted.")
-    health: Health | None = Field(
-        default=None,
-        description="Answer health checks on this listener. Default: no health checks; the routes apply to all paths.",
-    )
-    authorize: Authorize | None = Field(default=None, description="Who asks, and how. Required with `mode: authorize`.")
-    mode: Literal["proxy", "authorize"] = Field(
-        default="proxy",
-        validate_default=True,
-        description="`proxy` forwards requests to a cluster. `authorize` forwards nothing: it answers another proxy that asks whether a request "
-        "may pass, by the same issuers, routes and rules.",
-    )
-    http2: StrictBool = Field(
-        default=True, description="Offer HTTP/2 during the TLS handshake (ALPN). Without `tls`, see `h2c`."
-    )
-    h2c: StrictBool = Field(
-        default=False,
-        description="Accept HTTP/2 without TLS from clients that begin with it (prior knowledge, RFC 9113 §3.3), beside HTTP/1.1. Only "
-        "without `tls`.",
-    )
-
-    @field_validator("mode")
-    @classmethod
-    def _asked_by_whom(cls, mode: str, info: ValidationInfo) -> str:
-        if mode == "authorize" and not given(info, "authorize"):
-            raise ValueError(
-                "needs authorize with the profile of the proxy that asks, such as authorize: {profile: nginx}"
-            )
-        if mode == "proxy" and given(info, "authorize"):
-            sentence = "authorize has no effect without mode: authorize; add the mode, or remove authorize"
-            raise across(sentence, "authorize", at_key=True)
-        authorize = info.data.get("authorize")
-        if authorize is not None and authorize.described_by == "wire" and given(info, "health"):
-            sentence = (
-                "a health check cannot be told from a question about the same path, and its 200 would let that request pass; use /readyz "
-                "of the admin API"
-            )
-            raise across(sentence, "health", at_key=True)
-        return mode
-
-    @field_validator("h2c")
-    @classmethod
-    def _without_tls(cls, h2c: bool, info: ValidationInfo) -> bool:
-        if h2c and info.data.get("tls") is not None:
-            raise ValueError(
-                "h2c is HTTP/2 without TLS, and this listener has tls; remove h2c: `http2` is on by default"
-            )
-        return h2c
 
 
 class Endpoint(Section):
@@ -328,14 +258,13 @@ class AccessLog(Section):
     path: LogPath = Field(description="A file to which lbjwt appends, or `-` for standard output.")
 
 
-def _forwards_nothing(info: ValidationInfo) -> bool:
-    """Every listener answers another proxy."""
-    listeners = info.data.get("listeners")
-    return bool(listeners) and all(listener.mode == "authorize" for listener in listeners)
+def _forwards_nothing(listeners: Any) -> bool:
+    """Every listener answers another proxy. listeners: as given, or valid."""
+    modes = [one.get("mode") if isinstance(one, dict) else getattr(one, "mode", None) for one in listeners or ()]
+    return bool(modes) and set(modes) == {"authorize"}
 
 
-class _NotGiven(dict[str, Any]):
-    """No clusters because the key is missing, not because it is empty."""
+_MISSING: Final = object()
 
 
 class Configuration(Section):
@@ -348,8 +277,7 @@ class Configuration(Section):
         description="Trusted issuers, at least one. Each has a label, which logs and metrics show."
     )
     clusters: dict[Label, Cluster] = Field(
-        default_factory=_NotGiven,
-        validate_default=True,
+        default={},
         description="Groups of backends for the requests, at least one, unless every listener has `mode: authorize`. Each has a label, which "
         "routes, metrics and `/status` show.",
     )
@@ -431,17 +359,26 @@ class Configuration(Section):
         refuse(issuer_faults(issuers))
         return issuers
 
+    @model_validator(mode="before")
+    @classmethod
+    def _clusters_or_none_needed(cls, document: Any) -> Any:
+        if not isinstance(document, dict) or "clusters" in document:
+            return document
+        listeners = document.get("listeners")
+        needed = not isinstance(listeners, list | tuple) or not _forwards_nothing(listeners)
+        return {**document, "clusters": _MISSING} if needed else document
+
     @field_validator("clusters", mode="before")
     @classmethod
-    def _required(cls, clusters: Any, info: ValidationInfo) -> Any:
-        if isinstance(clusters, _NotGiven) and not _forwards_nothing(info):
+    def _required(cls, clusters: Any) -> Any:
+        if clusters is _MISSING:
             raise PydanticKnownError("missing")
         return clusters
 
     @field_validator("clusters")
     @classmethod
     def _at_least_one(cls, clusters: dict[str, Cluster], info: ValidationInfo) -> dict[str, Cluster]:
-        if not clusters and not _forwards_nothing(info):
+        if not clusters and not _forwards_nothing(info.data.get("listeners")):
             raise ValueError("needs a cluster with a label that you choose")
         if len(clusters) > MAX_CLUSTERS:
             raise ValueError(f"at most {MAX_CLUSTERS} clusters are possible, but there are {len(clusters)}")
