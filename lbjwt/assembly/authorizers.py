@@ -47,7 +47,10 @@ def new_authorizer(configuration: Configuration, listener: Listener, key: str) -
     if section is None:
         return None
     profile = PROFILES[section.profile]
-    secrets = () if section.secret_file is None else read_secrets(section.secret_file, f"{key}.authorize.secret_file")
+    try:
+        secrets = () if section.secret_file is None else read_secrets(section.secret_file)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{key}.authorize.secret_file: {error}") from None
     original = OriginalRequest(
         _DESCRIPTIONS[section.described_by],
         network_trust(section.trusted_peers),
@@ -80,12 +83,9 @@ def removed_headers(configuration: Configuration) -> list[str]:
     return list(dict.fromkeys(name for headers in places for name, _, forward in headers if not forward))
 
 
-def read_secrets(path: Path, key: str) -> tuple[bytes, ...]:
+def read_secrets(path: Path) -> tuple[bytes, ...]:
     """
-    The secrets of a file, one a line.
-
-    Args:
-        key: Path of the setting, for errors.
+    The secrets between a proxy and lbjwt in a file, one a line.
 
     Raises:
         ConfigurationError: It cannot be read, or holds none, too many, or one that is short or cannot stand in a header.
@@ -93,13 +93,13 @@ def read_secrets(path: Path, key: str) -> tuple[bytes, ...]:
     try:
         content, _ = read_regular(path, MAX_SECRET_FILE)
     except OSError as error:
-        raise ConfigurationError(f"{key}: cannot read {path}: {cause_of(error)}") from None
+        raise ConfigurationError(f"cannot read {path}: {cause_of(error)}") from None
     secrets = tuple(line.strip() for line in content.splitlines() if line.strip())
     if not 1 <= len(secrets) <= MAX_SECRETS or len(content) > MAX_SECRET_FILE:
-        raise ConfigurationError(f"{key}: {path} must hold one or two secrets, each on a line of its own")
+        raise ConfigurationError(f"{path} must hold one or two secrets, each on a line of its own")
     for secret in secrets:
         if len(secret) < MIN_SECRET or not all(0x21 <= byte <= 0x7E for byte in secret):
             raise ConfigurationError(
-                f"{key}: a secret in {path} must be at least {MIN_SECRET} visible ASCII characters without spaces"
+                f"a secret in {path} must be at least {MIN_SECRET} visible ASCII characters without spaces"
             )
     return secrets

@@ -1,9 +1,10 @@
 """
 Decisions for another proxy that asks whether a request may pass: a verdict in, the answer out that this proxy understands.
 
-*Allowed* is 200 and nothing else, with an empty body: nginx and Caddy let any 2xx pass, Envoy only 200. The answer has every configured identity header, empty
-where the token has no such claim. The proxy puts these headers on the request, and one that is not in the answer would leave there what the client
-sent under its name. `X-Envoy-Auth-Headers-To-Remove` names the headers of the token that are not passed on, and every other spelling of the identity headers.
+*Allowed* is 200 and nothing else, with an empty body: nginx and Caddy let any 2xx pass, Envoy only 200. The answer has every configured identity
+header, empty where the token has no such claim. The proxy puts these headers on the request, and one that is not in the answer would leave there what
+the client sent under its name. `X-Envoy-Auth-Headers-To-Remove` names the headers of the token that are not passed on, and every other spelling of
+the identity headers.
 
 *Denied* is any other status. A proxy that cannot take one gets the nearest that it can, and the real one in `X-Lbjwt-Status`.
 

@@ -178,7 +178,8 @@ cdef class Http2ServerStream(ClientStream):
         if self.websocket:
             self._refuse(ErrorReason.METHOD_NOT_ALLOWED, at, size)
             return None
-        head = self.authorizer.original.read(question, server.listener.policy, self.peer(), None if server.last_grant is None else server.last_grant.token)
+        head = self.authorizer.original.read(
+            question, server.listener.policy, self.peer(), None if server.last_grant is None else server.last_grant.token)
         if not head.problem:
             return head
         server.trusted = head.problem != ErrorReason.UNTRUSTED_PEER

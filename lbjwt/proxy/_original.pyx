@@ -12,7 +12,7 @@ from hmac import compare_digest
 
 from lbjwt.http1._buffer cimport Field
 from lbjwt.http1._names cimport AUTHORIZATION, FORWARD, FORWARDED_FOR, REQUEST_ID
-from lbjwt.http1._request cimport COMPLETE, HEAD, Parse
+from lbjwt.http1._request cimport COMPLETE, HEAD
 from lbjwt.http1._scan cimport PLAIN, all_of, equals, same
 
 
@@ -35,8 +35,8 @@ cdef bint _once(RequestHead head, const char *name, Py_ssize_t size, Slice *valu
 
 cdef bint has_other_spelling(RequestHead question, RequestPolicy policy) noexcept:
     """
-    A field whose name some applications take for that of an identity header (`X_Jwt_Sub`). lbjwt removes such a field from what it forwards itself; another
-    proxy passes it on, next to the header that we answer.
+    A field whose name some applications take for that of an identity header (`X_Jwt_Sub`). lbjwt removes such a field from what it forwards itself;
+    another proxy passes it on, next to the header that we answer.
     """
     cdef Field *field = question._fields
     cdef Field *end = field + question._count

