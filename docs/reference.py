@@ -114,6 +114,8 @@ def _default(field: FieldInfo) -> str:
         if kind.startswith("size")
         else format_percent(value)
         if kind.startswith("percentage")
+        else f"[{', '.join(map(str, value))}]"
+        if isinstance(value, tuple)
         else str(value)
     )
     return f"`{text}`"

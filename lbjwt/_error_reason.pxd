@@ -106,6 +106,10 @@ cpdef enum ErrorReason:
     REFUSED_BY_ENDPOINT = 116            # of HTTP/2: the endpoint did not process the request, and it could not be sent again
     WEBSOCKET_UNSUPPORTED = 117          # the endpoint speaks HTTP/2, and takes no WebSocket there (RFC 8441)
 
+    # The question, on a listener with mode: authorize.
+    UNTRUSTED_PEER = 120                 # 403: who asks is not among trusted_peers, or does not have the secret
+    NOT_DESCRIBED = 121                  # 400: a field that describes the original request is missing, doubled or malformed
+
 
 cdef enum:
     ERROR_REASONS = 128                  # room for ErrorReason

@@ -4,6 +4,8 @@
 cpdef int error_status(ErrorReason reason) noexcept:
     if reason == ErrorReason.NO_ERROR or ErrorReason.CLIENT_CLOSED <= reason <= ErrorReason.SHUTDOWN or reason == ErrorReason.FLOOD:
         return 0
+    if reason >= ErrorReason.UNTRUSTED_PEER:
+        return 403 if reason == ErrorReason.UNTRUSTED_PEER else 400
     if reason >= ErrorReason.RESPONSE_BARE_LF:
         return 502
     if (reason == ErrorReason.RESPONSE_TIMEOUT or reason == ErrorReason.STREAM_IDLE or reason == ErrorReason.ROUTE_TIMEOUT

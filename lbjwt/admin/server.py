@@ -253,7 +253,7 @@ class AdminServer:
         weights = route.cluster.split if isinstance(route.cluster, ClusterChoice) else None
         return {
             "name": route.name,
-            "clusters": list(route.clusters or (self._configuration.only_cluster,)),
+            "clusters": list(route.clusters or self._configuration.clusters),
             **({"split": weights} if weights is not None else {}),
             "requests": sum(self._board.route_totals(self._rows.routes[route.name])),
         }

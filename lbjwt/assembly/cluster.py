@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -231,8 +231,11 @@ def new_policy(configuration: model.Configuration, *, https: bool) -> RequestPol
 def forwarding_trust(configuration: model.Configuration) -> Callable[[str], bool] | None:
     """Tells whether the forwarding fields of a peer address are believed; None without trusted proxies."""
     networks = configuration.trusted_proxies
-    if not networks:
-        return None
+    return network_trust(networks) if networks else None
+
+
+def network_trust(networks: Collection[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> Callable[[str], bool]:
+    """Tells whether an address is in one of these networks."""
 
     @lru_cache(maxsize=4096)  # asked for each request of a proxy when there is an access log
     def trusts(peer: str) -> bool:

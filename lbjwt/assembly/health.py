@@ -98,10 +98,13 @@ class HealthChecks:
         self.look()
 
     def look(self) -> None:
-        """Tell the board whether any cluster has an endpoint that can be used: the service is not ready without one."""
+        """
+        Tell the board whether any cluster has an endpoint that can be used: the service is not ready without one, unless it forwards nothing.
+        """
         states = self._board.endpoint_states
         self._board.set_usable(
-            any(may_serve(states, row, weight) for endpoints in self._clusters for row, weight in endpoints)
+            not self._clusters
+            or any(may_serve(states, row, weight) for endpoints in self._clusters for row, weight in endpoints)
         )
 
     def _changed(self) -> None:

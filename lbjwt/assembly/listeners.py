@@ -2,8 +2,8 @@
 The listeners of one balancer: they accept clients, pause while no file descriptor is left, follow a reload, and end with a drain.
 
 A listener is known by its address. One that stays keeps its sockets and its clients, which read its settings anew for each request. One that leaves
-accepts the clients in its queue and no more, and each client goes with the answer that is under way. When TLS is switched on or off, the clients
-from before go in the same way.
+accepts the clients in its queue and no more, and each client goes with the answer that is under way. When TLS is switched on or off, or the mode
+changes, the clients from before go in the same way.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from lbjwt.assembly.authorizers import new_authorizer
 from lbjwt.assembly.certificates import Renewals
 from lbjwt.assembly.cluster import new_policy
 from lbjwt.config.model import Configuration, Listener
@@ -27,9 +28,11 @@ from lbjwt.net.descriptors import available
 from lbjwt.net.sockets import backlog, bind, close, stop_listening
 from lbjwt.observe._board import Board
 from lbjwt.proxy._accept import accepted
+from lbjwt.proxy._authorizer import Authorizer
 from lbjwt.proxy._context import ProxyContext
 from lbjwt.proxy._health import Health
 from lbjwt.proxy._listener_settings import ListenerSettings
+from lbjwt.proxy._original import Description
 
 MANY_CLIENTS = 256
 """Client connections from which the queue of the listener is emptied in bursts: the loop accepts one each time it has polled all others."""
@@ -57,6 +60,7 @@ class ListenerPlan:
 
     configuration: Configuration
     certificates: dict[str, Certificate | None] = field(default_factory=dict)
+    authorizers: dict[str, Authorizer | None] = field(default_factory=dict)
     sockets: dict[str, list[socket.socket]] = field(default_factory=dict)
     """Of each listener that is new."""
     spare: list[socket.socket] = field(default_factory=list)
@@ -100,12 +104,14 @@ class Listeners:
 
         Raises:
             TLSError: A certificate or its key cannot be used.
+            ConfigurationError: The secret of a listener that is asked cannot be used.
             BindError: An address cannot be listened on.
         """
         plan = ListenerPlan(configuration)
         try:
             for at, (name, listener) in enumerate(configuration.named_listeners.items()):
                 plan.certificates[name] = self._certificate(name, listener, f"listeners[{at}].tls")
+                plan.authorizers[name] = new_authorizer(configuration, listener, f"listeners[{at}]")
             for at, (name, listener) in enumerate(configuration.named_listeners.items()):
                 if sockets is not None:
                     if name in self._by_name:
@@ -140,12 +146,15 @@ class Listeners:
             listener = before.pop(name, None)
             if listener is None:
                 listener = _Listener(plan.sockets[name], ListenerSettings(policy), None)
-            elif (listener.certificate is None) is not (certificate is None):
+            elif (listener.certificate is None) is not (certificate is None) or (
+                _kind(listener.settings.authorizer) is not _kind(plan.authorizers[name])
+            ):
                 self._leave(listener.settings)
                 listener.settings = ListenerSettings(policy)
             self._by_name[name] = listener
             settings = listener.settings
             settings.policy = policy
+            settings.authorizer = plan.authorizers[name]
             settings.health = None if section.health is None else Health(section.health.path)
             settings.handshake_timeout = configuration.timeouts.tls_handshake
             settings.h2c = section.h2c and certificate is None
@@ -251,6 +260,13 @@ class Listeners:
         for listener in self._by_name.values():
             close(listener.sockets)
         self._by_name = {}
+
+
+def _kind(authorizer: Authorizer | None) -> str:
+    """What kind of connections a listener has: one that becomes another loses its clients."""
+    if authorizer is None:
+        return "forwarded"
+    return "asked by SPOP" if authorizer.original.description == Description.SPOE else "asked by HTTP"
 
 
 def _http2_limits(configuration: Configuration) -> Http2Limits:

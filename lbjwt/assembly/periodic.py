@@ -45,7 +45,10 @@ def expiry_interval(configuration: Configuration) -> float:
     timeouts = configuration.timeouts
     least, most = EXPIRY
     shortest = min(
-        min(timeouts.request_head, timeouts.keep_alive, timeouts.stream_idle, timeouts.tls_handshake),
+        timeouts.request_head,
+        timeouts.keep_alive,
+        timeouts.stream_idle,
+        timeouts.tls_handshake,
         *(
             min(cluster.response_timeout, cluster.idle_timeout, cluster.pending_timeout)
             for cluster in configuration.clusters.values()

@@ -47,7 +47,7 @@ def new_admission(
     """
 
     def cluster_of(name: str | None) -> Cluster | None:
-        return None if clusters is None else clusters[name or configuration.only_cluster]
+        return clusters[name or configuration.only_cluster] if clusters else None
 
     def choice_of(chosen: ClusterChoiceConfiguration, demands: list[Demand]) -> ClusterChoice:
         names = chosen.labels
@@ -107,6 +107,14 @@ def new_admission(
         )
     router = Router([route.match for route in configuration.routes], documents)
     return Admission(gate, routes, router=router, documents=served, offenders=offenders, trusts=trusts)
+
+
+def new_asked(configuration: model.Configuration, admission: Admission) -> Admission:
+    """The admission of requests that another proxy forwards, as they were sent; the other one if no listener is asked."""
+    asked = any(listener.authorize is not None for listener in configuration.listeners)
+    if not asked or not configuration.routes:
+        return admission
+    return admission.with_router(Router([route.match for route in configuration.routes], as_sent=True))
 
 
 def _retry_rule(route: RouteConfiguration) -> RetryRule:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lbjwt.assembly.routes import new_admission
+from lbjwt.assembly.routes import new_admission, new_asked
 from lbjwt.proxy._snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -36,8 +36,10 @@ def new_snapshot(
         clusters: By name; those that are new need no endpoints yet.
         rows: Where routes and issuers are counted.
     """
+    admission = new_admission(configuration, list(instances), gate, offenders, trusts, clusters, rows.routes)
     return Snapshot(
-        admission=new_admission(configuration, list(instances), gate, offenders, trusts, clusters, rows.routes),
+        admission=admission,
+        asked=new_asked(configuration, admission),
         trusts=trusts,
         issuers=rows.issuer_names,
         limits=configuration.limits,

@@ -49,6 +49,9 @@ def _service(configuration: Configuration) -> Iterator[Problem]:
     for at, listener in enumerate(configuration.listeners):
         if listener.tls is None and not listener.address.is_loopback:
             yield warning(("listeners", at), "listener-plain")
+        asked = listener.authorize
+        if asked is not None and asked.secret_file is None and any(one.prefixlen == 0 for one in asked.trusted_peers):
+            yield warning(("listeners", at, "authorize", "trusted_peers"), "asked-by-everyone")
     for at, network in enumerate(configuration.trusted_proxies):
         if network.prefixlen == 0:
             yield warning(("trusted_proxies", at), "trust-everyone")

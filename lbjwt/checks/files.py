@@ -18,6 +18,7 @@ from typing import Final
 from cryptography.x509 import Certificate, Name, load_pem_x509_certificates
 
 from lbjwt.address import Address, loop_fault
+from lbjwt.assembly.authorizers import read_secrets
 from lbjwt.assembly.discovered import read_file
 from lbjwt.assembly.sources import KEYS
 from lbjwt.assembly.state import state_needed
@@ -30,6 +31,7 @@ from lbjwt.config.endpoint_list import EndpointsError
 from lbjwt.config.model import Configuration, Tls
 from lbjwt.config.problems import KeyPath, Problem
 from lbjwt.config.remote import KeyFetch
+from lbjwt.errors import ConfigurationError
 from lbjwt.files import directory_fault, open_regular, read_regular
 from lbjwt.keys.egress import ClientTls, Egress
 from lbjwt.keys.errors import KeySourceError
@@ -76,6 +78,17 @@ def _unread(path: KeyPath, named: Mapping[str, Path | None]) -> Iterator[Problem
                 os.close(open_regular(file)[0])
             except OSError as error:
                 yield Problem((*path, key), f"cannot read {file}: {error.strerror}", code="tls-files")
+
+
+def peer_secret_problems(path: KeyPath, file: Path) -> Iterator[Problem]:
+    """Return the problems of a file with the secret between a proxy that asks and lbjwt."""
+    try:
+        read_secrets(file)
+        yield from secrecy(path, file)
+    except ConfigurationError as error:
+        yield Problem(path, str(error), code="peer-secret")
+    except OSError as error:
+        yield unreadable(path, file, error)
 
 
 def backend_tls_problems(path: KeyPath, tls: BackendTls, *, dates: bool) -> Iterator[Problem]:

@@ -48,6 +48,10 @@ def file_findings(configuration: Configuration, command: Command) -> Iterator[Pr
         if listener.tls is not None:
             # the doctor has a check of its own for the dates, with the number of days that are left
             yield from files.tls_problems(("listeners", at, "tls"), listener.tls, dates=command != "doctor")
+        if listener.authorize is not None and listener.authorize.secret_file is not None:
+            yield from files.peer_secret_problems(
+                ("listeners", at, "authorize", "secret_file"), listener.authorize.secret_file
+            )
     for label, cluster in configuration.clusters.items():
         if cluster.tls is not None:
             yield from files.backend_tls_problems(("clusters", label, "tls"), cluster.tls, dates=command != "doctor")

@@ -7,9 +7,10 @@ valid settings that are unsafe, and at the files.
 
 import hashlib
 from pathlib import Path as FilePath
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, StrictBool, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticKnownError
 
 from lbjwt.auth.revocation import MAX_ENTRIES
 from lbjwt.config.backend_tls import BackendTls
@@ -38,6 +39,8 @@ from lbjwt.config.http2 import EndpointHttp2
 from lbjwt.config.issuer import Issuer as Issuer
 from lbjwt.config.limits import Limits as Limits
 from lbjwt.config.limits import Timeouts as Timeouts
+from lbjwt.config.listener import Listener as Listener
+from lbjwt.config.listener import Tls as Tls
 from lbjwt.config.relations import (
     MAX_CLUSTERS,
     address_faults,
@@ -48,57 +51,12 @@ from lbjwt.config.relations import (
     route_faults,
 )
 from lbjwt.config.resolve import Resolve
-from lbjwt.config.route import Path, Route
+from lbjwt.config.route import Route
 from lbjwt.config.section import Section, across, given, refuse
 
 MAX_ENDPOINTS: Final = 1000
 """Of one cluster, as configured, from a file, or as a name resolves."""
 _MIB: Final = 1 << 20
-
-
-class Tls(Section):
-    """TLS of a listener: versions 1.2 and 1.3."""
-
-    certificate: File = Field(description="PEM file with the certificate, followed by its chain.")
-    private_key: File = Field(description="PEM file with the unencrypted private key.")
-
-
-class Health(Section):
-    """Health checks, without a token and for any host: 200 if lbjwt is ready, otherwise 503. lbjwt does not forward, log or count them."""
-
-    path: Path = Field(
-        description="The exact path. lbjwt answers GET and HEAD itself and other methods with 405; no route applies to this path."
-    )
-
-
-class Listener(Section):
-    """Where clients connect."""
-
-    address: ListenAddress = Field(
-        description="`HOST:PORT`, `[IPV6]:PORT`, or `:PORT` for all addresses. Port 0 lets the kernel choose."
-    )
-    tls: Tls | None = Field(default=None, description="Accept TLS. Without it, clients send their tokens unencrypted.")
-    health: Health | None = Field(
-        default=None,
-        description="Answer health checks on this listener. Default: no health checks; the routes apply to all paths.",
-    )
-    http2: StrictBool = Field(
-        default=True, description="Offer HTTP/2 during the TLS handshake (ALPN). Without `tls`, see `h2c`."
-    )
-    h2c: StrictBool = Field(
-        default=False,
-        description="Accept HTTP/2 without TLS from clients that begin with it (prior knowledge, RFC 9113 §3.3), beside HTTP/1.1. Only "
-        "without `tls`.",
-    )
-
-    @field_validator("h2c")
-    @classmethod
-    def _without_tls(cls, h2c: bool, info: ValidationInfo) -> bool:
-        if h2c and info.data.get("tls") is not None:
-            raise ValueError(
-                "h2c is HTTP/2 without TLS, and this listener has tls; remove h2c: `http2` is on by default"
-            )
-        return h2c
 
 
 class Endpoint(Section):
@@ -300,6 +258,15 @@ class AccessLog(Section):
     path: LogPath = Field(description="A file to which lbjwt appends, or `-` for standard output.")
 
 
+def _forwards_nothing(listeners: Any) -> bool:
+    """Every listener answers another proxy. listeners: as given, or valid."""
+    modes = [one.get("mode") if isinstance(one, dict) else getattr(one, "mode", None) for one in listeners or ()]
+    return bool(modes) and set(modes) == {"authorize"}
+
+
+_MISSING: Final = object()
+
+
 class Configuration(Section):
     """All settings of one load balancer."""
 
@@ -310,7 +277,9 @@ class Configuration(Section):
         description="Trusted issuers, at least one. Each has a label, which logs and metrics show."
     )
     clusters: dict[Label, Cluster] = Field(
-        description="Groups of backends for the requests, at least one. Each has a label, which routes, metrics and `/status` show."
+        default={},
+        description="Groups of backends for the requests, at least one, unless every listener has `mode: authorize`. Each has a label, which "
+        "routes, metrics and `/status` show.",
     )
     routes: Annotated[tuple[Route, ...], Field(max_length=1000)] = Field(
         default=(),
@@ -390,10 +359,26 @@ class Configuration(Section):
         refuse(issuer_faults(issuers))
         return issuers
 
+    @model_validator(mode="before")
+    @classmethod
+    def _clusters_or_none_needed(cls, document: Any) -> Any:
+        if not isinstance(document, dict) or "clusters" in document:
+            return document
+        listeners = document.get("listeners")
+        needed = not isinstance(listeners, list | tuple) or not _forwards_nothing(listeners)
+        return {**document, "clusters": _MISSING} if needed else document
+
+    @field_validator("clusters", mode="before")
+    @classmethod
+    def _required(cls, clusters: Any) -> Any:
+        if clusters is _MISSING:
+            raise PydanticKnownError("missing")
+        return clusters
+
     @field_validator("clusters")
     @classmethod
-    def _at_least_one(cls, clusters: dict[str, Cluster]) -> dict[str, Cluster]:
-        if not clusters:
+    def _at_least_one(cls, clusters: dict[str, Cluster], info: ValidationInfo) -> dict[str, Cluster]:
+        if not clusters and not _forwards_nothing(info.data.get("listeners")):
             raise ValueError("needs a cluster with a label that you choose")
         if len(clusters) > MAX_CLUSTERS:
             raise ValueError(f"at most {MAX_CLUSTERS} clusters are possible, but there are {len(clusters)}")
@@ -441,9 +426,8 @@ class Configuration(Section):
 
     @property
     def only_cluster(self) -> str:
-        """The name of the one cluster, for routes that name none."""
-        (name,) = self.clusters
-        return name
+        """The name of the one cluster, for routes that name none; "" where nothing is forwarded."""
+        return next(iter(self.clusters), "")
 
     @model_validator(mode="after")
     def _nothing_twice(self) -> Self:

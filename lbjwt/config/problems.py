@@ -62,6 +62,7 @@ _SENTENCES: Final = {
 
 # An example of each section, for messages about another value in its place.
 EXAMPLES: Final = {
+    "Authorize": "{profile: nginx}",
     "BackendTls": "{ca: backends-ca.pem}",
     "AccessLog": '{path: "-"}',
     "Admin": '{address: "127.0.0.1:9900"}',

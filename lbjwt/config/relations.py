@@ -90,12 +90,12 @@ def cluster_faults(routes: Sequence[Route], clusters: Iterable[str] | None) -> I
     for at, route in enumerate(routes):
         if route.cluster is None and len(labels) > 1:
             yield Fault(("routes", at), f"there are several clusters: add the cluster of {route.name}", at_key=True)
-        elif isinstance(route.cluster, ClusterChoice) and labels:
+        elif isinstance(route.cluster, ClusterChoice) and clusters is not None:
             for place, label in route.cluster.places:
                 if label not in labels:
                     sentence = f"there is no cluster {label}{_meant(label, labels)}"
                     yield Fault(("routes", at, "cluster", *place), sentence, at_key=place[0] == "split")
-        elif isinstance(route.cluster, str) and labels and route.cluster not in labels:
+        elif isinstance(route.cluster, str) and clusters is not None and route.cluster not in labels:
             yield Fault(
                 ("routes", at, "cluster"), f"there is no cluster {route.cluster}{_meant(route.cluster, labels)}"
             )

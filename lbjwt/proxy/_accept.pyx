@@ -5,13 +5,17 @@ The server connections of a listener: how one is made for a client that was acce
 from lbjwt.net._connection cimport Connection, Events, streamed_connection
 from lbjwt.net._tls cimport TlsSession
 from lbjwt.proxy._listener_settings cimport ListenerSettings
+from lbjwt.proxy._original cimport SPOE
 from lbjwt.proxy._server_connection cimport ServerConnection
 from lbjwt.proxy._server_writer cimport GONE
 from lbjwt.proxy._context cimport ProxyContext
+from lbjwt.proxy._spop_server cimport spop_connection
 
 
 def accepted(ProxyContext context not None, ListenerSettings listener not None):
     """A connection of a client, for the loop that accepted it."""
+    if listener.authorizer is not None and listener.authorizer.original.description == SPOE:
+        return spop_connection(context, listener)
     cdef ServerConnection server = ServerConnection.__new__(ServerConnection)
     server.context = context
     server.listener = listener

@@ -189,14 +189,18 @@ cdef class Admission:
         cdef Slice entries[FORWARDED]
         cdef Slice element
         cdef Py_ssize_t count, number
-        if not trusted or self.trusts is None:
+        if not trusted:
             return peer
         count = forwarded_for(head._fields, head._fields + head._count, entries, FORWARDED)
         for number in range(count - 1, max(-1, count - FORWARDED - 1), -1):
             element = bare_address(entries[number % FORWARDED])
-            if element.size > ADDRESS or not self.trusts(element.at[:element.size].decode("latin-1")):
+            if element.size > ADDRESS or self.trusts is None or not self.trusts(element.at[:element.size].decode("latin-1")):
                 return element                       # the newest entry that is no proxy of ours
         return peer
+
+    def with_router(self, Router router not None):
+        """The same routes and gate with another router, and no documents of our own."""
+        return Admission(self.gate, self.routes, router=router, offenders=self.offenders, trusts=self.trusts)
 
     def decide(self, RequestHead head not None, double now, bytes peer=b"", list trace=None):
         """

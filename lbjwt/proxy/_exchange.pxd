@@ -47,6 +47,8 @@ cdef class Exchange(JudgedRequest):
     cdef void _refuse(self, RequestHead head, bint https, Slice peer, bint trusted)
     cdef bint _is_expired(self, Grant grant, double now, double grace)
     cdef void _answer(self, Answer answer)
+    cdef void _send(self, Answer answer)
+    cdef void _allow(self)
     cdef Caller _caller(self) noexcept
     cdef void _log(self, bint complete)
 

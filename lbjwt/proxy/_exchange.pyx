@@ -109,12 +109,18 @@ cdef class Exchange(JudgedRequest):
             context.board.my_issuers[authorization.reported_issuer + 1].reported[<int>authorization.reported] += 1
         if authorization.grant is not None:
             context.board.my_issuers[authorization.issuer + 1].accepted += 1
+        if self.client.authorizer is not None:
+            self._allow()
+            return
         self.cluster = authorization.route.cluster
         if authorization.route.choice is not None:
             if authorization.cluster < 0:            # a fault of ours: such a request is refused before
                 self.fail(ErrorReason.INTERNAL_ERROR)
                 return
             self.cluster = <Cluster>authorization.route.choice.clusters[authorization.cluster]
+        if self.cluster is None:                     # its listener is leaving: the configuration in force forwards nothing
+            self.fail(ErrorReason.NO_ROUTE)
+            return
         self.token_in_query = head.token_in_query
         self.subprotocol_answer = head.subprotocol_answer
         self.request.clear()
@@ -147,7 +153,10 @@ cdef class Exchange(JudgedRequest):
             source = self.snapshot.admission.source(head, peer, trusted)
             self.snapshot.admission.offenders.blame(source.at, source.size, coarse_monotonic())
         try:
-            answer = authorization.route.refusal(authorization.reason, head, https)
+            if self.client.authorizer is None:
+                answer = authorization.route.refusal(authorization.reason, head, https)
+            else:
+                answer = self.client.authorizer.refusal(authorization.route, authorization.reason, head)
         except BaseException as fault:
             self.snapshot.gate.note(fault)
             self.note(ErrorReason.INTERNAL_ERROR)
@@ -157,7 +166,21 @@ cdef class Exchange(JudgedRequest):
     cdef Caller _caller(self) noexcept:
         return Caller.NO_GRPC if self.call is None else self.call.caller
 
+    cdef void _allow(self):
+        """Tell the proxy that asks to forward the request."""
+        cdef Answer answer
+        try:
+            answer = self.client.authorizer.allowed(self.authorization.identity)
+        except BaseException as fault:
+            self.snapshot.gate.note(fault)
+            self.fail(ErrorReason.INTERNAL_ERROR)
+            return
+        self._send(answer)
+
     cdef void _answer(self, Answer answer):
+        self._send(answer if self.client.authorizer is None else self.client.authorizer.adapted(answer))
+
+    cdef void _send(self, Answer answer):
         self.status = answer.status
         self.response_bytes = len(answer.body)
         if self.call is not None:

@@ -10,6 +10,7 @@ from lbjwt.http1._response cimport ResponseHead
 from lbjwt.http2._session cimport Session
 from lbjwt.net._clock cimport Timed
 from lbjwt.net._connection cimport Connection
+from lbjwt.proxy._check_call cimport CheckCall
 from lbjwt.proxy._context cimport ProxyContext
 from lbjwt.proxy._exchange cimport Exchange
 from lbjwt.proxy._listener_settings cimport ListenerSettings
@@ -37,6 +38,7 @@ cdef class Http2ServerStream(ClientStream):
     cdef Http2Streams server
     cdef int number
     cdef Exchange exchange       # None: there is none yet, or it is over
+    cdef CheckCall check         # what Envoy asks by gRPC; None: the request is what it is
     cdef bytes head              # of a request that waits for keys, as HTTP/1
     cdef double came_at          # seconds on the monotonic clock: that head
     cdef Py_ssize_t waits_for    # the issuer of those keys; -1: it does not wait
@@ -55,6 +57,11 @@ cdef class Http2ServerStream(ClientStream):
     cdef bint tunneling
 
     cdef void _start(self, const char *at, Py_ssize_t size, bint again)
+    cdef void _begin_check(self, RequestHead head, const char *at, Py_ssize_t size)
+    cdef void _take_check(self, bytes data)
+    cdef void _ask(self, const char *at, Py_ssize_t size, bint again)
+    cdef void _send_check(self, Answer answer)
+    cdef RequestHead _original(self, RequestHead question, const char *at, Py_ssize_t size)
     cdef bint _wait_for_keys(self, RequestHead head, Py_ssize_t issuer)
     cdef void _end_key_wait(self)
     cdef void _refuse(self, ErrorReason reason, const char *at, Py_ssize_t size)

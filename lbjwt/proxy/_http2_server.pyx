@@ -8,14 +8,17 @@ a response that its client does not take pauses its endpoint, and no other strea
 from lbjwt.auth._places cimport fields_owed
 from lbjwt.auth._callers cimport Caller, caller_of
 from lbjwt.http1._remains cimport read_remains
-from lbjwt.http1._request cimport COMPLETE, HEAD as METHOD_HEAD, POST, Parse, RequestHead
+from lbjwt.http1._buffer cimport Buffer
+from lbjwt.http1._request cimport COMPLETE, HEAD as METHOD_HEAD, POST, Parse, RequestHead, RequestPolicy
 from lbjwt.http2._fields cimport answer_fields, response_fields
 from lbjwt.net._clock cimport coarse_monotonic, wall_clock
 from lbjwt.proxy._admission cimport Admission
 from lbjwt.proxy._authorization cimport Authorization
+from lbjwt.proxy._check_call cimport CheckCall, answer_message, is_check
 from lbjwt.proxy._exchange cimport REQUEST_ID_SIZE, new_exchange
 from lbjwt.proxy._grpc_call cimport GrpcCall, count_status, new_grpc_call
-from lbjwt.proxy._refused_head cimport record_head
+from lbjwt.proxy._original cimport CHECK, has_other_spelling
+from lbjwt.proxy._refused_head cimport is_trusted, record_head
 
 cdef enum:
     HIGH = 65536                 # bytes of one response that wait for the client before its endpoint is paused …
@@ -68,6 +71,14 @@ cdef class Http2ServerStream(ClientStream):
         if listener.health is not None and listener.health.is_for(head.target, admission.path):
             self._answer_health(listener.health.answer(head, context.board.ready))
             return
+        if listener.authorizer is not None and listener.authorizer.original.description == CHECK:
+            self._begin_check(head, at, size)
+            return
+        if listener.authorizer is not None:
+            head = self._original(head, at, size)
+            if head is None:
+                return
+            admission = context.snapshot.asked
         admission.authorize(head, hint, self.peer(), server.trusted, wall_clock(), authorization)
         if authorization.waits_for >= 0 and not again and self._wait_for_keys(head, authorization.waits_for):
             self.head = at[:size]
@@ -78,12 +89,106 @@ cdef class Http2ServerStream(ClientStream):
         exchange = new_exchange(context, self)
         self.exchange = exchange
         self.end_told = self.websocket or (self.request_ended and self.held is None)
-        if head.method == POST:
+        if head.method == POST and self.authorizer is None:
             exchange.call = new_grpc_call(head, self.came_at if again else coarse_monotonic())
         self.deadline = 0.0 if self.request_ended or self.websocket else coarse_monotonic() + context.snapshot.stream_idle_timeout
         exchange.begin(head, listener.policy, self.peer(), server.trusted, NULL, 0, self.end_told)
         if self.held is not None and self.exchange is exchange:
             self.request_wanted()
+
+    # --- questions by gRPC --------------------------------------------------------------------------------------------
+
+    cdef void _begin_check(self, RequestHead head, const char *at, Py_ssize_t size):
+        """Only one call is answered here. No other request gets a response that its proxy could take for permission."""
+        self.authorizer = self.server.listener.authorizer
+        if not self.authorizer.original.is_trusted(head, self.peer()):
+            self._refuse(ErrorReason.UNTRUSTED_PEER, at, size)
+        elif self.request_ended or not is_check(head):
+            self._refuse(ErrorReason.NOT_DESCRIBED, at, size)
+        else:
+            self.check = CheckCall.__new__(CheckCall)
+            self.deadline = coarse_monotonic() + self.server.context.snapshot.stream_idle_timeout
+
+    cdef void _take_check(self, bytes data):
+        """The next part of the message, which is judged once it is whole."""
+        cdef Buffer text = self.server.context.head_text
+        cdef ErrorReason problem = ErrorReason.NO_ERROR
+        self.server.session.consumed(self.number, len(data))
+        if not self.check.take(data):
+            problem = ErrorReason.BODY_TOO_LARGE
+        elif self.request_ended:
+            text.clear()
+            problem = self.check.read(text)
+            if not problem:
+                self._ask(text.data, text.size, False)
+        if problem:
+            self.check = None
+            self._refuse(problem, NULL, 0)
+
+    cdef void _ask(self, const char *at, Py_ssize_t size, bint again):
+        """Judge the head that Envoy describes, and begin its exchange. again: it has waited for keys."""
+        cdef ProxyContext context = self.server.context
+        cdef RequestHead head = context.request_head
+        cdef Authorization authorization = context.authorization
+        cdef RequestPolicy policy = self.server.listener.policy
+        cdef bint trusted = is_trusted(context, self.check.client)
+        self.authorizer.original.https = self.check.https
+        if head.parse(at, size, 0, policy, None) != COMPLETE or head.size != size:
+            self._refuse(head.problem if head.problem else ErrorReason.GRAMMAR, at, size)
+            return
+        if has_other_spelling(head, policy):
+            self._refuse(ErrorReason.FIELD_NAME, at, size)
+            return
+        context.snapshot.asked.authorize(head, None, self.peer(), trusted, wall_clock(), authorization)
+        if authorization.waits_for >= 0 and not again and self._wait_for_keys(head, authorization.waits_for):
+            self.head = at[:size]
+            return
+        self.head = None
+        self.end_told = True
+        self.deadline = 0.0
+        self.exchange = new_exchange(context, self)
+        self.exchange.begin(head, policy, self.peer(), trusted, NULL, 0, True)
+
+    cdef void _send_check(self, Answer answer):
+        cdef Session session = self.server.session
+        cdef bytes message
+        self.responded = self.response_ended = True
+        try:
+            message = answer_message(self.authorizer.decision(answer), self.authorizer.check, self.server.context.request_head,
+                                     None if self.exchange is None else self.exchange.authorization)
+        except BaseException as fault:           # no answer: Envoy lets nothing pass
+            self.server.context.snapshot.gate.note(fault)
+            session.reset(self.number, INTERNAL_ERROR)
+            return
+        if not session.send_head(self.number, [(b":status", b"200"), (b"content-type", b"application/grpc")], False):
+            self.broken = True
+            return
+        session.send_data(self.number, message, len(message), False)
+        session.send_trailers(self.number, [(b"grpc-status", b"0")])
+        self.server.flush_soon()
+
+    # --- requests, further --------------------------------------------------------------------------------------------
+
+    cdef RequestHead _original(self, RequestHead question, const char *at, Py_ssize_t size):
+        """The head of the request that this one asks about; None: it was refused."""
+        cdef Http2Streams server = self.server
+        cdef RequestHead head
+        cdef bint trusted = server.trusted
+        self.authorizer = server.listener.authorizer
+        if self.websocket:
+            self._refuse(ErrorReason.METHOD_NOT_ALLOWED, at, size)
+            return None
+        head = self.authorizer.original.read(
+            question, server.listener.policy, self.peer(), None if server.last_grant is None else server.last_grant.token)
+        if not head.problem:
+            return head
+        server.trusted = head.problem != ErrorReason.UNTRUSTED_PEER
+        if head is question:
+            self._refuse(head.problem, at, size)
+        else:
+            self._refuse(head.problem, self.authorizer.original.text.data, self.authorizer.original.text.size)
+        server.trusted = trusted
+        return None
 
     cdef bint _wait_for_keys(self, RequestHead head, Py_ssize_t issuer):
         cdef ProxyContext context = self.server.context
@@ -114,7 +219,10 @@ cdef class Http2ServerStream(ClientStream):
             return
         self._end_key_wait()
         self.deadline = 0.0
-        self._start(head, len(head), True)
+        if self.check is None:
+            self._start(head, len(head), True)
+        else:
+            self._ask(head, len(head), True)
         self.server.flush_soon()
 
     cdef void take_data(self, bytes data, bint end):
@@ -122,6 +230,9 @@ cdef class Http2ServerStream(ClientStream):
         cdef Exchange exchange = self.exchange
         cdef Py_ssize_t size = len(data)
         self.request_ended = self.request_ended or end
+        if self.check is not None and self.check.message is not None:
+            self._take_check(data)
+            return
         if exchange is None and self.waits_for < 0:
             self.server.session.consumed(self.number, size)      # answered already
             return
@@ -140,6 +251,9 @@ cdef class Http2ServerStream(ClientStream):
             self.exchange.request_broken(reason)
         elif self.waits_for >= 0:
             self.problem = reason
+        elif self.check is not None and self.check.message is not None:
+            self.check = None
+            self._refuse(reason, NULL, 0)
 
     cdef void _pass_on(self, bytes data, bint end):
         cdef Exchange exchange = self.exchange
@@ -187,6 +301,8 @@ cdef class Http2ServerStream(ClientStream):
     # --- response -----------------------------------------------------------------------------------------------------
 
     cdef Slice peer(self):
+        if self.check is not None and self.check.client is not None:
+            return Slice(<const char *>self.check.client, len(self.check.client))
         return Slice(<const char *>self.server.peer_text, len(self.server.peer_text))
 
     cdef list _fields(self, ResponseHead head):
@@ -271,6 +387,9 @@ cdef class Http2ServerStream(ClientStream):
     cdef void _send_answer(self, Answer answer, Slice request_id):
         cdef Session session = self.server.session
         cdef bytes body = b"" if self.bodiless else answer.body
+        if self.check is not None:
+            self._send_check(answer)
+            return
         self.responded = self.response_ended = True
         if not session.send_head(self.number, answer_fields(answer, self.server.context.date, request_id), not body):
             self.broken = True
@@ -284,7 +403,10 @@ cdef class Http2ServerStream(ClientStream):
         cdef char request_id[REQUEST_ID_SIZE]
         cdef Answer answer
         read_remains(context.request_head, at, size, self.server.listener.policy)
-        answer = context.answer(reason, False, caller_of(context.request_head))
+        if self.server.listener.authorizer is None:
+            answer = context.answer(reason, False, caller_of(context.request_head))
+        else:
+            answer = self.server.listener.authorizer.adapted(context.answer(reason, False, Caller.NO_GRPC))
         if answer.grpc_status >= 0:
             count_status(context.board, answer.grpc_status)
         context.next_request_id(request_id)
@@ -399,6 +521,9 @@ cdef class Http2ServerStream(ClientStream):
         self.deadline = 0.0
         if self.waits_for >= 0:
             self.authorize_again()
+        elif self.check is not None and self.check.message is not None:
+            self.check = None
+            self._refuse(ErrorReason.BODY_TIMEOUT, NULL, 0)
         elif self.exchange is not None and not self.end_told:
             self.exchange.request_broken(ErrorReason.BODY_TIMEOUT)
 

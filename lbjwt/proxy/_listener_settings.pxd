@@ -2,6 +2,7 @@ cimport cython
 
 from lbjwt.http1._request cimport RequestPolicy
 from lbjwt.http2._session cimport Limits
+from lbjwt.proxy._authorizer cimport Authorizer
 from lbjwt.proxy._health cimport Health
 
 
@@ -9,6 +10,7 @@ from lbjwt.proxy._health cimport Health
 cdef class ListenerSettings:
     """What one listener asks of its clients. All its connections share it, and a reload changes it: they read it for each request or handshake."""
     cdef public RequestPolicy policy
+    cdef public Authorizer authorizer            # None: requests are forwarded
     cdef public Health health                    # None: no path of this listener is ours
     cdef public object tls                       # ssl.SSLContext of the next handshakes; None: plain HTTP
     cdef public Limits http2                     # None: HTTP/1 only

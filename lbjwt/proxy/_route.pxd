@@ -54,3 +54,5 @@ cdef class Route:
     # Take tokens out of what is forwarded, wherever the configuration says so: on every route, public ones too.
     cdef int strip(self, RequestHead head) except -1
     cpdef Answer refusal(self, DenyReason reason, RequestHead head, bint https)
+    # The same in HTTP's own form, also for gRPC callers. redirects: a browser may be sent to log in.
+    cdef Answer http_refusal(self, DenyReason reason, RequestHead head, bint https, bint redirects)

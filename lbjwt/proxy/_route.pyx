@@ -136,8 +136,11 @@ cdef class Route:
         cdef Caller caller = caller_of(head)
         if caller != Caller.NO_GRPC:
             return <Answer>(<tuple>self._grpc[<int>caller - 1])[<int>reason]
+        return self.http_refusal(reason, head, https, True)
+
+    cdef Answer http_refusal(self, DenyReason reason, RequestHead head, bint https, bint redirects):
         template = self._redirects[<int>reason]
-        if template is not None and is_browser(head):
+        if template is not None and redirects and is_browser(head):
             for places in self._secret_places:
                 (<TokenPlaces>places).strip(head)    # a token in the query would end in the logs of the login page
             return <Answer?>_redirect_answer(

@@ -40,6 +40,7 @@ cdef class ServerConnection(ServerWriter):
     cdef void _turn_away(self)
     cdef void _consume(self, const char *at, Py_ssize_t size)
     cdef Py_ssize_t _take_head(self, const char *at, Py_ssize_t size)
+    cdef RequestHead _original(self, RequestHead question, const char *at, Py_ssize_t size)
     cdef void _begin_request(self, RequestHead head) noexcept
     cdef Py_ssize_t _answer_health(self, RequestHead head)
     cdef bint _wait_for_keys(self, Py_ssize_t issuer)

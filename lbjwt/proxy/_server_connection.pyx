@@ -218,12 +218,19 @@ cdef class ServerConnection(ServerWriter):
             return size
         if self.listener.health is not None and self.listener.health.is_for(head.target, admission.path):
             return self._answer_health(head)
+        if self.listener.authorizer is not None:
+            head = self._original(head, at, size)
+            if head is None:
+                return size
+            admission = context.snapshot.asked
         admission.authorize(head, self.last_grant, self.peer(), self.trusted, wall_clock(), authorization)
         if authorization.waits_for >= 0 and not self.authorized_again and self._wait_for_keys(authorization.waits_for):
             return 0
         if authorization.grant is not None and authorization.grant is not self.last_grant:
             self.last_grant = authorization.grant
         self._begin_request(head)
+        if self.authorizer is not None:
+            self.bodiless = self.authorizer.original.by_head
         if head.content_length > 0:
             part = min(size - head.size, head.content_length)
             self.body_left = head.content_length - part
@@ -245,6 +252,20 @@ cdef class ServerConnection(ServerWriter):
         size = head.size + part
         exchange.begin(head, self.listener.policy, self.peer(), self.trusted, at + head.size, part, self.phase == WAITING)
         return size
+
+    cdef RequestHead _original(self, RequestHead question, const char *at, Py_ssize_t size):
+        """The head of the request that this one asks about; None: it was refused."""
+        cdef RequestHead head
+        self.authorizer = self.listener.authorizer
+        head = self.authorizer.original.read(question, self.listener.policy, self.peer(), None if self.last_grant is None else self.last_grant.token)
+        if not head.problem:
+            return head
+        self.trusted = head.problem != ErrorReason.UNTRUSTED_PEER
+        if head is question:
+            self._refuse_head(head.problem, at, size)
+        else:
+            self._refuse_head(head.problem, self.authorizer.original.text.data, self.authorizer.original.text.size)
+        return None
 
     cdef void _begin_request(self, RequestHead head) noexcept:
         cdef ProxyContext context = self.context

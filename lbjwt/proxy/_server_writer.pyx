@@ -27,7 +27,8 @@ cdef class ServerWriter(ClientStream):
 
     cdef void _learn_peer(self):
         self.peer_text = self.connection.peer()
-        self.trusted = is_trusted(self.context, self.peer_text)
+        # Whom an authorizer does not trust, it does not answer.
+        self.trusted = self.listener.authorizer is not None or is_trusted(self.context, self.peer_text)
 
     cdef Slice peer(self):
         return Slice(PyBytes_AS_STRING(self.peer_text), PyBytes_GET_SIZE(self.peer_text))
@@ -163,6 +164,8 @@ cdef class ServerWriter(ClientStream):
         if size > 1 and at[0] == 0x16 and at[1] == 0x03:     # a handshake record of TLS (RFC 8446 section 5.1)
             reason = ErrorReason.TLS_ON_HTTP_PORT
         answer = context.answer(reason, False, Caller.NO_GRPC)
+        if self.listener.authorizer is not None:
+            answer = self.listener.authorizer.adapted(answer)
         context.next_request_id(request_id)
         context.board.mine.bad_requests += 1
         self.bodiless = False

@@ -9,6 +9,7 @@ from lbjwt.proxy._admission cimport Admission
 cdef class Snapshot:
     """What one configuration asks of requests. Never changed: a reload makes another one, and a request keeps the one it began under."""
     cdef readonly Admission admission
+    cdef readonly Admission asked                # the same for requests that another proxy forwards
     cdef readonly Gate gate
     cdef readonly tuple issuer_labels            # bytes, by issuer index, for the access log
     cdef readonly object trusts                  # (peer: str) -> bool, or None when nobody is trusted

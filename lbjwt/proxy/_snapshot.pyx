@@ -8,11 +8,12 @@ part of it: they outlive configurations.
 
 cdef class Snapshot:
 
-    def __init__(self, *, Admission admission not None, object trusts, issuers, limits, timeouts, bint allow_half_close=False):
+    def __init__(self, *, Admission admission not None, Admission asked=None, object trusts, issuers, limits, timeouts, bint allow_half_close=False):
         """
         issuers: their names, by index. limits, timeouts: sections of the configuration.
         """
         self.admission = admission
+        self.asked = admission if asked is None else asked
         self.gate = admission.gate
         self.trusts = trusts
         self.issuer_labels = tuple([name.encode() for name in issuers])

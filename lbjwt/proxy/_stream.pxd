@@ -4,6 +4,7 @@ from lbjwt.http1._buffer cimport Slice
 from lbjwt.http1._response cimport ResponseHead
 from lbjwt.net._clock cimport Timed
 from lbjwt.net._connection cimport Sent
+from lbjwt.proxy._authorizer cimport Authorizer
 from lbjwt.upstream._endpoint cimport Endpoint
 from lbjwt.upstream._pool cimport PooledStream
 from lbjwt.upstream._request cimport UpstreamRequest
@@ -13,6 +14,7 @@ cdef class ClientStream(Timed):
     """One request of a client and its response, as an exchange sees it. An HTTP/1 connection is its own one stream."""
     cdef bint broken                             # something for the client could not be sent
     cdef bint http2                              # for the access log: HTTP/2, not HTTP/1
+    cdef Authorizer authorizer                   # answers in place of an endpoint; None: its requests are forwarded
 
     cdef void interim(self, ResponseHead head)
     # The final response: its head, then its body. end: that was all of it.

@@ -35,6 +35,7 @@ cdef class Router:
     cdef Py_ssize_t _own         # how many of them
     cdef Py_ssize_t _count       # of all
     cdef bint _by_host           # some rule has a host
+    cdef bint _as_sent           # another program forwards the path as it was sent
     cdef Slice _others[OTHER_METHODS]
     cdef int _other_count
     cdef list _owned             # the bytes that all slices borrow from
@@ -46,5 +47,6 @@ cdef class Router:
 
     cdef int _find(self, uint64_t method, Slice host, Slice *target, Buffer scratch) except -3
     cdef Py_ssize_t _rule_for(self, uint64_t method, Slice host, Slice path, Slice loose, Py_ssize_t cut) noexcept nogil
+    cdef int _route_as_sent(self, uint64_t method, Slice host, Slice path) noexcept nogil
     cdef uint64_t _bit_of(self, Method method, Slice name) noexcept
     cdef Slice _kept(self, bytes text)

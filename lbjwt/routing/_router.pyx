@@ -34,15 +34,18 @@ cdef class Router:
         routes: In any order; their positions are the indices that `find` answers.
         own: Canonical path of each document that lbjwt answers itself, to GET and HEAD and on every host, and its number (0 and up).
             They come before all routes.
+        as_sent: The path is forwarded as it was sent, not in its canonical form. Then one that falls under another route as it stands, such as
+            `/admin/../public`, is a BAD_TARGET: what forwards it may not resolve it.
 
     Raises:
         ConfigurationError: A host, path or method that cannot be matched, two routes that tie, a route for the path of an own
             document, or more than 47 methods beside GET, HEAD, POST, PUT, DELETE, OPTIONS and PATCH.
     """
 
-    def __cinit__(self, routes, own=None):
+    def __cinit__(self, routes, own=None, *, bint as_sent=False):
         cdef Rule *rule
         cdef bytes name
+        self._as_sent = as_sent
         own = dict(own or {})
         entries = compile_table(list(routes))
         self._owned = []
@@ -103,6 +106,7 @@ cdef class Router:
 
     cdef int _find(self, uint64_t method, Slice host, Slice *target, Buffer scratch) except -3:
         cdef Slice path = target[0]
+        cdef Slice sent
         cdef Slice wanted = target[0]
         cdef Slice loose
         cdef Py_ssize_t cut = -1
@@ -114,6 +118,7 @@ cdef class Router:
             rest = target.size - path.size
         if self._by_host and not _take_name(&host):
             return BAD_TARGET
+        sent = path
         if is_plain(path):
             loose = path
             if path.at[path.size - 1] == c'/':
@@ -138,6 +143,8 @@ cdef class Router:
         found = self._rule_for(method, host, path, loose, cut)
         if found < 0:
             return <int> found
+        if self._as_sent and path.at != sent.at and self._route_as_sent(method, host, sent) != self._rules[found].index:
+            return BAD_TARGET
         target[0] = wanted
         return self._rules[found].index
 
@@ -161,6 +168,16 @@ cdef class Router:
                     return BAD_TARGET if above > rule.rank else rule - self._rules
                 if above == 0:
                     above = rule.rank
+            rule += 1
+        return NO_ROUTE
+
+    cdef int _route_as_sent(self, uint64_t method, Slice host, Slice path) noexcept nogil:
+        """The index of the route that a program finds which compares paths byte by byte, or NO_ROUTE."""
+        cdef Rule *rule = self._rules + self._own
+        cdef Rule *end = self._rules + self._count
+        while rule < end:
+            if rule.methods & method and _is_under(rule.path, rule.exact, path) and (rule.host.size == 0 or _is_host(rule, host)):
+                return rule.index
             rule += 1
         return NO_ROUTE
 

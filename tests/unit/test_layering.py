@@ -19,7 +19,7 @@ PACKAGE = Path(lbjwt.__file__).parent
 FLOORS = {
     1: {"address", "errors", "files", "units", "url", "version", "_error_reason", "_fastverify", "_grants", "_compact", "_compiled", "_loader"},
     2: {"jose", "http1"},
-    3: {"auth", "routing", "http2"},
+    3: {"auth", "routing", "http2", "spop", "ext_authz"},
     4: {"net", "observe"},
     5: {"keys", "revocation", "upstream"},
     6: {"config"},

@@ -290,3 +290,42 @@ def test_documents_that_would_never_be_found_are_refused(path: bytes, number: in
     """Their path must be spelled as it is matched."""
     with pytest.raises(ConfigurationError, match="our own"):
         Router([], {path: number})
+
+
+# --- where another program forwards the path as it was sent -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("target", "found"),
+    [
+        (b"/public/a", 1),
+        (b"/public/A", 1),
+        (b"/public/./a", 1),
+        (b"/public//a", 1),
+        (b"/public/%7e", 1),
+        (b"/public/../public/a?x=/../", 1),
+        (b"/admin/../public/a", Found.BAD_TARGET),
+        (b"/admin/%2e%2e/public/a", Found.BAD_TARGET),
+        (b"/public/../admin/a", Found.BAD_TARGET),
+        (b"/public/../a", Found.BAD_TARGET),
+        (b"//admin", Found.BAD_TARGET),
+        (b"/%61dmin", Found.BAD_TARGET),
+        (b"/x/../a", 2),
+        (b"//a", 2),
+    ],
+)
+def test_r9_a_path_as_it_was_sent_has_one_route(target: bytes, found: int) -> None:
+    """What a program that compares byte by byte finds must be what the canonical path finds."""
+    routes = [RouteMatch(prefix="/admin"), RouteMatch(prefix="/public"), RouteMatch()]
+    assert Router(routes, as_sent=True).find(b"GET", b"api.example", target)[0] == found
+    assert Router(routes).find(b"GET", b"api.example", target)[0] >= 0
+
+
+def test_r9_hosts_and_methods_count_as_sent_too() -> None:
+    """The route as sent is that for the method and the host of the request."""
+    routes = [RouteMatch(prefix="/a", methods=("GET",)), RouteMatch(prefix="/a"), RouteMatch(hosts=("b.example",))]
+    router = Router(routes, as_sent=True)
+    assert router.find(b"GET", b"api.example", b"/a/../a/b")[0] == 0
+    assert router.find(b"POST", b"api.example", b"/a/../a/b")[0] == 1
+    assert router.find(b"POST", b"b.example", b"/x/../y")[0] == 2
+    assert router.find(b"POST", b"b.example", b"/a/../y")[0] == 2  # a host comes before a path

@@ -125,6 +125,11 @@ CASES = [
         "everybody is a proxy", "trust-everyone", "trusted_proxies[1]",
         {"trusted_proxies": ["10.0.0.0/8", "::/0"]}, {"trusted_proxies": ["10.0.0.0/8"]},
     ),
+    Case(
+        "everybody may ask", "asked-by-everyone", "listeners[0].authorize.trusted_peers",
+        {"listeners": [{"address": "127.0.0.1:1", "mode": "authorize", "authorize": {"profile": "nginx", "trusted_peers": ["0.0.0.0/0"]}}]},
+        {"listeners": [{"address": "127.0.0.1:1", "mode": "authorize", "authorize": {"profile": "nginx"}}]},
+    ),
     # --- the service -------------------------------------------------------------------------------------------------------------
     Case(
         "tokens in the clear", "listener-plain", "listeners[0]",
