@@ -74,6 +74,7 @@ cdef class Verification:
     cdef object _resolve                   # (header: dict) -> SignatureCheck | tuple of them | DenyReason; None: no keys at all
     cdef ClaimRules _rules
     cdef object _identity                  # (claims: dict) -> bytes | None; None here: no identity headers
+    cdef object _logged                    # (claims: dict) -> bytes | None: for the access log; None here: nothing is logged
     cdef object _revoked                   # (issuer index: int, key id: str, claims, now: float) -> bool; None: nothing is revoked
     cdef bint _allow_padding
     cdef Py_ssize_t _max_header            # characters of the encoded JOSE header

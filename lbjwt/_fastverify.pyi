@@ -77,6 +77,7 @@ class Verification:
         rules: ClaimRules,
         keys: Iterable[object] = (),
         identity: Callable[[Mapping[str, Any]], bytes | None] | None = None,
+        logged: Callable[[Mapping[str, Any]], bytes | None] | None = None,
         revoked: Callable[[int, str, Mapping[str, Any], float], bool] | None = None,
         allow_padding: bool = False,
         max_header: int = 8192,
@@ -88,6 +89,7 @@ class Verification:
             resolve: The check a header asks for, or all that it may mean, which are tried in turn; None while there are no keys.
             keys: Those in force: a grant lives no longer than its key is among them.
             identity: Header lines for the backend, or None when a claim cannot be one; None for no header lines.
+            logged: Members of the access log, or None when there is none; None for no claims in the log.
             index: Row of the issuer, from 0 on.
             policy: The number that another Verification with the same rules has; 0 for a new one. What was granted under one number is
                 dead under every other.

@@ -94,14 +94,15 @@ cdef class ClaimRules:
 
 @cython.final
 cdef class Verification:
-    def __init__(self, object resolve, *, ClaimRules rules not None, keys=(), object identity=None, object revoked=None,
-                 bint allow_padding=False, Py_ssize_t max_header=8192, Py_ssize_t index=0, uint64_t policy=0):
+    def __init__(self, object resolve, *, ClaimRules rules not None, keys=(), object identity=None, object logged=None,
+                 object revoked=None, bint allow_padding=False, Py_ssize_t max_header=8192, Py_ssize_t index=0, uint64_t policy=0):
         if index < 0:
             raise ValueError("rows begin at 0")
         self._resolve = resolve
         self._rules = rules
         self._keys = frozenset(keys)
         self._identity = identity
+        self._logged = logged
         self._revoked = revoked
         self._allow_padding = allow_padding
         self._max_header = max_header
@@ -170,7 +171,7 @@ cdef class Verification:
         return grant if reason[0] == DenyReason.NONE else None
 
     cdef int _vouch(self, dict claims, double now, Grant grant, list trace) except -1:
-        """Check verified claims against the policy and the revocations, then make the headers for the endpoint."""
+        """Check verified claims against the policy and the revocations, then make the headers for the endpoint and the claims for the log."""
         cdef int verdict = self._rules.judge(claims, now, grant, trace)
         if verdict != DenyReason.NONE and (trace is None or verdict == DenyReason.INVALID_CLAIM):
             return verdict                         # with a trace, too, claims of a wrong type are compared with nothing
@@ -185,6 +186,8 @@ cdef class Verification:
                 grant.identity_headers = headers
             elif verdict == DenyReason.NONE:
                 verdict = DenyReason.UNREPRESENTABLE_CLAIM
+        if self._logged is not None and verdict == DenyReason.NONE:
+            grant.logged_claims = self._logged(claims)
         return verdict
 
     cdef Grant _refuse(

@@ -19,6 +19,7 @@ cdef class Grant:
     cdef readonly uint64_t epoch           # of the gate when it last looked: a grant of another epoch is looked at again
     cdef uint64_t policy                   # number of the issuer's policy that granted it: under any other it is dead. 0: of no policy
     cdef readonly bytes identity_headers   # ready-made "Name: value\r\n" lines for the backend
+    cdef readonly bytes logged_claims      # ready-made members of the access log; None: nothing of it is logged
     cdef readonly object key               # the verification key (identity): dies with it
     cdef bint alive                        # True exactly while its cache holds it: one that left is no hint any more
     # What routes made of it: verdict bytes, each under the number of its rules. Numbers begin at 1; 0 is an empty place.
@@ -27,6 +28,9 @@ cdef class Grant:
     # What the balancing rule made of a claim, and the number of that claim; 0: nothing yet.
     cdef uint64_t balancing_claim
     cdef uint64_t balancing_key
+    # The beginning of the path that a route made of its claims (None: they cannot be in a path), and the number of that route; 0: nothing yet.
+    cdef bytes path_beginning
+    cdef uint64_t path_number
     # intrusive list of GrantCache; borrowed, since the dictionary of the cache owns its grants
     cdef void *_newer
     cdef void *_older
@@ -50,6 +54,8 @@ cdef class GrantCache:
 
     cpdef Grant lookup(self, bytes token, double now)
     cpdef bint insert(self, Grant grant) except -1
+    # A grant refers to so many bytes more (or less, below 0) than when it was inserted.
+    cdef int reweigh(self, Grant grant, Py_ssize_t more) except -1
     cdef int _remove(self, Grant grant) except -1
     cdef int _evict(self) except -1
     cdef int _weigh_table(self) except -1

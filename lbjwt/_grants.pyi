@@ -17,6 +17,7 @@ class Grant:
         valid_until: Seconds since the epoch, clock skew taken into account; exclusive.
         epoch: Of the gate that granted it.
         identity_headers: Ready-made header lines for the backend.
+        logged_claims: Ready-made members of the access log; None for nothing.
         key: The verification key.
     """
 
@@ -29,6 +30,7 @@ class Grant:
     valid_until: Final[float]
     epoch: Final[int]
     identity_headers: Final[bytes]
+    logged_claims: Final[bytes | None]
     key: Final[Any]
     @property
     def claims(self) -> Mapping[str, Any]:

@@ -81,7 +81,8 @@ cdef class GrantCache:
         if grant.alive:
             return True
         cost = (GRANT_BYTES + _allocated(getsizeof(grant.token))
-                + (_allocated(getsizeof(grant.identity_headers)) if grant.identity_headers else 0))
+                + (_allocated(getsizeof(grant.identity_headers)) if grant.identity_headers else 0)
+                + (_allocated(getsizeof(grant.logged_claims)) if grant.logged_claims is not None else 0))
         if self.max_entries == 0 or cost + self._table_bytes > self.max_bytes:
             return False
         known = self._entries.get(grant.token)
@@ -105,6 +106,14 @@ cdef class GrantCache:
         while self.bytes_used > self.max_bytes and self._oldest != NULL:   # the table grew
             self._evict()
         return grant.alive
+
+    cdef int reweigh(self, Grant grant, Py_ssize_t more) except -1:
+        if grant.alive:
+            grant._cost += more
+            self.bytes_used += more
+            while self.bytes_used > self.max_bytes and self._oldest != NULL:
+                self._evict()
+        return 0
 
     def clear(self):
         cdef Grant grant

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lbjwt.assembly.backend_tls import in_use, new_backend_tls, peer_of
 from lbjwt.assembly.certificates import Renewals
+from lbjwt.auth.identity import WOULD_REFUSE
 from lbjwt.config.model import FailLimit
 from lbjwt.http1._request import RequestPolicy
 from lbjwt.observe._offenders import Offenders
@@ -224,7 +225,7 @@ def new_policy(configuration: model.Configuration, *, https: bool) -> RequestPol
         ),
         allow_websocket=configuration.allow_websocket,
         https=https,
-        identity_headers=[pair.header for pair in configuration.claim_to_headers],
+        identity_headers=[*(pair.header for pair in configuration.claim_to_headers), WOULD_REFUSE],
     )
 
 

@@ -86,7 +86,7 @@ def trusted_issuers(configuration: model.Configuration, instances: list[IssuerIn
 
 
 def _trusted(configuration: model.Configuration, instance: IssuerInstance) -> TrustedIssuer:
-    limits = configuration.limits
+    limits, log = configuration.limits, configuration.access_log
     return TrustedIssuer(
         policy=instance.issuer.policy(
             instance.tenant, max_token=limits.max_token, max_token_header=limits.max_token_header
@@ -96,5 +96,6 @@ def _trusted(configuration: model.Configuration, instance: IssuerInstance) -> Tr
         ),
         max_identity_header=limits.max_identity_header,
         max_identity_headers=limits.max_identity_headers,
+        logged_claims=log.logged(limits.max_logged_claims) if log is not None else None,
         key_source=instance.key_source,
     )

@@ -16,6 +16,7 @@ from lbjwt.config.route import Route as RouteConfiguration
 from lbjwt.http1._answer import Answer
 from lbjwt.proxy._admission import Admission
 from lbjwt.proxy._cluster_choice import ByClaim, ClusterChoice, Split
+from lbjwt.proxy._path_rewrite import PathRewrite
 from lbjwt.proxy._route import Demand, Route
 from lbjwt.proxy.answers import metadata_answer, route_answers
 from lbjwt.routing._router import Router
@@ -96,6 +97,7 @@ def new_admission(
                 index=-1 if rows is None else rows[route.name],
                 cluster=cluster_of(one) if several is None else None,
                 choice=choice_of(several, demands) if several is not None else None,
+                rewrite=_path_rewrite(route),
                 retry=_retry_rule(route),
                 allow_missing=route.allow_missing,
                 report_only=route.report_only,
@@ -126,6 +128,13 @@ def _retry_rule(route: RouteConfiguration) -> RetryRule:
         try_timeout=-1.0 if retry.try_timeout is None else retry.try_timeout,
         timeout=-1.0 if route.timeout is None else route.timeout,
     )
+
+
+def _path_rewrite(route: RouteConfiguration) -> PathRewrite | None:
+    if route.rewrite is None:
+        return None
+    place, whole = route.place
+    return PathRewrite(route.rewrite.template, replaced=-1 if whole else len(place.rstrip("/")))
 
 
 class _Maker:

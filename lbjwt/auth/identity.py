@@ -35,6 +35,9 @@ MAX_VALUE = 4096  # bytes of one header value (THREATS P11): most servers take 8
 MAX_TOTAL = 8192  # bytes of all lines together
 MOST_BYTES = 65536  # neither limit can be raised beyond: no server takes such a head
 
+WOULD_REFUSE = "X-Jwt-Would-Refuse"
+"""Tells a backend why a request would be refused that passes because of `report_only`. No client may write it."""
+
 HEADER_NAME = r"[A-Za-z](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?"
 _PLAIN = "!\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~ "  # beside letters and digits: VCHAR without "%", and SP
 _PLAIN_IN_LIST = _PLAIN.replace(",", "")
@@ -45,7 +48,7 @@ _RESERVED = frozenset({
     "if-unmodified-since", "keep-alive", "location", "max-forwards", "origin", "pragma", "priority", "proxy", "proxy-authenticate",
     "proxy-authentication-info", "proxy-authorization", "proxy-connection", "range", "referer", "retry-after", "server", "set-cookie", "te",
     "trailer", "transfer-encoding", "upgrade", "user-agent", "vary", "via", "warning", "www-authenticate", "x-http-method",
-    "x-http-method-override", "x-method-override", "x-original-url", "x-real-ip", "x-request-id", "x-rewrite-url",
+    "x-http-method-override", "x-method-override", "x-original-url", "x-real-ip", "x-request-id", "x-rewrite-url", WOULD_REFUSE.lower(),
 })  # fmt: skip
 _RESERVED_PREFIXES = ("content-", "sec-", "x-forwarded-")
 

@@ -16,6 +16,7 @@ from http import HTTPStatus
 from lbjwt._fastverify import DenyReason
 from lbjwt.auth._callers import Caller
 from lbjwt.auth.grpc import OF_TOKENS, grpc_answer, phrase
+from lbjwt.auth.identity import WOULD_REFUSE
 from lbjwt.auth.policy import check_scopes
 from lbjwt.auth.redirect import redirect_template
 from lbjwt.errors import ConfigurationError
@@ -136,6 +137,19 @@ def grpc_refusals(style: RefusalStyle | None = None, caller: Caller = Caller.GRP
         return grpc_answer(OF_TOKENS[status], _name(reason) if exposes else phrase(status), caller)
 
     return _for_all(refusal)
+
+
+def would_refuse_lines(style: RefusalStyle | None = None) -> tuple[bytes, ...]:
+    """
+    By DenyReason, the header line that tells a backend of a refusal that is only reported: the reason and the status that the client would have
+    got, as an item of RFC 9651, such as `expired;status=401`.
+    """
+    statuses = {} if style is None else style.statuses
+    told = [(reason, status_of(reason)) for reason in map(DenyReason, range(len(DenyReason)))]
+    return tuple(
+        f"{WOULD_REFUSE}: {_name(reason)};status={statuses.get(status, status)}\r\n".encode("ascii")
+        for reason, status in told
+    )
 
 
 def _for_all(refusal: Callable[[DenyReason], Answer]) -> tuple[Answer, ...]:

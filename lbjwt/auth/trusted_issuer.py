@@ -9,6 +9,7 @@ from lbjwt.auth._claims import PolicyRules
 from lbjwt.auth.header import HeaderRules
 from lbjwt.auth.identity import MAX_TOTAL, MAX_VALUE, IdentityHeader, compile_identity_headers
 from lbjwt.auth.issuer_pattern import IssuerPattern
+from lbjwt.auth.logged_claims import LoggedClaims, compile_logged_claims
 from lbjwt.auth.policy import IssuerPolicy
 from lbjwt.errors import ConfigurationError
 from lbjwt.jose.keyring import KeyRing
@@ -27,6 +28,7 @@ class TrustedIssuer:
         identity_headers: What of its claims endpoints receive; see `compile_identity_headers`.
         max_identity_header: Bytes of one value.
         max_identity_headers: Bytes of all lines together.
+        logged_claims: What of its claims the access log has; None for nothing.
         key_source: Where its keys come from, in any form that can be compared; None for "where this `iss` has its keys". When
             `Verifier.reload` changes it, the keys from there are no longer trusted.
     """
@@ -35,6 +37,7 @@ class TrustedIssuer:
     identity_headers: tuple[IdentityHeader | tuple[str, str], ...] = ()
     max_identity_header: int = MAX_VALUE
     max_identity_headers: int = MAX_TOTAL
+    logged_claims: LoggedClaims | None = None
     key_source: object = field(default=None, compare=False)  # keys that move to another place change no rule
 
     @property
@@ -62,9 +65,11 @@ class CompiledIssuer:
         self._number: int  # of the rules, 0 before their first verification
         self._rules: PolicyRules
         self._identity: Callable[[Mapping[str, Any]], bytes | None] | None
+        self._logged: Callable[[Mapping[str, Any]], bytes | None] | None
         same_source = known is not None and known.trusted.keys_from == trusted.keys_from
         if known is not None and known.trusted == trusted:
-            self._number, self._rules, self._identity = known._number, known._rules, known._identity
+            self._number, self._rules = known._number, known._rules
+            self._identity, self._logged = known._identity, known._logged
             if same_source:
                 self.keys, self.verification = known.keys, known.verification
                 return
@@ -74,6 +79,7 @@ class CompiledIssuer:
             self._identity = compile_identity_headers(
                 trusted.identity_headers, max_value=trusted.max_identity_header, max_total=trusted.max_identity_headers
             )
+            self._logged = compile_logged_claims(trusted.logged_claims)
         self.use(known.keys if known is not None and same_source else None)
 
     def use(self, keys: KeyRing | None, previous: KeyRing | None = None) -> None:
@@ -92,6 +98,7 @@ class CompiledIssuer:
             rules=self._rules,
             keys=keys or (),
             identity=self._identity,
+            logged=self._logged,
             revoked=self._revoked,
             allow_padding=policy.allow_padding,
             max_header=policy.max_token_header or policy.max_token,

@@ -32,6 +32,8 @@ SENTENCES: Final = {
     "streams-outlive-token": "a WebSocket or a long response continues after its token has expired or was revoked",
     "redirect-plain-http": "the login page uses plain http, so anybody on the network path can replace it; use https",
     "email-unverified": "many issuers do not verify email addresses; check email_verified, too, or compare sub (OpenID Connect Core §5.7)",
+    "rewrite-around-route": "endpoints get a request for {asked} as {target}, which {route} protects by other rules; give both routes the same "
+    "rules, or choose another path",
     "cluster-unused": "no route forwards to this cluster; name it in a route, or remove it",
     # text that is compared as it stands
     "variable-as-text": NOT_REPLACED,
@@ -43,6 +45,8 @@ SENTENCES: Final = {
     "header-names-allow": "some backends read X_Jwt_Sub as X-Jwt-Sub, so clients can forge the headers that lbjwt sets",
     "identity-without-issuer": "two issuers can give the same sub to different people (RFC 7519 §4.1.2); pass iss on as well",
     "trust-everyone": "lbjwt accepts X-Forwarded-For from everybody, so clients can forge their address; list your own proxies only",
+    "log-personal-data": "{claim} identifies a person to everybody who can read the access log; sub is enough to find the requests of a user",
+    "log-payload": "the access log has every claim of each token, also names and addresses of people; list the claims that you need in claims",
     "admin-exposed": "the admin API requires no password, and other machines can reach it",
     "revocation-forgotten": "revocations made through the admin API are lost at a restart; set state_directory",
     "revocation-without-lifetime": "revocations expire, and without max_lifetime a token may be valid for longer than its revocation",

@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from typing import Final
 
+from lbjwt.auth.rules import path_text
 from lbjwt.checks.codes import warning
 from lbjwt.config.claim_header import ClaimHeader
 from lbjwt.config.fields import is_variable
 from lbjwt.config.issuer import Issuer
-from lbjwt.config.model import Configuration
+from lbjwt.config.model import AccessLog, Configuration
 from lbjwt.config.problems import KeyPath, Problem
-from lbjwt.config.route import Route
+from lbjwt.config.route import Route, Scopes
 from lbjwt.config.rule import Rule
 from lbjwt.config.section import leaves
 from lbjwt.config.url import is_loopback_url
@@ -31,6 +32,13 @@ _DOTTED: Final = re.compile(r"[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)+", re.ASCII)
 # A name that is a host, forwards (kubernetes.io) or backwards (com.example.roles), is the name of one claim: RFC 7519 §2, Collision-Resistant Name.
 _DOMAINS: Final = frozenset([
     "app", "cloud", "com", "dev", "edu", "example", "gov", "info", "int", "io", "local", "me", "mil", "net", "org", "test",
+])  # fmt: skip
+
+
+# Claims of OpenID Connect Core §5.1 and of well-known issuers that say who somebody is. `sub` may, too, but without it a log is of no use.
+_PERSONAL: Final = frozenset([
+    "address", "birthdate", "email", "family_name", "gender", "given_name", "middle_name", "name", "nickname", "phone_number", "picture",
+    "preferred_username", "profile", "unique_name", "upn", "website",
 ])  # fmt: skip
 
 
@@ -65,11 +73,21 @@ def _service(configuration: Configuration) -> Iterator[Problem]:
         told = any((one.payload or one.claim == ("iss",)) and one.issuer in (None, header.issuer) for one in headers)
         if header.claim == ("sub",) and not told and _has_several_issuers(configuration, header):
             yield warning(("claim_to_headers", at), "identity-without-issuer", at_key=True)
+    if configuration.access_log is not None:
+        yield from _logged(configuration.access_log)
     admin, revocation = configuration.admin, configuration.revocation
     if admin is not None and not admin.address.is_loopback:
         yield warning(("admin", "address"), "admin-exposed")
     if revocation is not None and admin is not None and configuration.state_directory is None:
         yield warning(("revocation",), "revocation-forgotten", at_key=True)
+
+
+def _logged(log: AccessLog) -> Iterator[Problem]:
+    if log.payload:
+        yield warning(("access_log", "payload"), "log-payload")
+    for at, claim in enumerate(log.claims):
+        if claim[-1] in _PERSONAL:
+            yield warning(("access_log", "claims", at), "log-personal-data", claim=path_text(claim))
 
 
 def _clusters(configuration: Configuration) -> Iterator[Problem]:
@@ -156,6 +174,7 @@ def _routes(configuration: Configuration) -> Iterator[Problem]:
             yield warning(("clusters", label), "cluster-unused", at_key=True)
     yield from _emails(configuration)
     yield from _opened(routes)
+    yield from _rewritten(configuration)
 
 
 def _comparisons(route: int, rules: Sequence[Rule]) -> Iterator[tuple[KeyPath, Rule]]:
@@ -230,6 +249,56 @@ def _opened(routes: Sequence[Route]) -> Iterator[Problem]:
                 yield warning(("routes", at, "methods"), "methods-left-open", method=method, route=winner.name)
 
 
+def _rewritten(configuration: Configuration) -> Iterator[Problem]:
+    """Routes whose requests reach a path of the endpoints that another route protects by rules that they do not have."""
+    routes = configuration.routes
+    router = _router(routes)
+    for at, route in enumerate(routes):
+        if route.rewrite is None or route.rewrite.template.claims:
+            continue
+        place, whole = route.place
+        start = route.rewrite.path.rstrip("/")
+        for other in routes:
+            behind, exact = other.place
+            if other is route or other.rewrite is not None or behind == "/" or not _asks_more(other, route):
+                continue
+            if other.cluster != route.cluster:
+                continue
+            if _is_under(behind, start) and not whole:
+                target = behind
+            elif _is_under(start, behind) and not (exact and start != behind):
+                target = start
+            else:
+                continue
+            path = place if whole else place.rstrip("/") + target.removeprefix(start) or "/"
+            method = next(iter(route.methods), "GET")
+            host = next(iter(route.hosts), _NO_HOST).replace("*", "any")
+            if router.find(method.encode(), host.encode(), path.encode())[0] == at:
+                yield warning(
+                    ("routes", at, "rewrite"),
+                    "rewrite-around-route",
+                    at_key=True,
+                    asked=path,
+                    target=target,
+                    route=other.name,
+                )
+                break
+
+
+def _is_under(path: str, start: str) -> bool:
+    return path == start or path.startswith(f"{start}/")
+
+
+def _asks_more(one: Route, other: Route) -> bool:
+    """Whether a request that passes on the other route might be refused on this one."""
+    if one.public or one.report_only:
+        return False
+    if other.public or other.report_only or (other.allow_missing and not one.allow_missing):
+        return True
+    asked = [(getattr(one, key), getattr(other, key)) for key in ("require", "audiences", "scopes", "rules")]
+    return any(here not in (None, (), Scopes()) and here != there for here, there in asked)
+
+
 def _router(routes: Sequence[Route]) -> Router:
     return Router([RouteMatch(route.hosts, route.path, route.prefix, route.methods) for route in routes])
 
@@ -243,6 +312,8 @@ def _literals(configuration: Configuration) -> Iterator[Problem]:
     claims: list[tuple[KeyPath, tuple[str, ...] | None]] = [
         (("claim_to_headers", at, "claim"), pair.claim) for at, pair in enumerate(configuration.claim_to_headers)
     ]
+    if configuration.access_log is not None:
+        claims += [(("access_log", "claims", at), claim) for at, claim in enumerate(configuration.access_log.claims)]
     for label, issuer in configuration.issuers.items():
         claims += [
             (("issuers", label, "required_claims", at), (name,)) for at, name in enumerate(issuer.required_claims)

@@ -5,6 +5,7 @@ from typing import Annotated, Final
 from pydantic import Field, ValidationInfo, field_validator
 
 from lbjwt.auth.identity import MAX_TOTAL, MAX_VALUE, MOST_BYTES
+from lbjwt.auth.logged_claims import MAX_LOGGED, MOST_LOGGED
 from lbjwt.auth.policy import MAX_TOKEN
 from lbjwt.config.fields import Bytes, Seconds, whole
 from lbjwt.config.http2 import Http2Limits
@@ -45,6 +46,10 @@ class Limits(Section):
     )
     max_identity_headers: Annotated[int, Bytes(64, MOST_BYTES)] = Field(
         default=MAX_TOTAL, validate_default=True, description="Maximum size of all claims as headers together."
+    )
+    max_logged_claims: Annotated[int, Bytes(64, MOST_LOGGED)] = Field(
+        default=MAX_LOGGED,
+        description="Maximum size of the claims in a line of the access log; others are left out. Lines over 4 KiB can be torn in a pipe.",
     )
     max_token: Annotated[int, Bytes(256, 64 * _KIB)] = Field(
         default=MAX_TOKEN, description="Maximum size of a token, checked before lbjwt decodes it."

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, StrictBool, ValidationInfo, field_va
 from pydantic_core import PydanticKnownError
 
 from lbjwt.auth.revocation import MAX_ENTRIES
+from lbjwt.config.access_log import AccessLog as AccessLog
 from lbjwt.config.backend_tls import BackendTls
 from lbjwt.config.balancing import Balancing, ByName
 from lbjwt.config.claim_header import ClaimHeader
@@ -24,7 +25,6 @@ from lbjwt.config.fields import (
     File,
     Label,
     ListenAddress,
-    LogPath,
     Network,
     OrFalse,
     Percent,
@@ -250,12 +250,6 @@ class Admin(Section):
     """The admin API: `/livez`, `/readyz`, `/metrics`, `/status`, `/clusters`, `/reload`, and `/revocations` with `revocation`. It has no password."""
 
     address: ListenAddress = Field(description="`HOST:PORT`; keep it on loopback or a management network.")
-
-
-class AccessLog(Section):
-    """One JSON line for each request."""
-
-    path: LogPath = Field(description="A file to which lbjwt appends, or `-` for standard output.")
 
 
 def _forwards_nothing(listeners: Any) -> bool:

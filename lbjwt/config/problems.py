@@ -21,7 +21,7 @@ KeyPath = tuple[str | int, ...]
 
 # Names of other programs, and ours.
 _OTHER_WORDS: Final = {
-    "address": "uri", "allow_anonymous": "allow_missing", "allow_missing_or_failed": "allow_missing", "anonymous": "public",
+    "address": "uri", "allow_anonymous": "allow_missing", "anonymous": "public",
     "audience": "audiences", "backend": "clusters", "backends": "endpoints", "bind": "listeners", "blacklist": "revocation",
     "blocklist": "revocation", "cache": "token_cache", "cert": "certificate", "certificate_file": "certificate",
     "claims_to_headers": "claim_to_headers", "cluster": "clusters", "cookies": "from_cookies", "denylist": "revocation",
@@ -36,6 +36,23 @@ _OTHER_WORDS: Final = {
     "revocations": "revocation", "roles": "rules", "scope": "scopes", "scopes": "required_scopes", "secret": "secret_file",
     "servers": "endpoints", "shadow": "report_only", "ssl": "tls", "starts_with": "prefix", "state_dir": "state_directory",
     "upstreams": "clusters", "url": "uri", "well_known": "discovery",
+}  # fmt: skip
+
+# Settings of other programs that lbjwt does not have on purpose, and what to use instead. A similar key of ours would mean something else.
+_PASSES_BAD_TOKENS: Final = (
+    "lbjwt has no setting that silently lets bad tokens pass; use report_only on a route: requests pass, log and metrics say what would be refused, "
+    "and backends are told in X-Jwt-Would-Refuse"
+)
+_READS_BODIES: Final = (
+    "lbjwt reads no token from a request body, which it would have to store before it knows the client; send the token in Authorization, or see "
+    "from_headers, from_cookies and from_params"
+)
+_LEFT_OUT: Final = {
+    **dict.fromkeys(
+        ["allow_failed", "allow_missing_or_failed", "extract_only_without_validation", "permissive", "skip_verification", "validate_sig"],
+        _PASSES_BAD_TOKENS,
+    ),
+    **dict.fromkeys(["form", "form_params", "from_body", "from_form", "from_form_body", "from_forms", "token_body"], _READS_BODIES),
 }  # fmt: skip
 
 _SENTENCES: Final = {
@@ -90,6 +107,7 @@ EXAMPLES: Final = {
     "Require": "{issuer: main}",
     "Resolve": "{max_ttl: 30s}",
     "Resource": '{identifier: "https://api.example"}',
+    "Rewrite": "{path: /v2/orders}",
     "Retry": "{attempts: 2, on: [connect_failure, reset, 503]}",
     "Revocation": "{}",
     "Route": "{name: orders, prefix: /orders}",
@@ -192,7 +210,7 @@ def _problem(details: ErrorDetails, model: type[Section]) -> Problem:
     if kind == "missing":
         return Problem(path, _sentence(details), code="missing", at_key=True)
     if kind == "extra_forbidden":
-        return _unknown_key(path, model)
+        return _unknown_key(path, given, model)
     if kind == "literal_error":
         return _unknown_word(path, given, re.findall(r"'([^']*)'", context["expected"]))
     if kind == EMPTY:
@@ -230,9 +248,12 @@ def _sentence(details: ErrorDetails) -> str:
     return template.format(**context) if template is not None else details["msg"]
 
 
-def _unknown_key(path: KeyPath, model: type[Section]) -> Problem:
-    """An unknown key, with the likely one or the mapping to which it belongs."""
+def _unknown_key(path: KeyPath, given: Any, model: type[Section]) -> Problem:
+    """An unknown key, with the likely one, the mapping to which it belongs, or the reason why there is none."""
     key = str(path[-1])
+    for word in (key, given):  # as in `mode: permissive`
+        if isinstance(word, str) and (sentence := _LEFT_OUT.get(word.lower().replace("-", "_"))) is not None:
+            return Problem(path, f"unknown key; {sentence}", code="unknown-key", at_key=True)
     section = _section_at(model, path[:-1])
     known = list(keys_of(section)) if section is not None else []
     likely = difflib.get_close_matches(key.lower().replace("-", "_"), known, 1, 0.7)

@@ -15,6 +15,7 @@ from lbjwt.auth.rules import MAX_RULES
 from lbjwt.config.cluster_choice import ClusterChoice, ClusterOrChoice
 from lbjwt.config.fields import Label, Realm, ScopeToken, Seconds, Text, Words, distinct, whole
 from lbjwt.config.issuer import Issuer
+from lbjwt.config.rewrite import Rewrite
 from lbjwt.config.rule import RouteRule
 from lbjwt.config.section import Fault, Section, across, given, placed, refuse
 from lbjwt.routing.table import RouteMatch, check_host, check_path
@@ -200,6 +201,11 @@ class Route(Section):
     methods: Annotated[
         tuple[Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"], ...], Field(max_length=7)
     ] = Field(default=(), description="Methods; GET also matches HEAD. Default: every method.")
+    rewrite: Rewrite | None = Field(
+        default=None,
+        json_schema_extra={"shortcut": {"type": "string", "pattern": "^/"}},
+        description="The path that endpoints get in place of `path` or `prefix`, also with claims in it. Default: the path of the client.",
+    )
     cluster: ClusterOrChoice | None = Field(
         default=None,
         description="Label of the cluster that serves its requests, or a choice among several. Required when there are several clusters.",
@@ -257,6 +263,14 @@ class Route(Section):
             raise across("give path or prefix, not both", "prefix", at_key=True)
         return prefix
 
+    @field_validator("rewrite")
+    @classmethod
+    def _whole_segments(cls, rewrite: Rewrite | None, info: ValidationInfo) -> Rewrite | None:
+        if rewrite is not None and info.data.get("path") is None and rewrite.path.endswith("/") and rewrite.path != "/":
+            sentence = f'what follows the prefix begins with a slash; did you mean "{rewrite.path.rstrip("/")}"?'
+            raise across(sentence, "rewrite", at_key=True)
+        return rewrite
+
     @field_validator("retry")
     @classmethod
     def _try_within_the_deadline(cls, retry: Retry, info: ValidationInfo) -> Retry:
@@ -302,13 +316,19 @@ class Route(Section):
     @field_validator("report_only")
     @classmethod
     def _claims_of_a_token(cls, report_only: bool, info: ValidationInfo) -> bool:
-        """A claim may choose the cluster only where every request that passes has a verified token."""
-        choice = info.data.get("cluster")
-        if not isinstance(choice, ClusterChoice):
-            return report_only
+        """A claim may choose the cluster or be in the path only where every request that passes has a verified token."""
+        choice, rewrite = info.data.get("cluster"), info.data.get("rewrite")
         open_to_all = [key for key in ("public", "allow_missing") if info.data.get(key) is True] + [
             "report_only"
         ] * report_only
+        if isinstance(rewrite, Rewrite) and rewrite.template.claims and open_to_all:
+            sentence = (
+                f"with {open_to_all[0]}, requests without a valid token pass, and they have no claim for the path; "
+                f"remove {open_to_all[0]}, or write a path without claims"
+            )
+            raise across(sentence, "rewrite", at_key=True)
+        if not isinstance(choice, ClusterChoice):
+            return report_only
         if choice.claim is not None and open_to_all:
             sentence = (
                 f"with {open_to_all[0]}, requests without a valid token pass, and they have no claim that chooses a cluster; "

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from lbjwt._error_reason import ErrorReason, error_status
 from lbjwt._fastverify import DenyReason
 from lbjwt.explain.scene import places_of
-from lbjwt.explain.words import TokenReading, cluster_words
+from lbjwt.explain.words import TokenReading, cluster_words, path_words
 from lbjwt.http1._request import Parse, RequestHead, RequestPolicy
 from lbjwt.proxy._health import Health
 from lbjwt.routing._path import both_readings
@@ -179,6 +179,9 @@ def _tell_trace(
             story["cluster"] = value
             asked, found = cluster_words(scene, route.name, value, reading)
             step = _step("cluster", asked, "refused" if reason else "met", found, DenyReason(reason))
+        elif name == "path":
+            asked, found = path_words(scene, route.name, value, reading)
+            step = _step("path", asked, "refused" if reason else "met", found, DenyReason(reason))
         elif name == "place":
             demand = next(demands)
             step, places = _place_step(scene, route, demand, DenyReason(reason))

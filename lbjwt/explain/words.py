@@ -303,6 +303,17 @@ def cluster_words(scene: Scene, route: str, chosen: str | None, reading: TokenRe
     return by, shares
 
 
+def path_words(scene: Scene, route: str, beginning: bytes | None, reading: TokenReading | None) -> Words:
+    """What the route makes of the path, and the claims in it; None: one of them is missing or cannot be a segment."""
+    configured = next(one for one in scene.configuration.routes if one.name == route)
+    rewrite, whole = configured.rewrite, configured.place[1]
+    assert rewrite is not None
+    claims = reading.claims if reading is not None else {}
+    found = ", ".join(f"{path_text(path)} is {shown(claim_in(claims, path))}" for path in rewrite.template.claims)
+    asked = f"the backend gets {rewrite.path} in place of the {'path' if whole else 'prefix'}"
+    return asked, found if beginning is None else ": ".join(filter(None, [beginning.decode("ascii") or "/", found]))
+
+
 def claim_in(claims: Mapping[str, Any], path: Iterable[str]) -> Any:
     """The value of a claim; None when it is missing."""
     value: Any = claims

@@ -377,8 +377,9 @@ cdef class RequestHead(Head):
         cdef Field *end = self._fields + self._count
         cdef uint32_t kind
         cdef char *at
-        # every client byte at most three times (Host comes back in X-Forwarded-Host and Forwarded), one space per field, and what we add
-        out.reserve(3 * self.size + self._count + 2 * peer.size + len(identity) + request_id.size + 1024)
+        # every client byte at most three times (Host comes back in X-Forwarded-Host and Forwarded), one space per field, and what we add; the target
+        # may have been rewritten to a longer one
+        out.reserve(3 * self.size + self.target.size + self._count + 2 * peer.size + len(identity) + request_id.size + 1024)
         at = out.data + out.size
         at = put_slice(at, self.method_name)
         at[0] = c' '

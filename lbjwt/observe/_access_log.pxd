@@ -27,6 +27,7 @@ cdef struct AccessRecord:
     Slice issuer                                 # label of the token's issuer; at is NULL when it is not known
     Slice cluster                                # name; at is NULL when the request was not forwarded
     Slice route                                  # name of the route; at is NULL when there is none
+    Slice claims                                 # ready-made members of the line; at is NULL when there are none
     int protocol                                 # HTTP_1_1, HTTP_1_0 or HTTP_2; that of a head which cannot be read is HTTP_1_1
     int status                                   # 0: ended without a response
     DenyReason reason

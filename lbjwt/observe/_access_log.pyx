@@ -3,7 +3,8 @@ The access log: one JSON line per request, built in C, gathered in memory, writt
 
 The file is opened with O_APPEND and every write ends at the end of a line, so several workers can share it.
 Lines are plain ASCII: control bytes, DEL and every byte over 0x7E become \\u00XX, so no client can forge a line, move a
-terminal's cursor or break the encoding (CVE-2024-45808, CVE-2020-7694). No header value is written, hence no token.
+terminal's cursor or break the encoding (CVE-2024-45808, CVE-2020-7694). No header value is written, hence no token, and of its
+claims only those that the configuration names.
 If a reader is slow, records above `MAX_PENDING` bytes are dropped and counted; requests do not wait.
 """
 
@@ -91,7 +92,8 @@ cdef class AccessLog:
     Keys in this order: `time` (RFC 3339, UTC, milliseconds), `duration_ms`, `client`, `peer` (the address of the connection, only when it
     is not the client's), `method`, `path` (without the query), `host`, `protocol` (HTTP/1.0, HTTP/1.1 or HTTP/2),
     `status` (0: ended without a response), `reason` (only when refused or failed), `would_refuse` (only when a report-only rule let it through),
-    `issuer` and `route` (only when known), `request_bytes` and `response_bytes` (bodies), `cluster`
+    `issuer` and `route` (only when known), `claims` and `claims_left_out` (only of accepted tokens, when configured),
+    `request_bytes` and `response_bytes` (bodies), `cluster`
     (only when it was forwarded), `endpoint` (only when one was picked), `request_id`, `complete` (the response was relayed whole), `retries`, and
     when a try failed `attempts` and `failed_endpoints`.
 
@@ -138,7 +140,7 @@ cdef class AccessLog:
         cdef Py_ssize_t need = 672 + 6 * (
             record.client.size + record.peer.size + record.method.size + record.path.size + record.host.size + record.request_id.size
             + record.endpoint.size + record.issuer.size + record.route.size + record.cluster.size + record.failed_endpoints.size
-        )
+        ) + record.claims.size
         if buffer.size >= MAX_PENDING or self._fd < 0:
             self._board.mine.access_log_dropped += 1
             return
@@ -185,6 +187,8 @@ cdef class AccessLog:
         if record.route.at != NULL:
             out = put_member(out, b',"route":"', 10, record.route)
             out = put_text(out, b'"', 1)
+        if record.claims.at != NULL:
+            out = put_text(out, record.claims.at, record.claims.size)
         out = put_text(out, b',"request_bytes":', 17)
         out = put_number(out, record.request_bytes)
         out = put_text(out, b',"response_bytes":', 18)
@@ -255,6 +259,8 @@ cdef class AccessLog:
             record.route = Slice(NULL, 0)
         if record.cluster.size < 0:
             record.cluster = Slice(NULL, 0)
+        if record.claims.size < 0:
+            record.claims = Slice(NULL, 0)
         if record.failed_endpoints.size < 0:
             record.failed_endpoints = Slice(NULL, 0)
         self.record(&record)

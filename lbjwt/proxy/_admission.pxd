@@ -33,6 +33,8 @@ cdef class Admission:
     cdef void _find_route(self, RequestHead head, Authorization decided)
     # The cluster, where the route has a choice. NO_CLUSTER: the claims name none. grant: whose claims count; None: no token was accepted.
     cdef DenyReason _choose(self, RequestHead head, Grant grant, Authorization decided)
+    # The new beginning of the path, where the route rewrites it. CLAIM_REFUSED: a claim that belongs in it is missing or cannot be a segment.
+    cdef DenyReason _rewrite(self, Authorization decided)
     cdef DenyReason _meet(self, Demand demand, RequestHead head, Grant hint, double now, Authorization decided)
     cdef Grant _first_seen(self, Demand demand, unsigned found, RequestHead head, bytes token, double now, DenyReason *reason, Authorization decided)
 

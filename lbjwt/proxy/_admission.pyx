@@ -82,6 +82,9 @@ cdef class Admission:
             if decided.route.choice is not None and (reason == NONE or decided.route.report_only):
                 verdict = self._choose(head, decided.grant if reason == NONE else None, decided)
                 reason = reason if reason != NONE else verdict
+            if decided.route.rewrite is not None and (reason == NONE or decided.route.report_only):
+                verdict = self._rewrite(decided)
+                reason = reason if reason != NONE else verdict
             if reason == NONE or decided.route.report_only:
                 decided.route.strip(head)
         except BaseException as fault:
@@ -100,6 +103,8 @@ cdef class Admission:
                 reason = NONE
         elif decided.grant is not None:
             decided.issuer = decided.grant.issuer_index
+        if decided.reported != NONE:
+            decided.identity = decided.identity + decided.route.would_refuse(decided.reported)
         decided.reason = reason
 
     cdef void _find_route(self, RequestHead head, Authorization decided):
@@ -121,6 +126,12 @@ cdef class Admission:
         decided.cluster = choice.choose(grant, address)
         cdef DenyReason reason = NO_CLUSTER if decided.cluster == NO_CHOICE else NONE
         record(self.trace, "cluster", reason, None if reason != NONE or choice.drawn else choice.names[decided.cluster])
+        return reason
+
+    cdef DenyReason _rewrite(self, Authorization decided):
+        decided.path = decided.route.rewrite.beginning_for(decided.grant, self.gate.cache)
+        cdef DenyReason reason = CLAIM_REFUSED if decided.path is None else NONE
+        record(self.trace, "path", reason, decided.path)
         return reason
 
     cdef DenyReason _meet(self, Demand demand, RequestHead head, Grant hint, double now, Authorization decided):
@@ -204,7 +215,8 @@ cdef class Admission:
 
     def decide(self, RequestHead head not None, double now, bytes peer=b"", list trace=None):
         """
-        `authorize` for Python: route, DenyReason, what is only reported, the first token's grant, identity header lines.
+        `authorize` for Python: route, DenyReason, what is only reported, the first token's grant, identity header lines. The head of a request that
+        passes gets the path that endpoints see.
 
         trace: gets (step, DenyReason, value) for each step, NONE for one that was met. `place` begins each token that the route asks for; the last
         step, `answer`, has the ErrorReason when there is no route, and the document that is the answer. Only tokens that no cache knows are told.
@@ -212,6 +224,8 @@ cdef class Admission:
         cdef Authorization decided = Authorization.__new__(Authorization)
         self.trace = trace
         self.authorize(head, None, Slice(peer, len(peer)), False, now, decided)
+        if decided.path is not None and decided.reason == NONE:
+            decided.route.rewrite.apply(head, decided.path)
         if trace is not None:
             record(trace, "answer", 0, (decided.error, decided.document))
             self.trace = None

@@ -16,6 +16,7 @@ cdef class Authorization:
     cdef Grant grant                             # of the first demand; None: none was needed or accepted
     cdef list other_grants                       # of further demands; None: there are none
     cdef bytes identity                          # header lines for the endpoint
+    cdef bytes path                              # where the route rewrites it, its new beginning
     cdef DenyReason reason                       # NONE: let through
     cdef DenyReason reported                     # what would have refused it, were it not only reported
     cdef Py_ssize_t issuer                       # the index of the issuer it is about (let through: of `grant`); -1: none that is known

@@ -12,6 +12,7 @@ cdef class Authorization:
         self.grant = None
         self.other_grants = None
         self.identity = b""
+        self.path = None
         self.reason = self.reported = NONE
         self.cluster = -1
         self.issuer = self.reported_issuer = self.waits_for = -1
@@ -22,3 +23,4 @@ cdef class Authorization:
         self.grant = None
         self.other_grants = None
         self.identity = None
+        self.path = None

@@ -124,6 +124,8 @@ cdef class Exchange(JudgedRequest):
         self.token_in_query = head.token_in_query
         self.subprotocol_answer = head.subprotocol_answer
         self.request.clear()
+        if authorization.path is not None:
+            authorization.route.rewrite.apply(head, authorization.path)
         head.write(self.request, policy, peer, trusted, authorization.identity, self._identifier())
         if size:
             self.request.put(body, size)
@@ -464,7 +466,7 @@ cdef class Exchange(JudgedRequest):
         self.logged.fill(&record, self.client.peer())
         record.protocol = HTTP_2 if self.client.http2 else HTTP_1_0 if self.http10 else HTTP_1_1
         record.request_id = self._identifier()
-        record.endpoint = record.issuer = record.route = record.cluster = Slice(NULL, 0)
+        record.endpoint = record.issuer = record.route = record.cluster = record.claims = Slice(NULL, 0)
         if self.cluster is not None:
             record.cluster = Slice(self.cluster.label, len(self.cluster.label))
         if self.endpoint is not None:
@@ -474,6 +476,8 @@ cdef class Exchange(JudgedRequest):
             record.issuer = Slice(label, len(label))
         if authorization.route is not None and authorization.route.name:
             record.route = Slice(authorization.route.label, len(authorization.route.label))
+        if authorization.grant is not None and authorization.grant.logged_claims is not None:
+            record.claims = Slice(authorization.grant.logged_claims, len(authorization.grant.logged_claims))
         record.would_refuse = authorization.reported
         record.status = CLIENT_CLOSED_STATUS if self.status == 0 and self.error == ErrorReason.CLIENT_CLOSED else self.status
         record.reason = authorization.reason

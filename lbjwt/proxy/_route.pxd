@@ -8,6 +8,7 @@ from lbjwt.auth._route_rules cimport RouteRules
 from lbjwt.http1._request cimport RequestHead
 from lbjwt.http1._answer cimport Answer
 from lbjwt.proxy._cluster_choice cimport ClusterChoice
+from lbjwt.proxy._path_rewrite cimport PathRewrite
 from lbjwt.upstream._cluster cimport Cluster
 from lbjwt.upstream._retry cimport RetryRule
 
@@ -38,6 +39,7 @@ cdef class Route:
     cdef readonly Py_ssize_t index               # where the board counts it; -1: nowhere
     cdef readonly Cluster cluster                # where its requests go; None: `choice` says, or nothing is forwarded, as in explain
     cdef readonly ClusterChoice choice           # None: there is one cluster
+    cdef readonly PathRewrite rewrite            # None: endpoints get the path of the client
     cdef readonly RetryRule retry                # when they are sent again, and how long they may take
     cdef readonly tuple demands                  # of Demand; empty: the route is public
     cdef readonly tuple strips                   # of TokenPlaces, also of issuers that the route does not ask
@@ -49,10 +51,13 @@ cdef class Route:
     cdef tuple _plain                            # Answer by DenyReason
     cdef tuple _grpc                             # the same for gRPC callers, one table for each Caller from GRPC on
     cdef tuple _redirects                        # by DenyReason: the template of where a browser is sent, or None
+    cdef tuple _would_refuse                     # by DenyReason: the line for the endpoint
     cdef tuple _secret_places                    # of TokenPlaces: what stands there goes along to no other site
 
     # Take tokens out of what is forwarded, wherever the configuration says so: on every route, public ones too.
     cdef int strip(self, RequestHead head) except -1
+    # What the endpoint is told of a refusal that is only reported: a header line.
+    cdef bytes would_refuse(self, DenyReason reason)
     cpdef Answer refusal(self, DenyReason reason, RequestHead head, bint https)
     # The same in HTTP's own form, also for gRPC callers. redirects: a browser may be sent to log in.
     cdef Answer http_refusal(self, DenyReason reason, RequestHead head, bint https, bint redirects)

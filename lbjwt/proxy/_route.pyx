@@ -106,11 +106,12 @@ cdef class Route:
 
     def __init__(self, demands, answers, *, strips=(), secret_places=(), str name="", bint allow_missing=False, bint report_only=False,
                  bint end_streams=True, double stream_grace=0.0, bint expose_reason=False,
-                 Py_ssize_t index=-1, Cluster cluster=None, ClusterChoice choice=None, RetryRule retry=None):
+                 Py_ssize_t index=-1, Cluster cluster=None, ClusterChoice choice=None, PathRewrite rewrite=None, RetryRule retry=None):
         self.name = name
         self.index = index
         self.cluster = cluster
         self.choice = choice
+        self.rewrite = rewrite
         self.retry = RetryRule() if retry is None else retry
         self.label = name.encode()
         self.demands = tuple(demands)
@@ -120,7 +121,7 @@ cdef class Route:
         self.end_streams = end_streams
         self.stream_grace = stream_grace
         self.expose_reason = expose_reason
-        self._plain, self._grpc, self._redirects = answers
+        self._plain, self._grpc, self._redirects, self._would_refuse = answers
         self._secret_places = tuple(secret_places)
 
     cdef int strip(self, RequestHead head) except -1:
@@ -131,6 +132,9 @@ cdef class Route:
         if head.target.size != size:
             head.token_in_query = True           # also where something else had ended the search before it came there
         return 0
+
+    cdef bytes would_refuse(self, DenyReason reason):
+        return <bytes>self._would_refuse[<int>reason]
 
     cpdef Answer refusal(self, DenyReason reason, RequestHead head, bint https):
         cdef Caller caller = caller_of(head)

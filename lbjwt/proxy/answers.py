@@ -5,18 +5,18 @@ from __future__ import annotations
 from lbjwt._fastverify import DenyReason
 from lbjwt.auth._callers import Caller
 from lbjwt.auth.redirect import redirect_location, redirect_template
-from lbjwt.auth.refusals import RefusalStyle, compile_refusals, grpc_refusals, is_curable
+from lbjwt.auth.refusals import RefusalStyle, compile_refusals, grpc_refusals, is_curable, would_refuse_lines
 from lbjwt.http1._answer import Answer
 
 METADATA_MAX_AGE = 300  # seconds; short, because a new configuration may change the document
 
-RouteAnswers = tuple[tuple[Answer, ...], tuple[tuple[Answer, ...], ...], tuple[bytes | None, ...]]
+RouteAnswers = tuple[tuple[Answer, ...], tuple[tuple[Answer, ...], ...], tuple[bytes | None, ...], tuple[bytes, ...]]
 
 
 def route_answers(realm: str, style: RefusalStyle | None = None) -> RouteAnswers:
     """
-    All answers of a route, tables indexed by `DenyReason`: to everybody; to gRPC callers, one table for each `Caller` from GRPC on; and for browsers
-    the template of where they are sent to log in, None where a login would not help.
+    All answers of a route, tables indexed by `DenyReason`: to everybody; to gRPC callers, one table for each `Caller` from GRPC on; for browsers
+    the template of where they are sent to log in, None where a login would not help; and what a backend is told of a refusal that is only reported.
 
     Args:
         realm: The protection space named in the challenge (RFC 9110 section 11.5).
@@ -31,6 +31,7 @@ def route_answers(realm: str, style: RefusalStyle | None = None) -> RouteAnswers
         compile_refusals(realm, style),
         tuple(grpc_refusals(style, caller) for caller in (Caller.GRPC, Caller.GRPC_WEB, Caller.GRPC_WEB_TEXT)),
         tuple(template if is_curable(DenyReason(number)) else None for number in range(len(DenyReason))),
+        would_refuse_lines(style),
     )
 
 

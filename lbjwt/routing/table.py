@@ -131,19 +131,24 @@ def check_path(text: str) -> str:
         )
     written = text.encode("ascii")
     try:
-        path, loose, cut = both_readings(written)
+        path, _, _ = both_readings(written)
     except ValueError as error:
         raise ConfigurationError(f"lbjwt always refuses requests with this path ({error})") from None
     if path != written:
         raise ConfigurationError(
             f'lbjwt normalizes the path of a request before it compares, so this would never match; write "{path.decode()}"'
         )
-    if cut is not None or b"%" in loose or loose != unquote_to_bytes(path).lower().rstrip(b"/"):
-        # parameters, or dots and spaces at an end
+    if not reads_alike(path):
         raise ConfigurationError(
             "servers do not agree how to read ; or an escaped ? # %, or a dot or a space at the end of a segment; choose another path"
         )
     return text
+
+
+def reads_alike(path: bytes) -> bool:
+    """True when every backend reads a canonical path as written, but for capitals: no parameters, no escaped ? # %, no dot or space at an end."""
+    _, loose, cut = both_readings(path)
+    return cut is None and b"%" not in loose and loose == unquote_to_bytes(path).lower().rstrip(b"/")
 
 
 def _path_of(route: RouteMatch) -> tuple[bytes, bytes, bool]:

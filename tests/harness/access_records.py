@@ -27,6 +27,7 @@ TEXTS = (
     "issuer",
     "route",
     "failed_endpoints",
+    "claims",
 )
 NUMBERS = (
     "protocol",

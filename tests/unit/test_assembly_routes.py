@@ -197,7 +197,7 @@ def test_timeout_and_retry_of_a_route_arrive() -> None:
 def test_no_key_of_a_route_is_left_out() -> None:
     """A key that a person can write and that arrives nowhere would be a check that is not made: each is tried here or in a playbook."""
     assert set(Route.model_fields) == {
-        *("name", "hosts", "path", "prefix", "methods", "cluster", "timeout", "retry"),
+        *("name", "hosts", "path", "prefix", "methods", "rewrite", "cluster", "timeout", "retry"),
         *("public", "require", "allow_missing", "audiences", "scopes", "rules"),
         *("report_only", "end_streams", "stream_grace", "refusals", "realm", "resource"),
     }

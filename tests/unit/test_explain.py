@@ -344,14 +344,39 @@ def test_p8_a_token_in_the_target_goes_along_to_no_login_page():
 
 
 def test_report_only_lets_through_and_says_so():
-    """The backend gets the request without identity, and the reason is told."""
+    """The backend gets the request without identity, and the reason is told, to the backend too."""
     story = routed("/trial", minted(exp=T - 500))
     assert (story["verdict"], story["reason"], story["would_refuse"]) == ("allowed", None, "expired")
-    assert story["backend"]["identity"] == []
+    assert story["backend"]["identity"] == [["X-Jwt-Would-Refuse", "expired;status=401"]]
     assert text_of(story).startswith("allowed, but only because it is report-only: expired\n")
     assert story["would_refuse"] == "expired"
     rule = routed("/ruled/x", minted(aud=["b", "api"], scope="read write", level=5, team="z", blocked=False))
     assert (rule["verdict"], rule["would_refuse"]) == ("allowed", "claim_refused")
+
+
+def test_the_path_that_the_backend_gets():
+    """What the route makes of the path, with the claims in it; a claim that cannot be a segment refuses, and is shown."""
+    text = CONFIGURATIONS["one"].replace("JWKS", json.dumps(jwks()))
+    rewrite = '{path: "/t/{org}/orders", claims: {org: [org, id]}}'
+    routes = f"routes: [{{name: all, prefix: /orders, rewrite: {rewrite}}}, {{name: me, path: /me, rewrite: /you}}]"
+    made = load_text(text + routes, Path("/"))
+    story = answer(made, Asked(minted(org={"id": "a b"}), path="/orders/1?x"))
+    assert (story["verdict"], story["backend"]["path"], story["request"]["path"]) == (
+        "allowed",
+        "/t/a%20b/orders/1",
+        "/orders/1",
+    )
+    assert (
+        detail(story, "path", "the backend gets /t/{org}/orders in place of the prefix")
+        == '/t/a%20b/orders: org.id is "a b"'
+    )
+    assert (
+        detail(answer(made, Asked(minted(), path="/me")), "path", "the backend gets /you in place of the path")
+        == "/you"
+    )
+    story = answer(made, Asked(minted(org={"id": ".."}), path="/orders/1"))
+    assert (story["verdict"], story["reason"], story["answer"]["status"]) == ("refused", "claim_refused", 403)
+    assert detail(story, "path") == 'org.id is ".."' and "[claim_refused]" in text_of(story)
 
 
 def test_a_limit_that_only_the_running_one_knows_is_a_note():

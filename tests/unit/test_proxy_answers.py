@@ -12,7 +12,7 @@ from lbjwt.proxy.answers import metadata_answer, redirect_answer, route_answers
 
 TEMPLATE = "https://login.example/?u={url}"
 STYLE = RefusalStyle(scopes=("orders:read", "orders:write"), redirect=TEMPLATE)
-ANSWERS, (GRPC, WEB, WEB_TEXT), REDIRECTS = route_answers("the realm", STYLE)
+ANSWERS, (GRPC, WEB, WEB_TEXT), REDIRECTS, _ = route_answers("the realm", STYLE)
 REDIRECT = redirect_answer(TEMPLATE.encode(), b"https", b"a.example", b"/x?y")
 DOCUMENT = metadata_answer(b'{"resource": "https://a.example"}')
 

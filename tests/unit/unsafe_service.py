@@ -53,6 +53,37 @@ CASES = [
         opened({"prefix": "/a", "methods": ["GET", "DELETE"]}, {"name": "b", "prefix": "/a/b", "methods": ["GET", "POST"]}),
         opened({"prefix": "/a", "methods": ["GET", "DELETE"]}, {"name": "b", "prefix": "/a/b"}),
     ),
+    Case(
+        "another path leads around a protected route", "rewrite-around-route", "routes[0].rewrite",
+        {"routes": [{"name": "api", "prefix": "/api", "rewrite": "/"}, {"name": "admin", "prefix": "/admin", "scopes": {"all": ["admin"]}}]},
+        {"routes": [{"name": "api", "prefix": "/api", "rewrite": "/v2"}, {"name": "admin", "prefix": "/admin", "scopes": {"all": ["admin"]}}]},
+    ),
+    Case(
+        "an open path of its own leads into a protected prefix", "rewrite-around-route", "routes[0].rewrite",
+        opened({"path": "/start", "rewrite": "/admin/home"}, {"name": "admin", "prefix": "/admin"}),
+        opened({"path": "/start", "rewrite": "/home"}, {"name": "admin", "prefix": "/admin"}),
+    ),
+    Case(
+        "a route for the very path is in the way", "rewrite-around-route", "routes[0].rewrite",
+        opened({"prefix": "/open", "rewrite": "/"}, {"name": "admin", "prefix": "/admin"}),
+        opened(
+            {"prefix": "/open", "rewrite": "/"}, {"name": "admin", "prefix": "/admin"},
+            {"name": "same", "prefix": "/open/admin", "rewrite": "/admin"},
+        ),
+    ),
+    # --- the access log ----------------------------------------------------------------------------------------------------------
+    Case(
+        "all claims in the access log", "log-payload", "access_log.payload",
+        {"access_log": {"path": "-", "payload": True}}, {"access_log": {"path": "-", "claims": ["sub", "tenant"]}},
+    ),
+    Case(
+        "people in the access log", "log-personal-data", "access_log.claims[1]",
+        {"access_log": {"path": "-", "claims": ["sub", ["profile", "email"]]}}, {"access_log": {"path": "-", "claims": ["sub"]}},
+    ),
+    Case(
+        "a dotted claim in the access log", "claim-with-dots", "access_log.claims[0]",
+        {"access_log": {"path": "-", "claims": ["realm_access.roles"]}}, {"access_log": {"path": "-", "claims": [["realm_access", "roles"]]}},
+    ),
     # --- what is compared as it stands -------------------------------------------------------------------------------------------
     Case(
         "a star at the end of a path", "path-with-star", "routes[0].path",
