@@ -99,7 +99,7 @@ def _issuers(configuration: Configuration) -> Iterator[Problem]:
         yield from _fetch(path, issuer)
         yield from _locations(path, issuer)
         key = issuer.key_source
-        held = issuer.remote_jwks.uri if issuer.remote_jwks is not None else repr(getattr(issuer, key))
+        held = repr(issuer.remote_jwks.uris) if issuer.remote_jwks is not None else repr(getattr(issuer, key))
         first = sources.setdefault((key, held), label)
         if first != label and issuer.discovery is None:
             yield warning((*path, key), "keys-shared", at_key=True, other=first)
@@ -118,9 +118,14 @@ def _fetch(path: KeyPath, issuer: Issuer) -> Iterator[Problem]:
     if fetch is None:
         return
     here: KeyPath = (*path, issuer.key_source)
-    uri = issuer.remote_jwks.uri if issuer.remote_jwks is not None else issuer.issuer or ""
-    if uri.startswith("http:") and not is_loopback_url(uri):
-        yield warning((*here, "uri" if issuer.remote_jwks is not None else "allow_http"), "jwks-plain-http")
+    given = issuer.remote_jwks or issuer.remote_keys
+    uris = (
+        issuer.remote_jwks.uris
+        if issuer.remote_jwks is not None
+        else (given.uri if given is not None else issuer.issuer or "",)
+    )
+    if any(uri.startswith("http:") and not is_loopback_url(uri) for uri in uris):
+        yield warning((*here, "uri" if given is not None else "allow_http"), "jwks-plain-http")
     if fetch.max_stale < fetch.longest_interval:
         yield warning((*here, "max_stale"), "jwks-stale-short")
 

@@ -109,7 +109,7 @@ class Scene:
         self.https = configuration.listeners[0].tls is not None
         self.instances: list[IssuerInstance] = issuer_instances(configuration)
         forgetful = configuration.model_copy(update={"token_cache": TokenCache(max_bytes=0, max_entries=0)})
-        self.verifier = new_verifier(forgetful, self.instances, revocation_check(reader))
+        self.verifier = new_verifier(forgetful, self.instances, revocation_check(reader), decrypts=True)
         self.admission = new_admission(configuration, self.instances, self.verifier.gate)
         self.policy = new_policy(configuration, https=self.https)
         self.keys: dict[int, PresentKeys] = {}
@@ -156,6 +156,7 @@ async def set_scene(configuration: Configuration, asked: Asked, *, offline: bool
 
     Raises:
         ConfigurationError: The configuration cannot be put together.
+        KeySourceError: The keys of `jwe` cannot be used.
         RevocationError: The revocations cannot be read.
     """
     directory = configuration.state_directory
