@@ -264,7 +264,7 @@ class PresentKeys:
 
 
 async def present_keys(
-    instance: IssuerInstance, directory: Path | None, *, offline: bool = False, now: float
+    instance: IssuerInstance, directory: Path | None, *, offline: bool = False, now: float, kids: Iterable[str] = ()
 ) -> PresentKeys:
     """
     The keys of one issuer. Raises nothing: what is wrong is in the answer.
@@ -273,6 +273,7 @@ async def present_keys(
         directory: The state directory, for the copy that has to do when nothing can be fetched; None: there is none.
         offline: Fetch nothing.
         now: Seconds since the epoch, for the age of the copy.
+        kids: The key ids that are asked for, where each key has a URL of its own.
     """
     place = place_of_keys(instance)
     build = key_ring_of(instance.issuer)
@@ -286,7 +287,7 @@ async def present_keys(
         return PresentKeys(keys.ring, place)
     problem = "lbjwt fetches no keys when offline"
     if not offline:
-        origin = key_origin(instance)
+        origin = key_origin(instance, lambda: kids)
         try:
             fetched = await origin.ask(doubtful=True)
             return PresentKeys(build(fetched.document or b""), place_of(origin.uri) if origin.uri else origin.place)

@@ -92,7 +92,10 @@ def _issuers(configuration: Configuration) -> Iterator[Problem]:
         path: KeyPath = ("issuers", label)
         if issuer.any_issuer:
             yield warning((*path, "any_issuer"), "any-issuer")
-        if issuer.any_audience and _opens_unasked(label, configuration):
+        bound = bool(
+            issuer.required_headers
+        )  # tokens of AWS load balancers have no audience, but name who they are for in their header
+        if issuer.any_audience and not bound and _opens_unasked(label, configuration):
             yield warning((*path, "any_audience"), "any-audience")
         if not issuer.require_expiration and issuer.max_lifetime is None:  # which asks for exp, too
             yield warning((*path, "require_expiration"), "expiration-optional")

@@ -41,6 +41,11 @@ _REMEDIES: Final = (
 async def fetched(subject: str, instance: IssuerInstance, remote: KeyFetch) -> list[Result]:
     """Whether the keys can be fetched, and what they are."""
     issuer = instance.issuer
+    if issuer.remote_keys is not None:
+        sentence = (
+            "lbjwt fetches a key when a token names it; lbjwt explain with a token tells whether its key can be fetched"
+        )
+        return [Result(subject, "keys", "note", sentence)]
     origin = key_origin(instance)
     results: list[Result] = []
     document, date, failure = None, None, "a response without a body"

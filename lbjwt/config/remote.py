@@ -198,6 +198,12 @@ class RemoteKeys(KeyFetch):
         "letters, digits, `-` and `_`."
     )
 
+    cooldown: Annotated[float, Seconds(1, 3_600)] = Field(
+        default=1.0,
+        description="Minimum time between two attempts that unknown key ids cause; each fetches at most eight keys. lbjwt accepts a new key within "
+        "this time.",
+    )
+
     @field_validator("uri")
     @classmethod
     def _plain_http(cls, uri: str, info: ValidationInfo) -> str:

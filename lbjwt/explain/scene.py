@@ -8,6 +8,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from lbjwt._compact import parse_base64url, parse_object
 from lbjwt._fastverify import DenyReason
 from lbjwt.assembly.cluster import new_policy
 from lbjwt.assembly.issuers import IssuerInstance, issuer_instances, new_verifier
@@ -168,15 +169,22 @@ async def set_scene(configuration: Configuration, asked: Asked, *, offline: bool
     head, complete = scene.parsed()
     if complete:
         scene.admission.decide(head, now, trace=trace)  # without keys: which are asked for
-    indexes = scene.issuers_in(trace)
+    indexes, kids = scene.issuers_in(trace), _key_ids_in(trace)
     found = await asyncio.gather(
-        *(present_keys(scene.instances[index], directory, offline=offline, now=now) for index in indexes)
+        *(present_keys(scene.instances[index], directory, offline=offline, now=now, kids=kids) for index in indexes)
     )
     for index, keys in zip(indexes, found, strict=True):
         scene.keys[index] = keys
         if keys.ring is not None:
             scene.verifier.publish(keys.ring, index)
     return scene
+
+
+def _key_ids_in(trace: list[tuple[str, int, Any]]) -> list[str]:
+    """The key ids that the tokens name, those inside encrypted tokens too."""
+    tokens = [value for step, _, value in trace if step in ("place", "encryption.content") and value is not None]
+    headers = [parse_object(parse_base64url(token.partition(b".")[0], True) or b"") or {} for token in tokens]
+    return [kid for header in headers if isinstance(kid := header.get("kid"), str)]
 
 
 def _bytes(text: str) -> bytes:

@@ -91,7 +91,7 @@ class OriginById:
                 found = await self._fetch_all(names)
         except TimeoutError:
             raise JWKSFetchError(f"{self.place} did not answer completely within {limit:g} s") from None
-        return self._taken(found)
+        return self._taken(found, answers_wish=bool(wished))
 
     async def _fetch_all(self, names: Iterable[str]) -> dict[str, Fetched | Exception]:
         gate = asyncio.Semaphore(AT_ONCE)
@@ -109,7 +109,7 @@ class OriginById:
         listed = list(names)
         return dict(zip(listed, await asyncio.gather(*map(one, listed)), strict=True))
 
-    def _taken(self, found: Mapping[str, Fetched | Exception]) -> Fetched:
+    def _taken(self, found: Mapping[str, Fetched | Exception], *, answers_wish: bool) -> Fetched:
         wall, failures, ages = time.time(), list[str](), list[float]()
         answered = not found
         for kid, answer in found.items():
@@ -132,7 +132,8 @@ class OriginById:
             raise JWKSFetchError("; ".join(dict.fromkeys(failures)))
         while len(self._parts) > self._max_keys or len(encoded(self._parts)) > self.egress.max_bytes:
             del self._parts[min(self._parts, key=lambda kid: self._fetched_at[kid])]
-        return Fetched(encoded(self._parts), max_age=0.0 if failures else min(ages, default=None))
+        max_age = 0.0 if failures else min(ages, default=None)
+        return Fetched(encoded(self._parts), max_age=max_age, answers_wish=answers_wish)
 
     def accepted(self, fetched: Fetched) -> None:
         """There is no entity tag to remember."""
