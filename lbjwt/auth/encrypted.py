@@ -11,15 +11,15 @@ Source: RFC 7516 sections 5.2 and 9, RFC 7519 sections 5.2 and 7.2, RFC 8725 sec
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from lbjwt._compact import parse_base64url, parse_object
 from lbjwt._fastverify import DenyReason
 from lbjwt.auth.policy import media_type
 from lbjwt.errors import ConfigurationError
-from lbjwt.jose.decryption import DecryptionKey, EncryptedContent
+from lbjwt.jose.decryption import DecryptionKey, EncryptedContent, import_decryption_keys
 from lbjwt.jose.encryption import DIRECT, ENCRYPTIONS, KEY_ALGORITHMS, check_encryption
 from lbjwt.jose.imports import is_usable_key_id
 
@@ -58,6 +58,30 @@ class Decryption:
         check_encryption(self.algorithms, self.encryptions)
         if self.algorithms is not None and not any(key.algorithms & set(self.algorithms) for key in self.keys):
             raise ConfigurationError("no key for decryption can be used with any of the algorithms")
+
+    @classmethod
+    def from_keys(
+        cls,
+        *texts: bytes,
+        algorithms: Iterable[str] | None = None,
+        encryptions: Iterable[str] | None = None,
+        required: bool = False,
+    ) -> Self:
+        """
+        Args:
+            texts: Each a private key in PEM, a JWK or a JWK Set.
+
+        Raises:
+            KeyFormatError: Not usable private keys or secrets.
+            ConfigurationError: No key, or an unknown name.
+        """
+        keys = [key for text in texts for key in import_decryption_keys(text)]
+        return cls(
+            tuple(dict.fromkeys(keys)),
+            None if algorithms is None else tuple(algorithms),
+            None if encryptions is None else tuple(encryptions),
+            required,
+        )
 
     def allows(self, key: DecryptionKey, header: Mapping[str, Any]) -> bool:
         """Whether a token with this header may be decrypted with one of the keys."""

@@ -143,6 +143,7 @@ class Verifier:
         any_issuer: bool = False,
         any_audience: bool = False,
         algorithms: Iterable[str] | None = None,
+        decryption: Decryption | None = None,
         identity_headers: Iterable[IdentityHeader | tuple[str, str]] = (),
         **policy: Any,
     ) -> Self:
@@ -153,6 +154,7 @@ class Verifier:
             issuer: The exact `iss`, or a pattern with a tenant; required unless any_issuer is true.
             audiences: Accepted members of `aud`; required unless any_audience is true.
             algorithms: None for what the keys say.
+            decryption: Keys that decrypt tokens (JWE); None to accept no encrypted token.
             policy: Further fields of IssuerPolicy.
 
         Raises:
@@ -161,7 +163,7 @@ class Verifier:
         """
         rules = _policy(issuer, audiences, any_issuer, any_audience, algorithms, policy)
         keys = KeyRing.from_jwks(document, algorithms=rules.algorithms, allow_padding=rules.allow_padding)
-        return cls(keys, rules, identity_headers=identity_headers)
+        return cls(keys, rules, decryption=decryption, identity_headers=identity_headers)
 
     @classmethod
     def from_pem(
@@ -173,6 +175,7 @@ class Verifier:
         any_issuer: bool = False,
         any_audience: bool = False,
         algorithms: Iterable[str] | None = None,
+        decryption: Decryption | None = None,
         identity_headers: Iterable[IdentityHeader | tuple[str, str]] = (),
         **policy: Any,
     ) -> Self:
@@ -184,7 +187,8 @@ class Verifier:
             ConfigurationError: No issuer or audience, or another invalid value.
         """
         rules = _policy(issuer, audiences, any_issuer, any_audience, algorithms, policy)
-        return cls(KeyRing.from_pem(text, algorithms=rules.algorithms), rules, identity_headers=identity_headers)
+        keys = KeyRing.from_pem(text, algorithms=rules.algorithms)
+        return cls(keys, rules, decryption=decryption, identity_headers=identity_headers)
 
     @classmethod
     def from_secret(
@@ -196,6 +200,7 @@ class Verifier:
         audiences: Iterable[str] | None = None,
         any_issuer: bool = False,
         any_audience: bool = False,
+        decryption: Decryption | None = None,
         identity_headers: Iterable[IdentityHeader | tuple[str, str]] = (),
         **policy: Any,
     ) -> Self:
@@ -208,7 +213,8 @@ class Verifier:
         """
         names = tuple(algorithms)
         rules = _policy(issuer, audiences, any_issuer, any_audience, names, policy)
-        return cls(KeyRing.from_secret(secret, algorithms=names), rules, identity_headers=identity_headers)
+        keys = KeyRing.from_secret(secret, algorithms=names)
+        return cls(keys, rules, decryption=decryption, identity_headers=identity_headers)
 
     @property
     def keys(self) -> KeyRing | None:

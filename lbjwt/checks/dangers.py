@@ -26,6 +26,9 @@ from lbjwt.routing.table import RouteMatch
 _NO_HOST: Final = "host.invalid"  # RFC 6761 §6.4: what no route names
 _BELOW: Final = "/lbjwt-check"  # a step that no route is likely to name
 
+_AWS_KEYS: Final = re.compile(
+    r"^https://(public-keys\.auth\.elb|s3-us-gov-[a-z]+-1\.amazonaws\.com/aws-elb-public-keys)"
+)
 _PATTERN: Final = re.compile(r"\*|/:[A-Za-z_]")
 _DOTTED: Final = re.compile(r"[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)+", re.ASCII)
 # A name that is a host, forwards (kubernetes.io) or backwards (com.example.roles), is the name of one claim: RFC 7519 §2, Collision-Resistant Name.
@@ -92,13 +95,19 @@ def _issuers(configuration: Configuration) -> Iterator[Problem]:
         path: KeyPath = ("issuers", label)
         if issuer.any_issuer:
             yield warning((*path, "any_issuer"), "any-issuer")
-        bound = bool(
-            issuer.required_headers
-        )  # tokens of AWS load balancers have no audience, but name who they are for in their header
+        # tokens of AWS load balancers have no audience, but their header tells who they are for
+        bound = not issuer.required_headers.keys().isdisjoint(("signer", "client"))
         if issuer.any_audience and not bound and _opens_unasked(label, configuration):
             yield warning((*path, "any_audience"), "any-audience")
-        if not issuer.require_expiration and issuer.max_lifetime is None:  # which asks for exp, too
+        # the other two ask for exp, too
+        if not issuer.require_expiration and issuer.max_lifetime is None and issuer.max_remaining is None:
             yield warning((*path, "require_expiration"), "expiration-optional")
+        if (
+            issuer.remote_keys is not None
+            and _AWS_KEYS.search(issuer.remote_keys.uri)
+            and "signer" not in issuer.required_headers
+        ):
+            yield warning((*path, "remote_keys", "uri"), "signer-unchecked")
         yield from _fetch(path, issuer)
         yield from _locations(path, issuer)
         key = issuer.key_source

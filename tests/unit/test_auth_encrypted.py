@@ -23,6 +23,7 @@ from tests.unit.encrypted_tokens import (
     encrypt,
     header_of,
     kind_for,
+    private_jwk,
     recipient,
     signed,
     verifier,
@@ -351,6 +352,24 @@ def test_keys_for_another_use_are_refused():
     assert decryption_key(key, alg="RSA-OAEP").algorithms == {"RSA-OAEP"}
     assert decryption_key(recipient("32"), alg="A256GCM").encryption == "A256GCM"
     assert decryption_key(recipient("32")).algorithms == {"A256KW", "dir"}
+
+
+def test_a_decryption_is_made_of_texts():
+    """The way of programs: PEM and JWK, each key once, and the lists checked."""
+    key = recipient("P-256")
+    jwk, pem = json.dumps(private_jwk(key)).encode(), key.as_pem(private=True)
+    made = Decryption.from_keys(jwk, pem, algorithms=["ECDH-ES"], encryptions=["A128GCM"], required=True)
+    assert made == Decryption((decryption_key(key),), ("ECDH-ES",), ("A128GCM",), required=True)
+    one = Verifier.from_jwks(
+        {"keys": [jwk_of(rsa_key(), kid="s1")]},
+        issuer=claims()["iss"],
+        audiences=["api"],
+        decryption=Decryption.from_keys(pem),
+    )
+    assert judged(one.verify(encrypt(signed(), key, "ECDH-ES"), NOW)) == "NONE"
+    for texts in ((), (b"{}",)):
+        with pytest.raises((ConfigurationError, KeyFormatError)):
+            Decryption.from_keys(*texts)
 
 
 def test_pem_files_hold_one_private_key():
