@@ -193,7 +193,9 @@ def place_of_keys(instance: IssuerInstance) -> str:
     """Where the keys come from, for people: without the query of a URL, which may hold a secret."""
     issuer = instance.issuer
     if issuer.fetch is not None:
-        return " and ".join(one.partition("?")[0] for one in key_identity(instance).split(" "))
+        if issuer.remote_jwks is not None:
+            return " and ".join(place_of(instance.of_tenant(uri)) for uri in issuer.remote_jwks.uris)
+        return key_identity(instance).partition("?")[0]
     if issuer.key_files:
         return ", ".join(map(str, issuer.key_files))
     if issuer.secret_env is not None:

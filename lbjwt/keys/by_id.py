@@ -91,7 +91,7 @@ class OriginById:
                 found = await self._fetch_all(names)
         except TimeoutError:
             raise JWKSFetchError(f"{self.place} did not answer completely within {limit:g} s") from None
-        return self._taken(found, answers_wish=bool(wished))
+        return self._taken(found, answers_wish=doubtful or bool(wished))
 
     async def _fetch_all(self, names: Iterable[str]) -> dict[str, Fetched | Exception]:
         gate = asyncio.Semaphore(AT_ONCE)

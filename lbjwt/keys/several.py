@@ -24,6 +24,9 @@ class SeveralOrigins:
     The interface of `KeyOrigin` for several of them. An attempt succeeds if one URL answers with usable keys; of the others the last good document
     counts, for `max_stale` seconds.
 
+    Attributes:
+        failures: What was wrong with some URLs at the last attempt.
+
     Args:
         origins: One for each URL.
         build: Makes a key ring of the document of one URL; a document of which it makes none counts as a failure of that URL.
@@ -37,9 +40,10 @@ class SeveralOrigins:
         self._parts: dict[str, Part] = {}
         self._fetched_at: dict[str, float] = {}
         self._last_warning = ""
-        self.identity = several_identities(self._origins)
+        self.identity = " ".join(self._origins)
         self.place = " and ".join(origin.place for origin in origins)
-        self.uri = origins[0].uri
+        self.uri: str | None = None  # there is none for all
+        self.failures: tuple[str, ...] = ()
         self.egress = origins[0].egress
         self.tag: str | None = None
 
@@ -64,12 +68,14 @@ class SeveralOrigins:
                     raise answer
                 self._take(name, answer, now)
             except (LbjwtError, OSError, ValueError) as error:
-                failures.append(f"{origin.place}: {sentence_of(error)}")
+                said = sentence_of(error)
+                failures.append(said if origin.place in said else f"{origin.place}: {said}")
                 origin.refused()
                 self._keep(name, now)
             else:
                 origin.accepted(answer)
                 fresh.append(answer)
+        self.failures = tuple(failures)
         if not fresh:
             raise JWKSFetchError("; ".join(failures))
         self._warn("; ".join(failures))
@@ -107,9 +113,3 @@ class SeveralOrigins:
         parts = {name: part for name, part in decoded(document).items() if name in self._origins}
         self._parts = parts
         self._fetched_at = {name: fetched_at if part.since is None else part.since for name, part in parts.items()}
-
-
-def several_identities(identities: object) -> str:
-    """The name of a source of several URLs, each given by its `identity_of`."""
-    assert isinstance(identities, dict | list | tuple)
-    return " ".join(identities)

@@ -8,12 +8,13 @@ while it was written, costs its client one refusal: the next request with that k
 import struct
 import zlib
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Final, Protocol
 
 SLOTS: Final = 64
 """Places for workers; with more workers, some share one."""
 AT_ONCE: Final = 8
-"""Key ids that one worker keeps until they are read; later ones are dropped."""
+"""Key ids that one worker keeps until they are read, the newest ones: that of the request that asks for a fetch is among them."""
 LONGEST: Final = 128
 """Characters of a key id."""
 
@@ -38,7 +39,8 @@ def put(memory: Memory, begin: int, slot: int, kids: list[str]) -> None:
 
 
 def take(memory: Memory, begin: int) -> Iterator[str]:
-    """Read and remove the wishes of all workers."""
+    """Read and remove the wishes of all workers: the newest of each, then the next of each, so that no worker takes the turns of the others."""
+    found = list[list[str]]()
     for at in range(begin, begin + SIZE, _SLOT):
         checksum, length = _HEAD.unpack(memory[at : at + _HEAD.size])
         if not 0 < length <= _SLOT - _HEAD.size:
@@ -46,7 +48,9 @@ def take(memory: Memory, begin: int) -> Iterator[str]:
         text = memory[at + _HEAD.size : at + _HEAD.size + length]
         memory[at : at + _HEAD.size] = bytes(_HEAD.size)
         if zlib.crc32(text) == checksum:
-            yield from text.decode("ascii", "replace").split("\n")
+            found.append(text.decode("ascii", "replace").split("\n"))
+    for row in zip_longest(*found):
+        yield from (kid for kid in row if kid is not None)
 
 
 class Wishes:
@@ -63,13 +67,17 @@ class Wishes:
 
     def add(self, kid: str) -> None:
         """A token named a key id that no key has."""
-        if len(self._kids) < AT_ONCE and len(kid) <= LONGEST and kid.isascii():
-            self._kids[kid] = None
+        if len(kid) > LONGEST or not kid.isascii():
+            return
+        self._kids.pop(kid, None)
+        self._kids[kid] = None
+        if len(self._kids) > AT_ONCE:
+            del self._kids[next(iter(self._kids))]
 
     def tell(self) -> None:
-        """Send what was added; the next wishes replace it."""
+        """Send what was added, the newest first; the next wishes replace it."""
         if self._kids:
-            self._send(list(self._kids))
+            self._send(list(self._kids)[::-1])
             self._kids.clear()
 
 

@@ -69,4 +69,6 @@ def test_revoke_reads_the_jti_inside(directory: Path):
     assert "give its private key with --decrypt FILE" in run(*options, given=sealed()).stderr
     assert run(*options, "--decrypt", directory / "key.jwk", given=sealed()).exit_code == 0
     assert json.loads(file.read_text())["jti"] == "j1"
-    assert run("revoke", "--jti", "a", "--decrypt", directory / "key.jwk", "--file", file, given=sealed()).exit_code == 2
+    assert (
+        run("revoke", "--jti", "a", "--decrypt", directory / "key.jwk", "--file", file, given=sealed()).exit_code == 2
+    )
