@@ -10,6 +10,7 @@ from lbjwt import _loader
 
 if TYPE_CHECKING:
     from lbjwt._fastverify import DenyReason as DenyReason
+    from lbjwt.auth.encrypted import Decryption as Decryption
     from lbjwt.auth.policy import IssuerPolicy as IssuerPolicy
     from lbjwt.auth.trusted_issuer import TrustedIssuer as TrustedIssuer
     from lbjwt.auth.verdict import Accepted as Accepted
@@ -29,6 +30,7 @@ _loader.install()
 _HOMES = {
     "Accepted": "lbjwt.auth.verdict",
     "Configuration": "lbjwt.config.model",
+    "Decryption": "lbjwt.auth.encrypted",
     "DenyReason": "lbjwt._fastverify",
     "IssuerPolicy": "lbjwt.auth.policy",
     "KeyRing": "lbjwt.jose.keyring",

@@ -14,6 +14,7 @@ cdef struct Parts:
 
 
 cdef bint is_token68(const char *token, Py_ssize_t size, bint allow_padding) noexcept nogil
+cdef bint is_encrypted(const char *token, Py_ssize_t size) noexcept nogil
 cdef bint split(const char *token, Py_ssize_t size, Parts *parts) noexcept nogil
 cdef Py_ssize_t decode_base64url(const char *text, Py_ssize_t size, unsigned char *out) noexcept nogil
 cdef bytes decoded(const char *text, Py_ssize_t size, bint padding)

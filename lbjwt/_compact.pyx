@@ -53,6 +53,19 @@ cdef bint is_token68(const char *token, Py_ssize_t size, bint allow_padding) noe
     return True
 
 
+cdef bint is_encrypted(const char *token, Py_ssize_t size) noexcept nogil:
+    """True for a token with exactly four dots: the form of a compact JWE (RFC 7516 section 9)."""
+    cdef const char *end = token + size
+    cdef int dots = 0
+    while dots < 5:
+        token = <const char *>memchr(token, c".", end - token)
+        if token == NULL:
+            break
+        token += 1
+        dots += 1
+    return dots == 4
+
+
 cdef bint split(const char *token, Py_ssize_t size, Parts *parts) noexcept nogil:
     """True when the token has exactly two dots and no empty part. Stops at the third dot (THREATS A16, A23)."""
     cdef const char *end = token + size

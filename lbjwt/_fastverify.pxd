@@ -33,6 +33,10 @@ cpdef enum DenyReason:
     WRONG_TYPE = 25              # the typ header, or what a profile asks of it
     RATE_LIMITED = 26            # too many failures from this address: 429, before any cryptography
     NO_CLUSTER = 27              # the claim that chooses the cluster is missing or names none: 403
+    HEADER_REFUSED = 28          # a member of the JOSE header that is not as `required_headers` asks
+    DECRYPTION_FAILED = 29       # an encrypted token that no key of ours opens: one reason, whatever failed
+    ENCRYPTION_REFUSED = 30      # a JWE whose header asks for what is not accepted: alg, enc, zip, cty
+    NOT_ENCRYPTED = 31           # a token of an issuer whose tokens must be encrypted
 
 
 cdef inline int record(list trace, str step, int reason, object value) except -1:
@@ -78,6 +82,7 @@ cdef class Verification:
     cdef object _revoked                   # (issuer index: int, key id: str, claims, now: float) -> bool; None: nothing is revoked
     cdef bint _allow_padding
     cdef Py_ssize_t _max_header            # characters of the encoded JOSE header
+    cdef bint _only_encrypted              # its tokens must come as JWE
     cdef dict _known_headers               # header segment -> SignatureCheck or tuple of them, of tokens whose signature passed
 
     # claims: those of the payload when they were read already, to find the issuer; trusted no more than the token is
@@ -101,6 +106,7 @@ cdef class Gate:
     cdef object _select                    # (iss: str) -> row of the issuer or -1; None: there is one issuer, and it judges every token
     cdef Py_ssize_t _only                  # its row
     cdef bint _allow_padding               # of any issuer
+    cdef object _decrypt                   # (token: bytes) -> (signed token inside, rows that have the key) or DenyReason; None: no issuer has keys
 
     # The Grant this connection used last, if this very token is it and it still stands: a keep-alive client sends the same token again, and
     # one memcmp replaces hashing and lookup. A hint is trusted no further than a cache entry.
@@ -115,7 +121,7 @@ cdef class Gate:
     cdef bint stands(self, Grant grant, double now) except? False
     cdef bint _outdated(self, Grant grant, double now)
     cdef bint _may_pad(self, Grant grant) noexcept
-    cdef int _use(self, object verifications, object select, Py_ssize_t max_token) except -1
+    cdef int _use(self, object verifications, object select, Py_ssize_t max_token, object decrypt) except -1
     cdef dict _claims_of(self, bytes token, list trace)
     cdef bytes _unpadded(self, bytes token)
     cdef void note(self, object fault)

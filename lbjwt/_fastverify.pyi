@@ -1,6 +1,6 @@
 """The gate, at the speed of requests: what Python sees of it. The classes are described in the .pxd."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import IntEnum
 from typing import Any, final
 
@@ -39,6 +39,10 @@ class DenyReason(IntEnum):
     WRONG_TYPE = 25
     RATE_LIMITED = 26
     NO_CLUSTER = 27
+    HEADER_REFUSED = 28
+    DECRYPTION_FAILED = 29
+    ENCRYPTION_REFUSED = 30
+    NOT_ENCRYPTED = 31
 
 @final
 class SignatureCheck:
@@ -81,6 +85,7 @@ class Verification:
         revoked: Callable[[int, str, Mapping[str, Any], float], bool] | None = None,
         allow_padding: bool = False,
         max_header: int = 8192,
+        only_encrypted: bool = False,
         index: int = 0,
         policy: int = 0,
     ) -> None:
@@ -90,6 +95,7 @@ class Verification:
             keys: Those in force: a grant lives no longer than its key is among them.
             identity: Header lines for the backend, or None when a claim cannot be one; None for no header lines.
             logged: Members of the access log, or None when there is none; None for no claims in the log.
+            only_encrypted: Refuse tokens that did not come encrypted.
             index: Row of the issuer, from 0 on.
             policy: The number that another Verification with the same rules has; 0 for a new one. What was granted under one number is
                 dead under every other.
@@ -113,11 +119,14 @@ class Gate:
         verifications: Iterable[Verification],
         select: Callable[[str], int] | None = None,
         max_token: int = 8192,
+        decrypt: Callable[..., tuple[bytes, Collection[int]] | DenyReason] | None = None,
     ) -> None:
         """
         Args:
             verifications: One for each issuer, each with a row of its own.
             select: The row of the issuer of an `iss`, -1 for none; None when there is one issuer, which then judges every token.
+            decrypt: Of a compact JWE, the signed token inside and the rows of the issuers that have the key, or why there is none. None while no
+                issuer has keys for it.
 
         Raises:
             ValueError: No issuer, two in one row, or several and nothing to choose among them.
@@ -129,6 +138,7 @@ class Gate:
         *,
         select: Callable[[str], int] | None = None,
         max_token: int = 8192,
+        decrypt: Callable[..., tuple[bytes, Collection[int]] | DenyReason] | None = None,
     ) -> None:
         """
         Replace all issuers at once; arguments and errors as for the constructor, and after an error nothing has changed.

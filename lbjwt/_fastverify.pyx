@@ -13,7 +13,7 @@ from cpython.list cimport PyList_GET_SIZE
 from libc.stdint cimport uint64_t
 from libc.string cimport memcmp
 
-from lbjwt._compact cimport Parts, decoded, der_signature, is_token68, object_of, split
+from lbjwt._compact cimport Parts, decoded, der_signature, is_encrypted, is_token68, object_of, split
 
 from cryptography.exceptions import InvalidSignature
 
@@ -95,7 +95,8 @@ cdef class ClaimRules:
 @cython.final
 cdef class Verification:
     def __init__(self, object resolve, *, ClaimRules rules not None, keys=(), object identity=None, object logged=None,
-                 object revoked=None, bint allow_padding=False, Py_ssize_t max_header=8192, Py_ssize_t index=0, uint64_t policy=0):
+                 object revoked=None, bint allow_padding=False, Py_ssize_t max_header=8192, bint only_encrypted=False, Py_ssize_t index=0,
+                 uint64_t policy=0):
         if index < 0:
             raise ValueError("rows begin at 0")
         self._resolve = resolve
@@ -106,6 +107,7 @@ cdef class Verification:
         self._revoked = revoked
         self._allow_padding = allow_padding
         self._max_header = max_header
+        self._only_encrypted = only_encrypted
         self._known_headers = {}
         self.index = index
         self.policy = policy or _next_number()
@@ -231,15 +233,15 @@ cdef inline Verification _in_row(list issuers, Py_ssize_t row):
 
 @cython.final
 cdef class Gate:
-    def __init__(self, GrantCache cache not None, *, verifications, object select=None, Py_ssize_t max_token=8192):
+    def __init__(self, GrantCache cache not None, *, verifications, object select=None, Py_ssize_t max_token=8192, object decrypt=None):
         self.cache = cache
         self.last_fault = ""
-        self._use(verifications, select, max_token)
+        self._use(verifications, select, max_token, decrypt)
 
-    def reload(self, verifications, *, object select=None, Py_ssize_t max_token=8192):
-        self._use(verifications, select, max_token)
+    def reload(self, verifications, *, object select=None, Py_ssize_t max_token=8192, object decrypt=None):
+        self._use(verifications, select, max_token, decrypt)
 
-    cdef int _use(self, object verifications, object select, Py_ssize_t max_token) except -1:
+    cdef int _use(self, object verifications, object select, Py_ssize_t max_token, object decrypt) except -1:
         cdef list given = list(verifications)
         cdef list issuers
         cdef Verification verification
@@ -255,9 +257,10 @@ cdef class Gate:
             allow_padding = allow_padding or verification._allow_padding
             max_header = max(max_header, verification._max_header)
         # From here on nothing runs that could let another thread in, so each sees all of it or nothing. What was there ends after the last line.
-        _previous = (self._issuers, self._select)
+        _previous = (self._issuers, self._select, self._decrypt)
         self._issuers = issuers
         self._select = select
+        self._decrypt = decrypt
         self._only = (<Verification>given[0]).index
         self._allow_padding = allow_padding
         self.max_header = max_header
@@ -328,7 +331,7 @@ cdef class Gate:
 
     cdef bint _may_pad(self, Grant grant) noexcept:
         cdef Verification verification = _in_row(self._issuers, grant.issuer_index)
-        return verification is not None and verification._allow_padding
+        return verification is not None and verification._allow_padding and grant.signed is None
 
     cdef bint _outdated(self, Grant grant, double now):
         """Look again at a grant of an earlier epoch; True when it is dead, and then it is in no cache any more."""
@@ -362,6 +365,7 @@ cdef class Gate:
     cdef Grant judge(self, bytes token, double now, DenyReason *reason, Py_ssize_t *issuer, list trace):
         cdef Verification verification
         cdef Grant grant = None
+        cdef bytes signed
         cdef dict claims
         cdef list issuers
         cdef uint64_t epoch
@@ -374,17 +378,24 @@ cdef class Gate:
                 return None
             record(trace, "token.alphabet", DenyReason.NONE, None)
             while True:
-                bare = token
-                if self._allow_padding and PyBytes_AS_STRING(token)[PyBytes_GET_SIZE(token) - 1] == c"=":
-                    bare = self._unpadded(token)   # the signature does not cover its own padding: a token has one spelling as a cache key
                 epoch = self.epoch
                 issuers = self._issuers
                 select = self._select
-                claims = None
+                claims = owners = None
+                signed = token
+                if self._decrypt is not None and is_encrypted(PyBytes_AS_STRING(token), PyBytes_GET_SIZE(token)):
+                    opened = self._decrypt(token) if trace is None else self._decrypt(token, trace)
+                    if type(opened) is not tuple:
+                        reason[0] = <DenyReason><int>opened
+                        return None
+                    signed, owners = opened
+                bare = signed
+                if self._allow_padding and PyBytes_AS_STRING(signed)[PyBytes_GET_SIZE(signed) - 1] == c"=":
+                    bare = self._unpadded(signed)  # the signature does not cover its own padding: a token has one spelling as a cache key
                 if select is None:
                     issuer[0] = self._only
                 else:
-                    claims = self._claims_of(token, trace)
+                    claims = self._claims_of(signed, trace)
                     named = None if claims is None else claims.get("iss")
                     issuer[0] = select(named) if type(named) is str else -1
                     if issuer[0] < 0:
@@ -402,12 +413,19 @@ cdef class Gate:
                 verification = _in_row(issuers, issuer[0])
                 if verification is None:
                     raise LookupError("a token was given to an issuer that is not there")
-                grant = verification.run(bare if verification._allow_padding else token, now, claims, reason, trace)
+                if issuer[0] not in owners if owners is not None else verification._only_encrypted:
+                    reason[0] = DenyReason.NOT_ENCRYPTED if owners is None else DenyReason.DECRYPTION_FAILED   # with the key of another issuer
+                    record(trace, "encryption.issuer", reason[0], None)
+                    return None
+                grant = verification.run(bare if verification._allow_padding else signed, now, claims, reason, trace)
                 if epoch == self.epoch and verification is issuers[issuer[0]]:
                     break        # else keys, policies or revocations changed meanwhile in another thread: the later verdict counts
             if grant is not None:
                 grant.epoch = epoch
                 grant.policy = verification.policy
+                if owners is not None:
+                    grant.token = token
+                    grant.signed = signed
                 self.cache.insert(grant)
             return grant
         except BaseException as fault:   # a panic in a Rust extension is no Exception

@@ -10,6 +10,7 @@ cdef enum:
 cdef class Grant:
     """A verified token. Immutable after construction. Its claims are read from the token anew each time they are asked for."""
     cdef readonly bytes token              # the whole compact token: the cache key
+    cdef bytes signed                      # of a token that came encrypted: the signed token inside; else None
     cdef readonly str issuer               # "" when it has none
     cdef readonly str key_id               # of the key that signed ("" when it has none)
     cdef readonly str algorithm

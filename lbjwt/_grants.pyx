@@ -29,9 +29,10 @@ cdef class Grant:
     @property
     def claims(self):
         cdef Parts parts
-        cdef const char *text = PyBytes_AS_STRING(self.token)
+        cdef bytes token = self.token if self.signed is None else self.signed
+        cdef const char *text = PyBytes_AS_STRING(token)
         cdef bytes payload
-        if not split(text, PyBytes_GET_SIZE(self.token), &parts):
+        if not split(text, PyBytes_GET_SIZE(token), &parts):
             return MappingProxyType({})
         payload = decoded(text + parts.payload_at, parts.payload_size, True)
         return MappingProxyType((object_of(payload) if payload is not None else None) or {})
@@ -82,7 +83,8 @@ cdef class GrantCache:
             return True
         cost = (GRANT_BYTES + _allocated(getsizeof(grant.token))
                 + (_allocated(getsizeof(grant.identity_headers)) if grant.identity_headers else 0)
-                + (_allocated(getsizeof(grant.logged_claims)) if grant.logged_claims is not None else 0))
+                + (_allocated(getsizeof(grant.logged_claims)) if grant.logged_claims is not None else 0)
+                + (_allocated(getsizeof(grant.signed)) if grant.signed is not None else 0))
         if self.max_entries == 0 or cost + self._table_bytes > self.max_bytes:
             return False
         known = self._entries.get(grant.token)

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lbjwt.assembly.decryption import decryption_of
 from lbjwt.auth.issuer_pattern import TENANT
 from lbjwt.auth.trusted_issuer import Revoked, TrustedIssuer
 from lbjwt.auth.verifier import Verifier
 
 if TYPE_CHECKING:
+    from lbjwt.auth.encrypted import Decryption
     from lbjwt.config import model
 
 
@@ -44,7 +46,9 @@ class IssuerInstance:
         """Where its keys come from. Keys of one source are never trusted for another, so a reload that changes it withdraws them."""
         issuer = self.issuer
         if issuer.remote_jwks is not None:
-            place: object = self.of_tenant(issuer.remote_jwks.uri)
+            place: object = tuple(map(self.of_tenant, issuer.remote_jwks.uris))
+        elif issuer.remote_keys is not None:
+            place = issuer.remote_keys.uri
         elif issuer.discovery is not None:
             place = self.of_tenant(issuer.issuer or "")
         else:
@@ -69,11 +73,21 @@ def issuer_instances(configuration: model.Configuration, rows: Mapping[str, int]
 
 
 def new_verifier(
-    configuration: model.Configuration, instances: list[IssuerInstance], revoked: Revoked | None = None
+    configuration: model.Configuration,
+    instances: list[IssuerInstance],
+    revoked: Revoked | None = None,
+    *,
+    decrypts: bool = False,
 ) -> Verifier:
-    """The verifier of all issuers, still without keys."""
+    """
+    The verifier of all issuers, still without keys.
+
+    Args:
+        decrypts: Read the keys of `jwe`, as `trusted_issuers` does; otherwise it refuses encrypted tokens until it is reloaded.
+    """
+    trusted = {one.index: _trusted(configuration, one) for one in instances}
     return Verifier.for_issuers(
-        trusted_issuers(configuration, instances),
+        trusted_issuers(configuration, instances) if decrypts else trusted,
         revoked=revoked,
         cache_bytes=configuration.token_cache.max_bytes,
         cache_entries=configuration.token_cache.max_entries,
@@ -81,13 +95,22 @@ def new_verifier(
 
 
 def trusted_issuers(configuration: model.Configuration, instances: list[IssuerInstance]) -> dict[int, TrustedIssuer]:
-    """What a verifier is made of, and reloaded with."""
-    return {instance.index: _trusted(configuration, instance) for instance in instances}
+    """
+    What a verifier is reloaded with. Reads the files of `jwe`.
+
+    Raises:
+        KeySourceError: One of them cannot be used.
+    """
+    decryptions = {label: decryption_of(issuer.jwe) for label, issuer in configuration.issuers.items()}
+    return {one.index: _trusted(configuration, one, decryptions[one.label]) for one in instances}
 
 
-def _trusted(configuration: model.Configuration, instance: IssuerInstance) -> TrustedIssuer:
+def _trusted(
+    configuration: model.Configuration, instance: IssuerInstance, decryption: Decryption | None = None
+) -> TrustedIssuer:
     limits, log = configuration.limits, configuration.access_log
     return TrustedIssuer(
+        decryption=decryption,
         policy=instance.issuer.policy(
             instance.tenant, max_token=limits.max_token, max_token_header=limits.max_token_header
         ),

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from lbjwt.assembly.issuers import IssuerInstance
     from lbjwt.assembly.listeners import ListenerPlan
+    from lbjwt.auth.trusted_issuer import TrustedIssuer
     from lbjwt.auth.verifier import Verifier
     from lbjwt.config.model import Configuration
     from lbjwt.keys.worker import Source
@@ -53,6 +54,7 @@ class Plan:
     configuration: Configuration
     rows: RowNumbers
     instances: list[IssuerInstance]
+    trusted: dict[int, TrustedIssuer]
     listeners: ListenerPlan
     sources: dict[int, Source]
     new_sources: list[Source]
@@ -118,6 +120,7 @@ class Runtime:
         clusters = self._clusters.named(configuration.clusters)
         backend_tls = await in_thread(self._clusters.plan_tls, configuration.clusters)
         trusts = forwarding_trust(configuration)
+        trusted = await in_thread(trusted_issuers, configuration, instances)
         listeners = await in_thread(self.listeners.plan, configuration, sockets)
         access_log = None
         try:
@@ -138,6 +141,7 @@ class Runtime:
                 configuration,
                 rows,
                 instances,
+                trusted,
                 listeners,
                 sources,
                 new_sources,
@@ -176,7 +180,7 @@ class Runtime:
     def use(self, plan: Plan) -> None:
         """Put a plan into force. `Listeners.accept` then opens the listeners that are new."""
         without_keys = {index: None for index, source in plan.sources.items() if source.ring is None}
-        self._verifier.reload(trusted_issuers(plan.configuration, plan.instances), keys=without_keys)
+        self._verifier.reload(plan.trusted, keys=without_keys)
         self._board.keep_issuers(plan.rows.issuers.values())
         self.instances = plan.instances
         self.keys.use(plan.sources)

@@ -20,6 +20,8 @@ from lbjwt.keys import store
 from lbjwt.keys.egress import SYSTEM_TLS, ClientTls, Egress
 from lbjwt.keys.errors import KeySourceError, sentence_of
 from lbjwt.keys.feed import StoredKeySet, room_for
+from lbjwt.keys.parts import ring_of_sets
+from lbjwt.keys.ring_by_id import ring_of_key, ring_of_keys
 from lbjwt.keys.schedule import KeyLifecycle
 from lbjwt.keys.source import LocalKeys, read_key_file, secret_from_environment
 from lbjwt.keys.uri import identity_of, place_of
@@ -29,17 +31,20 @@ if TYPE_CHECKING:
     from lbjwt.assembly.issuers import IssuerInstance
     from lbjwt.config.issuer import Issuer
     from lbjwt.config.remote import KeyFetch
-    from lbjwt.keys.remote import KeyOrigin
+    from lbjwt.keys.remote import Origin
 
 KEYS: Final = "keys"
 """The subdirectory of the state directory with one file for each remote source."""
 
 
-def key_ring_of(issuer: Issuer) -> Callable[..., KeyRing]:
+def key_ring_of(issuer: Issuer, *, missing: Callable[[str], None] = lambda kid: None) -> Callable[..., KeyRing]:
     """
     The function that takes the bytes of the source (of each file, where there are several) and returns the key ring.
 
     It raises KeyFormatError for what is not usable.
+
+    Args:
+        missing: With `remote_keys`: called with each key id that a token names and no key has.
     """
     algorithms = issuer.algorithms
     source = issuer.key_source
@@ -47,11 +52,19 @@ def key_ring_of(issuer: Issuer) -> Callable[..., KeyRing]:
         return partial(KeyRing.from_pem, algorithms=algorithms)
     if source.startswith("secret_"):
         return partial(KeyRing.from_secret, algorithms=algorithms or ())
+    if issuer.remote_keys is not None:
+        return partial(ring_of_keys, algorithms=algorithms, allow_padding=issuer.allow_padding, missing=missing)
+    build = _of_one_set(issuer)
+    several = issuer.remote_jwks is not None and issuer.remote_jwks.more_uris
+    return partial(ring_of_sets, build=build) if several else build
+
+
+def _of_one_set(issuer: Issuer) -> Callable[..., KeyRing]:
     remote = issuer.fetch
     limits: dict[str, Any] = {"max_keys": remote.max_keys, "max_bytes": remote.max_bytes} if remote is not None else {}
     return partial(
         KeyRing.from_jwks,
-        algorithms=algorithms,
+        algorithms=issuer.algorithms,
         allow_padding=issuer.allow_padding,
         symmetric=issuer.symmetric,
         **limits,
@@ -95,14 +108,21 @@ def read_stored(instance: IssuerInstance, directory: Path, wall: float) -> Store
         stored_keys(directory, instance),
         place=key_identity(instance),
         max_stale=remote.max_stale,
-        max_bytes=room_for(remote.max_bytes),
+        max_bytes=room_for(remote.longest_document),
         wall=wall,
     )
 
 
-def key_origin(instance: IssuerInstance) -> KeyOrigin:
-    """Where a remote source is asked, and how."""
-    from lbjwt.keys.remote import KeyOrigin  # imports aiohttp
+def key_origin(instance: IssuerInstance, wishes: Callable[[], Iterable[str]] = tuple) -> Origin:
+    """
+    Where a remote source is asked, and how.
+
+    Args:
+        wishes: With `remote_keys`: the key ids that tokens named.
+    """
+    from lbjwt.keys.by_id import OriginById  # these import aiohttp
+    from lbjwt.keys.remote import KeyOrigin
+    from lbjwt.keys.several import SeveralOrigins
 
     remote = instance.issuer.fetch
     assert remote is not None
@@ -118,6 +138,20 @@ def key_origin(instance: IssuerInstance) -> KeyOrigin:
         proxy_from_environment=remote.proxy_from_environment,
         bearer_token_file=remote.bearer_token_file,
     )
+    issuer = instance.issuer
+    if issuer.remote_keys is not None:
+        return OriginById(
+            egress,
+            issuer.remote_keys.uri,
+            wishes=wishes,
+            check=partial(ring_of_key, algorithms=issuer.algorithms, allow_padding=issuer.allow_padding),
+            interval=remote.refresh_interval,
+            max_keys=remote.max_keys,
+            max_stale=remote.max_stale,
+        )
+    if issuer.remote_jwks is not None and issuer.remote_jwks.more_uris:
+        origins = [KeyOrigin(egress, uri=instance.of_tenant(uri)) for uri in issuer.remote_jwks.uris]
+        return SeveralOrigins(origins, _of_one_set(issuer), remote.max_stale)
     return KeyOrigin(egress, **_whose(instance))
 
 
@@ -159,6 +193,8 @@ def place_of_keys(instance: IssuerInstance) -> str:
     """Where the keys come from, for people: without the query of a URL, which may hold a secret."""
     issuer = instance.issuer
     if issuer.fetch is not None:
+        if issuer.remote_jwks is not None:
+            return " and ".join(place_of(instance.of_tenant(uri)) for uri in issuer.remote_jwks.uris)
         return key_identity(instance).partition("?")[0]
     if issuer.key_files:
         return ", ".join(map(str, issuer.key_files))
@@ -177,6 +213,7 @@ def wait_for_keys(instances: Sequence[IssuerInstance]) -> float:
     issuers = [one.issuer for one in instances]
     fetches = [issuer.remote_jwks.timeout for issuer in issuers if issuer.remote_jwks is not None]
     fetches += [2 * issuer.discovery.timeout for issuer in issuers if issuer.discovery is not None]
+    fetches += [2 * issuer.remote_keys.timeout for issuer in issuers if issuer.remote_keys is not None]
     return max(fetches, default=0.0)
 
 
@@ -193,12 +230,17 @@ def key_lifecycle(remote: KeyFetch) -> KeyLifecycle:
 
 def key_identity(instance: IssuerInstance) -> str:
     """Which remote source it is, for stored key sets and those in the feed: nobody takes the keys of another one."""
+    remote = instance.issuer.remote_jwks
+    if remote is not None and remote.more_uris:
+        return " ".join(identity_of(uri=instance.of_tenant(uri)) for uri in remote.uris)
     return identity_of(**_whose(instance))
 
 
 def _whose(instance: IssuerInstance) -> dict[str, str]:
     """Where to find the keys of a remote source: at `uri`, or at the address that the metadata of `issuer` gives."""
     issuer = instance.issuer
+    if issuer.remote_keys is not None:
+        return {"uri": issuer.remote_keys.uri}
     if issuer.remote_jwks is not None:
         return {"uri": instance.of_tenant(issuer.remote_jwks.uri)}
     assert issuer.issuer is not None
@@ -224,7 +266,7 @@ class PresentKeys:
 
 
 async def present_keys(
-    instance: IssuerInstance, directory: Path | None, *, offline: bool = False, now: float
+    instance: IssuerInstance, directory: Path | None, *, offline: bool = False, now: float, kids: Iterable[str] = ()
 ) -> PresentKeys:
     """
     The keys of one issuer. Raises nothing: what is wrong is in the answer.
@@ -233,6 +275,7 @@ async def present_keys(
         directory: The state directory, for the copy that has to do when nothing can be fetched; None: there is none.
         offline: Fetch nothing.
         now: Seconds since the epoch, for the age of the copy.
+        kids: The key ids that are asked for, where each key has a URL of its own.
     """
     place = place_of_keys(instance)
     build = key_ring_of(instance.issuer)
@@ -246,7 +289,7 @@ async def present_keys(
         return PresentKeys(keys.ring, place)
     problem = "lbjwt fetches no keys when offline"
     if not offline:
-        origin = key_origin(instance)
+        origin = key_origin(instance, lambda: kids)
         try:
             fetched = await origin.ask(doubtful=True)
             return PresentKeys(build(fetched.document or b""), place_of(origin.uri) if origin.uri else origin.place)

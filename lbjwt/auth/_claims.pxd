@@ -17,10 +17,14 @@ cdef class PolicyRules(ClaimRules):
     cdef frozenset _audiences              # None: any
     cdef tuple _required_claims
     cdef frozenset _required_scopes        # None: none
-    cdef frozenset _subjects               # None: any
+    cdef frozenset _subjects               # named whole
+    cdef tuple _subject_prefixes
+    cdef tuple _subject_suffixes
+    cdef bint _any_subject
     cdef frozenset _clients                # None: any
     cdef double _clock_skew
     cdef double _max_lifetime              # infinity: no limit
+    cdef double _max_remaining             # infinity: no limit
     cdef double _max_age                   # infinity: no limit
     cdef bint _require_expiration
     cdef bint _client_is_text              # azp and client_id are looked at, so they must be text
@@ -30,4 +34,5 @@ cdef class PolicyRules(ClaimRules):
     cdef int _check(self, int step, dict claims, const Times *times, double now, Grant grant) except -1
     cdef int _check_issuer(self, dict claims, Grant grant) except -1
     cdef int _check_age(self, dict claims, const Times *times, double now, Grant grant) except -1
+    cdef int _check_subject(self, str subject) except -1
     cdef int _check_client(self, dict claims) except -1

@@ -22,6 +22,7 @@ cdef enum Step:
     START
     ISSUE
     LIFETIME
+    REMAINING
     AGE
     REQUIRED
     SUBJECT
@@ -35,8 +36,8 @@ cdef double FOREVER = float("inf")
 cdef double ABSENT = -1.0
 cdef double WRONG = -2.0
 cdef tuple NAMES = (
-    "claims.types", "claims.issuer", "claims.audience", "claims.expiry", "claims.start", "claims.issue", "claims.lifetime", "claims.age",
-    "claims.required", "claims.subject", "claims.client", "claims.binding", "claims.scopes",
+    "claims.types", "claims.issuer", "claims.audience", "claims.expiry", "claims.start", "claims.issue", "claims.lifetime", "claims.remaining",
+    "claims.age", "claims.required", "claims.subject", "claims.client", "claims.binding", "claims.scopes",
 )
 
 
@@ -59,7 +60,7 @@ cdef bint _is_text_or_absent(dict claims, str name) except -1:
 @cython.final
 cdef class PolicyRules(ClaimRules):
     """
-    Types first (INVALID_CLAIM), then issuer, audience, times, lifetime, age, required claims, subject, client, binding and scopes. A token
+    Types first (INVALID_CLAIM), then issuer, audience, times, lifetime, time left, age, required claims, subject, client, binding and scopes. A token
     is valid when `nbf - skew <= now < exp + skew`, its `iat` is no later than `now + skew`, and `now` is before its age limit + skew.
     """
 
@@ -78,12 +79,16 @@ cdef class PolicyRules(ClaimRules):
         if policy.access_token_profile:
             self._required_claims += tuple([name for name in _PROFILE_CLAIMS if name not in self._required_claims])
         self._required_scopes = frozenset(policy.required_scopes) or None
-        self._subjects = None if policy.subjects is None else frozenset(policy.subjects)
+        self._subjects = frozenset(policy.subjects or ())
+        self._subject_prefixes = tuple(policy.subject_prefixes)
+        self._subject_suffixes = tuple(policy.subject_suffixes)
+        self._any_subject = policy.any_subject
         self._clients = None if policy.clients is None else frozenset(policy.clients)
         self._client_is_text = policy.access_token_profile or policy.clients is not None
         self._refuse_bound = policy.refuse_sender_constrained
         self._clock_skew = policy.clock_skew
         self._max_lifetime = FOREVER if policy.max_lifetime is None else policy.max_lifetime
+        self._max_remaining = FOREVER if policy.max_remaining is None else policy.max_remaining
         self._max_age = FOREVER if policy.max_age is None else policy.max_age
         self._require_expiration = policy.require_expiration
 
@@ -151,6 +156,13 @@ cdef class PolicyRules(ClaimRules):
                     return DenyReason.MISSING_CLAIM
                 if not times.exp - times.iat <= self._max_lifetime:
                     return DenyReason.LIFETIME_TOO_LONG
+        elif step == REMAINING:
+            if self._max_remaining != FOREVER:
+                if times.exp == ABSENT:
+                    return DenyReason.MISSING_CLAIM
+                grant.valid_from = max(grant.valid_from, times.exp - self._max_remaining - self._clock_skew)
+                if not now >= times.exp - self._max_remaining - self._clock_skew:
+                    return DenyReason.LIFETIME_TOO_LONG
         elif step == AGE:
             return self._check_age(claims, times, now, grant)
         elif step == REQUIRED:
@@ -158,12 +170,8 @@ cdef class PolicyRules(ClaimRules):
                 if claims.get(name) is None:
                     return DenyReason.MISSING_CLAIM
         elif step == SUBJECT:
-            if self._subjects is not None:
-                subject = claims.get("sub")
-                if subject is None:
-                    return DenyReason.MISSING_CLAIM
-                if subject not in self._subjects:
-                    return DenyReason.SUBJECT_REFUSED
+            if not self._any_subject:
+                return self._check_subject(claims.get("sub"))
         elif step == CLIENT:
             return self._check_client(claims)
         elif step == BINDING:
@@ -208,6 +216,14 @@ cdef class PolicyRules(ClaimRules):
         if not now >= since - self._clock_skew:
             return DenyReason.ISSUED_IN_FUTURE   # a login to come would be young for ever
         return DenyReason.NONE if now < since + self._max_age + self._clock_skew else DenyReason.TOO_OLD
+
+    cdef int _check_subject(self, str subject) except -1:
+        """One of the subjects, or one with one of the prefixes or suffixes."""
+        if subject is None:
+            return DenyReason.MISSING_CLAIM
+        if subject in self._subjects or subject.startswith(self._subject_prefixes) or subject.endswith(self._subject_suffixes):
+            return DenyReason.NONE
+        return DenyReason.SUBJECT_REFUSED
 
     cdef int _check_client(self, dict claims) except -1:
         """`azp` (OpenID Connect Core section 2) and `client_id` (RFC 8693 section 4.3) name one client. When both are there, both count."""

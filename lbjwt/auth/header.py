@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from lbjwt._fastverify import DenyReason, SignatureCheck
-from lbjwt.auth.policy import PROFILE_TYPE, IssuerPolicy, media_type
+from lbjwt.auth.policy import PROFILE_TYPE, REFUSED, IssuerPolicy, media_type
 from lbjwt.jose.certificates import thumbprints_named
 from lbjwt.jose.imports import is_usable_key_id
 from lbjwt.jose.keyring import KeyRing
@@ -18,9 +18,6 @@ from lbjwt.jose.keys import VerificationKey
 
 MAX_SHOWN = 80  # characters of one quoted claim: a line of a terminal
 
-# crit: lbjwt implements no extension (RFC 7515 section 4.1.11). b64: not allowed in JWTs (RFC 7797 section 7). enc, zip: a JWE (RFC 7516 section 9).
-# They are refused with null too, since a reader that takes null for a value would read another token.
-REFUSED = frozenset({"crit", "b64", "enc", "zip"})
 # Types of tokens with another purpose, refused when no type is configured (RFC 8725 section 3.12, THREATS A25):
 # OIDC Back-Channel Logout section 2.4, RFC 8417 section 2.3, RFC 9449 section 4.2, RFC 9101, RFC 9701, RFC 9901.
 _OF_OTHER_USE = frozenset(
@@ -37,11 +34,12 @@ class HeaderRules:
     the ring; one that matches no key is ignored (RFC 7515 section 4.1.7), so made-up ones cause no fetch.
     """
 
-    __slots__ = ("_allowed", "_keys", "_wanted_type")
+    __slots__ = ("_allowed", "_keys", "_required", "_wanted_type")
 
     def __init__(self, keys: KeyRing, policy: IssuerPolicy) -> None:
         self._keys = keys
         self._allowed = None if policy.algorithms is None else frozenset(policy.algorithms)
+        self._required = dict(policy.required_headers)
         self._wanted_type = None if policy.typ is None else media_type(policy.typ)
         if policy.access_token_profile:
             self._wanted_type = PROFILE_TYPE
@@ -86,6 +84,13 @@ class HeaderRules:
         wrong = given in _OF_OTHER_USE if self._wanted_type is None else given != self._wanted_type
         return DenyReason.WRONG_TYPE if wrong else DenyReason.NONE
 
+    def _members(self, header: dict[str, Any]) -> DenyReason:
+        for name, values in self._required.items():
+            found = header.get(name)
+            if not any(type(found) is type(value) and found == value for value in values):  # true is not 1
+                return DenyReason.HEADER_REFUSED
+        return DenyReason.NONE
+
     def _algorithm(self, header: dict[str, Any]) -> DenyReason:
         algorithm = header.get("alg")
         if not isinstance(algorithm, str) or (self._allowed is not None and algorithm not in self._allowed):
@@ -102,6 +107,7 @@ _RULES = (
     ("header.texts", HeaderRules._texts),
     ("header.content", HeaderRules._content),
     ("header.type", HeaderRules._type),
+    ("header.required", HeaderRules._members),  # before the key id: tokens of another signer cause no fetch
     ("header.algorithm", HeaderRules._algorithm),
     ("header.key_id", HeaderRules._key_id),
 )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lbjwt._fastverify import Verification
 from lbjwt.auth._claims import PolicyRules
@@ -13,6 +13,9 @@ from lbjwt.auth.logged_claims import LoggedClaims, compile_logged_claims
 from lbjwt.auth.policy import IssuerPolicy
 from lbjwt.errors import ConfigurationError
 from lbjwt.jose.keyring import KeyRing
+
+if TYPE_CHECKING:
+    from lbjwt.auth.encrypted import Decryption, EncryptedTokens
 
 # (index of the issuer, key id, claims, seconds since the epoch) -> whether such a token is revoked
 Revoked = Callable[[int, str, Mapping[str, Any], float], bool]
@@ -25,6 +28,7 @@ class TrustedIssuer:
 
     Attributes:
         policy: Its rules.
+        decryption: How its encrypted tokens are decrypted; None to accept none.
         identity_headers: What of its claims endpoints receive; see `compile_identity_headers`.
         max_identity_header: Bytes of one value.
         max_identity_headers: Bytes of all lines together.
@@ -34,6 +38,7 @@ class TrustedIssuer:
     """
 
     policy: IssuerPolicy
+    decryption: "Decryption | None" = None
     identity_headers: tuple[IdentityHeader | tuple[str, str], ...] = ()
     max_identity_header: int = MAX_VALUE
     max_identity_headers: int = MAX_TOTAL
@@ -102,10 +107,22 @@ class CompiledIssuer:
             revoked=self._revoked,
             allow_padding=policy.allow_padding,
             max_header=policy.max_token_header or policy.max_token,
+            only_encrypted=self.trusted.decryption is not None and self.trusted.decryption.required,
             index=self._index,
             policy=self._number,
         )
         self._number = self.verification.policy
+
+
+def decrypting(issuers: Mapping[int, TrustedIssuer]) -> "EncryptedTokens | None":
+    """What decrypts the tokens of these issuers; None if none of them has keys for it."""
+    given = {index: issuer.decryption for index, issuer in issuers.items() if issuer.decryption is not None}
+    if not given:
+        return None
+    from lbjwt.auth.encrypted import EncryptedTokens  # imports ciphers, which few processes need
+
+    headers = (issuer.policy.max_token_header or issuer.policy.max_token for issuer in issuers.values())
+    return EncryptedTokens(given, max(headers))
 
 
 def selection(issuers: Mapping[int, TrustedIssuer]) -> Callable[[str], int] | None:

@@ -4,9 +4,11 @@ The public `Verifier`: keys and a policy in, a verdict per token out. Synchronou
 `_fastverify.Gate` does the work per token; this class assembles its parts and replaces the keys.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from lbjwt._fastverify import DenyReason, Gate
 from lbjwt._grants import GrantCache
@@ -14,10 +16,13 @@ from lbjwt.auth._places import bearer_token
 from lbjwt.auth.identity import IdentityHeader
 from lbjwt.auth.issuer_pattern import IssuerPattern
 from lbjwt.auth.policy import IssuerPolicy
-from lbjwt.auth.trusted_issuer import CompiledIssuer, Revoked, TrustedIssuer, selection
+from lbjwt.auth.trusted_issuer import CompiledIssuer, Revoked, TrustedIssuer, decrypting, selection
 from lbjwt.auth.verdict import Accepted, Refused, Verdict
 from lbjwt.errors import ConfigurationError
 from lbjwt.jose.keyring import KeyRing
+
+if TYPE_CHECKING:
+    from lbjwt.auth.encrypted import Decryption
 
 
 class Verifier:
@@ -28,6 +33,7 @@ class Verifier:
         keys: KeyRing | None,
         policy: IssuerPolicy,
         *,
+        decryption: Decryption | None = None,
         identity_headers: Iterable[IdentityHeader | tuple[str, str]] = (),
         cache_bytes: int = 64 * 1024 * 1024,
         cache_entries: int = 1_000_000,
@@ -35,6 +41,7 @@ class Verifier:
         """
         Args:
             keys: None until there are any; every token is refused with KEYS_UNAVAILABLE until `publish`.
+            decryption: Keys that decrypt tokens (JWE); None to accept no encrypted token.
             identity_headers: For `Grant.identity_headers`; a pair is (claim, header name).
             cache_bytes: Memory for verified tokens; 0 remembers none.
             cache_entries: Greatest number of verified tokens; 0 remembers none.
@@ -42,7 +49,7 @@ class Verifier:
         Raises:
             ConfigurationError: An invalid identity header; a cache limit below 0.
         """
-        issuer = TrustedIssuer(policy=policy, identity_headers=tuple(identity_headers))
+        issuer = TrustedIssuer(policy=policy, decryption=decryption, identity_headers=tuple(identity_headers))
         self._set_up({0: issuer}, None, cache_bytes, cache_entries)
         self.publish(keys)
 
@@ -86,6 +93,7 @@ class Verifier:
             verifications=[issuer.verification for issuer in self._issuers.values()],
             select=selection(trusted),
             max_token=_max_token(trusted),
+            decrypt=decrypting(trusted),
         )
 
     def reload(
@@ -122,7 +130,7 @@ class Verifier:
             if index in given:
                 issuer.use(given[index], previous=None if known is None else known.keys)
         verifications = [issuer.verification for issuer in made.values()]
-        self._gate.reload(verifications, select=select, max_token=max_token)
+        self._gate.reload(verifications, select=select, max_token=max_token, decrypt=decrypting(trusted))
         self._issuers = made
 
     @classmethod
@@ -135,6 +143,7 @@ class Verifier:
         any_issuer: bool = False,
         any_audience: bool = False,
         algorithms: Iterable[str] | None = None,
+        decryption: Decryption | None = None,
         identity_headers: Iterable[IdentityHeader | tuple[str, str]] = (),
         **policy: Any,
     ) -> Self:
@@ -145,6 +154,7 @@ class Verifier:
             issuer: The exact `iss`, or a pattern with a tenant; required unless any_issuer is true.
             audiences: Accepted members of `aud`; required unless any_audience is true.
             algorithms: None for what the keys say.
+            decryption: Keys that decrypt tokens (JWE); None to accept no encrypted token.
             policy: Further fields of IssuerPolicy.
 
         Raises:
@@ -153,7 +163,7 @@ class Verifier:
         """
         rules = _policy(issuer, audiences, any_issuer, any_audience, algorithms, policy)
         keys = KeyRing.from_jwks(document, algorithms=rules.algorithms, allow_padding=rules.allow_padding)
-        return cls(keys, rules, identity_headers=identity_headers)
+        return cls(keys, rules, decryption=decryption, identity_headers=identity_headers)
 
     @classmethod
     def from_pem(
@@ -165,6 +175,7 @@ class Verifier:
         any_issuer: bool = False,
         any_audience: bool = False,
         algorithms: Iterable[str] | None = None,
+        decryption: Decryption | None = None,
         identity_headers: Iterable[IdentityHeader | tuple[str, str]] = (),
         **policy: Any,
     ) -> Self:
@@ -176,7 +187,8 @@ class Verifier:
             ConfigurationError: No issuer or audience, or another invalid value.
         """
         rules = _policy(issuer, audiences, any_issuer, any_audience, algorithms, policy)
-        return cls(KeyRing.from_pem(text, algorithms=rules.algorithms), rules, identity_headers=identity_headers)
+        keys = KeyRing.from_pem(text, algorithms=rules.algorithms)
+        return cls(keys, rules, decryption=decryption, identity_headers=identity_headers)
 
     @classmethod
     def from_secret(
@@ -188,6 +200,7 @@ class Verifier:
         audiences: Iterable[str] | None = None,
         any_issuer: bool = False,
         any_audience: bool = False,
+        decryption: Decryption | None = None,
         identity_headers: Iterable[IdentityHeader | tuple[str, str]] = (),
         **policy: Any,
     ) -> Self:
@@ -200,7 +213,8 @@ class Verifier:
         """
         names = tuple(algorithms)
         rules = _policy(issuer, audiences, any_issuer, any_audience, names, policy)
-        return cls(KeyRing.from_secret(secret, algorithms=names), rules, identity_headers=identity_headers)
+        keys = KeyRing.from_secret(secret, algorithms=names)
+        return cls(keys, rules, decryption=decryption, identity_headers=identity_headers)
 
     @property
     def keys(self) -> KeyRing | None:

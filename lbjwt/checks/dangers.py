@@ -27,6 +27,9 @@ from lbjwt.routing.table import RouteMatch
 _NO_HOST: Final = "host.invalid"  # RFC 6761 §6.4: what no route names
 _BELOW: Final = "/lbjwt-check"  # a step that no route is likely to name
 
+_AWS_KEYS: Final = re.compile(
+    r"^https://(public-keys\.auth\.elb|s3-us-gov-[a-z]+-1\.amazonaws\.com/aws-elb-public-keys)"
+)
 _PATTERN: Final = re.compile(r"\*|/:[A-Za-z_]")
 _DOTTED: Final = re.compile(r"[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)+", re.ASCII)
 # A name that is a host, forwards (kubernetes.io) or backwards (com.example.roles), is the name of one claim: RFC 7519 §2, Collision-Resistant Name.
@@ -113,14 +116,23 @@ def _issuers(configuration: Configuration) -> Iterator[Problem]:
         path: KeyPath = ("issuers", label)
         if issuer.any_issuer:
             yield warning((*path, "any_issuer"), "any-issuer")
-        if issuer.any_audience and _opens_unasked(label, configuration):
+        # tokens of AWS load balancers have no audience, but their header tells who they are for
+        bound = not issuer.required_headers.keys().isdisjoint(("signer", "client"))
+        if issuer.any_audience and not bound and _opens_unasked(label, configuration):
             yield warning((*path, "any_audience"), "any-audience")
-        if not issuer.require_expiration and issuer.max_lifetime is None:  # which asks for exp, too
+        # the other two ask for exp, too
+        if not issuer.require_expiration and issuer.max_lifetime is None and issuer.max_remaining is None:
             yield warning((*path, "require_expiration"), "expiration-optional")
+        if (
+            issuer.remote_keys is not None
+            and _AWS_KEYS.search(issuer.remote_keys.uri)
+            and "signer" not in issuer.required_headers
+        ):
+            yield warning((*path, "remote_keys", "uri"), "signer-unchecked")
         yield from _fetch(path, issuer)
         yield from _locations(path, issuer)
         key = issuer.key_source
-        held = issuer.remote_jwks.uri if issuer.remote_jwks is not None else repr(getattr(issuer, key))
+        held = repr(issuer.remote_jwks.uris) if issuer.remote_jwks is not None else repr(getattr(issuer, key))
         first = sources.setdefault((key, held), label)
         if first != label and issuer.discovery is None:
             yield warning((*path, key), "keys-shared", at_key=True, other=first)
@@ -139,9 +151,14 @@ def _fetch(path: KeyPath, issuer: Issuer) -> Iterator[Problem]:
     if fetch is None:
         return
     here: KeyPath = (*path, issuer.key_source)
-    uri = issuer.remote_jwks.uri if issuer.remote_jwks is not None else issuer.issuer or ""
-    if uri.startswith("http:") and not is_loopback_url(uri):
-        yield warning((*here, "uri" if issuer.remote_jwks is not None else "allow_http"), "jwks-plain-http")
+    given = issuer.remote_jwks or issuer.remote_keys
+    uris = (
+        issuer.remote_jwks.uris
+        if issuer.remote_jwks is not None
+        else (given.uri if given is not None else issuer.issuer or "",)
+    )
+    if any(uri.startswith("http:") and not is_loopback_url(uri) for uri in uris):
+        yield warning((*here, "uri" if given is not None else "allow_http"), "jwks-plain-http")
     if fetch.max_stale < fetch.longest_interval:
         yield warning((*here, "max_stale"), "jwks-stale-short")
 

@@ -17,6 +17,7 @@ from lbjwt.config.remote import KeyFetch
 from lbjwt.errors import LbjwtError
 from lbjwt.keys import discovery, fetcher  # noqa: F401 - here, or the first fetch would be timed with the import of aiohttp
 from lbjwt.keys.errors import JWKSFetchError, sentence_of
+from lbjwt.keys.several import SeveralOrigins
 from lbjwt.keys.uri import place_of
 
 CLOCK_WARNING: Final = 5.0
@@ -41,6 +42,11 @@ _REMEDIES: Final = (
 async def fetched(subject: str, instance: IssuerInstance, remote: KeyFetch) -> list[Result]:
     """Whether the keys can be fetched, and what they are."""
     issuer = instance.issuer
+    if issuer.remote_keys is not None:
+        sentence = (
+            "lbjwt fetches a key when a token names it; lbjwt explain with a token tells whether its key can be fetched"
+        )
+        return [Result(subject, "keys", "note", sentence)]
     origin = key_origin(instance)
     results: list[Result] = []
     document, date, failure = None, None, "a response without a body"
@@ -62,7 +68,14 @@ async def fetched(subject: str, instance: IssuerInstance, remote: KeyFetch) -> l
     if document is None:
         return [*results, Result(subject, "reachable", "problem", failure)]
     took = f"{len(document)} bytes in {1000 * (answered - asked):.0f} ms"
-    results.append(Result(subject, "reachable", "ok", f"{place_of(origin.uri or '')} gave {took}"))
+    results.append(
+        Result(subject, "reachable", "ok", f"{place_of(origin.uri) if origin.uri else origin.place} gave {took}")
+    )
+    if isinstance(origin, SeveralOrigins):
+        results += [
+            Result(subject, "reachable", "warning", f"{failed}; the keys of the other URLs count")
+            for failed in origin.failures
+        ]
     try:
         ring = key_ring_of(issuer)(document)
     except LbjwtError as error:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from lbjwt.assembly.decryption import decryption_keys
 from lbjwt.assembly.sources import documents_of, key_ring_of, secrets_of
 from lbjwt.checks.codes import warning
 from lbjwt.checks.results import Result, keys_counted
@@ -78,6 +79,18 @@ def key_findings(label: str, issuer: Issuer) -> Iterator[Problem | Result]:
             yield from secrecy(place, file)
         elif file.stat().st_mode & stat.S_IWOTH:
             yield warning(place, "key-file-writable", file=file)
+
+
+def decryption_problems(label: str, issuer: Issuer) -> Iterator[Problem]:
+    """Return what is wrong or dangerous about the files whose keys decrypt the tokens of an issuer."""
+    for at, file in enumerate(issuer.jwe.key_files if issuer.jwe is not None else ()):
+        path: KeyPath = ("issuers", label, "jwe", "key_files", at)
+        try:
+            decryption_keys(file)
+        except KeySourceError as error:
+            yield Problem(path, str(error), code="key-file")
+        else:
+            yield from secrecy(path, file)
 
 
 def secrecy(path: KeyPath, file: Path) -> Iterator[Problem]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from lbjwt.checks import dangers, files
-from lbjwt.checks.key_files import key_findings
+from lbjwt.checks.key_files import decryption_problems, key_findings
 from lbjwt.checks.results import Result
 from lbjwt.config.load import Examination
 from lbjwt.config.model import Cluster, Configuration
@@ -62,6 +62,8 @@ def file_findings(configuration: Configuration, command: Command) -> Iterator[Pr
             yield from key_findings(label, issuer)
         else:
             yield from files.fetch_problems(("issuers", label, issuer.key_source), issuer.fetch)
+    for label, issuer in configuration.issuers.items():
+        yield from decryption_problems(label, issuer)
     for label, cluster in configuration.clusters.items():
         if cluster.endpoints_file is not None:
             yield from files.endpoints_file_problems(

@@ -5,13 +5,15 @@ import binascii
 import datetime
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from lbjwt.auth.revocation import LATEST
 from lbjwt.auth.revocation_format import parse_time
+from lbjwt.errors import LbjwtError
 
 _TIMES: Final = ("iat", "nbf", "exp", "auth_time")
 _LONGEST: Final = 1 << 20  # bytes read from standard input: no token is longer
@@ -36,14 +38,37 @@ def moment(text: str, name: str) -> float:
     return parse_time(float(text) if plain.isascii() and plain.isdecimal() else text, name)
 
 
-def decode(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return header and claims of a compact JWS (RFC 7515 section 7.1). No error quotes the token."""
+def decode(token: str, *, encrypted: str = "") -> tuple[dict[str, Any], dict[str, Any]]:
+    """
+    Return header and claims of a compact JWS (RFC 7515 section 7.1). No error quotes the token.
+
+    Args:
+        encrypted: What to say about an encrypted token.
+    """
     parts = token.split(".", 5)
     if len(parts) == 5:
-        raise click.ClickException("this is an encrypted token (JWE, five parts), which lbjwt does not accept")
+        raise click.ClickException(f"this is an encrypted token (JWE, five parts){encrypted}")
     if len(parts) != 3:
         raise click.ClickException("a token must have three parts with dots between them")
     return _object(parts[0], "header"), _object(parts[1], "payload")
+
+
+def decrypted(token: str, key_files: Sequence[Path]) -> str:
+    """Return the signed token inside a JWE; a token that is not encrypted, or for which there are no files, as it is."""
+    if not key_files or token.count(".") != 4:
+        return token
+    from lbjwt._fastverify import DenyReason
+    from lbjwt.assembly.decryption import decryption_keys
+    from lbjwt.auth.encrypted import Decryption, EncryptedTokens
+
+    try:
+        keys = tuple(key for file in key_files for key in decryption_keys(file))
+    except LbjwtError as error:
+        raise click.ClickException(str(error)) from None
+    opened = EncryptedTokens({0: Decryption(keys)}, max_header=_LONGEST)(token.encode("utf-8", "replace"))
+    if isinstance(opened, DenyReason):
+        raise click.ClickException(f"the token cannot be decrypted: {opened.name.lower().replace('_', ' ')}")
+    return opened[0].decode()
 
 
 def _object(part: str, what: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import click
 from lbjwt.auth.revocation import LATEST, Change, Revocation, RevocationError, Undo
 from lbjwt.auth.revocation_format import DEFAULT_LIFETIME, line_of, read_entry, read_undo, text_of_time
 from lbjwt.cli.admin import ask
-from lbjwt.cli.compact import decode, given, moment
+from lbjwt.cli.compact import decode, decrypted, given, moment
 from lbjwt.units import UnitError, parse_duration
 
 SKEW: Final = 300.0
@@ -38,11 +38,20 @@ SKEW: Final = 300.0
 @click.option(
     "--token", "source", metavar="-", help="Read a token from standard input and revoke its jti until it ends."
 )
+@click.option(
+    "--decrypt",
+    "key_files",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="With --token: a file with a private key that decrypts an encrypted token (JWE). Repeatable.",
+)
 @click.option("--undo", is_flag=True, help="Remove the entries that match these options exactly.")
 @click.option("--admin", metavar="URL", help="Admin API of a running balancer, such as http://127.0.0.1:9900.")
 @click.option("--file", type=click.Path(path_type=Path), metavar="FILE", help="Write to the file that balancers watch.")
 def revoke(
     source: str | None,
+    key_files: tuple[Path, ...],
     lifetime: str | None,
     until: str | None,
     undo: bool,
@@ -73,13 +82,15 @@ def revoke(
         raise click.UsageError("give --for or --until, not both.")
     if source is not None and (members or lifetime is not None or until is not None):
         raise click.UsageError("--token takes everything from the token; leave out the other options.")
+    if key_files and source is None:
+        raise click.UsageError("--decrypt belongs to --token -")
     if source is not None and source != "-":
         raise click.UsageError("lbjwt reads the token from standard input only; write --token -")
     if undo and (lifetime is not None or until is not None):
         raise click.UsageError("--undo removes all entries with that name; leave out --for and --until.")
     now = time.time()
     try:
-        entry = _entry_of_token(now) if source is not None else None
+        entry = _entry_of_token(now, key_files) if source is not None else None
         if undo:
             done = _undo(
                 read_undo(members) if entry is None else Undo(entry.kind, entry.value, entry.issuer), admin, file
@@ -141,9 +152,11 @@ def _time(text: str, name: str, now: float) -> float:
     return moment(text, name)
 
 
-def _entry_of_token(now: float) -> Revocation:
+def _entry_of_token(now: float, key_files: tuple[Path, ...]) -> Revocation:
     """An entry for the jti and issuer of the token on standard input. The signature is not checked: there may be no key here."""
-    _, claims = decode(given("-"))
+    _, claims = decode(
+        decrypted(given("-"), key_files), encrypted="; to read its jti, give its private key with --decrypt FILE"
+    )
     jti, issuer, exp = claims.get("jti"), claims.get("iss"), claims.get("exp")
     if not isinstance(jti, str) or not jti:
         raise click.ClickException(

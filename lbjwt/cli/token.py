@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from lbjwt.cli.compact import decode, describe_times, given
+from lbjwt.cli.compact import decode, decrypted, describe_times, given
 from lbjwt.cli.keys import SIGNING_ALGORITHMS
 from lbjwt.cli.report import EXIT_CONFIGURATION, print_problems
 from lbjwt.cli.sign import sign
@@ -87,13 +87,23 @@ def _claim(text: str) -> tuple[str, Any]:
 
 
 @token.command()
+@click.option(
+    "--decrypt",
+    "key_files",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="A file with a private key (JWK, JWK Set or PEM) that decrypts an encrypted token (JWE). Repeatable.",
+)
 @click.argument("text", metavar="[TOKEN]", default="-")
-def inspect(text: str) -> None:
+def inspect(text: str, key_files: tuple[Path, ...]) -> None:
     """Print the header and claims of a token, WITHOUT VERIFYING it.
 
     TOKEN is - (the default) for standard input. Anybody can write a token with any content: do not trust it.
     """
-    header, claims = decode(given(text))
+    header, claims = decode(
+        decrypted(given(text), key_files), encrypted="; to read it, give its private key with --decrypt FILE"
+    )
     click.echo("NOT VERIFIED: anybody could have written this token.", err=True)
     click.echo(json.dumps({"header": header, "claims": claims}, indent=2))
     for line in describe_times(claims, time.time()):
@@ -109,8 +119,16 @@ def inspect(text: str) -> None:
 @click.option("--audience", multiple=True, metavar="TEXT", help="An accepted aud claim. Repeatable.")
 @click.option("--any-audience", is_flag=True, help="Accept any audience.")
 @click.option("--algorithm", multiple=True, metavar="NAME", help="An accepted signature algorithm. Repeatable.")
+@click.option(
+    "--decrypt",
+    "key_files",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="A file with a private key (JWK, JWK Set or PEM) that decrypts an encrypted token (JWE). Repeatable.",
+)
 @click.argument("text", metavar="[TOKEN]", default="-")
-def verify(text: str, **said: Any) -> None:
+def verify(text: str, key_files: tuple[Path, ...], **said: Any) -> None:
     """Verify a token as `lbjwt serve` does, and print the reason if it is refused.
 
     TOKEN is - (the default) for standard input. Exit code 0: accepted, the claims are printed; 1: refused; 2: a problem with the flags or the keys.
@@ -137,7 +155,7 @@ def verify(text: str, **said: Any) -> None:
         click.echo(f"Error: the keys cannot be used: {error}", err=True)
         sys.exit(EXIT_CONFIGURATION)
     policy = IssuerPolicy(issuer=issuer.issuer, audiences=issuer.audiences or None, algorithms=issuer.algorithms)
-    verdict = Verifier(ring, policy).verify(given(text))
+    verdict = Verifier(ring, policy).verify(decrypted(given(text), key_files))
     grant = verdict.grant
     if grant is None:
         click.echo(f"refused: {verdict.reason.name.lower().replace('_', ' ')}", err=True)

@@ -9,7 +9,8 @@ from pydantic import Field, StrictBool, StringConstraints, ValidationInfo, field
 
 from lbjwt.auth._places import TokenPlaces
 from lbjwt.auth.issuer_pattern import TENANT, IssuerPattern
-from lbjwt.auth.policy import CLOCK_SKEW, MAX_CLOCK_SKEW, IssuerPolicy
+from lbjwt.auth.policy import CLOCK_SKEW, MAX_AFFIXES, MAX_CLOCK_SKEW, IssuerPolicy
+from lbjwt.config.decryption import Jwe, RequiredHeaders
 from lbjwt.config.fields import (
     Algorithm,
     ClaimName,
@@ -23,7 +24,7 @@ from lbjwt.config.fields import (
     is_hmac,
 )
 from lbjwt.config.places import FromCookie, FromHeader, FromParam
-from lbjwt.config.remote import PLAIN_HTTP, Discovery, KeyFetch, RemoteJwks
+from lbjwt.config.remote import PLAIN_HTTP, Discovery, KeyFetch, RemoteJwks, RemoteKeys
 from lbjwt.config.section import Fault, Section, across, given, placed, refuse
 from lbjwt.config.tenants import Tenants
 from lbjwt.config.url import check_fetchable, is_loopback_url
@@ -32,7 +33,18 @@ from lbjwt.jose.mistaken import SECRET_MEMBERS
 T = TypeVar("T")
 
 KEY_SOURCES: Final = (
-    *("discovery", "jwks_file", "remote_jwks", "jwks", "pem_file", "pem", "secret_env", "secret_files", "secret_file"),
+    *(
+        "discovery",
+        "jwks_file",
+        "remote_jwks",
+        "remote_keys",
+        "jwks",
+        "pem_file",
+        "pem",
+        "secret_env",
+        "secret_files",
+        "secret_file",
+    ),
 )
 
 EnvironmentName = Annotated[str, Spelling("[A-Za-z_][A-Za-z0-9_]{0,127}", "the name of an environment variable")]
@@ -76,6 +88,10 @@ class Issuer(Section):
     remote_jwks: RemoteJwks | None = Field(
         default=None, description="Key source: a URL of a JWK Set, which lbjwt fetches regularly."
     )
+    remote_keys: RemoteKeys | None = Field(
+        default=None,
+        description="Key source: a URL for each key, with `{kid}` in it; lbjwt fetches a key when a token names it.",
+    )
     jwks: Annotated[dict[str, Any], Words("JWK Set")] | None = Field(
         default=None, description="Key source: a JWK Set of public keys, written in the configuration."
     )
@@ -112,6 +128,10 @@ class Issuer(Section):
         default=None,
         description="Maximum of `exp - iat`, such as `24h`; a token then needs both claims. Default: no limit.",
     )
+    max_remaining: Annotated[float, Seconds(1, 315_360_000)] | None = Field(
+        default=None,
+        description="Maximum of `exp - now`, the time that is left, such as `1h`; a token then needs `exp`. Default: no limit.",
+    )
     max_age: Annotated[float, Seconds(1, 315_360_000)] | None = Field(
         default=None,
         description="Maximum time since the user signed in (`auth_time`) or else the token was issued (`iat`). Default: no limit.",
@@ -120,12 +140,22 @@ class Issuer(Section):
         default=None,
         description="Required `typ` header, such as `at+jwt` (RFC 9068 §2.1). Default: any except those of other tokens, such as `logout+jwt`.",
     )
+    required_headers: RequiredHeaders = Field(
+        default_factory=dict,
+        description="Members that the JOSE header of a token must have, each with its value or a list of accepted values. Default: none.",
+    )
     access_token_profile: StrictBool = Field(
         default=False,
         description="Require RFC 9068: the token needs `typ: at+jwt` and the claims `iss`, `exp`, `aud`, `sub`, `client_id`, `iat` and `jti`.",
     )
     subjects: Annotated[tuple[Text, ...], Field(max_length=10_000)] = Field(
         default=(), description="Accepted `sub` claims. Default: every subject."
+    )
+    subject_prefixes: Annotated[tuple[Text, ...], Field(max_length=MAX_AFFIXES)] = Field(
+        default=(), description="Also accept a `sub` that begins with one of these, such as `spiffe://prod.example/`."
+    )
+    subject_suffixes: Annotated[tuple[Text, ...], Field(max_length=MAX_AFFIXES)] = Field(
+        default=(), description="Also accept a `sub` that ends with one of these, such as `@clients`."
     )
     clients: Annotated[tuple[Text, ...], Field(max_length=10_000)] = Field(
         default=(),
@@ -142,6 +172,10 @@ class Issuer(Section):
     allow_padding: StrictBool = Field(
         default=False,
         description="Accept `=` at the end of the parts of a token, as some cloud load balancers write it.",
+    )
+    jwe: Jwe | None = Field(
+        default=None,
+        description="Accept encrypted tokens (JWE, RFC 7516) that contain a signed token, and decrypt them with these keys. Default: none.",
     )
 
     from_headers: Annotated[tuple[FromHeader, ...], Field(max_length=8)] | None = Field(
@@ -161,7 +195,15 @@ class Issuer(Section):
     )
 
     _no_repeats = field_validator(
-        "audiences", "algorithms", "required_claims", "required_scopes", "subjects", "clients", "secret_files"
+        "audiences",
+        "algorithms",
+        "required_claims",
+        "required_scopes",
+        "subjects",
+        "subject_prefixes",
+        "subject_suffixes",
+        "clients",
+        "secret_files",
     )(distinct)
 
     @field_validator("any_issuer")
@@ -220,6 +262,8 @@ class Issuer(Section):
     @field_validator("remote_jwks")
     @classmethod
     def _one_address_or_many(cls, remote: RemoteJwks | None, info: ValidationInfo) -> RemoteJwks | None:
+        if remote is not None and any((TENANT in uri) != (TENANT in remote.uri) for uri in remote.more_uris):
+            raise across(f"write {TENANT} in all URLs of the keys, or in none", "remote_jwks", "more_uris")
         if remote is not None and TENANT in remote.uri:
             if info.data.get("tenants", ...) is None:
                 raise across(f"{TENANT} in the URL of the keys needs tenants", "remote_jwks", "uri")
@@ -363,7 +407,7 @@ class Issuer(Section):
 
     @property
     def fetch(self) -> KeyFetch | None:
-        return self.discovery or self.remote_jwks
+        return self.discovery or self.remote_jwks or self.remote_keys
 
     @property
     def instances(self) -> tuple[str, ...]:

@@ -59,7 +59,8 @@ def issuer_faults(issuers: Mapping[str, Issuer]) -> Iterator[Fault]:
             if may_be_one(issuer.name, before):
                 yield Fault(
                     ("issuers", label, "issuer"),
-                    f"{other} has the same issuer, so lbjwt could not tell whose a token is; remove one",
+                    f"{other} has the same issuer, so lbjwt could not tell whose a token is; remove one, and give the other the audiences, "
+                    "token locations and URLs of keys (more_uris) of both",
                 )
         seen.append((label, issuer.name))
 

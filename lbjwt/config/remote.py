@@ -4,14 +4,29 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, StrictBool, ValidationInfo, field_validator
 
-from lbjwt.config.fields import Bytes, File, Seconds, Text, whole
+from lbjwt.config.fields import Bytes, File, Seconds, Text, distinct, whole
 from lbjwt.config.section import Section, across, given
 from lbjwt.config.url import check_fetchable, check_proxy, is_loopback_url
 from lbjwt.keys.schedule import CEILING, COOLDOWN, FLOOR, INTERVAL, MAX_STALE
 
+KID: Final = "{kid}"  # in the URL of a key
 PLAIN_HTTP: Final = (
     "with plain http, anybody on the network path can replace the keys; use https (or set allow_http: true)"
 )
+
+
+def _no_plain_http(uri: str, info: ValidationInfo) -> str:
+    if uri.startswith("http:") and not info.data.get("allow_http", True) and not is_loopback_url(uri):
+        raise ValueError(PLAIN_HTTP)
+    return uri
+
+
+def _with_key_id(uri: str) -> str:
+    before, kid, after = uri.partition(KID)
+    if not kid or KID in after or before.count("/") < 3 or "?" in before:
+        raise ValueError(f"must contain {KID} once, in its path, such as https://keys.example/{KID}")
+    check_fetchable(uri.replace(KID, "kid"))
+    return uri
 
 
 class KeyFetch(Section):
@@ -124,6 +139,11 @@ class KeyFetch(Section):
         return allow
 
     @property
+    def longest_document(self) -> int:
+        """Bytes of what lbjwt keeps of the source: one document, or all parts of several as one (`keys.parts`)."""
+        return self.max_bytes
+
+    @property
     def shortest_interval(self) -> float:
         return min(FLOOR, self.refresh_interval) if self.min_refresh is None else self.min_refresh
 
@@ -140,12 +160,54 @@ class RemoteJwks(KeyFetch):
         "lbjwt replaces `{tenant}` with each name of `tenants.names`."
     )
 
+    more_uris: Annotated[tuple[Annotated[Text, AfterValidator(check_fetchable)], ...], Field(max_length=7)] = Field(
+        default=(),
+        description="Further URLs of JWK Sets of this issuer. lbjwt uses the keys of all of them; while one cannot be fetched, its last good keys "
+        "stay for `max_stale`, and the others are fetched as usual.",
+    )
+
+    _no_repeats = field_validator("more_uris")(distinct)
+
     @field_validator("uri")
     @classmethod
     def _plain_http(cls, uri: str, info: ValidationInfo) -> str:
-        if uri.startswith("http:") and not info.data.get("allow_http", True) and not is_loopback_url(uri):
-            raise ValueError(PLAIN_HTTP)
-        return uri
+        return _no_plain_http(uri, info)
+
+    @field_validator("more_uris")
+    @classmethod
+    def _no_more_plain_http(cls, uris: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if info.data.get("uri") in uris:
+            raise ValueError("the list contains the value of uri")
+        return tuple(_no_plain_http(uri, info) for uri in uris)
+
+    @property
+    def uris(self) -> tuple[str, ...]:
+        """All its URLs."""
+        return (self.uri, *self.more_uris)
+
+    @property
+    def longest_document(self) -> int:
+        return super().longest_document if not self.more_uris else 2 * len(self.uris) * self.max_bytes + 8192
+
+
+class RemoteKeys(KeyFetch):
+    """Keys that have a URL each, which lbjwt fetches when a token names them: `https://keys.example/{kid}`, as AWS load balancers publish theirs."""
+
+    uri: Annotated[Text, AfterValidator(_with_key_id)] = Field(
+        description="The `https` URL of a key in PEM or as a JWK, with `{kid}` in its path. lbjwt puts in the key id of the token if it consists of "
+        "letters, digits, `-` and `_`."
+    )
+
+    cooldown: Annotated[float, Seconds(1, 3_600)] = Field(
+        default=1.0,
+        description="Minimum time between two attempts that unknown key ids cause; each fetches at most eight keys. lbjwt accepts a new key within "
+        "this time.",
+    )
+
+    @field_validator("uri")
+    @classmethod
+    def _plain_http(cls, uri: str, info: ValidationInfo) -> str:
+        return _no_plain_http(uri, info)
 
 
 class Discovery(KeyFetch):

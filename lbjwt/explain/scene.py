@@ -8,6 +8,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from lbjwt._compact import parse_base64url, parse_object
 from lbjwt._fastverify import DenyReason
 from lbjwt.assembly.cluster import new_policy
 from lbjwt.assembly.issuers import IssuerInstance, issuer_instances, new_verifier
@@ -109,7 +110,7 @@ class Scene:
         self.https = configuration.listeners[0].tls is not None
         self.instances: list[IssuerInstance] = issuer_instances(configuration)
         forgetful = configuration.model_copy(update={"token_cache": TokenCache(max_bytes=0, max_entries=0)})
-        self.verifier = new_verifier(forgetful, self.instances, revocation_check(reader))
+        self.verifier = new_verifier(forgetful, self.instances, revocation_check(reader), decrypts=True)
         self.admission = new_admission(configuration, self.instances, self.verifier.gate)
         self.policy = new_policy(configuration, https=self.https)
         self.keys: dict[int, PresentKeys] = {}
@@ -156,6 +157,7 @@ async def set_scene(configuration: Configuration, asked: Asked, *, offline: bool
 
     Raises:
         ConfigurationError: The configuration cannot be put together.
+        KeySourceError: The keys of `jwe` cannot be used.
         RevocationError: The revocations cannot be read.
     """
     directory = configuration.state_directory
@@ -167,15 +169,22 @@ async def set_scene(configuration: Configuration, asked: Asked, *, offline: bool
     head, complete = scene.parsed()
     if complete:
         scene.admission.decide(head, now, trace=trace)  # without keys: which are asked for
-    indexes = scene.issuers_in(trace)
+    indexes, kids = scene.issuers_in(trace), _key_ids_in(trace)
     found = await asyncio.gather(
-        *(present_keys(scene.instances[index], directory, offline=offline, now=now) for index in indexes)
+        *(present_keys(scene.instances[index], directory, offline=offline, now=now, kids=kids) for index in indexes)
     )
     for index, keys in zip(indexes, found, strict=True):
         scene.keys[index] = keys
         if keys.ring is not None:
             scene.verifier.publish(keys.ring, index)
     return scene
+
+
+def _key_ids_in(trace: list[tuple[str, int, Any]]) -> list[str]:
+    """The key ids that the tokens name, those inside encrypted tokens too."""
+    tokens = [value for step, _, value in trace if step in ("place", "encryption.content") and value is not None]
+    headers = [parse_object(parse_base64url(token.partition(b".")[0], True) or b"") or {} for token in tokens]
+    return [kid for header in headers if isinstance(kid := header.get("kid"), str)]
 
 
 def _bytes(text: str) -> bytes:

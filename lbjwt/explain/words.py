@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lbjwt._compact import parse_base64url, parse_object
 from lbjwt._fastverify import DenyReason, SignatureCheck
-from lbjwt.auth.header import REFUSED, key_shown, shown
+from lbjwt.auth.header import key_shown, shown
 from lbjwt.auth.issuer_pattern import IssuerPattern
-from lbjwt.auth.policy import PROFILE_CLAIMS, PROFILE_TYPE, media_type
+from lbjwt.auth.policy import PROFILE_CLAIMS, PROFILE_TYPE, REFUSED, media_type
 from lbjwt.auth.rules import path_text
 from lbjwt.config.cluster_choice import ClusterChoice
 from lbjwt.jose.certificates import thumbprints_named
+from lbjwt.jose.encryption import ENCRYPTIONS, KEY_ALGORITHMS
 
 if TYPE_CHECKING:
     from lbjwt.explain.scene import Scene
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 Words = tuple[str, str]
 """What is required, and what was found; "" for nothing to add."""
 
-_SHOWN: Final = ("alg", "kid", "x5t", "x5t#S256", "typ", "cty")  # of a header; of everything else the name
+_SHOWN: Final = ("alg", "enc", "kid", "x5t", "x5t#S256", "typ", "cty")  # of a header; of everything else the name
 _MOST_KEYS: Final = 10  # in one list
 _TYPED: Final = ("exp", "nbf", "iat", "iss", "sub", "jti", "azp", "client_id")
 _TESTED: Final = {1: "met", 0: "refused", -1: "unknown"}
@@ -42,19 +43,29 @@ class TokenReading:
         self._demand = demand
         self._token = token
         self._index = -1
-        header, claims = _object_in(token, 0), _object_in(token, 1)
-        self._header = header or {}
-        self._claims = claims or {}
+        self._header: dict[str, Any] = {}
+        self._claims: dict[str, Any] = {}
         self.seen: dict[str, Any] = {
             "places": places,
             "issuer": None,
             "why": "the token was refused before lbjwt looked for its issuer",
             "keys_from": None,
-            "header": header and {name: value if name in _SHOWN else None for name, value in header.items()},
-            "claims": claims,
+            "encryption": None,
+            "header": None,
+            "claims": None,
             "key": None,
             "signature": "unchecked",
         }
+        if token.count(b".") != 4:
+            self._read(token)
+
+    def _read(self, token: bytes) -> None:
+        """Take header and claims of a signed token, unverified."""
+        self._token = token
+        header, claims = _object_in(token, 0), _object_in(token, 1)
+        self._header, self._claims = header or {}, claims or {}
+        self.seen["header"] = header and _shown_of(header)
+        self.seen["claims"] = claims
 
     @property
     def claims(self) -> Mapping[str, Any]:
@@ -67,6 +78,8 @@ class TokenReading:
         match stage:
             case "token":
                 return self._of_token(name)
+            case "encryption":
+                return self._of_encryption(name, reason, value)
             case "issuer":
                 return self._of_keys() if name == "keys" else self._of_issuer(value)
             case "header":
@@ -102,6 +115,30 @@ class TokenReading:
                 asked = "the payload is base64url of a JSON object with a single possible reading"
                 return asked, "it is not base64url" if text is None else f"{len(text)} bytes"
 
+    def _of_encryption(self, name: str, reason: int, value: Any) -> Words:
+        match name:
+            case "parts":
+                return "an encrypted token has five parts of base64url, the first of them a JSON object", ""
+            case "header":
+                self.seen["encryption"] = _shown_of(value)
+                asked = f"alg: {_one_of(KEY_ALGORITHMS)}; enc: {_one_of(ENCRYPTIONS)}; no crit, b64 and zip; cty JWT, if any"
+                return asked, _said(value, "alg", "enc", "kid", "cty")
+            case "key":
+                keys = ", ".join(f"{shown(key.kid) if key.kid else 'a key without id'} ({key.kty})" for key in value)
+                return "lbjwt has a key that the token may mean", keys or "no key fits its kid, alg, enc and curve"
+            case "tag":
+                return "one of the keys decrypts the token", "none does, or the token was changed" if reason else ""
+            case "content":
+                if value is not None:
+                    self._read(value)
+                return "the content is a signed token", "it is something else" if reason else ""
+            case _:
+                wanted = "the issuer of the token is one that has the key"
+                found = "the key is one of another issuer"
+                if reason == DenyReason.NOT_ENCRYPTED:
+                    wanted, found = "tokens of this issuer are encrypted", "this one is not"
+                return wanted, found
+
     def _of_issuer(self, index: int) -> Words | None:
         instances = self._scene.instances
         found = _said(self._claims, "iss")
@@ -120,7 +157,7 @@ class TokenReading:
             return asked, "lbjwt did not look for keys"
         return asked, keys.problem if ring is None else f"{len(ring)} from {keys.source}"
 
-    def _of_header(self, name: str, value: Any) -> Words:
+    def _of_header(self, name: str, value: Any) -> Words | None:
         header, policy = self._header, self._scene.verifier.policy_of(self._index)
         wanted = PROFILE_TYPE if policy.access_token_profile else policy.typ and media_type(policy.typ)
         there = ", ".join(sorted(REFUSED & header.keys()))
@@ -132,9 +169,12 @@ class TokenReading:
             "texts": ("typ, cty, kid are text", _said(header, *texts)),
             "content": ("the token contains no other token", _said(header, "cty")),
             "type": (f"type: {wanted or 'not that of another kind of token'}", _said(header, "typ")),
+            "required": (_members_asked(policy.required_headers), _said(header, *policy.required_headers)),
             "algorithm": (f"algorithm: {algorithms}", _said(header, "alg")),
             "key_id": ("the key id, if any, has 1 to 256 printable characters", _said(header, "kid")),
         }
+        if name == "required" and not policy.required_headers:
+            return None
         return ("the issuer has a key for the token", self._key_found(value)) if name == "key" else words[name]
 
     def _key_found(self, found: SignatureCheck | tuple[SignatureCheck, ...] | DenyReason) -> str:
@@ -192,12 +232,16 @@ class TokenReading:
                 return f"not issued in the future{skew}", self._time("iat")
             case "lifetime" if policy.max_lifetime:
                 return f"valid for at most {policy.max_lifetime:g} s", self._lifetime()
+            case "remaining" if policy.max_remaining:
+                return f"at most {policy.max_remaining:g} s left{skew}", self._time("exp")
             case "age" if policy.max_age:
                 return f"younger than {policy.max_age:g} s{skew}", self._time(dated)
             case "required" if required:
                 return f"required: {', '.join(required)}", missing and f"without {missing}"
-            case "subject" if policy.subjects:
-                return "one of the configured subjects", _said(claims, "sub")
+            case "subject" if not policy.any_subject:
+                affixes = [f"with {shown(text)} in front" for text in policy.subject_prefixes]
+                affixes += [f"with {shown(text)} at its end" for text in policy.subject_suffixes]
+                return ", or ".join(["one of the configured subjects", *affixes[:_MOST_KEYS]]), _said(claims, "sub")
             case "client" if policy.clients:
                 return f"client: {_one_of(policy.clients)}", _said(claims, "azp", "client_id")
             case "binding" if policy.refuse_sender_constrained:
@@ -322,6 +366,10 @@ def claim_in(claims: Mapping[str, Any], path: Iterable[str]) -> Any:
     return value
 
 
+def _shown_of(header: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value if name in _SHOWN else None for name, value in header.items()}
+
+
 def _object_in(token: bytes, part: int) -> dict[str, Any] | None:
     text = parse_base64url(token.split(b".")[part], True) if token.count(b".") >= part else None
     return None if text is None else parse_object(text)
@@ -329,6 +377,11 @@ def _object_in(token: bytes, part: int) -> dict[str, Any] | None:
 
 def _said(members: Mapping[str, Any], *names: str) -> str:
     return ", ".join(f"{name} is {shown(members.get(name))}" for name in names)
+
+
+def _members_asked(required: Mapping[str, Iterable[Any]]) -> str:
+    asked = (f"{name}: {' or '.join(map(shown, values))}" for name, values in required.items())
+    return f"members of the header: {', '.join(asked)}"
 
 
 def _one_of(names: Iterable[str]) -> str:

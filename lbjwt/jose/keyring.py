@@ -33,7 +33,9 @@ class KeyRing:
 
     __slots__ = ("_by_certificate", "_by_id", "_nameless", "keys", "warnings")
 
-    def __init__(self, keys: Iterable[VerificationKey], *, warnings: Iterable[str] = ()) -> None:
+    def __init__(
+        self, keys: Iterable[VerificationKey], *, warnings: Iterable[str] = (), may_be_empty: bool = False
+    ) -> None:
         """
         Raises:
             KeyFormatError: No usable key is left, or symmetric and public keys are mixed.
@@ -56,7 +58,7 @@ class KeyRing:
         self._nameless = [key for key in self._by_id.get("", []) if key.digest not in named]
         if len({key.kty == "oct" for key in self.keys}) > 1:
             raise KeyFormatError("an issuer cannot have both a secret and public keys")
-        if not self.keys:
+        if not self.keys and not may_be_empty:
             raise KeyFormatError("there is no usable key" + (f" ({notes[0]})" if notes else ""))
         self.warnings = tuple(dict.fromkeys((*notes, *_ambiguities(self._by_id))))
 

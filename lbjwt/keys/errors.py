@@ -11,6 +11,19 @@ class JWKSFetchError(LbjwtError):
     """A document could not be fetched."""
 
 
+class KeyMissing(JWKSFetchError):
+    """
+    The server says that there is no such document.
+
+    Attributes:
+        gone: It says so without doubt (404, 410). With 403, as S3 answers for missing objects, it may only be forbidden.
+    """
+
+    def __init__(self, message: str, *, gone: bool) -> None:
+        super().__init__(message)
+        self.gone = gone
+
+
 class KeySourceError(LbjwtError):
     """A key source that cannot work until somebody corrects it."""
 

@@ -25,7 +25,7 @@ from aiohttp.resolver import ThreadedResolver
 
 from lbjwt.errors import cause_of
 from lbjwt.keys.egress import Egress
-from lbjwt.keys.errors import JWKSFetchError
+from lbjwt.keys.errors import JWKSFetchError, KeyMissing
 from lbjwt.keys.uri import examine, place_of, redirected
 
 MAX_REDIRECTS: Final = 3
@@ -49,6 +49,8 @@ class Fetched:
     """Seconds for which the response is fresh."""
     date: float | None = None
     """The server's clock, seconds since the epoch."""
+    answers_wish: bool = True
+    """The document tells whether there is a key that a token named; False for keys with a URL each that were only refreshed (`keys.by_id`)."""
 
 
 async def fetch(uri: str, egress: Egress, *, etag: str | None = None, accept: str = JWKS_TYPES) -> Fetched:
@@ -144,6 +146,8 @@ async def _follow(
                 continue
             if response.status == 304 and conditional:
                 return _fetched(response, None)
+            if response.status in (403, 404, 410):
+                raise KeyMissing(f"{place} answered with status {response.status}", gone=response.status != 403)
             if response.status != 200:
                 raise JWKSFetchError(f"{place} answered with status {response.status}")
             return _fetched(response, await _body(response, place, max_bytes))

@@ -13,7 +13,7 @@ import random
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from lbjwt.jose.keyring import KeyRing
 from lbjwt.keys import store
@@ -88,7 +88,7 @@ class KeyOrigin:
         elif fetched.document is not None:
             self._tag = None
 
-    def restored(self, etag: str | None) -> None:
+    def restored(self, etag: str | None, document: bytes, fetched_at: float) -> None:
         """The document in force is a stored one with this entity tag. With discovery, its URL is not known, so the tag is not used."""
         if self.uri is not None and etag is not None:
             self._tag = (self.uri, etag)
@@ -140,6 +140,27 @@ class KeyOrigin:
         return await fetch(self.uri, self.egress if ours else self.egress.without_token(), etag=etag)
 
 
+class Origin(Protocol):
+    """Where the keys of a source are: a `KeyOrigin`, several of them (`keys.several`), or a URL for each key (`keys.by_id`)."""
+
+    identity: str
+    place: str
+    egress: Egress
+
+    @property
+    def uri(self) -> str | None: ...
+    @property
+    def fetches(self) -> int: ...
+    @property
+    def discoveries(self) -> int: ...
+    @property
+    def tag(self) -> str | None: ...
+    async def ask(self, *, doubtful: bool = False) -> Fetched: ...
+    def accepted(self, fetched: Fetched) -> None: ...
+    def refused(self) -> None: ...
+    def restored(self, etag: str | None, document: bytes, fetched_at: float) -> None: ...
+
+
 class RemoteKeys:
     """
     Fetches the keys of one remote source, puts each good key set into the feed, and records its attempts on the board.
@@ -156,7 +177,7 @@ class RemoteKeys:
 
     def __init__(
         self,
-        origin: KeyOrigin,
+        origin: Origin,
         lifecycle: KeyLifecycle,
         *,
         name: str,
@@ -293,10 +314,10 @@ class RemoteKeys:
         self._board.add_source(self._source, "begun")
         self._tell_not_before()
         failure: str | None = None
-        max_age = None
+        max_age, answers_wish = None, True
         try:
             fetched = await self.origin.ask(doubtful=doubtful)
-            max_age = fetched.max_age
+            max_age, answers_wish = fetched.max_age, fetched.answers_wish
             self._accept(fetched)
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -317,7 +338,7 @@ class RemoteKeys:
             self.lifecycle.failed(now, _chance.random())
             self._log.failed(failure, in_force=self.lifecycle.has_keys)
         else:
-            self.lifecycle.succeeded(now, wall, _chance.random(), max_age=max_age)
+            self.lifecycle.succeeded(now, wall, _chance.random(), max_age=max_age, answers_wish=answers_wish)
             self._log.recovered()
         self._end_on_board()
 
@@ -354,7 +375,7 @@ class RemoteKeys:
             log.warning("no stored keys for %s: %s", self.origin.place, sentence_of(error))
             return
         self._document = document
-        self.origin.restored(stored.etag)
+        self.origin.restored(stored.etag, document, stored.fetched_at)
         log.info("lbjwt uses the stored keys of %s until the next fetch", self.origin.place)
         self._log.left_out(self._ring.warnings)
         self._believe(stored.fetched_at, stored.fetched_at + shelf_life.limit)

@@ -147,9 +147,20 @@ class KeyLifecycle:
         """
         return now if self.under_way else self._ended + self.cooldown
 
-    def succeeded(self, now: float, wall: float, draw: float, *, max_age: float | None = None) -> None:
-        """The attempt brought keys or confirmed them. `max_age`: seconds for which the response is fresh; None if it does not say."""
+    def succeeded(
+        self, now: float, wall: float, draw: float, *, max_age: float | None = None, answers_wish: bool = True
+    ) -> None:
+        """
+        The attempt brought keys or confirmed them.
+
+        Args:
+            max_age: Seconds for which the response is fresh; None if it does not say.
+            answers_wish: False if it would not have brought a key with an unknown id: then no cooldown begins.
+        """
+        ended = self._ended
         self._end(now)
+        if not answers_wish:
+            self._ended = ended
         self.failures = 0
         self.shelf_life = ShelfLife(wall, now, self.max_stale)
         self._period = self._bounded(max_age)

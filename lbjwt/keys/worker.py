@@ -129,6 +129,9 @@ class WorkerKeys:
         if not under_way and time.monotonic() < words["not_before"]:
             return False
         if not under_way:
+            source = self.sources[issuer]
+            if isinstance(source, FeedKeys) and source.wishes is not None:
+                source.wishes.tell()
             self._board.want(issuer)
             self._link.notify()
         return True

@@ -6,7 +6,7 @@ from lbjwt._error_reason cimport ERROR_REASONS
 from lbjwt.observe._endpoint_states cimport EndpointStates
 
 cdef enum:
-    REASONS = 32                                 # room for DenyReason
+    REASONS = 64                                 # room for DenyReason
     STATUS_CLASSES = 6                           # index 0: ended without a response; 1..5: 1xx..5xx
     GRPC_STATUSES = 18                           # index 0..16: that status; 17: the client got none
     WORKER_STARTING = 0

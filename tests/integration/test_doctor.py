@@ -488,3 +488,18 @@ def test_what_a_file_is_wrong_about_is_told_once(tmp_path: Path, backend: str):
         f"{state} can be written by its group or by others" in told[0]
         and f"{tmp_path / 'none'} cannot be read" in told[1]
     )
+
+
+def test_each_of_several_urls_is_asked(tmp_path: Path, server: KeyServer, backend: str):
+    """One that fails is a warning while another one has keys; keys with a URL each are fetched when a token names them."""
+    uris = [f"{server.url}/jwks", f"{server.url}/gone"]
+    remote = {"uri": uris[0], "more_uris": uris[1:]}
+    found = findings(written(tmp_path, backend, {"issuer": "i", "remote_jwks": remote}), 0)
+    assert [(outcome, said.partition(" gave")[0]) for _, check, outcome, said in found if check == "reachable"] == [
+        ("ok", " and ".join(uris)),
+        ("warning", f"{uris[1]} answered with status 404; the keys of the other URLs count"),
+    ]
+    assert of(found, "keys") == ("ok", "2 keys that can be used")
+    each = {"issuer": "i", "remote_keys": {"uri": f"{server.url}/{{kid}}"}}
+    outcome, said = of(findings(written(tmp_path, backend, each), 0), "keys")
+    assert (outcome, "when a token names it" in said) == ("note", True)

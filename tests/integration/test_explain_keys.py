@@ -41,6 +41,11 @@ def file(tmp_path: Path, server: KeyServer) -> Path:
         "issuers": {
             "main": {"issuer": server.url, "audiences": ["api"], "discovery": {"timeout": "1500ms", "max_stale": "1h"}},
             "far": {"issuer": "https://far", "audiences": ["api"], "remote_jwks": {"uri": f"{server.url}/far"}},
+            "each": {
+                "issuer": "https://each",
+                "audiences": ["api"],
+                "remote_keys": {"uri": f"{server.url}/keys/{{kid}}"},
+            },
             "gone": {"issuer": "https://gone", "audiences": ["api"], "jwks_file": "gone.json"},
         },
         "clusters": {"main": {"endpoints": [{"address": "127.0.0.1:9001"}]}},
@@ -78,6 +83,17 @@ def test_keys_are_fetched_now_and_only_where_they_are_needed(file: Path, server:
     assert list((file.parent / "state" / "keys").iterdir()) == []
     assert explained(file, "https://nobody")[0]["reason"] == "wrong_issuer"
     assert server.count() == 2
+
+
+def test_the_key_that_the_token_names_is_fetched(file: Path, server: KeyServer):
+    """Where each key has a URL of its own; one that is not there is told with its id."""
+    server.documents["/keys/k1"] = lambda: json.dumps(jwk_of(private_key("ES256"), kid="k1")).encode()
+    story, code = explained(file, "https://each")
+    assert (story["verdict"], code) == ("allowed", 0)
+    assert [fetch.path for fetch in server.fetches] == ["/keys/k1"]
+    story, code = explained(file, "https://each", kid="other")
+    assert (story["reason"], code) == ("unknown_key", 1)
+    assert [fetch.path for fetch in server.fetches] == ["/keys/k1", "/keys/other"]
 
 
 def test_offline_takes_the_stored_copy(file: Path, server: KeyServer):

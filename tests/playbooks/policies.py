@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from lbjwt.assembly.cluster import forwarding_trust, new_policy
 from lbjwt.assembly.issuers import issuer_instances, new_verifier, trusted_issuers
 from lbjwt.assembly.routes import new_admission
 from lbjwt.assembly.rows import row_names
+from lbjwt.auth.encrypted import Decryption
 from lbjwt.auth.trusted_issuer import Revoked, TrustedIssuer
 from lbjwt.config.load import load_text
 from lbjwt.jose.keyring import KeyRing
@@ -48,6 +50,7 @@ class Policies:
         issuers: By label: further members of the section, YAML without braces. Who is not in `KEYS` has no keys.
         rest: Further sections; one that `BASE` has takes its place.
         revoked: As for a verifier.
+        decryptions: By label, how its encrypted tokens are decrypted.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Policies:
         issuers: Mapping[str, str] | None = None,
         rest: str = "",
         revoked: Revoked | None = None,
+        decryptions: Mapping[str, Decryption] | None = None,
     ) -> None:
         issuers = issuers or {"a": "", "b": ""}
         text = "\n".join(line for line in BASE.splitlines() if line.partition(":")[0] not in _sections(rest))
@@ -68,6 +72,8 @@ class Policies:
         self.configuration = load_text(text, Path("/"))
         self.instances = issuer_instances(self.configuration)
         self.verifier = new_verifier(self.configuration, self.instances, revoked)
+        self._decryptions = decryptions or {}
+        self.verifier.reload(self.trusted())
         limit = self.configuration.fail_limit
         self.offenders = Offenders(1, limit=limit.failures, window=limit.window) if limit else None
         self.admission = self.admission_to(None)
@@ -88,7 +94,11 @@ class Policies:
 
     def trusted(self) -> dict[int, TrustedIssuer]:
         """What the verifier of other policies is reloaded with to have these."""
-        return trusted_issuers(self.configuration, self.instances)
+        trusted = trusted_issuers(self.configuration, self.instances)
+        for one in self.instances:
+            if one.label in self._decryptions:
+                trusted[one.index] = replace(trusted[one.index], decryption=self._decryptions[one.label])
+        return trusted
 
     @staticmethod
     def issuer(label: str) -> str:

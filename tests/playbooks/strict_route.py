@@ -4,13 +4,15 @@ import time
 from typing import Any
 
 from lbjwt._fastverify import DenyReason
+from lbjwt.auth.encrypted import Decryption
 from tests.playbooks.policies import Policies, bearer, token
 from tests.playbooks.stage import Stage
+from tests.unit.encrypted_tokens import decryption_key, encrypt, recipient
 
 REASONS = [reason for reason in DenyReason if reason is not DenyReason.NONE]
 STRICT = (
     "algorithms: [EdDSA], clock_skew: 0s, max_lifetime: 2h, max_age: 3h, typ: at+jwt, subjects: [alice, mallory, nobody], clients: [app], "
-    "required_scopes: [read], required_claims: [jti]"
+    "required_scopes: [read], required_claims: [jti], required_headers: {region: [eu, us]}"
 )
 RULES = "rules: [{claim: level, equals: 3}]"
 RATE = "fail_limit: {failures: 1}"
@@ -20,7 +22,7 @@ NAMED = "claim_to_headers: [{claim: sub, header: X-Jwt-Sub}, {claim: name, heade
 def strict(kid: str = "k1", header: dict[str, Any] | None = None, **claims: Any) -> str:
     """A token that meets all that `STRICT` and `RULES` ask."""
     good = {"sub": "alice", "azp": "app", "scope": "read", "jti": "1", "level": 3, "tenant": "acme", **claims}
-    return token("a", kid, header={"typ": "at+jwt", **(header or {})}, **good)
+    return token("a", kid, header={"typ": "at+jwt", "region": "eu", **(header or {})}, **good)
 
 
 def bad_requests() -> dict[DenyReason, bytes]:
@@ -55,6 +57,12 @@ def bad_requests() -> dict[DenyReason, bytes]:
         DenyReason.WRONG_TYPE: bearer(strict(header={"typ": "JWT"})),
         DenyReason.RATE_LIMITED: bearer(strict(jti="over the limit")),
         DenyReason.INTERNAL: bearer(strict(sub="nobody")),
+        DenyReason.HEADER_REFUSED: bearer(strict(header={"region": "cn"})),
+        DenyReason.DECRYPTION_FAILED: bearer(encrypt(strict().encode(), recipient("P-256", 1), "ECDH-ES").decode()),
+        DenyReason.ENCRYPTION_REFUSED: bearer(
+            encrypt(strict().encode(), recipient("P-256"), "ECDH-ES", zip="DEF").decode()
+        ),
+        DenyReason.NOT_ENCRYPTED: bearer(token("c")),
     }
 
 
@@ -70,7 +78,10 @@ def strict_stage(pieces: int | None, route: str, reason: DenyReason) -> Stage:
     rest = NAMED + (f"\n{RATE}" if reason is DenyReason.RATE_LIMITED else "")
     if "report_only" not in route:
         route += ", cluster: {claim: tenant, clusters: {acme: main}}"
-    policies = Policies(f"  - {{name: only, {RULES}, {route}}}", {"a": STRICT, "b": ""}, rest, revoked)
+    keys = (decryption_key(recipient("P-256")),)
+    decryptions = {"a": Decryption(keys), "c": Decryption(keys, required=True)}
+    issuers = {"a": STRICT, "b": "", "c": ""}
+    policies = Policies(f"  - {{name: only, {RULES}, {route}}}", issuers, rest, revoked, decryptions)
     policies.publish("b")
     stage = Stage(pieces, **policies.options())
     if policies.offenders is not None:
@@ -81,4 +92,5 @@ def strict_stage(pieces: int | None, route: str, reason: DenyReason) -> Stage:
 ABOUT_A = set(REASONS) - {
     *(DenyReason.MISSING, DenyReason.MULTIPLE_TOKENS, DenyReason.MALFORMED_CREDENTIALS, DenyReason.MALFORMED),
     *(DenyReason.WRONG_ISSUER, DenyReason.KEYS_UNAVAILABLE, DenyReason.RATE_LIMITED),
+    *(DenyReason.DECRYPTION_FAILED, DenyReason.ENCRYPTION_REFUSED, DenyReason.NOT_ENCRYPTED),
 }

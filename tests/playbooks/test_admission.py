@@ -68,7 +68,7 @@ def test_c8_absence_passes_where_a_token_may_be_missing_and_a_bad_token_never(pi
 
 def issuer_of(reason: DenyReason) -> int:
     """Under which issuer it is counted."""
-    return 0 if reason in ABOUT_A else 1 if reason is DenyReason.KEYS_UNAVAILABLE else -1
+    return 0 if reason in ABOUT_A else {DenyReason.KEYS_UNAVAILABLE: 1, DenyReason.NOT_ENCRYPTED: 2}.get(reason, -1)
 
 
 @pytest.mark.parametrize("reason", REASONS, ids=lambda reason: reason.name)

@@ -16,6 +16,7 @@ from lbjwt.config.model import Configuration
 from lbjwt.explain.explain import explain
 from lbjwt.explain.scene import Asked, set_scene
 from tests.unit.auth_tokens import ISSUER, NOW, b64, claims, jwk_of, private_key, rsa_key, token
+from tests.unit.encrypted_tokens import encrypt, recipient
 
 OTHER = "https://other.example"
 T = int(NOW)
@@ -96,6 +97,18 @@ issuers:
     "several": f"""{BASE}
 issuers: {{main: {{issuer: "{ISSUER}", audiences: [api], jwks: SEVERAL}}}}
 """,
+    "sealed": f"""{BASE}
+issuers:
+  main:
+    issuer: "{ISSUER}"
+    audiences: [api]
+    jwks: JWKS
+    jwe: {{key_files: [decryption.jwk], required: true}}
+    required_headers: {{region: eu}}
+    max_remaining: 1h
+    subject_prefixes: [user-]
+  other: {{issuer: "{OTHER}", audiences: [api], jwks: JWKS}}
+""",
     "far": f"""{BASE}
 issuers: {{main: {{issuer: "{ISSUER}", audiences: [api], remote_jwks: {{uri: "https://issuer.example/jwks"}}}}}}
 """,
@@ -156,6 +169,14 @@ class Case:
 def told(case: Case, directory: Path | None = None) -> dict[str, Any]:
     """The explanation of a case, offline."""
     made = configuration(case.name)
+    if case.name == "sealed":
+        assert directory is not None
+        file = directory / "decryption.jwk"
+        file.write_text(json.dumps(recipient("P-256").as_dict(private=True)))
+        issuer = made.issuers["main"]
+        assert issuer.jwe is not None
+        sealed = issuer.model_copy(update={"jwe": issuer.jwe.model_copy(update={"key_files": (file,)})})
+        made = made.model_copy(update={"issuers": {**made.issuers, "main": sealed}})
     if made.revocation is not None:
         assert directory is not None
         made = made.model_copy(
@@ -257,6 +278,23 @@ def spoilt_ones() -> Iterator[Case]:
             text = token(claims(**GOOD.get(name, {}), iss=issuer), algorithm="ES256", header=_header(name, "k1"))
             for way in range(SPOILS):
                 yield Case(name, Asked(spoilt(text, way), path="/mine" if name == "routes" else "/"))
+
+
+def encrypted_ones() -> Iterator[Case]:
+    """A token inside another one, good and wrong in the ways that have to do with encryption."""
+    key, header = recipient("P-256"), {"alg": "ES256", "kid": "k1", "region": "eu"}
+    for inside, to, options in (
+        (token(claims(), algorithm="ES256", header=header), key, {}),
+        (token(claims(), algorithm="ES256", header=header), key, {"zip": "DEF"}),
+        (token(claims(), algorithm="ES256", header=header), key, {"kid": "other"}),
+        (token(claims(), algorithm="ES256", header=header), recipient("P-256", 1), {}),
+        (token(claims(sub="x"), algorithm="ES256", header=header), key, {}),
+        (token(claims(exp=T + 10_000), algorithm="ES256", header=header), key, {}),
+        (token(claims(iss=OTHER), algorithm="ES256", header=header), key, {}),
+        (token(claims(), algorithm="ES256", kid="k1"), key, {}),
+        (b'{"sub":"x"}', key, {}),
+    ):
+        yield Case("sealed", Asked(encrypt(inside, to, "ECDH-ES", **options).decode()))
 
 
 def elsewhere() -> Iterator[Case]:

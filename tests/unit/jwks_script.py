@@ -99,7 +99,7 @@ class Origin:
     def accepted(self, fetched):
         self.heard.append("accepted")
 
-    def restored(self, etag):
+    def restored(self, etag, document, fetched_at):
         self.heard.append(("restored", etag))
 
     def refused(self):

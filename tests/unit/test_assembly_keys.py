@@ -14,10 +14,10 @@ from lbjwt.assembly.keys import EmbeddedControl, new_feed
 from lbjwt.assembly.sources import key_lifecycle, key_origin, key_ring_of, read_stored, stored_keys, wait_for_keys
 from lbjwt.assembly.state import StateDirectoryError
 from lbjwt.config.model import Configuration
-from lbjwt.config.remote import Discovery, KeyFetch, RemoteJwks
+from lbjwt.config.remote import Discovery, KeyFetch, RemoteJwks, RemoteKeys
 from lbjwt.keys.errors import KeySourceError
 from lbjwt.keys.feed import StoredKeySet
-from lbjwt.keys.remote import KeyOrigin
+from lbjwt.keys.remote import Origin
 from lbjwt.keys.store import write
 from lbjwt.observe._board import Board
 from lbjwt.service import LoadBalancer
@@ -40,7 +40,7 @@ def lifecycle_of(made: Configuration):
     return key_lifecycle(fetch)
 
 
-def origin_of(made: Configuration) -> KeyOrigin:
+def origin_of(made: Configuration) -> Origin:
     (instance,) = issuer_instances(made)
     return key_origin(instance)
 
@@ -117,7 +117,8 @@ def test_no_key_of_a_fetch_is_left_out() -> None:
         *("bearer_token_file", "proxy", "proxy_from_environment"),
     }
     assert set(KeyFetch.model_fields) == set(Discovery.model_fields) == tried
-    assert set(RemoteJwks.model_fields) == tried | {"uri"}
+    assert set(RemoteJwks.model_fields) == tried | {"uri", "more_uris"}  # test_keys_in_parts
+    assert set(RemoteKeys.model_fields) == tried | {"uri"}
 
 
 @pytest.mark.parametrize(

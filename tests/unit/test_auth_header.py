@@ -51,7 +51,7 @@ def test_a_trace_has_every_rule_up_to_the_one_that_refuses(policy: dict[str, Any
         *before, (step, reason, found) = trace
         assert {one for _, one, _ in before} <= {DenyReason.NONE}
         if isinstance(verdict, SignatureCheck):
-            assert (len(trace), step, reason, found) == (7, "header.key", DenyReason.NONE, verdict)
+            assert (len(trace), step, reason, found) == (8, "header.key", DenyReason.NONE, verdict)
         else:
             assert reason == verdict, header
             reasons.add(verdict)

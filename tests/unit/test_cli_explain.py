@@ -118,6 +118,7 @@ JSON: dict[str, Any] = {
     "cluster": None,
     "tokens": [{
         "places": ["Authorization: Bearer"], "issuer": "main", "why": "the only issuer configured", "keys_from": "issuers.main.jwks",
+        "encryption": None,
         "header": {"alg": "ES256", "typ": "JWT", "kid": "k1"},
         "claims": {"iss": ISSUER, "aud": "api", "sub": "user-1", "exp": T - 60, "iat": T - 10},
         "key": {"kid": "k1", "type": "EC", "curve": "P-256", "bits": 256, "algorithm": "ES256"}, "signature": "good",

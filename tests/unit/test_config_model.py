@@ -16,7 +16,7 @@ from lbjwt.config.fields import ALGORITHMS, Source
 from lbjwt.config.load import load_file, load_text
 from lbjwt.config.model import Cluster, Configuration, Endpoint, Issuer, Limits, Listener, Timeouts, TokenCache
 from lbjwt.config.problems import ConfigurationError
-from lbjwt.config.remote import Discovery, RemoteJwks
+from lbjwt.config.remote import Discovery, RemoteJwks, RemoteKeys
 from lbjwt.config.route import Require
 from lbjwt.config.rule import RouteRule, Rule
 from lbjwt.config.section import Section
@@ -83,6 +83,7 @@ def test_the_full_example_sets_every_key():
         said.setdefault(type(section), set()).update(section.model_fields_set)
     said[RemoteJwks] |= said[Discovery]
     said[Discovery] |= said[RemoteJwks]
+    said[RemoteKeys] |= said[RemoteJwks]
     said[Rule] |= said[RouteRule]
     said[RouteRule] |= said[Rule]
     exclusive = {

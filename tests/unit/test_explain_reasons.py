@@ -8,7 +8,7 @@ import pytest
 
 from lbjwt._fastverify import DenyReason
 from lbjwt.cli.explain_lines import as_lines
-from tests.unit.explain_cases import Case, at_random, elsewhere, one_at_a_time, spoilt_ones, told
+from tests.unit.explain_cases import Case, at_random, elsewhere, encrypted_ones, one_at_a_time, spoilt_ones, told
 
 REVOKED = b'{"jti":"gone","expires":4000000000}\n{"sub":"revoked","expires":4000000000,"issued_before":3900000000}\n'
 OUT_OF_REACH = {"rate_limited", "internal"}
@@ -23,7 +23,7 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> Stories:
     (directory / "revoked.jsonl").write_bytes(REVOKED)
     return [
         (case, told(case, directory))
-        for case in [*one_at_a_time(), *spoilt_ones(), *elsewhere(), *at_random(100, seed=7)]
+        for case in [*one_at_a_time(), *spoilt_ones(), *elsewhere(), *encrypted_ones(), *at_random(100, seed=7)]
     ]
 
 

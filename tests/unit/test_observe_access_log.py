@@ -103,7 +103,7 @@ def test_every_reason_has_its_name(log, path):
 
 def test_a_reason_without_a_name_is_a_fault_of_ours(log, path):
     """A number outside the list is written as internal: a line is never broken."""
-    append(log, reason=31, would_refuse=500)
+    append(log, reason=63, would_refuse=500)
     log.flush()
     (record,) = read(path)
     assert (record["reason"], record["would_refuse"]) == ("internal", "internal")

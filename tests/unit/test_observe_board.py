@@ -12,7 +12,7 @@ def test_every_counter_starts_at_zero():
     board = Board(3, 2)
     totals = board.totals()
     assert len(totals["requests"]) == 6
-    assert len(totals["refusals"]) == 32
+    assert len(totals["refusals"]) == 64
     assert not any(sum(value) if isinstance(value, list) else value for value in totals.values())
     assert not any(sum(value) if isinstance(value, list) else value for value in board.endpoint_totals(1).values())
 
@@ -58,7 +58,7 @@ def test_no_field_shares_memory_with_another():
         for at, name in enumerate(single):
             board.add(name, 100 * slot + at)
         for issuer in (-1, 0, 1, 2):
-            for at in range(32):
+            for at in range(64):
                 board.add("refusals", 1000 * (issuer + 1) + at, at, issuer=issuer)
                 board.add("reported", 7000 * (issuer + 1) + at, at, issuer=issuer)
             board.add("accepted", issuer + 5, issuer=issuer)
@@ -78,8 +78,8 @@ def test_no_field_shares_memory_with_another():
     assert totals["requests"] == [0] * 6
     for issuer in (-1, 0, 1, 2):
         row = board.issuer_totals(issuer)
-        assert row["refusals"] == [3 * (1000 * (issuer + 1) + at) for at in range(32)]
-        assert row["reported"] == [3 * (7000 * (issuer + 1) + at) for at in range(32)]
+        assert row["refusals"] == [3 * (1000 * (issuer + 1) + at) for at in range(64)]
+        assert row["reported"] == [3 * (7000 * (issuer + 1) + at) for at in range(64)]
         assert row["accepted"] == 3 * (issuer + 5)
         fetched = (40 * issuer + 3, 40 * issuer + 4) if issuer >= 0 else (0, 0)
         assert row["key_fetches"] == 3 * (issuer + 11) + fetched[0]
@@ -350,7 +350,7 @@ def test_restarts_are_counted():
         lambda board: board.state(3),
         lambda board: board.clear_gauges(3),
         lambda board: board.set_state(READY, 3),
-        lambda board: board.add("refusals", 1, 32),
+        lambda board: board.add("refusals", 1, 64),
         lambda board: board.add("accepted", issuer=1),
         lambda board: board.add("accepted", issuer=-2),
         lambda board: board.set_keys(1, 1.0, issuer=-1),

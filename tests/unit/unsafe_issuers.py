@@ -7,6 +7,13 @@ __all__ = ["CASES"]
 SECRET = {"issuers.main.jwks_file": ..., "issuers.main.algorithms": ["HS256"]}
 OTHER = {"issuer": "https://other.example", "audiences": ["api"], "remote_jwks": {"uri": "https://other.example/jwks"}}
 
+
+def _aws() -> dict[str, object]:
+    """Keys of AWS load balancers."""
+    uri = "https://public-keys.auth.elb.eu-west-1.amazonaws.com/{kid}"
+    return {"issuers.main.jwks_file": ..., "issuers.main.remote_keys": {"uri": uri}}
+
+
 CASES = [
     # --- who is believed, and for what -------------------------------------------------------------------------------------
     Case("any issuer", "any-issuer", "issuers.main.any_issuer", {"issuers.main.issuer": ..., "issuers.main.any_issuer": True}, {}),
@@ -28,6 +35,14 @@ CASES = [
     # --- how long tokens are good --------------------------------------------------------------------------------------------
     Case("leeway over the bound", "invalid", "issuers.main.clock_skew", {"issuers.main.clock_skew": "301s"}, {"issuers.main.clock_skew": "60s"}),
     Case("tokens without end", "expiration-optional", "issuers.main.require_expiration", {"issuers.main.require_expiration": False}, {}),
+    Case(
+        "tokens without end, but not of much life", "expiration-optional", "issuers.main.require_expiration",
+        {"issuers.main.require_expiration": False}, {"issuers.main.require_expiration": False, "issuers.main.max_remaining": "1h"},
+    ),
+    Case(
+        "load balancers of strangers", "signer-unchecked", "issuers.main.remote_keys.uri", {**_aws()},
+        {**_aws(), "issuers.main.required_headers": {"signer": "arn:aws:elasticloadbalancing:eu-west-1:1:loadbalancer/app/main/1"}},
+    ),
     # --- algorithms and keys -------------------------------------------------------------------------------------------------
     Case("none", "algorithm-none", "issuers.main.algorithms[0]", {"issuers.main.algorithms": ["none"]}, {"issuers.main.algorithms": ["ES256"]}),
     Case(

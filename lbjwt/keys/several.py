@@ -1,0 +1,115 @@
+"""One source of several URLs: the keys of an issuer that publishes more than one JWK Set. See `keys.parts`."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from lbjwt.errors import LbjwtError
+from lbjwt.jose.keyring import KeyRing
+from lbjwt.keys.errors import JWKSFetchError, sentence_of
+from lbjwt.keys.fetcher import Fetched
+from lbjwt.keys.parts import Part, decoded, encoded
+from lbjwt.keys.remote import KeyOrigin
+
+log = logging.getLogger("lbjwt.jwks")
+
+SOON: Final = 0.0
+"""Freshness of a response when a part failed: the next attempt comes as soon as `min_refresh` allows."""
+
+
+class SeveralOrigins:
+    """
+    The interface of `KeyOrigin` for several of them. An attempt succeeds if one URL answers with usable keys; of the others the last good document
+    counts, for `max_stale` seconds.
+
+    Attributes:
+        failures: What was wrong with some URLs at the last attempt.
+
+    Args:
+        origins: One for each URL.
+        build: Makes a key ring of the document of one URL; a document of which it makes none counts as a failure of that URL.
+        max_stale: Seconds.
+    """
+
+    def __init__(self, origins: Sequence[KeyOrigin], build: Callable[[bytes], KeyRing], max_stale: float) -> None:
+        self._origins = {origin.identity: origin for origin in origins}
+        self._build = build
+        self._max_stale = max_stale
+        self._parts: dict[str, Part] = {}
+        self._fetched_at: dict[str, float] = {}
+        self._last_warning = ""
+        self.identity = " ".join(self._origins)
+        self.place = " and ".join(origin.place for origin in origins)
+        self.uri: str | None = None  # there is none for all
+        self.failures: tuple[str, ...] = ()
+        self.egress = origins[0].egress
+        self.tag: str | None = None
+
+    @property
+    def fetches(self) -> int:
+        """Documents that were asked for."""
+        return sum(origin.fetches for origin in self._origins.values())
+
+    @property
+    def discoveries(self) -> int:
+        """None: the URLs are configured."""
+        return 0
+
+    async def ask(self, *, doubtful: bool = False) -> Fetched:
+        """As `KeyOrigin.ask`; JWKSFetchError when no URL gives usable keys now."""
+        asked = self._origins.items()
+        answers = await asyncio.gather(*(origin.ask(doubtful=doubtful) for _, origin in asked), return_exceptions=True)
+        now, failures, fresh = time.time(), [], list[Fetched]()
+        for (name, origin), answer in zip(asked, answers, strict=True):
+            try:
+                if isinstance(answer, BaseException):
+                    raise answer
+                self._take(name, answer, now)
+            except (LbjwtError, OSError, ValueError) as error:
+                said = sentence_of(error)
+                failures.append(said if origin.place in said else f"{origin.place}: {said}")
+                origin.refused()
+                self._keep(name, now)
+            else:
+                origin.accepted(answer)
+                fresh.append(answer)
+        self.failures = tuple(failures)
+        if not fresh:
+            raise JWKSFetchError("; ".join(failures))
+        self._warn("; ".join(failures))
+        ages = [answer.max_age for answer in fresh if answer.max_age is not None]
+        max_age = SOON if failures else min(ages, default=None)
+        return Fetched(encoded(self._parts), max_age=max_age, date=fresh[0].date)
+
+    def _take(self, name: str, answer: Fetched, now: float) -> None:
+        """Take what one URL answered. Raises what `build` raises."""
+        text = self._parts[name].text if answer.document is None else answer.document.decode()
+        self._build(text.encode())
+        self._parts[name] = Part(text)
+        self._fetched_at[name] = now
+
+    def _keep(self, name: str, now: float) -> None:
+        """Keep the last good document of a URL while it is not too old."""
+        part = self._parts.pop(name, None)
+        since = self._fetched_at.get(name, 0.0)
+        if part is not None and now - since < self._max_stale:
+            self._parts[name] = Part(part.text, since)
+
+    def _warn(self, failures: str) -> None:
+        if failures and failures != self._last_warning:
+            log.warning("some keys could not be fetched, those of the last fetch stay: %s", failures)
+        self._last_warning = failures
+
+    def accepted(self, fetched: Fetched) -> None:
+        """`ask` has told the origins."""
+
+    def refused(self) -> None:
+        """`ask` has told the origins."""
+
+    def restored(self, etag: str | None, document: bytes, fetched_at: float) -> None:
+        """The document in force is a stored one."""
+        parts = {name: part for name, part in decoded(document).items() if name in self._origins}
+        self._parts = parts
+        self._fetched_at = {name: fetched_at if part.since is None else part.since for name, part in parts.items()}
