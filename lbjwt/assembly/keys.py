@@ -177,6 +177,10 @@ class FetchedKeys:
         for keys in self._keys.values():
             keys.notified()
 
+    def is_due(self, now: float, wall: float) -> bool:
+        """Whether an attempt is due or under way; `now` is monotonic, `wall` seconds since the epoch. May be called in any thread."""
+        return any(keys.lifecycle.under_way or keys.lifecycle.wait(now, wall) <= 0.0 for keys in self._keys.values())
+
     def describe(self) -> dict[str, dict[str, Any]]:
         """For the admin status, by the name of the issuer."""
         return {name: keys.describe() for name, keys in self._keys.items()}

@@ -1,0 +1,331 @@
+"""
+What an application asks of the token of a request, and the answer to a request that has no such token: the balancer's admission, without a balancer.
+
+Routes, token locations, rules and refusals are those of the configuration, whose sections check the arguments, too.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, TypedDict
+
+from lbjwt._error_reason import error_status
+from lbjwt._fastverify import DenyReason
+from lbjwt.assembly.issuers import issuer_instances
+from lbjwt.assembly.routes import new_admission
+from lbjwt.auth._places import TokenPlaces
+from lbjwt.auth._route_rules import route_rules
+from lbjwt.config.issuer import Issuer
+from lbjwt.config.places import FromCookie, FromHeader, FromParam
+from lbjwt.config.route import Route as RouteSection
+from lbjwt.config.values import section_of
+from lbjwt.errors import ConfigurationError
+from lbjwt.http1._answer import Answer
+from lbjwt.http1._request import Parse, RequestHead
+from lbjwt.proxy._admission import Admission
+from lbjwt.proxy._route import Demand, Route
+from lbjwt.proxy.answers import route_answers
+from lbjwt.routing._router import Router
+from lbjwt.verifier import NEED_KEYS
+from lbjwt.web.request import POLICY, HeadWriter
+
+if TYPE_CHECKING:
+    from lbjwt._grants import Grant
+    from lbjwt.config.model import Configuration
+    from lbjwt.verifier import Verifier
+
+REALM: Final = "lbjwt"
+_TEXT: Final = b"Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n"
+
+log = logging.getLogger("lbjwt.web")
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The answer to a refused request. Names of fields are in lower case."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+
+
+@dataclass(slots=True)
+class Decision:
+    """
+    What was decided of one request.
+
+    Attributes:
+        grant: Its verified token; None if it needed none, and if it must not pass.
+        response: The answer of a request that must not pass; None: it may.
+        reason: Why it must not pass; NONE also for a request that has no route.
+        waits_for: Indexes of the issuers whose keys, once fetched, may change the decision.
+        token_in_query: The URL may have a token, so shared caches must not store the response (RFC 6750 section 2.3).
+        subprotocols: Those offered besides the token; None if the token is somewhere else.
+    """
+
+    grant: Grant | None = None
+    response: Response | None = None
+    reason: DenyReason = DenyReason.NONE
+    waits_for: tuple[int, ...] = ()
+    token_in_query: bool = False
+    subprotocols: list[str] | None = None
+
+
+class Requirements(TypedDict, total=False):
+    """The arguments of `Protection`, for middleware that hands them on."""
+
+    scopes: Iterable[str]
+    any_scope: Iterable[str]
+    audiences: Iterable[str]
+    rules: Iterable[Mapping[str, Any]]
+    optional: bool
+    public: Iterable[str]
+    public_prefixes: Iterable[str]
+    from_headers: Iterable[Mapping[str, Any]] | None
+    from_cookies: Iterable[str]
+    from_params: Iterable[str]
+    from_subprotocol: bool
+    realm: str | None
+    json: bool
+    expose_reason: bool
+
+
+class Protection:
+    """
+    What requests need to pass. May be used from several threads.
+
+    With a verifier that has a configuration, the token locations are those of its issuers. If nothing is asked for here either, the routes of the
+    configuration decide, as in the balancer; without routes, every request needs a token.
+
+    Args:
+        verifier: Verifies the tokens.
+        scopes: The token needs all of them.
+        any_scope: The token needs one of them.
+        audiences: The `aud` claim must contain one of them, in addition to one of the issuer's.
+        rules: Rules on claims, as in `routes[].rules` of the configuration; all of them must hold.
+        optional: Let requests without a token pass. A bad token is still refused.
+        public: Paths that need no token, each as a whole. A token that comes is not read.
+        public_prefixes: The same for the beginnings of paths, in whole segments.
+        from_headers: Headers that may hold the token, as in `issuers.*.from_headers`: `{"name": "X-Token", "scheme": ""}`. None for `Authorization`
+            with `Bearer`, if no other location is named.
+        from_cookies: Names of cookies that may hold the token.
+        from_params: Names of query parameters that may hold the token. Queries end up in logs and histories (RFC 6750 section 5.3).
+        from_subprotocol: Accept the token as a WebSocket subprotocol: `bearer, <token>`.
+        realm: Named in the challenge (RFC 9110 section 11.5). None for that of the configuration, or `lbjwt`.
+        json: Refuse with a problem document (RFC 9457) instead of a line of text.
+        expose_reason: Tell clients why their token is refused. This helps developers, but also attackers.
+        follow_routes: Let the routes of the verifier's configuration decide if nothing is asked for here.
+
+    Raises:
+        ConfigurationError: An invalid value; token locations for a verifier whose configuration has them.
+    """
+
+    def __init__(
+        self,
+        verifier: Verifier,
+        *,
+        scopes: Iterable[str] = (),
+        any_scope: Iterable[str] = (),
+        audiences: Iterable[str] = (),
+        rules: Iterable[Mapping[str, Any]] = (),
+        optional: bool = False,
+        public: Iterable[str] = (),
+        public_prefixes: Iterable[str] = (),
+        from_headers: Iterable[Mapping[str, Any]] | None = None,
+        from_cookies: Iterable[str] = (),
+        from_params: Iterable[str] = (),
+        from_subprotocol: bool = False,
+        realm: str | None = None,
+        json: bool = False,
+        expose_reason: bool = False,
+        follow_routes: bool = True,
+    ) -> None:
+        self.verifier = verifier
+        application = section_of(
+            RouteSection,
+            {
+                "name": "application",
+                "audiences": listed("audiences", audiences),
+                "scopes": {"all": listed("scopes", scopes), "any": listed("any_scope", any_scope)},
+                "rules": list(rules),
+                "allow_missing": optional,
+                "realm": realm,
+                "refusals": {"format": "json" if json else "text", "expose_reason": expose_reason},
+            },
+        )
+        routes = [application]
+        for kind, paths in (("path", listed("public", public)), ("prefix", listed("public_prefixes", public_prefixes))):
+            for at, path in enumerate(paths):
+                routes.append(section_of(RouteSection, {"name": f"public-{kind}-{at}", "public": True, kind: path}))
+        cookies, params = listed("from_cookies", from_cookies), listed("from_params", from_params)
+        elsewhere = bool(from_headers is not None or cookies or params or from_subprotocol)
+        configuration = verifier.configuration
+        if configuration is None:
+            places = Issuer.model_construct(
+                from_headers=None
+                if from_headers is None
+                else tuple(section_of(FromHeader, one) for one in from_headers),
+                from_cookies=tuple(section_of(FromCookie, {"name": name, "forward": True}) for name in cookies),
+                from_params=tuple(section_of(FromParam, {"name": name, "forward": True}) for name in params),
+                from_subprotocol=from_subprotocol,
+            )
+            self._use_alone(routes, places.token_places(True))
+        elif elsewhere:
+            raise ConfigurationError(
+                "this verifier has a configuration, which names the token locations: give from_… to its constructor, or write it into the file"
+            )
+        else:
+            asks = len(routes) > 1 or application != RouteSection(name="application") or not follow_routes
+            self._use(configuration.model_copy(update={"routes": tuple(routes)}) if asks else configuration)
+        self._head = RequestHead()
+        self._last: bytes | None = None  # the token that was accepted last: a client sends the same one again
+        self._lock = threading.Lock()  # one request at a time has the head and what was found in it
+
+    def _use(self, configuration: Configuration) -> None:
+        """Decide as the balancer does with this configuration."""
+        self._admission = new_admission(configuration, issuer_instances(configuration), self.verifier.gate)
+        locations = [issuer.token_places(True) for issuer in configuration.issuers.values()]
+        self._read(configuration.routes, locations)
+
+    def _use_alone(self, routes: Sequence[RouteSection], location: tuple[Any, ...]) -> None:
+        """Decide for a verifier whose issuers are no part of a configuration."""
+        headers, cookies, params, subprotocol = location
+        places = TokenPlaces(headers=headers, cookies=cookies, params=params, subprotocol=subprotocol)
+        made = []
+        for route in routes:
+            rules = route_rules(route.policy(None))
+            demand = Demand([places], [None], None if rules.asks_nothing else rules)
+            made.append(
+                Route(
+                    [] if route.public else [demand],
+                    route_answers(route.realm or REALM, route.refusal_style({})),
+                    strips=[places],
+                    name=route.name,
+                    allow_missing=route.allow_missing,
+                    expose_reason=route.refusals.expose_reason,
+                )
+            )
+        self._admission = Admission(self.verifier.gate, made, router=Router([route.match for route in routes]))
+        self._read(routes, [location])
+
+    def _read(self, routes: Sequence[RouteSection], locations: Sequence[tuple[Any, ...]]) -> None:
+        """What of a request has to be read."""
+        fields: set[bytes] = set()
+        for headers, cookies, _, subprotocol in locations:
+            fields |= {name.lower().encode("ascii") for name, _, _ in headers}
+            fields |= {b"cookie"} if cookies else set()
+            fields |= {b"sec-websocket-protocol"} if subprotocol else set()
+        redirects = any(route.refusals.redirect is not None for route in routes)
+        self._routed = redirects or any(
+            route.hosts or route.path or route.prefix or route.methods or route.resource for route in routes
+        )
+        in_query = any(params for _, _, params, _ in locations)
+        self._subprotocol = any(subprotocol for *_, subprotocol in locations)
+        self._writer = HeadWriter(fields, routed=self._routed, query=in_query or redirects)
+
+    def decide(
+        self,
+        method: str,
+        path: str | bytes,
+        query: bytes,
+        fields: Iterable[tuple[bytes, bytes]],
+        *,
+        https: bool,
+        now: float | None = None,
+    ) -> Decision:
+        """
+        Decide of one request. Waits for nothing: see `Decision.waits_for`.
+
+        Args:
+            method: As in the request line.
+            path: Decoded, as the application routes by it.
+            query: Without its question mark, not decoded.
+            fields: Name and value of every header field.
+            https: The client used TLS, for redirects.
+            now: Seconds since the epoch; None for the clock.
+        """
+        text = self._writer.write(method, path, query, fields)
+        if text is None:
+            return _error(400)
+        if now is None:
+            now = time.time()
+        with self._lock:
+            head = self._head
+            if head.parse_bytes(text, POLICY, 0, self._last) != Parse.COMPLETE:
+                return _error(error_status(head.problem))
+            asked = _path_of(head) if self._routed else b""
+            route, reason, reported, grant, _ = self._admission.decide(head, now)
+            if route is None:
+                return self._without_route(head, now)
+            if self._routed and _path_of(head) != asked:
+                return _error(400)  # judged by another path than the one that the application sees (THREATS R9)
+            if reason:
+                return self._refusal(route, head, DenyReason(reason), https, now)
+            if reported:
+                log.info("would be refused, but is only reported: %s", DenyReason(reported).name.lower())
+            if grant is not None:
+                self._last = grant.token
+            subprotocols = _subprotocols(head) if self._subprotocol and head.subprotocol_answer else None
+            return Decision(grant, token_in_query=head.token_in_query, subprotocols=subprotocols)
+
+    def refusal(self, reason: DenyReason) -> Response:
+        """The answer to a request whose token the application itself refuses, on a protection that has one route."""
+        with self._lock:
+            return _response(self._admission.routes[0].refusal(reason, self._head, False))
+
+    def _refusal(self, route: Route, head: RequestHead, reason: DenyReason, https: bool, now: float) -> Decision:
+        log.info("refused: %s", reason.name.lower())
+        waits_for: tuple[int, ...] = ()
+        if reason in NEED_KEYS:
+            trace: list[tuple[str, int, Any]] = []
+            self._admission.decide(head, now, trace=trace)
+            waits_for = tuple(value for step, _, value in trace if step == "issuer.name" and value >= 0)
+        return Decision(None, _response(route.refusal(reason, head, https)), reason, waits_for)
+
+    def _without_route(self, head: RequestHead, now: float) -> Decision:
+        trace: list[tuple[str, int, Any]] = []
+        self._admission.decide(head, now, trace=trace)
+        error, document = trace[-1][2]
+        return Decision(None, _response(document)) if document is not None else _error(error_status(error))
+
+
+def _path_of(head: RequestHead) -> bytes:
+    path: bytes = head.parts()[1].partition(b"?")[0]
+    return path
+
+
+def _subprotocols(head: RequestHead) -> list[str]:
+    """Those that are left when the token is taken out."""
+    values = [value.decode("latin-1") for name, value in head.fields() if name.lower() == b"sec-websocket-protocol"]
+    return [word for word in (part.strip() for value in values for part in value.split(",")) if word]
+
+
+def _error(status: int) -> Decision:
+    """A request that has no route, or cannot be read."""
+    status = status or 500
+    return Decision(None, _response(_error_answer(status)))
+
+
+@lru_cache(maxsize=32)
+def _error_answer(status: int) -> Answer:
+    from http import HTTPStatus
+
+    return Answer(status, _TEXT, HTTPStatus(status).phrase.lower().encode("ascii") + b"\n")
+
+
+def _response(answer: Answer) -> Response:
+    lines = answer.head.split(b"\r\n")[1:-1]
+    fields = [(name.lower(), value) for name, _, value in (line.partition(b": ") for line in lines)]
+    return Response(answer.status, tuple(field for field in fields if field[0] != b"server"), answer.body)
+
+
+def listed(name: str, values: Iterable[str]) -> list[str]:
+    """The values of an argument; ConfigurationError for one string, whose characters nobody means."""
+    if isinstance(values, str):
+        raise ConfigurationError(f"{name} must be a list of strings, not one string")
+    return list(values)
