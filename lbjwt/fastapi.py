@@ -48,6 +48,7 @@ class JWTBearer(SecurityBase, Generic[T]):
     ```python
     bearer = JWTBearer(verifier, User)
 
+
     @app.get("/orders")
     async def orders(user: Annotated[User, Security(bearer, scopes=["orders:read"])]) -> list[Order]: ...
     ```

@@ -30,7 +30,8 @@ NEED_KEYS = frozenset({DenyReason.UNKNOWN_KEY, DenyReason.KEYS_UNAVAILABLE})
 
 class Verifier(verifier.Verifier):
     """
-    Verifies JSON Web Tokens of one issuer, or of several, and remembers the ones that passed. All methods may be called from any thread.
+    Verifies JSON Web Tokens of one issuer, or of several, and remembers the ones that passed. `verify`, `authorize`, `ready`
+    and their asyncio counterparts may run in several threads at a time.
 
     `discover`, `from_jwks_uri` and `from_config` start a thread that keeps the keys current: it fetches them when they are due and when a token
     names an unknown one, by the rules and limits of the balancer. `close` ends it, and so does leaving a `with` or `async with` block. The other
