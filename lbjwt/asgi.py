@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, Unpack
 
+from lbjwt.web.open_sockets import POLICY_VIOLATION, OpenSocket, OpenSockets
 from lbjwt.web.protection import Decision, Protection, Requirements, Response
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 CLAIMS = "claims"
 VERIFIED_TOKEN = "verified_token"  # noqa: S105 - the name of a key
 
-_POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
-
 
 class JWTMiddleware:
     """
@@ -36,14 +35,16 @@ class JWTMiddleware:
     `Grant` with issuer and times. Both are None for a request without a token on a public path or with `optional`; what was there before is replaced.
 
     A refused WebSocket gets the response of a refused request if the server has the extension `websocket.http.response`; otherwise the server
-    answers 403. A token with an unknown key waits for the fetch of the keys. The start of the application waits for the first keys, a few seconds at
-    most.
+    answers 403. An open one is closed with 1008 within about a second after its token expires or is revoked.
+
+    A token with an unknown key waits for the fetch of the keys. The start of the application waits for the first keys, a few seconds at most.
 
     Args:
         app: The application.
         verifier: Verifies the tokens.
         requirements: The arguments of `lbjwt.web.protection.Protection`: `scopes`, `any_scope`, `audiences`, `rules`, `optional`, `public`,
-            `public_prefixes`, `from_headers`, `from_cookies`, `from_params`, `from_subprotocol`, `realm`, `json`, `expose_reason`.
+            `public_prefixes`, `from_headers`, `from_cookies`, `from_params`, `from_subprotocol`, `end_streams`, `realm`, `json`,
+            `expose_reason`.
 
     Raises:
         ConfigurationError: An invalid requirement.
@@ -53,6 +54,7 @@ class JWTMiddleware:
         self.app = app
         self._verifier = verifier
         self._protection = Protection(verifier, **requirements)
+        self._sockets = OpenSockets(verifier)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -78,7 +80,12 @@ class JWTMiddleware:
         if decision.subprotocols is not None and kind == "websocket":
             scope["subprotocols"] = decision.subprotocols
             send = _as_bearer(send)
-        await self.app(scope, receive, send)
+        if kind == "websocket" and grant is not None and decision.grace is not None:
+            socket = OpenSocket(send, grant, decision.grace)
+            with self._sockets.entered(socket):
+                await self.app(scope, receive, socket.send)
+        else:
+            await self.app(scope, receive, send)
 
 
 def decide(protection: Protection, scope: Scope) -> Decision:
@@ -114,7 +121,7 @@ async def _refuse_websocket(response: Response, scope: Scope, receive: Receive, 
     if "websocket.http.response" in (scope.get("extensions") or {}):
         await _respond("websocket.http.response", response, scope, send)
     else:
-        await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": ""})
+        await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": ""})
 
 
 async def _respond(prefix: str, response: Response, scope: Scope, send: Send) -> None:

@@ -20,11 +20,11 @@ from pydantic import TypeAdapter, ValidationError
 from lbjwt._fastverify import DenyReason
 from lbjwt.asgi import decide, decide_again
 from lbjwt.verifier import Verifier
+from lbjwt.web.open_sockets import POLICY_VIOLATION
 from lbjwt.web.protection import Protection, Response, listed
 
 T = TypeVar("T")
 
-_POLICY_VIOLATION = 1008  # RFC 6455 section 7.4.1
 _OF_THE_BODY = (b"content-type", b"content-length")
 
 
@@ -129,6 +129,6 @@ def _refuse(response: Response, connection: HTTPConnection) -> NoReturn:
     if connection.scope["type"] == "websocket" and "websocket.http.response" not in (
         connection.scope.get("extensions") or {}
     ):
-        raise WebSocketException(_POLICY_VIOLATION)
+        raise WebSocketException(POLICY_VIOLATION)
     headers = {name.decode(): value.decode() for name, value in response.headers if name not in _OF_THE_BODY}
     raise HTTPException(response.status, HTTPStatus(response.status).phrase, headers)

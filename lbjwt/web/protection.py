@@ -7,6 +7,7 @@ Routes, token locations, rules and refusals are those of the configuration, whos
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -44,6 +45,18 @@ _TEXT: Final = b"Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-st
 
 log = logging.getLogger("lbjwt.web")
 
+# One request at a time: the reader of heads and what is found in them belong to one thread, as in a worker of the balancer.
+_judging = threading.Lock()
+
+
+def _new_lock() -> None:
+    """In a forked process, where another thread of the parent may have had the lock."""
+    global _judging
+    _judging = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_new_lock)
+
 
 @dataclass(frozen=True, slots=True)
 class Response:
@@ -66,6 +79,7 @@ class Decision:
         waits_for: Indexes of the issuers whose keys, once fetched, may change the decision.
         token_in_query: The URL may have a token, so shared caches must not store the response (RFC 6750 section 2.3).
         subprotocols: Those offered besides the token; None if the token is somewhere else.
+        grace: Seconds for which a WebSocket outlives the expiry of its token; None: for ever.
     """
 
     grant: Grant | None = None
@@ -74,6 +88,7 @@ class Decision:
     waits_for: tuple[int, ...] = ()
     token_in_query: bool = False
     subprotocols: list[str] | None = None
+    grace: float | None = None
 
 
 class Requirements(TypedDict, total=False):
@@ -90,6 +105,7 @@ class Requirements(TypedDict, total=False):
     from_cookies: Iterable[str]
     from_params: Iterable[str]
     from_subprotocol: bool
+    end_streams: bool
     realm: str | None
     json: bool
     expose_reason: bool
@@ -116,6 +132,7 @@ class Protection:
         from_cookies: Names of cookies that may hold the token.
         from_params: Names of query parameters that may hold the token. Queries end up in logs and histories (RFC 6750 section 5.3).
         from_subprotocol: Accept the token as a WebSocket subprotocol: `bearer, <token>`.
+        end_streams: End WebSockets when their token expires or is revoked.
         realm: Named in the challenge (RFC 9110 section 11.5). None for that of the configuration, or `lbjwt`.
         json: Refuse with a problem document (RFC 9457) instead of a line of text.
         expose_reason: Tell clients why their token is refused. This helps developers, but also attackers.
@@ -140,6 +157,7 @@ class Protection:
         from_cookies: Iterable[str] = (),
         from_params: Iterable[str] = (),
         from_subprotocol: bool = False,
+        end_streams: bool = True,
         realm: str | None = None,
         json: bool = False,
         expose_reason: bool = False,
@@ -154,6 +172,7 @@ class Protection:
                 "scopes": {"all": listed("scopes", scopes), "any": listed("any_scope", any_scope)},
                 "rules": list(rules),
                 "allow_missing": optional,
+                "end_streams": end_streams,
                 "realm": realm,
                 "refusals": {"format": "json" if json else "text", "expose_reason": expose_reason},
             },
@@ -184,7 +203,6 @@ class Protection:
             self._use(configuration.model_copy(update={"routes": tuple(routes)}) if asks else configuration)
         self._head = RequestHead()
         self._last: bytes | None = None  # the token that was accepted last: a client sends the same one again
-        self._lock = threading.Lock()  # one request at a time has the head and what was found in it
 
     def _use(self, configuration: Configuration) -> None:
         """Decide as the balancer does with this configuration."""
@@ -207,6 +225,7 @@ class Protection:
                     strips=[places],
                     name=route.name,
                     allow_missing=route.allow_missing,
+                    end_streams=route.end_streams,
                     expose_reason=route.refusals.expose_reason,
                 )
             )
@@ -254,7 +273,7 @@ class Protection:
             return _error(400)
         if now is None:
             now = time.time()
-        with self._lock:
+        with _judging:
             head = self._head
             if head.parse_bytes(text, POLICY, 0, self._last) != Parse.COMPLETE:
                 return _error(error_status(head.problem))
@@ -271,11 +290,16 @@ class Protection:
             if grant is not None:
                 self._last = grant.token
             subprotocols = _subprotocols(head) if self._subprotocol and head.subprotocol_answer else None
-            return Decision(grant, token_in_query=head.token_in_query, subprotocols=subprotocols)
+            return Decision(
+                grant,
+                token_in_query=head.token_in_query,
+                subprotocols=subprotocols,
+                grace=route.stream_grace if route.end_streams else None,
+            )
 
     def refusal(self, reason: DenyReason) -> Response:
         """The answer to a request whose token the application itself refuses, on a protection that has one route."""
-        with self._lock:
+        with _judging:
             return _response(self._admission.routes[0].refusal(reason, self._head, False))
 
     def _refusal(self, route: Route, head: RequestHead, reason: DenyReason, https: bool, now: float) -> Decision:

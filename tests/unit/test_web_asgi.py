@@ -2,14 +2,16 @@
 
 import asyncio
 import json
+import time
 
 import pytest
 
 from lbjwt import KeyRing, Verifier
 from lbjwt.asgi import JWTMiddleware
 from lbjwt.errors import ConfigurationError
+from lbjwt.web.open_sockets import OpenSockets
 from tests.harness.tokens import TokenFactory
-from tests.unit.web_calls import acall, asgi_scope, call, connect, telling
+from tests.unit.web_calls import Answered, acall, asgi_scope, call, connect, telling
 
 FACTORY = TokenFactory()
 VERIFIER = Verifier.from_jwks(json.dumps(FACTORY.jwks()), issuer=FACTORY.issuer, audiences=[FACTORY.audience])
@@ -195,6 +197,48 @@ def test_a_websocket_with_its_token_as_a_subprotocol():
     answered = connect(app, [("sec-websocket-protocol", ", ".join(offered))], subprotocols=offered)
     assert answered.sent[0] == {"type": "websocket.accept", "subprotocol": "bearer"}
     assert json.loads(answered.sent[1]["text"]) == ["alice", ["chat"]]
+
+
+@pytest.mark.parametrize("end", ["expired", "withdrawn"])
+def test_a_websocket_ends_with_its_token(end, monkeypatch):
+    """When it expires or its key goes, the client gets a close and the application an error; another one stays open."""
+    ahead = 0.0
+    monkeypatch.setattr("lbjwt.asgi.OpenSockets", lambda one: OpenSockets(one, 0.01, lambda: time.time() + ahead))
+    verifier = Verifier.from_jwks(json.dumps(FACTORY.jwks()), issuer=FACTORY.issuer, audiences=[FACTORY.audience])
+
+    def happen():
+        nonlocal ahead
+        if end == "expired":
+            ahead = 7200.0
+        else:
+            left = [key for key in FACTORY.jwks()["keys"] if key["kid"] != "ES256"]
+            verifier.publish(KeyRing.from_jwks(json.dumps({"keys": left})))
+
+    async def endless(scope, receive, send):
+        """Sends until it is told that the client has left."""
+        assert (await receive())["type"] == "websocket.connect"
+        await send({"type": "websocket.accept"})
+        if scope["state"]["verified_token"].key_id == "ES256":
+            happen()
+        while True:
+            await send({"type": "websocket.send", "text": "news"})
+            await asyncio.sleep(0.01)
+
+    async def scenario():
+        app = JWTMiddleware(endless, verifier)
+        longer = FACTORY.mint("RS256", exp=time.time() + 86_400)
+        other = asyncio.create_task(acall(app, asgi_scope("websocket", headers=bearer(longer))))
+        answered = Answered()
+        with pytest.raises(OSError, match="no longer valid"):
+            await acall(app, asgi_scope("websocket", headers=bearer(FACTORY.mint("ES256"))), answered)
+        await asyncio.sleep(0.05)
+        assert not other.done()
+        other.cancel()
+        return answered
+
+    answered = asyncio.run(asyncio.wait_for(scenario(), 60))
+    assert answered.sent[0]["type"] == "websocket.accept"
+    assert answered.sent[-1] == {"type": "websocket.close", "code": 1008, "reason": ""}
 
 
 def test_an_unknown_kind_of_connection_is_refused():

@@ -1,6 +1,8 @@
 """The WSGI middleware, called without a server."""
 
 import json
+import sys
+import threading
 
 import pytest
 
@@ -66,3 +68,35 @@ def test_a_token_in_the_query_keeps_the_response_out_of_shared_caches():
 
 def test_head_gets_no_body():
     assert call_wsgi(guarded(), REQUEST_METHOD="HEAD").body == b""
+
+
+def test_threads_do_not_share_what_they_found():
+    """Each request of several threads gets the claims of its own token, also while others are refused."""
+    tokens = {name: FACTORY.mint("ES256", sub=name) for name in ("ada", "bob", "eve")}
+    app = guarded(from_cookies=["session"], from_headers=[{"name": "Authorization"}])
+    wrong = []
+
+    def work(name):
+        for number in range(200):
+            place = (
+                {"HTTP_COOKIE": f"session={tokens[name]}"}
+                if number % 2
+                else {"HTTP_AUTHORIZATION": f"Bearer {tokens[name]}"}
+            )
+            answered = call_wsgi(app, **place)
+            if answered.status != 200 or json.loads(answered.body)["sub"] != name:
+                wrong.append((name, answered))
+            if call_wsgi(app, HTTP_AUTHORIZATION="Bearer nonsense").status != 401:
+                wrong.append((name, "passed"))
+
+    threads = [threading.Thread(target=work, args=[name]) for name in tokens]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert wrong == []

@@ -57,12 +57,14 @@ def asgi_scope(
     return scope
 
 
-async def acall(app: Any, scope: dict[str, Any]) -> Answered:
-    """One request or WebSocket handshake."""
-    answered = Answered()
+async def acall(app: Any, scope: dict[str, Any], answered: Answered | None = None) -> Answered:
+    """One request or WebSocket handshake. `answered` is filled."""
+    answered = Answered() if answered is None else answered
+
+    messages = [{"type": "http.request", "body": b""} if scope["type"] == "http" else {"type": "websocket.connect"}]
 
     async def receive():
-        return {"type": "http.request", "body": b""} if scope["type"] == "http" else {"type": "websocket.connect"}
+        return messages.pop() if messages else await asyncio.Event().wait()  # the client stays, and says nothing more
 
     async def send(message):
         answered.sent.append(message)
