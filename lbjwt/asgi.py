@@ -12,10 +12,11 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, Unpack
 
 from lbjwt.web.open_sockets import POLICY_VIOLATION, OpenSocket, OpenSockets
-from lbjwt.web.protection import Decision, Protection, Requirements, Response
+from lbjwt.web.protection import Protection, Requirements, Response, response_of
 
 if TYPE_CHECKING:
     from lbjwt.verifier import Verifier
+    from lbjwt.web._reader import Decision
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -65,11 +66,11 @@ class JWTMiddleware:
             await self.app(scope, receive, send)
             return
         decision = decide(self._protection, scope)
-        if decision.waits_for:
+        if decision.waits_for >= 0:
             decision = await decide_again(self._protection, decision, scope)
-        if decision.response is not None:
+        if decision.status:
             answer = _refuse_request if kind == "http" else _refuse_websocket
-            await answer(decision.response, scope, receive, send)
+            await answer(response_of(decision), scope, receive, send)
             return
         grant = decision.grant
         state = scope.setdefault("state", {})
@@ -77,10 +78,10 @@ class JWTMiddleware:
         state[VERIFIED_TOKEN] = grant
         if decision.token_in_query and kind == "http":
             send = _privately(send)
-        if decision.subprotocols is not None and kind == "websocket":
+        if kind == "websocket" and decision.subprotocols is not None:
             scope["subprotocols"] = decision.subprotocols
-            send = _as_bearer(send)
-        if kind == "websocket" and grant is not None and decision.grace is not None:
+            send = _as_bearer(send) if decision.names_bearer else send
+        if kind == "websocket" and grant is not None and decision.grace >= 0:
             socket = OpenSocket(send, grant, decision.grace)
             with self._sockets.entered(socket):
                 await self.app(scope, receive, socket.send)
@@ -95,20 +96,24 @@ def decide(protection: Protection, scope: Scope) -> Decision:
         scope["path"],
         scope.get("query_string", b""),
         scope["headers"],
-        https=scope.get("scheme") in ("https", "wss"),
+        scope.get("scheme") in ("https", "wss"),
     )
 
 
 async def decide_again(protection: Protection, decision: Decision, scope: Scope) -> Decision:
-    """Decide once more when the keys that the first decision lacked have been fetched."""
+    """Decide once more when the keys that the first decision lacked have been fetched; of several tokens, those of each issuer once."""
     verifier = protection.verifier
-    coming = [future for issuer in decision.waits_for if (future := verifier.request_keys(issuer)) is not None]
-    if not coming:
-        return decision
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(verifier.max_wait):
-            await asyncio.gather(*map(asyncio.wrap_future, coming))
-    return decide(protection, scope)
+    asked: set[int] = set()
+    while decision.waits_for >= 0 and decision.waits_for not in asked:
+        asked.add(decision.waits_for)
+        coming = verifier.request_keys(decision.waits_for)
+        if coming is None:
+            break
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(verifier.max_wait):
+                await asyncio.wrap_future(coming)
+        decision = decide(protection, scope)
+    return decision
 
 
 async def _refuse_request(response: Response, scope: Scope, receive: Receive, send: Send) -> None:

@@ -21,7 +21,7 @@ from lbjwt._fastverify import DenyReason
 from lbjwt.asgi import decide, decide_again
 from lbjwt.verifier import Verifier
 from lbjwt.web.open_sockets import POLICY_VIOLATION
-from lbjwt.web.protection import Protection, Response, listed
+from lbjwt.web.protection import Protection, Response, listed, response_of
 
 T = TypeVar("T")
 
@@ -112,10 +112,10 @@ class JWTBearer(SecurityBase, Generic[T]):
     async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> T | None:
         protection = self._protection(tuple(security_scopes.scopes))
         decision = decide(protection, connection.scope)
-        if decision.waits_for:
+        if decision.waits_for >= 0:
             decision = await decide_again(protection, decision, connection.scope)
-        if decision.response is not None:
-            _refuse(decision.response, connection)
+        if decision.status:
+            _refuse(response_of(decision), connection)
         if decision.grant is None:
             return None
         try:

@@ -11,12 +11,13 @@ from concurrent.futures import wait
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Unpack
 
-from lbjwt.web.protection import Decision, Protection, Requirements, Response
+from lbjwt.web.protection import Protection, Requirements, Response, response_of
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from lbjwt.verifier import Verifier
+    from lbjwt.web._reader import Decision
 
 CLAIMS = "lbjwt.claims"
 VERIFIED_TOKEN = "lbjwt.verified_token"  # noqa: S105 - the name of a key
@@ -50,15 +51,16 @@ class JWTMiddleware:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         decision = self._decide(environ)
-        if decision.waits_for:
-            coming = [
-                future for issuer in decision.waits_for if (future := self._verifier.request_keys(issuer)) is not None
-            ]
-            if coming:
-                wait(coming, self._verifier.max_wait)
-                decision = self._decide(environ)
-        if decision.response is not None:
-            return _refuse(decision.response, environ, start_response)
+        asked: set[int] = set()
+        while decision.waits_for >= 0 and decision.waits_for not in asked:
+            asked.add(decision.waits_for)
+            coming = self._verifier.request_keys(decision.waits_for)
+            if coming is None:
+                break
+            wait([coming], self._verifier.max_wait)
+            decision = self._decide(environ)
+        if decision.status:
+            return _refuse(response_of(decision), environ, start_response)
         grant = decision.grant
         environ[CLAIMS] = None if grant is None else dict(grant.claims)
         environ[VERIFIED_TOKEN] = grant
@@ -70,7 +72,7 @@ class JWTMiddleware:
             (environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).encode("latin-1"),
             environ.get("QUERY_STRING", "").encode("latin-1"),
             _fields(environ),
-            https=environ.get("wsgi.url_scheme") == "https",
+            environ.get("wsgi.url_scheme") == "https",
         )
 
 

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
-from lbjwt._error_reason import error_status
-from lbjwt._fastverify import DenyReason
 from lbjwt.assembly.issuers import issuer_instances
 from lbjwt.assembly.routes import new_admission
 from lbjwt.auth._places import TokenPlaces
@@ -27,16 +25,14 @@ from lbjwt.config.route import Route as RouteSection
 from lbjwt.config.values import section_of
 from lbjwt.errors import ConfigurationError
 from lbjwt.http1._answer import Answer
-from lbjwt.http1._request import Parse, RequestHead
 from lbjwt.proxy._admission import Admission
 from lbjwt.proxy._route import Demand, Route
 from lbjwt.proxy.answers import route_answers
 from lbjwt.routing._router import Router
-from lbjwt.verifier import NEED_KEYS
-from lbjwt.web.request import POLICY, HeadWriter
+from lbjwt.web._reader import Decision, Reader
 
 if TYPE_CHECKING:
-    from lbjwt._grants import Grant
+    from lbjwt._fastverify import DenyReason
     from lbjwt.config.model import Configuration
     from lbjwt.verifier import Verifier
 
@@ -65,30 +61,6 @@ class Response:
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
-
-
-@dataclass(slots=True)
-class Decision:
-    """
-    What was decided of one request.
-
-    Attributes:
-        grant: Its verified token; None if it needed none, and if it must not pass.
-        response: The answer of a request that must not pass; None: it may.
-        reason: Why it must not pass; NONE also for a request that has no route.
-        waits_for: Indexes of the issuers whose keys, once fetched, may change the decision.
-        token_in_query: The URL may have a token, so shared caches must not store the response (RFC 6750 section 2.3).
-        subprotocols: Those offered besides the token; None if the token is somewhere else.
-        grace: Seconds for which a WebSocket outlives the expiry of its token; None: for ever.
-    """
-
-    grant: Grant | None = None
-    response: Response | None = None
-    reason: DenyReason = DenyReason.NONE
-    waits_for: tuple[int, ...] = ()
-    token_in_query: bool = False
-    subprotocols: list[str] | None = None
-    grace: float | None = None
 
 
 class Requirements(TypedDict, total=False):
@@ -201,8 +173,6 @@ class Protection:
         else:
             asks = len(routes) > 1 or application != RouteSection(name="application") or not follow_routes
             self._use(configuration.model_copy(update={"routes": tuple(routes)}) if asks else configuration)
-        self._head = RequestHead()
-        self._last: bytes | None = None  # the token that was accepted last: a client sends the same one again
 
     def _use(self, configuration: Configuration) -> None:
         """Decide as the balancer does with this configuration."""
@@ -234,28 +204,20 @@ class Protection:
 
     def _read(self, routes: Sequence[RouteSection], locations: Sequence[tuple[Any, ...]]) -> None:
         """What of a request has to be read."""
-        fields: set[bytes] = set()
+        fields: set[str] = set()
         for headers, cookies, _, subprotocol in locations:
-            fields |= {name.lower().encode("ascii") for name, _, _ in headers}
-            fields |= {b"cookie"} if cookies else set()
-            fields |= {b"sec-websocket-protocol"} if subprotocol else set()
+            fields |= {name for name, _, _ in headers}
+            fields |= {"Cookie"} if cookies else set()
+            fields |= {"Sec-WebSocket-Protocol"} if subprotocol else set()
         redirects = any(route.refusals.redirect is not None for route in routes)
-        self._routed = redirects or any(
+        routed = redirects or any(
             route.hosts or route.path or route.prefix or route.methods or route.resource for route in routes
         )
         in_query = any(params for _, _, params, _ in locations)
-        self._subprotocol = any(subprotocol for *_, subprotocol in locations)
-        self._writer = HeadWriter(fields, routed=self._routed, query=in_query or redirects)
+        self._reader = Reader(self._admission, fields, routed=routed, query=in_query or redirects)
 
     def decide(
-        self,
-        method: str,
-        path: str | bytes,
-        query: bytes,
-        fields: Iterable[tuple[bytes, bytes]],
-        *,
-        https: bool,
-        now: float | None = None,
+        self, method: str, path: str | bytes, query: bytes, fields: Iterable[tuple[bytes, bytes]], https: bool
     ) -> Decision:
         """
         Decide of one request. Waits for nothing: see `Decision.waits_for`.
@@ -264,75 +226,26 @@ class Protection:
             method: As in the request line.
             path: Decoded, as the application routes by it.
             query: Without its question mark, not decoded.
-            fields: Name and value of every header field.
+            fields: Name and value of every header field. Names in any case.
             https: The client used TLS, for redirects.
-            now: Seconds since the epoch; None for the clock.
         """
-        text = self._writer.write(method, path, query, fields)
-        if text is None:
-            return _error(400)
-        if now is None:
-            now = time.time()
         with _judging:
-            head = self._head
-            if head.parse_bytes(text, POLICY, 0, self._last) != Parse.COMPLETE:
-                return _error(error_status(head.problem))
-            asked = _path_of(head) if self._routed else b""
-            route, reason, reported, grant, _ = self._admission.decide(head, now)
-            if route is None:
-                return self._without_route(head, now)
-            if self._routed and _path_of(head) != asked:
-                return _error(400)  # judged by another path than the one that the application sees (THREATS R9)
-            if reason:
-                return self._refusal(route, head, DenyReason(reason), https, now)
-            if reported:
-                log.info("would be refused, but is only reported: %s", DenyReason(reported).name.lower())
-            if grant is not None:
-                self._last = grant.token
-            subprotocols = _subprotocols(head) if self._subprotocol and head.subprotocol_answer else None
-            return Decision(
-                grant,
-                token_in_query=head.token_in_query,
-                subprotocols=subprotocols,
-                grace=route.stream_grace if route.end_streams else None,
-            )
+            decision = self._reader.decide(method, path, query, fields, https, time.time())
+        if decision.status and decision.reason:
+            log.info("refused: %s", decision.reason.name.lower())
+        elif decision.reported:
+            log.info("would be refused, but is only reported: %s", decision.reported.name.lower())
+        return decision
 
     def refusal(self, reason: DenyReason) -> Response:
         """The answer to a request whose token the application itself refuses, on a protection that has one route."""
         with _judging:
-            return _response(self._admission.routes[0].refusal(reason, self._head, False))
-
-    def _refusal(self, route: Route, head: RequestHead, reason: DenyReason, https: bool, now: float) -> Decision:
-        log.info("refused: %s", reason.name.lower())
-        waits_for: tuple[int, ...] = ()
-        if reason in NEED_KEYS:
-            trace: list[tuple[str, int, Any]] = []
-            self._admission.decide(head, now, trace=trace)
-            waits_for = tuple(value for step, _, value in trace if step == "issuer.name" and value >= 0)
-        return Decision(None, _response(route.refusal(reason, head, https)), reason, waits_for)
-
-    def _without_route(self, head: RequestHead, now: float) -> Decision:
-        trace: list[tuple[str, int, Any]] = []
-        self._admission.decide(head, now, trace=trace)
-        error, document = trace[-1][2]
-        return Decision(None, _response(document)) if document is not None else _error(error_status(error))
+            return _response_of(self._reader.refusal(reason))
 
 
-def _path_of(head: RequestHead) -> bytes:
-    path: bytes = head.parts()[1].partition(b"?")[0]
-    return path
-
-
-def _subprotocols(head: RequestHead) -> list[str]:
-    """Those that are left when the token is taken out."""
-    values = [value.decode("latin-1") for name, value in head.fields() if name.lower() == b"sec-websocket-protocol"]
-    return [word for word in (part.strip() for value in values for part in value.split(",")) if word]
-
-
-def _error(status: int) -> Decision:
-    """A request that has no route, or cannot be read."""
-    status = status or 500
-    return Decision(None, _response(_error_answer(status)))
+def response_of(decision: Decision) -> Response:
+    """The answer to a request that must not pass."""
+    return _response_of(_error_answer(decision.status) if decision.answer is None else decision.answer)
 
 
 @lru_cache(maxsize=32)
@@ -342,7 +255,7 @@ def _error_answer(status: int) -> Answer:
     return Answer(status, _TEXT, HTTPStatus(status).phrase.lower().encode("ascii") + b"\n")
 
 
-def _response(answer: Answer) -> Response:
+def _response_of(answer: Answer) -> Response:
     lines = answer.head.split(b"\r\n")[1:-1]
     fields = [(name.lower(), value) for name, _, value in (line.partition(b": ") for line in lines)]
     return Response(answer.status, tuple(field for field in fields if field[0] != b"server"), answer.body)
