@@ -74,7 +74,7 @@ class JWTMiddleware:
             return
         grant = decision.grant
         state = scope.setdefault("state", {})
-        state[CLAIMS] = None if grant is None else dict(grant.claims)
+        state[CLAIMS] = decision.claims
         state[VERIFIED_TOKEN] = grant
         if decision.token_in_query and kind == "http":
             send = _privately(send)

@@ -119,7 +119,7 @@ class JWTBearer(SecurityBase, Generic[T]):
         if decision.grant is None:
             return None
         try:
-            made: T = self._adapter.validate_python(dict(decision.grant.claims))
+            made: T = self._adapter.validate_python(decision.claims)
             return made
         except ValidationError:
             _refuse(protection.refusal(DenyReason.INVALID_CLAIM), connection)

@@ -61,9 +61,8 @@ class JWTMiddleware:
             decision = self._decide(environ)
         if decision.status:
             return _refuse(response_of(decision), environ, start_response)
-        grant = decision.grant
-        environ[CLAIMS] = None if grant is None else dict(grant.claims)
-        environ[VERIFIED_TOKEN] = grant
+        environ[CLAIMS] = decision.claims
+        environ[VERIFIED_TOKEN] = decision.grant
         return self.app(environ, _privately(start_response) if decision.token_in_query else start_response)
 
     def _decide(self, environ: WSGIEnvironment) -> Decision:

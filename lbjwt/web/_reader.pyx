@@ -8,13 +8,18 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
 from libc.string cimport memchr, memcmp
 
+from lbjwt._compact cimport Parts, decoded, split
 from lbjwt._error_reason cimport ErrorReason, error_status
 from lbjwt._fastverify cimport DenyReason, KEYS_UNAVAILABLE, NONE, UNKNOWN_KEY
 from lbjwt.http1._buffer cimport Slice
 from lbjwt.http1._request cimport Parse
 from lbjwt.http1._scan cimport HOST_CHARACTER, byte_class, equals
 
+from orjson import loads
+
 from lbjwt._fastverify import DenyReason as Reason
+
+cdef object _loads = loads
 
 cdef enum:
     MAX_HEAD = 1 << 20           # bytes: servers have lower limits of their own; this one only bounds what is copied
@@ -28,9 +33,25 @@ cdef bytes NO_HOST = b"none.invalid"             # of a request without Host; no
 cdef class Decision:
 
     @property
+    def claims(self):
+        """The claims of its token, a new dict at each access; None without a token. They were checked when the token was verified."""
+        cdef Parts parts
+        cdef const char *text
+        if self.grant is None:
+            return None
+        text = PyBytes_AS_STRING(self.grant.token)
+        split(text, PyBytes_GET_SIZE(self.grant.token), &parts)
+        return _loads(decoded(text + parts.payload_at, parts.payload_size, True))
+
+    @property
     def reason(self):
         """Why its token is refused; NONE if it is not, also for a request without a route."""
         return Reason(<int>self._reason)
+
+    @property
+    def is_reported(self):
+        """Something would have refused it if it were not only reported."""
+        return self._reported != NONE
 
     @property
     def reported(self):

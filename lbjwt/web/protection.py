@@ -233,7 +233,7 @@ class Protection:
             decision = self._reader.decide(method, path, query, fields, https, time.time())
         if decision.status and decision.reason:
             log.info("refused: %s", decision.reason.name.lower())
-        elif decision.reported:
+        elif decision.is_reported:
             log.info("would be refused, but is only reported: %s", decision.reported.name.lower())
         return decision
 
