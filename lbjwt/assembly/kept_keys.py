@@ -17,7 +17,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -51,9 +51,16 @@ class KeptKeys:
         configuration: Of which `revocation`, `state_directory` and `limits.max_waiting` count here. The state directory is read and never written:
             a balancer may own it.
         instances: The issuers.
+        clock: Seconds since the epoch.
     """
 
-    def __init__(self, configuration: Configuration, instances: Sequence[IssuerInstance]) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        instances: Sequence[IssuerInstance],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.clock = clock
         self.longest_wait = wait_for_keys(instances)
         """Seconds that a request waits at most for keys that a fetch may bring."""
         self.first_wait = first_fetch(instances)
@@ -163,7 +170,7 @@ class _KeyLoop:
         return future if self._call(self._enter, issuer, future) else None
 
     def fresh(self) -> Future[bool] | bool:
-        if not self._is_due():
+        if not self._is_due() and not self.control.overdue(self._kept.clock()):
             return self._has_keys()
         future: Future[bool] = Future()
         return future if self._call(self._enter_fresh, future) else self._has_keys()
@@ -178,7 +185,7 @@ class _KeyLoop:
         return True
 
     def _is_due(self) -> bool:
-        return self.control.is_due(time.monotonic(), time.time())
+        return self.control.is_due(time.monotonic(), self._kept.clock())
 
     def _has_keys(self) -> bool:
         return all(source.ring is not None for source in self._sources.values())
@@ -232,7 +239,9 @@ class _KeyLoop:
 
     def _enter_fresh(self, future: Future[bool]) -> None:
         self._waiting_fresh.append(future)
-        self._look_fresh()
+        asked = [self._keys.request_refresh(issuer) for issuer in self.control.overdue(self._kept.clock())]
+        if not any(asked):  # else their attempts end first
+            self._look_fresh()
 
     def _settled(self, issuer: int) -> None:
         """An attempt has ended, and its keys are in force."""

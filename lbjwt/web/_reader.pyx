@@ -9,7 +9,7 @@ from libc.stdint cimport uint8_t
 from libc.string cimport memchr, memcmp
 
 from lbjwt._compact cimport Parts, decoded, split
-from lbjwt._error_reason cimport ErrorReason, error_status
+from lbjwt._error_reason cimport error_status
 from lbjwt._fastverify cimport DenyReason, KEYS_UNAVAILABLE, NONE, UNKNOWN_KEY
 from lbjwt.http1._buffer cimport Slice
 from lbjwt.http1._request cimport Parse

@@ -9,6 +9,9 @@ import pytest
 
 from lbjwt import Configuration, Verifier, load_config
 from lbjwt.asgi import JWTMiddleware
+from lbjwt.assembly.issuers import issuer_instances, trusted_issuers
+from lbjwt.assembly.kept_keys import KeptKeys
+from lbjwt.config.values import only_issuer
 from lbjwt.errors import ConfigurationError, LbjwtError
 from tests.harness.keyserver import Answer, KeyServer
 from tests.harness.publisher import Issuer
@@ -90,6 +93,29 @@ def test_a_closed_verifier_trusts_no_key(issuer):
     assert key_threads() == before
     assert verifier.verify(issuer.mint()).reason.name == "KEYS_UNAVAILABLE"
     assert not verifier.ready()
+
+
+def test_a_process_that_was_frozen_fetches_first(issuer):
+    """By the wall clock the keys are older than two fetches may be apart: `ready` fetches them, though no timer says so."""
+    ahead = 0.0
+    configuration = only_issuer(issuer.remote(cooldown=1) | {"jwks_file": None})
+    instances = issuer_instances(configuration)
+    kept = KeptKeys(configuration, instances, lambda: time.time() + ahead)
+    kept.start(Verifier.for_issuers(trusted_issuers(configuration, instances)))
+    try:
+
+        def fetches():
+            fresh = kept.fresh()
+            assert fresh if isinstance(fresh, bool) else fresh.result(60)
+            return issuer.fetches
+
+        assert (fetches(), fetches()) == (1, 1)
+        ahead = 3000.0
+        assert fetches() == 1
+        ahead = 4000.0
+        assert eventually(lambda: fetches() > 1)
+    finally:
+        kept.close()
 
 
 def test_in_an_event_loop_nothing_blocks(issuer):
