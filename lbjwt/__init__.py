@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from lbjwt.auth.verdict import Accepted as Accepted
     from lbjwt.auth.verdict import Refused as Refused
     from lbjwt.auth.verdict import Verdict as Verdict
-    from lbjwt.auth.verifier import Verifier as Verifier
+    from lbjwt.config.load import load_config as load_config
     from lbjwt.config.model import Configuration as Configuration
     from lbjwt.errors import LbjwtError as LbjwtError
     from lbjwt.errors import TokenRefused as TokenRefused
     from lbjwt.jose.keyring import KeyRing as KeyRing
     from lbjwt.service import LoadBalancer as LoadBalancer
+    from lbjwt.verifier import Verifier as Verifier
 
     __version__: str
 
@@ -40,7 +41,8 @@ _HOMES = {
     "TokenRefused": "lbjwt.errors",
     "TrustedIssuer": "lbjwt.auth.trusted_issuer",
     "Verdict": "lbjwt.auth.verdict",
-    "Verifier": "lbjwt.auth.verifier",
+    "Verifier": "lbjwt.verifier",
+    "load_config": "lbjwt.config.load",
 }
 
 __all__ = [*_HOMES, "__version__"]

@@ -180,6 +180,17 @@ class FetchedKeys:
         for keys in self._keys.values():
             keys.notified()
 
+    def is_due(self, now: float, wall: float) -> bool:
+        """Whether an attempt is due or under way; `now` is monotonic, `wall` seconds since the epoch. May be called in any thread."""
+        return any(keys.lifecycle.under_way or keys.lifecycle.wait(now, wall) <= 0.0 for keys in self._keys.values())
+
+    def overdue(self, wall: float) -> list[int]:
+        """
+        Issuers whose last success is longer ago by the wall clock than any two fetches may be apart: the process was frozen meanwhile, and the
+        monotonic clock, by which a fetch becomes due, may have stood still. May be called in any thread.
+        """
+        return [keys.source for keys in self._keys.values() if 0.0 < keys.last_success < wall - keys.lifecycle.latest]
+
     def describe(self) -> dict[str, dict[str, Any]]:
         """For the admin status, by the name of the issuer."""
         return {name: keys.describe() for name, keys in self._keys.items()}

@@ -258,7 +258,7 @@ class Verifier:
         grant, reason = self._gate.verify(token, time.time() if now is None else now)
         if grant is not None:
             return Accepted(grant)
-        return Refused(DenyReason.MALFORMED if reason is DenyReason.MALFORMED_CREDENTIALS else reason)
+        return self._refused(token, DenyReason.MALFORMED if reason is DenyReason.MALFORMED_CREDENTIALS else reason, now)
 
     def authorize(self, header_value: bytes | None, now: float | None = None) -> Verdict:
         """
@@ -270,7 +270,11 @@ class Verifier:
         if reason is not DenyReason.NONE:
             return Refused(reason)
         grant, reason = self._gate.verify(token, time.time() if now is None else now)
-        return Refused(reason) if grant is None else Accepted(grant)
+        return self._refused(token, reason, now) if grant is None else Accepted(grant)
+
+    def _refused(self, token: bytes, reason: DenyReason, now: float | None) -> Verdict:
+        """The verdict on a token that did not pass. A verifier that can fetch keys looks for them first."""
+        return Refused(reason)
 
     def publish(self, keys: KeyRing | None, issuer: int = 0) -> None:
         """

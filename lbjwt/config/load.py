@@ -2,6 +2,7 @@
 From a YAML text to the configuration, or to all its problems with line and column. Files named in the text are not opened.
 """
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,6 +37,16 @@ class Examination:
     def placed(self, problems: list[Problem]) -> list[Problem]:
         """Problems that were found elsewhere, with their places in this text."""
         return problems if self.root is None else [_placed(problem, self.root) for problem in problems]
+
+
+def load_config(path: str | os.PathLike[str]) -> Configuration:
+    """
+    Read a configuration file; relative file names in it are relative to its directory. Files named in it are not opened.
+
+    Raises:
+        ConfigurationError: The file cannot be read or has errors; the text has a line for each, with line and column.
+    """
+    return load_file(Path(path))
 
 
 def load_file(path: Path) -> Configuration:

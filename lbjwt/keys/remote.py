@@ -196,7 +196,7 @@ class RemoteKeys:
         self.attempts = self.failures = self.documents = self.store_failures = self.withdrawals = 0
         self.last_success = 0.0
         self._name = name
-        self._source = source
+        self.source = source
         self._build = build
         self._board = board
         self._feed = feed
@@ -233,8 +233,8 @@ class RemoteKeys:
 
     def forget(self) -> None:
         """Take away its last good keys, in the feed and on disk: nobody trusts its issuer any more."""
-        if self._source in self._feed:
-            self._feed.clear(self._source)
+        if self.source in self._feed:
+            self._feed.clear(self.source)
         if self._path is not None:
             with contextlib.suppress(OSError):
                 self._path.unlink(missing_ok=True)
@@ -245,7 +245,7 @@ class RemoteKeys:
 
         Workers see the end of an attempt on the board. In the cooldown, an attempt begins and ends there at once, so that no request waits.
         """
-        wanted = self._board.wanted(self._source)
+        wanted = self._board.wanted(self.source)
         if wanted == self._wanted:
             return
         self._wanted = wanted
@@ -254,7 +254,7 @@ class RemoteKeys:
         if self.lifecycle.under_way:
             self._tell_not_before()
         else:
-            self._board.add_source(self._source, "begun")
+            self._board.add_source(self.source, "begun")
             self._end_on_board()
 
     def describe(self) -> dict[str, Any]:
@@ -311,7 +311,7 @@ class RemoteKeys:
 
     async def _attempt(self, *, doubtful: bool) -> None:
         """Make the attempt that was begun. Raises only the cancellation of this task."""
-        self._board.add_source(self._source, "begun")
+        self._board.add_source(self.source, "begun")
         self._tell_not_before()
         failure: str | None = None
         max_age, answers_wish = None, True
@@ -329,10 +329,10 @@ class RemoteKeys:
             failure = sentence_of(error)
         now, wall = time.monotonic(), time.time()
         self.attempts += 1
-        self._board.add_source(self._source, "fetches")
+        self._board.add_source(self.source, "fetches")
         if failure is not None:
             self.failures += 1
-            self._board.add_source(self._source, "failures")
+            self._board.add_source(self.source, "failures")
             self._last_failure = (failure, wall)
             self.origin.refused()
             self.lifecycle.failed(now, _chance.random())
@@ -355,14 +355,14 @@ class RemoteKeys:
         self.origin.accepted(fetched)
         now = time.time()
         stored = StoredKeySet(self.origin.identity, now, now + self.lifecycle.max_stale, text, self.origin.tag)
-        self._feed.put(self._source, stored)
+        self._feed.put(self.source, stored)
         self._believe(now, stored.good_until)
         if self._path is not None:
             self._unsaved = (stored, 0.0)
 
     def _restore(self) -> None:
         """Use the key set in the feed, which is a stored one or from a previous control process. Raises nothing."""
-        stored = self._feed.get(self._source)
+        stored = self._feed.get(self.source)
         now, wall = time.monotonic(), time.time()
         shelf_life = stored.shelf_life(now, wall, self.lifecycle.max_stale) if stored is not None else None
         if stored is None or shelf_life is None or stored.place != self.origin.identity:
@@ -383,7 +383,7 @@ class RemoteKeys:
     def _believe(self, fetched_at: float, good_until: float) -> None:
         self.last_success = fetched_at
         self._good_until = good_until
-        self._board.set_source_time(self._source, "last_success", fetched_at)
+        self._board.set_source_time(self.source, "last_success", fetched_at)
         self._log_change(self._ring)
         self._notify()
 
@@ -397,13 +397,13 @@ class RemoteKeys:
 
     def _end_on_board(self) -> None:
         """Mark the attempt as ended, and all that a previous control process left unfinished."""
-        words = self._board.source_words(self._source)
-        self._board.add_source(self._source, "attempts", words["begun"] - words["attempts"])
+        words = self._board.source_words(self.source)
+        self._board.add_source(self.source, "attempts", words["begun"] - words["attempts"])
         self._tell_not_before()
         self._notify()
 
     def _tell_not_before(self) -> None:
-        self._board.set_source_time(self._source, "not_before", self.lifecycle.not_before(time.monotonic()))
+        self._board.set_source_time(self.source, "not_before", self.lifecycle.not_before(time.monotonic()))
 
     async def _save(self, stored: StoredKeySet) -> None:
         """Write the stored copy; after a failure try again later."""

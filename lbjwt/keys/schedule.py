@@ -111,6 +111,11 @@ class KeyLifecycle:
     def has_keys(self) -> bool:
         return self.shelf_life is not None
 
+    @property
+    def latest(self) -> float:
+        """Seconds from a success after which the next attempt has been due, whatever the response said."""
+        return self.ceiling * _jittered(1.0)
+
     def state(self, now: float) -> str:
         """For the admin status; "stale" keys are in force, but the last attempt failed or the next one is overdue."""
         if self.shelf_life is None:

@@ -118,17 +118,22 @@ class WorkerKeys:
                 self._attempts[index] = attempts
                 self.settled(index)
 
-    def request_refresh(self, issuer: int) -> bool:
-        """A token named a key that is not there. True when its keys are being fetched; in the cool-down the control process is not even notified."""
-        if issuer not in self._attempts:
+    def may_refresh(self, issuer: int) -> bool:
+        """Whether keys of an issuer are being fetched, or may be now. May be called in any thread."""
+        known = self._attempts.get(issuer)
+        if known is None:
             return False
         words = self._board.source_words(issuer)
-        if words["attempts"] != self._attempts[issuer]:
-            return True  # an attempt ended a moment ago, and what it brought is not looked at yet: `notified` follows
-        under_way = words["begun"] != words["attempts"]
-        if not under_way and time.monotonic() < words["not_before"]:
+        # An attempt that ended a moment ago brought what is not looked at yet: `notified` follows.
+        under_way = words["begun"] != words["attempts"] or words["attempts"] != known
+        return under_way or bool(time.monotonic() >= words["not_before"])
+
+    def request_refresh(self, issuer: int) -> bool:
+        """A token named a key that is not there. True when its keys are being fetched; in the cool-down the control process is not even notified."""
+        if not self.may_refresh(issuer):
             return False
-        if not under_way:
+        words = self._board.source_words(issuer)
+        if words["begun"] == words["attempts"] == self._attempts[issuer]:
             source = self.sources[issuer]
             if isinstance(source, FeedKeys) and source.wishes is not None:
                 source.wishes.tell()

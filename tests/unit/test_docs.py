@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from docs import python_reference
 from lbjwt.config.changes import RESTART
 from lbjwt.service import LoadBalancer
 from tests.unit.test_layering import FLOORS
@@ -76,3 +77,8 @@ def test_the_register_and_the_tests_agree() -> None:
             cases |= found | set(re.findall(r"\b([ABCDHPQRSp]\d{1,2})\b", text))
     assert named - REGISTER == set()
     assert REGISTER - cases == set()
+
+
+def test_the_python_reference_is_that_of_the_docstrings() -> None:
+    """When this fails, run ``python -m docs.python_reference docs/python-reference.md``."""
+    assert (ROOT / "docs" / "python-reference.md").read_text() == python_reference.render()

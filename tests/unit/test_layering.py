@@ -24,12 +24,12 @@ FLOORS = {
     5: {"keys", "revocation", "upstream"},
     6: {"config"},
     7: {"proxy", "admin"},
-    8: {"service", "assembly"},
+    8: {"service", "assembly", "verifier", "web", "asgi", "wsgi", "fastapi"},
     9: {"process", "demo", "explain", "checks"},
     10: {"cli", "__main__", ""},  # "": lbjwt itself, its lazy re-exports
 }  # fmt: skip
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
-NEIGHBOURS_MAY_TALK = {1, 8, 10}  # words, the assembly of the service, and doors
+NEIGHBOURS_MAY_TALK = {1, 8, 10}  # words, what is assembled for a service or a program, and doors
 
 IO = {"asyncio", "socket", "select", "selectors", "ssl", "uvloop", "aiohttp", "subprocess", "multiprocessing", "threading", "signal",
       "concurrent", "http.client", "http.server", "urllib.request", "posix", "<sys/socket.h>", "<unistd.h>"}  # fmt: skip

@@ -1,0 +1,276 @@
+"""The ASGI middleware: who gets through, what the application sees, and the answers to everybody else. The application is called without a server."""
+
+import asyncio
+import json
+import time
+
+import pytest
+
+from lbjwt import KeyRing, Verifier
+from lbjwt.asgi import JWTMiddleware
+from lbjwt.errors import ConfigurationError
+from lbjwt.web.open_sockets import OpenSockets
+from tests.harness.tokens import TokenFactory
+from tests.unit.web_calls import Answered, acall, asgi_scope, call, connect, telling
+
+FACTORY = TokenFactory()
+VERIFIER = Verifier.from_jwks(json.dumps(FACTORY.jwks()), issuer=FACTORY.issuer, audiences=[FACTORY.audience])
+GOOD = FACTORY.mint("ES256", scope="read write", tier="gold")
+BARE = FACTORY.mint("ES256")
+OLD = FACTORY.mint("ES256", exp=1)
+OTHER = FACTORY.mint("RS256", scope="read write", tier="gold")
+
+
+def guarded(**requirements):
+    return JWTMiddleware(telling, VERIFIER, **requirements)
+
+
+def bearer(token, name="authorization"):
+    return [(name, f"Bearer {token}")]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "challenge"),
+    [
+        ([], 401, 'Bearer realm="lbjwt"'),
+        ([("authorization", "Basic dTpw")], 401, 'Bearer realm="lbjwt"'),
+        (bearer(OLD), 401, 'Bearer realm="lbjwt", error="invalid_token"'),
+        (bearer(BARE), 403, 'Bearer realm="lbjwt", error="insufficient_scope", scope="read"'),
+        ([*bearer(GOOD), *bearer(GOOD)], 400, 'Bearer realm="lbjwt", error="invalid_request"'),
+        ([*bearer(GOOD), *bearer(OTHER)], 400, 'Bearer realm="lbjwt", error="invalid_request"'),
+        ([*bearer(GOOD), *bearer(GOOD, "Authorization")], 400, 'Bearer realm="lbjwt", error="invalid_request"'),
+        ([*bearer(GOOD), ("authorization", "")], 400, 'Bearer realm="lbjwt", error="invalid_request"'),
+        (bearer(f"{GOOD}, Bearer {GOOD}"), 400, 'Bearer realm="lbjwt", error="invalid_request"'),
+        (bearer(""), 400, 'Bearer realm="lbjwt", error="invalid_request"'),
+        (bearer("a.b"), 401, 'Bearer realm="lbjwt", error="invalid_token"'),
+    ],
+)
+def test_a_refused_request_is_answered_as_by_the_balancer(headers, status, challenge):
+    """Status and challenge of RFC 6750 section 3, and the application is not called."""
+    answered = call(guarded(scopes=["read"]), headers=headers)
+    assert (answered.status, answered.header("www-authenticate")) == (status, [challenge])
+    assert answered.header("cache-control") == ["no-store"]
+    assert answered.header("content-length") == [str(len(answered.body))]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        bearer(GOOD),
+        bearer(GOOD, "Authorization"),
+        [("authorization", f"bearer {GOOD}")],
+        [("authorization", f"BEARER  {GOOD}")],
+        [*bearer(GOOD), ("content-type", "application/grpc"), ("connection", "authorization")],
+        [*bearer(GOOD), ("x-odd\x01name", "caf\xe9\x7f"), ("host", "a b")],
+    ],
+)
+def test_a_good_token_passes(headers):
+    """The application gets the claims; fields that hold no token are nobody's business here."""
+    answered = call(guarded(scopes=["read"]), headers=headers)
+    assert answered.status == 200
+    assert (answered.seen["claims"]["scope"], answered.seen["issuer"]) == ("read write", FACTORY.issuer)
+
+
+def test_a_grpc_client_gets_no_200():
+    """A refusal is a refusal by its HTTP status, whatever the request says it is."""
+    assert call(guarded(), headers=[("content-type", "application/grpc")]).status == 401
+
+
+@pytest.mark.parametrize("value", ["x\r\nauthorization: Bearer " + GOOD, "x\nauthorization: Bearer " + GOOD, "x\ry"])
+def test_a_value_cannot_become_a_line_of_its_own(value):
+    """What no server delivers is refused, and is not read as another field."""
+    assert call(guarded(), headers=[("authorization", value)]).status == 400
+
+
+def test_state_of_others_is_replaced():
+    """Claims that somebody put into the scope count for nothing, with and without a token."""
+    forged = {"claims": {"sub": "root"}, "verified_token": "forged"}
+    without = call(guarded(optional=True), state={**forged, "kept": 1})
+    assert without.seen["claims"] is None and without.seen["issuer"] is None
+    with_one = call(guarded(optional=True), headers=bearer(BARE), state=dict(forged))
+    assert with_one.seen["claims"]["sub"] == "alice"
+
+
+def test_optional_still_refuses_a_bad_token():
+    assert [call(guarded(optional=True), headers=headers).status for headers in ([], bearer(BARE), bearer(OLD))] == [
+        200,
+        200,
+        401,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/health", 200),
+        ("/static/a.css", 200),
+        ("/static", 200),
+        ("/orders", 401),
+        ("/health/x", 401),
+        ("/statics", 401),
+        ("/static/../orders", 400),
+        ("/orders/../health", 400),
+        ("//health", 400),
+        ("/Health", 400),
+        ("/health\\..\\orders", 400),
+        ("/static/..;/orders", 400),
+        ("/static/%2e%2e/orders", 400),
+        ("/caf\xe9 \u20ac", 401),
+        ("", 401),
+    ],
+)
+def test_a_public_path_is_one_that_every_reader_takes_for_it(path, status):
+    """Paths are those that the application routes by. One that is read in two ways is refused, and never public."""
+    assert call(guarded(public=["/health"], public_prefixes=["/static"]), path).status == status
+
+
+@pytest.mark.parametrize("token", ["rubbish", OLD])
+def test_a_public_path_reads_no_token(token):
+    answered = call(guarded(public=["/health"]), "/health", bearer(token))
+    assert (answered.status, answered.seen["claims"]) == (200, None)
+
+
+@pytest.mark.parametrize(
+    ("requirements", "status"),
+    [
+        ({"any_scope": ["admin", "write"]}, 200),
+        ({"any_scope": ["admin"]}, 403),
+        ({"audiences": ["other"]}, 401),
+        ({"rules": [{"claim": "tier", "equals": "gold"}]}, 200),
+        ({"rules": [{"claim": "tier", "equals": "tin"}]}, 403),
+        ({"rules": [{"claim": "tier", "equals": "tin", "report_only": True}]}, 200),
+    ],
+)
+def test_requirements_are_those_of_a_route(requirements, status):
+    assert call(guarded(**requirements), headers=bearer(GOOD)).status == status
+
+
+def test_other_locations_hold_the_token_only_if_asked_for():
+    """A token in the query, a cookie or another header is none unless its place is named; then the usual one is none."""
+    query = {"query_string": f"access_token={GOOD}".encode()}
+    cookie = [("cookie", f"a=b; session={GOOD}")]
+    other = [("x-token", GOOD)]
+    assert call(guarded(), **query).status == 401
+    assert call(guarded(), headers=[*cookie, *other]).status == 401
+    answered = call(guarded(from_params=["access_token"]), **query)
+    assert (answered.status, answered.header("cache-control")) == (200, ["private"])
+    assert call(guarded(from_cookies=["session"]), headers=cookie).status == 200
+    assert call(guarded(from_cookies=["session"]), headers=bearer(GOOD)).status == 401
+    named = guarded(from_headers=[{"name": "X-Token", "scheme": ""}], from_cookies=["session"])
+    assert call(named, headers=other).status == 200
+    assert call(named, headers=[*other, ("cookie", f"session={BARE}")]).status == 400
+
+
+def test_reasons_are_exposed_only_if_asked_for():
+    told = call(guarded(expose_reason=True, json=True), headers=bearer(OLD))
+    assert told.header("content-type") == ["application/problem+json"]
+    assert json.loads(told.body)["reason"] == "expired"
+    assert b"expired" not in call(guarded(), headers=bearer(OLD)).body
+
+
+def test_head_gets_no_body():
+    answered = call(guarded(), method="HEAD")
+    assert (answered.status, answered.body) == (401, b"")
+
+
+async def echo(scope, receive, send):
+    assert (await receive())["type"] == "websocket.connect"
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.send", "text": json.dumps([scope["state"]["claims"]["sub"], scope["subprotocols"]])})
+
+
+def test_a_refused_websocket():
+    """With the extension it gets the whole answer, without it the close that a server turns into 403."""
+    app = JWTMiddleware(echo, VERIFIER)
+    answered = connect(app, bearer(OLD), extensions={"websocket.http.response": {}})
+    assert (answered.status, answered.header("www-authenticate")) == (
+        401,
+        ['Bearer realm="lbjwt", error="invalid_token"'],
+    )
+    assert connect(app, bearer(OLD)).sent == [{"type": "websocket.close", "code": 1008, "reason": ""}]
+
+
+def test_a_websocket_with_its_token_as_a_subprotocol():
+    """The application does not see the token among the subprotocols, and the handshake picks one."""
+    app = JWTMiddleware(echo, VERIFIER, from_subprotocol=True)
+    offered = ["chat", "bearer", GOOD]
+    answered = connect(app, [("sec-websocket-protocol", ", ".join(offered))], subprotocols=offered)
+    assert answered.sent[0] == {"type": "websocket.accept", "subprotocol": "bearer"}
+    assert json.loads(answered.sent[1]["text"]) == ["alice", ["chat"]]
+
+
+@pytest.mark.parametrize("end", ["expired", "withdrawn"])
+def test_a_websocket_ends_with_its_token(end, monkeypatch):
+    """When it expires or its key goes, the client gets a close and the application an error; another one stays open."""
+    ahead = 0.0
+    monkeypatch.setattr("lbjwt.asgi.OpenSockets", lambda one: OpenSockets(one, 0.01, lambda: time.time() + ahead))
+    verifier = Verifier.from_jwks(json.dumps(FACTORY.jwks()), issuer=FACTORY.issuer, audiences=[FACTORY.audience])
+
+    def happen():
+        nonlocal ahead
+        if end == "expired":
+            ahead = 7200.0
+        else:
+            left = [key for key in FACTORY.jwks()["keys"] if key["kid"] != "ES256"]
+            verifier.publish(KeyRing.from_jwks(json.dumps({"keys": left})))
+
+    async def endless(scope, receive, send):
+        """Sends until it is told that the client has left."""
+        assert (await receive())["type"] == "websocket.connect"
+        await send({"type": "websocket.accept"})
+        if scope["state"]["verified_token"].key_id == "ES256":
+            happen()
+        while True:
+            await send({"type": "websocket.send", "text": "news"})
+            await asyncio.sleep(0.01)
+
+    async def scenario():
+        app = JWTMiddleware(endless, verifier)
+        longer = FACTORY.mint("RS256", exp=time.time() + 86_400)
+        other = asyncio.create_task(acall(app, asgi_scope("websocket", headers=bearer(longer))))
+        answered = Answered()
+        with pytest.raises(OSError, match="no longer valid"):
+            await acall(app, asgi_scope("websocket", headers=bearer(FACTORY.mint("ES256"))), answered)
+        await asyncio.sleep(0.05)
+        assert not other.done()
+        other.cancel()
+        return answered
+
+    answered = asyncio.run(asyncio.wait_for(scenario(), 60))
+    assert answered.sent[0]["type"] == "websocket.accept"
+    assert answered.sent[-1] == {"type": "websocket.close", "code": 1008, "reason": ""}
+
+
+def test_an_unknown_kind_of_connection_is_refused():
+    """Nothing passes unseen because the middleware does not know it."""
+    with pytest.raises(ValueError, match="webtransport"):
+        asyncio.run(acall(JWTMiddleware(telling, VERIFIER), asgi_scope("webtransport")))
+
+
+@pytest.mark.parametrize(
+    ("requirements", "message"),
+    [
+        ({"scopes": "read"}, "scopes must be a list"),
+        ({"scopes": ["a b"]}, "scope"),
+        ({"public": ["/a/../b"]}, "path"),
+        ({"rules": [{"claim": "a"}]}, "operator"),
+        ({"from_params": ["a b"]}, "parameter"),
+        ({"realm": "a\nb"}, "realm"),
+    ],
+)
+def test_a_wrong_requirement_is_named(requirements, message):
+    """A mistake shows when the program starts, in the words of the configuration."""
+    with pytest.raises(ConfigurationError, match=message):
+        guarded(**requirements)
+
+
+def test_withdrawn_keys_end_known_tokens():
+    """The cache of verified tokens is the verifier's: a key that is replaced takes its tokens along."""
+    verifier = Verifier.from_jwks(json.dumps(FACTORY.jwks()), issuer=FACTORY.issuer, audiences=[FACTORY.audience])
+    app = JWTMiddleware(telling, verifier)
+    assert call(app, headers=bearer(GOOD)).status == 200
+    verifier.publish(KeyRing.from_jwks(json.dumps(TokenFactory().jwks())))
+    assert call(app, headers=bearer(GOOD)).status == 401
+    verifier.publish(None)
+    answered = call(app, headers=bearer(GOOD))
+    assert (answered.status, answered.header("retry-after")) == (503, ["5"])

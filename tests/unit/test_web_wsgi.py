@@ -1,0 +1,102 @@
+"""The WSGI middleware, called without a server."""
+
+import json
+import sys
+import threading
+
+import pytest
+
+from lbjwt import Verifier
+from lbjwt.wsgi import JWTMiddleware
+from tests.harness.tokens import TokenFactory
+from tests.unit.web_calls import call_wsgi
+
+FACTORY = TokenFactory()
+VERIFIER = Verifier.from_jwks(json.dumps(FACTORY.jwks()), issuer=FACTORY.issuer, audiences=[FACTORY.audience])
+GOOD = FACTORY.mint("ES256", scope="read")
+OLD = FACTORY.mint("ES256", exp=1)
+
+
+def telling(environ, start_response):
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps(environ["lbjwt.claims"]).encode()]
+
+
+def guarded(**requirements):
+    return JWTMiddleware(telling, VERIFIER, **requirements)
+
+
+@pytest.mark.parametrize(
+    ("environ", "status"),
+    [
+        ({}, 401),
+        ({"HTTP_AUTHORIZATION": f"Bearer {GOOD}"}, 200),
+        ({"HTTP_AUTHORIZATION": f"Bearer {OLD}"}, 401),
+        ({"HTTP_AUTHORIZATION": f"Bearer {GOOD},Bearer {GOOD}"}, 400),
+        ({"HTTP_AUTHORIZATION": f"Bearer {GOOD}\r\nX: y"}, 400),
+        ({"HTTP_AUTHORIZATION": f"Bearer {FACTORY.mint('ES256')}"}, 403),
+        ({"lbjwt.claims": {"sub": "root"}, "REMOTE_USER": "root"}, 401),
+        ({"PATH_INFO": "/health"}, 200),
+        ({"SCRIPT_NAME": "/app", "PATH_INFO": "/health"}, 401),
+        ({"PATH_INFO": "/caf\xc3\xa9"}, 401),
+        ({"PATH_INFO": "/caf\xe9"}, 400),
+        ({"QUERY_STRING": f"access_token={GOOD}"}, 401),
+    ],
+)
+def test_who_gets_through(environ, status):
+    """The same answers as behind ASGI; fields of one name come joined."""
+    answered = call_wsgi(guarded(scopes=["read"], public=["/health"]), **environ)
+    assert answered.status == status
+    if status != 200:
+        assert answered.header("content-length") == [str(len(answered.body))]
+    if status in (401, 403):
+        assert answered.header("www-authenticate")[0].startswith('Bearer realm="lbjwt"')
+
+
+def test_claims_of_others_are_replaced():
+    """On a public path, too."""
+    answered = call_wsgi(guarded(public=["/health"]), "/health", **{"lbjwt.claims": {"sub": "root"}})
+    assert answered.body == b"null"
+    answered = call_wsgi(guarded(), HTTP_AUTHORIZATION=f"Bearer {GOOD}")
+    assert json.loads(answered.body)["sub"] == "alice"
+
+
+def test_a_token_in_the_query_keeps_the_response_out_of_shared_caches():
+    answered = call_wsgi(guarded(from_params=["access_token"]), QUERY_STRING=f"access_token={GOOD}")
+    assert (answered.status, answered.header("cache-control")) == (200, ["private"])
+
+
+def test_head_gets_no_body():
+    assert call_wsgi(guarded(), REQUEST_METHOD="HEAD").body == b""
+
+
+def test_threads_do_not_share_what_they_found():
+    """Each request of several threads gets the claims of its own token, also while others are refused."""
+    tokens = {name: FACTORY.mint("ES256", sub=name) for name in ("ada", "bob", "eve")}
+    app = guarded(from_cookies=["session"], from_headers=[{"name": "Authorization"}])
+    wrong = []
+
+    def work(name):
+        for number in range(200):
+            place = (
+                {"HTTP_COOKIE": f"session={tokens[name]}"}
+                if number % 2
+                else {"HTTP_AUTHORIZATION": f"Bearer {tokens[name]}"}
+            )
+            answered = call_wsgi(app, **place)
+            if answered.status != 200 or json.loads(answered.body)["sub"] != name:
+                wrong.append((name, answered))
+            if call_wsgi(app, HTTP_AUTHORIZATION="Bearer nonsense").status != 401:
+                wrong.append((name, "passed"))
+
+    threads = [threading.Thread(target=work, args=[name]) for name in tokens]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert wrong == []
