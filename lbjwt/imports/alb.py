@@ -138,7 +138,7 @@ def _rule(value: Value, findings: Findings) -> _Rule | None:
                 condition.place,
                 f"the rule with priority {rule.number}, which asks for {kind or 'something unknown'}; lbjwt matches host, path and method",
             )
-            _ = condition.data
+            condition.skip()
             return None
         if kind == "host-header":
             rule.hosts += [host for text in values if (host := host_of(text, findings, condition.place)) is not None]

@@ -43,14 +43,17 @@ _NEVER: Final = [{"name": "closed", "all": [{"claim": "iss", "exists": True}, {"
 def closed(status: int, remark: str) -> Decision:
     """A route that refuses every request with a status (4xx); `remark` says why."""
     status = status if status in (401, 403, 404) else 403
-    return {"rules": Noted(_NEVER, remark), "refusals": {"statuses": {401: status, 403: status}}}
+    return {
+        "rules": Noted(_NEVER, remark),
+        "refusals": {"statuses": {told: status for told in (401, 403) if told != status}},
+    }
 
 
 def _status(decision: Decision | None) -> int:
     """The status of a closed route; 0 for any other."""
     if decision is None or plain(decision.get("rules")) != _NEVER:
         return 0
-    return int(decision["refusals"]["statuses"][403])
+    return int(decision["refusals"]["statuses"].get(403, 403))
 
 
 def _alike(wanted: Decision | None, there: Decision | None) -> bool:

@@ -51,7 +51,10 @@ def read(path: FilePath, draft: Draft, findings: Findings) -> None:
         raise ImportFailure(f"{path}:{root.line}: has no static listener with an HTTP connection manager")
     first = _chosen(managers)
     for listener, manager in managers:
-        if listener is first[0] or _redirects_only(manager):
+        if listener is first[0]:
+            continue
+        listener.skip()
+        if _redirects_only(manager):
             continue
         if manager.data != first[1].data:
             findings.left_out(
@@ -267,7 +270,7 @@ class _Routing:
             return closed(status, f"{status} there")
         at = answer or redirect or route
         self._findings.left_out(at.place, "a route that answers by itself; lbjwt answers 404 there")
-        _ = at.data
+        at.skip()
         return closed(404, "the other program answers by itself")
 
     def _retries(self, action: Value, target: Decision) -> None:

@@ -164,7 +164,7 @@ class Clusters:
             rules["interval"] = seconds(interval, 1, 3600)
         if rules:
             made["ejection"] = rules
-        _ = [outlier.get(key) for key in outlier.data]
+        outlier.skip()
 
     def _health(self, value: Value, made: dict[str, Any]) -> None:
         checks = value.members("health_checks")

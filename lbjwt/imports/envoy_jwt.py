@@ -22,6 +22,7 @@ from lbjwt.imports.envoy_cluster import Clusters
 from lbjwt.imports.envoy_match import Match, read_match
 from lbjwt.imports.envoy_values import HARMLESS, duration
 from lbjwt.imports.findings import Findings, Place
+from lbjwt.imports.literals import stem_of
 from lbjwt.imports.matching import Decision, Request
 from lbjwt.imports.reading import Value
 from lbjwt.jose.mistaken import SECRET_MEMBERS
@@ -92,14 +93,7 @@ class JwtRules:
         """A decision with what the request needs."""
         need = self._of_route(route)
         if need is None:
-            need = next(
-                (
-                    need
-                    for match, need in self._rules
-                    if match is not None and _meant(match, need) and match.covers(request)
-                ),
-                None,
-            )
+            need = self._first(request)
         if need is None or need.nothing:
             return {**decision, "public": True}
         if need.impossible:
@@ -124,6 +118,20 @@ class JwtRules:
             made["allow_missing"] = True
         return made
 
+    def _first(self, request: Request) -> _Need | None:
+        """
+        What the first rule that matches requires. One that also asks for a header, which the client may send or not, only counts where no token
+        would be needed otherwise.
+        """
+        uncertain: _Need | None = None
+        for match, need in self._rules:
+            if match is None or not match.covers(request):
+                continue
+            if not match.unknown:
+                return uncertain if need.nothing and uncertain is not None else need
+            uncertain = uncertain or (None if need.nothing else need)
+        return uncertain
+
     def _of_route(self, route: Value) -> _Need | None:
         overrides = route.get("typed_per_filter_config")
         for name, config in overrides.items() if overrides is not None else ():
@@ -137,14 +145,22 @@ class JwtRules:
 
     def _match(self, rule: Value) -> Match | None:
         match = read_match(rule.get("match"), self._findings)
+        protects = bool(rule.data.get("requires") or rule.text("requirement_name"))
+        if match is None and protects:
+            stem = stem_of("^" + rule.text("match", "safe_regex", "regex").removeprefix("^"))
+            self._findings.left_out(
+                rule.place,
+                f"the pattern of a rule; write routes for its paths: until then, everything below {stem.text} needs its token",
+            )
+            return Match(rule.place, [(stem, "tree")])
         if match is None:
             self._findings.left_out(
-                rule.place, "a rule for paths that lbjwt cannot match; write a route with path or prefix for it"
+                rule.place, "a rule for paths that lbjwt cannot match; write a public route for them"
             )
         elif match.unknown:
             self._findings.approximated(
                 rule.place,
-                f"a rule that also asks for {match.unknown}: it is applied to every request with its path, unless it is public",
+                f"a rule that also asks for {match.unknown}: it counts only where no token would be needed otherwise",
             )
         return match
 
@@ -174,7 +190,7 @@ class JwtRules:
         if value.get("allow_missing") is not None:
             return _Need(missing=True)
         self._findings.left_out(value.place, "a requirement that this version does not know; its routes are closed")
-        _ = value.data
+        value.skip()
         return _Need(impossible="an unknown requirement was left out")
 
     def _of_provider(self, name: str, place: Place) -> _Need:
@@ -236,15 +252,7 @@ class JwtRules:
         label = self._draft.add_issuer(name, made)
         self._providers[name] = _Provider(label, value, audiences)
         self._headers(value, label)
-        for key, inner in value.unread(
-            HARMLESS
-            | {
-                "payload_in_metadata",
-                "header_in_metadata",
-                "failed_status_in_metadata",
-                "normalize_payload_in_metadata",
-            }
-        ):
+        for key, inner in value.unread(HARMLESS):
             self._findings.left_out(inner.place, f"{key} of the provider {name}")
 
     def _merge(self, name: str, value: Value, first: _Provider, audiences: list[str]) -> None:
@@ -268,7 +276,7 @@ class JwtRules:
         )
         self._providers[name] = _Provider(first.label, value, audiences)
         self._headers(value, first.label)
-        _ = [value.get(key) for key in value.data]
+        value.skip()
 
     def _keys(self, name: str, value: Value) -> dict[str, Any]:
         remote, local = value.get("remote_jwks"), value.get("local_jwks")
@@ -430,8 +438,3 @@ class JwtRules:
             label = entry.pop("_of", None)
             if several and label is not None:
                 entry["issuer"] = label
-
-
-def _meant(match: Match, need: _Need) -> bool:
-    """A rule with a condition that lbjwt cannot check applies when it protects."""
-    return not (match.unknown and need.nothing)

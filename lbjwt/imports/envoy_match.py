@@ -78,4 +78,4 @@ def add_header(match: Match, header: Value) -> None:
         match.methods = tuple(words)
     else:
         match.unknown = f"the header {name}"
-        _ = header.data
+        header.skip()

@@ -46,7 +46,7 @@ class RbacRules:
             self.matches += found
         if (shadow := config.get("shadow_rules")) is not None:
             findings.left_out(shadow.place, "shadow_rules; write rules with report_only: true")
-            _ = shadow.data
+            shadow.skip()
 
     def apply(self, request: Request, decision: Decision, route: Value) -> Decision:
         """A decision with the claims that the request needs."""

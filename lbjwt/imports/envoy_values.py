@@ -14,7 +14,8 @@ HARMLESS: Final = {
     "stats_flush_interval", "jwt_cache_config", "stat_name", "metadata", "decorator", "server_header_transformation", "common_lb_config",
     "alpn_protocols", "tls_params", "traffic_direction", "listener_filters", "locality", "reuse_port", "enable_reuse_port", "protocol",
     "validate_clusters", "ignore_port_in_host_matching", "preserve_external_request_id", "always_set_request_id_in_response",
-    "cluster_name", "stream_idle_timeout", "request_timeout", "suppress_envoy_headers", "header_prefix",
+    "cluster_name", "stream_idle_timeout", "request_timeout", "suppress_envoy_headers", "header_prefix", "payload_in_metadata",
+    "header_in_metadata", "failed_status_in_metadata", "normalize_payload_in_metadata",
 }  # fmt: skip
 """Keys that change nothing which a user of lbjwt would write."""
 

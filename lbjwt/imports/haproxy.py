@@ -268,7 +268,7 @@ class _Reader:
                     continue
                 self._findings.left_out(
                     line.place,
-                    f"{line}; its routes are closed until you decide: remove their rule called closed when something else protects them",
+                    f"{line}; its routes are closed until you decide: remove the rule called closed once something else protects them",
                 )
                 return 403, "a condition of HAProxy was left out"
             needs.append(negation(holds))

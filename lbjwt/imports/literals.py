@@ -48,6 +48,14 @@ def paths_of(pattern: str, *, whole: bool = False) -> list[tuple[Path, str]] | N
     return None
 
 
+def stem_of(pattern: str) -> Path:
+    """The path below which everything lies that an expression matches; ``/`` if that is not certain."""
+    if not pattern.startswith("^") or "|" in re.sub(r"\([^()]*\)", "", pattern):
+        return Path("/")
+    match = re.match(r"\^((?:/(?:[A-Za-z0-9_~-]|\\[._-])+)*)/(?![?*{])", pattern)
+    return Path(re.sub(r"\\(.)", r"\1", match[1]) or "/") if match else Path("/")
+
+
 def _alternatives(text: str) -> list[str] | None:
     """What a text with groups of alternatives can be; None if it has anything else."""
     parts: list[list[str]] = []

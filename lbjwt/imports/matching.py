@@ -107,13 +107,13 @@ def compile_routes(
         methods: Methods that it distinguishes; those that no route can name are ignored.
         missing: What stands where the other program has no rule, but a less specific route would match.
     """
-    named = sorted({"", *hosts}, key=host_rank)
+    named = sorted({"", *hosts}, key=lambda host: (host_rank(host), host))
     places = {Path("/"), *paths}
     places |= {Path(path.text, True) for path in places if not path.exact and path.text != "/"}
     told = _told(methods)
     kept: list[Route] = []
     for host in named:
-        for path in sorted(places, key=lambda place: place.rank):
+        for path in sorted(places, key=lambda place: (place.rank, place.text)):
             _add_routes(kept, host, path, told, decide, missing)
     return list(_merged(kept))
 

@@ -9,7 +9,7 @@ from lbjwt.imports.common import host_of, identity_header, seconds, usable_path
 from lbjwt.imports.draft import Draft, closed
 from lbjwt.imports.errors import ImportFailure
 from lbjwt.imports.findings import Findings
-from lbjwt.imports.literals import matches, paths_of
+from lbjwt.imports.literals import matches, paths_of, stem_of
 from lbjwt.imports.matching import METHODS, Decision, Path, Request, host_covers, host_rank
 from lbjwt.imports.nginx_file import Directive, Levels, bytes_of, inherited, read_file, seconds_of, setting
 from lbjwt.imports.nginx_jwt import Need, Tokens
@@ -149,7 +149,7 @@ class _Reader:
         self._servers = servers
         self._draft = draft
         self._findings = findings
-        self._upstreams = Upstreams(http, draft, findings)
+        self._upstreams = Upstreams(http, directory, draft, findings)
         self._tokens = Tokens(http, directory, draft, findings)
         self._identity: dict[str, list[Directive]] = {}
 
@@ -274,16 +274,17 @@ class _Reader:
     def _meant(self, kind: str, text: str, block: Directive) -> list[tuple[Path, str]]:
         if kind.startswith("~"):
             found = paths_of(text) if kind == "~" else None
-            if found is None:
-                asks = (
-                    "; requests for these paths go by the other locations, which may ask for less"
-                    if {"auth_jwt", *_RESTRICTING} & _names(block)
-                    else ""
-                )
-                self._findings.left_out(
-                    block.place, f"location {kind} {text}: write path or prefix for what it matches{asks}"
-                )
-            return found or []
+            if found is not None:
+                return found
+            what = f"location {kind} {text}: write path or prefix for what it matches"
+            if not {"auth_jwt", *_RESTRICTING} & _names(block):
+                self._findings.left_out(block.place, what)
+                return []
+            stem = stem_of(text)
+            self._findings.left_out(
+                block.place, f"{what}; until then, everything below {stem.text} is treated as it is"
+            )
+            return [(stem, "tree")]
         if not usable_path(text.rstrip("/") or "/", self._findings, block.place):
             return []
         if kind == "=":
@@ -318,9 +319,9 @@ class _Reader:
             if answer is not None
             else 404
         )
-        if 400 <= status < 500:
+        if answer is not None and 400 <= status < 500:
             if status not in (401, 403, 404):
-                self._findings.approximated((answer or block).place, f"return {status} is 403 here")
+                self._findings.approximated(answer.place, f"return {status} is 403 here")
             return closed(status, f"return {status}")
         what = (
             f"return {status}"
@@ -348,7 +349,7 @@ class _Reader:
                     continue
                 self._findings.left_out(
                     told.place,
-                    f"{told}; its routes are closed until you decide: remove their rule called closed when something else protects them",
+                    f"{told}; its routes are closed until you decide: remove the rule called closed once something else protects them",
                 )
                 return str(told.name)
         for block in levels:

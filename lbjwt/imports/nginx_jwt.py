@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lbjwt.imports.common import any_audience, any_issuer, missing_keys, optional_expiration, remote_keys, seconds
-from lbjwt.imports.draft import Draft
+from lbjwt.imports.draft import Draft, plain
 from lbjwt.imports.findings import Findings, Place
 from lbjwt.imports.matching import Decision
 from lbjwt.imports.nginx_file import Directive, Levels, inherited, seconds_of, setting
@@ -76,11 +76,6 @@ class Tokens:
         if told is None or told.args[:1] == ("off",):
             return None
         token = next((arg.removeprefix("token=") for arg in told.args[1:] if arg.startswith("token=")), "")
-        if token and not re.match(r"\$(?:cookie|arg|http)_", token):
-            self._findings.left_out(
-                told.place,
-                f"the token in {token}; name its header, cookie or parameter: from_headers, from_cookies, from_params",
-            )
         leeway = setting(levels, "auth_jwt_leeway")
         expires = setting(levels, "auth_jwt_validate_exp")
         need = Need(
@@ -93,6 +88,8 @@ class Tokens:
         )
         if not need.expires and expires is not None:
             self._findings.approximated(expires.place, "auth_jwt_validate_exp off; lbjwt refuses expired tokens")
+        if token and not re.match(r"\$(?:cookie|arg|http)_", token):
+            self._impossible(need, told.place, f"a token in {token}, which is no header, cookie or parameter")
         self._options(levels, need)
         self._requirements(levels, need)
         self._needs.append(need)
@@ -157,7 +154,10 @@ class Tokens:
         made |= optional_expiration(self._findings, first.place)
         if place := _location(first.token):
             made |= place
-        hint = next((Path(str(value)).stem for key, value in first.source if key == "jwks_file"), "main")
+        hint = next(
+            (Path(str(plain(value))).stem.partition(".")[0] for key, value in first.source if key == "jwks_file"),
+            "main",
+        )
         if not names:
             return [self._draft.add_issuer(hint, made)]
         return [

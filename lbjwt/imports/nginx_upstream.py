@@ -1,6 +1,7 @@
 """nginx's upstream groups and ``proxy_pass`` as clusters."""
 
 import re
+from pathlib import Path
 from typing import Any, Final
 
 from lbjwt.imports.common import seconds
@@ -17,7 +18,8 @@ _SILENT: Final = {
 class Upstreams:
     """The backends of a file. One becomes a cluster when a location passes requests to it."""
 
-    def __init__(self, http: Directive, draft: Draft, findings: Findings) -> None:
+    def __init__(self, http: Directive, directory: Path, draft: Draft, findings: Findings) -> None:
+        self._directory = directory
         self._groups = {one.args[0]: one for one in http.all("upstream") if one.args}
         self._draft = draft
         self._findings = findings
@@ -146,7 +148,7 @@ class Upstreams:
         }
         for name, key in files.items():
             if (told := setting(levels, name)) is not None:
-                rules[key] = told.args[0]
+                rules[key] = str(self._directory / told.args[0])
         if (name_told := setting(levels, "proxy_ssl_name")) is not None and "$" not in name_told.args[0]:
             rules["server_name"] = name_told.args[0]
         verified = setting(levels, "proxy_ssl_verify")

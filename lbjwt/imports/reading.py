@@ -21,12 +21,19 @@ MAX_BYTES: Final = 1 << 20
 
 @dataclass(slots=True)
 class Value:
-    """A value of the file."""
+    """
+    A value of the file.
+
+    Attributes:
+        used: Somebody asked for it.
+        skipped: Nothing in it needs to be asked for.
+    """
 
     node: Node
     file: str
     line: int
     used: bool = False
+    skipped: bool = False
     _children: dict[str | int, "Value"] = field(default_factory=dict)
 
     @property
@@ -35,7 +42,7 @@ class Value:
 
     @property
     def data(self) -> Any:
-        """As plain data; with this, everything in it counts as asked for."""
+        """As plain data."""
         return self.node.data
 
     def get(self, *path: str | int) -> "Value | None":
@@ -69,6 +76,10 @@ class Value:
             return []
         return [child for at in range(len(found.data)) if (child := found._child(at)) is not None]
 
+    def skip(self) -> None:
+        """Nobody needs to ask for anything in it: a finding tells of it, or it has no effect."""
+        self.skipped = True
+
     def unread(self, harmless: Iterable[str] = ()) -> "Iterator[tuple[str, Value]]":
         """Keys that nobody has asked for, with their paths; not those with a harmless name, and nothing below them."""
         ignored = {*harmless}
@@ -78,7 +89,7 @@ class Value:
                 continue
             if child is None or not child.used:
                 yield str(key), Value(self.node.children[key], self.file, self._line(key))
-            elif child._children:
+            elif child._children and not child.skipped:
                 yield from ((f"{key}.{inner}", value) for inner, value in child.unread(ignored))
 
     def _line(self, key: str | int) -> int:

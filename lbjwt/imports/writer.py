@@ -29,7 +29,7 @@ def write(configuration: Mapping[str, Any], title: str) -> str:
 def _entry(key: Any, value: Any, level: int) -> Iterator[str]:
     """The lines of one key of a mapping."""
     bare, remark = _bare(value)
-    name = f"{_scalar(key)}:"
+    name = f"{_key(key)}:"
     if not isinstance(bare, Mapping | list | tuple):
         if isinstance(bare, str) and "\n" in bare:
             yield f"{name} |"
@@ -93,10 +93,14 @@ def _remarks(value: Any) -> list[str]:
 def _flow(value: Any) -> str:
     bare, _ = _bare(value)
     if isinstance(bare, Mapping):
-        return "{" + ", ".join(f"{_scalar(key)}: {_flow(inner)}" for key, inner in bare.items()) + "}"
+        return "{" + ", ".join(f"{_key(key)}: {_flow(inner)}" for key, inner in bare.items()) + "}"
     if isinstance(bare, list | tuple):
         return "[" + ", ".join(map(_flow, bare)) + "]"
     return _scalar(bare)
+
+
+def _key(key: Any) -> str:
+    return key if isinstance(key, str) and re.fullmatch("[a-z_]+", key) else _scalar(key)
 
 
 def _scalar(value: Any) -> str:
