@@ -231,8 +231,7 @@ class _Reader:
         mutual = value.get("MutualAuthentication")
         if mutual is not None and mutual.text("Mode") == "verify":
             self._findings.left_out(mutual.place, "client certificates; every route is closed until you decide")
-            for route in self._draft.routes:
-                route.update(closed(403, "client certificates were left out"))
+            self._draft.close_routes("client certificates were left out")
         self._draft.listeners.append(made)
 
     def _issuer(self, rule: _Rule) -> None:

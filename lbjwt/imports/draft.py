@@ -125,6 +125,15 @@ class Draft:
                     place, f"{text} also matches {text}x there; lbjwt compares whole segments: {text} and {text}/x"
                 )
 
+    def close_routes(self, remark: str) -> None:
+        """Refuse every request until the operator has decided about something that was left out."""
+        for route in self.routes:
+            for key in ("public", "allow_missing", "report_only"):
+                route.pop(key, None)
+            rules = plain(route.get("rules", []))
+            if rules[:1] != _NEVER:
+                route["rules"] = Noted([*_NEVER, *rules], remark)
+
     def finished(self) -> dict[str, Any]:
         """The whole configuration, complete enough to be valid."""
         if not self.issuers:

@@ -71,6 +71,12 @@ def read(path: FilePath, draft: Draft, findings: Findings) -> None:
                 "the redirect of plain http to https; lbjwt sends no redirects, so leave this listener where it is",
             )
     _Routing(first[1], draft, findings, clusters).run()
+    for chain in first[0].members("filter_chains"):
+        tls = config_of(chain.get("transport_socket"))
+        asked = tls.get("require_client_certificate") if tls is not None else None
+        if asked is not None and asked.data:
+            findings.left_out(asked.place, "client certificates; every route is closed until you decide")
+            draft.close_routes("client certificates were left out")
     _admin(root, draft)
     for key, value in root.unread(HARMLESS):
         if not key.startswith("static_resources.clusters"):

@@ -8,7 +8,7 @@ from pathlib import Path as FilePath
 from typing import Any, Final
 
 from lbjwt.imports.common import host_of, identity_header, seconds, usable_path
-from lbjwt.imports.draft import Draft, closed
+from lbjwt.imports.draft import Draft, Noted, closed
 from lbjwt.imports.errors import ImportFailure
 from lbjwt.imports.findings import Findings, Place
 from lbjwt.imports.haproxy_backend import Backends, milliseconds
@@ -17,6 +17,7 @@ from lbjwt.imports.haproxy_file import (
     Line,
     Section,
     Test,
+    pairs,
     read_acls,
     read_condition,
     read_sections,
@@ -349,17 +350,20 @@ class _Reader:
             return None
         host = "" if host in ("*", "0.0.0.0", "::", "[::]") else host
         made: dict[str, Any] = {"address": f"{host}:{port}"}
-        values = dict(zip(line.words, [*line.words[1:], ""], strict=True))
+        values = dict(pairs(line.words))
         if "ssl" in line.words:
-            made["tls"] = {"certificate": values.get("crt", "cert.pem"), "private_key": values.get("crt", "key.pem")}
-            if line.words.count("crt") > 1 or "crt-list" in values or values.get("crt", "").endswith("/"):
+            file: Any = values.get("crt", "")
+            if line.words.count("crt") > 1 or "crt-list" in values or not file or file.endswith("/"):
                 self._findings.left_out(line.place, "several certificates; a listener of lbjwt has one: write its file")
+                file = (
+                    file if file and not file.endswith("/") else Noted("site.pem", "write the certificate and its key")
+                )
+            made["tls"] = {"certificate": file, "private_key": file}
             if values.get("verify") == "required":
                 self._findings.left_out(
                     line.place, "client certificates (verify required); every route is closed until you decide"
                 )
-                for route in self._draft.routes:
-                    route.update(closed(403, "client certificates were left out"))
+                self._draft.close_routes("client certificates were left out")
         elif values.get("proto") == "h2":
             made["h2c"] = True
         if "accept-proxy" in line.words:

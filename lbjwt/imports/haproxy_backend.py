@@ -6,7 +6,7 @@ from typing import Any, Final
 from lbjwt.imports.common import seconds
 from lbjwt.imports.draft import Draft, Noted
 from lbjwt.imports.findings import Findings, Place
-from lbjwt.imports.haproxy_file import Line, Section
+from lbjwt.imports.haproxy_file import Line, Section, pairs
 
 _SILENT: Final = {
     "mode", "server", "default-server", "balance", "acl", "http-request", "http-response", "http-reuse", "log", "description", "id",
@@ -87,7 +87,7 @@ class Backends:
                 )
                 return
             entry["address"] = f"https://{address}" if "ssl" in words else address
-        for word, value in zip(words, [*words[1:], ""], strict=True):
+        for word, value in pairs(words):
             if word == "weight" and value.isdigit() and value != "1":
                 entry["weight"] = int(value)
             elif word == "maxconn" and value.isdigit() and value != "0":
@@ -129,7 +129,7 @@ class Backends:
             checks.setdefault("interval", "2s")
 
     def _tls(self, line: Line, words: list[str], made: dict[str, Any]) -> None:
-        values = dict(zip(words, [*words[1:], ""], strict=True))
+        values = dict(pairs(words))
         rules: dict[str, Any] = {}
         name = re.fullmatch(r"(?:str\()?([A-Za-z0-9_.-]+)\)?", values.get("sni", ""))
         if name is not None or "verifyhost" in values:
@@ -190,7 +190,7 @@ class Backends:
             words = option.words[2:]
             rules["path"] = words[1] if len(words) > 1 else words[0] if words else "/"
             method = words[0] if len(words) > 1 else "OPTIONS"
-            values = dict(zip(sent.words, [*sent.words[1:], ""], strict=True)) if sent is not None else {}
+            values = dict(pairs(sent.words)) if sent is not None else {}
             rules["path"] = values.get("uri", rules["path"])
             method = values.get("meth", method)
             if method == "HEAD":

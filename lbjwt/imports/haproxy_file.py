@@ -1,7 +1,7 @@
 """The sections and lines of an HAProxy configuration, and the conditions at the end of its rules."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -76,6 +76,11 @@ def read_sections(path: Path) -> list[Section]:
     if not any(section.kind in ("frontend", "listen") for section in sections):
         raise ImportFailure(f"{path}:1: has no frontend")
     return sections
+
+
+def pairs(words: Sequence[str]) -> list[tuple[str, str]]:
+    """Each word with the one after it, which is its value if it takes one; "" after the last."""
+    return [(word, words[at + 1] if at + 1 < len(words) else "") for at, word in enumerate(words)]
 
 
 def _logical_lines(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -105,16 +105,18 @@ def compile_routes(
         hosts: Names and wildcards that the file distinguishes.
         paths: Paths and prefixes that it distinguishes.
         methods: Methods that it distinguishes; those that no route can name are ignored.
-        missing: What stands where the other program has no rule, but a less specific route would match.
+        missing: What stands where the other program has no rule, but a less specific route would match. A prefix may match its own path too, although
+            the other program has nothing there: whoever may send requests below it may send that one.
     """
     named = sorted({"", *hosts}, key=lambda host: (host_rank(host), host))
     places = {Path("/"), *paths}
-    places |= {Path(path.text, True) for path in places if not path.exact and path.text != "/"}
+    itself = {Path(path.text, True) for path in places if not path.exact and path.text != "/"} - places
+    places |= itself
     told = _told(methods)
     kept: list[Route] = []
     for host in named:
         for path in sorted(places, key=lambda place: (place.rank, place.text)):
-            _add_routes(kept, host, path, told, decide, missing)
+            _add_routes(kept, host, path, told, decide, None if path in itself else missing)
     return list(_merged(kept))
 
 
@@ -125,15 +127,15 @@ def _told(methods: Iterable[str]) -> list[str]:
 
 
 def _add_routes(
-    kept: list[Route], host: str, path: Path, told: Iterable[str], decide: Decide, missing: Decision
+    kept: list[Route], host: str, path: Path, told: Iterable[str], decide: Decide, missing: Decision | None
 ) -> None:
     by_decision: list[Route] = []
     for method in (UNKNOWN, *told):
         request = Request(sample_host(host), path.sample, method)
         wanted, there = decide(request), resolve(kept, request)
-        if wanted == there or (wanted is None and there == missing):
-            continue
         decision = missing if wanted is None else wanted
+        if decision is None or there in (wanted, decision):
+            continue
         if method == UNKNOWN:
             kept.append(Route(host, path, (), decision))
             continue
