@@ -419,6 +419,11 @@ class _Reader:
                 identity_header(
                     self._draft, self._findings, line.place, name, {"claim": claim[0] if len(claim) == 1 else claim}
                 )
+                if any(route.get("public") for route in self._draft.routes):
+                    self._findings.unsafe(
+                        line.place,
+                        f"{name} also comes from tokens that nobody verified, where no rule asks for one; lbjwt sends it for verified tokens only",
+                    )
                 return
         if name.lower() not in _OWN_HEADERS:
             self._findings.left_out(

@@ -101,22 +101,26 @@ def compile_routes(
     """
     The fewest routes with which lbjwt decides as `decide` does for every combination.
 
+    A prefix of lbjwt matches its own path too: `/api` and `/api/x`. Where the other program means only what is below, the path itself gets a route
+    of its own if it would need no token otherwise.
+
     Args:
         hosts: Names and wildcards that the file distinguishes.
         paths: Paths and prefixes that it distinguishes.
         methods: Methods that it distinguishes; those that no route can name are ignored.
-        missing: What stands where the other program has no rule, but a less specific route would match. A prefix may match its own path too, although
-            the other program has nothing there: whoever may send requests below it may send that one.
+        missing: What stands where the other program has no rule, but a less specific route would match.
     """
     named = sorted({"", *hosts}, key=lambda host: (host_rank(host), host))
     places = {Path("/"), *paths}
     itself = {Path(path.text, True) for path in places if not path.exact and path.text != "/"} - places
-    places |= itself
     told = _told(methods)
     kept: list[Route] = []
     for host in named:
-        for path in sorted(places, key=lambda place: (place.rank, place.text)):
-            _add_routes(kept, host, path, told, decide, None if path in itself else missing)
+        for path in sorted(places | itself, key=lambda place: (place.rank, place.text)):
+            if path in itself:
+                _add_itself(kept, host, path, told, decide)
+            else:
+                _add_routes(kept, host, path, told, decide, missing)
     return list(_merged(kept))
 
 
@@ -127,14 +131,14 @@ def _told(methods: Iterable[str]) -> list[str]:
 
 
 def _add_routes(
-    kept: list[Route], host: str, path: Path, told: Iterable[str], decide: Decide, missing: Decision | None
+    kept: list[Route], host: str, path: Path, told: Iterable[str], decide: Decide, missing: Decision
 ) -> None:
     by_decision: list[Route] = []
     for method in (UNKNOWN, *told):
         request = Request(sample_host(host), path.sample, method)
         wanted, there = decide(request), resolve(kept, request)
         decision = missing if wanted is None else wanted
-        if decision is None or there in (wanted, decision):
+        if there in (wanted, decision):
             continue
         if method == UNKNOWN:
             kept.append(Route(host, path, (), decision))
@@ -145,6 +149,27 @@ def _add_routes(
         else:
             same.methods += (method,)
     kept.extend(by_decision)
+
+
+def _add_itself(kept: list[Route], host: str, path: Path, told: Iterable[str], decide: Decide) -> None:
+    """
+    A route for the path of a prefix, if the prefix lets requests pass that need a token there. With it, lbjwt would refuse the path with a slash at
+    its end, which other servers may take for the same one; so that gets a route, too.
+    """
+    added: list[Route] = []
+    for method in (UNKNOWN, *told):
+        request = Request(sample_host(host), path.text, method)
+        wanted, there = decide(request), resolve([*kept, *added], request)
+        if wanted is None or there is None or wanted == there or not _is_open(there) or _is_open(wanted):
+            continue
+        methods = () if method == UNKNOWN else (method,)
+        added += [Route(host, path, methods, wanted), Route(host, Path(path.text + "/", True), methods, there)]
+    kept.extend(added)
+
+
+def _is_open(decision: Decision) -> bool:
+    """Whether requests without a good token pass."""
+    return any(decision.get(key) for key in ("public", "allow_missing", "report_only"))
 
 
 def resolve(routes: Iterable[Route], request: Request) -> Decision | None:

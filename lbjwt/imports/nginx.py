@@ -30,7 +30,7 @@ _KNOWN: Final = {
 """Directives that are read below, or that matter only beside one that is."""
 
 _SILENT: Final = re.compile(
-    r"(?:proxy_ssl_.*|proxy_http_version|proxy_buffer.*|proxy_busy.*|proxy_request_buffering|proxy_max_temp.*|proxy_headers_hash.*|proxy_pass_request_.*|"
+    r"(?:proxy_ssl_.*|(?:proxy|fastcgi|uwsgi|scgi)_temp_path|proxy_http_version|proxy_buffer.*|proxy_busy.*|proxy_request_buffering|proxy_max_temp.*|proxy_headers_hash.*|proxy_pass_request_.*|"
     r"ssl_protocols|ssl_ciphers|ssl_session.*|ssl_prefer.*|ssl_dhparam|ssl_stapling.*|ssl_trusted_certificate|ssl_ecdh.*|ssl_buffer.*|ssl_early.*|"
     r"sendfile.*|tcp_no.*|types.*|default_type|server_tokens|client_body.*|client_header_.*|large_client.*|send_timeout|reset_timed.*|keepalive_.*|"
     r"log_format|error_log|resolver.*|open_file.*|include|charset.*|server_names_hash.*|map_hash.*|variables_hash.*|underscores_in_headers|"

@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from lbjwt.config.load import examine_text
 from lbjwt.imports.load import KINDS, import_file
 
 SAMPLES = Path(__file__).parents[1] / "imports"
-FILES = sorted(file for kind in KINDS for file in (SAMPLES / kind).iterdir() if not file.name.endswith((".lbjwt.yaml", ".findings")))
+FILES = sorted(
+    file
+    for kind in KINDS
+    for file in (SAMPLES / kind).iterdir()
+    if not file.name.endswith((".lbjwt.yaml", ".findings"))
+)
 
 
 def results(sample: Path) -> tuple[str, str]:
@@ -32,11 +36,7 @@ def test_a_sample_becomes_what_stands_beside_it(sample: Path):
     text, findings = results(sample)
     assert text == beside(sample, ".lbjwt.yaml").read_text()
     assert findings == beside(sample, ".findings").read_text()
-
-
-@pytest.mark.parametrize("sample", FILES, ids=[f"{file.parent.name}: {file.stem}" for file in FILES])
-def test_lbjwt_accepts_every_result(sample: Path):
-    assert examine_text(beside(sample, ".lbjwt.yaml").read_text(), Path("/etc")).problems == ()
+    assert "does not accept" not in findings, "the import tries its result with the loader of lbjwt"
 
 
 def test_there_are_samples_of_every_kind():
