@@ -1,5 +1,5 @@
 """
-The command line: ``lbjwt serve``, ``check``, ``doctor``, ``explain``, ``schema``, ``demo``, ``keys``, ``status``, ``drain``, ``disable``,
+The command line: ``lbjwt serve``, ``check``, ``doctor``, ``import``, ``explain``, ``schema``, ``demo``, ``keys``, ``status``, ``drain``, ``disable``,
 ``enable``, ``weight``, ``reload``, ``revoke``, ``token``.
 
 Results go to standard output, everything else to standard error. A command is imported when it is called, so that ``lbjwt --help`` is fast.
@@ -17,6 +17,7 @@ _COMMANDS = {
     "serve": "Verify tokens and balance requests.",
     "check": "Report every problem of a configuration file.",
     "doctor": "Test what a configuration needs.",
+    "import": "Take over the configuration of nginx, Envoy, HAProxy or an AWS ALB.",
     "explain": "Show what would happen to a request, and why.",
     "schema": "Print the JSON Schema of the configuration file.",
     "demo": "Run an issuer, backends and the balancer on loopback.",
@@ -31,7 +32,7 @@ _COMMANDS = {
     "token": "Mint, inspect and verify tokens.",
 }
 
-_MODULES = dict.fromkeys(("drain", "disable", "enable", "weight", "status"), "endpoints")
+_MODULES = {**dict.fromkeys(("drain", "disable", "enable", "weight", "status"), "endpoints"), "import": "import_"}
 """Where a command is not in a module of its own name."""
 
 
@@ -46,9 +47,8 @@ class _Commands(click.Group):
             from lbjwt.process.early import hold_signals
 
             ctx.obj = ctx.with_resource(hold_signals())  # until this command line ends, however it does
-        command: click.Command = getattr(
-            importlib.import_module(f"lbjwt.cli.{_MODULES.get(cmd_name, cmd_name)}"), cmd_name
-        )
+        module = importlib.import_module(f"lbjwt.cli.{_MODULES.get(cmd_name, cmd_name)}")
+        command: click.Command = getattr(module, "import_" if cmd_name == "import" else cmd_name)
         return command
 
     def resolve_command(

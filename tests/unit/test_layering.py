@@ -25,7 +25,7 @@ FLOORS = {
     6: {"config"},
     7: {"proxy", "admin"},
     8: {"service", "assembly", "verifier", "web", "asgi", "wsgi", "fastapi"},
-    9: {"process", "demo", "explain", "checks"},
+    9: {"process", "demo", "explain", "checks", "imports"},
     10: {"cli", "__main__", ""},  # "": lbjwt itself, its lazy re-exports
 }  # fmt: skip
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}

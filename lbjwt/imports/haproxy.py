@@ -1,0 +1,455 @@
+"""
+HAProxy: frontends as listeners and routes. What its rules ask of a token is collected rule by rule for each request, as HAProxy would run them.
+"""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any, Final
+
+from lbjwt.imports.common import host_of, identity_header, seconds, usable_path
+from lbjwt.imports.draft import Draft, Noted, closed
+from lbjwt.imports.errors import ImportFailure
+from lbjwt.imports.findings import Findings, Place
+from lbjwt.imports.haproxy_backend import Backends, milliseconds
+from lbjwt.imports.haproxy_file import (
+    Atom,
+    Line,
+    Section,
+    Test,
+    pairs,
+    read_acls,
+    read_condition,
+    read_sections,
+    split_condition,
+)
+from lbjwt.imports.haproxy_issuer import Issuers
+from lbjwt.imports.haproxy_token import (
+    Fact,
+    Formula,
+    Variables,
+    conjunction,
+    disjunction,
+    expand,
+    fact_of,
+    is_unknown,
+    negation,
+    token_place,
+)
+from lbjwt.imports.literals import matches, paths_of
+from lbjwt.imports.matching import METHODS, Decision, Path, Request
+
+_PATHS: Final = {"path": "exact", "path_beg": "beginning", "path_dir": "tree", "path_reg": "regex"}
+_SILENT: Final = {
+    "bind", "mode", "acl", "http-request", "use_backend", "default_backend", "http-response", "log", "log-format", "maxconn", "description",
+    "id", "server", "default-server", "balance", "http-reuse", "cookie", "retries", "retry-on", "log-tag", "unique-id-format",
+    "unique-id-header", "http-after-response", "server-template", "http-check", "errorfile",
+}  # fmt: skip
+_OWN_HEADERS: Final = {
+    "x-forwarded-proto", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-real-ip", "x-ssl", "host",
+}  # fmt: skip
+_SILENT_ACTIONS: Final = {
+    "capture", "set-log-level", "set-tos", "set-mark", "set-nice", "unset-var", "set-src", "set-priority-class", "normalize-uri",
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Scene:
+    """One frontend with what its rules set before."""
+
+    section: Section
+    acls: dict[str, tuple[Test, ...]]
+    variables: Variables = field(default_factory=dict)
+
+
+def read(path: FilePath, draft: Draft, findings: Findings) -> None:
+    """
+    Read ``haproxy.cfg``.
+
+    Raises:
+        ImportFailure: It cannot be read, or has no frontend in mode http.
+    """
+    sections = read_sections(path)
+    frontends = [one for one in sections if one.kind in ("frontend", "listen") and _is_http(one) and one.all("bind")]
+    for one in sections:
+        if one.kind in ("frontend", "listen") and one not in frontends:
+            findings.left_out(one.place, f"{one.kind} {one.name}, which is not in mode http")
+    frontends = [one for one in frontends if not one.all("stats")] or frontends
+    if not frontends:
+        raise ImportFailure(f"{path}:1: has no frontend in mode http")
+    _Reader(path.absolute().parent, sections, frontends, draft, findings).run()
+
+
+def _is_http(section: Section) -> bool:
+    mode = section.last("mode")
+    return mode is not None and mode.words[1:] == ("http",)
+
+
+class _Reader:
+    def __init__(
+        self, directory: FilePath, sections: list[Section], frontends: list[Section], draft: Draft, findings: Findings
+    ) -> None:
+        self._frontends = frontends
+        self._draft = draft
+        self._findings = findings
+        self._backends = Backends(sections, draft, findings)
+        self._issuers = Issuers(directory, draft, findings)
+        self._hosts: set[str] = set()
+        self._places: set[Path] = set()
+        self._methods: set[str] = set()
+        self._beginnings: dict[str, Place] = {}
+
+    def run(self) -> None:
+        chosen = max(
+            self._frontends,
+            key=lambda one: (
+                "jwt_" in " ".join(map(str, one.lines)),
+                not self._redirects(one),
+                bool(one.all("use_backend")),
+            ),
+        )
+        for other in self._frontends:
+            if other is chosen:
+                continue
+            if self._redirects(other):
+                self._findings.left_out(
+                    other.place,
+                    f"the redirect of {other.name} to https; lbjwt sends no redirects, so leave this frontend where it is",
+                )
+            else:
+                self._findings.left_out(
+                    other.place,
+                    f"the frontend {other.name}: all listeners of lbjwt have the same routes; import it by itself into a second file",
+                )
+        scene = self._scene(chosen)
+        backends = {
+            line.words[1]
+            for line in [*chosen.all("use_backend"), *chosen.all("default_backend")]
+            if len(line.words) > 1
+        }
+        scenes = {
+            name: self._scene(section, scene)
+            for name in backends
+            if (section := self._backends.sections.get(name)) is not None
+        }
+        for each in [scene, *scenes.values()]:
+            self._collect(each)
+
+        def decide(request: Request) -> Decision | None:
+            return self._decide(request, scene, scenes)
+
+        self._draft.set_routes(sorted(self._hosts), self._places, self._methods, decide, beginnings=self._beginnings)
+        self._listeners(chosen)
+        for each in [scene, *scenes.values()]:
+            self._headers(each)
+        self._settings(chosen)
+
+    def _scene(self, section: Section, before: _Scene | None = None) -> _Scene:
+        acls = read_acls(section)
+        variables = dict(before.variables) if before is not None else {}
+        for line in section.all("http-request"):
+            match = re.fullmatch(r"set-var(?:-fmt)?\(([^,)]+)[^)]*\)", line.words[1]) if len(line.words) > 2 else None
+            if match:
+                rule, _, _ = split_condition(line.words[2:])
+                variables.setdefault(match[1], "".join(rule))
+        return _Scene(section, acls, variables)
+
+    @staticmethod
+    def _redirects(section: Section) -> bool:
+        lines = [*section.all("http-request", "redirect"), *section.all("redirect")]
+        return (
+            any("scheme" in line.words for line in lines)
+            and not section.all("use_backend")
+            and not section.all("default_backend")
+        )
+
+    def _collect(self, scene: _Scene) -> None:
+        """The hosts, paths and methods that a section distinguishes."""
+        for line in scene.section.lines:
+            if line.words[0] not in ("http-request", "use_backend", "acl", "redirect"):
+                continue
+            _, _, words = split_condition(line.words)
+            for group in read_condition(words, scene.acls, line.place) if words else []:
+                for atom in group:
+                    for test in atom.tests:
+                        self._distinguish(test)
+
+    def _distinguish(self, test: Test) -> None:
+        name, _, argument = test.sample.partition("(")
+        name, argument = name.split(",")[0], argument.rstrip(")").lower()
+        if name == "method":
+            self._methods |= {method for method in test.patterns if method in METHODS}
+        elif self._is_host(test):
+            for pattern in test.patterns:
+                host = host_of(f"*{pattern}" if pattern.startswith(".") else pattern, self._findings, test.place)
+                if host is not None:
+                    self._hosts.add(host)
+        elif (meant := self._meant(test)) is not None:
+            for path, how in meant:
+                if usable_path(path.text, self._findings, test.place):
+                    self._places.add(path)
+                    if how == "beginning" and path.text != "/":
+                        self._beginnings[path.text] = test.place
+
+    @staticmethod
+    def _is_host(test: Test) -> bool:
+        sample = test.sample.lower().replace(" ", "")
+        return bool(re.match(r"(?:req\.)?hdr(?:_dom|_end|_beg)?\(host\)|ssl_fc_sni|req\.ssl_sni", sample))
+
+    @staticmethod
+    def _meant(test: Test) -> list[tuple[Path, str]] | None:
+        """The paths that a test means; None when it is about something else, or cannot be translated."""
+        name = test.sample.split(",")[0]
+        how = {"beg": "beginning", "str": "exact", "reg": "regex", "dir": "tree", "": _PATHS.get(name, "")}.get(
+            test.how, ""
+        )
+        if name not in _PATHS or test.from_file or (name != "path" and test.how):
+            return None
+        found: list[tuple[Path, str]] = []
+        for pattern in test.patterns:
+            if how == "regex":
+                read = paths_of(pattern)
+                if read is None:
+                    return None
+                found += read
+            elif how == "exact":
+                found.append((Path(pattern, True), "exact"))
+            elif how in ("beginning", "tree"):
+                stem = pattern.rstrip("/") or "/"
+                found.append((Path(stem), "below" if pattern.endswith("/") and pattern != "/" else how))
+            else:
+                return None
+        return found or None
+
+    def _decide(self, request: Request, scene: _Scene, scenes: dict[str, _Scene]) -> Decision | None:
+        needs: list[Formula] = []
+        refused = self._rules(scene, request, needs)
+        name = self._backend(scene, request) if refused is None else None
+        if name is None and refused is None:
+            return None
+        cluster = {"cluster": self._backends.label(name, scene.section.place)} if name is not None else {}
+        if refused is None and name in scenes:
+            refused = self._rules(scenes[name], request, needs)
+        if refused is not None:
+            return {**cluster, **closed(refused[0], refused[1])}
+        return self._issuers.apply({**cluster}, needs, scene.section.place)
+
+    def _rules(self, scene: _Scene, request: Request, needs: list[Formula]) -> tuple[int, str] | None:
+        """Run the rules of a section. What must hold is added to `needs`; a status and a reason when the request is refused whatever its token is."""
+        for line in scene.section.all("http-request"):
+            action = line.words[1] if len(line.words) > 1 else ""
+            if action not in ("deny", "reject", "tarpit", "return", "auth", "allow", "redirect"):
+                continue
+            rule, word, words = split_condition(line.words)
+            holds = self._condition(words, scene, request, line) if word else True
+            if word == "unless":
+                holds = negation(holds)
+            if holds is False:
+                continue
+            if action == "redirect":
+                self._findings.left_out(line.place, f"{line}; lbjwt sends no redirects")
+                continue
+            if action == "allow":
+                if holds is True:
+                    return None
+                self._findings.left_out(line.place, f"{line}; write a public route, or a rule with any")
+                continue
+            status = _status(rule)
+            if action == "auth" or (action == "return" and status < 400):
+                self._findings.left_out(line.place, f"{line}; its routes are closed until you decide")
+                return 403 if action == "auth" else 404, f"{action} was left out"
+            if holds is True:
+                return status, f"{action} there"
+            if is_unknown(holds):
+                if any(counter in str(line) for counter in ("sc_", "src_http", "src_conn", "sc0_", "sc1_")):
+                    self._findings.left_out(
+                        line.place,
+                        f"{line}; lbjwt does not limit rates of good requests, see fail_limit for bad tokens",
+                    )
+                    continue
+                self._findings.left_out(
+                    line.place,
+                    f"{line}; its routes are closed until you decide: remove the rule called closed once something else protects them",
+                )
+                return 403, "a condition of HAProxy was left out"
+            needs.append(negation(holds))
+        return None
+
+    def _backend(self, scene: _Scene, request: Request) -> str | None:
+        for line in scene.section.all("use_backend"):
+            _, word, words = split_condition(line.words)
+            holds = self._condition(words, scene, request, line) if word else True
+            if word == "unless":
+                holds = negation(holds)
+            if holds is True:
+                if "%" in line.words[1]:
+                    self._findings.left_out(
+                        line.place, f"{line}; write cluster: {{claim: …, clusters: …}} if a claim chooses"
+                    )
+                    continue
+                return line.words[1]
+            if holds is not False:
+                self._findings.left_out(
+                    line.place, f"{line}; write a route with cluster: {{claim: …, clusters: …}} if a claim chooses"
+                )
+        if scene.section.kind == "listen":
+            return scene.section.name
+        default = scene.section.last("default_backend")
+        return default.words[1] if default is not None else None
+
+    def _condition(self, words: tuple[str, ...], scene: _Scene, request: Request, line: Line) -> Formula:
+        groups = read_condition(words, scene.acls, line.place)
+        return disjunction([conjunction([self._atom(atom, scene, request) for atom in group]) for group in groups])
+
+    def _atom(self, atom: Atom, scene: _Scene, request: Request) -> Formula:
+        found = (
+            disjunction([self._test(test, scene, request) for test in atom.tests]) if atom.tests else Fact("unknown")
+        )
+        return negation(found) if atom.negated else found
+
+    def _test(self, test: Test, scene: _Scene, request: Request) -> Formula:
+        sample = test.sample.split(",")[0]
+        if sample in ("always_true", "always_false"):
+            return sample == "always_true"
+        if sample == "method":
+            return request.method in test.patterns or (request.method == "HEAD" and "GET" in test.patterns)
+        if sample == "ssl_fc":
+            return any("ssl" in line.words for line in scene.section.all("bind"))
+        if sample.startswith("var(") and expand(test.sample, scene.variables)[:1] in ([("path", "")], [("method", "")]):
+            test = Test(
+                scene.variables[sample[4:-1]], test.how, test.patterns, test.place, test.ignore_case, test.from_file
+            )
+        if self._is_host(test) and not test.from_file:
+            return self._host(test, request)
+        meant = self._meant(test)
+        if meant is not None:
+            return matches(meant, request.path)
+        return fact_of(test, scene.variables)
+
+    def _host(self, test: Test, request: Request) -> Formula:
+        ends = test.how == "end" or "_end" in test.sample or (test.how == "dom" or "_dom" in test.sample)
+        if test.how == "beg" or "_beg" in test.sample or test.how == "reg":
+            return Fact("unknown")
+        return any(
+            request.host == one or (ends and request.host.endswith(f".{one.lstrip('.')}"))
+            for one in (pattern.lower().partition(":")[0] for pattern in test.patterns)
+        )
+
+    def _listeners(self, section: Section) -> None:
+        for line in section.all("bind"):
+            for address in line.words[1].split(","):
+                made = self._listener(address, line)
+                if made is not None and made["address"] not in [one["address"] for one in self._draft.listeners]:
+                    self._draft.listeners.append(made)
+
+    def _listener(self, address: str, line: Line) -> dict[str, Any] | None:
+        address = re.sub(r"^(ipv4@|ipv6@)", "", address)
+        host, _, port = address.rpartition(":")
+        if not port.isdigit() or address.startswith(("unix@", "/", "abns@", "fd@")):
+            self._findings.left_out(line.place, f"{line}; lbjwt listens on HOST:PORT")
+            return None
+        host = "" if host in ("*", "0.0.0.0", "::", "[::]") else host
+        made: dict[str, Any] = {"address": f"{host}:{port}"}
+        values = dict(pairs(line.words))
+        if "ssl" in line.words:
+            file: Any = values.get("crt", "")
+            if line.words.count("crt") > 1 or "crt-list" in values or not file or file.endswith("/"):
+                self._findings.left_out(line.place, "several certificates; a listener of lbjwt has one: write its file")
+                file = (
+                    file if file and not file.endswith("/") else Noted("site.pem", "write the certificate and its key")
+                )
+            made["tls"] = {"certificate": file, "private_key": file}
+            if values.get("verify") == "required":
+                self._findings.left_out(
+                    line.place, "client certificates (verify required); every route is closed until you decide"
+                )
+                self._draft.close_routes("client certificates were left out")
+        elif values.get("proto") == "h2":
+            made["h2c"] = True
+        if "accept-proxy" in line.words:
+            self._findings.left_out(
+                line.place, "accept-proxy; lbjwt takes the client's address from X-Forwarded-For of trusted_proxies"
+            )
+        return made
+
+    def _headers(self, scene: _Scene) -> None:
+        for line in scene.section.all("http-request"):
+            action = line.words[1] if len(line.words) > 1 else ""
+            rule, _, _ = split_condition(line.words)
+            if action in ("set-header", "add-header") and len(rule) > 3:
+                self._header(scene, line, rule[2], " ".join(rule[3:]))
+            elif action == "del-header" and len(rule) > 2:
+                self._deleted(line, rule[2])
+            elif action in (
+                "set-path",
+                "replace-path",
+                "replace-uri",
+                "set-uri",
+                "set-query",
+                "replace-pathq",
+                "set-pathq",
+                "set-method",
+            ):
+                self._findings.left_out(
+                    line.place, f"{line}; backends of lbjwt get the request line as the client sent it"
+                )
+            elif action not in _SILENT_ACTIONS and not action.startswith(
+                ("set-var", "deny", "reject", "tarpit", "return", "auth", "allow", "redirect")
+            ):
+                self._findings.left_out(line.place, str(line))
+
+    def _deleted(self, line: Line, name: str) -> None:
+        if name.lower() == "authorization":
+            self._draft.settings["forward_token"] = False
+        elif name.lower() not in [entry["header"].lower() for entry in self._draft.claim_to_headers] and not any(
+            name.lower() == other.words[2].lower()
+            for section in self._frontends
+            for other in section.all("http-request", "set-header")
+        ):
+            self._findings.left_out(line.place, f"{line}; lbjwt removes only the headers that claim_to_headers names")
+
+    def _header(self, scene: _Scene, line: Line, name: str, value: str) -> None:
+        match = re.fullmatch(r"%\[([^\]]+(?:\[[^\]]*\][^\]]*)*)\]", value)
+        steps = expand(match[1], scene.variables) if match else []
+        place = token_place(steps)
+        if place is not None and len(steps) > place[1] and steps[place[1]][0] == "jwt_payload_query":
+            query = steps[place[1]][1].split(",")[0].strip().strip("\"'")
+            claim = re.findall(r"[A-Za-z0-9_-]+", query) if re.fullmatch(r"\$(?:\.[A-Za-z0-9_-]+)+", query) else None
+            if claim is not None:
+                identity_header(
+                    self._draft, self._findings, line.place, name, {"claim": claim[0] if len(claim) == 1 else claim}
+                )
+                if any(route.get("public") for route in self._draft.routes):
+                    self._findings.unsafe(
+                        line.place,
+                        f"{name} also comes from tokens that nobody verified, where no rule asks for one; lbjwt sends it for verified tokens only",
+                    )
+                return
+        if name.lower() not in _OWN_HEADERS:
+            self._findings.left_out(
+                line.place, f"{line}; set this header in the application, or as claim_to_headers if it is a claim"
+            )
+
+    def _settings(self, section: Section) -> None:
+        head, keep = section.last("timeout", "http-request"), section.last("timeout", "http-keep-alive")
+        timeouts: dict[str, Any] = {}
+        for line, key, most in ((head, "request_head", 600), (keep, "keep_alive", 3600)):
+            if line is not None and (time := milliseconds(line.words[2])) is not None:
+                timeouts[key] = seconds(time / 1000, 0.1, most)
+        if timeouts:
+            self._draft.settings["timeouts"] = timeouts
+        for line in section.lines:
+            if (
+                line.words[0] not in _SILENT
+                and not line.starts("timeout")
+                and not line.starts("option")
+                and not line.starts("redirect")
+            ):
+                self._findings.left_out(line.place, str(line))
+
+
+def _status(rule: tuple[str, ...]) -> int:
+    for word in ("deny_status", "status"):
+        if word in rule and rule[rule.index(word) + 1 :][:1] and rule[rule.index(word) + 1].isdigit():
+            return int(rule[rule.index(word) + 1])
+    return 200 if "return" in rule[:2] else 403

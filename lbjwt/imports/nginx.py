@@ -1,0 +1,493 @@
+"""nginx: servers and their locations as routes."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any, Final
+
+from lbjwt.imports.common import host_of, identity_header, seconds, usable_path
+from lbjwt.imports.draft import Draft, closed
+from lbjwt.imports.errors import ImportFailure
+from lbjwt.imports.findings import Findings
+from lbjwt.imports.literals import matches, paths_of, stem_of
+from lbjwt.imports.matching import METHODS, Decision, Path, Request, host_covers, host_rank
+from lbjwt.imports.nginx_file import Directive, Levels, bytes_of, inherited, read_file, seconds_of, setting
+from lbjwt.imports.nginx_jwt import Need, Tokens
+from lbjwt.imports.nginx_upstream import Upstreams
+from lbjwt.units import format_size
+
+_KNOWN: Final = {
+    "server", "location", "upstream", "map", "listen", "server_name", "proxy_pass", "grpc_pass", "proxy_set_header", "grpc_set_header",
+    "internal", "set", "auth_jwt", "auth_jwt_key_file", "auth_jwt_key_request", "auth_jwt_require", "auth_jwt_require_claim",
+    "auth_jwt_require_header", "auth_jwt_leeway", "auth_jwt_type", "auth_jwt_claim_set", "auth_jwt_header_set", "auth_jwt_key_cache",
+    "auth_jwt_validate_exp", "auth_jwt_validate_sig", "auth_jwt_validate_alg", "auth_jwt_revocation_list_sub",
+    "auth_jwt_revocation_list_kid", "auth_jwt_phase", "auth_jwt_allow_nested", "return", "ssl_certificate", "ssl_certificate_key",
+    "proxy_connect_timeout", "proxy_read_timeout", "proxy_send_timeout", "grpc_read_timeout", "proxy_next_upstream",
+    "proxy_next_upstream_tries", "proxy_next_upstream_timeout", "client_max_body_size", "limit_except", "allow", "deny", "auth_basic",
+    "auth_basic_user_file", "auth_request", "auth_request_set", "satisfy", "if", "error_page", "root", "index", "try_files", "alias",
+    "ssl_verify_client", "ssl_client_certificate", "keepalive_timeout", "access_log", "http2", "grpc_ssl_verify",
+}  # fmt: skip
+"""Directives that are read below, or that matter only beside one that is."""
+
+_SILENT: Final = re.compile(
+    r"(?:proxy_ssl_.*|(?:proxy|fastcgi|uwsgi|scgi)_temp_path|proxy_http_version|proxy_buffer.*|proxy_busy.*|proxy_request_buffering|proxy_max_temp.*|proxy_headers_hash.*|proxy_pass_request_.*|"
+    r"ssl_protocols|ssl_ciphers|ssl_session.*|ssl_prefer.*|ssl_dhparam|ssl_stapling.*|ssl_trusted_certificate|ssl_ecdh.*|ssl_buffer.*|ssl_early.*|"
+    r"sendfile.*|tcp_no.*|types.*|default_type|server_tokens|client_body.*|client_header_.*|large_client.*|send_timeout|reset_timed.*|keepalive_.*|"
+    r"log_format|error_log|resolver.*|open_file.*|include|charset.*|server_names_hash.*|map_hash.*|variables_hash.*|underscores_in_headers|"
+    r"proxy_cache_path|http2_.*|status_zone|log_not_found|log_subrequest|recursive_error_pages|lingering.*|absolute_redirect|port_in_redirect|"
+    r"server_name_in_redirect|proxy_redirect|ignore_invalid_headers|merge_slashes|zone|aio.*|directio.*|output_buffers|postpone_output|etag|if_modified_since|"
+    r"max_ranges|read_ahead|msie.*|chunked_transfer.*|disable_symlinks|expires|geo|split_clients)"
+)
+"""Directives that change nothing which a user of lbjwt would write, or have no meaning for a balancer."""
+
+_OWN_HEADERS: Final = {
+    "host", "x-real-ip", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "connection", "upgrade",
+    "x-forwarded-scheme", "x-forwarded-server", "x-scheme", "forwarded", "x-request-id", "x-original-uri",
+}  # fmt: skip
+_RESTRICTING: Final = ("allow", "deny", "auth_basic", "auth_request", "satisfy", "ssl_verify_client")
+
+
+@dataclass(slots=True)
+class _Location:
+    levels: Levels
+    kind: str  # =, ^~, "" (prefix), ~
+    text: str
+    meant: list[tuple[Path, str]]
+    target: Decision
+    need: Need | None = None
+    methods: tuple[str, ...] = ()
+
+    def covers(self, path: str) -> bool:
+        """Whether nginx may pick it. nginx redirects a path that lacks the slash at the end of a prefix; lbjwt lets it pass as the target would."""
+        if self.kind in ("=", "~"):
+            return path == self.text if self.kind == "=" else matches(self.meant, path)
+        return path.startswith(self.text) or path + "/" == self.text
+
+
+@dataclass(slots=True)
+class _Server:
+    block: Directive
+    listens: list[tuple[str, tuple[str, ...]]]
+    names: list[str]
+    default: bool = False
+    locations: list[_Location] = field(default_factory=list)
+
+    @property
+    def addresses(self) -> set[str]:
+        return {address for address, _ in self.listens}
+
+    @property
+    def redirects(self) -> bool:
+        """It only sends clients elsewhere."""
+        answers = [self.block, *self.block.all("location")]
+        return any(_is_redirect(one.first("return")) for one in answers) and not any(
+            one.first("proxy_pass", "grpc_pass") for one in answers
+        )
+
+
+def read(path: FilePath, draft: Draft, findings: Findings) -> None:
+    """
+    Read ``nginx.conf`` with the files that it includes, or one of those.
+
+    Raises:
+        ImportFailure: It cannot be read, or has no server.
+    """
+    http = read_file(path, findings)
+    servers = [_server(block, findings) for block in http.all("server")]
+    if not servers:
+        raise ImportFailure(f"{path}:{http.place.line}: has no server")
+    _Reader(http, path.absolute().parent, servers, draft, findings).run()
+
+
+def _server(block: Directive, findings: Findings) -> _Server:
+    listens: list[tuple[str, tuple[str, ...]]] = []
+    for one in block.all("listen"):
+        address = _listen_address(one.args[0])
+        if address is None:
+            findings.left_out(one.place, f"{one}; lbjwt listens on HOST:PORT")
+            continue
+        if "proxy_protocol" in one.args:
+            findings.left_out(
+                one.place, "proxy_protocol; lbjwt takes the client's address from X-Forwarded-For of trusted_proxies"
+            )
+        if address not in [other for other, _ in listens]:
+            listens.append((address, one.args[1:]))
+    names: list[str] = []
+    for one in block.all("server_name"):
+        for name in one.args:
+            if name.startswith("."):
+                names += [name[1:], f"*{name}"]
+            elif name in ("_", "", "localhost", "$hostname"):
+                names += ["localhost"] if name == "localhost" else []
+            elif (host := host_of(name, findings, one.place)) is not None:
+                names.append(host)
+    default = any("default_server" in options or "default" in options for _, options in listens)
+    return _Server(block, listens or [(":80", ())], names, default)
+
+
+def _listen_address(text: str) -> str | None:
+    if text.startswith("unix:"):
+        return None
+    if text.isdigit():
+        return f":{text}"
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        host, port = text, "80"
+    return f":{port}" if host in ("*", "0.0.0.0", "[::]") else f"{host}:{port}"
+
+
+def _is_redirect(answer: Directive | None) -> bool:
+    return answer is not None and (answer.args[0][:1] == "3" or answer.args[0].startswith("http"))
+
+
+class _Reader:
+    def __init__(
+        self, http: Directive, directory: FilePath, servers: list[_Server], draft: Draft, findings: Findings
+    ) -> None:
+        self._http = http
+        self._directory = directory
+        self._servers = servers
+        self._draft = draft
+        self._findings = findings
+        self._upstreams = Upstreams(http, directory, draft, findings)
+        self._tokens = Tokens(http, directory, draft, findings)
+        self._identity: dict[str, list[Directive]] = {}
+
+    def run(self) -> None:
+        address = self._chosen()
+        here = [server for server in self._servers if address in server.addresses]
+        for server in here:
+            self._locations((self._http, server.block), server)
+        self._tokens.make_issuers()
+        self._timeouts([location for server in here for location in server.locations])
+        default = next((server for server in here if server.default), here[0])
+
+        def decide(request: Request) -> Decision | None:
+            fitting = [(name, server) for server in here for name in server.names if host_covers(name, request.host)]
+            server = max(fitting, key=lambda pair: host_rank(pair[0]))[1] if fitting else default
+            location = _serving(server, request.path)
+            return None if location is None else self._decision(location, request)
+
+        places = [path for server in here for one in server.locations for path, _ in one.meant]
+        beginnings = {
+            one.text: one.levels[-1].place
+            for server in here for one in server.locations if one.kind in ("", "^~") and not one.text.endswith("/")
+        }  # fmt: skip
+        methods = [method for server in here for one in server.locations for method in one.methods]
+        self._draft.set_routes(
+            [name for server in here for name in server.names], places, methods, decide, beginnings=beginnings
+        )
+        tokens = sum(one.need is not None for server in here for one in server.locations)
+        for name, told in self._identity.items():
+            if len(told) < tokens:
+                self._findings.approximated(told[0].place, f"{name} is set on every route that verifies a token")
+        self._listeners(address, here)
+        self._limits(here)
+        self._unknown([self._http, *(server.block for server in here)])
+
+    def _chosen(self) -> str:
+        """The address whose servers are imported: one that asks for tokens, else with TLS, else the first that does more than redirect."""
+
+        def wanted(server: _Server) -> tuple[bool, bool, bool]:
+            tokens = "auth_jwt" in _names(server.block)
+            return not server.redirects, tokens, any("ssl" in options for _, options in server.listens)
+
+        best = max(self._servers, key=wanted)
+        return next((address for address, options in best.listens if "ssl" in options), best.listens[0][0])
+
+    def _timeouts(self, locations: list[_Location]) -> None:
+        """The read timeout of most locations is that of their cluster; the others have their own."""
+        told: dict[str, list[tuple[_Location, float]]] = {}
+        for location in locations:
+            if "cluster" in location.target:
+                read = setting(location.levels, "proxy_read_timeout") or setting(location.levels, "grpc_read_timeout")
+                time = seconds_of(read.args[0]) if read is not None else 60.0
+                told.setdefault(location.target["cluster"], []).append((location, 60.0 if time is None else time))
+        for label, pairs in told.items():
+            times = [time for _, time in pairs]
+            usual = max(times, key=times.count)
+            self._draft.clusters[label]["response_timeout"] = seconds(usual, 0.01, 3600)
+            for location, time in pairs:
+                if time != usual:
+                    location.target["retry"] = {"try_timeout": seconds(time, 0.01, 3600)}
+
+    def _decision(self, location: _Location, request: Request) -> Decision:
+        decision = dict(location.target)
+        if location.methods and request.method not in location.methods:
+            return {
+                **({"cluster": decision["cluster"]} if "cluster" in decision else {}),
+                **closed(403, "limit_except denies other methods"),
+            }
+        if "rules" in decision:
+            return decision
+        if location.need is None:
+            return {**decision, "public": True}
+        if location.need.impossible:
+            return {
+                **({"cluster": decision["cluster"]} if "cluster" in decision else {}),
+                **closed(401, location.need.impossible),
+            }
+        return self._tokens.apply(location.need, decision)
+
+    def _locations(self, levels: Levels, server: _Server) -> None:
+        whole = levels[-1].name == "server"
+        for block in levels[-1].all("location"):
+            kind = block.args[0] if len(block.args) > 1 else ""
+            text = block.args[-1]
+            inner = (*levels, block)
+            if text.startswith("@") or block.first("internal") is not None:
+                continue
+            self._unknown([block])
+            meant = self._meant(kind, text, block)
+            if meant:
+                target = self._target(inner, text)
+                need = self._tokens.need(inner, server.block)
+                location = _Location(
+                    inner, "~" if kind.startswith("~") else kind, text, meant, target, need, self._methods(block)
+                )
+                server.locations.append(location)
+                self._headers(inner)
+            self._locations(inner, server)
+        if whole and not any(one.text == "/" and one.kind in ("", "^~") for one in server.locations):
+            self._rest(levels, server)
+
+    def _rest(self, levels: Levels, server: _Server) -> None:
+        """What a server does where it has no location."""
+        answer = levels[-1].first("return")
+        if (
+            answer is None
+            and levels[-1].first("proxy_pass") is None
+            and levels[-1].first("root", "index", "try_files") is None
+        ):
+            return
+        server.locations.append(
+            _Location(
+                levels,
+                "",
+                "/",
+                [(Path("/"), "tree")],
+                self._target(levels, "/"),
+                self._tokens.need(levels, server.block),
+            )
+        )
+
+    def _meant(self, kind: str, text: str, block: Directive) -> list[tuple[Path, str]]:
+        if kind.startswith("~"):
+            found = paths_of(text) if kind == "~" else None
+            if found is not None:
+                return found
+            what = f"location {kind} {text}: write path or prefix for what it matches"
+            if not {"auth_jwt", *_RESTRICTING} & _names(block):
+                self._findings.left_out(block.place, what)
+                return []
+            stem = stem_of(text)
+            self._findings.left_out(
+                block.place, f"{what}; until then, everything below {stem.text} is treated as it is"
+            )
+            return [(stem, "tree")]
+        if not usable_path(text.rstrip("/") or "/", self._findings, block.place):
+            return []
+        if kind == "=":
+            return [(Path(text, True), "exact")]
+        return [(Path(text.rstrip("/") or "/"), "below" if text.endswith("/") and text != "/" else "beginning")]
+
+    def _target(self, levels: Levels, text: str) -> Decision:
+        """Where the requests of a location go, whatever their token."""
+        block = levels[-1]
+        reason = self._restriction(levels)
+        passed, answer = block.first("proxy_pass", "grpc_pass"), block.first("return")
+        if passed is None or (answer is not None and answer.place < passed.place):
+            return self._answer(block, answer)
+        found = self._upstreams.cluster(passed.args[0], passed.place, levels)
+        if found is None:
+            return closed(404, "its backend was chosen by a variable")
+        label, path = found
+        if path and path != text:
+            self._findings.left_out(
+                passed.place,
+                f"{passed}: {path} replaces {text} there; backends of lbjwt get the path as the client sent it",
+            )
+        for rewrite in block.all("rewrite"):
+            self._findings.left_out(rewrite.place, f"{rewrite}; backends of lbjwt get the path as the client sent it")
+        return {"cluster": label, **(closed(403, f"{reason} was left out") if reason else {})}
+
+    def _answer(self, block: Directive, answer: Directive | None) -> Decision:
+        status = (
+            int(answer.args[0])
+            if answer is not None and answer.args[0].isdigit()
+            else 302
+            if answer is not None
+            else 404
+        )
+        if answer is not None and 400 <= status < 500:
+            if status not in (401, 403, 404):
+                self._findings.approximated(answer.place, f"return {status} is 403 here")
+            return closed(status, f"return {status}")
+        what = (
+            f"return {status}"
+            if answer is not None
+            else "files"
+            if block.first("root", "alias", "try_files", "index")
+            else "a location without proxy_pass"
+        )
+        self._findings.left_out(
+            (answer or block).place, f"{what}; lbjwt only passes requests on, and answers 404 there"
+        )
+        return closed(404, "nginx answers by itself")
+
+    def _restriction(self, levels: Levels) -> str:
+        """A directive that refuses requests and that lbjwt does not have; "" if there is none."""
+        for name in _RESTRICTING:
+            for told in inherited(levels, name):
+                if told.args[:1] in (("off",), ("all",)) and name in (
+                    "auth_basic",
+                    "auth_request",
+                    "allow",
+                    "satisfy",
+                    "ssl_verify_client",
+                ):
+                    continue
+                self._findings.left_out(
+                    told.place,
+                    f"{told}; its routes are closed until you decide: remove the rule called closed once something else protects them",
+                )
+                return str(told.name)
+        for block in levels:
+            for one in block.all("if"):
+                answer = one.first("return")
+                if answer is not None and answer.args[0][:1] in ("4", "5"):
+                    self._findings.left_out(
+                        one.place, f"{one}, which refuses requests; its routes are closed until you decide"
+                    )
+                    return "if"
+                self._findings.left_out(one.place, str(one))
+        return ""
+
+    def _methods(self, block: Directive) -> tuple[str, ...]:
+        """The methods that ``limit_except`` allows, where it denies all others."""
+        limit = block.first("limit_except")
+        if limit is None:
+            return ()
+        if [str(one) for one in limit.block] != ["deny all"] or not all(method in METHODS for method in limit.args):
+            self._findings.left_out(
+                limit.place, f"{limit} with other rules than deny all; all other methods are refused here"
+            )
+        named = [method for method in limit.args if method in METHODS]
+        return tuple(dict.fromkeys([*named, *(["HEAD"] if "GET" in named else [])]))
+
+    def _headers(self, levels: Levels) -> None:
+        for told in [*inherited(levels, "proxy_set_header"), *inherited(levels, "grpc_set_header")]:
+            name, value = told.args[0], told.args[-1]
+            claim = self._tokens.claim_of(value)
+            if claim is not None:
+                identity_header(
+                    self._draft, self._findings, told.place, name, {"claim": claim[0] if len(claim) == 1 else claim}
+                )
+                self._identity.setdefault(name, []).append(told)
+            elif name.lower() == "authorization" and value == "":
+                self._draft.settings["forward_token"] = False
+            elif name.lower() == "authorization" and value == "$http_authorization":
+                pass
+            elif (name.lower() == "host" and value in ("$proxy_host", "$upstream_host")) or (
+                name.lower() == "host" and not value.startswith("$")
+            ):
+                self._findings.approximated(
+                    told.place, f"Host {value}; backends of lbjwt get the host that the client sent"
+                )
+            elif name.lower() not in _OWN_HEADERS:
+                self._findings.left_out(
+                    told.place,
+                    f"the header {name} for backends; set it in the application, or as claim_to_headers if it is a claim",
+                )
+
+    def _listeners(self, address: str, here: list[_Server]) -> None:
+        names = {id(server) for server in here}
+        told: set[str] = set()
+        for server in self._servers:
+            for other, options in server.listens:
+                same = {id(one) for one in self._servers if other in one.addresses} == names
+                if other == address or same:
+                    self._add_listener(other, options, server)
+                elif other not in told and not (told.add(other)):  # type: ignore[func-returns-value]
+                    if all(one.redirects for one in self._servers if other in one.addresses):
+                        self._findings.left_out(
+                            server.block.place,
+                            f"the redirect of {other} to https; lbjwt sends no redirects, so leave this server where it is",
+                        )
+                    else:
+                        self._findings.left_out(
+                            server.block.place,
+                            f"the servers of {other}: all listeners of lbjwt have the same routes; import them by themselves into a second file",
+                        )
+
+    def _add_listener(self, address: str, options: tuple[str, ...], server: _Server) -> None:
+        tls = None
+        if "ssl" in options or setting((self._http, server.block), "ssl") is not None:
+            certificate, key = (
+                setting((self._http, server.block), name) for name in ("ssl_certificate", "ssl_certificate_key")
+            )
+            if certificate is not None and key is not None:
+                tls = {
+                    "certificate": str(self._directory / certificate.args[0]),
+                    "private_key": str(self._directory / key.args[0]),
+                }
+        made: dict[str, Any] = {"address": address, **({"tls": tls} if tls else {})}
+        there = next((one for one in self._draft.listeners if one["address"] == address), None)
+        if there is None:
+            self._draft.listeners.append(made)
+        elif tls is not None and there.get("tls") != tls:
+            self._findings.left_out(
+                server.block.place,
+                f"the certificate of {' '.join(server.names)}; a listener of lbjwt has one, so write one certificate for all names",
+            )
+
+    def _limits(self, here: list[_Server]) -> None:
+        sizes = set()
+        for server in here:
+            for levels in [(self._http, server.block), *(location.levels for location in server.locations)]:
+                told = setting(levels, "client_max_body_size")
+                sizes.add(1 << 20 if told is None else bytes_of(told.args[0]) or 0)
+        if 0 in sizes:
+            return
+        most = max(sizes)
+        self._draft.settings["limits"] = {"max_request_body": format_size(most)}
+        if len(sizes) > 1:
+            self._findings.approximated(
+                here[0].block.place,
+                f"client_max_body_size differs between locations; lbjwt has one limit, {format_size(most)}",
+            )
+        keep = setting((self._http, here[0].block), "keepalive_timeout")
+        if keep is not None and (time := seconds_of(keep.args[0])) is not None and time != 60:
+            self._draft.settings["timeouts"] = {"keep_alive": seconds(time, 0, 3600)}
+        log = setting((self._http, here[0].block), "access_log")
+        if (
+            log is not None
+            and log.args[0] != "off"
+            and "$" not in log.args[0]
+            and not log.args[0].startswith("syslog:")
+        ):
+            self._findings.approximated(log.place, "the access log has the fields of lbjwt (docs/operations.md)")
+            self._draft.settings["access_log"] = {"path": "-" if log.args[0].startswith("/dev/") else log.args[0]}
+
+    def _unknown(self, blocks: list[Directive]) -> None:
+        for block in blocks:
+            for one in block.block:
+                if one.name not in _KNOWN and not _SILENT.fullmatch(one.name) and one.name != "rewrite":
+                    self._findings.left_out(one.place, str(one)[:80])
+
+
+def _names(block: Directive) -> set[str]:
+    """The names of all directives in a block."""
+    return {block.name}.union(*map(_names, block.block))
+
+
+def _serving(server: _Server, path: str) -> _Location | None:
+    """The location that nginx picks: an exact one, else the longest prefix, unless a regular expression matches and that prefix is not ``^~``."""
+    exact = next((one for one in server.locations if one.kind == "=" and one.covers(path)), None)
+    if exact is not None:
+        return exact
+    prefixes = [one for one in server.locations if one.kind in ("", "^~") and one.covers(path)]
+    longest = max(prefixes, key=lambda one: len(one.text), default=None)
+    if longest is not None and longest.kind == "^~":
+        return longest
+    return next((one for one in server.locations if one.kind == "~" and one.covers(path)), longest)

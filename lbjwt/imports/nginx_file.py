@@ -1,0 +1,107 @@
+"""The directives of an nginx configuration with its included files, and which of them apply to a location."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import crossplane
+
+from lbjwt.imports.errors import ImportFailure
+from lbjwt.imports.findings import Findings, Place
+
+
+@dataclass(frozen=True, slots=True)
+class Directive:
+    """A directive; `block` are those within its braces."""
+
+    name: str
+    args: tuple[str, ...]
+    place: Place
+    block: "tuple[Directive, ...]" = field(default=())
+
+    def __str__(self) -> str:
+        return " ".join([self.name, *self.args])
+
+    def all(self, *names: str) -> "list[Directive]":
+        return [one for one in self.block if one.name in names]
+
+    def first(self, *names: str) -> "Directive | None":
+        return next(iter(self.all(*names)), None)
+
+
+Levels = tuple[Directive, ...]
+"""The blocks around a place, the outermost first."""
+
+
+def inherited(levels: Levels, name: str) -> list[Directive]:
+    """The directives of a name that apply: those of the innermost block that has any."""
+    for block in reversed(levels):
+        if found := block.all(name):
+            return found
+    return []
+
+
+def setting(levels: Levels, name: str) -> Directive | None:
+    """The one directive of a name that applies."""
+    found = inherited(levels, name)
+    return found[-1] if found else None
+
+
+def read_file(path: Path, findings: Findings) -> Directive:
+    """
+    The http block; of a file that is included in one, all of it.
+
+    Raises:
+        ImportFailure: The file cannot be read, or is no nginx configuration.
+    """
+    try:
+        with path.open("rb") as file:
+            file.read().decode()
+    except OSError as error:
+        raise ImportFailure(f"{path}: cannot be read: {error.strerror or 'unknown reason'}") from None
+    except UnicodeDecodeError:
+        raise ImportFailure(f"{path}: is not UTF-8") from None
+    payload: dict[str, Any] = crossplane.parse(str(path), combine=True, check_ctx=False, check_args=False)
+    for fault in payload["errors"]:
+        message = re.sub(r" in \S+$", "", str(fault["error"]).splitlines()[0])
+        if "No such file" not in message:
+            raise ImportFailure(f"{fault['file']}:{fault.get('line') or 1}: {message}")
+        findings.left_out(Place(str(fault["file"]), fault.get("line") or 1), f"an included file: {message}")
+    parsed = tuple(_directives(payload["config"][0]["parsed"], str(path)))
+    for directive in parsed:
+        if directive.name == "http":
+            return directive
+        if directive.name in ("stream", "mail"):
+            findings.left_out(directive.place, f"the block {directive.name}; lbjwt balances HTTP only")
+    if not any(directive.name in ("server", "upstream", "location") for directive in parsed):
+        raise ImportFailure(f"{path}:1: has no http block and no server")
+    if any(directive.name == "location" for directive in parsed):
+        parsed = (Directive("server", (), Place(str(path), 1), parsed),)
+    return Directive("http", (), Place(str(path), 1), parsed)
+
+
+def _directives(parsed: list[dict[str, Any]], file: str) -> Iterator[Directive]:
+    for one in parsed:
+        name = one.get("file", file)
+        yield Directive(
+            one["directive"],
+            tuple(one["args"]),
+            Place(name, one["line"]),
+            tuple(_directives(one.get("block") or [], name)),
+        )
+
+
+def seconds_of(text: str) -> float | None:
+    """A time such as ``60s``, ``1h 30m`` or ``60``; None for any other text."""
+    units = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "": 1}
+    if not re.fullmatch(r"(?:[0-9]+(?:ms|[smhdw])?\s*)+", text):
+        return None
+    return sum(int(number) * units[unit] for number, unit in re.findall(r"([0-9]+)(ms|[smhdw])?", text))
+
+
+def bytes_of(text: str) -> int | None:
+    """A size such as ``1m`` or ``512k``; None for any other text."""
+    match = re.fullmatch(r"([0-9]+)([kKmMgG]?)", text)
+    return None if match is None else int(match[1]) << {"": 0, "k": 10, "m": 20, "g": 30}[match[2].lower()]
