@@ -241,6 +241,14 @@ def test_kept_and_pipelined_connections_and_bodies(asker: Asker) -> None:
         AUTH, "Transfer-Encoding: chunked", method="POST", target="/public/a", body=b"1\r\na\r\n0\r\n\r\n"
     )
     assert asker.send("envoy", chunked)[0].status == 200
+    upgrade = [
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ]
+    about = request(AUTH, *upgrade, target="/read/1", host="api.example")
+    assert [answer.status for answer in asker.send("envoy", about, request(), about)] == [200, 404, 200]
 
 
 # --- the question -----------------------------------------------------------------------------------------------------
