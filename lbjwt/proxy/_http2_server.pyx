@@ -90,27 +90,6 @@ cdef class Http2ServerStream(ClientStream):
         if self.held is not None and self.exchange is exchange:
             self.request_wanted()
 
-    cdef RequestHead _original(self, RequestHead question, const char *at, Py_ssize_t size):
-        """The head of the request that this one asks about; None: it was refused."""
-        cdef Http2Streams server = self.server
-        cdef RequestHead head
-        cdef bint trusted = server.trusted
-        self.authorizer = server.listener.authorizer
-        if self.websocket:
-            self._refuse(ErrorReason.METHOD_NOT_ALLOWED, at, size)
-            return None
-        head = self.authorizer.original.read(
-            question, server.listener.policy, self.peer(), None if server.last_grant is None else server.last_grant.token)
-        if not head.problem:
-            return head
-        server.trusted = head.problem != ErrorReason.UNTRUSTED_PEER
-        if head is question:
-            self._refuse(head.problem, at, size)
-        else:
-            self._refuse(head.problem, self.authorizer.original.text.data, self.authorizer.original.text.size)
-        server.trusted = trusted
-        return None
-
     cdef bint _wait_for_keys(self, Py_ssize_t issuer):
         cdef ProxyContext context = self.server.context
         try:
@@ -136,6 +115,27 @@ cdef class Http2ServerStream(ClientStream):
         self.deadline = 0.0
         self._start(head, len(head), True)
         self.server.flush_soon()
+
+    cdef RequestHead _original(self, RequestHead question, const char *at, Py_ssize_t size):
+        """The head of the request that this one asks about; None: it was refused."""
+        cdef Http2Streams server = self.server
+        cdef RequestHead head
+        cdef bint trusted = server.trusted
+        self.authorizer = server.listener.authorizer
+        if self.websocket:
+            self._refuse(ErrorReason.METHOD_NOT_ALLOWED, at, size)
+            return None
+        head = self.authorizer.original.read(
+            question, server.listener.policy, self.peer(), None if server.last_grant is None else server.last_grant.token)
+        if not head.problem:
+            return head
+        server.trusted = head.problem != ErrorReason.UNTRUSTED_PEER
+        if head is question:
+            self._refuse(head.problem, at, size)
+        else:
+            self._refuse(head.problem, self.authorizer.original.text.data, self.authorizer.original.text.size)
+        server.trusted = trusted
+        return None
 
     cdef void take_data(self, bytes data, bint end):
         """Of the body, or of a tunnel. end: nothing more comes."""
