@@ -21,15 +21,17 @@ def test_a_proxy_asks_and_only_verified_requests_pass(name: str, tmp_path: Path)
     if binary(name) is None:
         pytest.skip(f"{name} is missing")
     with beside(name, tmp_path) as scene:
-        passes(scene)
+        passes(scene, name)
         is_refused(scene, name)
         loses_forged_headers(scene)
         is_revoked(scene)
         fails_closed(scene, DOWN[name])
 
 
-def passes(scene: Scene) -> None:
-    """Good tokens, and public paths, with a body too; the application gets the subject."""
+def passes(scene: Scene, name: str) -> None:
+    """Good tokens, and public paths, with a body too; the application gets the subject, and from Envoy no token."""
+    (seen,) = scene.ask("GET", "/orders/1", READER).seen
+    assert (b"authorization:" in seen.head.lower()) is (name != "envoy")
     for _ in range(3):
         assert scene.ask("GET", "/orders/1?a=b", READER).subject == "alice"
     posted = scene.ask("POST", "/orders", WRITER, body=b"x" * 70_000)
