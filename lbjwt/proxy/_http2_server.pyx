@@ -167,28 +167,7 @@ cdef class Http2ServerStream(ClientStream):
         session.send_trailers(self.number, [(b"grpc-status", b"0")])
         self.server.flush_soon()
 
-    # --- requests, further --------------------------------------------------------------------------------------------
-
-    cdef RequestHead _original(self, RequestHead question, const char *at, Py_ssize_t size):
-        """The head of the request that this one asks about; None: it was refused."""
-        cdef Http2Streams server = self.server
-        cdef RequestHead head
-        cdef bint trusted = server.trusted
-        self.authorizer = server.listener.authorizer
-        if self.websocket:
-            self._refuse(ErrorReason.METHOD_NOT_ALLOWED, at, size)
-            return None
-        head = self.authorizer.original.read(
-            question, server.listener.policy, self.peer(), None if server.last_grant is None else server.last_grant.token)
-        if not head.problem:
-            return head
-        server.trusted = head.problem != ErrorReason.UNTRUSTED_PEER
-        if head is question:
-            self._refuse(head.problem, at, size)
-        else:
-            self._refuse(head.problem, self.authorizer.original.text.data, self.authorizer.original.text.size)
-        server.trusted = trusted
-        return None
+    # --- waiting for keys ----------------------------------------------------------------------------------------
 
     cdef bint _wait_for_keys(self, RequestHead head, Py_ssize_t issuer):
         cdef ProxyContext context = self.server.context
@@ -224,6 +203,27 @@ cdef class Http2ServerStream(ClientStream):
         else:
             self._ask(head, len(head), True)
         self.server.flush_soon()
+
+    cdef RequestHead _original(self, RequestHead question, const char *at, Py_ssize_t size):
+        """The head of the request that this one asks about; None: it was refused."""
+        cdef Http2Streams server = self.server
+        cdef RequestHead head
+        cdef bint trusted = server.trusted
+        self.authorizer = server.listener.authorizer
+        if self.websocket:
+            self._refuse(ErrorReason.METHOD_NOT_ALLOWED, at, size)
+            return None
+        head = self.authorizer.original.read(
+            question, server.listener.policy, self.peer(), None if server.last_grant is None else server.last_grant.token)
+        if not head.problem:
+            return head
+        server.trusted = head.problem != ErrorReason.UNTRUSTED_PEER
+        if head is question:
+            self._refuse(head.problem, at, size)
+        else:
+            self._refuse(head.problem, self.authorizer.original.text.data, self.authorizer.original.text.size)
+        server.trusted = trusted
+        return None
 
     cdef void take_data(self, bytes data, bint end):
         """Of the body, or of a tunnel. end: nothing more comes."""
