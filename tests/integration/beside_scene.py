@@ -25,7 +25,15 @@ from tests.harness.waiting import eventually
 
 EXAMPLES = Path("examples/beside")
 TOKENS = TokenFactory("https://issuer.example", "shop")
-LISTENERS = {"nginx": 9081, "envoy": 9082, "caddy": 9083, "traefik": 9084, "haproxy": 9085, "envoy-grpc": 9086, "haproxy-lua": 9084}
+LISTENERS = {
+    "nginx": 9081,
+    "envoy": 9082,
+    "caddy": 9083,
+    "traefik": 9084,
+    "haproxy": 9085,
+    "envoy-grpc": 9086,
+    "haproxy-lua": 9084,
+}
 ENVOY = ("--concurrency", "1", "--disable-hot-restart", "-l", "error")
 
 
@@ -43,7 +51,9 @@ def binary(name: str) -> str | None:
     for folder in (spec.submodule_search_locations or []) if spec else []:
         if (found := Path(folder) / place).exists():
             return str(found)
-    return shutil.which(Path(place).name, path=f"{Path(sys.executable).parent}:/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+    return shutil.which(
+        Path(place).name, path=f"{Path(sys.executable).parent}:/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
+    )
 
 
 def command(name: str, folder: Path) -> list[str]:
