@@ -143,4 +143,5 @@ def decision_of(answer: Answer) -> Decision:
 
 def _lines_of(answer: Answer) -> list[bytes]:
     """The field lines it was made with: between the server's name and the length."""
-    return answer.head.split(b"\r\n")[2:-2]
+    head: bytes = answer.head
+    return head.split(b"\r\n")[2:-2]

@@ -63,12 +63,8 @@ class Listener(Section):
         if mode == "proxy" and given(info, "authorize"):
             sentence = "authorize has no effect without mode: authorize; add the mode, or remove authorize"
             raise across(sentence, "authorize", at_key=True)
-        authorize = info.data.get("authorize")
-        if authorize is not None and authorize.described_by == "wire" and given(info, "health"):
-            sentence = (
-                "a health check cannot be told from a question about the same path, and its 200 would let that request pass; use /readyz "
-                "of the admin API"
-            )
+        if mode == "authorize" and given(info, "health"):
+            sentence = "the 200 of a health check would let a request pass that is asked about by its path; use /readyz of the admin API"
             raise across(sentence, "health", at_key=True)
         return mode
 
@@ -83,7 +79,4 @@ class Listener(Section):
         speaks = h2c if info.data.get("tls") is None else info.data.get("http2")
         if authorize is not None and authorize.described_by == "check" and not speaks:
             raise across("gRPC needs HTTP/2; add h2c: true, or tls", "authorize", "profile")
-        if authorize is not None and authorize.described_by == "spoe" and given(info, "health"):
-            sentence = "this listener speaks SPOP, not HTTP; use `option spop-check` of HAProxy"
-            raise across(sentence, "health", at_key=True)
         return h2c

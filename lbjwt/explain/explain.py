@@ -84,7 +84,7 @@ def explain(scene: Scene) -> dict[str, Any]:
     elif reason == DenyReason.NONE:
         story["verdict"] = "allowed"
     if reason == DenyReason.NONE:
-        if route.choice is None:
+        if route.choice is None and scene.configuration.clusters:
             story["cluster"] = _only_cluster(scene, route)
         story["backend"] = _backend(scene, head, identity)
     else:

@@ -110,9 +110,16 @@ class Scene:
         self.listener = listener
         self._backend = backend
 
-    def ask(self, method: str, path: str, token: str | None = None, body: bytes | None = None, **headers: str) -> Reply:
-        """A request of a client to the proxy. headers: two underscores in a name stand for a hyphen."""
-        fields = {name.replace("__", "-"): value for name, value in headers.items()}
+    def ask(
+        self,
+        method: str,
+        path: str,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> Reply:
+        """A request of a client to the proxy."""
+        fields = dict(headers or {})
         if token is not None:
             fields["Authorization"] = f"Bearer {token}"
         before = len(self._backend.seen)

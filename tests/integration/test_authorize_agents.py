@@ -413,3 +413,27 @@ def test_the_log_has_the_client_that_envoy_names(asked: Asked, envoy: Any) -> No
     assert eventually(lambda: any(line["path"] == "/read/checked" for line in asked.log()))
     (line,) = [line for line in asked.log() if line["path"] == "/read/checked"]
     assert (line["client"], line["status"], line["method"]) == ("2001:db8::9", 200, "GET")
+
+
+# --- ends -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_stopping_lbjwt_sends_haproxy_elsewhere_and_answers_until_then(tmp_path: Path) -> None:
+    """Its health checks fail first; then connections end with a word, the idle ones too."""
+    ports = {name: free_port() for name in PORTS}
+    with KeyServer() as server:
+        issuer = Issuer(server)
+        changes = settings(issuer, ports, tmp_path) | {"timeouts": {"lame_duck": "20s", "drain": "20s"}}
+        with Balancer(tmp_path, issuer, [], **changes) as balancer, Connection(ports["spoe"]) as haproxy:
+            haproxy.greet()
+            balancer.signal(signal.SIGTERM)
+            assert eventually(lambda: health_of(ports["spoe"]) == AGENT_DISCONNECT)
+            assert haproxy.ask(target="/open")["allowed"]
+            balancer.signal(signal.SIGTERM)  # changes nothing: the lame duck goes on
+            assert haproxy.ask(target="/read")["status"] == 401
+
+
+def health_of(port: int) -> int:
+    with Connection(port) as check:
+        check.send(hello(healthcheck=True))
+        return check.receive()[0]

@@ -1,0 +1,122 @@
+"""A reload that turns a listener into one that is asked, and back: no connection is served by half of each."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from lbjwt import LoadBalancer
+from lbjwt.config.load import load_text
+from lbjwt.config.model import Configuration
+from lbjwt.errors import ConfigurationError
+from tests.harness.ports import free_port
+from tests.integration.service_scene import TOKENS, backend, configuration
+
+SECRET = b"the-first-of-two-secrets"
+NEXT = b"the-other-of-two-secrets"
+
+
+def asked(directory: Path, port: int, more: str = "") -> Configuration:
+    """A listener at this port that forwards nothing."""
+    TOKENS.write_jwks(directory / "jwks.json")
+    return load_text(
+        f"""
+listeners: [{{address: "127.0.0.1:{port}", mode: authorize, authorize: {{profile: envoy{more}}}}}]
+issuers: {{main: {{issuer: "{TOKENS.issuer}", audiences: [{TOKENS.audience}], jwks_file: jwks.json}}}}
+claim_to_headers: [{{claim: sub, header: X-Jwt-Sub}}]
+""",
+        directory,
+    )
+
+
+@contextlib.asynccontextmanager
+async def closed_at_the_end() -> AsyncIterator[contextlib.ExitStack]:
+    """Connections, each with what it has to do after the close within a turn of the loop."""
+    with contextlib.ExitStack() as closing:
+        yield closing
+    await asyncio.sleep(0)
+
+
+class Client:
+    """A connection that is kept."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    @classmethod
+    async def connect(cls, port: int, closing: contextlib.ExitStack) -> Client:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        closing.callback(writer.close)
+        return cls(reader, writer)
+
+    async def ask(self, *lines: bytes, token: str | None = None) -> bytes:
+        """The head of the answer; b"" when the connection ended before it."""
+        given = [b"Authorization: Bearer " + token.encode()] if token else []
+        self.writer.write(b"\r\n".join([b"GET /a HTTP/1.1", b"Host: api.example", *given, *lines, b"", b""]))
+        try:
+            async with asyncio.timeout(60):
+                head = await self.reader.readuntil(b"\r\n\r\n")
+                size = next(int(line[15:]) for line in head.split(b"\r\n") if line.startswith(b"Content-Length:"))
+                await self.reader.readexactly(size)
+                return head
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return b""
+
+
+def test_a_listener_becomes_one_that_is_asked_and_back(tmp_path: Path) -> None:
+    """An old connection gets an answer of one kind or none; the application is asked by forwarded requests alone."""
+    asyncio.run(there_and_back(tmp_path))
+
+
+async def there_and_back(tmp_path: Path) -> None:
+    port = free_port()
+    token = TOKENS.mint("ES256")
+    async with backend() as (application, at):
+        forwarding = configuration(tmp_path, at, listen=f"127.0.0.1:{port}")
+        async with LoadBalancer(forwarding) as balancer, closed_at_the_end() as closing:
+            before = await Client.connect(port, closing)
+            assert b" 200 " in await before.ask(token=token)
+            assert len(application.seen) == 1
+            await balancer.reload(asked(tmp_path, port))
+            assert (await before.ask(token=token))[9:12] in (b"", b"404")
+            client = await Client.connect(port, closing)
+            allowed = await client.ask(token=token)
+            assert b" 200 " in allowed and b"X-Jwt-Sub: alice\r\n" in allowed
+            assert b" 401 " in await client.ask()
+            assert len(application.seen) == 1
+            await balancer.reload(forwarding)
+            assert (await client.ask())[9:12] in (b"", b"401")
+            after = await Client.connect(port, closing)
+            assert b" 200 " in await after.ask(token=token)
+            assert len(application.seen) == 2
+
+
+def test_a_reload_reads_the_secret_again(tmp_path: Path) -> None:
+    """On connections that are open too; one that cannot be used is refused, and the old one stays."""
+    asyncio.run(new_secrets(tmp_path))
+
+
+async def new_secrets(tmp_path: Path) -> None:
+    port = free_port()
+    token = TOKENS.mint("ES256")
+    (tmp_path / "secret").write_bytes(SECRET)
+    settings = asked(tmp_path, port, ", secret_file: secret")
+    async with LoadBalancer(settings) as balancer, closed_at_the_end() as closing:
+        client = await Client.connect(port, closing)
+        assert b" 200 " in await client.ask(b"X-Lbjwt-Secret: " + SECRET, token=token)
+        (tmp_path / "secret").write_bytes(SECRET + b"\n" + NEXT)
+        await balancer.reload(settings)
+        for secret in (SECRET, NEXT):
+            assert b" 200 " in await client.ask(b"X-Lbjwt-Secret: " + secret, token=token)
+        (tmp_path / "secret").write_bytes(b"short")
+        with pytest.raises(ConfigurationError, match=r"listeners\[0\].authorize.secret_file"):
+            await balancer.reload(settings)
+        (tmp_path / "secret").write_bytes(NEXT)
+        assert b" 200 " in await client.ask(b"X-Lbjwt-Secret: " + SECRET, token=token)
+        await balancer.reload(settings)
+        assert b" 403 " in await client.ask(b"X-Lbjwt-Secret: " + SECRET, token=token)
