@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from lbjwt.assembly.cluster import network_trust
 from lbjwt.auth.decision import PROFILES, Allowing
+from lbjwt.auth.identity import WOULD_REFUSE
 from lbjwt.errors import ConfigurationError, cause_of
 from lbjwt.files import read_regular
 from lbjwt.proxy._authorizer import Authorizer
@@ -57,7 +58,7 @@ def new_authorizer(configuration: Configuration, listener: Listener, key: str) -
         secret_header=section.secret_header,
         secrets=secrets,
     )
-    allowing = Allowing([pair.header for pair in configuration.claim_to_headers], removed_headers(configuration))
+    allowing = Allowing([*(pair.header for pair in configuration.claim_to_headers), WOULD_REFUSE], removed_headers(configuration))
     return Authorizer(
         original,
         allow=allowing,

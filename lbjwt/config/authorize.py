@@ -52,7 +52,9 @@ class Authorize(Section):
     @classmethod
     def _by_grpc(cls, claims: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if claims and info.data.get("profile") not in (None, "envoy-grpc"):
-            raise ValueError("only Envoy takes metadata, and only by gRPC; use the profile envoy-grpc, or remove dynamic_metadata")
+            raise ValueError(
+                "only Envoy takes metadata, and only by gRPC; use the profile envoy-grpc, or remove dynamic_metadata"
+            )
         return claims
 
     @field_validator("original_request")

@@ -79,7 +79,4 @@ class Listener(Section):
         speaks = h2c if info.data.get("tls") is None else info.data.get("http2")
         if authorize is not None and authorize.described_by == "check" and not speaks:
             raise across("gRPC needs HTTP/2; add h2c: true, or tls", "authorize", "profile")
-        if authorize is not None and authorize.described_by == "spoe" and given(info, "health"):
-            sentence = "this listener speaks SPOP, not HTTP; use `option spop-check` of HAProxy"
-            raise across(sentence, "health", at_key=True)
         return h2c

@@ -1,8 +1,8 @@
 """
 Envoy's `ext_authz` filter by gRPC: one unary call, `envoy.service.auth.v3.Authorization/Check`, whose message describes a request.
 
-The stream of the call is that of the exchange: here is what is read from its message, and what its answer says. Beside what every profile answers, Envoy
-takes dynamic metadata, removes parameters of the query, and replaces the `Cookie` header by one without tokens.
+The stream of the call is that of the exchange: here is what is read from its message, and what its answer says. Beside what every profile answers,
+Envoy takes dynamic metadata, removes parameters of the query, and replaces the `Cookie` header by one without tokens.
 """
 
 from cpython.bytearray cimport PyByteArray_AS_STRING

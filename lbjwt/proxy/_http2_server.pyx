@@ -96,79 +96,6 @@ cdef class Http2ServerStream(ClientStream):
         if self.held is not None and self.exchange is exchange:
             self.request_wanted()
 
-    # --- questions by gRPC --------------------------------------------------------------------------------------------
-
-    cdef void _begin_check(self, RequestHead head, const char *at, Py_ssize_t size):
-        """Only one call is answered here. No other request gets a response that its proxy could take for permission."""
-        self.authorizer = self.server.listener.authorizer
-        if not self.authorizer.original.is_trusted(head, self.peer()):
-            self._refuse(ErrorReason.UNTRUSTED_PEER, at, size)
-        elif self.request_ended or not is_check(head):
-            self._refuse(ErrorReason.NOT_DESCRIBED, at, size)
-        else:
-            self.check = CheckCall.__new__(CheckCall)
-            self.deadline = coarse_monotonic() + self.server.context.snapshot.stream_idle_timeout
-
-    cdef void _take_check(self, bytes data):
-        """The next part of the message, which is judged once it is whole."""
-        cdef Buffer text = self.server.context.head_text
-        cdef ErrorReason problem = ErrorReason.NO_ERROR
-        self.server.session.consumed(self.number, len(data))
-        if not self.check.take(data):
-            problem = ErrorReason.BODY_TOO_LARGE
-        elif self.request_ended:
-            text.clear()
-            problem = self.check.read(text)
-            if not problem:
-                self._ask(text.data, text.size, False)
-        if problem:
-            self.check = None
-            self._refuse(problem, NULL, 0)
-
-    cdef void _ask(self, const char *at, Py_ssize_t size, bint again):
-        """Judge the head that Envoy describes, and begin its exchange. again: it has waited for keys."""
-        cdef ProxyContext context = self.server.context
-        cdef RequestHead head = context.request_head
-        cdef Authorization authorization = context.authorization
-        cdef RequestPolicy policy = self.server.listener.policy
-        cdef bint trusted = is_trusted(context, self.check.client)
-        self.authorizer.original.https = self.check.https
-        if head.parse(at, size, 0, policy, None) != COMPLETE or head.size != size:
-            self._refuse(head.problem if head.problem else ErrorReason.GRAMMAR, at, size)
-            return
-        if has_other_spelling(head, policy):
-            self._refuse(ErrorReason.FIELD_NAME, at, size)
-            return
-        context.snapshot.asked.authorize(head, None, self.peer(), trusted, wall_clock(), authorization)
-        if authorization.waits_for >= 0 and not again and self._wait_for_keys(head, authorization.waits_for):
-            self.head = at[:size]
-            return
-        self.head = None
-        self.end_told = True
-        self.deadline = 0.0
-        self.exchange = new_exchange(context, self)
-        self.exchange.begin(head, policy, self.peer(), trusted, NULL, 0, True)
-
-    cdef void _send_check(self, Answer answer):
-        cdef Session session = self.server.session
-        cdef bytes message
-        self.responded = self.response_ended = True
-        try:
-            message = answer_message(self.authorizer.decision(answer), self.authorizer.check, self.server.context.request_head,
-                                     None if self.exchange is None else self.exchange.authorization)
-        except BaseException as fault:           # no answer: Envoy lets nothing pass
-            self.server.context.snapshot.gate.note(fault)
-            session.reset(self.number, INTERNAL_ERROR)
-            return
-        if not session.send_head(self.number, [(b":status", b"200"), (b"content-type", b"application/grpc")], False):
-            self.broken = True
-            return
-        session.send_data(self.number, message, len(message), False)
-        session.send_trailers(self.number, [(b"grpc-status", b"0")])
-        self.server.flush_soon()
-
-    # --- waiting for keys ----------------------------------------------------------------------------------------
-
     cdef bint _wait_for_keys(self, RequestHead head, Py_ssize_t issuer):
         cdef ProxyContext context = self.server.context
         cdef GrpcCall call
@@ -297,6 +224,77 @@ cdef class Http2ServerStream(ClientStream):
         self.held = None
         if data or (self.request_ended and not self.end_told):
             self._pass_on(data, self.request_ended)
+
+    # --- questions by gRPC --------------------------------------------------------------------------------------------
+
+    cdef void _begin_check(self, RequestHead head, const char *at, Py_ssize_t size):
+        """Only one call is answered here. No other request gets a response that its proxy could take for permission."""
+        self.authorizer = self.server.listener.authorizer
+        if not self.authorizer.original.is_trusted(head, self.peer()):
+            self._refuse(ErrorReason.UNTRUSTED_PEER, at, size)
+        elif self.request_ended or not is_check(head):
+            self._refuse(ErrorReason.NOT_DESCRIBED, at, size)
+        else:
+            self.check = CheckCall.__new__(CheckCall)
+            self.deadline = coarse_monotonic() + self.server.context.snapshot.stream_idle_timeout
+
+    cdef void _take_check(self, bytes data):
+        """The next part of the message, which is judged once it is whole."""
+        cdef Buffer text = self.server.context.head_text
+        cdef ErrorReason problem = ErrorReason.NO_ERROR
+        self.server.session.consumed(self.number, len(data))
+        if not self.check.take(data):
+            problem = ErrorReason.BODY_TOO_LARGE
+        elif self.request_ended:
+            text.clear()
+            problem = self.check.read(text)
+            if not problem:
+                self._ask(text.data, text.size, False)
+        if problem:
+            self.check = None
+            self._refuse(problem, NULL, 0)
+
+    cdef void _ask(self, const char *at, Py_ssize_t size, bint again):
+        """Judge the head that Envoy describes, and begin its exchange. again: it has waited for keys."""
+        cdef ProxyContext context = self.server.context
+        cdef RequestHead head = context.request_head
+        cdef Authorization authorization = context.authorization
+        cdef RequestPolicy policy = self.server.listener.policy
+        cdef bint trusted = is_trusted(context, self.check.client)
+        self.authorizer.original.https = self.check.https
+        if head.parse(at, size, 0, policy, None) != COMPLETE or head.size != size:
+            self._refuse(head.problem if head.problem else ErrorReason.GRAMMAR, at, size)
+            return
+        if has_other_spelling(head, policy):
+            self._refuse(ErrorReason.FIELD_NAME, at, size)
+            return
+        context.snapshot.asked.authorize(head, None, self.peer(), trusted, wall_clock(), authorization)
+        if authorization.waits_for >= 0 and not again and self._wait_for_keys(head, authorization.waits_for):
+            self.head = at[:size]
+            return
+        self.head = None
+        self.end_told = True
+        self.deadline = 0.0
+        self.exchange = new_exchange(context, self)
+        self.exchange.begin(head, policy, self.peer(), trusted, NULL, 0, True)
+
+    cdef void _send_check(self, Answer answer):
+        cdef Session session = self.server.session
+        cdef bytes message
+        self.responded = self.response_ended = True
+        try:
+            message = answer_message(self.authorizer.decision(answer), self.authorizer.check, self.server.context.request_head,
+                                     None if self.exchange is None else self.exchange.authorization)
+        except BaseException as fault:           # no answer: Envoy lets nothing pass
+            self.server.context.snapshot.gate.note(fault)
+            session.reset(self.number, INTERNAL_ERROR)
+            return
+        if not session.send_head(self.number, [(b":status", b"200"), (b"content-type", b"application/grpc")], False):
+            self.broken = True
+            return
+        session.send_data(self.number, message, len(message), False)
+        session.send_trailers(self.number, [(b"grpc-status", b"0")])
+        self.server.flush_soon()
 
     # --- response -----------------------------------------------------------------------------------------------------
 

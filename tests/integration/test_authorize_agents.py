@@ -19,8 +19,17 @@ from tests.harness.keyserver import KeyServer
 from tests.harness.ports import free_port
 from tests.harness.publisher import Issuer
 from tests.harness.spop import (
-    ACK, AGENT_DISCONNECT, AGENT_HELLO, HAPROXY_DISCONNECT, Connection, frame, hello, notify, pairs, question,
-)  # fmt: skip
+    ACK,
+    AGENT_DISCONNECT,
+    AGENT_HELLO,
+    HAPROXY_DISCONNECT,
+    Connection,
+    frame,
+    hello,
+    notify,
+    pairs,
+    question,
+)
 from tests.harness.waiting import eventually
 
 CHECK = "/envoy.service.auth.v3.Authorization/Check"
@@ -200,7 +209,9 @@ def test_the_client_is_the_one_that_haproxy_names(asked: Asked) -> None:
 
 def test_a_question_waits_for_a_new_key(asked: Asked) -> None:
     with asked.spop() as haproxy, signing_with(asked.issuer, 1):
-        assert eventually(lambda: haproxy.ask(asked.bearer(), target="/read/1", client=next(CLIENTS))["allowed"])  # not within the cooldown
+        assert eventually(
+            lambda: haproxy.ask(asked.bearer(), target="/read/1", client=next(CLIENTS))["allowed"]
+        )  # not within the cooldown
 
 
 def test_a_question_may_come_in_any_pieces(asked: Asked) -> None:
@@ -265,7 +276,9 @@ def test_a_stranger_gets_not_one_byte(asked: Asked) -> None:
 # --- Envoy ------------------------------------------------------------------------------------------------------------
 
 
-def request(*fields: tuple[str, str], method: str = "GET", path: str = "/", client: str = "192.0.2.1", scheme: str = "http") -> Any:
+def request(
+    *fields: tuple[str, str], method: str = "GET", path: str = "/", client: str = "192.0.2.1", scheme: str = "http"
+) -> Any:
     message = auth.CheckRequest()
     message.attributes.source.address.socket_address.address = client
     http = message.attributes.request.http
@@ -281,7 +294,9 @@ def envoy(asked: Asked) -> Iterator[Any]:
     """Asks as Envoy does."""
     with grpc.insecure_channel(f"127.0.0.1:{asked.ports['check']}") as channel:
         call = channel.unary_unary(
-            CHECK, request_serializer=lambda message: message.SerializeToString(), response_deserializer=auth.CheckResponse.FromString
+            CHECK,
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=auth.CheckResponse.FromString,
         )
         yield lambda *fields, **changes: call(request(*fields, **changes), timeout=60)
 
@@ -312,11 +327,17 @@ def test_a_cookie_loses_its_token_and_keeps_the_rest(asked: Asked, envoy: Any) -
         ({"path": "/read/1", "method": "POST", "good": True}, 403, 7),
         ({"path": "/nowhere"}, 404, 7),
         ({"path": "/open/..%2fread"}, 400, 7),
-        ({"path": "/read/1", "fields": [("content-type", "application/grpc"), ("te", "trailers")], "method": "POST"}, 401, 16),
+        (
+            {"path": "/read/1", "fields": [("content-type", "application/grpc"), ("te", "trailers")], "method": "POST"},
+            401,
+            16,
+        ),
         ({"path": "/open", "fields": [("x_jwt_sub", "mallory")]}, 400, 7),
     ],
-)  # fmt: skip
-def test_envoy_answers_a_refused_request_itself(asked: Asked, envoy: Any, changes: dict[str, Any], status: int, code: int) -> None:
+)
+def test_envoy_answers_a_refused_request_itself(
+    asked: Asked, envoy: Any, changes: dict[str, Any], status: int, code: int
+) -> None:
     changes = dict(changes)
     fields = changes.pop("fields", [])
     if changes.pop("good", False):
@@ -376,8 +397,14 @@ def test_many_checks_at_once_are_each_answered(asked: Asked) -> None:
     """Envoy has one connection, and asks about all its requests on it."""
     with grpc.insecure_channel(f"127.0.0.1:{asked.ports['check']}") as channel:
         call = channel.unary_unary(CHECK, response_deserializer=auth.CheckResponse.FromString)
-        messages = [request(*([asked.bearer()] if number % 2 else []), path="/read/1").SerializeToString() for number in range(40)]
-        codes = [future.result(timeout=60).status.code for future in [call.future(message, timeout=60) for message in messages]]
+        messages = [
+            request(*([asked.bearer()] if number % 2 else []), path="/read/1").SerializeToString()
+            for number in range(40)
+        ]
+        codes = [
+            future.result(timeout=60).status.code
+            for future in [call.future(message, timeout=60) for message in messages]
+        ]
     assert codes == [16, 0] * 20
 
 
@@ -386,3 +413,27 @@ def test_the_log_has_the_client_that_envoy_names(asked: Asked, envoy: Any) -> No
     assert eventually(lambda: any(line["path"] == "/read/checked" for line in asked.log()))
     (line,) = [line for line in asked.log() if line["path"] == "/read/checked"]
     assert (line["client"], line["status"], line["method"]) == ("2001:db8::9", 200, "GET")
+
+
+# --- ends -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_stopping_lbjwt_sends_haproxy_elsewhere_and_answers_until_then(tmp_path: Path) -> None:
+    """Its health checks fail first; then connections end with a word, the idle ones too."""
+    ports = {name: free_port() for name in PORTS}
+    with KeyServer() as server:
+        issuer = Issuer(server)
+        changes = settings(issuer, ports, tmp_path) | {"timeouts": {"lame_duck": "20s", "drain": "20s"}}
+        with Balancer(tmp_path, issuer, [], **changes) as balancer, Connection(ports["spoe"]) as haproxy:
+            haproxy.greet()
+            balancer.signal(signal.SIGTERM)
+            assert eventually(lambda: health_of(ports["spoe"]) == AGENT_DISCONNECT)
+            assert haproxy.ask(target="/open")["allowed"]
+            balancer.signal(signal.SIGTERM)  # changes nothing: the lame duck goes on
+            assert haproxy.ask(target="/read")["status"] == 401
+
+
+def health_of(port: int) -> int:
+    with Connection(port) as check:
+        check.send(hello(healthcheck=True))
+        return check.receive()[0]
