@@ -130,8 +130,8 @@ class WorkerKeys:
             return False
         if not under_way:
             source = self.sources[issuer]
-            if isinstance(source, FeedKeys) and source.wishes is not None:
-                source.wishes.tell()
+            if isinstance(source, FeedKeys) and source.requested is not None:
+                source.requested.tell()
             self._board.want(issuer)
             self._link.notify()
         return True
