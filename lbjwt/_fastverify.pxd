@@ -103,7 +103,7 @@ cdef class Gate:
     cdef readonly uint64_t faults          # of ours, each refused as INTERNAL
     cdef readonly str last_fault           # class name of the last one
     cdef list _issuers                     # of Verification, by row; None where no issuer has the row
-    cdef object _select                    # (iss: str) -> row of the issuer or -1; None: there is one issuer, and it judges every token
+    cdef object _select                    # (iss: str) -> row of the issuer, -1, or (claims) -> row where several have it; None: there is one issuer
     cdef Py_ssize_t _only                  # its row
     cdef bint _allow_padding               # of any issuer
     cdef object _decrypt                   # (token: bytes) -> (signed token inside, rows that have the key) or DenyReason; None: no issuer has keys

@@ -117,14 +117,15 @@ class Gate:
         cache: GrantCache,
         *,
         verifications: Iterable[Verification],
-        select: Callable[[str], int] | None = None,
+        select: Callable[[str], int | Callable[[Mapping[str, Any]], int]] | None = None,
         max_token: int = 8192,
         decrypt: Callable[..., tuple[bytes, Collection[int]] | DenyReason] | None = None,
     ) -> None:
         """
         Args:
             verifications: One for each issuer, each with a row of its own.
-            select: The row of the issuer of an `iss`, -1 for none; None when there is one issuer, which then judges every token.
+            select: The row of the issuer of an `iss`, -1 for none, or a function of the claims that tells it where several have that `iss`. None
+                when there is one issuer, which then judges every token.
             decrypt: Of a compact JWE, the signed token inside and the rows of the issuers that have the key, or why there is none. None while no
                 issuer has keys for it.
 
@@ -136,7 +137,7 @@ class Gate:
         self,
         verifications: Iterable[Verification],
         *,
-        select: Callable[[str], int] | None = None,
+        select: Callable[[str], int | Callable[[Mapping[str, Any]], int]] | None = None,
         max_token: int = 8192,
         decrypt: Callable[..., tuple[bytes, Collection[int]] | DenyReason] | None = None,
     ) -> None:

@@ -358,8 +358,12 @@ cdef class Gate:
             return False
         # A token that today's policy did not judge keeps its earlier epoch, so it is good for no other request. Nor is one whose `iss` means
         # another issuer by now: an exact name takes over from a pattern.
-        if grant.policy == verification.policy and (select is None or select(grant.issuer) == grant.issuer_index):
-            grant.epoch = epoch
+        if grant.policy == verification.policy:
+            found = grant.issuer_index if select is None else select(grant.issuer)
+            if type(found) is not int:
+                found = found(grant.claims)
+            if found == grant.issuer_index:
+                grant.epoch = epoch
         return True
 
     cdef Grant judge(self, bytes token, double now, DenyReason *reason, Py_ssize_t *issuer, list trace):
@@ -397,7 +401,8 @@ cdef class Gate:
                 else:
                     claims = self._claims_of(signed, trace)
                     named = None if claims is None else claims.get("iss")
-                    issuer[0] = select(named) if type(named) is str else -1
+                    found = select(named) if type(named) is str else -1
+                    issuer[0] = found if type(found) is int else found(claims)
                     if issuer[0] < 0:
                         reason[0] = (
                             DenyReason.MALFORMED if claims is None

@@ -30,8 +30,8 @@ from lbjwt.assembly.sources import (
 from lbjwt.keys.errors import StoreError
 from lbjwt.keys.feed import KeyFeed, StoredKeySet
 from lbjwt.keys.log import log_key_changes
+from lbjwt.keys.requested import RequestedKeys
 from lbjwt.keys.source import FeedKeys
-from lbjwt.keys.wishes import Wishes
 
 if TYPE_CHECKING:
     from lbjwt.assembly.issuers import IssuerInstance
@@ -74,19 +74,19 @@ def worker_sources(
         elif remote is None:
             sources[index] = local_keys(instance, publish=_LocalPublisher(verifier, board, instance), board=board)
         else:
-            wishes = Wishes(partial(feed.wish, index, board.slot))
+            requested = RequestedKeys(partial(feed.request_keys, index, board.slot))
             sources[index] = FeedKeys(
                 place_of_keys(instance),
                 identity=key_identity(instance),
                 feed=feed,
-                build=key_ring_of(instance.issuer, missing=wishes.add),
+                build=key_ring_of(instance.issuer, missing=requested.add),
                 publish=partial(verifier.publish, issuer=index),
                 board=board,
                 issuer=index,
                 max_stale=remote.max_stale,
                 attempts=board.source_words(index)["attempts"] if known else 0,
                 settings=settings,
-                wishes=wishes if instance.issuer.remote_keys is not None else None,
+                requested=requested if instance.issuer.remote_keys is not None else None,
             )
     return sources
 
@@ -126,7 +126,7 @@ class FetchedKeys:
 
         assert instance.issuer.fetch is not None
         return RemoteKeys(
-            key_origin(instance, partial(self._feed.take_wishes, instance.index)),
+            key_origin(instance, partial(self._feed.take_requested, instance.index)),
             key_lifecycle(instance.issuer.fetch),
             name=instance.name,
             source=instance.index,

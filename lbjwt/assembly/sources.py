@@ -113,12 +113,12 @@ def read_stored(instance: IssuerInstance, directory: Path, wall: float) -> Store
     )
 
 
-def key_origin(instance: IssuerInstance, wishes: Callable[[], Iterable[str]] = tuple) -> Origin:
+def key_origin(instance: IssuerInstance, requested: Callable[[], Iterable[str]] = tuple) -> Origin:
     """
     Where a remote source is asked, and how.
 
     Args:
-        wishes: With `remote_keys`: the key ids that tokens named.
+        requested: With `remote_keys`: the key ids that tokens named.
     """
     from lbjwt.keys.by_id import OriginById  # these import aiohttp
     from lbjwt.keys.remote import KeyOrigin
@@ -143,7 +143,7 @@ def key_origin(instance: IssuerInstance, wishes: Callable[[], Iterable[str]] = t
         return OriginById(
             egress,
             issuer.remote_keys.uri,
-            wishes=wishes,
+            requested=requested,
             check=partial(ring_of_key, algorithms=issuer.algorithms, allow_padding=issuer.allow_padding),
             interval=remote.refresh_interval,
             max_keys=remote.max_keys,

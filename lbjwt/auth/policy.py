@@ -155,6 +155,12 @@ def check_audiences(audiences: tuple[str, ...] | None) -> None:
         )
 
 
+def are_disjoint(*audiences: tuple[str, ...] | None) -> bool:
+    """True when a member of `aud` can belong to one of these lists only; None accepts any."""
+    named = [name for one in audiences for name in one or ()]
+    return None not in audiences and len(set(named)) == len(named)
+
+
 def check_scopes(scopes: Iterable[str]) -> None:
     for at, scope in enumerate(scopes):
         if not re.fullmatch(SCOPE, scope):

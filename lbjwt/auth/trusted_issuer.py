@@ -10,7 +10,7 @@ from lbjwt.auth.header import HeaderRules
 from lbjwt.auth.identity import MAX_TOTAL, MAX_VALUE, IdentityHeader, compile_identity_headers
 from lbjwt.auth.issuer_pattern import IssuerPattern
 from lbjwt.auth.logged_claims import LoggedClaims, compile_logged_claims
-from lbjwt.auth.policy import IssuerPolicy
+from lbjwt.auth.policy import IssuerPolicy, are_disjoint
 from lbjwt.errors import ConfigurationError
 from lbjwt.jose.keyring import KeyRing
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 # (index of the issuer, key id, claims, seconds since the epoch) -> whether such a token is revoked
 Revoked = Callable[[int, str, Mapping[str, Any], float], bool]
+
+# claims -> index of the issuer, where several have one name
+Chooser = Callable[[Mapping[str, Any]], int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,11 +128,16 @@ def decrypting(issuers: Mapping[int, TrustedIssuer]) -> "EncryptedTokens | None"
     return EncryptedTokens(given, max(headers))
 
 
-def selection(issuers: Mapping[int, TrustedIssuer]) -> Callable[[str], int] | None:
-    """The function that finds the index of the issuer of an `iss`: exact names first, patterns in their order. None when there is one issuer."""
+def selection(issuers: Mapping[int, TrustedIssuer]) -> Callable[[str], int | Chooser] | None:
+    """
+    The function that finds the index of the issuer of an `iss`: exact names first, patterns in their order. None when there is one issuer.
+
+    Several issuers may have one name if their audiences are disjoint. Then the `aud` of the token chooses among them, as the `iss` does: it only says
+    whose keys and rules apply, and both claims are checked after the signature.
+    """
     if len(issuers) == 1:
         return None
-    exact: dict[str, int] = {}
+    named: dict[str, list[int]] = {}
     patterns: list[tuple[IssuerPattern, int]] = []
     for index, issuer in issuers.items():
         name = issuer.policy.issuer
@@ -138,18 +146,35 @@ def selection(issuers: Mapping[int, TrustedIssuer]) -> Callable[[str], int] | No
                 "any_issuer works with a single issuer only; name this issuer, or remove the others"
             )
         if isinstance(name, str):
-            if name in exact:
-                raise ConfigurationError(f"two policies have the issuer {name}")
-            exact[name] = index
+            named.setdefault(name, []).append(index)
         else:
             patterns.append((name, index))
+    exact: dict[str, int | Chooser] = {}
+    for name, indexes in named.items():
+        audiences = [issuers[index].policy.audiences for index in indexes]
+        if len(indexes) > 1 and not are_disjoint(*audiences):
+            raise ConfigurationError(f"two policies have the issuer {name}, and their audiences are not disjoint")
+        choices = [(frozenset(one or ()), index) for one, index in zip(audiences, indexes, strict=True)]
+        exact[name] = indexes[0] if len(indexes) == 1 else _by_audience(choices)
 
-    def select(name: str) -> int:
-        index = exact.get(name, -1)
-        if index < 0:
+    def select(name: str) -> int | Chooser:
+        found = exact.get(name, -1)
+        if found == -1:
             for pattern, candidate in patterns:
                 if pattern.tenant_of(name) is not None:
                     return candidate
-        return index
+        return found
 
     return select
+
+
+def _by_audience(choices: list[tuple[frozenset[str], int]]) -> Chooser:
+    """Choose the first issuer that has a member of `aud` among its audiences; the first of all, which then refuses the token, if none has."""
+
+    def choose(claims: Mapping[str, Any]) -> int:
+        audience = claims.get("aud")
+        members = audience if isinstance(audience, list) else [audience]
+        said = frozenset(member for member in members if isinstance(member, str))
+        return next((index for audiences, index in choices if not said.isdisjoint(audiences)), choices[0][1])
+
+    return choose

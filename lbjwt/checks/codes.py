@@ -17,7 +17,7 @@ SENTENCES: Final = {
     "expiration-optional": "a token without exp stays valid until its key is removed",
     "keys-shared": "{other} has the same keys, so each of the two issuers can sign tokens of the other",
     "signer-unchecked": "every load balancer of the region signs with keys from this URL, those of strangers too; "
-    "name yours: required_headers: {{signer: ARN}}",
+    "name yours as signer in required_headers",
     "jwks-plain-http": "lbjwt fetches the keys over plain http: anybody on the network path can replace them and sign any token",
     "jwks-stale-short": "max_stale is shorter than the time between two fetches: keys would expire although the issuer works",
     "authorization-without-scheme": "without a scheme, lbjwt reads Basic passwords and other credentials as tokens (RFC 9110 §11.6.2)",

@@ -111,7 +111,7 @@ def _has_several_issuers(configuration: Configuration, header: ClaimHeader) -> b
 
 
 def _issuers(configuration: Configuration) -> Iterator[Problem]:
-    sources: dict[tuple[str, str], str] = {}
+    sources: dict[tuple[str, str], tuple[str, Issuer]] = {}
     for label, issuer in configuration.issuers.items():
         path: KeyPath = ("issuers", label)
         if issuer.any_issuer:
@@ -133,8 +133,8 @@ def _issuers(configuration: Configuration) -> Iterator[Problem]:
         yield from _locations(path, issuer)
         key = issuer.key_source
         held = repr(issuer.remote_jwks.uris) if issuer.remote_jwks is not None else repr(getattr(issuer, key))
-        first = sources.setdefault((key, held), label)
-        if first != label and issuer.discovery is None:
+        first, other = sources.setdefault((key, held), (label, issuer))
+        if first != label and issuer.discovery is None and issuer.issuer != other.issuer:
             yield warning((*path, key), "keys-shared", at_key=True, other=first)
         if configuration.revocation is not None and issuer.max_lifetime is None:
             yield warning(path, "revocation-without-lifetime", at_key=True)

@@ -12,8 +12,8 @@ from typing import Any, Final
 from lbjwt import errors
 from lbjwt.address import loop_fault
 from lbjwt.auth.identity import fold_header_name
-from lbjwt.auth.issuer_pattern import IssuerPattern, may_be_one
-from lbjwt.auth.policy import MAX_TOKEN
+from lbjwt.auth.issuer_pattern import may_be_one
+from lbjwt.auth.policy import MAX_TOKEN, are_disjoint
 from lbjwt.auth.resource import WELL_KNOWN, metadata_path
 from lbjwt.config.claim_header import ClaimHeader
 from lbjwt.config.cluster_choice import ClusterChoice
@@ -42,7 +42,7 @@ def issuer_faults(issuers: Mapping[str, Issuer]) -> Iterator[Fault]:
             f"at most {MAX_INSTANCES} issuers and tenants with keys of their own are supported, but there are {count}",
             at_key=True,
         )
-    seen: list[tuple[str, str | IssuerPattern]] = []
+    seen: list[tuple[str, Issuer]] = []
     for label, issuer in issuers.items():
         try:
             issuer.policy(max_token=MAX_TOKEN, max_token_header=None)
@@ -56,13 +56,24 @@ def issuer_faults(issuers: Mapping[str, Issuer]) -> Iterator[Fault]:
                 )
             continue
         for other, before in seen:
-            if may_be_one(issuer.name, before):
+            if not _can_be_told_apart(issuer, before):
                 yield Fault(
                     ("issuers", label, "issuer"),
-                    f"{other} has the same issuer, so lbjwt could not tell whose a token is; remove one, and give the other the audiences, "
-                    "token locations and URLs of keys (more_uris) of both",
+                    f"{other} has the same issuer, so lbjwt could not tell whose a token is; remove one, or give them different audiences",
                 )
-        seen.append((label, issuer.name))
+        seen.append((label, issuer))
+
+
+def _can_be_told_apart(one: Issuer, other: Issuer) -> bool:
+    """By the `iss` of a token, or by its `aud` where both have one and the same exact name."""
+    assert one.name is not None and other.name is not None
+    if not may_be_one(one.name, other.name):
+        return True
+    return (
+        one.name == other.name
+        and isinstance(one.name, str)
+        and are_disjoint(one.audiences or None, other.audiences or None)
+    )
 
 
 def route_faults(routes: Sequence[Route], issuers: Mapping[str, Issuer] | None) -> Iterator[Fault]:

@@ -2,7 +2,8 @@
 The names of JWE that lbjwt supports, with the sizes that belong to them.
 
 Not supported, because the sender of a token could misuse it: RSA1_5 (an oracle for Bleichenbacher's attack, RFC 8725 section 3.2), PBES2 (the sender
-chooses how many rounds we compute), and `zip` (a small token becomes a large one). Nor A128GCMKW and its siblings: no issuer of tokens uses them.
+chooses how many rounds we compute), and `zip` (a small token becomes a large one). Nor A128GCMKW and its siblings, which hardly any issuer
+offers.
 
 Source: RFC 7518 sections 4.1 and 5.1.
 """

@@ -35,7 +35,7 @@ class OriginById:
 
     Args:
         uri: With `{kid}` in it.
-        wishes: The key ids that tokens named and no process knows, each told once.
+        requested: The key ids that tokens named and no process knows, each told once.
         check: Makes a ring of one key; what it refuses counts as a key that is not there.
         interval: Seconds after which known keys are fetched again.
         max_keys: Most keys that are kept; the oldest make room for new ones.
@@ -47,7 +47,7 @@ class OriginById:
         egress: Egress,
         uri: str,
         *,
-        wishes: Callable[[], Iterable[str]],
+        requested: Callable[[], Iterable[str]],
         check: Callable[[str, str], KeyRing],
         interval: float,
         max_keys: int,
@@ -59,7 +59,7 @@ class OriginById:
         self.egress = egress
         self.fetches = self.discoveries = 0
         self.tag: str | None = None
-        self._wishes = wishes
+        self._requested = requested
         self._check = check
         self._interval = interval
         self._max_keys = max_keys
@@ -70,7 +70,7 @@ class OriginById:
 
     async def ask(self, *, doubtful: bool = False) -> Fetched:
         """
-        Fetch the keys that tokens wish for, and the known ones when it is time.
+        Fetch the keys that tokens name, and the known ones when it is time.
 
         Args:
             doubtful: Some token has a key id that is not known.
@@ -83,15 +83,15 @@ class OriginById:
         if not doubtful or now - self._refreshed_at >= self._interval:
             names += self._parts
             self._refreshed_at = now
-        wished = dict.fromkeys(kid for kid in self._wishes() if is_name(kid) and kid not in self._parts)
-        names += list(wished)[:NEW_AT_ONCE]
+        asked = dict.fromkeys(kid for kid in self._requested() if is_name(kid) and kid not in self._parts)
+        names += list(asked)[:NEW_AT_ONCE]
         limit = 2 * self.egress.timeout
         try:
             async with asyncio.timeout(limit):
                 found = await self._fetch_all(names)
         except TimeoutError:
             raise JWKSFetchError(f"{self.place} did not answer completely within {limit:g} s") from None
-        return self._taken(found, answers_wish=doubtful or bool(wished))
+        return self._taken(found, answers_request=doubtful or bool(asked))
 
     async def _fetch_all(self, names: Iterable[str]) -> dict[str, Fetched | Exception]:
         gate = asyncio.Semaphore(AT_ONCE)
@@ -109,7 +109,7 @@ class OriginById:
         listed = list(names)
         return dict(zip(listed, await asyncio.gather(*map(one, listed)), strict=True))
 
-    def _taken(self, found: Mapping[str, Fetched | Exception], *, answers_wish: bool) -> Fetched:
+    def _taken(self, found: Mapping[str, Fetched | Exception], *, answers_request: bool) -> Fetched:
         wall, failures, ages = time.time(), list[str](), list[float]()
         answered = not found
         for kid, answer in found.items():
@@ -133,7 +133,7 @@ class OriginById:
         while len(self._parts) > self._max_keys or len(encoded(self._parts)) > self.egress.max_bytes:
             del self._parts[min(self._parts, key=lambda kid: self._fetched_at[kid])]
         max_age = 0.0 if failures else min(ages, default=None)
-        return Fetched(encoded(self._parts), max_age=max_age, answers_wish=answers_wish)
+        return Fetched(encoded(self._parts), max_age=max_age, answers_request=answers_request)
 
     def accepted(self, fetched: Fetched) -> None:
         """There is no entity tag to remember."""

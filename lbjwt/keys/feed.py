@@ -24,7 +24,7 @@ import orjson
 from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from lbjwt.errors import ConfigurationError
-from lbjwt.keys import wishes
+from lbjwt.keys import requested
 from lbjwt.keys.schedule import ShelfLife
 
 _LENGTH: Final = struct.Struct("=Q")
@@ -158,7 +158,7 @@ class KeyFeed:
         for source, document in longest.items():
             room = _room(document)
             self._copies[source] = memory, end, room
-            end += 1 + 2 * room + wishes.SIZE
+            end += 1 + 2 * room + requested.SIZE
 
     def _current(self, source: int, other: int = 0) -> tuple[mmap.mmap, int, int]:
         """Memory, begin and end of the current copy, or with `other` 1 of the other copy."""
@@ -182,15 +182,15 @@ class KeyFeed:
         memory[begin : begin + _HEAD] = bytes(_HEAD)
         memory[self._copies[source][1]] ^= 1
 
-    def wish(self, source: int, slot: int, kids: list[str]) -> None:
-        """Tell the process that fetches which key ids tokens named. `slot`: number of the worker. See `keys.wishes`."""
+    def request_keys(self, source: int, slot: int, kids: list[str]) -> None:
+        """Tell the process that fetches which key ids tokens named. `slot`: number of the worker. See `keys.requested`."""
         memory, begin, room = self._copies[source]
-        wishes.put(memory, begin + 1 + 2 * room, slot, kids)
+        requested.put(memory, begin + 1 + 2 * room, slot, kids)
 
-    def take_wishes(self, source: int) -> list[str]:
+    def take_requested(self, source: int) -> list[str]:
         """Return the key ids that tokens named since the last call, in any worker."""
         memory, begin, room = self._copies[source]
-        return list(wishes.take(memory, begin + 1 + 2 * room))
+        return list(requested.take(memory, begin + 1 + 2 * room))
 
     def version(self, source: int) -> bytes:
         """Return bytes that change when a key set is put, also the same one fetched again."""
@@ -212,8 +212,8 @@ def _room(document: int) -> int:
 
 
 def _size(longest: Mapping[int, int]) -> int:
-    """Bytes for these sources: of each one the number of its current copy, two copies, and the wishes of the workers."""
-    return max(1, sum(1 + 2 * _room(document) + wishes.SIZE for document in longest.values()))
+    """Bytes for these sources: of each one the number of its current copy, two copies, and the key ids that workers request."""
+    return max(1, sum(1 + 2 * _room(document) + requested.SIZE for document in longest.values()))
 
 
 def _memory_file() -> int:

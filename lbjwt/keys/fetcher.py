@@ -49,7 +49,7 @@ class Fetched:
     """Seconds for which the response is fresh."""
     date: float | None = None
     """The server's clock, seconds since the epoch."""
-    answers_wish: bool = True
+    answers_request: bool = True
     """The document tells whether there is a key that a token named; False for keys with a URL each that were only refreshed (`keys.by_id`)."""
 
 

@@ -314,10 +314,10 @@ class RemoteKeys:
         self._board.add_source(self.source, "begun")
         self._tell_not_before()
         failure: str | None = None
-        max_age, answers_wish = None, True
+        max_age, answers_request = None, True
         try:
             fetched = await self.origin.ask(doubtful=doubtful)
-            max_age, answers_wish = fetched.max_age, fetched.answers_wish
+            max_age, answers_request = fetched.max_age, fetched.answers_request
             self._accept(fetched)
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -338,7 +338,7 @@ class RemoteKeys:
             self.lifecycle.failed(now, _chance.random())
             self._log.failed(failure, in_force=self.lifecycle.has_keys)
         else:
-            self.lifecycle.succeeded(now, wall, _chance.random(), max_age=max_age, answers_wish=answers_wish)
+            self.lifecycle.succeeded(now, wall, _chance.random(), max_age=max_age, answers_request=answers_request)
             self._log.recovered()
         self._end_on_board()
 

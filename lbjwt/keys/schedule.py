@@ -153,18 +153,18 @@ class KeyLifecycle:
         return now if self.under_way else self._ended + self.cooldown
 
     def succeeded(
-        self, now: float, wall: float, draw: float, *, max_age: float | None = None, answers_wish: bool = True
+        self, now: float, wall: float, draw: float, *, max_age: float | None = None, answers_request: bool = True
     ) -> None:
         """
         The attempt brought keys or confirmed them.
 
         Args:
             max_age: Seconds for which the response is fresh; None if it does not say.
-            answers_wish: False if it would not have brought a key with an unknown id: then no cooldown begins.
+            answers_request: False if it would not have brought a key with an unknown id: then no cooldown begins.
         """
         ended = self._ended
         self._end(now)
-        if not answers_wish:
+        if not answers_request:
             self._ended = ended
         self.failures = 0
         self.shelf_life = ShelfLife(wall, now, self.max_stale)

@@ -17,8 +17,8 @@ from lbjwt.jose.keyring import KeyRing
 from lbjwt.keys.errors import KeySourceError, sentence_of
 from lbjwt.keys.feed import KeyFeed
 from lbjwt.keys.log import SourceLog
+from lbjwt.keys.requested import RequestedKeys
 from lbjwt.keys.schedule import ShelfLife
-from lbjwt.keys.wishes import Wishes
 from lbjwt.observe._board import Board
 
 MAX_FILE_BYTES: Final = 1024 * 1024
@@ -159,7 +159,7 @@ class FeedKeys:
         max_stale: Seconds for which a document is valid after it was fetched; the feed may say less.
         attempts: Of the process that fetches, that ended before it knew this source.
         settings: As in `LocalKeys`.
-        wishes: Where key ids go that tokens named and no key has; None where all keys come in one document.
+        requested: Where key ids go that tokens named and no key has; None where all keys come in one document.
     """
 
     def __init__(
@@ -175,10 +175,10 @@ class FeedKeys:
         max_stale: float,
         attempts: int = 0,
         settings: object = None,
-        wishes: Wishes | None = None,
+        requested: RequestedKeys | None = None,
     ) -> None:
         self.settings = settings
-        self.wishes = wishes
+        self.requested = requested
         self.ring: KeyRing | None = None
         """None if there are no keys, or they are too old."""
         self._first_attempt = attempts + 1

@@ -135,8 +135,8 @@ class WorkerKeys:
         words = self._board.source_words(issuer)
         if words["begun"] == words["attempts"] == self._attempts[issuer]:
             source = self.sources[issuer]
-            if isinstance(source, FeedKeys) and source.wishes is not None:
-                source.wishes.tell()
+            if isinstance(source, FeedKeys) and source.requested is not None:
+                source.requested.tell()
             self._board.want(issuer)
             self._link.notify()
         return True

@@ -14,11 +14,11 @@ from lbjwt.keys.errors import JWKSFetchError
 from lbjwt.keys.feed import KeyFeed
 from lbjwt.keys.parts import ring_of_sets
 from lbjwt.keys.remote import KeyOrigin, RemoteKeys
+from lbjwt.keys.requested import RequestedKeys
 from lbjwt.keys.ring_by_id import ring_of_key, ring_of_keys
 from lbjwt.keys.schedule import KeyLifecycle
 from lbjwt.keys.several import SeveralOrigins
 from lbjwt.keys.source import FeedKeys
-from lbjwt.keys.wishes import Wishes
 from tests.harness.issuer import Issuer, http
 from tests.integration.jwks_scene import GOOD, GOOD_TOKEN, LOOPS, NEW, NEW_TOKEN, Scene, runner, silence, until
 from tests.unit.auth_tokens import private_key, rsa_key, token
@@ -40,14 +40,14 @@ def pem(key):
 class Parts(Scene):
     """The scene of one source with another origin and another way to make its ring."""
 
-    def __init__(self, issuer, origin, build, *, wishes=None, **times):
+    def __init__(self, issuer, origin, build, *, requested=None, **times):
         super().__init__(issuer, timeout=5.0)
         self.origin = origin
         self.feed = KeyFeed({0: 1 << 20})
-        self.wishes = None if wishes is None else Wishes(partial(self.feed.wish, 0, 0))
-        if wishes is not None:
-            build = partial(ring_of_keys, missing=self.wishes.add)
-            wishes.append(partial(self.feed.take_wishes, 0))
+        self.requested = None if requested is None else RequestedKeys(partial(self.feed.request_keys, 0, 0))
+        if requested is not None:
+            build = partial(ring_of_keys, missing=self.requested.add)
+            requested.append(partial(self.feed.take_requested, 0))
         self.source = FeedKeys(
             origin.place,
             identity=origin.identity,
@@ -57,7 +57,7 @@ class Parts(Scene):
             board=self.board,
             issuer=0,
             max_stale=86_400.0,
-            wishes=self.wishes,
+            requested=self.requested,
         )
         self.keys = RemoteKeys(
             origin,
@@ -73,8 +73,8 @@ class Parts(Scene):
 
     def request(self):
         """A worker met an unknown key id."""
-        if self.wishes is not None:
-            self.wishes.tell()
+        if self.requested is not None:
+            self.requested.tell()
         return super().request()
 
 
@@ -87,17 +87,17 @@ def several(issuer, *, max_stale=86_400.0, **times):
 
 def by_id(issuer, *, interval=1000.0, max_keys=100, max_stale=86_400.0, **times):
     """A URL for each key."""
-    wishes = []
+    requested = []
     origin = OriginById(
         Egress(timeout=5.0),
         issuer.uri + "/keys/{kid}",
-        wishes=lambda: wishes[0](),
+        requested=lambda: requested[0](),
         check=ring_of_key,
         interval=interval,
         max_keys=max_keys,
         max_stale=max_stale,
     )
-    return Parts(issuer, origin, None, wishes=wishes, **{"interval": interval, **times})
+    return Parts(issuer, origin, None, requested=requested, **{"interval": interval, **times})
 
 
 def test_keys_of_all_urls_count(run):
@@ -296,7 +296,7 @@ def test_a_key_server_that_hangs_fails_the_attempt():
             origin = OriginById(
                 Egress(timeout=0.1),
                 issuer.uri + "/keys/{kid}",
-                wishes=lambda: ["good"],
+                requested=lambda: ["good"],
                 check=ring_of_key,
                 interval=1.0,
                 max_keys=1,

@@ -31,6 +31,7 @@ SIGNER = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/m
 KID = "9f1b1a9e-3f1c-4e6f-8f0a-000000000001"
 COGNITO = "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_abc"
 FIRST, SECOND = new_key("ES256", "one"), new_key("ES256", "two")
+MACHINE = new_key("ES256", "one")
 
 
 def padded(value: bytes | dict[str, Any]) -> bytes:
@@ -113,6 +114,12 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
                 "remote_jwks": {"uri": f"{server.url}/first", "more_uris": [f"{server.url}/second"], **fetch},
             },
         }
+        issuers["machines"] = {
+            "issuer": "https://two",
+            "audiences": ["machines"],
+            "jwks": {"keys": [MACHINE.jwk()]},
+            "from_headers": [{"name": "X-Machine", "scheme": ""}],
+        }
         with Balancer(directory, TOKENS, [backend.address], issuers=issuers, workers=2) as balancer:
             yield Stage(balancer, server, directory)
 
@@ -171,3 +178,13 @@ def test_keys_of_two_urls(stage: Stage) -> None:
     assert eventually(lambda: stage.status(FIRST.token(claims("https://two"))) == 401)
     assert stage.status(SECOND.token(claims("https://two"))) == 200
     assert eventually(lambda: "some keys could not be fetched" in stage.balancer.stderr)
+
+
+def test_two_entries_of_one_issuer(stage: Stage) -> None:
+    """The audience of a token says which entry it belongs to: its keys, and the place where it must stand."""
+    machine = MACHINE.token({**claims("https://two"), "aud": "machines"})
+    assert stage.status(machine, "X-Machine: ") == 200
+    assert stage.status(machine) == 401
+    assert stage.status(MACHINE.token(claims("https://two"))) == 401
+    assert stage.status(SECOND.token(claims("https://two"))) == 200
+    assert stage.status(SECOND.token(claims("https://two")), "X-Machine: ") == 401

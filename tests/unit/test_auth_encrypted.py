@@ -5,6 +5,8 @@ import time
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lbjwt._fastverify import DenyReason
 from lbjwt.auth.encrypted import Decryption
@@ -207,6 +209,52 @@ def test_other_forms_are_malformed(text: bytes):
     """Strict base64url, five parts, and the sizes that `enc` asks for, before any key is used."""
     assert judged(SHARED.verify(text, NOW)) in ("MALFORMED", "DECRYPTION_FAILED")
     assert SHARED.gate.faults == 0
+
+
+JSON = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(2**70), 2**70),
+        st.text(max_size=20),
+        st.sampled_from(["P-256", "EC", "OKP", "X25519"]),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.sampled_from(["kty", "crv", "x", "y", "d", "é"]), inner, max_size=5),
+    ),
+    max_leaves=8,
+)
+MEMBERS = st.sampled_from(
+    ["typ", "cty", "kid", "epk", "apu", "apv", "zip", "crit", "b64", "p2c", "iv", "tag", "jwk", "x5c"]
+)
+ALL_KINDS = verifier(RSA, *(recipient(kind) for kind in (*CURVES, "16", "32", "64")))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.dictionaries(MEMBERS, JSON, max_size=4),
+    st.one_of(st.sampled_from(KEY_ALGORITHMS), JSON),
+    st.one_of(st.sampled_from([*ENCRYPTIONS]), JSON),
+    st.lists(st.binary(max_size=70), min_size=4, max_size=4),
+    st.booleans(),
+)
+def test_whatever_looks_encrypted_is_refused_without_a_fault(
+    header: Any, algorithm: Any, encryption: Any, rest: list[bytes], sized: bool
+):
+    """Any header and any parts; also with parts of the right sizes, so that keys are used."""
+    if sized and isinstance(encryption, str) and encryption in ENCRYPTIONS:
+        sizes = ENCRYPTIONS[encryption]
+        rest = [
+            b"" if algorithm in ("dir", "ECDH-ES") else rest[0] or b"k",
+            bytes(sizes.iv_size),
+            rest[2] or b"c",
+            bytes(sizes.tag_size),
+        ]
+    text = json.dumps({**header, "alg": algorithm, "enc": encryption}).encode()
+    verdict = ALL_KINDS.verify(".".join(map(b64, (text, *rest))), NOW)
+    assert judged(verdict) in ("MALFORMED", "ENCRYPTION_REFUSED", "DECRYPTION_FAILED")
+    assert ALL_KINDS.gate.faults == 0
 
 
 def test_padding_of_an_encrypted_token_is_another_spelling():

@@ -119,7 +119,10 @@ CORPUS: list[tuple[str, str, str, str]] = [
     ("tenants: {names: [acme, globex]}", "^tenants: {kind: uuid}", "issuers.users.tenants", "needs tenants.names"),
     ("{names: [acme, globex]}", "{names: [acme], ^max_tenants: 3}", "issuers.users.tenants.max_tenants", "has no effect with names"),
     ("{names: [acme, globex]}", "{kind: ^UUID}", "issuers.users.tenants.kind", 'did you mean "uuid"?'),
-    ("https://batch.example", "^https://devices.example", "issuers.batch.issuer", "devices has the same issuer"),
+    (
+        "https://batch.example\n    audiences: [api]", "^https://devices.example\n    audiences: [api, devices]",
+        "issuers.batch.issuer", "devices has the same issuer",
+    ),
     ("https://devices.example", "^https://login.example/acme/v2.0", "issuers.devices.issuer", "users has the same issuer"),
     ("issuer: https://batch.example", "any_issuer: true", "issuers.batch.any_issuer", "any_issuer works with a single issuer only"),
     ("issuer: https://devices.example", "any_issuer: true\n    ^tenants: {kind: hex}", "issuers.devices.tenants", "tenants need {tenant}"),

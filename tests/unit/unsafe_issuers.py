@@ -32,6 +32,12 @@ CASES = [
         "two issuers, one key set", "keys-shared", "issuers.other.remote_jwks",
         {**remote(), "issuers.other": {**OTHER, "remote_jwks": {"uri": "https://issuer.example/jwks"}}}, {**remote(), "issuers.other": OTHER},
     ),
+    Case(
+        "one key set of two issuers, and not of two entries of one", "keys-shared", "issuers.other.remote_jwks",
+        {**remote(), "issuers.other": {**OTHER, "remote_jwks": {"uri": "https://issuer.example/jwks"}}},
+        {**remote(), "issuers.other": {**OTHER, "issuer": "https://issuer.example", "audiences": ["other"],
+         "remote_jwks": {"uri": "https://issuer.example/jwks"}}},
+    ),
     # --- how long tokens are good --------------------------------------------------------------------------------------------
     Case("leeway over the bound", "invalid", "issuers.main.clock_skew", {"issuers.main.clock_skew": "301s"}, {"issuers.main.clock_skew": "60s"}),
     Case("tokens without end", "expiration-optional", "issuers.main.require_expiration", {"issuers.main.require_expiration": False}, {}),

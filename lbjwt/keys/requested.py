@@ -1,8 +1,8 @@
 """
 Key ids that tokens named and nobody knows, on their way from the workers to the process that fetches keys.
 
-Each worker has a place of its own in shared memory for each source, so no two write to one. A wish that is lost, because it was overwritten or read
-while it was written, costs its client one refusal: the next request with that key id wishes again.
+Each worker has a place of its own in shared memory for each source, so no two write to one. A request that is lost, because it was overwritten or
+read while it was written, costs its client one refusal: the next one with that key id requests it again.
 """
 
 import struct
@@ -32,14 +32,14 @@ class Memory(Protocol):
 
 
 def put(memory: Memory, begin: int, slot: int, kids: list[str]) -> None:
-    """Write the wishes of one worker, at most `AT_ONCE`, into memory that begins there."""
+    """Write the requests of one worker, at most `AT_ONCE`, into memory that begins there."""
     text = "\n".join(kids[:AT_ONCE]).encode("ascii")
     at = begin + slot % SLOTS * _SLOT
     memory[at : at + _HEAD.size + len(text)] = _HEAD.pack(zlib.crc32(text), len(text)) + text
 
 
 def take(memory: Memory, begin: int) -> Iterator[str]:
-    """Read and remove the wishes of all workers: the newest of each, then the next of each, so that no worker takes the turns of the others."""
+    """Read and remove the requests of all workers: the newest of each, then the next of each, so that no worker takes the turns of the others."""
     found = list[list[str]]()
     for at in range(begin, begin + SIZE, _SLOT):
         checksum, length = _HEAD.unpack(memory[at : at + _HEAD.size])
@@ -53,9 +53,9 @@ def take(memory: Memory, begin: int) -> Iterator[str]:
         yield from (kid for kid in row if kid is not None)
 
 
-class Wishes:
+class RequestedKeys:
     """
-    The wishes of one worker for one source.
+    The key ids that one worker requests of one source.
 
     Args:
         send: Writes them where the process that fetches reads them.
@@ -75,13 +75,13 @@ class Wishes:
             del self._kids[next(iter(self._kids))]
 
     def tell(self) -> None:
-        """Send what was added, the newest first; the next wishes replace it."""
+        """Send what was added, the newest first; the next ones replace it."""
         if self._kids:
             self._send(list(self._kids)[::-1])
             self._kids.clear()
 
 
 class Send(Protocol):
-    """Writes the wishes of a worker."""
+    """Writes the requests of a worker."""
 
     def __call__(self, kids: list[str], /) -> None: ...
