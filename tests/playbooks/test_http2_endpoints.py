@@ -11,7 +11,19 @@ from typing import Any
 import pytest
 
 from lbjwt.upstream._endpoint import Endpoint, Http2Settings
-from tests.harness.http2 import CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, block, frame, head
+from tests.harness.http2 import (
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    PING,
+    RST_STREAM,
+    block,
+    frame,
+    frames,
+    head,
+)
 from tests.harness.http2_endpoint import INTERNAL_ERROR, SETTINGS, goaway, reset
 from tests.playbooks.http2_endpoint_stage import Http2EndpointStage, Http2Server
 from tests.playbooks.http2_stage import Http2Client
@@ -182,6 +194,26 @@ def test_a_lost_connection_is_freed_at_once(turns: Turns, opened: bool) -> None:
         assert not [found for found in gc.get_objects() if type(found).__name__ in kept]
     finally:
         gc.enable()
+
+
+def test_a_silent_connection_is_asked_once(turns: Turns) -> None:
+    """
+    Its client left after a second of silence: a PING, and the next request goes elsewhere until it is answered. Then not again before something else
+    came.
+    """
+    stage, client, numbers, server = several(turns, 1)
+    time.sleep(1.1)
+    client.takes_back(numbers[0])
+    out = server.take()
+    assert [kind for kind, *_ in frames(out)] == [PING, RST_STREAM]
+    client.asks(path="/elsewhere")
+    assert [path for _, path in stage.server().asked()] == ["/elsewhere"] and len(stage.opened) == 2
+    server.sends(frame(PING, 1, 0, bytes(8)))
+    number = client.asks(path="/again")
+    assert [path for _, path in server.asked()] == ["/again"]
+    time.sleep(1.1)
+    client.takes_back(number)
+    assert [kind for kind, *_ in frames(server.take())] == [RST_STREAM]
 
 
 def test_settings_behind_the_last_goaway_are_no_fault(turns: Turns) -> None:
