@@ -250,9 +250,9 @@ def test_a_head_of_too_many_fields_is_502_for_its_request(turns: Turns, fields: 
     settled(stage)
 
 
-def test_frames_of_responses_that_were_cancelled_use_up_no_window(turns: Turns) -> None:
+def test_s25_frames_of_responses_that_were_cancelled_use_up_no_window(turns: Turns) -> None:
     """
-    Eighty requests are taken back while a DATA frame of theirs is on its way, so that most of it comes before the cancel, and the rest behind it. The
+    Eighty requests are taken back while a DATA frame of theirs is on its way: most of it comes before that, and the rest behind it. The
     window of the connection, which all responses share, is whole again afterwards.
     """
     stage = Http2EndpointStage(turns, max_connections=1)
