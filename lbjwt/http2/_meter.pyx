@@ -12,7 +12,7 @@ cdef enum:
     HEAD = 9                     # bytes of a frame's head (RFC 9113 section 4.1)
     PREFACE = 24                 # bytes of the client's preface (section 3.4)
     HEADS = 8                    # HEADERS frames that the engine gets at a time
-    MAX_CREDIT = 1 << 20         # frames that are paid for at most
+    MAX_CREDIT = 65536           # frames that are paid for at most: what a window of 32 MiB is given back in, 512 bytes at a time
     COSTLY = 10                  # one SETTINGS frame counts as so many: it may change the windows of all streams
     # types and flags (section 6)
     DATA = 0

@@ -21,6 +21,8 @@ cdef class Http2Client(StreamCarrier):
     cdef double heard_at         # seconds on the coarse monotonic clock: the last byte of the endpoint
     cdef double pinged_at        # 0.0: no PING waits for its answer
     cdef bint questioned         # it gets no requests before that answer
+    cdef bint spoke              # something came on a stream since it was questioned last
+    cdef double questioned_at    # seconds on the coarse monotonic clock
     cdef double leave_at         # 0.0: whenever it likes
 
     cdef void _open(self, Connection connection)

@@ -28,6 +28,7 @@ cdef enum:
 
 cdef double LAST = 5.0           # seconds for the last bytes to leave
 cdef double JITTER = 0.1         # share by which the age of a connection is shortened at random: those opened together do not end together
+cdef double PATIENCE = 300.0     # seconds between two PINGs that nothing but their answers came between: gRPC servers end connections with more
 cdef double DOUBT = 1.0          # seconds after the loss of one connection in which others are looked at before they are used
 cdef double _in_doubt_until = 0.0    # seconds on the coarse monotonic clock
 
@@ -59,7 +60,7 @@ cdef void _prepare(Http2Client client, ProxyContext context, Endpoint endpoint):
     client.waiting = {}
     client.blocked = set()
     client.deadline = coarse_monotonic() + endpoint.connect_timeout
-    client.counted = True
+    client.counted = client.spoke = True
 
 
 cdef class Http2Client(StreamCarrier):
@@ -431,13 +432,19 @@ cdef class Http2Client(StreamCarrier):
         self.session.ping()
         self.flush()
 
-    cdef void question(self, double asked_at):
+    cdef void question(self, double asked_at, double silence):
         """Some network drops what a connection sends and says nothing. Else each request on it would wait for nothing until TCP gives up."""
-        if self.phase == OPEN and self.heard_at <= asked_at:
-            self.questioned = True
-            self.withdraw()
-            if self.pinged_at == 0.0:
-                self._ping(coarse_monotonic())
+        cdef double now = coarse_monotonic()
+        if self.phase != OPEN or self.heard_at > asked_at or now - self.heard_at < silence:
+            return
+        if not self.spoke and now - self.questioned_at < PATIENCE:
+            return
+        self.questioned_at = now
+        self.spoke = False
+        self.questioned = True
+        self.withdraw()
+        if self.pinged_at == 0.0:
+            self._ping(now)
 
     cdef void _look(self, double now):
         """Is the endpoint still there, and is the connection old enough to end?"""
@@ -462,6 +469,7 @@ cdef Http2ClientStream _stream(object client, int number):
     if stream is None or stream.request is None:
         stream = None
     (<Http2Client>client).told = None if stream is None else <Exchange>stream.request
+    (<Http2Client>client).spoke = True
     return stream
 
 

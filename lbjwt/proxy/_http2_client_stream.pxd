@@ -43,8 +43,9 @@ cdef class StreamCarrier(Timed):
     cdef void ended(self, Http2ClientStream stream)
     # No stream begins any more. keeps_room: the connection counts until it is closed.
     cdef void leave(self, bint keeps_room)
-    # A request was not answered in time. Did anything come since then? Else the endpoint may be gone, and gets no requests here until it is heard.
-    cdef void question(self, double asked_at)
+    # A request that was sent at that time had no response. If nothing came since, nor for so many seconds, the endpoint may be gone: it gets no
+    # requests here until it is heard.
+    cdef void question(self, double asked_at, double silence)
     # Something that arrived lately says that other connections may have ended too.
     cdef bint is_in_doubt(self) noexcept
 

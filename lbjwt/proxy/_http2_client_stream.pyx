@@ -24,6 +24,9 @@ cdef enum:
     CANCEL = 8
 
 
+cdef double SILENCE = 1.0        # seconds without a byte from the endpoint, after which a client that leaves without a response is a sign
+
+
 cdef class StreamCarrier(Timed):
 
     cdef Http2ClientStream new_stream(self):
@@ -49,7 +52,7 @@ cdef class StreamCarrier(Timed):
     cdef void leave(self, bint keeps_room):
         pass
 
-    cdef void question(self, double asked_at):
+    cdef void question(self, double asked_at, double silence):
         pass
 
     cdef bint is_in_doubt(self) noexcept:
@@ -305,6 +308,8 @@ cdef class Http2ClientStream(BackendStream):
         cdef StreamCarrier carrier = self.carrier
         self.deadline = 0.0
         if self.number >= 0:
+            if self.sent and not self.begun:     # its client had no patience, or a deadline of its own
+                carrier.question(self.asked_at, SILENCE)
             if self.number in carrier.streams and carrier.phase != GONE and not (self.sent and self.ended):
                 carrier.session.reset(self.number, NO_ERROR if whole else CANCEL)
             if self.unread:
@@ -329,7 +334,7 @@ cdef class Http2ClientStream(BackendStream):
         if exchange is None:
             return
         if not self.begun and exchange.request_complete:
-            self.carrier.question(self.asked_at)
+            self.carrier.question(self.asked_at, 0.0)
             exchange.timed_out(False)
         else:
             exchange.backend_failed(ErrorReason.STREAM_IDLE)

@@ -121,7 +121,7 @@ def test_an_endpoint_may_refuse_the_handshake(scene: Http2Scene) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"no", b"much more than that"], ids=["none", "too short", "too long"])
-def test_a_refusal_of_another_length_is_not_passed_on(scene: Http2Scene, body: bytes) -> None:
+def test_h23_a_refusal_of_another_length_is_not_passed_on(scene: Http2Scene, body: bytes) -> None:
     """The engine does not compare where the request was CONNECT. A client would take what is too much for its next response."""
 
     def script(connection: EndpointConnection) -> None:
@@ -137,7 +137,7 @@ def test_a_refusal_of_another_length_is_not_passed_on(scene: Http2Scene, body: b
 
 
 @pytest.mark.parametrize("status", [201, 204])
-def test_another_success_than_200_is_no_tunnel(scene: Http2Scene, status: int) -> None:
+def test_h24_another_success_than_200_is_no_tunnel(scene: Http2Scene, status: int) -> None:
     """The endpoint takes it for one (RFC 9110 section 9.3.6), the client does not: 502."""
     scene.one.play(lambda connection: connection.respond(connection.head(), status=status), WITH_CONNECT)
     with upgrade(scene) as client:

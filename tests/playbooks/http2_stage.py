@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from lbjwt.http2._session import Limits
 from lbjwt.proxy._accept import accepted
+from lbjwt.upstream._endpoint import Endpoint
 from tests.harness.http2 import PREFACE, SETTINGS, Fields, Peer, Reply, block, frame, head
 from tests.playbooks.stage import TOKEN, Client, Server, Stage
 from tests.playbooks.tls_stage import Turns
@@ -99,7 +101,7 @@ class Http2Stage(Stage):
         self,
         turns: Turns,
         pieces: int | None = None,
-        endpoints: int = 1,
+        endpoints: int | Sequence[Endpoint] = 1,
         *,
         http2: dict[str, int] | None = None,
         **options: Any,

@@ -289,7 +289,7 @@ def test_the_connections_window_is_given_back(turns: Turns, token: bytes | None)
     settled(stage)
 
 
-def test_frames_of_refused_uploads_use_up_no_window(turns: Turns) -> None:
+def test_s25_frames_of_refused_uploads_use_up_no_window(turns: Turns) -> None:
     """Each is refused while a DATA frame is on its way. All of them together are far more than the window of the connection."""
     stage = Http2Stage(turns, http2={"max_streams": 4, "window": 16384})
     client = stage.raw_client()

@@ -11,7 +11,19 @@ from typing import Any
 import pytest
 
 from lbjwt.upstream._endpoint import Endpoint, Http2Settings
-from tests.harness.http2 import CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, block, frame, head
+from tests.harness.http2 import (
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    PING,
+    RST_STREAM,
+    block,
+    frame,
+    frames,
+    head,
+)
 from tests.harness.http2_endpoint import INTERNAL_ERROR, SETTINGS, goaway, reset
 from tests.playbooks.http2_endpoint_stage import Http2EndpointStage, Http2Server
 from tests.playbooks.http2_stage import Http2Client
@@ -184,6 +196,26 @@ def test_a_lost_connection_is_freed_at_once(turns: Turns, opened: bool) -> None:
         gc.enable()
 
 
+def test_a_silent_connection_is_asked_once(turns: Turns) -> None:
+    """
+    Its client left after a second of silence: a PING, and the next request goes elsewhere until it is answered. Then not again before something else
+    came.
+    """
+    stage, client, numbers, server = several(turns, 1)
+    time.sleep(1.1)
+    client.takes_back(numbers[0])
+    out = server.take()
+    assert [kind for kind, *_ in frames(out)] == [PING, RST_STREAM]
+    client.asks(path="/elsewhere")
+    assert [path for _, path in stage.server().asked()] == ["/elsewhere"] and len(stage.opened) == 2
+    server.sends(frame(PING, 1, 0, bytes(8)))
+    number = client.asks(path="/again")
+    assert [path for _, path in server.asked()] == ["/again"]
+    time.sleep(1.1)
+    client.takes_back(number)
+    assert [kind for kind, *_ in frames(server.take())] == [RST_STREAM]
+
+
 def test_settings_behind_the_last_goaway_are_no_fault(turns: Turns) -> None:
     """The connection is idle, so that it ends at once."""
     _, client, numbers, server = several(turns, 1)
@@ -218,20 +250,21 @@ def test_a_head_of_too_many_fields_is_502_for_its_request(turns: Turns, fields: 
     settled(stage)
 
 
-def test_frames_of_responses_that_were_cancelled_use_up_no_window(turns: Turns) -> None:
+def test_s25_frames_of_responses_that_were_cancelled_use_up_no_window(turns: Turns) -> None:
     """
-    Two hundred clients leave while a DATA frame of theirs is on its way, so that most of it comes before the cancel, and the rest behind it. The
+    Eighty requests are taken back while a DATA frame of theirs is on its way: most of it comes before that, and the rest behind it. The
     window of the connection, which all responses share, is whole again afterwards.
     """
     stage = Http2EndpointStage(turns, max_connections=1)
     stage.use_endpoints(*stage.endpoints, http2=Http2Settings(max_streams=1))
     client = stage.client()
-    whole = None
-    for _ in range(200):
+    client.takes_back(client.asks())
+    server = stage.server()
+    server.asked()
+    whole = server.peer.engine.remote_window_size
+    for _ in range(80):
         number = client.asks()
-        server = stage.server()
         ((stream, _path),) = server.asked()
-        whole = whole or server.peer.engine.remote_window_size
         data = frame(DATA, 0, stream, bytes(16384))
         server.raw(headers(stream, OK), data[:16000])
         client.takes_back(number)
