@@ -43,6 +43,9 @@ def test_the_first_token_waits_for_the_first_keys(issuer):
         assert verifier.verify(issuer.mint(aud="other")).reason.name == "WRONG_AUDIENCE"
         assert verifier.ready()
         assert issuer.fetches == 1
+        (status,) = verifier.key_status().values()
+        assert (status["state"], status["last_failure"]) == ("fresh", None)
+    assert verifier.key_status() == {}
 
 
 def test_a_key_set_by_its_url(issuer):
