@@ -209,6 +209,13 @@ class Verifier(verifier.Verifier):
         """
         return None if self._kept is None else self._kept.request(issuer)
 
+    def key_status(self) -> dict[str, dict[str, Any]]:
+        """
+        What is known of the fetched keys of each issuer, for a health check or a dashboard: `state` (`fresh`, `stale` or `none`), `last_success`,
+        `last_failure`, `next_fetch` and more, as `source` of an issuer in the `/status` of the balancer. No key is in it. Empty if no keys are fetched.
+        """
+        return {} if self._kept is None else self._kept.describe()
+
     def close(self) -> None:
         """End the thread that keeps the keys, and withdraw them: tokens are refused with KEYS_UNAVAILABLE from now on. May be called again."""
         if self._kept is not None:

@@ -102,6 +102,10 @@ class KeptKeys:
         """Whether there are keys of every issuer; a future of it while a fetch is due or under way."""
         return False if self._loop is None else self._loop.fresh()
 
+    def describe(self) -> dict[str, dict[str, Any]]:
+        """Of each fetched source, by the name of its issuer."""
+        return {} if self._loop is None else self._loop.control.describe()
+
     def close(self) -> None:
         """End the thread and withdraw the keys: without it nobody would notice that they became too old."""
         _alive.discard(self)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from lbjwt.assembly.issuers import issuer_instances
@@ -250,8 +251,6 @@ def response_of(decision: Decision) -> Response:
 
 @lru_cache(maxsize=32)
 def _error_answer(status: int) -> Answer:
-    from http import HTTPStatus
-
     return Answer(status, _TEXT, HTTPStatus(status).phrase.lower().encode("ascii") + b"\n")
 
 

@@ -57,8 +57,8 @@ def ask(port, path, token=None, method="GET", **headers):
     connection.request(method, path, headers=fields)
     response = connection.getresponse()
     if response.status == 101:
-        size = connection.sock.recv(2, 0x40 | 0x100)[1]  # RFC 6455 section 5.2: shorter than 126 bytes
-        body = connection.sock.recv(size, 0x100)
+        _, size = response.fp.read(2)  # RFC 6455 section 5.2: shorter than 126 bytes
+        body = response.fp.read(size)
     else:
         body = response.read()
     connection.close()

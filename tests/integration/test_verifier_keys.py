@@ -43,6 +43,9 @@ def test_the_first_token_waits_for_the_first_keys(issuer):
         assert verifier.verify(issuer.mint(aud="other")).reason.name == "WRONG_AUDIENCE"
         assert verifier.ready()
         assert issuer.fetches == 1
+        (status,) = verifier.key_status().values()
+        assert (status["state"], status["last_failure"]) == ("fresh", None)
+    assert verifier.key_status() == {}
 
 
 def test_a_key_set_by_its_url(issuer):
@@ -122,11 +125,13 @@ def test_in_an_event_loop_nothing_blocks(issuer):
     """`verify` answers at once there, `averify` and the middleware wait without the loop."""
 
     async def scenario():
-        issuer.server.answers["*"] = Answer(wait=0.5, times=2)
+        go_on = threading.Event()
+        issuer.server.documents[issuer.jwks_path] = lambda: issuer.document() if go_on.wait(60) else b""
         async with asyncio.timeout(60):
             verifier = discovered(issuer)
             token = issuer.mint()
             assert verifier.verify(token).reason.name == "KEYS_UNAVAILABLE"
+            asyncio.get_running_loop().call_later(0.2, go_on.set)
             app = JWTMiddleware(telling, verifier)
             scope = asgi_scope(headers=[("authorization", f"Bearer {token}")])
             waited, answered = await asyncio.gather(verifier.averify(token), acall(app, scope))

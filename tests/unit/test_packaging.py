@@ -38,6 +38,13 @@ def test_import_is_cheap():
     assert run(f"import sys, lbjwt; print([name for name in {heavy} if name in sys.modules])") == "[]"
 
 
+def test_middleware_needs_no_framework():
+    """The middleware loads neither a framework nor what only the balancer needs."""
+    others = ["fastapi", "starlette", "aiohttp", "uvloop"]
+    code = f"import sys, lbjwt.asgi, lbjwt.wsgi; print([name for name in {others} if name in sys.modules])"
+    assert run(code) == "[]"
+
+
 def test_version_is_that_of_the_distribution():
     """`lbjwt.__version__` is what pip shows."""
     assert lbjwt.__version__ == importlib.metadata.version("lbjwt")

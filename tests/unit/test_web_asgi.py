@@ -5,11 +5,14 @@ import json
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lbjwt import KeyRing, Verifier
 from lbjwt.asgi import JWTMiddleware
 from lbjwt.errors import ConfigurationError
 from lbjwt.web.open_sockets import OpenSockets
+from tests.harness.examples import examples
 from tests.harness.tokens import TokenFactory
 from tests.unit.web_calls import Answered, acall, asgi_scope, call, connect, telling
 
@@ -122,6 +125,20 @@ def test_optional_still_refuses_a_bad_token():
 def test_a_public_path_is_one_that_every_reader_takes_for_it(path, status):
     """Paths are those that the application routes by. One that is read in two ways is refused, and never public."""
     assert call(guarded(public=["/health"], public_prefixes=["/static"]), path).status == status
+
+
+GUARDED = guarded(public=["/a"], public_prefixes=["/b"])
+PATHS = st.text(st.sampled_from("/.%;:abAB2eEfF\\?#*~ \x00\ud800é\u2215"), max_size=12).map(lambda text: f"/{text}")
+
+
+@settings(max_examples=examples(600), deadline=None)
+@given(PATHS | st.sampled_from(["/a", "/b", "/b/"]).flatmap(lambda start: PATHS.map(lambda path: start + path[1:])))
+def test_no_spelling_of_another_path_is_public(path):
+    """Without a token only what is literally a public path passes: whatever the application decodes, resolves or cuts off."""
+    if call(GUARDED, path).status == 200:
+        assert path in ("/a", "/b") or path.startswith("/b/")
+        assert not {".", "..", ""} & set(path.split("/")[1:-1])
+        assert "\\" not in path and ".." not in path
 
 
 @pytest.mark.parametrize("token", ["rubbish", OLD])

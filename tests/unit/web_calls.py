@@ -45,7 +45,7 @@ def asgi_scope(
         "method": "GET",
         "scheme": "http" if kind == "http" else "ws",
         "path": path,
-        "raw_path": path.encode(),
+        "raw_path": path.encode("utf-8", "surrogatepass"),
         "query_string": b"",
         "root_path": "",
         "headers": [(b"host", b"app.test"), *((name.encode(), value.encode("latin-1")) for name, value in headers)],
