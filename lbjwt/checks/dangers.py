@@ -337,6 +337,8 @@ def _literals(configuration: Configuration) -> Iterator[Problem]:
         ]
     for at, route in enumerate(configuration.routes):
         claims += [((*path, "claim"), rule.claim) for path, rule in _comparisons(at, route.rules)]
+        if route.rewrite is not None:
+            claims += [(("routes", at, "rewrite", "path"), claim) for claim in route.rewrite.template.claims]
         for key in ("path", "prefix"):
             if _PATTERN.search(getattr(route, key) or ""):
                 yield warning(("routes", at, key), "path-with-star")

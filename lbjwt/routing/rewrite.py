@@ -16,7 +16,7 @@ from lbjwt.routing.table import check_path, reads_alike
 
 MAX_SEGMENT: Final = 256  # bytes of a claim in the path, once encoded: names of tenants and users are shorter
 
-_CLAIM: Final = re.compile(r"\{([^{}]+)\}")
+_CLAIM: Final = re.compile(r"\{([^{}\s]|[^{}\s][^{}]*[^{}\s])\}")
 
 
 class PathTemplate:
@@ -43,7 +43,9 @@ class PathTemplate:
                 segments.append(given.get(match[1], (match[1],)))
                 literal = literal.replace(segment, "claim")
             elif "{" in segment or "}" in segment:
-                raise ConfigurationError("a claim must be a whole segment of the path, such as /{tenant}/")
+                raise ConfigurationError(
+                    "a claim must be a whole segment of the path, without spaces in the braces, such as /{tenant}/"
+                )
             else:
                 segments.append(segment.encode("utf-8", "surrogatepass"))
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import subprocess
 import sys
 import time
@@ -46,6 +47,7 @@ ROUTES: list[dict[str, Any]] = [
             {"claim": "mfa", "equals": True, "report_only": True, "name": "mfa"},
         ],
     },
+    {"name": "mine", "prefix": "/mine", "rewrite": "/users/{sub}/home"},
     {"name": "partners", "prefix": "/partners", "require": {"any_of": ["main", "second"]}},
     {"name": "streams", "prefix": "/sse"},
     {"name": "sockets", "prefix": "/tunnel"},
@@ -85,6 +87,7 @@ class Service:
                 "routes": ROUTES,
                 "claim_to_headers": HEADERS,
                 "revocation": {},
+                "access_log": {"claims": ["sub", ["realm", "roles"]]},
                 **changes,
             },
         )
@@ -206,6 +209,45 @@ def test_claims_arrive_as_headers_of_their_issuer(service: Service) -> None:
             assert present in head and absent not in head.lower() and b"root" not in head
             assert f"\r\nX-Jwt-Sub: {name}\r\n".encode() in head
     assert b"x-jwt-sub" not in _head_of(service, "/try/x", service.main.mint(lifetime=-3600)).lower()
+
+
+def test_what_leaves_with_a_request(service: Service) -> None:
+    """In every worker: the claim in the path, the reason on a report-only route, and the chosen claims in the log, of accepted tokens only."""
+    rich: dict[str, Any] = {"realm": {"roles": ["clerk"], "secret": "x"}, "email": "a@b.example"}
+    roles = {"realm": {"roles": ["clerk"]}}
+    clerks = {"realm": {"roles": ["clerk", "reader"]}}
+    cases: list[tuple[str, str | None, str, str, dict[str, Any] | None]] = [
+        ("/mine/x?y=1", service.main.mint(sub="a b", **rich), "/users/a%20b/home/x?y=1", "", {"sub": "a b", **roles}),
+        ("/mine", service.second.mint(sub="c"), "/users/c/home", "", {"sub": "c"}),
+        ("/try/x", service.main.mint(lifetime=-3600), "/try/x", "expired;status=401", None),
+        ("/try/x", None, "/try/x", "missing;status=401", None),
+        (
+            "/orders/1",
+            clerk(service.main, mfa=False, sub="d"),
+            "/orders/1",
+            "claim_refused;status=403",
+            {"sub": "d", **clerks},
+        ),
+    ]
+    expected: dict[str, tuple[str, dict[str, Any] | None]] = {}
+    for number, client in enumerate(service.everywhere()):
+        for at, (target, token, forwarded, told, claims) in enumerate(cases):
+            id = f"leaves-{number}-{at}"
+            expected[id] = target.partition("?")[0], claims
+            assert client.ask(target, token=token, id=id, fields=["X-Jwt-Would-Refuse: forged"]).status == 200
+            head = service.seen(id).head.decode()
+            assert head.startswith(f"GET {forwarded} HTTP/1.1\r\n")
+            assert re.findall(r"(?i)\r\nx.jwt.would.refuse: (.*)\r\n", head) == [told] * bool(told)
+        assert client.ask("/mine", token=service.main.mint(sub="../c")).status == 403
+
+    def logged() -> dict[str, tuple[str, dict[str, Any] | None]]:
+        lines = service.stage.balancer.access_log()
+        return {
+            line["request_id"]: (line["path"], line.get("claims")) for line in lines if line["request_id"] in expected
+        }
+
+    assert eventually(lambda: len(logged()) == len(expected))
+    assert logged() == expected
 
 
 def _head_of(service: Service, target: str, token: str) -> bytes:

@@ -193,6 +193,26 @@ MCP = (
 METADATA = "/.well-known/oauth-protected-resource/mcp"
 
 
+def test_a_preflight_passes_without_a_token_and_the_request_does_not(pieces: int | None) -> None:
+    """CORS: a browser asks without a token; a public route for OPTIONS lets this pass, and no other request to the same path."""
+    policies = Policies(
+        "  - {name: preflight, prefix: /api, methods: [OPTIONS], public: true}\n  - {name: api, prefix: /api}"
+    )
+    stage = Stage(pieces, **policies.options())
+    client = stage.client()
+    asked = (
+        "Origin: https://app.test",
+        "Access-Control-Request-Method: PUT",
+        "Access-Control-Request-Headers: authorization",
+    )
+    assert b"\r\nAccess-Control-Request-Method: PUT\r\n" in passes(
+        stage, client, request("OPTIONS", "/api/x", *asked, auth=b"")
+    )
+    assert status_of(is_refused(stage, client, request("PUT", "/api/x", asked[0], auth=b""))) == 401
+    assert status_of(is_refused(stage, client, request("GET", "/api/x", *asked, auth=b""))) == 401
+    passes(stage, client, request("PUT", "/api/x", asked[0], auth=bearer(token())))
+
+
 def test_a_client_finds_its_way_from_the_challenge_to_the_issuer(pieces: int | None) -> None:
     """The challenge names the document, and that is served without a token to GET and HEAD, on one connection (RFC 9728)."""
     stage = Stage(pieces, **Policies(MCP, {"a": "required_scopes: [x]", "b": ""}).options())

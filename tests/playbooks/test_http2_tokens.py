@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,9 +29,9 @@ class Scene:
         self._turns = turns
         self.revoked: set[str] = set()
 
-    def open(self, **options: Any) -> Http2Stage:
+    def open(self, routes: str = "  - {name: only, prefix: /}", rest: str = "", **options: Any) -> Http2Stage:
         self.policies = Policies(
-            "  - {name: only, prefix: /}", revoked=lambda issuer, kid, claims, now: claims["sub"] in self.revoked
+            routes, rest=rest, revoked=lambda issuer, kid, claims, now: claims["sub"] in self.revoked
         )
         self.stage = Http2Stage(self._turns, **self.policies.options(lambda issuer: True, **options))
         return self.stage
@@ -251,3 +252,18 @@ def test_each_stream_has_its_own_token(scene: Scene) -> None:
             seen, reply = scene.served(client, number)
             name = b"X-Jwt-Sub: " if label == "a" else b"X-Jwt-Sub-B: "
             assert reply.ended and name + b"user-of-" + label.encode() in seen and seen.count(b"X-Jwt-Sub") == 1
+
+
+def test_what_leaves_with_a_stream(scene: Scene, tmp_path: Path) -> None:
+    """As over HTTP/1: a claim in the path, what would be refused, which no client can write, and the chosen claims in the log."""
+    routes = (
+        '  - {name: mine, prefix: /mine, rewrite: "/users/{sub}"}\n  - {name: try, prefix: /try, report_only: true}'
+    )
+    stage = scene.open(routes, 'access_log: {path: "-", claims: [sub]}', log=tmp_path / "log")
+    client = stage.client()
+    seen, _ = scene.served(client, scene.asks(client, "k1", path="/mine/x?y"))
+    assert seen.startswith(b"GET /users/user-of-a/x?y HTTP/1.1\r\n") and b"would-refuse" not in seen.lower()
+    number = client.begins([*head("GET", "/try", token=None), (b"x-jwt-would-refuse", b"forged")])
+    seen, _ = scene.served(client, number)
+    assert b"\r\nX-Jwt-Would-Refuse: missing;status=401\r\n" in seen and b"forged" not in seen
+    assert [line.get("claims") for line in stage.records()] == [{"sub": "user-of-a"}, None]

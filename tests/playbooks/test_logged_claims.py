@@ -74,6 +74,20 @@ def test_the_whole_payload_and_its_limit(pieces: int | None, tmp_path: Path) -> 
     assert line["claims_left_out"] == 1
 
 
+def test_a_reload_that_logs_other_claims_holds_for_known_tokens(pieces: int | None, tmp_path: Path) -> None:
+    """A token that is in the cache is verified once more, and from then on logged as the new configuration says."""
+    policies, auth = Policies(ROUTES, rest=REST), bearer(token(tenant="acme"))
+    stage = Stage(pieces, **policies.options(log=tmp_path / "log"))
+    assert record(stage, "/x", auth)["claims"] == {"sub": "user-of-a", "tenant": "acme"}
+    for rest, claims in (
+        ('access_log: {path: "-", claims: [tenant]}', {"tenant": "acme"}),
+        ('access_log: {path: "-"}', None),
+        ("", None),
+    ):
+        policies.verifier.reload(Policies(ROUTES, rest=rest).trusted())
+        assert record(stage, "/x", auth).get("claims") == claims
+
+
 def test_of_two_tokens_the_first_is_logged(pieces: int | None, tmp_path: Path) -> None:
     """As `issuer` of the line says."""
     stage = stage_of(

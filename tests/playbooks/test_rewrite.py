@@ -4,8 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lbjwt._fastverify import DenyReason
+from lbjwt.http1._request import Parse, RequestHead, RequestPolicy
+from lbjwt.routing._path import both_readings
 from tests.playbooks.policies import Policies, bearer, field_of, status_of, token
 from tests.playbooks.stage import Stage, request
 from tests.playbooks.steps import counts, is_refused, passes
@@ -129,6 +133,51 @@ def test_the_log_and_a_redirect_have_the_path_of_the_client(pieces: int | None, 
     answer = is_refused(stage, client, request("GET", "/api/y", "Accept: text/html", auth=b""))
     assert field_of(answer, "Location").endswith("%2Fapi%2Fy")
     assert [line["path"] for line in stage.records()] == ["/api/x", "/api/y"]
+
+
+SEGMENTS = st.sampled_from(
+    [
+        ".",
+        "..",
+        "",
+        "a",
+        "A",
+        "%2e%2E",
+        "%61",
+        "b;v=1",
+        "..;x",
+        "%c3%a9",
+        "c.",
+        "%20",
+        "%2f",
+        "a%3Fb",
+        "x" * 30,
+        "\u00e9",
+    ]
+)
+READS = Policies(
+    "  - {name: api, prefix: /api, public: true, rewrite: /v2/x}\n  - {name: app, prefix: /app, public: true, rewrite: /}"
+)
+
+
+@given(
+    st.sampled_from(["/api", "/%61pi", "/x/../app", "/app"]),
+    st.lists(SEGMENTS, max_size=5),
+    st.sampled_from(["", "?", "?a=/../b"]),
+)
+def test_r2_whatever_a_client_asks_the_new_path_is_canonical(start: str, segments: list[str], query: str) -> None:
+    """Refused, or under the new beginning, spelled as the router would spell it, with nothing that any reading leads out of it."""
+    head, target = RequestHead(), "/".join([start, *segments]) + query
+    if head.parse_bytes(f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode(), RequestPolicy()) != Parse.COMPLETE:
+        return
+    route = READS.admission.decide(head, 0.0)[0]
+    if route is None:
+        return
+    path, mark, rest = head.parts()[1].partition(b"?")
+    assert both_readings(path)[0] == path and (mark + rest).decode() == query
+    assert path.startswith(b"/v2/x/") or path == b"/v2/x" if route.name == "api" else path.startswith(b"/")
+    loose = both_readings(path)[1]
+    assert route.name != "api" or loose == b"/v2/x" or loose.startswith(b"/v2/x/")
 
 
 def test_what_a_token_remembers_of_its_path_is_counted(pieces: int | None) -> None:

@@ -44,6 +44,27 @@ def test_the_files_where_a_change_begins_exist() -> None:
     assert [file for file in sorted(files) if not any((ROOT / "lbjwt").glob(f"**/{file}"))] == []
 
 
+FEATURES = [
+    line.strip("| ").split(" | ")
+    for line in (ROOT / "docs" / "compared.md").read_text().partition("\n## ")[2].splitlines()
+    if line.startswith("| ") and not line.startswith(("| | ", "| ---"))
+]
+
+
+@pytest.mark.parametrize("row", FEATURES, ids=lambda row: row[0])
+def test_what_the_page_of_features_says_is_so(row: list[str]) -> None:
+    """A feature that lbjwt has names a test that is there; one that it lacks says why. Every other program has a cell."""
+    feature, has, proof, *others = row
+    assert len(others) == 4 and all(cell.strip() for cell in others), feature
+    named = re.findall(r"\[`(test_\w+)`\]\(\.\./(tests/\w+/\w+\.py)\)", proof)
+    if re.match(r"yes\b", has):
+        assert named, feature
+    else:
+        assert has == "no" and len(proof) > 12, feature
+    for name, file in named:
+        assert re.search(rf"^(async )?def {name}\(", (ROOT / file).read_text(), re.MULTILINE), f"{file} has no {name}"
+
+
 @pytest.mark.parametrize("place", ["configuration.md", "operations.md", "troubleshooting.md", "python"])
 def test_what_needs_a_restart_is_named_alike(place: str) -> None:
     """Each page that lists the settings which only a restart changes has all of them, in the order of the code."""

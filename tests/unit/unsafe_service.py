@@ -71,6 +71,10 @@ CASES = [
             {"name": "same", "prefix": "/open/admin", "rewrite": "/admin"},
         ),
     ),
+    Case(
+        "a dotted claim in the path", "claim-with-dots", "routes[0].rewrite.path",
+        route(rewrite={"path": "/t/{profile.tenant}"}), route(rewrite={"path": "/t/{tenant}", "claims": {"tenant": ["profile", "tenant"]}}),
+    ),
     # --- the access log ----------------------------------------------------------------------------------------------------------
     Case(
         "all claims in the access log", "log-payload", "access_log.payload",
