@@ -256,7 +256,7 @@ class _Reader:
         keys = remote_keys(config.text("JwksEndpoint"), self._findings, config.place)
         made |= {"remote_jwks": keys} if keys is not None else missing_keys("issuer")
         made["algorithms"] = ["RS256"]
-        self._labels[id(rule)] = self._draft.add_issuer(name.split("://")[-1].split("/")[0], made)
+        self._labels[id(rule)] = self._draft.add_issuer(name.split("://")[-1].split("/")[0], made, config.place)
 
     @staticmethod
     def _tokens(rule: _Rule) -> Value | None:
@@ -269,9 +269,9 @@ class _Reader:
         audiences, scopes, rules = list[str](), list[str](), list[dict[str, Any]]()
         for one in config.members("AdditionalClaims"):
             name, kind = one.text("Name"), one.text("Format")
-            values = [str(value.data) for value in one.members("Values")]
+            values = list(dict.fromkeys(str(value.data) for value in one.members("Values")))
             if name == "aud":
-                audiences += values
+                audiences += [value for value in values if value not in audiences]
             elif kind == "space-separated-values":
                 if name in ("scope", "scp"):
                     scopes += values

@@ -78,8 +78,23 @@ class Draft:
     claim_to_headers: list[dict[str, Any]] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
 
-    def add_issuer(self, hint: str, settings: dict[str, Any]) -> str:
-        """Add an issuer, unless it is there, and return its label."""
+    def add_issuer(self, hint: str, settings: dict[str, Any], place: Place) -> str:
+        """
+        Add an issuer, unless it is there, and return its label. One that has the name of another, but other keys or locations, gets a name that no
+        token has.
+        """
+        name = settings.get("issuer")
+        if name is not None and settings not in self.issuers.values():
+            for label, other in self.issuers.items():
+                if other.get("issuer") == name:
+                    self.findings.left_out(
+                        place,
+                        f"other keys or token locations of the issuer {name}: lbjwt takes those of {label}; put all keys into one JWK Set",
+                    )
+                    settings = {
+                        **settings,
+                        "issuer": Noted(f"{NOBODY}/{label_of(hint, self.issuers)}", f"{name} is {label}"),
+                    }
         return _added(self.issuers, hint, settings)
 
     def add_cluster(self, hint: str, settings: dict[str, Any]) -> str:

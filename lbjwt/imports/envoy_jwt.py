@@ -237,7 +237,7 @@ class JwtRules:
         made: dict[str, Any] = {}
         issuer = value.text("issuer")
         made |= {"issuer": issuer} if issuer else any_issuer(self._findings, value.place)
-        audiences = [str(one.data) for one in value.members("audiences")]
+        audiences = list(dict.fromkeys(str(one.data) for one in value.members("audiences")))
         made |= {"audiences": audiences} if audiences else any_audience(self._findings, value.place)
         same = next(
             (other for other in self._providers.values() if issuer and other.value.text("issuer") == issuer), None
@@ -249,7 +249,7 @@ class JwtRules:
         made |= self._times(value)
         made |= self._locations(value)
         self._subjects(value, made)
-        label = self._draft.add_issuer(name, made)
+        label = self._draft.add_issuer(name, made, value.place)
         self._providers[name] = _Provider(label, value, audiences)
         self._headers(value, label)
         for key, inner in value.unread(HARMLESS):

@@ -159,12 +159,10 @@ class Tokens:
             "main",
         )
         if not names:
-            return [self._draft.add_issuer(hint, made)]
+            return [self._draft.add_issuer(hint, made, first.place)]
+        made.pop("any_issuer", None)
         return [
-            self._draft.add_issuer(
-                name.split("://")[-1].split("/")[0],
-                {"issuer": name, **{key: value for key, value in made.items() if key != "any_issuer"}},
-            )
+            self._draft.add_issuer(name.split("://")[-1].split("/")[0], {"issuer": name, **made}, first.place)
             for name in names
         ]
 
