@@ -77,12 +77,14 @@ class Draft:
     routes: list[dict[str, Any]] = field(default_factory=list)
     claim_to_headers: list[dict[str, Any]] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
+    _places: list[tuple[dict[str, Any], Place]] = field(default_factory=list)
 
     def add_issuer(self, hint: str, settings: dict[str, Any], place: Place) -> str:
         """
         Add an issuer, unless it is there, and return its label. One that has the name of another, but other keys or locations, gets a name that no
         token has.
         """
+        self._places.append((settings, place))
         name = settings.get("issuer")
         if name is not None and settings not in self.issuers.values():
             for label, other in self.issuers.items():
@@ -188,7 +190,13 @@ class Draft:
         if len(self.issuers) == 1:
             return
         for label, issuer in self.issuers.items():
-            if issuer.pop("any_issuer", None) is not None:
+            if "any_issuer" in issuer:
+                place = next(at for settings, at in self._places if settings is issuer)
+                self.findings.left_out(
+                    place,
+                    f"whose tokens {label} verifies: of several issuers, lbjwt must know each; write issuer for {NOBODY}/{label}",
+                )
+                del issuer["any_issuer"]
                 remark = "write the iss claim of these tokens here; until then, lbjwt refuses them"
                 rest = dict(issuer)
                 issuer.clear()

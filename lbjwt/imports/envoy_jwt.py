@@ -89,9 +89,9 @@ class JwtRules:
     def matches(self) -> list[Match]:
         return [match for match, _ in self._rules if match is not None]
 
-    def apply(self, request: Request, decision: Decision, route: Value) -> Decision:
+    def apply(self, request: Request, decision: Decision, settings: list[Value]) -> Decision:
         """A decision with what the request needs."""
-        need = self._of_route(route)
+        need = self._of_route(settings)
         if need is None:
             need = self._first(request)
         if need is None or need.nothing:
@@ -132,10 +132,11 @@ class JwtRules:
             uncertain = uncertain or (None if need.nothing else need)
         return uncertain
 
-    def _of_route(self, route: Value) -> _Need | None:
-        overrides = route.get("typed_per_filter_config")
-        for name, config in overrides.items() if overrides is not None else ():
-            if not name.endswith("jwt_authn"):
+    def _of_route(self, settings: list[Value]) -> _Need | None:
+        """What the settings of a route or its host say; None when they say nothing."""
+        for level in settings:
+            config = next((config for name, config in level.items() if name.endswith("jwt_authn")), None)
+            if config is None:
                 continue
             if config.data.get("disabled") is True:
                 return _Need(nothing=True)

@@ -12,7 +12,7 @@ from lbjwt.imports.draft import Draft, closed
 from lbjwt.imports.errors import ImportFailure
 from lbjwt.imports.findings import Findings, Place
 from lbjwt.imports.haproxy_backend import Backends
-from lbjwt.imports.haproxy_edge import Edge
+from lbjwt.imports.haproxy_edge import PATH_CHANGES, Edge
 from lbjwt.imports.haproxy_file import (
     Atom,
     Line,
@@ -83,6 +83,7 @@ class _Reader:
         self._findings = findings
         self._backends = Backends(sections, draft, findings)
         self._issuers = Issuers(directory, draft, findings)
+        self._changed = False
         self._hosts: set[str] = set()
         self._places: set[Path] = set()
         self._methods: set[str] = set()
@@ -141,7 +142,9 @@ class _Reader:
             match = re.fullmatch(r"set-var(?:-fmt)?\(([^,)]+)[^)]*\)", line.words[1]) if len(line.words) > 2 else None
             if match:
                 rule, _, _ = split_condition(line.words[2:])
-                variables.setdefault(match[1], "".join(rule))
+                sample = "".join(rule)
+                # what is set in two ways is not known
+                variables[match[1]] = sample if variables.get(match[1], sample) == sample else f"var({match[1]})"
         return _Scene(section, acls, variables)
 
     @staticmethod
@@ -213,6 +216,7 @@ class _Reader:
 
     def _decide(self, request: Request, scene: _Scene, scenes: dict[str, _Scene]) -> Decision | None:
         needs: list[Formula] = []
+        self._changed = False
         refused = self._rules(scene, request, needs)
         name = self._backend(scene, request) if refused is None else None
         if name is None and refused is None:
@@ -227,14 +231,17 @@ class _Reader:
     def _rules(self, scene: _Scene, request: Request, needs: list[Formula]) -> tuple[int, str] | None:
         """Run the rules of a section. What must hold is added to `needs`; a status and a reason when the request is refused whatever its token is."""
         for line in scene.section.all("http-request"):
-            action = line.words[1] if len(line.words) > 1 else ""
-            if action not in ("deny", "reject", "tarpit", "return", "auth", "allow", "redirect"):
+            action = line.words[1]
+            if action not in (*PATH_CHANGES, "deny", "reject", "tarpit", "return", "auth", "allow", "redirect"):
                 continue
             rule, word, words = split_condition(line.words)
             holds = self._condition(words, scene, request, line) if word else True
             if word == "unless":
                 holds = negation(holds)
             if holds is False:
+                continue
+            if action in PATH_CHANGES:
+                self._changed = True
                 continue
             if action == "redirect":
                 self._findings.left_out(line.place, f"{line}; lbjwt sends no redirects")
@@ -313,6 +320,8 @@ class _Reader:
             return self._host(test, request)
         meant = self._meant(test)
         if meant is not None:
+            if self._changed:
+                return Fact("unknown")  # of the new path
             return matches(meant, request.path)
         return fact_of(test, scene.variables)
 

@@ -24,6 +24,11 @@ _SILENT_ACTIONS: Final = {
     "capture", "set-log-level", "set-tos", "set-mark", "set-nice", "unset-var", "set-src", "set-priority-class", "normalize-uri",
 }  # fmt: skip
 
+PATH_CHANGES: Final = ("set-path", "replace-path", "set-uri", "replace-uri", "set-pathq", "replace-pathq")
+"""Actions after which conditions on the path see another one."""
+
+_REFUSING: Final = ("reject", "deny", "silent-drop", "tarpit")
+
 
 class Edge:
     """Takes over what a frontend says beside its rules on requests; after the routes are made."""
@@ -78,16 +83,7 @@ class Edge:
                 self._header(variables, line, rule[2], " ".join(rule[3:]))
             elif action == "del-header" and len(rule) > 2:
                 self._deleted(line, rule[2])
-            elif action in (
-                "set-path",
-                "replace-path",
-                "replace-uri",
-                "set-uri",
-                "set-query",
-                "replace-pathq",
-                "set-pathq",
-                "set-method",
-            ):
+            elif action in PATH_CHANGES or action == "set-method":
                 self._findings.left_out(
                     line.place, f"{line}; backends of lbjwt get the request line as the client sent it"
                 )
@@ -142,3 +138,7 @@ class Edge:
                 and not line.starts("redirect")
             ):
                 self._findings.left_out(line.place, str(line))
+                if {*_REFUSING} & {*line.words} and not any(
+                    "sc_" in word or word.startswith("sc") for word in line.words
+                ):
+                    self._draft.close_routes(f"{line.words[0]} was left out")

@@ -43,7 +43,8 @@ class Section:
     defaults: "Section | None" = None
 
     def all(self, *words: str) -> list[Line]:
-        return [line for line in self.lines if line.starts(*words)]
+        before = self.defaults.all(*words) if self.defaults is not None and words[0] in ("acl", "http-request") else []
+        return [*before, *(line for line in self.lines if line.starts(*words))]
 
     def last(self, *words: str) -> Line | None:
         """The line that applies; that of the defaults if the section has none."""

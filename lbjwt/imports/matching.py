@@ -160,16 +160,16 @@ def _add_itself(kept: list[Route], host: str, path: Path, told: Iterable[str], d
     for method in (UNKNOWN, *told):
         request = Request(sample_host(host), path.text, method)
         wanted, there = decide(request), resolve([*kept, *added], request)
-        if wanted is None or there is None or wanted == there or not _is_open(there) or _is_open(wanted):
+        if wanted is None or there is None or wanted == there or not is_open(there) or is_open(wanted):
             continue
         methods = () if method == UNKNOWN else (method,)
         added += [Route(host, path, methods, wanted), Route(host, Path(path.text + "/", True), methods, there)]
     kept.extend(added)
 
 
-def _is_open(decision: Decision) -> bool:
+def is_open(decision: Decision | None) -> bool:
     """Whether requests without a good token pass."""
-    return any(decision.get(key) for key in ("public", "allow_missing", "report_only"))
+    return decision is not None and any(decision.get(key) for key in ("public", "allow_missing", "report_only"))
 
 
 def resolve(routes: Iterable[Route], request: Request) -> Decision | None:

@@ -9,7 +9,7 @@ from lbjwt.imports.draft import Draft, closed
 from lbjwt.imports.errors import ImportFailure
 from lbjwt.imports.findings import Findings
 from lbjwt.imports.literals import paths_of, stem_of
-from lbjwt.imports.matching import METHODS, Decision, Path, Request, host_covers, host_rank
+from lbjwt.imports.matching import METHODS, Decision, Path, Request, host_covers, host_rank, is_open
 from lbjwt.imports.nginx_file import Directive, Levels, bytes_of, inherited, read_file, seconds_of, setting
 from lbjwt.imports.nginx_jwt import Tokens
 from lbjwt.imports.nginx_server import Location, Server, read_server, serving
@@ -86,8 +86,12 @@ class _Reader:
         def decide(request: Request) -> Decision | None:
             fitting = [(name, server) for server in here for name in server.names if host_covers(name, request.host)]
             server = max(fitting, key=lambda pair: host_rank(pair[0]))[1] if fitting else default
-            location = serving(server, request.path)
-            return None if location is None else self._decision(location, request)
+            found = self._of(server, request)
+            if not fitting and is_open(found):
+                # hosts that an expression means may need more
+                others = (self._of(other, request) for other in here if other.has_patterns)
+                return next((other for other in others if other is not None and not is_open(other)), found)
+            return found
 
         places = [path for server in here for one in server.locations for path, _ in one.meant]
         beginnings = {
@@ -132,6 +136,10 @@ class _Reader:
                 if time != usual:
                     location.target["retry"] = {"try_timeout": seconds(time, 0.01, 3600)}
 
+    def _of(self, server: Server, request: Request) -> Decision | None:
+        location = serving(server, request.path)
+        return None if location is None else self._decision(location, request)
+
     def _decision(self, location: Location, request: Request) -> Decision:
         decision = dict(location.target)
         if location.methods and request.method not in location.methods:
@@ -152,6 +160,9 @@ class _Reader:
 
     def _locations(self, levels: Levels, server: Server) -> None:
         whole = levels[-1].name == "server"
+        if whole and levels[-1].first("return") is not None:
+            self._rest(levels, server)  # before nginx looks for a location
+            return
         for block in levels[-1].all("location"):
             kind = block.args[0] if len(block.args) > 1 else ""
             text = block.args[-1]
@@ -217,7 +228,7 @@ class _Reader:
         block = levels[-1]
         reason = self._restriction(levels)
         passed, answer = block.first("proxy_pass", "grpc_pass"), block.first("return")
-        if passed is None or (answer is not None and answer.place < passed.place):
+        if passed is None or answer is not None:  # nginx answers before it would pass the request on
             return self._answer(block, answer)
         found = self._upstreams.cluster(passed.args[0], passed.place, levels)
         if found is None:

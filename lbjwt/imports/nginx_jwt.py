@@ -131,14 +131,7 @@ class Tokens:
         made: dict[str, Any] = {}
         names = first.issuers if all(need.issuers == first.issuers for need in needs) else []
         if not names:
-            if several:
-                self._findings.left_out(
-                    first.place,
-                    "which issuer these keys belong to: nginx does not ask, and with several key sources lbjwt must know; write it as issuer",
-                )
-                made["any_issuer"] = True
-            else:
-                made |= any_issuer(self._findings, first.place)
+            made |= {"any_issuer": True} if several else any_issuer(self._findings, first.place)
         audiences = list(dict.fromkeys(one for need in needs for one in need.audiences))
         made |= (
             {"audiences": audiences}

@@ -33,6 +33,7 @@ class Server:
     listens: list[tuple[str, tuple[str, ...]]]
     names: list[str]
     default: bool = False
+    has_patterns: bool = False
     locations: list[Location] = field(default_factory=list)
 
     @property
@@ -62,6 +63,7 @@ def read_server(block: Directive, findings: Findings) -> Server:
         if address not in [other for other, _ in listens]:
             listens.append((address, one.args[1:]))
     names: list[str] = []
+    patterns = False
     for one in block.all("server_name"):
         for name in one.args:
             if name.startswith("."):
@@ -70,8 +72,10 @@ def read_server(block: Directive, findings: Findings) -> Server:
                 names += ["localhost"] if name == "localhost" else []
             elif (host := host_of(name, findings, one.place)) is not None:
                 names.append(host)
+            else:
+                patterns = True
     default = any("default_server" in options or "default" in options for _, options in listens)
-    return Server(block, listens or [(":80", ())], names, default)
+    return Server(block, listens or [(":80", ())], names, default, patterns)
 
 
 def _listen_address(text: str) -> str | None:
