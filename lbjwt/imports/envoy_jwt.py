@@ -359,19 +359,11 @@ class JwtRules:
         longest = value.get("max_lifetime")
         if longest is not None:
             limit = duration(longest) or 1
-            made |= self._remaining(limit, longest.place)
+            self._findings.left_out(
+                longest.place,
+                f"max_lifetime, which limits the time left; if tokens live for at most {limit:g} s, write max_lifetime: {limit:g}s (exp - iat)",
+            )
         return made
-
-    def _remaining(self, limit: float, place: Place) -> dict[str, Any]:
-        from lbjwt.config.issuer import Issuer
-
-        if "max_remaining" in Issuer.model_fields:
-            return {"max_remaining": seconds(limit, 1, 315_360_000)}
-        self._findings.left_out(
-            place,
-            f"max_lifetime, which limits the time left; if tokens live for at most {limit:g} s, write max_lifetime: {limit:g}s (exp - iat)",
-        )
-        return {}
 
     def _locations(self, value: Value) -> dict[str, Any]:
         forward = value.get("forward")
