@@ -11,7 +11,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from lbjwt.imports.findings import Findings, Place
-from lbjwt.imports.matching import UNKNOWN, Decide, Decision, Path, Request, Route, compile_routes, resolve, sample_host
+from lbjwt.imports.matching import (
+    UNKNOWN,
+    Decide,
+    Decision,
+    Path,
+    Request,
+    Route,
+    by_hosts,
+    compile_routes,
+    resolve,
+    sample_host,
+)
 
 NOBODY: Final = "https://issuer.invalid"
 """The name of no issuer (RFC 6761 §6.4): tokens that claim it cannot exist."""
@@ -234,16 +245,16 @@ def _in_order(route: dict[str, Any]) -> dict[str, Any]:
 def _named(found: list[Route]) -> list[dict[str, Any]]:
     taken: list[str] = []
     routes: list[dict[str, Any]] = []
-    for route in sorted(found, key=lambda one: one.rank, reverse=True):
+    for route, hosts in by_hosts(sorted(found, key=lambda one: one.rank, reverse=True)):
         words = route.path.text.strip("/") or ("root" if route.path.exact else "all")
         if route.path.exact and any(other.path.text == route.path.text and not other.path.exact for other in found):
             words += "-itself"
-        host = route.hosts[0].replace("*.", "any-") if route.hosts else ""
+        host = hosts[0].replace("*.", "any-") if hosts else ""
         name = label_of("-".join([*([host] if host else []), words, *route.methods[:2]]), taken)
         taken.append(name)
         entry: dict[str, Any] = {"name": name}
-        if route.hosts:
-            entry["hosts"] = route.hosts
+        if hosts:
+            entry["hosts"] = hosts
         if route.path.exact:
             entry["path"] = route.path.text
         elif route.path.text.rstrip("/"):

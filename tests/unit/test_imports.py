@@ -5,7 +5,7 @@ from pathlib import Path as FilePath
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lbjwt.cli import main
@@ -15,6 +15,7 @@ from lbjwt.imports.literals import matches, paths_of, stem_of
 from lbjwt.imports.load import import_file
 from lbjwt.imports.matching import Path, Request, compile_routes, host_covers, resolve
 from lbjwt.imports.writer import write
+from tests.harness.examples import examples
 from tests.unit.test_imports_samples import FILES, SAMPLES
 
 MISSING = {"missing": True}
@@ -157,6 +158,7 @@ rules = st.lists(
 )
 
 
+@settings(max_examples=examples(200), deadline=None)
 @given(rules)
 def test_the_most_specific_route_decides_as_the_first_rule_did(found):
     """For every host, path and method. A prefix takes its own path along, which never needs less there."""
