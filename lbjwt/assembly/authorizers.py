@@ -58,7 +58,10 @@ def new_authorizer(configuration: Configuration, listener: Listener, key: str) -
         secret_header=section.secret_header,
         secrets=secrets,
     )
-    allowing = Allowing([*(pair.header for pair in configuration.claim_to_headers), WOULD_REFUSE], removed_headers(configuration))
+    identity = [pair.header for pair in configuration.claim_to_headers]
+    if any(route.report_only for route in configuration.routes or ()):
+        identity.append(WOULD_REFUSE)
+    allowing = Allowing(identity, removed_headers(configuration))
     return Authorizer(
         original,
         allow=allowing,

@@ -17,7 +17,7 @@ from lbjwt.imports.draft import Draft, Noted, closed
 from lbjwt.imports.errors import ImportFailure
 from lbjwt.imports.findings import Findings, Place
 from lbjwt.imports.literals import matches
-from lbjwt.imports.matching import METHODS, Decision, Path, Request, host_covers
+from lbjwt.imports.matching import METHODS, Decision, Path, Request, host_covers, is_open
 from lbjwt.imports.reading import Value, read_json
 
 _KIND: Final = "AWS::ElasticLoadBalancingV2::"
@@ -31,6 +31,7 @@ class _Rule:
 
     Attributes:
         number: Rules with a lower one are tried first.
+        uncertain: It has a condition that no route can have, and matches more requests here. It counts only where no token would be needed.
     """
 
     number: int
@@ -39,6 +40,7 @@ class _Rule:
     hosts: list[str] = field(default_factory=list)
     meant: list[tuple[Path, str]] = field(default_factory=list)
     methods: list[str] = field(default_factory=list)
+    uncertain: bool = False
 
     def covers(self, request: Request) -> bool:
         hosts = not self.hosts or any(host_covers(host, request.host) for host in self.hosts)
@@ -109,15 +111,15 @@ def _listener(name: str, value: Value, parts: list[tuple[str, str, Value]], find
         if kind != "Rule":
             continue
         owner = reference(rule.get("ListenerArn")) or arn.replace(":listener-rule/", ":listener/").rpartition("/")[0]
-        if owner == name and rule.text("Priority") != "default" and (read := _rule(rule, findings)) is not None:
-            rules.append(read)
+        if owner == name and rule.text("Priority") != "default":
+            rules.append(_rule(rule, findings))
     actions = sorted(value.members("DefaultActions"), key=lambda action: action.whole("Order") or 0)
     rules.append(_Rule(1 << 30, value.place, actions))
     return _Listener(name, value, sorted(rules, key=lambda rule: rule.number))
 
 
-def _rule(value: Value, findings: Findings) -> _Rule | None:
-    """A rule; None, with a finding, when it has a condition that no route can have."""
+def _rule(value: Value, findings: Findings) -> _Rule:
+    """A rule; a finding tells of a condition that no route can have."""
     actions = sorted(value.members("Actions"), key=lambda action: action.whole("Order") or 0)
     rule = _Rule(value.whole("Priority") or 0, value.place, actions)
     for condition in value.members("Conditions"):
@@ -139,23 +141,28 @@ def _rule(value: Value, findings: Findings) -> _Rule | None:
                 f"the rule with priority {rule.number}, which asks for {kind or 'something unknown'}; lbjwt matches host, path and method",
             )
             condition.skip()
-            return None
+            rule.uncertain = True
+            continue
         if kind == "host-header":
-            rule.hosts += [host for text in values if (host := host_of(text, findings, condition.place)) is not None]
-            if not rule.hosts:
-                return None
+            found_hosts = [host for text in values if (host := host_of(text, findings, condition.place)) is not None]
+            rule.uncertain = rule.uncertain or len(found_hosts) < len(values)
+            rule.hosts += [] if len(found_hosts) < len(values) else found_hosts
         elif kind == "http-request-method":
             rule.methods += values
         else:
             found = [one for text in values for one in _pattern(text)]
-            rule.meant += [one for one in found if usable_path(one[0].text, findings, condition.place)]
+            usable = [one for one in found if usable_path(one[0].text, findings, condition.place)]
+            rule.uncertain = rule.uncertain or len(usable) < len(values)
+            stems = [Path(text.partition("*")[0].rpartition("/")[0] or "/") for text in values if not _pattern(text)]
+            if len(usable) == len(values):
+                rule.meant += usable
+            elif all(stem.text != "/" for stem in stems):
+                rule.meant += [*usable, *((stem, "tree") for stem in stems)]
             if len(found) < len(values):
                 findings.left_out(
                     condition.place,
                     f"a pattern among {', '.join(values)}; lbjwt matches whole paths and everything below a path",
                 )
-            if not rule.meant:
-                return None
     return rule
 
 
@@ -204,8 +211,14 @@ class _Reader:
         targets = {id(rule): self._target(rule) for rule in chosen.rules}
 
         def decide(request: Request) -> Decision | None:
-            rule = next((rule for rule in chosen.rules if rule.covers(request)), None)
-            return None if rule is None else targets[id(rule)]
+            covering = [rule for rule in chosen.rules if rule.covers(request)]
+            rule = next((rule for rule in covering if not rule.uncertain), None)
+            found = None if rule is None else targets[id(rule)]
+            if rule is not None and is_open(found):
+                before = (one for one in covering if one.uncertain and one.number < rule.number)
+                stricter = (targets[id(one)] for one in before if one.meant or self._tokens(one) is not None)
+                return next((one for one in stricter if not is_open(one)), found)
+            return found
 
         self._draft.set_routes(
             [host for rule in chosen.rules for host in rule.hosts],
@@ -256,7 +269,7 @@ class _Reader:
         keys = remote_keys(config.text("JwksEndpoint"), self._findings, config.place)
         made |= {"remote_jwks": keys} if keys is not None else missing_keys("issuer")
         made["algorithms"] = ["RS256"]
-        self._labels[id(rule)] = self._draft.add_issuer(name.split("://")[-1].split("/")[0], made)
+        self._labels[id(rule)] = self._draft.add_issuer(name.split("://")[-1].split("/")[0], made, config.place)
 
     @staticmethod
     def _tokens(rule: _Rule) -> Value | None:
@@ -269,9 +282,9 @@ class _Reader:
         audiences, scopes, rules = list[str](), list[str](), list[dict[str, Any]]()
         for one in config.members("AdditionalClaims"):
             name, kind = one.text("Name"), one.text("Format")
-            values = [str(value.data) for value in one.members("Values")]
+            values = list(dict.fromkeys(str(value.data) for value in one.members("Values")))
             if name == "aud":
-                audiences += values
+                audiences += [value for value in values if value not in audiences]
             elif kind == "space-separated-values":
                 if name in ("scope", "scp"):
                     scopes += values

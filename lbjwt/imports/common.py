@@ -44,7 +44,7 @@ def remote_keys(uri: str, findings: Findings, place: Place, **more: Any) -> dict
     try:
         parts = split_url(uri)
     except ValueError as error:
-        findings.left_out(place, f"the keys at {uri}: {error}")
+        findings.left_out(place, f"the URL of the keys: {error}")
         return None
     keys: dict[str, Any] = {"uri": uri, **more}
     if parts.scheme == "http" and parts.hostname not in _LOOPBACK:

@@ -11,7 +11,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from lbjwt.imports.findings import Findings, Place
-from lbjwt.imports.matching import UNKNOWN, Decide, Decision, Path, Request, Route, compile_routes, resolve, sample_host
+from lbjwt.imports.matching import (
+    UNKNOWN,
+    Decide,
+    Decision,
+    Path,
+    Request,
+    Route,
+    by_hosts,
+    compile_routes,
+    resolve,
+    sample_host,
+)
 
 NOBODY: Final = "https://issuer.invalid"
 """The name of no issuer (RFC 6761 §6.4): tokens that claim it cannot exist."""
@@ -77,9 +88,26 @@ class Draft:
     routes: list[dict[str, Any]] = field(default_factory=list)
     claim_to_headers: list[dict[str, Any]] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
+    _places: list[tuple[dict[str, Any], Place]] = field(default_factory=list)
 
-    def add_issuer(self, hint: str, settings: dict[str, Any]) -> str:
-        """Add an issuer, unless it is there, and return its label."""
+    def add_issuer(self, hint: str, settings: dict[str, Any], place: Place) -> str:
+        """
+        Add an issuer, unless it is there, and return its label. One that has the name of another, but other keys or locations, gets a name that no
+        token has.
+        """
+        self._places.append((settings, place))
+        name = settings.get("issuer")
+        if name is not None and settings not in self.issuers.values():
+            for label, other in self.issuers.items():
+                if other.get("issuer") == name:
+                    self.findings.left_out(
+                        place,
+                        f"other keys or token locations of the issuer {name}: lbjwt takes those of {label}; put all keys into one JWK Set",
+                    )
+                    settings = {
+                        **settings,
+                        "issuer": Noted(f"{NOBODY}/{label_of(hint, self.issuers)}", f"{name} is {label}"),
+                    }
         return _added(self.issuers, hint, settings)
 
     def add_cluster(self, hint: str, settings: dict[str, Any]) -> str:
@@ -173,7 +201,13 @@ class Draft:
         if len(self.issuers) == 1:
             return
         for label, issuer in self.issuers.items():
-            if issuer.pop("any_issuer", None) is not None:
+            if "any_issuer" in issuer:
+                place = next(at for settings, at in self._places if settings is issuer)
+                self.findings.left_out(
+                    place,
+                    f"whose tokens {label} verifies: of several issuers, lbjwt must know each; write issuer for {NOBODY}/{label}",
+                )
+                del issuer["any_issuer"]
                 remark = "write the iss claim of these tokens here; until then, lbjwt refuses them"
                 rest = dict(issuer)
                 issuer.clear()
@@ -211,16 +245,16 @@ def _in_order(route: dict[str, Any]) -> dict[str, Any]:
 def _named(found: list[Route]) -> list[dict[str, Any]]:
     taken: list[str] = []
     routes: list[dict[str, Any]] = []
-    for route in sorted(found, key=lambda one: one.rank, reverse=True):
+    for route, hosts in by_hosts(sorted(found, key=lambda one: one.rank, reverse=True)):
         words = route.path.text.strip("/") or ("root" if route.path.exact else "all")
         if route.path.exact and any(other.path.text == route.path.text and not other.path.exact for other in found):
             words += "-itself"
-        host = route.hosts[0].replace("*.", "any-") if route.hosts else ""
+        host = hosts[0].replace("*.", "any-") if hosts else ""
         name = label_of("-".join([*([host] if host else []), words, *route.methods[:2]]), taken)
         taken.append(name)
         entry: dict[str, Any] = {"name": name}
-        if route.hosts:
-            entry["hosts"] = route.hosts
+        if hosts:
+            entry["hosts"] = hosts
         if route.path.exact:
             entry["path"] = route.path.text
         elif route.path.text.rstrip("/"):

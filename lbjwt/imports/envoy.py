@@ -94,6 +94,12 @@ def _managers(listener: Value, findings: Findings) -> list[Value]:
                 found.append(config)
             else:
                 findings.left_out(one.place, f"the network filter {one.text('name')}")
+    for other in found[1:]:
+        findings.left_out(
+            other.place,
+            "another filter chain of the listener; lbjwt has one set of routes: import it by itself into a second file",
+        )
+        other.skip()
     return found[:1]
 
 
@@ -161,11 +167,12 @@ def _admin(root: Value, draft: Draft) -> None:
 
 @dataclass(slots=True)
 class _Rule:
-    """One route of a virtual host."""
+    """One route of a virtual host, with the settings of filters for it: its own and those of its host."""
 
     match: Match
-    value: Value
+    settings: list[Value]
     target: Decision
+    shut: str = ""
 
 
 @dataclass(slots=True)
@@ -182,7 +189,7 @@ class _Routing:
         self._draft = draft
         self._findings = findings
         self._clusters = clusters
-        self._filters: list[tuple[str, Callable[[Request, Decision, Value], Decision]]] = []
+        self._filters: list[tuple[str, Callable[[Request, Decision, list[Value]], Decision]]] = []
         self._matches: list[Match] = []
 
     def run(self) -> None:
@@ -205,7 +212,9 @@ class _Routing:
             for _, apply in self._filters:
                 if "rules" in decision and "refusals" in decision:
                     break  # closed already
-                decision = apply(request, decision, rule.value)
+                decision = apply(request, decision, rule.settings)
+            if rule.shut:
+                decision = _shut(decision, f"{rule.shut} was left out")
             if not self._tokens and "public" not in decision and "rules" not in decision:
                 decision["public"] = True
             return decision
@@ -233,7 +242,8 @@ class _Routing:
                 )
                 continue
             self._matches.append(match)
-            host.rules.append(_Rule(match, route, self._target(route)))
+            settings = [one for level in (route, value) if (one := level.get("typed_per_filter_config")) is not None]
+            host.rules.append(_Rule(match, settings, self._target(route), self._own_filters(settings)))
         return host
 
     def _target(self, route: Value) -> Decision:
@@ -337,15 +347,20 @@ class _Routing:
                 )
             elif kind not in ("router", "health_check", "grpc_stats", "buffer"):
                 self._findings.left_out(one.place, f"the filter {name}")
-        for host in self._manager.members("route_config", "virtual_hosts"):
-            for route in host.members("routes"):
-                self._per_route(route)
 
-    def _per_route(self, route: Value) -> None:
-        overrides = route.get("typed_per_filter_config")
-        for name, config in overrides.items() if overrides is not None else ():
-            if not name.endswith("jwt_authn"):
-                self._findings.left_out(config.place, f"the settings of {name} for this route")
+    def _own_filters(self, settings: list[Value]) -> str:
+        """A filter that may refuse requests of one route or host only; "" if there is none."""
+        shut = ""
+        for level in settings:
+            for name, config in level.items():
+                kind = name.rpartition(".")[2]
+                if kind == "jwt_authn":
+                    continue
+                self._findings.left_out(config.place, f"the settings of {name} for some routes")
+                if kind in (*_RESTRICTING, "rbac") and config.data.get("disabled") is not True:
+                    shut = name
+                config.skip()
+        return shut
 
     def _settings(self) -> None:
         for log in self._manager.members("access_log"):
@@ -359,7 +374,7 @@ class _Routing:
             )
 
 
-def _shut_for(remark: str, request: Request, decision: Decision, route: Value) -> Decision:
+def _shut_for(remark: str, request: Request, decision: Decision, settings: list[Value]) -> Decision:
     return _shut(decision, remark)
 
 

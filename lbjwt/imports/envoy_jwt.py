@@ -89,9 +89,9 @@ class JwtRules:
     def matches(self) -> list[Match]:
         return [match for match, _ in self._rules if match is not None]
 
-    def apply(self, request: Request, decision: Decision, route: Value) -> Decision:
+    def apply(self, request: Request, decision: Decision, settings: list[Value]) -> Decision:
         """A decision with what the request needs."""
-        need = self._of_route(route)
+        need = self._of_route(settings)
         if need is None:
             need = self._first(request)
         if need is None or need.nothing:
@@ -132,10 +132,11 @@ class JwtRules:
             uncertain = uncertain or (None if need.nothing else need)
         return uncertain
 
-    def _of_route(self, route: Value) -> _Need | None:
-        overrides = route.get("typed_per_filter_config")
-        for name, config in overrides.items() if overrides is not None else ():
-            if not name.endswith("jwt_authn"):
+    def _of_route(self, settings: list[Value]) -> _Need | None:
+        """What the settings of a route or its host say; None when they say nothing."""
+        for level in settings:
+            config = next((config for name, config in level.items() if name.endswith("jwt_authn")), None)
+            if config is None:
                 continue
             if config.data.get("disabled") is True:
                 return _Need(nothing=True)
@@ -237,7 +238,7 @@ class JwtRules:
         made: dict[str, Any] = {}
         issuer = value.text("issuer")
         made |= {"issuer": issuer} if issuer else any_issuer(self._findings, value.place)
-        audiences = [str(one.data) for one in value.members("audiences")]
+        audiences = list(dict.fromkeys(str(one.data) for one in value.members("audiences")))
         made |= {"audiences": audiences} if audiences else any_audience(self._findings, value.place)
         same = next(
             (other for other in self._providers.values() if issuer and other.value.text("issuer") == issuer), None
@@ -249,7 +250,7 @@ class JwtRules:
         made |= self._times(value)
         made |= self._locations(value)
         self._subjects(value, made)
-        label = self._draft.add_issuer(name, made)
+        label = self._draft.add_issuer(name, made, value.place)
         self._providers[name] = _Provider(label, value, audiences)
         self._headers(value, label)
         for key, inner in value.unread(HARMLESS):
@@ -358,19 +359,11 @@ class JwtRules:
         longest = value.get("max_lifetime")
         if longest is not None:
             limit = duration(longest) or 1
-            made |= self._remaining(limit, longest.place)
+            self._findings.left_out(
+                longest.place,
+                f"max_lifetime, which limits the time left; if tokens live for at most {limit:g} s, write max_lifetime: {limit:g}s (exp - iat)",
+            )
         return made
-
-    def _remaining(self, limit: float, place: Place) -> dict[str, Any]:
-        from lbjwt.config.issuer import Issuer
-
-        if "max_remaining" in Issuer.model_fields:
-            return {"max_remaining": seconds(limit, 1, 315_360_000)}
-        self._findings.left_out(
-            place,
-            f"max_lifetime, which limits the time left; if tokens live for at most {limit:g} s, write max_lifetime: {limit:g}s (exp - iat)",
-        )
-        return {}
 
     def _locations(self, value: Value) -> dict[str, Any]:
         forward = value.get("forward")

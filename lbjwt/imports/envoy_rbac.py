@@ -48,7 +48,7 @@ class RbacRules:
             findings.left_out(shadow.place, "shadow_rules; write rules with report_only: true")
             shadow.skip()
 
-    def apply(self, request: Request, decision: Decision, route: Value) -> Decision:
+    def apply(self, request: Request, decision: Decision, settings: list[Value]) -> Decision:
         """A decision with the claims that the request needs."""
         if not self._on:
             return decision

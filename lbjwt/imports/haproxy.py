@@ -5,19 +5,19 @@ HAProxy: frontends as listeners and routes. What its rules ask of a token is col
 import re
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
-from typing import Any, Final
+from typing import Final
 
-from lbjwt.imports.common import host_of, identity_header, seconds, usable_path
-from lbjwt.imports.draft import Draft, Noted, closed
+from lbjwt.imports.common import host_of, usable_path
+from lbjwt.imports.draft import Draft, closed
 from lbjwt.imports.errors import ImportFailure
 from lbjwt.imports.findings import Findings, Place
-from lbjwt.imports.haproxy_backend import Backends, milliseconds
+from lbjwt.imports.haproxy_backend import Backends
+from lbjwt.imports.haproxy_edge import PATH_CHANGES, Edge
 from lbjwt.imports.haproxy_file import (
     Atom,
     Line,
     Section,
     Test,
-    pairs,
     read_acls,
     read_condition,
     read_sections,
@@ -34,23 +34,12 @@ from lbjwt.imports.haproxy_token import (
     fact_of,
     is_unknown,
     negation,
-    token_place,
 )
 from lbjwt.imports.literals import matches, paths_of
 from lbjwt.imports.matching import METHODS, Decision, Path, Request
+from lbjwt.imports.words import Words
 
 _PATHS: Final = {"path": "exact", "path_beg": "beginning", "path_dir": "tree", "path_reg": "regex"}
-_SILENT: Final = {
-    "bind", "mode", "acl", "http-request", "use_backend", "default_backend", "http-response", "log", "log-format", "maxconn", "description",
-    "id", "server", "default-server", "balance", "http-reuse", "cookie", "retries", "retry-on", "log-tag", "unique-id-format",
-    "unique-id-header", "http-after-response", "server-template", "http-check", "errorfile",
-}  # fmt: skip
-_OWN_HEADERS: Final = {
-    "x-forwarded-proto", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-real-ip", "x-ssl", "host",
-}  # fmt: skip
-_SILENT_ACTIONS: Final = {
-    "capture", "set-log-level", "set-tos", "set-mark", "set-nice", "unset-var", "set-src", "set-priority-class", "normalize-uri",
-}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -94,6 +83,7 @@ class _Reader:
         self._findings = findings
         self._backends = Backends(sections, draft, findings)
         self._issuers = Issuers(directory, draft, findings)
+        self._changed = False
         self._hosts: set[str] = set()
         self._places: set[Path] = set()
         self._methods: set[str] = set()
@@ -103,7 +93,7 @@ class _Reader:
         chosen = max(
             self._frontends,
             key=lambda one: (
-                "jwt_" in " ".join(map(str, one.lines)),
+                any("jwt_" in word for line in one.lines for word in line.words),
                 not self._redirects(one),
                 bool(one.all("use_backend")),
             ),
@@ -139,10 +129,11 @@ class _Reader:
             return self._decide(request, scene, scenes)
 
         self._draft.set_routes(sorted(self._hosts), self._places, self._methods, decide, beginnings=self._beginnings)
-        self._listeners(chosen)
+        edge = Edge(chosen, self._draft, self._findings)
+        edge.listeners()
         for each in [scene, *scenes.values()]:
-            self._headers(each)
-        self._settings(chosen)
+            edge.headers(each.section, each.variables)
+        edge.settings()
 
     def _scene(self, section: Section, before: _Scene | None = None) -> _Scene:
         acls = read_acls(section)
@@ -151,7 +142,9 @@ class _Reader:
             match = re.fullmatch(r"set-var(?:-fmt)?\(([^,)]+)[^)]*\)", line.words[1]) if len(line.words) > 2 else None
             if match:
                 rule, _, _ = split_condition(line.words[2:])
-                variables.setdefault(match[1], "".join(rule))
+                sample = "".join(rule)
+                # what is set in two ways is not known
+                variables[match[1]] = sample if variables.get(match[1], sample) == sample else f"var({match[1]})"
         return _Scene(section, acls, variables)
 
     @staticmethod
@@ -223,6 +216,7 @@ class _Reader:
 
     def _decide(self, request: Request, scene: _Scene, scenes: dict[str, _Scene]) -> Decision | None:
         needs: list[Formula] = []
+        self._changed = False
         refused = self._rules(scene, request, needs)
         name = self._backend(scene, request) if refused is None else None
         if name is None and refused is None:
@@ -237,14 +231,17 @@ class _Reader:
     def _rules(self, scene: _Scene, request: Request, needs: list[Formula]) -> tuple[int, str] | None:
         """Run the rules of a section. What must hold is added to `needs`; a status and a reason when the request is refused whatever its token is."""
         for line in scene.section.all("http-request"):
-            action = line.words[1] if len(line.words) > 1 else ""
-            if action not in ("deny", "reject", "tarpit", "return", "auth", "allow", "redirect"):
+            action = line.words[1]
+            if action not in (*PATH_CHANGES, "deny", "reject", "tarpit", "return", "auth", "allow", "redirect"):
                 continue
             rule, word, words = split_condition(line.words)
             holds = self._condition(words, scene, request, line) if word else True
             if word == "unless":
                 holds = negation(holds)
             if holds is False:
+                continue
+            if action in PATH_CHANGES:
+                self._changed = True
                 continue
             if action == "redirect":
                 self._findings.left_out(line.place, f"{line}; lbjwt sends no redirects")
@@ -261,7 +258,7 @@ class _Reader:
             if holds is True:
                 return status, f"{action} there"
             if is_unknown(holds):
-                if any(counter in str(line) for counter in ("sc_", "src_http", "src_conn", "sc0_", "sc1_")):
+                if any(word.startswith(("sc_", "src_http", "src_conn", "sc0_", "sc1_")) for word in line.words):
                     self._findings.left_out(
                         line.place,
                         f"{line}; lbjwt does not limit rates of good requests, see fail_limit for bad tokens",
@@ -297,7 +294,7 @@ class _Reader:
         default = scene.section.last("default_backend")
         return default.words[1] if default is not None else None
 
-    def _condition(self, words: tuple[str, ...], scene: _Scene, request: Request, line: Line) -> Formula:
+    def _condition(self, words: Words, scene: _Scene, request: Request, line: Line) -> Formula:
         groups = read_condition(words, scene.acls, line.place)
         return disjunction([conjunction([self._atom(atom, scene, request) for atom in group]) for group in groups])
 
@@ -323,6 +320,8 @@ class _Reader:
             return self._host(test, request)
         meant = self._meant(test)
         if meant is not None:
+            if self._changed:
+                return Fact("unknown")  # of the new path
             return matches(meant, request.path)
         return fact_of(test, scene.variables)
 
@@ -335,120 +334,8 @@ class _Reader:
             for one in (pattern.lower().partition(":")[0] for pattern in test.patterns)
         )
 
-    def _listeners(self, section: Section) -> None:
-        for line in section.all("bind"):
-            for address in line.words[1].split(","):
-                made = self._listener(address, line)
-                if made is not None and made["address"] not in [one["address"] for one in self._draft.listeners]:
-                    self._draft.listeners.append(made)
 
-    def _listener(self, address: str, line: Line) -> dict[str, Any] | None:
-        address = re.sub(r"^(ipv4@|ipv6@)", "", address)
-        host, _, port = address.rpartition(":")
-        if not port.isdigit() or address.startswith(("unix@", "/", "abns@", "fd@")):
-            self._findings.left_out(line.place, f"{line}; lbjwt listens on HOST:PORT")
-            return None
-        host = "" if host in ("*", "0.0.0.0", "::", "[::]") else host
-        made: dict[str, Any] = {"address": f"{host}:{port}"}
-        values = dict(pairs(line.words))
-        if "ssl" in line.words:
-            file: Any = values.get("crt", "")
-            if line.words.count("crt") > 1 or "crt-list" in values or not file or file.endswith("/"):
-                self._findings.left_out(line.place, "several certificates; a listener of lbjwt has one: write its file")
-                file = (
-                    file if file and not file.endswith("/") else Noted("site.pem", "write the certificate and its key")
-                )
-            made["tls"] = {"certificate": file, "private_key": file}
-            if values.get("verify") == "required":
-                self._findings.left_out(
-                    line.place, "client certificates (verify required); every route is closed until you decide"
-                )
-                self._draft.close_routes("client certificates were left out")
-        elif values.get("proto") == "h2":
-            made["h2c"] = True
-        if "accept-proxy" in line.words:
-            self._findings.left_out(
-                line.place, "accept-proxy; lbjwt takes the client's address from X-Forwarded-For of trusted_proxies"
-            )
-        return made
-
-    def _headers(self, scene: _Scene) -> None:
-        for line in scene.section.all("http-request"):
-            action = line.words[1] if len(line.words) > 1 else ""
-            rule, _, _ = split_condition(line.words)
-            if action in ("set-header", "add-header") and len(rule) > 3:
-                self._header(scene, line, rule[2], " ".join(rule[3:]))
-            elif action == "del-header" and len(rule) > 2:
-                self._deleted(line, rule[2])
-            elif action in (
-                "set-path",
-                "replace-path",
-                "replace-uri",
-                "set-uri",
-                "set-query",
-                "replace-pathq",
-                "set-pathq",
-                "set-method",
-            ):
-                self._findings.left_out(
-                    line.place, f"{line}; backends of lbjwt get the request line as the client sent it"
-                )
-            elif action not in _SILENT_ACTIONS and not action.startswith(
-                ("set-var", "deny", "reject", "tarpit", "return", "auth", "allow", "redirect")
-            ):
-                self._findings.left_out(line.place, str(line))
-
-    def _deleted(self, line: Line, name: str) -> None:
-        if name.lower() == "authorization":
-            self._draft.settings["forward_token"] = False
-        elif name.lower() not in [entry["header"].lower() for entry in self._draft.claim_to_headers] and not any(
-            name.lower() == other.words[2].lower()
-            for section in self._frontends
-            for other in section.all("http-request", "set-header")
-        ):
-            self._findings.left_out(line.place, f"{line}; lbjwt removes only the headers that claim_to_headers names")
-
-    def _header(self, scene: _Scene, line: Line, name: str, value: str) -> None:
-        match = re.fullmatch(r"%\[([^\]]+(?:\[[^\]]*\][^\]]*)*)\]", value)
-        steps = expand(match[1], scene.variables) if match else []
-        place = token_place(steps)
-        if place is not None and len(steps) > place[1] and steps[place[1]][0] == "jwt_payload_query":
-            query = steps[place[1]][1].split(",")[0].strip().strip("\"'")
-            claim = re.findall(r"[A-Za-z0-9_-]+", query) if re.fullmatch(r"\$(?:\.[A-Za-z0-9_-]+)+", query) else None
-            if claim is not None:
-                identity_header(
-                    self._draft, self._findings, line.place, name, {"claim": claim[0] if len(claim) == 1 else claim}
-                )
-                if any(route.get("public") for route in self._draft.routes):
-                    self._findings.unsafe(
-                        line.place,
-                        f"{name} also comes from tokens that nobody verified, where no rule asks for one; lbjwt sends it for verified tokens only",
-                    )
-                return
-        if name.lower() not in _OWN_HEADERS:
-            self._findings.left_out(
-                line.place, f"{line}; set this header in the application, or as claim_to_headers if it is a claim"
-            )
-
-    def _settings(self, section: Section) -> None:
-        head, keep = section.last("timeout", "http-request"), section.last("timeout", "http-keep-alive")
-        timeouts: dict[str, Any] = {}
-        for line, key, most in ((head, "request_head", 600), (keep, "keep_alive", 3600)):
-            if line is not None and (time := milliseconds(line.words[2])) is not None:
-                timeouts[key] = seconds(time / 1000, 0.1, most)
-        if timeouts:
-            self._draft.settings["timeouts"] = timeouts
-        for line in section.lines:
-            if (
-                line.words[0] not in _SILENT
-                and not line.starts("timeout")
-                and not line.starts("option")
-                and not line.starts("redirect")
-            ):
-                self._findings.left_out(line.place, str(line))
-
-
-def _status(rule: tuple[str, ...]) -> int:
+def _status(rule: Words) -> int:
     for word in ("deny_status", "status"):
         if word in rule and rule[rule.index(word) + 1 :][:1] and rule[rule.index(word) + 1].isdigit():
             return int(rule[rule.index(word) + 1])

@@ -202,7 +202,7 @@ class Backends:
         made["health_check"] = {**rules, **checks}
 
     def _unknown(self, section: Section) -> None:
-        for line in section.lines:
+        for line in section.lines if section.kind == "backend" else ():  # of `listen`, the frontend tells
             if (
                 line.starts("http-check")
                 or line.starts("timeout")

@@ -8,6 +8,7 @@ from pathlib import Path
 from lbjwt.imports.errors import ImportFailure
 from lbjwt.imports.findings import Place
 from lbjwt.imports.reading import readable
+from lbjwt.imports.words import Words
 
 _SECTIONS = (
     "global", "defaults", "frontend", "backend", "listen", "userlist", "peers", "resolvers", "cache", "program", "http-errors", "mailers",
@@ -19,11 +20,13 @@ _SECTIONS = (
 class Line:
     """One line: its words without quotes."""
 
-    words: tuple[str, ...]
+    words: Words
     place: Place
 
     def __str__(self) -> str:
-        return " ".join(self.words)
+        """Its first words: others may be secrets."""
+        shown = 3 if self.words[1].endswith("-header") else 2
+        return " ".join([*self.words[:shown], *(["…"] if len(self.words) > shown else [])])
 
     def starts(self, *words: str) -> bool:
         return self.words[: len(words)] == words
@@ -40,7 +43,8 @@ class Section:
     defaults: "Section | None" = None
 
     def all(self, *words: str) -> list[Line]:
-        return [line for line in self.lines if line.starts(*words)]
+        before = self.defaults.all(*words) if self.defaults is not None and words[0] in ("acl", "http-request") else []
+        return [*before, *(line for line in self.lines if line.starts(*words))]
 
     def last(self, *words: str) -> Line | None:
         """The line that applies; that of the defaults if the section has none."""
@@ -70,7 +74,7 @@ def read_sections(path: Path) -> list[Section]:
                 defaults = section
             sections.append(section)
         elif sections:
-            sections[-1].lines.append(Line(tuple(words), place))
+            sections[-1].lines.append(Line(Words(words), place))
         else:
             raise ImportFailure(f"{path}:{number}: is no section of HAProxy: {words[0]}")
     if not any(section.kind in ("frontend", "listen") for section in sections):
@@ -163,7 +167,7 @@ def read_acls(section: Section) -> dict[str, tuple[Test, ...]]:
     return found
 
 
-def read_test(words: tuple[str, ...], place: Place) -> Test:
+def read_test(words: Words, place: Place) -> Test:
     """Read a sample and what it is compared with."""
     sample, rest = words[0], list(words[1:])
     how, ignore, from_file = "", False, False
@@ -186,15 +190,15 @@ def read_test(words: tuple[str, ...], place: Place) -> Test:
     return Test(sample, how, tuple(patterns), place, ignore, from_file)
 
 
-def split_condition(words: tuple[str, ...]) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
+def split_condition(words: Words) -> tuple[Words, str, Words]:
     """The rule, ``if``, ``unless`` or nothing, and the words of the condition."""
     for at, word in enumerate(words):
         if word in ("if", "unless"):
             return words[:at], word, words[at + 1 :]
-    return words, "", ()
+    return words, "", Words()
 
 
-def read_condition(words: tuple[str, ...], acls: dict[str, tuple[Test, ...]], place: Place) -> Condition:
+def read_condition(words: Words, acls: dict[str, tuple[Test, ...]], place: Place) -> Condition:
     """Read the words after ``if`` or ``unless``."""
     groups: Condition = [[]]
     negated, at = False, 0

@@ -74,7 +74,7 @@ class Issuers:
         lists = {"alg": asked.algorithms, "iss": asked.names, "aud": asked.audiences}
         for one in facts:
             if isinstance(one, Fact) and one.kind in lists:
-                lists[one.kind] += one.value
+                lists[one.kind] += [value for value in one.value if value not in lists[one.kind]]
             elif isinstance(one, Fact) and one.kind == "live":
                 asked.expiry_checked = asked.expiry_required = True
             elif isinstance(one, tuple) and one[0] == "not" and one[1].kind == "dead":
@@ -129,10 +129,12 @@ class Issuers:
             made |= optional_expiration(self._findings, place)
         made |= _location(asked.signed.token)
         if not asked.names:
-            return [self._added("main", made)]
-        return [self._added(name.split("://")[-1].split("/")[0], {"issuer": name, **made}) for name in asked.names]
+            return [self._added("main", made, place)]
+        return [
+            self._added(name.split("://")[-1].split("/")[0], {"issuer": name, **made}, place) for name in asked.names
+        ]
 
-    def _added(self, hint: str, made: dict[str, Any]) -> str:
+    def _added(self, hint: str, made: dict[str, Any], place: Place) -> str:
         """Add an issuer; one that is there, but for its audiences, gets these too."""
         for label, other in self._draft.issuers.items():
             keys = {*made, *other} - {"audiences", "any_audience"}
@@ -143,7 +145,7 @@ class Issuers:
                     del other["audiences"]
                     other["any_audience"] = made["any_audience"]
                 return label
-        return self._draft.add_issuer(hint, made)
+        return self._draft.add_issuer(hint, made, place)
 
     def _keys(self, key: str, algorithms: list[str], place: Place) -> dict[str, Any]:
         if algorithms and all(one.startswith("HS") for one in algorithms):

@@ -6,8 +6,8 @@ hosts, paths and methods that its file distinguishes and says for one request wh
 of each combination and keeps the routes without which lbjwt would answer one of them differently.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -57,13 +57,12 @@ Decide = Callable[[Request], Decision | None]
 
 @dataclass(slots=True)
 class Route:
-    """A route of the result. Without hosts and methods, it matches all of them."""
+    """A route of the result. Without a host or methods, it matches all of them."""
 
     host: str
     path: Path
     methods: tuple[str, ...]
     decision: Decision
-    hosts: list[str] = field(default_factory=list)
 
     @property
     def rank(self) -> tuple[tuple[int, int], tuple[int, int], int]:
@@ -121,7 +120,7 @@ def compile_routes(
                 _add_itself(kept, host, path, told, decide)
             else:
                 _add_routes(kept, host, path, told, decide, missing)
-    return list(_merged(kept))
+    return kept
 
 
 def _told(methods: Iterable[str]) -> list[str]:
@@ -160,16 +159,16 @@ def _add_itself(kept: list[Route], host: str, path: Path, told: Iterable[str], d
     for method in (UNKNOWN, *told):
         request = Request(sample_host(host), path.text, method)
         wanted, there = decide(request), resolve([*kept, *added], request)
-        if wanted is None or there is None or wanted == there or not _is_open(there) or _is_open(wanted):
+        if wanted is None or there is None or wanted == there or not is_open(there) or is_open(wanted):
             continue
         methods = () if method == UNKNOWN else (method,)
         added += [Route(host, path, methods, wanted), Route(host, Path(path.text + "/", True), methods, there)]
     kept.extend(added)
 
 
-def _is_open(decision: Decision) -> bool:
+def is_open(decision: Decision | None) -> bool:
     """Whether requests without a good token pass."""
-    return any(decision.get(key) for key in ("public", "allow_missing", "report_only"))
+    return decision is not None and any(decision.get(key) for key in ("public", "allow_missing", "report_only"))
 
 
 def resolve(routes: Iterable[Route], request: Request) -> Decision | None:
@@ -178,17 +177,15 @@ def resolve(routes: Iterable[Route], request: Request) -> Decision | None:
     return max(fitting, key=lambda route: route.rank).decision if fitting else None
 
 
-def _merged(kept: list[Route]) -> Iterator[Route]:
-    """Routes that differ in their host only become one."""
-    groups: list[Route] = []
-    for route in kept:
-        for group in groups:
-            if (group.path, group.methods, group.decision) == (route.path, route.methods, route.decision) and (
-                bool(group.host) == bool(route.host)
-            ):
-                group.hosts.append(route.host)
+def by_hosts(routes: Iterable[Route]) -> list[tuple[Route, list[str]]]:
+    """Routes that differ in their host only become one, with all their hosts; [] for any host."""
+    groups: list[tuple[Route, list[str]]] = []
+    for route in routes:
+        wanted = route.path, route.methods, route.decision, bool(route.host)
+        for other, hosts in groups:
+            if (other.path, other.methods, other.decision, bool(other.host)) == wanted:
+                hosts.append(route.host)
                 break
         else:
-            route.hosts = [route.host] if route.host else []
-            groups.append(route)
-    yield from groups
+            groups.append((route, [route.host] if route.host else []))
+    return groups

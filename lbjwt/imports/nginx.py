@@ -1,18 +1,18 @@
 """nginx: servers and their locations as routes."""
 
 import re
-from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any, Final
 
-from lbjwt.imports.common import host_of, identity_header, seconds, usable_path
+from lbjwt.imports.common import identity_header, seconds, usable_path
 from lbjwt.imports.draft import Draft, closed
 from lbjwt.imports.errors import ImportFailure
 from lbjwt.imports.findings import Findings
-from lbjwt.imports.literals import matches, paths_of, stem_of
-from lbjwt.imports.matching import METHODS, Decision, Path, Request, host_covers, host_rank
+from lbjwt.imports.literals import paths_of, stem_of
+from lbjwt.imports.matching import METHODS, Decision, Path, Request, host_covers, host_rank, is_open
 from lbjwt.imports.nginx_file import Directive, Levels, bytes_of, inherited, read_file, seconds_of, setting
-from lbjwt.imports.nginx_jwt import Need, Tokens
+from lbjwt.imports.nginx_jwt import Tokens
+from lbjwt.imports.nginx_server import Location, Server, read_server, serving
 from lbjwt.imports.nginx_upstream import Upstreams
 from lbjwt.units import format_size
 
@@ -47,44 +47,6 @@ _OWN_HEADERS: Final = {
 _RESTRICTING: Final = ("allow", "deny", "auth_basic", "auth_request", "satisfy", "ssl_verify_client")
 
 
-@dataclass(slots=True)
-class _Location:
-    levels: Levels
-    kind: str  # =, ^~, "" (prefix), ~
-    text: str
-    meant: list[tuple[Path, str]]
-    target: Decision
-    need: Need | None = None
-    methods: tuple[str, ...] = ()
-
-    def covers(self, path: str) -> bool:
-        """Whether nginx may pick it. nginx redirects a path that lacks the slash at the end of a prefix; lbjwt lets it pass as the target would."""
-        if self.kind in ("=", "~"):
-            return path == self.text if self.kind == "=" else matches(self.meant, path)
-        return path.startswith(self.text) or path + "/" == self.text
-
-
-@dataclass(slots=True)
-class _Server:
-    block: Directive
-    listens: list[tuple[str, tuple[str, ...]]]
-    names: list[str]
-    default: bool = False
-    locations: list[_Location] = field(default_factory=list)
-
-    @property
-    def addresses(self) -> set[str]:
-        return {address for address, _ in self.listens}
-
-    @property
-    def redirects(self) -> bool:
-        """It only sends clients elsewhere."""
-        answers = [self.block, *self.block.all("location")]
-        return any(_is_redirect(one.first("return")) for one in answers) and not any(
-            one.first("proxy_pass", "grpc_pass") for one in answers
-        )
-
-
 def read(path: FilePath, draft: Draft, findings: Findings) -> None:
     """
     Read ``nginx.conf`` with the files that it includes, or one of those.
@@ -93,56 +55,15 @@ def read(path: FilePath, draft: Draft, findings: Findings) -> None:
         ImportFailure: It cannot be read, or has no server.
     """
     http = read_file(path, findings)
-    servers = [_server(block, findings) for block in http.all("server")]
+    servers = [read_server(block, findings) for block in http.all("server")]
     if not servers:
         raise ImportFailure(f"{path}:{http.place.line}: has no server")
     _Reader(http, path.absolute().parent, servers, draft, findings).run()
 
 
-def _server(block: Directive, findings: Findings) -> _Server:
-    listens: list[tuple[str, tuple[str, ...]]] = []
-    for one in block.all("listen"):
-        address = _listen_address(one.args[0])
-        if address is None:
-            findings.left_out(one.place, f"{one}; lbjwt listens on HOST:PORT")
-            continue
-        if "proxy_protocol" in one.args:
-            findings.left_out(
-                one.place, "proxy_protocol; lbjwt takes the client's address from X-Forwarded-For of trusted_proxies"
-            )
-        if address not in [other for other, _ in listens]:
-            listens.append((address, one.args[1:]))
-    names: list[str] = []
-    for one in block.all("server_name"):
-        for name in one.args:
-            if name.startswith("."):
-                names += [name[1:], f"*{name}"]
-            elif name in ("_", "", "localhost", "$hostname"):
-                names += ["localhost"] if name == "localhost" else []
-            elif (host := host_of(name, findings, one.place)) is not None:
-                names.append(host)
-    default = any("default_server" in options or "default" in options for _, options in listens)
-    return _Server(block, listens or [(":80", ())], names, default)
-
-
-def _listen_address(text: str) -> str | None:
-    if text.startswith("unix:"):
-        return None
-    if text.isdigit():
-        return f":{text}"
-    host, colon, port = text.rpartition(":")
-    if not colon or text.endswith("]"):
-        host, port = text, "80"
-    return f":{port}" if host in ("*", "0.0.0.0", "[::]") else f"{host}:{port}"
-
-
-def _is_redirect(answer: Directive | None) -> bool:
-    return answer is not None and (answer.args[0][:1] == "3" or answer.args[0].startswith("http"))
-
-
 class _Reader:
     def __init__(
-        self, http: Directive, directory: FilePath, servers: list[_Server], draft: Draft, findings: Findings
+        self, http: Directive, directory: FilePath, servers: list[Server], draft: Draft, findings: Findings
     ) -> None:
         self._http = http
         self._directory = directory
@@ -165,8 +86,12 @@ class _Reader:
         def decide(request: Request) -> Decision | None:
             fitting = [(name, server) for server in here for name in server.names if host_covers(name, request.host)]
             server = max(fitting, key=lambda pair: host_rank(pair[0]))[1] if fitting else default
-            location = _serving(server, request.path)
-            return None if location is None else self._decision(location, request)
+            found = self._of(server, request)
+            if not fitting and is_open(found):
+                # hosts that an expression means may need more
+                others = (self._of(other, request) for other in here if other.has_patterns)
+                return next((other for other in others if other is not None and not is_open(other)), found)
+            return found
 
         places = [path for server in here for one in server.locations for path, _ in one.meant]
         beginnings = {
@@ -188,16 +113,16 @@ class _Reader:
     def _chosen(self) -> str:
         """The address whose servers are imported: one that asks for tokens, else with TLS, else the first that does more than redirect."""
 
-        def wanted(server: _Server) -> tuple[bool, bool, bool]:
+        def wanted(server: Server) -> tuple[bool, bool, bool]:
             tokens = "auth_jwt" in _names(server.block)
             return not server.redirects, tokens, any("ssl" in options for _, options in server.listens)
 
         best = max(self._servers, key=wanted)
         return next((address for address, options in best.listens if "ssl" in options), best.listens[0][0])
 
-    def _timeouts(self, locations: list[_Location]) -> None:
+    def _timeouts(self, locations: list[Location]) -> None:
         """The read timeout of most locations is that of their cluster; the others have their own."""
-        told: dict[str, list[tuple[_Location, float]]] = {}
+        told: dict[str, list[tuple[Location, float]]] = {}
         for location in locations:
             if "cluster" in location.target:
                 read = setting(location.levels, "proxy_read_timeout") or setting(location.levels, "grpc_read_timeout")
@@ -211,7 +136,11 @@ class _Reader:
                 if time != usual:
                     location.target["retry"] = {"try_timeout": seconds(time, 0.01, 3600)}
 
-    def _decision(self, location: _Location, request: Request) -> Decision:
+    def _of(self, server: Server, request: Request) -> Decision | None:
+        location = serving(server, request.path)
+        return None if location is None else self._decision(location, request)
+
+    def _decision(self, location: Location, request: Request) -> Decision:
         decision = dict(location.target)
         if location.methods and request.method not in location.methods:
             return {
@@ -229,8 +158,11 @@ class _Reader:
             }
         return self._tokens.apply(location.need, decision)
 
-    def _locations(self, levels: Levels, server: _Server) -> None:
+    def _locations(self, levels: Levels, server: Server) -> None:
         whole = levels[-1].name == "server"
+        if whole and levels[-1].first("return") is not None:
+            self._rest(levels, server)  # before nginx looks for a location
+            return
         for block in levels[-1].all("location"):
             kind = block.args[0] if len(block.args) > 1 else ""
             text = block.args[-1]
@@ -242,7 +174,7 @@ class _Reader:
             if meant:
                 target = self._target(inner, text)
                 need = self._tokens.need(inner, server.block)
-                location = _Location(
+                location = Location(
                     inner, "~" if kind.startswith("~") else kind, text, meant, target, need, self._methods(block)
                 )
                 server.locations.append(location)
@@ -251,7 +183,7 @@ class _Reader:
         if whole and not any(one.text == "/" and one.kind in ("", "^~") for one in server.locations):
             self._rest(levels, server)
 
-    def _rest(self, levels: Levels, server: _Server) -> None:
+    def _rest(self, levels: Levels, server: Server) -> None:
         """What a server does where it has no location."""
         answer = levels[-1].first("return")
         if (
@@ -261,7 +193,7 @@ class _Reader:
         ):
             return
         server.locations.append(
-            _Location(
+            Location(
                 levels,
                 "",
                 "/",
@@ -296,7 +228,7 @@ class _Reader:
         block = levels[-1]
         reason = self._restriction(levels)
         passed, answer = block.first("proxy_pass", "grpc_pass"), block.first("return")
-        if passed is None or (answer is not None and answer.place < passed.place):
+        if passed is None or answer is not None:  # nginx answers before it would pass the request on
             return self._answer(block, answer)
         found = self._upstreams.cluster(passed.args[0], passed.place, levels)
         if found is None:
@@ -400,7 +332,7 @@ class _Reader:
                     f"the header {name} for backends; set it in the application, or as claim_to_headers if it is a claim",
                 )
 
-    def _listeners(self, address: str, here: list[_Server]) -> None:
+    def _listeners(self, address: str, here: list[Server]) -> None:
         names = {id(server) for server in here}
         told: set[str] = set()
         for server in self._servers:
@@ -420,7 +352,7 @@ class _Reader:
                             f"the servers of {other}: all listeners of lbjwt have the same routes; import them by themselves into a second file",
                         )
 
-    def _add_listener(self, address: str, options: tuple[str, ...], server: _Server) -> None:
+    def _add_listener(self, address: str, options: tuple[str, ...], server: Server) -> None:
         tls = None
         if "ssl" in options or setting((self._http, server.block), "ssl") is not None:
             certificate, key = (
@@ -441,7 +373,7 @@ class _Reader:
                 f"the certificate of {' '.join(server.names)}; a listener of lbjwt has one, so write one certificate for all names",
             )
 
-    def _limits(self, here: list[_Server]) -> None:
+    def _limits(self, here: list[Server]) -> None:
         sizes = set()
         for server in here:
             for levels in [(self._http, server.block), *(location.levels for location in server.locations)]:
@@ -473,21 +405,9 @@ class _Reader:
         for block in blocks:
             for one in block.block:
                 if one.name not in _KNOWN and not _SILENT.fullmatch(one.name) and one.name != "rewrite":
-                    self._findings.left_out(one.place, str(one)[:80])
+                    self._findings.left_out(one.place, str(one))
 
 
 def _names(block: Directive) -> set[str]:
     """The names of all directives in a block."""
     return {block.name}.union(*map(_names, block.block))
-
-
-def _serving(server: _Server, path: str) -> _Location | None:
-    """The location that nginx picks: an exact one, else the longest prefix, unless a regular expression matches and that prefix is not ``^~``."""
-    exact = next((one for one in server.locations if one.kind == "=" and one.covers(path)), None)
-    if exact is not None:
-        return exact
-    prefixes = [one for one in server.locations if one.kind in ("", "^~") and one.covers(path)]
-    longest = max(prefixes, key=lambda one: len(one.text), default=None)
-    if longest is not None and longest.kind == "^~":
-        return longest
-    return next((one for one in server.locations if one.kind == "~" and one.covers(path)), longest)

@@ -10,6 +10,7 @@ import crossplane
 
 from lbjwt.imports.errors import ImportFailure
 from lbjwt.imports.findings import Findings, Place
+from lbjwt.imports.words import Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +18,13 @@ class Directive:
     """A directive; `block` are those within its braces."""
 
     name: str
-    args: tuple[str, ...]
+    args: Words
     place: Place
     block: "tuple[Directive, ...]" = field(default=())
 
     def __str__(self) -> str:
-        return " ".join([self.name, *self.args])
+        """Its name and first argument: others may be secrets."""
+        return " ".join([self.name, *self.args[:1], *(["…"] if len(self.args) > 1 else [])])
 
     def all(self, *names: str) -> "list[Directive]":
         return [one for one in self.block if one.name in names]
@@ -78,8 +80,8 @@ def read_file(path: Path, findings: Findings) -> Directive:
     if not any(directive.name in ("server", "upstream", "location") for directive in parsed):
         raise ImportFailure(f"{path}:1: has no http block and no server")
     if any(directive.name == "location" for directive in parsed):
-        parsed = (Directive("server", (), Place(str(path), 1), parsed),)
-    return Directive("http", (), Place(str(path), 1), parsed)
+        parsed = (Directive("server", Words(), Place(str(path), 1), parsed),)
+    return Directive("http", Words(), Place(str(path), 1), parsed)
 
 
 def _directives(parsed: list[dict[str, Any]], file: str) -> Iterator[Directive]:
@@ -87,7 +89,7 @@ def _directives(parsed: list[dict[str, Any]], file: str) -> Iterator[Directive]:
         name = one.get("file", file)
         yield Directive(
             one["directive"],
-            tuple(one["args"]),
+            Words(one["args"]),
             Place(name, one["line"]),
             tuple(_directives(one.get("block") or [], name)),
         )

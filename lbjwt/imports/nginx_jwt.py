@@ -131,14 +131,7 @@ class Tokens:
         made: dict[str, Any] = {}
         names = first.issuers if all(need.issuers == first.issuers for need in needs) else []
         if not names:
-            if several:
-                self._findings.left_out(
-                    first.place,
-                    "which issuer these keys belong to: nginx does not ask, and with several key sources lbjwt must know; write it as issuer",
-                )
-                made["any_issuer"] = True
-            else:
-                made |= any_issuer(self._findings, first.place)
+            made |= {"any_issuer": True} if several else any_issuer(self._findings, first.place)
         audiences = list(dict.fromkeys(one for need in needs for one in need.audiences))
         made |= (
             {"audiences": audiences}
@@ -159,12 +152,10 @@ class Tokens:
             "main",
         )
         if not names:
-            return [self._draft.add_issuer(hint, made)]
+            return [self._draft.add_issuer(hint, made, first.place)]
+        made.pop("any_issuer", None)
         return [
-            self._draft.add_issuer(
-                name.split("://")[-1].split("/")[0],
-                {"issuer": name, **{key: value for key, value in made.items() if key != "any_issuer"}},
-            )
+            self._draft.add_issuer(name.split("://")[-1].split("/")[0], {"issuer": name, **made}, first.place)
             for name in names
         ]
 
