@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from google.protobuf.json_format import MessageToDict
 from tests.harness.balancer import Balancer
 from tests.harness.keyserver import KeyServer
 from tests.harness.ports import free_port
+from tests.harness.processes import wait_for_port
 from tests.harness.publisher import Issuer
 from tests.harness.spop import (
     ACK,
@@ -37,6 +39,10 @@ PORTS = ("spoe", "check", "elsewhere", "secret")
 CLIENTS = map(str, ipaddress.ip_network("198.51.100.0/24"))  # for questions that are not to count against other clients
 
 
+def bearer(issuer: Issuer, **claims: Any) -> tuple[str, str]:
+    return "authorization", f"Bearer {issuer.mint(scope='read', **claims)}"
+
+
 class Asked:
     """One lbjwt with all listeners, and its issuer."""
 
@@ -46,7 +52,7 @@ class Asked:
         self.ports = ports
 
     def bearer(self, **claims: Any) -> tuple[str, str]:
-        return "authorization", f"Bearer {self.issuer.mint(scope='read', **claims)}"
+        return bearer(self.issuer, **claims)
 
     def spop(self) -> Connection:
         """A connection on which hellos were exchanged."""
@@ -418,22 +424,24 @@ def test_the_log_has_the_client_that_envoy_names(asked: Asked, envoy: Any) -> No
 # --- ends -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_stopping_lbjwt_sends_haproxy_elsewhere_and_answers_until_then(tmp_path: Path) -> None:
-    """Its health checks fail first; then connections end with a word, the idle ones too."""
+def test_haproxy_is_told_when_to_ask_another_one(tmp_path: Path) -> None:
+    """A lbjwt without keys fails the checks of HAProxy; one that stops ends its connections with a word, the idle ones too."""
     ports = {name: free_port() for name in PORTS}
     with KeyServer() as server:
         issuer = Issuer(server)
-        changes = settings(issuer, ports, tmp_path) | {"timeouts": {"lame_duck": "20s", "drain": "20s"}}
-        with Balancer(tmp_path, issuer, [], **changes) as balancer, Connection(ports["spoe"]) as haproxy:
-            haproxy.greet()
-            balancer.signal(signal.SIGTERM)
-            assert eventually(lambda: health_of(ports["spoe"]) == AGENT_DISCONNECT)
-            assert haproxy.ask(target="/open")["allowed"]
-            balancer.signal(signal.SIGTERM)  # changes nothing: the lame duck goes on
-            assert haproxy.ask(target="/read")["status"] == 401
-
-
-def health_of(port: int) -> int:
-    with Connection(port) as check:
-        check.send(hello(healthcheck=True))
-        return check.receive()[0]
+        server.documents.clear()
+        with Balancer(tmp_path, issuer, [], wait_ready=False, **settings(issuer, ports, tmp_path)) as balancer:
+            wait_for_port(ports["spoe"])
+            with Connection(ports["spoe"]) as check:
+                check.send(hello(healthcheck=True))
+                kind, _, _, said = check.receive()
+                assert (kind, said["status-code"]) == (AGENT_DISCONNECT, 13)
+            with Connection(ports["spoe"]) as haproxy:
+                haproxy.greet()
+                assert haproxy.ask(target="/open")["allowed"]
+                assert haproxy.ask(bearer(issuer), target="/read")["status"] == 503
+                balancer.signal(signal.SIGTERM)
+                kind, _, _, said = haproxy.receive()
+                assert (kind, said["status-code"]) == (AGENT_DISCONNECT, 0)
+                with pytest.raises(EOFError):
+                    haproxy.receive()
