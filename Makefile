@@ -34,7 +34,7 @@ $(error $(VENV) was made with $(shell $(BIN)/python --version): make clean first
 endif
 endif
 
-.PHONY: help demo quick test check format lint types strict stubs layering wheel bench proof load build lock clean
+.PHONY: help demo quick test peers check format lint types strict stubs layering wheel bench proof load build lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,8 @@ else
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m quiet tests/integration || code=$$?; \
 	exit $$code
 endif
+
+peers: $(VENV)/peers ## Caddy, Envoy and Traefik (330 MB) for the tests that start them, which are skipped without
 
 check: $(VENV)/dev build ## what CI runs: format, lint, types, layering, tests, the built wheel away from the source
 	@# Each of these uses one core.
@@ -128,6 +130,10 @@ $(VENV)/built: $(VENV)/installed $(SOURCES)
 $(VENV)/dev: $(VENV)/installed
 	@echo "installing the development tools"
 	@$(PIP) --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+$(VENV)/peers: $(VENV)/dev
+	@$(PIP) --no-build-isolation --editable '.[dev,peers]'
 	@touch $@
 
 # The identity provider that two tests start. Where it cannot be had they are skipped, and .ci/run counts that as failed.
