@@ -36,11 +36,13 @@ cdef class Decision:
     def claims(self):
         """The claims of its token, a new dict at each access; None without a token. They were checked when the token was verified."""
         cdef Parts parts
+        cdef bytes token
         cdef const char *text
         if self.grant is None:
             return None
-        text = PyBytes_AS_STRING(self.grant.token)
-        split(text, PyBytes_GET_SIZE(self.grant.token), &parts)
+        token = self.grant.token if self.grant.signed is None else self.grant.signed
+        text = PyBytes_AS_STRING(token)
+        split(text, PyBytes_GET_SIZE(token), &parts)
         return _loads(decoded(text + parts.payload_at, parts.payload_size, True))
 
     @property
