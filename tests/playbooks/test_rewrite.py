@@ -194,3 +194,19 @@ def test_what_a_token_remembers_of_its_path_is_counted(pieces: int | None) -> No
     cache.clear()
     fresh = type(cache)()
     assert cache.bytes_used == fresh.bytes_used
+
+
+def test_paths_of_many_tokens_stay_within_the_cache(pieces: int | None) -> None:
+    """A path that a token gets after it was cached may push other tokens out, and never the limit."""
+    policies = Policies(ROUTES, rest="token_cache: {max_bytes: 16KiB}")
+    stage = Stage(pieces, **policies.options())
+    client, cache = stage.client(), policies.verifier.gate.cache
+    for number in range(40):
+        auth = bearer(token(tenant="x" * number + "x", org={"id": number}))
+        for target, forwarded in (
+            ("/orders", f"/tenants/{'x' * (number + 1)}/orders"),
+            ("/inner", f"/o/{number}/user-of-a"),
+        ):
+            assert target_of(passes(stage, client, request("GET", target, auth=auth))) == forwarded
+        assert cache.bytes_used <= cache.max_bytes
+    assert cache.evictions > 0
