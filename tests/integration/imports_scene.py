@@ -131,6 +131,7 @@ class Pair:
     def __init__(self, name: str, folder: Path, backends: dict[str, int]) -> None:
         self.findings: tuple[str, ...] = ()
         self._tokens = tokens()
+        self._connections: list[http.client.HTTPConnection] = []
         program = {"nginx": nginx, "haproxy": haproxy, "envoy": envoy}[name].program()
         if program is None:
             pytest.skip(f"{name} is missing")
@@ -156,23 +157,19 @@ class Pair:
         self.findings = tuple(map(str, imported.findings))
         root, _ = document.read(imported.text)
         assert root is not None
-        served = Serve(self._folder, {**root.data, "listeners": [{"address": "127.0.0.1:0"}]})
-        with subprocess.Popen(self._command, cwd=self._folder, stdin=subprocess.DEVNULL) as peer:
-            try:
-                wait_for_port(self._port)
-                url = served.url()
-                served.wait_for("ready: ")
-                here, there = url.removeprefix("http://"), f"127.0.0.1:{self._port}"
-                with contextlib.ExitStack() as stack:
-                    self._connections = [
-                        stack.enter_context(contextlib.closing(http.client.HTTPConnection(one, timeout=60)))
-                        for one in (there, here)
-                    ]
-                    yield self
-            finally:
-                peer.terminate()
-                served.process.terminate()
-                served.end()
+        with contextlib.ExitStack() as stack:
+            peer = stack.enter_context(subprocess.Popen(self._command, cwd=self._folder, stdin=subprocess.DEVNULL))
+            stack.callback(peer.terminate)
+            served = Serve(self._folder, {**root.data, "listeners": [{"address": "127.0.0.1:0"}]})
+            stack.callback(served.end)
+            stack.callback(served.process.terminate)
+            wait_for_port(self._port)
+            url = served.url()
+            served.wait_for("ready: ")
+            for address in (f"127.0.0.1:{self._port}", url.removeprefix("http://")):
+                connection = http.client.HTTPConnection(address, timeout=60)
+                self._connections.append(stack.enter_context(contextlib.closing(connection)))
+            yield self
 
     def ask(self, request: Request) -> tuple[Answer, Answer]:
         """What the program answers, and what lbjwt does."""
