@@ -11,6 +11,7 @@ import asyncio
 import json
 import statistics
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -61,7 +62,8 @@ def libraries(jwks: dict[str, Any]) -> dict[str, Verify]:
         "joserfc": joserfc,
     }
     try:
-        from authlib.jose import JsonWebKey, JsonWebToken
+        with warnings.catch_warnings(action="ignore"):  # the module is to move
+            from authlib.jose import JsonWebKey, JsonWebToken
     except ImportError:
         return found
     authlib_keys, authlib_jwt = JsonWebKey.import_key_set(jwks), JsonWebToken(["RS256"])

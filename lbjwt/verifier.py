@@ -212,7 +212,7 @@ class Verifier(verifier.Verifier):
     def key_status(self) -> dict[str, dict[str, Any]]:
         """
         What is known of the fetched keys of each issuer, for a health check or a dashboard: `state` (`fresh`, `stale` or `none`), `last_success`,
-        `last_failure`, `next_fetch` and more, as `source` of an issuer in the `/status` of the balancer. No key is in it. Empty if no keys are fetched.
+        `last_failure`, `next_fetch` and more, as `source` of an issuer in the `/status` of the balancer. No key is in it. Empty if none are fetched.
         """
         return {} if self._kept is None else self._kept.describe()
 
