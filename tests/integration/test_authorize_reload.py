@@ -1,4 +1,4 @@
-"""A reload that turns a listener into one that is asked, and back: no connection is served by half of each."""
+"""Listeners that are asked, while their configuration, their secret or their keys change."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from lbjwt import LoadBalancer
 from lbjwt.config.load import load_text
 from lbjwt.config.model import Configuration
 from lbjwt.errors import ConfigurationError
+from tests.harness.issuer import Issuer, http
 from tests.harness.ports import free_port
 from tests.integration.service_scene import TOKENS, backend, configuration
 
@@ -20,13 +21,13 @@ SECRET = b"the-first-of-two-secrets"
 NEXT = b"the-other-of-two-secrets"
 
 
-def asked(directory: Path, port: int, more: str = "") -> Configuration:
+def asked(directory: Path, port: int, more: str = "", keys: str = "jwks_file: jwks.json") -> Configuration:
     """A listener at this port that forwards nothing."""
     TOKENS.write_jwks(directory / "jwks.json")
     return load_text(
         f"""
 listeners: [{{address: "127.0.0.1:{port}", mode: authorize, authorize: {{profile: envoy{more}}}}}]
-issuers: {{main: {{issuer: "{TOKENS.issuer}", audiences: [{TOKENS.audience}], jwks_file: jwks.json}}}}
+issuers: {{main: {{issuer: "{TOKENS.issuer}", audiences: [{TOKENS.audience}], {keys}}}}}
 claim_to_headers: [{{claim: sub, header: X-Jwt-Sub}}]
 """,
         directory,
@@ -120,3 +121,28 @@ async def new_secrets(tmp_path: Path) -> None:
         assert b" 200 " in await client.ask(b"X-Lbjwt-Secret: " + SECRET, token=token)
         await balancer.reload(settings)
         assert b" 403 " in await client.ask(b"X-Lbjwt-Secret: " + SECRET, token=token)
+
+
+def test_a_question_waits_for_a_new_key(tmp_path: Path) -> None:
+    """Like a request: the description is read again when the key is there, and the verdict is about the same request."""
+    asyncio.run(new_key(tmp_path))
+
+
+async def new_key(tmp_path: Path) -> None:
+    port = free_port()
+    keys = TOKENS.jwks()["keys"]
+    lines = [b"X-Forwarded-Method: GET", b"X-Forwarded-Uri: /b", b"X-Forwarded-Host: api.example"]
+    async with Issuer() as issuer:
+        issuer.answers["/jwks"] = http({"keys": [key for key in keys if key["kid"] != "ES256"]})
+        remote = f'remote_jwks: {{uri: "{issuer.uri}/jwks", cooldown: 1s}}'
+        settings = asked(tmp_path, port, ", original_request: x-forwarded", remote)
+        async with LoadBalancer(settings) as balancer, closed_at_the_end() as closing:
+            client = await Client.connect(port, closing)
+            assert b" 200 " in await client.ask(*lines, token=TOKENS.mint("RS256"))
+            issuer.answers["/jwks"] = http({"keys": keys})
+            async with asyncio.timeout(60):
+                while b" 200 " not in (head := await client.ask(*lines, token=TOKENS.mint("ES256"))):
+                    await asyncio.sleep(0.1)  # in the cooldown after the first fetch no question waits
+            assert b"X-Jwt-Sub: alice\r\n" in head
+            assert balancer.board.totals()["waited"] >= 1
+            assert b" 401 " in await client.ask(*lines)
