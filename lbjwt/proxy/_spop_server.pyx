@@ -386,11 +386,15 @@ cdef bint _on_ended(object server, bint clean) except? -1:
 
 
 cdef void _on_blocked(object server):
-    pass                                         # one answer at a time: at most a frame is queued
+    """Answers pile up: no more questions are read, and HAProxy has `stream_idle` to take them."""
+    cdef SpopServer self = <SpopServer>server
+    self.connection.pause()
+    if self.phase != KEY_WAIT:
+        self.deadline = coarse_monotonic() + self.context.snapshot.stream_idle_timeout
 
 
 cdef void _on_unblocked(object server):
-    pass
+    (<SpopServer>server).connection.resume()
 
 
 cdef bint _on_not_tls(object server, const char *at, Py_ssize_t size) except? -1:

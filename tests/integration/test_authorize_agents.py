@@ -445,3 +445,13 @@ def test_haproxy_is_told_when_to_ask_another_one(tmp_path: Path) -> None:
                 assert (kind, said["status-code"]) == (AGENT_DISCONNECT, 0)
                 with pytest.raises(EOFError):
                     haproxy.receive()
+
+
+def test_a_haproxy_that_takes_no_answers_is_asked_no_more(asked: Asked) -> None:
+    """Otherwise its answers would pile up here. What was read of its questions is answered in the end."""
+    with asked.spop() as haproxy:
+        haproxy.socket.settimeout(2.0)
+        with pytest.raises(TimeoutError):
+            haproxy.socket.sendall(notify(question(target="/open")) * 300_000)
+        haproxy.socket.settimeout(60.0)
+        assert all(haproxy.receive()[3]["allowed"] for _ in range(2000))
