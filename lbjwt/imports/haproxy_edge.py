@@ -39,7 +39,15 @@ class Edge:
         self._findings = findings
 
     def listeners(self) -> None:
-        for line in self._section.all("bind"):
+        binds = self._section.all("bind")
+        told_apart = any("ssl_fc" in word for line in self._section.lines for word in line.words)
+        for line in binds:
+            if told_apart and "ssl" not in line.words and any("ssl" in other.words for other in binds):
+                self._findings.left_out(
+                    line.place,
+                    f"{line}, as rules on ssl_fc treat plain http differently; leave this address where it is",
+                )
+                continue
             for address in line.words[1].split(","):
                 made = self._listener(address, line)
                 if made is not None and made["address"] not in [one["address"] for one in self._draft.listeners]:

@@ -190,6 +190,16 @@ def test_the_most_specific_route_decides_as_the_first_rule_did(found):
                     assert there == wanted or (wanted is None and there == MISSING)
 
 
+def test_an_address_for_plain_http_that_only_redirects_is_not_opened(tmp_path):
+    """HAProxy tells it from the one with TLS by a condition; all listeners of lbjwt have the same routes."""
+    file = tmp_path / "file"
+    rule = " bind :443 ssl crt /site.pem\n http-request redirect scheme https unless { ssl_fc }\n"
+    file.write_text(HAPROXY.format("", rule))
+    result = run("haproxy", file)
+    assert result.exit_code == 1 and "rules on ssl_fc" in result.stderr
+    assert '":443"' in result.stdout and '":80"' not in result.stdout
+
+
 @pytest.mark.parametrize(
     ("pattern", "yes", "no"),
     [
