@@ -12,7 +12,7 @@ from joserfc.jwk import ECKey
 from lbjwt.checks.registry import text_problems
 from lbjwt.cli.serve import serve
 from lbjwt.config.flags import Flags, configuration_from_flags
-from lbjwt.config.http2 import Http2Limits
+from lbjwt.config.http2 import EndpointHttp2, Http2Limits
 from lbjwt.config.load import examine_text
 from lbjwt.config.model import Cluster, FailLimit, Issuer, Limits, Revocation, Timeouts, TokenCache
 from lbjwt.config.remote import RemoteJwks
@@ -31,6 +31,7 @@ SECTIONS = {
     "timeouts": Timeouts,
     "token_cache": TokenCache,
     "clusters.*": Cluster,
+    "clusters.*.http2": EndpointHttp2,
     "routes[]": Route,
     "routes[].retry": Retry,
     "issuers.*": Issuer,
