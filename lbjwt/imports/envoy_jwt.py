@@ -28,6 +28,7 @@ from lbjwt.imports.reading import Value
 from lbjwt.jose.mistaken import SECRET_MEMBERS
 from lbjwt.url import split_url
 
+LONGEST: Final = 315_360_000  # seconds: of a time in the configuration
 _PLACES: Final = ("from_headers", "from_params", "from_cookies")
 
 
@@ -358,11 +359,7 @@ class JwtRules:
             made |= optional_expiration(self._findings, value.place)
         longest = value.get("max_lifetime")
         if longest is not None:
-            limit = duration(longest) or 1
-            self._findings.left_out(
-                longest.place,
-                f"max_lifetime, which limits the time left; if tokens live for at most {limit:g} s, write max_lifetime: {limit:g}s (exp - iat)",
-            )
+            made["max_remaining"] = seconds(duration(longest) or 1, 1, LONGEST)
         return made
 
     def _locations(self, value: Value) -> dict[str, Any]:
@@ -402,12 +399,13 @@ class JwtRules:
         subjects = value.get("subjects")
         if subjects is None:
             return
-        if exact := subjects.text("exact"):
-            made["subjects"] = [exact]
-        else:
-            self._findings.left_out(
-                subjects.place, "a pattern of subjects; write a rule such as {claim: sub, prefix: …} in the routes"
-            )
+        for kind, key in (("exact", "subjects"), ("prefix", "subject_prefixes"), ("suffix", "subject_suffixes")):
+            if text := subjects.text(kind):
+                made[key] = [text]
+                return
+        self._findings.left_out(
+            subjects.place, "a pattern of subjects; lbjwt compares whole subjects, prefixes and suffixes"
+        )
 
     def _headers(self, value: Value, label: str) -> None:
         for one in value.members("claim_to_headers"):
