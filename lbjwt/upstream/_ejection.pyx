@@ -88,10 +88,8 @@ cpdef int cause_of(ErrorReason reason) noexcept:
         return TIMEOUTS
     if reason == ErrorReason.NO_RESPONSE or reason == ErrorReason.RESPONSE_INCOMPLETE:
         return RESETS
-    if reason == ErrorReason.REFUSED_BY_ENDPOINT or reason == ErrorReason.WEBSOCKET_UNSUPPORTED:
-        return -1                                # it is there, and says what it does not take
-    # A response that is no valid HTTP is a 502 to the client.
-    return SERVER_ERRORS if reason >= ErrorReason.RESPONSE_BARE_LF else -1
+    # A response that is no valid HTTP is a 502 to the client. An endpoint that says what it does not take, as the reasons behind have it, is there.
+    return SERVER_ERRORS if ErrorReason.RESPONSE_BARE_LF <= reason <= ErrorReason.RESPONSE_TOO_MANY_INTERIMS else -1
 
 
 cpdef bint had_fair_share(double waited, double timeout, double time_for_head) noexcept:
