@@ -14,6 +14,7 @@ GROUPS = (
     deny_claims.issuers,
     deny_claims.states,
     deny_claims.strict,
+    deny_claims.sealed,
     deny_claims.routes,
     deny_claims.styles,
 )

@@ -188,6 +188,22 @@ def strict(house: House) -> Iterator[Denial]:
     yield Denial("strict: no scope", "insufficient_scope", get(house.strict(scope=None)))
 
 
+def sealed(house: House) -> Iterator[Denial]:
+    """Encrypted tokens, and members of the header."""
+    inside = house.inside()
+    yield Denial("sealed: not encrypted", "not_encrypted", get(inside))
+    yield Denial("sealed: with another key", "decryption_failed", get(house.sealed(inside, key=bytes(32))))
+    yield Denial("sealed: a token of main", "decryption_failed", get(house.sealed(house.mint())))
+    for alg in ("RSA1_5", "PBES2-HS256+A128KW", "none", "ES256"):
+        yield Denial(f"sealed: {alg}", "encryption_refused", get(house.sealed(inside, alg=alg)))
+    yield Denial("sealed: compressed", "encryption_refused", get(house.sealed(inside, zip="DEF")))
+    yield Denial("sealed: no token inside", "malformed", get(house.sealed('{"sub": "alice"}')))
+    for signer in (None, "another", ["balancer"]):
+        token = house.sealed(house.inside(header={"signer": signer}))
+        yield Denial(f"sealed: signer {signer}", "header_refused", get(token))
+    yield Denial("sealed: expired", "expired", get(house.sealed(house.inside(exp=1))))
+
+
 def routes(house: House) -> Iterator[Denial]:
     """What routes ask for beyond a good token; the same token passes elsewhere."""
     for name, token in (("strict", house.strict()), ("shared", house.shared())):

@@ -64,7 +64,7 @@ def form(house: House) -> Iterator[Denial]:
     yield token("one part", "abc")
     yield token("two parts", f"{header}.{payload}")
     yield token("four parts", f"{good}.{signature}")
-    yield token("five parts", f"{header}.{payload}.{signature}.{payload}.{signature}")
+    yield token("five parts", f"{header}.{payload}.{signature}.{payload}.{signature}", "encryption_refused")
     yield token("only dots", "..")
     yield token("many dots", "." * 100)
     yield token("a dot first", f".{good}")

@@ -8,13 +8,16 @@ balancer that refuses everything is not praised for it.
 from __future__ import annotations
 
 import json
+import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 from tests.harness.client import request
-from tests.harness.keys import SigningKey, new_key
+from tests.harness.keys import SigningKey, b64, new_key
 from tests.harness.ports import free_port
 from tests.harness.tokens import AUDIENCE, TokenSource
 
@@ -64,7 +67,8 @@ class Denial:
 @dataclass
 class House(TokenSource):
     """
-    Issuers: `main` (ordinary), `strict` (every rule an issuer can have), `shared` (a secret), `dark` (no keys can be had).
+    Issuers: `main` (ordinary), `strict` (every rule an issuer can have), `shared` (a secret), `dark` (no keys can be had), `sealed` (encrypted tokens
+    only, and a member of the header that must be there).
 
     Routes: /r (any issuer), /main (only that one), /scoped, /rules, /aud, /optional, /json, /told, /hidden, and /public.
     """
@@ -83,7 +87,9 @@ class House(TokenSource):
             "strict": new_key("ES256", "strict"),
             "shared": new_key("HS256", "shared"),
             "dark": new_key("ES256", "dark"),
+            "sealed": new_key("ES256", "sealed"),
         }
+        self.seal = os.urandom(32)
         self.keys = {name: key.private for name, key in self.signers.items()}
         self.dark_port = free_port()
 
@@ -123,6 +129,18 @@ class House(TokenSource):
         """A token of `dark`."""
         return self.signers["dark"].token(self.claims(**{"iss": "https://dark.test", **changes}))
 
+    def inside(self, *, header: dict[str, Any] | None = None, **changes: Any) -> str:
+        """A signed token of `sealed`."""
+        claims = self.claims(**{"iss": "https://sealed.test", **changes})
+        return self.signers["sealed"].token(claims, **{"signer": "balancer", **(header or {})})
+
+    def sealed(self, inside: str, *, key: bytes | None = None, **header: Any) -> str:
+        """The same encrypted for lbjwt: `dir` with A256GCM (RFC 7516 section 5.1). key: another one."""
+        protected = b64(json.dumps({"alg": "dir", "enc": "A256GCM", "cty": "JWT", **header}).encode())
+        iv = os.urandom(12)
+        sealed = AESGCM(key or self.seal).encrypt(iv, inside.encode(), protected.encode())
+        return f"{protected}..{b64(iv)}.{b64(sealed[:-16])}.{b64(sealed[-16:])}"
+
     def configuration(self) -> dict[str, Any]:
         """Changes to the balancer's configuration."""
         strict = self.directory / "strict.json"
@@ -130,6 +148,10 @@ class House(TokenSource):
         secret = self.directory / "shared.secret"
         secret.write_bytes(self.signers["shared"].private)
         secret.chmod(0o600)
+        sealed, seal = self.directory / "sealed.json", self.directory / "seal.jwk"
+        sealed.write_text(json.dumps({"keys": [self.signers["sealed"].jwk()]}), encoding="utf-8")
+        seal.write_text(json.dumps({"kty": "oct", "alg": "dir", "k": b64(self.seal)}), encoding="utf-8")
+        seal.chmod(0o600)
         more = {"audiences": [AUDIENCE]}
         revoked = self.directory / "revoked.jsonl"
         revoked.write_text("".join(json.dumps(entry) + "\n" for entry in revocations()), encoding="utf-8")
@@ -159,6 +181,13 @@ class House(TokenSource):
                     "issuer": "https://shared.test",
                     "secret_file": str(secret),
                     "algorithms": ["HS256"],
+                },
+                "sealed": {
+                    **more,
+                    "issuer": "https://sealed.test",
+                    "jwks_file": str(sealed),
+                    "required_headers": {"signer": "balancer"},
+                    "jwe": {"key_files": [str(seal)], "required": True},
                 },
                 "dark": {
                     **more,
@@ -227,6 +256,7 @@ def controls(house: House) -> dict[str, bytes]:
         "strict": get(house.strict()),
         "strict bob": get(house.strict(sub="bob", azp="app")),
         "shared": get(house.shared()),
+        "sealed": get(house.sealed(house.inside())),
         "main on main": get(house.mint(), "/main/<id>"),
         "scope": get(house.mint(scope="read write other"), "/scoped/<id>"),
         "scp list": get(house.mint(scp=["read", "admin"]), "/scoped/<id>"),
