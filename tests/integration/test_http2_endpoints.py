@@ -352,9 +352,13 @@ def test_a_response_timeout_takes_the_stream_back(scene: Http2Scene) -> None:
 
     scene.one.play(serving(answer))
     assert scene.ask("/quick/x").status == 200
+    (first,) = scene.one.connections
     assert scene.ask("/quick/slow").status == 504
-    assert scene.ask("/quick/y").status == 200
-    assert len(scene.one.connections) == 1
+    eventually(lambda: any(isinstance(event, ngh2.StreamReset) for event in first.events))
+    assert (
+        scene.ask("/quick/y").status == 200
+    )  # on another one if it comes before the endpoint has answered a PING on the first
+    assert not any(isinstance(event, ngh2.GoAwayReceived) for event in first.events)
 
 
 def test_a_connection_that_has_gone_silent_gets_no_more_requests(scene: Http2Scene) -> None:
