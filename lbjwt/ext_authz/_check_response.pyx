@@ -1,7 +1,7 @@
 """
 The verdict for Envoy: `envoy.service.auth.v3.CheckResponse`.
 
-An allowed request loses the headers that are named, whoever sent them, and gets the others instead of what it has under their names. A refused one is
+On an allowed request, the headers named for removal are removed, and the others replace those of the same name that the client sent. A refused one is
 answered by Envoy with the status, headers and body that stand here; a gRPC client gets the gRPC status that goes with that status.
 
 Source: external_auth.proto and base.proto of Envoy's API, status.proto of Google's, struct.proto of Protocol Buffers.

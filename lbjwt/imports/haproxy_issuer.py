@@ -151,7 +151,7 @@ class Issuers:
         if algorithms and all(one.startswith("HS") for one in algorithms):
             self._findings.left_out(
                 place,
-                "the HMAC secret: whoever may read the file can read it there; write it into a file with mode 600",
+                "the HMAC secret: everybody who can read this file knows it; write it into a file of its own with mode 600",
             )
             return {"secret_file": Noted("hmac.secret", "write the secret into this file")}
         if key.startswith(_VARIABLES) or not key:
