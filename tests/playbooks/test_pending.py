@@ -101,6 +101,21 @@ def test_no_endpoint_gets_a_request_whose_time_in_the_queue_is_over(options: dic
     assert stage.totals["pending"] == 0
 
 
+def test_room_that_was_taken_for_nothing_is_given_back() -> None:
+    """A fault of ours while a connection is opened: the request fails, and the next one finds the room."""
+    stage = Stage(max_connections=1)
+    opens = stage.context.open_connection
+
+    def fails(endpoint: object) -> object:
+        raise MemoryError
+
+    stage.context.open_connection = fails
+    assert b" 503 " in asks(stage, "/1").take()[:20]
+    assert stage.board.endpoint_states.read(0)["connections"] == 0
+    stage.context.open_connection = opens
+    serves(stage, b"/2", asks(stage, "/2"))
+
+
 def test_a_client_that_goes_away_leaves_the_queue(stage: Stage) -> None:
     """Its place is free at once, and no endpoint ever sees its request."""
     first, second, third = (asks(stage, f"/{number}") for number in range(3))
