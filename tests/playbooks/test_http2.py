@@ -594,7 +594,7 @@ def test_a_client_that_never_acknowledges_the_settings(turns: Turns) -> None:
     number = good.asks()
     stage.passes()
     assert [int.from_bytes(payload[4:8]) for kind, _, _, payload in frames(silent.take()) if kind == GOAWAY] == [4]
-    stage.passes()
+    turns.later.pop()()
     assert silent.is_gone() and stage.totals["in_flight"] == 1
     stage.server().sends(OK)
     assert good.reply(number).status == 200
