@@ -290,7 +290,8 @@ class Configuration(Section):
     state_directory: Directory | None = Field(
         default=None,
         description="A directory only for lbjwt (mode 0700), where it stores the last good keys, discovered endpoints and those set over the "
-        "admin API, and the revocations made at run time, so that they survive a restart. Default: nothing survives a restart.",
+        "admin API, states and weights of endpoints and revocations set at run time, so that they survive a restart. "
+        "Default: nothing survives a restart.",
     )
     token_cache: TokenCache = Field(default=TokenCache(), description="The cache of verified tokens.")
     claim_to_headers: Annotated[tuple[ClaimHeader, ...], Field(max_length=64)] = Field(
