@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lbjwt.auth._places import TokenPlaces
 from lbjwt.auth._route_rules import route_rules
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lbjwt._fastverify import Gate
     from lbjwt.assembly.issuers import IssuerInstance
     from lbjwt.config import model
+    from lbjwt.config.places import TokenLocations
     from lbjwt.observe._offenders import Offenders
     from lbjwt.upstream._cluster import Cluster
 
@@ -142,11 +143,9 @@ class _Maker:
 
     def __init__(self, configuration: model.Configuration, instances: list[IssuerInstance]) -> None:
         self._instances = instances
-        self._places: dict[tuple[Any, ...], TokenPlaces] = {}
         self._forward = configuration.forward_token
-        for key in {one.issuer.token_places(self._forward): None for one in instances}:
-            headers, cookies, params, subprotocol = key
-            self._places[key] = TokenPlaces(headers=headers, cookies=cookies, params=params, subprotocol=subprotocol)
+        locations = dict.fromkeys(one.issuer.token_locations(self._forward) for one in instances)
+        self._places = {one: one.token_places() for one in locations}
 
     @property
     def places(self) -> list[TokenPlaces]:
@@ -166,9 +165,9 @@ class _Maker:
         return [TokenPlaces(params=[(name, False) for name in group]) for group in groups]
 
     def demand(self, issuers: list[IssuerInstance], route: RouteConfiguration | None = None) -> Demand:
-        by_places: dict[tuple[Any, ...], set[int]] = {}
+        by_places: dict[TokenLocations, set[int]] = {}
         for instance in issuers:
-            by_places.setdefault(instance.issuer.token_places(self._forward), set()).add(instance.index)
+            by_places.setdefault(instance.issuer.token_locations(self._forward), set()).add(instance.index)
         places = [self._places[key] for key in by_places]
         indexes = [frozenset(found) for found in by_places.values()]
         if route is not None:
